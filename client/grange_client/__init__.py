@@ -1,0 +1,1 @@
+"""The renter client: stores directories on farmers and gets them back."""

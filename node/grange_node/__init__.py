@@ -1,0 +1,1 @@
+"""The farmer node: keeps pieces, proves them on chain, and is paid."""
