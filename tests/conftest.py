@@ -1,0 +1,33 @@
+"""What every test may use: the `--long` switch, and a printed seed for the random ones."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+
+# Property tests draw the same examples on every run in CI; --hypothesis-seed changes them anywhere.
+settings.register_profile("ci", derandomize=True, deadline=None, max_examples=60)
+settings.register_profile("local", deadline=None, max_examples=60)
+settings.register_profile("long", deadline=None, max_examples=1000)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also run the slow, deep tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--long"):
+        settings.load_profile("long")
+    else:
+        settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    skip = pytest.mark.skip(reason="a long run: scripts/test --long")
+    for item in items:
+        if "long" in item.keywords:
+            item.add_marker(skip)
