@@ -1,0 +1,68 @@
+"""The one gateway to the contract, for farmers and renters alike.
+
+    Chain          typed reads            gateway.py, views.py
+    Sender         transactions           sender.py, wallet.py, calls.py, permit.py
+    EventFollower  events, through reorgs follower.py, events.py
+    errors         what can go wrong      errors.py
+
+Everything else in the package is machinery: rpc.py (HTTP with limits), codec.py (the ABI, shipped in abi/).
+"""
+
+from grange.chain import calls
+from grange.chain.calls import Call
+from grange.chain.errors import (
+    CallReverted,
+    ChainError,
+    ChainTimeout,
+    ChainUnavailable,
+    InsufficientFunds,
+    MarketNotFound,
+    RpcError,
+    TransactionError,
+    TransactionNotMined,
+    TransactionReplaced,
+    TransactionReverted,
+    WrongChain,
+)
+from grange.chain.events import Event, EventFilter
+from grange.chain.follower import Batch, Cursor, EventFollower, Rollback
+from grange.chain.gateway import Chain
+from grange.chain.permit import Permit
+from grange.chain.rpc import Timeouts
+from grange.chain.sender import Receipt, Sender, SendPolicy
+from grange.chain.views import Book, Farmer, Head, Order
+from grange.chain.wallet import Wallet
+
+__all__ = [
+    "Batch",
+    "Book",
+    "Call",
+    "CallReverted",
+    "Chain",
+    "ChainError",
+    "ChainTimeout",
+    "ChainUnavailable",
+    "Cursor",
+    "Event",
+    "EventFilter",
+    "EventFollower",
+    "Farmer",
+    "Head",
+    "InsufficientFunds",
+    "MarketNotFound",
+    "Order",
+    "Permit",
+    "Receipt",
+    "Rollback",
+    "RpcError",
+    "SendPolicy",
+    "Sender",
+    "Timeouts",
+    "TransactionError",
+    "TransactionNotMined",
+    "TransactionReplaced",
+    "TransactionReverted",
+    "Wallet",
+    "WrongChain",
+    "calls",
+]

@@ -1,0 +1,99 @@
+"""The transactions that the market and its token understand, as values ready to be sent.
+
+Decides argument order and which variant of a call (with or without a permit) is meant. Leaves sending,
+gas and refusals to `sender.py`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from grange.chain.permit import Permit
+from grange.types import Acceptance, Address, Epoch, FarmerId, Offer, Terms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A function of one of the two contracts, and its arguments in order."""
+
+    contract: Literal["market", "token"] = "market"
+    function: str
+    args: tuple[Any, ...] = ()
+
+
+def register(
+    *,
+    owner: Address,
+    operator: Address,
+    endpoint: str,
+    offer: Offer,
+    stake: int,
+    permit: Permit | None = None,
+) -> Call:
+    """Become a farmer; `stake` base units are pulled from the sender, by `permit` if one is given."""
+    args = (owner, operator, endpoint, offer, stake)
+    if permit is None:
+        return Call(function="register", args=args)
+    return Call(function="registerWithPermit", args=(*args, permit))
+
+
+def update_farmer(farmer: FarmerId, *, endpoint: str, offer: Offer) -> Call:
+    """Change endpoint and offer; by owner or operator."""
+    return Call(function="updateFarmer", args=(farmer, endpoint, offer))
+
+
+def set_operator(farmer: FarmerId, operator: Address) -> Call:
+    """Change the hot key; by the owner."""
+    return Call(function="setOperator", args=(farmer, operator))
+
+
+def add_stake(farmer: FarmerId, amount: int) -> Call:
+    """Pull `amount` base units from the sender into the farmer's stake."""
+    return Call(function="addStake", args=(farmer, amount))
+
+
+def deposit(amount: int) -> Call:
+    """Move approved tokens into the sender's vault."""
+    return Call(function="deposit", args=(amount,))
+
+
+def deposit_with_permit(permit: Permit) -> Call:
+    """Move `permit.value` tokens into the sender's vault, approved by signature."""
+    return Call(function="depositWithPermit", args=(permit,))
+
+
+def withdraw(to: Address, amount: int) -> Call:
+    """Pay `amount` out of the sender's vault."""
+    return Call(function="withdraw", args=(to, amount))
+
+
+def place(terms: Terms, acceptances: Sequence[Acceptance], permit: Permit | None = None) -> Call:
+    """Place an order; slot i is acceptance i. With a permit its value is deposited first."""
+    if permit is None:
+        return Call(function="place", args=(terms, acceptances))
+    return Call(function="placeWithPermit", args=(terms, acceptances, permit))
+
+
+def prove(farmer: FarmerId, epoch: Epoch, words: Sequence[bytes]) -> Call:
+    """Prove an epoch's samples; `words` as `grange.audit` lays them out."""
+    return Call(function="prove", args=(farmer, epoch, words))
+
+
+def settle(farmer: FarmerId) -> Call:
+    """Count and record a farmer's missed epochs up to now."""
+    return Call(function="settle", args=(farmer,))
+
+
+def record_seed() -> Call:
+    """Store the current epoch's seed."""
+    return Call(function="recordSeed")
+
+
+def approve(spender: Address, amount: int) -> Call:
+    """Let `spender` pull up to `amount` of the sender's tokens."""
+    return Call(contract="token", function="approve", args=(spender, amount))
+
+
+def transfer(to: Address, amount: int) -> Call:
+    """Send tokens."""
+    return Call(contract="token", function="transfer", args=(to, amount))

@@ -1,0 +1,139 @@
+"""What can go wrong between us and the chain.
+
+    WorldError
+    `-- ChainError                    everything in this file
+        |-- ChainUnavailable          nobody answers at the endpoint, or it answers with something else
+        |   `-- ChainTimeout          it took the question and did not answer in time
+        |-- WrongChain                it serves another chain id than the one we were told to use
+        |-- MarketNotFound            there is no market at the given address
+        |-- RpcError                  it understood and refused; code, message and data as it sent them
+        |   `-- CallReverted          the refusal was a revert, not one of the market's own errors
+        `-- TransactionError
+            |-- TransactionReverted   the contract refused: one of its errors, by name, with values
+            |-- InsufficientFunds     the account cannot pay for the gas
+            |-- TransactionNotMined   not mined in time although fees were raised; it may still be mined
+            `-- TransactionReplaced   another transaction of the same account took its nonce
+
+The module only names them. `rpc.py` translates what the HTTP library raises, `gateway.py` and `sender.py`
+what the chain answers.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from grange.errors import WorldError
+
+
+class ChainError(WorldError):
+    """The chain, or the way to it, failed us."""
+
+
+class ChainUnavailable(ChainError):
+    """Nobody answers at the endpoint, or what answers is no JSON-RPC."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"no chain endpoint at {url}: {reason}")
+        self.url = url
+        self.reason = reason
+
+
+class ChainTimeout(ChainUnavailable):
+    """The endpoint accepted a request and did not answer within the limit."""
+
+    def __init__(self, url: str, method: str, seconds: float) -> None:
+        super().__init__(url, f"{method} was not answered within {seconds:g} s")
+        self.method = method
+        self.seconds = seconds
+
+
+class WrongChain(ChainError):
+    """The endpoint serves another chain than the one configured."""
+
+    def __init__(self, url: str, expected: int, actual: int) -> None:
+        super().__init__(f"{url} serves chain id {actual}, and chain id {expected} is expected")
+        self.url = url
+        self.expected = expected
+        self.actual = actual
+
+
+class MarketNotFound(ChainError):
+    """No contract, or one that is no market, lives at the configured address."""
+
+    def __init__(self, url: str, address: str, reason: str) -> None:
+        super().__init__(f"no market at {address} on {url}: {reason}")
+        self.url = url
+        self.address = address
+
+
+class RpcError(ChainError):
+    """The endpoint understood the request and refused it."""
+
+    def __init__(self, method: str, code: int, message: str, data: bytes | None = None) -> None:
+        super().__init__(f"{method}: {message} (code {code})")
+        self.method = method
+        self.code = code
+        self.message = message
+        self.data = data
+
+    @property
+    def reverted(self) -> bool:
+        """Whether the refusal is an EVM revert, with or without data."""
+        return self.data is not None or "revert" in self.message.lower()
+
+
+class CallReverted(RpcError):
+    """A read-only call reverted; `data` is what the contract returned."""
+
+
+class TransactionError(ChainError):
+    """A transaction did not do what it was sent for."""
+
+
+class TransactionReverted(TransactionError):
+    """The contract refused. `name` is the contract's error and `args_by_name` its values.
+
+    `name` is "Error" for a require string (value `message`), "Panic" for a Solidity panic (value `code`),
+    "OutOfGas" when all gas was used up, and "Unknown" when the revert carried nothing that the ABI names.
+    `tx_hash` is None if a simulation found it and nothing was sent.
+    """
+
+    def __init__(
+        self, function: str, name: str, args_by_name: Mapping[str, Any], tx_hash: bytes | None = None
+    ) -> None:
+        values = ", ".join(f"{key}={_short(value)}" for key, value in args_by_name.items())
+        super().__init__(f"{function} was refused by the contract: {name}({values})")
+        self.function = function
+        self.name = name
+        self.args_by_name = dict(args_by_name)
+        self.tx_hash = tx_hash
+
+
+class InsufficientFunds(TransactionError):
+    """The sending account has too little of the chain's native coin to pay for gas."""
+
+    def __init__(self, address: str, detail: str) -> None:
+        super().__init__(f"{address} cannot pay for the transaction's gas: {detail}")
+        self.address = address
+
+
+class TransactionNotMined(TransactionError):
+    """Not mined within the limit; the chain may still mine it later."""
+
+    def __init__(self, function: str, tx_hash: bytes, nonce: int, seconds: float) -> None:
+        super().__init__(f"{function} (0x{tx_hash.hex()}, nonce {nonce}) was not mined within {seconds:g} s")
+        self.function = function
+        self.tx_hash = tx_hash
+        self.nonce = nonce
+
+
+class TransactionReplaced(TransactionError):
+    """Another transaction of this account, sent by somebody else with its key, took the nonce."""
+
+    def __init__(self, function: str, nonce: int) -> None:
+        super().__init__(f"{function}: nonce {nonce} was used by a transaction that was not sent from here")
+        self.function = function
+        self.nonce = nonce
+
+
+def _short(value: object) -> str:
+    return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)

@@ -1,0 +1,189 @@
+"""Following the market's events through reorgs and restarts.
+
+Each poll returns steps that are to be carried out in order. A Rollback says that everything after a block never
+happened; a Batch brings the events of the blocks that follow. Each step carries the cursor to be stored together
+with what was done for it; a follower that starts again from that cursor misses nothing and repeats nothing.
+
+Decides: how blocks are cut into requests, how a reorg is noticed, how far one goes back. Leaves to the caller:
+what events mean, how rollbacks are undone, storing the cursor, when to poll.
+
+The cursor remembers hashes of some earlier blocks (anchors): the newest ones densely, older ones at distances that
+double. After a reorg the highest anchor that is still part of the chain is where following goes on; that may be
+somewhat below the fork, so that a few events are taken back and delivered again.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grange.chain.errors import ChainError, ChainTimeout, RpcError
+from grange.chain.events import Event, EventFilter
+from grange.chain.gateway import Chain
+from grange.errors import Misuse
+
+MAX_BLOCKS_PER_BATCH = 2_000
+MAX_BATCHES_PER_POLL = 50
+MAX_TRIES_PER_BATCH = 5
+DENSE_ANCHORS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cursor:
+    """How far the events were read: up to and including the last anchor's block.
+
+    `anchors` are (number, hash) of blocks already read, ascending; `start` is the first block that matters.
+    """
+
+    start: int
+    anchors: tuple[tuple[int, bytes], ...] = ()
+
+    @property
+    def block(self) -> int:
+        """The last block read; start - 1 at the beginning."""
+        return self.anchors[-1][0] if self.anchors else self.start - 1
+
+    def advanced(self, number: int, block_hash: bytes) -> "Cursor":
+        """The cursor after reading up to a block."""
+        return Cursor(start=self.start, anchors=_thinned((*self.anchors, (number, block_hash))))
+
+    def rolled_back(self, number: int) -> "Cursor":
+        """The cursor with only the anchors up to a block."""
+        return Cursor(start=self.start, anchors=tuple(a for a in self.anchors if a[0] <= number))
+
+    def to_json(self) -> str:
+        """For storing."""
+        return json.dumps({"start": self.start, "anchors": [[n, h.hex()] for n, h in self.anchors]})
+
+    @classmethod
+    def from_json(cls, text: str) -> "Cursor":
+        """The inverse of `to_json`; raises Misuse if the text is something else."""
+        try:
+            content = json.loads(text)
+            anchors = tuple((int(number), bytes.fromhex(value)) for number, value in content["anchors"])
+            return cls(start=int(content["start"]), anchors=anchors)
+        except (ValueError, KeyError, TypeError) as error:
+            raise Misuse(f"this is no cursor: {text[:80]!r}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """Blocks after `block` were replaced: undo every event with a higher block number."""
+
+    block: int
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """The events of blocks `from_block` to `to_block`, both included, in order; often none."""
+
+    from_block: int
+    to_block: int
+    to_hash: bytes
+    events: tuple[Event, ...]
+    cursor: Cursor
+
+
+class EventFollower:
+    """Reads the events that match `filters` (all, if there are none), from block `start` or a stored cursor.
+
+    With `confirmations` n the newest n blocks are left alone until they are buried.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        filters: Sequence[EventFilter] = (),
+        *,
+        start: int = 0,
+        cursor: Cursor | None = None,
+        confirmations: int = 0,
+    ) -> None:
+        self._chain = chain
+        self._filters = tuple(filters) or (EventFilter(),)
+        self._confirmations = confirmations
+        self._span = MAX_BLOCKS_PER_BATCH
+        self.cursor = cursor or Cursor(start=start)
+
+    async def poll(self) -> list[Rollback | Batch]:
+        """What happened since the last poll; empty if no block was added.
+
+        Raises what the transport raises; the cursor then stands after the last step that was completed, and
+        steps completed before the failure are returned by no one, so they are read again: a failing poll
+        leaves the cursor as it was.
+        """
+        before = self.cursor
+        try:
+            return await self._steps()
+        except BaseException:
+            self.cursor = before
+            raise
+
+    async def _steps(self) -> list[Rollback | Batch]:
+        steps: list[Rollback | Batch] = []
+        for _ in range(MAX_BATCHES_PER_POLL):
+            head = (await self._chain.head()).number - self._confirmations
+            rollback = await self._rollback()
+            if rollback is not None:
+                steps.append(rollback)
+                self.cursor = rollback.cursor
+            if head <= self.cursor.block:
+                break
+            batch = await self._batch(head)
+            if batch is not None:
+                steps.append(batch)
+                self.cursor = batch.cursor
+        return steps
+
+    async def _rollback(self) -> Rollback | None:
+        """A rollback to the highest anchor that still stands, if the last one does not."""
+        anchors = self.cursor.anchors
+        if not anchors or (await self._chain.block_hash(anchors[-1][0])) == anchors[-1][1]:
+            return None
+        hashes = await self._chain.block_hashes([number for number, _ in anchors])
+        standing = [n for (n, ours), now in zip(anchors, hashes, strict=True) if now == ours]
+        block = max(standing, default=self.cursor.start - 1)
+        return Rollback(block=block, cursor=self.cursor.rolled_back(block))
+
+    async def _batch(self, head: int) -> Batch | None:
+        """The next events; None if a reorg came between, so that the caller looks again.
+
+        The hash of the last block is read before and after the logs, and that of the block before the first
+        one after: if all are as they were, the logs belong to one chain that continues ours.
+        """
+        first = self.cursor.block + 1
+        for _ in range(MAX_TRIES_PER_BATCH):
+            last = min(head, first + self._span - 1)
+            before = await self._chain.block_hash(last)
+            if before is None:
+                return None
+            try:
+                events = await self._chain.logs_matching(first, last, self._filters)
+            except (ChainTimeout, RpcError):
+                if self._span == 1:
+                    raise
+                self._span = max(1, min(self._span, last - first + 1) // 2)
+                continue
+            numbers = [last] + [number for number, _ in self.cursor.anchors[-1:]]
+            expected = [before] + [value for _, value in self.cursor.anchors[-1:]]
+            if await self._chain.block_hashes(numbers) != expected:
+                return None
+            self._span = min(self._span * 2, MAX_BLOCKS_PER_BATCH)
+            return Batch(
+                from_block=first,
+                to_block=last,
+                to_hash=before,
+                events=tuple(events),
+                cursor=self.cursor.advanced(last, before),
+            )
+        raise ChainError(f"the endpoint refuses to give logs from block {first} on, however few")
+
+
+def _thinned(anchors: tuple[tuple[int, bytes], ...]) -> tuple[tuple[int, bytes], ...]:
+    """The last DENSE_ANCHORS, and of older ones one for each doubling of the distance."""
+    recent, older = anchors[-DENSE_ANCHORS:], anchors[:-DENSE_ANCHORS]
+    newest = anchors[-1][0]
+    kept: dict[int, tuple[int, bytes]] = {}
+    for anchor in older:
+        kept.setdefault((newest - anchor[0]).bit_length(), anchor)
+    return (*sorted(kept.values()), *recent)

@@ -1,0 +1,307 @@
+"""The one gateway to the contract: typed reads of the market, its token and the chain.
+
+Decides what is asked and how answers become values; checks once, on connecting, that the endpoint serves the
+right chain and that a market lives at the address. Keeps only what can never change: chain id, parameters,
+the token's domain separator. Everything else is asked each time. Leaves sending to `sender.py`, following events
+to `follower.py`, HTTP and its failures to `rpc.py`.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from eth_utils.address import to_checksum_address
+
+from grange.chain.codec import Abi, Element, market_abi, snake, to_abi, token_abi
+from grange.chain.errors import (
+    CallReverted,
+    ChainError,
+    MarketNotFound,
+    RpcError,
+    TransactionReverted,
+    WrongChain,
+)
+from grange.chain.events import Event, EventFilter
+from grange.chain.permit import PERMIT_LIFE_SECONDS, Permit, sign_permit
+from grange.chain.rpc import Rpc, Timeouts
+from grange.chain.views import Book, Farmer, Head, Order
+from grange.chain.wallet import Wallet
+from grange.errors import Misuse
+from grange.messages import Domain
+from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters
+
+MAX_FARMERS_PER_CALL = 100
+
+BlockTag = int | str
+
+
+class Chain:
+    """A market on a chain. Open it with `Chain.connect`; all methods raise the errors of `chain.errors`.
+
+    Reads are made at the latest block unless said otherwise. A read that the contract itself refuses raises
+    TransactionReverted with the contract's error.
+    """
+
+    def __init__(self, rpc: Rpc, *, market: Address, chain_id: int, parameters: Parameters) -> None:
+        self.rpc = rpc
+        self.market = market
+        self.chain_id = chain_id
+        self.parameters = parameters
+        self.token = parameters.token
+        self.domain = Domain(chain_id=chain_id, market=market)
+        self._token_separator: bytes | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls,
+        rpc_url: str,
+        market: Address,
+        *,
+        timeouts: Timeouts | None = None,
+        expected_chain_id: int | None = None,
+    ) -> AsyncIterator["Chain"]:
+        """Connect and check; raises ChainUnavailable, ChainTimeout, WrongChain or MarketNotFound."""
+        async with Rpc(rpc_url, timeouts or Timeouts()) as rpc:
+            chain_id = int(await rpc.call("eth_chainId"), 16)
+            if expected_chain_id is not None and chain_id != expected_chain_id:
+                raise WrongChain(rpc_url, expected_chain_id, chain_id)
+            parameters = await _read_parameters(rpc, market)
+            yield cls(rpc, market=market, chain_id=chain_id, parameters=parameters)
+
+    async def head(self) -> Head:
+        """The newest block."""
+        return self._head(await self.rpc.call("eth_getBlockByNumber", "latest", False))
+
+    async def block_hash(self, number: int) -> bytes | None:
+        """The hash of a block of the canonical chain; None if there is no such block."""
+        return (await self.block_hashes([number]))[0]
+
+    async def block_hashes(self, numbers: Sequence[int]) -> list[bytes | None]:
+        """The same for several blocks in one request."""
+        blocks = await self.rpc.batch([("eth_getBlockByNumber", (hex(n), False)) for n in numbers])
+        return [bytes.fromhex(block["hash"][2:]) if block else None for block in blocks]
+
+    async def current_epoch(self) -> Epoch:
+        """The epoch of the newest block."""
+        return (await self.head()).epoch
+
+    async def native_balance(self, address: Address) -> int:
+        """What the account has for gas, in wei."""
+        return int(await self.rpc.call("eth_getBalance", address, "latest"), 16)
+
+    async def token_balance(self, address: Address) -> int:
+        """Tokens the account holds outside the market, in base units."""
+        return int(await self.read_token("balanceOf", address))
+
+    async def token_allowance(self, owner: Address, spender: Address | None = None) -> int:
+        """What `spender` (the market if None) may pull from the owner, in base units."""
+        return int(await self.read_token("allowance", owner, spender or self.market))
+
+    async def vault(self, address: Address) -> int:
+        """Tokens the account holds inside the market, in base units."""
+        return int(await self.read("vault", address))
+
+    async def farmer_count(self) -> int:
+        """How many farmers are registered; their ids are 1 to this number."""
+        return int(await self.read("farmerCount"))
+
+    async def farmer(self, farmer: FarmerId) -> Farmer:
+        """One farmer; refused with the contract's error if the id is nobody's."""
+        return _farmer(farmer, await self.read("farmer", farmer))
+
+    async def farmers(self) -> list[Farmer]:
+        """All farmers, by id."""
+        count = await self.farmer_count()
+        found: list[Farmer] = []
+        while len(found) < count:
+            first = len(found) + 1
+            part = await self.read("farmers", first, min(MAX_FARMERS_PER_CALL, count - len(found)))
+            if not part:
+                break
+            found += [_farmer(FarmerId(first + i), fields) for i, fields in enumerate(part)]
+        return found
+
+    async def order(self, order: OrderId) -> Order | None:
+        """A placed order; None if there is none of this id."""
+        fields = await self.read("order", order)
+        if fields["slots_hash"] == bytes(32):
+            return None
+        return Order(start=fields.pop("from"), **fields)
+
+    async def book(self, farmer: FarmerId, end: Epoch) -> Book:
+        """The farmer's book that ends with epoch `end`; count 0 if it has none."""
+        return Book(**await self.read("book", farmer, end))
+
+    async def rate_at(self, farmer: FarmerId, epoch: Epoch) -> int:
+        """What the farmer is paid for proving the epoch, as it stood when the epoch began."""
+        return int(await self.read("rateAt", farmer, epoch))
+
+    async def missed(self, farmer: FarmerId, epoch: Epoch) -> bool:
+        """Whether the epoch is recorded as missed; misses are recorded by `settle`."""
+        return bool(await self.read("missed", farmer, epoch))
+
+    async def seed(self, epoch: Epoch) -> bytes | None:
+        """The recorded audit seed; None if nobody has recorded it.
+
+        Unrecorded, the seed of the current epoch is the hash of its first block: see `audit_seed`.
+        """
+        seed = bytes(await self.read("seed", epoch))
+        return None if seed == bytes(32) else seed
+
+    async def audit_seed(self, epoch: Epoch) -> bytes | None:
+        """The hash of the epoch's first block, which is its seed; None before that block is mined."""
+        return await self.block_hash(epoch * self.parameters.epoch_blocks)
+
+    async def logs(
+        self,
+        from_block: int,
+        to_block: int,
+        events: Sequence[str] = (),
+        args: Mapping[str, Any] | None = None,
+    ) -> list[Event]:
+        """Events of the market in a closed range of blocks, in order; see EventFilter for the choice."""
+        return await self.logs_matching(
+            from_block, to_block, [EventFilter(events=tuple(events), args=args or {})]
+        )
+
+    async def logs_matching(
+        self, from_block: int, to_block: int, filters: Sequence[EventFilter]
+    ) -> list[Event]:
+        """Events that match any of the filters, each once, in order, fetched in one request."""
+        requests = [
+            (
+                "eth_getLogs",
+                (
+                    {
+                        "address": self.market,
+                        "fromBlock": hex(from_block),
+                        "toBlock": hex(to_block),
+                        "topics": event_topics(market_abi(), chosen),
+                    },
+                ),
+            )
+            for chosen in filters
+        ]
+        events: dict[tuple[int, int], Event] = {}
+        for logs in await self.rpc.batch(requests):
+            for log in logs:
+                event = market_abi().decode_log(log)
+                if event is not None:
+                    events[event.position] = event
+        return [events[position] for position in sorted(events)]
+
+    async def permit(self, wallet: Wallet, value: int, *, life_seconds: int = PERMIT_LIFE_SECONDS) -> Permit:
+        """A permit by which the market may pull `value` base units from the wallet.
+
+        Its deadline is counted on the chain's clock, which on a devnet can be far from ours.
+        """
+        if self._token_separator is None:
+            self._token_separator = bytes(await self.read_token("DOMAIN_SEPARATOR"))
+        return sign_permit(
+            wallet,
+            domain_separator=self._token_separator,
+            spender=self.market,
+            value=value,
+            nonce=int(await self.read_token("nonces", wallet.address)),
+            deadline=(await self.head()).timestamp + life_seconds,
+        )
+
+    async def read(self, function: str, *args: Any, block: BlockTag = "latest") -> Any:
+        """Any view of the market; structs come back as dicts with snake_case keys."""
+        return await self._read(market_abi(), self.market, function, args, block)
+
+    async def read_token(self, function: str, *args: Any, block: BlockTag = "latest") -> Any:
+        """Any view of the token."""
+        return await self._read(token_abi(), self.token, function, args, block)
+
+    async def _read(
+        self, abi: Abi, address: Address, function: str, args: Sequence[Any], block: BlockTag
+    ) -> Any:
+        request = {"to": address, "data": "0x" + abi.encode_call(function, args).hex()}
+        tag = hex(block) if isinstance(block, int) else block
+        try:
+            result = await self.rpc.call("eth_call", request, tag)
+        except RpcError as error:
+            raise translate_revert(error, function) from error
+        return _decode(abi, function, result)
+
+    def _head(self, block: Mapping[str, Any]) -> Head:
+        number = int(block["number"], 16)
+        return Head(
+            number=number,
+            hash=bytes.fromhex(block["hash"][2:]),
+            timestamp=int(block["timestamp"], 16),
+            epoch=Epoch(number // self.parameters.epoch_blocks),
+        )
+
+
+def translate_revert(error: RpcError, function: str) -> ChainError:
+    """An endpoint's refusal as the contract's own error, where it is one."""
+    if not error.reverted:
+        return error
+    if not error.data:
+        return CallReverted(error.method, error.code, f"{function}: {error.message}", error.data)
+    name, values = market_abi().decode_error(error.data)
+    if name == "Unknown":
+        name, values = token_abi().decode_error(error.data)
+    return TransactionReverted(function, name, values)
+
+
+def event_topics(abi: Abi, chosen: EventFilter) -> list[Any]:
+    """JSON-RPC topics of a filter."""
+    elements = [abi.event(name) for name in chosen.events] or list(abi.events.values())
+    topics: list[Any] = [["0x" + element.topic.hex() for element in elements] if chosen.events else None]
+    for name, value in chosen.args.items():
+        places = {_indexed_place(element, name) for element in elements}
+        if len(places) != 1:
+            raise Misuse(f"{name!r} stands at different places in {', '.join(chosen.events)}")
+        place, component = places.pop(), _indexed_component(elements[0], name)
+        topics += [None] * (place + 1 - len(topics))
+        values = value if isinstance(value, list | tuple | set | frozenset) else [value]
+        topics[place] = [_topic(item, component) for item in values]
+    return topics
+
+
+def _indexed_place(element: Element, name: str) -> int:
+    names = [snake(parameter["name"]) for parameter in element.indexed]
+    if name not in names:
+        raise Misuse(f"{name!r} is no indexed parameter of {element.name}")
+    return names.index(name) + 1
+
+
+def _indexed_component(element: Element, name: str) -> Mapping[str, Any]:
+    return element.indexed[_indexed_place(element, name) - 1]
+
+
+def _topic(value: Any, component: Mapping[str, Any]) -> str:
+    if component["type"] == "address":
+        return "0x" + bytes.fromhex(value[2:]).rjust(32, b"\0").hex()
+    if isinstance(value, bytes):
+        return "0x" + value.ljust(32, b"\0").hex()
+    return "0x" + int(to_abi(value, component)).to_bytes(32, "big").hex()
+
+
+def _farmer(farmer: FarmerId, fields: dict[str, Any]) -> Farmer:
+    return Farmer(id=farmer, offer=Offer(**fields.pop("offer")), **fields)
+
+
+def _decode(abi: Abi, function: str, result: str) -> Any:
+    data = bytes.fromhex(result[2:])
+    if not data and abi.function(function).outputs:
+        raise ChainError(f"{function} returned nothing: there is no contract at the address")
+    return abi.decode_result(function, data)
+
+
+async def _read_parameters(rpc: Rpc, market: Address) -> Parameters:
+    address = Address(str(to_checksum_address(market)))
+    if await rpc.call("eth_getCode", address, "latest") in ("0x", "0x0", None):
+        raise MarketNotFound(rpc.url, address, "no contract at this address")
+    request = {"to": address, "data": "0x" + market_abi().encode_call("parameters", ()).hex()}
+    try:
+        fields = market_abi().decode_result(
+            "parameters", bytes.fromhex((await rpc.call("eth_call", request, "latest"))[2:])
+        )
+    except (RpcError, ValueError) as error:
+        raise MarketNotFound(rpc.url, address, "the contract there is no market") from error
+    return Parameters(**{**fields, "token": Address(fields["token"])})

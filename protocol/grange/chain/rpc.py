@@ -1,0 +1,150 @@
+"""JSON-RPC over HTTP with limits: the only place that sees the HTTP library's errors.
+
+Decides: how long a request may take, what is tried again and how often, and what each kind of failure is called.
+Leaves to others: what is asked, and what a contract's refusal means.
+
+A request is repeated only when the transport failed. All that we send is safe to repeat: reads are, and a raw
+transaction has one hash however often it arrives.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, cast
+
+import aiohttp
+from web3 import AsyncHTTPProvider
+from web3.types import RPCEndpoint
+
+from grange.chain.errors import ChainTimeout, ChainUnavailable, RpcError
+
+MAX_BATCH_REQUESTS = 100
+MAX_CONNECTIONS = 16
+_RETRIED_STATUS = (429, 502, 503, 504)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long to wait for the endpoint, and how often to ask again.
+
+    At worst a request ends after (retries + 1) * request_seconds plus the pauses, which double.
+    """
+
+    connect_seconds: float = 5.0
+    request_seconds: float = 20.0
+    retries: int = 2
+    pause_seconds: float = 0.2
+
+
+class Rpc:
+    """One endpoint: single requests and batches; raises ChainUnavailable, ChainTimeout or RpcError."""
+
+    def __init__(self, url: str, timeouts: Timeouts) -> None:
+        self.url = url
+        self._timeouts = timeouts
+        self._session: aiohttp.ClientSession | None = None
+        self._provider = AsyncHTTPProvider(
+            url,
+            request_kwargs={
+                "timeout": aiohttp.ClientTimeout(
+                    total=timeouts.request_seconds, sock_connect=timeouts.connect_seconds
+                )
+            },
+            exception_retry_configuration=None,
+        )
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS))
+        await self._provider.cache_async_session(self._session)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    @property
+    def provider(self) -> AsyncHTTPProvider:
+        """web3's provider underneath."""
+        return self._provider
+
+    async def call(self, method: str, *params: Any) -> Any:
+        """The result of one request."""
+        response = await self._with_retries(method, lambda: self._one(method, params))
+        return _result(method, response)
+
+    async def batch(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """The results of several requests, in their order; the first refusal among them is raised."""
+        results: list[Any] = []
+        for start in range(0, len(requests), MAX_BATCH_REQUESTS):
+            part = requests[start : start + MAX_BATCH_REQUESTS]
+            responses = await self._with_retries(part[0][0], lambda part=part: self._many(part))
+            results += [
+                _result(method, response) for (method, _), response in zip(part, responses, strict=True)
+            ]
+        return results
+
+    async def _one(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
+        response = await self._provider.make_request(RPCEndpoint(method), list(params))
+        return cast(dict[str, Any], response)
+
+    async def _many(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[dict[str, Any]]:
+        responses = await self._provider.make_batch_request(
+            [(RPCEndpoint(method), list(params)) for method, params in requests]
+        )
+        if not isinstance(responses, list):
+            _result("batch", cast(dict[str, Any], responses))
+            raise ChainUnavailable(self.url, "a batch was answered by a single response")
+        if len(responses) != len(requests):
+            raise ChainUnavailable(self.url, f"{len(responses)} answers to a batch of {len(requests)}")
+        return cast(list[dict[str, Any]], responses)
+
+    async def _with_retries(self, method: str, request: Any) -> Any:
+        pause = self._timeouts.pause_seconds
+        for attempt in range(self._timeouts.retries + 1):
+            try:
+                return await self._translated(method, request)
+            except ChainUnavailable:
+                if attempt == self._timeouts.retries:
+                    raise
+            await asyncio.sleep(pause)
+            pause *= 2
+        raise AssertionError("unreachable")
+
+    async def _translated(self, method: str, request: Any) -> Any:
+        try:
+            return await request()
+        except TimeoutError as error:
+            raise ChainTimeout(self.url, method, self._timeouts.request_seconds) from error
+        except aiohttp.ClientResponseError as error:
+            raise ChainUnavailable(self.url, f"HTTP status {error.status} to {method}") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ChainUnavailable(self.url, str(error) or type(error).__name__) from error
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError) as error:
+            raise ChainUnavailable(self.url, f"the answer to {method} is no JSON-RPC") from error
+
+
+def _result(method: str, response: dict[str, Any]) -> Any:
+    error = response.get("error")
+    if error is None:
+        return response.get("result")
+    if not isinstance(error, dict):
+        raise RpcError(method, 0, str(error))
+    data = _revert_data(error)
+    raise RpcError(method, int(error.get("code", 0)), str(error.get("message", "")), data)
+
+
+def _revert_data(error: dict[str, Any]) -> bytes | None:
+    """Revert data as engines nest it: `data` itself (geth, anvil) or `data.data` (hardhat)."""
+    data = error.get("data")
+    if isinstance(data, dict):
+        data = data.get("data")
+    if not isinstance(data, str) or not data.startswith("0x"):
+        return None
+    try:
+        return bytes.fromhex(data[2:])
+    except ValueError:
+        return None
