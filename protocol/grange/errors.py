@@ -1,0 +1,96 @@
+"""Everything that `grange` raises on purpose.
+
+    GrangeError
+    ├── Misuse                    we called it wrongly: a bug, or input that was never checked
+    │   └── TooFewPieces          fewer than k pieces of a segment were handed in
+    ├── PeerError                 the other side sent what cannot be right
+    │   ├── BadSignature          malformed, malleable, or by nobody
+    │   ├── AuthenticationFailed  a sealed block was altered, swapped or sealed under another key
+    │   ├── BadTrailer            the end of a stream is not what an order ends with
+    │   └── BadProof              an audit proof does not hold
+    │       ├── WrongEpoch        of an epoch that is not being proven
+    │       ├── WrongSlot         the position lies in another slot, or its time has not begun
+    │       ├── WrongIndex        the entry is not at the index that the proof names
+    │       ├── WrongDepth        words are missing or left over: a path of another length
+    │       ├── WrongLeaf         leaf and path do not lead to the slot's root
+    │       └── WrongPath         entry and path do not lead to the peak
+    └── WorldError                neither of us: a machine, a disk, a network, an installation
+        └── UnknownCodec          the installed erasure coder does not write what this code expects
+
+Packages above add their own branches below these three.
+"""
+
+# ruff: noqa: N818  an error is named for what happened
+
+
+class GrangeError(Exception):
+    """The root of the tree."""
+
+
+class Misuse(GrangeError):
+    """We called it wrongly."""
+
+
+class TooFewPieces(Misuse):
+    """Fewer than k pieces of a segment were handed in."""
+
+    def __init__(self, have: int, need: int) -> None:
+        super().__init__(f"{have} pieces of a segment do not give it back: {need} do")
+        self.have = have
+        self.need = need
+
+
+class PeerError(GrangeError):
+    """The other side sent what cannot be right."""
+
+
+class BadSignature(PeerError):
+    """A signature is malformed, malleable, or recovers to nobody."""
+
+
+class AuthenticationFailed(PeerError):
+    """A sealed block was altered, swapped or sealed under another key."""
+
+    def __init__(self, block_index: int) -> None:
+        super().__init__(f"block {block_index} is not what was sealed: wrong bytes, wrong place or wrong key")
+        self.block_index = block_index
+
+
+class BadTrailer(PeerError):
+    """The end of a stream is not what an order ends with."""
+
+
+class BadProof(PeerError):
+    """An audit proof does not hold."""
+
+
+class WrongEpoch(BadProof):
+    """The proof is of an epoch that is not being proven."""
+
+
+class WrongSlot(BadProof):
+    """The position lies in another slot, or that slot's time has not begun."""
+
+
+class WrongIndex(BadProof):
+    """The entry is not at the index that the proof names."""
+
+
+class WrongDepth(BadProof):
+    """Words are missing or left over: a path has another length than leaf and index say."""
+
+
+class WrongLeaf(BadProof):
+    """Leaf and path do not lead to the slot's root."""
+
+
+class WrongPath(BadProof):
+    """Entry and path do not lead to the peak of the mountain range."""
+
+
+class WorldError(GrangeError):
+    """Neither of us: a machine, a disk, a network, an installation."""
+
+
+class UnknownCodec(WorldError):
+    """The installed erasure coder does not write what this code expects."""

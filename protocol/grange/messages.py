@@ -1,0 +1,244 @@
+"""What is signed: EIP-712 digests, signatures and the ids made from them.
+
+Decides the typed data of an acceptance (a farmer's promise, checked by the contract) and of a request (a
+renter's call to a farmer, checked by the node), and which signatures count: 65 bytes r, s, v with a low s
+and v of 27 or 28, or the compact form of EIP-2098. Leaves to others who may sign what, and when a message
+is too old.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from coincurve import PrivateKey, PublicKey
+
+from grange.errors import BadSignature, Misuse
+from grange.keccak import keccak256
+from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Slot, address_from
+from grange.units import HASH_BYTES
+
+DOMAIN_NAME: Final = "Grange"
+DOMAIN_VERSION: Final = "1"
+SIGNATURE_BYTES: Final = 65
+NONCE_BYTES: Final = 16
+SALT_BYTES: Final = 32
+NO_CONTENT: Final = bytes(32)
+"""The content of a request that carries none."""
+
+DOMAIN_TYPE: Final = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+ACCEPTANCE_TYPE: Final = (
+    "Acceptance(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,"
+    "uint80 rate,uint32 end,uint64 deadlineBlock)"
+)
+REQUEST_TYPE: Final = (
+    "Request(string method,string path,uint32 farmer,uint64 expires,bytes16 nonce,bytes32 content)"
+)
+
+_DOMAIN_HASH = keccak256(DOMAIN_TYPE.encode())
+_ACCEPTANCE_HASH = keccak256(ACCEPTANCE_TYPE.encode())
+_REQUEST_HASH = keccak256(REQUEST_TYPE.encode())
+_NAME_HASH = keccak256(DOMAIN_NAME.encode())
+_VERSION_HASH = keccak256(DOMAIN_VERSION.encode())
+_HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+"""The largest s that is not malleable: half the order of secp256k1 (EIP-2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain:
+    """One market on one chain: what is signed for it means nothing anywhere else."""
+
+    chain_id: int
+    market: Address
+    separator: bytes = field(init=False, repr=False, compare=False)
+    """EIP-712's domain separator."""
+
+    def __post_init__(self) -> None:
+        words = (_DOMAIN_HASH, _NAME_HASH, _VERSION_HASH, _uint(self.chain_id, 256), _address(self.market))
+        object.__setattr__(self, "separator", keccak256(b"".join(words)))
+
+
+def order_id(renter: Address, salt: bytes) -> OrderId:
+    """keccak256(abi.encode(renter, salt)): known to the renter before the order is placed."""
+    return OrderId(keccak256(_address(renter) + _bytes32(salt)))
+
+
+def slots_hash(leaf_count: int, piece_leaves: int, slots: Sequence[Slot]) -> bytes:
+    """keccak256(abi.encode(leafCount, pieceLeaves, slots)): what the contract keeps of an order's slots."""
+    words = [_uint(leaf_count, 32), _uint(piece_leaves, 32), _uint(3 * 32, 256), _uint(len(slots), 256)]
+    for slot in slots:
+        words += (_uint(slot.farmer, 32), _bytes32(slot.root), _uint(slot.rate, 80))
+    return keccak256(b"".join(words))
+
+
+def acceptance_digest(
+    domain: Domain,
+    *,
+    order: OrderId,
+    farmer: FarmerId,
+    slot: int,
+    root: bytes,
+    leaf_count: int,
+    rate: int,
+    end: Epoch,
+    deadline_block: int,
+) -> bytes:
+    """What a farmer's operator signs: I hold this slot with this root, at this rate, until this epoch."""
+    words = (
+        _ACCEPTANCE_HASH,
+        _bytes32(order),
+        _uint(farmer, 32),
+        _uint(slot, 8),
+        _bytes32(root),
+        _uint(leaf_count, 32),
+        _uint(rate, 80),
+        _uint(end, 32),
+        _uint(deadline_block, 64),
+    )
+    return _digest(domain, words)
+
+
+def request_digest(
+    domain: Domain, *, method: str, path: str, farmer: FarmerId, expires: int, nonce: bytes, content: bytes
+) -> bytes:
+    """What a renter signs to make one call to one farmer.
+
+    `path` is the raw path with its query as sent; `expires` is in Unix seconds; `content` is 32 bytes: the
+    announced piece root of a PUT, the SHA-256 of a POST's body or of a Range header, NO_CONTENT otherwise.
+    """
+    if len(nonce) != NONCE_BYTES:
+        raise Misuse(f"a nonce has {NONCE_BYTES} bytes, not {len(nonce)}")
+    words = (
+        _REQUEST_HASH,
+        keccak256(method.encode()),
+        keccak256(path.encode()),
+        _uint(farmer, 32),
+        _uint(expires, 64),
+        nonce + bytes(32 - NONCE_BYTES),
+        _bytes32(content),
+    )
+    return _digest(domain, words)
+
+
+def sign_digest(private_key: bytes, digest: bytes) -> bytes:
+    """65 bytes r, s, v (27 or 28), with a low s; the same every time (RFC 6979)."""
+    signature = _private_key(private_key).sign_recoverable(_bytes32(digest), hasher=None)
+    return signature[:64] + bytes([27 + signature[64]])
+
+
+def recover(digest: bytes, signature: bytes) -> Address:
+    """Who signed. Raises BadSignature for a wrong length, a v not 27 or 28, a high s, or nobody's point."""
+    if len(signature) != SIGNATURE_BYTES:
+        raise BadSignature(f"a signature has {SIGNATURE_BYTES} bytes, not {len(signature)}")
+    if signature[64] not in (27, 28):
+        raise BadSignature(f"the last byte of a signature is 27 or 28, not {signature[64]}")
+    if int.from_bytes(signature[32:64]) > _HALF_ORDER:
+        raise BadSignature("the signature is malleable: its s is in the upper half")
+    recoverable = signature[:64] + bytes([signature[64] - 27])
+    try:
+        key = PublicKey.from_signature_and_message(recoverable, _bytes32(digest), hasher=None)
+    except ValueError as error:
+        raise BadSignature("the signature is nobody's") from error
+    return _address_of_public(key)
+
+
+def sign_acceptance(
+    domain: Domain,
+    private_key: bytes,
+    *,
+    order: OrderId,
+    farmer: FarmerId,
+    slot: int,
+    root: bytes,
+    leaf_count: int,
+    rate: int,
+    end: Epoch,
+    deadline_block: int,
+) -> Acceptance:
+    """The acceptance as `place` takes it, signed by the operator's key."""
+    digest = acceptance_digest(
+        domain,
+        order=order,
+        farmer=farmer,
+        slot=slot,
+        root=root,
+        leaf_count=leaf_count,
+        rate=rate,
+        end=end,
+        deadline_block=deadline_block,
+    )
+    r, vs = compact_from(sign_digest(private_key, digest))
+    return Acceptance(farmer=farmer, root=root, rate=rate, deadline_block=deadline_block, r=r, vs=vs)
+
+
+def acceptance_signer(
+    domain: Domain, acceptance: Acceptance, *, order: OrderId, slot: int, leaf_count: int, end: Epoch
+) -> Address:
+    """Whose key signed the acceptance for this place in this order. Raises BadSignature if nobody's did."""
+    digest = acceptance_digest(
+        domain,
+        order=order,
+        farmer=acceptance.farmer,
+        slot=slot,
+        root=acceptance.root,
+        leaf_count=leaf_count,
+        rate=acceptance.rate,
+        end=end,
+        deadline_block=acceptance.deadline_block,
+    )
+    return recover(digest, signature_from(acceptance.r, acceptance.vs))
+
+
+def compact_from(signature: bytes) -> tuple[bytes, bytes]:
+    """r and vs of EIP-2098: the parity of v in the top bit of s. Raises BadSignature like `recover`."""
+    if len(signature) != SIGNATURE_BYTES or signature[64] not in (27, 28) or signature[32] & 0x80:
+        raise BadSignature("only 65 bytes r, s, v with a low s and v of 27 or 28 have a compact form")
+    return signature[:32], bytes([signature[32] | (signature[64] - 27) << 7]) + signature[33:64]
+
+
+def signature_from(r: bytes, vs: bytes) -> bytes:
+    """65 bytes r, s, v out of EIP-2098's r and vs. Raises BadSignature when a part has not 32 bytes."""
+    if len(r) != HASH_BYTES or len(vs) != HASH_BYTES:
+        raise BadSignature(f"r and vs have {HASH_BYTES} bytes each, not {len(r)} and {len(vs)}")
+    return r + bytes([vs[0] & 0x7F]) + vs[1:] + bytes([27 + (vs[0] >> 7)])
+
+
+def address_of(private_key: bytes) -> Address:
+    """The account that a key controls. Raises Misuse when 32 bytes are no key."""
+    return _address_of_public(_private_key(private_key).public_key)
+
+
+def _private_key(private_key: bytes) -> PrivateKey:
+    # coincurve pads short keys with zeros, which would make another account out of a truncated file.
+    if len(private_key) != HASH_BYTES:
+        raise Misuse(f"a private key has {HASH_BYTES} bytes, not {len(private_key)}")
+    try:
+        return PrivateKey(private_key)
+    except ValueError as error:
+        raise Misuse("these 32 bytes are no private key") from error
+
+
+def _address_of_public(key: PublicKey) -> Address:
+    return address_from(keccak256(key.format(compressed=False)[1:])[12:])
+
+
+def _digest(domain: Domain, words: tuple[bytes, ...]) -> bytes:
+    return keccak256(b"\x19\x01" + domain.separator + keccak256(b"".join(words)))
+
+
+def _uint(value: int, bits: int) -> bytes:
+    if not 0 <= value < 1 << bits:
+        raise Misuse(f"{value} does not fit uint{bits}")
+    return value.to_bytes(32)
+
+
+def _bytes32(value: bytes) -> bytes:
+    if len(value) != HASH_BYTES:
+        raise Misuse(f"{HASH_BYTES} bytes are needed, not {len(value)}")
+    return value
+
+
+def _address(value: Address) -> bytes:
+    raw = bytes.fromhex(value.removeprefix("0x"))
+    if len(raw) != 20:
+        raise Misuse(f"{value!r} is not an address")
+    return bytes(12) + raw

@@ -1,0 +1,127 @@
+"""The values that cross the line between Python and the contract, one dataclass for each Solidity struct.
+
+Names are the contract's in snake_case; `contracts/types/Types.sol` has the originals. Decides nothing beyond
+the form of an address: limits are checked by whoever makes or receives a value.
+"""
+
+from dataclasses import dataclass
+from typing import NewType
+
+from grange.errors import Misuse
+from grange.keccak import keccak256
+
+OrderId = NewType("OrderId", bytes)
+"""32 bytes: keccak256(abi.encode(renter, salt))."""
+
+FarmerId = NewType("FarmerId", int)
+"""Counted from 1 in order of registration; 0 is nobody."""
+
+Epoch = NewType("Epoch", int)
+"""block.number / epoch_blocks."""
+
+Address = NewType("Address", str)
+"""An account: 0x and 40 hex digits with EIP-55 checksum. Made by `address_from`."""
+
+ADDRESS_BYTES = 20
+
+
+def address_from(value: str | bytes) -> Address:
+    """An address with its EIP-55 checksum, from 20 bytes or from hex.
+
+    Hex in one case only is taken as it is; mixed case must carry the right checksum. Raises Misuse otherwise.
+    """
+    if isinstance(value, str):
+        digits = value.removeprefix("0x").removeprefix("0X")
+        try:
+            raw = bytes.fromhex(digits)
+        except ValueError:
+            raise Misuse(f"{value!r} is not an address") from None
+        if len(raw) != ADDRESS_BYTES or len(digits) != 2 * ADDRESS_BYTES:
+            raise Misuse(f"{value!r} is not an address")
+        made = _checksummed(raw)
+        if digits not in (digits.lower(), digits.upper(), made[2:]):
+            raise Misuse(f"{value!r} has a wrong checksum: a digit is mistyped")
+        return made
+    if len(value) != ADDRESS_BYTES:
+        raise Misuse(f"an address has {ADDRESS_BYTES} bytes, not {len(value)}")
+    return _checksummed(value)
+
+
+def _checksummed(raw: bytes) -> Address:
+    digits = raw.hex()
+    marks = keccak256(digits.encode()).hex()
+    return Address("0x" + "".join(d.upper() if m >= "8" else d for d, m in zip(digits, marks, strict=False)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a farmer asks and has. Prices are in token base units."""
+
+    price_per_gib_epoch: int
+    egress_price_per_gib: int
+    capacity_bytes: int
+    longest_term_epochs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What is the same for all slots of an order."""
+
+    salt: bytes
+    end: Epoch
+    """Exclusive; a multiple of grid_epochs."""
+    leaf_count: int
+    """Leaves in each slot."""
+    piece_leaves: int
+    """Leaves in each piece: a power of two that divides leaf_count."""
+    k: int
+    """Any k slots give the data back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """One slot as the renter hands it in: what a farmer signed. Its place in the list is its index."""
+
+    farmer: FarmerId
+    root: bytes
+    rate: int
+    deadline_block: int
+    """The last block in which `place` may use it."""
+    r: bytes
+    vs: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """One slot as the order's hash binds it."""
+
+    farmer: FarmerId
+    root: bytes
+    rate: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """An ERC-2612 permit for the Market to pull `value` base units from the caller."""
+
+    value: int
+    deadline: int
+    v: int
+    r: bytes
+    s: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """The market's immutable parameters."""
+
+    token: Address
+    epoch_blocks: int
+    grid_epochs: int
+    """Orders end on multiples of this."""
+    max_books: int
+    """Grid dates ahead that an order may end on, and so live books per farmer."""
+    samples: int
+    """Leaves proven per farmer and epoch."""
+    collateral_epochs: int
+    """Epochs of its pay that a farmer has at stake."""

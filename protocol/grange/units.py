@@ -1,0 +1,69 @@
+"""The numbers that farmers, renters and the contract share, and the arithmetic of money.
+
+Decides the sizes of leaves, pieces and slots, and how a price becomes a rate. Leaves to the contract what may
+differ from one market to the next: the length of an epoch, the calendar grid, the number of samples.
+"""
+
+import re
+from typing import Final
+
+from grange.errors import Misuse
+
+HASH_BYTES: Final = 32
+NODE_BYTES: Final = 2 * HASH_BYTES
+LEAF_BYTES: Final = 512
+"""The unit of audit. docs/adr/0001-leaf-size.md says why."""
+
+KIB: Final = 1 << 10
+MIB: Final = 1 << 20
+GIB: Final = 1 << 30
+
+MAX_PIECE_BYTES: Final = MIB
+MAX_PIECE_LEAVES: Final = MAX_PIECE_BYTES // LEAF_BYTES
+MAX_SLOTS: Final = 255
+MAX_LEAF_COUNT: Final = (1 << 32) - 1
+"""Leaves in one slot: the contract counts them in 32 bits, which is just under 2 TiB."""
+
+MAX_RATE: Final = (1 << 80) - 1
+"""Base units per epoch: rates are 80 bits wide on chain."""
+
+TAG_BYTES: Final = 16
+"""What sealing adds to a block, so that a sealed block is exactly one piece."""
+
+TOKEN_DECIMALS: Final = 18
+TOKEN: Final = 10**TOKEN_DECIMALS
+"""Base units in one token."""
+
+_AMOUNT: Final = re.compile(rf"([0-9]{{1,24}})(?:\.([0-9]{{1,{TOKEN_DECIMALS}}}))?")
+
+
+def rate_rounded_up(price_per_gib_epoch: int, slot_bytes: int) -> int:
+    """Base units per epoch for a slot: price x size, rounded up, as the contract would.
+
+    Raises Misuse when a part is negative or the rate does not fit the 80 bits it has on chain.
+    """
+    if price_per_gib_epoch < 0 or slot_bytes < 0:
+        raise Misuse(f"a price ({price_per_gib_epoch}) and a size ({slot_bytes}) are never negative")
+    rate = -(-price_per_gib_epoch * slot_bytes // GIB)
+    if rate > MAX_RATE:
+        raise Misuse(f"a rate of {rate} base units per epoch does not fit 80 bits")
+    return rate
+
+
+def format_tokens(base_units: int) -> str:
+    """Base units as a decimal number of tokens, exact, without trailing zeros: 15 * 10**17 is "1.5"."""
+    sign = "-" if base_units < 0 else ""
+    whole, part = divmod(abs(base_units), TOKEN)
+    digits = f"{part:0{TOKEN_DECIMALS}d}".rstrip("0")
+    return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
+
+
+def parse_tokens(text: str) -> int:
+    """A decimal number of tokens as base units. Raises Misuse for anything else, parts of a base unit too."""
+    amount = _AMOUNT.fullmatch(text)
+    if amount is None:
+        raise Misuse(
+            f"{text!r} is not an amount of tokens: digits, and at most {TOKEN_DECIMALS} after a point"
+        )
+    whole, part = amount.groups(default="")
+    return int(whole) * TOKEN + int(part.ljust(TOKEN_DECIMALS, "0"))
