@@ -47,6 +47,17 @@ struct Slot {
     Rate rate;
 }
 
+/// @dev One slot as its farmer's book keeps it: the mountain range holds keccak256(abi.encode(entry)).
+struct Entry {
+    OrderId order;
+    uint8 slot;
+    bytes32 root;
+    uint32 leafCount;
+    Epoch from; // the first epoch that is audited and paid
+    uint80 first; // the book's total rate before this slot: it is drawn by positions in [first, first + rate)
+    Rate rate;
+}
+
 /// @dev An ERC-2612 permit for the Market to pull `value` tokens from the caller.
 struct Permit {
     uint256 value;
@@ -64,4 +75,35 @@ struct Parameters {
     uint8 maxBooks; // grid dates ahead that an order may end on, and so live books per farmer
     uint8 samples; // leaves proven per farmer and epoch
     uint32 collateralEpochs; // epochs of its pay that a farmer has at stake
+}
+
+/// @dev A farmer as `farmer` and `farmers` show it.
+struct FarmerView {
+    address owner; // withdraws; is credited
+    address operator; // signs acceptances and requests
+    uint256 stake;
+    uint256 committedRate; // what the farmer's live books pay it in an epoch
+    Epoch settledEpoch; // up to here every epoch is proven or recorded as missed
+    uint256 misses; // missed epochs, those not yet recorded included
+    string endpoint;
+    Offer offer;
+}
+
+/// @dev A book as `book` shows it. All zero when nothing in it is live.
+struct BookView {
+    uint32 count; // entries appended
+    uint80 rateBefore; // total rate without what was added in `addedEpoch`
+    uint80 rateAdded; // rate added in `addedEpoch`, which counts from the next epoch
+    Epoch addedEpoch; // the last epoch in which an entry was appended
+    bytes32[] peaks; // of the mountain range, highest first
+}
+
+/// @dev An order as `order` shows it. All zero when it was never placed.
+struct OrderView {
+    address renter;
+    Epoch from; // the first epoch that is audited and paid
+    Epoch end; // exclusive
+    uint8 k;
+    uint8 n;
+    bytes32 slotsHash; // keccak256(abi.encode(leafCount, pieceLeaves, slots))
 }

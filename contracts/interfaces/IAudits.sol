@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Epoch, FarmerId} from "../types/Types.sol";
+
+/// @title Proofs of storage, pay and misses
+interface IAudits {
+    /// @notice The epoch's seed is fixed.
+    event SeedRecorded(Epoch indexed epoch, bytes32 seed);
+
+    /// @notice The farmer proved the epoch, and `amount` was credited to its owner's vault.
+    event Proven(FarmerId indexed farmer, Epoch indexed epoch, uint256 amount);
+
+    /// @notice In every epoch from `first` to `last` the farmer had something to prove and did not.
+    event Missed(FarmerId indexed farmer, Epoch first, Epoch last);
+
+    /// @notice Only the current epoch can be proven.
+    error EpochNotCurrent(Epoch epoch, Epoch current);
+
+    /// @notice The farmer has proven this epoch, or registered in it.
+    error EpochSettled(FarmerId farmer, Epoch epoch);
+
+    /// @notice No slot of the farmer counts in this epoch.
+    error NothingToProve(FarmerId farmer, Epoch epoch);
+
+    /// @notice The hash of the epoch's first block is not there: it is the current block, or too old.
+    error SeedUnavailable(Epoch epoch);
+
+    /// @notice Sample number `sample` would end at word `needed`, and only `given` were sent.
+    error ProofTooShort(uint256 sample, uint256 needed, uint256 given);
+
+    /// @notice The samples took `used` words, and more were sent.
+    error ProofTooLong(uint256 used, uint256 given);
+
+    /// @notice The slot sent for a sample has no leaves.
+    error NoLeaves(uint256 sample);
+
+    /// @notice The position drawn within the book is not one of those of the slot that was sent.
+    error WrongSlot(uint256 sample, uint256 position, uint256 first, uint256 rate);
+
+    /// @notice The book has `count` entries.
+    error NoSuchEntry(uint256 sample, uint256 index, uint256 count);
+
+    /// @notice Leaf, slot and paths do not lead to the book's peak.
+    error WrongPeak(uint256 sample, bytes32 computed, bytes32 peak);
+
+    /// @notice Fixes the seed of the current epoch, if it is not yet. By anyone.
+    function recordSeed() external returns (bytes32);
+
+    /// @notice Records the farmer's missed epochs up to the one before the current. By anyone.
+    function settle(FarmerId farmer) external;
+
+    /// @notice Proves that the farmer keeps what it is paid for, and pays it for `epoch`, the current one. By anyone.
+    /// @param words The samples one after another, each: the order; slot | leafCount << 8 | from << 40 |
+    /// index in the mountain range << 72; first << 128 | rate; the leaf's 16 words; the path from the leaf to
+    /// the slot's root; the path from the slot's entry to its peak. Lengths follow from counts and indices.
+    function prove(FarmerId farmer, Epoch epoch, bytes32[] calldata words) external;
+
+    /// @notice The seed of an epoch; zero if it was not recorded.
+    function seed(Epoch epoch) external view returns (bytes32);
+
+    /// @notice Whether the farmer missed the epoch, recorded or not.
+    function missed(FarmerId farmer, Epoch epoch) external view returns (bool);
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {FarmerId, FarmerView, Offer, Permit} from "../types/Types.sol";
+
+/// @title Who the farmers are and what they have at stake
+interface IFarmers {
+    /// @notice A farmer exists from here on.
+    event FarmerRegistered(FarmerId indexed farmer, address indexed owner, address indexed operator);
+
+    /// @notice Where the farmer is reached and what it offers.
+    event FarmerUpdated(FarmerId indexed farmer, string endpoint, Offer offer);
+
+    /// @notice Acceptances are now signed by `operator`; those signed by the operator before it are void.
+    event OperatorChanged(FarmerId indexed farmer, address operator);
+
+    /// @notice `amount` was added, which makes it `stake`.
+    event StakeAdded(FarmerId indexed farmer, uint256 amount, uint256 stake);
+
+    /// @notice There is no such farmer.
+    error UnknownFarmer(FarmerId farmer);
+
+    /// @notice An owner or operator must not be the zero address.
+    error ZeroAddress();
+
+    /// @notice The endpoint has `length` bytes, and at most `limit` are kept.
+    error EndpointTooLong(uint256 length, uint256 limit);
+
+    /// @notice Only the farmer's owner may do this.
+    error NotOwner(FarmerId farmer, address caller);
+
+    /// @notice Only the farmer's owner or operator may do this.
+    error NotOwnerOrOperator(FarmerId farmer, address caller);
+
+    /// @notice A stake is kept in 96 bits.
+    error StakeTooLarge(uint256 stake, uint256 limit);
+
+    /// @notice At most `limit` farmers are shown in one call.
+    error PageTooLong(uint256 count, uint256 limit);
+
+    /// @notice Registers a farmer; its stake is pulled from the caller.
+    /// @param owner Withdraws, is paid and names the operator. Best kept cold.
+    /// @param operator Signs acceptances. Hot.
+    /// @param endpoint Where renters reach the farmer.
+    /// @param stake In token base units.
+    function register(
+        address owner,
+        address operator,
+        string calldata endpoint,
+        Offer calldata offer,
+        uint256 stake
+    ) external returns (FarmerId);
+
+    /// @notice `register`, with the caller's permit for the stake.
+    function registerWithPermit(
+        address owner,
+        address operator,
+        string calldata endpoint,
+        Offer calldata offer,
+        uint256 stake,
+        Permit calldata permit
+    ) external returns (FarmerId);
+
+    /// @notice Changes endpoint and offer. By the farmer's owner or operator.
+    function updateFarmer(FarmerId farmer, string calldata endpoint, Offer calldata offer) external;
+
+    /// @notice Names another operator. By the farmer's owner.
+    function setOperator(FarmerId farmer, address operator) external;
+
+    /// @notice Adds to a farmer's stake; pulled from the caller, who may be anyone.
+    function addStake(FarmerId farmer, uint256 amount) external;
+
+    /// @notice Farmers have the ids from 1 to this.
+    function farmerCount() external view returns (uint32);
+
+    /// @notice One farmer.
+    function farmer(FarmerId id) external view returns (FarmerView memory);
+
+    /// @notice The farmers with ids from `first`, `count` of them or as many as there are.
+    function farmers(uint32 first, uint32 count) external view returns (FarmerView[] memory);
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Acceptance, Epoch, FarmerId, OrderId, OrderView, Permit, Rate, Terms} from "../types/Types.sol";
+
+/// @title Orders: what renters place with farmers
+interface IOrders {
+    /// @notice An order of `n` slots is placed and paid for; its `SlotFilled` events follow in slot order.
+    event OrderPlaced(
+        OrderId indexed order,
+        address indexed renter,
+        Epoch from,
+        Epoch end,
+        uint32 leafCount,
+        uint32 pieceLeaves,
+        uint8 k,
+        uint8 n
+    );
+
+    /// @notice The farmer keeps this slot, and is audited and paid for it, from epoch `from` to before `end`.
+    event SlotFilled(
+        OrderId indexed order,
+        FarmerId indexed farmer,
+        uint8 slot,
+        bytes32 root,
+        Rate rate,
+        uint32 leafCount,
+        Epoch from,
+        Epoch end
+    );
+
+    /// @notice The renter has used this salt before.
+    error OrderExists(OrderId order);
+
+    /// @notice An order has from 1 to `limit` slots.
+    error SlotCountOutOfRange(uint256 count, uint256 limit);
+
+    /// @notice k must be from 1 to n.
+    error ThresholdOutOfRange(uint256 k, uint256 n);
+
+    /// @notice A piece must be a power of two of leaves and divide a slot that is not empty.
+    error BadPieceLeaves(uint256 pieceLeaves, uint256 leafCount);
+
+    /// @notice The order would end before it has lasted an epoch.
+    error EndTooSoon(Epoch end, uint256 from);
+
+    /// @notice Orders end at `latest` at most.
+    error EndTooLate(Epoch end, uint256 latest);
+
+    /// @notice The acceptance could be used up to `deadlineBlock`.
+    error AcceptanceExpired(uint256 slot, uint256 deadlineBlock, uint256 currentBlock);
+
+    /// @notice The farmer's operator did not sign this; the signature is that of `signer`, or of nobody.
+    error AcceptanceForged(uint256 slot, FarmerId farmer, address signer);
+
+    /// @notice A slot without pay would never be audited.
+    error ZeroRate(uint256 slot);
+
+    /// @notice The farmer has another slot of the same order.
+    error DuplicateFarmer(uint256 slot, FarmerId farmer);
+
+    /// @notice The farmer's stake does not cover what it would be paid for.
+    error StakeTooSmall(FarmerId farmer, uint256 stake, uint256 needed);
+
+    /// @notice A farmer's pay per epoch is kept in 80 bits.
+    error RateTooLarge(FarmerId farmer, uint256 rate, uint256 limit);
+
+    /// @notice Places an order with the farmers that signed `acceptances`, paid out of the caller's vault.
+    /// Service and pay begin with the next epoch.
+    function place(Terms calldata terms, Acceptance[] calldata acceptances) external returns (OrderId);
+
+    /// @notice `depositWithPermit`, then `place`.
+    function placeWithPermit(
+        Terms calldata terms,
+        Acceptance[] calldata acceptances,
+        Permit calldata permit
+    ) external returns (OrderId);
+
+    /// @notice An order.
+    function order(OrderId id) external view returns (OrderView memory);
+
+    /// @notice The id that an order of `renter` with this salt has or will have.
+    function orderId(address renter, bytes32 salt) external pure returns (OrderId);
+}
