@@ -1,0 +1,190 @@
+"""Farmers for a devnet: real farmer nodes as separate processes, each with its own key, stake, disk and port.
+
+Decides how they are funded, set up, started, killed and stopped. What a farmer does is up to the command
+`grange farm`, which is only ever run, never imported. Every process that is started here is ended here, by its own handle.
+"""
+
+import asyncio
+import json
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grange.devnet.devnet import Devnet
+from grange.errors import WorldError
+from grange.messages import address_of
+from grange.types import Address, FarmerId
+from grange.units import GIB, TOKEN
+
+GAS_WEI = 10**20
+DEFAULT_STAKE_TOKENS = 500
+DEFAULT_PRICE_TOKENS_PER_GIB = 1
+DEFAULT_CAPACITY_BYTES = 64 * GIB
+START_SECONDS = 90.0
+STOP_SECONDS = 15.0
+POLL_SECONDS = 0.05
+MAX_STARTING_AT_ONCE = 4
+
+
+class FarmerDidNotStart(WorldError):
+    """A farmer's process ended or stayed silent; its last lines of output are in the message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetOptions:
+    """What each farmer of a fleet offers and stakes."""
+
+    stake_tokens: int = DEFAULT_STAKE_TOKENS
+    price_tokens_per_gib: float = DEFAULT_PRICE_TOKENS_PER_GIB
+    capacity_bytes: int = DEFAULT_CAPACITY_BYTES
+
+
+@dataclass(slots=True, kw_only=True)
+class FarmerProcess:
+    """One farmer: where its things are, who it is, and its process while it runs."""
+
+    number: int
+    folder: Path
+    address: Address
+    farmer: FarmerId = FarmerId(0)
+    endpoint: str = ""
+    process: asyncio.subprocess.Process | None = field(default=None, repr=False)
+
+    @property
+    def home(self) -> Path:
+        """Its configuration and key."""
+        return self.folder / "home"
+
+    @property
+    def data(self) -> Path:
+        """Its pieces and its ledger."""
+        return self.folder / "data"
+
+    @property
+    def log(self) -> Path:
+        """What it said."""
+        return self.folder / "farmer.log"
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self.process is not None and self.process.returncode is None
+
+    async def start(self) -> None:
+        """Run the farmer until it serves; raises FarmerDidNotStart."""
+        ready = self.folder / "ready.json"
+        ready.unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *_farm("run", "--home", self.home, "--announce", "--ready-file", ready),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while not ready.exists():
+                    if not self.running:
+                        raise FarmerDidNotStart(self._failure("ended while starting"))
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            await self.stop()
+            raise FarmerDidNotStart(self._failure(f"was not ready after {START_SECONDS:.0f} s")) from None
+        state = json.loads(ready.read_text())
+        self.farmer, self.endpoint = FarmerId(state["farmer"]), state["endpoint"]
+
+    async def stop(self) -> None:
+        """End it as an operator would, and wait; a process that does not obey is killed."""
+        if not self.running or self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self.process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End it as a power cut would."""
+        if self.running and self.process is not None:
+            self.process.kill()
+            await self.process.wait()
+
+    def _failure(self, what: str) -> str:
+        said = self.log.read_text(errors="replace").splitlines()[-10:] if self.log.exists() else []
+        return "\n  ".join([f"farmer {self.number} {what}; it said:", *said])
+
+
+class Fleet:
+    """The farmers of one devnet. Open it with `Fleet.start`."""
+
+    def __init__(self, farmers: list[FarmerProcess]) -> None:
+        self.farmers = farmers
+
+    @classmethod
+    @asynccontextmanager
+    async def start(
+        cls,
+        devnet: Devnet,
+        count: int,
+        folder: Path,
+        *,
+        options: FleetOptions | None = None,
+        on_ready: Callable[[FarmerProcess], None] = lambda _: None,
+    ) -> AsyncIterator["Fleet"]:
+        """Fund, register and run `count` farmers with their things below `folder`, and stop them at the end."""
+        fleet = cls([])
+        try:
+            for number in range(1, count + 1):
+                fleet.farmers.append(await _funded(devnet, number, folder, options or FleetOptions()))
+            gate = asyncio.Semaphore(MAX_STARTING_AT_ONCE)
+
+            async def bring_up(farmer: FarmerProcess) -> None:
+                async with gate:
+                    await _set_up(devnet, farmer, options or FleetOptions())
+                    await farmer.start()
+                    on_ready(farmer)
+
+            async with asyncio.TaskGroup() as group:
+                for farmer in fleet.farmers:
+                    group.create_task(bring_up(farmer))
+            yield fleet
+        finally:
+            await asyncio.gather(*(farmer.stop() for farmer in fleet.farmers))
+
+    def by_id(self, farmer: FarmerId) -> FarmerProcess:
+        """The farmer with this id on chain."""
+        return next(one for one in self.farmers if one.farmer == farmer)
+
+
+async def _funded(devnet: Devnet, number: int, folder: Path, options: FleetOptions) -> FarmerProcess:
+    key = secrets.token_bytes(32)
+    farmer = FarmerProcess(number=number, folder=folder / f"farmer-{number:02d}", address=address_of(key))
+    farmer.home.mkdir(parents=True)
+    key_path = farmer.home / "operator.key"
+    key_path.touch(mode=0o600)
+    key_path.write_text(key.hex())
+    await devnet.faucet(farmer.address, native=GAS_WEI, tokens=options.stake_tokens * TOKEN)
+    return farmer
+
+
+async def _set_up(devnet: Devnet, farmer: FarmerProcess, options: FleetOptions) -> None:
+    with farmer.log.open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            *_farm("init", "--home", farmer.home, "--data", farmer.data),
+            *("--rpc", devnet.rpc_url, "--market", devnet.market, "--endpoint", "http://127.0.0.1:0"),
+            *("--stake", str(options.stake_tokens), "--price", str(options.price_tokens_per_gib)),
+            *("--capacity", str(options.capacity_bytes)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    if await process.wait() != 0:
+        raise FarmerDidNotStart(farmer._failure("could not be set up"))
+
+
+def _farm(command: str, *arguments: object) -> list[str]:
+    return [sys.executable, "-m", "grange_node", command, *map(str, arguments)]
