@@ -46,16 +46,15 @@ class BookState:
         self._firsts: list[int] = []
 
     def __repr__(self) -> str:
-        return f"BookState(end={self.end}, {self.mountain.count} entries, rate {self.rate_before}+{self.rate_added})"
+        rate = f"{self.rate_before}+{self.rate_added}"
+        return f"BookState(end={self.end}, {len(self.entries)} entries, rate {rate})"
 
     def add(
         self, *, epoch: Epoch, order: OrderId, slot: int, root: bytes, leaf_count: int, rate: int
     ) -> Entry:
         """Append a slot as the contract does when it is placed in `epoch`: it counts from the next one on."""
         if not self.added_epoch <= epoch < self.end:
-            raise Misuse(
-                f"epoch {epoch} is not between the last addition ({self.added_epoch}) and {self.end}"
-            )
+            raise Misuse(f"epoch {epoch} is not from {self.added_epoch}, the last addition, to {self.end}")
         first = self.rate_before + self.rate_added
         if rate < 1 or leaf_count < 1 or first + rate > MAX_RATE:
             raise Misuse(f"a slot of {leaf_count} leaves at rate {rate} does not go into {self}")
@@ -108,7 +107,7 @@ def total_rate_at_start(books: Sequence[BookState], epoch: Epoch) -> int:
 def draw(
     seed: bytes, farmer: FarmerId, epoch: Epoch, books: Sequence[BookState], samples: int
 ) -> list[Drawn]:
-    """The samples of an epoch's audit; none when there was nothing to prove as it began. Any order of books."""
+    """The samples of an epoch's audit; none when there was nothing to prove as it began."""
     drawn = []
     for book, position, leaf_draw in _positions(seed, farmer, epoch, books, samples):
         index = book.index_at(position)
@@ -148,8 +147,9 @@ def verify_proof(
 ) -> None:
     """Check a whole proof as the contract would, and say precisely what is wrong with it.
 
-    Raises WrongEpoch, WrongSlot, WrongIndex, WrongDepth, WrongLeaf or WrongPath. The contract knows only peaks:
-    to it a wrong entry, leaf or path is all one. It ignores the unused bits of words 1 and 2; here they are zero.
+    Raises WrongEpoch, WrongSlot, WrongIndex, WrongDepth, WrongLeaf or WrongPath. The contract knows only
+    peaks, so to it a wrong entry, leaf or path is all one. It ignores the unused bits of words 1 and 2; here
+    they must be zero.
     """
     if epoch != current_epoch:
         raise WrongEpoch(f"epoch {epoch} cannot be proven in epoch {current_epoch}")

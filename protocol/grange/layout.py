@@ -49,8 +49,8 @@ class Geometry:
     def for_stream(cls, stream_bytes: int, k: int, n: int) -> Self:
         """The shape for so many bytes of contents and manifest.
 
-        The largest piece that leaves at most one part in MAX_PADDING_SHARE of zeros; when there is none, which
-        is so only for what fits one segment, the smallest piece with which it does.
+        The largest piece that leaves at most one part in MAX_PADDING_SHARE of zeros; if there is none, which
+        happens only to what fits one segment, the smallest piece with which it does.
         """
         if stream_bytes < 0:
             raise Misuse(f"a stream of {stream_bytes} bytes")
@@ -152,7 +152,7 @@ def is_piece_size(size_bytes: int) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trailer:
-    """The last 64 bytes of the stream, big endian: magic and version, three lengths, the manifest's SHA-256."""
+    """The last 64 bytes of the stream, big endian: magic, version, three lengths, the manifest's SHA-256."""
 
     manifest_offset_bytes: int
     manifest_bytes: int

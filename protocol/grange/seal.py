@@ -1,9 +1,9 @@
 """Keys, and the sealing of blocks: what makes a piece unreadable and every flipped bit noticed.
 
-Decides how keys follow from the recovery secret, and the AEAD: AES-256-GCM with the block's index as nonce, so
-a block opens only in its own place under its own order's key. A nonce never repeats under a key because an
-order id never does: its salt is 32 random bytes, fresh for every attempt to store. Leaves the twelve words, and
-where the secret is kept, to the renter's client. docs/adr/0002-aead.md says why this cipher.
+Decides how keys follow from the recovery secret, and the AEAD: AES-256-GCM with the block's index as nonce,
+so a block opens only in its own place under its own order's key. A nonce never repeats under a key because an
+order id never does: its salt is 32 random bytes, fresh for every attempt to store. Leaves the twelve words,
+and where the secret is kept, to the renter's client. docs/adr/0002-aead.md says why this cipher.
 """
 
 from dataclasses import dataclass, field
