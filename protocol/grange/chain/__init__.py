@@ -27,11 +27,11 @@ from grange.chain.errors import (
 from grange.chain.events import Event, EventFilter
 from grange.chain.follower import Batch, Cursor, EventFollower, Rollback
 from grange.chain.gateway import Chain
-from grange.chain.permit import Permit
 from grange.chain.rpc import Timeouts
 from grange.chain.sender import Receipt, Sender, SendPolicy
 from grange.chain.views import Book, Farmer, Head, Order
 from grange.chain.wallet import Wallet
+from grange.types import Permit
 
 __all__ = [
     "Batch",

@@ -2,15 +2,15 @@
 
 Decides what is asked and how answers become values; checks once, on connecting, that the endpoint serves the
 right chain and that a market lives at the address. Keeps only what can never change: chain id, parameters,
-the token's domain separator. Everything else is asked each time. Leaves sending to `sender.py`, following events
-to `follower.py`, HTTP and its failures to `rpc.py`.
+the token's domain separator. Everything else is asked each time. Leaves sending to `sender.py`, following
+events to `follower.py`, HTTP and its failures to `rpc.py`.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from eth_utils.address import to_checksum_address
+from eth_abi.exceptions import DecodingError
 
 from grange.chain.codec import Abi, Element, market_abi, snake, to_abi, token_abi
 from grange.chain.errors import (
@@ -22,13 +22,13 @@ from grange.chain.errors import (
     WrongChain,
 )
 from grange.chain.events import Event, EventFilter
-from grange.chain.permit import PERMIT_LIFE_SECONDS, Permit, sign_permit
+from grange.chain.permit import PERMIT_LIFE_SECONDS, sign_permit
 from grange.chain.rpc import Rpc, Timeouts
 from grange.chain.views import Book, Farmer, Head, Order
 from grange.chain.wallet import Wallet
 from grange.errors import Misuse
 from grange.messages import Domain
-from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters
+from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, Permit, address_from
 
 MAX_FARMERS_PER_CALL = 100
 
@@ -66,6 +66,7 @@ class Chain:
             chain_id = int(await rpc.call("eth_chainId"), 16)
             if expected_chain_id is not None and chain_id != expected_chain_id:
                 raise WrongChain(rpc_url, expected_chain_id, chain_id)
+            market = address_from(market)
             parameters = await _read_parameters(rpc, market)
             yield cls(rpc, market=market, chain_id=chain_id, parameters=parameters)
 
@@ -294,14 +295,13 @@ def _decode(abi: Abi, function: str, result: str) -> Any:
 
 
 async def _read_parameters(rpc: Rpc, market: Address) -> Parameters:
-    address = Address(str(to_checksum_address(market)))
-    if await rpc.call("eth_getCode", address, "latest") in ("0x", "0x0", None):
-        raise MarketNotFound(rpc.url, address, "no contract at this address")
-    request = {"to": address, "data": "0x" + market_abi().encode_call("parameters", ()).hex()}
+    if await rpc.call("eth_getCode", market, "latest") in ("0x", "0x0", None):
+        raise MarketNotFound(rpc.url, market, "no contract at this address")
+    request = {"to": market, "data": "0x" + market_abi().encode_call("parameters", ()).hex()}
     try:
         fields = market_abi().decode_result(
             "parameters", bytes.fromhex((await rpc.call("eth_call", request, "latest"))[2:])
         )
-    except (RpcError, ValueError) as error:
-        raise MarketNotFound(rpc.url, address, "the contract there is no market") from error
+    except (RpcError, ValueError, DecodingError) as error:
+        raise MarketNotFound(rpc.url, market, "the contract there is no market") from error
     return Parameters(**{**fields, "token": Address(fields["token"])})

@@ -1,6 +1,7 @@
 """JSON-RPC over HTTP with limits: the only place that sees the HTTP library's errors.
 
-Decides: how long a request may take, what is tried again and how often, and what each kind of failure is called.
+Decides: how long a request may take, what is tried again and how often, and what each kind of failure is
+called.
 Leaves to others: what is asked, and what a contract's refusal means.
 
 A request is repeated only when the transport failed. All that we send is safe to repeat: reads are, and a raw

@@ -35,7 +35,7 @@ from grange.chain.errors import (
 from grange.chain.events import Event
 from grange.chain.gateway import Chain, translate_revert
 from grange.chain.wallet import Wallet
-from grange.types import Address
+from grange.types import Address, address_from
 
 GAS_MARGIN_PERCENT = 20
 MAX_NONCE_ATTEMPTS = 5
@@ -46,9 +46,10 @@ TRANSFER_GAS = 21_000
 class SendPolicy:
     """Fees and patience.
 
-    max_fee_per_gas is base_fee_factor times the newest base fee, plus the tip. If a transaction is not mined
-    within bump_after_seconds both are raised by bump_percent (nodes ask for at least 10 to replace one); after
-    max_bumps raises and as long again it is given up. give_up is also bound by max_fee_wei, if that is set.
+    The fee per gas is base_fee_factor times the newest base fee, plus the tip, and never more than
+    max_fee_wei if that is set. A transaction not mined within bump_after_seconds is sent again with both
+    raised by bump_percent (nodes ask for at least 10 to replace one); after max_bumps raises and as long
+    again it is given up.
     """
 
     tip_wei: int | None = None
@@ -208,9 +209,7 @@ class Sender:
         raise TransactionError(f"{label}: the nonce was taken {MAX_NONCE_ATTEMPTS} times; is the key shared?")
 
     async def _nonce(self) -> int:
-        pending = int(
-            await self.chain.rpc.call("eth_getTransactionCount", self.address, "pending"), 16
-        )
+        pending = int(await self.chain.rpc.call("eth_getTransactionCount", self.address, "pending"), 16)
         ours = self._next_nonce if self._in_flight > 1 else 0
         return max(pending, ours)
 
@@ -328,7 +327,7 @@ class Sender:
             gas_used=int(raw["gasUsed"], 16),
             effective_gas_price=int(raw["effectiveGasPrice"], 16),
             events=self._events(raw["logs"]),
-            contract_address=Address(raw["contractAddress"]) if raw.get("contractAddress") else None,
+            contract_address=address_from(raw["contractAddress"]) if raw.get("contractAddress") else None,
         )
 
     def _events(self, logs: Sequence[Mapping[str, Any]]) -> tuple[Event, ...]:
