@@ -135,11 +135,14 @@ class Chain:
         return Book(**await self.read("book", farmer, end))
 
     async def rate_at(self, farmer: FarmerId, epoch: Epoch) -> int:
-        """What the farmer is paid for proving the epoch, as it stood when the epoch began."""
+        """What an audit of the epoch draws from and pays: what was placed before it began.
+
+        Of the current epoch, or of a later one as far as orders are placed by now.
+        """
         return int(await self.read("rateAt", farmer, epoch))
 
     async def missed(self, farmer: FarmerId, epoch: Epoch) -> bool:
-        """Whether the epoch is recorded as missed; misses are recorded by `settle`."""
+        """Whether the farmer did not prove that epoch though it had something to prove; recorded or not."""
         return bool(await self.read("missed", farmer, epoch))
 
     async def seed(self, epoch: Epoch) -> bytes | None:

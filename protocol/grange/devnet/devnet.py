@@ -28,6 +28,7 @@ from grange.devnet.engines import (
     run_engine,
 )
 from grange.devnet.errors import DevnetError
+from grange.errors import Misuse
 from grange.types import Address, Parameters, address_from
 
 TOKEN_SUPPLY = 10**9 * 10**18
@@ -62,7 +63,7 @@ class DevnetAddress:
     def write(self, path: Path) -> None:
         """Store it as JSON."""
         content = {
-            "rpc_url": self.rpc_url,
+            "rpc": self.rpc_url,
             "chain_id": self.chain_id,
             "market": self.market,
             "token": self.token,
@@ -75,10 +76,16 @@ class DevnetAddress:
         """The inverse of `write`; raises DevnetError if there is no such file or it is something else."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{**content, "faucet_key": bytes.fromhex(content["faucet_key"])})
+            return cls(
+                rpc_url=content["rpc"],
+                chain_id=int(content["chain_id"]),
+                market=address_from(content["market"]),
+                token=address_from(content["token"]),
+                faucet_key=bytes.fromhex(content["faucet_key"]),
+            )
         except FileNotFoundError as error:
             raise DevnetError(f"there is no {path}: start a devnet first, with `grange devnet`") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, Misuse) as error:
             raise DevnetError(f"{path} does not describe a devnet: {error}") from error
 
 

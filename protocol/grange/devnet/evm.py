@@ -252,7 +252,7 @@ class Evm:
             return computation
         finally:
             state.revert(snapshot)
-            state.clear_transient_storage()  # type: ignore[attr-defined]
+            state.clear_transient_storage()
 
     # transactions and blocks
 
