@@ -51,13 +51,13 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with Node.open(config, wallet, link=link, files=files, clock=clock) as node:
             app.state.node = node
-            if not loops:
+            running = asyncio.create_task(node.run_loops()) if loops else None
+            try:
                 yield
-                return
-            async with asyncio.TaskGroup() as group:
-                running = group.create_task(node.run_loops())
-                yield
-                running.cancel()
+            finally:
+                if running is not None:
+                    running.cancel()
+                    await asyncio.wait([running])
 
     app = FastAPI(title="Grange farmer", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.routes.extend(data.ROUTES)

@@ -161,12 +161,16 @@ def save_config(home: Path, config: Config) -> None:
 
 def load_key(home: Path) -> Wallet:
     """The operator's key. Raises KeyInvalid when it is missing, malformed, or readable by others."""
-    path = home / KEY_NAME
+    return key_from_file(home / KEY_NAME)
+
+
+def key_from_file(path: Path) -> Wallet:
+    """A private key of 64 hex digits in a file of its own. Raises KeyInvalid."""
     try:
         mode = path.stat().st_mode
         text = path.read_text().strip().removeprefix("0x")
     except FileNotFoundError as error:
-        raise KeyInvalid(f"{path} is missing; put the operator's key back, or set up a new farm") from error
+        raise KeyInvalid(f"the key file {path} is missing; put it back") from error
     except OSError as error:
         raise KeyInvalid(f"{path} cannot be read: {error.strerror}") from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):

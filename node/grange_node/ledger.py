@@ -122,6 +122,20 @@ class Ledger:
         finally:
             writer.close()
 
+    @classmethod
+    @contextmanager
+    def look(cls, path: Path) -> Iterator[Ledger]:
+        """A ledger to read only, while its node runs or not. Raises LedgerInvalid when there is none."""
+        if not path.exists():
+            raise LedgerInvalid(f"there is no ledger at {path} yet; it is made by: grange farm run")
+        connection = _connect(path, "PRAGMA query_only = ON")
+        try:
+            if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+                raise LedgerInvalid(f"{path} has another schema than this program knows")
+            yield cls(connection, connection)
+        finally:
+            connection.close()
+
     # Slots.
 
     def stage(self, key: SlotKey, now: int) -> None:
