@@ -69,7 +69,7 @@ class SetUp:
 
 
 async def set_up(home: Path, plan: FarmPlan) -> SetUp:
-    """Make the key, register, write farm.json; or, for a farm that is there, bring it in line with the plan.
+    """Make the key, register, write farm.json; or bring a farm that is there in line with the plan.
 
     Raises NotFunded, ConfigInvalid, KeyInvalid, ChainError.
     """
@@ -112,13 +112,13 @@ async def change(config: Config, wallet: Wallet, changed: Config, add_stake: int
 async def withdraw(
     config: Config, wallet: Wallet, to: Address | None, amount: int | None
 ) -> tuple[int, Receipt]:
-    """Pay out of the wallet's vault, to the owner if nobody is named, all of it if no amount is.
+    """Pay out of the wallet's vault, to the owner if nobody is named, all if no amount is.
 
     Raises NotOwner when the vault belongs to another key, NotFunded when there is less than asked for.
     """
     if wallet.address != config.owner:
         raise NotOwner(
-            f"what farm {config.farmer_id} earns belongs to {config.owner}, and this key is {wallet.address}; "
+            f"farm {config.farmer_id} pays {config.owner}, and this key is {wallet.address}; "
             "give the owner's key with --owner-key FILE"
         )
     async with _connected(config) as chain:
