@@ -22,12 +22,12 @@ from grange.units import GIB, TOKEN
 
 GAS_WEI = 10**20
 DEFAULT_STAKE_TOKENS = 500
-DEFAULT_PRICE_TOKENS_PER_GIB = 1
+DEFAULT_PRICE_TOKENS_PER_GIB = "1"
 DEFAULT_CAPACITY_BYTES = 64 * GIB
 START_SECONDS = 90.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.05
-MAX_STARTING_AT_ONCE = 4
+MAX_STARTING_AT_ONCE = 8
 
 
 class FarmerDidNotStart(WorldError):
@@ -39,7 +39,7 @@ class FleetOptions:
     """What each farmer of a fleet offers and stakes."""
 
     stake_tokens: int = DEFAULT_STAKE_TOKENS
-    price_tokens_per_gib: float = DEFAULT_PRICE_TOKENS_PER_GIB
+    price_tokens_per_gib: str = DEFAULT_PRICE_TOKENS_PER_GIB
     capacity_bytes: int = DEFAULT_CAPACITY_BYTES
 
 
@@ -132,19 +132,20 @@ class Fleet:
         count: int,
         folder: Path,
         *,
-        options: FleetOptions | None = None,
+        options: FleetOptions = FleetOptions(),  # noqa: B008 - it is frozen
         on_ready: Callable[[FarmerProcess], None] = lambda _: None,
     ) -> AsyncIterator["Fleet"]:
         """Fund, register and run `count` farmers with their things below `folder`, and stop them at the end."""
         fleet = cls([])
         try:
-            for number in range(1, count + 1):
-                fleet.farmers.append(await _funded(devnet, number, folder, options or FleetOptions()))
+            fleet.farmers = await asyncio.gather(
+                *(_funded(devnet, number, folder, options) for number in range(1, count + 1))
+            )
             gate = asyncio.Semaphore(MAX_STARTING_AT_ONCE)
 
             async def bring_up(farmer: FarmerProcess) -> None:
                 async with gate:
-                    await _set_up(devnet, farmer, options or FleetOptions())
+                    await _set_up(devnet, farmer, options)
                     await farmer.start()
                     on_ready(farmer)
 
@@ -176,7 +177,7 @@ async def _set_up(devnet: Devnet, farmer: FarmerProcess, options: FleetOptions) 
         process = await asyncio.create_subprocess_exec(
             *_farm("init", "--home", farmer.home, "--data", farmer.data),
             *("--rpc", devnet.rpc_url, "--market", devnet.market, "--endpoint", "http://127.0.0.1:0"),
-            *("--stake", str(options.stake_tokens), "--price", str(options.price_tokens_per_gib)),
+            *("--stake", str(options.stake_tokens), "--price", options.price_tokens_per_gib),
             *("--capacity", str(options.capacity_bytes)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
