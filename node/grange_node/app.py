@@ -28,7 +28,7 @@ from grange.chain import Wallet
 
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
-from grange_node.errors import NodeWorldError, Refusal
+from grange_node.errors import NodeWorldError, RangeInvalid, Refusal
 from grange_node.files import Files
 from grange_node.node import Node
 from grange_node.routes import data, info, slots
@@ -72,7 +72,9 @@ def create_app(
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refusal)
     # A body that was refused unread would still be on its way: better end the connection than read it all.
-    headers = {"connection": "close"} if request.method == "PUT" and error.status == 413 else None
+    headers = {"connection": "close"} if request.method == "PUT" and error.status == 413 else {}
+    if isinstance(error, RangeInvalid) and "slot_bytes" in error.detail:
+        headers["content-range"] = f"bytes */{error.detail['slot_bytes']}"
     return JSONResponse(
         {"error": error.code, "message": error.message, "detail": dict(error.detail)},
         status_code=error.status,

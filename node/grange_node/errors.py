@@ -34,8 +34,6 @@ from typing import Any, ClassVar
 
 from grange.errors import Misuse, PeerError, WorldError
 
-# ruff: noqa: N818  an error is named for what happened
-
 
 class NodeMisuse(Misuse):
     """The operator asked for something that cannot be. `exit_code` is what the command ends with."""

@@ -35,6 +35,7 @@ from grange_node.errors import (
     Malformed,
     Mismatch,
     NotFound,
+    TermsRefused,
     TooMuch,
     VaultTooSmall,
 )
@@ -138,8 +139,6 @@ class Intake:
         if order_id(key.renter, salt) != key.order:
             raise Foreign("the order is not this renter's: its id is no hash of renter and salt")
         async with self._promising:
-            if self._busy[key]:
-                raise Conflict("pieces of this slot are still arriving")
             with self._using(key):
                 return await self._accept(key, terms)
 
@@ -177,6 +176,10 @@ class Intake:
 
     async def _check_bargain(self, record: SlotRecord, terms: SlotTerms, view: View) -> None:
         config, epoch = self._config, view.head.epoch
+        if view.farmer.operator != self._wallet.address:
+            raise TermsRefused(
+                "this node's key is no longer the farmer's operator", operator=view.farmer.operator
+            )
         check_terms(terms, config.offer, config.parameters, epoch)
         read_to = self._ledger.cursor().block
         promised = self._ledger.promised_rate(read_to)
@@ -286,27 +289,33 @@ class Intake:
 async def _write(writer: PieceWriter, body: AsyncIterator[bytes], root: bytes) -> bool:
     """Gather, hash and write, and make durable together with the last part."""
     try:
-        buffer, arrived = bytearray(), 0
+        gathered: list[bytes] = []
+        waiting = arrived = 0
         async for chunk in body:
             arrived += len(chunk)
             if arrived > writer.size_bytes:
                 raise TooMuch("more bytes came than were announced", announced=writer.size_bytes)
-            buffer += chunk
-            if len(buffer) >= BUFFER_BYTES and arrived < writer.size_bytes:
-                await asyncio.to_thread(writer.write, buffer)
-                buffer = bytearray()
+            gathered.append(chunk)
+            waiting += len(chunk)
+            if waiting >= BUFFER_BYTES and arrived < writer.size_bytes:
+                await asyncio.to_thread(_write_all, writer, gathered)
+                gathered, waiting = [], 0
         if arrived < writer.size_bytes:
             raise Malformed(
                 "fewer bytes came than were announced", announced=writer.size_bytes, arrived=arrived
             )
-        return await asyncio.to_thread(_finish, writer, buffer, root)
+        return await asyncio.to_thread(_finish, writer, gathered, root)
     finally:
         writer.abandon()
 
 
-def _finish(writer: PieceWriter, rest: bytearray, root: bytes) -> bool:
-    if rest:
-        writer.write(rest)
+def _write_all(writer: PieceWriter, chunks: list[bytes]) -> None:
+    for chunk in chunks:
+        writer.write(chunk)
+
+
+def _finish(writer: PieceWriter, rest: list[bytes], root: bytes) -> bool:
+    _write_all(writer, rest)
     return writer.commit(root)
 
 

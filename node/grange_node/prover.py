@@ -102,6 +102,7 @@ class Prover:
         self._link = link
         self._watcher = watcher
         self._seen: View | None = None
+        self._reread_epoch: Epoch | None = None
 
     async def tick(self) -> None:
         """Wait until the watcher has looked again, and do what is to be done."""
@@ -119,6 +120,10 @@ class Prover:
             if action is not Action.PROVE or await self._prove(view):
                 return action
             view = await self._watcher.refresh()
+        if self._reread_epoch != view.head.epoch:
+            self._reread_epoch = view.head.epoch
+            log.warning("epoch %d: every proof was refused; reading all our events again", view.head.epoch)
+            await self._watcher.read_again()
         return Action.READ_ON
 
     def _situation(self, view: View) -> Situation:

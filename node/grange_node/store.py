@@ -125,25 +125,21 @@ class Store:
             return self._index(key).get(piece)
 
     def seal(self, key: SlotKey, count: int) -> None:
-        """Write down the roots of a complete slot of `count` equal pieces, so that no folder need be
-        listed again."""
-        held = self.pieces(key)
-        sizes = {held[index].size_bytes for index in range(count)}
-        if len(sizes) != 1 or len(held) != count:
-            raise ValueError("a slot is sealed when all its pieces are there and of one size")
-        folder = self._folder(key)
-        content = ROOTS_HEADER.pack(ROOTS_MAGIC, count, sizes.pop())
-        content += b"".join(held[index].root for index in range(count))
-        with translated(f"sealing {key}"):
-            temporary = self._temporary()
-            descriptor = self._files.create(temporary)
-            try:
-                self._files.write(descriptor, content)
-                self._files.fsync(descriptor)
-            finally:
-                self._files.close(descriptor)
-            self._files.rename(temporary, folder / ROOTS_NAME)
-            self._files.fsync_folder(folder)
+        """Write down the roots of a complete slot of `count` equal pieces; it takes no more from then on.
+
+        Raises Conflict while a piece of it is being stored.
+        """
+        with self._lock:
+            if any(committing == key for committing, _ in self._committing):
+                raise Conflict("a piece of this slot is just being stored; try again")
+            held = self._index(key)
+            sizes = {held[index].size_bytes for index in range(count)}
+            if len(sizes) != 1 or len(held) != count:
+                raise ValueError("a slot is sealed when all its pieces are there and of one size")
+            content = ROOTS_HEADER.pack(ROOTS_MAGIC, count, sizes.pop())
+            content += b"".join(held[index].root for index in range(count))
+            with translated(f"sealing {key}"):
+                self._write_roots(self._folder(key), content)
 
     def read(self, key: SlotKey, piece: int, offset: int, length: int) -> bytes:
         """Exactly `length` bytes of a piece, not hashed: the renter's seal shows whether they are right.
@@ -213,6 +209,17 @@ class Store:
                 self._files.remove_tree(stray)
             else:
                 self._files.unlink(stray)
+
+    def _write_roots(self, folder: Path, content: bytes) -> None:
+        temporary = self._temporary()
+        descriptor = self._files.create(temporary)
+        try:
+            self._files.write(descriptor, content)
+            self._files.fsync(descriptor)
+        finally:
+            self._files.close(descriptor)
+        self._files.rename(temporary, folder / ROOTS_NAME)
+        self._files.fsync_folder(folder)
 
     def _temporary(self) -> Path:
         return self._tmp / secrets.token_hex(12)
@@ -291,6 +298,8 @@ class Store:
                 )
             if taken is not None:
                 return False
+            if (self._folder(key) / ROOTS_NAME).exists():
+                raise Conflict("this slot is complete and takes no more pieces")
             self._committing[key, piece] = root
         folder = self._folder(key)
         target = folder / piece_name(piece, root)

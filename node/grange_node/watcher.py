@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from grange.chain import ChainError, Farmer, Head
+from grange.chain import Batch, ChainError, Cursor, Farmer, Head, Rollback
 from grange.errors import GrangeError
 from grange.units import format_tokens
 
@@ -61,23 +61,22 @@ class Watcher:
         async with self._lock:
             head = await self._link.head()
             if self.view is None or head.hash != self.view.head.hash:
-                steps = await self._link.follow(await asyncio.to_thread(self._ledger.cursor))
-                changed = await asyncio.to_thread(self._ledger.apply, steps)
-                for key in changed:
-                    record = self._ledger.slot(key)
-                    placed = record is not None and record.state is SlotState.PLACED
-                    self._room.set_placed(key, placed)
-                    if record is not None and placed:
-                        rate = format_tokens(record.agreed.rate)
-                        log.info("%s placed: %s tokens an epoch until %d", key, rate, record.agreed.end)
-                    else:
-                        log.warning("%s taken back by a reorg", key)
+                await self._apply(await self._link.follow(self._ledger.cursor()))
             farmer = await self._link.farmer()
             self._first = self._first or head
             self.view = View(head=head, farmer=farmer, seen_at=self._clock())
             self._looked.set()
             self._looked = asyncio.Event()
             return self.view
+
+    async def read_again(self) -> View:
+        """Read all our events from the beginning, for a ledger that disagrees with the chain. Raises
+        ChainError."""
+        async with self._lock:
+            start = self._ledger.cursor().start
+            await self._apply([Rollback(block=start - 1, cursor=Cursor(start=start))])
+            self.view = None
+        return await self.refresh()
 
     async def newer_than(self, seen: View | None) -> View:
         """The newest view, as soon as there is another than `seen`."""
@@ -104,3 +103,14 @@ class Watcher:
         block_seconds = (self.view.head.timestamp - self._first.timestamp) / blocks
         pause = block_seconds * self._epoch_blocks / POLLS_PER_EPOCH
         return min(max(pause, SHORTEST_POLL_SECONDS), LONGEST_POLL_SECONDS)
+
+    async def _apply(self, steps: Sequence[Rollback | Batch]) -> None:
+        for key in await asyncio.to_thread(self._ledger.apply, steps):
+            record = self._ledger.slot(key)
+            placed = record is not None and record.state is SlotState.PLACED
+            self._room.set_placed(key, placed)
+            if record is not None and placed:
+                rate = format_tokens(record.agreed.rate)
+                log.info("%s placed: %s tokens an epoch until %d", key, rate, record.agreed.end)
+            else:
+                log.warning("%s taken back by a reorg", key)
