@@ -18,8 +18,6 @@ The module only names them. `rpc.py` translates what the HTTP library raises, `g
 what the chain answers.
 """
 
-# ruff: noqa: N818  an error is named for what happened
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -16,6 +16,7 @@ from grange.chain.codec import Abi, Element, market_abi, snake, to_abi, token_ab
 from grange.chain.errors import (
     CallReverted,
     ChainError,
+    ChainUnavailable,
     MarketNotFound,
     RpcError,
     TransactionReverted,
@@ -63,7 +64,7 @@ class Chain:
     ) -> AsyncIterator["Chain"]:
         """Connect and check; raises ChainUnavailable, ChainTimeout, WrongChain or MarketNotFound."""
         async with Rpc(rpc_url, timeouts or Timeouts()) as rpc:
-            chain_id = int(await rpc.call("eth_chainId"), 16)
+            chain_id = await _read_chain_id(rpc)
             if expected_chain_id is not None and chain_id != expected_chain_id:
                 raise WrongChain(rpc_url, expected_chain_id, chain_id)
             market = address_from(market)
@@ -295,6 +296,14 @@ def _decode(abi: Abi, function: str, result: str) -> Any:
     if not data and abi.function(function).outputs:
         raise ChainError(f"{function} returned nothing: there is no contract at the address")
     return abi.decode_result(function, data)
+
+
+async def _read_chain_id(rpc: Rpc) -> int:
+    answer = await rpc.call("eth_chainId")
+    try:
+        return int(answer, 16)
+    except (TypeError, ValueError) as error:
+        raise ChainUnavailable(rpc.url, f"it gives {answer!r} as its chain id") from error
 
 
 async def _read_parameters(rpc: Rpc, market: Address) -> Parameters:

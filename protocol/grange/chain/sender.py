@@ -24,7 +24,7 @@ from grange.chain.calls import Call
 from grange.chain.codec import Abi, market_abi, token_abi
 from grange.chain.errors import (
     ChainError,
-    ChainTimeout,
+    ChainUnavailable,
     InsufficientFunds,
     RpcError,
     TransactionError,
@@ -48,8 +48,8 @@ class SendPolicy:
 
     The fee per gas is base_fee_factor times the newest base fee, plus the tip, and never more than
     max_fee_wei if that is set. A transaction not mined within bump_after_seconds is sent again with both
-    raised by bump_percent (nodes ask for at least 10 to replace one); after max_bumps raises and as long
-    again it is given up.
+    raised by bump_percent (nodes ask for at least 10 to replace one), at most max_bumps times. While it is
+    waited for the endpoint may be away: only after patience_seconds is the transaction given up.
     """
 
     tip_wei: int | None = None
@@ -61,6 +61,11 @@ class SendPolicy:
     max_bumps: int = 5
     first_poll_seconds: float = 0.02
     longest_poll_seconds: float = 0.5
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long a transaction is waited for in all."""
+        return self.bump_after_seconds * (self.max_bumps + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +188,8 @@ class Sender:
                 await self.chain.rpc.call("eth_call", request, "pending")
             except RpcError as second:
                 error = second
+        if not error.reverted and _is_about_gas(error):
+            return TransactionReverted(label, "OutOfGas", {})
         return translate_revert(error, label)
 
     async def _sign_and_send(self, label: str, abi: Abi, fields: dict[str, Any]) -> _Sent:
@@ -204,6 +211,9 @@ class Sender:
                     self._next_nonce = 0
                     continue
                 raise self._send_failure(error, label) from error
+            except ChainUnavailable:
+                # It may have arrived. Waiting for it also sends it again if it did not.
+                pass
             self._next_nonce = nonce + 1
             return _Sent(label=label, abi=abi, fields=complete, raw=raw, hashes=[tx_hash])
         raise TransactionError(f"{label}: the nonce was taken {MAX_NONCE_ATTEMPTS} times; is the key shared?")
@@ -245,32 +255,35 @@ class Sender:
         return translate_revert(error, label)
 
     async def _mined(self, sent: _Sent, confirmations: int) -> Receipt:
-        policy = self.policy
-        pause, bumps, patience_ends = policy.first_poll_seconds, 0, _now() + policy.bump_after_seconds
+        policy, pause, bumps = self.policy, self.policy.first_poll_seconds, 0
+        raise_fees_at = _now() + policy.bump_after_seconds
+        give_up_at = _now() + policy.patience_seconds
         while True:
-            raw_receipt = await self._find_receipt(sent)
-            if raw_receipt is not None:
-                if await self._is_deep_enough(raw_receipt, confirmations):
-                    return await self._receipt(sent, raw_receipt)
-                patience_ends = _now() + policy.bump_after_seconds
-            elif _now() > patience_ends:
-                if bumps == policy.max_bumps:
-                    seconds = policy.bump_after_seconds * (bumps + 1)
-                    raise TransactionNotMined(sent.label, sent.hashes[-1], sent.fields["nonce"], seconds)
-                await self._bump(sent)
-                bumps, patience_ends = bumps + 1, _now() + policy.bump_after_seconds
-            elif pause >= policy.longest_poll_seconds:
-                await self._send_again_if_dropped(sent)
+            failure: ChainUnavailable | None = None
+            try:
+                raw_receipt = await self._find_receipt(sent)
+                if raw_receipt is not None:
+                    if await self._is_deep_enough(raw_receipt, confirmations):
+                        return await self._receipt(sent, raw_receipt)
+                elif _now() >= raise_fees_at and bumps < policy.max_bumps:
+                    await self._bump(sent)
+                    bumps, raise_fees_at = bumps + 1, _now() + policy.bump_after_seconds
+                elif pause >= policy.longest_poll_seconds:
+                    await self._send_again_if_dropped(sent)
+            except ChainUnavailable as error:
+                failure = error
+            if _now() >= give_up_at:
+                nonce = sent.fields["nonce"]
+                raise TransactionNotMined(
+                    sent.label, sent.hashes[-1], nonce, policy.patience_seconds
+                ) from failure
             await asyncio.sleep(pause)
             pause = min(pause * 2, policy.longest_poll_seconds)
 
     async def _find_receipt(self, sent: _Sent) -> Mapping[str, Any] | None:
-        try:
-            receipts: list[Mapping[str, Any] | None] = await self.chain.rpc.batch(
-                [("eth_getTransactionReceipt", ("0x" + tx_hash.hex(),)) for tx_hash in sent.hashes]
-            )
-        except ChainTimeout:
-            return None
+        receipts: list[Mapping[str, Any] | None] = await self.chain.rpc.batch(
+            [("eth_getTransactionReceipt", ("0x" + tx_hash.hex(),)) for tx_hash in sent.hashes]
+        )
         return next((receipt for receipt in receipts if receipt and receipt.get("blockHash")), None)
 
     async def _is_deep_enough(self, receipt: Mapping[str, Any], confirmations: int) -> bool:
@@ -306,15 +319,15 @@ class Sender:
         )
         fields = {**old, **fees}
         raw, tx_hash = self.wallet.sign_transaction(fields)
-        try:
-            await self._send_raw(raw)
-        except RpcError as error:
-            if _is_about_nonce(error) or _is_underpriced(error):
-                return
-            raise self._send_failure(error, sent.label) from error
+        # Noted before it is sent: if the answer is lost, this may be the one that is mined.
         sent.fields, sent.raw = fields, raw
         if tx_hash not in sent.hashes:
             sent.hashes.append(tx_hash)
+        try:
+            await self._send_raw(raw)
+        except RpcError as error:
+            if not _is_about_nonce(error) and not _is_underpriced(error):
+                raise self._send_failure(error, sent.label) from error
 
     async def _receipt(self, sent: _Sent, raw: Mapping[str, Any]) -> Receipt:
         tx_hash = bytes.fromhex(raw["transactionHash"][2:])
@@ -378,6 +391,10 @@ def _is_known_already(error: RpcError) -> bool:
 
 def _is_underpriced(error: RpcError) -> bool:
     return _says(error, "underpriced", "fee too low", "gas price too low")
+
+
+def _is_about_gas(error: RpcError) -> bool:
+    return _says(error, "out of gas", "outofgas", "intrinsic gas", "gas required exceeds")
 
 
 def _is_about_funds(error: RpcError) -> bool:

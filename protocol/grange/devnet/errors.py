@@ -6,8 +6,6 @@ WorldError
     `-- EngineFailed     it is, and did not start
 """
 
-# ruff: noqa: N818  an error is named for what happened
-
 from grange.errors import WorldError
 
 
