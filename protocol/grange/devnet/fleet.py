@@ -1,7 +1,8 @@
 """Farmers for a devnet: real farmer nodes as separate processes, each with its own key, stake, disk and port.
 
 Decides how they are funded, set up, started, killed and stopped. What a farmer does is up to the command
-`grange farm`, which is only ever run, never imported. Every process that is started here is ended here, by its own handle.
+`grange farm`, which is only run, never imported. Every process that is started here is ended here, by its
+own handle.
 """
 
 import asyncio
@@ -28,9 +29,10 @@ START_SECONDS = 90.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.05
 MAX_STARTING_AT_ONCE = 8
+NO_FARMER = FarmerId(0)
 
 
-class FarmerDidNotStart(WorldError):
+class FarmerNotStarted(WorldError):
     """A farmer's process ended or stayed silent; its last lines of output are in the message."""
 
 
@@ -50,7 +52,7 @@ class FarmerProcess:
     number: int
     folder: Path
     address: Address
-    farmer: FarmerId = FarmerId(0)
+    farmer: FarmerId = NO_FARMER
     endpoint: str = ""
     process: asyncio.subprocess.Process | None = field(default=None, repr=False)
 
@@ -75,7 +77,7 @@ class FarmerProcess:
         return self.process is not None and self.process.returncode is None
 
     async def start(self) -> None:
-        """Run the farmer until it serves; raises FarmerDidNotStart."""
+        """Run the farmer until it serves; raises FarmerNotStarted."""
         ready = self.folder / "ready.json"
         ready.unlink(missing_ok=True)
         with self.log.open("ab") as log:
@@ -89,11 +91,11 @@ class FarmerProcess:
             async with asyncio.timeout(START_SECONDS):
                 while not ready.exists():
                     if not self.running:
-                        raise FarmerDidNotStart(self._failure("ended while starting"))
+                        raise FarmerNotStarted(self._failure("ended while starting"))
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             await self.stop()
-            raise FarmerDidNotStart(self._failure(f"was not ready after {START_SECONDS:.0f} s")) from None
+            raise FarmerNotStarted(self._failure(f"was not ready after {START_SECONDS:.0f} s")) from None
         state = json.loads(ready.read_text())
         self.farmer, self.endpoint = FarmerId(state["farmer"]), state["endpoint"]
 
@@ -132,10 +134,10 @@ class Fleet:
         count: int,
         folder: Path,
         *,
-        options: FleetOptions = FleetOptions(),  # noqa: B008 - it is frozen
+        options: FleetOptions = FleetOptions(),
         on_ready: Callable[[FarmerProcess], None] = lambda _: None,
     ) -> AsyncIterator["Fleet"]:
-        """Fund, register and run `count` farmers with their things below `folder`, and stop them at the end."""
+        """Fund, register and run `count` farmers with their things below `folder`; stop them at the end."""
         fleet = cls([])
         try:
             fleet.farmers = await asyncio.gather(
@@ -184,7 +186,7 @@ async def _set_up(devnet: Devnet, farmer: FarmerProcess, options: FleetOptions) 
             stderr=log,
         )
     if await process.wait() != 0:
-        raise FarmerDidNotStart(farmer._failure("could not be set up"))
+        raise FarmerNotStarted(farmer._failure("could not be set up"))
 
 
 def _farm(command: str, *arguments: object) -> list[str]:
