@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
+from hypothesis import given
+from hypothesis import strategies as st
+
 from grange import audit
 from grange.audit import BookState, verify_proof
 from grange.errors import (
@@ -19,8 +22,6 @@ from grange.errors import (
 )
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import MAX_RATE
-from hypothesis import given
-from hypothesis import strategies as st
 
 from .farm import Farm
 

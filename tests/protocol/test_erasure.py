@@ -5,12 +5,13 @@ from itertools import combinations
 from random import Random
 
 import pytest
-from grange.erasure import REBUILD_STRIP_BYTES, STRIP_BYTES, Codec
-from grange.errors import Misuse, TooFewPieces
-from grange.layout import Geometry
 from hypothesis import given
 from hypothesis import strategies as st
 from pyeclib.ec_iface import ECDriver
+
+from grange.erasure import REBUILD_STRIP_BYTES, STRIP_BYTES, Codec
+from grange.errors import Misuse, TooFewPieces
+from grange.layout import Geometry
 
 SHAPES = [(1, 1), (1, 3), (2, 3), (3, 3), (4, 8), (10, 30), (33, 40), (100, 255), (254, 255)]
 

@@ -1,11 +1,12 @@
 """Fragment headers: ours are pyeclib's, byte for byte, and what differs is refused before it can do harm."""
 
 import pytest
-from grange.errors import UnknownCodec
-from grange.fragments import HEADER_BYTES, FragmentHeaders, sample_segment
 from hypothesis import given
 from hypothesis import strategies as st
 from pyeclib.ec_iface import ECDriver
+
+from grange.errors import UnknownCodec
+from grange.fragments import HEADER_BYTES, FragmentHeaders, sample_segment
 
 
 def learned(k: int, n: int) -> tuple[FragmentHeaders, list[bytes]]:

@@ -1,11 +1,12 @@
 """Layout: every byte has one place, padding is bounded, and a trailer is what it was or an error."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from grange.errors import BadTrailer, Misuse
 from grange.layout import MAX_PADDING_SHARE, TRAILER_BYTES, Geometry, Trailer, is_piece_size
 from grange.units import LEAF_BYTES, MAX_PIECE_BYTES, TAG_BYTES
-from hypothesis import given
-from hypothesis import strategies as st
 
 codes = st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(1, n), st.just(n)))
 streams = st.one_of(st.integers(0, 10**5), st.integers(0, 10**9), st.integers(0, 10**12))

@@ -3,13 +3,14 @@
 from hashlib import sha256
 
 import pytest
-from grange import merkle
-from grange.errors import Misuse
-from grange.units import HASH_BYTES, LEAF_BYTES
 from hypothesis import given
 from hypothesis import strategies as st
 from merkletools import MerkleTools
 from pymerkle import InmemoryTree
+
+from grange import merkle
+from grange.errors import Misuse
+from grange.units import HASH_BYTES, LEAF_BYTES
 
 counts = st.integers(1, 70)
 

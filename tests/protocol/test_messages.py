@@ -8,12 +8,13 @@ from eth_abi.abi import encode
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_utils.crypto import keccak
+from hypothesis import given
+from hypothesis import strategies as st
+
 from grange import messages
 from grange.errors import BadSignature, Misuse
 from grange.messages import Domain
 from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Slot, address_from
-from hypothesis import given
-from hypothesis import strategies as st
 
 ORDER_OF_SECP256K1 = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 KEY = keccak(b"operator")

@@ -5,12 +5,13 @@ import dataclasses
 import pytest
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
+from hypothesis import given
+from hypothesis import strategies as st
+
 from grange import mountain
 from grange.errors import Misuse
 from grange.mountain import Entry, Mountain, entry_hash
 from grange.types import Epoch, OrderId
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 class Stack:

@@ -4,12 +4,13 @@ import hmac
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from hypothesis import given
+from hypothesis import strategies as st
+
 from grange.errors import AuthenticationFailed, Misuse
 from grange.seal import MAX_BLOCK_INDEX, OrderKey, RecoverySecret
 from grange.types import OrderId
 from grange.units import MAX_PIECE_BYTES, TAG_BYTES
-from hypothesis import given
-from hypothesis import strategies as st
 
 SECRET = RecoverySecret(secret=bytes(range(32)))
 ORDER = OrderId(b"o" * 32)

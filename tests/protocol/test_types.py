@@ -2,10 +2,11 @@
 
 import pytest
 from eth_utils.address import to_checksum_address
-from grange.errors import Misuse
-from grange.types import address_from
 from hypothesis import given
 from hypothesis import strategies as st
+
+from grange.errors import Misuse
+from grange.types import address_from
 
 
 @given(st.binary(min_size=20, max_size=20))

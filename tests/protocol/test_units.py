@@ -1,10 +1,11 @@
 """Money and sizes: exact, and rounded only where the name says so."""
 
 import pytest
-from grange import units
-from grange.errors import Misuse
 from hypothesis import given
 from hypothesis import strategies as st
+
+from grange import units
+from grange.errors import Misuse
 
 
 @given(st.integers(0, 10**20), st.integers(0, 2**41))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 from eth_utils.crypto import keccak
+
 from grange import merkle, mountain
 
 ROOT = Path(__file__).resolve().parent.parent.parent
