@@ -34,7 +34,8 @@ from grange.types import Address, Parameters, address_from
 TOKEN_SUPPLY = 10**9 * 10**18
 DEPLOY_GAS = 15_000_000
 DEPLOY_FEE_WEI = 20_000_000_000
-MAX_BLOCKS_PER_CALL = 1_000
+MAX_BLOCKS_PER_CALL = 200
+CONTROL_SECONDS = 120.0
 RECEIPT_SECONDS = 60.0
 POLL_SECONDS = 0.02
 
@@ -92,8 +93,9 @@ class DevnetAddress:
 class Devnet:
     """A running devnet. `mine` and the faucet act at once with blocks made by transaction."""
 
-    def __init__(self, engine: RunningEngine, chain: Chain, address: DevnetAddress) -> None:
+    def __init__(self, engine: RunningEngine, chain: Chain, control: Rpc, address: DevnetAddress) -> None:
         self._engine = engine
+        self._control = control
         self.chain = chain
         self.address = address
         self._faucet = Sender(chain, Wallet(address.faucet_key))
@@ -152,7 +154,10 @@ class Devnet:
             address = DevnetAddress(
                 rpc_url=running.url, chain_id=chain_id, market=market, token=token, faucet_key=DEV_KEY
             )
-            yield cls(running, chain, address)
+            # Making blocks takes long on some engines, and must not be repeated when an answer is late.
+            patient = Timeouts(request_seconds=CONTROL_SECONDS, retries=0)
+            control = await stack.enter_async_context(Rpc(running.url, patient))
+            yield cls(running, chain, control, address)
 
     async def faucet(self, address: Address, native: int = 10**20, tokens: int = 0) -> None:
         """Give coins for gas, in wei, and tokens, in base units."""
@@ -160,13 +165,12 @@ class Devnet:
 
     async def mine(self, blocks: int = 1) -> None:
         """Make blocks at once."""
-        rpc = self.chain.rpc
         while blocks > 0:
             count = min(blocks, MAX_BLOCKS_PER_CALL)
             if self.engine == "py-evm":
-                await rpc.call("evm_mine", {"blocks": count})
+                await self._control.call("evm_mine", {"blocks": count})
             else:
-                await rpc.call(f"{self.engine}_mine", hex(count))
+                await self._control.call(f"{self.engine}_mine", hex(count))
             blocks -= count
 
     async def mine_to(self, block: int) -> None:
@@ -180,15 +184,15 @@ class Devnet:
 
     async def set_automine(self, on: bool) -> None:
         """Whether each transaction gets a block at once; without, they wait for `mine`."""
-        await self.chain.rpc.call("evm_setAutomine", on)
+        await self._control.call("evm_setAutomine", on)
 
     async def snapshot(self) -> str:
         """Remember the chain as it is."""
-        return str(await self.chain.rpc.call("evm_snapshot"))
+        return str(await self._control.call("evm_snapshot"))
 
     async def revert(self, snapshot: str) -> None:
         """Go back to a snapshot; later blocks never happened."""
-        if not await self.chain.rpc.call("evm_revert", snapshot):
+        if not await self._control.call("evm_revert", snapshot):
             raise DevnetError(f"there is no snapshot {snapshot}")
 
     async def stop(self) -> None:
