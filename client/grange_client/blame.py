@@ -8,7 +8,6 @@ that differ, or a path that does not lead to the root, convict it.
 
 from grange.merkle import Buffer, merkle_root, verify
 from grange.types import OrderId
-
 from grange_client.errors import FarmerLied, FarmerRefused, FarmerUnreachable, Told
 from grange_client.orders import PlacedSlot
 from grange_client.peer import Peer

@@ -17,7 +17,6 @@ from grange.errors import Misuse
 from grange.layout import Geometry
 from grange.messages import Domain
 from grange.types import Address, Epoch, FarmerId, OrderId
-
 from grange_client.happenings import FarmerFailed
 from grange_client.manifest import Manifest, unpack
 from grange_client.orders import PlacedOrder, PlacedSlot

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.console import Console
+
 from grange.chain import Chain
 from grange.errors import GrangeError
 from grange.units import parse_tokens
-from rich.console import Console
-
 from grange_client import output, screens
 from grange_client.config import (
     Config,

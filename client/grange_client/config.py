@@ -11,11 +11,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from grange.errors import Misuse
-from grange.types import Address, address_from
 from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from grange.errors import Misuse
+from grange.types import Address, address_from
 from grange_client.errors import AlreadySetUp, BadConfig, NotSetUp
 from grange_client.words import Identity, checked_words, identity
 

@@ -14,7 +14,6 @@ from grange.layout import Geometry
 from grange.merkle import merkle_root, root_of_hashes
 from grange.seal import OrderKey
 from grange.units import HASH_BYTES
-
 from grange_client.errors import SourceChanged
 from grange_client.stream import ContentStream
 

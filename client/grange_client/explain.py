@@ -26,7 +26,6 @@ from grange.chain import (
     WrongChain,
 )
 from grange.errors import GrangeError, Misuse
-
 from grange_client.errors import (
     EXIT_CHAIN,
     EXIT_MONEY,

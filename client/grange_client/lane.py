@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from grange.types import Acceptance, FarmerId
-
 from grange_client.errors import FarmerLied, NotEnoughFarmers, Told
 from grange_client.happenings import FarmerFailed, FarmerReplaced, Watcher
 from grange_client.peer import Peer

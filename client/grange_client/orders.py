@@ -10,7 +10,6 @@ from grange.chain import Event
 from grange.errors import Misuse
 from grange.layout import Geometry
 from grange.types import Epoch, FarmerId, OrderId
-
 from grange_client.errors import BadManifest
 
 

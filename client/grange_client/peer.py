@@ -7,6 +7,7 @@ what cannot be FarmerLied. Leaves retrying, and what an acceptance or a block mu
 """
 
 import json
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -17,13 +18,13 @@ from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
 import aiohttp
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from yarl import URL
+
 from grange.chain import Farmer, Wallet
 from grange.messages import NO_CONTENT, NONCE_BYTES, Domain, request_digest, sign_digest
 from grange.types import OrderId
 from grange.units import HASH_BYTES
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from yarl import URL
-
 from grange_client.errors import FarmerLied, FarmerRefused, FarmerUnreachable
 from grange_client.patience import Patience
 
@@ -334,5 +335,6 @@ def _translated(farmer: Farmer) -> Iterator[None]:
 
 def _reason(error: aiohttp.ClientError) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
-        return (error.os_error.strerror or "no connection").lower()
+        number = error.os_error.errno
+        return os.strerror(number).lower() if number else "no connection"
     return str(error) or type(error).__name__

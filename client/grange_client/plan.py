@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from grange.types import Epoch, Parameters
 from grange.units import MAX_SLOTS, format_tokens
-
 from grange_client.errors import NotEnoughMoney, NothingToStore
 from grange_client.select import Chosen
 

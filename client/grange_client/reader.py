@@ -17,7 +17,6 @@ from grange.erasure import Codec
 from grange.errors import AuthenticationFailed
 from grange.layout import Geometry
 from grange.seal import OrderKey
-
 from grange_client.blame import fault_of
 from grange_client.errors import (
     FarmerLied,

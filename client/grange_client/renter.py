@@ -18,9 +18,9 @@ from os import PathLike
 from pathlib import Path
 
 import aiohttp
+
 from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts
 from grange.types import Address
-
 from grange_client.catalog import Catalog, Known
 from grange_client.config import Config
 from grange_client.errors import FarmerUnreachable, Told, UnknownOrder

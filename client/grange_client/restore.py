@@ -16,7 +16,6 @@ from hashlib import sha256
 
 from grange.errors import BadTrailer
 from grange.layout import TRAILER_BYTES, Trailer
-
 from grange_client.errors import BadManifest, UnknownOrder, WouldOverwrite
 from grange_client.happenings import Progress, Step, Watcher
 from grange_client.manifest import MAX_MANIFEST_BYTES, Manifest, unpack

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from types import TracebackType
 
-from grange.types import Address, FarmerId
-from grange.units import format_tokens
 from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
@@ -25,6 +23,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from grange.types import Address, FarmerId
+from grange.units import format_tokens
 from grange_client import happenings
 from grange_client.catalog import Known
 from grange_client.manifest import Manifest
@@ -70,6 +70,7 @@ class Display:
             console=console,
             transient=True,
             expand=True,
+            disable=not console.is_terminal,
         )
         self._task: TaskID | None = None
         self._begun = time.monotonic()
@@ -250,7 +251,8 @@ def error_screen(what: str, means: str, todo: str, details: dict[str, str]) -> R
     """What happened, what it means, what to do."""
     text = Text(_plain(what), style="bold red")
     for name, reason in list(details.items())[:MAX_LISTED]:
-        text.append(f"\n  {name}: {_plain(reason)}", style="not bold default")
+        named = reason if reason.lower().startswith(name) else f"{name}: {reason}"
+        text.append(f"\n  {_plain(named)}", style="not bold default")
     if len(details) > MAX_LISTED:
         text.append(f"\n  and {len(details) - MAX_LISTED} more", style="not bold default")
     for line in (means, todo):

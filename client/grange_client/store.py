@@ -21,7 +21,6 @@ from grange.chain import Farmer, Receipt, TransactionReverted
 from grange.layout import Geometry, Trailer
 from grange.messages import SALT_BYTES, order_id
 from grange.types import Acceptance, Epoch, FarmerId, OrderId, Terms
-
 from grange_client.encode import SegmentEncoder
 from grange_client.errors import FarmerRefused, NotEnoughFarmers, PlaceFailed
 from grange_client.farmers import OpenPeer, could_fit, probe

@@ -6,7 +6,6 @@ reading contents to `restore`.
 
 from grange.chain import Batch, Rollback
 from grange.types import OrderId
-
 from grange_client.catalog import Catalog
 from grange_client.errors import BadManifest
 from grange_client.market import Market

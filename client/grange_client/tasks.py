@@ -28,12 +28,15 @@ async def all_of(calls: Iterable[Awaitable[Any]]) -> None:
 
 
 async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel what is left and wait for it, so that nothing outlives its caller."""
-    left = [task for task in tasks if not task.done()]
-    for task in left:
+    """Cancel what is left and wait for it, so that nothing outlives its caller; late errors are dropped."""
+    waited = list(tasks)
+    for task in waited:
         task.cancel()
-    if left:
-        await asyncio.wait(left)
+    if waited:
+        await asyncio.wait(waited)
+    for task in waited:
+        if not task.cancelled():
+            task.exception()
 
 
 async def _awaited(call: Awaitable[Any]) -> None:

@@ -17,7 +17,6 @@ from typing import TypeVar
 from grange.layout import Geometry
 from grange.messages import Domain
 from grange.types import Acceptance, OrderId, Terms
-
 from grange_client.encode import Piece, SegmentEncoder
 from grange_client.errors import FarmerLied, FarmerRefused, FarmerUnreachable, Told
 from grange_client.happenings import FarmersNow, Progress, Step, Watcher

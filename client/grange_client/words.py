@@ -10,9 +10,9 @@ from eth_account.hdaccount import key_from_seed
 from eth_account.hdaccount.mnemonic import Mnemonic
 from eth_account.types import Language
 from eth_utils.exceptions import ValidationError
+
 from grange.chain import Wallet
 from grange.seal import RecoverySecret
-
 from grange_client.errors import BadWords
 
 WORD_COUNT = 12
