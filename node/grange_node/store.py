@@ -309,15 +309,26 @@ class Store:
                     self._files.rename(writer.path, target)
                 except FileNotFoundError as error:
                     raise Conflict("the slot was deleted while the piece arrived") from error
-                self._files.fsync_folder(folder)
+                self._make_name_durable(folder, target)
             with self._lock:
                 index = self._index(key)
-                self._cached_pieces += piece not in index
+                is_new = piece not in index
+                self._cached_pieces += is_new
                 index[piece] = Piece(root, writer.size_bytes)
         finally:
             with self._lock:
                 self._committing.pop((key, piece), None)
-        return True
+        # The same piece may have arrived twice at once; the bytes are the same, and it counts once.
+        return is_new
+
+    def _make_name_durable(self, folder: Path, name: Path) -> None:
+        try:
+            self._files.fsync_folder(folder)
+        except OSError:
+            # Nobody is told that the piece is here, so it must not turn up later.
+            with suppress(OSError):
+                self._files.unlink(name)
+            raise
 
     def _release(self, size_bytes: int) -> None:
         with self._lock:
@@ -387,6 +398,8 @@ def piece_name(piece: int, root: bytes) -> str:
 
 def unpack_roots(content: bytes) -> dict[int, Piece]:
     """Read a `roots` file. Raises ValueError."""
+    if len(content) < ROOTS_HEADER.size:
+        raise ValueError("too short for a list of roots")
     magic, count, piece_bytes = ROOTS_HEADER.unpack_from(content)
     if magic != ROOTS_MAGIC or len(content) != ROOTS_HEADER.size + count * HASH_BYTES:
         raise ValueError("not a list of roots")
