@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from chain_support import funded
+
 from grange.chain import Chain, Wallet
 from grange.devnet import Devnet, EngineName
 from grange.devnet.engines import missing_reason

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from chain_support import funded
+
 from grange.chain import (
     Batch,
     Cursor,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from chain_support import RATE, TestFarmer, funded, store
+
 from grange import messages
 from grange.chain import Sender, TransactionReverted, calls
 from grange.devnet import Devnet

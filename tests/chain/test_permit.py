@@ -8,6 +8,7 @@ import pytest
 from chain_support import funded
 from eth_account import Account
 from eth_account.messages import encode_typed_data
+
 from grange.chain import Call, Sender, TransactionReverted, Wallet, calls
 from grange.devnet import Devnet
 from grange.units import TOKEN

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from chain_support import eventually, funded
+
 from grange.chain import (
     ChainUnavailable,
     InsufficientFunds,

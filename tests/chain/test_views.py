@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 from chain_support import OFFER, TestFarmer, store
+
 from grange import messages
 from grange.chain import Book, Farmer, Order, Sender, TransactionReverted, Wallet
 from grange.chain.codec import artifact, market_abi, snake
