@@ -5,7 +5,8 @@ import {Blockhash} from "@openzeppelin/contracts/utils/Blockhash.sol";
 import {IAudits} from "../interfaces/IAudits.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {Merkle} from "../libraries/Merkle.sol";
-import {Mountain} from "../libraries/Mountain.sol";
+import {MAX_PEAKS, Mountain} from "../libraries/Mountain.sol";
+import {Standing} from "../types/Standing.sol";
 import {Entry, Epoch, FarmerId, OrderId, Rate} from "../types/Types.sol";
 import {Farmers} from "./Farmers.sol";
 
@@ -20,6 +21,8 @@ import {Farmers} from "./Farmers.sol";
 ///   a farmer is credited for an epoch at most once, with rateAt(farmer, epoch), and only within the epoch
 ///   misses = set bits of the miss map; no epoch is both proven and missed
 abstract contract Audits is IAudits, Farmers {
+    using Mountain for bytes32[MAX_PEAKS];
+
     /// @dev One call's proof: what is the same for all samples.
     struct Draw {
         bytes32 seed;
@@ -44,9 +47,7 @@ abstract contract Audits is IAudits, Farmers {
     /// @inheritdoc IAudits
     function settle(FarmerId id) external {
         Farmer storage stored = _existing(id);
-        Standing memory standing = stored.standing;
-        _settle(id, standing, _currentEpoch());
-        stored.standing = standing;
+        stored.standing = _settled(id, stored.standing, _currentEpoch());
     }
 
     /// @inheritdoc IAudits
@@ -54,9 +55,9 @@ abstract contract Audits is IAudits, Farmers {
         uint256 current = _currentEpoch();
         if (Epoch.unwrap(epoch) != current) revert EpochNotCurrent(epoch, Epoch.wrap(uint32(current)));
         Farmer storage stored = _existing(id);
-        Standing memory standing = stored.standing;
-        if (standing.settledEpoch >= current) revert EpochSettled(id, epoch);
-        _settle(id, standing, current);
+        Standing standing = stored.standing;
+        if (standing.settledEpoch() >= current) revert EpochSettled(id, epoch);
+        standing = _settled(id, standing, current);
 
         Draw memory draw;
         (draw.rates, draw.total) = _ratesAtStart(id, current);
@@ -68,8 +69,7 @@ abstract contract Audits is IAudits, Farmers {
         for (uint256 sample = 0; sample < SAMPLES; ++sample) cursor = _verify(draw, sample, words, cursor);
         if (cursor != words.length) revert ProofTooLong(cursor, words.length);
 
-        standing.settledEpoch = uint32(current);
-        stored.standing = standing;
+        stored.standing = standing.settled(current, 0);
         _credit(stored.owner, draw.total);
         emit Proven(id, epoch, draw.total);
     }
@@ -82,18 +82,20 @@ abstract contract Audits is IAudits, Farmers {
     /// @inheritdoc IAudits
     function missed(FarmerId id, Epoch epoch) external view returns (bool) {
         uint256 number = Epoch.unwrap(epoch);
-        (uint256 first, uint256 end) = _owed(id, _existing(id).standing.settledEpoch, _currentEpoch());
+        (uint256 first, uint256 end) = _owed(id, _existing(id).standing.settledEpoch(), _currentEpoch());
         if (first <= number && number < end) return true;
         return (_missMap[id][number / MISS_BITS] >> (number % MISS_BITS)) & 1 == 1;
     }
 
     /// @dev Records what was missed before the current epoch. Bounded: a farmer owes at most the longest term.
-    function _settle(FarmerId id, Standing memory standing, uint256 current) internal {
-        if (standing.settledEpoch + 1 >= current) return;
-        (uint256 first, uint256 end) = _owed(id, standing.settledEpoch, current);
-        standing.settledEpoch = uint32(current - 1);
-        if (first == end) return;
-        standing.misses += uint32(end - first);
+    function _settled(FarmerId id, Standing standing, uint256 current) internal returns (Standing) {
+        if (standing.settledEpoch() + 1 >= current) return standing;
+        (uint256 first, uint256 end) = _owed(id, standing.settledEpoch(), current);
+        if (first < end) _recordMisses(id, first, end);
+        return standing.settled(current - 1, end - first);
+    }
+
+    function _recordMisses(FarmerId id, uint256 first, uint256 end) private {
         for (uint256 from = first; from < end; ) {
             uint256 word = from / MISS_BITS;
             uint256 to = (word + 1) * MISS_BITS;
@@ -161,12 +163,12 @@ abstract contract Audits is IAudits, Farmers {
             revert WrongSlot(sample, position, entry.first, Rate.unwrap(entry.rate));
         }
         Book storage stored = _bookOf(draw.farmer, draw.firstGrid + nth);
-        uint256 count = stored.header.count;
+        uint256 count = stored.header.count();
         if (index >= count) revert NoSuchEntry(sample, index, count);
         (uint256 peakPosition, uint256 height) = Mountain.locate(index, count);
         _need(sample, cursor + height, words);
         bytes32 computed = Mountain.peakOf(Mountain.entryHash(entry), index, height, words, cursor);
-        bytes32 peak = stored.peaks[peakPosition];
+        bytes32 peak = stored.peaks.peak(peakPosition);
         if (computed != peak) revert WrongPeak(sample, computed, peak);
         return cursor + height;
     }

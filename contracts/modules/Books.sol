@@ -5,6 +5,7 @@ import {IBooks} from "../interfaces/IBooks.sol";
 import {Bits} from "../libraries/Bits.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {MAX_PEAKS, Mountain} from "../libraries/Mountain.sol";
+import {Header, Headers} from "../types/Header.sol";
 import {BookView, Entry, Epoch, FarmerId, Rate} from "../types/Types.sol";
 import {Settings} from "./Settings.sol";
 
@@ -24,15 +25,6 @@ import {Settings} from "./Settings.sol";
 abstract contract Books is IBooks, Settings {
     using Mountain for bytes32[MAX_PEAKS];
 
-    /// @dev One word.
-    struct Header {
-        uint32 grid; // the date; 0 before the first use
-        uint32 count;
-        uint32 addedEpoch;
-        uint80 rateBefore; // without what was added in addedEpoch
-        uint80 rateAdded; // in addedEpoch
-    }
-
     struct Book {
         Header header;
         bytes32[MAX_PEAKS] peaks;
@@ -45,14 +37,14 @@ abstract contract Books is IBooks, Settings {
         uint256 grid = Epochs.gridOf(Epoch.unwrap(end), GRID_EPOCHS);
         if (grid * GRID_EPOCHS != Epoch.unwrap(end)) revert EndOffGrid(end, GRID_EPOCHS);
         Book storage stored = _bookOf(farmer, grid);
-        Header memory header = stored.header;
-        if (header.grid != grid) return shown;
-        shown.count = header.count;
-        shown.rateBefore = header.rateBefore;
-        shown.rateAdded = header.rateAdded;
-        shown.addedEpoch = Epoch.wrap(header.addedEpoch);
-        shown.peaks = new bytes32[](Bits.popcount(header.count));
-        for (uint256 i = 0; i < shown.peaks.length; ++i) shown.peaks[i] = stored.peaks[i];
+        Header header = stored.header;
+        if (header.grid() != grid) return shown;
+        shown.count = uint32(header.count());
+        shown.rateBefore = uint80(header.rateBefore());
+        shown.rateAdded = uint80(header.rateAdded());
+        shown.addedEpoch = Epoch.wrap(uint32(header.addedEpoch()));
+        shown.peaks = new bytes32[](Bits.popcount(header.count()));
+        for (uint256 i = 0; i < shown.peaks.length; ++i) shown.peaks[i] = stored.peaks.peak(i);
     }
 
     /// @inheritdoc IBooks
@@ -70,19 +62,18 @@ abstract contract Books is IBooks, Settings {
     /// @dev Enters a slot; `entry.first` is set here. The farmer has been settled and swept in this epoch.
     function _append(FarmerId farmer, uint256 grid, uint256 current, Entry memory entry) internal {
         Book storage stored = _bookOf(farmer, grid);
-        Header memory header = stored.header;
-        if (header.grid != grid) {
-            header = Header(uint32(grid), 0, uint32(current), 0, 0);
-        } else if (header.addedEpoch != current) {
-            header.rateBefore += header.rateAdded;
-            header.rateAdded = 0;
-            header.addedEpoch = uint32(current);
+        Header header = stored.header;
+        uint256 count = 0;
+        uint256 rateBefore = 0;
+        uint256 rateAdded = 0;
+        if (header.grid() == grid) {
+            count = header.count();
+            if (header.addedEpoch() == current) (rateBefore, rateAdded) = (header.rateBefore(), header.rateAdded());
+            else rateBefore = header.rateTotal();
         }
-        entry.first = header.rateBefore + header.rateAdded;
-        stored.peaks.append(header.count, Mountain.entryHash(entry));
-        header.count += 1;
-        header.rateAdded += Rate.unwrap(entry.rate);
-        stored.header = header;
+        entry.first = uint80(rateBefore + rateAdded);
+        stored.header = Headers.pack(grid, count + 1, current, rateBefore, rateAdded + Rate.unwrap(entry.rate));
+        stored.peaks.append(count, Mountain.entryHash(entry));
     }
 
     /// @dev What each live book counts for in `epoch`, by ascending date, and the sum.
@@ -90,9 +81,9 @@ abstract contract Books is IBooks, Settings {
         rates = new uint256[](MAX_BOOKS);
         uint256 grid = Epochs.firstLiveGrid(epoch, GRID_EPOCHS);
         for (uint256 i = 0; i < rates.length; ++i) {
-            Header memory header = _bookOf(farmer, grid + i).header;
-            if (header.grid != grid + i) continue;
-            rates[i] = header.addedEpoch < epoch ? header.rateBefore + header.rateAdded : header.rateBefore;
+            Header header = _bookOf(farmer, grid + i).header;
+            if (header.grid() != grid + i) continue;
+            rates[i] = header.rateAtStart(epoch);
             total += rates[i];
         }
     }
@@ -101,8 +92,8 @@ abstract contract Books is IBooks, Settings {
     function _rateEnding(FarmerId farmer, uint256 swept, uint256 grid) internal view returns (uint256 total) {
         if (grid > swept + MAX_BOOKS) grid = swept + MAX_BOOKS; // later dates were not open when last swept
         for (uint256 date = swept + 1; date <= grid; ++date) {
-            Header memory header = _bookOf(farmer, date).header;
-            if (header.grid == date) total += header.rateBefore + header.rateAdded;
+            Header header = _bookOf(farmer, date).header;
+            if (header.grid() == date) total += header.rateTotal();
         }
     }
 
@@ -119,9 +110,9 @@ abstract contract Books is IBooks, Settings {
         first = current;
         uint256 grid = Epochs.firstLiveGrid(settled + 1, GRID_EPOCHS);
         for (uint256 date = grid; date < grid + MAX_BOOKS; ++date) {
-            Header memory header = _bookOf(farmer, date).header;
-            if (header.grid != date) continue;
-            uint256 start = header.addedEpoch == settled + 1 && header.rateBefore == 0 ? settled + 2 : settled + 1;
+            Header header = _bookOf(farmer, date).header;
+            if (header.grid() != date) continue;
+            uint256 start = header.addedEpoch() == settled + 1 && header.rateBefore() == 0 ? settled + 2 : settled + 1;
             if (start < first) first = start;
             end = date * GRID_EPOCHS;
         }

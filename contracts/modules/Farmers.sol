@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IFarmers} from "../interfaces/IFarmers.sol";
 import {Epochs} from "../libraries/Epochs.sol";
+import {Standing, Standings} from "../types/Standing.sol";
 import {Epoch, FarmerId, FarmerView, Offer, OrderId, Permit} from "../types/Types.sol";
 import {Books} from "./Books.sol";
 import {Vault} from "./Vault.sol";
@@ -16,15 +17,6 @@ import {Vault} from "./Vault.sol";
 ///   stake >= COLLATERAL_EPOCHS * committedRate
 ///   every epoch up to settledEpoch is proven, recorded as missed, or had nothing to prove
 abstract contract Farmers is IFarmers, Vault, Books {
-    /// @dev One word.
-    struct Standing {
-        uint80 committedRate; // per epoch
-        uint32 sweptGrid; // books up to this date are no longer in committedRate
-        uint32 settledEpoch;
-        uint64 lastOrder; // low bits of the id of the order in which it was last given a slot
-        uint32 misses;
-    }
-
     struct Farmer {
         Standing standing;
         address operator; // zero for a farmer that does not exist
@@ -110,18 +102,18 @@ abstract contract Farmers is IFarmers, Vault, Books {
     }
 
     /// @dev Takes books that have ended out of the committed rate.
-    function _sweep(FarmerId id, Standing memory standing, uint256 current) internal view {
+    function _swept(FarmerId id, Standing standing, uint256 current) internal view returns (Standing) {
         uint256 grid = Epochs.gridOf(current, GRID_EPOCHS);
-        if (grid == standing.sweptGrid) return;
-        standing.committedRate -= uint80(_rateEnding(id, standing.sweptGrid, grid));
-        standing.sweptGrid = uint32(grid);
+        uint256 sweptGrid = standing.sweptGrid();
+        if (grid == sweptGrid) return standing;
+        return standing.swept(standing.committedRate() - _rateEnding(id, sweptGrid, grid), grid);
     }
 
     function _register(
         address owner,
         address operator,
         string calldata endpoint,
-        Offer calldata offer,
+        Offer memory offer,
         uint256 stake
     ) private returns (FarmerId id) {
         if (owner == address(0) || operator == address(0)) revert ZeroAddress();
@@ -130,19 +122,13 @@ abstract contract Farmers is IFarmers, Vault, Books {
         Farmer storage stored = _farmers[id];
         stored.owner = owner;
         stored.operator = operator;
-        stored.standing = Standing({
-            committedRate: 0,
-            sweptGrid: uint32(Epochs.gridOf(current, GRID_EPOCHS)),
-            settledEpoch: uint32(current),
-            lastOrder: 0,
-            misses: 0
-        });
+        stored.standing = Standings.pack(0, Epochs.gridOf(current, GRID_EPOCHS), current, 0, 0);
         emit FarmerRegistered(id, owner, operator);
         _update(id, stored, endpoint, offer);
         _addStake(id, stored, stake);
     }
 
-    function _update(FarmerId id, Farmer storage stored, string calldata endpoint, Offer calldata offer) private {
+    function _update(FarmerId id, Farmer storage stored, string calldata endpoint, Offer memory offer) private {
         uint256 length = bytes(endpoint).length;
         if (length > MAX_ENDPOINT_BYTES) revert EndpointTooLong(length, MAX_ENDPOINT_BYTES);
         stored.endpoint = endpoint;
@@ -160,17 +146,16 @@ abstract contract Farmers is IFarmers, Vault, Books {
 
     function _shown(FarmerId id, Farmer storage stored) private view returns (FarmerView memory) {
         uint256 current = _currentEpoch();
-        Standing memory standing = stored.standing;
-        _sweep(id, standing, current);
-        (uint256 first, uint256 end) = _owed(id, standing.settledEpoch, current);
+        Standing standing = stored.standing;
+        (uint256 first, uint256 end) = _owed(id, standing.settledEpoch(), current);
         return
             FarmerView({
                 owner: stored.owner,
                 operator: stored.operator,
                 stake: stored.stake,
-                committedRate: standing.committedRate,
-                settledEpoch: Epoch.wrap(standing.settledEpoch),
-                misses: standing.misses + (end - first),
+                committedRate: _swept(id, standing, current).committedRate(),
+                settledEpoch: Epoch.wrap(uint32(standing.settledEpoch())),
+                misses: standing.misses() + (end - first),
                 endpoint: stored.endpoint,
                 offer: stored.offer
             });

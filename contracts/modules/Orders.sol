@@ -5,7 +5,8 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {IOrders} from "../interfaces/IOrders.sol";
 import {Epochs} from "../libraries/Epochs.sol";
-import {Acceptance, Entry, Epoch, OrderId, OrderView, Permit, Rate, Slot, Terms} from "../types/Types.sol";
+import {Standing} from "../types/Standing.sol";
+import {Acceptance, Entry, Epoch, FarmerId, OrderId, OrderView, Permit, Rate, Terms} from "../types/Types.sol";
 import {Audits} from "./Audits.sol";
 
 /// @title Orders: what renters place with farmers
@@ -16,14 +17,25 @@ import {Audits} from "./Audits.sol";
 ///   from = the epoch of `place` + 1 < end; end is on the grid and at most MAX_BOOKS dates ahead
 ///   an order has at most one slot with a farmer
 abstract contract Orders is IOrders, Audits, EIP712 {
-    /// @dev What `place` carries from slot to slot.
-    struct Placing {
-        OrderId id;
-        uint256 current;
-        Epoch from;
-        Epoch end;
-        uint256 endGrid;
+    /// @dev The EIP-712 message that a farmer's operator signs, as it is hashed.
+    struct Message {
+        bytes32 typeHash;
+        OrderId order;
+        FarmerId farmer;
+        uint8 slot;
+        bytes32 root;
         uint32 leafCount;
+        Rate rate;
+        Epoch end;
+        uint64 deadlineBlock;
+    }
+
+    /// @dev What `place` carries from slot to slot. In message and entry what differs is set for each slot.
+    struct Placing {
+        uint256 current;
+        uint256 endGrid;
+        Message message;
+        Entry entry;
     }
 
     /// @dev A slot's index is kept in 8 bits.
@@ -62,40 +74,28 @@ abstract contract Orders is IOrders, Audits, EIP712 {
         return OrderId.wrap(keccak256(abi.encode(renter, salt)));
     }
 
-    function _place(Terms calldata terms, Acceptance[] calldata acceptances) private returns (OrderId) {
-        Placing memory placing = _checked(terms, acceptances.length);
-        uint8 n = uint8(acceptances.length);
-        emit OrderPlaced(
-            placing.id,
-            msg.sender,
-            placing.from,
-            placing.end,
-            placing.leafCount,
-            terms.pieceLeaves,
-            terms.k,
-            n
-        );
-        Slot[] memory slots = new Slot[](n);
-        uint256 rates = 0;
-        for (uint256 i = 0; i < n; ++i) {
-            Acceptance calldata acceptance = acceptances[i];
-            _fill(placing, uint8(i), acceptance);
-            slots[i] = Slot({farmer: acceptance.farmer, root: acceptance.root, rate: acceptance.rate});
-            rates += Rate.unwrap(acceptance.rate);
-        }
-        _debit(msg.sender, rates * (Epoch.unwrap(placing.end) - Epoch.unwrap(placing.from)));
-        _orders[placing.id] = OrderView({
+    function _place(Terms memory terms, Acceptance[] calldata acceptances) private returns (OrderId id) {
+        uint256 n = acceptances.length;
+        uint256 current = _currentEpoch();
+        _check(terms, n, current);
+        id = orderId(msg.sender, terms.salt);
+        if (_orders[id].renter != address(0)) revert OrderExists(id);
+        Epoch from = Epoch.wrap(uint32(current + 1));
+        emit OrderPlaced(id, msg.sender, from, terms.end, terms.leafCount, terms.pieceLeaves, terms.k, uint8(n));
+
+        (bytes32 slotsHash, uint256 rates) = _fillAll(_placing(terms, id, current), terms.pieceLeaves, acceptances);
+        _debit(msg.sender, rates * (Epoch.unwrap(terms.end) - Epoch.unwrap(from)));
+        _orders[id] = OrderView({
             renter: msg.sender,
-            from: placing.from,
-            end: placing.end,
+            from: from,
+            end: terms.end,
             k: terms.k,
-            n: n,
-            slotsHash: keccak256(abi.encode(placing.leafCount, terms.pieceLeaves, slots))
+            n: uint8(n),
+            slotsHash: slotsHash
         });
-        return placing.id;
     }
 
-    function _checked(Terms calldata terms, uint256 n) private view returns (Placing memory placing) {
+    function _check(Terms memory terms, uint256 n, uint256 current) private view {
         if (n == 0 || n > MAX_SLOTS) revert SlotCountOutOfRange(n, MAX_SLOTS);
         if (terms.k == 0 || terms.k > n) revert ThresholdOutOfRange(terms.k, n);
         uint256 pieceLeaves = terms.pieceLeaves;
@@ -106,104 +106,111 @@ abstract contract Orders is IOrders, Audits, EIP712 {
             terms.leafCount % pieceLeaves != 0
         ) revert BadPieceLeaves(pieceLeaves, terms.leafCount);
 
-        uint256 current = _currentEpoch();
         uint256 end = Epoch.unwrap(terms.end);
         uint256 endGrid = Epochs.gridOf(end, GRID_EPOCHS);
         uint256 latestGrid = Epochs.gridOf(current, GRID_EPOCHS) + MAX_BOOKS;
         if (end != endGrid * GRID_EPOCHS) revert EndOffGrid(terms.end, GRID_EPOCHS);
         if (end <= current + 1) revert EndTooSoon(terms.end, current + 1);
         if (endGrid > latestGrid) revert EndTooLate(terms.end, latestGrid * GRID_EPOCHS);
-
-        OrderId id = orderId(msg.sender, terms.salt);
-        if (_orders[id].renter != address(0)) revert OrderExists(id);
-        return
-            Placing({
-                id: id,
-                current: current,
-                from: Epoch.wrap(uint32(current + 1)),
-                end: terms.end,
-                endGrid: endGrid,
-                leafCount: terms.leafCount
-            });
     }
 
-    /// @dev Gives the slot to the farmer that accepted it.
-    function _fill(Placing memory placing, uint8 slot, Acceptance calldata acceptance) private {
+    function _placing(Terms memory terms, OrderId id, uint256 current) private view returns (Placing memory placing) {
+        placing.current = current;
+        placing.endGrid = Epochs.gridOf(Epoch.unwrap(terms.end), GRID_EPOCHS);
+        placing.message.typeHash = ACCEPTANCE_TYPEHASH;
+        placing.message.order = id;
+        placing.message.leafCount = terms.leafCount;
+        placing.message.end = terms.end;
+        placing.entry.order = id;
+        placing.entry.leafCount = terms.leafCount;
+        placing.entry.from = Epoch.wrap(uint32(current + 1));
+    }
+
+    /// @dev Gives every slot to the farmer that accepted it.
+    /// @return slotsHash keccak256(abi.encode(leafCount, pieceLeaves, slots)), where `slots` is a Slot[]: in words
+    /// leafCount, pieceLeaves, the offset of the array, its length, and three for each slot.
+    /// @return rates The sum of the slots' rates.
+    function _fillAll(
+        Placing memory placing,
+        uint32 pieceLeaves,
+        Acceptance[] calldata acceptances
+    ) private returns (bytes32 slotsHash, uint256 rates) {
+        uint256 n = acceptances.length;
+        bytes32[] memory words = new bytes32[](4 + 3 * n);
+        words[0] = bytes32(uint256(placing.entry.leafCount));
+        words[1] = bytes32(uint256(pieceLeaves));
+        words[2] = bytes32(uint256(0x60));
+        words[3] = bytes32(n);
+        for (uint256 slot = 0; slot < n; ++slot) {
+            Acceptance memory acceptance = acceptances[slot];
+            _fill(placing, uint8(slot), acceptance);
+            rates += Rate.unwrap(acceptance.rate);
+            words[3 * slot + 4] = bytes32(uint256(FarmerId.unwrap(acceptance.farmer)));
+            words[3 * slot + 5] = acceptance.root;
+            words[3 * slot + 6] = bytes32(uint256(Rate.unwrap(acceptance.rate)));
+        }
+        slotsHash = keccak256(abi.encodePacked(words));
+    }
+
+    function _fill(Placing memory placing, uint8 slot, Acceptance memory acceptance) private {
         if (Rate.unwrap(acceptance.rate) == 0) revert ZeroRate(slot);
         if (block.number > acceptance.deadlineBlock) {
             revert AcceptanceExpired(slot, acceptance.deadlineBlock, block.number);
         }
-        Farmer storage stored = _existing(acceptance.farmer);
-        (address signer, , ) = ECDSA.tryRecover(_digest(placing, slot, acceptance), acceptance.r, acceptance.vs);
-        if (signer != stored.operator) revert AcceptanceForged(slot, acceptance.farmer, signer);
-        _commit(placing, slot, acceptance, stored);
-        _append(
-            acceptance.farmer,
-            placing.endGrid,
-            placing.current,
-            Entry({
-                order: placing.id,
-                slot: slot,
-                root: acceptance.root,
-                leafCount: placing.leafCount,
-                from: placing.from,
-                first: 0,
-                rate: acceptance.rate
-            })
-        );
+        _commit(placing, slot, acceptance);
+        Entry memory entry = placing.entry;
+        entry.slot = slot;
+        entry.root = acceptance.root;
+        entry.rate = acceptance.rate;
+        _append(acceptance.farmer, placing.endGrid, placing.current, entry);
         emit SlotFilled(
-            placing.id,
+            entry.order,
             acceptance.farmer,
             slot,
             acceptance.root,
             acceptance.rate,
-            placing.leafCount,
-            placing.from,
-            placing.end
+            entry.leafCount,
+            entry.from,
+            placing.message.end
         );
     }
 
-    /// @dev Adds the slot to what the farmer answers for with its stake.
-    function _commit(
-        Placing memory placing,
-        uint8 slot,
-        Acceptance calldata acceptance,
-        Farmer storage stored
-    ) private {
-        Standing memory standing = stored.standing;
-        uint64 mark = uint64(uint256(OrderId.unwrap(placing.id)));
-        if (standing.lastOrder == mark) revert DuplicateFarmer(slot, acceptance.farmer);
-        standing.lastOrder = mark;
-        _settle(acceptance.farmer, standing, placing.current);
-        _sweep(acceptance.farmer, standing, placing.current);
-        uint256 committed = uint256(standing.committedRate) + Rate.unwrap(acceptance.rate);
-        if (committed > type(uint80).max) revert RateTooLarge(acceptance.farmer, committed, type(uint80).max);
+    /// @dev Checks that the farmer's operator signed, and adds the slot to what the farmer answers for with its stake.
+    function _commit(Placing memory placing, uint8 slot, Acceptance memory acceptance) private {
+        FarmerId farmer = acceptance.farmer;
+        Farmer storage stored = _farmers[farmer];
+        (address operator, uint256 stake) = (stored.operator, stored.stake);
+        if (operator == address(0)) revert UnknownFarmer(farmer);
+        bytes32 digest = _digest(placing.message, slot, acceptance);
+        (address signer, , ) = ECDSA.tryRecover(digest, acceptance.r, acceptance.vs);
+        if (signer != operator) revert AcceptanceForged(slot, farmer, signer);
+
+        Standing standing = stored.standing;
+        uint256 mark = uint64(uint256(OrderId.unwrap(placing.entry.order)));
+        if (standing.lastOrder() == mark) revert DuplicateFarmer(slot, farmer);
+        standing = _swept(farmer, _settled(farmer, standing, placing.current), placing.current);
+        uint256 committed = standing.committedRate() + Rate.unwrap(acceptance.rate);
+        if (committed > type(uint80).max) revert RateTooLarge(farmer, committed, type(uint80).max);
         uint256 needed = committed * COLLATERAL_EPOCHS;
-        if (stored.stake < needed) revert StakeTooSmall(acceptance.farmer, stored.stake, needed);
-        standing.committedRate = uint80(committed);
-        stored.standing = standing;
+        if (stake < needed) revert StakeTooSmall(farmer, stake, needed);
+        stored.standing = standing.committed(committed, mark);
     }
 
     function _digest(
-        Placing memory placing,
+        Message memory message,
         uint8 slot,
-        Acceptance calldata acceptance
+        Acceptance memory acceptance
     ) private view returns (bytes32) {
-        return
-            _hashTypedDataV4(
-                keccak256(
-                    abi.encode(
-                        ACCEPTANCE_TYPEHASH,
-                        placing.id,
-                        acceptance.farmer,
-                        slot,
-                        acceptance.root,
-                        placing.leafCount,
-                        acceptance.rate,
-                        placing.end,
-                        acceptance.deadlineBlock
-                    )
-                )
-            );
+        message.farmer = acceptance.farmer;
+        message.slot = slot;
+        message.root = acceptance.root;
+        message.rate = acceptance.rate;
+        message.deadlineBlock = acceptance.deadlineBlock;
+        // keccak256(abi.encode(message)), which would copy what lies in memory just so. GAIN
+        bytes32 hash;
+        assembly ("memory-safe") {
+            hash := keccak256(message, 0x120)
+        }
+        return _hashTypedDataV4(hash);
     }
 }

@@ -44,7 +44,7 @@ abstract contract Vault is IVault, Settings, ReentrancyGuardTransient {
         return _vaults[account];
     }
 
-    function _depositWithPermit(Permit calldata permit) internal {
+    function _depositWithPermit(Permit memory permit) internal {
         _usePermit(permit, permit.value);
         _deposit(permit.value);
     }
@@ -73,7 +73,7 @@ abstract contract Vault is IVault, Settings, ReentrancyGuardTransient {
 
     /// @dev Anyone may have submitted the permit before us, which uses it up but leaves its allowance: so a permit
     /// that fails is an error only if the allowance does not suffice.
-    function _usePermit(Permit calldata p, uint256 needed) internal {
+    function _usePermit(Permit memory p, uint256 needed) internal {
         // solhint-disable-next-line no-empty-blocks
         try IERC20Permit(TOKEN).permit(msg.sender, address(this), p.value, p.deadline, p.v, p.r, p.s) {} catch {
             uint256 allowance = IERC20(TOKEN).allowance(msg.sender, address(this));

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @dev A book's totals in one word, from the lowest bit: grid date (32), count of entries (32), the last epoch in which
+/// one was added (32), the total rate without what was added in that epoch (80), the rate added in it (80).
+/// A value type, as a packed struct would be written field by field. Zero before the first use: no book has date 0.
+type Header is uint256;
+
+using Headers for Header global;
+
+/// @title Reading and making headers
+library Headers {
+    /// @dev All values fit: the rates of a live book are part of a farmer's committed rate, which is below 2**80.
+    function pack(
+        uint256 grid_,
+        uint256 count_,
+        uint256 addedEpoch_,
+        uint256 rateBefore_,
+        uint256 rateAdded_
+    ) internal pure returns (Header) {
+        return Header.wrap(grid_ | (count_ << 32) | (addedEpoch_ << 64) | (rateBefore_ << 96) | (rateAdded_ << 176));
+    }
+
+    function grid(Header header) internal pure returns (uint256) {
+        return uint32(Header.unwrap(header));
+    }
+
+    function count(Header header) internal pure returns (uint256) {
+        return uint32(Header.unwrap(header) >> 32);
+    }
+
+    function addedEpoch(Header header) internal pure returns (uint256) {
+        return uint32(Header.unwrap(header) >> 64);
+    }
+
+    function rateBefore(Header header) internal pure returns (uint256) {
+        return uint80(Header.unwrap(header) >> 96);
+    }
+
+    function rateAdded(Header header) internal pure returns (uint256) {
+        return Header.unwrap(header) >> 176;
+    }
+
+    /// @dev The rate of all entries.
+    function rateTotal(Header header) internal pure returns (uint256) {
+        return header.rateBefore() + header.rateAdded();
+    }
+
+    /// @dev What counts in an epoch that is not before addedEpoch, while the book is live.
+    function rateAtStart(Header header, uint256 epoch) internal pure returns (uint256) {
+        return header.addedEpoch() < epoch ? header.rateTotal() : header.rateBefore();
+    }
+}
