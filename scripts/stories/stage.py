@@ -76,6 +76,8 @@ class Stage:
         """A table that is drawn anew whenever it is updated."""
         with Live(console=self.console, refresh_per_second=FRAMES_PER_SECOND) as live:
             yield live
+        if not self.console.is_terminal:
+            self.console.print()
 
 
 def table(*columns: str, rows: Sequence[Sequence[str]] = ()) -> Table:
