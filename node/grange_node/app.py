@@ -24,14 +24,17 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from grange.chain import Wallet
 
+from grange.chain import Wallet
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
-from grange_node.errors import NodeWorldError, RangeInvalid, Refusal
+from grange_node.errors import NodeWorldError, RangeInvalid, Refusal, TooMuch
 from grange_node.files import Files
 from grange_node.node import Node
 from grange_node.routes import data, info, slots
+
+MAX_DISCARDED_DIGITS = 7
+"""A refused body of up to ten million bytes is read to its end."""
 
 log = logging.getLogger("grange.farm")
 
@@ -71,8 +74,11 @@ def create_app(
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refusal)
-    # A body that was refused unread would still be on its way: better end the connection than read it all.
-    headers = {"connection": "close"} if request.method == "PUT" and error.status == 413 else {}
+    headers: dict[str, str] = {}
+    if isinstance(error, TooMuch) and len(request.headers.get("content-length", "")) > MAX_DISCARDED_DIGITS:
+        # What was refused unread is still on its way. A little of it is read and thrown away, so that the
+        # sender gets to see this answer; of more than that we take no more.
+        headers["connection"] = "close"
     if isinstance(error, RangeInvalid) and "slot_bytes" in error.detail:
         headers["content-range"] = f"bytes */{error.detail['slot_bytes']}"
     return JSONResponse(

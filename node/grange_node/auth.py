@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from grange.errors import BadSignature
 from grange.messages import Domain, recover, request_digest
 from grange.types import Address, FarmerId
-
 from grange_node.errors import TooBusy, Unauthorised
 
 SCHEME = "Grange"

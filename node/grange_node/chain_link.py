@@ -30,7 +30,6 @@ from grange.chain import (
     calls,
 )
 from grange.types import Address, Epoch
-
 from grange_node.config import Config
 
 TIMEOUTS = Timeouts(connect_seconds=3.0, request_seconds=10.0, retries=1)

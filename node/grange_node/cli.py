@@ -20,6 +20,8 @@ from typing import Annotated, Any
 
 import typer
 import uvloop
+from rich.console import Console
+
 from grange.chain import (
     ChainError,
     ChainUnavailable,
@@ -31,8 +33,6 @@ from grange.chain import (
 from grange.errors import GrangeError, Misuse
 from grange.types import address_from
 from grange.units import format_tokens, parse_tokens
-from rich.console import Console
-
 from grange_node import registration
 from grange_node.config import (
     DEFAULT_RESERVE_BYTES,
@@ -139,13 +139,13 @@ def run(
     with explained():
         folder = home_folder(home)
         config, wallet = load_config(folder), load_key(folder)
-        start_logging()
         options = ServeOptions(
             listen=split_endpoint(f"http://{listen}") if listen else None,
             announce=announce,
             ready_file=ready_file,
             ready_descriptor=ready_fd,
         )
+        start_logging()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(config, wallet, options))
 

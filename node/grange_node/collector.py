@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from grange.types import Epoch
-
 from grange_node.errors import Conflict
 from grange_node.intake import Intake
 from grange_node.ledger import Ledger

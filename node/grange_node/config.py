@@ -19,14 +19,14 @@ import stat
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+from platformdirs import user_config_path
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
 from grange.chain import Wallet
 from grange.errors import GrangeError
 from grange.messages import Domain, address_of
 from grange.types import Address, FarmerId, Offer, Parameters, address_from
 from grange.units import GIB, MAX_RATE
-from platformdirs import user_config_path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-
 from grange_node.errors import ConfigInvalid, KeyInvalid, NotInitialised
 from grange_node.files import FILE_MODE, FOLDER_MODE
 

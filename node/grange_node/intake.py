@@ -25,7 +25,6 @@ from grange.merkle import root_of_hashes
 from grange.messages import order_id, sign_acceptance
 from grange.types import Acceptance
 from grange.units import format_tokens
-
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
 from grange_node.errors import (

@@ -21,7 +21,6 @@ from typing import Any
 
 from grange.chain import Batch, Cursor, Event, Rollback
 from grange.types import Address, Epoch, FarmerId, OrderId
-
 from grange_node.errors import LedgerInvalid
 from grange_node.records import Earnings, Entry, SlotRecord, SlotState, SlotTerms
 from grange_node.slot_key import SlotKey

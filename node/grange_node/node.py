@@ -21,7 +21,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from grange.chain import Wallet
-
 from grange_node.auth import Gatekeeper
 from grange_node.chain_link import ChainLink, LiveLink
 from grange_node.collector import COLLECT_SECONDS, Collector

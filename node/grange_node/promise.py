@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from grange.types import Epoch, Offer, Parameters
 from grange.units import MAX_LEAF_COUNT, MAX_PIECE_LEAVES, MAX_RATE, rate_rounded_up
-
 from grange_node.errors import Malformed, StakeTooSmall, TermsRefused
 from grange_node.records import SlotTerms
 

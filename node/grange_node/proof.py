@@ -13,7 +13,6 @@ from grange import merkle
 from grange.audit import BookState, Drawn, draw, sample_words, verify_proof
 from grange.types import Epoch
 from grange.units import LEAF_BYTES
-
 from grange_node.config import Config
 from grange_node.errors import DataMissing, NodeWorldError, NotFound, Refusal
 from grange_node.ledger import Ledger

@@ -26,7 +26,6 @@ from enum import Enum, auto
 from grange.chain import ChainError, InsufficientFunds, TransactionReverted
 from grange.types import Epoch
 from grange.units import format_tokens
-
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
 from grange_node.ledger import Ledger

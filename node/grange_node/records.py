@@ -21,7 +21,6 @@ from enum import Enum
 
 from grange.types import Epoch, OrderId
 from grange.units import LEAF_BYTES
-
 from grange_node.slot_key import SlotKey
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from grange.chain import Chain, ChainError, Farmer, Receipt, Sender, Wallet, calls
 from grange.types import Address, FarmerId, Offer
 from grange.units import format_tokens
-
 from grange_node.config import (
     CONFIG_NAME,
     Config,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 
 from grange.types import Address
-
 from grange_node.errors import NoRoom, TooBusy
 from grange_node.slot_key import SlotKey
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import uvicorn
+
 from grange.chain import Wallet
 from grange.errors import GrangeError
-
 from grange_node.app import create_app
 from grange_node.config import Config, write_private
 from grange_node.errors import ConfigInvalid

@@ -9,11 +9,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.table import Table
+
 from grange.chain import Chain, ChainError, Farmer, Head, Wallet
 from grange.types import Address, Epoch
 from grange.units import format_tokens
-from rich.table import Table
-
 from grange_node.chain_link import TIMEOUTS
 from grange_node.config import Config
 from grange_node.files import DiskFiles

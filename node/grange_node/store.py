@@ -38,7 +38,6 @@ from typing import NamedTuple
 
 from grange.merkle import PieceHasher, merkle_root
 from grange.types import OrderId, address_from
-
 from grange_node.errors import Conflict, DataInUse, Mismatch, NoRoom, PieceDamaged, PieceMissing, StoreFailed
 from grange_node.files import FOLDER_MODE, DiskFiles, Files
 from grange_node.slot_key import SlotKey

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from grange.chain import Batch, ChainError, Cursor, Farmer, Head, Rollback
 from grange.errors import GrangeError
 from grange.units import format_tokens
-
 from grange_node.chain_link import ChainLink
 from grange_node.errors import ChainDown
 from grange_node.ledger import Ledger

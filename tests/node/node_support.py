@@ -5,6 +5,7 @@ events, so that a reorg is a cut; events are followed by the real EventFollower,
 `grange.audit` over books built from the events, as the contract would.
 """
 
+import asyncio
 import hashlib
 import json
 import secrets
@@ -56,7 +57,7 @@ PARAMETERS = Parameters(
     token=TOKEN_ADDRESS, epoch_blocks=10, grid_epochs=8, max_books=12, samples=5, collateral_epochs=8
 )
 OFFER = Offer(
-    price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=1 << 20, longest_term_epochs=40
+    price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=16 << 20, longest_term_epochs=40
 )
 
 
@@ -90,6 +91,7 @@ class FakeMarket:
         self.blocks: list[Block] = []
         self.down = False
         self.sent_proofs = 0
+        self.proofs: asyncio.Queue[Epoch] = asyncio.Queue()
         self.before_prove: Callable[[], None] | None = None
         self.lose_answer = False
         self._fork = 0
@@ -243,6 +245,7 @@ class FakeMarket:
         amount = sum(book.rate_at_start(epoch) for book in books)
         block = self.mine(events=[("Proven", {"farmer": FARMER, "epoch": epoch, "amount": amount})])
         self.sent_proofs += 1
+        self.proofs.put_nowait(epoch)
         if self.lose_answer:
             raise ChainUnavailable("http://chain", "connection lost while waiting")
         newest = self.blocks[block]
@@ -388,12 +391,9 @@ def config_for(folder: Path, **changes: Any) -> Config:
 
 
 @dataclass(kw_only=True)
-class Farm:
-    """A running node, the chain it sees, and a way to ask it."""
+class Asker:
+    """A renter's requests to a farm."""
 
-    node: Node
-    app: FastAPI
-    market: FakeMarket
     clock: Clock
     http: httpx.AsyncClient
 
@@ -406,6 +406,7 @@ class Farm:
         *,
         farmer: int = FARMER,
         chain_id: int = CHAIN_ID,
+        market: Address = MARKET,
         life_seconds: int = 60,
         nonce: bytes | None = None,
         claimed_renter: Address | None = None,
@@ -414,7 +415,7 @@ class Farm:
         expires = int(self.clock.now) + life_seconds
         nonce = nonce or secrets.token_bytes(16)
         digest = request_digest(
-            Domain(chain_id=chain_id, market=MARKET),
+            Domain(chain_id=chain_id, market=market),
             method=method,
             path=path,
             farmer=FarmerId(farmer),
@@ -458,6 +459,28 @@ class Farm:
         content = hashlib.sha256(body).digest()
         return await self.http.post(path, content=body, headers=self.sign(slot.renter, "POST", path, content))
 
+    async def get(
+        self, slot: Parcel, suffix: str = "", *, wanted: str | None = None, by: Wallet | None = None
+    ) -> httpx.Response:
+        """Read, with a Range if one is given."""
+        path = slot.path + suffix
+        content = NO_CONTENT if wanted is None else hashlib.sha256(wanted.encode()).digest()
+        headers = self.sign(by or slot.renter, "GET", path, content)
+        return await self.http.get(path, headers=headers | ({"Range": wanted} if wanted else {}))
+
+    async def delete(self, slot: Parcel, *, by: Wallet | None = None) -> httpx.Response:
+        """Ask to drop what is staged."""
+        return await self.http.delete(slot.path, headers=self.sign(by or slot.renter, "DELETE", slot.path))
+
+
+@dataclass(kw_only=True)
+class Farm(Asker):
+    """A running node, the chain it sees, and a way to ask it."""
+
+    node: Node
+    app: FastAPI
+    market: FakeMarket
+
     async def agree(self, slot: Parcel) -> dict[str, Any]:
         """Upload, with money enough, and be promised."""
         self.market.balances.setdefault(slot.renter.address, 1000 * TOKEN)
@@ -471,19 +494,6 @@ class Farm:
         await self.agree(slot)
         self.market.place(slot.placed())
         await self.node.watcher.refresh()
-
-    async def get(
-        self, slot: Parcel, suffix: str = "", *, wanted: str | None = None, by: Wallet | None = None
-    ) -> httpx.Response:
-        """Read, with a Range if one is given."""
-        path = slot.path + suffix
-        content = NO_CONTENT if wanted is None else hashlib.sha256(wanted.encode()).digest()
-        headers = self.sign(by or slot.renter, "GET", path, content)
-        return await self.http.get(path, headers=headers | ({"Range": wanted} if wanted else {}))
-
-    async def delete(self, slot: Parcel, *, by: Wallet | None = None) -> httpx.Response:
-        """Ask to drop what is staged."""
-        return await self.http.delete(slot.path, headers=self.sign(by or slot.renter, "DELETE", slot.path))
 
 
 @asynccontextmanager

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from starlette.requests import HTTPConnection, Request
+
 from grange.messages import NO_CONTENT
 from grange.types import OrderId
 from grange.units import MAX_SLOTS
-from starlette.requests import HTTPConnection, Request
-
 from grange_node.auth import Signed, require_content
 from grange_node.errors import Foreign, Malformed, NotFound
 from grange_node.node import Node

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
-from grange.messages import NO_CONTENT
-from grange.units import LEAF_BYTES, MAX_PIECE_BYTES
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from grange.messages import NO_CONTENT
+from grange.units import LEAF_BYTES, MAX_PIECE_BYTES
 from grange_node.auth import require_content
 from grange_node.errors import LengthMissing, Malformed, RangeInvalid, TooMuch
 from grange_node.records import SlotTerms

@@ -7,11 +7,11 @@ from hashlib import sha256
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from grange.merkle import path
 from grange.types import Epoch
 from grange.units import HASH_BYTES, MAX_PIECE_LEAVES, MAX_RATE
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from grange_node.auth import require_content
 from grange_node.errors import Malformed, NotFound, TooMuch
 from grange_node.records import SlotRecord, SlotTerms
