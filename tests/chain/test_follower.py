@@ -179,6 +179,26 @@ async def test_an_endpoint_that_refuses_long_ranges_is_asked_for_shorter_ones(
     assert ledger.amounts == [1]
 
 
+async def test_logs_of_a_long_range_are_asked_for_in_parts(
+    devnet: Devnet, depositor: Depositor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs_matching, asked = devnet.chain.logs_matching, []
+
+    async def stingy(first: int, last: int, filters: Any) -> list[Event]:
+        if last - first >= 7:
+            raise RpcError("eth_getLogs", -32005, "block range too large")
+        asked.append((first, last))
+        return await logs_matching(first, last, filters)
+
+    monkeypatch.setattr(devnet.chain, "logs_matching", stingy)
+    first = await depositor.deposit(1)
+    await devnet.mine(20)
+    last = await depositor.deposit(2)
+    events = await devnet.chain.logs(first, last, ["Deposited"], dict(depositor.filter.args))
+    assert [event.args["amount"] for event in events] == [1, 2]
+    assert [block for pair in asked for block in range(pair[0], pair[1] + 1)] == list(range(first, last + 1))
+
+
 async def test_a_failing_poll_leaves_the_cursor_as_it_was(
     devnet: Devnet, depositor: Depositor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from grange.chain.codec import Abi, Element, market_abi, snake, to_abi, token_ab
 from grange.chain.errors import (
     CallReverted,
     ChainError,
+    ChainTimeout,
     ChainUnavailable,
     MarketNotFound,
     RpcError,
@@ -32,6 +33,7 @@ from grange.messages import Domain
 from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, Permit, address_from
 
 MAX_FARMERS_PER_CALL = 100
+MAX_BLOCKS_PER_REQUEST = 10_000
 
 BlockTag = int | str
 
@@ -165,10 +167,23 @@ class Chain:
         events: Sequence[str] = (),
         args: Mapping[str, Any] | None = None,
     ) -> list[Event]:
-        """Events of the market in a closed range of blocks, in order; see EventFilter for the choice."""
-        return await self.logs_matching(
-            from_block, to_block, [EventFilter(events=tuple(events), args=args or {})]
-        )
+        """Events of the market in a closed range of blocks, in order; see EventFilter for the choice.
+
+        A long range takes several requests, of as few blocks as the endpoint demands.
+        """
+        chosen = [EventFilter(events=tuple(events), args=args or {})]
+        found: list[Event] = []
+        first, span = from_block, MAX_BLOCKS_PER_REQUEST
+        while first <= to_block:
+            last = min(to_block, first + span - 1)
+            try:
+                found += await self.logs_matching(first, last, chosen)
+                first = last + 1
+            except (ChainTimeout, RpcError):
+                if last == first:
+                    raise
+                span = (last - first + 1) // 2
+        return found
 
     async def logs_matching(
         self, from_block: int, to_block: int, filters: Sequence[EventFilter]

@@ -28,6 +28,7 @@ EXIT_MISUSE = 2
 EXIT_DEVNET = 3
 EXIT_CHAIN = 4
 DEFAULT_PORT = 8545
+DEFAULT_OUTPUT = Path("devnet.json")
 WEI = 10**18
 
 app = typer.Typer(help="Run a private chain with a market on it.", no_args_is_help=False)
@@ -44,9 +45,9 @@ def run(  # noqa: PLR0917  typer makes options of parameters
         DEFAULT_PORT
     ),
     chain_id: Annotated[int, typer.Option(min=1, help="The chain's id.")] = 1337,
-    output: Annotated[Path, typer.Option(help="Where to write the addresses, for other commands.")] = Path(
-        "devnet.json"
-    ),
+    output: Annotated[
+        Path, typer.Option(help="Where to write the addresses, for other commands.")
+    ] = DEFAULT_OUTPUT,
 ) -> None:
     """Start a chain, deploy token and market, print where they are, and run until Ctrl-C."""
     if context.invoked_subcommand is None:
@@ -58,7 +59,7 @@ def fund(
     address: Annotated[str, typer.Argument(help="Who gets it.")],
     tokens: Annotated[str, typer.Option(help="How many tokens.")] = "1000",
     native: Annotated[float, typer.Option(min=0, help="How many coins, which pay for gas.")] = 10.0,
-    devnet: Annotated[Path, typer.Option(help="The file that `grange devnet` wrote.")] = Path("devnet.json"),
+    devnet: Annotated[Path, typer.Option(help="The file that `grange devnet` wrote.")] = DEFAULT_OUTPUT,
 ) -> None:
     """Give coins and tokens of a running devnet to an address."""
     _guarded(_fund(address, tokens, native, devnet))
@@ -100,16 +101,28 @@ def _show(devnet: Devnet, block_seconds: float, output: Path) -> None:
     ):
         facts.add_row(f"[dim]{name}[/dim]", value)
     _out.print(Panel(facts, title=f"Grange devnet on {devnet.engine}", expand=False, border_style="green"))
-    _out.print("\nNext, in other terminals:")
-    _out.print(f"  grange devnet fund ADDRESS --tokens 1000{_devnet_option(output)}", soft_wrap=True)
-    endpoint = f"--rpc {devnet.rpc_url} --market {devnet.market}"
-    _out.print(f"  grange farm init {endpoint}", soft_wrap=True)
-    _out.print("  grange --help")
+    for heading, commands in _next_commands(devnet, output).items():
+        _out.print(f"\n{heading}, in another terminal:")
+        for command in commands:
+            _out.print(f"  {command}", soft_wrap=True, highlight=False)
     _out.print("\nCtrl-C ends it, and the chain with it.")
 
 
-def _devnet_option(output: Path) -> str:
-    return "" if output == Path("devnet.json") else f" --devnet {output}"
+def _next_commands(devnet: Devnet, output: Path) -> dict[str, list[str]]:
+    fund = "grange devnet fund ADDRESS"
+    if output != DEFAULT_OUTPUT:
+        fund += f" --devnet {output}"
+    place = f"--rpc {devnet.rpc_url} --market {devnet.market}"
+    offer = "--stake 100 --price 0.01 --capacity 10GB --endpoint http://127.0.0.1:8440 --data farm-data"
+    return {
+        "To run a farm": [
+            "grange farm address",
+            fund,
+            f"grange farm init {place} {offer}",
+            "grange farm run",
+        ],
+        "To store files": [f"grange init --devnet {output}", fund, "grange put PATH"],
+    }
 
 
 async def _interrupted() -> None:
@@ -131,7 +144,9 @@ async def _fund(address_text: str, tokens_text: str, native: float, path: Path) 
 
 async def _show_balance(chain: Chain, address: Address) -> None:
     tokens, coins = await chain.token_balance(address), await chain.native_balance(address)
-    _out.print(f"{address} now has {format_tokens(tokens)} tokens and {coins / WEI:g} coins for gas")
+    _out.print(
+        f"{address} now has {format_tokens(tokens)} tokens and {coins / WEI:g} coins for gas", soft_wrap=True
+    )
 
 
 def _guarded(work: Coroutine[Any, Any, None]) -> None:
