@@ -78,7 +78,7 @@ def unpack(stored: bytes) -> Manifest:
     document = _document(stored)
     if not isinstance(document, dict) or "version" not in document:
         raise BadManifest("The manifest has no version.")
-    if document["version"] != MANIFEST_VERSION:
+    if not _is_int(document["version"]) or document["version"] != MANIFEST_VERSION:
         raise BadManifest(
             f"The manifest has version {document['version']!r}, and this client reads {MANIFEST_VERSION}.",
             todo="A newer client wrote it: update this one.",

@@ -52,6 +52,11 @@ class Health:
     late: int = 0
     reads: int = 0
 
+    @property
+    def lied(self) -> bool:
+        """Whether it was caught lying, which nothing mends."""
+        return isinstance(self.failure, FarmerLied)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stripe:
@@ -178,7 +183,7 @@ class OrderReader:
         silent = [
             slot
             for slot, health in enumerate(self.health)
-            if health.failure and not isinstance(health.failure, FarmerLied) and self._peers[slot]
+            if health.failure and not health.lied and self._peers[slot]
         ]
         if hunt.asked_again or len(hunt.arrived) + len(silent) < self.geometry.k:
             raise self._too_few(len(hunt.arrived))
@@ -199,7 +204,8 @@ class OrderReader:
         begun = loop.time()
         data = await peer.read(self.order.id, slot, start, size_bytes)
         self.health[slot].reads += 1
-        self.health[slot].failure = None
+        if not self.health[slot].lied:
+            self.health[slot].failure = None
         self._seconds = [*self._seconds[1 - USUAL_READS :], loop.time() - begun]
         return data
 
@@ -304,9 +310,10 @@ class OrderReader:
         }
 
     def _failed(self, slot: int, error: Told) -> None:
-        if self.health[slot].failure:
+        known = self.health[slot]
+        if known.lied or (known.failure and not isinstance(error, FarmerLied)):
             return
-        self.health[slot].failure = error
+        known.failure = error
         self._watch(
             FarmerFailed(
                 slot=slot,

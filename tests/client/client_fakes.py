@@ -55,17 +55,10 @@ PARAMETERS = Parameters(
 )
 MARKET = address_from(bytes(19) + b"\x01")
 NOW = 1_800_000_000
-HURRIED = Patience(
-    connect_seconds=2,
-    info_seconds=2,
-    silence_seconds=2,
-    request_seconds=5,
-    pause_seconds=0.001,
-    slow_floor_seconds=0.25,
-    slow_factor=1,
-    hedge_floor_seconds=0.15,
-    hedge_factor=1,
-)
+CALM = Patience(pause_seconds=0.001, slow_floor_seconds=60, hedge_floor_seconds=60)
+"""Never takes a busy machine for a slow farmer."""
+HURRIED = replace(CALM, slow_floor_seconds=0.5, slow_factor=1, hedge_floor_seconds=0.3, hedge_factor=1)
+"""For tests about slow farmers."""
 _AUTHORIZATION = re.compile(
     r"Grange renter=(0x[0-9a-f]{40}),expires=(\d+),nonce=([0-9a-f]{32}),"
     r"content=([0-9a-f]{64}),signature=([0-9a-f]{130})"
@@ -447,6 +440,7 @@ class World:
     farmers: list[FakeFarmer]
     identity: Identity
     home: Path
+    patience: Patience = CALM
 
     @asynccontextmanager
     async def renter(self, home: Path | None = None) -> AsyncIterator[Renter]:
@@ -457,7 +451,7 @@ class World:
             identity=self.identity,
             market=self.market,
             catalog_path=folder / "catalog.sqlite",
-            patience=HURRIED,
+            patience=self.patience,
             now=lambda: NOW,
         ) as renter:
             yield renter

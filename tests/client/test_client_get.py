@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from client_fakes import FakeFarmer, World
+from client_fakes import HURRIED, FakeFarmer, World
 from client_trees import listing
 
 from grange_client.errors import BadManifest, NotEnoughFarmers, UnknownOrder, Unopened, WouldOverwrite
@@ -132,20 +132,22 @@ async def test_any_range_reads_right(world: World, tmp_path: Path) -> None:
 
 async def test_slow_farmer_is_overtaken(world: World, tree: Path, tmp_path: Path) -> None:
     """A farmer that keeps us waiting is not waited for: a parity slot stands in."""
+    world.patience = HURRIED
     async with world.renter() as renter:
         put = await stored(renter, tree)
-        holders(world, put.order)[1].behaviour.get_seconds = 4
+        holders(world, put.order)[1].behaviour.get_seconds = 20
         await renter.get(put.order, tmp_path / "back")
     assert listing(tmp_path / "back" / "tree") == listing(tree)
-    assert sum("get" in farmer.calls for farmer in holders(world, put.order)[3:]) == 1
+    assert sum("get" in farmer.calls for farmer in holders(world, put.order)[3:]) >= 1
 
 
 async def test_all_slow_is_still_served(world: World, tree: Path, tmp_path: Path) -> None:
     """When everybody is slow, slow is good enough."""
+    world.patience = HURRIED
     async with world.renter() as renter:
         put = await stored(renter, tree)
         for farmer in world.farmers:
-            farmer.behaviour.get_seconds = 0.4
+            farmer.behaviour.get_seconds = 0.7
         await renter.get(put.order, tmp_path / "back")
     assert listing(tmp_path / "back" / "tree") == listing(tree)
 
@@ -237,7 +239,7 @@ async def test_nothing_is_overwritten_unasked(world: World, tree: Path, tmp_path
         put = await stored(renter, tree)
         with pytest.raises(WouldOverwrite, match="inner/run"):
             await renter.get(put.order, back)
-        assert sorted(os.listdir(back / "tree")) == ["inner"]
+        assert [path.name for path in (back / "tree").iterdir()] == ["inner"]
         await renter.get(put.order, back, overwrite=True)
     assert listing(back / "tree") == listing(tree)
 
@@ -282,11 +284,9 @@ async def test_parts_of_an_order(world: World, tree: Path, tmp_path: Path) -> No
 
 async def test_names_that_are_no_text(world: World, tmp_path: Path) -> None:
     """Names are bytes: what is not UTF-8 comes back the same."""
-    root = os.fsencode(tmp_path / "odd")
-    os.mkdir(root)
+    (tmp_path / "odd").mkdir()
     for name in (b"\xff\xfe", b"new\nline", b"caf\xc3\xa9", b"caf\xe9", b" ", b"-rf"):
-        with open(root + b"/" + name, "wb") as file:
-            file.write(name)
+        (tmp_path / "odd" / os.fsdecode(name)).write_bytes(name)
     async with world.renter() as renter:
         put = await stored(renter, tmp_path / "odd")
         await renter.get(put.order, tmp_path / "back")
@@ -366,4 +366,4 @@ async def test_link_in_the_target_is_not_followed(world: World, tree: Path, tmp_
         for overwrite in (False, True):
             with pytest.raises(WouldOverwrite):
                 await renter.get(put.order, tmp_path / "back", overwrite=overwrite)
-    assert os.listdir(tmp_path / "elsewhere") == []
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_fakes import WORDS, FakeFarmer, World, honest
+from client_fakes import CALM, HURRIED, WORDS, FakeFarmer, World, honest
 
 from grange.chain import ChainTimeout, ChainUnavailable, TransactionReverted
 from grange.messages import Domain
@@ -92,7 +92,7 @@ def _refusing(farmer: FakeFarmer) -> None:
 
 
 def _slow(farmer: FakeFarmer) -> None:
-    farmer.behaviour.put_seconds = 1.5
+    farmer.behaviour.put_seconds = 20
 
 
 @pytest.mark.parametrize("spoil", [_broken, _lying, _refusing, _slow])
@@ -100,6 +100,7 @@ async def test_bad_farmers_are_replaced(
     world: World, tree: Path, spoil: Callable[[FakeFarmer], None]
 ) -> None:
     """Two farmers that fail give way to spares, and the order is whole without them."""
+    world.patience = HURRIED if spoil is _slow else CALM
     async with world.renter() as renter:
         quote = await renter.quote([tree], CODE)
         bad = [chosen.farmer.id for chosen in quote.chosen[1:3]]
@@ -107,7 +108,7 @@ async def test_bad_farmers_are_replaced(
             spoil(world.farmer(number))
         seen: list[Happening] = []
         stored = await renter.put(quote, seen.append)
-    assert replaced(seen) == set(bad)
+    assert set(bad) <= replaced(seen)
     assert not set(bad) & {slot.farmer for slot in stored.order.slots}
 
 
