@@ -59,9 +59,11 @@ class Watcher:
         """Ask now. Raises ChainError; what was seen before then stands."""
         async with self._lock:
             head = await self._link.head()
-            if self.view is None or head.hash != self.view.head.hash:
+            if self.view is not None and head.hash == self.view.head.hash:
+                farmer = self.view.farmer
+            else:
                 await self._apply(await self._link.follow(self._ledger.cursor()))
-            farmer = await self._link.farmer()
+                farmer = await self._link.farmer()
             self._first = self._first or head
             self.view = View(head=head, farmer=farmer, seen_at=self._clock())
             self._looked.set()

@@ -208,6 +208,7 @@ async def test_no_more_is_promised_than_the_stake_allows(tmp_path: Path) -> None
         await farm.node.watcher.refresh()
         assert (await farm.accept(third)).status_code == 409
         market.stake += rate * PARAMETERS.collateral_epochs
+        market.mine()
         await farm.node.watcher.refresh()
         assert (await farm.accept(third)).status_code == 200
 

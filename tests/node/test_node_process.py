@@ -72,10 +72,15 @@ async def test_a_farm_serves_and_stops_when_told_to_though_its_chain_is_down(hom
         assert json.loads(ready_file.read_text()) == ready
         async with httpx.AsyncClient(base_url=ready["endpoint"]) as http:
             assert (await http.get("/v1/info")).json()["farmer"] == 7
+        assert process.stderr is not None
+        lines = []
+        async with asyncio.timeout(SECONDS):
+            while not any(b"no chain endpoint" in line for line in lines):
+                lines.append(await process.stderr.readline())
         process.send_signal(signal.SIGTERM)
         _, errors = await asyncio.wait_for(process.communicate(), SECONDS)
         assert process.returncode == 0
-    log = errors.decode()
+    log = (b"".join(lines) + errors).decode()
     assert "farmer 7 serves http://127.0.0.1:" in log
     assert "farmer 7 stopped" in log
     assert log.count("no chain endpoint") == 1
