@@ -12,23 +12,22 @@ from typing import Any
 
 from eth_abi.exceptions import DecodingError
 
-from grange.chain.codec import Abi, Element, market_abi, snake, to_abi, token_abi
+from grange.chain.codec import Abi, market_abi, token_abi
 from grange.chain.errors import (
-    CallReverted,
     ChainError,
     ChainTimeout,
     ChainUnavailable,
     MarketNotFound,
     RpcError,
-    TransactionReverted,
     WrongChain,
 )
 from grange.chain.events import Event, EventFilter
 from grange.chain.permit import PERMIT_LIFE_SECONDS, sign_permit
+from grange.chain.refusals import translate_revert
 from grange.chain.rpc import Rpc, Timeouts
+from grange.chain.topics import event_topics
 from grange.chain.views import Book, Farmer, Head, Order
 from grange.chain.wallet import Wallet
-from grange.errors import Misuse
 from grange.messages import Domain
 from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, Permit, address_from
 
@@ -254,52 +253,6 @@ class Chain:
             timestamp=int(block["timestamp"], 16),
             epoch=Epoch(number // self.parameters.epoch_blocks),
         )
-
-
-def translate_revert(error: RpcError, function: str) -> ChainError:
-    """An endpoint's refusal as the contract's own error, where it is one."""
-    if not error.reverted:
-        return error
-    if not error.data:
-        return CallReverted(error.method, error.code, f"{function}: {error.message}", error.data)
-    name, values = market_abi().decode_error(error.data)
-    if name == "Unknown":
-        name, values = token_abi().decode_error(error.data)
-    return TransactionReverted(function, name, values)
-
-
-def event_topics(abi: Abi, chosen: EventFilter) -> list[Any]:
-    """JSON-RPC topics of a filter."""
-    elements = [abi.event(name) for name in chosen.events] or list(abi.events.values())
-    topics: list[Any] = [["0x" + element.topic.hex() for element in elements] if chosen.events else None]
-    for name, value in chosen.args.items():
-        places = {_indexed_place(element, name) for element in elements}
-        if len(places) != 1:
-            raise Misuse(f"{name!r} stands at different places in {', '.join(chosen.events)}")
-        place, component = places.pop(), _indexed_component(elements[0], name)
-        topics += [None] * (place + 1 - len(topics))
-        values = value if isinstance(value, list | tuple | set | frozenset) else [value]
-        topics[place] = [_topic(item, component) for item in values]
-    return topics
-
-
-def _indexed_place(element: Element, name: str) -> int:
-    names = [snake(parameter["name"]) for parameter in element.indexed]
-    if name not in names:
-        raise Misuse(f"{name!r} is no indexed parameter of {element.name}")
-    return names.index(name) + 1
-
-
-def _indexed_component(element: Element, name: str) -> Mapping[str, Any]:
-    return element.indexed[_indexed_place(element, name) - 1]
-
-
-def _topic(value: Any, component: Mapping[str, Any]) -> str:
-    if component["type"] == "address":
-        return "0x" + bytes.fromhex(value[2:]).rjust(32, b"\0").hex()
-    if isinstance(value, bytes):
-        return "0x" + value.ljust(32, b"\0").hex()
-    return "0x" + int(to_abi(value, component)).to_bytes(32, "big").hex()
 
 
 def _farmer(farmer: FarmerId, fields: dict[str, Any]) -> Farmer:

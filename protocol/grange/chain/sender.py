@@ -8,8 +8,8 @@
                           +-------+ send the same again
 
 Decides: nonces (the pending count, taken under a lock, so that concurrent sends of one Sender never collide),
-fees (EIP-1559), gas, when to raise fees, when to give up. Leaves to others: what is sent (`calls.py`), and
-repeating a call that was refused.
+gas, when to raise fees, when to give up. Leaves to others: how much the fees are (`fees.py`), what is sent
+(`calls.py`), and repeating a call that was refused.
 
 One Sender per account and process: two with the same key do not know of each other.
 """
@@ -33,39 +33,22 @@ from grange.chain.errors import (
     TransactionReverted,
 )
 from grange.chain.events import Event
-from grange.chain.gateway import Chain, translate_revert
+from grange.chain.fees import SendPolicy, current_fees, raised_fees
+from grange.chain.gateway import Chain
+from grange.chain.refusals import (
+    is_about_funds,
+    is_about_gas,
+    is_about_nonce,
+    is_known_already,
+    is_underpriced,
+    translate_revert,
+)
 from grange.chain.wallet import Wallet
 from grange.types import Address, address_from
 
 GAS_MARGIN_PERCENT = 20
 MAX_NONCE_ATTEMPTS = 5
 TRANSFER_GAS = 21_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendPolicy:
-    """Fees and patience.
-
-    The fee per gas is base_fee_factor times the newest base fee, plus the tip, and never more than
-    max_fee_wei if that is set. A transaction not mined within bump_after_seconds is sent again with both
-    raised by bump_percent (nodes ask for at least 10 to replace one), at most max_bumps times. While it is
-    waited for the endpoint may be away: only after patience_seconds is the transaction given up.
-    """
-
-    tip_wei: int | None = None
-    default_tip_wei: int = 1_000_000_000
-    base_fee_factor: int = 2
-    max_fee_wei: int | None = None
-    bump_after_seconds: float = 30.0
-    bump_percent: int = 25
-    max_bumps: int = 5
-    first_poll_seconds: float = 0.02
-    longest_poll_seconds: float = 0.5
-
-    @property
-    def patience_seconds(self) -> float:
-        """How long a transaction is waited for in all."""
-        return self.bump_after_seconds * (self.max_bumps + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,19 +164,19 @@ class Sender:
 
     async def _refusal(self, error: RpcError, label: str, request: dict[str, Any]) -> ChainError:
         """Why a simulation failed. Some endpoints give revert data to eth_call only."""
-        if _is_about_funds(error):
+        if is_about_funds(error):
             return InsufficientFunds(self.address, error.message)
         if error.method == "eth_estimateGas" and not error.data:
             try:
                 await self.chain.rpc.call("eth_call", request, "pending")
             except RpcError as second:
                 error = second
-        if not error.reverted and _is_about_gas(error):
+        if not error.reverted and is_about_gas(error):
             return TransactionReverted(label, "OutOfGas", {})
         return translate_revert(error, label)
 
     async def _sign_and_send(self, label: str, abi: Abi, fields: dict[str, Any]) -> _Sent:
-        fees = await self._fees()
+        fees = await current_fees(self.chain.rpc, self.policy)
         for _ in range(MAX_NONCE_ATTEMPTS):
             nonce = await self._nonce()
             complete = {
@@ -207,7 +190,7 @@ class Sender:
             try:
                 await self._send_raw(raw)
             except RpcError as error:
-                if _is_about_nonce(error):
+                if is_about_nonce(error):
                     self._next_nonce = 0
                     continue
                 raise self._send_failure(error, label) from error
@@ -223,34 +206,15 @@ class Sender:
         ours = self._next_nonce if self._in_flight > 1 else 0
         return max(pending, ours)
 
-    async def _fees(self) -> dict[str, int]:
-        tip = self.policy.tip_wei
-        if tip is None:
-            tip = await self._suggested_tip()
-        block = await self.chain.rpc.call("eth_getBlockByNumber", "latest", False)
-        base = int(block.get("baseFeePerGas") or "0x0", 16)
-        return self._capped(base * self.policy.base_fee_factor + tip, tip)
-
-    async def _suggested_tip(self) -> int:
-        try:
-            return int(await self.chain.rpc.call("eth_maxPriorityFeePerGas"), 16)
-        except RpcError:
-            return self.policy.default_tip_wei
-
-    def _capped(self, fee: int, tip: int) -> dict[str, int]:
-        if self.policy.max_fee_wei is not None:
-            fee = min(fee, self.policy.max_fee_wei)
-        return {"maxFeePerGas": fee, "maxPriorityFeePerGas": min(tip, fee)}
-
     async def _send_raw(self, raw: bytes) -> None:
         try:
             await self.chain.rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
         except RpcError as error:
-            if not _is_known_already(error):
+            if not is_known_already(error):
                 raise
 
     def _send_failure(self, error: RpcError, label: str) -> ChainError:
-        if _is_about_funds(error):
+        if is_about_funds(error):
             return InsufficientFunds(self.address, error.message)
         return translate_revert(error, label)
 
@@ -308,16 +272,12 @@ class Sender:
         try:
             await self._send_raw(sent.raw)
         except RpcError as error:
-            if not _is_about_nonce(error):
+            if not is_about_nonce(error):
                 raise self._send_failure(error, sent.label) from error
 
     async def _bump(self, sent: _Sent) -> None:
         """Send the same again under the same nonce for higher fees."""
-        factor, old = 100 + self.policy.bump_percent, sent.fields
-        fees = self._capped(
-            -(-old["maxFeePerGas"] * factor // 100), -(-old["maxPriorityFeePerGas"] * factor // 100)
-        )
-        fields = {**old, **fees}
+        fields = {**sent.fields, **raised_fees(sent.fields, self.policy)}
         raw, tx_hash = self.wallet.sign_transaction(fields)
         # Noted before it is sent: if the answer is lost, this may be the one that is mined.
         sent.fields, sent.raw = fields, raw
@@ -326,7 +286,7 @@ class Sender:
         try:
             await self._send_raw(raw)
         except RpcError as error:
-            if not _is_about_nonce(error) and not _is_underpriced(error):
+            if not is_about_nonce(error) and not is_underpriced(error):
                 raise self._send_failure(error, sent.label) from error
 
     async def _receipt(self, sent: _Sent, raw: Mapping[str, Any]) -> Receipt:
@@ -374,28 +334,3 @@ def _request(sender: Address, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _now() -> float:
     return time.monotonic()
-
-
-def _says(error: RpcError, *phrases: str) -> bool:
-    message = error.message.lower()
-    return any(phrase in message for phrase in phrases)
-
-
-def _is_about_nonce(error: RpcError) -> bool:
-    return _says(error, "nonce too low", "nonce is too low", "nonce has already been used", "invalid nonce")
-
-
-def _is_known_already(error: RpcError) -> bool:
-    return _says(error, "already known", "already imported", "known transaction", "already exists")
-
-
-def _is_underpriced(error: RpcError) -> bool:
-    return _says(error, "underpriced", "fee too low", "gas price too low")
-
-
-def _is_about_gas(error: RpcError) -> bool:
-    return _says(error, "out of gas", "outofgas", "intrinsic gas", "gas required exceeds")
-
-
-def _is_about_funds(error: RpcError) -> bool:
-    return _says(error, "insufficient funds", "insufficient balance", "doesn't have enough funds")

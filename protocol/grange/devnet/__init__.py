@@ -2,7 +2,7 @@
 
 Devnet     a running chain with token and market     devnet.py
 engines    the programs that run it                  engines.py, guard.py
-py-evm     our own: chain, methods, server           evm.py, evm_json.py, pyevm_rpc.py, pyevm_server.py
+py-evm     our own chain, methods, server            evm*.py, pyevm_rpc.py, pyevm_server.py
 command    `grange devnet`                           cli.py
 """
 

@@ -7,8 +7,8 @@
 Decides: when a transaction enters the block under construction (at once, if its nonce is next and there is
 room), what a block, receipt and log hold, snapshots. Everything executes once: mining only closes the pending
 block. Blocks, receipts and logs are kept ready to be shown, so that reading them costs nothing.
-Leaves to others: JSON (`evm_json.py`), the methods by which one asks (`pyevm_rpc.py`), HTTP and time
-(`pyevm_server.py`).
+Leaves to others: what may wait (`evm_pool.py`), JSON (`evm_json.py`), the methods by which one asks
+(`pyevm_rpc.py`), HTTP and time (`pyevm_server.py`).
 
 Rules are Prague's, with the EIP-2935 history contract in the genesis state. py-evm's own mining does not call
 the system contracts at the start of a block; this does.
@@ -29,78 +29,25 @@ from eth.db.atomic import AtomicDB
 from eth.exceptions import Revert
 from eth.vm.chain_context import ChainContext
 from eth.vm.forks.prague import PragueVM
-from eth.vm.forks.prague.constants import (
-    HISTORY_STORAGE_ADDRESS,
-    HISTORY_STORAGE_CONTRACT_CODE,
-    STANDARD_TOKEN_COST,
-    TOTAL_COST_FLOOR_PER_TOKEN,
-)
+from eth.vm.forks.prague.constants import HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CONTRACT_CODE
 from eth.vm.spoof import SpoofTransaction
 from eth_typing import BlockNumber
 from eth_utils.exceptions import ValidationError
 
-BLOCK_GAS_LIMIT = 30_000_000
-TRANSACTION_GAS = 21_000
-MAX_POOLED_TRANSACTIONS = 20_000
-MAX_NONCE_GAP = 1_000
-REPLACEMENT_PERCENT = 10
+from grange.devnet.evm_pool import Pool, decoded
+from grange.devnet.evm_values import (
+    BLOCK_GAS_LIMIT,
+    Block,
+    CallRequest,
+    EvmError,
+    Executed,
+    LogEntry,
+    base_fee,
+    floor_gas,
+)
+
 _PLENTY = 1 << 200
 _NO_ADDRESS = bytes(20)
-
-
-class EvmError(Exception):
-    """A request that the chain refuses; `code` and `data` as JSON-RPC wants them."""
-
-    def __init__(self, message: str, *, code: int = -32000, data: bytes | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.data = data
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogEntry:
-    """One log where it stands."""
-
-    address: bytes
-    topics: tuple[bytes, ...]
-    data: bytes
-    tx_hash: bytes
-    tx_index: int
-    log_index: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Executed:
-    """A transaction in a block, and what became of it."""
-
-    transaction: SignedTransactionAPI
-    sender: bytes
-    succeeded: bool
-    gas_used: int
-    cumulative_gas_used: int
-    gas_price: int
-    contract_address: bytes | None
-    logs: tuple[LogEntry, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """A finished block."""
-
-    header: BlockHeaderAPI
-    hash: bytes
-    executed: tuple[Executed, ...]
-
-    @property
-    def number(self) -> int:
-        """Its height."""
-        return int(self.header.block_number)
-
-    @property
-    def logs(self) -> Iterator[LogEntry]:
-        """All its logs in order."""
-        for executed in self.executed:
-            yield from executed.logs
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,17 +60,6 @@ class _Pending:
     receipts: list[Any] = field(default_factory=list)
     executed: list[Executed] = field(default_factory=list)
     log_count: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRequest:
-    """A message to run without leaving a trace. `to` None creates a contract."""
-
-    sender: bytes
-    to: bytes | None
-    data: bytes
-    value: int = 0
-    gas: int | None = None
 
 
 class Evm:
@@ -140,8 +76,7 @@ class Evm:
         self._number_by_hash = {self._blocks[0].hash: 0}
         self._place_by_tx: dict[bytes, tuple[int, int]] = {}
         self._numbers_with_logs: list[int] = []
-        self._pool: dict[bytes, dict[int, SignedTransactionAPI]] = {}
-        self._pooled: dict[bytes, SignedTransactionAPI] = {}
+        self._pool = Pool(chain_id)
         self._pending_block: _Pending | None = None
         self._states: dict[bytes, StateAPI] = {}
         self._snapshots: list[int] = []
@@ -170,7 +105,7 @@ class Evm:
 
     def pooled(self, tx_hash: bytes) -> SignedTransactionAPI | None:
         """A transaction that waits to be mined."""
-        return self._pooled.get(tx_hash)
+        return self._pool.get(tx_hash)
 
     def logs(
         self, first: int, last: int, addresses: frozenset[bytes], topics: Sequence[frozenset[bytes]]
@@ -186,11 +121,7 @@ class Evm:
     def nonce(self, address: bytes, at: int | None) -> int:
         """How many transactions an account has sent; with `at` None those in the pool included."""
         count = int(self._state(at).get_nonce(address))  # type: ignore[arg-type]
-        if at is None:
-            waiting = self._pool.get(address, {})
-            while count in waiting:
-                count += 1
-        return count
+        return self._pool.next_nonce(address, count) if at is None else count
 
     def balance(self, address: bytes, at: int | None) -> int:
         """Wei of an account."""
@@ -258,11 +189,15 @@ class Evm:
 
     def submit(self, raw: bytes) -> bytes:
         """Take a signed transaction into the pool; with automine also into a block of its own."""
-        transaction = self._decoded(raw)
-        self._admit(transaction)
-        sender = bytes(transaction.sender)
-        self._pool.setdefault(sender, {})[transaction.nonce] = transaction
-        self._pooled[bytes(transaction.hash)] = transaction
+        transaction = decoded(raw)
+        if bytes(transaction.hash) in self._place_by_tx:
+            raise EvmError("already known")
+        sender, head = bytes(transaction.sender), self.head.number
+        replaced = self._pool.add(
+            transaction, nonce=self.nonce(sender, head), balance=self.balance(sender, head)
+        )
+        if replaced and self._pending_block and replaced in self._pending_block.transactions:
+            self._pending_block = None
         if self.automine:
             self._mine_each()
         else:
@@ -293,7 +228,8 @@ class Evm:
                 del self._place_by_tx[bytes(executed.transaction.hash)]
         del self._blocks[number + 1 :]
         del self._numbers_with_logs[bisect_left(self._numbers_with_logs, number + 1) :]
-        self._pool, self._pooled, self._pending_block = {}, {}, None
+        self._pool.clear()
+        self._pending_block = None
         return True
 
     def increase_time(self, seconds: int) -> int:
@@ -302,49 +238,6 @@ class Evm:
         if self._pending_block is not None and not self._pending_block.transactions:
             self._pending_block = None
         return self._seconds_ahead
-
-    def _decoded(self, raw: bytes) -> SignedTransactionAPI:
-        try:
-            transaction = PragueVM.get_transaction_builder().decode(raw)
-            transaction.validate()
-        except (ValidationError, rlp.exceptions.RLPException, ValueError, TypeError) as error:
-            raise EvmError(f"invalid transaction: {error}") from error
-        return transaction
-
-    def _admit(self, transaction: SignedTransactionAPI) -> None:
-        """Refuse what can never be mined, in the words that clients look for."""
-        sender, next_nonce = bytes(transaction.sender), self.nonce(bytes(transaction.sender), None)
-        if bytes(transaction.hash) in self._pooled or bytes(transaction.hash) in self._place_by_tx:
-            raise EvmError("already known")
-        if transaction.chain_id != self.chain_id:
-            raise EvmError(f"invalid chain id for signer: have {transaction.chain_id} want {self.chain_id}")
-        if transaction.nonce < self.nonce(sender, self.head.number):
-            raise EvmError(f"nonce too low: next nonce {next_nonce}, tx nonce {transaction.nonce}")
-        if transaction.nonce > next_nonce + MAX_NONCE_GAP:
-            raise EvmError(f"nonce too high: next nonce {next_nonce}, tx nonce {transaction.nonce}")
-        if transaction.gas > BLOCK_GAS_LIMIT:
-            raise EvmError("exceeds block gas limit")
-        if transaction.gas < max(transaction.intrinsic_gas, floor_gas(transaction.data)):
-            raise EvmError("intrinsic gas too low")
-        cost = transaction.gas * transaction.max_fee_per_gas + transaction.value
-        have = self.balance(sender, self.head.number)
-        if have < cost:
-            account = f"address 0x{sender.hex()}"
-            raise EvmError(f"insufficient funds for gas * price + value: {account} have {have} want {cost}")
-        replaced = self._pool.get(sender, {}).get(transaction.nonce)
-        if replaced is not None:
-            self._replace(replaced, transaction)
-        if len(self._pooled) >= MAX_POOLED_TRANSACTIONS:
-            raise EvmError("txpool is full")
-
-    def _replace(self, old: SignedTransactionAPI, new: SignedTransactionAPI) -> None:
-        needed = (old.max_fee_per_gas, old.max_priority_fee_per_gas)
-        offered = (new.max_fee_per_gas, new.max_priority_fee_per_gas)
-        if any(o * 100 < n * (100 + REPLACEMENT_PERCENT) for o, n in zip(offered, needed, strict=True)):
-            raise EvmError("replacement transaction underpriced")
-        del self._pooled[bytes(old.hash)]
-        if self._pending_block is not None and old in self._pending_block.transactions:
-            self._pending_block = None
 
     def _mine_each(self) -> None:
         """One block for each transaction whose turn it is."""
@@ -360,7 +253,7 @@ class Evm:
         progress = True
         while progress and (limit is None or len(pending.transactions) < limit):
             progress = False
-            for sender, waiting in self._pool.items():
+            for sender, waiting in self._pool.waiting():
                 transaction = waiting.get(pending.vm.state.get_nonce(sender))  # type: ignore[arg-type]
                 if transaction is not None and self._execute(pending, transaction):
                     progress = True
@@ -419,14 +312,8 @@ class Evm:
         if pending.log_count:
             self._numbers_with_logs.append(block.number)
         for index, executed in enumerate(block.executed):
-            transaction = executed.transaction
-            tx_hash = bytes(transaction.hash)
-            self._place_by_tx[tx_hash] = (block.number, index)
-            self._pooled.pop(tx_hash, None)
-            waiting = self._pool[executed.sender]
-            waiting.pop(transaction.nonce, None)
-            if not waiting:
-                del self._pool[executed.sender]
+            self._place_by_tx[bytes(executed.transaction.hash)] = (block.number, index)
+            self._pool.remove(executed.transaction)
         self._pending_block = None
         self._states.clear()
 
@@ -464,18 +351,6 @@ class Evm:
             )
             self._states[block.hash] = vm.state
         return self._states[block.hash]
-
-
-def base_fee(header: BlockHeaderAPI) -> int:
-    """A header's base fee; all of ours have one."""
-    return header.base_fee_per_gas or 0
-
-
-def floor_gas(data: bytes) -> int:
-    """EIP-7623: the least that a transaction with this calldata costs."""
-    zeros = data.count(0)
-    tokens = zeros + (len(data) - zeros) * STANDARD_TOKEN_COST
-    return TRANSACTION_GAS + TOTAL_COST_FLOOR_PER_TOKEN * tokens
 
 
 def _genesis(db: AtomicDB, chain_id: int, balances: Mapping[bytes, int]) -> Chain:

@@ -5,7 +5,7 @@ from typing import Any
 from eth.abc import SignedTransactionAPI
 from eth_utils.address import to_checksum_address
 
-from grange.devnet.evm import Block, CallRequest, EvmError, Executed, LogEntry, base_fee
+from grange.devnet.evm_values import Block, CallRequest, EvmError, Executed, LogEntry, base_fee
 
 _NO_BLOOM = "0x" + "00" * 256
 _LEGACY_TYPE = 0

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from grange.devnet.evm import Evm, EvmError, base_fee
+from grange.devnet.evm import Evm
 from grange.devnet.evm_json import (
     block_json,
     bytes_of,
@@ -20,6 +20,7 @@ from grange.devnet.evm_json import (
     receipt_json,
     transaction_json,
 )
+from grange.devnet.evm_values import EvmError, base_fee
 
 TIP_WEI = 1_000_000_000
 MAX_BATCH_REQUESTS = 1_000
