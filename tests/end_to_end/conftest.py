@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from e2e_town import Person, Town
+
 from grange.devnet.engines import EngineName, missing_reason
 
 

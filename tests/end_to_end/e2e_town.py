@@ -1,4 +1,4 @@
-"""A small town: a chain, six farmers who reach it through a gate, and renters who come and go.
+"""A small town: a chain, five farmers who reach it through a gate, and renters who come and go.
 
 One town serves all tests of an engine, so each test leaves it as it found it: every farmer running, every
 piece in its place. The chain has its blocks by transaction and by `mine`; nothing waits for a clock.
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from e2e_gate import Gate
+
 from grange.chain import Chain, Farmer, Sender, Wallet
 from grange.devnet import Devnet
 from grange.devnet.engines import EngineName
@@ -27,9 +28,10 @@ from grange_client.renter import Renter
 from grange_client.store import Stored
 from grange_client.words import new_words
 
-FARMERS = 6
+FARMERS = 5
 RENTER_TOKENS = 100 * TOKEN
-WAIT_SECONDS = 40.0
+RENTER_COIN_WEI = 10**18
+WAIT_SECONDS = 60.0
 """A farmer looks at the chain every few seconds, and some machines are slow."""
 POLL_SECONDS = 0.05
 
@@ -38,7 +40,9 @@ async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> Non
     """Wait until it holds, WAIT_SECONDS at most."""
     try:
         async with asyncio.timeout(WAIT_SECONDS):
-            while not await condition():
+            while True:
+                if await condition():
+                    return
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
         raise AssertionError(f"{what}: not within {WAIT_SECONDS:g} s") from None
@@ -93,11 +97,13 @@ class Town:
 
     # People.
 
-    async def person(self, *, tokens: int = RENTER_TOKENS, rpc_url: str | None = None) -> Person:
+    async def person(
+        self, *, tokens: int = RENTER_TOKENS, native: int = RENTER_COIN_WEI, rpc_url: str | None = None
+    ) -> Person:
         """A new renter with tokens and coin."""
         words = new_words()
         config = self.home_for(words, rpc_url=rpc_url)
-        await self.devnet.faucet(config.identity.wallet.address, tokens=tokens)
+        await self.devnet.faucet(config.identity.wallet.address, native, tokens)
         return Person(words=words, config=config)
 
     def home_for(self, words: str, *, rpc_url: str | None = None) -> Config:
@@ -170,9 +176,7 @@ class Town:
     async def quiet(self, *, but: Sequence[FarmerProcess] = ()) -> Epoch:
         """A new epoch in which every farmer has done all it has to do; it sends nothing until the next."""
         epoch = await self.next_epoch()
-        busy = [
-            one for one in self.farmers if one not in but and await self.chain.rate_at(one.farmer, epoch)
-        ]
+        busy = [one for one in self.farmers if one not in but and await self.chain.rate_at(one.farmer, epoch)]
         await self.proven(epoch, busy)
         return epoch
 

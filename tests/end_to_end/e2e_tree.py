@@ -1,5 +1,7 @@
 """Directories to store, the same for the same seed: everything in them that could get lost on the way."""
 
+# ruff: noqa: PTH101, PTH102, PTH114, PTH118, PTH123, PTH211, S103  names are bytes, and modes are odd
+
 from __future__ import annotations
 
 import os
