@@ -7,7 +7,8 @@ Decides what is printed and the exit codes: 0, 2 wrong usage, 3 the engine is mi
 import asyncio
 import contextlib
 import signal
-from collections.abc import Coroutine, Iterator
+import tempfile
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -18,8 +19,9 @@ from rich.table import Table
 
 from grange.chain import Chain, ChainError, Sender, Wallet
 from grange.devnet.devnet import Devnet, DevnetAddress, give
-from grange.devnet.engines import DEV_ADDRESS, EngineName
+from grange.devnet.engines import DEV_ADDRESS, EngineName, EngineOptions
 from grange.devnet.errors import DevnetError
+from grange.devnet.fleet import FarmerProcess, Fleet
 from grange.errors import Misuse
 from grange.types import Address, address_from
 from grange.units import format_tokens, parse_tokens
@@ -48,10 +50,15 @@ def run(  # noqa: PLR0917  typer makes options of parameters
     output: Annotated[
         Path, typer.Option(help="Where to write the addresses, for other commands.")
     ] = DEFAULT_OUTPUT,
+    farmers: Annotated[int, typer.Option(min=0, max=100, help="How many farmers to run beside it.")] = 0,
+    farms: Annotated[
+        Path | None, typer.Option(help="A new folder for their data; if not given it goes when we end.")
+    ] = None,
 ) -> None:
     """Start a chain, deploy token and market, print where they are, and run until Ctrl-C."""
     if context.invoked_subcommand is None:
-        _guarded(_run(engine, block_seconds, port, chain_id, output))
+        options = EngineOptions(engine=engine, block_seconds=block_seconds, port=port, chain_id=chain_id)
+        _guarded(_run(options, output, farmers, farms))
 
 
 @app.command()
@@ -65,14 +72,37 @@ def fund(
     _guarded(_fund(address, tokens, native, devnet))
 
 
-async def _run(engine: EngineName, block_seconds: float, port: int, chain_id: int, output: Path) -> None:
-    _out.print(f"starting {engine} ...")
-    starting = Devnet.start(engine=engine, block_seconds=block_seconds, port=port, chain_id=chain_id)
+async def _run(options: EngineOptions, output: Path, farmers: int, farms: Path | None) -> None:
+    block_seconds = options.block_seconds or 0.0
+    _out.print(f"starting {options.engine} ...")
+    starting = Devnet.start(
+        engine=options.engine, block_seconds=block_seconds, port=options.port, chain_id=options.chain_id
+    )
     async with starting as devnet:
         with _written(devnet.address, output):
             _show(devnet, block_seconds, output)
-            await _interrupted()
+            async with _some_farmers(devnet, farmers, farms):
+                _out.print("\nCtrl-C ends it, and the chain with it.")
+                await _interrupted()
     _out.print("stopped")
+
+
+@contextlib.asynccontextmanager
+async def _some_farmers(devnet: Devnet, count: int, farms: Path | None) -> AsyncIterator[None]:
+    """Farmers, if any are wanted, with their data in a folder of their own."""
+    if not count:
+        yield
+        return
+    if farms is not None and farms.exists():
+        raise Misuse(f"{farms} exists already; farmers start with a new folder")
+    _out.print(f"\nstarting {count} farmers ...")
+    with tempfile.TemporaryDirectory(prefix="grange-farms-") as temporary:
+        async with Fleet.start(devnet, count, farms or Path(temporary), on_ready=_show_farmer):
+            yield
+
+
+def _show_farmer(farmer: FarmerProcess) -> None:
+    _out.print(f"  farmer {farmer.farmer} at {farmer.endpoint}", highlight=False)
 
 
 @contextlib.contextmanager
@@ -105,7 +135,6 @@ def _show(devnet: Devnet, block_seconds: float, output: Path) -> None:
         _out.print(f"\n{heading}, in another terminal:")
         for command in commands:
             _out.print(f"  {command}", soft_wrap=True, highlight=False)
-    _out.print("\nCtrl-C ends it, and the chain with it.")
 
 
 def _next_commands(devnet: Devnet, output: Path) -> dict[str, list[str]]:

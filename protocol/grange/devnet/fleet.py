@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grange.devnet.devnet import Devnet
-from grange.errors import WorldError
+from grange.devnet.errors import DevnetError
 from grange.messages import address_of
 from grange.types import Address, FarmerId
 from grange.units import GIB, TOKEN
@@ -32,7 +32,7 @@ MAX_STARTING_AT_ONCE = 8
 NO_FARMER = FarmerId(0)
 
 
-class FarmerNotStarted(WorldError):
+class FarmerNotStarted(DevnetError):
     """A farmer's process ended or stayed silent; its last lines of output are in the message."""
 
 
