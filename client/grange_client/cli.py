@@ -47,8 +47,8 @@ Result = TypeVar("Result")
 app = typer.Typer(
     help="Store files with farmers who are paid for keeping them, and get them back with twelve words.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
 )
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
@@ -215,7 +215,7 @@ def stat(
 
 @app.command()
 def farmers(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
-    """Show who keeps data on this market, at what price, and how reliably."""
+    """Show who keeps data here, at what price, how reliably."""
 
     async def run() -> None:
         async with _renter(home) as renter:
@@ -349,7 +349,7 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(work)
     except KeyboardInterrupt:
-        _err.print("Interrupted.")
+        _err.print("Interrupted. `grange ls` shows what is stored.")
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 

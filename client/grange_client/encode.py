@@ -15,7 +15,7 @@ from grange.merkle import merkle_root, root_of_hashes
 from grange.seal import OrderKey
 from grange.units import HASH_BYTES
 from grange_client.errors import SourceChanged
-from grange_client.stream import ContentStream
+from grange_client.stream import ContentStream, source_changed
 
 _UNKNOWN = bytes(HASH_BYTES)
 
@@ -37,20 +37,15 @@ class PieceRoots:
         self._rows = [bytearray(HASH_BYTES * geometry.segments) for _ in range(geometry.n)]
         self._lock = threading.Lock()
 
-    def note(self, slot: int, segment: int, root: bytes) -> None:
-        """Remember a root, or compare it with what was remembered; SourceChanged if it differs."""
+    def note(self, slot: int, segment: int, root: bytes) -> bool:
+        """Remember a root, or compare it with what was remembered; False if it differs."""
         place = slice(HASH_BYTES * segment, HASH_BYTES * (segment + 1))
         with self._lock:
             known = bytes(self._rows[slot][place])
             if known == _UNKNOWN:
                 self._rows[slot][place] = root
-                return
-        if known != root:
-            raise SourceChanged(
-                f"Something in segment {segment} changed while it was being stored.",
-                means="Nothing was placed and nothing is paid.",
-                todo="Store again once the files are at rest.",
-            )
+                return True
+        return known == root
 
     def slot_root(self, slot: int) -> bytes:
         """The root of a whole slot, once all of its pieces were made."""
@@ -77,9 +72,16 @@ class SegmentEncoder:
         for slot in wanted:
             data = blocks[slot] if slot < k else parity[slot - k]
             root = merkle_root(data)
-            self.roots.note(slot, segment, root)
+            if not self.roots.note(slot, segment, root):
+                raise self._changed(segment)
             made.append(Piece(slot=slot, segment=segment, data=data, root=root))
         return made
+
+    def _changed(self, segment: int) -> SourceChanged:
+        size_bytes = self.geometry.k * self.geometry.block_bytes
+        names = self._stream.names_in(segment * size_bytes, size_bytes)
+        more = f" (or one of {len(names) - 1} others)" if len(names) > 1 else ""
+        return source_changed(names[0] if names else "Something", f"its bytes are not what they were{more}")
 
     def _sealed_blocks(self, segment: int) -> list[bytes]:
         geometry = self.geometry

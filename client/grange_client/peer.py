@@ -30,6 +30,7 @@ from grange_client.patience import Patience
 
 MAX_JSON_BYTES = 8 << 20
 """A list of the roots of 100,000 pieces is under this."""
+MAX_REFUSAL_BYTES = 1 << 16
 MAX_ENDPOINT_CHARACTERS = 512
 READ_BUFFER_BYTES = 1 << 20
 MAX_CONNECTIONS_PER_FARMER = 4
@@ -83,6 +84,11 @@ class PiecePath(_Answer):
     root: Hash
     path: list[Hash]
     pieces: int
+
+
+class _Refusal(_Answer):
+    error: str = Field(max_length=64)
+    message: str = Field(max_length=1024)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,9 +297,10 @@ class _Exchange:
     async def _refusal(self, response: aiohttp.ClientResponse) -> FarmerRefused:
         code, message = "http", response.reason or ""
         try:
-            body = json.loads(await response.content.read(MAX_JSON_BYTES))
-            code, message = str(body["error"])[:64], str(body["message"])[:512]
-        except (ValueError, LookupError, TypeError, aiohttp.ClientError, TimeoutError, RecursionError):
+            # Not json.loads: how deep it may nest depends on what other libraries set the limit to.
+            words = _Refusal.model_validate_json(await response.content.read(MAX_REFUSAL_BYTES))
+            code, message = words.error, words.message
+        except (ValidationError, aiohttp.ClientError, TimeoutError):
             pass
         text = "".join(c for c in message if c.isprintable())
         return FarmerRefused(

@@ -26,7 +26,7 @@ from grange_client.errors import (
     Told,
     Unopened,
 )
-from grange_client.happenings import FarmerFailed, Watcher
+from grange_client.happenings import FarmerFailed, FarmersNow, Watcher
 from grange_client.orders import PlacedOrder
 from grange_client.patience import Patience
 from grange_client.peer import Peer
@@ -204,6 +204,8 @@ class OrderReader:
         begun = loop.time()
         data = await peer.read(self.order.id, slot, start, size_bytes)
         self.health[slot].reads += 1
+        if self.health[slot].reads == 1:
+            self._watch(FarmersNow(count=sum(health.reads > 0 for health in self.health)))
         if not self.health[slot].lied:
             self.health[slot].failure = None
         self._seconds = [*self._seconds[1 - USUAL_READS :], loop.time() - begun]

@@ -73,6 +73,7 @@ class Display:
             disable=not console.is_terminal,
         )
         self._task: TaskID | None = None
+        self._what = ""
         self._begun = time.monotonic()
 
     @property
@@ -96,6 +97,8 @@ class Display:
                 self._step(what, total)
             case happenings.Progress(size_bytes=size) if self._task is not None:
                 self._progress.advance(self._task, size)
+            case happenings.FarmersNow(count=count) if self._task is not None:
+                self._progress.update(self._task, description=f"{self._what} ({count} farmers)")
             case happenings.FarmerReplaced(farmer=farmer, successor=successor, reason=reason):
                 self._say(f"Farmer {successor} takes over from {farmer}. {reason}")
             case happenings.FarmerFailed(reason=reason):
@@ -106,6 +109,7 @@ class Display:
     def _step(self, what: str, total_bytes: int) -> None:
         if self._task is not None:
             self._progress.remove_task(self._task)
+        self._what = what
         self._task = self._progress.add_task(what, total=total_bytes or None)
 
     def _say(self, text: str) -> None:

@@ -59,6 +59,14 @@ class ContentStream:
         self.read_into(memoryview(buffer), offset)
         return bytes(buffer)
 
+    def names_in(self, offset: int, size_bytes: int) -> list[str]:
+        """The files of which these bytes of the stream hold something, as a person may read them."""
+        if not self._starts:
+            return []
+        first = max(0, bisect_right(self._starts, offset) - 1)
+        last = bisect_right(self._starts, offset + size_bytes - 1)
+        return [self._files.name(index) for index in range(first, last) if self._files.size_bytes(index)]
+
     def check_unchanged(self) -> None:
         """Look at every file once more; raises SourceChanged for the first that is not as it was."""
         self._files.check_all()
@@ -104,6 +112,9 @@ class _OpenFiles:
 
     def size_bytes(self, index: int) -> int:
         return self._entries[index].size_bytes
+
+    def name(self, index: int) -> str:
+        return shown(self._origins[index])
 
     def read_into(self, index: int, buffer: memoryview, offset: int) -> None:
         with self._descriptor(index) as descriptor:
@@ -172,13 +183,13 @@ class _OpenFiles:
             raise self._changed(index, "it was written to")
 
     def _changed(self, index: int, reason: str) -> SourceChanged:
-        return source_changed(self._origins[index], reason)
+        return source_changed(shown(self._origins[index]), reason)
 
 
-def source_changed(origin: bytes, reason: str) -> SourceChanged:
+def source_changed(name: str, reason: str) -> SourceChanged:
     """The error for a file that is no longer what was scanned."""
     return SourceChanged(
-        f"{shown(origin)} changed while it was being stored: {reason}.",
+        f"{name} changed while it was being stored: {reason}.",
         means="Nothing was placed and nothing is paid.",
         todo="Store again once the file is at rest.",
     )

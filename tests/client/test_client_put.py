@@ -265,7 +265,7 @@ async def test_same_nonce_never_seals_other_bytes(world: World, tmp_path: Path) 
             return {"no": "answer"}
 
         bad.behaviour.promise = refuse
-        with pytest.raises(SourceChanged, match="segment 0"):
+        with pytest.raises(SourceChanged, match="file changed"):
             await renter.put(quote)
     spare = quote.choice.ranked[4].farmer.id
     assert not world.farmer(spare).pieces

@@ -1,0 +1,5 @@
+"""`python -m grange_client` is the command `grange`."""
+
+from grange_client.cli import main
+
+main()

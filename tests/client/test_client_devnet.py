@@ -1,0 +1,185 @@
+"""The renter on a real chain:
+
+contract, permit, events and balances are the real ones; only disks are fake.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from client_fakes import CALM, FakeFarmer, honest
+from client_trees import listing
+
+from grange.chain import MarketNotFound, Sender, WrongChain, calls
+from grange.devnet.devnet import Devnet
+from grange.messages import Domain
+from grange.types import Offer, address_from
+from grange.units import TOKEN
+from grange_client.config import Config, Network, set_up
+from grange_client.errors import NotEnoughMoney
+from grange_client.plan import Wish
+from grange_client.renter import Renter
+
+WORDS = "legal winner thank year wave sausage worth useful legal winner thank yellow"
+POOR_WORDS = "letter advice cage absurd amount doctor acoustic avoid letter advice cage above"
+OFFER = Offer(
+    price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=1 << 40, longest_term_epochs=400
+)
+CODE = Wish(k=2, n=4, epochs=5)
+STAKE = 100 * TOKEN
+PLENTY_OF_BLOCKS = 10**6
+
+
+@dataclass(slots=True)
+class Clock:
+    """What a fake farmer asks of its market: the domain, and a block that is never behind the chain."""
+
+    domain: Domain
+    block: int = PLENTY_OF_BLOCKS
+
+
+@dataclass(slots=True)
+class Town:
+    """A devnet, four farmers registered on it, and a renter with a hundred tokens."""
+
+    devnet: Devnet
+    config: Config
+    farmers: list[FakeFarmer]
+
+
+@pytest.fixture
+async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Town]:
+    async with Devnet.start(engine="py-evm", block_seconds=None) as devnet:
+        monkeypatch.setattr("client_fakes.NOW", int(time.time()))
+        clock = Clock(Domain(chain_id=devnet.chain_id, market=devnet.market))
+        farmers = [FakeFarmer(number, clock) for number in range(1, 5)]  # type: ignore[arg-type]
+        try:
+            for farmer in farmers:
+                farmer.behaviour.promise = honest
+                await _register(devnet, farmer, await farmer.start())
+            network = Network(rpc=devnet.rpc_url, market=devnet.market, chain_id=devnet.chain_id)
+            config = set_up(tmp_path / "home", words=WORDS, network=network)
+            await devnet.faucet(config.identity.wallet.address, native=10**19, tokens=100 * TOKEN)
+            yield Town(devnet, config, farmers)
+        finally:
+            for farmer in farmers:
+                await farmer.stop()
+
+
+async def _register(devnet: Devnet, farmer: FakeFarmer, endpoint: str) -> None:
+    await devnet.faucet(farmer.wallet.address, native=10**18, tokens=STAKE)
+    permit = await devnet.chain.permit(farmer.wallet, STAKE)
+    call = calls.register(
+        owner=farmer.wallet.address,
+        operator=farmer.wallet.address,
+        endpoint=endpoint,
+        offer=OFFER,
+        stake=STAKE,
+        permit=permit,
+    )
+    await Sender(devnet.chain, farmer.wallet).send(call)
+
+
+async def test_whole_story(town: Town, tree: Path, tmp_path: Path) -> None:
+    """Put in one transaction, pay to the base unit, find it again with the words alone, get it back."""
+    account = town.config.identity.wallet.address
+    async with Renter.open(town.config, patience=CALM) as renter:
+        before = await renter.funds()
+        quote = await renter.quote([tree], CODE)
+        stored = await renter.put(quote)
+        after = await renter.funds()
+        assert before.wallet - after.wallet == quote.cost == stored.order.cost
+        assert after.vault == 0
+        assert await town.devnet.chain.order(stored.order.id) is not None
+        assert [report.farmer.id for report in await renter.farmers()] == [1, 2, 3, 4]
+        await renter.deposit(TOKEN)
+        assert (await renter.funds()).vault == TOKEN
+        second = await renter.quote([tree], CODE)
+        assert second.missing == max(0, second.cost - TOKEN)
+        await renter.put(second)
+        await renter.withdraw(TOKEN - second.cost)
+        assert await town.devnet.chain.vault(account) == 0
+    other = set_up(tmp_path / "other machine", words=WORDS, network=town.config.network)
+    async with Renter.open(other, patience=CALM) as renter:
+        known = await renter.orders()
+        assert [one.name for one in known] == ["tree", "tree"]
+        assert known[1].order == stored.order
+        await renter.get(known[1].order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+async def test_epoch_that_turns_in_between(town: Town, tree: Path) -> None:
+    """When an epoch begins during the upload the order costs less, and what was moved too much stays ours."""
+    async with Renter.open(town.config, patience=CALM) as renter:
+        quote = await renter.quote([tree], Wish(k=2, n=4, until=16))
+        await town.devnet.mine(10)
+        stored = await renter.put(quote)
+        funds = await renter.funds()
+    assert stored.order.start == quote.start + 1
+    assert stored.order.cost < quote.cost
+    assert funds.vault + funds.wallet == 100 * TOKEN - stored.order.cost
+
+
+async def test_nothing_is_sent_in_the_wrong_place(town: Town, tree: Path, tmp_path: Path) -> None:
+    """Another chain id, an address without a market, or an empty wallet are found before anything is sent."""
+    right = town.config.network
+    nowhere = address_from(sha256(b"nowhere").digest()[:20])
+    for error, change in ((WrongChain, {"chain_id": 5}), (MarketNotFound, {"market": nowhere})):
+        network = right.model_copy(update=change)
+        with pytest.raises(error):
+            async with Renter.open(set_up(tmp_path / error.__name__, words=WORDS, network=network)):
+                pass
+    poor = set_up(tmp_path / "poor", words=POOR_WORDS, network=right)
+    async with Renter.open(poor, patience=CALM) as renter:
+        with pytest.raises(NotEnoughMoney, match="tokens are missing"):
+            await renter.quote([tree], CODE)
+
+
+@dataclass(slots=True)
+class Ended:
+    """A command that ended."""
+
+    exit_code: int
+    out: str
+    err: str
+
+
+async def grange(*arguments: object, home: Path, stdin: str = "") -> Ended:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "grange_client"),
+        *map(str, arguments),
+        env={**os.environ, "GRANGE_HOME": str(home), "COLUMNS": "80"},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate(stdin.encode())
+    assert process.returncode is not None
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+async def test_command_as_a_person_runs_it(town: Town, tree: Path, tmp_path: Path) -> None:
+    """In a process of its own: init, balance, put, get, and an error with words and an exit code."""
+    devnet_file, home = tmp_path / "devnet.json", tmp_path / "person"
+    town.devnet.address.write(devnet_file)
+    made = await grange("init", "--devnet", devnet_file, "--words", home=home, stdin=WORDS + "\n")
+    assert made.exit_code == 0, made.err
+    balance = await grange("balance", "--json", home=home)
+    assert json.loads(balance.out)["wallet"] == 100 * TOKEN
+    put = await grange("put", tree, "--yes", "--n", "4", "--epochs", "5", "--json", home=home)
+    assert put.exit_code == 0, put.err
+    assert json.loads(put.out)["files"] == 4
+    got = await grange("get", "tree", tmp_path / "back", home=home)
+    assert got.exit_code == 0, got.err
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+    missing = await grange("stat", "nothing", home=home)
+    assert missing.exit_code == 4
+    assert "There is no order 'nothing'" in missing.err
+    assert "Traceback" not in missing.err
