@@ -229,8 +229,17 @@ def farmers(as_json: Json = False, home: Home = None, verbose: Verbose = False) 
 
 
 @app.command()
-def balance(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
+def balance(
+    address: Annotated[bool, typer.Option("--address", help="Only the address; asks no chain.")] = False,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
     """Show the address and what there is to pay with."""
+    if address:
+        # Not through rich: scripts take it from here.
+        print(load(home_path(home)).identity.wallet.address)
+        return
     _run(_balance(as_json, home))
 
 

@@ -341,6 +341,13 @@ def test_progress_is_drawn() -> None:
     assert "Farmer 4 takes over from 3" in written.getvalue()
 
 
+def test_address_needs_no_chain(tmp_path: Path) -> None:
+    """For scripts: one line, also while no chain answers."""
+    set_up(tmp_path, words=WORDS, network=Network(rpc="http://127.0.0.1:1", market=MARKET))
+    result = CliRunner().invoke(cli.app, ["balance", "--address", "--home", str(tmp_path)])
+    assert result.stdout == "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266\n"
+
+
 def test_home_option_is_used(tmp_path: Path) -> None:
     """Each command takes --home."""
     set_up(tmp_path / "a", words=WORDS, network=Network(rpc="http://127.0.0.1:1", market=MARKET))
