@@ -115,7 +115,7 @@ class Node:
     async def run_loops(self) -> None:
         """Watch, prove and collect until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(forever("chain", self.watcher.refresh, self.watcher.pause_seconds))
+            group.create_task(forever("chain", self.watcher.look, self.watcher.pause_seconds))
             group.create_task(forever("prover", self.prover.tick, lambda: 0.0))
             group.create_task(forever("collector", self.collector.collect, lambda: COLLECT_SECONDS))
 

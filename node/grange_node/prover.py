@@ -3,10 +3,11 @@
 What to do is a pure table, tried from the top (`decide`):
 
     the chain has settled this epoch              -> SETTLED           nothing more to do
-    the ledger has not read up to the head        -> READ_ON           books may have changed
+    the ledger has not read up to this epoch      -> READ_ON           it does not know what is kept
     nothing was kept as the epoch began           -> NOTHING_TO_PROVE
     the next block is of the next epoch           -> TOO_LATE          a proof would be mined too late
     a proof was sent a moment ago                 -> AWAIT             by us, perhaps before a restart
+    the ledger has not read up to the head        -> READ_ON           books may have changed
     otherwise                                     -> PROVE
 
 The chain's own word, the epoch it has settled, decides whether a proof is still needed: so a restart
@@ -37,8 +38,8 @@ RESEND_AFTER_BLOCKS = 2
 """After a restart, or when the chain fell silent while we waited: how long a proof sent before may still
 arrive."""
 
-MAX_REBUILDS = 3
-"""How often a refused proof is built again before the next look at the chain."""
+MAX_LOOKS = 4
+"""How often we look at the chain in one step. If every proof was refused by then we doubt the ledger."""
 
 log = logging.getLogger("grange.farm")
 
@@ -77,7 +78,7 @@ def decide(situation: Situation) -> Action:
     now = situation
     if now.settled_epoch >= now.epoch:
         return Action.SETTLED
-    if now.read_to_block < now.head_block:
+    if now.read_to_block < now.epoch * now.epoch_blocks:
         return Action.READ_ON
     if now.rate == 0:
         return Action.NOTHING_TO_PROVE
@@ -85,6 +86,8 @@ def decide(situation: Situation) -> Action:
         return Action.TOO_LATE
     if now.attempt_block is not None and now.head_block < now.attempt_block + RESEND_AFTER_BLOCKS:
         return Action.AWAIT
+    if now.read_to_block < now.head_block:
+        return Action.READ_ON
     return Action.PROVE
 
 
@@ -114,12 +117,17 @@ class Prover:
         Raises DataMissing, ChainError; then nothing was sent, or what was sent is found again by a later
         step.
         """
-        for _ in range(MAX_REBUILDS):
+        refused = 0
+        for _ in range(MAX_LOOKS):
             action = decide(self._situation(view))
-            if action is not Action.PROVE or await self._prove(view):
+            if action is Action.PROVE:
+                if await self._prove(view):
+                    return action
+                refused += 1
+            elif action is not Action.READ_ON:
                 return action
             view = await self._watcher.refresh()
-        if self._reread_epoch != view.head.epoch:
+        if refused == MAX_LOOKS and self._reread_epoch != view.head.epoch:
             self._reread_epoch = view.head.epoch
             log.warning("epoch %d: every proof was refused; reading all our events again", view.head.epoch)
             await self._watcher.read_again()
@@ -154,6 +162,7 @@ class Prover:
         except InsufficientFunds:
             await asyncio.to_thread(self._ledger.forget_attempt, epoch)
             raise
+        self._watcher.read_soon()
         amount = receipt.event("Proven").args["amount"]
         log.info(
             "epoch %d proven in block %d: %s tokens earned, %d gas",

@@ -1,6 +1,8 @@
 """Following the chain: the newest block, our entry in the contract, and our events into the ledger.
 
-Decides when the chain is asked. Leaves reorgs and restarts to `EventFollower` and the ledger, which take
+Decides when the chain is asked, and what for: events are read when an epoch has begun, while a promise may be
+placed any moment, after a proof of ours, and otherwise only now and then, since each reading takes several
+requests. Leaves reorgs and restarts to `EventFollower` and the ledger, which take
 back and carry on by block; leaves what follows from it all to `intake`, `prover` and `collector`, which
 look at `view`.
 """
@@ -25,13 +27,15 @@ POLLS_PER_EPOCH = 4
 SHORTEST_POLL_SECONDS = 1.0
 LONGEST_POLL_SECONDS = 30.0
 MAX_VIEW_AGE_SECONDS = 30.0
+LONGEST_READ_SECONDS = 10.0
+"""How long events may go unread while nothing speaks for reading them."""
 
 log = logging.getLogger("grange.farm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """The chain as last seen; the ledger has been told everything up to `head`."""
+    """The chain as last seen. The ledger may not have been told everything up to `head`."""
 
     head: Head
     farmer: Farmer
@@ -52,23 +56,49 @@ class Watcher:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._first: Head | None = None
+        self._read_at = 0.0
         self._looked = asyncio.Event()
         self.view: View | None = None
 
+    async def look(self) -> View:
+        """Ask for the newest block, and for our events if it is time to. Raises ChainError."""
+        return await self._look(self._is_time_to_read)
+
     async def refresh(self) -> View:
-        """Ask now. Raises ChainError; what was seen before then stands."""
+        """Ask for the newest block, and for our events if it is another. Raises ChainError.
+
+        What was seen before an error stands.
+        """
+        return await self._look(lambda _: True)
+
+    def read_soon(self) -> None:
+        """Read events with the next look, whatever the time: something of ours has happened."""
+        self._read_at = 0.0
+
+    async def _look(self, reads: Callable[[Head], bool]) -> View:
         async with self._lock:
             head = await self._link.head()
             if self.view is not None and head.hash == self.view.head.hash:
                 farmer = self.view.farmer
             else:
-                await self._apply(await self._link.follow(self._ledger.cursor()))
                 farmer = await self._link.farmer()
+            cursor = self._ledger.cursor()
+            if cursor.anchors[-1:] != ((head.number, head.hash),) and reads(head):
+                await self._apply(await self._link.follow(cursor))
+                self._read_at = self._clock()
             self._first = self._first or head
             self.view = View(head=head, farmer=farmer, seen_at=self._clock())
             self._looked.set()
             self._looked = asyncio.Event()
             return self.view
+
+    def _is_time_to_read(self, head: Head) -> bool:
+        read_to = self._ledger.cursor().block
+        return (
+            read_to // self._epoch_blocks != head.epoch
+            or self._clock() - self._read_at >= LONGEST_READ_SECONDS
+            or self._ledger.promised_rate(read_to) > 0
+        )
 
     async def read_again(self) -> View:
         """Read all our events from the beginning, for a ledger that disagrees with the chain. Raises
@@ -90,7 +120,7 @@ class Watcher:
         if self.view is not None and self._clock() - self.view.seen_at <= MAX_VIEW_AGE_SECONDS:
             return self.view
         try:
-            return await self.refresh()
+            return await self.look()
         except ChainError as error:
             raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
         except GrangeError as error:

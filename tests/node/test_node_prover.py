@@ -43,8 +43,10 @@ def situation(**changes: object) -> Situation:
         ({"settled_epoch": 4}, Action.SETTLED),
         ({"settled_epoch": 4, "read_to_block": 0, "rate": 0}, Action.SETTLED),
         ({"read_to_block": 41}, Action.READ_ON),
-        ({"read_to_block": 41, "rate": 0}, Action.READ_ON),
+        ({"read_to_block": 39, "rate": 0}, Action.READ_ON),
+        ({"read_to_block": 40, "rate": 0}, Action.NOTHING_TO_PROVE),
         ({"rate": 0}, Action.NOTHING_TO_PROVE),
+        ({"attempt_block": 42, "read_to_block": 41}, Action.AWAIT),
         ({"attempt_block": 42}, Action.AWAIT),
         ({"attempt_block": 41}, Action.AWAIT),
         ({"attempt_block": 40}, Action.PROVE),
@@ -69,7 +71,7 @@ def test_every_combination_has_exactly_the_action_of_the_first_line_that_fits() 
         )
         if settled >= 4:
             expected = Action.SETTLED
-        elif behind:
+        elif behind and offset == 0:
             expected = Action.READ_ON
         elif rate == 0:
             expected = Action.NOTHING_TO_PROVE
@@ -77,6 +79,8 @@ def test_every_combination_has_exactly_the_action_of_the_first_line_that_fits() 
             expected = Action.TOO_LATE
         elif attempt == 0:
             expected = Action.AWAIT
+        elif behind:
+            expected = Action.READ_ON
         else:
             expected = Action.PROVE
         assert decide(now) is expected
