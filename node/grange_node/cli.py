@@ -30,8 +30,9 @@ from grange.chain import (
     TransactionReverted,
     WrongChain,
 )
+from grange.devnet.devnet import DevnetAddress
 from grange.errors import GrangeError, Misuse
-from grange.types import address_from
+from grange.types import Address, address_from
 from grange.units import format_tokens, parse_tokens
 from grange_node import registration
 from grange_node.config import (
@@ -71,13 +72,16 @@ Home = Annotated[
 @app.command()
 def init(
     *,
-    rpc: Annotated[str, typer.Option(help="The chain's JSON-RPC endpoint.")],
-    market: Annotated[str, typer.Option(help="The market's address.")],
     stake: Annotated[str, typer.Option(help="Tokens to put at stake.")],
     price: Annotated[str, typer.Option(help="Tokens asked per GiB and epoch.")],
     capacity: Annotated[str, typer.Option(help="Room on offer, such as 100GB or 2TiB.")],
     endpoint: Annotated[str, typer.Option(help="How renters reach this farm: http://host:port.")],
     data: Annotated[Path, typer.Option(help="The folder for pieces and ledger.")],
+    rpc: Annotated[str | None, typer.Option(help="The chain's JSON-RPC endpoint.")] = None,
+    market: Annotated[str | None, typer.Option(help="The market's address.")] = None,
+    devnet: Annotated[
+        Path | None, typer.Option(help="The file that `grange devnet` wrote, instead of the two.")
+    ] = None,
     owner: Annotated[str | None, typer.Option(help="Who is paid; the operator if not given.")] = None,
     egress_price: Annotated[str, typer.Option(help="Tokens asked per GiB read.")] = "0",
     longest_term: Annotated[int | None, typer.Option(min=1, help="Longest term, in epochs.")] = None,
@@ -88,9 +92,10 @@ def init(
 ) -> None:
     """Make a key, register on chain with a stake, and write the settings. Can be repeated."""
     with explained():
+        rpc_url, market_address = _place(rpc, market, devnet)
         plan = registration.FarmPlan(
-            rpc_url=rpc,
-            market=address_from(market),
+            rpc_url=rpc_url,
+            market=market_address,
             owner=address_from(owner) if owner else None,
             endpoint=endpoint,
             data_folder=data,
@@ -110,6 +115,17 @@ def init(
         typer.echo(f"  settings  {folder}")
         typer.echo(f"  data      {done.config.data_folder}")
         typer.echo("Start it with: grange farm run")
+
+
+def _place(rpc: str | None, market: str | None, devnet: Path | None) -> tuple[str, Address]:
+    if devnet is not None and rpc is None and market is None:
+        place = DevnetAddress.read(devnet)
+        return place.rpc_url, place.market
+    if devnet is not None or rpc is None or market is None:
+        raise typer.BadParameter(
+            "Give --rpc and --market, or --devnet with the file that `grange devnet` wrote."
+        )
+    return rpc, address_from(market)
 
 
 @app.command()

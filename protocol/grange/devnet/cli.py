@@ -57,6 +57,8 @@ def run(  # noqa: PLR0917  typer makes options of parameters
 ) -> None:
     """Start a chain, deploy token and market, print where they are, and run until Ctrl-C."""
     if context.invoked_subcommand is None:
+        if farms is not None and farms.exists():
+            _fail(f"{farms} exists already; farmers start with a new folder", EXIT_MISUSE)
         options = EngineOptions(engine=engine, block_seconds=block_seconds, port=port, chain_id=chain_id)
         _guarded(_run(options, output, farmers, farms))
 
@@ -93,8 +95,6 @@ async def _some_farmers(devnet: Devnet, count: int, farms: Path | None) -> Async
     if not count:
         yield
         return
-    if farms is not None and farms.exists():
-        raise Misuse(f"{farms} exists already; farmers start with a new folder")
     _out.print(f"\nstarting {count} farmers ...")
     with tempfile.TemporaryDirectory(prefix="grange-farms-") as temporary:
         async with Fleet.start(devnet, count, farms or Path(temporary), on_ready=_show_farmer):
@@ -131,23 +131,22 @@ def _show(devnet: Devnet, block_seconds: float, output: Path) -> None:
     ):
         facts.add_row(f"[dim]{name}[/dim]", value)
     _out.print(Panel(facts, title=f"Grange devnet on {devnet.engine}", expand=False, border_style="green"))
-    for heading, commands in _next_commands(devnet, output).items():
+    for heading, commands in _next_commands(output).items():
         _out.print(f"\n{heading}, in another terminal:")
         for command in commands:
             _out.print(f"  {command}", soft_wrap=True, highlight=False)
 
 
-def _next_commands(devnet: Devnet, output: Path) -> dict[str, list[str]]:
+def _next_commands(output: Path) -> dict[str, list[str]]:
     fund = "grange devnet fund ADDRESS"
     if output != DEFAULT_OUTPUT:
         fund += f" --devnet {output}"
-    place = f"--rpc {devnet.rpc_url} --market {devnet.market}"
     offer = "--stake 100 --price 0.01 --capacity 10GB --endpoint http://127.0.0.1:8440 --data farm-data"
     return {
         "To run a farm": [
             "grange farm address",
             fund,
-            f"grange farm init {place} {offer}",
+            f"grange farm init --devnet {output} {offer}",
             "grange farm run",
         ],
         "To store files": [f"grange init --devnet {output}", fund, "grange put PATH"],
