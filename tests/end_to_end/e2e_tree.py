@@ -72,8 +72,8 @@ def _modes_and_times(root: Path, rng: random.Random) -> None:
         os.chmod(folder, rng.choice((0o700, 0o755, 0o1777, 0o500)))
         _age(folder, rng)
     special = {"empty-1": OLD_TIME_NS, "empty-2": FAR_TIME_NS, "empty-3": 0, "empty-folder": 1}
-    for name, moment in special.items():
-        os.utime(root / name, ns=(moment, moment))
+    for special_name, moment in special.items():
+        os.utime(root / special_name, ns=(moment, moment))
     os.chmod(root, 0o750)
     _age(os.fsencode(root), rng)
 

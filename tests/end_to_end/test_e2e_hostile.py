@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 from e2e_knock import PIECE_BYTES, Promised, Slot, Visitor, knocking
-from e2e_town import Person, Town, eventually
+from e2e_town import Person, Town
 
 from grange.chain import TransactionReverted, Wallet, calls
 from grange.merkle import merkle_root
@@ -154,7 +154,7 @@ async def test_a_promise_is_given_for_what_is_there_at_terms_that_hold(visitor: 
     """A wrong root, a missing piece, a price too low, a salt of somebody else: no promise."""
     slot = Slot.of_noise(seed=8, pieces=2)
     await visitor.bring(slot)
-    expected = {
+    expected: dict[tuple[int, str], dict[str, object]] = {
         (422, "root_mismatch"): {"root": secrets.token_bytes(32)},
         (404, "not_found"): {"pieces": 3},
         (409, "conflict"): {"pieces": 1},
@@ -218,6 +218,24 @@ async def test_the_market_takes_a_promise_only_as_it_was_signed(
     assert receipt.event("SlotFilled").args["farmer"] == good.farmer
 
 
+async def test_the_market_counts_stake_and_purse_itself(town: Town, person: Person, visitor: Visitor) -> None:
+    """A promise beyond the farmer's stake, and an order beyond the renter's purse, are refused on chain."""
+    kept = await visitor.promised(Slot.of_noise(seed=15))
+    sender, before = town.sender(person.wallet), await town.wealth(person.address)
+    permit = await town.chain.permit(person.wallet, 100 * TOKEN)
+    most = visitor.farmer.stake // town.chain.parameters.collateral_epochs
+    beyond = replace(kept, acceptance=replace(kept.acceptance, rate=most + 1))
+    refusals = {
+        "StakeTooSmall": calls.place(kept.terms, [by_the_farmer(town, beyond, visitor.domain)], permit),
+        "VaultTooSmall": calls.place(kept.terms, [kept.acceptance]),
+    }
+    for name, call in refusals.items():
+        with pytest.raises(TransactionReverted) as refused:
+            await sender.send(call)
+        assert refused.value.name == name
+    assert await town.wealth(person.address) == before
+
+
 async def test_a_promise_is_the_renters_own(town: Town, visitor: Visitor) -> None:
     """Another renter cannot place with it, neither as it is nor with a salt of its own."""
     kept = await visitor.promised(Slot.of_noise(seed=12))
@@ -232,18 +250,14 @@ async def test_a_promise_is_the_renters_own(town: Town, visitor: Visitor) -> Non
 async def test_a_promise_lapses(town: Town, person: Person, visitor: Visitor) -> None:
     """Behind its deadline a promise is worth nothing, and the farmer gives a new one for the same pieces."""
     kept = await visitor.promised(Slot.of_noise(seed=13))
-    await town.devnet.mine_to(kept.acceptance.deadline_block)
+    await town.far_ahead(kept.acceptance.deadline_block)
     sender, permit = town.sender(person.wallet), await town.chain.permit(person.wallet, TOKEN)
     with pytest.raises(TransactionReverted) as refused:
         await sender.send(calls.place(kept.terms, [kept.acceptance], permit))
     assert refused.value.name == "AcceptanceExpired"
 
-    async def renewed() -> bool:
-        promise = await visitor.accept(kept.slot, kept.proposal)
-        return promise.deadline_block > kept.acceptance.deadline_block
-
-    await eventually(renewed, "a new promise")
     promise = await visitor.accept(kept.slot, kept.proposal)
+    assert promise.deadline_block > kept.acceptance.deadline_block
     await sender.send(calls.place(kept.terms, [promise], permit))
 
 
