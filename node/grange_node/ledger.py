@@ -1,12 +1,12 @@
-"""The ledger: what was promised, what the chain made of it, and how far the chain was read. SQLite, one
-file.
+"""The ledger: what was promised, what the chain made of it, and how far the chain was read, in SQLite.
 
 Rows that come from the chain carry their block, so a reorg takes back exactly what lay above the fork;
 the event cursor is written in the same transaction as the events. An acceptance is in here, flushed to
 disk, before it is signed.
 
-Decided here: the schema, and what an event or a rollback does to it. Left to others: when to stage,
-accept and drop. Methods block. Writes are serialised; reads use a connection of their own and never wait
+Decided here: what is kept and how it is asked for. Left to others: the tables (`ledger_file`), what an
+event or a rollback does to them (`ledger_events`), when to stage, accept and drop.
+Methods block. Writes are serialised; reads use a connection of their own and never wait
 for a flush.
 """
 
@@ -19,75 +19,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from grange.chain import Batch, Cursor, Event, Rollback
+from grange.chain import Batch, Cursor, Rollback
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.errors import LedgerInvalid
+from grange_node.ledger_events import ENTRY_COLUMNS, apply_event, roll_back, slot_key
+from grange_node.ledger_file import SCHEMA_VERSION, connect, migrate
 from grange_node.records import Earnings, Entry, SlotRecord, SlotState, SlotTerms
 from grange_node.slot_key import SlotKey
-
-SCHEMA_VERSION = 1
-BUSY_TIMEOUT_SECONDS = 10.0
-
-_SCHEMA = """
-CREATE TABLE identity (
-    chain_id INTEGER NOT NULL,
-    market TEXT NOT NULL,
-    farmer INTEGER NOT NULL
-);
-CREATE TABLE cursor (content TEXT NOT NULL);
-CREATE TABLE slots (
-    renter TEXT NOT NULL,
-    order_id BLOB NOT NULL,
-    slot INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('staged', 'accepted', 'placed')),
-    staged_at INTEGER NOT NULL,
-    pieces INTEGER,
-    piece_leaves INTEGER,
-    root BLOB,
-    rate TEXT,
-    end INTEGER,
-    deadline_block INTEGER,
-    placed_block INTEGER,
-    PRIMARY KEY (order_id, slot, renter)
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX one_promise_per_slot ON slots (order_id, slot) WHERE state != 'staged';
-CREATE TABLE entries (
-    end INTEGER NOT NULL,
-    position INTEGER NOT NULL,
-    order_id BLOB NOT NULL,
-    slot INTEGER NOT NULL,
-    root BLOB NOT NULL,
-    leaf_count INTEGER NOT NULL,
-    start INTEGER NOT NULL,
-    first TEXT NOT NULL,
-    rate TEXT NOT NULL,
-    block INTEGER NOT NULL,
-    PRIMARY KEY (end, position)
-) WITHOUT ROWID;
-CREATE TABLE proofs (
-    epoch INTEGER NOT NULL,
-    block INTEGER NOT NULL,
-    amount TEXT NOT NULL,
-    tx_hash BLOB NOT NULL,
-    PRIMARY KEY (epoch)
-) WITHOUT ROWID;
-CREATE TABLE misses (
-    first INTEGER NOT NULL,
-    last INTEGER NOT NULL,
-    block INTEGER NOT NULL,
-    PRIMARY KEY (first)
-) WITHOUT ROWID;
-CREATE TABLE attempts (
-    epoch INTEGER NOT NULL,
-    block INTEGER NOT NULL,
-    PRIMARY KEY (epoch)
-) WITHOUT ROWID;
-"""
 
 _SLOT_COLUMNS = (
     "renter, order_id, slot, state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block"
 )
-_ENTRY_COLUMNS = "end, position, order_id, slot, root, leaf_count, start, first, rate, block"
 
 
 class Ledger:
@@ -110,10 +52,10 @@ class Ledger:
         Raises LedgerInvalid when the file is of another farmer or market, was written by a newer
         program, or is no ledger.
         """
-        writer = _connect(path, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")
+        writer = connect(path, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")
         try:
-            _migrate(writer, path, (chain_id, market, int(farmer)), start_block)
-            reader = _connect(path, "PRAGMA query_only = ON")
+            migrate(writer, path, (chain_id, market, int(farmer)), start_block)
+            reader = connect(path, "PRAGMA query_only = ON")
             try:
                 yield cls(writer, reader)
             finally:
@@ -127,7 +69,7 @@ class Ledger:
         """A ledger to read only, while its node runs or not. Raises LedgerInvalid when there is none."""
         if not path.exists():
             raise LedgerInvalid(f"there is no ledger at {path} yet; it is made by: grange farm run")
-        connection = _connect(path, "PRAGMA query_only = ON")
+        connection = connect(path, "PRAGMA query_only = ON")
         try:
             if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
                 raise LedgerInvalid(f"{path} has another schema than this program knows")
@@ -213,10 +155,10 @@ class Ledger:
         with self._write() as write:
             for step in steps:
                 if isinstance(step, Rollback):
-                    changed += _roll_back(write, step.block)
+                    changed += roll_back(write, step.block)
                 else:
                     for event in step.events:
-                        changed += _apply_event(write, event)
+                        changed += apply_event(write, event)
             if steps:
                 write.execute("UPDATE cursor SET content = ?", (steps[-1].cursor.to_json(),))
         return changed
@@ -224,7 +166,7 @@ class Ledger:
     def entries(self, after: Epoch) -> list[Entry]:
         """The entries of all books that end after an epoch, by end and index."""
         rows = self._read(
-            f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE end > ? ORDER BY end, position",
+            f"SELECT {ENTRY_COLUMNS} FROM entries WHERE end > ? ORDER BY end, position",
             (after,),
         )
         return [_entry(row) for row in rows]
@@ -293,123 +235,13 @@ class Ledger:
             return self._reader.execute(query, values).fetchall()
 
 
-def _connect(path: Path, *pragmas: str) -> sqlite3.Connection:
-    try:
-        connection = sqlite3.connect(
-            path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        try:
-            for pragma in pragmas:
-                connection.execute(pragma).fetchall()
-        except BaseException:
-            connection.close()
-            raise
-    except sqlite3.Error as error:
-        raise LedgerInvalid(f"{path} cannot be opened as a ledger: {error}") from error
-    path.chmod(0o600)
-    return connection
-
-
-def _migrate(
-    connection: sqlite3.Connection, path: Path, identity: tuple[int, str, int], start_block: int
-) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise LedgerInvalid(
-            f"{path} has schema {version} and this program knows {SCHEMA_VERSION}: install a newer grange"
-        )
-    if version == 0:
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-    known = connection.execute("SELECT chain_id, market, farmer FROM identity").fetchone()
-    if known is None:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("INSERT INTO identity VALUES (?, ?, ?)", identity)
-        connection.execute("INSERT INTO cursor VALUES (?)", (Cursor(start=start_block).to_json(),))
-        connection.execute("COMMIT")
-    elif known != identity:
-        raise LedgerInvalid(
-            f"{path} is the ledger of farmer {known[2]} of market {known[1]} on chain {known[0]}, "
-            f"not of farmer {identity[2]} of market {identity[1]} on chain {identity[0]}"
-        )
-
-
-def _roll_back(write: sqlite3.Connection, block: int) -> list[SlotKey]:
-    undone = write.execute(
-        "SELECT renter, order_id, slot FROM slots WHERE state = 'placed' AND placed_block > ?", (block,)
-    ).fetchall()
-    write.execute(
-        "UPDATE slots SET state = 'accepted', placed_block = NULL"
-        " WHERE state = 'placed' AND placed_block > ?",
-        (block,),
-    )
-    write.execute("DELETE FROM entries WHERE block > ?", (block,))
-    write.execute("DELETE FROM proofs WHERE block > ?", (block,))
-    write.execute("DELETE FROM misses WHERE block > ?", (block,))
-    return [_key(row) for row in undone]
-
-
-def _apply_event(write: sqlite3.Connection, event: Event) -> list[SlotKey]:
-    args = event.args
-    match event.name:
-        case "SlotFilled":
-            return _fill(write, event)
-        case "Proven":
-            write.execute(
-                "INSERT OR REPLACE INTO proofs (epoch, block, amount, tx_hash) VALUES (?, ?, ?, ?)",
-                (args["epoch"], event.block, str(args["amount"]), event.tx_hash),
-            )
-        case "Missed":
-            write.execute(
-                "INSERT OR REPLACE INTO misses (first, last, block) VALUES (?, ?, ?)",
-                (args["first"], args["last"], event.block),
-            )
-        case _:
-            pass
-    return []
-
-
-def _fill(write: sqlite3.Connection, event: Event) -> list[SlotKey]:
-    args = event.args
-    end, order, slot = args["end"], args["order"], args["slot"]
-    last = write.execute(
-        "SELECT position, first, rate FROM entries WHERE end = ? ORDER BY position DESC LIMIT 1", (end,)
-    ).fetchone()
-    position, first = (last[0] + 1, int(last[1]) + int(last[2])) if last else (0, 0)
-    write.execute(
-        f"INSERT INTO entries ({_ENTRY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            end,
-            position,
-            order,
-            slot,
-            args["root"],
-            args["leaf_count"],
-            args["from"],
-            str(first),
-            str(args["rate"]),
-            event.block,
-        ),
-    )
-    ours = write.execute(
-        "UPDATE slots SET state = 'placed', placed_block = ? WHERE order_id = ? AND slot = ? AND root = ?"
-        " AND state = 'accepted' RETURNING renter, order_id, slot",
-        (event.block, order, slot, args["root"]),
-    ).fetchall()
-    return [_key(row) for row in ours]
-
-
-def _key(row: tuple[Any, ...]) -> SlotKey:
-    renter, order, slot = row
-    return SlotKey(renter=Address(renter), order=OrderId(order), slot=slot)
-
-
 def _record(row: tuple[Any, ...]) -> SlotRecord:
     state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block = row[3:]
     terms = None
     if state != SlotState.STAGED.value:
         terms = SlotTerms(pieces=pieces, piece_leaves=piece_leaves, root=root, rate=int(rate), end=Epoch(end))
     return SlotRecord(
-        key=_key(row[:3]),
+        key=slot_key(row[:3]),
         state=SlotState(state),
         staged_at=staged_at,
         terms=terms,

@@ -1,17 +1,7 @@
 """The piece store: what is on this farmer's disk, safe against a kill at any moment.
 
-On disk, under the data folder:
-
-    lock              held (flock) by the one process that serves this folder
-    tmp/              half-written pieces and folders on their way out; emptied when the store opens
-    slots/<renter>/<order>/<slot>/
-                      one folder per slot: renter 40 hex, order 64 hex, slot three decimal digits; in it
-        <piece>.<root>
-                      one piece, its bytes only: index in eight decimal digits, Merkle root in 64 hex
-        roots         once the slot is sealed: the magic b"GRSLOT\\x00\\x01", then big endian u32 pieces,
-                      u32 piece bytes, then every piece root of 32 bytes in order
-
-The slot that a renter reads is its pieces one after the other. The name carries the root, so nothing is
+The slot that a renter reads is its pieces one after the other, in the folder that `slot_folder` describes.
+The name of a piece carries its root, so nothing is
 hashed again when the node starts, and a piece that is there under its name was whole and on the disk
 before it got that name: temporary file, fsync, rename, fsync of the folder. A folder goes by being
 renamed into `tmp/` first, so a slot is there or not, never half.
@@ -28,33 +18,21 @@ import errno
 import fcntl
 import os
 import secrets
-import struct
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from grange.merkle import PieceHasher, merkle_root
 from grange.types import OrderId, address_from
 from grange_node.errors import Conflict, DataInUse, Mismatch, NoRoom, PieceDamaged, PieceMissing, StoreFailed
 from grange_node.files import FOLDER_MODE, DiskFiles, Files
+from grange_node.slot_folder import ROOTS_NAME, Piece, pack_roots, piece_name, slot_path, unpack_roots
 from grange_node.slot_key import SlotKey
 
-ROOTS_NAME = "roots"
-ROOTS_MAGIC = b"GRSLOT\x00\x01"
-ROOTS_HEADER = struct.Struct(">8sII")
-HASH_BYTES = 32
 MAX_CACHED_PIECES = 200_000
 OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-class Piece(NamedTuple):
-    """What is known of a held piece without reading it."""
-
-    root: bytes
-    size_bytes: int
 
 
 class Store:
@@ -132,11 +110,9 @@ class Store:
             if any(committing == key for committing, _ in self._committing):
                 raise Conflict("a piece of this slot is just being stored; try again")
             held = self._index(key)
-            sizes = {held[index].size_bytes for index in range(count)}
-            if len(sizes) != 1 or len(held) != count:
-                raise ValueError("a slot is sealed when all its pieces are there and of one size")
-            content = ROOTS_HEADER.pack(ROOTS_MAGIC, count, sizes.pop())
-            content += b"".join(held[index].root for index in range(count))
+            if len(held) != count:
+                raise ValueError(f"{len(held)} pieces are here, not {count}")
+            content = pack_roots(held)
             with translated(f"sealing {key}"):
                 self._write_roots(self._folder(key), content)
 
@@ -224,7 +200,7 @@ class Store:
         return self._tmp / secrets.token_hex(12)
 
     def _folder(self, key: SlotKey) -> Path:
-        return self._slots / key.renter[2:].lower() / key.order.hex() / f"{key.slot:03d}"
+        return self._slots / slot_path(key)
 
     def _make_folders(self, key: SlotKey) -> None:
         folder = self._folder(key)
@@ -388,25 +364,6 @@ class PieceWriter:
             self._store._files.close(descriptor)
         with suppress(OSError):
             self._store._files.unlink(self.path)
-
-
-def piece_name(piece: int, root: bytes) -> str:
-    """The file name of a piece."""
-    return f"{piece:08d}.{root.hex()}"
-
-
-def unpack_roots(content: bytes) -> dict[int, Piece]:
-    """Read a `roots` file. Raises ValueError."""
-    if len(content) < ROOTS_HEADER.size:
-        raise ValueError("too short for a list of roots")
-    magic, count, piece_bytes = ROOTS_HEADER.unpack_from(content)
-    if magic != ROOTS_MAGIC or len(content) != ROOTS_HEADER.size + count * HASH_BYTES:
-        raise ValueError("not a list of roots")
-    start = ROOTS_HEADER.size
-    return {
-        index: Piece(content[start + index * HASH_BYTES : start + (index + 1) * HASH_BYTES], piece_bytes)
-        for index in range(count)
-    }
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from node_support import CHAIN_ID, FARMER, MARKET, FakeMarket, Parcel, parcel
 from grange.chain import Cursor
 from grange.types import Address, Epoch, FarmerId
 from grange_node.errors import LedgerInvalid
-from grange_node.ledger import SCHEMA_VERSION, Ledger
+from grange_node.ledger import Ledger
+from grange_node.ledger_file import SCHEMA_VERSION
 from grange_node.records import SlotState, SlotTerms
 
 

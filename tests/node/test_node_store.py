@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from node_support import PIECE_BYTES, parcel, stray_files
 
 from grange.errors import GrangeError
+from grange.merkle import merkle_root
 from grange_node.errors import Conflict, DataInUse, Mismatch, NoRoom, PieceDamaged, PieceMissing, StoreFailed
 from grange_node.files import DiskFiles
-from grange_node.store import Store, unpack_roots
+from grange_node.slot_folder import unpack_roots
+from grange_node.store import Store
 
 SLOT = parcel()
 KEY = SLOT.key
@@ -138,10 +140,15 @@ def test_a_slot_is_sealed_only_when_complete_and_even(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         put(store, 0)
         put(store, 1)
-        with pytest.raises(KeyError):
-            store.seal(KEY, 3)
+        for count in (1, 3):
+            with pytest.raises(ValueError, match="2 pieces are here"):
+                store.seal(KEY, count)
+        smaller = SLOT.pieces[2][: PIECE_BYTES // 2]
+        writer = store.begin(KEY, 2, len(smaller))
+        writer.write(smaller)
+        writer.commit(merkle_root(smaller))
         with pytest.raises(ValueError, match="one size"):
-            store.seal(KEY, 1)
+            store.seal(KEY, 3)
 
 
 @pytest.mark.parametrize("content", [b"", b"GRSLOT\x00\x01", b"x" * 48, b"GRSLOT\x00\x01" + bytes(9)])

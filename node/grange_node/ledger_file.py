@@ -1,0 +1,114 @@
+"""The ledger's file: its schema, opening it, and whose it is.
+
+Decides the tables and what makes a file unusable. Leaves what is read and written to `ledger`, and what
+the chain's events do to the tables to `ledger_events`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from grange.chain import Cursor
+from grange_node.errors import LedgerInvalid
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_SECONDS = 10.0
+
+_SCHEMA = """
+CREATE TABLE identity (
+    chain_id INTEGER NOT NULL,
+    market TEXT NOT NULL,
+    farmer INTEGER NOT NULL
+);
+CREATE TABLE cursor (content TEXT NOT NULL);
+CREATE TABLE slots (
+    renter TEXT NOT NULL,
+    order_id BLOB NOT NULL,
+    slot INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('staged', 'accepted', 'placed')),
+    staged_at INTEGER NOT NULL,
+    pieces INTEGER,
+    piece_leaves INTEGER,
+    root BLOB,
+    rate TEXT,
+    end INTEGER,
+    deadline_block INTEGER,
+    placed_block INTEGER,
+    PRIMARY KEY (order_id, slot, renter)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX one_promise_per_slot ON slots (order_id, slot) WHERE state != 'staged';
+CREATE TABLE entries (
+    end INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    order_id BLOB NOT NULL,
+    slot INTEGER NOT NULL,
+    root BLOB NOT NULL,
+    leaf_count INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    first TEXT NOT NULL,
+    rate TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    PRIMARY KEY (end, position)
+) WITHOUT ROWID;
+CREATE TABLE proofs (
+    epoch INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    amount TEXT NOT NULL,
+    tx_hash BLOB NOT NULL,
+    PRIMARY KEY (epoch)
+) WITHOUT ROWID;
+CREATE TABLE misses (
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    PRIMARY KEY (first)
+) WITHOUT ROWID;
+CREATE TABLE attempts (
+    epoch INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    PRIMARY KEY (epoch)
+) WITHOUT ROWID;
+"""
+
+
+def connect(path: Path, *pragmas: str) -> sqlite3.Connection:
+    """Open the file, readable by us alone. Raises LedgerInvalid."""
+    try:
+        connection = sqlite3.connect(
+            path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            for pragma in pragmas:
+                connection.execute(pragma).fetchall()
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise LedgerInvalid(f"{path} cannot be opened as a ledger: {error}") from error
+    path.chmod(0o600)
+    return connection
+
+
+def migrate(
+    connection: sqlite3.Connection, path: Path, identity: tuple[int, str, int], start_block: int
+) -> None:
+    """Make the tables of a new file, and see that an old one is of this farm. Raises LedgerInvalid."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise LedgerInvalid(
+            f"{path} has schema {version} and this program knows {SCHEMA_VERSION}: install a newer grange"
+        )
+    if version == 0:
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    known = connection.execute("SELECT chain_id, market, farmer FROM identity").fetchone()
+    if known is None:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("INSERT INTO identity VALUES (?, ?, ?)", identity)
+        connection.execute("INSERT INTO cursor VALUES (?)", (Cursor(start=start_block).to_json(),))
+        connection.execute("COMMIT")
+    elif known != identity:
+        raise LedgerInvalid(
+            f"{path} is the ledger of farmer {known[2]} of market {known[1]} on chain {known[0]}, "
+            f"not of farmer {identity[2]} of market {identity[1]} on chain {identity[0]}"
+        )
