@@ -12,13 +12,13 @@ from types import TracebackType
 from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
-    DownloadColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TransferSpeedColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -55,6 +55,17 @@ def tokens_text(amount: int) -> str:
     return format_tokens(-(-amount // unit) * unit)
 
 
+class _Amount(ProgressColumn):
+    """How much is done, of how much, and how fast; empty for steps that count nothing."""
+
+    def render(self, task: Task) -> Text:
+        if task.total is None:
+            return Text()
+        speed = task.finished_speed or task.speed or 0
+        done = f"{size_text(task.completed)} of {size_text(task.total)}"
+        return Text(f"{done}  {size_text(speed)}/s", style="cyan")
+
+
 class Display:
     """Draws what happens while something takes long. A watcher, and the context in which it draws."""
 
@@ -64,8 +75,7 @@ class Display:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
-            DownloadColumn(),
-            TransferSpeedColumn(),
+            _Amount(),
             TimeElapsedColumn(),
             console=console,
             transient=True,

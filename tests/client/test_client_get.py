@@ -1,5 +1,6 @@
 """Fetching from farmers that are slow, gone or dishonest, and what lands on the disk."""
 
+import errno
 import os
 import random
 from collections import deque
@@ -10,7 +11,14 @@ import pytest
 from client_fakes import HURRIED, FakeFarmer, World
 from client_trees import listing
 
-from grange_client.errors import BadManifest, NotEnoughFarmers, UnknownOrder, Unopened, WouldOverwrite
+from grange_client.errors import (
+    BadManifest,
+    DiskFailed,
+    NotEnoughFarmers,
+    UnknownOrder,
+    Unopened,
+    WouldOverwrite,
+)
 from grange_client.happenings import FarmerFailed, Happening
 from grange_client.manifest import Manifest
 from grange_client.orders import PlacedOrder
@@ -329,6 +337,25 @@ async def test_one_empty_file(world: World, tmp_path: Path) -> None:
         put = await stored(renter, tmp_path / "nothing")
         await renter.get(put.order, tmp_path / "back")
     assert (tmp_path / "back" / "nothing").read_bytes() == b""
+
+
+async def test_full_disk_leaves_no_half_file(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full is named as such, and what could not be finished is not there."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "pwrite", full)
+            with pytest.raises(DiskFailed, match="No space left"):
+                await renter.get(put.order, tmp_path / "back")
+        assert not [name for name, what in listing(tmp_path / "back").items() if what[0] == "file"]
+        await renter.get(put.order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
 
 
 async def test_hostile_manifest_is_refused(
