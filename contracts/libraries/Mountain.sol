@@ -16,7 +16,8 @@ uint256 constant MAX_PEAKS = 32;
 library Mountain {
     /// @dev The hash of an entry: of 7 words, so that no node, the hash of 2, passes for it.
     function entryHash(Entry memory entry) internal pure returns (bytes32 hash) {
-        // keccak256(abi.encode(entry)), which would copy what lies in memory just so. GAIN
+        // keccak256(abi.encode(entry)), which would copy what lies in memory just so: 390 gas a slot in `place`.
+        // solhint-disable-next-line no-inline-assembly
         assembly ("memory-safe") {
             hash := keccak256(entry, 0xe0)
         }
@@ -24,7 +25,9 @@ library Mountain {
 
     /// @dev The peak at a position below MAX_PEAKS.
     function peak(bytes32[MAX_PEAKS] storage peaks, uint256 position) internal view returns (bytes32 value) {
-        // The compiler checks the position again and shifts as if elements were smaller than a word.
+        // The compiler would check the position and shift as if elements were smaller than a word, and load what it is
+        // about to overwrite: without both assemblies 280 gas a slot more in `place`.
+        // solhint-disable-next-line no-inline-assembly
         assembly ("memory-safe") {
             value := sload(add(peaks.slot, position))
         }
@@ -36,7 +39,7 @@ library Mountain {
         for (uint256 rest = count; rest & 1 == 1; rest >>= 1) {
             node = Hashes.efficientKeccak256(peak(peaks, --position), node);
         }
-        // As in `peak`: the compiler would load the word before it overwrites it whole.
+        // solhint-disable-next-line no-inline-assembly
         assembly ("memory-safe") {
             sstore(add(peaks.slot, position), node)
         }
@@ -63,9 +66,10 @@ library Mountain {
         unchecked {
             for (uint256 level = 0; level < height; ++level) {
                 bytes32 sibling = Words.load(words, cursor + level);
-                node = (index >> level) & 1 == 0
-                    ? Hashes.efficientKeccak256(node, sibling)
-                    : Hashes.efficientKeccak256(sibling, node);
+                node =
+                    (index >> level) & 1 == 0
+                        ? Hashes.efficientKeccak256(node, sibling)
+                        : Hashes.efficientKeccak256(sibling, node);
             }
             return node;
         }

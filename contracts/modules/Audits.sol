@@ -96,7 +96,7 @@ abstract contract Audits is IAudits, Farmers {
     }
 
     function _recordMisses(FarmerId id, uint256 first, uint256 end) private {
-        for (uint256 from = first; from < end; ) {
+        for (uint256 from = first; from < end;) {
             uint256 word = from / MISS_BITS;
             uint256 to = (word + 1) * MISS_BITS;
             if (to > end) to = end;
@@ -123,54 +123,57 @@ abstract contract Audits is IAudits, Farmers {
         bytes32[] calldata words,
         uint256 cursor
     ) private view returns (uint256) {
-        _need(sample, cursor + HEAD_WORDS, words);
         uint256 drawn = uint256(keccak256(abi.encode(draw.seed, draw.farmer, sample)));
-        uint256 numbers = uint256(words[cursor + 1]);
-        uint256 range = uint256(words[cursor + 2]);
-        // What is cut off here is cut off before anything is checked, so all checks see the same values.
-        Entry memory entry = Entry({
-            order: OrderId.wrap(words[cursor]),
-            slot: uint8(numbers),
-            root: 0,
-            leafCount: uint32(numbers >> 8),
-            from: Epoch.wrap(uint32(numbers >> 40)),
-            first: uint80(range >> 128),
-            rate: Rate.wrap(uint80(range))
-        });
-        if (entry.leafCount == 0) revert NoLeaves(sample);
+        (Book storage stored, uint256 position) = _drawnBook(draw, (drawn >> 128) % draw.total);
+        _need(sample, cursor + HEAD_WORDS, words);
+        (Entry memory entry, uint256 index) = _shownEntry(sample, position, words, cursor);
+        uint256 count = stored.header.count();
+        if (index >= count) revert NoSuchEntry(sample, index, count);
+
         uint256 leaf = uint128(drawn) % entry.leafCount;
         cursor += HEAD_WORDS;
         _need(sample, cursor + Merkle.LEAF_WORDS + Merkle.pathLength(leaf, entry.leafCount), words);
         (entry.root, cursor) = Merkle.rootOf(words, cursor, leaf, entry.leafCount);
-        return _verifyEntry(draw, sample, drawn >> 128, uint32(numbers >> 72), entry, words, cursor);
-    }
 
-    /// @dev Verifies that `entry` is the one drawn and in its book. Its `from` needs no check: positions below the rate
-    /// at the start of an epoch belong to entries from before it.
-    function _verifyEntry(
-        Draw memory draw,
-        uint256 sample,
-        uint256 drawn,
-        uint256 index,
-        Entry memory entry,
-        bytes32[] calldata words,
-        uint256 cursor
-    ) private view returns (uint256) {
-        uint256 position = drawn % draw.total;
-        uint256 nth = 0;
-        while (position >= draw.rates[nth]) position -= draw.rates[nth++];
-        if (position < entry.first || position - entry.first >= Rate.unwrap(entry.rate)) {
-            revert WrongSlot(sample, position, entry.first, Rate.unwrap(entry.rate));
-        }
-        Book storage stored = _bookOf(draw.farmer, draw.firstGrid + nth);
-        uint256 count = stored.header.count();
-        if (index >= count) revert NoSuchEntry(sample, index, count);
         (uint256 peakPosition, uint256 height) = Mountain.locate(index, count);
         _need(sample, cursor + height, words);
         bytes32 computed = Mountain.peakOf(Mountain.entryHash(entry), index, height, words, cursor);
         bytes32 peak = stored.peaks.peak(peakPosition);
         if (computed != peak) revert WrongPeak(sample, computed, peak);
         return cursor + height;
+    }
+
+    /// @dev The book that a position among the rates of all live books is in, and the position within it.
+    function _drawnBook(Draw memory draw, uint256 position) private view returns (Book storage, uint256) {
+        uint256 nth = 0;
+        while (position >= draw.rates[nth]) position -= draw.rates[nth++];
+        return (_bookOf(draw.farmer, draw.firstGrid + nth), position);
+    }
+
+    /// @dev The slot that the sample's first words show, without its root, and its index in the mountain range; checked
+    /// to be the one at the position if it is in the book. Its `from` needs no check: positions below the rate at the
+    /// start of an epoch belong to entries from before it.
+    function _shownEntry(
+        uint256 sample,
+        uint256 position,
+        bytes32[] calldata words,
+        uint256 cursor
+    ) private pure returns (Entry memory entry, uint256 index) {
+        uint256 numbers = uint256(words[cursor + 1]);
+        uint256 range = uint256(words[cursor + 2]);
+        (uint256 first, uint256 rate) = (range >> 128, uint128(range));
+        // What would be cut off below must not count here.
+        if ((first | rate) > type(uint80).max || position < first || position - first >= rate) {
+            revert WrongSlot(sample, position, first, rate);
+        }
+        index = numbers >> 72;
+        entry.order = OrderId.wrap(words[cursor]);
+        entry.slot = uint8(numbers);
+        entry.leafCount = uint32(numbers >> 8);
+        entry.from = Epoch.wrap(uint32(numbers >> 40));
+        entry.first = uint80(first);
+        entry.rate = Rate.wrap(uint80(rate));
+        if (entry.leafCount == 0) revert NoLeaves(sample);
     }
 
     function _need(uint256 sample, uint256 needed, bytes32[] calldata words) private pure {

@@ -77,7 +77,10 @@ abstract contract Books is IBooks, Settings {
     }
 
     /// @dev What each live book counts for in `epoch`, by ascending date, and the sum.
-    function _ratesAtStart(FarmerId farmer, uint256 epoch) internal view returns (uint256[] memory rates, uint256 total) {
+    function _ratesAtStart(
+        FarmerId farmer,
+        uint256 epoch
+    ) internal view returns (uint256[] memory rates, uint256 total) {
         rates = new uint256[](MAX_BOOKS);
         uint256 grid = Epochs.firstLiveGrid(epoch, GRID_EPOCHS);
         for (uint256 i = 0; i < rates.length; ++i) {

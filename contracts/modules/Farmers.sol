@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IFarmers} from "../interfaces/IFarmers.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {Standing, Standings} from "../types/Standing.sol";
-import {Epoch, FarmerId, FarmerView, Offer, OrderId, Permit} from "../types/Types.sol";
+import {Epoch, FarmerId, FarmerView, Offer, Permit} from "../types/Types.sol";
 import {Books} from "./Books.sol";
 import {Vault} from "./Vault.sol";
 

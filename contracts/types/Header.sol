@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @dev A book's totals in one word, from the lowest bit: grid date (32), count of entries (32), the last epoch in which
-/// one was added (32), the total rate without what was added in that epoch (80), the rate added in it (80).
+/// @dev A book's totals in one word, from the lowest bit: grid date (32), count of entries (32), the last epoch in
+/// which one was added (32), the total rate without what was added in that epoch (80), the rate added in it (80).
 /// A value type, as a packed struct would be written field by field. Zero before the first use: no book has date 0.
 type Header is uint256;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Acceptance, Epoch, FarmerId, OrderId, Terms} from "../../contracts/types/Types.sol";
+import {Acceptance, FarmerId, OrderId, Terms} from "../../contracts/types/Types.sol";
 import {Measured, vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
 import {Reference} from "./support/Reference.sol";
@@ -38,7 +38,13 @@ contract GasTest is FarmTest {
             Terms memory terms = _terms(bytes32(i), _date(3), 2048 * 40, 2048, 10);
             Acceptance[] memory acceptances = new Acceptance[](30);
             for (uint256 slot = 0; slot < 30; ++slot) {
-                acceptances[slot] = _accept(terms, farmers[slot], slot, keccak256(abi.encode(i, slot)), 1e15 + 12345678);
+                acceptances[slot] = _accept(
+                    terms,
+                    farmers[slot],
+                    slot,
+                    keccak256(abi.encode(i, slot)),
+                    1e15 + 12345678
+                );
             }
             (uint256 gas, ) = _transact(renter, abi.encodeCall(market.place, (terms, acceptances)));
             if (i > 0) total += gas;
@@ -71,7 +77,10 @@ contract GasTest is FarmTest {
             _keep(terms, 0, acceptances[0]);
         }
         _enter(_now() + 1);
-        bytes memory first = abi.encodeCall(market.prove, (farmer, market.currentEpoch(), _uniformProof(farmer, levels)));
+        bytes memory first = abi.encodeCall(
+            market.prove,
+            (farmer, market.currentEpoch(), _uniformProof(farmer, levels))
+        );
         _transact(OWNER, first);
         _enter(_now() + 1);
         bytes32[] memory words = _uniformProof(farmer, levels);

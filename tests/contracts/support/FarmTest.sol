@@ -53,10 +53,12 @@ abstract contract FarmTest is MarketTest {
     }
 
     /// @dev Terms and acceptances of the farmers for a fresh order; every slot has data of its own.
-    function _offered(FarmerId[] memory farmers, uint256 end, uint256 leafCount, uint256 rate)
-        internal
-        returns (Terms memory terms, Acceptance[] memory acceptances)
-    {
+    function _offered(
+        FarmerId[] memory farmers,
+        uint256 end,
+        uint256 leafCount,
+        uint256 rate
+    ) internal returns (Terms memory terms, Acceptance[] memory acceptances) {
         terms = _terms(bytes32(++_salts), end, leafCount, 1, 1);
         acceptances = new Acceptance[](farmers.length);
         for (uint256 slot = 0; slot < farmers.length; ++slot) {
@@ -69,10 +71,12 @@ abstract contract FarmTest is MarketTest {
     }
 
     /// @dev Pays for and places an order, and lets its farmers keep it.
-    function _store(FarmerId[] memory farmers, uint256 end, uint256 leafCount, uint256 rate)
-        internal
-        returns (OrderId order)
-    {
+    function _store(
+        FarmerId[] memory farmers,
+        uint256 end,
+        uint256 leafCount,
+        uint256 rate
+    ) internal returns (OrderId order) {
         (Terms memory terms, Acceptance[] memory acceptances) = _offered(farmers, end, leafCount, rate);
         _deposit(farmers.length * rate * (end - _now() - 1));
         vm.prank(renter);
@@ -136,9 +140,7 @@ abstract contract FarmTest is MarketTest {
 
     function _entryHash(Kept memory kept) internal pure returns (bytes32) {
         return
-            keccak256(
-                abi.encode(kept.order, kept.slot, kept.root, kept.leafCount, kept.from, kept.first, kept.rate)
-            );
+            keccak256(abi.encode(kept.order, kept.slot, kept.root, kept.leafCount, kept.from, kept.first, kept.rate));
     }
 
     /// @dev The entries of the farmer's book that ends at `end`.

@@ -7,7 +7,6 @@ import {
     Acceptance,
     Epoch,
     FarmerId,
-    FarmerView,
     Offer,
     OrderId,
     Parameters,
@@ -34,12 +33,14 @@ abstract contract MarketTest {
     bytes32 internal constant ACCEPTANCE_TYPEHASH = keccak256(
         "Acceptance(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,uint32 end,uint64 deadlineBlock)"
     );
-    bytes32 internal constant PERMIT_TYPEHASH =
-        keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
+    bytes32 internal constant PERMIT_TYPEHASH = keccak256(
+        "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
+    );
 
     GrangeToken internal token;
     Market internal market;
     address internal renter;
+    uint256 private _epoch;
 
     function setUp() public virtual {
         token = new GrangeToken(SUPPLY);
@@ -67,11 +68,19 @@ abstract contract MarketTest {
     /// @dev Goes to the second block of an epoch, whose seed is then there.
     function _enter(uint256 epoch) internal {
         vm.roll(epoch * EPOCH_BLOCKS + 1);
-        vm.setBlockhash(epoch * EPOCH_BLOCKS, keccak256(abi.encode("block", epoch)));
+        vm.setBlockhash(epoch * EPOCH_BLOCKS, _blockHash(epoch));
+        _epoch = epoch;
     }
 
+    /// @dev The hash of an epoch's first block.
+    function _blockHash(uint256 epoch) internal pure returns (bytes32) {
+        return keccak256(abi.encode("block", epoch));
+    }
+
+    /// @dev The current epoch. It is remembered because asking the market would be taken for the call of which the test
+    /// expects something, and `block.number` is to the compiler the same throughout a transaction.
     function _now() internal view returns (uint256) {
-        return Epoch.unwrap(market.currentEpoch());
+        return _epoch;
     }
 
     /// @dev The grid date `ahead` dates after the current one, as an epoch: 1 is the next.
@@ -153,7 +162,7 @@ abstract contract MarketTest {
             farmer: farmer,
             root: root,
             rate: Rate.wrap(uint80(rate)),
-            deadlineBlock: uint64(block.number + 100),
+            deadlineBlock: uint64((_now() + 10) * EPOCH_BLOCKS),
             r: 0,
             vs: 0
         });
@@ -181,11 +190,13 @@ abstract contract MarketTest {
         return OrderId.wrap(keccak256(abi.encode(renter, terms.salt)));
     }
 
-    function _terms(bytes32 salt, uint256 end, uint256 leafCount, uint256 pieceLeaves, uint256 k)
-        internal
-        pure
-        returns (Terms memory)
-    {
+    function _terms(
+        bytes32 salt,
+        uint256 end,
+        uint256 leafCount,
+        uint256 pieceLeaves,
+        uint256 k
+    ) internal pure returns (Terms memory) {
         return
             Terms({
                 salt: salt,
@@ -199,7 +210,14 @@ abstract contract MarketTest {
     /// @dev An ERC-2612 permit by the holder of `key` for the market.
     function _permit(uint256 key, uint256 value) internal view returns (Permit memory) {
         bytes32 message = keccak256(
-            abi.encode(PERMIT_TYPEHASH, vm.addr(key), address(market), value, token.nonces(vm.addr(key)), block.timestamp)
+            abi.encode(
+                PERMIT_TYPEHASH,
+                vm.addr(key),
+                address(market),
+                value,
+                token.nonces(vm.addr(key)),
+                block.timestamp
+            )
         );
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(
             key,

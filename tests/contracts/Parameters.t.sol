@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Market} from "../../contracts/Market.sol";
+import {ISettings} from "../../contracts/interfaces/ISettings.sol";
+import {Epoch, Parameters} from "../../contracts/types/Types.sol";
+import {vm} from "./support/Cheats.sol";
+import {MarketTest} from "./support/MarketTest.sol";
+
+/// @title A market is made only with parameters under which all of its calls work
+contract ParametersTest is MarketTest {
+    function _refused(Parameters memory p, bytes4 selector, uint256 value, uint256 least, uint256 most) private {
+        vm.expectRevert(abi.encodeWithSelector(selector, value, least, most));
+        new Market(p);
+    }
+
+    /// Must hold: the parameters are those given.
+    function testFuzz_parametersAreShown(Parameters memory p) external {
+        p.token = address(token);
+        p.epochBlocks = uint32(_within(p.epochBlocks, 2, 8191));
+        p.maxBooks = uint8(_within(p.maxBooks, 1, 32));
+        p.gridEpochs = uint32(_within(p.gridEpochs, 1, 4096 / p.maxBooks));
+        p.samples = uint8(_within(p.samples, 1, 32));
+        p.collateralEpochs = uint32(_within(p.collateralEpochs, 1, 65535));
+        vm.assertEq(keccak256(abi.encode(new Market(p).parameters())), keccak256(abi.encode(p)), "parameters");
+    }
+
+    /// Must hold: a token without code is refused.
+    function testFuzz_tokenHasCode(address nothing) external {
+        vm.assume(nothing.code.length == 0);
+        vm.expectRevert(abi.encodeWithSelector(ISettings.TokenHasNoCode.selector, nothing));
+        new Market(_parameters(nothing));
+    }
+
+    /// Must hold: an epoch has at least two blocks, and no more than have their hashes served.
+    function testFuzz_epochBlocks(uint32 blocks) external {
+        vm.assume(blocks < 2 || blocks > 8191);
+        Parameters memory p = _parameters(address(token));
+        p.epochBlocks = blocks;
+        _refused(p, ISettings.EpochBlocksOutOfRange.selector, blocks, 2, 8191);
+    }
+
+    /// Must hold: the grid is not empty, and the longest term is at most 4096 epochs.
+    function testFuzz_gridEpochs(uint32 epochs) external {
+        vm.assume(epochs == 0 || epochs > 4096 / MAX_BOOKS);
+        Parameters memory p = _parameters(address(token));
+        p.gridEpochs = epochs;
+        _refused(p, ISettings.GridEpochsOutOfRange.selector, epochs, 1, 4096 / MAX_BOOKS);
+    }
+
+    /// Must hold: there are 1 to 32 books.
+    function testFuzz_maxBooks(uint8 books) external {
+        vm.assume(books == 0 || books > 32);
+        Parameters memory p = _parameters(address(token));
+        p.maxBooks = books;
+        _refused(p, ISettings.MaxBooksOutOfRange.selector, books, 1, 32);
+    }
+
+    /// Must hold: there are 1 to 32 samples.
+    function testFuzz_samples(uint8 samples) external {
+        vm.assume(samples == 0 || samples > 32);
+        Parameters memory p = _parameters(address(token));
+        p.samples = samples;
+        _refused(p, ISettings.SamplesOutOfRange.selector, samples, 1, 32);
+    }
+
+    /// Must hold: something is at stake, for at most 65,535 epochs.
+    function testFuzz_collateralEpochs(uint32 epochs) external {
+        vm.assume(epochs == 0 || epochs > 65535);
+        Parameters memory p = _parameters(address(token));
+        p.collateralEpochs = epochs;
+        _refused(p, ISettings.CollateralEpochsOutOfRange.selector, epochs, 1, 65535);
+    }
+
+    /// Must hold: the epoch is the block's number divided by the blocks of an epoch.
+    function testFuzz_currentEpoch(uint32 number) external {
+        vm.roll(number);
+        vm.assertEq(Epoch.unwrap(market.currentEpoch()), number / EPOCH_BLOCKS, "epoch");
+    }
+}

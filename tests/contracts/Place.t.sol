@@ -1,0 +1,514 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IBooks} from "../../contracts/interfaces/IBooks.sol";
+import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
+import {IOrders} from "../../contracts/interfaces/IOrders.sol";
+import {IVault} from "../../contracts/interfaces/IVault.sol";
+import {
+    Acceptance,
+    BookView,
+    Epoch,
+    FarmerId,
+    OrderId,
+    OrderView,
+    Permit,
+    Rate,
+    Slot,
+    Terms
+} from "../../contracts/types/Types.sol";
+import {vm} from "./support/Cheats.sol";
+import {FarmTest} from "./support/FarmTest.sol";
+import {Reference} from "./support/Reference.sol";
+
+/// @title An order is placed as its farmers accepted it, paid for, and entered in their books; or not at all
+contract PlaceTest is FarmTest {
+    uint256 private constant RATE = 1e18;
+
+    function _farmers(uint256 count) private returns (FarmerId[] memory list) {
+        list = new FarmerId[](count);
+        for (uint256 i = 0; i < count; ++i) list[i] = _register();
+    }
+
+    /// @dev A sound order of `n` slots with new farmers, and the vault to pay for it.
+    function _sound(uint256 n) private returns (Terms memory terms, Acceptance[] memory acceptances) {
+        (terms, acceptances) = _offered(_farmers(n), _date(2), 4, RATE);
+        _deposit(1e24);
+    }
+
+    function _place(Terms memory terms, Acceptance[] memory acceptances) private returns (OrderId) {
+        vm.prank(renter);
+        return market.place(terms, acceptances);
+    }
+
+    function _refused(Terms memory terms, Acceptance[] memory acceptances, bytes memory reason) private {
+        vm.expectRevert(reason);
+        _place(terms, acceptances);
+    }
+
+    /// Must hold: the order is kept, its price leaves the vault, and events say so in slot order.
+    function testFuzz_placeKeepsTheOrder(uint8 n, uint8 k, uint32 pieces, uint256 rate, uint256 ahead) external {
+        n = uint8(_within(n, 1, 8));
+        k = uint8(_within(k, 1, n));
+        rate = _within(rate, 1, STAKE / COLLATERAL_EPOCHS);
+        uint256 end = _date(_within(ahead, 1, MAX_BOOKS));
+        Terms memory terms = _terms("salt", end, 64 * _within(pieces, 1, 1000), 64, k);
+        FarmerId[] memory farmers = _farmers(n);
+        Acceptance[] memory acceptances = new Acceptance[](n);
+        Slot[] memory slots = new Slot[](n);
+        for (uint256 i = 0; i < n; ++i) {
+            acceptances[i] = _accept(terms, farmers[i], i, keccak256(abi.encode(i)), rate);
+            slots[i] = Slot(farmers[i], acceptances[i].root, acceptances[i].rate);
+        }
+        uint256 price = n * rate * (end - _now() - 1);
+        _deposit(price);
+
+        Epoch from = Epoch.wrap(uint32(_now() + 1));
+        OrderId id = _orderId(terms);
+        vm.expectEmit(true, true, true, true, address(market));
+        emit IOrders.OrderPlaced(id, renter, from, terms.end, terms.leafCount, 64, k, n);
+        for (uint8 i = 0; i < n; ++i) {
+            vm.expectEmit(true, true, true, true, address(market));
+            emit IOrders.SlotFilled(
+                id,
+                farmers[i],
+                i,
+                acceptances[i].root,
+                acceptances[i].rate,
+                terms.leafCount,
+                from,
+                terms.end
+            );
+        }
+        vm.assertEq(OrderId.unwrap(_place(terms, acceptances)), OrderId.unwrap(id), "id");
+        OrderView memory expected = OrderView({
+            renter: renter,
+            from: from,
+            end: terms.end,
+            k: k,
+            n: n,
+            slotsHash: keccak256(abi.encode(terms.leafCount, terms.pieceLeaves, slots))
+        });
+        vm.assertEq(keccak256(abi.encode(market.order(id))), keccak256(abi.encode(expected)), "order");
+        vm.assertEq(market.vault(renter), 0, "vault");
+        for (uint256 i = 0; i < n; ++i) {
+            vm.assertEq(market.farmer(farmers[i]).committedRate, rate, "committed rate");
+            vm.assertEq(market.rateAt(farmers[i], market.currentEpoch()), 0, "rate now");
+            vm.assertEq(market.rateAt(farmers[i], from), rate, "rate from the next epoch");
+            vm.assertEq(market.rateAt(farmers[i], Epoch.wrap(uint32(end - 1))), rate, "rate in the last epoch");
+            vm.assertEq(market.rateAt(farmers[i], terms.end), 0, "rate at the end");
+        }
+    }
+
+    /// Must hold: the largest order, 255 slots with farmers new to the market, fits into a transaction under the cap of
+    /// EIP-7825.
+    function test_largestOrder() external {
+        FarmerId[] memory farmers = _farmers(255);
+        Terms memory terms = _terms("salt", _date(1), 64, 64, 1);
+        Acceptance[] memory acceptances = new Acceptance[](255);
+        for (uint256 i = 0; i < 255; ++i) acceptances[i] = _accept(terms, farmers[i], i, bytes32(i), RATE);
+        _deposit(1e24);
+        bytes memory data = abi.encodeCall(market.place, (terms, acceptances));
+        uint256 gas = 21_000;
+        for (uint256 i = 0; i < data.length; ++i) gas += data[i] == 0 ? 4 : 16;
+        vm.cool(address(market));
+        uint256 left = gasleft();
+        _place(terms, acceptances);
+        vm.assertLe(gas + left - gasleft(), 1 << 24, "gas");
+    }
+
+    /// Must hold: the id is the hash of renter and salt.
+    function testFuzz_orderId(address anyone, bytes32 salt) external view {
+        vm.assertEq(OrderId.unwrap(market.orderId(anyone, salt)), keccak256(abi.encode(anyone, salt)), "id");
+    }
+
+    /// Must hold: a salt serves once; another renter may use the same.
+    function test_orderTwice() external {
+        (Terms memory terms, Acceptance[] memory acceptances) = _sound(2);
+        _place(terms, acceptances);
+        _refused(terms, acceptances, abi.encodeWithSelector(IOrders.OrderExists.selector, _orderId(terms)));
+        renter = address(this);
+        market.deposit(1e24);
+        for (uint256 i = 0; i < 2; ++i) _sign(terms, i, acceptances[i], _operatorKey(acceptances[i].farmer));
+        market.place(terms, acceptances);
+    }
+
+    /// Must hold: an acceptance counts only as it was signed; whatever is changed in what it says is noticed.
+    function testFuzz_forgedAcceptance(uint256 field, uint256 value) external {
+        (Terms memory terms, Acceptance[] memory acceptances) = _sound(2);
+        Acceptance memory forged = acceptances[1];
+        FarmerId other = _register();
+        field = _within(field, 0, 8);
+        value = _within(value, 1, 1e9);
+        if (field == 0) forged.farmer = other;
+        if (field == 1) forged.root = bytes32(uint256(forged.root) ^ value);
+        if (field == 2) forged.rate = Rate.wrap(Rate.unwrap(forged.rate) + uint80(value));
+        if (field == 3) forged.deadlineBlock += uint64(value);
+        if (field == 4) forged.r = bytes32(uint256(forged.r) ^ value);
+        if (field == 5) forged.vs = bytes32(uint256(forged.vs) ^ value);
+        if (field == 6) forged.vs = bytes32(uint256(forged.vs) ^ (1 << 255));
+        if (field == 7) _sign(terms, 0, forged, _operatorKey(forged.farmer));
+        if (field == 8) _sign(terms, 1, forged, value);
+        vm.expectPartialRevert(IOrders.AcceptanceForged.selector);
+        _place(terms, acceptances);
+    }
+
+    /// Must hold: an acceptance counts only for the order it was signed for.
+    function testFuzz_acceptanceForOtherTerms(uint256 field) external {
+        (Terms memory terms, Acceptance[] memory acceptances) = _sound(2);
+        field = _within(field, 0, 2);
+        if (field == 0) terms.salt = "another";
+        if (field == 1) terms.end = Epoch.wrap(uint32(_date(3)));
+        if (field == 2) terms.leafCount += 1;
+        vm.expectPartialRevert(IOrders.AcceptanceForged.selector);
+        _place(terms, acceptances);
+    }
+
+    /// Must hold: an acceptance counts only for its renter.
+    function testFuzz_acceptanceForOtherRenter(address thief) external {
+        vm.assume(thief != renter && thief != address(0));
+        (Terms memory terms, Acceptance[] memory acceptances) = _sound(1);
+        vm.expectPartialRevert(IOrders.AcceptanceForged.selector);
+        vm.prank(thief);
+        market.place(terms, acceptances);
+    }
+
+    /// Must hold: an acceptance counts only on its chain and for its market.
+    function testFuzz_acceptanceForOtherDomain(uint64 chain, address other) external {
+        vm.assume(chain != block.chainid && other != address(market));
+        (Terms memory terms, Acceptance[] memory acceptances) = _sound(1);
+        for (uint256 i = 0; i < 2; ++i) {
+            Acceptance memory acceptance = acceptances[0];
+            bytes32 digest = _acceptanceDigest(
+                i == 0 ? address(market) : other,
+                i == 0 ? chain : block.chainid,
+                _orderId(terms),
+                acceptance.farmer,
+                0,
+                acceptance.root,
+                terms.leafCount,
+                acceptance.rate,
+                terms.end,
+                acceptance.deadlineBlock
+            );
+            (acceptance.r, acceptance.vs) = _signCompact(_operatorKey(acceptance.farmer), digest);
+            vm.expectPartialRevert(IOrders.AcceptanceForged.selector);
+            _place(terms, acceptances);
+        }
+    }
+
+    /// Must hold: after a fork of the chain acceptances count on the side whose id they name.
+    function testFuzz_acceptanceAfterFork(uint64 chain) external {
+        vm.assume(chain != block.chainid && chain != 0);
+        (Terms memory terms, Acceptance[] memory acceptances) = _sound(1);
+        vm.chainId(chain);
+        vm.expectPartialRevert(IOrders.AcceptanceForged.selector);
+        _place(terms, acceptances);
+        _sign(terms, 0, acceptances[0], _operatorKey(acceptances[0].farmer));
+        _place(terms, acceptances);
+    }
+
+    /// Must hold: the error names the signer, and nobody when there is no signature.
+    function test_forgerIsNamed() external {
+        (Terms memory terms, Acceptance[] memory acceptances) = _sound(2);
+        _sign(terms, 1, acceptances[1], 4711);
+        FarmerId farmer = acceptances[1].farmer;
+        _refused(
+            terms,
+            acceptances,
+            abi.encodeWithSelector(IOrders.AcceptanceForged.selector, 1, farmer, vm.addr(4711))
+        );
+        (acceptances[1].r, acceptances[1].vs) = (0, 0);
+        _refused(terms, acceptances, abi.encodeWithSelector(IOrders.AcceptanceForged.selector, 1, farmer, address(0)));
+    }
+
+    /// Must hold: when the operator changes, what the one before it signed is void.
+    function test_operatorChanged() external {
+        (Terms memory terms, Acceptance[] memory acceptances) = _sound(1);
+        vm.prank(OWNER);
+        market.setOperator(acceptances[0].farmer, vm.addr(4711));
+        vm.expectPartialRevert(IOrders.AcceptanceForged.selector);
+        _place(terms, acceptances);
+        _sign(terms, 0, acceptances[0], 4711);
+        _place(terms, acceptances);
+    }
+
+    /// Must hold: an acceptance serves up to its deadline's block and not after.
+    function testFuzz_acceptanceExpires(uint8 ahead) external {
+        (Terms memory terms, Acceptance[] memory acceptances) = _sound(2);
+        uint256 deadline = _now() * EPOCH_BLOCKS + 1 + (ahead % 8);
+        acceptances[1].deadlineBlock = uint64(deadline);
+        _sign(terms, 1, acceptances[1], _operatorKey(acceptances[1].farmer));
+        vm.roll(deadline + 1);
+        _refused(
+            terms,
+            acceptances,
+            abi.encodeWithSelector(IOrders.AcceptanceExpired.selector, 1, deadline, deadline + 1)
+        );
+        vm.roll(deadline);
+        _place(terms, acceptances);
+    }
+
+    /// Must hold: a farmer that does not exist fills no slot.
+    function testFuzz_unknownFarmer(uint32 number) external {
+        (Terms memory terms, Acceptance[] memory acceptances) = _sound(2);
+        vm.assume(number == 0 || number > 2);
+        acceptances[1].farmer = FarmerId.wrap(number);
+        _refused(terms, acceptances, abi.encodeWithSelector(IFarmers.UnknownFarmer.selector, number));
+    }
+
+    /// Must hold: a farmer has one slot of an order, also when others are between the two.
+    function testFuzz_duplicateFarmer(uint256 first, uint256 second) external {
+        (Terms memory terms, Acceptance[] memory acceptances) = _sound(5);
+        first = _within(first, 0, 3);
+        second = _within(second, first + 1, 4);
+        FarmerId farmer = acceptances[first].farmer;
+        acceptances[second] = _accept(terms, farmer, second, "root", RATE);
+        _refused(terms, acceptances, abi.encodeWithSelector(IOrders.DuplicateFarmer.selector, second, farmer));
+    }
+
+    /// Must hold: the stake covers the collateral of all that the farmer is paid for, to the last base unit.
+    function testFuzz_stakeTooSmall(uint256 before, uint256 rate) external {
+        before = _within(before, 1, 1e20);
+        rate = _within(rate, 1, 1e20);
+        uint256 needed = (before + rate) * COLLATERAL_EPOCHS;
+        FarmerId farmer = _register(needed - 1);
+        _store(farmer, _date(1), 1, before);
+        (Terms memory terms, Acceptance[] memory acceptances) = _offered(_one(farmer), _date(2), 1, rate);
+        _deposit(1e24);
+        _refused(
+            terms,
+            acceptances,
+            abi.encodeWithSelector(IOrders.StakeTooSmall.selector, farmer, needed - 1, needed)
+        );
+        market.addStake(farmer, 1);
+        _place(terms, acceptances);
+    }
+
+    /// Must hold: what has ended no longer needs collateral.
+    function testFuzz_endedSlotsFreeTheStake(uint256 rate, uint256 later) external {
+        rate = _within(rate, 1, 1e20);
+        FarmerId farmer = _register(rate * COLLATERAL_EPOCHS);
+        uint256 end = _date(1);
+        _store(farmer, end, 1, rate);
+        _enter(end - 1);
+        (Terms memory terms, Acceptance[] memory acceptances) = _offered(_one(farmer), end + 2 * GRID_EPOCHS, 1, rate);
+        _deposit(1e24);
+        vm.expectPartialRevert(IOrders.StakeTooSmall.selector);
+        _place(terms, acceptances);
+        _enter(end + _within(later, 0, GRID_EPOCHS));
+        vm.assertEq(market.farmer(farmer).committedRate, 0, "committed rate before");
+        acceptances[0].deadlineBlock = uint64((_now() + 1) * EPOCH_BLOCKS);
+        _sign(terms, 0, acceptances[0], _operatorKey(farmer));
+        _place(terms, acceptances);
+        vm.assertEq(market.farmer(farmer).committedRate, rate, "committed rate after");
+    }
+
+    /// Must hold: rates of 80 bits are added without overflow, and refused beyond it.
+    function test_rateTooLarge() external {
+        uint256 most = type(uint80).max;
+        FarmerId farmer = _register(type(uint96).max);
+        _store(farmer, _date(1), 1, most - 1);
+        (Terms memory terms, Acceptance[] memory acceptances) = _offered(_one(farmer), _date(1), 1, 2);
+        _refused(terms, acceptances, abi.encodeWithSelector(IOrders.RateTooLarge.selector, farmer, most + 1, most));
+        _store(farmer, _date(1), 1, 1);
+        vm.assertEq(market.farmer(farmer).committedRate, most, "committed rate");
+    }
+
+    /// Must hold: a slot without pay is refused.
+    function test_zeroRate() external {
+        (Terms memory terms, Acceptance[] memory acceptances) = _sound(2);
+        acceptances[1].rate = Rate.wrap(0);
+        _refused(terms, acceptances, abi.encodeWithSelector(IOrders.ZeroRate.selector, 1));
+    }
+
+    /// Must hold: the vault covers the price, to the last base unit.
+    function testFuzz_vaultTooSmall(uint256 short) external {
+        (Terms memory terms, Acceptance[] memory acceptances) = _offered(_farmers(2), _date(2), 4, RATE);
+        uint256 price = 2 * RATE * (Epoch.unwrap(terms.end) - _now() - 1);
+        short = _within(short, 1, price - 1);
+        _deposit(price - short);
+        _refused(
+            terms,
+            acceptances,
+            abi.encodeWithSelector(IVault.VaultTooSmall.selector, renter, price - short, price)
+        );
+        _deposit(short);
+        _place(terms, acceptances);
+        vm.assertEq(market.vault(renter), 0, "vault");
+    }
+
+    /// Must hold: an order has from 1 to 255 slots.
+    function testFuzz_slotCount(uint256 n) external {
+        n = _within(n, 256, 600);
+        Terms memory terms = _terms("salt", _date(1), 4, 1, 1);
+        _refused(terms, new Acceptance[](0), abi.encodeWithSelector(IOrders.SlotCountOutOfRange.selector, 0, 255));
+        _refused(terms, new Acceptance[](n), abi.encodeWithSelector(IOrders.SlotCountOutOfRange.selector, n, 255));
+    }
+
+    /// Must hold: k is from 1 to n.
+    function testFuzz_threshold(uint8 n, uint8 k) external {
+        n = uint8(_within(n, 1, 254));
+        k = uint8(_within(k, n + 1, 255));
+        Terms memory terms = _terms("salt", _date(1), 4, 1, k);
+        _refused(terms, new Acceptance[](n), abi.encodeWithSelector(IOrders.ThresholdOutOfRange.selector, k, n));
+        terms.k = 0;
+        _refused(terms, new Acceptance[](n), abi.encodeWithSelector(IOrders.ThresholdOutOfRange.selector, 0, n));
+    }
+
+    /// Must hold: a piece is a power of two of leaves, and a slot is whole pieces, at least one.
+    function testFuzz_pieceLeaves(uint32 pieceLeaves, uint32 leafCount) external {
+        bool power = pieceLeaves != 0 && (pieceLeaves & (pieceLeaves - 1)) == 0;
+        vm.assume(!power || leafCount == 0 || leafCount % pieceLeaves != 0);
+        Terms memory terms = _terms("salt", _date(1), leafCount, pieceLeaves, 1);
+        bytes memory reason = abi.encodeWithSelector(IOrders.BadPieceLeaves.selector, pieceLeaves, leafCount);
+        _refused(terms, new Acceptance[](1), reason);
+    }
+
+    /// Must hold: pieces that are almost right are refused as well.
+    function testFuzz_pieceLeavesAlmost(uint8 exponent, uint32 pieces) external {
+        uint32 power = uint32(1 << _within(exponent, 2, 11));
+        uint32 leafCount = uint32(_within(pieces, 1, 1000)) * power;
+        uint32[4] memory piece = [uint32(0), power - 1, power + 1, power * 2];
+        for (uint256 i = 0; i < 4; ++i) {
+            if (i == 3) leafCount = leafCount | power;
+            Terms memory terms = _terms("salt", _date(1), leafCount, piece[i], 1);
+            _refused(
+                terms,
+                new Acceptance[](1),
+                abi.encodeWithSelector(IOrders.BadPieceLeaves.selector, piece[i], leafCount)
+            );
+        }
+        _refused(
+            _terms("salt", _date(1), 0, power, 1),
+            new Acceptance[](1),
+            abi.encodeWithSelector(IOrders.BadPieceLeaves.selector, power, 0)
+        );
+    }
+
+    /// Must hold: an order ends on the grid.
+    function testFuzz_endOffGrid(uint32 end) external {
+        vm.assume(end % GRID_EPOCHS != 0);
+        _refused(
+            _terms("salt", end, 4, 1, 1),
+            new Acceptance[](1),
+            abi.encodeWithSelector(IBooks.EndOffGrid.selector, end, GRID_EPOCHS)
+        );
+    }
+
+    /// Must hold: an order lasts at least one epoch after the current one.
+    function testFuzz_endTooSoon(uint256 date, uint256 offset) external {
+        uint256 end = _date(1);
+        _enter(end - 1 + _within(offset, 0, GRID_EPOCHS));
+        end -= GRID_EPOCHS * _within(date, 0, 5);
+        _refused(
+            _terms("salt", end, 4, 1, 1),
+            new Acceptance[](1),
+            abi.encodeWithSelector(IOrders.EndTooSoon.selector, end, _now() + 1)
+        );
+    }
+
+    /// Must hold: an order ends at most MAX_BOOKS dates ahead, in every epoch of the grid.
+    function testFuzz_endTooLate(uint256 date, uint256 offset) external {
+        FarmerId farmer = _register();
+        _enter(_now() + _within(offset, 0, GRID_EPOCHS));
+        uint256 latest = _date(MAX_BOOKS);
+        uint256 end = latest + GRID_EPOCHS * _within(date, 1, 1000);
+        _refused(
+            _terms("salt", end, 4, 1, 1),
+            new Acceptance[](1),
+            abi.encodeWithSelector(IOrders.EndTooLate.selector, end, latest)
+        );
+        _store(farmer, latest, 1, RATE);
+    }
+
+    /// Must hold: an order that ends after one epoch is placed in the last epoch in which it can be.
+    function test_shortestOrder() external {
+        FarmerId farmer = _register();
+        uint256 end = _date(1);
+        _enter(end - 2);
+        _store(farmer, end, 1, RATE);
+        vm.assertEq(market.vault(renter), 0, "one epoch is paid");
+        vm.assertEq(market.rateAt(farmer, Epoch.wrap(uint32(end - 1))), RATE, "its rate");
+    }
+
+    /// Must hold: a permit pays for the order, whoever submitted it first.
+    function testFuzz_placeWithPermit(bool used) external {
+        (Terms memory terms, Acceptance[] memory acceptances) = _offered(_farmers(2), _date(2), 4, RATE);
+        uint256 price = 2 * RATE * (Epoch.unwrap(terms.end) - _now() - 1);
+        vm.prank(renter);
+        token.approve(address(market), 0);
+        Permit memory p = _permit(RENTER_KEY, price);
+        if (used) token.permit(renter, address(market), p.value, p.deadline, p.v, p.r, p.s);
+        vm.prank(renter);
+        market.placeWithPermit(terms, acceptances, p);
+        vm.assertEq(market.vault(renter), 0, "vault");
+        vm.assertEq(market.order(_orderId(terms)).renter, renter, "placed");
+    }
+
+    /// Must hold: a book that ended makes room for the one that comes MAX_BOOKS dates later, and leaves nothing in it.
+    function testFuzz_ringIsReused(uint256 before, uint256 rate) external {
+        before = _within(before, 1, 5);
+        FarmerId farmer = _register();
+        uint256 end = _date(1);
+        for (uint256 i = 0; i < before; ++i) _store(farmer, end, 1, RATE);
+        _enter(end - 1);
+        vm.assertEq(market.rateAt(farmer, market.currentEpoch()), before * RATE, "in its last epoch");
+        _enter(end);
+        vm.assertEq(market.rateAt(farmer, market.currentEpoch()), 0, "at its end");
+        uint256 next = end + MAX_BOOKS * GRID_EPOCHS;
+        rate = _within(rate, 1, RATE);
+        _store(farmer, next, 1, rate);
+        vm.assertEq(market.book(farmer, Epoch.wrap(uint32(end))).count, 0, "the old book");
+        BookView memory book = market.book(farmer, Epoch.wrap(uint32(next)));
+        vm.assertEq(book.count, 1, "entries");
+        vm.assertEq(book.rateBefore, 0, "rate before");
+        vm.assertEq(book.rateAdded, rate, "rate added");
+        vm.assertEq(market.farmer(farmer).committedRate, rate, "committed rate");
+        _enter(end + 1);
+        _prove(farmer);
+        vm.assertEq(market.vault(OWNER), rate, "pay");
+    }
+
+    /// Must hold: books, rates and the committed rate are those of a model, over any orders in any epochs.
+    function testFuzz_booksAreThoseOfTheModel(uint256 random) external {
+        FarmerId farmer = _register(1e27);
+        for (uint256 step = 0; step < 12; ++step) {
+            random = uint256(keccak256(abi.encode(random)));
+            uint256 end = _date(1 + (random % 3 == 0 ? random % MAX_BOOKS : random % 2));
+            if (end > _now() + 1) _store(farmer, end, 1 + ((random >> 32) % 3), 1 + ((random >> 64) % 1e6));
+            if ((random >> 96) % 3 == 0) _enter(_now() + 1 + ((random >> 128) % 5));
+            if ((random >> 160) % 8 == 0) _enter(_now() + GRID_EPOCHS);
+            uint256 ahead = _now() + ((random >> 192) % 100);
+            vm.assertEq(market.rateAt(farmer, Epoch.wrap(uint32(ahead))), _rateAt(farmer, ahead), "rate");
+            vm.assertEq(market.farmer(farmer).committedRate, _committedRate(farmer), "committed rate");
+            _checkBook(farmer, _date(1 + ((random >> 224) % 3)));
+        }
+    }
+
+    /// @dev The rates of all slots that have not ended.
+    function _committedRate(FarmerId farmer) private view returns (uint256 total) {
+        Kept[] storage kept = _kept[farmer];
+        for (uint256 i = 0; i < kept.length; ++i) if (kept[i].end > _now()) total += kept[i].rate;
+    }
+
+    function _checkBook(FarmerId farmer, uint256 end) private view {
+        BookView memory book = market.book(farmer, Epoch.wrap(uint32(end)));
+        bytes32[] memory entries = _entries(farmer, end);
+        vm.assertEq(book.count, entries.length, "entries");
+        bytes32[] memory peaks = Reference.peaks(entries);
+        vm.assertEq(book.peaks.length, peaks.length, "number of peaks");
+        for (uint256 i = 0; i < peaks.length; ++i) vm.assertEq(book.peaks[i], peaks[i], "peak");
+    }
+
+    /// Must hold: a book is asked for by its date, and rates for epochs that are not past.
+    function testFuzz_viewsRefuse(uint32 end, uint32 past) external {
+        FarmerId farmer = _register();
+        vm.assume(end % GRID_EPOCHS != 0);
+        past = uint32(_within(past, 0, _now() - 1));
+        vm.expectRevert(abi.encodeWithSelector(IBooks.EndOffGrid.selector, end, GRID_EPOCHS));
+        market.book(farmer, Epoch.wrap(end));
+        vm.expectRevert(abi.encodeWithSelector(IBooks.EpochIsPast.selector, past, _now()));
+        market.rateAt(farmer, Epoch.wrap(past));
+    }
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IAudits} from "../../contracts/interfaces/IAudits.sol";
+import {Acceptance, Epoch, FarmerId, Terms} from "../../contracts/types/Types.sol";
+import {vm} from "./support/Cheats.sol";
+import {FarmTest} from "./support/FarmTest.sol";
+
+/// @title Misses are the epochs in which there was something to prove and no proof, whoever records them, and when
+contract SettleTest is FarmTest {
+    uint256 private constant RATE = 1e18;
+
+    function _missed(FarmerId farmer, uint256 epoch) private view returns (bool) {
+        return market.missed(farmer, Epoch.wrap(uint32(epoch)));
+    }
+
+    function _expectMissed(FarmerId farmer, uint256 first, uint256 last) private {
+        vm.expectEmit(true, true, true, true, address(market));
+        emit IAudits.Missed(farmer, Epoch.wrap(uint32(first)), Epoch.wrap(uint32(last)));
+    }
+
+    /// Must hold: every epoch from the first that counts to the one before the current is a miss, seen before it is
+    /// recorded and the same after.
+    function testFuzz_absence(uint256 away) external {
+        FarmerId farmer = _register();
+        uint256 placed = _now();
+        uint256 end = _date(3);
+        _store(farmer, end, 1, RATE);
+        away = _within(away, 2, 60);
+        _enter(placed + away);
+        uint256 last = placed + away - 1 < end - 1 ? placed + away - 1 : end - 1;
+        for (uint256 round = 0; round < 2; ++round) {
+            vm.assertEq(_misses(farmer), last - placed, "misses");
+            for (uint256 e = placed - 1; e < placed + away + 2; ++e) {
+                vm.assertTrue(_missed(farmer, e) == (placed < e && e <= last), "missed");
+            }
+            if (round == 0) {
+                _expectMissed(farmer, placed + 1, last);
+                market.settle(farmer);
+            }
+        }
+        vm.assertEq(_settledEpoch(farmer), placed + away - 1, "settled");
+    }
+
+    /// Must hold: settling again, or a farmer with nothing to prove, records nothing.
+    function testFuzz_nothingToSettle(uint256 away) external {
+        FarmerId farmer = _register();
+        away = _within(away, 0, 1000);
+        _enter(_now() + away);
+        market.settle(farmer);
+        market.settle(farmer);
+        vm.assertEq(_misses(farmer), 0, "misses");
+        for (uint256 e = _now() - away; e <= _now(); ++e) vm.assertTrue(!_missed(farmer, e), "missed");
+    }
+
+    /// Must hold: the current epoch is never a miss, as it can still be proven.
+    function test_currentEpochIsOpen() external {
+        FarmerId farmer = _register();
+        _store(farmer, _date(1), 1, RATE);
+        _enter(_now() + 1);
+        market.settle(farmer);
+        vm.assertEq(_misses(farmer), 0, "misses");
+        vm.assertTrue(!_missed(farmer, _now()), "missed");
+        _prove(farmer);
+        _enter(_now() + 1);
+        market.settle(farmer);
+        vm.assertEq(_misses(farmer), 0, "misses after");
+    }
+
+    /// Must hold: a proof after an absence records the misses first, and its own epoch is not one of them.
+    function testFuzz_provingAgain(uint256 away) external {
+        FarmerId farmer = _register();
+        uint256 placed = _now();
+        _store(farmer, _date(3), 2, RATE);
+        away = _within(away, 2, 14);
+        _enter(placed + away);
+        bytes32[] memory words = _proof(farmer);
+        _expectMissed(farmer, placed + 1, placed + away - 1);
+        market.prove(farmer, Epoch.wrap(uint32(_now())), words);
+        vm.assertEq(_misses(farmer), away - 1, "misses");
+        vm.assertTrue(!_missed(farmer, _now()), "proven");
+        vm.assertEq(market.vault(OWNER), RATE, "one epoch is paid");
+    }
+
+    /// Must hold: an order placed after an absence records the misses first, with the rates as they were.
+    function testFuzz_placingAgain(uint256 away, uint256 ahead) external {
+        FarmerId farmer = _register();
+        uint256 placed = _now();
+        uint256 end = _date(1);
+        _store(farmer, end, 1, RATE);
+        _enter(placed + _within(away, 2, 150));
+        uint256 last = _now() - 1 < end - 1 ? _now() - 1 : end - 1;
+        (Terms memory terms, Acceptance[] memory acceptances) = _offered(
+            _one(farmer),
+            _date(_within(ahead, 2, MAX_BOOKS)),
+            1,
+            RATE
+        );
+        _deposit(1e24);
+        _expectMissed(farmer, placed + 1, last);
+        vm.prank(renter);
+        market.place(terms, acceptances);
+        vm.assertEq(_misses(farmer), last - placed, "misses");
+    }
+
+    /// Must hold: epochs between the end of one slot and the beginning of the next are not misses.
+    function test_gapBetweenSlots() external {
+        FarmerId farmer = _register();
+        uint256 placed = _now();
+        uint256 end = _date(1);
+        _store(farmer, end, 1, RATE);
+        _enter(end + 3);
+        uint256 again = _now();
+        _store(farmer, _date(2), 1, RATE);
+        _enter(_now() + 3);
+        market.settle(farmer);
+        vm.assertEq(_misses(farmer), end - 1 - placed + 2, "misses");
+        for (uint256 e = placed; e < _now(); ++e) {
+            vm.assertTrue(_missed(farmer, e) == ((placed < e && e < end) || e > again), "missed");
+        }
+    }
+
+    /// Must hold: a slot added late in an otherwise empty epoch makes no miss of that epoch.
+    function test_addedInTheSettledEpoch() external {
+        FarmerId farmer = _register();
+        _enter(_now() + 4);
+        uint256 placed = _now();
+        _store(farmer, _date(2), 1, RATE);
+        _store(farmer, _date(2), 1, RATE);
+        _enter(placed + 1);
+        market.settle(farmer);
+        vm.assertEq(_misses(farmer), 0, "nothing was due in the epoch of the order");
+        _enter(placed + 2);
+        market.settle(farmer);
+        vm.assertEq(_misses(farmer), 1, "the next is missed");
+        vm.assertTrue(_missed(farmer, placed + 1) && !_missed(farmer, placed), "which one");
+    }
+
+    /// Must hold: a market whose chain has just begun counts its epochs from 0 and misses none before there were any.
+    function test_epochZero() external {
+        _enter(0);
+        FarmerId farmer = _register();
+        _store(farmer, GRID_EPOCHS, 2, RATE);
+        market.settle(farmer);
+        for (uint256 epoch = 1; epoch < 4; ++epoch) {
+            _enter(epoch);
+            vm.assertEq(_misses(farmer), 0, "misses");
+            _prove(farmer);
+        }
+        vm.assertEq(market.vault(OWNER), 3 * RATE, "pay");
+        vm.assertTrue(!_missed(farmer, 0), "missed");
+    }
+
+    /// Must hold: the longest possible absence is recorded in one call of bounded gas.
+    function test_longestAbsence() external {
+        FarmerId farmer = _register();
+        uint256 placed = _now();
+        for (uint256 date = 1; date <= MAX_BOOKS; ++date) _store(farmer, _date(date), 1, RATE);
+        uint256 end = _date(MAX_BOOKS);
+        _enter(end + 5000);
+        vm.cool(address(market));
+        uint256 left = gasleft();
+        market.settle(farmer);
+        vm.assertLe(left - gasleft(), 120_000, "gas");
+        vm.assertEq(_misses(farmer), end - 1 - placed, "misses");
+        vm.assertTrue(_missed(farmer, end - 1) && !_missed(farmer, end), "to the end");
+    }
+
+    /// Must hold: over any story, an epoch is a miss if and only if something counted in it and it was not proven,
+    /// and their number is the count; whoever is paid is paid for the others.
+    function testFuzz_missesAreThoseOfTheModel(uint256 random) external {
+        FarmerId farmer = _register(1e27);
+        uint256 start = _now();
+        bool[] memory proven = new bool[](200);
+        uint256 paid = 0;
+        for (uint256 step = 0; step < 16; ++step) {
+            random = uint256(keccak256(abi.encode(random)));
+            uint256 end = _date(1 + ((random >> 8) % (step % 5 == 0 ? MAX_BOOKS : 2)));
+            if (random % 3 == 0 && end > _now() + 1) _store(farmer, end, 1, 1 + ((random >> 32) % 1000));
+            if ((random >> 64) % 3 == 0 && _rateAt(farmer, _now()) > 0 && _settledEpoch(farmer) < _now()) {
+                _prove(farmer);
+                proven[_now() - start] = true;
+                paid += _rateAt(farmer, _now());
+            }
+            if ((random >> 96) % 4 == 0) market.settle(farmer);
+            _enter(_now() + ((random >> 128) % 4) + ((random >> 160) % 9 == 0 ? 20 : 0));
+        }
+        uint256 count = 0;
+        for (uint256 e = start; e < _now(); ++e) {
+            bool expected = _rateAt(farmer, e) > 0 && !proven[e - start];
+            vm.assertTrue(_missed(farmer, e) == expected, "missed");
+            if (expected) ++count;
+        }
+        vm.assertEq(_misses(farmer), count, "misses");
+        vm.assertEq(market.vault(OWNER), paid, "pay");
+    }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {Market} from "../../../contracts/Market.sol";
+
+/// @dev Takes one base unit of every transfer.
+contract FeeToken is ERC20("Fee", "FEE") {
+    constructor(uint256 supply) {
+        _mint(msg.sender, supply);
+    }
+
+    function _update(address from, address to, uint256 value) internal override {
+        super._update(from, to, value);
+        if (from != address(0) && value > 0) super._update(to, address(0xFEE), 1);
+    }
+}
+
+/// @dev Says no instead of reverting, once it is told to.
+contract RefusingToken is ERC20("Refusing", "NO") {
+    bool private _refuses;
+
+    constructor(uint256 supply) {
+        _mint(msg.sender, supply);
+    }
+
+    function refuse() external {
+        _refuses = true;
+    }
+
+    function transfer(address to, uint256 value) public override returns (bool) {
+        return !_refuses && super.transfer(to, value);
+    }
+
+    function transferFrom(address from, address to, uint256 value) public override returns (bool) {
+        return !_refuses && super.transferFrom(from, to, value);
+    }
+}
+
+/// @dev Calls the market again, as itself, from within each of its transfers.
+contract ReentrantToken is ERC20("Reentrant", "RE") {
+    Market private _market;
+    bytes private _call;
+    bytes public answer;
+
+    constructor(uint256 supply) {
+        _mint(msg.sender, supply);
+        _mint(address(this), supply);
+    }
+
+    function attack(Market market, bytes calldata data) external {
+        _market = market;
+        _call = data;
+        _approve(address(this), address(market), type(uint256).max);
+    }
+
+    /// @dev Gives itself a vault to attack with.
+    function deposit(Market market, uint256 amount) external {
+        _approve(address(this), address(market), type(uint256).max);
+        market.deposit(amount);
+    }
+
+    function _update(address from, address to, uint256 value) internal override {
+        super._update(from, to, value);
+        if (address(_market) == address(0)) return;
+        bool done;
+        (done, answer) = address(_market).call(_call);
+        require(!done, "the market let itself be entered again");
+    }
+}
