@@ -1,9 +1,8 @@
 """The command `grange`: what a renter types, and the commands of other packages beside it.
 
 Decides the commands and their options, when a question is asked, and that every error ends in words and an
-exit code (`explain` has the table). Other packages add commands by the entry point group "grange.commands",
-each a typer app under its own name; one that does not load costs a line of warning. Leaves the work to
-`renter`, looks to `screens`, JSON to `output`.
+exit code (`explain` has the table). Leaves the work to `renter`, looks to `screens`, JSON to `output`,
+commands of other packages to `plugins`.
 """
 
 import asyncio
@@ -14,7 +13,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -38,10 +37,10 @@ from grange_client.config import (
 from grange_client.errors import EXIT_INTERRUPTED, EXIT_OTHER, AlreadySetUp
 from grange_client.explain import explain
 from grange_client.plan import Wish
+from grange_client.plugins import PLUGINS, add_plugins
 from grange_client.renter import Renter
 from grange_client.words import identity, new_words
 
-PLUGINS = "grange.commands"
 Result = TypeVar("Result")
 
 app = typer.Typer(
@@ -369,26 +368,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-def add_plugins(
-    to: typer.Typer, found: Sequence[EntryPoint], *, argv: Sequence[str], warn: Callable[[str], None]
-) -> None:
-    """Add other packages' commands. What is not asked for is not loaded: some take a second to import."""
-    own = {command.name or _name(command.callback) for command in to.registered_commands}
-    asked = next((word for word in argv if not word.startswith("-")), None)
-    for entry in sorted(found, key=lambda one: one.name):
-        if entry.name in own:
-            warn(f"The command {entry.name} of {entry.value} is left out: grange has one of that name.")
-        elif asked not in own:
-            try:
-                to.add_typer(entry.load(), name=entry.name)
-            except Exception as error:
-                warn(f"The command {entry.name} is left out: {entry.value} does not load ({error}).")
-
-
-def _name(callback: Callable[..., Any] | None) -> str:
-    return callback.__name__ if callback else ""
 
 
 def main() -> None:

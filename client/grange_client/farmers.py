@@ -14,8 +14,9 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from grange.chain import Farmer
 from grange.types import Address, FarmerId
+from grange_client.answers import Info
 from grange_client.errors import FarmerLied, FarmerUnreachable, Told
-from grange_client.peer import Info, Peer, endpoint_url
+from grange_client.peer import Peer, endpoint_url
 from grange_client.select import Candidate, Record
 
 MAX_PROBED = 512

@@ -1,32 +1,29 @@
 """One farmer over HTTP: signed requests out, checked answers back.
 
-Decides how a request is signed and what counts as an answer: nothing is taken on trust that can be checked
+Decides what counts as an answer: nothing is taken on trust that can be checked
 here (lengths, roots, the shape of JSON), redirects are not followed, bodies are read no further than agreed.
 A farmer that says no raises FarmerRefused, one that does not answer FarmerUnreachable, one that answers with
 what cannot be FarmerLied. Leaves retrying, and what an acceptance or a block must be, to those above.
 """
 
-import json
 import os
-import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from yarl import URL
 
-from grange.chain import Farmer, Wallet
-from grange.messages import NO_CONTENT, NONCE_BYTES, Domain, request_digest, sign_digest
+from grange.chain import Farmer
+from grange.messages import NO_CONTENT
 from grange.types import OrderId
-from grange.units import HASH_BYTES
+from grange_client.answers import Info, PiecePath, Promise, Proposal, Refusal, StoredPiece
 from grange_client.errors import FarmerLied, FarmerRefused, FarmerUnreachable
 from grange_client.patience import Patience
+from grange_client.signer import Signer
 
 MAX_JSON_BYTES = 8 << 20
 """A list of the roots of 100,000 pieces is under this."""
@@ -36,115 +33,6 @@ READ_BUFFER_BYTES = 1 << 20
 MAX_CONNECTIONS_PER_FARMER = 4
 
 Json = TypeVar("Json", bound=BaseModel)
-
-
-def _hash(value: object) -> object:
-    return bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else value
-
-
-Hash = Annotated[bytes, BeforeValidator(_hash), Field(min_length=HASH_BYTES, max_length=HASH_BYTES)]
-
-
-class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Info(_Answer):
-    """What a farmer says of itself."""
-
-    farmer: int
-    chain_id: int
-    market: str
-    free_bytes: int = Field(ge=0)
-
-
-class StoredPiece(_Answer):
-    """The root of a piece as the farmer computed it."""
-
-    root: Hash
-
-
-class Promise(_Answer):
-    """An acceptance as the farmer words it."""
-
-    farmer: int
-    slot: int
-    root: Hash
-    rate: int = Field(ge=0)
-    leaf_count: int
-    end: int
-    deadline_block: int = Field(ge=0, lt=1 << 64)
-    r: Hash
-    vs: Hash
-
-
-class PiecePath(_Answer):
-    """A piece's root and its path to the slot's root."""
-
-    root: Hash
-    path: list[Hash]
-    pieces: int
-
-
-class _Refusal(_Answer):
-    error: str = Field(max_length=64)
-    message: str = Field(max_length=1024)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
-    """What a farmer is asked to accept."""
-
-    salt: bytes
-    k: int
-    pieces: int
-    piece_leaves: int
-    root: bytes
-    rate: int
-    end: int
-
-    def to_json(self) -> bytes:
-        """As it goes over the wire."""
-        fields = {
-            "salt": self.salt.hex(),
-            "k": self.k,
-            "pieces": self.pieces,
-            "piece_leaves": self.piece_leaves,
-            "root": self.root.hex(),
-            "rate": self.rate,
-            "end": self.end,
-        }
-        return json.dumps(fields).encode()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signer:
-    """Signs requests with the renter's key."""
-
-    domain: Domain
-    wallet: Wallet
-    patience: Patience
-    now: Callable[[], float] = time.time
-    random: Callable[[int], bytes] = secrets.token_bytes
-
-    def authorization(self, farmer: int, method: str, path: str, content: bytes) -> str:
-        """The value of the Authorization header, good for one request to one farmer."""
-        expires = int(self.now()) + self.patience.request_life_seconds
-        nonce = self.random(NONCE_BYTES)
-        digest = request_digest(
-            self.domain,
-            method=method,
-            path=path,
-            farmer=farmer,  # type: ignore[arg-type]
-            expires=expires,
-            nonce=nonce,
-            content=content,
-        )
-        signature = sign_digest(self.wallet.private_key, digest)
-        return (
-            f"Grange renter={self.wallet.address.lower()},expires={expires},nonce={nonce.hex()},"
-            f"content={content.hex()},signature={signature.hex()}"
-        )
 
 
 def open_session(patience: Patience) -> aiohttp.ClientSession:
@@ -298,7 +186,7 @@ class _Exchange:
         code, message = "http", response.reason or ""
         try:
             # Not json.loads: how deep it may nest depends on what other libraries set the limit to.
-            words = _Refusal.model_validate_json(await response.content.read(MAX_REFUSAL_BYTES))
+            words = Refusal.model_validate_json(await response.content.read(MAX_REFUSAL_BYTES))
             code, message = words.error, words.message
         except (ValidationError, aiohttp.ClientError, TimeoutError):
             pass

@@ -8,8 +8,8 @@ first.
 from grange.errors import BadSignature
 from grange.messages import Domain, acceptance_signer
 from grange.types import Acceptance, Epoch, OrderId, Terms
+from grange_client.answers import Promise, Proposal
 from grange_client.errors import FarmerLied, FarmerRefused
-from grange_client.peer import Promise, Proposal
 from grange_client.select import Chosen
 
 

@@ -27,13 +27,13 @@ from grange_client.errors import (
     Unopened,
 )
 from grange_client.happenings import FarmerFailed, FarmersNow, Watcher
+from grange_client.health import Health
 from grange_client.orders import PlacedOrder
 from grange_client.patience import Patience
 from grange_client.peer import Peer
+from grange_client.stripes import Stripe, stripes_for
 from grange_client.tasks import cancelled
 
-STRIPE_BYTES = 32 << 20
-"""What one stripe takes of memory, unless one segment is already more."""
 STRIPES_AHEAD = 2
 """Stripes fetched before the one that is handed on."""
 
@@ -42,29 +42,6 @@ USUAL_READS = 64
 
 Columns = dict[int, memoryview]
 Result = TypeVar("Result")
-
-
-@dataclass(slots=True)
-class Health:
-    """What reading has shown of one slot's farmer so far."""
-
-    failure: Told | None = None
-    late: int = 0
-    reads: int = 0
-
-    @property
-    def lied(self) -> bool:
-        """Whether it was caught lying, which nothing mends."""
-        return isinstance(self.failure, FarmerLied)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stripe:
-    """Segments `first` to before `end`, and which of their columns are wanted as plaintext."""
-
-    first: int
-    end: int
-    columns: frozenset[int]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -148,7 +125,7 @@ class OrderReader:
     async def _hunted(self, hunt: _Hunt) -> dict[int, bytes]:
         wanted = hunt.stripe.columns
         for column in wanted:
-            if self._is_well(column):
+            if self.health[column].is_well:
                 self._ask(hunt, column)
         while not wanted <= hunt.opened.keys():
             if len(hunt.arrived) >= self.geometry.k:
@@ -157,10 +134,6 @@ class OrderReader:
                 self._reinforce(hunt)
                 await self._next(hunt)
         return self._collected(hunt)
-
-    def _is_well(self, slot: int) -> bool:
-        health = self.health[slot]
-        return not health.failure and (health.late <= 1 or health.late * 2 <= health.reads)
 
     def _reinforce(self, hunt: _Hunt) -> None:
         """Ask more farmers, unless those being asked can give everything."""
@@ -171,7 +144,7 @@ class OrderReader:
         needed = self.geometry.k - len(hunt.arrived) - len(hopeful)
         others = [s for s in range(self.geometry.n) if s not in asked and s not in hunt.arrived]
         usable = [s for s in others if not self.health[s].failure]
-        for slot in sorted(usable, key=lambda s: (not self._is_well(s), self.health[s].late, s))[
+        for slot in sorted(usable, key=lambda s: (not self.health[s].is_well, self.health[s].late, s))[
             : max(0, needed)
         ]:
             self._ask(hunt, slot)
@@ -348,25 +321,3 @@ class OrderReader:
 
     async def _in_thread(self, call: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)
-
-
-def stripes_for(geometry: Geometry, wanted: Iterable[int]) -> list[Stripe]:
-    """Stripes that cover these blocks: neighbouring segments with the same columns share one."""
-    columns: dict[int, set[int]] = {}
-    for block in wanted:
-        segment, column = geometry.place_of(block)
-        columns.setdefault(segment, set()).add(column)
-    most = max(1, STRIPE_BYTES // (geometry.piece_bytes * geometry.k))
-    stripes: list[Stripe] = []
-    for segment in sorted(columns):
-        last = stripes[-1] if stripes else None
-        if (
-            last is not None
-            and last.end == segment
-            and last.columns == columns[segment]
-            and segment - last.first < most
-        ):
-            stripes[-1] = Stripe(first=last.first, end=segment + 1, columns=last.columns)
-        else:
-            stripes.append(Stripe(first=segment, end=segment + 1, columns=frozenset(columns[segment])))
-    return stripes

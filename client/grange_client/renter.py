@@ -30,10 +30,11 @@ from grange_client.manifest import Manifest
 from grange_client.market import ChainMarket, Market
 from grange_client.orders import PlacedOrder
 from grange_client.patience import Patience
-from grange_client.peer import Peer, Signer, open_session
+from grange_client.peer import Peer, open_session
 from grange_client.plan import Funds, Wish
 from grange_client.reader import OrderReader
 from grange_client.restore import Restored, fetch_manifest, restore
+from grange_client.signer import Signer
 from grange_client.store import Quote, Stored, Storing, watching_records
 from grange_client.sync import sync
 from grange_client.target import Target

@@ -17,12 +17,13 @@ from typing import TypeVar
 from grange.layout import Geometry
 from grange.messages import Domain
 from grange.types import Acceptance, OrderId, Terms
+from grange_client.answers import Proposal
 from grange_client.encode import Piece, SegmentEncoder
 from grange_client.errors import FarmerLied, FarmerRefused, FarmerUnreachable, Told
 from grange_client.happenings import FarmersNow, Progress, Step, Watcher
 from grange_client.lane import Lane, Spares
 from grange_client.patience import Patience
-from grange_client.peer import Peer, Proposal
+from grange_client.peer import Peer
 from grange_client.promise import checked_acceptance
 from grange_client.select import Chosen
 from grange_client.tasks import all_of, cancelled, task_group

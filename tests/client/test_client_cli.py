@@ -33,6 +33,7 @@ from grange_client import cli, screens
 from grange_client.config import Network, set_up
 from grange_client.errors import NotEnoughFarmers, NotEnoughMoney, NotSetUp, SourceChanged, Told
 from grange_client.explain import explain
+from grange_client.plugins import PLUGINS, add_plugins
 from grange_client.renter import Renter
 
 WIDTH = 80
@@ -270,12 +271,12 @@ def plugins(*found: EntryPoint, argv: list[str]) -> tuple[typer.Typer, list[str]
     app, warnings = typer.Typer(), []  # type: ignore[var-annotated]
     app.command("own")(lambda: None)
     app.callback()(lambda: None)
-    cli.add_plugins(app, found, argv=argv, warn=warnings.append)
+    add_plugins(app, found, argv=argv, warn=warnings.append)
     return app, warnings
 
 
 def entry(name: str, value: str) -> EntryPoint:
-    return EntryPoint(name=name, value=value, group=cli.PLUGINS)
+    return EntryPoint(name=name, value=value, group=PLUGINS)
 
 
 def test_plugins_are_commands() -> None:

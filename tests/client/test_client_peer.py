@@ -14,7 +14,8 @@ from grange_client import peer as peer_module
 from grange_client.errors import FarmerLied, FarmerRefused, FarmerUnreachable
 from grange_client.farmers import networks_of, probe
 from grange_client.patience import Patience
-from grange_client.peer import Peer, Signer, endpoint_url, open_session
+from grange_client.peer import Peer, endpoint_url, open_session
+from grange_client.signer import Signer
 from grange_client.words import identity
 
 DOMAIN = Domain(chain_id=1337, market=MARKET)

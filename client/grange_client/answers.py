@@ -1,0 +1,94 @@
+"""What farmers and renters say to each other, as JSON: the shapes only.
+
+Answers come from strangers: each field has its type and its limits, and what does not fit is refused whole.
+Whether an answer is true is for others to find out.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from grange.units import HASH_BYTES
+
+
+def _hash(value: object) -> object:
+    return bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else value
+
+
+Hash = Annotated[bytes, BeforeValidator(_hash), Field(min_length=HASH_BYTES, max_length=HASH_BYTES)]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Info(_Answer):
+    """What a farmer says of itself."""
+
+    farmer: int
+    chain_id: int
+    market: str
+    free_bytes: int = Field(ge=0)
+
+
+class StoredPiece(_Answer):
+    """The root of a piece as the farmer computed it."""
+
+    root: Hash
+
+
+class Promise(_Answer):
+    """An acceptance as the farmer words it."""
+
+    farmer: int
+    slot: int
+    root: Hash
+    rate: int = Field(ge=0)
+    leaf_count: int
+    end: int
+    deadline_block: int = Field(ge=0, lt=1 << 64)
+    r: Hash
+    vs: Hash
+
+
+class PiecePath(_Answer):
+    """A piece's root and its path to the slot's root."""
+
+    root: Hash
+    path: list[Hash]
+    pieces: int
+
+
+class Refusal(_Answer):
+    """Why a farmer says no."""
+
+    error: str = Field(max_length=64)
+    message: str = Field(max_length=1024)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What a farmer is asked to accept."""
+
+    salt: bytes
+    k: int
+    pieces: int
+    piece_leaves: int
+    root: bytes
+    rate: int
+    end: int
+
+    def to_json(self) -> bytes:
+        """As it goes over the wire."""
+        fields = {
+            "salt": self.salt.hex(),
+            "k": self.k,
+            "pieces": self.pieces,
+            "piece_leaves": self.piece_leaves,
+            "root": self.root.hex(),
+            "rate": self.rate,
+            "end": self.end,
+        }
+        return json.dumps(fields).encode()

@@ -1,0 +1,24 @@
+"""What reading has shown of a farmer: whether to ask it first, later, or not any more."""
+
+from dataclasses import dataclass
+
+from grange_client.errors import FarmerLied, Told
+
+
+@dataclass(slots=True)
+class Health:
+    """What reading has shown of one slot's farmer so far."""
+
+    failure: Told | None = None
+    late: int = 0
+    reads: int = 0
+
+    @property
+    def is_well(self) -> bool:
+        """Whether to ask it like any other: it has not failed, and is not late half of the time."""
+        return not self.failure and (self.late <= 1 or self.late * 2 <= self.reads)
+
+    @property
+    def lied(self) -> bool:
+        """Whether it was caught lying, which nothing mends."""
+        return isinstance(self.failure, FarmerLied)
