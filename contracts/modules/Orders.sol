@@ -135,20 +135,24 @@ abstract contract Orders is IOrders, Audits, EIP712 {
         Acceptance[] calldata acceptances
     ) private returns (bytes32 slotsHash, uint256 rates) {
         uint256 n = acceptances.length;
-        bytes32[] memory words = new bytes32[](4 + 3 * n);
-        words[0] = bytes32(uint256(placing.entry.leafCount));
-        words[1] = bytes32(uint256(pieceLeaves));
-        words[2] = bytes32(uint256(0x60));
-        words[3] = bytes32(n);
-        for (uint256 slot = 0; slot < n; ++slot) {
-            Acceptance memory acceptance = acceptances[slot];
-            _fill(placing, uint8(slot), acceptance);
-            rates += Rate.unwrap(acceptance.rate);
-            words[3 * slot + 4] = bytes32(uint256(FarmerId.unwrap(acceptance.farmer)));
-            words[3 * slot + 5] = acceptance.root;
-            words[3 * slot + 6] = bytes32(uint256(Rate.unwrap(acceptance.rate)));
+        // At most 255 slots with rates below 2**80: nothing here overflows.
+        unchecked {
+            bytes32[] memory words = new bytes32[](4 + 3 * n);
+            words[0] = bytes32(uint256(placing.entry.leafCount));
+            words[1] = bytes32(uint256(pieceLeaves));
+            words[2] = bytes32(uint256(0x60));
+            words[3] = bytes32(n);
+            uint256 next = 4;
+            for (uint256 slot = 0; slot < n; ++slot) {
+                Acceptance memory acceptance = acceptances[slot];
+                _fill(placing, uint8(slot), acceptance);
+                rates += Rate.unwrap(acceptance.rate);
+                words[next++] = bytes32(uint256(FarmerId.unwrap(acceptance.farmer)));
+                words[next++] = acceptance.root;
+                words[next++] = bytes32(uint256(Rate.unwrap(acceptance.rate)));
+            }
+            slotsHash = keccak256(abi.encodePacked(words));
         }
-        slotsHash = keccak256(abi.encodePacked(words));
     }
 
     function _fill(Placing memory placing, uint8 slot, Acceptance memory acceptance) private {

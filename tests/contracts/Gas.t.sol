@@ -16,9 +16,8 @@ contract GasTest is FarmTest {
     function _transact(address sender, bytes memory data) private returns (uint256 gas, uint256 execution) {
         vm.cool(address(market));
         vm.prank(sender);
-        uint256 left = gasleft();
         (bool done, ) = address(market).call(data);
-        execution = left - gasleft();
+        execution = vm.lastCallGas().gasTotalUsed;
         vm.assertTrue(done, "the call is made");
         uint256 tokens = 0;
         for (uint256 i = 0; i < data.length; ++i) tokens += data[i] == 0 ? 1 : 4;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Market} from "../../contracts/Market.sol";
 import {ISettings} from "../../contracts/interfaces/ISettings.sol";
 import {Epoch, Parameters} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
@@ -11,7 +10,7 @@ import {MarketTest} from "./support/MarketTest.sol";
 contract ParametersTest is MarketTest {
     function _refused(Parameters memory p, bytes4 selector, uint256 value, uint256 least, uint256 most) private {
         vm.expectRevert(abi.encodeWithSelector(selector, value, least, most));
-        new Market(p);
+        _deploy(p);
     }
 
     /// Must hold: the parameters are those given.
@@ -22,14 +21,14 @@ contract ParametersTest is MarketTest {
         p.gridEpochs = uint32(_within(p.gridEpochs, 1, 4096 / p.maxBooks));
         p.samples = uint8(_within(p.samples, 1, 32));
         p.collateralEpochs = uint32(_within(p.collateralEpochs, 1, 65535));
-        vm.assertEq(keccak256(abi.encode(new Market(p).parameters())), keccak256(abi.encode(p)), "parameters");
+        vm.assertEq(keccak256(abi.encode(_deploy(p).parameters())), keccak256(abi.encode(p)), "parameters");
     }
 
     /// Must hold: a token without code is refused.
     function testFuzz_tokenHasCode(address nothing) external {
         vm.assume(nothing.code.length == 0);
         vm.expectRevert(abi.encodeWithSelector(ISettings.TokenHasNoCode.selector, nothing));
-        new Market(_parameters(nothing));
+        _deploy(_parameters(nothing));
     }
 
     /// Must hold: an epoch has at least two blocks, and no more than have their hashes served.

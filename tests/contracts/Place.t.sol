@@ -51,53 +51,55 @@ contract PlaceTest is FarmTest {
         n = uint8(_within(n, 1, 8));
         k = uint8(_within(k, 1, n));
         rate = _within(rate, 1, STAKE / COLLATERAL_EPOCHS);
-        uint256 end = _date(_within(ahead, 1, MAX_BOOKS));
-        Terms memory terms = _terms("salt", end, 64 * _within(pieces, 1, 1000), 64, k);
+        Terms memory terms = _terms("salt", _date(_within(ahead, 1, MAX_BOOKS)), 64 * _within(pieces, 1, 1000), 64, k);
         FarmerId[] memory farmers = _farmers(n);
         Acceptance[] memory acceptances = new Acceptance[](n);
-        Slot[] memory slots = new Slot[](n);
         for (uint256 i = 0; i < n; ++i) {
             acceptances[i] = _accept(terms, farmers[i], i, keccak256(abi.encode(i)), rate);
-            slots[i] = Slot(farmers[i], acceptances[i].root, acceptances[i].rate);
         }
-        uint256 price = n * rate * (end - _now() - 1);
-        _deposit(price);
+        _deposit(n * rate * (Epoch.unwrap(terms.end) - _now() - 1));
+        _expectEvents(terms, acceptances);
+        vm.assertEq(OrderId.unwrap(_place(terms, acceptances)), OrderId.unwrap(_orderId(terms)), "id");
+        vm.assertEq(market.vault(renter), 0, "vault");
+        _checkOrder(terms, acceptances);
+        for (uint256 i = 0; i < n; ++i) _checkRates(farmers[i], rate, Epoch.unwrap(terms.end));
+    }
 
+    function _expectEvents(Terms memory terms, Acceptance[] memory acceptances) private {
         Epoch from = Epoch.wrap(uint32(_now() + 1));
         OrderId id = _orderId(terms);
+        uint8 n = uint8(acceptances.length);
         vm.expectEmit(true, true, true, true, address(market));
-        emit IOrders.OrderPlaced(id, renter, from, terms.end, terms.leafCount, 64, k, n);
+        emit IOrders.OrderPlaced(id, renter, from, terms.end, terms.leafCount, terms.pieceLeaves, terms.k, n);
         for (uint8 i = 0; i < n; ++i) {
+            Acceptance memory a = acceptances[i];
             vm.expectEmit(true, true, true, true, address(market));
-            emit IOrders.SlotFilled(
-                id,
-                farmers[i],
-                i,
-                acceptances[i].root,
-                acceptances[i].rate,
-                terms.leafCount,
-                from,
-                terms.end
-            );
+            emit IOrders.SlotFilled(id, a.farmer, i, a.root, a.rate, terms.leafCount, from, terms.end);
         }
-        vm.assertEq(OrderId.unwrap(_place(terms, acceptances)), OrderId.unwrap(id), "id");
+    }
+
+    function _checkOrder(Terms memory terms, Acceptance[] memory acceptances) private view {
+        Slot[] memory slots = new Slot[](acceptances.length);
+        for (uint256 i = 0; i < slots.length; ++i) {
+            slots[i] = Slot(acceptances[i].farmer, acceptances[i].root, acceptances[i].rate);
+        }
         OrderView memory expected = OrderView({
             renter: renter,
-            from: from,
+            from: Epoch.wrap(uint32(_now() + 1)),
             end: terms.end,
-            k: k,
-            n: n,
+            k: terms.k,
+            n: uint8(slots.length),
             slotsHash: keccak256(abi.encode(terms.leafCount, terms.pieceLeaves, slots))
         });
-        vm.assertEq(keccak256(abi.encode(market.order(id))), keccak256(abi.encode(expected)), "order");
-        vm.assertEq(market.vault(renter), 0, "vault");
-        for (uint256 i = 0; i < n; ++i) {
-            vm.assertEq(market.farmer(farmers[i]).committedRate, rate, "committed rate");
-            vm.assertEq(market.rateAt(farmers[i], market.currentEpoch()), 0, "rate now");
-            vm.assertEq(market.rateAt(farmers[i], from), rate, "rate from the next epoch");
-            vm.assertEq(market.rateAt(farmers[i], Epoch.wrap(uint32(end - 1))), rate, "rate in the last epoch");
-            vm.assertEq(market.rateAt(farmers[i], terms.end), 0, "rate at the end");
-        }
+        vm.assertEq(keccak256(abi.encode(market.order(_orderId(terms)))), keccak256(abi.encode(expected)), "order");
+    }
+
+    function _checkRates(FarmerId farmer, uint256 rate, uint256 end) private view {
+        vm.assertEq(market.farmer(farmer).committedRate, rate, "committed rate");
+        vm.assertEq(market.rateAt(farmer, Epoch.wrap(uint32(_now()))), 0, "rate now");
+        vm.assertEq(market.rateAt(farmer, Epoch.wrap(uint32(_now() + 1))), rate, "rate from the next epoch");
+        vm.assertEq(market.rateAt(farmer, Epoch.wrap(uint32(end - 1))), rate, "rate in the last epoch");
+        vm.assertEq(market.rateAt(farmer, Epoch.wrap(uint32(end))), 0, "rate at the end");
     }
 
     /// Must hold: the largest order, 255 slots with farmers new to the market, fits into a transaction under the cap of
@@ -112,9 +114,8 @@ contract PlaceTest is FarmTest {
         uint256 gas = 21_000;
         for (uint256 i = 0; i < data.length; ++i) gas += data[i] == 0 ? 4 : 16;
         vm.cool(address(market));
-        uint256 left = gasleft();
         _place(terms, acceptances);
-        vm.assertLe(gas + left - gasleft(), 1 << 24, "gas");
+        vm.assertLe(gas + vm.lastCallGas().gasTotalUsed, 1 << 24, "gas");
     }
 
     /// Must hold: the id is the hash of renter and salt.

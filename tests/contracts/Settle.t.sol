@@ -159,9 +159,8 @@ contract SettleTest is FarmTest {
         uint256 end = _date(MAX_BOOKS);
         _enter(end + 5000);
         vm.cool(address(market));
-        uint256 left = gasleft();
         market.settle(farmer);
-        vm.assertLe(left - gasleft(), 120_000, "gas");
+        vm.assertLe(vm.lastCallGas().gasTotalUsed, 100_000, "gas");
         vm.assertEq(_misses(farmer), end - 1 - placed, "misses");
         vm.assertTrue(_missed(farmer, end - 1) && !_missed(farmer, end), "to the end");
     }

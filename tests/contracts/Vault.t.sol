@@ -3,12 +3,12 @@ pragma solidity 0.8.37;
 
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {Market} from "../../contracts/Market.sol";
 import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
 import {IOrders} from "../../contracts/interfaces/IOrders.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {Acceptance, FarmerId, Permit, Terms} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
+import {IMarket} from "./support/IMarket.sol";
 import {MarketTest} from "./support/MarketTest.sol";
 import {FeeToken, RefusingToken, ReentrantToken} from "./support/Tokens.sol";
 
@@ -116,7 +116,7 @@ contract VaultTest is MarketTest {
     function testFuzz_feeTokenIsRefused(uint256 amount) external {
         amount = _within(amount, 1, 1e24);
         FeeToken fee = new FeeToken(SUPPLY);
-        Market taxed = new Market(_parameters(address(fee)));
+        IMarket taxed = _deploy(_parameters(address(fee)));
         fee.approve(address(taxed), type(uint256).max);
         bytes memory refusal = abi.encodeWithSelector(IVault.WrongAmountReceived.selector, amount, 0, amount - 1);
         vm.expectRevert(refusal);
@@ -128,7 +128,7 @@ contract VaultTest is MarketTest {
     /// Must hold: a token that returns false moves nothing and credits nothing.
     function test_refusingTokenIsNoticed() external {
         RefusingToken no = new RefusingToken(SUPPLY);
-        Market refused = new Market(_parameters(address(no)));
+        IMarket refused = _deploy(_parameters(address(no)));
         no.approve(address(refused), type(uint256).max);
         refused.deposit(100);
         no.refuse();
@@ -152,7 +152,7 @@ contract VaultTest is MarketTest {
         bytes memory entered = abi.encodeWithSelector(ReentrancyGuardTransient.ReentrancyGuardReentrantCall.selector);
         for (uint256 i = 0; i < calls.length; ++i) {
             ReentrantToken re = new ReentrantToken(SUPPLY);
-            Market attacked = new Market(_parameters(address(re)));
+            IMarket attacked = _deploy(_parameters(address(re)));
             re.approve(address(attacked), type(uint256).max);
             re.deposit(attacked, 1000);
             attacked.register(OWNER, OWNER, "", _offer(), 10);

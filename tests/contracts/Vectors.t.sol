@@ -1,22 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Market} from "../../contracts/Market.sol";
 import {Merkle} from "../../contracts/libraries/Merkle.sol";
 import {MAX_PEAKS, Mountain} from "../../contracts/libraries/Mountain.sol";
 import {BookView, Entry, Epoch, FarmerId, OrderId, Parameters, Rate, Slot} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {MarketTest} from "./support/MarketTest.sol";
+import {IOpenMarket} from "./support/IMarket.sol";
 import {Reference} from "./support/Reference.sol";
-
-/// @dev A market into whose books entries can be put as they are, without orders.
-contract OpenMarket is Market {
-    constructor(Parameters memory p) Market(p) {}
-
-    function enter(FarmerId farmer, Epoch end, Entry memory entry) external {
-        _append(farmer, Epoch.unwrap(end) / GRID_EPOCHS, _currentEpoch(), entry);
-    }
-}
 
 /// @title The contracts agree with the golden vectors, which Python wrote and reads too
 contract VectorsTest is MarketTest {
@@ -177,7 +168,7 @@ contract VectorsTest is MarketTest {
         Parameters memory p = _parameters(address(token));
         p.gridEpochs = uint32(vm.parseJsonUint(json, ".gridEpochs"));
         p.samples = uint8(vm.parseJsonUint(json, ".samples"));
-        OpenMarket open = new OpenMarket(p);
+        IOpenMarket open = IOpenMarket(_create("OpenMarket.sol:OpenMarket", p));
         token.approve(address(open), type(uint256).max);
         FarmerId farmer = FarmerId.wrap(uint32(vm.parseJsonUint(json, ".farmer")));
         _enter(0);
@@ -200,7 +191,7 @@ contract VectorsTest is MarketTest {
         vm.assertEq(open.vault(OWNER), vm.parseJsonUint(json, ".total"), "pay");
     }
 
-    function _checkBooks(OpenMarket open, FarmerId farmer, string memory json) private view {
+    function _checkBooks(IOpenMarket open, FarmerId farmer, string memory json) private view {
         uint256[] memory ends = _numbersOf(json, ".books.ends");
         uint256[] memory peakCounts = _numbersOf(json, ".books.peakCounts");
         bytes32[] memory peaks = _hashes(json, ".books.peaks");

@@ -4,6 +4,15 @@ pragma solidity 0.8.37;
 /// @title The cheat codes of Hardhat's test runner that these tests use
 /// @dev The forge-std on npm lacks a part that it imports, so the few signatures needed are written down here.
 interface Cheats {
+    struct Gas {
+        uint64 gasLimit;
+        uint64 gasTotalUsed;
+        uint64 gasMemoryUsed;
+        int64 gasRefunded;
+        uint64 gasRemaining;
+    }
+
+    function lastCallGas() external view returns (Gas memory);
     function roll(uint256 blockNumber) external;
     function setBlockhash(uint256 blockNumber, bytes32 blockHash) external;
     function chainId(uint256 id) external;
@@ -13,6 +22,7 @@ interface Cheats {
     function startPrank(address sender) external;
     function stopPrank() external;
     function cool(address target) external;
+    function getCode(string calldata artifact) external view returns (bytes memory);
     function addr(uint256 privateKey) external pure returns (address);
     function sign(uint256 privateKey, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
     function assume(bool condition) external pure;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Market} from "../../../contracts/Market.sol";
 import {GrangeToken} from "../../../contracts/token/GrangeToken.sol";
 import {
     Acceptance,
@@ -15,6 +14,7 @@ import {
     Terms
 } from "../../../contracts/types/Types.sol";
 import {vm} from "./Cheats.sol";
+import {IMarket} from "./IMarket.sol";
 
 /// @title A market with a token, and people to act in it
 /// @dev Sets up what every test of the market starts from, and signs what they sign. Keys are small numbers.
@@ -38,13 +38,13 @@ abstract contract MarketTest {
     );
 
     GrangeToken internal token;
-    Market internal market;
+    IMarket internal market;
     address internal renter;
     uint256 private _epoch;
 
     function setUp() public virtual {
         token = new GrangeToken(SUPPLY);
-        market = new Market(_parameters(address(token)));
+        market = _deploy(_parameters(address(token)));
         renter = vm.addr(RENTER_KEY);
         token.approve(address(market), type(uint256).max);
         token.transfer(renter, 1e30);
@@ -63,6 +63,23 @@ abstract contract MarketTest {
                 samples: uint8(SAMPLES),
                 collateralEpochs: uint32(COLLATERAL_EPOCHS)
             });
+    }
+
+    /// @dev The market as it was compiled, so that the compiler does not do it again for every test that holds it.
+    function _deploy(Parameters memory p) internal returns (IMarket) {
+        return IMarket(_create("Market.sol:Market", p));
+    }
+
+    /// @dev Deploys a contract that takes parameters, and fails as it does.
+    function _create(string memory name, Parameters memory p) internal returns (address created) {
+        bytes memory code = bytes.concat(vm.getCode(name), abi.encode(p));
+        assembly ("memory-safe") {
+            created := create(0, add(code, 0x20), mload(code))
+            if iszero(created) {
+                returndatacopy(0x00, 0x00, returndatasize())
+                revert(0x00, returndatasize())
+            }
+        }
     }
 
     /// @dev Goes to the second block of an epoch, whose seed is then there.

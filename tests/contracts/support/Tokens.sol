@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
-import {Market} from "../../../contracts/Market.sol";
+import {IMarket} from "./IMarket.sol";
 
 /// @dev Takes one base unit of every transfer.
 contract FeeToken is ERC20("Fee", "FEE") {
@@ -39,7 +39,7 @@ contract RefusingToken is ERC20("Refusing", "NO") {
 
 /// @dev Calls the market again, as itself, from within each of its transfers.
 contract ReentrantToken is ERC20("Reentrant", "RE") {
-    Market private _market;
+    IMarket private _market;
     bytes private _call;
     bytes public answer;
 
@@ -48,14 +48,14 @@ contract ReentrantToken is ERC20("Reentrant", "RE") {
         _mint(address(this), supply);
     }
 
-    function attack(Market market, bytes calldata data) external {
+    function attack(IMarket market, bytes calldata data) external {
         _market = market;
         _call = data;
         _approve(address(this), address(market), type(uint256).max);
     }
 
     /// @dev Gives itself a vault to attack with.
-    function deposit(Market market, uint256 amount) external {
+    function deposit(IMarket market, uint256 amount) external {
         _approve(address(this), address(market), type(uint256).max);
         market.deposit(amount);
     }
