@@ -22,6 +22,7 @@ from rich.console import Console
 
 from grange.chain import Chain
 from grange.errors import GrangeError
+from grange.memory import keep_freed_memory
 from grange.units import parse_tokens
 from grange_client import output, screens
 from grange_client.config import (
@@ -42,6 +43,9 @@ from grange_client.renter import Renter
 from grange_client.words import identity, new_words
 
 Result = TypeVar("Result")
+
+KEPT_MEMORY_BYTES = 512 << 20
+"""Freed memory that stays ours: the window of pieces of an upload, and as much again on its way."""
 
 app = typer.Typer(
     help="Store files with farmers who are paid for keeping them, and get them back with twelve words.",
@@ -373,6 +377,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def main() -> None:
     """The console script."""
     arguments = sys.argv[1:]
+    keep_freed_memory(KEPT_MEMORY_BYTES)
     try:
         add_plugins(
             app,

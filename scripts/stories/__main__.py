@@ -13,6 +13,8 @@ from rich.console import Console
 
 from grange.devnet.engines import ENGINES, EngineName
 from grange.errors import GrangeError
+from grange.memory import keep_freed_memory
+from grange_client.cli import KEPT_MEMORY_BYTES
 from stories.spine import Outcome, Setting, Spine
 
 WIDTH = 96
@@ -35,6 +37,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="leave everything in this new folder")
     parser.add_argument("--svg", type=Path, help="write a picture of the terminal here")
     options = parser.parse_args()
+    keep_freed_memory(KEPT_MEMORY_BYTES)  # as the command `grange` does
     console = Console(stderr=options.json, record=options.svg is not None)
     if options.svg is not None:
         console.width = WIDTH
