@@ -73,7 +73,7 @@ async def networks_of(farmer: Farmer) -> frozenset[str]:
     assert url.host is not None
     try:
         found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise FarmerUnreachable(f"Farmer {farmer.id}: {url.host} is not known.") from error
     return networks(str(address[4][0]) for address in found)
 

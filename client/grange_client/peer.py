@@ -226,6 +226,9 @@ def _translated(farmer: Farmer) -> Iterator[None]:
         raise FarmerUnreachable(f"Farmer {farmer.id} cannot be reached: {_reason(error)}.") from error
     except (OSError, EOFError) as error:
         raise FarmerUnreachable(f"Farmer {farmer.id} broke off.") from error
+    except UnicodeError as error:
+        # What the name lookup raises for a host such as "a..b", which the farmer chose.
+        raise FarmerUnreachable(f"Farmer {farmer.id} has an endpoint that is no address.") from error
 
 
 def _reason(error: aiohttp.ClientError) -> str:

@@ -154,6 +154,7 @@ class NewFile:
                 os.ftruncate(self._file, entry.size_bytes)
                 os.fchmod(self._file, entry.mode)
                 os.utime(self._file, ns=(entry.mtime_ns, entry.mtime_ns))
+                os.fsync(self._file)  # else a power cut could leave name and time without the bytes
                 os.rename(self._temporary, self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
         except DiskFailed:
             self.abandon()

@@ -74,7 +74,12 @@ class Collector:
             epoch=Epoch(max(0, read_to) // self._epoch_blocks),
         )
         removed = 0
-        for record in await asyncio.to_thread(self._ledger.slots, *SlotState):
+        for listed in await asyncio.to_thread(self._ledger.slots, *SlotState):
+            # While others were removed it may have been promised, or promised for longer: look again, and do
+            # not wait between looking and dropping.
+            record = self._ledger.slot(listed.key)
+            if record is None:
+                continue
             if not is_due(record, self._intake.idle_since(record), now) or self._intake.is_busy(record.key):
                 continue
             try:

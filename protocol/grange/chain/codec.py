@@ -13,8 +13,11 @@ from functools import cache
 from importlib import resources
 from typing import Any, cast
 
-from eth_abi.abi import decode, encode
+from eth_abi.abi import encode
+from eth_abi.codec import ABICodec
+from eth_abi.decoding import StringDecoder
 from eth_abi.exceptions import DecodingError, EncodingError
+from eth_abi.registry import ABIRegistry, BaseEquals, registry
 from eth_utils.abi import (
     collapse_if_tuple,
     event_signature_to_log_topic,
@@ -193,9 +196,9 @@ class Abi:
         selector, body = data[:_SELECTOR_BYTES], data[_SELECTOR_BYTES:]
         try:
             if selector == _ERROR_STRING_SELECTOR:
-                return "Error", {"message": decode(["string"], body)[0]}
+                return "Error", {"message": _LENIENT.decode(["string"], body)[0]}
             if selector == _PANIC_SELECTOR:
-                return "Panic", {"code": decode(["uint256"], body)[0]}
+                return "Panic", {"code": _LENIENT.decode(["uint256"], body)[0]}
             if selector in self.errors:
                 element = self.errors[selector]
                 values = _decode(element.inputs, body)
@@ -216,6 +219,26 @@ class Artifact:
     bytecode: bytes
 
 
+class _AnyText(StringDecoder):  # type: ignore[misc, unused-ignore]
+    """Strings in which what is no UTF-8 is replaced."""
+
+    @classmethod
+    def from_type_str(cls, _type: str, _registry: ABIRegistry) -> "_AnyText":
+        """As eth_abi makes its decoders."""
+        return cls("replace")
+
+
+def _lenient() -> ABICodec:
+    texts: ABIRegistry = registry.copy()  # type: ignore[no-untyped-call]
+    texts.unregister_decoder("string")
+    is_string = BaseEquals("string", with_sub=False)  # type: ignore[no-untyped-call]
+    texts.register_decoder(is_string, _AnyText, label="string")
+    return ABICodec(texts)
+
+
+_LENIENT = _lenient()
+
+
 def _encode(components: Sequence[Component], values: Sequence[Any]) -> bytes:
     try:
         return encode([collapse_if_tuple(cast(Any, c)) for c in components], values)
@@ -224,7 +247,10 @@ def _encode(components: Sequence[Component], values: Sequence[Any]) -> bytes:
 
 
 def _decode(components: Sequence[Component], data: bytes) -> tuple[Any, ...]:
-    return decode([collapse_if_tuple(cast(Any, c)) for c in components], data)
+    # Solidity does not check that a string is UTF-8, and whoever registers chooses its bytes: one farmer's
+    # endpoint must not keep anybody from reading the list of all.
+    types = [collapse_if_tuple(cast(Any, c)) for c in components]
+    return _LENIENT.decode(types, data)
 
 
 @cache
