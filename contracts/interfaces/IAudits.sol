@@ -51,8 +51,8 @@ interface IAudits {
     function settle(FarmerId farmer) external;
 
     /// @notice Proves that the farmer keeps what it is paid for, and pays it for `epoch`, the current one. By anyone.
-    /// @dev Paths lead to the peaks as they are when the call is mined: if an order was placed with the farmer in between,
-    /// the proof may have to be made again. What is drawn does not change within the epoch.
+    /// @dev Paths lead to the peaks as they are when the call is mined: if an order was placed with the farmer in
+    /// between, the proof may have to be made again. What is drawn does not change within the epoch.
     /// @param words The samples one after another, each: the order; slot | leafCount << 8 | from << 40 |
     /// index in the mountain range << 72; first << 128 | rate; the leaf's 16 words; the path from the leaf to
     /// the slot's root; the path from the slot's entry to its peak. Lengths follow from counts and indices.

@@ -293,6 +293,22 @@ contract ProveTest is FarmTest {
         _refused(farmer, words, abi.encodeWithSelector(IAudits.WrongSlot.selector, 0, position, other * RATE, RATE));
     }
 
+    /// Must hold: a slot is drawn by the positions of its range and not by the next, on either side.
+    function testFuzz_neighbouringSlot(uint256 count, bool after_) external {
+        count = _within(count, 2, 8);
+        FarmerId farmer = _register();
+        for (uint256 i = 0; i < count; ++i) _store(farmer, _date(1), 1, 1);
+        _enter(_now() + 1);
+        market.recordSeed();
+        Drawn memory drawn = _drawn(farmer, _now(), 0);
+        uint256 position = drawn.index;
+        vm.assume(after_ ? position + 1 < count : position > 0);
+        drawn.index = after_ ? position + 1 : position - 1;
+        drawn.kept = _kept[farmer][drawn.index];
+        bytes32[] memory words = _sampleWords(farmer, drawn);
+        _refused(farmer, words, abi.encodeWithSelector(IAudits.WrongSlot.selector, 0, position, drawn.index, 1));
+    }
+
     /// Must hold: a slot shown with a range that is not its own is refused, also when it is beyond 80 bits.
     function testFuzz_wrongRange(uint128 first, uint128 rate) external {
         (FarmerId farmer, Drawn memory drawn) = _pair();
