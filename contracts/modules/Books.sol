@@ -2,130 +2,128 @@
 pragma solidity 0.8.37;
 
 import {IBooks} from "../interfaces/IBooks.sol";
-import {Bits} from "../libraries/Bits.sol";
 import {Epochs} from "../libraries/Epochs.sol";
+import {LiveBook} from "../libraries/LiveBooks.sol";
 import {MAX_PEAKS, Mountain} from "../libraries/Mountain.sol";
-import {BookView, Entry, Epoch, FarmerId, Rate} from "../types/Types.sol";
-import {Settings} from "./Settings.sol";
+import {Entry, Epoch, FarmerId, Rate} from "../types/Types.sol";
+import {Balances} from "./Balances.sol";
 
 /// @title What each farmer must keep, by the date on which it ends
 /// @dev Decides how slots are entered and what counts in which epoch. Whether a slot may be entered is decided by
-/// `Orders`, what is done about it in an epoch by `Audits`.
+/// `Tenures`, what is done about it in an epoch by `Settlement` and `Audits`.
 ///
-/// A farmer's books are a ring: the book of grid date g is at position g % MAX_BOOKS. In epoch e the live dates are
-/// (e / GRID_EPOCHS, e / GRID_EPOCHS + MAX_BOOKS], one for each position, so a new book takes the place of one that has
-/// ended. Before it does, the farmer is settled and swept, which read the old one for the last time.
+/// A farmer's books are two rings: the book of grid date g is at position g % MAX_BOOKS of its ring. In epoch e the live
+/// dates are (e / GRID_EPOCHS, e / GRID_EPOCHS + MAX_BOOKS], one for each position, so a new book takes the place of one
+/// that has ended. Before it does, the farmer is settled and swept, which read the old one for the last time.
+///
+/// The second ring is for extensions, which are entered in the grid period before the date on which they begin. So in
+/// either ring what has not begun is what was added last, and the header alone tells how much of a book counts.
 ///
 /// Invariants, for a live book with entries i = 0, 1, ...:
 ///   first(i) = sum(rate(j), j < i)
 ///   rateBefore + rateAdded = sum(rate)
-///   rateBefore = sum(rate(i), from(i) <= addedEpoch)
-///   entries drawn in epoch e, first(i) < rateAtStart(e), have from(i) <= e
-abstract contract Books is IBooks, Settings {
+///   rateBefore = sum(rate(i), from(i) <= addedEpoch), and from(i) = addedEpoch + 1 for all others
+///   entries drawn in epoch e, first(i) < started(e), have from(i) <= e
+///   whoever declares a loss or adds a slot leaves 1 / MAX_DEAD_SHARE of the book's rate alive, or none of it
+abstract contract Books is Balances {
     using Mountain for bytes32[MAX_PEAKS];
 
-    /// @dev One word.
-    struct Header {
-        uint32 grid; // the date; 0 before the first use
-        uint32 count;
-        uint32 addedEpoch;
-        uint80 rateBefore; // without what was added in addedEpoch
-        uint80 rateAdded; // in addedEpoch
-    }
-
-    struct Book {
-        Header header;
-        bytes32[MAX_PEAKS] peaks;
-    }
-
-    mapping(FarmerId farmer => mapping(uint256 position => Book)) private _books;
-
-    /// @inheritdoc IBooks
-    function book(FarmerId farmer, Epoch end) external view returns (BookView memory shown) {
-        uint256 grid = Epochs.gridOf(Epoch.unwrap(end), GRID_EPOCHS);
-        if (grid * GRID_EPOCHS != Epoch.unwrap(end)) revert EndOffGrid(end, GRID_EPOCHS);
-        Book storage stored = _bookOf(farmer, grid);
-        Header memory header = stored.header;
-        if (header.grid != grid) return shown;
-        shown.count = header.count;
-        shown.rateBefore = header.rateBefore;
-        shown.rateAdded = header.rateAdded;
-        shown.addedEpoch = Epoch.wrap(header.addedEpoch);
-        shown.peaks = new bytes32[](Bits.popcount(header.count));
-        for (uint256 i = 0; i < shown.peaks.length; ++i) shown.peaks[i] = stored.peaks[i];
-    }
-
-    /// @inheritdoc IBooks
-    function rateAt(FarmerId farmer, Epoch epoch) external view returns (uint256 total) {
-        uint256 current = _currentEpoch();
-        if (Epoch.unwrap(epoch) < current) revert EpochIsPast(epoch, Epoch.wrap(uint32(current)));
-        (, total) = _ratesAtStart(farmer, Epoch.unwrap(epoch));
-    }
+    /// @dev A proof shows a position in a lost slot for what it is and goes on to the next: this bounds how many there
+    /// are. With the most samples 32 * 32 positions are drawn on average, and 15 million gas are enough for 2,900.
+    uint256 internal constant MAX_DEAD_SHARE = 32;
 
     /// @dev The book of a date, or the one whose place it will take.
-    function _bookOf(FarmerId farmer, uint256 grid) internal view returns (Book storage) {
-        return _books[farmer][grid % MAX_BOOKS];
+    function _bookOf(FarmerId farmer, uint256 grid, bool extension) internal view returns (Book storage) {
+        return _books[farmer][grid % MAX_BOOKS + (extension ? MAX_BOOKS : 0)];
     }
 
     /// @dev Enters a slot; `entry.first` is set here. The farmer has been settled and swept in this epoch.
-    function _append(FarmerId farmer, uint256 grid, uint256 current, Entry memory entry) internal {
-        Book storage stored = _bookOf(farmer, grid);
+    function _append(
+        FarmerId farmer,
+        Standing memory standing,
+        uint256 grid,
+        bool extension,
+        Entry memory entry
+    ) internal {
+        Book storage stored = _bookOf(farmer, grid, extension);
         Header memory header = stored.header;
+        uint32 addedEpoch = Epoch.unwrap(entry.from) - 1;
         if (header.grid != grid) {
-            header = Header(uint32(grid), 0, uint32(current), 0, 0);
-        } else if (header.addedEpoch != current) {
+            header = Header(uint32(grid), 0, addedEpoch, 0, 0);
+            if (standing.lost) delete stored.lost;
+        } else if (header.addedEpoch != addedEpoch) {
             header.rateBefore += header.rateAdded;
             header.rateAdded = 0;
-            header.addedEpoch = uint32(current);
+            header.addedEpoch = addedEpoch;
         }
-        entry.first = header.rateBefore + header.rateAdded;
+        uint256 first = uint256(header.rateBefore) + header.rateAdded;
+        uint256 all = first + Rate.unwrap(entry.rate);
+        if (all > type(uint80).max) revert IBooks.RateTooLarge(farmer, all, type(uint80).max);
+        if (standing.lost) {
+            LostRates memory lost = stored.lost;
+            _checkAlive(farmer, all, uint256(lost.lostBefore) + lost.lostAdded);
+        }
+        entry.first = uint80(first);
         stored.peaks.append(header.count, Mountain.entryHash(entry));
         header.count += 1;
         header.rateAdded += Rate.unwrap(entry.rate);
         stored.header = header;
     }
 
-    /// @dev What each live book counts for in `epoch`, by ascending date, and the sum.
-    function _ratesAtStart(FarmerId farmer, uint256 epoch) internal view returns (uint256[] memory rates, uint256 total) {
-        rates = new uint256[](MAX_BOOKS);
-        uint256 grid = Epochs.firstLiveGrid(epoch, GRID_EPOCHS);
-        for (uint256 i = 0; i < rates.length; ++i) {
-            Header memory header = _bookOf(farmer, grid + i).header;
-            if (header.grid != grid + i) continue;
-            rates[i] = header.addedEpoch < epoch ? header.rateBefore + header.rateAdded : header.rateBefore;
-            total += rates[i];
+    function _checkAlive(FarmerId farmer, uint256 all, uint256 lost) internal pure {
+        if ((all - lost) * MAX_DEAD_SHARE < all) revert IBooks.BookMostlyLost(farmer, all, lost);
+    }
+
+    /// @dev The farmer's books that are live in `epoch`, in the order in which positions are drawn from them: by
+    /// ascending date, those of the second ring after those of the first.
+    function _liveBooks(
+        FarmerId farmer,
+        Standing memory standing,
+        uint256 epoch
+    ) internal view returns (LiveBook[] memory books) {
+        books = new LiveBook[](standing.extended ? 2 * MAX_BOOKS : MAX_BOOKS);
+        uint256 firstGrid = Epochs.firstLiveGrid(epoch, GRID_EPOCHS);
+        for (uint256 i = 0; i < books.length; ++i) {
+            bool extension = i >= MAX_BOOKS;
+            uint256 grid = firstGrid + (extension ? i - MAX_BOOKS : i);
+            Book storage stored = _bookOf(farmer, grid, extension);
+            Header memory header = stored.header;
+            if (header.grid != grid) continue;
+            LiveBook memory book = books[i];
+            book.end = grid * GRID_EPOCHS;
+            book.addedEpoch = header.addedEpoch;
+            book.before = header.rateBefore;
+            book.all = uint256(header.rateBefore) + header.rateAdded;
+            if (!standing.lost) continue;
+            LostRates memory lost = stored.lost;
+            book.lostEpoch = lost.lostEpoch;
+            book.lostBefore = lost.lostBefore;
+            book.lostAll = uint256(lost.lostBefore) + lost.lostAdded;
         }
     }
 
-    /// @dev The sum of the rates of books with dates in (swept, grid], which end with it.
-    function _rateEnding(FarmerId farmer, uint256 swept, uint256 grid) internal view returns (uint256 total) {
+    /// @dev The sum of the rates kept until dates in (sweptGrid, grid], which end with it.
+    function _rateEnding(FarmerId farmer, Standing memory standing, uint256 grid) internal view returns (uint256 total) {
+        uint256 swept = standing.sweptGrid;
         if (grid > swept + MAX_BOOKS) grid = swept + MAX_BOOKS; // later dates were not open when last swept
         for (uint256 date = swept + 1; date <= grid; ++date) {
-            Header memory header = _bookOf(farmer, date).header;
-            if (header.grid == date) total += header.rateBefore + header.rateAdded;
+            total += _rateKept(farmer, standing, date, false);
+            if (standing.extended) total += _rateKept(farmer, standing, date, true);
         }
     }
 
-    /// @dev The epochs [first, end) after `settled` and before `current` in which the farmer had something to prove.
-    ///
-    /// A farmer is settled before anything is entered, so addedEpoch <= settled + 1 in every book, and a book counts
-    /// from settled + 1, or from settled + 2 if it was begun in settled + 1, until its end. Such spans have no gap.
-    function _owed(
+    function _rateKept(
         FarmerId farmer,
-        uint256 settled,
-        uint256 current
-    ) internal view returns (uint256 first, uint256 end) {
-        if (settled + 1 >= current) return (0, 0);
-        first = current;
-        uint256 grid = Epochs.firstLiveGrid(settled + 1, GRID_EPOCHS);
-        for (uint256 date = grid; date < grid + MAX_BOOKS; ++date) {
-            Header memory header = _bookOf(farmer, date).header;
-            if (header.grid != date) continue;
-            uint256 start = header.addedEpoch == settled + 1 && header.rateBefore == 0 ? settled + 2 : settled + 1;
-            if (start < first) first = start;
-            end = date * GRID_EPOCHS;
-        }
-        if (end > current) end = current;
-        if (first >= end) return (0, 0);
+        Standing memory standing,
+        uint256 grid,
+        bool extension
+    ) private view returns (uint256 rate) {
+        Book storage stored = _bookOf(farmer, grid, extension);
+        Header memory header = stored.header;
+        if (header.grid != grid) return 0;
+        rate = uint256(header.rateBefore) + header.rateAdded;
+        if (!standing.lost) return rate;
+        LostRates memory lost = stored.lost;
+        rate -= uint256(lost.lostBefore) + lost.lostAdded;
     }
 }

@@ -2,45 +2,20 @@
 pragma solidity 0.8.37;
 
 import {IFarmers} from "../interfaces/IFarmers.sol";
+import {IVault} from "../interfaces/IVault.sol";
 import {Epochs} from "../libraries/Epochs.sol";
-import {Epoch, FarmerId, FarmerView, Offer, OrderId, Permit} from "../types/Types.sol";
-import {Books} from "./Books.sol";
-import {Vault} from "./Vault.sol";
+import {Epoch, FarmerId, FarmerView, Offer, Permit} from "../types/Types.sol";
+import {Settlement} from "./Settlement.sol";
 
 /// @title Who the farmers are and what they have at stake
-/// @dev Decides who may act for a farmer, and keeps what every call about a farmer reads in one word, its standing.
-/// When a farmer may take on a slot is decided by `Orders`.
+/// @dev Decides who may act for a farmer, and when its owner may have stake back.
 ///
 /// Invariants:
-///   committedRate = sum(rateBefore + rateAdded) over the farmer's books of dates after sweptGrid
-///   stake >= COLLATERAL_EPOCHS * committedRate
-///   every epoch up to settledEpoch is proven, recorded as missed, or had nothing to prove
-abstract contract Farmers is IFarmers, Vault, Books {
-    /// @dev One word.
-    struct Standing {
-        uint80 committedRate; // per epoch
-        uint32 sweptGrid; // books up to this date are no longer in committedRate
-        uint32 settledEpoch;
-        uint64 lastOrder; // low bits of the id of the order in which it was last given a slot
-        uint32 misses;
-    }
-
-    struct Farmer {
-        Standing standing;
-        address operator; // zero for a farmer that does not exist
-        uint96 stake;
-        address owner;
-        Offer offer;
-        string endpoint;
-    }
-
+///   committedRate = sum(rate of entries not declared lost) over the farmer's books of dates after sweptGrid
+///   whoever takes from a stake by choice leaves COLLATERAL_EPOCHS * committedRate
+abstract contract Farmers is IFarmers, Settlement {
     uint256 private constant MAX_ENDPOINT_BYTES = 256;
     uint256 private constant MAX_PAGE = 100;
-
-    mapping(FarmerId id => Farmer) internal _farmers;
-
-    /// @inheritdoc IFarmers
-    uint32 public farmerCount;
 
     /// @inheritdoc IFarmers
     function register(
@@ -88,6 +63,30 @@ abstract contract Farmers is IFarmers, Vault, Books {
     }
 
     /// @inheritdoc IFarmers
+    function unstake(FarmerId id, uint256 amount) external {
+        Farmer storage stored = _existing(id);
+        if (msg.sender != stored.owner) revert NotOwner(id, msg.sender);
+        if (amount == 0) revert IVault.ZeroAmount();
+        Standing memory standing = stored.standing;
+        uint256 current = _currentEpoch();
+        _settle(id, stored, standing, current);
+        _sweep(id, standing, current);
+        if (standing.lapsed) revert FarmerLapsed(id, Epoch.wrap(standing.settledEpoch + 1));
+        uint256 needed = uint256(standing.committedRate) * COLLATERAL_EPOCHS;
+        uint256 stake = stored.stake;
+        if (amount > stake || stake - amount < needed) revert StakeNotFree(id, amount, stake, needed);
+        stored.standing = standing;
+        stored.stake = uint96(stake - amount);
+        _earn(msg.sender, amount);
+        emit StakeReturned(id, amount, stake - amount);
+    }
+
+    /// @inheritdoc IFarmers
+    function farmerCount() external view returns (uint32) {
+        return _farmerCount;
+    }
+
+    /// @inheritdoc IFarmers
     function farmer(FarmerId id) external view returns (FarmerView memory) {
         return _shown(id, _existing(id));
     }
@@ -96,25 +95,12 @@ abstract contract Farmers is IFarmers, Vault, Books {
     function farmers(uint32 first, uint32 count) external view returns (FarmerView[] memory shown) {
         if (count > MAX_PAGE) revert PageTooLong(count, MAX_PAGE);
         if (first == 0) revert UnknownFarmer(FarmerId.wrap(0));
-        uint256 left = first > farmerCount ? 0 : farmerCount - first + 1;
+        uint256 left = first > _farmerCount ? 0 : _farmerCount - first + 1;
         shown = new FarmerView[](count < left ? count : left);
         for (uint32 i = 0; i < shown.length; ++i) {
             FarmerId id = FarmerId.wrap(first + i);
             shown[i] = _shown(id, _farmers[id]);
         }
-    }
-
-    function _existing(FarmerId id) internal view returns (Farmer storage stored) {
-        stored = _farmers[id];
-        if (stored.operator == address(0)) revert UnknownFarmer(id);
-    }
-
-    /// @dev Takes books that have ended out of the committed rate.
-    function _sweep(FarmerId id, Standing memory standing, uint256 current) internal view {
-        uint256 grid = Epochs.gridOf(current, GRID_EPOCHS);
-        if (grid == standing.sweptGrid) return;
-        standing.committedRate -= uint80(_rateEnding(id, standing.sweptGrid, grid));
-        standing.sweptGrid = uint32(grid);
     }
 
     function _register(
@@ -126,7 +112,7 @@ abstract contract Farmers is IFarmers, Vault, Books {
     ) private returns (FarmerId id) {
         if (owner == address(0) || operator == address(0)) revert ZeroAddress();
         uint256 current = _currentEpoch();
-        id = FarmerId.wrap(++farmerCount);
+        id = FarmerId.wrap(++_farmerCount);
         Farmer storage stored = _farmers[id];
         stored.owner = owner;
         stored.operator = operator;
@@ -135,7 +121,11 @@ abstract contract Farmers is IFarmers, Vault, Books {
             sweptGrid: uint32(Epochs.gridOf(current, GRID_EPOCHS)),
             settledEpoch: uint32(current),
             lastOrder: 0,
-            misses: 0
+            misses: 0,
+            strikes: 0,
+            lapsed: false,
+            extended: false,
+            lost: false
         });
         emit FarmerRegistered(id, owner, operator);
         _update(id, stored, endpoint, offer);
@@ -151,7 +141,8 @@ abstract contract Farmers is IFarmers, Vault, Books {
     }
 
     function _addStake(FarmerId id, Farmer storage stored, uint256 amount) private {
-        if (amount == 0) revert ZeroAmount();
+        if (amount == 0) revert IVault.ZeroAmount();
+        if (stored.standing.lapsed) revert FarmerLapsed(id, Epoch.wrap(stored.standing.settledEpoch + 1));
         if (amount > type(uint96).max - stored.stake) revert StakeTooLarge(amount, type(uint96).max - stored.stake);
         stored.stake += uint96(amount);
         emit StakeAdded(id, amount, stored.stake);
@@ -161,16 +152,18 @@ abstract contract Farmers is IFarmers, Vault, Books {
     function _shown(FarmerId id, Farmer storage stored) private view returns (FarmerView memory) {
         uint256 current = _currentEpoch();
         Standing memory standing = stored.standing;
+        Outcome memory outcome = _outcome(id, stored, standing, current);
         _sweep(id, standing, current);
-        (uint256 first, uint256 end) = _owed(id, standing.settledEpoch, current);
         return
             FarmerView({
                 owner: stored.owner,
                 operator: stored.operator,
-                stake: stored.stake,
+                stake: outcome.stake,
                 committedRate: standing.committedRate,
-                settledEpoch: Epoch.wrap(standing.settledEpoch),
-                misses: standing.misses + (end - first),
+                settledEpoch: Epoch.wrap(uint32(outcome.settledEpoch)),
+                misses: standing.misses + outcome.count,
+                strikes: outcome.strikes,
+                lapsed: outcome.lapsed,
                 endpoint: stored.endpoint,
                 offer: stored.offer
             });

@@ -1,41 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {IBooks} from "../interfaces/IBooks.sol";
 import {IOrders} from "../interfaces/IOrders.sol";
 import {Epochs} from "../libraries/Epochs.sol";
-import {Acceptance, Entry, Epoch, OrderId, OrderView, Permit, Rate, Slot, Terms} from "../types/Types.sol";
-import {Audits} from "./Audits.sol";
+import {Acceptance, Epoch, Held, OrderId, OrderView, Permit, Rate, Slot, Terms} from "../types/Types.sol";
+import {Tenures} from "./Tenures.sol";
 
-/// @title Orders: what renters place with farmers
-/// @dev Decides which orders are sound, which acceptances count, and whether a farmer may take on a slot.
+/// @title Orders: what renters place with farmers, and extend
+/// @dev Decides which orders are sound. Whether a farmer may take on a slot is decided by `Tenures`.
 ///
 /// Invariants:
 ///   paid(order) = sum(rate of its slots) * (end - from)
-///   from = the epoch of `place` + 1 < end; end is on the grid and at most MAX_BOOKS dates ahead
+///   from = the epoch of `place` + 1, or the end of the order it extends, in whose last grid period it was extended
+///   from < end; end is on the grid and at most MAX_BOOKS dates ahead
 ///   an order has at most one slot with a farmer
-abstract contract Orders is IOrders, Audits, EIP712 {
-    /// @dev What `place` carries from slot to slot.
-    struct Placing {
-        OrderId id;
-        uint256 current;
-        Epoch from;
-        Epoch end;
-        uint256 endGrid;
-        uint32 leafCount;
-    }
-
+abstract contract Orders is IOrders, Tenures {
     /// @dev A slot's index is kept in 8 bits.
     uint256 private constant MAX_SLOTS = 255;
-
-    bytes32 private constant ACCEPTANCE_TYPEHASH =
-        keccak256(
-            "Acceptance(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,uint32 end,"
-            "uint64 deadlineBlock)"
-        );
-
-    mapping(OrderId id => OrderView) private _orders;
 
     /// @inheritdoc IOrders
     function place(Terms calldata terms, Acceptance[] calldata acceptances) external nonReentrant returns (OrderId) {
@@ -53,6 +35,31 @@ abstract contract Orders is IOrders, Audits, EIP712 {
     }
 
     /// @inheritdoc IOrders
+    function extend(
+        Held calldata previous,
+        Terms calldata terms,
+        Acceptance[] calldata acceptances
+    ) external returns (OrderId id) {
+        OrderView memory old = _heldOrder(previous);
+        if (msg.sender != old.renter) revert NotRenter(previous.order, msg.sender);
+        if (
+            terms.leafCount != previous.leafCount ||
+            terms.pieceLeaves != previous.pieceLeaves ||
+            terms.k != old.k ||
+            acceptances.length != old.n
+        ) revert OtherShape(previous.order);
+        for (uint256 i = 0; i < acceptances.length; ++i) {
+            bytes32 root = previous.slots[i].root;
+            if (acceptances[i].root != root) revert OtherRoot(i, acceptances[i].root, root);
+        }
+        uint256 current = _currentEpoch();
+        uint256 last = Epochs.firstLiveGrid(current, GRID_EPOCHS) * GRID_EPOCHS;
+        if (Epoch.unwrap(old.end) != last) revert NotInLastPeriod(previous.order, old.end, last);
+        id = _fillAll(terms, acceptances, current, old.end, previous.order);
+        emit OrderExtended(id, previous.order);
+    }
+
+    /// @inheritdoc IOrders
     function order(OrderId id) external view returns (OrderView memory) {
         return _orders[id];
     }
@@ -62,40 +69,75 @@ abstract contract Orders is IOrders, Audits, EIP712 {
         return OrderId.wrap(keccak256(abi.encode(renter, salt)));
     }
 
+    /// @dev The order whose slots are handed in.
+    function _heldOrder(Held calldata held) internal view returns (OrderView memory stored) {
+        stored = _orders[held.order];
+        if (stored.renter == address(0)) revert UnknownOrder(held.order);
+        bytes32 given = keccak256(abi.encode(held.leafCount, held.pieceLeaves, held.slots));
+        if (given != stored.slotsHash) revert WrongSlots(held.order, given, stored.slotsHash);
+    }
+
     function _place(Terms calldata terms, Acceptance[] calldata acceptances) private returns (OrderId) {
-        Placing memory placing = _checked(terms, acceptances.length);
+        uint256 current = _currentEpoch();
+        return _fillAll(terms, acceptances, current, Epoch.wrap(uint32(current + 1)), OrderId.wrap(0));
+    }
+
+    function _fillAll(
+        Terms calldata terms,
+        Acceptance[] calldata acceptances,
+        uint256 current,
+        Epoch from,
+        OrderId previous
+    ) private returns (OrderId) {
+        _checkTerms(terms, acceptances.length, current, from);
+        Taking memory taking = Taking({
+            order: orderId(msg.sender, terms.salt),
+            previous: previous,
+            repairer: address(0),
+            leafCount: terms.leafCount,
+            current: current,
+            from: from,
+            end: terms.end
+        });
+        if (_orders[taking.order].renter != address(0)) revert OrderExists(taking.order);
         uint8 n = uint8(acceptances.length);
-        emit OrderPlaced(
-            placing.id,
-            msg.sender,
-            placing.from,
-            placing.end,
-            placing.leafCount,
-            terms.pieceLeaves,
-            terms.k,
-            n
-        );
+        emit OrderPlaced(taking.order, msg.sender, from, terms.end, terms.leafCount, terms.pieceLeaves, terms.k, n);
         Slot[] memory slots = new Slot[](n);
         uint256 rates = 0;
         for (uint256 i = 0; i < n; ++i) {
-            Acceptance calldata acceptance = acceptances[i];
-            _fill(placing, uint8(i), acceptance);
-            slots[i] = Slot({farmer: acceptance.farmer, root: acceptance.root, rate: acceptance.rate});
-            rates += Rate.unwrap(acceptance.rate);
+            slots[i] = _fill(taking, uint8(i), acceptances[i]);
+            rates += Rate.unwrap(slots[i].rate);
         }
-        _debit(msg.sender, rates * (Epoch.unwrap(placing.end) - Epoch.unwrap(placing.from)));
-        _orders[placing.id] = OrderView({
+        _debit(msg.sender, rates * (Epoch.unwrap(terms.end) - Epoch.unwrap(from)));
+        _orders[taking.order] = OrderView({
             renter: msg.sender,
-            from: placing.from,
-            end: placing.end,
+            from: from,
+            end: terms.end,
             k: terms.k,
             n: n,
-            slotsHash: keccak256(abi.encode(placing.leafCount, terms.pieceLeaves, slots))
+            slotsHash: keccak256(abi.encode(terms.leafCount, terms.pieceLeaves, slots))
         });
-        return placing.id;
+        return taking.order;
     }
 
-    function _checked(Terms calldata terms, uint256 n) private view returns (Placing memory placing) {
+    function _fill(Taking memory taking, uint8 slot, Acceptance calldata a) private returns (Slot memory) {
+        if (Rate.unwrap(a.rate) == 0) revert ZeroRate(slot);
+        _take(
+            taking,
+            Taken({
+                slot: slot,
+                farmer: a.farmer,
+                root: a.root,
+                rate: a.rate,
+                deadlineBlock: a.deadlineBlock,
+                r: a.r,
+                vs: a.vs
+            })
+        );
+        return Slot({farmer: a.farmer, root: a.root, rate: a.rate, from: taking.from});
+    }
+
+    function _checkTerms(Terms calldata terms, uint256 n, uint256 current, Epoch from) private view {
         if (n == 0 || n > MAX_SLOTS) revert SlotCountOutOfRange(n, MAX_SLOTS);
         if (terms.k == 0 || terms.k > n) revert ThresholdOutOfRange(terms.k, n);
         uint256 pieceLeaves = terms.pieceLeaves;
@@ -106,104 +148,10 @@ abstract contract Orders is IOrders, Audits, EIP712 {
             terms.leafCount % pieceLeaves != 0
         ) revert BadPieceLeaves(pieceLeaves, terms.leafCount);
 
-        uint256 current = _currentEpoch();
         uint256 end = Epoch.unwrap(terms.end);
-        uint256 endGrid = Epochs.gridOf(end, GRID_EPOCHS);
-        uint256 latestGrid = Epochs.gridOf(current, GRID_EPOCHS) + MAX_BOOKS;
-        if (end != endGrid * GRID_EPOCHS) revert EndOffGrid(terms.end, GRID_EPOCHS);
-        if (end <= current + 1) revert EndTooSoon(terms.end, current + 1);
-        if (endGrid > latestGrid) revert EndTooLate(terms.end, latestGrid * GRID_EPOCHS);
-
-        OrderId id = orderId(msg.sender, terms.salt);
-        if (_orders[id].renter != address(0)) revert OrderExists(id);
-        return
-            Placing({
-                id: id,
-                current: current,
-                from: Epoch.wrap(uint32(current + 1)),
-                end: terms.end,
-                endGrid: endGrid,
-                leafCount: terms.leafCount
-            });
-    }
-
-    /// @dev Gives the slot to the farmer that accepted it.
-    function _fill(Placing memory placing, uint8 slot, Acceptance calldata acceptance) private {
-        if (Rate.unwrap(acceptance.rate) == 0) revert ZeroRate(slot);
-        if (block.number > acceptance.deadlineBlock) {
-            revert AcceptanceExpired(slot, acceptance.deadlineBlock, block.number);
-        }
-        Farmer storage stored = _existing(acceptance.farmer);
-        (address signer, , ) = ECDSA.tryRecover(_digest(placing, slot, acceptance), acceptance.r, acceptance.vs);
-        if (signer != stored.operator) revert AcceptanceForged(slot, acceptance.farmer, signer);
-        _commit(placing, slot, acceptance, stored);
-        _append(
-            acceptance.farmer,
-            placing.endGrid,
-            placing.current,
-            Entry({
-                order: placing.id,
-                slot: slot,
-                root: acceptance.root,
-                leafCount: placing.leafCount,
-                from: placing.from,
-                first: 0,
-                rate: acceptance.rate
-            })
-        );
-        emit SlotFilled(
-            placing.id,
-            acceptance.farmer,
-            slot,
-            acceptance.root,
-            acceptance.rate,
-            placing.leafCount,
-            placing.from,
-            placing.end
-        );
-    }
-
-    /// @dev Adds the slot to what the farmer answers for with its stake.
-    function _commit(
-        Placing memory placing,
-        uint8 slot,
-        Acceptance calldata acceptance,
-        Farmer storage stored
-    ) private {
-        Standing memory standing = stored.standing;
-        uint64 mark = uint64(uint256(OrderId.unwrap(placing.id)));
-        if (standing.lastOrder == mark) revert DuplicateFarmer(slot, acceptance.farmer);
-        standing.lastOrder = mark;
-        _settle(acceptance.farmer, standing, placing.current);
-        _sweep(acceptance.farmer, standing, placing.current);
-        uint256 committed = uint256(standing.committedRate) + Rate.unwrap(acceptance.rate);
-        if (committed > type(uint80).max) revert RateTooLarge(acceptance.farmer, committed, type(uint80).max);
-        uint256 needed = committed * COLLATERAL_EPOCHS;
-        if (stored.stake < needed) revert StakeTooSmall(acceptance.farmer, stored.stake, needed);
-        standing.committedRate = uint80(committed);
-        stored.standing = standing;
-    }
-
-    function _digest(
-        Placing memory placing,
-        uint8 slot,
-        Acceptance calldata acceptance
-    ) private view returns (bytes32) {
-        return
-            _hashTypedDataV4(
-                keccak256(
-                    abi.encode(
-                        ACCEPTANCE_TYPEHASH,
-                        placing.id,
-                        acceptance.farmer,
-                        slot,
-                        acceptance.root,
-                        placing.leafCount,
-                        acceptance.rate,
-                        placing.end,
-                        acceptance.deadlineBlock
-                    )
-                )
-            );
+        uint256 latest = (Epochs.gridOf(current, GRID_EPOCHS) + MAX_BOOKS) * GRID_EPOCHS;
+        if (end % GRID_EPOCHS != 0) revert IBooks.EndOffGrid(terms.end, GRID_EPOCHS);
+        if (end <= Epoch.unwrap(from)) revert EndTooSoon(terms.end, Epoch.unwrap(from));
+        if (end > latest) revert EndTooLate(terms.end, latest);
     }
 }
