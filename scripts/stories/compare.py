@@ -1,4 +1,4 @@
-"""Compares two directory trees byte for byte: contents, modes, modification times, links, and what is missing.
+"""Compares two directory trees byte for byte: contents, modes, modification times, links, what is missing.
 
 Decides nothing: it lists the differences. It follows no symbolic link.
 """
@@ -33,7 +33,9 @@ def differences(left: Path, right: Path) -> list[str]:
     lines = [f"missing: {os.fsdecode(name)}" for name in sorted(ours.keys() - theirs.keys())]
     lines += [f"not in the original: {os.fsdecode(name)}" for name in sorted(theirs.keys() - ours.keys())]
     for name in sorted(ours.keys() & theirs.keys()):
-        lines += [f"{os.fsdecode(name)}: {what}" for what in _unlike(left, right, name, ours[name], theirs[name])]
+        lines += [
+            f"{os.fsdecode(name)}: {what}" for what in _unlike(left, right, name, ours[name], theirs[name])
+        ]
     return lines
 
 

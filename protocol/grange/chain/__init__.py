@@ -5,7 +5,8 @@
     EventFollower  events, through reorgs follower.py, events.py
     errors         what can go wrong      errors.py
 
-Everything else in the package is machinery: rpc.py (HTTP with limits), codec.py (the ABI, shipped in abi/).
+Everything else in the package is machinery: rpc.py (HTTP with limits), codec.py (the ABI, shipped in abi/),
+topics.py, fees.py, refusals.py.
 """
 
 from grange.chain import calls
@@ -25,13 +26,14 @@ from grange.chain.errors import (
     WrongChain,
 )
 from grange.chain.events import Event, EventFilter
+from grange.chain.fees import SendPolicy
 from grange.chain.follower import Batch, Cursor, EventFollower, Rollback
 from grange.chain.gateway import Chain
-from grange.chain.permit import Permit
 from grange.chain.rpc import Timeouts
-from grange.chain.sender import Receipt, Sender, SendPolicy
+from grange.chain.sender import Receipt, Sender
 from grange.chain.views import Book, Farmer, Head, Order
 from grange.chain.wallet import Wallet
+from grange.types import Permit
 
 __all__ = [
     "Batch",

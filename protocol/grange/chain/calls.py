@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from grange.chain.permit import Permit
-from grange.types import Acceptance, Address, Epoch, FarmerId, Offer, Terms
+from grange.types import Acceptance, Address, Epoch, FarmerId, Offer, Permit, Terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,12 +13,17 @@ from functools import cache
 from importlib import resources
 from typing import Any, cast
 
-import eth_abi
-from eth_utils.abi import collapse_if_tuple, event_signature_to_log_topic, function_signature_to_4byte_selector
-from eth_utils.address import to_checksum_address
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError, EncodingError
+from eth_utils.abi import (
+    collapse_if_tuple,
+    event_signature_to_log_topic,
+    function_signature_to_4byte_selector,
+)
 
 from grange.chain.events import Event
 from grange.errors import Misuse
+from grange.types import address_from
 
 _SELECTOR_BYTES = 4
 _ERROR_STRING_SELECTOR = bytes.fromhex("08c379a0")
@@ -58,7 +63,7 @@ def from_abi(value: Any, component: Component) -> Any:
             for field, item in zip(component["components"], value, strict=True)
         }
     if kind == "address":
-        return str(to_checksum_address(value))
+        return address_from(value)
     return value
 
 
@@ -188,9 +193,9 @@ class Abi:
         selector, body = data[:_SELECTOR_BYTES], data[_SELECTOR_BYTES:]
         try:
             if selector == _ERROR_STRING_SELECTOR:
-                return "Error", {"message": eth_abi.decode(["string"], body)[0]}
+                return "Error", {"message": decode(["string"], body)[0]}
             if selector == _PANIC_SELECTOR:
-                return "Panic", {"code": eth_abi.decode(["uint256"], body)[0]}
+                return "Panic", {"code": decode(["uint256"], body)[0]}
             if selector in self.errors:
                 element = self.errors[selector]
                 values = _decode(element.inputs, body)
@@ -198,7 +203,7 @@ class Abi:
                     snake(component["name"]): from_abi(value, component)
                     for component, value in zip(element.inputs, values, strict=True)
                 }
-        except eth_abi.exceptions.DecodingError:
+        except DecodingError:
             pass
         return "Unknown", {"data": data} if data else {}
 
@@ -213,13 +218,13 @@ class Artifact:
 
 def _encode(components: Sequence[Component], values: Sequence[Any]) -> bytes:
     try:
-        return eth_abi.encode([collapse_if_tuple(cast(Any, c)) for c in components], values)
-    except (eth_abi.exceptions.EncodingError, OverflowError) as error:
+        return encode([collapse_if_tuple(cast(Any, c)) for c in components], values)
+    except (EncodingError, OverflowError) as error:
         raise Misuse(f"values do not fit the contract's types: {error}") from error
 
 
 def _decode(components: Sequence[Component], data: bytes) -> tuple[Any, ...]:
-    return eth_abi.decode([collapse_if_tuple(cast(Any, c)) for c in components], data)
+    return decode([collapse_if_tuple(cast(Any, c)) for c in components], data)
 
 
 @cache

@@ -1,15 +1,16 @@
 """Following the market's events through reorgs and restarts.
 
-Each poll returns steps that are to be carried out in order. A Rollback says that everything after a block never
-happened; a Batch brings the events of the blocks that follow. Each step carries the cursor to be stored together
-with what was done for it; a follower that starts again from that cursor misses nothing and repeats nothing.
+Each poll returns steps that are to be carried out in order. A Rollback says that everything after a block
+never happened; a Batch brings the events of the blocks that follow. Each step carries the cursor to be stored
+together with what was done for it; a follower that starts again from that cursor misses nothing and repeats
+nothing.
 
-Decides: how blocks are cut into requests, how a reorg is noticed, how far one goes back. Leaves to the caller:
-what events mean, how rollbacks are undone, storing the cursor, when to poll.
+Decides: how blocks are cut into requests, how a reorg is noticed, how far one goes back. Leaves to the
+caller: what events mean, how rollbacks are undone, storing the cursor, when to poll.
 
-The cursor remembers hashes of some earlier blocks (anchors): the newest ones densely, older ones at distances that
-double. After a reorg the highest anchor that is still part of the chain is where following goes on; that may be
-somewhat below the fork, so that a few events are taken back and delivered again.
+The cursor remembers hashes of some earlier blocks (anchors): the newest ones densely, older ones at distances
+that double. After a reorg the highest anchor that is still part of the chain is where following goes on; that
+may be somewhat below the fork, so that a few events are taken back and delivered again.
 """
 
 import json
@@ -23,7 +24,7 @@ from grange.errors import Misuse
 
 MAX_BLOCKS_PER_BATCH = 2_000
 MAX_BATCHES_PER_POLL = 50
-MAX_TRIES_PER_BATCH = 5
+MAX_TRIES_PER_BATCH = 12
 DENSE_ANCHORS = 32
 
 

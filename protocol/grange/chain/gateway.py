@@ -2,35 +2,37 @@
 
 Decides what is asked and how answers become values; checks once, on connecting, that the endpoint serves the
 right chain and that a market lives at the address. Keeps only what can never change: chain id, parameters,
-the token's domain separator. Everything else is asked each time. Leaves sending to `sender.py`, following events
-to `follower.py`, HTTP and its failures to `rpc.py`.
+the token's domain separator. Everything else is asked each time. Leaves sending to `sender.py`, following
+events to `follower.py`, HTTP and its failures to `rpc.py`.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from eth_utils.address import to_checksum_address
+from eth_abi.exceptions import DecodingError
 
-from grange.chain.codec import Abi, Element, market_abi, snake, to_abi, token_abi
+from grange.chain.codec import Abi, market_abi, token_abi
 from grange.chain.errors import (
-    CallReverted,
     ChainError,
+    ChainTimeout,
+    ChainUnavailable,
     MarketNotFound,
     RpcError,
-    TransactionReverted,
     WrongChain,
 )
 from grange.chain.events import Event, EventFilter
-from grange.chain.permit import PERMIT_LIFE_SECONDS, Permit, sign_permit
+from grange.chain.permit import PERMIT_LIFE_SECONDS, sign_permit
+from grange.chain.refusals import translate_revert
 from grange.chain.rpc import Rpc, Timeouts
+from grange.chain.topics import event_topics
 from grange.chain.views import Book, Farmer, Head, Order
 from grange.chain.wallet import Wallet
-from grange.errors import Misuse
 from grange.messages import Domain
-from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters
+from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, Permit, address_from
 
 MAX_FARMERS_PER_CALL = 100
+MAX_BLOCKS_PER_REQUEST = 10_000
 
 BlockTag = int | str
 
@@ -63,9 +65,10 @@ class Chain:
     ) -> AsyncIterator["Chain"]:
         """Connect and check; raises ChainUnavailable, ChainTimeout, WrongChain or MarketNotFound."""
         async with Rpc(rpc_url, timeouts or Timeouts()) as rpc:
-            chain_id = int(await rpc.call("eth_chainId"), 16)
+            chain_id = await _read_chain_id(rpc)
             if expected_chain_id is not None and chain_id != expected_chain_id:
                 raise WrongChain(rpc_url, expected_chain_id, chain_id)
+            market = address_from(market)
             parameters = await _read_parameters(rpc, market)
             yield cls(rpc, market=market, chain_id=chain_id, parameters=parameters)
 
@@ -134,11 +137,14 @@ class Chain:
         return Book(**await self.read("book", farmer, end))
 
     async def rate_at(self, farmer: FarmerId, epoch: Epoch) -> int:
-        """What the farmer is paid for proving the epoch, as it stood when the epoch began."""
+        """What an audit of the epoch draws from and pays: what was placed before it began.
+
+        Of the current epoch, or of a later one as far as orders are placed by now.
+        """
         return int(await self.read("rateAt", farmer, epoch))
 
     async def missed(self, farmer: FarmerId, epoch: Epoch) -> bool:
-        """Whether the epoch is recorded as missed; misses are recorded by `settle`."""
+        """Whether the farmer did not prove that epoch though it had something to prove; recorded or not."""
         return bool(await self.read("missed", farmer, epoch))
 
     async def seed(self, epoch: Epoch) -> bytes | None:
@@ -160,10 +166,23 @@ class Chain:
         events: Sequence[str] = (),
         args: Mapping[str, Any] | None = None,
     ) -> list[Event]:
-        """Events of the market in a closed range of blocks, in order; see EventFilter for the choice."""
-        return await self.logs_matching(
-            from_block, to_block, [EventFilter(events=tuple(events), args=args or {})]
-        )
+        """Events of the market in a closed range of blocks, in order; see EventFilter for the choice.
+
+        A long range takes several requests, of as few blocks as the endpoint demands.
+        """
+        chosen = [EventFilter(events=tuple(events), args=args or {})]
+        found: list[Event] = []
+        first, span = from_block, MAX_BLOCKS_PER_REQUEST
+        while first <= to_block:
+            last = min(to_block, first + span - 1)
+            try:
+                found += await self.logs_matching(first, last, chosen)
+                first = last + 1
+            except (ChainTimeout, RpcError):
+                if last == first:
+                    raise
+                span = (last - first + 1) // 2
+        return found
 
     async def logs_matching(
         self, from_block: int, to_block: int, filters: Sequence[EventFilter]
@@ -236,52 +255,6 @@ class Chain:
         )
 
 
-def translate_revert(error: RpcError, function: str) -> ChainError:
-    """An endpoint's refusal as the contract's own error, where it is one."""
-    if not error.reverted:
-        return error
-    if not error.data:
-        return CallReverted(error.method, error.code, f"{function}: {error.message}", error.data)
-    name, values = market_abi().decode_error(error.data)
-    if name == "Unknown":
-        name, values = token_abi().decode_error(error.data)
-    return TransactionReverted(function, name, values)
-
-
-def event_topics(abi: Abi, chosen: EventFilter) -> list[Any]:
-    """JSON-RPC topics of a filter."""
-    elements = [abi.event(name) for name in chosen.events] or list(abi.events.values())
-    topics: list[Any] = [["0x" + element.topic.hex() for element in elements] if chosen.events else None]
-    for name, value in chosen.args.items():
-        places = {_indexed_place(element, name) for element in elements}
-        if len(places) != 1:
-            raise Misuse(f"{name!r} stands at different places in {', '.join(chosen.events)}")
-        place, component = places.pop(), _indexed_component(elements[0], name)
-        topics += [None] * (place + 1 - len(topics))
-        values = value if isinstance(value, list | tuple | set | frozenset) else [value]
-        topics[place] = [_topic(item, component) for item in values]
-    return topics
-
-
-def _indexed_place(element: Element, name: str) -> int:
-    names = [snake(parameter["name"]) for parameter in element.indexed]
-    if name not in names:
-        raise Misuse(f"{name!r} is no indexed parameter of {element.name}")
-    return names.index(name) + 1
-
-
-def _indexed_component(element: Element, name: str) -> Mapping[str, Any]:
-    return element.indexed[_indexed_place(element, name) - 1]
-
-
-def _topic(value: Any, component: Mapping[str, Any]) -> str:
-    if component["type"] == "address":
-        return "0x" + bytes.fromhex(value[2:]).rjust(32, b"\0").hex()
-    if isinstance(value, bytes):
-        return "0x" + value.ljust(32, b"\0").hex()
-    return "0x" + int(to_abi(value, component)).to_bytes(32, "big").hex()
-
-
 def _farmer(farmer: FarmerId, fields: dict[str, Any]) -> Farmer:
     return Farmer(id=farmer, offer=Offer(**fields.pop("offer")), **fields)
 
@@ -293,15 +266,22 @@ def _decode(abi: Abi, function: str, result: str) -> Any:
     return abi.decode_result(function, data)
 
 
+async def _read_chain_id(rpc: Rpc) -> int:
+    answer = await rpc.call("eth_chainId")
+    try:
+        return int(answer, 16)
+    except (TypeError, ValueError) as error:
+        raise ChainUnavailable(rpc.url, f"it gives {answer!r} as its chain id") from error
+
+
 async def _read_parameters(rpc: Rpc, market: Address) -> Parameters:
-    address = Address(str(to_checksum_address(market)))
-    if await rpc.call("eth_getCode", address, "latest") in ("0x", "0x0", None):
-        raise MarketNotFound(rpc.url, address, "no contract at this address")
-    request = {"to": address, "data": "0x" + market_abi().encode_call("parameters", ()).hex()}
+    if await rpc.call("eth_getCode", market, "latest") in ("0x", "0x0", None):
+        raise MarketNotFound(rpc.url, market, "no contract at this address")
+    request = {"to": market, "data": "0x" + market_abi().encode_call("parameters", ()).hex()}
     try:
         fields = market_abi().decode_result(
             "parameters", bytes.fromhex((await rpc.call("eth_call", request, "latest"))[2:])
         )
-    except (RpcError, ValueError) as error:
-        raise MarketNotFound(rpc.url, address, "the contract there is no market") from error
+    except (RpcError, ValueError, DecodingError) as error:
+        raise MarketNotFound(rpc.url, market, "the contract there is no market") from error
     return Parameters(**{**fields, "token": Address(fields["token"])})

@@ -1,6 +1,7 @@
 """JSON-RPC over HTTP with limits: the only place that sees the HTTP library's errors.
 
-Decides: how long a request may take, what is tried again and how often, and what each kind of failure is called.
+Decides: how long a request may take, what is tried again and how often, and what each kind of failure is
+called.
 Leaves to others: what is asked, and what a contract's refusal means.
 
 A request is repeated only when the transport failed. All that we send is safe to repeat: reads are, and a raw
@@ -74,7 +75,7 @@ class Rpc:
     async def call(self, method: str, *params: Any) -> Any:
         """The result of one request."""
         response = await self._with_retries(method, lambda: self._one(method, params))
-        return _result(method, response)
+        return self._result(method, response)
 
     async def batch(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """The results of several requests, in their order; the first refusal among them is raised."""
@@ -83,24 +84,23 @@ class Rpc:
             part = requests[start : start + MAX_BATCH_REQUESTS]
             responses = await self._with_retries(part[0][0], lambda part=part: self._many(part))
             results += [
-                _result(method, response) for (method, _), response in zip(part, responses, strict=True)
+                self._result(method, response) for (method, _), response in zip(part, responses, strict=True)
             ]
         return results
 
-    async def _one(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
-        response = await self._provider.make_request(RPCEndpoint(method), list(params))
-        return cast(dict[str, Any], response)
+    async def _one(self, method: str, params: Sequence[Any]) -> Any:
+        return await self._provider.make_request(RPCEndpoint(method), list(params))
 
-    async def _many(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[dict[str, Any]]:
+    async def _many(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         responses = await self._provider.make_batch_request(
             [(RPCEndpoint(method), list(params)) for method, params in requests]
         )
         if not isinstance(responses, list):
-            _result("batch", cast(dict[str, Any], responses))
+            self._result("batch", responses)
             raise ChainUnavailable(self.url, "a batch was answered by a single response")
         if len(responses) != len(requests):
             raise ChainUnavailable(self.url, f"{len(responses)} answers to a batch of {len(requests)}")
-        return cast(list[dict[str, Any]], responses)
+        return cast(list[Any], responses)
 
     async def _with_retries(self, method: str, request: Any) -> Any:
         pause = self._timeouts.pause_seconds
@@ -126,15 +126,14 @@ class Rpc:
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError) as error:
             raise ChainUnavailable(self.url, f"the answer to {method} is no JSON-RPC") from error
 
-
-def _result(method: str, response: dict[str, Any]) -> Any:
-    error = response.get("error")
-    if error is None:
-        return response.get("result")
-    if not isinstance(error, dict):
-        raise RpcError(method, 0, str(error))
-    data = _revert_data(error)
-    raise RpcError(method, int(error.get("code", 0)), str(error.get("message", "")), data)
+    def _result(self, method: str, response: Any) -> Any:
+        error = response.get("error") if isinstance(response, dict) else None
+        if isinstance(error, dict):
+            code, message = int(error.get("code", 0)), str(error.get("message", ""))
+            raise RpcError(method, code, message, _revert_data(error))
+        if not isinstance(response, dict) or "result" not in response:
+            raise ChainUnavailable(self.url, f"the answer to {method} is no JSON-RPC")
+        return response["result"]
 
 
 def _revert_data(error: dict[str, Any]) -> bytes | None:

@@ -8,8 +8,8 @@
                           +-------+ send the same again
 
 Decides: nonces (the pending count, taken under a lock, so that concurrent sends of one Sender never collide),
-fees (EIP-1559), gas, when to raise fees, when to give up. Leaves to others: what is sent (`calls.py`), and
-repeating a call that was refused.
+gas, when to raise fees, when to give up. Leaves to others: how much the fees are (`fees.py`), what is sent
+(`calls.py`), and repeating a call that was refused.
 
 One Sender per account and process: two with the same key do not know of each other.
 """
@@ -24,7 +24,7 @@ from grange.chain.calls import Call
 from grange.chain.codec import Abi, market_abi, token_abi
 from grange.chain.errors import (
     ChainError,
-    ChainTimeout,
+    ChainUnavailable,
     InsufficientFunds,
     RpcError,
     TransactionError,
@@ -33,33 +33,22 @@ from grange.chain.errors import (
     TransactionReverted,
 )
 from grange.chain.events import Event
-from grange.chain.gateway import Chain, translate_revert
+from grange.chain.fees import SendPolicy, current_fees, raised_fees
+from grange.chain.gateway import Chain
+from grange.chain.refusals import (
+    is_about_funds,
+    is_about_gas,
+    is_about_nonce,
+    is_known_already,
+    is_underpriced,
+    translate_revert,
+)
 from grange.chain.wallet import Wallet
-from grange.types import Address
+from grange.types import Address, address_from
 
 GAS_MARGIN_PERCENT = 20
 MAX_NONCE_ATTEMPTS = 5
 TRANSFER_GAS = 21_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendPolicy:
-    """Fees and patience.
-
-    max_fee_per_gas is base_fee_factor times the newest base fee, plus the tip. If a transaction is not mined
-    within bump_after_seconds both are raised by bump_percent (nodes ask for at least 10 to replace one); after
-    max_bumps raises and as long again it is given up. give_up is also bound by max_fee_wei, if that is set.
-    """
-
-    tip_wei: int | None = None
-    default_tip_wei: int = 1_000_000_000
-    base_fee_factor: int = 2
-    max_fee_wei: int | None = None
-    bump_after_seconds: float = 30.0
-    bump_percent: int = 25
-    max_bumps: int = 5
-    first_poll_seconds: float = 0.02
-    longest_poll_seconds: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,17 +164,19 @@ class Sender:
 
     async def _refusal(self, error: RpcError, label: str, request: dict[str, Any]) -> ChainError:
         """Why a simulation failed. Some endpoints give revert data to eth_call only."""
-        if _is_about_funds(error):
+        if is_about_funds(error):
             return InsufficientFunds(self.address, error.message)
         if error.method == "eth_estimateGas" and not error.data:
             try:
                 await self.chain.rpc.call("eth_call", request, "pending")
             except RpcError as second:
                 error = second
+        if not error.reverted and is_about_gas(error):
+            return TransactionReverted(label, "OutOfGas", {})
         return translate_revert(error, label)
 
     async def _sign_and_send(self, label: str, abi: Abi, fields: dict[str, Any]) -> _Sent:
-        fees = await self._fees()
+        fees = await current_fees(self.chain.rpc, self.policy)
         for _ in range(MAX_NONCE_ATTEMPTS):
             nonce = await self._nonce()
             complete = {
@@ -199,79 +190,64 @@ class Sender:
             try:
                 await self._send_raw(raw)
             except RpcError as error:
-                if _is_about_nonce(error):
+                if is_about_nonce(error):
                     self._next_nonce = 0
                     continue
                 raise self._send_failure(error, label) from error
+            except ChainUnavailable:
+                # It may have arrived. Waiting for it also sends it again if it did not.
+                pass
             self._next_nonce = nonce + 1
             return _Sent(label=label, abi=abi, fields=complete, raw=raw, hashes=[tx_hash])
         raise TransactionError(f"{label}: the nonce was taken {MAX_NONCE_ATTEMPTS} times; is the key shared?")
 
     async def _nonce(self) -> int:
-        pending = int(
-            await self.chain.rpc.call("eth_getTransactionCount", self.address, "pending"), 16
-        )
+        pending = int(await self.chain.rpc.call("eth_getTransactionCount", self.address, "pending"), 16)
         ours = self._next_nonce if self._in_flight > 1 else 0
         return max(pending, ours)
-
-    async def _fees(self) -> dict[str, int]:
-        tip = self.policy.tip_wei
-        if tip is None:
-            tip = await self._suggested_tip()
-        block = await self.chain.rpc.call("eth_getBlockByNumber", "latest", False)
-        base = int(block.get("baseFeePerGas") or "0x0", 16)
-        return self._capped(base * self.policy.base_fee_factor + tip, tip)
-
-    async def _suggested_tip(self) -> int:
-        try:
-            return int(await self.chain.rpc.call("eth_maxPriorityFeePerGas"), 16)
-        except RpcError:
-            return self.policy.default_tip_wei
-
-    def _capped(self, fee: int, tip: int) -> dict[str, int]:
-        if self.policy.max_fee_wei is not None:
-            fee = min(fee, self.policy.max_fee_wei)
-        return {"maxFeePerGas": fee, "maxPriorityFeePerGas": min(tip, fee)}
 
     async def _send_raw(self, raw: bytes) -> None:
         try:
             await self.chain.rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
         except RpcError as error:
-            if not _is_known_already(error):
+            if not is_known_already(error):
                 raise
 
     def _send_failure(self, error: RpcError, label: str) -> ChainError:
-        if _is_about_funds(error):
+        if is_about_funds(error):
             return InsufficientFunds(self.address, error.message)
         return translate_revert(error, label)
 
     async def _mined(self, sent: _Sent, confirmations: int) -> Receipt:
-        policy = self.policy
-        pause, bumps, patience_ends = policy.first_poll_seconds, 0, _now() + policy.bump_after_seconds
+        policy, pause, bumps = self.policy, self.policy.first_poll_seconds, 0
+        raise_fees_at = _now() + policy.bump_after_seconds
+        give_up_at = _now() + policy.patience_seconds
         while True:
-            raw_receipt = await self._find_receipt(sent)
-            if raw_receipt is not None:
-                if await self._is_deep_enough(raw_receipt, confirmations):
-                    return await self._receipt(sent, raw_receipt)
-                patience_ends = _now() + policy.bump_after_seconds
-            elif _now() > patience_ends:
-                if bumps == policy.max_bumps:
-                    seconds = policy.bump_after_seconds * (bumps + 1)
-                    raise TransactionNotMined(sent.label, sent.hashes[-1], sent.fields["nonce"], seconds)
-                await self._bump(sent)
-                bumps, patience_ends = bumps + 1, _now() + policy.bump_after_seconds
-            elif pause >= policy.longest_poll_seconds:
-                await self._send_again_if_dropped(sent)
+            failure: ChainUnavailable | None = None
+            try:
+                raw_receipt = await self._find_receipt(sent)
+                if raw_receipt is not None:
+                    if await self._is_deep_enough(raw_receipt, confirmations):
+                        return await self._receipt(sent, raw_receipt)
+                elif _now() >= raise_fees_at and bumps < policy.max_bumps:
+                    await self._bump(sent)
+                    bumps, raise_fees_at = bumps + 1, _now() + policy.bump_after_seconds
+                elif pause >= policy.longest_poll_seconds:
+                    await self._send_again_if_dropped(sent)
+            except ChainUnavailable as error:
+                failure = error
+            if _now() >= give_up_at:
+                nonce = sent.fields["nonce"]
+                raise TransactionNotMined(
+                    sent.label, sent.hashes[-1], nonce, policy.patience_seconds
+                ) from failure
             await asyncio.sleep(pause)
             pause = min(pause * 2, policy.longest_poll_seconds)
 
     async def _find_receipt(self, sent: _Sent) -> Mapping[str, Any] | None:
-        try:
-            receipts: list[Mapping[str, Any] | None] = await self.chain.rpc.batch(
-                [("eth_getTransactionReceipt", ("0x" + tx_hash.hex(),)) for tx_hash in sent.hashes]
-            )
-        except ChainTimeout:
-            return None
+        receipts: list[Mapping[str, Any] | None] = await self.chain.rpc.batch(
+            [("eth_getTransactionReceipt", ("0x" + tx_hash.hex(),)) for tx_hash in sent.hashes]
+        )
         return next((receipt for receipt in receipts if receipt and receipt.get("blockHash")), None)
 
     async def _is_deep_enough(self, receipt: Mapping[str, Any], confirmations: int) -> bool:
@@ -296,26 +272,22 @@ class Sender:
         try:
             await self._send_raw(sent.raw)
         except RpcError as error:
-            if not _is_about_nonce(error):
+            if not is_about_nonce(error):
                 raise self._send_failure(error, sent.label) from error
 
     async def _bump(self, sent: _Sent) -> None:
         """Send the same again under the same nonce for higher fees."""
-        factor, old = 100 + self.policy.bump_percent, sent.fields
-        fees = self._capped(
-            -(-old["maxFeePerGas"] * factor // 100), -(-old["maxPriorityFeePerGas"] * factor // 100)
-        )
-        fields = {**old, **fees}
+        fields = {**sent.fields, **raised_fees(sent.fields, self.policy)}
         raw, tx_hash = self.wallet.sign_transaction(fields)
-        try:
-            await self._send_raw(raw)
-        except RpcError as error:
-            if _is_about_nonce(error) or _is_underpriced(error):
-                return
-            raise self._send_failure(error, sent.label) from error
+        # Noted before it is sent: if the answer is lost, this may be the one that is mined.
         sent.fields, sent.raw = fields, raw
         if tx_hash not in sent.hashes:
             sent.hashes.append(tx_hash)
+        try:
+            await self._send_raw(raw)
+        except RpcError as error:
+            if not is_about_nonce(error) and not is_underpriced(error):
+                raise self._send_failure(error, sent.label) from error
 
     async def _receipt(self, sent: _Sent, raw: Mapping[str, Any]) -> Receipt:
         tx_hash = bytes.fromhex(raw["transactionHash"][2:])
@@ -328,7 +300,7 @@ class Sender:
             gas_used=int(raw["gasUsed"], 16),
             effective_gas_price=int(raw["effectiveGasPrice"], 16),
             events=self._events(raw["logs"]),
-            contract_address=Address(raw["contractAddress"]) if raw.get("contractAddress") else None,
+            contract_address=address_from(raw["contractAddress"]) if raw.get("contractAddress") else None,
         )
 
     def _events(self, logs: Sequence[Mapping[str, Any]]) -> tuple[Event, ...]:
@@ -362,24 +334,3 @@ def _request(sender: Address, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _now() -> float:
     return time.monotonic()
-
-
-def _says(error: RpcError, *phrases: str) -> bool:
-    message = error.message.lower()
-    return any(phrase in message for phrase in phrases)
-
-
-def _is_about_nonce(error: RpcError) -> bool:
-    return _says(error, "nonce too low", "nonce is too low", "nonce has already been used", "invalid nonce")
-
-
-def _is_known_already(error: RpcError) -> bool:
-    return _says(error, "already known", "already imported", "known transaction", "already exists")
-
-
-def _is_underpriced(error: RpcError) -> bool:
-    return _says(error, "underpriced", "fee too low", "gas price too low")
-
-
-def _is_about_funds(error: RpcError) -> bool:
-    return _says(error, "insufficient funds", "insufficient balance", "doesn't have enough funds")

@@ -31,8 +31,3 @@ class Wallet:
         """The raw signed transaction, and its hash."""
         signed = self._account.sign_transaction(fields)
         return bytes(signed.raw_transaction), bytes(signed.hash)
-
-    def sign_digest(self, digest: bytes) -> tuple[int, int, int]:
-        """v (27 or 28), r and s over a 32-byte digest."""
-        signed = self._account.unsafe_sign_hash(digest)
-        return signed.v, signed.r, signed.s

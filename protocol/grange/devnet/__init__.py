@@ -1,1 +1,22 @@
-"""A private chain with a market on it, for trying things out and for tests."""
+"""A private chain with a market on it, for trying things out and for tests.
+
+Devnet     a running chain with token and market     devnet.py
+engines    the programs that run it                  engines.py, guard.py
+py-evm     our own chain, methods, server            evm*.py, pyevm_rpc.py, pyevm_server.py
+command    `grange devnet`                           cli.py
+"""
+
+from grange.devnet.devnet import DEVNET_PARAMETERS, Devnet, DevnetAddress
+from grange.devnet.engines import ENGINES, EngineName
+from grange.devnet.errors import DevnetError, EngineFailed, EngineMissing
+
+__all__ = [
+    "DEVNET_PARAMETERS",
+    "ENGINES",
+    "Devnet",
+    "DevnetAddress",
+    "DevnetError",
+    "EngineFailed",
+    "EngineMissing",
+    "EngineName",
+]

@@ -1,7 +1,8 @@
 """Farmers for a devnet: real farmer nodes as separate processes, each with its own key, stake, disk and port.
 
 Decides how they are funded, set up, started, killed and stopped. What a farmer does is up to the command
-`grange farm`, which is only ever run, never imported. Every process that is started here is ended here, by its own handle.
+`grange farm`, which is only run, never imported. Every process that is started here is ended here, by its
+own handle.
 """
 
 import asyncio
@@ -22,15 +23,16 @@ from grange.units import GIB, TOKEN
 
 GAS_WEI = 10**20
 DEFAULT_STAKE_TOKENS = 500
-DEFAULT_PRICE_TOKENS_PER_GIB = 1
+DEFAULT_PRICE_TOKENS_PER_GIB = "1"
 DEFAULT_CAPACITY_BYTES = 64 * GIB
 START_SECONDS = 90.0
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.05
-MAX_STARTING_AT_ONCE = 4
+MAX_STARTING_AT_ONCE = 8
+NO_FARMER = FarmerId(0)
 
 
-class FarmerDidNotStart(WorldError):
+class FarmerNotStarted(WorldError):
     """A farmer's process ended or stayed silent; its last lines of output are in the message."""
 
 
@@ -39,7 +41,7 @@ class FleetOptions:
     """What each farmer of a fleet offers and stakes."""
 
     stake_tokens: int = DEFAULT_STAKE_TOKENS
-    price_tokens_per_gib: float = DEFAULT_PRICE_TOKENS_PER_GIB
+    price_tokens_per_gib: str = DEFAULT_PRICE_TOKENS_PER_GIB
     capacity_bytes: int = DEFAULT_CAPACITY_BYTES
 
 
@@ -50,7 +52,7 @@ class FarmerProcess:
     number: int
     folder: Path
     address: Address
-    farmer: FarmerId = FarmerId(0)
+    farmer: FarmerId = NO_FARMER
     endpoint: str = ""
     process: asyncio.subprocess.Process | None = field(default=None, repr=False)
 
@@ -75,7 +77,7 @@ class FarmerProcess:
         return self.process is not None and self.process.returncode is None
 
     async def start(self) -> None:
-        """Run the farmer until it serves; raises FarmerDidNotStart."""
+        """Run the farmer until it serves; raises FarmerNotStarted."""
         ready = self.folder / "ready.json"
         ready.unlink(missing_ok=True)
         with self.log.open("ab") as log:
@@ -89,11 +91,11 @@ class FarmerProcess:
             async with asyncio.timeout(START_SECONDS):
                 while not ready.exists():
                     if not self.running:
-                        raise FarmerDidNotStart(self._failure("ended while starting"))
+                        raise FarmerNotStarted(self._failure("ended while starting"))
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             await self.stop()
-            raise FarmerDidNotStart(self._failure(f"was not ready after {START_SECONDS:.0f} s")) from None
+            raise FarmerNotStarted(self._failure(f"was not ready after {START_SECONDS:.0f} s")) from None
         state = json.loads(ready.read_text())
         self.farmer, self.endpoint = FarmerId(state["farmer"]), state["endpoint"]
 
@@ -132,19 +134,20 @@ class Fleet:
         count: int,
         folder: Path,
         *,
-        options: FleetOptions | None = None,
+        options: FleetOptions = FleetOptions(),
         on_ready: Callable[[FarmerProcess], None] = lambda _: None,
     ) -> AsyncIterator["Fleet"]:
-        """Fund, register and run `count` farmers with their things below `folder`, and stop them at the end."""
+        """Fund, register and run `count` farmers with their things below `folder`; stop them at the end."""
         fleet = cls([])
         try:
-            for number in range(1, count + 1):
-                fleet.farmers.append(await _funded(devnet, number, folder, options or FleetOptions()))
+            fleet.farmers = await asyncio.gather(
+                *(_funded(devnet, number, folder, options) for number in range(1, count + 1))
+            )
             gate = asyncio.Semaphore(MAX_STARTING_AT_ONCE)
 
             async def bring_up(farmer: FarmerProcess) -> None:
                 async with gate:
-                    await _set_up(devnet, farmer, options or FleetOptions())
+                    await _set_up(devnet, farmer, options)
                     await farmer.start()
                     on_ready(farmer)
 
@@ -176,14 +179,14 @@ async def _set_up(devnet: Devnet, farmer: FarmerProcess, options: FleetOptions) 
         process = await asyncio.create_subprocess_exec(
             *_farm("init", "--home", farmer.home, "--data", farmer.data),
             *("--rpc", devnet.rpc_url, "--market", devnet.market, "--endpoint", "http://127.0.0.1:0"),
-            *("--stake", str(options.stake_tokens), "--price", str(options.price_tokens_per_gib)),
+            *("--stake", str(options.stake_tokens), "--price", options.price_tokens_per_gib),
             *("--capacity", str(options.capacity_bytes)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
         )
     if await process.wait() != 0:
-        raise FarmerDidNotStart(farmer._failure("could not be set up"))
+        raise FarmerNotStarted(farmer._failure("could not be set up"))
 
 
 def _farm(command: str, *arguments: object) -> list[str]:

@@ -1,0 +1,28 @@
+"""Finding the liar among pieces that do not decode to what was sealed.
+
+A block whose seal does not open was made from at least one wrong piece. Blocks that came as they are convict
+their farmer by themselves; a wrong parity piece spoils only what is computed from it. So the root of every
+such piece is compared with the slot's root on chain, over the path that the farmer itself must give: bytes
+that differ, or a path that does not lead to the root, convict it.
+"""
+
+from grange.merkle import Buffer, merkle_root, verify
+from grange.types import OrderId
+from grange_client.errors import FarmerLied, FarmerRefused, FarmerUnreachable, Told
+from grange_client.orders import PlacedSlot
+from grange_client.peer import Peer
+
+
+async def fault_of(
+    peer: Peer, order: OrderId, slot: int, placed: PlacedSlot, *, piece: int, pieces: int, data: Buffer
+) -> Told | None:
+    """None if these bytes are the piece that the chain knows; else what is wrong with the farmer."""
+    try:
+        shown = await peer.piece_path(order, slot, piece)
+    except (FarmerLied, FarmerRefused, FarmerUnreachable) as error:
+        return error
+    if shown.pieces != pieces or not verify(placed.root, shown.root, piece, pieces, shown.path):
+        return FarmerLied(f"Farmer {placed.farmer} gives a path that does not lead to what it promised.")
+    if merkle_root(data) != shown.root:
+        return FarmerLied(f"Farmer {placed.farmer} sent bytes that are not what it promised.")
+    return None

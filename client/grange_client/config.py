@@ -1,0 +1,156 @@
+"""Where a renter's things are: a home directory with the configuration, the words and the catalog.
+
+    config.json      which chain and which market
+    recovery.txt     the twelve words, readable by the owner only
+    catalog.sqlite   a cache, see `catalog`
+
+Decides the names and the permissions, and that nothing that exists is overwritten.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_config_path
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from grange.errors import Misuse
+from grange.types import Address, address_from
+from grange_client.errors import AlreadySetUp, BadConfig, NotSetUp
+from grange_client.words import Identity, checked_words, identity
+
+HOME_VARIABLE = "GRANGE_HOME"
+PRIVATE_MODE = 0o600
+MAX_CONFIG_BYTES = 1 << 16
+
+
+class Network(BaseModel):
+    """Which chain, and which market on it. `chain_id` None takes whatever the endpoint serves."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    rpc: str = Field(pattern=r"^https?://", max_length=2048)
+    market: Address
+    chain_id: int | None = Field(default=None, ge=1)
+    first_block: int = Field(default=0, ge=0)
+    """Where the market's events begin; older blocks need not be looked through."""
+
+    @field_validator("market", mode="before")
+    @classmethod
+    def _checksummed(cls, value: object) -> Address:
+        try:
+            return address_from(str(value))
+        except Misuse as error:
+            raise ValueError(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A renter that is set up."""
+
+    home: Path
+    network: Network
+    identity: Identity
+
+    @property
+    def catalog_path(self) -> Path:
+        """The SQLite cache."""
+        return self.home / "catalog.sqlite"
+
+
+def home_path(given: Path | None) -> Path:
+    """The home: as given, else $GRANGE_HOME, else the platform's place for configuration."""
+    if given is not None:
+        return given
+    if named := os.environ.get(HOME_VARIABLE):
+        return Path(named)
+    return user_config_path("grange")
+
+
+def is_set_up(home: Path) -> bool:
+    """Whether there are words already: they are what must never be lost."""
+    return _words_path(home).exists()
+
+
+def set_up(home: Path, *, words: str, network: Network) -> Config:
+    """Write a new home. Raises AlreadySetUp rather than overwrite, BadWords for wrong words."""
+    if is_set_up(home):
+        raise AlreadySetUp(
+            f"{home} is set up already, and was left as it is.",
+            means="The words there open the orders that were stored with them.",
+            todo="Use another directory with --home, or move that one away first.",
+        )
+    words = checked_words(words)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # The words last: until they are there, a set-up that was cut short can simply be repeated.
+    _network_path(home).unlink(missing_ok=True)
+    _write_new(_network_path(home), network.model_dump_json(indent=2) + "\n")
+    _write_new(_words_path(home), words + "\n")
+    return Config(home=home, network=network, identity=identity(words))
+
+
+def load(home: Path) -> Config:
+    """Read a home. Raises NotSetUp, BadConfig or BadWords."""
+    if not is_set_up(home):
+        raise NotSetUp(f"Nothing is set up in {home}.", todo="Run `grange init` first.")
+    words = _read(
+        _words_path(home), todo="Put the twelve words there, or set up anew with `grange init --words`."
+    )
+    network = parse_network(
+        _read(_network_path(home), todo="Write it again, or set up anew."), _network_path(home)
+    )
+    return Config(home=home, network=network, identity=identity(words))
+
+
+def parse_network(text: str, source: Path) -> Network:
+    """A network out of JSON, as in config.json or a devnet's file. Raises BadConfig."""
+    try:
+        return Network.model_validate_json(text)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(map(str, problem["loc"])) or "the file"
+        raise BadConfig(f"{source}: {field}: {problem['msg']}.") from error
+
+
+def network_from_file(path: Path) -> Network:
+    """The network that a devnet wrote down. Raises BadConfig."""
+    return parse_network(_read(path, todo="Start one with `grange devnet`."), path)
+
+
+def _network_path(home: Path) -> Path:
+    return home / "config.json"
+
+
+def _words_path(home: Path) -> Path:
+    return home / "recovery.txt"
+
+
+def _read(path: Path, *, todo: str) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(MAX_CONFIG_BYTES)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise BadConfig(f"{path} cannot be read: {reason}.", todo=todo) from error
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Whole or not at all, never over something, on disk when this returns."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(temporary, path)
+    except FileExistsError as error:
+        raise AlreadySetUp(f"{path} is there already, and was left as it is.") from error
+    finally:
+        temporary.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,92 @@
+"""From plaintext to pieces: a segment is read, sealed, coded and hashed.
+
+Decides that one nonce never seals two plaintexts: the root of every piece is remembered when it is first
+made, and a piece that is made again (for another farmer) and differs is not handed out: the source changed.
+Pure computation, meant to run in worker threads; leaves sending to `upload`.
+"""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from grange.erasure import Codec
+from grange.layout import Geometry
+from grange.merkle import merkle_root, root_of_hashes
+from grange.seal import OrderKey
+from grange.units import HASH_BYTES
+from grange_client.errors import SourceChanged
+from grange_client.stream import ContentStream
+
+_UNKNOWN = bytes(HASH_BYTES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One slot's part of one segment."""
+
+    slot: int
+    segment: int
+    data: bytes
+    root: bytes
+
+
+class PieceRoots:
+    """The root of every piece that was ever made for an order; 32 bytes each."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self._rows = [bytearray(HASH_BYTES * geometry.segments) for _ in range(geometry.n)]
+        self._lock = threading.Lock()
+
+    def note(self, slot: int, segment: int, root: bytes) -> None:
+        """Remember a root, or compare it with what was remembered; SourceChanged if it differs."""
+        place = slice(HASH_BYTES * segment, HASH_BYTES * (segment + 1))
+        with self._lock:
+            known = bytes(self._rows[slot][place])
+            if known == _UNKNOWN:
+                self._rows[slot][place] = root
+                return
+        if known != root:
+            raise SourceChanged(
+                f"Something in segment {segment} changed while it was being stored.",
+                means="Nothing was placed and nothing is paid.",
+                todo="Store again once the files are at rest.",
+            )
+
+    def slot_root(self, slot: int) -> bytes:
+        """The root of a whole slot, once all of its pieces were made."""
+        return root_of_hashes(self._rows[slot])
+
+
+class SegmentEncoder:
+    """Makes the pieces of any segment of one order, as often as needed. Safe in several threads."""
+
+    def __init__(self, stream: ContentStream, geometry: Geometry, key: OrderKey) -> None:
+        self.geometry = geometry
+        self.roots = PieceRoots(geometry)
+        self._stream = stream
+        self._key = key
+        self._codec = Codec(geometry.k, geometry.n)
+
+    def pieces(self, segment: int, slots: Iterable[int]) -> list[Piece]:
+        """The pieces of a segment for these slots. Raises SourceChanged."""
+        wanted = sorted(slots)
+        blocks = self._sealed_blocks(segment)
+        k = self.geometry.k
+        parity = self._codec.parity(blocks) if wanted and wanted[-1] >= k else []
+        made = []
+        for slot in wanted:
+            data = blocks[slot] if slot < k else parity[slot - k]
+            root = merkle_root(data)
+            self.roots.note(slot, segment, root)
+            made.append(Piece(slot=slot, segment=segment, data=data, root=root))
+        return made
+
+    def _sealed_blocks(self, segment: int) -> list[bytes]:
+        geometry = self.geometry
+        plain = bytearray(geometry.block_bytes)
+        view = memoryview(plain)
+        sealed = []
+        for index in range(segment * geometry.k, (segment + 1) * geometry.k):
+            self._stream.read_into(view, index * geometry.block_bytes)
+            sealed.append(self._key.seal(index, plain))
+        return sealed

@@ -1,0 +1,93 @@
+"""From an error to what a command says and exits with.
+
+    0    done
+    1    something unexpected: a bug, or an error of another part of Grange
+    2    wrong usage
+    3    not set up, set up already, or words or configuration that are wrong
+    4    files: nothing to store, changed while storing, in the way, no such order, the disk
+    5    money: too little in vault and wallet, or too little coin for gas
+    6    farmers: too few, or they refuse
+    7    data: what came back is not what a client stored
+    8    chain: down, slow, another one, no market there, or it refused
+    130  interrupted
+
+Decides these codes and the words for errors of other packages; errors of this one carry their own words.
+"""
+
+from dataclasses import dataclass, field
+
+from grange.chain import (
+    ChainError,
+    ChainTimeout,
+    ChainUnavailable,
+    InsufficientFunds,
+    MarketNotFound,
+    TransactionNotMined,
+    WrongChain,
+)
+from grange.errors import GrangeError, Misuse
+from grange_client.errors import (
+    EXIT_CHAIN,
+    EXIT_MONEY,
+    EXIT_OTHER,
+    EXIT_USAGE,
+    NotEnoughFarmers,
+    Told,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What to say, and what to exit with."""
+
+    exit_code: int
+    what: str
+    means: str = ""
+    todo: str = ""
+    details: dict[str, str] = field(default_factory=dict)
+
+
+def explain(error: GrangeError) -> Explanation:
+    """Words and exit code for any error that was raised on purpose."""
+    if isinstance(error, Told):
+        details = error.failures if isinstance(error, NotEnoughFarmers) else {}
+        return Explanation(
+            exit_code=error.exit_code,
+            what=error.what,
+            means=error.means,
+            todo=error.todo,
+            details=details,
+        )
+    if isinstance(error, ChainError):
+        return _chain(error)
+    return Explanation(
+        exit_code=EXIT_USAGE if isinstance(error, Misuse) else EXIT_OTHER, what=_sentence(error)
+    )
+
+
+def _chain(error: ChainError) -> Explanation:
+    code, means, todo = EXIT_CHAIN, "", "Try again; `--verbose` shows more."
+    match error:
+        case ChainTimeout():
+            means = "The endpoint is there, and too slow."
+            todo = "Try again later, or use another endpoint: `rpc` in config.json."
+        case ChainUnavailable():
+            means = "Without the chain nothing can be stored or found. What is stored stays stored."
+            todo = "Check the network, and `rpc` in config.json. On a devnet: is `grange devnet` running?"
+        case WrongChain():
+            means = "Signing for another chain than the one set up could cost money, so nothing was done."
+            todo = "Correct `rpc` or `chain_id` in config.json."
+        case MarketNotFound():
+            means = "A devnet that was started anew has a new market."
+            todo = "Correct `market` in config.json, or set up another home with `grange init --home`."
+        case InsufficientFunds():
+            code, todo = EXIT_MONEY, "Send coin of this chain to the address that `grange balance` shows."
+        case TransactionNotMined():
+            means = "It may still be mined: the order is there if `grange ls` shows it."
+            todo = "Look again in a while before storing anew."
+    return Explanation(exit_code=code, what=_sentence(error), means=means, todo=todo)
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -1,0 +1,136 @@
+"""What a renter asks of the market: the seam between this package and the chain.
+
+`Market` is the interface; `ChainMarket` is it on top of `grange.chain`, and tests bring their own. Decides
+which events a renter follows and how the price gets into the vault (by a permit for exactly what is missing).
+Leaves retries, nonces and reorgs to `grange.chain`.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from grange.chain import (
+    Batch,
+    Chain,
+    Cursor,
+    Event,
+    EventFilter,
+    EventFollower,
+    Farmer,
+    Head,
+    Receipt,
+    Rollback,
+    Sender,
+    calls,
+)
+from grange.messages import Domain
+from grange.types import Acceptance, Address, FarmerId, OrderId, Parameters, Terms
+
+MAX_LOG_BLOCKS = 50_000
+"""How far back proofs are counted for the list of farmers."""
+
+
+class Market(Protocol):
+    """The market as one renter sees it. Raises the errors of `grange.chain`."""
+
+    @property
+    def domain(self) -> Domain:
+        """Chain id and address: what signatures are bound to."""
+
+    @property
+    def parameters(self) -> Parameters:
+        """The market's constants."""
+
+    async def head(self) -> Head:
+        """The newest block."""
+
+    async def farmers(self) -> list[Farmer]:
+        """Everybody who ever registered."""
+
+    async def vault(self, account: Address) -> int:
+        """Base units inside the market."""
+
+    async def token_balance(self, account: Address) -> int:
+        """Base units in the wallet."""
+
+    async def native_balance(self, account: Address) -> int:
+        """Wei for gas."""
+
+    async def place(self, terms: Terms, acceptances: Sequence[Acceptance], missing: int) -> Receipt:
+        """Place an order in one transaction that also moves `missing` base units into the vault."""
+
+    async def deposit(self, amount: int) -> Receipt:
+        """Move base units from the wallet into the vault."""
+
+    async def withdraw(self, amount: int) -> Receipt:
+        """Move base units from the vault into the wallet."""
+
+    async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
+        """This renter's `OrderPlaced` events behind the cursor."""
+
+    async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
+        """The `SlotFilled` events of an order, which are all in the block that placed it."""
+
+    async def proofs(self) -> dict[FarmerId, int]:
+        """How many epochs each farmer has proven lately."""
+
+
+class ChainMarket:
+    """The market on a real chain, for the sender's account."""
+
+    def __init__(self, chain: Chain, sender: Sender) -> None:
+        self._chain = chain
+        self._sender = sender
+        self.domain = chain.domain
+        self.parameters = chain.parameters
+
+    async def head(self) -> Head:
+        """See Market."""
+        return await self._chain.head()
+
+    async def farmers(self) -> list[Farmer]:
+        """See Market."""
+        return await self._chain.farmers()
+
+    async def vault(self, account: Address) -> int:
+        """See Market."""
+        return await self._chain.vault(account)
+
+    async def token_balance(self, account: Address) -> int:
+        """See Market."""
+        return await self._chain.token_balance(account)
+
+    async def native_balance(self, account: Address) -> int:
+        """See Market."""
+        return await self._chain.native_balance(account)
+
+    async def place(self, terms: Terms, acceptances: Sequence[Acceptance], missing: int) -> Receipt:
+        """See Market."""
+        permit = await self._chain.permit(self._sender.wallet, missing) if missing else None
+        return await self._sender.send(calls.place(terms, acceptances, permit))
+
+    async def deposit(self, amount: int) -> Receipt:
+        """See Market."""
+        permit = await self._chain.permit(self._sender.wallet, amount)
+        return await self._sender.send(calls.deposit_with_permit(permit))
+
+    async def withdraw(self, amount: int) -> Receipt:
+        """See Market."""
+        return await self._sender.send(calls.withdraw(self._sender.address, amount))
+
+    async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
+        """See Market."""
+        mine = EventFilter(events=("OrderPlaced",), args={"renter": self._sender.address})
+        return await EventFollower(self._chain, [mine], cursor=cursor).poll()
+
+    async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
+        """See Market."""
+        return await self._chain.logs(block, block, ["SlotFilled"], {"order": order})
+
+    async def proofs(self) -> dict[FarmerId, int]:
+        """See Market."""
+        head = (await self._chain.head()).number
+        counts: dict[FarmerId, int] = {}
+        for event in await self._chain.logs(max(0, head - MAX_LOG_BLOCKS), head, ["Proven"]):
+            farmer = FarmerId(event.args["farmer"])
+            counts[farmer] = counts.get(farmer, 0) + 1
+        return counts

@@ -1,0 +1,70 @@
+"""What the chain says of a placed order, as values.
+
+Pure; leaves fetching to `market`, contents to `manifest`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grange.chain import Event
+from grange.errors import Misuse
+from grange.layout import Geometry
+from grange.types import Epoch, FarmerId, OrderId
+from grange_client.errors import BadManifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedSlot:
+    """One farmer's part of an order. The rate is in base units per epoch."""
+
+    farmer: FarmerId
+    root: bytes
+    rate: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedOrder:
+    """An order; `slots[i]` is slot i. It is paid for in the epochs from `start` to before `end`."""
+
+    id: OrderId
+    block: int
+    start: Epoch
+    end: Epoch
+    geometry: Geometry
+    slots: tuple[PlacedSlot, ...]
+
+    @property
+    def cost(self) -> int:
+        """What was paid in advance, in base units."""
+        return sum(slot.rate for slot in self.slots) * (self.end - self.start)
+
+
+def order_from_events(placed: Event, filled: Sequence[Event]) -> PlacedOrder:
+    """The order out of its `OrderPlaced` and `SlotFilled` events.
+
+    Raises BadManifest if they make no order we can read.
+    """
+    args = placed.args
+    slots = {
+        int(event.args["slot"]): PlacedSlot(
+            farmer=FarmerId(event.args["farmer"]), root=event.args["root"], rate=event.args["rate"]
+        )
+        for event in filled
+        if event.name == "SlotFilled" and event.args["order"] == args["order"]
+    }
+    try:
+        geometry = Geometry.from_leaves(
+            k=args["k"], n=args["n"], leaf_count=args["leaf_count"], piece_leaves=args["piece_leaves"]
+        )
+    except Misuse as error:
+        raise BadManifest(f"Order {args['order'].hex()[:8]} has a shape that no client writes.") from error
+    if sorted(slots) != list(range(geometry.n)):
+        raise BadManifest(f"The chain shows {len(slots)} of the {geometry.n} slots of an order.")
+    return PlacedOrder(
+        id=OrderId(args["order"]),
+        block=placed.block,
+        start=Epoch(args["from"]),
+        end=Epoch(args["end"]),
+        geometry=geometry,
+        slots=tuple(slots[index] for index in range(geometry.n)),
+    )

@@ -1,0 +1,111 @@
+"""What machines get: the same things as `screens` shows, as JSON. Amounts are in base units, ids in hex."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from grange_client.catalog import Known
+from grange_client.manifest import Manifest
+from grange_client.plan import Funds
+from grange_client.renter import FarmerReport
+from grange_client.restore import Restored
+from grange_client.store import Quote, Stored
+
+
+def stored_json(stored: Stored, quote: Quote, seconds: float) -> dict[str, Any]:
+    """An order that was just placed."""
+    size_bytes = quote.scan.content_bytes
+    return {
+        "order": stored.order.id.hex(),
+        "name": stored.manifest.name,
+        "files": quote.scan.files,
+        "bytes": size_bytes,
+        "skipped": [{"path": os.fsdecode(one.path), "reason": one.reason} for one in quote.scan.skipped],
+        "k": stored.order.geometry.k,
+        "n": stored.order.geometry.n,
+        "start": stored.order.start,
+        "end": stored.order.end,
+        "cost": stored.order.cost,
+        "farmers": [slot.farmer for slot in stored.order.slots],
+        "transaction": stored.receipt.tx_hash.hex(),
+        "block": stored.receipt.block,
+        "gas": stored.receipt.gas_used,
+        "seconds": seconds,
+        "mb_s": size_bytes / 1e6 / seconds if seconds else 0.0,
+    }
+
+
+def order_json(known: Known, epoch: int) -> dict[str, Any]:
+    """One order of the list."""
+    order = known.order
+    return {
+        "order": order.id.hex(),
+        "name": known.name,
+        "files": known.files,
+        "bytes": known.size_bytes,
+        "created": known.created,
+        "block": order.block,
+        "start": order.start,
+        "end": order.end,
+        "epochs_left": max(0, order.end - epoch),
+        "k": order.geometry.k,
+        "n": order.geometry.n,
+        "slot_bytes": order.geometry.slot_bytes,
+        "cost": order.cost,
+        "slots": [{"farmer": s.farmer, "root": s.root.hex(), "rate": s.rate} for s in order.slots],
+    }
+
+
+def farmer_json(report: FarmerReport) -> dict[str, Any]:
+    """One farmer."""
+    farmer = report.farmer
+    return {
+        "farmer": farmer.id,
+        "endpoint": farmer.endpoint,
+        "owner": farmer.owner,
+        "operator": farmer.operator,
+        "price_per_gib_epoch": farmer.offer.price_per_gib_epoch,
+        "capacity_bytes": farmer.offer.capacity_bytes,
+        "free_bytes": report.free_bytes,
+        "longest_term_epochs": farmer.offer.longest_term_epochs,
+        "stake": farmer.stake,
+        "committed_rate": farmer.committed_rate,
+        "proven": report.proven,
+        "missed": farmer.misses,
+        "answers": not report.silent,
+        "silent": report.silent,
+    }
+
+
+def funds_json(address: str, funds: Funds) -> dict[str, Any]:
+    """What there is to pay with."""
+    return {"address": address, "vault": funds.vault, "wallet": funds.wallet, "native": funds.native}
+
+
+def restored_json(known: Known, restored: Restored, target: Path, seconds: float) -> dict[str, Any]:
+    """What was fetched."""
+    return {
+        "order": known.order.id.hex(),
+        "name": known.name,
+        "target": str(target),
+        "files": restored.files,
+        "bytes": restored.size_bytes,
+        "skipped": restored.skipped,
+        "seconds": seconds,
+        "mb_s": restored.size_bytes / 1e6 / seconds if seconds else 0.0,
+    }
+
+
+def entries_json(manifest: Manifest) -> list[dict[str, Any]]:
+    """Every name in an order; names as text, with what is not UTF-8 as surrogate escapes."""
+    return [
+        {
+            "path": os.fsdecode(entry.path),
+            "kind": entry.kind.name.lower(),
+            "mode": entry.mode,
+            "mtime_ns": entry.mtime_ns,
+            "bytes": entry.size_bytes,
+            "target": os.fsdecode(entry.target),
+        }
+        for entry in manifest.entries
+    ]

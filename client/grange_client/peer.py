@@ -1,0 +1,340 @@
+"""One farmer over HTTP: signed requests out, checked answers back.
+
+Decides how a request is signed and what counts as an answer: nothing is taken on trust that can be checked
+here (lengths, roots, the shape of JSON), redirects are not followed, bodies are read no further than agreed.
+A farmer that says no raises FarmerRefused, one that does not answer FarmerUnreachable, one that answers with
+what cannot be FarmerLied. Leaves retrying, and what an acceptance or a block must be, to those above.
+"""
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Annotated, Any, TypeVar
+
+import aiohttp
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from yarl import URL
+
+from grange.chain import Farmer, Wallet
+from grange.messages import NO_CONTENT, NONCE_BYTES, Domain, request_digest, sign_digest
+from grange.types import OrderId
+from grange.units import HASH_BYTES
+from grange_client.errors import FarmerLied, FarmerRefused, FarmerUnreachable
+from grange_client.patience import Patience
+
+MAX_JSON_BYTES = 8 << 20
+"""A list of the roots of 100,000 pieces is under this."""
+MAX_ENDPOINT_CHARACTERS = 512
+READ_BUFFER_BYTES = 1 << 20
+MAX_CONNECTIONS_PER_FARMER = 4
+
+Json = TypeVar("Json", bound=BaseModel)
+
+
+def _hash(value: object) -> object:
+    return bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else value
+
+
+Hash = Annotated[bytes, BeforeValidator(_hash), Field(min_length=HASH_BYTES, max_length=HASH_BYTES)]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Info(_Answer):
+    """What a farmer says of itself."""
+
+    farmer: int
+    chain_id: int
+    market: str
+    free_bytes: int = Field(ge=0)
+
+
+class StoredPiece(_Answer):
+    """The root of a piece as the farmer computed it."""
+
+    root: Hash
+
+
+class Promise(_Answer):
+    """An acceptance as the farmer words it."""
+
+    farmer: int
+    slot: int
+    root: Hash
+    rate: int = Field(ge=0)
+    leaf_count: int
+    end: int
+    deadline_block: int = Field(ge=0, lt=1 << 64)
+    r: Hash
+    vs: Hash
+
+
+class PiecePath(_Answer):
+    """A piece's root and its path to the slot's root."""
+
+    root: Hash
+    path: list[Hash]
+    pieces: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What a farmer is asked to accept."""
+
+    salt: bytes
+    k: int
+    pieces: int
+    piece_leaves: int
+    root: bytes
+    rate: int
+    end: int
+
+    def to_json(self) -> bytes:
+        """As it goes over the wire."""
+        fields = {
+            "salt": self.salt.hex(),
+            "k": self.k,
+            "pieces": self.pieces,
+            "piece_leaves": self.piece_leaves,
+            "root": self.root.hex(),
+            "rate": self.rate,
+            "end": self.end,
+        }
+        return json.dumps(fields).encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """Signs requests with the renter's key."""
+
+    domain: Domain
+    wallet: Wallet
+    patience: Patience
+    now: Callable[[], float] = time.time
+    random: Callable[[int], bytes] = secrets.token_bytes
+
+    def authorization(self, farmer: int, method: str, path: str, content: bytes) -> str:
+        """The value of the Authorization header, good for one request to one farmer."""
+        expires = int(self.now()) + self.patience.request_life_seconds
+        nonce = self.random(NONCE_BYTES)
+        digest = request_digest(
+            self.domain,
+            method=method,
+            path=path,
+            farmer=farmer,  # type: ignore[arg-type]
+            expires=expires,
+            nonce=nonce,
+            content=content,
+        )
+        signature = sign_digest(self.wallet.private_key, digest)
+        return (
+            f"Grange renter={self.wallet.address.lower()},expires={expires},nonce={nonce.hex()},"
+            f"content={content.hex()},signature={signature.hex()}"
+        )
+
+
+def open_session(patience: Patience) -> aiohttp.ClientSession:
+    """The HTTP session for all farmers. Whoever opens it closes it."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, limit_per_host=MAX_CONNECTIONS_PER_FARMER, ttl_dns_cache=300),
+        timeout=aiohttp.ClientTimeout(
+            total=patience.request_seconds,
+            sock_connect=patience.connect_seconds,
+            sock_read=patience.silence_seconds,
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        read_bufsize=READ_BUFFER_BYTES,
+        auto_decompress=False,
+        trust_env=False,
+    )
+
+
+class Peer:
+    """A farmer at its endpoint."""
+
+    def __init__(self, farmer: Farmer, session: aiohttp.ClientSession, signer: Signer) -> None:
+        self.farmer = farmer
+        self._session = session
+        self._signer = signer
+        self._base = endpoint_url(farmer)
+
+    def __repr__(self) -> str:
+        return f"Peer({self.farmer.id})"
+
+    async def info(self) -> Info:
+        """Who is there; not signed."""
+        timeout = aiohttp.ClientTimeout(total=self._signer.patience.info_seconds)
+        async with self._sent("GET", "/v1/info", NO_CONTENT, signed=False, timeout=timeout) as response:
+            return await self._json(response, Info)
+
+    async def put_piece(self, order: OrderId, slot: int, piece: int, data: Any, root: bytes) -> None:
+        """Hand over a piece whose root we know; FarmerLied if the farmer computes another."""
+        path = f"{_slot_path(order, slot)}/pieces/{piece}"
+        async with self._sent("PUT", path, root, data=data) as response:
+            stored = await self._json(response, StoredPiece)
+        if stored.root != root:
+            raise FarmerLied(f"Farmer {self.farmer.id} says a piece has another root than it has.")
+
+    async def accept(self, order: OrderId, slot: int, proposal: Proposal) -> Promise:
+        """Ask for the farmer's promise; what it says is not checked here."""
+        body = proposal.to_json()
+        path = f"{_slot_path(order, slot)}/accept"
+        async with self._sent("POST", path, sha256(body).digest(), data=body) as response:
+            return await self._json(response, Promise)
+
+    async def read(self, order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
+        """So many bytes of a slot, all of them."""
+        wanted = f"bytes={start}-{start + size_bytes - 1}"
+        content = sha256(wanted.encode()).digest()
+        async with self._sent("GET", _slot_path(order, slot), content, byte_range=wanted) as response:
+            if response.status == HTTPStatus.PARTIAL_CONTENT:
+                announced = response.headers.get("Content-Range", "").partition("/")[0]
+                if announced != f"bytes {start}-{start + size_bytes - 1}":
+                    raise FarmerLied(f"Farmer {self.farmer.id} answered another range than was asked for.")
+            elif start:
+                raise FarmerLied(f"Farmer {self.farmer.id} answered everything instead of a range.")
+            if response.content_length not in (None, size_bytes):
+                raise FarmerLied(f"Farmer {self.farmer.id} announced another length than was asked for.")
+            return await response.content.readexactly(size_bytes)
+
+    async def piece_path(self, order: OrderId, slot: int, piece: int) -> PiecePath:
+        """Which root a piece has, and the path that proves it."""
+        path = f"{_slot_path(order, slot)}/pieces/{piece}/path"
+        async with self._sent("GET", path, NO_CONTENT) as response:
+            return await self._json(response, PiecePath)
+
+    async def drop(self, order: OrderId, slot: int) -> None:
+        """Let go of what was staged."""
+        async with self._sent("DELETE", _slot_path(order, slot), NO_CONTENT):
+            pass
+
+    def _sent(self, method: str, path: str, content: bytes, **options: Any) -> "_Exchange":
+        return _Exchange(self, method, path, content, **options)
+
+    async def _json(self, response: aiohttp.ClientResponse, shape: type[Json]) -> Json:
+        body = await response.content.read(MAX_JSON_BYTES + 1)
+        while not response.content.at_eof() and len(body) <= MAX_JSON_BYTES:
+            body += await response.content.read(MAX_JSON_BYTES + 1 - len(body))
+        try:
+            if len(body) > MAX_JSON_BYTES:
+                raise ValueError("too long")
+            return shape.model_validate_json(body)
+        except (ValidationError, ValueError, RecursionError) as error:
+            raise FarmerLied(f"Farmer {self.farmer.id} answered something that is no answer.") from error
+
+
+class _Exchange:
+    """A request that was answered with success; the response is closed on leaving."""
+
+    def __init__(
+        self,
+        peer: Peer,
+        method: str,
+        path: str,
+        content: bytes,
+        *,
+        signed: bool = True,
+        data: Any = None,
+        byte_range: str | None = None,
+        timeout: aiohttp.ClientTimeout | None = None,
+    ) -> None:
+        self._peer = peer
+        self._method = method
+        self._url = peer._base.join(URL(path))
+        self._headers = {
+            "Content-Type": "application/json" if method == "POST" else "application/octet-stream"
+        }
+        if byte_range:
+            self._headers["Range"] = byte_range
+        if signed:
+            self._headers["Authorization"] = peer._signer.authorization(
+                peer.farmer.id, method, self._url.raw_path_qs, content
+            )
+        self._data = data
+        self._options = {"timeout": timeout} if timeout else {}
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def __aenter__(self) -> aiohttp.ClientResponse:
+        with _translated(self._peer.farmer):
+            self._response = await self._peer._session.request(
+                self._method,
+                self._url,
+                data=self._data,
+                headers=self._headers,
+                allow_redirects=False,
+                **self._options,  # type: ignore[arg-type]
+            )
+        if self._response.status >= HTTPStatus.MULTIPLE_CHOICES:
+            try:
+                raise await self._refusal(self._response)
+            finally:
+                self._response.release()
+        return self._response
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        assert self._response is not None
+        if error is None:
+            self._response.release()
+            return
+        self._response.close()
+        with _translated(self._peer.farmer):
+            raise error
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> FarmerRefused:
+        code, message = "http", response.reason or ""
+        try:
+            body = json.loads(await response.content.read(MAX_JSON_BYTES))
+            code, message = str(body["error"])[:64], str(body["message"])[:512]
+        except (ValueError, LookupError, TypeError, aiohttp.ClientError, TimeoutError, RecursionError):
+            pass
+        text = "".join(c for c in message if c.isprintable())
+        return FarmerRefused(
+            f"Farmer {self._peer.farmer.id} refuses ({response.status} {code}): {text}",
+            status=response.status,
+            code=code,
+        )
+
+
+def endpoint_url(farmer: Farmer) -> URL:
+    """A farmer's endpoint as a URL; FarmerUnreachable if what it registered is none."""
+    try:
+        if len(farmer.endpoint) > MAX_ENDPOINT_CHARACTERS:
+            raise ValueError("too long")
+        url = URL(farmer.endpoint)
+        if url.scheme not in ("http", "https") or not url.host or url.user or url.password or url.query:
+            raise ValueError("not an http address")
+    except (ValueError, TypeError) as error:
+        raise FarmerUnreachable(f"Farmer {farmer.id} registered an endpoint that is no address.") from error
+    return url.origin()
+
+
+def _slot_path(order: OrderId, slot: int) -> str:
+    return f"/v1/orders/{order.hex()}/slots/{slot}"
+
+
+@contextmanager
+def _translated(farmer: Farmer) -> Iterator[None]:
+    """The HTTP library's errors as ours."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise FarmerUnreachable(f"Farmer {farmer.id} did not answer in time.") from error
+    except aiohttp.ClientError as error:
+        raise FarmerUnreachable(f"Farmer {farmer.id} cannot be reached: {_reason(error)}.") from error
+    except (OSError, EOFError) as error:
+        raise FarmerUnreachable(f"Farmer {farmer.id} broke off.") from error
+
+
+def _reason(error: aiohttp.ClientError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.os_error.errno
+        return os.strerror(number).lower() if number else "no connection"
+    return str(error) or type(error).__name__

@@ -1,0 +1,112 @@
+"""What storing would take and cost, decided before a byte is read. Pure arithmetic over epochs and money.
+
+Decides the default code (4 of 8 while fewer than 30 farmers are known, else 10 of 30), the end of an order on
+the market's calendar, and its price. Leaves finding out who is there to `farmers`, and who is best to
+`select`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grange.types import Epoch, Parameters
+from grange.units import MAX_SLOTS, format_tokens
+from grange_client.errors import NotEnoughMoney, NothingToStore
+from grange_client.select import Chosen
+
+SMALL_CODE = (4, 8)
+LARGE_CODE = (10, 30)
+LARGE_CODE_FROM_FARMERS = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the person asked for;
+
+    None leaves it to us. `epochs` is how long at least, `until` an end by name.
+    """
+
+    k: int | None = None
+    n: int | None = None
+    epochs: int | None = None
+    until: int | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Funds:
+    """What the renter has: base units in the vault and in the wallet, wei for gas."""
+
+    vault: int
+    wallet: int
+    native: int
+
+
+def code_for(wish: Wish, farmers: int) -> tuple[int, int]:
+    """k and n. Raises NothingToStore for a wish that makes no code."""
+    k, n = LARGE_CODE if farmers >= LARGE_CODE_FROM_FARMERS else SMALL_CODE
+    if wish.n is not None:
+        k, n = (wish.k or max(1, wish.n * k // n)), wish.n
+    elif wish.k is not None:
+        k, n = wish.k, max(wish.k * n // k, wish.k)
+    if not 1 <= k <= n <= MAX_SLOTS:
+        raise NothingToStore(
+            f"{k} of {n} is no code.", todo=f"Choose --k and --n with 1 <= k <= n <= {MAX_SLOTS}."
+        )
+    return k, n
+
+
+def end_for(wish: Wish, current: Epoch, parameters: Parameters) -> Epoch:
+    """The end of an order: on the calendar, so that what was asked for is covered.
+
+    Raises NothingToStore if the calendar does not reach so far.
+    """
+    grid = parameters.grid_epochs
+    start = current + 1
+    if wish.until is not None:
+        asked = wish.until
+        if asked <= start:
+            raise NothingToStore(
+                f"Epoch {asked} is no end: it is epoch {current} now, and an order begins with the next.",
+                todo="Choose a later --until.",
+            )
+    else:
+        epochs = grid if wish.epochs is None else wish.epochs
+        if epochs < 1:
+            raise NothingToStore("An order lasts one epoch at least.", todo="Choose a larger --epochs.")
+        asked = start + epochs
+    end = -(-asked // grid) * grid
+    latest = (current // grid + parameters.max_books) * grid
+    if end > latest:
+        raise NothingToStore(
+            f"The market takes orders up to epoch {latest} at the moment, and this one would end at {end}.",
+            todo=f"Choose --epochs {max(1, latest - start)} or fewer, and store again before it ends.",
+        )
+    return Epoch(end)
+
+
+def price(chosen: Sequence[Chosen], start: Epoch, end: Epoch) -> int:
+    """Base units for these farmers over the whole time."""
+    return sum(one.rate for one in chosen) * (end - start)
+
+
+def missing_from_vault(cost: int, funds: Funds) -> int:
+    """What must be moved from the wallet into the vault.
+
+    Raises NotEnoughMoney when the wallet has not so much.
+    """
+    missing = max(0, cost - funds.vault)
+    if missing > funds.wallet:
+        raise NotEnoughMoney(
+            f"{format_tokens(missing - funds.wallet)} tokens are missing.",
+            means=(
+                f"It costs {format_tokens(cost)}; there are {format_tokens(funds.vault)} in the vault and "
+                f"{format_tokens(funds.wallet)} in the wallet."
+            ),
+            todo="Send tokens to the address that `grange balance` shows, or store for fewer epochs.",
+        )
+    if not funds.native:
+        raise NotEnoughMoney(
+            "The wallet has no coin of this chain to pay for gas.",
+            todo="Send some to the address that `grange balance` shows.",
+        )
+    return missing

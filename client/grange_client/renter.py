@@ -1,0 +1,301 @@
+"""The client as a library: one object that stores, lists and fetches for one renter.
+
+    async with Renter.open(config) as renter:
+        stored = await renter.put(await renter.quote(["photos"], Wish(epochs=30)))
+        await renter.get("photos", Path("back"))
+
+Decides how the parts are put together and who closes what. Leaves each part to its module, and all talking to
+people to `cli`.
+"""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import aiohttp
+
+from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts
+from grange.types import Address
+from grange_client.catalog import Catalog, Known
+from grange_client.config import Config
+from grange_client.errors import FarmerUnreachable, Told, UnknownOrder
+from grange_client.farmers import Found, probe
+from grange_client.happenings import Step, Watcher, nobody
+from grange_client.manifest import Manifest
+from grange_client.market import ChainMarket, Market
+from grange_client.orders import PlacedOrder
+from grange_client.patience import Patience
+from grange_client.peer import Peer, Signer, open_session
+from grange_client.plan import Funds, Wish
+from grange_client.reader import OrderReader
+from grange_client.restore import Restored, fetch_manifest, restore
+from grange_client.store import Quote, Stored, Storing, watching_records
+from grange_client.sync import sync
+from grange_client.target import Target
+from grange_client.words import Identity
+
+WORKER_THREADS = 3
+MIN_ID_CHARACTERS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FarmerReport:
+    """A farmer as the chain, its own endpoint and our memory show it.
+
+    `silent` says why it does not answer.
+    """
+
+    farmer: Farmer
+    proven: int
+    free_bytes: int | None
+    silent: str
+
+
+class Renter:
+    """One renter on one market. Made by `open` or, with parts of one's own, by `assembled`."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        market: Market,
+        catalog: Catalog,
+        session: aiohttp.ClientSession,
+        executor: Executor,
+        patience: Patience,
+        first_block: int,
+        now: Callable[[], float],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self.identity = identity
+        self.market = market
+        self.catalog = catalog
+        self._session = session
+        self._executor = executor
+        self._patience = patience
+        self._first_block = first_block
+        self._signer = Signer(
+            domain=market.domain, wallet=identity.wallet, patience=patience, now=now, random=random
+        )
+        self._storing = Storing(
+            identity=identity,
+            market=market,
+            open_peer=self.peer,
+            patience=patience,
+            executor=executor,
+            now=now,
+            random=random,
+        )
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, config: Config, *, patience: Patience | None = None, timeouts: Timeouts | None = None
+    ) -> AsyncIterator["Renter"]:
+        """Connect to the chain and open the catalog. Raises the errors of the chain."""
+        network = config.network
+        async with Chain.connect(
+            network.rpc, network.market, timeouts=timeouts, expected_chain_id=network.chain_id
+        ) as chain:
+            market = ChainMarket(chain, Sender(chain, config.identity.wallet))
+            async with cls.assembled(
+                identity=config.identity,
+                market=market,
+                catalog_path=config.catalog_path,
+                patience=patience or Patience(),
+                first_block=network.first_block,
+            ) as renter:
+                yield renter
+
+    @classmethod
+    @asynccontextmanager
+    async def assembled(
+        cls,
+        *,
+        identity: Identity,
+        market: Market,
+        catalog_path: Path,
+        patience: Patience,
+        first_block: int = 0,
+        now: Callable[[], float] = time.time,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> AsyncIterator["Renter"]:
+        """A renter over any market."""
+        with (
+            Catalog.open(catalog_path, domain=market.domain, renter=identity.wallet.address) as catalog,
+            ThreadPoolExecutor(WORKER_THREADS, thread_name_prefix="grange") as executor,
+        ):
+            async with open_session(patience) as session:
+                yield cls(
+                    identity=identity,
+                    market=market,
+                    catalog=catalog,
+                    session=session,
+                    executor=executor,
+                    patience=patience,
+                    first_block=first_block,
+                    now=now,
+                    random=random,
+                )
+
+    @property
+    def address(self) -> Address:
+        """The account that pays and signs."""
+        return self.identity.wallet.address
+
+    def peer(self, farmer: Farmer) -> Peer:
+        """A farmer to talk to. Raises FarmerUnreachable for an endpoint that is none."""
+        return Peer(farmer, self._session, self._signer)
+
+    # Storing.
+
+    async def quote(self, paths: Iterable[str | PathLike[str]], wish: Wish, watch: Watcher = nobody) -> Quote:
+        """What storing these paths would take and cost; see `store.Storing.quote`."""
+        return await self._storing.quote(paths, wish, self.catalog.records(), watch)
+
+    async def put(self, quote: Quote, watch: Watcher = nobody) -> Stored:
+        """Store what was quoted; see `store.Storing.put`."""
+        stored = await self._storing.put(quote, watching_records(watch, self.catalog.note_failure))
+        self.catalog.add(stored.order, stored.manifest, stored.stored_manifest)
+        self.catalog.note_successes(slot.farmer for slot in stored.order.slots)
+        return stored
+
+    # Looking.
+
+    async def orders(self, watch: Watcher = nobody) -> list[Known]:
+        """All orders of this renter, newest first; names of those that cannot be read now are None."""
+        await self._synced(watch)
+        epoch = (await self.market.head()).epoch
+        for known in self.catalog.orders():
+            if known.name is None and known.order.end > epoch:
+                try:
+                    await self.manifest(known.order, watch)
+                except Told:
+                    continue
+        return self.catalog.orders()
+
+    async def find(self, wanted: str, watch: Watcher = nobody) -> Known:
+        """The newest order of this name, or the one whose id begins so. Raises UnknownOrder."""
+        orders = await self.orders(watch)
+        named = [known for known in orders if known.name == wanted]
+        if named:
+            return named[0]
+        digits = wanted.lower().removeprefix("0x")
+        by_id = [known for known in orders if known.order.id.hex().startswith(digits)]
+        if len(digits) >= MIN_ID_CHARACTERS and len(by_id) == 1:
+            return by_id[0]
+        unread = sum(known.name is None for known in orders)
+        raise UnknownOrder(
+            f"There is no order {wanted!r}."
+            if not by_id or not digits
+            else f"{wanted!r} fits several orders.",
+            means=f"The names of {unread} orders could not be read." if unread else "",
+            todo="`grange ls` shows what there is.",
+        )
+
+    async def manifest(self, order: PlacedOrder, watch: Watcher = nobody) -> Manifest:
+        """What is in an order; from the catalog, else from its farmers."""
+        known = self.catalog.manifest(order.id)
+        if known is not None:
+            return known
+        watch(Step(what="Fetching the contents page"))
+        manifest, stored = await fetch_manifest(await self.reader(order, watch))
+        self.catalog.describe(order.id, manifest, stored)
+        return manifest
+
+    async def farmers(self) -> list[FarmerReport]:
+        """Everybody who is registered, and how they are."""
+        farmers = await self.market.farmers()
+        found = await self._probe(farmers)
+        proven = await self.market.proofs()
+        free = {candidate.farmer.id: candidate.free_bytes for candidate in found.candidates}
+        return [
+            FarmerReport(
+                farmer=farmer,
+                proven=proven.get(farmer.id, 0),
+                free_bytes=free.get(farmer.id),
+                silent=found.silent.get(farmer.id, ""),
+            )
+            for farmer in farmers
+        ]
+
+    async def funds(self) -> Funds:
+        """What there is to pay with."""
+        return await self._storing.funds()
+
+    # Money.
+
+    async def deposit(self, amount: int) -> Receipt:
+        """Move base units from the wallet into the vault."""
+        return await self.market.deposit(amount)
+
+    async def withdraw(self, amount: int) -> Receipt:
+        """Move base units from the vault into the wallet."""
+        return await self.market.withdraw(amount)
+
+    # Fetching.
+
+    async def get(
+        self,
+        order: PlacedOrder,
+        target: Path,
+        *,
+        only: Sequence[bytes] = (),
+        overwrite: bool = False,
+        watch: Watcher = nobody,
+    ) -> Restored:
+        """Restore an order, or the paths in `only`, into a directory; see `restore.restore`."""
+        watch = watching_records(watch, self.catalog.note_failure)
+        manifest = await self.manifest(order, watch)
+        reader = await self.reader(order, watch)
+        with Target(target) as opened:
+            restored = await restore(
+                reader,
+                manifest,
+                opened,
+                only=only,
+                overwrite=overwrite,
+                executor=self._executor,
+                watch=watch,
+            )
+        self.catalog.note_successes(
+            slot.farmer
+            for slot, health in zip(order.slots, reader.health, strict=True)
+            if health.reads and not health.failure
+        )
+        return restored
+
+    async def reader(self, order: PlacedOrder, watch: Watcher = nobody) -> OrderReader:
+        """An order opened for reading at any offset."""
+        wanted = {slot.farmer for slot in order.slots}
+        farmers = {farmer.id: farmer for farmer in await self.market.farmers() if farmer.id in wanted}
+        return OrderReader(
+            order,
+            self.identity.secret.order_key(order.id),
+            [self._peer_or_none(farmers.get(slot.farmer)) for slot in order.slots],
+            patience=self._patience,
+            executor=self._executor,
+            watch=watch,
+        )
+
+    def _peer_or_none(self, farmer: Farmer | None) -> Peer | None:
+        try:
+            return self.peer(farmer) if farmer else None
+        except FarmerUnreachable:
+            return None
+
+    async def _synced(self, watch: Watcher) -> None:
+        watch(Step(what="Reading the chain"))
+        for oddity in await sync(self.market, self.catalog, first_block=self._first_block):
+            watch(Step(what=oddity))
+
+    async def _probe(self, farmers: Sequence[Farmer]) -> Found:
+        domain = self.market.domain
+        return await probe(
+            farmers, self.peer, chain_id=domain.chain_id, market=domain.market, records=self.catalog.records()
+        )

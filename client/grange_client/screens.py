@@ -1,0 +1,282 @@
+"""What a person sees: tables, progress, errors. Values in, rich renderables out; everything fits 80 columns.
+
+Decides wording and looks. Names of files and orders come from others, so what a terminal would act on is
+escaped. Leaves what is shown, and as JSON to machines, to `cli`.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from types import TracebackType
+
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from grange.types import Address, FarmerId
+from grange.units import format_tokens
+from grange_client import happenings
+from grange_client.catalog import Known
+from grange_client.manifest import Manifest
+from grange_client.plan import Funds
+from grange_client.renter import FarmerReport
+from grange_client.scan import Kind, Skipped, shown
+from grange_client.store import Quote
+
+MAX_LISTED = 5
+ID_CHARACTERS = 8
+WEI = 10**18
+SHOWN_DECIMALS = 6
+_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
+
+
+def size_text(size_bytes: float) -> str:
+    """A size with three digits: 1,530,000 is "1.53 MB"."""
+    unit = 0
+    while size_bytes >= 999.5 and unit < len(_UNITS) - 1:
+        size_bytes /= 1000
+        unit += 1
+    return f"{size_bytes:.0f} {_UNITS[0]}" if unit == 0 else f"{size_bytes:.3g} {_UNITS[unit]}"
+
+
+def tokens_text(amount: int) -> str:
+    """An amount of tokens to a millionth, rounded up so that nothing looks cheaper than it is."""
+    unit = 10 ** (18 - SHOWN_DECIMALS)
+    return format_tokens(-(-amount // unit) * unit)
+
+
+class Display:
+    """Draws what happens while something takes long. A watcher, and the context in which it draws."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            expand=True,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._begun = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long this has been shown; never nothing, so that a speed can be computed."""
+        return max(1e-3, time.monotonic() - self._begun)
+
+    def __enter__(self) -> "Display":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, happening: happenings.Happening) -> None:
+        """Show one thing."""
+        match happening:
+            case happenings.Step(what=what, total_bytes=total):
+                self._step(what, total)
+            case happenings.Progress(size_bytes=size) if self._task is not None:
+                self._progress.advance(self._task, size)
+            case happenings.FarmerReplaced(farmer=farmer, successor=successor, reason=reason):
+                self._say(f"Farmer {successor} takes over from {farmer}. {reason}")
+            case happenings.FarmerFailed(reason=reason):
+                self._say(reason)
+            case _:
+                pass
+
+    def _step(self, what: str, total_bytes: int) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(what, total=total_bytes or None)
+
+    def _say(self, text: str) -> None:
+        self._progress.console.print(Text(text, style="yellow"))
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> RenderableType:
+    """Names and values side by side."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        grid.add_row(name, Text(value))
+    return grid
+
+
+def quote_screen(quote: Quote, funds: Funds) -> RenderableType:
+    """The price, before anything is sent."""
+    geometry = quote.geometry
+    from_vault = quote.cost - quote.missing
+    source = f"{tokens_text(quote.missing)} of it from the wallet" if quote.missing else "out of the vault"
+    rows = [
+        ("store", quote.manifest.name),
+        ("holds", f"{quote.scan.files:,} files, {size_text(quote.scan.content_bytes)}"),
+        (
+            "with",
+            f"{geometry.n} farmers, {size_text(geometry.slot_bytes)} each; any {geometry.k} give it back",
+        ),
+        ("until", f"epoch {quote.end}, which is {quote.end - quote.start} epochs from now"),
+        ("price", f"{tokens_text(quote.cost)} tokens, {source}"),
+    ]
+    if not from_vault and not funds.vault:
+        rows[-1] = ("price", f"{tokens_text(quote.cost)} tokens, from the wallet")
+    return facts(rows)
+
+
+def skipped_screen(skipped: Sequence[Skipped]) -> RenderableType:
+    """What is not stored, and why."""
+    lines = [f"not stored: {shown(one.path)}: {one.reason}" for one in skipped[:MAX_LISTED]]
+    if len(skipped) > MAX_LISTED:
+        lines.append(f"and {len(skipped) - MAX_LISTED:,} more")
+    return Text("\n".join(lines), style="yellow")
+
+
+def orders_screen(orders: Sequence[Known], epoch: int) -> RenderableType:
+    """The list of orders."""
+    if not orders:
+        return Text("Nothing is stored yet. `grange put PATH` stores something.")
+    table = _table("name", ">size", ">files", "stored", ">until", "id")
+    for known in orders:
+        left = known.order.end - epoch
+        table.add_row(
+            Text(known.name) if known.name else Text("unread", style="yellow"),
+            size_text(known.size_bytes) if known.size_bytes is not None else "?",
+            f"{known.files:,}" if known.files is not None else "?",
+            _date(known.created),
+            Text(f"epoch {known.order.end}" if left > 0 else "ended", style="" if left > 0 else "red"),
+            known.order.id.hex()[:ID_CHARACTERS],
+        )
+    return table
+
+
+def order_screen(known: Known, epoch: int, endpoints: dict[FarmerId, str]) -> Iterable[RenderableType]:
+    """One order: what, with whom, until when, at what price."""
+    order = known.order
+    left = order.end - epoch
+    yield facts(
+        [
+            ("name", known.name or "unread"),
+            ("id", order.id.hex()),
+            ("stored", f"{_date(known.created)}, in block {order.block}"),
+            (
+                "holds",
+                f"{known.files:,} files, {size_text(known.size_bytes or 0)}"
+                if known.files is not None
+                else "not known until its farmers answer",
+            ),
+            (
+                "with",
+                f"{order.geometry.n} farmers, {size_text(order.geometry.slot_bytes)} each; "
+                f"any {order.geometry.k} give it back",
+            ),
+            ("until", f"epoch {order.end}, {f'{left} more' if left > 0 else 'which is over'}"),
+            ("paid", f"{tokens_text(order.cost)} tokens for {order.end - order.start} epochs"),
+        ]
+    )
+    table = _table(">slot", ">farmer", "endpoint", ">tokens an epoch")
+    for index, slot in enumerate(order.slots):
+        endpoint = Text(_plain(endpoints.get(slot.farmer, "?")))
+        table.add_row(str(index), str(slot.farmer), endpoint, tokens_text(slot.rate))
+    yield table
+
+
+def files_screen(manifest: Manifest) -> Iterable[RenderableType]:
+    """Every name in an order."""
+    marks = {Kind.FILE: "", Kind.DIRECTORY: "/", Kind.SYMLINK: " -> "}
+    for entry in manifest.entries:
+        yield Text(shown(entry.path) + marks[entry.kind] + shown(entry.target))
+
+
+def farmers_screen(reports: Sequence[FarmerReport]) -> RenderableType:
+    """Everybody on the market."""
+    if not reports:
+        return Text("Nobody has registered yet. `grange farm init` makes a farmer.")
+    table = _table(">id", "endpoint", ">price", ">free", ">stake", ">proven", ">missed")
+    for report in reports:
+        farmer = report.farmer
+        table.add_row(
+            str(farmer.id),
+            Text(_plain(farmer.endpoint), style="red" if report.silent else ""),
+            tokens_text(farmer.offer.price_per_gib_epoch),
+            size_text(report.free_bytes) if report.free_bytes is not None else Text("silent", style="red"),
+            tokens_text(farmer.stake),
+            f"{report.proven:,}",
+            Text(f"{farmer.misses:,}", style="red" if farmer.misses else ""),
+        )
+    table.caption = "price: tokens for a GiB and epoch"
+    return table
+
+
+def balance_screen(address: Address, funds: Funds) -> RenderableType:
+    """What there is to pay with, and where to send more."""
+    return facts(
+        [
+            ("address", address),
+            ("vault", f"{format_tokens(funds.vault)} tokens"),
+            ("wallet", f"{format_tokens(funds.wallet)} tokens"),
+            ("for gas", f"{funds.native / WEI:.6g} coins"),
+        ]
+    )
+
+
+def words_screen(words: str) -> RenderableType:
+    """The twelve words, numbered, in three rows."""
+    table = Table.grid(padding=(0, 3))
+    numbered = [f"{index:>2} {word}" for index, word in enumerate(words.split(), 1)]
+    for row in range(0, len(numbered), 4):
+        table.add_row(*numbered[row : row + 4])
+    return table
+
+
+def error_screen(what: str, means: str, todo: str, details: dict[str, str]) -> RenderableType:
+    """What happened, what it means, what to do."""
+    text = Text(_plain(what), style="bold red")
+    for name, reason in list(details.items())[:MAX_LISTED]:
+        named = reason if reason.lower().startswith(name) else f"{name}: {reason}"
+        text.append(f"\n  {_plain(named)}", style="not bold default")
+    if len(details) > MAX_LISTED:
+        text.append(f"\n  and {len(details) - MAX_LISTED} more", style="not bold default")
+    for line in (means, todo):
+        if line:
+            text.append(f"\n{_plain(line)}", style="not bold default")
+    return text
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", caption_justify="left")
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
+    return table
+
+
+def _date(created: int | None) -> str:
+    if created is None:
+        return "?"
+    try:
+        return datetime.fromtimestamp(created).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, OSError, ValueError):
+        return "?"
+
+
+def _plain(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

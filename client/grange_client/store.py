@@ -1,0 +1,305 @@
+"""Storing: from paths to a placed order.
+
+    scan -> manifest -> geometry -> who is there -> price        `quote`: nothing is sent yet
+         -> pieces -> promises -> one transaction                `put`: until the last step nothing is paid
+
+Decides the order of these steps and what happens when the market says no: promises that lapsed are asked for
+anew, a farmer that may not take the slot any more is replaced, a vault that has changed is looked at again.
+If this process dies before the transaction is sent, nothing was paid and farmers forget what was staged; if
+it dies after, the order is on the chain and the catalog finds it there. Leaves each step to its own module.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from hashlib import sha256
+from os import PathLike
+
+from grange.chain import Farmer, Receipt, TransactionReverted
+from grange.layout import Geometry, Trailer
+from grange.messages import SALT_BYTES, order_id
+from grange.types import Acceptance, Epoch, FarmerId, OrderId, Terms
+from grange_client.encode import SegmentEncoder
+from grange_client.errors import FarmerRefused, NotEnoughFarmers, PlaceFailed
+from grange_client.farmers import OpenPeer, could_fit, probe
+from grange_client.happenings import FarmerFailed, Happening, Step, Watcher
+from grange_client.manifest import Manifest, pack
+from grange_client.market import Market
+from grange_client.orders import PlacedOrder, PlacedSlot
+from grange_client.patience import Patience
+from grange_client.plan import Funds, Wish, code_for, end_for, missing_from_vault, price
+from grange_client.scan import Scan, scan, shown
+from grange_client.select import Choice, Chosen, Need, Record, choose
+from grange_client.stream import ContentStream
+from grange_client.upload import Upload
+from grange_client.words import Identity
+
+MAX_PLACE_ATTEMPTS = 4
+DEADLINE_MARGIN_BLOCKS = 2
+"""Blocks that a promise must still be good for when the order is sent."""
+FARMER_ERRORS = frozenset(
+    {"StakeTooSmall", "AcceptanceForged", "DuplicateFarmer", "UnknownFarmer", "RateTooLarge"}
+)
+"""The market's objections to one farmer of an order."""
+PASSING_ERRORS = frozenset({"AcceptanceExpired", "VaultTooSmall", "PermitRefused"})
+"""Objections to a moment: looked at again, they may be gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """What storing would take: everything decided, nothing sent."""
+
+    scan: Scan
+    manifest: Manifest
+    stored_manifest: bytes
+    geometry: Geometry
+    salt: bytes
+    order: OrderId
+    start: Epoch
+    end: Epoch
+    choice: Choice
+    cost: int
+    missing: int
+    """What will be moved from the wallet into the vault."""
+
+    @property
+    def chosen(self) -> tuple[Chosen, ...]:
+        """The farmers that are to have the slots."""
+        return self.choice.ranked[: self.geometry.n]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """An order that was placed."""
+
+    order: PlacedOrder
+    manifest: Manifest
+    stored_manifest: bytes
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storing:
+    """What storing needs from its surroundings."""
+
+    identity: Identity
+    market: Market
+    open_peer: OpenPeer
+    patience: Patience
+    executor: Executor
+    now: Callable[[], float] = time.time
+    random: Callable[[int], bytes] = secrets.token_bytes
+
+    async def quote(
+        self,
+        paths: Iterable[str | PathLike[str]],
+        wish: Wish,
+        records: Mapping[FarmerId, Record],
+        watch: Watcher,
+    ) -> Quote:
+        """Look at the files and at the farmers, and say what it would cost.
+
+        Raises NothingToStore, NotEnoughFarmers, NotEnoughMoney, BadManifest and the errors of the chain.
+        """
+        watch(Step(what="Looking at the files"))
+        found = scan(paths)
+        manifest = Manifest(
+            name=wish.name or default_name(found), created=int(self.now()), entries=found.entries
+        )
+        stored_manifest = pack(manifest)
+        watch(Step(what="Looking for farmers"))
+        farmers, head = await self.market.farmers(), await self.market.head()
+        k, n = code_for(wish, len(farmers))
+        geometry = Geometry.for_stream(found.content_bytes + len(stored_manifest), k, n)
+        start, end = Epoch(head.epoch + 1), end_for(wish, head.epoch, self.market.parameters)
+        salt = self.random(SALT_BYTES)
+        order = order_id(self.identity.wallet.address, salt)
+        need = Need(
+            k=k,
+            n=n,
+            slot_bytes=geometry.slot_bytes,
+            start=start,
+            end=end,
+            collateral_epochs=self.market.parameters.collateral_epochs,
+            tie=order,
+        )
+        choice = await self._choice(farmers, need, records)
+        cost = price(choice.ranked[:n], start, end)
+        return Quote(
+            scan=found,
+            manifest=manifest,
+            stored_manifest=stored_manifest,
+            geometry=geometry,
+            salt=salt,
+            order=order,
+            start=start,
+            end=end,
+            choice=choice,
+            cost=cost,
+            missing=missing_from_vault(cost, await self.funds()),
+        )
+
+    async def put(self, quote: Quote, watch: Watcher) -> Stored:
+        """Store what was quoted, in one transaction.
+
+        Raises SourceChanged, NotEnoughFarmers, NotEnoughMoney, PlaceFailed and the errors of the chain;
+        whatever was staged is then given up.
+        """
+        terms = Terms(
+            salt=quote.salt,
+            end=quote.end,
+            leaf_count=quote.geometry.leaf_count,
+            piece_leaves=quote.geometry.piece_leaves,
+            k=quote.geometry.k,
+        )
+        key = self.identity.secret.order_key(quote.order)
+        with _stream(quote) as stream:
+            upload = Upload(
+                domain=self.market.domain,
+                order=quote.order,
+                terms=terms,
+                encoder=SegmentEncoder(stream, quote.geometry, key),
+                chosen=quote.choice.ranked,
+                open_peer=lambda chosen: self.open_peer(chosen.farmer),
+                patience=self.patience,
+                executor=self.executor,
+                watch=watch,
+            )
+            placed = False
+            try:
+                receipt, acceptances = await self._placed(upload, terms, stream, watch)
+                placed = True
+            finally:
+                if not placed:
+                    await upload.drop()
+        order = _order(quote, receipt, acceptances, self.market.parameters.epoch_blocks)
+        return Stored(
+            order=order, manifest=quote.manifest, stored_manifest=quote.stored_manifest, receipt=receipt
+        )
+
+    async def funds(self) -> Funds:
+        """What there is to pay with."""
+        account = self.identity.wallet.address
+        return Funds(
+            vault=await self.market.vault(account),
+            wallet=await self.market.token_balance(account),
+            native=await self.market.native_balance(account),
+        )
+
+    async def _choice(
+        self, farmers: Sequence[Farmer], need: Need, records: Mapping[FarmerId, Record]
+    ) -> Choice:
+        domain = self.market.domain
+        found = await probe(
+            could_fit(farmers, epochs=need.end - need.start),
+            self.open_peer,
+            chain_id=domain.chain_id,
+            market=domain.market,
+            records=records,
+            tie=need.tie,
+        )
+        choice = choose(found.candidates, need)
+        if len(choice.ranked) < need.n:
+            failures = {f"farmer {f}": reason for f, reason in (found.silent | choice.unfit).items()}
+            raise NotEnoughFarmers(
+                f"{need.n} farmers are needed; {len(choice.ranked)} of {len(farmers)} could take a part.",
+                failures=failures,
+                missing=need.n - len(choice.ranked),
+                means="Nothing was sent and nothing is paid.",
+                todo="Store with a smaller --n, for fewer --epochs, or when more farmers are there.",
+            )
+        return choice
+
+    async def _placed(
+        self, upload: Upload, terms: Terms, stream: ContentStream, watch: Watcher
+    ) -> tuple[Receipt, list[Acceptance]]:
+        for attempt in range(MAX_PLACE_ATTEMPTS):
+            head = await self.market.head()
+            acceptances = await upload.promises(deadline_block=head.number + DEADLINE_MARGIN_BLOCKS)
+            stream.check_unchanged()
+            head = await self.market.head()
+            if any(a.deadline_block < head.number + DEADLINE_MARGIN_BLOCKS for a in acceptances):
+                continue
+            watch(Step(what="Placing the order"))
+            cost = sum(a.rate for a in acceptances) * max(0, terms.end - head.epoch - 1)
+            missing = missing_from_vault(cost, await self.funds())
+            try:
+                return await self.market.place(terms, acceptances, missing), acceptances
+            except TransactionReverted as error:
+                if attempt + 1 == MAX_PLACE_ATTEMPTS or error.name not in FARMER_ERRORS | PASSING_ERRORS:
+                    raise _refused(error) from error
+                if error.name in FARMER_ERRORS:
+                    _replace_farmer(upload, acceptances, error)
+        raise PlaceFailed(
+            "Promises lapsed before the order could be placed.",
+            means="Nothing was placed and nothing is paid.",
+            todo="Try again; if it happens again, the chain or the way to it is too slow.",
+        )
+
+
+def watching_records(watch: Watcher, note: Callable[[FarmerFailed], None]) -> Watcher:
+    """A watcher that also hands every failure of a farmer to `note`."""
+
+    def both(happening: Happening) -> None:
+        if isinstance(happening, FarmerFailed):
+            note(happening)
+        watch(happening)
+
+    return both
+
+
+def default_name(found: Scan) -> str:
+    """What an order is called when nobody says: the name of the first path."""
+    return shown(found.entries[0].path)[:255]
+
+
+def _stream(quote: Quote) -> ContentStream:
+    content_bytes = quote.scan.content_bytes
+    trailer = Trailer(
+        manifest_offset_bytes=content_bytes,
+        manifest_bytes=len(quote.stored_manifest),
+        stream_bytes=content_bytes + len(quote.stored_manifest),
+        manifest_sha256=sha256(quote.stored_manifest).digest(),
+    )
+    return ContentStream(
+        quote.scan,
+        tail=quote.stored_manifest,
+        trailer=trailer.pack(),
+        size_bytes=quote.geometry.capacity_bytes,
+    )
+
+
+def _replace_farmer(upload: Upload, acceptances: list[Acceptance], error: TransactionReverted) -> None:
+    farmer = error.args_by_name.get("farmer")
+    for slot, acceptance in enumerate(acceptances):
+        if acceptance.farmer == farmer:
+            reason = f"The market does not take farmer {farmer}: {error.name}."
+            upload.replace(slot, FarmerRefused(reason, status=0, code=error.name))
+            return
+    raise _refused(error) from error
+
+
+def _refused(error: TransactionReverted) -> PlaceFailed:
+    values = ", ".join(
+        f"{name} {value.hex()[:8] if isinstance(value, bytes) else value}"
+        for name, value in error.args_by_name.items()
+    )
+    return PlaceFailed(
+        f"The market refused the order: {error.name}{f' ({values})' if values else ''}.",
+        means="Nothing was placed and nothing is paid"
+        + ("." if error.tx_hash is None else ", but for the gas of the transaction."),
+        todo="Store again.",
+    )
+
+
+def _order(quote: Quote, receipt: Receipt, acceptances: list[Acceptance], epoch_blocks: int) -> PlacedOrder:
+    return PlacedOrder(
+        id=quote.order,
+        block=receipt.block,
+        start=Epoch(receipt.block // epoch_blocks + 1),
+        end=quote.end,
+        geometry=quote.geometry,
+        slots=tuple(PlacedSlot(farmer=a.farmer, root=a.root, rate=a.rate) for a in acceptances),
+    )

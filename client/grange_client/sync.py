@@ -1,0 +1,44 @@
+"""Bringing the catalog up to the chain: orders placed since last time, and those that a reorg took back.
+
+Decides what an order's events must be to be listed at all. Leaves following the chain to `grange.chain`, and
+reading contents to `restore`.
+"""
+
+from grange.chain import Batch, Rollback
+from grange.types import OrderId
+from grange_client.catalog import Catalog
+from grange_client.errors import BadManifest
+from grange_client.market import Market
+from grange_client.orders import PlacedOrder, order_from_events
+
+MAX_POLLS = 10_000
+"""Each poll reads up to 100,000 blocks, so this is the whole of any chain."""
+
+
+async def sync(market: Market, catalog: Catalog, *, first_block: int) -> list[str]:
+    """Read on from where the catalog stands; what could not be understood is returned in words.
+
+    Raises the errors of the chain; what was read before is kept.
+    """
+    oddities: list[str] = []
+    for _ in range(MAX_POLLS):
+        steps = await market.orders_since(catalog.cursor(first_block))
+        if not steps:
+            break
+        for step in steps:
+            if isinstance(step, Rollback):
+                catalog.advance(step.cursor, undo_after=step.block)
+            else:
+                catalog.advance(step.cursor, await _orders(market, step, oddities))
+    return oddities
+
+
+async def _orders(market: Market, batch: Batch, oddities: list[str]) -> list[PlacedOrder]:
+    orders = []
+    for event in batch.events:
+        filled = await market.slots_filled(OrderId(event.args["order"]), event.block)
+        try:
+            orders.append(order_from_events(event, filled))
+        except BadManifest as error:
+            oddities.append(error.what)
+    return orders

@@ -1,0 +1,109 @@
+"""The farmer's HTTP service.
+
+    GET    /v1/info                                            unsigned: who we are and what we offer
+    PUT    /v1/orders/{order}/slots/{slot}/pieces/{piece}      store a piece
+    POST   /v1/orders/{order}/slots/{slot}/accept              ask for our signature
+    GET    /v1/orders/{order}/slots/{slot}                     read bytes of a slot
+    GET    /v1/orders/{order}/slots/{slot}/pieces              which pieces are here
+    GET    /v1/orders/{order}/slots/{slot}/pieces/{piece}/path a piece's root and its path to the slot's root
+    DELETE /v1/orders/{order}/slots/{slot}                     drop what is staged
+
+Decides how resources live (the lifespan opens the node and runs its loops) and how errors become
+responses, here and nowhere else: `{"error": code, "message": sentence, "detail": {...}}`. The data path
+(PUT and ranged GET) consists of plain Starlette routes without validation models, since it is all bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from grange.chain import Wallet
+from grange_node.chain_link import ChainLink
+from grange_node.config import Config
+from grange_node.errors import NodeWorldError, RangeInvalid, Refusal, TooMuch
+from grange_node.files import Files
+from grange_node.node import Node
+from grange_node.routes import data, info, slots
+
+MAX_DISCARDED_DIGITS = 7
+"""A refused body of up to ten million bytes is read to its end."""
+
+log = logging.getLogger("grange.farm")
+
+
+def create_app(
+    config: Config,
+    wallet: Wallet,
+    *,
+    link: ChainLink | None = None,
+    files: Files | None = None,
+    clock: Callable[[], float] = time.time,
+    loops: bool = True,
+) -> FastAPI:
+    """The service of one farm; its lifespan owns the node, found as `app.state.node`."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with Node.open(config, wallet, link=link, files=files, clock=clock) as node:
+            app.state.node = node
+            running = asyncio.create_task(node.run_loops()) if loops else None
+            try:
+                yield
+            finally:
+                if running is not None:
+                    running.cancel()
+                    await asyncio.wait([running])
+
+    app = FastAPI(title="Grange farmer", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.router.routes.extend(data.ROUTES)
+    app.include_router(info.router)
+    app.include_router(slots.router)
+    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(NodeWorldError, _failed)
+    app.add_exception_handler(RequestValidationError, _unreadable)
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refusal)
+    headers: dict[str, str] = {}
+    if isinstance(error, TooMuch) and len(request.headers.get("content-length", "")) > MAX_DISCARDED_DIGITS:
+        # What was refused unread is still on its way. A little of it is read and thrown away, so that the
+        # sender gets to see this answer; of more than that we take no more.
+        headers["connection"] = "close"
+    if isinstance(error, RangeInvalid) and "slot_bytes" in error.detail:
+        headers["content-range"] = f"bytes */{error.detail['slot_bytes']}"
+    return JSONResponse(
+        {"error": error.code, "message": error.message, "detail": dict(error.detail)},
+        status_code=error.status,
+        headers=headers,
+    )
+
+
+async def _failed(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, NodeWorldError)
+    log.warning("%s %s: %s", request.method, request.url.path, error.message)
+    return JSONResponse(
+        {"error": error.code, "message": error.message, "detail": dict(error.detail)},
+        status_code=error.status,
+    )
+
+
+async def _unreadable(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    problems = [
+        {"where": ".".join(str(part) for part in problem["loc"]), "what": problem["msg"]}
+        for problem in error.errors()
+    ]
+    return JSONResponse(
+        {"error": "malformed", "message": "the request cannot be read", "detail": {"problems": problems}},
+        status_code=400,
+    )

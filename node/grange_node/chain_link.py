@@ -1,0 +1,139 @@
+"""What the node asks of the chain, and the link that asks it.
+
+`ChainLink` is the seam: the node and its loops know nothing else of the chain, and tests put in a chain
+of their own. `LiveLink` is the real one. It connects when it is first needed and not before, so that a
+node starts, and answers reads, while no chain does. What goes wrong leaves as the errors of
+`grange.chain`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol
+
+from grange.chain import (
+    Batch,
+    Call,
+    Chain,
+    Cursor,
+    EventFilter,
+    EventFollower,
+    Farmer,
+    Head,
+    Receipt,
+    Rollback,
+    Sender,
+    Timeouts,
+    Wallet,
+    calls,
+)
+from grange.types import Address, Epoch
+from grange_node.config import Config
+
+TIMEOUTS = Timeouts(connect_seconds=3.0, request_seconds=10.0, retries=1)
+"""Short: every caller here tries again by itself, or tells the renter to."""
+
+
+class ChainLink(Protocol):
+    """One farmer's view of its market. All methods raise `grange.chain.ChainError`."""
+
+    async def head(self) -> Head:
+        """The newest block."""
+
+    async def audit_seed(self, epoch: Epoch) -> bytes | None:
+        """What the samples of an epoch are drawn with; None before its first block."""
+
+    async def farmer(self) -> Farmer:
+        """This farmer as the contract has it."""
+
+    async def funds(self, account: Address) -> int:
+        """Tokens of an account inside and outside the market, in base units."""
+
+    async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
+        """This farmer's events after a cursor."""
+
+    async def prove(self, epoch: Epoch, words: Sequence[bytes]) -> Receipt:
+        """Send a proof and wait until it is mined; a proof that would be refused is found before it
+        costs gas."""
+
+    async def update(self, endpoint: str) -> Receipt:
+        """Announce another endpoint, and the offer as configured."""
+
+
+class LiveLink:
+    """The chain behind an RPC endpoint."""
+
+    def __init__(self, config: Config, wallet: Wallet, stack: AsyncExitStack) -> None:
+        """Use `LiveLink.open`."""
+        self._config = config
+        self._wallet = wallet
+        self._stack = stack
+        self._connecting = asyncio.Lock()
+        self._sender: Sender | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, config: Config, wallet: Wallet) -> AsyncIterator[LiveLink]:
+        """A link that connects when it is first used."""
+        async with AsyncExitStack() as stack:
+            yield cls(config, wallet, stack)
+
+    async def head(self) -> Head:
+        """The newest block."""
+        return await (await self._chain()).head()
+
+    async def audit_seed(self, epoch: Epoch) -> bytes | None:
+        """The hash of the epoch's first block."""
+        return await (await self._chain()).audit_seed(epoch)
+
+    async def farmer(self) -> Farmer:
+        """Our entry in the contract."""
+        return await (await self._chain()).farmer(self._config.farmer)
+
+    async def funds(self, account: Address) -> int:
+        """Vault and wallet together."""
+        chain = await self._chain()
+        vault, tokens = await asyncio.gather(chain.vault(account), chain.token_balance(account))
+        return vault + tokens
+
+    async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
+        """Our events since a cursor."""
+        farmer = {"farmer": self._config.farmer}
+        filters = (
+            EventFilter(events=("SlotFilled",), args=farmer),
+            EventFilter(events=("Proven", "Missed"), args=farmer),
+        )
+        return await EventFollower(await self._chain(), filters, cursor=cursor).poll()
+
+    async def prove(self, epoch: Epoch, words: Sequence[bytes]) -> Receipt:
+        """Send `prove`."""
+        return await self._send(calls.prove(self._config.farmer, epoch, words))
+
+    async def update(self, endpoint: str) -> Receipt:
+        """Send `updateFarmer`."""
+        return await self._send(
+            calls.update_farmer(self._config.farmer, endpoint=endpoint, offer=self._config.offer)
+        )
+
+    async def _chain(self) -> Chain:
+        return (await self._connected()).chain
+
+    async def _send(self, call: Call) -> Receipt:
+        return await (await self._connected()).send(call)
+
+    async def _connected(self) -> Sender:
+        if self._sender is None:
+            async with self._connecting:
+                if self._sender is None:
+                    chain = await self._stack.enter_async_context(
+                        Chain.connect(
+                            self._config.rpc_url,
+                            Address(self._config.market),
+                            timeouts=TIMEOUTS,
+                            expected_chain_id=self._config.chain_id,
+                        )
+                    )
+                    self._sender = Sender(chain, self._wallet)
+        return self._sender

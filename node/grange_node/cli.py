@@ -1,0 +1,295 @@
+"""`grange farm`: set up, run and look after a farmer.
+
+Exit codes: 0 done; 1 a bug; 2 wrong usage; 3 a setting, key or ledger cannot be used; 4 the chain does
+not answer; 5 it is another chain, or there is no such market; 6 too few tokens or too little for gas; 7
+the contract refused; 8 another process serves this farm; 9 the disk failed. Every error says what
+happened, what it means and what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from rich.console import Console
+
+from grange.chain import (
+    ChainError,
+    ChainUnavailable,
+    InsufficientFunds,
+    MarketNotFound,
+    TransactionReverted,
+    WrongChain,
+)
+from grange.errors import GrangeError, Misuse
+from grange.types import address_from
+from grange.units import format_tokens, parse_tokens
+from grange_node import registration
+from grange_node.config import (
+    DEFAULT_RESERVE_BYTES,
+    home_folder,
+    key_from_file,
+    load_config,
+    load_key,
+    load_or_create_key,
+    save_config,
+)
+from grange_node.errors import NodeMisuse, NodeWorldError
+from grange_node.serve import ServeOptions, serve, split_endpoint
+from grange_node.status import read_status, status_table
+
+EXIT_MISUSE = 3
+EXIT_CHAIN_DOWN = 4
+EXIT_WRONG_CHAIN = 5
+EXIT_NO_FUNDS = 6
+EXIT_REFUSED = 7
+EXIT_DISK = 9
+
+app = typer.Typer(
+    help="Run a farm: keep other people's sealed data, prove it, be paid.", no_args_is_help=True
+)
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
+_SIZE = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,3}))? ?([KMGT]?I?B|)", re.IGNORECASE)
+
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", help="Where key and settings are.", envvar="GRANGE_HOME", show_envvar=True),
+]
+
+
+@app.command()
+def init(
+    *,
+    rpc: Annotated[str, typer.Option(help="The chain's JSON-RPC endpoint.")],
+    market: Annotated[str, typer.Option(help="The market's address.")],
+    stake: Annotated[str, typer.Option(help="Tokens to put at stake.")],
+    price: Annotated[str, typer.Option(help="Tokens asked per GiB and epoch.")],
+    capacity: Annotated[str, typer.Option(help="Room on offer, such as 100GB or 2TiB.")],
+    endpoint: Annotated[str, typer.Option(help="How renters reach this farm: http://host:port.")],
+    data: Annotated[Path, typer.Option(help="The folder for pieces and ledger.")],
+    owner: Annotated[str | None, typer.Option(help="Who is paid; the operator if not given.")] = None,
+    egress_price: Annotated[str, typer.Option(help="Tokens asked per GiB read.")] = "0",
+    longest_term: Annotated[int | None, typer.Option(min=1, help="Longest term, in epochs.")] = None,
+    reserve: Annotated[str, typer.Option(help="Room on the disk that is never used.")] = str(
+        DEFAULT_RESERVE_BYTES
+    ),
+    home: Home = None,
+) -> None:
+    """Make a key, register on chain with a stake, and write the settings. Can be repeated."""
+    with explained():
+        plan = registration.FarmPlan(
+            rpc_url=rpc,
+            market=address_from(market),
+            owner=address_from(owner) if owner else None,
+            endpoint=endpoint,
+            data_folder=data,
+            stake=parse_tokens(stake),
+            price_per_gib_epoch=parse_tokens(price),
+            egress_price_per_gib=parse_tokens(egress_price),
+            capacity_bytes=parse_size(capacity),
+            longest_term_epochs=longest_term,
+            reserve_bytes=parse_size(reserve),
+        )
+        folder = home_folder(home)
+        done = asyncio.run(registration.set_up(folder, plan))
+        word = "Registered as" if done.registered_now else "Settings are in line with the chain for"
+        typer.echo(f"{word} farmer {done.config.farmer_id}.")
+        typer.echo(f"  operator  {done.operator}")
+        typer.echo(f"  owner     {done.config.owner}")
+        typer.echo(f"  settings  {folder}")
+        typer.echo(f"  data      {done.config.data_folder}")
+        typer.echo("Start it with: grange farm run")
+
+
+@app.command()
+def address(home: Home = None) -> None:
+    """Show the operator's address, making its key if there is none: this account needs stake and gas
+    money."""
+    with explained():
+        typer.echo(load_or_create_key(home_folder(home)).address)
+
+
+@app.command()
+def run(
+    *,
+    home: Home = None,
+    listen: Annotated[
+        str | None, typer.Option(help="host:port to listen on, if not the endpoint's; port 0 for any.")
+    ] = None,
+    announce: Annotated[
+        bool, typer.Option("--announce", help="Put the endpoint on chain if it differs there.")
+    ] = False,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Write a JSON line here, in one step, once the farm serves.")
+    ] = None,
+    ready_fd: Annotated[int | None, typer.Option(help="Write the same line to this file descriptor.")] = None,
+) -> None:
+    """Serve renters and prove every epoch, until SIGTERM or Ctrl-C."""
+    with explained():
+        folder = home_folder(home)
+        config, wallet = load_config(folder), load_key(folder)
+        options = ServeOptions(
+            listen=split_endpoint(f"http://{listen}") if listen else None,
+            announce=announce,
+            ready_file=ready_file,
+            ready_descriptor=ready_fd,
+        )
+        start_logging()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(config, wallet, options))
+
+
+@app.command()
+def status(
+    home: Home = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; amounts in base units.")] = False,
+) -> None:
+    """Show what is stored, earned and missed, also while the farm runs."""
+    with explained():
+        folder = home_folder(home)
+        shown = asyncio.run(read_status(load_config(folder), load_key(folder)))
+        if as_json:
+            typer.echo(json.dumps(shown.to_json()))
+        else:
+            Console().print(status_table(shown))
+
+
+@app.command()
+def withdraw(
+    *,
+    home: Home = None,
+    amount: Annotated[str | None, typer.Option(help="Tokens; all there are if not given.")] = None,
+    to: Annotated[str | None, typer.Option(help="Who gets them; the owner if not given.")] = None,
+    owner_key: Annotated[
+        Path | None, typer.Option(help="A file with the owner's private key, if it is not the operator's.")
+    ] = None,
+) -> None:
+    """Pay out what the farm has earned."""
+    with explained():
+        folder = home_folder(home)
+        wallet = key_from_file(owner_key) if owner_key else load_key(folder)
+        paid, receipt = asyncio.run(
+            registration.withdraw(
+                load_config(folder),
+                wallet,
+                address_from(to) if to else None,
+                parse_tokens(amount) if amount else None,
+            )
+        )
+        typer.echo(
+            f"Withdrew {format_tokens(paid)} tokens to {to or wallet.address} (0x{receipt.tx_hash.hex()})."
+        )
+
+
+@app.command()
+def update(
+    *,
+    home: Home = None,
+    price: Annotated[str | None, typer.Option(help="Tokens asked per GiB and epoch.")] = None,
+    egress_price: Annotated[str | None, typer.Option(help="Tokens asked per GiB read.")] = None,
+    capacity: Annotated[str | None, typer.Option(help="Room on offer.")] = None,
+    longest_term: Annotated[int | None, typer.Option(min=1, help="Longest term, in epochs.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="How renters reach this farm.")] = None,
+    add_stake: Annotated[str | None, typer.Option(help="Tokens to add to the stake.")] = None,
+) -> None:
+    """Change what is announced on chain, or add to the stake. A running farm must be restarted to follow."""
+    with explained():
+        folder = home_folder(home)
+        config, wallet = load_config(folder), load_key(folder)
+        if endpoint is not None:
+            split_endpoint(endpoint)
+        terms: dict[str, Any] = {
+            "price_per_gib_epoch": parse_tokens(price) if price else None,
+            "egress_price_per_gib": parse_tokens(egress_price) if egress_price else None,
+            "capacity_bytes": parse_size(capacity) if capacity else None,
+            "longest_term_epochs": longest_term,
+        }
+        changed = config.model_copy(
+            update={
+                "endpoint": endpoint or config.endpoint,
+                "offer_terms": config.offer_terms.model_copy(
+                    update={name: value for name, value in terms.items() if value is not None}
+                ),
+            }
+        )
+        stake = parse_tokens(add_stake) if add_stake else 0
+        asyncio.run(registration.change(config, wallet, changed, stake))
+        save_config(folder, changed)
+        typer.echo("Updated. Restart the farm if it is running.")
+
+
+def parse_size(text: str) -> int:
+    """Bytes from a number with a unit: 100GB, 1.5TiB, or plain bytes. Raises Misuse."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise Misuse(f"{text!r} is no size; write it like 100GB, 2TiB or 5000000")
+    whole, part, unit = match.group(1), match.group(2) or "", match.group(3).upper()
+    scaled = int(whole + part) * _UNITS[unit]
+    return scaled // int(10 ** len(part))
+
+
+def start_logging() -> None:
+    """One line per event on standard error; the server's own chatter only from warnings on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("grange.farm").setLevel(logging.INFO)
+
+
+def exit_code(error: GrangeError) -> int:
+    """What a command ends with."""
+    match error:
+        case NodeMisuse():
+            return error.exit_code
+        case WrongChain() | MarketNotFound():
+            return EXIT_WRONG_CHAIN
+        case InsufficientFunds():
+            return EXIT_NO_FUNDS
+        case TransactionReverted():
+            return EXIT_REFUSED
+        case ChainError():
+            return EXIT_CHAIN_DOWN
+        case NodeWorldError():
+            return EXIT_DISK
+        case _:
+            return EXIT_MISUSE
+
+
+def advice(error: GrangeError) -> str:
+    """What to do next, where the error itself does not say so."""
+    match error:
+        case ChainUnavailable():
+            return "Nothing was lost. Check that the chain endpoint runs, then repeat the command."
+        case WrongChain():
+            return "The endpoint is of another chain. Use the --rpc of the chain that the market is on."
+        case MarketNotFound():
+            return "Check --market, and that --rpc is the chain that it was deployed on."
+        case InsufficientFunds():
+            return "Send the operator some of the chain's own coin, then repeat the command."
+        case TransactionReverted():
+            return "Nothing was changed on chain. The name in the message is the contract's reason."
+        case _:
+            return ""
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn our errors into a sentence and an exit code; anything else is a bug and keeps its traceback."""
+    try:
+        yield
+    except GrangeError as error:
+        typer.echo(f"error: {error}", err=True)
+        if said := advice(error):
+            typer.echo(said, err=True)
+        raise typer.Exit(exit_code(error)) from error

@@ -1,0 +1,222 @@
+"""A farm's settings: one frozen object, read once from `farm.json` in the farm's home and passed down.
+
+The home holds
+
+    farm.json       this file: where the chain, the market and the data are, what is offered
+    operator.key    the operator's private key, 64 hex digits, readable by its owner alone
+
+It is `--home`, or GRANGE_HOME, or the user's configuration folder of this system. `farm.json` carries
+the market's parameters too, so that a node can serve its renters while no chain answers. Pieces and
+ledger live in the data folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from platformdirs import user_config_path
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from grange.chain import Wallet
+from grange.errors import GrangeError
+from grange.messages import Domain, address_of
+from grange.types import Address, FarmerId, Offer, Parameters, address_from
+from grange.units import GIB, MAX_RATE
+from grange_node.errors import ConfigInvalid, KeyInvalid, NotInitialised
+from grange_node.files import FILE_MODE, FOLDER_MODE
+
+CONFIG_NAME = "farm.json"
+KEY_NAME = "operator.key"
+HOME_VARIABLE = "GRANGE_HOME"
+CONFIG_VERSION = 1
+DEFAULT_RESERVE_BYTES = GIB
+DEFAULT_UNPLACED_BYTES_PER_RENTER = 64 * GIB
+MAX_ENDPOINT_CHARS = 256
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _checked_address(text: str) -> str:
+    try:
+        return address_from(text)
+    except GrangeError as error:
+        raise ValueError(str(error)) from error
+
+
+_AddressText = Annotated[str, AfterValidator(_checked_address)]
+_Count = Annotated[int, Field(gt=0)]
+_NonNegative = Annotated[int, Field(ge=0)]
+
+
+class _File(BaseModel):
+    """What is checked of a part of farm.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OfferFile(_File):
+    """The farmer's offer; prices in base units."""
+
+    price_per_gib_epoch: Annotated[int, Field(ge=0, le=MAX_RATE)]
+    egress_price_per_gib: Annotated[int, Field(ge=0, le=MAX_RATE)]
+    capacity_bytes: _Count
+    longest_term_epochs: _Count
+
+
+class ParametersFile(_File):
+    """The market's parameters as they were read when the farm was set up; they never change."""
+
+    token: _AddressText
+    epoch_blocks: _Count
+    grid_epochs: _Count
+    max_books: _Count
+    samples: _Count
+    collateral_epochs: _NonNegative
+
+
+class Config(_File):
+    """All settings of a farm."""
+
+    version: Annotated[int, Field(ge=1, le=CONFIG_VERSION)] = CONFIG_VERSION
+    rpc_url: str
+    chain_id: _Count
+    market: _AddressText
+    farmer_id: _Count
+    owner: _AddressText
+    start_block: _NonNegative
+    endpoint: Annotated[str, Field(min_length=1, max_length=MAX_ENDPOINT_CHARS)]
+    data_folder: Path
+    reserve_bytes: _NonNegative = DEFAULT_RESERVE_BYTES
+    unplaced_bytes_per_renter: _Count = DEFAULT_UNPLACED_BYTES_PER_RENTER
+    offer_terms: OfferFile
+    market_parameters: ParametersFile
+
+    @property
+    def farmer(self) -> FarmerId:
+        """Our id on chain."""
+        return FarmerId(self.farmer_id)
+
+    @property
+    def domain(self) -> Domain:
+        """What signatures are bound to."""
+        return Domain(chain_id=self.chain_id, market=Address(self.market))
+
+    @property
+    def offer(self) -> Offer:
+        """What we ask and have."""
+        return Offer(**self.offer_terms.model_dump())
+
+    @property
+    def parameters(self) -> Parameters:
+        """The market's rules."""
+        fields = self.market_parameters.model_dump()
+        return Parameters(**{**fields, "token": Address(fields["token"])})
+
+
+def offer_file(offer: Offer) -> OfferFile:
+    """An offer as farm.json holds it. Raises ConfigInvalid."""
+    return _validated(OfferFile, {name: getattr(offer, name) for name in OfferFile.model_fields})
+
+
+def parameters_file(parameters: Parameters) -> ParametersFile:
+    """Parameters as farm.json holds them."""
+    return _validated(
+        ParametersFile, {name: getattr(parameters, name) for name in ParametersFile.model_fields}
+    )
+
+
+def home_folder(home: Path | None) -> Path:
+    """The farm's home: as given, or from the environment, or the system's place for settings."""
+    if home is not None:
+        return home
+    from_environment = os.environ.get(HOME_VARIABLE)
+    return Path(from_environment) if from_environment else user_config_path("grange")
+
+
+def load_config(home: Path) -> Config:
+    """Read farm.json. Raises NotInitialised, ConfigInvalid."""
+    path = home / CONFIG_NAME
+    try:
+        text = path.read_text()
+    except FileNotFoundError as error:
+        raise NotInitialised(f"there is no farm in {home}; set one up with: grange farm init") from error
+    except OSError as error:
+        raise ConfigInvalid(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise ConfigInvalid(f"{path} is not JSON: {error}") from error
+    return _validated(Config, content, str(path))
+
+
+def save_config(home: Path, config: Config) -> None:
+    """Write farm.json in one step."""
+    write_private(home / CONFIG_NAME, config.model_dump_json(indent=2) + "\n")
+
+
+def load_key(home: Path) -> Wallet:
+    """The operator's key. Raises KeyInvalid when it is missing, malformed, or readable by others."""
+    return key_from_file(home / KEY_NAME)
+
+
+def key_from_file(path: Path) -> Wallet:
+    """A private key of 64 hex digits in a file of its own. Raises KeyInvalid."""
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text().strip().removeprefix("0x")
+    except FileNotFoundError as error:
+        raise KeyInvalid(f"the key file {path} is missing; put it back") from error
+    except OSError as error:
+        raise KeyInvalid(f"{path} cannot be read: {error.strerror}") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise KeyInvalid(f"{path} can be read by others; run: chmod 600 {path}")
+    try:
+        key = bytes.fromhex(text)
+        address_of(key)
+    except (ValueError, GrangeError) as error:
+        raise KeyInvalid(f"{path} does not hold a private key of 64 hex digits") from error
+    return Wallet(key)
+
+
+def load_or_create_key(home: Path) -> Wallet:
+    """The operator's key, made if there is none yet."""
+    home.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+    if not (home / KEY_NAME).exists():
+        write_private(home / KEY_NAME, Wallet.random().private_key.hex() + "\n")
+    return load_key(home)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read: temporary file, fsync, rename, fsync of the folder."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _validated(model: type[_Model], content: Any, where: str = "settings") -> _Model:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'content'}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise ConfigInvalid(f"{where}: {problems}") from error

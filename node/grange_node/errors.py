@@ -1,0 +1,221 @@
+"""What can go wrong in a farmer node.
+
+    GrangeError
+      Misuse                  the operator (or our own code) asked for something that cannot be
+        NodeMisuse
+          NotInitialised      no farm in this home yet
+          ConfigInvalid       farm.json or a value in it cannot be used
+          KeyInvalid          operator.key is missing, malformed or readable by others
+          DataInUse           another process serves this data folder
+          LedgerInvalid       the ledger is of another farm, or newer than this program
+          NotFunded           the operator has too few tokens or too little gas money
+          NotOwner            the vault belongs to an owner whose key is not here
+      PeerError               whoever sent the request broke the rules
+        Refusal               carries the HTTP status, a code and what was wrong
+          Malformed 400       Unauthorised 401   VaultTooSmall 402   Foreign 403
+          NotFound 404        Conflict 409       LengthMissing 411   TooMuch 413
+          RangeInvalid 416    Mismatch 422       TooBusy 429
+      WorldError              the world failed
+        NodeWorldError
+          NoRoom 507          the disk, or the capacity on offer, is used up
+          ChainDown 503       the chain cannot be asked at the moment
+          StoreFailed 500     the disk reported an error
+          PieceMissing 500    a piece that should be here is not
+          PieceDamaged 500    a piece on disk is not what it was
+          DataMissing 500     an epoch cannot be proven with what is on disk
+
+What is raised while a request is served is turned into a response in one place, `grange_node.app`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from grange.errors import Misuse, PeerError, WorldError
+
+
+class NodeMisuse(Misuse):
+    """The operator asked for something that cannot be. `exit_code` is what the command ends with."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class NotInitialised(NodeMisuse):
+    """There is no farm in this home yet."""
+
+
+class ConfigInvalid(NodeMisuse):
+    """A setting cannot be used."""
+
+
+class KeyInvalid(NodeMisuse):
+    """The operator's key is missing, malformed, or readable by others."""
+
+
+class DataInUse(NodeMisuse):
+    """Another process serves this data folder."""
+
+    exit_code = 8
+
+
+class LedgerInvalid(NodeMisuse):
+    """The ledger belongs to another farm or to a newer program."""
+
+
+class NotFunded(NodeMisuse):
+    """The operator has too few tokens or too little gas money."""
+
+    exit_code = 6
+
+
+class NotOwner(NodeMisuse):
+    """The vault belongs to an owner whose key is not here."""
+
+
+class Refusal(PeerError):
+    """A request that is answered with an error: `status`, `code`, a sentence, and values that say more."""
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "malformed"
+
+    def __init__(self, message: str, **detail: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail: Mapping[str, Any] = detail
+
+
+class Malformed(Refusal):
+    """The request cannot be read."""
+
+
+class Unauthorised(Refusal):
+    """The request is unsigned, expired, replayed, or signed for something else."""
+
+    status = 401
+    code = "unauthorised"
+
+
+class VaultTooSmall(Refusal):
+    """The renter cannot pay for the slot."""
+
+    status = 402
+    code = "vault_too_small"
+
+
+class Foreign(Refusal):
+    """The signer has no right to this slot."""
+
+    status = 403
+    code = "foreign"
+
+
+class NotFound(Refusal):
+    """There is no such thing here."""
+
+    status = 404
+    code = "not_found"
+
+
+class Conflict(Refusal):
+    """The request contradicts what is already agreed or held."""
+
+    status = 409
+    code = "conflict"
+
+
+class TermsRefused(Conflict):
+    """The terms are not ours: too cheap, too long, beyond the stake."""
+
+    code = "terms_refused"
+
+
+class StakeTooSmall(Conflict):
+    """The farmer's stake does not allow it to promise more."""
+
+    code = "stake_too_small"
+
+
+class LengthMissing(Refusal):
+    """A body without an announced length."""
+
+    status = 411
+    code = "length_missing"
+
+
+class TooMuch(Refusal):
+    """More bytes than announced, or than anyone may send."""
+
+    status = 413
+    code = "too_much"
+
+
+class RangeInvalid(Refusal):
+    """The range asked for is not in the slot."""
+
+    status = 416
+    code = "range_invalid"
+
+
+class Mismatch(Refusal):
+    """The bytes that came do not hash to the root that was announced."""
+
+    status = 422
+    code = "root_mismatch"
+
+
+class TooBusy(Refusal):
+    """A limit per renter, or on what is remembered, is reached."""
+
+    status = 429
+    code = "limit_reached"
+
+
+class NodeWorldError(WorldError):
+    """The world failed while the node was at work; also answered with a status, code and sentence."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "world_failed"
+
+    def __init__(self, message: str, **detail: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail: Mapping[str, Any] = detail
+
+
+class NoRoom(NodeWorldError):
+    """The disk, or the capacity on offer, is used up."""
+
+    status = 507
+    code = "no_room"
+
+
+class ChainDown(NodeWorldError):
+    """The chain cannot be asked at the moment."""
+
+    status = 503
+    code = "chain_unavailable"
+
+
+class StoreFailed(NodeWorldError):
+    """The disk reported an error."""
+
+    code = "store_failed"
+
+
+class PieceMissing(NodeWorldError):
+    """A piece that should be here is not."""
+
+    code = "piece_missing"
+
+
+class PieceDamaged(NodeWorldError):
+    """A piece on disk is not what it was."""
+
+    code = "piece_damaged"
+
+
+class DataMissing(NodeWorldError):
+    """An epoch cannot be proven with what is on disk."""
+
+    code = "data_missing"

@@ -1,0 +1,327 @@
+"""Taking slots in: pieces, promises, and letting go of what is not wanted any more.
+
+Order of things, so that a kill in between loses nothing and promises nothing:
+
+    piece:   ledger row `staged`, then the piece on disk, then the answer
+    promise: all pieces on disk, their root compared, roots written down, ledger row `accepted`, signature
+    drop:    folder out of the way in one step, then the ledger row
+
+Decided here: what may happen to a slot at the same time as what else. A slot that pieces are arriving
+for is not accepted or dropped; a slot that is being dropped takes no pieces. Promises are made one at a
+time, so that stake is never promised twice. The terms themselves are judged in `promise`, the room in
+`room`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+
+from grange.chain import ChainError, Wallet
+from grange.merkle import root_of_hashes
+from grange.messages import order_id, sign_acceptance
+from grange.types import Acceptance
+from grange.units import format_tokens
+from grange_node.chain_link import ChainLink
+from grange_node.config import Config
+from grange_node.errors import (
+    ChainDown,
+    Conflict,
+    Foreign,
+    Malformed,
+    Mismatch,
+    NotFound,
+    TermsRefused,
+    TooMuch,
+    VaultTooSmall,
+)
+from grange_node.ledger import Ledger
+from grange_node.promise import ACCEPTANCE_LIFE_BLOCKS, Standing, check_shape, check_stake, check_terms, cost
+from grange_node.records import SlotRecord, SlotState, SlotTerms
+from grange_node.room import Room
+from grange_node.slot_key import SlotKey
+from grange_node.store import PieceWriter, Store
+from grange_node.watcher import View, Watcher
+
+BUFFER_BYTES = 512 * 1024
+"""How much of a piece is gathered before it is hashed and written: two trips to a thread for 1 MiB."""
+
+MAX_MISSING_SHOWN = 100
+
+log = logging.getLogger("grange.farm")
+
+
+class Intake:
+    """What changes a slot, on the renter's request or the collector's."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        wallet: Wallet,
+        store: Store,
+        ledger: Ledger,
+        room: Room,
+        link: ChainLink,
+        watcher: Watcher,
+        clock: Callable[[], float],
+    ) -> None:
+        """`clock` gives Unix seconds."""
+        self._config = config
+        self._wallet = wallet
+        self._store = store
+        self._ledger = ledger
+        self._room = room
+        self._link = link
+        self._watcher = watcher
+        self._clock = clock
+        self._promising = asyncio.Lock()
+        self._busy: Counter[SlotKey] = Counter()
+        self._leaving: set[SlotKey] = set()
+        self._touched: dict[SlotKey, float] = {}
+        self._opened_at = clock()
+
+    # Pieces.
+
+    async def receive(
+        self, key: SlotKey, piece: int, size_bytes: int, root: bytes, body: AsyncIterator[bytes]
+    ) -> bool:
+        """Store a piece that arrives. True when it is new, False when it was here already.
+
+        Raises TooMuch or Malformed for more or fewer bytes than announced, Mismatch for other bytes,
+        Conflict, NoRoom, TooBusy. Whatever goes wrong, nothing of the piece stays behind.
+        """
+        with self._using(key):
+            self._room.claim(key, size_bytes)
+            stored = False
+            try:
+                writer = await asyncio.to_thread(self._begin, key, piece, size_bytes, root)
+                if writer is None:
+                    await _drain(body, size_bytes)
+                else:
+                    stored = await _write(writer, body, root)
+            finally:
+                if not stored:
+                    self._room.add(key, -size_bytes)
+            self._touched[key] = self._clock()
+            return stored
+
+    def _begin(self, key: SlotKey, piece: int, size_bytes: int, root: bytes) -> PieceWriter | None:
+        held = self._store.piece(key, piece)
+        if held is not None:
+            if (held.root, held.size_bytes) != (root, size_bytes):
+                raise Conflict(
+                    f"piece {piece} is already here with another root; delete the slot first",
+                    root=held.root.hex(),
+                )
+            return None
+        record = self._ledger.slot(key)
+        if record is None:
+            self._ledger.stage(key, int(self._clock()))
+        elif record.state is not SlotState.STAGED:
+            raise Conflict("this slot is already accepted; it takes no more pieces")
+        return self._store.begin(key, piece, size_bytes)
+
+    # Promises.
+
+    async def accept(self, key: SlotKey, salt: bytes, terms: SlotTerms) -> Acceptance:
+        """Promise to keep a slot, if all of it is here and the terms are ours.
+
+        The same terms again give the same acceptance until it expires, and then one with a later
+        deadline; other terms for a slot that was promised raise Conflict. Raises Malformed, Foreign,
+        NotFound, Mismatch, TermsRefused, StakeTooSmall, VaultTooSmall, ChainDown.
+        """
+        check_shape(terms)
+        if order_id(key.renter, salt) != key.order:
+            raise Foreign("the order is not this renter's: its id is no hash of renter and salt")
+        async with self._promising:
+            with self._using(key):
+                return await self._accept(key, terms)
+
+    async def _accept(self, key: SlotKey, terms: SlotTerms) -> Acceptance:
+        record = self._ledger.slot(key)
+        if record is None:
+            raise NotFound("nothing of this slot is here")
+        if record.state is not SlotState.STAGED and record.agreed != terms:
+            raise Conflict(
+                "this slot was promised on other terms",
+                deadline_block=record.deadline_block,
+                rate=record.agreed.rate,
+                end=record.agreed.end,
+                root=record.agreed.root.hex(),
+            )
+        view = await self._watcher.recent()
+        record = self._ledger.slot(key) or record
+        if record.state is SlotState.PLACED or (record.deadline_block or 0) > view.head.number:
+            assert record.deadline_block is not None
+            return self._sign(key, terms, record.deadline_block)
+        await asyncio.to_thread(self._check_pieces, key, terms)
+        await self._check_bargain(record, terms, view)
+        deadline_block = view.head.number + ACCEPTANCE_LIFE_BLOCKS
+        await asyncio.to_thread(self._record, key, terms, deadline_block)
+        self._touched.pop(key, None)
+        log.info(
+            "%s accepted: %d bytes at %s tokens an epoch until %d, to be placed by block %d",
+            key,
+            terms.slot_bytes,
+            format_tokens(terms.rate),
+            terms.end,
+            deadline_block,
+        )
+        return self._sign(key, terms, deadline_block)
+
+    async def _check_bargain(self, record: SlotRecord, terms: SlotTerms, view: View) -> None:
+        config, epoch = self._config, view.head.epoch
+        if view.farmer.operator != self._wallet.address:
+            raise TermsRefused(
+                "this node's key is no longer the farmer's operator", operator=view.farmer.operator
+            )
+        check_terms(terms, config.offer, config.parameters, epoch)
+        read_to = self._ledger.cursor().block
+        promised = self._ledger.promised_rate(read_to)
+        if record.state is SlotState.ACCEPTED and (record.deadline_block or 0) > read_to:
+            promised -= record.agreed.rate
+        standing = Standing(
+            stake=view.farmer.stake,
+            committed_rate=self._ledger.committed_rate(epoch),
+            promised_rate=promised,
+        )
+        check_stake(terms, standing, config.parameters.collateral_epochs)
+        try:
+            funds = await self._link.funds(record.key.renter)
+        except ChainError as error:
+            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+        needed = cost(terms, epoch)
+        if funds < needed:
+            raise VaultTooSmall("the renter cannot pay for this slot", funds=funds, needed=needed)
+
+    def _check_pieces(self, key: SlotKey, terms: SlotTerms) -> None:
+        held = self._store.pieces(key)
+        missing = [index for index in range(terms.pieces) if index not in held]
+        if missing:
+            raise NotFound(
+                f"{len(missing)} of {terms.pieces} pieces are not here", missing=missing[:MAX_MISSING_SHOWN]
+            )
+        if len(held) != terms.pieces:
+            raise Conflict(f"{len(held)} pieces are here and the slot is to have {terms.pieces}")
+        if any(piece.size_bytes != terms.piece_bytes for piece in held.values()):
+            raise Malformed("the pieces are not all of the announced size", piece_bytes=terms.piece_bytes)
+        computed = root_of_hashes(b"".join(held[index].root for index in range(terms.pieces)))
+        if computed != terms.root:
+            raise Mismatch(
+                "the pieces here lead to another root than announced",
+                announced=terms.root.hex(),
+                computed=computed.hex(),
+            )
+
+    def _record(self, key: SlotKey, terms: SlotTerms, deadline_block: int) -> None:
+        self._store.seal(key, terms.pieces)
+        self._ledger.accept(key, terms, deadline_block)
+
+    def _sign(self, key: SlotKey, terms: SlotTerms, deadline_block: int) -> Acceptance:
+        return sign_acceptance(
+            self._config.domain,
+            self._wallet.private_key,
+            order=key.order,
+            farmer=self._config.farmer,
+            slot=key.slot,
+            root=terms.root,
+            leaf_count=terms.leaf_count,
+            rate=terms.rate,
+            end=terms.end,
+            deadline_block=deadline_block,
+        )
+
+    # Letting go.
+
+    async def withdraw_staging(self, key: SlotKey) -> None:
+        """Drop what a renter staged. Raises NotFound, and Conflict for what is promised."""
+        record = self._ledger.slot(key)
+        if record is None:
+            raise NotFound("nothing of this slot is here")
+        if record.state is not SlotState.STAGED:
+            raise Conflict(
+                "this slot is promised; it stays until its deadline or its end",
+                state=record.state.value,
+                deadline_block=record.deadline_block,
+            )
+        await self.drop(key)
+
+    async def drop(self, key: SlotKey) -> None:
+        """Remove a slot from disk and ledger. Raises Conflict while it is in use."""
+        if self._busy[key] or key in self._leaving:
+            raise Conflict("this slot is in use at the moment")
+        self._leaving.add(key)
+        try:
+            await asyncio.to_thread(self._store.drop, key)
+            await asyncio.to_thread(self._ledger.release, key)
+            self._room.forget(key)
+            self._touched.pop(key, None)
+        finally:
+            self._leaving.discard(key)
+
+    def idle_since(self, record: SlotRecord) -> float:
+        """When a staged slot last got a piece; what happened before this process began counts as its
+        beginning."""
+        return max(record.staged_at, self._touched.get(record.key, self._opened_at))
+
+    def is_busy(self, key: SlotKey) -> bool:
+        """Whether the slot is being used by a request."""
+        return self._busy[key] > 0
+
+    @contextmanager
+    def _using(self, key: SlotKey) -> Iterator[None]:
+        if key in self._leaving:
+            raise Conflict("this slot is being removed; try again")
+        self._busy[key] += 1
+        try:
+            yield
+        finally:
+            self._busy[key] -= 1
+            if not self._busy[key]:
+                del self._busy[key]
+
+
+async def _write(writer: PieceWriter, body: AsyncIterator[bytes], root: bytes) -> bool:
+    """Gather, hash and write, and make durable together with the last part."""
+    try:
+        gathered: list[bytes] = []
+        waiting = arrived = 0
+        async for chunk in body:
+            arrived += len(chunk)
+            if arrived > writer.size_bytes:
+                raise TooMuch("more bytes came than were announced", announced=writer.size_bytes)
+            gathered.append(chunk)
+            waiting += len(chunk)
+            if waiting >= BUFFER_BYTES and arrived < writer.size_bytes:
+                await asyncio.to_thread(_write_all, writer, gathered)
+                gathered, waiting = [], 0
+        if arrived < writer.size_bytes:
+            raise Malformed(
+                "fewer bytes came than were announced", announced=writer.size_bytes, arrived=arrived
+            )
+        return await asyncio.to_thread(_finish, writer, gathered, root)
+    finally:
+        writer.abandon()
+
+
+def _write_all(writer: PieceWriter, chunks: list[bytes]) -> None:
+    for chunk in chunks:
+        writer.write(chunk)
+
+
+def _finish(writer: PieceWriter, rest: list[bytes], root: bytes) -> bool:
+    _write_all(writer, rest)
+    return writer.commit(root)
+
+
+async def _drain(body: AsyncIterator[bytes], size_bytes: int) -> None:
+    """Read a body that is not needed, so that the connection can go on being used."""
+    arrived = 0
+    async for chunk in body:
+        arrived += len(chunk)
+        if arrived > size_bytes:
+            raise TooMuch("more bytes came than were announced", announced=size_bytes)

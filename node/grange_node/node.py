@@ -1,0 +1,138 @@
+"""The node: what belongs together while a farm runs, opened and closed in one place.
+
+    Store, Ledger     what is on disk
+    ChainLink         the way to the market
+    Watcher           chain -> ledger and view        (loop)
+    Prover            view, ledger, store -> proofs   (loop)
+    Collector         ledger -> removals              (loop)
+    Intake            requests -> store and ledger
+    Gatekeeper        who asks
+
+Decides the order of opening, what is made consistent after a kill, and which loops run. Leaves HTTP to `app`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from grange.chain import Wallet
+from grange_node.auth import Gatekeeper
+from grange_node.chain_link import ChainLink, LiveLink
+from grange_node.collector import COLLECT_SECONDS, Collector
+from grange_node.config import Config
+from grange_node.files import Files
+from grange_node.intake import Intake
+from grange_node.ledger import Ledger
+from grange_node.loops import forever
+from grange_node.prover import Prover
+from grange_node.records import SlotState
+from grange_node.room import Room
+from grange_node.slot_key import SlotKey
+from grange_node.store import Store
+from grange_node.watcher import Watcher
+
+LEDGER_NAME = "ledger.sqlite3"
+
+log = logging.getLogger("grange.farm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """Everything a running farm consists of."""
+
+    config: Config
+    store: Store
+    ledger: Ledger
+    room: Room
+    link: ChainLink
+    watcher: Watcher
+    intake: Intake
+    prover: Prover
+    collector: Collector
+    gatekeeper: Gatekeeper
+    clock: Callable[[], float] = field(repr=False)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        config: Config,
+        wallet: Wallet,
+        *,
+        link: ChainLink | None = None,
+        files: Files | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> AsyncIterator[Node]:
+        """Open all of it and put right what a kill left. Raises DataInUse, LedgerInvalid, NodeWorldError."""
+        async with AsyncExitStack() as stack:
+            store = stack.enter_context(
+                Store.open(config.data_folder, reserve_bytes=config.reserve_bytes, files=files)
+            )
+            ledger = stack.enter_context(
+                Ledger.open(
+                    config.data_folder / LEDGER_NAME,
+                    chain_id=config.chain_id,
+                    market=config.domain.market,
+                    farmer=config.farmer,
+                    start_block=config.start_block,
+                )
+            )
+            room = Room(config.offer.capacity_bytes, config.unplaced_bytes_per_renter)
+            await asyncio.to_thread(_recover, store, ledger, room)
+            if link is None:
+                link = await stack.enter_async_context(LiveLink.open(config, wallet))
+            epoch_blocks = config.parameters.epoch_blocks
+            watcher = Watcher(link, ledger, room, epoch_blocks, clock)
+            intake = Intake(
+                config=config,
+                wallet=wallet,
+                store=store,
+                ledger=ledger,
+                room=room,
+                link=link,
+                watcher=watcher,
+                clock=clock,
+            )
+            yield cls(
+                config=config,
+                store=store,
+                ledger=ledger,
+                room=room,
+                link=link,
+                watcher=watcher,
+                intake=intake,
+                prover=Prover(config, store, ledger, link, watcher),
+                collector=Collector(ledger, intake, epoch_blocks, clock),
+                gatekeeper=Gatekeeper(config.domain, config.farmer, clock),
+                clock=clock,
+            )
+
+    async def run_loops(self) -> None:
+        """Watch, prove and collect until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(forever("chain", self.watcher.refresh, self.watcher.pause_seconds))
+            group.create_task(forever("prover", self.prover.tick, lambda: 0.0))
+            group.create_task(forever("collector", self.collector.collect, lambda: COLLECT_SECONDS))
+
+
+def _recover(store: Store, ledger: Ledger, room: Room) -> None:
+    """Count what is here. Folders that the ledger knows nothing of are left alone: they may be all there
+    is."""
+    known: set[SlotKey] = set()
+    for record in ledger.slots(*SlotState):
+        known.add(record.key)
+        staged = record.state is SlotState.STAGED
+        room.add(record.key, store.held_bytes(record.key) if staged else record.agreed.slot_bytes)
+        room.set_placed(record.key, record.state is SlotState.PLACED)
+    strangers = [key for key in store.slot_keys() if key not in known]
+    if strangers:
+        log.warning(
+            "%d slot folders are in no ledger and are neither served nor removed; the first is %s",
+            len(strangers),
+            strangers[0],
+        )

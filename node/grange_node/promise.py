@@ -1,0 +1,79 @@
+"""Whether to sign an acceptance: a pure decision over values.
+
+The contract refuses what breaks its own rules; the node looks first, because its signature binds it and
+a refusal on chain costs the renter a transaction. Money on the renter's side is looked at by the caller,
+since it must be asked of the chain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grange.types import Epoch, Offer, Parameters
+from grange.units import MAX_LEAF_COUNT, MAX_PIECE_LEAVES, MAX_RATE, rate_rounded_up
+from grange_node.errors import Malformed, StakeTooSmall, TermsRefused
+from grange_node.records import SlotTerms
+
+ACCEPTANCE_LIFE_BLOCKS = 300
+"""For how many blocks a renter may use an acceptance: an hour on a chain of 12 seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the farmer is bound to already. Rates in base units per epoch."""
+
+    stake: int
+    committed_rate: int
+    promised_rate: int
+
+
+def check_shape(terms: SlotTerms) -> None:
+    """Raise Malformed for terms that no order can have."""
+    leaves = terms.piece_leaves
+    if not 0 < leaves <= MAX_PIECE_LEAVES or leaves & (leaves - 1):
+        raise Malformed(f"piece_leaves must be a power of two up to {MAX_PIECE_LEAVES}")
+    if not 0 < terms.pieces <= MAX_LEAF_COUNT // leaves:
+        raise Malformed("a slot has at least one piece and fewer than 2^32 leaves")
+    if not 0 < terms.rate <= MAX_RATE:
+        raise Malformed("the rate must be positive and fit 80 bits")
+
+
+def check_terms(terms: SlotTerms, offer: Offer, parameters: Parameters, epoch: Epoch) -> None:
+    """Raise TermsRefused for terms that are too cheap, too long, or that the contract would not take now."""
+    asked = rate_rounded_up(offer.price_per_gib_epoch, terms.slot_bytes)
+    if terms.rate < asked:
+        raise TermsRefused("the rate is below this farmer's price", rate=terms.rate, asked_rate=asked)
+    grid = parameters.grid_epochs
+    latest_end = (epoch // grid + parameters.max_books) * grid
+    if terms.end % grid:
+        raise TermsRefused(f"orders end on multiples of {grid} epochs", end=terms.end)
+    if not epoch + 1 < terms.end <= latest_end:
+        raise TermsRefused(
+            "the end must lie after the next epoch and within the calendar",
+            end=terms.end,
+            epoch=epoch,
+            latest_end=latest_end,
+        )
+    if terms.end - (epoch + 1) > offer.longest_term_epochs:
+        raise TermsRefused(
+            "the term is longer than this farmer offers",
+            term_epochs=terms.end - (epoch + 1),
+            longest_term_epochs=offer.longest_term_epochs,
+        )
+
+
+def check_stake(terms: SlotTerms, standing: Standing, collateral_epochs: int) -> None:
+    """Raise StakeTooSmall when all that is placed and promised, with this slot, needs more stake than
+    there is."""
+    rate = standing.committed_rate + standing.promised_rate + terms.rate
+    if rate * collateral_epochs > standing.stake:
+        raise StakeTooSmall(
+            "this farmer's stake does not allow it to promise more at the moment",
+            stake=standing.stake,
+            needed=rate * collateral_epochs,
+        )
+
+
+def cost(terms: SlotTerms, epoch: Epoch) -> int:
+    """What the renter pays for the slot if it is placed in this epoch."""
+    return terms.rate * (terms.end - (epoch + 1))

@@ -1,0 +1,80 @@
+"""Building the proof of an epoch from ledger and store.
+
+Which leaves are asked for, and in what words they are answered, is `grange.audit`'s to say. Decided
+here: where the leaves are found, that a piece is hashed again before a word of it is used, and that all
+of what is missing is named, not only the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from grange import merkle
+from grange.audit import BookState, Drawn, draw, sample_words, verify_proof
+from grange.types import Epoch
+from grange.units import LEAF_BYTES
+from grange_node.config import Config
+from grange_node.errors import DataMissing, NodeWorldError, NotFound, Refusal
+from grange_node.ledger import Ledger
+from grange_node.records import Entry
+from grange_node.store import Store
+
+
+def books_from(entries: Iterable[Entry]) -> list[BookState]:
+    """The books as the contract has them, from entries sorted by end and index."""
+    books: dict[Epoch, BookState] = {}
+    for entry in entries:
+        book = books.setdefault(entry.end, BookState(entry.end))
+        book.add(
+            epoch=Epoch(entry.start - 1),
+            order=entry.order,
+            slot=entry.slot,
+            root=entry.root,
+            leaf_count=entry.leaf_count,
+            rate=entry.rate,
+        )
+    return list(books.values())
+
+
+def build_proof(config: Config, store: Store, ledger: Ledger, epoch: Epoch, seed: bytes) -> list[bytes]:
+    """The words that prove an epoch, checked as the contract will check them.
+
+    Raises DataMissing, which names every piece that is asked for and is not here or not whole.
+    """
+    books = books_from(ledger.entries(epoch))
+    samples = config.parameters.samples
+    words: list[bytes] = []
+    missing: list[str] = []
+    for drawn in draw(seed, config.farmer, epoch, books, samples):
+        try:
+            words += _answer(store, ledger, drawn)
+        except (NodeWorldError, Refusal) as error:
+            if error.message not in missing:
+                missing.append(error.message)
+    if missing:
+        raise DataMissing(f"epoch {epoch} cannot be proven: {'; '.join(missing)}")
+    verify_proof(
+        seed=seed,
+        farmer=config.farmer,
+        epoch=epoch,
+        current_epoch=epoch,
+        books=books,
+        samples=samples,
+        words=words,
+    )
+    return words
+
+
+def _answer(store: Store, ledger: Ledger, drawn: Drawn) -> list[bytes]:
+    entry = drawn.entry
+    record = ledger.promise(entry.order, entry.slot)
+    if record is None:
+        raise NotFound(f"order {entry.order.hex()[:12]} slot {entry.slot} is not in the ledger")
+    terms = record.agreed
+    piece_index, leaf_index = divmod(drawn.leaf_index, terms.piece_leaves)
+    piece = store.read_verified(record.key, piece_index)
+    held = store.pieces(record.key)
+    roots = b"".join(held[index].root for index in range(terms.pieces))
+    leaf_path = merkle.path(merkle.leaf_hashes(piece), leaf_index) + merkle.path(roots, piece_index)
+    leaf = piece[leaf_index * LEAF_BYTES : (leaf_index + 1) * LEAF_BYTES]
+    return sample_words(drawn, leaf, leaf_path)

@@ -1,0 +1,165 @@
+"""Proving every epoch once: when to, and what to do about everything that comes in between.
+
+What to do is a pure table, tried from the top (`decide`):
+
+    the chain has settled this epoch              -> SETTLED           nothing more to do
+    the ledger has not read up to the head        -> READ_ON           books may have changed
+    nothing was kept as the epoch began           -> NOTHING_TO_PROVE
+    the next block is of the next epoch           -> TOO_LATE          a proof would be mined too late
+    a proof was sent a moment ago                 -> AWAIT             by us, perhaps before a restart
+    otherwise                                     -> PROVE
+
+The chain's own word, the epoch it has settled, decides whether a proof is still needed: so a restart
+never proves twice and a reorg that drops a proof makes us prove again. A proof is checked by ourselves,
+then by the endpoint in a simulated call, and only then sent; when another order has changed a book in
+between, the simulation refuses, and the proof is built again. Leaves the building to `proof`, waiting
+and fees to the chain gateway's Sender.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from grange.chain import ChainError, InsufficientFunds, TransactionReverted
+from grange.types import Epoch
+from grange.units import format_tokens
+from grange_node.chain_link import ChainLink
+from grange_node.config import Config
+from grange_node.ledger import Ledger
+from grange_node.proof import build_proof
+from grange_node.store import Store
+from grange_node.watcher import View, Watcher
+
+RESEND_AFTER_BLOCKS = 2
+"""After a restart, or when the chain fell silent while we waited: how long a proof sent before may still
+arrive."""
+
+MAX_REBUILDS = 3
+"""How often a refused proof is built again before the next look at the chain."""
+
+log = logging.getLogger("grange.farm")
+
+
+class Action(Enum):
+    """What to do about the current epoch."""
+
+    SETTLED = auto()
+    READ_ON = auto()
+    NOTHING_TO_PROVE = auto()
+    TOO_LATE = auto()
+    AWAIT = auto()
+    PROVE = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """All that the decision depends on. `rate` is what the epoch pays; `attempt_block` when a proof was
+    last sent."""
+
+    head_block: int
+    epoch_blocks: int
+    read_to_block: int
+    settled_epoch: Epoch
+    rate: int
+    attempt_block: int | None
+
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch of the head."""
+        return Epoch(self.head_block // self.epoch_blocks)
+
+
+def decide(situation: Situation) -> Action:
+    """The table at the top of this file."""
+    now = situation
+    if now.settled_epoch >= now.epoch:
+        return Action.SETTLED
+    if now.read_to_block < now.head_block:
+        return Action.READ_ON
+    if now.rate == 0:
+        return Action.NOTHING_TO_PROVE
+    if (now.head_block + 1) // now.epoch_blocks != now.epoch:
+        return Action.TOO_LATE
+    if now.attempt_block is not None and now.head_block < now.attempt_block + RESEND_AFTER_BLOCKS:
+        return Action.AWAIT
+    return Action.PROVE
+
+
+class Prover:
+    """Looks at each new view of the chain and proves when it is time."""
+
+    def __init__(
+        self, config: Config, store: Store, ledger: Ledger, link: ChainLink, watcher: Watcher
+    ) -> None:
+        """Uses the node's parts, owns none."""
+        self._config = config
+        self._store = store
+        self._ledger = ledger
+        self._link = link
+        self._watcher = watcher
+        self._seen: View | None = None
+        self._reread_epoch: Epoch | None = None
+
+    async def tick(self) -> None:
+        """Wait until the watcher has looked again, and do what is to be done."""
+        self._seen = await self._watcher.newer_than(self._seen)
+        await self.step(self._seen)
+
+    async def step(self, view: View) -> Action:
+        """Do what is to be done about the epoch of `view`, and say what it was.
+
+        Raises DataMissing, ChainError; then nothing was sent, or what was sent is found again by a later
+        step.
+        """
+        for _ in range(MAX_REBUILDS):
+            action = decide(self._situation(view))
+            if action is not Action.PROVE or await self._prove(view):
+                return action
+            view = await self._watcher.refresh()
+        if self._reread_epoch != view.head.epoch:
+            self._reread_epoch = view.head.epoch
+            log.warning("epoch %d: every proof was refused; reading all our events again", view.head.epoch)
+            await self._watcher.read_again()
+        return Action.READ_ON
+
+    def _situation(self, view: View) -> Situation:
+        epoch = view.head.epoch
+        return Situation(
+            head_block=view.head.number,
+            epoch_blocks=self._config.parameters.epoch_blocks,
+            read_to_block=self._ledger.cursor().block,
+            settled_epoch=view.farmer.settled_epoch,
+            rate=self._ledger.rate_at_start(epoch),
+            attempt_block=self._ledger.attempt_block(epoch),
+        )
+
+    async def _prove(self, view: View) -> bool:
+        """Build, check and send. False when the chain has moved on and the proof must be built again."""
+        epoch = view.head.epoch
+        seed = await self._link.audit_seed(epoch)
+        if seed is None:
+            raise ChainError(f"the endpoint does not show the first block of epoch {epoch}")
+        words = await asyncio.to_thread(build_proof, self._config, self._store, self._ledger, epoch, seed)
+        await asyncio.to_thread(self._ledger.note_attempt, epoch, view.head.number)
+        try:
+            receipt = await self._link.prove(epoch, words)
+        except TransactionReverted as error:
+            await asyncio.to_thread(self._ledger.forget_attempt, epoch)
+            spent = "it cost gas" if error.tx_hash else "nothing was sent"
+            log.warning("epoch %d: the proof was refused (%s); %s", epoch, error.name, spent)
+            return False
+        except InsufficientFunds:
+            await asyncio.to_thread(self._ledger.forget_attempt, epoch)
+            raise
+        amount = receipt.event("Proven").args["amount"]
+        log.info(
+            "epoch %d proven in block %d: %s tokens earned, %d gas",
+            epoch,
+            receipt.block,
+            format_tokens(amount),
+            receipt.gas_used,
+        )
+        return True

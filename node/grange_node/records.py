@@ -1,0 +1,104 @@
+"""What the ledger keeps, as values.
+
+States of a slot here, and what moves it:
+
+    (nothing) --first piece--> staged --acceptance recorded--> accepted --SlotFilled--> placed
+        ^                        |                                |   ^                   |
+        |                        | idle too long, or deleted      |   +-- reorg ----------+
+        +------------------------+--------------------------------+                       |
+        |                                 deadline passed, not placed                     |
+        +---------------------------------------------------------------------------------+
+                                                      end of the order, plus a grace
+
+Staged rows are one per renter; accepted and placed ones are the only ones for their order and slot,
+because an order id is the hash of one renter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from grange.types import Epoch, OrderId
+from grange.units import LEAF_BYTES
+from grange_node.slot_key import SlotKey
+
+
+class SlotState(Enum):
+    """How far a slot has come."""
+
+    STAGED = "staged"
+    ACCEPTED = "accepted"
+    PLACED = "placed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotTerms:
+    """What we sign for, apart from the deadline. `rate` is in base units per epoch; `end` is exclusive."""
+
+    pieces: int
+    piece_leaves: int
+    root: bytes
+    rate: int
+    end: Epoch
+
+    @property
+    def leaf_count(self) -> int:
+        """Leaves in the whole slot."""
+        return self.pieces * self.piece_leaves
+
+    @property
+    def piece_bytes(self) -> int:
+        """Bytes in each piece."""
+        return self.piece_leaves * LEAF_BYTES
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes in the whole slot."""
+        return self.leaf_count * LEAF_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotRecord:
+    """One slot in the ledger. `terms` and `deadline_block` are None while it is only staged."""
+
+    key: SlotKey
+    state: SlotState
+    staged_at: int
+    terms: SlotTerms | None
+    deadline_block: int | None
+
+    @property
+    def agreed(self) -> SlotTerms:
+        """The terms of an accepted or placed slot."""
+        assert self.terms is not None
+        return self.terms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One slot in a book, as the chain has it: `index` in the mountain range of the book that ends at `end`.
+
+    `first` is the book's total of rates before it; the slot is audited and paid from epoch `start` on.
+    """
+
+    end: Epoch
+    index: int
+    order: OrderId
+    slot: int
+    root: bytes
+    leaf_count: int
+    start: Epoch
+    first: int
+    rate: int
+    block: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earnings:
+    """What the chain has said about this farmer's epochs. Amounts in base units."""
+
+    proven_epochs: int
+    missed_epochs: int
+    earned: int
+    last_proven_epoch: Epoch | None

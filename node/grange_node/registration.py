@@ -1,0 +1,230 @@
+"""Becoming a farmer on chain, changing what was announced, and taking out what was earned.
+
+Every step looks at what is there first, so that each command can be repeated after it failed half way: a
+registration that was sent but not noted down is found again by its operator. Decides what is sent, in
+what order. Leaves asking the operator to `cli`.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from grange.chain import Chain, ChainError, Farmer, Receipt, Sender, Wallet, calls
+from grange.types import Address, FarmerId, Offer
+from grange.units import format_tokens
+from grange_node.config import (
+    CONFIG_NAME,
+    Config,
+    load_config,
+    load_or_create_key,
+    offer_file,
+    parameters_file,
+    save_config,
+    write_private,
+)
+from grange_node.errors import ConfigInvalid, NotFunded, NotOwner
+from grange_node.serve import split_endpoint
+
+PENDING_NAME = "registering.json"
+"""Where the chain stood when the registration was sent; gone once farm.json is there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FarmPlan:
+    """What a new farm is to be. `longest_term_epochs` None means as long as the calendar allows."""
+
+    rpc_url: str
+    market: Address
+    owner: Address | None
+    endpoint: str
+    data_folder: Path
+    stake: int
+    price_per_gib_epoch: int
+    egress_price_per_gib: int
+    capacity_bytes: int
+    longest_term_epochs: int | None
+    reserve_bytes: int
+
+    def offer(self, calendar_epochs: int) -> Offer:
+        """The offer to announce."""
+        return Offer(
+            price_per_gib_epoch=self.price_per_gib_epoch,
+            egress_price_per_gib=self.egress_price_per_gib,
+            capacity_bytes=self.capacity_bytes,
+            longest_term_epochs=self.longest_term_epochs or calendar_epochs,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetUp:
+    """What `set_up` did."""
+
+    config: Config
+    operator: Address
+    registered_now: bool
+
+
+async def set_up(home: Path, plan: FarmPlan) -> SetUp:
+    """Make the key, register, write farm.json; or bring a farm that is there in line with the plan.
+
+    Raises NotFunded, ConfigInvalid, KeyInvalid, ChainError.
+    """
+    split_endpoint(plan.endpoint)
+    wallet = load_or_create_key(home)
+    async with Chain.connect(plan.rpc_url, plan.market) as chain:
+        known = load_config(home) if (home / CONFIG_NAME).exists() else None
+        if known is not None and (known.market, known.chain_id) != (plan.market, chain.chain_id):
+            raise ConfigInvalid(
+                f"{home} holds farmer {known.farmer_id} of market {known.market} on chain {known.chain_id}; "
+                "use another --home for another market"
+            )
+        sender = Sender(chain, wallet)
+        farmer = await _find(chain, wallet, known)
+        registered_now = farmer is None
+        start_block = known.start_block if known else await _note_start(home, chain)
+        if farmer is None:
+            farmer = await _register(sender, plan)
+        else:
+            await _bring_in_line(sender, farmer, plan)
+        config = _config(chain, plan, farmer, start_block)
+        save_config(home, config)
+        (home / PENDING_NAME).unlink(missing_ok=True)
+        return SetUp(config=config, operator=wallet.address, registered_now=registered_now)
+
+
+async def change(config: Config, wallet: Wallet, changed: Config, add_stake: int) -> None:
+    """Announce a changed offer or endpoint, and add to the stake. Raises NotFunded, ChainError."""
+    async with _connected(config) as chain:
+        sender = Sender(chain, wallet)
+        farmer = await chain.farmer(config.farmer)
+        if (farmer.endpoint, farmer.offer) != (changed.endpoint, changed.offer):
+            await sender.send(
+                calls.update_farmer(config.farmer, endpoint=changed.endpoint, offer=changed.offer)
+            )
+        if add_stake:
+            await _add_stake(sender, config.farmer, add_stake)
+
+
+async def withdraw(
+    config: Config, wallet: Wallet, to: Address | None, amount: int | None
+) -> tuple[int, Receipt]:
+    """Pay out of the wallet's vault, to the owner if nobody is named, all if no amount is.
+
+    Raises NotOwner when the vault belongs to another key, NotFunded when there is less than asked for.
+    """
+    if wallet.address != config.owner:
+        raise NotOwner(
+            f"farm {config.farmer_id} pays {config.owner}, and this key is {wallet.address}; "
+            "give the owner's key with --owner-key FILE"
+        )
+    async with _connected(config) as chain:
+        held = await chain.vault(wallet.address)
+        wanted = held if amount is None else amount
+        if wanted > held:
+            raise NotFunded(f"the vault holds {format_tokens(held)} tokens, not {format_tokens(wanted)}")
+        if wanted == 0:
+            raise NotFunded("the vault is empty; there is nothing to withdraw yet")
+        return wanted, await Sender(chain, wallet).send(calls.withdraw(to or wallet.address, wanted))
+
+
+def _connected(config: Config) -> AbstractAsyncContextManager[Chain]:
+    return Chain.connect(config.rpc_url, Address(config.market), expected_chain_id=config.chain_id)
+
+
+async def _find(chain: Chain, wallet: Wallet, known: Config | None) -> Farmer | None:
+    """Our entry, by id if we know it, else by operator."""
+    if known is not None:
+        return await chain.farmer(known.farmer)
+    for farmer in await chain.farmers():
+        if farmer.operator == wallet.address:
+            return farmer
+    return None
+
+
+async def _note_start(home: Path, chain: Chain) -> int:
+    """The block before which no event concerns us, kept from the first try on."""
+    path = home / PENDING_NAME
+    if path.exists():
+        return int(json.loads(path.read_text())["start_block"])
+    start_block = (await chain.head()).number
+    write_private(path, json.dumps({"start_block": start_block}) + "\n")
+    return start_block
+
+
+async def _register(sender: Sender, plan: FarmPlan) -> Farmer:
+    chain = sender.chain
+    await _check_funds(sender, plan.stake)
+    parameters = chain.parameters
+    offer = plan.offer(parameters.grid_epochs * parameters.max_books)
+    try:
+        permit = await chain.permit(sender.wallet, plan.stake)
+    except ChainError:
+        # Not every token knows permits; allowing the market to pull takes a transaction more.
+        permit = None
+        await sender.send(calls.approve(chain.market, plan.stake))
+    receipt = await sender.send(
+        calls.register(
+            owner=plan.owner or sender.address,
+            operator=sender.address,
+            endpoint=plan.endpoint,
+            offer=offer,
+            stake=plan.stake,
+            permit=permit,
+        )
+    )
+    return await chain.farmer(FarmerId(receipt.event("FarmerRegistered").args["farmer"]))
+
+
+async def _bring_in_line(sender: Sender, farmer: Farmer, plan: FarmPlan) -> None:
+    parameters = sender.chain.parameters
+    offer = plan.offer(parameters.grid_epochs * parameters.max_books)
+    if plan.owner is not None and plan.owner != farmer.owner:
+        raise ConfigInvalid(f"farmer {farmer.id} belongs to {farmer.owner}; its owner cannot be changed")
+    keeps_port = split_endpoint(plan.endpoint)[1] == 0
+    endpoint = farmer.endpoint if keeps_port else plan.endpoint
+    if (farmer.endpoint, farmer.offer) != (endpoint, offer):
+        await sender.send(calls.update_farmer(farmer.id, endpoint=endpoint, offer=offer))
+    if plan.stake > farmer.stake:
+        await _add_stake(sender, farmer.id, plan.stake - farmer.stake)
+
+
+async def _add_stake(sender: Sender, farmer: FarmerId, amount: int) -> None:
+    await _check_funds(sender, amount)
+    if await sender.chain.token_allowance(sender.address) < amount:
+        await sender.send(calls.approve(sender.chain.market, amount))
+    await sender.send(calls.add_stake(farmer, amount))
+
+
+async def _check_funds(sender: Sender, tokens: int) -> None:
+    chain, address = sender.chain, sender.address
+    held = await chain.token_balance(address)
+    if held < tokens:
+        raise NotFunded(
+            f"the operator {address} holds {format_tokens(held)} tokens and the stake is "
+            f"{format_tokens(tokens)}; send it {format_tokens(tokens - held)} more (token {chain.token}), "
+            "then run the same command again"
+        )
+    if await chain.native_balance(address) == 0:
+        raise NotFunded(
+            f"the operator {address} has nothing to pay for gas; send it some of the chain's own coin, "
+            "then run the same command again"
+        )
+
+
+def _config(chain: Chain, plan: FarmPlan, farmer: Farmer, start_block: int) -> Config:
+    return Config(
+        rpc_url=plan.rpc_url,
+        chain_id=chain.chain_id,
+        market=chain.market,
+        farmer_id=farmer.id,
+        owner=farmer.owner,
+        start_block=start_block,
+        endpoint=plan.endpoint,
+        data_folder=plan.data_folder.absolute(),
+        reserve_bytes=plan.reserve_bytes,
+        offer_terms=offer_file(plan.offer(chain.parameters.grid_epochs * chain.parameters.max_books)),
+        market_parameters=parameters_file(chain.parameters),
+    )

@@ -1,0 +1,83 @@
+"""How many bytes are spoken for: in all, and per renter before anything is paid.
+
+Arithmetic over what store and ledger hold, kept in memory and counted again at each start. Decided here:
+when capacity or a renter's share of it is used up. The disk's own free space is the store's business.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from grange.types import Address
+from grange_node.errors import NoRoom, TooBusy
+from grange_node.slot_key import SlotKey
+
+
+class Room:
+    """Bytes by slot. `unplaced` slots, staged or accepted, count against their renter's limit too."""
+
+    def __init__(self, capacity_bytes: int, unplaced_bytes_per_renter: int) -> None:
+        """The capacity is what the farmer's offer says."""
+        self.capacity_bytes = capacity_bytes
+        self.unplaced_bytes_per_renter = unplaced_bytes_per_renter
+        self.used_bytes = 0
+        self._bytes: dict[SlotKey, int] = {}
+        self._placed: set[SlotKey] = set()
+        self._unplaced_by_renter: defaultdict[Address, int] = defaultdict(int)
+
+    def claim(self, key: SlotKey, size_bytes: int) -> None:
+        """Speak for bytes that are about to arrive.
+
+        Raises NoRoom when the capacity is used up, TooBusy when the renter has too much here that is not
+        placed.
+        """
+        if self.used_bytes + size_bytes > self.capacity_bytes:
+            raise NoRoom(
+                "the capacity on offer is used up",
+                used_bytes=self.used_bytes,
+                capacity_bytes=self.capacity_bytes,
+            )
+        unplaced = self._unplaced_by_renter[key.renter] + size_bytes
+        if unplaced > self.unplaced_bytes_per_renter:
+            raise TooBusy(
+                "too many bytes wait here that are not placed yet; place or delete some",
+                unplaced_bytes=unplaced - size_bytes,
+                limit_bytes=self.unplaced_bytes_per_renter,
+            )
+        self.add(key, size_bytes)
+
+    def add(self, key: SlotKey, size_bytes: int) -> None:
+        """Count bytes that are here whatever the limits say; a negative number gives a claim back."""
+        self._bytes[key] = self._bytes.get(key, 0) + size_bytes
+        self.used_bytes += size_bytes
+        if key not in self._placed:
+            self._unplaced_by_renter[key.renter] += size_bytes
+
+    def set_placed(self, key: SlotKey, placed: bool) -> None:
+        """The chain placed the slot, or took that back."""
+        size_bytes = self._bytes.setdefault(key, 0)
+        if placed and key not in self._placed:
+            self._placed.add(key)
+            self._unplaced_by_renter[key.renter] -= size_bytes
+        elif not placed and key in self._placed:
+            self._placed.remove(key)
+            self._unplaced_by_renter[key.renter] += size_bytes
+
+    def forget(self, key: SlotKey) -> None:
+        """The slot is gone."""
+        size_bytes = self._bytes.pop(key, 0)
+        self.used_bytes -= size_bytes
+        if key in self._placed:
+            self._placed.remove(key)
+        else:
+            self._unplaced_by_renter[key.renter] -= size_bytes
+        if not self._unplaced_by_renter[key.renter]:
+            del self._unplaced_by_renter[key.renter]
+
+    def unplaced_bytes(self, renter: Address) -> int:
+        """What waits here of one renter."""
+        return self._unplaced_by_renter.get(renter, 0)
+
+    def free_bytes(self) -> int:
+        """What can still be claimed by all together."""
+        return max(0, self.capacity_bytes - self.used_bytes)

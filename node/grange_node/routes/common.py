@@ -1,0 +1,98 @@
+"""What every route needs: the node, the slot that a path names, and the signer of a request."""
+
+from __future__ import annotations
+
+from starlette.requests import HTTPConnection, Request
+
+from grange.messages import NO_CONTENT
+from grange.types import OrderId
+from grange.units import MAX_SLOTS
+from grange_node.auth import Signed, require_content
+from grange_node.errors import Foreign, Malformed, NotFound
+from grange_node.node import Node
+from grange_node.records import SlotRecord, SlotState
+from grange_node.slot_key import SlotKey
+
+ORDER_HEX_CHARS = 64
+MAX_PIECES_PER_SLOT = 1 << 22
+"""As many as a slot of 2^32 leaves has in pieces of 1 MiB, and some: a bound on what an index may make
+us list."""
+
+
+def node_of(connection: HTTPConnection) -> Node:
+    """The running node."""
+    node = connection.app.state.node
+    assert isinstance(node, Node)
+    return node
+
+
+def signed_by(request: Request) -> Signed:
+    """Check a request's signature over method, raw path and query. Raises Unauthorised, TooBusy."""
+    scope = request.scope
+    path = scope["raw_path"].decode("ascii", "replace")
+    if scope["query_string"]:
+        path += "?" + scope["query_string"].decode("ascii", "replace")
+    authorization = request.headers.get("authorization")
+    return node_of(request).gatekeeper.check(scope["method"], path, authorization)
+
+
+def signed_without_content(request: Request) -> Signed:
+    """The same for a request that carries nothing."""
+    signed = signed_by(request)
+    require_content(signed, NO_CONTENT)
+    return signed
+
+
+def parse_order(text: str) -> OrderId:
+    """An order id of 64 hex digits. Raises Malformed."""
+    if len(text) != ORDER_HEX_CHARS:
+        raise Malformed("an order id has 64 hex digits")
+    try:
+        return OrderId(bytes.fromhex(text))
+    except ValueError as error:
+        raise Malformed("an order id has 64 hex digits") from error
+
+
+def parse_slot(text: str) -> int:
+    """A slot's number. Raises Malformed."""
+    return _number(text, MAX_SLOTS, "slot")
+
+
+def parse_piece(text: str) -> int:
+    """A piece's index. Raises Malformed."""
+    return _number(text, MAX_PIECES_PER_SLOT, "piece")
+
+
+def parse_hash(text: str, name: str) -> bytes:
+    """32 bytes in hex. Raises Malformed."""
+    try:
+        value = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        value = b""
+    if len(value) != 32:
+        raise Malformed(f"{name} has 64 hex digits")
+    return value
+
+
+def own_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> SlotRecord:
+    """The signer's slot. Raises Foreign when it is another renter's, NotFound when there is none."""
+    record = node.ledger.slot(SlotKey(renter=signed.renter, order=order, slot=slot))
+    if record is not None:
+        return record
+    if node.ledger.promise(order, slot) is not None:
+        raise Foreign("this slot belongs to another renter's order")
+    raise NotFound("nothing of this slot is here")
+
+
+def promised_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> SlotRecord:
+    """The signer's slot, accepted or placed. Raises Foreign, NotFound."""
+    record = own_slot(node, signed, order, slot)
+    if record.state is SlotState.STAGED:
+        raise NotFound("this slot is not accepted yet")
+    return record
+
+
+def _number(text: str, limit: int, name: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 9 or int(text) >= limit:
+        raise Malformed(f"a {name} is a number below {limit}")
+    return int(text)

@@ -1,0 +1,144 @@
+"""Agreements about slots: accepting, showing what is held, proving a piece's place, dropping."""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import sha256
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from grange.merkle import path
+from grange.types import Epoch
+from grange.units import HASH_BYTES, MAX_PIECE_LEAVES, MAX_RATE
+from grange_node.auth import require_content
+from grange_node.errors import Malformed, NotFound, TooMuch
+from grange_node.records import SlotRecord, SlotTerms
+from grange_node.routes.common import (
+    MAX_PIECES_PER_SLOT,
+    node_of,
+    own_slot,
+    parse_hash,
+    parse_order,
+    parse_piece,
+    parse_slot,
+    promised_slot,
+    signed_by,
+    signed_without_content,
+)
+from grange_node.slot_key import SlotKey
+from grange_node.store import Store
+
+MAX_BODY_BYTES = 16 * 1024
+MAX_EPOCH = (1 << 32) - 1
+
+router = APIRouter(prefix="/v1/orders/{order}/slots/{slot}")
+
+
+class AcceptBody(BaseModel):
+    """What a renter proposes. Hashes in hex, the rate in base units per epoch, the end exclusive."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    salt: str
+    k: Annotated[int, Field(gt=0, le=255)]
+    pieces: Annotated[int, Field(gt=0, le=MAX_PIECES_PER_SLOT)]
+    piece_leaves: Annotated[int, Field(gt=0, le=MAX_PIECE_LEAVES)]
+    root: str
+    rate: Annotated[int, Field(gt=0, le=MAX_RATE)]
+    end: Annotated[int, Field(gt=0, le=MAX_EPOCH)]
+
+    def terms(self) -> SlotTerms:
+        """What we would sign for."""
+        return SlotTerms(
+            pieces=self.pieces,
+            piece_leaves=self.piece_leaves,
+            root=parse_hash(self.root, "root"),
+            rate=self.rate,
+            end=Epoch(self.end),
+        )
+
+
+@router.post("/accept")
+async def accept(request: Request, order: str, slot: str) -> dict[str, Any]:
+    """Promise to keep a slot that is all here."""
+    node = node_of(request)
+    order_id, slot_index = parse_order(order), parse_slot(slot)
+    signed = signed_by(request)
+    body = await _read_body(request)
+    require_content(signed, sha256(body).digest())
+    try:
+        proposal = AcceptBody.model_validate_json(body)
+    except ValidationError as error:
+        problems = [
+            {"where": ".".join(str(part) for part in problem["loc"]), "what": problem["msg"]}
+            for problem in error.errors()
+        ]
+        raise Malformed("the proposal cannot be read", problems=problems) from error
+    key = SlotKey(renter=signed.renter, order=order_id, slot=slot_index)
+    terms = proposal.terms()
+    acceptance = await node.intake.accept(key, parse_hash(proposal.salt, "salt"), terms)
+    return {
+        "farmer": acceptance.farmer,
+        "slot": slot_index,
+        "root": acceptance.root.hex(),
+        "rate": acceptance.rate,
+        "leaf_count": terms.leaf_count,
+        "end": terms.end,
+        "deadline_block": acceptance.deadline_block,
+        "r": acceptance.r.hex(),
+        "vs": acceptance.vs.hex(),
+    }
+
+
+@router.get("/pieces")
+async def list_pieces(request: Request, order: str, slot: str) -> dict[str, Any]:
+    """The roots of the pieces that are here, null where one is not."""
+    node = node_of(request)
+    order_id, slot_index = parse_order(order), parse_slot(slot)
+    record = own_slot(node, signed_without_content(request), order_id, slot_index)
+    held = await asyncio.to_thread(node.store.pieces, record.key)
+    count = max(held, default=-1) + 1
+    return {"roots": [held[index].root.hex() if index in held else None for index in range(count)]}
+
+
+@router.get("/pieces/{piece}/path")
+async def piece_path(request: Request, order: str, slot: str, piece: str) -> dict[str, Any]:
+    """A piece's root and the path that leads from it to the slot's root."""
+    node = node_of(request)
+    order_id, slot_index, index = parse_order(order), parse_slot(slot), parse_piece(piece)
+    record = promised_slot(node, signed_without_content(request), order_id, slot_index)
+    if index >= record.agreed.pieces:
+        raise NotFound(f"the slot has {record.agreed.pieces} pieces")
+    root, siblings = await asyncio.to_thread(_root_and_path, node.store, record, index)
+    return {
+        "root": root.hex(),
+        "path": [sibling.hex() for sibling in siblings],
+        "pieces": record.agreed.pieces,
+    }
+
+
+@router.delete("")
+async def delete_slot(request: Request, order: str, slot: str) -> Response:
+    """Drop what was staged."""
+    node = node_of(request)
+    key_order, key_slot = parse_order(order), parse_slot(slot)
+    record = own_slot(node, signed_without_content(request), key_order, key_slot)
+    await node.intake.withdraw_staging(record.key)
+    return Response(status_code=204)
+
+
+def _root_and_path(store: Store, record: SlotRecord, index: int) -> tuple[bytes, list[bytes]]:
+    held = store.pieces(record.key)
+    roots = b"".join(held[piece].root for piece in range(record.agreed.pieces))
+    return roots[index * HASH_BYTES : (index + 1) * HASH_BYTES], path(roots, index)
+
+
+async def _read_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise TooMuch(f"a proposal has {MAX_BODY_BYTES} bytes at most", limit=MAX_BODY_BYTES)
+    return bytes(body)

@@ -1,0 +1,207 @@
+"""Serving a farm: the socket, the server, being ready, and stopping when told to.
+
+Decides where we listen and what is announced, in this order: listen, serve, announce the endpoint on
+chain if asked to, and only then say that we are ready. SIGTERM and SIGINT end it in good order: open
+requests are finished, files closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import uvicorn
+
+from grange.chain import Wallet
+from grange.errors import GrangeError
+from grange_node.app import create_app
+from grange_node.config import Config, write_private
+from grange_node.errors import ConfigInvalid
+from grange_node.node import Node
+
+LISTEN_BACKLOG = 1024
+MAX_CONNECTIONS = 2048
+KEEP_ALIVE_SECONDS = 75
+GRACEFUL_SECONDS = 5
+ANNOUNCE_RETRY_SECONDS = 3.0
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+log = logging.getLogger("grange.farm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """How to run. `listen` is (host, port), port 0 for any; `announce` puts the endpoint on chain if it
+    differs."""
+
+    listen: tuple[str, int] | None = None
+    announce: bool = False
+    ready_file: Path | None = None
+    ready_descriptor: int | None = None
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without signal handlers of its own: it would end the process before we have closed our
+    files."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say so."""
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(config: Config, wallet: Wallet, options: ServeOptions) -> None:
+    """Run a farm until it is told to stop. Raises DataInUse, LedgerInvalid, ConfigInvalid, StoreFailed."""
+    host, port = options.listen or default_listen(config.endpoint)
+    listening = _listen(host, port)
+    app = create_app(config, wallet)
+    server = _Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            loop="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        )
+    )
+    try:
+        with _stopping(lambda: setattr(server, "should_exit", True)):
+            async with app.router.lifespan_context(app):
+                endpoint = with_port(config.endpoint, listening.getsockname()[1])
+                async with _beside(_become_ready(server, app.state.node, endpoint, options)):
+                    await server.serve(sockets=[listening])
+    finally:
+        listening.close()
+    log.info("farmer %d stopped", config.farmer_id)
+
+
+def default_listen(endpoint: str) -> tuple[str, int]:
+    """Where an endpoint is served if nothing else is said: on loopback if it is one, else on all
+    addresses."""
+    host, port = split_endpoint(endpoint)
+    return ("127.0.0.1" if host in LOOPBACK else "0.0.0.0"), port
+
+
+def split_endpoint(endpoint: str) -> tuple[str, int]:
+    """Host and port of a URL. Raises ConfigInvalid for anything but http(s)://host[:port]."""
+    try:
+        parts = urlsplit(endpoint)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigInvalid(f"{endpoint!r} is no endpoint: {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+        raise ConfigInvalid(f"{endpoint!r} is no endpoint; it looks like http://host:port")
+    if port is None:
+        port = 443 if parts.scheme == "https" else 80
+    return parts.hostname, port
+
+
+def with_port(endpoint: str, port: int) -> str:
+    """The endpoint as others reach it: port 0 replaced by the one we got."""
+    host, named = split_endpoint(endpoint)
+    if named != 0:
+        return endpoint.rstrip("/")
+    shown = f"[{host}]" if ":" in host else host
+    return urlunsplit((urlsplit(endpoint).scheme, f"{shown}:{port}", "", "", ""))
+
+
+async def announce(node: Node, endpoint: str) -> None:
+    """Put the endpoint on chain unless it is there; tries until it is."""
+    complaint = ""
+    while True:
+        try:
+            if (await node.link.farmer()).endpoint != endpoint:
+                await node.link.update(endpoint)
+                log.info("announced on chain: %s", endpoint)
+        except GrangeError as error:
+            if str(error) != complaint:
+                log.warning("the endpoint cannot be announced yet: %s; trying again", error)
+                complaint = str(error)
+            await asyncio.sleep(ANNOUNCE_RETRY_SECONDS)
+        else:
+            return
+
+
+async def _become_ready(server: _Server, node: Node, endpoint: str, options: ServeOptions) -> None:
+    await server.listening.wait()
+    if options.announce:
+        await announce(node, endpoint)
+    config = node.config
+    log.info("farmer %d serves %s from %s", config.farmer_id, endpoint, config.data_folder)
+    line = json.dumps(
+        {
+            "farmer": config.farmer_id,
+            "endpoint": endpoint,
+            "port": split_endpoint(endpoint)[1],
+            "pid": os.getpid(),
+            "market": config.market,
+            "chain_id": config.chain_id,
+        }
+    )
+    if options.ready_file is not None:
+        write_private(options.ready_file, line + "\n")
+    if options.ready_descriptor is not None:
+        os.write(options.ready_descriptor, line.encode() + b"\n")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(LISTEN_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise ConfigInvalid(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    return listening
+
+
+@contextmanager
+def _stopping(stop: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run a coroutine while the body runs; end it with the body."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()

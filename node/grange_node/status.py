@@ -1,0 +1,172 @@
+"""What a farm's operator wants to know, from the ledger and, when it answers, the chain.
+
+Works while the node runs and while it does not, and without a chain, then with what the ledger knows.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.table import Table
+
+from grange.chain import Chain, ChainError, Farmer, Head, Wallet
+from grange.types import Address, Epoch
+from grange.units import format_tokens
+from grange_node.chain_link import TIMEOUTS
+from grange_node.config import Config
+from grange_node.files import DiskFiles
+from grange_node.ledger import Ledger
+from grange_node.node import LEDGER_NAME
+from grange_node.records import Earnings, SlotState
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """One farm. Amounts in base units; None where only the chain knows and does not answer."""
+
+    farmer: int
+    owner: str
+    operator: str
+    endpoint: str
+    market: str
+    chain_id: int
+    chain_error: str | None
+    head_block: int | None
+    epoch: int | None
+    read_to_block: int | None
+    next_audit_block: int | None
+    settled_epoch: int | None
+    stake: int | None
+    committed_rate: int
+    vault: int | None
+    gas_money: int | None
+    misses: int
+    proven_epochs: int
+    earned: int
+    slots_staged: int
+    slots_accepted: int
+    slots_placed: int
+    stored_bytes: int
+    capacity_bytes: int
+    disk_free_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    head: Head
+    farmer: Farmer
+    vault: int
+    gas_money: int
+
+
+async def read_status(config: Config, wallet: Wallet) -> Status:
+    """Look at ledger, disk and chain. Raises LedgerInvalid only for a ledger that is not ours to read."""
+    seen, complaint = await _look(config, wallet)
+    read_to: int | None = None
+    counts = dict.fromkeys(SlotState, 0)
+    stored_bytes = 0
+    earnings = Earnings(proven_epochs=0, missed_epochs=0, earned=0, last_proven_epoch=None)
+    committed = seen.farmer.committed_rate if seen else 0
+    with ExitStack() as stack:
+        path = config.data_folder / LEDGER_NAME
+        ledger = stack.enter_context(Ledger.look(path)) if path.exists() else None
+        if ledger is not None:
+            read_to = ledger.cursor().block
+            for record in ledger.slots(*SlotState):
+                counts[record.state] += 1
+                stored_bytes += record.terms.slot_bytes if record.terms else 0
+            earnings = ledger.earnings()
+            if seen is None:
+                committed = ledger.committed_rate(Epoch(max(0, read_to) // config.parameters.epoch_blocks))
+    return Status(
+        farmer=config.farmer_id,
+        owner=config.owner,
+        operator=wallet.address,
+        endpoint=seen.farmer.endpoint if seen else config.endpoint,
+        market=config.market,
+        chain_id=config.chain_id,
+        chain_error=complaint,
+        head_block=seen.head.number if seen else None,
+        epoch=seen.head.epoch if seen else None,
+        read_to_block=read_to,
+        next_audit_block=(seen.head.epoch + 1) * config.parameters.epoch_blocks if seen else None,
+        settled_epoch=seen.farmer.settled_epoch if seen else None,
+        stake=seen.farmer.stake if seen else None,
+        committed_rate=committed,
+        vault=seen.vault if seen else None,
+        gas_money=seen.gas_money if seen else None,
+        misses=seen.farmer.misses if seen else earnings.missed_epochs,
+        proven_epochs=earnings.proven_epochs,
+        earned=earnings.earned,
+        slots_staged=counts[SlotState.STAGED],
+        slots_accepted=counts[SlotState.ACCEPTED],
+        slots_placed=counts[SlotState.PLACED],
+        stored_bytes=stored_bytes,
+        capacity_bytes=config.offer.capacity_bytes,
+        disk_free_bytes=_disk_free(config),
+    )
+
+
+def status_table(status: Status) -> Table:
+    """The same for people."""
+    table = Table(title=f"Farmer {status.farmer}", show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+
+    def tokens(amount: int | None) -> str:
+        return "unknown" if amount is None else f"{format_tokens(amount)} tokens"
+
+    chain = status.chain_error or f"block {status.head_block}, epoch {status.epoch}"
+    stored = f"{status.stored_bytes / MIB:,.1f} of {status.capacity_bytes / MIB:,.0f} MiB"
+    kept = f"{status.slots_placed} kept, {status.slots_accepted} promised, {status.slots_staged} arriving"
+    next_audit = "unknown" if status.next_audit_block is None else f"from block {status.next_audit_block}"
+    for name, value in (
+        ("endpoint", status.endpoint),
+        ("owner", status.owner),
+        ("operator", status.operator),
+        ("chain", chain),
+        ("stored", stored),
+        ("slots", kept),
+        ("disk free", f"{status.disk_free_bytes / MIB:,.0f} MiB"),
+        ("rate", f"{format_tokens(status.committed_rate)} tokens an epoch"),
+        ("epochs", f"{status.proven_epochs} proven, {status.misses} missed"),
+        ("earned", tokens(status.earned)),
+        ("vault", tokens(status.vault)),
+        ("stake", tokens(status.stake)),
+        ("next audit", next_audit),
+    ):
+        table.add_row(name, value)
+    return table
+
+
+async def _look(config: Config, wallet: Wallet) -> tuple[_Seen | None, str | None]:
+    try:
+        async with Chain.connect(
+            config.rpc_url,
+            Address(config.market),
+            timeouts=TIMEOUTS,
+            expected_chain_id=config.chain_id,
+        ) as chain:
+            return _Seen(
+                head=await chain.head(),
+                farmer=await chain.farmer(config.farmer),
+                vault=await chain.vault(Address(config.owner)),
+                gas_money=await chain.native_balance(wallet.address),
+            ), None
+    except ChainError as error:
+        return None, str(error)
+
+
+def _disk_free(config: Config) -> int:
+    folder = config.data_folder
+    while not folder.exists():
+        folder = folder.parent
+    return max(0, DiskFiles().free_bytes(folder) - config.reserve_bytes)

@@ -1,0 +1,51 @@
+"""What an endpoint's refusal means.
+
+Decides which refusals are the contract's own errors, and what the wordings of the common nodes (geth, anvil,
+Hardhat, Nethermind, Erigon) stand for: JSON-RPC has codes for hardly any of it. Leaves to `sender.py` what to
+do about them.
+"""
+
+from grange.chain.codec import market_abi, token_abi
+from grange.chain.errors import CallReverted, ChainError, RpcError, TransactionReverted
+
+
+def translate_revert(error: RpcError, function: str) -> ChainError:
+    """An endpoint's refusal as the contract's own error, where it is one."""
+    if not error.reverted:
+        return error
+    if not error.data:
+        return CallReverted(error.method, error.code, f"{function}: {error.message}", error.data)
+    name, values = market_abi().decode_error(error.data)
+    if name == "Unknown":
+        name, values = token_abi().decode_error(error.data)
+    return TransactionReverted(function, name, values)
+
+
+def _says(error: RpcError, *phrases: str) -> bool:
+    message = error.message.lower()
+    return any(phrase in message for phrase in phrases)
+
+
+def is_about_nonce(error: RpcError) -> bool:
+    """Whether the nonce was used up before."""
+    return _says(error, "nonce too low", "nonce is too low", "nonce has already been used", "invalid nonce")
+
+
+def is_known_already(error: RpcError) -> bool:
+    """Whether the node has the very transaction: no refusal at all."""
+    return _says(error, "already known", "already imported", "known transaction", "already exists")
+
+
+def is_underpriced(error: RpcError) -> bool:
+    """Whether another transaction holds the nonce, for more."""
+    return _says(error, "underpriced", "fee too low", "gas price too low")
+
+
+def is_about_gas(error: RpcError) -> bool:
+    """Whether the gas limit does not suffice."""
+    return _says(error, "out of gas", "outofgas", "intrinsic gas", "gas required exceeds")
+
+
+def is_about_funds(error: RpcError) -> bool:
+    """Whether the account cannot pay."""
+    return _says(error, "insufficient funds", "insufficient balance", "doesn't have enough funds")

@@ -1,0 +1,166 @@
+"""`grange devnet`: a private chain with a market on it, until Ctrl-C; `grange devnet fund`: coins and tokens.
+
+Decides what is printed and the exit codes: 0, 2 wrong usage, 3 the engine is missing or does not start,
+4 the chain does not answer or refuses. Leaves everything else to `devnet.py`.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from grange.chain import Chain, ChainError, Sender, Wallet
+from grange.devnet.devnet import Devnet, DevnetAddress, give
+from grange.devnet.engines import DEV_ADDRESS, EngineName
+from grange.devnet.errors import DevnetError
+from grange.errors import Misuse
+from grange.types import Address, address_from
+from grange.units import format_tokens, parse_tokens
+
+EXIT_MISUSE = 2
+EXIT_DEVNET = 3
+EXIT_CHAIN = 4
+DEFAULT_PORT = 8545
+DEFAULT_OUTPUT = Path("devnet.json")
+WEI = 10**18
+
+app = typer.Typer(help="Run a private chain with a market on it.", no_args_is_help=False)
+_out = Console()
+_err = Console(stderr=True)
+
+
+@app.callback(invoke_without_command=True)
+def run(  # noqa: PLR0917  typer makes options of parameters
+    context: typer.Context,
+    engine: Annotated[EngineName, typer.Option(help="What runs the chain.")] = "py-evm",
+    block_seconds: Annotated[float, typer.Option(min=0.05, help="Seconds between blocks.")] = 1.0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = (
+        DEFAULT_PORT
+    ),
+    chain_id: Annotated[int, typer.Option(min=1, help="The chain's id.")] = 1337,
+    output: Annotated[
+        Path, typer.Option(help="Where to write the addresses, for other commands.")
+    ] = DEFAULT_OUTPUT,
+) -> None:
+    """Start a chain, deploy token and market, print where they are, and run until Ctrl-C."""
+    if context.invoked_subcommand is None:
+        _guarded(_run(engine, block_seconds, port, chain_id, output))
+
+
+@app.command()
+def fund(
+    address: Annotated[str, typer.Argument(help="Who gets it.")],
+    tokens: Annotated[str, typer.Option(help="How many tokens.")] = "1000",
+    native: Annotated[float, typer.Option(min=0, help="How many coins, which pay for gas.")] = 10.0,
+    devnet: Annotated[Path, typer.Option(help="The file that `grange devnet` wrote.")] = DEFAULT_OUTPUT,
+) -> None:
+    """Give coins and tokens of a running devnet to an address."""
+    _guarded(_fund(address, tokens, native, devnet))
+
+
+async def _run(engine: EngineName, block_seconds: float, port: int, chain_id: int, output: Path) -> None:
+    _out.print(f"starting {engine} ...")
+    starting = Devnet.start(engine=engine, block_seconds=block_seconds, port=port, chain_id=chain_id)
+    async with starting as devnet:
+        with _written(devnet.address, output):
+            _show(devnet, block_seconds, output)
+            await _interrupted()
+    _out.print("stopped")
+
+
+@contextlib.contextmanager
+def _written(address: DevnetAddress, output: Path) -> Iterator[None]:
+    """The file is there as long as the chain is, so that nobody follows it to a dead one."""
+    address.write(output)
+    try:
+        yield
+    finally:
+        output.unlink(missing_ok=True)
+
+
+def _show(devnet: Devnet, block_seconds: float, output: Path) -> None:
+    parameters = devnet.chain.parameters
+    epoch_seconds = parameters.epoch_blocks * block_seconds
+    facts = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("endpoint", devnet.rpc_url),
+        ("chain id", str(devnet.chain_id)),
+        ("market", devnet.market),
+        ("token", devnet.token),
+        ("faucet", DEV_ADDRESS),
+        ("clock", f"a block every {block_seconds:g} s, an epoch every {epoch_seconds:g} s"),
+        ("orders end", f"on epochs that are multiples of {parameters.grid_epochs}"),
+        ("written to", str(output)),
+    ):
+        facts.add_row(f"[dim]{name}[/dim]", value)
+    _out.print(Panel(facts, title=f"Grange devnet on {devnet.engine}", expand=False, border_style="green"))
+    for heading, commands in _next_commands(devnet, output).items():
+        _out.print(f"\n{heading}, in another terminal:")
+        for command in commands:
+            _out.print(f"  {command}", soft_wrap=True, highlight=False)
+    _out.print("\nCtrl-C ends it, and the chain with it.")
+
+
+def _next_commands(devnet: Devnet, output: Path) -> dict[str, list[str]]:
+    fund = "grange devnet fund ADDRESS"
+    if output != DEFAULT_OUTPUT:
+        fund += f" --devnet {output}"
+    place = f"--rpc {devnet.rpc_url} --market {devnet.market}"
+    offer = "--stake 100 --price 0.01 --capacity 10GB --endpoint http://127.0.0.1:8440 --data farm-data"
+    return {
+        "To run a farm": [
+            "grange farm address",
+            fund,
+            f"grange farm init {place} {offer}",
+            "grange farm run",
+        ],
+        "To store files": [f"grange init --devnet {output}", fund, "grange put PATH"],
+    }
+
+
+async def _interrupted() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+async def _fund(address_text: str, tokens_text: str, native: float, path: Path) -> None:
+    address, tokens = address_from(address_text), parse_tokens(tokens_text)
+    place = DevnetAddress.read(path)
+    async with Chain.connect(place.rpc_url, place.market, expected_chain_id=place.chain_id) as chain:
+        await give(Sender(chain, Wallet(place.faucet_key)), address, int(native * WEI), tokens)
+        await _show_balance(chain, address)
+
+
+async def _show_balance(chain: Chain, address: Address) -> None:
+    tokens, coins = await chain.token_balance(address), await chain.native_balance(address)
+    _out.print(
+        f"{address} now has {format_tokens(tokens)} tokens and {coins / WEI:g} coins for gas", soft_wrap=True
+    )
+
+
+def _guarded(work: Coroutine[Any, Any, None]) -> None:
+    """Run it; what can be expected to fail ends in one clear message and an exit code."""
+    try:
+        asyncio.run(work)
+    except Misuse as error:
+        _fail(str(error), EXIT_MISUSE)
+    except DevnetError as error:
+        _fail(str(error), EXIT_DEVNET)
+    except ChainError as error:
+        _fail(f"{error}\nIs the devnet running? `grange devnet` starts one.", EXIT_CHAIN)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    _err.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(code)

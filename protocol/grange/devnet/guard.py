@@ -1,0 +1,34 @@
+"""Runs a command that knows nothing of us, and ends it when our stdin closes: nothing outlives its parent.
+
+    python guard.py COMMAND ARG...
+
+Whoever starts this keeps a pipe to its stdin open. When that end is closed, also by the parent's death, the
+command is asked to stop and soon after made to. Uses the standard library only, so that it starts at once.
+"""
+
+import subprocess
+import sys
+import threading
+
+PATIENCE_SECONDS = 3.0
+
+
+def main() -> int:
+    """Run the command; its exit status is ours."""
+    with subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL) as child:
+
+        def watch() -> None:
+            while sys.stdin.buffer.read(4096):
+                pass
+            child.terminate()
+            try:
+                child.wait(PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+
+        threading.Thread(target=watch, daemon=True).start()
+        return child.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

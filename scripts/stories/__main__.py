@@ -1,0 +1,71 @@
+"""`python -m stories`: what `scripts/demo` runs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from grange.devnet.engines import ENGINES, EngineName
+from grange.errors import GrangeError
+from stories.spine import Outcome, Setting, Spine
+
+WIDTH = 96
+
+
+def play(keep: Path | None, engine: EngineName, directory: Path | None, console: Console) -> Outcome:
+    """The story, in a temporary folder unless it is to be kept."""
+    with tempfile.TemporaryDirectory(prefix="grange-demo-") as temporary:
+        if keep is not None:
+            keep.mkdir(parents=True)
+        setting = Setting(folder=keep or Path(temporary), engine=engine, directory=directory)
+        return asyncio.run(Spine(setting, console).play())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/demo", description="Grange, played from beginning to end.")
+    parser.add_argument("directory", nargs="?", type=Path, help="what to store; else the standard library")
+    parser.add_argument("--json", action="store_true", help="one JSON object as the last line on stdout")
+    parser.add_argument("--engine", choices=ENGINES, default="py-evm", help="which chain to run")
+    parser.add_argument("--keep", type=Path, help="leave everything in this new folder")
+    parser.add_argument("--svg", type=Path, help="write a picture of the terminal here")
+    options = parser.parse_args()
+    console = Console(stderr=options.json, record=options.svg is not None)
+    if options.svg is not None:
+        console.width = WIDTH
+    if options.directory is not None and not options.directory.is_dir():
+        console.print(f"[red]{options.directory} is no directory.")
+        return 2
+    try:
+        result = play(options.keep, options.engine, options.directory, console)
+    except KeyboardInterrupt:
+        return 130
+    except (GrangeError, ExceptionGroup) as error:
+        for cause in _causes(error):
+            console.print(f"[red]The story broke off: {cause}", highlight=False)
+        return 1
+    if options.svg is not None:
+        console.save_svg(str(options.svg), title="scripts/demo")
+    if options.json:
+        sys.stdout.write(json.dumps(result.as_json()) + "\n")
+    return 0 if result.held else 1
+
+
+def _causes(error: Exception) -> list[GrangeError]:
+    """What we can explain of an error; what we cannot is a bug and is raised again."""
+    if isinstance(error, GrangeError):
+        return [error]
+    assert isinstance(error, ExceptionGroup)
+    known, unknown = error.split(GrangeError)
+    if unknown is not None:
+        raise error
+    return [cause for part in known.exceptions for cause in _causes(part)] if known else []
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,326 @@
+"""The first story: files in, audited on chain, paid, and back.
+
+A chain starts, eight farmers register, a renter stores a directory in one transaction. Epochs pass; one
+farmer has quietly thrown away most of what it keeps, misses and earns nothing. Two more are killed. A second
+computer that knows only the twelve words fetches everything back. Nothing is played: these are the devnet,
+the nodes and the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sysconfig
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from grange.chain import Chain, Event, Sender, Wallet, calls
+from grange.devnet.devnet import Devnet
+from grange.devnet.engines import EngineName
+from grange.devnet.fleet import FarmerProcess, Fleet
+from grange.types import FarmerId
+from grange.units import TOKEN, format_tokens
+from grange_client.config import Config, Network, set_up
+from grange_client.plan import Wish
+from grange_client.renter import Renter
+from grange_client.store import Stored
+from grange_client.words import new_words
+from stories.compare import differences
+from stories.gas import Sent, market_transactions, mean_gas
+from stories.stage import Stage, epoch_table, table
+
+FARMERS = 8
+K, N = 4, 8
+BLOCK_SECONDS = 1.0
+RENTER_TOKENS = 1_000 * TOKEN
+WANTED_EPOCHS = 3
+KEPT_PIECES_OF = 20
+"""The cheat keeps one piece of so many: all five samples of an audit hit it once in 3 million epochs."""
+CHEAT_SLOT = 2
+KILLED_SLOTS = (0, 1)
+"""Slots that hold the renter's blocks as they are, so that reading has to decode."""
+POLL_SECONDS = 0.5
+MAX_EPOCHS_WAITED = 12
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """Where the story plays. `directory` None stores the Python standard library."""
+
+    folder: Path
+    engine: EngineName
+    directory: Path | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What happened, and whether it is what was promised."""
+
+    identical: bool = False
+    files: int = 0
+    size_bytes: int = 0
+    store_transactions: int = 0
+    cheat: FarmerId = FarmerId(0)  # noqa: RUF009 - a number
+    honest: tuple[FarmerId, ...] = ()
+    epochs_proven: dict[FarmerId, int] = field(default_factory=dict)
+    epochs_missed: dict[FarmerId, int] = field(default_factory=dict)
+    paid: dict[FarmerId, int] = field(default_factory=dict)
+    gas: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> list[str]:
+        """Every claim of the story that was not true."""
+        claims = {
+            "everything came back byte for byte": self.identical,
+            "one transaction stored it all": self.store_transactions == 1,
+            f"every honest farmer proved {WANTED_EPOCHS} epochs": all(
+                self.epochs_proven.get(farmer, 0) >= WANTED_EPOCHS for farmer in self.honest
+            ),
+            "every honest farmer was paid": all(self.paid.get(farmer, 0) > 0 for farmer in self.honest),
+            "the cheat missed": self.epochs_missed.get(self.cheat, 0) >= 1,
+            "the cheat was not paid": self.paid.get(self.cheat, 0) == 0,
+        }
+        return [claim for claim, held in claims.items() if not held]
+
+    @property
+    def held(self) -> bool:
+        """Whether all of it was true."""
+        return not self.failures
+
+    def as_json(self) -> dict[str, object]:
+        """The one line that --json prints; amounts in token base units, farmers by id."""
+        return {
+            "identical": self.identical,
+            "files": self.files,
+            "bytes": self.size_bytes,
+            "store_transactions": self.store_transactions,
+            "cheating_farmer": self.cheat,
+            "epochs_proven": {str(f): n for f, n in sorted(self.epochs_proven.items())},
+            "epochs_missed": {str(f): n for f, n in sorted(self.epochs_missed.items())},
+            "paid": {str(f): amount for f, amount in sorted(self.paid.items())},
+            "gas": self.gas,
+            "seconds": self.seconds,
+        }
+
+
+class Spine:
+    """One telling of the story."""
+
+    def __init__(self, setting: Setting, console: Console) -> None:
+        self._setting = setting
+        self._stage = Stage(console)
+        self._outcome = Outcome()
+
+    async def play(self) -> Outcome:
+        """Tell it, and say what came of it."""
+        stage, outcome = self._stage, self._outcome
+        stage.console.print(
+            "[bold]Grange[/]: storage that is proven, and paid only when it is.", highlight=False
+        )
+        async with AsyncExitStack() as stack:
+            devnet = await self._start_chain(stack)
+            fleet = await self._start_farmers(stack, devnet)
+            words, stored, source = await self._store(devnet)
+            cheat = self._cheat(fleet, stored)
+            await self._watch_epochs(devnet.chain, stored, cheat)
+            await self._kill_and_fetch(devnet, fleet, stored, words, source)
+            await self._bill(devnet, stored)
+        outcome.seconds = stage.seconds
+        stage.console.print()
+        if outcome.held:
+            stage.console.print("[bold green]All of it held.[/]")
+        for failure in outcome.failures:
+            stage.console.print(f"[bold red]This did not hold: {failure}.[/]")
+        return outcome
+
+    async def _start_chain(self, stack: AsyncExitStack) -> Devnet:
+        stage, engine = self._stage, self._setting.engine
+        with stage.step("devnet", f"A chain of our own ({engine}), with a token and a market on it"):
+            devnet = await stack.enter_async_context(Devnet.start(engine=engine, block_seconds=BLOCK_SECONDS))
+            rules = devnet.chain.parameters
+            stage.say(f"chain   {devnet.rpc_url}, a block every {BLOCK_SECONDS:g} s")
+            stage.say(f"market  {devnet.market}")
+            stage.say(f"rules   an epoch has {rules.epoch_blocks} blocks, an audit {rules.samples} leaves")
+        return devnet
+
+    async def _start_farmers(self, stack: AsyncExitStack, devnet: Devnet) -> Fleet:
+        stage = self._stage
+        ready: list[FarmerProcess] = []
+        with stage.step("farmers", f"{FARMERS} farmers, each a process with its own key, stake and disk"):
+            with stage.live() as live:
+
+                def draw(farmer: FarmerProcess) -> None:
+                    ready.append(farmer)
+                    rows = [
+                        (str(f.farmer), f.endpoint, f"{f.address[:6]}…{f.address[-4:]}")
+                        for f in sorted(ready, key=lambda f: f.farmer)
+                    ]
+                    live.update(table(">farmer", "endpoint", "operator", rows=rows))
+
+                fleet = await stack.enter_async_context(
+                    Fleet.start(devnet, FARMERS, self._setting.folder / "farmers", on_ready=draw)
+                )
+            on_chain = await devnet.chain.farmers()
+            stage.say(
+                f"Each has {format_tokens(on_chain[0].stake)} tokens at stake and asks "
+                f"{format_tokens(on_chain[0].offer.price_per_gib_epoch)} for a GiB and epoch."
+            )
+        return fleet
+
+    async def _store(self, devnet: Devnet) -> tuple[str, Stored, Path]:
+        stage, outcome = self._stage, self._outcome
+        source = self._setting.directory or _standard_library(self._setting.folder / "standard-library")
+        what = self._setting.directory or "Python's standard library"
+        with stage.step("store", f"A renter stores {what}, {K} of {N}, in one transaction"):
+            words = new_words()
+            config = _renter(self._setting.folder / "renter", words, devnet)
+            await devnet.faucet(config.identity.wallet.address, tokens=RENTER_TOKENS)
+            first = (await devnet.chain.head()).number + 1
+            async with Renter.open(config) as renter:
+                with stage.work() as watch:
+                    quote = await renter.quote([source], Wish(k=K, n=N), watch)
+                    stored = await renter.put(quote, watch)
+                address = renter.address
+            last = (await devnet.chain.head()).number
+            all_sent = await market_transactions(devnet.chain, first, last)
+            sent = [one for one in all_sent if one.sender.lower() == address.lower()]
+            outcome.store_transactions = len(sent)
+            outcome.files = stored.manifest.files
+            outcome.size_bytes = stored.manifest.content_bytes
+            geometry = stored.order.geometry
+            stage.say(
+                f"{outcome.files:,} files, {outcome.size_bytes:,} bytes: {geometry.segments} segments, "
+                f"a slot of {geometry.slot_bytes / MIB:.1f} MiB for each farmer"
+            )
+            stage.say(
+                f"{len(sent)} transaction, {stored.receipt.gas_used:,} gas; "
+                f"{format_tokens(stored.order.cost)} tokens paid ahead, until epoch {stored.order.end}"
+            )
+        return words, stored, source
+
+    def _cheat(self, fleet: Fleet, stored: Stored) -> FarmerProcess:
+        farmer = fleet.by_id(stored.order.slots[CHEAT_SLOT].farmer)
+        pieces = sorted(path for path in farmer.data.glob("slots/*/*/*/*.*") if path.is_file())
+        gone = [path for number, path in enumerate(pieces) if number % KEPT_PIECES_OF]
+        for path in gone or pieces:
+            path.unlink()
+        self._stage.say(
+            f"Farmer {farmer.farmer} quietly deletes {len(gone or pieces)} of its {len(pieces)} pieces."
+        )
+        self._outcome.cheat = farmer.farmer
+        self._outcome.honest = tuple(
+            slot.farmer for slot in stored.order.slots if slot.farmer != farmer.farmer
+        )
+        return farmer
+
+    async def _watch_epochs(self, chain: Chain, stored: Stored, cheat: FarmerProcess) -> None:
+        stage, start = self._stage, stored.order.start
+        farmers = sorted(slot.farmer for slot in stored.order.slots)
+        names = {int(f): "deleted data" if f == cheat.farmer else "" for f in farmers}
+        with stage.step("epochs", "Epochs pass; each farmer proves each with one transaction, and is paid"):
+            with stage.live() as live:
+                while True:
+                    head = await chain.head()
+                    proofs = await chain.logs(stored.order.block, head.number, ["Proven"])
+                    proven, paid = _by_farmer(proofs)
+                    epochs = range(start, max(start, head.epoch) + 1)
+                    shown = {farmer: format_tokens(amount) for farmer, amount in paid.items()}
+                    live.update(epoch_table(names, epochs, proven, shown, head.epoch))
+                    if all(len(proven.get(farmer, ())) >= WANTED_EPOCHS for farmer in self._outcome.honest):
+                        break
+                    if head.epoch > start + MAX_EPOCHS_WAITED:
+                        stage.say("[red]Some farmers do not prove; going on.")
+                        break
+                    await asyncio.sleep(POLL_SECONDS)
+            stage.say("● proven and paid   ✗ missed, nothing paid   · not over yet")
+
+    async def _kill_and_fetch(
+        self, devnet: Devnet, fleet: Fleet, stored: Stored, words: str, source: Path
+    ) -> None:
+        stage, outcome = self._stage, self._outcome
+        killed = [fleet.by_id(stored.order.slots[slot].farmer) for slot in KILLED_SLOTS]
+        names = " and ".join(str(farmer.farmer) for farmer in killed)
+        with stage.step("fetch", f"Farmers {names} are killed; another computer knows only the twelve words"):
+            for farmer in killed:
+                await farmer.kill()
+            back = self._setting.folder / "back"
+            config = _renter(self._setting.folder / "renter-2", words, devnet)
+            async with Renter.open(config) as renter:
+                with stage.work() as watch:
+                    known = (await renter.orders(watch))[0]
+                    await renter.get(known.order, back, watch=watch)
+        with stage.step("compare", "Is it the same, byte for byte, modes and times included?"):
+            found = await asyncio.to_thread(differences, source, back / source.name)
+            outcome.identical = not found
+            for line in found[:10]:
+                stage.say(f"[red]{line}")
+            if outcome.identical:
+                stage.say(
+                    f"[green]Yes[/]: {outcome.files:,} files, {outcome.size_bytes:,} bytes, "
+                    "though two farmers are dead and one cheats."
+                )
+
+    async def _bill(self, devnet: Devnet, stored: Stored) -> None:
+        stage, outcome, chain = self._stage, self._outcome, devnet.chain
+        with stage.step("bill", "The bill"):
+            stranger = Sender(chain, Wallet(devnet.address.faucet_key))
+            for slot in stored.order.slots:
+                await stranger.send(calls.settle(slot.farmer))
+            head = (await chain.head()).number
+            proven, paid = _by_farmer(await chain.logs(0, head, ["Proven"]))
+            farmers = {farmer.id: farmer for farmer in await chain.farmers()}
+            for slot in sorted(stored.order.slots, key=lambda slot: slot.farmer):
+                outcome.epochs_proven[slot.farmer] = len(proven.get(slot.farmer, ()))
+                outcome.epochs_missed[slot.farmer] = farmers[slot.farmer].misses
+                outcome.paid[slot.farmer] = paid.get(slot.farmer, 0)
+            sent = await market_transactions(chain, 0, head)
+            outcome.gas = _gas(sent, stored)
+            stage.console.print(
+                table(">farmer", ">proven", ">missed", ">earned", rows=[
+                    (str(farmer), str(outcome.epochs_proven[farmer]), str(outcome.epochs_missed[farmer]),
+                     format_tokens(outcome.paid[farmer])) for farmer in outcome.paid
+                ])
+            )  # fmt: skip
+            earned = sum(outcome.paid.values())
+            stage.say(
+                f"The renter paid {format_tokens(stored.order.cost)} ahead, to epoch {stored.order.end}; "
+                f"{format_tokens(earned)} of it is earned so far."
+            )
+            rows = [
+                (kind, str(sum(t.function == kind for t in sent)), f"{gas:,}")
+                for kind, gas in mean_gas(sent).items()
+            ]
+            stage.console.print(table("call", ">times", ">gas each, mean", rows=rows))
+
+
+def _by_farmer(proofs: list[Event]) -> tuple[dict[int, frozenset[int]], dict[int, int]]:
+    proven: dict[int, frozenset[int]] = {}
+    paid: dict[int, int] = {}
+    for event in proofs:
+        farmer = event.args["farmer"]
+        proven[farmer] = proven.get(farmer, frozenset()) | {event.args["epoch"]}
+        paid[farmer] = paid.get(farmer, 0) + event.args["amount"]
+    return proven, paid
+
+
+def _gas(sent: list[Sent], stored: Stored) -> dict[str, int]:
+    place, means = stored.receipt.gas_used, mean_gas(sent)
+    others = {kind: gas for kind, gas in means.items() if kind not in ("place", "placeWithPermit")}
+    return {"place": place, "place_per_slot": round(place / stored.order.geometry.n), **others}
+
+
+def _renter(home: Path, words: str, devnet: Devnet) -> Config:
+    network = Network(rpc=devnet.rpc_url, market=devnet.market, chain_id=devnet.chain_id)
+    return set_up(home, words=words, network=network)
+
+
+def _standard_library(copy: Path) -> Path:
+    """A copy of the running Python's standard library, which other processes may be changing at any time."""
+    original = Path(sysconfig.get_path("stdlib"))
+    shutil.copytree(original, copy, symlinks=True, ignore=shutil.ignore_patterns("site-packages"))
+    return copy

@@ -1,0 +1,168 @@
+"""An endpoint that is down, slow, broken, on another chain, without a market: each has its own error."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from grange.chain import (
+    Chain,
+    ChainTimeout,
+    ChainUnavailable,
+    MarketNotFound,
+    RpcError,
+    Timeouts,
+    WrongChain,
+)
+from grange.chain.rpc import Rpc
+from grange.devnet import Devnet
+from grange.types import Address
+
+MARKET = Address("0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512")
+IMPATIENT = Timeouts(connect_seconds=0.2, request_seconds=0.2, retries=1, pause_seconds=0.01)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def served(handler: Handler) -> AsyncIterator[str]:
+    """A fake endpoint."""
+    app = web.Application()
+    app.router.add_post("/", handler)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def connect(url: str, **options: Any) -> None:
+    async with Chain.connect(url, MARKET, timeouts=IMPATIENT, **options):
+        pass
+
+
+async def test_an_endpoint_that_is_down_is_named() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(ChainUnavailable, match=url) as caught:
+            await connect(url)
+    assert not isinstance(caught.value, ChainTimeout)
+
+
+async def test_an_endpoint_that_never_answers_ends_in_a_timeout_after_the_named_retries() -> None:
+    asked = 0
+
+    async def silent(_: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        asked += 1
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with served(silent) as url:
+        with pytest.raises(ChainTimeout, match=r"eth_chainId was not answered within 0\.2 s"):
+            await connect(url)
+    assert asked == IMPATIENT.retries + 1
+
+
+@pytest.mark.parametrize("body", ["<html>hello</html>", "", "[]", '{"unexpected": 1'])
+async def test_an_endpoint_that_speaks_something_else_is_unavailable(body: str) -> None:
+    async def other(_: web.Request) -> web.StreamResponse:
+        return web.Response(text=body)
+
+    async with served(other) as url:
+        with pytest.raises(ChainUnavailable):
+            await connect(url)
+
+
+async def test_an_http_error_is_unavailable_with_its_status() -> None:
+    async def failing(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=503)
+
+    async with served(failing) as url:
+        with pytest.raises(ChainUnavailable, match="HTTP status 503"):
+            await connect(url)
+
+
+async def test_a_hiccup_is_survived_by_asking_again() -> None:
+    asked = 0
+
+    async def flaky(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            return web.Response(status=502)
+        identity = (await request.json())["id"]
+        return web.json_response({"jsonrpc": "2.0", "id": identity, "result": "0x7"})
+
+    async with served(flaky) as url, Rpc(url, IMPATIENT) as rpc:
+        assert await rpc.call("eth_chainId") == "0x7"
+    assert asked == 2
+
+
+async def test_a_refusal_is_not_asked_again() -> None:
+    asked = 0
+
+    async def refusing(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        asked += 1
+        identity = (await request.json())["id"]
+        error = {"code": -32601, "message": "no such method"}
+        return web.json_response({"jsonrpc": "2.0", "id": identity, "error": error})
+
+    async with served(refusing) as url, Rpc(url, IMPATIENT) as rpc:
+        with pytest.raises(RpcError, match="no such method"):
+            await rpc.call("eth_chainId")
+    assert asked == 1
+
+
+async def test_a_batch_keeps_its_order_when_answers_come_in_another() -> None:
+    async def shuffling(request: web.Request) -> web.StreamResponse:
+        answers = [
+            {"jsonrpc": "2.0", "id": one["id"], "result": one["params"][0]} for one in await request.json()
+        ]
+        return web.json_response(answers[::-1])
+
+    async with served(shuffling) as url, Rpc(url, IMPATIENT) as rpc:
+        assert await rpc.batch([("echo", (i,)) for i in range(250)]) == list(range(250))
+
+
+async def test_a_batch_answered_with_too_little_is_unavailable() -> None:
+    async def forgetful(request: web.Request) -> web.StreamResponse:
+        first = (await request.json())[0]
+        return web.json_response([{"jsonrpc": "2.0", "id": first["id"], "result": 1}])
+
+    async with served(forgetful) as url, Rpc(url, IMPATIENT) as rpc:
+        with pytest.raises(ChainUnavailable, match="1 answers to a batch of 2"):
+            await rpc.batch([("echo", ()), ("echo", ())])
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_another_chain_id_than_expected_is_refused(devnet: Devnet) -> None:
+    with pytest.raises(WrongChain) as caught:
+        async with Chain.connect(devnet.rpc_url, devnet.market, expected_chain_id=1):
+            pass
+    assert (caught.value.expected, caught.value.actual) == (1, devnet.chain_id)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_address_without_code_is_no_market(devnet: Devnet) -> None:
+    nobody = Address("0x" + "11" * 20)
+    with pytest.raises(MarketNotFound, match="no contract"):
+        async with Chain.connect(devnet.rpc_url, nobody):
+            pass
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_another_contract_is_no_market(devnet: Devnet) -> None:
+    with pytest.raises(MarketNotFound, match="is no market"):
+        async with Chain.connect(devnet.rpc_url, devnet.token):
+            pass

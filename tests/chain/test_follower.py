@@ -1,0 +1,305 @@
+"""Following events: each once and in order, over restarts, reorgs and endpoints that refuse long ranges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from chain_support import funded
+
+from grange.chain import (
+    Batch,
+    Cursor,
+    Event,
+    EventFilter,
+    EventFollower,
+    Rollback,
+    RpcError,
+    Sender,
+    Wallet,
+    calls,
+)
+from grange.chain.follower import DENSE_ANCHORS
+from grange.devnet import Devnet
+from grange.errors import Misuse
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Depositor:
+    """Makes events: each deposit has its own amount."""
+
+    def __init__(self, devnet: Devnet, wallet: Wallet) -> None:
+        self.sender = Sender(devnet.chain, wallet)
+        self.filter = EventFilter(events=("Deposited",), args={"account": wallet.address})
+
+    async def deposit(self, amount: int) -> int:
+        """The block in which it happened."""
+        permit = await self.sender.chain.permit(self.sender.wallet, amount)
+        return (await self.sender.send(calls.deposit_with_permit(permit))).block
+
+
+class Ledger:
+    """What a caller would keep: amounts by block, and the cursor, stored as text."""
+
+    def __init__(self, cursor: str | None = None) -> None:
+        self.events: list[Event] = []
+        self.cursor = cursor
+
+    def apply(self, steps: list[Rollback | Batch]) -> None:
+        for step in steps:
+            if isinstance(step, Rollback):
+                self.events = [event for event in self.events if event.block <= step.block]
+            else:
+                assert all(step.from_block <= event.block <= step.to_block for event in step.events)
+                self.events += step.events
+            self.cursor = step.cursor.to_json()
+
+    @property
+    def amounts(self) -> list[int]:
+        return [event.args["amount"] for event in self.events]
+
+
+@pytest.fixture
+def depositor(devnet: Devnet, wallet: Wallet) -> Depositor:
+    return Depositor(devnet, wallet)
+
+
+async def test_each_event_comes_once_and_in_order(devnet: Devnet, depositor: Depositor) -> None:
+    follower, ledger = EventFollower(devnet.chain, [depositor.filter]), Ledger()
+    for amount in (1, 2):
+        await depositor.deposit(amount)
+    ledger.apply(await follower.poll())
+    assert await follower.poll() == []
+    await depositor.deposit(3)
+    await devnet.mine(3)
+    ledger.apply(await follower.poll())
+    assert ledger.amounts == [1, 2, 3]
+    assert follower.cursor.block == (await devnet.chain.head()).number
+
+
+async def test_a_restart_goes_on_where_the_cursor_stands(devnet: Devnet, depositor: Depositor) -> None:
+    ledger = Ledger()
+    for amount in (1, 2, 3):
+        await depositor.deposit(amount)
+        cursor = Cursor.from_json(ledger.cursor) if ledger.cursor else None
+        ledger.apply(await EventFollower(devnet.chain, [depositor.filter], cursor=cursor).poll())
+    assert ledger.amounts == [1, 2, 3]
+
+
+async def test_a_step_that_was_not_stored_is_delivered_again(devnet: Devnet, depositor: Depositor) -> None:
+    await depositor.deposit(1)
+    ledger = Ledger()
+    ledger.apply(await EventFollower(devnet.chain, [depositor.filter]).poll())
+    await depositor.deposit(2)
+    stored = Cursor.from_json(ledger.cursor or "")
+    await EventFollower(devnet.chain, [depositor.filter], cursor=stored).poll()
+    ledger.apply(await EventFollower(devnet.chain, [depositor.filter], cursor=stored).poll())
+    assert ledger.amounts == [1, 2]
+
+
+async def test_events_of_replaced_blocks_are_taken_back(devnet: Devnet, depositor: Depositor) -> None:
+    follower, ledger = EventFollower(devnet.chain, [depositor.filter]), Ledger()
+    await depositor.deposit(1)
+    ledger.apply(await follower.poll())
+    before = await devnet.snapshot()
+    for amount in (2, 3):
+        await depositor.deposit(amount)
+        ledger.apply(await follower.poll())
+    assert ledger.amounts == [1, 2, 3]
+    await devnet.revert(before)
+    await depositor.deposit(4)
+    await devnet.mine(3)
+    steps = await follower.poll()
+    assert isinstance(steps[0], Rollback)
+    ledger.apply(steps)
+    assert ledger.amounts == [1, 4]
+    assert await follower.poll() == []
+
+
+async def test_a_reorg_while_nobody_looked_is_noticed_after_a_restart(
+    devnet: Devnet, depositor: Depositor
+) -> None:
+    ledger = Ledger()
+    await depositor.deposit(1)
+    ledger.apply(await EventFollower(devnet.chain, [depositor.filter]).poll())
+    before = await devnet.snapshot()
+    await depositor.deposit(2)
+    cursor = Cursor.from_json(ledger.cursor or "")
+    ledger.apply(await EventFollower(devnet.chain, [depositor.filter], cursor=cursor).poll())
+    await devnet.revert(before)
+    await depositor.deposit(5)
+    cursor = Cursor.from_json(ledger.cursor or "")
+    ledger.apply(await EventFollower(devnet.chain, [depositor.filter], cursor=cursor).poll())
+    assert ledger.amounts == [1, 5]
+
+
+async def test_a_chain_that_became_shorter_is_rolled_back(devnet: Devnet, depositor: Depositor) -> None:
+    follower, ledger = EventFollower(devnet.chain, [depositor.filter]), Ledger()
+    before = await devnet.snapshot()
+    height = (await devnet.chain.head()).number
+    ledger.apply(await follower.poll())
+    await depositor.deposit(1)
+    await devnet.mine(5)
+    ledger.apply(await follower.poll())
+    await devnet.revert(before)
+    ledger.apply(await follower.poll())
+    assert ledger.amounts == []
+    assert follower.cursor.block == height
+
+
+async def test_with_confirmations_only_buried_events_are_told(devnet: Devnet, depositor: Depositor) -> None:
+    follower, ledger = EventFollower(devnet.chain, [depositor.filter], confirmations=3), Ledger()
+    await depositor.deposit(1)
+    await devnet.mine(2)
+    ledger.apply(await follower.poll())
+    assert ledger.amounts == []
+    await devnet.mine()
+    ledger.apply(await follower.poll())
+    assert ledger.amounts == [1]
+
+
+async def test_an_endpoint_that_refuses_long_ranges_is_asked_for_shorter_ones(
+    devnet: Devnet, depositor: Depositor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs_matching = devnet.chain.logs_matching
+
+    async def stingy(first: int, last: int, filters: Any) -> list[Event]:
+        if last - first >= 10:
+            raise RpcError("eth_getLogs", -32005, "query returned more than 10000 results")
+        return await logs_matching(first, last, filters)
+
+    monkeypatch.setattr(devnet.chain, "logs_matching", stingy)
+    await devnet.mine(50)
+    block = await depositor.deposit(1)
+    await devnet.mine(20)
+    follower, ledger = EventFollower(devnet.chain, [depositor.filter], start=block - 50), Ledger()
+    while follower.cursor.block < (await devnet.chain.head()).number:
+        ledger.apply(await follower.poll())
+    assert ledger.amounts == [1]
+
+
+async def test_logs_of_a_long_range_are_asked_for_in_parts(
+    devnet: Devnet, depositor: Depositor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs_matching, asked = devnet.chain.logs_matching, []
+
+    async def stingy(first: int, last: int, filters: Any) -> list[Event]:
+        if last - first >= 7:
+            raise RpcError("eth_getLogs", -32005, "block range too large")
+        asked.append((first, last))
+        return await logs_matching(first, last, filters)
+
+    monkeypatch.setattr(devnet.chain, "logs_matching", stingy)
+    first = await depositor.deposit(1)
+    await devnet.mine(20)
+    last = await depositor.deposit(2)
+    events = await devnet.chain.logs(first, last, ["Deposited"], dict(depositor.filter.args))
+    assert [event.args["amount"] for event in events] == [1, 2]
+    assert [block for pair in asked for block in range(pair[0], pair[1] + 1)] == list(range(first, last + 1))
+
+
+async def test_a_failing_poll_leaves_the_cursor_as_it_was(
+    devnet: Devnet, depositor: Depositor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = EventFollower(devnet.chain, [depositor.filter])
+    await follower.poll()
+    before = follower.cursor
+    await depositor.deposit(1)
+
+    async def refusing(*_: object) -> list[Event]:
+        raise RpcError("eth_getLogs", -32000, "no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(devnet.chain, "logs_matching", refusing)
+        with pytest.raises(RpcError):
+            await follower.poll()
+    assert follower.cursor == before
+    ledger = Ledger()
+    ledger.apply(await follower.poll())
+    assert ledger.amounts == [1]
+
+
+async def test_a_reorg_between_two_requests_of_a_poll_is_not_mixed_up(
+    devnet: Devnet, depositor: Depositor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower, ledger = EventFollower(devnet.chain, [depositor.filter]), Ledger()
+    ledger.apply(await follower.poll())
+    before = await devnet.snapshot()
+    await depositor.deposit(1)
+    logs_matching = devnet.chain.logs_matching
+
+    async def reorganised(*args: Any) -> list[Event]:
+        monkeypatch.setattr(devnet.chain, "logs_matching", logs_matching)
+        await devnet.revert(before)
+        await depositor.deposit(9)
+        return await logs_matching(*args)
+
+    monkeypatch.setattr(devnet.chain, "logs_matching", reorganised)
+    ledger.apply(await follower.poll())
+    ledger.apply(await follower.poll())
+    assert ledger.amounts == [9]
+
+
+async def test_anchors_stay_few_and_reach_far_back() -> None:
+    cursor = Cursor(start=0)
+    for number in range(20_000):
+        cursor = cursor.advanced(number, number.to_bytes(32, "big"))
+    numbers = [number for number, _ in cursor.anchors]
+    assert len(numbers) <= DENSE_ANCHORS + 20
+    assert numbers == sorted(numbers)
+    assert numbers[-DENSE_ANCHORS:] == list(range(20_000 - DENSE_ANCHORS, 20_000))
+    assert numbers[0] < 5_000
+    assert Cursor.from_json(cursor.to_json()) == cursor
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"start": 1, "anchors": [[1]]}', '{"start": "x"}'])
+async def test_what_is_no_cursor_is_refused(text: str) -> None:
+    with pytest.raises(Misuse, match="no cursor"):
+        Cursor.from_json(text)
+
+
+async def test_logs_are_chosen_by_event_and_indexed_values(devnet: Devnet, wallet: Wallet) -> None:
+    mine, other = Depositor(devnet, wallet), Depositor(devnet, await funded(devnet))
+    first = await mine.deposit(1)
+    await other.deposit(2)
+    last = (await mine.sender.send(calls.withdraw(wallet.address, 1))).block
+    chain = devnet.chain
+
+    async def amounts(*events: str, **args: Any) -> list[int]:
+        return [event.args["amount"] for event in await chain.logs(first, last, events, args)]
+
+    assert await amounts() == [1, 2, 1]
+    assert await amounts("Deposited") == [1, 2]
+    assert await amounts("Deposited", account=other.sender.address) == [2]
+    assert await amounts("Deposited", "Withdrawn", account=wallet.address) == [1, 1]
+    assert await amounts("Deposited", account=[wallet.address, other.sender.address]) == [1, 2]
+    assert await amounts("Withdrawn", account=other.sender.address) == []
+    both = [mine.filter, EventFilter(events=("Deposited",))]
+    assert [e.args["amount"] for e in await chain.logs_matching(first, last, both)] == [1, 2]
+
+
+async def test_a_filter_that_cannot_be_asked_for_is_our_mistake(devnet: Devnet) -> None:
+    with pytest.raises(Misuse, match="no indexed parameter"):
+        await devnet.chain.logs(0, 1, ["Deposited"], {"amount": 1})
+    with pytest.raises(Misuse, match="different places"):
+        await devnet.chain.logs(0, 1, ["SlotFilled", "Proven"], {"farmer": 1})
+    with pytest.raises(Misuse, match="no event"):
+        await devnet.chain.logs(0, 1, ["Nothing"])
+
+
+async def test_anvil_reorg_is_followed(engine: str, devnet: Devnet, depositor: Depositor) -> None:
+    if engine != "anvil":
+        pytest.skip("only anvil has anvil_reorg")
+    follower, ledger = EventFollower(devnet.chain, [depositor.filter]), Ledger()
+    await depositor.deposit(1)
+    await devnet.mine(2)
+    await depositor.deposit(2)
+    ledger.apply(await follower.poll())
+    assert ledger.amounts == [1, 2]
+    await devnet.chain.rpc.call("anvil_reorg", 2, [])
+    ledger.apply(await follower.poll())
+    assert ledger.amounts == [1]
+    await depositor.deposit(3)
+    ledger.apply(await follower.poll())
+    assert ledger.amounts == [1, 3]

@@ -1,0 +1,274 @@
+"""Each transaction ends: mined, refused with a name and values, or given up with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from chain_support import eventually, funded
+
+from grange.chain import (
+    ChainUnavailable,
+    InsufficientFunds,
+    Receipt,
+    Sender,
+    SendPolicy,
+    TransactionNotMined,
+    TransactionReplaced,
+    TransactionReverted,
+    Wallet,
+    calls,
+)
+from grange.devnet import Devnet
+from grange.errors import Misuse
+from grange.types import Address
+from grange.units import TOKEN
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SOMEBODY = Address("0x" + "22" * 20)
+TIP_WEI = 10**9
+HASTY = SendPolicy(tip_wei=TIP_WEI, bump_after_seconds=0.2, max_bumps=8, longest_poll_seconds=0.05)
+WITHOUT_BUMPS = SendPolicy(bump_after_seconds=60, longest_poll_seconds=0.05)
+
+
+async def _pooled(sender: Sender, amount: int = 1) -> asyncio.Task[Receipt]:
+    """A transfer that has reached the pool and waits for a block."""
+    before = await _pending_count(sender)
+    task = asyncio.create_task(sender.send(calls.transfer(SOMEBODY, amount)))
+
+    async def arrived() -> bool:
+        return await _pending_count(sender) > before or task.done()
+
+    await eventually(arrived)
+    return task
+
+
+async def _pending_count(sender: Sender) -> int:
+    count: str = await sender.chain.rpc.call("eth_getTransactionCount", sender.address, "pending")
+    return int(count, 16)
+
+
+async def test_twenty_concurrent_sends_take_twenty_nonces(devnet: Devnet, wallet: Wallet) -> None:
+    sender = Sender(devnet.chain, wallet)
+    receipts = await asyncio.gather(*(sender.send(calls.transfer(SOMEBODY, i + 1)) for i in range(20)))
+    assert len({receipt.tx_hash for receipt in receipts}) == 20
+    count = await devnet.chain.rpc.call("eth_getTransactionCount", wallet.address, "latest")
+    assert int(count, 16) == 20
+    assert await devnet.chain.token_balance(wallet.address) == 1_000 * TOKEN - sum(range(21))
+
+
+async def test_concurrent_sends_share_a_block_that_comes_by_the_clock(devnet: Devnet, wallet: Wallet) -> None:
+    sender = Sender(devnet.chain, wallet)
+    await devnet.set_automine(False)
+    try:
+        tasks = [await _pooled(sender, i + 1) for i in range(5)]
+        await devnet.mine()
+        receipts = await asyncio.gather(*tasks)
+    finally:
+        await devnet.set_automine(True)
+    assert len({receipt.block for receipt in receipts}) == 1
+
+
+async def test_a_refusal_is_found_before_sending_and_has_name_and_values(
+    devnet: Devnet, wallet: Wallet
+) -> None:
+    sender = Sender(devnet.chain, wallet)
+    with pytest.raises(TransactionReverted, match="withdraw was refused") as caught:
+        await sender.send(calls.withdraw(SOMEBODY, 7))
+    assert caught.value.name == "VaultTooSmall"
+    assert caught.value.args_by_name == {"account": wallet.address, "balance": 0, "needed": 7}
+    assert caught.value.tx_hash is None
+    assert await _pending_count(sender) == 0
+
+
+async def test_a_refusal_by_the_token_is_named_too(devnet: Devnet, wallet: Wallet) -> None:
+    with pytest.raises(TransactionReverted) as caught:
+        await Sender(devnet.chain, wallet).send(calls.transfer(SOMEBODY, 1_001 * TOKEN))
+    assert caught.value.name == "ERC20InsufficientBalance"
+
+
+async def test_the_reason_of_a_mined_refusal_is_found_by_running_it_again(
+    devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = Sender(devnet.chain, wallet)
+
+    async def unsimulated(*_: object) -> int:
+        return 200_000
+
+    monkeypatch.setattr(sender, "_simulated_gas", unsimulated)
+    with pytest.raises(TransactionReverted) as caught:
+        await sender.send(calls.withdraw(SOMEBODY, 7))
+    assert (caught.value.name, caught.value.args_by_name["needed"]) == ("VaultTooSmall", 7)
+    assert caught.value.tx_hash is not None
+
+
+async def test_too_little_gas_is_found_before_sending(devnet: Devnet, wallet: Wallet) -> None:
+    with pytest.raises(TransactionReverted) as caught:
+        await Sender(devnet.chain, wallet).send(calls.approve(devnet.market, TOKEN), gas=25_000)
+    assert caught.value.name == "OutOfGas"
+
+
+async def test_too_little_gas_is_told_apart_in_a_receipt(
+    devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = Sender(devnet.chain, wallet)
+
+    async def unsimulated(*_: object) -> int:
+        return 25_000
+
+    monkeypatch.setattr(sender, "_simulated_gas", unsimulated)
+    with pytest.raises(TransactionReverted) as caught:
+        await sender.send(calls.approve(devnet.market, TOKEN))
+    assert (caught.value.name, caught.value.args_by_name) == ("OutOfGas", {"gas": 25_000})
+
+
+async def test_an_account_without_coins_is_told_so(devnet: Devnet) -> None:
+    poor = Wallet.random()
+    await devnet.faucet(poor.address, 0, TOKEN)
+    with pytest.raises(InsufficientFunds, match=poor.address):
+        await Sender(devnet.chain, poor).send(calls.transfer(SOMEBODY, 1))
+
+
+async def test_fees_are_raised_until_it_is_mined(
+    devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = Sender(devnet.chain, wallet, policy=HASTY)
+    sent: list[bytes] = []
+    send_raw = sender._send_raw
+
+    async def counted(raw: bytes) -> None:
+        sent.append(raw)
+        await send_raw(raw)
+
+    monkeypatch.setattr(sender, "_send_raw", counted)
+    await devnet.set_automine(False)
+    try:
+        task = await _pooled(sender)
+
+        async def raised_twice() -> bool:
+            return len(set(sent)) >= 3
+
+        await eventually(raised_twice)
+        await devnet.mine()
+        receipt = await task
+    finally:
+        await devnet.set_automine(True)
+    assert receipt.effective_gas_price >= TIP_WEI * 1.25**2
+    assert await _pending_count(sender) == 1
+
+
+async def test_what_is_never_mined_is_given_up_with_hash_and_nonce(devnet: Devnet, wallet: Wallet) -> None:
+    policy = SendPolicy(bump_after_seconds=0.1, max_bumps=1, longest_poll_seconds=0.05)
+    await devnet.set_automine(False)
+    try:
+        with pytest.raises(TransactionNotMined) as caught:
+            await Sender(devnet.chain, wallet, policy=policy).send(calls.transfer(SOMEBODY, 1))
+        assert caught.value.nonce == 0
+        await devnet.mine()
+    finally:
+        await devnet.set_automine(True)
+
+
+async def test_an_endpoint_that_goes_away_while_waiting_is_waited_for(
+    devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = Sender(devnet.chain, wallet, policy=WITHOUT_BUMPS)
+    await devnet.set_automine(False)
+    try:
+        task = await _pooled(sender)
+        away = ChainUnavailable("http://127.0.0.1", "gone for a moment")
+
+        async def failing(*_: object) -> None:
+            raise away
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sender, "_find_receipt", failing)
+            await asyncio.sleep(0.2)
+        await devnet.mine()
+        assert (await task).gas_used > 0
+    finally:
+        await devnet.set_automine(True)
+
+
+async def test_an_answer_lost_on_sending_does_not_lose_the_transaction(
+    devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = Sender(devnet.chain, wallet, policy=WITHOUT_BUMPS)
+    send_raw, lost = sender._send_raw, []
+
+    async def lossy(raw: bytes) -> None:
+        if not lost:
+            lost.append(raw)
+            raise ChainUnavailable("http://127.0.0.1", "connection reset")
+        await send_raw(raw)
+
+    monkeypatch.setattr(sender, "_send_raw", lossy)
+    receipt = await sender.send(calls.transfer(SOMEBODY, 1))
+    assert lost
+    assert receipt.gas_used > 0
+
+
+async def test_a_nonce_taken_by_someone_else_with_the_key_is_noticed(devnet: Devnet, wallet: Wallet) -> None:
+    await devnet.set_automine(False)
+    try:
+        ours = await _pooled(Sender(devnet.chain, wallet, policy=WITHOUT_BUMPS))
+        raw, _ = wallet.sign_transaction(
+            {
+                "type": 2,
+                "chainId": devnet.chain_id,
+                "nonce": 0,
+                "gas": 21_000,
+                "maxFeePerGas": 10**12,
+                "maxPriorityFeePerGas": 10**11,
+                "to": SOMEBODY,
+                "value": 1,
+                "data": b"",
+            }
+        )
+        await devnet.chain.rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
+        await devnet.mine()
+        with pytest.raises(TransactionReplaced):
+            await ours
+    finally:
+        await devnet.set_automine(True)
+
+
+async def test_a_transaction_that_a_reorg_dropped_is_sent_again(devnet: Devnet) -> None:
+    wallet = await funded(devnet)
+    sender = Sender(devnet.chain, wallet, policy=WITHOUT_BUMPS)
+    await devnet.mine(2)
+    before = await devnet.snapshot()
+    task = asyncio.create_task(sender.send(calls.transfer(SOMEBODY, 3), confirmations=2))
+
+    async def is_there() -> bool:
+        return await _pending_count(sender) == 1
+
+    await eventually(is_there)
+    await asyncio.sleep(0.1)
+    assert not task.done()
+    await devnet.revert(before)
+    await devnet.mine()
+    await eventually(is_there)
+    await devnet.mine(2)
+    receipt = await task
+    assert await devnet.chain.block_hash(receipt.block) == receipt.block_hash
+    assert await devnet.chain.token_balance(wallet.address) == 1_000 * TOKEN - 3
+
+
+async def test_an_unknown_function_or_a_wrong_number_of_values_is_our_mistake(
+    devnet: Devnet, wallet: Wallet
+) -> None:
+    sender = Sender(devnet.chain, wallet)
+    with pytest.raises(Misuse, match="no function 'nothing'"):
+        await sender.send("nothing")
+    with pytest.raises(Misuse, match="takes 2 values"):
+        await sender.send("withdraw", SOMEBODY)
+    with pytest.raises(Misuse, match="do not fit"):
+        await sender.send("withdraw", SOMEBODY, -1)
+
+
+async def test_a_market_function_can_be_sent_by_name(devnet: Devnet, wallet: Wallet) -> None:
+    await devnet.mine_to_epoch((await devnet.chain.head()).epoch + 1)
+    receipt = await Sender(devnet.chain, wallet).send("recordSeed")
+    assert receipt.event("SeedRecorded").args["epoch"] == receipt.block // 10

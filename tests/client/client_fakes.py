@@ -1,0 +1,513 @@
+"""A market and farmers in memory, behind the interfaces that the renter uses on real ones.
+
+`FakeMarket` implements `grange_client.market.Market`; `FakeFarmer` speaks the farmer's HTTP interface on a
+real socket and checks every signature. Each farmer has knobs that make it slow, broken or dishonest.
+"""
+
+import asyncio
+import json
+import re
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from grange.chain import (
+    Batch,
+    Cursor,
+    Event,
+    Farmer,
+    Head,
+    Receipt,
+    Rollback,
+    TransactionReverted,
+    Wallet,
+)
+from grange.merkle import merkle_root, path, root_of_hashes
+from grange.messages import (
+    NO_CONTENT,
+    Domain,
+    acceptance_signer,
+    order_id,
+    recover,
+    request_digest,
+    sign_acceptance,
+)
+from grange.types import Acceptance, Address, Epoch, FarmerId, Offer, OrderId, Parameters, Terms, address_from
+from grange.units import LEAF_BYTES, TOKEN
+from grange_client.patience import Patience
+from grange_client.renter import Renter
+from grange_client.words import Identity, identity
+
+WORDS = "test test test test test test test test test test test junk"
+PARAMETERS = Parameters(
+    token=address_from(bytes(19) + b"\x02"),
+    epoch_blocks=10,
+    grid_epochs=8,
+    max_books=12,
+    samples=5,
+    collateral_epochs=8,
+)
+MARKET = address_from(bytes(19) + b"\x01")
+NOW = 1_800_000_000
+CALM = Patience(pause_seconds=0.001, slow_floor_seconds=60, hedge_floor_seconds=60)
+"""Never takes a busy machine for a slow farmer."""
+HURRIED = replace(CALM, slow_floor_seconds=0.5, slow_factor=1, hedge_floor_seconds=0.3, hedge_factor=1)
+"""For tests about slow farmers."""
+_AUTHORIZATION = re.compile(
+    r"Grange renter=(0x[0-9a-f]{40}),expires=(\d+),nonce=([0-9a-f]{32}),"
+    r"content=([0-9a-f]{64}),signature=([0-9a-f]{130})"
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Behaviour:
+    """How a farmer departs from what it should do; the defaults are an honest farmer."""
+
+    info: dict[str, Any] = field(default_factory=dict)
+    put_seconds: float = 0.0
+    put_failures: deque[int] = field(default_factory=deque)
+    put_root: bytes | None = None
+    fails_from_piece: int | None = None
+    get_seconds: float = 0.0
+    get_status: int = 0
+    get_failures: deque[int] = field(default_factory=deque)
+    spoil: Callable[[bytes], bytes] = bytes
+    cut_off: bool = False
+    shown_path: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    accept_status: int = 0
+    accept_code: str = "terms_refused"
+    promise: Callable[["FakeFarmer", dict[str, Any]], dict[str, Any]] = lambda _, fields: fields
+    life_blocks: int = 300
+
+
+class FakeFarmer:
+    """One farmer: a key, a socket, slots in memory, and counts of what was asked of it."""
+
+    def __init__(self, number: int, market: "FakeMarket") -> None:
+        self.id = FarmerId(number)
+        self.market = market
+        self.wallet = Wallet(sha256(b"operator %d" % number).digest())
+        self.behaviour = Behaviour()
+        self.pieces: dict[tuple[str, str, int], dict[int, bytes]] = {}
+        self.promised: dict[tuple[str, str, int], int] = {}
+        self.calls: list[str] = []
+        self._nonces: set[str] = set()
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> str:
+        """Serve on a free port; the endpoint."""
+        app = web.Application(client_max_size=1 << 24)
+        slot = "/v1/orders/{order}/slots/{slot}"
+        app.add_routes(
+            [
+                web.get("/v1/info", self._info),
+                web.put(slot + "/pieces/{piece}", self._put),
+                web.post(slot + "/accept", self._accept),
+                web.get(slot, self._get),
+                web.get(slot + "/pieces/{piece}/path", self._path),
+                web.delete(slot, self._delete),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        port = self._runner.addresses[0][1]
+        return f"http://127.0.0.1:{port}"
+
+    async def stop(self) -> None:
+        """Be gone."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def _signed(self, request: web.Request, content: bytes) -> str:
+        match = _AUTHORIZATION.fullmatch(request.headers.get("Authorization", ""))
+        if match is None:
+            raise _error(401, "unauthorised")
+        renter, expires, nonce, announced, signature = match.groups()
+        digest = request_digest(
+            self.market.domain,
+            method=request.method,
+            path=request.raw_path,
+            farmer=self.id,
+            expires=int(expires),
+            nonce=bytes.fromhex(nonce),
+            content=bytes.fromhex(announced),
+        )
+        fresh = NOW < int(expires) <= NOW + 300 and nonce not in self._nonces
+        signer = recover(digest, bytes.fromhex(signature)).lower()
+        if not fresh or signer != renter or bytes.fromhex(announced) != content:
+            raise _error(401, "unauthorised")
+        self._nonces.add(nonce)
+        return renter
+
+    def _key(self, request: web.Request, renter: str) -> tuple[str, str, int]:
+        return renter, request.match_info["order"], int(request.match_info["slot"])
+
+    async def _info(self, request: web.Request) -> web.Response:
+        domain = self.market.domain
+        honest = {
+            "farmer": self.id,
+            "chain_id": domain.chain_id,
+            "market": domain.market,
+            "free_bytes": 1 << 40,
+        }
+        return web.json_response(honest | self.behaviour.info)
+
+    async def _put(self, request: web.Request) -> web.Response:
+        self.calls.append("put")
+        piece = int(request.match_info["piece"])
+        if self.behaviour.put_failures:
+            raise _error(self.behaviour.put_failures.popleft(), "busy")
+        if self.behaviour.fails_from_piece is not None and piece >= self.behaviour.fails_from_piece:
+            raise _error(507, "no_room")
+        body = await request.read()
+        assert request.content_length == len(body)
+        assert len(body) % LEAF_BYTES == 0
+        root = merkle_root(body)
+        renter = self._signed(request, root)
+        await asyncio.sleep(self.behaviour.put_seconds)
+        self.pieces.setdefault(self._key(request, renter), {})[piece] = body
+        return web.json_response({"root": (self.behaviour.put_root or root).hex()}, status=201)
+
+    async def _accept(self, request: web.Request) -> web.Response:
+        self.calls.append("accept")
+        body = await request.read()
+        renter = self._signed(request, sha256(body).digest())
+        key = self._key(request, renter)
+        if self.behaviour.accept_status:
+            raise _error(self.behaviour.accept_status, self.behaviour.accept_code)
+        proposal = json.loads(body)
+        assert order_id(address_from(renter), bytes.fromhex(proposal["salt"])).hex() == key[1]
+        held = self.pieces.get(key, {})
+        if sorted(held) != list(range(proposal["pieces"])):
+            raise _error(404, "not_found")
+        computed = root_of_hashes(b"".join(merkle_root(held[piece]) for piece in sorted(held)))
+        if computed.hex() != proposal["root"]:
+            raise _error(422, "root_mismatch")
+        deadline = self.promised.get(key, 0)
+        if deadline <= self.market.block:
+            deadline = self.market.block + self.behaviour.life_blocks
+        self.promised[key] = deadline
+        fields = {
+            "order": bytes.fromhex(key[1]),
+            "farmer": self.id,
+            "slot": key[2],
+            "root": computed,
+            "rate": proposal["rate"],
+            "leaf_count": proposal["pieces"] * proposal["piece_leaves"],
+            "end": proposal["end"],
+            "deadline_block": deadline,
+        }
+        return web.json_response(self.behaviour.promise(self, fields) if fields else {}, dumps=_hex_json)
+
+    def sign(self, fields: dict[str, Any], *, domain: Domain | None = None, **changed: Any) -> dict[str, Any]:
+        """An answer to accept, signed over `fields` with some of them changed."""
+        signed = fields | changed
+        acceptance = sign_acceptance(domain or self.market.domain, self.wallet.private_key, **signed)
+        return {**fields, "r": acceptance.r, "vs": acceptance.vs}
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        self.calls.append("get")
+        wanted = request.headers["Range"]
+        renter = self._signed(request, sha256(wanted.encode()).digest())
+        await asyncio.sleep(self.behaviour.get_seconds)
+        if self.behaviour.get_failures:
+            raise _error(self.behaviour.get_failures.popleft(), "world_failed")
+        if self.behaviour.get_status:
+            raise _error(self.behaviour.get_status, "not_found")
+        data = self.slot_bytes(self._key(request, renter))
+        first, last = map(int, wanted.removeprefix("bytes=").split("-"))
+        part = self.behaviour.spoil(data[first : last + 1])
+        headers = {"Content-Range": f"bytes {first}-{last}/{len(data)}"}
+        if self.behaviour.cut_off:
+            response = web.StreamResponse(status=206, headers=headers | {"Content-Length": str(len(part))})
+            await response.prepare(request)
+            await response.write(part[: len(part) // 2])
+            assert request.transport is not None
+            request.transport.abort()
+            return response
+        return web.Response(body=part, status=206, headers=headers)
+
+    def slot_bytes(self, key: tuple[str, str, int]) -> bytes:
+        """A slot as it is kept."""
+        if key not in self.pieces:
+            raise _error(404, "not_found")
+        return b"".join(data for _, data in sorted(self.pieces[key].items()))
+
+    async def _path(self, request: web.Request) -> web.Response:
+        self.calls.append("path")
+        renter = self._signed(request, NO_CONTENT)
+        held = self.pieces[self._key(request, renter)]
+        roots = b"".join(merkle_root(held[piece]) for piece in sorted(held))
+        piece = int(request.match_info["piece"])
+        honest = {
+            "root": roots[32 * piece : 32 * piece + 32].hex(),
+            "path": [one.hex() for one in path(roots, piece)],
+            "pieces": len(held),
+        }
+        return web.json_response(self.behaviour.shown_path(honest))
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        self.calls.append("delete")
+        key = self._key(request, self._signed(request, NO_CONTENT))
+        if key in self.promised:
+            raise _error(409, "conflict")
+        self.pieces.pop(key, None)
+        return web.Response(status=204)
+
+
+def honest(farmer: FakeFarmer, fields: dict[str, Any]) -> dict[str, Any]:
+    """The promise of an honest farmer."""
+    return farmer.sign(fields)
+
+
+class FakeMarket:
+    """The market of one renter, with a clock of blocks that a test turns by hand."""
+
+    def __init__(self, renter: Address) -> None:
+        self.domain = Domain(chain_id=1337, market=MARKET)
+        self.parameters = PARAMETERS
+        self.renter = renter
+        self.block = 25
+        self.vaults: dict[Address, int] = {}
+        self.wallets: dict[Address, int] = {renter: 1000 * TOKEN}
+        self.native = 10**18
+        self.known: list[Farmer] = []
+        self.events: list[Event] = []
+        self.placed: list[tuple[Terms, tuple[Acceptance, ...], int]] = []
+        self.failures: deque[Exception | Callable[[], None]] = deque()
+        self.fork = 0
+        self.reorged_to: int | None = None
+
+    def block_hash(self, number: int) -> bytes:
+        return sha256(b"%d %d" % (number, self.fork if number > (self.reorged_to or 0) else 0)).digest()
+
+    async def head(self) -> Head:
+        return Head(
+            number=self.block,
+            hash=self.block_hash(self.block),
+            timestamp=NOW,
+            epoch=Epoch(self.block // PARAMETERS.epoch_blocks),
+        )
+
+    async def farmers(self) -> list[Farmer]:
+        return list(self.known)
+
+    async def vault(self, account: Address) -> int:
+        return self.vaults.get(account, 0)
+
+    async def token_balance(self, account: Address) -> int:
+        return self.wallets.get(account, 0)
+
+    async def native_balance(self, account: Address) -> int:
+        return self.native
+
+    async def place(self, terms: Terms, acceptances: Sequence[Acceptance], missing: int) -> Receipt:
+        if self.failures:
+            failure = self.failures.popleft()
+            if isinstance(failure, Exception):
+                raise failure
+            failure()
+        order = order_id(self.renter, terms.salt)
+        operators = {farmer.id: farmer.operator for farmer in self.known}
+        for slot, acceptance in enumerate(acceptances):
+            if acceptance.deadline_block < self.block:
+                raise TransactionReverted("place", "AcceptanceExpired", {"slot": slot})
+            signer = acceptance_signer(
+                self.domain, acceptance, order=order, slot=slot, leaf_count=terms.leaf_count, end=terms.end
+            )
+            assert signer == operators[acceptance.farmer]
+        assert len({acceptance.farmer for acceptance in acceptances}) == len(acceptances)
+        await self.deposit(missing)
+        start = self.block // PARAMETERS.epoch_blocks + 1
+        cost = sum(acceptance.rate for acceptance in acceptances) * (terms.end - start)
+        if self.vaults[self.renter] < cost:
+            raise TransactionReverted("place", "VaultTooSmall", {"balance": 0, "needed": cost})
+        self.vaults[self.renter] -= cost
+        self.placed.append((terms, tuple(acceptances), missing))
+        self.block += 1
+        self._emit(
+            "OrderPlaced",
+            {
+                "order": order,
+                "renter": self.renter,
+                "from": start,
+                "end": terms.end,
+                "leaf_count": terms.leaf_count,
+                "piece_leaves": terms.piece_leaves,
+                "k": terms.k,
+                "n": len(acceptances),
+            },
+        )
+        for slot, one in enumerate(acceptances):
+            self._emit(
+                "SlotFilled",
+                {"order": order, "farmer": one.farmer, "slot": slot, "root": one.root, "rate": one.rate},
+            )
+        return Receipt(
+            tx_hash=sha256(order).digest(),
+            block=self.block,
+            block_hash=self.block_hash(self.block),
+            gas_used=1_000_000,
+            effective_gas_price=1,
+            events=(),
+            contract_address=None,
+        )
+
+    def _emit(self, name: str, args: dict[str, Any]) -> None:
+        self.events.append(
+            Event(
+                name=name,
+                args=args,
+                block=self.block,
+                block_hash=self.block_hash(self.block),
+                tx_hash=bytes(32),
+                log_index=len(self.events),
+            )
+        )
+
+    async def deposit(self, amount: int) -> Receipt:
+        self.wallets[self.renter] -= amount
+        assert self.wallets[self.renter] >= 0
+        self.vaults[self.renter] = self.vaults.get(self.renter, 0) + amount
+        return self._empty_receipt()
+
+    async def withdraw(self, amount: int) -> Receipt:
+        self.vaults[self.renter] -= amount
+        self.wallets[self.renter] += amount
+        return self._empty_receipt()
+
+    def _empty_receipt(self) -> Receipt:
+        return Receipt(
+            tx_hash=bytes(32),
+            block=self.block,
+            block_hash=bytes(32),
+            gas_used=50_000,
+            effective_gas_price=1,
+            events=(),
+            contract_address=None,
+        )
+
+    async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
+        steps: list[Rollback | Batch] = []
+        standing = [number for number, value in cursor.anchors if self.block_hash(number) == value]
+        if len(standing) < len(cursor.anchors):
+            block = max(standing, default=cursor.start - 1)
+            cursor = cursor.rolled_back(block)
+            steps.append(Rollback(block=block, cursor=cursor))
+        if cursor.block < self.block:
+            mine = [e for e in self.events if e.name == "OrderPlaced" and e.block > cursor.block]
+            first, cursor = cursor.block + 1, cursor.advanced(self.block, self.block_hash(self.block))
+            steps.append(
+                Batch(
+                    from_block=first,
+                    to_block=self.block,
+                    to_hash=self.block_hash(self.block),
+                    events=tuple(mine),
+                    cursor=cursor,
+                )
+            )
+        return steps
+
+    async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
+        return [
+            e for e in self.events if e.name == "SlotFilled" and e.block == block and e.args["order"] == order
+        ]
+
+    async def proofs(self) -> dict[FarmerId, int]:
+        return {}
+
+    def reorg(self, to_block: int) -> None:
+        """Everything after a block never happened, and other blocks follow."""
+        self.fork += 1
+        self.reorged_to = to_block
+        self.events = [event for event in self.events if event.block <= to_block]
+        self.block += 1
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """A market, its farmers, and a renter with a home."""
+
+    market: FakeMarket
+    farmers: list[FakeFarmer]
+    identity: Identity
+    home: Path
+    patience: Patience = CALM
+
+    @asynccontextmanager
+    async def renter(self, home: Path | None = None) -> AsyncIterator[Renter]:
+        """The renter, on this machine or another."""
+        folder = home or self.home
+        folder.mkdir(parents=True, exist_ok=True)
+        async with Renter.assembled(
+            identity=self.identity,
+            market=self.market,
+            catalog_path=folder / "catalog.sqlite",
+            patience=self.patience,
+            now=lambda: NOW,
+        ) as renter:
+            yield renter
+
+    def farmer(self, number: int) -> FakeFarmer:
+        """By id."""
+        return self.farmers[number - 1]
+
+    def change(self, number: int, **fields: Any) -> None:
+        """Change what the chain says of a farmer."""
+        self.market.known[number - 1] = replace(self.market.known[number - 1], **fields)
+
+    @property
+    def staged(self) -> int:
+        """Slots that farmers hold, placed or not."""
+        return sum(len(farmer.pieces) for farmer in self.farmers)
+
+
+def farmer_view(number: int, operator: Address, endpoint: str, **fields: Any) -> Farmer:
+    """A farmer as the chain shows it."""
+    defaults: dict[str, Any] = {
+        "owner": address_from(sha256(b"owner %d" % number).digest()[:20]),
+        "stake": 10**6 * TOKEN,
+        "committed_rate": 0,
+        "settled_epoch": Epoch(0),
+        "misses": 0,
+        "offer": Offer(
+            price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=1 << 40, longest_term_epochs=400
+        ),
+    }
+    return Farmer(id=FarmerId(number), operator=operator, endpoint=endpoint, **(defaults | fields))
+
+
+@asynccontextmanager
+async def open_world(home: Path, farmers: int) -> AsyncIterator[World]:
+    """A market with so many farmers that serve."""
+    who = identity(WORDS)
+    market = FakeMarket(who.wallet.address)
+    fleet = [FakeFarmer(number, market) for number in range(1, farmers + 1)]
+    try:
+        for farmer in fleet:
+            farmer.behaviour.promise = honest
+            endpoint = await farmer.start()
+            market.known.append(farmer_view(farmer.id, farmer.wallet.address, endpoint))
+        yield World(market=market, farmers=fleet, identity=who, home=home)
+    finally:
+        for farmer in fleet:
+            await farmer.stop()
+
+
+def _error(status: int, code: str) -> web.HTTPException:
+    body = json.dumps({"error": code, "message": f"no: {code}", "detail": {}})
+    error = web.HTTPException(text=body, content_type="application/json")
+    error.set_status(status)
+    return error
+
+
+def _hex_json(value: Any) -> str:
+    return json.dumps({k: v.hex() if isinstance(v, bytes) else v for k, v in value.items()})

@@ -1,0 +1,348 @@
+"""The command line:
+
+what is printed, what is asked, what it exits with. The work itself is tested elsewhere.
+"""
+
+import io
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from client_fakes import MARKET, WORDS, World, open_world
+from client_trees import listing
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from grange.chain import (
+    ChainTimeout,
+    ChainUnavailable,
+    InsufficientFunds,
+    MarketNotFound,
+    TransactionNotMined,
+    WrongChain,
+)
+from grange.errors import GrangeError, Misuse
+from grange.units import TOKEN
+from grange_client import cli, screens
+from grange_client.config import Network, set_up
+from grange_client.errors import NotEnoughFarmers, NotEnoughMoney, NotSetUp, SourceChanged, Told
+from grange_client.explain import explain
+from grange_client.renter import Renter
+
+WIDTH = 80
+
+
+class Machine:
+    """A home whose renter lives in a fake world; each command opens the world anew, as a process would."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.home = folder / "home"
+        self.folder = folder
+        self.prepare: Callable[[World], None] = lambda _: None
+        self._kept: dict[int, Any] = {}
+        monkeypatch.setattr(cli, "_renter", self._renter)
+        monkeypatch.setattr(cli, "_loop_factory", lambda: None)
+
+    @asynccontextmanager
+    async def _renter(self, home: Path | None) -> AsyncIterator[Renter]:
+        async with open_world(self.home, 8) as world:
+            if self._kept:
+                self._carry_over(world)
+            self.prepare(world)
+            async with world.renter() as renter:
+                yield renter
+            self._kept = {f.id: (f.pieces, f.promised) for f in world.farmers} | {0: world.market}
+
+    def _carry_over(self, world: World) -> None:
+        before = self._kept[0]
+        for name in ("block", "vaults", "wallets", "events", "native"):
+            setattr(world.market, name, getattr(before, name))
+        for farmer in world.farmers:
+            farmer.pieces, farmer.promised = self._kept[farmer.id]
+
+    def __call__(self, *arguments: object, stdin: str = "") -> Result:
+        runner = CliRunner(env={"COLUMNS": str(WIDTH), "TERM": "dumb"})
+        return runner.invoke(cli.app, [str(one) for one in arguments], input=stdin)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """A machine that is set up."""
+    printed = Console(width=WIDTH, highlight=False)
+    monkeypatch.setattr(cli, "_out", printed)
+    return Machine(tmp_path, monkeypatch)  # type: ignore[return-value]
+
+
+def fits(text: str) -> bool:
+    """Whether nothing is wider than a small terminal."""
+    return all(len(line) <= WIDTH for line in text.splitlines())
+
+
+def test_put_ls_stat_get(machine: Machine, tree: Path, tmp_path: Path) -> None:
+    """The whole life of an order, in words and within 80 columns."""
+    put = machine("put", tree, "--yes", "--k", "2", "--n", "4", "--epochs", "5")
+    assert put.exit_code == 0, put.output
+    assert "4 farmers" in put.stdout
+    assert "any 2 give it back" in put.stdout
+    assert "tokens, from the wallet" in put.stdout
+    listed = machine("ls")
+    assert "tree" in listed.stdout
+    shown = machine("stat", "tree", "--files")
+    assert "tree/inner/data.bin" in shown.stdout
+    got = machine("get", "tree", tmp_path / "back")
+    assert got.exit_code == 0, got.output
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+    assert all(fits(result.stdout) for result in (put, listed, shown))
+
+
+def test_json_everywhere(machine: Machine, tree: Path, tmp_path: Path) -> None:
+    """Everything that prints data prints it as one JSON value, and nothing else on stdout."""
+    put = json.loads(machine("put", tree, "--yes", "--n", "4", "--json").stdout)
+    assert (put["files"], put["n"], len(put["farmers"])) == (4, 4, 4)
+    [listed] = json.loads(machine("ls", "--json").stdout)
+    assert listed["order"] == put["order"]
+    assert listed["cost"] == put["cost"]
+    shown = json.loads(machine("stat", "tree", "--files", "--json").stdout)
+    assert [entry["kind"] for entry in shown["entries"]].count("symlink") == 2
+    farmers = json.loads(machine("farmers", "--json").stdout)
+    assert [farmer["answers"] for farmer in farmers] == [True] * 8
+    balance = json.loads(machine("balance", "--json").stdout)
+    assert balance["wallet"] == 1000 * TOKEN - put["cost"]
+    got = json.loads(machine("get", put["order"][:8], tmp_path / "back", "--json").stdout)
+    assert got["files"] == 4
+
+
+def test_question_is_asked_before_anything_is_sent(machine: Machine, tree: Path) -> None:
+    """Without --yes the price is shown and the answer counts."""
+    refused = machine("put", tree, "--n", "4", stdin="n\n")
+    assert refused.exit_code == 1
+    assert "price" in refused.stdout
+    assert json.loads(machine("ls", "--json").stdout) == []
+    assert machine("put", tree, "--n", "4", stdin="y\n").exit_code == 0
+    assert len(json.loads(machine("ls", "--json").stdout)) == 1
+
+
+def test_deposit_and_withdraw(machine: Machine) -> None:
+    """Tokens move into the vault and back."""
+    assert json.loads(machine("deposit", "12.5", "--json").stdout)["vault"] == 125 * TOKEN // 10
+    assert json.loads(machine("withdraw", "2.5", "--json").stdout)["vault"] == 10 * TOKEN
+
+
+def test_empty_lists_say_what_to_do(machine: Machine) -> None:
+    """An empty list is no blank screen."""
+    assert "grange put" in machine("ls").stdout
+
+
+def test_odd_names_do_not_reach_the_terminal(machine: Machine, tmp_path: Path) -> None:
+    """A file called after an escape sequence is shown as text."""
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "a\x1b[2Jb[red]").touch()
+    assert machine("put", tmp_path / "odd", "--yes", "--n", "4").exit_code == 0
+    shown = machine("stat", "odd", "--files").stdout
+    assert "a\\x1b[2Jb[red]" in shown
+    assert "\x1b[2J" not in shown
+
+
+def test_epochs_and_until_exclude_each_other(machine: Machine, tree: Path) -> None:
+    """Two ways to say the same thing are wrong usage."""
+    assert machine("put", tree, "--epochs", "3", "--until", "9").exit_code == 2
+
+
+def test_errors_come_out_unharmed(machine: Machine, tree: Path) -> None:
+    """Commands leave errors to `main`, which explains them."""
+
+    def poor(world: World) -> None:
+        world.market.wallets = {}
+
+    machine.prepare = poor
+    result = machine("put", tree, "--yes")
+    assert isinstance(result.exception, NotEnoughMoney)
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [
+        (NotSetUp("x"), 3),
+        (SourceChanged("x"), 4),
+        (NotEnoughMoney("x"), 5),
+        (NotEnoughFarmers("x", failures={"farmer 1": "gone"}, missing=1), 6),
+        (ChainUnavailable("http://x", "refused"), 8),
+        (ChainTimeout("http://x", "eth_call", 5.0), 8),
+        (WrongChain("http://x", 1, 2), 8),
+        (MarketNotFound("http://x", MARKET, "no contract"), 8),
+        (TransactionNotMined("place", bytes(32), 1, 5.0), 8),
+        (InsufficientFunds("0x1", "0"), 5),
+        (Misuse("x"), 2),
+        (GrangeError("x"), 1),
+    ],
+)
+def test_exit_codes(
+    error: GrangeError, exit_code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each kind of error has its documented code, says what happened, and shows no traceback."""
+
+    def fail(_: typer.Typer, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(typer.Typer, "__call__", fail)
+    monkeypatch.setattr(cli, "entry_points", lambda group: ())
+    with pytest.raises(SystemExit) as raised:
+        cli.main()
+    assert raised.value.code == exit_code == explain(error).exit_code
+    written = capsys.readouterr()
+    assert "Traceback" not in written.err
+    assert written.err.strip()
+    assert not written.out
+
+
+def test_every_chain_error_says_what_to_do() -> None:
+    """What happened is not enough: the next step belongs to it."""
+    errors = (ChainUnavailable("u", "r"), WrongChain("u", 1, 2), MarketNotFound("u", "a", "r"))
+    assert all(explain(error).todo for error in errors)
+
+
+def test_verbose_shows_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """--verbose behind any command shows where an error came from."""
+    monkeypatch.setattr(sys, "argv", ["grange", "ls", "--home", str(tmp_path / "none"), "--verbose"])
+    monkeypatch.setattr(cli._Verbosity, "on", False)
+    with pytest.raises(SystemExit) as raised:
+        cli.main()
+    assert raised.value.code == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_init_shows_words_once_and_keeps_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words are on the screen and in the file, and a second run changes neither."""
+
+    async def network(given: Network) -> Network:
+        return given.model_copy(update={"chain_id": 5})
+
+    monkeypatch.setattr(cli, "_checked_network", network)
+    runner, home = CliRunner(), tmp_path / "home"
+    options = ["init", "--home", str(home), "--rpc", "http://127.0.0.1:1", "--market", MARKET]
+    first = runner.invoke(cli.app, options)
+    assert first.exit_code == 0, first.output
+    words = (home / "recovery.txt").read_text().split()
+    assert all(word in first.stdout for word in words)
+    second = runner.invoke(cli.app, options)
+    assert isinstance(second.exception, Told)
+    assert (home / "recovery.txt").read_text().split() == words
+    restored = runner.invoke(
+        cli.app, [*options[:1], "--words", "--home", str(tmp_path / "b"), *options[3:]], input=WORDS + "\n"
+    )
+    assert restored.exit_code == 0, restored.output
+    assert "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266" in restored.stdout
+    assert "junk" not in restored.stdout
+
+
+@pytest.mark.parametrize("options", [[], ["--rpc", "http://x"], ["--market", MARKET, "--devnet", "x"]])
+def test_init_needs_a_market(tmp_path: Path, options: list[str]) -> None:
+    """Half a place is wrong usage."""
+    assert CliRunner().invoke(cli.app, ["init", "--home", str(tmp_path / "h"), *options]).exit_code == 2
+
+
+def test_init_without_a_chain_writes_nothing(tmp_path: Path) -> None:
+    """When the endpoint does not answer, nothing is set up."""
+    options = ["init", "--home", str(tmp_path / "h"), "--rpc", "http://127.0.0.1:1", "--market", MARKET]
+    result = CliRunner().invoke(cli.app, options)
+    assert isinstance(result.exception, ChainUnavailable)
+    assert not (tmp_path / "h").exists()
+
+
+good = typer.Typer()
+
+
+@good.command()
+def hello() -> None:
+    """Say hello."""
+    typer.echo("hello")
+
+
+def plugins(*found: EntryPoint, argv: list[str]) -> tuple[typer.Typer, list[str]]:
+    app, warnings = typer.Typer(), []  # type: ignore[var-annotated]
+    app.command("own")(lambda: None)
+    app.callback()(lambda: None)
+    cli.add_plugins(app, found, argv=argv, warn=warnings.append)
+    return app, warnings
+
+
+def entry(name: str, value: str) -> EntryPoint:
+    return EntryPoint(name=name, value=value, group=cli.PLUGINS)
+
+
+def test_plugins_are_commands() -> None:
+    """A typer app of another package is a command of ours."""
+    app, warnings = plugins(entry("greet", "test_client_cli:good"), argv=["greet"])
+    assert CliRunner().invoke(app, ["greet", "hello"]).stdout == "hello\n"
+    assert not warnings
+
+
+def test_broken_plugin_is_one_line() -> None:
+    """A plugin that does not load costs a warning, and the others work."""
+    app, warnings = plugins(
+        entry("broken", "no.such.module:app"), entry("greet", "test_client_cli:good"), argv=[]
+    )
+    assert len(warnings) == 1
+    assert "broken" in warnings[0]
+    assert CliRunner().invoke(app, ["greet", "hello"]).exit_code == 0
+
+
+def test_plugin_cannot_take_our_names() -> None:
+    """A plugin of the name of a command is left out."""
+    _, warnings = plugins(entry("own", "test_client_cli:good"), argv=["own"])
+    assert "own" in warnings[0]
+
+
+def test_plugins_are_not_loaded_for_our_own_commands() -> None:
+    """`grange ls` does not wait for the import of a farmer's node."""
+    _, warnings = plugins(entry("broken", "no.such.module:app"), argv=["own"])
+    assert not warnings
+
+
+def test_sizes() -> None:
+    """Three digits and a unit."""
+    assert [screens.size_text(n) for n in (0, 999, 1000, 1_530_000, 999_700, 2.5e12)] == [
+        "0 bytes",
+        "999 bytes",
+        "1 kB",
+        "1.53 MB",
+        "1 MB",
+        "2.5 TB",
+    ]
+
+
+def test_prices_never_look_cheaper() -> None:
+    """Amounts are cut by rounding up."""
+    assert screens.tokens_text(1) == "0.000001"
+    assert screens.tokens_text(TOKEN) == "1"
+
+
+def test_progress_is_drawn() -> None:
+    """Whatever happens, the display shows it and does not fail."""
+    from grange_client import happenings as h
+
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=WIDTH)
+    with screens.Display(console) as display:
+        display(h.Step(what="Storing", total_bytes=100))
+        display(h.Progress(size_bytes=50))
+        display(h.FarmersNow(count=4))
+        display(h.FarmerFailed(slot=1, farmer=3, reason="Farmer 3 is gone."))  # type: ignore[arg-type]
+        display(h.FarmerReplaced(slot=1, farmer=3, successor=4, reason="Farmer 3 is gone."))  # type: ignore[arg-type]
+        display(h.Step(what="Placing the order"))
+    assert "Farmer 4 takes over from 3" in written.getvalue()
+
+
+def test_home_option_is_used(tmp_path: Path) -> None:
+    """Each command takes --home."""
+    set_up(tmp_path / "a", words=WORDS, network=Network(rpc="http://127.0.0.1:1", market=MARKET))
+    result = CliRunner().invoke(cli.app, ["balance", "--home", str(tmp_path / "a")])
+    assert isinstance(result.exception, ChainUnavailable)

@@ -1,0 +1,369 @@
+"""Fetching from farmers that are slow, gone or dishonest, and what lands on the disk."""
+
+import os
+import random
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from client_fakes import HURRIED, FakeFarmer, World
+from client_trees import listing
+
+from grange_client.errors import BadManifest, NotEnoughFarmers, UnknownOrder, Unopened, WouldOverwrite
+from grange_client.happenings import FarmerFailed, Happening
+from grange_client.manifest import Manifest
+from grange_client.orders import PlacedOrder
+from grange_client.plan import Wish
+from grange_client.renter import Renter
+from grange_client.scan import Entry, Kind
+from grange_client.store import Stored
+from grange_client.words import identity, new_words
+
+CODE = Wish(k=3, n=6, epochs=5)
+
+
+async def stored(renter: Renter, *paths: Path, wish: Wish = CODE) -> Stored:
+    return await renter.put(await renter.quote(paths, wish))
+
+
+def holders(world: World, order: PlacedOrder) -> list[FakeFarmer]:
+    return [world.farmer(slot.farmer) for slot in order.slots]
+
+
+def failures(seen: list[Happening]) -> dict[int, FarmerFailed]:
+    return {happening.farmer: happening for happening in seen if isinstance(happening, FarmerFailed)}
+
+
+async def test_what_comes_back_is_what_was_stored(world: World, tree: Path, tmp_path: Path) -> None:
+    """Contents, names, modes, times, links and empty directories are the same."""
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        restored = await renter.get(put.order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+    assert restored.files == 4
+
+
+async def test_new_machine_needs_only_the_words(world: World, tree: Path, tmp_path: Path) -> None:
+    """With an empty catalog, chain and farmers give back list and contents."""
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+    async with world.renter(tmp_path / "other machine") as renter:
+        [known] = await renter.orders()
+        assert (known.name, known.files) == ("tree", 4)
+        assert known.order == put.order
+        found = await renter.find("tree")
+        await renter.get(found.order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+async def test_other_words_open_nothing(world: World, tree: Path, tmp_path: Path) -> None:
+    """The order's key follows from the secret, not from the order."""
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+    world.identity = type(world.identity)(wallet=world.identity.wallet, secret=identity(new_words()).secret)
+    async with world.renter(tmp_path / "other machine") as renter:
+        with pytest.raises((Unopened, NotEnoughFarmers)):
+            await renter.manifest(put.order)
+
+
+@pytest.mark.parametrize("gone", [[0, 1, 2], [3, 4, 5], [0, 2, 4]])
+async def test_any_k_are_enough(world: World, tree: Path, tmp_path: Path, gone: list[int]) -> None:
+    """Whichever n - k farmers are gone, everything comes back."""
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        for slot in gone:
+            await holders(world, put.order)[slot].stop()
+        await renter.get(put.order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+async def test_fewer_than_k_says_who_and_how_many(world: World, tree: Path, tmp_path: Path) -> None:
+    """The error names who answers, who does not, and how many more are needed."""
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        farmers = holders(world, put.order)
+        for farmer in farmers[:3]:
+            await farmer.stop()
+        farmers[3].behaviour.get_status = 404
+        with pytest.raises(
+            NotEnoughFarmers, match="2 of 6 farmers answer, and 3 are needed: 1 more"
+        ) as raised:
+            await renter.get(put.order, tmp_path / "back")
+    assert set(raised.value.failures) == {f"farmer {farmer.id}" for farmer in farmers[:4]}
+    assert all(str(farmer.id) in raised.value.means for farmer in farmers[4:])
+    assert "not_found" in raised.value.failures[f"farmer {farmers[3].id}"]
+    assert raised.value.missing == 1
+
+
+async def test_usual_read_touches_only_the_farmers_of_the_data(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
+    """While they are well, the farmers of the blocks themselves are asked and nobody else."""
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        await renter.get(put.order, tmp_path / "back")
+    assert [("get" in farmer.calls) for farmer in holders(world, put.order)] == [True] * 3 + [False] * 3
+
+
+async def test_small_read_touches_one_farmer(world: World, tmp_path: Path) -> None:
+    """A few bytes cost one request to one farmer."""
+    (tmp_path / "file").write_bytes(content := os.urandom(200_000))
+    async with world.renter() as renter:
+        put = await stored(renter, tmp_path / "file")
+        reader = await renter.reader(put.order)
+        assert await reader.read(150_000, 100) == content[150_000:150_100]
+    assert sum(farmer.calls.count("get") for farmer in world.farmers) == 1
+
+
+async def test_any_range_reads_right(world: World, tmp_path: Path) -> None:
+    """Random ranges over many segments agree with the file."""
+    (tmp_path / "file").write_bytes(content := os.urandom(300_000))
+    drawn = random.Random(7)
+    async with world.renter() as renter:
+        put = await stored(renter, tmp_path / "file")
+        assert put.order.geometry.segments > 3
+        reader = await renter.reader(put.order)
+        for _ in range(20):
+            start = drawn.randrange(len(content))
+            size = drawn.randrange(len(content) - start)
+            assert await reader.read(start, size) == content[start : start + size]
+
+
+async def test_slow_farmer_is_overtaken(world: World, tree: Path, tmp_path: Path) -> None:
+    """A farmer that keeps us waiting is not waited for: a parity slot stands in."""
+    world.patience = HURRIED
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        holders(world, put.order)[1].behaviour.get_seconds = 20
+        await renter.get(put.order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+    assert sum("get" in farmer.calls for farmer in holders(world, put.order)[3:]) >= 1
+
+
+async def test_all_slow_is_still_served(world: World, tree: Path, tmp_path: Path) -> None:
+    """When everybody is slow, slow is good enough."""
+    world.patience = HURRIED
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        for farmer in world.farmers:
+            farmer.behaviour.get_seconds = 0.7
+        await renter.get(put.order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+async def test_passing_failure_of_everybody_is_survived(world: World, tree: Path, tmp_path: Path) -> None:
+    """Farmers that all fail once are asked once more before giving up."""
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        for farmer in world.farmers:
+            farmer.behaviour.get_failures = deque([503])
+        await renter.get(put.order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+def _flipped(data: bytes) -> bytes:
+    return bytes([data[0] ^ 1]) + data[1:]
+
+
+def _shorter(data: bytes) -> bytes:
+    return data[:-1]
+
+
+def _longer(data: bytes) -> bytes:
+    return data + b"\0"
+
+
+@pytest.mark.parametrize("spoil", [_flipped, _shorter, _longer])
+@pytest.mark.parametrize("slot", [0, 1, 2])
+async def test_wrong_bytes_of_data_are_blamed(
+    world: World, tree: Path, tmp_path: Path, slot: int, spoil: Callable[[bytes], bytes]
+) -> None:
+    """A farmer that sends other bytes is named and passed over, and the files are right."""
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        liar = holders(world, put.order)[slot]
+        liar.behaviour.spoil = spoil
+        seen: list[Happening] = []
+        await renter.get(put.order, tmp_path / "back", watch=seen.append)
+        assert renter.catalog.records()[liar.id].lies == 1
+    assert failures(seen)[liar.id].lied
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+@pytest.mark.parametrize(
+    "shown", [dict, lambda path: path | {"root": "00" * 32}, lambda path: path | {"path": []}]
+)
+async def test_wrong_parity_is_found_by_its_path(
+    world: World, tree: Path, tmp_path: Path, shown: Callable[[dict[str, object]], dict[str, object]]
+) -> None:
+    """A wrong parity piece spoils what is decoded; the path to the root on chain tells whose it was."""
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        farmers = holders(world, put.order)
+        await farmers[0].stop()
+        farmers[3].behaviour.spoil = _flipped
+        farmers[3].behaviour.shown_path = shown
+        seen: list[Happening] = []
+        await renter.get(put.order, tmp_path / "back", watch=seen.append)
+    assert failures(seen)[farmers[3].id].lied
+    assert not any(failures(seen)[farmer.id].lied for farmer in farmers[:1])
+    assert set(failures(seen)) == {farmers[0].id, farmers[3].id}
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+async def test_connection_that_breaks_off(world: World, tree: Path, tmp_path: Path) -> None:
+    """Half an answer is no answer."""
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        holders(world, put.order)[0].behaviour.cut_off = True
+        await renter.get(put.order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+async def test_endpoint_that_is_none(world: World, tree: Path, tmp_path: Path) -> None:
+    """A farmer that registers nonsense as its endpoint is treated as gone."""
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        world.change(put.order.slots[0].farmer, endpoint="file:///etc/passwd")
+        await renter.get(put.order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+async def test_nothing_is_overwritten_unasked(world: World, tree: Path, tmp_path: Path) -> None:
+    """A file that differs is left alone, and nothing else is written either."""
+    back = tmp_path / "back"
+    (back / "tree" / "inner").mkdir(parents=True)
+    (back / "tree" / "inner" / "run").write_bytes(b"mine")
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        with pytest.raises(WouldOverwrite, match="inner/run"):
+            await renter.get(put.order, back)
+        assert [path.name for path in (back / "tree").iterdir()] == ["inner"]
+        await renter.get(put.order, back, overwrite=True)
+    assert listing(back / "tree") == listing(tree)
+
+
+async def test_second_run_fetches_only_what_is_missing(world: World, tree: Path, tmp_path: Path) -> None:
+    """Files that are there already, same size and time, are not fetched again."""
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        await renter.get(put.order, tmp_path / "back")
+        (tmp_path / "back" / "tree" / "small.txt").unlink()
+        again = await renter.get(put.order, tmp_path / "back")
+    assert (again.files, again.skipped) == (1, 3)
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+async def test_interrupted_run_leaves_no_half_file(world: World, tree: Path, tmp_path: Path) -> None:
+    """Whatever goes wrong, a file is whole or not there, and a second run finishes the work."""
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        await renter.manifest(put.order)
+        for farmer in world.farmers:
+            farmer.behaviour.get_status = 404
+        with pytest.raises(NotEnoughFarmers):
+            await renter.get(put.order, tmp_path / "back")
+        left = listing(tmp_path / "back")
+        assert not [name for name, what in left.items() if what[0] == "file" and what[-1]]
+        for farmer in world.farmers:
+            farmer.behaviour.get_status = 0
+        await renter.get(put.order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+async def test_parts_of_an_order(world: World, tree: Path, tmp_path: Path) -> None:
+    """Only what is asked for comes, with the directories above it."""
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        await renter.get(put.order, tmp_path / "back", only=[b"tree/inner/run"])
+        with pytest.raises(UnknownOrder):
+            await renter.get(put.order, tmp_path / "back", only=[b"tree/nowhere"])
+    assert set(listing(tmp_path / "back" / "tree")) == {b".", b"inner", b"inner/run"}
+
+
+async def test_names_that_are_no_text(world: World, tmp_path: Path) -> None:
+    """Names are bytes: what is not UTF-8 comes back the same."""
+    (tmp_path / "odd").mkdir()
+    for name in (b"\xff\xfe", b"new\nline", b"caf\xc3\xa9", b"caf\xe9", b" ", b"-rf"):
+        (tmp_path / "odd" / os.fsdecode(name)).write_bytes(name)
+    async with world.renter() as renter:
+        put = await stored(renter, tmp_path / "odd")
+        await renter.get(put.order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "odd") == listing(tmp_path / "odd")
+
+
+async def test_thousands_of_small_files(world: World, tmp_path: Path) -> None:
+    """5,000 files are one order like any other."""
+    root = tmp_path / "many"
+    drawn = random.Random(3)
+    for number in range(5000):
+        folder = root / f"{number % 50}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}").write_bytes(drawn.randbytes(drawn.randrange(300)))
+    async with world.renter() as renter:
+        put = await stored(renter, root)
+        await renter.get(put.order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "many") == listing(root)
+    assert len(world.market.placed) == 1
+
+
+async def test_holes_come_back_as_holes(world: World, tmp_path: Path) -> None:
+    """A sparse file takes no more room after than before."""
+    file = tmp_path / "sparse"
+    with file.open("wb") as opened:
+        opened.seek(12 << 20)
+        opened.write(b"end")
+    async with world.renter() as renter:
+        put = await stored(renter, file)
+        await renter.get(put.order, tmp_path / "back")
+    back = tmp_path / "back" / "sparse"
+    assert back.read_bytes() == file.read_bytes()
+    assert back.stat().st_blocks * 512 < 6 << 20
+
+
+async def test_one_empty_file(world: World, tmp_path: Path) -> None:
+    """An order may hold no bytes at all but its names."""
+    (tmp_path / "nothing").touch()
+    async with world.renter() as renter:
+        put = await stored(renter, tmp_path / "nothing")
+        await renter.get(put.order, tmp_path / "back")
+    assert (tmp_path / "back" / "nothing").read_bytes() == b""
+
+
+async def test_hostile_manifest_is_refused(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names that lead out of the target are refused when read, whoever wrote them."""
+    entry = Entry(path=b"../outside", kind=Kind.FILE, mode=0o644, mtime_ns=0, size_bytes=0)
+    hostile = Manifest(name="tree", created=0, entries=(entry,))
+    monkeypatch.setattr("grange_client.manifest._check_tree", lambda _: None)
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        monkeypatch.setattr("grange_client.store.pack", lambda _: _packed(hostile))
+        put = await renter.put(await renter.quote([tree], CODE))
+    monkeypatch.undo()
+    assert quote.order != put.order.id
+    async with world.renter(tmp_path / "other machine") as renter:
+        with pytest.raises(BadManifest):
+            await renter.get(put.order, tmp_path / "back" / "inner")
+    assert not (tmp_path / "back").exists()
+
+
+def _packed(manifest: Manifest) -> bytes:
+    from grange_client import manifest as module
+
+    return module.pack(manifest)
+
+
+async def test_link_in_the_target_is_not_followed(world: World, tree: Path, tmp_path: Path) -> None:
+    """A link that lies where a directory belongs does not lead us elsewhere."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "back" / "tree").mkdir(parents=True)
+    (tmp_path / "back" / "tree" / "inner").symlink_to(tmp_path / "elsewhere")
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        for overwrite in (False, True):
+            with pytest.raises(WouldOverwrite):
+                await renter.get(put.order, tmp_path / "back", overwrite=overwrite)
+    assert list((tmp_path / "elsewhere").iterdir()) == []

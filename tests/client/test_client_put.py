@@ -1,0 +1,397 @@
+"""Storing against farmers that are slow, broken or dishonest, and a market that says no."""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from client_fakes import CALM, HURRIED, WORDS, FakeFarmer, World, honest
+
+from grange.chain import ChainTimeout, ChainUnavailable, TransactionReverted
+from grange.messages import Domain
+from grange.types import address_from
+from grange.units import TOKEN
+from grange_client.errors import (
+    BadManifest,
+    NotEnoughFarmers,
+    NotEnoughMoney,
+    NothingToStore,
+    PlaceFailed,
+    SourceChanged,
+)
+from grange_client.happenings import FarmerReplaced, Happening
+from grange_client.plan import Wish
+from grange_client.renter import Renter
+from grange_client.store import Stored
+
+CODE = Wish(k=2, n=4, epochs=5)
+
+
+async def put(renter: Renter, path: Path, wish: Wish = CODE) -> tuple[Stored, list[Happening]]:
+    seen: list[Happening] = []
+    stored = await renter.put(await renter.quote([path], wish), seen.append)
+    return stored, seen
+
+
+def replaced(seen: list[Happening]) -> set[int]:
+    return {happening.farmer for happening in seen if isinstance(happening, FarmerReplaced)}
+
+
+async def test_one_transaction_places_everything(world: World, tree: Path) -> None:
+    """However many files there are, the market is called once, with exactly what the vault lacks."""
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        stored = await renter.put(quote)
+    [(terms, acceptances, missing)] = world.market.placed
+    assert missing == quote.cost == sum(a.rate for a in acceptances) * (terms.end - quote.start)
+    assert world.market.vaults[world.identity.wallet.address] == 0
+    assert len({a.farmer for a in acceptances}) == 4
+    assert stored.order.id == quote.order
+
+
+async def test_vault_is_used_before_the_wallet(world: World, tree: Path) -> None:
+    """What is in the vault already is not asked for again."""
+    world.market.vaults[world.identity.wallet.address] = TOKEN * 900
+    async with world.renter() as renter:
+        await put(renter, tree)
+    assert world.market.placed[0][2] == 0
+
+
+async def test_salt_is_fresh_each_time(world: World, tree: Path) -> None:
+    """Two attempts at the same files share neither order, nor key, nor ciphertext."""
+    async with world.renter() as renter:
+        first, _ = await put(renter, tree)
+        second, _ = await put(renter, tree)
+    assert first.order.id != second.order.id
+    assert {s.root for s in first.order.slots}.isdisjoint({s.root for s in second.order.slots})
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_passing_failures_are_tried_again(world: World, tree: Path, status: int) -> None:
+    """A farmer that is busy for a moment keeps its slot."""
+    for farmer in world.farmers:
+        farmer.behaviour.put_failures = deque([status, status])
+    async with world.renter() as renter:
+        _, seen = await put(renter, tree)
+    assert not replaced(seen)
+
+
+def _broken(farmer: FakeFarmer) -> None:
+    farmer.behaviour.fails_from_piece = 0
+
+
+def _lying(farmer: FakeFarmer) -> None:
+    farmer.behaviour.put_root = bytes(32)
+
+
+def _refusing(farmer: FakeFarmer) -> None:
+    farmer.behaviour.accept_status = 409
+
+
+def _slow(farmer: FakeFarmer) -> None:
+    farmer.behaviour.put_seconds = 20
+
+
+@pytest.mark.parametrize("spoil", [_broken, _lying, _refusing, _slow])
+async def test_bad_farmers_are_replaced(
+    world: World, tree: Path, spoil: Callable[[FakeFarmer], None]
+) -> None:
+    """Two farmers that fail give way to spares, and the order is whole without them."""
+    world.patience = HURRIED if spoil is _slow else CALM
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        bad = [chosen.farmer.id for chosen in quote.chosen[1:3]]
+        for number in bad:
+            spoil(world.farmer(number))
+        seen: list[Happening] = []
+        stored = await renter.put(quote, seen.append)
+    assert set(bad) <= replaced(seen)
+    assert not set(bad) & {slot.farmer for slot in stored.order.slots}
+
+
+async def test_farmer_that_fails_late_is_caught_up(world: World, tmp_path: Path) -> None:
+    """A spare that joins in the middle gets the earlier pieces too: same bytes, read again from the files."""
+    (tmp_path / "file").write_bytes(os.urandom(5 << 20))
+    async with world.renter() as renter:
+        quote = await renter.quote([tmp_path / "file"], CODE)
+        assert quote.geometry.segments > 2
+        bad = quote.chosen[0].farmer.id
+        world.farmer(bad).behaviour.fails_from_piece = quote.geometry.segments - 1
+        stored = await renter.put(quote)
+        assert bad not in {slot.farmer for slot in stored.order.slots}
+        await renter.get(stored.order, tmp_path / "back")
+    assert (tmp_path / "back" / "file").read_bytes() == (tmp_path / "file").read_bytes()
+
+
+def _changed(**fields: Any) -> Callable[[FakeFarmer, dict[str, Any]], dict[str, Any]]:
+    return lambda farmer, honest_fields: farmer.sign(honest_fields | fields)
+
+
+def _over(**fields: Any) -> Callable[[FakeFarmer, dict[str, Any]], dict[str, Any]]:
+    return lambda farmer, honest_fields: farmer.sign(honest_fields, **fields)
+
+
+FORGERIES = {
+    "another root": _changed(root=bytes(32)),
+    "dearer": lambda farmer, fields: farmer.sign(fields | {"rate": fields["rate"] + 1}),
+    "for nothing": _changed(rate=0),
+    "another slot": _changed(slot=200),
+    "another farmer": _changed(farmer=99),
+    "shorter": lambda farmer, fields: farmer.sign(fields | {"end": fields["end"] - 8}),
+    "fewer leaves": _changed(leaf_count=1),
+    "already over": _changed(deadline_block=20),
+    "signed for another order": _over(order=bytes(32)),
+    "signed for another slot": _over(slot=201),
+    "signed for another root": _over(root=bytes(32)),
+    "signed for another chain": _over(domain=Domain(chain_id=1, market=address_from(bytes(19) + b"\x01"))),
+    "signed for another market": _over(domain=Domain(chain_id=1337, market=address_from(bytes(20)))),
+    "signed by nobody": lambda farmer, fields: {**fields, "r": bytes(32), "vs": bytes(32)},
+    "signed by another farmer": lambda farmer, fields: FakeFarmer(99, farmer.market).sign(fields),
+    "no answer at all": lambda farmer, fields: {"hello": "there"},
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES.keys())
+async def test_forged_promises_are_not_placed(
+    world: World, tree: Path, forgery: Callable[[FakeFarmer, dict[str, Any]], dict[str, Any]]
+) -> None:
+    """A promise that is not exactly what was asked for costs its farmer the slot, and the renter nothing."""
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        bad = quote.chosen[0].farmer.id
+        world.farmer(bad).behaviour.promise = forgery
+        stored = await renter.put(quote)
+    assert bad not in {slot.farmer for slot in stored.order.slots}
+    assert len(world.market.placed) == 1
+
+
+async def test_promise_for_another_renter_is_refused(world: World, tree: Path) -> None:
+    """The order's id holds the renter: what was signed for somebody else's order is for another order."""
+    other = Wish(k=2, n=4, epochs=5)
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], other)
+        farmer = world.farmer(quote.chosen[0].farmer.id)
+        farmer.behaviour.promise = lambda one, fields: one.sign(fields, order=b"\x07" * 32)
+        stored = await renter.put(quote)
+    assert farmer.id not in {slot.farmer for slot in stored.order.slots}
+
+
+async def test_liars_are_not_chosen_again(world: World, tree: Path) -> None:
+    """Who lied once is remembered and gets no further order."""
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        liar = quote.chosen[0].farmer.id
+        world.farmer(liar).behaviour.put_root = bytes(32)
+        await renter.put(quote)
+        again = await renter.quote([tree], CODE)
+    assert again.choice.unfit[liar] == "was caught lying"
+
+
+async def test_too_few_farmers_left(world: World, tree: Path) -> None:
+    """When no spare is left, the error names who failed and why, and what was staged is given up."""
+    for farmer in world.farmers[:6]:
+        farmer.behaviour.accept_status = 409
+    async with world.renter() as renter:
+        with pytest.raises(NotEnoughFarmers) as raised:
+            await put(renter, tree)
+    assert len(raised.value.failures) >= 3
+    assert "terms_refused" in str(raised.value.failures)
+    assert not world.market.placed
+    assert sum("delete" in farmer.calls for farmer in world.farmers) >= 4
+
+
+async def test_too_few_farmers_to_begin_with(world: World, tree: Path) -> None:
+    """Of too few farmers nothing is asked; each is listed with what was wrong with it."""
+    await world.farmer(1).stop()
+    world.farmer(2).behaviour.info = {"free_bytes": 0}
+    world.farmer(3).behaviour.info = {"farmer": 4}
+    world.farmer(4).behaviour.info = {"chain_id": 1}
+    world.change(5, stake=1)
+    async with world.renter() as renter:
+        with pytest.raises(NotEnoughFarmers) as raised:
+            await renter.quote([tree], CODE)
+    failures = raised.value.failures
+    assert raised.value.missing == 1
+    assert "cannot be reached" in failures["farmer 1"]
+    assert "no room" in failures["farmer 2"]
+    assert "answers where" in failures["farmer 3"]
+    assert "another market" in failures["farmer 4"]
+    assert "stake" in failures["farmer 5"]
+    assert world.staged == 0
+
+
+async def test_source_that_changes_stops_it(world: World, tree: Path) -> None:
+    """A file that changes after the scan is named, and nothing is placed."""
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        (tree / "small.txt").write_bytes(b"other words")
+        with pytest.raises(SourceChanged, match=r"small\.txt"):
+            await renter.put(quote)
+    assert not world.market.placed
+
+
+async def test_source_that_changes_after_it_was_read(world: World, tree: Path) -> None:
+    """A change between the last read and the order is found too."""
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        for farmer in world.farmers:
+
+            def promise(farmer: FakeFarmer, fields: dict[str, Any]) -> dict[str, Any]:
+                os.utime(tree / "zero", ns=(5, 5))
+                return honest(farmer, fields)
+
+            farmer.behaviour.promise = promise
+        with pytest.raises(SourceChanged, match="zero"):
+            await renter.put(quote)
+    assert not world.market.placed
+
+
+async def test_same_nonce_never_seals_other_bytes(world: World, tmp_path: Path) -> None:
+    """A file changed behind our back, size and time kept, is not sent to a replacement under the same key."""
+    file = tmp_path / "file"
+    file.write_bytes(os.urandom(5 << 20))
+    info = file.stat()
+    async with world.renter() as renter:
+        quote = await renter.quote([file], CODE)
+        bad = world.farmer(quote.chosen[0].farmer.id)
+
+        def refuse(farmer: FakeFarmer, fields: dict[str, Any]) -> dict[str, Any]:
+            with file.open("r+b") as opened:
+                opened.write(b"X" * 4096)
+            os.utime(file, ns=(info.st_atime_ns, info.st_mtime_ns))
+            return {"no": "answer"}
+
+        bad.behaviour.promise = refuse
+        with pytest.raises(SourceChanged, match="segment 0"):
+            await renter.put(quote)
+    spare = quote.choice.ranked[4].farmer.id
+    assert not world.farmer(spare).pieces
+
+
+async def test_vault_too_small_says_how_much(world: World, tree: Path) -> None:
+    """The error names what is missing, before a byte is sent."""
+    world.market.wallets[world.identity.wallet.address] = 10
+    async with world.renter() as renter:
+        with pytest.raises(NotEnoughMoney, match="tokens are missing") as raised:
+            await renter.quote([tree], CODE)
+    assert "in the vault" in raised.value.means
+    assert world.staged == 0
+
+
+async def test_no_coin_for_gas(world: World, tree: Path) -> None:
+    """A wallet that cannot pay for gas is found before the upload."""
+    world.market.native = 0
+    async with world.renter() as renter:
+        with pytest.raises(NotEnoughMoney, match="gas"):
+            await renter.quote([tree], CODE)
+
+
+async def test_refused_order_costs_nothing(world: World, tree: Path) -> None:
+    """An order that the market refuses for good is reported with the market's own word."""
+    world.market.failures.append(TransactionReverted("place", "EndTooSoon", {"end": 8, "from": 9}))
+    async with world.renter() as renter:
+        with pytest.raises(PlaceFailed, match="EndTooSoon"):
+            await put(renter, tree)
+        assert await renter.orders() == []
+
+
+async def test_farmer_that_the_market_refuses_is_replaced(world: World, tree: Path) -> None:
+    """A farmer whose stake no longer suffices gives way, and the order is placed with another."""
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        poor = quote.chosen[2].farmer.id
+        values = {"farmer": poor, "stake": 1, "needed": 2}
+        world.market.failures.append(TransactionReverted("placeWithPermit", "StakeTooSmall", values))
+        stored = await renter.put(quote)
+    assert poor not in {slot.farmer for slot in stored.order.slots}
+
+
+async def test_lapsed_promises_are_asked_for_anew(world: World, tree: Path) -> None:
+    """Promises that lapse before the order is mined are renewed, without storing anything again."""
+
+    def lapse() -> None:
+        world.market.block += 400
+
+    async with world.renter() as renter:
+        world.market.failures.append(lapse)
+        stored, seen = await put(renter, tree, Wish(k=2, n=4, until=96))
+    assert not replaced(seen)
+    asked = [farmer for farmer in world.farmers if farmer.calls.count("accept") == 2]
+    assert {farmer.id for farmer in asked} == {slot.farmer for slot in stored.order.slots}
+    assert all(farmer.calls.count("put") == stored.order.geometry.segments for farmer in asked)
+
+
+async def test_vault_that_shrinks_meanwhile(world: World, tree: Path) -> None:
+    """If another order takes from the vault first, the rest comes from the wallet."""
+    account = world.identity.wallet.address
+    world.market.vaults[account] = 900 * TOKEN
+
+    def spend() -> None:
+        world.market.vaults[account] = 0
+
+    world.market.failures.append(spend)
+    async with world.renter() as renter:
+        await put(renter, tree)
+    assert world.market.placed[0][2] > 0
+
+
+@pytest.mark.parametrize(
+    "error", [ChainUnavailable("http://x", "down"), ChainTimeout("http://x", "eth_call", 5.0)]
+)
+async def test_chain_that_fails_during_place(world: World, tree: Path, error: Exception) -> None:
+    """The chain's own error comes out, and what was staged is given up."""
+    world.market.failures.append(error)
+    async with world.renter() as renter:
+        with pytest.raises(type(error)):
+            await put(renter, tree)
+    assert not world.market.placed
+
+
+async def test_killed_process_pays_nothing(world: World, tree: Path) -> None:
+    """Cancelled in the middle, nothing was placed; the next attempt begins anew and works."""
+    for farmer in world.farmers:
+        farmer.behaviour.put_seconds = 5
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        task = asyncio.create_task(renter.put(quote))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert not world.market.placed
+    for farmer in world.farmers:
+        farmer.behaviour.put_seconds = 0
+    async with world.renter() as renter:
+        assert await renter.orders() == []
+        await put(renter, tree)
+    assert len(world.market.placed) == 1
+
+
+async def test_default_code_depends_on_who_is_there(world: World, tree: Path) -> None:
+    """With few farmers it is 4 of 8."""
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], Wish())
+    assert (quote.geometry.k, quote.geometry.n) == (4, 8)
+    assert quote.end % 8 == 0
+
+
+async def test_nothing_to_store(world: World, tmp_path: Path) -> None:
+    """A path that is not there is an error of its own."""
+    async with world.renter() as renter:
+        with pytest.raises(NothingToStore, match="nowhere"):
+            await renter.quote([tmp_path / "nowhere"], CODE)
+
+
+async def test_name_that_no_terminal_should_see(world: World, tree: Path) -> None:
+    """Names of orders are printable."""
+    async with world.renter() as renter:
+        with pytest.raises(BadManifest):
+            await renter.quote([tree], Wish(k=2, n=4, name="a\x1b[2J"))
+
+
+def test_words_of_the_fakes_are_well_known() -> None:
+    """The fakes use the words that every Ethereum developer has seen, never anybody's."""
+    assert WORDS.endswith("junk")

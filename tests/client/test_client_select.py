@@ -1,0 +1,198 @@
+"""Who is chosen, and what it costs: pure decisions."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from client_fakes import PARAMETERS, farmer_view
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grange.types import Epoch, Offer, address_from
+from grange.units import GIB, MIB, TOKEN
+from grange_client.errors import NotEnoughMoney, NothingToStore
+from grange_client.farmers import networks
+from grange_client.plan import Funds, Wish, code_for, end_for, missing_from_vault, price
+from grange_client.select import Candidate, Need, Record, choose, slot_rate, spares_for
+
+NEED = Need(k=2, n=4, slot_bytes=64 * MIB, start=Epoch(3), end=Epoch(16), collateral_epochs=8)
+STRANGER = Record()
+OFFER = Offer(
+    price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=1 << 40, longest_term_epochs=400
+)
+
+
+def candidate(
+    number: int, *, net: str = "", record: Record = STRANGER, free: int = 1 << 40, **fields: Any
+) -> Candidate:
+    operator = fields.pop("operator", address_from(bytes(16) + number.to_bytes(4)))
+    offer = replace(OFFER, **{key: fields.pop(key) for key in list(fields) if hasattr(OFFER, key)})
+    farmer = farmer_view(number, operator, f"http://{number}", offer=offer, **fields)
+    return Candidate(farmer=farmer, free_bytes=free, networks=frozenset({net} if net else ()), record=record)
+
+
+def ids(candidates: list[Candidate], need: Need = NEED) -> list[int]:
+    return [chosen.farmer.id for chosen in choose(candidates, need).ranked]
+
+
+def test_cheap_farmers_come_first() -> None:
+    """Among strangers the price decides."""
+    assert ids([candidate(i, price_per_gib_epoch=TOKEN * (10 - i)) for i in range(1, 7)]) == [
+        6,
+        5,
+        4,
+        3,
+        2,
+        1,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"longest_term_epochs": 12}, "promises at most 12 epochs"),
+        ({"free": 64 * MIB - 1}, "has no room"),
+        ({"capacity_bytes": 64 * MIB - 1}, "has no room"),
+        ({"stake": 8 * (TOKEN // 16) - 1}, "has too little at stake"),
+        ({"stake": TOKEN, "committed_rate": TOKEN // 8}, "has too little at stake"),
+        ({"record": Record(successes=9, lies=1)}, "was caught lying"),
+        ({"price_per_gib_epoch": (1 << 80) - 1, "slot_gib": 1}, ""),
+    ],
+)
+def test_who_does_not_fit_is_left_out_with_a_reason(fields: dict[str, Any], reason: str) -> None:
+    """Term, room, stake and honesty are conditions, not preferences."""
+    fields.pop("slot_gib", None)
+    choice = choose([candidate(1, **fields), candidate(2)], NEED)
+    if reason:
+        assert choice.unfit == {1: reason}
+        assert [chosen.farmer.id for chosen in choice.ranked] == [2]
+
+
+def test_impossible_price_is_no_crash() -> None:
+    """A price whose rate does not fit the contract only disqualifies."""
+    need = replace(NEED, slot_bytes=1 << 45)
+    dear = candidate(1, price_per_gib_epoch=(1 << 80) - 1, free=1 << 50, capacity_bytes=1 << 50)
+    assert choose([dear], need).unfit == {1: "asks an impossible price"}
+
+
+def test_failures_cost_preference() -> None:
+    """Who failed lately is as good as twice as dear for each time."""
+    failed = candidate(1, price_per_gib_epoch=TOKEN // 3, record=Record(failures=2))
+    assert ids([failed, candidate(2)]) == [2, 1]
+
+
+def test_free_farmers_still_get_a_rate() -> None:
+    """The market refuses slots without pay, so nothing costs one base unit."""
+    assert slot_rate(candidate(1, price_per_gib_epoch=0).farmer, GIB) == 1
+
+
+@pytest.mark.parametrize("group", ["owner", "operator", "net"])
+def test_no_group_gets_k_slots(group: str) -> None:
+    """However cheap it is, one owner, operator or network gets fewer than k slots while there are others."""
+    same: dict[str, Any] = {group: "10.1.0.0/16" if group == "net" else address_from(b"\x09" * 20)}
+    crowd = [candidate(i, price_per_gib_epoch=1, **same) for i in range(1, 9)]
+    others = [candidate(i, price_per_gib_epoch=TOKEN * 100) for i in range(9, 13)]
+    chosen = ids([*crowd, *others])[: NEED.n]
+    assert sum(number <= 8 for number in chosen) == NEED.k - 1
+
+
+def test_group_is_better_than_nothing() -> None:
+    """When there are too few others, a crowd under one owner serves."""
+    owner = address_from(b"\x09" * 20)
+    assert len(ids([candidate(i, owner=owner) for i in range(1, 7)])) == 6
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(0, 5)), max_size=30),
+    st.binary(max_size=8),
+)
+def test_choice_is_a_function_of_its_input(groups: list[tuple[int, int, int]], tie: bytes) -> None:
+    """Nobody is chosen twice, never more than asked for, and the order of candidates does not matter."""
+    candidates = [
+        candidate(
+            number,
+            owner=address_from(bytes(19) + bytes([owner])),
+            net=f"net {net}",
+            record=Record(failures=failures),
+        )
+        for number, (owner, net, failures) in enumerate(groups, 1)
+    ]
+    need = replace(NEED, tie=tie)
+    chosen = ids(candidates, need)
+    assert chosen == ids(candidates[::-1], need)
+    assert len(set(chosen)) == len(chosen) == min(len(groups), need.n + spares_for(need.n))
+
+
+def test_orders_spread_over_equals() -> None:
+    """Different orders begin with different farmers."""
+    first = Counter(
+        ids([candidate(i) for i in range(1, 9)], replace(NEED, tie=bytes([t])))[0] for t in range(200)
+    )
+    assert len(first) == 8
+    assert max(first.values()) < 60
+
+
+def test_networks() -> None:
+    """A /16 of IPv4, a /32 of IPv6, and nothing for loopback."""
+    found = networks(
+        ["10.1.2.3", "10.1.200.3", "2001:db8:1::1", "2001:db8:2::1", "127.0.0.1", "::1", "::ffff:10.1.9.9"]
+    )
+    assert found == {"10.1.0.0/16", "2001:db8::/32"}
+
+
+@pytest.mark.parametrize(
+    ("wish", "farmers", "code"),
+    [
+        (Wish(), 8, (4, 8)),
+        (Wish(), 29, (4, 8)),
+        (Wish(), 30, (10, 30)),
+        (Wish(n=6), 8, (3, 6)),
+        (Wish(k=2), 8, (2, 4)),
+        (Wish(k=200), 8, None),
+        (Wish(k=3, n=3), 8, (3, 3)),
+        (Wish(n=1), 8, (1, 1)),
+        (Wish(k=5, n=4), 8, None),
+    ],
+)
+def test_code(wish: Wish, farmers: int, code: tuple[int, int] | None) -> None:
+    """4 of 8 with few farmers, 10 of 30 with many, or what was asked for."""
+    if code is None:
+        with pytest.raises(NothingToStore):
+            code_for(wish, farmers)
+    else:
+        assert code_for(wish, farmers) == code
+
+
+@given(st.integers(0, 10_000), st.integers(1, 80))
+def test_end_covers_what_was_asked(current: int, epochs: int) -> None:
+    """The end is the first date of the calendar that gives as many epochs as asked for."""
+    end = end_for(Wish(epochs=epochs), Epoch(current), PARAMETERS)
+    grid = PARAMETERS.grid_epochs
+    assert end % grid == 0
+    assert epochs <= end - (current + 1) < epochs + grid
+
+
+@pytest.mark.parametrize("wish", [Wish(epochs=200), Wish(until=10_000), Wish(until=5), Wish(epochs=0)])
+def test_ends_that_cannot_be(wish: Wish) -> None:
+    """Beyond the calendar, or in the past, is refused with a hint."""
+    with pytest.raises(NothingToStore) as raised:
+        end_for(wish, Epoch(10), PARAMETERS)
+    assert raised.value.todo
+
+
+def test_price_is_rates_times_epochs() -> None:
+    """The price is what the market will take, to the base unit."""
+    ranked = choose([candidate(i) for i in range(1, 5)], NEED).ranked
+    assert price(ranked, Epoch(3), Epoch(16)) == 4 * (TOKEN // 16) * 13
+
+
+@given(st.integers(0, 100), st.integers(0, 100), st.integers(0, 200))
+def test_exactly_what_is_missing(vault: int, wallet: int, cost: int) -> None:
+    """The wallet gives what the vault lacks and no more, or the error says how much is missing."""
+    funds = Funds(vault=vault, wallet=wallet, native=1)
+    if cost > vault + wallet:
+        with pytest.raises(NotEnoughMoney):
+            missing_from_vault(cost, funds)
+    else:
+        assert missing_from_vault(cost, funds) == max(0, cost - vault)

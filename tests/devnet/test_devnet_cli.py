@@ -1,0 +1,101 @@
+"""`grange devnet` runs until it is told to stop, and its faucet gives what was asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from grange.chain import Chain, Wallet
+from grange.devnet.cli import EXIT_CHAIN, EXIT_DEVNET, EXIT_MISUSE, app
+from grange.units import TOKEN
+
+ENTRY = "from grange.devnet.cli import app; app()"
+ENVIRONMENT = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
+
+
+def _wait_for(output: Path) -> None:
+    for _ in range(400):
+        if output.exists():
+            return
+        time.sleep(0.05)
+
+
+@asynccontextmanager
+async def running(output: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", ENTRY, "--port", "0", "--block-seconds", "0.2", "--output", str(output)),
+        stdout=asyncio.subprocess.PIPE,
+        env=ENVIRONMENT,
+    )
+    try:
+        await asyncio.to_thread(_wait_for, output)
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_it_shows_where_it_is_funds_an_address_and_ends_on_interrupt(tmp_path: Path) -> None:
+    output = tmp_path / "devnet.json"
+    receiver = Wallet.random().address
+    async with running(output) as devnet:
+        place = json.loads(output.read_text())
+        assert set(place) == {"rpc", "chain_id", "market", "token", "faucet_key"}
+        fund = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", ENTRY, "fund", receiver, "--tokens", "12.5", "--devnet", str(output)),
+            stdout=asyncio.subprocess.PIPE,
+            env=ENVIRONMENT,
+        )
+        said, _ = await fund.communicate()
+        assert fund.returncode == 0
+        assert f"{receiver} now has 12.5 tokens and 10 coins" in said.decode()
+        async with Chain.connect(place["rpc"], place["market"]) as chain:
+            assert await chain.token_balance(receiver) == 25 * TOKEN // 2
+        devnet.send_signal(signal.SIGINT)
+        shown, _ = await devnet.communicate()
+    assert devnet.returncode == 0
+    assert place["market"] in shown.decode()
+    assert "grange devnet fund" in shown.decode()
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["fund", "0x12"], EXIT_MISUSE, "is not an address"),
+        (["fund", Wallet.random().address, "--tokens", "many"], EXIT_MISUSE, "not an amount"),
+        (["fund", Wallet.random().address, "--devnet", "/nowhere.json"], EXIT_DEVNET, "start a devnet first"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_a_line_with_its_own_exit_code(
+    arguments: list[str], code: int, said: str
+) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == code
+    assert said in result.stderr
+
+
+def test_a_devnet_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
+    place = {
+        "rpc": "http://127.0.0.1:1",
+        "chain_id": 1337,
+        "market": Wallet.random().address,
+        "token": Wallet.random().address,
+        "faucet_key": "11" * 32,
+    }
+    path = tmp_path / "devnet.json"
+    path.write_text(json.dumps(place))
+    result = CliRunner().invoke(app, ["fund", Wallet.random().address, "--devnet", str(path)])
+    assert result.exit_code == EXIT_CHAIN
+    assert "Is the devnet running?" in result.stderr

@@ -1,0 +1,191 @@
+"""A small town: a chain, six farmers who reach it through a gate, and renters who come and go.
+
+One town serves all tests of an engine, so each test leaves it as it found it: every farmer running, every
+piece in its place. The chain has its blocks by transaction and by `mine`; nothing waits for a clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from copy import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from e2e_gate import Gate
+from grange.chain import Chain, Farmer, Sender, Wallet
+from grange.devnet import Devnet
+from grange.devnet.engines import EngineName
+from grange.devnet.fleet import FarmerProcess, Fleet
+from grange.types import Address, Epoch, FarmerId
+from grange.units import TOKEN
+from grange_client.config import Config, Network, set_up
+from grange_client.happenings import Watcher, nobody
+from grange_client.plan import Wish
+from grange_client.renter import Renter
+from grange_client.store import Stored
+from grange_client.words import new_words
+
+FARMERS = 6
+RENTER_TOKENS = 100 * TOKEN
+WAIT_SECONDS = 40.0
+"""A farmer looks at the chain every few seconds, and some machines are slow."""
+POLL_SECONDS = 0.05
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Wait until it holds, WAIT_SECONDS at most."""
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not await condition():
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise AssertionError(f"{what}: not within {WAIT_SECONDS:g} s") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """A renter: the twelve words, and a home that was set up with them."""
+
+    words: str
+    config: Config
+
+    @property
+    def home(self) -> Path:
+        return self.config.home
+
+    @property
+    def wallet(self) -> Wallet:
+        return self.config.identity.wallet
+
+    @property
+    def address(self) -> Address:
+        return self.wallet.address
+
+
+class Town:
+    """Open it with `Town.open`."""
+
+    def __init__(self, devnet: Devnet, fleet: Fleet, gate: Gate, folder: Path) -> None:
+        self.devnet = devnet
+        self.fleet = fleet
+        self.gate = gate
+        self.folder = folder
+        self._people = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, engine: EngineName, folder: Path) -> AsyncIterator[Town]:
+        async with Devnet.start(engine=engine) as devnet, Gate.before(devnet.rpc_url) as gate:
+            through = copy(devnet)
+            through.address = replace(devnet.address, rpc_url=gate.url)
+            async with Fleet.start(through, FARMERS, folder / "farmers") as fleet:
+                yield cls(devnet, fleet, gate, folder)
+
+    @property
+    def chain(self) -> Chain:
+        return self.devnet.chain
+
+    @property
+    def farmers(self) -> Sequence[FarmerProcess]:
+        return self.fleet.farmers
+
+    # People.
+
+    async def person(self, *, tokens: int = RENTER_TOKENS, rpc_url: str | None = None) -> Person:
+        """A new renter with tokens and coin."""
+        words = new_words()
+        config = self.home_for(words, rpc_url=rpc_url)
+        await self.devnet.faucet(config.identity.wallet.address, tokens=tokens)
+        return Person(words=words, config=config)
+
+    def home_for(self, words: str, *, rpc_url: str | None = None) -> Config:
+        """A fresh home for somebody who has the words."""
+        self._people += 1
+        network = Network(
+            rpc=rpc_url or self.devnet.rpc_url, market=self.devnet.market, chain_id=self.devnet.chain_id
+        )
+        return set_up(self.folder / f"renter-{self._people}", words=words, network=network)
+
+    async def nonce(self, address: Address) -> int:
+        """How many transactions an account has ever sent."""
+        return int(await self.chain.rpc.call("eth_getTransactionCount", address, "latest"), 16)
+
+    async def wealth(self, address: Address) -> tuple[int, int]:
+        """Tokens in the vault and in the wallet."""
+        return await self.chain.vault(address), await self.chain.token_balance(address)
+
+    async def orders_of(self, address: Address) -> list[bytes]:
+        """The ids of all orders of a renter, by the chain's events."""
+        head = (await self.chain.head()).number
+        events = await self.chain.logs(0, head, ["OrderPlaced"], {"renter": address})
+        return [event.args["order"] for event in events]
+
+    # Farmers.
+
+    async def on_chain(self, process: FarmerProcess) -> Farmer:
+        return await self.chain.farmer(process.farmer)
+
+    def operator(self, process: FarmerProcess) -> Wallet:
+        """The key of a farmer, for a test that speaks in its name."""
+        return Wallet(bytes.fromhex((process.home / "operator.key").read_text()))
+
+    def sender(self, wallet: Wallet) -> Sender:
+        return Sender(self.chain, wallet)
+
+    # Time.
+
+    async def next_epoch(self, *, offset_blocks: int = 0) -> Epoch:
+        """Mine to the next epoch."""
+        epoch = Epoch((await self.chain.head()).epoch + 1)
+        await self.devnet.mine_to_epoch(epoch, offset_blocks=offset_blocks)
+        return epoch
+
+    async def proofs(self, epoch: Epoch) -> dict[FarmerId, int]:
+        """Who has proven an epoch by now, and what each was paid for it."""
+        head = (await self.chain.head()).number
+        first = epoch * self.chain.parameters.epoch_blocks
+        return {
+            FarmerId(event.args["farmer"]): int(event.args["amount"])
+            for event in await self.chain.logs(min(first, head), head, ["Proven"])
+            if event.args["epoch"] == epoch
+        }
+
+    async def proven(self, epoch: Epoch, farmers: Iterable[FarmerProcess]) -> dict[FarmerId, int]:
+        """Wait until these have proven the epoch, and say what everybody was paid."""
+        waited_for = {process.farmer: process for process in farmers}
+
+        async def all_have() -> bool:
+            return waited_for.keys() <= (await self.proofs(epoch)).keys()
+
+        try:
+            await eventually(all_have, f"proofs of epoch {epoch}")
+        except AssertionError as error:
+            late = sorted(waited_for.keys() - (await self.proofs(epoch)).keys())
+            said = waited_for[late[0]].log.read_text(errors="replace").splitlines()[-15:] if late else []
+            raise AssertionError("\n".join([f"{error}; missing: {late}; the first said", *said])) from None
+        return await self.proofs(epoch)
+
+    async def quiet(self, *, but: Sequence[FarmerProcess] = ()) -> Epoch:
+        """A new epoch in which every farmer has done all it has to do; it sends nothing until the next."""
+        epoch = await self.next_epoch()
+        busy = [
+            one for one in self.farmers if one not in but and await self.chain.rate_at(one.farmer, epoch)
+        ]
+        await self.proven(epoch, busy)
+        return epoch
+
+
+async def stored(config: Config, source: Path, wish: Wish, watch: Watcher = nobody) -> Stored:
+    """Store a path as a library user does."""
+    async with Renter.open(config) as renter:
+        return await renter.put(await renter.quote([source], wish), watch)
+
+
+async def fetched(config: Config, target: Path) -> Path:
+    """Get the newest order back as a library user does who knows nothing but the words."""
+    async with Renter.open(config) as renter:
+        known = (await renter.orders())[0]
+        await renter.get(known.order, target)
+    return target

@@ -1,0 +1,532 @@
+"""What the node's tests share: a chain in memory, a renter, and a farm around them.
+
+`FakeMarket` implements the node's `ChainLink`. Its whole state is the list of its blocks with their
+events, so that a reorg is a cut; events are followed by the real EventFollower, and proofs are judged by
+`grange.audit` over books built from the events, as the contract would.
+"""
+
+import asyncio
+import hashlib
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from grange.audit import verify_proof
+from grange.chain import (
+    Batch,
+    ChainUnavailable,
+    Cursor,
+    Event,
+    EventFilter,
+    EventFollower,
+    Farmer,
+    Head,
+    Receipt,
+    Rollback,
+    TransactionReverted,
+    Wallet,
+)
+from grange.errors import BadProof
+from grange.merkle import merkle_root, root_of_hashes
+from grange.messages import NO_CONTENT, Domain, order_id, request_digest, sign_digest
+from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, address_from
+from grange.units import GIB, LEAF_BYTES, TOKEN, rate_rounded_up
+from grange_node.app import create_app
+from grange_node.config import Config, OfferFile, ParametersFile, parameters_file
+from grange_node.files import Files
+from grange_node.node import Node
+from grange_node.proof import books_from
+from grange_node.records import Entry
+from grange_node.slot_key import SlotKey
+
+CHAIN_ID = 1337
+MARKET = address_from(b"\x11" * 20)
+TOKEN_ADDRESS = address_from(b"\x22" * 20)
+FARMER = FarmerId(7)
+OPERATOR = Wallet(b"\x01" * 32)
+PIECE_LEAVES = 4
+PIECE_BYTES = PIECE_LEAVES * LEAF_BYTES
+PARAMETERS = Parameters(
+    token=TOKEN_ADDRESS, epoch_blocks=10, grid_epochs=8, max_books=12, samples=5, collateral_epochs=8
+)
+OFFER = Offer(
+    price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=16 << 20, longest_term_epochs=40
+)
+
+
+@dataclass
+class Clock:
+    """Unix seconds that only move when told to."""
+
+    now: float = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A block, and what the market said in it."""
+
+    hash: bytes
+    timestamp: int
+    events: tuple[Event, ...]
+
+
+class FakeMarket:
+    """A market with one farmer, in memory."""
+
+    def __init__(self, stake: int = 1000 * TOKEN) -> None:
+        self.stake = stake
+        self.operator = OPERATOR.address
+        self.endpoint = "http://127.0.0.1:1"
+        self.balances: dict[Address, int] = {}
+        self.blocks: list[Block] = []
+        self.down = False
+        self.sent_proofs = 0
+        self.proofs: asyncio.Queue[Epoch] = asyncio.Queue()
+        self.before_prove: Callable[[], None] | None = None
+        self.lose_answer = False
+        self._fork = 0
+        self.mine(15)
+
+    # For the tests.
+
+    @property
+    def height(self) -> int:
+        return len(self.blocks) - 1
+
+    @property
+    def epoch(self) -> Epoch:
+        return Epoch(self.height // PARAMETERS.epoch_blocks)
+
+    def mine(self, count: int = 1, events: Sequence[tuple[str, dict[str, Any]]] = ()) -> int:
+        """Add blocks, the last of which has these events; gives its number."""
+        for left in reversed(range(count)):
+            number = len(self.blocks)
+            block_hash = hashlib.sha256(f"{number}/{self._fork}".encode()).digest()
+            made = tuple(
+                Event(
+                    name=name,
+                    args=args,
+                    block=number,
+                    block_hash=block_hash,
+                    tx_hash=hashlib.sha256(block_hash).digest(),
+                    log_index=index,
+                )
+                for index, (name, args) in enumerate(events if left == 0 else ())
+            )
+            self.blocks.append(Block(hash=block_hash, timestamp=number, events=made))
+        return self.height
+
+    def mine_to_epoch(self, epoch: int, offset: int = 0) -> None:
+        self.mine(epoch * PARAMETERS.epoch_blocks + offset - self.height)
+
+    def place(self, *slots: "PlacedSlot") -> int:
+        """A block in which these slots are placed."""
+        start = self.epoch_of(self.height + 1) + 1
+        return self.mine(events=[("SlotFilled", slot.args(start)) for slot in slots])
+
+    def epoch_of(self, block: int) -> int:
+        return block // PARAMETERS.epoch_blocks
+
+    def reorg(self, depth: int) -> None:
+        """Forget the newest blocks; those mined from now on have other hashes."""
+        del self.blocks[len(self.blocks) - depth :]
+        self._fork += 1
+
+    def entries(self) -> list[Entry]:
+        totals: dict[int, tuple[int, int]] = {}
+        found = []
+        for event in self._events("SlotFilled"):
+            args = event.args
+            index, first = totals.get(args["end"], (0, 0))
+            totals[args["end"]] = index + 1, first + args["rate"]
+            found.append(
+                Entry(
+                    end=args["end"],
+                    index=index,
+                    order=args["order"],
+                    slot=args["slot"],
+                    root=args["root"],
+                    leaf_count=args["leaf_count"],
+                    start=args["from"],
+                    first=first,
+                    rate=args["rate"],
+                    block=event.block,
+                )
+            )
+        return sorted(found, key=lambda entry: (entry.end, entry.index))
+
+    def _events(self, name: str) -> list[Event]:
+        return [event for block in self.blocks for event in block.events if event.name == name]
+
+    def _ask(self) -> None:
+        if self.down:
+            raise ChainUnavailable("http://chain", "connection refused")
+
+    # What an EventFollower asks.
+
+    async def block_hash(self, number: int) -> bytes | None:
+        self._ask()
+        return self.blocks[number].hash if 0 <= number <= self.height else None
+
+    async def block_hashes(self, numbers: Sequence[int]) -> list[bytes | None]:
+        return [await self.block_hash(number) for number in numbers]
+
+    async def logs_matching(self, first: int, last: int, filters: Sequence[EventFilter]) -> list[Event]:
+        self._ask()
+        return [event for block in self.blocks[first : last + 1] for event in block.events]
+
+    # ChainLink.
+
+    async def head(self) -> Head:
+        self._ask()
+        newest = self.blocks[-1]
+        return Head(number=self.height, hash=newest.hash, timestamp=newest.timestamp, epoch=self.epoch)
+
+    async def audit_seed(self, epoch: Epoch) -> bytes | None:
+        return await self.block_hash(epoch * PARAMETERS.epoch_blocks)
+
+    async def farmer(self) -> Farmer:
+        self._ask()
+        proven = [event.args["epoch"] for event in self._events("Proven")]
+        return Farmer(
+            id=FARMER,
+            owner=OPERATOR.address,
+            operator=self.operator,
+            stake=self.stake,
+            committed_rate=0,
+            settled_epoch=Epoch(max(proven, default=0)),
+            misses=0,
+            endpoint=self.endpoint,
+            offer=OFFER,
+        )
+
+    async def funds(self, account: Address) -> int:
+        self._ask()
+        return self.balances.get(account, 0)
+
+    async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
+        return await EventFollower(self, cursor=cursor).poll()  # type: ignore[arg-type]
+
+    async def prove(self, epoch: Epoch, words: Sequence[bytes]) -> Receipt:
+        self._ask()
+        if self.before_prove is not None:
+            self.before_prove()
+        farmer = await self.farmer()
+        next_epoch = self.epoch_of(self.height + 1)
+        if epoch != next_epoch:
+            raise TransactionReverted("prove", "EpochNotCurrent", {"epoch": epoch, "current": next_epoch})
+        if farmer.settled_epoch >= epoch:
+            raise TransactionReverted("prove", "EpochSettled", {"epoch": epoch})
+        books = books_from(self.entries())
+        seed = await self.audit_seed(epoch)
+        assert seed is not None
+        try:
+            verify_proof(
+                seed=seed,
+                farmer=FARMER,
+                epoch=epoch,
+                current_epoch=epoch,
+                books=books,
+                samples=PARAMETERS.samples,
+                words=words,
+            )
+        except BadProof as error:
+            raise TransactionReverted("prove", type(error).__name__, {}) from error
+        amount = sum(book.rate_at_start(epoch) for book in books)
+        block = self.mine(events=[("Proven", {"farmer": FARMER, "epoch": epoch, "amount": amount})])
+        self.sent_proofs += 1
+        self.proofs.put_nowait(epoch)
+        if self.lose_answer:
+            raise ChainUnavailable("http://chain", "connection lost while waiting")
+        newest = self.blocks[block]
+        return Receipt(
+            tx_hash=newest.events[0].tx_hash,
+            block=block,
+            block_hash=newest.hash,
+            gas_used=260_000,
+            effective_gas_price=1,
+            events=newest.events,
+            contract_address=None,
+        )
+
+    async def update(self, endpoint: str) -> Receipt:
+        self._ask()
+        self.endpoint = endpoint
+        block = self.mine()
+        return Receipt(
+            tx_hash=bytes(32),
+            block=block,
+            block_hash=self.blocks[block].hash,
+            gas_used=50_000,
+            effective_gas_price=1,
+            events=(),
+            contract_address=None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedSlot:
+    """A slot as the contract is told of it."""
+
+    order: OrderId
+    slot: int
+    root: bytes
+    rate: int
+    leaf_count: int
+    end: int
+
+    def args(self, start: int) -> dict[str, Any]:
+        return {
+            "order": self.order,
+            "farmer": FARMER,
+            "slot": self.slot,
+            "root": self.root,
+            "rate": self.rate,
+            "leaf_count": self.leaf_count,
+            "from": Epoch(start),
+            "end": Epoch(self.end),
+        }
+
+
+@dataclass(kw_only=True)
+class Parcel:
+    """A renter's slot: its pieces and the terms it proposes."""
+
+    renter: Wallet
+    pieces: list[bytes]
+    end: int = 16
+    slot: int = 3
+    salt: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    rate: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.rate:
+            self.rate = rate_rounded_up(OFFER.price_per_gib_epoch, len(self.data))
+
+    @property
+    def data(self) -> bytes:
+        return b"".join(self.pieces)
+
+    @property
+    def roots(self) -> list[bytes]:
+        return [merkle_root(piece) for piece in self.pieces]
+
+    @property
+    def root(self) -> bytes:
+        return root_of_hashes(b"".join(self.roots))
+
+    @property
+    def order(self) -> OrderId:
+        return order_id(self.renter.address, self.salt)
+
+    @property
+    def key(self) -> SlotKey:
+        return SlotKey(renter=self.renter.address, order=self.order, slot=self.slot)
+
+    @property
+    def path(self) -> str:
+        return f"/v1/orders/{self.order.hex()}/slots/{self.slot}"
+
+    def proposal(self, **changes: Any) -> dict[str, Any]:
+        return {
+            "salt": self.salt.hex(),
+            "k": 1,
+            "pieces": len(self.pieces),
+            "piece_leaves": len(self.pieces[0]) // LEAF_BYTES,
+            "root": self.root.hex(),
+            "rate": self.rate,
+            "end": self.end,
+        } | changes
+
+    def placed(self) -> PlacedSlot:
+        return PlacedSlot(
+            order=self.order,
+            slot=self.slot,
+            root=self.root,
+            rate=self.rate,
+            leaf_count=len(self.data) // LEAF_BYTES,
+            end=self.end,
+        )
+
+
+def parcel(pieces: int = 3, *, renter: Wallet | None = None, seed: int = 0, **fields: Any) -> Parcel:
+    """A slot of small pieces whose bytes depend on `seed` alone."""
+    data = [hashlib.shake_256(f"{seed}/{index}".encode()).digest(PIECE_BYTES) for index in range(pieces)]
+    salt = hashlib.sha256(f"salt {seed}".encode()).digest()
+    return Parcel(renter=renter or Wallet(b"\x02" * 32), pieces=data, **{"salt": salt, **fields})
+
+
+def config_for(folder: Path, **changes: Any) -> Config:
+    """The settings of the farm under test."""
+    fields: dict[str, Any] = {
+        "rpc_url": "http://127.0.0.1:1",
+        "chain_id": CHAIN_ID,
+        "market": MARKET,
+        "farmer_id": FARMER,
+        "owner": OPERATOR.address,
+        "start_block": 0,
+        "endpoint": "http://127.0.0.1:0",
+        "data_folder": folder,
+        "reserve_bytes": 0,
+        "unplaced_bytes_per_renter": GIB,
+        "offer_terms": OfferFile(
+            price_per_gib_epoch=OFFER.price_per_gib_epoch,
+            egress_price_per_gib=0,
+            capacity_bytes=OFFER.capacity_bytes,
+            longest_term_epochs=OFFER.longest_term_epochs,
+        ),
+        "market_parameters": parameters_file(PARAMETERS),
+    }
+    return Config(**(fields | changes))
+
+
+@dataclass(kw_only=True)
+class Asker:
+    """A renter's requests to a farm."""
+
+    clock: Clock
+    http: httpx.AsyncClient
+
+    def sign(
+        self,
+        wallet: Wallet,
+        method: str,
+        path: str,
+        content: bytes = NO_CONTENT,
+        *,
+        farmer: int = FARMER,
+        chain_id: int = CHAIN_ID,
+        market: Address = MARKET,
+        life_seconds: int = 60,
+        nonce: bytes | None = None,
+        claimed_renter: Address | None = None,
+    ) -> dict[str, str]:
+        """The Authorization header of a request."""
+        expires = int(self.clock.now) + life_seconds
+        nonce = nonce or secrets.token_bytes(16)
+        digest = request_digest(
+            Domain(chain_id=chain_id, market=market),
+            method=method,
+            path=path,
+            farmer=FarmerId(farmer),
+            expires=expires,
+            nonce=nonce,
+            content=content,
+        )
+        signature = sign_digest(wallet.private_key, digest)
+        return {
+            "Authorization": f"Grange renter={claimed_renter or wallet.address},expires={expires},"
+            f"nonce={nonce.hex()},content={content.hex()},signature={signature.hex()}"
+        }
+
+    async def put(
+        self,
+        slot: Parcel,
+        index: int,
+        *,
+        body: bytes | None = None,
+        announced: bytes | None = None,
+        **headers: Any,
+    ) -> httpx.Response:
+        """Send one piece, as it is or as told."""
+        path = f"{slot.path}/pieces/{index}"
+        data = slot.pieces[index] if body is None else body
+        root = merkle_root(slot.pieces[index]) if announced is None else announced
+        return await self.http.put(
+            path, content=data, headers=self.sign(slot.renter, "PUT", path, root) | headers
+        )
+
+    async def upload(self, slot: Parcel) -> None:
+        """Send all pieces."""
+        for index in range(len(slot.pieces)):
+            response = await self.put(slot, index)
+            assert response.status_code in (200, 201), response.text
+
+    async def accept(self, slot: Parcel, **changes: Any) -> httpx.Response:
+        """Ask for a promise."""
+        path = f"{slot.path}/accept"
+        body = json.dumps(slot.proposal(**changes)).encode()
+        content = hashlib.sha256(body).digest()
+        return await self.http.post(path, content=body, headers=self.sign(slot.renter, "POST", path, content))
+
+    async def get(
+        self, slot: Parcel, suffix: str = "", *, wanted: str | None = None, by: Wallet | None = None
+    ) -> httpx.Response:
+        """Read, with a Range if one is given."""
+        path = slot.path + suffix
+        content = NO_CONTENT if wanted is None else hashlib.sha256(wanted.encode()).digest()
+        headers = self.sign(by or slot.renter, "GET", path, content)
+        return await self.http.get(path, headers=headers | ({"Range": wanted} if wanted else {}))
+
+    async def delete(self, slot: Parcel, *, by: Wallet | None = None) -> httpx.Response:
+        """Ask to drop what is staged."""
+        return await self.http.delete(slot.path, headers=self.sign(by or slot.renter, "DELETE", slot.path))
+
+
+@dataclass(kw_only=True)
+class Farm(Asker):
+    """A running node, the chain it sees, and a way to ask it."""
+
+    node: Node
+    app: FastAPI
+    market: FakeMarket
+
+    async def agree(self, slot: Parcel) -> dict[str, Any]:
+        """Upload, with money enough, and be promised."""
+        self.market.balances.setdefault(slot.renter.address, 1000 * TOKEN)
+        await self.upload(slot)
+        response = await self.accept(slot)
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+    async def keep(self, slot: Parcel) -> None:
+        """The whole way: promised, placed, and seen by the node."""
+        await self.agree(slot)
+        self.market.place(slot.placed())
+        await self.node.watcher.refresh()
+
+
+@asynccontextmanager
+async def open_farm(
+    folder: Path,
+    *,
+    market: FakeMarket | None = None,
+    clock: Clock | None = None,
+    files: Files | None = None,
+    loops: bool = False,
+    **settings: Any,
+) -> AsyncIterator[Farm]:
+    """A farm whose lifespan is the body of this context; opened again on the same folder it is a restart."""
+    market, clock = market or FakeMarket(), clock or Clock()
+    app = create_app(
+        config_for(folder, **settings), OPERATOR, link=market, files=files, clock=clock, loops=loops
+    )
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://farm") as http:
+            yield Farm(node=app.state.node, app=app, market=market, clock=clock, http=http)
+
+
+def error_of(response: httpx.Response) -> str:
+    """The code of an error response."""
+    return str(response.json()["error"])
+
+
+def stray_files(folder: Path) -> list[str]:
+    """What lies in the folder for half-written things."""
+    return [entry.name for entry in (folder / "tmp").iterdir()]
+
+
+def market_parameters() -> ParametersFile:
+    """The parameters as farm.json holds them."""
+    return parameters_file(PARAMETERS)

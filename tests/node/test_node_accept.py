@@ -1,0 +1,316 @@
+"""Promises: what is signed, what is refused, and that nothing is promised twice."""
+
+import asyncio
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from node_support import (
+    FARMER,
+    MARKET,
+    OFFER,
+    OPERATOR,
+    PARAMETERS,
+    PIECE_BYTES,
+    PIECE_LEAVES,
+    FakeMarket,
+    Farm,
+    error_of,
+    open_farm,
+    parcel,
+)
+
+from grange.chain import Wallet
+from grange.messages import Domain, acceptance_signer
+from grange.types import Acceptance, Epoch
+from grange.units import MAX_RATE, TOKEN
+from grange_node.promise import ACCEPTANCE_LIFE_BLOCKS
+from grange_node.records import SlotState
+
+
+def signer_of(slot: Any, answer: dict[str, Any]) -> str:
+    acceptance = Acceptance(
+        farmer=FARMER,
+        root=bytes.fromhex(answer["root"]),
+        rate=answer["rate"],
+        deadline_block=answer["deadline_block"],
+        r=bytes.fromhex(answer["r"]),
+        vs=bytes.fromhex(answer["vs"]),
+    )
+    return acceptance_signer(
+        Domain(chain_id=1337, market=MARKET),
+        acceptance,
+        order=slot.order,
+        slot=slot.slot,
+        leaf_count=answer["leaf_count"],
+        end=Epoch(answer["end"]),
+    )
+
+
+async def test_a_whole_slot_on_our_terms_is_promised_with_our_signature(farm: Farm) -> None:
+    slot = parcel()
+    answer = await farm.agree(slot)
+    assert signer_of(slot, answer) == OPERATOR.address
+    assert answer["deadline_block"] == farm.market.height + ACCEPTANCE_LIFE_BLOCKS
+    assert (answer["slot"], answer["end"], answer["leaf_count"]) == (slot.slot, slot.end, 3 * PIECE_LEAVES)
+
+
+async def test_asking_again_gives_the_same_promise(farm: Farm) -> None:
+    slot = parcel()
+    first = await farm.agree(slot)
+    farm.market.mine(5)
+    await farm.node.watcher.refresh()
+    farm.market.balances.clear()
+    assert (await farm.accept(slot)).json() == first
+
+
+async def test_asking_many_times_at_once_gives_one_promise(farm: Farm) -> None:
+    slot = parcel()
+    await farm.agree(slot)
+    answers = await asyncio.gather(*(farm.accept(slot) for _ in range(5)))
+    assert len({answer.text for answer in answers}) == 1
+
+
+async def test_other_terms_for_a_promised_slot_are_a_conflict(farm: Farm) -> None:
+    slot = parcel()
+    await farm.agree(slot)
+    for change in ({"rate": slot.rate + 1}, {"end": 24}, {"root": "00" * 32}, {"pieces": 2}):
+        response = await farm.accept(slot, **change)
+        assert (response.status_code, error_of(response)) == (409, "conflict")
+
+
+async def test_a_deadline_is_renewed_while_the_term_allows(tmp_path: Path) -> None:
+    market = FakeMarket()
+    async with open_farm(tmp_path, market=market) as farm:
+        slot = parcel(end=64)
+        market.mine_to_epoch(25)
+        first = await farm.agree(slot)
+        market.mine(ACCEPTANCE_LIFE_BLOCKS + 1)
+        await farm.node.watcher.refresh()
+        second = (await farm.accept(slot)).json()
+        assert second["deadline_block"] == first["deadline_block"] + ACCEPTANCE_LIFE_BLOCKS + 1
+        assert signer_of(slot, second) == OPERATOR.address
+
+
+async def test_a_promise_is_on_disk_before_it_is_given_out(tmp_path: Path) -> None:
+    """Whatever happens after the answer, a restart knows the promise and repeats it word for word."""
+    market, slot = FakeMarket(), parcel()
+    async with open_farm(tmp_path, market=market) as farm:
+        first = await farm.agree(slot)
+    async with open_farm(tmp_path, market=market) as farm:
+        record = farm.node.ledger.slot(slot.key)
+        assert record is not None
+        assert record.state is SlotState.ACCEPTED
+        assert (await farm.accept(slot)).json() == first
+        assert (await farm.get(slot)).content == slot.data
+
+
+async def test_nothing_is_signed_when_the_ledger_cannot_be_written(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = parcel()
+    farm.market.balances[slot.renter.address] = 1000 * TOKEN
+    await farm.upload(slot)
+    signed = []
+    monkeypatch.setattr("grange_node.intake.sign_acceptance", lambda *args, **fields: signed.append(fields))
+
+    def fail(*_: object) -> None:
+        raise OSError("disk gone")
+
+    monkeypatch.setattr(farm.node.ledger, "accept", fail)
+    with pytest.raises(OSError, match="disk gone"):
+        await farm.accept(slot)
+    assert signed == []
+
+
+async def test_missing_pieces_are_named(farm: Farm) -> None:
+    slot = parcel(4)
+    await farm.put(slot, 0)
+    await farm.put(slot, 2)
+    response = await farm.accept(slot)
+    assert response.status_code == 404
+    assert response.json()["detail"]["missing"] == [1, 3]
+
+
+async def test_a_slot_that_was_never_begun_is_not_found(farm: Farm) -> None:
+    assert (await farm.accept(parcel())).status_code == 404
+
+
+async def test_a_root_that_the_pieces_do_not_lead_to_is_refused(farm: Farm) -> None:
+    slot = parcel()
+    await farm.upload(slot)
+    response = await farm.accept(slot, root="ab" * 32)
+    assert (response.status_code, error_of(response)) == (422, "root_mismatch")
+    assert response.json()["detail"]["computed"] == slot.root.hex()
+
+
+async def test_fewer_or_other_pieces_than_are_here_are_refused(farm: Farm) -> None:
+    slot = parcel()
+    await farm.upload(slot)
+    assert (await farm.accept(slot, pieces=2)).status_code == 409
+    response = await farm.accept(slot, piece_leaves=2 * PIECE_LEAVES, rate=TOKEN)
+    assert (response.status_code, response.json()["detail"]["piece_bytes"]) == (400, 2 * PIECE_BYTES)
+
+
+@pytest.mark.parametrize(
+    ("change", "asked"),
+    [
+        ({"rate": 1}, "asked_rate"),
+        ({"end": 17}, "end"),
+        ({"end": 0 + 8 * 100}, "latest_end"),
+        ({"end": 8 * 8}, "longest_term_epochs"),
+    ],
+    ids=["too cheap", "off the calendar", "beyond the calendar", "too long"],
+)
+async def test_terms_that_are_not_ours_are_refused(farm: Farm, change: dict[str, int], asked: str) -> None:
+    slot = parcel()
+    await farm.upload(slot)
+    response = await farm.accept(slot, **change)
+    assert (response.status_code, error_of(response)) == (409, "terms_refused")
+    assert asked in response.json()["detail"]
+
+
+async def test_an_end_that_is_over_before_it_began_is_refused(farm: Farm) -> None:
+    slot = parcel(end=16)
+    await farm.upload(slot)
+    farm.market.mine_to_epoch(15)
+    response = await farm.accept(slot)
+    assert (response.status_code, error_of(response)) == (409, "terms_refused")
+
+
+async def test_a_vault_that_is_too_small_is_refused(farm: Farm) -> None:
+    slot = parcel()
+    await farm.upload(slot)
+    cost = slot.rate * (slot.end - (farm.market.epoch + 1))
+    farm.market.balances[slot.renter.address] = cost - 1
+    response = await farm.accept(slot)
+    assert (response.status_code, error_of(response)) == (402, "vault_too_small")
+    assert response.json()["detail"] == {"funds": cost - 1, "needed": cost}
+    farm.market.balances[slot.renter.address] = cost
+    assert (await farm.accept(slot)).status_code == 200
+
+
+async def test_no_more_is_promised_than_the_stake_allows(tmp_path: Path) -> None:
+    """What is promised counts before it is placed, and what is placed counts once."""
+    rate = 10**16
+    market = FakeMarket(stake=2 * rate * PARAMETERS.collateral_epochs)
+    async with open_farm(tmp_path, market=market) as farm:
+        first, second, third = (parcel(1, seed=seed, rate=rate) for seed in range(3))
+        await farm.agree(first)
+        await farm.agree(second)
+        await farm.upload(third)
+        market.balances[third.renter.address] = 1000 * TOKEN
+        response = await farm.accept(third)
+        assert (response.status_code, error_of(response)) == (409, "stake_too_small")
+        market.place(first.placed(), second.placed())
+        await farm.node.watcher.refresh()
+        assert (await farm.accept(third)).status_code == 409
+        market.stake += rate * PARAMETERS.collateral_epochs
+        market.mine()
+        await farm.node.watcher.refresh()
+        assert (await farm.accept(third)).status_code == 200
+
+
+async def test_promises_made_at_once_do_not_share_the_same_stake(tmp_path: Path) -> None:
+    rate = 10**16
+    market = FakeMarket(stake=2 * rate * PARAMETERS.collateral_epochs)
+    async with open_farm(tmp_path, market=market) as farm:
+        slots = [parcel(1, seed=seed, rate=rate) for seed in range(6)]
+        for slot in slots:
+            await farm.upload(slot)
+        market.balances[slots[0].renter.address] = 1000 * TOKEN
+        answers = await asyncio.gather(*(farm.accept(slot) for slot in slots))
+        assert sorted(answer.status_code for answer in answers) == [200, 200, 409, 409, 409, 409]
+
+
+async def test_a_promise_that_ran_out_frees_its_stake(tmp_path: Path) -> None:
+    rate = 10**16
+    market = FakeMarket(stake=rate * PARAMETERS.collateral_epochs)
+    async with open_farm(tmp_path, market=market) as farm:
+        first, second = parcel(1, rate=rate), parcel(1, seed=1, rate=rate, end=64)
+        await farm.agree(first)
+        await farm.upload(second)
+        market.mine_to_epoch(25)
+        await farm.node.watcher.refresh()
+        assert (await farm.accept(second)).status_code == 409
+        market.mine(ACCEPTANCE_LIFE_BLOCKS)
+        await farm.node.watcher.refresh()
+        assert (await farm.accept(second)).status_code == 200
+
+
+async def test_no_chain_no_promise_but_reads_go_on(farm: Farm) -> None:
+    kept, slot = parcel(), parcel(seed=1)
+    await farm.keep(kept)
+    farm.market.down = True
+    await farm.upload(slot)
+    response = await farm.accept(slot)
+    assert (response.status_code, error_of(response)) == (503, "chain_unavailable")
+    assert (await farm.get(kept)).content == kept.data
+    farm.market.down = False
+    assert (await farm.accept(slot)).status_code == 200
+
+
+async def test_nothing_is_signed_with_a_key_that_is_no_longer_the_operators(farm: Farm) -> None:
+    slot = parcel()
+    await farm.upload(slot)
+    farm.market.operator = Wallet(b"\x08" * 32).address
+    response = await farm.accept(slot)
+    assert (response.status_code, error_of(response)) == (409, "terms_refused")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"k": 0},
+        {"k": "1"},
+        {"pieces": 0},
+        {"pieces": 1 << 40},
+        {"piece_leaves": 3},
+        {"piece_leaves": 4096},
+        {"root": "12"},
+        {"root": "zz" * 32},
+        {"salt": ""},
+        {"rate": 0},
+        {"rate": MAX_RATE + 1},
+        {"rate": 1.5},
+        {"end": -8},
+        {"end": 1 << 32},
+        {"surprise": 1},
+    ],
+)
+async def test_a_proposal_that_makes_no_sense_is_malformed(farm: Farm, change: dict[str, Any]) -> None:
+    slot = parcel()
+    await farm.upload(slot)
+    response = await farm.accept(slot, **change)
+    assert (response.status_code, error_of(response)) == (400, "malformed")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"salt": 1}'])
+async def test_a_body_that_is_no_proposal_is_malformed(farm: Farm, body: bytes) -> None:
+    slot = parcel()
+    path = slot.path + "/accept"
+    headers = farm.sign(slot.renter, "POST", path, hashlib.sha256(body).digest())
+    response = await farm.http.post(path, content=body, headers=headers)
+    assert (response.status_code, error_of(response)) == (400, "malformed")
+
+
+async def test_a_huge_body_is_not_read(farm: Farm) -> None:
+    slot = parcel()
+    path = slot.path + "/accept"
+    body = json.dumps({"salt": "x" * 100_000}).encode()
+    response = await farm.http.post(
+        path, content=body, headers=farm.sign(slot.renter, "POST", path, bytes(32))
+    )
+    assert response.status_code == 413
+
+
+async def test_the_offer_is_the_price(farm: Farm) -> None:
+    """The asked rate is the price times the size, rounded up."""
+    slot = parcel()
+    assert slot.rate == -(-OFFER.price_per_gib_epoch * 3 * PIECE_BYTES // (1 << 30))
+    await farm.upload(slot)
+    farm.market.balances[slot.renter.address] = TOKEN
+    assert (await farm.accept(slot, rate=slot.rate - 1)).status_code == 409
+    assert (await farm.accept(slot, rate=slot.rate)).status_code == 200

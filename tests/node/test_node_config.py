@@ -1,0 +1,187 @@
+"""Settings and keys: read once, checked, and never left readable or half-written."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from node_support import OFFER, OPERATOR, PARAMETERS, config_for
+
+from grange.chain import (
+    ChainTimeout,
+    ChainUnavailable,
+    InsufficientFunds,
+    MarketNotFound,
+    TransactionReverted,
+    WrongChain,
+)
+from grange.errors import GrangeError, Misuse
+from grange_node.cli import advice, exit_code, parse_size
+from grange_node.config import (
+    CONFIG_NAME,
+    KEY_NAME,
+    home_folder,
+    load_config,
+    load_key,
+    load_or_create_key,
+    save_config,
+    write_private,
+)
+from grange_node.errors import ConfigInvalid, DataInUse, KeyInvalid, NoRoom, NotFunded, NotInitialised
+from grange_node.serve import default_listen, split_endpoint, with_port
+
+
+def test_settings_survive_being_written_and_read(tmp_path: Path) -> None:
+    config = config_for(tmp_path / "data")
+    save_config(tmp_path, config)
+    assert load_config(tmp_path) == config
+    assert (config.offer, config.parameters) == (OFFER, PARAMETERS)
+    assert (tmp_path / CONFIG_NAME).stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == [CONFIG_NAME]
+
+
+def test_a_home_without_a_farm_is_said_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(NotInitialised, match="grange farm init"):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"market": "0x12"},
+        {"market": "0x" + "1" * 39 + "g"},
+        {"farmer_id": 0},
+        {"chain_id": "main"},
+        {"version": 2},
+        {"surprise": True},
+        {"endpoint": ""},
+        {"market_parameters": {}},
+        {"offer_terms": {"price_per_gib_epoch": -1}},
+    ],
+)
+def test_settings_that_cannot_be_are_named(tmp_path: Path, change: dict[str, Any]) -> None:
+    content = json.loads(config_for(tmp_path).model_dump_json()) | change
+    (tmp_path / CONFIG_NAME).write_text(json.dumps(content))
+    with pytest.raises(ConfigInvalid, match=next(iter(change))):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null"])
+def test_what_is_no_json_object_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / CONFIG_NAME).write_text(text)
+    with pytest.raises(ConfigInvalid):
+        load_config(tmp_path)
+
+
+def test_a_key_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    made = load_or_create_key(tmp_path / "home")
+    assert load_or_create_key(tmp_path / "home").address == made.address
+    assert (tmp_path / "home" / KEY_NAME).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    write_private(tmp_path / KEY_NAME, OPERATOR.private_key.hex())
+    assert load_key(tmp_path).address == OPERATOR.address
+    (tmp_path / KEY_NAME).chmod(0o640)
+    with pytest.raises(KeyInvalid, match="chmod 600"):
+        load_key(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "12", "zz" * 32, "00" * 32, "ff" * 32, "11" * 31])
+def test_what_is_no_key_is_refused_without_showing_it(tmp_path: Path, text: str) -> None:
+    write_private(tmp_path / KEY_NAME, text)
+    with pytest.raises(KeyInvalid) as caught:
+        load_key(tmp_path)
+    assert not text or text not in str(caught.value)
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    with pytest.raises(KeyInvalid, match=KEY_NAME):
+        load_key(tmp_path)
+
+
+def test_home_is_as_given_or_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRANGE_HOME", str(tmp_path / "env"))
+    assert home_folder(tmp_path) == tmp_path
+    assert home_folder(None) == tmp_path / "env"
+    monkeypatch.delenv("GRANGE_HOME")
+    assert home_folder(None).name == "grange"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("5000000", 5_000_000),
+        ("100GB", 100 * 10**9),
+        ("1.5TiB", 3 << 39),
+        ("2 MiB", 2 << 20),
+        ("7kb", 7000),
+        ("3B", 3),
+    ],
+)
+def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@given(st.text(max_size=20))
+def test_no_text_crashes_the_reading_of_sizes(text: str) -> None:
+    with suppress(Misuse):
+        assert parse_size(text) >= 0
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "host", "port"),
+    [
+        ("http://127.0.0.1:0", "127.0.0.1", 0),
+        ("http://farm.example", "farm.example", 80),
+        ("https://farm.example/", "farm.example", 443),
+        ("http://[::1]:8000", "::1", 8000),
+    ],
+)
+def test_an_endpoint_has_host_and_port(endpoint: str, host: str, port: int) -> None:
+    assert split_endpoint(endpoint) == (host, port)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["", "farm.example:80", "ftp://x", "http://", "http://x:99999", "http://x/path", "http://x:a"]
+)
+def test_what_is_no_endpoint_is_refused(endpoint: str) -> None:
+    with pytest.raises(ConfigInvalid):
+        split_endpoint(endpoint)
+
+
+def test_port_zero_is_announced_as_the_port_we_got() -> None:
+    assert with_port("http://127.0.0.1:0", 4711) == "http://127.0.0.1:4711"
+    assert with_port("http://[::1]:0", 4711) == "http://[::1]:4711"
+    assert with_port("https://farm.example/", 4711) == "https://farm.example"
+
+
+def test_we_listen_on_all_addresses_unless_the_endpoint_is_local() -> None:
+    assert default_listen("http://127.0.0.1:5") == ("127.0.0.1", 5)
+    assert default_listen("http://farm.example:5") == ("0.0.0.0", 5)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NotInitialised("x"), 3),
+        (Misuse("x"), 3),
+        (ChainUnavailable("u", "down"), 4),
+        (ChainTimeout("u", "m", 1), 4),
+        (WrongChain("u", 1, 2), 5),
+        (MarketNotFound("u", "0x", "r"), 5),
+        (NotFunded("x"), 6),
+        (InsufficientFunds("0x", "d"), 6),
+        (TransactionReverted("f", "Name", {}), 7),
+        (DataInUse("x"), 8),
+        (NoRoom("x"), 9),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(error: GrangeError, code: int) -> None:
+    assert exit_code(error) == code
+    if 4 <= code <= 5 or code == 7:
+        assert advice(error)

@@ -1,0 +1,63 @@
+"""Loops that no hiccup ends."""
+
+import asyncio
+import logging
+
+import pytest
+
+from grange.errors import WorldError
+from grange_node.loops import LONGEST_BACKOFF_SECONDS, forever
+
+
+class Script:
+    """A tick that does what a list says, and a sleep that notes what was asked for and ends with the list."""
+
+    def __init__(self, *steps: BaseException | None) -> None:
+        self.steps = list(steps)
+        self.slept: list[float] = []
+
+    async def tick(self) -> None:
+        step = self.steps.pop(0)
+        if step is not None:
+            raise step
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        if not self.steps:
+            raise asyncio.CancelledError
+
+    async def run(self) -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await forever("loop", self.tick, lambda: 5.0, self.sleep)
+
+
+async def test_a_loop_that_works_pauses_as_it_likes() -> None:
+    script = Script(None, None)
+    await script.run()
+    assert script.slept == [5.0, 5.0]
+
+
+async def test_failures_back_off_up_to_a_limit_and_end_with_the_first_success() -> None:
+    down = WorldError("down")
+    script = Script(*([down] * 7), None, down)
+    await script.run()
+    assert script.slept == [1, 2, 4, 8, 16, LONGEST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, 5.0, 1]
+
+
+async def test_the_same_trouble_is_logged_once_and_without_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO):
+        await Script(*([WorldError("the chain is down")] * 5), None).run()
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ["loop: the chain is down; trying again", "loop: works again"]
+    assert all(record.exc_info is None for record in caplog.records)
+
+
+async def test_a_bug_is_logged_with_its_traceback_and_the_loop_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    script = Script(ZeroDivisionError("oops"), None)
+    await script.run()
+    assert len(script.slept) == 2
+    assert caplog.records[0].exc_info is not None

@@ -1,0 +1,173 @@
+"""The farm as a process: sockets, signals, kills, and what a person sees."""
+
+import asyncio
+import hashlib
+import json
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import Result
+from node_support import OPERATOR, PIECE_BYTES, Asker, Clock, config_for, open_farm, parcel
+from typer.testing import CliRunner
+
+from grange.merkle import merkle_root
+from grange.units import MAX_PIECE_BYTES
+from grange_node.cli import app
+from grange_node.config import KEY_NAME, save_config, write_private
+
+SECONDS = 30
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "grange_node", *map(str, arguments)]
+
+
+def run(*arguments: object) -> Result:
+    """A command, in this process."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A farm that is set up; its chain is down."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    write_private(folder / KEY_NAME, OPERATOR.private_key.hex())
+    save_config(folder, config_for(tmp_path / "data"))
+    return folder
+
+
+@asynccontextmanager
+async def running(
+    home: Path, *arguments: object
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
+    """The farm's process once it is ready, and its ready line; killed at the end if it is still there."""
+    process = await asyncio.create_subprocess_exec(
+        *command("run", "--home", home, "--ready-fd", 1, *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), SECONDS)
+        assert line, (await process.stderr.read()).decode()
+        yield process, json.loads(line)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_a_farm_serves_and_stops_when_told_to_though_its_chain_is_down(home: Path) -> None:
+    ready_file = home / "ready.json"
+    async with running(home, "--ready-file", ready_file) as (process, ready):
+        assert json.loads(ready_file.read_text()) == ready
+        async with httpx.AsyncClient(base_url=ready["endpoint"]) as http:
+            assert (await http.get("/v1/info")).json()["farmer"] == 7
+        assert process.stderr is not None
+        lines = []
+        async with asyncio.timeout(SECONDS):
+            while not any(b"no chain endpoint" in line for line in lines):
+                lines.append(await process.stderr.readline())
+        process.send_signal(signal.SIGTERM)
+        _, errors = await asyncio.wait_for(process.communicate(), SECONDS)
+        assert process.returncode == 0
+    log = (b"".join(lines) + errors).decode()
+    assert "farmer 7 serves http://127.0.0.1:" in log
+    assert "farmer 7 stopped" in log
+    assert log.count("no chain endpoint") == 1
+    assert "Traceback" not in log
+
+
+async def test_one_data_folder_is_served_by_one_process(home: Path) -> None:
+    async with running(home):
+        second = await asyncio.create_subprocess_exec(
+            *command("run", "--home", home), stderr=asyncio.subprocess.PIPE
+        )
+        _, errors = await asyncio.wait_for(second.communicate(), SECONDS)
+    assert second.returncode == 8
+    assert b"another process" in errors
+
+
+async def test_a_kill_in_the_middle_of_an_upload_leaves_whole_pieces_only(home: Path, tmp_path: Path) -> None:
+    """Real socket, real SIGKILL: what was answered is there, what was not is whole or absent."""
+    slot = parcel()
+    pieces = [hashlib.shake_256(bytes([index])).digest(MAX_PIECE_BYTES) for index in range(6)]
+    slot.pieces = pieces
+    async with (
+        running(home) as (process, ready),
+        httpx.AsyncClient(base_url=ready["endpoint"], timeout=SECONDS) as http,
+    ):
+        signer = Asker(clock=Clock(time.time()), http=http)
+        assert [(await signer.put(slot, index)).status_code for index in range(3)] == [201] * 3
+        uploads = [asyncio.create_task(signer.put(slot, index)) for index in range(3, 6)]
+        await asyncio.sleep(0.005)
+        process.kill()
+        await process.wait()
+        await asyncio.gather(*uploads, return_exceptions=True)
+    async with open_farm(tmp_path / "data") as farm:
+        held = farm.node.store.pieces(slot.key)
+        assert {0, 1, 2} <= set(held)
+        for index, piece in held.items():
+            assert piece.root == merkle_root(pieces[index])
+            assert farm.node.store.read_verified(slot.key, index) == pieces[index]
+        assert farm.node.room.used_bytes == len(held) * MAX_PIECE_BYTES
+
+
+async def test_pieces_go_in_and_out_over_a_real_socket(home: Path) -> None:
+    slot = parcel()
+    async with running(home) as (_, ready), httpx.AsyncClient(base_url=ready["endpoint"]) as http:
+        signer = Asker(clock=Clock(time.time()), http=http)
+        await signer.upload(slot)
+        listed = await signer.get(slot, "/pieces")
+        assert listed.json() == {"roots": [root.hex() for root in slot.roots]}
+        refused = await signer.put(slot, 0, body=bytes(2 * MAX_PIECE_BYTES))
+        assert refused.status_code == 413
+        other = bytes(PIECE_BYTES)
+        wrong = await signer.put(slot, 1, body=other, announced=merkle_root(other))
+        assert wrong.status_code == 409
+        assert (await signer.accept(slot)).status_code == 503
+
+
+def test_status_works_without_chain_and_before_the_first_run(home: Path) -> None:
+    shown = run("status", "--home", home, "--json")
+    assert shown.exit_code == 0
+    status = json.loads(shown.stdout)
+    assert (status["farmer"], status["stored_bytes"], status["vault"]) == (7, 0, None)
+    assert "no chain endpoint" in status["chain_error"]
+    table = run("status", "--home", home)
+    assert table.exit_code == 0
+    assert "Farmer 7" in table.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("status", "--home", "/nonexistent"), 3, "grange farm init"),
+        (("run", "--home", "/nonexistent"), 3, "grange farm init"),
+        (("withdraw",), 4, "Nothing was lost"),
+        (("update", "--price", "2"), 4, "Nothing was lost"),
+        (("withdraw", "--amount", "lots"), 3, "not an amount"),
+        (("update", "--capacity", "much"), 3, "is no size"),
+        (("update", "--endpoint", "nowhere"), 3, "http://host:port"),
+        (("run", "--listen", "127.0.0.1:99999"), 3, "is no endpoint"),
+        (("nonsense",), 2, "No such command"),
+    ],
+)
+def test_errors_say_what_to_do_and_have_their_exit_code(
+    home: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    if arguments[0] != "nonsense" and "--home" not in arguments:
+        arguments = (*arguments, "--home", str(home))
+    done = run(*arguments)
+    assert done.exit_code == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,145 @@
+"""Reading: ranges, paths, lists, and who we say we are."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from node_support import CHAIN_ID, FARMER, MARKET, PIECE_BYTES, Farm, error_of, parcel
+
+from grange.merkle import root_from_path
+from grange_node.routes.data import parts
+
+SIZE = 3 * PIECE_BYTES
+
+
+async def test_a_whole_slot_is_its_pieces_in_a_row(farm: Farm) -> None:
+    slot = parcel()
+    await farm.keep(slot)
+    response = await farm.get(slot)
+    assert (response.status_code, response.content) == (200, slot.data)
+    assert response.headers["accept-ranges"] == "bytes"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "first", "end"),
+    [
+        ("bytes=0-0", 0, 1),
+        ("bytes=5-104", 5, 105),
+        (f"bytes={PIECE_BYTES - 1}-{PIECE_BYTES}", PIECE_BYTES - 1, PIECE_BYTES + 1),
+        (f"bytes=100-{SIZE + 5000}", 100, SIZE),
+        ("bytes=100-", 100, SIZE),
+        ("bytes=-7", SIZE - 7, SIZE),
+        (f"bytes=-{SIZE * 2}", 0, SIZE),
+        (f"bytes=1-{SIZE - 2}", 1, SIZE - 1),
+    ],
+)
+async def test_a_range_gives_exactly_its_bytes(farm: Farm, wanted: str, first: int, end: int) -> None:
+    slot = parcel()
+    await farm.keep(slot)
+    response = await farm.get(slot, wanted=wanted)
+    assert (response.status_code, response.content) == (206, slot.data[first:end])
+    assert response.headers["content-range"] == f"bytes {first}-{end - 1}/{SIZE}"
+    assert response.headers["content-length"] == str(end - first)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        f"bytes={SIZE}-",
+        "bytes=5-4",
+        "bytes=-",
+        "bytes=-0",
+        "bytes=0-1,4-5",
+        "leaves=0-1",
+        "bytes=a-b",
+        "bytes=" + "9" * 30 + "-",
+    ],
+)
+async def test_a_range_that_is_not_there_is_refused(farm: Farm, wanted: str) -> None:
+    slot = parcel()
+    await farm.keep(slot)
+    response = await farm.get(slot, wanted=wanted)
+    assert (response.status_code, error_of(response)) == (416, "range_invalid")
+    assert response.headers["content-range"] == f"bytes */{SIZE}"
+
+
+async def test_a_promised_slot_can_be_read_before_it_is_placed(farm: Farm) -> None:
+    slot = parcel()
+    await farm.agree(slot)
+    assert (await farm.get(slot, wanted="bytes=0-9")).content == slot.data[:10]
+
+
+async def test_a_staged_slot_cannot(farm: Farm) -> None:
+    slot = parcel()
+    await farm.upload(slot)
+    assert (await farm.get(slot)).status_code == 404
+
+
+async def test_what_is_not_here_is_not_found(farm: Farm) -> None:
+    for suffix in ("", "/pieces", "/pieces/0/path"):
+        response = await farm.get(parcel(), suffix)
+        assert (response.status_code, error_of(response)) == (404, "not_found")
+
+
+async def test_a_lost_piece_is_an_error_and_not_other_bytes(farm: Farm) -> None:
+    slot = parcel()
+    await farm.keep(slot)
+    next((farm.node.config.data_folder / "slots").rglob("00000001.*")).unlink()
+    response = await farm.get(slot, wanted=f"bytes={PIECE_BYTES}-{PIECE_BYTES + 9}")
+    assert (response.status_code, error_of(response)) == (500, "piece_missing")
+    assert (await farm.get(slot, wanted="bytes=0-9")).content == slot.data[:10]
+
+
+async def test_the_list_of_pieces_shows_gaps(farm: Farm) -> None:
+    slot = parcel(4)
+    await farm.put(slot, 0)
+    await farm.put(slot, 2)
+    response = await farm.get(slot, "/pieces")
+    assert response.json() == {"roots": [slot.roots[0].hex(), None, slot.roots[2].hex()]}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
+async def test_the_path_of_a_piece_leads_to_the_root_of_the_slot(farm: Farm, count: int) -> None:
+    slot = parcel(count)
+    await farm.keep(slot)
+    for index in range(count):
+        shown = (await farm.get(slot, f"/pieces/{index}/path")).json()
+        assert (shown["root"], shown["pieces"]) == (slot.roots[index].hex(), count)
+        path = [bytes.fromhex(sibling) for sibling in shown["path"]]
+        assert root_from_path(slot.roots[index], index, count, path) == slot.root
+    assert (await farm.get(slot, f"/pieces/{count}/path")).status_code == 404
+
+
+async def test_info_says_who_we_are_without_a_signature(farm: Farm) -> None:
+    before = (await farm.http.get("/v1/info")).json()
+    assert (before["farmer"], before["chain_id"], before["market"]) == (FARMER, CHAIN_ID, MARKET)
+    assert (before["head_block"], before["epoch"]) == (None, None)
+    await farm.keep(parcel())
+    after = (await farm.http.get("/v1/info")).json()
+    assert (after["head_block"], after["epoch"]) == (farm.market.height, farm.market.epoch)
+    assert after["free_bytes"] == before["free_bytes"] - SIZE
+
+
+async def test_a_promised_or_placed_slot_is_not_deleted(farm: Farm) -> None:
+    slot = parcel()
+    await farm.agree(slot)
+    assert (await farm.delete(slot)).status_code == 409
+    farm.market.place(slot.placed())
+    await farm.node.watcher.refresh()
+    assert (await farm.delete(slot)).status_code == 409
+    assert (await farm.get(slot)).content == slot.data
+
+
+async def test_an_unknown_path_is_json_too(farm: Farm) -> None:
+    response = await farm.http.get("/v1/nothing")
+    assert response.status_code == 404
+
+
+@given(st.integers(0, 9), st.integers(0, 5000), st.integers(1, 5000))
+def test_parts_cover_a_range_without_gap(power: int, first: int, length: int) -> None:
+    piece_bytes = 512 << power
+    covered = first
+    for part in parts(first, first + length, piece_bytes):
+        assert part.piece * piece_bytes + part.offset == covered
+        assert 0 < part.length <= piece_bytes - part.offset
+        covered += part.length
+    assert covered == first + length

@@ -1,0 +1,214 @@
+"""Pieces on their way in: what is taken, what is refused, and that refusals leave nothing behind."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from node_support import PIECE_BYTES, Clock, Farm, error_of, open_farm, parcel, stray_files
+
+from grange.chain import Wallet
+from grange.merkle import merkle_root
+from grange.units import LEAF_BYTES, MAX_PIECE_BYTES
+
+
+async def nothing_is_left(farm: Farm) -> None:
+    """No piece, no temporary file, no claimed room."""
+    root = farm.node.config.data_folder
+    assert stray_files(root) == []
+    assert not any(path.is_file() for path in (root / "slots").rglob("*"))
+    assert farm.node.room.used_bytes == 0
+
+
+async def test_a_piece_is_stored_and_its_root_answered(farm: Farm) -> None:
+    slot = parcel()
+    response = await farm.put(slot, 1)
+    assert (response.status_code, response.json()) == (201, {"root": slot.roots[1].hex()})
+    assert farm.node.store.read_verified(slot.key, 1) == slot.pieces[1]
+    assert farm.node.room.used_bytes == PIECE_BYTES
+
+
+async def test_the_same_piece_again_is_fine_and_counts_once(farm: Farm) -> None:
+    slot = parcel()
+    await farm.put(slot, 0)
+    response = await farm.put(slot, 0)
+    assert response.status_code == 200
+    assert farm.node.room.used_bytes == PIECE_BYTES
+
+
+async def test_another_piece_for_a_taken_index_is_a_conflict(farm: Farm) -> None:
+    slot = parcel()
+    await farm.put(slot, 0)
+    response = await farm.put(slot, 0, body=slot.pieces[1], announced=slot.roots[1])
+    assert (response.status_code, error_of(response)) == (409, "conflict")
+    assert farm.node.store.read_verified(slot.key, 0) == slot.pieces[0]
+
+
+async def test_two_uploads_of_one_piece_at_once_store_it_once(farm: Farm) -> None:
+    slot = parcel()
+    responses = await asyncio.gather(*(farm.put(slot, 0) for _ in range(4)))
+    assert {response.status_code for response in responses} <= {200, 201}
+    assert farm.node.room.used_bytes == PIECE_BYTES
+    assert stray_files(farm.node.config.data_folder) == []
+
+
+async def test_a_piece_whose_hash_differs_is_refused(farm: Farm) -> None:
+    slot = parcel()
+    flipped = bytes([slot.pieces[0][0] ^ 1]) + slot.pieces[0][1:]
+    response = await farm.put(slot, 0, body=flipped)
+    assert (response.status_code, error_of(response)) == (422, "root_mismatch")
+    assert response.json()["detail"]["computed"] == merkle_root(flipped).hex()
+    await nothing_is_left(farm)
+
+
+async def test_more_bytes_than_announced_are_refused(farm: Farm) -> None:
+    slot = parcel()
+    response = await farm.put(
+        slot, 0, body=slot.pieces[0] + bytes(LEAF_BYTES), **{"Content-Length": str(PIECE_BYTES)}
+    )
+    assert (response.status_code, error_of(response)) == (413, "too_much")
+    await nothing_is_left(farm)
+
+
+async def test_fewer_bytes_than_announced_are_refused(farm: Farm) -> None:
+    slot = parcel()
+    response = await farm.put(
+        slot, 0, body=slot.pieces[0][:-LEAF_BYTES], **{"Content-Length": str(PIECE_BYTES)}
+    )
+    assert response.status_code == 400
+    assert response.json()["detail"] == {"announced": PIECE_BYTES, "arrived": PIECE_BYTES - LEAF_BYTES}
+    await nothing_is_left(farm)
+
+
+async def test_a_body_without_length_is_refused(farm: Farm) -> None:
+    slot = parcel()
+    path = f"{slot.path}/pieces/0"
+
+    async def body() -> AsyncIterator[bytes]:
+        yield slot.pieces[0]
+
+    response = await farm.http.put(
+        path, content=body(), headers=farm.sign(slot.renter, "PUT", path, slot.roots[0])
+    )
+    assert (response.status_code, error_of(response)) == (411, "length_missing")
+
+
+@pytest.mark.parametrize(
+    ("length", "status"),
+    [
+        ("0", 400),
+        ("1000", 400),
+        (str(3 * LEAF_BYTES), 400),
+        (str(2 * MAX_PIECE_BYTES), 413),
+        ("9" * 40, 413),
+        ("x", 400),
+    ],
+)
+async def test_a_length_that_no_piece_has_is_refused(farm: Farm, length: str, status: int) -> None:
+    response = await farm.put(parcel(), 0, **{"Content-Length": length})
+    assert response.status_code == status
+    await nothing_is_left(farm)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/orders/00/slots/0/pieces/0",
+        f"/v1/orders/{'zz' * 32}/slots/0/pieces/0",
+        f"/v1/orders/{'00' * 32}/slots/255/pieces/0",
+        f"/v1/orders/{'00' * 32}/slots/-1/pieces/0",
+        f"/v1/orders/{'00' * 32}/slots/0/pieces/{1 << 22}",
+        f"/v1/orders/{'00' * 32}/slots/0/pieces/x",
+    ],
+)
+async def test_a_path_that_names_no_piece_is_refused(farm: Farm, path: str) -> None:
+    slot = parcel()
+    headers = farm.sign(slot.renter, "PUT", path, slot.roots[0])
+    response = await farm.http.put(path, content=slot.pieces[0], headers=headers)
+    assert (response.status_code, error_of(response)) == (400, "malformed")
+
+
+async def test_a_connection_that_breaks_leaves_nothing(farm: Farm) -> None:
+    slot = parcel()
+    path = f"{slot.path}/pieces/0"
+    sent = []
+    messages = iter(
+        [
+            {"type": "http.request", "body": slot.pieces[0][:700], "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+    )
+
+    async def receive() -> dict[str, object]:
+        return next(messages)
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    authorization = farm.sign(slot.renter, "PUT", path, slot.roots[0])["Authorization"]
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "PUT",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [
+            (b"authorization", authorization.encode()),
+            (b"content-length", str(PIECE_BYTES).encode()),
+        ],
+    }
+    await farm.app(scope, receive, send)  # type: ignore[arg-type]
+    assert sent[0]["status"] == 400
+    await nothing_is_left(farm)
+
+
+async def test_capacity_is_a_limit(tmp_path: Path) -> None:
+    offer = {"price_per_gib_epoch": 1, "egress_price_per_gib": 0, "longest_term_epochs": 40}
+    async with open_farm(tmp_path, offer_terms={**offer, "capacity_bytes": 2 * PIECE_BYTES}) as farm:
+        slot = parcel()
+        assert [(await farm.put(slot, index)).status_code for index in range(3)] == [201, 201, 507]
+        assert farm.node.room.used_bytes == 2 * PIECE_BYTES
+
+
+async def test_what_a_renter_may_have_unplaced_is_limited(tmp_path: Path) -> None:
+    async with open_farm(tmp_path, unplaced_bytes_per_renter=2 * PIECE_BYTES) as farm:
+        slot, other = parcel(), parcel(renter=Wallet(b"\x03" * 32))
+        statuses = [(await farm.put(slot, index)).status_code for index in range(3)]
+        assert statuses == [201, 201, 429]
+        assert (await farm.put(other, 0)).status_code == 201
+
+
+async def test_placed_slots_do_not_count_against_the_renter(tmp_path: Path) -> None:
+    async with open_farm(tmp_path, unplaced_bytes_per_renter=3 * PIECE_BYTES) as farm:
+        await farm.keep(parcel())
+        assert (await farm.put(parcel(seed=1), 0)).status_code == 201
+
+
+async def test_a_deleted_slot_gives_its_room_back(farm: Farm) -> None:
+    slot = parcel()
+    await farm.upload(slot)
+    assert (await farm.delete(slot)).status_code == 204
+    await nothing_is_left(farm)
+    assert (await farm.delete(slot)).status_code == 404
+
+
+async def test_another_renter_may_use_the_same_order_id_without_harm(farm: Farm) -> None:
+    slot, squatter = parcel(), parcel(renter=Wallet(b"\x03" * 32), seed=5)
+    path = f"{slot.path}/pieces/0"
+    headers = farm.sign(squatter.renter, "PUT", path, squatter.roots[0])
+    assert (await farm.http.put(path, content=squatter.pieces[0], headers=headers)).status_code == 201
+    await farm.keep(slot)
+    assert (await farm.get(slot)).content == slot.data
+
+
+async def test_the_clock_of_a_staged_slot_starts_again_with_each_piece(tmp_path: Path) -> None:
+    clock = Clock()
+    async with open_farm(tmp_path, clock=clock) as farm:
+        slot = parcel()
+        for index in range(3):
+            await farm.put(slot, index)
+            clock.now += 5 * 3600
+            await farm.node.collector.collect()
+        assert len(farm.node.store.pieces(slot.key)) == 3
