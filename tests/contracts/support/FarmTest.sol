@@ -145,7 +145,7 @@ abstract contract FarmTest is MarketTest {
         Acceptance[] memory acceptances,
         uint256 from,
         uint256[] memory data
-    ) private {
+    ) internal {
         Stored storage stored = _stored[order];
         stored.renter = renter;
         stored.leafCount = terms.leafCount;

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Acceptance, Epoch, FarmerId, OrderId, Takeover, Terms} from "../../contracts/types/Types.sol";
+import {Measured, vm} from "./support/Cheats.sol";
+import {FarmTest} from "./support/FarmTest.sol";
+import {Reference} from "./support/Reference.sol";
+
+/// @title What the two calls that are made over and over cost, as transactions with nothing warm
+contract GasTest is FarmTest {
+    uint256 private constant PLACE_PER_SLOT_LIMIT = 40_000;
+    uint256 private constant PROVE_LIMIT = 350_000;
+    uint256 private constant EVICT_LIMIT = 150_000;
+    uint256 private constant REFILL_PER_SLOT_LIMIT = 60_000;
+    uint256 private constant CLOSE_LIMIT = 400_000;
+    uint256 private constant ANY_CALL_LIMIT = 15_000_000;
+    address private constant STRANGER = address(0x57A46E4);
+    uint256 private constant TRANSACTION = 21_000;
+
+    /// @dev The gas of a transaction with this call to the market: EIP-2028, and the floor of EIP-7623.
+    function _transact(address sender, bytes memory data) private returns (uint256 gas, uint256 execution) {
+        vm.cool(address(market));
+        vm.prank(sender);
+        uint256 left = gasleft();
+        (bool done, ) = address(market).call(data);
+        execution = left - gasleft();
+        vm.assertTrue(done, "the call is made");
+        uint256 tokens = 0;
+        for (uint256 i = 0; i < data.length; ++i) tokens += data[i] == 0 ? 1 : 4;
+        uint256 floor = TRANSACTION + 10 * tokens;
+        gas = TRANSACTION + 4 * tokens + execution;
+        if (gas < floor) gas = floor;
+    }
+
+    /// Must hold: after the first order, 30 slots cost on the mean at most 40,000 gas each.
+    function test_placeOfThirtySlots() external {
+        FarmerId[] memory farmers = new FarmerId[](30);
+        for (uint256 i = 0; i < farmers.length; ++i) farmers[i] = _register();
+        _deposit(1e24);
+        uint256 total = 0;
+        uint256 orders = 16;
+        for (uint256 i = 0; i <= orders; ++i) {
+            Terms memory terms = _terms(bytes32(i), _date(3), 2048 * 40, 2048, 10);
+            Acceptance[] memory acceptances = new Acceptance[](30);
+            for (uint256 slot = 0; slot < 30; ++slot) {
+                acceptances[slot] = _accept(terms, farmers[slot], slot, keccak256(abi.encode(i, slot)), 1e15 + 12345678);
+            }
+            (uint256 gas, ) = _transact(renter, abi.encodeCall(market.place, (terms, acceptances)));
+            if (i > 0) total += gas;
+            emit Measured("place, per slot", gas / 30, 0);
+        }
+        emit Measured("place, per slot, mean after the first", total / orders / 30, 0);
+        vm.assertLe(total / orders / 30, PLACE_PER_SLOT_LIMIT, "gas per slot");
+    }
+
+    /// @dev A slot whose leaves are all alike has on each level nodes that are all alike, so its paths are known at
+    /// any size.
+    function _uniform(uint256 depth) private pure returns (bytes32[] memory levels) {
+        levels = new bytes32[](depth + 1);
+        bytes memory content = "";
+        for (uint256 word = 0; word < 16; ++word) content = bytes.concat(content, _leafWord(1, 1, word));
+        levels[0] = sha256(content);
+        for (uint256 i = 0; i < depth; ++i) levels[i + 1] = sha256(bytes.concat(levels[i], levels[i]));
+    }
+
+    function _proveTebibyte(uint256 slotDepth, uint256 slots) private returns (uint256 gas) {
+        FarmerId farmer = _register();
+        bytes32[] memory levels = _uniform(slotDepth);
+        _deposit(1e24);
+        for (uint256 i = 0; i < slots; ++i) {
+            Terms memory terms = _terms(bytes32(i), _date(3), 1 << slotDepth, 2048, 1);
+            Acceptance[] memory acceptances = new Acceptance[](1);
+            acceptances[0] = _accept(terms, farmer, 0, levels[slotDepth], 1e15);
+            vm.prank(renter);
+            OrderId order = market.place(terms, acceptances);
+            _know(order, terms, acceptances, _now() + 1, new uint256[](1));
+        }
+        _enter(_now() + 1);
+        bytes memory first = abi.encodeCall(market.prove, (farmer, market.currentEpoch(), _uniformProof(farmer, levels)));
+        _transact(STRANGER, first);
+        _enter(_now() + 1);
+        bytes32[] memory words = _uniformProof(farmer, levels);
+        uint256 execution;
+        (gas, execution) = _transact(STRANGER, abi.encodeCall(market.prove, (farmer, market.currentEpoch(), words)));
+        emit Measured("prove, 1 TiB: gas, execution", gas, execution);
+    }
+
+    function _uniformProof(FarmerId farmer, bytes32[] memory levels) private returns (bytes32[] memory words) {
+        // The seed is left for `prove` to record: what is drawn is computed from the block's hash beforehand.
+        uint256 snapshot = vm.snapshotState();
+        market.recordSeed();
+        bytes32[] memory entries = _entries(farmer, _kept[farmer][0]);
+        words = new bytes32[](0);
+        for (uint256 number = 0; number < SAMPLES; ++number) {
+            Drawn memory drawn = _drawn(farmer, _now(), number);
+            words = Reference.joined(words, OrderId.unwrap(drawn.kept.order));
+            words = Reference.joined(words, _numbers(0, drawn.kept.leafCount, drawn.kept.from, drawn.index));
+            words = Reference.joined(words, _range(drawn.kept.first, drawn.kept.rate));
+            for (uint256 word = 0; word < 16; ++word) words = Reference.joined(words, _leafWord(1, 1, word));
+            for (uint256 i = 0; i + 1 < levels.length; ++i) words = Reference.joined(words, levels[i]);
+            words = Reference.joined(words, Reference.mountainPath(entries, drawn.index));
+        }
+        vm.revertToState(snapshot);
+    }
+
+    /// Must hold: 5 samples over a farm of 1 TiB, in one slot, cost at most 350,000 gas.
+    function test_proveOfOneSlot() external {
+        vm.assertLe(_proveTebibyte(31, 1), PROVE_LIMIT, "gas of a proof");
+    }
+
+    /// Must hold: the same in 128 slots.
+    function test_proveOfManySlots() external {
+        vm.assertLe(_proveTebibyte(24, 128), PROVE_LIMIT, "gas of a proof");
+    }
+
+    /// @dev A farmer with a book for every date, in both rings, and so much lost in one that no word is spared.
+    function _busy() private returns (FarmerId farmer) {
+        farmer = _register();
+        OrderId order = _store(farmer, _date(1), 1, 1e12);
+        for (uint256 i = 2; i <= MAX_BOOKS; ++i) {
+            _store(farmer, _date(i), 1, 1e12);
+            _extend(order, _one(farmer), _date(i), 1e12);
+        }
+        _store(farmer, _date(MAX_BOOKS), 1, 1e12);
+    }
+
+    /// Must hold: to evict a farmer that keeps all that there is to keep costs at most 150,000 gas.
+    function test_evict() external {
+        FarmerId farmer = _busy();
+        _enter(_now() + 1);
+        _prove(farmer);
+        _lose(farmer, 2 * MAX_BOOKS - 1);
+        _enter(_now() + 40);
+        (uint256 gas, ) = _transact(STRANGER, abi.encodeCall(market.evict, (farmer)));
+        emit Measured("evict", gas, 0);
+        vm.assertLe(gas, EVICT_LIMIT, "gas");
+    }
+
+    /// Must hold: to refill ten slots of thirty costs at most 60,000 gas each.
+    function test_refill() external {
+        FarmerId[] memory farmers = _registerMany(30);
+        FarmerId[] memory takers = _registerMany(10);
+        for (uint256 i = 0; i < 10; ++i) _store(takers[i], _date(3), 1, 1e12);
+        OrderId order = _store(farmers, _date(3), 1, 1e15);
+        _enter(_now() + MAX_MISSES + 1);
+        for (uint256 i = 0; i < 30; ++i) market.evict(farmers[i]);
+        for (uint256 i = 0; i < 10; ++i) _store(takers[i] = _register(), _date(3), 1, 1e12);
+        _enter(_now() + 1);
+        _refill(order, 29, _register(), STRANGER);
+        Takeover[] memory takeovers = new Takeover[](10);
+        for (uint256 i = 0; i < 10; ++i) takeovers[i] = _takeover(order, i, takers[i], STRANGER);
+        (uint256 gas, ) = _transact(
+            STRANGER,
+            abi.encodeCall(market.refill, (_held(order), STRANGER, takeovers))
+        );
+        emit Measured("refill, per slot", gas / 10, 0);
+        vm.assertLe(gas / 10, REFILL_PER_SLOT_LIMIT, "gas per slot");
+    }
+
+    /// Must hold: to close an order of thirty slots, one of them missed once, costs at most 400,000 gas.
+    function test_close() external {
+        FarmerId[] memory farmers = _registerMany(30);
+        OrderId order = _store(farmers, _date(3), 1, 1e15);
+        uint256 end = _date(3);
+        while (_now() < end - 1) {
+            _enter(_now() + 1);
+            for (uint256 i = 0; i < 30; ++i) if (i > 0 || _now() + 3 != end) _prove(farmers[i]);
+        }
+        _enter(end + 5);
+        (uint256 gas, ) = _transact(STRANGER, abi.encodeCall(market.close, (_held(order))));
+        emit Measured("close, of 30 slots", gas, 0);
+        vm.assertLe(gas, CLOSE_LIMIT, "gas");
+    }
+
+    /// Must hold: with the most slots, and all farmers lapsed and none settled, placing, evicting all and closing stay
+    /// within what a block holds.
+    function test_theMostSlots() external {
+        FarmerId[] memory farmers = _registerMany(255);
+        uint256 end = _date(12);
+        (Terms memory terms, Acceptance[] memory acceptances) = _offered(farmers, end, 1, 1e15);
+        _deposit(1e24);
+        (uint256 gas, ) = _transact(renter, abi.encodeCall(market.place, (terms, acceptances)));
+        emit Measured("place, 255 slots", gas, 0);
+        vm.assertLe(gas, ANY_CALL_LIMIT, "place");
+        _know(_orderId(terms), terms, acceptances, _now() + 1, new uint256[](255));
+        _enter(end);
+        for (uint256 i = 0; i < 255; ++i) market.evict(farmers[i]);
+        (gas, ) = _transact(STRANGER, abi.encodeCall(market.close, (_held(_orderId(terms)))));
+        emit Measured("close, 255 slots", gas, 0);
+        vm.assertLe(gas, ANY_CALL_LIMIT, "close");
+    }
+
+    /// Must hold: a proof with as much lost as may be stays within what a block holds.
+    function test_proveAmongTheLost() external {
+        FarmerId farmer = _register();
+        for (uint256 i = 0; i < 31; ++i) _store(farmer, _date(3), 1, 1e15);
+        _store(farmer, _date(3), 1, 1e15);
+        _enter(_now() + 1);
+        for (uint256 i = 0; i < 31; ++i) _lose(farmer, i);
+        _enter(_now() + 1);
+        bytes32[] memory words = _proof(farmer);
+        (uint256 gas, ) = _transact(STRANGER, abi.encodeCall(market.prove, (farmer, market.currentEpoch(), words)));
+        emit Measured("prove, 31 of 32 lost: gas, words", gas, words.length);
+        vm.assertLe(gas, ANY_CALL_LIMIT, "gas");
+    }
+}
