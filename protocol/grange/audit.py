@@ -15,7 +15,8 @@ A proof is its samples one after another, each in words of 32 bytes:
 Where the position drawn lies in a slot that was declared lost in an earlier epoch there is but one word, the
 tenure's id, and the next position is drawn: it does not count as a sample.
 
-The words by which a farmer declares a slot lost are those of a sample with the slot's root for leaf and leaf's path.
+The words by which a farmer declares a slot lost are those of a sample, with the slot's root in the place of the
+leaf and its path.
 """
 
 from bisect import bisect_right
@@ -101,7 +102,7 @@ class BookState:
         return entry
 
     def lose(self, index: int, epoch: Epoch) -> None:
-        """Count entry `index` as declared lost in `epoch`: from the next one on it is neither asked for nor paid."""
+        """Count entry `index` as declared lost in `epoch`: from the next one on it is not asked for, nor paid."""
         entry = self.entries[index]
         if index in self.lost_epochs or not entry.from_epoch <= epoch < self.end:
             raise Misuse(f"{entry} cannot be lost in epoch {epoch}")
@@ -156,14 +157,14 @@ def pay(books: Sequence[BookState], epoch: Epoch) -> int:
 
 
 def tenure_id(order: OrderId, slot: int, start: Epoch) -> bytes:
-    """Names one farmer's time with a slot, from epoch `start` on: keccak256(abi.encode(order, slot, start))."""
+    """Names a farmer's time with a slot, from epoch `start` on: keccak256(abi.encode(order, slot, start))."""
     return keccak256(order + slot.to_bytes(WORD_BYTES) + start.to_bytes(WORD_BYTES))
 
 
 def draw(
     seed: bytes, farmer: FarmerId, epoch: Epoch, books: Sequence[BookState], samples: int
 ) -> list[Drawn]:
-    """What is drawn in an epoch's audit, up to the last of `samples` that count; none when nothing is asked."""
+    """What is drawn in an epoch's audit, up to the last of `samples` that count; nothing if none is asked."""
     drawn: list[Drawn] = []
     counted = 0
     for book, position, leaf_draw in _positions(seed, farmer, epoch, books):

@@ -1,9 +1,9 @@
 """What is signed: EIP-712 digests, signatures and the ids made from them.
 
-Decides the typed data of an acceptance (a farmer's promise, checked by the contract), of a voucher (a renter's,
-likewise) and of a request (a renter's call to a farmer, checked by the node), and which signatures count: 65
-bytes r, s, v with a low s and v of 27 or 28, or the compact form of EIP-2098. Leaves to others who may sign what, and when a message
-is too old.
+Decides the typed data of an acceptance (a farmer's promise, checked by the contract), of a voucher (a
+renter's, likewise) and of a request (a renter's call to a farmer, checked by the node), and which signatures
+count: 65 bytes r, s, v with a low s and v of 27 or 28, or the compact form of EIP-2098. Leaves to others who
+may sign what, and when a message is too old.
 """
 
 from collections.abc import Sequence
@@ -124,9 +124,7 @@ def acceptance_digest(
 
 def voucher_digest(domain: Domain, *, renter: Address, farmer: FarmerId, cumulative: int) -> bytes:
     """What a renter signs to pay a farmer out of its vault: in all, so many base units."""
-    return _digest(
-        domain, (_VOUCHER_HASH, _address(renter), _uint(farmer, 32), _uint(cumulative, 256))
-    )
+    return _digest(domain, (_VOUCHER_HASH, _address(renter), _uint(farmer, 32), _uint(cumulative, 256)))
 
 
 def request_digest(
@@ -187,7 +185,7 @@ def sign_acceptance(
     deadline_block: int,
     previous: OrderId = NO_ORDER,
 ) -> Acceptance:
-    """The acceptance as `place` takes it, or `extend` with a `previous` order, signed by the operator's key."""
+    """The acceptance as `place` takes it, or with a `previous` order `extend`, signed by the operator's key."""
     digest = acceptance_digest(
         domain,
         order=order,
