@@ -73,7 +73,7 @@ contract GasTest is FarmTest {
             acceptances[0] = _accept(terms, farmer, 0, levels[slotDepth], 1e15);
             vm.prank(renter);
             OrderId order = market.place(terms, acceptances);
-            _know(order, terms, acceptances, _now() + 1, new uint256[](1));
+            _know(order, terms, acceptances, _now() + 1, new uint256[](1), false);
         }
         _enter(_now() + 1);
         bytes memory first = abi.encodeCall(market.prove, (farmer, market.currentEpoch(), _uniformProof(farmer, levels)));
@@ -182,7 +182,7 @@ contract GasTest is FarmTest {
         (uint256 gas, ) = _transact(renter, abi.encodeCall(market.place, (terms, acceptances)));
         emit Measured("place, 255 slots", gas, 0);
         vm.assertLe(gas, ANY_CALL_LIMIT, "place");
-        _know(_orderId(terms), terms, acceptances, _now() + 1, new uint256[](255));
+        _know(_orderId(terms), terms, acceptances, _now() + 1, new uint256[](255), false);
         _enter(end);
         for (uint256 i = 0; i < 255; ++i) market.evict(farmers[i]);
         (gas, ) = _transact(STRANGER, abi.encodeCall(market.close, (_held(_orderId(terms)))));

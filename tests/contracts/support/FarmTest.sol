@@ -113,7 +113,7 @@ abstract contract FarmTest is MarketTest {
         order = market.place(terms, acceptances);
         uint256[] memory data = new uint256[](farmers.length);
         for (uint256 slot = 0; slot < farmers.length; ++slot) data[slot] = _data(terms, slot);
-        _know(order, terms, acceptances, _now() + 1, data);
+        _know(order, terms, acceptances, _now() + 1, data, false);
     }
 
     function _store(FarmerId farmer, uint256 end, uint256 leafCount, uint256 rate) internal returns (OrderId) {
@@ -136,7 +136,7 @@ abstract contract FarmTest is MarketTest {
         _deposit(farmers.length * rate * (end - old.end));
         vm.prank(renter);
         order = market.extend(_held(previous), terms, acceptances);
-        _know(order, terms, acceptances, old.end, old.data);
+        _know(order, terms, acceptances, old.end, old.data, true);
     }
 
     function _know(
@@ -144,7 +144,8 @@ abstract contract FarmTest is MarketTest {
         Terms memory terms,
         Acceptance[] memory acceptances,
         uint256 from,
-        uint256[] memory data
+        uint256[] memory data,
+        bool extension
     ) internal {
         Stored storage stored = _stored[order];
         stored.renter = renter;
@@ -157,7 +158,7 @@ abstract contract FarmTest is MarketTest {
             stored.slots.push(
                 Slot({farmer: a.farmer, root: a.root, rate: a.rate, from: Epoch.wrap(uint32(from))})
             );
-            _keep(order, slot, from > _now() + 1);
+            _keep(order, slot, extension);
         }
         _placed.push(order);
     }
