@@ -64,9 +64,7 @@ class Keeper:
     def loss_words(self, tenures: Sequence[Tenure]) -> list[bytes]:
         """What declares them lost."""
         return [
-            word
-            for one in tenures
-            for word in audit.loss_words(self._book(one), self._index[key_of(one)])
+            word for one in tenures for word in audit.loss_words(self._book(one), self._index[key_of(one)])
         ]
 
     def proof(self, farmer: int, epoch: int, seed: bytes, samples: int) -> list[bytes]:

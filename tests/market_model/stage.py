@@ -31,9 +31,7 @@ class Stage:
 
     def __init__(self, parameters: Parameters, actors: Sequence[Wallet]) -> None:
         self.wallets = {one.address: one for one in (FAUCET, *actors)}
-        self.evm = Evm(
-            chain_id=CHAIN_ID, balances={_raw(address): 10**27 for address in self.wallets}
-        )
+        self.evm = Evm(chain_id=CHAIN_ID, balances={_raw(address): 10**27 for address in self.wallets})
         self.nonces = dict.fromkeys(self.wallets, 0)
         token, market = artifact("GrangeToken"), artifact("Market")
         self.token = self._deploy(token.bytecode + token.abi.encode_constructor((SUPPLY,)))
@@ -41,7 +39,9 @@ class Stage:
         self.market = self._deploy(market.bytecode + market.abi.encode_constructor((self.parameters,)))
         self.domain = Domain(chain_id=CHAIN_ID, market=self.market)
         for actor in actors:
-            self.send(FAUCET.address, Call(contract="token", function="transfer", args=(actor.address, FUNDS)))
+            self.send(
+                FAUCET.address, Call(contract="token", function="transfer", args=(actor.address, FUNDS))
+            )
             approve = Call(contract="token", function="approve", args=(self.market, FUNDS))
             self.send(actor.address, approve)
 

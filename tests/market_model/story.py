@@ -37,6 +37,7 @@ PLAYED: Counter[str] = Counter()
 
 rates = st.one_of(st.integers(1, 20), st.integers(1, 600))
 actors = st.sampled_from(ADDRESSES)
+lazy_ones = st.frozensets(st.integers(1, MAX_FARMERS), max_size=2)
 amounts = st.one_of(st.integers(0, 3), st.integers(1, 40_000), st.integers(1, 10**6))
 
 
@@ -96,9 +97,11 @@ class Story(RuleBasedStateMachine):
 
     def farmer(self, data: st.DataObject) -> int:
         """Any farmer, now and then nobody."""
-        return data.draw(st.integers(1, len(self.market.farmers) + 1), label="farmer") if (
-            data.draw(st.integers(0, 19), label="nobody?") == 0
-        ) else data.draw(st.integers(1, len(self.market.farmers)), label="farmer")
+        return (
+            data.draw(st.integers(1, len(self.market.farmers) + 1), label="farmer")
+            if (data.draw(st.integers(0, 19), label="nobody?") == 0)
+            else data.draw(st.integers(1, len(self.market.farmers)), label="farmer")
+        )
 
     def signer_of(self, farmer: int, honest: bool) -> Wallet:
         operator = self.market.farmers[farmer - 1].operator if farmer <= len(self.market.farmers) else None
@@ -136,9 +139,7 @@ class Story(RuleBasedStateMachine):
         salt = self.salts.to_bytes(32)
         self.salts += 1
         order = messages.order_id(Address(renter), salt)
-        terms = Terms(
-            salt=salt, end=Epoch(end), leaf_count=leaf_count, piece_leaves=piece_leaves, k=k
-        )
+        terms = Terms(salt=salt, end=Epoch(end), leaf_count=leaf_count, piece_leaves=piece_leaves, k=k)
         offered, acceptances = [], []
         for number, (farmer, rate, root, honest, in_time) in enumerate(offers):
             deadline = self.chain.block + (1 if in_time else 0)
@@ -175,12 +176,18 @@ class Story(RuleBasedStateMachine):
 
     # who there is
 
-    @initialize(stakes=st.lists(st.integers(10_000, 100_000), min_size=4, max_size=5))
-    def open(self, stakes: list[int]) -> None:
+    @initialize(
+        data=st.data(),
+        stakes=st.lists(st.integers(10_000, 100_000), min_size=4, max_size=5),
+        wait=st.integers(0, 30),
+    )
+    def open(self, data: st.DataObject, stakes: list[int], wait: int) -> None:
+        self.pass_blocks(wait)
         for number, stake in enumerate(stakes):
             self.new_farmer(OWNERS[number % 2].address, OPERATORS[number % 3].address, stake)
         for renter in RENTERS:
             self.deposit(None, renter.address, 200_000)
+            self.place(data, renter, leaf_count=3, dates=3, off=0, k=1)
 
     def new_farmer(self, owner: str, operator: str, stake: int) -> None:
         call = calls.register(
@@ -279,9 +286,7 @@ class Story(RuleBasedStateMachine):
         for renter, more, honest in promised:
             total = self.market.redeemed[farmer, renter.address] + more
             key = renter.private_key if honest else STRANGER.private_key
-            voucher = messages.sign_voucher(
-                self.chain.domain, key, farmer=FarmerId(farmer), cumulative=total
-            )
+            voucher = messages.sign_voucher(self.chain.domain, key, farmer=FarmerId(farmer), cumulative=total)
             vouchers.append(replace(voucher, renter=renter.address))
         known = [
             (voucher.renter, voucher.cumulative, bool(honest))
@@ -296,24 +301,27 @@ class Story(RuleBasedStateMachine):
     def time_passes(self, blocks: int) -> None:
         self.pass_blocks(blocks)
 
-    @rule(
-        proving=st.lists(
-            st.lists(st.booleans(), min_size=MAX_FARMERS, max_size=MAX_FARMERS), min_size=1, max_size=5
-        )
-    )
-    def season(self, proving: list[list[bool]]) -> None:
-        """Some epochs, in each of which some farmers prove."""
-        for who in proving:
+    @rule(lazy=st.lists(lazy_ones, min_size=1, max_size=5))
+    def season(self, lazy: list[frozenset[int]]) -> None:
+        """Some epochs, in each of which some farmers do not prove."""
+        for ones in lazy:
             first = (self.chain.block // self.p.epoch_blocks + 1) * self.p.epoch_blocks
             self.pass_blocks(first - self.chain.block)
-            for number in range(1, len(self.market.farmers) + 1):
-                if who[number - 1]:
-                    self.prove(number)
+            self._prove_all_but(ones)
 
-    @rule(proving=st.lists(st.booleans(), min_size=MAX_FARMERS, max_size=MAX_FARMERS))
-    def prove_now(self, proving: list[bool]) -> None:
-        for number in range(1, len(self.market.farmers) + 1):
-            if proving[number - 1]:
+    @rule(lazy=lazy_ones)
+    def prove_now(self, lazy: frozenset[int]) -> None:
+        self._prove_all_but(lazy)
+
+    @rule(data=st.data())
+    def prove_any(self, data: st.DataObject) -> None:
+        """By whoever, asked or not."""
+        self.prove(self.farmer(data))
+
+    def _prove_all_but(self, lazy: frozenset[int]) -> None:
+        for number, farmer in enumerate(self.market.farmers, 1):
+            epoch = self.next_epoch
+            if number not in lazy and epoch not in farmer.proven and farmer.rate_asked(epoch):
                 self.prove(number)
 
     @rule(data=st.data())
@@ -343,10 +351,15 @@ class Story(RuleBasedStateMachine):
         data=st.data(),
         renter=st.sampled_from(RENTERS),
         leaf_count=st.integers(1, 5),
-        dates=st.sampled_from([*range(1, 4)] * 10 + [0, 4, 12, 13]),
+        dates=st.sampled_from([3, 2, 1] * 10 + [0, 4, 12, 13]),
         off=st.sampled_from([0] * 50 + [1]),
         k=st.sampled_from([1] * 50 + [0, 9]),
     )
+    def place_order(
+        self, data: st.DataObject, renter: Wallet, leaf_count: int, dates: int, off: int, k: int
+    ) -> None:
+        self.place(data, renter, leaf_count, dates, off, k)
+
     def place(
         self, data: st.DataObject, renter: Wallet, leaf_count: int, dates: int, off: int, k: int
     ) -> None:
@@ -360,7 +373,9 @@ class Story(RuleBasedStateMachine):
 
     def _offers(self, data: st.DataObject, count: int | None = None) -> list[tuple[int, int, bool, bool]]:
         """Farmers and rates; now and then one twice, or one forged, too late or for nothing."""
-        known = range(1, len(self.market.farmers) + 1)
+        everybody = range(1, len(self.market.farmers) + 1)
+        willing = [one for one in everybody if self.market.farmers[one - 1].vacant_from is None]
+        known = willing if willing and data.draw(st.integers(0, 9), label="any?") else list(everybody)
         size = data.draw(st.integers(1, min(4, len(known))), label="slots") if count is None else count
         farmers = data.draw(st.permutations(known), label="farmers")[:size]
         farmers += farmers[:1] * (size - len(farmers))
@@ -372,7 +387,7 @@ class Story(RuleBasedStateMachine):
             "forged": (farmer, rate, False, True),
             "late": (farmer, rate, True, False),
             "free": (farmer, 0, True, True),
-            "nobody": (len(known) + 1, rate, True, True),
+            "nobody": (len(everybody) + 1, rate, True, True),
         }.get(slip, offers[-1])
         return offers
 
@@ -382,12 +397,12 @@ class Story(RuleBasedStateMachine):
     @precondition(lambda self: self.market.orders)
     @rule(
         data=st.data(),
-        dates=st.integers(0, 4),
+        dates=st.sampled_from([1, 2] * 8 + [0, 3, 4]),
         same=st.booleans(),
-        slip=st.sampled_from(["none"] * 12 + ["root", "shape", "renter"]),
-        wait=st.booleans(),
+        slip=st.sampled_from(["none"] * 15 + ["root", "shape", "renter"]),
+        wait=st.integers(0, 9),
     )
-    def extend(self, data: st.DataObject, dates: int, same: bool, slip: str, wait: bool) -> None:
+    def extend(self, data: st.DataObject, dates: int, same: bool, slip: str, wait: int) -> None:
         previous = self.order(data)
         old = self.market.orders[previous]
         grid, blocks = self.p.grid_epochs, self.p.epoch_blocks
@@ -408,9 +423,7 @@ class Story(RuleBasedStateMachine):
 
     @precondition(lambda self: any(self._vacant(order) for order in self.market.orders.values()))
     @rule(data=st.data(), many=st.booleans(), caller=actors, repairer=actors, wait=st.integers(0, 12))
-    def refill_vacant(
-        self, data: st.DataObject, many: bool, caller: str, repairer: str, wait: int
-    ) -> None:
+    def refill_vacant(self, data: st.DataObject, many: bool, caller: str, repairer: str, wait: int) -> None:
         """Slots of an order that has vacant ones, by farmers that are not in it."""
         self.pass_blocks(wait)
         repairable = sorted(key for key, order in self.market.orders.items() if self._vacant(order))
@@ -418,11 +431,15 @@ class Story(RuleBasedStateMachine):
             return
         order_id = data.draw(st.sampled_from(repairable), label="order")
         order = self.market.orders[order_id]
+        inside = [one.farmer for one in order.slots]
         outside = [
             number
-            for number in range(1, len(self.market.farmers) + 1)
-            if number not in [one.farmer for one in order.slots]
+            for number, one in enumerate(self.market.farmers, 1)
+            if number not in inside and one.vacant_from is None
         ]
+        if not outside and len(self.market.farmers) < MAX_FARMERS:
+            self.new_farmer(OWNERS[1].address, OPERATORS[0].address, 100_000)
+            outside = [len(self.market.farmers)]
         chosen = data.draw(st.permutations(self._vacant(order)), label="slots")
         farmers = data.draw(st.permutations(outside or [1]), label="farmers")
         pairs = list(zip(chosen, farmers, strict=False))
@@ -430,9 +447,7 @@ class Story(RuleBasedStateMachine):
 
     @precondition(lambda self: self.market.orders)
     @rule(data=st.data(), caller=actors, repairer=actors, honest=st.booleans(), slot=st.integers(0, 4))
-    def refill_any(
-        self, data: st.DataObject, caller: str, repairer: str, honest: bool, slot: int
-    ) -> None:
+    def refill_any(self, data: st.DataObject, caller: str, repairer: str, honest: bool, slot: int) -> None:
         order_id = self.order(data)
         self._refill(order_id, [(slot, self.farmer(data))], caller, repairer, honest)
 
@@ -494,7 +509,12 @@ class Story(RuleBasedStateMachine):
     @rule(data=st.data(), caller=actors, owner=st.integers(0, 9), again=st.integers(0, 9))
     def declare_loss(self, data: st.DataObject, caller: str, owner: int, again: int) -> None:
         """Some slots of one book; now and then one a second time, or one that has not begun."""
-        number = data.draw(st.integers(1, len(self.market.farmers)), label="farmer")
+        losing = [
+            number for number, one in enumerate(self.market.farmers, 1) if one.rate_asked(self.next_epoch)
+        ]
+        if not losing:
+            return
+        number = data.draw(st.sampled_from(losing), label="farmer")
         farmer = self.market.farmers[number - 1]
         live = [one for one in farmer.tenures if one.end > self.next_epoch]
         if again:
