@@ -113,8 +113,8 @@ class Town:
         return int(await self.chain.rpc.call("eth_getTransactionCount", address, "latest"), 16)
 
     async def wealth(self, address: Address) -> tuple[int, int]:
-        """Tokens in the vault and in the wallet."""
-        return await self.chain.vault(address), await self.chain.token_balance(address)
+        """Tokens earned and in the wallet."""
+        return await self.chain.earnings(address), await self.chain.token_balance(address)
 
     async def orders_of(self, address: Address) -> list[bytes]:
         """The ids of all orders of a renter, by the chain's events."""
@@ -170,9 +170,7 @@ class Town:
     async def quiet(self, *, but: Sequence[FarmerProcess] = ()) -> Epoch:
         """A new epoch in which every farmer has done all it has to do; it sends nothing until the next."""
         epoch = await self.next_epoch()
-        busy = [
-            one for one in self.farmers if one not in but and await self.chain.rate_at(one.farmer, epoch)
-        ]
+        busy = [one for one in self.farmers if one not in but and await self.chain.rate_at(one.farmer, epoch)]
         await self.proven(epoch, busy)
         return epoch
 

@@ -1,7 +1,7 @@
 """What the farmers of a story keep: their books as the contract has them, and the bytes behind every slot.
 
-Decides which words prove an epoch or declare a loss. Everybody has all bytes, so whether a farmer proves is the
-story's choice alone.
+Decides which words prove an epoch or declare a loss. Everybody has all bytes, so whether a farmer proves is
+the story's choice alone.
 """
 
 from __future__ import annotations

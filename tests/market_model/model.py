@@ -1,12 +1,12 @@
 """The market's rules in plain Python: an oracle for the contract, and nothing else.
 
-Written from what the rules say, not from how the contract keeps them. Every epoch is played when it is over, for
-every farmer and every slot; nothing is settled later by subtraction, there are no books, rings, bitmaps or
-mountains, and a farmer's slots are a list. What a signature is worth is the caller's to say. Refusals carry the
-name of the contract's error, in the order in which the contract looks.
+Written from what the rules say, not from how the contract keeps them. Every epoch is judged when it is over,
+for every farmer and every slot; nothing is settled later by subtraction, there are no books, rings, bitmaps or
+mountains, and a farmer's slots are a list. Who signed is the caller's to say. Refusals carry the name of the
+contract's error, in the order in which the contract looks.
 
-Of the contract's laziness only one thing shows in a balance: fines are credited to the burnt account when somebody
-records them. `Farmer.recorded_epoch` and `Farmer.fines_unrecorded` follow that.
+Of the contract's laziness only one thing shows in a balance: fines are credited to the burnt account when
+somebody records them. `Farmer.recorded_epoch` and `Farmer.fines_unrecorded` follow that.
 """
 
 from __future__ import annotations

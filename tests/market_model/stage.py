@@ -1,13 +1,14 @@
 """A market on a chain in this process, and the accounts that play on it.
 
 Decides how a call is sent, and what is asked of the contract to compare it with the model. Every transaction gets
-a block of its own, and none may take more than MAX_GAS.
+a block of its own, and none may take more than MAX_GAS. Time and block hashes are the same in every run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 from grange.chain import Call, Wallet
@@ -30,8 +31,14 @@ class Stage:
     """The chain with a market on it, and funded accounts that let the market pull their tokens."""
 
     def __init__(self, parameters: Parameters, actors: Sequence[Wallet]) -> None:
+        self.drawn = 0
         self.wallets = {one.address: one for one in (FAUCET, *actors)}
-        self.evm = Evm(chain_id=CHAIN_ID, balances={_raw(address): 10**27 for address in self.wallets})
+        self.evm = Evm(
+            clock=lambda: 0.0,
+            randomness=self._drawn,
+            chain_id=CHAIN_ID,
+            balances={_raw(address): 10**27 for address in self.wallets},
+        )
         self.nonces = dict.fromkeys(self.wallets, 0)
         token, market = artifact("GrangeToken"), artifact("Market")
         self.token = self._deploy(token.bytecode + token.abi.encode_constructor((SUPPLY,)))
@@ -44,6 +51,11 @@ class Stage:
             )
             approve = Call(contract="token", function="approve", args=(self.market, FUNDS))
             self.send(actor.address, approve)
+
+    def _drawn(self, size: int) -> bytes:
+        """Other bytes each time, and the same in every run."""
+        self.drawn += 1
+        return sha256(self.drawn.to_bytes(8)).digest()[:size]
 
     @property
     def block(self) -> int:

@@ -1,4 +1,4 @@
-"""Random stories: the contract does what the model of its rules does, to the last base unit, after every step."""
+"""Random stories: the contract does what the model of its rules does, to the last base unit."""
 
 from __future__ import annotations
 
