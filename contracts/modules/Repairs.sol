@@ -4,7 +4,6 @@ pragma solidity 0.8.37;
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IRepairs} from "../interfaces/IRepairs.sol";
 import {Bounty} from "../libraries/Bounty.sol";
-import {LiveBook, LiveBooks} from "../libraries/LiveBooks.sol";
 import {Epoch, EvictionView, FarmerId, Held, OrderId, OrderView, Rate, Slot, Takeover} from "../types/Types.sol";
 import {Orders} from "./Orders.sol";
 
@@ -23,8 +22,6 @@ import {Orders} from "./Orders.sol";
 ///   2 * bounty <= what the new farmer loses if it proves nothing
 ///   a tenure is closed once: `refill` puts another in its place, `close` deletes the order
 abstract contract Repairs is IRepairs, Orders {
-    using LiveBooks for LiveBook[];
-
     /// @dev How a farmer's time with a slot ended.
     struct Ending {
         uint256 refund; // without the collateral
@@ -99,7 +96,8 @@ abstract contract Repairs is IRepairs, Orders {
     /// epoch is burnt, so that nothing is rounded away.
     function _evict(FarmerId id, Farmer storage stored, Standing memory standing) private {
         uint256 vacantFrom = uint256(standing.settledEpoch) + 1;
-        (, , uint256 vacant) = _liveBooks(id, standing, vacantFrom).sums(vacantFrom);
+        _sweep(id, standing, vacantFrom);
+        uint256 vacant = standing.committedRate;
         uint256 stake = stored.stake;
         uint256 reward = Math.min(stake, vacant);
         uint256 rest = stake - reward;

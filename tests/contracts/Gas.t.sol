@@ -139,12 +139,12 @@ contract GasTest is FarmTest {
     /// Must hold: to refill ten slots of thirty costs at most 60,000 gas each.
     function test_refill() external {
         FarmerId[] memory farmers = _registerMany(30);
-        FarmerId[] memory takers = _registerMany(10);
-        for (uint256 i = 0; i < 10; ++i) _store(takers[i], _date(3), 1, 1e12);
-        OrderId order = _store(farmers, _date(3), 1, 1e15);
+        FarmerId[] memory takers = new FarmerId[](10);
+        uint256 end = _date(3);
+        OrderId order = _store(farmers, end, 1, 1e15);
         _enter(_now() + MAX_MISSES + 1);
         for (uint256 i = 0; i < 30; ++i) market.evict(farmers[i]);
-        for (uint256 i = 0; i < 10; ++i) _store(takers[i] = _register(), _date(3), 1, 1e12);
+        for (uint256 i = 0; i < 10; ++i) _store(takers[i] = _register(), end, 1, 1e12);
         _enter(_now() + 1);
         _refill(order, 29, _register(), STRANGER);
         Takeover[] memory takeovers = new Takeover[](10);
