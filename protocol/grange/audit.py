@@ -15,8 +15,8 @@ A proof is its samples one after another, each in words of 32 bytes:
 Where the position drawn lies in a slot that was declared lost in an earlier epoch there is but one word, the
 tenure's id, and the next position is drawn: it does not count as a sample.
 
-The words by which a farmer declares a slot lost are those of a sample, with the slot's root in the place of the
-leaf and its path.
+The words by which a farmer declares a slot lost are those of a sample, with the slot's root in the place of
+the leaf and its path.
 """
 
 from bisect import bisect_right
@@ -102,7 +102,7 @@ class BookState:
         return entry
 
     def lose(self, index: int, epoch: Epoch) -> None:
-        """Count entry `index` as declared lost in `epoch`: from the next one on it is not asked for, nor paid."""
+        """Count entry `index` as declared lost in `epoch`: it is not asked for nor paid after it."""
         entry = self.entries[index]
         if index in self.lost_epochs or not entry.from_epoch <= epoch < self.end:
             raise Misuse(f"{entry} cannot be lost in epoch {epoch}")

@@ -185,7 +185,7 @@ def sign_acceptance(
     deadline_block: int,
     previous: OrderId = NO_ORDER,
 ) -> Acceptance:
-    """The acceptance as `place` takes it, or with a `previous` order `extend`, signed by the operator's key."""
+    """The acceptance as `place` takes it, or `extend` if there is a `previous` order, signed by the key."""
     digest = acceptance_digest(
         domain,
         order=order,

@@ -1,8 +1,8 @@
 """The market's rules in plain Python: an oracle for the contract, and nothing else.
 
 Written from what the rules say, not from how the contract keeps them. Every epoch is judged when it is over,
-for every farmer and every slot; nothing is settled later by subtraction, there are no books, rings, bitmaps or
-mountains, and a farmer's slots are a list. Who signed is the caller's to say. Refusals carry the name of the
+for every farmer and every slot; nothing is settled later by subtraction. There are no books, rings, bitmaps
+or mountains: a farmer's slots are a list. Who signed is the caller's to say. Refusals carry the name of the
 contract's error, in the order in which the contract looks.
 
 Of the contract's laziness only one thing shows in a balance: fines are credited to the burnt account when
@@ -382,12 +382,13 @@ class Market:
         self, caller: str, order: bytes, end: int, shape: tuple[int, int, int], offered: Sequence[Offered]
     ) -> None:
         """`shape` is leaf count, piece leaves and k."""
-        self._fill(caller, order, self.epoch + 1, end, shape, offered, extension=False)
+        self._fill(caller, order, self.epoch + 1, end, shape, offered=offered, extension=False)
 
     def extend(
         self,
         caller: str,
         previous: bytes,
+        *,
         order: bytes,
         end: int,
         shape: tuple[int, int, int],
@@ -403,7 +404,7 @@ class Market:
         grid = self.p.grid_epochs
         if old.end != (self.epoch // grid + 1) * grid:
             raise Refused("NotInLastPeriod")
-        self._fill(caller, order, old.end, end, shape, offered, extension=True)
+        self._fill(caller, order, old.end, end, shape, offered=offered, extension=True)
 
     def refill(self, caller: str, order_id: bytes, repairer: str, takings: Sequence[Taking]) -> None:
         if not takings:
@@ -461,8 +462,8 @@ class Market:
         start: int,
         end: int,
         shape: tuple[int, int, int],
-        offered: Sequence[Offered],
         *,
+        offered: Sequence[Offered],
         extension: bool,
     ) -> None:
         leaf_count, piece_leaves, k = shape

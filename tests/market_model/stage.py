@@ -1,7 +1,7 @@
 """A market on a chain in this process, and the accounts that play on it.
 
-Decides how a call is sent, and what is asked of the contract to compare it with the model. Every transaction gets
-a block of its own, and none may take more than MAX_GAS. Time and block hashes are the same in every run.
+Decides how a call is sent, and how the contract is asked. Every transaction gets a block of its own, and none
+may take more than MAX_GAS. Time and block hashes are the same in every run.
 """
 
 from __future__ import annotations
@@ -82,13 +82,15 @@ class Stage:
         try:
             self.evm.call(request, None)
         except EvmError as error:
-            assert error.data, f"{call.function}: {error}"
-            name, values = market_abi().decode_error(error.data)
-            if name == "Unknown":
-                name, values = token_abi().decode_error(error.data)
-            assert name not in ("Unknown", "Panic", "Error"), f"{call.function}: {name} {values}"
-            return name
-        return None
+            data = error.data
+        else:
+            return None
+        assert data, f"{call.function} fails and does not say why"
+        name, values = market_abi().decode_error(data)
+        if name == "Unknown":
+            name, values = token_abi().decode_error(data)
+        assert name not in ("Unknown", "Panic", "Error"), f"{call.function}: {name} {values}"
+        return name
 
     def send(self, sender: Address, call: Call) -> int:
         """Mine the call, which must succeed; the gas it used."""
