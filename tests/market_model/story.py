@@ -338,9 +338,12 @@ class Story(RuleBasedStateMachine):
         at = data.draw(st.integers(0, 199), label="word") % len(words)
         # The bits that no part of a head uses are cut off before anything is checked.
         flipped = (int.from_bytes(words[at]) ^ 1 << data.draw(st.integers(0, 7))).to_bytes(32)
-        wrong = data.draw(
-            st.sampled_from([[*words[:at], flipped, *words[at + 1 :]], words[:at], [*words, words[at]]])
-        )
+        ways = {
+            "changed": [*words[:at], flipped, *words[at + 1 :]],
+            "cut": words[:at],
+            "too long": [*words, words[at]],
+        }
+        wrong = ways[data.draw(st.sampled_from(sorted(ways)), label="how")]
         call = calls.prove(FarmerId(farmer), Epoch(self.next_epoch), wrong)
         refusal = self.chain.refusal(STRANGER.address, call)
         assert refusal is not None, "a wrong proof was accepted"
@@ -394,6 +397,13 @@ class Story(RuleBasedStateMachine):
         }.get(slip, offers[-1])
         return offers
 
+    def _unended(self, data: st.DataObject) -> bytes:
+        """An order that goes on for a while; now and then any."""
+        going = sorted(key for key, one in self.market.orders.items() if one.end > self.next_epoch + 1)
+        if going and data.draw(st.integers(0, 9), label="any?"):
+            return data.draw(st.sampled_from(going), label="order")
+        return self.order(data)
+
     def order(self, data: st.DataObject) -> bytes:
         return data.draw(st.sampled_from(sorted(self.market.orders)), label="order")
 
@@ -406,7 +416,7 @@ class Story(RuleBasedStateMachine):
         wait=st.integers(0, 9),
     )
     def extend(self, data: st.DataObject, dates: int, same: bool, slip: str, wait: int) -> None:
-        previous = self.order(data)
+        previous = self._unended(data)
         old = self.market.orders[previous]
         grid, blocks = self.p.grid_epochs, self.p.epoch_blocks
         if wait:
@@ -449,14 +459,16 @@ class Story(RuleBasedStateMachine):
         self._refill(order_id, pairs if many else pairs[:1], caller, repairer, honest=True)
 
     @precondition(lambda self: self.market.orders)
-    @rule(data=st.data(), caller=actors, repairer=actors, honest=st.booleans(), slot=st.integers(0, 4))
-    def refill_any(self, data: st.DataObject, caller: str, repairer: str, honest: bool, slot: int) -> None:
-        young = [key for key, one in self.market.orders.items() if one.end > self.next_epoch + 1]
-        if young and data.draw(st.integers(0, 9), label="too late?"):
-            order_id = data.draw(st.sampled_from(sorted(young)), label="order")
+    @rule(data=st.data(), caller=actors, repairer=actors, honest=st.integers(0, 9), slot=st.integers(0, 4))
+    def refill_any(self, data: st.DataObject, caller: str, repairer: str, honest: int, slot: int) -> None:
+        order_id = self._unended(data)
+        inside = [one.farmer for one in self.market.orders[order_id].slots]
+        outside = [one for one in range(1, len(self.market.farmers) + 1) if one not in inside]
+        if outside and data.draw(st.integers(0, 9), label="inside?"):
+            farmer = data.draw(st.sampled_from(outside), label="farmer")
         else:
-            order_id = self.order(data)
-        self._refill(order_id, [(slot, self.farmer(data))], caller, repairer, honest)
+            farmer = self.farmer(data)
+        self._refill(order_id, [(slot, farmer)], caller, repairer, bool(honest))
 
     def _vacant(self, order: Order) -> list[int]:
         """Slots that could be taken over, by the look of it."""

@@ -42,8 +42,8 @@ UNEVEN = Parameters(
 """Numbers that divide nothing, and time enough between miss and lapse."""
 
 MARKETS = {"short": SHORT, "uneven": UNEVEN, "devnet": DEVNET_PARAMETERS}
-QUICK_EXAMPLES = 12
-LONG_EXAMPLES = 400
+QUICK_EXAMPLES = 6
+LONG_EXAMPLES = 300
 STEPS = 40
 
 
