@@ -259,12 +259,22 @@ def deposit(amount: str, as_json: Json = False, home: Home = None, verbose: Verb
 
 
 @app.command()
-def withdraw(amount: str, as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
-    """Move tokens from the vault back into the wallet."""
+def withdraw(
+    amount: Annotated[str | None, typer.Argument(help="Tokens to announce; without, take out.")] = None,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Announce what you will take out of the vault; later, without an amount, move it into the wallet."""
 
     async def run() -> None:
         async with _renter(home) as renter:
-            await renter.withdraw(parse_tokens(amount))
+            if amount is None:
+                await renter.withdraw()
+            else:
+                announced = await renter.request_withdrawal(parse_tokens(amount))
+                if announced is not None:
+                    _err.print(f"Announced. From epoch {announced.ready_epoch} on: grange withdraw")
         await _balance(as_json, home)
 
     _run(run())

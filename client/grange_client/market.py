@@ -20,6 +20,7 @@ from grange.chain import (
     Receipt,
     Rollback,
     Sender,
+    Withdrawal,
     calls,
 )
 from grange.messages import Domain
@@ -61,8 +62,14 @@ class Market(Protocol):
     async def deposit(self, amount: int) -> Receipt:
         """Move base units from the wallet into the vault."""
 
-    async def withdraw(self, amount: int) -> Receipt:
-        """Move base units from the vault into the wallet."""
+    async def withdrawal(self, account: Address) -> Withdrawal | None:
+        """What is announced to be taken out of the vault."""
+
+    async def request_withdrawal(self, amount: int) -> Receipt:
+        """Announce that up to so many base units will be taken out of the vault."""
+
+    async def withdraw(self) -> Receipt:
+        """Move what was announced, or what is left of it, from the vault into the wallet."""
 
     async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
         """This renter's `OrderPlaced` events behind the cursor."""
@@ -113,9 +120,17 @@ class ChainMarket:
         permit = await self._chain.permit(self._sender.wallet, amount)
         return await self._sender.send(calls.deposit_with_permit(permit))
 
-    async def withdraw(self, amount: int) -> Receipt:
+    async def withdrawal(self, account: Address) -> Withdrawal | None:
         """See Market."""
-        return await self._sender.send(calls.withdraw(self._sender.address, amount))
+        return await self._chain.withdrawal(account)
+
+    async def request_withdrawal(self, amount: int) -> Receipt:
+        """See Market."""
+        return await self._sender.send(calls.request_withdrawal(amount))
+
+    async def withdraw(self) -> Receipt:
+        """See Market."""
+        return await self._sender.send(calls.withdraw(self._sender.address))
 
     async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
         """See Market."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import aiohttp
 
-from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts
+from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts, Withdrawal
 from grange.types import Address
 from grange_client.catalog import Catalog, Known
 from grange_client.config import Config
@@ -235,9 +235,17 @@ class Renter:
         """Move base units from the wallet into the vault."""
         return await self.market.deposit(amount)
 
-    async def withdraw(self, amount: int) -> Receipt:
-        """Move base units from the vault into the wallet."""
-        return await self.market.withdraw(amount)
+    async def request_withdrawal(self, amount: int) -> Withdrawal | None:
+        """Announce a withdrawal, in base units; returns what is announced now.
+
+        It waits so that farmers can redeem before what this renter promised them.
+        """
+        await self.market.request_withdrawal(amount)
+        return await self.market.withdrawal(self.identity.wallet.address)
+
+    async def withdraw(self) -> Receipt:
+        """Move what was announced from the vault into the wallet."""
+        return await self.market.withdraw()
 
     # Fetching.
 

@@ -21,8 +21,23 @@ interface ISettings {
     /// @notice Nothing would be audited, or more than one call can verify.
     error SamplesOutOfRange(uint256 samples, uint256 least, uint256 most);
 
-    /// @notice Farmers would have nothing at stake, or more than is reasonable.
+    /// @notice A farmer would never lapse for its misses, or with more of them than one call can settle.
+    error MaxMissesOutOfRange(uint256 maxMisses, uint256 least, uint256 most);
+
+    /// @notice A renter would have nothing for a missed epoch, or more than is reasonable.
+    error PenaltyOutOfRange(uint256 penalty, uint256 least, uint256 most);
+
+    /// @notice A miss would cost nothing where farmer and renter are one, or more than is reasonable.
+    error FineOutOfRange(uint256 fine, uint256 least, uint256 most);
+
+    /// @notice Half of the stake must cover every miss up to the lapse: 2 * maxMisses * (penalty + fine) is the least.
     error CollateralEpochsOutOfRange(uint256 collateralEpochs, uint256 least, uint256 most);
+
+    /// @notice The bounty must rise, and within the longest term.
+    error AuctionEpochsOutOfRange(uint256 auctionEpochs, uint256 least, uint256 most);
+
+    /// @notice Renters' withdrawals must wait, and not longer than the longest term.
+    error WithdrawDelayOutOfRange(uint256 withdrawDelayEpochs, uint256 least, uint256 most);
 
     /// @notice The parameters given at deployment.
     function parameters() external view returns (Parameters memory);

@@ -111,9 +111,9 @@ async def change(config: Config, wallet: Wallet, changed: Config, add_stake: int
 async def withdraw(
     config: Config, wallet: Wallet, to: Address | None, amount: int | None
 ) -> tuple[int, Receipt]:
-    """Pay out of the wallet's vault, to the owner if nobody is named, all if no amount is.
+    """Pay out of the wallet's earnings, to the owner if nobody is named, all if no amount is.
 
-    Raises NotOwner when the vault belongs to another key, NotFunded when there is less than asked for.
+    Raises NotOwner when the earnings are another key's, NotFunded when there is less than asked for.
     """
     if wallet.address != config.owner:
         raise NotOwner(
@@ -121,13 +121,13 @@ async def withdraw(
             "give the owner's key with --owner-key FILE"
         )
     async with _connected(config) as chain:
-        held = await chain.vault(wallet.address)
+        held = await chain.earnings(wallet.address)
         wanted = held if amount is None else amount
         if wanted > held:
-            raise NotFunded(f"the vault holds {format_tokens(held)} tokens, not {format_tokens(wanted)}")
+            raise NotFunded(f"the earnings are {format_tokens(held)} tokens, not {format_tokens(wanted)}")
         if wanted == 0:
-            raise NotFunded("the vault is empty; there is nothing to withdraw yet")
-        return wanted, await Sender(chain, wallet).send(calls.withdraw(to or wallet.address, wanted))
+            raise NotFunded("nothing is earned that was not withdrawn; there is nothing to withdraw yet")
+        return wanted, await Sender(chain, wallet).send(calls.claim(to or wallet.address, wanted))
 
 
 def _connected(config: Config) -> AbstractAsyncContextManager[Chain]:

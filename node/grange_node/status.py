@@ -42,7 +42,7 @@ class Status:
     settled_epoch: int | None
     stake: int | None
     committed_rate: int
-    vault: int | None
+    unclaimed: int | None
     gas_money: int | None
     misses: int
     proven_epochs: int
@@ -63,7 +63,7 @@ class Status:
 class _Seen:
     head: Head
     farmer: Farmer
-    vault: int
+    unclaimed: int
     gas_money: int
 
 
@@ -101,7 +101,7 @@ async def read_status(config: Config, wallet: Wallet) -> Status:
         settled_epoch=seen.farmer.settled_epoch if seen else None,
         stake=seen.farmer.stake if seen else None,
         committed_rate=committed,
-        vault=seen.vault if seen else None,
+        unclaimed=seen.unclaimed if seen else None,
         gas_money=seen.gas_money if seen else None,
         misses=seen.farmer.misses if seen else earnings.missed_epochs,
         proven_epochs=earnings.proven_epochs,
@@ -139,7 +139,7 @@ def status_table(status: Status) -> Table:
         ("rate", f"{format_tokens(status.committed_rate)} tokens an epoch"),
         ("epochs", f"{status.proven_epochs} proven, {status.misses} missed"),
         ("earned", tokens(status.earned)),
-        ("vault", tokens(status.vault)),
+        ("to withdraw", tokens(status.unclaimed)),
         ("stake", tokens(status.stake)),
         ("next audit", next_audit),
     ):
@@ -158,7 +158,7 @@ async def _look(config: Config, wallet: Wallet) -> tuple[_Seen | None, str | Non
             return _Seen(
                 head=await chain.head(),
                 farmer=await chain.farmer(config.farmer),
-                vault=await chain.vault(Address(config.owner)),
+                unclaimed=await chain.earnings(Address(config.owner)),
                 gas_money=await chain.native_balance(wallet.address),
             ), None
     except ChainError as error:

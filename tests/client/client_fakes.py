@@ -27,6 +27,7 @@ from grange.chain import (
     Rollback,
     TransactionReverted,
     Wallet,
+    Withdrawal,
 )
 from grange.merkle import merkle_root, path, root_of_hashes
 from grange.messages import (
@@ -51,7 +52,12 @@ PARAMETERS = Parameters(
     grid_epochs=8,
     max_books=12,
     samples=5,
-    collateral_epochs=8,
+    collateral_epochs=16,
+    max_misses=4,
+    penalty=1,
+    fine=1,
+    auction_epochs=4,
+    withdraw_delay_epochs=2,
 )
 MARKET = address_from(bytes(19) + b"\x01")
 NOW = 1_800_000_000
@@ -277,6 +283,7 @@ class FakeMarket:
         self.renter = renter
         self.block = 25
         self.vaults: dict[Address, int] = {}
+        self.announced: dict[Address, Withdrawal] = {}
         self.wallets: dict[Address, int] = {renter: 1000 * TOKEN}
         self.native = 10**18
         self.known: list[Farmer] = []
@@ -379,7 +386,16 @@ class FakeMarket:
         self.vaults[self.renter] = self.vaults.get(self.renter, 0) + amount
         return self._empty_receipt()
 
-    async def withdraw(self, amount: int) -> Receipt:
+    async def withdrawal(self, account: Address) -> Withdrawal | None:
+        return self.announced.get(account)
+
+    async def request_withdrawal(self, amount: int) -> Receipt:
+        ready = Epoch(self.block // PARAMETERS.epoch_blocks + PARAMETERS.withdraw_delay_epochs)
+        self.announced[self.renter] = Withdrawal(amount=amount, ready_epoch=ready)
+        return self._empty_receipt()
+
+    async def withdraw(self) -> Receipt:
+        amount = self.announced.pop(self.renter).amount
         self.vaults[self.renter] -= amount
         self.wallets[self.renter] += amount
         return self._empty_receipt()
@@ -478,6 +494,8 @@ def farmer_view(number: int, operator: Address, endpoint: str, **fields: Any) ->
         "committed_rate": 0,
         "settled_epoch": Epoch(0),
         "misses": 0,
+        "strikes": 0,
+        "lapsed": False,
         "offer": Offer(
             price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=1 << 40, longest_term_epochs=400
         ),

@@ -62,7 +62,7 @@ class Machine:
 
     def _carry_over(self, world: World) -> None:
         before = self._kept[0]
-        for name in ("block", "vaults", "wallets", "events", "native"):
+        for name in ("block", "vaults", "announced", "wallets", "events", "native"):
             setattr(world.market, name, getattr(before, name))
         for farmer in world.farmers:
             farmer.pieces, farmer.promised = self._kept[farmer.id]
@@ -130,9 +130,10 @@ def test_question_is_asked_before_anything_is_sent(machine: Machine, tree: Path)
 
 
 def test_deposit_and_withdraw(machine: Machine) -> None:
-    """Tokens move into the vault and back."""
+    """Tokens move into the vault; out of it what was announced does."""
     assert json.loads(machine("deposit", "12.5", "--json").stdout)["vault"] == 125 * TOKEN // 10
-    assert json.loads(machine("withdraw", "2.5", "--json").stdout)["vault"] == 10 * TOKEN
+    assert json.loads(machine("withdraw", "2.5", "--json").stdout)["vault"] == 125 * TOKEN // 10
+    assert json.loads(machine("withdraw", "--json").stdout)["vault"] == 10 * TOKEN
 
 
 def test_empty_lists_say_what_to_do(machine: Machine) -> None:

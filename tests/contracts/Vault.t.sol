@@ -8,7 +8,7 @@ import {IOrders} from "../../contracts/interfaces/IOrders.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {Acceptance, FarmerId, Permit, Terms} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
-import {IMarket} from "./support/IMarket.sol";
+import {IMarket} from "../../contracts/interfaces/IMarket.sol";
 import {MarketTest} from "./support/MarketTest.sol";
 import {FeeToken, RefusingToken, ReentrantToken} from "./support/Tokens.sol";
 

@@ -6,7 +6,7 @@ import {MAX_PEAKS, Mountain} from "../../contracts/libraries/Mountain.sol";
 import {BookView, Entry, Epoch, FarmerId, OrderId, Parameters, Rate, Slot} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {MarketTest} from "./support/MarketTest.sol";
-import {IOpenMarket} from "./support/IMarket.sol";
+import {IOpenMarket} from "./support/IOpenMarket.sol";
 import {Reference} from "./support/Reference.sol";
 
 /// @title The contracts agree with the golden vectors, which Python wrote and reads too

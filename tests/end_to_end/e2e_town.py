@@ -121,8 +121,8 @@ class Town:
         return int(await self.chain.rpc.call("eth_getTransactionCount", address, "latest"), 16)
 
     async def wealth(self, address: Address) -> tuple[int, int]:
-        """Tokens in the vault and in the wallet."""
-        return await self.chain.vault(address), await self.chain.token_balance(address)
+        """Tokens earned and in the wallet."""
+        return await self.chain.earnings(address), await self.chain.token_balance(address)
 
     async def orders_of(self, address: Address) -> list[bytes]:
         """The ids of all orders of a renter, by the chain's events."""

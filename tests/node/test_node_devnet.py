@@ -204,15 +204,15 @@ async def test_a_slot_is_kept_proven_paid_and_paid_out(devnet: Devnet, tmp_path:
             await next_epoch(devnet)
             assert await farm.step() is Action.PROVE
             assert await farm.step() is Action.SETTLED
-        assert await devnet.chain.vault(wallet.address) == 2 * slot.rate
+        assert await devnet.chain.earnings(wallet.address) == 2 * slot.rate
         assert (await farm.get(slot)).content == slot.data
         status = await read_status(config, wallet)
         assert (status.slots_placed, status.proven_epochs, status.earned) == (1, 2, 2 * slot.rate)
-        assert (status.vault, status.misses, status.chain_error) == (2 * slot.rate, 0, None)
+        assert (status.unclaimed, status.misses, status.chain_error) == (2 * slot.rate, 0, None)
     tokens = await devnet.chain.token_balance(wallet.address)
     assert (await withdraw(config, wallet, None, None))[0] == 2 * slot.rate
     assert await devnet.chain.token_balance(wallet.address) == tokens + 2 * slot.rate
-    with pytest.raises(NotFunded, match="empty"):
+    with pytest.raises(NotFunded, match="nothing is earned"):
         await withdraw(config, wallet, None, None)
     with pytest.raises(NotOwner, match="--owner-key"):
         await withdraw(config, Wallet.random(), None, None)
@@ -236,7 +236,7 @@ async def test_deleted_data_is_a_miss_without_gas_and_without_pay(devnet: Devnet
         assert await farm.step() is Action.PROVE
         await farm.node.watcher.refresh()
         assert await devnet.chain.missed(config.farmer, missed)
-        assert await devnet.chain.vault(wallet.address) == slot.rate
+        assert await devnet.chain.earnings(wallet.address) == slot.rate
         earnings = farm.node.ledger.earnings()
         assert (earnings.missed_epochs, earnings.proven_epochs) == (1, 1)
 

@@ -141,7 +141,7 @@ def test_status_works_without_chain_and_before_the_first_run(home: Path) -> None
     shown = run("status", "--home", home, "--json")
     assert shown.exit_code == 0
     status = json.loads(shown.stdout)
-    assert (status["farmer"], status["stored_bytes"], status["vault"]) == (7, 0, None)
+    assert (status["farmer"], status["stored_bytes"], status["unclaimed"]) == (7, 0, None)
     assert "no chain endpoint" in status["chain_error"]
     table = run("status", "--home", home)
     assert table.exit_code == 0

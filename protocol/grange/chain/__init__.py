@@ -31,7 +31,7 @@ from grange.chain.follower import Batch, Cursor, EventFollower, Rollback
 from grange.chain.gateway import Chain
 from grange.chain.rpc import Timeouts
 from grange.chain.sender import Receipt, Sender
-from grange.chain.views import Book, Farmer, Head, Order
+from grange.chain.views import Book, Eviction, Farmer, Head, Loss, Order, Withdrawal
 from grange.chain.wallet import Wallet
 from grange.types import Permit
 
@@ -48,9 +48,11 @@ __all__ = [
     "Event",
     "EventFilter",
     "EventFollower",
+    "Eviction",
     "Farmer",
     "Head",
     "InsufficientFunds",
+    "Loss",
     "MarketNotFound",
     "Order",
     "Permit",
@@ -65,6 +67,7 @@ __all__ = [
     "TransactionReplaced",
     "TransactionReverted",
     "Wallet",
+    "Withdrawal",
     "WrongChain",
     "calls",
 ]

@@ -9,6 +9,6 @@ contract OpenMarket is Market {
     constructor(Parameters memory p) Market(p) {}
 
     function enter(FarmerId farmer, Epoch end, Entry memory entry) external {
-        _append(farmer, Epoch.unwrap(end) / GRID_EPOCHS, _currentEpoch(), entry);
+        _append(farmer, _farmers[farmer].standing, Epoch.unwrap(end) / GRID_EPOCHS, false, entry);
     }
 }
