@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from grange.errors import Misuse
 from grange.types import Epoch, Offer, Parameters
 from grange.units import MAX_LEAF_COUNT, MAX_PIECE_LEAVES, MAX_RATE, rate_rounded_up
 from grange_node.errors import Malformed, StakeTooSmall, TermsRefused
@@ -27,6 +28,15 @@ class Standing:
     promised_rate: int
 
 
+def asked_rate(offer: Offer, size_bytes: int) -> int:
+    """What this farmer asks per epoch for so many bytes, in base units; never nothing, which no order can
+    pay. Raises TermsRefused when it is more than any order can."""
+    try:
+        return max(1, rate_rounded_up(offer.price_per_gib_epoch, size_bytes))
+    except Misuse as error:
+        raise TermsRefused("at this farmer's price no order could pay for so many bytes") from error
+
+
 def check_shape(terms: SlotTerms) -> None:
     """Raise Malformed for terms that no order can have."""
     leaves = terms.piece_leaves
@@ -40,7 +50,7 @@ def check_shape(terms: SlotTerms) -> None:
 
 def check_terms(terms: SlotTerms, offer: Offer, parameters: Parameters, epoch: Epoch) -> None:
     """Raise TermsRefused for terms that are too cheap, too long, or that the contract would not take now."""
-    asked = rate_rounded_up(offer.price_per_gib_epoch, terms.slot_bytes)
+    asked = asked_rate(offer, terms.slot_bytes)
     if terms.rate < asked:
         raise TermsRefused("the rate is below this farmer's price", rate=terms.rate, asked_rate=asked)
     grid = parameters.grid_epochs

@@ -62,7 +62,7 @@ async def test_asking_again_gives_the_same_promise(farm: Farm) -> None:
     first = await farm.agree(slot)
     farm.market.mine(5)
     await farm.node.watcher.refresh()
-    farm.market.balances.clear()
+    farm.market.usual_balance = 0
     assert (await farm.accept(slot)).json() == first
 
 
@@ -111,7 +111,6 @@ async def test_nothing_is_signed_when_the_ledger_cannot_be_written(
     farm: Farm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slot = parcel()
-    farm.market.balances[slot.renter.address] = 1000 * TOKEN
     await farm.upload(slot)
     signed = []
     monkeypatch.setattr("grange_node.intake.sign_acceptance", lambda *args, **fields: signed.append(fields))
@@ -201,7 +200,6 @@ async def test_no_more_is_promised_than_the_stake_allows(tmp_path: Path) -> None
         await farm.agree(first)
         await farm.agree(second)
         await farm.upload(third)
-        market.balances[third.renter.address] = 1000 * TOKEN
         response = await farm.accept(third)
         assert (response.status_code, error_of(response)) == (409, "stake_too_small")
         market.place(first.placed(), second.placed())
@@ -220,7 +218,6 @@ async def test_promises_made_at_once_do_not_share_the_same_stake(tmp_path: Path)
         slots = [parcel(1, seed=seed, rate=rate) for seed in range(6)]
         for slot in slots:
             await farm.upload(slot)
-        market.balances[slots[0].renter.address] = 1000 * TOKEN
         answers = await asyncio.gather(*(farm.accept(slot) for slot in slots))
         assert sorted(answer.status_code for answer in answers) == [200, 200, 409, 409, 409, 409]
 
@@ -243,8 +240,8 @@ async def test_a_promise_that_ran_out_frees_its_stake(tmp_path: Path) -> None:
 async def test_no_chain_no_promise_but_reads_go_on(farm: Farm) -> None:
     kept, slot = parcel(), parcel(seed=1)
     await farm.keep(kept)
-    farm.market.down = True
     await farm.upload(slot)
+    farm.market.down = True
     response = await farm.accept(slot)
     assert (response.status_code, error_of(response)) == (503, "chain_unavailable")
     assert (await farm.get(kept)).content == kept.data
@@ -311,6 +308,5 @@ async def test_the_offer_is_the_price(farm: Farm) -> None:
     slot = parcel()
     assert slot.rate == -(-OFFER.price_per_gib_epoch * 3 * PIECE_BYTES // (1 << 30))
     await farm.upload(slot)
-    farm.market.balances[slot.renter.address] = TOKEN
     assert (await farm.accept(slot, rate=slot.rate - 1)).status_code == 409
     assert (await farm.accept(slot, rate=slot.rate)).status_code == 200

@@ -113,7 +113,7 @@ async def test_info_says_who_we_are_without_a_signature(farm: Farm) -> None:
     before = (await farm.http.get("/v1/info")).json()
     assert (before["farmer"], before["chain_id"], before["market"]) == (FARMER, CHAIN_ID, MARKET)
     assert (before["head_block"], before["epoch"]) == (None, None)
-    await farm.keep(parcel())
+    await farm.agree(parcel())
     after = (await farm.http.get("/v1/info")).json()
     assert (after["head_block"], after["epoch"]) == (farm.market.height, farm.market.epoch)
     assert after["free_bytes"] == before["free_bytes"] - SIZE
