@@ -38,6 +38,7 @@ from grange_node.errors import (
     NodeWorldError,
     NotFound,
     TermsRefused,
+    TooMuch,
     VaultTooSmall,
 )
 from grange_node.ledger import Ledger
@@ -100,10 +101,15 @@ class Intake:
     ) -> bool:
         """Store a piece that arrives. True when it is new, False when it was here already.
 
-        Raises TooMuch or Malformed for more or fewer bytes than announced, Mismatch for other bytes,
-        Conflict, NoRoom, TooBusy; for the first piece of a slot VaultTooSmall and ChainDown. Whatever goes
-        wrong, nothing of the piece stays behind.
+        Raises TooMuch or Malformed for more or fewer bytes than announced, TooMuch for an index that no slot
+        here can have, Mismatch for other bytes, Conflict, NoRoom, TooBusy; for the first piece of a slot
+        VaultTooSmall and ChainDown. Whatever goes wrong, nothing of the piece stays behind.
         """
+        if (piece + 1) * size_bytes > self._room.capacity_bytes:
+            raise TooMuch(
+                "a slot with so many pieces is larger than all the capacity on offer",
+                capacity_bytes=self._room.capacity_bytes,
+            )
         with self._using(key):
             if not self._room.knows(key):
                 await self._purses.require(key.renter, self._one_epoch(key, size_bytes))

@@ -102,6 +102,12 @@ class Store:
         with self._lock:
             return self._index(key).get(piece)
 
+    def roots(self, key: SlotKey, indices: range) -> tuple[dict[int, bytes], int]:
+        """The roots of those pieces in a range that are held, and how many pieces are held in all."""
+        with self._lock:
+            held = self._index(key)
+            return {index: held[index].root for index in indices if index in held}, len(held)
+
     def seal(self, key: SlotKey, count: int) -> None:
         """Write down the roots of a complete slot of `count` equal pieces; it takes no more from then on.
 

@@ -136,7 +136,8 @@ async def test_pieces_go_in_and_out_over_a_real_socket(home: Path, tmp_path: Pat
         signer = Asker(clock=Clock(time.time()), http=http)
         await signer.upload(slot)
         listed = await signer.get(slot, "/pieces")
-        assert listed.json() == {"roots": [root.hex() for root in slot.roots]}
+        roots = {str(index): root.hex() for index, root in enumerate(slot.roots)}
+        assert listed.json() == {"roots": roots, "count": len(slot.roots)}
         refused = await signer.put(slot, 0, body=bytes(2 * MAX_PIECE_BYTES))
         assert refused.status_code == 413
         other = bytes(PIECE_BYTES)

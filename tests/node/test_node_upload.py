@@ -184,9 +184,23 @@ async def test_capacity_is_a_limit(tmp_path: Path) -> None:
     offer = {"price_per_gib_epoch": 1, "egress_price_per_gib": 0, "longest_term_epochs": 40}
     terms = {**offer, "capacity_bytes": 2 * PIECE_BYTES}
     async with open_farm(tmp_path, offer_terms=terms, unplaced_percent=100) as farm:
-        slot = parcel()
-        assert [(await farm.put(slot, index)).status_code for index in range(3)] == [201, 201, 507]
+        slots = [parcel(1, seed=seed) for seed in range(3)]
+        assert [(await farm.put(slot, 0)).status_code for slot in slots] == [201, 201, 507]
         assert farm.node.room.used_bytes == 2 * PIECE_BYTES
+
+
+async def test_a_piece_of_a_slot_that_would_not_fit_is_refused(farm: Farm) -> None:
+    """An index speaks for all the pieces before it."""
+    slot = parcel(1)
+    beyond = OFFER.capacity_bytes // PIECE_BYTES
+    answers = []
+    for index in ((1 << 22) - 1, beyond, beyond - 1):
+        path = f"{slot.path}/pieces/{index}"
+        headers = farm.sign(slot.renter, "PUT", path, slot.roots[0])
+        answers.append(await farm.http.put(path, content=slot.pieces[0], headers=headers))
+    assert [answer.status_code for answer in answers] == [413, 413, 201]
+    assert error_of(answers[0]) == "too_much"
+    assert answers[0].json()["detail"] == {"capacity_bytes": OFFER.capacity_bytes}
 
 
 async def test_what_a_renter_may_have_unplaced_is_limited(tmp_path: Path) -> None:
