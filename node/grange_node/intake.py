@@ -208,6 +208,9 @@ class Intake:
         return self._sign(key, terms, deadline_block)
 
     async def _check_bargain(self, record: SlotRecord, terms: SlotTerms, view: View) -> None:
+        if self._open_cost(record, view):
+            # What was placed since we last read is out of the vault already: it must not count twice.
+            view = await self._watcher.newest()
         config, epoch = self._config, view.head.epoch
         if view.farmer.operator != self._wallet.address:
             raise TermsRefused(
@@ -228,9 +231,20 @@ class Intake:
             funds = await self._link.funds(record.key.renter)
         except ChainError as error:
             raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
-        needed = cost(terms, epoch)
+        promised_cost = self._open_cost(record, view)
+        needed = cost(terms, epoch) + promised_cost
         if funds < needed:
-            raise VaultTooSmall("the renter cannot pay for this slot", funds=funds, needed=needed)
+            raise VaultTooSmall(
+                "the renter cannot pay for this slot and for those that are promised to it and not placed",
+                funds=funds,
+                needed=needed,
+                promised=promised_cost,
+            )
+
+    def _open_cost(self, record: SlotRecord, view: View) -> int:
+        """What the renter would pay for its other slots that we promised and that may still be placed."""
+        open_promises = self._ledger.open_promises(record.key.renter, self._ledger.cursor().block)
+        return sum(cost(other.agreed, view.head.epoch) for other in open_promises if other.key != record.key)
 
     def _check_pieces(self, key: SlotKey, terms: SlotTerms) -> None:
         held = self._store.pieces(key)

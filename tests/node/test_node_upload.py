@@ -216,7 +216,7 @@ async def test_what_all_renters_may_have_unplaced_is_a_part_of_the_capacity(tmp_
     offer = {"price_per_gib_epoch": 1, "egress_price_per_gib": 0, "longest_term_epochs": 40}
     terms = {**offer, "capacity_bytes": 8 * PIECE_BYTES}
     async with open_farm(tmp_path, offer_terms=terms, unplaced_percent=50) as farm:
-        await farm.keep(parcel())
+        await farm.keep(parcel(rate=1))
         slots = [parcel(1, renter=Wallet(bytes([seed]) * 32), seed=seed) for seed in range(3, 8)]
         answers = [await farm.put(slot, 0) for slot in slots]
         assert [answer.status_code for answer in answers] == [201] * 4 + [429]
