@@ -8,9 +8,10 @@ that differ, or a path that does not lead to the root, convict it.
 
 from grange.merkle import Buffer, merkle_root, verify
 from grange.types import OrderId
-from grange_client.errors import FarmerLied, FarmerRefused, FarmerUnreachable, Told
+from grange_client.errors import FARMER_FAULTS, FarmerLied, Told
 from grange_client.orders import PlacedSlot
 from grange_client.peer import Peer
+from grange_client.unforeseen import dealing_with
 
 
 async def fault_of(
@@ -18,10 +19,12 @@ async def fault_of(
 ) -> Told | None:
     """None if these bytes are the piece that the chain knows; else what is wrong with the farmer."""
     try:
-        shown = await peer.piece_path(order, slot, piece)
-    except (FarmerLied, FarmerRefused, FarmerUnreachable) as error:
+        with dealing_with(placed.farmer):
+            shown = await peer.piece_path(order, slot, piece)
+            leads = shown.pieces == pieces and verify(placed.root, shown.root, piece, pieces, shown.path)
+    except FARMER_FAULTS as error:
         return error
-    if shown.pieces != pieces or not verify(placed.root, shown.root, piece, pieces, shown.path):
+    if not leads:
         return FarmerLied(f"Farmer {placed.farmer} gives a path that does not lead to what it promised.")
     if merkle_root(data) != shown.root:
         return FarmerLied(f"Farmer {placed.farmer} sent bytes that are not what it promised.")

@@ -14,6 +14,7 @@
     |- PeerError               the peer lied
     |  |- FarmerRefused        6   a farmer said no
     |  |- FarmerLied           6   a farmer sent what it should not have
+    |  |- FarmerUnforeseen     6   dealing with a farmer failed in a way that has no name here
     |  |- BadManifest          7   an order's contents are not what a client wrote
     |  `- Unopened             7   an order's bytes are those on chain, and do not open
     `- WorldError              the world failed
@@ -126,6 +127,12 @@ class FarmerLied(Told, PeerError):
     exit_code = EXIT_FARMERS
 
 
+class FarmerUnforeseen(Told, PeerError):
+    """An error of no kind we know came of dealing with one farmer; see `unforeseen`."""
+
+    exit_code = EXIT_FARMERS
+
+
 class BadManifest(Told, PeerError):
     """The manifest of an order breaks the rules that every client keeps."""
 
@@ -167,3 +174,7 @@ class PlaceFailed(Told, WorldError):
     """The market did not take the order."""
 
     exit_code = EXIT_CHAIN
+
+
+FARMER_FAULTS = (FarmerLied, FarmerRefused, FarmerUnforeseen, FarmerUnreachable)
+"""What one farmer can do to us: the work goes on without it."""

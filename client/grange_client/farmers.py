@@ -18,6 +18,7 @@ from grange_client.answers import Info
 from grange_client.errors import FarmerLied, FarmerUnreachable, Told
 from grange_client.peer import Peer, endpoint_url
 from grange_client.select import Candidate, Record
+from grange_client.unforeseen import dealing_with
 
 MAX_PROBED = 512
 """Farmers asked for one order, however many there are."""
@@ -53,9 +54,10 @@ async def probe(
     async def one(farmer: Farmer) -> Candidate | str:
         async with gate:
             try:
-                info = await open_peer(farmer).info()
-                _check(farmer, info, chain_id, market)
-                networks = await networks_of(farmer)
+                with dealing_with(farmer.id):
+                    info = await open_peer(farmer).info()
+                    _check(farmer, info, chain_id, market)
+                    networks = await networks_of(farmer)
             except Told as error:
                 return error.what
         record = records.get(farmer.id, _UNKNOWN)

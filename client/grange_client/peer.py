@@ -25,8 +25,8 @@ from grange_client.errors import FarmerLied, FarmerRefused, FarmerUnreachable
 from grange_client.patience import Patience
 from grange_client.signer import Signer
 
-MAX_JSON_BYTES = 8 << 20
-"""A list of the roots of 100,000 pieces is under this."""
+MAX_JSON_BYTES = 1 << 17
+"""The longest answer there is, a page of the list of pieces, is under this."""
 MAX_REFUSAL_BYTES = 1 << 16
 MAX_ENDPOINT_CHARACTERS = 512
 READ_BUFFER_BYTES = 1 << 20

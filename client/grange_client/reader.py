@@ -19,8 +19,8 @@ from grange.layout import Geometry
 from grange.seal import OrderKey
 from grange_client.blame import fault_of
 from grange_client.errors import (
+    FARMER_FAULTS,
     FarmerLied,
-    FarmerRefused,
     FarmerUnreachable,
     NotEnoughFarmers,
     Told,
@@ -33,6 +33,7 @@ from grange_client.patience import Patience
 from grange_client.peer import Peer
 from grange_client.stripes import Stripe, stripes_for
 from grange_client.tasks import cancelled
+from grange_client.unforeseen import dealing_with
 
 STRIPES_AHEAD = 2
 """Stripes fetched before the one that is handed on."""
@@ -175,7 +176,8 @@ class OrderReader:
     async def _fetched(self, peer: Peer, slot: int, start: int, size_bytes: int) -> bytes:
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        data = await peer.read(self.order.id, slot, start, size_bytes)
+        with dealing_with(self.order.slots[slot].farmer):
+            data = await peer.read(self.order.id, slot, start, size_bytes)
         self.health[slot].reads += 1
         if self.health[slot].reads == 1:
             self._watch(FarmersNow(count=sum(health.reads > 0 for health in self.health)))
@@ -198,7 +200,7 @@ class OrderReader:
             slot = hunt.running.pop(task)
             try:
                 hunt.arrived[slot] = memoryview(task.result())
-            except (FarmerLied, FarmerRefused, FarmerUnreachable) as error:
+            except FARMER_FAULTS as error:
                 self._failed(slot, error)
             else:
                 if slot < self.geometry.k:

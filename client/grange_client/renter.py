@@ -23,7 +23,7 @@ from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts, Withdrawal
 from grange.types import Address
 from grange_client.catalog import Catalog, Known
 from grange_client.config import Config
-from grange_client.errors import FarmerUnreachable, Told, UnknownOrder
+from grange_client.errors import FARMER_FAULTS, Told, UnknownOrder
 from grange_client.farmers import Found, probe
 from grange_client.happenings import Step, Watcher, nobody
 from grange_client.manifest import Manifest
@@ -38,6 +38,7 @@ from grange_client.signer import Signer
 from grange_client.store import Quote, Stored, Storing, watching_records
 from grange_client.sync import sync
 from grange_client.target import Target
+from grange_client.unforeseen import dealing_with
 from grange_client.words import Identity
 
 WORKER_THREADS = 3
@@ -293,9 +294,12 @@ class Renter:
         )
 
     def _peer_or_none(self, farmer: Farmer | None) -> Peer | None:
+        if farmer is None:
+            return None
         try:
-            return self.peer(farmer) if farmer else None
-        except FarmerUnreachable:
+            with dealing_with(farmer.id):
+                return self.peer(farmer)
+        except FARMER_FAULTS:
             return None
 
     async def _synced(self, watch: Watcher) -> None:

@@ -19,7 +19,7 @@ from grange.messages import Domain
 from grange.types import Acceptance, OrderId, Terms
 from grange_client.answers import Proposal
 from grange_client.encode import Piece, SegmentEncoder
-from grange_client.errors import FarmerLied, FarmerRefused, FarmerUnreachable, Told
+from grange_client.errors import FARMER_FAULTS, FarmerRefused, FarmerUnreachable, Told
 from grange_client.happenings import FarmersNow, Progress, Step, Watcher
 from grange_client.lane import Lane, Spares
 from grange_client.patience import Patience
@@ -27,6 +27,7 @@ from grange_client.peer import Peer
 from grange_client.promise import checked_acceptance
 from grange_client.select import Chosen
 from grange_client.tasks import all_of, cancelled, task_group
+from grange_client.unforeseen import dealing_with
 
 WINDOW_BYTES = 160 << 20
 """Pieces in memory at once, unless two segments are already more."""
@@ -96,7 +97,7 @@ class Upload:
         """Tell every farmer that was used to forget it; best effort, bounded in time."""
 
         async def one(chosen: Chosen, slot: int) -> None:
-            with suppress(Told):
+            with suppress(Told), dealing_with(chosen.farmer.id):
                 await self._open_peer(chosen).drop(self._order, slot)
 
         with suppress(TimeoutError):
@@ -182,13 +183,14 @@ class Upload:
                 try:
                     if await lane.run(chosen, put, piece.segment):
                         return
-                except (FarmerLied, FarmerRefused, FarmerUnreachable) as error:
+                except FARMER_FAULTS as error:
                     lane.replace(chosen, error)
 
     async def _put(self, peer: Peer, piece: Piece) -> None:
-        await self._tried(
-            lambda: peer.put_piece(self._order, piece.slot, piece.segment, piece.data, piece.root)
-        )
+        with dealing_with(peer.farmer.id):
+            await self._tried(
+                lambda: peer.put_piece(self._order, piece.slot, piece.segment, piece.data, piece.root)
+            )
 
     async def _ask(self, lane: Lane, deadline_block: int) -> None:
         chosen, peer = lane.chosen, lane.peer
@@ -202,18 +204,19 @@ class Upload:
             end=self._terms.end,
         )
         try:
-            promise = await self._tried(lambda: peer.accept(self._order, lane.slot, proposal))
-            lane.acceptance = checked_acceptance(
-                promise,
-                domain=self._domain,
-                order=self._order,
-                slot=lane.slot,
-                chosen=chosen,
-                proposal=proposal,
-                terms=self._terms,
-                deadline_block=deadline_block,
-            )
-        except (FarmerLied, FarmerRefused, FarmerUnreachable) as error:
+            with dealing_with(chosen.farmer.id):
+                promise = await self._tried(lambda: peer.accept(self._order, lane.slot, proposal))
+                lane.acceptance = checked_acceptance(
+                    promise,
+                    domain=self._domain,
+                    order=self._order,
+                    slot=lane.slot,
+                    chosen=chosen,
+                    proposal=proposal,
+                    terms=self._terms,
+                    deadline_block=deadline_block,
+                )
+        except FARMER_FAULTS as error:
             lane.replace(chosen, error)
 
     async def _tried(self, call: Callable[[], Awaitable[Answer]]) -> Answer:

@@ -36,6 +36,8 @@ HOME_VARIABLE = "GRANGE_HOME"
 CONFIG_VERSION = 1
 DEFAULT_RESERVE_BYTES = GIB
 DEFAULT_UNPLACED_BYTES_PER_RENTER = 64 * GIB
+DEFAULT_UNPLACED_PERCENT = 50
+"""The part of the capacity that all renters together may fill with what is not placed, and not paid, yet."""
 MAX_ENDPOINT_CHARS = 256
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -98,6 +100,7 @@ class Config(_File):
     data_folder: Path
     reserve_bytes: _NonNegative = DEFAULT_RESERVE_BYTES
     unplaced_bytes_per_renter: _Count = DEFAULT_UNPLACED_BYTES_PER_RENTER
+    unplaced_percent: Annotated[int, Field(gt=0, le=100)] = DEFAULT_UNPLACED_PERCENT
     offer_terms: OfferFile
     market_parameters: ParametersFile
 
@@ -110,6 +113,11 @@ class Config(_File):
     def domain(self) -> Domain:
         """What signatures are bound to."""
         return Domain(chain_id=self.chain_id, market=Address(self.market))
+
+    @property
+    def unplaced_bytes(self) -> int:
+        """What all renters together may have here that is not placed."""
+        return self.offer_terms.capacity_bytes * self.unplaced_percent // 100
 
     @property
     def offer(self) -> Offer:

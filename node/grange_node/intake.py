@@ -2,7 +2,8 @@
 
 Order of things, so that a kill in between loses nothing and promises nothing:
 
-    piece:   ledger row `staged`, then the piece on disk, then the answer
+    piece:   for the first of a slot the renter's purse; ledger row `staged`, then the piece on disk, then
+             the answer; a first piece that fails takes row and folder with it
     promise: all pieces on disk, their root compared, roots written down, ledger row `accepted`, signature
     drop:    folder out of the way in one step, then the ledger row
 
@@ -25,6 +26,7 @@ from grange.merkle import root_of_hashes
 from grange.messages import order_id, sign_acceptance
 from grange.types import Acceptance
 from grange.units import format_tokens
+from grange_node.arrival import drained, written
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
 from grange_node.errors import (
@@ -33,21 +35,28 @@ from grange_node.errors import (
     Foreign,
     Malformed,
     Mismatch,
+    NodeWorldError,
     NotFound,
     TermsRefused,
     TooMuch,
     VaultTooSmall,
 )
 from grange_node.ledger import Ledger
-from grange_node.promise import ACCEPTANCE_LIFE_BLOCKS, Standing, check_shape, check_stake, check_terms, cost
+from grange_node.promise import (
+    ACCEPTANCE_LIFE_BLOCKS,
+    Standing,
+    asked_rate,
+    check_shape,
+    check_stake,
+    check_terms,
+    cost,
+)
+from grange_node.purses import Purses
 from grange_node.records import SlotRecord, SlotState, SlotTerms
 from grange_node.room import Room
 from grange_node.slot_key import SlotKey
 from grange_node.store import PieceWriter, Store
 from grange_node.watcher import View, Watcher
-
-BUFFER_BYTES = 512 * 1024
-"""How much of a piece is gathered before it is hashed and written: two trips to a thread for 1 MiB."""
 
 MAX_MISSING_SHOWN = 100
 
@@ -78,6 +87,7 @@ class Intake:
         self._link = link
         self._watcher = watcher
         self._clock = clock
+        self._purses = Purses(link, clock)
         self._promising = asyncio.Lock()
         self._busy: Counter[SlotKey] = Counter()
         self._leaving: set[SlotKey] = set()
@@ -91,23 +101,47 @@ class Intake:
     ) -> bool:
         """Store a piece that arrives. True when it is new, False when it was here already.
 
-        Raises TooMuch or Malformed for more or fewer bytes than announced, Mismatch for other bytes,
-        Conflict, NoRoom, TooBusy. Whatever goes wrong, nothing of the piece stays behind.
+        Raises TooMuch or Malformed for more or fewer bytes than announced, TooMuch for an index that no slot
+        here can have, Mismatch for other bytes, Conflict, NoRoom, TooBusy; for the first piece of a slot
+        VaultTooSmall and ChainDown. Whatever goes wrong, nothing of the piece stays behind.
         """
+        if (piece + 1) * size_bytes > self._room.capacity_bytes:
+            raise TooMuch(
+                "a slot with so many pieces is larger than all the capacity on offer",
+                capacity_bytes=self._room.capacity_bytes,
+            )
         with self._using(key):
+            if not self._room.knows(key):
+                await self._purses.require(key.renter, self._one_epoch(key, size_bytes))
             self._room.claim(key, size_bytes)
             stored = False
             try:
                 writer = await asyncio.to_thread(self._begin, key, piece, size_bytes, root)
                 if writer is None:
-                    await _drain(body, size_bytes)
+                    await drained(body, size_bytes)
                 else:
-                    stored = await _write(writer, body, root)
+                    stored = await written(writer, body, root)
             finally:
                 if not stored:
                     self._room.add(key, -size_bytes)
-            self._touched[key] = self._clock()
+                    await self._forget_if_empty(key)
+            if stored:
+                self._touched[key] = self._clock()
             return stored
+
+    def _one_epoch(self, key: SlotKey, size_bytes: int) -> int:
+        """What an epoch costs of all that the renter would have waiting here with so many bytes more."""
+        return asked_rate(self._config.offer, self._room.unplaced_bytes(key.renter) + size_bytes)
+
+    async def _forget_if_empty(self, key: SlotKey) -> None:
+        """Leave nothing of a slot whose first piece failed, unless another request is at it."""
+        if self._busy[key] > 1 or self._room.bytes_of(key):
+            return
+        try:
+            await self._remove(key)
+        except NodeWorldError as error:
+            # What failed first is what the renter must hear; the collector comes by later.
+            log.warning("%s holds nothing and cannot be removed: %s", key, error)
 
     def _begin(self, key: SlotKey, piece: int, size_bytes: int, root: bytes) -> PieceWriter | None:
         held = self._store.piece(key, piece)
@@ -174,6 +208,9 @@ class Intake:
         return self._sign(key, terms, deadline_block)
 
     async def _check_bargain(self, record: SlotRecord, terms: SlotTerms, view: View) -> None:
+        if self._open_cost(record, view):
+            # What was placed since we last read is out of the vault already: it must not count twice.
+            view = await self._watcher.newest()
         config, epoch = self._config, view.head.epoch
         if view.farmer.operator != self._wallet.address:
             raise TermsRefused(
@@ -194,9 +231,20 @@ class Intake:
             funds = await self._link.funds(record.key.renter)
         except ChainError as error:
             raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
-        needed = cost(terms, epoch)
+        promised_cost = self._open_cost(record, view)
+        needed = cost(terms, epoch) + promised_cost
         if funds < needed:
-            raise VaultTooSmall("the renter cannot pay for this slot", funds=funds, needed=needed)
+            raise VaultTooSmall(
+                "the renter cannot pay for this slot and for those that are promised to it and not placed",
+                funds=funds,
+                needed=needed,
+                promised=promised_cost,
+            )
+
+    def _open_cost(self, record: SlotRecord, view: View) -> int:
+        """What the renter would pay for its other slots that we promised and that may still be placed."""
+        open_promises = self._ledger.open_promises(record.key.renter, self._ledger.cursor().block)
+        return sum(cost(other.agreed, view.head.epoch) for other in open_promises if other.key != record.key)
 
     def _check_pieces(self, key: SlotKey, terms: SlotTerms) -> None:
         held = self._store.pieces(key)
@@ -254,6 +302,9 @@ class Intake:
         """Remove a slot from disk and ledger. Raises Conflict while it is in use."""
         if self._busy[key] or key in self._leaving:
             raise Conflict("this slot is in use at the moment")
+        await self._remove(key)
+
+    async def _remove(self, key: SlotKey) -> None:
         self._leaving.add(key)
         try:
             await asyncio.to_thread(self._store.drop, key)
@@ -283,45 +334,3 @@ class Intake:
             self._busy[key] -= 1
             if not self._busy[key]:
                 del self._busy[key]
-
-
-async def _write(writer: PieceWriter, body: AsyncIterator[bytes], root: bytes) -> bool:
-    """Gather, hash and write, and make durable together with the last part."""
-    try:
-        gathered: list[bytes] = []
-        waiting = arrived = 0
-        async for chunk in body:
-            arrived += len(chunk)
-            if arrived > writer.size_bytes:
-                raise TooMuch("more bytes came than were announced", announced=writer.size_bytes)
-            gathered.append(chunk)
-            waiting += len(chunk)
-            if waiting >= BUFFER_BYTES and arrived < writer.size_bytes:
-                await asyncio.to_thread(_write_all, writer, gathered)
-                gathered, waiting = [], 0
-        if arrived < writer.size_bytes:
-            raise Malformed(
-                "fewer bytes came than were announced", announced=writer.size_bytes, arrived=arrived
-            )
-        return await asyncio.to_thread(_finish, writer, gathered, root)
-    finally:
-        writer.abandon()
-
-
-def _write_all(writer: PieceWriter, chunks: list[bytes]) -> None:
-    for chunk in chunks:
-        writer.write(chunk)
-
-
-def _finish(writer: PieceWriter, rest: list[bytes], root: bytes) -> bool:
-    _write_all(writer, rest)
-    return writer.commit(root)
-
-
-async def _drain(body: AsyncIterator[bytes], size_bytes: int) -> None:
-    """Read a body that is not needed, so that the connection can go on being used."""
-    arrived = 0
-    async for chunk in body:
-        arrived += len(chunk)
-        if arrived > size_bytes:
-            raise TooMuch("more bytes came than were announced", announced=size_bytes)

@@ -82,7 +82,11 @@ class Node:
                     start_block=config.start_block,
                 )
             )
-            room = Room(config.offer.capacity_bytes, config.unplaced_bytes_per_renter)
+            room = Room(
+                capacity_bytes=config.offer.capacity_bytes,
+                unplaced_bytes=config.unplaced_bytes,
+                unplaced_bytes_per_renter=config.unplaced_bytes_per_renter,
+            )
             await asyncio.to_thread(_recover, store, ledger, room)
             if link is None:
                 link = await stack.enter_async_context(LiveLink.open(config, wallet))

@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from grange.chain import (
@@ -42,6 +43,7 @@ from grange.messages import (
 from grange.types import Acceptance, Address, Epoch, FarmerId, Offer, OrderId, Parameters, Terms, address_from
 from grange.units import LEAF_BYTES, TOKEN
 from grange_client.patience import Patience
+from grange_client.peer import Peer
 from grange_client.renter import Renter
 from grange_client.words import Identity, identity
 
@@ -446,6 +448,18 @@ class FakeMarket:
         self.reorged_to = to_block
         self.events = [event for event in self.events if event.block <= to_block]
         self.block += 1
+
+
+def break_peer(patch: pytest.MonkeyPatch, method: str, farmer: int) -> None:
+    """From now on this method of Peer raises, for one farmer, what no code of ours raises."""
+    whole = getattr(Peer, method)
+
+    async def broken(peer: Peer, *args: Any, **options: Any) -> Any:
+        if peer.farmer.id == farmer:
+            raise ZeroDivisionError("a bug \x1b[2J of some library")
+        return await whole(peer, *args, **options)
+
+    patch.setattr(Peer, method, broken)
 
 
 @dataclass(slots=True, kw_only=True)

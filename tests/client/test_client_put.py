@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_fakes import CALM, HURRIED, WORDS, FakeFarmer, World, honest
+from client_fakes import CALM, HURRIED, WORDS, FakeFarmer, World, break_peer, honest
 
 from grange.chain import ChainTimeout, ChainUnavailable, TransactionReverted
 from grange.messages import Domain
@@ -110,6 +110,39 @@ async def test_bad_farmers_are_replaced(
         stored = await renter.put(quote, seen.append)
     assert set(bad) <= replaced(seen)
     assert not set(bad) & {slot.farmer for slot in stored.order.slots}
+
+
+@pytest.mark.parametrize("method", ["put_piece", "accept"])
+async def test_error_that_nobody_foresaw_costs_one_farmer_its_slot(
+    world: World,
+    tree: Path,
+    method: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A bug that one farmer brings out is logged, and the order is placed without that farmer."""
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        bad = quote.chosen[1].farmer.id
+        break_peer(monkeypatch, method, bad)
+        seen: list[Happening] = []
+        stored = await renter.put(quote, seen.append)
+    assert replaced(seen) == {bad}
+    assert bad not in {slot.farmer for slot in stored.order.slots}
+    assert f"farmer {bad}: ZeroDivisionError" in caplog.text
+    assert "\x1b" not in caplog.text
+
+
+async def test_farmer_that_nobody_understands_is_not_chosen(
+    world: World, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug that one farmer brings out while farmers are looked for leaves the others."""
+    break_peer(monkeypatch, "info", 3)
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        [report] = [one for one in await renter.farmers() if one.farmer.id == 3]
+    assert 3 not in {chosen.farmer.id for chosen in quote.choice.ranked}
+    assert "nobody foresaw: ZeroDivisionError" in report.silent
 
 
 async def test_farmer_that_fails_late_is_caught_up(world: World, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ events, so that a reorg is a cut; events are followed by the real EventFollower,
 import asyncio
 import hashlib
 import json
+import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -40,7 +41,7 @@ from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, a
 from grange.units import GIB, LEAF_BYTES, TOKEN, rate_rounded_up
 from grange_node.app import create_app
 from grange_node.config import Config, OfferFile, ParametersFile, parameters_file
-from grange_node.files import Files
+from grange_node.files import DiskFiles, Files
 from grange_node.node import Node
 from grange_node.proof import books_from
 from grange_node.records import Entry
@@ -98,6 +99,8 @@ class FakeMarket:
         self.operator = OPERATOR.address
         self.endpoint = "http://127.0.0.1:1"
         self.balances: dict[Address, int] = {}
+        self.usual_balance = 1000 * TOKEN
+        self.funds_asked = 0
         self.blocks: list[Block] = []
         self.down = False
         self.sent_proofs = 0
@@ -224,7 +227,8 @@ class FakeMarket:
 
     async def funds(self, account: Address) -> int:
         self._ask()
-        return self.balances.get(account, 0)
+        self.funds_asked += 1
+        return self.balances.get(account, self.usual_balance)
 
     async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
         return await EventFollower(self, cursor=cursor).poll()  # type: ignore[arg-type]
@@ -494,8 +498,7 @@ class Farm(Asker):
     market: FakeMarket
 
     async def agree(self, slot: Parcel) -> dict[str, Any]:
-        """Upload, with money enough, and be promised."""
-        self.market.balances.setdefault(slot.renter.address, 1000 * TOKEN)
+        """Upload and be promised."""
         await self.upload(slot)
         response = await self.accept(slot)
         assert response.status_code == 200, response.text
@@ -506,6 +509,70 @@ class Farm(Asker):
         await self.agree(slot)
         self.market.place(slot.placed())
         await self.node.watcher.refresh()
+
+
+class Killed(BaseException):
+    """The process is gone: no handler of ours runs any more."""
+
+
+class FailingFiles(DiskFiles):
+    """Fails at the n-th call, once by `error`, or for good like a killed process; keeps a list of calls."""
+
+    def __init__(self, fail_at: int = -1, error: OSError | None = None) -> None:
+        self.fail_at = fail_at
+        self.error = error
+        self.calls: list[tuple[str, str]] = []
+        self.dead = False
+
+    def _step(self, name: str, subject: object) -> None:
+        if self.dead:
+            raise Killed
+        if len(self.calls) == self.fail_at:
+            self.calls.append((name, "failed"))
+            if self.error is not None:
+                raise self.error
+            self.dead = True
+            raise Killed
+        self.calls.append((name, str(subject)))
+
+    def make_folder(self, path: Path) -> None:
+        self._step("make_folder", path)
+        super().make_folder(path)
+
+    def create(self, path: Path) -> int:
+        self._step("create", path)
+        return super().create(path)
+
+    def write(self, descriptor: int, data: bytes | memoryview) -> None:
+        if len(self.calls) == self.fail_at:
+            # As much as half of it got there.
+            os.write(descriptor, memoryview(data)[: len(data) // 2])
+        self._step("write", descriptor)
+        super().write(descriptor, data)
+
+    def fsync(self, descriptor: int) -> None:
+        self._step("fsync", descriptor)
+        super().fsync(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._step("rename", target)
+        super().rename(source, target)
+
+    def fsync_folder(self, path: Path) -> None:
+        self._step("fsync_folder", path)
+        super().fsync_folder(path)
+
+    def unlink(self, path: Path) -> None:
+        self._step("unlink", path)
+        super().unlink(path)
+
+    def remove_tree(self, path: Path) -> None:
+        self._step("remove_tree", path)
+        super().remove_tree(path)
+
+    def close(self, descriptor: int) -> None:
+        # A dead process has its descriptors closed for it.
+        super().close(descriptor)
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from node_support import Asker, Clock, Parcel, parcel
 from grange.chain import Chain, Sender, TransactionReverted, Wallet, calls
 from grange.devnet import Devnet
 from grange.types import Acceptance, Address, Epoch, FarmerId, Offer, Terms
-from grange.units import LEAF_BYTES, TOKEN
+from grange.units import GIB, LEAF_BYTES, TOKEN
 from grange_node.app import create_app
 from grange_node.config import Config, load_key, load_or_create_key, save_config
 from grange_node.errors import ConfigInvalid, DataMissing, NotFunded, NotOwner
@@ -303,10 +303,12 @@ async def test_a_reorg_on_the_chain_itself(devnet: Devnet, tmp_path: Path) -> No
 
 async def test_the_contract_takes_no_more_than_the_node_would_promise(devnet: Devnet, tmp_path: Path) -> None:
     """Stake: the node refuses exactly where the contract would."""
-    config = await registered(devnet, tmp_path, price_per_gib_epoch=1)
+    rate = TOKEN // devnet.chain.parameters.collateral_epochs
+    price = rate * GIB // len(parcel().data)
+    config = await registered(devnet, tmp_path, stake=TOKEN, price_per_gib_epoch=price)
     async with running(devnet, tmp_path, config) as farm:
         slot = await renters_slot(devnet, farm)
-        slot.rate = STAKE // devnet.chain.parameters.collateral_epochs
+        slot.rate = rate
         await devnet.faucet(slot.renter.address, tokens=10**6 * TOKEN)
         await farm.upload(slot)
         assert (await farm.accept(slot, rate=slot.rate + 1)).status_code == 409
@@ -315,6 +317,7 @@ async def test_the_contract_takes_no_more_than_the_node_would_promise(devnet: De
         await Sender(devnet.chain, slot.renter).send(calls.deposit_with_permit(permit))
         await farm.place(slot, promise)
         second = await renters_slot(devnet, farm, 1)
+        second.rate = rate
         await farm.upload(second)
         assert (await farm.accept(second)).json()["error"] == "stake_too_small"
 

@@ -15,8 +15,7 @@ from grange_node.slot_key import SlotKey
 
 ORDER_HEX_CHARS = 64
 MAX_PIECES_PER_SLOT = 1 << 22
-"""As many as a slot of 2^32 leaves has in pieces of 1 MiB, and some: a bound on what an index may make
-us list."""
+"""As many as a slot of 2^32 leaves has in pieces of 1 MiB, and some."""
 
 
 def node_of(connection: HTTPConnection) -> Node:

@@ -32,6 +32,8 @@ from grange_node.store import Store
 
 MAX_BODY_BYTES = 16 * 1024
 MAX_EPOCH = (1 << 32) - 1
+LISTED_INDICES = 1000
+"""What one listing covers: a slot may have millions of pieces, and an answer is made between others."""
 
 router = APIRouter(prefix="/v1/orders/{order}/slots/{slot}")
 
@@ -94,13 +96,15 @@ async def accept(request: Request, order: str, slot: str) -> dict[str, Any]:
 
 @router.get("/pieces")
 async def list_pieces(request: Request, order: str, slot: str) -> dict[str, Any]:
-    """The roots of the pieces that are here, null where one is not."""
+    """The roots of the pieces that are here, of LISTED_INDICES indices from `from` on, and how many pieces
+    are here in all."""
     node = node_of(request)
     order_id, slot_index = parse_order(order), parse_slot(slot)
+    first = parse_piece(request.query_params.get("from", "0"))
     record = own_slot(node, signed_without_content(request), order_id, slot_index)
-    held = await asyncio.to_thread(node.store.pieces, record.key)
-    count = max(held, default=-1) + 1
-    return {"roots": [held[index].root.hex() if index in held else None for index in range(count)]}
+    asked = range(first, first + LISTED_INDICES)
+    roots, count = await asyncio.to_thread(node.store.roots, record.key, asked)
+    return {"roots": {str(index): root.hex() for index, root in roots.items()}, "count": count}
 
 
 @router.get("/pieces/{piece}/path")

@@ -12,6 +12,7 @@ topics.py, fees.py, refusals.py.
 from grange.chain import calls
 from grange.chain.calls import Call
 from grange.chain.errors import (
+    AnswerUnreadable,
     CallReverted,
     ChainError,
     ChainTimeout,
@@ -36,6 +37,7 @@ from grange.chain.wallet import Wallet
 from grange.types import Permit
 
 __all__ = [
+    "AnswerUnreadable",
     "Batch",
     "Book",
     "Call",

@@ -10,10 +10,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from eth_abi.exceptions import DecodingError
-
 from grange.chain.codec import Abi, market_abi, token_abi
 from grange.chain.errors import (
+    AnswerUnreadable,
     ChainError,
     ChainTimeout,
     ChainUnavailable,
@@ -283,7 +282,10 @@ def _farmer(farmer: FarmerId, fields: dict[str, Any]) -> Farmer:
 
 
 def _decode(abi: Abi, function: str, result: str) -> Any:
-    data = bytes.fromhex(result[2:])
+    try:
+        data = bytes.fromhex(result[2:])
+    except (TypeError, ValueError) as error:
+        raise AnswerUnreadable(f"what {function} returns", "it is no hex") from error
     if not data and abi.function(function).outputs:
         raise ChainError(f"{function} returned nothing: there is no contract at the address")
     return abi.decode_result(function, data)
@@ -305,6 +307,6 @@ async def _read_parameters(rpc: Rpc, market: Address) -> Parameters:
         fields = market_abi().decode_result(
             "parameters", bytes.fromhex((await rpc.call("eth_call", request, "latest"))[2:])
         )
-    except (RpcError, ValueError, DecodingError) as error:
+    except (RpcError, ValueError, AnswerUnreadable) as error:
         raise MarketNotFound(rpc.url, market, "the contract there is no market") from error
     return Parameters(**{**fields, "token": Address(fields["token"])})
