@@ -23,7 +23,7 @@ from rich.console import Console
 from grange.chain import Chain
 from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
-from grange.units import parse_tokens
+from grange.units import MAX_SLOTS, parse_tokens
 from grange_client import output, screens
 from grange_client.config import (
     Config,
@@ -131,9 +131,9 @@ def put(  # noqa: PLR0917  typer makes options of parameters
         str | None, typer.Option(help="What to call it; the first path's name if not given.")
     ] = None,
     k: Annotated[
-        int | None, typer.Option("--k", min=1, max=255, help="Farmers needed to get it back.")
+        int | None, typer.Option("--k", min=1, max=MAX_SLOTS, help="Farmers needed to get it back.")
     ] = None,
-    n: Annotated[int | None, typer.Option("--n", min=1, max=255, help="Farmers that keep it.")] = None,
+    n: Annotated[int | None, typer.Option("--n", min=1, max=MAX_SLOTS, help="Farmers that keep it.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="How many epochs, at least.")] = None,
     until: Annotated[int | None, typer.Option(min=1, help="The epoch to keep it until, instead.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,

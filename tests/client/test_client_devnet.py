@@ -104,8 +104,14 @@ async def test_whole_story(town: Town, tree: Path, tmp_path: Path) -> None:
         second = await renter.quote([tree], CODE)
         assert second.missing == max(0, second.cost - TOKEN)
         await renter.put(second)
-        await renter.withdraw(TOKEN - second.cost)
+        left = await renter.funds()
+        announced = await renter.request_withdrawal(left.vault)
+        assert announced is not None
+        assert announced.amount == left.vault == TOKEN - second.cost
+        await town.devnet.mine_to_epoch(announced.ready_epoch)
+        await renter.withdraw()
         assert await town.devnet.chain.vault(account) == 0
+        assert (await renter.funds()).wallet == left.wallet + announced.amount
     other = set_up(tmp_path / "other machine", words=WORDS, network=town.config.network)
     async with Renter.open(other, patience=CALM) as renter:
         known = await renter.orders()
