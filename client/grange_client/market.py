@@ -24,7 +24,7 @@ from grange.chain import (
     calls,
 )
 from grange.messages import Domain
-from grange.types import Acceptance, Address, FarmerId, OrderId, Parameters, Terms
+from grange.types import Acceptance, Address, FarmerId, Held, OrderId, Parameters, Terms
 
 MAX_LOG_BLOCKS = 50_000
 """How far back proofs are counted for the list of farmers."""
@@ -72,10 +72,16 @@ class Market(Protocol):
         """Move what was announced, or what is left of it, from the vault into the wallet."""
 
     async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
-        """This renter's `OrderPlaced` events behind the cursor."""
+        """This renter's `OrderPlaced` and `OrderClosed` events behind the cursor."""
 
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
-        """The `SlotFilled` events of an order, which are all in the block that placed it."""
+        """The `SlotFilled` events of an order in the block that placed it: one for each slot."""
+
+    async def tenures(self, order: OrderId, block: int) -> list[Event]:
+        """All `SlotFilled` events of an order that was placed in `block`, those of repairs too."""
+
+    async def close(self, held: Held) -> Receipt:
+        """End an order that is over."""
 
     async def proofs(self) -> dict[FarmerId, int]:
         """How many epochs each farmer has proven lately."""
@@ -134,12 +140,21 @@ class ChainMarket:
 
     async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
         """See Market."""
-        mine = EventFilter(events=("OrderPlaced",), args={"renter": self._sender.address})
+        mine = EventFilter(events=("OrderPlaced", "OrderClosed"), args={"renter": self._sender.address})
         return await EventFollower(self._chain, [mine], cursor=cursor).poll()
 
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
         """See Market."""
         return await self._chain.logs(block, block, ["SlotFilled"], {"order": order})
+
+    async def tenures(self, order: OrderId, block: int) -> list[Event]:
+        """See Market."""
+        head = (await self._chain.head()).number
+        return await self._chain.logs(block, head, ["SlotFilled"], {"order": order})
+
+    async def close(self, held: Held) -> Receipt:
+        """See Market."""
+        return await self._sender.send(calls.close(held))
 
     async def proofs(self) -> dict[FarmerId, int]:
         """See Market."""

@@ -23,7 +23,7 @@ from grange.messages import Domain
 from grange.types import Offer, address_from
 from grange.units import TOKEN
 from grange_client.config import Config, Network, set_up
-from grange_client.errors import NotEnoughMoney
+from grange_client.errors import NotEnoughMoney, OrderGoesOn
 from grange_client.plan import Wish
 from grange_client.renter import Renter
 
@@ -119,6 +119,28 @@ async def test_whole_story(town: Town, tree: Path, tmp_path: Path) -> None:
         assert known[1].order == stored.order
         await renter.get(known[1].order, tmp_path / "back")
     assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+async def test_an_order_that_nobody_proved_is_paid_back_with_compensation(town: Town, tree: Path) -> None:
+    """All of its price, an epoch's pay for each miss up to the lapse, and the whole collateral."""
+    chain, rules = town.devnet.chain, town.devnet.chain.parameters
+    async with Renter.open(town.config, patience=CALM) as renter:
+        stored = await renter.put(await renter.quote([tree], CODE))
+        with pytest.raises(OrderGoesOn):
+            await renter.close(stored.order)
+        await town.devnet.mine_to_epoch(stored.order.end)
+        [known] = await renter.orders()
+        assert known.awaits_closing(stored.order.end)
+        closing = await renter.close(stored.order)
+        assert await renter.close(stored.order) == closing
+        [known] = await renter.orders()
+        vault = (await renter.funds()).vault
+    rates = sum(slot.rate for slot in stored.order.slots)
+    assert closing.refund == stored.order.cost
+    assert closing.compensation == rates * (rules.penalty * rules.max_misses + rules.collateral_epochs)
+    assert vault == closing.returned
+    assert known.closing == closing
+    assert await chain.order(stored.order.id) is None
 
 
 async def test_epoch_that_turns_in_between(town: Town, tree: Path) -> None:
