@@ -10,6 +10,7 @@
     |  |- SourceChanged        4   a file changed while it was being stored
     |  |- WouldOverwrite       4   a file is in the way of what is being fetched
     |  |- UnknownOrder         4   no order has that name
+    |  |- QuoteUsed            1   one quote was to be stored twice
     |  `- NotEnoughMoney       5   vault and wallet do not cover it
     |- PeerError               the peer lied
     |  |- FarmerRefused        6   a farmer said no
@@ -99,6 +100,10 @@ class UnknownOrder(Told, Misuse):
     """No order, or more than one, goes by that name."""
 
     exit_code = EXIT_FILES
+
+
+class QuoteUsed(Told, Misuse):
+    """A quote is good for one attempt: a second one could seal other bytes under the same key."""
 
 
 class NotEnoughMoney(Told, Misuse):

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from client_fakes import CALM, HURRIED, WORDS, FakeFarmer, World, break_peer, honest
 
 from grange.chain import ChainTimeout, ChainUnavailable, TransactionReverted
+from grange.errors import Misuse
 from grange.messages import Domain
 from grange.types import address_from
 from grange.units import TOKEN
@@ -20,6 +22,7 @@ from grange_client.errors import (
     NotEnoughMoney,
     NothingToStore,
     PlaceFailed,
+    QuoteUsed,
     SourceChanged,
 )
 from grange_client.happenings import FarmerReplaced, Happening
@@ -302,6 +305,27 @@ async def test_same_nonce_never_seals_other_bytes(world: World, tmp_path: Path) 
             await renter.put(quote)
     spare = quote.choice.ranked[4].farmer.id
     assert not world.farmer(spare).pieces
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["after success", "after failure"])
+async def test_quote_is_good_for_one_attempt(world: World, tree: Path, fails: bool) -> None:
+    """However the first attempt ended: a second one would seal under the same key and nonces."""
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        if fails:
+            world.market.failures.append(TransactionReverted("place", "EndTooSoon", {}))
+            with pytest.raises(PlaceFailed):
+                await renter.put(quote)
+        else:
+            await renter.put(quote)
+        calls = sum(len(farmer.calls) for farmer in world.farmers)
+        for copy in (quote, replace(quote, cost=0)):
+            with pytest.raises(Misuse, match="used already"):
+                await renter.put(copy)
+    async with world.renter() as another:
+        with pytest.raises(QuoteUsed):
+            await another.put(quote)
+    assert sum(len(farmer.calls) for farmer in world.farmers) == calls
 
 
 async def test_vault_too_small_says_how_much(world: World, tree: Path) -> None:
