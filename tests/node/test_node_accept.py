@@ -343,6 +343,17 @@ async def test_a_body_that_is_no_proposal_is_malformed(farm: Farm, body: bytes) 
     assert (response.status_code, error_of(response)) == (400, "malformed")
 
 
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"[" * 16_000, 400), (b'{"salt":' * 2_000, 400), (b"[" * 100_000, 413)]
+)
+async def test_a_body_that_nests_deeply_is_an_ordinary_refusal(farm: Farm, body: bytes, status: int) -> None:
+    slot = parcel()
+    path = slot.path + "/accept"
+    headers = farm.sign(slot.renter, "POST", path, hashlib.sha256(body).digest())
+    response = await farm.http.post(path, content=body, headers=headers)
+    assert response.status_code == status, response.text
+
+
 async def test_a_huge_body_is_not_read(farm: Farm) -> None:
     slot = parcel()
     path = slot.path + "/accept"
