@@ -381,6 +381,50 @@ async def test_lapsed_promises_are_asked_for_anew(world: World, tree: Path) -> N
     assert all(farmer.calls.count("put") == stored.order.geometry.segments for farmer in asked)
 
 
+async def test_promise_that_lapses_too_soon_is_asked_for_again(world: World, tree: Path) -> None:
+    """With no spare left, the farmer that gave it is asked for another, and keeps its slot."""
+    for number in (5, 6, 7, 8):
+        world.change(number, stake=1)
+    hasty, answers = world.farmer(2), []
+
+    def promise(farmer: FakeFarmer, fields: dict[str, Any]) -> dict[str, Any]:
+        soon = world.market.block + (1 if not answers else 100)
+        answers.append(soon)
+        return honest(farmer, fields | {"deadline_block": soon})
+
+    hasty.behaviour.promise = promise
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        assert len(quote.choice.ranked) == 4
+        seen: list[Happening] = []
+        stored = await renter.put(quote, seen.append)
+    assert len(answers) == 2
+    assert not replaced(seen)
+    assert hasty.id in {slot.farmer for slot in stored.order.slots}
+
+
+async def test_promises_that_always_lapse_too_soon_end_it(world: World, tree: Path) -> None:
+    """The farmer is asked a few times and no more."""
+    for number in (5, 6, 7, 8):
+        world.change(number, stake=1)
+    world.farmer(2).behaviour.life_blocks = 1
+    async with world.renter() as renter:
+        with pytest.raises(NotEnoughFarmers) as raised:
+            await put(renter, tree)
+    assert "too soon" in raised.value.failures["farmer 2"]
+    assert world.farmer(2).calls.count("accept") == CALM.tries
+
+
+async def test_farmer_whose_promises_lapse_too_soon_gives_way_to_a_spare(world: World, tree: Path) -> None:
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        hasty = quote.chosen[0].farmer.id
+        world.farmer(hasty).behaviour.life_blocks = 1
+        seen: list[Happening] = []
+        await renter.put(quote, seen.append)
+    assert replaced(seen) == {hasty}
+
+
 async def test_vault_that_shrinks_meanwhile(world: World, tree: Path) -> None:
     """If another order takes from the vault first, the rest comes from the wallet."""
     account = world.identity.wallet.address
