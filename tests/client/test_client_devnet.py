@@ -201,9 +201,9 @@ async def test_what_was_learned_of_the_endpoint_is_kept(town: Town, monkeypatch:
         monkeypatch.setattr(Chain, "logs_matching", grudging)
         beginning = Cursor(start=0)
         await renter.market.orders_since(beginning)
-        assert max(asked) > 4
+        assert max(asked) > 32
         asked.clear()
         for steps in await asyncio.gather(*(renter.market.orders_since(beginning) for _ in range(2))):
             covered = [n for step in steps for n in range(step.from_block, step.to_block + 1)]
             assert covered == list(range((await renter.market.head()).number + 1))
-        assert max(asked) <= 4
+        assert max(asked) <= 8

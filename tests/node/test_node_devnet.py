@@ -340,12 +340,12 @@ async def test_what_was_learned_of_the_endpoint_is_kept(
         monkeypatch.setattr(Chain, "logs_matching", grudging)
         beginning = Cursor(start=0)
         await farm.node.link.follow(beginning)
-        assert max(asked) > 4
+        assert max(asked) > 32
         asked.clear()
         steps = await farm.node.link.follow(beginning)
         covered = [n for step in steps for n in range(step.from_block, step.to_block + 1)]
         assert covered == list(range((await farm.node.link.head()).number + 1))
-        assert max(asked) <= 4
+        assert max(asked) <= 8
 
 
 async def test_changes_are_announced(devnet: Devnet, tmp_path: Path) -> None:
