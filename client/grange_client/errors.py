@@ -11,6 +11,7 @@
     |  |- WouldOverwrite       4   a file is in the way of what is being fetched
     |  |- UnknownOrder         4   no order has that name
     |  |- OrderGoesOn          4   an order that is not over cannot be closed
+    |  |- QuoteUsed            1   one quote was to be stored twice
     |  `- NotEnoughMoney       5   vault and wallet do not cover it
     |- PeerError               the peer lied
     |  |- FarmerRefused        6   a farmer said no
@@ -106,6 +107,10 @@ class OrderGoesOn(Told, Misuse):
     """The order is not over, so it cannot be closed."""
 
     exit_code = EXIT_FILES
+
+
+class QuoteUsed(Told, Misuse):
+    """A quote is good for one attempt: a second one could seal other bytes under the same key."""
 
 
 class NotEnoughMoney(Told, Misuse):

@@ -5,6 +5,7 @@ which events a renter follows and how the price gets into the vault (by a permit
 Leaves retries, nonces and reorgs to `grange.chain`.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -95,6 +96,9 @@ class ChainMarket:
         self._sender = sender
         self.domain = chain.domain
         self.parameters = chain.parameters
+        mine = EventFilter(events=("OrderPlaced", "OrderClosed"), args={"renter": sender.address})
+        self._follower = EventFollower(chain, [mine])
+        self._following = asyncio.Lock()
 
     async def head(self) -> Head:
         """See Market."""
@@ -140,8 +144,9 @@ class ChainMarket:
 
     async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
         """See Market."""
-        mine = EventFilter(events=("OrderPlaced", "OrderClosed"), args={"renter": self._sender.address})
-        return await EventFollower(self._chain, [mine], cursor=cursor).poll()
+        async with self._following:
+            self._follower.cursor = cursor
+            return await self._follower.poll()
 
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
         """See Market."""

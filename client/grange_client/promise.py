@@ -12,6 +12,9 @@ from grange_client.answers import Promise, Proposal
 from grange_client.errors import FarmerLied, FarmerRefused
 from grange_client.select import Chosen
 
+LAPSES_CODE = "deadline"
+"""Our own word for a promise that is right and lapses too soon."""
+
 
 def checked_acceptance(
     promise: Promise,
@@ -62,6 +65,6 @@ def checked_acceptance(
         raise FarmerRefused(
             f"Farmer {farmer.id}'s promise lapses at block {promise.deadline_block}, which is too soon.",
             status=0,
-            code="deadline",
+            code=LAPSES_CODE,
         )
     return acceptance

@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from client_fakes import CALM, FakeFarmer, honest
 from client_trees import listing
 
-from grange.chain import MarketNotFound, Sender, WrongChain, calls
+from grange.chain import Chain, Cursor, MarketNotFound, RpcError, Sender, WrongChain, calls
 from grange.devnet.devnet import Devnet
 from grange.messages import Domain
 from grange.types import Offer, address_from
@@ -211,3 +212,27 @@ async def test_command_as_a_person_runs_it(town: Town, tree: Path, tmp_path: Pat
     assert missing.exit_code == 4
     assert "There is no order 'nothing'" in missing.err
     assert "Traceback" not in missing.err
+
+
+async def test_what_was_learned_of_the_endpoint_is_kept(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many blocks it gives at once is found out once, also when two ask side by side."""
+    whole, asked = Chain.logs_matching, []
+
+    async def grudging(chain: Chain, first: int, last: int, filters: Any) -> Any:
+        asked.append(last - first + 1)
+        if asked[-1] > 2:
+            raise RpcError("eth_getLogs", -32005, "too many blocks")
+        return await whole(chain, first, last, filters)
+
+    await town.devnet.mine(40)
+    async with Renter.open(town.config) as renter:
+        monkeypatch.setattr(Chain, "logs_matching", grudging)
+        head = (await renter.market.head()).number
+        beginning = Cursor(start=head - 40)
+        await renter.market.orders_since(beginning)
+        assert max(asked) > 32
+        asked.clear()
+        for steps in await asyncio.gather(*(renter.market.orders_since(beginning) for _ in range(2))):
+            covered = [n for step in steps for n in range(step.from_block, step.to_block + 1)]
+            assert covered == list(range(head - 40, head + 1))
+        assert max(asked) <= 8
