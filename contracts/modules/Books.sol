@@ -36,7 +36,7 @@ abstract contract Books is Balances {
 
     /// @dev The book of a date, or the one whose place it will take.
     function _bookOf(FarmerId farmer, uint256 grid, bool extension) internal view returns (Book storage) {
-        return _books[farmer][grid % MAX_BOOKS + (extension ? MAX_BOOKS : 0)];
+        return _books[farmer][(grid % MAX_BOOKS) + (extension ? MAX_BOOKS : 0)];
     }
 
     /// @dev Enters a slot; `entry.first` is set here. The farmer has been settled and swept in this epoch, and the rate is

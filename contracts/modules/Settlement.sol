@@ -84,7 +84,7 @@ abstract contract Settlement is Books {
         outcome.missed = new uint256[](MAX_MISSES);
         Starting memory starting;
         if (standing.hasExtended()) starting = _starting[id];
-        for (uint256 epoch = first; epoch < current; ) {
+        for (uint256 epoch = first; epoch < current;) {
             standing = _swept(id, standing, epoch);
             uint256 rate = standing.committedRate();
             uint256 begun = starting.grid * GRID_EPOCHS > epoch ? rate - starting.rate : rate;

@@ -90,7 +90,11 @@ abstract contract Tenures is Settlement {
     }
 
     /// @dev Checks that the farmer's operator signed, and adds the slot to what the farmer answers for with its stake.
-    function _commit(Taking memory taking, uint8 slot, Acceptance memory acceptance) private returns (Standing standing) {
+    function _commit(
+        Taking memory taking,
+        uint8 slot,
+        Acceptance memory acceptance
+    ) private returns (Standing standing) {
         FarmerId farmer = acceptance.farmer;
         Farmer storage stored = _farmers[farmer];
         (address operator, uint256 stake) = (stored.operator, stored.stake);

@@ -96,8 +96,7 @@ library Standings {
 
     /// @dev Settled up to an epoch: what was added or given up in the next one before is forgotten.
     function settled(Standing standing, uint256 epoch) internal pure returns (Standing) {
-        return
-            Standing.wrap((Standing.unwrap(standing) & ~(_mask(112, 32) | ADDED | GIVEN_UP)) | (epoch << 112));
+        return Standing.wrap((Standing.unwrap(standing) & ~(_mask(112, 32) | ADDED | GIVEN_UP)) | (epoch << 112));
     }
 
     /// @dev With so many missed epochs more, each of them a strike. The sums fit: strikes never exceed MAX_MISSES.

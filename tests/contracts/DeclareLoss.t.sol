@@ -193,7 +193,12 @@ contract DeclareLossTest is FarmTest {
         bytes32[] memory words = _lossWords(_farmer, 2);
         word = _within(word, 0, words.length - 1);
         // Only the numbers' lowest 104 bits, and the range's 80 of each half, are read.
-        uint256 range = word == 1 ? 104 : word == 2 ? 80 : 256;
+        uint256 range =
+            word == 1
+                ? 104
+                : word == 2
+                    ? 80
+                    : 256;
         words[word] ^= bytes32(1 << _within(bit, 0, range - 1));
         Epoch end = Epoch.wrap(_kept[_farmer][2].end);
         vm.prank(_operator(_farmer));

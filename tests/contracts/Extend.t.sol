@@ -126,9 +126,7 @@ contract ExtendTest is FarmTest {
         market.extend(held, terms, acceptances);
         acceptances[1].root = root;
         terms.end = Epoch.wrap(_stored[_order].end);
-        vm.expectRevert(
-            abi.encodeWithSelector(IOrders.EndTooSoon.selector, terms.end, uint256(_stored[_order].end))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IOrders.EndTooSoon.selector, terms.end, uint256(_stored[_order].end)));
         market.extend(held, terms, acceptances);
         vm.stopPrank();
     }
@@ -176,9 +174,7 @@ contract ExtendTest is FarmTest {
         Takeover[] memory takeovers = new Takeover[](1);
         takeovers[0] = _takeover(next, 0, taker, REPAIRER);
         Held memory held = _held(next);
-        vm.expectRevert(
-            abi.encodeWithSelector(IRepairs.OrderNotBegun.selector, next, Epoch.wrap(_stored[next].from))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IRepairs.OrderNotBegun.selector, next, Epoch.wrap(_stored[next].from)));
         market.refill(held, REPAIRER, takeovers);
         _enter(_stored[next].from - 1);
         _refill(next, 0, taker, REPAIRER);
