@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stories.bill import SlotBill, slot_bills
-
 from grange.chain import Event
 from grange.devnet import DEVNET_PARAMETERS
 from grange.layout import Geometry
 from grange.types import Epoch, FarmerId, OrderId
 from grange_client.orders import PlacedOrder, PlacedSlot
+from stories.bill import SlotBill, slot_bills
 
 RULES = replace(DEVNET_PARAMETERS, penalty=2)
 
