@@ -31,7 +31,7 @@ abstract contract Books is Balances {
     using Mountain for bytes32[MAX_PEAKS];
 
     /// @dev A proof shows a position in a lost slot for what it is and goes on to the next: this bounds how many there
-    /// are. With the most samples 32 * 32 positions are drawn on average, and 15 million gas are enough for 2,900.
+    /// are. With the most samples 16 * 32 positions are drawn on average, and 15 million gas are enough for 1,600.
     uint256 internal constant MAX_DEAD_SHARE = 32;
 
     /// @dev The book of a date, or the one whose place it will take.
