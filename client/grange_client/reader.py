@@ -14,26 +14,16 @@ from statistics import median
 from typing import TypeVar
 
 from grange.erasure import Codec
-from grange.errors import AuthenticationFailed
+from grange.errors import AuthenticationFailed, Told
 from grange.layout import Geometry
+from grange.peer import FARMER_FAULTS, FarmerLied, FarmerUnreachable, Patience, Peer, dealing_with, fault_of
 from grange.seal import OrderKey
-from grange_client.blame import fault_of
-from grange_client.errors import (
-    FARMER_FAULTS,
-    FarmerLied,
-    FarmerUnreachable,
-    NotEnoughFarmers,
-    Told,
-    Unopened,
-)
+from grange_client.errors import NotEnoughFarmers, Unopened
 from grange_client.happenings import FarmerFailed, FarmersNow, Watcher
 from grange_client.health import Health
 from grange_client.orders import PlacedOrder
-from grange_client.patience import Patience
-from grange_client.peer import Peer
 from grange_client.stripes import Stripe, stripes_for
 from grange_client.tasks import cancelled
-from grange_client.unforeseen import dealing_with
 
 STRIPES_AHEAD = 2
 """Stripes fetched before the one that is handed on."""
@@ -253,7 +243,7 @@ class OrderReader:
                 peer,
                 self.order.id,
                 slot,
-                self.order.slots[slot],
+                self.order.slots[slot].root,
                 piece=segment,
                 pieces=self.geometry.segments,
                 data=hunt.arrived[slot][start : start + size],

@@ -20,25 +20,23 @@ from pathlib import Path
 import aiohttp
 
 from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts, Withdrawal
+from grange.errors import Told
+from grange.peer import FARMER_FAULTS, Patience, Peer, Signer, dealing_with, open_session
 from grange.types import Address
 from grange_client.catalog import Catalog, Known
 from grange_client.config import Config
-from grange_client.errors import FARMER_FAULTS, Told, UnknownOrder
+from grange_client.errors import UnknownOrder
 from grange_client.farmers import Found, probe
 from grange_client.happenings import Step, Watcher, nobody
 from grange_client.manifest import Manifest
 from grange_client.market import ChainMarket, Market
 from grange_client.orders import PlacedOrder
-from grange_client.patience import Patience
-from grange_client.peer import Peer, open_session
 from grange_client.plan import Funds, Wish
 from grange_client.reader import OrderReader
 from grange_client.restore import Restored, fetch_manifest, restore
-from grange_client.signer import Signer
 from grange_client.store import Quote, Stored, Storing, watching_records
 from grange_client.sync import sync
 from grange_client.target import Target
-from grange_client.unforeseen import dealing_with
 from grange_client.words import Identity
 
 WORKER_THREADS = 3
@@ -308,7 +306,4 @@ class Renter:
             watch(Step(what=oddity))
 
     async def _probe(self, farmers: Sequence[Farmer]) -> Found:
-        domain = self.market.domain
-        return await probe(
-            farmers, self.peer, chain_id=domain.chain_id, market=domain.market, records=self.catalog.records()
-        )
+        return await probe(farmers, self.peer, records=self.catalog.records())

@@ -20,15 +20,15 @@ from os import PathLike
 from grange.chain import Farmer, Receipt, TransactionReverted
 from grange.layout import Geometry, Trailer
 from grange.messages import SALT_BYTES, order_id
+from grange.peer import FarmerRefused, Patience
 from grange.types import Acceptance, Epoch, FarmerId, OrderId, Terms
 from grange_client.encode import SegmentEncoder
-from grange_client.errors import FarmerRefused, NotEnoughFarmers, PlaceFailed
+from grange_client.errors import NotEnoughFarmers, PlaceFailed
 from grange_client.farmers import OpenPeer, could_fit, probe
 from grange_client.happenings import FarmerFailed, Happening, Step, Watcher
 from grange_client.manifest import Manifest, pack
 from grange_client.market import Market
 from grange_client.orders import PlacedOrder, PlacedSlot
-from grange_client.patience import Patience
 from grange_client.plan import Funds, Wish, code_for, end_for, missing_from_vault, price
 from grange_client.scan import Scan, scan, shown
 from grange_client.select import Choice, Chosen, Need, Record, choose
@@ -191,12 +191,9 @@ class Storing:
     async def _choice(
         self, farmers: Sequence[Farmer], need: Need, records: Mapping[FarmerId, Record]
     ) -> Choice:
-        domain = self.market.domain
         found = await probe(
             could_fit(farmers, epochs=need.end - need.start),
             self.open_peer,
-            chain_id=domain.chain_id,
-            market=domain.market,
             records=records,
             tie=need.tie,
         )

@@ -40,10 +40,9 @@ from grange.messages import (
     request_digest,
     sign_acceptance,
 )
+from grange.peer import Patience, Peer
 from grange.types import Acceptance, Address, Epoch, FarmerId, Offer, OrderId, Parameters, Terms, address_from
 from grange.units import LEAF_BYTES, TOKEN
-from grange_client.patience import Patience
-from grange_client.peer import Peer
 from grange_client.renter import Renter
 from grange_client.words import Identity, identity
 

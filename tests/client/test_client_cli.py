@@ -27,11 +27,11 @@ from grange.chain import (
     TransactionNotMined,
     WrongChain,
 )
-from grange.errors import GrangeError, Misuse
+from grange.errors import GrangeError, Misuse, Told
 from grange.units import TOKEN
 from grange_client import cli, screens
 from grange_client.config import Network, set_up
-from grange_client.errors import NotEnoughFarmers, NotEnoughMoney, NotSetUp, SourceChanged, Told
+from grange_client.errors import NotEnoughFarmers, NotEnoughMoney, NotSetUp, SourceChanged
 from grange_client.explain import explain
 from grange_client.plugins import PLUGINS, add_plugins
 from grange_client.renter import Renter

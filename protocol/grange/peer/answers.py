@@ -10,6 +10,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from grange.messages import NO_ORDER, NOBODY
+from grange.types import Address, OrderId
 from grange.units import HASH_BYTES
 
 
@@ -70,20 +72,30 @@ class Refusal(_Answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What a farmer is asked to accept."""
+    """What a farmer is asked to accept.
 
-    salt: bytes
+    A new order has a `salt`; one that goes on where another ends names that as `previous` besides; to take a
+    vacant slot over it is the `repairer` that is named, and no salt.
+    """
+
+    salt: bytes = b""
     k: int
     pieces: int
     piece_leaves: int
     root: bytes
     rate: int
     end: int
+    previous: OrderId = NO_ORDER
+    repairer: Address = NOBODY
+
+    @property
+    def leaf_count(self) -> int:
+        """Leaves in the slot."""
+        return self.pieces * self.piece_leaves
 
     def to_json(self) -> bytes:
         """As it goes over the wire."""
-        fields = {
-            "salt": self.salt.hex(),
+        fields: dict[str, object] = {
             "k": self.k,
             "pieces": self.pieces,
             "piece_leaves": self.piece_leaves,
@@ -91,4 +103,10 @@ class Proposal:
             "rate": self.rate,
             "end": self.end,
         }
+        if self.salt:
+            fields["salt"] = self.salt.hex()
+        if self.previous != NO_ORDER:
+            fields["previous"] = self.previous.hex()
+        if self.repairer != NOBODY:
+            fields["repairer"] = self.repairer
         return json.dumps(fields).encode()

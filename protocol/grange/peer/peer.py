@@ -19,11 +19,11 @@ from yarl import URL
 
 from grange.chain import Farmer
 from grange.messages import NO_CONTENT
+from grange.peer.answers import Info, PiecePath, Promise, Proposal, Refusal, StoredPiece
+from grange.peer.errors import FarmerLied, FarmerRefused, FarmerUnreachable
+from grange.peer.patience import Patience
+from grange.peer.signer import Signer
 from grange.types import OrderId
-from grange_client.answers import Info, PiecePath, Promise, Proposal, Refusal, StoredPiece
-from grange_client.errors import FarmerLied, FarmerRefused, FarmerUnreachable
-from grange_client.patience import Patience
-from grange_client.signer import Signer
 
 MAX_JSON_BYTES = 1 << 17
 """The longest answer there is, a page of the list of pieces, is under this."""
@@ -68,6 +68,15 @@ class Peer:
         timeout = aiohttp.ClientTimeout(total=self._signer.patience.info_seconds)
         async with self._sent("GET", "/v1/info", NO_CONTENT, signed=False, timeout=timeout) as response:
             return await self._json(response, Info)
+
+    async def greet(self) -> Info:
+        """Who is there, if it is who should be: FarmerLied for another farmer, or one of another market."""
+        info, domain = await self.info(), self._signer.domain
+        if info.farmer != self.farmer.id:
+            raise FarmerLied(f"Farmer {info.farmer} answers where farmer {self.farmer.id} should be.")
+        if info.chain_id != domain.chain_id or info.market.lower() != domain.market.lower():
+            raise FarmerLied(f"Farmer {self.farmer.id} serves another market.")
+        return info
 
     async def put_piece(self, order: OrderId, slot: int, piece: int, data: Any, root: bytes) -> None:
         """Hand over a piece whose root we know; FarmerLied if the farmer computes another."""
