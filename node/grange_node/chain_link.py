@@ -22,6 +22,7 @@ from grange.chain import (
     EventFollower,
     Farmer,
     Head,
+    Order,
     Receipt,
     Rollback,
     Sender,
@@ -29,7 +30,7 @@ from grange.chain import (
     Wallet,
     calls,
 )
-from grange.types import Address, Epoch
+from grange.types import Address, Epoch, OrderId, Slot
 from grange_node.config import Config
 
 TIMEOUTS = Timeouts(connect_seconds=3.0, request_seconds=10.0, retries=1)
@@ -50,6 +51,12 @@ class ChainLink(Protocol):
 
     async def funds(self, account: Address) -> int:
         """Tokens of an account inside and outside the market, in base units."""
+
+    async def order(self, order: OrderId) -> Order | None:
+        """A placed order, whoever it is of; None if there is none, or none any more."""
+
+    async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
+        """Whether the slot's holder has lapsed, or declared it lost."""
 
     async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
         """This farmer's events after a cursor."""
@@ -97,6 +104,16 @@ class LiveLink:
         chain = await self._chain()
         vault, tokens = await asyncio.gather(chain.vault(account), chain.token_balance(account))
         return vault + tokens
+
+    async def order(self, order: OrderId) -> Order | None:
+        """The order as the contract has it."""
+        return await (await self._chain()).order(order)
+
+    async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
+        """By the holder's standing, as if it were settled now, and its losses."""
+        chain = await self._chain()
+        holder, loss = await asyncio.gather(chain.farmer(slot.farmer), chain.loss(order, index, slot.start))
+        return holder.lapsed or loss is not None
 
     async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
         """Our events since a cursor."""

@@ -53,17 +53,27 @@ def check_shape(terms: SlotTerms) -> None:
         raise Malformed("the rate must be positive and fit 80 bits")
 
 
-def check_terms(terms: SlotTerms, offer: Offer, parameters: Parameters, epoch: Epoch) -> None:
+def check_terms(
+    terms: SlotTerms,
+    offer: Offer,
+    parameters: Parameters,
+    epoch: Epoch,
+    *,
+    highest_factor: int | None = HIGHEST_RATE_FACTOR,
+) -> None:
     """Raise TermsRefused for terms that are too cheap, far too dear, too long, or that the contract would not
-    take now."""
+    take now.
+
+    Without a `highest_factor` no rate is too dear: that of a placed order cannot be made up.
+    """
     asked = asked_rate(offer, terms.slot_bytes)
     if terms.rate < asked:
         raise TermsRefused("the rate is below this farmer's price", rate=terms.rate, asked_rate=asked)
-    if terms.rate > HIGHEST_RATE_FACTOR * asked:
+    if highest_factor is not None and terms.rate > highest_factor * asked:
         raise TermsRefused(
             "the rate is far above this farmer's price and would bind too much of its stake",
             rate=terms.rate,
-            highest_rate=HIGHEST_RATE_FACTOR * asked,
+            highest_rate=highest_factor * asked,
         )
     grid = parameters.grid_epochs
     latest_end = (epoch // grid + parameters.max_books) * grid

@@ -29,6 +29,7 @@ from grange.chain import (
     EventFollower,
     Farmer,
     Head,
+    Order,
     Receipt,
     Rollback,
     TransactionReverted,
@@ -37,7 +38,7 @@ from grange.chain import (
 from grange.errors import BadProof
 from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import NO_CONTENT, Domain, order_id, request_digest, sign_digest
-from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, address_from
+from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, Slot, address_from
 from grange.units import GIB, LEAF_BYTES, TOKEN, rate_rounded_up
 from grange_node.app import create_app
 from grange_node.config import Config, OfferFile, ParametersFile, parameters_file
@@ -101,6 +102,8 @@ class FakeMarket:
         self.balances: dict[Address, int] = {}
         self.usual_balance = 1000 * TOKEN
         self.funds_asked = 0
+        self.orders: dict[OrderId, Order] = {}
+        self.vacant: set[tuple[OrderId, int]] = set()
         self.blocks: list[Block] = []
         self.down = False
         self.sent_proofs = 0
@@ -229,6 +232,14 @@ class FakeMarket:
         self._ask()
         self.funds_asked += 1
         return self.balances.get(account, self.usual_balance)
+
+    async def order(self, order: OrderId) -> Order | None:
+        self._ask()
+        return self.orders.get(order)
+
+    async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
+        self._ask()
+        return (order, index) in self.vacant
 
     async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
         return await EventFollower(self, cursor=cursor).poll()  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from grange.messages import NO_ORDER, NOBODY
-from grange.types import Address, OrderId
+from grange.types import Address, Held, OrderId
 from grange.units import HASH_BYTES
 
 
@@ -63,6 +63,13 @@ class PiecePath(_Answer):
     pieces: int
 
 
+class Listing(_Answer):
+    """The roots of those pieces of one page of a slot that are there, by index, and how many are in all."""
+
+    roots: dict[int, Hash]
+    count: int = Field(ge=0)
+
+
 class Refusal(_Answer):
     """Why a farmer says no."""
 
@@ -75,7 +82,7 @@ class Proposal:
     """What a farmer is asked to accept.
 
     A new order has a `salt`; one that goes on where another ends names that as `previous` besides; to take a
-    vacant slot over it is the `repairer` that is named, and no salt.
+    vacant slot over it is the `repairer` that is named, no salt, and the order is shown as it is `held`.
     """
 
     salt: bytes = b""
@@ -87,6 +94,7 @@ class Proposal:
     end: int
     previous: OrderId = NO_ORDER
     repairer: Address = NOBODY
+    held: Held | None = None
 
     @property
     def leaf_count(self) -> int:
@@ -95,6 +103,8 @@ class Proposal:
 
     def to_json(self) -> bytes:
         """As it goes over the wire."""
+        if self.held is not None:
+            return self._claim(self.held)
         fields: dict[str, object] = {
             "k": self.k,
             "pieces": self.pieces,
@@ -107,6 +117,15 @@ class Proposal:
             fields["salt"] = self.salt.hex()
         if self.previous != NO_ORDER:
             fields["previous"] = self.previous.hex()
-        if self.repairer != NOBODY:
-            fields["repairer"] = self.repairer
+        return json.dumps(fields).encode()
+
+    def _claim(self, held: Held) -> bytes:
+        """The terms follow from the order, of which the chain keeps the hash."""
+        slots = [[slot.farmer, slot.root.hex(), slot.rate, slot.start] for slot in held.slots]
+        fields = {
+            "repairer": self.repairer,
+            "leaf_count": held.leaf_count,
+            "piece_leaves": held.piece_leaves,
+            "slots": slots,
+        }
         return json.dumps(fields).encode()
