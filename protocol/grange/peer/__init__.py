@@ -10,7 +10,7 @@
 Leaves to those above whom to ask for what, in which order, and what to do with it.
 """
 
-from grange.peer.answers import Info, PiecePath, Promise, Proposal, StoredPiece
+from grange.peer.answers import Info, Listing, PiecePath, Promise, Proposal, StoredPiece
 from grange.peer.blame import fault_of
 from grange.peer.errors import (
     EXIT_FARMERS,
@@ -20,6 +20,7 @@ from grange.peer.errors import (
     FarmerUnforeseen,
     FarmerUnreachable,
 )
+from grange.peer.meter import Meter
 from grange.peer.networks import networks, networks_of
 from grange.peer.patience import Patience
 from grange.peer.peer import Peer, endpoint_url, open_session
@@ -35,6 +36,8 @@ __all__ = [
     "FarmerUnforeseen",
     "FarmerUnreachable",
     "Info",
+    "Listing",
+    "Meter",
     "Patience",
     "Peer",
     "PiecePath",

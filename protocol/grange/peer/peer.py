@@ -19,8 +19,9 @@ from yarl import URL
 
 from grange.chain import Farmer
 from grange.messages import NO_CONTENT
-from grange.peer.answers import Info, PiecePath, Promise, Proposal, Refusal, StoredPiece
+from grange.peer.answers import Info, Listing, PiecePath, Promise, Proposal, Refusal, StoredPiece
 from grange.peer.errors import FarmerLied, FarmerRefused, FarmerUnreachable
+from grange.peer.meter import Meter, MeteredConnector
 from grange.peer.patience import Patience
 from grange.peer.signer import Signer
 from grange.types import OrderId
@@ -35,10 +36,12 @@ MAX_CONNECTIONS_PER_FARMER = 4
 Json = TypeVar("Json", bound=BaseModel)
 
 
-def open_session(patience: Patience) -> aiohttp.ClientSession:
-    """The HTTP session for all farmers. Whoever opens it closes it."""
+def open_session(patience: Patience, meter: Meter | None = None) -> aiohttp.ClientSession:
+    """The HTTP session for all farmers; `meter` counts what comes in. Whoever opens it closes it."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, limit_per_host=MAX_CONNECTIONS_PER_FARMER, ttl_dns_cache=300),
+        connector=MeteredConnector(
+            meter or Meter(), limit=0, limit_per_host=MAX_CONNECTIONS_PER_FARMER, ttl_dns_cache=300
+        ),
         timeout=aiohttp.ClientTimeout(
             total=patience.request_seconds,
             sock_connect=patience.connect_seconds,
@@ -113,6 +116,12 @@ class Peer:
         path = f"{_slot_path(order, slot)}/pieces/{piece}/path"
         async with self._sent("GET", path, NO_CONTENT) as response:
             return await self._json(response, PiecePath)
+
+    async def listing(self, order: OrderId, slot: int, first: int = 0) -> Listing:
+        """Which pieces of a slot are there, from index `first` on, as far as one page goes."""
+        path = f"{_slot_path(order, slot)}/pieces?from={first}"
+        async with self._sent("GET", path, NO_CONTENT) as response:
+            return await self._json(response, Listing)
 
     async def drop(self, order: OrderId, slot: int) -> None:
         """Let go of what was staged."""
