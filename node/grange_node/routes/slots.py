@@ -24,6 +24,7 @@ from grange_node.routes.common import (
     parse_piece,
     parse_slot,
     promised_slot,
+    shown_slot,
     signed_by,
     signed_without_content,
 )
@@ -138,7 +139,7 @@ async def list_pieces(request: Request, order: str, slot: str) -> dict[str, Any]
     node = node_of(request)
     order_id, slot_index = parse_order(order), parse_slot(slot)
     first = parse_piece(request.query_params.get("from", "0"))
-    record = own_slot(node, signed_without_content(request), order_id, slot_index)
+    record = shown_slot(node, signed_without_content(request), order_id, slot_index)
     asked = range(first, first + LISTED_INDICES)
     roots, count = await asyncio.to_thread(node.store.roots, record.key, asked)
     return {"roots": {str(index): root.hex() for index, root in roots.items()}, "count": count}
