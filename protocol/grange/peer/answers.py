@@ -6,7 +6,7 @@ Whether an answer is true is for others to find out.
 
 import json
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -20,6 +20,7 @@ def _hash(value: object) -> object:
 
 
 Hash = Annotated[bytes, BeforeValidator(_hash), Field(min_length=HASH_BYTES, max_length=HASH_BYTES)]
+Amount = Annotated[int, Field(ge=0, lt=1 << 256)]
 
 
 class _Answer(BaseModel):
@@ -75,6 +76,25 @@ class Refusal(_Answer):
 
     error: str = Field(max_length=64)
     message: str = Field(max_length=1024)
+    detail: dict[str, Any] = Field(default_factory=dict)
+
+
+class Shortage(_Answer):
+    """Why a voucher does not cover a request: `needed` is its price, `spent` what all before it cost, and
+    `cumulative` the highest total that the farmer has seen. In base units."""
+
+    spent: Amount
+    cumulative: Amount
+    needed: Amount
+
+
+class Account(_Answer):
+    """What a payer stands for with a farmer: the highest total it signed, signature, and what was used."""
+
+    cumulative: Amount
+    spent: Amount
+    r: Hash
+    vs: Hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

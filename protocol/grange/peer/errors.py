@@ -10,25 +10,29 @@ Each costs that farmer its part of the work and nobody the whole of it: `FARMER_
 farmer is dealt with. A command that ends with one of them exits with 6.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 from grange.errors import PeerError, Told, WorldError
 
 EXIT_FARMERS: Final = 6
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class FarmerRefused(Told, PeerError):
     """A farmer answered with an error.
 
-    `status` is the HTTP status, `code` the farmer's own word for it.
+    `status` is the HTTP status, `code` the farmer's own word for it, `detail` what it says besides.
     """
 
     exit_code = EXIT_FARMERS
 
-    def __init__(self, what: str, *, status: int, code: str) -> None:
+    def __init__(self, what: str, *, status: int, code: str, detail: Mapping[str, Any] = _NOTHING) -> None:
         super().__init__(what)
         self.status = status
         self.code = code
+        self.detail = detail
 
 
 class FarmerLied(Told, PeerError):
