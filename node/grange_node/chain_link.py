@@ -30,11 +30,14 @@ from grange.chain import (
     Wallet,
     calls,
 )
-from grange.types import Address, Epoch, OrderId, Slot
+from grange.types import Address, Epoch, OrderId, Slot, Voucher
 from grange_node.config import Config
 
 TIMEOUTS = Timeouts(connect_seconds=3.0, request_seconds=10.0, retries=1)
 """Short: every caller here tries again by itself, or tells the renter to."""
+
+
+QUESTIONS_AT_ONCE = 16
 
 
 class ChainLink(Protocol):
@@ -57,6 +60,15 @@ class ChainLink(Protocol):
 
     async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
         """Whether the slot's holder has lapsed, or declared it lost."""
+
+    async def means(self, payer: Address) -> tuple[int, int]:
+        """A payer's vault, and what this farmer has redeemed of its vouchers, in base units."""
+
+    async def leaving(self, payers: Sequence[Address]) -> set[Address]:
+        """Those who announced to take money out of their vaults."""
+
+    async def redeem(self, vouchers: Sequence[Voucher]) -> Receipt:
+        """Have the market pay this farmer what payers signed for it."""
 
     async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
         """This farmer's events after a cursor."""
@@ -114,6 +126,24 @@ class LiveLink:
         chain = await self._chain()
         holder, loss = await asyncio.gather(chain.farmer(slot.farmer), chain.loss(order, index, slot.start))
         return holder.lapsed or loss is not None
+
+    async def means(self, payer: Address) -> tuple[int, int]:
+        """Vault and what is redeemed."""
+        chain = await self._chain()
+        return await asyncio.gather(chain.vault(payer), chain.redeemed(self._config.farmer, payer))
+
+    async def leaving(self, payers: Sequence[Address]) -> set[Address]:
+        """By what is announced now, so that neither a restart nor a reorg hides one."""
+        chain, found = await self._chain(), set[Address]()
+        for first in range(0, len(payers), QUESTIONS_AT_ONCE):
+            asked = payers[first : first + QUESTIONS_AT_ONCE]
+            announced = await asyncio.gather(*(chain.withdrawal(payer) for payer in asked))
+            found |= {payer for payer, one in zip(asked, announced, strict=True) if one is not None}
+        return found
+
+    async def redeem(self, vouchers: Sequence[Voucher]) -> Receipt:
+        """Send `redeem`."""
+        return await self._send(calls.redeem(self._config.farmer, vouchers))
 
     async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
         """Our events since a cursor."""

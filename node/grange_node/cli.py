@@ -220,6 +220,9 @@ def update(
     egress_price: Annotated[str | None, typer.Option(help="Tokens asked per GiB read.")] = None,
     capacity: Annotated[str | None, typer.Option(help="Room on offer.")] = None,
     longest_term: Annotated[int | None, typer.Option(min=1, help="Longest term, in epochs.")] = None,
+    redeem_at: Annotated[
+        str | None, typer.Option(help="Tokens of vouchers that are worth the gas to redeem them.")
+    ] = None,
     endpoint: Annotated[str | None, typer.Option(help="How renters reach this farm.")] = None,
     add_stake: Annotated[str | None, typer.Option(help="Tokens to add to the stake.")] = None,
 ) -> None:
@@ -238,6 +241,7 @@ def update(
         changed = config.model_copy(
             update={
                 "endpoint": endpoint or config.endpoint,
+                "redeem_at": parse_tokens(redeem_at) if redeem_at else config.redeem_at,
                 "offer_terms": config.offer_terms.model_copy(
                     update={name: value for name, value in terms.items() if value is not None}
                 ),

@@ -37,8 +37,8 @@ from grange.chain import (
 )
 from grange.errors import BadProof
 from grange.merkle import merkle_root, root_of_hashes
-from grange.messages import NO_CONTENT, Domain, order_id, request_digest, sign_digest
-from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, Slot, address_from
+from grange.messages import NO_CONTENT, Domain, order_id, request_digest, sign_digest, voucher_signer
+from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, Slot, Voucher, address_from
 from grange.units import GIB, LEAF_BYTES, TOKEN, rate_rounded_up
 from grange_node.app import create_app
 from grange_node.config import Config, OfferFile, ParametersFile, parameters_file
@@ -50,6 +50,7 @@ from grange_node.slot_key import SlotKey
 
 CHAIN_ID = 1337
 MARKET = address_from(b"\x11" * 20)
+DOMAIN = Domain(chain_id=CHAIN_ID, market=MARKET)
 TOKEN_ADDRESS = address_from(b"\x22" * 20)
 FARMER = FarmerId(7)
 OPERATOR = Wallet(b"\x01" * 32)
@@ -104,6 +105,12 @@ class FakeMarket:
         self.funds_asked = 0
         self.orders: dict[OrderId, Order] = {}
         self.vacant: set[tuple[OrderId, int]] = set()
+        self.vaults: dict[Address, int] = {}
+        self.redeemed: dict[Address, int] = {}
+        self.announced: set[Address] = set()
+        self.redemptions: list[int] = []
+        """How many payers each transaction paid for."""
+        self.means_asked = 0
         self.blocks: list[Block] = []
         self.down = False
         self.sent_proofs = 0
@@ -233,6 +240,37 @@ class FakeMarket:
         self.funds_asked += 1
         return self.balances.get(account, self.usual_balance)
 
+    async def means(self, payer: Address) -> tuple[int, int]:
+        self._ask()
+        self.means_asked += 1
+        return self.vaults.get(payer, 0), self.redeemed.get(payer, 0)
+
+    async def leaving(self, payers: Sequence[Address]) -> set[Address]:
+        self._ask()
+        return self.announced & set(payers)
+
+    async def redeem(self, vouchers: Sequence[Voucher]) -> Receipt:
+        self._ask()
+        events: list[tuple[str, dict[str, Any]]] = []
+        for voucher in vouchers:
+            payer = voucher.renter
+            assert voucher_signer(DOMAIN, voucher, farmer=FARMER) == payer
+            before = self.redeemed.get(payer, 0)
+            amount = min(voucher.cumulative - before, self.vaults.get(payer, 0))
+            if amount <= 0:
+                continue
+            self.vaults[payer] -= amount
+            self.redeemed[payer] = before + amount
+            args = {"farmer": FARMER, "renter": payer, "amount": amount, "redeemed": before + amount}
+            events.append(("Redeemed", args))
+        if not events:
+            raise TransactionReverted("redeem", "NothingToRedeem", {"farmer": FARMER})
+        self.redemptions.append(len(events))
+        block = self.mine(events=events)
+        if self.lose_answer:
+            raise ChainUnavailable("http://chain", "connection lost while waiting")
+        return self._receipt(block, 100_000)
+
     async def order(self, order: OrderId) -> Order | None:
         self._ask()
         return self.orders.get(order)
@@ -286,19 +324,21 @@ class FakeMarket:
             contract_address=None,
         )
 
-    async def update(self, endpoint: str) -> Receipt:
-        self._ask()
-        self.endpoint = endpoint
-        block = self.mine()
+    def _receipt(self, block: int, gas_used: int) -> Receipt:
         return Receipt(
             tx_hash=bytes(32),
             block=block,
             block_hash=self.blocks[block].hash,
-            gas_used=50_000,
+            gas_used=gas_used,
             effective_gas_price=1,
-            events=(),
+            events=self.blocks[block].events,
             contract_address=None,
         )
+
+    async def update(self, endpoint: str) -> Receipt:
+        self._ask()
+        self.endpoint = endpoint
+        return self._receipt(self.mine(), 50_000)
 
 
 @dataclass(frozen=True, kw_only=True)
