@@ -75,7 +75,10 @@ class Market(Protocol):
         """This renter's `OrderPlaced` events behind the cursor."""
 
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
-        """The `SlotFilled` events of an order, which are all in the block that placed it."""
+        """The `SlotFilled` events of an order in the block that placed it: one for each slot."""
+
+    async def tenures(self, order: OrderId, block: int) -> list[Event]:
+        """All `SlotFilled` events of an order that was placed in `block`, those of repairs too."""
 
     async def proofs(self) -> dict[FarmerId, int]:
         """How many epochs each farmer has proven lately."""
@@ -140,6 +143,11 @@ class ChainMarket:
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
         """See Market."""
         return await self._chain.logs(block, block, ["SlotFilled"], {"order": order})
+
+    async def tenures(self, order: OrderId, block: int) -> list[Event]:
+        """See Market."""
+        head = (await self._chain.head()).number
+        return await self._chain.logs(block, head, ["SlotFilled"], {"order": order})
 
     async def proofs(self) -> dict[FarmerId, int]:
         """See Market."""

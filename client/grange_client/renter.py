@@ -30,7 +30,7 @@ from grange_client.farmers import Found, probe
 from grange_client.happenings import Step, Watcher, nobody
 from grange_client.manifest import Manifest
 from grange_client.market import ChainMarket, Market
-from grange_client.orders import PlacedOrder
+from grange_client.orders import PlacedOrder, as_repaired
 from grange_client.plan import Funds, Wish
 from grange_client.reader import OrderReader
 from grange_client.restore import Restored, fetch_manifest, restore
@@ -273,13 +273,14 @@ class Renter:
             )
         self.catalog.note_successes(
             slot.farmer
-            for slot, health in zip(order.slots, reader.health, strict=True)
+            for slot, health in zip(reader.order.slots, reader.health, strict=True)
             if health.reads and not health.failure
         )
         return restored
 
     async def reader(self, order: PlacedOrder, watch: Watcher = nobody) -> OrderReader:
-        """An order opened for reading at any offset."""
+        """An order opened for reading at any offset, from those who keep its slots by now."""
+        order = as_repaired(order, await self.market.tenures(order.id, order.block))
         wanted = {slot.farmer for slot in order.slots}
         farmers = {farmer.id: farmer for farmer in await self.market.farmers() if farmer.id in wanted}
         return OrderReader(

@@ -438,6 +438,9 @@ class FakeMarket:
             e for e in self.events if e.name == "SlotFilled" and e.block == block and e.args["order"] == order
         ]
 
+    async def tenures(self, order: OrderId, block: int) -> list[Event]:
+        return [e for e in self.events if e.name == "SlotFilled" and e.args["order"] == order]
+
     async def proofs(self) -> dict[FarmerId, int]:
         return {}
 
