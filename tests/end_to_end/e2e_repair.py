@@ -1,4 +1,4 @@
-"""What tests of repairs share: farmers that vanish for good, epochs that pass, and a repairer in this process."""
+"""What tests of repairs share: farmers that vanish, epochs that pass, and a repairer in this process."""
 
 from __future__ import annotations
 

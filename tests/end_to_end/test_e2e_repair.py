@@ -1,4 +1,4 @@
-"""Farmers vanish for good; others take their slots over, rebuilt from what is left, and no renter is there."""
+"""Farmers vanish for good; others take their slots, rebuilt from what is left, and no renter is there."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ import aiohttp
 
 from grange.chain import Farmer
 from grange.peer import FARMER_FAULTS, Meter, Patience, Peer, Signer, dealing_with, networks_of, open_session
+from grange.peer.purse import Budget, Purse
 from grange.types import FarmerId
 from grange_node.repair.crew import Wanted
 
@@ -27,25 +28,27 @@ MAX_PROBES_AT_ONCE: Final = 16
 class Contacts:
     """Open it with `Contacts.open`; `know` comes first."""
 
-    def __init__(self, signer: Signer, writing: aiohttp.ClientSession) -> None:
+    def __init__(self, signer: Signer, purse: Purse, writing: aiohttp.ClientSession) -> None:
         self.patience: Patience = signer.patience
+        self.tabs = purse.tabs
+        self._purse = purse
         self._signer = signer
         self._writing = writing
         self._farmers: Mapping[FarmerId, Farmer] = {}
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, signer: Signer) -> AsyncIterator[Contacts]:
-        """With a session of its own."""
+    async def open(cls, signer: Signer, purse: Purse) -> AsyncIterator[Contacts]:
+        """With a session of its own; what is read is paid out of the purse."""
         async with open_session(signer.patience) as writing:
-            yield cls(signer, writing)
+            yield cls(signer, purse, writing)
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Reading]:
-        """For one repair: what it reads is counted by itself."""
+    async def reading(self, budget: Budget) -> AsyncIterator[Reading]:
+        """For one repair: what it reads is counted by itself, and costs no more than its budget."""
         meter = Meter()
         async with open_session(self.patience, meter) as session:
-            yield Reading(self, session, self._signer, meter)
+            yield Reading(self, session, self._signer, meter, self._purse.within(budget))
 
     def know(self, farmers: Mapping[FarmerId, Farmer]) -> None:
         """The farmers as the chain has them by now."""
@@ -96,12 +99,18 @@ class Reading:
     """What one repair reads, and how much."""
 
     def __init__(
-        self, contacts: Contacts, session: aiohttp.ClientSession, signer: Signer, meter: Meter
+        self,
+        contacts: Contacts,
+        session: aiohttp.ClientSession,
+        signer: Signer,
+        meter: Meter,
+        purse: Purse,
     ) -> None:
         self._contacts = contacts
         self._session = session
         self._signer = signer
         self._meter = meter
+        self._purse = purse
 
     @property
     def received_bytes(self) -> int:
@@ -110,4 +119,4 @@ class Reading:
 
     def source(self, farmer: FarmerId) -> Peer:
         """A farmer to read from."""
-        return Peer(self._contacts.farmers[farmer], self._session, self._signer)
+        return Peer(self._contacts.farmers[farmer], self._session, self._signer, self._purse)

@@ -18,7 +18,7 @@ from grange.chain import Farmer
 from grange.errors import Misuse
 from grange.repair import PassCost
 from grange.types import Epoch, FarmerId, Parameters
-from grange.units import GIB, rate_rounded_up
+from grange.units import egress_rounded_up, rate_rounded_up
 from grange_node.repair.chart import Charted
 
 REFILL_GAS = 150_000
@@ -43,10 +43,20 @@ def pass_cost(
     charted: Charted, live: Iterable[int], farmers: Mapping[FarmerId, Farmer], gas_price: int
 ) -> PassCost:
     """What a pass costs: k slots read from the cheapest, and gas at base units for each."""
-    chosen = sources(charted, live, farmers)[: charted.k]
-    slot_bytes = charted.geometry.slot_bytes
-    fetch = sum(-(-_egress(charted, slot, farmers) * slot_bytes // GIB) for slot in chosen)
+    fetch = fetch_cost(charted, sources(charted, live, farmers)[: charted.k], farmers)
     return PassCost(once=fetch + REFILL_GAS * gas_price, per_slot=REFILL_GAS_PER_SLOT * gas_price)
+
+
+def fetch_cost(charted: Charted, slots: Iterable[int], farmers: Mapping[FarmerId, Farmer]) -> int:
+    """What it costs to read these slots as a whole."""
+    slot_bytes = charted.geometry.slot_bytes
+    return sum(egress_rounded_up(_egress(charted, slot, farmers), slot_bytes) for slot in slots)
+
+
+def fetch_limit(charted: Charted, live: Iterable[int], farmers: Mapping[FarmerId, Farmer]) -> int:
+    """More than a repair can honestly cost to read: the k dearest slots, and as much again for what was
+    paid for and is of no use."""
+    return 2 * fetch_cost(charted, sources(charted, live, farmers)[-charted.k :], farmers)
 
 
 def may_take(charted: Charted, slot: int, farmer: Farmer, epoch: Epoch, parameters: Parameters) -> bool:

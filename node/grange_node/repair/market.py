@@ -6,7 +6,8 @@ as long as no event speaks of a change. Leaves retries, nonces and reorgs to `gr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from grange.chain import (
@@ -25,6 +26,8 @@ from grange.chain import (
 )
 from grange.messages import Domain
 from grange.types import Address, Epoch, FarmerId, Held, OrderId, Parameters, Slot, Takeover
+from grange.units import format_tokens
+from grange_node.errors import RepairStopped
 from grange_node.repair.chart import ORDER_EVENTS, Chart
 
 FARMER_EVENTS: Final = (
@@ -120,6 +123,31 @@ class Market:
         events = await self._chain.logs(since_block, head.number, ["SlotVacated"], ours)
         hashes = dict.fromkeys("0x" + event.tx_hash.hex() for event in events)
         return sum(event.args["bounty"] for event in events), tuple(hashes)
+
+    async def fund(self, amount: int, signed: Mapping[FarmerId, int]) -> None:
+        """See that the vault covers a read that costs so much, besides the totals `signed` before.
+
+        What is missing is moved in from the wallet, after the earnings if need be. Raises RepairStopped
+        when there is not so much.
+        """
+        farmers = list(signed)
+        paid = await asyncio.gather(*(self._chain.redeemed(farmer, self.address) for farmer in farmers))
+        owed = sum(signed.values()) - sum(paid)
+        missing = amount + owed - await self._chain.vault(self.address) if amount else 0
+        if missing <= 0:
+            return
+        earned, held = await asyncio.gather(
+            self._chain.earnings(self.address), self._chain.token_balance(self.address)
+        )
+        if earned + held < missing:
+            raise RepairStopped(
+                f"reading costs {format_tokens(missing)} tokens more than the vault of {self.address} holds: "
+                "send it tokens"
+            )
+        if held < missing:
+            await self._sender.send(calls.claim(self.address, earned))
+        permit = await self._chain.permit(self._sender.wallet, missing)
+        await self._sender.send(calls.deposit_with_permit(permit))
 
     async def evict(self, farmer: FarmerId) -> Receipt:
         """Make a lapsed farmer's stake the bounties for its slots."""

@@ -19,8 +19,11 @@ from typing import Final
 from grange.chain import Head, Sender
 from grange.errors import GrangeError
 from grange.peer import Patience, Signer
+from grange.peer.purse import Purse
+from grange.peer.tabs import Tabs
 from grange.repair import PassCost, Wait, decide, first_block
 from grange.types import Epoch, FarmerId, OrderId
+from grange_node.files import FOLDER_MODE
 from grange_node.repair.chart import Chart, Charted
 from grange_node.repair.contacts import Contacts
 from grange_node.repair.crew import pass_cost
@@ -31,6 +34,8 @@ from grange_node.repair.survey import Survey, survey
 from grange_node.repair.work import Work
 
 MAX_JOBS_AT_ONCE: Final = 4
+TABS_NAME: Final = "tabs.sqlite3"
+POLL_SECONDS: Final = 2.0
 
 log = logging.getLogger("grange.repair")
 
@@ -94,7 +99,12 @@ class Repairer:
         market = Market(sender)
         signer = Signer(domain=market.domain, wallet=sender.wallet, patience=patience or Patience())
         async with AsyncExitStack() as stack:
-            contacts = await stack.enter_async_context(Contacts.open(signer))
+            settings.folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+            tabs = stack.enter_context(
+                Tabs.open(settings.folder / TABS_NAME, domain=market.domain, payer=market.address)
+            )
+            purse = Purse(domain=market.domain, wallet=sender.wallet, tabs=tabs)
+            contacts = await stack.enter_async_context(Contacts.open(signer, purse))
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             repairer = cls(settings, market, contacts, clock, tasks)
             try:

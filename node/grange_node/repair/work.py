@@ -21,12 +21,13 @@ from typing import Final
 from grange.chain import TransactionReverted
 from grange.errors import GrangeError
 from grange.peer import FARMER_FAULTS, FarmerRefused, Proposal, checked_takeover, dealing_with
+from grange.peer.purse import Budget
 from grange.types import Epoch, FarmerId, Takeover
 from grange.units import format_tokens
 from grange_node.errors import RepairStopped
 from grange_node.repair.chart import Charted
 from grange_node.repair.contacts import Contacts
-from grange_node.repair.crew import may_take, ranked, sources
+from grange_node.repair.crew import fetch_cost, fetch_limit, may_take, ranked, sources
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
 from grange_node.repair.market import Market
 from grange_node.repair.sources import Sources
@@ -81,11 +82,15 @@ class Work:
     async def run(self) -> Job:
         """Do it, and say what came of it. Raises RepairStopped or ChainError: it can be gone on with."""
         self._epoch = await self._refresh()
-        async with self._contacts.reading() as reading:
-            slots = sources(self._charted, self._live, self._contacts.farmers)
+        farmers = self._contacts.farmers
+        slots = sources(self._charted, self._live, farmers)
+        budget = Budget(fetch_limit(self._charted, slots, farmers))
+        async with self._contacts.reading(budget) as reading:
             pool = Sources(self._charted, slots, reading.source)
             try:
                 await self._choose_takers()
+                cost = fetch_cost(self._charted, slots[: self._charted.k], farmers)
+                await self._market.fund(cost, self._contacts.tabs.totals())
                 self._transfer = self._transfer_from(pool)
                 await self._go(self._transfer)
             except Overtaken:
