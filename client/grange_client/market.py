@@ -5,6 +5,7 @@ which events a renter follows and how the price gets into the vault (by a permit
 Leaves retries, nonces and reorgs to `grange.chain`.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -24,7 +25,7 @@ from grange.chain import (
     calls,
 )
 from grange.messages import Domain
-from grange.types import Acceptance, Address, FarmerId, OrderId, Parameters, Terms
+from grange.types import Acceptance, Address, FarmerId, Held, OrderId, Parameters, Terms
 
 MAX_LOG_BLOCKS = 50_000
 """How far back proofs are counted for the list of farmers."""
@@ -72,13 +73,16 @@ class Market(Protocol):
         """Move what was announced, or what is left of it, from the vault into the wallet."""
 
     async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
-        """This renter's `OrderPlaced` events behind the cursor."""
+        """This renter's `OrderPlaced` and `OrderClosed` events behind the cursor."""
 
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
         """The `SlotFilled` events of an order in the block that placed it: one for each slot."""
 
     async def tenures(self, order: OrderId, block: int) -> list[Event]:
         """All `SlotFilled` events of an order that was placed in `block`, those of repairs too."""
+
+    async def close(self, held: Held) -> Receipt:
+        """End an order that is over."""
 
     async def proofs(self) -> dict[FarmerId, int]:
         """How many epochs each farmer has proven lately."""
@@ -92,6 +96,9 @@ class ChainMarket:
         self._sender = sender
         self.domain = chain.domain
         self.parameters = chain.parameters
+        mine = EventFilter(events=("OrderPlaced", "OrderClosed"), args={"renter": sender.address})
+        self._follower = EventFollower(chain, [mine])
+        self._following = asyncio.Lock()
 
     async def head(self) -> Head:
         """See Market."""
@@ -137,8 +144,9 @@ class ChainMarket:
 
     async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
         """See Market."""
-        mine = EventFilter(events=("OrderPlaced",), args={"renter": self._sender.address})
-        return await EventFollower(self._chain, [mine], cursor=cursor).poll()
+        async with self._following:
+            self._follower.cursor = cursor
+            return await self._follower.poll()
 
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
         """See Market."""
@@ -148,6 +156,10 @@ class ChainMarket:
         """See Market."""
         head = (await self._chain.head()).number
         return await self._chain.logs(block, head, ["SlotFilled"], {"order": order})
+
+    async def close(self, held: Held) -> Receipt:
+        """See Market."""
+        return await self._sender.send(calls.close(held))
 
     async def proofs(self) -> dict[FarmerId, int]:
         """See Market."""

@@ -24,6 +24,7 @@ from grange.errors import Told
 from grange.peer import FARMER_FAULTS, Patience, Peer, Signer, dealing_with, open_session
 from grange.types import Address
 from grange_client.catalog import Catalog, Known
+from grange_client.closing import Closing, close
 from grange_client.config import Config
 from grange_client.errors import UnknownOrder
 from grange_client.farmers import Found, probe
@@ -245,6 +246,28 @@ class Renter:
     async def withdraw(self) -> Receipt:
         """Move what was announced from the vault into the wallet."""
         return await self.market.withdraw()
+
+    async def close(self, order: PlacedOrder, watch: Watcher = nobody) -> Closing:
+        """End an order that is over: what was not proven comes back to the vault, with compensation.
+
+        Of one that was closed before, by whomever, what came back then. Raises OrderGoesOn.
+        """
+        known = self.catalog.closing(order.id)
+        if known is not None:
+            return known
+        done = await close(self.market, order)
+        if done is not None:
+            self.catalog.close(done[0])
+            return done[0]
+        await self._synced(watch)
+        known = self.catalog.closing(order.id)
+        if known is None:
+            raise UnknownOrder(
+                f"The market has no order {order.id.hex()[:8]} any more, and shows no end of it.",
+                means="The chain may have changed its mind about it a moment ago.",
+                todo="`grange ls` shows what there is.",
+            )
+        return known
 
     # Fetching.
 

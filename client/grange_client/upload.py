@@ -27,6 +27,7 @@ from grange.peer import (
     checked_acceptance,
     dealing_with,
 )
+from grange.peer.promise import LAPSES_CODE
 from grange.types import Acceptance, OrderId, Terms
 from grange_client.encode import Piece, SegmentEncoder
 from grange_client.happenings import FarmersNow, Progress, Step, Watcher
@@ -198,6 +199,22 @@ class Upload:
             )
 
     async def _ask(self, lane: Lane, deadline_block: int) -> None:
+        """A farmer's promise for its slot; of somebody else if it gives none that is of use."""
+        chosen, pause = lane.chosen, self._patience.pause_seconds
+        for attempt in range(self._patience.tries):
+            try:
+                lane.acceptance = await self._promised(lane, deadline_block)
+                return
+            except FARMER_FAULTS as error:
+                lapses = isinstance(error, FarmerRefused) and error.code == LAPSES_CODE
+                if not lapses or lane.can_replace() or attempt + 1 == self._patience.tries:
+                    lane.replace(chosen, error)
+                    return
+            # It keeps its promises, they only end too soon; nobody else is left, and the next one ends later.
+            await asyncio.sleep(pause)
+            pause *= 2
+
+    async def _promised(self, lane: Lane, deadline_block: int) -> Acceptance:
         chosen, peer = lane.chosen, lane.peer
         proposal = Proposal(
             salt=self._terms.salt,
@@ -208,20 +225,17 @@ class Upload:
             rate=chosen.rate,
             end=self._terms.end,
         )
-        try:
-            with dealing_with(chosen.farmer.id):
-                promise = await self._tried(lambda: peer.accept(self._order, lane.slot, proposal))
-                lane.acceptance = checked_acceptance(
-                    promise,
-                    domain=self._domain,
-                    order=self._order,
-                    slot=lane.slot,
-                    farmer=chosen.farmer,
-                    proposal=proposal,
-                    deadline_block=deadline_block,
-                )
-        except FARMER_FAULTS as error:
-            lane.replace(chosen, error)
+        with dealing_with(chosen.farmer.id):
+            promise = await self._tried(lambda: peer.accept(self._order, lane.slot, proposal))
+            return checked_acceptance(
+                promise,
+                domain=self._domain,
+                order=self._order,
+                slot=lane.slot,
+                farmer=chosen.farmer,
+                proposal=proposal,
+                deadline_block=deadline_block,
+            )
 
     async def _tried(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         """Make a call, again after a pause if it may pass; the last error if it does not."""

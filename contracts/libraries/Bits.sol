@@ -21,6 +21,8 @@ library Bits {
             x -= (x >> 1) & (ones / 3);
             x = (x & (ones / 5)) + ((x >> 2) & (ones / 5));
             x = (x + (x >> 4)) & (ones / 17);
+            // 255 divides all ones.
+            // slither-disable-next-line divide-before-multiply
             return (x * (ones / 255)) >> 248;
         }
     }

@@ -33,6 +33,9 @@ abstract contract Balances is State {
         if (amount > 0) _earnings[account] += amount;
     }
 
+    /// @dev The permit comes first, since the deposit needs it. Nothing is written by then, and calls that call out do not
+    /// nest.
+    // slither-disable-next-line reentrancy-benign,reentrancy-events
     function _depositWithPermit(Permit calldata permit) internal {
         _usePermit(permit, permit.value);
         _deposit(permit.value);

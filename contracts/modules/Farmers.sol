@@ -29,6 +29,8 @@ abstract contract Farmers is IFarmers, Settlement {
     }
 
     /// @inheritdoc IFarmers
+    // The permit is used before anything is written, and calls that call out do not nest.
+    // slither-disable-next-line reentrancy-benign
     function registerWithPermit(
         address owner,
         address operator,

@@ -28,6 +28,8 @@ abstract contract Orders is IOrders, Tenures {
     }
 
     /// @inheritdoc IOrders
+    // The permit is used before anything is written: see `_depositWithPermit`.
+    // slither-disable-next-line reentrancy-benign
     function placeWithPermit(
         Terms calldata terms,
         Acceptance[] calldata acceptances,

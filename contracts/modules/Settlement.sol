@@ -122,6 +122,8 @@ abstract contract Settlement is Books {
     /// @dev How many of the epochs [from, to) are in the miss map.
     function _missesIn(FarmerId id, uint256 from, uint256 to) internal view returns (uint256 misses) {
         while (from < to) {
+            // Rounded down on purpose, to the word's first epoch.
+            // slither-disable-next-line divide-before-multiply
             uint256 word = from / MISS_BITS;
             uint256 base = word * MISS_BITS;
             uint256 end = base + MISS_BITS < to ? base + MISS_BITS : to;

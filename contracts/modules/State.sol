@@ -57,6 +57,9 @@ abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
     /// @dev Takes what is burnt out of circulation; nobody has its key.
     address internal constant BURNT = address(0xdEaD);
 
+    // Each half of the code leaves some of these to the other, and writes others through pointers only: for Slither they
+    // are never set, or never used.
+    // slither-disable-start uninitialized-state,unused-state,constable-states
     mapping(address account => uint256) internal _vaults;
     mapping(address account => uint256) internal _earnings;
     mapping(address account => Withdrawal) internal _withdrawals;
@@ -71,6 +74,7 @@ abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
     mapping(Epoch epoch => bytes32) internal _seeds;
     mapping(OrderId id => OrderView) internal _orders;
     mapping(address renter => mapping(FarmerId farmer => uint256)) internal _redeemed;
+    // slither-disable-end uninitialized-state,unused-state,constable-states
 
     constructor(Parameters memory p) Settings(p) EIP712("Grange", "1") {}
 }

@@ -95,6 +95,8 @@ abstract contract Tenures is Settlement {
         Farmer storage stored = _farmers[farmer];
         (address operator, uint256 stake) = (stored.operator, stored.stake);
         if (operator == address(0)) revert IFarmers.UnknownFarmer(farmer);
+        // Of a signature that is none the signer is zero, which no operator is.
+        // slither-disable-next-line unused-return
         (address signer, , ) = ECDSA.tryRecover(_digest(taking.message, slot, acceptance), acceptance.r, acceptance.vs);
         if (signer != operator) revert IOrders.AcceptanceForged(slot, farmer, signer);
 

@@ -30,6 +30,8 @@ abstract contract Vouchers is IVouchers, Settlement {
 
     function _redeem(FarmerId id, Voucher calldata v) private returns (uint256 amount) {
         bytes32 digest = _hashTypedDataV4(keccak256(abi.encode(VOUCHER_TYPEHASH, v.renter, id, v.cumulative)));
+        // What it leaves is detail about the failure.
+        // slither-disable-next-line unused-return
         (address signer, ECDSA.RecoverError failure, ) = ECDSA.tryRecover(digest, v.r, v.vs);
         if (failure != ECDSA.RecoverError.NoError || signer != v.renter) revert VoucherForged(v.renter, id, signer);
         uint256 before = _redeemed[v.renter][id];

@@ -91,6 +91,7 @@ class LiveLink:
         self._stack = stack
         self._connecting = asyncio.Lock()
         self._sender: Sender | None = None
+        self._follower: EventFollower | None = None
 
     @classmethod
     @asynccontextmanager
@@ -146,13 +147,17 @@ class LiveLink:
         return await self._send(calls.redeem(self._config.farmer, vouchers))
 
     async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
-        """Our events since a cursor."""
-        farmer = {"farmer": self._config.farmer}
-        filters = (
-            EventFilter(events=("SlotFilled",), args=farmer),
-            EventFilter(events=("Proven", "Missed"), args=farmer),
-        )
-        return await EventFollower(await self._chain(), filters, cursor=cursor).poll()
+        """Our events since a cursor; asked by one at a time. One follower is kept: it has learned how many
+        blocks the endpoint gives at once."""
+        if self._follower is None:
+            farmer = {"farmer": self._config.farmer}
+            filters = (
+                EventFilter(events=("SlotFilled",), args=farmer),
+                EventFilter(events=("Proven", "Missed"), args=farmer),
+            )
+            self._follower = EventFollower(await self._chain(), filters)
+        self._follower.cursor = cursor
+        return await self._follower.poll()
 
     async def prove(self, epoch: Epoch, words: Sequence[bytes]) -> Receipt:
         """Send `prove`."""

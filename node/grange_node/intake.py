@@ -45,6 +45,7 @@ from grange_node.ledger import Ledger
 from grange_node.promise import (
     ACCEPTANCE_LIFE_BLOCKS,
     HIGHEST_RATE_FACTOR,
+    RENEWAL_BLOCKS,
     Standing,
     asked_rate,
     check_shape,
@@ -166,7 +167,7 @@ class Intake:
     async def accept(self, key: SlotKey, salt: bytes, terms: SlotTerms) -> Acceptance:
         """Promise to keep a slot, if all of it is here and the terms are ours.
 
-        The same terms again give the same acceptance until it expires, and then one with a later
+        The same terms again give the same acceptance until it is about to expire, and then one with a later
         deadline; other terms for a slot that was promised raise Conflict. Raises Malformed, Foreign,
         NotFound, Mismatch, TermsRefused, StakeTooSmall, VaultTooSmall, ChainDown.
         """
@@ -257,7 +258,8 @@ class Intake:
             raise Conflict("this slot is promised to another", deadline_block=other.deadline_block)
         view = await self._watcher.recent()
         record = self._ledger.slot(key) or record
-        if record.state is SlotState.PLACED or (record.deadline_block or 0) > view.head.number:
+        lasts_to = view.head.number + RENEWAL_BLOCKS
+        if record.state is SlotState.PLACED or (record.deadline_block or 0) > lasts_to:
             assert record.deadline_block is not None
             return record.deadline_block
         await asyncio.to_thread(self._check_pieces, key, terms)

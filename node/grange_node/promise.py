@@ -19,6 +19,10 @@ ACCEPTANCE_LIFE_BLOCKS = 300
 """For how many blocks a renter may use an acceptance: an hour on a chain of 12 seconds."""
 
 
+RENEWAL_BLOCKS = 30
+"""With so few blocks left, an acceptance that is asked for again gets a later deadline: an order needs some
+to be placed in."""
+
 HIGHEST_RATE_FACTOR = 2
 """How many times the asked rate may be offered: a promise binds stake at its rate whether it is placed or
 not, and a rate that nobody asked for would let a renter bind all of it for nothing."""

@@ -23,7 +23,9 @@ MAX_PIECE_LEAVES: Final = MAX_PIECE_BYTES // LEAF_BYTES
 STEP_BYTES: Final = 8 * MIB
 """What one paid request gets at most: so much of a download either side risks to lose to the other."""
 
-MAX_SLOTS: Final = 255
+MAX_SLOTS: Final = 100
+"""Slots in one order: the contract's limit, with which every call about an order fits in a block."""
+
 MAX_LEAF_COUNT: Final = (1 << 32) - 1
 """Leaves in one slot: the contract counts them in 32 bits, which is just under 2 TiB."""
 

@@ -41,7 +41,18 @@ from grange.messages import (
     sign_acceptance,
 )
 from grange.peer import Patience, Peer
-from grange.types import Acceptance, Address, Epoch, FarmerId, Offer, OrderId, Parameters, Terms, address_from
+from grange.types import (
+    Acceptance,
+    Address,
+    Epoch,
+    FarmerId,
+    Held,
+    Offer,
+    OrderId,
+    Parameters,
+    Terms,
+    address_from,
+)
 from grange.units import LEAF_BYTES, TOKEN
 from grange_client.renter import Renter
 from grange_client.words import Identity, identity
@@ -290,6 +301,8 @@ class FakeMarket:
         self.known: list[Farmer] = []
         self.events: list[Event] = []
         self.placed: list[tuple[Terms, tuple[Acceptance, ...], int]] = []
+        self.closed: list[Held] = []
+        self.to_return = (0, 0)
         self.failures: deque[Exception | Callable[[], None]] = deque()
         self.fork = 0
         self.reorged_to: int | None = None
@@ -357,7 +370,14 @@ class FakeMarket:
         for slot, one in enumerate(acceptances):
             self._emit(
                 "SlotFilled",
-                {"order": order, "farmer": one.farmer, "slot": slot, "root": one.root, "rate": one.rate},
+                {
+                    "order": order,
+                    "farmer": one.farmer,
+                    "slot": slot,
+                    "root": one.root,
+                    "rate": one.rate,
+                    "from": start,
+                },
             )
         return Receipt(
             tx_hash=sha256(order).digest(),
@@ -420,7 +440,8 @@ class FakeMarket:
             cursor = cursor.rolled_back(block)
             steps.append(Rollback(block=block, cursor=cursor))
         if cursor.block < self.block:
-            mine = [e for e in self.events if e.name == "OrderPlaced" and e.block > cursor.block]
+            names = ("OrderPlaced", "OrderClosed")
+            mine = [e for e in self.events if e.name in names and e.block > cursor.block]
             first, cursor = cursor.block + 1, cursor.advanced(self.block, self.block_hash(self.block))
             steps.append(
                 Batch(
@@ -441,8 +462,31 @@ class FakeMarket:
     async def tenures(self, order: OrderId, block: int) -> list[Event]:
         return [e for e in self.events if e.name == "SlotFilled" and e.args["order"] == order]
 
+    async def close(self, held: Held) -> Receipt:
+        """Gives back what the test put into `to_return`: refund and compensation."""
+        if any(e.name == "OrderClosed" and e.args["order"] == held.order for e in self.events):
+            raise TransactionReverted("close", "UnknownOrder", {"order": held.order})
+        self.closed.append(held)
+        refund, compensation = self.to_return
+        self.vaults[self.renter] = self.vaults.get(self.renter, 0) + refund + compensation
+        self.block += 1
+        returned = {"refund": refund, "compensation": compensation}
+        self._emit("OrderClosed", {"order": held.order, "renter": self.renter, **returned})
+        return replace(self._empty_receipt(), events=(self.events[-1],))
+
     async def proofs(self) -> dict[FarmerId, int]:
         return {}
+
+    def repair(self, order: OrderId, slot: int, farmer: FarmerId) -> None:
+        """Another farmer takes a slot over."""
+        filled = next(
+            e
+            for e in self.events
+            if e.name == "SlotFilled" and (e.args["order"], e.args["slot"]) == (order, slot)
+        )
+        start = self.block // PARAMETERS.epoch_blocks + 1
+        self.block += 1
+        self._emit("SlotFilled", {**filled.args, "farmer": farmer, "from": start})
 
     def reorg(self, to_block: int) -> None:
         """Everything after a block never happened, and other blocks follow."""

@@ -20,7 +20,12 @@ contract ParametersTest is MarketTest {
         p.maxBooks = uint8(_within(p.maxBooks, 1, 32));
         p.gridEpochs = uint32(_within(p.gridEpochs, 1, 4096 / p.maxBooks));
         p.samples = uint8(_within(p.samples, 1, 32));
-        p.collateralEpochs = uint32(_within(p.collateralEpochs, 1, 65535));
+        p.maxMisses = uint8(_within(p.maxMisses, 1, 16));
+        p.penalty = uint8(_within(p.penalty, 1, 16));
+        p.fine = uint8(_within(p.fine, 1, 16));
+        p.collateralEpochs = uint32(_within(p.collateralEpochs, 2 * uint256(p.maxMisses) * (p.penalty + p.fine), 65535));
+        p.auctionEpochs = uint32(_within(p.auctionEpochs, 1, 4096));
+        p.withdrawDelayEpochs = uint32(_within(p.withdrawDelayEpochs, 1, 4096));
         vm.assertEq(keccak256(abi.encode(_deploy(p).parameters())), keccak256(abi.encode(p)), "parameters");
     }
 
@@ -63,12 +68,58 @@ contract ParametersTest is MarketTest {
         _refused(p, ISettings.SamplesOutOfRange.selector, samples, 1, 32);
     }
 
-    /// Must hold: something is at stake, for at most 65,535 epochs.
-    function testFuzz_collateralEpochs(uint32 epochs) external {
-        vm.assume(epochs == 0 || epochs > 65535);
+    /// Must hold: a farmer lapses after 1 to 16 misses.
+    function testFuzz_maxMisses(uint8 misses) external {
+        vm.assume(misses == 0 || misses > 16);
         Parameters memory p = _parameters(address(token));
-        p.collateralEpochs = epochs;
-        _refused(p, ISettings.CollateralEpochsOutOfRange.selector, epochs, 1, 65535);
+        p.maxMisses = misses;
+        _refused(p, ISettings.MaxMissesOutOfRange.selector, misses, 1, 16);
+    }
+
+    /// Must hold: a miss moves 1 to 16 epochs of pay to the renters.
+    function testFuzz_penalty(uint8 penalty) external {
+        vm.assume(penalty == 0 || penalty > 16);
+        Parameters memory p = _parameters(address(token));
+        p.penalty = penalty;
+        _refused(p, ISettings.PenaltyOutOfRange.selector, penalty, 1, 16);
+    }
+
+    /// Must hold: a miss burns 1 to 16 epochs of pay.
+    function testFuzz_fine(uint8 fine) external {
+        vm.assume(fine == 0 || fine > 16);
+        Parameters memory p = _parameters(address(token));
+        p.fine = fine;
+        _refused(p, ISettings.FineOutOfRange.selector, fine, 1, 16);
+    }
+
+    /// Must hold: half of what is at stake covers every miss up to the lapse; at most 65,535 epochs are at stake.
+    function testFuzz_collateralEpochs(uint32 epochs, uint8 misses, uint8 penalty, uint8 fine) external {
+        Parameters memory p = _parameters(address(token));
+        p.maxMisses = uint8(_within(misses, 1, 16));
+        p.penalty = uint8(_within(penalty, 1, 16));
+        p.fine = uint8(_within(fine, 1, 16));
+        uint256 least = 2 * uint256(p.maxMisses) * (p.penalty + p.fine);
+        vm.assume(epochs > 65535);
+        for (uint256 i = 0; i < 2; ++i) {
+            p.collateralEpochs = i == 0 ? epochs : uint32(_within(epochs, 0, least - 1));
+            _refused(p, ISettings.CollateralEpochsOutOfRange.selector, p.collateralEpochs, least, 65535);
+        }
+    }
+
+    /// Must hold: a bounty rises in 1 to 4096 epochs.
+    function testFuzz_auctionEpochs(uint32 epochs) external {
+        vm.assume(epochs == 0 || epochs > 4096);
+        Parameters memory p = _parameters(address(token));
+        p.auctionEpochs = epochs;
+        _refused(p, ISettings.AuctionEpochsOutOfRange.selector, epochs, 1, 4096);
+    }
+
+    /// Must hold: a withdrawal waits for 1 to 4096 epochs.
+    function testFuzz_withdrawDelay(uint32 epochs) external {
+        vm.assume(epochs == 0 || epochs > 4096);
+        Parameters memory p = _parameters(address(token));
+        p.withdrawDelayEpochs = epochs;
+        _refused(p, ISettings.WithdrawDelayOutOfRange.selector, epochs, 1, 4096);
     }
 
     /// Must hold: the epoch is the block's number divided by the blocks of an epoch.

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from grange.types import Parameters
 
@@ -21,7 +22,8 @@ BURNT = "0x000000000000000000000000000000000000dEaD"
 MAX_DEAD_SHARE = 32
 MAX_RATE = (1 << 80) - 1
 MAX_STAKE = (1 << 96) - 1
-MAX_SLOTS = 255
+MAX_WITHDRAWAL = (1 << 224) - 1
+MAX_SLOTS = 100
 
 
 class Refused(Exception):
@@ -118,6 +120,7 @@ class Ending:
     """What became of a tenure: money for the renter, and of the farmer's stake what the slot has."""
 
     refund: int
+    compensation: int
     collateral: int
     vacant_block: int | None
 
@@ -140,6 +143,8 @@ class Market:
         """What was prepaid and not yet paid out, and what orders have of stakes."""
         self.tokens = 0
         """What the market holds in all."""
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        """Events about money that moved: the story empties it."""
 
     # time
 
@@ -192,6 +197,8 @@ class Market:
     def request_withdrawal(self, caller: str, amount: int) -> None:
         if amount == 0:
             raise Refused("ZeroAmount")
+        if amount > MAX_WITHDRAWAL:
+            raise Refused("AmountTooLarge")
         self.withdrawals[caller] = (amount, self.epoch + self.p.withdraw_delay_epochs)
 
     def withdraw(self, caller: str, to: str) -> None:
@@ -229,9 +236,15 @@ class Market:
             self.vaults[renter] -= amount
             self.redeemed[farmer_id, renter] += amount
             total += amount
+            if amount:
+                redeemed = self.redeemed[farmer_id, renter]
+                self._tell("Redeemed", farmer=farmer_id, renter=renter, amount=amount, redeemed=redeemed)
         if total == 0:
             raise Refused("NothingToRedeem")
         self.earnings[farmer.owner] += total
+
+    def _tell(self, name: str, **args: Any) -> None:
+        self.told.append((name, args))
 
     def _pull(self, caller: str, amount: int) -> None:
         assert self.wallets[caller] >= amount, "the story gives everybody enough"
@@ -268,10 +281,12 @@ class Market:
 
     def add_stake(self, caller: str, farmer_id: int, amount: int) -> None:
         farmer = self._farmer(farmer_id)
-        if amount == 0:
-            raise Refused("ZeroAmount")
         if farmer.vacant_from is not None:
             raise Refused("FarmerLapsed")
+        if amount == 0:
+            raise Refused("ZeroAmount")
+        if amount > MAX_STAKE - farmer.stake:
+            raise Refused("StakeTooLarge")
         self._record(farmer)
         farmer.stake += amount
         self._pull(caller, amount)
@@ -313,6 +328,7 @@ class Market:
         farmer.strikes = max(0, farmer.strikes - 1)
         self.escrow -= pay
         self.earnings[farmer.owner] += pay
+        self._tell("Proven", farmer=farmer_id, epoch=epoch, amount=pay)
 
     def declare_loss(
         self, caller: str, farmer_id: int, end: int, extension: bool, lost: Sequence[Tenure]
@@ -337,6 +353,15 @@ class Market:
             one.lost_epoch, one.lost_block, one.lost_collateral_epochs = self.epoch, self.block, epochs
             farmer.stake -= epochs * one.rate
             self.escrow += epochs * one.rate
+            self._tell(
+                "LossDeclared",
+                order=one.order,
+                farmer=farmer_id,
+                slot=one.slot,
+                **{"from": one.start},
+                lost_epoch=self.epoch,
+                collateral=epochs * one.rate,
+            )
         book = [one for one in farmer.tenures if (one.end, one.extension) == (end, extension)]
         self._check_alive(book, all_lost_is_fine=True)
         self._check_alive([one for one in book if one.start <= self.epoch + 1], all_lost_is_fine=True)
@@ -348,9 +373,10 @@ class Market:
             raise Refused("NotLapsed")
         if farmer.evicted_block:
             raise Refused("AlreadyEvicted")
-        self._evict(caller, farmer)
+        self._evict(caller, farmer_id)
 
-    def _evict(self, caller: str, farmer: Farmer) -> None:
+    def _evict(self, caller: str, farmer_id: int) -> None:
+        farmer = self._farmer(farmer_id)
         assert farmer.vacant_from is not None
         self._record(farmer)
         vacant = farmer.rate_committed(farmer.vacant_from)
@@ -364,6 +390,14 @@ class Market:
         self.earnings[caller] += reward
         farmer.stake = 0
         farmer.evicted_block = self.block
+        self._tell(
+            "Evicted",
+            farmer=farmer_id,
+            by=caller,
+            vacant_from=farmer.vacant_from,
+            collateral_epochs=farmer.collateral_epochs,
+            reward=reward,
+        )
 
     def _farmer(self, farmer_id: int) -> Farmer:
         if not 1 <= farmer_id <= len(self.farmers):
@@ -427,7 +461,17 @@ class Market:
             bounty = self._bounty(tenure.rate, order.end - start, ending)
             self.escrow -= bounty
             self.earnings[repairer] += bounty
-            self._refund(order.renter, ending.refund + ending.collateral - bounty)
+            refund = ending.refund + ending.compensation + ending.collateral - bounty
+            self._refund(order.renter, refund)
+            self._tell(
+                "SlotVacated",
+                order=order_id,
+                farmer=tenure.farmer,
+                slot=one.slot,
+                repairer=repairer,
+                bounty=bounty,
+                refund=refund,
+            )
             offered = Offered(
                 farmer=one.farmer,
                 root=tenure.root,
@@ -441,10 +485,14 @@ class Market:
         order = self._order(order_id)
         if self.epoch < order.end:
             raise Refused("OrderNotOver")
-        for tenure in order.slots:
-            ending = self._end(caller, tenure, order.end)
-            self._refund(order.renter, ending.refund + ending.collateral)
+        endings = [self._end(caller, tenure, order.end) for tenure in order.slots]
+        refund = sum(one.refund for one in endings)
+        compensation = sum(one.compensation + one.collateral for one in endings)
+        self._refund(order.renter, refund + compensation)
         del self.orders[order_id]
+        self._tell(
+            "OrderClosed", order=order_id, renter=order.renter, refund=refund, compensation=compensation
+        )
 
     def _refund(self, renter: str, amount: int) -> None:
         self.escrow -= amount
@@ -557,17 +605,20 @@ class Market:
                 self.earnings[BURNT] += fine
         elif farmer.vacant_from is not None and farmer.vacant_from < until:
             if not farmer.evicted_block:
-                self._evict(caller, farmer)
+                self._evict(caller, tenure.farmer)
             vacant_from = max(farmer.vacant_from, tenure.start)
             vacant_block = farmer.evicted_block
             collateral = farmer.collateral_epochs * tenure.rate
-        refund = 0
+        refund = compensation = 0
         for epoch in range(tenure.start, until):
             if epoch >= vacant_from:
                 refund += tenure.rate
             elif epoch in farmer.missed:
-                refund += tenure.rate + self.p.penalty * tenure.rate
-        return Ending(refund=refund, collateral=collateral, vacant_block=vacant_block)
+                refund += tenure.rate
+                compensation += self.p.penalty * tenure.rate
+        return Ending(
+            refund=refund, compensation=compensation, collateral=collateral, vacant_block=vacant_block
+        )
 
     def _bounty(self, rate: int, left: int, ending: Ending) -> int:
         assert ending.vacant_block is not None

@@ -14,6 +14,7 @@ from typing import Any
 from grange.chain import Call, Wallet
 from grange.chain.codec import Abi, artifact, market_abi, token_abi
 from grange.devnet.evm import Evm
+from grange.devnet.evm_json import log_json
 from grange.devnet.evm_values import CallRequest, EvmError
 from grange.messages import Domain
 from grange.types import Address, Parameters, address_from
@@ -97,6 +98,13 @@ class Stage:
         gas = self._mine(sender, self._target(call), self._data(call))
         assert gas <= MAX_GAS, f"{call.function} took {gas} gas"
         return gas
+
+    def told(self) -> list[tuple[str, dict[str, Any]]]:
+        """The market's events in the newest block."""
+        block = self.evm.head
+        logs = [log for executed in block.executed for log in executed.logs]
+        events = [market_abi().decode_log(log_json(block, log)) for log in logs]
+        return [(event.name, dict(event.args)) for event in events if event is not None]
 
     def ask(self, function: str, *args: Any) -> Any:
         """What the market shows at the newest block."""

@@ -42,17 +42,18 @@ UNEVEN = Parameters(
 """Numbers that divide nothing, and time enough between miss and lapse."""
 
 MARKETS = {"short": SHORT, "uneven": UNEVEN, "devnet": DEVNET_PARAMETERS}
-QUICK_EXAMPLES = 6
+QUICK_EXAMPLES = 4
 LONG_EXAMPLES = 300
 STEPS = 40
 
 
-def play(parameters: Parameters, examples: int, steps: int) -> None:
-    class OneMarket(Story):
-        pass
+def play(name: str, examples: int, steps: int) -> str:
+    """Stories on one of the markets; what was played, in words."""
 
-    OneMarket.parameters = parameters
-    before = PLAYED.total()
+    class OneMarket(Story):
+        parameters = MARKETS[name]
+
+    before = PLAYED.copy()
     chosen = settings(
         max_examples=examples,
         stateful_step_count=steps,
@@ -61,18 +62,22 @@ def play(parameters: Parameters, examples: int, steps: int) -> None:
         print_blob=True,
     )
     run_state_machine_as_test(OneMarket, settings=chosen)
-    print(f"{examples} stories, {PLAYED.total() - before} calls played on contract and model")
-    for name, count in sorted(PLAYED.items()):
-        print(f"  {count:6} {name}")
+    played = PLAYED - before
+    lines = [f"{name}: {examples} stories, {played.total()} calls compared on contract and model"]
+    return "\n".join(lines + [f"  {count:7} {what}" for what, count in sorted(played.items())])
 
 
 @pytest.mark.parametrize("name", MARKETS)
 def test_the_contract_does_what_its_rules_say(name: str) -> None:
-    play(MARKETS[name], QUICK_EXAMPLES, STEPS)
+    print(play(name, QUICK_EXAMPLES, STEPS))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", MARKETS)
-def test_the_contract_does_what_its_rules_say_in_long_stories(name: str) -> None:
-    play(MARKETS[name], LONG_EXAMPLES, 2 * STEPS)
+def test_the_contract_does_what_its_rules_say_in_long_stories(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    played = play(name, LONG_EXAMPLES, 2 * STEPS)
+    with capsys.disabled():
+        print(f"\n{played}")

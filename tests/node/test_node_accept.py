@@ -26,7 +26,7 @@ from grange.chain import Wallet
 from grange.messages import Domain, acceptance_signer
 from grange.types import Acceptance, Epoch
 from grange.units import MAX_RATE, TOKEN
-from grange_node.promise import ACCEPTANCE_LIFE_BLOCKS
+from grange_node.promise import ACCEPTANCE_LIFE_BLOCKS, RENEWAL_BLOCKS
 from grange_node.records import SlotState
 
 
@@ -92,6 +92,20 @@ async def test_a_deadline_is_renewed_while_the_term_allows(tmp_path: Path) -> No
         second = (await farm.accept(slot)).json()
         assert second["deadline_block"] == first["deadline_block"] + ACCEPTANCE_LIFE_BLOCKS + 1
         assert signer_of(slot, second) == OPERATOR.address
+
+
+async def test_a_promise_that_is_about_to_lapse_is_renewed(farm: Farm) -> None:
+    """Whoever asks in the last blocks of a promise gets one that an order can still be placed with."""
+    slot = parcel(end=40)
+    first = await farm.agree(slot)
+    farm.market.mine(ACCEPTANCE_LIFE_BLOCKS - RENEWAL_BLOCKS - 1)
+    await farm.node.watcher.refresh()
+    assert (await farm.accept(slot)).json() == first
+    farm.market.mine()
+    await farm.node.watcher.refresh()
+    second = (await farm.accept(slot)).json()
+    assert second["deadline_block"] == farm.market.height + ACCEPTANCE_LIFE_BLOCKS
+    assert signer_of(slot, second) == OPERATOR.address
 
 
 async def test_a_promise_is_on_disk_before_it_is_given_out(tmp_path: Path) -> None:
@@ -341,6 +355,17 @@ async def test_a_body_that_is_no_proposal_is_malformed(farm: Farm, body: bytes) 
     headers = farm.sign(slot.renter, "POST", path, hashlib.sha256(body).digest())
     response = await farm.http.post(path, content=body, headers=headers)
     assert (response.status_code, error_of(response)) == (400, "malformed")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"[" * 16_000, 400), (b'{"salt":' * 2_000, 400), (b"[" * 100_000, 413)]
+)
+async def test_a_body_that_nests_deeply_is_an_ordinary_refusal(farm: Farm, body: bytes, status: int) -> None:
+    slot = parcel()
+    path = slot.path + "/accept"
+    headers = farm.sign(slot.renter, "POST", path, hashlib.sha256(body).digest())
+    response = await farm.http.post(path, content=body, headers=headers)
+    assert response.status_code == status, response.text
 
 
 async def test_a_huge_body_is_not_read(farm: Farm) -> None:

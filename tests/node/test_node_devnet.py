@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 from node_support import Asker, Clock, Parcel, parcel
 
-from grange.chain import Chain, Sender, TransactionReverted, Wallet, calls
+from grange.chain import Chain, Cursor, RpcError, Sender, TransactionReverted, Wallet, calls
 from grange.devnet import Devnet
 from grange.types import Acceptance, Address, Epoch, FarmerId, Offer, Terms
 from grange.units import GIB, LEAF_BYTES, TOKEN
@@ -320,6 +320,33 @@ async def test_the_contract_takes_no_more_than_the_node_would_promise(devnet: De
         second.rate = rate
         await farm.upload(second)
         assert (await farm.accept(second)).json()["error"] == "stake_too_small"
+
+
+async def test_what_was_learned_of_the_endpoint_is_kept(
+    devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many blocks it gives at once is found out in the first reading and not in each."""
+    whole, asked = Chain.logs_matching, []
+
+    async def grudging(chain: Chain, first: int, last: int, filters: Any) -> Any:
+        asked.append(last - first + 1)
+        if asked[-1] > 2:
+            raise RpcError("eth_getLogs", -32005, "too many blocks")
+        return await whole(chain, first, last, filters)
+
+    config = await registered(devnet, tmp_path)
+    await devnet.mine(40)
+    async with running(devnet, tmp_path, config) as farm:
+        monkeypatch.setattr(Chain, "logs_matching", grudging)
+        head = (await farm.node.link.head()).number
+        beginning = Cursor(start=head - 40)
+        await farm.node.link.follow(beginning)
+        assert max(asked) > 32
+        asked.clear()
+        steps = await farm.node.link.follow(beginning)
+        covered = [n for step in steps for n in range(step.from_block, step.to_block + 1)]
+        assert covered == list(range(head - 40, head + 1))
+        assert max(asked) <= 8
 
 
 async def test_changes_are_announced(devnet: Devnet, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class AcceptBody(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     salt: str
-    k: Annotated[int, Field(gt=0, le=255)]
+    k: Annotated[int, Field(gt=0, le=MAX_SLOTS)]
     pieces: Annotated[int, Field(gt=0, le=MAX_PIECES_PER_SLOT)]
     piece_leaves: Annotated[int, Field(gt=0, le=MAX_PIECE_LEAVES)]
     root: str

@@ -12,6 +12,9 @@ from grange.peer.answers import Promise, Proposal
 from grange.peer.errors import FarmerLied, FarmerRefused
 from grange.types import Acceptance, Epoch, OrderId, Takeover
 
+LAPSES_CODE = "deadline"
+"""Our own word for a promise that is right and lapses too soon."""
+
 
 def checked_acceptance(
     promise: Promise,
@@ -67,7 +70,7 @@ def checked_acceptance(
         raise FarmerRefused(
             f"Farmer {farmer.id}'s promise lapses at block {promise.deadline_block}, which is too soon.",
             status=0,
-            code="deadline",
+            code=LAPSES_CODE,
         )
     return acceptance
 

@@ -54,8 +54,6 @@ abstract contract FarmTest is MarketTest {
     }
 
     uint256 private constant NEVER = type(uint256).max;
-    bytes32 private constant VOUCHER_TYPEHASH =
-        keccak256("Voucher(address renter,uint32 farmer,uint256 cumulative)");
 
     mapping(FarmerId farmer => Kept[]) internal _kept;
     mapping(OrderId order => Stored) internal _stored;
@@ -210,21 +208,22 @@ abstract contract FarmTest is MarketTest {
             r: 0,
             vs: 0
         });
-        bytes32 digest = _acceptanceDigest(
-            address(market),
-            block.chainid,
-            order,
-            farmer,
-            slot,
-            stored.slots[slot].root,
-            stored.leafCount,
-            stored.slots[slot].rate,
-            Epoch.wrap(stored.end),
-            takeover.deadlineBlock,
-            OrderId.wrap(0),
-            repairer
+        Consent memory consent = Consent({
+            order: order,
+            farmer: farmer,
+            slot: slot,
+            root: stored.slots[slot].root,
+            leafCount: stored.leafCount,
+            rate: stored.slots[slot].rate,
+            end: Epoch.wrap(stored.end),
+            deadlineBlock: takeover.deadlineBlock,
+            previous: OrderId.wrap(0),
+            repairer: repairer
+        });
+        (takeover.r, takeover.vs) = _signCompact(
+            _operatorKey(farmer),
+            _acceptanceDigest(address(market), block.chainid, consent)
         );
-        (takeover.r, takeover.vs) = _signCompact(_operatorKey(farmer), digest);
     }
 
     /// @dev Gives a vacant slot to the farmer.
@@ -246,10 +245,9 @@ abstract contract FarmTest is MarketTest {
     function _voucher(uint256 key, FarmerId farmer, uint256 cumulative) internal view returns (Voucher memory voucher) {
         voucher.renter = vm.addr(key);
         voucher.cumulative = cumulative;
-        bytes32 message = keccak256(abi.encode(VOUCHER_TYPEHASH, voucher.renter, farmer, cumulative));
         (voucher.r, voucher.vs) = _signCompact(
             key,
-            keccak256(abi.encodePacked(hex"1901", _domain(address(market), block.chainid), message))
+            _voucherDigest(address(market), block.chainid, voucher.renter, farmer, cumulative)
         );
     }
 
@@ -356,11 +354,18 @@ abstract contract FarmTest is MarketTest {
     }
 
     /// @dev The entries of the book that holds the slot.
-    function _entries(FarmerId farmer, Kept memory of_) internal view returns (bytes32[] memory entries) {
+    function _entries(FarmerId farmer, Kept memory of_) internal view returns (bytes32[] memory) {
+        return _entries(farmer, of_.end, of_.extension);
+    }
+
+    /// @dev The entries of the book of this date.
+    function _entries(FarmerId farmer, uint256 end, bool extension) internal view returns (bytes32[] memory entries) {
         entries = new bytes32[](0);
         Kept[] storage kept = _kept[farmer];
         for (uint256 i = 0; i < kept.length; ++i) {
-            if (_sameBook(kept[i], of_)) entries = Reference.joined(entries, _entryHash(kept[i]));
+            if (kept[i].end == end && kept[i].extension == extension) {
+                entries = Reference.joined(entries, _entryHash(kept[i]));
+            }
         }
     }
 

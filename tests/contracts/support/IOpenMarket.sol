@@ -6,5 +6,5 @@ import {Entry, Epoch, FarmerId} from "../../../contracts/types/Types.sol";
 
 /// @title A market into whose books entries can be put as they are, without orders
 interface IOpenMarket is IMarket {
-    function enter(FarmerId farmer, Epoch end, Entry memory entry) external;
+    function enter(FarmerId farmer, Epoch end, bool extension, Entry memory entry) external;
 }

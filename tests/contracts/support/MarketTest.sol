@@ -42,6 +42,24 @@ abstract contract MarketTest {
         "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
     );
 
+    bytes32 internal constant VOUCHER_TYPEHASH = keccak256(
+        "Voucher(address renter,uint32 farmer,uint256 cumulative)"
+    );
+
+    /// @dev What a farmer's operator signs.
+    struct Consent {
+        OrderId order;
+        FarmerId farmer;
+        uint256 slot;
+        bytes32 root;
+        uint256 leafCount;
+        Rate rate;
+        Epoch end;
+        uint64 deadlineBlock;
+        OrderId previous;
+        address repairer;
+    }
+
     GrangeToken internal token;
     IMarket internal market;
     address internal renter;
@@ -144,23 +162,19 @@ abstract contract MarketTest {
         market.deposit(amount);
     }
 
-    function _acceptanceDigest(
+    function _acceptanceDigest(address market_, uint256 chain, Consent memory consent) internal pure returns (bytes32) {
+        bytes32 message = keccak256(abi.encode(ACCEPTANCE_TYPEHASH, consent));
+        return keccak256(abi.encodePacked(hex"1901", _domain(market_, chain), message));
+    }
+
+    function _voucherDigest(
         address market_,
         uint256 chain,
-        OrderId order,
+        address renter_,
         FarmerId farmer,
-        uint256 slot,
-        bytes32 root,
-        uint256 leafCount,
-        Rate rate,
-        Epoch end,
-        uint64 deadlineBlock,
-        OrderId previous,
-        address repairer
+        uint256 cumulative
     ) internal pure returns (bytes32) {
-        bytes32 message = keccak256(
-            abi.encode(ACCEPTANCE_TYPEHASH, order, farmer, slot, root, leafCount, rate, end, deadlineBlock, previous, repairer)
-        );
+        bytes32 message = keccak256(abi.encode(VOUCHER_TYPEHASH, renter_, farmer, cumulative));
         return keccak256(abi.encodePacked(hex"1901", _domain(market_, chain), message));
     }
 
@@ -228,21 +242,33 @@ abstract contract MarketTest {
         uint256 key,
         OrderId previous
     ) internal view {
-        bytes32 digest = _acceptanceDigest(
-            address(market),
-            block.chainid,
-            _orderId(terms),
-            acceptance.farmer,
-            slot,
-            acceptance.root,
-            terms.leafCount,
-            acceptance.rate,
-            terms.end,
-            acceptance.deadlineBlock,
-            previous,
-            address(0)
+        Consent memory consent = _consent(terms, slot, acceptance, previous);
+        (acceptance.r, acceptance.vs) = _signCompact(
+            key,
+            _acceptanceDigest(address(market), block.chainid, consent)
         );
-        (acceptance.r, acceptance.vs) = _signCompact(key, digest);
+    }
+
+    /// @dev The consent to an order that is placed or, if `previous` is not zero, to an extension.
+    function _consent(
+        Terms memory terms,
+        uint256 slot,
+        Acceptance memory acceptance,
+        OrderId previous
+    ) internal view returns (Consent memory) {
+        return
+            Consent({
+                order: _orderId(terms),
+                farmer: acceptance.farmer,
+                slot: slot,
+                root: acceptance.root,
+                leafCount: terms.leafCount,
+                rate: acceptance.rate,
+                end: terms.end,
+                deadlineBlock: acceptance.deadlineBlock,
+                previous: previous,
+                repairer: address(0)
+            });
     }
 
     function _orderId(Terms memory terms) internal view returns (OrderId) {

@@ -2,13 +2,19 @@
 pragma solidity 0.8.37;
 
 import {Market} from "../../../contracts/Market.sol";
-import {Entry, Epoch, FarmerId, Parameters} from "../../../contracts/types/Types.sol";
+import {Standing} from "../../../contracts/types/Standing.sol";
+import {Entry, Epoch, FarmerId, Parameters, Rate} from "../../../contracts/types/Types.sol";
 
 /// @title The market behind `IOpenMarket`
 contract OpenMarket is Market {
     constructor(Parameters memory p) Market(p) {}
 
-    function enter(FarmerId farmer, Epoch end, Entry memory entry) external {
-        _append(farmer, _farmers[farmer].standing, Epoch.unwrap(end) / GRID_EPOCHS, false, entry);
+    function enter(FarmerId farmer, Epoch end, bool extension, Entry memory entry) external {
+        Farmer storage stored = _farmers[farmer];
+        uint256 current = _currentEpoch();
+        Standing standing = _settled(farmer, stored, stored.standing, current);
+        standing = standing.committed(standing.committedRate() + Rate.unwrap(entry.rate), 0, current, extension);
+        _append(farmer, standing, Epoch.unwrap(end) / GRID_EPOCHS, extension, entry);
+        stored.standing = standing;
     }
 }
