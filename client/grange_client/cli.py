@@ -71,6 +71,8 @@ class _Fetch:
     destination: Path
     only: tuple[bytes, ...]
     overwrite: bool
+    max_price: int | None
+    yes: bool
 
 
 def _be_verbose(value: bool) -> bool:
@@ -155,6 +157,10 @@ def get(  # noqa: PLR0917
         list[str] | None, typer.Option(metavar="PATH", help="Only this, as `stat --files` shows it.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that differ.")] = False,
+    max_price: Annotated[
+        str | None, typer.Option(metavar="TOKENS", help="What reading may cost at most; asks no more.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
     home: Home = None,
     verbose: Verbose = False,
@@ -165,6 +171,8 @@ def get(  # noqa: PLR0917
         destination=destination,
         only=tuple(os.fsencode(path) for path in only or ()),
         overwrite=overwrite,
+        max_price=None if max_price is None else parse_tokens(max_price),
+        yes=yes,
     )
     _run(_get(fetch, as_json, home))
 
@@ -335,8 +343,20 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
     async with _renter(home) as renter:
         with screens.Display(_err) as display:
             known = await renter.find(fetch.wanted, display)
+            fare = await renter.fare(known.order, only=fetch.only, watch=display)
+        max_price = fare.at_most if fetch.max_price is None else fetch.max_price
+        if fare.expected:
+            _err.print(screens.fare_screen(fare, max_price))
+            if fetch.max_price is None and not fetch.yes and not typer.confirm("Get it?", err=True):
+                raise typer.Exit(EXIT_OTHER)
+        with screens.Display(_err) as display:
             restored = await renter.get(
-                known.order, fetch.destination, only=fetch.only, overwrite=fetch.overwrite, watch=display
+                known.order,
+                fetch.destination,
+                only=fetch.only,
+                overwrite=fetch.overwrite,
+                max_price=max_price,
+                watch=display,
             )
             seconds = display.seconds
     if as_json:
@@ -344,6 +364,7 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
         return
     speed = screens.size_text(restored.size_bytes / seconds) + "/s"
     there = f" {restored.skipped:,} were there already." if restored.skipped else ""
+    there += f" Reading cost {screens.tokens_text(restored.paid)} tokens." if restored.paid else ""
     _out.print(f"{restored.files:,} files into {fetch.destination} in {seconds:.1f} s ({speed}).{there}")
 
 

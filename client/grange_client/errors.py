@@ -21,18 +21,18 @@
        |- DiskFailed           4   a file could not be written
        `- PlaceFailed          8   the market refused the order
 
-What one farmer can do to us comes from `grange.peer` and exits with 6, chain errors come from `grange.chain`
-and exit with 8; anything else that is a `GrangeError` exits with 1.
+What one farmer can do to us comes from `grange.peer` and exits with 6, and a download that would cost more
+than was allowed exits with 5; chain errors come from `grange.chain` and exit with 8; anything else that is a
+`GrangeError` exits with 1.
 """
 
 from grange.errors import Misuse, PeerError, Told, WorldError
-from grange.peer import EXIT_FARMERS
+from grange.peer import EXIT_FARMERS, EXIT_MONEY
 
 EXIT_OTHER = 1
 EXIT_USAGE = 2
 EXIT_SETUP = 3
 EXIT_FILES = 4
-EXIT_MONEY = 5
 EXIT_DATA = 7
 EXIT_CHAIN = 8
 EXIT_INTERRUPTED = 130

@@ -51,6 +51,9 @@ class Market(Protocol):
     async def vault(self, account: Address) -> int:
         """Base units inside the market."""
 
+    async def redeemed(self, farmer: FarmerId, account: Address) -> int:
+        """Base units that a farmer was paid for this account's vouchers."""
+
     async def token_balance(self, account: Address) -> int:
         """Base units in the wallet."""
 
@@ -111,6 +114,10 @@ class ChainMarket:
     async def vault(self, account: Address) -> int:
         """See Market."""
         return await self._chain.vault(account)
+
+    async def redeemed(self, farmer: FarmerId, account: Address) -> int:
+        """See Market."""
+        return await self._chain.redeemed(farmer, account)
 
     async def token_balance(self, account: Address) -> int:
         """See Market."""

@@ -108,6 +108,7 @@ def restored_json(known: Known, restored: Restored, target: Path, seconds: float
         "files": restored.files,
         "bytes": restored.size_bytes,
         "skipped": restored.skipped,
+        "paid": restored.paid,
         "seconds": seconds,
         "mb_s": restored.size_bytes / 1e6 / seconds if seconds else 0.0,
     }

@@ -16,9 +16,19 @@ from typing import TypeVar
 from grange.erasure import Codec
 from grange.errors import AuthenticationFailed, Told
 from grange.layout import Geometry
-from grange.peer import FARMER_FAULTS, FarmerLied, FarmerUnreachable, Patience, Peer, dealing_with, fault_of
+from grange.peer import (
+    FARMER_FAULTS,
+    FarmerLied,
+    FarmerRefused,
+    FarmerUnreachable,
+    Patience,
+    Peer,
+    dealing_with,
+    fault_of,
+)
 from grange.seal import OrderKey
-from grange_client.errors import NotEnoughFarmers, Unopened
+from grange_client.errors import NotEnoughFarmers, NotEnoughMoney, Unopened
+from grange_client.fare import too_small
 from grange_client.happenings import FarmerFailed, FarmersNow, Watcher
 from grange_client.health import Health
 from grange_client.orders import PlacedOrder
@@ -27,6 +37,9 @@ from grange_client.tasks import cancelled
 
 STRIPES_AHEAD = 2
 """Stripes fetched before the one that is handed on."""
+
+VAULT_CODE = "vault_too_small"
+"""A farmer's word for a vault that does not cover what was signed."""
 
 USUAL_READS = 64
 """Reads whose time is remembered, to know what is usual."""
@@ -281,6 +294,9 @@ class OrderReader:
         if known.lied or (known.failure and not isinstance(error, FarmerLied)):
             return
         known.failure = error
+        if _missing(error):
+            # Our vault is too small: that is no fault of the farmer's.
+            return
         self._watch(
             FarmerFailed(
                 slot=slot,
@@ -290,7 +306,9 @@ class OrderReader:
             )
         )
 
-    def _too_few(self, have: int) -> NotEnoughFarmers:
+    def _too_few(self, have: int) -> NotEnoughFarmers | NotEnoughMoney:
+        if missing := max(_missing(health.failure) for health in self.health):
+            return too_small(missing)
         failures = {
             f"farmer {slot.farmer}": health.failure.what
             for slot, health in zip(self.order.slots, self.health, strict=True)
@@ -313,3 +331,11 @@ class OrderReader:
 
     async def _in_thread(self, call: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+
+def _missing(failure: Told | None) -> int:
+    """By how much our vault is too small, if that is why a farmer refuses."""
+    if not isinstance(failure, FarmerRefused) or failure.code != VAULT_CODE:
+        return 0
+    missing = failure.detail.get("missing")
+    return missing if isinstance(missing, int) and missing > 0 else 1

@@ -28,6 +28,7 @@ from grange.units import format_tokens
 from grange_client import happenings
 from grange_client.catalog import Known
 from grange_client.closing import Closing
+from grange_client.fare import Fare
 from grange_client.manifest import Manifest
 from grange_client.plan import Funds
 from grange_client.renter import FarmerReport
@@ -60,6 +61,12 @@ def returned_text(amount: int) -> str:
     """An amount that was received, to a millionth, rounded down so that nothing looks like more."""
     unit = 10 ** (18 - SHOWN_DECIMALS)
     return format_tokens(amount // unit * unit)
+
+
+def fare_screen(fare: Fare, max_price: int) -> str:
+    """What reading will cost."""
+    about, most = tokens_text(fare.expected), tokens_text(max_price)
+    return f"Reading costs about {about} tokens out of the vault, and {most} at most."
 
 
 class _Amount(ProgressColumn):

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from hashlib import shake_256
 from pathlib import Path
@@ -126,6 +126,18 @@ async def test_a_payer_with_only_its_key_goes_on(tmp_path: Path, market: FakeMar
         assert (account.cumulative, account.spent) == (1010, 1010)
 
 
+async def test_a_payer_with_only_its_key_may_ask_for_the_same_again(
+    tmp_path: Path, market: FakeMarket
+) -> None:
+    """What it signs first is then the very total that the farmer has seen and served."""
+    async with serving(tmp_path / "data", market) as (farm, endpoint):
+        await farm.keep(parcel())
+        for total in (100, 200, 300):
+            async with customer(farm, endpoint) as (peer, purse):
+                assert await got(peer, parcel(), 0, 100)
+                assert purse.tabs.tab(farm.node.config.farmer).total == total
+
+
 async def test_two_machines_with_one_key_both_get_on(tmp_path: Path, market: FakeMarket) -> None:
     """One of them may be passed over once, and is served the next time."""
     async with serving(tmp_path / "data", market) as (farm, endpoint):
@@ -138,6 +150,8 @@ async def test_two_machines_with_one_key_both_get_on(tmp_path: Path, market: Fak
                 except FarmerRefused:
                     refused += 1
             assert refused <= 6
+            with suppress(FarmerRefused):
+                await got(one, parcel(), 0, 500)
             assert await got(one, parcel(), 0, 500)
 
 

@@ -179,7 +179,7 @@ def test_what_a_farmer_counted_unheard_is_made_good(purse: Purse) -> None:
     again = paid(purse)
     assert voucher_of(again).cumulative == PRICE
     purse.unserved(again, doubtful=False)
-    purse.doubted(FARMER, PRICE, short(spent=PRICE, cumulative=PRICE))
+    purse.doubted(again, short(spent=PRICE, cumulative=PRICE))
     assert voucher_of(paid(purse)).cumulative == 2 * PRICE
     assert purse.tabs.tab(FARMER).doubtful == 0
 
@@ -188,21 +188,21 @@ def test_a_farmer_that_wants_to_be_paid_twice_gains_one_request_and_is_passed_ov
     payment = paid(purse)
     purse.unserved(payment, doubtful=False)
     with pytest.raises(FarmerRefused, match="paid again") as raised:
-        purse.doubted(FARMER, PRICE, short(spent=PRICE, cumulative=PRICE))
+        purse.doubted(payment, short(spent=PRICE, cumulative=PRICE))
     assert raised.value.code == "disputed"
     assert purse.tabs.tab(FARMER) == Tab(total=PRICE)
 
 
 def test_a_farmer_cannot_count_more_than_was_signed(purse: Purse) -> None:
-    purse.unserved(paid(purse), doubtful=True)
+    payment = paid(purse)
+    purse.unserved(payment, doubtful=True)
     with pytest.raises(FarmerLied, match="more than was ever promised"):
-        purse.doubted(FARMER, PRICE, short(spent=PRICE + 1, cumulative=PRICE))
+        purse.doubted(payment, short(spent=PRICE + 1, cumulative=PRICE))
 
 
 def test_a_farmer_cannot_ask_more_than_its_offer(purse: Purse) -> None:
-    purse.unserved(paid(purse), doubtful=True)
     with pytest.raises(FarmerRefused) as raised:
-        purse.doubted(FARMER, PRICE, short(spent=0, cumulative=PRICE, needed=PRICE + 1))
+        purse.check_price(paid(purse), short(spent=0, cumulative=PRICE, needed=PRICE + 1))
     assert raised.value.code == "dearer"
 
 

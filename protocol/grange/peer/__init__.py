@@ -15,6 +15,7 @@ from grange.peer.answers import Account, Info, Listing, PiecePath, Promise, Prop
 from grange.peer.blame import fault_of
 from grange.peer.errors import (
     EXIT_FARMERS,
+    EXIT_MONEY,
     FARMER_FAULTS,
     FarmerLied,
     FarmerRefused,
@@ -33,6 +34,7 @@ from grange.peer.unforeseen import dealing_with
 
 __all__ = [
     "EXIT_FARMERS",
+    "EXIT_MONEY",
     "FARMER_FAULTS",
     "Account",
     "Budget",

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from grange.errors import PeerError, Told, WorldError
 
+EXIT_MONEY: Final = 5
 EXIT_FARMERS: Final = 6
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 

@@ -161,13 +161,15 @@ class Peer:
             shortage = Shortage.model_validate(error.detail)
         except ValidationError:
             raise error from None
-        if shortage.cumulative > self._purse.tabs.tab(self.farmer.id).total:
+        tab = self._purse.tabs.tab(self.farmer.id)
+        self._purse.check_price(payment, shortage)
+        if shortage.cumulative > tab.total or (shortage.spent and not tab.standing):
             account = await self.account()
             if account is None:
                 raise error
             self._purse.recall(self.farmer.id, account)
         else:
-            self._purse.doubted(self.farmer.id, payment.price, shortage)
+            self._purse.doubted(payment, shortage)
 
     async def _ranged(
         self, order: OrderId, slot: int, start: int, size_bytes: int, payment: Payment | None

@@ -1,13 +1,13 @@
 """Paying farmers for reads: one running total for each, a voucher with every request.
 
-    pay       before a request: its price is set aside, and the voucher covers everything signed so far
+    pay       before a request: its price is set aside, and the voucher covers it and all before
     served    the farmer began to answer: it has earned the price
     unserved  it did not: the price is there for the next request
 
-Every voucher names the whole total, so that requests may overtake each other, and two requests never stand
-for the same part of it. A farmer is paid before it sends a step, so a step is what a liar gains each time it
-is asked; one that counted a request of which we never heard is no liar (`doubted`). Leaves remembering to
-`tabs` and HTTP to `peer`.
+Every voucher names all that requests stand for, so that they may overtake each other, and two requests never
+stand for the same part of it. A farmer is paid before it sends a step, so a step is what a liar gains each
+time it is asked; one that counted a request of which we never heard is no liar (`doubted`). Leaves what is
+remembered to `tabs` and HTTP to `peer`.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from grange.chain import Farmer, Wallet
 from grange.errors import BadSignature, Misuse, Told
 from grange.messages import Domain, sign_voucher, voucher_signer
 from grange.peer.answers import Account, Shortage
-from grange.peer.errors import FarmerLied, FarmerRefused
+from grange.peer.errors import EXIT_MONEY, FarmerLied, FarmerRefused
 from grange.peer.tabs import Tabs
 from grange.types import FarmerId, Voucher
 from grange.units import egress_rounded_up, format_tokens
@@ -24,6 +24,8 @@ from grange.units import egress_rounded_up, format_tokens
 
 class OverBudget(Told, Misuse):
     """The next read would cost more than may be spent."""
+
+    exit_code = EXIT_MONEY
 
 
 class Budget:
@@ -76,7 +78,7 @@ class Purse:
         self.budget.spend(price)
         with self.tabs.changing(farmer.id) as change:
             change.tab = change.tab.allocated(price)
-        return Payment(farmer=farmer.id, price=price, header=self._header(farmer.id, change.tab.total))
+        return Payment(farmer=farmer.id, price=price, header=self._header(farmer.id, change.tab.standing))
 
     def served(self, payment: Payment) -> None:
         """The farmer answers, and keeps the price."""
@@ -95,7 +97,10 @@ class Purse:
             change.tab = change.tab.returned(payment.price, doubtful=doubtful)
 
     def recall(self, farmer: FarmerId, account: Account) -> None:
-        """Take up a total again that we do not remember, if the voucher is our own. Raises FarmerLied."""
+        """Take up a total again that we do not remember, if the voucher is our own. Raises FarmerLied.
+
+        Whoever remembers nothing at all takes the farmer's word for what was spent.
+        """
         voucher = Voucher(
             renter=self._wallet.address, cumulative=account.cumulative, r=account.r, vs=account.vs
         )
@@ -107,27 +112,34 @@ class Purse:
             raise FarmerLied(f"Farmer {farmer} shows a voucher that we never signed.")
         with self.tabs.changing(farmer) as change:
             tab = change.tab
-            if account.cumulative > tab.total:
-                credit = max(0, account.cumulative - max(account.spent, tab.total - tab.credit))
-                change.tab = replace(tab, total=account.cumulative, credit=credit, doubtful=credit)
+            if account.cumulative > tab.total or not tab.standing:
+                total = max(account.cumulative, tab.total)
+                credit = max(0, total - max(account.spent, tab.standing))
+                change.tab = replace(tab, total=total, credit=credit, doubtful=credit)
 
-    def doubted(self, farmer: FarmerId, price: int, shortage: Shortage) -> None:
+    def check_price(self, payment: Payment, shortage: Shortage) -> None:
+        """Raise FarmerRefused when a farmer asks more than the chain says."""
+        if shortage.needed > payment.price:
+            raise FarmerRefused(
+                f"Farmer {payment.farmer} asks more for reading than its offer on chain.",
+                status=402,
+                code="dearer",
+            )
+
+    def doubted(self, payment: Payment, shortage: Shortage) -> None:
         """A farmer says that our voucher does not cover a request: what was doubtful is made good.
 
-        Raises FarmerRefused when it asks more than the chain says, or when there was no such doubt. Then it
-        keeps what it claims, which is no more than one request's price, and is asked no more by whoever
-        tries others instead: another machine with our key may have signed the same total. FarmerLied when
-        it counts more than was ever signed.
+        Raises FarmerRefused when there was no such doubt. Then it keeps what it claims, which is no more than
+        one request's price, and is asked no more by whoever tries others instead: another machine with our
+        key may have signed the same total. FarmerLied when it counts more than was ever signed.
         """
-        if shortage.needed > price:
-            raise FarmerRefused(
-                f"Farmer {farmer} asks more for reading than its offer on chain.", status=402, code="dearer"
-            )
+        farmer, price = payment.farmer, payment.price
         with self.tabs.changing(farmer) as change:
             tab = change.tab
             if shortage.spent > tab.total:
                 raise FarmerLied(f"Farmer {farmer} counts more than was ever promised to it.")
-            lost = max(0, min(shortage.spent + shortage.needed - tab.total, tab.credit, price))
+            claimed = shortage.spent + shortage.needed - (tab.standing + price)
+            lost = max(0, min(claimed, tab.credit, max(price, tab.doubtful)))
             change.tab = replace(tab, credit=tab.credit - lost, doubtful=max(0, tab.doubtful - lost))
         self.budget.spent += lost
         if lost > tab.doubtful:

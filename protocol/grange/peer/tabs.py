@@ -41,6 +41,11 @@ class Tab:
     credit: int = 0
     doubtful: int = 0
 
+    @property
+    def standing(self) -> int:
+        """What requests stand for, served or on their way: a voucher says no more."""
+        return self.total - self.credit
+
     def allocated(self, price: int) -> "Tab":
         """With a request of this price on its way."""
         taken = min(self.credit, price)
@@ -67,12 +72,17 @@ class Tabs:
     @classmethod
     @contextmanager
     def open(cls, path: Path | None, *, domain: Domain, payer: Address) -> Iterator["Tabs"]:
-        """Those in a file, which is made if it is not there; without a path, in memory."""
+        """Those in a file, which is made if it is not there or is no database; without a path, in memory."""
         where = ":memory:" if path is None else path
-        with closing(sqlite3.connect(where, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL").fetchall()
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(_SCHEMA)
+        try:
+            connection = _opened(where)
+        except sqlite3.DatabaseError as error:
+            if path is None or isinstance(error, sqlite3.OperationalError):
+                raise
+            for stale in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+                stale.unlink(missing_ok=True)
+            connection = _opened(where)
+        with closing(connection):
             yield cls(connection, domain, payer)
 
     def tab(self, farmer: FarmerId) -> Tab:
@@ -114,3 +124,15 @@ class Change:
     def __init__(self, tab: Tab) -> None:
         self.before = tab
         self.tab = tab
+
+
+def _opened(where: Path | str) -> sqlite3.Connection:
+    connection = sqlite3.connect(where, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.executescript(_SCHEMA)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
