@@ -1,0 +1,184 @@
+"""When a repairer rebuilds vacant slots, and when it waits: the policy of the node and of the simulation.
+
+    live slots      k ........... k + eager_spares(k, n) ........... n
+    decision        | eager: act as soon   | lazy: act when the bounties
+                    | as it is no loss     | are LAZY_MARGIN x the cost
+
+A pass fetches k pieces of every segment and rebuilds any number of slots from them: all slots that it rebuilds
+share its cost, and waiting for more of them makes each cheaper. Bounties grow with time, too. Decides whether to
+act, with which slots, and which of several repairers begins. Leaves to the caller to find out what is vacant,
+what fetching costs, and who takes the slots. docs/durability.md draws it and says what it achieves.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from grange.errors import Misuse
+from grange.keccak import keccak256
+from grange.types import Address, OrderId
+from grange.units import GIB, MAX_SLOTS
+
+LAZY_MARGIN: Final = 2
+"""What a pass must bring while the order is healthy, in multiples of its cost."""
+
+_HASH_BITS: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vacancy:
+    """A slot that nobody keeps."""
+
+    slot: int
+    since_block: int
+    full_bounty: int
+    """Base units offered when the auction is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """An order as a repairer sees it. Raises Misuse for what cannot be."""
+
+    k: int
+    n: int
+    live: int
+    """Slots to fetch from and to count on. A late one may be left out of it by the caller."""
+    vacancies: tuple[Vacancy, ...]
+    end_block: int
+    """The first block after the order."""
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.k <= self.n <= MAX_SLOTS and 0 <= self.live <= self.n - len(self.vacancies)):
+            raise Misuse(f"{self.live} live and {len(self.vacancies)} vacant slots in {self.k} of {self.n}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassCost:
+    """What one pass costs, in base units."""
+
+    once: int
+    """However many slots are rebuilt: k pieces of every segment, and the transaction."""
+    per_slot: int
+    """What each rebuilt slot adds."""
+
+    def of(self, slots: int) -> int:
+        """The cost of a pass that rebuilds so many slots."""
+        return self.once + slots * self.per_slot
+
+
+class Why(StrEnum):
+    """Why a repairer waits."""
+
+    WHOLE = "nothing is vacant"
+    TOO_FEW = "fewer than k slots are live: nobody can rebuild it now"
+    ENDING = "the order ends"
+    GROWING = "the bounties will cover it later"
+    UNPAID = "the bounties of these slots will not cover it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """Rebuild these slots in one pass now."""
+
+    slots: tuple[int, ...]
+    bounty: int
+    cost: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Do nothing now."""
+
+    why: Why
+    again_block: int | None = None
+    """When it will act if nothing changes until then; None if something has to change first."""
+
+
+def eager_spares(k: int, n: int) -> int:
+    """With so many spare slots (live - k) or fewer, an order is in danger: half of n - k, rounded up."""
+    return -(-(n - k) // 2)
+
+
+def margin(live: int, k: int, n: int) -> int:
+    """What a pass must bring, in multiples of its cost: 1 when eager, LAZY_MARGIN when lazy."""
+    return 1 if live - k <= eager_spares(k, n) else LAZY_MARGIN
+
+
+def bounty_rounded_down(full: int, waited_blocks: int, auction_blocks: int) -> int:
+    """What is offered for a slot: from nothing to `full`, in a straight line over the auction.
+
+    Raises Misuse when a part is negative or the auction takes no time.
+    """
+    if full < 0 or waited_blocks < 0 or auction_blocks < 1:
+        raise Misuse(f"a bounty of {full} after {waited_blocks} of {auction_blocks} blocks")
+    return full if waited_blocks >= auction_blocks else full * waited_blocks // auction_blocks
+
+
+def cost_rounded_up(
+    *, k: int, slot_bytes: int, egress_price_per_gib: int, gas_once: int, gas_per_slot: int
+) -> PassCost:
+    """The cost of a pass. Prices and gas in base units; a repairer that holds a slot itself passes k - 1."""
+    fetch = -(-k * slot_bytes * egress_price_per_gib // GIB)
+    return PassCost(once=fetch + gas_once, per_slot=gas_per_slot)
+
+
+def decide(need: Need, cost: PassCost, *, auction_blocks: int, now_block: int) -> Act | Wait:
+    """Whether to rebuild now, and what. Never at a loss: an Act's bounty is at least its cost."""
+    if not need.vacancies:
+        return Wait(why=Why.WHOLE)
+    if need.live < need.k:
+        return Wait(why=Why.TOO_FEW)
+    if now_block >= need.end_block:
+        return Wait(why=Why.ENDING)
+    act = _best_pass(need, cost, auction_blocks, now_block)
+    if act is not None:
+        return act
+    settled_block = max(vacancy.since_block for vacancy in need.vacancies) + auction_blocks
+    last_block = min(settled_block, need.end_block - 1)
+    if last_block <= now_block or _best_pass(need, cost, auction_blocks, last_block) is None:
+        return Wait(why=Why.UNPAID)
+    return Wait(why=Why.GROWING, again_block=_first_block(need, cost, auction_blocks, now_block, last_block))
+
+
+def first_block(*, order: OrderId, slot: int, repairer: Address, since_block: int, window_blocks: int) -> int:
+    """The first block in which this repairer may begin, when several want the same pass.
+
+    Its rank is keccak256(order, slot, repairer) as a fraction of 2^256; it may begin when that is below the
+    share of the window that has passed: with every block one in `window_blocks` of them joins, and after the
+    window all may. `slot` is the lowest of the pass; `since_block` is when the pass came to pay.
+    """
+    if not 0 <= slot < MAX_SLOTS or window_blocks < 1:
+        raise Misuse(f"slot {slot}, a window of {window_blocks} blocks")
+    rank = int.from_bytes(keccak256(order + bytes([slot]) + bytes.fromhex(repairer[2:])))
+    return since_block + (rank * window_blocks >> _HASH_BITS) + 1
+
+
+def _best_pass(need: Need, cost: PassCost, auction_blocks: int, block: int) -> Act | None:
+    """The pass to make if it were this block. What it finds once, it finds in every later block.
+
+    A slot joins when its bounty pays for what the slot adds. In danger, all join if all together are no loss.
+    """
+    times = margin(need.live, need.k, need.n)
+    offers = {
+        vacancy.slot: bounty_rounded_down(
+            vacancy.full_bounty, max(0, block - vacancy.since_block), auction_blocks
+        )
+        for vacancy in need.vacancies
+    }
+    joining = {slot: bounty for slot, bounty in offers.items() if bounty >= times * cost.per_slot}
+    for chosen in (offers, joining) if times == 1 else (joining,):
+        bounty = sum(chosen.values())
+        if chosen and bounty >= times * cost.of(len(chosen)):
+            return Act(slots=tuple(sorted(chosen)), bounty=bounty, cost=cost.of(len(chosen)))
+    return None
+
+
+def _first_block(need: Need, cost: PassCost, auction_blocks: int, low: int, high: int) -> int:
+    """The first block in (low, high] with a pass to make: there is none at `low`, and one at `high`."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _best_pass(need, cost, auction_blocks, middle) is None:
+            low = middle
+        else:
+            high = middle
+    return high
