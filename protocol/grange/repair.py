@@ -4,10 +4,11 @@
     decision        | eager: act as soon   | lazy: act when the bounties
                     | as it is no loss     | are LAZY_MARGIN x the cost
 
-A pass fetches k pieces of every segment and rebuilds any number of slots from them: all slots that it rebuilds
-share its cost, and waiting for more of them makes each cheaper. Bounties grow with time, too. Decides whether to
-act, with which slots, and which of several repairers begins. Leaves to the caller to find out what is vacant,
-what fetching costs, and who takes the slots. docs/durability.md draws it and says what it achieves.
+A pass fetches k pieces of every segment and rebuilds any number of slots from them: all slots that it
+rebuilds share its cost, and waiting for more of them makes each cheaper. Bounties grow with time, too.
+Decides whether to act, with which slots, and which of several repairers begins. Leaves to the caller to find
+out what is vacant, what fetching costs, and who takes the slots. docs/durability.md draws it and says what it
+achieves.
 """
 
 from dataclasses import dataclass
