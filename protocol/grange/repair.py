@@ -96,8 +96,8 @@ class Wait:
 
 
 def eager_spares(k: int, n: int) -> int:
-    """With so many spare slots (live - k) or fewer, an order is in danger: half of n - k, rounded up."""
-    return -(-(n - k) // 2)
+    """With so many spare slots (live - k) or fewer, an order is in danger: two thirds of n - k, rounded up."""
+    return -(-2 * (n - k) // 3)
 
 
 def margin(live: int, k: int, n: int) -> int:

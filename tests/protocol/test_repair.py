@@ -124,9 +124,9 @@ def test_a_lower_cost_never_makes_a_repairer_more_patient(order: Need, cost: Pas
 
 
 @pytest.mark.parametrize(
-    ("k", "n", "spares"), [(4, 8, 2), (10, 20, 5), (10, 30, 10), (29, 80, 26), (1, 2, 1)]
+    ("k", "n", "spares"), [(4, 8, 3), (10, 20, 7), (10, 30, 14), (29, 80, 34), (1, 2, 1)]
 )
-def test_danger_begins_with_half_of_the_spare_slots(k: int, n: int, spares: int) -> None:
+def test_danger_begins_when_a_third_of_the_spare_slots_is_gone(k: int, n: int, spares: int) -> None:
     assert eager_spares(k, n) == spares
     assert margin(k + spares, k, n) == 1
     assert margin(min(n, k + spares + 1), k, n) == (LAZY_MARGIN if k + spares < n else 1)
@@ -146,13 +146,13 @@ def test_bounties_grow_until_the_pass_pays() -> None:
 
 
 def test_a_slot_that_does_not_pay_for_itself_stays_out_until_there_is_danger() -> None:
-    old = tuple(Vacancy(slot=i, since_block=0, full_bounty=100) for i in range(6))
+    old = tuple(Vacancy(slot=i, since_block=0, full_bounty=100) for i in range(4))
     fresh = Vacancy(slot=9, since_block=100, full_bounty=100)
     cost = PassCost(once=100, per_slot=10)
-    healthy = Need(k=10, n=30, live=23, vacancies=(*old, fresh), end_block=END_BLOCK)
-    assert decided(healthy, cost, 100) == Act(slots=(0, 1, 2, 3, 4, 5), bounty=600, cost=160)
+    healthy = Need(k=10, n=30, live=25, vacancies=(*old, fresh), end_block=END_BLOCK)
+    assert decided(healthy, cost, 100) == Act(slots=(0, 1, 2, 3), bounty=400, cost=140)
     endangered = dataclasses.replace(healthy, live=15)
-    assert decided(endangered, cost, 100) == Act(slots=(0, 1, 2, 3, 4, 5, 9), bounty=600, cost=170)
+    assert decided(endangered, cost, 100) == Act(slots=(0, 1, 2, 3, 9), bounty=400, cost=150)
 
 
 def test_nothing_is_done_without_vacancies_without_k_slots_and_after_the_end() -> None:
