@@ -1,0 +1,194 @@
+"""One network under one code, step by step: farmers go, are evicted, and repairers do what the policy says.
+
+    each step:  evictions, farmers that leave, passes that end, [each day: the policy], passes that begin
+
+Decides the order of things and who repairs: farmers that are online and not repairing already, by chance,
+as the order by hash of `repair.first_block` has it; the orders with the fewest spare slots come first.
+Leaves what happens to farmers to `history`, what a repairer wants to `judgement`, how long it takes to
+`lines`.
+"""
+
+import numpy as np
+
+from grange.simulate.assumptions import STEPS_PER_DAY, Assumptions, Code
+from grange.simulate.groups import Ints
+from grange.simulate.history import Bools, History, drawn
+from grange.simulate.judgement import Judgement, Verdicts
+from grange.simulate.lines import Passes, Queues
+from grange.simulate.orders import Orders
+from grange.simulate.placement import fitting, placed
+from grange.simulate.running import Running
+from grange.simulate.tally import Counter, Tally
+from grange.units import GIB
+
+_ASKED = 4
+"""How many farmers are asked for each slot that is to be rebuilt, before it is left vacant."""
+_HISTORY, _NETWORK = 0, 1
+
+
+def simulated(assumptions: Assumptions, codes: tuple[Code, ...], seed: int, network: int) -> list[Tally]:
+    """The network of this number under each of these codes, with the same history for all."""
+    random = np.random.default_rng([seed, network, _HISTORY])
+    history = drawn(assumptions.farmers, assumptions.days, random)
+    tallies = []
+    for code in codes:
+        chance = np.random.default_rng([seed, network, _NETWORK, code.k, code.n])
+        tallies.append(_Network(assumptions, code, history, chance).lived())
+    return tallies
+
+
+class _Network:
+    def __init__(
+        self, assumptions: Assumptions, code: Code, history: History, random: np.random.Generator
+    ) -> None:
+        farmers = assumptions.farmers.count
+        self._code = code
+        self._history = history
+        self._random = random
+        self._slot_bytes = assumptions.slot_bytes(code)
+        self._judgement = Judgement.of(code, self._slot_bytes, assumptions.prices)
+        self._queues = Queues(assumptions.lines, farmers, random)
+        self._orders = Orders(code, placed(assumptions.orders, code.n, history.groups, random), farmers)
+        self._counter = Counter(code, assumptions.orders, history.steps, history.shock_steps)
+        self._generation = np.zeros(farmers, dtype=np.int64)
+        """Counts the farmers that each seat has seen, so that one that left on the way is noticed."""
+        self._busy_until = np.zeros(farmers)
+        self._repairing = np.zeros(assumptions.orders, dtype=np.bool_)
+        self._running = Running()
+        self._waiting = np.array([], dtype=np.int64)
+        """Orders for which the policy wants a pass, the most urgent first."""
+        self._verdicts: Verdicts | None = None
+
+    def lived(self) -> Tally:
+        """All steps."""
+        for step in range(self._history.steps):
+            if step in self._history.shock_steps:
+                self._counter.add(shock_at_risk=int((~self._orders.lost).sum()))
+            self._lose(step)
+            self._end(step)
+            if step % STEPS_PER_DAY == 0:
+                self._judge(step)
+            if len(self._waiting):
+                self._begin(step)
+        return self._counter.tally()
+
+    def _lose(self, step: int) -> None:
+        evicted, gone = self._history.evicted[step], self._history.gone[step]
+        self._generation[evicted] += 1
+        self._generation[gone] += 1
+        losses = self._orders.evict(evicted, step) + self._orders.lose_data(gone, step)
+        if losses:
+            self._counter.lose(step, losses)
+
+    def _judge(self, step: int) -> None:
+        orders = self._orders
+        there = ~orders.lost
+        self._counter.add(order_days=int(there.sum()), slot_days=int(orders.live[there].sum()))
+        self._verdicts = self._judgement.verdicts(
+            orders.order_of(orders.vacant), step - orders.since[orders.vacant], orders.live
+        )
+        wanted = np.flatnonzero(self._verdicts.acts & there & ~self._repairing)
+        wanted = self._random.permutation(wanted)
+        self._waiting = wanted[np.argsort(orders.live[wanted], kind="stable")]
+
+    def _begin(self, step: int) -> None:
+        online = self._history.online[step]
+        free = np.flatnonzero(online & (self._busy_until <= step))
+        self._waiting = self._waiting[~self._orders.lost[self._waiting]]
+        repairers = self._random.permutation(free)[: len(self._waiting)]
+        chosen = self._waiting[: len(repairers)]
+        holders = self._orders.holders(chosen)
+        sources = self._sources(chosen, holders, online, step)
+        able = sources[:, -1] >= 0
+        self._waiting = np.concatenate([chosen[~able], self._waiting[len(repairers) :]])
+        chosen, repairers, holders, sources = chosen[able], repairers[able], holders[able], sources[able]
+        if not len(chosen):
+            return
+        rows, slots = self._slots_to_rebuild(chosen, step)
+        seats = self._takers(rows, repairers, holders, online)
+        found = seats >= 0
+        rows, slots, seats = rows[found], slots[found], seats[found]
+        passes = Passes(repairers=repairers, sources=sources, slot_passes=rows, slot_seats=seats)
+        self._run(chosen, passes, slots, step)
+
+    def _sources(self, chosen: Ints, holders: Ints, online: Bools, step: int) -> Ints:
+        """For each order the k seats with the least to send; the last is -1 where fewer than k can."""
+        sound = self._orders.sound.reshape(self._orders.count, self._code.n)[chosen]
+        can = (holders >= 0) & sound & online[holders]
+        backlog = self._queues.backlog(step)[holders] + 1e-3 * self._random.random(holders.shape)
+        order = np.argsort(np.where(can, backlog, np.inf), axis=1)[:, : self._code.k]
+        return np.where(
+            np.take_along_axis(can, order, axis=1), np.take_along_axis(holders, order, axis=1), -1
+        )
+
+    def _slots_to_rebuild(self, chosen: Ints, step: int) -> tuple[Ints, Ints]:
+        """Rows in `chosen`, and slots, as the policy says."""
+        assert self._verdicts is not None, "the policy is asked before the first pass"
+        orders, vacant = self._orders, self._orders.vacant
+        row_of = np.full(orders.count, -1)
+        row_of[chosen] = np.arange(len(chosen))
+        vacant = vacant[row_of[orders.order_of(vacant)] >= 0]
+        of = orders.order_of(vacant)
+        joins = self._judgement.joins(of, step - orders.since[vacant], orders.live)
+        vacant = vacant[joins | self._verdicts.takes_all[of]]
+        return row_of[orders.order_of(vacant)], vacant
+
+    def _takers(self, rows: Ints, repairers: Ints, holders: Ints, online: Bools) -> Ints:
+        """A seat for each slot, -1 where none that was asked fits. The repairer itself is asked first."""
+        seats = np.full(len(rows), -1)
+        there = np.flatnonzero(online)
+        column = self._code.n + _rank_in_row(rows)
+        width = int(column.max(initial=self._code.n)) + 1
+        table = np.full((len(holders), width), -1)
+        """Who keeps the order now, and behind them who takes its slots."""
+        table[:, : self._code.n] = holders
+        for turn in range(_ASKED):
+            open_slots = np.flatnonzero(seats < 0)
+            if not len(open_slots):
+                break
+            wanted = rows[open_slots]
+            asked = self._random.choice(there, len(open_slots))
+            if turn == 0:
+                first = column[open_slots] == self._code.n
+                asked[first] = repairers[wanted[first]]
+            fits = fitting(table, wanted, asked, self._history.groups)
+            seats[open_slots[fits]] = asked[fits]
+            table[wanted[fits], column[open_slots[fits]]] = asked[fits]
+        return seats
+
+    def _run(self, chosen: Ints, passes: Passes, slots: Ints, step: int) -> None:
+        ends = self._queues.ends(passes, self._slot_bytes / GIB, step)
+        self._busy_until[passes.repairers] = ends
+        self._repairing[chosen] = True
+        end_steps = np.maximum(np.ceil(ends).astype(np.int64), step + 1)
+        self._counter.add(
+            passes=len(chosen),
+            read_bytes=len(chosen) * self._code.k * self._slot_bytes,
+            written_bytes=len(slots) * self._slot_bytes,
+            cost=len(chosen) * self._judgement.cost.once + len(slots) * self._judgement.cost.per_slot,
+        )
+        self._running.add(
+            end_steps=end_steps, orders=chosen, passes=passes, slots=slots, generation=self._generation
+        )
+
+    def _end(self, step: int) -> None:
+        ended = self._running.ended(step, self._generation)
+        if ended is None:
+            return
+        orders = self._orders
+        self._repairing[ended.orders] = False
+        there = ~orders.lost[orders.order_of(ended.slots)]
+        slots, seats = ended.slots[there], ended.seats[there]
+        waited = step - orders.since[slots]
+        self._counter.refilled(waited, self._judgement.bounties(waited))
+        self._counter.add(broken_passes=ended.broken)
+        orders.refill(slots, seats)
+
+
+def _rank_in_row(rows: Ints) -> Ints:
+    """How many entries of the same row come before each."""
+    order = np.argsort(rows, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows))])[rows[order]] if len(rows) else rows
+    rank = np.empty_like(rows)
+    rank[order] = np.arange(len(rows)) - starts
+    return rank
