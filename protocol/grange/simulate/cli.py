@@ -142,7 +142,7 @@ def _show(assumptions: Assumptions, results: list[report.Result], seed: int) -> 
         f" {assumptions.order_gib:g} GiB in {assumptions.networks} networks.\n"
     )
     shock = f"when {farmers.shock_share:.0%} vanish"
-    losses = _table("Orders lost, in percent (95 % interval)", "in a year", "without the shock", shock)
+    losses = _table("Orders lost, in percent (95 % interval)", "in a year", "without shock", shock)
     for one in results:
         losses.add_row(
             str(one.code),
@@ -153,7 +153,7 @@ def _show(assumptions: Assumptions, results: list[report.Result], seed: int) -> 
     _out.print(losses)
     _explain(results)
     columns = ("read", "written", "cost", "bounties", "rent", "slots", "days")
-    repair = _table("Repair: TiB and tokens for each TiB and month; slots in a pass; days vacant", *columns)
+    repair = _table("Repair: TiB and tokens per TiB and month; slots a pass; days vacant", *columns)
     for one in results:
         amounts = (one.read_tib, one.written_tib, one.repair_cost, one.bounties, one.rent)
         rest = (f"{one.slots_per_pass:.1f}", f"{one.vacant_days:.0f}")
@@ -162,7 +162,7 @@ def _show(assumptions: Assumptions, results: list[report.Result], seed: int) -> 
 
 
 def _table(title: str, *headings: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("code", *headings):
         table.add_column(heading, no_wrap=True)
     return table
@@ -179,9 +179,14 @@ def _explain(results: list[report.Result]) -> None:
 
 
 def _percent(estimate: Estimate) -> str:
+    low, middle, high = (100 * share for share in (estimate.low, estimate.probability, estimate.high))
     if estimate.losses == 0:
-        return f"< {100 * estimate.high:.2g}"
-    return f"{100 * estimate.probability:.2g} ({100 * estimate.low:.2g} to {100 * estimate.high:.2g})"
+        return f"< {high:.2g}"
+    return (
+        f"{middle:.2g} ({float(f'{low:.1g}'):g}–{high:.2g})"
+        if low < 1
+        else f"{middle:.2g} ({low:.2g}–{high:.2g})"
+    )
 
 
 def _code(text: str) -> Code:

@@ -66,7 +66,8 @@ class _Outages:
         self.steps = steps
         self.departures: dict[int, list[Ints]] = {}
         self._random = random
-        self._edges = np.zeros((steps + 1, seats), dtype=np.int8)
+        self.online = np.ones((steps, seats), dtype=np.bool_)
+        """[step, seat]: who is not cut off."""
 
     def add(self, kind: Outages, groups: list[Ints]) -> None:
         """Outages of each of these groups, at a constant rate."""
@@ -80,16 +81,12 @@ class _Outages:
         for start in np.unique(starts[final]).tolist():
             leaving = [groups[group] for group in which[final & (starts == start)]]
             self.departures.setdefault(start, []).extend(leaving)
-        transient = [
-            (s, s + n, groups[g]) for s, n, g, f in zip(starts, lengths, which, final, strict=True) if not f
-        ]
-        sizes = [len(seats) for _, _, seats in transient]
-        if transient:
-            seats = np.concatenate([seats for _, _, seats in transient])
+        lasting = ~final & (lengths > 0)
+        struck = [groups[group] for group in which[lasting]]
+        if struck:
+            sizes = [len(seats) for seats in struck]
             self._cut(
-                np.repeat([s for s, _, _ in transient], sizes),
-                np.repeat([e for _, e, _ in transient], sizes),
-                seats,
+                np.repeat(starts[lasting], sizes), np.repeat(lengths[lasting], sizes), np.concatenate(struck)
             )
 
     def strike(self, start: int, steps: int | None, seats: Ints) -> None:
@@ -97,16 +94,13 @@ class _Outages:
         if steps is None:
             self.departures.setdefault(start, []).append(seats)
         else:
-            self._cut(np.full(len(seats), start), np.full(len(seats), start + steps), seats)
+            self._cut(np.full(len(seats), start), np.full(len(seats), steps), seats)
 
-    def cut_off(self) -> Bools:
-        """[step, seat]: who is cut off."""
-        down: Bools = np.cumsum(self._edges[:-1], axis=0, dtype=np.int8) > 0
-        return down
-
-    def _cut(self, starts: Ints, ends: Ints, seats: Ints) -> None:
-        np.add.at(self._edges, (starts, seats), 1)
-        np.subtract.at(self._edges, (np.minimum(ends, self.steps), seats), 1)
+    def _cut(self, starts: Ints, lengths: Ints, seats: Ints) -> None:
+        """Each of these seats is off for so many steps."""
+        lengths = np.minimum(starts + lengths, self.steps) - starts
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        self.online[np.repeat(starts, lengths) + within, np.repeat(seats, lengths)] = False
 
 
 def _shocks(farmers: Farmers, outages: _Outages, random: np.random.Generator) -> tuple[int, ...]:
@@ -123,7 +117,7 @@ def _lived(
     farmers: Farmers, outages: _Outages, random: np.random.Generator
 ) -> tuple[Bools, list[Ints], list[Ints]]:
     """Day by day: farmers leave, days are missed, farmers are evicted, others come."""
-    online = ~outages.cut_off()
+    online = outages.online
     nobody = np.array([], dtype=np.int64)
     gone, evicted = [nobody] * outages.steps, [nobody] * outages.steps
     leaves = _first_departures(farmers, random)

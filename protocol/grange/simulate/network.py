@@ -95,7 +95,7 @@ class _Network:
         online = self._history.online[step]
         free = np.flatnonzero(online & (self._busy_until <= step))
         self._waiting = self._waiting[~self._orders.lost[self._waiting]]
-        repairers = self._random.permutation(free)[: len(self._waiting)]
+        repairers = self._random.choice(free, min(len(free), len(self._waiting)), replace=False)
         chosen = self._waiting[: len(repairers)]
         holders = self._orders.holders(chosen)
         sources = self._sources(chosen, holders, online, step)

@@ -99,26 +99,29 @@ class _Index:
     def __init__(self, holder: Ints, farmers: int) -> None:
         self._farmers = farmers
         self._changed: list[Ints] = []
+        self._moved = np.zeros(holder.shape, dtype=np.bool_)
+        """Whether a slot is among these."""
         self._sorted_step = 0
         self._sort(holder, 0)
 
     def add(self, slots: Ints) -> None:
         """These slots have another holder."""
-        self._changed.append(slots)
+        self._changed.append(slots[~self._moved[slots]])
+        self._moved[slots] = True
 
     def slots_of(self, seats: Ints, holder: Ints, step: int) -> Ints:
         """The slots that these seats keep."""
         if step - self._sorted_step >= _STALE_STEPS:
             self._sort(holder, step)
         kept = [self._slots[self._starts[seat] : self._starts[seat + 1]] for seat in seats.tolist()]
-        if self._changed:
-            self._changed = [np.concatenate(self._changed)]
-            kept.append(self._changed[0])
-        slots = np.concatenate(kept)
         asked = np.zeros(self._farmers + 1, dtype=np.bool_)
         asked[seats] = True
-        slots = slots[asked[holder[slots]]]
-        return np.unique(slots) if self._changed else slots
+        slots = np.concatenate(kept)
+        slots = slots[asked[holder[slots]] & ~self._moved[slots]]
+        if not self._changed:
+            return slots
+        self._changed = [np.concatenate(self._changed)]
+        return np.concatenate([slots, self._changed[0][asked[holder[self._changed[0]]]]])
 
     def _sort(self, holder: Ints, step: int) -> None:
         """By radix, which is quick for 16 bits; nobody's slots are put last."""
@@ -126,4 +129,5 @@ class _Index:
         self._slots = np.argsort(keys, kind="stable")
         self._starts = np.concatenate([[0], np.cumsum(np.bincount(keys, minlength=self._farmers + 1))])
         self._changed = []
+        self._moved[:] = False
         self._sorted_step = step

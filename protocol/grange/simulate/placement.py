@@ -44,9 +44,9 @@ def fitting(holders: Ints, wanted: Ints, seats: Ints, groups: Groups) -> Bools:
     """
     fits = _alone(wanted, groups.operator[seats]) & _alone(wanted, groups.subnet[seats])
     beside = holders[wanted]
-    held = beside >= 0
     for group in (groups.operator, groups.subnet):
-        fits &= ~((group[beside] == group[seats][:, None]) & held).any(axis=1)
+        with_nobody = np.append(group, -1).astype(np.int32)
+        fits &= ~(with_nobody[beside] == with_nobody[seats][:, None]).any(axis=1)
     return fits
 
 
