@@ -23,7 +23,9 @@ contract ParametersTest is MarketTest {
         p.maxMisses = uint8(_within(p.maxMisses, 1, 16));
         p.penalty = uint8(_within(p.penalty, 1, 16));
         p.fine = uint8(_within(p.fine, 1, 16));
-        p.collateralEpochs = uint32(_within(p.collateralEpochs, 2 * uint256(p.maxMisses) * (p.penalty + p.fine), 65535));
+        p.collateralEpochs = uint32(
+            _within(p.collateralEpochs, 2 * uint256(p.maxMisses) * (p.penalty + p.fine), 65535)
+        );
         p.auctionEpochs = uint32(_within(p.auctionEpochs, 1, 4096));
         p.withdrawDelayEpochs = uint32(_within(p.withdrawDelayEpochs, 1, 4096));
         vm.assertEq(keccak256(abi.encode(_deploy(p).parameters())), keccak256(abi.encode(p)), "parameters");

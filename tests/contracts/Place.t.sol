@@ -81,7 +81,12 @@ contract PlaceTest is FarmTest {
     function _checkOrder(Terms memory terms, Acceptance[] memory acceptances) private view {
         Slot[] memory slots = new Slot[](acceptances.length);
         for (uint256 i = 0; i < slots.length; ++i) {
-            slots[i] = Slot(acceptances[i].farmer, acceptances[i].root, acceptances[i].rate, Epoch.wrap(uint32(_now() + 1)));
+            slots[i] = Slot(
+                acceptances[i].farmer,
+                acceptances[i].root,
+                acceptances[i].rate,
+                Epoch.wrap(uint32(_now() + 1))
+            );
         }
         OrderView memory expected = OrderView({
             renter: renter,
