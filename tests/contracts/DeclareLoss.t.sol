@@ -178,8 +178,9 @@ contract DeclareLossTest is FarmTest {
         _enter(_now() + 1);
         vm.assertEq(market.book(_farmer, Epoch.wrap(uint32(end)), false).lostAdded, 0, "lost");
         vm.assertEq(market.rateAt(_farmer, market.currentEpoch()), 500, "asked");
-        _prove(_farmer);
-        _enter(end);
+        _proveUntil(_farmer, end);
+        _enter(end + 1);
+        market.settle(_farmer);
         vm.assertEq(market.farmer(_farmer).committedRate, 0, "committed in the end");
     }
 

@@ -11,10 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-import aiohttp
 from e2e_gate import Gate
 
 from grange.chain import Chain, Farmer, Sender, Wallet
@@ -149,21 +147,6 @@ class Town:
         epoch = Epoch((await self.chain.head()).epoch + 1)
         await self.devnet.mine_to_epoch(epoch, offset_blocks=offset_blocks)
         return epoch
-
-    async def far_ahead(self, block: int) -> None:
-        """Mine a long way, and wait until every farmer has seen it.
-
-        Hundreds of blocks in a moment are more than a farmer's promise allows for between two of its looks.
-        """
-        await self.devnet.mine_to(block)
-        async with aiohttp.ClientSession() as session:
-
-            async def has_seen(process: FarmerProcess) -> bool:
-                async with session.get(f"{process.endpoint}/v1/info") as response:
-                    return int((await response.json())["head_block"] or 0) >= block
-
-            for process in self.farmers:
-                await eventually(partial(has_seen, process), f"farmer {process.farmer} sees block {block}")
 
     async def proofs(self, epoch: Epoch) -> dict[FarmerId, int]:
         """Who has proven an epoch by now, and what each was paid for it."""
