@@ -22,7 +22,7 @@ K, N = 2, 5
 CHEAT_SLOT = 2
 KILLED_SLOTS = (0, 1)
 """With the cheat these are n - k, and all of them hold blocks as they are: everything must be decoded."""
-EPOCHS = 3
+EPOCHS = 2
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
