@@ -188,7 +188,7 @@ class Town:
     async def good_standing(self) -> None:
         """Let farmers make good for the epochs that went by too quickly for them.
 
-        A test mines in a moment what takes hours elsewhere, and a farmer that misses too often lapses for good.
+        A test mines in a moment what takes hours elsewhere, and who misses too often lapses for good.
         """
         for _ in range(2 * PARAMETERS.max_misses):
             epoch = (await self.chain.head()).epoch
