@@ -124,8 +124,9 @@ class Town:
         return int(await self.chain.rpc.call("eth_getTransactionCount", address, "latest"), 16)
 
     async def wealth(self, address: Address) -> tuple[int, int]:
-        """Tokens earned and in the wallet."""
-        return await self.chain.earnings(address), await self.chain.token_balance(address)
+        """Tokens in the market, deposited or earned, and in the wallet."""
+        held = await self.chain.vault(address) + await self.chain.earnings(address)
+        return held, await self.chain.token_balance(address)
 
     async def orders_of(self, address: Address) -> list[bytes]:
         """The ids of all orders of a renter, by the chain's events."""
