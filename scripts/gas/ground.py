@@ -23,7 +23,7 @@ from grange.types import Epoch, Offer, OrderId, Terms
 from grange.units import MAX_PIECE_LEAVES, TOKEN
 
 PARAMETERS = replace(
-    DEVNET_PARAMETERS, epoch_blocks=100, grid_epochs=30, max_books=13, samples=5, collateral_epochs=16
+    DEVNET_PARAMETERS, epoch_blocks=400, grid_epochs=30, max_books=13, samples=5, collateral_epochs=16
 )
 RATE = 1_000_000
 STAKE = TOKEN

@@ -38,22 +38,23 @@ async def measure_life(ground: Ground, slots: int) -> None:
     takers = [await ground.farm() for _ in range(slots)]
     end = _date(Epoch(await ground.chain.current_epoch() + PARAMETERS.grid_epochs + 2))
     await ground.go_to(Epoch(end - 3))
-    proven = await _placed(ground, kept, end)
+    proven, other = [await _placed(ground, kept, end) for _ in range(2)]
     missed = await _placed(ground, late, end)
-    await ground.go_to(Epoch(end - 2))
-    extended = await _extended(ground, proven, kept, Epoch(end + PARAMETERS.grid_epochs))
     for epoch in (end - 2, end - 1):
         await ground.go_to(Epoch(epoch))
         for farm in (*kept, *(late if epoch == end - 1 else late[1:])):
             await ground.prove(farm)
+    after = Epoch(end + PARAMETERS.grid_epochs)
+    await _extended(ground, other, kept, after, f"extend_per_slot_{slots}_first")
+    extended = await _extended(ground, proven, kept, after, f"extend_per_slot_{slots}")
     await ground.go_to(Epoch(end + 1))
     ground.put(f"close_{slots}", await ground.gas(calls.close(missed)))
     ground.put(f"close_{slots}_all_proven", await ground.gas(calls.close(proven)))
     await ground.go_to(Epoch(end + PARAMETERS.max_misses))
     evicted = [await ground.gas(calls.evict(farm.id)) for farm in kept]
     ground.put(f"evict_of_an_order_of_{slots}", statistics.mean(evicted))
-    await _placed(ground, takers, Epoch(end + PARAMETERS.grid_epochs))
-    gas = await _refilled(ground, extended, takers, Epoch(end + PARAMETERS.grid_epochs))
+    await _placed(ground, takers, after)
+    gas = await _refilled(ground, extended, takers, after)
     ground.put(f"refill_per_slot_{slots}", gas / slots)
 
 
@@ -64,12 +65,12 @@ async def _placed(ground: Ground, farms: Sequence[Farm], end: Epoch) -> Held:
     return prepared.enter(head.epoch)
 
 
-async def _extended(ground: Ground, held: Held, farms: Sequence[Farm], end: Epoch) -> Held:
+async def _extended(ground: Ground, held: Held, farms: Sequence[Farm], end: Epoch, name: str) -> Held:
     head = await ground.chain.head()
     before = _date(Epoch(head.epoch + PARAMETERS.grid_epochs))
     prepared = ground.prepare(farms, head, end, previous=held.order)
     gas = await ground.gas(calls.extend(held, prepared.terms, prepared.acceptances))
-    ground.put(f"extend_per_slot_{len(farms)}", gas / len(farms))
+    ground.put(name, gas / len(farms))
     return prepared.enter(Epoch(before - 1), extension=True)
 
 

@@ -113,6 +113,7 @@ def _orders(figures: Mapping[str, float], engine: str, sizes: Sequence[int]) -> 
         ("place, a slot", "place_per_slot_{}"),
         ("  the first of its books", "place_per_slot_{}_first"),
         ("extend, a slot", "extend_per_slot_{}"),
+        ("  the first of its books", "extend_per_slot_{}_first"),
         ("refill, a slot", "refill_per_slot_{}"),
         ("close, one missed", "close_{}"),
         ("close, all proven", "close_{}_all_proven"),
