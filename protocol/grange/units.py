@@ -20,7 +20,7 @@ GIB: Final = 1 << 30
 
 MAX_PIECE_BYTES: Final = MIB
 MAX_PIECE_LEAVES: Final = MAX_PIECE_BYTES // LEAF_BYTES
-MAX_SLOTS: Final = 100
+MAX_SLOTS: Final = 80
 """Slots in one order: the contract's limit, with which every call about an order fits in a block."""
 
 MAX_LEAF_COUNT: Final = (1 << 32) - 1
