@@ -18,7 +18,7 @@ abstract contract Settings {
     /// @dev Settling a farmer goes through its misses one by one until it lapses.
     uint256 private constant MAX_MAX_MISSES = 6;
     uint256 private constant MAX_PENALTY = 16;
-    /// @dev A farmer absent for the longest term has its misses recorded in one call: a word for 256 epochs.
+    /// @dev Closing a slot looks for its farmer's misses in the whole term: a word for 256 epochs.
     uint256 private constant MAX_TERM_EPOCHS = 4096;
 
     address internal immutable TOKEN;

@@ -46,8 +46,8 @@ CHEAT_SLOT = 2
 KILLED_SLOTS = (0, 1)
 """Slots that hold the renter's blocks as they are, so that reading has to decode."""
 POLL_SECONDS = 0.5
-RULES = replace(DEVNET_PARAMETERS, grid_epochs=2, max_misses=10, collateral_epochs=40)
-"""A finer calendar than the devnet's, so that the order ends soon; and nobody lapses before it does."""
+RULES = replace(DEVNET_PARAMETERS, grid_epochs=6, max_misses=6, collateral_epochs=24)
+"""As fine a calendar as the market takes with so many misses to a lapse, so that the order ends soon."""
 TERM_EPOCHS = WANTED_EPOCHS + 4
 """Some epochs go by while a slow machine uploads, and one while the files are fetched."""
 LEAST_BLOCKS = 3
@@ -77,6 +77,8 @@ class Outcome:
     epochs_proven: dict[FarmerId, int] = field(default_factory=dict)
     epochs_missed: dict[FarmerId, int] = field(default_factory=dict)
     paid: dict[FarmerId, int] = field(default_factory=dict)
+    earnings: dict[FarmerId, int] = field(default_factory=dict)
+    """Of the farmers' owners. With an eviction they get what the stake had above the collateral, too."""
     cost: int = 0
     refunded: int = 0
     compensation: int = 0
@@ -111,8 +113,11 @@ class Outcome:
                 self.came_back == self.refunded + self.compensation
             ),
             "pay and refund make up the price": self.cost == sum(self.paid.values()) + self.refunded,
-            "every farmer has earned what it proved": all(
+            "every farmer was paid for what it proved": all(
                 self.paid.get(bill.farmer) == bill.earned for bill in self.bills
+            ),
+            "that is what is in the earnings of all that did not lapse": all(
+                self.earnings.get(bill.farmer) == bill.earned for bill in self.bills if not bill.vacant
             ),
         }
         return [claim for claim, held in claims.items() if not held]
@@ -347,7 +352,7 @@ class Spine:
             for slot in order.slots:
                 await stranger.send(calls.settle(slot.farmer))
             head = (await chain.head()).number
-            proven, _ = _by_farmer(await chain.logs(0, head, ["Proven"]))
+            proven, paid = _by_farmer(await chain.logs(0, head, ["Proven"]))
             evicted = await chain.logs(0, head, ["Evicted"])
             outcome.bills = sorted(
                 slot_bills(order, proven, evicted, chain.parameters), key=lambda bill: bill.farmer
@@ -356,7 +361,8 @@ class Spine:
             for bill in outcome.bills:
                 outcome.epochs_proven[bill.farmer] = bill.proven
                 outcome.epochs_missed[bill.farmer] = farmers[bill.farmer].misses
-                outcome.paid[bill.farmer] = await chain.earnings(farmers[bill.farmer].owner)
+                outcome.paid[bill.farmer] = paid.get(bill.farmer, 0)
+                outcome.earnings[bill.farmer] = await chain.earnings(farmers[bill.farmer].owner)
             sent = await market_transactions(chain, 0, head)
             outcome.gas = _gas(sent, stored)
             stage.console.print(

@@ -111,6 +111,82 @@ contract ExtendTest is FarmTest {
         vm.assertEq(market.rateAt(farmer, market.currentEpoch()), 10_000, "asked");
     }
 
+    /// Must hold: what a missed epoch costs counts extensions from the date on which they begin, however many dates passed
+    /// before it is settled.
+    function testFuzz_missedAcrossDates(uint256 missedBefore, uint256 missedAfter) external {
+        missedBefore = _within(missedBefore, 0, 2);
+        missedAfter = _within(missedAfter, 0, MAX_MISSES - 1 - missedBefore);
+        _begin();
+        _extend(_order, _farmers, _date(3), 10 * RATE);
+        uint256 begins = _stored[_order].end;
+        FarmerId farmer = _farmers[0];
+        _proveUntil(farmer, begins - 1 - missedBefore);
+        _enter(begins + missedAfter);
+        vm.assertEq(_misses(farmer), missedBefore + missedAfter, "missed");
+        uint256 lost = (PENALTY + FINE) * RATE * (missedBefore + 10 * missedAfter);
+        vm.assertEq(market.farmer(farmer).stake, STAKE - lost, "shown");
+        market.settle(farmer);
+        vm.assertEq(market.farmer(farmer).stake, STAKE - lost, "settled");
+        vm.assertEq(market.farmer(farmer).committedRate, 10 * RATE, "the first order is over");
+        _prove(farmer);
+    }
+
+    /// Must hold: of extensions that began on an earlier date nothing is left out when others are about to begin.
+    function test_beginningOneAfterAnother() external {
+        FarmerId farmer = _register();
+        OrderId first = _store(farmer, _date(1), 2, 1);
+        OrderId second = _store(farmer, _date(2), 2, 10);
+        _extend(first, _one(farmer), _date(4), 100);
+        _proveUntil(farmer, _date(1));
+        _extend(second, _one(farmer), _date(3), 1000);
+        _proveUntil(farmer, _now() + 1);
+        _enter(_now() + 2);
+        market.settle(farmer);
+        vm.assertEq(market.farmer(farmer).stake, STAKE - (PENALTY + FINE) * 110, "one epoch, of what had begun");
+    }
+
+    /// Must hold: a farmer that takes over a slot of an extension, or is given more, is asked for it from the next epoch on,
+    /// and for its own extension from the date on which that begins.
+    function test_refilledBeforeItsOwnBegins() external {
+        _enter(_date(1));
+        FarmerId gone = _register();
+        FarmerId farmer = _register();
+        OrderId lost = _store(gone, _date(3), 2, 1);
+        OrderId own = _store(farmer, _date(1), 2, 10);
+        _enter(_now() + 1);
+        _prove(farmer);
+        _extend(own, _one(farmer), _date(2), 100);
+        _proveUntil(farmer, _now() + MAX_MISSES);
+        market.evict(gone);
+        _refill(lost, 0, farmer, REPAIRER);
+        uint256 begins = _date(1);
+        _proveUntil(farmer, begins - 2);
+        _enter(begins + 1);
+        market.settle(farmer);
+        vm.assertEq(market.farmer(farmer).stake, STAKE - (PENALTY + FINE) * (11 + 101), "one epoch before, one after");
+    }
+
+    /// Must hold: a farmer that lapses with an extension about to begin leaves the same collateral to that as to the rest.
+    function test_evictedBeforeItBegins() external {
+        _enter(_date(1));
+        FarmerId farmer = _register(16 * 110);
+        OrderId own = _store(farmer, _date(1), 2, 10);
+        OrderId next = _extend(own, _one(farmer), _date(3), 100);
+        _enter(_stored[own].from);
+        _prove(farmer);
+        _enter(_now() + MAX_MISSES + 1);
+        uint256 left = 16 * 110 - (PENALTY + FINE) * MAX_MISSES * 10;
+        uint256 epochs = (left - 110) / 110;
+        market.evict(farmer);
+        vm.assertEq(market.eviction(farmer).collateralEpochs, epochs, "collateral of each");
+        vm.assertTrue(_now() < _stored[next].from, "before it begins");
+        _enter(_stored[next].end);
+        uint256 before = market.vault(renter);
+        _close(next);
+        uint256 paid = 100 * uint256(_stored[next].end - _stored[next].from);
+        vm.assertEq(market.vault(renter) - before, paid + 100 * epochs, "all of it and the collateral");
+    }
+
     /// Must hold: the renter pays the time of the extension and no more.
     function testFuzz_theCost(uint256 ahead) external {
         _begin();

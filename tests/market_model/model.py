@@ -23,7 +23,7 @@ MAX_DEAD_SHARE = 32
 MAX_RATE = (1 << 80) - 1
 MAX_STAKE = (1 << 96) - 1
 MAX_WITHDRAWAL = (1 << 224) - 1
-MAX_SLOTS = 100
+MAX_SLOTS = 80
 
 
 class Refused(Exception):
