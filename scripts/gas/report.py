@@ -40,7 +40,7 @@ OTHER_CALLS = (
 class Other:
     """Another network's contract: gas of one audit of one deal, which a farmer there sends for every deal.
 
-    Measured by running their contracts before this one was written; docs/design.md names them.
+    Measured by running their contracts before this one was written: docs/contract.md has the figures.
     """
 
     name: str
