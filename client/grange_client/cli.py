@@ -23,7 +23,7 @@ from rich.console import Console
 from grange.chain import Chain
 from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
-from grange.units import parse_tokens
+from grange.units import MAX_SLOTS, parse_tokens
 from grange_client import output, screens
 from grange_client.config import (
     Config,
@@ -131,9 +131,9 @@ def put(  # noqa: PLR0917  typer makes options of parameters
         str | None, typer.Option(help="What to call it; the first path's name if not given.")
     ] = None,
     k: Annotated[
-        int | None, typer.Option("--k", min=1, max=255, help="Farmers needed to get it back.")
+        int | None, typer.Option("--k", min=1, max=MAX_SLOTS, help="Farmers needed to get it back.")
     ] = None,
-    n: Annotated[int | None, typer.Option("--n", min=1, max=255, help="Farmers that keep it.")] = None,
+    n: Annotated[int | None, typer.Option("--n", min=1, max=MAX_SLOTS, help="Farmers that keep it.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="How many epochs, at least.")] = None,
     until: Annotated[int | None, typer.Option(min=1, help="The epoch to keep it until, instead.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -182,6 +182,8 @@ def ls(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> No
             _print_json([output.order_json(known, epoch) for known in orders])
         else:
             _out.print(screens.orders_screen(orders, epoch))
+            if waiting := [known for known in orders if known.awaits_closing(epoch)]:
+                _err.print(screens.waiting_screen(waiting), soft_wrap=True)
 
     _run(run())
 
@@ -210,6 +212,8 @@ def stat(
             _print_json(document)
             return
         _out.print(*screens.order_screen(known, epoch, endpoints), sep="\n\n")
+        if known.awaits_closing(epoch):
+            _err.print(screens.waiting_screen([known]), soft_wrap=True)
         if manifest is not None:
             _out.print("", *screens.files_screen(manifest), sep="\n", soft_wrap=True)
 
@@ -259,13 +263,48 @@ def deposit(amount: str, as_json: Json = False, home: Home = None, verbose: Verb
 
 
 @app.command()
-def withdraw(amount: str, as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
-    """Move tokens from the vault back into the wallet."""
+def withdraw(
+    amount: Annotated[str | None, typer.Argument(help="Tokens to announce; without, take out.")] = None,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Announce what you will take out of the vault; later, without an amount, move it into the wallet."""
 
     async def run() -> None:
         async with _renter(home) as renter:
-            await renter.withdraw(parse_tokens(amount))
+            if amount is None:
+                await renter.withdraw()
+            else:
+                announced = await renter.request_withdrawal(parse_tokens(amount))
+                if announced is not None:
+                    _err.print(f"Announced. From epoch {announced.ready_epoch} on: grange withdraw")
         await _balance(as_json, home)
+
+    _run(run())
+
+
+@app.command()
+def close(
+    wanted: Annotated[
+        list[str], typer.Argument(metavar="NAME|ORDER...", help="Orders that are over, by name or id.")
+    ],
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """End orders that are over: what nobody proved comes back to the vault, with compensation."""
+
+    async def run() -> None:
+        closed = []
+        async with _renter(home) as renter:
+            with screens.Display(_err) as display:
+                for known in [await renter.find(one, display) for one in wanted]:
+                    closed.append((known, await renter.close(known.order, display)))
+        if as_json:
+            _print_json([output.closing_json(known, closing) for known, closing in closed])
+        else:
+            _out.print(screens.closings_screen(closed))
 
     _run(run())
 

@@ -10,6 +10,7 @@
     |  |- SourceChanged        4   a file changed while it was being stored
     |  |- WouldOverwrite       4   a file is in the way of what is being fetched
     |  |- UnknownOrder         4   no order has that name
+    |  |- OrderGoesOn          4   an order that is not over cannot be closed
     |  |- QuoteUsed            1   one quote was to be stored twice
     |  `- NotEnoughMoney       5   vault and wallet do not cover it
     |- PeerError               the peer lied
@@ -98,6 +99,12 @@ class WouldOverwrite(Told, Misuse):
 
 class UnknownOrder(Told, Misuse):
     """No order, or more than one, goes by that name."""
+
+    exit_code = EXIT_FILES
+
+
+class OrderGoesOn(Told, Misuse):
+    """The order is not over, so it cannot be closed."""
 
     exit_code = EXIT_FILES
 

@@ -19,9 +19,10 @@ from pathlib import Path
 
 import aiohttp
 
-from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts
+from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts, Withdrawal
 from grange.types import Address
 from grange_client.catalog import Catalog, Known
+from grange_client.closing import Closing, close
 from grange_client.config import Config
 from grange_client.errors import FARMER_FAULTS, Told, UnknownOrder
 from grange_client.farmers import Found, probe
@@ -236,9 +237,39 @@ class Renter:
         """Move base units from the wallet into the vault."""
         return await self.market.deposit(amount)
 
-    async def withdraw(self, amount: int) -> Receipt:
-        """Move base units from the vault into the wallet."""
-        return await self.market.withdraw(amount)
+    async def request_withdrawal(self, amount: int) -> Withdrawal | None:
+        """Announce a withdrawal, in base units; returns what is announced now.
+
+        It waits so that farmers can redeem before what this renter promised them.
+        """
+        await self.market.request_withdrawal(amount)
+        return await self.market.withdrawal(self.identity.wallet.address)
+
+    async def withdraw(self) -> Receipt:
+        """Move what was announced from the vault into the wallet."""
+        return await self.market.withdraw()
+
+    async def close(self, order: PlacedOrder, watch: Watcher = nobody) -> Closing:
+        """End an order that is over: what was not proven comes back to the vault, with compensation.
+
+        Of one that was closed before, by whomever, what came back then. Raises OrderGoesOn.
+        """
+        known = self.catalog.closing(order.id)
+        if known is not None:
+            return known
+        done = await close(self.market, order)
+        if done is not None:
+            self.catalog.close(done[0])
+            return done[0]
+        await self._synced(watch)
+        known = self.catalog.closing(order.id)
+        if known is None:
+            raise UnknownOrder(
+                f"The market has no order {order.id.hex()[:8]} any more, and shows no end of it.",
+                means="The chain may have changed its mind about it a moment ago.",
+                todo="`grange ls` shows what there is.",
+            )
+        return known
 
     # Fetching.
 

@@ -78,7 +78,12 @@ class ParametersFile(_File):
     grid_epochs: _Count
     max_books: _Count
     samples: _Count
-    collateral_epochs: _NonNegative
+    collateral_epochs: _Count
+    max_misses: _Count
+    penalty: _Count
+    fine: _Count
+    auction_epochs: _Count
+    withdraw_delay_epochs: _Count
 
 
 class Config(_File):

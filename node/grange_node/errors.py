@@ -9,7 +9,7 @@
           DataInUse           another process serves this data folder
           LedgerInvalid       the ledger is of another farm, or newer than this program
           NotFunded           the operator has too few tokens or too little gas money
-          NotOwner            the vault belongs to an owner whose key is not here
+          NotOwner            the earnings are those of an owner whose key is not here
       PeerError               whoever sent the request broke the rules
         Refusal               carries the HTTP status, a code and what was wrong
           Malformed 400       Unauthorised 401   VaultTooSmall 402   Foreign 403
@@ -70,7 +70,7 @@ class NotFunded(NodeMisuse):
 
 
 class NotOwner(NodeMisuse):
-    """The vault belongs to an owner whose key is not here."""
+    """The earnings are those of an owner whose key is not here."""
 
 
 class Refusal(PeerError):

@@ -20,7 +20,9 @@ GIB: Final = 1 << 30
 
 MAX_PIECE_BYTES: Final = MIB
 MAX_PIECE_LEAVES: Final = MAX_PIECE_BYTES // LEAF_BYTES
-MAX_SLOTS: Final = 255
+MAX_SLOTS: Final = 80
+"""Slots in one order: the contract's limit, with which every call about an order fits in a block."""
+
 MAX_LEAF_COUNT: Final = (1 << 32) - 1
 """Leaves in one slot: the contract counts them in 32 bits, which is just under 2 TiB."""
 

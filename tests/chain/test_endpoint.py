@@ -27,7 +27,17 @@ from grange.types import Address, Parameters
 
 MARKET = Address("0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512")
 PARAMETERS = Parameters(
-    token=MARKET, epoch_blocks=10, grid_epochs=8, max_books=12, samples=5, collateral_epochs=8
+    token=MARKET,
+    epoch_blocks=10,
+    grid_epochs=8,
+    max_books=12,
+    samples=5,
+    collateral_epochs=16,
+    max_misses=4,
+    penalty=1,
+    fine=1,
+    auction_epochs=2,
+    withdraw_delay_epochs=1,
 )
 IMPATIENT = Timeouts(connect_seconds=0.2, request_seconds=0.2, retries=1, pause_seconds=0.01)
 

@@ -28,6 +28,7 @@ from grange.chain import (
     Rollback,
     TransactionReverted,
     Wallet,
+    Withdrawal,
 )
 from grange.merkle import merkle_root, path, root_of_hashes
 from grange.messages import (
@@ -39,7 +40,18 @@ from grange.messages import (
     request_digest,
     sign_acceptance,
 )
-from grange.types import Acceptance, Address, Epoch, FarmerId, Offer, OrderId, Parameters, Terms, address_from
+from grange.types import (
+    Acceptance,
+    Address,
+    Epoch,
+    FarmerId,
+    Held,
+    Offer,
+    OrderId,
+    Parameters,
+    Terms,
+    address_from,
+)
 from grange.units import LEAF_BYTES, TOKEN
 from grange_client.patience import Patience
 from grange_client.peer import Peer
@@ -53,7 +65,12 @@ PARAMETERS = Parameters(
     grid_epochs=8,
     max_books=12,
     samples=5,
-    collateral_epochs=8,
+    collateral_epochs=16,
+    max_misses=4,
+    penalty=1,
+    fine=1,
+    auction_epochs=4,
+    withdraw_delay_epochs=2,
 )
 MARKET = address_from(bytes(19) + b"\x01")
 NOW = 1_800_000_000
@@ -279,11 +296,14 @@ class FakeMarket:
         self.renter = renter
         self.block = 25
         self.vaults: dict[Address, int] = {}
+        self.announced: dict[Address, Withdrawal] = {}
         self.wallets: dict[Address, int] = {renter: 1000 * TOKEN}
         self.native = 10**18
         self.known: list[Farmer] = []
         self.events: list[Event] = []
         self.placed: list[tuple[Terms, tuple[Acceptance, ...], int]] = []
+        self.closed: list[Held] = []
+        self.to_return = (0, 0)
         self.failures: deque[Exception | Callable[[], None]] = deque()
         self.fork = 0
         self.reorged_to: int | None = None
@@ -351,7 +371,14 @@ class FakeMarket:
         for slot, one in enumerate(acceptances):
             self._emit(
                 "SlotFilled",
-                {"order": order, "farmer": one.farmer, "slot": slot, "root": one.root, "rate": one.rate},
+                {
+                    "order": order,
+                    "farmer": one.farmer,
+                    "slot": slot,
+                    "root": one.root,
+                    "rate": one.rate,
+                    "from": start,
+                },
             )
         return Receipt(
             tx_hash=sha256(order).digest(),
@@ -381,7 +408,16 @@ class FakeMarket:
         self.vaults[self.renter] = self.vaults.get(self.renter, 0) + amount
         return self._empty_receipt()
 
-    async def withdraw(self, amount: int) -> Receipt:
+    async def withdrawal(self, account: Address) -> Withdrawal | None:
+        return self.announced.get(account)
+
+    async def request_withdrawal(self, amount: int) -> Receipt:
+        ready = Epoch(self.block // PARAMETERS.epoch_blocks + PARAMETERS.withdraw_delay_epochs)
+        self.announced[self.renter] = Withdrawal(amount=amount, ready_epoch=ready)
+        return self._empty_receipt()
+
+    async def withdraw(self) -> Receipt:
+        amount = self.announced.pop(self.renter).amount
         self.vaults[self.renter] -= amount
         self.wallets[self.renter] += amount
         return self._empty_receipt()
@@ -405,7 +441,8 @@ class FakeMarket:
             cursor = cursor.rolled_back(block)
             steps.append(Rollback(block=block, cursor=cursor))
         if cursor.block < self.block:
-            mine = [e for e in self.events if e.name == "OrderPlaced" and e.block > cursor.block]
+            names = ("OrderPlaced", "OrderClosed")
+            mine = [e for e in self.events if e.name in names and e.block > cursor.block]
             first, cursor = cursor.block + 1, cursor.advanced(self.block, self.block_hash(self.block))
             steps.append(
                 Batch(
@@ -423,8 +460,34 @@ class FakeMarket:
             e for e in self.events if e.name == "SlotFilled" and e.block == block and e.args["order"] == order
         ]
 
+    async def tenures(self, order: OrderId, block: int) -> list[Event]:
+        return [e for e in self.events if e.name == "SlotFilled" and e.args["order"] == order]
+
+    async def close(self, held: Held) -> Receipt:
+        """Gives back what the test put into `to_return`: refund and compensation."""
+        if any(e.name == "OrderClosed" and e.args["order"] == held.order for e in self.events):
+            raise TransactionReverted("close", "UnknownOrder", {"order": held.order})
+        self.closed.append(held)
+        refund, compensation = self.to_return
+        self.vaults[self.renter] = self.vaults.get(self.renter, 0) + refund + compensation
+        self.block += 1
+        returned = {"refund": refund, "compensation": compensation}
+        self._emit("OrderClosed", {"order": held.order, "renter": self.renter, **returned})
+        return replace(self._empty_receipt(), events=(self.events[-1],))
+
     async def proofs(self) -> dict[FarmerId, int]:
         return {}
+
+    def repair(self, order: OrderId, slot: int, farmer: FarmerId) -> None:
+        """Another farmer takes a slot over."""
+        filled = next(
+            e
+            for e in self.events
+            if e.name == "SlotFilled" and (e.args["order"], e.args["slot"]) == (order, slot)
+        )
+        start = self.block // PARAMETERS.epoch_blocks + 1
+        self.block += 1
+        self._emit("SlotFilled", {**filled.args, "farmer": farmer, "from": start})
 
     def reorg(self, to_block: int) -> None:
         """Everything after a block never happened, and other blocks follow."""
@@ -492,6 +555,8 @@ def farmer_view(number: int, operator: Address, endpoint: str, **fields: Any) ->
         "committed_rate": 0,
         "settled_epoch": Epoch(0),
         "misses": 0,
+        "strikes": 0,
+        "lapsed": False,
         "offer": Offer(
             price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=1 << 40, longest_term_epochs=400
         ),

@@ -24,7 +24,7 @@ from grange.messages import Domain
 from grange.types import Offer, address_from
 from grange.units import TOKEN
 from grange_client.config import Config, Network, set_up
-from grange_client.errors import NotEnoughMoney
+from grange_client.errors import NotEnoughMoney, OrderGoesOn
 from grange_client.plan import Wish
 from grange_client.renter import Renter
 
@@ -105,8 +105,14 @@ async def test_whole_story(town: Town, tree: Path, tmp_path: Path) -> None:
         second = await renter.quote([tree], CODE)
         assert second.missing == max(0, second.cost - TOKEN)
         await renter.put(second)
-        await renter.withdraw(TOKEN - second.cost)
+        left = await renter.funds()
+        announced = await renter.request_withdrawal(left.vault)
+        assert announced is not None
+        assert announced.amount == left.vault == TOKEN - second.cost
+        await town.devnet.mine_to_epoch(announced.ready_epoch)
+        await renter.withdraw()
         assert await town.devnet.chain.vault(account) == 0
+        assert (await renter.funds()).wallet == left.wallet + announced.amount
     other = set_up(tmp_path / "other machine", words=WORDS, network=town.config.network)
     async with Renter.open(other, patience=CALM) as renter:
         known = await renter.orders()
@@ -114,6 +120,28 @@ async def test_whole_story(town: Town, tree: Path, tmp_path: Path) -> None:
         assert known[1].order == stored.order
         await renter.get(known[1].order, tmp_path / "back")
     assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+async def test_an_order_that_nobody_proved_is_paid_back_with_compensation(town: Town, tree: Path) -> None:
+    """All of its price, an epoch's pay for each miss up to the lapse, and the whole collateral."""
+    chain, rules = town.devnet.chain, town.devnet.chain.parameters
+    async with Renter.open(town.config, patience=CALM) as renter:
+        stored = await renter.put(await renter.quote([tree], CODE))
+        with pytest.raises(OrderGoesOn):
+            await renter.close(stored.order)
+        await town.devnet.mine_to_epoch(stored.order.end)
+        [known] = await renter.orders()
+        assert known.awaits_closing(stored.order.end)
+        closing = await renter.close(stored.order)
+        assert await renter.close(stored.order) == closing
+        [known] = await renter.orders()
+        vault = (await renter.funds()).vault
+    rates = sum(slot.rate for slot in stored.order.slots)
+    assert closing.refund == stored.order.cost
+    assert closing.compensation == rates * (rules.penalty * rules.max_misses + rules.collateral_epochs)
+    assert vault == closing.returned
+    assert known.closing == closing
+    assert await chain.order(stored.order.id) is None
 
 
 async def test_epoch_that_turns_in_between(town: Town, tree: Path) -> None:

@@ -24,9 +24,16 @@ def engine(request: pytest.FixtureRequest) -> EngineName:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def town(engine: EngineName, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+async def shared_town(engine: EngineName, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     async with Town.open(engine, tmp_path_factory.mktemp(engine)) as opened:
         yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def town(shared_town: Town) -> Town:
+    """Every test begins with farmers that have proven lately."""
+    await shared_town.good_standing()
+    return shared_town
 
 
 @pytest_asyncio.fixture(loop_scope="session")

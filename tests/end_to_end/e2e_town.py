@@ -11,14 +11,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-import aiohttp
 from e2e_gate import Gate
 
 from grange.chain import Chain, Farmer, Sender, Wallet
-from grange.devnet import Devnet
+from grange.devnet import DEVNET_PARAMETERS, Devnet
 from grange.devnet.engines import EngineName
 from grange.devnet.fleet import FarmerProcess, Fleet
 from grange.types import Address, Epoch, FarmerId
@@ -31,6 +29,8 @@ from grange_client.store import Stored
 from grange_client.words import new_words
 
 FARMERS = 5
+PARAMETERS = replace(DEVNET_PARAMETERS, max_misses=6, collateral_epochs=24)
+"""As patient with farmers as a market can be."""
 RENTER_TOKENS = 100 * TOKEN
 RENTER_COIN_WEI = 10**18
 WAIT_SECONDS = 60.0
@@ -83,7 +83,10 @@ class Town:
     @classmethod
     @asynccontextmanager
     async def open(cls, engine: EngineName, folder: Path) -> AsyncIterator[Town]:
-        async with Devnet.start(engine=engine) as devnet, Gate.before(devnet.rpc_url) as gate:
+        async with (
+            Devnet.start(engine=engine, parameters=PARAMETERS) as devnet,
+            Gate.before(devnet.rpc_url) as gate,
+        ):
             through = copy(devnet)
             through.address = replace(devnet.address, rpc_url=gate.url)
             async with Fleet.start(through, FARMERS, folder / "farmers") as fleet:
@@ -121,8 +124,9 @@ class Town:
         return int(await self.chain.rpc.call("eth_getTransactionCount", address, "latest"), 16)
 
     async def wealth(self, address: Address) -> tuple[int, int]:
-        """Tokens in the vault and in the wallet."""
-        return await self.chain.vault(address), await self.chain.token_balance(address)
+        """Tokens in the market, deposited or earned, and in the wallet."""
+        held = await self.chain.vault(address) + await self.chain.earnings(address)
+        return held, await self.chain.token_balance(address)
 
     async def orders_of(self, address: Address) -> list[bytes]:
         """The ids of all orders of a renter, by the chain's events."""
@@ -149,21 +153,6 @@ class Town:
         epoch = Epoch((await self.chain.head()).epoch + 1)
         await self.devnet.mine_to_epoch(epoch, offset_blocks=offset_blocks)
         return epoch
-
-    async def far_ahead(self, block: int) -> None:
-        """Mine a long way, and wait until every farmer has seen it.
-
-        Hundreds of blocks in a moment are more than a farmer's promise allows for between two of its looks.
-        """
-        await self.devnet.mine_to(block)
-        async with aiohttp.ClientSession() as session:
-
-            async def has_seen(process: FarmerProcess) -> bool:
-                async with session.get(f"{process.endpoint}/v1/info") as response:
-                    return int((await response.json())["head_block"] or 0) >= block
-
-            for process in self.farmers:
-                await eventually(partial(has_seen, process), f"farmer {process.farmer} sees block {block}")
 
     async def proofs(self, epoch: Epoch) -> dict[FarmerId, int]:
         """Who has proven an epoch by now, and what each was paid for it."""
@@ -196,6 +185,20 @@ class Town:
         busy = [one for one in self.farmers if one not in but and await self.chain.rate_at(one.farmer, epoch)]
         await self.proven(epoch, busy)
         return epoch
+
+    async def good_standing(self) -> None:
+        """Let farmers make good for the epochs that went by too quickly for them.
+
+        A test mines in a moment what takes hours elsewhere, and who misses too often lapses for good.
+        """
+        for _ in range(2 * PARAMETERS.max_misses):
+            epoch = (await self.chain.head()).epoch
+            seen = [await self.on_chain(one) for one in self.farmers]
+            assert not any(one.lapsed for one in seen), "an earlier test made a farmer lapse"
+            asked = [one for one in seen if await self.chain.rate_at(one.id, epoch)]
+            if not any(one.strikes or one.settled_epoch + 2 < epoch for one in asked):
+                return
+            await self.quiet()
 
 
 async def stored(config: Config, source: Path, wish: Wish, watch: Watcher = nobody) -> Stored:

@@ -119,7 +119,7 @@ async def test_a_farmer_sees_and_withdraws_what_it_earned(town: Town, person: Pe
     await eventually(caught_up, "the farmer has read the chain")
     known = await town.on_chain(farmer)
     assert (shown["earned"], shown["proven_epochs"]) == (sum(earned), len(earned))
-    assert (shown["vault"], shown["stake"]) == (before[0], known.stake)
+    assert (shown["unclaimed"], shown["stake"]) == (before[0], known.stake)
     assert (shown["misses"], shown["committed_rate"]) == (known.misses, known.committed_rate)
     assert shown["farmer"] == farmer.farmer
     assert shown["owner"] == known.owner

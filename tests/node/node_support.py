@@ -55,7 +55,17 @@ OPERATOR = Wallet(b"\x01" * 32)
 PIECE_LEAVES = 4
 PIECE_BYTES = PIECE_LEAVES * LEAF_BYTES
 PARAMETERS = Parameters(
-    token=TOKEN_ADDRESS, epoch_blocks=10, grid_epochs=8, max_books=12, samples=5, collateral_epochs=8
+    token=TOKEN_ADDRESS,
+    epoch_blocks=10,
+    grid_epochs=8,
+    max_books=12,
+    samples=5,
+    collateral_epochs=16,
+    max_misses=4,
+    penalty=1,
+    fine=1,
+    auction_epochs=4,
+    withdraw_delay_epochs=2,
 )
 OFFER = Offer(
     price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=16 << 20, longest_term_epochs=40
@@ -86,6 +96,7 @@ class FakeMarket:
 
     def __init__(self, stake: int = 1000 * TOKEN) -> None:
         self.stake = stake
+        self.lapsed = False
         self.operator = OPERATOR.address
         self.endpoint = "http://127.0.0.1:1"
         self.balances: dict[Address, int] = {}
@@ -209,6 +220,8 @@ class FakeMarket:
             committed_rate=0,
             settled_epoch=Epoch(max(proven, default=0)),
             misses=0,
+            strikes=0,
+            lapsed=self.lapsed,
             endpoint=self.endpoint,
             offer=OFFER,
         )

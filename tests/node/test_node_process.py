@@ -150,11 +150,12 @@ def test_status_works_without_chain_and_before_the_first_run(home: Path) -> None
     shown = run("status", "--home", home, "--json")
     assert shown.exit_code == 0
     status = json.loads(shown.stdout)
-    assert (status["farmer"], status["stored_bytes"], status["vault"]) == (7, 0, None)
+    assert (status["farmer"], status["stored_bytes"], status["unclaimed"]) == (7, 0, None)
     assert "no chain endpoint" in status["chain_error"]
     table = run("status", "--home", home)
     assert table.exit_code == 0
     assert "Farmer 7" in table.stdout
+    assert (status["strikes"], status["lapsed_from_epoch"]) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +164,7 @@ def test_status_works_without_chain_and_before_the_first_run(home: Path) -> None
         (("status", "--home", "/nonexistent"), 3, "grange farm init"),
         (("run", "--home", "/nonexistent"), 3, "grange farm init"),
         (("withdraw",), 4, "Nothing was lost"),
+        (("unstake",), 4, "Nothing was lost"),
         (("update", "--price", "2"), 4, "Nothing was lost"),
         (("withdraw", "--amount", "lots"), 3, "not an amount"),
         (("update", "--capacity", "much"), 3, "is no size"),

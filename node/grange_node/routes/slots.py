@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grange.merkle import path
 from grange.types import Epoch
-from grange.units import HASH_BYTES, MAX_PIECE_LEAVES, MAX_RATE
+from grange.units import HASH_BYTES, MAX_PIECE_LEAVES, MAX_RATE, MAX_SLOTS
 from grange_node.auth import require_content
 from grange_node.errors import Malformed, NotFound, TooMuch
 from grange_node.records import SlotRecord, SlotTerms
@@ -44,7 +44,7 @@ class AcceptBody(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     salt: str
-    k: Annotated[int, Field(gt=0, le=255)]
+    k: Annotated[int, Field(gt=0, le=MAX_SLOTS)]
     pieces: Annotated[int, Field(gt=0, le=MAX_PIECES_PER_SLOT)]
     piece_leaves: Annotated[int, Field(gt=0, le=MAX_PIECE_LEAVES)]
     root: str

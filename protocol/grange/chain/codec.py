@@ -46,6 +46,11 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().lstrip("_")
 
 
+def _attribute(name: str) -> str:
+    """The attribute that holds a struct's field: `from` is a word of Python's own, and is called `start`."""
+    return "start" if name == "from" else snake(name)
+
+
 def to_abi(value: Any, component: Component) -> Any:
     """A Python value as eth_abi wants it: structs (anything with the fields' names) become tuples."""
     kind: str = component["type"]
@@ -57,7 +62,7 @@ def to_abi(value: Any, component: Component) -> Any:
     fields: Sequence[Component] = component["components"]
     if isinstance(value, tuple):
         return tuple(to_abi(item, field) for item, field in zip(value, fields, strict=True))
-    return tuple(to_abi(getattr(value, snake(field["name"])), field) for field in fields)
+    return tuple(to_abi(getattr(value, _attribute(field["name"])), field) for field in fields)
 
 
 def from_abi(value: Any, component: Component) -> Any:
