@@ -23,8 +23,10 @@ contract Market is Repairs, Vouchers {
 
     /// @dev Runs the office's code on the storage of this contract. In assembly, since a fallback can return what it was
     /// given in no other way; memory is overwritten from its start, as nothing is done after.
+    // solhint-disable-next-line no-complex-fallback
     fallback() external {
         address office = OFFICE;
+        // solhint-disable-next-line no-inline-assembly
         assembly ("memory-safe") {
             calldatacopy(0, 0, calldatasize())
             let done := delegatecall(gas(), office, 0, calldatasize(), 0, 0)

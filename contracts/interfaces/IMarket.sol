@@ -12,4 +12,5 @@ import {IVault} from "./IVault.sol";
 import {IVouchers} from "./IVouchers.sol";
 
 /// @title Everything that the market answers to at its one address
+// solhint-disable-next-line no-empty-blocks
 interface IMarket is IAudits, IBooks, IFarmers, ILosses, IOrders, IRepairs, ISettings, IVault, IVouchers {}

@@ -12,7 +12,8 @@ interface ISettings {
     /// @notice An epoch needs a block after its first, and the first block's hash must stay available throughout it.
     error EpochBlocksOutOfRange(uint256 epochBlocks, uint256 least, uint256 most);
 
-    /// @notice The grid is empty, or the longest term, gridEpochs * maxBooks, is beyond what one call can settle.
+    /// @notice A farmer could pass many dates before it lapses, or the longest term, gridEpochs * maxBooks, is too long:
+    /// either is beyond what one call can settle.
     error GridEpochsOutOfRange(uint256 gridEpochs, uint256 least, uint256 most);
 
     /// @notice There are no books, or too many to walk in one call.

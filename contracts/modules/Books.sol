@@ -31,12 +31,12 @@ abstract contract Books is Balances {
     using Mountain for bytes32[MAX_PEAKS];
 
     /// @dev A proof shows a position in a lost slot for what it is and goes on to the next: this bounds how many there
-    /// are. With the most samples 32 * 32 positions are drawn on average, and 15 million gas are enough for 2,900.
+    /// are. With the most samples 16 * 32 positions are drawn on average, and 15 million gas are enough for 1,600.
     uint256 internal constant MAX_DEAD_SHARE = 32;
 
     /// @dev The book of a date, or the one whose place it will take.
     function _bookOf(FarmerId farmer, uint256 grid, bool extension) internal view returns (Book storage) {
-        return _books[farmer][grid % MAX_BOOKS + (extension ? MAX_BOOKS : 0)];
+        return _books[farmer][(grid % MAX_BOOKS) + (extension ? MAX_BOOKS : 0)];
     }
 
     /// @dev Enters a slot; `entry.first` is set here. The farmer has been settled and swept in this epoch, and the rate is

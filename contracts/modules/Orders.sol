@@ -17,7 +17,7 @@ import {Tenures} from "./Tenures.sol";
 ///   an order has at most one slot with a farmer
 abstract contract Orders is IOrders, Tenures {
     /// @dev So many that no call about an order exceeds 15 million gas, in whatever state its farmers are.
-    uint256 private constant MAX_SLOTS = 100;
+    uint256 private constant MAX_SLOTS = 80;
 
     /// @dev Words of a slot in an order's hash: farmer, root, rate, from.
     uint256 private constant SLOT_WORDS = 4;

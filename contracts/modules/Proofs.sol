@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {IAudits} from "../interfaces/IAudits.sol";
 import {MAX_PEAKS, Mountain} from "../libraries/Mountain.sol";
-import {Entry, Epoch, FarmerId, OrderId, Rate} from "../types/Types.sol";
+import {Entry, Epoch, OrderId, Rate} from "../types/Types.sol";
 import {Settlement} from "./Settlement.sol";
 
 /// @title That a slot is in a farmer's book

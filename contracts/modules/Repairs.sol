@@ -5,7 +5,18 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IRepairs} from "../interfaces/IRepairs.sol";
 import {Bounty} from "../libraries/Bounty.sol";
 import {Standing} from "../types/Standing.sol";
-import {Acceptance, Epoch, EvictionView, FarmerId, Held, OrderId, OrderView, Rate, Slot, Takeover} from "../types/Types.sol";
+import {
+    Acceptance,
+    Epoch,
+    EvictionView,
+    FarmerId,
+    Held,
+    OrderId,
+    OrderView,
+    Rate,
+    Slot,
+    Takeover
+} from "../types/Types.sol";
 import {Orders} from "./Orders.sol";
 
 /// @title Eviction, repair and the end of an order

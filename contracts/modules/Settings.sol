@@ -11,11 +11,12 @@ abstract contract Settings {
     /// @dev EIP-2935 serves the hashes of 8,191 blocks, and a proof is due within the epoch.
     uint256 private constant MIN_EPOCH_BLOCKS = 2;
     uint256 private constant MAX_EPOCH_BLOCKS = 8191;
-    uint256 private constant MAX_BOOKS_LIMIT = 32;
-    uint256 private constant MAX_SAMPLES = 32;
+    /// @dev Settling a farmer may look at every book, and a call about an order settles all of its farmers.
+    uint256 private constant MAX_BOOKS_LIMIT = 14;
+    uint256 private constant MAX_SAMPLES = 16;
     uint256 private constant MAX_COLLATERAL_EPOCHS = type(uint16).max;
     /// @dev Settling a farmer goes through its misses one by one until it lapses.
-    uint256 private constant MAX_MAX_MISSES = 16;
+    uint256 private constant MAX_MAX_MISSES = 6;
     uint256 private constant MAX_PENALTY = 16;
     /// @dev A farmer absent for the longest term has its misses recorded in one call: a word for 256 epochs.
     uint256 private constant MAX_TERM_EPOCHS = 4096;
@@ -40,12 +41,13 @@ abstract contract Settings {
         if (p.maxBooks == 0 || p.maxBooks > MAX_BOOKS_LIMIT) {
             revert ISettings.MaxBooksOutOfRange(p.maxBooks, 1, MAX_BOOKS_LIMIT);
         }
-        if (p.gridEpochs == 0 || p.gridEpochs > MAX_TERM_EPOCHS / p.maxBooks) {
-            revert ISettings.GridEpochsOutOfRange(p.gridEpochs, 1, MAX_TERM_EPOCHS / p.maxBooks);
-        }
         if (p.samples == 0 || p.samples > MAX_SAMPLES) revert ISettings.SamplesOutOfRange(p.samples, 1, MAX_SAMPLES);
         if (p.maxMisses == 0 || p.maxMisses > MAX_MAX_MISSES) {
             revert ISettings.MaxMissesOutOfRange(p.maxMisses, 1, MAX_MAX_MISSES);
+        }
+        // So a farmer that misses until it lapses passes few dates, of which each has two books to sweep.
+        if (p.gridEpochs < p.maxMisses || p.gridEpochs > MAX_TERM_EPOCHS / p.maxBooks) {
+            revert ISettings.GridEpochsOutOfRange(p.gridEpochs, p.maxMisses, MAX_TERM_EPOCHS / p.maxBooks);
         }
         if (p.penalty == 0 || p.penalty > MAX_PENALTY) revert ISettings.PenaltyOutOfRange(p.penalty, 1, MAX_PENALTY);
         if (p.fine == 0 || p.fine > MAX_PENALTY) revert ISettings.FineOutOfRange(p.fine, 1, MAX_PENALTY);

@@ -82,12 +82,12 @@ abstract contract Settlement is Books {
         uint256 first = standing.settledEpoch() + 1;
         if (standing.isLapsed() || first >= current) return outcome;
         outcome.missed = new uint256[](MAX_MISSES);
-        Starting memory starting;
-        if (standing.hasExtended()) starting = _starting[id];
-        for (uint256 epoch = first; epoch < current; ) {
+        uint256 starts = standing.hasStarting() ? (standing.sweptGrid() + 1) * GRID_EPOCHS : 0;
+        uint256 starting = starts == 0 ? 0 : _farmers[id].startingRate;
+        for (uint256 epoch = first; epoch < current;) {
             standing = _swept(id, standing, epoch);
             uint256 rate = standing.committedRate();
-            uint256 begun = starting.grid * GRID_EPOCHS > epoch ? rate - starting.rate : rate;
+            uint256 begun = epoch < starts ? rate - starting : rate;
             if (epoch == first && standing.hasAdded()) begun -= _rateAddedIn(id, epoch);
             if (begun == 0 && !(epoch == first && standing.hasGivenUp())) {
                 if (rate == 0) break;
@@ -136,10 +136,16 @@ abstract contract Settlement is Books {
         stored.stake = uint96(outcome.stake);
         _earn(BURNT, outcome.burnt);
         uint256 runFrom = 0;
+        uint256 bits = 0;
         for (uint256 i = 0; i < outcome.count; ++i) {
             uint256 epoch = outcome.missed[i];
-            _missMap[id][epoch / MISS_BITS] |= 1 << (epoch % MISS_BITS);
-            if (i + 1 < outcome.count && outcome.missed[i + 1] == epoch + 1) continue;
+            uint256 next = i + 1 < outcome.count ? outcome.missed[i + 1] : 0;
+            bits |= 1 << (epoch % MISS_BITS);
+            if (next / MISS_BITS != epoch / MISS_BITS || next == 0) {
+                _missMap[id][epoch / MISS_BITS] |= bits;
+                bits = 0;
+            }
+            if (next == epoch + 1) continue;
             emit IAudits.Missed(id, Epoch.wrap(uint32(outcome.missed[runFrom])), Epoch.wrap(uint32(epoch)));
             runFrom = i + 1;
         }

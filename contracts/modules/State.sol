@@ -20,6 +20,7 @@ abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
         address operator; // zero for a farmer that does not exist
         uint96 stake;
         address owner;
+        uint80 startingRate; // of extensions that begin on the date after the one it was last swept to, if any do
         Offer offer;
         string endpoint;
     }
@@ -42,12 +43,6 @@ abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
         uint32 collateralEpochs; // epochs of its pay that it has of the stake
     }
 
-    /// @dev One word: extensions that begin on the date that they were last entered for.
-    struct Starting {
-        uint32 grid;
-        uint80 rate; // committed before it counts
-    }
-
     /// @dev One word.
     struct Withdrawal {
         uint224 amount;
@@ -67,7 +62,6 @@ abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
     uint32 internal _farmerCount;
     mapping(FarmerId id => Farmer) internal _farmers;
     mapping(FarmerId id => mapping(uint256 position => Book)) internal _books;
-    mapping(FarmerId id => Starting) internal _starting;
     mapping(FarmerId id => mapping(uint256 word => uint256)) internal _missMap;
     mapping(bytes32 tenure => Loss) internal _losses;
 

@@ -90,7 +90,11 @@ abstract contract Tenures is Settlement {
     }
 
     /// @dev Checks that the farmer's operator signed, and adds the slot to what the farmer answers for with its stake.
-    function _commit(Taking memory taking, uint8 slot, Acceptance memory acceptance) private returns (Standing standing) {
+    function _commit(
+        Taking memory taking,
+        uint8 slot,
+        Acceptance memory acceptance
+    ) private returns (Standing standing) {
         FarmerId farmer = acceptance.farmer;
         Farmer storage stored = _farmers[farmer];
         (address operator, uint256 stake) = (stored.operator, stored.stake);
@@ -114,17 +118,13 @@ abstract contract Tenures is Settlement {
         uint256 needed = committed * COLLATERAL_EPOCHS;
         if (stake < needed) revert IFarmers.StakeTooSmall(farmer, stake, needed);
         bool extension = _isExtension(taking);
-        if (extension) _addStarting(farmer, taking.entry.from, acceptance.rate);
+        if (extension) {
+            // They begin on the date after this one, up to which the farmer has been swept.
+            uint80 before = standing.hasStarting() ? stored.startingRate : 0;
+            stored.startingRate = before + Rate.unwrap(acceptance.rate);
+        }
         standing = standing.committed(committed, mark, taking.current, extension);
         stored.standing = standing;
-    }
-
-    /// @dev Extensions are entered in the last period before they begin: what began on an earlier date is forgotten.
-    function _addStarting(FarmerId farmer, Epoch from, Rate rate) private {
-        Starting storage starting = _starting[farmer];
-        uint32 grid = uint32(Epochs.gridOf(Epoch.unwrap(from), GRID_EPOCHS));
-        uint80 before = starting.grid == grid ? starting.rate : 0;
-        (starting.grid, starting.rate) = (grid, before + Rate.unwrap(rate));
     }
 
     function _isExtension(Taking memory taking) private pure returns (bool) {

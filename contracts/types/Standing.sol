@@ -25,6 +25,8 @@ library Standings {
     uint256 private constant ADDED = 1 << 228;
     /// @dev A slot that was declared lost in epoch settledEpoch + 1 is still asked for in it.
     uint256 private constant GIVEN_UP = 1 << 229;
+    /// @dev Extensions that it accepted since it was last swept begin on the next grid date.
+    uint256 private constant STARTING = 1 << 230;
 
     function registered(uint256 grid, uint256 epoch) internal pure returns (Standing) {
         return Standing.wrap((grid << 80) | (epoch << 112));
@@ -89,15 +91,18 @@ library Standings {
         return Standing.unwrap(standing) & GIVEN_UP != 0;
     }
 
-    /// @dev With the committed rate taken at a grid date.
+    function hasStarting(Standing standing) internal pure returns (bool) {
+        return Standing.unwrap(standing) & STARTING != 0;
+    }
+
+    /// @dev With the committed rate taken at a later grid date: what was to begin has begun.
     function swept(Standing standing, uint256 rate, uint256 grid) internal pure returns (Standing) {
-        return Standing.wrap((Standing.unwrap(standing) & ~_mask(0, 112)) | rate | (grid << 80));
+        return Standing.wrap((Standing.unwrap(standing) & ~(_mask(0, 112) | STARTING)) | rate | (grid << 80));
     }
 
     /// @dev Settled up to an epoch: what was added or given up in the next one before is forgotten.
     function settled(Standing standing, uint256 epoch) internal pure returns (Standing) {
-        return
-            Standing.wrap((Standing.unwrap(standing) & ~(_mask(112, 32) | ADDED | GIVEN_UP)) | (epoch << 112));
+        return Standing.wrap((Standing.unwrap(standing) & ~(_mask(112, 32) | ADDED | GIVEN_UP)) | (epoch << 112));
     }
 
     /// @dev With so many missed epochs more, each of them a strike. The sums fit: strikes never exceed MAX_MISSES.
@@ -129,7 +134,7 @@ library Standings {
         bool extension
     ) internal pure returns (Standing) {
         uint256 word = (Standing.unwrap(standing) & ~(_mask(0, 80) | _mask(144, 40))) | rate | (mark << 144);
-        if (extension) word |= EXTENDED;
+        if (extension) word |= EXTENDED | STARTING;
         else if (standing.settledEpoch() < current) word |= ADDED;
         return Standing.wrap(word);
     }

@@ -213,6 +213,26 @@ def withdraw(
 
 
 @app.command()
+def unstake(
+    *,
+    home: Home = None,
+    amount: Annotated[str | None, typer.Option(help="Tokens; all that are free if not given.")] = None,
+    owner_key: Annotated[
+        Path | None, typer.Option(help="A file with the owner's private key, if it is not the operator's.")
+    ] = None,
+) -> None:
+    """Take back stake that answers for nothing any more: it can be withdrawn like what was earned."""
+    with explained():
+        folder = home_folder(home)
+        wallet = key_from_file(owner_key) if owner_key else load_key(folder)
+        freed, receipt = asyncio.run(
+            registration.unstake(load_config(folder), wallet, parse_tokens(amount) if amount else None)
+        )
+        typer.echo(f"Freed {format_tokens(freed)} tokens of the stake (0x{receipt.tx_hash.hex()}).")
+        typer.echo("Take them out with: grange farm withdraw")
+
+
+@app.command()
 def update(
     *,
     home: Home = None,

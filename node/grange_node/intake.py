@@ -305,6 +305,8 @@ class Intake:
             raise TermsRefused(
                 "this node's key is no longer the farmer's operator", operator=view.farmer.operator
             )
+        if view.farmer.lapsed:
+            raise TermsRefused("this farmer has lapsed for its misses, and the market gives it no slots")
         check_terms(terms, config.offer, config.parameters, epoch, highest_factor=highest_factor)
         read_to = self._ledger.cursor().block
         promised = self._ledger.promised_rate(read_to)

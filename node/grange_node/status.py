@@ -45,6 +45,9 @@ class Status:
     unclaimed: int | None
     gas_money: int | None
     misses: int
+    strikes: int | None
+    max_misses: int
+    lapsed_from_epoch: int | None
     proven_epochs: int
     earned: int
     slots_staged: int
@@ -104,6 +107,9 @@ async def read_status(config: Config, wallet: Wallet) -> Status:
         unclaimed=seen.unclaimed if seen else None,
         gas_money=seen.gas_money if seen else None,
         misses=seen.farmer.misses if seen else earnings.missed_epochs,
+        strikes=seen.farmer.strikes if seen else None,
+        max_misses=config.parameters.max_misses,
+        lapsed_from_epoch=seen.farmer.settled_epoch + 1 if seen and seen.farmer.lapsed else None,
         proven_epochs=earnings.proven_epochs,
         earned=earnings.earned,
         slots_staged=counts[SlotState.STAGED],
@@ -138,6 +144,7 @@ def status_table(status: Status) -> Table:
         ("disk free", f"{status.disk_free_bytes / MIB:,.0f} MiB"),
         ("rate", f"{format_tokens(status.committed_rate)} tokens an epoch"),
         ("epochs", f"{status.proven_epochs} proven, {status.misses} missed"),
+        ("standing", _standing(status)),
         ("earned", tokens(status.earned)),
         ("to withdraw", tokens(status.unclaimed)),
         ("stake", tokens(status.stake)),
@@ -145,6 +152,14 @@ def status_table(status: Status) -> Table:
     ):
         table.add_row(name, value)
     return table
+
+
+def _standing(status: Status) -> str:
+    if status.lapsed_from_epoch is not None:
+        return f"lapsed: all slots are vacant from epoch {status.lapsed_from_epoch} on, and anyone may evict"
+    if status.strikes is None:
+        return "unknown"
+    return f"{status.strikes} of the {status.max_misses} strikes with which a farmer lapses"
 
 
 async def _look(config: Config, wallet: Wallet) -> tuple[_Seen | None, str | None]:

@@ -51,6 +51,7 @@ def test_cheap_farmers_come_first() -> None:
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
+        ({"lapsed": True}, "has lapsed for its misses"),
         ({"longest_term_epochs": 12}, "promises at most 12 epochs"),
         ({"free": 64 * MIB - 1}, "has no room"),
         ({"capacity_bytes": 64 * MIB - 1}, "has no room"),

@@ -63,6 +63,27 @@ contract CloseTest is FarmTest {
         vm.assertEq(market.vault(renter) - before, 2 * (1 + PENALTY) * RATE, "two misses");
     }
 
+    /// Must hold: the order's misses are found on both sides of epoch 256, where the miss map goes on in another word, and
+    /// those before and after it are not its own.
+    function test_missesInTwoWords() external {
+        uint256[5] memory misses = [uint256(250), 254, 256, 259, 266];
+        _enter(245);
+        _farmer = _register();
+        _store(_farmer, 272, 2, 7);
+        _enter(251);
+        _order = _store(_farmer, 264, 2, RATE);
+        uint256 next = 0;
+        while (_now() < 268) {
+            _enter(_now() + 1);
+            if (next < misses.length && _now() == misses[next]) ++next;
+            else _prove(_farmer);
+        }
+        vm.assertEq(_misses(_farmer), 4, "misses since");
+        uint256 before = market.vault(renter);
+        _close(_order);
+        vm.assertEq(market.vault(renter) - before, 3 * (1 + PENALTY) * RATE, "three of them");
+    }
+
     /// Must hold: an order is closed once, and forgotten.
     function test_onlyOnce() external {
         _begin();

@@ -5,7 +5,7 @@ import {IAudits} from "../../contracts/interfaces/IAudits.sol";
 import {IBooks} from "../../contracts/interfaces/IBooks.sol";
 import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
 import {ILosses} from "../../contracts/interfaces/ILosses.sol";
-import {Epoch, FarmerId, LossView, OrderId} from "../../contracts/types/Types.sol";
+import {Acceptance, Epoch, FarmerId, LossView, OrderId, Terms} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
 
@@ -153,6 +153,78 @@ contract DeclareLossTest is FarmTest {
         market.declareLoss(_farmer, Epoch.wrap(kept.end), false, words);
     }
 
+    /// Must hold: not when nothing is left either.
+    function test_notTwiceWhenAllIsLost() external {
+        _begin(STAKE);
+        for (uint256 i = 0; i < 4; ++i) _lose(_farmer, i);
+        Kept memory kept = _kept[_farmer][1];
+        bytes32[] memory words = _lossWords(_farmer, 1);
+        vm.prank(_operator(_farmer));
+        vm.expectRevert(abi.encodeWithSelector(ILosses.AlreadyLost.selector, kept.order, kept.slot));
+        market.declareLoss(_farmer, Epoch.wrap(kept.end), false, words);
+    }
+
+    /// Must hold: a book that takes the place of one from which something was lost begins with nothing lost.
+    function test_aNewBookHasNothingLost() external {
+        _begin(STAKE);
+        uint256 end = _kept[_farmer][0].end;
+        _proveUntil(_farmer, end - 2);
+        _lose(_farmer, 3);
+        _proveUntil(_farmer, end);
+        // The date that has the same place in the ring, with less in it than was lost of the old.
+        _enter(_date(1));
+        end += MAX_BOOKS * GRID_EPOCHS;
+        _store(_farmer, end, 2, 500);
+        _enter(_now() + 1);
+        vm.assertEq(market.book(_farmer, Epoch.wrap(uint32(end)), false).lostAdded, 0, "lost");
+        vm.assertEq(market.rateAt(_farmer, market.currentEpoch()), 500, "asked");
+        _prove(_farmer);
+        _enter(end);
+        vm.assertEq(market.farmer(_farmer).committedRate, 0, "committed in the end");
+    }
+
+    /// Must hold: the rates of a book, with what was lost of it, fit in what is kept of them.
+    function test_ratesWithTheLostOnesFit() external {
+        uint256 half = 1 << 79;
+        _farmer = _register(64 * half);
+        _store(_farmer, _date(3), 2, half);
+        _store(_farmer, _date(3), 2, half - 1);
+        _enter(_now() + 1);
+        _prove(_farmer);
+        _lose(_farmer, 0);
+        (Terms memory terms, Acceptance[] memory acceptances) = _offered(_one(_farmer), _date(3), 2, half);
+        _deposit(half * 100);
+        vm.prank(renter);
+        vm.expectRevert(abi.encodeWithSelector(IBooks.RateTooLarge.selector, _farmer, 3 * half - 1, type(uint80).max));
+        market.place(terms, acceptances);
+    }
+
+    /// Must hold: a slot that would make most of a book dead weight is not taken on, nor is any other in that book.
+    function test_addedToABookMostlyLost() external {
+        _farmer = _register();
+        _store(_farmer, _date(3), 3, 31_000);
+        _store(_farmer, _date(3), 3, 1000);
+        _enter(_now() + 1);
+        _lose(_farmer, 0);
+        _lose(_farmer, 1);
+        (Terms memory terms, Acceptance[] memory acceptances) = _offered(_one(_farmer), _date(3), 3, 1000);
+        _deposit(1e9);
+        vm.prank(renter);
+        vm.expectRevert(abi.encodeWithSelector(IBooks.BookMostlyLost.selector, _farmer, 33_000, 32_000));
+        market.place(terms, acceptances);
+    }
+
+    /// Must hold: just the share that has to be alive is enough.
+    function test_allButEnough() external {
+        _farmer = _register();
+        _store(_farmer, _date(3), 3, 31_000);
+        _store(_farmer, _date(3), 3, 1000);
+        _enter(_now() + 1);
+        _lose(_farmer, 0);
+        _enter(_now() + 1);
+        vm.assertEq(market.rateAt(_farmer, market.currentEpoch()), 1000, "asked");
+    }
+
     /// Must hold: only owner and operator declare losses.
     function testFuzz_notByStrangers(address caller) external {
         _begin(STAKE);
@@ -193,7 +265,12 @@ contract DeclareLossTest is FarmTest {
         bytes32[] memory words = _lossWords(_farmer, 2);
         word = _within(word, 0, words.length - 1);
         // Only the numbers' lowest 104 bits, and the range's 80 of each half, are read.
-        uint256 range = word == 1 ? 104 : word == 2 ? 80 : 256;
+        uint256 range =
+            word == 1
+                ? 104
+                : word == 2
+                    ? 80
+                    : 256;
         words[word] ^= bytes32(1 << _within(bit, 0, range - 1));
         Epoch end = Epoch.wrap(_kept[_farmer][2].end);
         vm.prank(_operator(_farmer));

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IBooks} from "../../contracts/interfaces/IBooks.sol";
 import {IOrders} from "../../contracts/interfaces/IOrders.sol";
 import {IRepairs} from "../../contracts/interfaces/IRepairs.sol";
 import {Acceptance, Epoch, FarmerId, Held, OrderId, OrderView, Takeover, Terms} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
+import {Reference} from "./support/Reference.sol";
 
 /// @title Orders that go on
 contract ExtendTest is FarmTest {
@@ -82,6 +84,33 @@ contract ExtendTest is FarmTest {
         }
     }
 
+    /// Must hold: so much of what has begun cannot be lost that the rest is hardly ever drawn, whatever begins later in the
+    /// same book.
+    function test_whatHasBegunStaysAlive() external {
+        FarmerId farmer = _register();
+        OrderId first = _store(farmer, _date(1), 2, 1);
+        OrderId second = _store(farmer, _date(1), 2, 1);
+        OrderId third = _store(farmer, _date(2), 2, 1);
+        uint256 end = _date(4);
+        _extend(first, _one(farmer), end, 99);
+        _extend(second, _one(farmer), end, 1);
+        uint256 most = _kept[farmer].length - 2;
+        _proveUntil(farmer, _date(1));
+        _extend(third, _one(farmer), end, 10_000);
+        _proveUntil(farmer, _now() + 1);
+        bytes32[] memory words = _lossWords(farmer, most);
+        vm.prank(_operator(farmer));
+        vm.expectRevert(abi.encodeWithSelector(IBooks.BookMostlyLost.selector, farmer, 100, 99));
+        market.declareLoss(farmer, Epoch.wrap(uint32(end)), true, words);
+        // All that has begun may be lost: what comes later stays.
+        words = Reference.joined(words, _lossWords(farmer, most + 1));
+        vm.prank(_operator(farmer));
+        market.declareLoss(farmer, Epoch.wrap(uint32(end)), true, words);
+        for (uint256 i = 0; i < 2; ++i) _kept[farmer][most + i].lostEpoch = _now();
+        _proveUntil(farmer, _date(1) + 1);
+        vm.assertEq(market.rateAt(farmer, market.currentEpoch()), 10_000, "asked");
+    }
+
     /// Must hold: the renter pays the time of the extension and no more.
     function testFuzz_theCost(uint256 ahead) external {
         _begin();
@@ -126,9 +155,7 @@ contract ExtendTest is FarmTest {
         market.extend(held, terms, acceptances);
         acceptances[1].root = root;
         terms.end = Epoch.wrap(_stored[_order].end);
-        vm.expectRevert(
-            abi.encodeWithSelector(IOrders.EndTooSoon.selector, terms.end, uint256(_stored[_order].end))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IOrders.EndTooSoon.selector, terms.end, uint256(_stored[_order].end)));
         market.extend(held, terms, acceptances);
         vm.stopPrank();
     }
@@ -176,9 +203,7 @@ contract ExtendTest is FarmTest {
         Takeover[] memory takeovers = new Takeover[](1);
         takeovers[0] = _takeover(next, 0, taker, REPAIRER);
         Held memory held = _held(next);
-        vm.expectRevert(
-            abi.encodeWithSelector(IRepairs.OrderNotBegun.selector, next, Epoch.wrap(_stored[next].from))
-        );
+        vm.expectRevert(abi.encodeWithSelector(IRepairs.OrderNotBegun.selector, next, Epoch.wrap(_stored[next].from)));
         market.refill(held, REPAIRER, takeovers);
         _enter(_stored[next].from - 1);
         _refill(next, 0, taker, REPAIRER);

@@ -156,10 +156,7 @@ contract GasTest is FarmTest {
         _refill(order, 29, _register(), STRANGER);
         Takeover[] memory takeovers = new Takeover[](10);
         for (uint256 i = 0; i < 10; ++i) takeovers[i] = _takeover(order, i, takers[i], STRANGER);
-        (uint256 gas, ) = _transact(
-            STRANGER,
-            abi.encodeCall(market.refill, (_held(order), STRANGER, takeovers))
-        );
+        (uint256 gas, ) = _transact(STRANGER, abi.encodeCall(market.refill, (_held(order), STRANGER, takeovers)));
         emit Measured("refill, per slot", gas / 10, 0);
         vm.assertLe(gas / 10, REFILL_PER_SLOT_LIMIT, "gas per slot");
     }

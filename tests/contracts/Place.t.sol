@@ -81,7 +81,12 @@ contract PlaceTest is FarmTest {
     function _checkOrder(Terms memory terms, Acceptance[] memory acceptances) private view {
         Slot[] memory slots = new Slot[](acceptances.length);
         for (uint256 i = 0; i < slots.length; ++i) {
-            slots[i] = Slot(acceptances[i].farmer, acceptances[i].root, acceptances[i].rate, Epoch.wrap(uint32(_now() + 1)));
+            slots[i] = Slot(
+                acceptances[i].farmer,
+                acceptances[i].root,
+                acceptances[i].rate,
+                Epoch.wrap(uint32(_now() + 1))
+            );
         }
         OrderView memory expected = OrderView({
             renter: renter,
@@ -102,13 +107,13 @@ contract PlaceTest is FarmTest {
         vm.assertEq(market.rateAt(farmer, Epoch.wrap(uint32(end))), 0, "rate at the end");
     }
 
-    /// Must hold: the largest order, 100 slots with farmers new to the market, fits into a transaction under the cap of
+    /// Must hold: the largest order, 80 slots with farmers new to the market, fits into a transaction under the cap of
     /// EIP-7825. What it costs at worst is in WorstCase.t.sol.
     function test_largestOrder() external {
-        FarmerId[] memory farmers = _farmers(100);
+        FarmerId[] memory farmers = _farmers(80);
         Terms memory terms = _terms("salt", _date(1), 64, 64, 1);
-        Acceptance[] memory acceptances = new Acceptance[](100);
-        for (uint256 i = 0; i < 100; ++i) acceptances[i] = _accept(terms, farmers[i], i, bytes32(i), RATE);
+        Acceptance[] memory acceptances = new Acceptance[](80);
+        for (uint256 i = 0; i < 80; ++i) acceptances[i] = _accept(terms, farmers[i], i, bytes32(i), RATE);
         _deposit(1e24);
         bytes memory data = abi.encodeCall(market.place, (terms, acceptances));
         uint256 gas = 21_000;
@@ -332,17 +337,17 @@ contract PlaceTest is FarmTest {
         vm.assertEq(market.vault(renter), 0, "vault");
     }
 
-    /// Must hold: an order has from 1 to 100 slots.
+    /// Must hold: an order has from 1 to 80 slots.
     function testFuzz_slotCount(uint256 n) external {
-        n = _within(n, 101, 600);
+        n = _within(n, 81, 600);
         Terms memory terms = _terms("salt", _date(1), 4, 1, 1);
-        _refused(terms, new Acceptance[](0), abi.encodeWithSelector(IOrders.SlotCountOutOfRange.selector, 0, 100));
-        _refused(terms, new Acceptance[](n), abi.encodeWithSelector(IOrders.SlotCountOutOfRange.selector, n, 100));
+        _refused(terms, new Acceptance[](0), abi.encodeWithSelector(IOrders.SlotCountOutOfRange.selector, 0, 80));
+        _refused(terms, new Acceptance[](n), abi.encodeWithSelector(IOrders.SlotCountOutOfRange.selector, n, 80));
     }
 
     /// Must hold: k is from 1 to n.
     function testFuzz_threshold(uint8 n, uint8 k) external {
-        n = uint8(_within(n, 1, 100));
+        n = uint8(_within(n, 1, 80));
         k = uint8(_within(k, n + 1, 255));
         Terms memory terms = _terms("salt", _date(1), 4, 1, k);
         _refused(terms, new Acceptance[](n), abi.encodeWithSelector(IOrders.ThresholdOutOfRange.selector, k, n));

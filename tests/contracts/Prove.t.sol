@@ -229,7 +229,15 @@ contract ProveTest is FarmTest {
             next += _sampleWords(farmer, _drawn(farmer, _now(), number)).length;
         }
         // Of a sample's second word only the lowest 104 bits are read, of its third the lowest 80 of each half.
-        bit = _within(bit, 0, word == begin + 1 ? 103 : word == begin + 2 ? 79 : 255);
+        bit = _within(
+            bit,
+            0,
+            word == begin + 1
+                ? 103
+                : word == begin + 2
+                    ? 79
+                    : 255
+        );
         words[word] ^= bytes32(1 << bit);
         vm.expectRevert();
         _send(farmer, words);

@@ -161,7 +161,8 @@ contract SettleTest is FarmTest {
         _expectMissed(farmer, end, end + 1);
         market.settle(farmer);
         vm.assertEq(_misses(farmer), 3, "misses");
-        for (uint256 e = given; e < _now(); ++e) vm.assertTrue(_missed(farmer, e) == (e == given || e >= end), "missed");
+        for (uint256 e = given; e < _now(); ++e)
+            vm.assertTrue(_missed(farmer, e) == (e == given || e >= end), "missed");
     }
 
     /// Must hold: a slot added late in an otherwise empty epoch makes no miss of that epoch.
@@ -222,7 +223,10 @@ contract SettleTest is FarmTest {
         market.settle(farmer);
         vm.assertLe(vm.lastCallGas().gasTotalUsed, 150_000, "gas");
         vm.assertEq(_misses(farmer), MAX_MISSES, "misses");
-        vm.assertTrue(_missed(farmer, placed + MAX_MISSES) && !_missed(farmer, placed + MAX_MISSES + 1), "to the lapse");
+        vm.assertTrue(
+            _missed(farmer, placed + MAX_MISSES) && !_missed(farmer, placed + MAX_MISSES + 1),
+            "to the lapse"
+        );
     }
 
     /// Must hold: over any story, an epoch is a miss if and only if something counted in it, it was not proven and the
@@ -334,7 +338,7 @@ contract SettleTest is FarmTest {
         }
         // 16 epochs of pay, two for each miss: with the fifth it is below eight.
         vm.assertEq(misses + 1, COLLATERAL_EPOCHS / 2 / (PENALTY + FINE) + 1, "misses until then");
-        vm.assertTrue(market.farmer(farmer).stake < rate * COLLATERAL_EPOCHS / 2, "below half");
+        vm.assertTrue(market.farmer(farmer).stake < (rate * COLLATERAL_EPOCHS) / 2, "below half");
     }
 
     /// Must hold: a lapsed farmer can neither prove nor add to its stake nor take it back.

@@ -22,9 +22,7 @@ contract UnstakeTest is FarmTest {
         _store(farmer, _date(3), 2, rate);
         uint256 needed = rate * COLLATERAL_EPOCHS;
         if (amount > STAKE - needed) {
-            vm.expectRevert(
-                abi.encodeWithSelector(IFarmers.StakeNotFree.selector, farmer, amount, STAKE, needed)
-            );
+            vm.expectRevert(abi.encodeWithSelector(IFarmers.StakeNotFree.selector, farmer, amount, STAKE, needed));
             _unstake(farmer, amount);
             return;
         }

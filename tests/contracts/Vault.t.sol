@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
-import {IOrders} from "../../contracts/interfaces/IOrders.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
-import {Acceptance, Epoch, FarmerId, Permit, Terms} from "../../contracts/types/Types.sol";
+import {Epoch, Permit} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
-import {IMarket} from "../../contracts/interfaces/IMarket.sol";
 import {MarketTest} from "./support/MarketTest.sol";
-import {FeeToken, RefusingToken, ReentrantToken} from "./support/Tokens.sol";
 
 /// @title Tokens come into vaults and go out of them, and nothing else happens to them
 contract VaultTest is MarketTest {

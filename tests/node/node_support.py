@@ -98,6 +98,7 @@ class FakeMarket:
 
     def __init__(self, stake: int = 1000 * TOKEN) -> None:
         self.stake = stake
+        self.lapsed = False
         self.operator = OPERATOR.address
         self.endpoint = "http://127.0.0.1:1"
         self.balances: dict[Address, int] = {}
@@ -230,7 +231,7 @@ class FakeMarket:
             settled_epoch=Epoch(max(proven, default=0)),
             misses=0,
             strikes=0,
-            lapsed=False,
+            lapsed=self.lapsed,
             endpoint=self.endpoint,
             offer=OFFER,
         )

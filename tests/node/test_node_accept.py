@@ -255,6 +255,16 @@ async def test_a_slot_that_was_placed_since_we_looked_is_not_paid_twice(farm: Fa
     assert (await farm.accept(second)).status_code == 200
 
 
+async def test_a_farmer_that_lapsed_promises_nothing(tmp_path: Path) -> None:
+    market = FakeMarket()
+    market.lapsed = True
+    async with open_farm(tmp_path, market=market) as farm:
+        slot = parcel()
+        await farm.upload(slot)
+        response = await farm.accept(slot)
+    assert (response.status_code, error_of(response)) == (409, "terms_refused")
+
+
 async def test_no_more_is_promised_than_the_stake_allows(tmp_path: Path) -> None:
     """What is promised counts before it is placed, and what is placed counts once."""
     rate = parcel(1).rate

@@ -1,6 +1,7 @@
 """The node on a real chain: the contract itself judges acceptances and proofs."""
 
 import asyncio
+import io
 import json
 import shutil
 import signal
@@ -16,6 +17,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from node_support import Asker, Clock, Parcel, parcel
+from rich.console import Console
 
 from grange.chain import Chain, Cursor, RpcError, Sender, TransactionReverted, Wallet, calls
 from grange.devnet import Devnet
@@ -26,8 +28,8 @@ from grange_node.config import Config, load_key, load_or_create_key, save_config
 from grange_node.errors import ConfigInvalid, DataMissing, NotFunded, NotOwner
 from grange_node.node import Node
 from grange_node.prover import Action
-from grange_node.registration import FarmPlan, change, set_up, withdraw
-from grange_node.status import read_status
+from grange_node.registration import FarmPlan, change, set_up, unstake, withdraw
+from grange_node.status import Status, read_status, status_table
 
 STAKE = 100 * TOKEN
 SECONDS = 60
@@ -216,6 +218,51 @@ async def test_a_slot_is_kept_proven_paid_and_paid_out(devnet: Devnet, tmp_path:
         await withdraw(config, wallet, None, None)
     with pytest.raises(NotOwner, match="--owner-key"):
         await withdraw(config, Wallet.random(), None, None)
+
+
+async def test_stake_that_answers_for_nothing_can_be_taken_back(devnet: Devnet, tmp_path: Path) -> None:
+    """It goes where earnings go; what answers for a slot stays until the slot's end."""
+    config = await registered(devnet, tmp_path)
+    wallet = load_key(tmp_path / "home")
+    async with running(devnet, tmp_path, config) as farm:
+        slot = await keep(devnet, farm)
+    needed = devnet.chain.parameters.collateral_epochs * slot.rate
+    assert (await unstake(config, wallet, None))[0] == STAKE - needed
+    assert (await devnet.chain.farmer(config.farmer)).stake == needed
+    for asked in (None, 1):
+        with pytest.raises(NotFunded, match=r"0 of the .* are free"):
+            await unstake(config, wallet, asked)
+    with pytest.raises(NotOwner, match="--owner-key"):
+        await unstake(config, Wallet.random(), None)
+    assert (await withdraw(config, wallet, None, None))[0] == STAKE - needed
+
+
+async def test_status_says_how_near_a_farm_is_to_lapsing_and_when_it_has(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    config = await registered(devnet, tmp_path)
+    wallet = load_key(tmp_path / "home")
+    async with running(devnet, tmp_path, config) as farm:
+        await keep(devnet, farm)
+        first = await next_epoch(devnet)
+        most = devnet.chain.parameters.max_misses
+        await devnet.mine_to_epoch(first + most - 1)
+        status = await read_status(config, wallet)
+        assert (status.strikes, status.max_misses, status.lapsed_from_epoch) == (most - 1, most, None)
+        assert "3 of the 4 strikes" in shown(status)
+        await devnet.mine_to_epoch(first + most, offset_blocks=2)
+        status = await read_status(config, wallet)
+        assert status.lapsed_from_epoch == first + most
+        assert "lapsed" in shown(status)
+        gas_money = await devnet.chain.native_balance(wallet.address)
+        assert await farm.step() is Action.LAPSED
+        assert await devnet.chain.native_balance(wallet.address) == gas_money
+
+
+def shown(status: Status) -> str:
+    console = Console(width=200, file=io.StringIO(), record=True)
+    console.print(status_table(status))
+    return console.export_text()
 
 
 async def test_deleted_data_is_a_miss_without_gas_and_without_pay(devnet: Devnet, tmp_path: Path) -> None:

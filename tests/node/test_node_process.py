@@ -155,6 +155,7 @@ def test_status_works_without_chain_and_before_the_first_run(home: Path) -> None
     table = run("status", "--home", home)
     assert table.exit_code == 0
     assert "Farmer 7" in table.stdout
+    assert (status["strikes"], status["lapsed_from_epoch"]) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +164,7 @@ def test_status_works_without_chain_and_before_the_first_run(home: Path) -> None
         (("status", "--home", "/nonexistent"), 3, "grange farm init"),
         (("run", "--home", "/nonexistent"), 3, "grange farm init"),
         (("withdraw",), 4, "Nothing was lost"),
+        (("unstake",), 4, "Nothing was lost"),
         (("update", "--price", "2"), 4, "Nothing was lost"),
         (("withdraw", "--amount", "lots"), 3, "not an amount"),
         (("update", "--capacity", "much"), 3, "is no size"),

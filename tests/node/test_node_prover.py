@@ -26,6 +26,7 @@ def situation(**changes: object) -> Situation:
         "epoch_blocks": EPOCH_BLOCKS,
         "read_to_block": 42,
         "settled_epoch": Epoch(3),
+        "lapsed": False,
         "rate": 5,
         "attempt_block": None,
     }
@@ -40,6 +41,8 @@ def situation(**changes: object) -> Situation:
         ({"head_block": 48, "read_to_block": 48}, Action.PROVE),
         ({"head_block": 49, "read_to_block": 49}, Action.TOO_LATE),
         ({"settled_epoch": 4}, Action.SETTLED),
+        ({"lapsed": True}, Action.LAPSED),
+        ({"lapsed": True, "settled_epoch": 4}, Action.LAPSED),
         ({"settled_epoch": 4, "read_to_block": 0, "rate": 0}, Action.SETTLED),
         ({"read_to_block": 41}, Action.READ_ON),
         ({"read_to_block": 39, "rate": 0}, Action.READ_ON),

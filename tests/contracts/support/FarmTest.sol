@@ -153,9 +153,7 @@ abstract contract FarmTest is MarketTest {
         stored.data = data;
         for (uint256 slot = 0; slot < acceptances.length; ++slot) {
             Acceptance memory a = acceptances[slot];
-            stored.slots.push(
-                Slot({farmer: a.farmer, root: a.root, rate: a.rate, from: Epoch.wrap(uint32(from))})
-            );
+            stored.slots.push(Slot({farmer: a.farmer, root: a.root, rate: a.rate, from: Epoch.wrap(uint32(from))}));
             _keep(order, slot, extension);
         }
         _placed.push(order);

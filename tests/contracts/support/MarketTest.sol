@@ -42,9 +42,7 @@ abstract contract MarketTest {
         "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
     );
 
-    bytes32 internal constant VOUCHER_TYPEHASH = keccak256(
-        "Voucher(address renter,uint32 farmer,uint256 cumulative)"
-    );
+    bytes32 internal constant VOUCHER_TYPEHASH = keccak256("Voucher(address renter,uint32 farmer,uint256 cumulative)");
 
     /// @dev What a farmer's operator signs.
     struct Consent {
@@ -243,10 +241,7 @@ abstract contract MarketTest {
         OrderId previous
     ) internal view {
         Consent memory consent = _consent(terms, slot, acceptance, previous);
-        (acceptance.r, acceptance.vs) = _signCompact(
-            key,
-            _acceptanceDigest(address(market), block.chainid, consent)
-        );
+        (acceptance.r, acceptance.vs) = _signCompact(key, _acceptanceDigest(address(market), block.chainid, consent));
     }
 
     /// @dev The consent to an order that is placed or, if `previous` is not zero, to an extension.

@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Epoch, EvictionView, FarmerId, FarmerView, LossView, OrderId, Rate, Slot} from "../../../contracts/types/Types.sol";
+import {
+    Epoch,
+    EvictionView,
+    FarmerId,
+    FarmerView,
+    LossView,
+    OrderId,
+    Rate,
+    Slot
+} from "../../../contracts/types/Types.sol";
 import {vm} from "./Cheats.sol";
 import {FarmTest} from "./FarmTest.sol";
 
@@ -120,7 +129,7 @@ abstract contract Story is FarmTest {
     function _pass() private {
         uint256 epochs = _pick(12) == 0 ? 2 + _pick(9) : 1;
         if (_pick(3) == 0) {
-            vm.roll(block.number + _pick(EPOCH_BLOCKS - block.number % EPOCH_BLOCKS));
+            vm.roll(block.number + _pick(EPOCH_BLOCKS - (block.number % EPOCH_BLOCKS)));
             return;
         }
         for (uint256 i = 0; i < epochs; ++i) {
