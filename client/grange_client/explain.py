@@ -26,7 +26,8 @@ from grange.chain import (
     WrongChain,
 )
 from grange.errors import GrangeError, Misuse, Told
-from grange_client.errors import EXIT_CHAIN, EXIT_MONEY, EXIT_OTHER, EXIT_USAGE, NotEnoughFarmers
+from grange.peer import EXIT_MONEY
+from grange_client.errors import EXIT_CHAIN, EXIT_OTHER, EXIT_USAGE, NotEnoughFarmers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

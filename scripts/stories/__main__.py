@@ -19,7 +19,7 @@ from stories import repair, spine
 from stories.spine import Setting
 
 WIDTH = 96
-STORIES: dict[str, type[spine.Spine] | type[repair.Repair]] = {"spine": spine.Spine, "repair": repair.Repair}
+STORIES = ("spine", "repair")
 
 
 def play(
@@ -30,7 +30,9 @@ def play(
         if keep is not None:
             keep.mkdir(parents=True)
         setting = Setting(folder=keep or Path(temporary), engine=engine, directory=directory)
-        return asyncio.run(STORIES[story](setting, console).play())
+        if story == "repair":
+            return asyncio.run(repair.Repair(setting, console).play())
+        return asyncio.run(spine.Spine(setting, console).play())
 
 
 def main() -> int:
