@@ -1,7 +1,7 @@
 """A copy of what the Solidity tests need, in which the contracts can be changed.
 
-`of_checkout` copies sources, configuration and what was compiled before; `run` runs a command in the copy with
-the checkout's Node. What is changed, compiled and tested there is decided by the scripts.
+`of_checkout` copies sources, configuration and what was compiled before; `run` runs a command in the copy
+with the checkout's Node. What is changed, compiled and tested there is decided by the scripts.
 """
 
 from __future__ import annotations

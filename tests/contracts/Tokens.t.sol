@@ -14,6 +14,8 @@ import {FeeToken, RefusingToken, ReentrantToken} from "./support/Tokens.sol";
 
 /// @title Tokens that do not do what they say
 contract TokensTest is MarketTest {
+    address private constant OWNER = address(0xA11CE);
+
     /// Must hold: a token that takes a fee is refused, when depositing and when registering.
     function testFuzz_feeTokenIsRefused(uint256 amount) external {
         amount = _within(amount, 1, 1e24);

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Market} from "../../../contracts/Market.sol";
 import {Bits} from "../../../contracts/libraries/Bits.sol";
-import {Header, Headers} from "../../../contracts/types/Header.sol";
+import {Headers} from "../../../contracts/types/Header.sol";
 import {Standing} from "../../../contracts/types/Standing.sol";
 import {Entry, Epoch, FarmerId, Parameters, Rate} from "../../../contracts/types/Types.sol";
 
