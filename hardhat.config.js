@@ -4,6 +4,9 @@ import { defineConfig } from "hardhat/config";
 
 const require = createRequire(import.meta.url);
 
+// Stories are long, and told anew for every run: GRANGE_FUZZ_RUNS sets how many (`scripts/test --long`: 10,000).
+const runs = Number(process.env.GRANGE_FUZZ_RUNS ?? 64);
+
 // The compiler is the npm package `solc` (a WebAssembly build), so nothing is downloaded at compile time.
 const compiler = { version: "0.8.37", path: require.resolve("solc/soljson.js") };
 
@@ -34,6 +37,7 @@ export default defineConfig({
   },
   test: {
     solidity: {
+      fuzz: { runs },
       fsPermissions: { readDirectory: ["./tests/vectors"] },
     },
   },

@@ -1,16 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {Orders} from "./modules/Orders.sol";
-import {Settings} from "./modules/Settings.sol";
+import {Office} from "./Office.sol";
+import {Repairs} from "./modules/Repairs.sol";
+import {State} from "./modules/State.sol";
+import {Vouchers} from "./modules/Vouchers.sol";
 import {Parameters} from "./types/Types.sol";
 
 /// @title Grange's market for storage
-/// @notice Renters place orders with farmers; farmers prove each epoch that they keep what they are paid for.
-/// @dev Composed of modules, each over the ones before it: Settings (parameters and clock), Vault (balances), Books
-/// (what each farmer must keep), Farmers (who they are), Audits (proofs, pay and misses), Orders (`place`).
+/// @notice Renters place orders with farmers; farmers prove each epoch that they keep what they are paid for. Whoever
+/// reads or calls it does so by `IMarket`.
+/// @dev The code of all modules is above what one contract may have, so it is in two: here the calls that go over
+/// many slots or signatures, and in `Office`, which this one creates, all others. Both are composed of modules over the same base: Settings
+/// (parameters and clock), State (all that is stored), Balances, Books (what each farmer must keep), Settlement (misses).
 /// There is no owner, no pause and no upgrade.
-contract Market is Orders {
-    constructor(Parameters memory p) Settings(p) EIP712("Grange", "1") {}
+contract Market is Repairs, Vouchers {
+    address private immutable OFFICE;
+
+    constructor(Parameters memory p) State(p) {
+        OFFICE = address(new Office(p));
+    }
+
+    /// @dev Runs the office's code on the storage of this contract. In assembly, since a fallback can return what it was
+    /// given in no other way; memory is overwritten from its start, as nothing is done after.
+    // solhint-disable-next-line no-complex-fallback
+    fallback() external {
+        address office = OFFICE;
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            calldatacopy(0, 0, calldatasize())
+            let done := delegatecall(gas(), office, 0, calldatasize(), 0, 0)
+            returndatacopy(0, 0, returndatasize())
+            if iszero(done) {
+                revert(0, returndatasize())
+            }
+            return(0, returndatasize())
+        }
+    }
 }

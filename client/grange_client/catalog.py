@@ -17,12 +17,13 @@ from grange.errors import Misuse
 from grange.layout import Geometry
 from grange.messages import Domain
 from grange.types import Address, Epoch, FarmerId, OrderId
+from grange_client.closing import Closing
 from grange_client.happenings import FarmerFailed
 from grange_client.manifest import Manifest, unpack
 from grange_client.orders import PlacedOrder, PlacedSlot
 from grange_client.select import Record
 
-CATALOG_VERSION = 1
+CATALOG_VERSION = 2
 BUSY_SECONDS = 10.0
 
 _SCHEMA = """
@@ -32,6 +33,9 @@ CREATE TABLE orders (
     k INTEGER NOT NULL, n INTEGER NOT NULL, leaf_count INTEGER NOT NULL, piece_leaves INTEGER NOT NULL,
     name TEXT, created INTEGER, files INTEGER, size_bytes INTEGER, manifest BLOB
 );
+CREATE TABLE closings (
+    order_id BLOB PRIMARY KEY, block INTEGER NOT NULL, refund TEXT NOT NULL, compensation TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE slots (
     order_id BLOB NOT NULL REFERENCES orders (id) ON DELETE CASCADE, slot INTEGER NOT NULL,
     farmer INTEGER NOT NULL, root BLOB NOT NULL, rate TEXT NOT NULL, PRIMARY KEY (order_id, slot)
@@ -45,13 +49,21 @@ CREATE TABLE farmers (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """An order as the catalog knows it; name, date and sizes are None until its manifest was read."""
+    """An order as the catalog knows it; name, date and sizes are None until its manifest was read.
+
+    `closing` is None until it was closed.
+    """
 
     order: PlacedOrder
     name: str | None
     created: int | None
     files: int | None
     size_bytes: int | None
+    closing: Closing | None
+
+    def awaits_closing(self, epoch: int) -> bool:
+        """Whether it is over, and what was not proven waits to be returned."""
+        return self.closing is None and self.order.end <= epoch
 
 
 class Catalog:
@@ -88,14 +100,22 @@ class Catalog:
             return Cursor(start=start)
 
     def advance(
-        self, cursor: Cursor, orders: Iterable[PlacedOrder] = (), *, undo_after: int | None = None
+        self,
+        cursor: Cursor,
+        orders: Iterable[PlacedOrder] = (),
+        closings: Iterable[Closing] = (),
+        *,
+        undo_after: int | None = None,
     ) -> None:
-        """Take in what the chain says, all of it or nothing: forget orders after a block, add orders."""
+        """Take in what the chain says, all of it or nothing: forget what is after a block, add the rest."""
         with self._db:
             if undo_after is not None:
                 self._db.execute("DELETE FROM orders WHERE block > ?", (undo_after,))
+                self._db.execute("DELETE FROM closings WHERE block > ?", (undo_after,))
             for order in orders:
                 self._add(order)
+            for closing in closings:
+                self._close(closing)
             self._set("cursor", cursor.to_json())
 
     def add(self, order: PlacedOrder, manifest: Manifest, stored_manifest: bytes) -> None:
@@ -103,6 +123,21 @@ class Catalog:
         with self._db:
             self._add(order)
             self._describe(order.id, manifest, stored_manifest)
+
+    def close(self, closing: Closing) -> None:
+        """An order that was just closed, before the chain's events were read."""
+        with self._db:
+            self._close(closing)
+
+    def closing(self, order: OrderId) -> Closing | None:
+        """How an order ended; None if it was not closed."""
+        row = self._db.execute(
+            "SELECT block, refund, compensation FROM closings WHERE order_id = ?", (order,)
+        ).fetchone()
+        if row is None:
+            return None
+        block, refund, compensation = row
+        return Closing(order=order, block=block, refund=int(refund), compensation=int(compensation))
 
     def describe(self, order: OrderId, manifest: Manifest, stored_manifest: bytes) -> None:
         """What is in an order."""
@@ -169,6 +204,12 @@ class Catalog:
             [(order.id, i, slot.farmer, slot.root, str(slot.rate)) for i, slot in enumerate(order.slots)],
         )
 
+    def _close(self, closing: Closing) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO closings (order_id, block, refund, compensation) VALUES (?, ?, ?, ?)",
+            (closing.order, closing.block, str(closing.refund), str(closing.compensation)),
+        )
+
     def _describe(self, order: OrderId, manifest: Manifest, stored_manifest: bytes) -> None:
         self._db.execute(
             "UPDATE orders SET name = ?, created = ?, files = ?, size_bytes = ?, manifest = ? WHERE id = ?",
@@ -195,7 +236,14 @@ class Catalog:
             geometry=Geometry.from_leaves(k=k, n=n, leaf_count=leaf_count, piece_leaves=piece_leaves),
             slots=tuple(PlacedSlot(farmer=FarmerId(f), root=root, rate=int(rate)) for f, root, rate in slots),
         )
-        return Known(order=placed, name=name, created=created, files=files, size_bytes=size_bytes)
+        return Known(
+            order=placed,
+            name=name,
+            created=created,
+            files=files,
+            size_bytes=size_bytes,
+            closing=self.closing(placed.id),
+        )
 
     def _set(self, key: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO about (key, value) VALUES (?, ?)", (key, value))

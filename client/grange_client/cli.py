@@ -23,7 +23,7 @@ from rich.console import Console
 from grange.chain import Chain
 from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
-from grange.units import parse_tokens
+from grange.units import MAX_SLOTS, parse_tokens
 from grange_client import output, screens
 from grange_client.config import (
     Config,
@@ -71,6 +71,8 @@ class _Fetch:
     destination: Path
     only: tuple[bytes, ...]
     overwrite: bool
+    max_price: int | None
+    yes: bool
 
 
 def _be_verbose(value: bool) -> bool:
@@ -131,9 +133,9 @@ def put(  # noqa: PLR0917  typer makes options of parameters
         str | None, typer.Option(help="What to call it; the first path's name if not given.")
     ] = None,
     k: Annotated[
-        int | None, typer.Option("--k", min=1, max=255, help="Farmers needed to get it back.")
+        int | None, typer.Option("--k", min=1, max=MAX_SLOTS, help="Farmers needed to get it back.")
     ] = None,
-    n: Annotated[int | None, typer.Option("--n", min=1, max=255, help="Farmers that keep it.")] = None,
+    n: Annotated[int | None, typer.Option("--n", min=1, max=MAX_SLOTS, help="Farmers that keep it.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="How many epochs, at least.")] = None,
     until: Annotated[int | None, typer.Option(min=1, help="The epoch to keep it until, instead.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -155,6 +157,10 @@ def get(  # noqa: PLR0917
         list[str] | None, typer.Option(metavar="PATH", help="Only this, as `stat --files` shows it.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that differ.")] = False,
+    max_price: Annotated[
+        str | None, typer.Option(metavar="TOKENS", help="What reading may cost at most; asks no more.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
     home: Home = None,
     verbose: Verbose = False,
@@ -165,6 +171,8 @@ def get(  # noqa: PLR0917
         destination=destination,
         only=tuple(os.fsencode(path) for path in only or ()),
         overwrite=overwrite,
+        max_price=None if max_price is None else parse_tokens(max_price),
+        yes=yes,
     )
     _run(_get(fetch, as_json, home))
 
@@ -182,6 +190,8 @@ def ls(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> No
             _print_json([output.order_json(known, epoch) for known in orders])
         else:
             _out.print(screens.orders_screen(orders, epoch))
+            if waiting := [known for known in orders if known.awaits_closing(epoch)]:
+                _err.print(screens.waiting_screen(waiting), soft_wrap=True)
 
     _run(run())
 
@@ -210,6 +220,8 @@ def stat(
             _print_json(document)
             return
         _out.print(*screens.order_screen(known, epoch, endpoints), sep="\n\n")
+        if known.awaits_closing(epoch):
+            _err.print(screens.waiting_screen([known]), soft_wrap=True)
         if manifest is not None:
             _out.print("", *screens.files_screen(manifest), sep="\n", soft_wrap=True)
 
@@ -259,13 +271,48 @@ def deposit(amount: str, as_json: Json = False, home: Home = None, verbose: Verb
 
 
 @app.command()
-def withdraw(amount: str, as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
-    """Move tokens from the vault back into the wallet."""
+def withdraw(
+    amount: Annotated[str | None, typer.Argument(help="Tokens to announce; without, take out.")] = None,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Announce what you will take out of the vault; later, without an amount, move it into the wallet."""
 
     async def run() -> None:
         async with _renter(home) as renter:
-            await renter.withdraw(parse_tokens(amount))
+            if amount is None:
+                await renter.withdraw()
+            else:
+                announced = await renter.request_withdrawal(parse_tokens(amount))
+                if announced is not None:
+                    _err.print(f"Announced. From epoch {announced.ready_epoch} on: grange withdraw")
         await _balance(as_json, home)
+
+    _run(run())
+
+
+@app.command()
+def close(
+    wanted: Annotated[
+        list[str], typer.Argument(metavar="NAME|ORDER...", help="Orders that are over, by name or id.")
+    ],
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """End orders that are over: what nobody proved comes back to the vault, with compensation."""
+
+    async def run() -> None:
+        closed = []
+        async with _renter(home) as renter:
+            with screens.Display(_err) as display:
+                for known in [await renter.find(one, display) for one in wanted]:
+                    closed.append((known, await renter.close(known.order, display)))
+        if as_json:
+            _print_json([output.closing_json(known, closing) for known, closing in closed])
+        else:
+            _out.print(screens.closings_screen(closed))
 
     _run(run())
 
@@ -296,8 +343,20 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
     async with _renter(home) as renter:
         with screens.Display(_err) as display:
             known = await renter.find(fetch.wanted, display)
+            fare = await renter.fare(known.order, only=fetch.only, watch=display)
+        max_price = fare.at_most if fetch.max_price is None else fetch.max_price
+        if fare.expected:
+            _err.print(screens.fare_screen(fare, max_price))
+            if fetch.max_price is None and not fetch.yes and not typer.confirm("Get it?", err=True):
+                raise typer.Exit(EXIT_OTHER)
+        with screens.Display(_err) as display:
             restored = await renter.get(
-                known.order, fetch.destination, only=fetch.only, overwrite=fetch.overwrite, watch=display
+                known.order,
+                fetch.destination,
+                only=fetch.only,
+                overwrite=fetch.overwrite,
+                max_price=max_price,
+                watch=display,
             )
             seconds = display.seconds
     if as_json:
@@ -305,6 +364,7 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
         return
     speed = screens.size_text(restored.size_bytes / seconds) + "/s"
     there = f" {restored.skipped:,} were there already." if restored.skipped else ""
+    there += f" Reading cost {screens.tokens_text(restored.paid)} tokens." if restored.paid else ""
     _out.print(f"{restored.files:,} files into {fetch.destination} in {seconds:.1f} s ({speed}).{there}")
 
 

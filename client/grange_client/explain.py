@@ -4,7 +4,7 @@
     1    something unexpected: a bug, or an error of another part of Grange
     2    wrong usage
     3    not set up, set up already, or words or configuration that are wrong
-    4    files: nothing to store, changed while storing, in the way, no such order, the disk
+    4    files: nothing to store, changed while storing, in the way, no such order, not over yet, the disk
     5    money: too little in vault and wallet, or too little coin for gas
     6    farmers: too few, or they refuse
     7    data: what came back is not what a client stored
@@ -25,15 +25,9 @@ from grange.chain import (
     TransactionNotMined,
     WrongChain,
 )
-from grange.errors import GrangeError, Misuse
-from grange_client.errors import (
-    EXIT_CHAIN,
-    EXIT_MONEY,
-    EXIT_OTHER,
-    EXIT_USAGE,
-    NotEnoughFarmers,
-    Told,
-)
+from grange.errors import GrangeError, Misuse, Told
+from grange.peer import EXIT_MONEY
+from grange_client.errors import EXIT_CHAIN, EXIT_OTHER, EXIT_USAGE, NotEnoughFarmers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

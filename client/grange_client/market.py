@@ -5,6 +5,7 @@ which events a renter follows and how the price gets into the vault (by a permit
 Leaves retries, nonces and reorgs to `grange.chain`.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -20,10 +21,11 @@ from grange.chain import (
     Receipt,
     Rollback,
     Sender,
+    Withdrawal,
     calls,
 )
 from grange.messages import Domain
-from grange.types import Acceptance, Address, FarmerId, OrderId, Parameters, Terms
+from grange.types import Acceptance, Address, FarmerId, Held, OrderId, Parameters, Terms
 
 MAX_LOG_BLOCKS = 50_000
 """How far back proofs are counted for the list of farmers."""
@@ -49,6 +51,9 @@ class Market(Protocol):
     async def vault(self, account: Address) -> int:
         """Base units inside the market."""
 
+    async def redeemed(self, farmer: FarmerId, account: Address) -> int:
+        """Base units that a farmer was paid for this account's vouchers."""
+
     async def token_balance(self, account: Address) -> int:
         """Base units in the wallet."""
 
@@ -61,14 +66,26 @@ class Market(Protocol):
     async def deposit(self, amount: int) -> Receipt:
         """Move base units from the wallet into the vault."""
 
-    async def withdraw(self, amount: int) -> Receipt:
-        """Move base units from the vault into the wallet."""
+    async def withdrawal(self, account: Address) -> Withdrawal | None:
+        """What is announced to be taken out of the vault."""
+
+    async def request_withdrawal(self, amount: int) -> Receipt:
+        """Announce that up to so many base units will be taken out of the vault."""
+
+    async def withdraw(self) -> Receipt:
+        """Move what was announced, or what is left of it, from the vault into the wallet."""
 
     async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
-        """This renter's `OrderPlaced` events behind the cursor."""
+        """This renter's `OrderPlaced` and `OrderClosed` events behind the cursor."""
 
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
-        """The `SlotFilled` events of an order, which are all in the block that placed it."""
+        """The `SlotFilled` events of an order in the block that placed it: one for each slot."""
+
+    async def tenures(self, order: OrderId, block: int) -> list[Event]:
+        """All `SlotFilled` events of an order that was placed in `block`, those of repairs too."""
+
+    async def close(self, held: Held) -> Receipt:
+        """End an order that is over."""
 
     async def proofs(self) -> dict[FarmerId, int]:
         """How many epochs each farmer has proven lately."""
@@ -82,6 +99,9 @@ class ChainMarket:
         self._sender = sender
         self.domain = chain.domain
         self.parameters = chain.parameters
+        mine = EventFilter(events=("OrderPlaced", "OrderClosed"), args={"renter": sender.address})
+        self._follower = EventFollower(chain, [mine])
+        self._following = asyncio.Lock()
 
     async def head(self) -> Head:
         """See Market."""
@@ -94,6 +114,10 @@ class ChainMarket:
     async def vault(self, account: Address) -> int:
         """See Market."""
         return await self._chain.vault(account)
+
+    async def redeemed(self, farmer: FarmerId, account: Address) -> int:
+        """See Market."""
+        return await self._chain.redeemed(farmer, account)
 
     async def token_balance(self, account: Address) -> int:
         """See Market."""
@@ -113,18 +137,36 @@ class ChainMarket:
         permit = await self._chain.permit(self._sender.wallet, amount)
         return await self._sender.send(calls.deposit_with_permit(permit))
 
-    async def withdraw(self, amount: int) -> Receipt:
+    async def withdrawal(self, account: Address) -> Withdrawal | None:
         """See Market."""
-        return await self._sender.send(calls.withdraw(self._sender.address, amount))
+        return await self._chain.withdrawal(account)
+
+    async def request_withdrawal(self, amount: int) -> Receipt:
+        """See Market."""
+        return await self._sender.send(calls.request_withdrawal(amount))
+
+    async def withdraw(self) -> Receipt:
+        """See Market."""
+        return await self._sender.send(calls.withdraw(self._sender.address))
 
     async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
         """See Market."""
-        mine = EventFilter(events=("OrderPlaced",), args={"renter": self._sender.address})
-        return await EventFollower(self._chain, [mine], cursor=cursor).poll()
+        async with self._following:
+            self._follower.cursor = cursor
+            return await self._follower.poll()
 
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
         """See Market."""
         return await self._chain.logs(block, block, ["SlotFilled"], {"order": order})
+
+    async def tenures(self, order: OrderId, block: int) -> list[Event]:
+        """See Market."""
+        head = (await self._chain.head()).number
+        return await self._chain.logs(block, head, ["SlotFilled"], {"order": order})
+
+    async def close(self, held: Held) -> Receipt:
+        """See Market."""
+        return await self._sender.send(calls.close(held))
 
     async def proofs(self) -> dict[FarmerId, int]:
         """See Market."""

@@ -4,7 +4,7 @@ Pure; leaves fetching to `market`, contents to `manifest`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grange.chain import Event
 from grange.errors import Misuse
@@ -37,6 +37,16 @@ class PlacedOrder:
     def cost(self) -> int:
         """What was paid in advance, in base units."""
         return sum(slot.rate for slot in self.slots) * (self.end - self.start)
+
+
+def as_repaired(order: PlacedOrder, filled: Sequence[Event]) -> PlacedOrder:
+    """The order with those who keep its slots by now, out of all its `SlotFilled` events in the order of the
+    chain."""
+    keepers = {int(event.args["slot"]): FarmerId(event.args["farmer"]) for event in filled}
+    slots = tuple(
+        replace(slot, farmer=keepers.get(index, slot.farmer)) for index, slot in enumerate(order.slots)
+    )
+    return replace(order, slots=slots)
 
 
 def order_from_events(placed: Event, filled: Sequence[Event]) -> PlacedOrder:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from grange_client.catalog import Known
+from grange_client.closing import Closing
 from grange_client.manifest import Manifest
 from grange_client.plan import Funds
 from grange_client.renter import FarmerReport
@@ -52,7 +53,23 @@ def order_json(known: Known, epoch: int) -> dict[str, Any]:
         "n": order.geometry.n,
         "slot_bytes": order.geometry.slot_bytes,
         "cost": order.cost,
+        "closed": known.closing is not None,
+        "awaits_closing": known.awaits_closing(epoch),
+        "refund": known.closing.refund if known.closing else None,
+        "compensation": known.closing.compensation if known.closing else None,
         "slots": [{"farmer": s.farmer, "root": s.root.hex(), "rate": s.rate} for s in order.slots],
+    }
+
+
+def closing_json(known: Known, closing: Closing) -> dict[str, Any]:
+    """An order that was closed, and what came back to the vault."""
+    return {
+        "order": known.order.id.hex(),
+        "name": known.name,
+        "cost": known.order.cost,
+        "refund": closing.refund,
+        "compensation": closing.compensation,
+        "block": closing.block,
     }
 
 
@@ -91,6 +108,7 @@ def restored_json(known: Known, restored: Restored, target: Path, seconds: float
         "files": restored.files,
         "bytes": restored.size_bytes,
         "skipped": restored.skipped,
+        "paid": restored.paid,
         "seconds": seconds,
         "mb_s": restored.size_bytes / 1e6 / seconds if seconds else 0.0,
     }

@@ -8,39 +8,54 @@ Decides how the parts are put together and who closes what. Leaves each part to 
 people to `cli`.
 """
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
 import aiohttp
 
-from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts
+from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts, Withdrawal
+from grange.errors import Told
+from grange.peer import (
+    FARMER_FAULTS,
+    Budget,
+    Patience,
+    Peer,
+    Purse,
+    Signer,
+    Tabs,
+    dealing_with,
+    open_session,
+)
 from grange.types import Address
 from grange_client.catalog import Catalog, Known
+from grange_client.closing import Closing, close
 from grange_client.config import Config
-from grange_client.errors import FarmerUnreachable, Told, UnknownOrder
+from grange_client.errors import UnknownOrder
+from grange_client.fare import Fare, check_vault, fare
 from grange_client.farmers import Found, probe
 from grange_client.happenings import Step, Watcher, nobody
 from grange_client.manifest import Manifest
 from grange_client.market import ChainMarket, Market
-from grange_client.orders import PlacedOrder
-from grange_client.patience import Patience
-from grange_client.peer import Peer, open_session
+from grange_client.orders import PlacedOrder, as_repaired
 from grange_client.plan import Funds, Wish
 from grange_client.reader import OrderReader
-from grange_client.restore import Restored, fetch_manifest, restore
-from grange_client.signer import Signer
+from grange_client.restore import Restored, blocks_of, chosen, fetch_manifest, restore
+from grange_client.scan import Kind
 from grange_client.store import Quote, Stored, Storing, watching_records
 from grange_client.sync import sync
 from grange_client.target import Target
 from grange_client.words import Identity
 
 WORKER_THREADS = 3
+PURSE_NAME = "purse.sqlite"
+"""What was signed away for reads, beside the catalog."""
 MIN_ID_CHARACTERS = 4
 
 
@@ -69,6 +84,7 @@ class Renter:
         session: aiohttp.ClientSession,
         executor: Executor,
         patience: Patience,
+        tabs: Tabs,
         first_block: int,
         now: Callable[[], float],
         random: Callable[[int], bytes],
@@ -83,6 +99,7 @@ class Renter:
         self._signer = Signer(
             domain=market.domain, wallet=identity.wallet, patience=patience, now=now, random=random
         )
+        self._purse = Purse(domain=market.domain, wallet=identity.wallet, tabs=tabs)
         self._storing = Storing(
             identity=identity,
             market=market,
@@ -129,6 +146,9 @@ class Renter:
         """A renter over any market."""
         with (
             Catalog.open(catalog_path, domain=market.domain, renter=identity.wallet.address) as catalog,
+            Tabs.open(
+                catalog_path.with_name(PURSE_NAME), domain=market.domain, payer=identity.wallet.address
+            ) as tabs,
             ThreadPoolExecutor(WORKER_THREADS, thread_name_prefix="grange") as executor,
         ):
             async with open_session(patience) as session:
@@ -139,6 +159,7 @@ class Renter:
                     session=session,
                     executor=executor,
                     patience=patience,
+                    tabs=tabs,
                     first_block=first_block,
                     now=now,
                     random=random,
@@ -151,7 +172,7 @@ class Renter:
 
     def peer(self, farmer: Farmer) -> Peer:
         """A farmer to talk to. Raises FarmerUnreachable for an endpoint that is none."""
-        return Peer(farmer, self._session, self._signer)
+        return Peer(farmer, self._session, self._signer, self._purse)
 
     # Storing.
 
@@ -235,9 +256,39 @@ class Renter:
         """Move base units from the wallet into the vault."""
         return await self.market.deposit(amount)
 
-    async def withdraw(self, amount: int) -> Receipt:
-        """Move base units from the vault into the wallet."""
-        return await self.market.withdraw(amount)
+    async def request_withdrawal(self, amount: int) -> Withdrawal | None:
+        """Announce a withdrawal, in base units; returns what is announced now.
+
+        It waits so that farmers can redeem before what this renter promised them.
+        """
+        await self.market.request_withdrawal(amount)
+        return await self.market.withdrawal(self.identity.wallet.address)
+
+    async def withdraw(self) -> Receipt:
+        """Move what was announced from the vault into the wallet."""
+        return await self.market.withdraw()
+
+    async def close(self, order: PlacedOrder, watch: Watcher = nobody) -> Closing:
+        """End an order that is over: what was not proven comes back to the vault, with compensation.
+
+        Of one that was closed before, by whomever, what came back then. Raises OrderGoesOn.
+        """
+        known = self.catalog.closing(order.id)
+        if known is not None:
+            return known
+        done = await close(self.market, order)
+        if done is not None:
+            self.catalog.close(done[0])
+            return done[0]
+        await self._synced(watch)
+        known = self.catalog.closing(order.id)
+        if known is None:
+            raise UnknownOrder(
+                f"The market has no order {order.id.hex()[:8]} any more, and shows no end of it.",
+                means="The chain may have changed its mind about it a moment ago.",
+                todo="`grange ls` shows what there is.",
+            )
+        return known
 
     # Fetching.
 
@@ -248,12 +299,19 @@ class Renter:
         *,
         only: Sequence[bytes] = (),
         overwrite: bool = False,
+        max_price: int | None = None,
         watch: Watcher = nobody,
     ) -> Restored:
-        """Restore an order, or the paths in `only`, into a directory; see `restore.restore`."""
+        """Restore an order, or the paths in `only`, into a directory; see `restore.restore`.
+
+        Raises OverBudget rather than pay more than `max_price` base units for reading, and NotEnoughMoney
+        when the vault is too small for what it will cost.
+        """
         watch = watching_records(watch, self.catalog.note_failure)
         manifest = await self.manifest(order, watch)
-        reader = await self.reader(order, watch)
+        await self._check_vault((await self.fare(order, only=only, watch=watch)).expected)
+        budget = Budget(max_price)
+        reader = await self.reader(order, watch, self._purse.within(budget))
         with Target(target) as opened:
             restored = await restore(
                 reader,
@@ -266,28 +324,55 @@ class Renter:
             )
         self.catalog.note_successes(
             slot.farmer
-            for slot, health in zip(order.slots, reader.health, strict=True)
+            for slot, health in zip(reader.order.slots, reader.health, strict=True)
             if health.reads and not health.failure
         )
-        return restored
+        return replace(restored, paid=budget.spent)
 
-    async def reader(self, order: PlacedOrder, watch: Watcher = nobody) -> OrderReader:
-        """An order opened for reading at any offset."""
-        wanted = {slot.farmer for slot in order.slots}
-        farmers = {farmer.id: farmer for farmer in await self.market.farmers() if farmer.id in wanted}
+    async def fare(self, order: PlacedOrder, *, only: Sequence[bytes] = (), watch: Watcher = nobody) -> Fare:
+        """What getting an order, or the paths in `only`, costs, if nothing of it is there yet."""
+        manifest = await self.manifest(order, watch)
+        wanted = {entry.path for entry in chosen(manifest.entries, only) if entry.kind is Kind.FILE}
+        files = [one for one in manifest.files_with_offsets() if one[0].path in wanted]
+        _, keepers = await self._keepers(order)
+        prices = [keeper.offer.egress_price_per_gib if keeper else None for keeper in keepers]
+        return fare(order.geometry, blocks_of(order.geometry, files), prices)
+
+    async def reader(
+        self, order: PlacedOrder, watch: Watcher = nobody, purse: Purse | None = None
+    ) -> OrderReader:
+        """An order opened for reading at any offset, from those who keep its slots by now."""
+        order, keepers = await self._keepers(order)
         return OrderReader(
             order,
             self.identity.secret.order_key(order.id),
-            [self._peer_or_none(farmers.get(slot.farmer)) for slot in order.slots],
+            [self._peer_or_none(keeper, purse or self._purse) for keeper in keepers],
             patience=self._patience,
             executor=self._executor,
             watch=watch,
         )
 
-    def _peer_or_none(self, farmer: Farmer | None) -> Peer | None:
+    async def _keepers(self, order: PlacedOrder) -> tuple[PlacedOrder, list[Farmer | None]]:
+        """The order as repaired, and who keeps each slot."""
+        order = as_repaired(order, await self.market.tenures(order.id, order.block))
+        farmers = {farmer.id: farmer for farmer in await self.market.farmers()}
+        return order, [farmers.get(slot.farmer) for slot in order.slots]
+
+    async def _check_vault(self, expected: int) -> None:
+        if not expected:
+            return
+        signed = self._purse.tabs.totals()
+        redeemed = await asyncio.gather(*(self.market.redeemed(one, self.address) for one in signed))
+        vault = await self.market.vault(self.address)
+        check_vault(expected, vault, signed, dict(zip(signed, redeemed, strict=True)))
+
+    def _peer_or_none(self, farmer: Farmer | None, purse: Purse) -> Peer | None:
+        if farmer is None:
+            return None
         try:
-            return self.peer(farmer) if farmer else None
-        except FarmerUnreachable:
+            with dealing_with(farmer.id):
+                return Peer(farmer, self._session, self._signer, purse)
+        except FARMER_FAULTS:
             return None
 
     async def _synced(self, watch: Watcher) -> None:
@@ -296,7 +381,4 @@ class Renter:
             watch(Step(what=oddity))
 
     async def _probe(self, farmers: Sequence[Farmer]) -> Found:
-        domain = self.market.domain
-        return await probe(
-            farmers, self.peer, chain_id=domain.chain_id, market=domain.market, records=self.catalog.records()
-        )
+        return await probe(farmers, self.peer, records=self.catalog.records())

@@ -27,6 +27,8 @@ from grange.types import Address, FarmerId
 from grange.units import format_tokens
 from grange_client import happenings
 from grange_client.catalog import Known
+from grange_client.closing import Closing
+from grange_client.fare import Fare
 from grange_client.manifest import Manifest
 from grange_client.plan import Funds
 from grange_client.renter import FarmerReport
@@ -53,6 +55,18 @@ def tokens_text(amount: int) -> str:
     """An amount of tokens to a millionth, rounded up so that nothing looks cheaper than it is."""
     unit = 10 ** (18 - SHOWN_DECIMALS)
     return format_tokens(-(-amount // unit) * unit)
+
+
+def returned_text(amount: int) -> str:
+    """An amount that was received, to a millionth, rounded down so that nothing looks like more."""
+    unit = 10 ** (18 - SHOWN_DECIMALS)
+    return format_tokens(amount // unit * unit)
+
+
+def fare_screen(fare: Fare, max_price: int) -> str:
+    """What reading will cost."""
+    about, most = tokens_text(fare.expected), tokens_text(max_price)
+    return f"Reading costs about {about} tokens out of the vault, and {most} at most."
 
 
 class _Amount(ProgressColumn):
@@ -176,7 +190,7 @@ def orders_screen(orders: Sequence[Known], epoch: int) -> RenderableType:
             size_text(known.size_bytes) if known.size_bytes is not None else "?",
             f"{known.files:,}" if known.files is not None else "?",
             _date(known.created),
-            Text(f"epoch {known.order.end}" if left > 0 else "ended", style="" if left > 0 else "red"),
+            Text(_until(known, left), style="" if left > 0 else "dim" if known.closing else "red"),
             known.order.id.hex()[:ID_CHARACTERS],
         )
     return table
@@ -204,6 +218,7 @@ def order_screen(known: Known, epoch: int, endpoints: dict[FarmerId, str]) -> It
             ),
             ("until", f"epoch {order.end}, {f'{left} more' if left > 0 else 'which is over'}"),
             ("paid", f"{tokens_text(order.cost)} tokens for {order.end - order.start} epochs"),
+            *([("came back", _returned(known.closing))] if known.closing else []),
         ]
     )
     table = _table(">slot", ">farmer", "endpoint", ">tokens an epoch")
@@ -211,6 +226,28 @@ def order_screen(known: Known, epoch: int, endpoints: dict[FarmerId, str]) -> It
         endpoint = Text(_plain(endpoints.get(slot.farmer, "?")))
         table.add_row(str(index), str(slot.farmer), endpoint, tokens_text(slot.rate))
     yield table
+
+
+def waiting_screen(waiting: Sequence[Known]) -> RenderableType:
+    """That orders are over and what was not proven can be had back."""
+    named = " ".join(known.order.id.hex()[:ID_CHARACTERS] for known in waiting[:MAX_LISTED])
+    subject = "An order is over" if len(waiting) == 1 else f"{len(waiting)} orders are over"
+    return Text(f"{subject}; what nobody proved comes back with: grange close {named}", style="yellow")
+
+
+def closings_screen(closed: Sequence[tuple[Known, Closing]]) -> RenderableType:
+    """What came back from orders that are over."""
+    table = _table("name", "id", ">paid", ">refund", ">compensation")
+    for known, closing in closed:
+        table.add_row(
+            Text(known.name) if known.name else Text("unread", style="yellow"),
+            known.order.id.hex()[:ID_CHARACTERS],
+            tokens_text(known.order.cost),
+            returned_text(closing.refund),
+            returned_text(closing.compensation),
+        )
+    table.caption = "tokens; what came back is in the vault"
+    return table
 
 
 def files_screen(manifest: Manifest) -> Iterable[RenderableType]:
@@ -281,6 +318,17 @@ def _table(*columns: str) -> Table:
         right = column.startswith(">")
         table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
     return table
+
+
+def _until(known: Known, epochs_left: int) -> str:
+    if epochs_left > 0:
+        return f"epoch {known.order.end}"
+    return "closed" if known.closing else "ended"
+
+
+def _returned(closing: Closing) -> str:
+    refund, compensation = returned_text(closing.refund), returned_text(closing.compensation)
+    return f"{refund} tokens for what nobody proved, and {compensation} as compensation"
 
 
 def _date(created: int | None) -> str:

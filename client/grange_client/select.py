@@ -108,6 +108,8 @@ def unfit_for(candidate: Candidate, need: Need) -> str:
     farmer = candidate.farmer
     if candidate.record.lies:
         return "was caught lying"
+    if farmer.lapsed:
+        return "has lapsed for its misses"
     if farmer.offer.longest_term_epochs < need.end - need.start:
         return f"promises at most {farmer.offer.longest_term_epochs} epochs"
     if min(candidate.free_bytes, farmer.offer.capacity_bytes) < need.slot_bytes:

@@ -13,22 +13,23 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from os import PathLike
+from threading import Lock
 
 from grange.chain import Farmer, Receipt, TransactionReverted
 from grange.layout import Geometry, Trailer
 from grange.messages import SALT_BYTES, order_id
+from grange.peer import FarmerRefused, Patience
 from grange.types import Acceptance, Epoch, FarmerId, OrderId, Terms
 from grange_client.encode import SegmentEncoder
-from grange_client.errors import FarmerRefused, NotEnoughFarmers, PlaceFailed
+from grange_client.errors import NotEnoughFarmers, PlaceFailed, QuoteUsed
 from grange_client.farmers import OpenPeer, could_fit, probe
 from grange_client.happenings import FarmerFailed, Happening, Step, Watcher
 from grange_client.manifest import Manifest, pack
 from grange_client.market import Market
 from grange_client.orders import PlacedOrder, PlacedSlot
-from grange_client.patience import Patience
 from grange_client.plan import Funds, Wish, code_for, end_for, missing_from_vault, price
 from grange_client.scan import Scan, scan, shown
 from grange_client.select import Choice, Chosen, Need, Record, choose
@@ -47,9 +48,29 @@ PASSING_ERRORS = frozenset({"AcceptanceExpired", "VaultTooSmall", "PermitRefused
 """Objections to a moment: looked at again, they may be gone."""
 
 
+class Ticket:
+    """Good for one attempt to store, whoever makes it and however it ends.
+
+    The order's key follows from the salt and a block's nonce from its place, so a second attempt with the
+    same salt, over files that have changed, would seal two different blocks under one key and nonce.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+
+    def use(self) -> None:
+        """Raise QuoteUsed unless this is the first time."""
+        if not self._lock.acquire(blocking=False):
+            raise QuoteUsed(
+                "This quote was used already.",
+                means="Each attempt to store needs an order and a key of its own.",
+                todo="Ask for another quote.",
+            )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """What storing would take: everything decided, nothing sent."""
+    """What storing would take: everything decided, nothing sent. To be put once."""
 
     scan: Scan
     manifest: Manifest
@@ -63,6 +84,7 @@ class Quote:
     cost: int
     missing: int
     """What will be moved from the wallet into the vault."""
+    ticket: Ticket = field(default_factory=Ticket, repr=False, compare=False)
 
     @property
     def chosen(self) -> tuple[Chosen, ...]:
@@ -145,8 +167,9 @@ class Storing:
         """Store what was quoted, in one transaction.
 
         Raises SourceChanged, NotEnoughFarmers, NotEnoughMoney, PlaceFailed and the errors of the chain;
-        whatever was staged is then given up.
+        whatever was staged is then given up. Raises QuoteUsed for a quote that was tried before.
         """
+        quote.ticket.use()
         terms = Terms(
             salt=quote.salt,
             end=quote.end,
@@ -191,12 +214,9 @@ class Storing:
     async def _choice(
         self, farmers: Sequence[Farmer], need: Need, records: Mapping[FarmerId, Record]
     ) -> Choice:
-        domain = self.market.domain
         found = await probe(
             could_fit(farmers, epochs=need.end - need.start),
             self.open_peer,
-            chain_id=domain.chain_id,
-            market=domain.market,
             records=records,
             tie=need.tie,
         )

@@ -1,4 +1,4 @@
-"""Bringing the catalog up to the chain: orders placed since last time, and those that a reorg took back.
+"""Bringing the catalog up to the chain: orders placed and closed since last time, and what a reorg took back.
 
 Decides what an order's events must be to be listed at all. Leaves following the chain to `grange.chain`, and
 reading contents to `restore`.
@@ -7,6 +7,7 @@ reading contents to `restore`.
 from grange.chain import Batch, Rollback
 from grange.types import OrderId
 from grange_client.catalog import Catalog
+from grange_client.closing import closing_from_event
 from grange_client.errors import BadManifest
 from grange_client.market import Market
 from grange_client.orders import PlacedOrder, order_from_events
@@ -29,13 +30,17 @@ async def sync(market: Market, catalog: Catalog, *, first_block: int) -> list[st
             if isinstance(step, Rollback):
                 catalog.advance(step.cursor, undo_after=step.block)
             else:
-                catalog.advance(step.cursor, await _orders(market, step, oddities))
+                orders = await _orders(market, step, oddities)
+                closed = [event for event in step.events if event.name == "OrderClosed"]
+                catalog.advance(step.cursor, orders, map(closing_from_event, closed))
     return oddities
 
 
 async def _orders(market: Market, batch: Batch, oddities: list[str]) -> list[PlacedOrder]:
     orders = []
     for event in batch.events:
+        if event.name != "OrderPlaced":
+            continue
         filled = await market.slots_filled(OrderId(event.args["order"]), event.block)
         try:
             orders.append(order_from_events(event, filled))

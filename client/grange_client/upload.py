@@ -14,17 +14,24 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from typing import TypeVar
 
+from grange.errors import Told
 from grange.layout import Geometry
 from grange.messages import Domain
+from grange.peer import (
+    FARMER_FAULTS,
+    FarmerRefused,
+    FarmerUnreachable,
+    Patience,
+    Peer,
+    Proposal,
+    checked_acceptance,
+    dealing_with,
+)
+from grange.peer.promise import LAPSES_CODE
 from grange.types import Acceptance, OrderId, Terms
-from grange_client.answers import Proposal
 from grange_client.encode import Piece, SegmentEncoder
-from grange_client.errors import FarmerLied, FarmerRefused, FarmerUnreachable, Told
 from grange_client.happenings import FarmersNow, Progress, Step, Watcher
 from grange_client.lane import Lane, Spares
-from grange_client.patience import Patience
-from grange_client.peer import Peer
-from grange_client.promise import checked_acceptance
 from grange_client.select import Chosen
 from grange_client.tasks import all_of, cancelled, task_group
 
@@ -96,7 +103,7 @@ class Upload:
         """Tell every farmer that was used to forget it; best effort, bounded in time."""
 
         async def one(chosen: Chosen, slot: int) -> None:
-            with suppress(Told):
+            with suppress(Told), dealing_with(chosen.farmer.id):
                 await self._open_peer(chosen).drop(self._order, slot)
 
         with suppress(TimeoutError):
@@ -182,15 +189,32 @@ class Upload:
                 try:
                     if await lane.run(chosen, put, piece.segment):
                         return
-                except (FarmerLied, FarmerRefused, FarmerUnreachable) as error:
+                except FARMER_FAULTS as error:
                     lane.replace(chosen, error)
 
     async def _put(self, peer: Peer, piece: Piece) -> None:
-        await self._tried(
-            lambda: peer.put_piece(self._order, piece.slot, piece.segment, piece.data, piece.root)
-        )
+        with dealing_with(peer.farmer.id):
+            await self._tried(
+                lambda: peer.put_piece(self._order, piece.slot, piece.segment, piece.data, piece.root)
+            )
 
     async def _ask(self, lane: Lane, deadline_block: int) -> None:
+        """A farmer's promise for its slot; of somebody else if it gives none that is of use."""
+        chosen, pause = lane.chosen, self._patience.pause_seconds
+        for attempt in range(self._patience.tries):
+            try:
+                lane.acceptance = await self._promised(lane, deadline_block)
+                return
+            except FARMER_FAULTS as error:
+                lapses = isinstance(error, FarmerRefused) and error.code == LAPSES_CODE
+                if not lapses or lane.can_replace() or attempt + 1 == self._patience.tries:
+                    lane.replace(chosen, error)
+                    return
+            # It keeps its promises, they only end too soon; nobody else is left, and the next one ends later.
+            await asyncio.sleep(pause)
+            pause *= 2
+
+    async def _promised(self, lane: Lane, deadline_block: int) -> Acceptance:
         chosen, peer = lane.chosen, lane.peer
         proposal = Proposal(
             salt=self._terms.salt,
@@ -201,20 +225,17 @@ class Upload:
             rate=chosen.rate,
             end=self._terms.end,
         )
-        try:
+        with dealing_with(chosen.farmer.id):
             promise = await self._tried(lambda: peer.accept(self._order, lane.slot, proposal))
-            lane.acceptance = checked_acceptance(
+            return checked_acceptance(
                 promise,
                 domain=self._domain,
                 order=self._order,
                 slot=lane.slot,
-                chosen=chosen,
+                farmer=chosen.farmer,
                 proposal=proposal,
-                terms=self._terms,
                 deadline_block=deadline_block,
             )
-        except (FarmerLied, FarmerRefused, FarmerUnreachable) as error:
-            lane.replace(chosen, error)
 
     async def _tried(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         """Make a call, again after a pause if it may pass; the last error if it does not."""

@@ -8,11 +8,14 @@ interface IAudits {
     /// @notice The epoch's seed is fixed.
     event SeedRecorded(Epoch indexed epoch, bytes32 seed);
 
-    /// @notice The farmer proved the epoch, and `amount` was credited to its owner's vault.
+    /// @notice The farmer proved the epoch, and `amount` was credited to its owner's earnings.
     event Proven(FarmerId indexed farmer, Epoch indexed epoch, uint256 amount);
 
     /// @notice In every epoch from `first` to `last` the farmer had something to prove and did not.
     event Missed(FarmerId indexed farmer, Epoch first, Epoch last);
+
+    /// @notice With its last miss the farmer lapsed: from `vacantFrom` on its slots are vacant.
+    event Lapsed(FarmerId indexed farmer, Epoch vacantFrom);
 
     /// @notice Only the current epoch can be proven.
     error EpochNotCurrent(Epoch epoch, Epoch current);
@@ -31,6 +34,12 @@ interface IAudits {
 
     /// @notice The samples took `used` words, and more were sent.
     error ProofTooLong(uint256 used, uint256 given);
+
+    /// @notice The slot sent to be passed over was not lost where the position drawn lies, or only in this epoch.
+    error NotLost(uint256 sample, bytes32 tenure);
+
+    /// @notice The slot sent was declared lost in an earlier epoch: its leaves do not count.
+    error SlotLost(uint256 sample, bytes32 tenure);
 
     /// @notice The slot sent for a sample has no leaves.
     error NoLeaves(uint256 sample);
@@ -56,6 +65,8 @@ interface IAudits {
     /// @param words The samples one after another, each: the order; slot | leafCount << 8 | from << 40 |
     /// index in the mountain range << 72; first << 128 | rate; the leaf's 16 words; the path from the leaf to
     /// the slot's root; the path from the slot's entry to its peak. Lengths follow from counts and indices.
+    /// Where the position drawn lies in a slot that was declared lost in an earlier epoch there is but one word,
+    /// keccak256(abi.encode(order, slot, from)), and the next position is drawn: it does not count as a sample.
     function prove(FarmerId farmer, Epoch epoch, bytes32[] calldata words) external;
 
     /// @notice The seed of an epoch; zero if it was not recorded.

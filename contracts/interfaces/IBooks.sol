@@ -11,10 +11,16 @@ interface IBooks {
     /// @notice What a farmer was paid for in an epoch gone by is not kept.
     error EpochIsPast(Epoch epoch, Epoch current);
 
-    /// @notice The farmer's book that ends at `end`.
-    function book(FarmerId farmer, Epoch end) external view returns (BookView memory);
+    /// @notice A farmer's pay per epoch is kept in 80 bits.
+    error RateTooLarge(FarmerId farmer, uint256 rate, uint256 limit);
 
-    /// @notice The total rate that counts for the farmer in `epoch`: what an audit of it draws from and pays.
+    /// @notice Of the `all` that the book keeps `lost` is lost: so little would be left that no proof is short enough.
+    error BookMostlyLost(FarmerId farmer, uint256 all, uint256 lost);
+
+    /// @notice The farmer's book that ends at `end`; that of `extension` holds what orders were extended by.
+    function book(FarmerId farmer, Epoch end, bool extension) external view returns (BookView memory);
+
+    /// @notice The total rate that is asked of the farmer in `epoch`, and paid for.
     /// @dev Of the current epoch or, as far as orders are placed by now, of a later one.
     function rateAt(FarmerId farmer, Epoch epoch) external view returns (uint256);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {FarmerId, FarmerView, Offer, Permit} from "../types/Types.sol";
+import {Epoch, FarmerId, FarmerView, Offer, Permit} from "../types/Types.sol";
 
 /// @title Who the farmers are and what they have at stake
 interface IFarmers {
@@ -17,6 +17,12 @@ interface IFarmers {
     /// @notice `amount` was added, which makes it `stake`.
     event StakeAdded(FarmerId indexed farmer, uint256 amount, uint256 stake);
 
+    /// @notice `amount` went from the stake to the owner's earnings, which makes it `stake`.
+    event StakeReturned(FarmerId indexed farmer, uint256 amount, uint256 stake);
+
+    /// @notice For misses `compensation` went from the stake to renters and `burnt` was burnt, which makes it `stake`.
+    event StakeLost(FarmerId indexed farmer, uint256 compensation, uint256 burnt, uint256 stake);
+
     /// @notice There is no such farmer.
     error UnknownFarmer(FarmerId farmer);
 
@@ -31,6 +37,15 @@ interface IFarmers {
 
     /// @notice Only the farmer's owner or operator may do this.
     error NotOwnerOrOperator(FarmerId farmer, address caller);
+
+    /// @notice The farmer missed too much: from `vacantFrom` on all its slots are vacant, and it cannot come back.
+    error FarmerLapsed(FarmerId farmer, Epoch vacantFrom);
+
+    /// @notice The farmer's stake does not cover what it is or would be paid for.
+    error StakeTooSmall(FarmerId farmer, uint256 stake, uint256 needed);
+
+    /// @notice Of the stake `needed` must stay.
+    error StakeNotFree(FarmerId farmer, uint256 amount, uint256 stake, uint256 needed);
 
     /// @notice A stake is kept in 96 bits.
     error StakeTooLarge(uint256 stake, uint256 limit);
@@ -69,6 +84,10 @@ interface IFarmers {
 
     /// @notice Adds to a farmer's stake; pulled from the caller, who may be anyone.
     function addStake(FarmerId farmer, uint256 amount) external;
+
+    /// @notice Moves what the farmer has at stake above its collateral to its owner's earnings. By the owner.
+    /// @dev At once: every epoch gone by is settled in the same call, and what is asked in this one is collateralized.
+    function unstake(FarmerId farmer, uint256 amount) external;
 
     /// @notice Farmers have the ids from 1 to this.
     function farmerCount() external view returns (uint32);

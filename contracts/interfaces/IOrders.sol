@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Acceptance, Epoch, FarmerId, OrderId, OrderView, Permit, Rate, Terms} from "../types/Types.sol";
+import {Acceptance, Epoch, FarmerId, Held, OrderId, OrderView, Permit, Rate, Terms} from "../types/Types.sol";
 
 /// @title Orders: what renters place with farmers
 interface IOrders {
@@ -16,6 +16,9 @@ interface IOrders {
         uint8 k,
         uint8 n
     );
+
+    /// @notice The order goes on where `previous` ends.
+    event OrderExtended(OrderId indexed order, OrderId indexed previous);
 
     /// @notice The farmer keeps this slot, and is audited and paid for it, from epoch `from` to before `end`.
     event SlotFilled(
@@ -59,11 +62,23 @@ interface IOrders {
     /// @notice The farmer has another slot of the same order.
     error DuplicateFarmer(uint256 slot, FarmerId farmer);
 
-    /// @notice The farmer's stake does not cover what it would be paid for.
-    error StakeTooSmall(FarmerId farmer, uint256 stake, uint256 needed);
+    /// @notice There is no such order, or it is closed.
+    error UnknownOrder(OrderId order);
 
-    /// @notice A farmer's pay per epoch is kept in 80 bits.
-    error RateTooLarge(FarmerId farmer, uint256 rate, uint256 limit);
+    /// @notice The slots handed in are not those of the order.
+    error WrongSlots(OrderId order, bytes32 given, bytes32 kept);
+
+    /// @notice Only the order's renter may do this.
+    error NotRenter(OrderId order, address caller);
+
+    /// @notice An extension has the k, the number of slots, of leaves and of leaves in a piece of the order it extends.
+    error OtherShape(OrderId previous);
+
+    /// @notice An extension keeps the roots of the order it extends.
+    error OtherRoot(uint256 slot, bytes32 root, bytes32 expected);
+
+    /// @notice Orders that end on `extensible`, the next grid date, can be extended.
+    error NotInLastPeriod(OrderId previous, Epoch end, uint256 extensible);
 
     /// @notice Places an order with the farmers that signed `acceptances`, paid out of the caller's vault.
     /// Service and pay begin with the next epoch.
@@ -76,7 +91,15 @@ interface IOrders {
         Permit calldata permit
     ) external returns (OrderId);
 
-    /// @notice An order.
+    /// @notice Places an order for the same slots from the day on which `previous` ends, in its last grid period.
+    /// Nothing is uploaded; the slots may be with other farmers, if these have what they sign for. By its renter.
+    function extend(
+        Held calldata previous,
+        Terms calldata terms,
+        Acceptance[] calldata acceptances
+    ) external returns (OrderId);
+
+    /// @notice An order. All zero once it is closed.
     function order(OrderId id) external view returns (OrderView memory);
 
     /// @notice The id that an order of `renter` with this salt has or will have.

@@ -12,7 +12,8 @@ interface ISettings {
     /// @notice An epoch needs a block after its first, and the first block's hash must stay available throughout it.
     error EpochBlocksOutOfRange(uint256 epochBlocks, uint256 least, uint256 most);
 
-    /// @notice The grid is empty, or the longest term, gridEpochs * maxBooks, is beyond what one call can settle.
+    /// @notice A farmer could pass many dates before it lapses, or the longest term, gridEpochs * maxBooks, is too long:
+    /// either is beyond what one call can settle.
     error GridEpochsOutOfRange(uint256 gridEpochs, uint256 least, uint256 most);
 
     /// @notice There are no books, or too many to walk in one call.
@@ -21,8 +22,23 @@ interface ISettings {
     /// @notice Nothing would be audited, or more than one call can verify.
     error SamplesOutOfRange(uint256 samples, uint256 least, uint256 most);
 
-    /// @notice Farmers would have nothing at stake, or more than is reasonable.
+    /// @notice A farmer would never lapse for its misses, or with more of them than one call can settle.
+    error MaxMissesOutOfRange(uint256 maxMisses, uint256 least, uint256 most);
+
+    /// @notice A renter would have nothing for a missed epoch, or more than is reasonable.
+    error PenaltyOutOfRange(uint256 penalty, uint256 least, uint256 most);
+
+    /// @notice A miss would cost nothing where farmer and renter are one, or more than is reasonable.
+    error FineOutOfRange(uint256 fine, uint256 least, uint256 most);
+
+    /// @notice Half of the stake must cover every miss up to the lapse: 2 * maxMisses * (penalty + fine) is the least.
     error CollateralEpochsOutOfRange(uint256 collateralEpochs, uint256 least, uint256 most);
+
+    /// @notice The bounty must rise, and within the longest term.
+    error AuctionEpochsOutOfRange(uint256 auctionEpochs, uint256 least, uint256 most);
+
+    /// @notice Renters' withdrawals must wait, and not longer than the longest term.
+    error WithdrawDelayOutOfRange(uint256 withdrawDelayEpochs, uint256 least, uint256 most);
 
     /// @notice The parameters given at deployment.
     function parameters() external view returns (Parameters memory);

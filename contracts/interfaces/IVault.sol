@@ -1,22 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Permit} from "../types/Types.sol";
+import {Epoch, Permit} from "../types/Types.sol";
 
 /// @title Balances inside the market
-/// @notice Renters pay for orders out of their vault, farmers are paid into their owner's.
+/// @notice Each account has two. Its vault holds what it deposited and what comes back from its orders, and pays for
+/// orders and vouchers; it can be withdrawn after a delay, in which farmers redeem. Its earnings hold what it was paid.
 interface IVault {
     /// @notice `amount` tokens came from `account` into its vault.
     event Deposited(address indexed account, uint256 amount);
 
+    /// @notice From `readyEpoch` on `account` may withdraw up to `amount`.
+    event WithdrawalRequested(address indexed account, uint256 amount, Epoch readyEpoch);
+
     /// @notice `amount` tokens left the vault of `account` for `to`.
     event Withdrawn(address indexed account, address to, uint256 amount);
+
+    /// @notice `amount` tokens left the earnings of `account` for `to`.
+    event Claimed(address indexed account, address to, uint256 amount);
 
     /// @notice An amount that must not be zero is.
     error ZeroAmount();
 
+    /// @notice An amount is beyond what can be kept.
+    error AmountTooLarge(uint256 amount, uint256 limit);
+
     /// @notice The vault of `account` holds `balance`, and `needed` is more.
     error VaultTooSmall(address account, uint256 balance, uint256 needed);
+
+    /// @notice The earnings of `account` are `balance`, and `needed` is more.
+    error EarningsTooSmall(address account, uint256 balance, uint256 needed);
+
+    /// @notice The account has announced no withdrawal.
+    error NothingRequested(address account);
+
+    /// @notice The withdrawal was announced for `readyEpoch`.
+    error WithdrawalNotReady(Epoch readyEpoch, Epoch current);
 
     /// @notice Tokens sent there could never be moved again.
     error BadRecipient(address to);
@@ -34,9 +53,25 @@ interface IVault {
     /// @dev A permit that somebody else has already submitted does no harm: the allowance counts.
     function depositWithPermit(Permit calldata permit) external;
 
-    /// @notice Moves tokens from the caller's vault to `to`.
-    function withdraw(address to, uint256 amount) external;
+    /// @notice Announces that the caller will withdraw up to `amount` of its vault. Takes the place of an earlier
+    /// announcement. Until it is withdrawn the money stays in the vault and can be spent.
+    function requestWithdrawal(uint256 amount) external;
 
-    /// @notice The balance of `account` inside the market.
+    /// @notice Moves what was announced, or what is left of it, from the caller's vault to `to`.
+    function withdraw(address to) external;
+
+    /// @notice Moves tokens from the caller's earnings to `to`.
+    function claim(address to, uint256 amount) external;
+
+    /// @notice Sends the fines taken so far out of circulation. By anyone.
+    function burn() external;
+
+    /// @notice What the vault of `account` holds.
     function vault(address account) external view returns (uint256);
+
+    /// @notice What `account` has earned and not claimed.
+    function earnings(address account) external view returns (uint256);
+
+    /// @notice What `account` announced to withdraw, and when it may.
+    function withdrawal(address account) external view returns (uint256 amount, Epoch readyEpoch);
 }

@@ -5,39 +5,33 @@ import {Blockhash} from "@openzeppelin/contracts/utils/Blockhash.sol";
 import {IAudits} from "../interfaces/IAudits.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {Merkle} from "../libraries/Merkle.sol";
-import {MAX_PEAKS, Mountain} from "../libraries/Mountain.sol";
 import {Standing} from "../types/Standing.sol";
-import {Entry, Epoch, FarmerId, OrderId, Rate} from "../types/Types.sol";
-import {Farmers} from "./Farmers.sol";
+import {Entry, Epoch, FarmerId, Rate} from "../types/Types.sol";
+import {Proofs} from "./Proofs.sol";
 
-/// @title Proofs of storage, pay and misses
+/// @title Proofs of storage, and pay
 /// @dev Decides what is asked of a farmer in an epoch, whether a proof answers it, and what follows.
 ///
 /// A sample is one 256-bit hash of seed, farmer and number. Its high half draws a position among the rates of the live
 /// books, and so a slot with the probability of its part in the pay; its low half draws a leaf of the slot. Rates are
 /// below 2**80 and leaf counts below 2**32, so the modulo favours none by more than 2**-48.
 ///
+/// Positions in slots declared lost in earlier epochs are shown to be such and drawn again, never counted: so a farmer
+/// cannot hide what it dropped among slots that it gave up.
+///
 /// Invariants:
 ///   a farmer is credited for an epoch at most once, with rateAt(farmer, epoch), and only within the epoch
-///   misses = set bits of the miss map; no epoch is both proven and missed
-abstract contract Audits is IAudits, Farmers {
-    using Mountain for bytes32[MAX_PEAKS];
-
-    /// @dev One call's proof: what is the same for all samples.
+///   SAMPLES leaves of slots that are paid for were proven for it
+abstract contract Audits is IAudits, Proofs {
+    /// @dev One call's proof: what is the same for all positions drawn.
     struct Draw {
         bytes32 seed;
         FarmerId farmer;
-        uint256 firstGrid; // the date of rates[0]
-        uint256 total;
-        uint256[] rates;
+        uint256 current;
+        uint256 total; // of `weights`
+        uint256[] weights; // of the books, as Books draws from them
+        bool lost; // whether the farmer ever declared a slot lost
     }
-
-    /// @dev Words of a sample before the leaf: the order, the slot's numbers, its range of positions.
-    uint256 private constant HEAD_WORDS = 3;
-    uint256 private constant MISS_BITS = 256;
-
-    mapping(Epoch epoch => bytes32) private _seeds;
-    mapping(FarmerId farmer => mapping(uint256 word => uint256)) private _missMap;
 
     /// @inheritdoc IAudits
     function recordSeed() external returns (bytes32) {
@@ -47,7 +41,7 @@ abstract contract Audits is IAudits, Farmers {
     /// @inheritdoc IAudits
     function settle(FarmerId id) external {
         Farmer storage stored = _existing(id);
-        stored.standing = _settled(id, stored.standing, _currentEpoch());
+        stored.standing = _settled(id, stored, stored.standing, _currentEpoch());
     }
 
     /// @inheritdoc IAudits
@@ -57,21 +51,28 @@ abstract contract Audits is IAudits, Farmers {
         Farmer storage stored = _existing(id);
         Standing standing = stored.standing;
         if (standing.settledEpoch() >= current) revert EpochSettled(id, epoch);
-        standing = _settled(id, standing, current);
+        standing = _settledUnlapsed(id, stored, standing, current);
 
         Draw memory draw;
-        (draw.rates, draw.total) = _ratesAtStart(id, current);
-        if (draw.total == 0) revert NothingToProve(id, epoch);
+        uint256 pay;
+        (draw.weights, draw.total, pay) = _drawn(id, standing, current);
+        if (pay == 0) revert NothingToProve(id, epoch);
         draw.seed = _recordSeed(current);
         draw.farmer = id;
-        draw.firstGrid = Epochs.firstLiveGrid(current, GRID_EPOCHS);
+        draw.current = current;
+        draw.lost = standing.hasLost();
         uint256 cursor = 0;
-        for (uint256 sample = 0; sample < SAMPLES; ++sample) cursor = _verify(draw, sample, words, cursor);
+        uint256 number = 0;
+        for (uint256 proven = 0; proven < SAMPLES; ++number) {
+            bool counts;
+            (cursor, counts) = _verify(draw, number, words, cursor);
+            if (counts) ++proven;
+        }
         if (cursor != words.length) revert ProofTooLong(cursor, words.length);
 
-        stored.standing = standing.settled(current, 0);
-        _credit(stored.owner, draw.total);
-        emit Proven(id, epoch, draw.total);
+        stored.standing = standing.settled(current).proven();
+        _earn(stored.owner, pay);
+        emit Proven(id, epoch, pay);
     }
 
     /// @inheritdoc IAudits
@@ -81,29 +82,12 @@ abstract contract Audits is IAudits, Farmers {
 
     /// @inheritdoc IAudits
     function missed(FarmerId id, Epoch epoch) external view returns (bool) {
-        uint256 number = Epoch.unwrap(epoch);
-        (uint256 first, uint256 end) = _owed(id, _existing(id).standing.settledEpoch(), _currentEpoch());
-        if (first <= number && number < end) return true;
-        return (_missMap[id][number / MISS_BITS] >> (number % MISS_BITS)) & 1 == 1;
-    }
-
-    /// @dev Records what was missed before the current epoch. Bounded: a farmer owes at most the longest term.
-    function _settled(FarmerId id, Standing standing, uint256 current) internal returns (Standing) {
-        if (standing.settledEpoch() + 1 >= current) return standing;
-        (uint256 first, uint256 end) = _owed(id, standing.settledEpoch(), current);
-        if (first < end) _recordMisses(id, first, end);
-        return standing.settled(current - 1, end - first);
-    }
-
-    function _recordMisses(FarmerId id, uint256 first, uint256 end) private {
-        for (uint256 from = first; from < end;) {
-            uint256 word = from / MISS_BITS;
-            uint256 to = (word + 1) * MISS_BITS;
-            if (to > end) to = end;
-            _missMap[id][word] |= Epochs.bits(from - word * MISS_BITS, to - word * MISS_BITS);
-            from = to;
+        Farmer storage stored = _existing(id);
+        Outcome memory outcome = _outcome(id, stored.stake, stored.standing, _currentEpoch());
+        for (uint256 i = 0; i < outcome.count; ++i) {
+            if (outcome.missed[i] == Epoch.unwrap(epoch)) return true;
         }
-        emit Missed(id, Epoch.wrap(uint32(first)), Epoch.wrap(uint32(end - 1)));
+        return _isMissed(id, Epoch.unwrap(epoch));
     }
 
     function _recordSeed(uint256 current) private returns (bytes32 recorded) {
@@ -116,67 +100,62 @@ abstract contract Audits is IAudits, Farmers {
         emit SeedRecorded(epoch, recorded);
     }
 
-    /// @dev Verifies the sample whose words begin at `cursor`, and returns where the next begins.
+    /// @dev Verifies what answers for position `number`, in the words from `cursor` on. Returns where the next begins, and
+    /// whether a leaf was proven.
     function _verify(
         Draw memory draw,
-        uint256 sample,
+        uint256 number,
         bytes32[] calldata words,
         uint256 cursor
-    ) private view returns (uint256) {
-        uint256 drawn = uint256(keccak256(abi.encode(draw.seed, draw.farmer, sample)));
-        (Book storage stored, uint256 position) = _drawnBook(draw, (drawn >> 128) % draw.total);
-        _need(sample, cursor + HEAD_WORDS, words);
-        (Entry memory entry, uint256 index) = _shownEntry(sample, position, words, cursor);
-        uint256 count = stored.header.count();
-        if (index >= count) revert NoSuchEntry(sample, index, count);
-
+    ) private view returns (uint256, bool) {
+        uint256 drawn = uint256(keccak256(abi.encode(draw.seed, draw.farmer, number)));
+        uint256 position = (drawn >> 128) % draw.total;
+        uint256 nth = 0;
+        while (position >= draw.weights[nth]) position -= draw.weights[nth++];
+        bool extension = nth >= MAX_BOOKS;
+        uint256 grid = Epochs.firstLiveGrid(draw.current, GRID_EPOCHS) + (extension ? nth - MAX_BOOKS : nth);
+        if (draw.lost) {
+            _need(number, cursor + 1, words);
+            if (_isLost(draw, number, grid, extension, position, words[cursor])) return (cursor + 1, false);
+        }
+        (Entry memory entry, uint256 index) = _readHead(number, words, cursor);
+        if (entry.leafCount == 0) revert NoLeaves(number);
+        if (draw.lost) _checkNotLost(draw.current, number, entry);
+        if (position < entry.first || position - entry.first >= Rate.unwrap(entry.rate)) {
+            revert WrongSlot(number, position, entry.first, Rate.unwrap(entry.rate));
+        }
         uint256 leaf = uint128(drawn) % entry.leafCount;
         cursor += HEAD_WORDS;
-        _need(sample, cursor + Merkle.LEAF_WORDS + Merkle.pathLength(leaf, entry.leafCount), words);
+        _need(number, cursor + Merkle.LEAF_WORDS + Merkle.pathLength(leaf, entry.leafCount), words);
         (entry.root, cursor) = Merkle.rootOf(words, cursor, leaf, entry.leafCount);
-
-        (uint256 peakPosition, uint256 height) = Mountain.locate(index, count);
-        _need(sample, cursor + height, words);
-        bytes32 computed = Mountain.peakOf(Mountain.entryHash(entry), index, height, words, cursor);
-        bytes32 peak = stored.peaks.peak(peakPosition);
-        if (computed != peak) revert WrongPeak(sample, computed, peak);
-        return cursor + height;
+        return (_verifyEntry(number, _bookOf(draw.farmer, grid, extension), entry, index, words, cursor), true);
     }
 
-    /// @dev The book that a position among the rates of all live books is in, and the position within it.
-    function _drawnBook(Draw memory draw, uint256 position) private view returns (Book storage, uint256) {
-        uint256 nth = 0;
-        while (position >= draw.rates[nth]) position -= draw.rates[nth++];
-        return (_bookOf(draw.farmer, draw.firstGrid + nth), position);
-    }
-
-    /// @dev The slot that the sample's first words show, without its root, and its index in the mountain range; checked
-    /// to be the one at the position if it is in the book. Its `from` needs no check: positions below the rate at the
-    /// start of an epoch belong to entries from before it.
-    function _shownEntry(
-        uint256 sample,
+    /// @dev Whether the word names a slot that was lost; if so, it must be the one drawn.
+    function _isLost(
+        Draw memory draw,
+        uint256 number,
+        uint256 grid,
+        bool extension,
         uint256 position,
-        bytes32[] calldata words,
-        uint256 cursor
-    ) private pure returns (Entry memory entry, uint256 index) {
-        uint256 numbers = uint256(words[cursor + 1]);
-        uint256 range = uint256(words[cursor + 2]);
-        (uint256 first, uint256 rate) = (range >> 128, uint128(range));
-        // What would be cut off below must not count here.
-        if ((first | rate) > type(uint80).max || position < first || position - first >= rate) {
-            revert WrongSlot(sample, position, first, rate);
-        }
-        index = numbers >> 72;
-        entry.order = OrderId.wrap(words[cursor]);
-        entry.slot = uint8(numbers);
-        entry.leafCount = uint32(numbers >> 8);
-        entry.from = Epoch.wrap(uint32(numbers >> 40));
-        entry.first = uint80(first);
-        entry.rate = Rate.wrap(uint80(rate));
-        if (entry.leafCount == 0) revert NoLeaves(sample);
+        bytes32 tenure
+    ) private view returns (bool) {
+        Loss memory loss = _losses[tenure];
+        if (loss.lostBlock == 0) return false;
+        if (
+            FarmerId.unwrap(loss.farmer) != FarmerId.unwrap(draw.farmer) ||
+            loss.grid != grid ||
+            loss.extension != extension ||
+            loss.lostEpoch >= draw.current ||
+            position < loss.first ||
+            position - loss.first >= loss.rate
+        ) revert NotLost(number, tenure);
+        return true;
     }
 
-    function _need(uint256 sample, uint256 needed, bytes32[] calldata words) private pure {
-        if (needed > words.length) revert ProofTooShort(sample, needed, words.length);
+    function _checkNotLost(uint256 current, uint256 number, Entry memory entry) private view {
+        bytes32 tenure = _tenure(entry.order, entry.slot, entry.from);
+        Loss storage loss = _losses[tenure];
+        if (loss.lostBlock != 0 && loss.lostEpoch < current) revert SlotLost(number, tenure);
     }
 }

@@ -2,124 +2,132 @@
 pragma solidity 0.8.37;
 
 import {IBooks} from "../interfaces/IBooks.sol";
-import {Bits} from "../libraries/Bits.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {MAX_PEAKS, Mountain} from "../libraries/Mountain.sol";
 import {Header, Headers} from "../types/Header.sol";
-import {BookView, Entry, Epoch, FarmerId, Rate} from "../types/Types.sol";
-import {Settings} from "./Settings.sol";
+import {LostRates} from "../types/LostRates.sol";
+import {Standing} from "../types/Standing.sol";
+import {Entry, Epoch, FarmerId, Rate} from "../types/Types.sol";
+import {Balances} from "./Balances.sol";
 
 /// @title What each farmer must keep, by the date on which it ends
 /// @dev Decides how slots are entered and what counts in which epoch. Whether a slot may be entered is decided by
-/// `Orders`, what is done about it in an epoch by `Audits`.
+/// `Tenures`, what is done about it in an epoch by `Settlement` and `Audits`.
 ///
-/// A farmer's books are a ring: the book of grid date g is at position g % MAX_BOOKS. In epoch e the live dates are
-/// (e / GRID_EPOCHS, e / GRID_EPOCHS + MAX_BOOKS], one for each position, so a new book takes the place of one that has
-/// ended. Before it does, the farmer is settled and swept, which read the old one for the last time.
+/// A farmer's books are two rings: the book of grid date g is at position g % MAX_BOOKS of its ring. In epoch e the live
+/// dates are (e / GRID_EPOCHS, e / GRID_EPOCHS + MAX_BOOKS], one for each position, so a new book takes the place of one
+/// that has ended. Before it does, the farmer is settled and swept, which read the old one for the last time.
+///
+/// The second ring is for extensions, which are entered in the grid period before the date on which they begin. So in
+/// either ring what has not begun is what was added last, and the header alone tells how much of a book counts.
 ///
 /// Invariants, for a live book with entries i = 0, 1, ...:
 ///   first(i) = sum(rate(j), j < i)
 ///   rateBefore + rateAdded = sum(rate)
-///   rateBefore = sum(rate(i), from(i) <= addedEpoch)
+///   rateBefore = sum(rate(i), from(i) <= addedEpoch), and from(i) = addedEpoch + 1 for all others
 ///   entries drawn in epoch e, first(i) < rateAtStart(e), have from(i) <= e
-abstract contract Books is IBooks, Settings {
+///   whoever declares a loss or adds a slot leaves 1 / MAX_DEAD_SHARE of the book's rate alive, or none of it
+abstract contract Books is Balances {
     using Mountain for bytes32[MAX_PEAKS];
 
-    struct Book {
-        Header header;
-        bytes32[MAX_PEAKS] peaks;
-    }
-
-    mapping(FarmerId farmer => mapping(uint256 position => Book)) private _books;
-
-    /// @inheritdoc IBooks
-    function book(FarmerId farmer, Epoch end) external view returns (BookView memory shown) {
-        uint256 grid = Epochs.gridOf(Epoch.unwrap(end), GRID_EPOCHS);
-        if (grid * GRID_EPOCHS != Epoch.unwrap(end)) revert EndOffGrid(end, GRID_EPOCHS);
-        Book storage stored = _bookOf(farmer, grid);
-        Header header = stored.header;
-        if (header.grid() != grid) return shown;
-        shown.count = uint32(header.count());
-        shown.rateBefore = uint80(header.rateBefore());
-        shown.rateAdded = uint80(header.rateAdded());
-        shown.addedEpoch = Epoch.wrap(uint32(header.addedEpoch()));
-        shown.peaks = new bytes32[](Bits.popcount(header.count()));
-        for (uint256 i = 0; i < shown.peaks.length; ++i) shown.peaks[i] = stored.peaks.peak(i);
-    }
-
-    /// @inheritdoc IBooks
-    function rateAt(FarmerId farmer, Epoch epoch) external view returns (uint256 total) {
-        uint256 current = _currentEpoch();
-        if (Epoch.unwrap(epoch) < current) revert EpochIsPast(epoch, Epoch.wrap(uint32(current)));
-        (, total) = _ratesAtStart(farmer, Epoch.unwrap(epoch));
-    }
+    /// @dev A proof shows a position in a lost slot for what it is and goes on to the next: this bounds how many there
+    /// are. With the most samples 16 * 32 positions are drawn on average, and 15 million gas are enough for 1,600.
+    uint256 internal constant MAX_DEAD_SHARE = 32;
 
     /// @dev The book of a date, or the one whose place it will take.
-    function _bookOf(FarmerId farmer, uint256 grid) internal view returns (Book storage) {
-        return _books[farmer][grid % MAX_BOOKS];
+    function _bookOf(FarmerId farmer, uint256 grid, bool extension) internal view returns (Book storage) {
+        return _books[farmer][(grid % MAX_BOOKS) + (extension ? MAX_BOOKS : 0)];
     }
 
-    /// @dev Enters a slot; `entry.first` is set here. The farmer has been settled and swept in this epoch.
-    function _append(FarmerId farmer, uint256 grid, uint256 current, Entry memory entry) internal {
-        Book storage stored = _bookOf(farmer, grid);
+    /// @dev Enters a slot; `entry.first` is set here. The farmer has been settled and swept in this epoch, and the rate is
+    /// part of what it is committed to, which fits.
+    function _append(FarmerId farmer, Standing standing, uint256 grid, bool extension, Entry memory entry) internal {
+        Book storage stored = _bookOf(farmer, grid, extension);
         Header header = stored.header;
+        uint256 addedEpoch = Epoch.unwrap(entry.from) - 1;
         uint256 count = 0;
         uint256 rateBefore = 0;
         uint256 rateAdded = 0;
         if (header.grid() == grid) {
             count = header.count();
-            if (header.addedEpoch() == current) (rateBefore, rateAdded) = (header.rateBefore(), header.rateAdded());
+            if (header.addedEpoch() == addedEpoch) (rateBefore, rateAdded) = (header.rateBefore(), header.rateAdded());
             else rateBefore = header.rateTotal();
         }
+        if (standing.hasLost()) _checkLost(farmer, stored, count, rateBefore + rateAdded + Rate.unwrap(entry.rate));
         entry.first = uint80(rateBefore + rateAdded);
-        stored.header = Headers.pack(grid, count + 1, current, rateBefore, rateAdded + Rate.unwrap(entry.rate));
+        stored.header = Headers.pack(grid, count + 1, addedEpoch, rateBefore, rateAdded + Rate.unwrap(entry.rate));
         stored.peaks.append(count, Mountain.entryHash(entry));
     }
 
-    /// @dev What each live book counts for in `epoch`, by ascending date, and the sum.
-    function _ratesAtStart(
+    function _checkAlive(FarmerId farmer, uint256 all, uint256 lost) internal pure {
+        if ((all - lost) * MAX_DEAD_SHARE < all) revert IBooks.BookMostlyLost(farmer, all, lost);
+    }
+
+    /// @dev What positions are drawn from in `epoch`, book by book: by ascending date, those of the second ring after
+    /// those of the first; and what is paid for a proof. A book of which all is lost is not drawn from.
+    function _drawn(
         FarmerId farmer,
+        Standing standing,
         uint256 epoch
-    ) internal view returns (uint256[] memory rates, uint256 total) {
-        rates = new uint256[](MAX_BOOKS);
+    ) internal view returns (uint256[] memory weights, uint256 total, uint256 pay) {
+        weights = new uint256[](standing.hasExtended() ? 2 * MAX_BOOKS : MAX_BOOKS);
+        uint256 firstGrid = Epochs.firstLiveGrid(epoch, GRID_EPOCHS);
+        for (uint256 i = 0; i < weights.length; ++i) {
+            bool extension = i >= MAX_BOOKS;
+            uint256 grid = firstGrid + (extension ? i - MAX_BOOKS : i);
+            Book storage stored = _bookOf(farmer, grid, extension);
+            Header header = stored.header;
+            if (header.grid() != grid) continue;
+            uint256 started = header.rateAtStart(epoch);
+            uint256 asked = standing.hasLost() ? started - stored.lost.lostAtStart(epoch) : started;
+            if (asked == 0) continue;
+            weights[i] = started;
+            total += started;
+            pay += asked;
+        }
+    }
+
+    /// @dev With books that ended by `epoch` taken out of the committed rate.
+    function _swept(FarmerId farmer, Standing standing, uint256 epoch) internal view returns (Standing) {
+        uint256 grid = Epochs.gridOf(epoch, GRID_EPOCHS);
+        uint256 sweptGrid = standing.sweptGrid();
+        if (grid == sweptGrid) return standing;
+        uint256 rate = standing.committedRate();
+        if (grid - sweptGrid >= MAX_BOOKS) return standing.swept(0, grid); // later dates were not open when last swept
+        for (uint256 date = sweptGrid + 1; date <= grid && rate > 0; ++date) {
+            rate -= _rateKept(farmer, standing, date, false);
+            if (standing.hasExtended()) rate -= _rateKept(farmer, standing, date, true);
+        }
+        return standing.swept(rate, grid);
+    }
+
+    /// @dev What was added in `epoch` with the first ring, and so does not count in it.
+    function _rateAddedIn(FarmerId farmer, uint256 epoch) internal view returns (uint256 rate) {
         uint256 grid = Epochs.firstLiveGrid(epoch, GRID_EPOCHS);
-        for (uint256 i = 0; i < rates.length; ++i) {
-            Header header = _bookOf(farmer, grid + i).header;
-            if (header.grid() != grid + i) continue;
-            rates[i] = header.rateAtStart(epoch);
-            total += rates[i];
-        }
-    }
-
-    /// @dev The sum of the rates of books with dates in (swept, grid], which end with it.
-    function _rateEnding(FarmerId farmer, uint256 swept, uint256 grid) internal view returns (uint256 total) {
-        if (grid > swept + MAX_BOOKS) grid = swept + MAX_BOOKS; // later dates were not open when last swept
-        for (uint256 date = swept + 1; date <= grid; ++date) {
-            Header header = _bookOf(farmer, date).header;
-            if (header.grid() == date) total += header.rateTotal();
-        }
-    }
-
-    /// @dev The epochs [first, end) after `settled` and before `current` in which the farmer had something to prove.
-    ///
-    /// A farmer is settled before anything is entered, so addedEpoch <= settled + 1 in every book, and a book counts
-    /// from settled + 1, or from settled + 2 if it was begun in settled + 1, until its end. Such spans have no gap.
-    function _owed(
-        FarmerId farmer,
-        uint256 settled,
-        uint256 current
-    ) internal view returns (uint256 first, uint256 end) {
-        if (settled + 1 >= current) return (0, 0);
-        first = current;
-        uint256 grid = Epochs.firstLiveGrid(settled + 1, GRID_EPOCHS);
         for (uint256 date = grid; date < grid + MAX_BOOKS; ++date) {
-            Header header = _bookOf(farmer, date).header;
-            if (header.grid() != date) continue;
-            uint256 start = header.addedEpoch() == settled + 1 && header.rateBefore() == 0 ? settled + 2 : settled + 1;
-            if (start < first) first = start;
-            end = date * GRID_EPOCHS;
+            Header header = _bookOf(farmer, date, false).header;
+            if (header.grid() == date && header.addedEpoch() == epoch) rate += header.rateAdded();
         }
-        if (end > current) end = current;
-        if (first >= end) return (0, 0);
+    }
+
+    /// @dev The rate of a book, without what was declared lost; zero if the book is of another date.
+    function _rateKept(
+        FarmerId farmer,
+        Standing standing,
+        uint256 grid,
+        bool extension
+    ) private view returns (uint256) {
+        Book storage stored = _bookOf(farmer, grid, extension);
+        Header header = stored.header;
+        if (header.grid() != grid) return 0;
+        return standing.hasLost() ? header.rateTotal() - stored.lost.lostTotal() : header.rateTotal();
+    }
+
+    /// @dev Before a book of `count` entries gets one more, which makes its rate `all`. With none it takes the place of
+    /// one that ended, and what was lost of that.
+    function _checkLost(FarmerId farmer, Book storage stored, uint256 count, uint256 all) private {
+        if (all > type(uint80).max) revert IBooks.RateTooLarge(farmer, all, type(uint80).max);
+        if (count == 0) stored.lost = LostRates.wrap(0);
+        else _checkAlive(farmer, all, stored.lost.lostTotal());
     }
 }

@@ -2,37 +2,20 @@
 pragma solidity 0.8.37;
 
 import {IFarmers} from "../interfaces/IFarmers.sol";
+import {IVault} from "../interfaces/IVault.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {Standing, Standings} from "../types/Standing.sol";
 import {Epoch, FarmerId, FarmerView, Offer, Permit} from "../types/Types.sol";
-import {Books} from "./Books.sol";
-import {Vault} from "./Vault.sol";
+import {Settlement} from "./Settlement.sol";
 
 /// @title Who the farmers are and what they have at stake
-/// @dev Decides who may act for a farmer, and keeps what every call about a farmer reads in one word, its standing.
-/// When a farmer may take on a slot is decided by `Orders`.
+/// @dev Decides who may act for a farmer, and when its owner may have stake back.
 ///
 /// Invariants:
-///   committedRate = sum(rateBefore + rateAdded) over the farmer's books of dates after sweptGrid
-///   stake >= COLLATERAL_EPOCHS * committedRate
-///   every epoch up to settledEpoch is proven, recorded as missed, or had nothing to prove
-abstract contract Farmers is IFarmers, Vault, Books {
-    struct Farmer {
-        Standing standing;
-        address operator; // zero for a farmer that does not exist
-        uint96 stake;
-        address owner;
-        Offer offer;
-        string endpoint;
-    }
-
+///   whoever takes from a stake by choice leaves COLLATERAL_EPOCHS * committedRate
+abstract contract Farmers is IFarmers, Settlement {
     uint256 private constant MAX_ENDPOINT_BYTES = 256;
     uint256 private constant MAX_PAGE = 100;
-
-    mapping(FarmerId id => Farmer) internal _farmers;
-
-    /// @inheritdoc IFarmers
-    uint32 public farmerCount;
 
     /// @inheritdoc IFarmers
     function register(
@@ -46,6 +29,8 @@ abstract contract Farmers is IFarmers, Vault, Books {
     }
 
     /// @inheritdoc IFarmers
+    // The permit is used before anything is written, and calls that call out do not nest.
+    // slither-disable-next-line reentrancy-benign
     function registerWithPermit(
         address owner,
         address operator,
@@ -76,7 +61,29 @@ abstract contract Farmers is IFarmers, Vault, Books {
 
     /// @inheritdoc IFarmers
     function addStake(FarmerId id, uint256 amount) external nonReentrant {
-        _addStake(id, _existing(id), amount);
+        Farmer storage stored = _existing(id);
+        stored.standing = _settledUnlapsed(id, stored, stored.standing, _currentEpoch());
+        _addStake(id, stored, amount);
+    }
+
+    /// @inheritdoc IFarmers
+    function unstake(FarmerId id, uint256 amount) external {
+        Farmer storage stored = _existing(id);
+        if (msg.sender != stored.owner) revert NotOwner(id, msg.sender);
+        if (amount == 0) revert IVault.ZeroAmount();
+        Standing standing = _settledUnlapsed(id, stored, stored.standing, _currentEpoch());
+        uint256 needed = standing.committedRate() * COLLATERAL_EPOCHS;
+        uint256 stake = stored.stake;
+        if (amount > stake || stake - amount < needed) revert StakeNotFree(id, amount, stake, needed);
+        stored.standing = standing;
+        stored.stake = uint96(stake - amount);
+        _earn(msg.sender, amount);
+        emit StakeReturned(id, amount, stake - amount);
+    }
+
+    /// @inheritdoc IFarmers
+    function farmerCount() external view returns (uint32) {
+        return _farmerCount;
     }
 
     /// @inheritdoc IFarmers
@@ -88,7 +95,7 @@ abstract contract Farmers is IFarmers, Vault, Books {
     function farmers(uint32 first, uint32 count) external view returns (FarmerView[] memory shown) {
         if (count > MAX_PAGE) revert PageTooLong(count, MAX_PAGE);
         if (first == 0) revert UnknownFarmer(FarmerId.wrap(0));
-        uint256 left = first > farmerCount ? 0 : farmerCount - first + 1;
+        uint256 left = first > _farmerCount ? 0 : _farmerCount - first + 1;
         shown = new FarmerView[](count < left ? count : left);
         for (uint32 i = 0; i < shown.length; ++i) {
             FarmerId id = FarmerId.wrap(first + i);
@@ -96,39 +103,26 @@ abstract contract Farmers is IFarmers, Vault, Books {
         }
     }
 
-    function _existing(FarmerId id) internal view returns (Farmer storage stored) {
-        stored = _farmers[id];
-        if (stored.operator == address(0)) revert UnknownFarmer(id);
-    }
-
-    /// @dev Takes books that have ended out of the committed rate.
-    function _swept(FarmerId id, Standing standing, uint256 current) internal view returns (Standing) {
-        uint256 grid = Epochs.gridOf(current, GRID_EPOCHS);
-        uint256 sweptGrid = standing.sweptGrid();
-        if (grid == sweptGrid) return standing;
-        return standing.swept(standing.committedRate() - _rateEnding(id, sweptGrid, grid), grid);
-    }
-
     function _register(
         address owner,
         address operator,
         string calldata endpoint,
-        Offer memory offer,
+        Offer calldata offer,
         uint256 stake
     ) private returns (FarmerId id) {
         if (owner == address(0) || operator == address(0)) revert ZeroAddress();
         uint256 current = _currentEpoch();
-        id = FarmerId.wrap(++farmerCount);
+        id = FarmerId.wrap(++_farmerCount);
         Farmer storage stored = _farmers[id];
         stored.owner = owner;
         stored.operator = operator;
-        stored.standing = Standings.pack(0, Epochs.gridOf(current, GRID_EPOCHS), current, 0, 0);
+        stored.standing = Standings.registered(Epochs.gridOf(current, GRID_EPOCHS), current);
         emit FarmerRegistered(id, owner, operator);
         _update(id, stored, endpoint, offer);
         _addStake(id, stored, stake);
     }
 
-    function _update(FarmerId id, Farmer storage stored, string calldata endpoint, Offer memory offer) private {
+    function _update(FarmerId id, Farmer storage stored, string calldata endpoint, Offer calldata offer) private {
         uint256 length = bytes(endpoint).length;
         if (length > MAX_ENDPOINT_BYTES) revert EndpointTooLong(length, MAX_ENDPOINT_BYTES);
         stored.endpoint = endpoint;
@@ -137,7 +131,7 @@ abstract contract Farmers is IFarmers, Vault, Books {
     }
 
     function _addStake(FarmerId id, Farmer storage stored, uint256 amount) private {
-        if (amount == 0) revert ZeroAmount();
+        if (amount == 0) revert IVault.ZeroAmount();
         if (amount > type(uint96).max - stored.stake) revert StakeTooLarge(amount, type(uint96).max - stored.stake);
         stored.stake += uint96(amount);
         emit StakeAdded(id, amount, stored.stake);
@@ -146,16 +140,19 @@ abstract contract Farmers is IFarmers, Vault, Books {
 
     function _shown(FarmerId id, Farmer storage stored) private view returns (FarmerView memory) {
         uint256 current = _currentEpoch();
-        Standing standing = stored.standing;
-        (uint256 first, uint256 end) = _owed(id, standing.settledEpoch(), current);
+        Outcome memory outcome = _outcome(id, stored.stake, stored.standing, current);
+        Standing standing = outcome.standing;
+        if (!standing.isLapsed()) standing = _swept(id, standing, current);
         return
             FarmerView({
                 owner: stored.owner,
                 operator: stored.operator,
-                stake: stored.stake,
-                committedRate: _swept(id, standing, current).committedRate(),
+                stake: outcome.stake,
+                committedRate: standing.committedRate(),
                 settledEpoch: Epoch.wrap(uint32(standing.settledEpoch())),
-                misses: standing.misses() + (end - first),
+                misses: standing.misses(),
+                strikes: standing.strikes(),
+                lapsed: standing.isLapsed(),
                 endpoint: stored.endpoint,
                 offer: stored.offer
             });

@@ -3,17 +3,21 @@ pragma solidity 0.8.37;
 
 import {ISettings} from "../interfaces/ISettings.sol";
 import {Epochs} from "../libraries/Epochs.sol";
-import {Epoch, Parameters} from "../types/Types.sol";
+import {Parameters} from "../types/Types.sol";
 
 /// @title The market's parameters and its clock
 /// @dev Decides which parameters make a market whose every call fits in a block; what they mean is up to the modules.
-abstract contract Settings is ISettings {
+abstract contract Settings {
     /// @dev EIP-2935 serves the hashes of 8,191 blocks, and a proof is due within the epoch.
     uint256 private constant MIN_EPOCH_BLOCKS = 2;
     uint256 private constant MAX_EPOCH_BLOCKS = 8191;
-    uint256 private constant MAX_BOOKS_LIMIT = 32;
-    uint256 private constant MAX_SAMPLES = 32;
+    /// @dev Settling a farmer may look at every book, and a call about an order settles all of its farmers.
+    uint256 private constant MAX_BOOKS_LIMIT = 14;
+    uint256 private constant MAX_SAMPLES = 16;
     uint256 private constant MAX_COLLATERAL_EPOCHS = type(uint16).max;
+    /// @dev Settling a farmer goes through its misses one by one until it lapses.
+    uint256 private constant MAX_MAX_MISSES = 6;
+    uint256 private constant MAX_PENALTY = 16;
     /// @dev A farmer absent for the longest term has its misses recorded in one call: a word for 256 epochs.
     uint256 private constant MAX_TERM_EPOCHS = 4096;
 
@@ -23,21 +27,39 @@ abstract contract Settings is ISettings {
     uint256 internal immutable MAX_BOOKS;
     uint256 internal immutable SAMPLES;
     uint256 internal immutable COLLATERAL_EPOCHS;
+    uint256 internal immutable MAX_MISSES;
+    uint256 internal immutable PENALTY;
+    uint256 internal immutable FINE;
+    uint256 internal immutable AUCTION_EPOCHS;
+    uint256 internal immutable WITHDRAW_DELAY_EPOCHS;
 
     constructor(Parameters memory p) {
-        if (p.token.code.length == 0) revert TokenHasNoCode(p.token);
+        if (p.token.code.length == 0) revert ISettings.TokenHasNoCode(p.token);
         if (p.epochBlocks < MIN_EPOCH_BLOCKS || p.epochBlocks > MAX_EPOCH_BLOCKS) {
-            revert EpochBlocksOutOfRange(p.epochBlocks, MIN_EPOCH_BLOCKS, MAX_EPOCH_BLOCKS);
+            revert ISettings.EpochBlocksOutOfRange(p.epochBlocks, MIN_EPOCH_BLOCKS, MAX_EPOCH_BLOCKS);
         }
         if (p.maxBooks == 0 || p.maxBooks > MAX_BOOKS_LIMIT) {
-            revert MaxBooksOutOfRange(p.maxBooks, 1, MAX_BOOKS_LIMIT);
+            revert ISettings.MaxBooksOutOfRange(p.maxBooks, 1, MAX_BOOKS_LIMIT);
         }
-        if (p.gridEpochs == 0 || p.gridEpochs > MAX_TERM_EPOCHS / p.maxBooks) {
-            revert GridEpochsOutOfRange(p.gridEpochs, 1, MAX_TERM_EPOCHS / p.maxBooks);
+        if (p.samples == 0 || p.samples > MAX_SAMPLES) revert ISettings.SamplesOutOfRange(p.samples, 1, MAX_SAMPLES);
+        if (p.maxMisses == 0 || p.maxMisses > MAX_MAX_MISSES) {
+            revert ISettings.MaxMissesOutOfRange(p.maxMisses, 1, MAX_MAX_MISSES);
         }
-        if (p.samples == 0 || p.samples > MAX_SAMPLES) revert SamplesOutOfRange(p.samples, 1, MAX_SAMPLES);
-        if (p.collateralEpochs == 0 || p.collateralEpochs > MAX_COLLATERAL_EPOCHS) {
-            revert CollateralEpochsOutOfRange(p.collateralEpochs, 1, MAX_COLLATERAL_EPOCHS);
+        // So a farmer that misses until it lapses passes few dates, of which each has two books to sweep.
+        if (p.gridEpochs < p.maxMisses || p.gridEpochs > MAX_TERM_EPOCHS / p.maxBooks) {
+            revert ISettings.GridEpochsOutOfRange(p.gridEpochs, p.maxMisses, MAX_TERM_EPOCHS / p.maxBooks);
+        }
+        if (p.penalty == 0 || p.penalty > MAX_PENALTY) revert ISettings.PenaltyOutOfRange(p.penalty, 1, MAX_PENALTY);
+        if (p.fine == 0 || p.fine > MAX_PENALTY) revert ISettings.FineOutOfRange(p.fine, 1, MAX_PENALTY);
+        uint256 leastCollateral = 2 * uint256(p.maxMisses) * (uint256(p.penalty) + p.fine);
+        if (p.collateralEpochs < leastCollateral || p.collateralEpochs > MAX_COLLATERAL_EPOCHS) {
+            revert ISettings.CollateralEpochsOutOfRange(p.collateralEpochs, leastCollateral, MAX_COLLATERAL_EPOCHS);
+        }
+        if (p.auctionEpochs == 0 || p.auctionEpochs > MAX_TERM_EPOCHS) {
+            revert ISettings.AuctionEpochsOutOfRange(p.auctionEpochs, 1, MAX_TERM_EPOCHS);
+        }
+        if (p.withdrawDelayEpochs == 0 || p.withdrawDelayEpochs > MAX_TERM_EPOCHS) {
+            revert ISettings.WithdrawDelayOutOfRange(p.withdrawDelayEpochs, 1, MAX_TERM_EPOCHS);
         }
         TOKEN = p.token;
         EPOCH_BLOCKS = p.epochBlocks;
@@ -45,24 +67,11 @@ abstract contract Settings is ISettings {
         MAX_BOOKS = p.maxBooks;
         SAMPLES = p.samples;
         COLLATERAL_EPOCHS = p.collateralEpochs;
-    }
-
-    /// @inheritdoc ISettings
-    function parameters() external view returns (Parameters memory) {
-        return
-            Parameters({
-                token: TOKEN,
-                epochBlocks: uint32(EPOCH_BLOCKS),
-                gridEpochs: uint32(GRID_EPOCHS),
-                maxBooks: uint8(MAX_BOOKS),
-                samples: uint8(SAMPLES),
-                collateralEpochs: uint32(COLLATERAL_EPOCHS)
-            });
-    }
-
-    /// @inheritdoc ISettings
-    function currentEpoch() external view returns (Epoch) {
-        return Epoch.wrap(uint32(_currentEpoch()));
+        MAX_MISSES = p.maxMisses;
+        PENALTY = p.penalty;
+        FINE = p.fine;
+        AUCTION_EPOCHS = p.auctionEpochs;
+        WITHDRAW_DELAY_EPOCHS = p.withdrawDelayEpochs;
     }
 
     function _currentEpoch() internal view returns (uint256) {

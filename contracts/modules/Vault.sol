@@ -1,25 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IVault} from "../interfaces/IVault.sol";
-import {Permit} from "../types/Types.sol";
-import {Settings} from "./Settings.sol";
+import {Epoch, Permit} from "../types/Types.sol";
+import {Balances} from "./Balances.sol";
 
 /// @title Balances inside the market
-/// @dev Decides how tokens come in and go out; it is the only module that calls the token.
+/// @dev Decides when money may leave: out of a vault, which vouchers and orders are paid from, after a delay; out of
+/// earnings at once.
 ///
 /// Invariants:
-///   token.balanceOf(market) >= sum(vault) + sum(stake) + sum(prepaid, not yet proven)
-///   a token moves out only through `withdraw`, from the caller's own vault
-abstract contract Vault is IVault, Settings, ReentrancyGuardTransient {
-    using SafeERC20 for IERC20;
-
-    mapping(address account => uint256) private _vaults;
-
+///   a token moves out only through `withdraw`, `claim` and `burn`, from the caller's own balance or from what is burnt
+abstract contract Vault is IVault, Balances {
     /// @inheritdoc IVault
     function deposit(uint256 amount) external nonReentrant {
         _deposit(amount);
@@ -31,12 +23,48 @@ abstract contract Vault is IVault, Settings, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IVault
-    function withdraw(address to, uint256 amount) external nonReentrant {
+    function requestWithdrawal(uint256 amount) external {
         if (amount == 0) revert ZeroAmount();
-        if (to == address(0) || to == address(this)) revert BadRecipient(to);
+        if (amount > type(uint224).max) revert AmountTooLarge(amount, type(uint224).max);
+        uint32 readyEpoch = uint32(_currentEpoch() + WITHDRAW_DELAY_EPOCHS);
+        _withdrawals[msg.sender] = Withdrawal({amount: uint224(amount), readyEpoch: readyEpoch});
+        emit WithdrawalRequested(msg.sender, amount, Epoch.wrap(readyEpoch));
+    }
+
+    /// @inheritdoc IVault
+    function withdraw(address to) external nonReentrant {
+        _checkRecipient(to);
+        Withdrawal memory request = _withdrawals[msg.sender];
+        if (request.amount == 0) revert NothingRequested(msg.sender);
+        uint256 current = _currentEpoch();
+        if (current < request.readyEpoch) {
+            revert WithdrawalNotReady(Epoch.wrap(request.readyEpoch), Epoch.wrap(uint32(current)));
+        }
+        uint256 balance = _vaults[msg.sender];
+        if (balance == 0) revert VaultTooSmall(msg.sender, 0, request.amount);
+        uint256 amount = request.amount < balance ? request.amount : balance;
+        delete _withdrawals[msg.sender];
         _debit(msg.sender, amount);
         emit Withdrawn(msg.sender, to, amount);
-        IERC20(TOKEN).safeTransfer(to, amount);
+        _push(to, amount);
+    }
+
+    /// @inheritdoc IVault
+    function claim(address to, uint256 amount) external nonReentrant {
+        _checkRecipient(to);
+        if (amount == 0) revert ZeroAmount();
+        _spend(msg.sender, amount);
+        emit Claimed(msg.sender, to, amount);
+        _push(to, amount);
+    }
+
+    /// @inheritdoc IVault
+    function burn() external nonReentrant {
+        uint256 amount = _earnings[BURNT];
+        if (amount == 0) revert ZeroAmount();
+        _spend(BURNT, amount);
+        emit Claimed(BURNT, BURNT, amount);
+        _push(BURNT, amount);
     }
 
     /// @inheritdoc IVault
@@ -44,47 +72,26 @@ abstract contract Vault is IVault, Settings, ReentrancyGuardTransient {
         return _vaults[account];
     }
 
-    function _depositWithPermit(Permit memory permit) internal {
-        _usePermit(permit, permit.value);
-        _deposit(permit.value);
+    /// @inheritdoc IVault
+    function earnings(address account) external view returns (uint256) {
+        return _earnings[account];
     }
 
-    function _credit(address account, uint256 amount) internal {
-        _vaults[account] += amount;
+    /// @inheritdoc IVault
+    function withdrawal(address account) external view returns (uint256 amount, Epoch readyEpoch) {
+        Withdrawal memory request = _withdrawals[account];
+        return (request.amount, Epoch.wrap(request.readyEpoch));
     }
 
-    function _debit(address account, uint256 amount) internal {
-        uint256 balance = _vaults[account];
-        if (balance < amount) revert VaultTooSmall(account, balance, amount);
+    function _spend(address account, uint256 amount) private {
+        uint256 balance = _earnings[account];
+        if (balance < amount) revert EarningsTooSmall(account, balance, amount);
         unchecked {
-            _vaults[account] = balance - amount;
+            _earnings[account] = balance - amount;
         }
     }
 
-    /// @dev Pulls tokens from the caller. What it pays for is written by then: this calls out.
-    function _pull(uint256 amount) internal {
-        uint256 balanceBefore = IERC20(TOKEN).balanceOf(address(this));
-        IERC20(TOKEN).safeTransferFrom(msg.sender, address(this), amount);
-        uint256 balanceAfter = IERC20(TOKEN).balanceOf(address(this));
-        if (balanceAfter != balanceBefore + amount) {
-            revert WrongAmountReceived(amount, balanceBefore, balanceAfter);
-        }
-    }
-
-    /// @dev Anyone may have submitted the permit before us, which uses it up but leaves its allowance: so a permit
-    /// that fails is an error only if the allowance does not suffice.
-    function _usePermit(Permit memory p, uint256 needed) internal {
-        // solhint-disable-next-line no-empty-blocks
-        try IERC20Permit(TOKEN).permit(msg.sender, address(this), p.value, p.deadline, p.v, p.r, p.s) {} catch {
-            uint256 allowance = IERC20(TOKEN).allowance(msg.sender, address(this));
-            if (allowance < needed) revert PermitRefused(msg.sender, allowance, needed);
-        }
-    }
-
-    function _deposit(uint256 amount) private {
-        if (amount == 0) revert ZeroAmount();
-        _credit(msg.sender, amount);
-        emit Deposited(msg.sender, amount);
-        _pull(amount);
+    function _checkRecipient(address to) private view {
+        if (to == address(0) || to == address(this)) revert BadRecipient(to);
     }
 }

@@ -35,16 +35,42 @@ struct Acceptance {
     FarmerId farmer;
     bytes32 root; // SHA-256 Merkle root over the slot's leaves
     Rate rate;
-    uint64 deadlineBlock; // the last block in which `place` may use it
+    uint64 deadlineBlock; // the last block in which it may be used
     bytes32 r; // EIP-2098 compact signature by the farmer's operator
     bytes32 vs;
 }
 
-/// @dev One slot as the order's hash binds it.
+/// @dev A farmer's consent to take over a vacant slot, at its root and rate.
+struct Takeover {
+    uint8 slot;
+    FarmerId farmer;
+    uint64 deadlineBlock; // the last block in which it may be used
+    bytes32 r; // EIP-2098 compact signature by the farmer's operator
+    bytes32 vs;
+}
+
+/// @dev One slot as the order's hash binds it: its present tenure.
 struct Slot {
     FarmerId farmer;
     bytes32 root;
     Rate rate;
+    Epoch from; // the first epoch that this farmer is audited and paid for it
+}
+
+/// @dev An order with its slots, as its maintenance hands it in: the order keeps only the hash of these.
+struct Held {
+    OrderId order;
+    uint32 leafCount;
+    uint32 pieceLeaves;
+    Slot[] slots;
+}
+
+/// @dev A renter's signed promise: in all, so much for one farmer.
+struct Voucher {
+    address renter;
+    uint256 cumulative; // in token base units; what was redeemed before is part of it
+    bytes32 r; // EIP-2098 compact signature by the renter
+    bytes32 vs;
 }
 
 /// @dev One slot as its farmer's book keeps it: the mountain range holds keccak256(abi.encode(entry)).
@@ -75,16 +101,23 @@ struct Parameters {
     uint8 maxBooks; // grid dates ahead that an order may end on, and so live books per farmer
     uint8 samples; // leaves proven per farmer and epoch
     uint32 collateralEpochs; // epochs of its pay that a farmer has at stake
+    uint8 maxMisses; // misses, each proof making good for one, with which a farmer lapses
+    uint8 penalty; // epochs of pay that a missed epoch moves from the stake to the renters
+    uint8 fine; // epochs of pay that a missed epoch burns of the stake
+    uint32 auctionEpochs; // in which the bounty for a vacant slot rises to its full height
+    uint32 withdrawDelayEpochs; // from a renter's announcement to its withdrawal
 }
 
-/// @dev A farmer as `farmer` and `farmers` show it.
+/// @dev A farmer as `farmer` and `farmers` show it, as if it were settled now.
 struct FarmerView {
     address owner; // withdraws; is credited
     address operator; // signs acceptances and requests
     uint256 stake;
     uint256 committedRate; // what the farmer's live books pay it in an epoch
-    Epoch settledEpoch; // up to here every epoch is proven or recorded as missed
-    uint256 misses; // missed epochs, those not yet recorded included
+    Epoch settledEpoch; // up to here every epoch is proven, missed, or had nothing to prove
+    uint256 misses; // missed epochs
+    uint256 strikes; // misses less proofs since
+    bool lapsed; // it keeps nothing any more, from settledEpoch + 1 on
     string endpoint;
     Offer offer;
 }
@@ -92,9 +125,12 @@ struct FarmerView {
 /// @dev A book as `book` shows it. All zero when nothing in it is live.
 struct BookView {
     uint32 count; // entries appended
-    uint80 rateBefore; // total rate without what was added in `addedEpoch`
-    uint80 rateAdded; // rate added in `addedEpoch`, which counts from the next epoch
-    Epoch addedEpoch; // the last epoch in which an entry was appended
+    uint80 rateBefore; // total rate without what counts only after `addedEpoch`
+    uint80 rateAdded; // rate that counts after `addedEpoch`
+    Epoch addedEpoch; // the epoch before the last entries begin
+    uint80 lostBefore; // of the total, declared lost, without what counts only after `lostEpoch`
+    uint80 lostAdded; // of the total, declared lost in `lostEpoch`
+    Epoch lostEpoch; // the last epoch in which a slot was declared lost
     bytes32[] peaks; // of the mountain range, highest first
 }
 
@@ -106,4 +142,18 @@ struct OrderView {
     uint8 k;
     uint8 n;
     bytes32 slotsHash; // keccak256(abi.encode(leafCount, pieceLeaves, slots))
+}
+
+/// @dev A slot that its farmer declared lost, as `loss` shows it. All zero when it did not.
+struct LossView {
+    FarmerId farmer;
+    Epoch lostEpoch; // the last epoch that counts for the farmer
+    uint64 lostBlock; // from here the bounty rises
+    uint256 collateral; // what the slot has of the farmer's stake
+}
+
+/// @dev An evicted farmer, as `eviction` shows it. All zero when it is not.
+struct EvictionView {
+    uint64 evictedBlock; // from here the bounties rise
+    uint256 collateralEpochs; // epochs of its pay that each vacant slot has of the farmer's stake
 }

@@ -22,6 +22,7 @@ from grange.chain import (
     EventFollower,
     Farmer,
     Head,
+    Order,
     Receipt,
     Rollback,
     Sender,
@@ -29,11 +30,14 @@ from grange.chain import (
     Wallet,
     calls,
 )
-from grange.types import Address, Epoch
+from grange.types import Address, Epoch, OrderId, Slot, Voucher
 from grange_node.config import Config
 
 TIMEOUTS = Timeouts(connect_seconds=3.0, request_seconds=10.0, retries=1)
 """Short: every caller here tries again by itself, or tells the renter to."""
+
+
+QUESTIONS_AT_ONCE = 16
 
 
 class ChainLink(Protocol):
@@ -50,6 +54,21 @@ class ChainLink(Protocol):
 
     async def funds(self, account: Address) -> int:
         """Tokens of an account inside and outside the market, in base units."""
+
+    async def order(self, order: OrderId) -> Order | None:
+        """A placed order, whoever it is of; None if there is none, or none any more."""
+
+    async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
+        """Whether the slot's holder has lapsed, or declared it lost."""
+
+    async def means(self, payer: Address) -> tuple[int, int]:
+        """A payer's vault, and what this farmer has redeemed of its vouchers, in base units."""
+
+    async def leaving(self, payers: Sequence[Address]) -> set[Address]:
+        """Those who announced to take money out of their vaults."""
+
+    async def redeem(self, vouchers: Sequence[Voucher]) -> Receipt:
+        """Have the market pay this farmer what payers signed for it."""
 
     async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
         """This farmer's events after a cursor."""
@@ -72,6 +91,7 @@ class LiveLink:
         self._stack = stack
         self._connecting = asyncio.Lock()
         self._sender: Sender | None = None
+        self._follower: EventFollower | None = None
 
     @classmethod
     @asynccontextmanager
@@ -98,14 +118,46 @@ class LiveLink:
         vault, tokens = await asyncio.gather(chain.vault(account), chain.token_balance(account))
         return vault + tokens
 
+    async def order(self, order: OrderId) -> Order | None:
+        """The order as the contract has it."""
+        return await (await self._chain()).order(order)
+
+    async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
+        """By the holder's standing, as if it were settled now, and its losses."""
+        chain = await self._chain()
+        holder, loss = await asyncio.gather(chain.farmer(slot.farmer), chain.loss(order, index, slot.start))
+        return holder.lapsed or loss is not None
+
+    async def means(self, payer: Address) -> tuple[int, int]:
+        """Vault and what is redeemed."""
+        chain = await self._chain()
+        return await asyncio.gather(chain.vault(payer), chain.redeemed(self._config.farmer, payer))
+
+    async def leaving(self, payers: Sequence[Address]) -> set[Address]:
+        """By what is announced now, so that neither a restart nor a reorg hides one."""
+        chain, found = await self._chain(), set[Address]()
+        for first in range(0, len(payers), QUESTIONS_AT_ONCE):
+            asked = payers[first : first + QUESTIONS_AT_ONCE]
+            announced = await asyncio.gather(*(chain.withdrawal(payer) for payer in asked))
+            found |= {payer for payer, one in zip(asked, announced, strict=True) if one is not None}
+        return found
+
+    async def redeem(self, vouchers: Sequence[Voucher]) -> Receipt:
+        """Send `redeem`."""
+        return await self._send(calls.redeem(self._config.farmer, vouchers))
+
     async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
-        """Our events since a cursor."""
-        farmer = {"farmer": self._config.farmer}
-        filters = (
-            EventFilter(events=("SlotFilled",), args=farmer),
-            EventFilter(events=("Proven", "Missed"), args=farmer),
-        )
-        return await EventFollower(await self._chain(), filters, cursor=cursor).poll()
+        """Our events since a cursor; asked by one at a time. One follower is kept: it has learned how many
+        blocks the endpoint gives at once."""
+        if self._follower is None:
+            farmer = {"farmer": self._config.farmer}
+            filters = (
+                EventFilter(events=("SlotFilled",), args=farmer),
+                EventFilter(events=("Proven", "Missed"), args=farmer),
+            )
+            self._follower = EventFollower(await self._chain(), filters)
+        self._follower.cursor = cursor
+        return await self._follower.poll()
 
     async def prove(self, epoch: Epoch, words: Sequence[bytes]) -> Receipt:
         """Send `prove`."""

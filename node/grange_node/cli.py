@@ -213,6 +213,26 @@ def withdraw(
 
 
 @app.command()
+def unstake(
+    *,
+    home: Home = None,
+    amount: Annotated[str | None, typer.Option(help="Tokens; all that are free if not given.")] = None,
+    owner_key: Annotated[
+        Path | None, typer.Option(help="A file with the owner's private key, if it is not the operator's.")
+    ] = None,
+) -> None:
+    """Take back stake that answers for nothing any more: it can be withdrawn like what was earned."""
+    with explained():
+        folder = home_folder(home)
+        wallet = key_from_file(owner_key) if owner_key else load_key(folder)
+        freed, receipt = asyncio.run(
+            registration.unstake(load_config(folder), wallet, parse_tokens(amount) if amount else None)
+        )
+        typer.echo(f"Freed {format_tokens(freed)} tokens of the stake (0x{receipt.tx_hash.hex()}).")
+        typer.echo("Take them out with: grange farm withdraw")
+
+
+@app.command()
 def update(
     *,
     home: Home = None,
@@ -220,6 +240,9 @@ def update(
     egress_price: Annotated[str | None, typer.Option(help="Tokens asked per GiB read.")] = None,
     capacity: Annotated[str | None, typer.Option(help="Room on offer.")] = None,
     longest_term: Annotated[int | None, typer.Option(min=1, help="Longest term, in epochs.")] = None,
+    redeem_at: Annotated[
+        str | None, typer.Option(help="Tokens of vouchers that are worth the gas to redeem them.")
+    ] = None,
     endpoint: Annotated[str | None, typer.Option(help="How renters reach this farm.")] = None,
     add_stake: Annotated[str | None, typer.Option(help="Tokens to add to the stake.")] = None,
 ) -> None:
@@ -238,6 +261,7 @@ def update(
         changed = config.model_copy(
             update={
                 "endpoint": endpoint or config.endpoint,
+                "redeem_at": parse_tokens(redeem_at) if redeem_at else config.redeem_at,
                 "offer_terms": config.offer_terms.model_copy(
                     update={name: value for name, value in terms.items() if value is not None}
                 ),

@@ -26,7 +26,7 @@ from grange.chain import Wallet
 from grange.errors import GrangeError
 from grange.messages import Domain, address_of
 from grange.types import Address, FarmerId, Offer, Parameters, address_from
-from grange.units import GIB, MAX_RATE
+from grange.units import GIB, MAX_RATE, TOKEN
 from grange_node.errors import ConfigInvalid, KeyInvalid, NotInitialised
 from grange_node.files import FILE_MODE, FOLDER_MODE
 
@@ -36,6 +36,9 @@ HOME_VARIABLE = "GRANGE_HOME"
 CONFIG_VERSION = 1
 DEFAULT_RESERVE_BYTES = GIB
 DEFAULT_UNPLACED_BYTES_PER_RENTER = 64 * GIB
+DEFAULT_UNPLACED_PERCENT = 50
+"""The part of the capacity that all renters together may fill with what is not placed, and not paid, yet."""
+DEFAULT_REDEEM_AT = TOKEN
 MAX_ENDPOINT_CHARS = 256
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -76,7 +79,12 @@ class ParametersFile(_File):
     grid_epochs: _Count
     max_books: _Count
     samples: _Count
-    collateral_epochs: _NonNegative
+    collateral_epochs: _Count
+    max_misses: _Count
+    penalty: _Count
+    fine: _Count
+    auction_epochs: _Count
+    withdraw_delay_epochs: _Count
 
 
 class Config(_File):
@@ -93,6 +101,9 @@ class Config(_File):
     data_folder: Path
     reserve_bytes: _NonNegative = DEFAULT_RESERVE_BYTES
     unplaced_bytes_per_renter: _Count = DEFAULT_UNPLACED_BYTES_PER_RENTER
+    unplaced_percent: Annotated[int, Field(gt=0, le=100)] = DEFAULT_UNPLACED_PERCENT
+    redeem_at: _Count = DEFAULT_REDEEM_AT
+    """Base units of vouchers that are worth the gas to redeem them."""
     offer_terms: OfferFile
     market_parameters: ParametersFile
 
@@ -105,6 +116,11 @@ class Config(_File):
     def domain(self) -> Domain:
         """What signatures are bound to."""
         return Domain(chain_id=self.chain_id, market=Address(self.market))
+
+    @property
+    def unplaced_bytes(self) -> int:
+        """What all renters together may have here that is not placed."""
+        return self.offer_terms.capacity_bytes * self.unplaced_percent // 100
 
     @property
     def offer(self) -> Offer:

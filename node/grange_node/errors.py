@@ -8,11 +8,13 @@
           KeyInvalid          operator.key is missing, malformed or readable by others
           DataInUse           another process serves this data folder
           LedgerInvalid       the ledger is of another farm, or newer than this program
+          RepairFolderInvalid what lies in the folder of repairs was not written by this program
           NotFunded           the operator has too few tokens or too little gas money
-          NotOwner            the vault belongs to an owner whose key is not here
+          NotOwner            the earnings are those of an owner whose key is not here
       PeerError               whoever sent the request broke the rules
         Refusal               carries the HTTP status, a code and what was wrong
-          Malformed 400       Unauthorised 401   VaultTooSmall 402   Foreign 403
+          Malformed 400       Unauthorised 401   VaultTooSmall 402   PaymentNeeded 402
+          Foreign 403
           NotFound 404        Conflict 409       LengthMissing 411   TooMuch 413
           RangeInvalid 416    Mismatch 422       TooBusy 429
       WorldError              the world failed
@@ -23,6 +25,7 @@
           PieceMissing 500    a piece that should be here is not
           PieceDamaged 500    a piece on disk is not what it was
           DataMissing 500     an epoch cannot be proven with what is on disk
+          RepairStopped       a repair cannot go on at the moment
 
 What is raised while a request is served is turned into a response in one place, `grange_node.app`.
 """
@@ -63,6 +66,10 @@ class LedgerInvalid(NodeMisuse):
     """The ledger belongs to another farm or to a newer program."""
 
 
+class RepairFolderInvalid(NodeMisuse):
+    """What lies in the folder of repairs was not written by this program."""
+
+
 class NotFunded(NodeMisuse):
     """The operator has too few tokens or too little gas money."""
 
@@ -70,7 +77,7 @@ class NotFunded(NodeMisuse):
 
 
 class NotOwner(NodeMisuse):
-    """The vault belongs to an owner whose key is not here."""
+    """The earnings are those of an owner whose key is not here."""
 
 
 class Refusal(PeerError):
@@ -101,6 +108,13 @@ class VaultTooSmall(Refusal):
 
     status = 402
     code = "vault_too_small"
+
+
+class PaymentNeeded(Refusal):
+    """The vouchers so far do not cover what is asked for."""
+
+    status = 402
+    code = "payment_needed"
 
 
 class Foreign(Refusal):
@@ -219,3 +233,9 @@ class DataMissing(NodeWorldError):
     """An epoch cannot be proven with what is on disk."""
 
     code = "data_missing"
+
+
+class RepairStopped(NodeWorldError):
+    """A repair cannot go on at the moment: too few answer, or nobody takes the slots."""
+
+    code = "repair_stopped"

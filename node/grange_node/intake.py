@@ -2,7 +2,8 @@
 
 Order of things, so that a kill in between loses nothing and promises nothing:
 
-    piece:   ledger row `staged`, then the piece on disk, then the answer
+    piece:   for the first of a slot the renter's purse; ledger row `staged`, then the piece on disk, then
+             the answer; a first piece that fails takes row and folder with it
     promise: all pieces on disk, their root compared, roots written down, ledger row `accepted`, signature
     drop:    folder out of the way in one step, then the ledger row
 
@@ -17,14 +18,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from grange.chain import ChainError, Wallet
 from grange.merkle import root_of_hashes
-from grange.messages import order_id, sign_acceptance
-from grange.types import Acceptance
+from grange.messages import order_id, sign_acceptance, sign_takeover
+from grange.types import Acceptance, Held, Takeover
 from grange.units import format_tokens
+from grange_node.arrival import drained, written
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
 from grange_node.errors import (
@@ -33,21 +35,31 @@ from grange_node.errors import (
     Foreign,
     Malformed,
     Mismatch,
+    NodeWorldError,
     NotFound,
     TermsRefused,
     TooMuch,
     VaultTooSmall,
 )
 from grange_node.ledger import Ledger
-from grange_node.promise import ACCEPTANCE_LIFE_BLOCKS, Standing, check_shape, check_stake, check_terms, cost
+from grange_node.promise import (
+    ACCEPTANCE_LIFE_BLOCKS,
+    HIGHEST_RATE_FACTOR,
+    RENEWAL_BLOCKS,
+    Standing,
+    asked_rate,
+    check_shape,
+    check_stake,
+    check_terms,
+    cost,
+)
+from grange_node.purses import Purses
 from grange_node.records import SlotRecord, SlotState, SlotTerms
 from grange_node.room import Room
 from grange_node.slot_key import SlotKey
 from grange_node.store import PieceWriter, Store
+from grange_node.takeover import TAKEOVER_LIFE_BLOCKS, terms_of
 from grange_node.watcher import View, Watcher
-
-BUFFER_BYTES = 512 * 1024
-"""How much of a piece is gathered before it is hashed and written: two trips to a thread for 1 MiB."""
 
 MAX_MISSING_SHOWN = 100
 
@@ -78,6 +90,7 @@ class Intake:
         self._link = link
         self._watcher = watcher
         self._clock = clock
+        self._purses = Purses(link, clock)
         self._promising = asyncio.Lock()
         self._busy: Counter[SlotKey] = Counter()
         self._leaving: set[SlotKey] = set()
@@ -91,23 +104,47 @@ class Intake:
     ) -> bool:
         """Store a piece that arrives. True when it is new, False when it was here already.
 
-        Raises TooMuch or Malformed for more or fewer bytes than announced, Mismatch for other bytes,
-        Conflict, NoRoom, TooBusy. Whatever goes wrong, nothing of the piece stays behind.
+        Raises TooMuch or Malformed for more or fewer bytes than announced, TooMuch for an index that no slot
+        here can have, Mismatch for other bytes, Conflict, NoRoom, TooBusy; for the first piece of a slot
+        VaultTooSmall and ChainDown. Whatever goes wrong, nothing of the piece stays behind.
         """
+        if (piece + 1) * size_bytes > self._room.capacity_bytes:
+            raise TooMuch(
+                "a slot with so many pieces is larger than all the capacity on offer",
+                capacity_bytes=self._room.capacity_bytes,
+            )
         with self._using(key):
+            if not self._room.knows(key):
+                await self._purses.require(key.renter, self._one_epoch(key, size_bytes))
             self._room.claim(key, size_bytes)
             stored = False
             try:
                 writer = await asyncio.to_thread(self._begin, key, piece, size_bytes, root)
                 if writer is None:
-                    await _drain(body, size_bytes)
+                    await drained(body, size_bytes)
                 else:
-                    stored = await _write(writer, body, root)
+                    stored = await written(writer, body, root)
             finally:
                 if not stored:
                     self._room.add(key, -size_bytes)
-            self._touched[key] = self._clock()
+                    await self._forget_if_empty(key)
+            if stored:
+                self._touched[key] = self._clock()
             return stored
+
+    def _one_epoch(self, key: SlotKey, size_bytes: int) -> int:
+        """What an epoch costs of all that the renter would have waiting here with so many bytes more."""
+        return asked_rate(self._config.offer, self._room.unplaced_bytes(key.renter) + size_bytes)
+
+    async def _forget_if_empty(self, key: SlotKey) -> None:
+        """Leave nothing of a slot whose first piece failed, unless another request is at it."""
+        if self._busy[key] > 1 or self._room.bytes_of(key):
+            return
+        try:
+            await self._remove(key)
+        except NodeWorldError as error:
+            # What failed first is what the renter must hear; the collector comes by later.
+            log.warning("%s holds nothing and cannot be removed: %s", key, error)
 
     def _begin(self, key: SlotKey, piece: int, size_bytes: int, root: bytes) -> PieceWriter | None:
         held = self._store.piece(key, piece)
@@ -130,18 +167,81 @@ class Intake:
     async def accept(self, key: SlotKey, salt: bytes, terms: SlotTerms) -> Acceptance:
         """Promise to keep a slot, if all of it is here and the terms are ours.
 
-        The same terms again give the same acceptance until it expires, and then one with a later
+        The same terms again give the same acceptance until it is about to expire, and then one with a later
         deadline; other terms for a slot that was promised raise Conflict. Raises Malformed, Foreign,
         NotFound, Mismatch, TermsRefused, StakeTooSmall, VaultTooSmall, ChainDown.
         """
         check_shape(terms)
         if order_id(key.renter, salt) != key.order:
             raise Foreign("the order is not this renter's: its id is no hash of renter and salt")
+
+        async def judge(record: SlotRecord, view: View) -> None:
+            await self._check_bargain(record, terms, view)
+
         async with self._promising:
             with self._using(key):
-                return await self._accept(key, terms)
+                deadline_block = await self._promise(key, terms, judge, ACCEPTANCE_LIFE_BLOCKS)
+        return sign_acceptance(
+            self._config.domain,
+            self._wallet.private_key,
+            order=key.order,
+            farmer=self._config.farmer,
+            slot=key.slot,
+            root=terms.root,
+            leaf_count=terms.leaf_count,
+            rate=terms.rate,
+            end=terms.end,
+            deadline_block=deadline_block,
+        )
 
-    async def _accept(self, key: SlotKey, terms: SlotTerms) -> Acceptance:
+    async def take_over(self, key: SlotKey, held: Held) -> tuple[SlotTerms, Takeover]:
+        """Consent to take over a vacant slot of a placed order, with the bounty for whoever sent its pieces.
+
+        `held` is the order as the chain keeps its hash: the terms are in there, and on chain. Repeated like
+        `accept`. Raises NotFound, Mismatch and Conflict for what does not agree with the chain or is not
+        vacant, and what `accept` raises, but for the renter's money: the slot is paid for.
+        """
+        view = await self._watcher.recent()
+        try:
+            order = await self._link.order(key.order)
+            terms = terms_of(order, held, key.slot, self._config.farmer)
+            check_shape(terms)
+            vacant = await self._link.is_vacant(key.order, key.slot, held.slots[key.slot])
+        except ChainError as error:
+            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+        if not vacant:
+            raise Conflict(
+                "this slot is not vacant", farmer=held.slots[key.slot].farmer, block=view.head.number
+            )
+
+        async def judge(record: SlotRecord, view: View) -> None:
+            self._check_own(record, terms, view, highest_factor=None)
+
+        async with self._promising:
+            with self._using(key):
+                deadline_block = await self._promise(key, terms, judge, TAKEOVER_LIFE_BLOCKS)
+        return terms, sign_takeover(
+            self._config.domain,
+            self._wallet.private_key,
+            order=key.order,
+            farmer=self._config.farmer,
+            slot=key.slot,
+            root=terms.root,
+            leaf_count=terms.leaf_count,
+            rate=terms.rate,
+            end=terms.end,
+            deadline_block=deadline_block,
+            repairer=key.renter,
+        )
+
+    async def _promise(
+        self,
+        key: SlotKey,
+        terms: SlotTerms,
+        judge: Callable[[SlotRecord, View], Awaitable[None]],
+        life_blocks: int,
+    ) -> int:
+        """Make sure of the pieces and of the terms, and write the promise down; gives its deadline."""
         record = self._ledger.slot(key)
         if record is None:
             raise NotFound("nothing of this slot is here")
@@ -153,14 +253,18 @@ class Intake:
                 end=record.agreed.end,
                 root=record.agreed.root.hex(),
             )
+        other = self._ledger.promise(key.order, key.slot)
+        if other is not None and other.key != key:
+            raise Conflict("this slot is promised to another", deadline_block=other.deadline_block)
         view = await self._watcher.recent()
         record = self._ledger.slot(key) or record
-        if record.state is SlotState.PLACED or (record.deadline_block or 0) > view.head.number:
+        lasts_to = view.head.number + RENEWAL_BLOCKS
+        if record.state is SlotState.PLACED or (record.deadline_block or 0) > lasts_to:
             assert record.deadline_block is not None
-            return self._sign(key, terms, record.deadline_block)
+            return record.deadline_block
         await asyncio.to_thread(self._check_pieces, key, terms)
-        await self._check_bargain(record, terms, view)
-        deadline_block = view.head.number + ACCEPTANCE_LIFE_BLOCKS
+        await judge(record, view)
+        deadline_block = view.head.number + life_blocks
         await asyncio.to_thread(self._record, key, terms, deadline_block)
         self._touched.pop(key, None)
         log.info(
@@ -171,15 +275,39 @@ class Intake:
             terms.end,
             deadline_block,
         )
-        return self._sign(key, terms, deadline_block)
+        return deadline_block
 
     async def _check_bargain(self, record: SlotRecord, terms: SlotTerms, view: View) -> None:
+        if self._open_cost(record, view):
+            # What was placed since we last read is out of the vault already: it must not count twice.
+            view = await self._watcher.newest()
+        self._check_own(record, terms, view, highest_factor=HIGHEST_RATE_FACTOR)
+        try:
+            funds = await self._link.funds(record.key.renter)
+        except ChainError as error:
+            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+        promised_cost = self._open_cost(record, view)
+        needed = cost(terms, view.head.epoch) + promised_cost
+        if funds < needed:
+            raise VaultTooSmall(
+                "the renter cannot pay for this slot and for those that are promised to it and not placed",
+                funds=funds,
+                needed=needed,
+                promised=promised_cost,
+            )
+
+    def _check_own(
+        self, record: SlotRecord, terms: SlotTerms, view: View, *, highest_factor: int | None
+    ) -> None:
+        """Whether we may and want to: our key, our terms, our stake."""
         config, epoch = self._config, view.head.epoch
         if view.farmer.operator != self._wallet.address:
             raise TermsRefused(
                 "this node's key is no longer the farmer's operator", operator=view.farmer.operator
             )
-        check_terms(terms, config.offer, config.parameters, epoch)
+        if view.farmer.lapsed:
+            raise TermsRefused("this farmer has lapsed for its misses, and the market gives it no slots")
+        check_terms(terms, config.offer, config.parameters, epoch, highest_factor=highest_factor)
         read_to = self._ledger.cursor().block
         promised = self._ledger.promised_rate(read_to)
         if record.state is SlotState.ACCEPTED and (record.deadline_block or 0) > read_to:
@@ -190,13 +318,11 @@ class Intake:
             promised_rate=promised,
         )
         check_stake(terms, standing, config.parameters.collateral_epochs)
-        try:
-            funds = await self._link.funds(record.key.renter)
-        except ChainError as error:
-            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
-        needed = cost(terms, epoch)
-        if funds < needed:
-            raise VaultTooSmall("the renter cannot pay for this slot", funds=funds, needed=needed)
+
+    def _open_cost(self, record: SlotRecord, view: View) -> int:
+        """What the renter would pay for its other slots that we promised and that may still be placed."""
+        open_promises = self._ledger.open_promises(record.key.renter, self._ledger.cursor().block)
+        return sum(cost(other.agreed, view.head.epoch) for other in open_promises if other.key != record.key)
 
     def _check_pieces(self, key: SlotKey, terms: SlotTerms) -> None:
         held = self._store.pieces(key)
@@ -221,20 +347,6 @@ class Intake:
         self._store.seal(key, terms.pieces)
         self._ledger.accept(key, terms, deadline_block)
 
-    def _sign(self, key: SlotKey, terms: SlotTerms, deadline_block: int) -> Acceptance:
-        return sign_acceptance(
-            self._config.domain,
-            self._wallet.private_key,
-            order=key.order,
-            farmer=self._config.farmer,
-            slot=key.slot,
-            root=terms.root,
-            leaf_count=terms.leaf_count,
-            rate=terms.rate,
-            end=terms.end,
-            deadline_block=deadline_block,
-        )
-
     # Letting go.
 
     async def withdraw_staging(self, key: SlotKey) -> None:
@@ -254,6 +366,9 @@ class Intake:
         """Remove a slot from disk and ledger. Raises Conflict while it is in use."""
         if self._busy[key] or key in self._leaving:
             raise Conflict("this slot is in use at the moment")
+        await self._remove(key)
+
+    async def _remove(self, key: SlotKey) -> None:
         self._leaving.add(key)
         try:
             await asyncio.to_thread(self._store.drop, key)
@@ -283,45 +398,3 @@ class Intake:
             self._busy[key] -= 1
             if not self._busy[key]:
                 del self._busy[key]
-
-
-async def _write(writer: PieceWriter, body: AsyncIterator[bytes], root: bytes) -> bool:
-    """Gather, hash and write, and make durable together with the last part."""
-    try:
-        gathered: list[bytes] = []
-        waiting = arrived = 0
-        async for chunk in body:
-            arrived += len(chunk)
-            if arrived > writer.size_bytes:
-                raise TooMuch("more bytes came than were announced", announced=writer.size_bytes)
-            gathered.append(chunk)
-            waiting += len(chunk)
-            if waiting >= BUFFER_BYTES and arrived < writer.size_bytes:
-                await asyncio.to_thread(_write_all, writer, gathered)
-                gathered, waiting = [], 0
-        if arrived < writer.size_bytes:
-            raise Malformed(
-                "fewer bytes came than were announced", announced=writer.size_bytes, arrived=arrived
-            )
-        return await asyncio.to_thread(_finish, writer, gathered, root)
-    finally:
-        writer.abandon()
-
-
-def _write_all(writer: PieceWriter, chunks: list[bytes]) -> None:
-    for chunk in chunks:
-        writer.write(chunk)
-
-
-def _finish(writer: PieceWriter, rest: list[bytes], root: bytes) -> bool:
-    _write_all(writer, rest)
-    return writer.commit(root)
-
-
-async def _drain(body: AsyncIterator[bytes], size_bytes: int) -> None:
-    """Read a body that is not needed, so that the connection can go on being used."""
-    arrived = 0
-    async for chunk in body:
-        arrived += len(chunk)
-        if arrived > size_bytes:
-            raise TooMuch("more bytes came than were announced", announced=size_bytes)

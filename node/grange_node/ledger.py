@@ -185,6 +185,15 @@ class Ledger:
         rows = self._read("SELECT rate FROM slots WHERE state = 'accepted' AND deadline_block > ?", (block,))
         return sum(int(rate) for (rate,) in rows)
 
+    def open_promises(self, renter: Address, block: int) -> list[SlotRecord]:
+        """A renter's acceptances that can still be placed after `block`."""
+        rows = self._read(
+            f"SELECT {_SLOT_COLUMNS} FROM slots"
+            " WHERE state = 'accepted' AND deadline_block > ? AND renter = ?",
+            (block, renter),
+        )
+        return [_record(row) for row in rows]
+
     def forget_ended(self, epoch: Epoch) -> None:
         """Drop the entries of books that ended at or before an epoch."""
         with self._write() as write:

@@ -7,6 +7,8 @@
     Collector         ledger -> removals              (loop)
     Intake            requests -> store and ledger
     Gatekeeper        who asks
+    Till              vouchers -> reads
+    Redeemer          vouchers -> money               (loop)
 
 Decides the order of opening, what is made consistent after a kill, and which loops run. Leaves HTTP to `app`.
 """
@@ -21,6 +23,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from grange.chain import Wallet
+from grange_node.accounts import Accounts
 from grange_node.auth import Gatekeeper
 from grange_node.chain_link import ChainLink, LiveLink
 from grange_node.collector import COLLECT_SECONDS, Collector
@@ -31,12 +34,16 @@ from grange_node.ledger import Ledger
 from grange_node.loops import forever
 from grange_node.prover import Prover
 from grange_node.records import SlotState
+from grange_node.redeemer import Redeemer
 from grange_node.room import Room
 from grange_node.slot_key import SlotKey
+from grange_node.solvency import Solvency
 from grange_node.store import Store
+from grange_node.till import Till
 from grange_node.watcher import Watcher
 
 LEDGER_NAME = "ledger.sqlite3"
+ACCOUNTS_NAME = "accounts.sqlite3"
 
 log = logging.getLogger("grange.farm")
 
@@ -55,6 +62,8 @@ class Node:
     prover: Prover
     collector: Collector
     gatekeeper: Gatekeeper
+    till: Till
+    redeemer: Redeemer
     clock: Callable[[], float] = field(repr=False)
 
     @classmethod
@@ -82,7 +91,11 @@ class Node:
                     start_block=config.start_block,
                 )
             )
-            room = Room(config.offer.capacity_bytes, config.unplaced_bytes_per_renter)
+            room = Room(
+                capacity_bytes=config.offer.capacity_bytes,
+                unplaced_bytes=config.unplaced_bytes,
+                unplaced_bytes_per_renter=config.unplaced_bytes_per_renter,
+            )
             await asyncio.to_thread(_recover, store, ledger, room)
             if link is None:
                 link = await stack.enter_async_context(LiveLink.open(config, wallet))
@@ -98,6 +111,8 @@ class Node:
                 watcher=watcher,
                 clock=clock,
             )
+            accounts = stack.enter_context(Accounts.open(config.data_folder / ACCOUNTS_NAME))
+            solvency = Solvency(link, clock)
             yield cls(
                 config=config,
                 store=store,
@@ -109,13 +124,24 @@ class Node:
                 prover=Prover(config, store, ledger, link, watcher),
                 collector=Collector(ledger, intake, epoch_blocks, clock),
                 gatekeeper=Gatekeeper(config.domain, config.farmer, clock),
+                till=Till(
+                    domain=config.domain,
+                    farmer=config.farmer,
+                    price_per_gib=config.offer.egress_price_per_gib,
+                    accounts=accounts,
+                    solvency=solvency,
+                ),
+                redeemer=Redeemer(
+                    accounts=accounts, link=link, solvency=solvency, redeem_at=config.redeem_at
+                ),
                 clock=clock,
             )
 
     async def run_loops(self) -> None:
-        """Watch, prove and collect until cancelled."""
+        """Watch, prove, redeem and collect until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(forever("chain", self.watcher.look, self.watcher.pause_seconds))
+            group.create_task(forever("vouchers", self.redeemer.tick, self.watcher.pause_seconds))
             group.create_task(forever("prover", self.prover.tick, lambda: 0.0))
             group.create_task(forever("collector", self.collector.collect, lambda: COLLECT_SECONDS))
 

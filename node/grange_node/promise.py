@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from grange.errors import Misuse
 from grange.types import Epoch, Offer, Parameters
 from grange.units import MAX_LEAF_COUNT, MAX_PIECE_LEAVES, MAX_RATE, rate_rounded_up
 from grange_node.errors import Malformed, StakeTooSmall, TermsRefused
@@ -18,6 +19,15 @@ ACCEPTANCE_LIFE_BLOCKS = 300
 """For how many blocks a renter may use an acceptance: an hour on a chain of 12 seconds."""
 
 
+RENEWAL_BLOCKS = 30
+"""With so few blocks left, an acceptance that is asked for again gets a later deadline: an order needs some
+to be placed in."""
+
+HIGHEST_RATE_FACTOR = 2
+"""How many times the asked rate may be offered: a promise binds stake at its rate whether it is placed or
+not, and a rate that nobody asked for would let a renter bind all of it for nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What the farmer is bound to already. Rates in base units per epoch."""
@@ -25,6 +35,15 @@ class Standing:
     stake: int
     committed_rate: int
     promised_rate: int
+
+
+def asked_rate(offer: Offer, size_bytes: int) -> int:
+    """What this farmer asks per epoch for so many bytes, in base units; never nothing, which no order can
+    pay. Raises TermsRefused when it is more than any order can."""
+    try:
+        return max(1, rate_rounded_up(offer.price_per_gib_epoch, size_bytes))
+    except Misuse as error:
+        raise TermsRefused("at this farmer's price no order could pay for so many bytes") from error
 
 
 def check_shape(terms: SlotTerms) -> None:
@@ -38,11 +57,28 @@ def check_shape(terms: SlotTerms) -> None:
         raise Malformed("the rate must be positive and fit 80 bits")
 
 
-def check_terms(terms: SlotTerms, offer: Offer, parameters: Parameters, epoch: Epoch) -> None:
-    """Raise TermsRefused for terms that are too cheap, too long, or that the contract would not take now."""
-    asked = rate_rounded_up(offer.price_per_gib_epoch, terms.slot_bytes)
+def check_terms(
+    terms: SlotTerms,
+    offer: Offer,
+    parameters: Parameters,
+    epoch: Epoch,
+    *,
+    highest_factor: int | None = HIGHEST_RATE_FACTOR,
+) -> None:
+    """Raise TermsRefused for terms that are too cheap, far too dear, too long, or that the contract would not
+    take now.
+
+    Without a `highest_factor` no rate is too dear: that of a placed order cannot be made up.
+    """
+    asked = asked_rate(offer, terms.slot_bytes)
     if terms.rate < asked:
         raise TermsRefused("the rate is below this farmer's price", rate=terms.rate, asked_rate=asked)
+    if highest_factor is not None and terms.rate > highest_factor * asked:
+        raise TermsRefused(
+            "the rate is far above this farmer's price and would bind too much of its stake",
+            rate=terms.rate,
+            highest_rate=highest_factor * asked,
+        )
     grid = parameters.grid_epochs
     latest_end = (epoch // grid + parameters.max_books) * grid
     if terms.end % grid:
@@ -76,4 +112,4 @@ def check_stake(terms: SlotTerms, standing: Standing, collateral_epochs: int) ->
 
 def cost(terms: SlotTerms, epoch: Epoch) -> int:
     """What the renter pays for the slot if it is placed in this epoch."""
-    return terms.rate * (terms.end - (epoch + 1))
+    return terms.rate * max(0, terms.end - (epoch + 1))

@@ -2,6 +2,7 @@
 
 What to do is a pure table, tried from the top (`decide`):
 
+    the farmer has lapsed                         -> LAPSED            the contract takes no proofs of it
     the chain has settled this epoch              -> SETTLED           nothing more to do
     the ledger has not read up to this epoch      -> READ_ON           it does not know what is kept
     nothing was kept as the epoch began           -> NOTHING_TO_PROVE
@@ -47,6 +48,7 @@ log = logging.getLogger("grange.farm")
 class Action(Enum):
     """What to do about the current epoch."""
 
+    LAPSED = auto()
     SETTLED = auto()
     READ_ON = auto()
     NOTHING_TO_PROVE = auto()
@@ -64,6 +66,7 @@ class Situation:
     epoch_blocks: int
     read_to_block: int
     settled_epoch: Epoch
+    lapsed: bool
     rate: int
     attempt_block: int | None
 
@@ -76,6 +79,8 @@ class Situation:
 def decide(situation: Situation) -> Action:
     """The table at the top of this file."""
     now = situation
+    if now.lapsed:
+        return Action.LAPSED
     if now.settled_epoch >= now.epoch:
         return Action.SETTLED
     if now.read_to_block < now.epoch * now.epoch_blocks:
@@ -105,6 +110,7 @@ class Prover:
         self._watcher = watcher
         self._seen: View | None = None
         self._reread_epoch: Epoch | None = None
+        self._said_lapsed = False
 
     async def tick(self) -> None:
         """Wait until the watcher has looked again, and do what is to be done."""
@@ -125,6 +131,7 @@ class Prover:
                     return action
                 refused += 1
             elif action is not Action.READ_ON:
+                self._say_lapsed(view, action)
                 return action
             view = await self._watcher.refresh()
         if refused == MAX_LOOKS and self._reread_epoch != view.head.epoch:
@@ -133,6 +140,14 @@ class Prover:
             await self._watcher.read_again()
         return Action.READ_ON
 
+    def _say_lapsed(self, view: View, action: Action) -> None:
+        if action is Action.LAPSED and not self._said_lapsed:
+            log.error(
+                "this farmer lapsed for its misses: from epoch %d on its slots are vacant, and it is not paid",
+                view.farmer.settled_epoch + 1,
+            )
+        self._said_lapsed = action is Action.LAPSED
+
     def _situation(self, view: View) -> Situation:
         epoch = view.head.epoch
         return Situation(
@@ -140,6 +155,7 @@ class Prover:
             epoch_blocks=self._config.parameters.epoch_blocks,
             read_to_block=self._ledger.cursor().block,
             settled_epoch=view.farmer.settled_epoch,
+            lapsed=view.farmer.lapsed,
             rate=self._ledger.rate_at_start(epoch),
             attempt_block=self._ledger.attempt_block(epoch),
         )

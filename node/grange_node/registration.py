@@ -111,23 +111,45 @@ async def change(config: Config, wallet: Wallet, changed: Config, add_stake: int
 async def withdraw(
     config: Config, wallet: Wallet, to: Address | None, amount: int | None
 ) -> tuple[int, Receipt]:
-    """Pay out of the wallet's vault, to the owner if nobody is named, all if no amount is.
+    """Pay out of the wallet's earnings, to the owner if nobody is named, all if no amount is.
 
-    Raises NotOwner when the vault belongs to another key, NotFunded when there is less than asked for.
+    Raises NotOwner when the earnings are another key's, NotFunded when there is less than asked for.
     """
+    _check_owner(config, wallet)
+    async with _connected(config) as chain:
+        held = await chain.earnings(wallet.address)
+        wanted = held if amount is None else amount
+        if wanted > held:
+            raise NotFunded(f"the earnings are {format_tokens(held)} tokens, not {format_tokens(wanted)}")
+        if wanted == 0:
+            raise NotFunded("nothing is earned that was not withdrawn; there is nothing to withdraw yet")
+        return wanted, await Sender(chain, wallet).send(calls.claim(to or wallet.address, wanted))
+
+
+async def unstake(config: Config, wallet: Wallet, amount: int | None) -> tuple[int, Receipt]:
+    """Move stake that answers for nothing into the owner's earnings, all that is free if no amount is given.
+
+    Raises NotOwner when the stake is another key's, NotFunded when less than that is free.
+    """
+    _check_owner(config, wallet)
+    async with _connected(config) as chain:
+        farmer = await chain.farmer(config.farmer)
+        free = max(0, farmer.stake - chain.parameters.collateral_epochs * farmer.committed_rate)
+        wanted = free if amount is None else amount
+        if wanted > free or wanted == 0:
+            raise NotFunded(
+                f"{format_tokens(free)} of the {format_tokens(farmer.stake)} tokens at stake are free; "
+                "the others answer for what is kept"
+            )
+        return wanted, await Sender(chain, wallet).send(calls.unstake(config.farmer, wanted))
+
+
+def _check_owner(config: Config, wallet: Wallet) -> None:
     if wallet.address != config.owner:
         raise NotOwner(
             f"farm {config.farmer_id} pays {config.owner}, and this key is {wallet.address}; "
             "give the owner's key with --owner-key FILE"
         )
-    async with _connected(config) as chain:
-        held = await chain.vault(wallet.address)
-        wanted = held if amount is None else amount
-        if wanted > held:
-            raise NotFunded(f"the vault holds {format_tokens(held)} tokens, not {format_tokens(wanted)}")
-        if wanted == 0:
-            raise NotFunded("the vault is empty; there is nothing to withdraw yet")
-        return wanted, await Sender(chain, wallet).send(calls.withdraw(to or wallet.address, wanted))
 
 
 def _connected(config: Config) -> AbstractAsyncContextManager[Chain]:

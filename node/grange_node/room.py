@@ -1,7 +1,8 @@
-"""How many bytes are spoken for: in all, and per renter before anything is paid.
+"""How many bytes are spoken for: in all, and before anything is paid, by all renters and by each.
 
 Arithmetic over what store and ledger hold, kept in memory and counted again at each start. Decided here:
-when capacity or a renter's share of it is used up. The disk's own free space is the store's business.
+when capacity, the part of it that may wait for payment, or a renter's share is used up. The disk's own
+free space is the store's business.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from grange_node.slot_key import SlotKey
 
 
 class Room:
-    """Bytes by slot. `unplaced` slots, staged or accepted, count against their renter's limit too."""
+    """Bytes by slot. `unplaced` slots, staged or accepted, count against two further limits."""
 
-    def __init__(self, capacity_bytes: int, unplaced_bytes_per_renter: int) -> None:
-        """The capacity is what the farmer's offer says."""
+    def __init__(self, *, capacity_bytes: int, unplaced_bytes: int, unplaced_bytes_per_renter: int) -> None:
+        """The capacity is what the farmer's offer says; the others are limits on what is not placed."""
         self.capacity_bytes = capacity_bytes
+        self.max_unplaced_bytes = unplaced_bytes
         self.unplaced_bytes_per_renter = unplaced_bytes_per_renter
         self.used_bytes = 0
+        self.all_unplaced_bytes = 0
         self._bytes: dict[SlotKey, int] = {}
         self._placed: set[SlotKey] = set()
         self._unplaced_by_renter: defaultdict[Address, int] = defaultdict(int)
@@ -28,8 +31,8 @@ class Room:
     def claim(self, key: SlotKey, size_bytes: int) -> None:
         """Speak for bytes that are about to arrive.
 
-        Raises NoRoom when the capacity is used up, TooBusy when the renter has too much here that is not
-        placed.
+        Raises NoRoom when the capacity is used up, TooBusy when the renter, or all together, have too much
+        here that is not placed.
         """
         if self.used_bytes + size_bytes > self.capacity_bytes:
             raise NoRoom(
@@ -37,7 +40,13 @@ class Room:
                 used_bytes=self.used_bytes,
                 capacity_bytes=self.capacity_bytes,
             )
-        unplaced = self._unplaced_by_renter[key.renter] + size_bytes
+        if self.all_unplaced_bytes + size_bytes > self.max_unplaced_bytes:
+            raise TooBusy(
+                "too many bytes of all renters wait here that are not placed yet; try again later",
+                unplaced_bytes=self.all_unplaced_bytes,
+                limit_bytes=self.max_unplaced_bytes,
+            )
+        unplaced = self.unplaced_bytes(key.renter) + size_bytes
         if unplaced > self.unplaced_bytes_per_renter:
             raise TooBusy(
                 "too many bytes wait here that are not placed yet; place or delete some",
@@ -51,17 +60,17 @@ class Room:
         self._bytes[key] = self._bytes.get(key, 0) + size_bytes
         self.used_bytes += size_bytes
         if key not in self._placed:
-            self._unplaced_by_renter[key.renter] += size_bytes
+            self._count_unplaced(key.renter, size_bytes)
 
     def set_placed(self, key: SlotKey, placed: bool) -> None:
         """The chain placed the slot, or took that back."""
         size_bytes = self._bytes.setdefault(key, 0)
         if placed and key not in self._placed:
             self._placed.add(key)
-            self._unplaced_by_renter[key.renter] -= size_bytes
+            self._count_unplaced(key.renter, -size_bytes)
         elif not placed and key in self._placed:
             self._placed.remove(key)
-            self._unplaced_by_renter[key.renter] += size_bytes
+            self._count_unplaced(key.renter, size_bytes)
 
     def forget(self, key: SlotKey) -> None:
         """The slot is gone."""
@@ -70,14 +79,27 @@ class Room:
         if key in self._placed:
             self._placed.remove(key)
         else:
-            self._unplaced_by_renter[key.renter] -= size_bytes
-        if not self._unplaced_by_renter[key.renter]:
-            del self._unplaced_by_renter[key.renter]
+            self._count_unplaced(key.renter, -size_bytes)
+
+    def knows(self, key: SlotKey) -> bool:
+        """Whether the slot was begun: it has a row in the ledger, or its first piece is on its way."""
+        return key in self._bytes
+
+    def bytes_of(self, key: SlotKey) -> int:
+        """What is spoken for by one slot."""
+        return self._bytes.get(key, 0)
 
     def unplaced_bytes(self, renter: Address) -> int:
         """What waits here of one renter."""
         return self._unplaced_by_renter.get(renter, 0)
 
     def free_bytes(self) -> int:
-        """What can still be claimed by all together."""
-        return max(0, self.capacity_bytes - self.used_bytes)
+        """What can still be claimed by all together before something more is placed."""
+        waiting = self.max_unplaced_bytes - self.all_unplaced_bytes
+        return max(0, min(self.capacity_bytes - self.used_bytes, waiting))
+
+    def _count_unplaced(self, renter: Address, size_bytes: int) -> None:
+        self.all_unplaced_bytes += size_bytes
+        self._unplaced_by_renter[renter] += size_bytes
+        if not self._unplaced_by_renter[renter]:
+            del self._unplaced_by_renter[renter]

@@ -42,9 +42,12 @@ class Status:
     settled_epoch: int | None
     stake: int | None
     committed_rate: int
-    vault: int | None
+    unclaimed: int | None
     gas_money: int | None
     misses: int
+    strikes: int | None
+    max_misses: int
+    lapsed_from_epoch: int | None
     proven_epochs: int
     earned: int
     slots_staged: int
@@ -63,7 +66,7 @@ class Status:
 class _Seen:
     head: Head
     farmer: Farmer
-    vault: int
+    unclaimed: int
     gas_money: int
 
 
@@ -101,9 +104,12 @@ async def read_status(config: Config, wallet: Wallet) -> Status:
         settled_epoch=seen.farmer.settled_epoch if seen else None,
         stake=seen.farmer.stake if seen else None,
         committed_rate=committed,
-        vault=seen.vault if seen else None,
+        unclaimed=seen.unclaimed if seen else None,
         gas_money=seen.gas_money if seen else None,
         misses=seen.farmer.misses if seen else earnings.missed_epochs,
+        strikes=seen.farmer.strikes if seen else None,
+        max_misses=config.parameters.max_misses,
+        lapsed_from_epoch=seen.farmer.settled_epoch + 1 if seen and seen.farmer.lapsed else None,
         proven_epochs=earnings.proven_epochs,
         earned=earnings.earned,
         slots_staged=counts[SlotState.STAGED],
@@ -138,13 +144,22 @@ def status_table(status: Status) -> Table:
         ("disk free", f"{status.disk_free_bytes / MIB:,.0f} MiB"),
         ("rate", f"{format_tokens(status.committed_rate)} tokens an epoch"),
         ("epochs", f"{status.proven_epochs} proven, {status.misses} missed"),
+        ("standing", _standing(status)),
         ("earned", tokens(status.earned)),
-        ("vault", tokens(status.vault)),
+        ("to withdraw", tokens(status.unclaimed)),
         ("stake", tokens(status.stake)),
         ("next audit", next_audit),
     ):
         table.add_row(name, value)
     return table
+
+
+def _standing(status: Status) -> str:
+    if status.lapsed_from_epoch is not None:
+        return f"lapsed: all slots are vacant from epoch {status.lapsed_from_epoch} on, and anyone may evict"
+    if status.strikes is None:
+        return "unknown"
+    return f"{status.strikes} of the {status.max_misses} strikes with which a farmer lapses"
 
 
 async def _look(config: Config, wallet: Wallet) -> tuple[_Seen | None, str | None]:
@@ -158,7 +173,7 @@ async def _look(config: Config, wallet: Wallet) -> tuple[_Seen | None, str | Non
             return _Seen(
                 head=await chain.head(),
                 farmer=await chain.farmer(config.farmer),
-                vault=await chain.vault(Address(config.owner)),
+                unclaimed=await chain.earnings(Address(config.owner)),
                 gas_money=await chain.native_balance(wallet.address),
             ), None
     except ChainError as error:

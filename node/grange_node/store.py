@@ -32,6 +32,7 @@ from grange_node.slot_folder import ROOTS_NAME, Piece, pack_roots, piece_name, s
 from grange_node.slot_key import SlotKey
 
 MAX_CACHED_PIECES = 200_000
+"""Slots count as a piece more each, so that empty ones are not kept for nothing."""
 OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -101,6 +102,12 @@ class Store:
         with self._lock:
             return self._index(key).get(piece)
 
+    def roots(self, key: SlotKey, indices: range) -> tuple[dict[int, bytes], int]:
+        """The roots of those pieces in a range that are held, and how many pieces are held in all."""
+        with self._lock:
+            held = self._index(key)
+            return {index: held[index].root for index in indices if index in held}, len(held)
+
     def seal(self, key: SlotKey, count: int) -> None:
         """Write down the roots of a complete slot of `count` equal pieces; it takes no more from then on.
 
@@ -144,13 +151,16 @@ class Store:
             try:
                 self._files.rename(folder, condemned)
             except FileNotFoundError:
-                return
-            self._files.fsync_folder(folder.parent)
+                was_there = False
+            else:
+                was_there = True
+                self._files.fsync_folder(folder.parent)
             for parent in (folder.parent, folder.parent.parent):
                 with suppress(OSError):
                     parent.rmdir()
-        with translated(f"removing {key}"):
-            self._files.remove_tree(condemned)
+        if was_there:
+            with translated(f"removing {key}"):
+                self._files.remove_tree(condemned)
 
     def slot_keys(self) -> list[SlotKey]:
         """Every slot that has a folder."""
@@ -233,7 +243,7 @@ class Store:
         held = self._load(key)
         self._cache[key] = held
         self._cached_pieces += len(held)
-        while self._cached_pieces > MAX_CACHED_PIECES and len(self._cache) > 1:
+        while self._cached_pieces + len(self._cache) > MAX_CACHED_PIECES and len(self._cache) > 1:
             _, evicted = self._cache.popitem(last=False)
             self._cached_pieces -= len(evicted)
         return held

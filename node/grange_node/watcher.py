@@ -119,8 +119,12 @@ class Watcher:
         """A view that is not old. Raises ChainDown when there is none to be had."""
         if self.view is not None and self._clock() - self.view.seen_at <= MAX_VIEW_AGE_SECONDS:
             return self.view
+        return await self.newest()
+
+    async def newest(self) -> View:
+        """The view of this moment, with all our events read. Raises ChainDown."""
         try:
-            return await self.look()
+            return await self.refresh()
         except ChainError as error:
             raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
         except GrangeError as error:

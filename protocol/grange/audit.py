@@ -11,12 +11,19 @@ A proof is its samples one after another, each in words of 32 bytes:
     3-18     the leaf
     then     the leaf's path to the slot's root, as long as leaf index and leaf count say
     then     the entry's path to its peak, as long as index and the book's count say
+
+Where the position drawn lies in a slot that was declared lost in an earlier epoch there is but one word, the
+tenure's id, and the next position is drawn: it does not count as a sample.
+
+The words by which a farmer declares a slot lost are those of a sample, with the slot's root in the place of
+the leaf and its path.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import count
 from typing import Final
 
 from grange import merkle, mountain
@@ -32,13 +39,29 @@ _LOW_128: Final = (1 << 128) - 1
 
 
 class BookState:
-    """One book of one farmer: all that it must keep until `end`, in the order in which it was added."""
+    """One book of one farmer: all that it must keep until `end`, in the order in which it was added.
 
-    __slots__ = ("_firsts", "added_epoch", "end", "entries", "mountain", "rate_added", "rate_before")
+    There are two for a date: what orders were extended by is in the one for extensions.
+    """
 
-    def __init__(self, end: Epoch) -> None:
+    __slots__ = (
+        "_firsts",
+        "added_epoch",
+        "end",
+        "entries",
+        "extension",
+        "lost_epochs",
+        "mountain",
+        "rate_added",
+        "rate_before",
+    )
+
+    def __init__(self, end: Epoch, *, extension: bool = False) -> None:
         self.end = end
+        self.extension = extension
         self.entries: list[Entry] = []
+        self.lost_epochs: dict[int, Epoch] = {}
+        """Of the entries declared lost, by index: in which epoch, the last that is asked of the farmer."""
         self.mountain = Mountain()
         self.rate_before = 0
         self.rate_added = 0
@@ -52,7 +75,10 @@ class BookState:
     def add(
         self, *, epoch: Epoch, order: OrderId, slot: int, root: bytes, leaf_count: int, rate: int
     ) -> Entry:
-        """Append a slot as the contract does when it is placed in `epoch`: it counts from the next one on."""
+        """Append a slot as the contract does when it is placed in `epoch`: it counts from the next one on.
+
+        Of an extension, `epoch` is the last of the order that it extends.
+        """
         if not self.added_epoch <= epoch < self.end:
             raise Misuse(f"epoch {epoch} is not from {self.added_epoch}, the last addition, to {self.end}")
         first = self.rate_before + self.rate_added
@@ -75,11 +101,30 @@ class BookState:
         self._firsts.append(first)
         return entry
 
+    def lose(self, index: int, epoch: Epoch) -> None:
+        """Count entry `index` as declared lost in `epoch`: it is not asked for nor paid after it."""
+        entry = self.entries[index]
+        if index in self.lost_epochs or not entry.from_epoch <= epoch < self.end:
+            raise Misuse(f"{entry} cannot be lost in epoch {epoch}")
+        self.lost_epochs[index] = epoch
+
+    def is_lost(self, index: int, epoch: Epoch) -> bool:
+        """Whether entry `index` was declared lost before `epoch`."""
+        lost = self.lost_epochs.get(index)
+        return lost is not None and lost < epoch
+
     def rate_at_start(self, epoch: Epoch) -> int:
-        """The total rate that an audit of `epoch` draws from: what was added before it began."""
+        """The total rate of what was added before `epoch` began, and did not end."""
         if self.end <= epoch:
             return 0
         return self.rate_before if self.added_epoch >= epoch else self.rate_before + self.rate_added
+
+    def rate_asked(self, epoch: Epoch) -> int:
+        """What `epoch` pays when it is proven: without what was lost before it began."""
+        if self.end <= epoch:
+            return 0
+        lost = sum(self.entries[index].rate for index in self.lost_epochs if self.is_lost(index, epoch))
+        return self.rate_at_start(epoch) - lost
 
     def index_at(self, position: int) -> int:
         """The index of the entry that a position in [0, total rate) names."""
@@ -90,45 +135,80 @@ class BookState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """One sample: the leaf that a farmer must show."""
+    """One position drawn: the leaf that a farmer must show there, or that its slot was lost."""
 
     book: BookState
     index: int
     """The entry's place in the book."""
     entry: Entry
     leaf_index: int
+    lost: bool = False
+    """Whether the slot was declared lost in an earlier epoch: it does not count."""
 
 
 def total_rate_at_start(books: Sequence[BookState], epoch: Epoch) -> int:
-    """What an epoch's audit draws from, and what the epoch pays when it is proven."""
-    return sum(book.rate_at_start(epoch) for book in books)
+    """What an epoch's audit draws from: all of the books of which something is asked."""
+    return sum(book.rate_at_start(epoch) for book in books if book.rate_asked(epoch))
+
+
+def pay(books: Sequence[BookState], epoch: Epoch) -> int:
+    """What the epoch pays when it is proven."""
+    return sum(book.rate_asked(epoch) for book in books)
+
+
+def tenure_id(order: OrderId, slot: int, start: Epoch) -> bytes:
+    """Names a farmer's time with a slot, from epoch `start` on: keccak256(abi.encode(order, slot, start))."""
+    return keccak256(order + slot.to_bytes(WORD_BYTES) + start.to_bytes(WORD_BYTES))
 
 
 def draw(
     seed: bytes, farmer: FarmerId, epoch: Epoch, books: Sequence[BookState], samples: int
 ) -> list[Drawn]:
-    """The samples of an epoch's audit; none when there was nothing to prove as it began."""
-    drawn = []
-    for book, position, leaf_draw in _positions(seed, farmer, epoch, books, samples):
+    """What is drawn in an epoch's audit, up to the last of `samples` that count; nothing if none is asked."""
+    drawn: list[Drawn] = []
+    counted = 0
+    for book, position, leaf_draw in _positions(seed, farmer, epoch, books):
+        if counted == samples:
+            break
         index = book.index_at(position)
         entry = book.entries[index]
-        drawn.append(Drawn(book=book, index=index, entry=entry, leaf_index=leaf_draw % entry.leaf_count))
+        lost = book.is_lost(index, epoch)
+        counted += not lost
+        leaf_index = leaf_draw % entry.leaf_count
+        drawn.append(Drawn(book=book, index=index, entry=entry, leaf_index=leaf_index, lost=lost))
     return drawn
+
+
+def lost_words(drawn: Drawn) -> list[bytes]:
+    """The word that answers a position in a slot that was declared lost before the epoch."""
+    if not drawn.lost:
+        raise Misuse(f"{drawn.entry} is not lost: a leaf of it is asked for")
+    return [tenure_id(drawn.entry.order, drawn.entry.slot, drawn.entry.from_epoch)]
+
+
+def loss_words(book: BookState, index: int) -> list[bytes]:
+    """The words that declare entry `index` of a book lost; those of several go one after another."""
+    entry = book.entries[index]
+    return [*_head_words(entry, index), entry.root, *book.mountain.path(index)]
+
+
+def _head_words(entry: Entry, index: int) -> list[bytes]:
+    place = entry.slot | entry.leaf_count << 8 | entry.from_epoch << 40 | index << 72
+    rates = entry.first << 128 | entry.rate
+    return [entry.order, place.to_bytes(WORD_BYTES), rates.to_bytes(WORD_BYTES)]
 
 
 def sample_words(drawn: Drawn, leaf: bytes, leaf_path: Sequence[bytes]) -> list[bytes]:
     """The words that answer one sample: `leaf` of LEAF_BYTES and its path in the slot, bottom first."""
     entry = drawn.entry
+    if drawn.lost:
+        raise Misuse(f"{entry} is lost: no leaf of it is asked for")
     if len(leaf) != LEAF_BYTES:
         raise Misuse(f"a leaf has {LEAF_BYTES} bytes, not {len(leaf)}")
     if len(leaf_path) != merkle.path_length(drawn.leaf_index, entry.leaf_count):
         raise Misuse(f"a path of {len(leaf_path)} hashes does not go with leaf {drawn.leaf_index} of {entry}")
-    place = entry.slot | entry.leaf_count << 8 | entry.from_epoch << 40 | drawn.index << 72
-    rates = entry.first << 128 | entry.rate
     return [
-        entry.order,
-        place.to_bytes(WORD_BYTES),
-        rates.to_bytes(WORD_BYTES),
+        *_head_words(entry, drawn.index),
         *(leaf[start : start + WORD_BYTES] for start in range(0, LEAF_BYTES, WORD_BYTES)),
         *leaf_path,
         *drawn.book.mountain.path(drawn.index),
@@ -154,9 +234,24 @@ def verify_proof(
     if epoch != current_epoch:
         raise WrongEpoch(f"epoch {epoch} cannot be proven in epoch {current_epoch}")
     reader = _Words(words)
-    for book, position, leaf_draw in _positions(seed, farmer, epoch, books, samples):
+    counted = 0
+    for book, position, leaf_draw in _positions(seed, farmer, epoch, books):
+        if counted == samples:
+            break
+        index = book.index_at(position)
+        if book.is_lost(index, epoch):
+            _verify_lost(reader, book.entries[index])
+            continue
         _verify_sample(reader, book, position, leaf_draw, epoch)
+        counted += 1
     reader.finish()
+
+
+def _verify_lost(reader: "_Words", entry: Entry) -> None:
+    expected = tenure_id(entry.order, entry.slot, entry.from_epoch)
+    (shown,) = reader.take(1)
+    if shown != expected:
+        raise WrongSlot(f"{entry} is lost: {expected.hex()} answers for it, not {shown.hex()}")
 
 
 def _verify_sample(reader: "_Words", book: BookState, position: int, leaf_draw: int, epoch: Epoch) -> None:
@@ -169,15 +264,15 @@ def _verify_sample(reader: "_Words", book: BookState, position: int, leaf_draw: 
         raise WrongSlot(f"position {position} is not in [{first}, {first + rate}), which the proof shows")
     if from_epoch > epoch:
         raise WrongSlot(f"the slot that the proof shows begins with epoch {from_epoch}, after {epoch}")
-    count = book.mountain.count
-    if index >= count:
-        raise WrongIndex(f"there is no entry {index} among the book's {count}")
+    entries = book.mountain.count
+    if index >= entries:
+        raise WrongIndex(f"there is no entry {index} among the book's {entries}")
     if not leaf_count:
         raise WrongSlot("the slot that the proof shows has no leaves")
     leaf_index = leaf_draw % leaf_count
     leaf = b"".join(reader.take(LEAF_WORDS))
     leaf_path = reader.take(merkle.path_length(leaf_index, leaf_count))
-    entry_path = reader.take(mountain.path_length(index, count))
+    entry_path = reader.take(mountain.path_length(index, entries))
     root = merkle.root_from_path(sha256(leaf).digest(), leaf_index, leaf_count, leaf_path)
     expected_index = book.index_at(position)
     expected = book.entries[expected_index]
@@ -197,8 +292,8 @@ def _verify_sample(reader: "_Words", book: BookState, position: int, leaf_draw: 
         raise WrongSlot(f"the proof shows another slot than {expected}")
     if root != expected.root:
         raise WrongLeaf(f"leaf {leaf_index} and its path lead to {root.hex()}, not to the slot's root")
-    if not mountain.verify(book.mountain.peaks, entry_hash(expected), index, count, entry_path):
-        raise WrongPath(f"the path of entry {index} among {count} does not lead to its peak")
+    if not mountain.verify(book.mountain.peaks, entry_hash(expected), index, entries, entry_path):
+        raise WrongPath(f"the path of entry {index} among {entries} does not lead to its peak")
 
 
 class _Words:
@@ -221,17 +316,22 @@ class _Words:
 
 
 def _positions(
-    seed: bytes, farmer: FarmerId, epoch: Epoch, books: Sequence[BookState], samples: int
+    seed: bytes, farmer: FarmerId, epoch: Epoch, books: Sequence[BookState]
 ) -> Iterator[tuple[BookState, int, int]]:
-    """For each sample the book, the position within its rates, and the 128 bits that choose the leaf."""
+    """Without end: the book, the position within its rates, and the 128 bits that choose the leaf.
+
+    Without anything if nothing is asked.
+    """
     if len(seed) != HASH_BYTES or not 0 < farmer < 1 << 32:
         raise Misuse(f"no audit has a seed of {len(seed)} bytes and farmer {farmer}")
-    live = sorted((book for book in books if book.rate_at_start(epoch)), key=lambda book: book.end)
+    live = sorted(
+        (book for book in books if book.rate_asked(epoch)), key=lambda book: (book.extension, book.end)
+    )
     total = total_rate_at_start(live, epoch)
     if not total:
         return
     prefix = seed + farmer.to_bytes(WORD_BYTES)
-    for number in range(samples):
+    for number in count():
         drawn = int.from_bytes(keccak256(prefix + number.to_bytes(WORD_BYTES)))
         position = (drawn >> 128) % total
         for book in live:

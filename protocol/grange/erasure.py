@@ -36,7 +36,7 @@ class Codec:
     """k of n. Making one checks the installed pyeclib; keep it for all segments of the same shape."""
 
     def __init__(self, k: int, n: int) -> None:
-        """Raise Misuse unless 1 <= k <= n <= 255, and UnknownCodec when pyeclib does not write our code."""
+        """Raise Misuse unless 1 <= k <= n <= MAX_SLOTS, UnknownCodec when pyeclib does not write our code."""
         if not 1 <= k <= n <= MAX_SLOTS:
             raise Misuse(f"k of n is at least 1 of 1 and at most {MAX_SLOTS} of {MAX_SLOTS}, not {k} of {n}")
         self.k = k

@@ -1,9 +1,9 @@
 """What is signed: EIP-712 digests, signatures and the ids made from them.
 
-Decides the typed data of an acceptance (a farmer's promise, checked by the contract) and of a request (a
-renter's call to a farmer, checked by the node), and which signatures count: 65 bytes r, s, v with a low s
-and v of 27 or 28, or the compact form of EIP-2098. Leaves to others who may sign what, and when a message
-is too old.
+Decides the typed data of an acceptance (a farmer's promise, checked by the contract), of a voucher (a
+renter's, likewise) and of a request (a renter's call to a farmer, checked by the node), and which signatures
+count: 65 bytes r, s, v with a low s and v of 27 or 28, or the compact form of EIP-2098. Leaves to others who
+may sign what, and when a message is too old.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,18 @@ from coincurve import PrivateKey, PublicKey
 
 from grange.errors import BadSignature, Misuse
 from grange.keccak import keccak256
-from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Slot, address_from
+from grange.types import (
+    ADDRESS_BYTES,
+    Acceptance,
+    Address,
+    Epoch,
+    FarmerId,
+    OrderId,
+    Slot,
+    Takeover,
+    Voucher,
+    address_from,
+)
 from grange.units import HASH_BYTES
 
 DOMAIN_NAME: Final = "Grange"
@@ -24,12 +35,17 @@ NONCE_BYTES: Final = 16
 SALT_BYTES: Final = 32
 NO_CONTENT: Final = bytes(32)
 """The content of a request that carries none."""
+NO_ORDER: Final = OrderId(bytes(HASH_BYTES))
+"""What an acceptance extends, unless it does."""
+NOBODY: Final = address_from(bytes(ADDRESS_BYTES))
+"""The repairer of an acceptance that repairs nothing."""
 
 DOMAIN_TYPE: Final = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 ACCEPTANCE_TYPE: Final = (
     "Acceptance(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,"
-    "uint80 rate,uint32 end,uint64 deadlineBlock)"
+    "uint80 rate,uint32 end,uint64 deadlineBlock,bytes32 previous,address repairer)"
 )
+VOUCHER_TYPE: Final = "Voucher(address renter,uint32 farmer,uint256 cumulative)"
 REQUEST_TYPE: Final = (
     "Request(string method,string path,uint32 farmer,uint64 expires,bytes16 nonce,bytes32 content)"
 )
@@ -37,6 +53,7 @@ REQUEST_TYPE: Final = (
 _DOMAIN_HASH = keccak256(DOMAIN_TYPE.encode())
 _ACCEPTANCE_HASH = keccak256(ACCEPTANCE_TYPE.encode())
 _REQUEST_HASH = keccak256(REQUEST_TYPE.encode())
+_VOUCHER_HASH = keccak256(VOUCHER_TYPE.encode())
 _NAME_HASH = keccak256(DOMAIN_NAME.encode())
 _VERSION_HASH = keccak256(DOMAIN_VERSION.encode())
 _HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
@@ -66,7 +83,7 @@ def slots_hash(leaf_count: int, piece_leaves: int, slots: Sequence[Slot]) -> byt
     """keccak256(abi.encode(leafCount, pieceLeaves, slots)): what the contract keeps of an order's slots."""
     words = [_uint(leaf_count, 32), _uint(piece_leaves, 32), _uint(3 * 32, 256), _uint(len(slots), 256)]
     for slot in slots:
-        words += (_uint(slot.farmer, 32), _bytes32(slot.root), _uint(slot.rate, 80))
+        words += (_uint(slot.farmer, 32), _bytes32(slot.root), _uint(slot.rate, 80), _uint(slot.start, 32))
     return keccak256(b"".join(words))
 
 
@@ -81,8 +98,14 @@ def acceptance_digest(
     rate: int,
     end: Epoch,
     deadline_block: int,
+    previous: OrderId = NO_ORDER,
+    repairer: Address = NOBODY,
 ) -> bytes:
-    """What a farmer's operator signs: I hold this slot with this root, at this rate, until this epoch."""
+    """What a farmer's operator signs: I hold this slot with this root, at this rate, until this epoch.
+
+    For one use: to place the order, to extend `previous` by it, or to take a vacant slot of it over with the
+    bounty for `repairer`.
+    """
     words = (
         _ACCEPTANCE_HASH,
         _bytes32(order),
@@ -93,8 +116,15 @@ def acceptance_digest(
         _uint(rate, 80),
         _uint(end, 32),
         _uint(deadline_block, 64),
+        _bytes32(previous),
+        _address(repairer),
     )
     return _digest(domain, words)
+
+
+def voucher_digest(domain: Domain, *, renter: Address, farmer: FarmerId, cumulative: int) -> bytes:
+    """What a renter signs to pay a farmer out of its vault: in all, so many base units."""
+    return _digest(domain, (_VOUCHER_HASH, _address(renter), _uint(farmer, 32), _uint(cumulative, 256)))
 
 
 def request_digest(
@@ -153,8 +183,9 @@ def sign_acceptance(
     rate: int,
     end: Epoch,
     deadline_block: int,
+    previous: OrderId = NO_ORDER,
 ) -> Acceptance:
-    """The acceptance as `place` takes it, signed by the operator's key."""
+    """The acceptance as `place` takes it, or `extend` if there is a `previous` order, signed by the key."""
     digest = acceptance_digest(
         domain,
         order=order,
@@ -165,13 +196,67 @@ def sign_acceptance(
         rate=rate,
         end=end,
         deadline_block=deadline_block,
+        previous=previous,
     )
     r, vs = compact_from(sign_digest(private_key, digest))
     return Acceptance(farmer=farmer, root=root, rate=rate, deadline_block=deadline_block, r=r, vs=vs)
 
 
+def sign_takeover(
+    domain: Domain,
+    private_key: bytes,
+    *,
+    order: OrderId,
+    farmer: FarmerId,
+    slot: int,
+    root: bytes,
+    leaf_count: int,
+    rate: int,
+    end: Epoch,
+    deadline_block: int,
+    repairer: Address,
+) -> Takeover:
+    """The consent to take over a vacant slot, as `refill` takes it, signed by the operator's key."""
+    digest = acceptance_digest(
+        domain,
+        order=order,
+        farmer=farmer,
+        slot=slot,
+        root=root,
+        leaf_count=leaf_count,
+        rate=rate,
+        end=end,
+        deadline_block=deadline_block,
+        repairer=repairer,
+    )
+    r, vs = compact_from(sign_digest(private_key, digest))
+    return Takeover(slot=slot, farmer=farmer, deadline_block=deadline_block, r=r, vs=vs)
+
+
+def sign_voucher(domain: Domain, private_key: bytes, *, farmer: FarmerId, cumulative: int) -> Voucher:
+    """The voucher as `redeem` takes it, signed by the renter's key."""
+    renter = address_of(private_key)
+    digest = voucher_digest(domain, renter=renter, farmer=farmer, cumulative=cumulative)
+    r, vs = compact_from(sign_digest(private_key, digest))
+    return Voucher(renter=renter, cumulative=cumulative, r=r, vs=vs)
+
+
+def voucher_signer(domain: Domain, voucher: Voucher, *, farmer: FarmerId) -> Address:
+    """Whose key signed the voucher for this farmer. Raises BadSignature if nobody's did."""
+    digest = voucher_digest(domain, renter=voucher.renter, farmer=farmer, cumulative=voucher.cumulative)
+    return recover(digest, signature_from(voucher.r, voucher.vs))
+
+
 def acceptance_signer(
-    domain: Domain, acceptance: Acceptance, *, order: OrderId, slot: int, leaf_count: int, end: Epoch
+    domain: Domain,
+    acceptance: Acceptance,
+    *,
+    order: OrderId,
+    slot: int,
+    leaf_count: int,
+    end: Epoch,
+    previous: OrderId = NO_ORDER,
+    repairer: Address = NOBODY,
 ) -> Address:
     """Whose key signed the acceptance for this place in this order. Raises BadSignature if nobody's did."""
     digest = acceptance_digest(
@@ -184,6 +269,8 @@ def acceptance_signer(
         rate=acceptance.rate,
         end=end,
         deadline_block=acceptance.deadline_block,
+        previous=previous,
+        repairer=repairer,
     )
     return recover(digest, signature_from(acceptance.r, acceptance.vs))
 

@@ -12,7 +12,7 @@ from typing import Final
 from grange.errors import Misuse
 from grange.keccak import keccak256
 from grange.types import Epoch, OrderId
-from grange.units import HASH_BYTES, MAX_LEAF_COUNT, MAX_RATE, MAX_SLOTS
+from grange.units import HASH_BYTES, MAX_LEAF_COUNT, MAX_RATE
 
 MAX_COUNT: Final = (1 << 32) - 1
 """The contract counts a book's entries in 32 bits."""
@@ -38,7 +38,7 @@ def entry_hash(entry: Entry) -> bytes:
     if len(entry.order) != HASH_BYTES or len(entry.root) != HASH_BYTES:
         raise Misuse(f"an order id and a root have {HASH_BYTES} bytes: {entry}")
     if not (
-        0 <= entry.slot <= MAX_SLOTS
+        0 <= entry.slot < 1 << 8
         and 0 <= entry.leaf_count <= MAX_LEAF_COUNT
         and 0 <= entry.from_epoch < 1 << 32
         and 0 <= entry.first <= MAX_RATE

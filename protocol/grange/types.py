@@ -86,18 +86,53 @@ class Acceptance:
     root: bytes
     rate: int
     deadline_block: int
-    """The last block in which `place` may use it."""
+    """The last block in which it may be used."""
+    r: bytes
+    vs: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Takeover:
+    """A farmer's consent to take over a vacant slot, at its root and rate."""
+
+    slot: int
+    farmer: FarmerId
+    deadline_block: int
+    """The last block in which it may be used."""
     r: bytes
     vs: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """One slot as the order's hash binds it."""
+    """One slot as the order's hash binds it: its present tenure."""
 
     farmer: FarmerId
     root: bytes
     rate: int
+    start: Epoch
+    """The contract's `from`: the first epoch that this farmer is audited and paid for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """An order with its slots, as its maintenance hands it in: the order keeps only the hash of these."""
+
+    order: OrderId
+    leaf_count: int
+    piece_leaves: int
+    slots: tuple[Slot, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voucher:
+    """A renter's signed promise: in all, so much for one farmer."""
+
+    renter: Address
+    cumulative: int
+    """In base units; what was redeemed before is part of it."""
+    r: bytes
+    vs: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,3 +160,13 @@ class Parameters:
     """Leaves proven per farmer and epoch."""
     collateral_epochs: int
     """Epochs of its pay that a farmer has at stake."""
+    max_misses: int
+    """Misses, each proof making good for one, with which a farmer lapses."""
+    penalty: int
+    """Epochs of pay that a missed epoch moves from the stake to the renters."""
+    fine: int
+    """Epochs of pay that a missed epoch burns of the stake."""
+    auction_epochs: int
+    """In these the bounty for a vacant slot rises to its full height."""
+    withdraw_delay_epochs: int
+    """From a renter's announcement to its withdrawal."""

@@ -2,8 +2,9 @@
 
 A chain starts, eight farmers register, a renter stores a directory in one transaction. Epochs pass; one
 farmer has quietly thrown away most of what it keeps, misses and earns nothing. Two more are killed. A second
-computer that knows only the twelve words fetches everything back. Nothing is played: these are the devnet,
-the nodes and the client.
+computer that knows only the twelve words fetches everything back. The order ends and is closed: what was paid
+for epochs that nobody proved comes back, with compensation. Nothing is played: these are the devnet, the
+nodes and the client. Only time is hurried: once all who can have proven, an epoch's other blocks come now.
 """
 
 from __future__ import annotations
@@ -11,23 +12,25 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sysconfig
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
 
-from grange.chain import Chain, Event, Sender, Wallet, calls
-from grange.devnet.devnet import Devnet
+from grange.chain import Event, Sender, Wallet, calls
+from grange.devnet.devnet import DEVNET_PARAMETERS, Devnet
 from grange.devnet.engines import EngineName
 from grange.devnet.fleet import FarmerProcess, Fleet
 from grange.types import FarmerId
 from grange.units import TOKEN, format_tokens
-from grange_client.config import Config, Network, set_up
+from grange_client.config import Config, Network, load, set_up
 from grange_client.plan import Wish
 from grange_client.renter import Renter
 from grange_client.store import Stored
 from grange_client.words import new_words
+from stories.bill import SlotBill, slot_bills
 from stories.compare import differences
 from stories.gas import Sent, market_transactions, mean_gas
 from stories.stage import Stage, epoch_table, table
@@ -43,7 +46,12 @@ CHEAT_SLOT = 2
 KILLED_SLOTS = (0, 1)
 """Slots that hold the renter's blocks as they are, so that reading has to decode."""
 POLL_SECONDS = 0.5
-MAX_EPOCHS_WAITED = 12
+RULES = replace(DEVNET_PARAMETERS, grid_epochs=2, max_misses=10, collateral_epochs=40)
+"""A finer calendar than the devnet's, so that the order ends soon; and nobody lapses before it does."""
+TERM_EPOCHS = WANTED_EPOCHS + 4
+"""Some epochs go by while a slow machine uploads, and one while the files are fetched."""
+LEAST_BLOCKS = 3
+"""An epoch's first blocks come by the clock, so that everybody has a try at proving: the cheat too."""
 MIB = 1 << 20
 
 
@@ -69,6 +77,12 @@ class Outcome:
     epochs_proven: dict[FarmerId, int] = field(default_factory=dict)
     epochs_missed: dict[FarmerId, int] = field(default_factory=dict)
     paid: dict[FarmerId, int] = field(default_factory=dict)
+    cost: int = 0
+    refunded: int = 0
+    compensation: int = 0
+    came_back: int = 0
+    """What the renter's vault had more after the closing."""
+    bills: list[SlotBill] = field(default_factory=list)
     gas: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -84,6 +98,22 @@ class Outcome:
             "every honest farmer was paid": all(self.paid.get(farmer, 0) > 0 for farmer in self.honest),
             "the cheat missed": self.epochs_missed.get(self.cheat, 0) >= 1,
             "the cheat was not paid": self.paid.get(self.cheat, 0) == 0,
+            "the cheat's missed epochs were refunded with compensation": any(
+                bill.farmer == self.cheat and bill.refund and bill.compensation for bill in self.bills
+            ),
+            "the refund was the pay of every epoch that was not proven": (
+                self.refunded == sum(bill.refund for bill in self.bills)
+            ),
+            "the compensation was what the rules say": (
+                self.compensation == sum(bill.compensation for bill in self.bills)
+            ),
+            "just that came back to the renter's vault": (
+                self.came_back == self.refunded + self.compensation
+            ),
+            "pay and refund make up the price": self.cost == sum(self.paid.values()) + self.refunded,
+            "every farmer has earned what it proved": all(
+                self.paid.get(bill.farmer) == bill.earned for bill in self.bills
+            ),
         }
         return [claim for claim, held in claims.items() if not held]
 
@@ -103,6 +133,8 @@ class Outcome:
             "epochs_proven": {str(f): n for f, n in sorted(self.epochs_proven.items())},
             "epochs_missed": {str(f): n for f, n in sorted(self.epochs_missed.items())},
             "paid": {str(f): amount for f, amount in sorted(self.paid.items())},
+            "refunded": self.refunded,
+            "compensation": self.compensation,
             "gas": self.gas,
             "seconds": self.seconds,
         }
@@ -127,8 +159,9 @@ class Spine:
             fleet = await self._start_farmers(stack, devnet)
             words, stored, source = await self._store(devnet)
             cheat = self._cheat(fleet, stored)
-            await self._watch_epochs(devnet.chain, stored, cheat)
+            await self._watch_epochs(devnet, stored, cheat)
             await self._kill_and_fetch(devnet, fleet, stored, words, source)
+            await self._close(devnet, stored)
             await self._bill(devnet, stored)
         outcome.seconds = stage.seconds
         stage.console.print()
@@ -141,7 +174,9 @@ class Spine:
     async def _start_chain(self, stack: AsyncExitStack) -> Devnet:
         stage, engine = self._stage, self._setting.engine
         with stage.step("devnet", f"A chain of our own ({engine}), with a token and a market on it"):
-            devnet = await stack.enter_async_context(Devnet.start(engine=engine, block_seconds=BLOCK_SECONDS))
+            devnet = await stack.enter_async_context(
+                Devnet.start(engine=engine, block_seconds=BLOCK_SECONDS, parameters=RULES)
+            )
             rules = devnet.chain.parameters
             stage.say(f"chain   {devnet.rpc_url}, a block every {BLOCK_SECONDS:g} s")
             stage.say(f"market  {devnet.market}")
@@ -174,16 +209,16 @@ class Spine:
 
     async def _store(self, devnet: Devnet) -> tuple[str, Stored, Path]:
         stage, outcome = self._stage, self._outcome
-        source = self._setting.directory or _standard_library(self._setting.folder / "standard-library")
+        source = self._setting.directory or standard_library(self._setting.folder / "standard-library")
         what = self._setting.directory or "Python's standard library"
         with stage.step("store", f"A renter stores {what}, {K} of {N}, in one transaction"):
             words = new_words()
-            config = _renter(self._setting.folder / "renter", words, devnet)
+            config = renter_config(self._setting.folder / "renter", words, devnet)
             await devnet.faucet(config.identity.wallet.address, tokens=RENTER_TOKENS)
             first = (await devnet.chain.head()).number + 1
             async with Renter.open(config) as renter:
                 with stage.work() as watch:
-                    quote = await renter.quote([source], Wish(k=K, n=N), watch)
+                    quote = await renter.quote([source], Wish(k=K, n=N, epochs=TERM_EPOCHS), watch)
                     stored = await renter.put(quote, watch)
                 address = renter.address
             last = (await devnet.chain.head()).number
@@ -218,26 +253,48 @@ class Spine:
         )
         return farmer
 
-    async def _watch_epochs(self, chain: Chain, stored: Stored, cheat: FarmerProcess) -> None:
-        stage, start = self._stage, stored.order.start
-        farmers = sorted(slot.farmer for slot in stored.order.slots)
-        names = {int(f): "deleted data" if f == cheat.farmer else "" for f in farmers}
-        with stage.step("epochs", "Epochs pass; each farmer proves each with one transaction, and is paid"):
-            with stage.live() as live:
-                while True:
-                    head = await chain.head()
-                    proofs = await chain.logs(stored.order.block, head.number, ["Proven"])
-                    proven, paid = _by_farmer(proofs)
-                    epochs = range(start, max(start, head.epoch) + 1)
-                    shown = {farmer: format_tokens(amount) for farmer, amount in paid.items()}
-                    live.update(epoch_table(names, epochs, proven, shown, head.epoch))
-                    if all(len(proven.get(farmer, ())) >= WANTED_EPOCHS for farmer in self._outcome.honest):
-                        break
-                    if head.epoch > start + MAX_EPOCHS_WAITED:
-                        stage.say("[red]Some farmers do not prove; going on.")
-                        break
+    async def _watch_epochs(self, devnet: Devnet, stored: Stored, cheat: FarmerProcess) -> None:
+        honest = self._outcome.honest
+        with self._stage.step(
+            "epochs", "Epochs pass; each farmer proves each with one transaction, and is paid"
+        ):
+
+            def enough(epoch: int, proven: dict[int, frozenset[int]]) -> bool:
+                return all(len(proven.get(farmer, ())) >= WANTED_EPOCHS for farmer in honest)
+
+            await self._pass_epochs(devnet, stored, {cheat.farmer: "deleted data"}, honest, enough)
+            self._stage.say("● proven and paid   ✗ missed, nothing paid   · not over yet")
+
+    async def _pass_epochs(
+        self,
+        devnet: Devnet,
+        stored: Stored,
+        notes: dict[FarmerId, str],
+        provers: Collection[FarmerId],
+        enough: Callable[[int, dict[int, frozenset[int]]], bool],
+    ) -> None:
+        """Draw the order's epochs until it is enough or it is over.
+
+        When all `provers` have proven an epoch, the next one begins without waiting for its time.
+        """
+        chain, order = devnet.chain, stored.order
+        names = {int(f): notes.get(f, "") for f in sorted(slot.farmer for slot in order.slots)}
+        with self._stage.live() as live:
+            while True:
+                head = await chain.head()
+                proven, paid = _by_farmer(await chain.logs(order.block, head.number, ["Proven"]))
+                epochs = range(order.start, min(order.end, max(order.start, head.epoch) + 1))
+                shown = {farmer: format_tokens(amount) for farmer, amount in paid.items()}
+                live.update(epoch_table(names, epochs, proven, shown, head.epoch))
+                if head.epoch >= order.end or enough(head.epoch, proven):
+                    return
+                all_have = all(head.epoch in proven.get(farmer, ()) for farmer in provers)
+                if head.epoch < order.start or (
+                    all_have and head.number % chain.parameters.epoch_blocks >= LEAST_BLOCKS
+                ):
+                    await devnet.mine_to_epoch(head.epoch + 1)
+                else:
                     await asyncio.sleep(POLL_SECONDS)
-            stage.say("● proven and paid   ✗ missed, nothing paid   · not over yet")
 
     async def _kill_and_fetch(
         self, devnet: Devnet, fleet: Fleet, stored: Stored, words: str, source: Path
@@ -249,7 +306,7 @@ class Spine:
             for farmer in killed:
                 await farmer.kill()
             back = self._setting.folder / "back"
-            config = _renter(self._setting.folder / "renter-2", words, devnet)
+            config = renter_config(self._setting.folder / "renter-2", words, devnet)
             async with Renter.open(config) as renter:
                 with stage.work() as watch:
                     known = (await renter.orders(watch))[0]
@@ -265,31 +322,54 @@ class Spine:
                     "though two farmers are dead and one cheats."
                 )
 
+    async def _close(self, devnet: Devnet, stored: Stored) -> None:
+        stage, outcome, order = self._stage, self._outcome, stored.order
+        killed = [order.slots[slot].farmer for slot in KILLED_SLOTS]
+        notes = dict.fromkeys(killed, "killed") | {outcome.cheat: "deleted data"}
+        alive = [farmer for farmer in outcome.honest if farmer not in killed]
+        with stage.step("close", f"The order runs to its end, epoch {order.end}, and its renter closes it"):
+            await self._pass_epochs(devnet, stored, notes, alive, lambda epoch, proven: False)
+            async with Renter.open(load(self._setting.folder / "renter-2")) as renter:
+                before = (await renter.funds()).vault
+                closing = await renter.close(order)
+                outcome.came_back = (await renter.funds()).vault - before
+            outcome.cost, outcome.refunded = order.cost, closing.refund
+            outcome.compensation = closing.compensation
+            stage.say(
+                f"{format_tokens(closing.refund)} tokens come back for epochs that nobody proved, and "
+                f"{format_tokens(closing.compensation)} as compensation."
+            )
+
     async def _bill(self, devnet: Devnet, stored: Stored) -> None:
-        stage, outcome, chain = self._stage, self._outcome, devnet.chain
+        stage, outcome, chain, order = self._stage, self._outcome, devnet.chain, stored.order
         with stage.step("bill", "The bill"):
             stranger = Sender(chain, Wallet(devnet.address.faucet_key))
-            for slot in stored.order.slots:
+            for slot in order.slots:
                 await stranger.send(calls.settle(slot.farmer))
             head = (await chain.head()).number
-            proven, paid = _by_farmer(await chain.logs(0, head, ["Proven"]))
+            proven, _ = _by_farmer(await chain.logs(0, head, ["Proven"]))
+            evicted = await chain.logs(0, head, ["Evicted"])
+            outcome.bills = sorted(
+                slot_bills(order, proven, evicted, chain.parameters), key=lambda bill: bill.farmer
+            )
             farmers = {farmer.id: farmer for farmer in await chain.farmers()}
-            for slot in sorted(stored.order.slots, key=lambda slot: slot.farmer):
-                outcome.epochs_proven[slot.farmer] = len(proven.get(slot.farmer, ()))
-                outcome.epochs_missed[slot.farmer] = farmers[slot.farmer].misses
-                outcome.paid[slot.farmer] = paid.get(slot.farmer, 0)
+            for bill in outcome.bills:
+                outcome.epochs_proven[bill.farmer] = bill.proven
+                outcome.epochs_missed[bill.farmer] = farmers[bill.farmer].misses
+                outcome.paid[bill.farmer] = await chain.earnings(farmers[bill.farmer].owner)
             sent = await market_transactions(chain, 0, head)
             outcome.gas = _gas(sent, stored)
             stage.console.print(
-                table(">farmer", ">proven", ">missed", ">earned", rows=[
-                    (str(farmer), str(outcome.epochs_proven[farmer]), str(outcome.epochs_missed[farmer]),
-                     format_tokens(outcome.paid[farmer])) for farmer in outcome.paid
+                table(">farmer", ">proven", ">missed", ">earned", ">refund", ">compensation", rows=[
+                    (str(bill.farmer), str(bill.proven), str(bill.missed),
+                     *map(format_tokens, (outcome.paid[bill.farmer], bill.refund, bill.compensation)))
+                    for bill in outcome.bills
                 ])
             )  # fmt: skip
-            earned = sum(outcome.paid.values())
             stage.say(
-                f"The renter paid {format_tokens(stored.order.cost)} ahead, to epoch {stored.order.end}; "
-                f"{format_tokens(earned)} of it is earned so far."
+                f"The renter paid {format_tokens(order.cost)} ahead. Farmers earned "
+                f"{format_tokens(sum(outcome.paid.values()))} of it, and the rest came back, "
+                "with compensation out of the stakes of those who did not prove."
             )
             rows = [
                 (kind, str(sum(t.function == kind for t in sent)), f"{gas:,}")
@@ -314,12 +394,13 @@ def _gas(sent: list[Sent], stored: Stored) -> dict[str, int]:
     return {"place": place, "place_per_slot": round(place / stored.order.geometry.n), **others}
 
 
-def _renter(home: Path, words: str, devnet: Devnet) -> Config:
+def renter_config(home: Path, words: str, devnet: Devnet) -> Config:
+    """A fresh home for somebody who has the words."""
     network = Network(rpc=devnet.rpc_url, market=devnet.market, chain_id=devnet.chain_id)
     return set_up(home, words=words, network=network)
 
 
-def _standard_library(copy: Path) -> Path:
+def standard_library(copy: Path) -> Path:
     """A copy of the running Python's standard library, which other processes may be changing at any time."""
     original = Path(sysconfig.get_path("stdlib"))
     shutil.copytree(original, copy, symlinks=True, ignore=shutil.ignore_patterns("site-packages"))

@@ -19,6 +19,7 @@ from grange_client.happenings import FarmerFailed, FarmerReplaced, Happening, Pr
 
 PROVEN, MISSED, OPEN = "[green]●[/]", "[red]✗[/]", "[dim]·[/]"
 FRAMES_PER_SECOND = 4
+EPOCH_PADDING = (0, 1, 0, 2)
 
 
 class Stage:
@@ -101,6 +102,7 @@ def epoch_table(
 ) -> Table:
     """Farmers down, epochs across: proven, missed, or not over yet."""
     drawn = table("farmer", "", *(f">{epoch}" for epoch in epochs), ">paid")
+    drawn.padding = EPOCH_PADDING
     for farmer, note in names.items():
         marks = [
             PROVEN if epoch in proven.get(farmer, ()) else MISSED if epoch < current else OPEN

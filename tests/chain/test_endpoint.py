@@ -13,6 +13,7 @@ from aiohttp import web
 
 from grange.chain import (
     Chain,
+    ChainError,
     ChainTimeout,
     ChainUnavailable,
     MarketNotFound,
@@ -22,9 +23,22 @@ from grange.chain import (
 )
 from grange.chain.rpc import Rpc
 from grange.devnet import Devnet
-from grange.types import Address
+from grange.types import Address, Parameters
 
 MARKET = Address("0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512")
+PARAMETERS = Parameters(
+    token=MARKET,
+    epoch_blocks=10,
+    grid_epochs=8,
+    max_books=12,
+    samples=5,
+    collateral_epochs=16,
+    max_misses=4,
+    penalty=1,
+    fine=1,
+    auction_epochs=2,
+    withdraw_delay_epochs=1,
+)
 IMPATIENT = Timeouts(connect_seconds=0.2, request_seconds=0.2, retries=1, pause_seconds=0.01)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -73,7 +87,11 @@ async def test_an_endpoint_that_never_answers_ends_in_a_timeout_after_the_named_
     assert asked == IMPATIENT.retries + 1
 
 
-@pytest.mark.parametrize("body", ["<html>hello</html>", "", "[]", '{"unexpected": 1'])
+@pytest.mark.parametrize(
+    "body",
+    ["<html>hello</html>", "", "[]", '{"unexpected": 1', "[" * 100_000, '{"a":' * 100_000, "5", "null"],
+    ids=["html", "nothing", "a list", "cut off", "deep lists", "deep objects", "a number", "null"],
+)
 async def test_an_endpoint_that_speaks_something_else_is_unavailable(body: str) -> None:
     async def other(_: web.Request) -> web.StreamResponse:
         return web.Response(text=body)
@@ -81,6 +99,28 @@ async def test_an_endpoint_that_speaks_something_else_is_unavailable(body: str) 
     async with served(other) as url:
         with pytest.raises(ChainUnavailable):
             await connect(url)
+
+
+@pytest.mark.parametrize("body", ["[5, null]", '[{"id": null}, {"id": "x"}]', "[" * 100_000, '{"id": 1}'])
+async def test_a_batch_that_is_answered_by_something_else_is_unavailable(body: str) -> None:
+    async def other(_: web.Request) -> web.StreamResponse:
+        return web.Response(text=body)
+
+    async with served(other) as url, Rpc(url, IMPATIENT) as rpc:
+        with pytest.raises(ChainUnavailable):
+            await rpc.batch([("eth_blockNumber", ()), ("eth_chainId", ())])
+
+
+@pytest.mark.parametrize("result", ["0xzz", None, 5, "0x"])
+async def test_a_result_that_is_no_hex_is_an_error_of_the_chain(result: object) -> None:
+    async def answering(request: web.Request) -> web.StreamResponse:
+        identity = (await request.json())["id"]
+        return web.json_response({"jsonrpc": "2.0", "id": identity, "result": result})
+
+    async with served(answering) as url, Rpc(url, IMPATIENT) as rpc:
+        chain = Chain(rpc, market=MARKET, chain_id=1, parameters=PARAMETERS)
+        with pytest.raises(ChainError):
+            await chain.vault(MARKET)
 
 
 async def test_an_http_error_is_unavailable_with_its_status() -> None:

@@ -263,7 +263,7 @@ async def test_logs_are_chosen_by_event_and_indexed_values(devnet: Devnet, walle
     mine, other = Depositor(devnet, wallet), Depositor(devnet, await funded(devnet))
     first = await mine.deposit(1)
     await other.deposit(2)
-    last = (await mine.sender.send(calls.withdraw(wallet.address, 1))).block
+    last = (await mine.sender.send(calls.request_withdrawal(1))).block
     chain = devnet.chain
 
     async def amounts(*events: str, **args: Any) -> list[int]:
@@ -272,7 +272,7 @@ async def test_logs_are_chosen_by_event_and_indexed_values(devnet: Devnet, walle
     assert await amounts() == [1, 2, 1]
     assert await amounts("Deposited") == [1, 2]
     assert await amounts("Deposited", account=other.sender.address) == [2]
-    assert await amounts("Deposited", "Withdrawn", account=wallet.address) == [1, 1]
+    assert await amounts("Deposited", "WithdrawalRequested", account=wallet.address) == [1, 1]
     assert await amounts("Deposited", account=[wallet.address, other.sender.address]) == [1, 2]
     assert await amounts("Withdrawn", account=other.sender.address) == []
     both = [mine.filter, EventFilter(events=("Deposited",))]

@@ -42,8 +42,8 @@ async def test_proven_epochs_are_credited_and_missed_ones_are_counted(devnet: De
             assert proven.args == {"farmer": farmer.id, "epoch": epoch, "amount": RATE}
     await devnet.mine_to_epoch(first + 3)
 
-    assert await chain.vault(honest.sender.address) == 3 * RATE
-    assert await chain.vault(lazy.sender.address) == 0
+    assert await chain.earnings(honest.sender.address) == 3 * RATE
+    assert await chain.earnings(lazy.sender.address) == 0
     receipt = await honest.sender.send(calls.settle(lazy.id))
     assert receipt.event("Missed").args == {"farmer": lazy.id, "first": first, "last": first + 2}
     assert (await chain.farmer(lazy.id)).misses == 3

@@ -21,8 +21,14 @@ async def test_a_permit_deposits_without_an_approval(devnet: Devnet, wallet: Wal
     receipt = await sender.send(calls.deposit_with_permit(await devnet.chain.permit(wallet, 5 * TOKEN)))
     assert receipt.event("Deposited").args == {"account": wallet.address, "amount": 5 * TOKEN}
     assert await devnet.chain.vault(wallet.address) == 5 * TOKEN
-    await sender.send(calls.withdraw(wallet.address, 2 * TOKEN))
+    await sender.send(calls.request_withdrawal(2 * TOKEN))
+    announced = await devnet.chain.withdrawal(wallet.address)
+    assert announced is not None
+    assert announced.amount == 2 * TOKEN
+    await devnet.mine_to_epoch(announced.ready_epoch)
+    await sender.send(calls.withdraw(wallet.address))
     assert await devnet.chain.vault(wallet.address) == 3 * TOKEN
+    assert await devnet.chain.withdrawal(wallet.address) is None
     assert await devnet.chain.token_balance(wallet.address) == 997 * TOKEN
 
 

@@ -74,9 +74,9 @@ async def test_a_refusal_is_found_before_sending_and_has_name_and_values(
     devnet: Devnet, wallet: Wallet
 ) -> None:
     sender = Sender(devnet.chain, wallet)
-    with pytest.raises(TransactionReverted, match="withdraw was refused") as caught:
-        await sender.send(calls.withdraw(SOMEBODY, 7))
-    assert caught.value.name == "VaultTooSmall"
+    with pytest.raises(TransactionReverted, match="claim was refused") as caught:
+        await sender.send(calls.claim(SOMEBODY, 7))
+    assert caught.value.name == "EarningsTooSmall"
     assert caught.value.args_by_name == {"account": wallet.address, "balance": 0, "needed": 7}
     assert caught.value.tx_hash is None
     assert await _pending_count(sender) == 0
@@ -98,8 +98,8 @@ async def test_the_reason_of_a_mined_refusal_is_found_by_running_it_again(
 
     monkeypatch.setattr(sender, "_simulated_gas", unsimulated)
     with pytest.raises(TransactionReverted) as caught:
-        await sender.send(calls.withdraw(SOMEBODY, 7))
-    assert (caught.value.name, caught.value.args_by_name["needed"]) == ("VaultTooSmall", 7)
+        await sender.send(calls.claim(SOMEBODY, 7))
+    assert (caught.value.name, caught.value.args_by_name["needed"]) == ("EarningsTooSmall", 7)
     assert caught.value.tx_hash is not None
 
 
@@ -263,9 +263,9 @@ async def test_an_unknown_function_or_a_wrong_number_of_values_is_our_mistake(
     with pytest.raises(Misuse, match="no function 'nothing'"):
         await sender.send("nothing")
     with pytest.raises(Misuse, match="takes 2 values"):
-        await sender.send("withdraw", SOMEBODY)
+        await sender.send("claim", SOMEBODY)
     with pytest.raises(Misuse, match="do not fit"):
-        await sender.send("withdraw", SOMEBODY, -1)
+        await sender.send("claim", SOMEBODY, -1)
 
 
 async def test_a_market_function_can_be_sent_by_name(devnet: Devnet, wallet: Wallet) -> None:

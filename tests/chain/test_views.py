@@ -63,10 +63,21 @@ async def test_what_does_not_exist_is_none_empty_or_refused(devnet: Devnet, wall
     assert await chain.order(OrderId(bytes(32))) is None
     assert await chain.seed(Epoch(12345)) is None
     assert await chain.audit_seed(Epoch(12345)) is None
-    assert await chain.vault(wallet.address) == 0
+    assert await chain.vault(wallet.address) == await chain.earnings(wallet.address) == 0
+    assert await chain.withdrawal(wallet.address) is None
+    assert await chain.redeemed(FarmerId(1), wallet.address) == 0
+    assert await chain.loss(OrderId(bytes(32)), 0, Epoch(1)) is None
+    assert await chain.eviction(FarmerId(1)) is None
     assert await chain.token_allowance(wallet.address) == 0
     assert await chain.book(FarmerId(1), Epoch(8)) == Book(
-        count=0, rate_before=0, rate_added=0, added_epoch=Epoch(0), peaks=()
+        count=0,
+        rate_before=0,
+        rate_added=0,
+        added_epoch=Epoch(0),
+        lost_before=0,
+        lost_added=0,
+        lost_epoch=Epoch(0),
+        peaks=(),
     )
     with pytest.raises(TransactionReverted) as caught:
         await chain.farmer(FarmerId(4_000_000))
@@ -87,7 +98,7 @@ async def test_farmers_are_listed_by_id_with_what_they_registered(devnet: Devnet
     assert last == await devnet.chain.farmer(added[-1].id)
     assert (last.stake, last.offer, last.endpoint) == (3 * TOKEN, OFFER, "http://127.0.0.1:1")
     assert last.owner == last.operator == added[-1].sender.address
-    assert (last.committed_rate, last.misses) == (0, 0)
+    assert (last.committed_rate, last.misses, last.strikes, last.lapsed) == (0, 0, 0, False)
 
 
 async def test_an_order_is_shown_as_it_was_placed(devnet: Devnet, wallet: Wallet) -> None:

@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from grange.chain import (
@@ -27,6 +28,7 @@ from grange.chain import (
     Rollback,
     TransactionReverted,
     Wallet,
+    Withdrawal,
 )
 from grange.merkle import merkle_root, path, root_of_hashes
 from grange.messages import (
@@ -37,10 +39,23 @@ from grange.messages import (
     recover,
     request_digest,
     sign_acceptance,
+    voucher_signer,
 )
-from grange.types import Acceptance, Address, Epoch, FarmerId, Offer, OrderId, Parameters, Terms, address_from
-from grange.units import LEAF_BYTES, TOKEN
-from grange_client.patience import Patience
+from grange.peer import Patience, Peer
+from grange.types import (
+    Acceptance,
+    Address,
+    Epoch,
+    FarmerId,
+    Held,
+    Offer,
+    OrderId,
+    Parameters,
+    Terms,
+    Voucher,
+    address_from,
+)
+from grange.units import LEAF_BYTES, STEP_BYTES, TOKEN, egress_rounded_up
 from grange_client.renter import Renter
 from grange_client.words import Identity, identity
 
@@ -51,7 +66,12 @@ PARAMETERS = Parameters(
     grid_epochs=8,
     max_books=12,
     samples=5,
-    collateral_epochs=8,
+    collateral_epochs=16,
+    max_misses=4,
+    penalty=1,
+    fine=1,
+    auction_epochs=4,
+    withdraw_delay_epochs=2,
 )
 MARKET = address_from(bytes(19) + b"\x01")
 NOW = 1_800_000_000
@@ -63,6 +83,8 @@ _AUTHORIZATION = re.compile(
     r"Grange renter=(0x[0-9a-f]{40}),expires=(\d+),nonce=([0-9a-f]{32}),"
     r"content=([0-9a-f]{64}),signature=([0-9a-f]{130})"
 )
+
+_VOUCHER = re.compile(r"cumulative=(\d+),signature=([0-9a-f]{64})([0-9a-f]{64})")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,6 +106,7 @@ class Behaviour:
     accept_code: str = "terms_refused"
     promise: Callable[["FakeFarmer", dict[str, Any]], dict[str, Any]] = lambda _, fields: fields
     life_blocks: int = 300
+    egress_price_per_gib: int = 0
 
 
 class FakeFarmer:
@@ -97,6 +120,9 @@ class FakeFarmer:
         self.pieces: dict[tuple[str, str, int], dict[int, bytes]] = {}
         self.promised: dict[tuple[str, str, int], int] = {}
         self.calls: list[str] = []
+        self.signed = 0
+        self.voucher: Voucher | None = None
+        self.earned = 0
         self._nonces: set[str] = set()
         self._runner: web.AppRunner | None = None
 
@@ -107,6 +133,7 @@ class FakeFarmer:
         app.add_routes(
             [
                 web.get("/v1/info", self._info),
+                web.get("/v1/account", self._account),
                 web.put(slot + "/pieces/{piece}", self._put),
                 web.post(slot + "/accept", self._accept),
                 web.get(slot, self._get),
@@ -224,6 +251,7 @@ class FakeFarmer:
             raise _error(self.behaviour.get_status, "not_found")
         data = self.slot_bytes(self._key(request, renter))
         first, last = map(int, wanted.removeprefix("bytes=").split("-"))
+        self._take(request, address_from(renter), last + 1 - first)
         part = self.behaviour.spoil(data[first : last + 1])
         headers = {"Content-Range": f"bytes {first}-{last}/{len(data)}"}
         if self.behaviour.cut_off:
@@ -234,6 +262,35 @@ class FakeFarmer:
             request.transport.abort()
             return response
         return web.Response(body=part, status=206, headers=headers)
+
+    def _take(self, request: web.Request, renter: Address, size_bytes: int) -> None:
+        """Be paid for a read, like a node: out of the highest voucher, as far as the vault goes."""
+        price = egress_rounded_up(self.behaviour.egress_price_per_gib, size_bytes)
+        if not price:
+            assert "Voucher" not in request.headers
+            return
+        assert size_bytes <= STEP_BYTES
+        match = _VOUCHER.fullmatch(request.headers.get("Voucher", ""))
+        assert match is not None
+        total, r, vs = int(match[1]), bytes.fromhex(match[2]), bytes.fromhex(match[3])
+        voucher = Voucher(renter=renter, cumulative=total, r=r, vs=vs)
+        assert voucher_signer(self.market.domain, voucher, farmer=self.id) == renter
+        missing = total - self.market.redemptions.get(self.id, 0) - self.market.vaults.get(renter, 0)
+        if missing > 0:
+            raise _error(402, "vault_too_small", missing=missing)
+        if total > self.signed:
+            self.signed, self.voucher = total, voucher
+        if self.signed - self.earned < price:
+            detail = {"spent": self.earned, "cumulative": self.signed, "needed": price}
+            raise _error(402, "payment_needed", **detail)
+        self.earned += price
+
+    async def _account(self, request: web.Request) -> web.Response:
+        self._signed(request, NO_CONTENT)
+        if self.voucher is None:
+            raise _error(404, "not_found")
+        fields = {"cumulative": self.signed, "spent": self.earned}
+        return web.json_response(fields | {"r": self.voucher.r, "vs": self.voucher.vs}, dumps=_hex_json)
 
     def slot_bytes(self, key: tuple[str, str, int]) -> bytes:
         """A slot as it is kept."""
@@ -277,11 +334,15 @@ class FakeMarket:
         self.renter = renter
         self.block = 25
         self.vaults: dict[Address, int] = {}
+        self.announced: dict[Address, Withdrawal] = {}
+        self.redemptions: dict[FarmerId, int] = {}
         self.wallets: dict[Address, int] = {renter: 1000 * TOKEN}
         self.native = 10**18
         self.known: list[Farmer] = []
         self.events: list[Event] = []
         self.placed: list[tuple[Terms, tuple[Acceptance, ...], int]] = []
+        self.closed: list[Held] = []
+        self.to_return = (0, 0)
         self.failures: deque[Exception | Callable[[], None]] = deque()
         self.fork = 0
         self.reorged_to: int | None = None
@@ -302,6 +363,9 @@ class FakeMarket:
 
     async def vault(self, account: Address) -> int:
         return self.vaults.get(account, 0)
+
+    async def redeemed(self, farmer: FarmerId, account: Address) -> int:
+        return self.redemptions.get(farmer, 0)
 
     async def token_balance(self, account: Address) -> int:
         return self.wallets.get(account, 0)
@@ -349,7 +413,14 @@ class FakeMarket:
         for slot, one in enumerate(acceptances):
             self._emit(
                 "SlotFilled",
-                {"order": order, "farmer": one.farmer, "slot": slot, "root": one.root, "rate": one.rate},
+                {
+                    "order": order,
+                    "farmer": one.farmer,
+                    "slot": slot,
+                    "root": one.root,
+                    "rate": one.rate,
+                    "from": start,
+                },
             )
         return Receipt(
             tx_hash=sha256(order).digest(),
@@ -379,7 +450,16 @@ class FakeMarket:
         self.vaults[self.renter] = self.vaults.get(self.renter, 0) + amount
         return self._empty_receipt()
 
-    async def withdraw(self, amount: int) -> Receipt:
+    async def withdrawal(self, account: Address) -> Withdrawal | None:
+        return self.announced.get(account)
+
+    async def request_withdrawal(self, amount: int) -> Receipt:
+        ready = Epoch(self.block // PARAMETERS.epoch_blocks + PARAMETERS.withdraw_delay_epochs)
+        self.announced[self.renter] = Withdrawal(amount=amount, ready_epoch=ready)
+        return self._empty_receipt()
+
+    async def withdraw(self) -> Receipt:
+        amount = self.announced.pop(self.renter).amount
         self.vaults[self.renter] -= amount
         self.wallets[self.renter] += amount
         return self._empty_receipt()
@@ -403,7 +483,8 @@ class FakeMarket:
             cursor = cursor.rolled_back(block)
             steps.append(Rollback(block=block, cursor=cursor))
         if cursor.block < self.block:
-            mine = [e for e in self.events if e.name == "OrderPlaced" and e.block > cursor.block]
+            names = ("OrderPlaced", "OrderClosed")
+            mine = [e for e in self.events if e.name in names and e.block > cursor.block]
             first, cursor = cursor.block + 1, cursor.advanced(self.block, self.block_hash(self.block))
             steps.append(
                 Batch(
@@ -421,8 +502,34 @@ class FakeMarket:
             e for e in self.events if e.name == "SlotFilled" and e.block == block and e.args["order"] == order
         ]
 
+    async def tenures(self, order: OrderId, block: int) -> list[Event]:
+        return [e for e in self.events if e.name == "SlotFilled" and e.args["order"] == order]
+
+    async def close(self, held: Held) -> Receipt:
+        """Gives back what the test put into `to_return`: refund and compensation."""
+        if any(e.name == "OrderClosed" and e.args["order"] == held.order for e in self.events):
+            raise TransactionReverted("close", "UnknownOrder", {"order": held.order})
+        self.closed.append(held)
+        refund, compensation = self.to_return
+        self.vaults[self.renter] = self.vaults.get(self.renter, 0) + refund + compensation
+        self.block += 1
+        returned = {"refund": refund, "compensation": compensation}
+        self._emit("OrderClosed", {"order": held.order, "renter": self.renter, **returned})
+        return replace(self._empty_receipt(), events=(self.events[-1],))
+
     async def proofs(self) -> dict[FarmerId, int]:
         return {}
+
+    def repair(self, order: OrderId, slot: int, farmer: FarmerId) -> None:
+        """Another farmer takes a slot over."""
+        filled = next(
+            e
+            for e in self.events
+            if e.name == "SlotFilled" and (e.args["order"], e.args["slot"]) == (order, slot)
+        )
+        start = self.block // PARAMETERS.epoch_blocks + 1
+        self.block += 1
+        self._emit("SlotFilled", {**filled.args, "farmer": farmer, "from": start})
 
     def reorg(self, to_block: int) -> None:
         """Everything after a block never happened, and other blocks follow."""
@@ -430,6 +537,18 @@ class FakeMarket:
         self.reorged_to = to_block
         self.events = [event for event in self.events if event.block <= to_block]
         self.block += 1
+
+
+def break_peer(patch: pytest.MonkeyPatch, method: str, farmer: int) -> None:
+    """From now on this method of Peer raises, for one farmer, what no code of ours raises."""
+    whole = getattr(Peer, method)
+
+    async def broken(peer: Peer, *args: Any, **options: Any) -> Any:
+        if peer.farmer.id == farmer:
+            raise ZeroDivisionError("a bug \x1b[2J of some library")
+        return await whole(peer, *args, **options)
+
+    patch.setattr(Peer, method, broken)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -464,6 +583,13 @@ class World:
         """Change what the chain says of a farmer."""
         self.market.known[number - 1] = replace(self.market.known[number - 1], **fields)
 
+    def sell(self, price_per_gib: int, *, vault: int) -> None:
+        """From now on farmers want to be paid for reads, and the renter has so much in its vault."""
+        for number, farmer in enumerate(self.market.known, 1):
+            self.change(number, offer=replace(farmer.offer, egress_price_per_gib=price_per_gib))
+            self.farmer(number).behaviour.egress_price_per_gib = price_per_gib
+        self.market.vaults[self.market.renter] = vault
+
     @property
     def staged(self) -> int:
         """Slots that farmers hold, placed or not."""
@@ -478,6 +604,8 @@ def farmer_view(number: int, operator: Address, endpoint: str, **fields: Any) ->
         "committed_rate": 0,
         "settled_epoch": Epoch(0),
         "misses": 0,
+        "strikes": 0,
+        "lapsed": False,
         "offer": Offer(
             price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=1 << 40, longest_term_epochs=400
         ),
@@ -502,8 +630,8 @@ async def open_world(home: Path, farmers: int) -> AsyncIterator[World]:
             await farmer.stop()
 
 
-def _error(status: int, code: str) -> web.HTTPException:
-    body = json.dumps({"error": code, "message": f"no: {code}", "detail": {}})
+def _error(status: int, code: str, **detail: int) -> web.HTTPException:
+    body = json.dumps({"error": code, "message": f"no: {code}", "detail": detail})
     error = web.HTTPException(text=body, content_type="application/json")
     error.set_status(status)
     return error

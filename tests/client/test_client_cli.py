@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import typer
-from client_fakes import MARKET, WORDS, World, open_world
+from client_fakes import MARKET, PARAMETERS, WORDS, World, open_world
 from client_trees import listing
 from rich.console import Console
 from typer.testing import CliRunner, Result
@@ -27,11 +27,18 @@ from grange.chain import (
     TransactionNotMined,
     WrongChain,
 )
-from grange.errors import GrangeError, Misuse
+from grange.errors import GrangeError, Misuse, Told
+from grange.peer import OverBudget
 from grange.units import TOKEN
 from grange_client import cli, screens
 from grange_client.config import Network, set_up
-from grange_client.errors import NotEnoughFarmers, NotEnoughMoney, NotSetUp, SourceChanged, Told
+from grange_client.errors import (
+    NotEnoughFarmers,
+    NotEnoughMoney,
+    NotSetUp,
+    OrderGoesOn,
+    SourceChanged,
+)
 from grange_client.explain import explain
 from grange_client.plugins import PLUGINS, add_plugins
 from grange_client.renter import Renter
@@ -62,7 +69,7 @@ class Machine:
 
     def _carry_over(self, world: World) -> None:
         before = self._kept[0]
-        for name in ("block", "vaults", "wallets", "events", "native"):
+        for name in ("block", "vaults", "announced", "wallets", "events", "native"):
             setattr(world.market, name, getattr(before, name))
         for farmer in world.farmers:
             farmer.pieces, farmer.promised = self._kept[farmer.id]
@@ -119,6 +126,36 @@ def test_json_everywhere(machine: Machine, tree: Path, tmp_path: Path) -> None:
     assert got["files"] == 4
 
 
+def sell(world: World) -> None:
+    """Farmers that ask a token for a gibibyte, and a renter with a vault."""
+    world.sell(TOKEN, vault=TOKEN)
+
+
+def test_reading_that_costs_is_asked_for(machine: Machine, tree: Path, tmp_path: Path) -> None:
+    """With the price, before anything is fetched; --yes and --max-price answer in advance."""
+    machine("put", tree, "--yes", "--k", "2", "--n", "4", "--epochs", "5")
+    machine.prepare = sell
+    refused = machine("get", "tree", tmp_path / "back", stdin="n\n")
+    assert refused.exit_code == 1
+    assert "Reading costs about 0.0000" in refused.stderr
+    assert not (tmp_path / "back").exists()
+    for turn, arguments in enumerate((["--yes"], ["--max-price", "0.01"])):
+        got = machine("get", "tree", tmp_path / f"back{turn}", *arguments)
+        assert got.exit_code == 0, got.output
+        assert "Reading cost 0.0000" in got.stdout
+        assert listing(tmp_path / f"back{turn}" / "tree") == listing(tree)
+    shown = machine("get", "tree", tmp_path / "json", "--yes", "--json")
+    assert 0 < json.loads(shown.stdout)["paid"] < TOKEN // 1000
+
+
+def test_no_more_is_paid_than_was_allowed(machine: Machine, tree: Path, tmp_path: Path) -> None:
+    machine("put", tree, "--yes", "--k", "2", "--n", "4", "--epochs", "5")
+    machine.prepare = sell
+    got = machine("get", "tree", tmp_path / "back", "--max-price", "0.000000000000000001")
+    assert isinstance(got.exception, OverBudget)
+    assert explain(got.exception).exit_code == 5
+
+
 def test_question_is_asked_before_anything_is_sent(machine: Machine, tree: Path) -> None:
     """Without --yes the price is shown and the answer counts."""
     refused = machine("put", tree, "--n", "4", stdin="n\n")
@@ -130,9 +167,38 @@ def test_question_is_asked_before_anything_is_sent(machine: Machine, tree: Path)
 
 
 def test_deposit_and_withdraw(machine: Machine) -> None:
-    """Tokens move into the vault and back."""
+    """Tokens move into the vault; out of it what was announced does."""
     assert json.loads(machine("deposit", "12.5", "--json").stdout)["vault"] == 125 * TOKEN // 10
-    assert json.loads(machine("withdraw", "2.5", "--json").stdout)["vault"] == 10 * TOKEN
+    assert json.loads(machine("withdraw", "2.5", "--json").stdout)["vault"] == 125 * TOKEN // 10
+    assert json.loads(machine("withdraw", "--json").stdout)["vault"] == 10 * TOKEN
+
+
+def test_close_an_order_that_is_over(machine: Machine, tree: Path) -> None:
+    """The list says that money waits; `close` brings it back and shows how much; then nothing waits."""
+    put = json.loads(machine("put", tree, "--yes", "--n", "4", "--epochs", "5", "--json").stdout)
+    assert "grange close" not in machine("ls").stderr
+
+    def over(world: World) -> None:
+        world.market.block = max(world.market.block, put["end"] * PARAMETERS.epoch_blocks)
+        world.market.to_return = (3 * TOKEN, TOKEN)
+
+    early = machine("close", "tree")
+    assert isinstance(early.exception, OrderGoesOn)
+    machine.prepare = over
+    assert f"grange close {put['order'][:8]}" in machine("ls").stderr
+    assert "grange close" in machine("stat", "tree").stderr
+    closed = machine("close", "tree")
+    assert closed.exit_code == 0, closed.output
+    assert closed.stdout.splitlines()[1].split()[-2:] == ["3", "1"]
+    [again] = json.loads(machine("close", put["order"][:8], "--json").stdout)
+    assert (again["refund"], again["compensation"]) == (3 * TOKEN, TOKEN)
+    [listed] = json.loads(machine("ls", "--json").stdout)
+    assert (listed["closed"], listed["awaits_closing"]) == (True, False)
+    listing_now, shown = machine("ls"), machine("stat", "tree")
+    assert "closed" in listing_now.stdout
+    assert "grange close" not in listing_now.stderr + shown.stderr
+    assert "came back" in shown.stdout
+    assert all(fits(result.stdout) for result in (closed, listing_now, shown))
 
 
 def test_empty_lists_say_what_to_do(machine: Machine) -> None:

@@ -12,18 +12,19 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from client_fakes import CALM, FakeFarmer, honest
 from client_trees import listing
 
-from grange.chain import MarketNotFound, Sender, WrongChain, calls
+from grange.chain import Chain, Cursor, MarketNotFound, RpcError, Sender, WrongChain, calls
 from grange.devnet.devnet import Devnet
 from grange.messages import Domain
 from grange.types import Offer, address_from
 from grange.units import TOKEN
 from grange_client.config import Config, Network, set_up
-from grange_client.errors import NotEnoughMoney
+from grange_client.errors import NotEnoughMoney, OrderGoesOn
 from grange_client.plan import Wish
 from grange_client.renter import Renter
 
@@ -104,8 +105,14 @@ async def test_whole_story(town: Town, tree: Path, tmp_path: Path) -> None:
         second = await renter.quote([tree], CODE)
         assert second.missing == max(0, second.cost - TOKEN)
         await renter.put(second)
-        await renter.withdraw(TOKEN - second.cost)
+        left = await renter.funds()
+        announced = await renter.request_withdrawal(left.vault)
+        assert announced is not None
+        assert announced.amount == left.vault == TOKEN - second.cost
+        await town.devnet.mine_to_epoch(announced.ready_epoch)
+        await renter.withdraw()
         assert await town.devnet.chain.vault(account) == 0
+        assert (await renter.funds()).wallet == left.wallet + announced.amount
     other = set_up(tmp_path / "other machine", words=WORDS, network=town.config.network)
     async with Renter.open(other, patience=CALM) as renter:
         known = await renter.orders()
@@ -113,6 +120,28 @@ async def test_whole_story(town: Town, tree: Path, tmp_path: Path) -> None:
         assert known[1].order == stored.order
         await renter.get(known[1].order, tmp_path / "back")
     assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+async def test_an_order_that_nobody_proved_is_paid_back_with_compensation(town: Town, tree: Path) -> None:
+    """All of its price, an epoch's pay for each miss up to the lapse, and the whole collateral."""
+    chain, rules = town.devnet.chain, town.devnet.chain.parameters
+    async with Renter.open(town.config, patience=CALM) as renter:
+        stored = await renter.put(await renter.quote([tree], CODE))
+        with pytest.raises(OrderGoesOn):
+            await renter.close(stored.order)
+        await town.devnet.mine_to_epoch(stored.order.end)
+        [known] = await renter.orders()
+        assert known.awaits_closing(stored.order.end)
+        closing = await renter.close(stored.order)
+        assert await renter.close(stored.order) == closing
+        [known] = await renter.orders()
+        vault = (await renter.funds()).vault
+    rates = sum(slot.rate for slot in stored.order.slots)
+    assert closing.refund == stored.order.cost
+    assert closing.compensation == rates * (rules.penalty * rules.max_misses + rules.collateral_epochs)
+    assert vault == closing.returned
+    assert known.closing == closing
+    assert await chain.order(stored.order.id) is None
 
 
 async def test_epoch_that_turns_in_between(town: Town, tree: Path) -> None:
@@ -183,3 +212,27 @@ async def test_command_as_a_person_runs_it(town: Town, tree: Path, tmp_path: Pat
     assert missing.exit_code == 4
     assert "There is no order 'nothing'" in missing.err
     assert "Traceback" not in missing.err
+
+
+async def test_what_was_learned_of_the_endpoint_is_kept(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many blocks it gives at once is found out once, also when two ask side by side."""
+    whole, asked = Chain.logs_matching, []
+
+    async def grudging(chain: Chain, first: int, last: int, filters: Any) -> Any:
+        asked.append(last - first + 1)
+        if asked[-1] > 2:
+            raise RpcError("eth_getLogs", -32005, "too many blocks")
+        return await whole(chain, first, last, filters)
+
+    await town.devnet.mine(40)
+    async with Renter.open(town.config) as renter:
+        monkeypatch.setattr(Chain, "logs_matching", grudging)
+        head = (await renter.market.head()).number
+        beginning = Cursor(start=head - 40)
+        await renter.market.orders_since(beginning)
+        assert max(asked) > 32
+        asked.clear()
+        for steps in await asyncio.gather(*(renter.market.orders_since(beginning) for _ in range(2))):
+            covered = [n for step in steps for n in range(step.from_block, step.to_block + 1)]
+            assert covered == list(range(head - 40, head + 1))
+        assert max(asked) <= 8

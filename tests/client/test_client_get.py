@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from client_fakes import HURRIED, FakeFarmer, World
+from client_fakes import HURRIED, FakeFarmer, World, break_peer
 from client_trees import listing
 
 from grange_client.errors import (
@@ -102,6 +102,35 @@ async def test_fewer_than_k_says_who_and_how_many(world: World, tree: Path, tmp_
     assert all(str(farmer.id) in raised.value.means for farmer in farmers[4:])
     assert "not_found" in raised.value.failures[f"farmer {farmers[3].id}"]
     assert raised.value.missing == 1
+
+
+async def test_error_that_nobody_foresaw_costs_one_farmer_only(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug that one farmer brings out is that farmer's failure; the others give everything back."""
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        bad = holders(world, put.order)[0].id
+        break_peer(monkeypatch, "read", bad)
+        seen: list[Happening] = []
+        await renter.get(put.order, tmp_path / "back", watch=seen.append)
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+    assert set(failures(seen)) == {bad}
+    assert "ZeroDivisionError" in failures(seen)[bad].reason
+
+
+async def test_error_that_nobody_foresaw_while_a_liar_is_sought(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path that cannot even be checked convicts nobody else."""
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        farmers = holders(world, put.order)
+        await farmers[0].stop()
+        farmers[3].behaviour.spoil = lambda data: bytes(len(data))
+        break_peer(monkeypatch, "piece_path", farmers[3].id)
+        await renter.get(put.order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
 
 
 async def test_usual_read_touches_only_the_farmers_of_the_data(

@@ -4,13 +4,15 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from client_fakes import CALM, HURRIED, WORDS, FakeFarmer, World, honest
+from client_fakes import CALM, HURRIED, WORDS, FakeFarmer, World, break_peer, honest
 
 from grange.chain import ChainTimeout, ChainUnavailable, TransactionReverted
+from grange.errors import Misuse
 from grange.messages import Domain
 from grange.types import address_from
 from grange.units import TOKEN
@@ -20,6 +22,7 @@ from grange_client.errors import (
     NotEnoughMoney,
     NothingToStore,
     PlaceFailed,
+    QuoteUsed,
     SourceChanged,
 )
 from grange_client.happenings import FarmerReplaced, Happening
@@ -110,6 +113,39 @@ async def test_bad_farmers_are_replaced(
         stored = await renter.put(quote, seen.append)
     assert set(bad) <= replaced(seen)
     assert not set(bad) & {slot.farmer for slot in stored.order.slots}
+
+
+@pytest.mark.parametrize("method", ["put_piece", "accept"])
+async def test_error_that_nobody_foresaw_costs_one_farmer_its_slot(
+    world: World,
+    tree: Path,
+    method: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A bug that one farmer brings out is logged, and the order is placed without that farmer."""
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        bad = quote.chosen[1].farmer.id
+        break_peer(monkeypatch, method, bad)
+        seen: list[Happening] = []
+        stored = await renter.put(quote, seen.append)
+    assert replaced(seen) == {bad}
+    assert bad not in {slot.farmer for slot in stored.order.slots}
+    assert f"farmer {bad}: ZeroDivisionError" in caplog.text
+    assert "\x1b" not in caplog.text
+
+
+async def test_farmer_that_nobody_understands_is_not_chosen(
+    world: World, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug that one farmer brings out while farmers are looked for leaves the others."""
+    break_peer(monkeypatch, "info", 3)
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        [report] = [one for one in await renter.farmers() if one.farmer.id == 3]
+    assert 3 not in {chosen.farmer.id for chosen in quote.choice.ranked}
+    assert "nobody foresaw: ZeroDivisionError" in report.silent
 
 
 async def test_farmer_that_fails_late_is_caught_up(world: World, tmp_path: Path) -> None:
@@ -271,6 +307,27 @@ async def test_same_nonce_never_seals_other_bytes(world: World, tmp_path: Path) 
     assert not world.farmer(spare).pieces
 
 
+@pytest.mark.parametrize("fails", [False, True], ids=["after success", "after failure"])
+async def test_quote_is_good_for_one_attempt(world: World, tree: Path, fails: bool) -> None:
+    """However the first attempt ended: a second one would seal under the same key and nonces."""
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        if fails:
+            world.market.failures.append(TransactionReverted("place", "EndTooSoon", {}))
+            with pytest.raises(PlaceFailed):
+                await renter.put(quote)
+        else:
+            await renter.put(quote)
+        calls = sum(len(farmer.calls) for farmer in world.farmers)
+        for copy in (quote, replace(quote, cost=0)):
+            with pytest.raises(Misuse, match="used already"):
+                await renter.put(copy)
+    async with world.renter() as another:
+        with pytest.raises(QuoteUsed):
+            await another.put(quote)
+    assert sum(len(farmer.calls) for farmer in world.farmers) == calls
+
+
 async def test_vault_too_small_says_how_much(world: World, tree: Path) -> None:
     """The error names what is missing, before a byte is sent."""
     world.market.wallets[world.identity.wallet.address] = 10
@@ -322,6 +379,50 @@ async def test_lapsed_promises_are_asked_for_anew(world: World, tree: Path) -> N
     asked = [farmer for farmer in world.farmers if farmer.calls.count("accept") == 2]
     assert {farmer.id for farmer in asked} == {slot.farmer for slot in stored.order.slots}
     assert all(farmer.calls.count("put") == stored.order.geometry.segments for farmer in asked)
+
+
+async def test_promise_that_lapses_too_soon_is_asked_for_again(world: World, tree: Path) -> None:
+    """With no spare left, the farmer that gave it is asked for another, and keeps its slot."""
+    for number in (5, 6, 7, 8):
+        world.change(number, stake=1)
+    hasty, answers = world.farmer(2), []
+
+    def promise(farmer: FakeFarmer, fields: dict[str, Any]) -> dict[str, Any]:
+        soon = world.market.block + (1 if not answers else 100)
+        answers.append(soon)
+        return honest(farmer, fields | {"deadline_block": soon})
+
+    hasty.behaviour.promise = promise
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        assert len(quote.choice.ranked) == 4
+        seen: list[Happening] = []
+        stored = await renter.put(quote, seen.append)
+    assert len(answers) == 2
+    assert not replaced(seen)
+    assert hasty.id in {slot.farmer for slot in stored.order.slots}
+
+
+async def test_promises_that_always_lapse_too_soon_end_it(world: World, tree: Path) -> None:
+    """The farmer is asked a few times and no more."""
+    for number in (5, 6, 7, 8):
+        world.change(number, stake=1)
+    world.farmer(2).behaviour.life_blocks = 1
+    async with world.renter() as renter:
+        with pytest.raises(NotEnoughFarmers) as raised:
+            await put(renter, tree)
+    assert "too soon" in raised.value.failures["farmer 2"]
+    assert world.farmer(2).calls.count("accept") == CALM.tries
+
+
+async def test_farmer_whose_promises_lapse_too_soon_gives_way_to_a_spare(world: World, tree: Path) -> None:
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        hasty = quote.chosen[0].farmer.id
+        world.farmer(hasty).behaviour.life_blocks = 1
+        seen: list[Happening] = []
+        await renter.put(quote, seen.append)
+    assert replaced(seen) == {hasty}
 
 
 async def test_vault_that_shrinks_meanwhile(world: World, tree: Path) -> None:

@@ -9,14 +9,14 @@ from client_fakes import PARAMETERS, farmer_view
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grange.peer import networks
 from grange.types import Epoch, Offer, address_from
 from grange.units import GIB, MIB, TOKEN
 from grange_client.errors import NotEnoughMoney, NothingToStore
-from grange_client.farmers import networks
 from grange_client.plan import Funds, Wish, code_for, end_for, missing_from_vault, price
 from grange_client.select import Candidate, Need, Record, choose, slot_rate, spares_for
 
-NEED = Need(k=2, n=4, slot_bytes=64 * MIB, start=Epoch(3), end=Epoch(16), collateral_epochs=8)
+NEED = Need(k=2, n=4, slot_bytes=64 * MIB, start=Epoch(3), end=Epoch(16), collateral_epochs=16)
 STRANGER = Record()
 OFFER = Offer(
     price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=1 << 40, longest_term_epochs=400
@@ -51,6 +51,7 @@ def test_cheap_farmers_come_first() -> None:
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
+        ({"lapsed": True}, "has lapsed for its misses"),
         ({"longest_term_epochs": 12}, "promises at most 12 epochs"),
         ({"free": 64 * MIB - 1}, "has no room"),
         ({"capacity_bytes": 64 * MIB - 1}, "has no room"),

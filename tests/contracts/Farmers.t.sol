@@ -3,12 +3,14 @@ pragma solidity 0.8.37;
 
 import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
-import {FarmerId, FarmerView, Offer, Permit} from "../../contracts/types/Types.sol";
+import {Epoch, FarmerId, FarmerView, Offer, Permit} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
-import {MarketTest} from "./support/MarketTest.sol";
+import {FarmTest} from "./support/FarmTest.sol";
 
 /// @title Farmers register, change what they say of themselves, and add to their stake
-contract FarmersTest is MarketTest {
+contract FarmersTest is FarmTest {
+    address private constant OWNER = address(0xA11CE);
+
     /// Must hold: a farmer is what it registered as, with the stake pulled from the caller.
     function testFuzz_registerKeepsWhatItIsGiven(
         address owner,
@@ -35,6 +37,9 @@ contract FarmersTest is MarketTest {
         vm.assertEq(keccak256(abi.encode(shown.offer)), keccak256(abi.encode(offer)), "offer");
         vm.assertEq(shown.committedRate, 0, "committed rate");
         vm.assertEq(shown.misses, 0, "misses");
+        vm.assertEq(shown.strikes, 0, "strikes");
+        vm.assertTrue(!shown.lapsed, "not lapsed");
+        vm.assertEq(market.eviction(id).evictedBlock, 0, "not evicted");
         vm.assertEq(_settledEpoch(id), _now(), "settled epoch");
         vm.assertEq(token.balanceOf(address(market)), stake, "the market's tokens");
     }
@@ -82,8 +87,8 @@ contract FarmersTest is MarketTest {
     /// Must hold: the owner and the operator update a farmer, nobody else does.
     function testFuzz_updateFarmer(address stranger, Offer calldata offer) external {
         FarmerId id = _register();
-        vm.assume(stranger != OWNER && stranger != _operator(id));
-        vm.prank(OWNER);
+        vm.assume(stranger != _ownerOf(id) && stranger != _operator(id));
+        vm.prank(_ownerOf(id));
         market.updateFarmer(id, "by owner", offer);
         vm.assertEq(market.farmer(id).endpoint, "by owner", "endpoint");
         vm.expectEmit(true, true, true, true, address(market));
@@ -100,7 +105,7 @@ contract FarmersTest is MarketTest {
     /// Must hold: only the owner names another operator, and it must be somebody.
     function testFuzz_setOperator(address operator, address stranger) external {
         FarmerId id = _register();
-        vm.assume(operator != address(0) && stranger != OWNER);
+        vm.assume(operator != address(0) && stranger != _ownerOf(id));
         vm.expectRevert(abi.encodeWithSelector(IFarmers.NotOwner.selector, id, _operator(id)));
         vm.prank(_operator(id));
         market.setOperator(id, operator);
@@ -108,11 +113,11 @@ contract FarmersTest is MarketTest {
         vm.prank(stranger);
         market.setOperator(id, operator);
         vm.expectRevert(IFarmers.ZeroAddress.selector);
-        vm.prank(OWNER);
+        vm.prank(_ownerOf(id));
         market.setOperator(id, address(0));
         vm.expectEmit(true, true, true, true, address(market));
         emit IFarmers.OperatorChanged(id, operator);
-        vm.prank(OWNER);
+        vm.prank(_ownerOf(id));
         market.setOperator(id, operator);
         vm.assertEq(market.farmer(id).operator, operator, "operator");
         vm.assertEq(market.farmer(id).stake, STAKE, "the stake beside it");
@@ -129,6 +134,23 @@ contract FarmersTest is MarketTest {
         vm.assertEq(market.farmer(id).operator, _operator(id), "the operator beside it");
         vm.expectRevert(IVault.ZeroAmount.selector);
         market.addStake(id, 0);
+    }
+
+    /// Must hold: misses not yet recorded are paid for before stake is added.
+    function testFuzz_addStakeSettlesFirst(uint256 amount, uint256 misses) external {
+        FarmerId id = _register();
+        misses = _within(misses, 1, MAX_MISSES - 1);
+        amount = _within(amount, 1, type(uint96).max - STAKE);
+        _store(id, _date(3), 1, 1e18);
+        _enter(_now() + 1 + misses);
+        uint256 left = STAKE - misses * (PENALTY + FINE) * 1e18;
+        vm.expectEmit(true, true, true, true, address(market));
+        emit IFarmers.StakeLost(id, misses * PENALTY * 1e18, misses * FINE * 1e18, left);
+        vm.expectEmit(true, true, true, true, address(market));
+        emit IFarmers.StakeAdded(id, amount, left + amount);
+        market.addStake(id, amount);
+        vm.assertEq(market.farmer(id).stake, left + amount, "stake");
+        vm.assertEq(market.farmer(id).misses, misses, "misses");
     }
 
     /// Must hold: a stake beyond 96 bits is refused, and says how much more would fit.
@@ -156,6 +178,16 @@ contract FarmersTest is MarketTest {
         market.addStake(id, 1);
         vm.expectRevert(unknown);
         market.settle(id);
+        vm.expectRevert(unknown);
+        market.unstake(id, 1);
+        vm.expectRevert(unknown);
+        market.evict(id);
+        vm.expectRevert(unknown);
+        market.declareLoss(id, Epoch.wrap(0), false, new bytes32[](4));
+        vm.expectRevert(unknown);
+        market.missed(id, Epoch.wrap(0));
+        vm.expectRevert(unknown);
+        market.rateAt(id, Epoch.wrap(uint32(_now())));
     }
 
     /// Must hold: a page has the farmers asked for, or as many as there are.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Acceptance, FarmerId, OrderId, Terms} from "../../contracts/types/Types.sol";
+import {Acceptance, FarmerId, OrderId, Takeover, Terms} from "../../contracts/types/Types.sol";
 import {Measured, vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
 import {Reference} from "./support/Reference.sol";
@@ -10,6 +10,10 @@ import {Reference} from "./support/Reference.sol";
 contract GasTest is FarmTest {
     uint256 private constant PLACE_PER_SLOT_LIMIT = 40_000;
     uint256 private constant PROVE_LIMIT = 350_000;
+    uint256 private constant EVICT_LIMIT = 150_000;
+    uint256 private constant REFILL_PER_SLOT_LIMIT = 60_000;
+    uint256 private constant CLOSE_LIMIT = 400_000;
+    address private constant STRANGER = address(0x57A46E4);
     uint256 private constant TRANSACTION = 21_000;
 
     /// @dev The gas of a transaction with this call to the market: EIP-2028, and the floor of EIP-7623.
@@ -26,7 +30,7 @@ contract GasTest is FarmTest {
         if (gas < floor) gas = floor;
     }
 
-    /// Must hold: after the first order, 30 slots cost on the mean at most 40,000 gas each.
+    /// Must hold: after the first order, 30 slots cost on the mean at most the limit each.
     function test_placeOfThirtySlots() external {
         FarmerId[] memory farmers = new FarmerId[](30);
         for (uint256 i = 0; i < farmers.length; ++i) farmers[i] = _register();
@@ -72,19 +76,19 @@ contract GasTest is FarmTest {
             Acceptance[] memory acceptances = new Acceptance[](1);
             acceptances[0] = _accept(terms, farmer, 0, levels[slotDepth], 1e15);
             vm.prank(renter);
-            market.place(terms, acceptances);
-            _keep(terms, 0, acceptances[0]);
+            OrderId order = market.place(terms, acceptances);
+            _know(order, terms, acceptances, _now() + 1, new uint256[](1), false);
         }
         _enter(_now() + 1);
         bytes memory first = abi.encodeCall(
             market.prove,
             (farmer, market.currentEpoch(), _uniformProof(farmer, levels))
         );
-        _transact(OWNER, first);
+        _transact(STRANGER, first);
         _enter(_now() + 1);
         bytes32[] memory words = _uniformProof(farmer, levels);
         uint256 execution;
-        (gas, execution) = _transact(OWNER, abi.encodeCall(market.prove, (farmer, market.currentEpoch(), words)));
+        (gas, execution) = _transact(STRANGER, abi.encodeCall(market.prove, (farmer, market.currentEpoch(), words)));
         emit Measured("prove, 1 TiB: gas, execution", gas, execution);
     }
 
@@ -92,7 +96,7 @@ contract GasTest is FarmTest {
         // The seed is left for `prove` to record: what is drawn is computed from the block's hash beforehand.
         uint256 snapshot = vm.snapshotState();
         market.recordSeed();
-        bytes32[] memory entries = _entries(farmer, _kept[farmer][0].end);
+        bytes32[] memory entries = _entries(farmer, _kept[farmer][0]);
         words = new bytes32[](0);
         for (uint256 number = 0; number < SAMPLES; ++number) {
             Drawn memory drawn = _drawn(farmer, _now(), number);
@@ -114,5 +118,66 @@ contract GasTest is FarmTest {
     /// Must hold: the same in 128 slots.
     function test_proveOfManySlots() external {
         vm.assertLe(_proveTebibyte(24, 128), PROVE_LIMIT, "gas of a proof");
+    }
+
+    /// @dev A farmer with a book for every date, in both rings, and so much lost in one that no word is spared.
+    function _busy() private returns (FarmerId farmer) {
+        farmer = _register();
+        OrderId order = _store(farmer, _date(1), 1, 1e12);
+        for (uint256 i = 2; i <= MAX_BOOKS; ++i) {
+            _store(farmer, _date(i), 1, 1e12);
+            _extend(order, _one(farmer), _date(i), 1e12);
+        }
+        _store(farmer, _date(MAX_BOOKS), 1, 1e12);
+    }
+
+    /// Must hold: to evict a farmer that keeps all that there is to keep, and is not settled, costs at most the limit.
+    function test_evict() external {
+        FarmerId farmer = _busy();
+        _enter(_now() + 1);
+        _prove(farmer);
+        _lose(farmer, 2 * MAX_BOOKS - 1);
+        _enter(_now() + 40);
+        (uint256 gas, ) = _transact(STRANGER, abi.encodeCall(market.evict, (farmer)));
+        emit Measured("evict", gas, 0);
+        vm.assertLe(gas, EVICT_LIMIT, "gas");
+    }
+
+    /// Must hold: to refill ten slots of thirty costs at most the limit each.
+    function test_refill() external {
+        FarmerId[] memory farmers = _registerMany(30);
+        FarmerId[] memory takers = new FarmerId[](10);
+        uint256 end = _date(3);
+        OrderId order = _store(farmers, end, 1, 1e15);
+        _enter(_now() + MAX_MISSES + 1);
+        for (uint256 i = 0; i < 30; ++i) market.evict(farmers[i]);
+        for (uint256 i = 0; i < 10; ++i) _store(takers[i] = _register(), end, 1, 1e12);
+        _enter(_now() + 1);
+        _refill(order, 29, _register(), STRANGER);
+        Takeover[] memory takeovers = new Takeover[](10);
+        for (uint256 i = 0; i < 10; ++i) takeovers[i] = _takeover(order, i, takers[i], STRANGER);
+        (uint256 gas, ) = _transact(STRANGER, abi.encodeCall(market.refill, (_held(order), STRANGER, takeovers)));
+        emit Measured("refill, per slot", gas / 10, 0);
+        vm.assertLe(gas / 10, REFILL_PER_SLOT_LIMIT, "gas per slot");
+    }
+
+    /// @dev As a call of its own, after which its memory is free again.
+    function prove(FarmerId farmer) external {
+        _prove(farmer);
+    }
+
+    /// Must hold: to close an order of thirty slots, one of them missed once, costs at most 400,000 gas.
+    function test_close() external {
+        FarmerId[] memory farmers = _registerMany(30);
+        OrderId order = _store(farmers, _date(3), 1, 1e15);
+        uint256 end = _date(3);
+        while (_now() < end - 1) {
+            _enter(_now() + 1);
+            for (uint256 i = 0; i < 30; ++i) if (i > 0 || _now() + 3 != end) this.prove(farmers[i]);
+        }
+        _enter(end + 5);
+        (uint256 gas, ) = _transact(STRANGER, abi.encodeCall(market.close, (_held(order))));
+        emit Measured("close, of 30 slots", gas, 0);
+        vm.assertLe(gas, CLOSE_LIMIT, "gas");
     }
 }

@@ -75,6 +75,20 @@ contract MerkleTest {
         vm.assertEq(Bits.popcount(x), expected, "set bits");
     }
 
+    /// Must hold: the same for a whole word.
+    function testFuzz_popcountOfAWord(uint256 x) external pure {
+        uint256 expected = 0;
+        for (uint256 i = 0; i < 256; ++i) expected += (x >> i) & 1;
+        vm.assertEq(Bits.popcountWord(x), expected, "set bits");
+    }
+
+    /// Must hold: so many set bits that their number needs a ninth bit are counted too, and one less.
+    function test_popcountOfFullWords() external pure {
+        vm.assertEq(Bits.popcountWord(type(uint256).max), 256, "all");
+        for (uint256 i = 0; i < 256; ++i) vm.assertEq(Bits.popcountWord(~(uint256(1) << i)), 255, "all but one");
+        vm.assertEq(Bits.popcount(type(uint32).max), 32, "all of 32");
+    }
+
     /// Must hold: the mask of a range has just the bits of the range.
     function testFuzz_bitsOfARange(uint256 low, uint256 high, uint256 bit) external pure {
         low = _within(low, 0, 255);

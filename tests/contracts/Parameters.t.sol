@@ -17,10 +17,17 @@ contract ParametersTest is MarketTest {
     function testFuzz_parametersAreShown(Parameters memory p) external {
         p.token = address(token);
         p.epochBlocks = uint32(_within(p.epochBlocks, 2, 8191));
-        p.maxBooks = uint8(_within(p.maxBooks, 1, 32));
-        p.gridEpochs = uint32(_within(p.gridEpochs, 1, 4096 / p.maxBooks));
-        p.samples = uint8(_within(p.samples, 1, 32));
-        p.collateralEpochs = uint32(_within(p.collateralEpochs, 1, 65535));
+        p.maxBooks = uint8(_within(p.maxBooks, 1, 14));
+        p.samples = uint8(_within(p.samples, 1, 16));
+        p.maxMisses = uint8(_within(p.maxMisses, 1, 6));
+        p.gridEpochs = uint32(_within(p.gridEpochs, p.maxMisses, 4096 / p.maxBooks));
+        p.penalty = uint8(_within(p.penalty, 1, 16));
+        p.fine = uint8(_within(p.fine, 1, 16));
+        p.collateralEpochs = uint32(
+            _within(p.collateralEpochs, 2 * uint256(p.maxMisses) * (p.penalty + p.fine), 65535)
+        );
+        p.auctionEpochs = uint32(_within(p.auctionEpochs, 1, 4096));
+        p.withdrawDelayEpochs = uint32(_within(p.withdrawDelayEpochs, 1, 4096));
         vm.assertEq(keccak256(abi.encode(_deploy(p).parameters())), keccak256(abi.encode(p)), "parameters");
     }
 
@@ -39,36 +46,84 @@ contract ParametersTest is MarketTest {
         _refused(p, ISettings.EpochBlocksOutOfRange.selector, blocks, 2, 8191);
     }
 
-    /// Must hold: the grid is not empty, and the longest term is at most 4096 epochs.
+    /// Must hold: who misses until it lapses passes one date at most, and the longest term is at most 4096 epochs.
     function testFuzz_gridEpochs(uint32 epochs) external {
-        vm.assume(epochs == 0 || epochs > 4096 / MAX_BOOKS);
+        vm.assume(epochs > 4096 / MAX_BOOKS);
         Parameters memory p = _parameters(address(token));
-        p.gridEpochs = epochs;
-        _refused(p, ISettings.GridEpochsOutOfRange.selector, epochs, 1, 4096 / MAX_BOOKS);
+        for (uint256 i = 0; i < 2; ++i) {
+            p.gridEpochs = i == 0 ? epochs : uint32(epochs % MAX_MISSES);
+            _refused(p, ISettings.GridEpochsOutOfRange.selector, p.gridEpochs, MAX_MISSES, 4096 / MAX_BOOKS);
+        }
     }
 
-    /// Must hold: there are 1 to 32 books.
+    /// Must hold: there are 1 to 14 books.
     function testFuzz_maxBooks(uint8 books) external {
-        vm.assume(books == 0 || books > 32);
+        vm.assume(books == 0 || books > 14);
         Parameters memory p = _parameters(address(token));
         p.maxBooks = books;
-        _refused(p, ISettings.MaxBooksOutOfRange.selector, books, 1, 32);
+        _refused(p, ISettings.MaxBooksOutOfRange.selector, books, 1, 14);
     }
 
-    /// Must hold: there are 1 to 32 samples.
+    /// Must hold: there are 1 to 16 samples.
     function testFuzz_samples(uint8 samples) external {
-        vm.assume(samples == 0 || samples > 32);
+        vm.assume(samples == 0 || samples > 16);
         Parameters memory p = _parameters(address(token));
         p.samples = samples;
-        _refused(p, ISettings.SamplesOutOfRange.selector, samples, 1, 32);
+        _refused(p, ISettings.SamplesOutOfRange.selector, samples, 1, 16);
     }
 
-    /// Must hold: something is at stake, for at most 65,535 epochs.
-    function testFuzz_collateralEpochs(uint32 epochs) external {
-        vm.assume(epochs == 0 || epochs > 65535);
+    /// Must hold: a farmer lapses after 1 to 6 misses.
+    function testFuzz_maxMisses(uint8 misses) external {
+        vm.assume(misses == 0 || misses > 6);
         Parameters memory p = _parameters(address(token));
-        p.collateralEpochs = epochs;
-        _refused(p, ISettings.CollateralEpochsOutOfRange.selector, epochs, 1, 65535);
+        p.maxMisses = misses;
+        _refused(p, ISettings.MaxMissesOutOfRange.selector, misses, 1, 6);
+    }
+
+    /// Must hold: a miss moves 1 to 16 epochs of pay to the renters.
+    function testFuzz_penalty(uint8 penalty) external {
+        vm.assume(penalty == 0 || penalty > 16);
+        Parameters memory p = _parameters(address(token));
+        p.penalty = penalty;
+        _refused(p, ISettings.PenaltyOutOfRange.selector, penalty, 1, 16);
+    }
+
+    /// Must hold: a miss burns 1 to 16 epochs of pay.
+    function testFuzz_fine(uint8 fine) external {
+        vm.assume(fine == 0 || fine > 16);
+        Parameters memory p = _parameters(address(token));
+        p.fine = fine;
+        _refused(p, ISettings.FineOutOfRange.selector, fine, 1, 16);
+    }
+
+    /// Must hold: half of what is at stake covers every miss up to the lapse; at most 65,535 epochs are at stake.
+    function testFuzz_collateralEpochs(uint32 epochs, uint8 misses, uint8 penalty, uint8 fine) external {
+        Parameters memory p = _parameters(address(token));
+        p.maxMisses = uint8(_within(misses, 1, 6));
+        p.penalty = uint8(_within(penalty, 1, 16));
+        p.fine = uint8(_within(fine, 1, 16));
+        uint256 least = 2 * uint256(p.maxMisses) * (p.penalty + p.fine);
+        vm.assume(epochs > 65535);
+        for (uint256 i = 0; i < 2; ++i) {
+            p.collateralEpochs = i == 0 ? epochs : uint32(_within(epochs, 0, least - 1));
+            _refused(p, ISettings.CollateralEpochsOutOfRange.selector, p.collateralEpochs, least, 65535);
+        }
+    }
+
+    /// Must hold: a bounty rises in 1 to 4096 epochs.
+    function testFuzz_auctionEpochs(uint32 epochs) external {
+        vm.assume(epochs == 0 || epochs > 4096);
+        Parameters memory p = _parameters(address(token));
+        p.auctionEpochs = epochs;
+        _refused(p, ISettings.AuctionEpochsOutOfRange.selector, epochs, 1, 4096);
+    }
+
+    /// Must hold: a withdrawal waits for 1 to 4096 epochs.
+    function testFuzz_withdrawDelay(uint32 epochs) external {
+        vm.assume(epochs == 0 || epochs > 4096);
+        Parameters memory p = _parameters(address(token));
+        p.withdrawDelayEpochs = epochs;
+        _refused(p, ISettings.WithdrawDelayOutOfRange.selector, epochs, 1, 4096);
     }
 
     /// Must hold: the epoch is the block's number divided by the blocks of an epoch.

@@ -81,7 +81,12 @@ contract PlaceTest is FarmTest {
     function _checkOrder(Terms memory terms, Acceptance[] memory acceptances) private view {
         Slot[] memory slots = new Slot[](acceptances.length);
         for (uint256 i = 0; i < slots.length; ++i) {
-            slots[i] = Slot(acceptances[i].farmer, acceptances[i].root, acceptances[i].rate);
+            slots[i] = Slot(
+                acceptances[i].farmer,
+                acceptances[i].root,
+                acceptances[i].rate,
+                Epoch.wrap(uint32(_now() + 1))
+            );
         }
         OrderView memory expected = OrderView({
             renter: renter,
@@ -102,13 +107,13 @@ contract PlaceTest is FarmTest {
         vm.assertEq(market.rateAt(farmer, Epoch.wrap(uint32(end))), 0, "rate at the end");
     }
 
-    /// Must hold: the largest order, 255 slots with farmers new to the market, fits into a transaction under the cap of
-    /// EIP-7825.
+    /// Must hold: the largest order, 80 slots with farmers new to the market, fits into a transaction under the cap of
+    /// EIP-7825. What it costs at worst is in WorstCase.t.sol.
     function test_largestOrder() external {
-        FarmerId[] memory farmers = _farmers(255);
+        FarmerId[] memory farmers = _farmers(80);
         Terms memory terms = _terms("salt", _date(1), 64, 64, 1);
-        Acceptance[] memory acceptances = new Acceptance[](255);
-        for (uint256 i = 0; i < 255; ++i) acceptances[i] = _accept(terms, farmers[i], i, bytes32(i), RATE);
+        Acceptance[] memory acceptances = new Acceptance[](80);
+        for (uint256 i = 0; i < 80; ++i) acceptances[i] = _accept(terms, farmers[i], i, bytes32(i), RATE);
         _deposit(1e24);
         bytes memory data = abi.encodeCall(market.place, (terms, acceptances));
         uint256 gas = 21_000;
@@ -183,14 +188,7 @@ contract PlaceTest is FarmTest {
             bytes32 digest = _acceptanceDigest(
                 i == 0 ? address(market) : other,
                 i == 0 ? chain : block.chainid,
-                _orderId(terms),
-                acceptance.farmer,
-                0,
-                acceptance.root,
-                terms.leafCount,
-                acceptance.rate,
-                terms.end,
-                acceptance.deadlineBlock
+                _consent(terms, 0, acceptance, OrderId.wrap(0))
             );
             (acceptance.r, acceptance.vs) = _signCompact(_operatorKey(acceptance.farmer), digest);
             vm.expectPartialRevert(IOrders.AcceptanceForged.selector);
@@ -226,7 +224,7 @@ contract PlaceTest is FarmTest {
     /// Must hold: when the operator changes, what the one before it signed is void.
     function test_operatorChanged() external {
         (Terms memory terms, Acceptance[] memory acceptances) = _sound(1);
-        vm.prank(OWNER);
+        vm.prank(_ownerOf(acceptances[0].farmer));
         market.setOperator(acceptances[0].farmer, vm.addr(4711));
         vm.expectPartialRevert(IOrders.AcceptanceForged.selector);
         _place(terms, acceptances);
@@ -280,7 +278,7 @@ contract PlaceTest is FarmTest {
         _refused(
             terms,
             acceptances,
-            abi.encodeWithSelector(IOrders.StakeTooSmall.selector, farmer, needed - 1, needed)
+            abi.encodeWithSelector(IFarmers.StakeTooSmall.selector, farmer, needed - 1, needed)
         );
         market.addStake(farmer, 1);
         _place(terms, acceptances);
@@ -292,10 +290,10 @@ contract PlaceTest is FarmTest {
         FarmerId farmer = _register(rate * COLLATERAL_EPOCHS);
         uint256 end = _date(1);
         _store(farmer, end, 1, rate);
-        _enter(end - 1);
+        _proveUntil(farmer, end - 1);
         (Terms memory terms, Acceptance[] memory acceptances) = _offered(_one(farmer), end + 2 * GRID_EPOCHS, 1, rate);
         _deposit(1e24);
-        vm.expectPartialRevert(IOrders.StakeTooSmall.selector);
+        vm.expectPartialRevert(IFarmers.StakeTooSmall.selector);
         _place(terms, acceptances);
         _enter(end + _within(later, 0, GRID_EPOCHS));
         vm.assertEq(market.farmer(farmer).committedRate, 0, "committed rate before");
@@ -311,7 +309,7 @@ contract PlaceTest is FarmTest {
         FarmerId farmer = _register(type(uint96).max);
         _store(farmer, _date(1), 1, most - 1);
         (Terms memory terms, Acceptance[] memory acceptances) = _offered(_one(farmer), _date(1), 1, 2);
-        _refused(terms, acceptances, abi.encodeWithSelector(IOrders.RateTooLarge.selector, farmer, most + 1, most));
+        _refused(terms, acceptances, abi.encodeWithSelector(IBooks.RateTooLarge.selector, farmer, most + 1, most));
         _store(farmer, _date(1), 1, 1);
         vm.assertEq(market.farmer(farmer).committedRate, most, "committed rate");
     }
@@ -339,17 +337,17 @@ contract PlaceTest is FarmTest {
         vm.assertEq(market.vault(renter), 0, "vault");
     }
 
-    /// Must hold: an order has from 1 to 255 slots.
+    /// Must hold: an order has from 1 to 80 slots.
     function testFuzz_slotCount(uint256 n) external {
-        n = _within(n, 256, 600);
+        n = _within(n, 81, 600);
         Terms memory terms = _terms("salt", _date(1), 4, 1, 1);
-        _refused(terms, new Acceptance[](0), abi.encodeWithSelector(IOrders.SlotCountOutOfRange.selector, 0, 255));
-        _refused(terms, new Acceptance[](n), abi.encodeWithSelector(IOrders.SlotCountOutOfRange.selector, n, 255));
+        _refused(terms, new Acceptance[](0), abi.encodeWithSelector(IOrders.SlotCountOutOfRange.selector, 0, 80));
+        _refused(terms, new Acceptance[](n), abi.encodeWithSelector(IOrders.SlotCountOutOfRange.selector, n, 80));
     }
 
     /// Must hold: k is from 1 to n.
     function testFuzz_threshold(uint8 n, uint8 k) external {
-        n = uint8(_within(n, 1, 254));
+        n = uint8(_within(n, 1, 80));
         k = uint8(_within(k, n + 1, 255));
         Terms memory terms = _terms("salt", _date(1), 4, 1, k);
         _refused(terms, new Acceptance[](n), abi.encodeWithSelector(IOrders.ThresholdOutOfRange.selector, k, n));
@@ -460,15 +458,15 @@ contract PlaceTest is FarmTest {
         uint256 next = end + MAX_BOOKS * GRID_EPOCHS;
         rate = _within(rate, 1, RATE);
         _store(farmer, next, 1, rate);
-        vm.assertEq(market.book(farmer, Epoch.wrap(uint32(end))).count, 0, "the old book");
-        BookView memory book = market.book(farmer, Epoch.wrap(uint32(next)));
+        vm.assertEq(market.book(farmer, Epoch.wrap(uint32(end)), false).count, 0, "the old book");
+        BookView memory book = market.book(farmer, Epoch.wrap(uint32(next)), false);
         vm.assertEq(book.count, 1, "entries");
         vm.assertEq(book.rateBefore, 0, "rate before");
         vm.assertEq(book.rateAdded, rate, "rate added");
         vm.assertEq(market.farmer(farmer).committedRate, rate, "committed rate");
         _enter(end + 1);
         _prove(farmer);
-        vm.assertEq(market.vault(OWNER), rate, "pay");
+        vm.assertEq(market.earnings(_ownerOf(farmer)), rate, "pay");
     }
 
     /// Must hold: books, rates and the committed rate are those of a model, over any orders in any epochs.
@@ -478,8 +476,8 @@ contract PlaceTest is FarmTest {
             random = uint256(keccak256(abi.encode(random)));
             uint256 end = _date(1 + (random % 3 == 0 ? random % MAX_BOOKS : random % 2));
             if (end > _now() + 1) _store(farmer, end, 1 + ((random >> 32) % 3), 1 + ((random >> 64) % 1e6));
-            if ((random >> 96) % 3 == 0) _enter(_now() + 1 + ((random >> 128) % 5));
-            if ((random >> 160) % 8 == 0) _enter(_now() + GRID_EPOCHS);
+            if ((random >> 96) % 3 == 0) _proveUntil(farmer, _now() + 1 + ((random >> 128) % 5));
+            if ((random >> 160) % 8 == 0) _proveUntil(farmer, _now() + GRID_EPOCHS);
             uint256 ahead = _now() + ((random >> 192) % 100);
             vm.assertEq(market.rateAt(farmer, Epoch.wrap(uint32(ahead))), _rateAt(farmer, ahead), "rate");
             vm.assertEq(market.farmer(farmer).committedRate, _committedRate(farmer), "committed rate");
@@ -494,8 +492,8 @@ contract PlaceTest is FarmTest {
     }
 
     function _checkBook(FarmerId farmer, uint256 end) private view {
-        BookView memory book = market.book(farmer, Epoch.wrap(uint32(end)));
-        bytes32[] memory entries = _entries(farmer, end);
+        BookView memory book = market.book(farmer, Epoch.wrap(uint32(end)), false);
+        bytes32[] memory entries = _entries(farmer, end, false);
         vm.assertEq(book.count, entries.length, "entries");
         bytes32[] memory peaks = Reference.peaks(entries);
         vm.assertEq(book.peaks.length, peaks.length, "number of peaks");
@@ -508,7 +506,7 @@ contract PlaceTest is FarmTest {
         vm.assume(end % GRID_EPOCHS != 0);
         past = uint32(_within(past, 0, _now() - 1));
         vm.expectRevert(abi.encodeWithSelector(IBooks.EndOffGrid.selector, end, GRID_EPOCHS));
-        market.book(farmer, Epoch.wrap(end));
+        market.book(farmer, Epoch.wrap(end), false);
         vm.expectRevert(abi.encodeWithSelector(IBooks.EpochIsPast.selector, past, _now()));
         market.rateAt(farmer, Epoch.wrap(past));
     }

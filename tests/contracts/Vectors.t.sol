@@ -6,14 +6,17 @@ import {MAX_PEAKS, Mountain} from "../../contracts/libraries/Mountain.sol";
 import {BookView, Entry, Epoch, FarmerId, OrderId, Parameters, Rate, Slot} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {MarketTest} from "./support/MarketTest.sol";
-import {IOpenMarket} from "./support/IMarket.sol";
+import {IOpenMarket} from "./support/IOpenMarket.sol";
 import {Reference} from "./support/Reference.sol";
 
 /// @title The contracts agree with the golden vectors, which Python wrote and reads too
 contract VectorsTest is MarketTest {
     using Mountain for bytes32[MAX_PEAKS];
 
+    address private constant OWNER = address(0xA11CE);
+
     bytes32[MAX_PEAKS] private _peaks;
+    IOpenMarket private _open;
 
     function _file(string memory name) private view returns (string memory) {
         return vm.readFile(string.concat("tests/vectors/", name, ".json"));
@@ -130,7 +133,8 @@ contract VectorsTest is MarketTest {
             slots[i] = Slot({
                 farmer: FarmerId.wrap(uint32(_numbersOf(json, ".acceptances.farmers")[i])),
                 root: _hashes(json, ".acceptances.roots")[i],
-                rate: Rate.wrap(uint80(_numbersOf(json, ".acceptances.rates")[i]))
+                rate: Rate.wrap(uint80(_numbersOf(json, ".acceptances.rates")[i])),
+                from: Epoch.wrap(uint32(_numbersOf(json, ".slotsFroms")[i]))
             });
             vm.assertEq(_digest(json, slots[i], i), digests[i], "digest");
             (bytes32 r, bytes32 vs) = _signCompact(_numbersOf(json, ".acceptances.operatorKeys")[i], digests[i]);
@@ -147,19 +151,39 @@ contract VectorsTest is MarketTest {
     }
 
     function _digest(string memory json, Slot memory slot, uint256 i) private pure returns (bytes32) {
-        return
-            _acceptanceDigest(
+        Consent memory consent;
+        consent.order = OrderId.wrap(_hashes(json, ".acceptances.orders")[i]);
+        consent.farmer = slot.farmer;
+        consent.slot = _numbersOf(json, ".acceptances.slots")[i];
+        consent.root = slot.root;
+        consent.leafCount = _numbersOf(json, ".acceptances.leafCounts")[i];
+        consent.rate = slot.rate;
+        consent.end = Epoch.wrap(uint32(_numbersOf(json, ".acceptances.ends")[i]));
+        consent.deadlineBlock = uint64(_numbersOf(json, ".acceptances.deadlineBlocks")[i]);
+        consent.previous = OrderId.wrap(_hashes(json, ".acceptances.previous")[i]);
+        consent.repairer = vm.parseJsonAddressArray(json, ".acceptances.repairers")[i];
+        return _acceptanceDigest(vm.parseJsonAddress(json, ".market"), vm.parseJsonUint(json, ".chainId"), consent);
+    }
+
+    /// Must hold: the digests of vouchers and their signatures are those in messages.json. The tests of `redeem` sign what
+    /// `_voucherDigest` gives, and the market takes it.
+    function test_vouchers() external view {
+        string memory json = _file("messages");
+        bytes32[] memory digests = _hashes(json, ".vouchers.digests");
+        for (uint256 i = 0; i < digests.length; ++i) {
+            bytes32 digest = _voucherDigest(
                 vm.parseJsonAddress(json, ".market"),
                 vm.parseJsonUint(json, ".chainId"),
-                OrderId.wrap(_hashes(json, ".acceptances.orders")[i]),
-                slot.farmer,
-                _numbersOf(json, ".acceptances.slots")[i],
-                slot.root,
-                _numbersOf(json, ".acceptances.leafCounts")[i],
-                slot.rate,
-                Epoch.wrap(uint32(_numbersOf(json, ".acceptances.ends")[i])),
-                uint64(_numbersOf(json, ".acceptances.deadlineBlocks")[i])
+                vm.parseJsonAddress(json, ".renter"),
+                FarmerId.wrap(uint32(_numbersOf(json, ".vouchers.farmers")[i])),
+                _numbersOf(json, ".vouchers.cumulative")[i]
             );
+            vm.assertEq(digest, digests[i], "digest");
+            (bytes32 r, bytes32 vs) = _signCompact(uint256(vm.parseJsonBytes32(json, ".renterKey")), digest);
+            vm.assertEq(r, _hashes(json, ".vouchers.r")[i], "r");
+            vm.assertEq(vs, _hashes(json, ".vouchers.vs")[i], "vs");
+        }
+        vm.assertTrue(digests.length > 2, "there are vouchers");
     }
 
     /// Must hold: the farm in audit.json has the books that are said there, and its proof passes and is paid.
@@ -168,42 +192,91 @@ contract VectorsTest is MarketTest {
         Parameters memory p = _parameters(address(token));
         p.gridEpochs = uint32(vm.parseJsonUint(json, ".gridEpochs"));
         p.samples = uint8(vm.parseJsonUint(json, ".samples"));
-        IOpenMarket open = IOpenMarket(_create("OpenMarket.sol:OpenMarket", p));
-        token.approve(address(open), type(uint256).max);
+        _open = IOpenMarket(_create("OpenMarket.sol:OpenMarket", p));
+        token.approve(address(_open), type(uint256).max);
         FarmerId farmer = FarmerId.wrap(uint32(vm.parseJsonUint(json, ".farmer")));
-        _enter(0);
-        while (open.farmerCount() < FarmerId.unwrap(farmer)) open.register(OWNER, OWNER, "", _offer(), STAKE);
-
-        uint256[] memory ends = _numbersOf(json, ".placed.ends");
-        uint256[] memory epochs = _numbersOf(json, ".placed.placedEpochs");
-        for (uint256 i = 0; i < ends.length; ++i) {
-            if (epochs[i] != _now()) {
-                _enter(epochs[i]);
-                open.settle(farmer);
-            }
-            open.enter(farmer, Epoch.wrap(uint32(ends[i])), _entry(json, ".placed", i));
-        }
         uint256 epoch = vm.parseJsonUint(json, ".epoch");
-        _enter(epoch);
+        _enter(0);
+        while (_open.farmerCount() < FarmerId.unwrap(farmer)) _open.register(OWNER, OWNER, "", _offer(), STAKE);
+        for (uint256 passing = 0; passing <= epoch; ++passing) {
+            _enter(passing);
+            _placeAll(farmer, json, passing);
+            _loseAll(farmer, json, passing);
+        }
         vm.setBlockhash(epoch * EPOCH_BLOCKS, vm.parseJsonBytes32(json, ".seed"));
-        _checkBooks(open, farmer, json);
-        open.prove(farmer, Epoch.wrap(uint32(epoch)), _hashes(json, ".words"));
-        vm.assertEq(open.vault(OWNER), vm.parseJsonUint(json, ".total"), "pay");
+        _checkBooks(farmer, json, epoch);
+        _open.prove(farmer, Epoch.wrap(uint32(epoch)), _hashes(json, ".words"));
+        vm.assertEq(_open.earnings(OWNER), vm.parseJsonUint(json, ".pay"), "pay");
     }
 
-    function _checkBooks(IOpenMarket open, FarmerId farmer, string memory json) private view {
+    /// @dev Enters what was placed in an epoch.
+    function _placeAll(FarmerId farmer, string memory json, uint256 epoch) private {
+        uint256[] memory epochs = _numbersOf(json, ".placed.placedEpochs");
+        for (uint256 i = 0; i < epochs.length; ++i) {
+            if (epochs[i] != epoch) continue;
+            Epoch end = Epoch.wrap(uint32(_numbersOf(json, ".placed.ends")[i]));
+            _open.enter(farmer, end, _extensions(json)[i], _entry(json, ".placed", i));
+        }
+    }
+
+    /// @dev Declares what was lost in an epoch, of books that are not of extensions.
+    function _loseAll(FarmerId farmer, string memory json, uint256 epoch) private {
+        uint256[] memory epochs = _numbersOf(json, ".lost.epochs");
+        for (uint256 i = 0; i < epochs.length; ++i) {
+            if (epochs[i] != epoch) continue;
+            uint256 end = _numbersOf(json, ".lost.ends")[i];
+            bytes32[] memory words = _lossWords(json, end, _numbersOf(json, ".lost.indexes")[i], epoch);
+            vm.prank(OWNER);
+            _open.declareLoss(farmer, Epoch.wrap(uint32(end)), false, words);
+        }
+    }
+
+    function _lossWords(
+        string memory json,
+        uint256 end,
+        uint256 index,
+        uint256 epoch
+    ) private pure returns (bytes32[] memory words) {
+        bytes32[] memory hashes = _hashes(json, ".placed.entryHashes");
+        bytes32[] memory entries = new bytes32[](0);
+        Entry memory lost;
+        for (uint256 i = 0; i < hashes.length; ++i) {
+            if (_numbersOf(json, ".placed.ends")[i] != end || _extensions(json)[i]) continue;
+            if (_numbersOf(json, ".placed.placedEpochs")[i] > epoch) continue;
+            if (entries.length == index) lost = _entry(json, ".placed", i);
+            entries = Reference.joined(entries, hashes[i]);
+        }
+        words = new bytes32[](4);
+        words[0] = OrderId.unwrap(lost.order);
+        words[1] = bytes32(
+            lost.slot | (uint256(lost.leafCount) << 8) | (uint256(Epoch.unwrap(lost.from)) << 40) | (index << 72)
+        );
+        words[2] = bytes32((uint256(lost.first) << 128) | Rate.unwrap(lost.rate));
+        words[3] = lost.root;
+        words = Reference.joined(words, Reference.mountainPath(entries, index));
+    }
+
+    function _extensions(string memory json) private pure returns (bool[] memory) {
+        return vm.parseJsonBoolArray(json, ".placed.extensions");
+    }
+
+    function _checkBooks(FarmerId farmer, string memory json, uint256 epoch) private view {
         uint256[] memory ends = _numbersOf(json, ".books.ends");
+        bool[] memory extensions = vm.parseJsonBoolArray(json, ".books.extensions");
         uint256[] memory peakCounts = _numbersOf(json, ".books.peakCounts");
         bytes32[] memory peaks = _hashes(json, ".books.peaks");
         uint256 next = 0;
+        uint256 asked = 0;
         for (uint256 i = 0; i < ends.length; ++i) {
-            BookView memory book = open.book(farmer, Epoch.wrap(uint32(ends[i])));
+            BookView memory book = _open.book(farmer, Epoch.wrap(uint32(ends[i])), extensions[i]);
             vm.assertEq(book.count, _numbersOf(json, ".books.counts")[i], "entries");
             vm.assertEq(book.rateBefore, _numbersOf(json, ".books.ratesBefore")[i], "rate before");
             vm.assertEq(book.rateAdded, _numbersOf(json, ".books.ratesAdded")[i], "rate added");
             vm.assertEq(Epoch.unwrap(book.addedEpoch), _numbersOf(json, ".books.addedEpochs")[i], "added in");
             vm.assertEq(book.peaks.length, peakCounts[i], "number of peaks");
             for (uint256 j = 0; j < book.peaks.length; ++j) vm.assertEq(book.peaks[j], peaks[next++], "peak");
+            asked += _numbersOf(json, ".books.ratesAsked")[i];
         }
+        vm.assertEq(_open.rateAt(farmer, Epoch.wrap(uint32(epoch))), asked, "rate asked");
     }
 }

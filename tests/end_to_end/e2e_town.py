@@ -82,11 +82,11 @@ class Town:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, engine: EngineName, folder: Path) -> AsyncIterator[Town]:
+    async def open(cls, engine: EngineName, folder: Path, farmers: int = FARMERS) -> AsyncIterator[Town]:
         async with Devnet.start(engine=engine) as devnet, Gate.before(devnet.rpc_url) as gate:
             through = copy(devnet)
             through.address = replace(devnet.address, rpc_url=gate.url)
-            async with Fleet.start(through, FARMERS, folder / "farmers") as fleet:
+            async with Fleet.start(through, farmers, folder / "farmers") as fleet:
                 yield cls(devnet, fleet, gate, folder)
 
     @property
@@ -121,8 +121,8 @@ class Town:
         return int(await self.chain.rpc.call("eth_getTransactionCount", address, "latest"), 16)
 
     async def wealth(self, address: Address) -> tuple[int, int]:
-        """Tokens in the vault and in the wallet."""
-        return await self.chain.vault(address), await self.chain.token_balance(address)
+        """Tokens earned and in the wallet."""
+        return await self.chain.earnings(address), await self.chain.token_balance(address)
 
     async def orders_of(self, address: Address) -> list[bytes]:
         """The ids of all orders of a renter, by the chain's events."""

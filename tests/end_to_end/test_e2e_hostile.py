@@ -170,18 +170,18 @@ async def test_a_promise_is_given_for_what_is_there_at_terms_that_hold(visitor: 
     assert (await visitor.proposed(slot)).status == 200
 
 
-async def test_a_promise_is_not_given_beyond_stake_or_purse(town: Town, visitor: Visitor) -> None:
-    """A farmer whose stake, or a renter whose purse, is too small gets to hear so, with the numbers."""
+async def test_nothing_is_taken_or_promised_beyond_price_or_purse(town: Town, visitor: Visitor) -> None:
+    """A rate that would bind the whole stake, and a purse without an epoch's pay, are refused with the
+    numbers."""
     slot = Slot.of_noise(seed=9)
     await visitor.bring(slot)
-    stake = visitor.farmer.stake
-    answer = await visitor.proposed(slot, rate=stake)
-    assert (answer.status, answer.code) == (409, "stake_too_small")
-    assert answer.detail["needed"] > answer.detail["stake"] == stake
+    answer = await visitor.proposed(slot, rate=visitor.farmer.stake)
+    assert (answer.status, answer.code) == (409, "terms_refused")
+    assert answer.detail["highest_rate"] == 2 * visitor.proposal(slot).rate
 
     poor = replace(visitor, wallet=Wallet.random())
-    await poor.bring(slot)
-    answer = await poor.proposed(slot)
+    path = f"{poor.slot_path(slot)}/pieces/0"
+    answer = await poor.ask("PUT", path, poor.signed("PUT", path, slot.root), data=slot.data)
     assert (answer.status, answer.code) == (402, "vault_too_small")
     assert answer.detail["needed"] > answer.detail["funds"] == 0
 

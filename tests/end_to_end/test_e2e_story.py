@@ -78,17 +78,17 @@ async def test_files_go_in_are_proven_and_paid_and_come_back(
 async def one_epoch(
     town: Town, honest: list[FarmerProcess], cheat: FarmerProcess, earned: dict[FarmerId, Earned]
 ) -> None:
-    """Each honest farmer sends one transaction and its vault grows by its rate; the cheat gets nothing."""
+    """Each honest farmer sends one transaction and its earnings grow by its rate; the cheat gets nothing."""
     chain = town.chain
-    vaults = {one.farmer: await chain.vault(one.address) for one in town.farmers}
+    before = {one.farmer: await chain.earnings(one.address) for one in town.farmers}
     nonces = {one.farmer: await town.nonce(one.address) for one in town.farmers}
     epoch = await town.next_epoch()
     rates = {one.farmer: await chain.rate_at(one.farmer, epoch) for one in town.farmers}
     paid = await town.proven(epoch, honest)
     assert cheat.farmer not in paid
-    assert await chain.vault(cheat.address) == vaults[cheat.farmer]
+    assert await chain.earnings(cheat.address) == before[cheat.farmer]
     for one in honest:
-        assert paid[one.farmer] == rates[one.farmer] == await chain.vault(one.address) - vaults[one.farmer]
+        assert paid[one.farmer] == rates[one.farmer] == await chain.earnings(one.address) - before[one.farmer]
         assert await town.nonce(one.address) - nonces[one.farmer] == 1
         account = earned[one.farmer]
         account.due += rates[one.farmer]

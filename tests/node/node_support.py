@@ -8,6 +8,7 @@ events, so that a reorg is a cut; events are followed by the real EventFollower,
 import asyncio
 import hashlib
 import json
+import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ from grange.chain import (
     EventFollower,
     Farmer,
     Head,
+    Order,
     Receipt,
     Rollback,
     TransactionReverted,
@@ -35,12 +37,12 @@ from grange.chain import (
 )
 from grange.errors import BadProof
 from grange.merkle import merkle_root, root_of_hashes
-from grange.messages import NO_CONTENT, Domain, order_id, request_digest, sign_digest
-from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, address_from
+from grange.messages import NO_CONTENT, Domain, order_id, request_digest, sign_digest, voucher_signer
+from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, Slot, Voucher, address_from
 from grange.units import GIB, LEAF_BYTES, TOKEN, rate_rounded_up
 from grange_node.app import create_app
 from grange_node.config import Config, OfferFile, ParametersFile, parameters_file
-from grange_node.files import Files
+from grange_node.files import DiskFiles, Files
 from grange_node.node import Node
 from grange_node.proof import books_from
 from grange_node.records import Entry
@@ -48,13 +50,24 @@ from grange_node.slot_key import SlotKey
 
 CHAIN_ID = 1337
 MARKET = address_from(b"\x11" * 20)
+DOMAIN = Domain(chain_id=CHAIN_ID, market=MARKET)
 TOKEN_ADDRESS = address_from(b"\x22" * 20)
 FARMER = FarmerId(7)
 OPERATOR = Wallet(b"\x01" * 32)
 PIECE_LEAVES = 4
 PIECE_BYTES = PIECE_LEAVES * LEAF_BYTES
 PARAMETERS = Parameters(
-    token=TOKEN_ADDRESS, epoch_blocks=10, grid_epochs=8, max_books=12, samples=5, collateral_epochs=8
+    token=TOKEN_ADDRESS,
+    epoch_blocks=10,
+    grid_epochs=8,
+    max_books=12,
+    samples=5,
+    collateral_epochs=16,
+    max_misses=4,
+    penalty=1,
+    fine=1,
+    auction_epochs=4,
+    withdraw_delay_epochs=2,
 )
 OFFER = Offer(
     price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=16 << 20, longest_term_epochs=40
@@ -85,9 +98,20 @@ class FakeMarket:
 
     def __init__(self, stake: int = 1000 * TOKEN) -> None:
         self.stake = stake
+        self.lapsed = False
         self.operator = OPERATOR.address
         self.endpoint = "http://127.0.0.1:1"
         self.balances: dict[Address, int] = {}
+        self.usual_balance = 1000 * TOKEN
+        self.funds_asked = 0
+        self.orders: dict[OrderId, Order] = {}
+        self.vacant: set[tuple[OrderId, int]] = set()
+        self.vaults: dict[Address, int] = {}
+        self.redeemed: dict[Address, int] = {}
+        self.announced: set[Address] = set()
+        self.redemptions: list[int] = []
+        """How many payers each transaction paid for."""
+        self.means_asked = 0
         self.blocks: list[Block] = []
         self.down = False
         self.sent_proofs = 0
@@ -206,13 +230,55 @@ class FakeMarket:
             committed_rate=0,
             settled_epoch=Epoch(max(proven, default=0)),
             misses=0,
+            strikes=0,
+            lapsed=self.lapsed,
             endpoint=self.endpoint,
             offer=OFFER,
         )
 
     async def funds(self, account: Address) -> int:
         self._ask()
-        return self.balances.get(account, 0)
+        self.funds_asked += 1
+        return self.balances.get(account, self.usual_balance)
+
+    async def means(self, payer: Address) -> tuple[int, int]:
+        self._ask()
+        self.means_asked += 1
+        return self.vaults.get(payer, 0), self.redeemed.get(payer, 0)
+
+    async def leaving(self, payers: Sequence[Address]) -> set[Address]:
+        self._ask()
+        return self.announced & set(payers)
+
+    async def redeem(self, vouchers: Sequence[Voucher]) -> Receipt:
+        self._ask()
+        events: list[tuple[str, dict[str, Any]]] = []
+        for voucher in vouchers:
+            payer = voucher.renter
+            assert voucher_signer(DOMAIN, voucher, farmer=FARMER) == payer
+            before = self.redeemed.get(payer, 0)
+            amount = min(voucher.cumulative - before, self.vaults.get(payer, 0))
+            if amount <= 0:
+                continue
+            self.vaults[payer] -= amount
+            self.redeemed[payer] = before + amount
+            args = {"farmer": FARMER, "renter": payer, "amount": amount, "redeemed": before + amount}
+            events.append(("Redeemed", args))
+        if not events:
+            raise TransactionReverted("redeem", "NothingToRedeem", {"farmer": FARMER})
+        self.redemptions.append(len(events))
+        block = self.mine(events=events)
+        if self.lose_answer:
+            raise ChainUnavailable("http://chain", "connection lost while waiting")
+        return self._receipt(block, 100_000)
+
+    async def order(self, order: OrderId) -> Order | None:
+        self._ask()
+        return self.orders.get(order)
+
+    async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
+        self._ask()
+        return (order, index) in self.vacant
 
     async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
         return await EventFollower(self, cursor=cursor).poll()  # type: ignore[arg-type]
@@ -259,19 +325,21 @@ class FakeMarket:
             contract_address=None,
         )
 
-    async def update(self, endpoint: str) -> Receipt:
-        self._ask()
-        self.endpoint = endpoint
-        block = self.mine()
+    def _receipt(self, block: int, gas_used: int) -> Receipt:
         return Receipt(
             tx_hash=bytes(32),
             block=block,
             block_hash=self.blocks[block].hash,
-            gas_used=50_000,
+            gas_used=gas_used,
             effective_gas_price=1,
-            events=(),
+            events=self.blocks[block].events,
             contract_address=None,
         )
+
+    async def update(self, endpoint: str) -> Receipt:
+        self._ask()
+        self.endpoint = endpoint
+        return self._receipt(self.mine(), 50_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -482,8 +550,7 @@ class Farm(Asker):
     market: FakeMarket
 
     async def agree(self, slot: Parcel) -> dict[str, Any]:
-        """Upload, with money enough, and be promised."""
-        self.market.balances.setdefault(slot.renter.address, 1000 * TOKEN)
+        """Upload and be promised."""
         await self.upload(slot)
         response = await self.accept(slot)
         assert response.status_code == 200, response.text
@@ -494,6 +561,70 @@ class Farm(Asker):
         await self.agree(slot)
         self.market.place(slot.placed())
         await self.node.watcher.refresh()
+
+
+class Killed(BaseException):
+    """The process is gone: no handler of ours runs any more."""
+
+
+class FailingFiles(DiskFiles):
+    """Fails at the n-th call, once by `error`, or for good like a killed process; keeps a list of calls."""
+
+    def __init__(self, fail_at: int = -1, error: OSError | None = None) -> None:
+        self.fail_at = fail_at
+        self.error = error
+        self.calls: list[tuple[str, str]] = []
+        self.dead = False
+
+    def _step(self, name: str, subject: object) -> None:
+        if self.dead:
+            raise Killed
+        if len(self.calls) == self.fail_at:
+            self.calls.append((name, "failed"))
+            if self.error is not None:
+                raise self.error
+            self.dead = True
+            raise Killed
+        self.calls.append((name, str(subject)))
+
+    def make_folder(self, path: Path) -> None:
+        self._step("make_folder", path)
+        super().make_folder(path)
+
+    def create(self, path: Path) -> int:
+        self._step("create", path)
+        return super().create(path)
+
+    def write(self, descriptor: int, data: bytes | memoryview) -> None:
+        if len(self.calls) == self.fail_at:
+            # As much as half of it got there.
+            os.write(descriptor, memoryview(data)[: len(data) // 2])
+        self._step("write", descriptor)
+        super().write(descriptor, data)
+
+    def fsync(self, descriptor: int) -> None:
+        self._step("fsync", descriptor)
+        super().fsync(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._step("rename", target)
+        super().rename(source, target)
+
+    def fsync_folder(self, path: Path) -> None:
+        self._step("fsync_folder", path)
+        super().fsync_folder(path)
+
+    def unlink(self, path: Path) -> None:
+        self._step("unlink", path)
+        super().unlink(path)
+
+    def remove_tree(self, path: Path) -> None:
+        self._step("remove_tree", path)
+        super().remove_tree(path)
+
+    def close(self, descriptor: int) -> None:
+        # A dead process has its descriptors closed for it.
+        super().close(descriptor)
 
 
 @asynccontextmanager

@@ -26,7 +26,7 @@ from grange.chain import Wallet
 from grange.messages import Domain, acceptance_signer
 from grange.types import Acceptance, Epoch
 from grange.units import MAX_RATE, TOKEN
-from grange_node.promise import ACCEPTANCE_LIFE_BLOCKS
+from grange_node.promise import ACCEPTANCE_LIFE_BLOCKS, RENEWAL_BLOCKS
 from grange_node.records import SlotState
 
 
@@ -62,7 +62,7 @@ async def test_asking_again_gives_the_same_promise(farm: Farm) -> None:
     first = await farm.agree(slot)
     farm.market.mine(5)
     await farm.node.watcher.refresh()
-    farm.market.balances.clear()
+    farm.market.usual_balance = 0
     assert (await farm.accept(slot)).json() == first
 
 
@@ -94,6 +94,20 @@ async def test_a_deadline_is_renewed_while_the_term_allows(tmp_path: Path) -> No
         assert signer_of(slot, second) == OPERATOR.address
 
 
+async def test_a_promise_that_is_about_to_lapse_is_renewed(farm: Farm) -> None:
+    """Whoever asks in the last blocks of a promise gets one that an order can still be placed with."""
+    slot = parcel(end=40)
+    first = await farm.agree(slot)
+    farm.market.mine(ACCEPTANCE_LIFE_BLOCKS - RENEWAL_BLOCKS - 1)
+    await farm.node.watcher.refresh()
+    assert (await farm.accept(slot)).json() == first
+    farm.market.mine()
+    await farm.node.watcher.refresh()
+    second = (await farm.accept(slot)).json()
+    assert second["deadline_block"] == farm.market.height + ACCEPTANCE_LIFE_BLOCKS
+    assert signer_of(slot, second) == OPERATOR.address
+
+
 async def test_a_promise_is_on_disk_before_it_is_given_out(tmp_path: Path) -> None:
     """Whatever happens after the answer, a restart knows the promise and repeats it word for word."""
     market, slot = FakeMarket(), parcel()
@@ -111,7 +125,6 @@ async def test_nothing_is_signed_when_the_ledger_cannot_be_written(
     farm: Farm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slot = parcel()
-    farm.market.balances[slot.renter.address] = 1000 * TOKEN
     await farm.upload(slot)
     signed = []
     monkeypatch.setattr("grange_node.intake.sign_acceptance", lambda *args, **fields: signed.append(fields))
@@ -158,11 +171,12 @@ async def test_fewer_or_other_pieces_than_are_here_are_refused(farm: Farm) -> No
     ("change", "asked"),
     [
         ({"rate": 1}, "asked_rate"),
+        ({"rate": 2 * parcel().rate + 1}, "highest_rate"),
         ({"end": 17}, "end"),
         ({"end": 0 + 8 * 100}, "latest_end"),
         ({"end": 8 * 8}, "longest_term_epochs"),
     ],
-    ids=["too cheap", "off the calendar", "beyond the calendar", "too long"],
+    ids=["too cheap", "far too dear", "off the calendar", "beyond the calendar", "too long"],
 )
 async def test_terms_that_are_not_ours_are_refused(farm: Farm, change: dict[str, int], asked: str) -> None:
     slot = parcel()
@@ -187,21 +201,79 @@ async def test_a_vault_that_is_too_small_is_refused(farm: Farm) -> None:
     farm.market.balances[slot.renter.address] = cost - 1
     response = await farm.accept(slot)
     assert (response.status_code, error_of(response)) == (402, "vault_too_small")
-    assert response.json()["detail"] == {"funds": cost - 1, "needed": cost}
+    assert response.json()["detail"] == {"funds": cost - 1, "needed": cost, "promised": 0}
     farm.market.balances[slot.renter.address] = cost
     assert (await farm.accept(slot)).status_code == 200
 
 
+async def test_twice_the_price_is_the_most_that_may_be_offered(farm: Farm) -> None:
+    """A promise binds stake at its rate for as long as it stands, and costs nothing until it is placed."""
+    slot = parcel()
+    await farm.upload(slot)
+    response = await farm.accept(slot, rate=farm.market.stake // PARAMETERS.collateral_epochs)
+    assert (response.status_code, error_of(response)) == (409, "terms_refused")
+    assert response.json()["detail"]["highest_rate"] == 2 * slot.rate
+    assert (await farm.accept(slot, rate=2 * slot.rate)).status_code == 200
+
+
+async def test_money_is_promised_once(tmp_path: Path) -> None:
+    """Slots that are promised and not placed count against the purse until their deadline has passed."""
+    market = FakeMarket()
+    async with open_farm(tmp_path, market=market) as farm:
+        first, second = parcel(end=24), parcel(seed=1, end=56)
+        market.mine_to_epoch(22, offset=9)
+        costs = [slot.rate * (slot.end - 23) for slot in (first, second)]
+        market.balances[first.renter.address] = sum(costs) - 1
+        await farm.agree(first)
+        await farm.upload(second)
+        response = await farm.accept(second)
+        assert (response.status_code, error_of(response)) == (402, "vault_too_small")
+        assert response.json()["detail"] == {
+            "funds": sum(costs) - 1,
+            "needed": sum(costs),
+            "promised": costs[0],
+        }
+        assert (await farm.accept(first)).status_code == 200
+        market.mine(ACCEPTANCE_LIFE_BLOCKS)
+        await farm.node.watcher.refresh()
+        assert (await farm.accept(second)).status_code == 200
+
+
+async def test_another_renters_promises_do_not_count(farm: Farm) -> None:
+    await farm.agree(parcel())
+    other = parcel(renter=Wallet(b"\x03" * 32), seed=1)
+    farm.market.balances[other.renter.address] = other.rate * (other.end - (farm.market.epoch + 1))
+    await farm.agree(other)
+
+
+async def test_a_slot_that_was_placed_since_we_looked_is_not_paid_twice(farm: Farm) -> None:
+    first, second = parcel(), parcel(seed=1)
+    await farm.agree(first)
+    await farm.upload(second)
+    farm.market.place(first.placed())
+    farm.market.balances[second.renter.address] = second.rate * (second.end - (farm.market.epoch + 1))
+    assert (await farm.accept(second)).status_code == 200
+
+
+async def test_a_farmer_that_lapsed_promises_nothing(tmp_path: Path) -> None:
+    market = FakeMarket()
+    market.lapsed = True
+    async with open_farm(tmp_path, market=market) as farm:
+        slot = parcel()
+        await farm.upload(slot)
+        response = await farm.accept(slot)
+    assert (response.status_code, error_of(response)) == (409, "terms_refused")
+
+
 async def test_no_more_is_promised_than_the_stake_allows(tmp_path: Path) -> None:
     """What is promised counts before it is placed, and what is placed counts once."""
-    rate = 10**16
+    rate = parcel(1).rate
     market = FakeMarket(stake=2 * rate * PARAMETERS.collateral_epochs)
     async with open_farm(tmp_path, market=market) as farm:
-        first, second, third = (parcel(1, seed=seed, rate=rate) for seed in range(3))
+        first, second, third = (parcel(1, seed=seed) for seed in range(3))
         await farm.agree(first)
         await farm.agree(second)
         await farm.upload(third)
-        market.balances[third.renter.address] = 1000 * TOKEN
         response = await farm.accept(third)
         assert (response.status_code, error_of(response)) == (409, "stake_too_small")
         market.place(first.placed(), second.placed())
@@ -214,22 +286,21 @@ async def test_no_more_is_promised_than_the_stake_allows(tmp_path: Path) -> None
 
 
 async def test_promises_made_at_once_do_not_share_the_same_stake(tmp_path: Path) -> None:
-    rate = 10**16
+    rate = parcel(1).rate
     market = FakeMarket(stake=2 * rate * PARAMETERS.collateral_epochs)
     async with open_farm(tmp_path, market=market) as farm:
-        slots = [parcel(1, seed=seed, rate=rate) for seed in range(6)]
+        slots = [parcel(1, seed=seed) for seed in range(6)]
         for slot in slots:
             await farm.upload(slot)
-        market.balances[slots[0].renter.address] = 1000 * TOKEN
         answers = await asyncio.gather(*(farm.accept(slot) for slot in slots))
         assert sorted(answer.status_code for answer in answers) == [200, 200, 409, 409, 409, 409]
 
 
 async def test_a_promise_that_ran_out_frees_its_stake(tmp_path: Path) -> None:
-    rate = 10**16
+    rate = parcel(1).rate
     market = FakeMarket(stake=rate * PARAMETERS.collateral_epochs)
     async with open_farm(tmp_path, market=market) as farm:
-        first, second = parcel(1, rate=rate), parcel(1, seed=1, rate=rate, end=64)
+        first, second = parcel(1), parcel(1, seed=1, end=64)
         await farm.agree(first)
         await farm.upload(second)
         market.mine_to_epoch(25)
@@ -243,8 +314,8 @@ async def test_a_promise_that_ran_out_frees_its_stake(tmp_path: Path) -> None:
 async def test_no_chain_no_promise_but_reads_go_on(farm: Farm) -> None:
     kept, slot = parcel(), parcel(seed=1)
     await farm.keep(kept)
-    farm.market.down = True
     await farm.upload(slot)
+    farm.market.down = True
     response = await farm.accept(slot)
     assert (response.status_code, error_of(response)) == (503, "chain_unavailable")
     assert (await farm.get(kept)).content == kept.data
@@ -296,6 +367,17 @@ async def test_a_body_that_is_no_proposal_is_malformed(farm: Farm, body: bytes) 
     assert (response.status_code, error_of(response)) == (400, "malformed")
 
 
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"[" * 16_000, 400), (b'{"salt":' * 2_000, 400), (b"[" * 100_000, 413)]
+)
+async def test_a_body_that_nests_deeply_is_an_ordinary_refusal(farm: Farm, body: bytes, status: int) -> None:
+    slot = parcel()
+    path = slot.path + "/accept"
+    headers = farm.sign(slot.renter, "POST", path, hashlib.sha256(body).digest())
+    response = await farm.http.post(path, content=body, headers=headers)
+    assert response.status_code == status, response.text
+
+
 async def test_a_huge_body_is_not_read(farm: Farm) -> None:
     slot = parcel()
     path = slot.path + "/accept"
@@ -311,6 +393,5 @@ async def test_the_offer_is_the_price(farm: Farm) -> None:
     slot = parcel()
     assert slot.rate == -(-OFFER.price_per_gib_epoch * 3 * PIECE_BYTES // (1 << 30))
     await farm.upload(slot)
-    farm.market.balances[slot.renter.address] = TOKEN
     assert (await farm.accept(slot, rate=slot.rate - 1)).status_code == 409
     assert (await farm.accept(slot, rate=slot.rate)).status_code == 200

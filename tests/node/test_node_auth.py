@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from node_support import CHAIN_ID, FARMER, MARKET, Clock, Farm, error_of, parcel
+from node_support import CHAIN_ID, FARMER, MARKET, Clock, Farm, error_of, open_farm, parcel
 
 from grange.chain import Wallet
 from grange.errors import GrangeError
@@ -113,14 +114,25 @@ async def test_a_body_that_was_not_signed_for_is_refused(farm: Farm) -> None:
     assert (response.status_code, response.json()["detail"]["reason"]) == (401, "content")
 
 
-async def test_a_foreign_renter_reads_and_deletes_nothing(farm: Farm) -> None:
+async def test_a_foreign_renter_reads_nothing_that_is_not_placed_and_deletes_nothing(farm: Farm) -> None:
     slot = parcel()
-    await farm.keep(slot)
+    await farm.agree(slot)
     for suffix in ("", "/pieces", "/pieces/0/path"):
         response = await farm.get(slot, suffix, by=STRANGER)
         assert (response.status_code, error_of(response)) == (403, "foreign")
     assert (await farm.delete(slot, by=STRANGER)).status_code == 403
     assert (await farm.get(slot)).content == slot.data
+
+
+async def test_anyone_reads_what_is_placed(farm: Farm) -> None:
+    """It is sealed; whoever repairs an order needs it."""
+    slot = parcel()
+    await farm.keep(slot)
+    assert (await farm.get(slot, by=STRANGER)).content == slot.data
+    listed = (await farm.get(slot, "/pieces", by=STRANGER)).json()
+    assert listed["count"] == len(slot.pieces)
+    assert (await farm.get(slot, "/pieces/0/path", by=STRANGER)).status_code == 200
+    assert (await farm.delete(slot, by=STRANGER)).status_code == 403
 
 
 async def test_an_order_of_another_renter_is_not_accepted(farm: Farm) -> None:
@@ -142,14 +154,14 @@ def gatekeeper(clock: Callable[[], float], nonces: NonceMemory) -> Gatekeeper:
 
 
 def test_nonces_are_forgotten_when_their_requests_have_expired() -> None:
-    memory = NonceMemory(limit=3)
+    memory = NonceMemory(limit=3, limit_per_renter=3)
     for second in range(20):
         memory.remember(b"r" * 20, second.to_bytes(16), expires=second + 2, now=second)
     assert len(memory) <= 3
 
 
 def test_memory_for_nonces_is_bounded() -> None:
-    memory = NonceMemory(limit=2)
+    memory = NonceMemory(limit=2, limit_per_renter=2)
     memory.remember(b"r" * 20, b"1" * 16, expires=100, now=0)
     memory.remember(b"r" * 20, b"2" * 16, expires=100, now=0)
     with pytest.raises(TooBusy):
@@ -158,6 +170,27 @@ def test_memory_for_nonces_is_bounded() -> None:
         memory.remember(b"r" * 20, b"1" * 16, expires=100, now=99)
     memory.remember(b"r" * 20, b"3" * 16, expires=200, now=100)
     assert len(memory) == 1
+
+
+def test_one_renter_cannot_fill_the_memory_for_nonces() -> None:
+    """A tenth of it is a renter's part; the others go on asking, and so does it when its requests expire."""
+    memory = NonceMemory(limit=100)
+    for number in range(10):
+        memory.remember(b"a" * 20, number.to_bytes(16), expires=100, now=0)
+    with pytest.raises(TooBusy):
+        memory.remember(b"a" * 20, b"x" * 16, expires=200, now=99)
+    memory.remember(b"b" * 20, b"x" * 16, expires=100, now=99)
+    memory.remember(b"a" * 20, b"x" * 16, expires=200, now=100)
+    assert len(memory) == 1
+
+
+async def test_a_renter_that_asks_too_often_is_told_so(tmp_path: Path) -> None:
+    async with open_farm(tmp_path) as farm:
+        farm.node.gatekeeper._nonces = NonceMemory(limit=20)
+        slot = parcel()
+        statuses = [(await farm.put(slot, index)).status_code for index in range(3)]
+        assert statuses == [201, 201, 429]
+        assert (await farm.put(parcel(renter=STRANGER), 0)).status_code == 201
 
 
 def test_two_renters_may_use_the_same_nonce() -> None:

@@ -1,6 +1,7 @@
 """The node on a real chain: the contract itself judges acceptances and proofs."""
 
 import asyncio
+import io
 import json
 import shutil
 import signal
@@ -16,18 +17,19 @@ import httpx
 import pytest
 import pytest_asyncio
 from node_support import Asker, Clock, Parcel, parcel
+from rich.console import Console
 
-from grange.chain import Chain, Sender, TransactionReverted, Wallet, calls
+from grange.chain import Chain, Cursor, RpcError, Sender, TransactionReverted, Wallet, calls
 from grange.devnet import Devnet
 from grange.types import Acceptance, Address, Epoch, FarmerId, Offer, Terms
-from grange.units import LEAF_BYTES, TOKEN
+from grange.units import GIB, LEAF_BYTES, TOKEN
 from grange_node.app import create_app
 from grange_node.config import Config, load_key, load_or_create_key, save_config
 from grange_node.errors import ConfigInvalid, DataMissing, NotFunded, NotOwner
 from grange_node.node import Node
 from grange_node.prover import Action
-from grange_node.registration import FarmPlan, change, set_up, withdraw
-from grange_node.status import read_status
+from grange_node.registration import FarmPlan, change, set_up, unstake, withdraw
+from grange_node.status import Status, read_status, status_table
 
 STAKE = 100 * TOKEN
 SECONDS = 60
@@ -204,18 +206,63 @@ async def test_a_slot_is_kept_proven_paid_and_paid_out(devnet: Devnet, tmp_path:
             await next_epoch(devnet)
             assert await farm.step() is Action.PROVE
             assert await farm.step() is Action.SETTLED
-        assert await devnet.chain.vault(wallet.address) == 2 * slot.rate
+        assert await devnet.chain.earnings(wallet.address) == 2 * slot.rate
         assert (await farm.get(slot)).content == slot.data
         status = await read_status(config, wallet)
         assert (status.slots_placed, status.proven_epochs, status.earned) == (1, 2, 2 * slot.rate)
-        assert (status.vault, status.misses, status.chain_error) == (2 * slot.rate, 0, None)
+        assert (status.unclaimed, status.misses, status.chain_error) == (2 * slot.rate, 0, None)
     tokens = await devnet.chain.token_balance(wallet.address)
     assert (await withdraw(config, wallet, None, None))[0] == 2 * slot.rate
     assert await devnet.chain.token_balance(wallet.address) == tokens + 2 * slot.rate
-    with pytest.raises(NotFunded, match="empty"):
+    with pytest.raises(NotFunded, match="nothing is earned"):
         await withdraw(config, wallet, None, None)
     with pytest.raises(NotOwner, match="--owner-key"):
         await withdraw(config, Wallet.random(), None, None)
+
+
+async def test_stake_that_answers_for_nothing_can_be_taken_back(devnet: Devnet, tmp_path: Path) -> None:
+    """It goes where earnings go; what answers for a slot stays until the slot's end."""
+    config = await registered(devnet, tmp_path)
+    wallet = load_key(tmp_path / "home")
+    async with running(devnet, tmp_path, config) as farm:
+        slot = await keep(devnet, farm)
+    needed = devnet.chain.parameters.collateral_epochs * slot.rate
+    assert (await unstake(config, wallet, None))[0] == STAKE - needed
+    assert (await devnet.chain.farmer(config.farmer)).stake == needed
+    for asked in (None, 1):
+        with pytest.raises(NotFunded, match=r"0 of the .* are free"):
+            await unstake(config, wallet, asked)
+    with pytest.raises(NotOwner, match="--owner-key"):
+        await unstake(config, Wallet.random(), None)
+    assert (await withdraw(config, wallet, None, None))[0] == STAKE - needed
+
+
+async def test_status_says_how_near_a_farm_is_to_lapsing_and_when_it_has(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    config = await registered(devnet, tmp_path)
+    wallet = load_key(tmp_path / "home")
+    async with running(devnet, tmp_path, config) as farm:
+        await keep(devnet, farm)
+        first = await next_epoch(devnet)
+        most = devnet.chain.parameters.max_misses
+        await devnet.mine_to_epoch(first + most - 1)
+        status = await read_status(config, wallet)
+        assert (status.strikes, status.max_misses, status.lapsed_from_epoch) == (most - 1, most, None)
+        assert "3 of the 4 strikes" in shown(status)
+        await devnet.mine_to_epoch(first + most, offset_blocks=2)
+        status = await read_status(config, wallet)
+        assert status.lapsed_from_epoch == first + most
+        assert "lapsed" in shown(status)
+        gas_money = await devnet.chain.native_balance(wallet.address)
+        assert await farm.step() is Action.LAPSED
+        assert await devnet.chain.native_balance(wallet.address) == gas_money
+
+
+def shown(status: Status) -> str:
+    console = Console(width=200, file=io.StringIO(), record=True)
+    console.print(status_table(status))
+    return console.export_text()
 
 
 async def test_deleted_data_is_a_miss_without_gas_and_without_pay(devnet: Devnet, tmp_path: Path) -> None:
@@ -236,7 +283,7 @@ async def test_deleted_data_is_a_miss_without_gas_and_without_pay(devnet: Devnet
         assert await farm.step() is Action.PROVE
         await farm.node.watcher.refresh()
         assert await devnet.chain.missed(config.farmer, missed)
-        assert await devnet.chain.vault(wallet.address) == slot.rate
+        assert await devnet.chain.earnings(wallet.address) == slot.rate
         earnings = farm.node.ledger.earnings()
         assert (earnings.missed_epochs, earnings.proven_epochs) == (1, 1)
 
@@ -303,10 +350,12 @@ async def test_a_reorg_on_the_chain_itself(devnet: Devnet, tmp_path: Path) -> No
 
 async def test_the_contract_takes_no_more_than_the_node_would_promise(devnet: Devnet, tmp_path: Path) -> None:
     """Stake: the node refuses exactly where the contract would."""
-    config = await registered(devnet, tmp_path, price_per_gib_epoch=1)
+    rate = TOKEN // devnet.chain.parameters.collateral_epochs
+    price = rate * GIB // len(parcel().data)
+    config = await registered(devnet, tmp_path, stake=TOKEN, price_per_gib_epoch=price)
     async with running(devnet, tmp_path, config) as farm:
         slot = await renters_slot(devnet, farm)
-        slot.rate = STAKE // devnet.chain.parameters.collateral_epochs
+        slot.rate = rate
         await devnet.faucet(slot.renter.address, tokens=10**6 * TOKEN)
         await farm.upload(slot)
         assert (await farm.accept(slot, rate=slot.rate + 1)).status_code == 409
@@ -315,8 +364,36 @@ async def test_the_contract_takes_no_more_than_the_node_would_promise(devnet: De
         await Sender(devnet.chain, slot.renter).send(calls.deposit_with_permit(permit))
         await farm.place(slot, promise)
         second = await renters_slot(devnet, farm, 1)
+        second.rate = rate
         await farm.upload(second)
         assert (await farm.accept(second)).json()["error"] == "stake_too_small"
+
+
+async def test_what_was_learned_of_the_endpoint_is_kept(
+    devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many blocks it gives at once is found out in the first reading and not in each."""
+    whole, asked = Chain.logs_matching, []
+
+    async def grudging(chain: Chain, first: int, last: int, filters: Any) -> Any:
+        asked.append(last - first + 1)
+        if asked[-1] > 2:
+            raise RpcError("eth_getLogs", -32005, "too many blocks")
+        return await whole(chain, first, last, filters)
+
+    config = await registered(devnet, tmp_path)
+    await devnet.mine(40)
+    async with running(devnet, tmp_path, config) as farm:
+        monkeypatch.setattr(Chain, "logs_matching", grudging)
+        head = (await farm.node.link.head()).number
+        beginning = Cursor(start=head - 40)
+        await farm.node.link.follow(beginning)
+        assert max(asked) > 32
+        asked.clear()
+        steps = await farm.node.link.follow(beginning)
+        covered = [n for step in steps for n in range(step.from_block, step.to_block + 1)]
+        assert covered == list(range(head - 40, head + 1))
+        assert max(asked) <= 8
 
 
 async def test_changes_are_announced(devnet: Devnet, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from node_support import CHAIN_ID, FARMER, MARKET, FakeMarket, Parcel, parcel
 
-from grange.chain import Cursor
+from grange.chain import Cursor, Wallet
 from grange.types import Address, Epoch, FarmerId
 from grange_node.errors import LedgerInvalid
 from grange_node.ledger import Ledger
@@ -93,6 +93,18 @@ def test_promised_rate_counts_what_may_still_be_placed(ledger: Ledger) -> None:
     assert ledger.promised_rate(99) == 10 + 2**79
     assert ledger.promised_rate(100) == 2**79
     assert ledger.promised_rate(200) == 0
+
+
+def test_open_promises_are_those_of_one_renter_that_may_still_be_placed(ledger: Ledger) -> None:
+    ours, late = parcel(seed=1), parcel(seed=2)
+    promise(ledger, ours, deadline_block=100)
+    promise(ledger, late, deadline_block=200)
+    promise(ledger, parcel(seed=3, renter=Wallet(b"\x05" * 32)), deadline_block=200)
+    ledger.stage(parcel(seed=4).key, now=1)
+    renter = ours.renter.address
+    assert {record.key for record in ledger.open_promises(renter, 99)} == {ours.key, late.key}
+    assert [record.key for record in ledger.open_promises(renter, 100)] == [late.key]
+    assert ledger.open_promises(renter, 200) == []
 
 
 async def test_placed_slots_become_entries_in_the_order_of_the_chain(ledger: Ledger) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import Result
-from node_support import OPERATOR, PIECE_BYTES, Asker, Clock, config_for, open_farm, parcel
+from node_support import OPERATOR, PIECE_BYTES, Asker, Clock, Parcel, config_for, open_farm, parcel
 from typer.testing import CliRunner
 
 from grange.merkle import merkle_root
@@ -66,6 +66,12 @@ async def running(
         await process.communicate()
 
 
+async def begin(data_folder: Path, slot: Parcel) -> None:
+    """The first piece, which no farm takes without asking a chain."""
+    async with open_farm(data_folder) as farm:
+        assert (await farm.put(slot, 0)).status_code == 201
+
+
 async def test_a_farm_serves_and_stops_when_told_to_though_its_chain_is_down(home: Path) -> None:
     ready_file = home / "ready.json"
     async with running(home, "--ready-file", ready_file) as (process, ready):
@@ -102,12 +108,13 @@ async def test_a_kill_in_the_middle_of_an_upload_leaves_whole_pieces_only(home: 
     slot = parcel()
     pieces = [hashlib.shake_256(bytes([index])).digest(MAX_PIECE_BYTES) for index in range(6)]
     slot.pieces = pieces
+    await begin(tmp_path / "data", slot)
     async with (
         running(home) as (process, ready),
         httpx.AsyncClient(base_url=ready["endpoint"], timeout=SECONDS) as http,
     ):
         signer = Asker(clock=Clock(time.time()), http=http)
-        assert [(await signer.put(slot, index)).status_code for index in range(3)] == [201] * 3
+        assert [(await signer.put(slot, index)).status_code for index in range(3)] == [200, 201, 201]
         uploads = [asyncio.create_task(signer.put(slot, index)) for index in range(3, 6)]
         await asyncio.sleep(0.005)
         process.kill()
@@ -122,13 +129,15 @@ async def test_a_kill_in_the_middle_of_an_upload_leaves_whole_pieces_only(home: 
         assert farm.node.room.used_bytes == len(held) * MAX_PIECE_BYTES
 
 
-async def test_pieces_go_in_and_out_over_a_real_socket(home: Path) -> None:
+async def test_pieces_go_in_and_out_over_a_real_socket(home: Path, tmp_path: Path) -> None:
     slot = parcel()
+    await begin(tmp_path / "data", slot)
     async with running(home) as (_, ready), httpx.AsyncClient(base_url=ready["endpoint"]) as http:
         signer = Asker(clock=Clock(time.time()), http=http)
         await signer.upload(slot)
         listed = await signer.get(slot, "/pieces")
-        assert listed.json() == {"roots": [root.hex() for root in slot.roots]}
+        roots = {str(index): root.hex() for index, root in enumerate(slot.roots)}
+        assert listed.json() == {"roots": roots, "count": len(slot.roots)}
         refused = await signer.put(slot, 0, body=bytes(2 * MAX_PIECE_BYTES))
         assert refused.status_code == 413
         other = bytes(PIECE_BYTES)
@@ -141,11 +150,12 @@ def test_status_works_without_chain_and_before_the_first_run(home: Path) -> None
     shown = run("status", "--home", home, "--json")
     assert shown.exit_code == 0
     status = json.loads(shown.stdout)
-    assert (status["farmer"], status["stored_bytes"], status["vault"]) == (7, 0, None)
+    assert (status["farmer"], status["stored_bytes"], status["unclaimed"]) == (7, 0, None)
     assert "no chain endpoint" in status["chain_error"]
     table = run("status", "--home", home)
     assert table.exit_code == 0
     assert "Farmer 7" in table.stdout
+    assert (status["strikes"], status["lapsed_from_epoch"]) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +164,7 @@ def test_status_works_without_chain_and_before_the_first_run(home: Path) -> None
         (("status", "--home", "/nonexistent"), 3, "grange farm init"),
         (("run", "--home", "/nonexistent"), 3, "grange farm init"),
         (("withdraw",), 4, "Nothing was lost"),
+        (("unstake",), 4, "Nothing was lost"),
         (("update", "--price", "2"), 4, "Nothing was lost"),
         (("withdraw", "--amount", "lots"), 3, "not an amount"),
         (("update", "--capacity", "much"), 3, "is no size"),

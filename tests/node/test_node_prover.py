@@ -14,7 +14,6 @@ from node_support import FARMER, OPERATOR, FakeMarket, Farm, Parcel, open_farm, 
 
 from grange.chain import ChainUnavailable, InsufficientFunds
 from grange.types import Epoch
-from grange.units import TOKEN
 from grange_node.errors import DataMissing
 from grange_node.prover import RESEND_AFTER_BLOCKS, Action, Situation, decide
 
@@ -27,6 +26,7 @@ def situation(**changes: object) -> Situation:
         "epoch_blocks": EPOCH_BLOCKS,
         "read_to_block": 42,
         "settled_epoch": Epoch(3),
+        "lapsed": False,
         "rate": 5,
         "attempt_block": None,
     }
@@ -41,6 +41,8 @@ def situation(**changes: object) -> Situation:
         ({"head_block": 48, "read_to_block": 48}, Action.PROVE),
         ({"head_block": 49, "read_to_block": 49}, Action.TOO_LATE),
         ({"settled_epoch": 4}, Action.SETTLED),
+        ({"lapsed": True}, Action.LAPSED),
+        ({"lapsed": True, "settled_epoch": 4}, Action.LAPSED),
         ({"settled_epoch": 4, "read_to_block": 0, "rate": 0}, Action.SETTLED),
         ({"read_to_block": 41}, Action.READ_ON),
         ({"read_to_block": 39, "rate": 0}, Action.READ_ON),
@@ -318,7 +320,8 @@ async def test_the_loops_prove_by_themselves(tmp_path: Path, monkeypatch: pytest
 async def test_pay_is_what_the_slots_of_the_epoch_earn(keeping: tuple[Farm, list[Parcel]]) -> None:
     """Slots that were added in the epoch count from the next one, ended ones no more."""
     farm, slots = keeping
-    await farm.keep(parcel(1, seed=7, rate=TOKEN, end=24))
+    added = parcel(1, seed=7, end=24)
+    await farm.keep(added)
     assert await step(farm) is Action.PROVE
     farm.market.mine_to_epoch(farm.market.epoch + 1)
     assert await step(farm) is Action.PROVE
@@ -326,5 +329,5 @@ async def test_pay_is_what_the_slots_of_the_epoch_earn(keeping: tuple[Farm, list
     assert await step(farm) is Action.PROVE
     amounts = [event.args["amount"] for event in farm.market._events("Proven")]
     both, longer = slots[0].rate + slots[1].rate, slots[1].rate
-    assert amounts == [both, both + TOKEN, longer + TOKEN]
+    assert amounts == [both, both + added.rate, longer + added.rate]
     assert {event.args["farmer"] for event in farm.market._events("Proven")} == {FARMER}

@@ -7,6 +7,7 @@ from node_support import CHAIN_ID, FARMER, MARKET, PIECE_BYTES, Farm, error_of, 
 
 from grange.merkle import root_from_path
 from grange_node.routes.data import parts
+from grange_node.routes.slots import LISTED_INDICES
 
 SIZE = 3 * PIECE_BYTES
 
@@ -94,7 +95,31 @@ async def test_the_list_of_pieces_shows_gaps(farm: Farm) -> None:
     await farm.put(slot, 0)
     await farm.put(slot, 2)
     response = await farm.get(slot, "/pieces")
-    assert response.json() == {"roots": [slot.roots[0].hex(), None, slot.roots[2].hex()]}
+    assert response.json() == {"roots": {"0": slot.roots[0].hex(), "2": slot.roots[2].hex()}, "count": 2}
+
+
+async def test_the_list_of_pieces_comes_in_pages(farm: Farm) -> None:
+    """However high the index of a piece, one answer lists so many indices at most."""
+    slot = parcel(1)
+    far = 2 * LISTED_INDICES + 5
+    for index in (0, LISTED_INDICES, far):
+        path = f"{slot.path}/pieces/{index}"
+        headers = farm.sign(slot.renter, "PUT", path, slot.roots[0])
+        assert (await farm.http.put(path, content=slot.pieces[0], headers=headers)).status_code == 201
+    root = slot.roots[0].hex()
+    for first, listed in ((0, {"0": root}), (far, {str(far): root}), (far + 1, {})):
+        page = await farm.get(slot, f"/pieces?from={first}")
+        assert page.json() == {"roots": listed, "count": 3}
+    page = await farm.get(slot, "/pieces?from=1")
+    assert page.json()["roots"] == {str(LISTED_INDICES): root}
+
+
+@pytest.mark.parametrize("first", ["-1", "x", "", str(1 << 22), "9" * 5000])
+async def test_a_page_that_begins_nowhere_is_malformed(farm: Farm, first: str) -> None:
+    slot = parcel()
+    await farm.put(slot, 0)
+    response = await farm.get(slot, f"/pieces?from={first}")
+    assert (response.status_code, error_of(response)) == (400, "malformed")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
@@ -113,7 +138,7 @@ async def test_info_says_who_we_are_without_a_signature(farm: Farm) -> None:
     before = (await farm.http.get("/v1/info")).json()
     assert (before["farmer"], before["chain_id"], before["market"]) == (FARMER, CHAIN_ID, MARKET)
     assert (before["head_block"], before["epoch"]) == (None, None)
-    await farm.keep(parcel())
+    await farm.agree(parcel())
     after = (await farm.http.get("/v1/info")).json()
     assert (after["head_block"], after["epoch"]) == (farm.market.height, farm.market.epoch)
     assert after["free_bytes"] == before["free_bytes"] - SIZE

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from node_support import PIECE_BYTES, parcel, stray_files
+from node_support import PIECE_BYTES, FailingFiles, Killed, parcel, stray_files
 
 from grange.errors import GrangeError
 from grange.merkle import merkle_root
@@ -20,70 +20,6 @@ from grange_node.store import Store
 
 SLOT = parcel()
 KEY = SLOT.key
-
-
-class Killed(BaseException):
-    """The process is gone: no handler of ours runs any more."""
-
-
-class FailingFiles(DiskFiles):
-    """Fails at the n-th call, once by `error`, or for good like a killed process; keeps a list of calls."""
-
-    def __init__(self, fail_at: int = -1, error: OSError | None = None) -> None:
-        self.fail_at = fail_at
-        self.error = error
-        self.calls: list[tuple[str, str]] = []
-        self.dead = False
-
-    def _step(self, name: str, subject: object) -> None:
-        if self.dead:
-            raise Killed
-        if len(self.calls) == self.fail_at:
-            self.calls.append((name, "failed"))
-            if self.error is not None:
-                raise self.error
-            self.dead = True
-            raise Killed
-        self.calls.append((name, str(subject)))
-
-    def make_folder(self, path: Path) -> None:
-        self._step("make_folder", path)
-        super().make_folder(path)
-
-    def create(self, path: Path) -> int:
-        self._step("create", path)
-        return super().create(path)
-
-    def write(self, descriptor: int, data: bytes | memoryview) -> None:
-        if len(self.calls) == self.fail_at:
-            # As much as half of it got there.
-            os.write(descriptor, memoryview(data)[: len(data) // 2])
-        self._step("write", descriptor)
-        super().write(descriptor, data)
-
-    def fsync(self, descriptor: int) -> None:
-        self._step("fsync", descriptor)
-        super().fsync(descriptor)
-
-    def rename(self, source: Path, target: Path) -> None:
-        self._step("rename", target)
-        super().rename(source, target)
-
-    def fsync_folder(self, path: Path) -> None:
-        self._step("fsync_folder", path)
-        super().fsync_folder(path)
-
-    def unlink(self, path: Path) -> None:
-        self._step("unlink", path)
-        super().unlink(path)
-
-    def remove_tree(self, path: Path) -> None:
-        self._step("remove_tree", path)
-        super().remove_tree(path)
-
-    def close(self, descriptor: int) -> None:
-        # A dead process has its descriptors closed for it.
-        super().close(descriptor)
 
 
 @contextmanager

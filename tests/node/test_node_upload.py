@@ -1,23 +1,39 @@
 """Pieces on their way in: what is taken, what is refused, and that refusals leave nothing behind."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from node_support import PIECE_BYTES, Clock, Farm, error_of, open_farm, parcel, stray_files
+from node_support import (
+    OFFER,
+    PIECE_BYTES,
+    Clock,
+    FailingFiles,
+    FakeMarket,
+    Farm,
+    error_of,
+    open_farm,
+    parcel,
+    stray_files,
+)
 
 from grange.chain import Wallet
 from grange.merkle import merkle_root
-from grange.units import LEAF_BYTES, MAX_PIECE_BYTES
+from grange.units import LEAF_BYTES, MAX_PIECE_BYTES, rate_rounded_up
+from grange_node.purses import MAX_FUNDS_AGE_SECONDS, MAX_SHORTAGE_AGE_SECONDS, Purses
+from grange_node.records import SlotState
 
 
 async def nothing_is_left(farm: Farm) -> None:
-    """No piece, no temporary file, no claimed room."""
-    root = farm.node.config.data_folder
+    """No piece, no folder, no temporary file, no row, no claimed room, nothing remembered."""
+    root, node = farm.node.config.data_folder, farm.node
     assert stray_files(root) == []
-    assert not any(path.is_file() for path in (root / "slots").rglob("*"))
-    assert farm.node.room.used_bytes == 0
+    assert not any((root / "slots").rglob("*"))
+    assert node.ledger.slots(*SlotState) == []
+    assert (node.room.used_bytes, node.room.all_unplaced_bytes) == (0, 0)
+    assert not node.store._cache
 
 
 async def test_a_piece_is_stored_and_its_root_answered(farm: Farm) -> None:
@@ -115,7 +131,7 @@ async def test_a_length_that_no_piece_has_is_refused(farm: Farm, length: str, st
     [
         "/v1/orders/00/slots/0/pieces/0",
         f"/v1/orders/{'zz' * 32}/slots/0/pieces/0",
-        f"/v1/orders/{'00' * 32}/slots/255/pieces/0",
+        f"/v1/orders/{'00' * 32}/slots/100/pieces/0",
         f"/v1/orders/{'00' * 32}/slots/-1/pieces/0",
         f"/v1/orders/{'00' * 32}/slots/0/pieces/{1 << 22}",
         f"/v1/orders/{'00' * 32}/slots/0/pieces/x",
@@ -166,10 +182,25 @@ async def test_a_connection_that_breaks_leaves_nothing(farm: Farm) -> None:
 
 async def test_capacity_is_a_limit(tmp_path: Path) -> None:
     offer = {"price_per_gib_epoch": 1, "egress_price_per_gib": 0, "longest_term_epochs": 40}
-    async with open_farm(tmp_path, offer_terms={**offer, "capacity_bytes": 2 * PIECE_BYTES}) as farm:
-        slot = parcel()
-        assert [(await farm.put(slot, index)).status_code for index in range(3)] == [201, 201, 507]
+    terms = {**offer, "capacity_bytes": 2 * PIECE_BYTES}
+    async with open_farm(tmp_path, offer_terms=terms, unplaced_percent=100) as farm:
+        slots = [parcel(1, seed=seed) for seed in range(3)]
+        assert [(await farm.put(slot, 0)).status_code for slot in slots] == [201, 201, 507]
         assert farm.node.room.used_bytes == 2 * PIECE_BYTES
+
+
+async def test_a_piece_of_a_slot_that_would_not_fit_is_refused(farm: Farm) -> None:
+    """An index speaks for all the pieces before it."""
+    slot = parcel(1)
+    beyond = OFFER.capacity_bytes // PIECE_BYTES
+    answers = []
+    for index in ((1 << 22) - 1, beyond, beyond - 1):
+        path = f"{slot.path}/pieces/{index}"
+        headers = farm.sign(slot.renter, "PUT", path, slot.roots[0])
+        answers.append(await farm.http.put(path, content=slot.pieces[0], headers=headers))
+    assert [answer.status_code for answer in answers] == [413, 413, 201]
+    assert error_of(answers[0]) == "too_much"
+    assert answers[0].json()["detail"] == {"capacity_bytes": OFFER.capacity_bytes}
 
 
 async def test_what_a_renter_may_have_unplaced_is_limited(tmp_path: Path) -> None:
@@ -178,6 +209,99 @@ async def test_what_a_renter_may_have_unplaced_is_limited(tmp_path: Path) -> Non
         statuses = [(await farm.put(slot, index)).status_code for index in range(3)]
         assert statuses == [201, 201, 429]
         assert (await farm.put(other, 0)).status_code == 201
+
+
+async def test_what_all_renters_may_have_unplaced_is_a_part_of_the_capacity(tmp_path: Path) -> None:
+    """However many addresses somebody makes up, the rest of the farm stays for what is paid."""
+    offer = {"price_per_gib_epoch": 1, "egress_price_per_gib": 0, "longest_term_epochs": 40}
+    terms = {**offer, "capacity_bytes": 8 * PIECE_BYTES}
+    async with open_farm(tmp_path, offer_terms=terms, unplaced_percent=50) as farm:
+        await farm.keep(parcel(rate=1))
+        slots = [parcel(1, renter=Wallet(bytes([seed]) * 32), seed=seed) for seed in range(3, 8)]
+        answers = [await farm.put(slot, 0) for slot in slots]
+        assert [answer.status_code for answer in answers] == [201] * 4 + [429]
+        assert answers[-1].json()["detail"]["limit_bytes"] == 4 * PIECE_BYTES
+        assert (await farm.http.get("/v1/info")).json()["free_bytes"] == 0
+        await farm.delete(slots[0])
+        assert (await farm.put(slots[-1], 0)).status_code == 201
+
+
+async def test_a_slot_is_begun_by_whoever_has_an_epochs_pay(farm: Farm) -> None:
+    """Made up addresses without money leave nothing here."""
+    slot = parcel()
+    one_epoch = rate_rounded_up(OFFER.price_per_gib_epoch, PIECE_BYTES)
+    farm.market.balances[slot.renter.address] = one_epoch - 1
+    response = await farm.put(slot, 0)
+    assert (response.status_code, error_of(response)) == (402, "vault_too_small")
+    assert response.json()["detail"] == {"funds": one_epoch - 1, "needed": one_epoch}
+    await nothing_is_left(farm)
+    farm.market.balances[slot.renter.address] = one_epoch
+    farm.clock.now += MAX_SHORTAGE_AGE_SECONDS + 1
+    assert (await farm.put(slot, 0)).status_code == 201
+    second = await farm.put(parcel(seed=1), 0)
+    both = rate_rounded_up(OFFER.price_per_gib_epoch, 2 * PIECE_BYTES)
+    assert second.json()["detail"] == {"funds": one_epoch, "needed": both}
+
+
+async def test_storing_for_nothing_still_takes_a_purse_that_is_not_empty(tmp_path: Path) -> None:
+    offer = {"price_per_gib_epoch": 0, "egress_price_per_gib": 0, "longest_term_epochs": 40}
+    async with open_farm(tmp_path, offer_terms={**offer, "capacity_bytes": 1 << 20}) as farm:
+        farm.market.usual_balance = 0
+        assert (await farm.put(parcel(), 0)).status_code == 402
+        farm.market.balances[parcel().renter.address] = 1
+        farm.clock.now += MAX_SHORTAGE_AGE_SECONDS + 1
+        assert (await farm.put(parcel(), 0)).status_code == 201
+
+
+async def test_the_chain_is_asked_once_a_minute_and_not_for_every_piece(farm: Farm) -> None:
+    await farm.upload(parcel())
+    await farm.upload(parcel(seed=1))
+    assert farm.market.funds_asked == 1
+    farm.clock.now += MAX_FUNDS_AGE_SECONDS + 1
+    await farm.put(parcel(seed=2), 0)
+    assert farm.market.funds_asked == 2
+
+
+async def test_no_chain_no_new_slot_but_begun_ones_go_on(farm: Farm) -> None:
+    begun = parcel()
+    await farm.put(begun, 0)
+    farm.market.down = True
+    farm.clock.now += MAX_FUNDS_AGE_SECONDS + 1
+    response = await farm.put(parcel(seed=1), 0)
+    assert (response.status_code, error_of(response)) == (503, "chain_unavailable")
+    assert (await farm.put(begun, 1)).status_code == 201
+    assert [record.key for record in farm.node.ledger.slots(*SlotState)] == [begun.key]
+
+
+async def test_what_is_remembered_of_purses_is_bounded() -> None:
+    market = FakeMarket()
+    purses = Purses(market, Clock(), remembered=3)
+    for seed in range(3, 13):
+        await purses.require(Wallet(bytes([seed]) * 32).address, 1)
+    assert len(purses) == 3
+
+
+async def test_a_first_piece_that_fails_takes_its_slot_with_it(tmp_path: Path) -> None:
+    """Whatever fails on the disk: no row, no folder, and the slot can be begun again."""
+    for fail_at in range(12):
+        files = FailingFiles(fail_at=-1, error=OSError(errno.EIO, "broken"))
+        async with open_farm(tmp_path / str(fail_at), files=files) as farm:
+            files.fail_at = len(files.calls) + fail_at
+            response = await farm.put(parcel(), 0)
+            if response.status_code == 201:
+                break
+            assert (response.status_code, error_of(response)) == (500, "store_failed")
+            await nothing_is_left(farm)
+            assert (await farm.put(parcel(), 0)).status_code == 201
+    assert fail_at > 5
+
+
+async def test_a_first_piece_that_fails_beside_another_leaves_the_other(farm: Farm) -> None:
+    slot = parcel()
+    answers = await asyncio.gather(farm.put(slot, 0, body=bytes(PIECE_BYTES)), farm.put(slot, 1))
+    assert sorted(answer.status_code for answer in answers) == [201, 422]
+    assert set(farm.node.store.pieces(slot.key)) == {1}
+    assert farm.node.room.used_bytes == PIECE_BYTES
 
 
 async def test_placed_slots_do_not_count_against_the_renter(tmp_path: Path) -> None:
@@ -201,6 +325,17 @@ async def test_another_renter_may_use_the_same_order_id_without_harm(farm: Farm)
     assert (await farm.http.put(path, content=squatter.pieces[0], headers=headers)).status_code == 201
     await farm.keep(slot)
     assert (await farm.get(slot)).content == slot.data
+
+
+async def test_a_piece_that_is_here_does_not_start_the_clock_again(tmp_path: Path) -> None:
+    """Whoever sends the same piece every few hours does not keep its room for good."""
+    clock = Clock()
+    async with open_farm(tmp_path, clock=clock) as farm:
+        for status in (201, 200, 200):
+            assert (await farm.put(parcel(), 0)).status_code == status
+            clock.now += 2.5 * 3600
+        assert await farm.node.collector.collect() == 1
+        await nothing_is_left(farm)
 
 
 async def test_the_clock_of_a_staged_slot_starts_again_with_each_piece(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from grange import merkle
-from grange.audit import BookState, Drawn, draw, sample_words
+from grange.audit import BookState, Drawn, draw, lost_words, sample_words
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import HASH_BYTES, LEAF_BYTES
 
@@ -23,15 +23,15 @@ class Farm:
     books: list[BookState] = field(default_factory=list)
     slots: dict[tuple[OrderId, int], bytes] = field(default_factory=dict)
 
-    def add(self, *, end: int, epoch: int, leaf_count: int, rate: int) -> None:
-        """Place one more slot in the book that ends with `end`."""
+    def add(self, *, end: int, epoch: int, leaf_count: int, rate: int, extension: bool = False) -> None:
+        """Place one more slot in the book that ends with `end`, or in that of extensions."""
         number = len(self.slots)
         order, slot = OrderId(sha256(b"order %d" % number).digest()), number % 5
         data = slot_bytes(order, slot, leaf_count)
         self.slots[order, slot] = data
-        book = next((book for book in self.books if book.end == end), None)
+        book = next((book for book in self.books if (book.end, book.extension) == (end, extension)), None)
         if book is None:
-            book = BookState(Epoch(end))
+            book = BookState(Epoch(end), extension=extension)
             self.books.append(book)
         root = merkle.merkle_root(data)
         book.add(epoch=Epoch(epoch), order=order, slot=slot, root=root, leaf_count=leaf_count, rate=rate)
@@ -41,7 +41,9 @@ class Farm:
         return draw(seed, self.farmer, Epoch(epoch), self.books, samples)
 
     def answer(self, drawn: Drawn) -> list[bytes]:
-        """The words for one sample."""
+        """The words for one position drawn."""
+        if drawn.lost:
+            return lost_words(drawn)
         data = self.slots[drawn.entry.order, drawn.entry.slot]
         start = drawn.leaf_index * LEAF_BYTES
         path = merkle.path(merkle.leaf_hashes(data), drawn.leaf_index)

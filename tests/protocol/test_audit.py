@@ -50,6 +50,7 @@ def farms(draw: st.DrawFn) -> Farm:
             epoch=epoch,
             leaf_count=draw(st.integers(1, 40)),
             rate=draw(st.integers(1, 1000)),
+            extension=draw(st.booleans()),
         )
     return farm
 
@@ -81,7 +82,10 @@ def test_what_is_drawn_is_what_the_contract_draws(farm: Farm, seed: bytes) -> No
     for number, one in enumerate(drawn):
         hashed = int.from_bytes(keccak(encode(["bytes32", "uint32", "uint256"], [seed, farm.farmer, number])))
         position = (hashed >> 128) % total
-        before = sum(book.rate_at_start(Epoch(EPOCH)) for book in farm.books if book.end < one.book.end)
+        place = (one.book.extension, one.book.end)
+        before = sum(
+            book.rate_at_start(Epoch(EPOCH)) for book in farm.books if (book.extension, book.end) < place
+        )
         assert one.entry.first <= position - before < one.entry.first + one.entry.rate
         assert one.entry is one.book.entries[one.index]
         assert one.leaf_index == hashed % 2**128 % one.entry.leaf_count
@@ -300,3 +304,77 @@ def test_words_of_another_leaf_size_or_path_are_not_made() -> None:
 def test_no_audit_is_drawn_for_nobody(seed: bytes, farmer: int) -> None:
     with pytest.raises(Misuse):
         audit.draw(seed, FarmerId(farmer), Epoch(1), [], 5)
+
+
+def test_positions_in_lost_slots_are_shown_and_not_counted() -> None:
+    """Of what was lost before the epoch no leaf is asked, and as many as ever of the rest."""
+    farm = small_farm()
+    book = farm.books[0]
+    book.lose(1, Epoch(EPOCH - 1))
+    drawn = farm.drawn(SEED, EPOCH, SAMPLES)
+    assert [one.lost for one in drawn] == [one.book is book and one.index == 1 for one in drawn]
+    assert sum(not one.lost for one in drawn) == SAMPLES < len(drawn)
+    assert not drawn[-1].lost
+    words = farm.prove(SEED, EPOCH, SAMPLES)
+    check(farm, words)
+    with pytest.raises(BadProof):
+        check(farm, words[1:] if drawn[0].lost else [*farm.answer(drawn[0]), bytes(32), *words])
+    lost = next(one for one in drawn if one.lost)
+    at = sum(len(farm.answer(one)) for one in drawn[: drawn.index(lost)])
+    with pytest.raises(WrongSlot, match="is lost"):
+        check(farm, [*words[:at], bytes(32), *words[at + 1 :]])
+
+
+def test_what_is_lost_in_the_epoch_is_still_asked_for() -> None:
+    farm = small_farm()
+    before = farm.prove(SEED, EPOCH, SAMPLES)
+    farm.books[0].lose(1, Epoch(EPOCH))
+    assert farm.prove(SEED, EPOCH, SAMPLES) == before
+    assert audit.pay(farm.books, Epoch(EPOCH)) == audit.total_rate_at_start(farm.books, Epoch(EPOCH)) == 625
+    assert audit.pay(farm.books, Epoch(EPOCH + 1)) == 1625 - 400
+    assert audit.total_rate_at_start(farm.books, Epoch(EPOCH + 1)) == 1625
+
+
+def test_a_book_of_which_all_is_lost_is_not_drawn_from() -> None:
+    farm = small_farm()
+    for index in range(3):
+        farm.books[0].lose(index, Epoch(EPOCH - 1)) if index < 2 else farm.books[0].lose(index, Epoch(EPOCH))
+    drawn = farm.drawn(SEED, EPOCH + 1, 50)
+    assert not any(one.lost or one.book is farm.books[0] for one in drawn)
+    assert audit.total_rate_at_start(farm.books, Epoch(EPOCH + 1)) == 30 + 1035
+
+
+def test_only_what_has_begun_and_is_not_lost_can_be_lost() -> None:
+    farm = small_farm()
+    book = farm.books[0]
+    for index, epoch in ((0, 0), (0, 16), (2, 3)):
+        with pytest.raises(Misuse, match="cannot be lost"):
+            book.lose(index, Epoch(epoch))
+    book.lose(0, Epoch(1))
+    with pytest.raises(Misuse, match="cannot be lost"):
+        book.lose(0, Epoch(2))
+
+
+def test_the_words_of_a_loss_prove_the_entry() -> None:
+    farm = small_farm()
+    book = farm.books[0]
+    order, place, rates, root, *path = audit.loss_words(book, 2)
+    entry = book.entries[2]
+    assert (order, root) == (entry.order, entry.root)
+    assert int.from_bytes(place) >> 72 == 2
+    assert int.from_bytes(rates) == entry.first << 128 | entry.rate
+    assert path == book.mountain.path(2)
+
+
+def test_a_lost_slot_has_no_leaves_to_show_and_a_kept_one_no_other_answer() -> None:
+    farm = small_farm()
+    farm.books[0].lose(1, Epoch(EPOCH - 1))
+    drawn = farm.drawn(SEED, EPOCH, SAMPLES)
+    lost, kept = next(one for one in drawn if one.lost), next(one for one in drawn if not one.lost)
+    with pytest.raises(Misuse, match="is lost"):
+        audit.sample_words(lost, bytes(512), [])
+    with pytest.raises(Misuse, match="is not lost"):
+        audit.lost_words(kept)
+    entry = lost.entry
+    expected = keccak(encode(["bytes32", "uint8", "uint32"], [entry.order, entry.slot, entry.from_epoch]))
+    assert audit.lost_words(lost) == [expected]

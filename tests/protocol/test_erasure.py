@@ -13,7 +13,7 @@ from grange.erasure import REBUILD_STRIP_BYTES, STRIP_BYTES, Codec
 from grange.errors import Misuse, TooFewPieces
 from grange.layout import Geometry
 
-SHAPES = [(1, 1), (1, 3), (2, 3), (3, 3), (4, 8), (10, 30), (33, 40), (100, 255), (254, 255)]
+SHAPES = [(1, 1), (1, 3), (2, 3), (3, 3), (4, 8), (10, 30), (33, 40), (40, 100), (99, 100)]
 
 
 def segment_of(k: int, block_bytes: int, seed: int = 0) -> bytes:
@@ -140,7 +140,7 @@ def test_fewer_than_k_pieces_are_refused_with_both_numbers() -> None:
         assert (caught.value.have, caught.value.need) == (3, 4)
 
 
-@pytest.mark.parametrize(("k", "n"), [(0, 1), (2, 1), (1, 256), (-1, 3)])
+@pytest.mark.parametrize(("k", "n"), [(0, 1), (2, 1), (1, 101), (-1, 3)])
 def test_shapes_that_no_order_has_are_refused(k: int, n: int) -> None:
     with pytest.raises(Misuse):
         Codec(k, n)

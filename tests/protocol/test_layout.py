@@ -99,7 +99,7 @@ def test_the_shapes_of_common_orders() -> None:
     [
         {"k": 0},
         {"k": 6},
-        {"n": 256},
+        {"n": 101},
         {"piece_bytes": 256},
         {"piece_bytes": 1536},
         {"piece_bytes": 2 * MAX_PIECE_BYTES},

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from grange import messages
 from grange.errors import BadSignature, Misuse
 from grange.messages import Domain
-from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Slot, address_from
+from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Slot, Takeover, address_from
 
 ORDER_OF_SECP256K1 = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 KEY = keccak(b"operator")
@@ -34,6 +34,8 @@ promises = st.fixed_dictionaries(
         "rate": st.integers(0, 2**80 - 1),
         "end": st.integers(0, 2**32 - 1).map(Epoch),
         "deadline_block": st.integers(0, 2**64 - 1),
+        "previous": words.map(OrderId),
+        "repairer": addresses,
     }
 )
 requests = st.fixed_dictionaries(
@@ -55,7 +57,12 @@ PROMISE: dict[str, Any] = {
     "rate": 10**12,
     "end": Epoch(96),
     "deadline_block": 500,
+    "previous": OrderId(b"p" * 32),
+    "repairer": address_from(b"r" * 20),
 }
+EXTENDING = {name: value for name, value in PROMISE.items() if name != "repairer"}
+REPAIRING = {name: value for name, value in PROMISE.items() if name != "previous"}
+PLACE = ("order", "slot", "leaf_count", "end", "previous")
 
 
 def camel(name: str) -> str:
@@ -100,13 +107,21 @@ def test_an_order_id_is_the_hash_of_its_abi_encoding(renter: Address, salt: byte
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(0, 2**32 - 1),
-    st.lists(st.builds(Slot, farmer=st.integers(0, 2**32 - 1), root=words, rate=st.integers(0, 2**80 - 1))),
+    st.lists(
+        st.builds(
+            Slot,
+            farmer=st.integers(0, 2**32 - 1),
+            root=words,
+            rate=st.integers(0, 2**80 - 1),
+            start=st.integers(0, 2**32 - 1),
+        )
+    ),
 )
 def test_the_hash_of_slots_is_that_of_their_abi_encoding(
     leaf_count: int, piece_leaves: int, slots: list[Slot]
 ) -> None:
     values = [leaf_count, piece_leaves, [dataclasses.astuple(slot) for slot in slots]]
-    expected = keccak(encode(["uint32", "uint32", "(uint32,bytes32,uint80)[]"], values))
+    expected = keccak(encode(["uint32", "uint32", "(uint32,bytes32,uint80,uint32)[]"], values))
     assert messages.slots_hash(leaf_count, piece_leaves, slots) == expected
 
 
@@ -151,23 +166,23 @@ def test_an_acceptance_binds_every_field(promise: dict[str, Any], name: str, dat
     ids=["another chain", "another market"],
 )
 def test_an_acceptance_means_nothing_elsewhere(foreign: Domain) -> None:
-    signed = messages.sign_acceptance(DOMAIN, KEY, **PROMISE)
-    place = {name: PROMISE[name] for name in ("order", "slot", "leaf_count", "end")}
+    signed = messages.sign_acceptance(DOMAIN, KEY, **EXTENDING)
+    place = {name: PROMISE[name] for name in PLACE}
     assert messages.acceptance_signer(DOMAIN, signed, **place) == messages.address_of(KEY)
     assert messages.acceptance_signer(foreign, signed, **place) != messages.address_of(KEY)
 
 
-@pytest.mark.parametrize("name", ["order", "slot", "leaf_count", "end"])
+@pytest.mark.parametrize("name", PLACE)
 def test_an_acceptance_is_signed_by_nobody_we_know_in_another_place(name: str) -> None:
-    signed = messages.sign_acceptance(DOMAIN, KEY, **PROMISE)
-    place = {name: PROMISE[name] for name in ("order", "slot", "leaf_count", "end")}
-    place[name] = bytes(32) if name == "order" else place[name] + 1
+    signed = messages.sign_acceptance(DOMAIN, KEY, **EXTENDING)
+    place = {name: PROMISE[name] for name in PLACE}
+    place[name] = bytes(32) if name in ("order", "previous") else place[name] + 1
     assert messages.acceptance_signer(DOMAIN, signed, **place) != messages.address_of(KEY)
 
 
 def test_an_acceptance_carries_what_was_signed() -> None:
-    signed = messages.sign_acceptance(DOMAIN, KEY, **PROMISE)
-    r, vs = messages.compact_from(messages.sign_digest(KEY, messages.acceptance_digest(DOMAIN, **PROMISE)))
+    signed = messages.sign_acceptance(DOMAIN, KEY, **EXTENDING)
+    r, vs = messages.compact_from(messages.sign_digest(KEY, messages.acceptance_digest(DOMAIN, **EXTENDING)))
     assert signed == Acceptance(
         farmer=PROMISE["farmer"],
         root=PROMISE["root"],
@@ -176,6 +191,43 @@ def test_an_acceptance_carries_what_was_signed() -> None:
         r=r,
         vs=vs,
     )
+
+
+def test_a_takeover_carries_what_was_signed() -> None:
+    signed = messages.sign_takeover(DOMAIN, KEY, **REPAIRING)
+    r, vs = messages.compact_from(messages.sign_digest(KEY, messages.acceptance_digest(DOMAIN, **REPAIRING)))
+    assert signed == Takeover(
+        slot=PROMISE["slot"],
+        farmer=PROMISE["farmer"],
+        deadline_block=PROMISE["deadline_block"],
+        r=r,
+        vs=vs,
+    )
+
+
+def test_an_acceptance_for_one_use_is_signed_by_nobody_we_know_for_another() -> None:
+    digests = {
+        messages.acceptance_digest(DOMAIN, **{**PROMISE, "previous": previous, "repairer": repairer})
+        for previous in (messages.NO_ORDER, PROMISE["previous"])
+        for repairer in (messages.NOBODY, PROMISE["repairer"])
+    }
+    assert len(digests) == 4
+
+
+@given(domains, keys, st.integers(0, 2**32 - 1).map(FarmerId), st.integers(0, 2**256 - 1))
+def test_a_voucher_is_its_renters_and_its_digest_eth_accounts(
+    domain: Domain, key: bytes, farmer: FarmerId, cumulative: int
+) -> None:
+    renter = messages.address_of(key)
+    values = {"renter": renter, "farmer": farmer, "cumulative": cumulative}
+    expected = oracle_digest(domain, messages.VOUCHER_TYPE, values)
+    assert messages.voucher_digest(domain, renter=renter, farmer=farmer, cumulative=cumulative) == expected
+    voucher = messages.sign_voucher(domain, key, farmer=farmer, cumulative=cumulative)
+    assert (voucher.renter, voucher.cumulative) == (renter, cumulative)
+    assert messages.voucher_signer(domain, voucher, farmer=farmer) == renter
+    assert messages.voucher_signer(domain, voucher, farmer=FarmerId(farmer ^ 1)) != renter
+    other = dataclasses.replace(voucher, cumulative=cumulative ^ 1)
+    assert messages.voucher_signer(domain, other, farmer=farmer) != renter
 
 
 @given(keys, words)

@@ -64,13 +64,13 @@ def test_every_path_in_mountain_json_verifies() -> None:
         assert mountain.peak_of(index, count) == (data["peakPositions"][index], len(path))
 
 
-@pytest.mark.parametrize("kind", ["acceptances", "requests"])
+@pytest.mark.parametrize("kind", ["acceptances", "vouchers", "requests"])
 def test_every_signature_in_messages_json_is_its_signers(kind: str) -> None:
     """By eth_account, which knows nothing of ours."""
     data = vectors("messages")
     group = data[kind]
-    if kind == "acceptances":
-        signers = group["operators"]
+    if kind != "requests":
+        signers = group.get("operators", [data["renter"]] * len(group["digests"]))
         parts = zip(raw(group["r"]), raw(group["vs"]), strict=True)
         signatures = [r + bytes([vs[0] & 0x7F]) + vs[1:] + bytes([27 + (vs[0] >> 7)]) for r, vs in parts]
     else:
@@ -87,4 +87,8 @@ def test_audit_json_covers_what_it_is_for() -> None:
     assert sum(count.bit_count() > 1 for count in data["placed"]["leafCounts"]) > 4
     assert sum(data["drawn"]["wordCounts"]) == len(data["words"])
     assert sum(data["books"]["ratesAtStart"]) == data["total"]
+    assert sum(data["books"]["ratesAsked"]) == data["pay"] < data["total"]
+    assert any(data["drawn"]["lost"])
+    assert any(data["drawn"]["extensions"])
+    assert data["drawn"]["lost"].count(False) == data["samples"]
     assert keccak(b"seed") == raw([data["seed"]])[0]

@@ -12,6 +12,7 @@ topics.py, fees.py, refusals.py.
 from grange.chain import calls
 from grange.chain.calls import Call
 from grange.chain.errors import (
+    AnswerUnreadable,
     CallReverted,
     ChainError,
     ChainTimeout,
@@ -31,11 +32,12 @@ from grange.chain.follower import Batch, Cursor, EventFollower, Rollback
 from grange.chain.gateway import Chain
 from grange.chain.rpc import Timeouts
 from grange.chain.sender import Receipt, Sender
-from grange.chain.views import Book, Farmer, Head, Order
+from grange.chain.views import Book, Eviction, Farmer, Head, Loss, Order, Withdrawal
 from grange.chain.wallet import Wallet
 from grange.types import Permit
 
 __all__ = [
+    "AnswerUnreadable",
     "Batch",
     "Book",
     "Call",
@@ -48,9 +50,11 @@ __all__ = [
     "Event",
     "EventFilter",
     "EventFollower",
+    "Eviction",
     "Farmer",
     "Head",
     "InsufficientFunds",
+    "Loss",
     "MarketNotFound",
     "Order",
     "Permit",
@@ -65,6 +69,7 @@ __all__ = [
     "TransactionReplaced",
     "TransactionReverted",
     "Wallet",
+    "Withdrawal",
     "WrongChain",
     "calls",
 ]

@@ -8,7 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from grange.types import Acceptance, Address, Epoch, FarmerId, Offer, Permit, Terms
+from grange.types import (
+    Acceptance,
+    Address,
+    Epoch,
+    FarmerId,
+    Held,
+    Offer,
+    Permit,
+    Takeover,
+    Terms,
+    Voucher,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +72,34 @@ def deposit_with_permit(permit: Permit) -> Call:
     return Call(function="depositWithPermit", args=(permit,))
 
 
-def withdraw(to: Address, amount: int) -> Call:
-    """Pay `amount` out of the sender's vault."""
-    return Call(function="withdraw", args=(to, amount))
+def request_withdrawal(amount: int) -> Call:
+    """Announce that up to `amount` of the sender's vault will be withdrawn."""
+    return Call(function="requestWithdrawal", args=(amount,))
+
+
+def withdraw(to: Address) -> Call:
+    """Pay what was announced, or what is left of it, out of the sender's vault."""
+    return Call(function="withdraw", args=(to,))
+
+
+def claim(to: Address, amount: int) -> Call:
+    """Pay `amount` out of the sender's earnings."""
+    return Call(function="claim", args=(to, amount))
+
+
+def burn() -> Call:
+    """Send the fines taken so far out of circulation."""
+    return Call(function="burn")
+
+
+def unstake(farmer: FarmerId, amount: int) -> Call:
+    """Move what is above the farmer's collateral from its stake to its owner's earnings; by the owner."""
+    return Call(function="unstake", args=(farmer, amount))
+
+
+def redeem(farmer: FarmerId, vouchers: Sequence[Voucher]) -> Call:
+    """Pay the farmer what renters promised it, as far as their vaults hold it."""
+    return Call(function="redeem", args=(farmer, vouchers))
 
 
 def place(terms: Terms, acceptances: Sequence[Acceptance], permit: Permit | None = None) -> Call:
@@ -71,6 +107,31 @@ def place(terms: Terms, acceptances: Sequence[Acceptance], permit: Permit | None
     if permit is None:
         return Call(function="place", args=(terms, acceptances))
     return Call(function="placeWithPermit", args=(terms, acceptances, permit))
+
+
+def extend(previous: Held, terms: Terms, acceptances: Sequence[Acceptance]) -> Call:
+    """Place an order for the same slots from the day on which `previous` ends."""
+    return Call(function="extend", args=(previous, terms, acceptances))
+
+
+def close(held: Held) -> Call:
+    """End an order that is over: what was not proven goes back to its renter, with compensation."""
+    return Call(function="close", args=(held,))
+
+
+def evict(farmer: FarmerId) -> Call:
+    """Make a lapsed farmer's stake the bounties for its slots."""
+    return Call(function="evict", args=(farmer,))
+
+
+def refill(held: Held, repairer: Address, takeovers: Sequence[Takeover]) -> Call:
+    """Give vacant slots to the farmers that signed `takeovers`, and the bounties to `repairer`."""
+    return Call(function="refill", args=(held, repairer, takeovers))
+
+
+def declare_loss(farmer: FarmerId, end: Epoch, words: Sequence[bytes], *, extension: bool = False) -> Call:
+    """Give up slots of the book that ends at `end`; `words` as `grange.audit` lays them out."""
+    return Call(function="declareLoss", args=(farmer, end, extension, words))
 
 
 def prove(farmer: FarmerId, epoch: Epoch, words: Sequence[bytes]) -> Call:

@@ -7,7 +7,8 @@ Leaves to others: talking to a chain (`gateway.py`, `sender.py`) and what the va
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -24,13 +25,18 @@ from eth_utils.abi import (
     function_signature_to_4byte_selector,
 )
 
+from grange.chain.errors import AnswerUnreadable
 from grange.chain.events import Event
 from grange.errors import Misuse
 from grange.types import address_from
 
+MAX_REASON_CHARACTERS = 200
 _SELECTOR_BYTES = 4
 _ERROR_STRING_SELECTOR = bytes.fromhex("08c379a0")
 _PANIC_SELECTOR = bytes.fromhex("4e487b71")
+
+DECODING_ERRORS = (DecodingError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Misuse)
+"""What comes of bytes that are not as the ABI says: the library names only some of it."""
 
 Component = Mapping[str, Any]
 
@@ -38,6 +44,11 @@ Component = Mapping[str, Any]
 def snake(name: str) -> str:
     """`leafCount` to `leaf_count`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().lstrip("_")
+
+
+def _attribute(name: str) -> str:
+    """The attribute that holds a struct's field: `from` is a word of Python's own, and is called `start`."""
+    return "start" if name == "from" else snake(name)
 
 
 def to_abi(value: Any, component: Component) -> Any:
@@ -51,7 +62,7 @@ def to_abi(value: Any, component: Component) -> Any:
     fields: Sequence[Component] = component["components"]
     if isinstance(value, tuple):
         return tuple(to_abi(item, field) for item, field in zip(value, fields, strict=True))
-    return tuple(to_abi(getattr(value, snake(field["name"])), field) for field in fields)
+    return tuple(to_abi(getattr(value, _attribute(field["name"])), field) for field in fields)
 
 
 def from_abi(value: Any, component: Component) -> Any:
@@ -159,18 +170,29 @@ class Abi:
         return constructor.encode_inputs(arguments)
 
     def decode_result(self, name: str, data: bytes) -> Any:
-        """What a function returned: one value as such, several as a dict by snake_case name."""
+        """What a function returned: one value as such, several as a dict by snake_case name.
+
+        Raises AnswerUnreadable for bytes that it cannot have returned.
+        """
         outputs = self.function(name).outputs
-        values = _decode(outputs, data)
-        if len(outputs) == 1:
-            return from_abi(values[0], outputs[0])
-        return {
-            snake(component["name"]): from_abi(value, component)
-            for component, value in zip(outputs, values, strict=True)
-        }
+        with _reading(f"what {name} returns"):
+            values = _decode(outputs, data)
+            if len(outputs) == 1:
+                return from_abi(values[0], outputs[0])
+            return {
+                snake(component["name"]): from_abi(value, component)
+                for component, value in zip(outputs, values, strict=True)
+            }
 
     def decode_log(self, log: Mapping[str, Any]) -> Event | None:
-        """A JSON-RPC log as an event; None if the ABI has no such event."""
+        """A JSON-RPC log as an event; None if the ABI has no such event.
+
+        Raises AnswerUnreadable for a log that is none, or that no such event writes.
+        """
+        with _reading("a log"):
+            return self._decoded_log(log)
+
+    def _decoded_log(self, log: Mapping[str, Any]) -> Event | None:
         topics = [bytes.fromhex(topic.removeprefix("0x")) for topic in log["topics"]]
         element = self._events_by_topic.get(topics[0]) if topics else None
         if element is None:
@@ -206,7 +228,7 @@ class Abi:
                     snake(component["name"]): from_abi(value, component)
                     for component, value in zip(element.inputs, values, strict=True)
                 }
-        except DecodingError:
+        except DECODING_ERRORS:
             pass
         return "Unknown", {"data": data} if data else {}
 
@@ -237,6 +259,14 @@ def _lenient() -> ABICodec:
 
 
 _LENIENT = _lenient()
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    try:
+        yield
+    except DECODING_ERRORS as error:
+        raise AnswerUnreadable(what, ascii(str(error))[:MAX_REASON_CHARACTERS]) from error
 
 
 def _encode(components: Sequence[Component], values: Sequence[Any]) -> bytes:

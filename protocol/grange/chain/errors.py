@@ -4,6 +4,7 @@
     `-- ChainError                    everything in this file
         |-- ChainUnavailable          nobody answers at the endpoint, or it answers with something else
         |   `-- ChainTimeout          it took the question and did not answer in time
+        |-- AnswerUnreadable          what it gives as the contract's words are not in the contract's ABI
         |-- WrongChain                it serves another chain id than the one we were told to use
         |-- MarketNotFound            there is no market at the given address
         |-- RpcError                  it understood and refused; code, message and data as it sent them
@@ -14,8 +15,8 @@
             |-- TransactionNotMined   not mined in time although fees were raised; it may still be mined
             `-- TransactionReplaced   another transaction of the same account took its nonce
 
-The module only names them. `rpc.py` translates what the HTTP library raises, `gateway.py` and `sender.py`
-what the chain answers.
+The module only names them. `rpc.py` translates what the HTTP library raises, `codec.py` what the ABI library
+raises, `gateway.py` and `sender.py` what the chain answers.
 """
 
 from collections.abc import Mapping
@@ -44,6 +45,15 @@ class ChainTimeout(ChainUnavailable):
         super().__init__(url, f"{method} was not answered within {seconds:g} s")
         self.method = method
         self.seconds = seconds
+
+
+class AnswerUnreadable(ChainError):
+    """Bytes that should be a result or an event of the contract, and that its ABI cannot read."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"the chain's answer cannot be read as {what}: {reason}")
+        self.what = what
+        self.reason = reason
 
 
 class WrongChain(ChainError):

@@ -10,10 +10,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from eth_abi.exceptions import DecodingError
-
 from grange.chain.codec import Abi, market_abi, token_abi
 from grange.chain.errors import (
+    AnswerUnreadable,
     ChainError,
     ChainTimeout,
     ChainUnavailable,
@@ -26,7 +25,7 @@ from grange.chain.permit import PERMIT_LIFE_SECONDS, sign_permit
 from grange.chain.refusals import translate_revert
 from grange.chain.rpc import Rpc, Timeouts
 from grange.chain.topics import event_topics
-from grange.chain.views import Book, Farmer, Head, Order
+from grange.chain.views import Book, Eviction, Farmer, Head, Loss, Order, Withdrawal
 from grange.chain.wallet import Wallet
 from grange.messages import Domain
 from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, Permit, address_from
@@ -102,8 +101,21 @@ class Chain:
         return int(await self.read_token("allowance", owner, spender or self.market))
 
     async def vault(self, address: Address) -> int:
-        """Tokens the account holds inside the market, in base units."""
+        """What the account deposited or got back inside the market, and can spend, in base units."""
         return int(await self.read("vault", address))
+
+    async def earnings(self, address: Address) -> int:
+        """What the account earned inside the market and has not claimed, in base units."""
+        return int(await self.read("earnings", address))
+
+    async def withdrawal(self, address: Address) -> Withdrawal | None:
+        """What the account announced to withdraw; None if nothing."""
+        fields = await self.read("withdrawal", address)
+        return Withdrawal(**fields) if fields["amount"] else None
+
+    async def redeemed(self, farmer: FarmerId, renter: Address) -> int:
+        """What the farmer has redeemed of the renter's vouchers in all, in base units."""
+        return int(await self.read("redeemed", farmer, renter))
 
     async def farmer_count(self) -> int:
         """How many farmers are registered; their ids are 1 to this number."""
@@ -132,9 +144,19 @@ class Chain:
             return None
         return Order(start=fields.pop("from"), **fields)
 
-    async def book(self, farmer: FarmerId, end: Epoch) -> Book:
-        """The farmer's book that ends with epoch `end`; count 0 if it has none."""
-        return Book(**await self.read("book", farmer, end))
+    async def book(self, farmer: FarmerId, end: Epoch, *, extension: bool = False) -> Book:
+        """The farmer's book that ends with epoch `end`, or that of extensions; count 0 if it has none."""
+        return Book(**await self.read("book", farmer, end, extension))
+
+    async def loss(self, order: OrderId, slot: int, start: Epoch) -> Loss | None:
+        """Whether a slot was declared lost by the farmer that had it from epoch `start`."""
+        fields = await self.read("loss", order, slot, start)
+        return Loss(**fields) if fields["lost_block"] else None
+
+    async def eviction(self, farmer: FarmerId) -> Eviction | None:
+        """When the farmer was evicted, and what its slots have to offer; None if it was not."""
+        fields = await self.read("eviction", farmer)
+        return Eviction(**fields) if fields["evicted_block"] else None
 
     async def rate_at(self, farmer: FarmerId, epoch: Epoch) -> int:
         """What an audit of the epoch draws from and pays: what was placed before it began.
@@ -260,7 +282,10 @@ def _farmer(farmer: FarmerId, fields: dict[str, Any]) -> Farmer:
 
 
 def _decode(abi: Abi, function: str, result: str) -> Any:
-    data = bytes.fromhex(result[2:])
+    try:
+        data = bytes.fromhex(result[2:])
+    except (TypeError, ValueError) as error:
+        raise AnswerUnreadable(f"what {function} returns", "it is no hex") from error
     if not data and abi.function(function).outputs:
         raise ChainError(f"{function} returned nothing: there is no contract at the address")
     return abi.decode_result(function, data)
@@ -282,6 +307,6 @@ async def _read_parameters(rpc: Rpc, market: Address) -> Parameters:
         fields = market_abi().decode_result(
             "parameters", bytes.fromhex((await rpc.call("eth_call", request, "latest"))[2:])
         )
-    except (RpcError, ValueError, DecodingError) as error:
+    except (RpcError, ValueError, AnswerUnreadable) as error:
         raise MarketNotFound(rpc.url, market, "the contract there is no market") from error
     return Parameters(**{**fields, "token": Address(fields["token"])})

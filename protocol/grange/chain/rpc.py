@@ -9,15 +9,15 @@ transaction has one hash however often it arrives.
 """
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, cast
 
 import aiohttp
+from pydantic_core import from_json
 from web3 import AsyncHTTPProvider
-from web3.types import RPCEndpoint
+from web3.types import RPCEndpoint, RPCResponse
 
 from grange.chain.errors import ChainTimeout, ChainUnavailable, RpcError
 
@@ -39,6 +39,25 @@ class Timeouts:
     pause_seconds: float = 0.2
 
 
+class _Provider(AsyncHTTPProvider):
+    """web3's provider with a JSON parser that has a limit of its own on nesting.
+
+    Python's own nests as deep as the recursion limit, which a library below web3 raises so far that the stack
+    ends first, and with it the process.
+    """
+
+    @staticmethod
+    def decode_rpc_response(raw_response: bytes) -> RPCResponse:
+        """An object, or a list of numbered objects. Raises ValueError for anything else."""
+        answer = from_json(raw_response)
+        numbered = answer if isinstance(answer, list) else []
+        if not isinstance(answer, dict | list) or not all(
+            isinstance(one, dict) and isinstance(one.get("id"), int) for one in numbered
+        ):
+            raise ValueError("neither an object nor a list of numbered ones")
+        return cast(RPCResponse, answer)
+
+
 class Rpc:
     """One endpoint: single requests and batches; raises ChainUnavailable, ChainTimeout or RpcError."""
 
@@ -46,7 +65,7 @@ class Rpc:
         self.url = url
         self._timeouts = timeouts
         self._session: aiohttp.ClientSession | None = None
-        self._provider = AsyncHTTPProvider(
+        self._provider = _Provider(
             url,
             request_kwargs={
                 "timeout": aiohttp.ClientTimeout(
@@ -123,14 +142,14 @@ class Rpc:
             raise ChainUnavailable(self.url, f"HTTP status {error.status} to {method}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise ChainUnavailable(self.url, str(error) or type(error).__name__) from error
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError) as error:
+        except (ValueError, KeyError) as error:
             raise ChainUnavailable(self.url, f"the answer to {method} is no JSON-RPC") from error
 
     def _result(self, method: str, response: Any) -> Any:
         error = response.get("error") if isinstance(response, dict) else None
         if isinstance(error, dict):
-            code, message = int(error.get("code", 0)), str(error.get("message", ""))
-            raise RpcError(method, code, message, _revert_data(error))
+            code, message = error.get("code"), str(error.get("message", ""))
+            raise RpcError(method, code if isinstance(code, int) else 0, message, _revert_data(error))
         if not isinstance(response, dict) or "result" not in response:
             raise ChainUnavailable(self.url, f"the answer to {method} is no JSON-RPC")
         return response["result"]

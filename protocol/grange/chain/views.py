@@ -29,6 +29,10 @@ class Farmer:
     committed_rate: int
     settled_epoch: Epoch
     misses: int
+    strikes: int
+    """Misses less proofs since."""
+    lapsed: bool
+    """It keeps nothing any more, from settled_epoch + 1 on."""
     endpoint: str
     offer: Offer
 
@@ -53,4 +57,41 @@ class Book:
     rate_before: int
     rate_added: int
     added_epoch: Epoch
+    """The epoch before the last entries begin."""
+    lost_before: int
+    """Of the total, declared lost, without what counts only after `lost_epoch`."""
+    lost_added: int
+    lost_epoch: Epoch
+    """The last epoch in which a slot was declared lost."""
     peaks: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """A slot that its farmer declared lost."""
+
+    farmer: FarmerId
+    lost_epoch: Epoch
+    """The last epoch that counts for the farmer."""
+    lost_block: int
+    """From here the bounty rises."""
+    collateral: int
+    """What the slot has of the farmer's stake, in base units."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eviction:
+    """An evicted farmer."""
+
+    evicted_block: int
+    """From here the bounties rise."""
+    collateral_epochs: int
+    """Epochs of its pay that each vacant slot has of the farmer's stake."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawal:
+    """What an account announced to withdraw, in base units, and when it may."""
+
+    amount: int
+    ready_epoch: Epoch

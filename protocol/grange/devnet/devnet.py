@@ -46,7 +46,12 @@ DEVNET_PARAMETERS = Parameters(
     grid_epochs=8,
     max_books=12,
     samples=5,
-    collateral_epochs=8,
+    collateral_epochs=16,
+    max_misses=4,
+    penalty=1,
+    fine=1,
+    auction_epochs=4,
+    withdraw_delay_epochs=2,
 )
 """Short epochs, so that days pass in seconds. `token` is filled in when it is deployed."""
 

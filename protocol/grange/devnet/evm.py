@@ -17,7 +17,7 @@ the system contracts at the start of a block; this does.
 import os
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,11 +65,20 @@ class _Pending:
 class Evm:
     """The chain. Not safe for use from several threads."""
 
-    def __init__(self, *, chain_id: int, balances: Mapping[bytes, int]) -> None:
+    def __init__(
+        self,
+        *,
+        chain_id: int,
+        balances: Mapping[bytes, int],
+        clock: Callable[[], float] = time.time,
+        randomness: Callable[[int], bytes] = os.urandom,
+    ) -> None:
         self.chain_id = chain_id
+        self._clock = clock
+        self._randomness = randomness
         self.automine = True
         self._db = AtomicDB()
-        genesis = _genesis(self._db, chain_id, balances)
+        genesis = _genesis(self._db, chain_id, balances, int(clock()))
         self._chaindb = genesis.chaindb
         header = genesis.get_canonical_head()
         self._blocks = [Block(header=header, hash=bytes(header.hash), executed=())]
@@ -323,12 +332,12 @@ class Evm:
         """The block under construction, begun if need be."""
         if self._pending_block is None:
             parent = self.head.header
-            now = int(time.time()) + self._seconds_ahead
+            now = int(self._clock()) + self._seconds_ahead
             header = PragueVM.create_header_from_parent(
                 parent,
                 gas_limit=BLOCK_GAS_LIMIT,
                 timestamp=max(now, parent.timestamp + 1),
-                mix_hash=os.urandom(32),
+                mix_hash=self._randomness(32),
             )
             vm = PragueVM(header, self._chaindb, ChainContext(self.chain_id), ConsensusContext(self._db))
             vm.block_preprocessing(vm.get_block())
@@ -353,7 +362,7 @@ class Evm:
         return self._states[block.hash]
 
 
-def _genesis(db: AtomicDB, chain_id: int, balances: Mapping[bytes, int]) -> Chain:
+def _genesis(db: AtomicDB, chain_id: int, balances: Mapping[bytes, int], timestamp: int) -> Chain:
     class _DevChain(Chain):
         vm_configuration = ((BlockNumber(0), PragueVM),)
 
@@ -371,7 +380,7 @@ def _genesis(db: AtomicDB, chain_id: int, balances: Mapping[bytes, int]) -> Chai
     parameters = {
         "difficulty": 0,
         "gas_limit": BLOCK_GAS_LIMIT,
-        "timestamp": int(time.time()),
+        "timestamp": timestamp,
         "coinbase": _NO_ADDRESS,
         "extra_data": b"",
         "mix_hash": bytes(32),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IMarket} from "../../../contracts/interfaces/IMarket.sol";
 import {GrangeToken} from "../../../contracts/token/GrangeToken.sol";
 import {
     Acceptance,
@@ -14,7 +15,6 @@ import {
     Terms
 } from "../../../contracts/types/Types.sol";
 import {vm} from "./Cheats.sol";
-import {IMarket} from "./IMarket.sol";
 
 /// @title A market with a token, and people to act in it
 /// @dev Sets up what every test of the market starts from, and signs what they sign. Keys are small numbers.
@@ -25,22 +25,42 @@ abstract contract MarketTest {
     uint256 internal constant GRID_EPOCHS = 8;
     uint256 internal constant MAX_BOOKS = 12;
     uint256 internal constant SAMPLES = 5;
-    uint256 internal constant COLLATERAL_EPOCHS = 8;
+    uint256 internal constant COLLATERAL_EPOCHS = 16;
+    uint256 internal constant MAX_MISSES = 4;
+    uint256 internal constant PENALTY = 1;
+    uint256 internal constant FINE = 1;
+    uint256 internal constant AUCTION_EPOCHS = 4;
+    uint256 internal constant WITHDRAW_DELAY_EPOCHS = 2;
+    address internal constant BURNT = address(0xdEaD);
     uint256 internal constant FIRST_OPERATOR_KEY = 1000;
     uint256 internal constant RENTER_KEY = 77;
-    address internal constant OWNER = address(0xA11CE);
 
     bytes32 internal constant ACCEPTANCE_TYPEHASH = keccak256(
-        "Acceptance(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,uint32 end,uint64 deadlineBlock)"
+        "Acceptance(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,uint32 end,uint64 deadlineBlock,bytes32 previous,address repairer)"
     );
     bytes32 internal constant PERMIT_TYPEHASH = keccak256(
         "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
     );
 
+    bytes32 internal constant VOUCHER_TYPEHASH = keccak256("Voucher(address renter,uint32 farmer,uint256 cumulative)");
+
+    /// @dev What a farmer's operator signs.
+    struct Consent {
+        OrderId order;
+        FarmerId farmer;
+        uint256 slot;
+        bytes32 root;
+        uint256 leafCount;
+        Rate rate;
+        Epoch end;
+        uint64 deadlineBlock;
+        OrderId previous;
+        address repairer;
+    }
+
     GrangeToken internal token;
     IMarket internal market;
     address internal renter;
-    uint256 private _epoch;
 
     function setUp() public virtual {
         token = new GrangeToken(SUPPLY);
@@ -61,7 +81,12 @@ abstract contract MarketTest {
                 gridEpochs: uint32(GRID_EPOCHS),
                 maxBooks: uint8(MAX_BOOKS),
                 samples: uint8(SAMPLES),
-                collateralEpochs: uint32(COLLATERAL_EPOCHS)
+                collateralEpochs: uint32(COLLATERAL_EPOCHS),
+                maxMisses: uint8(MAX_MISSES),
+                penalty: uint8(PENALTY),
+                fine: uint8(FINE),
+                auctionEpochs: uint32(AUCTION_EPOCHS),
+                withdrawDelayEpochs: uint32(WITHDRAW_DELAY_EPOCHS)
             });
     }
 
@@ -86,7 +111,6 @@ abstract contract MarketTest {
     function _enter(uint256 epoch) internal {
         vm.roll(epoch * EPOCH_BLOCKS + 1);
         vm.setBlockhash(epoch * EPOCH_BLOCKS, _blockHash(epoch));
-        _epoch = epoch;
     }
 
     /// @dev The hash of an epoch's first block.
@@ -94,10 +118,10 @@ abstract contract MarketTest {
         return keccak256(abi.encode("block", epoch));
     }
 
-    /// @dev The current epoch. It is remembered because asking the market would be taken for the call of which the test
-    /// expects something, and `block.number` is to the compiler the same throughout a transaction.
+    /// @dev The current epoch. Not asked of the market: that would be taken for the call of which the test expects
+    /// something.
     function _now() internal view returns (uint256) {
-        return _epoch;
+        return block.number / EPOCH_BLOCKS;
     }
 
     /// @dev The grid date `ahead` dates after the current one, as an epoch: 1 is the next.
@@ -117,10 +141,14 @@ abstract contract MarketTest {
         return vm.addr(_operatorKey(farmer));
     }
 
+    function _ownerOf(FarmerId farmer) internal pure returns (address) {
+        return address(uint160(0xA11CE0000 + FarmerId.unwrap(farmer)));
+    }
+
     /// @dev Registers the next farmer, with the operator key that belongs to its id.
     function _register(uint256 stake) internal returns (FarmerId) {
         FarmerId next = FarmerId.wrap(market.farmerCount() + 1);
-        return market.register(OWNER, _operator(next), "http://farmer", _offer(), stake);
+        return market.register(_ownerOf(next), _operator(next), "http://farmer", _offer(), stake);
     }
 
     function _register() internal returns (FarmerId) {
@@ -132,31 +160,33 @@ abstract contract MarketTest {
         market.deposit(amount);
     }
 
-    function _acceptanceDigest(
+    function _acceptanceDigest(address market_, uint256 chain, Consent memory consent) internal pure returns (bytes32) {
+        bytes32 message = keccak256(abi.encode(ACCEPTANCE_TYPEHASH, consent));
+        return keccak256(abi.encodePacked(hex"1901", _domain(market_, chain), message));
+    }
+
+    function _voucherDigest(
         address market_,
         uint256 chain,
-        OrderId order,
+        address renter_,
         FarmerId farmer,
-        uint256 slot,
-        bytes32 root,
-        uint256 leafCount,
-        Rate rate,
-        Epoch end,
-        uint64 deadlineBlock
+        uint256 cumulative
     ) internal pure returns (bytes32) {
-        bytes32 domain = keccak256(
-            abi.encode(
-                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
-                keccak256("Grange"),
-                keccak256("1"),
-                chain,
-                market_
-            )
-        );
-        bytes32 message = keccak256(
-            abi.encode(ACCEPTANCE_TYPEHASH, order, farmer, slot, root, leafCount, rate, end, deadlineBlock)
-        );
-        return keccak256(abi.encodePacked(hex"1901", domain, message));
+        bytes32 message = keccak256(abi.encode(VOUCHER_TYPEHASH, renter_, farmer, cumulative));
+        return keccak256(abi.encodePacked(hex"1901", _domain(market_, chain), message));
+    }
+
+    function _domain(address market_, uint256 chain) internal pure returns (bytes32) {
+        return
+            keccak256(
+                abi.encode(
+                    keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                    keccak256("Grange"),
+                    keccak256("1"),
+                    chain,
+                    market_
+                )
+            );
     }
 
     /// @dev EIP-2098.
@@ -175,6 +205,18 @@ abstract contract MarketTest {
         bytes32 root,
         uint256 rate
     ) internal view returns (Acceptance memory acceptance) {
+        return _accept(terms, farmer, slot, root, rate, OrderId.wrap(0));
+    }
+
+    /// @dev The same, for an extension if `previous` is not zero.
+    function _accept(
+        Terms memory terms,
+        FarmerId farmer,
+        uint256 slot,
+        bytes32 root,
+        uint256 rate,
+        OrderId previous
+    ) internal view returns (Acceptance memory acceptance) {
         acceptance = Acceptance({
             farmer: farmer,
             root: root,
@@ -183,24 +225,45 @@ abstract contract MarketTest {
             r: 0,
             vs: 0
         });
-        _sign(terms, slot, acceptance, _operatorKey(farmer));
+        _sign(terms, slot, acceptance, _operatorKey(farmer), previous);
     }
 
     /// @dev Signs an acceptance as it stands, for `renter`'s order.
     function _sign(Terms memory terms, uint256 slot, Acceptance memory acceptance, uint256 key) internal view {
-        bytes32 digest = _acceptanceDigest(
-            address(market),
-            block.chainid,
-            _orderId(terms),
-            acceptance.farmer,
-            slot,
-            acceptance.root,
-            terms.leafCount,
-            acceptance.rate,
-            terms.end,
-            acceptance.deadlineBlock
-        );
-        (acceptance.r, acceptance.vs) = _signCompact(key, digest);
+        _sign(terms, slot, acceptance, key, OrderId.wrap(0));
+    }
+
+    function _sign(
+        Terms memory terms,
+        uint256 slot,
+        Acceptance memory acceptance,
+        uint256 key,
+        OrderId previous
+    ) internal view {
+        Consent memory consent = _consent(terms, slot, acceptance, previous);
+        (acceptance.r, acceptance.vs) = _signCompact(key, _acceptanceDigest(address(market), block.chainid, consent));
+    }
+
+    /// @dev The consent to an order that is placed or, if `previous` is not zero, to an extension.
+    function _consent(
+        Terms memory terms,
+        uint256 slot,
+        Acceptance memory acceptance,
+        OrderId previous
+    ) internal view returns (Consent memory) {
+        return
+            Consent({
+                order: _orderId(terms),
+                farmer: acceptance.farmer,
+                slot: slot,
+                root: acceptance.root,
+                leafCount: terms.leafCount,
+                rate: acceptance.rate,
+                end: terms.end,
+                deadlineBlock: acceptance.deadlineBlock,
+                previous: previous,
+                repairer: address(0)
+            });
     }
 
     function _orderId(Terms memory terms) internal view returns (OrderId) {

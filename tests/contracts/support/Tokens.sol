@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
-import {IMarket} from "./IMarket.sol";
+import {IMarket} from "../../../contracts/interfaces/IMarket.sol";
 
 /// @dev Takes one base unit of every transfer.
 contract FeeToken is ERC20("Fee", "FEE") {

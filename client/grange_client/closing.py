@@ -1,0 +1,82 @@
+"""Ending an order that is over, and what comes back for what was not kept.
+
+The contract returns the money on `close`, which anyone may call. It keeps a hash of the order's slots, so
+whoever closes hands them in. Decides which slots those are: the last that the chain shows filled, since a
+repair gives a slot to another farmer. Leaves sending to `market`, remembering to `catalog`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grange.chain import Event, Receipt, TransactionReverted
+from grange.types import Epoch, FarmerId, Held, OrderId, Slot
+from grange_client.errors import OrderGoesOn
+from grange_client.market import Market
+from grange_client.orders import PlacedOrder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """The end of an order, in `block`: what went to the renter's vault, in base units."""
+
+    order: OrderId
+    block: int
+    refund: int
+    """What had been paid for epochs that nobody proved."""
+    compensation: int
+    """Out of the stakes of those who did not prove them."""
+
+    @property
+    def returned(self) -> int:
+        """All that came back."""
+        return self.refund + self.compensation
+
+
+def closing_from_event(event: Event) -> Closing:
+    """What an `OrderClosed` event says."""
+    args = event.args
+    return Closing(
+        order=OrderId(args["order"]),
+        block=event.block,
+        refund=args["refund"],
+        compensation=args["compensation"],
+    )
+
+
+def held_from_events(order: PlacedOrder, filled: Sequence[Event]) -> Held:
+    """The order as the contract holds it, out of all its `SlotFilled` events in the order of the chain."""
+    slots = {
+        int(event.args["slot"]): Slot(
+            farmer=FarmerId(event.args["farmer"]),
+            root=event.args["root"],
+            rate=event.args["rate"],
+            start=Epoch(event.args["from"]),
+        )
+        for event in filled
+    }
+    geometry = order.geometry
+    return Held(
+        order=order.id,
+        leaf_count=geometry.leaf_count,
+        piece_leaves=geometry.piece_leaves,
+        slots=tuple(slots[index] for index in sorted(slots)),
+    )
+
+
+async def close(market: Market, order: PlacedOrder) -> tuple[Closing, Receipt] | None:
+    """Close the order; None if somebody else was first. Raises OrderGoesOn, and the errors of the chain."""
+    epoch = (await market.head()).epoch
+    if epoch < order.end:
+        raise OrderGoesOn(
+            f"The order goes on until epoch {order.end}, and it is epoch {epoch}.",
+            means="What was not proven comes back when it is over.",
+            todo=f"Close it from epoch {order.end} on.",
+        )
+    held = held_from_events(order, await market.tenures(order.id, order.block))
+    try:
+        receipt = await market.close(held)
+    except TransactionReverted as error:
+        if error.name != "UnknownOrder":
+            raise
+        return None
+    return closing_from_event(receipt.event("OrderClosed")), receipt

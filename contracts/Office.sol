@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Audits} from "./modules/Audits.sol";
+import {Farmers} from "./modules/Farmers.sol";
+import {Losses} from "./modules/Losses.sol";
+import {State} from "./modules/State.sol";
+import {Vault} from "./modules/Vault.sol";
+import {Views} from "./modules/Views.sol";
+import {Parameters} from "./types/Types.sol";
+
+/// @title The other half of the market's code
+/// @notice Not to be called: the market runs it on its own storage. What is done here itself concerns no market.
+/// @dev Farmers, proofs, losses and balances. `Market` creates it, with its own parameters, and never
+/// another; all they share is declared in `State`.
+contract Office is Farmers, Audits, Losses, Vault, Views {
+    constructor(Parameters memory p) State(p) {}
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Epoch, FarmerId, LossView, OrderId} from "../types/Types.sol";
+
+/// @title Slots declared lost
+interface ILosses {
+    /// @notice The slot is vacant after `lostEpoch`, with `collateral` out of the farmer's stake.
+    event LossDeclared(
+        OrderId indexed order,
+        FarmerId indexed farmer,
+        uint8 slot,
+        Epoch from,
+        Epoch lostEpoch,
+        uint256 collateral
+    );
+
+    /// @notice No slot was handed in.
+    error NoLoss();
+
+    /// @notice The slot is lost already.
+    error AlreadyLost(OrderId order, uint8 slot);
+
+    /// @notice The slot's time begins in epoch `from`: it cannot be lost before.
+    error SlotNotBegun(OrderId order, uint8 slot, Epoch from);
+
+    /// @notice The farmer has no live book of this date.
+    error NoSuchBook(FarmerId farmer, Epoch end, bool extension);
+
+    /// @notice Gives up slots whose data are lost: their collateral is forfeit, the rest of the business goes on. In this
+    /// epoch they are still asked for, as its seed may be known; they are vacant from the next. By owner or operator.
+    /// @param end The date of the book that holds them.
+    /// @param extension Whether that is the book for extensions.
+    /// @param words The slots one after another, each: the order; slot | leafCount << 8 | from << 40 | index in the
+    /// mountain range << 72; first << 128 | rate; the slot's root; the path from the slot's entry to its peak.
+    function declareLoss(FarmerId farmer, Epoch end, bool extension, bytes32[] calldata words) external;
+
+    /// @notice Whether a slot was declared lost by the farmer that had it from epoch `from`.
+    function loss(OrderId order, uint8 slot, Epoch from) external view returns (LossView memory);
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Epoch, EvictionView, FarmerId, Held, OrderId, Takeover} from "../types/Types.sol";
+
+/// @title Eviction, repair and the end of an order
+interface IRepairs {
+    /// @notice Each of the farmer's slots, vacant from `vacantFrom` on, has `collateralEpochs` epochs of its pay to
+    /// offer as bounty; `reward` went to the earnings of `by`.
+    event Evicted(
+        FarmerId indexed farmer,
+        address indexed by,
+        Epoch vacantFrom,
+        uint256 collateralEpochs,
+        uint256 reward
+    );
+
+    /// @notice The farmer's time with the slot is over and another's begins, as the `SlotFilled` event behind this one
+    /// says: `bounty` went to the repairer's earnings and `refund` to the renter's vault.
+    event SlotVacated(
+        OrderId indexed order,
+        FarmerId indexed farmer,
+        uint8 slot,
+        address indexed repairer,
+        uint256 bounty,
+        uint256 refund
+    );
+
+    /// @notice The order is over. To the renter's vault went `refund`, what it paid for epochs that were not proven, and
+    /// `compensation`, out of the stakes of those who did not prove them.
+    event OrderClosed(OrderId indexed order, address indexed renter, uint256 refund, uint256 compensation);
+
+    /// @notice The farmer keeps what it promised, or has not missed enough yet.
+    error NotLapsed(FarmerId farmer);
+
+    /// @notice The farmer was evicted before.
+    error AlreadyEvicted(FarmerId farmer);
+
+    /// @notice Nobody would be paid.
+    error NoRepairer();
+
+    /// @notice There are no takeovers.
+    error NothingToRefill();
+
+    /// @notice The order has `count` slots.
+    error NoSuchSlot(uint256 slot, uint256 count);
+
+    /// @notice Its farmer has not lapsed, nor lost the slot, or the epoch in which it did is neither proven nor over.
+    error SlotNotVacant(uint256 slot, FarmerId farmer);
+
+    /// @notice The order ends before a new farmer could begin.
+    error OrderEnding(OrderId order, Epoch end);
+
+    /// @notice The order begins later than a new farmer would.
+    error OrderNotBegun(OrderId order, Epoch from);
+
+    /// @notice The order is not over.
+    error OrderNotOver(OrderId order, Epoch end, uint256 current);
+
+    /// @notice Makes a lapsed farmer's stake the bounties for its slots. By anyone, for an epoch of the farmer's pay.
+    /// @dev What is owed to its slots beyond the collateral is its owner's.
+    function evict(FarmerId farmer) external;
+
+    /// @notice Gives vacant slots to farmers that signed `takeovers`, and settles with the renter for those before them.
+    /// By anyone; the bounties go to `repairer`, whom the farmers signed for, so there is nothing to win by being first
+    /// with what another has sent.
+    function refill(Held calldata held, address repairer, Takeover[] calldata takeovers) external;
+
+    /// @notice Ends an order that is over, and returns to its renter what was not proven, with compensation. By anyone.
+    /// @dev Settles and evicts farmers where it must. If that is too much for a block, `settle` and `evict` come first.
+    function close(Held calldata held) external;
+
+    /// @notice When the farmer was evicted and what its slots have to offer.
+    function eviction(FarmerId farmer) external view returns (EvictionView memory);
+}

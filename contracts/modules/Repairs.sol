@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {IRepairs} from "../interfaces/IRepairs.sol";
+import {Bounty} from "../libraries/Bounty.sol";
+import {Standing} from "../types/Standing.sol";
+import {
+    Acceptance,
+    Epoch,
+    EvictionView,
+    FarmerId,
+    Held,
+    OrderId,
+    OrderView,
+    Rate,
+    Slot,
+    Takeover
+} from "../types/Types.sol";
+import {Orders} from "./Orders.sol";
+
+/// @title Eviction, repair and the end of an order
+/// @dev Decides what becomes of a lapsed farmer's stake, who takes over a vacant slot for which bounty, and what comes
+/// back to the renter when a farmer's time with a slot is over.
+///
+/// Of a tenure, the epochs [from, vacantFrom) are the farmer's, [vacantFrom, until) nobody's:
+///   to the farmer, proof by proof   rate * proven epochs
+///   to the renter, here: refund        rate * (missed + vacant epochs)
+///                        compensation  PENALTY * rate * missed epochs
+///                                      + the slot's collateral if it fell vacant, without the bounty
+/// The first two take up rate * (until - from), which the renter paid; the rest came out of the farmer's stake.
+///
+/// Invariants:
+///   a slot's collateral is a whole number of epochs of its pay, at most COLLATERAL_EPOCHS: so nothing is rounded away
+///   2 * bounty <= what the new farmer loses if it proves nothing
+///   a tenure is closed once: `refill` puts another in its place, `close` deletes the order
+abstract contract Repairs is IRepairs, Orders {
+    /// @dev How a farmer's time with a slot ended.
+    struct Ending {
+        uint256 refund;
+        uint256 compensation; // without the collateral
+        uint256 collateral; // zero if the slot did not fall vacant
+        uint256 vacantBlock;
+    }
+
+    /// @dev What a call pays out in all.
+    struct Payout {
+        uint256 refund;
+        uint256 compensation;
+        uint256 bounty;
+    }
+
+    /// @inheritdoc IRepairs
+    function evict(FarmerId id) external {
+        Farmer storage stored = _existing(id);
+        Standing standing = _settled(id, stored, stored.standing, _currentEpoch());
+        if (!standing.isLapsed()) revert NotLapsed(id);
+        if (standing.isEvicted()) revert AlreadyEvicted(id);
+        _evict(id, stored, standing);
+    }
+
+    /// @inheritdoc IRepairs
+    function refill(Held calldata held, address repairer, Takeover[] calldata takeovers) external {
+        if (repairer == address(0)) revert NoRepairer();
+        if (takeovers.length == 0) revert NothingToRefill();
+        OrderView memory stored = _heldOrder(held);
+        uint256 current = _currentEpoch();
+        Epoch from = Epoch.wrap(uint32(current + 1));
+        if (Epoch.unwrap(from) >= Epoch.unwrap(stored.end)) revert OrderEnding(held.order, stored.end);
+        if (Epoch.unwrap(from) < Epoch.unwrap(stored.from)) revert OrderNotBegun(held.order, stored.from);
+        Taking memory taking = _taking(held.order, held.leafCount, current, from, stored.end);
+        taking.message.repairer = repairer;
+        Slot[] memory slots = held.slots;
+        Payout memory payout;
+        for (uint256 i = 0; i < takeovers.length; ++i) _takeOver(taking, slots, takeovers[i], payout);
+        _orders[held.order].slotsHash = _slotsHash(held.leafCount, held.pieceLeaves, slots);
+        _credit(stored.renter, payout.refund);
+        _earn(repairer, payout.bounty);
+    }
+
+    /// @inheritdoc IRepairs
+    function close(Held calldata held) external {
+        OrderView memory stored = _heldOrder(held);
+        uint256 current = _currentEpoch();
+        uint256 end = Epoch.unwrap(stored.end);
+        if (current < end) revert OrderNotOver(held.order, stored.end, current);
+        Payout memory payout;
+        for (uint256 i = 0; i < held.slots.length; ++i) {
+            Ending memory ending = _endTenure(held.order, uint8(i), held.slots[i], end, current);
+            payout.refund += ending.refund;
+            payout.compensation += ending.compensation + ending.collateral;
+        }
+        delete _orders[held.order];
+        _credit(stored.renter, payout.refund + payout.compensation);
+        emit OrderClosed(held.order, stored.renter, payout.refund, payout.compensation);
+    }
+
+    /// @inheritdoc IRepairs
+    function eviction(FarmerId id) external view returns (EvictionView memory) {
+        Standing standing = _farmers[id].standing;
+        return
+            EvictionView({
+                evictedBlock: uint64(standing.evictedBlock()),
+                collateralEpochs: standing.collateralEpochs()
+            });
+    }
+
+    /// @dev The stake of a lapsed farmer: an epoch of its pay to the caller, then up to its collateral to its slots, the
+    /// same number of epochs of pay to each. What is above the collateral is the owner's; what is short of another whole
+    /// epoch is burnt, so that nothing is rounded away. A lapsed farmer is swept to the first epoch of its vacancy.
+    function _evict(FarmerId id, Farmer storage stored, Standing standing) private returns (Standing) {
+        uint256 vacant = standing.committedRate();
+        uint256 stake = stored.stake;
+        uint256 reward = Math.min(stake, vacant);
+        uint256 rest = stake - reward;
+        uint256 collateralEpochs = vacant == 0 ? COLLATERAL_EPOCHS : Math.min(rest / vacant, COLLATERAL_EPOCHS);
+        _earn(collateralEpochs == COLLATERAL_EPOCHS ? stored.owner : BURNT, rest - collateralEpochs * vacant);
+        Epoch vacantFrom = Epoch.wrap(uint32(standing.settledEpoch() + 1));
+        standing = standing.evicted(block.number, collateralEpochs);
+        stored.standing = standing;
+        stored.stake = 0;
+        _earn(msg.sender, reward);
+        emit Evicted(id, msg.sender, vacantFrom, collateralEpochs, reward);
+        return standing;
+    }
+
+    /// @dev Gives one vacant slot to the farmer that signed for it, in `slots` too.
+    function _takeOver(
+        Taking memory taking,
+        Slot[] memory slots,
+        Takeover calldata takeover,
+        Payout memory payout
+    ) private {
+        (uint8 index, FarmerId farmer) = (takeover.slot, takeover.farmer);
+        if (index >= slots.length) revert NoSuchSlot(index, slots.length);
+        for (uint256 i = 0; i < slots.length; ++i) {
+            if (FarmerId.unwrap(slots[i].farmer) == FarmerId.unwrap(farmer)) revert DuplicateFarmer(index, farmer);
+        }
+        Slot memory slot = slots[index];
+        uint256 from = Epoch.unwrap(taking.entry.from);
+        Ending memory ending = _endTenure(taking.entry.order, index, slot, from, taking.current);
+        if (ending.vacantBlock == 0) revert SlotNotVacant(index, slot.farmer);
+        uint256 bounty = _bounty(taking, slot, ending);
+        uint256 refund = ending.refund + ending.compensation + ending.collateral - bounty;
+        payout.bounty += bounty;
+        payout.refund += refund;
+        emit SlotVacated(taking.entry.order, slot.farmer, index, taking.message.repairer, bounty, refund);
+        Acceptance memory acceptance = Acceptance({
+            farmer: farmer,
+            root: slot.root,
+            rate: slot.rate,
+            deadlineBlock: takeover.deadlineBlock,
+            r: takeover.r,
+            vs: takeover.vs
+        });
+        _take(taking, index, acceptance);
+        slot.farmer = farmer;
+        slot.from = taking.entry.from;
+    }
+
+    function _bounty(Taking memory taking, Slot memory slot, Ending memory ending) private view returns (uint256) {
+        uint256 full = Bounty.full(
+            Rate.unwrap(slot.rate),
+            ending.collateral,
+            Epoch.unwrap(taking.message.end) - Epoch.unwrap(taking.entry.from),
+            PENALTY + FINE,
+            COLLATERAL_EPOCHS
+        );
+        return Bounty.offered(full, block.number - ending.vacantBlock, AUCTION_EPOCHS * EPOCH_BLOCKS);
+    }
+
+    /// @dev Closes the books on a farmer's time with a slot, up to the epoch `until`.
+    function _endTenure(
+        OrderId order,
+        uint8 index,
+        Slot memory slot,
+        uint256 until,
+        uint256 current
+    ) private returns (Ending memory ending) {
+        FarmerId farmer = slot.farmer;
+        uint256 rate = Rate.unwrap(slot.rate);
+        uint256 vacantFrom = until;
+        Farmer storage stored = _farmers[farmer];
+        Standing standing = stored.standing;
+        if (!standing.isLapsed() && standing.settledEpoch() + 1 < until) {
+            standing = _settled(farmer, stored, standing, current);
+            stored.standing = standing;
+        }
+        Loss memory loss;
+        if (standing.hasLost()) loss = _losses[_tenure(order, index, slot.from)];
+        if (loss.lostBlock != 0 && loss.lostEpoch <= standing.settledEpoch()) {
+            vacantFrom = uint256(loss.lostEpoch) + 1;
+            ending.vacantBlock = loss.lostBlock;
+            ending.collateral = loss.collateralEpochs * rate;
+            if (_isMissed(farmer, loss.lostEpoch)) {
+                // The stake no longer answered for this slot: its collateral does.
+                ending.collateral -= (PENALTY + FINE) * rate;
+                _earn(BURNT, FINE * rate);
+            }
+        } else if (standing.isLapsed() && standing.settledEpoch() + 1 < until) {
+            if (!standing.isEvicted()) standing = _evict(farmer, stored, standing);
+            vacantFrom = Math.max(standing.settledEpoch() + 1, Epoch.unwrap(slot.from));
+            ending.vacantBlock = standing.evictedBlock();
+            ending.collateral = standing.collateralEpochs() * rate;
+        }
+        uint256 missed = standing.misses() == 0 ? 0 : _missesIn(farmer, Epoch.unwrap(slot.from), vacantFrom);
+        ending.refund = rate * (missed + until - vacantFrom);
+        ending.compensation = rate * PENALTY * missed;
+    }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IAudits} from "../interfaces/IAudits.sol";
+import {IFarmers} from "../interfaces/IFarmers.sol";
+import {Bits} from "../libraries/Bits.sol";
+import {Epochs} from "../libraries/Epochs.sol";
+import {Standing} from "../types/Standing.sol";
+import {Epoch, FarmerId, OrderId} from "../types/Types.sol";
+import {Books} from "./Books.sol";
+
+/// @title What epochs gone by did to a farmer
+/// @dev Decides which epochs were missed, what a miss costs, and when a farmer lapses. Every call about a farmer settles
+/// it first, so nobody has to report a miss in time.
+///
+/// A missed epoch moves PENALTY epochs of pay from the stake to the renters, who find them by the miss map when their
+/// order is closed, and burns FINE more: without that a farmer that is its own renter would miss for nothing, and could
+/// hide what it dropped among slots of its own (docs/economics.md).
+///
+/// A farmer lapses with the miss that makes MAX_MISSES strikes, or that leaves less than half of its collateral. From the
+/// next epoch on all its slots are vacant: nothing is missed any more, and nothing is paid.
+///
+/// Invariants:
+///   committedRate = sum(rate of entries not declared lost) over the farmer's books of dates after sweptGrid
+///   misses = set bits of the miss map; no epoch is both proven and missed
+///   unless lapsed, 2 * stake >= COLLATERAL_EPOCHS * committedRate, so the next miss can always be paid in full
+///   a lapsed farmer stays lapsed, and its settledEpoch is the last before its slots are vacant
+abstract contract Settlement is Books {
+    /// @dev What a settlement finds.
+    struct Outcome {
+        Standing standing; // settled and swept
+        uint256 stake;
+        uint256 compensation; // moved from the stake to the renters
+        uint256 burnt;
+        uint256 count; // of `missed`
+        uint256[] missed; // epochs, ascending
+    }
+
+    uint256 private constant MISS_BITS = 256;
+
+    function _existing(FarmerId id) internal view returns (Farmer storage stored) {
+        stored = _farmers[id];
+        if (stored.operator == address(0)) revert IFarmers.UnknownFarmer(id);
+    }
+
+    /// @dev Settles every epoch before the current one, and sweeps. The caller writes the standing.
+    function _settled(
+        FarmerId id,
+        Farmer storage stored,
+        Standing standing,
+        uint256 current
+    ) internal returns (Standing) {
+        if (standing.isLapsed()) return standing;
+        if (standing.settledEpoch() + 1 >= current) return _swept(id, standing, current);
+        Outcome memory outcome = _outcome(id, stored.stake, standing, current);
+        if (outcome.count > 0) _record(id, stored, outcome);
+        return outcome.standing;
+    }
+
+    /// @dev The same for a farmer that must not have lapsed.
+    function _settledUnlapsed(
+        FarmerId id,
+        Farmer storage stored,
+        Standing standing,
+        uint256 current
+    ) internal returns (Standing) {
+        standing = _settled(id, stored, standing, current);
+        if (standing.isLapsed()) revert IFarmers.FarmerLapsed(id, Epoch.wrap(uint32(standing.settledEpoch() + 1)));
+        return standing;
+    }
+
+    /// @dev What settling would find. At most MAX_MISSES epochs are gone through one by one, since none is proven among
+    /// them; others are passed over in spans without anything to prove, which end with the first epoch or on a grid date.
+    function _outcome(
+        FarmerId id,
+        uint256 stake,
+        Standing standing,
+        uint256 current
+    ) internal view returns (Outcome memory outcome) {
+        outcome.standing = standing;
+        outcome.stake = stake;
+        uint256 first = standing.settledEpoch() + 1;
+        if (standing.isLapsed() || first >= current) return outcome;
+        outcome.missed = new uint256[](MAX_MISSES);
+        uint256 starts = standing.hasStarting() ? (standing.sweptGrid() + 1) * GRID_EPOCHS : 0;
+        uint256 starting = starts == 0 ? 0 : _farmers[id].startingRate;
+        for (uint256 epoch = first; epoch < current;) {
+            standing = _swept(id, standing, epoch);
+            uint256 rate = standing.committedRate();
+            uint256 begun = epoch < starts ? rate - starting : rate;
+            if (epoch == first && standing.hasAdded()) begun -= _rateAddedIn(id, epoch);
+            if (begun == 0 && !(epoch == first && standing.hasGivenUp())) {
+                if (rate == 0) break;
+                epoch = epoch == first ? first + 1 : Epochs.firstLiveGrid(epoch, GRID_EPOCHS) * GRID_EPOCHS;
+                continue;
+            }
+            // What was declared lost in this very epoch is not in `begun`: for that the collateral it left pays, when
+            // its tenure is closed.
+            outcome.missed[outcome.count++] = epoch;
+            outcome.compensation += PENALTY * begun;
+            outcome.burnt += FINE * begun;
+            outcome.stake -= (PENALTY + FINE) * begun;
+            if (standing.strikes() + outcome.count >= MAX_MISSES || 2 * outcome.stake < COLLATERAL_EPOCHS * rate) {
+                outcome.standing = _swept(id, standing, epoch + 1).missed(outcome.count).settled(epoch).lapsed();
+                return outcome;
+            }
+            ++epoch;
+        }
+        outcome.standing = _swept(id, standing, current).missed(outcome.count).settled(current - 1);
+    }
+
+    /// @dev Names one farmer's time with a slot: a slot is never given to two from the same epoch.
+    function _tenure(OrderId order, uint8 slot, Epoch from) internal pure returns (bytes32) {
+        return keccak256(abi.encode(order, slot, from));
+    }
+
+    /// @dev Whether the epoch is in the miss map.
+    function _isMissed(FarmerId id, uint256 epoch) internal view returns (bool) {
+        return (_missMap[id][epoch / MISS_BITS] >> (epoch % MISS_BITS)) & 1 == 1;
+    }
+
+    /// @dev How many of the epochs [from, to) are in the miss map.
+    function _missesIn(FarmerId id, uint256 from, uint256 to) internal view returns (uint256 misses) {
+        while (from < to) {
+            // Rounded down on purpose, to the word's first epoch.
+            // slither-disable-next-line divide-before-multiply
+            uint256 word = from / MISS_BITS;
+            uint256 base = word * MISS_BITS;
+            uint256 end = base + MISS_BITS < to ? base + MISS_BITS : to;
+            misses += Bits.popcountWord(_missMap[id][word] & Epochs.bits(from - base, end - base));
+            from = end;
+        }
+    }
+
+    function _record(FarmerId id, Farmer storage stored, Outcome memory outcome) private {
+        stored.stake = uint96(outcome.stake);
+        _earn(BURNT, outcome.burnt);
+        uint256 runFrom = 0;
+        uint256 bits = 0;
+        for (uint256 i = 0; i < outcome.count; ++i) {
+            uint256 epoch = outcome.missed[i];
+            uint256 next = i + 1 < outcome.count ? outcome.missed[i + 1] : 0;
+            bits |= 1 << (epoch % MISS_BITS);
+            if (next / MISS_BITS != epoch / MISS_BITS || next == 0) {
+                _missMap[id][epoch / MISS_BITS] |= bits;
+                bits = 0;
+            }
+            if (next == epoch + 1) continue;
+            emit IAudits.Missed(id, Epoch.wrap(uint32(outcome.missed[runFrom])), Epoch.wrap(uint32(epoch)));
+            runFrom = i + 1;
+        }
+        emit IFarmers.StakeLost(id, outcome.compensation, outcome.burnt, outcome.stake);
+        if (outcome.standing.isLapsed()) {
+            emit IAudits.Lapsed(id, Epoch.wrap(uint32(outcome.standing.settledEpoch() + 1)));
+        }
+    }
+}

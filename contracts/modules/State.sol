@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {MAX_PEAKS} from "../libraries/Mountain.sol";
+import {Header} from "../types/Header.sol";
+import {LostRates} from "../types/LostRates.sol";
+import {Standing} from "../types/Standing.sol";
+import {Epoch, FarmerId, Offer, OrderId, OrderView, Parameters} from "../types/Types.sol";
+import {Settings} from "./Settings.sol";
+
+/// @title What the market remembers
+/// @dev Everything that is stored is declared here and nowhere else: the market's code is in two contracts, `Market`
+/// and `Office`, which work on the storage of the first, and this is what makes them agree about its layout.
+/// What the values mean and who may change them is decided by the modules.
+abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
+    struct Farmer {
+        Standing standing;
+        address operator; // zero for a farmer that does not exist
+        uint96 stake;
+        address owner;
+        uint80 startingRate; // of extensions that begin on the date after the one it was last swept to, if any do
+        Offer offer;
+        string endpoint;
+    }
+
+    struct Book {
+        Header header;
+        LostRates lost;
+        bytes32[MAX_PEAKS] peaks;
+    }
+
+    /// @dev A slot declared lost. Two words: where it lies among the positions of its book, and what it left.
+    struct Loss {
+        uint80 first;
+        uint80 rate;
+        uint32 grid; // the date of its book
+        bool extension; // its book is of the second ring
+        FarmerId farmer;
+        uint32 lostEpoch; // the last epoch that counts for the farmer
+        uint64 lostBlock;
+        uint32 collateralEpochs; // epochs of its pay that it has of the stake
+    }
+
+    /// @dev One word.
+    struct Withdrawal {
+        uint224 amount;
+        uint32 readyEpoch;
+    }
+
+    /// @dev Takes what is burnt out of circulation; nobody has its key.
+    address internal constant BURNT = address(0xdEaD);
+
+    // Each half of the code leaves some of these to the other, and writes others through pointers only: for Slither they
+    // are never set, or never used.
+    // slither-disable-start uninitialized-state,unused-state,constable-states
+    mapping(address account => uint256) internal _vaults;
+    mapping(address account => uint256) internal _earnings;
+    mapping(address account => Withdrawal) internal _withdrawals;
+
+    uint32 internal _farmerCount;
+    mapping(FarmerId id => Farmer) internal _farmers;
+    mapping(FarmerId id => mapping(uint256 position => Book)) internal _books;
+    mapping(FarmerId id => mapping(uint256 word => uint256)) internal _missMap;
+    mapping(bytes32 tenure => Loss) internal _losses;
+
+    mapping(Epoch epoch => bytes32) internal _seeds;
+    mapping(OrderId id => OrderView) internal _orders;
+    mapping(address renter => mapping(FarmerId farmer => uint256)) internal _redeemed;
+    // slither-disable-end uninitialized-state,unused-state,constable-states
+
+    constructor(Parameters memory p) Settings(p) EIP712("Grange", "1") {}
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {IBooks} from "../interfaces/IBooks.sol";
+import {IFarmers} from "../interfaces/IFarmers.sol";
+import {IOrders} from "../interfaces/IOrders.sol";
+import {Epochs} from "../libraries/Epochs.sol";
+import {Standing} from "../types/Standing.sol";
+import {Acceptance, Entry, Epoch, FarmerId, OrderId, Rate} from "../types/Types.sol";
+import {Settlement} from "./Settlement.sol";
+
+/// @title Giving a slot to the farmer that accepted it
+/// @dev Decides whether an acceptance counts and whether the farmer may take on the slot: the one way into a farmer's
+/// books, for `place`, `extend` and `refill`.
+///
+/// Invariants:
+///   every entry was signed by its farmer's operator, for this use: first placing, extending that order, or taking over
+///     with the bounty for that repairer
+///   a farmer that takes on a slot has not lapsed, and stake >= COLLATERAL_EPOCHS * committedRate
+abstract contract Tenures is Settlement {
+    /// @dev The EIP-712 message that a farmer's operator signs, as it is hashed.
+    struct Message {
+        bytes32 typeHash;
+        OrderId order;
+        FarmerId farmer;
+        uint8 slot;
+        bytes32 root;
+        uint32 leafCount;
+        Rate rate;
+        Epoch end;
+        uint64 deadlineBlock;
+        OrderId previous; // zero but for extensions
+        address repairer; // zero but for repairs
+    }
+
+    /// @dev What is carried from slot to slot. In message and entry what differs is set for each slot.
+    struct Taking {
+        uint256 current;
+        uint256 endGrid;
+        Message message;
+        Entry entry;
+    }
+
+    bytes32 private constant ACCEPTANCE_TYPEHASH = keccak256(
+        "Acceptance(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,uint32 end,"
+        "uint64 deadlineBlock,bytes32 previous,address repairer)"
+    );
+
+    /// @dev What is the same for all slots of a call.
+    function _taking(
+        OrderId order,
+        uint32 leafCount,
+        uint256 current,
+        Epoch from,
+        Epoch end
+    ) internal view returns (Taking memory taking) {
+        taking.current = current;
+        taking.endGrid = Epochs.gridOf(Epoch.unwrap(end), GRID_EPOCHS);
+        taking.message.typeHash = ACCEPTANCE_TYPEHASH;
+        taking.message.order = order;
+        taking.message.leafCount = leafCount;
+        taking.message.end = end;
+        taking.entry.order = order;
+        taking.entry.leafCount = leafCount;
+        taking.entry.from = from;
+    }
+
+    /// @dev Gives the slot to the farmer that accepted it.
+    function _take(Taking memory taking, uint8 slot, Acceptance memory acceptance) internal {
+        if (block.number > acceptance.deadlineBlock) {
+            revert IOrders.AcceptanceExpired(slot, acceptance.deadlineBlock, block.number);
+        }
+        Standing standing = _commit(taking, slot, acceptance);
+        Entry memory entry = taking.entry;
+        entry.slot = slot;
+        entry.root = acceptance.root;
+        entry.rate = acceptance.rate;
+        _append(acceptance.farmer, standing, taking.endGrid, _isExtension(taking), entry);
+        emit IOrders.SlotFilled(
+            entry.order,
+            acceptance.farmer,
+            slot,
+            acceptance.root,
+            acceptance.rate,
+            entry.leafCount,
+            entry.from,
+            taking.message.end
+        );
+    }
+
+    /// @dev Checks that the farmer's operator signed, and adds the slot to what the farmer answers for with its stake.
+    function _commit(
+        Taking memory taking,
+        uint8 slot,
+        Acceptance memory acceptance
+    ) private returns (Standing standing) {
+        FarmerId farmer = acceptance.farmer;
+        Farmer storage stored = _farmers[farmer];
+        (address operator, uint256 stake) = (stored.operator, stored.stake);
+        if (operator == address(0)) revert IFarmers.UnknownFarmer(farmer);
+        // Of a signature that is none the signer is zero, which no operator is.
+        // slither-disable-next-line unused-return
+        (address signer, , ) = ECDSA.tryRecover(_digest(taking.message, slot, acceptance), acceptance.r, acceptance.vs);
+        if (signer != operator) revert IOrders.AcceptanceForged(slot, farmer, signer);
+
+        standing = stored.standing;
+        uint256 mark = uint40(uint256(OrderId.unwrap(taking.entry.order)));
+        // A repair looks for the farmer among the order's slots: it may have been given others in between.
+        if (taking.message.repairer == address(0) && standing.lastOrder() == mark) {
+            revert IOrders.DuplicateFarmer(slot, farmer);
+        }
+        uint256 missed = standing.misses();
+        standing = _settledUnlapsed(farmer, stored, standing, taking.current);
+        if (standing.misses() != missed) stake = stored.stake;
+        uint256 committed = standing.committedRate() + Rate.unwrap(acceptance.rate);
+        if (committed > type(uint80).max) revert IBooks.RateTooLarge(farmer, committed, type(uint80).max);
+        uint256 needed = committed * COLLATERAL_EPOCHS;
+        if (stake < needed) revert IFarmers.StakeTooSmall(farmer, stake, needed);
+        bool extension = _isExtension(taking);
+        if (extension) {
+            // They begin on the date after this one, up to which the farmer has been swept.
+            uint80 before = standing.hasStarting() ? stored.startingRate : 0;
+            stored.startingRate = before + Rate.unwrap(acceptance.rate);
+        }
+        standing = standing.committed(committed, mark, taking.current, extension);
+        stored.standing = standing;
+    }
+
+    function _isExtension(Taking memory taking) private pure returns (bool) {
+        return OrderId.unwrap(taking.message.previous) != 0;
+    }
+
+    function _digest(Message memory message, uint8 slot, Acceptance memory acceptance) private view returns (bytes32) {
+        message.farmer = acceptance.farmer;
+        message.slot = slot;
+        message.root = acceptance.root;
+        message.rate = acceptance.rate;
+        message.deadlineBlock = acceptance.deadlineBlock;
+        // keccak256(abi.encode(message)), which would copy what lies in memory just so: 420 gas a slot.
+        bytes32 hash;
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            hash := keccak256(message, 0x160)
+        }
+        return _hashTypedDataV4(hash);
+    }
+}

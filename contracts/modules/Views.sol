@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IBooks} from "../interfaces/IBooks.sol";
+import {ISettings} from "../interfaces/ISettings.sol";
+import {Bits} from "../libraries/Bits.sol";
+import {Epochs} from "../libraries/Epochs.sol";
+import {MAX_PEAKS, Mountain} from "../libraries/Mountain.sol";
+import {Header} from "../types/Header.sol";
+import {LostRates} from "../types/LostRates.sol";
+import {Standing} from "../types/Standing.sol";
+import {BookView, Epoch, FarmerId, Parameters} from "../types/Types.sol";
+import {Settlement} from "./Settlement.sol";
+
+/// @title What anyone may read of parameters, clock and books
+/// @dev Decides nothing.
+abstract contract Views is ISettings, IBooks, Settlement {
+    using Mountain for bytes32[MAX_PEAKS];
+
+    /// @inheritdoc ISettings
+    function parameters() external view returns (Parameters memory) {
+        return
+            Parameters({
+                token: TOKEN,
+                epochBlocks: uint32(EPOCH_BLOCKS),
+                gridEpochs: uint32(GRID_EPOCHS),
+                maxBooks: uint8(MAX_BOOKS),
+                samples: uint8(SAMPLES),
+                collateralEpochs: uint32(COLLATERAL_EPOCHS),
+                maxMisses: uint8(MAX_MISSES),
+                penalty: uint8(PENALTY),
+                fine: uint8(FINE),
+                auctionEpochs: uint32(AUCTION_EPOCHS),
+                withdrawDelayEpochs: uint32(WITHDRAW_DELAY_EPOCHS)
+            });
+    }
+
+    /// @inheritdoc ISettings
+    function currentEpoch() external view returns (Epoch) {
+        return Epoch.wrap(uint32(_currentEpoch()));
+    }
+
+    /// @inheritdoc IBooks
+    function book(FarmerId id, Epoch end, bool extension) external view returns (BookView memory shown) {
+        uint256 grid = Epochs.gridOf(Epoch.unwrap(end), GRID_EPOCHS);
+        if (grid * GRID_EPOCHS != Epoch.unwrap(end)) revert EndOffGrid(end, GRID_EPOCHS);
+        Book storage stored = _bookOf(id, grid, extension);
+        Header header = stored.header;
+        if (header.grid() != grid || grid <= Epochs.gridOf(_currentEpoch(), GRID_EPOCHS)) return shown;
+        LostRates lost = stored.lost;
+        shown.count = uint32(header.count());
+        shown.rateBefore = uint80(header.rateBefore());
+        shown.rateAdded = uint80(header.rateAdded());
+        shown.addedEpoch = Epoch.wrap(uint32(header.addedEpoch()));
+        shown.lostBefore = uint80(lost.lostBefore());
+        shown.lostAdded = uint80(lost.lostAdded());
+        shown.lostEpoch = Epoch.wrap(uint32(lost.lostEpoch()));
+        shown.peaks = new bytes32[](Bits.popcount(header.count()));
+        for (uint256 i = 0; i < shown.peaks.length; ++i) shown.peaks[i] = stored.peaks.peak(i);
+    }
+
+    /// @inheritdoc IBooks
+    function rateAt(FarmerId farmer, Epoch epoch) external view returns (uint256 asked) {
+        uint256 current = _currentEpoch();
+        if (Epoch.unwrap(epoch) < current) revert EpochIsPast(epoch, Epoch.wrap(uint32(current)));
+        Farmer storage stored = _existing(farmer);
+        Standing standing = _outcome(farmer, stored.stake, stored.standing, current).standing;
+        if (!standing.isLapsed()) (, , asked) = _drawn(farmer, standing, Epoch.unwrap(epoch));
+    }
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @dev How much of a book was declared lost, in one word, from the lowest bit: the last epoch in which something was
+/// (32), the rate lost before that epoch (80), the rate lost in it (80).
+type LostRates is uint256;
+
+using LostRatesLibrary for LostRates global;
+
+/// @title Reading and making lost rates
+library LostRatesLibrary {
+    function lostEpoch(LostRates lost) internal pure returns (uint256) {
+        return uint32(LostRates.unwrap(lost));
+    }
+
+    function lostBefore(LostRates lost) internal pure returns (uint256) {
+        return uint80(LostRates.unwrap(lost) >> 32);
+    }
+
+    function lostAdded(LostRates lost) internal pure returns (uint256) {
+        return LostRates.unwrap(lost) >> 112;
+    }
+
+    function lostTotal(LostRates lost) internal pure returns (uint256) {
+        return lost.lostBefore() + lost.lostAdded();
+    }
+
+    /// @dev What is no longer asked for in an epoch that is not before lostEpoch.
+    function lostAtStart(LostRates lost, uint256 epoch) internal pure returns (uint256) {
+        return lost.lostEpoch() < epoch ? lost.lostTotal() : lost.lostBefore();
+    }
+
+    /// @dev With so much lost more in an epoch. It is part of a book's total, which fits.
+    function plus(LostRates lost, uint256 rate, uint256 epoch) internal pure returns (LostRates) {
+        (uint256 before, uint256 added) = lost.lostEpoch() == epoch
+            ? (lost.lostBefore(), lost.lostAdded())
+            : (lost.lostTotal(), 0);
+        return LostRates.wrap(epoch | (before << 32) | ((added + rate) << 112));
+    }
+}

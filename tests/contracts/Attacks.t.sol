@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {FarmerId, OrderId, Voucher} from "../../contracts/types/Types.sol";
+import {vm} from "./support/Cheats.sol";
+import {FarmTest} from "./support/FarmTest.sol";
+
+/// @title The attacks of docs/economics.md, played out
+/// @dev Of each, what everyone in on it has at the end against the beginning. Keeping data is taken to cost as much as it is
+/// paid, the most that an honest farmer would bear: so all that an attack saves is less than R for each epoch.
+contract AttacksTest is FarmTest {
+    uint256 private constant R = 1e6;
+    address private constant REPAIRER = address(0x4E9A14);
+    uint256 private constant OWN_RENTER_KEY = 78;
+
+    /// @dev All that a farmer and its owner have.
+    function _worth(FarmerId farmer) private view returns (uint256) {
+        return market.farmer(farmer).stake + market.earnings(_ownerOf(farmer));
+    }
+
+    function _asOwnRenter() private returns (address own) {
+        own = vm.addr(OWN_RENTER_KEY);
+        token.transfer(own, 1e30);
+        renter = own;
+        vm.prank(own);
+        token.approve(address(market), type(uint256).max);
+    }
+
+    function _money(address account) private view returns (uint256) {
+        return token.balanceOf(account) + market.vault(account);
+    }
+
+    /// Must hold: a farmer that drops everything is left with less than it came with.
+    function testFuzz_dropEverything(uint256 epochs) external {
+        FarmerId farmer = _register();
+        _store(farmer, _date(4), 2, R);
+        _enter(_now() + 1 + _within(epochs, 1, 20));
+        vm.assertTrue(_worth(farmer) < STAKE, "a loss");
+    }
+
+    /// Must hold: a farmer that drops a half and proves whenever it can loses more than it saves.
+    function test_dropAHalf() external {
+        FarmerId farmer = _register();
+        for (uint256 i = 0; i < 4; ++i) _store(farmer, _date(6), 1, R / 4);
+        uint256 epochs = 0;
+        uint256 end = _date(6);
+        while (_now() + 1 < end && !market.farmer(farmer).lapsed) {
+            _enter(_now() + 1);
+            ++epochs;
+            if (market.farmer(farmer).lapsed) break;
+            if (!_drawnFrom(farmer, 2)) _prove(farmer);
+        }
+        // Honest, it would have had R an epoch, and spent at most R; dropping saved R / 2.
+        uint256 income = _worth(farmer) > STAKE ? _worth(farmer) - STAKE : 0;
+        vm.assertTrue(income < (epochs * R) / 2, "less than honest pay less half the cost");
+    }
+
+    /// @dev Whether one of the samples lies in a slot after the first `kept` of the farmer's.
+    function _drawnFrom(FarmerId farmer, uint256 kept) private returns (bool) {
+        market.recordSeed();
+        for (uint256 number = 0; number < SAMPLES; ++number) {
+            Drawn memory drawn = _drawn(farmer, _now(), number);
+            for (uint256 i = kept; i < _kept[farmer].length; ++i) {
+                if (_tenureOf(_kept[farmer][i]) == _tenureOf(drawn.kept)) return true;
+            }
+        }
+        return false;
+    }
+
+    /// Must hold: a farmer that hides a dropped slot among nineteen times as much of its own loses more than it is paid.
+    function test_hideAmongItsOwn() external {
+        FarmerId farmer = _register();
+        address victim = renter;
+        address own = _asOwnRenter();
+        uint256 before = _money(own) + STAKE;
+        uint256 end = _date(6);
+        OrderId cover = _store(farmer, end, 1, 19 * R);
+        renter = victim;
+        OrderId real = _store(farmer, end, 1, R);
+        while (_now() + 1 < end) {
+            _enter(_now() + 1);
+            if (market.farmer(farmer).lapsed) break;
+            if (!_drawnFrom(farmer, 1)) _prove(farmer);
+        }
+        _enter(end);
+        _close(cover);
+        _close(real);
+        vm.assertTrue(_money(own) + _worth(farmer) < before, "a loss, though nothing was kept for the victim");
+    }
+
+    /// Must hold: giving up what was drawn, when it was drawn, saves nothing.
+    function test_giveUpWhatIsDrawn() external {
+        FarmerId farmer = _register();
+        for (uint256 i = 0; i < 10; ++i) _store(farmer, _date(6), 1, R / 10);
+        uint256 end = _date(6);
+        uint256 epochs = 0;
+        for (; _now() + 1 < end && epochs < 15; ++epochs) {
+            _enter(_now() + 1);
+            if (market.farmer(farmer).lapsed || _rateAt(farmer, _now()) == 0) break;
+            market.recordSeed();
+            bool answered = true;
+            uint256 live = 0;
+            for (uint256 number = 0; live < SAMPLES; ++number) {
+                Drawn memory drawn = _drawn(farmer, _now(), number);
+                if (drawn.kept.lostEpoch < _now()) continue;
+                ++live;
+                // It kept one slot of ten.
+                uint256 nth = 0;
+                while (_tenureOf(_kept[farmer][nth]) != _tenureOf(drawn.kept)) ++nth;
+                if (nth == 0) continue;
+                answered = false;
+                if (_kept[farmer][nth].lostEpoch == type(uint256).max) _lose(farmer, nth);
+            }
+            if (answered) _prove(farmer);
+        }
+        vm.assertTrue(_worth(farmer) < STAKE, "a loss");
+    }
+
+    /// Must hold: who takes a bounty and has nothing loses more, whenever it comes and however long it waits.
+    function testFuzz_pretendARepair(uint256 left, uint256 rounds) external {
+        left = _within(left, 1, 30);
+        rounds = _within(rounds, 1, 4);
+        FarmerId first = _register();
+        OrderId order = _store(first, _date(6), 1, R);
+        _lapse(first);
+        market.evict(first);
+        uint256 end = _stored[order].end;
+        if (_now() + 1 < end - left) _enter(end - left - 1);
+        uint256 spent = 0;
+        for (uint256 i = 0; i < rounds && _now() + 1 < end; ++i) {
+            FarmerId pretender = _register();
+            spent += STAKE;
+            _refill(order, 0, pretender, REPAIRER);
+            _enter(_now() + 1 + MAX_MISSES);
+            if (market.farmer(pretender).lapsed) {
+                vm.prank(REPAIRER);
+                market.evict(pretender);
+                vm.roll(block.number + AUCTION_EPOCHS * EPOCH_BLOCKS);
+            }
+        }
+        _enter(end + 10);
+        uint256 had = market.earnings(REPAIRER);
+        for (uint32 i = 2; i <= market.farmerCount(); ++i) had += _worth(FarmerId.wrap(i));
+        vm.assertTrue(had < spent, "a loss");
+    }
+
+    /// Must hold: a renter and a pretended repairer have less together than the renter that waits.
+    function testFuzz_renterAndPretender(uint256 wait) external {
+        FarmerId first = _register();
+        OrderId order = _store(first, _date(6), 1, R);
+        _lapse(first);
+        market.evict(first);
+        vm.roll(block.number + _within(wait, 0, 80));
+        uint256 snapshot = vm.snapshotState();
+        uint256 end = _stored[order].end;
+        _enter(end);
+        _close(order);
+        uint256 waiting = _money(renter) + STAKE;
+        vm.revertToState(snapshot);
+
+        FarmerId pretender = _register();
+        _refill(order, 0, pretender, REPAIRER);
+        _enter(end);
+        vm.prank(REPAIRER);
+        market.evict(pretender);
+        _close(order);
+        uint256 pretending = _money(renter) + market.earnings(REPAIRER) + _worth(pretender);
+        vm.assertTrue(pretending < waiting, "less than by waiting");
+    }
+
+    /// Must hold: a farmer that gives a slot up and takes it over under another name, with the data, loses by it.
+    function testFuzz_farmerAndRepairer(uint256 wait) external {
+        FarmerId farmer = _register();
+        FarmerId other = _register();
+        OrderId order = _store(farmer, _date(8), 1, R);
+        _enter(_now() + 1);
+        _prove(farmer);
+        uint256 before = _worth(farmer) + _worth(other);
+        _lose(farmer, 0);
+        vm.roll(block.number + _within(wait, 0, 60));
+        market.settle(farmer);
+        _refill(order, 0, other, REPAIRER);
+        uint256 afterwards = _worth(farmer) + _worth(other) + market.earnings(REPAIRER);
+        vm.assertTrue(afterwards + (COLLATERAL_EPOCHS / 2) * R <= before, "half the collateral at least");
+    }
+
+    /// Must hold: a farmer that is its own renter has no more at the end than at the beginning, whatever it proves.
+    function testFuzz_farmerAndRenter(uint256 pattern) external {
+        address own = _asOwnRenter();
+        FarmerId farmer = _register();
+        uint256 before = _money(own) + STAKE;
+        uint256 end = _date(2);
+        OrderId order = _store(farmer, end, 1, R);
+        uint256 proven = 0;
+        uint256 epochs = 0;
+        while (_now() + 1 < end) {
+            _enter(_now() + 1);
+            ++epochs;
+            if ((pattern >> epochs) & 1 == 0 || market.farmer(farmer).lapsed) continue;
+            _prove(farmer);
+            ++proven;
+        }
+        _enter(end);
+        if (market.farmer(farmer).lapsed) {
+            vm.prank(own);
+            market.evict(farmer);
+        }
+        _close(order);
+        uint256 have = _money(own) + market.earnings(own) + _worth(farmer);
+        vm.assertTrue(proven == epochs ? have == before : have < before, "nothing won, and something burnt");
+    }
+
+    /// Must hold: a farmer that evicts itself for the reward has far less than one that serves.
+    function test_evictItself() external {
+        FarmerId farmer = _register(COLLATERAL_EPOCHS * R);
+        _store(farmer, _date(6), 1, R);
+        _lapse(farmer);
+        vm.prank(_ownerOf(farmer));
+        market.evict(farmer);
+        vm.assertEq(_worth(farmer), R, "an epoch of pay is left of sixteen");
+    }
+
+    /// Must hold: vouchers over the vault do not make it pay more than it holds, to whomever they are.
+    function testFuzz_vouchersOverTheVault(uint256 held) external {
+        held = _within(held, 1, 1e20);
+        _deposit(held);
+        FarmerId[] memory farmers = _registerMany(3);
+        uint256 paid = 0;
+        for (uint256 i = 0; i < 3; ++i) {
+            Voucher[] memory vouchers = new Voucher[](1);
+            vouchers[0] = _voucher(RENTER_KEY, farmers[i], (held * 2) / 3 + 1);
+            (bool done, ) = address(market).call(abi.encodeCall(market.redeem, (farmers[i], vouchers)));
+            vm.assertTrue(done == (paid < held), "while there is something");
+            paid += market.earnings(_ownerOf(farmers[i]));
+        }
+        vm.assertEq(paid, held, "the vault and no more");
+    }
+
+    /// Must hold: strangers who settle, record seeds and try to evict do an honest farmer no harm.
+    function testFuzz_strangersAreHarmless(uint256 seed) external {
+        FarmerId farmer = _register();
+        _store(farmer, _date(2), 1, R);
+        for (uint256 i = 0; i < 6; ++i) {
+            _enter(_now() + 1);
+            if ((seed >> i) & 1 == 1) market.settle(farmer);
+            if ((seed >> (8 + i)) & 1 == 1) market.recordSeed();
+            (bool done, ) = address(market).call(abi.encodeCall(market.evict, (farmer)));
+            vm.assertTrue(!done, "not evicted");
+            if (_rateAt(farmer, _now()) > 0) _prove(farmer);
+        }
+        vm.assertEq(market.farmer(farmer).stake, STAKE, "whole");
+    }
+}

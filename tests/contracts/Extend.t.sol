@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IBooks} from "../../contracts/interfaces/IBooks.sol";
+import {IOrders} from "../../contracts/interfaces/IOrders.sol";
+import {IRepairs} from "../../contracts/interfaces/IRepairs.sol";
+import {Acceptance, Epoch, FarmerId, Held, OrderId, OrderView, Takeover, Terms} from "../../contracts/types/Types.sol";
+import {vm} from "./support/Cheats.sol";
+import {FarmTest} from "./support/FarmTest.sol";
+import {Reference} from "./support/Reference.sol";
+
+/// @title Orders that go on
+contract ExtendTest is FarmTest {
+    uint256 private constant RATE = 1000;
+    address private constant REPAIRER = address(0x4E9A14);
+
+    FarmerId[] private _farmers;
+    OrderId private _order;
+
+    /// @dev An order of two slots, in the last grid period of its time.
+    function _begin() private {
+        _farmers = _registerMany(2);
+        _order = _store(_farmers, _date(1), 3, RATE);
+    }
+
+    function _offer(
+        FarmerId[] memory farmers,
+        uint256 end,
+        OrderId previous
+    ) private view returns (Terms memory terms, Acceptance[] memory acceptances) {
+        terms = _terms(keccak256("another"), end, 3, 1, 1);
+        acceptances = new Acceptance[](farmers.length);
+        for (uint256 i = 0; i < farmers.length; ++i) {
+            acceptances[i] = _accept(terms, farmers[i], i, _stored[_order].slots[i].root, RATE, previous);
+        }
+    }
+
+    /// Must hold: an extended slot is audited and paid without a gap and never twice.
+    function testFuzz_withoutAGap(uint256 ahead) external {
+        _begin();
+        uint256 end = _date(_within(ahead, 2, MAX_BOOKS));
+        OrderId next = _extend(_order, _farmers, end, 2 * RATE);
+        uint256 old = _stored[_order].end;
+        while (_now() < old + 3 && _now() < end - 1) {
+            _enter(_now() + 1);
+            uint256 before = market.earnings(_ownerOf(_farmers[0]));
+            _prove(_farmers[0]);
+            vm.assertEq(
+                market.earnings(_ownerOf(_farmers[0])) - before,
+                _now() < old ? RATE : 2 * RATE,
+                "pay by the order whose time it is"
+            );
+        }
+        OrderView memory shown = market.order(next);
+        vm.assertEq(Epoch.unwrap(shown.from), old, "from");
+    }
+
+    /// Must hold: before it begins an extension is neither asked for nor missed, but is covered by the stake.
+    function test_beforeItBegins() external {
+        _begin();
+        FarmerId[] memory others = _registerMany(2);
+        _extend(_order, others, _date(4), RATE);
+        vm.assertEq(market.farmer(others[0]).committedRate, RATE, "covered");
+        uint256 old = _stored[_order].end;
+        _enter(old);
+        market.settle(others[0]);
+        vm.assertEq(_misses(others[0]), 0, "not missed");
+        _prove(others[0]);
+        _enter(old + 2);
+        vm.assertEq(_misses(others[0]), 1, "missed");
+    }
+
+    /// Must hold: an extension mixes with all else that a farmer keeps.
+    function testFuzz_amongOthers(uint256 seed) external {
+        _begin();
+        for (uint256 i = 0; i < 3; ++i) _store(_farmers[0], _date(_within(seed >> (8 * i), 1, 4)), 2, RATE + i);
+        _extend(_order, _farmers, _date(_within(seed >> 32, 2, 4)), RATE + 7);
+        for (uint256 i = 0; i < 12; ++i) {
+            _enter(_now() + 1);
+            if (i == 3) _store(_farmers[0], _date(3), 2, RATE + i);
+            uint256 asked = _rateAt(_farmers[0], _now());
+            vm.assertEq(market.rateAt(_farmers[0], market.currentEpoch()), asked, "asked");
+            if (asked > 0) _prove(_farmers[0]);
+        }
+    }
+
+    /// Must hold: so much of what has begun cannot be lost that the rest is hardly ever drawn, whatever begins later in the
+    /// same book.
+    function test_whatHasBegunStaysAlive() external {
+        FarmerId farmer = _register();
+        OrderId first = _store(farmer, _date(1), 2, 1);
+        OrderId second = _store(farmer, _date(1), 2, 1);
+        OrderId third = _store(farmer, _date(2), 2, 1);
+        uint256 end = _date(4);
+        _extend(first, _one(farmer), end, 99);
+        _extend(second, _one(farmer), end, 1);
+        uint256 most = _kept[farmer].length - 2;
+        _proveUntil(farmer, _date(1));
+        _extend(third, _one(farmer), end, 10_000);
+        _proveUntil(farmer, _now() + 1);
+        bytes32[] memory words = _lossWords(farmer, most);
+        vm.prank(_operator(farmer));
+        vm.expectRevert(abi.encodeWithSelector(IBooks.BookMostlyLost.selector, farmer, 100, 99));
+        market.declareLoss(farmer, Epoch.wrap(uint32(end)), true, words);
+        // All that has begun may be lost: what comes later stays.
+        words = Reference.joined(words, _lossWords(farmer, most + 1));
+        vm.prank(_operator(farmer));
+        market.declareLoss(farmer, Epoch.wrap(uint32(end)), true, words);
+        for (uint256 i = 0; i < 2; ++i) _kept[farmer][most + i].lostEpoch = _now();
+        _proveUntil(farmer, _date(1) + 1);
+        vm.assertEq(market.rateAt(farmer, market.currentEpoch()), 10_000, "asked");
+    }
+
+    /// Must hold: the renter pays the time of the extension and no more.
+    function testFuzz_theCost(uint256 ahead) external {
+        _begin();
+        uint256 end = _date(_within(ahead, 2, MAX_BOOKS));
+        uint256 before = market.vault(renter);
+        _extend(_order, _farmers, end, RATE);
+        vm.assertEq(market.vault(renter), before, "deposited and paid");
+        vm.assertEq(Epoch.unwrap(market.order(_placed[1]).end), end, "end");
+    }
+
+    /// Must hold: a consent to extend does not place, nor the other way round.
+    function test_consentIsForOneUse() external {
+        _begin();
+        _deposit(1e9);
+        (Terms memory terms, Acceptance[] memory acceptances) = _offer(_farmers, _date(2), _order);
+        vm.startPrank(renter);
+        (bool done, ) = address(market).call(abi.encodeCall(market.place, (terms, acceptances)));
+        vm.assertTrue(!done, "not placed");
+        (terms, acceptances) = _offer(_farmers, _date(2), OrderId.wrap(0));
+        (done, ) = address(market).call(abi.encodeCall(market.extend, (_held(_order), terms, acceptances)));
+        vm.assertTrue(!done, "not extended");
+        vm.stopPrank();
+    }
+
+    /// Must hold: only in the last grid period, by its renter, and in the same shape.
+    function test_refused() external {
+        _begin();
+        _deposit(1e9);
+        (Terms memory terms, Acceptance[] memory acceptances) = _offer(_farmers, _date(2), _order);
+        Held memory held = _held(_order);
+        vm.expectRevert(abi.encodeWithSelector(IOrders.NotRenter.selector, _order, address(this)));
+        market.extend(held, terms, acceptances);
+
+        vm.startPrank(renter);
+        terms.k = 2;
+        vm.expectRevert(abi.encodeWithSelector(IOrders.OtherShape.selector, _order));
+        market.extend(held, terms, acceptances);
+        terms.k = 1;
+        bytes32 root = acceptances[1].root;
+        acceptances[1].root = bytes32(uint256(1));
+        vm.expectRevert(abi.encodeWithSelector(IOrders.OtherRoot.selector, 1, acceptances[1].root, root));
+        market.extend(held, terms, acceptances);
+        acceptances[1].root = root;
+        terms.end = Epoch.wrap(_stored[_order].end);
+        vm.expectRevert(abi.encodeWithSelector(IOrders.EndTooSoon.selector, terms.end, uint256(_stored[_order].end)));
+        market.extend(held, terms, acceptances);
+        vm.stopPrank();
+    }
+
+    /// Must hold: neither too early nor when it is over.
+    function testFuzz_notInTime(bool late) external {
+        _farmers = _registerMany(2);
+        _order = _store(_farmers, _date(2), 3, RATE);
+        if (late) _enter(_stored[_order].end);
+        (Terms memory terms, Acceptance[] memory acceptances) = _offer(_farmers, _date(4), _order);
+        Held memory held = _held(_order);
+        bytes memory reason = abi.encodeWithSelector(
+            IOrders.NotInLastPeriod.selector,
+            _order,
+            Epoch.wrap(_stored[_order].end),
+            _date(1)
+        );
+        vm.prank(renter);
+        vm.expectRevert(reason);
+        market.extend(held, terms, acceptances);
+    }
+
+    /// Must hold: a farmer that lapses before its extension begins leaves that vacant whole, with collateral.
+    function test_vacantBeforeItBegins() external {
+        _enter(_date(1));
+        _begin();
+        OrderId next = _extend(_order, _farmers, _date(3), RATE);
+        _lapse(_farmers[0]);
+        _enter(_stored[next].end);
+        _close(_order);
+        uint256 before = market.vault(renter);
+        uint256 epochs = _stored[next].end - _stored[next].from;
+        _close(next);
+        vm.assertEq(market.vault(renter) - before, 2 * RATE * (epochs + COLLATERAL_EPOCHS), "all of both slots");
+    }
+
+    /// Must hold: a slot of an extension can be refilled as soon as one would begin with it, not before.
+    function test_refilledWhenItBegins() external {
+        _enter(_date(1));
+        _farmers = _registerMany(2);
+        _order = _store(_farmers, _date(1), 3, RATE);
+        OrderId next = _extend(_order, _farmers, _date(3), RATE);
+        _lapse(_farmers[0]);
+        FarmerId taker = _register();
+        Takeover[] memory takeovers = new Takeover[](1);
+        takeovers[0] = _takeover(next, 0, taker, REPAIRER);
+        Held memory held = _held(next);
+        vm.expectRevert(abi.encodeWithSelector(IRepairs.OrderNotBegun.selector, next, Epoch.wrap(_stored[next].from)));
+        market.refill(held, REPAIRER, takeovers);
+        _enter(_stored[next].from - 1);
+        _refill(next, 0, taker, REPAIRER);
+        _enter(_now() + 1);
+        _prove(taker);
+        vm.assertEq(market.earnings(_ownerOf(taker)), RATE, "paid");
+    }
+
+    /// Must hold: a slot of an extension can be lost, and the rest of its book is still proven.
+    function test_lostInAnExtension() external {
+        _begin();
+        OrderId other = _store(_farmers[0], _date(1), 3, 3 * RATE);
+        _extend(_order, _farmers, _date(3), RATE);
+        _extend(other, _one(_farmers[0]), _date(3), 3 * RATE);
+        _proveUntil(_farmers[0], _stored[_order].end);
+        _lose(_farmers[0], 2);
+        for (uint256 i = 0; i < 3; ++i) {
+            _enter(_now() + 1);
+            uint256 before = market.earnings(_ownerOf(_farmers[0]));
+            _prove(_farmers[0]);
+            vm.assertEq(market.earnings(_ownerOf(_farmers[0])) - before, 3 * RATE, "pay");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
+import {IVault} from "../../contracts/interfaces/IVault.sol";
+import {FarmerId} from "../../contracts/types/Types.sol";
+import {vm} from "./support/Cheats.sol";
+import {FarmTest} from "./support/FarmTest.sol";
+
+/// @title Stake that is taken back
+contract UnstakeTest is FarmTest {
+    function _unstake(FarmerId farmer, uint256 amount) private {
+        vm.prank(_ownerOf(farmer));
+        market.unstake(farmer, amount);
+    }
+
+    /// Must hold: what is above the collateral is free, and nothing else.
+    function testFuzz_aboveTheCollateral(uint256 rate, uint256 amount) external {
+        rate = _within(rate, 1, STAKE / COLLATERAL_EPOCHS);
+        amount = _within(amount, 1, STAKE);
+        FarmerId farmer = _register();
+        _store(farmer, _date(3), 2, rate);
+        uint256 needed = rate * COLLATERAL_EPOCHS;
+        if (amount > STAKE - needed) {
+            vm.expectRevert(abi.encodeWithSelector(IFarmers.StakeNotFree.selector, farmer, amount, STAKE, needed));
+            _unstake(farmer, amount);
+            return;
+        }
+        _unstake(farmer, amount);
+        vm.assertEq(market.earnings(_ownerOf(farmer)), amount, "back");
+        vm.assertEq(market.farmer(farmer).stake, STAKE - amount, "left");
+    }
+
+    /// Must hold: whose slots have all ended takes everything.
+    function test_everythingInTheEnd() external {
+        FarmerId farmer = _register();
+        _store(farmer, _date(1), 2, 1000);
+        _proveUntil(farmer, _date(1) - 1);
+        _enter(_date(1));
+        _unstake(farmer, STAKE);
+        vm.assertEq(market.farmer(farmer).stake, 0, "nothing left");
+    }
+
+    /// Must hold: misses not yet recorded are paid for first.
+    function testFuzz_missesComeFirst(uint256 misses) external {
+        misses = _within(misses, 1, MAX_MISSES - 1);
+        FarmerId farmer = _register();
+        _store(farmer, _date(3), 2, 1000);
+        _enter(_now() + 1 + misses);
+        uint256 left = STAKE - misses * (PENALTY + FINE) * 1000;
+        vm.expectRevert(
+            abi.encodeWithSelector(IFarmers.StakeNotFree.selector, farmer, STAKE, left, 1000 * COLLATERAL_EPOCHS)
+        );
+        _unstake(farmer, STAKE);
+    }
+
+    /// Must hold: only the owner, and not nothing.
+    function testFuzz_refused(address caller) external {
+        FarmerId farmer = _register();
+        vm.assume(caller != _ownerOf(farmer));
+        vm.expectRevert(abi.encodeWithSelector(IFarmers.NotOwner.selector, farmer, caller));
+        vm.prank(caller);
+        market.unstake(farmer, 1);
+        vm.expectRevert(abi.encodeWithSelector(IVault.ZeroAmount.selector));
+        _unstake(farmer, 0);
+    }
+}

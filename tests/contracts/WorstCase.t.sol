@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Acceptance, Epoch, FarmerId, Held, OrderId, Parameters, Takeover, Terms} from "../../contracts/types/Types.sol";
+import {Measured, vm} from "./support/Cheats.sol";
+import {Crowd} from "./support/Crowd.sol";
+
+/// @title No call exceeds 15 million gas, whatever farmers were found to have done or left undone
+/// @dev Each call is a transaction of its own. What it is made of is made in advance, with nothing settled that could be left.
+contract WorstCaseTest is Crowd {
+    uint256 private constant LIMIT = 15_000_000;
+    uint256 private constant SLOTS = 80;
+    uint256 private constant FULL_BOOK = (1 << 17) - 1;
+    address private constant STRANGER = address(0x57A46E4);
+
+    /// @dev The largest parameters by what a call about an order goes through, with the shortest grid.
+    function _largest() private view returns (Parameters memory p) {
+        p = _parameters(address(token));
+        p.gridEpochs = 6;
+        p.maxBooks = 14;
+        p.samples = 16;
+        p.maxMisses = 6;
+        p.penalty = 16;
+        p.fine = 16;
+        p.collateralEpochs = 2 * 6 * 32;
+    }
+
+    function _assertBounded(string memory what, address sender, bytes memory data) private {
+        uint256 gas = _transact(sender, data);
+        emit Measured(what, gas, 0);
+        vm.assertLe(gas, LIMIT, what);
+    }
+
+    /// @dev The same with the longest term.
+    function _longest() private view returns (Parameters memory p) {
+        p = _largest();
+        p.gridEpochs = 292;
+    }
+
+    /// @dev Farmers that must be settled, each with a book that is not used yet or one in which all peaks are joined next.
+    function _farmers(Parameters memory p, bool full, bool extension) private returns (FarmerId[] memory farmers) {
+        _openMarket(p);
+        farmers = _crowd(SLOTS);
+        _burden(farmers);
+        if (!full) return farmers;
+        Epoch end = Epoch.wrap(uint32(_freeDate()));
+        for (uint256 i = 0; i < SLOTS; ++i) open.grow(farmers[i], end, extension, FULL_BOOK);
+    }
+
+    function _place(Parameters memory p, bool full, string memory what) private {
+        FarmerId[] memory farmers = _farmers(p, full, false);
+        uint256 end = _freeDate();
+        _enter(_now() + p.maxMisses - 1);
+        (Terms memory terms, Acceptance[] memory acceptances) = _signed(farmers, end, OrderId.wrap(0));
+        _assertBounded(what, renter, abi.encodeCall(market.place, (terms, acceptances)));
+    }
+
+    /// Must hold: to place, with farmers that all have misses to record, in new books.
+    /// hardhat-config: isolate = true
+    function test_placeInNewBooks() external {
+        _place(_parameters(address(token)), false, "place in new books");
+    }
+
+    /// Must hold: the same in books of 131,071 slots.
+    /// hardhat-config: isolate = true
+    function test_placeInFullBooks() external {
+        _place(_parameters(address(token)), true, "place in full books");
+    }
+
+    /// Must hold: the same with the largest parameters.
+    /// hardhat-config: isolate = true
+    function test_placeAtTheLimits() external {
+        _place(_largest(), true, "place at the limits");
+    }
+
+    function _extend(Parameters memory p, string memory what) private {
+        FarmerId[] memory farmers = _farmers(p, true, true);
+        uint256 end = _freeDate();
+        FarmerId[] memory before = _crowd(SLOTS);
+        _enter(_now() + p.maxMisses - 2);
+        OrderId previous = _placed(before, _dateAfter(_now() + 1));
+        Held memory held = _heldBy(previous, before, _now() + 1);
+        _enter(_now() + 1);
+        (Terms memory terms, Acceptance[] memory acceptances) = _signed(farmers, end, previous);
+        _assertBounded(what, renter, abi.encodeCall(market.extend, (held, terms, acceptances)));
+    }
+
+    /// Must hold: to extend, with other farmers, that all have misses to record.
+    /// hardhat-config: isolate = true
+    function test_extend() external {
+        _extend(_parameters(address(token)), "extend");
+    }
+
+    /// Must hold: the same with the largest parameters.
+    /// hardhat-config: isolate = true
+    function test_extendAtTheLimits() external {
+        _extend(_largest(), "extend at the limits");
+    }
+
+    /// @dev An order whose farmers lapse after so many dates, and are found to have only now.
+    function _abandoned(Parameters memory p, uint256 past) private returns (Held memory held, uint256 end) {
+        _openMarket(p);
+        uint256 last = _now();
+        _enter(last - past * p.gridEpochs);
+        FarmerId[] memory farmers = _crowd(SLOTS);
+        end = _dateAhead(p.maxBooks);
+        held = _heldBy(_placed(farmers, end), farmers, _now() + 1);
+        for (uint256 i = 0; i < SLOTS; ++i) open.pass(farmers[i], Epoch.wrap(uint32(last - 1)));
+        _enter(last);
+        _burden(farmers);
+        _enter(_now() + p.maxMisses);
+    }
+
+    function _close(Parameters memory p, uint256 past, string memory what) private {
+        (Held memory held, uint256 end) = _abandoned(p, past);
+        _enter(end + 4096);
+        _assertBounded(what, STRANGER, abi.encodeCall(market.close, (held)));
+    }
+
+    /// Must hold: to close long after, when every farmer must be settled, which makes it lapse, and evicted.
+    /// hardhat-config: isolate = true
+    function test_close() external {
+        _close(_parameters(address(token)), 0, "close");
+    }
+
+    /// Must hold: the same with the largest parameters.
+    /// hardhat-config: isolate = true
+    function test_closeAtTheLimits() external {
+        _close(_largest(), 0, "close at the limits");
+    }
+
+    /// Must hold: the same after the longest term.
+    /// hardhat-config: isolate = true
+    function test_closeAfterTheLongestTerm() external {
+        _close(_longest(), 12, "close after the longest term");
+    }
+
+    function _refill(uint256 count, bool settled, string memory what) private {
+        Parameters memory p = _parameters(address(token));
+        (Held memory held, uint256 end) = _abandoned(p, 0);
+        if (settled) for (uint256 i = 0; i < SLOTS; ++i) market.evict(held.slots[i].farmer);
+        FarmerId[] memory takers = _crowd(count);
+        _enter(_now() + 1);
+        Takeover[] memory takeovers = _takeovers(held, end, takers, STRANGER);
+        _assertBounded(what, STRANGER, abi.encodeCall(market.refill, (held, STRANGER, takeovers)));
+    }
+
+    /// Must hold: to refill half of an order's slots at once, when every farmer must be settled and evicted. How many it
+    /// refills is the caller's choice.
+    /// hardhat-config: isolate = true
+    function test_refillHalf() external {
+        _refill(SLOTS / 2, false, "refill of half, farmers not evicted");
+    }
+
+    /// Must hold: to refill all slots at once when their farmers are evicted.
+    /// hardhat-config: isolate = true
+    function test_refillAll() external {
+        _refill(SLOTS, true, "refill of all, farmers evicted");
+    }
+
+    /// Must hold: to prove with the most samples, when only a 32nd of what is drawn is not lost, each lost slot is another,
+    /// and slots are as large as can be.
+    /// hardhat-config: isolate = true
+    function test_prove() external {
+        _openMarket(_largest());
+        FarmerId farmer = _crowd(1)[0];
+        _mostlyLost(farmer);
+        _enter(_now() + params.maxMisses - 1);
+        (bytes32[] memory words, uint256 lost) = _sparseProof(farmer);
+        uint256 gas = _transact(STRANGER, abi.encodeCall(market.prove, (farmer, market.currentEpoch(), words)));
+        // What is lost takes two words of storage, of which only the first of each slot's are cold here.
+        if (lost > LOST) gas += (lost - LOST) * 2 * 2000;
+        emit Measured("prove", gas, lost);
+        vm.assertLe(gas, LIMIT, "prove");
+    }
+
+    /// Must hold: to settle or evict one farmer after the longest absence.
+    /// hardhat-config: isolate = true
+    function test_evict() external {
+        _openMarket(_largest());
+        FarmerId[] memory one = _crowd(1);
+        _burden(one);
+        _enter(_now() + 5000);
+        _assertBounded("evict", STRANGER, abi.encodeCall(market.evict, (one[0])));
+    }
+}

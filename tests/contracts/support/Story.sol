@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {
+    Epoch,
+    EvictionView,
+    FarmerId,
+    FarmerView,
+    LossView,
+    OrderId,
+    Rate,
+    Slot
+} from "../../../contracts/types/Types.sol";
+import {vm} from "./Cheats.sol";
+import {FarmTest} from "./FarmTest.sol";
+
+/// @title Stories: farmers, renters and strangers who do whatever they may, in any order, while time passes
+/// @dev Every step is one call that someone could make. What the market owes is added up from its views, epoch by epoch
+/// and slot by slot, and must be what it holds, to the last unit. The first farmer is honest: it proves every epoch.
+abstract contract Story is FarmTest {
+    uint256 private constant RENTERS = 2;
+    uint256 private constant MOST_FARMERS = 7;
+    uint256 private constant MOST_ORDERS = 10;
+    address internal constant REPAIRER = address(0x4E9A14);
+    address internal constant STRANGER = address(0x57A46E4);
+
+    FarmerId internal _honest;
+    uint256 private _random;
+    uint256 private _vouched;
+
+    function _begin() internal {
+        for (uint256 i = 0; i < RENTERS; ++i) {
+            address account = vm.addr(RENTER_KEY + i);
+            if (i > 0) token.transfer(account, 1e30);
+            vm.prank(account);
+            token.approve(address(market), type(uint256).max);
+        }
+        _honest = _register(1e9);
+    }
+
+    /// @dev One step of the story.
+    function _step(uint256 random) internal {
+        _random = random;
+        uint256 kind = _pick(16);
+        if (kind < 4) _pass();
+        else if (kind == 4) _newFarmer();
+        else if (kind < 7) _tryPlace();
+        else if (kind == 7) _tryExtend();
+        else if (kind < 10) _tryProve(_anyFarmer());
+        else if (kind == 10) _tryLose();
+        else if (kind == 11) _maintain();
+        else if (kind < 14) _tryRefill();
+        else if (kind == 14) _tryClose(_pick(_placed.length + 1));
+        else _moveMoney();
+    }
+
+    /// @dev Adds up what is owed, and compares. Farmers are settled for it, and everything is put back afterwards.
+    function _checkWhole() internal {
+        uint256 snapshot = vm.snapshotState();
+        uint256 count = market.farmerCount();
+        for (uint32 i = 1; i <= count; ++i) market.settle(FarmerId.wrap(i));
+        uint256 owed = market.earnings(BURNT) + market.earnings(REPAIRER) + market.earnings(STRANGER);
+        for (uint256 i = 0; i < RENTERS; ++i) owed += market.vault(vm.addr(RENTER_KEY + i));
+        for (uint32 i = 1; i <= count; ++i) {
+            owed += market.farmer(FarmerId.wrap(i)).stake + market.earnings(_ownerOf(FarmerId.wrap(i)));
+        }
+        for (uint256 i = 0; i < _placed.length; ++i) {
+            if (!_stored[_placed[i]].closed) owed += _owedFor(_placed[i]);
+        }
+        vm.assertEq(token.balanceOf(address(market)), owed, "what is owed is what is held");
+        vm.assertEq(market.farmer(_honest).stake, 1e9, "the honest farmer has its stake");
+        vm.revertToState(snapshot);
+    }
+
+    /// @dev Ends all orders and lets everyone take what is theirs.
+    function _unwind() internal {
+        _enter(_now() + GRID_EPOCHS * (MAX_BOOKS + 2));
+        for (uint256 i = 0; i < _placed.length; ++i) _tryClose(i);
+        uint256 count = market.farmerCount();
+        for (uint32 i = 1; i <= count; ++i) {
+            FarmerId farmer = FarmerId.wrap(i);
+            FarmerView memory shown = market.farmer(farmer);
+            _evict(farmer);
+            if (!shown.lapsed && shown.stake > 0) {
+                vm.prank(_ownerOf(farmer));
+                market.unstake(farmer, shown.stake);
+            }
+            _claim(_ownerOf(farmer));
+        }
+        _claim(REPAIRER);
+        _claim(STRANGER);
+        for (uint256 i = 0; i < RENTERS; ++i) _request(vm.addr(RENTER_KEY + i));
+        _enter(_now() + WITHDRAW_DELAY_EPOCHS);
+        for (uint256 i = 0; i < RENTERS; ++i) _withdraw(vm.addr(RENTER_KEY + i));
+        if (market.earnings(BURNT) > 0) market.burn();
+        vm.assertEq(token.balanceOf(address(market)), 0, "nothing is stuck");
+    }
+
+    /// @dev What the market holds for an order: what its farmers may still earn, what its renter has back, and what its
+    /// vacant slots have of stakes.
+    function _owedFor(OrderId order) private view returns (uint256 owed) {
+        Stored storage stored = _stored[order];
+        for (uint256 i = 0; i < stored.slots.length; ++i) owed += _owedForSlot(order, i, stored.slots[i]);
+    }
+
+    function _owedForSlot(OrderId order, uint256 index, Slot storage slot) private view returns (uint256 owed) {
+        FarmerView memory shown = market.farmer(slot.farmer);
+        LossView memory loss = market.loss(order, uint8(index), slot.from);
+        uint256 rate = Rate.unwrap(slot.rate);
+        uint256 end = _stored[order].end;
+        uint256 settled = Epoch.unwrap(shown.settledEpoch);
+        uint256 vacantFrom = end;
+        if (loss.lostBlock != 0) {
+            vacantFrom = Epoch.unwrap(loss.lostEpoch) + 1;
+            owed = loss.collateral;
+            // What the missed epoch of the loss adds below comes out of the collateral.
+            if (market.missed(slot.farmer, loss.lostEpoch)) owed -= PENALTY * rate;
+        } else if (shown.lapsed && settled + 1 < end) {
+            vacantFrom = settled + 1;
+            EvictionView memory evicted = market.eviction(slot.farmer);
+            if (evicted.evictedBlock != 0) owed = evicted.collateralEpochs * rate;
+        }
+        for (uint256 epoch = Epoch.unwrap(slot.from); epoch < end; ++epoch) {
+            if (epoch >= vacantFrom || epoch > settled) owed += rate;
+            else if (market.missed(slot.farmer, Epoch.wrap(uint32(epoch)))) owed += rate * (1 + PENALTY);
+        }
+    }
+
+    function _pass() private {
+        uint256 epochs = _pick(12) == 0 ? 2 + _pick(9) : 1;
+        if (_pick(3) == 0) {
+            vm.roll(block.number + _pick(EPOCH_BLOCKS - (block.number % EPOCH_BLOCKS)));
+            return;
+        }
+        for (uint256 i = 0; i < epochs; ++i) {
+            _enter(_now() + 1);
+            if (_rateAt(_honest, _now()) > 0) _prove(_honest);
+        }
+    }
+
+    function _newFarmer() private {
+        if (market.farmerCount() < MOST_FARMERS) _register(1 + _pick(5) * 4000);
+        else {
+            FarmerId farmer = _anyFarmer();
+            if (!market.farmer(farmer).lapsed) market.addStake(farmer, 1 + _pick(10_000));
+        }
+    }
+
+    function _tryPlace() private {
+        if (_placed.length >= MOST_ORDERS) return;
+        _anyRenter();
+        uint256 rate = 1 + _pick(300);
+        FarmerId[] memory farmers = _ready(1 + _pick(3), rate);
+        uint256 end = _date(1 + _pick(3));
+        if (farmers.length > 0 && end > _now() + 1) _store(farmers, end, 1 + _pick(3), rate);
+    }
+
+    function _tryExtend() private {
+        if (_placed.length == 0 || _placed.length >= MOST_ORDERS) return;
+        OrderId previous = _placed[_pick(_placed.length)];
+        Stored storage stored = _stored[previous];
+        if (stored.closed || stored.end != _date(1)) return;
+        uint256 rate = 1 + _pick(300);
+        FarmerId[] memory farmers = _ready(stored.slots.length, rate);
+        if (farmers.length < stored.slots.length) return;
+        renter = stored.renter;
+        _extend(previous, farmers, _date(2 + _pick(3)), rate);
+    }
+
+    /// @dev Up to `count` farmers, one after another from anywhere, that can take on a slot of this rate.
+    function _ready(uint256 count, uint256 rate) private returns (FarmerId[] memory farmers) {
+        uint256 all = market.farmerCount();
+        uint256 first = _pick(all);
+        farmers = new FarmerId[](count);
+        uint256 found = 0;
+        for (uint256 i = 0; i < all && found < count; ++i) {
+            FarmerId farmer = FarmerId.wrap(uint32(1 + ((first + i) % all)));
+            if (_canTake(farmer, rate)) farmers[found++] = farmer;
+        }
+        assembly ("memory-safe") {
+            mstore(farmers, found)
+        }
+    }
+
+    function _canTake(FarmerId farmer, uint256 rate) private view returns (bool) {
+        FarmerView memory shown = market.farmer(farmer);
+        // A farmer that lost much of a book may be refused: it takes nothing more.
+        for (uint256 i = 0; i < _kept[farmer].length; ++i) {
+            if (_kept[farmer][i].lostEpoch != type(uint256).max) return false;
+        }
+        return !shown.lapsed && shown.stake >= (shown.committedRate + rate) * COLLATERAL_EPOCHS;
+    }
+
+    function _tryProve(FarmerId farmer) private {
+        if (block.number % EPOCH_BLOCKS == 0) return;
+        FarmerView memory shown = market.farmer(farmer);
+        if (shown.lapsed || Epoch.unwrap(shown.settledEpoch) >= _now() || _rateAt(farmer, _now()) == 0) return;
+        bytes32[] memory words = _proof(farmer);
+        uint256 before = market.earnings(_ownerOf(farmer));
+        market.prove(farmer, market.currentEpoch(), words);
+        vm.assertEq(market.earnings(_ownerOf(farmer)) - before, _rateAt(farmer, _now()), "pay");
+        (bool done, ) = address(market).call(abi.encodeCall(market.prove, (farmer, market.currentEpoch(), words)));
+        vm.assertTrue(!done, "paid once");
+    }
+
+    function _tryLose() private {
+        FarmerId farmer = _anyFarmer();
+        uint256 count = _kept[farmer].length;
+        if (FarmerId.unwrap(farmer) == FarmerId.unwrap(_honest) || count == 0) return;
+        uint256 nth = _pick(count);
+        Kept memory kept = _kept[farmer][nth];
+        if (market.farmer(farmer).lapsed || kept.lostEpoch != type(uint256).max) return;
+        if (kept.from > _now() || kept.end <= _now()) return;
+        bytes32[] memory words = _lossWords(farmer, nth);
+        vm.prank(_operator(farmer));
+        (bool done, ) = address(market).call(
+            abi.encodeCall(market.declareLoss, (farmer, Epoch.wrap(kept.end), kept.extension, words))
+        );
+        if (done) _kept[farmer][nth].lostEpoch = _now();
+    }
+
+    function _maintain() private {
+        FarmerId farmer = _anyFarmer();
+        if (_pick(2) == 0) market.settle(farmer);
+        if (block.number % EPOCH_BLOCKS != 0) market.recordSeed();
+        _evict(farmer);
+    }
+
+    function _evict(FarmerId farmer) private {
+        if (!market.farmer(farmer).lapsed || market.eviction(farmer).evictedBlock != 0) return;
+        vm.prank(STRANGER);
+        market.evict(farmer);
+    }
+
+    function _tryRefill() private {
+        if (_placed.length == 0) return;
+        OrderId order = _placed[_pick(_placed.length)];
+        Stored storage stored = _stored[order];
+        if (stored.closed || _now() + 1 >= stored.end || _now() + 1 < stored.from) return;
+        uint256 index = _pick(stored.slots.length);
+        Slot storage slot = stored.slots[index];
+        FarmerView memory shown = market.farmer(slot.farmer);
+        LossView memory loss = market.loss(order, uint8(index), slot.from);
+        bool lost = loss.lostBlock != 0 && Epoch.unwrap(loss.lostEpoch) <= Epoch.unwrap(shown.settledEpoch);
+        if (!lost && !shown.lapsed) return;
+        FarmerId[] memory farmers = _ready(1, Rate.unwrap(slot.rate));
+        if (farmers.length == 0) return;
+        for (uint256 i = 0; i < stored.slots.length; ++i) {
+            if (FarmerId.unwrap(stored.slots[i].farmer) == FarmerId.unwrap(farmers[0])) return;
+        }
+        vm.startPrank(STRANGER);
+        _refill(order, index, farmers[0], REPAIRER);
+        vm.stopPrank();
+    }
+
+    function _tryClose(uint256 nth) private {
+        if (nth >= _placed.length) return;
+        OrderId order = _placed[nth];
+        if (_stored[order].closed || _now() < _stored[order].end) return;
+        vm.startPrank(STRANGER);
+        _close(order);
+        vm.stopPrank();
+    }
+
+    function _moveMoney() private {
+        _anyRenter();
+        uint256 kind = _pick(6);
+        FarmerId farmer = _anyFarmer();
+        if (kind == 0) _deposit(1 + _pick(10_000));
+        else if (kind == 1) _request(renter);
+        else if (kind == 2) _withdraw(renter);
+        else if (kind == 3) _claim(_ownerOf(farmer));
+        else if (kind == 4 && market.vault(renter) > 0) {
+            uint256 key = renter == vm.addr(RENTER_KEY) ? RENTER_KEY : RENTER_KEY + 1;
+            _vouched += 1 + _pick(1000);
+            _redeem(farmer, _voucher(key, farmer, _vouched));
+        } else if (kind == 5 && FarmerId.unwrap(farmer) != FarmerId.unwrap(_honest)) {
+            FarmerView memory shown = market.farmer(farmer);
+            uint256 needed = shown.committedRate * COLLATERAL_EPOCHS;
+            if (shown.lapsed || shown.stake <= needed) return;
+            vm.prank(_ownerOf(farmer));
+            market.unstake(farmer, shown.stake - needed);
+        }
+    }
+
+    function _claim(address account) private {
+        uint256 amount = market.earnings(account);
+        if (amount == 0) return;
+        vm.prank(account);
+        market.claim(account, amount);
+    }
+
+    function _request(address account) private {
+        uint256 amount = market.vault(account);
+        if (amount == 0) return;
+        vm.prank(account);
+        market.requestWithdrawal(amount);
+    }
+
+    function _withdraw(address account) private {
+        (uint256 amount, Epoch ready) = market.withdrawal(account);
+        if (amount == 0 || Epoch.unwrap(ready) > _now() || market.vault(account) == 0) return;
+        vm.prank(account);
+        market.withdraw(account);
+    }
+
+    function _anyRenter() private {
+        renter = vm.addr(RENTER_KEY + _pick(RENTERS));
+    }
+
+    function _anyFarmer() private returns (FarmerId) {
+        return FarmerId.wrap(uint32(1 + _pick(market.farmerCount())));
+    }
+
+    /// @dev A number below `count`.
+    function _pick(uint256 count) private returns (uint256) {
+        _random = uint256(keccak256(abi.encode(_random)));
+        return _random % count;
+    }
+}

@@ -1,0 +1,659 @@
+"""The market's rules in plain Python: an oracle for the contract, and nothing else.
+
+Written from what the rules say, not from how the contract keeps them. Every epoch is judged when it is over,
+for every farmer and every slot; nothing is settled later by subtraction. There are no books, rings, bitmaps
+or mountains: a farmer's slots are a list. Who signed is the caller's to say. Refusals carry the name of the
+contract's error, in the order in which the contract looks.
+
+Of the contract's laziness only one thing shows in a balance: fines are credited to the burnt account when
+somebody records them. `Farmer.recorded_epoch` and `Farmer.fines_unrecorded` follow that.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from grange.types import Parameters
+
+BURNT = "0x000000000000000000000000000000000000dEaD"
+MAX_DEAD_SHARE = 32
+MAX_RATE = (1 << 80) - 1
+MAX_STAKE = (1 << 96) - 1
+MAX_WITHDRAWAL = (1 << 224) - 1
+MAX_SLOTS = 100
+
+
+class Refused(Exception):
+    """The rules forbid it; `name` is that of the contract's error."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Tenure:
+    """One farmer's time with one slot, of an order that ends with `end`."""
+
+    order: bytes
+    slot: int
+    farmer: int
+    root: bytes
+    rate: int
+    start: int
+    end: int
+    extension: bool
+    lost_epoch: int | None = None
+    lost_block: int = 0
+    lost_collateral_epochs: int = 0
+
+    def kept_in(self, epoch: int) -> bool:
+        """Whether it is asked for and paid in the epoch: begun, not over, not lost before."""
+        return self.start <= epoch < self.end and (self.lost_epoch is None or epoch <= self.lost_epoch)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Farmer:
+    """A farmer and all it ever kept."""
+
+    owner: str
+    operator: str
+    stake: int
+    registered_epoch: int
+    recorded_epoch: int
+    proven: set[int] = field(default_factory=set)
+    missed: set[int] = field(default_factory=set)
+    strikes: int = 0
+    vacant_from: int | None = None
+    tenures: list[Tenure] = field(default_factory=list)
+    fines_unrecorded: int = 0
+    evicted_block: int = 0
+    collateral_epochs: int = 0
+
+    def rate_asked(self, epoch: int) -> int:
+        return sum(one.rate for one in self.tenures if one.kept_in(epoch))
+
+    def rate_committed(self, epoch: int) -> int:
+        """What is kept in the epoch or later, and not given up."""
+        return sum(one.rate for one in self.tenures if epoch < one.end and one.lost_epoch is None)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Order:
+    """An order that is not closed, with the tenure that each slot is in."""
+
+    renter: str
+    start: int
+    end: int
+    k: int
+    leaf_count: int
+    piece_leaves: int
+    slots: list[Tenure]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """One slot of an order to be: who accepted what, and whether the right key signed it."""
+
+    farmer: int
+    root: bytes
+    rate: int
+    deadline_block: int
+    signer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taking:
+    """One takeover, and by which key it was signed."""
+
+    slot: int
+    farmer: int
+    deadline_block: int
+    signer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What became of a tenure: money for the renter, and of the farmer's stake what the slot has."""
+
+    refund: int
+    compensation: int
+    collateral: int
+    vacant_block: int | None
+
+
+class Market:
+    """The whole market, at one block."""
+
+    def __init__(self, parameters: Parameters, *, block: int, wallets: dict[str, int]) -> None:
+        self.p = parameters
+        self.block = block
+        self.wallets: defaultdict[str, int] = defaultdict(int, wallets)
+        self.vaults: defaultdict[str, int] = defaultdict(int)
+        self.earnings: defaultdict[str, int] = defaultdict(int)
+        self.withdrawals: dict[str, tuple[int, int]] = {}
+        self.redeemed: defaultdict[tuple[int, str], int] = defaultdict(int)
+        self.farmers: list[Farmer] = []
+        self.orders: dict[bytes, Order] = {}
+        self.used_ids: set[bytes] = set()
+        self.escrow = 0
+        """What was prepaid and not yet paid out, and what orders have of stakes."""
+        self.tokens = 0
+        """What the market holds in all."""
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        """Events about money that moved: the story empties it."""
+
+    # time
+
+    @property
+    def epoch(self) -> int:
+        return self.block // self.p.epoch_blocks
+
+    def advance(self, block: int) -> None:
+        """Let time pass; every epoch that ends is judged."""
+        while self.epoch < block // self.p.epoch_blocks:
+            for farmer in self.farmers:
+                self._judge(farmer, self.epoch)
+            self.block = (self.epoch + 1) * self.p.epoch_blocks
+        self.block = block
+
+    def _judge(self, farmer: Farmer, epoch: int) -> None:
+        if farmer.vacant_from is not None or epoch in farmer.proven or not farmer.rate_asked(epoch):
+            return
+        farmer.missed.add(epoch)
+        farmer.strikes += 1
+        backed = sum(one.rate for one in farmer.tenures if one.kept_in(epoch) and one.lost_epoch is None)
+        farmer.stake -= (self.p.penalty + self.p.fine) * backed
+        assert farmer.stake >= 0, "a miss that the stake cannot pay"
+        self.escrow += self.p.penalty * backed
+        farmer.fines_unrecorded += self.p.fine * backed
+        needed = self.p.collateral_epochs * farmer.rate_committed(epoch)
+        if farmer.strikes >= self.p.max_misses or 2 * farmer.stake < needed:
+            farmer.vacant_from = epoch + 1
+
+    def settled_epoch(self, farmer: Farmer) -> int:
+        """The last epoch of which all is known."""
+        if farmer.vacant_from is not None:
+            return farmer.vacant_from - 1
+        return max(farmer.registered_epoch, self.epoch - 1, *farmer.proven, 0)
+
+    def _record(self, farmer: Farmer) -> None:
+        """Somebody's call about the farmer: what it missed is now written down."""
+        farmer.recorded_epoch = max(farmer.recorded_epoch, self.settled_epoch(farmer))
+        self.earnings[BURNT] += farmer.fines_unrecorded
+        farmer.fines_unrecorded = 0
+
+    # balances
+
+    def deposit(self, caller: str, amount: int) -> None:
+        if amount == 0:
+            raise Refused("ZeroAmount")
+        self.vaults[caller] += amount
+        self._pull(caller, amount)
+
+    def request_withdrawal(self, caller: str, amount: int) -> None:
+        if amount == 0:
+            raise Refused("ZeroAmount")
+        if amount > MAX_WITHDRAWAL:
+            raise Refused("AmountTooLarge")
+        self.withdrawals[caller] = (amount, self.epoch + self.p.withdraw_delay_epochs)
+
+    def withdraw(self, caller: str, to: str) -> None:
+        amount, ready = self.withdrawals.get(caller, (0, 0))
+        if amount == 0:
+            raise Refused("NothingRequested")
+        if self.epoch < ready:
+            raise Refused("WithdrawalNotReady")
+        if self.vaults[caller] == 0:
+            raise Refused("VaultTooSmall")
+        amount = min(amount, self.vaults[caller])
+        del self.withdrawals[caller]
+        self.vaults[caller] -= amount
+        self._push(to, amount)
+
+    def claim(self, caller: str, to: str, amount: int) -> None:
+        if amount == 0:
+            raise Refused("ZeroAmount")
+        if self.earnings[caller] < amount:
+            raise Refused("EarningsTooSmall")
+        self.earnings[caller] -= amount
+        self._push(to, amount)
+
+    def burn(self) -> None:
+        self.claim(BURNT, BURNT, self.earnings[BURNT])
+
+    def redeem(self, farmer_id: int, vouchers: Iterable[tuple[str, int, bool]]) -> None:
+        """Vouchers are renter, running total, and whether the renter signed it."""
+        farmer = self._farmer(farmer_id)
+        total = 0
+        for renter, cumulative, signed in vouchers:
+            if not signed:
+                raise Refused("VoucherForged")
+            amount = max(0, min(cumulative - self.redeemed[farmer_id, renter], self.vaults[renter]))
+            self.vaults[renter] -= amount
+            self.redeemed[farmer_id, renter] += amount
+            total += amount
+            if amount:
+                redeemed = self.redeemed[farmer_id, renter]
+                self._tell("Redeemed", farmer=farmer_id, renter=renter, amount=amount, redeemed=redeemed)
+        if total == 0:
+            raise Refused("NothingToRedeem")
+        self.earnings[farmer.owner] += total
+
+    def _tell(self, name: str, **args: Any) -> None:
+        self.told.append((name, args))
+
+    def _pull(self, caller: str, amount: int) -> None:
+        assert self.wallets[caller] >= amount, "the story gives everybody enough"
+        self.wallets[caller] -= amount
+        self.tokens += amount
+
+    def _push(self, to: str, amount: int) -> None:
+        self.tokens -= amount
+        self.wallets[to] += amount
+
+    # farmers
+
+    def register(self, caller: str, owner: str, operator: str, stake: int) -> None:
+        if stake == 0:
+            raise Refused("ZeroAmount")
+        if stake > MAX_STAKE:
+            raise Refused("StakeTooLarge")
+        self.farmers.append(
+            Farmer(
+                owner=owner,
+                operator=operator,
+                stake=stake,
+                registered_epoch=self.epoch,
+                recorded_epoch=self.epoch,
+            )
+        )
+        self._pull(caller, stake)
+
+    def set_operator(self, caller: str, farmer_id: int, operator: str) -> None:
+        farmer = self._farmer(farmer_id)
+        if caller != farmer.owner:
+            raise Refused("NotOwner")
+        farmer.operator = operator
+
+    def add_stake(self, caller: str, farmer_id: int, amount: int) -> None:
+        farmer = self._farmer(farmer_id)
+        if farmer.vacant_from is not None:
+            raise Refused("FarmerLapsed")
+        if amount == 0:
+            raise Refused("ZeroAmount")
+        if amount > MAX_STAKE - farmer.stake:
+            raise Refused("StakeTooLarge")
+        self._record(farmer)
+        farmer.stake += amount
+        self._pull(caller, amount)
+
+    def unstake(self, caller: str, farmer_id: int, amount: int) -> None:
+        farmer = self._farmer(farmer_id)
+        if caller != farmer.owner:
+            raise Refused("NotOwner")
+        if amount == 0:
+            raise Refused("ZeroAmount")
+        if farmer.vacant_from is not None:
+            raise Refused("FarmerLapsed")
+        needed = self.p.collateral_epochs * farmer.rate_committed(self.epoch)
+        if farmer.stake - amount < needed:
+            raise Refused("StakeNotFree")
+        self._record(farmer)
+        farmer.stake -= amount
+        self.earnings[caller] += amount
+
+    def settle(self, farmer_id: int) -> None:
+        self._record(self._farmer(farmer_id))
+
+    def prove(self, farmer_id: int, epoch: int) -> None:
+        """The farmer has all that it keeps, and shows it."""
+        if epoch != self.epoch:
+            raise Refused("EpochNotCurrent")
+        farmer = self._farmer(farmer_id)
+        if farmer.registered_epoch == epoch or epoch in farmer.proven:
+            raise Refused("EpochSettled")
+        if farmer.vacant_from is not None:
+            raise Refused("FarmerLapsed")
+        pay = farmer.rate_asked(epoch)
+        if pay == 0:
+            raise Refused("NothingToProve")
+        if self.block == epoch * self.p.epoch_blocks:
+            raise Refused("SeedUnavailable")
+        farmer.proven.add(epoch)
+        self._record(farmer)
+        farmer.strikes = max(0, farmer.strikes - 1)
+        self.escrow -= pay
+        self.earnings[farmer.owner] += pay
+        self._tell("Proven", farmer=farmer_id, epoch=epoch, amount=pay)
+
+    def declare_loss(
+        self, caller: str, farmer_id: int, end: int, extension: bool, lost: Sequence[Tenure]
+    ) -> None:
+        """Give up tenures that are all in the book of `end`."""
+        farmer = self._farmer(farmer_id)
+        if caller not in (farmer.owner, farmer.operator):
+            raise Refused("NotOwnerOrOperator")
+        if not lost:
+            raise Refused("NoLoss")
+        if farmer.vacant_from is not None:
+            raise Refused("FarmerLapsed")
+        if end <= self.epoch:
+            raise Refused("NoSuchBook")
+        committed = farmer.rate_committed(self.epoch)
+        epochs = min(farmer.stake // committed, self.p.collateral_epochs) if committed else 0
+        for one in lost:
+            if one.start > self.epoch:
+                raise Refused("SlotNotBegun")
+            if one.lost_epoch is not None:
+                raise Refused("AlreadyLost")
+            one.lost_epoch, one.lost_block, one.lost_collateral_epochs = self.epoch, self.block, epochs
+            farmer.stake -= epochs * one.rate
+            self.escrow += epochs * one.rate
+            self._tell(
+                "LossDeclared",
+                order=one.order,
+                farmer=farmer_id,
+                slot=one.slot,
+                **{"from": one.start},
+                lost_epoch=self.epoch,
+                collateral=epochs * one.rate,
+            )
+        book = [one for one in farmer.tenures if (one.end, one.extension) == (end, extension)]
+        self._check_alive(book, all_lost_is_fine=True)
+        self._check_alive([one for one in book if one.start <= self.epoch + 1], all_lost_is_fine=True)
+        self._record(farmer)
+
+    def evict(self, caller: str, farmer_id: int) -> None:
+        farmer = self._farmer(farmer_id)
+        if farmer.vacant_from is None:
+            raise Refused("NotLapsed")
+        if farmer.evicted_block:
+            raise Refused("AlreadyEvicted")
+        self._evict(caller, farmer_id)
+
+    def _evict(self, caller: str, farmer_id: int) -> None:
+        farmer = self._farmer(farmer_id)
+        assert farmer.vacant_from is not None
+        self._record(farmer)
+        vacant = farmer.rate_committed(farmer.vacant_from)
+        reward = min(farmer.stake, vacant)
+        rest = farmer.stake - reward
+        most = self.p.collateral_epochs
+        farmer.collateral_epochs = min(rest // vacant, most) if vacant else most
+        left = rest - farmer.collateral_epochs * vacant
+        self.earnings[farmer.owner if farmer.collateral_epochs == most else BURNT] += left
+        self.escrow += farmer.collateral_epochs * vacant
+        self.earnings[caller] += reward
+        farmer.stake = 0
+        farmer.evicted_block = self.block
+        self._tell(
+            "Evicted",
+            farmer=farmer_id,
+            by=caller,
+            vacant_from=farmer.vacant_from,
+            collateral_epochs=farmer.collateral_epochs,
+            reward=reward,
+        )
+
+    def _farmer(self, farmer_id: int) -> Farmer:
+        if not 1 <= farmer_id <= len(self.farmers):
+            raise Refused("UnknownFarmer")
+        return self.farmers[farmer_id - 1]
+
+    def _check_alive(self, book: Sequence[Tenure], *, all_lost_is_fine: bool) -> None:
+        total = sum(one.rate for one in book)
+        alive = sum(one.rate for one in book if one.lost_epoch is None)
+        if alive * MAX_DEAD_SHARE < total and not (all_lost_is_fine and alive == 0):
+            raise Refused("BookMostlyLost")
+
+    # orders
+
+    def place(
+        self, caller: str, order: bytes, end: int, shape: tuple[int, int, int], offered: Sequence[Offered]
+    ) -> None:
+        """`shape` is leaf count, piece leaves and k."""
+        self._fill(caller, order, self.epoch + 1, end, shape, offered=offered, extension=False)
+
+    def extend(
+        self,
+        caller: str,
+        previous: bytes,
+        *,
+        order: bytes,
+        end: int,
+        shape: tuple[int, int, int],
+        offered: Sequence[Offered],
+    ) -> None:
+        old = self._order(previous)
+        if caller != old.renter:
+            raise Refused("NotRenter")
+        if shape != (old.leaf_count, old.piece_leaves, old.k) or len(offered) != len(old.slots):
+            raise Refused("OtherShape")
+        if [one.root for one in offered] != [one.root for one in old.slots]:
+            raise Refused("OtherRoot")
+        grid = self.p.grid_epochs
+        if old.end != (self.epoch // grid + 1) * grid:
+            raise Refused("NotInLastPeriod")
+        self._fill(caller, order, old.end, end, shape, offered=offered, extension=True)
+
+    def refill(self, caller: str, order_id: bytes, repairer: str, takings: Sequence[Taking]) -> None:
+        if not takings:
+            raise Refused("NothingToRefill")
+        order = self._order(order_id)
+        start = self.epoch + 1
+        if start >= order.end:
+            raise Refused("OrderEnding")
+        if start < order.start:
+            raise Refused("OrderNotBegun")
+        for one in takings:
+            if one.slot >= len(order.slots):
+                raise Refused("NoSuchSlot")
+            if one.farmer in [tenure.farmer for tenure in order.slots]:
+                raise Refused("DuplicateFarmer")
+            tenure = order.slots[one.slot]
+            ending = self._end(caller, tenure, start)
+            if ending.vacant_block is None:
+                raise Refused("SlotNotVacant")
+            bounty = self._bounty(tenure.rate, order.end - start, ending)
+            self.escrow -= bounty
+            self.earnings[repairer] += bounty
+            refund = ending.refund + ending.compensation + ending.collateral - bounty
+            self._refund(order.renter, refund)
+            self._tell(
+                "SlotVacated",
+                order=order_id,
+                farmer=tenure.farmer,
+                slot=one.slot,
+                repairer=repairer,
+                bounty=bounty,
+                refund=refund,
+            )
+            offered = Offered(
+                farmer=one.farmer,
+                root=tenure.root,
+                rate=tenure.rate,
+                deadline_block=one.deadline_block,
+                signer=one.signer,
+            )
+            order.slots[one.slot] = self._take(order_id, one.slot, offered, start, order.end, extension=False)
+
+    def close(self, caller: str, order_id: bytes) -> None:
+        order = self._order(order_id)
+        if self.epoch < order.end:
+            raise Refused("OrderNotOver")
+        endings = [self._end(caller, tenure, order.end) for tenure in order.slots]
+        refund = sum(one.refund for one in endings)
+        compensation = sum(one.compensation + one.collateral for one in endings)
+        self._refund(order.renter, refund + compensation)
+        del self.orders[order_id]
+        self._tell(
+            "OrderClosed", order=order_id, renter=order.renter, refund=refund, compensation=compensation
+        )
+
+    def _refund(self, renter: str, amount: int) -> None:
+        self.escrow -= amount
+        self.vaults[renter] += amount
+
+    def _order(self, order_id: bytes) -> Order:
+        if order_id not in self.orders:
+            raise Refused("UnknownOrder")
+        return self.orders[order_id]
+
+    def _fill(
+        self,
+        caller: str,
+        order_id: bytes,
+        start: int,
+        end: int,
+        shape: tuple[int, int, int],
+        *,
+        offered: Sequence[Offered],
+        extension: bool,
+    ) -> None:
+        leaf_count, piece_leaves, k = shape
+        if not 1 <= len(offered) <= MAX_SLOTS:
+            raise Refused("SlotCountOutOfRange")
+        if not 1 <= k <= len(offered):
+            raise Refused("ThresholdOutOfRange")
+        if leaf_count < 1 or piece_leaves.bit_count() != 1 or leaf_count % piece_leaves:
+            raise Refused("BadPieceLeaves")
+        grid = self.p.grid_epochs
+        if end % grid:
+            raise Refused("EndOffGrid")
+        if end <= start:
+            raise Refused("EndTooSoon")
+        if end > (self.epoch // grid + self.p.max_books) * grid:
+            raise Refused("EndTooLate")
+        if order_id in self.used_ids:
+            raise Refused("OrderExists")
+        slots: list[Tenure] = []
+        for number, one in enumerate(offered):
+            if one.rate == 0:
+                raise Refused("ZeroRate")
+            if one.farmer in [tenure.farmer for tenure in slots]:
+                self._check_signed(one)
+                raise Refused("DuplicateFarmer")
+            slots.append(self._take(order_id, number, one, start, end, extension=extension))
+        cost = sum(one.rate for one in slots) * (end - start)
+        if self.vaults[caller] < cost:
+            raise Refused("VaultTooSmall")
+        self.vaults[caller] -= cost
+        self.escrow += cost
+        self.orders[order_id] = Order(
+            renter=caller,
+            start=start,
+            end=end,
+            k=k,
+            leaf_count=leaf_count,
+            piece_leaves=piece_leaves,
+            slots=slots,
+        )
+        self.used_ids.add(order_id)
+
+    def _check_signed(self, offered: Offered) -> Farmer:
+        if self.block > offered.deadline_block:
+            raise Refused("AcceptanceExpired")
+        farmer = self._farmer(offered.farmer)
+        if offered.signer != farmer.operator:
+            raise Refused("AcceptanceForged")
+        return farmer
+
+    def _take(
+        self, order_id: bytes, slot: int, offered: Offered, start: int, end: int, *, extension: bool
+    ) -> Tenure:
+        farmer = self._check_signed(offered)
+        if farmer.vacant_from is not None:
+            raise Refused("FarmerLapsed")
+        self._record(farmer)
+        committed = farmer.rate_committed(self.epoch) + offered.rate
+        if committed > MAX_RATE:
+            raise Refused("RateTooLarge")
+        if farmer.stake < self.p.collateral_epochs * committed:
+            raise Refused("StakeTooSmall")
+        tenure = Tenure(
+            order=order_id,
+            slot=slot,
+            farmer=offered.farmer,
+            root=offered.root,
+            rate=offered.rate,
+            start=start,
+            end=end,
+            extension=extension,
+        )
+        farmer.tenures.append(tenure)
+        book = [one for one in farmer.tenures if (one.end, one.extension) == (end, extension)]
+        self._check_alive(book, all_lost_is_fine=False)
+        return tenure
+
+    def _end(self, caller: str, tenure: Tenure, until: int) -> Ending:
+        """Judge every epoch of the tenure before `until`."""
+        farmer = self.farmers[tenure.farmer - 1]
+        if farmer.recorded_epoch + 1 < until:
+            self._record(farmer)
+        vacant_from, vacant_block, collateral = until, None, 0
+        if tenure.lost_epoch is not None and tenure.lost_epoch <= self.settled_epoch(farmer):
+            vacant_from, vacant_block = tenure.lost_epoch + 1, tenure.lost_block
+            collateral = tenure.lost_collateral_epochs * tenure.rate
+            if tenure.lost_epoch in farmer.missed:
+                fine = self.p.fine * tenure.rate
+                collateral -= self.p.penalty * tenure.rate + fine
+                self.escrow -= fine
+                self.earnings[BURNT] += fine
+        elif farmer.vacant_from is not None and farmer.vacant_from < until:
+            if not farmer.evicted_block:
+                self._evict(caller, tenure.farmer)
+            vacant_from = max(farmer.vacant_from, tenure.start)
+            vacant_block = farmer.evicted_block
+            collateral = farmer.collateral_epochs * tenure.rate
+        refund = compensation = 0
+        for epoch in range(tenure.start, until):
+            if epoch >= vacant_from:
+                refund += tenure.rate
+            elif epoch in farmer.missed:
+                refund += tenure.rate
+                compensation += self.p.penalty * tenure.rate
+        return Ending(
+            refund=refund, compensation=compensation, collateral=collateral, vacant_block=vacant_block
+        )
+
+    def _bounty(self, rate: int, left: int, ending: Ending) -> int:
+        assert ending.vacant_block is not None
+        lost_by_pretending = rate * min((self.p.penalty + self.p.fine) * left, self.p.collateral_epochs)
+        full = min(ending.collateral, lost_by_pretending // 2)
+        duration = self.p.auction_epochs * self.p.epoch_blocks
+        return full * min(self.block - ending.vacant_block, duration) // duration
+
+    # what must hold
+
+    def owed(self) -> int:
+        """All that the market owes to anyone, counted slot by slot."""
+        return (
+            sum(self.vaults.values())
+            + sum(self.earnings.values())
+            + sum(farmer.stake + farmer.fines_unrecorded for farmer in self.farmers)
+            + sum(self._owed_for(tenure) for order in self.orders.values() for tenure in order.slots)
+        )
+
+    def _owed_for(self, tenure: Tenure) -> int:
+        """To farmer or renter: the rate of each epoch not proven, compensation, and the slot's collateral."""
+        farmer = self.farmers[tenure.farmer - 1]
+        lapse = tenure.end if farmer.vacant_from is None else farmer.vacant_from
+        lost = tenure.end if tenure.lost_epoch is None else tenure.lost_epoch + 1
+        over = min(lapse, lost)
+        owed = 0
+        for epoch in range(tenure.start, tenure.end):
+            if epoch < over and epoch in farmer.proven:
+                continue
+            owed += tenure.rate
+            backed = tenure.lost_epoch is None or epoch < tenure.lost_epoch
+            if epoch < over and epoch in farmer.missed and backed:
+                owed += self.p.penalty * tenure.rate
+        if tenure.lost_epoch is not None:
+            owed += tenure.lost_collateral_epochs * tenure.rate
+        elif farmer.evicted_block and lapse < tenure.end:
+            owed += farmer.collateral_epochs * tenure.rate
+        return owed
