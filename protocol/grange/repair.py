@@ -96,7 +96,7 @@ class Wait:
 
 
 def eager_spares(k: int, n: int) -> int:
-    """With so many spare slots (live - k) or fewer, an order is in danger: two thirds of n - k, rounded up."""
+    """With so many spare slots (live - k) or fewer, an order is in danger: 2/3 of n - k, rounded up."""
     return -(-2 * (n - k) // 3)
 
 
