@@ -9,6 +9,9 @@ rebuilds share its cost, and waiting for more of them makes each cheaper. Bounti
 Decides whether to act, with which slots, and which of several repairers begins. Leaves to the caller to find
 out what is vacant, what fetching costs, and who takes the slots. docs/durability.md draws it and says what it
 achieves.
+
+Nobody repairs at a loss. Where the bounties of an order in danger never cover a pass, `decide` says UNPAID
+and it is the renter's turn: to repair it with a repairer of its own, or to store it anew.
 """
 
 from dataclasses import dataclass
@@ -23,7 +26,12 @@ from grange.units import GIB, MAX_SLOTS
 LAZY_MARGIN: Final = 2
 """What a pass must bring while the order is healthy, in multiples of its cost."""
 
+EPOCH_BYTES: Final = 256 * GIB
+"""What a home line reads in an epoch of a day, at 25 Mbit/s: by it the length of a pass is estimated."""
+
 _HASH_BITS: Final = 256
+_MOMENTS_PER_EPOCH: Final = 100
+"""A quarter of an hour of a day: a transaction is mined and seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +51,7 @@ class Need:
     k: int
     n: int
     live: int
-    """Slots to fetch from and to count on. A late one may be left out of it by the caller."""
+    """Slots to fetch from and to count on, as `counted_on` has it."""
     vacancies: tuple[Vacancy, ...]
     end_block: int
     """The first block after the order."""
@@ -105,6 +113,23 @@ def margin(live: int, k: int, n: int) -> int:
     return 1 if live - k <= eager_spares(k, n) else LAZY_MARGIN
 
 
+def counted_on(live: int, late: int, k: int) -> int:
+    """How many slots the policy counts on: a late farmer may be about to vanish, but as long as it has not,
+    its slot may be among the last k to read from."""
+    return max(live - late, min(live, k))
+
+
+def full_bounty_rounded_down(
+    *, rate: int, collateral: int, left_epochs: int, loss_per_miss: int, collateral_epochs: int
+) -> int:
+    """The most that is ever offered for a slot with so many epochs left; as `Bounty.full` in the contract.
+
+    `loss_per_miss` and `collateral_epochs` are in epochs of pay. It falls in the last epochs of an order: who
+    waits for more in health may wait in vain then, but in danger nobody waits for more than the cost.
+    """
+    return min(collateral, rate * min(loss_per_miss * max(0, left_epochs), collateral_epochs) // 2)
+
+
 def bounty_rounded_down(full: int, waited_blocks: int, auction_blocks: int) -> int:
     """What is offered for a slot: from nothing to `full`, in a straight line over the auction.
 
@@ -141,17 +166,61 @@ def decide(need: Need, cost: PassCost, *, auction_blocks: int, now_block: int) -
     return Wait(why=Why.GROWING, again_block=_first_block(need, cost, auction_blocks, now_block, last_block))
 
 
-def first_block(*, order: OrderId, slot: int, repairer: Address, since_block: int, window_blocks: int) -> int:
+def paying_since(need: Need, cost: PassCost, *, auction_blocks: int, now_block: int) -> int:
+    """When the pass that pays now came to pay, by what is vacant and live now: from then on repairers take
+    their turns. Slots that fall vacant meanwhile do not make them begin anew. `now_block` if nothing pays."""
+    oldest_block = min((vacancy.since_block for vacancy in need.vacancies), default=now_block)
+    if oldest_block >= now_block or _best_pass(need, cost, auction_blocks, now_block) is None:
+        return now_block
+    if _best_pass(need, cost, auction_blocks, oldest_block) is not None:
+        return oldest_block
+    return _first_block(need, cost, auction_blocks, oldest_block, now_block)
+
+
+def doubling_blocks(need: Need, *, read_bytes: int, epoch_blocks: int) -> int:
+    """In how many blocks as many repairers more may begin as may by then: about as long as a pass takes, half
+    of that in danger, and a moment for the transaction. `read_bytes` is what the pass reads."""
+    eager = margin(need.live, need.k, need.n) == 1
+    pass_blocks = read_bytes * epoch_blocks // (EPOCH_BYTES * (2 if eager else 1))
+    return max(1, epoch_blocks // _MOMENTS_PER_EPOCH, pass_blocks)
+
+
+def first_block(
+    *,
+    order: OrderId,
+    slot: int,
+    repairer: Address,
+    since_block: int,
+    repairers: int,
+    doubling_blocks: int,
+) -> int:
     """The first block in which this repairer may begin, when several want the same pass.
 
-    Its rank is keccak256(order, slot, repairer) as a fraction of 2^256; it may begin when that is below the
-    share of the window that has passed: with every block one in `window_blocks` of them joins, and after the
-    window all may. `slot` is the lowest of the pass; `since_block` is when the pass came to pay.
+    `slot` is the lowest of the pass; `since_block` is when the pass came to pay; `repairers` is how many
+    there may be at most.
     """
-    if not 0 <= slot < MAX_SLOTS or window_blocks < 1:
-        raise Misuse(f"slot {slot}, a window of {window_blocks} blocks")
+    if not 0 <= slot < MAX_SLOTS:
+        raise Misuse(f"an order has no slot {slot}")
     rank = int.from_bytes(keccak256(order + bytes([slot]) + bytes.fromhex(repairer[2:])))
-    return since_block + (rank * window_blocks >> _HASH_BITS) + 1
+    return since_block + 1 + turn_blocks(rank, repairers=repairers, doubling_blocks=doubling_blocks)
+
+
+def turn_blocks(rank: int, *, repairers: int, doubling_blocks: int) -> int:
+    """How long after a pass came to pay the repairer of this rank waits; ranks are fractions of 2^256.
+
+    It may begin when its rank is below the open share: one in `repairers` at first, so one of them if there
+    are that many, and twice the share after each `doubling_blocks`. However many there are, one begins, and
+    while it is at work about as many more as had begun; a fixed window would let in a share of all. A lone
+    one waits for log2(repairers) doublings at most.
+    """
+    if not 0 <= rank < 1 << _HASH_BITS or repairers < 1 or doubling_blocks < 1:
+        raise Misuse(f"rank {rank} among {repairers}, doubling in {doubling_blocks} blocks")
+    share = rank * repairers
+    if share < 1 << _HASH_BITS:
+        return 0
+    doublings = (share >> _HASH_BITS).bit_length() - 1
+    above = share - (1 << _HASH_BITS + doublings)
+    return doubling_blocks * doublings + (doubling_blocks * above >> _HASH_BITS + doublings)
 
 
 def _best_pass(need: Need, cost: PassCost, auction_blocks: int, block: int) -> Act | None:

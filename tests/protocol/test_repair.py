@@ -7,7 +7,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from grange.errors import Misuse
-from grange.keccak import keccak256
 from grange.repair import (
     LAZY_MARGIN,
     Act,
@@ -18,13 +17,14 @@ from grange.repair import (
     Why,
     bounty_rounded_down,
     cost_rounded_up,
+    counted_on,
     decide,
     eager_spares,
-    first_block,
+    full_bounty_rounded_down,
     margin,
+    paying_since,
 )
-from grange.types import Address, OrderId, address_from
-from grange.units import GIB, MAX_SLOTS
+from grange.units import GIB
 
 AUCTION_BLOCKS = 100
 END_BLOCK = 10_000
@@ -194,38 +194,95 @@ def test_bounties_have_no_negative_parts(full: int, waited: int, auction: int) -
         bounty_rounded_down(full, waited, auction)
 
 
-ORDER = OrderId(bytes(range(32)))
-repairers = st.binary(min_size=20, max_size=20).map(address_from)
+@st.composite
+def repairable(draw: st.DrawFn) -> Need:
+    """Something is vacant, and k slots or more are live."""
+    k, n = draw(st.sampled_from([(4, 8), (10, 20), (10, 30), (29, 80)]))
+    slots = draw(st.lists(st.integers(0, n - 1), unique=True, min_size=1, max_size=n - k))
+    vacancies = tuple(
+        Vacancy(slot=slot, since_block=draw(st.integers(0, 300)), full_bounty=draw(st.integers(50, 1000)))
+        for slot in slots
+    )
+    return Need(k=k, n=n, live=draw(st.integers(k, n - len(slots))), vacancies=vacancies, end_block=2000)
 
 
-def first(repairer: Address, *, slot: int = 3, window: int = 300) -> int:
-    return first_block(order=ORDER, slot=slot, repairer=repairer, since_block=1000, window_blocks=window)
+small_costs = st.builds(PassCost, once=st.integers(0, 800), per_slot=st.integers(0, 80))
 
 
-@given(repairers, st.integers(0, MAX_SLOTS - 1), st.integers(1, 10_000))
-def test_a_repairer_begins_when_the_open_share_of_the_window_exceeds_its_rank(
-    repairer: Address, slot: int, window: int
+@given(repairable(), small_costs, st.integers(100, 700))
+def test_who_has_acted_does_not_act_on_the_rest_at_once(order: Need, cost: PassCost, block: int) -> None:
+    act = decided(order, cost, block)
+    assume(isinstance(act, Act))
+    assert isinstance(act, Act)
+    rest = tuple(vacancy for vacancy in order.vacancies if vacancy.slot not in act.slots)
+    after = dataclasses.replace(order, live=order.live + len(act.slots), vacancies=rest)
+    assert isinstance(decided(after, cost, block), Wait)
+
+
+@given(repairable(), small_costs, st.integers(100, 700))
+def test_in_danger_nobody_waits_longer_than_the_auction(order: Need, cost: PassCost, block: int) -> None:
+    assume(margin(order.live, order.k, order.n) == 1)
+    newest = max(vacancy.since_block for vacancy in order.vacancies)
+    full = sum(vacancy.full_bounty for vacancy in order.vacancies)
+    match decided(order, cost, block):
+        case Wait(why=Why.GROWING, again_block=again):
+            assert again is not None
+            assert block < again <= newest + AUCTION_BLOCKS
+        case Wait(why=Why.UNPAID):
+            assert full < cost.of(len(order.vacancies))
+
+
+def test_the_last_spare_slot_is_no_reason_to_repair_at_a_loss() -> None:
+    dear = PassCost(once=1000, per_slot=0)
+    order = need(10, 30, 20, full=49)
+    assert decided(order, dear, 10 * AUCTION_BLOCKS) == Wait(why=Why.UNPAID)
+    subsidised = dataclasses.replace(dear, once=dear.once - 20)
+    assert isinstance(decided(order, subsidised, 10 * AUCTION_BLOCKS), Act)
+
+
+@given(repairable(), small_costs, st.integers(100, 700))
+def test_a_pass_pays_from_the_block_on_since_which_it_pays(order: Need, cost: PassCost, block: int) -> None:
+    assume(isinstance(decided(order, cost, block), Act))
+    since = paying_since(order, cost, auction_blocks=AUCTION_BLOCKS, now_block=block)
+    assert since <= block
+    assert isinstance(decided(order, cost, since), Act)
+    if since > min(vacancy.since_block for vacancy in order.vacancies):
+        assert isinstance(decided(order, cost, since - 1), Wait)
+
+
+def test_a_slot_that_falls_vacant_does_not_make_repairers_begin_anew() -> None:
+    cost = PassCost(once=100, per_slot=1)
+    before = need(10, 30, 5)
+    fresh = Vacancy(slot=20, since_block=190, full_bounty=100)
+    after = dataclasses.replace(before, live=24, vacancies=(*before.vacancies, fresh))
+    assert paying_since(before, cost, auction_blocks=AUCTION_BLOCKS, now_block=200) == 42
+    assert paying_since(after, cost, auction_blocks=AUCTION_BLOCKS, now_block=200) <= 42
+
+
+def test_before_a_pass_pays_it_pays_since_now() -> None:
+    dear = PassCost(once=10**9, per_slot=0)
+    assert paying_since(need(4, 8, 2), dear, auction_blocks=AUCTION_BLOCKS, now_block=70) == 70
+    assert paying_since(need(4, 8, 0), dear, auction_blocks=AUCTION_BLOCKS, now_block=70) == 70
+
+
+def test_late_farmers_are_not_counted_on_unless_they_are_among_the_last_k() -> None:
+    assert [counted_on(live, late, 4) for live, late in [(8, 0), (8, 3), (6, 3), (4, 4), (3, 1)]] == [
+        8,
+        5,
+        4,
+        4,
+        3,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("collateral", "left", "bounty"),
+    [(700, 50, 700), (900, 50, 800), (900, 8, 800), (900, 3, 300), (900, 0, 0), (900, -2, 0)],
+)
+def test_the_full_bounty_is_half_of_what_a_pretender_loses_or_the_collateral(
+    collateral: int, left: int, bounty: int
 ) -> None:
-    begins = first(repairer, slot=slot, window=window)
-    rank = int.from_bytes(keccak256(ORDER + bytes([slot]) + bytes.fromhex(repairer[2:])))
-    assert 1001 <= begins <= 1000 + window
-    assert rank * window < (begins - 1000) << 256
-    assert rank * window >= (begins - 1001) << 256
-
-
-def test_repairers_join_evenly_over_the_window() -> None:
-    begins = sorted(first(address_from(keccak256(bytes([i]))[:20])) - 1000 for i in range(200))
-    quarters = [sum(low < block <= low + 75 for block in begins) for low in range(0, 300, 75)]
-    assert min(quarters) > 35
-    assert sum(quarters) == 200
-
-
-def test_another_slot_gives_another_order() -> None:
-    crowd = [address_from(bytes([i]) * 20) for i in range(20)]
-    assert sorted(crowd, key=first) != sorted(crowd, key=lambda one: first(one, slot=4))
-
-
-@pytest.mark.parametrize(("slot", "window"), [(-1, 10), (MAX_SLOTS, 10), (0, 0)])
-def test_windows_and_slots_outside_of_their_range_are_refused(slot: int, window: int) -> None:
-    with pytest.raises(Misuse):
-        first(address_from(bytes(20)), slot=slot, window=window)
+    found = full_bounty_rounded_down(
+        rate=100, collateral=collateral, left_epochs=left, loss_per_miss=2, collateral_epochs=16
+    )
+    assert found == bounty

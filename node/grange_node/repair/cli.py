@@ -62,7 +62,7 @@ def init(
     start_block: Annotated[int, typer.Option(min=0, help="The block in which the market was made.")] = 0,
     gas_price: Annotated[str, typer.Option(help="Tokens that a million gas is worth.")] = "0",
     window: Annotated[
-        int | None, typer.Option(min=1, help="Blocks in which several repairers take turns to begin.")
+        int | None, typer.Option(min=1, help="Blocks in which twice as many repairers may begin as before.")
     ] = None,
     home: Home = None,
 ) -> None:

@@ -21,7 +21,7 @@ from grange.errors import GrangeError
 from grange.peer import Patience, Signer
 from grange.peer.purse import Purse
 from grange.peer.tabs import Tabs
-from grange.repair import PassCost, Wait, decide, first_block
+from grange.repair import Wait, decide, doubling_blocks, first_block, paying_since
 from grange.types import Epoch, FarmerId, OrderId
 from grange_node.files import FOLDER_MODE
 from grange_node.repair.chart import Chart, Charted
@@ -51,7 +51,7 @@ class Settings:
     gas_price: int = 0
     """What a unit of gas is worth, in base units of the token."""
     window_blocks: int | None = None
-    """In which several repairers begin one after another; an epoch if None."""
+    """In which twice as many repairers may begin as before; about as long as the pass takes if None."""
     retry_seconds: float = 15.0
     """After a repair that could not go on."""
     own_farmer: FarmerId | None = None
@@ -170,8 +170,14 @@ class Repairer:
             order=charted.order,
             slot=act.slots[0],
             repairer=self._market.address,
-            since_block=_paying_since(looked, cost, auction_blocks, now_block),
-            window_blocks=self.settings.window_blocks or parameters.epoch_blocks,
+            since_block=paying_since(looked.need, cost, auction_blocks=auction_blocks, now_block=now_block),
+            repairers=sum(not farmer.lapsed for farmer in self._contacts.farmers.values()) + 1,
+            doubling_blocks=self.settings.window_blocks
+            or doubling_blocks(
+                looked.need,
+                read_bytes=charted.k * charted.geometry.slot_bytes,
+                epoch_blocks=parameters.epoch_blocks,
+            ),
         )
         if now_block < turn:
             log.debug("order %s: our turn is block %d", charted.order.hex()[:12], turn)
@@ -229,12 +235,3 @@ class Repairer:
             log.info("order %s: %s", order.hex()[:12], job.outcome.value)
         finally:
             del self._running[order]
-
-
-def _paying_since(looked: Survey, cost: PassCost, auction_blocks: int, now_block: int) -> int:
-    """When the pass that pays now came to pay: from then on repairers take their turns."""
-    fell_block = max(vacancy.since_block for vacancy in looked.need.vacancies)
-    if fell_block >= now_block:
-        return now_block
-    then = decide(looked.need, cost, auction_blocks=auction_blocks, now_block=fell_block)
-    return min(now_block, then.again_block or now_block) if isinstance(then, Wait) else fell_block

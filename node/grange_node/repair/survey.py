@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from grange.chain import Eviction, Farmer, Head, Loss
-from grange.repair import Need, Vacancy
+from grange.repair import Need, Vacancy, counted_on, full_bounty_rounded_down
 from grange.types import Epoch, FarmerId, Parameters, Slot
 from grange_node.repair.chart import Charted
 from grange_node.repair.market import Market
@@ -91,13 +91,11 @@ def after_missed_loss(ended: Ended, slot: Slot, parameters: Parameters) -> Ended
 
 
 def full_bounty(rate: int, collateral: int, left_epochs: int, parameters: Parameters) -> int:
-    """The most that is ever offered for a slot with so many epochs left, rounded down; as `Bounty.full`."""
-    loss_per_miss = parameters.penalty + parameters.fine
-    at_risk = rate * min(loss_per_miss * max(0, left_epochs), parameters.collateral_epochs)
-    return min(collateral, at_risk // 2)
-
-
-def counted_on(live: int, late: int, k: int) -> int:
-    """How many slots the policy counts on: a late farmer may be about to vanish, but as long as it has not,
-    its slot may be among the last k to read from."""
-    return max(live - late, min(live, k))
+    """The most that is ever offered for a slot with so many epochs left."""
+    return full_bounty_rounded_down(
+        rate=rate,
+        collateral=collateral,
+        left_epochs=left_epochs,
+        loss_per_miss=parameters.penalty + parameters.fine,
+        collateral_epochs=parameters.collateral_epochs,
+    )
