@@ -26,12 +26,18 @@ from grange.units import GIB, MAX_SLOTS
 LAZY_MARGIN: Final = 2
 """What a pass must bring while the order is healthy, in multiples of its cost."""
 
-EPOCH_BYTES: Final = 256 * GIB
-"""What a home line reads in an epoch of a day, at 25 Mbit/s: by it the length of a pass is estimated."""
+EPOCH_SENT_BYTES: Final = 96 * GIB
+"""What a home line sends in an epoch of a day, at 10 Mbit/s: by it the length of a pass is estimated."""
+READ_TO_SENT: Final = 4
+"""How much faster it reads."""
+
+LAZY_PASSES: Final = 4
+EAGER_PASSES: Final = 2
+"""In the time of so many passes twice as many repairers may begin."""
+MOMENTS_PER_EPOCH: Final = 100
+"""A quarter of an hour of a day: a transaction is mined and seen."""
 
 _HASH_BITS: Final = 256
-_MOMENTS_PER_EPOCH: Final = 100
-"""A quarter of an hour of a day: a transaction is mined and seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,12 +183,18 @@ def paying_since(need: Need, cost: PassCost, *, auction_blocks: int, now_block: 
     return _first_block(need, cost, auction_blocks, oldest_block, now_block)
 
 
-def doubling_blocks(need: Need, *, read_bytes: int, epoch_blocks: int) -> int:
-    """In how many blocks as many repairers more may begin as may by then: about as long as a pass takes, half
-    of that in danger, and a moment for the transaction. `read_bytes` is what the pass reads."""
+def doubling_blocks(need: Need, *, slot_bytes: int, slots: int, epoch_blocks: int) -> int:
+    """In how many blocks as many repairers more may begin as may by then.
+
+    Several times as long as a pass that rebuilds so many slots takes at a common line, and never less than a
+    moment for the transaction. Repairers that read at once make each other slow, so more begin: with half of
+    these times the simulation ends in a jam in which farmers send the same slots a hundred times.
+    """
     eager = margin(need.live, need.k, need.n) == 1
-    pass_blocks = read_bytes * epoch_blocks // (EPOCH_BYTES * (2 if eager else 1))
-    return max(1, epoch_blocks // _MOMENTS_PER_EPOCH, pass_blocks)
+    passes = EAGER_PASSES if eager else LAZY_PASSES
+    pass_bytes = max(slots, -(-need.k // READ_TO_SENT)) * slot_bytes
+    pass_blocks = passes * pass_bytes * epoch_blocks // EPOCH_SENT_BYTES
+    return max(1, epoch_blocks // MOMENTS_PER_EPOCH, pass_blocks)
 
 
 def first_block(

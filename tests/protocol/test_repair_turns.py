@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from grange.errors import Misuse
 from grange.keccak import keccak256
-from grange.repair import EPOCH_BYTES, Need, Vacancy, doubling_blocks, first_block, turn_blocks
+from grange.repair import EPOCH_SENT_BYTES, Need, Vacancy, doubling_blocks, first_block, turn_blocks
 from grange.types import Address, OrderId, address_from
 from grange.units import MAX_SLOTS
 
@@ -118,12 +118,13 @@ def need(live: int) -> Need:
     return Need(k=10, n=30, live=live, vacancies=vacancies, end_block=10**9)
 
 
-def test_the_share_doubles_in_the_time_of_a_pass_and_faster_in_danger() -> None:
-    half_a_day = EPOCH_BYTES // 2
-    assert doubling_blocks(need(28), read_bytes=half_a_day, epoch_blocks=EPOCH_BLOCKS) == 3600
-    assert doubling_blocks(need(12), read_bytes=half_a_day, epoch_blocks=EPOCH_BLOCKS) == 1800
-    assert doubling_blocks(need(12), read_bytes=1, epoch_blocks=EPOCH_BLOCKS) == 72
-    assert doubling_blocks(need(12), read_bytes=1, epoch_blocks=10) == 1
+def test_the_share_doubles_in_the_time_of_some_passes_and_faster_in_danger() -> None:
+    slot_bytes = EPOCH_SENT_BYTES // 12
+    assert doubling_blocks(need(28), slot_bytes=slot_bytes, slots=6, epoch_blocks=EPOCH_BLOCKS) == 14400
+    assert doubling_blocks(need(12), slot_bytes=slot_bytes, slots=6, epoch_blocks=EPOCH_BLOCKS) == 7200
+    assert doubling_blocks(need(28), slot_bytes=slot_bytes, slots=1, epoch_blocks=EPOCH_BLOCKS) == 7200
+    assert doubling_blocks(need(12), slot_bytes=1, slots=6, epoch_blocks=EPOCH_BLOCKS) == 72
+    assert doubling_blocks(need(12), slot_bytes=1, slots=6, epoch_blocks=10) == 1
 
 
 @pytest.mark.parametrize("slot", [-1, MAX_SLOTS])

@@ -175,7 +175,8 @@ class Repairer:
             doubling_blocks=self.settings.window_blocks
             or doubling_blocks(
                 looked.need,
-                read_bytes=charted.k * charted.geometry.slot_bytes,
+                slot_bytes=charted.geometry.slot_bytes,
+                slots=len(act.slots),
                 epoch_blocks=parameters.epoch_blocks,
             ),
         )

@@ -5,6 +5,7 @@
     history       what happens to the farmers, hour by hour; the same for every code
     placement     who keeps which slot
     judgement     the policy of `grange.repair`, for all orders at once
+    turns         which of several repairers begins, and what the others lose
     lines         how long repairs take at home lines
     orders        what is left of every order
     network       one network and one code, step by step

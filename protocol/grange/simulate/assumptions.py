@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from grange.errors import Misuse
+from grange.repair import full_bounty_rounded_down
 from grange.units import GIB, MAX_SLOTS
 
 STEPS_PER_DAY: Final = 4
@@ -70,6 +71,8 @@ class Farmers:
     subnet_size: int = 5
     operator: Outages = field(default_factory=lambda: Outages(per_year=0.5, mean_hours=24.0, for_good=0.2))
     """Whoever runs several farmers makes mistakes on all of them, and stops with all of them."""
+    repairing: float = 0.1
+    """The share of farmers that run a repairer."""
     shared_operators: float = 0.3
     """The share of farmers run by somebody who runs more than one."""
     largest_operator: float = 0.02
@@ -83,8 +86,6 @@ class Farmers:
     shock_for_good: bool = True
     """If not, they are cut off for `shock_hours`."""
     shock_hours: float = 48.0
-    misses_to_eviction: int = 4
-    """Missed days, a proven one making good for one missed, with which a farmer is evicted."""
     memoryless_eviction_days: float | None = None
     """Instead of counting misses: evicted after so many days on average. Not how the contract does it, but a
     constant rate, for which there is a closed form."""
@@ -94,6 +95,8 @@ class Farmers:
             raise Misuse(f"from 10 to {MOST_FARMERS} farmers can be simulated, not {self.count}")
         if self.lifetime_days <= 0 or self.lifetime_shape <= 0 or not 0 <= self.shock_share < 1:
             raise Misuse("lifetimes are positive, and a shock takes a share of the farmers below 1")
+        if not 0 < self.repairing <= 1:
+            raise Misuse("some farmers repair: a share above 0 and up to 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,30 +116,61 @@ class Lines:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The market's parameters that repair depends on, by the names that they have there. Epochs are days."""
+
+    max_misses: int = 4
+    collateral_epochs: int = 30
+    """The devnet has 16, the least that goes with the other rules. It pays too little for repair, which
+    docs/durability.md shows."""
+    penalty: int = 1
+    fine: int = 1
+    auction_epochs: int = 4
+
+    def __post_init__(self) -> None:
+        if min(self.max_misses, self.penalty, self.fine, self.auction_epochs) < 1:
+            raise Misuse("misses, penalty, fine and auction are 1 at least")
+        least = 2 * self.max_misses * (self.penalty + self.fine)
+        if self.collateral_epochs < least:
+            raise Misuse(f"with these rules the market wants a collateral of {least} epochs at least")
+
+    def full_bounty_rounded_down(self, rate: int) -> int:
+        """What is offered at most for a slot of this rate, from the collateral of a farmer that was evicted.
+
+        It had no more than it must have; its misses and the reward for evicting it have been taken from that.
+        """
+        loss_per_miss = self.penalty + self.fine
+        left = max(0, self.collateral_epochs - self.max_misses * loss_per_miss - 1)
+        return full_bounty_rounded_down(
+            rate=rate,
+            collateral=rate * left,
+            left_epochs=self.collateral_epochs,
+            loss_per_miss=loss_per_miss,
+            collateral_epochs=self.collateral_epochs,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
     """In tokens. Only their ratios matter."""
 
     rent_per_tib_month: float = 1.5
     egress_per_tib: float = 0.25
     """A sixth of a month's rent: home lines have no meter, and a farmer that asks more is read from last."""
-    bounty_days: float = 15.0
-    """The full bounty in days of the slot's pay: half of a collateral of 30 days, so that whoever pretends to
-    repair loses twice what it wins."""
-    auction_days: int = 4
-    gas_once: float = 0.002
-    """A refill's transaction on a rollup, about 60,000 gas."""
+    gas_once: float = 0.0015
+    """A refill's 150,000 gas on a rollup: 0.003 gwei each, at 3000 tokens for the coin."""
     gas_per_slot: float = 0.002
+    """200,000 gas for each slot."""
 
     def __post_init__(self) -> None:
         prices = (
             self.rent_per_tib_month,
             self.egress_per_tib,
-            self.bounty_days,
             self.gas_once,
             self.gas_per_slot,
         )
-        if min(prices) < 0 or self.auction_days < 1:
-            raise Misuse("prices are not negative, and an auction takes a day at least")
+        if min(prices) < 0:
+            raise Misuse("prices are not negative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +186,7 @@ class Assumptions:
     """Independent ones, each with a history of its own."""
     farmers: Farmers = field(default_factory=Farmers)
     lines: Lines = field(default_factory=Lines)
+    rules: Rules = field(default_factory=Rules)
     prices: Prices = field(default_factory=Prices)
 
     def __post_init__(self) -> None:

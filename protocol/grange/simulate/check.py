@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import exp
 
-from grange.simulate.assumptions import STEPS_PER_DAY, Assumptions, Code, Farmers, Lines, Outages, Prices
+from grange.simulate.assumptions import (
+    STEPS_PER_DAY,
+    Assumptions,
+    Code,
+    Farmers,
+    Lines,
+    Outages,
+    Prices,
+)
 from grange.simulate.closed_form import loss_probability
 from grange.simulate.intervals import Estimate, estimated
 from grange.simulate.network import simulated
@@ -86,6 +94,7 @@ def _independent(
         operator=_NEVER,
         region=_NEVER,
         shocks=0,
+        repairing=1.0,
         memoryless_eviction_days=repair_days or 1.0,
     )
     price = 1.0 if repair_days is None else 0.0
@@ -96,5 +105,5 @@ def _independent(
         networks=networks,
         farmers=alone,
         lines=Lines(upload_mbit=_FAST, download_mbit=_FAST, spread=0.0, repair_share=1.0),
-        prices=Prices(egress_per_tib=price, bounty_days=0.0, gas_once=price, gas_per_slot=price),
+        prices=Prices(rent_per_tib_month=0.0, egress_per_tib=price, gas_once=price, gas_per_slot=price),
     )

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from grange.errors import Misuse
 from grange.simulate import report
-from grange.simulate.assumptions import DEFAULT_CODES, Assumptions, Code, Farmers, Lines, Prices
+from grange.simulate.assumptions import DEFAULT_CODES, Assumptions, Code, Farmers, Lines, Prices, Rules
 from grange.simulate.chart import drawn
 from grange.simulate.check import compared
 from grange.simulate.intervals import Estimate
@@ -27,7 +27,7 @@ EXIT_MISUSE = 2
 EXIT_FILE = 4
 DEFAULT_SEED = 1
 _CODE = re.compile(r"([0-9]{1,3})(?:/| of )([0-9]{1,3})")
-_FARMERS, _LINES, _PRICES, _WORLD = Farmers(), Lines(), Prices(), Assumptions()
+_FARMERS, _LINES, _PRICES, _RULES, _WORLD = Farmers(), Lines(), Prices(), Rules(), Assumptions()
 
 app = typer.Typer(help="Simulate years of a network: losses, repair traffic, cost.", no_args_is_help=False)
 _out = Console(highlight=False)
@@ -67,9 +67,15 @@ def simulate(  # noqa: PLR0917  typer makes options of parameters
         _PRICES.rent_per_tib_month
     ),
     egress: Annotated[float, typer.Option(help="Tokens for a TiB that is read.")] = _PRICES.egress_per_tib,
-    bounty_days: Annotated[
-        float, typer.Option(help="The full bounty, in days of pay.")
-    ] = _PRICES.bounty_days,
+    collateral_epochs: Annotated[
+        int, typer.Option(help="Days of pay that a farmer has at stake: half of it is the greatest bounty.")
+    ] = _RULES.collateral_epochs,
+    max_misses: Annotated[int, typer.Option(help="Days missed with which a farmer is evicted.")] = (
+        _RULES.max_misses
+    ),
+    auction_epochs: Annotated[int, typer.Option(help="Days in which a bounty rises.")] = (
+        _RULES.auction_epochs
+    ),
     as_json: Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw it: an SVG file.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.", show_default="one for each processor")] = (
@@ -95,7 +101,10 @@ def simulate(  # noqa: PLR0917  typer makes options of parameters
                 shock_hours=_FARMERS.shock_hours if shock_hours is None else shock_hours,
             ),
             lines=Lines(upload_mbit=upload_mbit, download_mbit=download_mbit),
-            prices=Prices(rent_per_tib_month=rent, egress_per_tib=egress, bounty_days=bounty_days),
+            rules=Rules(
+                collateral_epochs=collateral_epochs, max_misses=max_misses, auction_epochs=auction_epochs
+            ),
+            prices=Prices(rent_per_tib_month=rent, egress_per_tib=egress),
         )
         codes = [_code(text) for text in code] if code else list(DEFAULT_CODES)
         results = report.run(assumptions, codes, seed, workers=workers)

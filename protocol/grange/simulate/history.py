@@ -34,6 +34,8 @@ class History:
     """For each step, the seats whose farmers take their data away in it."""
     evicted: list[Ints]
     """For each step, the seats whose farmers are evicted as it begins, and lose what they still had."""
+    late: Bools
+    """[day, seat]: who has missed days that it has not made good for, as the day begins."""
     shock_steps: tuple[int, ...]
 
     @property
@@ -42,8 +44,8 @@ class History:
         return len(self.gone)
 
 
-def drawn(farmers: Farmers, days: int, random: np.random.Generator) -> History:
-    """A history by chance."""
+def drawn(farmers: Farmers, max_misses: int, days: int, random: np.random.Generator) -> History:
+    """A history by chance. So many misses, less days proven since, and a farmer is evicted."""
     groups = Groups.drawn(farmers, random)
     steps = days * STEPS_PER_DAY
     outages = _Outages(steps, farmers.count, random)
@@ -55,8 +57,15 @@ def drawn(farmers: Farmers, days: int, random: np.random.Generator) -> History:
     ):
         outages.add(kind, members(group))
     shock_steps = _shocks(farmers, outages, random)
-    online, gone, evicted = _lived(farmers, outages, random)
-    return History(groups=groups, online=online, gone=gone, evicted=evicted, shock_steps=shock_steps)
+    gone, evicted, late = _lived(farmers, max_misses, outages, random)
+    return History(
+        groups=groups,
+        online=outages.online,
+        gone=gone,
+        evicted=evicted,
+        late=late,
+        shock_steps=shock_steps,
+    )
 
 
 class _Outages:
@@ -114,8 +123,8 @@ def _shocks(farmers: Farmers, outages: _Outages, random: np.random.Generator) ->
 
 
 def _lived(
-    farmers: Farmers, outages: _Outages, random: np.random.Generator
-) -> tuple[Bools, list[Ints], list[Ints]]:
+    farmers: Farmers, max_misses: int, outages: _Outages, random: np.random.Generator
+) -> tuple[list[Ints], list[Ints], Bools]:
     """Day by day: farmers leave, days are missed, farmers are evicted, others come."""
     online = outages.online
     nobody = np.array([], dtype=np.int64)
@@ -123,8 +132,10 @@ def _lived(
     leaves = _first_departures(farmers, random)
     away = np.zeros(farmers.count, dtype=np.bool_)
     misses = np.zeros(farmers.count, dtype=np.int64)
+    late = np.zeros((outages.steps // STEPS_PER_DAY, farmers.count), dtype=np.bool_)
     for first in range(0, outages.steps, STEPS_PER_DAY):
         after = first + STEPS_PER_DAY
+        late[first // STEPS_PER_DAY] = misses > 0
         online[first:after, away] = False
         for step in range(first, after):
             for seats in outages.departures.get(step, ()):
@@ -134,24 +145,26 @@ def _lived(
                 gone[step] = leaving
                 away[leaving] = True
                 online[step:after, leaving] = False
-        out = _evicted(farmers, away, misses, online[first:after], random)
+        missed = ~online[first:after].any(axis=0)
+        misses[:] = np.where(missed, misses + 1, np.maximum(misses - 1, 0))
+        out = _evicted(farmers, max_misses, away, misses, random)
         away[out] = False
         misses[out] = 0
         new = out[leaves[out] < after]
         leaves[new] = after + _lifetimes(farmers, len(new), random)
         if after < outages.steps:
             evicted[after] = out
-    return online, gone, evicted
+    return gone, evicted, late
 
 
-def _evicted(farmers: Farmers, away: Bools, misses: Ints, online: Bools, random: np.random.Generator) -> Ints:
-    """Who is evicted after this day; `misses` is brought up to date."""
+def _evicted(
+    farmers: Farmers, max_misses: int, away: Bools, misses: Ints, random: np.random.Generator
+) -> Ints:
+    """Who is evicted after this day."""
     if farmers.memoryless_eviction_days is not None:
         chance = 1 - exp(-1 / farmers.memoryless_eviction_days)
         return np.flatnonzero(away & (random.random(farmers.count) < chance))
-    missed = ~online.any(axis=0)
-    misses[:] = np.where(missed, misses + 1, np.maximum(misses - 1, 0))
-    return np.flatnonzero(misses >= farmers.misses_to_eviction)
+    return np.flatnonzero(misses >= max_misses)
 
 
 def _first_departures(farmers: Farmers, random: np.random.Generator) -> npt.NDArray[np.float64]:

@@ -19,6 +19,7 @@ from grange.simulate.assumptions import (
     TOKEN_PARTS,
     Code,
     Prices,
+    Rules,
 )
 from grange.simulate.groups import Ints
 from grange.simulate.history import Bools
@@ -32,8 +33,12 @@ class Verdicts:
     """For each order."""
 
     acts: Bools
+    slots: Ints
+    """How many slots the pass rebuilds, if one is made."""
     takes_all: Bools
     """Whether all its vacant slots are rebuilt, or those only that pay for themselves."""
+    unpaid: Bools
+    """In danger, and its bounties, full as they are, will not cover a pass: it is the renter's turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +47,16 @@ class Judgement:
 
     code: Code
     cost: repair.PassCost
+    fetch_cost: int
+    """Of this, what is paid to the sources."""
     full_bounty: int
     auction_blocks: int
     margins: Ints
-    """For each number of live slots."""
+    """For each number of live slots that are counted on."""
 
     @classmethod
-    def of(cls, code: Code, slot_bytes: int, prices: Prices) -> Self:
-        """With these prices."""
+    def of(cls, code: Code, slot_bytes: int, prices: Prices, rules: Rules) -> Self:
+        """With these prices and rules."""
         slot_tib = slot_bytes / GIB / _GIB_PER_TIB
         pay_per_day = prices.rent_per_tib_month * slot_tib / DAYS_PER_MONTH
         cost = repair.cost_rounded_up(
@@ -62,8 +69,9 @@ class Judgement:
         return cls(
             code=code,
             cost=cost,
-            full_bounty=round(prices.bounty_days * pay_per_day * TOKEN_PARTS),
-            auction_blocks=prices.auction_days * BLOCKS_PER_DAY,
+            fetch_cost=cost.once - round(prices.gas_once * TOKEN_PARTS),
+            full_bounty=rules.full_bounty_rounded_down(round(pay_per_day * TOKEN_PARTS)),
+            auction_blocks=rules.auction_epochs * BLOCKS_PER_DAY,
             margins=np.array([repair.margin(live, code.k, code.n) for live in range(code.n + 1)]),
         )
 
@@ -74,7 +82,8 @@ class Judgement:
         return offered
 
     def joins(self, orders: Ints, waited_steps: Ints, live: Ints) -> Bools:
-        """Which vacant slots pay for themselves. `orders` has the order of each; `live` is for each order."""
+        """Which vacant slots pay for themselves. `orders` has the order of each; `live` is what is counted
+        on of each order."""
         pays: Bools = self.bounties(waited_steps) >= self.margins[live][orders] * self.cost.per_slot
         return pays
 
@@ -87,7 +96,11 @@ class Judgement:
         takes_all = (margins == 1) & self._pays(orders, bounties, everything, margins)
         some = np.bincount(orders[joins], minlength=count)
         takes_some = self._pays(orders[joins], bounties[joins], some, margins)
-        return Verdicts(acts=(takes_all | takes_some) & (live >= self.code.k), takes_all=takes_all)
+        acts = (takes_all | takes_some) & (live >= self.code.k)
+        growing = np.bincount(orders[bounties < self.full_bounty], minlength=count) > 0
+        unpaid = ~acts & ~growing & (everything > 0) & (margins == 1)
+        slots = np.where(takes_all, everything, some)
+        return Verdicts(acts=acts, slots=slots, takes_all=takes_all, unpaid=unpaid)
 
     def _pays(self, orders: Ints, bounties: Ints, slots: Ints, margins: Ints) -> Bools:
         brought = _sums(orders, bounties, len(margins))

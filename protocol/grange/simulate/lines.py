@@ -61,6 +61,10 @@ class Queues:
         np.maximum.at(ends, passes.slot_passes[sent], self._down.free[passes.slot_seats[sent]])
         return ends
 
+    def burden(self, sources: Ints, gib: Floats, now: int) -> None:
+        """These send so much more, to repairers that come too late."""
+        self._up.ask(sources.ravel(), np.repeat(gib, sources.shape[1]), now)
+
 
 class _Direction:
     def __init__(self, median_mbit: float, lines: Lines, seats: int, random: np.random.Generator) -> None:

@@ -2,10 +2,10 @@
 
     each step:  evictions, farmers that leave, passes that end, [each day: the policy], passes that begin
 
-Decides the order of things and who repairs: farmers that are online and not repairing already, by chance,
-as the order by hash of `repair.first_block` has it; the orders with the fewest spare slots come first.
-Leaves what happens to farmers to `history`, what a repairer wants to `judgement`, how long it takes to
-`lines`.
+Decides the order of things and who repairs: farmers with a repairer that are online and not at work already,
+by chance, when their turn has come; the orders with the fewest spare slots come first. Leaves what happens to
+farmers to `history`, what a repairer wants to `judgement`, when the first begins to `turns`, how long it
+takes to `lines`.
 """
 
 import numpy as np
@@ -13,12 +13,13 @@ import numpy as np
 from grange.simulate.assumptions import STEPS_PER_DAY, Assumptions, Code
 from grange.simulate.groups import Ints
 from grange.simulate.history import Bools, History, drawn
-from grange.simulate.judgement import Judgement, Verdicts
+from grange.simulate.judgement import Judgement
 from grange.simulate.lines import Passes, Queues
 from grange.simulate.orders import Orders
 from grange.simulate.placement import fitting, placed
 from grange.simulate.running import Running
 from grange.simulate.tally import Counter, Tally
+from grange.simulate.turns import Turns
 from grange.units import GIB
 
 _ASKED = 4
@@ -29,7 +30,7 @@ _HISTORY, _NETWORK = 0, 1
 def simulated(assumptions: Assumptions, codes: tuple[Code, ...], seed: int, network: int) -> list[Tally]:
     """The network of this number under each of these codes, with the same history for all."""
     random = np.random.default_rng([seed, network, _HISTORY])
-    history = drawn(assumptions.farmers, assumptions.days, random)
+    history = drawn(assumptions.farmers, assumptions.rules.max_misses, assumptions.days, random)
     tallies = []
     for code in codes:
         chance = np.random.default_rng([seed, network, _NETWORK, code.k, code.n])
@@ -46,7 +47,17 @@ class _Network:
         self._history = history
         self._random = random
         self._slot_bytes = assumptions.slot_bytes(code)
-        self._judgement = Judgement.of(code, self._slot_bytes, assumptions.prices)
+        self._judgement = Judgement.of(code, self._slot_bytes, assumptions.prices, assumptions.rules)
+        self._repairs = np.zeros(farmers, dtype=np.bool_)
+        self._repairs[: max(1, round(farmers * assumptions.farmers.repairing))] = True
+        random.shuffle(self._repairs)
+        self._turns = Turns(
+            assumptions.orders,
+            code=code,
+            farmers=farmers,
+            repairers=int(self._repairs.sum()),
+            slot_bytes=self._slot_bytes,
+        )
         self._queues = Queues(assumptions.lines, farmers, random)
         self._orders = Orders(code, placed(assumptions.orders, code.n, history.groups, random), farmers)
         self._counter = Counter(code, assumptions.orders, history.steps, history.shock_steps)
@@ -57,7 +68,10 @@ class _Network:
         self._running = Running()
         self._waiting = np.array([], dtype=np.int64)
         """Orders for which the policy wants a pass, the most urgent first."""
-        self._verdicts: Verdicts | None = None
+        self._counted_on = self._orders.live
+        """As the policy counts live slots."""
+        self._verdicts = self._judgement.verdicts(self._waiting, self._waiting, self._counted_on)
+        self._known_lost = np.zeros(assumptions.orders, dtype=np.bool_)
 
     def lived(self) -> Tally:
         """All steps."""
@@ -79,37 +93,56 @@ class _Network:
         losses = self._orders.evict(evicted, step) + self._orders.lose_data(gone, step)
         if losses:
             self._counter.lose(step, losses)
+            fresh = self._orders.lost & ~self._known_lost
+            self._counter.add(unpaid_losses=int((fresh & self._verdicts.unpaid).sum()))
+            self._known_lost |= fresh
 
     def _judge(self, step: int) -> None:
         orders = self._orders
         there = ~orders.lost
         self._counter.add(order_days=int(there.sum()), slot_days=int(orders.live[there].sum()))
+        kept = orders.holders(np.arange(orders.count))
+        late = (self._history.late[step // STEPS_PER_DAY][kept] & (kept >= 0)).sum(axis=1)
+        self._counted_on = np.maximum(orders.live - late, np.minimum(orders.live, self._code.k))
         self._verdicts = self._judgement.verdicts(
-            orders.order_of(orders.vacant), step - orders.since[orders.vacant], orders.live
+            orders.order_of(orders.vacant), step - orders.since[orders.vacant], self._counted_on
         )
+        self._counter.add(unpaid_days=int((self._verdicts.unpaid & there).sum()))
         wanted = np.flatnonzero(self._verdicts.acts & there & ~self._repairing)
+        slots = self._verdicts.slots[wanted]
+        self._turns.want(wanted, slots, self._eager(wanted), step, self._random)
         wanted = self._random.permutation(wanted)
-        self._waiting = wanted[np.argsort(orders.live[wanted], kind="stable")]
+        self._waiting = wanted[np.argsort(self._counted_on[wanted], kind="stable")]
 
     def _begin(self, step: int) -> None:
         online = self._history.online[step]
-        free = np.flatnonzero(online & (self._busy_until <= step))
-        self._waiting = self._waiting[~self._orders.lost[self._waiting]]
-        repairers = self._random.choice(free, min(len(free), len(self._waiting)), replace=False)
-        chosen = self._waiting[: len(repairers)]
+        free = np.flatnonzero(online & self._repairs & (self._busy_until <= step))
+        waiting = self._waiting[~self._orders.lost[self._waiting]]
+        ready = self._turns.come(waiting, step)
+        chosen = waiting[ready][: len(free)]
+        repairers = self._random.choice(free, len(chosen), replace=False)
         holders = self._orders.holders(chosen)
         sources = self._sources(chosen, holders, online, step)
-        able = sources[:, -1] >= 0
-        self._waiting = np.concatenate([chosen[~able], self._waiting[len(repairers) :]])
-        chosen, repairers, holders, sources = chosen[able], repairers[able], holders[able], sources[able]
-        if not len(chosen):
-            return
         rows, slots = self._slots_to_rebuild(chosen, step)
-        seats = self._takers(rows, repairers, holders, online)
-        found = seats >= 0
-        rows, slots, seats = rows[found], slots[found], seats[found]
-        passes = Passes(repairers=repairers, sources=sources, slot_passes=rows, slot_seats=seats)
-        self._run(chosen, passes, slots, step)
+        seats = self._takers(rows, repairers, holders, online & ~self._history.late[step // STEPS_PER_DAY])
+        found = np.bincount(rows[seats >= 0], minlength=len(chosen))
+        able = (sources[:, -1] >= 0) & (found > 0)
+        begun = (seats >= 0) & able[rows]
+        self._waiting = waiting[~np.isin(waiting, chosen[able])]
+        if not able.any():
+            return
+        row_of = np.cumsum(able) - 1
+        passes = Passes(
+            repairers=repairers[able],
+            sources=sources[able],
+            slot_passes=row_of[rows[begun]],
+            slot_seats=seats[begun],
+        )
+        self._run(chosen[able], passes, slots[begun], step, idle=len(free) - int(able.sum()))
+
+    def _eager(self, orders: Ints) -> Bools:
+        eager: Bools = self._judgement.margins[self._counted_on[orders]] == 1
+        return eager
 
     def _sources(self, chosen: Ints, holders: Ints, online: Bools, step: int) -> Ints:
         """For each order the k seats with the least to send; the last is -1 where fewer than k can."""
@@ -123,13 +156,12 @@ class _Network:
 
     def _slots_to_rebuild(self, chosen: Ints, step: int) -> tuple[Ints, Ints]:
         """Rows in `chosen`, and slots, as the policy says."""
-        assert self._verdicts is not None, "the policy is asked before the first pass"
         orders, vacant = self._orders, self._orders.vacant
         row_of = np.full(orders.count, -1)
         row_of[chosen] = np.arange(len(chosen))
         vacant = vacant[row_of[orders.order_of(vacant)] >= 0]
         of = orders.order_of(vacant)
-        joins = self._judgement.joins(of, step - orders.since[vacant], orders.live)
+        joins = self._judgement.joins(of, step - orders.since[vacant], self._counted_on)
         vacant = vacant[joins | self._verdicts.takes_all[of]]
         return row_of[orders.order_of(vacant)], vacant
 
@@ -156,16 +188,23 @@ class _Network:
             table[wanted[fits], column[open_slots[fits]]] = asked[fits]
         return seats
 
-    def _run(self, chosen: Ints, passes: Passes, slots: Ints, step: int) -> None:
+    def _run(self, chosen: Ints, passes: Passes, slots: Ints, step: int, *, idle: int) -> None:
         ends = self._queues.ends(passes, self._slot_bytes / GIB, step)
+        wasted = self._turns.wasted(chosen, ends - step, idle)
+        self._queues.burden(passes.sources, wasted * self._slot_bytes / GIB, step)
+        wasted_bytes = round(float(wasted.sum()) * self._code.k * self._slot_bytes)
+        fetch = self._judgement.fetch_cost
         self._busy_until[passes.repairers] = ends
         self._repairing[chosen] = True
         end_steps = np.maximum(np.ceil(ends).astype(np.int64), step + 1)
         self._counter.add(
             passes=len(chosen),
-            read_bytes=len(chosen) * self._code.k * self._slot_bytes,
+            read_bytes=len(chosen) * self._code.k * self._slot_bytes + wasted_bytes,
+            wasted_bytes=wasted_bytes,
             written_bytes=len(slots) * self._slot_bytes,
-            cost=len(chosen) * self._judgement.cost.once + len(slots) * self._judgement.cost.per_slot,
+            cost=len(chosen) * self._judgement.cost.once
+            + len(slots) * self._judgement.cost.per_slot
+            + round(float(wasted.sum()) * fetch),
         )
         self._running.add(
             end_steps=end_steps, orders=chosen, passes=passes, slots=slots, generation=self._generation

@@ -38,6 +38,8 @@ class Result:
     shock_loss: Estimate | None
     """That an order is lost in the two months after a shock; None without shocks."""
     read_tib: float
+    wasted_tib: float
+    """Of what is read, what repairers read that came too late."""
     written_tib: float
     repair_cost: float
     """What repairers pay for egress and gas."""
@@ -49,6 +51,10 @@ class Result:
     vacant_days: float
     """How long a slot is vacant before it is refilled, on average; the days before eviction are not in it."""
     live_slots: float
+    unpaid: float
+    """The part of the time in which an order is in danger and its bounties do not cover a repair."""
+    unpaid_losses: int
+    """Orders lost in such a time."""
     passes: int
     broken_passes: int
 
@@ -102,6 +108,7 @@ def _result(assumptions: Assumptions, tallies: Sequence[Tally]) -> Result:
         ),
         shock_loss=estimated(in_shock, shock_at_risk) if sum(shock_at_risk) else None,
         read_tib=sum(one.read_bytes for one in tallies) / _TIB / tib_months,
+        wasted_tib=sum(one.wasted_bytes for one in tallies) / _TIB / tib_months,
         written_tib=sum(one.written_bytes for one in tallies) / _TIB / tib_months,
         repair_cost=sum(one.cost for one in tallies) / TOKEN_PARTS / tib_months,
         bounties=sum(one.bounties for one in tallies) / TOKEN_PARTS / tib_months,
@@ -109,6 +116,8 @@ def _result(assumptions: Assumptions, tallies: Sequence[Tally]) -> Result:
         slots_per_pass=rebuilt / max(1, passes),
         vacant_days=sum(one.vacant_steps for one in tallies) / STEPS_PER_DAY / max(1, rebuilt),
         live_slots=live,
+        unpaid=sum(one.unpaid_days for one in tallies) / max(1, order_days),
+        unpaid_losses=sum(one.unpaid_losses for one in tallies),
         passes=passes,
         broken_passes=sum(one.broken_passes for one in tallies),
     )

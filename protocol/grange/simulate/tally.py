@@ -28,11 +28,17 @@ class Tally:
     passes: int = 0
     broken_passes: int = 0
     """Passes whose repairer left on the way."""
+    unpaid_losses: int = 0
+    """Orders lost while their bounties did not cover a repair."""
+    unpaid_days: int = 0
+    """Days of orders in danger whose bounties did not cover a repair, added up."""
     rebuilt: int = 0
     """Slots that have been refilled."""
     vacant_steps: int = 0
     """How long these had been vacant, added up."""
     read_bytes: int = 0
+    wasted_bytes: int = 0
+    """Of these, what repairers read that came too late."""
     written_bytes: int = 0
     cost: int = 0
     """What repairers paid: egress and gas."""
