@@ -32,7 +32,7 @@ READ_TO_SENT: Final = 4
 """How much faster it reads."""
 
 LAZY_PASSES: Final = 4
-EAGER_PASSES: Final = 2
+EAGER_PASSES: Final = 3
 """In the time of so many passes twice as many repairers may begin."""
 MOMENTS_PER_EPOCH: Final = 100
 """A quarter of an hour of a day: a transaction is mined and seen."""

@@ -121,7 +121,7 @@ def need(live: int) -> Need:
 def test_the_share_doubles_in_the_time_of_some_passes_and_faster_in_danger() -> None:
     slot_bytes = EPOCH_SENT_BYTES // 12
     assert doubling_blocks(need(28), slot_bytes=slot_bytes, slots=6, epoch_blocks=EPOCH_BLOCKS) == 14400
-    assert doubling_blocks(need(12), slot_bytes=slot_bytes, slots=6, epoch_blocks=EPOCH_BLOCKS) == 7200
+    assert doubling_blocks(need(12), slot_bytes=slot_bytes, slots=6, epoch_blocks=EPOCH_BLOCKS) == 10800
     assert doubling_blocks(need(28), slot_bytes=slot_bytes, slots=1, epoch_blocks=EPOCH_BLOCKS) == 7200
     assert doubling_blocks(need(12), slot_bytes=1, slots=6, epoch_blocks=EPOCH_BLOCKS) == 72
     assert doubling_blocks(need(12), slot_bytes=1, slots=6, epoch_blocks=10) == 1

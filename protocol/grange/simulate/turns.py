@@ -13,6 +13,8 @@ from grange.simulate.groups import Ints
 from grange.simulate.history import Bools
 from grange.simulate.lines import Floats
 
+BEGIN_STEPS = 2
+"""How often passes begin: whose turn comes within these steps begins with them."""
 _PARTS = 8
 """Of the time of a pass, when adding up what those lose who are late."""
 _ALL_DOUBLINGS = 64
@@ -47,7 +49,7 @@ class Turns:
     def come(self, orders: Ints, step: int) -> Bools:
         """For which of these it is the first repairer's turn."""
         waited = turns(self._rank[orders], self._most, self._doubling[orders])
-        come: Bools = self._since[orders] + waited <= step
+        come: Bools = self._since[orders] + waited < step + BEGIN_STEPS
         return come
 
     def wasted(self, orders: Ints, lengths: Floats, idle: int) -> Floats:
@@ -57,10 +59,9 @@ class Turns:
         """
         ranks, doubling = self._rank[orders], self._doubling[orders]
         began = turns(ranks, self._most, doubling)
-        share = np.zeros(len(orders))
-        for part in range(_PARTS):
-            opened = opened_share(began + lengths * (part + 0.5) / _PARTS, self._most, doubling)
-            share += np.maximum(opened - ranks, 0.0) / _PARTS
+        parts = (np.arange(_PARTS)[:, None] + 0.5) / _PARTS
+        opened = opened_share(began + lengths * parts, self._most, doubling)
+        share = np.maximum(opened - ranks, 0.0).mean(axis=0)
         others: Floats = idle * share / (1 - ranks)
         return others * min(1.0, idle / max(1.0, float(others.sum())))
 
