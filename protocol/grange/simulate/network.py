@@ -1,8 +1,7 @@
 """One network under one code, step by step: farmers go, are evicted, and repairers do what the policy says.
 
     each step     evictions, farmers that leave, passes that end
-    each day      the policy is asked about every order
-    twice a day   passes begin
+    each day      the policy is asked about every order, passes begin
 
 Decides the order of things and who repairs: farmers with a repairer that are online and not at work already,
 by chance, when their turn has come; the orders with the fewest spare slots come first. Leaves what happens to
@@ -21,7 +20,7 @@ from grange.simulate.orders import Orders
 from grange.simulate.placement import fitting, placed
 from grange.simulate.running import Running
 from grange.simulate.tally import Counter, Tally
-from grange.simulate.turns import BEGIN_STEPS, Turns
+from grange.simulate.turns import Turns
 from grange.units import GIB
 
 _ASKED = 4
@@ -68,11 +67,10 @@ class _Network:
         self._busy_until = np.zeros(farmers)
         self._repairing = np.zeros(assumptions.orders, dtype=np.bool_)
         self._running = Running()
-        self._waiting = np.array([], dtype=np.int64)
-        """Orders for which the policy wants a pass, the most urgent first."""
+        nothing = np.array([], dtype=np.int64)
         self._counted_on = self._orders.live
         """As the policy counts live slots."""
-        self._verdicts = self._judgement.verdicts(self._waiting, self._waiting, self._counted_on)
+        self._verdicts = self._judgement.verdicts(nothing, nothing, self._counted_on)
         self._known_lost = np.zeros(assumptions.orders, dtype=np.bool_)
 
     def lived(self) -> Tally:
@@ -83,9 +81,7 @@ class _Network:
             self._lose(step)
             self._end(step)
             if step % STEPS_PER_DAY == 0:
-                self._judge(step)
-            if step % BEGIN_STEPS == 0 and len(self._waiting):
-                self._begin(step)
+                self._begin(self._judged(step), step)
         return self._counter.tally()
 
     def _lose(self, step: int) -> None:
@@ -99,7 +95,8 @@ class _Network:
             self._counter.add(unpaid_losses=int((fresh & self._verdicts.unpaid).sum()))
             self._known_lost |= fresh
 
-    def _judge(self, step: int) -> None:
+    def _judged(self, step: int) -> Ints:
+        """Orders for which the policy wants a pass, the most urgent first."""
         orders = self._orders
         there = ~orders.lost
         self._counter.add(order_days=int(there.sum()), slot_days=int(orders.live[there].sum()))
@@ -114,15 +111,14 @@ class _Network:
         slots = self._verdicts.slots[wanted]
         self._turns.want(wanted, slots, self._eager(wanted), step, self._random)
         wanted = self._random.permutation(wanted)
-        self._waiting = wanted[np.argsort(self._counted_on[wanted], kind="stable")]
+        urgent_first: Ints = wanted[np.argsort(self._counted_on[wanted], kind="stable")]
+        return urgent_first
 
-    def _begin(self, step: int) -> None:
+    def _begin(self, waiting: Ints, step: int) -> None:
         online = self._history.online[step]
         free = np.flatnonzero(online & self._repairs & (self._busy_until <= step))
-        waiting = self._waiting[~self._orders.lost[self._waiting]]
         ready = self._turns.come(waiting, step)
         chosen = waiting[ready][: len(free)]
-        self._waiting = waiting
         if not len(chosen):
             return
         repairers = self._random.choice(free, len(chosen), replace=False)
@@ -133,7 +129,6 @@ class _Network:
         found = np.bincount(rows[seats >= 0], minlength=len(chosen))
         able = (sources[:, -1] >= 0) & (found > 0)
         begun = (seats >= 0) & able[rows]
-        self._waiting = waiting[~np.isin(waiting, chosen[able])]
         if not able.any():
             return
         row_of = np.cumsum(able) - 1

@@ -13,8 +13,6 @@ from grange.simulate.groups import Ints
 from grange.simulate.history import Bools
 from grange.simulate.lines import Floats
 
-BEGIN_STEPS = 2
-"""How often passes begin: whose turn comes within these steps begins with them."""
 _PARTS = 8
 """Of the time of a pass, when adding up what those lose who are late."""
 _ALL_DOUBLINGS = 64
@@ -47,9 +45,9 @@ class Turns:
         self._doubling[orders] = np.maximum(lengths, STEPS_PER_DAY / MOMENTS_PER_EPOCH)
 
     def come(self, orders: Ints, step: int) -> Bools:
-        """For which of these it is the first repairer's turn."""
+        """For which of these it is the first repairer's turn on the day that begins."""
         waited = turns(self._rank[orders], self._most, self._doubling[orders])
-        come: Bools = self._since[orders] + waited < step + BEGIN_STEPS
+        come: Bools = self._since[orders] + waited < step + STEPS_PER_DAY
         return come
 
     def wasted(self, orders: Ints, lengths: Floats, idle: int) -> Floats:
