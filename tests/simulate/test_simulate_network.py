@@ -89,6 +89,16 @@ def test_the_command_prints_tables_and_draws(tmp_path: Path) -> None:
     assert {"4 of 8", "2 of 4", "read", "written"} <= set(words)
 
 
+def test_the_policy_is_drawn_with_every_answer_that_it_gives(tmp_path: Path) -> None:
+    drawing = tmp_path / "policy.svg"
+    result = CliRunner().invoke(app, ["policy", "--plot", str(drawing), "--code", "4/8"])
+    assert result.exit_code == 0, result.output
+    words = [element.text for element in ElementTree.fromstring(drawing.read_text()).iter() if element.text]
+    assert {"4 live", "7 live", "days since the slots fell vacant"} <= set(words)
+    assert CliRunner().invoke(app, ["policy", "--plot", str(drawing), "--code", "8/4"]).exit_code == 2
+    assert CliRunner().invoke(app, ["policy", "--plot", str(tmp_path / "no" / "x.svg")]).exit_code == 4
+
+
 @pytest.mark.parametrize(
     "options",
     [["--code", "8"], ["--code", "9/8"], ["--farmers", "5"], ["--years", "99"], ["--shock-share", "2"]],

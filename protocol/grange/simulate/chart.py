@@ -23,15 +23,15 @@ def drawn(results: Sequence[Result], title: str) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
-        _text(_LEFT, 24, title, size=14),
-        _text(_LEFT, 52, "an order is lost within a year (95 % interval)"),
-        _text(second, 52, "repair traffic, TiB for each TiB stored for a month"),
+        text(_LEFT, 24, title, size=14),
+        text(_LEFT, 52, "an order is lost within a year (95 % interval)"),
+        text(second, 52, "repair traffic, TiB for each TiB stored for a month"),
     ]
-    parts += [_text(_LEFT - 12, _middle(i) + 4, str(one.code), anchor="end") for i, one in enumerate(results)]
+    parts += [text(_LEFT - 12, _middle(i) + 4, str(one.code), anchor="end") for i, one in enumerate(results)]
     parts += _losses(results, bottom) + _traffic(results, second, bottom)
     legend = ((_FULL, "with a shock"), (_CALM, "without"), (_READ, "read"), (_WRITTEN, "written"))
     for (colour, word), x in zip(legend, (_LEFT, _LEFT + 120, second, second + 120), strict=True):
-        parts += [_bar(x, bottom + 48, 14, 10, colour), _text(x + 20, bottom + 57, word)]
+        parts += [bar(x, bottom + 48, 14, 10, colour), text(x + 20, bottom + 57, word)]
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -48,13 +48,13 @@ def _losses(results: Sequence[Result], bottom: int) -> list[str]:
     for power in range(low, high + 1):
         label = "0" if power == low else f"1e{power}"
         parts += [
-            _line(x(10.0**power), _TOP, x(10.0**power), bottom, _FAINT),
-            _text(x(10.0**power), bottom + 18, label, anchor="middle"),
+            line(x(10.0**power), _TOP, x(10.0**power), bottom, _FAINT),
+            text(x(10.0**power), bottom + 18, label, anchor="middle"),
         ]
     for i, one in enumerate(results):
         for estimate, colour, shift in ((one.loss_per_year, _FULL, -6), (one.calm_loss_per_year, _CALM, 6)):
             y = _middle(i) + shift
-            parts.append(_line(x(estimate.low), y, x(estimate.high), y, colour, width=3))
+            parts.append(line(x(estimate.low), y, x(estimate.high), y, colour, width=3))
             if estimate.probability > 0:
                 parts.append(f'<circle cx="{x(estimate.probability):.1f}" cy="{y}" r="5" fill="{colour}"/>')
     return parts
@@ -66,12 +66,12 @@ def _traffic(results: Sequence[Result], left: int, bottom: int) -> list[str]:
     for share in (0.0, 0.5, 1.0):
         x = left + _PANEL * share
         parts += [
-            _line(x, _TOP, x, bottom, _FAINT),
-            _text(x, bottom + 18, f"{most * share:.2f}", anchor="middle"),
+            line(x, _TOP, x, bottom, _FAINT),
+            text(x, bottom + 18, f"{most * share:.2f}", anchor="middle"),
         ]
     for i, one in enumerate(results):
-        parts.append(_bar(left, _middle(i) - 13, _PANEL * one.read_tib / most, 12, _READ))
-        parts.append(_bar(left, _middle(i) + 1, _PANEL * one.written_tib / most, 12, _WRITTEN))
+        parts.append(bar(left, _middle(i) - 13, _PANEL * one.read_tib / most, 12, _READ))
+        parts.append(bar(left, _middle(i) + 1, _PANEL * one.written_tib / most, 12, _WRITTEN))
     return parts
 
 
@@ -79,15 +79,18 @@ def _middle(row: int) -> int:
     return _TOP + _ROW * row + _ROW // 2
 
 
-def _text(x: float, y: float, words: str, *, anchor: str = "start", size: int = 12) -> str:
+def text(x: float, y: float, words: str, *, anchor: str = "start", size: int = 12) -> str:
+    """Words at a place."""
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
     return f'<text {place} font-size="{size}" fill="{_INK}">{escape(words)}</text>'
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str, *, width: int = 1) -> str:
+def line(x1: float, y1: float, x2: float, y2: float, colour: str, *, width: int = 1) -> str:
+    """A line from one place to another."""
     ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
     return f'<line {ends} stroke="{colour}" stroke-width="{width}"/>'
 
 
-def _bar(x: float, y: float, width: float, height: float, colour: str) -> str:
+def bar(x: float, y: float, width: float, height: float, colour: str) -> str:
+    """A filled rectangle."""
     return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>'

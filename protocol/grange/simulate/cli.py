@@ -1,4 +1,4 @@
-"""`grange simulate`: years of a network; `grange simulate check`: the simulation beside the closed form.
+"""`grange simulate`: years of a network; `check`: the simulation beside the closed form; `policy`: a drawing.
 
 Decides the options, what is printed and the exit codes: 0, 1 the check found a difference, 2 wrong usage,
 4 the drawing cannot be written. Leaves the defaults and their reasons to `assumptions`.
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from grange.errors import Misuse
-from grange.simulate import report
+from grange.simulate import policy_chart, report
 from grange.simulate.assumptions import DEFAULT_CODES, Assumptions, Code, Farmers, Lines, Prices, Rules
 from grange.simulate.chart import drawn
 from grange.simulate.check import compared
@@ -143,12 +143,26 @@ def check(seed: Seed = DEFAULT_SEED, as_json: Json = False) -> None:
         raise typer.Exit(EXIT_DIFFERS)
 
 
+@app.command()
+def policy(
+    plot: Annotated[Path, typer.Option(help="The SVG file to write.")],
+    code: Annotated[str, typer.Option(help="k/n.")] = "10/30",
+) -> None:
+    """Draw when a repairer acts and when it waits."""
+    try:
+        drawing = policy_chart.drawn(_WORLD, _code(code))
+    except Misuse as error:
+        _fail(f"{error}.", EXIT_MISUSE)
+    _write(plot, drawing)
+
+
 def _show(assumptions: Assumptions, results: list[report.Result], seed: int) -> None:
     farmers = assumptions.farmers
     total = assumptions.orders * assumptions.networks
     _out.print(
         f"{farmers.count} farmers, {assumptions.years:g} years, seed {seed}. For each code {total} orders of"
-        f" {assumptions.order_gib:g} GiB in {assumptions.networks} networks.\n"
+        f" {assumptions.order_gib:g} GiB in {assumptions.networks} networks. Farmers stay for"
+        f" {farmers.lifetime_days:g} days on average; {_shock_in_words(farmers)}\n"
     )
     shock = f"when {farmers.shock_share:.0%} vanish"
     losses = _table("Orders lost, in percent (95 % interval)", "in a year", "without shock", shock)
@@ -161,13 +175,26 @@ def _show(assumptions: Assumptions, results: list[report.Result], seed: int) -> 
         )
     _out.print(losses)
     _explain(results)
-    columns = ("read", "written", "cost", "bounties", "rent", "slots", "days")
-    repair = _table("Repair: TiB and tokens per TiB and month; slots a pass; days vacant", *columns)
+    columns = ("read", "wasted", "written", "cost", "bounties", "rent", "slots", "days", "unpaid")
+    repair = _table("Repair: TiB and tokens for each TiB stored for a month", *columns)
     for one in results:
-        amounts = (one.read_tib, one.written_tib, one.repair_cost, one.bounties, one.rent)
-        rest = (f"{one.slots_per_pass:.1f}", f"{one.vacant_days:.0f}")
-        repair.add_row(str(one.code), *(f"{amount:.3f}" for amount in amounts), *rest)
+        amounts = (one.read_tib, one.wasted_tib, one.written_tib, one.repair_cost, one.bounties, one.rent)
+        rest = (f"{one.slots_per_pass:.1f}", f"{one.vacant_days:.0f}", f"{one.unpaid:.1%}")
+        repair.add_row(str(one.code), *(f"{amount:.2f}" for amount in amounts), *rest)
     _out.print(repair)
+    _out.print(
+        "wasted: of what is read, by repairers that came too late. cost: egress and gas. slots: rebuilt in a"
+        " pass. days: a slot is vacant. unpaid: the part of the time in which an order is in danger and its"
+        " bounties do not cover a repair, so that it is left to its renter."
+    )
+
+
+def _shock_in_words(farmers: Farmers) -> str:
+    if not farmers.shocks:
+        return "no shock strikes."
+    often = "once" if farmers.shocks == 1 else f"{farmers.shocks} times"
+    stay = "for good" if farmers.shock_for_good else f"for {farmers.shock_hours:g} hours"
+    return f"{often} {farmers.shock_share:.0%} of them vanish at once, {stay}."
 
 
 def _table(title: str, *headings: str) -> Table:
@@ -190,12 +217,13 @@ def _explain(results: list[report.Result]) -> None:
 def _percent(estimate: Estimate) -> str:
     low, middle, high = (100 * share for share in (estimate.low, estimate.probability, estimate.high))
     if estimate.losses == 0:
-        return f"< {high:.2g}"
-    return (
-        f"{middle:.2g} ({float(f'{low:.1g}'):g}–{high:.2g})"
-        if low < 1
-        else f"{middle:.2g} ({low:.2g}–{high:.2g})"
-    )
+        return f"< {_short(high)}"
+    return f"{_short(middle)} ({_short(low)}–{_short(high)})"
+
+
+def _short(percent: float) -> str:
+    """Two digits; nothing below a hundred thousandth, where only the counts of losses are small."""
+    return f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}" if percent >= 1e-5 else "0"
 
 
 def _code(text: str) -> Code:
@@ -207,8 +235,12 @@ def _code(text: str) -> Code:
 
 def _draw(path: Path, results: list[report.Result], assumptions: Assumptions) -> None:
     title = f"{assumptions.farmers.count} farmers, {assumptions.years:g} years"
+    _write(path, drawn(results, title))
+
+
+def _write(path: Path, drawing: str) -> None:
     try:
-        path.write_text(drawn(results, title), encoding="utf-8")
+        path.write_text(drawing, encoding="utf-8")
     except OSError as error:
         _fail(f"{path} cannot be written: {error.strerror}. Choose another with --plot.", EXIT_FILE)
 
