@@ -175,17 +175,17 @@ def _show(assumptions: Assumptions, results: list[report.Result], seed: int) -> 
         )
     _out.print(losses)
     _explain(results)
-    columns = ("read", "wasted", "written", "cost", "bounties", "rent", "slots", "days", "unpaid")
+    columns = ("read", "wasted", "sent", "cost", "bounty", "rent", "days", "unpaid")
     repair = _table("Repair: TiB and tokens for each TiB stored for a month", *columns)
     for one in results:
         amounts = (one.read_tib, one.wasted_tib, one.written_tib, one.repair_cost, one.bounties, one.rent)
-        rest = (f"{one.slots_per_pass:.1f}", f"{one.vacant_days:.0f}", f"{one.unpaid:.1%}")
+        rest = (f"{one.vacant_days:.0f}", f"{one.unpaid:.1%}")
         repair.add_row(str(one.code), *(f"{amount:.2f}" for amount in amounts), *rest)
     _out.print(repair)
     _out.print(
-        "wasted: of what is read, by repairers that came too late. cost: egress and gas. slots: rebuilt in a"
-        " pass. days: a slot is vacant. unpaid: the part of the time in which an order is in danger and its"
-        " bounties do not cover a repair, so that it is left to its renter."
+        "wasted: of what is read, by repairers that came too late. cost: egress and gas. days: how long a"
+        " slot is vacant. unpaid: the part of the time in which an order is in danger and a repair does not"
+        " pay until another slot falls vacant, if then; its renter may repair it."
     )
 
 
@@ -210,7 +210,7 @@ def _explain(results: list[report.Result]) -> None:
     if known:
         _out.print(
             'Where nothing was lost, "<" takes orders for independent. If all orders of a network shared one'
-            f" fate, it would be {100 * known[0]:.2g} in a year: only --networks narrows that.\n"
+            f" fate, it would be {_short(100 * known[0])} in a year: only --networks narrows that.\n"
         )
 
 

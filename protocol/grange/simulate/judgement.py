@@ -38,7 +38,7 @@ class Verdicts:
     takes_all: Bools
     """Whether all its vacant slots are rebuilt, or those only that pay for themselves."""
     unpaid: Bools
-    """In danger, and its bounties, full as they are, will not cover a pass: it is the renter's turn."""
+    """In danger, and the bounties of these slots, full as they are, will not cover a pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,8 @@ class Result:
     """How long a slot is vacant before it is refilled, on average; the days before eviction are not in it."""
     live_slots: float
     unpaid: float
-    """The part of the time in which an order is in danger and its bounties do not cover a repair."""
+    """The part of the time in which an order is in danger and a repair does not pay unless another slot falls
+    vacant."""
     unpaid_losses: int
     """Orders lost in such a time."""
     passes: int
