@@ -64,6 +64,7 @@ def test_what_cannot_be_simulated_is_refused(wrong: dict[str, float]) -> None:
         dataclasses.replace(SMALL, **wrong)
 
 
+ROOT = Path(__file__).parents[2]
 FEW = ["--farmers", "200", "--years", "0.2", "--orders", "50", "--networks", "2", "--workers", "1"]
 
 
@@ -87,6 +88,19 @@ def test_the_command_prints_tables_and_draws(tmp_path: Path) -> None:
     assert "2 of 4" in result.stdout
     words = [element.text for element in ElementTree.fromstring(drawing.read_text()).iter() if element.text]
     assert {"4 of 8", "2 of 4", "read", "written"} <= set(words)
+
+
+def test_the_committed_drawing_of_the_policy_is_what_the_command_draws(tmp_path: Path) -> None:
+    drawing = tmp_path / "policy.svg"
+    CliRunner().invoke(app, ["policy", "--plot", str(drawing), "--code", "10/30"])
+    assert drawing.read_text() == (ROOT / "docs" / "repair-policy.svg").read_text()
+
+
+def test_the_same_seed_prints_the_same() -> None:
+    first, second, other = (
+        CliRunner().invoke(app, [*FEW, "--json", "--code", "4/8", "--seed", seed]).stdout for seed in "334"
+    )
+    assert first == second != other
 
 
 def test_the_policy_is_drawn_with_every_answer_that_it_gives(tmp_path: Path) -> None:
