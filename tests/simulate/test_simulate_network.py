@@ -115,7 +115,29 @@ def test_the_policy_is_drawn_with_every_answer_that_it_gives(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "options",
-    [["--code", "8"], ["--code", "9/8"], ["--farmers", "5"], ["--years", "99"], ["--shock-share", "2"]],
+    [
+        ["--code", "8"],
+        ["--code", "9/8"],
+        ["--farmers", "5"],
+        ["--farmers", "many"],
+        ["--years", "99"],
+        ["--years", "nan"],
+        ["--orders", "0"],
+        ["--orders", "1000000000"],
+        ["--networks", "0"],
+        ["--order-gib", "nan"],
+        ["--lifetime-days", "nan"],
+        ["--lifetime-shape", "0"],
+        ["--shock-share", "2"],
+        ["--shock-hours", "nan"],
+        ["--upload-mbit", "inf"],
+        ["--egress", "inf"],
+        ["--rent", "-1"],
+        ["--collateral-epochs", "3"],
+        ["--max-misses", "0"],
+        ["--workers", "0"],
+        ["--seed", "-1"],
+    ],
 )
 def test_wrong_usage_ends_in_words_and_status_2(options: list[str]) -> None:
     result = CliRunner().invoke(app, [*FEW, *options])

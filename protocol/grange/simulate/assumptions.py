@@ -23,6 +23,12 @@ TOKEN_PARTS: Final = 10**9
 """Money is counted in billionths of a token here, so that sums fit 64 bits."""
 MOST_STEPS: Final = 20 * DAYS_PER_YEAR * STEPS_PER_DAY
 MOST_FARMERS: Final = 60_000
+MOST_ORDERS: Final = 100_000
+MOST_NETWORKS: Final = 1000
+MOST_TOKENS: Final = 1000
+MOST_GIB: Final = 100_000
+MOST_MBIT: Final = 10**6
+MOST_DAYS: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +99,10 @@ class Farmers:
     def __post_init__(self) -> None:
         if not 10 <= self.count <= MOST_FARMERS:
             raise Misuse(f"from 10 to {MOST_FARMERS} farmers can be simulated, not {self.count}")
-        if self.lifetime_days <= 0 or self.lifetime_shape <= 0 or not 0 <= self.shock_share < 1:
-            raise Misuse("lifetimes are positive, and a shock takes a share of the farmers below 1")
+        if not (0 < self.lifetime_days <= MOST_DAYS and 0.1 <= self.lifetime_shape <= 10):
+            raise Misuse(f"lifetimes are above 0 and up to {MOST_DAYS} days, their shape from 0.1 to 10")
+        if not (0 <= self.shock_share < 1 and 0 < self.shock_hours <= MOST_DAYS):
+            raise Misuse("a shock takes a share of the farmers below 1, and some hours")
         if not 0 < self.repairing <= 1:
             raise Misuse("some farmers repair: a share above 0 and up to 1")
 
@@ -111,8 +119,9 @@ class Lines:
     """What is left beside serving renters and the household."""
 
     def __post_init__(self) -> None:
-        if min(self.upload_mbit, self.download_mbit) <= 0 or not 0 < self.repair_share <= 1:
-            raise Misuse("lines have a speed, and a share of it above 0 and up to 1 is for repair")
+        speeds = (self.upload_mbit, self.download_mbit)
+        if not (all(0 < speed <= MOST_MBIT for speed in speeds) and 0 < self.repair_share <= 1):
+            raise Misuse(f"lines have up to {MOST_MBIT} Mbit/s, and a share of it up to 1 is for repair")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,8 +178,8 @@ class Prices:
             self.gas_once,
             self.gas_per_slot,
         )
-        if min(prices) < 0:
-            raise Misuse("prices are not negative")
+        if not all(0 <= price <= MOST_TOKENS for price in prices):
+            raise Misuse(f"prices are from 0 to {MOST_TOKENS} tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,10 +199,15 @@ class Assumptions:
     prices: Prices = field(default_factory=Prices)
 
     def __post_init__(self) -> None:
-        if not DAYS_PER_MONTH <= self.days <= MOST_STEPS / STEPS_PER_DAY:
+        days = self.years * DAYS_PER_YEAR
+        if not DAYS_PER_MONTH <= days <= MOST_STEPS / STEPS_PER_DAY:
             raise Misuse(f"from a month to 20 years can be simulated, not {self.years:g} years")
-        if min(self.orders, self.networks) < 1 or self.order_gib <= 0:
-            raise Misuse("there is at least one network with one order that is not empty")
+        if not (1 <= self.orders <= MOST_ORDERS and 1 <= self.networks <= MOST_NETWORKS):
+            raise Misuse(f"up to {MOST_NETWORKS} networks of up to {MOST_ORDERS} orders can be simulated")
+        if not 0 < self.order_gib <= MOST_GIB:
+            raise Misuse(
+                f"there is a network at least with an order, of more than 0 and up to {MOST_GIB} GiB"
+            )
 
     @property
     def days(self) -> int:
