@@ -27,7 +27,7 @@ MOST_ORDERS: Final = 100_000
 MOST_NETWORKS: Final = 1000
 MOST_TOKENS: Final = 1000
 MOST_GIB: Final = 100_000
-MOST_MBIT: Final = 10**6
+MOST_MBIT: Final = 10**9
 MOST_DAYS: Final = 10**9
 
 
