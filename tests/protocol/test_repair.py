@@ -24,7 +24,7 @@ from grange.repair import (
     margin,
 )
 from grange.types import Address, OrderId, address_from
-from grange.units import GIB
+from grange.units import GIB, MAX_SLOTS
 
 AUCTION_BLOCKS = 100
 END_BLOCK = 10_000
@@ -202,7 +202,7 @@ def first(repairer: Address, *, slot: int = 3, window: int = 300) -> int:
     return first_block(order=ORDER, slot=slot, repairer=repairer, since_block=1000, window_blocks=window)
 
 
-@given(repairers, st.integers(0, 254), st.integers(1, 10_000))
+@given(repairers, st.integers(0, MAX_SLOTS - 1), st.integers(1, 10_000))
 def test_a_repairer_begins_when_the_open_share_of_the_window_exceeds_its_rank(
     repairer: Address, slot: int, window: int
 ) -> None:
@@ -225,7 +225,7 @@ def test_another_slot_gives_another_order() -> None:
     assert sorted(crowd, key=first) != sorted(crowd, key=lambda one: first(one, slot=4))
 
 
-@pytest.mark.parametrize(("slot", "window"), [(-1, 10), (255, 10), (0, 0)])
+@pytest.mark.parametrize(("slot", "window"), [(-1, 10), (MAX_SLOTS, 10), (0, 0)])
 def test_windows_and_slots_outside_of_their_range_are_refused(slot: int, window: int) -> None:
     with pytest.raises(Misuse):
         first(address_from(bytes(20)), slot=slot, window=window)
