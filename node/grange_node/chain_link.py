@@ -46,6 +46,9 @@ class ChainLink(Protocol):
     async def head(self) -> Head:
         """The newest block."""
 
+    async def block_hash(self, number: int) -> bytes | None:
+        """The hash of a block of the canonical chain; None if it is not that long."""
+
     async def audit_seed(self, epoch: Epoch) -> bytes | None:
         """What the samples of an epoch are drawn with; None before its first block."""
 
@@ -103,6 +106,10 @@ class LiveLink:
     async def head(self) -> Head:
         """The newest block."""
         return await (await self._chain()).head()
+
+    async def block_hash(self, number: int) -> bytes | None:
+        """By its number."""
+        return await (await self._chain()).block_hash(number)
 
     async def audit_seed(self, epoch: Epoch) -> bytes | None:
         """The hash of the epoch's first block."""

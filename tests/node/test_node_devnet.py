@@ -200,6 +200,7 @@ async def test_a_slot_is_kept_proven_paid_and_paid_out(devnet: Devnet, tmp_path:
     config = await registered(devnet, tmp_path)
     wallet = load_key(tmp_path / "home")
     async with running(devnet, tmp_path, config) as farm:
+        await next_epoch(devnet)
         slot = await keep(devnet, farm)
         assert await farm.step() is Action.NOTHING_TO_PROVE
         for _ in range(2):
@@ -405,6 +406,15 @@ async def test_changes_are_announced(devnet: Devnet, tmp_path: Path) -> None:
     farmer = await devnet.chain.farmer(config.farmer)
     assert (farmer.endpoint, farmer.stake) == ("http://farm.example:80", STAKE + TOKEN)
     assert farmer.offer == Offer(**offer.model_dump())
+
+
+async def test_what_init_does_not_ask_for_is_kept_when_it_is_repeated(devnet: Devnet, tmp_path: Path) -> None:
+    config = await registered(devnet, tmp_path)
+    kept = {"redeem_at": 7, "unplaced_bytes_per_renter": 8, "unplaced_percent": 9}
+    save_config(tmp_path / "home", config.model_copy(update=kept))
+    again = await set_up(tmp_path / "home", plan_for(devnet, tmp_path, price_per_gib_epoch=5))
+    assert again.config.model_dump(include=set(kept)) == kept
+    assert again.config.offer.price_per_gib_epoch == 5
 
 
 async def test_an_owner_cannot_be_changed_by_repeating_init(devnet: Devnet, tmp_path: Path) -> None:
