@@ -150,6 +150,12 @@ class StakeTooSmall(Conflict):
     code = "stake_too_small"
 
 
+class Promised(Conflict):
+    """The slot is promised to another repairer, until a deadline."""
+
+    code = "promised"
+
+
 class LengthMissing(Refusal):
     """A body without an announced length."""
 

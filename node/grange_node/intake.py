@@ -37,6 +37,7 @@ from grange_node.errors import (
     Mismatch,
     NodeWorldError,
     NotFound,
+    Promised,
     TermsRefused,
     TooMuch,
     VaultTooSmall,
@@ -255,7 +256,7 @@ class Intake:
             )
         other = self._ledger.promise(key.order, key.slot)
         if other is not None and other.key != key:
-            raise Conflict("this slot is promised to another", deadline_block=other.deadline_block)
+            raise Promised("this slot is promised to another", deadline_block=other.deadline_block)
         view = await self._watcher.recent()
         record = self._ledger.slot(key) or record
         lasts_to = view.head.number + RENEWAL_BLOCKS

@@ -73,7 +73,7 @@ class Repairer:
         self.settings = settings
         self.jobs = Jobs(settings.folder)
         self.chart = Chart(settings.start_block)
-        self._market = market
+        self.market = market
         self._contacts = contacts
         self._clock = clock
         self._tasks = tasks
@@ -110,8 +110,7 @@ class Repairer:
             try:
                 yield repairer
             finally:
-                for task in repairer._running.values():
-                    task.cancel()
+                await repairer.end()
 
     async def tick(self) -> None:
         """Look at the chain, and begin what is to be begun. Raises ChainError, RepairFolderInvalid."""
@@ -119,7 +118,7 @@ class Repairer:
         lapsed = {farmer.id for farmer in self._contacts.farmers.values() if farmer.lapsed}
         troubled = self.chart.troubled(lapsed)
         wanted = frozenset(slot.farmer for charted in troubled for slot in charted.slots) & lapsed
-        if await evict_lapsed(self._market, self._contacts.farmers, wanted, self.settings.gas_price):
+        if await evict_lapsed(self.market, self._contacts.farmers, wanted, self.settings.gas_price):
             epoch = await self.refresh()
         open_jobs = {job.order: job for job in self.jobs.under_way()}
         for order, job in open_jobs.items():
@@ -135,15 +134,23 @@ class Repairer:
             await asyncio.wait(self._running.values())
             await asyncio.sleep(0)
 
+    async def end(self) -> None:
+        """End all that is under way where it is: whoever has the same folder goes on with it."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
     async def refresh(self) -> Epoch:
         """Read what is new on chain; gives the epoch of the next block."""
         async with self._reading:
-            head = await self._market.head()
+            head = await self.market.head()
             if self._head is None or head.hash != self._head.hash:
-                await self._market.follow(self.chart)
-                self._contacts.know(await self._market.farmers(head.epoch))
+                await self.market.follow(self.chart)
+                self._contacts.know(await self.market.farmers(head.epoch))
                 self._head = head
-            return Epoch((head.number + 1) // self._market.parameters.epoch_blocks)
+            return Epoch((head.number + 1) // self.market.parameters.epoch_blocks)
 
     def _may_begin(self, order: OrderId) -> bool:
         return (
@@ -157,9 +164,9 @@ class Repairer:
         """Begin to repair an order if the policy says so, and it is our turn."""
         assert self._head is not None
         head = self._head
-        looked = await survey(self._market, charted, self._contacts.farmers, head)
+        looked = await survey(self.market, charted, self._contacts.farmers, head)
         cost = pass_cost(charted, looked.live, self._contacts.farmers, self.settings.gas_price)
-        parameters = self._market.parameters
+        parameters = self.market.parameters
         auction_blocks = parameters.auction_epochs * parameters.epoch_blocks
         now_block = head.number + 1
         act = decide(looked.need, cost, auction_blocks=auction_blocks, now_block=now_block)
@@ -169,7 +176,7 @@ class Repairer:
         turn = first_block(
             order=charted.order,
             slot=act.slots[0],
-            repairer=self._market.address,
+            repairer=self.market.address,
             since_block=_paying_since(looked, cost, auction_blocks, now_block),
             window_blocks=self.settings.window_blocks or parameters.epoch_blocks,
         )
@@ -193,17 +200,19 @@ class Repairer:
             log.info("order %s has ended before it was repaired", job.order.hex()[:12])
             self.jobs.save(replace(job, outcome=Outcome.ENDED))
             return
-        looked = await survey(self._market, charted, self._contacts.farmers, self._head)
+        looked = await survey(self.market, charted, self._contacts.farmers, self._head)
+        kept = set(looked.live)
+        takers = {slot: farmer for slot, farmer in job.takers.items() if slot not in kept}
         vacant = {vacancy.slot for vacancy in looked.vacancies}
-        waiting = {slot for slot in job.takers if charted.slots[slot].start == job.tenures[slot]}
+        waiting = {slot for slot in takers if charted.slots[slot].start == job.tenures[slot]}
         if waiting <= vacant:
-            self._begin(job, looked)
+            self._begin(replace(job, takers=takers), looked)
 
     def _begin(self, job: Job, looked: Survey) -> None:
         work = Work(
             job,
             looked,
-            market=self._market,
+            market=self.market,
             contacts=self._contacts,
             jobs=self.jobs,
             now=lambda: self.chart.order(job.order),
