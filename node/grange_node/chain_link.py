@@ -64,8 +64,9 @@ class ChainLink(Protocol):
     async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
         """Whether the slot's holder has lapsed, or declared it lost."""
 
-    async def means(self, payer: Address) -> tuple[int, int]:
-        """A payer's vault, and what this farmer has redeemed of its vouchers, in base units."""
+    async def means(self, payer: Address) -> tuple[int, int, int]:
+        """A payer's vault, how much of it may be taken out in this epoch or the next, and what this farmer
+        has redeemed of its vouchers, in base units."""
 
     async def leaving(self, payers: Sequence[Address]) -> set[Address]:
         """Those who announced to take money out of their vaults."""
@@ -135,10 +136,14 @@ class LiveLink:
         holder, loss = await asyncio.gather(chain.farmer(slot.farmer), chain.loss(order, index, slot.start))
         return holder.lapsed or loss is not None
 
-    async def means(self, payer: Address) -> tuple[int, int]:
-        """Vault and what is redeemed."""
+    async def means(self, payer: Address) -> tuple[int, int, int]:
+        """Vault, announced withdrawal if it is due, and what is redeemed."""
         chain = await self._chain()
-        return await asyncio.gather(chain.vault(payer), chain.redeemed(self._config.farmer, payer))
+        vault, redeemed, announced = await asyncio.gather(
+            chain.vault(payer), chain.redeemed(self._config.farmer, payer), chain.withdrawal(payer)
+        )
+        is_due = announced is not None and announced.ready_epoch <= (await chain.head()).epoch + 1
+        return vault, min(vault, announced.amount) if announced and is_due else 0, redeemed
 
     async def leaving(self, payers: Sequence[Address]) -> set[Address]:
         """By what is announced now, so that neither a restart nor a reorg hides one."""

@@ -241,10 +241,10 @@ class FakeMarket:
         self.funds_asked += 1
         return self.balances.get(account, self.usual_balance)
 
-    async def means(self, payer: Address) -> tuple[int, int]:
+    async def means(self, payer: Address) -> tuple[int, int, int]:
         self._ask()
         self.means_asked += 1
-        return self.vaults.get(payer, 0), self.redeemed.get(payer, 0)
+        return self.vaults.get(payer, 0), 0, self.redeemed.get(payer, 0)
 
     async def leaving(self, payers: Sequence[Address]) -> set[Address]:
         self._ask()

@@ -109,16 +109,14 @@ class LiveFarm(Asker):
 
 @asynccontextmanager
 async def running(devnet: Devnet, folder: Path, config: Config) -> AsyncIterator[LiveFarm]:
-    app = create_app(config, load_key(folder / "home"), loops=False)
+    clock = Clock(time.time())
+    app = create_app(config, load_key(folder / "home"), loops=False, clock=clock)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.router.lifespan_context(app))
         http = await stack.enter_async_context(
             httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://farm")
         )
-        clock = Clock()
-        farm = LiveFarm(devnet=devnet, node=app.state.node, config=config, clock=clock, http=http)
-        clock.now = farm.node.clock()
-        yield farm
+        yield LiveFarm(devnet=devnet, node=app.state.node, config=config, clock=clock, http=http)
 
 
 async def renters_slot(devnet: Devnet, farm: LiveFarm, number: int = 0) -> Parcel:
