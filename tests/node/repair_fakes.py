@@ -373,6 +373,10 @@ class FakeMarket(Market):
             self._ground.mine(events=[("Evicted", {"farmer": farmer, "collateral_epochs": 16})])
         )
 
+    async def close(self, held: Held) -> Receipt:
+        await self._watch("close")
+        return self._receipt(self._ground.mine(events=[("OrderClosed", {"order": held.order})]))
+
     async def refill(self, held: Held, takeovers: Sequence[Takeover]) -> Receipt:
         await self._watch("refill")
         ground = self._ground

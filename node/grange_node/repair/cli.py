@@ -64,6 +64,10 @@ def init(
     window: Annotated[
         int | None, typer.Option(min=1, help="Blocks in which several repairers take turns to begin.")
     ] = None,
+    close_for: Annotated[
+        list[str] | None,
+        typer.Option(help="A renter whose orders are closed when they are over; repeatable."),
+    ] = None,
     home: Home = None,
 ) -> None:
     """Make a key and write the settings. Can be repeated."""
@@ -79,6 +83,7 @@ def init(
             start_block=start_block,
             gas_price=parse_tokens(gas_price) // GAS_UNIT,
             window_blocks=window,
+            close_for=tuple(address_from(renter) for renter in close_for or ()),
         )
         save_repair_config(folder, config)
         typer.echo(f"Repairer {wallet.address}")

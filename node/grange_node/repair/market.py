@@ -169,9 +169,9 @@ class Market:
         self._farmers = None
         return receipt
 
-    async def settle(self, farmer: FarmerId) -> Receipt:
-        """Record what a farmer missed."""
-        return await self._sender.send(calls.settle(farmer))
+    async def close(self, held: Held) -> Receipt:
+        """End an order that is over: what comes of it is its renter's."""
+        return await self._sender.send(calls.close(held))
 
     async def refill(self, held: Held, takeovers: Sequence[Takeover]) -> Receipt:
         """Give vacant slots to those who signed, with the bounties for us."""

@@ -1,8 +1,8 @@
 """The repairer: follows the chain, evicts who has lapsed, and repairs orders when it pays.
 
-Each tick reads what is new, evicts, goes on with repairs that were interrupted, and looks at every order that
-has lost somebody: `grange.repair` decides whether to act, and which of several repairers begins. Repairs run
-beside the ticks, MAX_JOBS_AT_ONCE of them. Decides only this order of things.
+Each tick reads what is new, evicts and closes (`keeper`), goes on with repairs that were interrupted, and
+looks at every order that has lost somebody: `grange.repair` decides whether to act, and which of several
+repairers begins. Repairs run beside the ticks, MAX_JOBS_AT_ONCE of them. Decides only this order of things.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from grange.peer import Patience, Signer
 from grange.peer.purse import Purse
 from grange.peer.tabs import Tabs
 from grange.repair import PassCost, Wait, decide, first_block
-from grange.types import Epoch, FarmerId, OrderId
+from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.files import FOLDER_MODE
 from grange_node.repair.chart import Chart, Charted
 from grange_node.repair.contacts import Contacts
 from grange_node.repair.crew import pass_cost
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
-from grange_node.repair.keeper import evict_lapsed
+from grange_node.repair.keeper import close_ended, evict_lapsed, hoped_for
 from grange_node.repair.market import Market
 from grange_node.repair.survey import Survey, survey
 from grange_node.repair.work import Work
@@ -54,6 +54,8 @@ class Settings:
     """In which several repairers begin one after another; an epoch if None."""
     retry_seconds: float = 15.0
     """After a repair that could not go on."""
+    close_for: frozenset[Address] = frozenset()
+    """Renters whose orders are closed when they are over."""
     own_farmer: FarmerId | None = None
     """The farm beside which this repairer runs."""
 
@@ -117,9 +119,11 @@ class Repairer:
         epoch = await self.refresh()
         lapsed = {farmer.id for farmer in self._contacts.farmers.values() if farmer.lapsed}
         troubled = self.chart.troubled(lapsed)
-        wanted = frozenset(slot.farmer for charted in troubled for slot in charted.slots) & lapsed
-        if await evict_lapsed(self.market, self._contacts.farmers, wanted, self.settings.gas_price):
+        hopes = hoped_for(troubled, self._contacts.farmers, epoch, self.market.parameters)
+        if await evict_lapsed(self.market, self._contacts.farmers, hopes, self.settings.gas_price):
             epoch = await self.refresh()
+        if self.settings.close_for:
+            await close_ended(self.market, self.chart.orders(), self.settings.close_for, epoch)
         open_jobs = {job.order: job for job in self.jobs.under_way()}
         for order, job in open_jobs.items():
             if self._may_begin(order):
