@@ -88,8 +88,8 @@ class Accounts:
     def note_redeemed(
         self, payer: Address, redeemed: int, *, block: int, block_hash: bytes, anew: bool = False
     ) -> int:
-        """What the chain says as of a block that it has paid of a payer's vouchers. `anew` says that the block
-        on which that rested is gone. Gives how much less it is than before, after a reorg."""
+        """What the chain says as of a block that it has paid of a payer's vouchers. `anew` says that the
+        block on which that rested is gone. Gives how much less it is than before, after a reorg."""
         with self._writing():
             known = self._account(payer)
             if known is None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from grange.chain import Batch, Cursor, Rollback
+from grange.messages import NO_ORDER
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.errors import LedgerInvalid
 from grange_node.ledger_events import ENTRY_COLUMNS, apply_event, roll_back, slot_key
@@ -28,7 +29,8 @@ from grange_node.records import Earnings, Entry, SlotRecord, SlotState, SlotTerm
 from grange_node.slot_key import SlotKey
 
 _SLOT_COLUMNS = (
-    "renter, order_id, slot, state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block"
+    "renter, order_id, slot, state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block,"
+    " previous, start"
 )
 
 
@@ -93,7 +95,7 @@ class Ledger:
         with self._write() as write:
             changed = write.execute(
                 "UPDATE slots SET state = 'accepted', pieces = ?, piece_leaves = ?, root = ?, rate = ?,"
-                " end = ?, deadline_block = ?"
+                " end = ?, deadline_block = ?, previous = ?, start = ?"
                 " WHERE order_id = ? AND slot = ? AND renter = ? AND state != 'placed'",
                 (
                     terms.pieces,
@@ -102,6 +104,8 @@ class Ledger:
                     str(terms.rate),
                     terms.end,
                     deadline_block,
+                    terms.previous if terms.previous != NO_ORDER else b"",
+                    terms.start,
                     key.order,
                     key.slot,
                     key.renter,
@@ -164,9 +168,9 @@ class Ledger:
         return changed
 
     def entries(self, after: Epoch) -> list[Entry]:
-        """The entries of all books that end after an epoch, by end and index."""
+        """The entries of all books that end after an epoch, book by book and by index."""
         rows = self._read(
-            f"SELECT {ENTRY_COLUMNS} FROM entries WHERE end > ? ORDER BY end, position",
+            f"SELECT {ENTRY_COLUMNS} FROM entries WHERE end > ? ORDER BY extension, end, position",
             (after,),
         )
         return [_entry(row) for row in rows]
@@ -245,10 +249,18 @@ class Ledger:
 
 
 def _record(row: tuple[Any, ...]) -> SlotRecord:
-    state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block = row[3:]
+    state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block, previous, start = row[3:]
     terms = None
     if state != SlotState.STAGED.value:
-        terms = SlotTerms(pieces=pieces, piece_leaves=piece_leaves, root=root, rate=int(rate), end=Epoch(end))
+        terms = SlotTerms(
+            pieces=pieces,
+            piece_leaves=piece_leaves,
+            root=root,
+            rate=int(rate),
+            end=Epoch(end),
+            previous=OrderId(previous) if previous else NO_ORDER,
+            start=Epoch(start),
+        )
     return SlotRecord(
         key=slot_key(row[:3]),
         state=SlotState(state),
@@ -259,7 +271,7 @@ def _record(row: tuple[Any, ...]) -> SlotRecord:
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    end, index, order, slot, root, leaf_count, start, first, rate, block = row
+    end, extension, index, order, slot, root, leaf_count, start, first, rate, block = row
     return Entry(
         end=Epoch(end),
         index=index,
@@ -271,4 +283,5 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         first=int(first),
         rate=int(rate),
         block=block,
+        extension=bool(extension),
     )

@@ -14,7 +14,7 @@ from grange.chain import Event
 from grange.types import Address, OrderId
 from grange_node.slot_key import SlotKey
 
-ENTRY_COLUMNS = "end, position, order_id, slot, root, leaf_count, start, first, rate, block"
+ENTRY_COLUMNS = "end, extension, position, order_id, slot, root, leaf_count, start, first, rate, block"
 
 
 def roll_back(write: sqlite3.Connection, block: int) -> list[SlotKey]:
@@ -57,14 +57,22 @@ def apply_event(write: sqlite3.Connection, event: Event) -> list[SlotKey]:
 def _fill(write: sqlite3.Connection, event: Event) -> list[SlotKey]:
     args = event.args
     end, order, slot = args["end"], args["order"], args["slot"]
+    # The event says it not: in the last epoch of a grid period both begin with the next one. We signed it.
+    extending = write.execute(
+        "SELECT previous FROM slots WHERE order_id = ? AND slot = ? AND state != 'staged'", (order, slot)
+    ).fetchone()
+    extension = bool(extending and extending[0])
     last = write.execute(
-        "SELECT position, first, rate FROM entries WHERE end = ? ORDER BY position DESC LIMIT 1", (end,)
+        "SELECT position, first, rate FROM entries WHERE end = ? AND extension = ?"
+        " ORDER BY position DESC LIMIT 1",
+        (end, extension),
     ).fetchone()
     position, first = (last[0] + 1, int(last[1]) + int(last[2])) if last else (0, 0)
     write.execute(
-        f"INSERT INTO entries ({ENTRY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO entries ({ENTRY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             end,
+            extension,
             position,
             order,
             slot,

@@ -152,8 +152,13 @@ def _recover(store: Store, ledger: Ledger, room: Room) -> None:
     known: set[SlotKey] = set()
     for record in ledger.slots(*SlotState):
         known.add(record.key)
-        staged = record.state is SlotState.STAGED
-        room.add(record.key, store.held_bytes(record.key) if staged else record.agreed.slot_bytes)
+        lender = None if record.terms is None else ledger.promise(record.terms.previous, record.key.slot)
+        if record.terms is None:
+            room.add(record.key, store.held_bytes(record.key))
+        elif lender is not None:
+            room.share(record.key, lender.key, record.agreed.slot_bytes)
+        else:
+            room.add(record.key, record.agreed.slot_bytes)
         room.set_placed(record.key, record.state is SlotState.PLACED)
     strangers = [key for key in store.slot_keys() if key not in known]
     if strangers:

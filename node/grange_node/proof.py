@@ -21,10 +21,11 @@ from grange_node.store import Store
 
 
 def books_from(entries: Iterable[Entry]) -> list[BookState]:
-    """The books as the contract has them, from entries sorted by end and index."""
-    books: dict[Epoch, BookState] = {}
+    """The books as the contract has them, from entries in the order of the ledger."""
+    books: dict[tuple[Epoch, bool], BookState] = {}
     for entry in entries:
-        book = books.setdefault(entry.end, BookState(entry.end))
+        place = entry.end, entry.extension
+        book = books.setdefault(place, BookState(entry.end, extension=entry.extension))
         book.add(
             epoch=Epoch(entry.start - 1),
             order=entry.order,

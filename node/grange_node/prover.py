@@ -143,7 +143,7 @@ class Prover:
     def _say_lapsed(self, view: View, action: Action) -> None:
         if action is Action.LAPSED and not self._said_lapsed:
             log.error(
-                "this farmer lapsed for its misses: from epoch %d on its slots are vacant, and it is not paid",
+                "this farmer lapsed for its misses: from epoch %d on its slots are vacant and not paid",
                 view.farmer.settled_epoch + 1,
             )
         self._said_lapsed = action is Action.LAPSED

@@ -142,6 +142,26 @@ class Store:
             raise PieceDamaged(f"piece {piece} of {key} no longer hashes to its root", piece=piece)
         return data
 
+    def link(self, source: SlotKey, target: SlotKey) -> None:
+        """Keep all that is held of a slot under another key too. The bytes are on the disk once, and stay
+        until both are dropped. May be repeated after it failed half way."""
+        held = self.pieces(source)
+        with self._lock, translated(f"making {target}"):
+            self._make_folders(target)
+        old, new = self._folder(source), self._folder(target)
+        with translated(f"keeping {source} as {target} too"):
+            for index, piece in held.items():
+                name = piece_name(index, piece.root)
+                try:
+                    self._files.link(old / name, new / name)
+                except FileNotFoundError as error:
+                    raise PieceMissing(
+                        f"the file of piece {index} of {source} is gone", piece=index
+                    ) from error
+            self._files.fsync_folder(new)
+        with self._lock:
+            self._forget(target)
+
     def drop(self, key: SlotKey) -> None:
         """Remove a slot, all at once. Nothing happens when it is not there."""
         folder = self._folder(key)
