@@ -24,7 +24,7 @@ from grange.chain import (
     Withdrawal,
     calls,
 )
-from grange.messages import Domain
+from grange.messages import NO_ORDER, Domain
 from grange.types import Acceptance, Address, FarmerId, Held, OrderId, Parameters, Terms
 
 MAX_LOG_BLOCKS = 50_000
@@ -77,6 +77,14 @@ class Market(Protocol):
 
     async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
         """This renter's `OrderPlaced` and `OrderClosed` events behind the cursor."""
+
+    async def extend(
+        self, previous: Held, terms: Terms, acceptances: Sequence[Acceptance], missing: int
+    ) -> Receipt:
+        """Extend an order, after moving `missing` base units into the vault."""
+
+    async def extended_by(self, order: OrderId, block: int) -> OrderId:
+        """Which order one that was placed in `block` extends; NO_ORDER if none."""
 
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
         """The `SlotFilled` events of an order in the block that placed it: one for each slot."""
@@ -154,6 +162,19 @@ class ChainMarket:
         async with self._following:
             self._follower.cursor = cursor
             return await self._follower.poll()
+
+    async def extend(
+        self, previous: Held, terms: Terms, acceptances: Sequence[Acceptance], missing: int
+    ) -> Receipt:
+        """See Market."""
+        if missing:
+            await self.deposit(missing)
+        return await self._sender.send(calls.extend(previous, terms, acceptances))
+
+    async def extended_by(self, order: OrderId, block: int) -> OrderId:
+        """See Market."""
+        found = await self._chain.logs(block, block, ["OrderExtended"], {"order": order})
+        return OrderId(found[0].args["previous"]) if found else NO_ORDER
 
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
         """See Market."""

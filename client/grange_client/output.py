@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from grange.messages import NO_ORDER
 from grange_client.catalog import Known
 from grange_client.closing import Closing
+from grange_client.extend import Extended, Renewal
 from grange_client.manifest import Manifest
 from grange_client.plan import Funds
 from grange_client.renter import FarmerReport
@@ -53,11 +55,33 @@ def order_json(known: Known, epoch: int) -> dict[str, Any]:
         "n": order.geometry.n,
         "slot_bytes": order.geometry.slot_bytes,
         "cost": order.cost,
+        "previous": None if order.previous == NO_ORDER else order.previous.hex(),
+        "extended_by": known.extended_by.hex() if known.extended_by else None,
         "closed": known.closing is not None,
         "awaits_closing": known.awaits_closing(epoch),
         "refund": known.closing.refund if known.closing else None,
         "compensation": known.closing.compensation if known.closing else None,
         "slots": [{"farmer": s.farmer, "root": s.root.hex(), "rate": s.rate} for s in order.slots],
+    }
+
+
+def extended_json(known: Known, extended: Extended, renewal: Renewal) -> dict[str, Any]:
+    """An order that was just extended. `moved` is slots that other farmers have got."""
+    order = extended.order
+    before = [slot.farmer for slot in extended.previous.slots]
+    return {
+        "order": order.id.hex(),
+        "previous": extended.previous.id.hex(),
+        "name": known.name,
+        "start": order.start,
+        "end": order.end,
+        "cost": order.cost,
+        "quoted": renewal.cost,
+        "farmers": [slot.farmer for slot in order.slots],
+        "moved": [i for i, slot in enumerate(order.slots) if slot.farmer != before[i]],
+        "transaction": extended.receipt.tx_hash.hex(),
+        "block": extended.receipt.block,
+        "gas": extended.receipt.gas_used,
     }
 
 

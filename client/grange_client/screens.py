@@ -23,11 +23,13 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from grange.messages import NO_ORDER
 from grange.types import Address, FarmerId
 from grange.units import format_tokens
 from grange_client import happenings
 from grange_client.catalog import Known
 from grange_client.closing import Closing
+from grange_client.extend import Renewal
 from grange_client.fare import Fare
 from grange_client.manifest import Manifest
 from grange_client.plan import Funds
@@ -218,6 +220,8 @@ def order_screen(known: Known, epoch: int, endpoints: dict[FarmerId, str]) -> It
             ),
             ("until", f"epoch {order.end}, {f'{left} more' if left > 0 else 'which is over'}"),
             ("paid", f"{tokens_text(order.cost)} tokens for {order.end - order.start} epochs"),
+            *([("goes on", f"as order {known.extended_by.hex()}")] if known.extended_by else []),
+            *([("extends", f"order {order.previous.hex()}")] if order.previous != NO_ORDER else []),
             *([("came back", _returned(known.closing))] if known.closing else []),
         ]
     )
@@ -233,6 +237,27 @@ def waiting_screen(waiting: Sequence[Known]) -> RenderableType:
     named = " ".join(known.order.id.hex()[:ID_CHARACTERS] for known in waiting[:MAX_LISTED])
     subject = "An order is over" if len(waiting) == 1 else f"{len(waiting)} orders are over"
     return Text(f"{subject}; what nobody proved comes back with: grange close {named}", style="yellow")
+
+
+def renewal_screen(name: str | None, renewal: Renewal) -> RenderableType:
+    """What extending costs, compared with now, and who would step in for whom."""
+    order, now = renewal.order, sum(slot.rate for slot in renewal.order.slots)
+    then = sum(keeper.rate for keeper in renewal.keepers)
+    change = "the same as now" if then == now else f"{tokens_text(now)} now"
+    source = (
+        f"{tokens_text(renewal.missing)} of it from the wallet" if renewal.missing else "out of the vault"
+    )
+    rows = [
+        ("extend", name or "unread"),
+        ("until", f"epoch {renewal.end}, {renewal.epochs} epochs more than now"),
+        ("price", f"{tokens_text(renewal.cost)} tokens, {source}"),
+        ("an epoch", f"{tokens_text(then)} tokens; {change}"),
+    ]
+    for slot, keeper in sorted(renewal.moved.items()):
+        rows.append((f"slot {slot}", f"is rebuilt and moves to farmer {keeper.farmer.id}. {keeper.reason}"))
+    if len(renewal.moved) == 0:
+        rows.append(("with", f"the same {order.geometry.n} farmers; nothing is sent"))
+    return facts(rows)
 
 
 def closings_screen(closed: Sequence[tuple[Known, Closing]]) -> RenderableType:
@@ -322,7 +347,7 @@ def _table(*columns: str) -> Table:
 
 def _until(known: Known, epochs_left: int) -> str:
     if epochs_left > 0:
-        return f"epoch {known.order.end}"
+        return f"epoch {known.order.end}" + (", then goes on" if known.extended_by else "")
     return "closed" if known.closing else "ended"
 
 

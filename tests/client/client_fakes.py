@@ -33,6 +33,7 @@ from grange.chain import (
 from grange.merkle import merkle_root, path, root_of_hashes
 from grange.messages import (
     NO_CONTENT,
+    NO_ORDER,
     Domain,
     acceptance_signer,
     order_id,
@@ -496,6 +497,9 @@ class FakeMarket:
                 )
             )
         return steps
+
+    async def extended_by(self, order: OrderId, block: int) -> OrderId:
+        return NO_ORDER
 
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
         return [
