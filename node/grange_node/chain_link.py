@@ -81,6 +81,12 @@ class ChainLink(Protocol):
         """Send a proof and wait until it is mined; a proof that would be refused is found before it
         costs gas."""
 
+    async def declare_loss(self, end: Epoch, words: Sequence[bytes], *, extension: bool) -> Receipt:
+        """Give up slots of the book that ends at `end`."""
+
+    async def sender(self) -> Sender:
+        """The same way to the market, for what a farm does there as anyone may."""
+
     async def update(self, endpoint: str) -> Receipt:
         """Announce another endpoint, and the offer as configured."""
 
@@ -166,6 +172,7 @@ class LiveLink:
             filters = (
                 EventFilter(events=("SlotFilled",), args=farmer),
                 EventFilter(events=("Proven", "Missed"), args=farmer),
+                EventFilter(events=("LossDeclared",), args=farmer),
             )
             self._follower = EventFollower(await self._chain(), filters)
         self._follower.cursor = cursor
@@ -174,6 +181,14 @@ class LiveLink:
     async def prove(self, epoch: Epoch, words: Sequence[bytes]) -> Receipt:
         """Send `prove`."""
         return await self._send(calls.prove(self._config.farmer, epoch, words))
+
+    async def declare_loss(self, end: Epoch, words: Sequence[bytes], *, extension: bool) -> Receipt:
+        """Send `declareLoss`."""
+        return await self._send(calls.declare_loss(self._config.farmer, end, words, extension=extension))
+
+    async def sender(self) -> Sender:
+        """One for all, so that no nonce is used twice."""
+        return await self._connected()
 
     async def update(self, endpoint: str) -> Receipt:
         """Send `updateFarmer`."""

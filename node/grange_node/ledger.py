@@ -176,13 +176,47 @@ class Ledger:
         return [_entry(row) for row in rows]
 
     def rate_at_start(self, epoch: Epoch) -> int:
-        """What proving an epoch is paid with: the rates of all slots whose time includes it."""
-        rows = self._read("SELECT rate FROM entries WHERE end > ? AND start <= ?", (epoch, epoch))
+        """What proving an epoch is paid with: the rates of all slots whose time includes it, but for those
+        that were declared lost before."""
+        rows = self._read(
+            "SELECT rate FROM entries WHERE end > ? AND start <= ? AND ifnull(lost_epoch, ?) >= ?",
+            (epoch, epoch, epoch, epoch),
+        )
         return sum(int(rate) for (rate,) in rows)
 
     def committed_rate(self, epoch: Epoch) -> int:
-        """The rates of all placed slots that have not ended, begun or not."""
-        return sum(int(rate) for (rate,) in self._read("SELECT rate FROM entries WHERE end > ?", (epoch,)))
+        """The rates of all placed slots that have not ended, begun or not, and are not lost."""
+        rows = self._read("SELECT rate FROM entries WHERE end > ? AND lost_epoch IS NULL", (epoch,))
+        return sum(int(rate) for (rate,) in rows)
+
+    def lost_epoch(self, order: OrderId, slot: int) -> Epoch | None:
+        """If we declared a slot lost that we have: the last epoch in which it is asked for."""
+        rows = self._read(
+            "SELECT lost_epoch FROM entries WHERE order_id = ? AND slot = ? ORDER BY start DESC LIMIT 1",
+            (order, slot),
+        )
+        return Epoch(rows[0][0]) if rows and rows[0][0] is not None else None
+
+    def adopt(self, key: SlotKey, terms: SlotTerms, block: int) -> None:
+        """Take a slot in that was placed with us in a block and of which nothing is known here."""
+        with self._write() as write:
+            write.execute(
+                "INSERT INTO slots (renter, order_id, slot, state, staged_at, pieces, piece_leaves, root,"
+                " rate, end, deadline_block, placed_block)"
+                " VALUES (?, ?, ?, 'placed', 0, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    key.renter,
+                    key.order,
+                    key.slot,
+                    terms.pieces,
+                    terms.piece_leaves,
+                    terms.root,
+                    str(terms.rate),
+                    terms.end,
+                    block,
+                    block,
+                ),
+            )
 
     def promised_rate(self, block: int) -> int:
         """The rates of all acceptances that can still be placed after `block`."""
@@ -271,7 +305,7 @@ def _record(row: tuple[Any, ...]) -> SlotRecord:
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    end, extension, index, order, slot, root, leaf_count, start, first, rate, block = row
+    end, extension, index, order, slot, root, leaf_count, start, first, rate, block, lost_epoch = row
     return Entry(
         end=Epoch(end),
         index=index,
@@ -284,4 +318,5 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         rate=int(rate),
         block=block,
         extension=bool(extension),
+        lost_epoch=None if lost_epoch is None else Epoch(lost_epoch),
     )

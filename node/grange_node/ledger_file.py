@@ -12,7 +12,7 @@ from pathlib import Path
 from grange.chain import Cursor
 from grange_node.errors import LedgerInvalid
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_SECONDS = 10.0
 
 _SCHEMA = """
@@ -75,6 +75,10 @@ CREATE TABLE entries (
     PRIMARY KEY (end, extension, position)
 ) WITHOUT ROWID;
 """
+_LOSSES = """
+ALTER TABLE entries ADD COLUMN lost_epoch INTEGER;
+ALTER TABLE entries ADD COLUMN lost_block INTEGER;
+"""
 _FROM_1 = f"""
 ALTER TABLE slots ADD COLUMN previous BLOB NOT NULL DEFAULT x'';
 ALTER TABLE slots ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
@@ -115,7 +119,7 @@ def migrate(
             f"{path} has schema {version} and this program knows {SCHEMA_VERSION}: install a newer grange"
         )
     if version < SCHEMA_VERSION:
-        change = _SCHEMA + _ENTRIES if version == 0 else _FROM_1
+        change = {0: _SCHEMA + _ENTRIES + _LOSSES, 1: _FROM_1 + _LOSSES, 2: _LOSSES}[version]
         connection.executescript(f"BEGIN; {change} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
     known = connection.execute("SELECT chain_id, market, farmer FROM identity").fetchone()
     if known is None:

@@ -107,6 +107,13 @@ class Entry:
     rate: int
     block: int
     extension: bool = False
+    lost_epoch: Epoch | None = None
+    """If we declared it lost: the last epoch in which it is asked for and paid."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was declared lost."""
+        return self.lost_epoch is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

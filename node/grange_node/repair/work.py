@@ -32,7 +32,7 @@ from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
 from grange_node.repair.market import Market
 from grange_node.repair.sources import Sources
 from grange_node.repair.survey import Survey
-from grange_node.repair.transfer import Transfer
+from grange_node.repair.transfer import Transfer, let_go
 
 MAX_ATTEMPTS: Final = 8
 """How often consents and transaction are tried, each time with what was learned from the last."""
@@ -188,11 +188,13 @@ class Work:
         if now is None or self._epoch + 1 >= now.end:
             await self._end(Outcome.ENDED)
             raise Overtaken
-        for slot in list(self.job.takers):
+        for slot, farmer in list(self.job.takers.items()):
             if now.slots[slot].start == self.job.tenures[slot]:
                 continue
             if self._transfer is not None:
                 await self._transfer.drop(slot)
+            elif farmer != NOBODY:
+                await let_go(self._contacts.taker(farmer), self.job.order, slot)
             takers = {taken: by for taken, by in self.job.takers.items() if taken != slot}
             self.job = replace(self.job, takers=takers)
         if not self.job.takers:
