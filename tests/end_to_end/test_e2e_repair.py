@@ -35,7 +35,7 @@ FARMERS = 8
 K, N = 2, 6
 SMALL_BYTES = 5_000_000
 LARGE_BYTES = 60_000_000
-STORIES = ("reorg", "source dies", "source lies", "taker dies", "partition", "killed repairer")
+STORIES = ("own repair", "reorg", "source dies", "source lies", "taker dies", "partition", "killed repairer")
 LARGE = ("source dies", "taker dies", "partition", "killed repairer")
 EPOCHS = 60
 KILLS = 3
@@ -134,6 +134,27 @@ async def begun(repairer: Repairer, ruin: Ruin, story: str) -> FarmerProcess:
 
     await eventually(has_some, "pieces arrive at a taker")
     return found[0]
+
+
+async def test_a_farmer_whose_pieces_are_gone_rebuilds_them_itself(ruin: Ruin) -> None:
+    """It finds out as it starts, and reads from the others of the order; nothing is declared lost."""
+    town, order = ruin.town, ruin.orders["own repair"].order
+    farmer = ruin.live("own repair")[0]
+    await farmer.stop()
+    files = piece_files(farmer, order.id)
+    contents = {path: path.read_bytes() for path in files}
+    assert len(files) == order.geometry.segments
+    files[0].write_bytes(bytes(files[0].stat().st_size))
+    for path in files[1:]:
+        path.unlink()
+    await farmer.start()
+
+    async def mended() -> bool:
+        return all(path.exists() and path.read_bytes() == content for path, content in contents.items())
+
+    await eventually(mended, "the pieces are back")
+    head = (await town.chain.head()).number
+    assert not await town.chain.logs(0, head, ["LossDeclared"])
 
 
 async def test_a_reorg_undoes_evictions_and_refill_and_all_is_done_again(ruin: Ruin, tmp_path: Path) -> None:
