@@ -263,6 +263,40 @@ def extend(  # noqa: PLR0917
 
 
 @app.command()
+def health(
+    wanted: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME|ORDER]", help="One order, slot by slot; all if not given."),
+    ] = None,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show how many farmers still keep what is stored, and how likely it is lost before it ends."""
+
+    async def run() -> None:
+        async with _renter(home) as renter:
+            with screens.Display(_err) as display:
+                if wanted is None:
+                    epoch = (await renter.market.head()).epoch
+                    orders = [known for known in await renter.orders(display) if known.order.end > epoch]
+                else:
+                    orders = [await renter.find(wanted, display)]
+                found = [(known, await renter.condition(known.order)) for known in orders]
+        if as_json:
+            _print_json([output.health_json(known, outlook) for known, outlook in found])
+            return
+        _out.print(screens.health_screen(found))
+        if wanted is not None:
+            _out.print("", screens.slots_screen(found[0][1]), sep="\n")
+        for known, outlook in found:
+            if (danger := screens.danger_screen(known, outlook)) is not None:
+                _err.print(danger, soft_wrap=True)
+
+    _run(run())
+
+
+@app.command()
 def farmers(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
     """Show who keeps data here, at what price, how reliably."""
 

@@ -25,7 +25,7 @@ from grange.chain import (
     calls,
 )
 from grange.messages import NO_ORDER, Domain
-from grange.types import Acceptance, Address, FarmerId, Held, OrderId, Parameters, Terms
+from grange.types import Acceptance, Address, Epoch, FarmerId, Held, OrderId, Parameters, Terms
 
 MAX_LOG_BLOCKS = 50_000
 """How far back proofs are counted for the list of farmers."""
@@ -91,6 +91,9 @@ class Market(Protocol):
 
     async def tenures(self, order: OrderId, block: int) -> list[Event]:
         """All `SlotFilled` events of an order that was placed in `block`, those of repairs too."""
+
+    async def is_lost(self, order: OrderId, slot: int, start: Epoch) -> bool:
+        """Whether who has kept a slot since an epoch declared that it lost it."""
 
     async def close(self, held: Held) -> Receipt:
         """End an order that is over."""
@@ -184,6 +187,10 @@ class ChainMarket:
         """See Market."""
         head = (await self._chain.head()).number
         return await self._chain.logs(block, head, ["SlotFilled"], {"order": order})
+
+    async def is_lost(self, order: OrderId, slot: int, start: Epoch) -> bool:
+        """See Market."""
+        return await self._chain.loss(order, slot, start) is not None
 
     async def close(self, held: Held) -> Receipt:
         """See Market."""

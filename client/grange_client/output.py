@@ -9,6 +9,7 @@ from grange_client.catalog import Known
 from grange_client.closing import Closing
 from grange_client.extend import Extended, Renewal
 from grange_client.manifest import Manifest
+from grange_client.outlook import Outlook, SlotState
 from grange_client.plan import Funds
 from grange_client.renter import FarmerReport
 from grange_client.restore import Restored
@@ -82,6 +83,22 @@ def extended_json(known: Known, extended: Extended, renewal: Renewal) -> dict[st
         "transaction": extended.receipt.tx_hash.hex(),
         "block": extended.receipt.block,
         "gas": extended.receipt.gas_used,
+    }
+
+
+def health_json(known: Known, outlook: Outlook) -> dict[str, Any]:
+    """How one order is. `loss` is the probability that it is lost before it ends, as `outlook` has it."""
+    return {
+        "order": known.order.id.hex(),
+        "name": known.name,
+        "k": outlook.k,
+        "n": len(outlook.slots),
+        **{state.value: outlook.count(state) for state in SlotState},
+        "spares": outlook.spares,
+        "end": known.order.end,
+        "epochs_left": outlook.epochs_left,
+        "loss": outlook.loss,
+        "slots": [{"slot": s.slot, "farmer": s.farmer, "state": s.state.value} for s in outlook.slots],
     }
 
 

@@ -36,6 +36,7 @@ from grange.peer import (
 from grange.types import Address
 from grange_client.catalog import Catalog, Known
 from grange_client.closing import Closing, close
+from grange_client.condition import condition
 from grange_client.config import Config
 from grange_client.encode import Piece
 from grange_client.errors import UnknownOrder
@@ -46,6 +47,7 @@ from grange_client.happenings import Step, Watcher, nobody
 from grange_client.manifest import Manifest
 from grange_client.market import ChainMarket, Market
 from grange_client.orders import PlacedOrder, as_repaired
+from grange_client.outlook import Outlook
 from grange_client.plan import Funds, Wish
 from grange_client.reader import OrderReader
 from grange_client.regrow import regrown
@@ -251,6 +253,10 @@ class Renter:
             means=f"The names of {unread} orders could not be read." if unread else "",
             todo="`grange ls` shows what there is.",
         )
+
+    async def condition(self, order: PlacedOrder) -> Outlook:
+        """How an order is, and how likely it is lost before it ends; see `condition.condition`."""
+        return await condition(self.market, order)
 
     async def manifest(self, order: PlacedOrder, watch: Watcher = nobody) -> Manifest:
         """What is in an order; from the catalog, else from its farmers."""
