@@ -405,7 +405,7 @@ def _table(*columns: str) -> Table:
 def _until(known: Known, epochs_left: int) -> str:
     if epochs_left > 0:
         return f"epoch {known.order.end}" + (", then goes on" if known.extended_by else "")
-    return "closed" if known.closing else "ended"
+    return f"closed, {returned_text(known.closing.returned)} back" if known.closing else "ended"
 
 
 def _returned(closing: Closing) -> str:

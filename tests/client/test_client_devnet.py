@@ -18,11 +18,12 @@ import pytest
 from client_fakes import CALM, FakeFarmer, honest
 from client_trees import listing
 
-from grange.chain import Chain, Cursor, MarketNotFound, RpcError, Sender, WrongChain, calls
+from grange.chain import Chain, Cursor, MarketNotFound, RpcError, Sender, Wallet, WrongChain, calls
 from grange.devnet.devnet import Devnet
 from grange.messages import Domain
 from grange.types import Offer, address_from
 from grange.units import TOKEN
+from grange_client.closing import closing_from_event, held_from_events
 from grange_client.config import Config, Network, set_up
 from grange_client.errors import NotEnoughMoney, OrderGoesOn
 from grange_client.outlook import SlotState
@@ -143,6 +144,29 @@ async def test_an_order_that_nobody_proved_is_paid_back_with_compensation(town: 
     assert vault == closing.returned
     assert known.closing == closing
     assert await chain.order(stored.order.id) is None
+
+
+async def test_what_came_back_is_shown_whoever_closed_the_order(town: Town, tree: Path) -> None:
+    """A passer-by ends it; the money is the renter's, and all its commands say how much."""
+    chain, stranger = town.devnet.chain, Wallet.random()
+    async with Renter.open(town.config, patience=CALM) as renter:
+        order = (await renter.put(await renter.quote([tree], CODE))).order
+        before = (await renter.funds()).vault
+    await town.devnet.mine_to_epoch(order.end)
+    await town.devnet.faucet(stranger.address, native=10**18)
+    held = held_from_events(
+        order, await chain.logs(0, (await chain.head()).number, ["SlotFilled"], {"order": order.id})
+    )
+    receipt = await Sender(chain, stranger).send(calls.close(held))
+    returned = closing_from_event(receipt.event("OrderClosed"))
+    home = town.config.home
+    [closed] = json.loads((await grange("close", "tree", "--json", home=home)).out)
+    assert (closed["refund"], closed["compensation"]) == (returned.refund, returned.compensation)
+    [listed] = json.loads((await grange("ls", "--json", home=home)).out)
+    assert (listed["closed"], listed["refund"]) == (True, returned.refund)
+    assert " back" in (await grange("ls", home=home)).out
+    assert "came back" in (await grange("stat", "tree", home=home)).out
+    assert await chain.vault(town.config.identity.wallet.address) - before == returned.returned
 
 
 async def test_health_follows_the_chain_from_live_to_late_to_vacant(town: Town, tree: Path) -> None:
