@@ -484,6 +484,8 @@ class FakePeer:
 
     async def drop(self, order: OrderId, slot: int) -> None:
         self._answers()
+        if self._keep.promised.get((order, slot)) == self._account:
+            raise FarmerRefused("this slot is promised", status=409, code="conflict")
         self._keep.sent.pop((self._account, order, slot), None)
 
     async def accept(self, order: OrderId, slot: int, proposal: Proposal) -> Promise:

@@ -29,6 +29,7 @@ from grange_node.errors import ConfigInvalid, DataMissing, NotFunded, NotOwner
 from grange_node.node import Node
 from grange_node.prover import Action
 from grange_node.registration import FarmPlan, change, set_up, unstake, withdraw
+from grange_node.slot_folder import slot_path
 from grange_node.status import Status, read_status, status_table
 
 STAKE = 100 * TOKEN
@@ -184,6 +185,34 @@ async def test_a_registration_that_was_cut_off_is_taken_up_again(
     done = await set_up(home, plan_for(devnet, tmp_path))
     assert (done.registered_now, await devnet.chain.farmer_count()) == (False, count)
     assert done.config.start_block == before
+
+
+async def test_a_slot_that_nobody_can_rebuild_is_declared_lost_on_the_contract(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    """The other slot of the farm is proven on, though the audit still draws positions of the lost one."""
+    config = await registered(devnet, tmp_path)
+    async with running(devnet, tmp_path, config) as farm:
+        await next_epoch(devnet)
+        lost, kept = await keep(devnet, farm, 31), await keep(devnet, farm, 32)
+        await next_epoch(devnet)
+        assert await farm.step() is Action.PROVE
+        for path in (config.data_folder / "slots" / slot_path(lost.key)).iterdir():
+            path.write_bytes(b"")
+        assert await farm.node.carer.tick() is None
+        for piece in range(len(lost.pieces)):
+            await farm.node.carer.found(lost.key, piece)
+        epoch = await next_epoch(devnet)
+        await farm.node.watcher.refresh()
+        await farm.node.carer.tick()
+        loss = await devnet.chain.loss(lost.order, lost.slot, Epoch(epoch - 1))
+        assert loss is not None
+        assert (loss.farmer, loss.lost_epoch) == (config.farmer, epoch)
+        for _ in range(3):
+            await next_epoch(devnet)
+            assert await farm.step() is Action.PROVE
+        assert farm.node.ledger.rate_at_start(Epoch(epoch + 1)) == kept.rate
+        assert (await read_status(config, load_key(tmp_path / "home"))).slots_lost == 1
 
 
 async def test_a_home_is_of_one_market(devnet: Devnet, tmp_path: Path) -> None:

@@ -205,11 +205,11 @@ class Repairer:
             self.jobs.save(replace(job, outcome=Outcome.ENDED))
             return
         looked = await survey(self.market, charted, self._contacts.farmers, self._head)
-        kept = set(looked.live)
-        takers = {slot: farmer for slot, farmer in job.takers.items() if slot not in kept}
         vacant = {vacancy.slot for vacancy in looked.vacancies}
-        waiting = {slot for slot in takers if charted.slots[slot].start == job.tenures[slot]}
-        if waiting <= vacant:
+        waiting = {slot for slot in job.takers if charted.slots[slot].start == job.tenures[slot]}
+        back = waiting & set(looked.live)
+        takers = {slot: farmer for slot, farmer in job.takers.items() if slot not in back}
+        if waiting - back <= vacant:
             self._begin(replace(job, takers=takers), looked)
 
     def _begin(self, job: Job, looked: Survey) -> None:
