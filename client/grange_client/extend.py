@@ -10,14 +10,14 @@ for a farmer that is gone, has too little at stake or promises nothing that long
 """
 
 import asyncio
-import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
 from grange.chain import Farmer, Receipt, TransactionReverted
 from grange.errors import Told
-from grange.messages import SALT_BYTES, order_id
+from grange.messages import order_id
 from grange.peer import FARMER_FAULTS, Proposal, checked_acceptance, dealing_with
 from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Parameters, Terms
 from grange_client.closing import held_from_events
@@ -122,6 +122,13 @@ def end_after(order: PlacedOrder, epochs: int | None, current: Epoch, parameters
     return Epoch(end)
 
 
+def salt_for(order: PlacedOrder, end: Epoch, keepers: Sequence[Keeper]) -> bytes:
+    """The same for the same terms: whoever tries again after a failure is given the promises that there are,
+    which bind stake and money until they lapse. No key depends on it."""
+    terms = b"".join(keeper.farmer.id.to_bytes(4) + keeper.rate.to_bytes(16) for keeper in keepers)
+    return sha256(order.id + end.to_bytes(4) + terms).digest()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extending:
     """What extending needs from its surroundings. `regrown` gives the pieces of slots of an order again."""
@@ -131,7 +138,6 @@ class Extending:
     open_peer: OpenPeer
     regrown: Regrown
     funds: Callable[[], Awaitable[Funds]]
-    random: Callable[[int], bytes] = secrets.token_bytes
 
     async def quote(
         self, order: PlacedOrder, epochs: int | None, records: Mapping[FarmerId, Record], watch: Watcher
@@ -142,8 +148,6 @@ class Extending:
         """
         head, parameters = await self.market.head(), self.market.parameters
         end = end_after(order, epochs, head.epoch, parameters)
-        salt = self.random(SALT_BYTES)
-        new = order_id(self.account, salt)
         need = Need(
             k=order.geometry.k,
             n=order.geometry.n,
@@ -151,7 +155,7 @@ class Extending:
             start=order.end,
             end=end,
             collateral_epochs=parameters.collateral_epochs,
-            tie=new,
+            tie=order.id,
         )
         watch(Step(what="Looking at the farmers"))
         everybody = await self.market.farmers()
@@ -168,11 +172,12 @@ class Extending:
         others = [farmer for farmer in everybody if farmer not in present]
         spares = await self._spares(others, need, records)
         keepers = _assigned(present, reasons, spares, need)
+        salt = salt_for(order, end, keepers)
         cost = sum(keeper.rate for keeper in keepers) * (end - order.end)
         return Renewal(
             order=order,
             salt=salt,
-            id=new,
+            id=order_id(self.account, salt),
             end=end,
             keepers=keepers,
             spares=tuple(spares),

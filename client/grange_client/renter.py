@@ -121,7 +121,6 @@ class Renter:
             open_peer=self.peer,
             regrown=self._regrown,
             funds=self._storing.funds,
-            random=random,
         )
 
     @classmethod
