@@ -243,7 +243,9 @@ async def test_a_repairer_gives_way_to_one_that_has_the_consents(ground: Ground,
         [lost] = second.jobs.done()
     assert_whole(ground)
     assert (lost.outcome, lost.bounty, lost.refilled) == (Outcome.OVERTAKEN, 0, {})
-    assert not any(OTHER.address in {account for account, *_ in keep.sent} for keep in ground.keeps.values())
+    for keep in ground.keeps.values():
+        left = {(order, slot) for account, order, slot in keep.sent if account == OTHER.address}
+        assert all(keep.promised[place] == OTHER.address for place in left), "what is promised stays"
     assert lost.bytes_read <= K * SLOT_BYTES
 
 
