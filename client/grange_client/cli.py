@@ -229,6 +229,74 @@ def stat(
 
 
 @app.command()
+def extend(  # noqa: PLR0917
+    wanted: Wanted,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="How many epochs more, at least; one grid period if not given.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Keep an order for longer; nothing is uploaded as long as its farmers go on."""
+
+    async def run() -> None:
+        async with _renter(home) as renter:
+            with screens.Display(_err) as display:
+                known = await renter.find(wanted, display)
+                renewal = await renter.renewal(known.order, epochs, display)
+            if not as_json:
+                _out.print(screens.renewal_screen(known.name, renewal))
+            if not yes and not typer.confirm("Extend it?", err=True):
+                raise typer.Exit(EXIT_OTHER)
+            with screens.Display(_err) as display:
+                extended = await renter.extend(renewal, display)
+        if as_json:
+            _print_json(output.extended_json(known, extended, renewal))
+            return
+        cost = screens.tokens_text(extended.order.cost)
+        short = extended.order.id.hex()[: screens.ID_CHARACTERS]
+        _out.print(f"Extended until epoch {extended.order.end} for {cost} tokens, order {short}.")
+
+    _run(run())
+
+
+@app.command()
+def health(
+    wanted: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME|ORDER]", help="One order, slot by slot; all if not given."),
+    ] = None,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show how many farmers still keep what is stored, and how likely it is lost before it ends."""
+
+    async def run() -> None:
+        async with _renter(home) as renter:
+            with screens.Display(_err) as display:
+                if wanted is None:
+                    epoch = (await renter.market.head()).epoch
+                    orders = [known for known in await renter.orders(display) if known.order.end > epoch]
+                else:
+                    orders = [await renter.find(wanted, display)]
+                found = [(known, await renter.condition(known.order)) for known in orders]
+        if as_json:
+            _print_json([output.health_json(known, outlook) for known, outlook in found])
+            return
+        _out.print(screens.health_screen(found))
+        if wanted is not None:
+            _out.print("", screens.slots_screen(found[0][1]), sep="\n")
+        for known, outlook in found:
+            if (danger := screens.danger_screen(known, outlook)) is not None:
+                _err.print(danger, soft_wrap=True)
+
+    _run(run())
+
+
+@app.command()
 def farmers(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
     """Show who keeps data here, at what price, how reliably."""
 

@@ -11,6 +11,7 @@
     |  |- WouldOverwrite       4   a file is in the way of what is being fetched
     |  |- UnknownOrder         4   no order has that name
     |  |- OrderGoesOn          4   an order that is not over cannot be closed
+    |  |- CannotExtend         4   an order that is over, or will not be for long, cannot be extended
     |  |- QuoteUsed            1   one quote was to be stored twice
     |  `- NotEnoughMoney       5   vault and wallet do not cover it
     |- PeerError               the peer lied
@@ -88,6 +89,12 @@ class UnknownOrder(Told, Misuse):
 
 class OrderGoesOn(Told, Misuse):
     """The order is not over, so it cannot be closed."""
+
+    exit_code = EXIT_FILES
+
+
+class CannotExtend(Told, Misuse):
+    """It is too early to extend the order, or too late."""
 
     exit_code = EXIT_FILES
 

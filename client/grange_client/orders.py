@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from grange.chain import Event
 from grange.errors import Misuse
 from grange.layout import Geometry
+from grange.messages import NO_ORDER
 from grange.types import Epoch, FarmerId, OrderId
 from grange_client.errors import BadManifest
 
@@ -24,7 +25,10 @@ class PlacedSlot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedOrder:
-    """An order; `slots[i]` is slot i. It is paid for in the epochs from `start` to before `end`."""
+    """An order; `slots[i]` is slot i. It is paid for in the epochs from `start` to before `end`.
+
+    One that extends another names it as `previous`; `origin` is the first of them all, whose key it has.
+    """
 
     id: OrderId
     block: int
@@ -32,6 +36,13 @@ class PlacedOrder:
     end: Epoch
     geometry: Geometry
     slots: tuple[PlacedSlot, ...]
+    previous: OrderId = NO_ORDER
+    origin: OrderId = NO_ORDER
+
+    @property
+    def sealed_as(self) -> OrderId:
+        """The order that was sealed when this was stored."""
+        return self.id if self.origin == NO_ORDER else self.origin
 
     @property
     def cost(self) -> int:
@@ -49,8 +60,8 @@ def as_repaired(order: PlacedOrder, filled: Sequence[Event]) -> PlacedOrder:
     return replace(order, slots=slots)
 
 
-def order_from_events(placed: Event, filled: Sequence[Event]) -> PlacedOrder:
-    """The order out of its `OrderPlaced` and `SlotFilled` events.
+def order_from_events(placed: Event, filled: Sequence[Event], previous: OrderId = NO_ORDER) -> PlacedOrder:
+    """The order out of its `OrderPlaced` and `SlotFilled` events; `previous` is that which it extends.
 
     Raises BadManifest if they make no order we can read.
     """
@@ -77,4 +88,5 @@ def order_from_events(placed: Event, filled: Sequence[Event]) -> PlacedOrder:
         end=Epoch(args["end"]),
         geometry=geometry,
         slots=tuple(slots[index] for index in range(geometry.n)),
+        previous=previous,
     )

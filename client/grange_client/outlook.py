@@ -8,19 +8,22 @@ the rate b; fewer than k sound ones are lost for good. Solved by uniformization:
 fastest rate of all, so the number of jumps is Poisson, and every term is positive.
 
 Decides the assumptions: farmers stay LIFETIME_EPOCHS on average; a slot is missing until its farmer has
-missed what makes it lapse and the auction for it is over; a farmer that was late is counted as missing
-already. Farmers that fail together are not in it, so the truth is worse where an order's farmers share a
+missed what makes it lapse and the auction for it is over; of farmers that are late so many come back as stay
+away. Farmers that fail together are not in it, so the truth is worse where an order's farmers share a
 provider or an owner.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
-from math import exp, lgamma, log
+from math import comb, exp, lgamma, log
 
 from grange.types import Epoch, FarmerId, Parameters
 
 LIFETIME_EPOCHS = 540
 """A year and a half, in epochs of a day."""
+LATE_STAYS_AWAY = 0.5
+"""The probability that a farmer that missed its last epoch is gone for good: most outages end, but a farmer
+that left looks just like this for its first epochs."""
 PRECISION = 1e-14
 
 
@@ -70,19 +73,26 @@ def outlook(
 ) -> Outlook:
     """What the state of an order's slots means for it."""
     sound = sum(report.state in (SlotState.LIVE, SlotState.REPAIRING) for report in slots)
+    late = sum(report.state is SlotState.LATE for report in slots)
     left = max(0, end - now)
-    return Outlook(
-        k=k,
-        slots=slots,
-        epochs_left=left,
-        loss=loss_probability(
+
+    def loss(sound: int) -> float:
+        return loss_probability(
             k=k,
             n=len(slots),
             sound=sound,
             epochs=left,
             lifetime_epochs=LIFETIME_EPOCHS,
             repair_epochs=parameters.max_misses + parameters.auction_epochs,
-        ),
+        )
+
+    back = 1 - LATE_STAYS_AWAY
+    chances = [comb(late, i) * back**i * LATE_STAYS_AWAY ** (late - i) for i in range(late + 1)]
+    return Outlook(
+        k=k,
+        slots=slots,
+        epochs_left=left,
+        loss=min(1.0, sum(chance * loss(sound + i) for i, chance in enumerate(chances))),
     )
 
 

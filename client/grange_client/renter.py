@@ -11,9 +11,9 @@ people to `cli`.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -36,16 +36,21 @@ from grange.peer import (
 from grange.types import Address
 from grange_client.catalog import Catalog, Known
 from grange_client.closing import Closing, close
+from grange_client.condition import condition
 from grange_client.config import Config
+from grange_client.encode import Piece
 from grange_client.errors import UnknownOrder
+from grange_client.extend import Extended, Extending, Renewal
 from grange_client.fare import Fare, check_vault, fare
 from grange_client.farmers import Found, probe
 from grange_client.happenings import Step, Watcher, nobody
 from grange_client.manifest import Manifest
 from grange_client.market import ChainMarket, Market
 from grange_client.orders import PlacedOrder, as_repaired
+from grange_client.outlook import Outlook
 from grange_client.plan import Funds, Wish
 from grange_client.reader import OrderReader
+from grange_client.regrow import regrown
 from grange_client.restore import Restored, blocks_of, chosen, fetch_manifest, restore
 from grange_client.scan import Kind
 from grange_client.store import Quote, Stored, Storing, watching_records
@@ -108,6 +113,14 @@ class Renter:
             executor=executor,
             now=now,
             random=random,
+        )
+
+        self._extending = Extending(
+            account=identity.wallet.address,
+            market=market,
+            open_peer=self.peer,
+            regrown=self._regrown,
+            funds=self._storing.funds,
         )
 
     @classmethod
@@ -187,6 +200,26 @@ class Renter:
         self.catalog.note_successes(slot.farmer for slot in stored.order.slots)
         return stored
 
+    # Keeping on.
+
+    async def renewal(self, order: PlacedOrder, epochs: int | None, watch: Watcher = nobody) -> Renewal:
+        """What extending an order by so many epochs, at least, would take; see `extend.Extending.quote`."""
+        order, _ = await self._keepers(order)
+        return await self._extending.quote(order, epochs, self.catalog.records(), watch)
+
+    async def extend(self, renewal: Renewal, watch: Watcher = nobody) -> Extended:
+        """Extend what was quoted; see `extend.Extending.extend`."""
+        extended = await self._extending.extend(renewal, watching_records(watch, self.catalog.note_failure))
+        self.catalog.extend(extended.order)
+        return extended
+
+    async def _regrown(self, order: PlacedOrder, slots: Sequence[int]) -> AsyncGenerator[list[Piece], None]:
+        key = self.identity.secret.order_key(order.sealed_as)
+        reader = await self.reader(order)
+        async with aclosing(regrown(reader, key, slots, self._executor)) as segments:
+            async for pieces in segments:
+                yield pieces
+
     # Looking.
 
     async def orders(self, watch: Watcher = nobody) -> list[Known]:
@@ -219,6 +252,10 @@ class Renter:
             means=f"The names of {unread} orders could not be read." if unread else "",
             todo="`grange ls` shows what there is.",
         )
+
+    async def condition(self, order: PlacedOrder) -> Outlook:
+        """How an order is, and how likely it is lost before it ends; see `condition.condition`."""
+        return await condition(self.market, order)
 
     async def manifest(self, order: PlacedOrder, watch: Watcher = nobody) -> Manifest:
         """What is in an order; from the catalog, else from its farmers."""
@@ -345,7 +382,7 @@ class Renter:
         order, keepers = await self._keepers(order)
         return OrderReader(
             order,
-            self.identity.secret.order_key(order.id),
+            self.identity.secret.order_key(order.sealed_as),
             [self._peer_or_none(keeper, purse or self._purse) for keeper in keepers],
             patience=self._patience,
             executor=self._executor,

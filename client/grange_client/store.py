@@ -249,7 +249,7 @@ class Storing:
                 return await self.market.place(terms, acceptances, missing), acceptances
             except TransactionReverted as error:
                 if attempt + 1 == MAX_PLACE_ATTEMPTS or error.name not in FARMER_ERRORS | PASSING_ERRORS:
-                    raise _refused(error) from error
+                    raise refused(error) from error
                 if error.name in FARMER_ERRORS:
                     _replace_farmer(upload, acceptances, error)
         raise PlaceFailed(
@@ -298,10 +298,11 @@ def _replace_farmer(upload: Upload, acceptances: list[Acceptance], error: Transa
             reason = f"The market does not take farmer {farmer}: {error.name}."
             upload.replace(slot, FarmerRefused(reason, status=0, code=error.name))
             return
-    raise _refused(error) from error
+    raise refused(error) from error
 
 
-def _refused(error: TransactionReverted) -> PlaceFailed:
+def refused(error: TransactionReverted) -> PlaceFailed:
+    """What to say of an order that the market does not take."""
     values = ", ".join(
         f"{name} {value.hex()[:8] if isinstance(value, bytes) else value}"
         for name, value in error.args_by_name.items()
@@ -310,7 +311,7 @@ def _refused(error: TransactionReverted) -> PlaceFailed:
         f"The market refused the order: {error.name}{f' ({values})' if values else ''}.",
         means="Nothing was placed and nothing is paid"
         + ("." if error.tx_hash is None else ", but for the gas of the transaction."),
-        todo="Store again.",
+        todo="Try again.",
     )
 
 

@@ -1,8 +1,9 @@
 """The accounts of those who pay for reads, in SQLite: they are on disk before bytes flow.
 
 Totals only ever grow, whatever the order in which they are written: a write that comes late takes nothing
-back. Losing the file would lose the vouchers, which are money; it lies beside the ledger. Leaves what may be
-read for them to `till`, what to redeem to `redeemer`. Methods block.
+back. What the chain paid is noted with the block that shows it, until that block cannot be undone any more.
+Losing the file would lose the vouchers, which are money; it lies beside the ledger. Leaves what may be read
+for them to `till`, what to redeem to `redeemer`. Methods block.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ CREATE TABLE accounts (
     is_open INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX open_accounts ON accounts (payer) WHERE is_open;
+CREATE TABLE redemptions (payer TEXT PRIMARY KEY, block INTEGER NOT NULL, hash BLOB NOT NULL) WITHOUT ROWID;
 """
 _COLUMNS = "payer, cumulative, r, vs, spent, redeemed"
 
@@ -83,11 +85,20 @@ class Accounts:
                 )
             self._write(account)
 
-    def note_redeemed(self, payer: Address, redeemed: int) -> None:
-        """What the chain says it has paid of this payer's vouchers; less than before after a reorg."""
+    def note_redeemed(
+        self, payer: Address, redeemed: int, *, block: int, block_hash: bytes, anew: bool = False
+    ) -> int:
+        """What the chain says as of a block that it has paid of a payer's vouchers. `anew` says that the
+        block on which that rested is gone. Gives how much less it is than before, after a reorg."""
         with self._writing():
             known = self._account(payer)
-            if known is not None and known.redeemed != redeemed:
+            if known is None:
+                return 0
+            if known.redeemed != redeemed or anew:
+                self._db.execute(
+                    "INSERT OR REPLACE INTO redemptions (payer, block, hash) VALUES (?, ?, ?)",
+                    (payer, block, block_hash),
+                )
                 self._write(
                     PayerAccount(
                         payer=payer,
@@ -98,6 +109,21 @@ class Accounts:
                         redeemed=redeemed,
                     )
                 )
+            return max(0, known.redeemed - redeemed)
+
+    def redemptions(self) -> dict[tuple[int, bytes], list[Address]]:
+        """The blocks, by number and hash, on which payments rest that a reorg may still undo; and whose."""
+        with self._lock:
+            rows = self._db.execute("SELECT payer, block, hash FROM redemptions ORDER BY block").fetchall()
+        found: dict[tuple[int, bytes], list[Address]] = {}
+        for payer, block, block_hash in rows:
+            found.setdefault((block, block_hash), []).append(Address(payer))
+        return found
+
+    def forget_redemptions(self, block: int, block_hash: bytes) -> None:
+        """The block stands for good, or is gone and was looked after."""
+        with self._writing():
+            self._db.execute("DELETE FROM redemptions WHERE block = ? AND hash = ?", (block, block_hash))
 
     def open_accounts(self) -> list[PayerAccount]:
         """Those of whom something can still be redeemed."""

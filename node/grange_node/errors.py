@@ -32,10 +32,11 @@ What is raised while a request is served is turned into a response in one place,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from grange.errors import Misuse, PeerError, WorldError
+from grange_node.slot_key import SlotKey
 
 
 class NodeMisuse(Misuse):
@@ -150,6 +151,12 @@ class StakeTooSmall(Conflict):
     code = "stake_too_small"
 
 
+class Promised(Conflict):
+    """The slot is promised to another repairer, until a deadline."""
+
+    code = "promised"
+
+
 class LengthMissing(Refusal):
     """A body without an announced length."""
 
@@ -230,9 +237,13 @@ class PieceDamaged(NodeWorldError):
 
 
 class DataMissing(NodeWorldError):
-    """An epoch cannot be proven with what is on disk."""
+    """An epoch cannot be proven with what is on disk: `pieces` are asked for, and gone or wrong."""
 
     code = "data_missing"
+
+    def __init__(self, message: str, *, pieces: Sequence[tuple[SlotKey, int]] = ()) -> None:
+        super().__init__(message)
+        self.pieces = tuple(pieces)
 
 
 class RepairStopped(NodeWorldError):

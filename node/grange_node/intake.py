@@ -20,11 +20,12 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from grange.chain import ChainError, Wallet
 from grange.merkle import root_of_hashes
 from grange.messages import order_id, sign_acceptance, sign_takeover
-from grange.types import Acceptance, Held, Takeover
+from grange.types import Acceptance, Held, OrderId, Takeover
 from grange.units import format_tokens
 from grange_node.arrival import drained, written
 from grange_node.chain_link import ChainLink
@@ -37,10 +38,12 @@ from grange_node.errors import (
     Mismatch,
     NodeWorldError,
     NotFound,
+    Promised,
     TermsRefused,
     TooMuch,
     VaultTooSmall,
 )
+from grange_node.extension import check_same, start_of
 from grange_node.ledger import Ledger
 from grange_node.promise import (
     ACCEPTANCE_LIFE_BLOCKS,
@@ -171,9 +174,8 @@ class Intake:
         deadline; other terms for a slot that was promised raise Conflict. Raises Malformed, Foreign,
         NotFound, Mismatch, TermsRefused, StakeTooSmall, VaultTooSmall, ChainDown.
         """
+        _check_renter(key, salt)
         check_shape(terms)
-        if order_id(key.renter, salt) != key.order:
-            raise Foreign("the order is not this renter's: its id is no hash of renter and salt")
 
         async def judge(record: SlotRecord, view: View) -> None:
             await self._check_bargain(record, terms, view)
@@ -192,7 +194,44 @@ class Intake:
             rate=terms.rate,
             end=terms.end,
             deadline_block=deadline_block,
+            previous=terms.previous,
         )
+
+    async def extend(self, key: SlotKey, salt: bytes, terms: SlotTerms, previous: OrderId) -> Acceptance:
+        """Promise to keep a slot on, from the end of the order `previous` to that of another.
+
+        What we keep of `previous` need not be sent again; who keeps none of it is sent the pieces like those
+        of a new slot. Repeated and refused like `accept`; raises NotFound and TermsRefused besides, when
+        `previous` cannot be extended, and Mismatch when we keep something else of it.
+        """
+        _check_renter(key, salt)
+        view = await self._watcher.recent()
+        try:
+            order = await self._link.order(previous)
+        except ChainError as error:
+            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+        epoch, grid = view.head.epoch, self._config.parameters.grid_epochs
+        start = start_of(order, key.renter, key.slot, epoch=epoch, grid_epochs=grid)
+        terms = replace(terms, previous=previous, start=start)
+        kept = self._ledger.promise(previous, key.slot)
+        if kept is None or kept.state is not SlotState.PLACED:
+            return await self.accept(key, salt, terms)
+        check_same(kept, terms)
+        known = self._ledger.slot(key)
+        if known is None or known.state is SlotState.STAGED:
+            with self._using(key), self._using(kept.key):
+                await asyncio.to_thread(self._keep_on, kept.key, key)
+                self._room.share(key, kept.key, kept.agreed.slot_bytes)
+        try:
+            return await self.accept(key, salt, terms)
+        finally:
+            record = self._ledger.slot(key)
+            if record is not None and record.state is SlotState.STAGED and not self._busy[key]:
+                await self._remove(key)
+
+    def _keep_on(self, kept: SlotKey, key: SlotKey) -> None:
+        self._ledger.stage(key, int(self._clock()))
+        self._store.link(kept, key)
 
     async def take_over(self, key: SlotKey, held: Held) -> tuple[SlotTerms, Takeover]:
         """Consent to take over a vacant slot of a placed order, with the bounty for whoever sent its pieces.
@@ -255,7 +294,7 @@ class Intake:
             )
         other = self._ledger.promise(key.order, key.slot)
         if other is not None and other.key != key:
-            raise Conflict("this slot is promised to another", deadline_block=other.deadline_block)
+            raise Promised("this slot is promised to another", deadline_block=other.deadline_block)
         view = await self._watcher.recent()
         record = self._ledger.slot(key) or record
         lasts_to = view.head.number + RENEWAL_BLOCKS
@@ -398,3 +437,8 @@ class Intake:
             self._busy[key] -= 1
             if not self._busy[key]:
                 del self._busy[key]
+
+
+def _check_renter(key: SlotKey, salt: bytes) -> None:
+    if order_id(key.renter, salt) != key.order:
+        raise Foreign("the order is not this renter's: its id is no hash of renter and salt")

@@ -83,17 +83,18 @@ def check_terms(
     latest_end = (epoch // grid + parameters.max_books) * grid
     if terms.end % grid:
         raise TermsRefused(f"orders end on multiples of {grid} epochs", end=terms.end)
-    if not epoch + 1 < terms.end <= latest_end:
+    first = terms.first_epoch(epoch)
+    if not first < terms.end <= latest_end:
         raise TermsRefused(
-            "the end must lie after the next epoch and within the calendar",
+            "the end must lie after the first epoch and within the calendar",
             end=terms.end,
             epoch=epoch,
             latest_end=latest_end,
         )
-    if terms.end - (epoch + 1) > offer.longest_term_epochs:
+    if terms.end - first > offer.longest_term_epochs:
         raise TermsRefused(
             "the term is longer than this farmer offers",
-            term_epochs=terms.end - (epoch + 1),
+            term_epochs=terms.end - first,
             longest_term_epochs=offer.longest_term_epochs,
         )
 
@@ -112,4 +113,4 @@ def check_stake(terms: SlotTerms, standing: Standing, collateral_epochs: int) ->
 
 def cost(terms: SlotTerms, epoch: Epoch) -> int:
     """What the renter pays for the slot if it is placed in this epoch."""
-    return terms.rate * max(0, terms.end - (epoch + 1))
+    return terms.rate * max(0, terms.end - terms.first_epoch(epoch))

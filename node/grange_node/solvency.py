@@ -1,8 +1,9 @@
 """Whether there is money behind a voucher: what a payer's vault holds, as the chain said a moment ago.
 
 A vault can be emptied while we serve: by others to whom its owner owes, or by an announced withdrawal.
-So what the chain said is believed for seconds only, and forgotten when the payer is seen to leave. Decided
-here: how old an answer may be, and how many questions are asked at once. Leaves what is owed to `till`.
+So what the chain said is believed for seconds only, forgotten when the payer is seen to leave, and what it
+announced to take out counts for nothing from the epoch before it can. Decided here: how old an answer may
+be, and how many questions are asked at once. Leaves what is owed to `till`.
 """
 
 from __future__ import annotations
@@ -25,11 +26,18 @@ MAX_QUESTIONS_AT_ONCE = 8
 
 
 class Means(NamedTuple):
-    """A payer's vault, and what we have redeemed of its vouchers in all, in base units."""
+    """A payer's vault, how much of it may be gone any moment, and what we have redeemed of its vouchers in
+    all, in base units."""
 
     vault: int
+    fleeting: int
     redeemed: int
     seen_at: float
+
+    @property
+    def firm(self) -> int:
+        """What further vouchers may count on."""
+        return self.vault - self.fleeting
 
 
 class Solvency:
@@ -53,21 +61,21 @@ class Solvency:
             async with self._asking:
                 means = self._known(payer, cumulative) or await self.asked(payer)
         needed = cumulative - means.redeemed
-        if means.vault < needed:
+        if means.firm < needed:
             raise VaultTooSmall(
                 "the payer's vault does not cover its vouchers; deposit more",
-                vault=means.vault,
+                vault=means.firm,
                 needed=needed,
-                missing=needed - means.vault,
+                missing=needed - means.firm,
             )
 
     async def asked(self, payer: Address) -> Means:
         """What the chain says now. Raises ChainDown."""
         try:
-            vault, redeemed = await self._link.means(payer)
+            vault, fleeting, redeemed = await self._link.means(payer)
         except ChainError as error:
             raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
-        means = self._means[payer] = Means(vault, redeemed, self._clock())
+        means = self._means[payer] = Means(vault, fleeting, redeemed, self._clock())
         self._means.move_to_end(payer)
         while len(self._means) > self._remembered:
             self._means.popitem(last=False)
@@ -81,6 +89,6 @@ class Solvency:
         means = self._means.get(payer)
         if means is None:
             return None
-        covers = means.vault >= cumulative - means.redeemed
+        covers = means.firm >= cumulative - means.redeemed
         limit = MAX_AGE_SECONDS if covers else MAX_SHORTAGE_AGE_SECONDS
         return means if self._clock() - means.seen_at <= limit else None

@@ -33,6 +33,7 @@ from grange.chain import (
 from grange.merkle import merkle_root, path, root_of_hashes
 from grange.messages import (
     NO_CONTENT,
+    NO_ORDER,
     Domain,
     acceptance_signer,
     order_id,
@@ -342,6 +343,7 @@ class FakeMarket:
         self.events: list[Event] = []
         self.placed: list[tuple[Terms, tuple[Acceptance, ...], int]] = []
         self.closed: list[Held] = []
+        self.lost: set[tuple[OrderId, int, int]] = set()
         self.to_return = (0, 0)
         self.failures: deque[Exception | Callable[[], None]] = deque()
         self.fork = 0
@@ -496,6 +498,12 @@ class FakeMarket:
                 )
             )
         return steps
+
+    async def is_lost(self, order: OrderId, slot: int, start: Epoch) -> bool:
+        return (order, slot, start) in self.lost
+
+    async def extended_by(self, order: OrderId, block: int) -> OrderId:
+        return NO_ORDER
 
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
         return [

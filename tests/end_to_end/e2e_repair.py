@@ -8,10 +8,13 @@ from pathlib import Path
 
 from e2e_town import Town
 
-from grange.chain import Sender, Wallet
+from grange.chain import Chain, Sender, Wallet
 from grange.devnet.fleet import FarmerProcess
 from grange.peer import Patience
+from grange.types import FarmerId, OrderId
 from grange.units import TOKEN
+from grange_node.repair.chart import Charted
+from grange_node.repair.jobs import Job
 from grange_node.repair.repairer import Repairer, Settings
 
 PATIENCE = Patience(connect_seconds=2.0, silence_seconds=5.0, pause_seconds=0.05)
@@ -27,10 +30,21 @@ async def new_repairer(town: Town) -> Wallet:
 
 
 @asynccontextmanager
-async def repairing(town: Town, folder: Path, wallet: Wallet, **settings: object) -> AsyncIterator[Repairer]:
-    """A repairer that moves when its `tick` is called."""
-    chosen = Settings(folder=folder, retry_seconds=0.0, window_blocks=1, **settings)  # type: ignore[arg-type]
-    async with Repairer.open(chosen, Sender(town.chain, wallet), patience=PATIENCE) as repairer:
+async def repairing(
+    town: Town, folder: Path, wallet: Wallet, *, only: OrderId, rpc_url: str | None = None
+) -> AsyncIterator[Repairer]:
+    """A repairer of one order that moves when its `tick` is called."""
+    chosen = Settings(folder=folder, retry_seconds=0.0, window_blocks=1)
+    async with (
+        Chain.connect(rpc_url or town.devnet.rpc_url, town.devnet.market) as chain,
+        Repairer.open(chosen, Sender(chain, wallet), patience=PATIENCE) as repairer,
+    ):
+        all_troubled = repairer.chart.troubled
+
+        def troubled(lapsed: Sequence[FarmerId]) -> list[Charted]:
+            return [charted for charted in all_troubled(lapsed) if charted.order == only]
+
+        repairer.chart.troubled = troubled  # type: ignore[assignment, method-assign]
         yield repairer
 
 
@@ -43,12 +57,33 @@ async def lapsed(town: Town, gone: Sequence[FarmerProcess]) -> None:
     raise AssertionError(f"not lapsed after {MAX_EPOCHS} epochs")
 
 
-async def until_repaired(town: Town, repairer: Repairer, rounds: int = 40) -> None:
+async def until_repaired(town: Town, repairer: Repairer, rounds: int = 40) -> Job:
     """Look at the chain again and again, a block apart, until nothing is left to do."""
     for _ in range(rounds):
         await repairer.tick()
         await repairer.idle()
         if repairer.jobs.done() and not repairer.jobs.under_way():
-            return
+            return repairer.jobs.done()[-1]
         await town.devnet.mine()
     raise AssertionError("not repaired")
+
+
+async def holders(town: Town, order: OrderId) -> dict[int, FarmerId]:
+    """Who holds which slot by now."""
+    head = (await town.chain.head()).number
+    events = await town.chain.logs(0, head, ["SlotFilled"], {"order": order})
+    return {event.args["slot"]: FarmerId(event.args["farmer"]) for event in events}
+
+
+def arrived(process: FarmerProcess, order: OrderId, slot: int) -> int:
+    """How many pieces of a slot a farmer has on disk."""
+    return len(list(process.data.glob(f"slots/*/{order.hex()}/{slot:03d}/*")))
+
+
+def piece_files(process: FarmerProcess, order: OrderId) -> list[Path]:
+    """The files of all pieces of an order that a farmer keeps."""
+    return [
+        path
+        for path in process.data.glob(f"slots/*/{order.hex()}/*/*")
+        if path.name.partition(".")[0].isdigit()
+    ]

@@ -32,6 +32,7 @@ from grange.chain import (
     Order,
     Receipt,
     Rollback,
+    Sender,
     TransactionReverted,
     Wallet,
 )
@@ -169,6 +170,10 @@ class FakeMarket:
     def entries(self) -> list[Entry]:
         totals: dict[int, tuple[int, int]] = {}
         found = []
+        lost = {
+            (event.args["order"], event.args["slot"], event.args["from"]): event.args["lost_epoch"]
+            for event in self._events("LossDeclared")
+        }
         for event in self._events("SlotFilled"):
             args = event.args
             index, first = totals.get(args["end"], (0, 0))
@@ -185,6 +190,7 @@ class FakeMarket:
                     first=first,
                     rate=args["rate"],
                     block=event.block,
+                    lost_epoch=lost.get((args["order"], args["slot"], args["from"])),
                 )
             )
         return sorted(found, key=lambda entry: (entry.end, entry.index))
@@ -241,10 +247,10 @@ class FakeMarket:
         self.funds_asked += 1
         return self.balances.get(account, self.usual_balance)
 
-    async def means(self, payer: Address) -> tuple[int, int]:
+    async def means(self, payer: Address) -> tuple[int, int, int]:
         self._ask()
         self.means_asked += 1
-        return self.vaults.get(payer, 0), self.redeemed.get(payer, 0)
+        return self.vaults.get(payer, 0), 0, self.redeemed.get(payer, 0)
 
     async def leaving(self, payers: Sequence[Address]) -> set[Address]:
         self._ask()
@@ -308,7 +314,7 @@ class FakeMarket:
             )
         except BadProof as error:
             raise TransactionReverted("prove", type(error).__name__, {}) from error
-        amount = sum(book.rate_at_start(epoch) for book in books)
+        amount = sum(book.rate_asked(epoch) for book in books)
         block = self.mine(events=[("Proven", {"farmer": FARMER, "epoch": epoch, "amount": amount})])
         self.sent_proofs += 1
         self.proofs.put_nowait(epoch)
@@ -335,6 +341,22 @@ class FakeMarket:
             events=self.blocks[block].events,
             contract_address=None,
         )
+
+    async def declare_loss(self, end: Epoch, words: Sequence[bytes], *, extension: bool) -> Receipt:
+        self._ask()
+        order, place = OrderId(words[0]), int.from_bytes(words[1])
+        args = {
+            "order": order,
+            "farmer": FARMER,
+            "slot": place & 0xFF,
+            "from": place >> 40 & 0xFFFFFFFF,
+            "lost_epoch": self.epoch_of(self.height + 1),
+            "collateral": 0,
+        }
+        return self._receipt(self.mine(events=[("LossDeclared", args)]), 100_000)
+
+    async def sender(self) -> Sender:
+        raise ChainUnavailable("http://chain", "there is none")
 
     async def update(self, endpoint: str) -> Receipt:
         self._ask()

@@ -11,6 +11,7 @@ from test_node_paid import PRICED, RENTER, STRANGER, read, voucher
 
 from grange.chain import ChainUnavailable, Wallet
 from grange.types import Address
+from grange_node.redeemer import FINAL_BLOCKS
 from grange_node.vouchers import LEAST_SHARE, MAX_VOUCHERS_PER_CALL, PayerAccount, due
 
 REDEEM_AT = 1000
@@ -133,12 +134,41 @@ async def test_a_farm_redeems_before_it_stops(tmp_path: Path) -> None:
 
 
 async def test_a_redemption_that_a_reorg_takes_back_is_made_again(selling: Farm) -> None:
+    """Also of a payer that never buys again."""
     await buy(selling, REDEEM_AT)
     await selling.node.redeemer.tick()
-    selling.market.redeemed[RENTER.address] = 0
-    await buy(selling, 2 * REDEEM_AT)
+    market = selling.market
+    market.reorg(1)
+    market.vaults[RENTER.address] += market.redeemed.pop(RENTER.address)
+    market.mine(2)
     await selling.node.redeemer.tick()
-    assert selling.market.redeemed[RENTER.address] == 2 * REDEEM_AT
+    assert (market.redemptions, market.redeemed[RENTER.address]) == ([1, 1], REDEEM_AT)
+
+
+async def test_a_redemption_that_another_block_contains_is_watched_further(selling: Farm) -> None:
+    """A reorg may put the transaction into another block, and a second one take it back."""
+    await buy(selling, REDEEM_AT)
+    await selling.node.redeemer.tick()
+    market = selling.market
+    for _ in range(2):
+        market.reorg(1)
+        market.mine(2)
+        await selling.node.redeemer.tick()
+    assert market.redemptions == [1]
+    market.reorg(1)
+    market.vaults[RENTER.address] += market.redeemed.pop(RENTER.address)
+    market.mine(2)
+    await selling.node.redeemer.tick()
+    assert market.redemptions == [1, 1]
+
+
+async def test_a_deep_redemption_is_looked_at_no_more(selling: Farm) -> None:
+    await buy(selling, REDEEM_AT)
+    await selling.node.redeemer.tick()
+    selling.market.mine(FINAL_BLOCKS)
+    await selling.node.redeemer.tick()
+    selling.market.down = True
+    await selling.node.redeemer.tick()
 
 
 def account(number: int, open_amount: int) -> PayerAccount:

@@ -196,7 +196,7 @@ async def test_two_repairers_are_not_both_promised_a_slot(farm: Farm) -> None:
     second = await brought(farm, renter=Wallet(b"\x06" * 32))
     assert (await claimed(farm, first)).status_code == 200
     response = await claimed(farm, second)
-    assert (response.status_code, error_of(response)) == (409, "conflict")
+    assert (response.status_code, error_of(response)) == (409, "promised")
     assert response.json()["detail"]["deadline_block"] == farm.market.height + TAKEOVER_LIFE_BLOCKS
 
 

@@ -3,7 +3,7 @@
     Chart       the chain's events -> orders and who holds their slots   chart.py
     Survey      an order -> what is live, what is vacant, for how much   survey.py
     Market      what a repairer asks of the chain and sends to it        market.py
-    Keeper      lapsed farmers -> evictions, so that bounties begin      keeper.py
+    keeper      lapsed farmers -> evictions; what is over -> closed      keeper.py
     choose      whom to read from, and who takes the slots               crew.py
     Job, Jobs   a repair that was begun, on disk                         jobs.py
     Transfer    pieces in, pieces rebuilt, pieces out                    transfer.py

@@ -117,7 +117,7 @@ class Chart:
             if events[-1].block <= block:
                 continue
             kept = [event for event in events if event.block <= block]
-            if self._closed.get(order, 0) > block:
+            if order in self._closed and self._closed[order] > block:
                 del self._closed[order]
             if kept:
                 self._events[order] = kept

@@ -22,7 +22,7 @@ from grange.memory import keep_freed_memory
 from grange.types import Address, address_from
 from grange.units import format_tokens, parse_tokens
 from grange_node.chain_link import TIMEOUTS
-from grange_node.cli import KEPT_MEMORY_BYTES, explained, start_logging
+from grange_node.cli import GAS_UNIT, KEPT_MEMORY_BYTES, explained, start_logging
 from grange_node.config import write_private
 from grange_node.loops import forever
 from grange_node.repair.home import (
@@ -35,9 +35,6 @@ from grange_node.repair.home import (
 )
 from grange_node.repair.jobs import Job, Jobs
 from grange_node.repair.repairer import POLL_SECONDS, Repairer
-
-GAS_UNIT = 10**6
-"""Gas is priced by the million, so that the price is a number one can read."""
 
 app = typer.Typer(
     help="Rebuild what vanished farmers kept, for a bounty. No farm is needed.", no_args_is_help=True
@@ -64,6 +61,10 @@ def init(
     window: Annotated[
         int | None, typer.Option(min=1, help="Blocks in which twice as many repairers may begin as before.")
     ] = None,
+    close_for: Annotated[
+        list[str] | None,
+        typer.Option(help="A renter whose orders are closed when they are over; repeatable."),
+    ] = None,
     home: Home = None,
 ) -> None:
     """Make a key and write the settings. Can be repeated."""
@@ -79,6 +80,7 @@ def init(
             start_block=start_block,
             gas_price=parse_tokens(gas_price) // GAS_UNIT,
             window_blocks=window,
+            close_for=tuple(address_from(renter) for renter in close_for or ()),
         )
         save_repair_config(folder, config)
         typer.echo(f"Repairer {wallet.address}")

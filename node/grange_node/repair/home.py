@@ -18,6 +18,7 @@ from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grange.chain import Wallet
+from grange.errors import Misuse
 from grange.types import Address, address_from
 from grange_node.config import key_from_file, write_private
 from grange_node.errors import ConfigInvalid, NotInitialised
@@ -41,6 +42,8 @@ class RepairConfig(BaseModel):
     gas_price: Annotated[int, Field(ge=0)] = 0
     """What a unit of gas is worth, in base units of the token."""
     window_blocks: Annotated[int, Field(gt=0)] | None = None
+    close_for: tuple[str, ...] = ()
+    """Renters whose orders are closed when they are over."""
 
     @property
     def market_address(self) -> Address:
@@ -54,6 +57,7 @@ class RepairConfig(BaseModel):
             start_block=self.start_block,
             gas_price=self.gas_price,
             window_blocks=self.window_blocks,
+            close_for=frozenset(map(address_from, self.close_for)),
         )
 
 
@@ -70,7 +74,8 @@ def load_repair_config(home: Path) -> RepairConfig:
     path = home / CONFIG_NAME
     try:
         config = RepairConfig.model_validate_json(path.read_text())
-        address_from(config.market)
+        for text in (config.market, *config.close_for):
+            address_from(text)
     except FileNotFoundError as error:
         raise NotInitialised(
             f"there is no repairer in {home}; set one up with: grange repair init"
@@ -80,6 +85,8 @@ def load_repair_config(home: Path) -> RepairConfig:
     except ValidationError as error:
         problems = "; ".join(problem["msg"] for problem in error.errors())
         raise ConfigInvalid(f"{path}: {problems}") from error
+    except Misuse as error:
+        raise ConfigInvalid(f"{path}: {error}") from error
     return config
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 
 from grange.types import Epoch, FarmerId, OrderId
 from grange_node.config import write_private
-from grange_node.errors import RepairFolderInvalid
+from grange_node.errors import RepairFolderInvalid, StoreFailed
 
 MAX_DONE_KEPT: Final = 1_000
 NOBODY: Final = FarmerId(0)
@@ -44,6 +44,8 @@ class Job:
     tenures: Mapping[int, Epoch]
     """Since when those had them who are gone: so it can be told whether a slot was refilled."""
     begun_block: int
+    gave_way_block: int = 0
+    """Since when a farmer has signed for another repairer; 0 if none has."""
     outcome: Outcome = Outcome.OPEN
     bytes_read: int = 0
     """From sources, at the sockets."""
@@ -72,6 +74,7 @@ class Job:
             "takers": {str(slot): farmer for slot, farmer in self.takers.items()},
             "tenures": {str(slot): start for slot, start in self.tenures.items()},
             "begun_block": self.begun_block,
+            "gave_way_block": self.gave_way_block,
             "outcome": self.outcome.value,
             "bytes_read": self.bytes_read,
             "bytes_rebuilt": self.bytes_rebuilt,
@@ -90,6 +93,7 @@ class Job:
             takers={int(slot): FarmerId(farmer) for slot, farmer in content["takers"].items()},
             tenures={int(slot): Epoch(start) for slot, start in content["tenures"].items()},
             begun_block=int(content["begun_block"]),
+            gave_way_block=int(content["gave_way_block"]),
             outcome=Outcome(content["outcome"]),
             bytes_read=int(content["bytes_read"]),
             bytes_rebuilt=int(content["bytes_rebuilt"]),
@@ -122,7 +126,15 @@ class Jobs:
         return _read_all(self._done)
 
     def save(self, job: Job) -> None:
-        """Write down how far a repair came, in one step."""
+        """Write down how far a repair came, in one step. Raises StoreFailed."""
+        try:
+            self._save(job)
+        except OSError as error:
+            raise StoreFailed(
+                f"a repair cannot be written to {self._open.parent}: {error.strerror}"
+            ) from error
+
+    def _save(self, job: Job) -> None:
         text = json.dumps(job.to_json(), indent=2) + "\n"
         path = self._open / f"{job.order.hex()}.json"
         if job.outcome is Outcome.OPEN:

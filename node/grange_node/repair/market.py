@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from grange.chain import (
@@ -41,6 +42,16 @@ FARMER_EVENTS: Final = (
     "Evicted",
 )
 """With any of these the list of farmers is read again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earned:
+    """What refilling an order has brought us."""
+
+    bounty: int
+    """Base units."""
+    transactions: tuple[str, ...]
+    slots: frozenset[int]
 
 
 class Market:
@@ -116,13 +127,16 @@ class Market:
         """Whether a farmer missed an epoch."""
         return await self._chain.missed(farmer, epoch)
 
-    async def earned(self, order: OrderId, since_block: int) -> tuple[int, tuple[str, ...]]:
-        """What refilling slots of an order has brought us since a block, and by which transactions."""
+    async def earned(self, order: OrderId, since_block: int) -> Earned:
+        """What refilling slots of an order has brought us since a block."""
         head = await self._chain.head()
         ours = {"order": order, "repairer": self._sender.address}
         events = await self._chain.logs(since_block, head.number, ["SlotVacated"], ours)
-        hashes = dict.fromkeys("0x" + event.tx_hash.hex() for event in events)
-        return sum(event.args["bounty"] for event in events), tuple(hashes)
+        return Earned(
+            bounty=sum(event.args["bounty"] for event in events),
+            transactions=tuple(dict.fromkeys("0x" + event.tx_hash.hex() for event in events)),
+            slots=frozenset(event.args["slot"] for event in events),
+        )
 
     async def fund(self, amount: int, signed: Mapping[FarmerId, int]) -> None:
         """See that the vault covers a read that costs so much, besides the totals `signed` before.
@@ -155,9 +169,9 @@ class Market:
         self._farmers = None
         return receipt
 
-    async def settle(self, farmer: FarmerId) -> Receipt:
-        """Record what a farmer missed."""
-        return await self._sender.send(calls.settle(farmer))
+    async def close(self, held: Held) -> Receipt:
+        """End an order that is over: what comes of it is its renter's."""
+        return await self._sender.send(calls.close(held))
 
     async def refill(self, held: Held, takeovers: Sequence[Takeover]) -> Receipt:
         """Give vacant slots to those who signed, with the bounties for us."""

@@ -1,8 +1,8 @@
 """The repairer: follows the chain, evicts who has lapsed, and repairs orders when it pays.
 
-Each tick reads what is new, evicts, goes on with repairs that were interrupted, and looks at every order that
-has lost somebody: `grange.repair` decides whether to act, and which of several repairers begins. Repairs run
-beside the ticks, MAX_JOBS_AT_ONCE of them. Decides only this order of things.
+Each tick reads what is new, evicts and closes (`keeper`), goes on with repairs that were interrupted, and
+looks at every order that has lost somebody: `grange.repair` decides whether to act, and which of several
+repairers begins. Repairs run beside the ticks, MAX_JOBS_AT_ONCE of them. Decides only this order of things.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from grange.peer import Patience, Signer
 from grange.peer.purse import Purse
 from grange.peer.tabs import Tabs
 from grange.repair import Wait, decide, doubling_blocks, first_block, paying_since
-from grange.types import Epoch, FarmerId, OrderId
+from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.files import FOLDER_MODE
 from grange_node.repair.chart import Chart, Charted
 from grange_node.repair.contacts import Contacts
 from grange_node.repair.crew import pass_cost
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
-from grange_node.repair.keeper import evict_lapsed
+from grange_node.repair.keeper import close_ended, evict_lapsed, hoped_for
 from grange_node.repair.market import Market
 from grange_node.repair.survey import Survey, survey
 from grange_node.repair.work import Work
@@ -54,6 +54,8 @@ class Settings:
     """In which twice as many repairers may begin as before; about as long as the pass takes if None."""
     retry_seconds: float = 15.0
     """After a repair that could not go on."""
+    close_for: frozenset[Address] = frozenset()
+    """Renters whose orders are closed when they are over."""
     own_farmer: FarmerId | None = None
     """The farm beside which this repairer runs."""
 
@@ -73,7 +75,7 @@ class Repairer:
         self.settings = settings
         self.jobs = Jobs(settings.folder)
         self.chart = Chart(settings.start_block)
-        self._market = market
+        self.market = market
         self._contacts = contacts
         self._clock = clock
         self._tasks = tasks
@@ -110,17 +112,18 @@ class Repairer:
             try:
                 yield repairer
             finally:
-                for task in repairer._running.values():
-                    task.cancel()
+                await repairer.end()
 
     async def tick(self) -> None:
         """Look at the chain, and begin what is to be begun. Raises ChainError, RepairFolderInvalid."""
         epoch = await self.refresh()
         lapsed = {farmer.id for farmer in self._contacts.farmers.values() if farmer.lapsed}
         troubled = self.chart.troubled(lapsed)
-        wanted = frozenset(slot.farmer for charted in troubled for slot in charted.slots) & lapsed
-        if await evict_lapsed(self._market, self._contacts.farmers, wanted, self.settings.gas_price):
+        hopes = hoped_for(troubled, self._contacts.farmers, epoch, self.market.parameters)
+        if await evict_lapsed(self.market, self._contacts.farmers, hopes, self.settings.gas_price):
             epoch = await self.refresh()
+        if self.settings.close_for:
+            await close_ended(self.market, self.chart.orders(), self.settings.close_for, epoch)
         open_jobs = {job.order: job for job in self.jobs.under_way()}
         for order, job in open_jobs.items():
             if self._may_begin(order):
@@ -135,15 +138,23 @@ class Repairer:
             await asyncio.wait(self._running.values())
             await asyncio.sleep(0)
 
+    async def end(self) -> None:
+        """End all that is under way where it is: whoever has the same folder goes on with it."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
     async def refresh(self) -> Epoch:
         """Read what is new on chain; gives the epoch of the next block."""
         async with self._reading:
-            head = await self._market.head()
+            head = await self.market.head()
             if self._head is None or head.hash != self._head.hash:
-                await self._market.follow(self.chart)
-                self._contacts.know(await self._market.farmers(head.epoch))
+                await self.market.follow(self.chart)
+                self._contacts.know(await self.market.farmers(head.epoch))
                 self._head = head
-            return Epoch((head.number + 1) // self._market.parameters.epoch_blocks)
+            return Epoch((head.number + 1) // self.market.parameters.epoch_blocks)
 
     def _may_begin(self, order: OrderId) -> bool:
         return (
@@ -157,9 +168,9 @@ class Repairer:
         """Begin to repair an order if the policy says so, and it is our turn."""
         assert self._head is not None
         head = self._head
-        looked = await survey(self._market, charted, self._contacts.farmers, head)
+        looked = await survey(self.market, charted, self._contacts.farmers, head)
         cost = pass_cost(charted, looked.live, self._contacts.farmers, self.settings.gas_price)
-        parameters = self._market.parameters
+        parameters = self.market.parameters
         auction_blocks = parameters.auction_epochs * parameters.epoch_blocks
         now_block = head.number + 1
         act = decide(looked.need, cost, auction_blocks=auction_blocks, now_block=now_block)
@@ -169,7 +180,7 @@ class Repairer:
         turn = first_block(
             order=charted.order,
             slot=act.slots[0],
-            repairer=self._market.address,
+            repairer=self.market.address,
             since_block=paying_since(looked.need, cost, auction_blocks=auction_blocks, now_block=now_block),
             repairers=sum(not farmer.lapsed for farmer in self._contacts.farmers.values()) + 1,
             doubling_blocks=self.settings.window_blocks
@@ -200,17 +211,19 @@ class Repairer:
             log.info("order %s has ended before it was repaired", job.order.hex()[:12])
             self.jobs.save(replace(job, outcome=Outcome.ENDED))
             return
-        looked = await survey(self._market, charted, self._contacts.farmers, self._head)
+        looked = await survey(self.market, charted, self._contacts.farmers, self._head)
         vacant = {vacancy.slot for vacancy in looked.vacancies}
         waiting = {slot for slot in job.takers if charted.slots[slot].start == job.tenures[slot]}
-        if waiting <= vacant:
-            self._begin(job, looked)
+        back = waiting & set(looked.live)
+        takers = {slot: farmer for slot, farmer in job.takers.items() if slot not in back}
+        if waiting - back <= vacant:
+            self._begin(replace(job, takers=takers), looked)
 
     def _begin(self, job: Job, looked: Survey) -> None:
         work = Work(
             job,
             looked,
-            market=self._market,
+            market=self.market,
             contacts=self._contacts,
             jobs=self.jobs,
             now=lambda: self.chart.order(job.order),

@@ -20,7 +20,7 @@ from grange.erasure import Codec
 from grange.errors import GrangeError
 from grange.merkle import merkle_root, root_of_hashes
 from grange.peer import FARMER_FAULTS, FarmerRefused, FarmerUnreachable, Patience, Peer, dealing_with
-from grange.types import FarmerId
+from grange.types import FarmerId, OrderId
 from grange_node.repair.chart import Charted
 from grange_node.repair.sources import OpenPeer, Sources
 
@@ -106,7 +106,7 @@ class Transfer:
         """The slot is not wanted any more: let go of what was sent."""
         taker = self._takers.pop(slot, None)
         if taker is not None:
-            await self._let_go(slot, taker.farmer)
+            await let_go(self._open_peer(taker.farmer), self._charted.order, slot)
 
     async def _segment(self, segment: int) -> None:
         await self._check()
@@ -142,7 +142,7 @@ class Transfer:
             if taker.farmer != failed or self._takers.get(taker.slot) is not taker:
                 return
             log.info("slot %d: farmer %d does not take it: %s", taker.slot, failed, error)
-            await self._let_go(taker.slot, failed)
+            await let_go(self._open_peer(failed), self._charted.order, taker.slot)
             other = await self._replace(taker.slot, failed, error)
             if other is None:
                 del self._takers[taker.slot]
@@ -160,12 +160,14 @@ class Transfer:
         except FARMER_FAULTS as error:
             log.debug("slot %d: %s", taker.slot, error)
 
-    async def _let_go(self, slot: int, farmer: FarmerId) -> None:
-        try:
-            with dealing_with(farmer):
-                await self._open_peer(farmer).drop(self._charted.order, slot)
-        except FARMER_FAULTS as error:
-            log.debug("slot %d at farmer %d stays until it is forgotten: %s", slot, farmer, error)
+
+async def let_go(peer: Peer, order: OrderId, slot: int) -> None:
+    """Drop what was sent; where that cannot be said it stays until it is forgotten."""
+    try:
+        with dealing_with(peer.farmer.id):
+            await peer.drop(order, slot)
+    except FARMER_FAULTS as error:
+        log.debug("slot %d at farmer %d: %s", slot, peer.farmer.id, error)
 
 
 async def held_segments(peer: Peer, charted: Charted, slot: int) -> set[int]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -32,11 +32,15 @@ from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
 from grange_node.repair.market import Market
 from grange_node.repair.sources import Sources
 from grange_node.repair.survey import Survey
-from grange_node.repair.transfer import Transfer
+from grange_node.repair.transfer import Transfer, let_go
 
 MAX_ATTEMPTS: Final = 8
 """How often consents and transaction are tried, each time with what was learned from the last."""
 MIN_CONSENT_BLOCKS: Final = 5
+GIVE_WAY_BLOCKS: Final = 10
+"""For so long a repairer that has a farmer's consent is left to use it, before the slot goes to another."""
+PROMISED: Final = "promised"
+"""A farmer's word for having signed for somebody else."""
 NO_TAKERS: Final = "nobody who answers takes any of the slots"
 
 log = logging.getLogger("grange.repair")
@@ -94,7 +98,7 @@ class Work:
                 self._transfer = self._transfer_from(pool)
                 await self._go(self._transfer)
             except Overtaken:
-                await self._end(Outcome.REFILLED if self.job.refilled else Outcome.OVERTAKEN)
+                await self._end(Outcome.OVERTAKEN)
             finally:
                 blamed = tuple(sorted({*self.job.blamed, *pool.liars}))
                 self.job = replace(self.job, blamed=blamed).counted(read=reading.received_bytes)
@@ -189,18 +193,27 @@ class Work:
                 continue
             if self._transfer is not None:
                 await self._transfer.drop(slot)
+            elif farmer != NOBODY:
+                await let_go(self._contacts.taker(farmer), self.job.order, slot)
             takers = {taken: by for taken, by in self.job.takers.items() if taken != slot}
-            ours = now.slots[slot].farmer == farmer
-            refilled = {**self.job.refilled, slot: farmer} if ours else self.job.refilled
-            self.job = replace(self.job, takers=takers, refilled=refilled)
+            self.job = replace(self.job, takers=takers)
         if not self.job.takers:
             raise Overtaken
 
     async def _end(self, outcome: Outcome) -> None:
+        """What came of it, by what the chain says we were paid for."""
         if self.job.outcome is not Outcome.OPEN:
             return
-        bounty, hashes = await self._market.earned(self.job.order, self.job.begun_block)
-        self.job = replace(self.job, outcome=outcome, bounty=bounty, transactions=hashes)
+        earned = await self._market.earned(self.job.order, self.job.begun_block)
+        now = self._now() or self._charted
+        self.job = replace(
+            self.job,
+            outcome=Outcome.REFILLED if earned.slots else outcome,
+            takers={},
+            refilled={slot: now.slots[slot].farmer for slot in sorted(earned.slots)},
+            bounty=earned.bounty,
+            transactions=earned.transactions,
+        )
 
     # Consents and the transaction.
 
@@ -222,9 +235,20 @@ class Work:
             return [answer for answer in answers if isinstance(answer, Takeover)]
         await self._check()
         if self._now() == charted:
+            self._give_way(failed.values(), head.number)
             for slot, error in failed.items():
                 await self._judge(transfer, slot, takers[slot], error)
         return None
+
+    def _give_way(self, errors: Iterable[GrangeError], block: int) -> None:
+        """Another repairer is about to refill one of the slots: doing it all again elsewhere would be in
+        vain. Raises RepairStopped while that may be so."""
+        if not any(isinstance(error, FarmerRefused) and error.code == PROMISED for error in errors):
+            return
+        since = self.job.gave_way_block or block
+        self.job = replace(self.job, gave_way_block=since)
+        if block < since + GIVE_WAY_BLOCKS:
+            raise RepairStopped("a farmer has signed for another repairer, which may be about to refill")
 
     async def _judge(self, transfer: Transfer, slot: int, farmer: FarmerId, error: GrangeError) -> None:
         """Somebody does not sign: for that, another is asked, unless the order itself is at fault."""
@@ -280,13 +304,12 @@ class Work:
                         refusal = FarmerRefused(str(error), status=0, code=error.name)
                         await transfer.give_up(slot, farmer, refusal)
             return False
-        filled: Mapping[int, FarmerId] = {consent.slot: consent.farmer for consent in consents}
-        self.job = replace(self.job, refilled={**self.job.refilled, **filled}, takers={})
+        self._epoch = await self._refresh()
         await self._end(Outcome.REFILLED)
         log.info(
             "order %s: %d slots refilled in block %d for %s tokens",
             charted.order.hex()[:12],
-            len(filled),
+            len(consents),
             receipt.block,
             format_tokens(self.job.bounty),
         )

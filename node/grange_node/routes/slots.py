@@ -52,6 +52,8 @@ class AcceptBody(BaseModel):
     root: str
     rate: Annotated[int, Field(gt=0, le=MAX_RATE)]
     end: Annotated[int, Field(gt=0, le=MAX_EPOCH)]
+    previous: str | None = None
+    """The order that this one extends."""
 
     def terms(self) -> SlotTerms:
         """What we would sign for."""
@@ -102,7 +104,8 @@ _Body = TypeVar("_Body", bound=BaseModel)
 
 @router.post("/accept")
 async def accept(request: Request, order: str, slot: str) -> dict[str, Any]:
-    """Promise to keep a slot that is all here: a renter's, or a vacant one for whoever repairs it."""
+    """Promise to keep a slot that is all here: a renter's, for the first time or for longer, or a vacant one
+    for whoever repairs it."""
     node = node_of(request)
     order_id, slot_index = parse_order(order), parse_slot(slot)
     signed = signed_by(request)
@@ -118,7 +121,12 @@ async def accept(request: Request, order: str, slot: str) -> dict[str, Any]:
     else:
         proposal = _read(AcceptBody, body)
         terms = proposal.terms()
-        acceptance = await node.intake.accept(key, parse_hash(proposal.salt, "salt"), terms)
+        salt = parse_hash(proposal.salt, "salt")
+        if proposal.previous is None:
+            acceptance = await node.intake.accept(key, salt, terms)
+        else:
+            previous = OrderId(parse_hash(proposal.previous, "previous"))
+            acceptance = await node.intake.extend(key, salt, terms, previous)
     return {
         "farmer": acceptance.farmer,
         "slot": slot_index,
