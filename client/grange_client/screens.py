@@ -23,12 +23,16 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from grange.messages import NO_ORDER
 from grange.types import Address, FarmerId
 from grange.units import format_tokens
 from grange_client import happenings
 from grange_client.catalog import Known
 from grange_client.closing import Closing
+from grange_client.extend import Renewal
+from grange_client.fare import Fare
 from grange_client.manifest import Manifest
+from grange_client.outlook import Outlook, SlotState
 from grange_client.plan import Funds
 from grange_client.renter import FarmerReport
 from grange_client.scan import Kind, Skipped, shown
@@ -38,6 +42,8 @@ MAX_LISTED = 5
 ID_CHARACTERS = 8
 WEI = 10**18
 SHOWN_DECIMALS = 6
+ALARMING_LOSS = 1e-3
+"""From so much on a risk is shown in red."""
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -60,6 +66,12 @@ def returned_text(amount: int) -> str:
     """An amount that was received, to a millionth, rounded down so that nothing looks like more."""
     unit = 10 ** (18 - SHOWN_DECIMALS)
     return format_tokens(amount // unit * unit)
+
+
+def fare_screen(fare: Fare, max_price: int) -> str:
+    """What reading will cost."""
+    about, most = tokens_text(fare.expected), tokens_text(max_price)
+    return f"Reading costs about {about} tokens out of the vault, and {most} at most."
 
 
 class _Amount(ProgressColumn):
@@ -211,6 +223,8 @@ def order_screen(known: Known, epoch: int, endpoints: dict[FarmerId, str]) -> It
             ),
             ("until", f"epoch {order.end}, {f'{left} more' if left > 0 else 'which is over'}"),
             ("paid", f"{tokens_text(order.cost)} tokens for {order.end - order.start} epochs"),
+            *([("goes on", f"as order {known.extended_by.hex()}")] if known.extended_by else []),
+            *([("extends", f"order {order.previous.hex()}")] if order.previous != NO_ORDER else []),
             *([("came back", _returned(known.closing))] if known.closing else []),
         ]
     )
@@ -226,6 +240,81 @@ def waiting_screen(waiting: Sequence[Known]) -> RenderableType:
     named = " ".join(known.order.id.hex()[:ID_CHARACTERS] for known in waiting[:MAX_LISTED])
     subject = "An order is over" if len(waiting) == 1 else f"{len(waiting)} orders are over"
     return Text(f"{subject}; what nobody proved comes back with: grange close {named}", style="yellow")
+
+
+def renewal_screen(name: str | None, renewal: Renewal) -> RenderableType:
+    """What extending costs, compared with now, and who would step in for whom."""
+    order, now = renewal.order, sum(slot.rate for slot in renewal.order.slots)
+    then = sum(keeper.rate for keeper in renewal.keepers)
+    change = "the same as now" if then == now else f"{tokens_text(now)} now"
+    source = (
+        f"{tokens_text(renewal.missing)} of it from the wallet" if renewal.missing else "out of the vault"
+    )
+    rows = [
+        ("extend", name or "unread"),
+        ("until", f"epoch {renewal.end}, {renewal.epochs} epochs more than now"),
+        ("price", f"{tokens_text(renewal.cost)} tokens, {source}"),
+        ("an epoch", f"{tokens_text(then)} tokens; {change}"),
+    ]
+    for slot, keeper in sorted(renewal.moved.items()):
+        rows.append((f"slot {slot}", f"is rebuilt and moves to farmer {keeper.farmer.id}. {keeper.reason}"))
+    if len(renewal.moved) == 0:
+        rows.append(("with", f"the same {order.geometry.n} farmers; nothing is sent"))
+    return facts(rows)
+
+
+def health_screen(shown_orders: Sequence[tuple[Known, Outlook]]) -> RenderableType:
+    """How orders are."""
+    if not shown_orders:
+        return Text("Nothing is stored at the moment. `grange put PATH` stores something.")
+    table = _table("name", ">live", ">late", ">vacant", ">new", ">needed", ">until", ">risk of loss", "id")
+    for known, outlook in shown_orders:
+        counts = [outlook.count(state) for state in SlotState]
+        table.add_row(
+            Text(known.name) if known.name else Text("unread", style="yellow"),
+            str(counts[0]),
+            *(Text(str(count), style="yellow" if count else "dim") for count in counts[1:]),
+            f"{outlook.k} of {len(outlook.slots)}",
+            f"epoch {known.order.end}",
+            Text(risk_text(outlook.loss), style="" if outlook.loss < ALARMING_LOSS else "red"),
+            known.order.id.hex()[:ID_CHARACTERS],
+        )
+    table.caption = (
+        "late: missed an epoch; vacant: given up, a repairer may take it; new: just moved. "
+        "The risk assumes that farmers vanish independently and vacant slots are repaired."
+    )
+    return table
+
+
+def slots_screen(outlook: Outlook) -> RenderableType:
+    """Every slot of one order."""
+    styles = {SlotState.LIVE: "", SlotState.REPAIRING: "", SlotState.LATE: "yellow", SlotState.VACANT: "red"}
+    table = _table(">slot", ">farmer", "state")
+    for report in outlook.slots:
+        state = Text(report.state.value, style=styles[report.state])
+        table.add_row(str(report.slot), str(report.farmer), state)
+    return table
+
+
+def danger_screen(known: Known, outlook: Outlook) -> RenderableType | None:
+    """What to do about an order that is not well; None if it is."""
+    named = known.name or known.order.id.hex()[:ID_CHARACTERS]
+    if outlook.spares < 0:
+        text = f"{named}: fewer farmers have it than are needed, unless those that are late come back."
+        return Text(f"{text} Fetch it now: grange get {known.order.id.hex()[:ID_CHARACTERS]}", style="red")
+    if outlook.loss >= ALARMING_LOSS:
+        return Text(f"{named}: keep a copy of it elsewhere until it is repaired.", style="yellow")
+    return None
+
+
+def risk_text(loss: float) -> str:
+    """A probability as one in so many."""
+    if loss >= 0.1:
+        return f"{loss:.0%}"
+    if loss * 10**9 < 1:
+        return "under 1 in 10^9"
+    digits = 10 ** max(0, len(str(int(1 / loss))) - 2)
+    return f"1 in {int(1 / loss) // digits * digits:,}"
 
 
 def closings_screen(closed: Sequence[tuple[Known, Closing]]) -> RenderableType:
@@ -315,8 +404,8 @@ def _table(*columns: str) -> Table:
 
 def _until(known: Known, epochs_left: int) -> str:
     if epochs_left > 0:
-        return f"epoch {known.order.end}"
-    return "closed" if known.closing else "ended"
+        return f"epoch {known.order.end}" + (", then goes on" if known.extended_by else "")
+    return f"closed, {returned_text(known.closing.returned)} back" if known.closing else "ended"
 
 
 def _returned(closing: Closing) -> str:

@@ -82,14 +82,14 @@ class Town:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, engine: EngineName, folder: Path) -> AsyncIterator[Town]:
+    async def open(cls, engine: EngineName, folder: Path, farmers: int = FARMERS) -> AsyncIterator[Town]:
         async with (
             Devnet.start(engine=engine, parameters=PARAMETERS) as devnet,
             Gate.before(devnet.rpc_url) as gate,
         ):
             through = copy(devnet)
             through.address = replace(devnet.address, rpc_url=gate.url)
-            async with Fleet.start(through, FARMERS, folder / "farmers") as fleet:
+            async with Fleet.start(through, farmers, folder / "farmers") as fleet:
                 yield cls(devnet, fleet, gate, folder)
 
     @property

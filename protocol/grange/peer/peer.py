@@ -19,11 +19,24 @@ from yarl import URL
 
 from grange.chain import Farmer
 from grange.messages import NO_CONTENT
+from grange.peer.answers import (
+    Account,
+    Info,
+    Listing,
+    PiecePath,
+    Promise,
+    Proposal,
+    Refusal,
+    Shortage,
+    StoredPiece,
+)
+from grange.peer.errors import FarmerLied, FarmerRefused, FarmerUnreachable
+from grange.peer.meter import Meter, MeteredConnector
+from grange.peer.patience import Patience
+from grange.peer.purse import Payment, Purse
+from grange.peer.signer import Signer
 from grange.types import OrderId
-from grange_client.answers import Info, PiecePath, Promise, Proposal, Refusal, StoredPiece
-from grange_client.errors import FarmerLied, FarmerRefused, FarmerUnreachable
-from grange_client.patience import Patience
-from grange_client.signer import Signer
+from grange.units import STEP_BYTES
 
 MAX_JSON_BYTES = 1 << 17
 """The longest answer there is, a page of the list of pieces, is under this."""
@@ -31,14 +44,20 @@ MAX_REFUSAL_BYTES = 1 << 16
 MAX_ENDPOINT_CHARACTERS = 512
 READ_BUFFER_BYTES = 1 << 20
 MAX_CONNECTIONS_PER_FARMER = 4
+PAYMENT_TRIES = 4
+"""How often a read is made while farmer and purse find out what stands between them."""
+SHORT_CODE = "payment_needed"
+"""A farmer's word for a voucher that does not cover the request."""
 
 Json = TypeVar("Json", bound=BaseModel)
 
 
-def open_session(patience: Patience) -> aiohttp.ClientSession:
-    """The HTTP session for all farmers. Whoever opens it closes it."""
+def open_session(patience: Patience, meter: Meter | None = None) -> aiohttp.ClientSession:
+    """The HTTP session for all farmers; `meter` counts what comes in. Whoever opens it closes it."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, limit_per_host=MAX_CONNECTIONS_PER_FARMER, ttl_dns_cache=300),
+        connector=MeteredConnector(
+            meter or Meter(), limit=0, limit_per_host=MAX_CONNECTIONS_PER_FARMER, ttl_dns_cache=300
+        ),
         timeout=aiohttp.ClientTimeout(
             total=patience.request_seconds,
             sock_connect=patience.connect_seconds,
@@ -54,8 +73,16 @@ def open_session(patience: Patience) -> aiohttp.ClientSession:
 class Peer:
     """A farmer at its endpoint."""
 
-    def __init__(self, farmer: Farmer, session: aiohttp.ClientSession, signer: Signer) -> None:
+    def __init__(
+        self,
+        farmer: Farmer,
+        session: aiohttp.ClientSession,
+        signer: Signer,
+        purse: Purse | None = None,
+    ) -> None:
+        """Without a purse only farmers that ask nothing for it are read from."""
         self.farmer = farmer
+        self._purse = purse
         self._session = session
         self._signer = signer
         self._base = endpoint_url(farmer)
@@ -68,6 +95,15 @@ class Peer:
         timeout = aiohttp.ClientTimeout(total=self._signer.patience.info_seconds)
         async with self._sent("GET", "/v1/info", NO_CONTENT, signed=False, timeout=timeout) as response:
             return await self._json(response, Info)
+
+    async def greet(self) -> Info:
+        """Who is there, if it is who should be: FarmerLied for another farmer, or one of another market."""
+        info, domain = await self.info(), self._signer.domain
+        if info.farmer != self.farmer.id:
+            raise FarmerLied(f"Farmer {info.farmer} answers where farmer {self.farmer.id} should be.")
+        if info.chain_id != domain.chain_id or info.market.lower() != domain.market.lower():
+            raise FarmerLied(f"Farmer {self.farmer.id} serves another market.")
+        return info
 
     async def put_piece(self, order: OrderId, slot: int, piece: int, data: Any, root: bytes) -> None:
         """Hand over a piece whose root we know; FarmerLied if the farmer computes another."""
@@ -85,10 +121,79 @@ class Peer:
             return await self._json(response, Promise)
 
     async def read(self, order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
-        """So many bytes of a slot, all of them."""
+        """So many bytes of a slot, all of them, one step after the other; paid if the farmer wants to be.
+
+        Raises OverBudget besides what farmers can do.
+        """
+        end = start + size_bytes
+        steps = [
+            await self._step(order, slot, first, min(STEP_BYTES, end - first))
+            for first in range(start, end, STEP_BYTES)
+        ]
+        return steps[0] if len(steps) == 1 else b"".join(steps)
+
+    async def account(self) -> Account | None:
+        """What we stand for with this farmer, as it says; None if it says that there was nothing yet."""
+        try:
+            async with self._sent("GET", "/v1/account", NO_CONTENT) as response:
+                return await self._json(response, Account)
+        except FarmerRefused as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+    async def _step(self, order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
+        for _ in range(PAYMENT_TRIES - 1):
+            payment = self._purse.pay(self.farmer, size_bytes) if self._purse else None
+            try:
+                return await self._ranged(order, slot, start, size_bytes, payment)
+            except FarmerRefused as error:
+                if payment is None or error.code != SHORT_CODE:
+                    raise
+                await self._reconcile(payment, error)
+        payment = self._purse.pay(self.farmer, size_bytes) if self._purse else None
+        return await self._ranged(order, slot, start, size_bytes, payment)
+
+    async def _reconcile(self, payment: Payment, error: FarmerRefused) -> None:
+        """Find out with the farmer what stands, after it found a voucher too small."""
+        assert self._purse is not None
+        try:
+            shortage = Shortage.model_validate(error.detail)
+        except ValidationError:
+            raise error from None
+        tab = self._purse.tabs.tab(self.farmer.id)
+        self._purse.check_price(payment, shortage)
+        if shortage.cumulative > tab.total or (shortage.spent and not tab.standing):
+            account = await self.account()
+            if account is None:
+                raise error
+            self._purse.recall(self.farmer.id, account)
+        else:
+            self._purse.doubted(payment, shortage)
+
+    async def _ranged(
+        self, order: OrderId, slot: int, start: int, size_bytes: int, payment: Payment | None
+    ) -> bytes:
+        try:
+            return await self._read(order, slot, start, size_bytes, payment)
+        except FarmerRefused:
+            if payment and self._purse:
+                self._purse.unserved(payment, doubtful=False)
+            raise
+        finally:
+            if payment and self._purse:
+                self._purse.unserved(payment, doubtful=True)
+
+    async def _read(
+        self, order: OrderId, slot: int, start: int, size_bytes: int, payment: Payment | None
+    ) -> bytes:
         wanted = f"bytes={start}-{start + size_bytes - 1}"
         content = sha256(wanted.encode()).digest()
-        async with self._sent("GET", _slot_path(order, slot), content, byte_range=wanted) as response:
+        voucher = payment.header if payment else None
+        path = _slot_path(order, slot)
+        async with self._sent("GET", path, content, byte_range=wanted, voucher=voucher) as response:
+            if payment and self._purse:
+                self._purse.served(payment)
             if response.status == HTTPStatus.PARTIAL_CONTENT:
                 announced = response.headers.get("Content-Range", "").partition("/")[0]
                 if announced != f"bytes {start}-{start + size_bytes - 1}":
@@ -104,6 +209,12 @@ class Peer:
         path = f"{_slot_path(order, slot)}/pieces/{piece}/path"
         async with self._sent("GET", path, NO_CONTENT) as response:
             return await self._json(response, PiecePath)
+
+    async def listing(self, order: OrderId, slot: int, first: int = 0) -> Listing:
+        """Which pieces of a slot are there, from index `first` on, as far as one page goes."""
+        path = f"{_slot_path(order, slot)}/pieces?from={first}"
+        async with self._sent("GET", path, NO_CONTENT) as response:
+            return await self._json(response, Listing)
 
     async def drop(self, order: OrderId, slot: int) -> None:
         """Let go of what was staged."""
@@ -138,6 +249,7 @@ class _Exchange:
         signed: bool = True,
         data: Any = None,
         byte_range: str | None = None,
+        voucher: str | None = None,
         timeout: aiohttp.ClientTimeout | None = None,
     ) -> None:
         self._peer = peer
@@ -148,6 +260,8 @@ class _Exchange:
         }
         if byte_range:
             self._headers["Range"] = byte_range
+        if voucher:
+            self._headers["Voucher"] = voucher
         if signed:
             self._headers["Authorization"] = peer._signer.authorization(
                 peer.farmer.id, method, self._url.raw_path_qs, content
@@ -183,11 +297,11 @@ class _Exchange:
             raise error
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> FarmerRefused:
-        code, message = "http", response.reason or ""
+        code, message, detail = "http", response.reason or "", dict[str, Any]()
         try:
             # Not json.loads: how deep it may nest depends on what other libraries set the limit to.
             words = Refusal.model_validate_json(await response.content.read(MAX_REFUSAL_BYTES))
-            code, message = words.error, words.message
+            code, message, detail = words.error, words.message, words.detail
         except (ValidationError, aiohttp.ClientError, TimeoutError):
             pass
         text = "".join(c for c in message if c.isprintable())
@@ -195,6 +309,7 @@ class _Exchange:
             f"Farmer {self._peer.farmer.id} refuses ({response.status} {code}): {text}",
             status=response.status,
             code=code,
+            detail=detail,
         )
 
 

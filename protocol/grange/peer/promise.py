@@ -5,12 +5,12 @@ cannot know, such as a root that is not the one we sent, would be paid for. So e
 first.
 """
 
+from grange.chain import Farmer
 from grange.errors import BadSignature
 from grange.messages import Domain, acceptance_signer
-from grange.types import Acceptance, Epoch, OrderId, Terms
-from grange_client.answers import Promise, Proposal
-from grange_client.errors import FarmerLied, FarmerRefused
-from grange_client.select import Chosen
+from grange.peer.answers import Promise, Proposal
+from grange.peer.errors import FarmerLied, FarmerRefused
+from grange.types import Acceptance, Epoch, OrderId, Takeover
 
 LAPSES_CODE = "deadline"
 """Our own word for a promise that is right and lapses too soon."""
@@ -22,23 +22,21 @@ def checked_acceptance(
     domain: Domain,
     order: OrderId,
     slot: int,
-    chosen: Chosen,
+    farmer: Farmer,
     proposal: Proposal,
-    terms: Terms,
     deadline_block: int,
 ) -> Acceptance:
-    """The acceptance as the market takes it.
+    """The acceptance as the market takes it: to place, to extend, or (see `checked_takeover`) to take over.
 
     Raises FarmerLied when it is for anything else than what was asked, dearer, or signed by anyone but the
     farmer's operator for this order on this market; FarmerRefused when it lapses before `deadline_block`.
     """
-    farmer = chosen.farmer
     asked = {
         "farmer": (promise.farmer, farmer.id),
         "slot": (promise.slot, slot),
         "root": (promise.root, proposal.root),
-        "leaf count": (promise.leaf_count, terms.leaf_count),
-        "end": (promise.end, terms.end),
+        "leaf count": (promise.leaf_count, proposal.leaf_count),
+        "end": (promise.end, proposal.end),
     }
     for name, (got, expected) in asked.items():
         if got != expected:
@@ -55,7 +53,14 @@ def checked_acceptance(
     )
     try:
         signer = acceptance_signer(
-            domain, acceptance, order=order, slot=slot, leaf_count=terms.leaf_count, end=Epoch(promise.end)
+            domain,
+            acceptance,
+            order=order,
+            slot=slot,
+            leaf_count=proposal.leaf_count,
+            end=Epoch(promise.end),
+            previous=proposal.previous,
+            repairer=proposal.repairer,
         )
     except BadSignature as error:
         raise FarmerLied(f"Farmer {farmer.id} signed its promise with nobody's key.") from error
@@ -68,3 +73,34 @@ def checked_acceptance(
             code=LAPSES_CODE,
         )
     return acceptance
+
+
+def checked_takeover(
+    promise: Promise,
+    *,
+    domain: Domain,
+    order: OrderId,
+    slot: int,
+    farmer: Farmer,
+    proposal: Proposal,
+    deadline_block: int,
+) -> Takeover:
+    """The consent to take over a vacant slot, at its very rate. Raises as `checked_acceptance` does."""
+    if promise.rate != proposal.rate:
+        raise FarmerLied(f"Farmer {farmer.id} promises at another price than the slot has.")
+    acceptance = checked_acceptance(
+        promise,
+        domain=domain,
+        order=order,
+        slot=slot,
+        farmer=farmer,
+        proposal=proposal,
+        deadline_block=deadline_block,
+    )
+    return Takeover(
+        slot=slot,
+        farmer=acceptance.farmer,
+        deadline_block=acceptance.deadline_block,
+        r=acceptance.r,
+        vs=acceptance.vs,
+    )

@@ -9,17 +9,18 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from grange.errors import Told
+from grange.peer.errors import FarmerUnforeseen
 from grange.types import FarmerId
-from grange_client.errors import FarmerUnforeseen, Told
 
 MAX_LOGGED_CHARACTERS = 200
 
-log = logging.getLogger("grange.client")
+log = logging.getLogger("grange.peer")
 
 
 @contextmanager
 def dealing_with(farmer: FarmerId) -> Iterator[None]:
-    """Turn every error but those that this package raises itself into FarmerUnforeseen."""
+    """Turn every error but those that are meant to be read into FarmerUnforeseen."""
     try:
         yield
     except Told:

@@ -1,6 +1,6 @@
-"""How long a renter waits for others, and how often it tries.
+"""How long we wait for others, and how often we try.
 
-Decides numbers only; every wait of the client is named here, so that a test can shrink them all.
+Decides numbers only; every wait for a farmer is named here, so that a test can shrink them all.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Signing requests to farmers with the renter's key, so that none can be used elsewhere, later or twice."""
+"""Signing requests to farmers with one's key, so that none can be used elsewhere, later or twice."""
 
 import secrets
 import time
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from grange.chain import Wallet
 from grange.messages import NONCE_BYTES, Domain, request_digest, sign_digest
+from grange.peer.patience import Patience
 from grange.types import FarmerId
-from grange_client.patience import Patience
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signer:
-    """Signs requests with the renter's key."""
+    """Signs requests with the key of a renter, or of a repairer."""
 
     domain: Domain
     wallet: Wallet

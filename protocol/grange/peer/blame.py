@@ -6,26 +6,27 @@ such piece is compared with the slot's root on chain, over the path that the far
 that differ, or a path that does not lead to the root, convict it.
 """
 
+from grange.errors import Told
 from grange.merkle import Buffer, merkle_root, verify
+from grange.peer.errors import FARMER_FAULTS, FarmerLied
+from grange.peer.peer import Peer
+from grange.peer.unforeseen import dealing_with
 from grange.types import OrderId
-from grange_client.errors import FARMER_FAULTS, FarmerLied, Told
-from grange_client.orders import PlacedSlot
-from grange_client.peer import Peer
-from grange_client.unforeseen import dealing_with
 
 
 async def fault_of(
-    peer: Peer, order: OrderId, slot: int, placed: PlacedSlot, *, piece: int, pieces: int, data: Buffer
+    peer: Peer, order: OrderId, slot: int, root: bytes, *, piece: int, pieces: int, data: Buffer
 ) -> Told | None:
     """None if these bytes are the piece that the chain knows; else what is wrong with the farmer."""
+    farmer = peer.farmer.id
     try:
-        with dealing_with(placed.farmer):
+        with dealing_with(farmer):
             shown = await peer.piece_path(order, slot, piece)
-            leads = shown.pieces == pieces and verify(placed.root, shown.root, piece, pieces, shown.path)
+            leads = shown.pieces == pieces and verify(root, shown.root, piece, pieces, shown.path)
     except FARMER_FAULTS as error:
         return error
     if not leads:
-        return FarmerLied(f"Farmer {placed.farmer} gives a path that does not lead to what it promised.")
+        return FarmerLied(f"Farmer {farmer} gives a path that does not lead to what it promised.")
     if merkle_root(data) != shown.root:
-        return FarmerLied(f"Farmer {placed.farmer} sent bytes that are not what it promised.")
+        return FarmerLied(f"Farmer {farmer} sent bytes that are not what it promised.")
     return None

@@ -1,0 +1,214 @@
+"""What becomes of damage: pieces are rebuilt from the other farmers' before an audit asks for them, or the
+slot is declared lost when that is cheaper than the misses to come.
+
+    damage known --rebuilt--> mended
+         |  ^
+         |  '-- cannot be rebuilt now: again with every tick
+         '----- cannot be rebuilt since an earlier epoch, and going on is dearer (`policy`) --> declared lost
+
+A slot that the chain says is ours and of which nothing is here (the data folder's disk is gone) is damage
+as a whole: its terms are told by the chain. Decides what is ours to mend. Leaves finding damage to
+`scrubber` and the prover, and reading from others to `rebuilder`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from grange.audit import loss_words
+from grange.chain import TransactionReverted
+from grange.merkle import root_of_hashes
+from grange.types import Epoch
+from grange_node.care.damages import Damage, Damages
+from grange_node.care.policy import is_dearer
+from grange_node.care.rebuilder import Give, Rebuilder
+from grange_node.chain_link import ChainLink
+from grange_node.config import Config
+from grange_node.errors import Mismatch, RepairStopped
+from grange_node.ledger import Ledger
+from grange_node.proof import books_from
+from grange_node.records import Entry, SlotRecord, SlotState, SlotTerms
+from grange_node.repair.chart import Charted
+from grange_node.room import Room
+from grange_node.slot_key import SlotKey
+from grange_node.store import Store
+from grange_node.watcher import View, Watcher
+
+CARE_SECONDS: Final = 5.0
+SCRUBBED: Final = "scrubbed_at"
+"""Under this name the end of the last round is told, in Unix seconds."""
+
+log = logging.getLogger("grange.farm")
+
+
+class Carer:
+    """Looks at what is damaged, again and again."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        store: Store,
+        ledger: Ledger,
+        room: Room,
+        link: ChainLink,
+        watcher: Watcher,
+        damages: Damages,
+        rebuilder: Rebuilder,
+        clock: Callable[[], float],
+    ) -> None:
+        """`clock` gives Unix seconds."""
+        self._config = config
+        self._store = store
+        self._ledger = ledger
+        self._room = room
+        self._link = link
+        self._watcher = watcher
+        self._damages = damages
+        self._rebuilder = rebuilder
+        self._clock = clock
+
+    # What is damaged.
+
+    def kept(self) -> list[SlotRecord]:
+        """The slots that audits ask for now or later."""
+        epoch = self._epoch()
+        lost = {(entry.order, entry.slot) for entry in self._ledger.entries(epoch) if entry.lost}
+        return [
+            record
+            for record in self._ledger.slots(SlotState.PLACED)
+            if record.agreed.end > epoch and (record.key.order, record.key.slot) not in lost
+        ]
+
+    async def found(self, key: SlotKey, piece: int) -> None:
+        """A piece is gone or wrong."""
+        log.warning("piece %d of %s is damaged", piece, key)
+        await asyncio.to_thread(self._damages.note, key, [piece], self._epoch())
+
+    async def scrubbed(self) -> None:
+        """All pieces were looked at."""
+        await asyncio.to_thread(self._damages.tell, SCRUBBED, int(self._clock()))
+
+    async def tick(self) -> None:
+        """Mend what can be mended, give up what cannot. Raises ChainError, NodeWorldError."""
+        view = self._watcher.view
+        if view is None or view.farmer.lapsed:
+            return
+        await self._adopt(view)
+        kept = {record.key: record for record in await asyncio.to_thread(self.kept)}
+        for damage in await asyncio.to_thread(self._damages.all):
+            record = kept.get(damage.key)
+            if record is None:
+                await asyncio.to_thread(self._damages.forget, damage.key)
+            else:
+                await self._mend(record, damage)
+
+    def _epoch(self) -> Epoch:
+        return Epoch(max(0, self._ledger.cursor().block) // self._config.parameters.epoch_blocks)
+
+    async def _adopt(self, view: View) -> None:
+        """Take slots into the ledger that the chain says are ours and of which it knows nothing."""
+        if self._ledger.cursor().block < view.head.number:
+            return
+        for entry in await asyncio.to_thread(self._ledger.entries, view.head.epoch):
+            if entry.lost or self._ledger.promise(entry.order, entry.slot) is not None:
+                continue
+            charted = await self._rebuilder.order(entry.order)
+            if charted is None or not charted.holds(entry.slot, self._config.farmer):
+                continue
+            key = SlotKey(renter=charted.renter, order=entry.order, slot=entry.slot)
+            terms = _terms(charted, entry)
+            await asyncio.to_thread(self._ledger.adopt, key, terms, entry.block)
+            self._room.add(key, terms.slot_bytes)
+            self._room.set_placed(key, True)
+            log.warning("%s is ours by the chain, and nothing of it is here", key)
+            await asyncio.to_thread(self._damages.note, key, range(terms.pieces), view.head.epoch)
+
+    # Mending.
+
+    async def _mend(self, record: SlotRecord, damage: Damage) -> None:
+        key = record.key
+        try:
+            charted = await self._rebuilder.order(key.order)
+            if charted is None or not charted.holds(key.slot, self._config.farmer):
+                raise RepairStopped("the order is closed, or the slot is another's by now")
+            await self._rebuilder.rebuild(charted, key.slot, damage.pieces, self._giver(key))
+            await asyncio.to_thread(self._complete, record)
+        except (RepairStopped, Mismatch) as error:
+            log.warning("%s is not mended: %s", key, error)
+            await self._consider_loss(record, damage)
+        else:
+            log.info("%s is mended: %d pieces rebuilt from others", key, len(damage.pieces))
+
+    def _giver(self, key: SlotKey) -> Give:
+        async def give(piece: int, data: bytes) -> None:
+            await asyncio.to_thread(self._store.mend, key, piece, data)
+            await asyncio.to_thread(self._damages.mended, key, piece)
+
+        return give
+
+    def _complete(self, record: SlotRecord) -> None:
+        """Seal what was not sealed. Raises Mismatch when the pieces are not the slot's."""
+        terms = record.agreed
+        held = self._store.pieces(record.key)
+        if len(held) != terms.pieces:
+            raise RepairStopped(f"{len(held)} of {terms.pieces} pieces are here")
+        if root_of_hashes(b"".join(held[index].root for index in range(terms.pieces))) != terms.root:
+            self._damages.note(record.key, range(terms.pieces), self._epoch())
+            raise Mismatch("what was rebuilt does not lead to the slot's root: nobody can rebuild it")
+        self._store.seal(record.key, terms.pieces)
+
+    # Giving up.
+
+    async def _consider_loss(self, record: SlotRecord, damage: Damage) -> None:
+        view = self._watcher.view
+        assert view is not None
+        epoch, terms = view.head.epoch, record.agreed
+        if epoch <= damage.since or self._ledger.cursor().block < view.head.number:
+            return
+        total_rate = await asyncio.to_thread(self._ledger.rate_at_start, epoch)
+        if not total_rate or not is_dearer(
+            damaged_pieces=len(damage.pieces),
+            pieces=terms.pieces,
+            rate=terms.rate,
+            total_rate=total_rate,
+            left_epochs=terms.end - epoch,
+            parameters=self._config.parameters,
+        ):
+            return
+        await self._declare(record.key, epoch)
+
+    async def _declare(self, key: SlotKey, epoch: Epoch) -> None:
+        entries = await asyncio.to_thread(self._ledger.entries, epoch)
+        entry = next(
+            (one for one in entries if (one.order, one.slot) == (key.order, key.slot) and not one.lost), None
+        )
+        if entry is None or entry.start > epoch:
+            return
+        books = books_from(entries)
+        book = next(one for one in books if (one.end, one.extension) == (entry.end, entry.extension))
+        try:
+            receipt = await self._link.declare_loss(
+                entry.end, loss_words(book, entry.index), extension=entry.extension
+            )
+        except TransactionReverted as error:
+            log.warning("%s cannot be declared lost: %s", key, error.name)
+            return
+        log.error(
+            "%s is declared lost in block %d: its collateral is forfeit, the rest goes on", key, receipt.block
+        )
+        self._watcher.read_soon()
+        await asyncio.to_thread(self._damages.forget, key)
+
+
+def _terms(charted: Charted, entry: Entry) -> SlotTerms:
+    return SlotTerms(
+        pieces=charted.leaf_count // charted.piece_leaves,
+        piece_leaves=charted.piece_leaves,
+        root=entry.root,
+        rate=entry.rate,
+        end=entry.end,
+    )
