@@ -29,11 +29,11 @@ from grange.units import format_tokens
 from grange_client import happenings
 from grange_client.catalog import Known
 from grange_client.closing import Closing
-from grange_client.extend import Renewal
 from grange_client.fare import Fare
 from grange_client.manifest import Manifest
 from grange_client.outlook import Outlook, SlotState
 from grange_client.plan import Funds
+from grange_client.renewal import Renewal
 from grange_client.renter import FarmerReport
 from grange_client.scan import Kind, Skipped, shown
 from grange_client.store import Quote

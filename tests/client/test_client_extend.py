@@ -10,9 +10,9 @@ from client_trees import listing
 from grange.chain import ChainUnavailable, TransactionReverted
 from grange.types import Epoch, FarmerId
 from grange_client.errors import CannotExtend, NotEnoughFarmers, NotEnoughMoney, PlaceFailed, QuoteUsed
-from grange_client.extend import end_after
 from grange_client.orders import PlacedOrder
 from grange_client.plan import Wish
+from grange_client.renewal import end_after
 
 CODE = Wish(k=2, n=4, epochs=1, name="things")
 GRID = PARAMETERS.grid_epochs
