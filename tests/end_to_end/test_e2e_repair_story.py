@@ -1,4 +1,4 @@
-"""The story of the demo as a test: three of twelve farmers die, others refill, four more die, all comes back."""
+"""The repair story of the demo as a test: farmers die, others refill, more die, and all comes back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from e2e_tree import plain_file
 from rich.console import Console
 
-from stories.repair import K, KILLED_FIRST, KILLED_LATER, READ_MARGIN, Repair
+from stories.repair import KILLED_FIRST, KILLED_LATER, READ_MARGIN, K, Repair
 from stories.spine import Setting
 
 SIZE_BYTES = 30_000_000
