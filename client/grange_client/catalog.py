@@ -236,8 +236,11 @@ class Catalog:
         )
 
     def _describe(self, order: OrderId, manifest: Manifest, stored_manifest: bytes) -> None:
+        """It is the same in all orders by which this one goes on, or went on."""
         self._db.execute(
-            "UPDATE orders SET name = ?, created = ?, files = ?, size_bytes = ?, manifest = ? WHERE id = ?",
+            "UPDATE orders SET name = ?1, created = ?2, files = ?3, size_bytes = ?4, manifest = ?5"
+            " WHERE (CASE origin WHEN x'' THEN id ELSE origin END) ="
+            " (SELECT CASE origin WHEN x'' THEN id ELSE origin END FROM orders WHERE id = ?6)",
             (
                 manifest.name,
                 manifest.created,

@@ -24,7 +24,7 @@ from grange.chain import Chain
 from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
 from grange.units import MAX_SLOTS, parse_tokens
-from grange_client import output, screens
+from grange_client import health_screens, output, screens
 from grange_client.config import (
     Config,
     Network,
@@ -286,11 +286,11 @@ def health(
         if as_json:
             _print_json([output.health_json(known, outlook) for known, outlook in found])
             return
-        _out.print(screens.health_screen(found))
+        _out.print(health_screens.health_screen(found))
         if wanted is not None:
-            _out.print("", screens.slots_screen(found[0][1]), sep="\n")
+            _out.print("", health_screens.slots_screen(found[0][1]), sep="\n")
         for known, outlook in found:
-            if (danger := screens.danger_screen(known, outlook)) is not None:
+            if (danger := health_screens.danger_screen(known, outlook)) is not None:
                 _err.print(danger, soft_wrap=True)
 
     _run(run())

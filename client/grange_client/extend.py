@@ -4,37 +4,36 @@
          -> promises -> slots of those who will not go on,
             rebuilt and given to others -> deposit and extend    `extend`: until the last step nothing is paid
 
-Nothing is uploaded for a slot whose farmer goes on. Decides when an order can be extended, and who steps in
-for a farmer that is gone, has too little at stake or promises nothing that long. Leaves rebuilding to
-`regrow` and what farmers must be like to `select`.
+Nothing is uploaded for a slot whose farmer goes on. Decides who steps in for a farmer that is gone, has too
+little at stake or promises nothing that long. Leaves rebuilding to `regrow`, what farmers must be like to
+`select`, and when an order can be extended to `renewal`.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field, replace
-from hashlib import sha256
+from dataclasses import dataclass, replace
 
 from grange.chain import Farmer, Receipt, TransactionReverted
 from grange.errors import Told
 from grange.messages import order_id
 from grange.peer import FARMER_FAULTS, Proposal, checked_acceptance, dealing_with
-from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Parameters, Terms
+from grange.types import Acceptance, Address, FarmerId, Terms
 from grange_client.closing import held_from_events
 from grange_client.encode import Piece
-from grange_client.errors import CannotExtend, NotEnoughFarmers
+from grange_client.errors import NotEnoughFarmers
 from grange_client.farmers import OpenPeer, could_fit, probe
 from grange_client.happenings import FarmerReplaced, Progress, Step, Watcher
 from grange_client.market import Market
 from grange_client.orders import PlacedOrder, PlacedSlot
 from grange_client.plan import Funds, missing_from_vault
+from grange_client.renewal import Extended, Keeper, Renewal, end_after, salt_for
 from grange_client.select import Candidate, Need, Record, choose, slot_rate, unfit_for
 from grange_client.store import (
     DEADLINE_MARGIN_BLOCKS,
     FARMER_ERRORS,
     MAX_PLACE_ATTEMPTS,
     PASSING_ERRORS,
-    Ticket,
     refused,
 )
 
@@ -43,90 +42,6 @@ PASSING_MOMENTS = PASSING_ERRORS | {"WrongSlots"}
 """An order may be repaired while it is being extended: looked at again, its slots are others."""
 
 Regrown = Callable[[PlacedOrder, Sequence[int]], AsyncGenerator[list[Piece], None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keeper:
-    """Who is to keep a slot on, at what rate. `reason` says why another than now, empty if it is the same."""
-
-    farmer: Farmer
-    rate: int
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Renewal:
-    """What extending would take. To be carried out once."""
-
-    order: PlacedOrder
-    """As it is kept by now."""
-    salt: bytes
-    id: OrderId
-    end: Epoch
-    keepers: tuple[Keeper, ...]
-    spares: tuple[Keeper, ...]
-    cost: int
-    missing: int
-    """What will be moved from the wallet into the vault."""
-    ticket: Ticket = field(default_factory=Ticket, repr=False, compare=False)
-
-    @property
-    def epochs(self) -> int:
-        """For how long."""
-        return self.end - self.order.end
-
-    @property
-    def moved(self) -> dict[int, Keeper]:
-        """The slots that another farmer gets, as far as is known before anybody is asked."""
-        return {slot: keeper for slot, keeper in enumerate(self.keepers) if keeper.reason}
-
-    @property
-    def cost_at_most(self) -> int:
-        """If the dearest spares step in for everybody who is cheaper."""
-        dearest = max((spare.rate for spare in self.spares), default=0)
-        return sum(max(keeper.rate, dearest) for keeper in self.keepers) * self.epochs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extended:
-    """An order that goes on where `previous` ends."""
-
-    order: PlacedOrder
-    previous: PlacedOrder
-    receipt: Receipt
-
-
-def end_after(order: PlacedOrder, epochs: int | None, current: Epoch, parameters: Parameters) -> Epoch:
-    """The new end, so many epochs after the old one at least. Raises CannotExtend."""
-    grid = parameters.grid_epochs
-    if current >= order.end:
-        raise CannotExtend(
-            f"The order ended with epoch {order.end}, and it is epoch {current}.",
-            means="Farmers need not keep it any longer.",
-            todo="Fetch it with `grange get` while they still have it, and store it again.",
-        )
-    if current < order.end - grid:
-        raise CannotExtend(
-            f"The order goes on until epoch {order.end} anyway.",
-            means=f"An order can be extended in its last {grid} epochs, and it is epoch {current}.",
-            todo=f"Extend it from epoch {order.end - grid} on.",
-        )
-    wanted = order.end + (grid if epochs is None else epochs)
-    end = -(-wanted // grid) * grid
-    latest = (current // grid + parameters.max_books) * grid
-    if end > latest:
-        raise CannotExtend(
-            f"The market takes orders up to epoch {latest} at the moment, and this one would end at {end}.",
-            todo=f"Choose --epochs {latest - order.end} or fewer, and extend it again before it ends.",
-        )
-    return Epoch(end)
-
-
-def salt_for(order: PlacedOrder, end: Epoch, keepers: Sequence[Keeper]) -> bytes:
-    """The same for the same terms: whoever tries again after a failure is given the promises that there are,
-    which bind stake and money until they lapse. No key depends on it."""
-    terms = b"".join(keeper.farmer.id.to_bytes(4) + keeper.rate.to_bytes(16) for keeper in keepers)
-    return sha256(order.id + end.to_bytes(4) + terms).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,10 @@ from typing import Any
 from grange.messages import NO_ORDER
 from grange_client.catalog import Known
 from grange_client.closing import Closing
-from grange_client.extend import Extended, Renewal
 from grange_client.manifest import Manifest
 from grange_client.outlook import Outlook, SlotState
 from grange_client.plan import Funds
+from grange_client.renewal import Extended, Renewal
 from grange_client.renter import FarmerReport
 from grange_client.restore import Restored
 from grange_client.store import Quote, Stored

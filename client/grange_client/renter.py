@@ -40,7 +40,7 @@ from grange_client.condition import condition
 from grange_client.config import Config
 from grange_client.encode import Piece
 from grange_client.errors import UnknownOrder
-from grange_client.extend import Extended, Extending, Renewal
+from grange_client.extend import Extending
 from grange_client.fare import Fare, check_vault, fare
 from grange_client.farmers import Found, probe
 from grange_client.happenings import Step, Watcher, nobody
@@ -51,6 +51,7 @@ from grange_client.outlook import Outlook
 from grange_client.plan import Funds, Wish
 from grange_client.reader import OrderReader
 from grange_client.regrow import regrown
+from grange_client.renewal import Extended, Renewal
 from grange_client.restore import Restored, blocks_of, chosen, fetch_manifest, restore
 from grange_client.scan import Kind
 from grange_client.store import Quote, Stored, Storing, watching_records

@@ -29,11 +29,10 @@ from grange.units import format_tokens
 from grange_client import happenings
 from grange_client.catalog import Known
 from grange_client.closing import Closing
-from grange_client.extend import Renewal
 from grange_client.fare import Fare
 from grange_client.manifest import Manifest
-from grange_client.outlook import Outlook, SlotState
 from grange_client.plan import Funds
+from grange_client.renewal import Renewal
 from grange_client.renter import FarmerReport
 from grange_client.scan import Kind, Skipped, shown
 from grange_client.store import Quote
@@ -42,8 +41,6 @@ MAX_LISTED = 5
 ID_CHARACTERS = 8
 WEI = 10**18
 SHOWN_DECIMALS = 6
-ALARMING_LOSS = 1e-3
-"""From so much on a risk is shown in red."""
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -187,7 +184,7 @@ def orders_screen(orders: Sequence[Known], epoch: int) -> RenderableType:
     """The list of orders."""
     if not orders:
         return Text("Nothing is stored yet. `grange put PATH` stores something.")
-    table = _table("name", ">size", ">files", "stored", ">until", "id")
+    table = new_table("name", ">size", ">files", "stored", ">until", "id")
     for known in orders:
         left = known.order.end - epoch
         table.add_row(
@@ -228,7 +225,7 @@ def order_screen(known: Known, epoch: int, endpoints: dict[FarmerId, str]) -> It
             *([("came back", _returned(known.closing))] if known.closing else []),
         ]
     )
-    table = _table(">slot", ">farmer", "endpoint", ">tokens an epoch")
+    table = new_table(">slot", ">farmer", "endpoint", ">tokens an epoch")
     for index, slot in enumerate(order.slots):
         endpoint = Text(_plain(endpoints.get(slot.farmer, "?")))
         table.add_row(str(index), str(slot.farmer), endpoint, tokens_text(slot.rate))
@@ -263,63 +260,9 @@ def renewal_screen(name: str | None, renewal: Renewal) -> RenderableType:
     return facts(rows)
 
 
-def health_screen(shown_orders: Sequence[tuple[Known, Outlook]]) -> RenderableType:
-    """How orders are."""
-    if not shown_orders:
-        return Text("Nothing is stored at the moment. `grange put PATH` stores something.")
-    table = _table("name", ">live", ">late", ">vacant", ">new", ">needed", ">until", ">risk of loss", "id")
-    for known, outlook in shown_orders:
-        counts = [outlook.count(state) for state in SlotState]
-        table.add_row(
-            Text(known.name) if known.name else Text("unread", style="yellow"),
-            str(counts[0]),
-            *(Text(str(count), style="yellow" if count else "dim") for count in counts[1:]),
-            f"{outlook.k} of {len(outlook.slots)}",
-            f"epoch {known.order.end}",
-            Text(risk_text(outlook.loss), style="" if outlook.loss < ALARMING_LOSS else "red"),
-            known.order.id.hex()[:ID_CHARACTERS],
-        )
-    table.caption = (
-        "late: missed an epoch; vacant: given up, a repairer may take it; new: just moved. "
-        "The risk assumes that farmers vanish independently and vacant slots are repaired."
-    )
-    return table
-
-
-def slots_screen(outlook: Outlook) -> RenderableType:
-    """Every slot of one order."""
-    styles = {SlotState.LIVE: "", SlotState.REPAIRING: "", SlotState.LATE: "yellow", SlotState.VACANT: "red"}
-    table = _table(">slot", ">farmer", "state")
-    for report in outlook.slots:
-        state = Text(report.state.value, style=styles[report.state])
-        table.add_row(str(report.slot), str(report.farmer), state)
-    return table
-
-
-def danger_screen(known: Known, outlook: Outlook) -> RenderableType | None:
-    """What to do about an order that is not well; None if it is."""
-    named = known.name or known.order.id.hex()[:ID_CHARACTERS]
-    if outlook.spares < 0:
-        text = f"{named}: fewer farmers have it than are needed, unless those that are late come back."
-        return Text(f"{text} Fetch it now: grange get {known.order.id.hex()[:ID_CHARACTERS]}", style="red")
-    if outlook.loss >= ALARMING_LOSS:
-        return Text(f"{named}: keep a copy of it elsewhere until it is repaired.", style="yellow")
-    return None
-
-
-def risk_text(loss: float) -> str:
-    """A probability as one in so many."""
-    if loss >= 0.1:
-        return f"{loss:.0%}"
-    if loss * 10**9 < 1:
-        return "under 1 in 10^9"
-    digits = 10 ** max(0, len(str(int(1 / loss))) - 2)
-    return f"1 in {int(1 / loss) // digits * digits:,}"
-
-
 def closings_screen(closed: Sequence[tuple[Known, Closing]]) -> RenderableType:
     """What came back from orders that are over."""
-    table = _table("name", "id", ">paid", ">refund", ">compensation")
+    table = new_table("name", "id", ">paid", ">refund", ">compensation")
     for known, closing in closed:
         table.add_row(
             Text(known.name) if known.name else Text("unread", style="yellow"),
@@ -343,7 +286,7 @@ def farmers_screen(reports: Sequence[FarmerReport]) -> RenderableType:
     """Everybody on the market."""
     if not reports:
         return Text("Nobody has registered yet. `grange farm init` makes a farmer.")
-    table = _table(">id", "endpoint", ">price", ">free", ">stake", ">proven", ">missed")
+    table = new_table(">id", "endpoint", ">price", ">free", ">stake", ">proven", ">missed")
     for report in reports:
         farmer = report.farmer
         table.add_row(
@@ -394,12 +337,13 @@ def error_screen(what: str, means: str, todo: str, details: dict[str, str]) -> R
     return text
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", caption_justify="left")
+def new_table(*columns: str) -> Table:
+    """Columns by name; one that begins with > has its values on the right."""
+    made = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", caption_justify="left")
     for column in columns:
         right = column.startswith(">")
-        table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
-    return table
+        made.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
+    return made
 
 
 def _until(known: Known, epochs_left: int) -> str:

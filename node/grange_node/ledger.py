@@ -175,6 +175,16 @@ class Ledger:
         )
         return [_entry(row) for row in rows]
 
+    def orphans(self, after: Epoch) -> list[Entry]:
+        """Those of `entries` that are not lost and of whose slots nothing is known here."""
+        rows = self._read(
+            f"SELECT {ENTRY_COLUMNS} FROM entries WHERE end > ? AND lost_epoch IS NULL AND NOT EXISTS ("
+            "SELECT 1 FROM slots WHERE slots.order_id = entries.order_id AND slots.slot = entries.slot"
+            " AND state != 'staged')",
+            (after,),
+        )
+        return [_entry(row) for row in rows]
+
     def rate_at_start(self, epoch: Epoch) -> int:
         """What proving an epoch is paid with: the rates of all slots whose time includes it, but for those
         that were declared lost before."""

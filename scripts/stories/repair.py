@@ -39,6 +39,7 @@ KILLED_LATER = 4
 RENTER_TOKENS = 1_000 * TOKEN
 GAS_PRICE = "0.0001"
 """Tokens for a million gas: a bounty must pay for that before anybody begins."""
+READ_MARGIN = 1.05
 MAX_EPOCHS_WAITED = 30
 EPOCHS = 40
 
@@ -77,6 +78,14 @@ class Outcome:
         return round(self.read_bytes / self.rebuilt_bytes, 4) if self.rebuilt_bytes else 0.0
 
     @property
+    def frugal(self) -> bool:
+        """Whether no more was read than k slots for each transaction, and 5 % besides."""
+        if not self.slots_refilled:
+            return False
+        passes_per_slot = self.refill_transactions / self.slots_refilled
+        return self.read_per_byte_rebuilt <= READ_MARGIN * K * passes_per_slot
+
+    @property
     def renter_online(self) -> bool:
         """Whether the renter had a part in the repair."""
         return self.renter_open or self.renter_sent > 0
@@ -87,6 +96,7 @@ class Outcome:
         claims = {
             "every slot is kept by a live farmer again": self.healed,
             f"the {KILLED_FIRST} slots were refilled": self.slots_refilled >= KILLED_FIRST,
+            "a pass read k pieces for all that it rebuilt": self.frugal,
             "bounties were paid": sum(self.bounties.values()) > 0,
             "the renter was asleep": not self.renter_online,
             "everything came back byte for byte": self.identical,

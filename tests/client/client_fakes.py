@@ -213,7 +213,8 @@ class FakeFarmer:
             raise _error(self.behaviour.accept_status, self.behaviour.accept_code)
         proposal = json.loads(body)
         assert order_id(address_from(renter), bytes.fromhex(proposal["salt"])).hex() == key[1]
-        held = self.pieces.get(key, {})
+        previous = proposal.get("previous", "")
+        held = self.pieces.get(key, {}) or self.pieces.get((key[0], previous, key[2]), {})
         if sorted(held) != list(range(proposal["pieces"])):
             raise _error(404, "not_found")
         computed = root_of_hashes(b"".join(merkle_root(held[piece]) for piece in sorted(held)))
@@ -223,6 +224,7 @@ class FakeFarmer:
         if deadline <= self.market.block:
             deadline = self.market.block + self.behaviour.life_blocks
         self.promised[key] = deadline
+        self.pieces[key] = held
         fields = {
             "order": bytes.fromhex(key[1]),
             "farmer": self.id,
@@ -232,7 +234,7 @@ class FakeFarmer:
             "leaf_count": proposal["pieces"] * proposal["piece_leaves"],
             "end": proposal["end"],
             "deadline_block": deadline,
-        }
+        } | ({"previous": bytes.fromhex(previous)} if previous else {})
         return web.json_response(self.behaviour.promise(self, fields) if fields else {}, dumps=_hex_json)
 
     def sign(self, fields: dict[str, Any], *, domain: Domain | None = None, **changed: Any) -> dict[str, Any]:
@@ -343,6 +345,7 @@ class FakeMarket:
         self.events: list[Event] = []
         self.placed: list[tuple[Terms, tuple[Acceptance, ...], int]] = []
         self.closed: list[Held] = []
+        self.extensions: dict[OrderId, OrderId] = {}
         self.lost: set[tuple[OrderId, int, int]] = set()
         self.to_return = (0, 0)
         self.failures: deque[Exception | Callable[[], None]] = deque()
@@ -376,6 +379,26 @@ class FakeMarket:
         return self.native
 
     async def place(self, terms: Terms, acceptances: Sequence[Acceptance], missing: int) -> Receipt:
+        return await self._placed(
+            terms, acceptances, missing, Epoch(self.block // PARAMETERS.epoch_blocks + 1)
+        )
+
+    async def extend(
+        self, previous: Held, terms: Terms, acceptances: Sequence[Acceptance], missing: int
+    ) -> Receipt:
+        [old] = [e for e in self.events if e.name == "OrderPlaced" and e.args["order"] == previous.order]
+        assert [one.root for one in acceptances] == [slot.root for slot in previous.slots]
+        self.extensions[order_id(self.renter, terms.salt)] = previous.order
+        return await self._placed(terms, acceptances, missing, old.args["end"], previous.order)
+
+    async def _placed(
+        self,
+        terms: Terms,
+        acceptances: Sequence[Acceptance],
+        missing: int,
+        start: Epoch,
+        previous: OrderId = NO_ORDER,
+    ) -> Receipt:
         if self.failures:
             failure = self.failures.popleft()
             if isinstance(failure, Exception):
@@ -387,12 +410,17 @@ class FakeMarket:
             if acceptance.deadline_block < self.block:
                 raise TransactionReverted("place", "AcceptanceExpired", {"slot": slot})
             signer = acceptance_signer(
-                self.domain, acceptance, order=order, slot=slot, leaf_count=terms.leaf_count, end=terms.end
+                self.domain,
+                acceptance,
+                order=order,
+                slot=slot,
+                leaf_count=terms.leaf_count,
+                end=terms.end,
+                previous=previous,
             )
             assert signer == operators[acceptance.farmer]
         assert len({acceptance.farmer for acceptance in acceptances}) == len(acceptances)
         await self.deposit(missing)
-        start = self.block // PARAMETERS.epoch_blocks + 1
         cost = sum(acceptance.rate for acceptance in acceptances) * (terms.end - start)
         if self.vaults[self.renter] < cost:
             raise TransactionReverted("place", "VaultTooSmall", {"balance": 0, "needed": cost})
@@ -503,7 +531,7 @@ class FakeMarket:
         return (order, slot, start) in self.lost
 
     async def extended_by(self, order: OrderId, block: int) -> OrderId:
-        return NO_ORDER
+        return self.extensions.get(order, NO_ORDER)
 
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
         return [

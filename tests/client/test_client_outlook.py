@@ -12,9 +12,9 @@ from grange.layout import Geometry
 from grange.messages import NOBODY
 from grange.types import Epoch, FarmerId, Offer, OrderId
 from grange_client.condition import state_of
+from grange_client.health_screens import risk_text
 from grange_client.orders import PlacedOrder, PlacedSlot
 from grange_client.outlook import Outlook, SlotReport, SlotState, loss_probability, outlook
-from grange_client.screens import risk_text
 
 codes = st.integers(1, 12).flatmap(lambda k: st.tuples(st.just(k), st.integers(k, 30)))
 

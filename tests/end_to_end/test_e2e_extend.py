@@ -19,7 +19,7 @@ from grange_client.plan import Wish
 
 FARMERS = 5
 FEW_MB = 3_000_000
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -289,6 +289,18 @@ async def test_others_bytes_that_are_wrong_do_not_get_in(tmp_path: Path) -> None
         assert kept.node.damages.all()[0].pieces == (3,)
 
 
+async def test_a_full_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with keeping(tmp_path) as kept:
+        kept.damage(3)
+        await kept.scrub()
+        with monkeypatch.context() as patched:
+            patched.setattr(kept.node.store, "_reserve_bytes", 1 << 60)
+            await kept.node.carer.tick()
+        assert kept.node.damages.all()[0].pieces == (3,)
+        await kept.node.carer.tick()
+        assert await whole(kept)
+
+
 async def test_a_slot_that_is_anothers_by_now_is_not_rebuilt(tmp_path: Path) -> None:
     async with keeping(tmp_path) as kept:
         kept.damage(3)

@@ -21,13 +21,14 @@ from typing import Final
 from grange.audit import loss_words
 from grange.chain import TransactionReverted
 from grange.merkle import root_of_hashes
+from grange.peer import OverBudget
 from grange.types import Epoch
 from grange_node.care.damages import Damage, Damages
 from grange_node.care.policy import is_dearer
 from grange_node.care.rebuilder import Give, Rebuilder
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
-from grange_node.errors import Mismatch, RepairStopped
+from grange_node.errors import Mismatch, NodeWorldError, RepairStopped
 from grange_node.ledger import Ledger
 from grange_node.proof import books_from
 from grange_node.records import Entry, SlotRecord, SlotState, SlotTerms
@@ -70,6 +71,7 @@ class Carer:
         self._damages = damages
         self._rebuilder = rebuilder
         self._clock = clock
+        self._adopted = False
 
     # What is damaged.
 
@@ -97,9 +99,13 @@ class Carer:
         view = self._watcher.view
         if view is None or view.farmer.lapsed:
             return
-        await self._adopt(view)
+        if not self._adopted:
+            await self._adopt(view)
+        damages = await asyncio.to_thread(self._damages.all)
+        if not damages:
+            return
         kept = {record.key: record for record in await asyncio.to_thread(self.kept)}
-        for damage in await asyncio.to_thread(self._damages.all):
+        for damage in damages:
             record = kept.get(damage.key)
             if record is None:
                 await asyncio.to_thread(self._damages.forget, damage.key)
@@ -110,12 +116,11 @@ class Carer:
         return Epoch(max(0, self._ledger.cursor().block) // self._config.parameters.epoch_blocks)
 
     async def _adopt(self, view: View) -> None:
-        """Take slots into the ledger that the chain says are ours and of which it knows nothing."""
+        """Take slots into the ledger that the chain says are ours and of which it knows nothing. It is so
+        only after a start with another data folder."""
         if self._ledger.cursor().block < view.head.number:
             return
-        for entry in await asyncio.to_thread(self._ledger.entries, view.head.epoch):
-            if entry.lost or self._ledger.promise(entry.order, entry.slot) is not None:
-                continue
+        for entry in await asyncio.to_thread(self._ledger.orphans, view.head.epoch):
             charted = await self._rebuilder.order(entry.order)
             if charted is None or not charted.holds(entry.slot, self._config.farmer):
                 continue
@@ -126,6 +131,7 @@ class Carer:
             self._room.set_placed(key, True)
             log.warning("%s is ours by the chain, and nothing of it is here", key)
             await asyncio.to_thread(self._damages.note, key, range(terms.pieces), view.head.epoch)
+        self._adopted = True
 
     # Mending.
 
@@ -137,7 +143,8 @@ class Carer:
                 raise RepairStopped("the order is closed, or the slot is another's by now")
             await self._rebuilder.rebuild(charted, key.slot, damage.pieces, self._giver(key))
             await asyncio.to_thread(self._complete, record)
-        except (RepairStopped, Mismatch) as error:
+        except (NodeWorldError, Mismatch, OverBudget) as error:
+            # Of this slot alone: what fails for one must not keep the others from being mended.
             log.warning("%s is not mended: %s", key, error)
             await self._consider_loss(record, damage)
         else:
