@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from gas.farmers import EPOCHS_A_MONTH
+from measures.farmers import EPOCHS_A_MONTH
 
 TARGETS = {
     "place_per_slot_30": 40_000,

@@ -13,7 +13,6 @@ from typing import Any
 
 from rich.console import Console
 
-from gas.farms import Farm, Prepared
 from grange import messages
 from grange.chain import Head, Receipt, Sender, SendPolicy, Wallet, calls
 from grange.chain.codec import market_abi
@@ -21,6 +20,7 @@ from grange.devnet import DEVNET_PARAMETERS, Devnet
 from grange.messages import NO_ORDER
 from grange.types import Epoch, Offer, OrderId, Terms
 from grange.units import MAX_PIECE_LEAVES, TOKEN
+from measures.farms import Farm, Prepared
 
 PARAMETERS = replace(
     DEVNET_PARAMETERS, epoch_blocks=400, grid_epochs=30, max_books=13, samples=5, collateral_epochs=16

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import statistics
 
-from gas.farms import Farm
-from gas.ground import PARAMETERS, Ground
 from grange import audit
 from grange.chain import Sender, calls
 from grange.types import Epoch
 from grange.units import LEAF_BYTES, MAX_PIECE_LEAVES
+from measures.farms import Farm
+from measures.ground import PARAMETERS, Ground
 
 FARM_BYTES = 1 << 40
 PROOFS = 4

@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from gas.farms import Farm
-from gas.ground import PARAMETERS, RATE, Ground
 from grange.chain import calls
 from grange.messages import sign_takeover
 from grange.types import Epoch, Held
+from measures.farms import Farm
+from measures.ground import PARAMETERS, RATE, Ground
 
 ORDERS = 16
 TERM_EPOCHS = 60

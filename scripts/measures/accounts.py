@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gas.ground import ENDPOINT, OFFER, PARAMETERS, STAKE, Ground
 from grange.chain import Sender, Wallet, calls
 from grange.messages import sign_voucher
 from grange.types import Epoch, FarmerId
 from grange.units import TOKEN
+from measures.ground import ENDPOINT, OFFER, PARAMETERS, STAKE, Ground
 
 COIN_WEI = 10**18
 
