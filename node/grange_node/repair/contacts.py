@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
@@ -45,10 +46,11 @@ class Contacts:
 
     @asynccontextmanager
     async def reading(self, budget: Budget) -> AsyncIterator[Reading]:
-        """For one repair: what it reads is counted by itself, and costs no more than its budget."""
+        """For one repair: what it reads is counted by itself, and costs no more than its budget, nor more
+        than the prices of now: whoever raises its price then is not read from."""
         meter = Meter()
         async with open_session(self.patience, meter) as session:
-            yield Reading(self, session, self._signer, meter, self._purse.within(budget))
+            yield Reading(self, session, self._signer, meter, self._purse.within(budget), self._farmers)
 
     def know(self, farmers: Mapping[FarmerId, Farmer]) -> None:
         """The farmers as the chain has them by now."""
@@ -105,8 +107,10 @@ class Reading:
         signer: Signer,
         meter: Meter,
         purse: Purse,
+        priced: Mapping[FarmerId, Farmer],
     ) -> None:
         self._contacts = contacts
+        self._priced = priced
         self._session = session
         self._signer = signer
         self._meter = meter
@@ -119,4 +123,7 @@ class Reading:
 
     def source(self, farmer: FarmerId) -> Peer:
         """A farmer to read from."""
-        return Peer(self._contacts.farmers[farmer], self._session, self._signer, self._purse)
+        known = self._contacts.farmers[farmer]
+        price = min(known.offer.egress_price_per_gib, self._priced[farmer].offer.egress_price_per_gib)
+        known = replace(known, offer=replace(known.offer, egress_price_per_gib=price))
+        return Peer(known, self._session, self._signer, self._purse)
