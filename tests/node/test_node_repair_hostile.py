@@ -127,7 +127,7 @@ async def test_a_price_that_rises_while_a_repair_is_under_way_is_not_paid(tmp_pa
 
 
 async def test_sources_that_charge_and_send_rot_get_no_more_than_the_bounties(tmp_path: Path) -> None:
-    """Neither by starting again nor by asking other liars is more spent than the repair would have brought."""
+    """Neither by starting again nor by asking other liars is more spent than the repair would bring."""
     ground = ruined()
     dear(ground, 0.4)
     for number in (3, 4, 5):

@@ -77,8 +77,8 @@ class Work:
         own: FarmerId | None,
         worth: int,
     ) -> None:
-        """`now` shows the order as the chart has it by now; `worth` is what reading may cost in all, with what
-        it has cost before, in base units."""
+        """`now` shows the order as the chart has it by now; `worth` is what reading may cost in
+        all, with what it has cost before, in base units."""
         self.job = job
         self._charted = survey.charted
         self._market = market
