@@ -25,6 +25,7 @@ from grange.chain import Wallet
 from grange.errors import GrangeError
 from grange_node.app import create_app
 from grange_node.config import Config, write_private
+from grange_node.connection import Connection
 from grange_node.errors import ConfigInvalid
 from grange_node.loops import forever
 from grange_node.node import Node
@@ -79,7 +80,7 @@ async def serve(config: Config, wallet: Wallet, options: ServeOptions) -> None:
     server = _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=Connection,
             ws="none",
             loop="none",
             lifespan="off",

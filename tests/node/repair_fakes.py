@@ -54,7 +54,7 @@ from grange.types import (
     Takeover,
     address_from,
 )
-from grange.units import GIB, HASH_BYTES, LEAF_BYTES, TOKEN
+from grange.units import GIB, HASH_BYTES, LEAF_BYTES, TOKEN, egress_rounded_up
 from grange_node.repair.chart import Chart
 from grange_node.repair.contacts import Contacts
 from grange_node.repair.crew import Wanted
@@ -238,7 +238,11 @@ class Ground:
 
     def holders(self) -> dict[int, FarmerId]:
         """Who holds which slot."""
-        return {event.args["slot"]: event.args["farmer"] for event in self.events("SlotFilled")}
+        return {
+            event.args["slot"]: event.args["farmer"]
+            for event in self.events("SlotFilled")
+            if event.args["order"] == ORDER
+        }
 
     def pieces_at(self, slot: int) -> list[bytes]:
         """What the present holder of a slot keeps of it."""
@@ -535,8 +539,10 @@ class _Tabs:
 class FakeReading:
     """What one repair reads."""
 
-    def __init__(self, contacts: "FakeContacts") -> None:
+    def __init__(self, contacts: "FakeContacts", budget: Budget) -> None:
         self._contacts = contacts
+        self._budget = budget
+        self._priced = dict(contacts.farmers)
         self.received_bytes = 0
 
     def source(self, farmer: FarmerId) -> FakePeer:
@@ -544,7 +550,17 @@ class FakeReading:
         read = peer.read
 
         async def counted(order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
-            data = await read(order, slot, start, size_bytes)
+            asked, known = peer.farmer.offer.egress_price_per_gib, self._priced[farmer].offer
+            if asked > known.egress_price_per_gib:
+                raise FarmerRefused("asks more", status=402, code="dearer")
+            price = egress_rounded_up(asked, size_bytes)
+            self._budget.spend(price)
+            try:
+                data = await read(order, slot, start, size_bytes)
+            except FarmerUnreachable:
+                self._budget.spent -= price
+                raise
+            self._contacts.spent += price
             self.received_bytes += len(data)
             return data
 
@@ -562,13 +578,14 @@ class FakeContacts(Contacts):
         self._wallet = wallet
         self._watch = watch
         self._farmers = {}
+        self.spent = 0
 
     def taker(self, farmer: FarmerId) -> FakePeer:  # type: ignore[override]
         return FakePeer(self._ground, farmer, self._wallet.address, self._watch)
 
     @asynccontextmanager
     async def reading(self, budget: Budget) -> AsyncIterator[FakeReading]:  # type: ignore[override]
-        yield FakeReading(self)
+        yield FakeReading(self, budget)
 
     async def who_answers(self, farmers: Iterable[Farmer], tie: bytes) -> list[Wanted]:
         await self._watch("greet")

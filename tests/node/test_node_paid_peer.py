@@ -5,7 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from hashlib import shake_256
+from hashlib import sha256, shake_256
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ from grange.peer import (
     open_session,
 )
 from grange.units import STEP_BYTES
+from grange_node import connection
 from grange_node.config import OfferFile
+from grange_node.connection import Connection
 from grange_node.serve import _Server
 
 PATIENCE = Patience(silence_seconds=10.0)
@@ -40,7 +42,7 @@ async def serving(folder: Path, market: FakeMarket, **settings: Any) -> AsyncIte
     settings = {"offer_terms": PRICED} | settings
     async with open_farm(folder, market=market, **settings) as farm:
         listening = socket.create_server(("127.0.0.1", 0))
-        options = uvicorn.Config(farm.app, http="httptools", ws="none", lifespan="off", log_config=None)
+        options = uvicorn.Config(farm.app, http=Connection, ws="none", lifespan="off", log_config=None)
         server = _Server(options)
         running = asyncio.create_task(server.serve(sockets=[listening]))
         await server.listening.wait()
@@ -239,3 +241,26 @@ async def test_what_is_free_carries_no_voucher(tmp_path: Path, market: FakeMarke
         async with customer(farm, endpoint, egress_price_per_gib=0) as (peer, purse):
             assert await got(peer, parcel(), 0, 100)
             assert purse.tabs.totals() == {}
+
+
+async def test_who_takes_nothing_of_what_it_asked_for_is_cut_off(
+    tmp_path: Path, market: FakeMarket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a few connections of a stranger would keep all others from reading for nothing."""
+    monkeypatch.setattr(connection, "STALL_SECONDS", 0.2)
+    big = Parcel(renter=RENTER, pieces=[shake_256(b"%d" % i).digest(1 << 20) for i in range(8)])
+    free = OfferFile(**(PRICED.model_dump() | {"egress_price_per_gib": 0}))
+    async with serving(tmp_path / "data", market, offer_terms=free) as (farm, endpoint):
+        await farm.keep(big)
+        wanted = f"bytes=0-{STEP_BYTES - 1}"
+        signed = farm.sign(STRANGER, "GET", big.path, sha256(wanted.encode()).digest())
+        lines = [f"GET {big.path} HTTP/1.1", "Host: farm", f"Range: {wanted}"]
+        lines += [f"{name}: {value}" for name, value in signed.items()]
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(endpoint.rpartition(":")[2]), limit=1)
+        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+        assert await reader.read(12) == b"HTTP/1.1 206"
+        assert farm.node.till._guest_bytes == STEP_BYTES
+        async with asyncio.timeout(60):
+            while farm.node.till._guest_bytes:
+                await asyncio.sleep(0.05)
+        writer.close()

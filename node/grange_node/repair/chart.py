@@ -6,11 +6,12 @@ reorg takes some of them back. Leaves reading them to `market`, and what a farme
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from grange.chain import Batch, Cursor, Event, Rollback
+from grange.errors import Misuse
 from grange.layout import Geometry
 from grange.types import Address, Epoch, FarmerId, Held, OrderId, Slot
 
@@ -132,9 +133,10 @@ class Chart:
 
 
 def told(events: Sequence[Event]) -> Charted | None:
-    """An order out of its events, in order; None while they are not all there, or when it is closed."""
+    """An order out of its events, in order; None while they are not all there, when it is closed, or when it
+    is in pieces that nobody handles: the contract sets no bound to their size."""
     placed = next((event.args for event in events if event.name == "OrderPlaced"), None)
-    if placed is None or events[-1].name == "OrderClosed":
+    if placed is None or events[-1].name == "OrderClosed" or not _has_shape(placed):
         return None
     slots: dict[int, Slot] = {}
     lost: set[int] = set()
@@ -163,3 +165,16 @@ def told(events: Sequence[Event]) -> Charted | None:
         slots=tuple(slots[index] for index in range(placed["n"])),
         lost=frozenset(lost),
     )
+
+
+def _has_shape(placed: Mapping[str, Any]) -> bool:
+    try:
+        Geometry.from_leaves(
+            k=placed["k"],
+            n=placed["n"],
+            leaf_count=placed["leaf_count"],
+            piece_leaves=placed["piece_leaves"],
+        )
+    except Misuse:
+        return False
+    return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
@@ -32,7 +33,7 @@ class Contacts:
         self.patience: Patience = signer.patience
         self.tabs = purse.tabs
         self._purse = purse
-        self._signer = signer
+        self.signer = signer
         self._writing = writing
         self._farmers: Mapping[FarmerId, Farmer] = {}
 
@@ -45,10 +46,11 @@ class Contacts:
 
     @asynccontextmanager
     async def reading(self, budget: Budget) -> AsyncIterator[Reading]:
-        """For one repair: what it reads is counted by itself, and costs no more than its budget."""
+        """For one repair: what it reads is counted by itself, and costs no more than its budget, nor more
+        than the prices of now: whoever raises its price then is not read from."""
         meter = Meter()
         async with open_session(self.patience, meter) as session:
-            yield Reading(self, session, self._signer, meter, self._purse.within(budget))
+            yield Reading(self, session, meter, self._purse.within(budget))
 
     def know(self, farmers: Mapping[FarmerId, Farmer]) -> None:
         """The farmers as the chain has them by now."""
@@ -61,7 +63,7 @@ class Contacts:
 
     def taker(self, farmer: FarmerId) -> Peer:
         """A farmer to hand pieces to."""
-        return Peer(self._farmers[farmer], self._writing, self._signer)
+        return Peer(self._farmers[farmer], self._writing, self.signer)
 
     async def who_answers(self, farmers: Iterable[Farmer], tie: bytes) -> list[Wanted]:
         """Those of some farmers that answer and are who they should be, with their room."""
@@ -99,16 +101,11 @@ class Reading:
     """What one repair reads, and how much."""
 
     def __init__(
-        self,
-        contacts: Contacts,
-        session: aiohttp.ClientSession,
-        signer: Signer,
-        meter: Meter,
-        purse: Purse,
+        self, contacts: Contacts, session: aiohttp.ClientSession, meter: Meter, purse: Purse
     ) -> None:
         self._contacts = contacts
+        self._priced = contacts.farmers
         self._session = session
-        self._signer = signer
         self._meter = meter
         self._purse = purse
 
@@ -119,4 +116,7 @@ class Reading:
 
     def source(self, farmer: FarmerId) -> Peer:
         """A farmer to read from."""
-        return Peer(self._contacts.farmers[farmer], self._session, self._signer, self._purse)
+        known = self._contacts.farmers[farmer]
+        price = min(known.offer.egress_price_per_gib, self._priced[farmer].offer.egress_price_per_gib)
+        known = replace(known, offer=replace(known.offer, egress_price_per_gib=price))
+        return Peer(known, self._session, self._contacts.signer, self._purse)

@@ -10,7 +10,7 @@ they answer and have room to `transfer` and `repairer`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -34,9 +34,20 @@ class Wanted:
     networks: frozenset[str] = frozenset()
 
 
-def sources(charted: Charted, live: Iterable[int], farmers: Mapping[FarmerId, Farmer]) -> list[int]:
-    """Live slots in the order in which to read from them: the cheapest first."""
-    return sorted(live, key=lambda slot: (_egress(charted, slot, farmers), slot))
+def sources(
+    charted: Charted,
+    live: Iterable[int],
+    farmers: Mapping[FarmerId, Farmer],
+    *,
+    blamed: Collection[FarmerId] = (),
+) -> list[int]:
+    """Live slots in the order in which to read from them: the cheapest first, and last those of farmers that
+    sent wrong bytes before."""
+
+    def rank(slot: int) -> tuple[bool, int, int]:
+        return charted.slots[slot].farmer in blamed, _egress(charted, slot, farmers), slot
+
+    return sorted(live, key=rank)
 
 
 def pass_cost(
@@ -51,6 +62,11 @@ def fetch_cost(charted: Charted, slots: Iterable[int], farmers: Mapping[FarmerId
     """What it costs to read these slots as a whole."""
     slot_bytes = charted.geometry.slot_bytes
     return sum(egress_rounded_up(_egress(charted, slot, farmers), slot_bytes) for slot in slots)
+
+
+def gas_cost(slots: int, gas_price: int) -> int:
+    """What the transaction costs that refills so many slots."""
+    return (REFILL_GAS + slots * REFILL_GAS_PER_SLOT) * gas_price
 
 
 def fetch_limit(charted: Charted, live: Iterable[int], farmers: Mapping[FarmerId, Farmer]) -> int:

@@ -53,18 +53,21 @@ class Job:
     bytes_sent: int = 0
     bounty: int = 0
     """Base units that came of it."""
+    paid: int = 0
+    """Base units that reading has cost."""
     refilled: Mapping[int, FarmerId] = field(default_factory=dict)
     transactions: tuple[str, ...] = ()
     blamed: tuple[FarmerId, ...] = ()
     """Farmers that sent wrong bytes."""
 
-    def counted(self, *, read: int = 0, rebuilt: int = 0, sent: int = 0) -> Self:
-        """With more bytes."""
+    def counted(self, *, read: int = 0, rebuilt: int = 0, sent: int = 0, paid: int = 0) -> Self:
+        """With more bytes, and what they cost."""
         return replace(
             self,
             bytes_read=self.bytes_read + read,
             bytes_rebuilt=self.bytes_rebuilt + rebuilt,
             bytes_sent=self.bytes_sent + sent,
+            paid=self.paid + paid,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +83,7 @@ class Job:
             "bytes_rebuilt": self.bytes_rebuilt,
             "bytes_sent": self.bytes_sent,
             "bounty": self.bounty,
+            "paid": self.paid,
             "refilled": {str(slot): farmer for slot, farmer in self.refilled.items()},
             "transactions": list(self.transactions),
             "blamed": list(self.blamed),
@@ -99,6 +103,7 @@ class Job:
             bytes_rebuilt=int(content["bytes_rebuilt"]),
             bytes_sent=int(content["bytes_sent"]),
             bounty=int(content["bounty"]),
+            paid=int(content["paid"]),
             refilled={int(slot): FarmerId(farmer) for slot, farmer in content["refilled"].items()},
             transactions=tuple(content["transactions"]),
             blamed=tuple(FarmerId(farmer) for farmer in content["blamed"]),

@@ -10,30 +10,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from grange.chain import Head, Sender
+from grange.chain import ChainError, Head, Sender
 from grange.errors import GrangeError
 from grange.peer import Patience, Signer
 from grange.peer.purse import Purse
 from grange.peer.tabs import Tabs
 from grange.repair import Wait, decide, doubling_blocks, first_block, paying_since
 from grange.types import Address, Epoch, FarmerId, OrderId
+from grange_node.errors import NodeWorldError
 from grange_node.files import FOLDER_MODE
 from grange_node.repair.chart import Chart, Charted
 from grange_node.repair.contacts import Contacts
-from grange_node.repair.crew import pass_cost
+from grange_node.repair.crew import gas_cost, pass_cost
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
 from grange_node.repair.keeper import close_ended, evict_lapsed, hoped_for
 from grange_node.repair.market import Market
-from grange_node.repair.survey import Survey, survey
+from grange_node.repair.survey import Survey, offered, survey
 from grange_node.repair.work import Work
 
 MAX_JOBS_AT_ONCE: Final = 4
+LONGEST_RETRY_SECONDS: Final = 3600.0
 TABS_NAME: Final = "tabs.sqlite3"
 POLL_SECONDS: Final = 2.0
 
@@ -53,7 +55,7 @@ class Settings:
     window_blocks: int | None = None
     """In which twice as many repairers may begin as before; about as long as the pass takes if None."""
     retry_seconds: float = 15.0
-    """After a repair that could not go on."""
+    """After a repair that could not go on; twice as long after each further time."""
     close_for: frozenset[Address] = frozenset()
     """Renters whose orders are closed when they are over."""
     own_farmer: FarmerId | None = None
@@ -81,6 +83,7 @@ class Repairer:
         self._tasks = tasks
         self._running: dict[OrderId, asyncio.Task[None]] = {}
         self._rests: dict[OrderId, float] = {}
+        self._pauses: dict[OrderId, float] = {}
         self._reading = asyncio.Lock()
         self._head: Head | None = None
         self.jobs.prepare()
@@ -127,10 +130,10 @@ class Repairer:
         open_jobs = {job.order: job for job in self.jobs.under_way()}
         for order, job in open_jobs.items():
             if self._may_begin(order):
-                await self._resume(job)
+                await self._alone(order, self._resume(job))
         for charted in troubled:
             if charted.order not in open_jobs and self._may_begin(charted.order) and charted.end > epoch + 1:
-                await self._consider(charted)
+                await self._alone(charted.order, self._consider(charted))
 
     async def idle(self) -> None:
         """Wait until nothing is under way."""
@@ -155,6 +158,23 @@ class Repairer:
                 self._contacts.know(await self.market.farmers(head.epoch))
                 self._head = head
             return Epoch((head.number + 1) // self.market.parameters.epoch_blocks)
+
+    async def _alone(self, order: OrderId, looking: Coroutine[None, None, None]) -> None:
+        """Look at one order: whatever is wrong with it, the others are looked at too. Raises ChainError."""
+        try:
+            await looking
+        except (ChainError, NodeWorldError):
+            raise
+        except Exception:
+            log.exception("order %s: this is a bug; going on", order.hex()[:12])
+            self._rest(order)
+
+    def _rest(self, order: OrderId) -> None:
+        """Leave it alone for a while, twice as long each time."""
+        pause = self._pauses[order] = min(
+            max(2 * self._pauses.get(order, 0.0), self.settings.retry_seconds), LONGEST_RETRY_SECONDS
+        )
+        self._rests[order] = self._clock() + pause
 
     def _may_begin(self, order: OrderId) -> bool:
         return (
@@ -220,6 +240,8 @@ class Repairer:
             self._begin(replace(job, takers=takers), looked)
 
     def _begin(self, job: Job, looked: Survey) -> None:
+        assert self._head is not None
+        bounties = offered(looked, job.takers, self.market.parameters, self._head.number + 1)
         work = Work(
             job,
             looked,
@@ -229,6 +251,7 @@ class Repairer:
             now=lambda: self.chart.order(job.order),
             refresh=self.refresh,
             own=self.settings.own_farmer,
+            worth=max(0, bounties - gas_cost(len(job.takers), self.settings.gas_price)),
         )
         self._running[job.order] = self._tasks.create_task(self._done(work))
 
@@ -238,12 +261,13 @@ class Repairer:
             job = await work.run()
         except GrangeError as error:
             log.warning("order %s: %s; trying again", order.hex()[:12], error)
-            self._rests[order] = self._clock() + self.settings.retry_seconds
+            self._rest(order)
         except Exception:
             log.exception("order %s: this is a bug; going on", order.hex()[:12])
-            self._rests[order] = self._clock() + self.settings.retry_seconds
+            self._rest(order)
         else:
             self._rests.pop(order, None)
+            self._pauses.pop(order, None)
             if job.outcome is Outcome.HOPELESS:
                 self._hopeless.add(order)
             log.info("order %s: %s", order.hex()[:12], job.outcome.value)

@@ -8,11 +8,11 @@ neither live nor vacant. Decides nothing else: whether to act on it is `grange.r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from grange.chain import Eviction, Farmer, Head, Loss
-from grange.repair import Need, Vacancy, counted_on, full_bounty_rounded_down
+from grange.repair import Need, Vacancy, bounty_rounded_down, counted_on, full_bounty_rounded_down
 from grange.types import Epoch, FarmerId, Parameters, Slot
 from grange_node.repair.chart import Charted
 from grange_node.repair.market import Market
@@ -88,6 +88,16 @@ def after_missed_loss(ended: Ended, slot: Slot, parameters: Parameters) -> Ended
     """The epoch of the loss was missed: the slot's own collateral pays for that."""
     spent = (parameters.penalty + parameters.fine) * slot.rate
     return replace(ended, collateral=max(0, ended.collateral - spent))
+
+
+def offered(looked: Survey, slots: Collection[int], parameters: Parameters, block: int) -> int:
+    """What the bounties of some slots come to in a block."""
+    auction_blocks = parameters.auction_epochs * parameters.epoch_blocks
+    return sum(
+        bounty_rounded_down(vacancy.full_bounty, max(0, block - vacancy.since_block), auction_blocks)
+        for vacancy in looked.vacancies
+        if vacancy.slot in slots
+    )
 
 
 def full_bounty(rate: int, collateral: int, left_epochs: int, parameters: Parameters) -> int:

@@ -20,7 +20,14 @@ from typing import Final
 
 from grange.chain import TransactionReverted
 from grange.errors import GrangeError
-from grange.peer import FARMER_FAULTS, FarmerRefused, Proposal, checked_takeover, dealing_with
+from grange.peer import (
+    FARMER_FAULTS,
+    FarmerRefused,
+    OverBudget,
+    Proposal,
+    checked_takeover,
+    dealing_with,
+)
 from grange.peer.purse import Budget
 from grange.types import Epoch, FarmerId, Takeover
 from grange.units import format_tokens
@@ -41,6 +48,7 @@ GIVE_WAY_BLOCKS: Final = 10
 """For so long a repairer that has a farmer's consent is left to use it, before the slot goes to another."""
 PROMISED: Final = "promised"
 """A farmer's word for having signed for somebody else."""
+DEARER: Final = "reading costs more than the bounties bring by now"
 NO_TAKERS: Final = "nobody who answers takes any of the slots"
 
 log = logging.getLogger("grange.repair")
@@ -67,8 +75,10 @@ class Work:
         now: Callable[[], Charted | None],
         refresh: Refresh,
         own: FarmerId | None,
+        worth: int,
     ) -> None:
-        """`now` shows the order as the chart has it by now."""
+        """`now` shows the order as the chart has it by now; `worth` is what reading may cost in
+        all, with what it has cost before, in base units."""
         self.job = job
         self._charted = survey.charted
         self._market = market
@@ -77,6 +87,7 @@ class Work:
         self._now = now
         self._refresh = refresh
         self._own = own
+        self._worth = worth
         self._tie = survey.charted.order + bytes.fromhex(market.address[2:])
         self._tried: set[FarmerId] = set()
         self._epoch = Epoch(0)
@@ -87,26 +98,38 @@ class Work:
         """Do it, and say what came of it. Raises RepairStopped or ChainError: it can be gone on with."""
         self._epoch = await self._refresh()
         farmers = self._contacts.farmers
-        slots = sources(self._charted, self._live, farmers)
-        budget = Budget(fetch_limit(self._charted, slots, farmers))
+        slots = sources(self._charted, self._live, farmers, blamed=self.job.blamed)
+        budget = Budget(self._spendable(slots))
         async with self._contacts.reading(budget) as reading:
             pool = Sources(self._charted, slots, reading.source)
             try:
                 await self._choose_takers()
                 cost = fetch_cost(self._charted, slots[: self._charted.k], farmers)
-                await self._market.fund(cost, self._contacts.tabs.totals())
+                if not self.job.paid and cost > self._worth:
+                    raise RepairStopped(DEARER)
+                await self._market.fund(min(cost, budget.limit or 0), self._contacts.tabs.totals())
                 self._transfer = self._transfer_from(pool)
                 await self._go(self._transfer)
             except Overtaken:
                 await self._end(Outcome.OVERTAKEN)
+            except OverBudget as error:
+                raise RepairStopped(DEARER) from error
             finally:
                 blamed = tuple(sorted({*self.job.blamed, *pool.liars}))
-                self.job = replace(self.job, blamed=blamed).counted(read=reading.received_bytes)
+                self.job = replace(self.job, blamed=blamed).counted(
+                    read=reading.received_bytes, paid=budget.spent
+                )
                 if self._transfer is not None:
                     rebuilt, sent = self._transfer.rebuilt_bytes, self._transfer.sent_bytes
                     self.job = self.job.counted(rebuilt=rebuilt, sent=sent)
                 self._jobs.save(self.job)
         return self.job
+
+    def _spendable(self, slots: list[int]) -> int:
+        """What may be spent on reading this time: a repair that begins again and again must not cost more
+        than it brings."""
+        limit = fetch_limit(self._charted, slots, self._contacts.farmers)
+        return min(limit, max(0, self._worth - self.job.paid))
 
     def _transfer_from(self, pool: Sources) -> Transfer:
         return Transfer(
