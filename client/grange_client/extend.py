@@ -2,7 +2,7 @@
 
     who keeps it -> who could step in -> price                   `quote`: nothing is sent yet
          -> promises -> slots of those who will not go on,
-            rebuilt and given to others -> deposit and extend    `extend`: until the last step nothing is paid
+            rebuilt and given to others -> extend                `extend`: until the last step nothing is paid
 
 Nothing is uploaded for a slot whose farmer goes on. Decides who steps in for a farmer that is gone, has too
 little at stake or promises nothing that long. Leaves rebuilding to `regrow`, what farmers must be like to

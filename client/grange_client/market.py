@@ -81,7 +81,7 @@ class Market(Protocol):
     async def extend(
         self, previous: Held, terms: Terms, acceptances: Sequence[Acceptance], missing: int
     ) -> Receipt:
-        """Extend an order, after moving `missing` base units into the vault."""
+        """Extend an order in one transaction that also moves `missing` base units into the vault."""
 
     async def extended_by(self, order: OrderId, block: int) -> OrderId:
         """Which order one that was placed in `block` extends; NO_ORDER if none."""
@@ -170,9 +170,8 @@ class ChainMarket:
         self, previous: Held, terms: Terms, acceptances: Sequence[Acceptance], missing: int
     ) -> Receipt:
         """See Market."""
-        if missing:
-            await self.deposit(missing)
-        return await self._sender.send(calls.extend(previous, terms, acceptances))
+        permit = await self._chain.permit(self._sender.wallet, missing) if missing else None
+        return await self._sender.send(calls.extend(previous, terms, acceptances, permit))
 
     async def extended_by(self, order: OrderId, block: int) -> OrderId:
         """See Market."""

@@ -200,8 +200,9 @@ class Intake:
     async def extend(self, key: SlotKey, salt: bytes, terms: SlotTerms, previous: OrderId) -> Acceptance:
         """Promise to keep a slot on, from the end of the order `previous` to that of another.
 
-        What we keep of `previous` need not be sent again; who keeps none of it is sent the pieces like those
-        of a new slot. Repeated and refused like `accept`; raises NotFound and TermsRefused besides, when
+        What we keep of `previous` need not be sent again; where the file system has no second names it is
+        copied, and needs the room (NoRoom, TooBusy). Who keeps none of it is sent the pieces like those of a
+        new slot. Repeated and refused like `accept`; raises NotFound and TermsRefused besides, when
         `previous` cannot be extended, and Mismatch when we keep something else of it.
         """
         _check_renter(key, salt)
@@ -218,20 +219,23 @@ class Intake:
             return await self.accept(key, salt, terms)
         check_same(kept, terms)
         known = self._ledger.slot(key)
-        if known is None or known.state is SlotState.STAGED:
-            with self._using(key), self._using(kept.key):
-                await asyncio.to_thread(self._keep_on, kept.key, key)
-                self._room.share(key, kept.key, kept.agreed.slot_bytes)
         try:
+            if known is None or known.state is SlotState.STAGED:
+                with self._using(key), self._using(kept.key):
+                    await self._keep_on(kept.key, key, kept.agreed.slot_bytes)
             return await self.accept(key, salt, terms)
         finally:
             record = self._ledger.slot(key)
             if record is not None and record.state is SlotState.STAGED and not self._busy[key]:
                 await self._remove(key)
 
-    def _keep_on(self, kept: SlotKey, key: SlotKey) -> None:
-        self._ledger.stage(key, int(self._clock()))
-        self._store.link(kept, key)
+    async def _keep_on(self, kept: SlotKey, key: SlotKey, slot_bytes: int) -> None:
+        await asyncio.to_thread(self._ledger.stage, key, int(self._clock()))
+        if not self._store.shares:
+            self._room.claim(key, slot_bytes - self._room.bytes_of(key))
+        await asyncio.to_thread(self._store.link, kept, key)
+        if self._store.shares:
+            self._room.share(key, kept, slot_bytes)
 
     async def take_over(self, key: SlotKey, held: Held) -> tuple[SlotTerms, Takeover]:
         """Consent to take over a vacant slot of a placed order, with the bounty for whoever sent its pieces.

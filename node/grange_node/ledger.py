@@ -104,7 +104,7 @@ class Ledger:
                     str(terms.rate),
                     terms.end,
                     deadline_block,
-                    terms.previous if terms.previous != NO_ORDER else b"",
+                    _previous(terms),
                     terms.start,
                     key.order,
                     key.slot,
@@ -176,11 +176,12 @@ class Ledger:
         return [_entry(row) for row in rows]
 
     def orphans(self, after: Epoch) -> list[Entry]:
-        """Those of `entries` that are not lost and of whose slots nothing is known here."""
+        """Those of `entries` that are not lost and of whose slots nothing is known here; what extends another
+        comes behind it."""
         rows = self._read(
             f"SELECT {ENTRY_COLUMNS} FROM entries WHERE end > ? AND lost_epoch IS NULL AND NOT EXISTS ("
             "SELECT 1 FROM slots WHERE slots.order_id = entries.order_id AND slots.slot = entries.slot"
-            " AND state != 'staged')",
+            " AND state != 'staged') ORDER BY extension, start, end, position",
             (after,),
         )
         return [_entry(row) for row in rows]
@@ -212,8 +213,8 @@ class Ledger:
         with self._write() as write:
             write.execute(
                 "INSERT INTO slots (renter, order_id, slot, state, staged_at, pieces, piece_leaves, root,"
-                " rate, end, deadline_block, placed_block)"
-                " VALUES (?, ?, ?, 'placed', 0, ?, ?, ?, ?, ?, ?, ?)",
+                " rate, end, deadline_block, placed_block, previous, start)"
+                " VALUES (?, ?, ?, 'placed', 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     key.renter,
                     key.order,
@@ -225,6 +226,8 @@ class Ledger:
                     terms.end,
                     block,
                     block,
+                    _previous(terms),
+                    terms.start,
                 ),
             )
 
@@ -290,6 +293,10 @@ class Ledger:
     def _read(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         with self._read_lock:
             return self._reader.execute(query, values).fetchall()
+
+
+def _previous(terms: SlotTerms) -> bytes:
+    return terms.previous if terms.previous != NO_ORDER else b""
 
 
 def _record(row: tuple[Any, ...]) -> SlotRecord:

@@ -64,12 +64,7 @@ def apply_event(write: sqlite3.Connection, event: Event) -> list[SlotKey]:
 
 def _fill(write: sqlite3.Connection, event: Event) -> list[SlotKey]:
     args = event.args
-    end, order, slot = args["end"], args["order"], args["slot"]
-    # The event says it not: in the last epoch of a grid period both begin with the next one. We signed it.
-    extending = write.execute(
-        "SELECT previous FROM slots WHERE order_id = ? AND slot = ? AND state != 'staged'", (order, slot)
-    ).fetchone()
-    extension = bool(extending and extending[0])
+    end, extension, order, slot = args["end"], args["extension"], args["order"], args["slot"]
     last = write.execute(
         "SELECT position, first, rate FROM entries WHERE end = ? AND extension = ?"
         " ORDER BY position DESC LIMIT 1",

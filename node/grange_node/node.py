@@ -182,7 +182,7 @@ def _recover(store: Store, ledger: Ledger, room: Room) -> None:
         lender = None if record.terms is None else ledger.promise(record.terms.previous, record.key.slot)
         if record.terms is None:
             room.add(record.key, store.held_bytes(record.key))
-        elif lender is not None:
+        elif lender is not None and store.shares:
             room.share(record.key, lender.key, record.agreed.slot_bytes)
         else:
             room.add(record.key, record.agreed.slot_bytes)

@@ -18,6 +18,7 @@ class Room:
     """Bytes by slot. `unplaced` slots, staged or accepted, count against two further limits.
 
     An extension has the bytes of the slot that it prolongs: they count once, for that one while it is here.
+    Where they were copied, since the file system cannot share them, each counts for itself.
     """
 
     def __init__(self, *, capacity_bytes: int, unplaced_bytes: int, unplaced_bytes_per_renter: int) -> None:
@@ -67,7 +68,9 @@ class Room:
             self._count_unplaced(key.renter, size_bytes)
 
     def share(self, key: SlotKey, lender: SlotKey, size_bytes: int) -> None:
-        """Note a slot whose bytes are those of another, which is here."""
+        """Note a slot whose bytes are those of another, which is here; its own claim is given back."""
+        if key not in self._lenders:
+            self.add(key, -self.bytes_of(key))
         self._bytes[key] = size_bytes
         self._lenders[key] = lender
 

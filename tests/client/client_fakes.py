@@ -450,6 +450,7 @@ class FakeMarket:
                     "root": one.root,
                     "rate": one.rate,
                     "from": start,
+                    "extension": previous != NO_ORDER,
                 },
             )
         return Receipt(

@@ -8,8 +8,10 @@ from client_fakes import PARAMETERS, World
 from client_trees import listing
 
 from grange.chain import ChainUnavailable, TransactionReverted
-from grange.types import Epoch, FarmerId
+from grange.chain.calls import Call
+from grange.types import Epoch, FarmerId, Held, OrderId, Terms
 from grange_client.errors import CannotExtend, NotEnoughFarmers, NotEnoughMoney, PlaceFailed, QuoteUsed
+from grange_client.market import ChainMarket
 from grange_client.orders import PlacedOrder
 from grange_client.plan import Wish
 from grange_client.renewal import end_after
@@ -138,6 +140,33 @@ async def test_too_little_money_is_found_before_anybody_is_asked(world: World, o
             await renter.renewal(order, None)
 
 
+async def test_what_the_vault_does_not_hold_comes_with_the_same_transaction(
+    world: World, order: PlacedOrder
+) -> None:
+    market = world.market
+    async with world.renter() as renter:
+        renewal = await renter.renewal(order, None)
+        market.vaults[market.renter] = renewal.cost // 3
+        renewal = await renter.renewal(order, None)
+        assert renewal.missing == renewal.cost - renewal.cost // 3
+        before = market.block
+        await renter.extend(renewal)
+    assert market.block == before + 1
+    assert market.placed[-1][2] == renewal.missing
+    assert market.vaults[market.renter] == 0
+
+
+@pytest.mark.parametrize(("missing", "sent"), [(0, [("extend", 3, 0)]), (7, [("extendWithPermit", 4, 7)])])
+async def test_the_market_is_sent_one_transaction(missing: int, sent: list[tuple[str, int, int]]) -> None:
+    wire = Wire()
+    market = ChainMarket(wire, wire)  # type: ignore[arg-type]
+    held = Held(order=OrderId(bytes(32)), leaf_count=1, piece_leaves=1, slots=())
+    await market.extend(
+        held, Terms(salt=bytes(32), end=Epoch(8), leaf_count=1, piece_leaves=1, k=1), [], missing
+    )
+    assert [(call.function, len(call.args), wire.permitted) for call in wire.sent] == sent
+
+
 async def test_after_a_failure_the_same_promises_are_used(world: World, order: PlacedOrder) -> None:
     """They bind stake and money: a second try must not ask for others."""
     async with world.renter() as renter:
@@ -160,6 +189,23 @@ async def test_what_the_market_says_of_the_moment_is_tried_again(world: World, o
         world.market.failures.append(TransactionReverted("extend", "NotInLastPeriod", {}))
         with pytest.raises(PlaceFailed, match="NotInLastPeriod"):
             await renter.extend(await renter.renewal(order, GRID + 1))
+
+
+class Wire:
+    """Chain and sender, which note what is asked of them."""
+
+    domain = parameters = wallet = address = None
+
+    def __init__(self) -> None:
+        self.permitted = 0
+        self.sent: list[Call] = []
+
+    async def permit(self, wallet: None, value: int) -> str:
+        self.permitted += value
+        return "permit"
+
+    async def send(self, call: Call) -> None:
+        self.sent.append(call)
 
 
 def change(world: World, farmer: FarmerId, **fields: object) -> None:

@@ -6,6 +6,7 @@ events, so that a reorg is a cut; events are followed by the real EventFollower,
 """
 
 import asyncio
+import errno
 import hashlib
 import json
 import os
@@ -159,6 +160,12 @@ class FakeMarket:
         start = self.epoch_of(self.height + 1) + 1
         return self.mine(events=[("SlotFilled", slot.args(start)) for slot in slots])
 
+    def extend(self, previous: "PlacedSlot", slot: "PlacedSlot") -> int:
+        """A block in which the order of one slot is extended by that of another."""
+        extended = {"order": slot.order, "previous": previous.order}
+        filled = slot.args(previous.end, extension=True)
+        return self.mine(events=[("SlotFilled", filled), ("OrderExtended", extended)])
+
     def epoch_of(self, block: int) -> int:
         return block // PARAMETERS.epoch_blocks
 
@@ -168,7 +175,7 @@ class FakeMarket:
         self._fork += 1
 
     def entries(self) -> list[Entry]:
-        totals: dict[int, tuple[int, int]] = {}
+        totals: dict[tuple[bool, int], tuple[int, int]] = {}
         found = []
         lost = {
             (event.args["order"], event.args["slot"], event.args["from"]): event.args["lost_epoch"]
@@ -176,8 +183,9 @@ class FakeMarket:
         }
         for event in self._events("SlotFilled"):
             args = event.args
-            index, first = totals.get(args["end"], (0, 0))
-            totals[args["end"]] = index + 1, first + args["rate"]
+            book = args["extension"], args["end"]
+            index, first = totals.get(book, (0, 0))
+            totals[book] = index + 1, first + args["rate"]
             found.append(
                 Entry(
                     end=args["end"],
@@ -190,10 +198,11 @@ class FakeMarket:
                     first=first,
                     rate=args["rate"],
                     block=event.block,
+                    extension=args["extension"],
                     lost_epoch=lost.get((args["order"], args["slot"], args["from"])),
                 )
             )
-        return sorted(found, key=lambda entry: (entry.end, entry.index))
+        return sorted(found, key=lambda entry: (entry.extension, entry.end, entry.index))
 
     def _events(self, name: str) -> list[Event]:
         return [event for block in self.blocks for event in block.events if event.name == name]
@@ -375,7 +384,7 @@ class PlacedSlot:
     leaf_count: int
     end: int
 
-    def args(self, start: int) -> dict[str, Any]:
+    def args(self, start: int, *, extension: bool = False) -> dict[str, Any]:
         return {
             "order": self.order,
             "farmer": FARMER,
@@ -385,6 +394,7 @@ class PlacedSlot:
             "leaf_count": self.leaf_count,
             "from": Epoch(start),
             "end": Epoch(self.end),
+            "extension": extension,
         }
 
 
@@ -647,6 +657,13 @@ class FailingFiles(DiskFiles):
     def close(self, descriptor: int) -> None:
         # A dead process has its descriptors closed for it.
         super().close(descriptor)
+
+
+class NoLinks(DiskFiles):
+    """A file system on which a file has one name."""
+
+    def link(self, source: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
 
 @asynccontextmanager

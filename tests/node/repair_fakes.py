@@ -216,7 +216,7 @@ class Ground:
     def _filled(self, farmer: FarmerId, slot: int, root: bytes, start: Epoch) -> dict[str, Any]:
         return {
             "order": ORDER, "farmer": farmer, "slot": slot, "root": root, "rate": RATE,
-            "leaf_count": SEGMENTS * PIECE_LEAVES, "from": start, "end": END,
+            "leaf_count": SEGMENTS * PIECE_LEAVES, "from": start, "end": END, "extension": False,
         }  # fmt: skip
 
     def lapse(self, *farmers: int) -> None:

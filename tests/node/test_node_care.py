@@ -1,5 +1,6 @@
 """A farm's own repair: what is damaged is found, rebuilt from the other farmers, or declared lost."""
 
+import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -13,18 +14,23 @@ from node_support import (
     PIECE_LEAVES,
     Clock,
     FakeMarket,
+    NoLinks,
     Parcel,
     config_for,
     parcel,
+    stray_files,
 )
 
 from grange.chain import ChainUnavailable, Wallet
+from grange.messages import NO_ORDER
 from grange.types import Epoch, FarmerId, OrderId, Slot
+from grange_node.care.damages import DAMAGES_NAME
 from grange_node.care.policy import is_dearer, miss_chance
 from grange_node.care.rebuilder import Give
 from grange_node.care.scrubber import Scrubber
 from grange_node.errors import DataMissing, RepairStopped
-from grange_node.node import Node
+from grange_node.files import DiskFiles, Files
+from grange_node.node import LEDGER_NAME, Node
 from grange_node.proof import build_proof
 from grange_node.records import SlotState, SlotTerms
 from grange_node.repair.chart import Charted
@@ -44,6 +50,7 @@ class FakeRebuilder:
     wrong: bool = False
     held_by: FarmerId = FARMER
     given: list[int] = field(default_factory=list)
+    extends: dict[OrderId, OrderId] = field(default_factory=dict)
 
     async def order(self, order: OrderId) -> Charted | None:
         if self.down:
@@ -62,6 +69,7 @@ class FakeRebuilder:
             piece_leaves=PIECE_LEAVES,
             slots=(slot,) * (found.slot + 1),
             lost=frozenset(),
+            previous=self.extends.get(order, NO_ORDER),
         )
 
     async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> None:
@@ -86,8 +94,7 @@ class Kept:
     @property
     def files(self) -> list[Path]:
         """The slot's pieces on disk."""
-        folder = self.node.config.data_folder / "slots" / slot_path(self.slot.key)
-        return sorted(path for path in folder.iterdir() if path.name[0] == "0")
+        return sorted(path for path in _folder(self, self.slot).iterdir() if path.name[0] == "0")
 
     def damage(self, *pieces: int) -> None:
         for piece in pieces:
@@ -111,15 +118,23 @@ class Kept:
         return len(self.market._events("LossDeclared"))
 
 
+def _folder(kept: Kept, slot: Parcel) -> Path:
+    return kept.node.config.data_folder / "slots" / slot_path(slot.key)
+
+
 @asynccontextmanager
 async def keeping(
-    folder: Path, market: FakeMarket | None = None, slot: Parcel | None = None
+    folder: Path,
+    market: FakeMarket | None = None,
+    slot: Parcel | None = None,
+    others: FakeRebuilder | None = None,
+    files: Files | None = None,
 ) -> AsyncIterator[Kept]:
     fresh = market is None
     market, slot = market or FakeMarket(), slot or parcel(PIECES, seed=4, end=END)
-    others = FakeRebuilder({slot.order: slot})
+    others = others or FakeRebuilder({slot.order: slot})
     config = config_for(folder)
-    async with Node.open(config, OPERATOR, link=market, clock=Clock(), rebuilder=others) as node:
+    async with Node.open(config, OPERATOR, link=market, clock=Clock(), rebuilder=others, files=files) as node:
         if fresh:
             for index, piece in enumerate(slot.pieces):
                 node.ledger.stage(slot.key, 0)
@@ -131,7 +146,8 @@ async def keeping(
             market.place(slot.placed())
         await node.watcher.refresh()
         kept = Kept(node=node, market=market, slot=slot, others=others, folder=folder)
-        await kept.next_epoch()
+        if fresh:
+            await kept.next_epoch()
         yield kept
 
 
@@ -198,6 +214,78 @@ async def test_a_data_folder_that_is_gone_is_rebuilt_from_the_chain_and_the_othe
         assert record is not None
         assert record.state is SlotState.PLACED
         assert await whole(again)
+
+
+async def on(kept: Kept) -> Parcel:
+    """The slot's order is extended: in the last epoch of a grid period, so that all begins alike, between two
+    slots that are placed until the same end."""
+    end = kept.slot.end + PARAMETERS.grid_epochs
+    kept.market.mine_to_epoch(kept.slot.end - 1, offset=1)
+    longer = replace(kept.slot, salt=b"\x05" * 32, end=end)
+    others = [parcel(PIECES, seed=seed, end=end, slot=seed) for seed in (8, 9)]
+    kept.market.place(others[0].placed())
+    kept.market.extend(kept.slot.placed(), longer.placed())
+    kept.market.place(others[1].placed())
+    for slot in (longer, *others):
+        kept.others.slots[slot.order] = slot
+    kept.others.extends[longer.order] = kept.slot.order
+    return longer
+
+
+def without(kept: Kept, *names: str) -> None:
+    for name in names:
+        for path in kept.node.config.data_folder.glob(name + "*"):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+@pytest.mark.parametrize("gone", [[LEDGER_NAME], [LEDGER_NAME, DAMAGES_NAME, "slots"]])
+@pytest.mark.parametrize("shares", [True, False])
+async def test_a_farm_with_extended_orders_and_no_ledger_proves_again(
+    tmp_path: Path, gone: list[str], shares: bool
+) -> None:
+    """Out of the chain alone. What is here is not fetched again, and what both orders share once."""
+    async with keeping(tmp_path) as kept:
+        longer = await on(kept)
+    without(kept, *gone)
+    files = DiskFiles() if shares else NoLinks()
+    async with keeping(tmp_path, kept.market, kept.slot, kept.others, files) as again:
+        await again.node.carer.tick()
+        assert len(again.others.given) == PIECES * (3 if "slots" in gone else 2)
+        assert again.node.room.used_bytes == (3 if shares else 4) * len(kept.slot.data)
+        record = again.node.ledger.slot(longer.key)
+        assert record is not None
+        assert (record.agreed.previous, record.agreed.start) == (kept.slot.order, kept.slot.end)
+        entries = again.node.ledger.entries(Epoch(kept.slot.end))
+        assert [(entry.slot, entry.extension) for entry in entries] == [(8, False), (9, False), (3, True)]
+        first, second = (_folder(again, slot) / "roots" for slot in (kept.slot, longer))
+        assert first.read_bytes() == second.read_bytes()
+        for _ in range(3):
+            await again.next_epoch()
+            await again.node.prover.step(await again.node.watcher.refresh())
+        assert again.market.sent_proofs == 3
+        used = again.node.room.used_bytes
+    async with keeping(tmp_path, kept.market, kept.slot, kept.others, files) as again:
+        assert again.node.room.used_bytes == used
+
+
+async def test_bytes_that_an_extension_shares_are_rebuilt_once(tmp_path: Path) -> None:
+    """They are damaged under both names, and one file again afterwards."""
+    async with keeping(tmp_path) as kept:
+        longer = await on(kept)
+        await kept.node.watcher.refresh()
+        await kept.node.carer.tick()
+        kept.others.given.clear()
+        kept.damage(1, 4)
+        assert await kept.scrub() == 4
+        await kept.node.carer.tick()
+        assert kept.others.given == [1, 4]
+        for piece in kept.files:
+            assert piece.samefile(_folder(kept, longer) / piece.name)
+        assert stray_files(kept.node.config.data_folder) == []
+        assert await whole(kept)
 
 
 async def test_what_an_audit_asks_for_and_is_damaged_is_mended_in_the_same_epoch(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from node_support import Parcel, error_of, parcel
+from node_support import NoLinks, Parcel, error_of, parcel
 from test_node_devnet import LiveFarm, funded, next_epoch, registered, running
 
 from grange.chain import Chain, Sender, Wallet, calls
@@ -15,6 +15,8 @@ from grange.devnet import Devnet
 from grange.types import Acceptance, Epoch, FarmerId, Held, Slot, Terms
 from grange.units import LEAF_BYTES, TOKEN
 from grange_node.config import load_key
+from grange_node.files import DiskFiles
+from grange_node.node import LEDGER_NAME
 from grange_node.prover import Action
 from grange_node.records import SlotState
 
@@ -141,6 +143,75 @@ async def test_in_the_last_epoch_too_an_extension_has_a_book_of_its_own(
             assert await farm.step() is Action.PROVE
         entries = farm.node.ledger.entries(Epoch(end))
         assert [entry.extension for entry in entries] == [False, False, True]
+
+
+async def test_a_farm_that_lost_its_ledger_proves_its_extensions_again(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    """With what the chain tells of them; nothing that is here is fetched."""
+    config = await registered(devnet, tmp_path)
+    grid = devnet.chain.parameters.grid_epochs
+    end = await begun(devnet)
+    async with running(devnet, tmp_path, config) as farm:
+        slot = await kept(devnet, farm, end)
+        await devnet.mine_to_epoch(end - 1, offset_blocks=1)
+        on = longer(slot, end + grid)
+        promised = await farm.accept(on, previous=slot.order.hex())
+        assert promised.status_code == 200, promised.text
+        await extend(devnet, slot, on, promised.json())
+        placed = await kept(devnet, farm, end + grid)
+        before = farm.node.ledger.entries(Epoch(end - 1))
+        used = farm.node.room.used_bytes
+    for path in config.data_folder.glob(f"{LEDGER_NAME}*"):
+        path.unlink()
+    async with running(devnet, tmp_path, config) as farm:
+        await farm.node.watcher.refresh()
+        await farm.node.carer.tick()
+        assert farm.node.ledger.entries(Epoch(end - 1)) == before
+        assert farm.node.damages.all() == []
+        assert farm.node.room.used_bytes == used
+        for _ in range(2):
+            assert await farm.step() is Action.PROVE
+            await next_epoch(devnet)
+        assert (await farm.get(on)).content == slot.data
+        assert (await farm.get(placed)).content == placed.data
+
+
+async def test_where_files_have_one_name_the_bytes_are_copied_if_there_is_room(
+    devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then they count twice, are on the disk twice, and stay when the first order goes."""
+    config = await registered(devnet, tmp_path)
+    monkeypatch.setattr(DiskFiles, "link", NoLinks.link)
+    grid = devnet.chain.parameters.grid_epochs
+    end = await begun(devnet)
+    async with running(devnet, tmp_path, config) as farm:
+        slot = await kept(devnet, farm, end)
+        on = longer(slot, end + grid)
+        room, store = farm.node.room, farm.node.store
+        with monkeypatch.context() as full:
+            full.setattr(room, "capacity_bytes", 2 * len(slot.data) - 1)
+            response = await farm.accept(on, previous=slot.order.hex())
+            assert (response.status_code, error_of(response)) == (507, "no_room")
+        with monkeypatch.context() as full:
+            full.setattr(store, "_reserve_bytes", 1 << 60)
+            response = await farm.accept(on, previous=slot.order.hex())
+            assert (response.status_code, error_of(response)) == (507, "no_room")
+        assert (room.used_bytes, store.slot_keys()) == (len(slot.data), [slot.key])
+        assert farm.node.ledger.slot(on.key) is None
+        promised = await farm.accept(on, previous=slot.order.hex())
+        assert promised.status_code == 200, promised.text
+        assert (await farm.accept(on, previous=slot.order.hex())).json() == promised.json()
+        await extend(devnet, slot, on, promised.json())
+        await farm.node.watcher.refresh()
+        assert (room.used_bytes, room.all_unplaced_bytes) == (2 * len(slot.data), 0)
+        first, second = (store.read_verified(one.key, 0) for one in (slot, on))
+        assert first == second
+    async with running(devnet, tmp_path, config) as farm:
+        assert farm.node.room.used_bytes == 2 * len(slot.data)
+        await farm.node.intake.drop(slot.key)
+        assert farm.node.room.used_bytes == len(slot.data)
+        assert (await farm.get(on)).content == slot.data
 
 
 async def test_what_cannot_be_extended_is_refused_and_leaves_nothing(devnet: Devnet, tmp_path: Path) -> None:

@@ -40,6 +40,18 @@ def test_shared_bytes_count_until_the_last_is_gone(order: tuple[int, int, int], 
     assert (room.used_bytes, room.all_unplaced_bytes) == (0, 0)
 
 
+def test_what_was_sent_before_it_is_shared_counts_no_more() -> None:
+    room = Room(capacity_bytes=1000, unplaced_bytes=1000, unplaced_bytes_per_renter=1000)
+    room.add(FIRST, 100)
+    room.set_placed(FIRST, placed=True)
+    room.claim(SECOND, 50)
+    for _ in range(2):
+        room.share(SECOND, FIRST, 100)
+        assert (room.used_bytes, room.all_unplaced_bytes) == (100, 0)
+    room.forget(SECOND)
+    assert (room.used_bytes, room.all_unplaced_bytes) == (100, 0)
+
+
 def test_what_a_reorg_takes_back_is_unplaced_only_where_it_counts() -> None:
     room = sharing()
     room.set_placed(SECOND, placed=True)

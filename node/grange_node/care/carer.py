@@ -6,21 +6,23 @@ slot is declared lost when that is cheaper than the misses to come.
          |  '-- cannot be rebuilt now: again with every tick
          '----- cannot be rebuilt since an earlier epoch, and going on is dearer (`policy`) --> declared lost
 
-A slot that the chain says is ours and of which nothing is here (the data folder's disk is gone) is damage
-as a whole: its terms are told by the chain. Decides what is ours to mend. Leaves finding damage to
-`scrubber` and the prover, and reading from others to `rebuilder`.
+A slot that the chain says is ours and that no ledger knows (the data folder's disk is gone, or the ledger
+alone) is taken in on the terms that the chain tells, and what is not here of it is damage. An extension
+has its bytes from the slot that it prolongs, where they are there. Decides what is ours to mend. Leaves
+finding damage to `scrubber` and the prover, and reading from others to `rebuilder`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from grange.audit import loss_words
 from grange.chain import TransactionReverted
 from grange.merkle import root_of_hashes
+from grange.messages import NO_ORDER
 from grange.peer import OverBudget
 from grange.types import Epoch
 from grange_node.care.damages import Damage, Damages
@@ -28,10 +30,10 @@ from grange_node.care.policy import is_dearer
 from grange_node.care.rebuilder import Give, Rebuilder
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
-from grange_node.errors import Mismatch, NodeWorldError, RepairStopped
+from grange_node.errors import Mismatch, NodeWorldError, PieceDamaged, PieceMissing, RepairStopped
 from grange_node.ledger import Ledger
 from grange_node.proof import books_from
-from grange_node.records import Entry, SlotRecord, SlotState, SlotTerms
+from grange_node.records import AFTER_PLACING, Entry, SlotRecord, SlotState, SlotTerms
 from grange_node.repair.chart import Charted
 from grange_node.room import Room
 from grange_node.slot_key import SlotKey
@@ -106,18 +108,19 @@ class Carer:
             return
         kept = {record.key: record for record in await asyncio.to_thread(self.kept)}
         for damage in damages:
-            record = kept.get(damage.key)
-            if record is None:
+            if damage.key not in kept:
                 await asyncio.to_thread(self._damages.forget, damage.key)
-            else:
-                await self._mend(record, damage)
+        damages = [damage for damage in damages if damage.key in kept]
+        # Extensions behind what they prolong, from which they are mended.
+        for damage in sorted(damages, key=lambda damage: kept[damage.key].agreed.start):
+            await self._mend(kept[damage.key], damage)
 
     def _epoch(self) -> Epoch:
         return Epoch(max(0, self._ledger.cursor().block) // self._config.parameters.epoch_blocks)
 
     async def _adopt(self, view: View) -> None:
         """Take slots into the ledger that the chain says are ours and of which it knows nothing. It is so
-        only after a start with another data folder."""
+        only after a start with another data folder, or without the ledger."""
         if self._ledger.cursor().block < view.head.number:
             return
         for entry in await asyncio.to_thread(self._ledger.orphans, view.head.epoch):
@@ -126,12 +129,34 @@ class Carer:
                 continue
             key = SlotKey(renter=charted.renter, order=entry.order, slot=entry.slot)
             terms = _terms(charted, entry)
+            lender = self._ledger.promise(terms.previous, key.slot)
             await asyncio.to_thread(self._ledger.adopt, key, terms, entry.block)
-            self._room.add(key, terms.slot_bytes)
+            if lender is not None and self._store.shares:
+                self._room.share(key, lender.key, terms.slot_bytes)
+            else:
+                self._room.add(key, terms.slot_bytes)
             self._room.set_placed(key, True)
-            log.warning("%s is ours by the chain, and nothing of it is here", key)
-            await asyncio.to_thread(self._damages.note, key, range(terms.pieces), view.head.epoch)
+            missing = await asyncio.to_thread(self._missing, key, terms)
+            log.warning(
+                "%s is ours by the chain and was not known; %d of its %d pieces are not here",
+                key,
+                len(missing),
+                terms.pieces,
+            )
+            await asyncio.to_thread(self._damages.note, key, missing, view.head.epoch)
         self._adopted = True
+
+    def _missing(self, key: SlotKey, terms: SlotTerms) -> list[int]:
+        """Which pieces are not here, by their names; all, if those that are make another slot."""
+        every = list(range(terms.pieces))
+        try:
+            held = self._store.pieces(key)
+        except PieceDamaged:
+            return every
+        missing = [piece for piece in every if piece not in held]
+        if not missing and root_of_hashes(b"".join(held[piece].root for piece in every)) != terms.root:
+            return every
+        return missing
 
     # Mending.
 
@@ -141,14 +166,32 @@ class Carer:
             charted = await self._rebuilder.order(key.order)
             if charted is None or not charted.holds(key.slot, self._config.farmer):
                 raise RepairStopped("the order is closed, or the slot is another's by now")
-            await self._rebuilder.rebuild(charted, key.slot, damage.pieces, self._giver(key))
+            left = await asyncio.to_thread(self._borrow, record, damage.pieces)
+            if left:
+                await self._rebuilder.rebuild(charted, key.slot, left, self._giver(key))
             await asyncio.to_thread(self._complete, record)
         except (NodeWorldError, Mismatch, OverBudget) as error:
             # Of this slot alone: what fails for one must not keep the others from being mended.
             log.warning("%s is not mended: %s", key, error)
             await self._consider_loss(record, damage)
         else:
-            log.info("%s is mended: %d pieces rebuilt from others", key, len(damage.pieces))
+            log.info("%s is mended: %d pieces, %d rebuilt from others", key, len(damage.pieces), len(left))
+
+    def _borrow(self, record: SlotRecord, pieces: Sequence[int]) -> list[int]:
+        """Take pieces of an extension from the slot that it prolongs; gives those that are not whole there,
+        or not the same."""
+        key, previous = record.key, record.agreed.previous
+        if previous == NO_ORDER:
+            return list(pieces)
+        lender = SlotKey(renter=key.renter, order=previous, slot=key.slot)
+        left = []
+        for piece in pieces:
+            try:
+                self._store.borrow(lender, key, piece)
+                self._damages.mended(key, piece)
+            except (PieceMissing, PieceDamaged, Mismatch):
+                left.append(piece)
+        return left
 
     def _giver(self, key: SlotKey) -> Give:
         async def give(piece: int, data: bytes) -> None:
@@ -218,4 +261,6 @@ def _terms(charted: Charted, entry: Entry) -> SlotTerms:
         root=entry.root,
         rate=entry.rate,
         end=entry.end,
+        previous=charted.previous if entry.extension else NO_ORDER,
+        start=entry.start if entry.extension else AFTER_PLACING,
     )

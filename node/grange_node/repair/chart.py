@@ -13,9 +13,10 @@ from typing import Any, Final
 from grange.chain import Batch, Cursor, Event, Rollback
 from grange.errors import Misuse
 from grange.layout import Geometry
+from grange.messages import NO_ORDER
 from grange.types import Address, Epoch, FarmerId, Held, OrderId, Slot
 
-ORDER_EVENTS: Final = ("OrderPlaced", "SlotFilled", "LossDeclared", "OrderClosed")
+ORDER_EVENTS: Final = ("OrderPlaced", "SlotFilled", "OrderExtended", "LossDeclared", "OrderClosed")
 """All that is told of here."""
 CLOSED_KEPT_BLOCKS: Final = 256
 """For so long a reorg could open an order again."""
@@ -35,6 +36,8 @@ class Charted:
     slots: tuple[Slot, ...]
     lost: frozenset[int]
     """Slots that their present farmer declared lost."""
+    previous: OrderId = NO_ORDER
+    """The order that it extends."""
 
     @property
     def n(self) -> int:
@@ -140,6 +143,7 @@ def told(events: Sequence[Event]) -> Charted | None:
         return None
     slots: dict[int, Slot] = {}
     lost: set[int] = set()
+    previous = NO_ORDER
     for event in events:
         args = event.args
         if event.name == "SlotFilled":
@@ -152,6 +156,8 @@ def told(events: Sequence[Event]) -> Charted | None:
             lost.discard(args["slot"])
         elif event.name == "LossDeclared":
             lost.add(args["slot"])
+        elif event.name == "OrderExtended":
+            previous = OrderId(args["previous"])
     if sorted(slots) != list(range(placed["n"])):
         return None
     return Charted(
@@ -164,6 +170,7 @@ def told(events: Sequence[Event]) -> Charted | None:
         piece_leaves=placed["piece_leaves"],
         slots=tuple(slots[index] for index in range(placed["n"])),
         lost=frozenset(lost),
+        previous=previous,
     )
 
 
