@@ -159,10 +159,9 @@ contract RefillTest is FarmTest {
         _begin();
         FarmerId taker = _register();
         Takeover memory takeover = _takeover(_order, 0, taker, REPAIRER);
-        (bool done, ) = address(market).call(
-            abi.encodeCall(market.refill, (_held(_order), thief, _takeovers(takeover)))
-        );
-        vm.assertTrue(!done, "refused");
+        Consent memory consent = _repairConsent(_order, 0, taker, takeover.deadlineBlock, thief);
+        address signer = _signer(_acceptanceDigest(address(market), block.chainid, consent), takeover.r, takeover.vs);
+        _expectRefused(takeover, thief, abi.encodeWithSelector(IOrders.AcceptanceForged.selector, 0, taker, signer));
         vm.prank(thief);
         market.refill(_held(_order), REPAIRER, _takeovers(takeover));
     }
@@ -197,10 +196,12 @@ contract RefillTest is FarmTest {
         FarmerId lapsed = _register();
         _store(lapsed, _date(6), 1, RATE);
         _begin();
-        (bool done, ) = address(market).call(
-            abi.encodeCall(market.refill, (_held(_order), REPAIRER, _takeovers(_takeover(_order, 0, lapsed, REPAIRER))))
+        Epoch vacantFrom = Epoch.wrap(uint32(_settledEpoch(lapsed) + 1));
+        _expectRefused(
+            _takeover(_order, 0, lapsed, REPAIRER),
+            REPAIRER,
+            abi.encodeWithSelector(IFarmers.FarmerLapsed.selector, lapsed, vacantFrom)
         );
-        vm.assertTrue(!done, "refused");
     }
 
     /// Must hold: in the order's last epochs there is nothing to take over.
