@@ -247,12 +247,13 @@ contract BadInputTest is FarmTest {
         );
         acceptances[0] = _accept(terms, rich, 0, "root", rate);
         uint256 price = rate * (_date(1) - _now() - 1);
+        _deposit(price - 1);
         _refused(
             renter,
             abi.encodeCall(market.place, (terms, acceptances)),
-            abi.encodeWithSelector(IVault.VaultTooSmall.selector, renter, 0, price)
+            abi.encodeWithSelector(IVault.VaultTooSmall.selector, renter, price - 1, price)
         );
-        _deposit(price);
+        _deposit(1);
         vm.prank(renter);
         market.place(terms, acceptances);
         vm.assertEq(market.farmer(rich).committedRate, rate, "taken on");
