@@ -153,6 +153,20 @@ contract RefillTest is FarmTest {
         );
     }
 
+    /// Must hold: the bounty is never more than what the slot has of the stake, however long the order goes on.
+    function test_noMoreThanTheCollateral() external {
+        FarmerId poor = _register(COLLATERAL_EPOCHS * RATE);
+        _order = _store(poor, _date(6), 3, RATE);
+        _lapse(poor);
+        market.evict(poor);
+        uint256 left = COLLATERAL_EPOCHS - MAX_MISSES * (PENALTY + FINE) - 1;
+        vm.assertEq(market.eviction(poor).collateralEpochs, left, "less than half of what a pretender would lose");
+        _enter(_now() + AUCTION_EPOCHS + 1);
+        FarmerId taker = _register();
+        _refill(_order, 0, taker, REPAIRER);
+        vm.assertEq(market.earnings(REPAIRER), left * RATE, "bounty");
+    }
+
     /// Must hold: nobody else can have the bounty: the farmer signed for its repairer.
     function testFuzz_theBountyIsTheRepairers(address thief) external {
         vm.assume(thief != REPAIRER && thief != address(0));
