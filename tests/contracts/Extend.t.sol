@@ -273,13 +273,17 @@ contract ExtendTest is FarmTest {
         _begin();
         _deposit(1e9);
         (Terms memory terms, Acceptance[] memory acceptances) = _offer(_farmers, _date(2), _order);
-        vm.startPrank(renter);
-        (bool done, ) = address(market).call(abi.encodeCall(market.place, (terms, acceptances)));
-        vm.assertTrue(!done, "not placed");
+        address signer = _signer(terms, 0, acceptances[0]);
+        vm.expectRevert(abi.encodeWithSelector(IOrders.AcceptanceForged.selector, 0, _farmers[0], signer));
+        vm.prank(renter);
+        market.place(terms, acceptances);
         (terms, acceptances) = _offer(_farmers, _date(2), OrderId.wrap(0));
-        (done, ) = address(market).call(abi.encodeCall(market.extend, (_held(_order), terms, acceptances)));
-        vm.assertTrue(!done, "not extended");
-        vm.stopPrank();
+        bytes32 digest = _acceptanceDigest(address(market), block.chainid, _consent(terms, 0, acceptances[0], _order));
+        signer = _signer(digest, acceptances[0].r, acceptances[0].vs);
+        Held memory held = _held(_order);
+        vm.expectRevert(abi.encodeWithSelector(IOrders.AcceptanceForged.selector, 0, _farmers[0], signer));
+        vm.prank(renter);
+        market.extend(held, terms, acceptances);
     }
 
     /// Must hold: only in the last grid period, by its renter, and in the same shape.

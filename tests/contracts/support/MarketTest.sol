@@ -197,6 +197,17 @@ abstract contract MarketTest {
         vs = bytes32((uint256(v - 27) << 255) | uint256(s));
     }
 
+    /// @dev Who signed this, or nobody: EIP-2098 back again.
+    function _signer(bytes32 digest, bytes32 r, bytes32 vs) internal pure returns (address) {
+        return ecrecover(digest, uint8(27 + (uint256(vs) >> 255)), r, (vs << 1) >> 1);
+    }
+
+    /// @dev Who signed an acceptance, if the terms are taken for what was signed.
+    function _signer(Terms memory terms, uint256 slot, Acceptance memory acceptance) internal view returns (address) {
+        Consent memory consent = _consent(terms, slot, acceptance, OrderId.wrap(0));
+        return _signer(_acceptanceDigest(address(market), block.chainid, consent), acceptance.r, acceptance.vs);
+    }
+
     /// @dev What the farmer's operator signs when all is well.
     function _accept(
         Terms memory terms,
