@@ -205,6 +205,8 @@ class Intake:
         `previous` cannot be extended, and Mismatch when we keep something else of it.
         """
         _check_renter(key, salt)
+        if self._ledger.slot(key) is None and self._ledger.promise(previous, key.slot) is None:
+            raise NotFound("nothing of this slot is here")
         view = await self._watcher.recent()
         try:
             order = await self._link.order(previous)
@@ -240,6 +242,9 @@ class Intake:
         `accept`. Raises NotFound, Mismatch and Conflict for what does not agree with the chain or is not
         vacant, and what `accept` raises, but for the renter's money: the slot is paid for.
         """
+        if self._ledger.slot(key) is None:
+            # Before the chain is asked: strangers that brought nothing must not make us a burden to it.
+            raise NotFound("nothing of this slot is here")
         view = await self._watcher.recent()
         try:
             order = await self._link.order(key.order)

@@ -191,6 +191,13 @@ async def test_only_whoever_brought_the_pieces_is_signed_for(farm: Farm) -> None
     assert (await claimed(farm, thief)).status_code == 404
 
 
+async def test_who_brought_nothing_makes_us_ask_the_chain_nothing(farm: Farm) -> None:
+    slot = rebuilt()
+    put_on_chain(farm.market, slot)
+    assert (await claimed(farm, slot)).status_code == 404
+    assert farm.market.orders_asked == 0
+
+
 async def test_two_repairers_are_not_both_promised_a_slot(farm: Farm) -> None:
     first = await brought(farm)
     second = await brought(farm, renter=Wallet(b"\x06" * 32))
