@@ -207,6 +207,27 @@ async def test_two_repairers_are_not_both_promised_a_slot(farm: Farm) -> None:
     assert response.json()["detail"]["deadline_block"] == farm.market.height + TAKEOVER_LIFE_BLOCKS
 
 
+async def test_a_consent_that_others_wait_for_is_not_given_again(farm: Farm) -> None:
+    """Else one could hold all farmers for ever, and keep an order from being repaired."""
+    first = await brought(farm, end=40)
+    assert (await claimed(farm, first)).status_code == 200
+    farm.market.mine(TAKEOVER_LIFE_BLOCKS - 10)
+    await farm.node.watcher.refresh()
+    assert (await claimed(farm, first)).json()["deadline_block"] == farm.market.height + TAKEOVER_LIFE_BLOCKS
+    second = rebuilt(renter=Wallet(b"\x06" * 32), end=40)
+    await farm.put(second, 0)
+    assert error_of(await claimed(farm, second)) == "not_found", "it has not all pieces"
+    await farm.upload(second)
+    assert error_of(await claimed(farm, second)) == "promised"
+    farm.market.mine(TAKEOVER_LIFE_BLOCKS - 10)
+    await farm.node.watcher.refresh()
+    assert error_of(await claimed(farm, first)) == "promised"
+    farm.market.mine(100)
+    await farm.node.watcher.refresh()
+    await farm.node.collector.collect()
+    assert (await claimed(farm, second)).status_code == 200
+
+
 async def test_a_rate_below_the_price_is_refused_and_one_far_above_is_not(farm: Farm) -> None:
     """A renter could bind stake with a rate that nobody asked for; that of a placed order was paid."""
     cheap = await brought(farm, rate=1)
