@@ -46,7 +46,7 @@ from grange_node.config import (
     save_config,
 )
 from grange_node.errors import NodeMisuse, NodeWorldError
-from grange_node.repair.repairer import Settings
+from grange_node.repair.repairer import REPAIRS_NAME, Settings
 from grange_node.serve import ServeOptions, serve, split_endpoint
 from grange_node.status import read_status, status_table
 
@@ -56,8 +56,6 @@ EXIT_WRONG_CHAIN = 5
 EXIT_NO_FUNDS = 6
 EXIT_REFUSED = 7
 EXIT_DISK = 9
-REPAIRS_NAME = "repairs"
-"""The folder beside the ledger for repairs of what others lost."""
 GAS_UNIT = 10**6
 """Gas is priced by the million, so that the price is a number one can read."""
 KEPT_MEMORY_BYTES = 128 << 20

@@ -1,8 +1,8 @@
 """A connection to us, given up when whoever is at the other end takes nothing of what it asked for.
 
 Bytes that are on their way to somebody hold memory, and a part of what strangers may read for nothing. A
-reader that takes less than what fits the connection's buffer in STALL_SECONDS is cut off; what it paid for and
-did not take is lost to it. Decides that pace only: the rest is uvicorn's.
+reader that takes less than what fits the connection's buffer in STALL_SECONDS is cut off; what it paid for
+and did not take is lost to it. Decides that pace only: the rest is uvicorn's.
 """
 
 from __future__ import annotations

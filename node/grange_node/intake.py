@@ -98,6 +98,8 @@ class Intake:
         self._busy: Counter[SlotKey] = Counter()
         self._leaving: set[SlotKey] = set()
         self._touched: dict[SlotKey, float] = {}
+        self._contested: set[SlotKey] = set()
+        """Promises that somebody else, with all pieces here, asked for in vain."""
         self._opened_at = clock()
 
     # Pieces.
@@ -206,6 +208,8 @@ class Intake:
         `previous` cannot be extended, and Mismatch when we keep something else of it.
         """
         _check_renter(key, salt)
+        if self._ledger.slot(key) is None and self._ledger.promise(previous, key.slot) is None:
+            raise NotFound("nothing of this slot is here")
         view = await self._watcher.recent()
         try:
             order = await self._link.order(previous)
@@ -244,6 +248,9 @@ class Intake:
         `accept`. Raises NotFound, Mismatch and Conflict for what does not agree with the chain or is not
         vacant, and what `accept` raises, but for the renter's money: the slot is paid for.
         """
+        if self._ledger.slot(key) is None:
+            # Before the chain is asked: strangers that brought nothing must not make us a burden to it.
+            raise NotFound("nothing of this slot is here")
         view = await self._watcher.recent()
         try:
             order = await self._link.order(key.order)
@@ -298,6 +305,8 @@ class Intake:
             )
         other = self._ledger.promise(key.order, key.slot)
         if other is not None and other.key != key:
+            await asyncio.to_thread(self._check_pieces, key, terms)
+            self._contested.add(other.key)
             raise Promised("this slot is promised to another", deadline_block=other.deadline_block)
         view = await self._watcher.recent()
         record = self._ledger.slot(key) or record
@@ -305,6 +314,9 @@ class Intake:
         if record.state is SlotState.PLACED or (record.deadline_block or 0) > lasts_to:
             assert record.deadline_block is not None
             return record.deadline_block
+        if key in self._contested and life_blocks == TAKEOVER_LIFE_BLOCKS:
+            # Whoever neither uses its consent nor lets go of it would keep the slot from repair for ever.
+            raise Promised("another wants this slot, too, and is next", deadline_block=record.deadline_block)
         await asyncio.to_thread(self._check_pieces, key, terms)
         await judge(record, view)
         deadline_block = view.head.number + life_blocks
@@ -418,6 +430,7 @@ class Intake:
             await asyncio.to_thread(self._ledger.release, key)
             self._room.forget(key)
             self._touched.pop(key, None)
+            self._contested.discard(key)
         finally:
             self._leaving.discard(key)
 

@@ -41,6 +41,7 @@ from grange_node.loops import forever
 from grange_node.prover import Prover
 from grange_node.records import SlotState
 from grange_node.redeemer import Redeemer
+from grange_node.repair.repairer import REPAIRS_NAME
 from grange_node.room import Room
 from grange_node.slot_key import SlotKey
 from grange_node.solvency import Solvency
@@ -131,7 +132,8 @@ class Node:
                 link=link,
                 watcher=watcher,
                 damages=damages,
-                rebuilder=rebuilder or LiveRebuilder(config.data_folder, link.sender, config.start_block),
+                rebuilder=rebuilder
+                or LiveRebuilder(config.data_folder / REPAIRS_NAME, link.sender, config.start_block),
                 clock=clock,
             )
             solvency = Solvency(link, clock)

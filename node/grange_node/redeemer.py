@@ -21,7 +21,7 @@ from grange.units import format_tokens
 from grange_node.accounts import Accounts
 from grange_node.chain_link import ChainLink
 from grange_node.solvency import Means, Solvency
-from grange_node.vouchers import PayerAccount, due, least
+from grange_node.vouchers import MAX_VOUCHERS_PER_CALL, PayerAccount, due, least
 
 LAST_TRY_SECONDS = 10.0
 FINAL_BLOCKS = 64
@@ -39,7 +39,8 @@ class Redeemer:
         self._link = link
         self._solvency = solvency
         self._redeem_at = redeem_at
-        self._short: set[Address] = set()
+        self._short: dict[Address, None] = {}
+        """Whose vaults were too small, those that were looked at last at the end."""
 
     async def tick(self) -> None:
         """Redeem what is worth it. Raises ChainError and ChainDown; nothing is lost by that."""
@@ -51,9 +52,13 @@ class Redeemer:
         leaving = await self._link.leaving([account.payer for account in accounts])
         for payer in leaving:
             self._solvency.forget(payer)
-        chosen = due(accounts, leaving, self._redeem_at)
-        if chosen and (payable := await self._payable(chosen)):
-            await self._redeem(payable)
+        await self._look_at_short(accounts)
+        # Else so many empty vaults as fit a call would keep all others from being asked.
+        able = [account for account in accounts if account.payer not in self._short]
+        payable = await self._payable(due(able, leaving, self._redeem_at))
+        is_leaving = any(account.payer in leaving for account in payable)
+        if payable and (is_leaving or sum(payable.values()) >= self._redeem_at):
+            await self._redeem(list(payable))
 
     async def before_stop(self) -> None:
         """One last time, if the chain answers soon."""
@@ -61,18 +66,27 @@ class Redeemer:
             async with asyncio.timeout(LAST_TRY_SECONDS):
                 await self.tick()
 
-    async def _payable(self, accounts: Sequence[PayerAccount]) -> list[PayerAccount]:
-        """Those of whom the chain would pay enough now."""
-        payable = []
+    async def _look_at_short(self, accounts: Sequence[PayerAccount]) -> None:
+        """Whether some of those whose vaults were too small can pay by now."""
+        found = {account.payer: account for account in accounts}
+        self._short = {payer: None for payer in self._short if payer in found}
+        await self._payable([found[payer] for payer in list(self._short)[:MAX_VOUCHERS_PER_CALL]])
+
+    async def _payable(self, accounts: Sequence[PayerAccount]) -> dict[PayerAccount, int]:
+        """Those of whom the chain would pay enough now, and how much."""
+        payable = {}
         found = await self._noted([account.payer for account in accounts])
         for account in accounts:
             means = found[account.payer]
             owed = account.cumulative - means.redeemed
+            was_short = account.payer in self._short
+            self._short.pop(account.payer, None)
             if min(owed, means.vault) >= least(self._redeem_at):
-                payable.append(account)
-                self._short.discard(account.payer)
-            elif means.vault < owed and account.payer not in self._short:
-                self._short.add(account.payer)
+                payable[account] = min(owed, means.vault)
+            elif means.vault < owed:
+                self._short[account.payer] = None
+                if was_short:
+                    continue
                 log.warning(
                     "%s owes %s tokens for reads and has %s",
                     account.payer,

@@ -114,6 +114,7 @@ class FakeMarket:
         self.redemptions: list[int] = []
         """How many payers each transaction paid for."""
         self.means_asked = 0
+        self.orders_asked = 0
         self.blocks: list[Block] = []
         self.down = False
         self.sent_proofs = 0
@@ -289,6 +290,7 @@ class FakeMarket:
 
     async def order(self, order: OrderId) -> Order | None:
         self._ask()
+        self.orders_asked += 1
         return self.orders.get(order)
 
     async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:

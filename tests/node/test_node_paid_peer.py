@@ -261,6 +261,6 @@ async def test_who_takes_nothing_of_what_it_asked_for_is_cut_off(
         assert await reader.read(12) == b"HTTP/1.1 206"
         assert farm.node.till._guest_bytes == STEP_BYTES
         async with asyncio.timeout(60):
-            while farm.node.till._guest_bytes:
+            while farm.node.till._guest_bytes:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         writer.close()

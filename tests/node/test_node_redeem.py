@@ -89,6 +89,31 @@ async def test_an_empty_vault_is_not_asked_for_gas(selling: Farm) -> None:
     assert selling.market.redemptions == [1, 1]
 
 
+async def test_empty_vaults_hold_nobody_else_up(selling: Farm) -> None:
+    """However many of those who owe most have emptied theirs, with a farm of their own."""
+    for number in range(MAX_VOUCHERS_PER_CALL):
+        empty = Wallet(bytes([100 + number]) * 32)
+        selling.market.vaults[empty.address] = 50 * REDEEM_AT
+        await buy(selling, 50 * REDEEM_AT, by=empty)
+        selling.market.vaults[empty.address] = 0
+    await buy(selling, 2 * REDEEM_AT)
+    for _ in range(3):
+        await selling.node.redeemer.tick()
+    assert selling.market.redeemed.get(RENTER.address) == 2 * REDEEM_AT
+    selling.market.vaults[empty.address] = 50 * REDEEM_AT
+    await selling.node.redeemer.tick()
+    assert selling.market.redeemed[empty.address] == 50 * REDEEM_AT
+
+
+async def test_what_cannot_be_paid_makes_nothing_else_worth_the_gas(selling: Farm) -> None:
+    await buy(selling, 50 * REDEEM_AT, by=STRANGER)
+    selling.market.vaults[STRANGER.address] = 0
+    await buy(selling, REDEEM_AT // 2)
+    for _ in range(3):
+        await selling.node.redeemer.tick()
+    assert selling.market.redemptions == []
+
+
 async def test_a_chain_that_is_down_costs_time_only(selling: Farm) -> None:
     await buy(selling, REDEEM_AT)
     selling.market.down = True

@@ -7,25 +7,33 @@ from typing import Any
 import pytest
 from repair_fakes import (
     END,
+    ORDER,
     PIECE_LEAVES,
     RATE,
     RENTER,
     SLOT_BYTES,
     Clock,
+    FakeMarket,
+    FakePeer,
     Ground,
     K,
+    nothing,
     repairing,
     until_done,
 )
 
+from grange.chain import Wallet
+from grange.peer import Peer
 from grange.types import FarmerId, OrderId
 from grange.units import GIB, MAX_PIECE_LEAVES
 from grange_node.repair import repairer as repairer_module
-from grange_node.repair.chart import Charted
+from grange_node.repair.chart import Chart, Charted
 from grange_node.repair.jobs import Outcome
 from grange_node.repair.market import Market
+from grange_node.repair.sources import Sources
 from grange_node.repair.survey import Survey, survey
 
+WALLET = Wallet(b"\x77" * 32)
 ODD = OrderId(hashlib.sha256(b"an odd order").digest())
 
 
@@ -164,3 +172,24 @@ async def test_a_repair_that_cannot_go_on_is_tried_less_and_less(tmp_path: Path)
             await repairer.idle()
             clock.now += 2.0
     assert 3 <= greeted <= 8
+
+
+async def test_a_source_that_is_far_slower_than_others_is_asked_only_when_it_is_needed(
+    tmp_path: Path,
+) -> None:
+    """Else the cheapest of all could draw out each repair for weeks, a piece within every deadline."""
+    ground, clock = ruined(), Clock()
+    chart = Chart(0)
+    await FakeMarket(ground, WALLET, nothing).follow(chart)
+    charted = chart.order(ORDER)
+    assert charted is not None
+
+    def opened(farmer: FarmerId) -> Peer:
+        return FakePeer(ground, farmer, WALLET.address, nothing)  # type: ignore[return-value]
+
+    pool = Sources(charted, [2, 3, 4], opened, clock=clock)
+    for source, seconds in zip(pool._pool, (100.0, 0.5, 0.5), strict=True):
+        source.seconds = seconds
+    assert sorted(await pool.segment(0)) == [3, 4]
+    ground.keeps[FarmerId(5)].gone = True
+    assert sorted(await pool.segment(1)) == [2, 3]

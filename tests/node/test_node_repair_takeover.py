@@ -191,6 +191,13 @@ async def test_only_whoever_brought_the_pieces_is_signed_for(farm: Farm) -> None
     assert (await claimed(farm, thief)).status_code == 404
 
 
+async def test_who_brought_nothing_makes_us_ask_the_chain_nothing(farm: Farm) -> None:
+    slot = rebuilt()
+    put_on_chain(farm.market, slot)
+    assert (await claimed(farm, slot)).status_code == 404
+    assert farm.market.orders_asked == 0
+
+
 async def test_two_repairers_are_not_both_promised_a_slot(farm: Farm) -> None:
     first = await brought(farm)
     second = await brought(farm, renter=Wallet(b"\x06" * 32))
@@ -198,6 +205,27 @@ async def test_two_repairers_are_not_both_promised_a_slot(farm: Farm) -> None:
     response = await claimed(farm, second)
     assert (response.status_code, error_of(response)) == (409, "promised")
     assert response.json()["detail"]["deadline_block"] == farm.market.height + TAKEOVER_LIFE_BLOCKS
+
+
+async def test_a_consent_that_others_wait_for_is_not_given_again(farm: Farm) -> None:
+    """Else one could hold all farmers for ever, and keep an order from being repaired."""
+    first = await brought(farm, end=40)
+    assert (await claimed(farm, first)).status_code == 200
+    farm.market.mine(TAKEOVER_LIFE_BLOCKS - 10)
+    await farm.node.watcher.refresh()
+    assert (await claimed(farm, first)).json()["deadline_block"] == farm.market.height + TAKEOVER_LIFE_BLOCKS
+    second = rebuilt(renter=Wallet(b"\x06" * 32), end=40)
+    await farm.put(second, 0)
+    assert error_of(await claimed(farm, second)) == "not_found", "it has not all pieces"
+    await farm.upload(second)
+    assert error_of(await claimed(farm, second)) == "promised"
+    farm.market.mine(TAKEOVER_LIFE_BLOCKS - 10)
+    await farm.node.watcher.refresh()
+    assert error_of(await claimed(farm, first)) == "promised"
+    farm.market.mine(100)
+    await farm.node.watcher.refresh()
+    await farm.node.collector.collect()
+    assert (await claimed(farm, second)).status_code == 200
 
 
 async def test_a_rate_below_the_price_is_refused_and_one_far_above_is_not(farm: Farm) -> None:

@@ -20,13 +20,13 @@ from grange.peer.purse import Budget, Purse
 from grange.peer.tabs import Tabs
 from grange.types import OrderId
 from grange_node.errors import RepairStopped
+from grange_node.files import FOLDER_MODE
 from grange_node.repair.chart import ORDER_EVENTS, Charted, told
 from grange_node.repair.contacts import Contacts
-from grange_node.repair.crew import fetch_cost, fetch_limit, sources
+from grange_node.repair.crew import fetch_cost, sources
 from grange_node.repair.market import Market
+from grange_node.repair.repairer import TABS_NAME
 from grange_node.repair.sources import Sources
-
-TABS_NAME = "own-repairs.sqlite3"
 
 Give = Callable[[int, bytes], Awaitable[None]]
 """Takes a piece, by index, that was rebuilt."""
@@ -46,10 +46,11 @@ class LiveRebuilder:
     """Over HTTP, with the operator's key."""
 
     def __init__(self, folder: Path, sender: Callable[[], Awaitable[Sender]], start_block: int) -> None:
-        """`sender` connects to the chain when it is first needed."""
+        """The repairs' folder; `sender` connects to the chain when it is first needed."""
         self._folder = folder
         self._sender = sender
         self._start_block = start_block
+        self._paid: dict[tuple[OrderId, int], int] = {}
 
     async def order(self, order: OrderId) -> Charted | None:
         """Out of its events."""
@@ -58,7 +59,8 @@ class LiveRebuilder:
         return told(events) if events else None
 
     async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> None:
-        """Segment by segment."""
+        """Segment by segment. Raises OverBudget rather than pay more for a slot, in all, than to give it up
+        costs: its collateral, and its pay to the end."""
         sender = await self._sender()
         market = Market(sender)
         async with self._contacts(sender) as contacts:
@@ -72,20 +74,27 @@ class LiveRebuilder:
             if len(live) < charted.k:
                 raise RepairStopped(f"{len(live)} other slots are live, and {charted.k} are needed")
             order = sources(charted, live, contacts.farmers)
-            cost = fetch_cost(charted, order[: charted.k], contacts.farmers)
+            cost = fetch_cost(charted, order[: charted.k], contacts.farmers, len(pieces))
+            epochs = market.parameters.collateral_epochs + max(0, charted.end - head.epoch)
+            paid = self._paid.get((charted.order, slot), 0)
+            budget = Budget(max(0, epochs * charted.slots[slot].rate - paid))
+            budget.check(cost)
             await market.fund(cost, contacts.tabs.totals())
-            budget = Budget(fetch_limit(charted, order, contacts.farmers))
             async with contacts.reading(budget) as reading:
-                pool = Sources(charted, order, reading.source)
-                codec = Codec(charted.k, charted.n)
-                for piece in pieces:
-                    found = await pool.segment(piece)
-                    rebuilt = await asyncio.to_thread(codec.rebuild, found, [slot])
-                    await give(piece, rebuilt[slot])
+                try:
+                    pool = Sources(charted, order, reading.source)
+                    codec = Codec(charted.k, charted.n)
+                    for piece in pieces:
+                        found = await pool.segment(piece)
+                        rebuilt = await asyncio.to_thread(codec.rebuild, found, [slot])
+                        await give(piece, rebuilt[slot])
+                finally:
+                    self._paid[charted.order, slot] = paid + budget.spent
 
     @asynccontextmanager
     async def _contacts(self, sender: Sender) -> AsyncIterator[Contacts]:
         domain = sender.chain.domain
+        self._folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
         async with AsyncExitStack() as stack:
             tabs = stack.enter_context(
                 Tabs.open(self._folder / TABS_NAME, domain=domain, payer=sender.address)

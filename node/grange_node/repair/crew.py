@@ -58,10 +58,15 @@ def pass_cost(
     return PassCost(once=fetch + REFILL_GAS * gas_price, per_slot=REFILL_GAS_PER_SLOT * gas_price)
 
 
-def fetch_cost(charted: Charted, slots: Iterable[int], farmers: Mapping[FarmerId, Farmer]) -> int:
-    """What it costs to read these slots as a whole."""
-    slot_bytes = charted.geometry.slot_bytes
-    return sum(egress_rounded_up(_egress(charted, slot, farmers), slot_bytes) for slot in slots)
+def fetch_cost(
+    charted: Charted, slots: Iterable[int], farmers: Mapping[FarmerId, Farmer], pieces: int | None = None
+) -> int:
+    """What it costs to read so many pieces of each of these slots, piece by piece; all of them if None."""
+    geometry = charted.geometry
+    count = geometry.segments if pieces is None else pieces
+    return sum(
+        count * egress_rounded_up(_egress(charted, slot, farmers), geometry.piece_bytes) for slot in slots
+    )
 
 
 def gas_cost(slots: int, gas_price: int) -> int:

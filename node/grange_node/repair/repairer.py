@@ -35,8 +35,11 @@ from grange_node.repair.survey import Survey, offered, survey
 from grange_node.repair.work import Work
 
 MAX_JOBS_AT_ONCE: Final = 4
+REPAIRS_NAME: Final = "repairs"
+"""The folder beside a farm's ledger for its repairs."""
 LONGEST_RETRY_SECONDS: Final = 3600.0
 TABS_NAME: Final = "tabs.sqlite3"
+"""What this key signed away for reads: one file for all that it pays, so that no total is signed twice."""
 POLL_SECONDS: Final = 2.0
 
 log = logging.getLogger("grange.repair")

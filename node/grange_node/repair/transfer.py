@@ -22,7 +22,7 @@ from grange.merkle import merkle_root, root_of_hashes
 from grange.peer import FARMER_FAULTS, FarmerRefused, FarmerUnreachable, Patience, Peer, dealing_with
 from grange.types import FarmerId, OrderId
 from grange_node.repair.chart import Charted
-from grange_node.repair.sources import OpenPeer, Sources
+from grange_node.repair.sources import LISTED_INDICES, OpenPeer, Sources
 
 SEGMENTS_AT_ONCE: Final = 3
 TRY_AGAIN_STATUSES: Final = frozenset({429, 500, 503})
@@ -187,10 +187,6 @@ async def held_segments(peer: Peer, charted: Charted, slot: int) -> set[int]:
             break
         first += LISTED_INDICES
     return held
-
-
-LISTED_INDICES: Final = 1000
-"""What a farmer covers with one listing (docs/protocol.md)."""
 
 
 async def patiently(patience: Patience, act: Callable[[], Awaitable[None]]) -> None:

@@ -3,13 +3,12 @@
 Decides what counts as one network: a /16 of IPv4 or a /32 of IPv6, loopback excepted.
 """
 
-import asyncio
-import socket
 from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from grange.chain import Farmer
 from grange.peer.errors import FarmerUnreachable
+from grange.peer.names import looked_up
 from grange.peer.peer import endpoint_url
 
 IPV4_NETWORK_BITS = 16
@@ -21,10 +20,10 @@ async def networks_of(farmer: Farmer) -> frozenset[str]:
     url = endpoint_url(farmer)
     assert url.host is not None
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+        found = await looked_up(url.host, url.port)
     except (OSError, UnicodeError) as error:
         raise FarmerUnreachable(f"Farmer {farmer.id}: {url.host} is not known.") from error
-    return networks(str(address[4][0]) for address in found)
+    return networks(address for _, address, _ in found)
 
 
 def networks(addresses: Iterable[str]) -> frozenset[str]:

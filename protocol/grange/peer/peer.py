@@ -32,6 +32,7 @@ from grange.peer.answers import (
 )
 from grange.peer.errors import FarmerLied, FarmerRefused, FarmerUnreachable
 from grange.peer.meter import Meter, MeteredConnector
+from grange.peer.names import Resolver
 from grange.peer.patience import Patience
 from grange.peer.purse import Payment, Purse
 from grange.peer.signer import Signer
@@ -56,7 +57,11 @@ def open_session(patience: Patience, meter: Meter | None = None) -> aiohttp.Clie
     """The HTTP session for all farmers; `meter` counts what comes in. Whoever opens it closes it."""
     return aiohttp.ClientSession(
         connector=MeteredConnector(
-            meter or Meter(), limit=0, limit_per_host=MAX_CONNECTIONS_PER_FARMER, ttl_dns_cache=300
+            meter or Meter(),
+            limit=0,
+            limit_per_host=MAX_CONNECTIONS_PER_FARMER,
+            ttl_dns_cache=300,
+            resolver=Resolver(),
         ),
         timeout=aiohttp.ClientTimeout(
             total=patience.request_seconds,

@@ -38,13 +38,17 @@ class Budget:
 
     def spend(self, price: int) -> None:
         """Raise OverBudget rather than go over the limit."""
+        self.check(price)
+        self.spent += price
+
+    def check(self, price: int) -> None:
+        """Raise OverBudget if so much more cannot be spent."""
         if self.limit is not None and self.spent + price > self.limit:
             raise OverBudget(
                 f"Reading on would cost more than the {format_tokens(self.limit)} tokens that were allowed.",
                 means=f"{format_tokens(self.spent)} tokens were spent. What was fetched is there.",
                 todo="Allow more, or try again when cheaper farmers answer.",
             )
-        self.spent += price
 
 
 @dataclass(slots=True, kw_only=True)
