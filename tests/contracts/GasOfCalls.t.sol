@@ -16,7 +16,7 @@ import {FarmTest} from "./support/FarmTest.sol";
 import {Meter} from "./support/Meter.sol";
 
 /// @title What each call costs in a small market, as a transaction of its own
-/// @dev Nothing must hold here but that the figures are those that are written down: `scripts/gas` compares them.
+/// @dev Nothing must hold here but that the figures are those that are written down: `scripts/gas-snapshots` compares them.
 contract GasOfCallsTest is FarmTest, Meter {
     uint256 private constant RATE = 1e15;
     uint256 private constant SLOTS = 8;

@@ -113,6 +113,22 @@ contract ProveTest is FarmTest {
         _send(farmer, words);
     }
 
+    /// Must hold: when a reorganization takes the epoch's first block away, the proof for it goes too, and one for the block
+    /// that comes instead is as good.
+    function test_reorganized() external {
+        FarmerId farmer = _farm();
+        uint256 snapshot = vm.snapshotState();
+        bytes32[] memory words = _proof(farmer);
+        _send(farmer, words);
+        uint256 paid = market.earnings(_ownerOf(farmer));
+        vm.revertToState(snapshot);
+        vm.setBlockhash(_now() * EPOCH_BLOCKS, "another");
+        vm.expectRevert();
+        _send(farmer, words);
+        _prove(farmer);
+        vm.assertEq(market.earnings(_ownerOf(farmer)), paid, "paid once, on the branch that counts");
+    }
+
     /// Must hold: one farmer's proof is not another's, though they keep the same.
     function test_proofOfAnotherFarmer() external {
         FarmerId first = _register();

@@ -114,7 +114,7 @@ abstract contract MarketTest {
     }
 
     /// @dev The hash of an epoch's first block.
-    function _blockHash(uint256 epoch) internal pure returns (bytes32) {
+    function _blockHash(uint256 epoch) internal view virtual returns (bytes32) {
         return keccak256(abi.encode("block", epoch));
     }
 

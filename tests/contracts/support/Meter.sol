@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {vm} from "./Cheats.sol";
 
 /// @title What transactions cost, and where it is written down
-/// @dev `scripts/gas` keeps the figures in tests/contracts/gas.json and compares them.
+/// @dev `scripts/gas-snapshots` keeps the figures in tests/contracts/gas.json and compares them.
 abstract contract Meter {
     uint256 private constant TRANSACTION = 21_000;
 
