@@ -20,10 +20,13 @@ from grange.types import Address
 from grange.units import format_tokens
 from grange_node.accounts import Accounts
 from grange_node.chain_link import ChainLink
+from grange_node.errors import ChainDown
 from grange_node.solvency import Means, Solvency
 from grange_node.vouchers import MAX_VOUCHERS_PER_CALL, PayerAccount, due, least
 
 LAST_TRY_SECONDS = 10.0
+MAX_READS = 8
+"""Of something that has to be true as of one block, before the next comes."""
 FINAL_BLOCKS = 64
 """Deeper reorgs than two epochs of Ethereum's consensus are not reckoned with."""
 
@@ -124,9 +127,15 @@ class Redeemer:
             await asyncio.to_thread(self._accounts.forget_redemptions, block, block_hash)
 
     async def _noted(self, payers: Sequence[Address], *, anew: bool = False) -> dict[Address, Means]:
-        """What the chain says of payers, written down as of a block that is no older than what it says."""
-        found = {payer: await self._solvency.asked(payer) for payer in payers}
-        head = await self._link.head()
+        """What the chain says of payers, written down as of the block that says it: a reorg between question
+        and answer would otherwise hide a payment that it took back."""
+        for _ in range(MAX_READS):
+            head = await self._link.head()
+            found = {payer: await self._solvency.asked(payer) for payer in payers}
+            if (await self._link.head()).hash == head.hash:
+                break
+        else:
+            raise ChainDown("the chain moves on faster than it can be asked")
         for payer, means in found.items():
             lost = await asyncio.to_thread(
                 partial(
