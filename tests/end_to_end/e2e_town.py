@@ -124,8 +124,9 @@ class Town:
         return int(await self.chain.rpc.call("eth_getTransactionCount", address, "latest"), 16)
 
     async def wealth(self, address: Address) -> tuple[int, int]:
-        """Tokens earned and in the wallet."""
-        return await self.chain.earnings(address), await self.chain.token_balance(address)
+        """Tokens in the market, deposited or earned, and in the wallet."""
+        held = await self.chain.vault(address) + await self.chain.earnings(address)
+        return held, await self.chain.token_balance(address)
 
     async def orders_of(self, address: Address) -> list[bytes]:
         """The ids of all orders of a renter, by the chain's events."""
@@ -188,7 +189,7 @@ class Town:
     async def good_standing(self) -> None:
         """Let farmers make good for the epochs that went by too quickly for them.
 
-        A test mines in a moment what takes hours elsewhere, and a farmer that misses too often lapses for good.
+        A test mines in a moment what takes hours elsewhere, and who misses too often lapses for good.
         """
         for _ in range(2 * PARAMETERS.max_misses):
             epoch = (await self.chain.head()).epoch

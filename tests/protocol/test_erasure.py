@@ -13,7 +13,7 @@ from grange.erasure import REBUILD_STRIP_BYTES, STRIP_BYTES, Codec
 from grange.errors import Misuse, TooFewPieces
 from grange.layout import Geometry
 
-SHAPES = [(1, 1), (1, 3), (2, 3), (3, 3), (4, 8), (10, 30), (33, 40), (40, 80), (79, 80)]
+SHAPES = [(1, 1), (1, 3), (2, 3), (3, 3), (4, 8), (10, 30), (33, 40), (29, 80), (79, 80)]
 
 
 def segment_of(k: int, block_bytes: int, seed: int = 0) -> bytes:

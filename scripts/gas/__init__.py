@@ -1,0 +1,1 @@
+"""What the calls of the market cost, for `scripts/bench gas`."""
