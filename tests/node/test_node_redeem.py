@@ -170,6 +170,27 @@ async def test_a_redemption_that_a_reorg_takes_back_is_made_again(selling: Farm)
     assert (market.redemptions, market.redeemed[RENTER.address]) == ([1, 1], REDEEM_AT)
 
 
+async def test_a_reorg_between_payment_and_note_is_noticed(
+    selling: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the chain said before it turned is not written down as of a block that came after."""
+    await buy(selling, REDEEM_AT)
+    market, means = selling.market, selling.market.means
+
+    async def turning(payer: Address) -> tuple[int, int, int]:
+        said = await means(payer)
+        if market.redemptions == [1] and payer in market.redeemed:
+            market.reorg(1)
+            market.vaults[payer] += market.redeemed.pop(payer)
+            market.mine(2)
+        return said
+
+    monkeypatch.setattr(market, "means", turning)
+    await selling.node.redeemer.tick()
+    await selling.node.redeemer.tick()
+    assert (market.redemptions, market.redeemed[RENTER.address]) == ([1, 1], REDEEM_AT)
+
+
 async def test_a_redemption_that_another_block_contains_is_watched_further(selling: Farm) -> None:
     """A reorg may put the transaction into another block, and a second one take it back."""
     await buy(selling, REDEEM_AT)
