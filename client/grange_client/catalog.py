@@ -15,7 +15,7 @@ from typing import Any
 from grange.chain import Cursor
 from grange.errors import Misuse
 from grange.layout import Geometry
-from grange.messages import Domain
+from grange.messages import NO_ORDER, Domain
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_client.closing import Closing
 from grange_client.happenings import FarmerFailed
@@ -23,7 +23,7 @@ from grange_client.manifest import Manifest, unpack
 from grange_client.orders import PlacedOrder, PlacedSlot
 from grange_client.select import Record
 
-CATALOG_VERSION = 2
+CATALOG_VERSION = 3
 BUSY_SECONDS = 10.0
 
 _SCHEMA = """
@@ -31,6 +31,7 @@ CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE orders (
     id BLOB PRIMARY KEY, block INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
     k INTEGER NOT NULL, n INTEGER NOT NULL, leaf_count INTEGER NOT NULL, piece_leaves INTEGER NOT NULL,
+    previous BLOB NOT NULL, origin BLOB NOT NULL,
     name TEXT, created INTEGER, files INTEGER, size_bytes INTEGER, manifest BLOB
 );
 CREATE TABLE closings (
@@ -60,6 +61,8 @@ class Known:
     files: int | None
     size_bytes: int | None
     closing: Closing | None
+    extended_by: OrderId | None = None
+    """The order in which it goes on after its end."""
 
     def awaits_closing(self, epoch: int) -> bool:
         """Whether it is over, and what was not proven waits to be returned."""
@@ -124,6 +127,11 @@ class Catalog:
             self._add(order)
             self._describe(order.id, manifest, stored_manifest)
 
+    def extend(self, order: PlacedOrder) -> None:
+        """An order that just extended another, whose contents it has."""
+        with self._db:
+            self._add(order)
+
     def close(self, closing: Closing) -> None:
         """An order that was just closed, before the chain's events were read."""
         with self._db:
@@ -147,7 +155,9 @@ class Catalog:
     def orders(self) -> list[Known]:
         """All orders, the newest first."""
         rows = self._db.execute(
-            "SELECT id, block, start, end, k, n, leaf_count, piece_leaves, name, created, files, size_bytes"
+            "SELECT id, block, start, end, k, n, leaf_count, piece_leaves, previous, origin,"
+            " name, created, files, size_bytes,"
+            " (SELECT later.id FROM orders AS later WHERE later.previous = orders.id LIMIT 1)"
             " FROM orders ORDER BY block DESC, id"
         ).fetchall()
         return [self._known(row) for row in rows]
@@ -183,9 +193,10 @@ class Catalog:
 
     def _add(self, order: PlacedOrder) -> None:
         geometry = order.geometry
+        previous = b"" if order.previous == NO_ORDER else order.previous
         self._db.execute(
-            "INSERT INTO orders (id, block, start, end, k, n, leaf_count, piece_leaves)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+            "INSERT INTO orders (id, block, start, end, k, n, leaf_count, piece_leaves, previous, origin)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
             " block = excluded.block, start = excluded.start, end = excluded.end",
             (
                 order.id,
@@ -196,13 +207,27 @@ class Catalog:
                 geometry.n,
                 geometry.leaf_count,
                 geometry.piece_leaves,
+                previous,
+                self._origin(previous),
             ),
         )
+        if previous:
+            self._db.execute(
+                "UPDATE orders SET (name, created, files, size_bytes, manifest) ="
+                " (SELECT name, created, files, size_bytes, manifest FROM orders WHERE id = ?)"
+                " WHERE id = ? AND manifest IS NULL",
+                (previous, order.id),
+            )
         self._db.execute("DELETE FROM slots WHERE order_id = ?", (order.id,))
         self._db.executemany(
             "INSERT INTO slots (order_id, slot, farmer, root, rate) VALUES (?, ?, ?, ?, ?)",
             [(order.id, i, slot.farmer, slot.root, str(slot.rate)) for i, slot in enumerate(order.slots)],
         )
+
+    def _origin(self, previous: bytes) -> bytes:
+        """The first of the orders of which this is the last but one: its key opens them all."""
+        row = self._db.execute("SELECT origin FROM orders WHERE id = ?", (previous,)).fetchone()
+        return row[0] or previous if row else previous
 
     def _close(self, closing: Closing) -> None:
         self._db.execute(
@@ -211,8 +236,11 @@ class Catalog:
         )
 
     def _describe(self, order: OrderId, manifest: Manifest, stored_manifest: bytes) -> None:
+        """It is the same in all orders by which this one goes on, or went on."""
         self._db.execute(
-            "UPDATE orders SET name = ?, created = ?, files = ?, size_bytes = ?, manifest = ? WHERE id = ?",
+            "UPDATE orders SET name = ?1, created = ?2, files = ?3, size_bytes = ?4, manifest = ?5"
+            " WHERE (CASE origin WHEN x'' THEN id ELSE origin END) ="
+            " (SELECT CASE origin WHEN x'' THEN id ELSE origin END FROM orders WHERE id = ?6)",
             (
                 manifest.name,
                 manifest.created,
@@ -224,7 +252,8 @@ class Catalog:
         )
 
     def _known(self, row: tuple[Any, ...]) -> Known:
-        order, block, start, end, k, n, leaf_count, piece_leaves, name, created, files, size_bytes = row
+        order, block, start, end, k, n, leaf_count, piece_leaves, previous, origin, *about = row
+        name, created, files, size_bytes, extended_by = about
         slots = self._db.execute(
             "SELECT farmer, root, rate FROM slots WHERE order_id = ? ORDER BY slot", (order,)
         )
@@ -235,6 +264,8 @@ class Catalog:
             end=Epoch(end),
             geometry=Geometry.from_leaves(k=k, n=n, leaf_count=leaf_count, piece_leaves=piece_leaves),
             slots=tuple(PlacedSlot(farmer=FarmerId(f), root=root, rate=int(rate)) for f, root, rate in slots),
+            previous=OrderId(previous) if previous else NO_ORDER,
+            origin=OrderId(origin) if origin else NO_ORDER,
         )
         return Known(
             order=placed,
@@ -243,6 +274,7 @@ class Catalog:
             files=files,
             size_bytes=size_bytes,
             closing=self.closing(placed.id),
+            extended_by=OrderId(extended_by) if extended_by else None,
         )
 
     def _set(self, key: str, value: str) -> None:

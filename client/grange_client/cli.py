@@ -24,7 +24,7 @@ from grange.chain import Chain
 from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
 from grange.units import MAX_SLOTS, parse_tokens
-from grange_client import output, screens
+from grange_client import health_screens, output, screens
 from grange_client.config import (
     Config,
     Network,
@@ -71,6 +71,8 @@ class _Fetch:
     destination: Path
     only: tuple[bytes, ...]
     overwrite: bool
+    max_price: int | None
+    yes: bool
 
 
 def _be_verbose(value: bool) -> bool:
@@ -155,6 +157,10 @@ def get(  # noqa: PLR0917
         list[str] | None, typer.Option(metavar="PATH", help="Only this, as `stat --files` shows it.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that differ.")] = False,
+    max_price: Annotated[
+        str | None, typer.Option(metavar="TOKENS", help="What reading may cost at most; asks no more.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
     home: Home = None,
     verbose: Verbose = False,
@@ -165,6 +171,8 @@ def get(  # noqa: PLR0917
         destination=destination,
         only=tuple(os.fsencode(path) for path in only or ()),
         overwrite=overwrite,
+        max_price=None if max_price is None else parse_tokens(max_price),
+        yes=yes,
     )
     _run(_get(fetch, as_json, home))
 
@@ -216,6 +224,74 @@ def stat(
             _err.print(screens.waiting_screen([known]), soft_wrap=True)
         if manifest is not None:
             _out.print("", *screens.files_screen(manifest), sep="\n", soft_wrap=True)
+
+    _run(run())
+
+
+@app.command()
+def extend(  # noqa: PLR0917
+    wanted: Wanted,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="How many epochs more, at least; one grid period if not given.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Keep an order for longer; nothing is uploaded as long as its farmers go on."""
+
+    async def run() -> None:
+        async with _renter(home) as renter:
+            with screens.Display(_err) as display:
+                known = await renter.find(wanted, display)
+                renewal = await renter.renewal(known.order, epochs, display)
+            if not as_json:
+                _out.print(screens.renewal_screen(known.name, renewal))
+            if not yes and not typer.confirm("Extend it?", err=True):
+                raise typer.Exit(EXIT_OTHER)
+            with screens.Display(_err) as display:
+                extended = await renter.extend(renewal, display)
+        if as_json:
+            _print_json(output.extended_json(known, extended, renewal))
+            return
+        cost = screens.tokens_text(extended.order.cost)
+        short = extended.order.id.hex()[: screens.ID_CHARACTERS]
+        _out.print(f"Extended until epoch {extended.order.end} for {cost} tokens, order {short}.")
+
+    _run(run())
+
+
+@app.command()
+def health(
+    wanted: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME|ORDER]", help="One order, slot by slot; all if not given."),
+    ] = None,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show how many farmers still keep what is stored, and how likely it is lost before it ends."""
+
+    async def run() -> None:
+        async with _renter(home) as renter:
+            with screens.Display(_err) as display:
+                if wanted is None:
+                    epoch = (await renter.market.head()).epoch
+                    orders = [known for known in await renter.orders(display) if known.order.end > epoch]
+                else:
+                    orders = [await renter.find(wanted, display)]
+                found = [(known, await renter.condition(known.order)) for known in orders]
+        if as_json:
+            _print_json([output.health_json(known, outlook) for known, outlook in found])
+            return
+        _out.print(health_screens.health_screen(found))
+        if wanted is not None:
+            _out.print("", health_screens.slots_screen(found[0][1]), sep="\n")
+        for known, outlook in found:
+            if (danger := health_screens.danger_screen(known, outlook)) is not None:
+                _err.print(danger, soft_wrap=True)
 
     _run(run())
 
@@ -335,8 +411,20 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
     async with _renter(home) as renter:
         with screens.Display(_err) as display:
             known = await renter.find(fetch.wanted, display)
+            fare = await renter.fare(known.order, only=fetch.only, watch=display)
+        max_price = fare.at_most if fetch.max_price is None else fetch.max_price
+        if fare.expected:
+            _err.print(screens.fare_screen(fare, max_price))
+            if fetch.max_price is None and not fetch.yes and not typer.confirm("Get it?", err=True):
+                raise typer.Exit(EXIT_OTHER)
+        with screens.Display(_err) as display:
             restored = await renter.get(
-                known.order, fetch.destination, only=fetch.only, overwrite=fetch.overwrite, watch=display
+                known.order,
+                fetch.destination,
+                only=fetch.only,
+                overwrite=fetch.overwrite,
+                max_price=max_price,
+                watch=display,
             )
             seconds = display.seconds
     if as_json:
@@ -344,6 +432,7 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
         return
     speed = screens.size_text(restored.size_bytes / seconds) + "/s"
     there = f" {restored.skipped:,} were there already." if restored.skipped else ""
+    there += f" Reading cost {screens.tokens_text(restored.paid)} tokens." if restored.paid else ""
     _out.print(f"{restored.files:,} files into {fetch.destination} in {seconds:.1f} s ({speed}).{there}")
 
 

@@ -11,48 +11,32 @@
     |  |- WouldOverwrite       4   a file is in the way of what is being fetched
     |  |- UnknownOrder         4   no order has that name
     |  |- OrderGoesOn          4   an order that is not over cannot be closed
+    |  |- CannotExtend         4   an order that is over, or will not be for long, cannot be extended
     |  |- QuoteUsed            1   one quote was to be stored twice
     |  `- NotEnoughMoney       5   vault and wallet do not cover it
     |- PeerError               the peer lied
-    |  |- FarmerRefused        6   a farmer said no
-    |  |- FarmerLied           6   a farmer sent what it should not have
-    |  |- FarmerUnforeseen     6   dealing with a farmer failed in a way that has no name here
     |  |- BadManifest          7   an order's contents are not what a client wrote
     |  `- Unopened             7   an order's bytes are those on chain, and do not open
     `- WorldError              the world failed
-       |- FarmerUnreachable    6   a farmer does not answer
        |- NotEnoughFarmers     6   too few of them to store, or to fetch
        |- DiskFailed           4   a file could not be written
        `- PlaceFailed          8   the market refused the order
 
-Chain errors come from `grange.chain` and exit with 8; anything else that is a `GrangeError` exits with 1.
+What one farmer can do to us comes from `grange.peer` and exits with 6, and a download that would cost more
+than was allowed exits with 5; chain errors come from `grange.chain` and exit with 8; anything else that is a
+`GrangeError` exits with 1.
 """
 
-from typing import ClassVar
-
-from grange.errors import GrangeError, Misuse, PeerError, WorldError
+from grange.errors import Misuse, PeerError, Told, WorldError
+from grange.peer import EXIT_FARMERS, EXIT_MONEY
 
 EXIT_OTHER = 1
 EXIT_USAGE = 2
 EXIT_SETUP = 3
 EXIT_FILES = 4
-EXIT_MONEY = 5
-EXIT_FARMERS = 6
 EXIT_DATA = 7
 EXIT_CHAIN = 8
 EXIT_INTERRUPTED = 130
-
-
-class Told(GrangeError):
-    """An error that says what happened, what it means, and what to do next."""
-
-    exit_code: ClassVar[int] = EXIT_OTHER
-
-    def __init__(self, what: str, *, means: str = "", todo: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.means = means
-        self.todo = todo
 
 
 class NotSetUp(Told, Misuse):
@@ -109,6 +93,12 @@ class OrderGoesOn(Told, Misuse):
     exit_code = EXIT_FILES
 
 
+class CannotExtend(Told, Misuse):
+    """It is too early to extend the order, or too late."""
+
+    exit_code = EXIT_FILES
+
+
 class QuoteUsed(Told, Misuse):
     """A quote is good for one attempt: a second one could seal other bytes under the same key."""
 
@@ -117,32 +107,6 @@ class NotEnoughMoney(Told, Misuse):
     """Vault and wallet together do not cover what is asked."""
 
     exit_code = EXIT_MONEY
-
-
-class FarmerRefused(Told, PeerError):
-    """A farmer answered with an error.
-
-    `status` is the HTTP status, `code` the farmer's own word for it.
-    """
-
-    exit_code = EXIT_FARMERS
-
-    def __init__(self, what: str, *, status: int, code: str) -> None:
-        super().__init__(what)
-        self.status = status
-        self.code = code
-
-
-class FarmerLied(Told, PeerError):
-    """A farmer sent something that is provably not what it owed."""
-
-    exit_code = EXIT_FARMERS
-
-
-class FarmerUnforeseen(Told, PeerError):
-    """An error of no kind we know came of dealing with one farmer; see `unforeseen`."""
-
-    exit_code = EXIT_FARMERS
 
 
 class BadManifest(Told, PeerError):
@@ -155,12 +119,6 @@ class Unopened(Told, PeerError):
     """The bytes are those that were promised, and they do not open with these words."""
 
     exit_code = EXIT_DATA
-
-
-class FarmerUnreachable(Told, WorldError):
-    """A farmer did not answer, or not in time."""
-
-    exit_code = EXIT_FARMERS
 
 
 class NotEnoughFarmers(Told, WorldError):
@@ -186,7 +144,3 @@ class PlaceFailed(Told, WorldError):
     """The market did not take the order."""
 
     exit_code = EXIT_CHAIN
-
-
-FARMER_FAULTS = (FarmerLied, FarmerRefused, FarmerUnforeseen, FarmerUnreachable)
-"""What one farmer can do to us: the work goes on without it."""

@@ -25,15 +25,9 @@ from grange.chain import (
     TransactionNotMined,
     WrongChain,
 )
-from grange.errors import GrangeError, Misuse
-from grange_client.errors import (
-    EXIT_CHAIN,
-    EXIT_MONEY,
-    EXIT_OTHER,
-    EXIT_USAGE,
-    NotEnoughFarmers,
-    Told,
-)
+from grange.errors import GrangeError, Misuse, Told
+from grange.peer import EXIT_MONEY
+from grange_client.errors import EXIT_CHAIN, EXIT_OTHER, EXIT_USAGE, NotEnoughFarmers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from grange_client.errors import FarmerLied, Told
+from grange.errors import Told
+from grange.peer import FarmerLied
 
 
 @dataclass(slots=True)

@@ -16,10 +16,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from grange.errors import Told
+from grange.peer import FarmerLied, Peer
 from grange.types import Acceptance, FarmerId
-from grange_client.errors import FarmerLied, NotEnoughFarmers, Told
+from grange_client.errors import NotEnoughFarmers
 from grange_client.happenings import FarmerFailed, FarmerReplaced, Watcher
-from grange_client.peer import Peer
 from grange_client.select import Chosen
 
 

@@ -24,8 +24,8 @@ from grange.chain import (
     Withdrawal,
     calls,
 )
-from grange.messages import Domain
-from grange.types import Acceptance, Address, FarmerId, Held, OrderId, Parameters, Terms
+from grange.messages import NO_ORDER, Domain
+from grange.types import Acceptance, Address, Epoch, FarmerId, Held, OrderId, Parameters, Terms
 
 MAX_LOG_BLOCKS = 50_000
 """How far back proofs are counted for the list of farmers."""
@@ -51,6 +51,9 @@ class Market(Protocol):
     async def vault(self, account: Address) -> int:
         """Base units inside the market."""
 
+    async def redeemed(self, farmer: FarmerId, account: Address) -> int:
+        """Base units that a farmer was paid for this account's vouchers."""
+
     async def token_balance(self, account: Address) -> int:
         """Base units in the wallet."""
 
@@ -75,11 +78,22 @@ class Market(Protocol):
     async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
         """This renter's `OrderPlaced` and `OrderClosed` events behind the cursor."""
 
+    async def extend(
+        self, previous: Held, terms: Terms, acceptances: Sequence[Acceptance], missing: int
+    ) -> Receipt:
+        """Extend an order in one transaction that also moves `missing` base units into the vault."""
+
+    async def extended_by(self, order: OrderId, block: int) -> OrderId:
+        """Which order one that was placed in `block` extends; NO_ORDER if none."""
+
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
         """The `SlotFilled` events of an order in the block that placed it: one for each slot."""
 
     async def tenures(self, order: OrderId, block: int) -> list[Event]:
         """All `SlotFilled` events of an order that was placed in `block`, those of repairs too."""
+
+    async def is_lost(self, order: OrderId, slot: int, start: Epoch) -> bool:
+        """Whether who has kept a slot since an epoch declared that it lost it."""
 
     async def close(self, held: Held) -> Receipt:
         """End an order that is over."""
@@ -111,6 +125,10 @@ class ChainMarket:
     async def vault(self, account: Address) -> int:
         """See Market."""
         return await self._chain.vault(account)
+
+    async def redeemed(self, farmer: FarmerId, account: Address) -> int:
+        """See Market."""
+        return await self._chain.redeemed(farmer, account)
 
     async def token_balance(self, account: Address) -> int:
         """See Market."""
@@ -148,6 +166,18 @@ class ChainMarket:
             self._follower.cursor = cursor
             return await self._follower.poll()
 
+    async def extend(
+        self, previous: Held, terms: Terms, acceptances: Sequence[Acceptance], missing: int
+    ) -> Receipt:
+        """See Market."""
+        permit = await self._chain.permit(self._sender.wallet, missing) if missing else None
+        return await self._sender.send(calls.extend(previous, terms, acceptances, permit))
+
+    async def extended_by(self, order: OrderId, block: int) -> OrderId:
+        """See Market."""
+        found = await self._chain.logs(block, block, ["OrderExtended"], {"order": order})
+        return OrderId(found[0].args["previous"]) if found else NO_ORDER
+
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
         """See Market."""
         return await self._chain.logs(block, block, ["SlotFilled"], {"order": order})
@@ -156,6 +186,10 @@ class ChainMarket:
         """See Market."""
         head = (await self._chain.head()).number
         return await self._chain.logs(block, head, ["SlotFilled"], {"order": order})
+
+    async def is_lost(self, order: OrderId, slot: int, start: Epoch) -> bool:
+        """See Market."""
+        return await self._chain.loss(order, slot, start) is not None
 
     async def close(self, held: Held) -> Receipt:
         """See Market."""

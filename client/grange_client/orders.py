@@ -4,11 +4,12 @@ Pure; leaves fetching to `market`, contents to `manifest`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grange.chain import Event
 from grange.errors import Misuse
 from grange.layout import Geometry
+from grange.messages import NO_ORDER
 from grange.types import Epoch, FarmerId, OrderId
 from grange_client.errors import BadManifest
 
@@ -24,7 +25,10 @@ class PlacedSlot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedOrder:
-    """An order; `slots[i]` is slot i. It is paid for in the epochs from `start` to before `end`."""
+    """An order; `slots[i]` is slot i. It is paid for in the epochs from `start` to before `end`.
+
+    One that extends another names it as `previous`; `origin` is the first of them all, whose key it has.
+    """
 
     id: OrderId
     block: int
@@ -32,6 +36,13 @@ class PlacedOrder:
     end: Epoch
     geometry: Geometry
     slots: tuple[PlacedSlot, ...]
+    previous: OrderId = NO_ORDER
+    origin: OrderId = NO_ORDER
+
+    @property
+    def sealed_as(self) -> OrderId:
+        """The order that was sealed when this was stored."""
+        return self.id if self.origin == NO_ORDER else self.origin
 
     @property
     def cost(self) -> int:
@@ -39,8 +50,18 @@ class PlacedOrder:
         return sum(slot.rate for slot in self.slots) * (self.end - self.start)
 
 
-def order_from_events(placed: Event, filled: Sequence[Event]) -> PlacedOrder:
-    """The order out of its `OrderPlaced` and `SlotFilled` events.
+def as_repaired(order: PlacedOrder, filled: Sequence[Event]) -> PlacedOrder:
+    """The order with those who keep its slots by now, out of all its `SlotFilled` events in the order of the
+    chain."""
+    keepers = {int(event.args["slot"]): FarmerId(event.args["farmer"]) for event in filled}
+    slots = tuple(
+        replace(slot, farmer=keepers.get(index, slot.farmer)) for index, slot in enumerate(order.slots)
+    )
+    return replace(order, slots=slots)
+
+
+def order_from_events(placed: Event, filled: Sequence[Event], previous: OrderId = NO_ORDER) -> PlacedOrder:
+    """The order out of its `OrderPlaced` and `SlotFilled` events; `previous` is that which it extends.
 
     Raises BadManifest if they make no order we can read.
     """
@@ -67,4 +88,5 @@ def order_from_events(placed: Event, filled: Sequence[Event]) -> PlacedOrder:
         end=Epoch(args["end"]),
         geometry=geometry,
         slots=tuple(slots[index] for index in range(geometry.n)),
+        previous=previous,
     )

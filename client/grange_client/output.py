@@ -4,10 +4,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from grange.messages import NO_ORDER
 from grange_client.catalog import Known
 from grange_client.closing import Closing
 from grange_client.manifest import Manifest
+from grange_client.outlook import Outlook, SlotState
 from grange_client.plan import Funds
+from grange_client.renewal import Extended, Renewal
 from grange_client.renter import FarmerReport
 from grange_client.restore import Restored
 from grange_client.store import Quote, Stored
@@ -53,11 +56,49 @@ def order_json(known: Known, epoch: int) -> dict[str, Any]:
         "n": order.geometry.n,
         "slot_bytes": order.geometry.slot_bytes,
         "cost": order.cost,
+        "previous": None if order.previous == NO_ORDER else order.previous.hex(),
+        "extended_by": known.extended_by.hex() if known.extended_by else None,
         "closed": known.closing is not None,
         "awaits_closing": known.awaits_closing(epoch),
         "refund": known.closing.refund if known.closing else None,
         "compensation": known.closing.compensation if known.closing else None,
         "slots": [{"farmer": s.farmer, "root": s.root.hex(), "rate": s.rate} for s in order.slots],
+    }
+
+
+def extended_json(known: Known, extended: Extended, renewal: Renewal) -> dict[str, Any]:
+    """An order that was just extended. `moved` is slots that other farmers have got."""
+    order = extended.order
+    before = [slot.farmer for slot in extended.previous.slots]
+    return {
+        "order": order.id.hex(),
+        "previous": extended.previous.id.hex(),
+        "name": known.name,
+        "start": order.start,
+        "end": order.end,
+        "cost": order.cost,
+        "quoted": renewal.cost,
+        "farmers": [slot.farmer for slot in order.slots],
+        "moved": [i for i, slot in enumerate(order.slots) if slot.farmer != before[i]],
+        "transaction": extended.receipt.tx_hash.hex(),
+        "block": extended.receipt.block,
+        "gas": extended.receipt.gas_used,
+    }
+
+
+def health_json(known: Known, outlook: Outlook) -> dict[str, Any]:
+    """How one order is. `loss` is the probability that it is lost before it ends, as `outlook` has it."""
+    return {
+        "order": known.order.id.hex(),
+        "name": known.name,
+        "k": outlook.k,
+        "n": len(outlook.slots),
+        **{state.value: outlook.count(state) for state in SlotState},
+        "spares": outlook.spares,
+        "end": known.order.end,
+        "epochs_left": outlook.epochs_left,
+        "loss": outlook.loss,
+        "slots": [{"slot": s.slot, "farmer": s.farmer, "state": s.state.value} for s in outlook.slots],
     }
 
 
@@ -108,6 +149,7 @@ def restored_json(known: Known, restored: Restored, target: Path, seconds: float
         "files": restored.files,
         "bytes": restored.size_bytes,
         "skipped": restored.skipped,
+        "paid": restored.paid,
         "seconds": seconds,
         "mb_s": restored.size_bytes / 1e6 / seconds if seconds else 0.0,
     }

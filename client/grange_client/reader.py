@@ -14,29 +14,32 @@ from statistics import median
 from typing import TypeVar
 
 from grange.erasure import Codec
-from grange.errors import AuthenticationFailed
+from grange.errors import AuthenticationFailed, Told
 from grange.layout import Geometry
-from grange.seal import OrderKey
-from grange_client.blame import fault_of
-from grange_client.errors import (
+from grange.peer import (
     FARMER_FAULTS,
     FarmerLied,
+    FarmerRefused,
     FarmerUnreachable,
-    NotEnoughFarmers,
-    Told,
-    Unopened,
+    Patience,
+    Peer,
+    dealing_with,
+    fault_of,
 )
+from grange.seal import OrderKey
+from grange_client.errors import NotEnoughFarmers, NotEnoughMoney, Unopened
+from grange_client.fare import too_small
 from grange_client.happenings import FarmerFailed, FarmersNow, Watcher
 from grange_client.health import Health
 from grange_client.orders import PlacedOrder
-from grange_client.patience import Patience
-from grange_client.peer import Peer
 from grange_client.stripes import Stripe, stripes_for
 from grange_client.tasks import cancelled
-from grange_client.unforeseen import dealing_with
 
 STRIPES_AHEAD = 2
 """Stripes fetched before the one that is handed on."""
+
+VAULT_CODE = "vault_too_small"
+"""A farmer's word for a vault that does not cover what was signed."""
 
 USUAL_READS = 64
 """Reads whose time is remembered, to know what is usual."""
@@ -253,7 +256,7 @@ class OrderReader:
                 peer,
                 self.order.id,
                 slot,
-                self.order.slots[slot],
+                self.order.slots[slot].root,
                 piece=segment,
                 pieces=self.geometry.segments,
                 data=hunt.arrived[slot][start : start + size],
@@ -291,6 +294,9 @@ class OrderReader:
         if known.lied or (known.failure and not isinstance(error, FarmerLied)):
             return
         known.failure = error
+        if _missing(error):
+            # Our vault is too small: that is no fault of the farmer's.
+            return
         self._watch(
             FarmerFailed(
                 slot=slot,
@@ -300,7 +306,9 @@ class OrderReader:
             )
         )
 
-    def _too_few(self, have: int) -> NotEnoughFarmers:
+    def _too_few(self, have: int) -> NotEnoughFarmers | NotEnoughMoney:
+        if missing := max(_missing(health.failure) for health in self.health):
+            return too_small(missing)
         failures = {
             f"farmer {slot.farmer}": health.failure.what
             for slot, health in zip(self.order.slots, self.health, strict=True)
@@ -323,3 +331,11 @@ class OrderReader:
 
     async def _in_thread(self, call: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+
+def _missing(failure: Told | None) -> int:
+    """By how much our vault is too small, if that is why a farmer refuses."""
+    if not isinstance(failure, FarmerRefused) or failure.code != VAULT_CODE:
+        return 0
+    missing = failure.detail.get("missing")
+    return missing if isinstance(missing, int) and missing > 0 else 1

@@ -8,41 +8,60 @@ Decides how the parts are put together and who closes what. Leaves each part to 
 people to `cli`.
 """
 
+import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
 import aiohttp
 
 from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts, Withdrawal
+from grange.errors import Told
+from grange.peer import (
+    FARMER_FAULTS,
+    Budget,
+    Patience,
+    Peer,
+    Purse,
+    Signer,
+    Tabs,
+    dealing_with,
+    open_session,
+)
 from grange.types import Address
 from grange_client.catalog import Catalog, Known
 from grange_client.closing import Closing, close
+from grange_client.condition import condition
 from grange_client.config import Config
-from grange_client.errors import FARMER_FAULTS, Told, UnknownOrder
+from grange_client.encode import Piece
+from grange_client.errors import UnknownOrder
+from grange_client.extend import Extending
+from grange_client.fare import Fare, check_vault, fare
 from grange_client.farmers import Found, probe
 from grange_client.happenings import Step, Watcher, nobody
 from grange_client.manifest import Manifest
 from grange_client.market import ChainMarket, Market
-from grange_client.orders import PlacedOrder
-from grange_client.patience import Patience
-from grange_client.peer import Peer, open_session
+from grange_client.orders import PlacedOrder, as_repaired
+from grange_client.outlook import Outlook
 from grange_client.plan import Funds, Wish
 from grange_client.reader import OrderReader
-from grange_client.restore import Restored, fetch_manifest, restore
-from grange_client.signer import Signer
+from grange_client.regrow import regrown
+from grange_client.renewal import Extended, Renewal
+from grange_client.restore import Restored, blocks_of, chosen, fetch_manifest, restore
+from grange_client.scan import Kind
 from grange_client.store import Quote, Stored, Storing, watching_records
 from grange_client.sync import sync
 from grange_client.target import Target
-from grange_client.unforeseen import dealing_with
 from grange_client.words import Identity
 
 WORKER_THREADS = 3
+PURSE_NAME = "purse.sqlite"
+"""What was signed away for reads, beside the catalog."""
 MIN_ID_CHARACTERS = 4
 
 
@@ -71,6 +90,7 @@ class Renter:
         session: aiohttp.ClientSession,
         executor: Executor,
         patience: Patience,
+        tabs: Tabs,
         first_block: int,
         now: Callable[[], float],
         random: Callable[[int], bytes],
@@ -85,6 +105,7 @@ class Renter:
         self._signer = Signer(
             domain=market.domain, wallet=identity.wallet, patience=patience, now=now, random=random
         )
+        self._purse = Purse(domain=market.domain, wallet=identity.wallet, tabs=tabs)
         self._storing = Storing(
             identity=identity,
             market=market,
@@ -93,6 +114,14 @@ class Renter:
             executor=executor,
             now=now,
             random=random,
+        )
+
+        self._extending = Extending(
+            account=identity.wallet.address,
+            market=market,
+            open_peer=self.peer,
+            regrown=self._regrown,
+            funds=self._storing.funds,
         )
 
     @classmethod
@@ -131,6 +160,9 @@ class Renter:
         """A renter over any market."""
         with (
             Catalog.open(catalog_path, domain=market.domain, renter=identity.wallet.address) as catalog,
+            Tabs.open(
+                catalog_path.with_name(PURSE_NAME), domain=market.domain, payer=identity.wallet.address
+            ) as tabs,
             ThreadPoolExecutor(WORKER_THREADS, thread_name_prefix="grange") as executor,
         ):
             async with open_session(patience) as session:
@@ -141,6 +173,7 @@ class Renter:
                     session=session,
                     executor=executor,
                     patience=patience,
+                    tabs=tabs,
                     first_block=first_block,
                     now=now,
                     random=random,
@@ -153,7 +186,7 @@ class Renter:
 
     def peer(self, farmer: Farmer) -> Peer:
         """A farmer to talk to. Raises FarmerUnreachable for an endpoint that is none."""
-        return Peer(farmer, self._session, self._signer)
+        return Peer(farmer, self._session, self._signer, self._purse)
 
     # Storing.
 
@@ -167,6 +200,26 @@ class Renter:
         self.catalog.add(stored.order, stored.manifest, stored.stored_manifest)
         self.catalog.note_successes(slot.farmer for slot in stored.order.slots)
         return stored
+
+    # Keeping on.
+
+    async def renewal(self, order: PlacedOrder, epochs: int | None, watch: Watcher = nobody) -> Renewal:
+        """What extending an order by so many epochs, at least, would take; see `extend.Extending.quote`."""
+        order, _ = await self._keepers(order)
+        return await self._extending.quote(order, epochs, self.catalog.records(), watch)
+
+    async def extend(self, renewal: Renewal, watch: Watcher = nobody) -> Extended:
+        """Extend what was quoted; see `extend.Extending.extend`."""
+        extended = await self._extending.extend(renewal, watching_records(watch, self.catalog.note_failure))
+        self.catalog.extend(extended.order)
+        return extended
+
+    async def _regrown(self, order: PlacedOrder, slots: Sequence[int]) -> AsyncGenerator[list[Piece], None]:
+        key = self.identity.secret.order_key(order.sealed_as)
+        reader = await self.reader(order)
+        async with aclosing(regrown(reader, key, slots, self._executor)) as segments:
+            async for pieces in segments:
+                yield pieces
 
     # Looking.
 
@@ -200,6 +253,10 @@ class Renter:
             means=f"The names of {unread} orders could not be read." if unread else "",
             todo="`grange ls` shows what there is.",
         )
+
+    async def condition(self, order: PlacedOrder) -> Outlook:
+        """How an order is, and how likely it is lost before it ends; see `condition.condition`."""
+        return await condition(self.market, order)
 
     async def manifest(self, order: PlacedOrder, watch: Watcher = nobody) -> Manifest:
         """What is in an order; from the catalog, else from its farmers."""
@@ -280,12 +337,19 @@ class Renter:
         *,
         only: Sequence[bytes] = (),
         overwrite: bool = False,
+        max_price: int | None = None,
         watch: Watcher = nobody,
     ) -> Restored:
-        """Restore an order, or the paths in `only`, into a directory; see `restore.restore`."""
+        """Restore an order, or the paths in `only`, into a directory; see `restore.restore`.
+
+        Raises OverBudget rather than pay more than `max_price` base units for reading, and NotEnoughMoney
+        when the vault is too small for what it will cost.
+        """
         watch = watching_records(watch, self.catalog.note_failure)
         manifest = await self.manifest(order, watch)
-        reader = await self.reader(order, watch)
+        await self._check_vault((await self.fare(order, only=only, watch=watch)).expected)
+        budget = Budget(max_price)
+        reader = await self.reader(order, watch, self._purse.within(budget))
         with Target(target) as opened:
             restored = await restore(
                 reader,
@@ -298,30 +362,54 @@ class Renter:
             )
         self.catalog.note_successes(
             slot.farmer
-            for slot, health in zip(order.slots, reader.health, strict=True)
+            for slot, health in zip(reader.order.slots, reader.health, strict=True)
             if health.reads and not health.failure
         )
-        return restored
+        return replace(restored, paid=budget.spent)
 
-    async def reader(self, order: PlacedOrder, watch: Watcher = nobody) -> OrderReader:
-        """An order opened for reading at any offset."""
-        wanted = {slot.farmer for slot in order.slots}
-        farmers = {farmer.id: farmer for farmer in await self.market.farmers() if farmer.id in wanted}
+    async def fare(self, order: PlacedOrder, *, only: Sequence[bytes] = (), watch: Watcher = nobody) -> Fare:
+        """What getting an order, or the paths in `only`, costs, if nothing of it is there yet."""
+        manifest = await self.manifest(order, watch)
+        wanted = {entry.path for entry in chosen(manifest.entries, only) if entry.kind is Kind.FILE}
+        files = [one for one in manifest.files_with_offsets() if one[0].path in wanted]
+        _, keepers = await self._keepers(order)
+        prices = [keeper.offer.egress_price_per_gib if keeper else None for keeper in keepers]
+        return fare(order.geometry, blocks_of(order.geometry, files), prices)
+
+    async def reader(
+        self, order: PlacedOrder, watch: Watcher = nobody, purse: Purse | None = None
+    ) -> OrderReader:
+        """An order opened for reading at any offset, from those who keep its slots by now."""
+        order, keepers = await self._keepers(order)
         return OrderReader(
             order,
-            self.identity.secret.order_key(order.id),
-            [self._peer_or_none(farmers.get(slot.farmer)) for slot in order.slots],
+            self.identity.secret.order_key(order.sealed_as),
+            [self._peer_or_none(keeper, purse or self._purse) for keeper in keepers],
             patience=self._patience,
             executor=self._executor,
             watch=watch,
         )
 
-    def _peer_or_none(self, farmer: Farmer | None) -> Peer | None:
+    async def _keepers(self, order: PlacedOrder) -> tuple[PlacedOrder, list[Farmer | None]]:
+        """The order as repaired, and who keeps each slot."""
+        order = as_repaired(order, await self.market.tenures(order.id, order.block))
+        farmers = {farmer.id: farmer for farmer in await self.market.farmers()}
+        return order, [farmers.get(slot.farmer) for slot in order.slots]
+
+    async def _check_vault(self, expected: int) -> None:
+        if not expected:
+            return
+        signed = self._purse.tabs.totals()
+        redeemed = await asyncio.gather(*(self.market.redeemed(one, self.address) for one in signed))
+        vault = await self.market.vault(self.address)
+        check_vault(expected, vault, signed, dict(zip(signed, redeemed, strict=True)))
+
+    def _peer_or_none(self, farmer: Farmer | None, purse: Purse) -> Peer | None:
         if farmer is None:
             return None
         try:
             with dealing_with(farmer.id):
-                return self.peer(farmer)
+                return Peer(farmer, self._session, self._signer, purse)
         except FARMER_FAULTS:
             return None
 
@@ -331,7 +419,4 @@ class Renter:
             watch(Step(what=oddity))
 
     async def _probe(self, farmers: Sequence[Farmer]) -> Found:
-        domain = self.market.domain
-        return await probe(
-            farmers, self.peer, chain_id=domain.chain_id, market=domain.market, records=self.catalog.records()
-        )
+        return await probe(farmers, self.peer, records=self.catalog.records())

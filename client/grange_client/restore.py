@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from grange.errors import BadTrailer
-from grange.layout import TRAILER_BYTES, Trailer
+from grange.layout import TRAILER_BYTES, Geometry, Trailer
 from grange_client.errors import BadManifest, UnknownOrder, WouldOverwrite
 from grange_client.happenings import Progress, Step, Watcher
 from grange_client.manifest import MAX_MANIFEST_BYTES, Manifest, unpack
@@ -33,6 +33,8 @@ class Restored:
     files: int
     size_bytes: int
     skipped: int
+    paid: int = 0
+    """Base units, for reading."""
 
 
 async def fetch_manifest(reader: OrderReader) -> tuple[Manifest, bytes]:
@@ -137,7 +139,7 @@ async def _fetch(
 ) -> None:
     loop = asyncio.get_running_loop()
     writer = _Writer(files, target, reader.geometry.block_bytes)
-    blocks = blocks_of(reader, files)
+    blocks = blocks_of(reader.geometry, files)
     try:
         async with aclosing(reader.blocks(blocks)) as arriving:
             async for index, data in arriving:
@@ -148,11 +150,11 @@ async def _fetch(
         writer.abandon()
 
 
-def blocks_of(reader: OrderReader, files: Iterable[tuple[Entry, int]]) -> list[int]:
+def blocks_of(geometry: Geometry, files: Iterable[tuple[Entry, int]]) -> list[int]:
     """The blocks that hold these files, ascending, each once."""
     found: list[int] = []
     for entry, offset in files:
-        for block in reader.geometry.blocks_of(offset, entry.size_bytes):
+        for block in geometry.blocks_of(offset, entry.size_bytes):
             if not found or block > found[-1]:
                 found.append(block)
     return found

@@ -23,13 +23,16 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from grange.messages import NO_ORDER
 from grange.types import Address, FarmerId
 from grange.units import format_tokens
 from grange_client import happenings
 from grange_client.catalog import Known
 from grange_client.closing import Closing
+from grange_client.fare import Fare
 from grange_client.manifest import Manifest
 from grange_client.plan import Funds
+from grange_client.renewal import Renewal
 from grange_client.renter import FarmerReport
 from grange_client.scan import Kind, Skipped, shown
 from grange_client.store import Quote
@@ -60,6 +63,12 @@ def returned_text(amount: int) -> str:
     """An amount that was received, to a millionth, rounded down so that nothing looks like more."""
     unit = 10 ** (18 - SHOWN_DECIMALS)
     return format_tokens(amount // unit * unit)
+
+
+def fare_screen(fare: Fare, max_price: int) -> str:
+    """What reading will cost."""
+    about, most = tokens_text(fare.expected), tokens_text(max_price)
+    return f"Reading costs about {about} tokens out of the vault, and {most} at most."
 
 
 class _Amount(ProgressColumn):
@@ -175,7 +184,7 @@ def orders_screen(orders: Sequence[Known], epoch: int) -> RenderableType:
     """The list of orders."""
     if not orders:
         return Text("Nothing is stored yet. `grange put PATH` stores something.")
-    table = _table("name", ">size", ">files", "stored", ">until", "id")
+    table = new_table("name", ">size", ">files", "stored", ">until", "id")
     for known in orders:
         left = known.order.end - epoch
         table.add_row(
@@ -211,10 +220,12 @@ def order_screen(known: Known, epoch: int, endpoints: dict[FarmerId, str]) -> It
             ),
             ("until", f"epoch {order.end}, {f'{left} more' if left > 0 else 'which is over'}"),
             ("paid", f"{tokens_text(order.cost)} tokens for {order.end - order.start} epochs"),
+            *([("goes on", f"as order {known.extended_by.hex()}")] if known.extended_by else []),
+            *([("extends", f"order {order.previous.hex()}")] if order.previous != NO_ORDER else []),
             *([("came back", _returned(known.closing))] if known.closing else []),
         ]
     )
-    table = _table(">slot", ">farmer", "endpoint", ">tokens an epoch")
+    table = new_table(">slot", ">farmer", "endpoint", ">tokens an epoch")
     for index, slot in enumerate(order.slots):
         endpoint = Text(_plain(endpoints.get(slot.farmer, "?")))
         table.add_row(str(index), str(slot.farmer), endpoint, tokens_text(slot.rate))
@@ -228,9 +239,30 @@ def waiting_screen(waiting: Sequence[Known]) -> RenderableType:
     return Text(f"{subject}; what nobody proved comes back with: grange close {named}", style="yellow")
 
 
+def renewal_screen(name: str | None, renewal: Renewal) -> RenderableType:
+    """What extending costs, compared with now, and who would step in for whom."""
+    order, now = renewal.order, sum(slot.rate for slot in renewal.order.slots)
+    then = sum(keeper.rate for keeper in renewal.keepers)
+    change = "the same as now" if then == now else f"{tokens_text(now)} now"
+    source = (
+        f"{tokens_text(renewal.missing)} of it from the wallet" if renewal.missing else "out of the vault"
+    )
+    rows = [
+        ("extend", name or "unread"),
+        ("until", f"epoch {renewal.end}, {renewal.epochs} epochs more than now"),
+        ("price", f"{tokens_text(renewal.cost)} tokens, {source}"),
+        ("an epoch", f"{tokens_text(then)} tokens; {change}"),
+    ]
+    for slot, keeper in sorted(renewal.moved.items()):
+        rows.append((f"slot {slot}", f"is rebuilt and moves to farmer {keeper.farmer.id}. {keeper.reason}"))
+    if len(renewal.moved) == 0:
+        rows.append(("with", f"the same {order.geometry.n} farmers; nothing is sent"))
+    return facts(rows)
+
+
 def closings_screen(closed: Sequence[tuple[Known, Closing]]) -> RenderableType:
     """What came back from orders that are over."""
-    table = _table("name", "id", ">paid", ">refund", ">compensation")
+    table = new_table("name", "id", ">paid", ">refund", ">compensation")
     for known, closing in closed:
         table.add_row(
             Text(known.name) if known.name else Text("unread", style="yellow"),
@@ -254,7 +286,7 @@ def farmers_screen(reports: Sequence[FarmerReport]) -> RenderableType:
     """Everybody on the market."""
     if not reports:
         return Text("Nobody has registered yet. `grange farm init` makes a farmer.")
-    table = _table(">id", "endpoint", ">price", ">free", ">stake", ">proven", ">missed")
+    table = new_table(">id", "endpoint", ">price", ">free", ">stake", ">proven", ">missed")
     for report in reports:
         farmer = report.farmer
         table.add_row(
@@ -305,18 +337,19 @@ def error_screen(what: str, means: str, todo: str, details: dict[str, str]) -> R
     return text
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", caption_justify="left")
+def new_table(*columns: str) -> Table:
+    """Columns by name; one that begins with > has its values on the right."""
+    made = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", caption_justify="left")
     for column in columns:
         right = column.startswith(">")
-        table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
-    return table
+        made.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
+    return made
 
 
 def _until(known: Known, epochs_left: int) -> str:
     if epochs_left > 0:
-        return f"epoch {known.order.end}"
-    return "closed" if known.closing else "ended"
+        return f"epoch {known.order.end}" + (", then goes on" if known.extended_by else "")
+    return f"closed, {returned_text(known.closing.returned)} back" if known.closing else "ended"
 
 
 def _returned(closing: Closing) -> str:

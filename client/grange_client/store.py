@@ -21,15 +21,15 @@ from threading import Lock
 from grange.chain import Farmer, Receipt, TransactionReverted
 from grange.layout import Geometry, Trailer
 from grange.messages import SALT_BYTES, order_id
+from grange.peer import FarmerRefused, Patience
 from grange.types import Acceptance, Epoch, FarmerId, OrderId, Terms
 from grange_client.encode import SegmentEncoder
-from grange_client.errors import FarmerRefused, NotEnoughFarmers, PlaceFailed, QuoteUsed
+from grange_client.errors import NotEnoughFarmers, PlaceFailed, QuoteUsed
 from grange_client.farmers import OpenPeer, could_fit, probe
 from grange_client.happenings import FarmerFailed, Happening, Step, Watcher
 from grange_client.manifest import Manifest, pack
 from grange_client.market import Market
 from grange_client.orders import PlacedOrder, PlacedSlot
-from grange_client.patience import Patience
 from grange_client.plan import Funds, Wish, code_for, end_for, missing_from_vault, price
 from grange_client.scan import Scan, scan, shown
 from grange_client.select import Choice, Chosen, Need, Record, choose
@@ -214,12 +214,9 @@ class Storing:
     async def _choice(
         self, farmers: Sequence[Farmer], need: Need, records: Mapping[FarmerId, Record]
     ) -> Choice:
-        domain = self.market.domain
         found = await probe(
             could_fit(farmers, epochs=need.end - need.start),
             self.open_peer,
-            chain_id=domain.chain_id,
-            market=domain.market,
             records=records,
             tie=need.tie,
         )
@@ -252,7 +249,7 @@ class Storing:
                 return await self.market.place(terms, acceptances, missing), acceptances
             except TransactionReverted as error:
                 if attempt + 1 == MAX_PLACE_ATTEMPTS or error.name not in FARMER_ERRORS | PASSING_ERRORS:
-                    raise _refused(error) from error
+                    raise refused(error) from error
                 if error.name in FARMER_ERRORS:
                     _replace_farmer(upload, acceptances, error)
         raise PlaceFailed(
@@ -301,10 +298,11 @@ def _replace_farmer(upload: Upload, acceptances: list[Acceptance], error: Transa
             reason = f"The market does not take farmer {farmer}: {error.name}."
             upload.replace(slot, FarmerRefused(reason, status=0, code=error.name))
             return
-    raise _refused(error) from error
+    raise refused(error) from error
 
 
-def _refused(error: TransactionReverted) -> PlaceFailed:
+def refused(error: TransactionReverted) -> PlaceFailed:
+    """What to say of an order that the market does not take."""
     values = ", ".join(
         f"{name} {value.hex()[:8] if isinstance(value, bytes) else value}"
         for name, value in error.args_by_name.items()
@@ -313,7 +311,7 @@ def _refused(error: TransactionReverted) -> PlaceFailed:
         f"The market refused the order: {error.name}{f' ({values})' if values else ''}.",
         means="Nothing was placed and nothing is paid"
         + ("." if error.tx_hash is None else ", but for the gas of the transaction."),
-        todo="Store again.",
+        todo="Try again.",
     )
 
 

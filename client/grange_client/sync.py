@@ -41,9 +41,11 @@ async def _orders(market: Market, batch: Batch, oddities: list[str]) -> list[Pla
     for event in batch.events:
         if event.name != "OrderPlaced":
             continue
-        filled = await market.slots_filled(OrderId(event.args["order"]), event.block)
+        order = OrderId(event.args["order"])
+        filled = await market.slots_filled(order, event.block)
+        previous = await market.extended_by(order, event.block)
         try:
-            orders.append(order_from_events(event, filled))
+            orders.append(order_from_events(event, filled, previous))
         except BadManifest as error:
             oddities.append(error.what)
     return orders

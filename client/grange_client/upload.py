@@ -14,20 +14,26 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from typing import TypeVar
 
+from grange.errors import Told
 from grange.layout import Geometry
 from grange.messages import Domain
+from grange.peer import (
+    FARMER_FAULTS,
+    FarmerRefused,
+    FarmerUnreachable,
+    Patience,
+    Peer,
+    Proposal,
+    checked_acceptance,
+    dealing_with,
+)
+from grange.peer.promise import LAPSES_CODE
 from grange.types import Acceptance, OrderId, Terms
-from grange_client.answers import Proposal
 from grange_client.encode import Piece, SegmentEncoder
-from grange_client.errors import FARMER_FAULTS, FarmerRefused, FarmerUnreachable, Told
 from grange_client.happenings import FarmersNow, Progress, Step, Watcher
 from grange_client.lane import Lane, Spares
-from grange_client.patience import Patience
-from grange_client.peer import Peer
-from grange_client.promise import LAPSES_CODE, checked_acceptance
 from grange_client.select import Chosen
 from grange_client.tasks import all_of, cancelled, task_group
-from grange_client.unforeseen import dealing_with
 
 WINDOW_BYTES = 160 << 20
 """Pieces in memory at once, unless two segments are already more."""
@@ -226,9 +232,8 @@ class Upload:
                 domain=self._domain,
                 order=self._order,
                 slot=lane.slot,
-                chosen=chosen,
+                farmer=chosen.farmer,
                 proposal=proposal,
-                terms=self._terms,
                 deadline_block=deadline_block,
             )
 

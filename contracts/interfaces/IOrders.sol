@@ -20,7 +20,8 @@ interface IOrders {
     /// @notice The order goes on where `previous` ends.
     event OrderExtended(OrderId indexed order, OrderId indexed previous);
 
-    /// @notice The farmer keeps this slot, and is audited and paid for it, from epoch `from` to before `end`.
+    /// @notice The farmer keeps this slot, and is audited and paid for it, from epoch `from` to before `end`: in its book of
+    /// extensions or, if it is not kept on from another order, in that of all else.
     event SlotFilled(
         OrderId indexed order,
         FarmerId indexed farmer,
@@ -29,7 +30,8 @@ interface IOrders {
         Rate rate,
         uint32 leafCount,
         Epoch from,
-        Epoch end
+        Epoch end,
+        bool extension
     );
 
     /// @notice The renter has used this salt before.
@@ -97,6 +99,14 @@ interface IOrders {
         Held calldata previous,
         Terms calldata terms,
         Acceptance[] calldata acceptances
+    ) external returns (OrderId);
+
+    /// @notice `depositWithPermit`, then `extend`.
+    function extendWithPermit(
+        Held calldata previous,
+        Terms calldata terms,
+        Acceptance[] calldata acceptances,
+        Permit calldata permit
     ) external returns (OrderId);
 
     /// @notice An order. All zero once it is closed.

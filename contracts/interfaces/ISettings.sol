@@ -19,7 +19,8 @@ interface ISettings {
     /// @notice There are no books, or too many to walk in one call.
     error MaxBooksOutOfRange(uint256 maxBooks, uint256 least, uint256 most);
 
-    /// @notice Nothing would be audited, or more than one call can verify.
+    /// @notice So little would be audited that a slot taken for its bounty need not be kept, or more than one call can verify:
+    /// samples * fine must be at least 1 + (penalty + fine) / 2.
     error SamplesOutOfRange(uint256 samples, uint256 least, uint256 most);
 
     /// @notice A farmer would never lapse for its misses, or with more of them than one call can settle.

@@ -44,24 +44,21 @@ abstract contract Orders is IOrders, Tenures {
         Held calldata previous,
         Terms calldata terms,
         Acceptance[] calldata acceptances
-    ) external nonReentrant returns (OrderId id) {
-        OrderView memory old = _heldOrder(previous);
-        if (msg.sender != old.renter) revert NotRenter(previous.order, msg.sender);
-        if (
-            terms.leafCount != previous.leafCount ||
-            terms.pieceLeaves != previous.pieceLeaves ||
-            terms.k != old.k ||
-            acceptances.length != old.n
-        ) revert OtherShape(previous.order);
-        for (uint256 i = 0; i < acceptances.length; ++i) {
-            bytes32 root = previous.slots[i].root;
-            if (acceptances[i].root != root) revert OtherRoot(i, acceptances[i].root, root);
-        }
-        uint256 current = _currentEpoch();
-        uint256 last = Epochs.firstLiveGrid(current, GRID_EPOCHS) * GRID_EPOCHS;
-        if (Epoch.unwrap(old.end) != last) revert NotInLastPeriod(previous.order, old.end, last);
-        id = _fillAll(terms, acceptances, current, old.end, previous.order);
-        emit OrderExtended(id, previous.order);
+    ) external nonReentrant returns (OrderId) {
+        return _extend(previous, terms, acceptances);
+    }
+
+    /// @inheritdoc IOrders
+    // As in placeWithPermit.
+    // slither-disable-next-line reentrancy-benign
+    function extendWithPermit(
+        Held calldata previous,
+        Terms calldata terms,
+        Acceptance[] calldata acceptances,
+        Permit calldata permit
+    ) external nonReentrant returns (OrderId) {
+        _depositWithPermit(permit);
+        return _extend(previous, terms, acceptances);
     }
 
     /// @inheritdoc IOrders
@@ -91,6 +88,30 @@ abstract contract Orders is IOrders, Tenures {
     function _place(Terms memory terms, Acceptance[] calldata acceptances) private returns (OrderId) {
         uint256 current = _currentEpoch();
         return _fillAll(terms, acceptances, current, Epoch.wrap(uint32(current + 1)), OrderId.wrap(0));
+    }
+
+    function _extend(
+        Held calldata previous,
+        Terms calldata terms,
+        Acceptance[] calldata acceptances
+    ) private returns (OrderId id) {
+        OrderView memory old = _heldOrder(previous);
+        if (msg.sender != old.renter) revert NotRenter(previous.order, msg.sender);
+        if (
+            terms.leafCount != previous.leafCount ||
+            terms.pieceLeaves != previous.pieceLeaves ||
+            terms.k != old.k ||
+            acceptances.length != old.n
+        ) revert OtherShape(previous.order);
+        for (uint256 i = 0; i < acceptances.length; ++i) {
+            bytes32 root = previous.slots[i].root;
+            if (acceptances[i].root != root) revert OtherRoot(i, acceptances[i].root, root);
+        }
+        uint256 current = _currentEpoch();
+        uint256 last = Epochs.firstLiveGrid(current, GRID_EPOCHS) * GRID_EPOCHS;
+        if (Epoch.unwrap(old.end) != last) revert NotInLastPeriod(previous.order, old.end, last);
+        id = _fillAll(terms, acceptances, current, old.end, previous.order);
+        emit OrderExtended(id, previous.order);
     }
 
     function _fillAll(

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {ISettings} from "../interfaces/ISettings.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {Parameters} from "../types/Types.sol";
 
 /// @title The market's parameters and its clock
-/// @dev Decides which parameters make a market whose every call fits in a block; what they mean is up to the modules.
+/// @dev Decides which parameters make a market whose every call fits in a block, and in which no attack pays; what they mean
+/// is up to the modules.
 abstract contract Settings {
     /// @dev EIP-2935 serves the hashes of 8,191 blocks, and a proof is due within the epoch.
     uint256 private constant MIN_EPOCH_BLOCKS = 2;
@@ -41,7 +43,6 @@ abstract contract Settings {
         if (p.maxBooks == 0 || p.maxBooks > MAX_BOOKS_LIMIT) {
             revert ISettings.MaxBooksOutOfRange(p.maxBooks, 1, MAX_BOOKS_LIMIT);
         }
-        if (p.samples == 0 || p.samples > MAX_SAMPLES) revert ISettings.SamplesOutOfRange(p.samples, 1, MAX_SAMPLES);
         if (p.maxMisses == 0 || p.maxMisses > MAX_MAX_MISSES) {
             revert ISettings.MaxMissesOutOfRange(p.maxMisses, 1, MAX_MAX_MISSES);
         }
@@ -51,6 +52,12 @@ abstract contract Settings {
         }
         if (p.penalty == 0 || p.penalty > MAX_PENALTY) revert ISettings.PenaltyOutOfRange(p.penalty, 1, MAX_PENALTY);
         if (p.fine == 0 || p.fine > MAX_PENALTY) revert ISettings.FineOutOfRange(p.fine, 1, MAX_PENALTY);
+        // Or a bounty could be taken for nothing under cover of slots of one's own: samples * fine epochs of pay are what a
+        // slot that is not kept costs in an epoch, 1 + (penalty + fine) / 2 what it wins (docs/economics.md).
+        uint256 leastSamples = Math.ceilDiv(2 + uint256(p.penalty) + p.fine, 2 * uint256(p.fine));
+        if (p.samples < leastSamples || p.samples > MAX_SAMPLES) {
+            revert ISettings.SamplesOutOfRange(p.samples, leastSamples, MAX_SAMPLES);
+        }
         uint256 leastCollateral = 2 * uint256(p.maxMisses) * (uint256(p.penalty) + p.fine);
         if (p.collateralEpochs < leastCollateral || p.collateralEpochs > MAX_COLLATERAL_EPOCHS) {
             revert ISettings.CollateralEpochsOutOfRange(p.collateralEpochs, leastCollateral, MAX_COLLATERAL_EPOCHS);

@@ -76,7 +76,8 @@ abstract contract Tenures is Settlement {
         entry.slot = slot;
         entry.root = acceptance.root;
         entry.rate = acceptance.rate;
-        _append(acceptance.farmer, standing, taking.endGrid, _isExtension(taking), entry);
+        bool extension = _isExtension(taking);
+        _append(acceptance.farmer, standing, taking.endGrid, extension, entry);
         emit IOrders.SlotFilled(
             entry.order,
             acceptance.farmer,
@@ -85,7 +86,8 @@ abstract contract Tenures is Settlement {
             acceptance.rate,
             entry.leafCount,
             entry.from,
-            taking.message.end
+            taking.message.end,
+            extension
         );
     }
 

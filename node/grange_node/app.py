@@ -1,6 +1,7 @@
 """The farmer's HTTP service.
 
     GET    /v1/info                                            unsigned: who we are and what we offer
+    GET    /v1/account                                         what the signer paid and used
     PUT    /v1/orders/{order}/slots/{slot}/pieces/{piece}      store a piece
     POST   /v1/orders/{order}/slots/{slot}/accept              ask for our signature
     GET    /v1/orders/{order}/slots/{slot}                     read bytes of a slot
@@ -31,7 +32,7 @@ from grange_node.config import Config
 from grange_node.errors import NodeWorldError, RangeInvalid, Refusal, TooMuch
 from grange_node.files import Files
 from grange_node.node import Node
-from grange_node.routes import data, info, slots
+from grange_node.routes import account, data, info, slots
 
 MAX_DISCARDED_DIGITS = 7
 """A refused body of up to ten million bytes is read to its end."""
@@ -61,10 +62,12 @@ def create_app(
                 if running is not None:
                     running.cancel()
                     await asyncio.wait([running])
+                    await node.redeemer.before_stop()
 
     app = FastAPI(title="Grange farmer", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.routes.extend(data.ROUTES)
     app.include_router(info.router)
+    app.include_router(account.router)
     app.include_router(slots.router)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(NodeWorldError, _failed)

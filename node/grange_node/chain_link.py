@@ -22,6 +22,7 @@ from grange.chain import (
     EventFollower,
     Farmer,
     Head,
+    Order,
     Receipt,
     Rollback,
     Sender,
@@ -29,11 +30,14 @@ from grange.chain import (
     Wallet,
     calls,
 )
-from grange.types import Address, Epoch
+from grange.types import Address, Epoch, OrderId, Slot, Voucher
 from grange_node.config import Config
 
 TIMEOUTS = Timeouts(connect_seconds=3.0, request_seconds=10.0, retries=1)
 """Short: every caller here tries again by itself, or tells the renter to."""
+
+
+QUESTIONS_AT_ONCE = 16
 
 
 class ChainLink(Protocol):
@@ -41,6 +45,9 @@ class ChainLink(Protocol):
 
     async def head(self) -> Head:
         """The newest block."""
+
+    async def block_hash(self, number: int) -> bytes | None:
+        """The hash of a block of the canonical chain; None if it is not that long."""
 
     async def audit_seed(self, epoch: Epoch) -> bytes | None:
         """What the samples of an epoch are drawn with; None before its first block."""
@@ -51,12 +58,34 @@ class ChainLink(Protocol):
     async def funds(self, account: Address) -> int:
         """Tokens of an account inside and outside the market, in base units."""
 
+    async def order(self, order: OrderId) -> Order | None:
+        """A placed order, whoever it is of; None if there is none, or none any more."""
+
+    async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
+        """Whether the slot's holder has lapsed, or declared it lost."""
+
+    async def means(self, payer: Address) -> tuple[int, int, int]:
+        """A payer's vault, how much of it may be taken out in this epoch or the next, and what this farmer
+        has redeemed of its vouchers, in base units."""
+
+    async def leaving(self, payers: Sequence[Address]) -> set[Address]:
+        """Those who announced to take money out of their vaults."""
+
+    async def redeem(self, vouchers: Sequence[Voucher]) -> Receipt:
+        """Have the market pay this farmer what payers signed for it."""
+
     async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
         """This farmer's events after a cursor."""
 
     async def prove(self, epoch: Epoch, words: Sequence[bytes]) -> Receipt:
         """Send a proof and wait until it is mined; a proof that would be refused is found before it
         costs gas."""
+
+    async def declare_loss(self, end: Epoch, words: Sequence[bytes], *, extension: bool) -> Receipt:
+        """Give up slots of the book that ends at `end`."""
+
+    async def sender(self) -> Sender:
+        """The same way to the market, for what a farm does there as anyone may."""
 
     async def update(self, endpoint: str) -> Receipt:
         """Announce another endpoint, and the offer as configured."""
@@ -85,6 +114,10 @@ class LiveLink:
         """The newest block."""
         return await (await self._chain()).head()
 
+    async def block_hash(self, number: int) -> bytes | None:
+        """By its number."""
+        return await (await self._chain()).block_hash(number)
+
     async def audit_seed(self, epoch: Epoch) -> bytes | None:
         """The hash of the epoch's first block."""
         return await (await self._chain()).audit_seed(epoch)
@@ -99,6 +132,38 @@ class LiveLink:
         vault, tokens = await asyncio.gather(chain.vault(account), chain.token_balance(account))
         return vault + tokens
 
+    async def order(self, order: OrderId) -> Order | None:
+        """The order as the contract has it."""
+        return await (await self._chain()).order(order)
+
+    async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
+        """By the holder's standing, as if it were settled now, and its losses."""
+        chain = await self._chain()
+        holder, loss = await asyncio.gather(chain.farmer(slot.farmer), chain.loss(order, index, slot.start))
+        return holder.lapsed or loss is not None
+
+    async def means(self, payer: Address) -> tuple[int, int, int]:
+        """Vault, announced withdrawal if it is due, and what is redeemed."""
+        chain = await self._chain()
+        vault, redeemed, announced = await asyncio.gather(
+            chain.vault(payer), chain.redeemed(self._config.farmer, payer), chain.withdrawal(payer)
+        )
+        is_due = announced is not None and announced.ready_epoch <= (await chain.head()).epoch + 1
+        return vault, min(vault, announced.amount) if announced and is_due else 0, redeemed
+
+    async def leaving(self, payers: Sequence[Address]) -> set[Address]:
+        """By what is announced now, so that neither a restart nor a reorg hides one."""
+        chain, found = await self._chain(), set[Address]()
+        for first in range(0, len(payers), QUESTIONS_AT_ONCE):
+            asked = payers[first : first + QUESTIONS_AT_ONCE]
+            announced = await asyncio.gather(*(chain.withdrawal(payer) for payer in asked))
+            found |= {payer for payer, one in zip(asked, announced, strict=True) if one is not None}
+        return found
+
+    async def redeem(self, vouchers: Sequence[Voucher]) -> Receipt:
+        """Send `redeem`."""
+        return await self._send(calls.redeem(self._config.farmer, vouchers))
+
     async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
         """Our events since a cursor; asked by one at a time. One follower is kept: it has learned how many
         blocks the endpoint gives at once."""
@@ -107,6 +172,7 @@ class LiveLink:
             filters = (
                 EventFilter(events=("SlotFilled",), args=farmer),
                 EventFilter(events=("Proven", "Missed"), args=farmer),
+                EventFilter(events=("LossDeclared",), args=farmer),
             )
             self._follower = EventFollower(await self._chain(), filters)
         self._follower.cursor = cursor
@@ -115,6 +181,14 @@ class LiveLink:
     async def prove(self, epoch: Epoch, words: Sequence[bytes]) -> Receipt:
         """Send `prove`."""
         return await self._send(calls.prove(self._config.farmer, epoch, words))
+
+    async def declare_loss(self, end: Epoch, words: Sequence[bytes], *, extension: bool) -> Receipt:
+        """Send `declareLoss`."""
+        return await self._send(calls.declare_loss(self._config.farmer, end, words, extension=extension))
+
+    async def sender(self) -> Sender:
+        """One for all, so that no nonce is used twice."""
+        return await self._connected()
 
     async def update(self, endpoint: str) -> Receipt:
         """Send `updateFarmer`."""

@@ -46,6 +46,7 @@ from grange_node.config import (
     save_config,
 )
 from grange_node.errors import NodeMisuse, NodeWorldError
+from grange_node.repair.repairer import REPAIRS_NAME, Settings
 from grange_node.serve import ServeOptions, serve, split_endpoint
 from grange_node.status import read_status, status_table
 
@@ -55,6 +56,8 @@ EXIT_WRONG_CHAIN = 5
 EXIT_NO_FUNDS = 6
 EXIT_REFUSED = 7
 EXIT_DISK = 9
+GAS_UNIT = 10**6
+"""Gas is priced by the million, so that the price is a number one can read."""
 KEPT_MEMORY_BYTES = 128 << 20
 """Freed memory that stays ours: pieces on their way."""
 
@@ -149,6 +152,10 @@ def run(
     announce: Annotated[
         bool, typer.Option("--announce", help="Put the endpoint on chain if it differs there.")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Rebuild vacant slots of others for their bounties, too.")
+    ] = False,
+    gas_price: Annotated[str, typer.Option(help="For --repair: tokens that a million gas is worth.")] = "0",
     ready_file: Annotated[
         Path | None, typer.Option(help="Write a JSON line here, in one step, once the farm serves.")
     ] = None,
@@ -161,10 +168,19 @@ def run(
         options = ServeOptions(
             listen=split_endpoint(f"http://{listen}") if listen else None,
             announce=announce,
+            repair=Settings(
+                folder=config.data_folder / REPAIRS_NAME,
+                start_block=config.start_block,
+                gas_price=parse_tokens(gas_price) // GAS_UNIT,
+                own_farmer=config.farmer,
+            )
+            if repair
+            else None,
             ready_file=ready_file,
             ready_descriptor=ready_fd,
         )
         start_logging()
+        logging.getLogger("grange.repair").setLevel(logging.INFO)
         keep_freed_memory(KEPT_MEMORY_BYTES)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(config, wallet, options))
@@ -240,6 +256,9 @@ def update(
     egress_price: Annotated[str | None, typer.Option(help="Tokens asked per GiB read.")] = None,
     capacity: Annotated[str | None, typer.Option(help="Room on offer.")] = None,
     longest_term: Annotated[int | None, typer.Option(min=1, help="Longest term, in epochs.")] = None,
+    redeem_at: Annotated[
+        str | None, typer.Option(help="Tokens of vouchers that are worth the gas to redeem them.")
+    ] = None,
     endpoint: Annotated[str | None, typer.Option(help="How renters reach this farm.")] = None,
     add_stake: Annotated[str | None, typer.Option(help="Tokens to add to the stake.")] = None,
 ) -> None:
@@ -258,6 +277,7 @@ def update(
         changed = config.model_copy(
             update={
                 "endpoint": endpoint or config.endpoint,
+                "redeem_at": parse_tokens(redeem_at) if redeem_at else config.redeem_at,
                 "offer_terms": config.offer_terms.model_copy(
                     update={name: value for name, value in terms.items() if value is not None}
                 ),

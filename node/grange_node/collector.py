@@ -43,8 +43,8 @@ class Now:
     epoch: Epoch
 
 
-def is_due(record: SlotRecord, idle_since: float, now: Now) -> bool:
-    """Whether a slot is to be removed."""
+def is_due(record: SlotRecord, idle_since: float, now: Now, lost_epoch: Epoch | None = None) -> bool:
+    """Whether a slot is to be removed. `lost_epoch` is the last that counts if it was declared lost."""
     match record.state:
         case SlotState.STAGED:
             return now.seconds - idle_since > STAGING_IDLE_SECONDS
@@ -52,7 +52,8 @@ def is_due(record: SlotRecord, idle_since: float, now: Now) -> bool:
             assert record.deadline_block is not None
             return now.read_to_block > record.deadline_block + PLACEMENT_GRACE_BLOCKS
         case SlotState.PLACED:
-            return now.epoch >= record.agreed.end + END_GRACE_EPOCHS
+            last = record.agreed.end if lost_epoch is None else Epoch(lost_epoch + 1)
+            return now.epoch >= last + END_GRACE_EPOCHS
 
 
 class Collector:
@@ -80,7 +81,10 @@ class Collector:
             record = self._ledger.slot(listed.key)
             if record is None:
                 continue
-            if not is_due(record, self._intake.idle_since(record), now) or self._intake.is_busy(record.key):
+            lost_epoch = self._ledger.lost_epoch(record.key.order, record.key.slot)
+            if not is_due(record, self._intake.idle_since(record), now, lost_epoch):
+                continue
+            if self._intake.is_busy(record.key):
                 continue
             try:
                 await self._intake.drop(record.key)
@@ -95,5 +99,5 @@ class Collector:
 _REASONS = {
     SlotState.STAGED: "nobody came back to finish the upload",
     SlotState.ACCEPTED: "it was not placed by its deadline",
-    SlotState.PLACED: "the order has ended",
+    SlotState.PLACED: "the order has ended, or the slot was declared lost",
 }

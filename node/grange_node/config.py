@@ -26,7 +26,7 @@ from grange.chain import Wallet
 from grange.errors import GrangeError
 from grange.messages import Domain, address_of
 from grange.types import Address, FarmerId, Offer, Parameters, address_from
-from grange.units import GIB, MAX_RATE
+from grange.units import GIB, MAX_RATE, TOKEN
 from grange_node.errors import ConfigInvalid, KeyInvalid, NotInitialised
 from grange_node.files import FILE_MODE, FOLDER_MODE
 
@@ -38,6 +38,7 @@ DEFAULT_RESERVE_BYTES = GIB
 DEFAULT_UNPLACED_BYTES_PER_RENTER = 64 * GIB
 DEFAULT_UNPLACED_PERCENT = 50
 """The part of the capacity that all renters together may fill with what is not placed, and not paid, yet."""
+DEFAULT_REDEEM_AT = TOKEN
 MAX_ENDPOINT_CHARS = 256
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -101,6 +102,8 @@ class Config(_File):
     reserve_bytes: _NonNegative = DEFAULT_RESERVE_BYTES
     unplaced_bytes_per_renter: _Count = DEFAULT_UNPLACED_BYTES_PER_RENTER
     unplaced_percent: Annotated[int, Field(gt=0, le=100)] = DEFAULT_UNPLACED_PERCENT
+    redeem_at: _Count = DEFAULT_REDEEM_AT
+    """Base units of vouchers that are worth the gas to redeem them."""
     offer_terms: OfferFile
     market_parameters: ParametersFile
 

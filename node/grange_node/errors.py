@@ -8,11 +8,13 @@
           KeyInvalid          operator.key is missing, malformed or readable by others
           DataInUse           another process serves this data folder
           LedgerInvalid       the ledger is of another farm, or newer than this program
+          RepairFolderInvalid what lies in the folder of repairs was not written by this program
           NotFunded           the operator has too few tokens or too little gas money
           NotOwner            the earnings are those of an owner whose key is not here
       PeerError               whoever sent the request broke the rules
         Refusal               carries the HTTP status, a code and what was wrong
-          Malformed 400       Unauthorised 401   VaultTooSmall 402   Foreign 403
+          Malformed 400       Unauthorised 401   VaultTooSmall 402   PaymentNeeded 402
+          Foreign 403
           NotFound 404        Conflict 409       LengthMissing 411   TooMuch 413
           RangeInvalid 416    Mismatch 422       TooBusy 429
       WorldError              the world failed
@@ -23,16 +25,18 @@
           PieceMissing 500    a piece that should be here is not
           PieceDamaged 500    a piece on disk is not what it was
           DataMissing 500     an epoch cannot be proven with what is on disk
+          RepairStopped       a repair cannot go on at the moment
 
 What is raised while a request is served is turned into a response in one place, `grange_node.app`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from grange.errors import Misuse, PeerError, WorldError
+from grange_node.slot_key import SlotKey
 
 
 class NodeMisuse(Misuse):
@@ -61,6 +65,10 @@ class DataInUse(NodeMisuse):
 
 class LedgerInvalid(NodeMisuse):
     """The ledger belongs to another farm or to a newer program."""
+
+
+class RepairFolderInvalid(NodeMisuse):
+    """What lies in the folder of repairs was not written by this program."""
 
 
 class NotFunded(NodeMisuse):
@@ -103,6 +111,13 @@ class VaultTooSmall(Refusal):
     code = "vault_too_small"
 
 
+class PaymentNeeded(Refusal):
+    """The vouchers so far do not cover what is asked for."""
+
+    status = 402
+    code = "payment_needed"
+
+
 class Foreign(Refusal):
     """The signer has no right to this slot."""
 
@@ -134,6 +149,12 @@ class StakeTooSmall(Conflict):
     """The farmer's stake does not allow it to promise more."""
 
     code = "stake_too_small"
+
+
+class Promised(Conflict):
+    """The slot is promised to another repairer, until a deadline."""
+
+    code = "promised"
 
 
 class LengthMissing(Refusal):
@@ -216,6 +237,16 @@ class PieceDamaged(NodeWorldError):
 
 
 class DataMissing(NodeWorldError):
-    """An epoch cannot be proven with what is on disk."""
+    """An epoch cannot be proven with what is on disk: `pieces` are asked for, and gone or wrong."""
 
     code = "data_missing"
+
+    def __init__(self, message: str, *, pieces: Sequence[tuple[SlotKey, int]] = ()) -> None:
+        super().__init__(message)
+        self.pieces = tuple(pieces)
+
+
+class RepairStopped(NodeWorldError):
+    """A repair cannot go on at the moment: too few answer, or nobody takes the slots."""
+
+    code = "repair_stopped"

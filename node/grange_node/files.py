@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -39,6 +40,9 @@ class Files(Protocol):
 
     def fsync_folder(self, path: Path) -> None:
         """Return when the folder's list of names would survive a loss of power."""
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name; nothing happens if that name is taken."""
 
     def unlink(self, path: Path) -> None:
         """Remove a file."""
@@ -90,6 +94,11 @@ class DiskFiles:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def link(self, source: Path, target: Path) -> None:
+        """Hard link."""
+        with suppress(FileExistsError):
+            target.hardlink_to(source)
 
     def unlink(self, path: Path) -> None:
         """Remove a file."""

@@ -18,13 +18,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from grange.chain import ChainError, Wallet
 from grange.merkle import root_of_hashes
-from grange.messages import order_id, sign_acceptance
-from grange.types import Acceptance
+from grange.messages import order_id, sign_acceptance, sign_takeover
+from grange.types import Acceptance, Held, OrderId, Takeover
 from grange.units import format_tokens
 from grange_node.arrival import drained, written
 from grange_node.chain_link import ChainLink
@@ -37,13 +38,16 @@ from grange_node.errors import (
     Mismatch,
     NodeWorldError,
     NotFound,
+    Promised,
     TermsRefused,
     TooMuch,
     VaultTooSmall,
 )
+from grange_node.extension import check_same, start_of
 from grange_node.ledger import Ledger
 from grange_node.promise import (
     ACCEPTANCE_LIFE_BLOCKS,
+    HIGHEST_RATE_FACTOR,
     RENEWAL_BLOCKS,
     Standing,
     asked_rate,
@@ -57,6 +61,7 @@ from grange_node.records import SlotRecord, SlotState, SlotTerms
 from grange_node.room import Room
 from grange_node.slot_key import SlotKey
 from grange_node.store import PieceWriter, Store
+from grange_node.takeover import TAKEOVER_LIFE_BLOCKS, terms_of
 from grange_node.watcher import View, Watcher
 
 MAX_MISSING_SHOWN = 100
@@ -93,6 +98,8 @@ class Intake:
         self._busy: Counter[SlotKey] = Counter()
         self._leaving: set[SlotKey] = set()
         self._touched: dict[SlotKey, float] = {}
+        self._contested: set[SlotKey] = set()
+        """Promises that somebody else, with all pieces here, asked for in vain."""
         self._opened_at = clock()
 
     # Pieces.
@@ -169,14 +176,122 @@ class Intake:
         deadline; other terms for a slot that was promised raise Conflict. Raises Malformed, Foreign,
         NotFound, Mismatch, TermsRefused, StakeTooSmall, VaultTooSmall, ChainDown.
         """
+        _check_renter(key, salt)
         check_shape(terms)
-        if order_id(key.renter, salt) != key.order:
-            raise Foreign("the order is not this renter's: its id is no hash of renter and salt")
+
+        async def judge(record: SlotRecord, view: View) -> None:
+            await self._check_bargain(record, terms, view)
+
         async with self._promising:
             with self._using(key):
-                return await self._accept(key, terms)
+                deadline_block = await self._promise(key, terms, judge, ACCEPTANCE_LIFE_BLOCKS)
+        return sign_acceptance(
+            self._config.domain,
+            self._wallet.private_key,
+            order=key.order,
+            farmer=self._config.farmer,
+            slot=key.slot,
+            root=terms.root,
+            leaf_count=terms.leaf_count,
+            rate=terms.rate,
+            end=terms.end,
+            deadline_block=deadline_block,
+            previous=terms.previous,
+        )
 
-    async def _accept(self, key: SlotKey, terms: SlotTerms) -> Acceptance:
+    async def extend(self, key: SlotKey, salt: bytes, terms: SlotTerms, previous: OrderId) -> Acceptance:
+        """Promise to keep a slot on, from the end of the order `previous` to that of another.
+
+        What we keep of `previous` need not be sent again; where the file system has no second names it is
+        copied, and needs the room (NoRoom, TooBusy). Who keeps none of it is sent the pieces like those of a
+        new slot. Repeated and refused like `accept`; raises NotFound and TermsRefused besides, when
+        `previous` cannot be extended, and Mismatch when we keep something else of it.
+        """
+        _check_renter(key, salt)
+        if self._ledger.slot(key) is None and self._ledger.promise(previous, key.slot) is None:
+            raise NotFound("nothing of this slot is here")
+        view = await self._watcher.recent()
+        try:
+            order = await self._link.order(previous)
+        except ChainError as error:
+            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+        epoch, grid = view.head.epoch, self._config.parameters.grid_epochs
+        start = start_of(order, key.renter, key.slot, epoch=epoch, grid_epochs=grid)
+        terms = replace(terms, previous=previous, start=start)
+        kept = self._ledger.promise(previous, key.slot)
+        if kept is None or kept.state is not SlotState.PLACED:
+            return await self.accept(key, salt, terms)
+        check_same(kept, terms)
+        known = self._ledger.slot(key)
+        try:
+            if known is None or known.state is SlotState.STAGED:
+                with self._using(key), self._using(kept.key):
+                    await self._keep_on(kept.key, key, kept.agreed.slot_bytes)
+            return await self.accept(key, salt, terms)
+        finally:
+            record = self._ledger.slot(key)
+            if record is not None and record.state is SlotState.STAGED and not self._busy[key]:
+                await self._remove(key)
+
+    async def _keep_on(self, kept: SlotKey, key: SlotKey, slot_bytes: int) -> None:
+        await asyncio.to_thread(self._ledger.stage, key, int(self._clock()))
+        if not self._store.shares:
+            self._room.claim(key, slot_bytes - self._room.bytes_of(key))
+        await asyncio.to_thread(self._store.link, kept, key)
+        if self._store.shares:
+            self._room.share(key, kept, slot_bytes)
+
+    async def take_over(self, key: SlotKey, held: Held) -> tuple[SlotTerms, Takeover]:
+        """Consent to take over a vacant slot of a placed order, with the bounty for whoever sent its pieces.
+
+        `held` is the order as the chain keeps its hash: the terms are in there, and on chain. Repeated like
+        `accept`. Raises NotFound, Mismatch and Conflict for what does not agree with the chain or is not
+        vacant, and what `accept` raises, but for the renter's money: the slot is paid for.
+        """
+        if self._ledger.slot(key) is None:
+            # Before the chain is asked: strangers that brought nothing must not make us a burden to it.
+            raise NotFound("nothing of this slot is here")
+        view = await self._watcher.recent()
+        try:
+            order = await self._link.order(key.order)
+            terms = terms_of(order, held, key.slot, self._config.farmer)
+            check_shape(terms)
+            vacant = await self._link.is_vacant(key.order, key.slot, held.slots[key.slot])
+        except ChainError as error:
+            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+        if not vacant:
+            raise Conflict(
+                "this slot is not vacant", farmer=held.slots[key.slot].farmer, block=view.head.number
+            )
+
+        async def judge(record: SlotRecord, view: View) -> None:
+            self._check_own(record, terms, view, highest_factor=None)
+
+        async with self._promising:
+            with self._using(key):
+                deadline_block = await self._promise(key, terms, judge, TAKEOVER_LIFE_BLOCKS)
+        return terms, sign_takeover(
+            self._config.domain,
+            self._wallet.private_key,
+            order=key.order,
+            farmer=self._config.farmer,
+            slot=key.slot,
+            root=terms.root,
+            leaf_count=terms.leaf_count,
+            rate=terms.rate,
+            end=terms.end,
+            deadline_block=deadline_block,
+            repairer=key.renter,
+        )
+
+    async def _promise(
+        self,
+        key: SlotKey,
+        terms: SlotTerms,
+        judge: Callable[[SlotRecord, View], Awaitable[None]],
+        life_blocks: int,
+    ) -> int:
+        """Make sure of the pieces and of the terms, and write the promise down; gives its deadline."""
         record = self._ledger.slot(key)
         if record is None:
             raise NotFound("nothing of this slot is here")
@@ -188,15 +303,23 @@ class Intake:
                 end=record.agreed.end,
                 root=record.agreed.root.hex(),
             )
+        other = self._ledger.promise(key.order, key.slot)
+        if other is not None and other.key != key:
+            await asyncio.to_thread(self._check_pieces, key, terms)
+            self._contested.add(other.key)
+            raise Promised("this slot is promised to another", deadline_block=other.deadline_block)
         view = await self._watcher.recent()
         record = self._ledger.slot(key) or record
         lasts_to = view.head.number + RENEWAL_BLOCKS
         if record.state is SlotState.PLACED or (record.deadline_block or 0) > lasts_to:
             assert record.deadline_block is not None
-            return self._sign(key, terms, record.deadline_block)
+            return record.deadline_block
+        if key in self._contested and life_blocks == TAKEOVER_LIFE_BLOCKS:
+            # Whoever neither uses its consent nor lets go of it would keep the slot from repair for ever.
+            raise Promised("another wants this slot, too, and is next", deadline_block=record.deadline_block)
         await asyncio.to_thread(self._check_pieces, key, terms)
-        await self._check_bargain(record, terms, view)
-        deadline_block = view.head.number + ACCEPTANCE_LIFE_BLOCKS
+        await judge(record, view)
+        deadline_block = view.head.number + life_blocks
         await asyncio.to_thread(self._record, key, terms, deadline_block)
         self._touched.pop(key, None)
         log.info(
@@ -207,12 +330,31 @@ class Intake:
             terms.end,
             deadline_block,
         )
-        return self._sign(key, terms, deadline_block)
+        return deadline_block
 
     async def _check_bargain(self, record: SlotRecord, terms: SlotTerms, view: View) -> None:
         if self._open_cost(record, view):
             # What was placed since we last read is out of the vault already: it must not count twice.
             view = await self._watcher.newest()
+        self._check_own(record, terms, view, highest_factor=HIGHEST_RATE_FACTOR)
+        try:
+            funds = await self._link.funds(record.key.renter)
+        except ChainError as error:
+            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+        promised_cost = self._open_cost(record, view)
+        needed = cost(terms, view.head.epoch) + promised_cost
+        if funds < needed:
+            raise VaultTooSmall(
+                "the renter cannot pay for this slot and for those that are promised to it and not placed",
+                funds=funds,
+                needed=needed,
+                promised=promised_cost,
+            )
+
+    def _check_own(
+        self, record: SlotRecord, terms: SlotTerms, view: View, *, highest_factor: int | None
+    ) -> None:
+        """Whether we may and want to: our key, our terms, our stake."""
         config, epoch = self._config, view.head.epoch
         if view.farmer.operator != self._wallet.address:
             raise TermsRefused(
@@ -220,7 +362,7 @@ class Intake:
             )
         if view.farmer.lapsed:
             raise TermsRefused("this farmer has lapsed for its misses, and the market gives it no slots")
-        check_terms(terms, config.offer, config.parameters, epoch)
+        check_terms(terms, config.offer, config.parameters, epoch, highest_factor=highest_factor)
         read_to = self._ledger.cursor().block
         promised = self._ledger.promised_rate(read_to)
         if record.state is SlotState.ACCEPTED and (record.deadline_block or 0) > read_to:
@@ -231,19 +373,6 @@ class Intake:
             promised_rate=promised,
         )
         check_stake(terms, standing, config.parameters.collateral_epochs)
-        try:
-            funds = await self._link.funds(record.key.renter)
-        except ChainError as error:
-            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
-        promised_cost = self._open_cost(record, view)
-        needed = cost(terms, epoch) + promised_cost
-        if funds < needed:
-            raise VaultTooSmall(
-                "the renter cannot pay for this slot and for those that are promised to it and not placed",
-                funds=funds,
-                needed=needed,
-                promised=promised_cost,
-            )
 
     def _open_cost(self, record: SlotRecord, view: View) -> int:
         """What the renter would pay for its other slots that we promised and that may still be placed."""
@@ -273,20 +402,6 @@ class Intake:
         self._store.seal(key, terms.pieces)
         self._ledger.accept(key, terms, deadline_block)
 
-    def _sign(self, key: SlotKey, terms: SlotTerms, deadline_block: int) -> Acceptance:
-        return sign_acceptance(
-            self._config.domain,
-            self._wallet.private_key,
-            order=key.order,
-            farmer=self._config.farmer,
-            slot=key.slot,
-            root=terms.root,
-            leaf_count=terms.leaf_count,
-            rate=terms.rate,
-            end=terms.end,
-            deadline_block=deadline_block,
-        )
-
     # Letting go.
 
     async def withdraw_staging(self, key: SlotKey) -> None:
@@ -315,6 +430,7 @@ class Intake:
             await asyncio.to_thread(self._ledger.release, key)
             self._room.forget(key)
             self._touched.pop(key, None)
+            self._contested.discard(key)
         finally:
             self._leaving.discard(key)
 
@@ -338,3 +454,8 @@ class Intake:
             self._busy[key] -= 1
             if not self._busy[key]:
                 del self._busy[key]
+
+
+def _check_renter(key: SlotKey, salt: bytes) -> None:
+    if order_id(key.renter, salt) != key.order:
+        raise Foreign("the order is not this renter's: its id is no hash of renter and salt")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from grange.chain import Batch, Cursor, Rollback
+from grange.messages import NO_ORDER
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.errors import LedgerInvalid
 from grange_node.ledger_events import ENTRY_COLUMNS, apply_event, roll_back, slot_key
@@ -28,7 +29,8 @@ from grange_node.records import Earnings, Entry, SlotRecord, SlotState, SlotTerm
 from grange_node.slot_key import SlotKey
 
 _SLOT_COLUMNS = (
-    "renter, order_id, slot, state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block"
+    "renter, order_id, slot, state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block,"
+    " previous, start"
 )
 
 
@@ -93,7 +95,7 @@ class Ledger:
         with self._write() as write:
             changed = write.execute(
                 "UPDATE slots SET state = 'accepted', pieces = ?, piece_leaves = ?, root = ?, rate = ?,"
-                " end = ?, deadline_block = ?"
+                " end = ?, deadline_block = ?, previous = ?, start = ?"
                 " WHERE order_id = ? AND slot = ? AND renter = ? AND state != 'placed'",
                 (
                     terms.pieces,
@@ -102,6 +104,8 @@ class Ledger:
                     str(terms.rate),
                     terms.end,
                     deadline_block,
+                    _previous(terms),
+                    terms.start,
                     key.order,
                     key.slot,
                     key.renter,
@@ -164,21 +168,68 @@ class Ledger:
         return changed
 
     def entries(self, after: Epoch) -> list[Entry]:
-        """The entries of all books that end after an epoch, by end and index."""
+        """The entries of all books that end after an epoch, book by book and by index."""
         rows = self._read(
-            f"SELECT {ENTRY_COLUMNS} FROM entries WHERE end > ? ORDER BY end, position",
+            f"SELECT {ENTRY_COLUMNS} FROM entries WHERE end > ? ORDER BY extension, end, position",
+            (after,),
+        )
+        return [_entry(row) for row in rows]
+
+    def orphans(self, after: Epoch) -> list[Entry]:
+        """Those of `entries` that are not lost and of whose slots nothing is known here; what extends another
+        comes behind it."""
+        rows = self._read(
+            f"SELECT {ENTRY_COLUMNS} FROM entries WHERE end > ? AND lost_epoch IS NULL AND NOT EXISTS ("
+            "SELECT 1 FROM slots WHERE slots.order_id = entries.order_id AND slots.slot = entries.slot"
+            " AND state != 'staged') ORDER BY extension, start, end, position",
             (after,),
         )
         return [_entry(row) for row in rows]
 
     def rate_at_start(self, epoch: Epoch) -> int:
-        """What proving an epoch is paid with: the rates of all slots whose time includes it."""
-        rows = self._read("SELECT rate FROM entries WHERE end > ? AND start <= ?", (epoch, epoch))
+        """What proving an epoch is paid with: the rates of all slots whose time includes it, but for those
+        that were declared lost before."""
+        rows = self._read(
+            "SELECT rate FROM entries WHERE end > ? AND start <= ? AND ifnull(lost_epoch, ?) >= ?",
+            (epoch, epoch, epoch, epoch),
+        )
         return sum(int(rate) for (rate,) in rows)
 
     def committed_rate(self, epoch: Epoch) -> int:
-        """The rates of all placed slots that have not ended, begun or not."""
-        return sum(int(rate) for (rate,) in self._read("SELECT rate FROM entries WHERE end > ?", (epoch,)))
+        """The rates of all placed slots that have not ended, begun or not, and are not lost."""
+        rows = self._read("SELECT rate FROM entries WHERE end > ? AND lost_epoch IS NULL", (epoch,))
+        return sum(int(rate) for (rate,) in rows)
+
+    def lost_epoch(self, order: OrderId, slot: int) -> Epoch | None:
+        """If we declared a slot lost that we have: the last epoch in which it is asked for."""
+        rows = self._read(
+            "SELECT lost_epoch FROM entries WHERE order_id = ? AND slot = ? ORDER BY start DESC LIMIT 1",
+            (order, slot),
+        )
+        return Epoch(rows[0][0]) if rows and rows[0][0] is not None else None
+
+    def adopt(self, key: SlotKey, terms: SlotTerms, block: int) -> None:
+        """Take a slot in that was placed with us in a block and of which nothing is known here."""
+        with self._write() as write:
+            write.execute(
+                "INSERT INTO slots (renter, order_id, slot, state, staged_at, pieces, piece_leaves, root,"
+                " rate, end, deadline_block, placed_block, previous, start)"
+                " VALUES (?, ?, ?, 'placed', 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    key.renter,
+                    key.order,
+                    key.slot,
+                    terms.pieces,
+                    terms.piece_leaves,
+                    terms.root,
+                    str(terms.rate),
+                    terms.end,
+                    block,
+                    block,
+                    _previous(terms),
+                    terms.start,
+                ),
+            )
 
     def promised_rate(self, block: int) -> int:
         """The rates of all acceptances that can still be placed after `block`."""
@@ -244,11 +295,23 @@ class Ledger:
             return self._reader.execute(query, values).fetchall()
 
 
+def _previous(terms: SlotTerms) -> bytes:
+    return terms.previous if terms.previous != NO_ORDER else b""
+
+
 def _record(row: tuple[Any, ...]) -> SlotRecord:
-    state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block = row[3:]
+    state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block, previous, start = row[3:]
     terms = None
     if state != SlotState.STAGED.value:
-        terms = SlotTerms(pieces=pieces, piece_leaves=piece_leaves, root=root, rate=int(rate), end=Epoch(end))
+        terms = SlotTerms(
+            pieces=pieces,
+            piece_leaves=piece_leaves,
+            root=root,
+            rate=int(rate),
+            end=Epoch(end),
+            previous=OrderId(previous) if previous else NO_ORDER,
+            start=Epoch(start),
+        )
     return SlotRecord(
         key=slot_key(row[:3]),
         state=SlotState(state),
@@ -259,7 +322,7 @@ def _record(row: tuple[Any, ...]) -> SlotRecord:
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    end, index, order, slot, root, leaf_count, start, first, rate, block = row
+    end, extension, index, order, slot, root, leaf_count, start, first, rate, block, lost_epoch = row
     return Entry(
         end=Epoch(end),
         index=index,
@@ -271,4 +334,6 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         first=int(first),
         rate=int(rate),
         block=block,
+        extension=bool(extension),
+        lost_epoch=None if lost_epoch is None else Epoch(lost_epoch),
     )

@@ -14,7 +14,8 @@ from grange.chain import Event
 from grange.types import Address, OrderId
 from grange_node.slot_key import SlotKey
 
-ENTRY_COLUMNS = "end, position, order_id, slot, root, leaf_count, start, first, rate, block"
+_TOLD_COLUMNS = "end, extension, position, order_id, slot, root, leaf_count, start, first, rate, block"
+ENTRY_COLUMNS = f"{_TOLD_COLUMNS}, lost_epoch"
 
 
 def roll_back(write: sqlite3.Connection, block: int) -> list[SlotKey]:
@@ -30,6 +31,7 @@ def roll_back(write: sqlite3.Connection, block: int) -> list[SlotKey]:
     write.execute("DELETE FROM entries WHERE block > ?", (block,))
     write.execute("DELETE FROM proofs WHERE block > ?", (block,))
     write.execute("DELETE FROM misses WHERE block > ?", (block,))
+    write.execute("UPDATE entries SET lost_epoch = NULL, lost_block = NULL WHERE lost_block > ?", (block,))
     return [slot_key(row) for row in undone]
 
 
@@ -49,6 +51,12 @@ def apply_event(write: sqlite3.Connection, event: Event) -> list[SlotKey]:
                 "INSERT OR REPLACE INTO misses (first, last, block) VALUES (?, ?, ?)",
                 (args["first"], args["last"], event.block),
             )
+        case "LossDeclared":
+            write.execute(
+                "UPDATE entries SET lost_epoch = ?, lost_block = ?"
+                " WHERE order_id = ? AND slot = ? AND start = ?",
+                (args["lost_epoch"], event.block, args["order"], args["slot"], args["from"]),
+            )
         case _:
             pass
     return []
@@ -56,15 +64,18 @@ def apply_event(write: sqlite3.Connection, event: Event) -> list[SlotKey]:
 
 def _fill(write: sqlite3.Connection, event: Event) -> list[SlotKey]:
     args = event.args
-    end, order, slot = args["end"], args["order"], args["slot"]
+    end, extension, order, slot = args["end"], args["extension"], args["order"], args["slot"]
     last = write.execute(
-        "SELECT position, first, rate FROM entries WHERE end = ? ORDER BY position DESC LIMIT 1", (end,)
+        "SELECT position, first, rate FROM entries WHERE end = ? AND extension = ?"
+        " ORDER BY position DESC LIMIT 1",
+        (end, extension),
     ).fetchone()
     position, first = (last[0] + 1, int(last[1]) + int(last[2])) if last else (0, 0)
     write.execute(
-        f"INSERT INTO entries ({ENTRY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO entries ({_TOLD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             end,
+            extension,
             position,
             order,
             slot,

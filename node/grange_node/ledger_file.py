@@ -12,7 +12,7 @@ from pathlib import Path
 from grange.chain import Cursor
 from grange_node.errors import LedgerInvalid
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_SECONDS = 10.0
 
 _SCHEMA = """
@@ -35,22 +35,11 @@ CREATE TABLE slots (
     end INTEGER,
     deadline_block INTEGER,
     placed_block INTEGER,
+    previous BLOB NOT NULL DEFAULT x'',
+    start INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (order_id, slot, renter)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX one_promise_per_slot ON slots (order_id, slot) WHERE state != 'staged';
-CREATE TABLE entries (
-    end INTEGER NOT NULL,
-    position INTEGER NOT NULL,
-    order_id BLOB NOT NULL,
-    slot INTEGER NOT NULL,
-    root BLOB NOT NULL,
-    leaf_count INTEGER NOT NULL,
-    start INTEGER NOT NULL,
-    first TEXT NOT NULL,
-    rate TEXT NOT NULL,
-    block INTEGER NOT NULL,
-    PRIMARY KEY (end, position)
-) WITHOUT ROWID;
 CREATE TABLE proofs (
     epoch INTEGER NOT NULL,
     block INTEGER NOT NULL,
@@ -70,6 +59,36 @@ CREATE TABLE attempts (
     PRIMARY KEY (epoch)
 ) WITHOUT ROWID;
 """
+_ENTRIES = """
+CREATE TABLE entries (
+    end INTEGER NOT NULL,
+    extension INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    order_id BLOB NOT NULL,
+    slot INTEGER NOT NULL,
+    root BLOB NOT NULL,
+    leaf_count INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    first TEXT NOT NULL,
+    rate TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    PRIMARY KEY (end, extension, position)
+) WITHOUT ROWID;
+"""
+_LOSSES = """
+ALTER TABLE entries ADD COLUMN lost_epoch INTEGER;
+ALTER TABLE entries ADD COLUMN lost_block INTEGER;
+"""
+_FROM_1 = f"""
+ALTER TABLE slots ADD COLUMN previous BLOB NOT NULL DEFAULT x'';
+ALTER TABLE slots ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE entries RENAME TO entries_1;
+{_ENTRIES}
+INSERT INTO entries SELECT end, 0, position, order_id, slot, root, leaf_count, start, first, rate, block
+    FROM entries_1;
+DROP TABLE entries_1;
+"""
+"""Before there were extensions."""
 
 
 def connect(path: Path, *pragmas: str) -> sqlite3.Connection:
@@ -99,8 +118,9 @@ def migrate(
         raise LedgerInvalid(
             f"{path} has schema {version} and this program knows {SCHEMA_VERSION}: install a newer grange"
         )
-    if version == 0:
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    if version < SCHEMA_VERSION:
+        change = {0: _SCHEMA + _ENTRIES + _LOSSES, 1: _FROM_1 + _LOSSES, 2: _LOSSES}[version]
+        connection.executescript(f"BEGIN; {change} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
     known = connection.execute("SELECT chain_id, market, farmer FROM identity").fetchone()
     if known is None:
         connection.execute("BEGIN IMMEDIATE")

@@ -5,8 +5,12 @@
     Watcher           chain -> ledger and view        (loop)
     Prover            view, ledger, store -> proofs   (loop)
     Collector         ledger -> removals              (loop)
+    Scrubber          store -> damages                (loop)
+    Carer             damages -> mended, or lost      (loop)
     Intake            requests -> store and ledger
     Gatekeeper        who asks
+    Till              vouchers -> reads
+    Redeemer          vouchers -> money               (loop)
 
 Decides the order of opening, what is made consistent after a kill, and which loops run. Leaves HTTP to `app`.
 """
@@ -21,7 +25,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from grange.chain import Wallet
+from grange_node.accounts import Accounts
 from grange_node.auth import Gatekeeper
+from grange_node.care.carer import CARE_SECONDS, Carer
+from grange_node.care.damages import DAMAGES_NAME, Damages
+from grange_node.care.rebuilder import LiveRebuilder, Rebuilder
+from grange_node.care.scrubber import IDLE_SECONDS, Scrubber
 from grange_node.chain_link import ChainLink, LiveLink
 from grange_node.collector import COLLECT_SECONDS, Collector
 from grange_node.config import Config
@@ -31,12 +40,17 @@ from grange_node.ledger import Ledger
 from grange_node.loops import forever
 from grange_node.prover import Prover
 from grange_node.records import SlotState
+from grange_node.redeemer import Redeemer
+from grange_node.repair.repairer import REPAIRS_NAME
 from grange_node.room import Room
 from grange_node.slot_key import SlotKey
+from grange_node.solvency import Solvency
 from grange_node.store import Store
+from grange_node.till import Till
 from grange_node.watcher import Watcher
 
 LEDGER_NAME = "ledger.sqlite3"
+ACCOUNTS_NAME = "accounts.sqlite3"
 
 log = logging.getLogger("grange.farm")
 
@@ -54,7 +68,12 @@ class Node:
     intake: Intake
     prover: Prover
     collector: Collector
+    damages: Damages
+    carer: Carer
+    scrubber: Scrubber
     gatekeeper: Gatekeeper
+    till: Till
+    redeemer: Redeemer
     clock: Callable[[], float] = field(repr=False)
 
     @classmethod
@@ -66,6 +85,7 @@ class Node:
         *,
         link: ChainLink | None = None,
         files: Files | None = None,
+        rebuilder: Rebuilder | None = None,
         clock: Callable[[], float] = time.time,
     ) -> AsyncIterator[Node]:
         """Open all of it and put right what a kill left. Raises DataInUse, LedgerInvalid, NodeWorldError."""
@@ -102,6 +122,21 @@ class Node:
                 watcher=watcher,
                 clock=clock,
             )
+            accounts = stack.enter_context(Accounts.open(config.data_folder / ACCOUNTS_NAME))
+            damages = stack.enter_context(Damages.open(config.data_folder / DAMAGES_NAME))
+            carer = Carer(
+                config=config,
+                store=store,
+                ledger=ledger,
+                room=room,
+                link=link,
+                watcher=watcher,
+                damages=damages,
+                rebuilder=rebuilder
+                or LiveRebuilder(config.data_folder / REPAIRS_NAME, link.sender, config.start_block),
+                clock=clock,
+            )
+            solvency = Solvency(link, clock)
             yield cls(
                 config=config,
                 store=store,
@@ -110,18 +145,34 @@ class Node:
                 link=link,
                 watcher=watcher,
                 intake=intake,
-                prover=Prover(config, store, ledger, link, watcher),
+                prover=Prover(config, store, ledger, link, watcher, damaged=carer.found),
                 collector=Collector(ledger, intake, epoch_blocks, clock),
+                damages=damages,
+                carer=carer,
+                scrubber=Scrubber(store, kept=carer.kept, found=carer.found, finished=carer.scrubbed),
                 gatekeeper=Gatekeeper(config.domain, config.farmer, clock),
+                till=Till(
+                    domain=config.domain,
+                    farmer=config.farmer,
+                    price_per_gib=config.offer.egress_price_per_gib,
+                    accounts=accounts,
+                    solvency=solvency,
+                ),
+                redeemer=Redeemer(
+                    accounts=accounts, link=link, solvency=solvency, redeem_at=config.redeem_at
+                ),
                 clock=clock,
             )
 
     async def run_loops(self) -> None:
-        """Watch, prove and collect until cancelled."""
+        """Watch, prove, redeem, collect and care until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(forever("chain", self.watcher.look, self.watcher.pause_seconds))
+            group.create_task(forever("vouchers", self.redeemer.tick, self.watcher.pause_seconds))
             group.create_task(forever("prover", self.prover.tick, lambda: 0.0))
             group.create_task(forever("collector", self.collector.collect, lambda: COLLECT_SECONDS))
+            group.create_task(forever("scrubber", self.scrubber.round, lambda: IDLE_SECONDS))
+            group.create_task(forever("care", self.carer.tick, lambda: CARE_SECONDS))
 
 
 def _recover(store: Store, ledger: Ledger, room: Room) -> None:
@@ -130,8 +181,13 @@ def _recover(store: Store, ledger: Ledger, room: Room) -> None:
     known: set[SlotKey] = set()
     for record in ledger.slots(*SlotState):
         known.add(record.key)
-        staged = record.state is SlotState.STAGED
-        room.add(record.key, store.held_bytes(record.key) if staged else record.agreed.slot_bytes)
+        lender = None if record.terms is None else ledger.promise(record.terms.previous, record.key.slot)
+        if record.terms is None:
+            room.add(record.key, store.held_bytes(record.key))
+        elif lender is not None and store.shares:
+            room.share(record.key, lender.key, record.agreed.slot_bytes)
+        else:
+            room.add(record.key, record.agreed.slot_bytes)
         room.set_placed(record.key, record.state is SlotState.PLACED)
     strangers = [key for key in store.slot_keys() if key not in known]
     if strangers:

@@ -57,33 +57,44 @@ def check_shape(terms: SlotTerms) -> None:
         raise Malformed("the rate must be positive and fit 80 bits")
 
 
-def check_terms(terms: SlotTerms, offer: Offer, parameters: Parameters, epoch: Epoch) -> None:
+def check_terms(
+    terms: SlotTerms,
+    offer: Offer,
+    parameters: Parameters,
+    epoch: Epoch,
+    *,
+    highest_factor: int | None = HIGHEST_RATE_FACTOR,
+) -> None:
     """Raise TermsRefused for terms that are too cheap, far too dear, too long, or that the contract would not
-    take now."""
+    take now.
+
+    Without a `highest_factor` no rate is too dear: that of a placed order cannot be made up.
+    """
     asked = asked_rate(offer, terms.slot_bytes)
     if terms.rate < asked:
         raise TermsRefused("the rate is below this farmer's price", rate=terms.rate, asked_rate=asked)
-    if terms.rate > HIGHEST_RATE_FACTOR * asked:
+    if highest_factor is not None and terms.rate > highest_factor * asked:
         raise TermsRefused(
             "the rate is far above this farmer's price and would bind too much of its stake",
             rate=terms.rate,
-            highest_rate=HIGHEST_RATE_FACTOR * asked,
+            highest_rate=highest_factor * asked,
         )
     grid = parameters.grid_epochs
     latest_end = (epoch // grid + parameters.max_books) * grid
     if terms.end % grid:
         raise TermsRefused(f"orders end on multiples of {grid} epochs", end=terms.end)
-    if not epoch + 1 < terms.end <= latest_end:
+    first = terms.first_epoch(epoch)
+    if not first < terms.end <= latest_end:
         raise TermsRefused(
-            "the end must lie after the next epoch and within the calendar",
+            "the end must lie after the first epoch and within the calendar",
             end=terms.end,
             epoch=epoch,
             latest_end=latest_end,
         )
-    if terms.end - (epoch + 1) > offer.longest_term_epochs:
+    if terms.end - first > offer.longest_term_epochs:
         raise TermsRefused(
             "the term is longer than this farmer offers",
-            term_epochs=terms.end - (epoch + 1),
+            term_epochs=terms.end - first,
             longest_term_epochs=offer.longest_term_epochs,
         )
 
@@ -102,4 +113,4 @@ def check_stake(terms: SlotTerms, standing: Standing, collateral_epochs: int) ->
 
 def cost(terms: SlotTerms, epoch: Epoch) -> int:
     """What the renter pays for the slot if it is placed in this epoch."""
-    return terms.rate * max(0, terms.end - (epoch + 1))
+    return terms.rate * max(0, terms.end - terms.first_epoch(epoch))

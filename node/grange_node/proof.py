@@ -10,21 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from grange import merkle
-from grange.audit import BookState, Drawn, draw, sample_words, verify_proof
+from grange.audit import BookState, Drawn, draw, lost_words, sample_words, verify_proof
 from grange.types import Epoch
 from grange.units import LEAF_BYTES
 from grange_node.config import Config
-from grange_node.errors import DataMissing, NodeWorldError, NotFound, Refusal
+from grange_node.errors import DataMissing, NodeWorldError, NotFound, PieceMissing, Refusal
 from grange_node.ledger import Ledger
 from grange_node.records import Entry
+from grange_node.slot_key import SlotKey
 from grange_node.store import Store
 
 
 def books_from(entries: Iterable[Entry]) -> list[BookState]:
-    """The books as the contract has them, from entries sorted by end and index."""
-    books: dict[Epoch, BookState] = {}
+    """The books as the contract has them, from entries in the order of the ledger."""
+    books: dict[tuple[Epoch, bool], BookState] = {}
     for entry in entries:
-        book = books.setdefault(entry.end, BookState(entry.end))
+        place = entry.end, entry.extension
+        book = books.setdefault(place, BookState(entry.end, extension=entry.extension))
         book.add(
             epoch=Epoch(entry.start - 1),
             order=entry.order,
@@ -33,6 +35,8 @@ def books_from(entries: Iterable[Entry]) -> list[BookState]:
             leaf_count=entry.leaf_count,
             rate=entry.rate,
         )
+        if entry.lost_epoch is not None:
+            book.lose(entry.index, entry.lost_epoch)
     return list(books.values())
 
 
@@ -45,14 +49,18 @@ def build_proof(config: Config, store: Store, ledger: Ledger, epoch: Epoch, seed
     samples = config.parameters.samples
     words: list[bytes] = []
     missing: list[str] = []
+    damaged: list[tuple[SlotKey, int]] = []
     for drawn in draw(seed, config.farmer, epoch, books, samples):
         try:
             words += _answer(store, ledger, drawn)
         except (NodeWorldError, Refusal) as error:
             if error.message not in missing:
                 missing.append(error.message)
+            record = ledger.promise(drawn.entry.order, drawn.entry.slot)
+            if record is not None:
+                damaged.append((record.key, drawn.leaf_index // record.agreed.piece_leaves))
     if missing:
-        raise DataMissing(f"epoch {epoch} cannot be proven: {'; '.join(missing)}")
+        raise DataMissing(f"epoch {epoch} cannot be proven: {'; '.join(missing)}", pieces=damaged)
     verify_proof(
         seed=seed,
         farmer=config.farmer,
@@ -66,6 +74,8 @@ def build_proof(config: Config, store: Store, ledger: Ledger, epoch: Epoch, seed
 
 
 def _answer(store: Store, ledger: Ledger, drawn: Drawn) -> list[bytes]:
+    if drawn.lost:
+        return lost_words(drawn)
     entry = drawn.entry
     record = ledger.promise(entry.order, entry.slot)
     if record is None:
@@ -74,6 +84,8 @@ def _answer(store: Store, ledger: Ledger, drawn: Drawn) -> list[bytes]:
     piece_index, leaf_index = divmod(drawn.leaf_index, terms.piece_leaves)
     piece = store.read_verified(record.key, piece_index)
     held = store.pieces(record.key)
+    if len(held) != terms.pieces:
+        raise PieceMissing(f"{terms.pieces - len(held)} pieces of {record.key} are not here")
     roots = b"".join(held[index].root for index in range(terms.pieces))
     leaf_path = merkle.path(merkle.leaf_hashes(piece), leaf_index) + merkle.path(roots, piece_index)
     leaf = piece[leaf_index * LEAF_BYTES : (leaf_index + 1) * LEAF_BYTES]

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -30,8 +31,10 @@ from grange.types import Epoch
 from grange.units import format_tokens
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
+from grange_node.errors import DataMissing
 from grange_node.ledger import Ledger
 from grange_node.proof import build_proof
+from grange_node.slot_key import SlotKey
 from grange_node.store import Store
 from grange_node.watcher import View, Watcher
 
@@ -100,9 +103,17 @@ class Prover:
     """Looks at each new view of the chain and proves when it is time."""
 
     def __init__(
-        self, config: Config, store: Store, ledger: Ledger, link: ChainLink, watcher: Watcher
+        self,
+        config: Config,
+        store: Store,
+        ledger: Ledger,
+        link: ChainLink,
+        watcher: Watcher,
+        *,
+        damaged: Callable[[SlotKey, int], Awaitable[None]],
     ) -> None:
-        """Uses the node's parts, owns none."""
+        """Uses the node's parts, owns none; `damaged` is told of what is asked for and not here."""
+        self._damaged = damaged
         self._config = config
         self._store = store
         self._ledger = ledger
@@ -166,7 +177,12 @@ class Prover:
         seed = await self._link.audit_seed(epoch)
         if seed is None:
             raise ChainError(f"the endpoint does not show the first block of epoch {epoch}")
-        words = await asyncio.to_thread(build_proof, self._config, self._store, self._ledger, epoch, seed)
+        try:
+            words = await asyncio.to_thread(build_proof, self._config, self._store, self._ledger, epoch, seed)
+        except DataMissing as error:
+            for key, piece in error.pieces:
+                await self._damaged(key, piece)
+            raise
         await asyncio.to_thread(self._ledger.note_attempt, epoch, view.head.number)
         try:
             receipt = await self._link.prove(epoch, words)

@@ -19,9 +19,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from grange.messages import NO_ORDER
 from grange.types import Epoch, OrderId
 from grange.units import LEAF_BYTES
 from grange_node.slot_key import SlotKey
+
+AFTER_PLACING = Epoch(0)
+"""In place of a first epoch: the one after that in which the order is placed."""
 
 
 class SlotState(Enum):
@@ -34,13 +38,22 @@ class SlotState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotTerms:
-    """What we sign for, apart from the deadline. `rate` is in base units per epoch; `end` is exclusive."""
+    """What we sign for, apart from the deadline. `rate` is in base units per epoch; `end` is exclusive.
+
+    Of an extension `previous` is the order that it prolongs, and `start` that one's end.
+    """
 
     pieces: int
     piece_leaves: int
     root: bytes
     rate: int
     end: Epoch
+    previous: OrderId = NO_ORDER
+    start: Epoch = AFTER_PLACING
+
+    def first_epoch(self, epoch: Epoch) -> Epoch:
+        """The first that is paid, if the order is placed in `epoch`."""
+        return self.start or Epoch(epoch + 1)
 
     @property
     def leaf_count(self) -> int:
@@ -80,6 +93,7 @@ class Entry:
     """One slot in a book, as the chain has it: `index` in the mountain range of the book that ends at `end`.
 
     `first` is the book's total of rates before it; the slot is audited and paid from epoch `start` on.
+    Extensions have books of their own.
     """
 
     end: Epoch
@@ -92,6 +106,14 @@ class Entry:
     first: int
     rate: int
     block: int
+    extension: bool = False
+    lost_epoch: Epoch | None = None
+    """If we declared it lost: the last epoch in which it is asked for and paid."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was declared lost."""
+        return self.lost_epoch is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

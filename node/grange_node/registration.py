@@ -30,6 +30,8 @@ from grange_node.serve import split_endpoint
 
 PENDING_NAME = "registering.json"
 """Where the chain stood when the registration was sent; gone once farm.json is there."""
+KEPT_SETTINGS = ("redeem_at", "unplaced_bytes_per_renter", "unplaced_percent")
+"""What `set_up` is not told: a farm that has it otherwise keeps it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,8 @@ async def set_up(home: Path, plan: FarmPlan) -> SetUp:
         else:
             await _bring_in_line(sender, farmer, plan)
         config = _config(chain, plan, farmer, start_block)
+        if known is not None:
+            config = config.model_copy(update={name: getattr(known, name) for name in KEPT_SETTINGS})
         save_config(home, config)
         (home / PENDING_NAME).unlink(missing_ok=True)
         return SetUp(config=config, operator=wallet.address, registered_now=registered_now)

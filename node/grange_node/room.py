@@ -15,7 +15,11 @@ from grange_node.slot_key import SlotKey
 
 
 class Room:
-    """Bytes by slot. `unplaced` slots, staged or accepted, count against two further limits."""
+    """Bytes by slot. `unplaced` slots, staged or accepted, count against two further limits.
+
+    An extension has the bytes of the slot that it prolongs: they count once, for that one while it is here.
+    Where they were copied, since the file system cannot share them, each counts for itself.
+    """
 
     def __init__(self, *, capacity_bytes: int, unplaced_bytes: int, unplaced_bytes_per_renter: int) -> None:
         """The capacity is what the farmer's offer says; the others are limits on what is not placed."""
@@ -26,6 +30,7 @@ class Room:
         self.all_unplaced_bytes = 0
         self._bytes: dict[SlotKey, int] = {}
         self._placed: set[SlotKey] = set()
+        self._lenders: dict[SlotKey, SlotKey] = {}
         self._unplaced_by_renter: defaultdict[Address, int] = defaultdict(int)
 
     def claim(self, key: SlotKey, size_bytes: int) -> None:
@@ -62,24 +67,45 @@ class Room:
         if key not in self._placed:
             self._count_unplaced(key.renter, size_bytes)
 
+    def share(self, key: SlotKey, lender: SlotKey, size_bytes: int) -> None:
+        """Note a slot whose bytes are those of another, which is here; its own claim is given back."""
+        if key not in self._lenders:
+            self.add(key, -self.bytes_of(key))
+        self._bytes[key] = size_bytes
+        self._lenders[key] = lender
+
     def set_placed(self, key: SlotKey, placed: bool) -> None:
         """The chain placed the slot, or took that back."""
         size_bytes = self._bytes.setdefault(key, 0)
-        if placed and key not in self._placed:
+        if placed == (key in self._placed):
+            return
+        if key in self._lenders:
+            size_bytes = 0
+        if placed:
             self._placed.add(key)
             self._count_unplaced(key.renter, -size_bytes)
-        elif not placed and key in self._placed:
+        else:
             self._placed.remove(key)
             self._count_unplaced(key.renter, size_bytes)
 
     def forget(self, key: SlotKey) -> None:
         """The slot is gone."""
         size_bytes = self._bytes.pop(key, 0)
-        self.used_bytes -= size_bytes
-        if key in self._placed:
-            self._placed.remove(key)
-        else:
-            self._count_unplaced(key.renter, -size_bytes)
+        was_placed = key in self._placed
+        self._placed.discard(key)
+        lender = self._lenders.pop(key, None)
+        if lender is None:
+            self.used_bytes -= size_bytes
+            if not was_placed:
+                self._count_unplaced(key.renter, -size_bytes)
+        for borrower in [one for one, whose in self._lenders.items() if whose == key]:
+            if lender is not None:
+                self._lenders[borrower] = lender
+                continue
+            # It keeps the bytes from now on, and lends them to the others.
+            del self._lenders[borrower]
+            lender = borrower
+            self._count(borrower)
 
     def knows(self, key: SlotKey) -> bool:
         """Whether the slot was begun: it has a row in the ledger, or its first piece is on its way."""
@@ -97,6 +123,11 @@ class Room:
         """What can still be claimed by all together before something more is placed."""
         waiting = self.max_unplaced_bytes - self.all_unplaced_bytes
         return max(0, min(self.capacity_bytes - self.used_bytes, waiting))
+
+    def _count(self, key: SlotKey) -> None:
+        self.used_bytes += self._bytes[key]
+        if key not in self._placed:
+            self._count_unplaced(key.renter, self._bytes[key])
 
     def _count_unplaced(self, renter: Address, size_bytes: int) -> None:
         self.all_unplaced_bytes += size_bytes

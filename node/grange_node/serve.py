@@ -25,8 +25,11 @@ from grange.chain import Wallet
 from grange.errors import GrangeError
 from grange_node.app import create_app
 from grange_node.config import Config, write_private
+from grange_node.connection import Connection
 from grange_node.errors import ConfigInvalid
+from grange_node.loops import forever
 from grange_node.node import Node
+from grange_node.repair.repairer import POLL_SECONDS, Repairer, Settings
 
 LISTEN_BACKLOG = 1024
 MAX_CONNECTIONS = 2048
@@ -45,6 +48,8 @@ class ServeOptions:
 
     listen: tuple[str, int] | None = None
     announce: bool = False
+    repair: Settings | None = None
+    """Repair orders beside the farm, with its key, if given."""
     ready_file: Path | None = None
     ready_descriptor: int | None = None
 
@@ -75,7 +80,7 @@ async def serve(config: Config, wallet: Wallet, options: ServeOptions) -> None:
     server = _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=Connection,
             ws="none",
             loop="none",
             lifespan="off",
@@ -92,7 +97,11 @@ async def serve(config: Config, wallet: Wallet, options: ServeOptions) -> None:
         with _stopping(lambda: setattr(server, "should_exit", True)):
             async with app.router.lifespan_context(app):
                 endpoint = with_port(config.endpoint, listening.getsockname()[1])
-                async with _beside(_become_ready(server, app.state.node, endpoint, options)):
+                node: Node = app.state.node
+                async with (
+                    _beside(_become_ready(server, node, endpoint, options)),
+                    _beside(_repair(node, options.repair)),
+                ):
                     await server.serve(sockets=[listening])
     finally:
         listening.close()
@@ -166,6 +175,19 @@ async def _become_ready(server: _Server, node: Node, endpoint: str, options: Ser
         write_private(options.ready_file, line + "\n")
     if options.ready_descriptor is not None:
         os.write(options.ready_descriptor, line.encode() + b"\n")
+
+
+async def _repair(node: Node, settings: Settings | None) -> None:
+    """Be a repairer too, from when the chain first answers on."""
+    if settings is None:
+        return
+
+    async def work() -> None:
+        async with Repairer.open(settings, await node.link.sender()) as repairer:
+            log.info("farmer %d repairs orders too", node.config.farmer_id)
+            await forever("repairs", repairer.tick, lambda: POLL_SECONDS)
+
+    await forever("repairs", work, lambda: ANNOUNCE_RETRY_SECONDS)
 
 
 def _listen(host: str, port: int) -> socket.socket:

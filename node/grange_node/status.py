@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from rich.table import Table
@@ -14,6 +15,8 @@ from rich.table import Table
 from grange.chain import Chain, ChainError, Farmer, Head, Wallet
 from grange.types import Address, Epoch
 from grange.units import format_tokens
+from grange_node.care.carer import SCRUBBED
+from grange_node.care.damages import DAMAGES_NAME, Damages
 from grange_node.chain_link import TIMEOUTS
 from grange_node.config import Config
 from grange_node.files import DiskFiles
@@ -53,6 +56,13 @@ class Status:
     slots_staged: int
     slots_accepted: int
     slots_placed: int
+    slots_lost: int
+    """Declared lost, of orders that have not ended."""
+    slots_damaged: int
+    pieces_damaged: int
+    """Known to be gone or wrong, and not rebuilt yet."""
+    scrubbed_at: int | None
+    """When all pieces were last looked at, in Unix seconds."""
     stored_bytes: int
     capacity_bytes: int
     disk_free_bytes: int
@@ -75,7 +85,7 @@ async def read_status(config: Config, wallet: Wallet) -> Status:
     seen, complaint = await _look(config, wallet)
     read_to: int | None = None
     counts = dict.fromkeys(SlotState, 0)
-    stored_bytes = 0
+    stored_bytes = slots_lost = 0
     earnings = Earnings(proven_epochs=0, missed_epochs=0, earned=0, last_proven_epoch=None)
     committed = seen.farmer.committed_rate if seen else 0
     with ExitStack() as stack:
@@ -87,8 +97,14 @@ async def read_status(config: Config, wallet: Wallet) -> Status:
                 counts[record.state] += 1
                 stored_bytes += record.terms.slot_bytes if record.terms else 0
             earnings = ledger.earnings()
+            ended = Epoch(max(0, read_to) // config.parameters.epoch_blocks)
+            slots_lost = sum(entry.lost for entry in ledger.entries(ended))
             if seen is None:
-                committed = ledger.committed_rate(Epoch(max(0, read_to) // config.parameters.epoch_blocks))
+                committed = ledger.committed_rate(ended)
+        path = config.data_folder / DAMAGES_NAME
+        damages = stack.enter_context(Damages.open(path)) if path.exists() else None
+        damaged = damages.all() if damages else []
+        scrubbed_at = damages.told(SCRUBBED) if damages else None
     return Status(
         farmer=config.farmer_id,
         owner=config.owner,
@@ -115,6 +131,10 @@ async def read_status(config: Config, wallet: Wallet) -> Status:
         slots_staged=counts[SlotState.STAGED],
         slots_accepted=counts[SlotState.ACCEPTED],
         slots_placed=counts[SlotState.PLACED],
+        slots_lost=slots_lost,
+        slots_damaged=len(damaged),
+        pieces_damaged=sum(len(damage.pieces) for damage in damaged),
+        scrubbed_at=scrubbed_at,
         stored_bytes=stored_bytes,
         capacity_bytes=config.offer.capacity_bytes,
         disk_free_bytes=_disk_free(config),
@@ -141,6 +161,7 @@ def status_table(status: Status) -> Table:
         ("chain", chain),
         ("stored", stored),
         ("slots", kept),
+        ("health", _health(status)),
         ("disk free", f"{status.disk_free_bytes / MIB:,.0f} MiB"),
         ("rate", f"{format_tokens(status.committed_rate)} tokens an epoch"),
         ("epochs", f"{status.proven_epochs} proven, {status.misses} missed"),
@@ -152,6 +173,16 @@ def status_table(status: Status) -> Table:
     ):
         table.add_row(name, value)
     return table
+
+
+def _health(status: Status) -> str:
+    looked = "not looked at as a whole yet"
+    if status.scrubbed_at is not None:
+        looked = f"all looked at by {datetime.fromtimestamp(status.scrubbed_at):%Y-%m-%d %H:%M}"
+    damage = "no damage known"
+    if status.pieces_damaged:
+        damage = f"{status.pieces_damaged} pieces of {status.slots_damaged} slots damaged, being rebuilt"
+    return f"{damage}; {status.slots_lost} slots declared lost; {looked}"
 
 
 def _standing(status: Status) -> str:

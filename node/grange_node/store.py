@@ -33,6 +33,8 @@ from grange_node.slot_key import SlotKey
 
 MAX_CACHED_PIECES = 200_000
 """Slots count as a piece more each, so that empty ones are not kept for nothing."""
+NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
+"""What file systems say that have no hard links."""
 OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -51,6 +53,8 @@ class Store:
         self._committing: dict[tuple[SlotKey, int], bytes] = {}
         self._cache: OrderedDict[SlotKey, dict[int, Piece]] = OrderedDict()
         self._cached_pieces = 0
+        self.shares = True
+        """Whether two slots can have the same bytes: not every file system gives a file a second name."""
 
     @classmethod
     @contextmanager
@@ -123,6 +127,37 @@ class Store:
             with translated(f"sealing {key}"):
                 self._write_roots(self._folder(key), content)
 
+    def mend(self, key: SlotKey, piece: int, data: bytes) -> None:
+        """Put a piece back that was gone or wrong.
+
+        Raises Mismatch when it is another than the one that was here, NoRoom.
+        """
+        root = merkle_root(data)
+        with self._lock, translated(f"mending piece {piece} of {key}"):
+            known = self._known(key).get(piece)
+            if known is not None and known.root != root:
+                raise Mismatch(
+                    f"what was rebuilt as piece {piece} of {key} is another piece",
+                    known=known.root.hex(),
+                    rebuilt=root.hex(),
+                )
+            if self._files.free_bytes(self._root) - len(data) < self._reserve_bytes:
+                raise NoRoom("the disk is full up to its reserve")
+            self._make_folders(key)
+            folder = self._folder(key)
+            self._replace(folder / piece_name(piece, root), data)
+            index = self._index(key)
+            self._cached_pieces += piece not in index
+            index[piece] = Piece(root, len(data))
+
+    def _known(self, key: SlotKey) -> dict[int, Piece]:
+        """The list of pieces; one that cannot be read is removed, and made again from the files' names."""
+        try:
+            return self._index(key)
+        except PieceDamaged:
+            self._files.unlink(self._folder(key) / ROOTS_NAME)
+            return self._index(key)
+
     def read(self, key: SlotKey, piece: int, offset: int, length: int) -> bytes:
         """Exactly `length` bytes of a piece, not hashed: the renter's seal shows whether they are right.
 
@@ -141,6 +176,65 @@ class Store:
         if len(data) != held.size_bytes or merkle_root(data) != held.root:
             raise PieceDamaged(f"piece {piece} of {key} no longer hashes to its root", piece=piece)
         return data
+
+    def link(self, source: SlotKey, target: SlotKey) -> None:
+        """Keep all that is held of a slot under another key too. The bytes are on the disk once if `shares`,
+        and stay until both are dropped. May be repeated after it failed half way. Raises NoRoom."""
+        held = self.pieces(source)
+        with self._lock, translated(f"making {target}"):
+            self._make_folders(target)
+        old, new = self._folder(source), self._folder(target)
+        with translated(f"keeping {source} as {target} too"):
+            for index, piece in held.items():
+                name = piece_name(index, piece.root)
+                if not self.shares:
+                    if not (new / name).exists():
+                        self._copy(source, index, new / name)
+                    continue
+                try:
+                    self._files.link(old / name, new / name)
+                except FileNotFoundError as error:
+                    raise PieceMissing(
+                        f"the file of piece {index} of {source} is gone", piece=index
+                    ) from error
+            self._files.fsync_folder(new)
+        with self._lock:
+            self._forget(target)
+
+    def borrow(self, source: SlotKey, target: SlotKey, piece: int) -> None:
+        """Put a piece back that was gone or wrong, out of another slot that has the same.
+
+        Raises PieceMissing and PieceDamaged when that has it not either, Mismatch, NoRoom.
+        """
+        data = self.read_verified(source, piece)
+        if not self.shares:
+            self.mend(target, piece, data)
+            return
+        root = self._must_hold(source, piece).root
+        with self._lock, translated(f"taking piece {piece} of {target} from {source}"):
+            known = self._known(target).get(piece)
+            if known is not None and known.root != root:
+                raise Mismatch(f"piece {piece} of {target} is another than that of {source}")
+            self._make_folders(target)
+            name = piece_name(piece, root)
+            temporary = self._temporary()
+            self._files.link(self._folder(source) / name, temporary)
+            self._files.rename(temporary, self._folder(target) / name)
+            with suppress(FileNotFoundError):
+                # It stays where both were the same file before.
+                self._files.unlink(temporary)
+            self._files.fsync_folder(self._folder(target))
+            index = self._index(target)
+            self._cached_pieces += piece not in index
+            index[piece] = Piece(root, len(data))
+
+    def _copy(self, source: SlotKey, piece: int, path: Path) -> None:
+        held = self._must_hold(source, piece)
+        data = self.read(source, piece, 0, held.size_bytes)
+        with self._lock:
+            if self._files.free_bytes(self._root) - self._arriving_bytes - len(data) < self._reserve_bytes:
+                raise NoRoom("the disk is full up to its reserve")
+            self._replace(path, data)
 
     def drop(self, key: SlotKey) -> None:
         """Remove a slot, all at once. Nothing happens when it is not there."""
@@ -194,8 +288,28 @@ class Store:
                 self._files.remove_tree(stray)
             else:
                 self._files.unlink(stray)
+        self.shares = self._can_link()
+
+    def _can_link(self) -> bool:
+        first, second = self._temporary(), self._temporary()
+        self._files.close(self._files.create(first))
+        try:
+            self._files.link(first, second)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            return False
+        else:
+            self._files.unlink(second)
+            return True
+        finally:
+            self._files.unlink(first)
 
     def _write_roots(self, folder: Path, content: bytes) -> None:
+        self._replace(folder / ROOTS_NAME, content)
+
+    def _replace(self, path: Path, content: bytes) -> None:
+        """Write a file in one step, whether it is there or not."""
         temporary = self._temporary()
         descriptor = self._files.create(temporary)
         try:
@@ -203,8 +317,8 @@ class Store:
             self._files.fsync(descriptor)
         finally:
             self._files.close(descriptor)
-        self._files.rename(temporary, folder / ROOTS_NAME)
-        self._files.fsync_folder(folder)
+        self._files.rename(temporary, path)
+        self._files.fsync_folder(path.parent)
 
     def _temporary(self) -> Path:
         return self._tmp / secrets.token_hex(12)

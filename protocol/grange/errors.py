@@ -17,12 +17,28 @@
     └── WorldError                neither of us: a machine, a disk, a network, an installation
         └── UnknownCodec          the installed erasure coder does not write what this code expects
 
-Packages above add their own branches below these three.
+Packages above add their own branches below these three. `Told` is mixed into those that a
+person gets to read.
 """
+
+from typing import ClassVar
 
 
 class GrangeError(Exception):
     """The root of the tree."""
+
+
+class Told(GrangeError):
+    """An error that says what happened, what it means, and what to do next."""
+
+    exit_code: ClassVar[int] = 1
+    """What a command that ends with it exits with."""
+
+    def __init__(self, what: str, *, means: str = "", todo: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.means = means
+        self.todo = todo
 
 
 class Misuse(GrangeError):

@@ -256,6 +256,7 @@ def acceptance_signer(
     leaf_count: int,
     end: Epoch,
     previous: OrderId = NO_ORDER,
+    repairer: Address = NOBODY,
 ) -> Address:
     """Whose key signed the acceptance for this place in this order. Raises BadSignature if nobody's did."""
     digest = acceptance_digest(
@@ -269,6 +270,7 @@ def acceptance_signer(
         end=end,
         deadline_block=acceptance.deadline_block,
         previous=previous,
+        repairer=repairer,
     )
     return recover(digest, signature_from(acceptance.r, acceptance.vs))
 

@@ -20,6 +20,9 @@ GIB: Final = 1 << 30
 
 MAX_PIECE_BYTES: Final = MIB
 MAX_PIECE_LEAVES: Final = MAX_PIECE_BYTES // LEAF_BYTES
+STEP_BYTES: Final = 8 * MIB
+"""What one paid request gets at most: so much of a download either side risks to lose to the other."""
+
 MAX_SLOTS: Final = 80
 """Slots in one order: the contract's limit, with which every call about an order fits in a block."""
 
@@ -50,6 +53,13 @@ def rate_rounded_up(price_per_gib_epoch: int, slot_bytes: int) -> int:
     if rate > MAX_RATE:
         raise Misuse(f"a rate of {rate} base units per epoch does not fit 80 bits")
     return rate
+
+
+def egress_rounded_up(price_per_gib: int, size_bytes: int) -> int:
+    """Base units for reading so many bytes at a farmer's egress price. Raises Misuse for a negative part."""
+    if price_per_gib < 0 or size_bytes < 0:
+        raise Misuse(f"a price ({price_per_gib}) and a size ({size_bytes}) are never negative")
+    return -(-price_per_gib * size_bytes // GIB)
 
 
 def format_tokens(base_units: int) -> str:

@@ -15,23 +15,30 @@ from grange.devnet.engines import ENGINES, EngineName
 from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
 from grange_client.cli import KEPT_MEMORY_BYTES
-from stories.spine import Outcome, Setting, Spine
+from stories import repair, spine
+from stories.spine import Setting
 
 WIDTH = 96
+STORIES = ("spine", "repair")
 
 
-def play(keep: Path | None, engine: EngineName, directory: Path | None, console: Console) -> Outcome:
-    """The story, in a temporary folder unless it is to be kept."""
+def play(
+    story: str, keep: Path | None, engine: EngineName, directory: Path | None, console: Console
+) -> spine.Outcome | repair.Outcome:
+    """A story, in a temporary folder unless it is to be kept."""
     with tempfile.TemporaryDirectory(prefix="grange-demo-") as temporary:
         if keep is not None:
             keep.mkdir(parents=True)
         setting = Setting(folder=keep or Path(temporary), engine=engine, directory=directory)
-        return asyncio.run(Spine(setting, console).play())
+        if story == "repair":
+            return asyncio.run(repair.Repair(setting, console).play())
+        return asyncio.run(spine.Spine(setting, console).play())
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/demo", description="Grange, played from beginning to end.")
     parser.add_argument("directory", nargs="?", type=Path, help="what to store; else the standard library")
+    parser.add_argument("--story", choices=STORIES, default="spine", help="which one; spine if not given")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line on stdout")
     parser.add_argument("--engine", choices=ENGINES, default="py-evm", help="which chain to run")
     parser.add_argument("--keep", type=Path, help="leave everything in this new folder")
@@ -45,7 +52,7 @@ def main() -> int:
         console.print(f"[red]{options.directory} is no directory.")
         return 2
     try:
-        result = play(options.keep, options.engine, options.directory, console)
+        result = play(options.story, options.keep, options.engine, options.directory, console)
     except KeyboardInterrupt:
         return 130
     except (GrangeError, ExceptionGroup) as error:

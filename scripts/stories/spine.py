@@ -214,11 +214,11 @@ class Spine:
 
     async def _store(self, devnet: Devnet) -> tuple[str, Stored, Path]:
         stage, outcome = self._stage, self._outcome
-        source = self._setting.directory or _standard_library(self._setting.folder / "standard-library")
+        source = self._setting.directory or standard_library(self._setting.folder / "standard-library")
         what = self._setting.directory or "Python's standard library"
         with stage.step("store", f"A renter stores {what}, {K} of {N}, in one transaction"):
             words = new_words()
-            config = _renter(self._setting.folder / "renter", words, devnet)
+            config = renter_config(self._setting.folder / "renter", words, devnet)
             await devnet.faucet(config.identity.wallet.address, tokens=RENTER_TOKENS)
             first = (await devnet.chain.head()).number + 1
             async with Renter.open(config) as renter:
@@ -311,7 +311,7 @@ class Spine:
             for farmer in killed:
                 await farmer.kill()
             back = self._setting.folder / "back"
-            config = _renter(self._setting.folder / "renter-2", words, devnet)
+            config = renter_config(self._setting.folder / "renter-2", words, devnet)
             async with Renter.open(config) as renter:
                 with stage.work() as watch:
                     known = (await renter.orders(watch))[0]
@@ -400,12 +400,13 @@ def _gas(sent: list[Sent], stored: Stored) -> dict[str, int]:
     return {"place": place, "place_per_slot": round(place / stored.order.geometry.n), **others}
 
 
-def _renter(home: Path, words: str, devnet: Devnet) -> Config:
+def renter_config(home: Path, words: str, devnet: Devnet) -> Config:
+    """A fresh home for somebody who has the words."""
     network = Network(rpc=devnet.rpc_url, market=devnet.market, chain_id=devnet.chain_id)
     return set_up(home, words=words, network=network)
 
 
-def _standard_library(copy: Path) -> Path:
+def standard_library(copy: Path) -> Path:
     """A copy of the running Python's standard library, which other processes may be changing at any time."""
     original = Path(sysconfig.get_path("stdlib"))
     shutil.copytree(original, copy, symlinks=True, ignore=shutil.ignore_patterns("site-packages"))

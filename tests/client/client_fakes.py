@@ -33,13 +33,16 @@ from grange.chain import (
 from grange.merkle import merkle_root, path, root_of_hashes
 from grange.messages import (
     NO_CONTENT,
+    NO_ORDER,
     Domain,
     acceptance_signer,
     order_id,
     recover,
     request_digest,
     sign_acceptance,
+    voucher_signer,
 )
+from grange.peer import Patience, Peer
 from grange.types import (
     Acceptance,
     Address,
@@ -50,11 +53,10 @@ from grange.types import (
     OrderId,
     Parameters,
     Terms,
+    Voucher,
     address_from,
 )
-from grange.units import LEAF_BYTES, TOKEN
-from grange_client.patience import Patience
-from grange_client.peer import Peer
+from grange.units import LEAF_BYTES, STEP_BYTES, TOKEN, egress_rounded_up
 from grange_client.renter import Renter
 from grange_client.words import Identity, identity
 
@@ -83,6 +85,8 @@ _AUTHORIZATION = re.compile(
     r"content=([0-9a-f]{64}),signature=([0-9a-f]{130})"
 )
 
+_VOUCHER = re.compile(r"cumulative=(\d+),signature=([0-9a-f]{64})([0-9a-f]{64})")
+
 
 @dataclass(slots=True, kw_only=True)
 class Behaviour:
@@ -103,6 +107,7 @@ class Behaviour:
     accept_code: str = "terms_refused"
     promise: Callable[["FakeFarmer", dict[str, Any]], dict[str, Any]] = lambda _, fields: fields
     life_blocks: int = 300
+    egress_price_per_gib: int = 0
 
 
 class FakeFarmer:
@@ -116,6 +121,9 @@ class FakeFarmer:
         self.pieces: dict[tuple[str, str, int], dict[int, bytes]] = {}
         self.promised: dict[tuple[str, str, int], int] = {}
         self.calls: list[str] = []
+        self.signed = 0
+        self.voucher: Voucher | None = None
+        self.earned = 0
         self._nonces: set[str] = set()
         self._runner: web.AppRunner | None = None
 
@@ -126,6 +134,7 @@ class FakeFarmer:
         app.add_routes(
             [
                 web.get("/v1/info", self._info),
+                web.get("/v1/account", self._account),
                 web.put(slot + "/pieces/{piece}", self._put),
                 web.post(slot + "/accept", self._accept),
                 web.get(slot, self._get),
@@ -204,7 +213,8 @@ class FakeFarmer:
             raise _error(self.behaviour.accept_status, self.behaviour.accept_code)
         proposal = json.loads(body)
         assert order_id(address_from(renter), bytes.fromhex(proposal["salt"])).hex() == key[1]
-        held = self.pieces.get(key, {})
+        previous = proposal.get("previous", "")
+        held = self.pieces.get(key, {}) or self.pieces.get((key[0], previous, key[2]), {})
         if sorted(held) != list(range(proposal["pieces"])):
             raise _error(404, "not_found")
         computed = root_of_hashes(b"".join(merkle_root(held[piece]) for piece in sorted(held)))
@@ -214,6 +224,7 @@ class FakeFarmer:
         if deadline <= self.market.block:
             deadline = self.market.block + self.behaviour.life_blocks
         self.promised[key] = deadline
+        self.pieces[key] = held
         fields = {
             "order": bytes.fromhex(key[1]),
             "farmer": self.id,
@@ -223,7 +234,7 @@ class FakeFarmer:
             "leaf_count": proposal["pieces"] * proposal["piece_leaves"],
             "end": proposal["end"],
             "deadline_block": deadline,
-        }
+        } | ({"previous": bytes.fromhex(previous)} if previous else {})
         return web.json_response(self.behaviour.promise(self, fields) if fields else {}, dumps=_hex_json)
 
     def sign(self, fields: dict[str, Any], *, domain: Domain | None = None, **changed: Any) -> dict[str, Any]:
@@ -243,6 +254,7 @@ class FakeFarmer:
             raise _error(self.behaviour.get_status, "not_found")
         data = self.slot_bytes(self._key(request, renter))
         first, last = map(int, wanted.removeprefix("bytes=").split("-"))
+        self._take(request, address_from(renter), last + 1 - first)
         part = self.behaviour.spoil(data[first : last + 1])
         headers = {"Content-Range": f"bytes {first}-{last}/{len(data)}"}
         if self.behaviour.cut_off:
@@ -253,6 +265,35 @@ class FakeFarmer:
             request.transport.abort()
             return response
         return web.Response(body=part, status=206, headers=headers)
+
+    def _take(self, request: web.Request, renter: Address, size_bytes: int) -> None:
+        """Be paid for a read, like a node: out of the highest voucher, as far as the vault goes."""
+        price = egress_rounded_up(self.behaviour.egress_price_per_gib, size_bytes)
+        if not price:
+            assert "Voucher" not in request.headers
+            return
+        assert size_bytes <= STEP_BYTES
+        match = _VOUCHER.fullmatch(request.headers.get("Voucher", ""))
+        assert match is not None
+        total, r, vs = int(match[1]), bytes.fromhex(match[2]), bytes.fromhex(match[3])
+        voucher = Voucher(renter=renter, cumulative=total, r=r, vs=vs)
+        assert voucher_signer(self.market.domain, voucher, farmer=self.id) == renter
+        missing = total - self.market.redemptions.get(self.id, 0) - self.market.vaults.get(renter, 0)
+        if missing > 0:
+            raise _error(402, "vault_too_small", missing=missing)
+        if total > self.signed:
+            self.signed, self.voucher = total, voucher
+        if self.signed - self.earned < price:
+            detail = {"spent": self.earned, "cumulative": self.signed, "needed": price}
+            raise _error(402, "payment_needed", **detail)
+        self.earned += price
+
+    async def _account(self, request: web.Request) -> web.Response:
+        self._signed(request, NO_CONTENT)
+        if self.voucher is None:
+            raise _error(404, "not_found")
+        fields = {"cumulative": self.signed, "spent": self.earned}
+        return web.json_response(fields | {"r": self.voucher.r, "vs": self.voucher.vs}, dumps=_hex_json)
 
     def slot_bytes(self, key: tuple[str, str, int]) -> bytes:
         """A slot as it is kept."""
@@ -297,12 +338,15 @@ class FakeMarket:
         self.block = 25
         self.vaults: dict[Address, int] = {}
         self.announced: dict[Address, Withdrawal] = {}
+        self.redemptions: dict[FarmerId, int] = {}
         self.wallets: dict[Address, int] = {renter: 1000 * TOKEN}
         self.native = 10**18
         self.known: list[Farmer] = []
         self.events: list[Event] = []
         self.placed: list[tuple[Terms, tuple[Acceptance, ...], int]] = []
         self.closed: list[Held] = []
+        self.extensions: dict[OrderId, OrderId] = {}
+        self.lost: set[tuple[OrderId, int, int]] = set()
         self.to_return = (0, 0)
         self.failures: deque[Exception | Callable[[], None]] = deque()
         self.fork = 0
@@ -325,6 +369,9 @@ class FakeMarket:
     async def vault(self, account: Address) -> int:
         return self.vaults.get(account, 0)
 
+    async def redeemed(self, farmer: FarmerId, account: Address) -> int:
+        return self.redemptions.get(farmer, 0)
+
     async def token_balance(self, account: Address) -> int:
         return self.wallets.get(account, 0)
 
@@ -332,6 +379,26 @@ class FakeMarket:
         return self.native
 
     async def place(self, terms: Terms, acceptances: Sequence[Acceptance], missing: int) -> Receipt:
+        return await self._placed(
+            terms, acceptances, missing, Epoch(self.block // PARAMETERS.epoch_blocks + 1)
+        )
+
+    async def extend(
+        self, previous: Held, terms: Terms, acceptances: Sequence[Acceptance], missing: int
+    ) -> Receipt:
+        [old] = [e for e in self.events if e.name == "OrderPlaced" and e.args["order"] == previous.order]
+        assert [one.root for one in acceptances] == [slot.root for slot in previous.slots]
+        self.extensions[order_id(self.renter, terms.salt)] = previous.order
+        return await self._placed(terms, acceptances, missing, old.args["end"], previous.order)
+
+    async def _placed(
+        self,
+        terms: Terms,
+        acceptances: Sequence[Acceptance],
+        missing: int,
+        start: Epoch,
+        previous: OrderId = NO_ORDER,
+    ) -> Receipt:
         if self.failures:
             failure = self.failures.popleft()
             if isinstance(failure, Exception):
@@ -343,12 +410,17 @@ class FakeMarket:
             if acceptance.deadline_block < self.block:
                 raise TransactionReverted("place", "AcceptanceExpired", {"slot": slot})
             signer = acceptance_signer(
-                self.domain, acceptance, order=order, slot=slot, leaf_count=terms.leaf_count, end=terms.end
+                self.domain,
+                acceptance,
+                order=order,
+                slot=slot,
+                leaf_count=terms.leaf_count,
+                end=terms.end,
+                previous=previous,
             )
             assert signer == operators[acceptance.farmer]
         assert len({acceptance.farmer for acceptance in acceptances}) == len(acceptances)
         await self.deposit(missing)
-        start = self.block // PARAMETERS.epoch_blocks + 1
         cost = sum(acceptance.rate for acceptance in acceptances) * (terms.end - start)
         if self.vaults[self.renter] < cost:
             raise TransactionReverted("place", "VaultTooSmall", {"balance": 0, "needed": cost})
@@ -378,6 +450,7 @@ class FakeMarket:
                     "root": one.root,
                     "rate": one.rate,
                     "from": start,
+                    "extension": previous != NO_ORDER,
                 },
             )
         return Receipt(
@@ -454,6 +527,12 @@ class FakeMarket:
                 )
             )
         return steps
+
+    async def is_lost(self, order: OrderId, slot: int, start: Epoch) -> bool:
+        return (order, slot, start) in self.lost
+
+    async def extended_by(self, order: OrderId, block: int) -> OrderId:
+        return self.extensions.get(order, NO_ORDER)
 
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
         return [
@@ -541,6 +620,13 @@ class World:
         """Change what the chain says of a farmer."""
         self.market.known[number - 1] = replace(self.market.known[number - 1], **fields)
 
+    def sell(self, price_per_gib: int, *, vault: int) -> None:
+        """From now on farmers want to be paid for reads, and the renter has so much in its vault."""
+        for number, farmer in enumerate(self.market.known, 1):
+            self.change(number, offer=replace(farmer.offer, egress_price_per_gib=price_per_gib))
+            self.farmer(number).behaviour.egress_price_per_gib = price_per_gib
+        self.market.vaults[self.market.renter] = vault
+
     @property
     def staged(self) -> int:
         """Slots that farmers hold, placed or not."""
@@ -581,8 +667,8 @@ async def open_world(home: Path, farmers: int) -> AsyncIterator[World]:
             await farmer.stop()
 
 
-def _error(status: int, code: str) -> web.HTTPException:
-    body = json.dumps({"error": code, "message": f"no: {code}", "detail": {}})
+def _error(status: int, code: str, **detail: int) -> web.HTTPException:
+    body = json.dumps({"error": code, "message": f"no: {code}", "detail": detail})
     error = web.HTTPException(text=body, content_type="application/json")
     error.set_status(status)
     return error

@@ -27,7 +27,8 @@ from grange.chain import (
     TransactionNotMined,
     WrongChain,
 )
-from grange.errors import GrangeError, Misuse
+from grange.errors import GrangeError, Misuse, Told
+from grange.peer import OverBudget
 from grange.units import TOKEN
 from grange_client import cli, screens
 from grange_client.config import Network, set_up
@@ -37,7 +38,6 @@ from grange_client.errors import (
     NotSetUp,
     OrderGoesOn,
     SourceChanged,
-    Told,
 )
 from grange_client.explain import explain
 from grange_client.plugins import PLUGINS, add_plugins
@@ -124,6 +124,36 @@ def test_json_everywhere(machine: Machine, tree: Path, tmp_path: Path) -> None:
     assert balance["wallet"] == 1000 * TOKEN - put["cost"]
     got = json.loads(machine("get", put["order"][:8], tmp_path / "back", "--json").stdout)
     assert got["files"] == 4
+
+
+def sell(world: World) -> None:
+    """Farmers that ask a token for a gibibyte, and a renter with a vault."""
+    world.sell(TOKEN, vault=TOKEN)
+
+
+def test_reading_that_costs_is_asked_for(machine: Machine, tree: Path, tmp_path: Path) -> None:
+    """With the price, before anything is fetched; --yes and --max-price answer in advance."""
+    machine("put", tree, "--yes", "--k", "2", "--n", "4", "--epochs", "5")
+    machine.prepare = sell
+    refused = machine("get", "tree", tmp_path / "back", stdin="n\n")
+    assert refused.exit_code == 1
+    assert "Reading costs about 0.0000" in refused.stderr
+    assert not (tmp_path / "back").exists()
+    for turn, arguments in enumerate((["--yes"], ["--max-price", "0.01"])):
+        got = machine("get", "tree", tmp_path / f"back{turn}", *arguments)
+        assert got.exit_code == 0, got.output
+        assert "Reading cost 0.0000" in got.stdout
+        assert listing(tmp_path / f"back{turn}" / "tree") == listing(tree)
+    shown = machine("get", "tree", tmp_path / "json", "--yes", "--json")
+    assert 0 < json.loads(shown.stdout)["paid"] < TOKEN // 1000
+
+
+def test_no_more_is_paid_than_was_allowed(machine: Machine, tree: Path, tmp_path: Path) -> None:
+    machine("put", tree, "--yes", "--k", "2", "--n", "4", "--epochs", "5")
+    machine.prepare = sell
+    got = machine("get", "tree", tmp_path / "back", "--max-price", "0.000000000000000001")
+    assert isinstance(got.exception, OverBudget)
+    assert explain(got.exception).exit_code == 5
 
 
 def test_question_is_asked_before_anything_is_sent(machine: Machine, tree: Path) -> None:

@@ -18,13 +18,15 @@ import pytest
 from client_fakes import CALM, FakeFarmer, honest
 from client_trees import listing
 
-from grange.chain import Chain, Cursor, MarketNotFound, RpcError, Sender, WrongChain, calls
+from grange.chain import Chain, Cursor, MarketNotFound, RpcError, Sender, Wallet, WrongChain, calls
 from grange.devnet.devnet import Devnet
 from grange.messages import Domain
 from grange.types import Offer, address_from
 from grange.units import TOKEN
+from grange_client.closing import closing_from_event, held_from_events
 from grange_client.config import Config, Network, set_up
 from grange_client.errors import NotEnoughMoney, OrderGoesOn
+from grange_client.outlook import SlotState
 from grange_client.plan import Wish
 from grange_client.renter import Renter
 
@@ -142,6 +144,56 @@ async def test_an_order_that_nobody_proved_is_paid_back_with_compensation(town: 
     assert vault == closing.returned
     assert known.closing == closing
     assert await chain.order(stored.order.id) is None
+
+
+async def test_what_came_back_is_shown_whoever_closed_the_order(town: Town, tree: Path) -> None:
+    """A passer-by ends it; the money is the renter's, and all its commands say how much."""
+    chain, stranger = town.devnet.chain, Wallet.random()
+    async with Renter.open(town.config, patience=CALM) as renter:
+        order = (await renter.put(await renter.quote([tree], CODE))).order
+        before = (await renter.funds()).vault
+    await town.devnet.mine_to_epoch(order.end)
+    await town.devnet.faucet(stranger.address, native=10**18)
+    held = held_from_events(
+        order, await chain.logs(0, (await chain.head()).number, ["SlotFilled"], {"order": order.id})
+    )
+    receipt = await Sender(chain, stranger).send(calls.close(held))
+    returned = closing_from_event(receipt.event("OrderClosed"))
+    home = town.config.home
+    [closed] = json.loads((await grange("close", "tree", "--json", home=home)).out)
+    assert (closed["refund"], closed["compensation"]) == (returned.refund, returned.compensation)
+    [listed] = json.loads((await grange("ls", "--json", home=home)).out)
+    assert (listed["closed"], listed["refund"]) == (True, returned.refund)
+    assert " back" in (await grange("ls", home=home)).out
+    assert "came back" in (await grange("stat", "tree", home=home)).out
+    assert await chain.vault(town.config.identity.wallet.address) - before == returned.returned
+
+
+async def test_health_follows_the_chain_from_live_to_late_to_vacant(town: Town, tree: Path) -> None:
+    """These farmers never prove: after an epoch they are late, after MAX_MISSES of them they have lapsed."""
+    rules = town.devnet.chain.parameters
+    async with Renter.open(town.config, patience=CALM) as renter:
+        order = (await renter.put(await renter.quote([tree], CODE))).order
+        seen = []
+        for epoch in (order.start, order.start + 1, order.start + rules.max_misses):
+            await town.devnet.mine_to_epoch(epoch)
+            seen.append(await renter.condition(order))
+    assert [one.count(SlotState.LIVE) for one in seen] == [4, 0, 0]
+    assert [one.count(SlotState.LATE) for one in seen] == [0, 4, 0]
+    assert [one.count(SlotState.VACANT) for one in seen] == [0, 0, 4]
+    assert 0 < seen[0].loss < 1e-2
+    assert 5 / 16 < seen[1].loss < 1 / 3
+    assert seen[2].loss == 1.0
+    home = town.config.home
+    shown = await grange("health", home=home)
+    assert shown.exit_code == 0, shown.err
+    assert "100%" in shown.out
+    assert "Fetch it now: grange get" in shown.err
+    assert max(map(len, shown.out.splitlines())) <= 80
+    [listed] = json.loads((await grange("health", "--json", home=home)).out)
+    assert (listed["vacant"], listed["spares"], listed["loss"]) == (4, -2, 1.0)
+    one = await grange("health", "tree", home=home)
+    assert [line.split()[-1] for line in one.out.splitlines()[-4:]] == ["vacant"] * 4
 
 
 async def test_epoch_that_turns_in_between(town: Town, tree: Path) -> None:

@@ -9,13 +9,19 @@ from aiohttp import web
 from client_fakes import CALM, MARKET, NOW, WORDS, farmer_view
 
 from grange.messages import Domain, recover, request_digest
+from grange.peer import (
+    FarmerLied,
+    FarmerRefused,
+    FarmerUnreachable,
+    Patience,
+    Peer,
+    Signer,
+    endpoint_url,
+    open_session,
+)
+from grange.peer import peer as peer_module
 from grange.types import OrderId
-from grange_client import peer as peer_module
-from grange_client.errors import FarmerLied, FarmerRefused, FarmerUnreachable
 from grange_client.farmers import networks_of, probe
-from grange_client.patience import Patience
-from grange_client.peer import Peer, endpoint_url, open_session
-from grange_client.signer import Signer
 from grange_client.words import identity
 
 DOMAIN = Domain(chain_id=1337, market=MARKET)
@@ -191,8 +197,6 @@ async def test_probe_separates_the_living_from_the_rest() -> None:
         found = await probe(
             [right, wrong, gone],
             lambda farmer: Peer(farmer, peer._session, signer()),
-            chain_id=1337,
-            market=MARKET,
             records={},
         )
     assert [candidate.farmer.id for candidate in found.candidates] == [1]

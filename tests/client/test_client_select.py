@@ -9,10 +9,10 @@ from client_fakes import PARAMETERS, farmer_view
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grange.peer import networks
 from grange.types import Epoch, Offer, address_from
 from grange.units import GIB, MIB, TOKEN
 from grange_client.errors import NotEnoughMoney, NothingToStore
-from grange_client.farmers import networks
 from grange_client.plan import Funds, Wish, code_for, end_for, missing_from_vault, price
 from grange_client.select import Candidate, Need, Record, choose, slot_rate, spares_for
 

@@ -2,34 +2,13 @@
 pragma solidity 0.8.37;
 
 import {FarmerId, OrderId, Voucher} from "../../contracts/types/Types.sol";
+import {AttackTest} from "./support/AttackTest.sol";
 import {vm} from "./support/Cheats.sol";
-import {FarmTest} from "./support/FarmTest.sol";
 
 /// @title The attacks of docs/economics.md, played out
 /// @dev Of each, what everyone in on it has at the end against the beginning. Keeping data is taken to cost as much as it is
 /// paid, the most that an honest farmer would bear: so all that an attack saves is less than R for each epoch.
-contract AttacksTest is FarmTest {
-    uint256 private constant R = 1e6;
-    address private constant REPAIRER = address(0x4E9A14);
-    uint256 private constant OWN_RENTER_KEY = 78;
-
-    /// @dev All that a farmer and its owner have.
-    function _worth(FarmerId farmer) private view returns (uint256) {
-        return market.farmer(farmer).stake + market.earnings(_ownerOf(farmer));
-    }
-
-    function _asOwnRenter() private returns (address own) {
-        own = vm.addr(OWN_RENTER_KEY);
-        token.transfer(own, 1e30);
-        renter = own;
-        vm.prank(own);
-        token.approve(address(market), type(uint256).max);
-    }
-
-    function _money(address account) private view returns (uint256) {
-        return token.balanceOf(account) + market.vault(account);
-    }
-
+contract AttacksTest is AttackTest {
     /// Must hold: a farmer that drops everything is left with less than it came with.
     function testFuzz_dropEverything(uint256 epochs) external {
         FarmerId farmer = _register();
@@ -53,18 +32,6 @@ contract AttacksTest is FarmTest {
         // Honest, it would have had R an epoch, and spent at most R; dropping saved R / 2.
         uint256 income = _worth(farmer) > STAKE ? _worth(farmer) - STAKE : 0;
         vm.assertTrue(income < (epochs * R) / 2, "less than honest pay less half the cost");
-    }
-
-    /// @dev Whether one of the samples lies in a slot after the first `kept` of the farmer's.
-    function _drawnFrom(FarmerId farmer, uint256 kept) private returns (bool) {
-        market.recordSeed();
-        for (uint256 number = 0; number < SAMPLES; ++number) {
-            Drawn memory drawn = _drawn(farmer, _now(), number);
-            for (uint256 i = kept; i < _kept[farmer].length; ++i) {
-                if (_tenureOf(_kept[farmer][i]) == _tenureOf(drawn.kept)) return true;
-            }
-        }
-        return false;
     }
 
     /// Must hold: a farmer that hides a dropped slot among nineteen times as much of its own loses more than it is paid.

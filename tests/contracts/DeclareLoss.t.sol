@@ -109,24 +109,6 @@ contract DeclareLossTest is FarmTest {
         market.prove(_farmer, current, words);
     }
 
-    /// Must hold: another farmer's loss passes over nothing.
-    function test_anothersLossIsNoExcuse() external {
-        _begin(STAKE);
-        FarmerId other = _register();
-        for (uint256 i = 1; i <= 4; ++i) _store(other, _date(3), 3, i * 1000);
-        _enter(_now() + 1);
-        _prove(other);
-        _lose(other, 3);
-        _lose(_farmer, 3);
-        _enter(_now() + 1);
-        market.recordSeed();
-        bytes32[] memory words = new bytes32[](1);
-        words[0] = _tenureOf(_kept[other][3]);
-        Epoch current = market.currentEpoch();
-        vm.expectRevert(abi.encodeWithSelector(IAudits.NotLost.selector, 0, words[0]));
-        market.prove(_farmer, current, words);
-    }
-
     /// Must hold: what stays of the stake covers the rest as well as before.
     function testFuzz_theRestIsCoveredAsBefore(uint256 stake, uint256 misses, uint256 nth) external {
         stake = _within(stake, 10_000 * COLLATERAL_EPOCHS, 20_000 * COLLATERAL_EPOCHS);

@@ -4,7 +4,18 @@ pragma solidity 0.8.37;
 import {IBooks} from "../../contracts/interfaces/IBooks.sol";
 import {IOrders} from "../../contracts/interfaces/IOrders.sol";
 import {IRepairs} from "../../contracts/interfaces/IRepairs.sol";
-import {Acceptance, Epoch, FarmerId, Held, OrderId, OrderView, Takeover, Terms} from "../../contracts/types/Types.sol";
+import {
+    Acceptance,
+    Epoch,
+    FarmerId,
+    Held,
+    OrderId,
+    OrderView,
+    Permit,
+    Slot,
+    Takeover,
+    Terms
+} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
 import {Reference} from "./support/Reference.sol";
@@ -197,18 +208,82 @@ contract ExtendTest is FarmTest {
         vm.assertEq(Epoch.unwrap(market.order(_placed[1]).end), end, "end");
     }
 
+    /// Must hold: a permit pays for the extension, whoever submitted it first.
+    function testFuzz_extendWithPermit(bool used) external {
+        _begin();
+        (Terms memory terms, Acceptance[] memory acceptances) = _offer(_farmers, _date(2), _order);
+        Held memory held = _held(_order);
+        Permit memory p = _permit(RENTER_KEY, 2 * RATE * (Epoch.unwrap(terms.end) - _stored[_order].end));
+        vm.prank(renter);
+        token.approve(address(market), 0);
+        if (used) token.permit(renter, address(market), p.value, p.deadline, p.v, p.r, p.s);
+        vm.prank(renter);
+        OrderId next = market.extendWithPermit(held, terms, acceptances, p);
+        vm.assertEq(market.vault(renter), 0, "deposited and paid");
+        vm.assertEq(market.order(next).renter, renter, "extended");
+    }
+
+    /// Must hold: with a permit too, it is by the order's renter alone.
+    function test_anothersPermit() external {
+        _begin();
+        (Terms memory terms, Acceptance[] memory acceptances) = _offer(_farmers, _date(2), _order);
+        Held memory held = _held(_order);
+        uint256 key = 0xC0FFEE;
+        token.transfer(vm.addr(key), 1e9);
+        Permit memory p = _permit(key, 1e9);
+        vm.prank(vm.addr(key));
+        vm.expectRevert(abi.encodeWithSelector(IOrders.NotRenter.selector, _order, vm.addr(key)));
+        market.extendWithPermit(held, terms, acceptances, p);
+    }
+
+    /// Must hold: the events say in which of a farmer's two books for a date a slot is, also in the last epoch before the
+    /// extension begins, in which it begins like what is placed.
+    function test_toldApartInTheLastEpoch() external {
+        _begin();
+        _enter(_stored[_order].end - 1);
+        uint256 end = _date(2);
+        (Terms memory terms, Acceptance[] memory acceptances) = _offer(_farmers, end, _order);
+        OrderId next = market.orderId(renter, terms.salt);
+        Held memory held = _held(_order);
+        _deposit(2 * RATE * (end - _stored[_order].end));
+        _expectFilled(next, terms, acceptances, true);
+        vm.expectEmit(true, true, true, true, address(market));
+        emit IOrders.OrderExtended(next, _order);
+        vm.prank(renter);
+        market.extend(held, terms, acceptances);
+
+        (terms, acceptances) = _offered(_farmers, end, 3, RATE);
+        _deposit(2 * RATE * (end - _now() - 1));
+        _expectFilled(market.orderId(renter, terms.salt), terms, acceptances, false);
+        vm.prank(renter);
+        market.place(terms, acceptances);
+    }
+
+    function _expectFilled(OrderId id, Terms memory terms, Acceptance[] memory acceptances, bool extension) private {
+        Epoch from = Epoch.wrap(uint32(_now() + 1));
+        for (uint8 i = 0; i < acceptances.length; ++i) {
+            Acceptance memory a = acceptances[i];
+            vm.expectEmit(true, true, true, true, address(market));
+            emit IOrders.SlotFilled(id, a.farmer, i, a.root, a.rate, 3, from, terms.end, extension);
+        }
+    }
+
     /// Must hold: a consent to extend does not place, nor the other way round.
     function test_consentIsForOneUse() external {
         _begin();
         _deposit(1e9);
         (Terms memory terms, Acceptance[] memory acceptances) = _offer(_farmers, _date(2), _order);
-        vm.startPrank(renter);
-        (bool done, ) = address(market).call(abi.encodeCall(market.place, (terms, acceptances)));
-        vm.assertTrue(!done, "not placed");
+        address signer = _signer(terms, 0, acceptances[0]);
+        vm.expectRevert(abi.encodeWithSelector(IOrders.AcceptanceForged.selector, 0, _farmers[0], signer));
+        vm.prank(renter);
+        market.place(terms, acceptances);
         (terms, acceptances) = _offer(_farmers, _date(2), OrderId.wrap(0));
-        (done, ) = address(market).call(abi.encodeCall(market.extend, (_held(_order), terms, acceptances)));
-        vm.assertTrue(!done, "not extended");
-        vm.stopPrank();
+        bytes32 digest = _acceptanceDigest(address(market), block.chainid, _consent(terms, 0, acceptances[0], _order));
+        signer = _signer(digest, acceptances[0].r, acceptances[0].vs);
+        Held memory held = _held(_order);
+        vm.expectRevert(abi.encodeWithSelector(IOrders.AcceptanceForged.selector, 0, _farmers[0], signer));
+        vm.prank(renter);
+        market.extend(held, terms, acceptances);
     }
 
     /// Must hold: only in the last grid period, by its renter, and in the same shape.
@@ -268,7 +343,8 @@ contract ExtendTest is FarmTest {
         vm.assertEq(market.vault(renter) - before, 2 * RATE * (epochs + COLLATERAL_EPOCHS), "all of both slots");
     }
 
-    /// Must hold: a slot of an extension can be refilled as soon as one would begin with it, not before.
+    /// Must hold: a slot of an extension can be refilled as soon as one would begin with it, not before; whoever takes it has
+    /// it among what is no extension.
     function test_refilledWhenItBegins() external {
         _enter(_date(1));
         _farmers = _registerMany(2);
@@ -282,6 +358,11 @@ contract ExtendTest is FarmTest {
         vm.expectRevert(abi.encodeWithSelector(IRepairs.OrderNotBegun.selector, next, Epoch.wrap(_stored[next].from)));
         market.refill(held, REPAIRER, takeovers);
         _enter(_stored[next].from - 1);
+        Epoch end = Epoch.wrap(_stored[next].end);
+        Epoch from = Epoch.wrap(_stored[next].from);
+        Slot memory slot = _stored[next].slots[0];
+        vm.expectEmit(true, true, true, true, address(market));
+        emit IOrders.SlotFilled(next, taker, 0, slot.root, slot.rate, 3, from, end, false);
         _refill(next, 0, taker, REPAIRER);
         _enter(_now() + 1);
         _prove(taker);

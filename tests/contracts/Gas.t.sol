@@ -2,12 +2,13 @@
 pragma solidity 0.8.37;
 
 import {Acceptance, FarmerId, OrderId, Takeover, Terms} from "../../contracts/types/Types.sol";
-import {Measured, vm} from "./support/Cheats.sol";
+import {vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
+import {Meter} from "./support/Meter.sol";
 import {Reference} from "./support/Reference.sol";
 
 /// @title What the two calls that are made over and over cost, as transactions with nothing warm
-contract GasTest is FarmTest {
+contract GasTest is FarmTest, Meter {
     uint256 private constant PLACE_PER_SLOT_LIMIT = 40_000;
     uint256 private constant PROVE_LIMIT = 350_000;
     uint256 private constant EVICT_LIMIT = 150_000;
@@ -17,11 +18,11 @@ contract GasTest is FarmTest {
     uint256 private constant TRANSACTION = 21_000;
 
     /// @dev The gas of a transaction with this call to the market: EIP-2028, and the floor of EIP-7623.
-    function _transact(address sender, bytes memory data) private returns (uint256 gas, uint256 execution) {
+    function _transact(address sender, bytes memory data) private returns (uint256 gas) {
         vm.cool(address(market));
         vm.prank(sender);
         (bool done, ) = address(market).call(data);
-        execution = vm.lastCallGas().gasTotalUsed;
+        uint256 execution = vm.lastCallGas().gasTotalUsed;
         vm.assertTrue(done, "the call is made");
         uint256 tokens = 0;
         for (uint256 i = 0; i < data.length; ++i) tokens += data[i] == 0 ? 1 : 4;
@@ -49,11 +50,10 @@ contract GasTest is FarmTest {
                     1e15 + 12345678
                 );
             }
-            (uint256 gas, ) = _transact(renter, abi.encodeCall(market.place, (terms, acceptances)));
+            uint256 gas = _transact(renter, abi.encodeCall(market.place, (terms, acceptances)));
             if (i > 0) total += gas;
-            emit Measured("place, per slot", gas / 30, 0);
         }
-        emit Measured("place, per slot, mean after the first", total / orders / 30, 0);
+        _note("place, per slot, mean after the first", total / orders / 30);
         vm.assertLe(total / orders / 30, PLACE_PER_SLOT_LIMIT, "gas per slot");
     }
 
@@ -87,9 +87,8 @@ contract GasTest is FarmTest {
         _transact(STRANGER, first);
         _enter(_now() + 1);
         bytes32[] memory words = _uniformProof(farmer, levels);
-        uint256 execution;
-        (gas, execution) = _transact(STRANGER, abi.encodeCall(market.prove, (farmer, market.currentEpoch(), words)));
-        emit Measured("prove, 1 TiB: gas, execution", gas, execution);
+        gas = _transact(STRANGER, abi.encodeCall(market.prove, (farmer, market.currentEpoch(), words)));
+        _note(string.concat("prove, 1 TiB, ", vm.toString(slots), " slots"), gas);
     }
 
     function _uniformProof(FarmerId farmer, bytes32[] memory levels) private returns (bytes32[] memory words) {
@@ -138,8 +137,8 @@ contract GasTest is FarmTest {
         _prove(farmer);
         _lose(farmer, 2 * MAX_BOOKS - 1);
         _enter(_now() + 40);
-        (uint256 gas, ) = _transact(STRANGER, abi.encodeCall(market.evict, (farmer)));
-        emit Measured("evict", gas, 0);
+        uint256 gas = _transact(STRANGER, abi.encodeCall(market.evict, (farmer)));
+        _note("evict", gas);
         vm.assertLe(gas, EVICT_LIMIT, "gas");
     }
 
@@ -156,8 +155,8 @@ contract GasTest is FarmTest {
         _refill(order, 29, _register(), STRANGER);
         Takeover[] memory takeovers = new Takeover[](10);
         for (uint256 i = 0; i < 10; ++i) takeovers[i] = _takeover(order, i, takers[i], STRANGER);
-        (uint256 gas, ) = _transact(STRANGER, abi.encodeCall(market.refill, (_held(order), STRANGER, takeovers)));
-        emit Measured("refill, per slot", gas / 10, 0);
+        uint256 gas = _transact(STRANGER, abi.encodeCall(market.refill, (_held(order), STRANGER, takeovers)));
+        _note("refill, per slot", gas / 10);
         vm.assertLe(gas / 10, REFILL_PER_SLOT_LIMIT, "gas per slot");
     }
 
@@ -176,8 +175,8 @@ contract GasTest is FarmTest {
             for (uint256 i = 0; i < 30; ++i) if (i > 0 || _now() + 3 != end) this.prove(farmers[i]);
         }
         _enter(end + 5);
-        (uint256 gas, ) = _transact(STRANGER, abi.encodeCall(market.close, (_held(order))));
-        emit Measured("close, of 30 slots", gas, 0);
+        uint256 gas = _transact(STRANGER, abi.encodeCall(market.close, (_held(order))));
+        _note("close, of 30 slots", gas);
         vm.assertLe(gas, CLOSE_LIMIT, "gas");
     }
 }

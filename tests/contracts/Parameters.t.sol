@@ -18,7 +18,7 @@ contract ParametersTest is MarketTest {
         p.token = address(token);
         p.epochBlocks = uint32(_within(p.epochBlocks, 2, 8191));
         p.maxBooks = uint8(_within(p.maxBooks, 1, 14));
-        p.samples = uint8(_within(p.samples, 1, 16));
+        p.samples = uint8(_within(p.samples, 10, 16));
         p.maxMisses = uint8(_within(p.maxMisses, 1, 6));
         p.gridEpochs = uint32(_within(p.gridEpochs, p.maxMisses, 4096 / p.maxBooks));
         p.penalty = uint8(_within(p.penalty, 1, 16));
@@ -64,12 +64,24 @@ contract ParametersTest is MarketTest {
         _refused(p, ISettings.MaxBooksOutOfRange.selector, books, 1, 14);
     }
 
-    /// Must hold: there are 1 to 16 samples.
-    function testFuzz_samples(uint8 samples) external {
-        vm.assume(samples == 0 || samples > 16);
+    /// Must hold: there are at most 16 samples, and so many that they find a slot that is not kept before it has won more,
+    /// by pay and bounty, than fines under cover of other slots cost.
+    function testFuzz_samples(uint8 samples, uint8 penalty, uint8 fine) external {
         Parameters memory p = _parameters(address(token));
-        p.samples = samples;
-        _refused(p, ISettings.SamplesOutOfRange.selector, samples, 1, 16);
+        (p.penalty, p.fine) = (uint8(_within(penalty, 1, 16)), uint8(_within(fine, 1, 16)));
+        p.collateralEpochs = 65535;
+        uint256 least = 1;
+        while (2 * least * p.fine < 2 + uint256(p.penalty) + p.fine) ++least;
+        vm.assume(samples > 16);
+        _refused(p, samples, least);
+        _refused(p, _within(samples, 0, least - 1), least);
+        p.samples = uint8(least);
+        _deploy(p);
+    }
+
+    function _refused(Parameters memory p, uint256 samples, uint256 least) private {
+        p.samples = uint8(samples);
+        _refused(p, ISettings.SamplesOutOfRange.selector, samples, least, 16);
     }
 
     /// Must hold: a farmer lapses after 1 to 6 misses.
@@ -102,6 +114,7 @@ contract ParametersTest is MarketTest {
         p.maxMisses = uint8(_within(misses, 1, 6));
         p.penalty = uint8(_within(penalty, 1, 16));
         p.fine = uint8(_within(fine, 1, 16));
+        p.samples = 16;
         uint256 least = 2 * uint256(p.maxMisses) * (p.penalty + p.fine);
         vm.assume(epochs > 65535);
         for (uint256 i = 0; i < 2; ++i) {

@@ -74,7 +74,7 @@ contract PlaceTest is FarmTest {
         for (uint8 i = 0; i < n; ++i) {
             Acceptance memory a = acceptances[i];
             vm.expectEmit(true, true, true, true, address(market));
-            emit IOrders.SlotFilled(id, a.farmer, i, a.root, a.rate, terms.leafCount, from, terms.end);
+            emit IOrders.SlotFilled(id, a.farmer, i, a.root, a.rate, terms.leafCount, from, terms.end, false);
         }
     }
 
@@ -155,8 +155,12 @@ contract PlaceTest is FarmTest {
         if (field == 6) forged.vs = bytes32(uint256(forged.vs) ^ (1 << 255));
         if (field == 7) _sign(terms, 0, forged, _operatorKey(forged.farmer));
         if (field == 8) _sign(terms, 1, forged, value);
-        vm.expectPartialRevert(IOrders.AcceptanceForged.selector);
-        _place(terms, acceptances);
+        address signer = _signer(terms, 1, forged);
+        _refused(
+            terms,
+            acceptances,
+            abi.encodeWithSelector(IOrders.AcceptanceForged.selector, 1, forged.farmer, signer)
+        );
     }
 
     /// Must hold: an acceptance counts only for the order it was signed for.
@@ -166,8 +170,9 @@ contract PlaceTest is FarmTest {
         if (field == 0) terms.salt = "another";
         if (field == 1) terms.end = Epoch.wrap(uint32(_date(3)));
         if (field == 2) terms.leafCount += 1;
-        vm.expectPartialRevert(IOrders.AcceptanceForged.selector);
-        _place(terms, acceptances);
+        FarmerId farmer = acceptances[0].farmer;
+        address signer = _signer(terms, 0, acceptances[0]);
+        _refused(terms, acceptances, abi.encodeWithSelector(IOrders.AcceptanceForged.selector, 0, farmer, signer));
     }
 
     /// Must hold: an acceptance counts only for its renter.
@@ -293,8 +298,8 @@ contract PlaceTest is FarmTest {
         _proveUntil(farmer, end - 1);
         (Terms memory terms, Acceptance[] memory acceptances) = _offered(_one(farmer), end + 2 * GRID_EPOCHS, 1, rate);
         _deposit(1e24);
-        vm.expectPartialRevert(IFarmers.StakeTooSmall.selector);
-        _place(terms, acceptances);
+        uint256 stake = rate * COLLATERAL_EPOCHS;
+        _refused(terms, acceptances, abi.encodeWithSelector(IFarmers.StakeTooSmall.selector, farmer, stake, 2 * stake));
         _enter(end + _within(later, 0, GRID_EPOCHS));
         vm.assertEq(market.farmer(farmer).committedRate, 0, "committed rate before");
         acceptances[0].deadlineBlock = uint64((_now() + 1) * EPOCH_BLOCKS);

@@ -113,6 +113,22 @@ contract ProveTest is FarmTest {
         _send(farmer, words);
     }
 
+    /// Must hold: when a reorganization takes the epoch's first block away, the proof for it goes too, and one for the block
+    /// that comes instead is as good.
+    function test_reorganized() external {
+        FarmerId farmer = _farm();
+        uint256 snapshot = vm.snapshotState();
+        bytes32[] memory words = _proof(farmer);
+        _send(farmer, words);
+        uint256 paid = market.earnings(_ownerOf(farmer));
+        vm.revertToState(snapshot);
+        vm.setBlockhash(_now() * EPOCH_BLOCKS, "another");
+        vm.expectRevert();
+        _send(farmer, words);
+        _prove(farmer);
+        vm.assertEq(market.earnings(_ownerOf(farmer)), paid, "paid once, on the branch that counts");
+    }
+
     /// Must hold: one farmer's proof is not another's, though they keep the same.
     function test_proofOfAnotherFarmer() external {
         FarmerId first = _register();
@@ -243,6 +259,19 @@ contract ProveTest is FarmTest {
         _send(farmer, words);
     }
 
+    /// @dev What is asked for first that `length` words do not hold: a sample's head, its leaf and path, or its entry's path.
+    function _firstNeed(FarmerId farmer, uint256 length) private view returns (uint256 number, uint256 needed) {
+        for (uint256 begin = 0; ; ++number) {
+            Drawn memory drawn = _drawn(farmer, _now(), number);
+            uint256 entryPath = Reference.mountainPath(_entries(farmer, drawn.kept), drawn.index).length;
+            uint256 end = begin + _sampleWords(farmer, drawn).length;
+            if (length < begin + 3) return (number, begin + 3);
+            if (length < end - entryPath) return (number, end - entryPath);
+            if (length < end) return (number, end);
+            begin = end;
+        }
+    }
+
     /// Must hold: a proof that ends early is refused, and says in which sample.
     function testFuzz_proofTooShort(uint256 length) external {
         FarmerId farmer = _farm();
@@ -250,8 +279,8 @@ contract ProveTest is FarmTest {
         length = _within(length, 0, words.length - 1);
         bytes32[] memory cut = new bytes32[](length);
         for (uint256 i = 0; i < length; ++i) cut[i] = words[i];
-        vm.expectPartialRevert(IAudits.ProofTooShort.selector);
-        _send(farmer, cut);
+        (uint256 number, uint256 needed) = _firstNeed(farmer, length);
+        _refused(farmer, cut, abi.encodeWithSelector(IAudits.ProofTooShort.selector, number, needed, length));
     }
 
     /// Must hold: a proof with words left over is refused.
@@ -292,8 +321,16 @@ contract ProveTest is FarmTest {
         (FarmerId farmer, Drawn memory drawn) = _pair();
         bytes32[] memory words = _sampleWords(farmer, drawn);
         words[3] = "not what was stored";
-        vm.expectPartialRevert(IAudits.WrongPeak.selector);
-        _send(farmer, words);
+        bytes memory content = bytes.concat(words[3]);
+        for (uint256 word = 1; word < 16; ++word) content = bytes.concat(content, words[3 + word]);
+        bytes32[] memory hashes = _leafHashes(drawn.kept.data, drawn.kept.leafCount);
+        hashes[drawn.leaf] = sha256(content);
+        drawn.kept.root = Reference.merkleRoot(hashes, 0, hashes.length);
+        bytes32[] memory entries = _entries(farmer, drawn.kept);
+        bytes32 peak = keccak256(abi.encode(entries[0], entries[1]));
+        entries[drawn.index] = _entryHash(drawn.kept);
+        bytes32 computed = keccak256(abi.encode(entries[0], entries[1]));
+        _refused(farmer, words, abi.encodeWithSelector(IAudits.WrongPeak.selector, 0, computed, peak));
     }
 
     /// Must hold: another slot of the book is refused, with the position that was drawn.
@@ -350,8 +387,10 @@ contract ProveTest is FarmTest {
         (FarmerId farmer, Drawn memory drawn) = _pair();
         bytes32[] memory words = _sampleWords(farmer, drawn);
         words[1] = _numbers(drawn.kept.slot, drawn.kept.leafCount, drawn.kept.from, 1 - drawn.index);
-        vm.expectPartialRevert(IAudits.WrongPeak.selector);
-        _send(farmer, words);
+        bytes32[] memory entries = _entries(farmer, drawn.kept);
+        bytes32 peak = keccak256(abi.encode(entries[0], entries[1]));
+        bytes32 computed = keccak256(abi.encode(entries[1], entries[0]));
+        _refused(farmer, words, abi.encodeWithSelector(IAudits.WrongPeak.selector, 0, computed, peak));
     }
 
     /// Must hold: another leaf count, which would ask for another leaf and depth, is refused.

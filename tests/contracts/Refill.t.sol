@@ -153,16 +153,29 @@ contract RefillTest is FarmTest {
         );
     }
 
+    /// Must hold: the bounty is never more than what the slot has of the stake, however long the order goes on.
+    function test_noMoreThanTheCollateral() external {
+        FarmerId poor = _register(COLLATERAL_EPOCHS * RATE);
+        _order = _store(poor, _date(6), 3, RATE);
+        _lapse(poor);
+        market.evict(poor);
+        uint256 left = COLLATERAL_EPOCHS - MAX_MISSES * (PENALTY + FINE) - 1;
+        vm.assertEq(market.eviction(poor).collateralEpochs, left, "less than half of what a pretender would lose");
+        _enter(_now() + AUCTION_EPOCHS + 1);
+        FarmerId taker = _register();
+        _refill(_order, 0, taker, REPAIRER);
+        vm.assertEq(market.earnings(REPAIRER), left * RATE, "bounty");
+    }
+
     /// Must hold: nobody else can have the bounty: the farmer signed for its repairer.
     function testFuzz_theBountyIsTheRepairers(address thief) external {
         vm.assume(thief != REPAIRER && thief != address(0));
         _begin();
         FarmerId taker = _register();
         Takeover memory takeover = _takeover(_order, 0, taker, REPAIRER);
-        (bool done, ) = address(market).call(
-            abi.encodeCall(market.refill, (_held(_order), thief, _takeovers(takeover)))
-        );
-        vm.assertTrue(!done, "refused");
+        Consent memory consent = _repairConsent(_order, 0, taker, takeover.deadlineBlock, thief);
+        address signer = _signer(_acceptanceDigest(address(market), block.chainid, consent), takeover.r, takeover.vs);
+        _expectRefused(takeover, thief, abi.encodeWithSelector(IOrders.AcceptanceForged.selector, 0, taker, signer));
         vm.prank(thief);
         market.refill(_held(_order), REPAIRER, _takeovers(takeover));
     }
@@ -197,10 +210,12 @@ contract RefillTest is FarmTest {
         FarmerId lapsed = _register();
         _store(lapsed, _date(6), 1, RATE);
         _begin();
-        (bool done, ) = address(market).call(
-            abi.encodeCall(market.refill, (_held(_order), REPAIRER, _takeovers(_takeover(_order, 0, lapsed, REPAIRER))))
+        Epoch vacantFrom = Epoch.wrap(uint32(_settledEpoch(lapsed) + 1));
+        _expectRefused(
+            _takeover(_order, 0, lapsed, REPAIRER),
+            REPAIRER,
+            abi.encodeWithSelector(IFarmers.FarmerLapsed.selector, lapsed, vacantFrom)
         );
-        vm.assertTrue(!done, "refused");
     }
 
     /// Must hold: in the order's last epochs there is nothing to take over.

@@ -106,7 +106,7 @@ contract WithdrawTest is FarmTest {
         vm.expectRevert(abi.encodeWithSelector(IVault.BadRecipient.selector, address(0)));
         market.claim(address(0), 1);
         vm.expectRevert(abi.encodeWithSelector(IVault.BadRecipient.selector, address(market)));
-        market.withdraw(address(market));
+        market.claim(address(market), 1);
         vm.expectRevert(abi.encodeWithSelector(IVault.ZeroAmount.selector));
         market.claim(TO, 0);
     }

@@ -23,10 +23,9 @@ from grange.chain import Farmer, Wallet
 from grange.devnet.fleet import FarmerProcess
 from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import NO_CONTENT, Domain, order_id
+from grange.peer import Patience, Peer, Proposal, Signer, open_session
 from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Terms
 from grange.units import LEAF_BYTES
-from grange_client.patience import Patience
-from grange_client.peer import Peer, Proposal, Signer, open_session
 from grange_client.select import slot_rate
 
 PIECE_LEAVES = 4

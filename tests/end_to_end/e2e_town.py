@@ -82,14 +82,14 @@ class Town:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, engine: EngineName, folder: Path) -> AsyncIterator[Town]:
+    async def open(cls, engine: EngineName, folder: Path, farmers: int = FARMERS) -> AsyncIterator[Town]:
         async with (
             Devnet.start(engine=engine, parameters=PARAMETERS) as devnet,
             Gate.before(devnet.rpc_url) as gate,
         ):
             through = copy(devnet)
             through.address = replace(devnet.address, rpc_url=gate.url)
-            async with Fleet.start(through, FARMERS, folder / "farmers") as fleet:
+            async with Fleet.start(through, farmers, folder / "farmers") as fleet:
                 yield cls(devnet, fleet, gate, folder)
 
     @property
@@ -195,8 +195,8 @@ class Town:
             epoch = (await self.chain.head()).epoch
             seen = [await self.on_chain(one) for one in self.farmers]
             assert not any(one.lapsed for one in seen), "an earlier test made a farmer lapse"
-            asked = [one for one in seen if await self.chain.rate_at(one.id, epoch)]
-            if not any(one.strikes or one.settled_epoch + 2 < epoch for one in asked):
+            busy = [one for one in seen if one.committed_rate]
+            if not any(one.strikes or one.settled_epoch + 2 < epoch for one in busy):
                 return
             await self.quiet()
 

@@ -6,6 +6,7 @@ events, so that a reorg is a cut; events are followed by the real EventFollower,
 """
 
 import asyncio
+import errno
 import hashlib
 import json
 import os
@@ -29,15 +30,17 @@ from grange.chain import (
     EventFollower,
     Farmer,
     Head,
+    Order,
     Receipt,
     Rollback,
+    Sender,
     TransactionReverted,
     Wallet,
 )
 from grange.errors import BadProof
 from grange.merkle import merkle_root, root_of_hashes
-from grange.messages import NO_CONTENT, Domain, order_id, request_digest, sign_digest
-from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, address_from
+from grange.messages import NO_CONTENT, Domain, order_id, request_digest, sign_digest, voucher_signer
+from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, Slot, Voucher, address_from
 from grange.units import GIB, LEAF_BYTES, TOKEN, rate_rounded_up
 from grange_node.app import create_app
 from grange_node.config import Config, OfferFile, ParametersFile, parameters_file
@@ -49,6 +52,7 @@ from grange_node.slot_key import SlotKey
 
 CHAIN_ID = 1337
 MARKET = address_from(b"\x11" * 20)
+DOMAIN = Domain(chain_id=CHAIN_ID, market=MARKET)
 TOKEN_ADDRESS = address_from(b"\x22" * 20)
 FARMER = FarmerId(7)
 OPERATOR = Wallet(b"\x01" * 32)
@@ -102,6 +106,15 @@ class FakeMarket:
         self.balances: dict[Address, int] = {}
         self.usual_balance = 1000 * TOKEN
         self.funds_asked = 0
+        self.orders: dict[OrderId, Order] = {}
+        self.vacant: set[tuple[OrderId, int]] = set()
+        self.vaults: dict[Address, int] = {}
+        self.redeemed: dict[Address, int] = {}
+        self.announced: set[Address] = set()
+        self.redemptions: list[int] = []
+        """How many payers each transaction paid for."""
+        self.means_asked = 0
+        self.orders_asked = 0
         self.blocks: list[Block] = []
         self.down = False
         self.sent_proofs = 0
@@ -148,6 +161,12 @@ class FakeMarket:
         start = self.epoch_of(self.height + 1) + 1
         return self.mine(events=[("SlotFilled", slot.args(start)) for slot in slots])
 
+    def extend(self, previous: "PlacedSlot", slot: "PlacedSlot") -> int:
+        """A block in which the order of one slot is extended by that of another."""
+        extended = {"order": slot.order, "previous": previous.order}
+        filled = slot.args(previous.end, extension=True)
+        return self.mine(events=[("SlotFilled", filled), ("OrderExtended", extended)])
+
     def epoch_of(self, block: int) -> int:
         return block // PARAMETERS.epoch_blocks
 
@@ -157,12 +176,17 @@ class FakeMarket:
         self._fork += 1
 
     def entries(self) -> list[Entry]:
-        totals: dict[int, tuple[int, int]] = {}
+        totals: dict[tuple[bool, int], tuple[int, int]] = {}
         found = []
+        lost = {
+            (event.args["order"], event.args["slot"], event.args["from"]): event.args["lost_epoch"]
+            for event in self._events("LossDeclared")
+        }
         for event in self._events("SlotFilled"):
             args = event.args
-            index, first = totals.get(args["end"], (0, 0))
-            totals[args["end"]] = index + 1, first + args["rate"]
+            book = args["extension"], args["end"]
+            index, first = totals.get(book, (0, 0))
+            totals[book] = index + 1, first + args["rate"]
             found.append(
                 Entry(
                     end=args["end"],
@@ -175,9 +199,11 @@ class FakeMarket:
                     first=first,
                     rate=args["rate"],
                     block=event.block,
+                    extension=args["extension"],
+                    lost_epoch=lost.get((args["order"], args["slot"], args["from"])),
                 )
             )
-        return sorted(found, key=lambda entry: (entry.end, entry.index))
+        return sorted(found, key=lambda entry: (entry.extension, entry.end, entry.index))
 
     def _events(self, name: str) -> list[Event]:
         return [event for block in self.blocks for event in block.events if event.name == name]
@@ -231,6 +257,46 @@ class FakeMarket:
         self.funds_asked += 1
         return self.balances.get(account, self.usual_balance)
 
+    async def means(self, payer: Address) -> tuple[int, int, int]:
+        self._ask()
+        self.means_asked += 1
+        return self.vaults.get(payer, 0), 0, self.redeemed.get(payer, 0)
+
+    async def leaving(self, payers: Sequence[Address]) -> set[Address]:
+        self._ask()
+        return self.announced & set(payers)
+
+    async def redeem(self, vouchers: Sequence[Voucher]) -> Receipt:
+        self._ask()
+        events: list[tuple[str, dict[str, Any]]] = []
+        for voucher in vouchers:
+            payer = voucher.renter
+            assert voucher_signer(DOMAIN, voucher, farmer=FARMER) == payer
+            before = self.redeemed.get(payer, 0)
+            amount = min(voucher.cumulative - before, self.vaults.get(payer, 0))
+            if amount <= 0:
+                continue
+            self.vaults[payer] -= amount
+            self.redeemed[payer] = before + amount
+            args = {"farmer": FARMER, "renter": payer, "amount": amount, "redeemed": before + amount}
+            events.append(("Redeemed", args))
+        if not events:
+            raise TransactionReverted("redeem", "NothingToRedeem", {"farmer": FARMER})
+        self.redemptions.append(len(events))
+        block = self.mine(events=events)
+        if self.lose_answer:
+            raise ChainUnavailable("http://chain", "connection lost while waiting")
+        return self._receipt(block, 100_000)
+
+    async def order(self, order: OrderId) -> Order | None:
+        self._ask()
+        self.orders_asked += 1
+        return self.orders.get(order)
+
+    async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
+        self._ask()
+        return (order, index) in self.vacant
+
     async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
         return await EventFollower(self, cursor=cursor).poll()  # type: ignore[arg-type]
 
@@ -259,7 +325,7 @@ class FakeMarket:
             )
         except BadProof as error:
             raise TransactionReverted("prove", type(error).__name__, {}) from error
-        amount = sum(book.rate_at_start(epoch) for book in books)
+        amount = sum(book.rate_asked(epoch) for book in books)
         block = self.mine(events=[("Proven", {"farmer": FARMER, "epoch": epoch, "amount": amount})])
         self.sent_proofs += 1
         self.proofs.put_nowait(epoch)
@@ -276,19 +342,37 @@ class FakeMarket:
             contract_address=None,
         )
 
-    async def update(self, endpoint: str) -> Receipt:
-        self._ask()
-        self.endpoint = endpoint
-        block = self.mine()
+    def _receipt(self, block: int, gas_used: int) -> Receipt:
         return Receipt(
             tx_hash=bytes(32),
             block=block,
             block_hash=self.blocks[block].hash,
-            gas_used=50_000,
+            gas_used=gas_used,
             effective_gas_price=1,
-            events=(),
+            events=self.blocks[block].events,
             contract_address=None,
         )
+
+    async def declare_loss(self, end: Epoch, words: Sequence[bytes], *, extension: bool) -> Receipt:
+        self._ask()
+        order, place = OrderId(words[0]), int.from_bytes(words[1])
+        args = {
+            "order": order,
+            "farmer": FARMER,
+            "slot": place & 0xFF,
+            "from": place >> 40 & 0xFFFFFFFF,
+            "lost_epoch": self.epoch_of(self.height + 1),
+            "collateral": 0,
+        }
+        return self._receipt(self.mine(events=[("LossDeclared", args)]), 100_000)
+
+    async def sender(self) -> Sender:
+        raise ChainUnavailable("http://chain", "there is none")
+
+    async def update(self, endpoint: str) -> Receipt:
+        self._ask()
+        self.endpoint = endpoint
+        return self._receipt(self.mine(), 50_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,7 +386,7 @@ class PlacedSlot:
     leaf_count: int
     end: int
 
-    def args(self, start: int) -> dict[str, Any]:
+    def args(self, start: int, *, extension: bool = False) -> dict[str, Any]:
         return {
             "order": self.order,
             "farmer": FARMER,
@@ -312,6 +396,7 @@ class PlacedSlot:
             "leaf_count": self.leaf_count,
             "from": Epoch(start),
             "end": Epoch(self.end),
+            "extension": extension,
         }
 
 
@@ -574,6 +659,13 @@ class FailingFiles(DiskFiles):
     def close(self, descriptor: int) -> None:
         # A dead process has its descriptors closed for it.
         super().close(descriptor)
+
+
+class NoLinks(DiskFiles):
+    """A file system on which a file has one name."""
+
+    def link(self, source: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ from grange_node.errors import ConfigInvalid, DataMissing, NotFunded, NotOwner
 from grange_node.node import Node
 from grange_node.prover import Action
 from grange_node.registration import FarmPlan, change, set_up, unstake, withdraw
+from grange_node.slot_folder import slot_path
 from grange_node.status import Status, read_status, status_table
 
 STAKE = 100 * TOKEN
@@ -109,16 +110,14 @@ class LiveFarm(Asker):
 
 @asynccontextmanager
 async def running(devnet: Devnet, folder: Path, config: Config) -> AsyncIterator[LiveFarm]:
-    app = create_app(config, load_key(folder / "home"), loops=False)
+    clock = Clock(time.time())
+    app = create_app(config, load_key(folder / "home"), loops=False, clock=clock)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.router.lifespan_context(app))
         http = await stack.enter_async_context(
             httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://farm")
         )
-        clock = Clock()
-        farm = LiveFarm(devnet=devnet, node=app.state.node, config=config, clock=clock, http=http)
-        clock.now = farm.node.clock()
-        yield farm
+        yield LiveFarm(devnet=devnet, node=app.state.node, config=config, clock=clock, http=http)
 
 
 async def renters_slot(devnet: Devnet, farm: LiveFarm, number: int = 0) -> Parcel:
@@ -188,6 +187,34 @@ async def test_a_registration_that_was_cut_off_is_taken_up_again(
     assert done.config.start_block == before
 
 
+async def test_a_slot_that_nobody_can_rebuild_is_declared_lost_on_the_contract(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    """The other slot of the farm is proven on, though the audit still draws positions of the lost one."""
+    config = await registered(devnet, tmp_path)
+    async with running(devnet, tmp_path, config) as farm:
+        await next_epoch(devnet)
+        lost, kept = await keep(devnet, farm, 31), await keep(devnet, farm, 32)
+        await next_epoch(devnet)
+        assert await farm.step() is Action.PROVE
+        for path in (config.data_folder / "slots" / slot_path(lost.key)).iterdir():
+            path.write_bytes(b"")
+        assert await farm.node.carer.tick() is None
+        for piece in range(len(lost.pieces)):
+            await farm.node.carer.found(lost.key, piece)
+        epoch = await next_epoch(devnet)
+        await farm.node.watcher.refresh()
+        await farm.node.carer.tick()
+        loss = await devnet.chain.loss(lost.order, lost.slot, Epoch(epoch - 1))
+        assert loss is not None
+        assert (loss.farmer, loss.lost_epoch) == (config.farmer, epoch)
+        for _ in range(3):
+            await next_epoch(devnet)
+            assert await farm.step() is Action.PROVE
+        assert farm.node.ledger.rate_at_start(Epoch(epoch + 1)) == kept.rate
+        assert (await read_status(config, load_key(tmp_path / "home"))).slots_lost == 1
+
+
 async def test_a_home_is_of_one_market(devnet: Devnet, tmp_path: Path) -> None:
     config = await registered(devnet, tmp_path)
     other = config.model_copy(update={"chain_id": config.chain_id + 1})
@@ -200,6 +227,7 @@ async def test_a_slot_is_kept_proven_paid_and_paid_out(devnet: Devnet, tmp_path:
     config = await registered(devnet, tmp_path)
     wallet = load_key(tmp_path / "home")
     async with running(devnet, tmp_path, config) as farm:
+        await next_epoch(devnet)
         slot = await keep(devnet, farm)
         assert await farm.step() is Action.NOTHING_TO_PROVE
         for _ in range(2):
@@ -405,6 +433,15 @@ async def test_changes_are_announced(devnet: Devnet, tmp_path: Path) -> None:
     farmer = await devnet.chain.farmer(config.farmer)
     assert (farmer.endpoint, farmer.stake) == ("http://farm.example:80", STAKE + TOKEN)
     assert farmer.offer == Offer(**offer.model_dump())
+
+
+async def test_what_init_does_not_ask_for_is_kept_when_it_is_repeated(devnet: Devnet, tmp_path: Path) -> None:
+    config = await registered(devnet, tmp_path)
+    kept = {"redeem_at": 7, "unplaced_bytes_per_renter": 8, "unplaced_percent": 9}
+    save_config(tmp_path / "home", config.model_copy(update=kept))
+    again = await set_up(tmp_path / "home", plan_for(devnet, tmp_path, price_per_gib_epoch=5))
+    assert again.config.model_dump(include=set(kept)) == kept
+    assert again.config.offer.price_per_gib_epoch == 5
 
 
 async def test_an_owner_cannot_be_changed_by_repeating_init(devnet: Devnet, tmp_path: Path) -> None:

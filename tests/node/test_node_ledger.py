@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from node_support import CHAIN_ID, FARMER, MARKET, FakeMarket, Parcel, parcel
 
 from grange.chain import Cursor, Wallet
-from grange.types import Address, Epoch, FarmerId
+from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.errors import LedgerInvalid
 from grange_node.ledger import Ledger
 from grange_node.ledger_file import SCHEMA_VERSION
 from grange_node.records import SlotState, SlotTerms
+from grange_node.slot_key import SlotKey
 
 
 @contextmanager
@@ -241,3 +242,48 @@ def test_a_ledger_can_be_looked_at_while_it_is_open(tmp_path: Path) -> None:
 def test_ended_books_are_forgotten(ledger: Ledger) -> None:
     ledger.forget_ended(Epoch(100))
     assert ledger.entries(Epoch(0)) == []
+
+
+VERSION_1 = """
+CREATE TABLE identity (chain_id INTEGER NOT NULL, market TEXT NOT NULL, farmer INTEGER NOT NULL);
+CREATE TABLE cursor (content TEXT NOT NULL);
+CREATE TABLE slots (
+    renter TEXT NOT NULL, order_id BLOB NOT NULL, slot INTEGER NOT NULL, state TEXT NOT NULL,
+    staged_at INTEGER NOT NULL, pieces INTEGER, piece_leaves INTEGER, root BLOB, rate TEXT, end INTEGER,
+    deadline_block INTEGER, placed_block INTEGER, PRIMARY KEY (order_id, slot, renter)
+) WITHOUT ROWID;
+CREATE TABLE entries (
+    end INTEGER NOT NULL, position INTEGER NOT NULL, order_id BLOB NOT NULL, slot INTEGER NOT NULL,
+    root BLOB NOT NULL, leaf_count INTEGER NOT NULL, start INTEGER NOT NULL, first TEXT NOT NULL,
+    rate TEXT NOT NULL, block INTEGER NOT NULL, PRIMARY KEY (end, position)
+) WITHOUT ROWID;
+CREATE TABLE proofs (epoch INTEGER PRIMARY KEY, block INTEGER, amount TEXT, tx_hash BLOB) WITHOUT ROWID;
+CREATE TABLE misses (first INTEGER PRIMARY KEY, last INTEGER, block INTEGER) WITHOUT ROWID;
+CREATE TABLE attempts (epoch INTEGER PRIMARY KEY, block INTEGER) WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_ledger_from_before_extensions_is_taken_over(tmp_path: Path) -> None:
+    """What was promised and placed is as it was, in books that are not those of extensions."""
+    renter = Wallet(b"\x02" * 32).address
+    path, key = tmp_path / "ledger", SlotKey(renter=renter, order=OrderId(b"\x01" * 32), slot=2)
+    old = sqlite3.connect(path)
+    old.executescript(VERSION_1)
+    old.execute("INSERT INTO identity VALUES (1, ?, 7)", (MARKET,))
+    old.execute("INSERT INTO cursor VALUES (?)", (Cursor(start=5).to_json(),))
+    row = (renter, key.order, 2, "placed", 0, 1, 1, bytes(32), "10", 16, 50, 9)
+    old.execute(f"INSERT INTO slots VALUES ({', '.join('?' * 12)})", row)
+    old.execute("INSERT INTO entries VALUES (16, 0, ?, 2, ?, 1, 3, '0', '10', 9)", (key.order, bytes(32)))
+    old.commit()
+    old.close()
+    for _ in range(2):
+        with Ledger.open(path, chain_id=1, market=MARKET, farmer=FarmerId(7), start_block=0) as ledger:
+            record = ledger.slot(key)
+            assert record is not None
+            assert record.agreed == SlotTerms(
+                pieces=1, piece_leaves=1, root=bytes(32), rate=10, end=Epoch(16)
+            )
+            [entry] = ledger.entries(Epoch(0))
+            assert (entry.end, entry.rate, entry.start, entry.extension) == (16, 10, 3, False)
+            assert ledger.cursor() == Cursor(start=5)

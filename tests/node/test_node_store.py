@@ -4,18 +4,21 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from node_support import PIECE_BYTES, FailingFiles, Killed, parcel, stray_files
+from node_support import PIECE_BYTES, FailingFiles, Killed, NoLinks, parcel, stray_files
 
 from grange.errors import GrangeError
 from grange.merkle import merkle_root
+from grange.types import OrderId
 from grange_node.errors import Conflict, DataInUse, Mismatch, NoRoom, PieceDamaged, PieceMissing, StoreFailed
 from grange_node.files import DiskFiles
-from grange_node.slot_folder import unpack_roots
+from grange_node.slot_folder import piece_name, slot_path, unpack_roots
+from grange_node.slot_key import SlotKey
 from grange_node.store import Store
 
 SLOT = parcel()
@@ -151,6 +154,57 @@ def test_the_reserve_is_not_touched(tmp_path: Path) -> None:
         store.begin(KEY, 2, PIECE_BYTES).abandon()
         writers[1].abandon()
         assert store.free_bytes() == 2 * PIECE_BYTES
+
+
+OTHER = replace(KEY, order=OrderId(bytes(32)))
+
+
+@pytest.mark.parametrize("shares", [True, False])
+def test_a_piece_that_another_slot_has_too_is_taken_from_there(tmp_path: Path, shares: bool) -> None:
+    """As the same file where there are second names; also when it was that before."""
+    with opened(tmp_path, None if shares else NoLinks()) as store:
+        assert store.shares == shares
+        whole_slot(store)
+        store.link(KEY, OTHER)
+        for _ in range(2):
+            store.borrow(KEY, OTHER, 1)
+            assert stray_files(tmp_path) == []
+            first, second = (file_of(tmp_path, key, 1) for key in (KEY, OTHER))
+            assert first.samefile(second) == shares
+            assert store.read_verified(OTHER, 1) == SLOT.pieces[1]
+            second.unlink()
+            second.write_bytes(b"rotten")
+        file_of(tmp_path, KEY, 2).write_bytes(b"rotten")
+        with pytest.raises(PieceDamaged):
+            store.borrow(KEY, OTHER, 2)
+        file_of(tmp_path, KEY, 0).unlink()
+        with pytest.raises(PieceMissing):
+            store.borrow(KEY, OTHER, 0)
+
+
+def file_of(folder: Path, key: SlotKey, piece: int) -> Path:
+    return folder / "slots" / slot_path(key) / piece_name(piece, SLOT.roots[piece])
+
+
+def test_copies_leave_the_reserve_alone_and_go_on_where_they_stopped(tmp_path: Path) -> None:
+    class SmallDisk(NoLinks):
+        left = 1
+
+        def free_bytes(self, path: Path) -> int:
+            self.left -= 1
+            return 2 * PIECE_BYTES if self.left >= 0 else PIECE_BYTES
+
+    files = SmallDisk()
+    with opened(tmp_path, files, reserve_bytes=PIECE_BYTES) as store:
+        files.left = 3
+        whole_slot(store)
+        files.left = 1
+        with pytest.raises(NoRoom):
+            store.link(KEY, OTHER)
+        files.left = 2
+        store.link(KEY, OTHER)
+        assert store.pieces(OTHER) == store.pieces(KEY)
+        assert stray_files(tmp_path) == []
 
 
 def test_the_order_of_steps_is_what_makes_a_piece_durable(tmp_path: Path) -> None:

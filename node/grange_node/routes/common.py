@@ -83,9 +83,18 @@ def own_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> SlotRecor
     raise NotFound("nothing of this slot is here")
 
 
+def shown_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> SlotRecord:
+    """The slot if it is placed, which anyone may read since it is sealed, or the signer's own, however far it
+    is. Raises Foreign, NotFound."""
+    placed = node.ledger.promise(order, slot)
+    if placed is not None and placed.state is SlotState.PLACED:
+        return placed
+    return own_slot(node, signed, order, slot)
+
+
 def promised_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> SlotRecord:
-    """The signer's slot, accepted or placed. Raises Foreign, NotFound."""
-    record = own_slot(node, signed, order, slot)
+    """The slot if it is placed, or the signer's own if it is accepted. Raises Foreign, NotFound."""
+    record = shown_slot(node, signed, order, slot)
     if record.state is SlotState.STAGED:
         raise NotFound("this slot is not accepted yet")
     return record

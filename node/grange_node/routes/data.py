@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ from grange_node.routes.common import (
 )
 from grange_node.slot_key import SlotKey
 from grange_node.store import Store
+from grange_node.till import Earn
 
 MAX_LENGTH_DIGITS = 12
 
@@ -66,8 +68,21 @@ async def get_slot(request: Request) -> Response:
     headers = {"content-length": str(end - first), "accept-ranges": "bytes"}
     if wanted is not None:
         headers["content-range"] = f"bytes {first}-{end - 1}/{terms.slot_bytes}"
+    admission = node.till.admitted(
+        signed.renter,
+        end - first,
+        request.headers.get("voucher"),
+        is_own=record.key.renter == signed.renter,
+    )
     return SliceResponse(
-        node.store, record.key, terms, first, end, status=200 if wanted is None else 206, headers=headers
+        node.store,
+        record.key,
+        terms,
+        first,
+        end,
+        admission=admission,
+        status=200 if wanted is None else 206,
+        headers=headers,
     )
 
 
@@ -80,8 +95,8 @@ class Part(NamedTuple):
 
 
 class SliceResponse(Response):
-    """Sends bytes `first` to `end`, exclusive, of a slot. The first part is read before the status is
-    sent."""
+    """Sends bytes `first` to `end`, exclusive, of a slot, if the reader is admitted. The first part is read
+    before the status is sent."""
 
     media_type = "application/octet-stream"
 
@@ -93,19 +108,27 @@ class SliceResponse(Response):
         first: int,
         end: int,
         *,
+        admission: AbstractAsyncContextManager[Earn],
         status: int,
         headers: dict[str, str],
     ) -> None:
         self.status_code = status
         self.background = None
         self.init_headers(headers)
+        self._admission = admission
         self._store = store
         self._key = key
         self._parts = list(parts(first, end, terms.piece_bytes))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read and send, one part ahead."""
-        data = await self._read(self._parts[0])
+        """Read and send, one part ahead. What is paid for is paid when it has been read and before it is
+        sent."""
+        async with self._admission as earn:
+            data = await self._read(self._parts[0])
+            await earn()
+            await self._send(data, send)
+
+    async def _send(self, data: bytes, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         for part in self._parts[1:]:
             following = asyncio.create_task(self._read(part))

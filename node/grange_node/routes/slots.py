@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grange.merkle import path
-from grange.types import Epoch
-from grange.units import HASH_BYTES, MAX_PIECE_LEAVES, MAX_RATE, MAX_SLOTS
+from grange.types import Acceptance, Epoch, FarmerId, Held, OrderId, Slot, Takeover
+from grange.units import HASH_BYTES, MAX_LEAF_COUNT, MAX_PIECE_LEAVES, MAX_RATE, MAX_SLOTS
 from grange_node.auth import require_content
-from grange_node.errors import Malformed, NotFound, TooMuch
+from grange_node.errors import Foreign, Malformed, NotFound, TooMuch
 from grange_node.records import SlotRecord, SlotTerms
 from grange_node.routes.common import (
     MAX_PIECES_PER_SLOT,
@@ -24,13 +24,15 @@ from grange_node.routes.common import (
     parse_piece,
     parse_slot,
     promised_slot,
+    shown_slot,
     signed_by,
     signed_without_content,
 )
 from grange_node.slot_key import SlotKey
 from grange_node.store import Store
 
-MAX_BODY_BYTES = 16 * 1024
+MAX_BODY_BYTES = 32 * 1024
+"""Twice what the slots of the largest order take."""
 MAX_EPOCH = (1 << 32) - 1
 LISTED_INDICES = 1000
 """What one listing covers: a slot may have millions of pieces, and an answer is made between others."""
@@ -50,6 +52,8 @@ class AcceptBody(BaseModel):
     root: str
     rate: Annotated[int, Field(gt=0, le=MAX_RATE)]
     end: Annotated[int, Field(gt=0, le=MAX_EPOCH)]
+    previous: str | None = None
+    """The order that this one extends."""
 
     def terms(self) -> SlotTerms:
         """What we would sign for."""
@@ -62,30 +66,72 @@ class AcceptBody(BaseModel):
         )
 
 
+class HeldSlot(NamedTuple):
+    """A slot as the chain binds it: its farmer, root, rate, and the first epoch it is paid for."""
+
+    farmer: Annotated[int, Field(gt=0, le=MAX_EPOCH)]
+    root: str
+    rate: Annotated[int, Field(gt=0, le=MAX_RATE)]
+    start: Annotated[int, Field(ge=0, le=MAX_EPOCH)]
+
+
+class TakeoverBody(BaseModel):
+    """What a repairer proposes: to take over a slot of a placed order, of which it shows all slots."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    repairer: str
+    leaf_count: Annotated[int, Field(gt=0, le=MAX_LEAF_COUNT)]
+    piece_leaves: Annotated[int, Field(gt=0, le=MAX_PIECE_LEAVES)]
+    slots: Annotated[list[HeldSlot], Field(max_length=MAX_SLOTS)]
+
+    def held(self, order: OrderId) -> Held:
+        """The order as the chain keeps its hash."""
+        slots = tuple(
+            Slot(
+                farmer=FarmerId(slot.farmer),
+                root=parse_hash(slot.root, "root"),
+                rate=slot.rate,
+                start=Epoch(slot.start),
+            )
+            for slot in self.slots
+        )
+        return Held(order=order, leaf_count=self.leaf_count, piece_leaves=self.piece_leaves, slots=slots)
+
+
+_Body = TypeVar("_Body", bound=BaseModel)
+
+
 @router.post("/accept")
 async def accept(request: Request, order: str, slot: str) -> dict[str, Any]:
-    """Promise to keep a slot that is all here."""
+    """Promise to keep a slot that is all here: a renter's, for the first time or for longer, or a vacant one
+    for whoever repairs it."""
     node = node_of(request)
     order_id, slot_index = parse_order(order), parse_slot(slot)
     signed = signed_by(request)
     body = await _read_body(request)
     require_content(signed, sha256(body).digest())
-    try:
-        proposal = AcceptBody.model_validate_json(body)
-    except ValidationError as error:
-        problems = [
-            {"where": ".".join(str(part) for part in problem["loc"]), "what": problem["msg"]}
-            for problem in error.errors()
-        ]
-        raise Malformed("the proposal cannot be read", problems=problems) from error
     key = SlotKey(renter=signed.renter, order=order_id, slot=slot_index)
-    terms = proposal.terms()
-    acceptance = await node.intake.accept(key, parse_hash(proposal.salt, "salt"), terms)
+    acceptance: Acceptance | Takeover
+    if b'"repairer"' in body:
+        claim = _read(TakeoverBody, body)
+        if claim.repairer.lower() != signed.renter.lower():
+            raise Foreign("the bounty is for who sent the pieces, and signed this")
+        terms, acceptance = await node.intake.take_over(key, claim.held(order_id))
+    else:
+        proposal = _read(AcceptBody, body)
+        terms = proposal.terms()
+        salt = parse_hash(proposal.salt, "salt")
+        if proposal.previous is None:
+            acceptance = await node.intake.accept(key, salt, terms)
+        else:
+            previous = OrderId(parse_hash(proposal.previous, "previous"))
+            acceptance = await node.intake.extend(key, salt, terms, previous)
     return {
         "farmer": acceptance.farmer,
         "slot": slot_index,
-        "root": acceptance.root.hex(),
-        "rate": acceptance.rate,
+        "root": terms.root.hex(),
+        "rate": terms.rate,
         "leaf_count": terms.leaf_count,
         "end": terms.end,
         "deadline_block": acceptance.deadline_block,
@@ -101,7 +147,7 @@ async def list_pieces(request: Request, order: str, slot: str) -> dict[str, Any]
     node = node_of(request)
     order_id, slot_index = parse_order(order), parse_slot(slot)
     first = parse_piece(request.query_params.get("from", "0"))
-    record = own_slot(node, signed_without_content(request), order_id, slot_index)
+    record = shown_slot(node, signed_without_content(request), order_id, slot_index)
     asked = range(first, first + LISTED_INDICES)
     roots, count = await asyncio.to_thread(node.store.roots, record.key, asked)
     return {"roots": {str(index): root.hex() for index, root in roots.items()}, "count": count}
@@ -137,6 +183,17 @@ def _root_and_path(store: Store, record: SlotRecord, index: int) -> tuple[bytes,
     held = store.pieces(record.key)
     roots = b"".join(held[piece].root for piece in range(record.agreed.pieces))
     return roots[index * HASH_BYTES : (index + 1) * HASH_BYTES], path(roots, index)
+
+
+def _read(shape: type[_Body], body: bytes) -> _Body:
+    try:
+        return shape.model_validate_json(body)
+    except ValidationError as error:
+        problems = [
+            {"where": ".".join(str(part) for part in problem["loc"]), "what": problem["msg"]}
+            for problem in error.errors()
+        ]
+        raise Malformed("the proposal cannot be read", problems=problems) from error
 
 
 async def _read_body(request: Request) -> bytes:

@@ -109,9 +109,14 @@ def place(terms: Terms, acceptances: Sequence[Acceptance], permit: Permit | None
     return Call(function="placeWithPermit", args=(terms, acceptances, permit))
 
 
-def extend(previous: Held, terms: Terms, acceptances: Sequence[Acceptance]) -> Call:
-    """Place an order for the same slots from the day on which `previous` ends."""
-    return Call(function="extend", args=(previous, terms, acceptances))
+def extend(
+    previous: Held, terms: Terms, acceptances: Sequence[Acceptance], permit: Permit | None = None
+) -> Call:
+    """Place an order for the same slots from the day on which `previous` ends. With a permit its value is
+    deposited first."""
+    if permit is None:
+        return Call(function="extend", args=(previous, terms, acceptances))
+    return Call(function="extendWithPermit", args=(previous, terms, acceptances, permit))
 
 
 def close(held: Held) -> Call:

@@ -43,6 +43,7 @@ class FleetOptions:
     stake_tokens: int = DEFAULT_STAKE_TOKENS
     price_tokens_per_gib: str = DEFAULT_PRICE_TOKENS_PER_GIB
     capacity_bytes: int = DEFAULT_CAPACITY_BYTES
+    egress_price_tokens_per_gib: str = "0"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -181,6 +182,7 @@ async def _set_up(devnet: Devnet, farmer: FarmerProcess, options: FleetOptions) 
             *("--rpc", devnet.rpc_url, "--market", devnet.market, "--endpoint", "http://127.0.0.1:0"),
             *("--stake", str(options.stake_tokens), "--price", options.price_tokens_per_gib),
             *("--capacity", str(options.capacity_bytes)),
+            *("--egress-price", options.egress_price_tokens_per_gib),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -13,6 +13,7 @@ interface Cheats {
     }
 
     function lastCallGas() external view returns (Gas memory);
+    function snapshotValue(string calldata group, string calldata name, uint256 value) external;
     function roll(uint256 blockNumber) external;
     function setBlockhash(uint256 blockNumber, bytes32 blockHash) external;
     function chainId(uint256 id) external;
@@ -52,6 +53,3 @@ interface Cheats {
 }
 
 Cheats constant vm = Cheats(address(uint160(uint256(keccak256("hevm cheat code")))));
-
-/// @dev A figure for the log of a verbose run.
-event Measured(string what, uint256 value, uint256 other);

@@ -17,12 +17,12 @@ import {
 import {vm} from "./Cheats.sol";
 import {IOpenMarket} from "./IOpenMarket.sol";
 import {MarketTest} from "./MarketTest.sol";
+import {Meter} from "./Meter.sol";
 
 /// @title Many farmers, burdened with whatever makes settling them dear, and what a transaction about them costs
 /// @dev All slots are of one leaf. Epochs run around a date on which a new word of the miss map begins.
-abstract contract Crowd is MarketTest {
+abstract contract Crowd is MarketTest, Meter {
     uint256 private constant RATE = 1e12;
-    uint256 private constant TRANSACTION = 21_000;
     /// @dev Of a book's slots as few are left as may be.
     uint256 private constant HEIGHT = 8;
     uint256 internal constant ENTRIES = 1 << HEIGHT;
@@ -248,22 +248,5 @@ abstract contract Crowd is MarketTest {
 
     function _putPath(bytes32[] memory words, uint256 at_, uint256 i) private view {
         for (uint256 node = ENTRIES + i; node > 1; node >>= 1) words[at_++] = _tree[node ^ 1];
-    }
-
-    /// @dev The gas of a transaction with this call to the market. In isolation a call is one already, but for the floor of
-    /// EIP-7623.
-    function _transact(address sender, bytes memory data) internal returns (uint256 gas) {
-        vm.prank(sender);
-        (bool done, bytes memory reason) = address(market).call(data);
-        gas = vm.lastCallGas().gasTotalUsed;
-        if (!done) {
-            assembly ("memory-safe") {
-                revert(add(reason, 0x20), mload(reason))
-            }
-        }
-        uint256 tokens = 0;
-        for (uint256 i = 0; i < data.length; ++i) tokens += data[i] == 0 ? 1 : 4;
-        uint256 floor = TRANSACTION + 10 * tokens;
-        if (gas < floor) gas = floor;
     }
 }

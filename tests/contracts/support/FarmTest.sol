@@ -198,7 +198,6 @@ abstract contract FarmTest is MarketTest {
         FarmerId farmer,
         address repairer
     ) internal view returns (Takeover memory takeover) {
-        Stored storage stored = _stored[order];
         takeover = Takeover({
             slot: uint8(slot),
             farmer: farmer,
@@ -206,22 +205,34 @@ abstract contract FarmTest is MarketTest {
             r: 0,
             vs: 0
         });
-        Consent memory consent = Consent({
-            order: order,
-            farmer: farmer,
-            slot: slot,
-            root: stored.slots[slot].root,
-            leafCount: stored.leafCount,
-            rate: stored.slots[slot].rate,
-            end: Epoch.wrap(stored.end),
-            deadlineBlock: takeover.deadlineBlock,
-            previous: OrderId.wrap(0),
-            repairer: repairer
-        });
+        Consent memory consent = _repairConsent(order, slot, farmer, takeover.deadlineBlock, repairer);
         (takeover.r, takeover.vs) = _signCompact(
             _operatorKey(farmer),
             _acceptanceDigest(address(market), block.chainid, consent)
         );
+    }
+
+    function _repairConsent(
+        OrderId order,
+        uint256 slot,
+        FarmerId farmer,
+        uint64 deadlineBlock,
+        address repairer
+    ) internal view returns (Consent memory) {
+        Stored storage stored = _stored[order];
+        return
+            Consent({
+                order: order,
+                farmer: farmer,
+                slot: slot,
+                root: stored.slots[slot].root,
+                leafCount: stored.leafCount,
+                rate: stored.slots[slot].rate,
+                end: Epoch.wrap(stored.end),
+                deadlineBlock: deadlineBlock,
+                previous: OrderId.wrap(0),
+                repairer: repairer
+            });
     }
 
     /// @dev Gives a vacant slot to the farmer.

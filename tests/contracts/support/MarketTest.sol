@@ -114,7 +114,7 @@ abstract contract MarketTest {
     }
 
     /// @dev The hash of an epoch's first block.
-    function _blockHash(uint256 epoch) internal pure returns (bytes32) {
+    function _blockHash(uint256 epoch) internal view virtual returns (bytes32) {
         return keccak256(abi.encode("block", epoch));
     }
 
@@ -195,6 +195,17 @@ abstract contract MarketTest {
         bytes32 s;
         (v, r, s) = vm.sign(key, digest);
         vs = bytes32((uint256(v - 27) << 255) | uint256(s));
+    }
+
+    /// @dev Who signed this, or nobody: EIP-2098 back again.
+    function _signer(bytes32 digest, bytes32 r, bytes32 vs) internal pure returns (address) {
+        return ecrecover(digest, uint8(27 + (uint256(vs) >> 255)), r, (vs << 1) >> 1);
+    }
+
+    /// @dev Who signed an acceptance, if the terms are taken for what was signed.
+    function _signer(Terms memory terms, uint256 slot, Acceptance memory acceptance) internal view returns (address) {
+        Consent memory consent = _consent(terms, slot, acceptance, OrderId.wrap(0));
+        return _signer(_acceptanceDigest(address(market), block.chainid, consent), acceptance.r, acceptance.vs);
     }
 
     /// @dev What the farmer's operator signs when all is well.

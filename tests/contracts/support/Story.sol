@@ -17,6 +17,7 @@ import {FarmTest} from "./FarmTest.sol";
 /// @title Stories: farmers, renters and strangers who do whatever they may, in any order, while time passes
 /// @dev Every step is one call that someone could make. What the market owes is added up from its views, epoch by epoch
 /// and slot by slot, and must be what it holds, to the last unit. The first farmer is honest: it proves every epoch.
+/// Where the chain is reorganized, all is as it was, the story's own memory too, and goes on otherwise.
 abstract contract Story is FarmTest {
     uint256 private constant RENTERS = 2;
     uint256 private constant MOST_FARMERS = 7;
@@ -25,6 +26,7 @@ abstract contract Story is FarmTest {
     address internal constant STRANGER = address(0x57A46E4);
 
     FarmerId internal _honest;
+    uint256 internal _fork;
     uint256 private _random;
     uint256 private _vouched;
 
@@ -36,6 +38,11 @@ abstract contract Story is FarmTest {
             token.approve(address(market), type(uint256).max);
         }
         _honest = _register(1e9);
+    }
+
+    /// @dev On another branch of the chain epochs begin with other blocks.
+    function _blockHash(uint256 epoch) internal view override returns (bytes32) {
+        return keccak256(abi.encode("block", epoch, _fork));
     }
 
     /// @dev One step of the story.

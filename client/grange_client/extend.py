@@ -1,0 +1,318 @@
+"""Prolonging an order: the same slots, from the day on which it ends, in an order of their own.
+
+    who keeps it -> who could step in -> price                   `quote`: nothing is sent yet
+         -> promises -> slots of those who will not go on,
+            rebuilt and given to others -> extend                `extend`: until the last step nothing is paid
+
+Nothing is uploaded for a slot whose farmer goes on. Decides who steps in for a farmer that is gone, has too
+little at stake or promises nothing that long. Leaves rebuilding to `regrow`, what farmers must be like to
+`select`, and when an order can be extended to `renewal`.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+
+from grange.chain import Farmer, Receipt, TransactionReverted
+from grange.errors import Told
+from grange.messages import order_id
+from grange.peer import FARMER_FAULTS, Proposal, checked_acceptance, dealing_with
+from grange.types import Acceptance, Address, FarmerId, Terms
+from grange_client.closing import held_from_events
+from grange_client.encode import Piece
+from grange_client.errors import NotEnoughFarmers
+from grange_client.farmers import OpenPeer, could_fit, probe
+from grange_client.happenings import FarmerReplaced, Progress, Step, Watcher
+from grange_client.market import Market
+from grange_client.orders import PlacedOrder, PlacedSlot
+from grange_client.plan import Funds, missing_from_vault
+from grange_client.renewal import Extended, Keeper, Renewal, end_after, salt_for
+from grange_client.select import Candidate, Need, Record, choose, slot_rate, unfit_for
+from grange_client.store import (
+    DEADLINE_MARGIN_BLOCKS,
+    FARMER_ERRORS,
+    MAX_PLACE_ATTEMPTS,
+    PASSING_ERRORS,
+    refused,
+)
+
+DROP_SECONDS = 5.0
+PASSING_MOMENTS = PASSING_ERRORS | {"WrongSlots"}
+"""An order may be repaired while it is being extended: looked at again, its slots are others."""
+
+Regrown = Callable[[PlacedOrder, Sequence[int]], AsyncGenerator[list[Piece], None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extending:
+    """What extending needs from its surroundings. `regrown` gives the pieces of slots of an order again."""
+
+    account: Address
+    market: Market
+    open_peer: OpenPeer
+    regrown: Regrown
+    funds: Callable[[], Awaitable[Funds]]
+
+    async def quote(
+        self, order: PlacedOrder, epochs: int | None, records: Mapping[FarmerId, Record], watch: Watcher
+    ) -> Renewal:
+        """Look at the farmers, and say what it would cost. `order` is as it is kept by now.
+
+        Raises CannotExtend, NotEnoughFarmers, NotEnoughMoney and the errors of the chain.
+        """
+        head, parameters = await self.market.head(), self.market.parameters
+        end = end_after(order, epochs, head.epoch, parameters)
+        need = Need(
+            k=order.geometry.k,
+            n=order.geometry.n,
+            slot_bytes=order.geometry.slot_bytes,
+            start=order.end,
+            end=end,
+            collateral_epochs=parameters.collateral_epochs,
+            tie=order.id,
+        )
+        watch(Step(what="Looking at the farmers"))
+        everybody = await self.market.farmers()
+        by_id = {farmer.id: farmer for farmer in everybody}
+        present = [by_id[slot.farmer] for slot in order.slots]
+        found = await probe(present, self.open_peer, records=records)
+        alive = {one.farmer.id: one for one in found.candidates}
+        reasons = [
+            _reason(alive[farmer.id], need)
+            if farmer.id in alive
+            else found.silent.get(farmer.id, "It does not answer.")
+            for farmer in present
+        ]
+        others = [farmer for farmer in everybody if farmer not in present]
+        spares = await self._spares(others, need, records)
+        keepers = _assigned(present, reasons, spares, need)
+        salt = salt_for(order, end, keepers)
+        cost = sum(keeper.rate for keeper in keepers) * (end - order.end)
+        return Renewal(
+            order=order,
+            salt=salt,
+            id=order_id(self.account, salt),
+            end=end,
+            keepers=keepers,
+            spares=tuple(spares),
+            cost=cost,
+            missing=missing_from_vault(cost, await self.funds()),
+        )
+
+    async def extend(self, renewal: Renewal, watch: Watcher) -> Extended:
+        """Have everybody promise, move what nobody would keep on, and extend the order.
+
+        Raises NotEnoughFarmers, NotEnoughMoney, PlaceFailed and the errors of the chain; what was given to
+        others is then given up. Raises QuoteUsed for a quote that was tried before.
+        """
+        renewal.ticket.use()
+        work = _Work(self, renewal, watch)
+        done = False
+        try:
+            receipt, acceptances = await work.extended()
+            done = True
+        finally:
+            if not done:
+                await work.drop()
+        order = renewal.order
+        slots = tuple(PlacedSlot(farmer=a.farmer, root=a.root, rate=a.rate) for a in acceptances)
+        extended = PlacedOrder(
+            id=renewal.id,
+            block=receipt.block,
+            start=order.end,
+            end=renewal.end,
+            geometry=order.geometry,
+            slots=slots,
+            previous=order.id,
+            origin=order.sealed_as,
+        )
+        return Extended(order=extended, previous=order, receipt=receipt)
+
+    async def _spares(
+        self, others: Sequence[Farmer], need: Need, records: Mapping[FarmerId, Record]
+    ) -> list[Keeper]:
+        found = await probe(
+            could_fit(others, epochs=need.end - need.start), self.open_peer, records=records, tie=need.tie
+        )
+        ranked = choose(found.candidates, need).ranked
+        return [Keeper(farmer=chosen.farmer, rate=chosen.rate) for chosen in ranked]
+
+
+class _Work:
+    """One attempt to extend one order."""
+
+    def __init__(self, extending: Extending, renewal: Renewal, watch: Watcher) -> None:
+        self._with = extending
+        self._renewal = renewal
+        self._order = renewal.order
+        self._watch = watch
+        self._keepers = list(renewal.keepers)
+        self._spares = [one for one in renewal.spares if one.farmer not in [k.farmer for k in self._keepers]]
+        self._unsent = set(renewal.moved)
+        self._sent: list[tuple[int, Keeper]] = []
+        self._failures: dict[str, str] = {}
+
+    async def extended(self) -> tuple[Receipt, list[Acceptance]]:
+        market, renewal = self._with.market, self._renewal
+        for attempt in range(MAX_PLACE_ATTEMPTS):
+            head = await market.head()
+            acceptances = await self._promises(head.number + DEADLINE_MARGIN_BLOCKS)
+            held = held_from_events(self._order, await market.tenures(self._order.id, self._order.block))
+            self._watch(Step(what="Extending the order"))
+            cost = sum(one.rate for one in acceptances) * renewal.epochs
+            missing = missing_from_vault(cost, await self._with.funds())
+            try:
+                return await market.extend(held, self._terms, acceptances, missing), acceptances
+            except TransactionReverted as error:
+                last = attempt + 1 == MAX_PLACE_ATTEMPTS
+                if last or error.name not in FARMER_ERRORS | PASSING_MOMENTS:
+                    raise refused(error) from error
+                if error.name in FARMER_ERRORS:
+                    self._refused_by_market(acceptances, error)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def drop(self) -> None:
+        """Tell those who were given pieces to forget them; best effort, bounded in time."""
+
+        async def one(slot: int, keeper: Keeper) -> None:
+            with suppress(Told), dealing_with(keeper.farmer.id):
+                await self._with.open_peer(keeper.farmer).drop(self._renewal.id, slot)
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DROP_SECONDS):
+                await asyncio.gather(*(one(slot, keeper) for slot, keeper in self._sent))
+
+    async def _promises(self, deadline_block: int) -> list[Acceptance]:
+        """Everybody's promise; of somebody else where one gives none."""
+        while True:
+            if self._unsent:
+                await self._move(sorted(self._unsent))
+            self._watch(Step(what="Asking for promises"))
+            asked = await asyncio.gather(*(self._asked(slot, deadline_block) for slot in range(self._n)))
+            if all(isinstance(one, Acceptance) for one in asked):
+                return [one for one in asked if isinstance(one, Acceptance)]
+            for slot, one in enumerate(asked):
+                if isinstance(one, Told):
+                    self._replace(slot, one.what)
+
+    async def _asked(self, slot: int, deadline_block: int) -> Acceptance | Told:
+        keeper, geometry, renewal = self._keepers[slot], self._order.geometry, self._renewal
+        proposal = Proposal(
+            salt=renewal.salt,
+            k=geometry.k,
+            pieces=geometry.segments,
+            piece_leaves=geometry.piece_leaves,
+            root=self._order.slots[slot].root,
+            rate=keeper.rate,
+            end=renewal.end,
+            previous=self._order.id,
+        )
+        try:
+            with dealing_with(keeper.farmer.id):
+                promise = await self._with.open_peer(keeper.farmer).accept(renewal.id, slot, proposal)
+                return checked_acceptance(
+                    promise,
+                    domain=self._with.market.domain,
+                    order=renewal.id,
+                    slot=slot,
+                    farmer=keeper.farmer,
+                    proposal=proposal,
+                    deadline_block=deadline_block,
+                )
+        except FARMER_FAULTS as error:
+            return error
+
+    def _replace(self, slot: int, reason: str) -> None:
+        old = self._keepers[slot]
+        self._failures[f"farmer {old.farmer.id}"] = reason
+        if not self._spares:
+            raise _too_few(self._failures)
+        spare = self._spares.pop(0)
+        self._keepers[slot] = replace(spare, reason=reason)
+        self._unsent.add(slot)
+        self._watch(FarmerReplaced(slot=slot, farmer=old.farmer.id, successor=spare.farmer.id, reason=reason))
+
+    async def _move(self, slots: Sequence[int]) -> None:
+        """Rebuild these slots and give them to their keepers; who does not take them gives way."""
+        size_bytes = self._order.geometry.segments * self._order.geometry.k * self._order.geometry.block_bytes
+        noun = "a slot" if len(slots) == 1 else f"{len(slots)} slots"
+        self._watch(Step(what=f"Moving {noun} to others", total_bytes=size_bytes))
+        self._sent += [(slot, self._keepers[slot]) for slot in slots]
+        failed: dict[int, str] = {}
+
+        async def send(piece: Piece) -> None:
+            keeper = self._keepers[piece.slot]
+            try:
+                with dealing_with(keeper.farmer.id):
+                    await self._with.open_peer(keeper.farmer).put_piece(
+                        self._renewal.id, piece.slot, piece.segment, piece.data, piece.root
+                    )
+            except FARMER_FAULTS as error:
+                failed.setdefault(piece.slot, error.what)
+
+        async with aclosing(self._with.regrown(self._order, slots)) as segments:
+            async for pieces in segments:
+                await asyncio.gather(*(send(piece) for piece in pieces if piece.slot not in failed))
+                self._watch(Progress(size_bytes=size_bytes // self._order.geometry.segments))
+        self._unsent -= set(slots)
+        for slot, reason in failed.items():
+            self._replace(slot, reason)
+        if self._unsent:
+            await self._move(sorted(self._unsent))
+
+    def _refused_by_market(self, acceptances: Sequence[Acceptance], error: TransactionReverted) -> None:
+        farmer = error.args_by_name.get("farmer")
+        for slot, acceptance in enumerate(acceptances):
+            if acceptance.farmer == farmer:
+                self._replace(slot, f"The market does not take farmer {farmer}: {error.name}.")
+                return
+        raise refused(error) from error
+
+    @property
+    def _n(self) -> int:
+        return self._order.geometry.n
+
+    @property
+    def _terms(self) -> Terms:
+        geometry = self._order.geometry
+        return Terms(
+            salt=self._renewal.salt,
+            end=self._renewal.end,
+            leaf_count=geometry.leaf_count,
+            piece_leaves=geometry.piece_leaves,
+            k=geometry.k,
+        )
+
+
+def _reason(candidate: Candidate, need: Need) -> str:
+    """Why a farmer will not keep on what it has; empty if it may."""
+    # It needs no further room for it.
+    roomy = replace(candidate, free_bytes=max(candidate.free_bytes, need.slot_bytes))
+    reason = unfit_for(roomy, need)
+    return f"It {reason}." if reason else ""
+
+
+def _assigned(
+    present: Sequence[Farmer], reasons: Sequence[str], spares: list[Keeper], need: Need
+) -> tuple[Keeper, ...]:
+    keepers = []
+    for farmer, reason in zip(present, reasons, strict=True):
+        if not reason:
+            keepers.append(Keeper(farmer=farmer, rate=slot_rate(farmer, need.slot_bytes)))
+        elif spares:
+            keepers.append(replace(spares.pop(0), reason=f"Farmer {farmer.id} will not: {reason}"))
+        else:
+            failures = {f"farmer {f.id}": why for f, why in zip(present, reasons, strict=True) if why}
+            raise _too_few(failures)
+    return tuple(keepers)
+
+
+def _too_few(failures: dict[str, str]) -> NotEnoughFarmers:
+    return NotEnoughFarmers(
+        "Not all slots of the order would be kept on, and nobody is left who could step in.",
+        failures=failures,
+        missing=1,
+        means="Nothing is paid. The order goes on as it is until it ends.",
+        todo="Extend it for fewer --epochs or when more farmers are there, or fetch it and store it anew.",
+    )

@@ -1,0 +1,68 @@
+"""What reading costs, before it is read. Pure arithmetic over blocks and prices.
+
+Decides what to expect (every block from the farmer that holds it, or rebuilt from the cheapest k where that
+one is gone) and how much it may be at most unless the person says otherwise: farmers that fail, lie or are
+late are paid for what they sent, and others after them. Leaves paying to `grange.peer`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from grange.layout import Geometry
+from grange.types import FarmerId
+from grange.units import STEP_BYTES, egress_rounded_up, format_tokens
+from grange_client.errors import NotEnoughMoney
+from grange_client.stripes import stripes_for
+
+DETOURS = 2
+"""How many times everything may be fetched from the dearest k before a download stops to ask."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fare:
+    """In base units."""
+
+    expected: int
+    at_most: int
+
+
+def fare(geometry: Geometry, blocks: Iterable[int], prices: Sequence[int | None]) -> Fare:
+    """What these blocks cost; `prices[i]` is that of slot i's farmer per GiB, None if it cannot be read."""
+    expected = at_most = 0
+    known = sorted(price for price in prices if price is not None)
+    for stripe in stripes_for(geometry, blocks):
+        size_bytes = (stripe.end - stripe.first) * geometry.piece_bytes
+        direct = [prices[column] for column in stripe.columns]
+        asked = [price for price in direct if price is not None]
+        if len(asked) < len(direct):
+            asked = known[: geometry.k]
+        expected += sum(_read(price, size_bytes) for price in asked)
+        at_most += DETOURS * sum(_read(price, size_bytes) for price in known[-geometry.k :])
+    return Fare(expected=expected, at_most=at_most)
+
+
+def check_vault(
+    expected: int, vault: int, signed: Mapping[FarmerId, int], redeemed: Mapping[FarmerId, int]
+) -> None:
+    """Raise NotEnoughMoney unless a vault pays for a download and for all vouchers that are still out."""
+    out = sum(max(0, total - redeemed.get(farmer, 0)) for farmer, total in signed.items())
+    missing = expected + out - vault
+    if not expected or missing <= 0:
+        return
+    means = f"It costs about {format_tokens(expected)}; {format_tokens(vault)} are in the vault"
+    means += f", of which {format_tokens(out)} are promised for earlier reads." if out else "."
+    raise too_small(missing, means)
+
+
+def too_small(missing: int, means: str = "") -> NotEnoughMoney:
+    """The error of a vault from which downloads cannot be paid."""
+    return NotEnoughMoney(
+        f"The vault is {format_tokens(missing)} tokens too small to pay for reading.",
+        means=means,
+        todo=f"Put them in with `grange deposit {format_tokens(missing)}`, and go on.",
+    )
+
+
+def _read(price_per_gib: int, size_bytes: int) -> int:
+    whole, rest = divmod(size_bytes, STEP_BYTES)
+    return whole * egress_rounded_up(price_per_gib, STEP_BYTES) + egress_rounded_up(price_per_gib, rest)

@@ -1,0 +1,8 @@
+"""A farmer's care for what it keeps: damage is found before an audit finds it, mended, or owned up to.
+
+Damages     which pieces are not what they were, on disk                damages.py
+Scrubber    pieces are read and hashed again, slowly                    scrubber.py
+Rebuilder   the other farmers of an order -> our pieces                 rebuilder.py
+Carer       damage -> mended, or declared lost when that is cheaper     carer.py
+is_dearer   what keeping on would cost, and what giving up does         policy.py
+"""

@@ -1,0 +1,266 @@
+"""What becomes of damage: pieces are rebuilt from the other farmers' before an audit asks for them, or the
+slot is declared lost when that is cheaper than the misses to come.
+
+    damage known --rebuilt--> mended
+         |  ^
+         |  '-- cannot be rebuilt now: again with every tick
+         '----- cannot be rebuilt since an earlier epoch, and going on is dearer (`policy`) --> declared lost
+
+A slot that the chain says is ours and that no ledger knows (the data folder's disk is gone, or the ledger
+alone) is taken in on the terms that the chain tells, and what is not here of it is damage. An extension
+has its bytes from the slot that it prolongs, where they are there. Decides what is ours to mend. Leaves
+finding damage to `scrubber` and the prover, and reading from others to `rebuilder`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from grange.audit import loss_words
+from grange.chain import TransactionReverted
+from grange.merkle import root_of_hashes
+from grange.messages import NO_ORDER
+from grange.peer import OverBudget
+from grange.types import Epoch
+from grange_node.care.damages import Damage, Damages
+from grange_node.care.policy import is_dearer
+from grange_node.care.rebuilder import Give, Rebuilder
+from grange_node.chain_link import ChainLink
+from grange_node.config import Config
+from grange_node.errors import Mismatch, NodeWorldError, PieceDamaged, PieceMissing, RepairStopped
+from grange_node.ledger import Ledger
+from grange_node.proof import books_from
+from grange_node.records import AFTER_PLACING, Entry, SlotRecord, SlotState, SlotTerms
+from grange_node.repair.chart import Charted
+from grange_node.room import Room
+from grange_node.slot_key import SlotKey
+from grange_node.store import Store
+from grange_node.watcher import View, Watcher
+
+CARE_SECONDS: Final = 5.0
+SCRUBBED: Final = "scrubbed_at"
+"""Under this name the end of the last round is told, in Unix seconds."""
+
+log = logging.getLogger("grange.farm")
+
+
+class Carer:
+    """Looks at what is damaged, again and again."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        store: Store,
+        ledger: Ledger,
+        room: Room,
+        link: ChainLink,
+        watcher: Watcher,
+        damages: Damages,
+        rebuilder: Rebuilder,
+        clock: Callable[[], float],
+    ) -> None:
+        """`clock` gives Unix seconds."""
+        self._config = config
+        self._store = store
+        self._ledger = ledger
+        self._room = room
+        self._link = link
+        self._watcher = watcher
+        self._damages = damages
+        self._rebuilder = rebuilder
+        self._clock = clock
+        self._adopted = False
+
+    # What is damaged.
+
+    def kept(self) -> list[SlotRecord]:
+        """The slots that audits ask for now or later."""
+        epoch = self._epoch()
+        lost = {(entry.order, entry.slot) for entry in self._ledger.entries(epoch) if entry.lost}
+        return [
+            record
+            for record in self._ledger.slots(SlotState.PLACED)
+            if record.agreed.end > epoch and (record.key.order, record.key.slot) not in lost
+        ]
+
+    async def found(self, key: SlotKey, piece: int) -> None:
+        """A piece is gone or wrong."""
+        log.warning("piece %d of %s is damaged", piece, key)
+        await asyncio.to_thread(self._damages.note, key, [piece], self._epoch())
+
+    async def scrubbed(self) -> None:
+        """All pieces were looked at."""
+        await asyncio.to_thread(self._damages.tell, SCRUBBED, int(self._clock()))
+
+    async def tick(self) -> None:
+        """Mend what can be mended, give up what cannot. Raises ChainError, NodeWorldError."""
+        view = self._watcher.view
+        if view is None or view.farmer.lapsed:
+            return
+        if not self._adopted:
+            await self._adopt(view)
+        damages = await asyncio.to_thread(self._damages.all)
+        if not damages:
+            return
+        kept = {record.key: record for record in await asyncio.to_thread(self.kept)}
+        for damage in damages:
+            if damage.key not in kept:
+                await asyncio.to_thread(self._damages.forget, damage.key)
+        damages = [damage for damage in damages if damage.key in kept]
+        # Extensions behind what they prolong, from which they are mended.
+        for damage in sorted(damages, key=lambda damage: kept[damage.key].agreed.start):
+            await self._mend(kept[damage.key], damage)
+
+    def _epoch(self) -> Epoch:
+        return Epoch(max(0, self._ledger.cursor().block) // self._config.parameters.epoch_blocks)
+
+    async def _adopt(self, view: View) -> None:
+        """Take slots into the ledger that the chain says are ours and of which it knows nothing. It is so
+        only after a start with another data folder, or without the ledger."""
+        if self._ledger.cursor().block < view.head.number:
+            return
+        for entry in await asyncio.to_thread(self._ledger.orphans, view.head.epoch):
+            charted = await self._rebuilder.order(entry.order)
+            if charted is None or not charted.holds(entry.slot, self._config.farmer):
+                continue
+            key = SlotKey(renter=charted.renter, order=entry.order, slot=entry.slot)
+            terms = _terms(charted, entry)
+            lender = self._ledger.promise(terms.previous, key.slot)
+            await asyncio.to_thread(self._ledger.adopt, key, terms, entry.block)
+            if lender is not None and self._store.shares:
+                self._room.share(key, lender.key, terms.slot_bytes)
+            else:
+                self._room.add(key, terms.slot_bytes)
+            self._room.set_placed(key, True)
+            missing = await asyncio.to_thread(self._missing, key, terms)
+            log.warning(
+                "%s is ours by the chain and was not known; %d of its %d pieces are not here",
+                key,
+                len(missing),
+                terms.pieces,
+            )
+            await asyncio.to_thread(self._damages.note, key, missing, view.head.epoch)
+        self._adopted = True
+
+    def _missing(self, key: SlotKey, terms: SlotTerms) -> list[int]:
+        """Which pieces are not here, by their names; all, if those that are make another slot."""
+        every = list(range(terms.pieces))
+        try:
+            held = self._store.pieces(key)
+        except PieceDamaged:
+            return every
+        missing = [piece for piece in every if piece not in held]
+        if not missing and root_of_hashes(b"".join(held[piece].root for piece in every)) != terms.root:
+            return every
+        return missing
+
+    # Mending.
+
+    async def _mend(self, record: SlotRecord, damage: Damage) -> None:
+        key = record.key
+        try:
+            charted = await self._rebuilder.order(key.order)
+            if charted is None or not charted.holds(key.slot, self._config.farmer):
+                raise RepairStopped("the order is closed, or the slot is another's by now")
+            left = await asyncio.to_thread(self._borrow, record, damage.pieces)
+            if left:
+                await self._rebuilder.rebuild(charted, key.slot, left, self._giver(key))
+            await asyncio.to_thread(self._complete, record)
+        except (NodeWorldError, Mismatch, OverBudget) as error:
+            # Of this slot alone: what fails for one must not keep the others from being mended.
+            log.warning("%s is not mended: %s", key, error)
+            await self._consider_loss(record, damage)
+        else:
+            log.info("%s is mended: %d pieces, %d rebuilt from others", key, len(damage.pieces), len(left))
+
+    def _borrow(self, record: SlotRecord, pieces: Sequence[int]) -> list[int]:
+        """Take pieces of an extension from the slot that it prolongs; gives those that are not whole there,
+        or not the same."""
+        key, previous = record.key, record.agreed.previous
+        if previous == NO_ORDER:
+            return list(pieces)
+        lender = SlotKey(renter=key.renter, order=previous, slot=key.slot)
+        left = []
+        for piece in pieces:
+            try:
+                self._store.borrow(lender, key, piece)
+                self._damages.mended(key, piece)
+            except (PieceMissing, PieceDamaged, Mismatch):
+                left.append(piece)
+        return left
+
+    def _giver(self, key: SlotKey) -> Give:
+        async def give(piece: int, data: bytes) -> None:
+            await asyncio.to_thread(self._store.mend, key, piece, data)
+            await asyncio.to_thread(self._damages.mended, key, piece)
+
+        return give
+
+    def _complete(self, record: SlotRecord) -> None:
+        """Seal what was not sealed. Raises Mismatch when the pieces are not the slot's."""
+        terms = record.agreed
+        held = self._store.pieces(record.key)
+        if len(held) != terms.pieces:
+            raise RepairStopped(f"{len(held)} of {terms.pieces} pieces are here")
+        if root_of_hashes(b"".join(held[index].root for index in range(terms.pieces))) != terms.root:
+            self._damages.note(record.key, range(terms.pieces), self._epoch())
+            raise Mismatch("what was rebuilt does not lead to the slot's root: nobody can rebuild it")
+        self._store.seal(record.key, terms.pieces)
+
+    # Giving up.
+
+    async def _consider_loss(self, record: SlotRecord, damage: Damage) -> None:
+        view = self._watcher.view
+        assert view is not None
+        epoch, terms = view.head.epoch, record.agreed
+        if epoch <= damage.since or self._ledger.cursor().block < view.head.number:
+            return
+        total_rate = await asyncio.to_thread(self._ledger.rate_at_start, epoch)
+        if not total_rate or not is_dearer(
+            damaged_pieces=len(damage.pieces),
+            pieces=terms.pieces,
+            rate=terms.rate,
+            total_rate=total_rate,
+            left_epochs=terms.end - epoch,
+            parameters=self._config.parameters,
+        ):
+            return
+        await self._declare(record.key, epoch)
+
+    async def _declare(self, key: SlotKey, epoch: Epoch) -> None:
+        entries = await asyncio.to_thread(self._ledger.entries, epoch)
+        entry = next(
+            (one for one in entries if (one.order, one.slot) == (key.order, key.slot) and not one.lost), None
+        )
+        if entry is None or entry.start > epoch:
+            return
+        books = books_from(entries)
+        book = next(one for one in books if (one.end, one.extension) == (entry.end, entry.extension))
+        try:
+            receipt = await self._link.declare_loss(
+                entry.end, loss_words(book, entry.index), extension=entry.extension
+            )
+        except TransactionReverted as error:
+            log.warning("%s cannot be declared lost: %s", key, error.name)
+            return
+        log.error(
+            "%s is declared lost in block %d: its collateral is forfeit, the rest goes on", key, receipt.block
+        )
+        self._watcher.read_soon()
+        await asyncio.to_thread(self._damages.forget, key)
+
+
+def _terms(charted: Charted, entry: Entry) -> SlotTerms:
+    return SlotTerms(
+        pieces=charted.leaf_count // charted.piece_leaves,
+        piece_leaves=charted.piece_leaves,
+        root=entry.root,
+        rate=entry.rate,
+        end=entry.end,
+        previous=charted.previous if entry.extension else NO_ORDER,
+        start=entry.start if entry.extension else AFTER_PLACING,
+    )

@@ -1,0 +1,118 @@
+"""Our own pieces out of those of the other farmers of the order, as any repairer would make them.
+
+Decides whom to read from: all that hold a slot of the order and answer, the cheapest first, paid with the
+farm's own vouchers. A source's piece is checked against the chain before anything is made of it (`Sources`).
+Leaves where the pieces go, and whether they are ours, to `carer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+from grange.chain import Chain, Event, EventFilter, EventFollower, Rollback, Sender
+from grange.erasure import Codec
+from grange.peer import Patience, Signer
+from grange.peer.purse import Budget, Purse
+from grange.peer.tabs import Tabs
+from grange.types import OrderId
+from grange_node.errors import RepairStopped
+from grange_node.files import FOLDER_MODE
+from grange_node.repair.chart import ORDER_EVENTS, Charted, told
+from grange_node.repair.contacts import Contacts
+from grange_node.repair.crew import fetch_cost, sources
+from grange_node.repair.market import Market
+from grange_node.repair.repairer import TABS_NAME
+from grange_node.repair.sources import Sources
+
+Give = Callable[[int, bytes], Awaitable[None]]
+"""Takes a piece, by index, that was rebuilt."""
+
+
+class Rebuilder(Protocol):
+    """The way to the other farmers of an order."""
+
+    async def order(self, order: OrderId) -> Charted | None:
+        """An order as the chain tells it; None if it is closed. Raises ChainError."""
+
+    async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> None:
+        """Make these pieces of a slot again. Raises RepairStopped, ChainError, and what `give` raises."""
+
+
+class LiveRebuilder:
+    """Over HTTP, with the operator's key."""
+
+    def __init__(self, folder: Path, sender: Callable[[], Awaitable[Sender]], start_block: int) -> None:
+        """The repairs' folder; `sender` connects to the chain when it is first needed."""
+        self._folder = folder
+        self._sender = sender
+        self._start_block = start_block
+        self._paid: dict[tuple[OrderId, int], int] = {}
+
+    async def order(self, order: OrderId) -> Charted | None:
+        """Out of its events."""
+        chain = (await self._sender()).chain
+        events = await _events_of(chain, order, self._start_block)
+        return told(events) if events else None
+
+    async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> None:
+        """Segment by segment. Raises OverBudget rather than pay more for a slot, in all, than to give it up
+        costs: its collateral, and its pay to the end."""
+        sender = await self._sender()
+        market = Market(sender)
+        async with self._contacts(sender) as contacts:
+            head = await market.head()
+            contacts.know(await market.farmers(head.epoch))
+            live = [
+                index
+                for index, held in enumerate(charted.slots)
+                if index != slot and index not in charted.lost and not contacts.farmers[held.farmer].lapsed
+            ]
+            if len(live) < charted.k:
+                raise RepairStopped(f"{len(live)} other slots are live, and {charted.k} are needed")
+            order = sources(charted, live, contacts.farmers)
+            cost = fetch_cost(charted, order[: charted.k], contacts.farmers, len(pieces))
+            epochs = market.parameters.collateral_epochs + max(0, charted.end - head.epoch)
+            paid = self._paid.get((charted.order, slot), 0)
+            budget = Budget(max(0, epochs * charted.slots[slot].rate - paid))
+            budget.check(cost)
+            await market.fund(cost, contacts.tabs.totals())
+            async with contacts.reading(budget) as reading:
+                try:
+                    pool = Sources(charted, order, reading.source)
+                    codec = Codec(charted.k, charted.n)
+                    for piece in pieces:
+                        found = await pool.segment(piece)
+                        rebuilt = await asyncio.to_thread(codec.rebuild, found, [slot])
+                        await give(piece, rebuilt[slot])
+                finally:
+                    self._paid[charted.order, slot] = paid + budget.spent
+
+    @asynccontextmanager
+    async def _contacts(self, sender: Sender) -> AsyncIterator[Contacts]:
+        domain = sender.chain.domain
+        self._folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+        async with AsyncExitStack() as stack:
+            tabs = stack.enter_context(
+                Tabs.open(self._folder / TABS_NAME, domain=domain, payer=sender.address)
+            )
+            purse = Purse(domain=domain, wallet=sender.wallet, tabs=tabs)
+            signer = Signer(domain=domain, wallet=sender.wallet, patience=Patience())
+            yield await stack.enter_async_context(Contacts.open(signer, purse))
+
+
+async def _events_of(chain: Chain, order: OrderId, start_block: int) -> list[Event]:
+    """All events of an order, in order."""
+    wanted = [EventFilter(events=(name,), args={"order": order}) for name in ORDER_EVENTS]
+    follower = EventFollower(chain, wanted, start=start_block)
+    events: list[Event] = []
+    while steps := await follower.poll():
+        for step in steps:
+            if isinstance(step, Rollback):
+                events = [event for event in events if event.block <= step.block]
+            else:
+                events += step.events
+    return events

@@ -1,0 +1,13 @@
+"""Rebuilding what farmers who vanished have kept: for a bounty, from ciphertext, without its renter.
+
+    Chart       the chain's events -> orders and who holds their slots   chart.py
+    Survey      an order -> what is live, what is vacant, for how much   survey.py
+    Market      what a repairer asks of the chain and sends to it        market.py
+    keeper      lapsed farmers -> evictions; what is over -> closed      keeper.py
+    choose      whom to read from, and who takes the slots               crew.py
+    Job, Jobs   a repair that was begun, on disk                         jobs.py
+    Transfer    pieces in, pieces rebuilt, pieces out                    transfer.py
+    Repairer    all of it, again and again                               repairer.py
+
+Whether to act is `grange.repair`'s to decide, which the simulation uses too.
+"""

@@ -1,0 +1,187 @@
+"""`grange repair`: rebuild what vanished farmers kept, without a farm of one's own.
+
+Exit codes are those of `grange farm`. A farm repairs by itself with `grange farm run --repair`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from grange.chain import Chain, Sender
+from grange.devnet.devnet import DevnetAddress
+from grange.memory import keep_freed_memory
+from grange.types import Address, address_from
+from grange.units import format_tokens, parse_tokens
+from grange_node.chain_link import TIMEOUTS
+from grange_node.cli import GAS_UNIT, KEPT_MEMORY_BYTES, explained, start_logging
+from grange_node.config import write_private
+from grange_node.loops import forever
+from grange_node.repair.home import (
+    RepairConfig,
+    load_or_create_repair_key,
+    load_repair_config,
+    load_repair_key,
+    repair_home,
+    save_repair_config,
+)
+from grange_node.repair.jobs import Job, Jobs
+from grange_node.repair.repairer import POLL_SECONDS, Repairer
+
+app = typer.Typer(
+    help="Rebuild what vanished farmers kept, for a bounty. No farm is needed.", no_args_is_help=True
+)
+
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        "--home", help="Where key, settings and repairs are.", envvar="GRANGE_REPAIR_HOME", show_envvar=True
+    ),
+]
+
+
+@app.command()
+def init(
+    *,
+    rpc: Annotated[str | None, typer.Option(help="The chain's JSON-RPC endpoint.")] = None,
+    market: Annotated[str | None, typer.Option(help="The market's address.")] = None,
+    devnet: Annotated[
+        Path | None, typer.Option(help="The file that `grange devnet` wrote, instead of the two.")
+    ] = None,
+    start_block: Annotated[int, typer.Option(min=0, help="The block in which the market was made.")] = 0,
+    gas_price: Annotated[str, typer.Option(help="Tokens that a million gas is worth.")] = "0",
+    window: Annotated[
+        int | None, typer.Option(min=1, help="Blocks in which twice as many repairers may begin as before.")
+    ] = None,
+    close_for: Annotated[
+        list[str] | None,
+        typer.Option(help="A renter whose orders are closed when they are over; repeatable."),
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Make a key and write the settings. Can be repeated."""
+    with explained():
+        rpc_url, address = _place(rpc, market, devnet)
+        folder = repair_home(home)
+        wallet = load_or_create_repair_key(folder)
+        chain_id = asyncio.run(_chain_id(rpc_url, address))
+        config = RepairConfig(
+            rpc_url=rpc_url,
+            chain_id=chain_id,
+            market=address,
+            start_block=start_block,
+            gas_price=parse_tokens(gas_price) // GAS_UNIT,
+            window_blocks=window,
+            close_for=tuple(address_from(renter) for renter in close_for or ()),
+        )
+        save_repair_config(folder, config)
+        typer.echo(f"Repairer {wallet.address}")
+        typer.echo(f"  settings  {folder}")
+        typer.echo("It needs some of the chain's coin for gas, and tokens to pay for what it reads.")
+        typer.echo("Start it with: grange repair run")
+
+
+@app.command()
+def run(
+    *,
+    home: Home = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Write a JSON line here, in one step, once it is at work.")
+    ] = None,
+) -> None:
+    """Repair orders and evict lapsed farmers when it pays, until SIGTERM or Ctrl-C."""
+    with explained():
+        folder = repair_home(home)
+        start_logging()
+        logging.getLogger("grange.repair").setLevel(logging.INFO)
+        keep_freed_memory(KEPT_MEMORY_BYTES)
+        asyncio.run(_run(folder, ready_file))
+
+
+@app.command()
+def status(
+    home: Home = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; amounts in base units.")] = False,
+) -> None:
+    """Show the repairs under way and those that ended, also while it runs."""
+    with explained():
+        folder = repair_home(home)
+        wallet, jobs = load_repair_key(folder), Jobs(folder)
+        under_way, done = jobs.under_way(), jobs.done()
+        if as_json:
+            typer.echo(json.dumps(summary(wallet.address, under_way, done)))
+        else:
+            Console().print(_table(under_way, done))
+
+
+def summary(address: str, under_way: list[Job], done: list[Job]) -> dict[str, Any]:
+    """What a repairer did, for scripts."""
+    return {
+        "repairer": address,
+        "under_way": [job.to_json() for job in under_way],
+        "done": [job.to_json() for job in done],
+        "bounty": sum(job.bounty for job in done),
+        "slots_refilled": sum(len(job.refilled) for job in done),
+        "bytes_read": sum(job.bytes_read for job in done),
+        "bytes_rebuilt": sum(job.bytes_rebuilt for job in done),
+    }
+
+
+def _table(under_way: list[Job], done: list[Job]) -> Table:
+    table = Table(title="Repairs", title_justify="left", box=None)
+    for column in ("order", "what became of it", "slots", "read", "rebuilt", "bounty"):
+        table.add_column(column)
+    for job in [*under_way, *done]:
+        slots = sorted(job.refilled or job.takers)
+        table.add_row(
+            job.order.hex()[:12],
+            job.outcome.value,
+            ", ".join(map(str, slots)),
+            f"{job.bytes_read:,}",
+            f"{job.bytes_rebuilt:,}",
+            format_tokens(job.bounty),
+        )
+    return table
+
+
+async def _run(folder: Path, ready_file: Path | None) -> None:
+    config, wallet = load_repair_config(folder), load_repair_key(folder)
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with (
+        Chain.connect(
+            config.rpc_url, config.market_address, timeouts=TIMEOUTS, expected_chain_id=config.chain_id
+        ) as chain,
+        Repairer.open(config.settings(folder), Sender(chain, wallet)) as repairer,
+    ):
+        if ready_file is not None:
+            write_private(ready_file, json.dumps({"repairer": wallet.address}) + "\n")
+        ticking = asyncio.create_task(forever("repairs", repairer.tick, lambda: POLL_SECONDS))
+        await stop.wait()
+        ticking.cancel()
+        await asyncio.wait([ticking])
+
+
+async def _chain_id(rpc_url: str, market: Address) -> int:
+    async with Chain.connect(rpc_url, market, timeouts=TIMEOUTS) as chain:
+        return chain.chain_id
+
+
+def _place(rpc: str | None, market: str | None, devnet: Path | None) -> tuple[str, Address]:
+    if devnet is not None and rpc is None and market is None:
+        place = DevnetAddress.read(devnet)
+        return place.rpc_url, place.market
+    if devnet is not None or rpc is None or market is None:
+        raise typer.BadParameter(
+            "Give --rpc and --market, or --devnet with the file that `grange devnet` wrote."
+        )
+    return rpc, address_from(market)

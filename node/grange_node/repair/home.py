@@ -1,0 +1,108 @@
+"""The settings of a repairer without a farm: one frozen object in `repair.json` in a home of its own.
+
+    repair.json     where the chain and the market are, what gas is worth
+    repairer.key    the key that signs, sends and is paid: 64 hex digits, readable by its owner alone
+    jobs/ done/     its repairs (`jobs`)
+
+It is `--home`, or GRANGE_REPAIR_HOME, or the user's configuration folder of this system.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Final
+
+from platformdirs import user_config_path
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from grange.chain import Wallet
+from grange.errors import Misuse
+from grange.types import Address, address_from
+from grange_node.config import key_from_file, write_private
+from grange_node.errors import ConfigInvalid, NotInitialised
+from grange_node.files import FOLDER_MODE
+from grange_node.repair.repairer import Settings
+
+CONFIG_NAME: Final = "repair.json"
+KEY_NAME: Final = "repairer.key"
+HOME_VARIABLE: Final = "GRANGE_REPAIR_HOME"
+
+
+class RepairConfig(BaseModel):
+    """What repair.json holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rpc_url: str
+    chain_id: Annotated[int, Field(gt=0)]
+    market: str
+    start_block: Annotated[int, Field(ge=0)] = 0
+    gas_price: Annotated[int, Field(ge=0)] = 0
+    """What a unit of gas is worth, in base units of the token."""
+    window_blocks: Annotated[int, Field(gt=0)] | None = None
+    close_for: tuple[str, ...] = ()
+    """Renters whose orders are closed when they are over."""
+
+    @property
+    def market_address(self) -> Address:
+        """Where the market is."""
+        return address_from(self.market)
+
+    def settings(self, home: Path) -> Settings:
+        """What the repairer goes by."""
+        return Settings(
+            folder=home,
+            start_block=self.start_block,
+            gas_price=self.gas_price,
+            window_blocks=self.window_blocks,
+            close_for=frozenset(map(address_from, self.close_for)),
+        )
+
+
+def repair_home(home: Path | None) -> Path:
+    """The repairer's home: as given, or from the environment, or the system's place for settings."""
+    if home is not None:
+        return home
+    from_environment = os.environ.get(HOME_VARIABLE)
+    return Path(from_environment) if from_environment else user_config_path("grange") / "repair"
+
+
+def load_repair_config(home: Path) -> RepairConfig:
+    """Read repair.json. Raises NotInitialised, ConfigInvalid."""
+    path = home / CONFIG_NAME
+    try:
+        config = RepairConfig.model_validate_json(path.read_text())
+        for text in (config.market, *config.close_for):
+            address_from(text)
+    except FileNotFoundError as error:
+        raise NotInitialised(
+            f"there is no repairer in {home}; set one up with: grange repair init"
+        ) from error
+    except OSError as error:
+        raise ConfigInvalid(f"{path} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        problems = "; ".join(problem["msg"] for problem in error.errors())
+        raise ConfigInvalid(f"{path}: {problems}") from error
+    except Misuse as error:
+        raise ConfigInvalid(f"{path}: {error}") from error
+    return config
+
+
+def save_repair_config(home: Path, config: RepairConfig) -> None:
+    """Write repair.json in one step."""
+    write_private(home / CONFIG_NAME, json.dumps(config.model_dump(), indent=2) + "\n")
+
+
+def load_repair_key(home: Path) -> Wallet:
+    """The repairer's key. Raises KeyInvalid."""
+    return key_from_file(home / KEY_NAME)
+
+
+def load_or_create_repair_key(home: Path) -> Wallet:
+    """The repairer's key, made if there is none yet."""
+    home.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+    if not (home / KEY_NAME).exists():
+        write_private(home / KEY_NAME, Wallet.random().private_key.hex() + "\n")
+    return load_repair_key(home)

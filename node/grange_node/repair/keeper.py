@@ -1,0 +1,95 @@
+"""Keeping the market in order: evicting farmers that have lapsed, closing orders that are over.
+
+A farmer that missed too much is out by the contract's own rule, but its stake becomes the bounties of its
+slots only when somebody says so, who gets an epoch of its pay. Evicting settles the farmer too, and settling
+alone is worth nothing to anybody. Decides who is worth the gas: whose reward, with the bounties that begin to
+rise with it, pays for the transaction. What closing an order pays out is its renter's, and the rewards of
+closing are those of evicting: so orders are closed for those renters alone for whom we were asked to.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+from grange.chain import Farmer, TransactionReverted
+from grange.types import Address, Epoch, FarmerId, OrderId, Parameters
+from grange_node.repair.chart import Charted
+from grange_node.repair.market import Market
+from grange_node.repair.survey import full_bounty
+
+EVICT_GAS: Final = 110_000
+MAX_EVICTIONS_PER_TICK: Final = 16
+MAX_CLOSINGS_PER_TICK: Final = 4
+
+log = logging.getLogger("grange.repair")
+
+
+def reward(farmer: Farmer) -> int:
+    """What evicting a lapsed farmer brings: an epoch of its pay, as far as its stake goes."""
+    return min(farmer.stake, farmer.committed_rate)
+
+
+def hoped_for(
+    troubled: Iterable[Charted],
+    farmers: Mapping[FarmerId, Farmer],
+    epoch: Epoch,
+    parameters: Parameters,
+) -> dict[FarmerId, int]:
+    """The most that repairing the slots of each lapsed farmer can bring once it is evicted, in base units."""
+    hopes: dict[FarmerId, int] = defaultdict(int)
+    for charted in troubled:
+        left_epochs = charted.end - (epoch + 1)
+        for slot in charted.slots:
+            farmer = farmers[slot.farmer]
+            if not farmer.lapsed or not farmer.committed_rate:
+                continue
+            epochs = min(
+                (farmer.stake - reward(farmer)) // farmer.committed_rate, parameters.collateral_epochs
+            )
+            hopes[farmer.id] += full_bounty(slot.rate, epochs * slot.rate, left_epochs, parameters)
+    return hopes
+
+
+async def evict_lapsed(
+    market: Market, farmers: Mapping[FarmerId, Farmer], hopes: Mapping[FarmerId, int], gas_price: int
+) -> list[FarmerId]:
+    """Evict lapsed farmers that are worth it. `gas_price` is in base units. Raises ChainError."""
+    evicted: list[FarmerId] = []
+    for farmer in farmers.values():
+        if not farmer.lapsed or reward(farmer) + hopes.get(farmer.id, 0) < max(1, EVICT_GAS * gas_price):
+            continue
+        if await market.eviction(farmer.id) is not None:
+            continue
+        try:
+            receipt = await market.evict(farmer.id)
+        except TransactionReverted as error:
+            log.info("farmer %d is not evicted: %s", farmer.id, error.name)
+            continue
+        log.info("farmer %d evicted in block %d", farmer.id, receipt.block)
+        evicted.append(farmer.id)
+        if len(evicted) == MAX_EVICTIONS_PER_TICK:
+            break
+    return evicted
+
+
+async def close_ended(
+    market: Market, orders: Iterable[Charted], renters: Collection[Address], epoch: Epoch
+) -> list[OrderId]:
+    """Close what is over of these renters' orders. Raises ChainError."""
+    closed: list[OrderId] = []
+    for charted in orders:
+        if charted.end > epoch or charted.renter not in renters:
+            continue
+        try:
+            receipt = await market.close(charted.held)
+        except TransactionReverted as error:
+            log.info("order %s is not closed: %s", charted.order.hex()[:12], error.name)
+            continue
+        log.info("order %s closed in block %d", charted.order.hex()[:12], receipt.block)
+        closed.append(charted.order)
+        if len(closed) == MAX_CLOSINGS_PER_TICK:
+            break
+    return closed

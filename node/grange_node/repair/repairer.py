@@ -1,0 +1,278 @@
+"""The repairer: follows the chain, evicts who has lapsed, and repairs orders when it pays.
+
+Each tick reads what is new, evicts and closes (`keeper`), goes on with repairs that were interrupted, and
+looks at every order that has lost somebody: `grange.repair` decides whether to act, and which of several
+repairers begins. Repairs run beside the ticks, MAX_JOBS_AT_ONCE of them. Decides only this order of things.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from grange.chain import ChainError, Head, Sender
+from grange.errors import GrangeError
+from grange.peer import Patience, Signer
+from grange.peer.purse import Purse
+from grange.peer.tabs import Tabs
+from grange.repair import Wait, decide, doubling_blocks, first_block, paying_since
+from grange.types import Address, Epoch, FarmerId, OrderId
+from grange_node.errors import NodeWorldError
+from grange_node.files import FOLDER_MODE
+from grange_node.repair.chart import Chart, Charted
+from grange_node.repair.contacts import Contacts
+from grange_node.repair.crew import gas_cost, pass_cost
+from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
+from grange_node.repair.keeper import close_ended, evict_lapsed, hoped_for
+from grange_node.repair.market import Market
+from grange_node.repair.survey import Survey, offered, survey
+from grange_node.repair.work import Work
+
+MAX_JOBS_AT_ONCE: Final = 4
+REPAIRS_NAME: Final = "repairs"
+"""The folder beside a farm's ledger for its repairs."""
+LONGEST_RETRY_SECONDS: Final = 3600.0
+TABS_NAME: Final = "tabs.sqlite3"
+"""What this key signed away for reads: one file for all that it pays, so that no total is signed twice."""
+POLL_SECONDS: Final = 2.0
+
+log = logging.getLogger("grange.repair")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a repairer goes by."""
+
+    folder: Path
+    """Its repairs."""
+    start_block: int = 0
+    """Where the market's events begin."""
+    gas_price: int = 0
+    """What a unit of gas is worth, in base units of the token."""
+    window_blocks: int | None = None
+    """In which twice as many repairers may begin as before; about as long as the pass takes if None."""
+    retry_seconds: float = 15.0
+    """After a repair that could not go on; twice as long after each further time."""
+    close_for: frozenset[Address] = frozenset()
+    """Renters whose orders are closed when they are over."""
+    own_farmer: FarmerId | None = None
+    """The farm beside which this repairer runs."""
+
+
+class Repairer:
+    """Open it with `Repairer.open`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        market: Market,
+        contacts: Contacts,
+        clock: Callable[[], float],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        """`clock` gives seconds."""
+        self.settings = settings
+        self.jobs = Jobs(settings.folder)
+        self.chart = Chart(settings.start_block)
+        self.market = market
+        self._contacts = contacts
+        self._clock = clock
+        self._tasks = tasks
+        self._running: dict[OrderId, asyncio.Task[None]] = {}
+        self._rests: dict[OrderId, float] = {}
+        self._pauses: dict[OrderId, float] = {}
+        self._reading = asyncio.Lock()
+        self._head: Head | None = None
+        self.jobs.prepare()
+        self._hopeless = {job.order for job in self.jobs.done() if job.outcome is Outcome.HOPELESS}
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        settings: Settings,
+        sender: Sender,
+        *,
+        patience: Patience | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> AsyncIterator[Repairer]:
+        """A repairer that sends, signs and is paid with the sender's key. Leaving it ends its repairs where
+        they are; another one with the same folder goes on with them."""
+        market = Market(sender)
+        signer = Signer(domain=market.domain, wallet=sender.wallet, patience=patience or Patience())
+        async with AsyncExitStack() as stack:
+            settings.folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+            tabs = stack.enter_context(
+                Tabs.open(settings.folder / TABS_NAME, domain=market.domain, payer=market.address)
+            )
+            purse = Purse(domain=market.domain, wallet=sender.wallet, tabs=tabs)
+            contacts = await stack.enter_async_context(Contacts.open(signer, purse))
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            repairer = cls(settings, market, contacts, clock, tasks)
+            try:
+                yield repairer
+            finally:
+                await repairer.end()
+
+    async def tick(self) -> None:
+        """Look at the chain, and begin what is to be begun. Raises ChainError, RepairFolderInvalid."""
+        epoch = await self.refresh()
+        lapsed = {farmer.id for farmer in self._contacts.farmers.values() if farmer.lapsed}
+        troubled = self.chart.troubled(lapsed)
+        hopes = hoped_for(troubled, self._contacts.farmers, epoch, self.market.parameters)
+        if await evict_lapsed(self.market, self._contacts.farmers, hopes, self.settings.gas_price):
+            epoch = await self.refresh()
+        if self.settings.close_for:
+            await close_ended(self.market, self.chart.orders(), self.settings.close_for, epoch)
+        open_jobs = {job.order: job for job in self.jobs.under_way()}
+        for order, job in open_jobs.items():
+            if self._may_begin(order):
+                await self._alone(order, self._resume(job))
+        for charted in troubled:
+            if charted.order not in open_jobs and self._may_begin(charted.order) and charted.end > epoch + 1:
+                await self._alone(charted.order, self._consider(charted))
+
+    async def idle(self) -> None:
+        """Wait until nothing is under way."""
+        while self._running:
+            await asyncio.wait(self._running.values())
+            await asyncio.sleep(0)
+
+    async def end(self) -> None:
+        """End all that is under way where it is: whoever has the same folder goes on with it."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
+    async def refresh(self) -> Epoch:
+        """Read what is new on chain; gives the epoch of the next block."""
+        async with self._reading:
+            head = await self.market.head()
+            if self._head is None or head.hash != self._head.hash:
+                await self.market.follow(self.chart)
+                self._contacts.know(await self.market.farmers(head.epoch))
+                self._head = head
+            return Epoch((head.number + 1) // self.market.parameters.epoch_blocks)
+
+    async def _alone(self, order: OrderId, looking: Coroutine[None, None, None]) -> None:
+        """Look at one order: whatever is wrong with it, the others are looked at too. Raises ChainError."""
+        try:
+            await looking
+        except (ChainError, NodeWorldError):
+            raise
+        except Exception:
+            log.exception("order %s: this is a bug; going on", order.hex()[:12])
+            self._rest(order)
+
+    def _rest(self, order: OrderId) -> None:
+        """Leave it alone for a while, twice as long each time."""
+        pause = self._pauses[order] = min(
+            max(2 * self._pauses.get(order, 0.0), self.settings.retry_seconds), LONGEST_RETRY_SECONDS
+        )
+        self._rests[order] = self._clock() + pause
+
+    def _may_begin(self, order: OrderId) -> bool:
+        return (
+            order not in self._running
+            and order not in self._hopeless
+            and len(self._running) < MAX_JOBS_AT_ONCE
+            and self._rests.get(order, 0.0) <= self._clock()
+        )
+
+    async def _consider(self, charted: Charted) -> None:
+        """Begin to repair an order if the policy says so, and it is our turn."""
+        assert self._head is not None
+        head = self._head
+        looked = await survey(self.market, charted, self._contacts.farmers, head)
+        cost = pass_cost(charted, looked.live, self._contacts.farmers, self.settings.gas_price)
+        parameters = self.market.parameters
+        auction_blocks = parameters.auction_epochs * parameters.epoch_blocks
+        now_block = head.number + 1
+        act = decide(looked.need, cost, auction_blocks=auction_blocks, now_block=now_block)
+        if isinstance(act, Wait):
+            log.debug("order %s: waiting, %s", charted.order.hex()[:12], act.why.value)
+            return
+        turn = first_block(
+            order=charted.order,
+            slot=act.slots[0],
+            repairer=self.market.address,
+            since_block=paying_since(looked.need, cost, auction_blocks=auction_blocks, now_block=now_block),
+            repairers=sum(not farmer.lapsed for farmer in self._contacts.farmers.values()) + 1,
+            doubling_blocks=self.settings.window_blocks
+            or doubling_blocks(
+                looked.need,
+                slot_bytes=charted.geometry.slot_bytes,
+                slots=len(act.slots),
+                epoch_blocks=parameters.epoch_blocks,
+            ),
+        )
+        if now_block < turn:
+            log.debug("order %s: our turn is block %d", charted.order.hex()[:12], turn)
+            return
+        log.info("order %s: rebuilding slots %s", charted.order.hex()[:12], list(act.slots))
+        job = Job(
+            order=charted.order,
+            takers=dict.fromkeys(act.slots, NOBODY),
+            tenures={slot: charted.slots[slot].start for slot in act.slots},
+            begun_block=now_block,
+        )
+        self._begin(job, looked)
+
+    async def _resume(self, job: Job) -> None:
+        """Go on with a repair that was interrupted, whatever it brings by now: most of it may be done."""
+        assert self._head is not None
+        charted = self.chart.order(job.order)
+        if charted is None:
+            log.info("order %s has ended before it was repaired", job.order.hex()[:12])
+            self.jobs.save(replace(job, outcome=Outcome.ENDED))
+            return
+        looked = await survey(self.market, charted, self._contacts.farmers, self._head)
+        vacant = {vacancy.slot for vacancy in looked.vacancies}
+        waiting = {slot for slot in job.takers if charted.slots[slot].start == job.tenures[slot]}
+        back = waiting & set(looked.live)
+        takers = {slot: farmer for slot, farmer in job.takers.items() if slot not in back}
+        if waiting - back <= vacant:
+            self._begin(replace(job, takers=takers), looked)
+
+    def _begin(self, job: Job, looked: Survey) -> None:
+        assert self._head is not None
+        bounties = offered(looked, job.takers, self.market.parameters, self._head.number + 1)
+        work = Work(
+            job,
+            looked,
+            market=self.market,
+            contacts=self._contacts,
+            jobs=self.jobs,
+            now=lambda: self.chart.order(job.order),
+            refresh=self.refresh,
+            own=self.settings.own_farmer,
+            worth=max(0, bounties - gas_cost(len(job.takers), self.settings.gas_price)),
+        )
+        self._running[job.order] = self._tasks.create_task(self._done(work))
+
+    async def _done(self, work: Work) -> None:
+        order = work.job.order
+        try:
+            job = await work.run()
+        except GrangeError as error:
+            log.warning("order %s: %s; trying again", order.hex()[:12], error)
+            self._rest(order)
+        except Exception:
+            log.exception("order %s: this is a bug; going on", order.hex()[:12])
+            self._rest(order)
+        else:
+            self._rests.pop(order, None)
+            self._pauses.pop(order, None)
+            if job.outcome is Outcome.HOPELESS:
+                self._hopeless.add(order)
+            log.info("order %s: %s", order.hex()[:12], job.outcome.value)
+        finally:
+            del self._running[order]

@@ -1,0 +1,206 @@
+"""Rebuilding slots: segment by segment, k pieces in, all missing ones out at once, to those who take them.
+
+    for each segment that a taker has no piece of:
+        k true pieces (`sources`) -> the missing pieces -> a PUT to each of these takers
+
+At most SEGMENTS_AT_ONCE segments are in memory, however large the order. Pieces that takers already hold,
+from before an interruption, are not made again. A taker that fails gives way to another, which begins with
+the segments that are still to come; what it missed is made in a further round. Leaves to `repairer` who takes
+a slot, and what becomes of it afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from grange.erasure import Codec
+from grange.errors import GrangeError
+from grange.merkle import merkle_root, root_of_hashes
+from grange.peer import FARMER_FAULTS, FarmerRefused, FarmerUnreachable, Patience, Peer, dealing_with
+from grange.types import FarmerId, OrderId
+from grange_node.repair.chart import Charted
+from grange_node.repair.sources import LISTED_INDICES, OpenPeer, Sources
+
+SEGMENTS_AT_ONCE: Final = 3
+TRY_AGAIN_STATUSES: Final = frozenset({429, 500, 503})
+CONFLICT_STATUS: Final = 409
+NOT_FOUND_STATUS: Final = 404
+
+log = logging.getLogger("grange.repair")
+
+Replace = Callable[[int, FarmerId, GrangeError], Awaitable[FarmerId | None]]
+"""Who takes a slot instead of a farmer that failed; None if nobody does."""
+
+
+class Taker:
+    """A slot on its way to the farmer that is to keep it."""
+
+    def __init__(self, charted: Charted, slot: int, farmer: FarmerId) -> None:
+        self.slot = slot
+        self.farmer = farmer
+        self.missing = set(range(charted.geometry.segments))
+
+
+class Transfer:
+    """One pass over an order."""
+
+    def __init__(
+        self,
+        *,
+        charted: Charted,
+        takers: Mapping[int, FarmerId],
+        sources: Sources,
+        open_peer: OpenPeer,
+        replace: Replace,
+        check: Callable[[], Awaitable[None]],
+        patience: Patience,
+    ) -> None:
+        """`check` is called between segments, and raises when the work is not wanted any more."""
+        self._charted = charted
+        self._sources = sources
+        self._open_peer = open_peer
+        self._replace = replace
+        self._check = check
+        self._patience = patience
+        self._codec = Codec(charted.k, charted.n)
+        self._changing = asyncio.Lock()
+        self._takers = {slot: Taker(charted, slot, farmer) for slot, farmer in takers.items()}
+        self._made: dict[int, dict[int, bytes]] = {slot: {} for slot in takers}
+        self.rebuilt_bytes = 0
+        self.sent_bytes = 0
+
+    @property
+    def takers(self) -> dict[int, FarmerId]:
+        """Who takes which slot by now."""
+        return {slot: taker.farmer for slot, taker in self._takers.items()}
+
+    def rebuilt_root(self, slot: int) -> bytes | None:
+        """The root of a slot as it was rebuilt here; None if some of it was rebuilt before."""
+        made = self._made[slot]
+        segments = range(self._charted.geometry.segments)
+        if any(segment not in made for segment in segments):
+            return None
+        return root_of_hashes(b"".join(made[segment] for segment in segments))
+
+    async def run(self) -> None:
+        """Go on until every taker has every piece. Raises RepairStopped when too few answer."""
+        await asyncio.gather(*(self._begin(taker) for taker in list(self._takers.values())))
+        gate = asyncio.Semaphore(SEGMENTS_AT_ONCE)
+        while segments := sorted(set().union(*(taker.missing for taker in self._takers.values()))):
+            async with asyncio.TaskGroup() as group:
+                for segment in segments:
+                    await gate.acquire()
+                    task = group.create_task(self._segment(segment))
+                    task.add_done_callback(lambda _: gate.release())
+
+    async def give_up(self, slot: int, farmer: FarmerId, error: GrangeError) -> None:
+        """This farmer does not take the slot after all; another begins anew."""
+        taker = self._takers.get(slot)
+        if taker is not None:
+            await self._next(taker, farmer, error)
+
+    async def drop(self, slot: int) -> None:
+        """The slot is not wanted any more: let go of what was sent."""
+        taker = self._takers.pop(slot, None)
+        if taker is not None:
+            await let_go(self._open_peer(taker.farmer), self._charted.order, slot)
+
+    async def _segment(self, segment: int) -> None:
+        await self._check()
+        slots = [taker.slot for taker in self._takers.values() if segment in taker.missing]
+        if not slots:
+            return
+        pieces = await self._sources.segment(segment)
+        rebuilt = await asyncio.to_thread(self._codec.rebuild, pieces, slots)
+        self.rebuilt_bytes += sum(map(len, rebuilt.values()))
+        await asyncio.gather(*(self._send(slot, segment, piece) for slot, piece in rebuilt.items()))
+
+    async def _send(self, slot: int, segment: int, piece: bytes) -> None:
+        """Hand a piece to whoever takes its slot, until somebody has it or nobody takes the slot."""
+        root = self._made[slot][segment] = await asyncio.to_thread(merkle_root, piece)
+        while (taker := self._takers.get(slot)) is not None and segment in taker.missing:
+            farmer = taker.farmer
+
+            async def put(farmer: FarmerId = farmer) -> None:
+                await self._open_peer(farmer).put_piece(self._charted.order, slot, segment, piece, root)
+
+            try:
+                with dealing_with(farmer):
+                    await patiently(self._patience, put)
+            except FARMER_FAULTS as error:
+                await self._next(taker, farmer, error)
+                continue
+            if taker.farmer == farmer:
+                self.sent_bytes += len(piece)
+                taker.missing.discard(segment)
+
+    async def _next(self, taker: Taker, failed: FarmerId, error: GrangeError) -> None:
+        async with self._changing:
+            if taker.farmer != failed or self._takers.get(taker.slot) is not taker:
+                return
+            log.info("slot %d: farmer %d does not take it: %s", taker.slot, failed, error)
+            await let_go(self._open_peer(failed), self._charted.order, taker.slot)
+            other = await self._replace(taker.slot, failed, error)
+            if other is None:
+                del self._takers[taker.slot]
+                return
+            taker.farmer = other
+            await self._begin(taker)
+
+    async def _begin(self, taker: Taker) -> None:
+        """Find out what a taker has already. What does not answer here fails at its first piece."""
+        taker.missing = set(range(self._charted.geometry.segments))
+        peer = self._open_peer(taker.farmer)
+        try:
+            with dealing_with(taker.farmer):
+                taker.missing -= await held_segments(peer, self._charted, taker.slot)
+        except FARMER_FAULTS as error:
+            log.debug("slot %d: %s", taker.slot, error)
+
+
+async def let_go(peer: Peer, order: OrderId, slot: int) -> None:
+    """Drop what was sent; where that cannot be said it stays until it is forgotten."""
+    try:
+        with dealing_with(peer.farmer.id):
+            await peer.drop(order, slot)
+    except FARMER_FAULTS as error:
+        log.debug("slot %d at farmer %d: %s", slot, peer.farmer.id, error)
+
+
+async def held_segments(peer: Peer, charted: Charted, slot: int) -> set[int]:
+    """Which pieces of a slot that we send a farmer has. Raises one of FARMER_FAULTS."""
+    segments = charted.geometry.segments
+    held: set[int] = set()
+    first = 0
+    while first < segments:
+        try:
+            page = await peer.listing(charted.order, slot, first)
+        except FarmerRefused as error:
+            if error.status == NOT_FOUND_STATUS:
+                return held
+            raise
+        held |= {index for index in page.roots if first <= index < segments}
+        if len(held) >= min(page.count, segments):
+            break
+        first += LISTED_INDICES
+    return held
+
+
+async def patiently(patience: Patience, act: Callable[[], Awaitable[None]]) -> None:
+    """Try again what may pass: no answer, or an answer that says so."""
+    pause = patience.pause_seconds
+    for left in reversed(range(patience.tries)):
+        try:
+            return await act()
+        except FarmerUnreachable:
+            if not left:
+                raise
+        except FarmerRefused as error:
+            if not left or error.status not in TRY_AGAIN_STATUSES:
+                raise
+        await asyncio.sleep(pause)
+        pause *= 2
+    return None

@@ -1,0 +1,97 @@
+"""What a voucher is worth, and which are worth redeeming: pure decisions over values.
+
+    Voucher: cumulative=<decimal>,signature=<r and vs, 128 hex digits>
+
+goes with a read at a price above zero. It is signed by whoever signed the request, names all that this payer
+ever owes this farmer, and only ever grows: the highest one counts, the others change nothing. Leaves the
+vault behind it to `solvency`, the running accounts to `till`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from grange.errors import BadSignature
+from grange.messages import Domain, voucher_signer
+from grange.types import Address, FarmerId, Voucher
+from grange_node.errors import Malformed, Unauthorised
+
+MAX_HEADER_CHARS = 256
+MAX_CUMULATIVE = (1 << 256) - 1
+LEAST_SHARE = 10
+"""A tenth of what is worth a transaction is worth a place in one: without such a bound a renter could make
+many farmers pay gas for next to nothing by announcing one withdrawal."""
+MAX_VOUCHERS_PER_CALL = 50
+
+_PARTS = re.compile(r"cumulative=(0|[1-9][0-9]{0,77}),signature=([0-9a-fA-F]{64})([0-9a-fA-F]{64})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayerAccount:
+    """What stands with one payer, in base units.
+
+    `cumulative` is the highest total it signed, by `r` and `vs`; `spent` the price of all that it was
+    served, `redeemed` what of the total the chain has paid as far as we know.
+    """
+
+    payer: Address
+    cumulative: int
+    r: bytes
+    vs: bytes
+    spent: int
+    redeemed: int = 0
+
+    @property
+    def open(self) -> int:
+        """What could still be redeemed."""
+        return max(0, self.cumulative - self.redeemed)
+
+    @property
+    def voucher(self) -> Voucher:
+        """As the market takes it."""
+        return Voucher(renter=self.payer, cumulative=self.cumulative, r=self.r, vs=self.vs)
+
+
+def read_voucher(header: str, payer: Address) -> Voucher:
+    """The voucher in a header, not checked. Raises Malformed."""
+    parts = None if len(header) > MAX_HEADER_CHARS else _PARTS.fullmatch(header)
+    if parts is None or int(parts.group(1)) > MAX_CUMULATIVE:
+        raise Malformed("the Voucher header is not cumulative=<decimal>,signature=<128 hex digits>")
+    cumulative, r, vs = parts.groups()
+    return Voucher(renter=payer, cumulative=int(cumulative), r=bytes.fromhex(r), vs=bytes.fromhex(vs))
+
+
+def check_signer(voucher: Voucher, domain: Domain, farmer: FarmerId) -> None:
+    """Raise Unauthorised unless the payer signed it, for this farmer of this market."""
+    try:
+        signer = voucher_signer(domain, voucher, farmer=farmer)
+    except BadSignature as error:
+        raise Unauthorised(f"the voucher's signature cannot be read: {error}", reason="voucher") from error
+    if signer != voucher.renter:
+        raise Unauthorised(
+            "the voucher is not signed by who signed the request, for this farmer and market",
+            reason="voucher",
+            farmer=farmer,
+        )
+
+
+def due(accounts: Iterable[PayerAccount], leaving: Collection[Address], redeem_at: int) -> list[PayerAccount]:
+    """Which vouchers to redeem now, the largest first; none while it is not worth the gas.
+
+    It is when `redeem_at` base units are open in all, or when somebody takes its money out.
+    """
+    worth = sorted(
+        (account for account in accounts if account.open >= least(redeem_at)),
+        key=lambda account: (account.payer not in leaving, -account.open, account.payer),
+    )
+    is_leaving = any(account.payer in leaving for account in worth)
+    if not is_leaving and sum(account.open for account in worth) < redeem_at:
+        return []
+    return worth[:MAX_VOUCHERS_PER_CALL]
+
+
+def least(redeem_at: int) -> int:
+    """The smallest amount that is redeemed along with others."""
+    return max(1, redeem_at // LEAST_SHARE)

@@ -1,0 +1,164 @@
+"""Repairers for a devnet: `grange repair` without a farm, as separate processes with keys of their own.
+
+Decides how they are funded, set up, started, stopped and asked what they did. The command is only run, never
+imported; every process that is started here is ended here, by its own handle.
+"""
+
+import asyncio
+import json
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from grange.devnet.devnet import Devnet
+from grange.devnet.errors import DevnetError
+from grange.messages import address_of
+from grange.types import Address
+from grange.units import TOKEN
+
+GAS_WEI = 10**20
+DEFAULT_TOKENS = 10
+START_SECONDS = 120.0
+STOP_SECONDS = 15.0
+POLL_SECONDS = 0.05
+
+
+class RepairerFailed(DevnetError):
+    """A repairer's process ended or stayed silent; its last lines of output are in the message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairerOptions:
+    """What each repairer has and goes by."""
+
+    tokens: int = DEFAULT_TOKENS
+    gas_price_tokens_per_million: str = "0"
+    window_blocks: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class RepairerProcess:
+    """One repairer: where its things are, who it is, and its process while it runs."""
+
+    number: int
+    folder: Path
+    address: Address
+    process: asyncio.subprocess.Process | None = field(default=None, repr=False)
+
+    @property
+    def home(self) -> Path:
+        """Its settings, key and repairs."""
+        return self.folder / "home"
+
+    @property
+    def log(self) -> Path:
+        """What it said."""
+        return self.folder / "repairer.log"
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self.process is not None and self.process.returncode is None
+
+    async def start(self) -> None:
+        """Run it until it is at work; raises RepairerFailed."""
+        ready = self.folder / "ready.json"
+        ready.unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *_repair("run", "--home", self.home, "--ready-file", ready),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while not ready.exists():
+                    if not self.running:
+                        raise RepairerFailed(self._failure("ended while starting"))
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            await self.stop()
+            raise RepairerFailed(self._failure("was not ready in time")) from None
+
+    async def status(self) -> dict[str, Any]:
+        """What `grange repair status --json` says; raises RepairerFailed."""
+        process = await asyncio.create_subprocess_exec(
+            *_repair("status", "--home", self.home, "--json"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        said, _ = await process.communicate()
+        if process.returncode != 0:
+            raise RepairerFailed(f"repairer {self.number} does not say what it did")
+        return dict(json.loads(said))
+
+    async def stop(self) -> None:
+        """End it as an operator would, and wait; a process that does not obey is killed."""
+        if not self.running or self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self.process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End it as a power cut would."""
+        if self.running and self.process is not None:
+            self.process.kill()
+            await self.process.wait()
+
+    def _failure(self, what: str) -> str:
+        said = self.log.read_text(errors="replace").splitlines()[-10:] if self.log.exists() else []
+        return "\n  ".join([f"repairer {self.number} {what}; it said:", *said])
+
+
+@asynccontextmanager
+async def start_repairers(
+    devnet: Devnet, count: int, folder: Path, *, options: RepairerOptions = RepairerOptions()
+) -> AsyncIterator[list[RepairerProcess]]:
+    """Fund, set up and run `count` repairers with their things below `folder`; stop them at the end."""
+    repairers: list[RepairerProcess] = []
+    try:
+        for number in range(1, count + 1):
+            repairers.append(await _set_up(devnet, number, folder, options))
+        await asyncio.gather(*(repairer.start() for repairer in repairers))
+        yield repairers
+    finally:
+        await asyncio.gather(*(repairer.stop() for repairer in repairers))
+
+
+async def _set_up(devnet: Devnet, number: int, folder: Path, options: RepairerOptions) -> RepairerProcess:
+    key = secrets.token_bytes(32)
+    repairer = RepairerProcess(
+        number=number, folder=folder / f"repairer-{number:02d}", address=address_of(key)
+    )
+    repairer.home.mkdir(parents=True)
+    key_path = repairer.home / "repairer.key"
+    key_path.touch(mode=0o600)
+    key_path.write_text(key.hex())
+    await devnet.faucet(repairer.address, native=GAS_WEI, tokens=options.tokens * TOKEN)
+    window = ("--window", str(options.window_blocks)) if options.window_blocks else ()
+    with repairer.log.open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            *_repair("init", "--home", repairer.home, "--rpc", devnet.rpc_url, "--market", devnet.market),
+            *("--gas-price", options.gas_price_tokens_per_million),
+            *window,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    if await process.wait() != 0:
+        raise RepairerFailed(repairer._failure("could not be set up"))
+    return repairer
+
+
+def _repair(command: str, *arguments: object) -> list[str]:
+    return [sys.executable, "-m", "grange_node.repair", command, *map(str, arguments)]

@@ -1,0 +1,68 @@
+"""Dealing with farmers over HTTP, as anyone does it: renters and repairers alike.
+
+    Peer, open_session    one farmer over HTTP           peer.py, answers.py, signer.py
+    checked_acceptance    what a farmer signed           promise.py
+    Purse, Budget, Tabs   paying for reads               purse.py, tabs.py
+    fault_of              whose bytes are wrong          blame.py
+    networks_of           where a farmer is              networks.py
+    errors                what a farmer can do to us     errors.py, unforeseen.py
+    Patience              how long we wait for others    patience.py
+
+Leaves to those above whom to ask for what, in which order, and what to do with it.
+"""
+
+from grange.peer.answers import Account, Info, Listing, PiecePath, Promise, Proposal, StoredPiece
+from grange.peer.blame import fault_of
+from grange.peer.errors import (
+    EXIT_FARMERS,
+    EXIT_MONEY,
+    FARMER_FAULTS,
+    FarmerLied,
+    FarmerRefused,
+    FarmerUnforeseen,
+    FarmerUnreachable,
+)
+from grange.peer.meter import Meter
+from grange.peer.networks import networks, networks_of
+from grange.peer.patience import Patience
+from grange.peer.peer import Peer, endpoint_url, open_session
+from grange.peer.promise import checked_acceptance, checked_takeover
+from grange.peer.purse import Budget, OverBudget, Payment, Purse
+from grange.peer.signer import Signer
+from grange.peer.tabs import Tab, Tabs
+from grange.peer.unforeseen import dealing_with
+
+__all__ = [
+    "EXIT_FARMERS",
+    "EXIT_MONEY",
+    "FARMER_FAULTS",
+    "Account",
+    "Budget",
+    "FarmerLied",
+    "FarmerRefused",
+    "FarmerUnforeseen",
+    "FarmerUnreachable",
+    "Info",
+    "Listing",
+    "Meter",
+    "OverBudget",
+    "Patience",
+    "Payment",
+    "Peer",
+    "PiecePath",
+    "Promise",
+    "Proposal",
+    "Purse",
+    "Signer",
+    "StoredPiece",
+    "Tab",
+    "Tabs",
+    "checked_acceptance",
+    "checked_takeover",
+    "dealing_with",
+    "endpoint_url",
+    "fault_of",
+    "networks",
+    "networks_of",
+    "open_session",
+]

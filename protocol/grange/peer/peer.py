@@ -1,0 +1,358 @@
+"""One farmer over HTTP: signed requests out, checked answers back.
+
+Decides what counts as an answer: nothing is taken on trust that can be checked
+here (lengths, roots, the shape of JSON), redirects are not followed, bodies are read no further than agreed.
+A farmer that says no raises FarmerRefused, one that does not answer FarmerUnreachable, one that answers with
+what cannot be FarmerLied. Leaves retrying, and what an acceptance or a block must be, to those above.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import aiohttp
+from pydantic import BaseModel, ValidationError
+from yarl import URL
+
+from grange.chain import Farmer
+from grange.messages import NO_CONTENT
+from grange.peer.answers import (
+    Account,
+    Info,
+    Listing,
+    PiecePath,
+    Promise,
+    Proposal,
+    Refusal,
+    Shortage,
+    StoredPiece,
+)
+from grange.peer.errors import FarmerLied, FarmerRefused, FarmerUnreachable
+from grange.peer.meter import Meter, MeteredConnector
+from grange.peer.names import Resolver
+from grange.peer.patience import Patience
+from grange.peer.purse import Payment, Purse
+from grange.peer.signer import Signer
+from grange.types import OrderId
+from grange.units import STEP_BYTES
+
+MAX_JSON_BYTES = 1 << 17
+"""The longest answer there is, a page of the list of pieces, is under this."""
+MAX_REFUSAL_BYTES = 1 << 16
+MAX_ENDPOINT_CHARACTERS = 512
+READ_BUFFER_BYTES = 1 << 20
+MAX_CONNECTIONS_PER_FARMER = 4
+PAYMENT_TRIES = 4
+"""How often a read is made while farmer and purse find out what stands between them."""
+SHORT_CODE = "payment_needed"
+"""A farmer's word for a voucher that does not cover the request."""
+
+Json = TypeVar("Json", bound=BaseModel)
+
+
+def open_session(patience: Patience, meter: Meter | None = None) -> aiohttp.ClientSession:
+    """The HTTP session for all farmers; `meter` counts what comes in. Whoever opens it closes it."""
+    return aiohttp.ClientSession(
+        connector=MeteredConnector(
+            meter or Meter(),
+            limit=0,
+            limit_per_host=MAX_CONNECTIONS_PER_FARMER,
+            ttl_dns_cache=300,
+            resolver=Resolver(),
+        ),
+        timeout=aiohttp.ClientTimeout(
+            total=patience.request_seconds,
+            sock_connect=patience.connect_seconds,
+            sock_read=patience.silence_seconds,
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        read_bufsize=READ_BUFFER_BYTES,
+        auto_decompress=False,
+        trust_env=False,
+    )
+
+
+class Peer:
+    """A farmer at its endpoint."""
+
+    def __init__(
+        self,
+        farmer: Farmer,
+        session: aiohttp.ClientSession,
+        signer: Signer,
+        purse: Purse | None = None,
+    ) -> None:
+        """Without a purse only farmers that ask nothing for it are read from."""
+        self.farmer = farmer
+        self._purse = purse
+        self._session = session
+        self._signer = signer
+        self._base = endpoint_url(farmer)
+
+    def __repr__(self) -> str:
+        return f"Peer({self.farmer.id})"
+
+    async def info(self) -> Info:
+        """Who is there; not signed."""
+        timeout = aiohttp.ClientTimeout(total=self._signer.patience.info_seconds)
+        async with self._sent("GET", "/v1/info", NO_CONTENT, signed=False, timeout=timeout) as response:
+            return await self._json(response, Info)
+
+    async def greet(self) -> Info:
+        """Who is there, if it is who should be: FarmerLied for another farmer, or one of another market."""
+        info, domain = await self.info(), self._signer.domain
+        if info.farmer != self.farmer.id:
+            raise FarmerLied(f"Farmer {info.farmer} answers where farmer {self.farmer.id} should be.")
+        if info.chain_id != domain.chain_id or info.market.lower() != domain.market.lower():
+            raise FarmerLied(f"Farmer {self.farmer.id} serves another market.")
+        return info
+
+    async def put_piece(self, order: OrderId, slot: int, piece: int, data: Any, root: bytes) -> None:
+        """Hand over a piece whose root we know; FarmerLied if the farmer computes another."""
+        path = f"{_slot_path(order, slot)}/pieces/{piece}"
+        async with self._sent("PUT", path, root, data=data) as response:
+            stored = await self._json(response, StoredPiece)
+        if stored.root != root:
+            raise FarmerLied(f"Farmer {self.farmer.id} says a piece has another root than it has.")
+
+    async def accept(self, order: OrderId, slot: int, proposal: Proposal) -> Promise:
+        """Ask for the farmer's promise; what it says is not checked here."""
+        body = proposal.to_json()
+        path = f"{_slot_path(order, slot)}/accept"
+        async with self._sent("POST", path, sha256(body).digest(), data=body) as response:
+            return await self._json(response, Promise)
+
+    async def read(self, order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
+        """So many bytes of a slot, all of them, one step after the other; paid if the farmer wants to be.
+
+        Raises OverBudget besides what farmers can do.
+        """
+        end = start + size_bytes
+        steps = [
+            await self._step(order, slot, first, min(STEP_BYTES, end - first))
+            for first in range(start, end, STEP_BYTES)
+        ]
+        return steps[0] if len(steps) == 1 else b"".join(steps)
+
+    async def account(self) -> Account | None:
+        """What we stand for with this farmer, as it says; None if it says that there was nothing yet."""
+        try:
+            async with self._sent("GET", "/v1/account", NO_CONTENT) as response:
+                return await self._json(response, Account)
+        except FarmerRefused as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+    async def _step(self, order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
+        for _ in range(PAYMENT_TRIES - 1):
+            payment = self._purse.pay(self.farmer, size_bytes) if self._purse else None
+            try:
+                return await self._ranged(order, slot, start, size_bytes, payment)
+            except FarmerRefused as error:
+                if payment is None or error.code != SHORT_CODE:
+                    raise
+                await self._reconcile(payment, error)
+        payment = self._purse.pay(self.farmer, size_bytes) if self._purse else None
+        return await self._ranged(order, slot, start, size_bytes, payment)
+
+    async def _reconcile(self, payment: Payment, error: FarmerRefused) -> None:
+        """Find out with the farmer what stands, after it found a voucher too small."""
+        assert self._purse is not None
+        try:
+            shortage = Shortage.model_validate(error.detail)
+        except ValidationError:
+            raise error from None
+        tab = self._purse.tabs.tab(self.farmer.id)
+        self._purse.check_price(payment, shortage)
+        if shortage.cumulative > tab.total or (shortage.spent and not tab.standing):
+            account = await self.account()
+            if account is None:
+                raise error
+            self._purse.recall(self.farmer.id, account)
+        else:
+            self._purse.doubted(payment, shortage)
+
+    async def _ranged(
+        self, order: OrderId, slot: int, start: int, size_bytes: int, payment: Payment | None
+    ) -> bytes:
+        try:
+            return await self._read(order, slot, start, size_bytes, payment)
+        except FarmerRefused:
+            if payment and self._purse:
+                self._purse.unserved(payment, doubtful=False)
+            raise
+        finally:
+            if payment and self._purse:
+                self._purse.unserved(payment, doubtful=True)
+
+    async def _read(
+        self, order: OrderId, slot: int, start: int, size_bytes: int, payment: Payment | None
+    ) -> bytes:
+        wanted = f"bytes={start}-{start + size_bytes - 1}"
+        content = sha256(wanted.encode()).digest()
+        voucher = payment.header if payment else None
+        path = _slot_path(order, slot)
+        async with self._sent("GET", path, content, byte_range=wanted, voucher=voucher) as response:
+            if payment and self._purse:
+                self._purse.served(payment)
+            if response.status == HTTPStatus.PARTIAL_CONTENT:
+                announced = response.headers.get("Content-Range", "").partition("/")[0]
+                if announced != f"bytes {start}-{start + size_bytes - 1}":
+                    raise FarmerLied(f"Farmer {self.farmer.id} answered another range than was asked for.")
+            elif start:
+                raise FarmerLied(f"Farmer {self.farmer.id} answered everything instead of a range.")
+            if response.content_length not in (None, size_bytes):
+                raise FarmerLied(f"Farmer {self.farmer.id} announced another length than was asked for.")
+            return await response.content.readexactly(size_bytes)
+
+    async def piece_path(self, order: OrderId, slot: int, piece: int) -> PiecePath:
+        """Which root a piece has, and the path that proves it."""
+        path = f"{_slot_path(order, slot)}/pieces/{piece}/path"
+        async with self._sent("GET", path, NO_CONTENT) as response:
+            return await self._json(response, PiecePath)
+
+    async def listing(self, order: OrderId, slot: int, first: int = 0) -> Listing:
+        """Which pieces of a slot are there, from index `first` on, as far as one page goes."""
+        path = f"{_slot_path(order, slot)}/pieces?from={first}"
+        async with self._sent("GET", path, NO_CONTENT) as response:
+            return await self._json(response, Listing)
+
+    async def drop(self, order: OrderId, slot: int) -> None:
+        """Let go of what was staged."""
+        async with self._sent("DELETE", _slot_path(order, slot), NO_CONTENT):
+            pass
+
+    def _sent(self, method: str, path: str, content: bytes, **options: Any) -> "_Exchange":
+        return _Exchange(self, method, path, content, **options)
+
+    async def _json(self, response: aiohttp.ClientResponse, shape: type[Json]) -> Json:
+        body = await response.content.read(MAX_JSON_BYTES + 1)
+        while not response.content.at_eof() and len(body) <= MAX_JSON_BYTES:
+            body += await response.content.read(MAX_JSON_BYTES + 1 - len(body))
+        try:
+            if len(body) > MAX_JSON_BYTES:
+                raise ValueError("too long")
+            return shape.model_validate_json(body)
+        except (ValidationError, ValueError, RecursionError) as error:
+            raise FarmerLied(f"Farmer {self.farmer.id} answered something that is no answer.") from error
+
+
+class _Exchange:
+    """A request that was answered with success; the response is closed on leaving."""
+
+    def __init__(
+        self,
+        peer: Peer,
+        method: str,
+        path: str,
+        content: bytes,
+        *,
+        signed: bool = True,
+        data: Any = None,
+        byte_range: str | None = None,
+        voucher: str | None = None,
+        timeout: aiohttp.ClientTimeout | None = None,
+    ) -> None:
+        self._peer = peer
+        self._method = method
+        self._url = peer._base.join(URL(path))
+        self._headers = {
+            "Content-Type": "application/json" if method == "POST" else "application/octet-stream"
+        }
+        if byte_range:
+            self._headers["Range"] = byte_range
+        if voucher:
+            self._headers["Voucher"] = voucher
+        if signed:
+            self._headers["Authorization"] = peer._signer.authorization(
+                peer.farmer.id, method, self._url.raw_path_qs, content
+            )
+        self._data = data
+        self._options = {"timeout": timeout} if timeout else {}
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def __aenter__(self) -> aiohttp.ClientResponse:
+        with _translated(self._peer.farmer):
+            self._response = await self._peer._session.request(
+                self._method,
+                self._url,
+                data=self._data,
+                headers=self._headers,
+                allow_redirects=False,
+                **self._options,  # type: ignore[arg-type]
+            )
+        if self._response.status >= HTTPStatus.MULTIPLE_CHOICES:
+            try:
+                raise await self._refusal(self._response)
+            finally:
+                self._response.release()
+        return self._response
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        assert self._response is not None
+        if error is None:
+            self._response.release()
+            return
+        self._response.close()
+        with _translated(self._peer.farmer):
+            raise error
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> FarmerRefused:
+        code, message, detail = "http", response.reason or "", dict[str, Any]()
+        try:
+            # Not json.loads: how deep it may nest depends on what other libraries set the limit to.
+            words = Refusal.model_validate_json(await response.content.read(MAX_REFUSAL_BYTES))
+            code, message, detail = words.error, words.message, words.detail
+        except (ValidationError, aiohttp.ClientError, TimeoutError):
+            pass
+        text = "".join(c for c in message if c.isprintable())
+        return FarmerRefused(
+            f"Farmer {self._peer.farmer.id} refuses ({response.status} {code}): {text}",
+            status=response.status,
+            code=code,
+            detail=detail,
+        )
+
+
+def endpoint_url(farmer: Farmer) -> URL:
+    """A farmer's endpoint as a URL; FarmerUnreachable if what it registered is none."""
+    try:
+        if len(farmer.endpoint) > MAX_ENDPOINT_CHARACTERS:
+            raise ValueError("too long")
+        url = URL(farmer.endpoint)
+        if url.scheme not in ("http", "https") or not url.host or url.user or url.password or url.query:
+            raise ValueError("not an http address")
+    except (ValueError, TypeError) as error:
+        raise FarmerUnreachable(f"Farmer {farmer.id} registered an endpoint that is no address.") from error
+    return url.origin()
+
+
+def _slot_path(order: OrderId, slot: int) -> str:
+    return f"/v1/orders/{order.hex()}/slots/{slot}"
+
+
+@contextmanager
+def _translated(farmer: Farmer) -> Iterator[None]:
+    """The HTTP library's errors as ours."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise FarmerUnreachable(f"Farmer {farmer.id} did not answer in time.") from error
+    except aiohttp.ClientError as error:
+        raise FarmerUnreachable(f"Farmer {farmer.id} cannot be reached: {_reason(error)}.") from error
+    except (OSError, EOFError) as error:
+        raise FarmerUnreachable(f"Farmer {farmer.id} broke off.") from error
+    except UnicodeError as error:
+        # What the name lookup raises for a host such as "a..b", which the farmer chose.
+        raise FarmerUnreachable(f"Farmer {farmer.id} has an endpoint that is no address.") from error
+
+
+def _reason(error: aiohttp.ClientError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.os_error.errno
+        return os.strerror(number).lower() if number else "no connection"
+    return str(error) or type(error).__name__

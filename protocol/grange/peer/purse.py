@@ -1,0 +1,158 @@
+"""Paying farmers for reads: one running total for each, a voucher with every request.
+
+    pay       before a request: its price is set aside, and the voucher covers it and all before
+    served    the farmer began to answer: it has earned the price
+    unserved  it did not: the price is there for the next request
+
+Every voucher names all that requests stand for, so that they may overtake each other, and two requests never
+stand for the same part of it. A farmer is paid before it sends a step, so a step is what a liar gains each
+time it is asked; one that counted a request of which we never heard is no liar (`doubted`). Leaves what is
+remembered to `tabs` and HTTP to `peer`.
+"""
+
+from dataclasses import dataclass, replace
+
+from grange.chain import Farmer, Wallet
+from grange.errors import BadSignature, Misuse, Told
+from grange.messages import Domain, sign_voucher, voucher_signer
+from grange.peer.answers import Account, Shortage
+from grange.peer.errors import EXIT_MONEY, FarmerLied, FarmerRefused
+from grange.peer.tabs import Tabs
+from grange.types import FarmerId, Voucher
+from grange.units import egress_rounded_up, format_tokens
+
+
+class OverBudget(Told, Misuse):
+    """The next read would cost more than may be spent."""
+
+    exit_code = EXIT_MONEY
+
+
+class Budget:
+    """What may be spent on one piece of work, and what was. `limit` None is no limit."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        """In base units."""
+        self.limit = limit
+        self.spent = 0
+
+    def spend(self, price: int) -> None:
+        """Raise OverBudget rather than go over the limit."""
+        self.check(price)
+        self.spent += price
+
+    def check(self, price: int) -> None:
+        """Raise OverBudget if so much more cannot be spent."""
+        if self.limit is not None and self.spent + price > self.limit:
+            raise OverBudget(
+                f"Reading on would cost more than the {format_tokens(self.limit)} tokens that were allowed.",
+                means=f"{format_tokens(self.spent)} tokens were spent. What was fetched is there.",
+                todo="Allow more, or try again when cheaper farmers answer.",
+            )
+
+
+@dataclass(slots=True, kw_only=True)
+class Payment:
+    """One request's price, set aside. `header` goes with the request."""
+
+    farmer: FarmerId
+    price: int
+    header: str
+    is_open: bool = True
+
+
+class Purse:
+    """Signs vouchers with one account's key, as far as a budget goes."""
+
+    def __init__(self, *, domain: Domain, wallet: Wallet, tabs: Tabs, budget: Budget | None = None) -> None:
+        self.tabs = tabs
+        self.budget = budget or Budget()
+        self._domain = domain
+        self._wallet = wallet
+
+    def within(self, budget: Budget) -> "Purse":
+        """The same purse for one piece of work, which may cost so much."""
+        return Purse(domain=self._domain, wallet=self._wallet, tabs=self.tabs, budget=budget)
+
+    def pay(self, farmer: Farmer, size_bytes: int) -> Payment | None:
+        """Set aside what so many bytes cost; None if they cost nothing. Raises OverBudget."""
+        price = egress_rounded_up(farmer.offer.egress_price_per_gib, size_bytes)
+        if not price:
+            return None
+        self.budget.spend(price)
+        with self.tabs.changing(farmer.id) as change:
+            change.tab = change.tab.allocated(price)
+        return Payment(farmer=farmer.id, price=price, header=self._header(farmer.id, change.tab.standing))
+
+    def served(self, payment: Payment) -> None:
+        """The farmer answers, and keeps the price."""
+        payment.is_open = False
+
+    def unserved(self, payment: Payment, *, doubtful: bool) -> None:
+        """No byte came. Doubtful is what the farmer may have counted all the same: nothing was heard of it.
+
+        Once and for all: later calls for the same payment change nothing.
+        """
+        if not payment.is_open:
+            return
+        payment.is_open = False
+        self.budget.spent -= payment.price
+        with self.tabs.changing(payment.farmer) as change:
+            change.tab = change.tab.returned(payment.price, doubtful=doubtful)
+
+    def recall(self, farmer: FarmerId, account: Account) -> None:
+        """Take up a total again that we do not remember, if the voucher is our own. Raises FarmerLied.
+
+        Whoever remembers nothing at all takes the farmer's word for what was spent.
+        """
+        voucher = Voucher(
+            renter=self._wallet.address, cumulative=account.cumulative, r=account.r, vs=account.vs
+        )
+        try:
+            is_ours = voucher_signer(self._domain, voucher, farmer=farmer) == self._wallet.address
+        except BadSignature:
+            is_ours = False
+        if not is_ours:
+            raise FarmerLied(f"Farmer {farmer} shows a voucher that we never signed.")
+        with self.tabs.changing(farmer) as change:
+            tab = change.tab
+            if account.cumulative > tab.total or not tab.standing:
+                total = max(account.cumulative, tab.total)
+                credit = max(0, total - max(account.spent, tab.standing))
+                change.tab = replace(tab, total=total, credit=credit, doubtful=credit)
+
+    def check_price(self, payment: Payment, shortage: Shortage) -> None:
+        """Raise FarmerRefused when a farmer asks more than the chain says."""
+        if shortage.needed > payment.price:
+            raise FarmerRefused(
+                f"Farmer {payment.farmer} asks more for reading than its offer on chain.",
+                status=402,
+                code="dearer",
+            )
+
+    def doubted(self, payment: Payment, shortage: Shortage) -> None:
+        """A farmer says that our voucher does not cover a request: what was doubtful is made good.
+
+        Raises FarmerRefused when there was no such doubt. Then it keeps what it claims, which is no more than
+        one request's price, and is asked no more by whoever tries others instead: another machine with our
+        key may have signed the same total. FarmerLied when it counts more than was ever signed.
+        """
+        farmer, price = payment.farmer, payment.price
+        with self.tabs.changing(farmer) as change:
+            tab = change.tab
+            if shortage.spent > tab.total:
+                raise FarmerLied(f"Farmer {farmer} counts more than was ever promised to it.")
+            claimed = shortage.spent + shortage.needed - (tab.standing + price)
+            lost = max(0, min(claimed, tab.credit, max(price, tab.doubtful)))
+            change.tab = replace(tab, credit=tab.credit - lost, doubtful=max(0, tab.doubtful - lost))
+        self.budget.spent += lost
+        if lost > tab.doubtful:
+            raise FarmerRefused(
+                f"Farmer {farmer} wants to be paid again for what it was paid for.",
+                status=402,
+                code="disputed",
+            )
+
+    def _header(self, farmer: FarmerId, total: int) -> str:
+        voucher = sign_voucher(self._domain, self._wallet.private_key, farmer=farmer, cumulative=total)
+        return f"cumulative={total},signature={voucher.r.hex()}{voucher.vs.hex()}"

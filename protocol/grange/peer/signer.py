@@ -1,0 +1,41 @@
+"""Signing requests to farmers with one's key, so that none can be used elsewhere, later or twice."""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from grange.chain import Wallet
+from grange.messages import NONCE_BYTES, Domain, request_digest, sign_digest
+from grange.peer.patience import Patience
+from grange.types import FarmerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """Signs requests with the key of a renter, or of a repairer."""
+
+    domain: Domain
+    wallet: Wallet
+    patience: Patience
+    now: Callable[[], float] = time.time
+    random: Callable[[int], bytes] = secrets.token_bytes
+
+    def authorization(self, farmer: FarmerId, method: str, path: str, content: bytes) -> str:
+        """The value of the Authorization header, good for one request to one farmer."""
+        expires = int(self.now()) + self.patience.request_life_seconds
+        nonce = self.random(NONCE_BYTES)
+        digest = request_digest(
+            self.domain,
+            method=method,
+            path=path,
+            farmer=farmer,
+            expires=expires,
+            nonce=nonce,
+            content=content,
+        )
+        signature = sign_digest(self.wallet.private_key, digest)
+        return (
+            f"Grange renter={self.wallet.address.lower()},expires={expires},nonce={nonce.hex()},"
+            f"content={content.hex()},signature={signature.hex()}"
+        )

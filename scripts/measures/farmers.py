@@ -1,0 +1,58 @@
+"""What a farmer of 1 TiB costs, in however many slots it keeps it."""
+
+from __future__ import annotations
+
+import statistics
+
+from grange import audit
+from grange.chain import Sender, calls
+from grange.types import Epoch
+from grange.units import LEAF_BYTES, MAX_PIECE_LEAVES
+from measures.farms import Farm
+from measures.ground import PARAMETERS, Ground
+
+FARM_BYTES = 1 << 40
+PROOFS = 4
+TERM_EPOCHS = 60
+EPOCHS_A_MONTH = 30
+COIN_WEI = 10**18
+
+
+async def measure_farmer(ground: Ground, slots: int, lost: tuple[int, ...] = ()) -> None:
+    """It proves, loses some slots if `lost` says so, misses an epoch, and vanishes."""
+    farm = await ground.farm()
+    pieces = -(-FARM_BYTES // (slots * LEAF_BYTES * MAX_PIECE_LEAVES))
+    grid = PARAMETERS.grid_epochs
+    end = Epoch((await ground.chain.current_epoch() + TERM_EPOCHS) // grid * grid)
+    await ground.fill(farm, slots, pieces * MAX_PIECE_LEAVES, end)
+    gas, words = [], 0
+    for _ in range(PROOFS + 1):
+        await ground.begin_epoch()
+        used, words = await ground.prove(farm)
+        gas.append(used)
+    name = f"prove_5_samples_1TiB_{slots}_slots"
+    ground.put(name, statistics.mean(gas[1:]))
+    ground.put(f"{name}_first", gas[0])
+    ground.put(f"{name}_min", min(gas[1:]))
+    ground.put(f"{name}_max", max(gas[1:]))
+    ground.put(f"{name}_words", words)
+    ground.put(f"month_{slots}_slots", EPOCHS_A_MONTH * statistics.mean(gas[1:]))
+    if lost:
+        await _declare(ground, farm, end, lost)
+    await ground.go_to(Epoch(await ground.chain.current_epoch() + 2))
+    ground.put(f"settle_{slots}_slots", await ground.gas(calls.settle(farm.id)))
+    await ground.go_to(Epoch(await ground.chain.current_epoch() + PARAMETERS.max_misses))
+    ground.put(f"evict_{slots}_slots", await ground.gas(calls.evict(farm.id)))
+
+
+async def _declare(ground: Ground, farm: Farm, end: Epoch, counts: tuple[int, ...]) -> None:
+    """So many of its slots at once, each time others."""
+    await ground.devnet.faucet(farm.operator.address, COIN_WEI)
+    sender = Sender(ground.chain, farm.operator, policy=ground.sender.policy)
+    book, next_index = farm.book(end), 0
+    for count in counts:
+        indices = range(next_index, next_index + count)
+        words = [word for index in indices for word in audit.loss_words(book, index)]
+        gas = await ground.gas(calls.declare_loss(farm.id, end, words), sender=sender)
+        ground.put(f"declare_loss_per_slot_{count}", gas / count)
+        next_index += count

@@ -1,0 +1,100 @@
+"""An order's life, call by call, for orders of several sizes."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from grange.chain import calls
+from grange.messages import sign_takeover
+from grange.types import Epoch, Held
+from measures.farms import Farm
+from measures.ground import PARAMETERS, RATE, Ground
+
+ORDERS = 16
+TERM_EPOCHS = 60
+
+
+async def measure_place(ground: Ground, slots: int) -> None:
+    """Orders at farmers that were fresh before the first: all go into the same books."""
+    farms = [await ground.farm() for _ in range(slots)]
+    gas = []
+    for _ in range(ORDERS):
+        head = await ground.chain.head()
+        prepared = ground.prepare(farms, head, _date(Epoch(head.epoch + TERM_EPOCHS)))
+        gas.append(await ground.gas(calls.place(prepared.terms, prepared.acceptances)) / slots)
+    name = f"place_per_slot_{slots}"
+    ground.put(name, statistics.mean(gas[1:]))
+    ground.put(f"{name}_first", gas[0])
+    ground.put(f"{name}_second", gas[1])
+    ground.put(f"{name}_min", min(gas[1:]))
+    ground.put(f"{name}_max", max(gas[1:]))
+
+
+async def measure_life(ground: Ground, slots: int) -> None:
+    """Orders that are extended and closed, and one whose farmers vanish, so that others take all of it."""
+    kept = [await ground.farm() for _ in range(slots)]
+    late = [await ground.farm() for _ in range(slots)]
+    takers = [await ground.farm() for _ in range(slots)]
+    end = _date(Epoch(await ground.chain.current_epoch() + PARAMETERS.grid_epochs + 2))
+    await ground.go_to(Epoch(end - 3))
+    proven, other = [await _placed(ground, kept, end) for _ in range(2)]
+    missed = await _placed(ground, late, end)
+    for epoch in (end - 2, end - 1):
+        await ground.go_to(Epoch(epoch))
+        for farm in (*kept, *(late if epoch == end - 1 else late[1:])):
+            await ground.prove(farm)
+    after = Epoch(end + PARAMETERS.grid_epochs)
+    await _extended(ground, other, kept, after, f"extend_per_slot_{slots}_first")
+    extended = await _extended(ground, proven, kept, after, f"extend_per_slot_{slots}")
+    await ground.go_to(Epoch(end + 1))
+    ground.put(f"close_{slots}", await ground.gas(calls.close(missed)))
+    ground.put(f"close_{slots}_all_proven", await ground.gas(calls.close(proven)))
+    await ground.go_to(Epoch(end + PARAMETERS.max_misses))
+    evicted = [await ground.gas(calls.evict(farm.id)) for farm in kept]
+    ground.put(f"evict_of_an_order_of_{slots}", statistics.mean(evicted))
+    await _placed(ground, takers, after)
+    gas = await _refilled(ground, extended, takers, after)
+    ground.put(f"refill_per_slot_{slots}", gas / slots)
+
+
+async def _placed(ground: Ground, farms: Sequence[Farm], end: Epoch) -> Held:
+    head = await ground.chain.head()
+    prepared = ground.prepare(farms, head, end)
+    await ground.gas(calls.place(prepared.terms, prepared.acceptances))
+    return prepared.enter(head.epoch)
+
+
+async def _extended(ground: Ground, held: Held, farms: Sequence[Farm], end: Epoch, name: str) -> Held:
+    head = await ground.chain.head()
+    before = _date(Epoch(head.epoch + PARAMETERS.grid_epochs))
+    prepared = ground.prepare(farms, head, end, previous=held.order)
+    gas = await ground.gas(calls.extend(held, prepared.terms, prepared.acceptances))
+    ground.put(name, gas / len(farms))
+    return prepared.enter(Epoch(before - 1), extension=True)
+
+
+async def _refilled(ground: Ground, held: Held, takers: Sequence[Farm], end: Epoch) -> int:
+    head = await ground.chain.head()
+    takeovers = [
+        sign_takeover(
+            ground.chain.domain,
+            taker.operator.private_key,
+            order=held.order,
+            farmer=taker.id,
+            slot=slot,
+            root=held.slots[slot].root,
+            leaf_count=held.leaf_count,
+            rate=RATE,
+            end=end,
+            deadline_block=head.number + PARAMETERS.epoch_blocks,
+            repairer=ground.wallet.address,
+        )
+        for slot, taker in enumerate(takers)
+    ]
+    return await ground.gas(calls.refill(held, ground.wallet.address, takeovers))
+
+
+def _date(epoch: Epoch) -> Epoch:
+    """The last grid date up to an epoch."""
+    return Epoch(epoch // PARAMETERS.grid_epochs * PARAMETERS.grid_epochs)

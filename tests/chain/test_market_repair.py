@@ -1,0 +1,89 @@
+"""Repairs and losses on the real contract: what a repairer that cheats is left with."""
+
+from __future__ import annotations
+
+import pytest
+from chain_support import RATE, TestFarmer, funded, store
+
+from grange import messages
+from grange.chain import Sender, calls
+from grange.devnet import Devnet
+from grange.types import Epoch, FarmerId, Held, OrderId, Slot
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+LEAVES = 8
+
+
+async def wealth(devnet: Devnet, *senders: Sender) -> int:
+    """All that some accounts have in tokens, wherever it is, but for stakes."""
+    chain = devnet.chain
+    return sum(
+        [
+            await chain.token_balance(one.address) + await chain.earnings(one.address)
+            + await chain.vault(one.address)
+            for one in senders
+        ]
+    )  # fmt: skip
+
+
+async def held_of(devnet: Devnet, order: OrderId) -> Held:
+    """An order as its events tell it."""
+    head = (await devnet.chain.head()).number
+    slots: dict[int, Slot] = {}
+    for event in await devnet.chain.logs(0, head, ["SlotFilled"], {"order": order}):
+        args = event.args
+        slots[args["slot"]] = Slot(
+            farmer=args["farmer"], root=args["root"], rate=args["rate"], start=args["from"]
+        )
+    ordered = tuple(slots[index] for index in sorted(slots))
+    return Held(order=order, leaf_count=LEAVES, piece_leaves=1, slots=ordered)
+
+
+async def until_lapsed(devnet: Devnet, farmer: FarmerId) -> None:
+    for _ in range(20):
+        if (await devnet.chain.farmer(farmer)).lapsed:
+            return
+        await devnet.mine_to_epoch((await devnet.chain.head()).epoch + 1)
+    raise AssertionError("not lapsed")
+
+
+async def test_a_repairer_that_refills_with_nothing_ends_with_less_than_it_began_with(
+    devnet: Devnet,
+) -> None:
+    """It takes the slot over with a farmer of its own that has no byte of it, at the full bounty, and even
+    collects the reward for evicting that."""
+    chain, parameters = devnet.chain, devnet.chain.parameters
+    gone, accomplice = await TestFarmer.register(devnet), await TestFarmer.register(devnet, stake=16 * RATE)
+    repairer, other = Sender(chain, await funded(devnet)), Sender(chain, await funded(devnet))
+    order, _ = await store(devnet, other, [gone], leaf_count=LEAVES, epochs=80)
+    placed = await chain.order(order)
+    assert placed is not None
+    await until_lapsed(devnet, gone.id)
+    await other.send(calls.evict(gone.id))
+    await devnet.mine(parameters.auction_epochs * parameters.epoch_blocks)
+
+    cheats = (repairer, accomplice.sender)
+    before = await wealth(devnet, *cheats) + (await chain.farmer(accomplice.id)).stake
+    held = await held_of(devnet, order)
+    consent = messages.sign_takeover(
+        chain.domain,
+        accomplice.sender.wallet.private_key,
+        order=order,
+        farmer=accomplice.id,
+        slot=0,
+        root=held.slots[0].root,
+        leaf_count=LEAVES,
+        rate=RATE,
+        end=Epoch(placed.end),
+        deadline_block=(await chain.head()).number + 50,
+        repairer=repairer.address,
+    )
+    receipt = await repairer.send(calls.refill(held, repairer.address, [consent]))
+    bounty = receipt.event("SlotVacated").args["bounty"]
+    assert bounty > 0
+    assert await chain.earnings(repairer.address) == bounty
+    await until_lapsed(devnet, accomplice.id)
+    await repairer.send(calls.evict(accomplice.id))
+    after = await wealth(devnet, *cheats) + (await chain.farmer(accomplice.id)).stake
+    assert after < before
+    assert before - after >= bounty // 2, "what the bounty brought, and half of it again"

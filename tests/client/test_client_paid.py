@@ -1,0 +1,201 @@
+"""Downloads that cost something: what is estimated, what is allowed, and what is paid."""
+
+from pathlib import Path
+
+import pytest
+from client_fakes import World
+from client_trees import listing
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grange.layout import Geometry
+from grange.peer import OverBudget
+from grange.types import FarmerId
+from grange.units import GIB, TOKEN
+from grange_client.errors import NotEnoughFarmers, NotEnoughMoney
+from grange_client.fare import DETOURS, check_vault, fare
+from grange_client.plan import Wish
+from grange_client.store import Stored
+
+CODE = Wish(k=3, n=6, name="things")
+PRICE = GIB
+"""A base unit for every byte."""
+
+
+def sell(world: World, price: int = PRICE, *, vault: int = TOKEN) -> None:
+    """From now on farmers want to be paid, and the renter has something in its vault."""
+    world.sell(price, vault=vault)
+
+
+async def stored(world: World, tree: Path) -> Stored:
+    async with world.renter() as renter:
+        return await renter.put(await renter.quote([tree], CODE))
+
+
+def earned(world: World) -> int:
+    return sum(farmer.earned for farmer in world.farmers)
+
+
+async def test_a_download_costs_what_was_estimated(world: World, tree: Path, tmp_path: Path) -> None:
+    """To the base unit, while all farmers are well."""
+    order = (await stored(world, tree)).order
+    sell(world)
+    async with world.renter() as renter:
+        expected = await renter.fare(order)
+        assert 0 < expected.expected < expected.at_most
+        restored = await renter.get(order, tmp_path / "back")
+    assert restored.paid == expected.expected == earned(world)
+    assert listing(tmp_path / "back" / tree.name) == listing(tree)
+
+
+async def test_parts_cost_less_than_all(world: World, tree: Path, tmp_path: Path) -> None:
+    order = (await stored(world, tree)).order
+    sell(world)
+    async with world.renter() as renter:
+        whole = await renter.fare(order)
+        part = await renter.fare(order, only=[b"tree/small.txt"])
+        assert 0 < part.expected < whole.expected
+        assert (await renter.fare(order, only=[b"tree/zero"])).expected == 0
+
+
+async def test_what_is_free_needs_no_vault(world: World, tree: Path, tmp_path: Path) -> None:
+    order = (await stored(world, tree)).order
+    sell(world, 0, vault=0)
+    async with world.renter() as renter:
+        restored = await renter.get(order, tmp_path / "back", max_price=0)
+    assert restored.paid == 0
+
+
+async def test_with_the_words_alone_everything_is_still_paid_once(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
+    """On another machine, which does not know what was signed, nothing is refused and nothing paid again."""
+    order = (await stored(world, tree)).order
+    sell(world)
+    async with world.renter() as renter:
+        first = await renter.get(order, tmp_path / "one")
+    async with world.renter(tmp_path / "elsewhere") as renter:
+        found = await renter.find("things")
+        second = await renter.get(found.order, tmp_path / "two")
+    assert second.paid == first.paid
+    assert listing(tmp_path / "two" / tree.name) == listing(tree)
+    for farmer in world.farmers:
+        assert farmer.signed == farmer.earned
+
+
+async def test_farmers_that_fail_are_made_up_for_within_the_limit(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
+    order = (await stored(world, tree)).order
+    sell(world)
+    async with world.renter() as renter:
+        allowed = await renter.fare(order)
+        for slot in order.slots[:2]:
+            world.farmer(slot.farmer).behaviour.get_status = 500
+        restored = await renter.get(order, tmp_path / "back", max_price=allowed.at_most)
+    assert listing(tmp_path / "back" / tree.name) == listing(tree)
+    assert allowed.expected <= restored.paid <= allowed.at_most
+    assert all(farmer.signed >= farmer.earned for farmer in world.farmers)
+
+
+async def test_a_limit_ends_a_download_before_it_is_exceeded(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
+    order = (await stored(world, tree)).order
+    sell(world)
+    async with world.renter() as renter:
+        needed = (await renter.fare(order)).expected
+        with pytest.raises(OverBudget):
+            await renter.get(order, tmp_path / "back", max_price=needed - 1)
+        assert earned(world) < needed
+        await renter.get(order, tmp_path / "back", max_price=needed)
+
+
+async def test_a_vault_that_is_too_small_is_named_before_anything_is_fetched(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
+    """With what to deposit; once that is there, all goes well."""
+    order = (await stored(world, tree)).order
+    sell(world)
+    async with world.renter() as renter:
+        needed = (await renter.fare(order)).expected
+        world.market.vaults[world.market.renter] = needed - 7
+        with pytest.raises(NotEnoughMoney, match=r"0\.000000000000000007 tokens too small") as raised:
+            await renter.get(order, tmp_path / "back")
+        assert "grange deposit 0.000000000000000007" in raised.value.todo
+        assert earned(world) == 0
+        await renter.deposit(7)
+        await renter.get(order, tmp_path / "back")
+
+
+async def test_a_vault_that_is_emptied_on_the_way_is_named_too(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
+    """And no farmer is remembered as having failed for it."""
+    order = (await stored(world, tree)).order
+    sell(world)
+    async with world.renter() as renter:
+        reader = await renter.reader(order)
+        world.market.vaults[world.market.renter] = 0
+        with pytest.raises(NotEnoughMoney):
+            await reader.read(0, 100)
+        assert renter.catalog.records() == {
+            slot.farmer: renter.catalog.records()[slot.farmer] for slot in order.slots
+        }
+        assert all(record.failures == 0 for record in renter.catalog.records().values())
+
+
+async def test_too_few_farmers_is_still_said_as_such(world: World, tree: Path, tmp_path: Path) -> None:
+    order = (await stored(world, tree)).order
+    sell(world)
+    for farmer in world.farmers:
+        farmer.behaviour.get_status = 500
+    async with world.renter() as renter:
+        with pytest.raises(NotEnoughFarmers):
+            await renter.get(order, tmp_path / "back")
+    assert earned(world) == 0
+
+
+async def test_a_purse_that_is_no_database_is_begun_anew(world: World, tree: Path, tmp_path: Path) -> None:
+    """The farmers have the vouchers, so nothing is lost with it."""
+    order = (await stored(world, tree)).order
+    sell(world)
+    async with world.renter() as renter:
+        await renter.get(order, tmp_path / "one")
+    for suffix in ("-wal", "-shm"):
+        (world.home / f"purse.sqlite{suffix}").unlink(missing_ok=True)
+    (world.home / "purse.sqlite").write_bytes(b"no database at all, but long enough to be looked at" * 40)
+    async with world.renter() as renter:
+        await renter.get(order, tmp_path / "two")
+    assert listing(tmp_path / "two" / tree.name) == listing(tree)
+
+
+def test_vouchers_that_are_out_count_against_the_vault() -> None:
+    """What other farmers can still redeem is not there to be spent."""
+    one, two = FarmerId(1), FarmerId(2)
+    check_vault(10, 40, {one: 50, two: 20}, {one: 30, two: 10})
+    with pytest.raises(NotEnoughMoney) as raised:
+        check_vault(11, 40, {one: 50, two: 20}, {one: 30, two: 10})
+    assert "promised for earlier reads" in raised.value.means
+    check_vault(0, 0, {one: 50}, {})
+
+
+@given(
+    st.integers(1, 6),
+    st.integers(0, 4),
+    st.integers(1, 3_000_000),
+    st.lists(st.one_of(st.none(), st.integers(0, 10**12)), min_size=10, max_size=10),
+    st.data(),
+)
+def test_a_fare_is_never_more_than_its_limit(
+    k: int, spare: int, size_bytes: int, prices: list[int | None], data: st.DataObject
+) -> None:
+    """What is expected lies below what is allowed, and no blocks cost nothing."""
+    geometry = Geometry.for_stream(size_bytes, k, k + spare)
+    slots = prices[: k + spare]
+    last = data.draw(st.integers(0, 3 * k))
+    shown = fare(geometry, geometry.blocks_of(0, min(size_bytes, last * geometry.block_bytes)), slots)
+    if sum(price is not None for price in slots) >= k:
+        assert shown.expected * DETOURS <= shown.at_most
+    if not last or not any(slots):
+        assert shown.expected == shown.at_most == 0

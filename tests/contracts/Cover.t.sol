@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {FarmerId, OrderId, Parameters, Voucher} from "../../contracts/types/Types.sol";
+import {AttackTest} from "./support/AttackTest.sol";
+import {vm} from "./support/Cheats.sol";
+
+/// @title Attacks of docs/economics.md under cover of one's own, or of who makes the blocks
+/// @dev What hangs on chance is played so often that the mean decides.
+contract CoverTest is AttackTest {
+    uint256 private constant ROUNDS = 24;
+    uint256 private constant COVER = 99;
+
+    /// @dev One round: a farmer with COVER times as much of its own takes over a slot for the bounty, `left` epochs before its
+    /// end, keeps nothing of it, and misses the epochs in which it is drawn. What everyone in on it has won or lost.
+    function _pretendUnderCover(uint256 round, uint256 left, uint256 collateral) private returns (int256 won) {
+        address victim = vm.addr(RENTER_KEY);
+        _enter(1000 + 40 * round * GRID_EPOCHS);
+        renter = victim;
+        uint256 end = _date(6);
+        FarmerId first = _register();
+        OrderId order = _store(first, end, 1, R);
+        _lapse(first);
+        market.evict(first);
+        FarmerId pretender = _register(collateral * (COVER + 1) * R);
+        renter = vm.addr(OWN_RENTER_KEY);
+        won = -int256(_money(renter) + market.earnings(REPAIRER) + _worth(pretender));
+        _enter(end - left - 2);
+        OrderId cover = _store(pretender, end, 1, COVER * R);
+        _enter(end - left - 1);
+        _prove(pretender);
+        renter = victim;
+        _refill(order, 0, pretender, REPAIRER);
+        renter = vm.addr(OWN_RENTER_KEY);
+        while (_now() + 1 < end) {
+            _enter(_now() + 1);
+            if (!market.farmer(pretender).lapsed && !_drawnFrom(pretender, 1)) _prove(pretender);
+        }
+        _enter(end);
+        _close(cover);
+        _close(order);
+        if (market.farmer(pretender).lapsed && market.farmer(pretender).stake > 0) market.evict(pretender);
+        won += int256(_money(renter) + market.earnings(REPAIRER) + _worth(pretender));
+    }
+
+    function _wonUnderCover(uint256 collateral) private returns (int256 won) {
+        _asOwnRenter();
+        for (uint256 round = 0; round < ROUNDS; ++round) won += _pretendUnderCover(round, 8, collateral);
+    }
+
+    /// Must hold: who takes a bounty under cover of slots of its own, and keeps nothing of what it took, loses in the mean.
+    function test_pretendUnderCover() external {
+        vm.assertTrue(_wonUnderCover(COLLATERAL_EPOCHS) < 0, "a loss");
+    }
+
+    /// Must hold: the same for the bounties of the highest penalty, with as high a fine as they need.
+    function test_pretendUnderCoverForHighBounties() external {
+        Parameters memory p = _parameters(address(token));
+        p.penalty = 16;
+        p.fine = 3;
+        p.collateralEpochs = uint32(2 * MAX_MISSES * 19);
+        market = _deploy(p);
+        token.approve(address(market), type(uint256).max);
+        vm.prank(renter);
+        token.approve(address(market), type(uint256).max);
+        vm.assertTrue(_wonUnderCover(p.collateralEpochs) < 0, "a loss");
+    }
+
+    /// Must hold: slots of its own that a farmer gave up hide nothing: half of the rest dropped costs more than it saves.
+    function test_hideAmongWhatItGaveUp() external {
+        FarmerId farmer = _register();
+        address victim = renter;
+        address own = _asOwnRenter();
+        uint256 before = _money(own) + _worth(farmer);
+        uint256 end = _date(6);
+        renter = victim;
+        OrderId kept = _store(farmer, end, 1, R / 2);
+        _store(farmer, end, 1, R / 2);
+        renter = own;
+        OrderId cover = _store(farmer, end, 1, 19 * R);
+        _enter(_now() + 1);
+        _prove(farmer);
+        _lose(farmer, 2);
+        uint256 epochs = 1;
+        while (_now() + 1 < end) {
+            _enter(_now() + 1);
+            if (market.farmer(farmer).lapsed) break;
+            ++epochs;
+            // The cover is given up, the second slot dropped.
+            if (!_dropped(farmer)) _prove(farmer);
+        }
+        _enter(end);
+        _close(kept);
+        _close(cover);
+        uint256 have = _money(own) + _worth(farmer);
+        vm.assertTrue(have < before + (epochs * R) / 2, "less than honest pay less half the cost");
+    }
+
+    /// @dev Whether the farmer's second slot is among what it must prove.
+    function _dropped(FarmerId farmer) private returns (bool) {
+        market.recordSeed();
+        uint256 live = 0;
+        for (uint256 number = 0; live < SAMPLES; ++number) {
+            Drawn memory drawn = _drawn(farmer, _now(), number);
+            if (drawn.kept.lostEpoch < _now()) continue;
+            ++live;
+            if (_tenureOf(_kept[farmer][1]) == _tenureOf(drawn.kept)) return true;
+        }
+        return false;
+    }
+
+    /// Must hold: a renter that empties its vault by a voucher to a farmer of its own, at once, takes nothing that it has
+    /// paid for orders: only open vouchers come away empty.
+    function testFuzz_emptiedVault(uint256 rate) external {
+        rate = _within(rate, 1, 1e12);
+        FarmerId honest = _register();
+        FarmerId own = _register();
+        uint256 end = _date(2);
+        _store(honest, end, 1, rate);
+        _deposit(1e9);
+        _redeem(own, _voucher(RENTER_KEY, own, 1e9));
+        vm.assertEq(market.earnings(_ownerOf(own)), 1e9, "the vault is empty");
+        Voucher[] memory open = new Voucher[](1);
+        open[0] = _voucher(RENTER_KEY, honest, 1e9);
+        vm.expectRevert();
+        market.redeem(honest, open);
+        uint256 epochs = end - _now() - 1;
+        _proveUntil(honest, end - 1);
+        vm.assertEq(market.earnings(_ownerOf(honest)), epochs * rate, "the order is paid");
+    }
+
+    /// Must hold: one that is farmers, renter and repairer at once has no more at the end, whatever it proves, gives up and
+    /// takes over, and less unless it proves everything.
+    function testFuzz_allInOne(uint256 pattern) external {
+        address own = _asOwnRenter();
+        FarmerId first = _register();
+        FarmerId second = _register();
+        uint256 before = _money(own) + 2 * STAKE;
+        uint256 end = _date(3);
+        OrderId order = _store(first, end, 1, R);
+        bool faultless = true;
+        bool taken = false;
+        for (uint256 epoch = _now() + 1; epoch < end; ++epoch) {
+            _enter(epoch);
+            FarmerId holder = taken ? second : first;
+            if (market.farmer(holder).lapsed || _rateAt(holder, epoch) == 0) continue;
+            if ((pattern >> (2 * (epoch % 100))) & 3 == 0) faultless = false;
+            else _prove(holder);
+            if (taken || (pattern >> 200) % 24 != epoch % 24 || epoch + 2 >= end) continue;
+            _lose(first, 0);
+            _enter(++epoch);
+            _refill(order, 0, second, own);
+            taken = true;
+        }
+        _enter(end);
+        _close(order);
+        for (uint256 i = 0; i < 2; ++i) {
+            FarmerId farmer = i == 0 ? first : second;
+            if (!market.farmer(farmer).lapsed || market.farmer(farmer).stake == 0) continue;
+            vm.prank(own);
+            market.evict(farmer);
+        }
+        uint256 have = _money(own) + market.earnings(own) + _worth(first) + _worth(second);
+        vm.assertTrue(faultless ? have == before : have < before, "nothing won, and something burnt");
+    }
+
+    /// @dev A farmer that keeps half of what it is paid for, with whom the producer of the first block of every epoch that is
+    /// a multiple of `every` tries blocks until nothing else is drawn. What it won beyond the cost of what it keeps.
+    function _groundSeeds(uint256 every) private returns (int256 won) {
+        FarmerId farmer = _register();
+        uint256 end = _date(2);
+        _store(farmer, end, 1, R / 2);
+        _store(farmer, end, 1, R / 2);
+        uint256 epochs = 0;
+        while (_now() + 1 < end) {
+            _enter(_now() + 1);
+            if (market.farmer(farmer).lapsed) break;
+            ++epochs;
+            uint256 snapshot = vm.snapshotState();
+            bool drawn = _drawnFrom(farmer, 1);
+            for (uint256 attempt = 0; drawn && _now() % every == 0; ++attempt) {
+                vm.revertToState(snapshot);
+                vm.setBlockhash(_now() * EPOCH_BLOCKS, keccak256(abi.encode("ground", _now(), attempt)));
+                snapshot = vm.snapshotState();
+                drawn = _drawnFrom(farmer, 1);
+            }
+            if (!drawn) _prove(farmer);
+        }
+        won = int256(_worth(farmer)) - int256(STAKE) - int256((epochs * R) / 2);
+    }
+
+    /// Must hold: who makes every second first block, and tries until the hash suits its farmer, loses by the others.
+    function test_halfOfTheFirstBlocks() external {
+        vm.assertTrue(_groundSeeds(2) < 0, "a loss");
+    }
+
+    /// What the seed does not give: who makes all blocks of a chain is paid for what its farmer does not keep.
+    function test_allTheFirstBlocks() external {
+        vm.assertTrue(_groundSeeds(1) > 0, "not caught");
+    }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {
+    Acceptance,
+    Epoch,
+    FarmerId,
+    Held,
+    OrderId,
+    Permit,
+    Takeover,
+    Terms,
+    Voucher
+} from "../../contracts/types/Types.sol";
+import {FarmTest} from "./support/FarmTest.sol";
+import {Meter} from "./support/Meter.sol";
+
+/// @title What each call costs in a small market, as a transaction of its own
+/// @dev Nothing must hold here but that the figures are those that are written down: `scripts/gas-snapshots` compares them.
+contract GasOfCallsTest is FarmTest, Meter {
+    uint256 private constant RATE = 1e15;
+    uint256 private constant SLOTS = 8;
+    address private constant ANYONE = address(0xA9E);
+
+    function _measure(string memory what, address sender, bytes memory data) private {
+        _note(what, _gasOf(sender, address(market), data));
+    }
+
+    /// @dev Of an account that has done it before.
+    function _measureSecond(string memory what, address sender, bytes memory data) private {
+        _gasOf(sender, address(market), data);
+        _measure(what, sender, data);
+    }
+
+    /// Money in and out.
+    /// hardhat-config: isolate = true
+    function test_money() external {
+        _measureSecond("deposit", renter, abi.encodeCall(market.deposit, (1e24)));
+        Permit memory permit = _permit(RENTER_KEY, 1e18);
+        _measure("depositWithPermit", renter, abi.encodeCall(market.depositWithPermit, (permit)));
+        _measure("requestWithdrawal", renter, abi.encodeCall(market.requestWithdrawal, (1e18)));
+        _enter(_now() + WITHDRAW_DELAY_EPOCHS);
+        _measure("withdraw", renter, abi.encodeCall(market.withdraw, (renter)));
+        FarmerId farmer = _register();
+        Voucher[] memory vouchers = new Voucher[](1);
+        vouchers[0] = _voucher(RENTER_KEY, farmer, 1e18);
+        _redeem(farmer, vouchers[0]);
+        vouchers[0] = _voucher(RENTER_KEY, farmer, 2e18);
+        _measure("redeem, 1 voucher", ANYONE, abi.encodeCall(market.redeem, (farmer, vouchers)));
+        _measure("claim", _ownerOf(farmer), abi.encodeCall(market.claim, (_ownerOf(farmer), 1e18)));
+    }
+
+    /// What farmers do about themselves.
+    /// hardhat-config: isolate = true
+    function test_farmers() external {
+        FarmerId farmer = _register();
+        address owner = _ownerOf(farmer);
+        bytes memory again = abi.encodeCall(
+            market.register,
+            (owner, _operator(farmer), "http://farmer", _offer(), STAKE)
+        );
+        _measure("register", address(this), again);
+        _measure("addStake", address(this), abi.encodeCall(market.addStake, (farmer, 1e18)));
+        _measure("unstake", owner, abi.encodeCall(market.unstake, (farmer, 1e18)));
+        _measure("setOperator", owner, abi.encodeCall(market.setOperator, (farmer, ANYONE)));
+        _measure("updateFarmer", owner, abi.encodeCall(market.updateFarmer, (farmer, "http://farm", _offer())));
+    }
+
+    function _measureProof(string memory what, FarmerId farmer) private {
+        bytes32[] memory words = _proof(farmer);
+        _measure(what, ANYONE, abi.encodeCall(market.prove, (farmer, market.currentEpoch(), words)));
+    }
+
+    function _measurePlace(string memory what, FarmerId[] memory farmers, uint256 end) private returns (OrderId order) {
+        (Terms memory terms, Acceptance[] memory acceptances) = _offered(farmers, end, 8, RATE);
+        _measure(what, renter, abi.encodeCall(market.place, (terms, acceptances)));
+        uint256[] memory data = new uint256[](farmers.length);
+        for (uint256 slot = 0; slot < farmers.length; ++slot) data[slot] = _data(terms, slot);
+        order = _orderId(terms);
+        _know(order, terms, acceptances, _now() + 1, data, false);
+    }
+
+    function _measureExtend(OrderId previous, FarmerId[] memory farmers, uint256 end) private {
+        Terms memory terms = _terms("extension", end, 8, 1, 1);
+        Acceptance[] memory acceptances = new Acceptance[](farmers.length);
+        for (uint256 slot = 0; slot < farmers.length; ++slot) {
+            acceptances[slot] = _accept(terms, farmers[slot], slot, _stored[previous].slots[slot].root, RATE, previous);
+        }
+        bytes memory data = abi.encodeCall(market.extend, (_held(previous), terms, acceptances));
+        _measure("extend, 8 slots", renter, data);
+    }
+
+    /// An order from its placing to its end, with a farmer that loses a slot and one that goes away.
+    /// hardhat-config: isolate = true
+    function test_anOrder() external {
+        _enter(_date(1));
+        _deposit(1e24);
+        FarmerId[] memory farmers = _registerMany(SLOTS);
+        OrderId early = _measurePlace("place, 8 slots, first of the date", farmers, _date(1));
+        OrderId order = _measurePlace("place, 8 slots, first of a later date", farmers, _date(2));
+        _measurePlace("place, 8 slots", farmers, _date(2));
+        _measurePlace("place, 1 slot", _one(farmers[0]), _date(2));
+        _measureExtend(early, farmers, _date(2));
+        _enter(_now() + 1);
+        _measure("recordSeed", ANYONE, abi.encodeCall(market.recordSeed, ()));
+        _measureProof("prove, first", farmers[0]);
+        for (uint256 i = 1; i < SLOTS; ++i) _prove(farmers[i]);
+        _enter(_now() + 1);
+        market.recordSeed();
+        _measureProof("prove", farmers[0]);
+        bytes32[] memory words = _lossWords(farmers[0], 1);
+        Epoch end = Epoch.wrap(_stored[order].end);
+        _measure(
+            "declareLoss, 1 slot",
+            _operator(farmers[0]),
+            abi.encodeCall(market.declareLoss, (farmers[0], end, false, words))
+        );
+        _enter(_now() + 1);
+        _measure("settle, 1 miss", ANYONE, abi.encodeCall(market.settle, (farmers[1])));
+        _enter(_now() + MAX_MISSES);
+        _measure("evict", ANYONE, abi.encodeCall(market.evict, (farmers[1])));
+        FarmerId taker = _register();
+        Takeover[] memory takeovers = new Takeover[](1);
+        takeovers[0] = _takeover(order, 1, taker, ANYONE);
+        Held memory held = _held(order);
+        _measure("refill, 1 slot", ANYONE, abi.encodeCall(market.refill, (held, ANYONE, takeovers)));
+        _stored[order].slots[1].farmer = taker;
+        _stored[order].slots[1].from = Epoch.wrap(uint32(_now() + 1));
+        _measure("burn", ANYONE, abi.encodeCall(market.burn, ()));
+        _enter(Epoch.unwrap(end));
+        _measure("close, 8 slots, farmers to be evicted", ANYONE, abi.encodeCall(market.close, (_held(order))));
+        _measure("close, 8 slots", ANYONE, abi.encodeCall(market.close, (_held(early))));
+    }
+}

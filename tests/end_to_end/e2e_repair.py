@@ -1,0 +1,89 @@
+"""What tests of repairs share: farmers that vanish, epochs that pass, and a repairer in this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from e2e_town import Town
+
+from grange.chain import Chain, Sender, Wallet
+from grange.devnet.fleet import FarmerProcess
+from grange.peer import Patience
+from grange.types import FarmerId, OrderId
+from grange.units import TOKEN
+from grange_node.repair.chart import Charted
+from grange_node.repair.jobs import Job
+from grange_node.repair.repairer import Repairer, Settings
+
+PATIENCE = Patience(connect_seconds=2.0, silence_seconds=5.0, pause_seconds=0.05)
+REPAIRER_TOKENS = 10 * TOKEN
+MAX_EPOCHS = 12
+
+
+async def new_repairer(town: Town) -> Wallet:
+    """A key with tokens and coin."""
+    wallet = Wallet.random()
+    await town.devnet.faucet(wallet.address, tokens=REPAIRER_TOKENS)
+    return wallet
+
+
+@asynccontextmanager
+async def repairing(
+    town: Town, folder: Path, wallet: Wallet, *, only: OrderId, rpc_url: str | None = None
+) -> AsyncIterator[Repairer]:
+    """A repairer of one order that moves when its `tick` is called."""
+    chosen = Settings(folder=folder, retry_seconds=0.0, window_blocks=1)
+    async with (
+        Chain.connect(rpc_url or town.devnet.rpc_url, town.devnet.market) as chain,
+        Repairer.open(chosen, Sender(chain, wallet), patience=PATIENCE) as repairer,
+    ):
+        all_troubled = repairer.chart.troubled
+
+        def troubled(lapsed: Sequence[FarmerId]) -> list[Charted]:
+            return [charted for charted in all_troubled(lapsed) if charted.order == only]
+
+        repairer.chart.troubled = troubled  # type: ignore[assignment, method-assign]
+        yield repairer
+
+
+async def lapsed(town: Town, gone: Sequence[FarmerProcess]) -> None:
+    """Let epochs pass, in which all others prove, until these farmers have lapsed."""
+    for _ in range(MAX_EPOCHS):
+        if all([(await town.on_chain(farmer)).lapsed for farmer in gone]):
+            return
+        await town.quiet(but=gone)
+    raise AssertionError(f"not lapsed after {MAX_EPOCHS} epochs")
+
+
+async def until_repaired(town: Town, repairer: Repairer, rounds: int = 40) -> Job:
+    """Look at the chain again and again, a block apart, until nothing is left to do."""
+    for _ in range(rounds):
+        await repairer.tick()
+        await repairer.idle()
+        if repairer.jobs.done() and not repairer.jobs.under_way():
+            return repairer.jobs.done()[-1]
+        await town.devnet.mine()
+    raise AssertionError("not repaired")
+
+
+async def holders(town: Town, order: OrderId) -> dict[int, FarmerId]:
+    """Who holds which slot by now."""
+    head = (await town.chain.head()).number
+    events = await town.chain.logs(0, head, ["SlotFilled"], {"order": order})
+    return {event.args["slot"]: FarmerId(event.args["farmer"]) for event in events}
+
+
+def arrived(process: FarmerProcess, order: OrderId, slot: int) -> int:
+    """How many pieces of a slot a farmer has on disk."""
+    return len(list(process.data.glob(f"slots/*/{order.hex()}/{slot:03d}/*")))
+
+
+def piece_files(process: FarmerProcess, order: OrderId) -> list[Path]:
+    """The files of all pieces of an order that a farmer keeps."""
+    return [
+        path
+        for path in process.data.glob(f"slots/*/{order.hex()}/*/*")
+        if path.name.partition(".")[0].isdigit()
+    ]

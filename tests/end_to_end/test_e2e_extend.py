@@ -1,0 +1,99 @@
+"""Orders that are kept for longer, by real farmers on a real contract."""
+
+from __future__ import annotations
+
+import asyncio
+import filecmp
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from e2e_command import Ran, grange
+from e2e_town import Person, Town, fetched, stored
+from e2e_tree import plain_file
+
+from grange.devnet.fleet import FarmerProcess
+from grange.types import Epoch, FarmerId
+from grange_client.plan import Wish
+
+FARMERS = 5
+FEW_MB = 3_000_000
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+    """A town one of whose farmers does not come back."""
+    async with Town.open("py-evm", tmp_path_factory.mktemp("extend"), FARMERS) as opened:
+        yield opened
+
+
+async def test_an_order_goes_on_with_whoever_goes_on(town: Town, tmp_path: Path) -> None:
+    """Extended without an upload, found again with the words alone, proven and closed; a farmer that is gone
+    is replaced by another at the next time, and the data is as it was."""
+    person = await town.person()
+    source = plain_file(tmp_path / "one.bin", FEW_MB, seed=31)
+    grid = town.chain.parameters.grid_epochs
+    await proven_to(town, ((await town.chain.current_epoch()) // grid + 1) * grid)
+    first = (await stored(person.config, source, Wish(k=2, n=4, epochs=grid))).order
+
+    early = await extended(person)
+    assert (early.code, f"Extend it from epoch {first.end - grid} on" in early.err) == (4, True)
+    await proven_to(town, first.end - grid)
+    far = await extended(person, "--epochs", 1000)
+    assert (far.code, "The market takes orders up to epoch" in far.err) == (4, True)
+    asked = await grange("extend", "one.bin", "--home", person.home, typed="n\n")
+    assert (asked.code, "the same 4 farmers; nothing is sent" in asked.out) == (1, True)
+
+    vault, wallet = await wealth(town, person)
+    second = (await extended(person, "--json")).json
+    assert (second["start"], second["end"], second["moved"]) == (first.end, first.end + grid, [])
+    assert second["previous"] == first.id.hex()
+    left = await wealth(town, person)
+    assert vault + wallet - sum(left) == second["cost"] == sum(slot.rate for slot in first.slots) * grid
+    again = await extended(person)
+    assert (again.code, "goes on until epoch" in again.err) == (4, True)
+
+    listed = (await grange("ls", "--json", "--home", person.home)).json
+    assert [(one["name"], one["extended_by"]) for one in listed] == [
+        ("one.bin", None),
+        ("one.bin", second["order"]),
+    ]
+    await same_from_words(town, person, source, tmp_path / "early")
+
+    await proven_to(town, first.end)
+    closed = (await grange("close", first.id.hex()[:8], "--json", "--home", person.home)).json
+    assert closed[0]["order"] == first.id.hex()
+    farmers = [town.fleet.by_id(FarmerId(farmer)) for farmer in second["farmers"]]
+    await farmers[0].kill()
+    await proven_to(town, first.end + 2, but=farmers[:1])
+    await same_from_words(town, person, source, tmp_path / "late")
+
+    third = (await extended(person, "--json")).json
+    assert third["moved"] == [0]
+    assert third["farmers"][1:] == second["farmers"][1:]
+    for farmer in farmers[1:3]:
+        await farmer.kill()
+    await same_from_words(town, person, source, tmp_path / "moved")
+
+
+async def extended(person: Person, *options: object) -> Ran:
+    return await grange("extend", "one.bin", "--yes", *options, "--home", person.home)
+
+
+async def wealth(town: Town, person: Person) -> tuple[int, int]:
+    return await town.chain.vault(person.address), await town.chain.token_balance(person.address)
+
+
+async def same_from_words(town: Town, person: Person, source: Path, target: Path) -> None:
+    """On a machine that knows nothing but the words."""
+    back = await fetched(town.home_for(person.words), target)
+    assert await asyncio.to_thread(filecmp.cmp, back / "one.bin", source, shallow=False)
+
+
+async def proven_to(town: Town, epoch: int, but: list[FarmerProcess] | None = None) -> None:
+    """Every epoch up to this one is proven by all that have something to prove."""
+    while await town.chain.current_epoch() < epoch:
+        await town.quiet(but=but or [])
+    assert await town.chain.current_epoch() == Epoch(epoch)

@@ -1,0 +1,109 @@
+"""What a farm pays for mending its own: no more than the slot is worth to it, and no more than it needs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from repair_fakes import (
+    END,
+    ORDER,
+    PARAMETERS,
+    PIECE_BYTES,
+    RATE,
+    FakeContacts,
+    FakeMarket,
+    Ground,
+    K,
+    nothing,
+)
+
+from grange.chain import Sender, Wallet
+from grange.peer import OverBudget
+from grange.units import GIB, TOKEN, egress_rounded_up
+from grange_node.care import rebuilder as rebuilder_module
+from grange_node.care.rebuilder import LiveRebuilder
+from grange_node.errors import RepairStopped
+from grange_node.repair.chart import Chart, Charted
+
+WALLET = Wallet(b"\x01" * 32)
+WORTH = RATE * (PARAMETERS.collateral_epochs + END)
+
+
+@pytest.fixture
+def ground() -> Ground:
+    made = Ground()
+    made.slots = made.place()
+    made.mine_to_next_epoch()
+    return made
+
+
+async def charted(market: FakeMarket) -> Charted:
+    chart = Chart(0)
+    await market.follow(chart)
+    found = chart.order(ORDER)
+    assert found is not None
+    return found
+
+
+async def mended(
+    ground: Ground, folder: Path, monkeypatch: pytest.MonkeyPatch, pieces: list[int], times: int = 1
+) -> tuple[FakeMarket, FakeContacts, list[Exception]]:
+    """The first farmer rebuilds pieces of its slot, again and again."""
+    market, contacts = FakeMarket(ground, WALLET, nothing), FakeContacts(ground, WALLET, nothing)
+    sender = SimpleNamespace(chain=None, address=WALLET.address, wallet=WALLET)
+
+    async def connected() -> Sender:
+        return sender  # type: ignore[return-value]
+
+    @asynccontextmanager
+    async def known(_: object, __: object) -> AsyncIterator[FakeContacts]:
+        yield contacts
+
+    async def give(piece: int, data: bytes) -> None:
+        assert data == ground.slots[0][piece]
+
+    monkeypatch.setattr(rebuilder_module, "Market", lambda _: market)
+    monkeypatch.setattr(LiveRebuilder, "_contacts", known)
+    own, errors = LiveRebuilder(folder, connected, 0), list[Any]()
+    for _ in range(times):
+        try:
+            await own.rebuild(await charted(market), 0, pieces, give)
+        except (OverBudget, RepairStopped) as error:
+            errors.append(error)
+    return market, contacts, errors
+
+
+async def test_a_piece_costs_no_more_than_a_piece(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has not the money for whole slots mends what little is damaged."""
+    for keep in ground.keeps.values():
+        keep.egress_price = TOKEN
+    market, contacts, errors = await mended(ground, tmp_path, monkeypatch, [4])
+    price = K * egress_rounded_up(TOKEN, PIECE_BYTES)
+    assert (market.funded, contacts.spent, errors) == ([price], price, [])
+
+
+async def test_no_more_is_paid_for_a_slot_than_giving_it_up_costs(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A renter that has the other slots at farmers of its own could ask any price for them."""
+    for keep in ground.keeps.values():
+        keep.egress_price = WORTH * GIB // PIECE_BYTES
+    market, contacts, errors = await mended(ground, tmp_path, monkeypatch, [4])
+    assert (market.funded, contacts.spent) == ([], 0)
+    assert isinstance(errors[0], OverBudget)
+
+
+async def test_rot_that_is_paid_for_again_and_again_costs_no_more_than_the_slot(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for keep in ground.keeps.values():
+        keep.egress_price = WORTH // 10 * GIB // PIECE_BYTES
+        keep.lies = True
+    _, contacts, errors = await mended(ground, tmp_path, monkeypatch, [4], times=30)
+    assert len(errors) == 30
+    assert contacts.spent <= WORTH

@@ -1,0 +1,195 @@
+"""What others can do to a repairer: orders that make no sense, sources that charge for nothing."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from repair_fakes import (
+    END,
+    ORDER,
+    PIECE_LEAVES,
+    RATE,
+    RENTER,
+    SLOT_BYTES,
+    Clock,
+    FakeMarket,
+    FakePeer,
+    Ground,
+    K,
+    nothing,
+    repairing,
+    until_done,
+)
+
+from grange.chain import Wallet
+from grange.peer import Peer
+from grange.types import FarmerId, OrderId
+from grange.units import GIB, MAX_PIECE_LEAVES
+from grange_node.repair import repairer as repairer_module
+from grange_node.repair.chart import Chart, Charted
+from grange_node.repair.jobs import Outcome
+from grange_node.repair.market import Market
+from grange_node.repair.sources import Sources
+from grange_node.repair.survey import Survey, survey
+
+WALLET = Wallet(b"\x77" * 32)
+ODD = OrderId(hashlib.sha256(b"an odd order").digest())
+
+
+def ruined() -> Ground:
+    """Five slots, two of which are vacant at their full bounty."""
+    made = Ground()
+    made.slots = made.place()
+    made.mine_to_next_epoch()
+    made.lapse(1, 2)
+    made.evict_now(1, 2)
+    return made
+
+
+def place_odd(ground: Ground, *, piece_leaves: int, holder: int = 9) -> None:
+    """An order that the contract takes, with a slot that its farmer declares lost at once."""
+    start = ground.epoch + 1
+    placed = {
+        "order": ODD, "renter": RENTER, "from": start, "end": END, "k": 1, "n": 1,
+        "leaf_count": piece_leaves, "piece_leaves": piece_leaves,
+    }  # fmt: skip
+    filled = {
+        "order": ODD, "farmer": FarmerId(holder), "slot": 0, "root": bytes(32), "rate": RATE,
+        "leaf_count": piece_leaves, "from": start, "end": END,
+    }  # fmt: skip
+    lost = {
+        "order": ODD, "farmer": FarmerId(holder), "slot": 0, "from": start, "lost_epoch": ground.epoch,
+        "collateral": 16 * RATE,
+    }  # fmt: skip
+    ground.mine(events=[("OrderPlaced", placed), ("SlotFilled", filled), ("LossDeclared", lost)])
+
+
+async def test_an_order_in_pieces_that_cannot_be_keeps_no_other_from_repair(tmp_path: Path) -> None:
+    """The contract lets pieces be larger than anybody handles: whoever places such an order stops nobody."""
+    ground = ruined()
+    place_odd(ground, piece_leaves=2 * MAX_PIECE_LEAVES)
+    async with repairing(ground, tmp_path) as repairer:
+        await until_done(ground, repairer)
+        assert [job.outcome for job in repairer.jobs.done()] == [Outcome.REFILLED]
+
+
+async def test_an_order_that_cannot_be_looked_at_keeps_no_other_from_repair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is wrong with one: it rests, and the others are repaired."""
+    ground = ruined()
+    place_odd(ground, piece_leaves=PIECE_LEAVES)
+
+    async def stumbling(market: Market, charted: Charted, *others: Any) -> Survey:
+        if charted.order == ODD:
+            raise KeyError(charted.order)
+        return await survey(market, charted, *others)
+
+    monkeypatch.setattr(repairer_module, "survey", stumbling)
+    async with repairing(ground, tmp_path) as repairer:
+        await until_done(ground, repairer)
+        assert [job.outcome for job in repairer.jobs.done()] == [Outcome.REFILLED]
+
+
+def dear(ground: Ground, of_bounty: float) -> None:
+    """All sources ask so much that a pass costs this part of the bounties."""
+    full = 2 * 8 * RATE
+    for keep in ground.keeps.values():
+        keep.egress_price = int(of_bounty * full * GIB / (K * SLOT_BYTES))
+
+
+async def tried(ground: Ground, folder: Path, rounds: int = 12) -> int:
+    """What a repairer spends that is started again and again."""
+    spent = 0
+    for _ in range(rounds):
+        async with repairing(ground, folder) as repairer:
+            await repairer.tick()
+            await repairer.idle()
+            spent += repairer._contacts.spent  # type: ignore[attr-defined]
+        ground.mine()
+    return spent
+
+
+async def test_a_price_that_rises_while_a_repair_is_under_way_is_not_paid(tmp_path: Path) -> None:
+    """What was planned is what is paid at most, however often it begins again."""
+    ground = ruined()
+    dear(ground, 0.4)
+    raised = False
+
+    async def watch(word: str) -> None:
+        nonlocal raised
+        if word == "read" and not raised:
+            raised = True
+            dear(ground, 40)
+
+    async with repairing(ground, tmp_path, watch=watch) as repairer:
+        for _ in range(6):
+            await repairer.tick()
+            await repairer.idle()
+            ground.mine()
+        spent = repairer._contacts.spent  # type: ignore[attr-defined]
+    assert raised
+    assert spent <= 2 * 8 * RATE
+    assert ground.refills == 0
+
+
+async def test_sources_that_charge_and_send_rot_get_no_more_than_the_bounties(tmp_path: Path) -> None:
+    """Neither by starting again nor by asking other liars is more spent than the repair would bring."""
+    ground = ruined()
+    dear(ground, 0.4)
+    for number in (3, 4, 5):
+        ground.keeps[FarmerId(number)].lies = True
+    assert await tried(ground, tmp_path, rounds=40) <= 2 * 8 * RATE
+
+
+async def test_who_sent_rot_before_is_asked_last_after_a_restart(tmp_path: Path) -> None:
+    ground = ruined()
+    liar, other = ground.keeps[FarmerId(3)], ground.keeps[FarmerId(5)]
+    liar.lies = True
+    other.gone = True
+    await tried(ground, tmp_path, rounds=1)
+    assert liar.reads > 0
+    before = liar.reads
+    other.gone = False
+    async with repairing(ground, tmp_path) as repairer:
+        await until_done(ground, repairer)
+    assert liar.reads == before
+
+
+async def test_a_repair_that_cannot_go_on_is_tried_less_and_less(tmp_path: Path) -> None:
+    ground, clock, greeted = ruined(), Clock(), 0
+    for number in (3, 4):
+        ground.keeps[FarmerId(number)].gone = True
+
+    async def watch(word: str) -> None:
+        nonlocal greeted
+        greeted += word == "fund"
+
+    async with repairing(ground, tmp_path, watch=watch, clock=clock, retry_seconds=15.0) as repairer:
+        for _ in range(600):
+            await repairer.tick()
+            await repairer.idle()
+            clock.now += 2.0
+    assert 3 <= greeted <= 8
+
+
+async def test_a_source_that_is_far_slower_than_others_is_asked_only_when_it_is_needed(
+    tmp_path: Path,
+) -> None:
+    """Else the cheapest of all could draw out each repair for weeks, a piece within every deadline."""
+    ground, clock = ruined(), Clock()
+    chart = Chart(0)
+    await FakeMarket(ground, WALLET, nothing).follow(chart)
+    charted = chart.order(ORDER)
+    assert charted is not None
+
+    def opened(farmer: FarmerId) -> Peer:
+        return FakePeer(ground, farmer, WALLET.address, nothing)  # type: ignore[return-value]
+
+    pool = Sources(charted, [2, 3, 4], opened, clock=clock)
+    for source, seconds in zip(pool._pool, (100.0, 0.5, 0.5), strict=True):
+        source.seconds = seconds
+    assert sorted(await pool.segment(0)) == [3, 4]
+    ground.keeps[FarmerId(5)].gone = True
+    assert sorted(await pool.segment(1)) == [2, 3]
