@@ -128,8 +128,10 @@ async def test_what_a_farmer_sold_outlives_its_kill_and_a_renter_that_leaves(
 async def test_a_redemption_that_a_reorg_undoes_is_made_again(
     shop: Town, customer: Person, tmp_path: Path
 ) -> None:
+    """Nothing else is under way then: what is undone here is lost, and what was sent behind it waits."""
     source = plain_file(tmp_path / "one.bin", FEW_MB, seed=24)
     await stored(customer.config, source, CODE)
+    await shop.quiet()
     vault = await shop.chain.vault(customer.address)
     snapshot = await shop.devnet.snapshot()
     assert (await get(customer, tmp_path / "back", "--yes")).code == 0
