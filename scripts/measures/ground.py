@@ -23,7 +23,7 @@ from grange.units import MAX_PIECE_LEAVES, TOKEN
 from measures.farms import Farm, Prepared
 
 PARAMETERS = replace(
-    DEVNET_PARAMETERS, epoch_blocks=400, grid_epochs=30, max_books=13, samples=5, collateral_epochs=16
+    DEVNET_PARAMETERS, epoch_blocks=200, grid_epochs=30, max_books=13, samples=5, collateral_epochs=16
 )
 RATE = 1_000_000
 STAKE = TOKEN
