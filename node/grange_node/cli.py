@@ -98,7 +98,7 @@ def init(
 ) -> None:
     """Make a key, register on chain with a stake, and write the settings. Can be repeated."""
     with explained():
-        rpc_url, market_address = _place(rpc, market, devnet)
+        rpc_url, market_address = market_place(rpc, market, devnet)
         plan = registration.FarmPlan(
             rpc_url=rpc_url,
             market=market_address,
@@ -123,7 +123,8 @@ def init(
         typer.echo("Start it with: grange farm run")
 
 
-def _place(rpc: str | None, market: str | None, devnet: Path | None) -> tuple[str, Address]:
+def market_place(rpc: str | None, market: str | None, devnet: Path | None) -> tuple[str, Address]:
+    """The endpoint and the market's address, as given or out of a devnet's file. Raises BadParameter."""
     if devnet is not None and rpc is None and market is None:
         place = DevnetAddress.read(devnet)
         return place.rpc_url, place.market

@@ -17,12 +17,11 @@ from rich.console import Console
 from rich.table import Table
 
 from grange.chain import Chain, Sender
-from grange.devnet.devnet import DevnetAddress
 from grange.memory import keep_freed_memory
 from grange.types import Address, address_from
 from grange.units import format_tokens, parse_tokens
 from grange_node.chain_link import TIMEOUTS
-from grange_node.cli import GAS_UNIT, KEPT_MEMORY_BYTES, explained, start_logging
+from grange_node.cli import GAS_UNIT, KEPT_MEMORY_BYTES, explained, market_place, start_logging
 from grange_node.config import write_private
 from grange_node.loops import forever
 from grange_node.repair.home import (
@@ -69,7 +68,7 @@ def init(
 ) -> None:
     """Make a key and write the settings. Can be repeated."""
     with explained():
-        rpc_url, address = _place(rpc, market, devnet)
+        rpc_url, address = market_place(rpc, market, devnet)
         folder = repair_home(home)
         wallet = load_or_create_repair_key(folder)
         chain_id = asyncio.run(_chain_id(rpc_url, address))
@@ -174,14 +173,3 @@ async def _run(folder: Path, ready_file: Path | None) -> None:
 async def _chain_id(rpc_url: str, market: Address) -> int:
     async with Chain.connect(rpc_url, market, timeouts=TIMEOUTS) as chain:
         return chain.chain_id
-
-
-def _place(rpc: str | None, market: str | None, devnet: Path | None) -> tuple[str, Address]:
-    if devnet is not None and rpc is None and market is None:
-        place = DevnetAddress.read(devnet)
-        return place.rpc_url, place.market
-    if devnet is not None or rpc is None or market is None:
-        raise typer.BadParameter(
-            "Give --rpc and --market, or --devnet with the file that `grange devnet` wrote."
-        )
-    return rpc, address_from(market)

@@ -8,17 +8,18 @@ own handle.
 import asyncio
 import json
 import secrets
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
+from grange.devnet.child import Child
 from grange.devnet.devnet import Devnet
 from grange.devnet.errors import DevnetError
 from grange.messages import address_of
-from grange.types import Address, FarmerId
+from grange.types import FarmerId
 from grange.units import GIB, TOKEN
 
 GAS_WEI = 10**20
@@ -26,8 +27,6 @@ DEFAULT_STAKE_TOKENS = 500
 DEFAULT_PRICE_TOKENS_PER_GIB = "1"
 DEFAULT_CAPACITY_BYTES = 64 * GIB
 START_SECONDS = 180.0
-STOP_SECONDS = 15.0
-POLL_SECONDS = 0.05
 MAX_STARTING_AT_ONCE = 8
 NO_FARMER = FarmerId(0)
 
@@ -47,78 +46,28 @@ class FleetOptions:
 
 
 @dataclass(slots=True, kw_only=True)
-class FarmerProcess:
-    """One farmer: where its things are, who it is, and its process while it runs."""
+class FarmerProcess(Child):
+    """One farmer of a fleet."""
 
-    number: int
-    folder: Path
-    address: Address
+    role: ClassVar[str] = "farmer"
+    failed: ClassVar[type[DevnetError]] = FarmerNotStarted
+    start_seconds: ClassVar[float] = START_SECONDS
+
     farmer: FarmerId = NO_FARMER
     endpoint: str = ""
-    process: asyncio.subprocess.Process | None = field(default=None, repr=False)
-
-    @property
-    def home(self) -> Path:
-        """Its configuration and key."""
-        return self.folder / "home"
 
     @property
     def data(self) -> Path:
         """Its pieces and its ledger."""
         return self.folder / "data"
 
-    @property
-    def log(self) -> Path:
-        """What it said."""
-        return self.folder / "farmer.log"
-
-    @property
-    def running(self) -> bool:
-        """Whether its process is there."""
-        return self.process is not None and self.process.returncode is None
-
     async def start(self) -> None:
         """Run the farmer until it serves; raises FarmerNotStarted."""
-        ready = self.folder / "ready.json"
-        ready.unlink(missing_ok=True)
-        with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *_farm("run", "--home", self.home, "--announce", "--ready-file", ready),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                while not ready.exists():
-                    if not self.running:
-                        raise FarmerNotStarted(self._failure("ended while starting"))
-                    await asyncio.sleep(POLL_SECONDS)
-        except TimeoutError:
-            await self.stop()
-            raise FarmerNotStarted(self._failure(f"was not ready after {START_SECONDS:.0f} s")) from None
-        state = json.loads(ready.read_text())
+        await self.run_until_ready(
+            _farm("run", "--home", self.home, "--announce", "--ready-file", self.ready)
+        )
+        state = json.loads(self.ready.read_text())
         self.farmer, self.endpoint = FarmerId(state["farmer"]), state["endpoint"]
-
-    async def stop(self) -> None:
-        """End it as an operator would, and wait; a process that does not obey is killed."""
-        if not self.running or self.process is None:
-            return
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            await asyncio.wait_for(self.process.wait(), STOP_SECONDS)
-        except TimeoutError:
-            await self.kill()
-
-    async def kill(self) -> None:
-        """End it as a power cut would."""
-        if self.running and self.process is not None:
-            self.process.kill()
-            await self.process.wait()
-
-    def _failure(self, what: str) -> str:
-        said = self.log.read_text(errors="replace").splitlines()[-10:] if self.log.exists() else []
-        return "\n  ".join([f"farmer {self.number} {what}; it said:", *said])
 
 
 class Fleet:
@@ -188,7 +137,7 @@ async def _set_up(devnet: Devnet, farmer: FarmerProcess, options: FleetOptions) 
             stderr=log,
         )
     if await process.wait() != 0:
-        raise FarmerNotStarted(farmer._failure("could not be set up"))
+        raise FarmerNotStarted(farmer.failure("could not be set up"))
 
 
 def _farm(command: str, *arguments: object) -> list[str]:

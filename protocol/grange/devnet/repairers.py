@@ -7,25 +7,22 @@ imported; every process that is started here is ended here, by its own handle.
 import asyncio
 import json
 import secrets
-import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from grange.devnet.child import Child
 from grange.devnet.devnet import Devnet
 from grange.devnet.errors import DevnetError
 from grange.messages import address_of
-from grange.types import Address
 from grange.units import TOKEN
 
 GAS_WEI = 10**20
 DEFAULT_TOKENS = 10
 START_SECONDS = 120.0
-STOP_SECONDS = 15.0
-POLL_SECONDS = 0.05
 
 
 class RepairerFailed(DevnetError):
@@ -42,49 +39,16 @@ class RepairerOptions:
 
 
 @dataclass(slots=True, kw_only=True)
-class RepairerProcess:
-    """One repairer: where its things are, who it is, and its process while it runs."""
+class RepairerProcess(Child):
+    """One repairer."""
 
-    number: int
-    folder: Path
-    address: Address
-    process: asyncio.subprocess.Process | None = field(default=None, repr=False)
-
-    @property
-    def home(self) -> Path:
-        """Its settings, key and repairs."""
-        return self.folder / "home"
-
-    @property
-    def log(self) -> Path:
-        """What it said."""
-        return self.folder / "repairer.log"
-
-    @property
-    def running(self) -> bool:
-        """Whether its process is there."""
-        return self.process is not None and self.process.returncode is None
+    role: ClassVar[str] = "repairer"
+    failed: ClassVar[type[DevnetError]] = RepairerFailed
+    start_seconds: ClassVar[float] = START_SECONDS
 
     async def start(self) -> None:
         """Run it until it is at work; raises RepairerFailed."""
-        ready = self.folder / "ready.json"
-        ready.unlink(missing_ok=True)
-        with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *_repair("run", "--home", self.home, "--ready-file", ready),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                while not ready.exists():
-                    if not self.running:
-                        raise RepairerFailed(self._failure("ended while starting"))
-                    await asyncio.sleep(POLL_SECONDS)
-        except TimeoutError:
-            await self.stop()
-            raise RepairerFailed(self._failure("was not ready in time")) from None
+        await self.run_until_ready(_repair("run", "--home", self.home, "--ready-file", self.ready))
 
     async def status(self) -> dict[str, Any]:
         """What `grange repair status --json` says; raises RepairerFailed."""
@@ -98,26 +62,6 @@ class RepairerProcess:
         if process.returncode != 0:
             raise RepairerFailed(f"repairer {self.number} does not say what it did")
         return dict(json.loads(said))
-
-    async def stop(self) -> None:
-        """End it as an operator would, and wait; a process that does not obey is killed."""
-        if not self.running or self.process is None:
-            return
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            await asyncio.wait_for(self.process.wait(), STOP_SECONDS)
-        except TimeoutError:
-            await self.kill()
-
-    async def kill(self) -> None:
-        """End it as a power cut would."""
-        if self.running and self.process is not None:
-            self.process.kill()
-            await self.process.wait()
-
-    def _failure(self, what: str) -> str:
-        said = self.log.read_text(errors="replace").splitlines()[-10:] if self.log.exists() else []
-        return "\n  ".join([f"repairer {self.number} {what}; it said:", *said])
 
 
 @asynccontextmanager
@@ -156,7 +100,7 @@ async def _set_up(devnet: Devnet, number: int, folder: Path, options: RepairerOp
             stderr=log,
         )
     if await process.wait() != 0:
-        raise RepairerFailed(repairer._failure("could not be set up"))
+        raise RepairerFailed(repairer.failure("could not be set up"))
     return repairer
 
 
