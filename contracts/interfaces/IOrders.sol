@@ -43,7 +43,7 @@ interface IOrders {
     /// @notice k must be from 1 to n.
     error ThresholdOutOfRange(uint256 k, uint256 n);
 
-    /// @notice A piece must be a power of two of leaves and divide a slot that is not empty.
+    /// @notice A piece must be a power of two of leaves, 2048 at most, and divide a slot that is not empty.
     error BadPieceLeaves(uint256 pieceLeaves, uint256 leafCount);
 
     /// @notice The order would end before it has lasted an epoch.

@@ -19,6 +19,9 @@ abstract contract Orders is IOrders, Tenures {
     /// @dev So many that no call about an order exceeds 15 million gas, in whatever state its farmers are.
     uint256 private constant MAX_SLOTS = 80;
 
+    /// @dev A piece is 1 MiB at most: who keeps or rebuilds a slot has some of its pieces in memory.
+    uint256 private constant MAX_PIECE_LEAVES = 2048;
+
     /// @dev Words of a slot in an order's hash: farmer, root, rate, from.
     uint256 private constant SLOT_WORDS = 4;
 
@@ -127,7 +130,7 @@ abstract contract Orders is IOrders, Tenures {
         emit OrderPlaced(id, msg.sender, from, terms.end, terms.leafCount, terms.pieceLeaves, terms.k, n);
 
         Taking memory taking = _taking(id, terms.leafCount, current, from, terms.end);
-        taking.message.previous = previous;
+        taking.message.previous = OrderId.unwrap(previous);
         (bytes32 slotsHash, uint256 rates) = _takeAll(taking, terms.pieceLeaves, acceptances);
         _debit(msg.sender, rates * (Epoch.unwrap(terms.end) - Epoch.unwrap(from)));
         _orders[id] = OrderView({
@@ -178,6 +181,7 @@ abstract contract Orders is IOrders, Tenures {
         if (
             terms.leafCount == 0 ||
             pieceLeaves == 0 ||
+            pieceLeaves > MAX_PIECE_LEAVES ||
             pieceLeaves & (pieceLeaves - 1) != 0 ||
             terms.leafCount % pieceLeaves != 0
         ) revert BadPieceLeaves(pieceLeaves, terms.leafCount);

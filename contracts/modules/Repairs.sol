@@ -153,6 +153,8 @@ abstract contract Repairs is IRepairs, Orders {
             r: takeover.r,
             vs: takeover.vs
         });
+        // The tenure that ends: each has another first epoch, so no consent serves twice.
+        taking.message.previous = bytes32(uint256(Epoch.unwrap(slot.from)));
         _take(taking, index, acceptance);
         slot.farmer = farmer;
         slot.from = taking.entry.from;

@@ -16,7 +16,7 @@ import {Settlement} from "./Settlement.sol";
 ///
 /// Invariants:
 ///   every entry was signed by its farmer's operator, for this use: first placing, extending that order, or taking over
-///     with the bounty for that repairer
+///     from that tenure with the bounty for that repairer
 ///   a farmer that takes on a slot has not lapsed, and stake >= COLLATERAL_EPOCHS * committedRate
 abstract contract Tenures is Settlement {
     /// @dev The EIP-712 message that a farmer's operator signs, as it is hashed.
@@ -30,7 +30,7 @@ abstract contract Tenures is Settlement {
         Rate rate;
         Epoch end;
         uint64 deadlineBlock;
-        OrderId previous; // zero but for extensions
+        bytes32 previous; // the order that is extended; the first epoch of the tenure that is taken over; or zero
         address repairer; // zero but for repairs
     }
 
@@ -130,7 +130,7 @@ abstract contract Tenures is Settlement {
     }
 
     function _isExtension(Taking memory taking) private pure returns (bool) {
-        return OrderId.unwrap(taking.message.previous) != 0;
+        return taking.message.previous != 0 && taking.message.repairer == address(0);
     }
 
     function _digest(Message memory message, uint8 slot, Acceptance memory acceptance) private view returns (bytes32) {

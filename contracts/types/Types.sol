@@ -26,7 +26,7 @@ struct Terms {
     bytes32 salt;
     Epoch end; // exclusive; a multiple of gridEpochs
     uint32 leafCount; // leaves in each slot
-    uint32 pieceLeaves; // leaves in each piece: a power of two that divides leafCount
+    uint32 pieceLeaves; // leaves in each piece: a power of two, 2048 at most, that divides leafCount
     uint8 k; // any k slots give the data back
 }
 

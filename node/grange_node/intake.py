@@ -281,6 +281,7 @@ class Intake:
             rate=terms.rate,
             end=terms.end,
             deadline_block=deadline_block,
+            replaces=held.slots[key.slot].start,
             repairer=key.renter,
         )
 

@@ -98,13 +98,13 @@ def acceptance_digest(
     rate: int,
     end: Epoch,
     deadline_block: int,
-    previous: OrderId = NO_ORDER,
+    previous: bytes = NO_ORDER,
     repairer: Address = NOBODY,
 ) -> bytes:
     """What a farmer's operator signs: I hold this slot with this root, at this rate, until this epoch.
 
-    For one use: to place the order, to extend `previous` by it, or to take a vacant slot of it over with the
-    bounty for `repairer`.
+    For one use: to place the order, to extend the order `previous` by it, or to take over a vacant slot of it
+    from the tenure that `previous` names (see `tenure_word`), with the bounty for `repairer`.
     """
     words = (
         _ACCEPTANCE_HASH,
@@ -120,6 +120,11 @@ def acceptance_digest(
         _address(repairer),
     )
     return _digest(domain, words)
+
+
+def tenure_word(start: Epoch) -> bytes:
+    """A tenure of a slot, by its first epoch, as the consent to follow it names it: 32 bytes."""
+    return _uint(start, 32)
 
 
 def voucher_digest(domain: Domain, *, renter: Address, farmer: FarmerId, cumulative: int) -> bytes:
@@ -214,9 +219,13 @@ def sign_takeover(
     rate: int,
     end: Epoch,
     deadline_block: int,
+    replaces: Epoch,
     repairer: Address,
 ) -> Takeover:
-    """The consent to take over a vacant slot, as `refill` takes it, signed by the operator's key."""
+    """The consent to take over a vacant slot, as `refill` takes it, signed by the operator's key.
+
+    `replaces` is the first epoch of the tenure that ends, as the order's slots have it.
+    """
     digest = acceptance_digest(
         domain,
         order=order,
@@ -227,6 +236,7 @@ def sign_takeover(
         rate=rate,
         end=end,
         deadline_block=deadline_block,
+        previous=tenure_word(replaces),
         repairer=repairer,
     )
     r, vs = compact_from(sign_digest(private_key, digest))
@@ -255,7 +265,7 @@ def acceptance_signer(
     slot: int,
     leaf_count: int,
     end: Epoch,
-    previous: OrderId = NO_ORDER,
+    previous: bytes = NO_ORDER,
     repairer: Address = NOBODY,
 ) -> Address:
     """Whose key signed the acceptance for this place in this order. Raises BadSignature if nobody's did."""

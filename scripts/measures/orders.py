@@ -88,6 +88,7 @@ async def _refilled(ground: Ground, held: Held, takers: Sequence[Farm], end: Epo
             rate=RATE,
             end=end,
             deadline_block=head.number + PARAMETERS.epoch_blocks,
+            replaces=held.slots[slot].start,
             repairer=ground.wallet.address,
         )
         for slot, taker in enumerate(takers)

@@ -76,6 +76,7 @@ async def test_a_repairer_that_refills_with_nothing_ends_with_less_than_it_began
         rate=RATE,
         end=Epoch(placed.end),
         deadline_block=(await chain.head()).number + 50,
+        replaces=held.slots[0].start,
         repairer=repairer.address,
     )
     receipt = await repairer.send(calls.refill(held, repairer.address, [consent]))

@@ -24,8 +24,8 @@ contract GriefingTest is AttackTest {
         _keep(order, 0, false);
     }
 
-    /// What is not refused, and should be: a consent to take over serves again before its deadline, when its farmer has lost
-    /// the slot and another that took it too. So farmers sign for deadlines within the next epoch, in which this cannot be.
+    /// Must hold: a consent to take over serves once, even if its farmer has lost the slot again and another that took it,
+    /// too, before its deadline.
     function test_takeoverUsedTwice() external {
         FarmerId first = _register();
         FarmerId victim = _register();
@@ -43,11 +43,13 @@ contract GriefingTest is AttackTest {
         _enter(_now() + 1);
         _prove(other);
         _lose(other, 0);
-        // No farmer keeps a slot that it takes over now before the epoch after next.
-        uint256 safe = (_now() - 1) * EPOCH_BLOCKS;
-        vm.assertTrue(block.number >= safe + EPOCH_BLOCKS, "two epochs after it was signed");
-        _use(order, victim, signed);
-        vm.assertEq(market.farmer(victim).committedRate, R, "bound again");
+        vm.assertTrue(block.number <= signed[0].deadlineBlock, "not expired");
+        Held memory held = _held(order);
+        vm.expectPartialRevert(IOrders.AcceptanceForged.selector);
+        market.refill(held, REPAIRER, signed);
+        vm.assertEq(market.farmer(victim).committedRate, 0, "not bound again");
+        _refill(order, 0, victim, REPAIRER);
+        vm.assertEq(market.farmer(victim).committedRate, R, "as it signs for now");
     }
 
     /// Must hold: who copies a part of a repairer's call pays for it and wins nothing: the bounty is the repairer's, who

@@ -360,13 +360,23 @@ contract PlaceTest is FarmTest {
         _refused(terms, new Acceptance[](n), abi.encodeWithSelector(IOrders.ThresholdOutOfRange.selector, 0, n));
     }
 
-    /// Must hold: a piece is a power of two of leaves, and a slot is whole pieces, at least one.
+    /// Must hold: a piece is a power of two of leaves, 2048 at most, and a slot is whole pieces, at least one.
     function testFuzz_pieceLeaves(uint32 pieceLeaves, uint32 leafCount) external {
-        bool power = pieceLeaves != 0 && (pieceLeaves & (pieceLeaves - 1)) == 0;
+        bool power = pieceLeaves != 0 && pieceLeaves <= 2048 && (pieceLeaves & (pieceLeaves - 1)) == 0;
         vm.assume(!power || leafCount == 0 || leafCount % pieceLeaves != 0);
         Terms memory terms = _terms("salt", _date(1), leafCount, pieceLeaves, 1);
         bytes memory reason = abi.encodeWithSelector(IOrders.BadPieceLeaves.selector, pieceLeaves, leafCount);
         _refused(terms, new Acceptance[](1), reason);
+    }
+
+    /// Must hold: the largest piece is of 2048 leaves.
+    function test_largestPiece() external {
+        Terms memory terms = _terms("salt", _date(2), 4096, 2048, 1);
+        Acceptance[] memory acceptances = new Acceptance[](1);
+        acceptances[0] = _accept(terms, _farmers(1)[0], 0, bytes32("root"), RATE);
+        _deposit(RATE * (Epoch.unwrap(terms.end) - _now() - 1));
+        _place(terms, acceptances);
+        vm.assertEq(market.vault(renter), 0, "placed");
     }
 
     /// Must hold: pieces that are almost right are refused as well.
@@ -383,6 +393,11 @@ contract PlaceTest is FarmTest {
                 abi.encodeWithSelector(IOrders.BadPieceLeaves.selector, piece[i], leafCount)
             );
         }
+        _refused(
+            _terms("salt", _date(1), 4096, 4096, 1),
+            new Acceptance[](1),
+            abi.encodeWithSelector(IOrders.BadPieceLeaves.selector, 4096, 4096)
+        );
         _refused(
             _terms("salt", _date(1), 0, power, 1),
             new Acceptance[](1),

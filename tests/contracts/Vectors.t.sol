@@ -160,7 +160,7 @@ contract VectorsTest is MarketTest {
         consent.rate = slot.rate;
         consent.end = Epoch.wrap(uint32(_numbersOf(json, ".acceptances.ends")[i]));
         consent.deadlineBlock = uint64(_numbersOf(json, ".acceptances.deadlineBlocks")[i]);
-        consent.previous = OrderId.wrap(_hashes(json, ".acceptances.previous")[i]);
+        consent.previous = _hashes(json, ".acceptances.previous")[i];
         consent.repairer = vm.parseJsonAddressArray(json, ".acceptances.repairers")[i];
         return _acceptanceDigest(vm.parseJsonAddress(json, ".market"), vm.parseJsonUint(json, ".chainId"), consent);
     }

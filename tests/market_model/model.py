@@ -24,6 +24,7 @@ MAX_RATE = (1 << 80) - 1
 MAX_STAKE = (1 << 96) - 1
 MAX_WITHDRAWAL = (1 << 224) - 1
 MAX_SLOTS = 80
+MAX_PIECE_LEAVES = 2048
 
 
 class Refused(Exception):
@@ -519,7 +520,8 @@ class Market:
             raise Refused("SlotCountOutOfRange")
         if not 1 <= k <= len(offered):
             raise Refused("ThresholdOutOfRange")
-        if leaf_count < 1 or piece_leaves.bit_count() != 1 or leaf_count % piece_leaves:
+        power = piece_leaves.bit_count() == 1 and piece_leaves <= MAX_PIECE_LEAVES
+        if leaf_count < 1 or not power or leaf_count % piece_leaves:
             raise Refused("BadPieceLeaves")
         grid = self.p.grid_epochs
         if end % grid:

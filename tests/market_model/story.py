@@ -510,6 +510,7 @@ class Story(RuleBasedStateMachine):
                     rate=tenure.rate,
                     end=Epoch(order.end),
                     deadline_block=deadline,
+                    replaces=Epoch(tenure.start),
                     repairer=Address(repairer),
                 )
             )

@@ -31,7 +31,7 @@ from grange.chain import (
 from grange.erasure import Codec
 from grange.layout import Geometry
 from grange.merkle import merkle_root, root_of_hashes
-from grange.messages import Domain, acceptance_signer, sign_takeover
+from grange.messages import Domain, acceptance_signer, sign_takeover, tenure_word
 from grange.peer import (
     FarmerRefused,
     FarmerUnreachable,
@@ -428,6 +428,7 @@ class FakeMarket(Market):
             slot=takeover.slot,
             leaf_count=held.leaf_count,
             end=END,
+            previous=tenure_word(slot.start),
             repairer=self.address,
         )
         assert signer == ground.keeps[takeover.farmer].wallet.address
@@ -496,6 +497,7 @@ class FakePeer:
         await self._watch("accept")
         self._answers()
         keep = self._keep
+        assert proposal.held is not None
         if keep.refuses:
             raise FarmerRefused("no more", status=409, code="stake_too_small")
         sent = keep.sent.get((self._account, order, slot), {})
@@ -514,6 +516,7 @@ class FakePeer:
             rate=proposal.rate,
             end=Epoch(proposal.end),
             deadline_block=self._ground.height + DEADLINE_BLOCKS,
+            replaces=proposal.held.slots[slot].start,
             repairer=self._account,
         )
         if keep.gone_once_signed:

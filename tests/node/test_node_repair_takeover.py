@@ -24,7 +24,15 @@ from node_support import (
 )
 
 from grange.chain import Order, Wallet
-from grange.messages import Domain, acceptance_digest, order_id, recover, signature_from, slots_hash
+from grange.messages import (
+    Domain,
+    acceptance_digest,
+    order_id,
+    recover,
+    signature_from,
+    slots_hash,
+    tenure_word,
+)
 from grange.types import Epoch, FarmerId, OrderId, Slot
 from grange.units import TOKEN
 from grange_node.records import SlotState
@@ -114,6 +122,7 @@ async def test_a_farmer_signs_for_a_vacant_slot_with_the_bounty_for_the_repairer
         rate=slot.rate,
         end=Epoch(slot.end),
         deadline_block=answer["deadline_block"],
+        previous=tenure_word(slot.slots()[VACANT].start),
         repairer=REPAIRER.address,
     )
     signature = signature_from(bytes.fromhex(answer["r"]), bytes.fromhex(answer["vs"]))

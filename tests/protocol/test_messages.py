@@ -61,7 +61,8 @@ PROMISE: dict[str, Any] = {
     "repairer": address_from(b"r" * 20),
 }
 EXTENDING = {name: value for name, value in PROMISE.items() if name != "repairer"}
-REPAIRING = {name: value for name, value in PROMISE.items() if name != "previous"}
+TAKING_OVER = PROMISE | {"previous": messages.tenure_word(Epoch(41))}
+REPAIRING = {name: value for name, value in PROMISE.items() if name != "previous"} | {"replaces": Epoch(41)}
 PLACE = ("order", "slot", "leaf_count", "end", "previous")
 
 
@@ -195,7 +196,9 @@ def test_an_acceptance_carries_what_was_signed() -> None:
 
 def test_a_takeover_carries_what_was_signed() -> None:
     signed = messages.sign_takeover(DOMAIN, KEY, **REPAIRING)
-    r, vs = messages.compact_from(messages.sign_digest(KEY, messages.acceptance_digest(DOMAIN, **REPAIRING)))
+    r, vs = messages.compact_from(
+        messages.sign_digest(KEY, messages.acceptance_digest(DOMAIN, **TAKING_OVER))
+    )
     assert signed == Takeover(
         slot=PROMISE["slot"],
         farmer=PROMISE["farmer"],

@@ -137,7 +137,7 @@ class Chart:
 
 def told(events: Sequence[Event]) -> Charted | None:
     """An order out of its events, in order; None while they are not all there, when it is closed, or when it
-    is in pieces that nobody handles: the contract sets no bound to their size."""
+    has a shape that we cannot handle."""
     placed = next((event.args for event in events if event.name == "OrderPlaced"), None)
     if placed is None or events[-1].name == "OrderClosed" or not _has_shape(placed):
         return None

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from grange.messages import NO_ORDER, NOBODY
+from grange.messages import NO_ORDER, NOBODY, tenure_word
 from grange.types import Address, Held, OrderId
 from grange.units import HASH_BYTES
 
@@ -120,6 +120,10 @@ class Proposal:
     def leaf_count(self) -> int:
         """Leaves in the slot."""
         return self.pieces * self.piece_leaves
+
+    def follows(self, slot: int) -> bytes:
+        """What the signed message names as previous: an order, a tenure, or nothing."""
+        return self.previous if self.held is None else tenure_word(self.held.slots[slot].start)
 
     def to_json(self) -> bytes:
         """As it goes over the wire."""

@@ -59,7 +59,7 @@ def checked_acceptance(
             slot=slot,
             leaf_count=proposal.leaf_count,
             end=Epoch(promise.end),
-            previous=proposal.previous,
+            previous=proposal.follows(slot),
             repairer=proposal.repairer,
         )
     except BadSignature as error:

@@ -147,6 +147,7 @@ abstract contract Crowd is MarketTest, Meter {
             consent.rate = held.slots[i].rate;
             consent.end = Epoch.wrap(uint32(end));
             consent.deadlineBlock = uint64(block.number + 100);
+            consent.previous = bytes32(uint256(Epoch.unwrap(held.slots[i].from)));
             consent.repairer = repairer;
             takeovers[i].slot = uint8(i);
             takeovers[i].farmer = farmers[i];

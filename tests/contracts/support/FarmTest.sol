@@ -230,7 +230,7 @@ abstract contract FarmTest is MarketTest {
                 rate: stored.slots[slot].rate,
                 end: Epoch.wrap(stored.end),
                 deadlineBlock: deadlineBlock,
-                previous: OrderId.wrap(0),
+                previous: bytes32(uint256(Epoch.unwrap(stored.slots[slot].from))),
                 repairer: repairer
             });
     }

@@ -54,7 +54,7 @@ abstract contract MarketTest {
         Rate rate;
         Epoch end;
         uint64 deadlineBlock;
-        OrderId previous;
+        bytes32 previous;
         address repairer;
     }
 
@@ -272,7 +272,7 @@ abstract contract MarketTest {
                 rate: acceptance.rate,
                 end: terms.end,
                 deadlineBlock: acceptance.deadlineBlock,
-                previous: previous,
+                previous: OrderId.unwrap(previous),
                 repairer: address(0)
             });
     }
