@@ -157,6 +157,10 @@ def run(
         bool, typer.Option("--repair", help="Rebuild vacant slots of others for their bounties, too.")
     ] = False,
     gas_price: Annotated[str, typer.Option(help="For --repair: tokens that a million gas is worth.")] = "0",
+    max_read_price: Annotated[
+        str | None,
+        typer.Option(help="For --repair: tokens that reading a GiB may cost; no limit if not given."),
+    ] = None,
     ready_file: Annotated[
         Path | None, typer.Option(help="Write a JSON line here, in one step, once the farm serves.")
     ] = None,
@@ -173,6 +177,7 @@ def run(
                 folder=config.data_folder / REPAIRS_NAME,
                 start_block=config.start_block,
                 gas_price=parse_tokens(gas_price) // GAS_UNIT,
+                highest_read_price=None if max_read_price is None else parse_tokens(max_read_price),
                 own_farmer=config.farmer,
             )
             if repair

@@ -8,7 +8,6 @@
           KeyInvalid          operator.key is missing, malformed or readable by others
           DataInUse           another process serves this data folder
           LedgerInvalid       the ledger is of another farm, or newer than this program
-          RepairFolderInvalid what lies in the folder of repairs was not written by this program
           NotFunded           the operator has too few tokens or too little gas money
           NotOwner            the earnings are those of an owner whose key is not here
       PeerError               whoever sent the request broke the rules
@@ -65,10 +64,6 @@ class DataInUse(NodeMisuse):
 
 class LedgerInvalid(NodeMisuse):
     """The ledger belongs to another farm or to a newer program."""
-
-
-class RepairFolderInvalid(NodeMisuse):
-    """What lies in the folder of repairs was not written by this program."""
 
 
 class NotFunded(NodeMisuse):

@@ -1,5 +1,7 @@
 """What others can do to a repairer: orders that make no sense, sources that charge for nothing."""
 
+import asyncio
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 from repair_fakes import (
     END,
     ORDER,
+    PATIENCE,
     PIECE_LEAVES,
     RATE,
     RENTER,
@@ -23,15 +26,17 @@ from repair_fakes import (
 )
 
 from grange.chain import Wallet
+from grange.errors import GrangeError
 from grange.peer import Peer
-from grange.types import FarmerId, OrderId
+from grange.types import Epoch, FarmerId, OrderId
 from grange.units import GIB, MAX_PIECE_LEAVES
 from grange_node.repair import repairer as repairer_module
 from grange_node.repair.chart import Chart, Charted
-from grange_node.repair.jobs import Outcome
+from grange_node.repair.jobs import Jobs, Outcome
 from grange_node.repair.market import Market
 from grange_node.repair.sources import Sources
 from grange_node.repair.survey import Survey, survey
+from grange_node.repair.transfer import Transfer
 
 WALLET = Wallet(b"\x77" * 32)
 ODD = OrderId(hashlib.sha256(b"an odd order").digest())
@@ -193,3 +198,155 @@ async def test_a_source_that_is_far_slower_than_others_is_asked_only_when_it_is_
     assert sorted(await pool.segment(0)) == [3, 4]
     ground.keeps[FarmerId(5)].gone = True
     assert sorted(await pool.segment(1)) == [2, 3]
+
+
+async def test_farmers_that_ask_more_than_a_repairer_pays_are_not_read_from(tmp_path: Path) -> None:
+    """Whose own farmers keep an order and ask almost its bounty for rubbish get nothing."""
+    ground = ruined()
+    dear(ground, 0.4)
+    asked = ground.keeps[FarmerId(3)].egress_price
+    async with repairing(ground, tmp_path, highest_read_price=asked - 1) as repairer:
+        for _ in range(6):
+            await repairer.tick()
+            await repairer.idle()
+            ground.mine()
+        assert repairer.jobs.under_way() == [] == repairer.jobs.done()
+        for number in (4, 5):
+            ground.keeps[FarmerId(number)].egress_price = asked - 1
+        await until_done(ground, repairer)
+        assert [job.outcome for job in repairer.jobs.done()] == [Outcome.REFILLED]
+    assert ground.keeps[FarmerId(3)].reads == 0
+
+
+async def test_a_repair_whose_sources_raise_their_price_waits(tmp_path: Path) -> None:
+    """It was begun when they asked nothing, and goes on when they ask little again."""
+    ground = ruined()
+    for number in (3, 4):
+        ground.keeps[FarmerId(number)].gone = True
+    await tried(ground, tmp_path, rounds=1)
+    for number in (3, 4):
+        ground.keeps[FarmerId(number)].gone = False
+    dear(ground, 0.4)
+    ground.mine()
+    async with repairing(ground, tmp_path, highest_read_price=7) as repairer:
+        await repairer.tick()
+        await repairer.idle()
+        assert len(repairer.jobs.under_way()) == 1
+        assert repairer._contacts.spent == 0  # type: ignore[attr-defined]
+        for keep in ground.keeps.values():
+            keep.egress_price = 7
+        await until_done(ground, repairer)
+
+
+async def test_a_file_that_is_no_repair_keeps_no_other_from_going_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told of once, and left to whoever put it there."""
+    ground = ruined()
+    odd = tmp_path / "jobs" / f"{ODD.hex()}.json"
+    odd.parent.mkdir()
+    odd.write_text("{")
+    async with repairing(ground, tmp_path) as repairer:
+        await until_done(ground, repairer)
+        assert [job.outcome for job in repairer.jobs.done()] == [Outcome.REFILLED]
+    assert odd.read_text() == "{"
+    assert [str(odd) in message for message in caplog.messages].count(True) == 1
+
+
+async def test_who_did_not_take_a_slot_is_asked_last_after_a_restart(tmp_path: Path) -> None:
+    ground = ruined()
+    decliner: FarmerId | None = None
+
+    async def watch(word: str) -> None:
+        nonlocal decliner
+        if word == "accept" and decliner is None:
+            (_, decliner), *_ = sorted(
+                (slot, keep.id) for keep in ground.keeps.values() for _, _, slot in keep.sent
+            )
+            ground.keeps[decliner].refuses = True
+        elif word == "refill":
+            raise asyncio.CancelledError
+
+    with contextlib.suppress(asyncio.CancelledError):
+        async with repairing(ground, tmp_path, watch=watch) as repairer:
+            await repairer.tick()
+            await repairer.idle()
+    assert decliner is not None
+    (job,) = Jobs(tmp_path).under_way()
+    assert job.declined == (decliner,)
+    puts = ground.keeps[decliner].puts
+    async with repairing(ground, tmp_path) as repairer:
+        await until_done(ground, repairer)
+    assert ground.keeps[decliner].puts == puts
+
+
+async def test_an_order_is_looked_at_once_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it waits nothing of it changes but by a block."""
+    ground, looked = ruined(), 0
+    dear(ground, 40)
+
+    async def counted(*arguments: Any) -> Survey:
+        nonlocal looked
+        looked += 1
+        return await survey(*arguments)
+
+    monkeypatch.setattr(repairer_module, "survey", counted)
+    async with repairing(ground, tmp_path) as repairer:
+        for _ in range(5):
+            await repairer.tick()
+        assert looked == 1
+        ground.mine()
+        await repairer.tick()
+        assert looked == 2
+
+
+async def test_orders_that_are_over_are_forgotten(tmp_path: Path) -> None:
+    """A market has more of them every day; those of renters that are to be closed stay until they are."""
+    ground = ruined()
+    for kept in (frozenset(), frozenset([RENTER])):
+        chart = Chart(0)
+        await FakeMarket(ground, WALLET, nothing).follow(chart)
+        chart.forget_ended(Epoch(END - 1), kept)
+        assert len(chart) == 1
+        chart.forget_ended(END, kept)
+        assert len(chart) == len(kept)
+
+
+async def test_a_taker_that_is_far_slower_than_the_others_gives_way(tmp_path: Path) -> None:
+    """Else it could draw out each repair for weeks, a piece within every deadline."""
+    ground, clock = ruined(), Clock()
+    chart = Chart(0)
+    await FakeMarket(ground, WALLET, nothing).follow(chart)
+    charted = chart.order(ORDER)
+    assert charted is not None
+    given_up: list[FarmerId] = []
+
+    class Slow(FakePeer):
+        async def put_piece(self, *arguments: Any) -> None:
+            clock.now += 31.0 if self.farmer.id == 6 else 1.0
+            await super().put_piece(*arguments)
+
+    def opened(farmer: FarmerId) -> Peer:
+        return Slow(ground, farmer, WALLET.address, nothing)  # type: ignore[return-value]
+
+    async def another(slot: int, failed: FarmerId, error: GrangeError) -> FarmerId:
+        given_up.append(failed)
+        return FarmerId(8)
+
+    async def wanted() -> None:
+        pass
+
+    transfer = Transfer(
+        charted=charted,
+        takers={0: FarmerId(6), 1: FarmerId(7)},
+        sources=Sources(charted, [2, 3, 4], opened, clock=clock),
+        open_peer=opened,
+        replace=another,
+        check=wanted,
+        patience=PATIENCE,
+        clock=clock,
+    )
+    await transfer.run()
+    assert given_up == [FarmerId(6)]
+    assert transfer.takers == {0: FarmerId(8), 1: FarmerId(7)}
+    assert transfer.rebuilt_root(0) == charted.slots[0].root

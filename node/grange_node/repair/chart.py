@@ -6,7 +6,7 @@ reorg takes some of them back. Leaves reading them to `market`, and what a farme
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from grange.types import Address, Epoch, FarmerId, Held, OrderId, Slot
 
 ORDER_EVENTS: Final = ("OrderPlaced", "SlotFilled", "OrderExtended", "LossDeclared", "OrderClosed")
 """All that is told of here."""
-CLOSED_KEPT_BLOCKS: Final = 256
+REORG_BLOCKS: Final = 256
 """For so long a reorg could open an order again."""
 
 
@@ -86,7 +86,7 @@ class Chart:
                     self._add(event)
             self.cursor = step.cursor
         for order, block in list(self._closed.items()):
-            if block < self.cursor.block - CLOSED_KEPT_BLOCKS:
+            if block < self.cursor.block - REORG_BLOCKS:
                 self._forget(order)
 
     def order(self, order: OrderId) -> Charted | None:
@@ -96,6 +96,13 @@ class Chart:
     def orders(self) -> list[Charted]:
         """All open orders."""
         return [charted for charted in self._orders.values() if charted is not None]
+
+    def forget_ended(self, epoch: Epoch, kept: Collection[Address]) -> None:
+        """Forget orders that ended by an epoch, except those of some renters: nothing in them can be repaired
+        any more, and nobody need ever close them."""
+        for charted in self.orders():
+            if charted.end <= epoch and charted.renter not in kept:
+                self._forget(charted.order)
 
     def troubled(self, lapsed: Iterable[FarmerId]) -> list[Charted]:
         """Orders with a slot that was declared lost, or whose farmer is one of those."""

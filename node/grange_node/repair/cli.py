@@ -57,6 +57,9 @@ def init(
     ] = None,
     start_block: Annotated[int, typer.Option(min=0, help="The block in which the market was made.")] = 0,
     gas_price: Annotated[str, typer.Option(help="Tokens that a million gas is worth.")] = "0",
+    max_read_price: Annotated[
+        str | None, typer.Option(help="Tokens that reading a GiB may cost; no limit if not given.")
+    ] = None,
     window: Annotated[
         int | None, typer.Option(min=1, help="Blocks in which twice as many repairers may begin as before.")
     ] = None,
@@ -78,6 +81,7 @@ def init(
             market=address,
             start_block=start_block,
             gas_price=parse_tokens(gas_price) // GAS_UNIT,
+            highest_read_price=None if max_read_price is None else parse_tokens(max_read_price),
             window_blocks=window,
             close_for=tuple(address_from(renter) for renter in close_for or ()),
         )
@@ -85,6 +89,8 @@ def init(
         typer.echo(f"Repairer {wallet.address}")
         typer.echo(f"  settings  {folder}")
         typer.echo("It needs some of the chain's coin for gas, and tokens to pay for what it reads.")
+        if max_read_price is None:
+            typer.echo("There is no limit to what it pays a GiB for reading: set one with --max-read-price.")
         typer.echo("Start it with: grange repair run")
 
 

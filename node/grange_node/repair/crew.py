@@ -50,6 +50,18 @@ def sources(
     return sorted(live, key=rank)
 
 
+def affordable(
+    charted: Charted, live: Iterable[int], farmers: Mapping[FarmerId, Farmer], highest_price: int | None
+) -> list[int]:
+    """Live slots that can be read for so much a GiB at most; all of them if it is None.
+
+    Whoever holds its own order names its price, and could ask the whole bounty for rubbish.
+    """
+    return [
+        slot for slot in live if highest_price is None or _egress(charted, slot, farmers) <= highest_price
+    ]
+
+
 def pass_cost(
     charted: Charted, live: Iterable[int], farmers: Mapping[FarmerId, Farmer], gas_price: int
 ) -> PassCost:

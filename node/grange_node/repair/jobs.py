@@ -3,13 +3,15 @@
     jobs/<order>.json            a repair under way
     done/<block>-<order>.json    one that ended, whatever came of it
 
-Decides the form and that a file is whole or not there. What a farmer already has is asked of the farmer, not
+Decides the form and that a file is whole or not there; one that cannot be read is told of and left alone, and
+keeps no other from repair. What a farmer already has is asked of the farmer, not
 written here: so nothing has to be written for each piece.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -18,10 +20,12 @@ from typing import Any, Final, Self
 
 from grange.types import Epoch, FarmerId, OrderId
 from grange_node.config import write_private
-from grange_node.errors import RepairFolderInvalid, StoreFailed
+from grange_node.errors import StoreFailed
 
 MAX_DONE_KEPT: Final = 1_000
 NOBODY: Final = FarmerId(0)
+
+log = logging.getLogger("grange.repair")
 
 
 class Outcome(StrEnum):
@@ -59,6 +63,8 @@ class Job:
     transactions: tuple[str, ...] = ()
     blamed: tuple[FarmerId, ...] = ()
     """Farmers that sent wrong bytes."""
+    declined: tuple[FarmerId, ...] = ()
+    """Farmers that were to take a slot and did not: others are asked first."""
 
     def counted(self, *, read: int = 0, rebuilt: int = 0, sent: int = 0, paid: int = 0) -> Self:
         """With more bytes, and what they cost."""
@@ -87,6 +93,7 @@ class Job:
             "refilled": {str(slot): farmer for slot, farmer in self.refilled.items()},
             "transactions": list(self.transactions),
             "blamed": list(self.blamed),
+            "declined": list(self.declined),
         }
 
     @classmethod
@@ -107,6 +114,7 @@ class Job:
             refilled={int(slot): FarmerId(farmer) for slot, farmer in content["refilled"].items()},
             transactions=tuple(content["transactions"]),
             blamed=tuple(FarmerId(farmer) for farmer in content["blamed"]),
+            declined=tuple(FarmerId(farmer) for farmer in content.get("declined", ())),
         )
 
 
@@ -116,6 +124,7 @@ class Jobs:
     def __init__(self, folder: Path) -> None:
         self._open = folder / "jobs"
         self._done = folder / "done"
+        self._told: set[Path] = set()
 
     def prepare(self) -> None:
         """Make the folders."""
@@ -123,12 +132,12 @@ class Jobs:
             folder.mkdir(0o700, parents=True, exist_ok=True)
 
     def under_way(self) -> list[Job]:
-        """Repairs that were begun and have not ended. Raises RepairFolderInvalid."""
-        return _read_all(self._open)
+        """Repairs that were begun and have not ended."""
+        return self._read_all(self._open)
 
     def done(self) -> list[Job]:
-        """Repairs that ended, the oldest first. Raises RepairFolderInvalid."""
-        return _read_all(self._done)
+        """Repairs that ended, the oldest first."""
+        return self._read_all(self._done)
 
     def save(self, job: Job) -> None:
         """Write down how far a repair came, in one step. Raises StoreFailed."""
@@ -150,15 +159,17 @@ class Jobs:
         for old in sorted(self._done.glob("*.json"))[:-MAX_DONE_KEPT]:
             old.unlink(missing_ok=True)
 
+    def _read_all(self, folder: Path) -> list[Job]:
+        if not folder.is_dir():
+            return []
+        found = [self._read(path) for path in sorted(folder.glob("[!.]*.json"))]
+        return [job for job in found if job is not None]
 
-def _read_all(folder: Path) -> list[Job]:
-    if not folder.is_dir():
-        return []
-    return [_read(path) for path in sorted(folder.glob("[!.]*.json"))]
-
-
-def _read(path: Path) -> Job:
-    try:
-        return Job.from_json(json.loads(path.read_text()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RepairFolderInvalid(f"{path} is no repair; move it away") from error
+    def _read(self, path: Path) -> Job | None:
+        try:
+            return Job.from_json(json.loads(path.read_text()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            if path not in self._told:
+                self._told.add(path)
+                log.warning("%s is no repair; move it away", path)
+            return None

@@ -25,9 +25,9 @@ from grange.repair import Wait, decide, doubling_blocks, first_block, paying_sin
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.errors import NodeWorldError
 from grange_node.files import FOLDER_MODE
-from grange_node.repair.chart import Chart, Charted
+from grange_node.repair.chart import REORG_BLOCKS, Chart, Charted
 from grange_node.repair.contacts import Contacts
-from grange_node.repair.crew import gas_cost, pass_cost
+from grange_node.repair.crew import affordable, gas_cost, pass_cost
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
 from grange_node.repair.keeper import close_ended, evict_lapsed, hoped_for
 from grange_node.repair.market import Market
@@ -55,6 +55,8 @@ class Settings:
     """Where the market's events begin."""
     gas_price: int = 0
     """What a unit of gas is worth, in base units of the token."""
+    highest_read_price: int | None = None
+    """What reading a GiB may cost, in base units; no farmer that asks more is read from. None is no limit."""
     window_blocks: int | None = None
     """In which twice as many repairers may begin as before; about as long as the pass takes if None."""
     retry_seconds: float = 15.0
@@ -85,6 +87,7 @@ class Repairer:
         self._clock = clock
         self._tasks = tasks
         self._running: dict[OrderId, asyncio.Task[None]] = {}
+        self._waiting: set[OrderId] = set()
         self._rests: dict[OrderId, float] = {}
         self._pauses: dict[OrderId, float] = {}
         self._reading = asyncio.Lock()
@@ -121,7 +124,7 @@ class Repairer:
                 await repairer.end()
 
     async def tick(self) -> None:
-        """Look at the chain, and begin what is to be begun. Raises ChainError, RepairFolderInvalid."""
+        """Look at the chain, and begin what is to be begun. Raises ChainError."""
         epoch = await self.refresh()
         lapsed = {farmer.id for farmer in self._contacts.farmers.values() if farmer.lapsed}
         troubled = self.chart.troubled(lapsed)
@@ -160,7 +163,13 @@ class Repairer:
                 await self.market.follow(self.chart)
                 self._contacts.know(await self.market.farmers(head.epoch))
                 self._head = head
+                self._waiting.clear()
+                self.chart.forget_ended(self._ended_by(head), self.settings.close_for)
             return Epoch((head.number + 1) // self.market.parameters.epoch_blocks)
+
+    def _ended_by(self, head: Head) -> Epoch:
+        """Orders that ended by then have done so for good, whatever a reorg takes back."""
+        return Epoch(max(0, head.number - REORG_BLOCKS) // self.market.parameters.epoch_blocks)
 
     async def _alone(self, order: OrderId, looking: Coroutine[None, None, None]) -> None:
         """Look at one order: whatever is wrong with it, the others are looked at too. Raises ChainError."""
@@ -191,8 +200,19 @@ class Repairer:
         """Begin to repair an order if the policy says so, and it is our turn."""
         assert self._head is not None
         head = self._head
+        if charted.order in self._waiting:
+            return
         looked = await survey(self.market, charted, self._contacts.farmers, head)
-        cost = pass_cost(charted, looked.live, self._contacts.farmers, self.settings.gas_price)
+        if head is self._head:
+            self._waiting.add(charted.order)
+        farmers = self._contacts.farmers
+        readable = affordable(charted, looked.live, farmers, self.settings.highest_read_price)
+        if len(readable) < charted.k <= len(looked.live):
+            log.debug(
+                "order %s: waiting, too many ask more for reading than we pay", charted.order.hex()[:12]
+            )
+            return
+        cost = pass_cost(charted, readable, farmers, self.settings.gas_price)
         parameters = self.market.parameters
         auction_blocks = parameters.auction_epochs * parameters.epoch_blocks
         now_block = head.number + 1
@@ -205,7 +225,7 @@ class Repairer:
             slot=act.slots[0],
             repairer=self.market.address,
             since_block=paying_since(looked.need, cost, auction_blocks=auction_blocks, now_block=now_block),
-            repairers=sum(not farmer.lapsed for farmer in self._contacts.farmers.values()) + 1,
+            repairers=sum(not farmer.lapsed for farmer in farmers.values()) + 1,
             doubling_blocks=self.settings.window_blocks
             or doubling_blocks(
                 looked.need,
@@ -218,6 +238,7 @@ class Repairer:
             log.debug("order %s: our turn is block %d", charted.order.hex()[:12], turn)
             return
         log.info("order %s: rebuilding slots %s", charted.order.hex()[:12], list(act.slots))
+        self._waiting.discard(charted.order)
         job = Job(
             order=charted.order,
             takers=dict.fromkeys(act.slots, NOBODY),
@@ -254,6 +275,7 @@ class Repairer:
             now=lambda: self.chart.order(job.order),
             refresh=self.refresh,
             own=self.settings.own_farmer,
+            highest_read_price=self.settings.highest_read_price,
             worth=max(0, bounties - gas_cost(len(job.takers), self.settings.gas_price)),
         )
         self._running[job.order] = self._tasks.create_task(self._done(work))

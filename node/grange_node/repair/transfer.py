@@ -5,15 +5,18 @@
 
 At most SEGMENTS_AT_ONCE segments are in memory, however large the order. Pieces that takers already hold,
 from before an interruption, are not made again. A taker that fails gives way to another, which begins with
-the segments that are still to come; what it missed is made in a further round. Leaves to `repairer` who takes
-a slot, and what becomes of it afterwards.
+the segments that are still to come; what it missed is made in a further round. So does one that is far slower
+than the others, or nothing would ever end. Leaves to `repairer` who takes a slot, and what becomes of it
+afterwards.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from statistics import median_low
 from typing import Final
 
 from grange.erasure import Codec
@@ -21,10 +24,17 @@ from grange.errors import GrangeError
 from grange.merkle import merkle_root, root_of_hashes
 from grange.peer import FARMER_FAULTS, FarmerRefused, FarmerUnreachable, Patience, Peer, dealing_with
 from grange.types import FarmerId, OrderId
+from grange.units import HASH_BYTES
 from grange_node.repair.chart import Charted
 from grange_node.repair.sources import LISTED_INDICES, OpenPeer, Sources
 
 SEGMENTS_AT_ONCE: Final = 3
+SLOW_FLOOR_SECONDS: Final = 30.0
+"""No taker is called slow before this: three pieces on their way need so long at a megabit a second."""
+SLOW_FACTOR: Final = 8.0
+"""Slow is who needs so many times for a piece what half of the other takers need."""
+SLOW_PIECES: Final = 3
+"""So many one after the other, and another takes the slot."""
 TRY_AGAIN_STATUSES: Final = frozenset({429, 500, 503})
 CONFLICT_STATUS: Final = 409
 NOT_FOUND_STATUS: Final = 404
@@ -42,6 +52,9 @@ class Taker:
         self.slot = slot
         self.farmer = farmer
         self.missing = set(range(charted.geometry.segments))
+        self.seconds = 0.0
+        """What the last piece took."""
+        self.slow_pieces = 0
 
 
 class Transfer:
@@ -57,8 +70,11 @@ class Transfer:
         replace: Replace,
         check: Callable[[], Awaitable[None]],
         patience: Patience,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`check` is called between segments, and raises when the work is not wanted any more."""
+        """`check` is called between segments, and raises when the work is not wanted any more;
+        `clock` gives seconds."""
+        self._clock = clock
         self._charted = charted
         self._sources = sources
         self._open_peer = open_peer
@@ -68,7 +84,8 @@ class Transfer:
         self._codec = Codec(charted.k, charted.n)
         self._changing = asyncio.Lock()
         self._takers = {slot: Taker(charted, slot, farmer) for slot, farmer in takers.items()}
-        self._made: dict[int, dict[int, bytes]] = {slot: {} for slot in takers}
+        self._made = {slot: bytearray(charted.geometry.segments * HASH_BYTES) for slot in takers}
+        """Roots of the pieces that were rebuilt here, zero for those that were not."""
         self.rebuilt_bytes = 0
         self.sent_bytes = 0
 
@@ -79,11 +96,10 @@ class Transfer:
 
     def rebuilt_root(self, slot: int) -> bytes | None:
         """The root of a slot as it was rebuilt here; None if some of it was rebuilt before."""
-        made = self._made[slot]
-        segments = range(self._charted.geometry.segments)
-        if any(segment not in made for segment in segments):
+        made, unmade = self._made[slot], bytes(HASH_BYTES)
+        if any(made[start : start + HASH_BYTES] == unmade for start in range(0, len(made), HASH_BYTES)):
             return None
-        return root_of_hashes(b"".join(made[segment] for segment in segments))
+        return root_of_hashes(bytes(made))
 
     async def run(self) -> None:
         """Go on until every taker has every piece. Raises RepairStopped when too few answer."""
@@ -120,9 +136,10 @@ class Transfer:
 
     async def _send(self, slot: int, segment: int, piece: bytes) -> None:
         """Hand a piece to whoever takes its slot, until somebody has it or nobody takes the slot."""
-        root = self._made[slot][segment] = await asyncio.to_thread(merkle_root, piece)
+        root = await asyncio.to_thread(merkle_root, piece)
+        self._made[slot][segment * HASH_BYTES : (segment + 1) * HASH_BYTES] = root
         while (taker := self._takers.get(slot)) is not None and segment in taker.missing:
-            farmer = taker.farmer
+            farmer, begun = taker.farmer, self._clock()
 
             async def put(farmer: FarmerId = farmer) -> None:
                 await self._open_peer(farmer).put_piece(self._charted.order, slot, segment, piece, root)
@@ -136,6 +153,16 @@ class Transfer:
             if taker.farmer == farmer:
                 self.sent_bytes += len(piece)
                 taker.missing.discard(segment)
+                if taker.missing and self._is_slow(taker, self._clock() - begun):
+                    await self._next(taker, farmer, FarmerUnreachable("it is far slower than the others"))
+
+    def _is_slow(self, taker: Taker, seconds: float) -> bool:
+        taker.seconds = seconds
+        usual = median_low([other.seconds for other in self._takers.values() if other is not taker] or [0.0])
+        taker.slow_pieces += 1
+        if seconds <= max(SLOW_FLOOR_SECONDS, SLOW_FACTOR * usual):
+            taker.slow_pieces = 0
+        return taker.slow_pieces >= SLOW_PIECES
 
     async def _next(self, taker: Taker, failed: FarmerId, error: GrangeError) -> None:
         async with self._changing:
@@ -147,7 +174,7 @@ class Transfer:
             if other is None:
                 del self._takers[taker.slot]
                 return
-            taker.farmer = other
+            taker.farmer, taker.seconds, taker.slow_pieces = other, 0.0, 0
             await self._begin(taker)
 
     async def _begin(self, taker: Taker) -> None:

@@ -34,7 +34,7 @@ from grange.units import format_tokens
 from grange_node.errors import RepairStopped
 from grange_node.repair.chart import Charted
 from grange_node.repair.contacts import Contacts
-from grange_node.repair.crew import fetch_cost, fetch_limit, may_take, ranked, sources
+from grange_node.repair.crew import affordable, fetch_cost, fetch_limit, may_take, ranked, sources
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
 from grange_node.repair.market import Market
 from grange_node.repair.sources import Sources
@@ -75,10 +75,11 @@ class Work:
         now: Callable[[], Charted | None],
         refresh: Refresh,
         own: FarmerId | None,
+        highest_read_price: int | None,
         worth: int,
     ) -> None:
-        """`now` shows the order as the chart has it by now; `worth` is what reading may cost in
-        all, with what it has cost before, in base units."""
+        """`now` shows the order as the chart has it by now; reading costs `highest_read_price` a GiB at most
+        and in all, with what it has cost before, `worth`, in base units."""
         self.job = job
         self._charted = survey.charted
         self._market = market
@@ -87,9 +88,9 @@ class Work:
         self._now = now
         self._refresh = refresh
         self._own = own
+        self._highest_read_price = highest_read_price
         self._worth = worth
         self._tie = survey.charted.order + bytes.fromhex(market.address[2:])
-        self._tried: set[FarmerId] = set()
         self._epoch = Epoch(0)
         self._live = survey.live
         self._transfer: Transfer | None = None
@@ -98,7 +99,12 @@ class Work:
         """Do it, and say what came of it. Raises RepairStopped or ChainError: it can be gone on with."""
         self._epoch = await self._refresh()
         farmers = self._contacts.farmers
-        slots = sources(self._charted, self._live, farmers, blamed=self.job.blamed)
+        readable = affordable(self._charted, self._live, farmers, self._highest_read_price)
+        if len(readable) < self._charted.k:
+            raise RepairStopped(
+                f"{len(readable)} slots can be read at our price; {self._charted.k} are needed"
+            )
+        slots = sources(self._charted, readable, farmers, blamed=self.job.blamed)
         budget = Budget(self._spendable(slots))
         async with self._contacts.reading(budget) as reading:
             pool = Sources(self._charted, slots, reading.source)
@@ -168,17 +174,20 @@ class Work:
             if farmer == NOBODY:
                 others = [taker for taker in takers.values() if taker != NOBODY]
                 takers[slot] = await self._somebody(slot, others) or NOBODY
+        if set(takers.values()) == {NOBODY}:
+            # The next time those are asked again who declined before.
+            self.job = replace(self.job, takers=takers, declined=())
+            self._jobs.save(self.job)
+            raise RepairStopped(NO_TAKERS)
         self.job = replace(self.job, takers=takers)
         self._jobs.save(self.job)
-        if set(takers.values()) == {NOBODY}:
-            raise RepairStopped(NO_TAKERS)
 
     async def _somebody(self, slot: int, others: list[FarmerId]) -> FarmerId | None:
         parameters = self._market.parameters
         fitting = [
             farmer
             for farmer in self._contacts.farmers.values()
-            if farmer.id not in self._tried
+            if farmer.id not in self.job.declined
             and farmer.id not in others
             and may_take(self._now() or self._charted, slot, farmer, self._epoch, parameters)
         ]
@@ -191,8 +200,8 @@ class Work:
         return best[0].farmer.id if best else None
 
     async def _replace(self, slot: int, failed: FarmerId, error: GrangeError) -> FarmerId | None:
-        self._tried.add(failed)
         assert self._transfer is not None
+        self.job = replace(self.job, declined=(*self.job.declined, failed))
         others = [farmer for taken, farmer in self._transfer.takers.items() if taken != slot]
         found = await self._somebody(slot, others)
         self.job = replace(self.job, takers={**self.job.takers, slot: found or NOBODY})
