@@ -38,6 +38,7 @@ from grange_node.files import Files
 from grange_node.intake import Intake
 from grange_node.ledger import Ledger
 from grange_node.loops import forever
+from grange_node.paths import Paths
 from grange_node.prover import Prover
 from grange_node.records import SlotState
 from grange_node.redeemer import Redeemer
@@ -61,6 +62,7 @@ class Node:
 
     config: Config
     store: Store
+    paths: Paths
     ledger: Ledger
     room: Room
     link: ChainLink
@@ -140,6 +142,7 @@ class Node:
             yield cls(
                 config=config,
                 store=store,
+                paths=Paths(store),
                 ledger=ledger,
                 room=room,
                 link=link,

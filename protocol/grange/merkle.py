@@ -38,17 +38,7 @@ def root_of_hashes(hashes: Buffer) -> bytes:
 
 def path(hashes: Buffer, index: int) -> list[bytes]:
     """The sibling hashes from leaf `index` up to the root, bottom first, out of all hashes in a row."""
-    level = _split(hashes)
-    if not 0 <= index < len(level):
-        raise Misuse(f"there is no leaf {index} among {len(level)}")
-    siblings = []
-    while len(level) > 1:
-        sibling = index ^ 1
-        if sibling < len(level):
-            siblings.append(level[sibling])
-        level = _parents(level)
-        index >>= 1
-    return siblings
+    return Tree(hashes).path(index)
 
 
 def path_length(index: int, count: int) -> int:
@@ -92,6 +82,36 @@ def verify(root: bytes, leaf_hash: bytes, index: int, count: int, path: Sequence
     if len(leaf_hash) != HASH_BYTES or any(len(sibling) != HASH_BYTES for sibling in path):
         return False
     return root_from_path(leaf_hash, index, count, path) == root
+
+
+class Tree:
+    """All levels over hashes in a row, for who needs many paths: about 150 bytes of memory for each hash."""
+
+    def __init__(self, hashes: Buffer) -> None:
+        level = _split(hashes)
+        self._levels = [level]
+        while len(level) > 1:
+            level = _parents(level)
+            self._levels.append(level)
+
+    def __len__(self) -> int:
+        return len(self._levels[0])
+
+    def leaf(self, index: int) -> bytes:
+        """The hash at the bottom. Raises Misuse when there is none."""
+        if not 0 <= index < len(self):
+            raise Misuse(f"there is no leaf {index} among {len(self)}")
+        return self._levels[0][index]
+
+    def path(self, index: int) -> list[bytes]:
+        """The sibling hashes from leaf `index` up to the root, bottom first. Raises Misuse."""
+        self.leaf(index)
+        siblings = []
+        for level in self._levels[:-1]:
+            if index ^ 1 < len(level):
+                siblings.append(level[index ^ 1])
+            index >>= 1
+        return siblings
 
 
 class PieceHasher:

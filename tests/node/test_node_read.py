@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 from node_support import CHAIN_ID, FARMER, MARKET, PIECE_BYTES, Farm, error_of, parcel
 
 from grange.merkle import root_from_path
+from grange_node import paths
 from grange_node.routes.data import parts
 from grange_node.routes.slots import LISTED_INDICES
+from grange_node.slot_key import SlotKey
 
 SIZE = 3 * PIECE_BYTES
 
@@ -132,6 +134,25 @@ async def test_the_path_of_a_piece_leads_to_the_root_of_the_slot(farm: Farm, cou
         path = [bytes.fromhex(sibling) for sibling in shown["path"]]
         assert root_from_path(slot.roots[index], index, count, path) == slot.root
     assert (await farm.get(slot, f"/pieces/{count}/path")).status_code == 404
+
+
+@pytest.mark.parametrize("kept", [0, 3, 6])
+async def test_the_trees_of_the_slots_asked_for_last_are_kept(
+    farm: Farm, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths are free, and each takes the hashes of all pieces: they are not read again for the next."""
+    monkeypatch.setattr(paths, "MAX_HASHES_KEPT", kept)
+    read: list[SlotKey] = []
+    roots = farm.node.store.roots
+    monkeypatch.setattr(farm.node.store, "roots", lambda key, asked: (read.append(key), roots(key, asked))[1])
+    slots = [parcel(3, seed=number) for number in range(3)]
+    for slot in slots:
+        await farm.keep(slot)
+    for slot in (slots[0], slots[1], slots[1], slots[0], slots[2], slots[0]):
+        shown = (await farm.get(slot, "/pieces/2/path")).json()
+        path = [bytes.fromhex(sibling) for sibling in shown["path"]]
+        assert root_from_path(slot.roots[2], 2, 3, path) == slot.root
+    assert len(read) == {0: 6, 3: 5, 6: 3}[kept]
 
 
 async def test_info_says_who_we_are_without_a_signature(farm: Farm) -> None:

@@ -9,12 +9,11 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from grange.merkle import path
 from grange.types import Acceptance, Epoch, FarmerId, Held, OrderId, Slot, Takeover
-from grange.units import HASH_BYTES, MAX_LEAF_COUNT, MAX_PIECE_LEAVES, MAX_RATE, MAX_SLOTS
+from grange.units import MAX_LEAF_COUNT, MAX_PIECE_LEAVES, MAX_RATE, MAX_SLOTS
 from grange_node.auth import require_content
 from grange_node.errors import Foreign, Malformed, NotFound, TooMuch
-from grange_node.records import SlotRecord, SlotTerms
+from grange_node.records import SlotTerms
 from grange_node.routes.common import (
     MAX_PIECES_PER_SLOT,
     node_of,
@@ -29,7 +28,6 @@ from grange_node.routes.common import (
     signed_without_content,
 )
 from grange_node.slot_key import SlotKey
-from grange_node.store import Store
 
 MAX_BODY_BYTES = 32 * 1024
 """Twice what the slots of the largest order take."""
@@ -161,7 +159,7 @@ async def piece_path(request: Request, order: str, slot: str, piece: str) -> dic
     record = promised_slot(node, signed_without_content(request), order_id, slot_index)
     if index >= record.agreed.pieces:
         raise NotFound(f"the slot has {record.agreed.pieces} pieces")
-    root, siblings = await asyncio.to_thread(_root_and_path, node.store, record, index)
+    root, siblings = await node.paths.of(record, index)
     return {
         "root": root.hex(),
         "path": [sibling.hex() for sibling in siblings],
@@ -177,12 +175,6 @@ async def delete_slot(request: Request, order: str, slot: str) -> Response:
     record = own_slot(node, signed_without_content(request), key_order, key_slot)
     await node.intake.withdraw_staging(record.key)
     return Response(status_code=204)
-
-
-def _root_and_path(store: Store, record: SlotRecord, index: int) -> tuple[bytes, list[bytes]]:
-    held = store.pieces(record.key)
-    roots = b"".join(held[piece].root for piece in range(record.agreed.pieces))
-    return roots[index * HASH_BYTES : (index + 1) * HASH_BYTES], path(roots, index)
 
 
 def _read(shape: type[_Body], body: bytes) -> _Body:
