@@ -22,8 +22,7 @@ async def measure_accounts(ground: Ground) -> None:
     await ground.begin_epoch()
     ground.put("record_seed", await ground.gas(calls.record_seed()))
     operator = Wallet.random()
-    for _ in range(2):
-        await ground.register(Wallet.random())
+    await ground.farms(2)
     call = calls.register(
         owner=ground.wallet.address, operator=operator.address, endpoint=ENDPOINT, offer=OFFER, stake=STAKE
     )
@@ -47,7 +46,7 @@ async def measure_accounts(ground: Ground) -> None:
 
 async def measure_redeem(ground: Ground, counts: tuple[int, ...]) -> None:
     """Vouchers of so many renters for one farmer in one call, redeemed before."""
-    farm = await ground.farm()
+    (farm,) = await ground.farms(1)
     renters = [Wallet.random() for _ in range(max(counts))]
     for renter in renters:
         await ground.devnet.faucet(renter.address, COIN_WEI, TOKEN)

@@ -20,7 +20,7 @@ COIN_WEI = 10**18
 
 async def measure_farmer(ground: Ground, slots: int, lost: tuple[int, ...] = ()) -> None:
     """It proves, loses some slots if `lost` says so, misses an epoch, and vanishes."""
-    farm = await ground.farm()
+    (farm,) = await ground.farms(1)
     pieces = -(-FARM_BYTES // (slots * LEAF_BYTES * MAX_PIECE_LEAVES))
     grid = PARAMETERS.grid_epochs
     end = Epoch((await ground.chain.current_epoch() + TERM_EPOCHS) // grid * grid)
@@ -28,8 +28,9 @@ async def measure_farmer(ground: Ground, slots: int, lost: tuple[int, ...] = ())
     gas, words = [], 0
     for _ in range(PROOFS + 1):
         await ground.begin_epoch()
-        used, words = await ground.prove(farm)
-        gas.append(used)
+        (proof,) = await ground.proofs([farm])
+        gas.append(await ground.gas(proof))
+        words = len(proof.args[2])
     name = f"prove_5_samples_1TiB_{slots}_slots"
     ground.put(name, statistics.mean(gas[1:]))
     ground.put(f"{name}_first", gas[0])

@@ -6,8 +6,10 @@ which state, is decided in `accounts.py`, `orders.py` and `farmers.py`.
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +25,7 @@ from grange.units import MAX_PIECE_LEAVES, TOKEN
 from measures.farms import Farm, Prepared
 
 PARAMETERS = replace(
-    DEVNET_PARAMETERS, epoch_blocks=200, grid_epochs=30, max_books=13, samples=5, collateral_epochs=16
+    DEVNET_PARAMETERS, epoch_blocks=40, grid_epochs=30, max_books=13, samples=5, collateral_epochs=16
 )
 RATE = 1_000_000
 STAKE = TOKEN
@@ -34,6 +36,8 @@ OFFER = Offer(
 ENDPOINT = "https://farmer.example.org:8440"
 ORDERS_PER_BATCH = 200
 PLACE_ONE_GAS = 250_000
+TOGETHER = 40
+"""Calls in one block: so many proofs fit in."""
 PLACE_MAX_FEE_WEI = 10**12
 
 
@@ -58,6 +62,33 @@ class Ground:
         """What a transaction with this call uses."""
         return (await (sender or self.sender).send(call)).gas_used
 
+    async def together(self, wanted: Sequence[calls.Call]) -> list[Receipt]:
+        """Calls that do not depend on each other, many in a block: time stands nearly still meanwhile."""
+        receipts: list[Receipt] = []
+        async with self._in_batches():
+            for start in range(0, len(wanted), TOGETHER):
+                batch = wanted[start : start + TOGETHER]
+                before = await self._count("pending")
+                tasks = [asyncio.create_task(self.sender.send(call)) for call in batch]
+                while await self._count("pending") < before + len(batch):
+                    if any(task.done() for task in tasks):
+                        break
+                    await asyncio.sleep(0.01)
+                await self.devnet.mine()
+                receipts += await asyncio.gather(*tasks)
+        return receipts
+
+    @asynccontextmanager
+    async def _in_batches(self) -> AsyncIterator[None]:
+        await self.devnet.set_automine(False)
+        try:
+            yield
+        finally:
+            await self.devnet.set_automine(True)
+
+    async def _count(self, block: str) -> int:
+        return int(await self.chain.rpc.call("eth_getTransactionCount", self.wallet.address, block), 16)
+
     async def begin_epoch(self) -> Epoch:
         """The next epoch begins."""
         return await self.go_to(Epoch(await self.chain.current_epoch() + 1))
@@ -67,18 +98,21 @@ class Ground:
         await self.devnet.mine_to_epoch(epoch)
         return epoch
 
-    async def farm(self) -> Farm:
-        """A farm of a farmer that has just registered."""
-        operator = Wallet.random()
-        receipt = await self.register(operator)
-        return Farm.of(receipt.event("FarmerRegistered").args["farmer"], operator, self.chance)
-
-    async def register(self, operator: Wallet) -> Receipt:
-        """A farmer whose owner is its operator; the stake is ours."""
-        call = calls.register(
-            owner=operator.address, operator=operator.address, endpoint=ENDPOINT, offer=OFFER, stake=STAKE
+    async def farms(self, count: int) -> list[Farm]:
+        """Farms of farmers that have just registered: each its own owner, and the stake is ours."""
+        operators = [Wallet.random() for _ in range(count)]
+        receipts = await self.together(
+            [
+                calls.register(
+                    owner=one.address, operator=one.address, endpoint=ENDPOINT, offer=OFFER, stake=STAKE
+                )
+                for one in operators
+            ]
         )
-        return await self.sender.send(call)
+        return [
+            Farm.of(receipt.event("FarmerRegistered").args["farmer"], operator, self.chance)
+            for receipt, operator in zip(receipts, operators, strict=True)
+        ]
 
     def prepare(
         self,
@@ -116,30 +150,31 @@ class Ground:
         ]
         return Prepared(order=order, terms=terms, acceptances=acceptances, farms=farms)
 
-    async def prove(self, farm: Farm) -> tuple[int, int]:
-        """A farm proves the current epoch: the gas of it and the words."""
+    async def proofs(self, farms: Sequence[Farm]) -> list[calls.Call]:
+        """What proves the current epoch for each of these farms."""
         epoch = await self.chain.current_epoch()
         seed = await self.chain.audit_seed(epoch)
         if seed is None:
             raise RuntimeError("the epoch has no first block")
-        words = farm.proof(seed, epoch, PARAMETERS.samples)
-        return await self.gas(calls.prove(farm.id, epoch, words)), len(words)
+        return [calls.prove(farm.id, epoch, farm.proof(seed, epoch, PARAMETERS.samples)) for farm in farms]
 
     async def fill(self, farm: Farm, slots: int, leaf_count: int, end: Epoch) -> None:
-        """Orders of one slot each, in raw batches: only what is in the blocks at the end counts."""
-        nonce = int(await self.chain.rpc.call("eth_getTransactionCount", self.wallet.address, "latest"), 16)
-        await self.devnet.set_automine(False)
-        try:
+        """Orders of one slot each, in raw batches: only what is in the blocks at the end counts. Whatever is
+        there already is proven, each epoch that begins meanwhile."""
+        epoch = await self.begin_epoch()
+        async with self._in_batches():
             for start in range(0, slots, ORDERS_PER_BATCH):
-                head = await self.chain.head()
+                if await self.chain.current_epoch() > epoch:
+                    epoch = await self.begin_epoch()
+                    await self.together(await self.proofs([farm]))
+                    await self.devnet.set_automine(False)
+                head, nonce = await self.chain.head(), await self._count("latest")
                 count = min(ORDERS_PER_BATCH, slots - start)
                 batch = [self.prepare([farm], head, end, leaf_count=leaf_count) for _ in range(count)]
-                raws = [self._raw(prepared, nonce + start + i) for i, prepared in enumerate(batch)]
+                raws = [self._raw(prepared, nonce + i) for i, prepared in enumerate(batch)]
                 hashes = await self.chain.rpc.batch([("eth_sendRawTransaction", (raw,)) for raw in raws])
                 await self.devnet.mine()
                 await self._enter(batch, hashes)
-        finally:
-            await self.devnet.set_automine(True)
 
     def _raw(self, prepared: Prepared, nonce: int) -> str:
         fields: dict[str, Any] = {

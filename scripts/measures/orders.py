@@ -17,11 +17,11 @@ TERM_EPOCHS = 60
 
 async def measure_place(ground: Ground, slots: int) -> None:
     """Orders at farmers that were fresh before the first: all go into the same books."""
-    farms = [await ground.farm() for _ in range(slots)]
+    farms = await ground.farms(slots)
+    end = _date(Epoch(await ground.begin_epoch() + TERM_EPOCHS))
     gas = []
     for _ in range(ORDERS):
-        head = await ground.chain.head()
-        prepared = ground.prepare(farms, head, _date(Epoch(head.epoch + TERM_EPOCHS)))
+        prepared = ground.prepare(farms, await ground.chain.head(), end)
         gas.append(await ground.gas(calls.place(prepared.terms, prepared.acceptances)) / slots)
     name = f"place_per_slot_{slots}"
     ground.put(name, statistics.mean(gas[1:]))
@@ -33,17 +33,15 @@ async def measure_place(ground: Ground, slots: int) -> None:
 
 async def measure_life(ground: Ground, slots: int) -> None:
     """Orders that are extended and closed, and one whose farmers vanish, so that others take all of it."""
-    kept = [await ground.farm() for _ in range(slots)]
-    late = [await ground.farm() for _ in range(slots)]
-    takers = [await ground.farm() for _ in range(slots)]
+    farms = await ground.farms(3 * slots)
+    kept, late, takers = farms[:slots], farms[slots : 2 * slots], farms[2 * slots :]
     end = _date(Epoch(await ground.chain.current_epoch() + PARAMETERS.grid_epochs + 2))
     await ground.go_to(Epoch(end - 3))
     proven, other = [await _placed(ground, kept, end) for _ in range(2)]
     missed = await _placed(ground, late, end)
     for epoch in (end - 2, end - 1):
         await ground.go_to(Epoch(epoch))
-        for farm in (*kept, *(late if epoch == end - 1 else late[1:])):
-            await ground.prove(farm)
+        await ground.together(await ground.proofs([*kept, *(late if epoch == end - 1 else late[1:])]))
     after = Epoch(end + PARAMETERS.grid_epochs)
     await _extended(ground, other, kept, after, f"extend_per_slot_{slots}_first")
     extended = await _extended(ground, proven, kept, after, f"extend_per_slot_{slots}")
@@ -51,8 +49,8 @@ async def measure_life(ground: Ground, slots: int) -> None:
     ground.put(f"close_{slots}", await ground.gas(calls.close(missed)))
     ground.put(f"close_{slots}_all_proven", await ground.gas(calls.close(proven)))
     await ground.go_to(Epoch(end + PARAMETERS.max_misses))
-    evicted = [await ground.gas(calls.evict(farm.id)) for farm in kept]
-    ground.put(f"evict_of_an_order_of_{slots}", statistics.mean(evicted))
+    evicted = await ground.together([calls.evict(farm.id) for farm in kept])
+    ground.put(f"evict_of_an_order_of_{slots}", statistics.mean(receipt.gas_used for receipt in evicted))
     await _placed(ground, takers, after)
     gas = await _refilled(ground, extended, takers, after)
     ground.put(f"refill_per_slot_{slots}", gas / slots)
