@@ -40,6 +40,9 @@ DEV_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7
 DEV_ADDRESS = Address("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266")
 DEV_BALANCE_COINS = 1_000_000_000
 BLOCK_GAS_LIMIT = 30_000_000
+ANVIL_STATES_KEPT = 256
+"""How many blocks back a reorg or a question about an old state can go. Else anvil keeps the state after every
+block, and puts it on disk: a market of 100,000 slots filled fifty gigabytes in some minutes."""
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -184,7 +187,7 @@ def _anvil_command(options: EngineOptions) -> list[str]:
     command = [str(_anvil_binary()), "--host", HOST, "--port", str(options.port)]
     command += ["--chain-id", str(options.chain_id), "--hardfork", "prague"]
     command += ["--mnemonic", DEV_MNEMONIC, "--balance", str(DEV_BALANCE_COINS), "--accounts", "1"]
-    command += ["--gas-limit", str(BLOCK_GAS_LIMIT)]
+    command += ["--gas-limit", str(BLOCK_GAS_LIMIT), "--prune-history", str(ANVIL_STATES_KEPT)]
     if options.block_seconds is not None:
         command += ["--block-time", str(options.block_seconds)]
     return command
