@@ -41,8 +41,8 @@ DEV_ADDRESS = Address("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266")
 DEV_BALANCE_COINS = 1_000_000_000
 BLOCK_GAS_LIMIT = 30_000_000
 ANVIL_STATES_KEPT = 256
-"""How many blocks back a reorg or a question about an old state can go. Else anvil keeps the state after every
-block, and puts it on disk: a market of 100,000 slots filled fifty gigabytes in some minutes."""
+"""How many blocks back a reorg or a question about an old state can go. Else anvil keeps all states
+and puts them on disk: a market of 100,000 slots filled fifty gigabytes in some minutes."""
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
