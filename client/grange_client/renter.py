@@ -165,7 +165,7 @@ class Renter:
             ) as tabs,
             ThreadPoolExecutor(WORKER_THREADS, thread_name_prefix="grange") as executor,
         ):
-            async with open_session(patience) as session:
+            async with open_session(patience, chain_id=market.domain.chain_id) as session:
                 yield cls(
                     identity=identity,
                     market=market,

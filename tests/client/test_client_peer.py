@@ -44,7 +44,7 @@ async def answering(handler: Handler, patience: Patience = CALM) -> AsyncIterato
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        async with open_session(patience) as session:
+        async with open_session(patience, chain_id=DOMAIN.chain_id) as session:
             yield Peer(farmer_view(1, IDENTITY.wallet.address, endpoint), session, signer(patience))
     finally:
         await runner.cleanup()

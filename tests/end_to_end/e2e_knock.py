@@ -207,7 +207,7 @@ async def knocking(town: Town, farmer: FarmerProcess, wallet: Wallet) -> AsyncIt
     """A visitor with this key at this farmer."""
     grid = town.chain.parameters.grid_epochs
     end = Epoch(((await town.chain.head()).epoch // grid + GRIDS_AHEAD) * grid)
-    async with open_session(Patience()) as session:
+    async with open_session(Patience(), chain_id=town.chain.chain_id) as session:
         yield Visitor(
             farmer=await town.on_chain(farmer),
             wallet=wallet,

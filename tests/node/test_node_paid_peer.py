@@ -65,7 +65,7 @@ async def customer(
     known = replace(known, endpoint=endpoint, offer=replace(known.offer, **price))
     with Tabs.open(tabs_path, domain=DOMAIN, payer=wallet.address) as tabs:
         purse = Purse(domain=DOMAIN, wallet=wallet, tabs=tabs)
-        async with open_session(PATIENCE) as session:
+        async with open_session(PATIENCE, chain_id=DOMAIN.chain_id) as session:
             yield Peer(known, session, signer, purse), purse
 
 

@@ -40,7 +40,7 @@ def slow_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 async def test_slow_names_keep_nobody_from_the_threads_that_all_share() -> None:
     many = (os.cpu_count() or 1) + 4
     signer = Signer(domain=DOMAIN, wallet=WALLET, patience=PATIENCE)
-    async with open_session(PATIENCE) as session:
+    async with open_session(PATIENCE, chain_id=DOMAIN.chain_id) as session:
         asked = [Peer(named(number), session, signer).greet() for number in range(many)]
         asked += [networks_of(named(number)) for number in range(many)]
         errors = await asyncio.gather(*asked, return_exceptions=True)

@@ -41,7 +41,7 @@ class Contacts:
     @asynccontextmanager
     async def open(cls, signer: Signer, purse: Purse) -> AsyncIterator[Contacts]:
         """With a session of its own; what is read is paid out of the purse."""
-        async with open_session(signer.patience) as writing:
+        async with open_session(signer.patience, chain_id=signer.domain.chain_id) as writing:
             yield cls(signer, purse, writing)
 
     @asynccontextmanager
@@ -49,7 +49,7 @@ class Contacts:
         """For one repair: what it reads is counted by itself, and costs no more than its budget, nor more
         than the prices of now: whoever raises its price then is not read from."""
         meter = Meter()
-        async with open_session(self.patience, meter) as session:
+        async with open_session(self.patience, meter, chain_id=self.signer.domain.chain_id) as session:
             yield Reading(self, session, meter, self._purse.within(budget))
 
     def know(self, farmers: Mapping[FarmerId, Farmer]) -> None:

@@ -12,6 +12,8 @@ from functools import partial
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from grange.peer.reach import OutOfReach, Reach, refusal
+
 MAX_LOOKUPS_AT_ONCE = 32
 LOOKUP_SECONDS = 5.0
 
@@ -29,12 +31,19 @@ async def looked_up(
 
 
 class Resolver(AbstractResolver):
-    """For aiohttp."""
+    """For aiohttp: only addresses within reach."""
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Addresses of a host. Raises OSError, TimeoutError, UnicodeError."""
+        addresses = await looked_up(host, port, family)
+        within = [found for found in addresses if self._reach.allows(found[1])]
+        if addresses and not within:
+            raise OutOfReach(refusal(host))
         return [
             ResolveResult(
                 hostname=host,
@@ -44,7 +53,7 @@ class Resolver(AbstractResolver):
                 proto=0,
                 flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-            for kind, address, found_port in await looked_up(host, port, family)
+            for kind, address, found_port in within
         ]
 
     async def close(self) -> None:

@@ -35,6 +35,7 @@ from grange.peer.meter import Meter, MeteredConnector
 from grange.peer.names import Resolver
 from grange.peer.patience import Patience
 from grange.peer.purse import Payment, Purse
+from grange.peer.reach import Reach
 from grange.peer.signer import Signer
 from grange.types import OrderId
 from grange.units import STEP_BYTES
@@ -53,16 +54,18 @@ SHORT_CODE = "payment_needed"
 Json = TypeVar("Json", bound=BaseModel)
 
 
-def open_session(patience: Patience, meter: Meter | None = None) -> aiohttp.ClientSession:
-    """The HTTP session for all farmers; `meter` counts what comes in. Whoever opens it closes it."""
+def open_session(patience: Patience, meter: Meter | None = None, *, chain_id: int) -> aiohttp.ClientSession:
+    """The HTTP session for all farmers of a chain; `meter` counts what comes in. Who opens it closes it."""
+    reach = Reach.on(chain_id)
     return aiohttp.ClientSession(
         connector=MeteredConnector(
             meter or Meter(),
             limit=0,
             limit_per_host=MAX_CONNECTIONS_PER_FARMER,
             ttl_dns_cache=300,
-            resolver=Resolver(),
+            resolver=Resolver(reach),
         ),
+        middlewares=(reach,),
         timeout=aiohttp.ClientTimeout(
             total=patience.request_seconds,
             sock_connect=patience.connect_seconds,

@@ -1,0 +1,70 @@
+"""Where farmers may be: on the public internet, or anywhere if the chain is a devnet.
+
+Farmers register what endpoint they like, and whoever stores, reads or repairs connects to it. So a stranger
+could have us knock at routers, at a cloud's metadata service, at all that trusts the inside of a network. Who
+keeps farms of its own there says so with GRANGE_PRIVATE_FARMERS=1. Decides which addresses are refused, after
+names were looked up; leaves connecting to aiohttp.
+"""
+
+import os
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from typing import Final, Self
+
+import aiohttp
+
+DEVNET_CHAIN_IDS: Final = frozenset({1337, 31337})
+"""The chain ids of development chains, which everybody has on their own machine."""
+PRIVATE_VARIABLE: Final = "GRANGE_PRIVATE_FARMERS"
+
+
+class OutOfReach(aiohttp.ClientError):
+    """The address is not one of the public internet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Which addresses are connected to. As a middleware of aiohttp it refuses URLs with any other; names are
+    the resolver's."""
+
+    anywhere: bool
+
+    @classmethod
+    def on(cls, chain_id: int) -> Self:
+        """For farmers of a market on this chain."""
+        return cls(anywhere=chain_id in DEVNET_CHAIN_IDS or os.environ.get(PRIVATE_VARIABLE) == "1")
+
+    def allows(self, address: str) -> bool:
+        """Whether we connect there; False for what is no address."""
+        if self.anywhere:
+            return True
+        try:
+            found = ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(found, IPv6Address) and found.ipv4_mapped:
+            found = found.ipv4_mapped
+        return found.is_global and not found.is_multicast
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Raises OutOfReach."""
+        host = request.url.host or ""
+        if is_address(host) and not self.allows(host):
+            raise OutOfReach(refusal(host))
+        return await handler(request)
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an address already, which no resolver sees."""
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def refusal(host: str) -> str:
+    """What is said of a host that is not connected to."""
+    return f"{host} is in a private network; {PRIVATE_VARIABLE}=1 allows that"
