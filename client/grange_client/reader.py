@@ -307,8 +307,10 @@ class OrderReader:
         )
 
     def _too_few(self, have: int) -> NotEnoughFarmers | NotEnoughMoney:
-        if missing := max(_missing(health.failure) for health in self.health):
-            return too_small(missing)
+        # With how much more in our vault enough of them would answer: not the word of one of them.
+        asked = sorted(missing for health in self.health if (missing := _missing(health.failure)))
+        if len(asked) >= self.geometry.k - have:
+            return too_small(asked[max(0, self.geometry.k - have - 1)])
         failures = {
             f"farmer {slot.farmer}": health.failure.what
             for slot, health in zip(self.order.slots, self.health, strict=True)

@@ -108,6 +108,7 @@ class Behaviour:
     promise: Callable[["FakeFarmer", dict[str, Any]], dict[str, Any]] = lambda _, fields: fields
     life_blocks: int = 300
     egress_price_per_gib: int = 0
+    claims_missing: int = 0
 
 
 class FakeFarmer:
@@ -280,7 +281,7 @@ class FakeFarmer:
         assert voucher_signer(self.market.domain, voucher, farmer=self.id) == renter
         missing = total - self.market.redemptions.get(self.id, 0) - self.market.vaults.get(renter, 0)
         if missing > 0:
-            raise _error(402, "vault_too_small", missing=missing)
+            raise _error(402, "vault_too_small", missing=self.behaviour.claims_missing or missing)
         if total > self.signed:
             self.signed, self.voucher = total, voucher
         if self.signed - self.earned < price:

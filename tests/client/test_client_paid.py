@@ -145,6 +145,23 @@ async def test_a_vault_that_is_emptied_on_the_way_is_named_too(
         assert all(record.failures == 0 for record in renter.catalog.records().values())
 
 
+@pytest.mark.parametrize("honest", [0, 1, 3, 5])
+async def test_no_farmer_alone_says_what_to_deposit(world: World, tree: Path, honest: int) -> None:
+    """Asked for is what makes enough of them answer; if that cannot be, farmers are what is missing."""
+    order = (await stored(world, tree)).order
+    sell(world)
+    async with world.renter() as renter:
+        reader = await renter.reader(order)
+        world.market.vaults[world.market.renter] = 0
+        keepers = [world.farmers[slot.farmer - 1] for slot in order.slots]
+        keepers[0].behaviour.claims_missing = 10**30
+        for keeper in keepers[1 + honest :]:
+            keeper.behaviour.get_status = 500
+        with pytest.raises(NotEnoughMoney if honest >= CODE.k else NotEnoughFarmers) as raised:
+            await reader.read(0, 100)
+        assert "1000000000000" not in f"{raised.value} {raised.value.todo}"
+
+
 async def test_too_few_farmers_is_still_said_as_such(world: World, tree: Path, tmp_path: Path) -> None:
     order = (await stored(world, tree)).order
     sell(world)

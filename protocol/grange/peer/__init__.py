@@ -5,6 +5,7 @@
     Purse, Budget, Tabs   paying for reads               purse.py, tabs.py
     fault_of              whose bytes are wrong          blame.py
     networks_of           where a farmer is              networks.py
+    Reach                 where a farmer may be          reach.py
     errors                what a farmer can do to us     errors.py, unforeseen.py
     Patience              how long we wait for others    patience.py
 
