@@ -21,12 +21,13 @@ from grange_node.chain_link import ChainLink
 from grange_node.config import Config
 from grange_node.errors import Conflict, NodeWorldError, NotFound, TooMuch
 from grange_node.ledger import Ledger
+from grange_node.piece_writer import PieceWriter
 from grange_node.promise import asked_rate
 from grange_node.purses import Purses
 from grange_node.records import SlotState
 from grange_node.room import Room
 from grange_node.slot_key import SlotKey
-from grange_node.store import PieceWriter, Store
+from grange_node.store import Store
 from grange_node.usage import Usage
 
 log = logging.getLogger("grange.farm")
