@@ -9,28 +9,17 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from market_rules import PARAMETERS
+
 from grange.chain import ChainUnavailable, Event, EventFilter, Farmer, Head, Wallet
 from grange.erasure import Codec
 from grange.layout import Geometry
 from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import Domain
-from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, address_from
+from grange.types import Address, Epoch, FarmerId, Offer, OrderId, address_from
 from grange.units import GIB, HASH_BYTES, LEAF_BYTES, TOKEN
 
 DOMAIN = Domain(chain_id=1337, market=address_from(b"\x11" * 20))
-PARAMETERS = Parameters(
-    token=address_from(b"\x22" * 20),
-    epoch_blocks=10,
-    grid_epochs=8,
-    max_books=12,
-    samples=5,
-    collateral_epochs=16,
-    max_misses=4,
-    penalty=1,
-    fine=1,
-    auction_epochs=4,
-    withdraw_delay_epochs=2,
-)
 K, N = 2, 5
 SEGMENTS = 6
 PIECE_LEAVES = 4
