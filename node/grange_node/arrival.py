@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from grange_node.errors import Malformed, TooMuch
-from grange_node.store import PieceWriter
+from grange_node.piece_writer import PieceWriter
 
 BUFFER_BYTES = 512 * 1024
 """How much of a piece is gathered before it is hashed and written: two trips to a thread for 1 MiB."""

@@ -19,6 +19,7 @@ from grange_node.errors import Conflict
 from grange_node.intake import Intake
 from grange_node.ledger import Ledger
 from grange_node.records import SlotRecord, SlotState
+from grange_node.usage import Usage
 
 STAGING_IDLE_SECONDS = 6 * 3600
 """How long a staged slot may wait for its next piece or for its acceptance."""
@@ -59,10 +60,13 @@ def is_due(record: SlotRecord, idle_since: float, now: Now, lost_epoch: Epoch | 
 class Collector:
     """Goes through the ledger and removes what is due."""
 
-    def __init__(self, ledger: Ledger, intake: Intake, epoch_blocks: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, ledger: Ledger, intake: Intake, usage: Usage, epoch_blocks: int, clock: Callable[[], float]
+    ) -> None:
         """`clock` gives Unix seconds."""
         self._ledger = ledger
         self._intake = intake
+        self._usage = usage
         self._epoch_blocks = epoch_blocks
         self._clock = clock
 
@@ -82,9 +86,9 @@ class Collector:
             if record is None:
                 continue
             lost_epoch = self._ledger.lost_epoch(record.key.order, record.key.slot)
-            if not is_due(record, self._intake.idle_since(record), now, lost_epoch):
+            if not is_due(record, self._usage.idle_since(record), now, lost_epoch):
                 continue
-            if self._intake.is_busy(record.key):
+            if self._usage.count(record.key):
                 continue
             try:
                 await self._intake.drop(record.key)

@@ -7,7 +7,8 @@
     Collector         ledger -> removals              (loop)
     Scrubber          store -> damages                (loop)
     Carer             damages -> mended, or lost      (loop)
-    Intake            requests -> store and ledger
+    Intake            pieces -> store and ledger
+    Promiser          store, ledger, view -> promises
     Gatekeeper        who asks
     Till              vouchers -> reads
     Redeemer          vouchers -> money               (loop)
@@ -39,6 +40,7 @@ from grange_node.intake import Intake
 from grange_node.ledger import Ledger
 from grange_node.loops import forever
 from grange_node.paths import Paths
+from grange_node.promiser import Promiser
 from grange_node.prover import Prover
 from grange_node.records import SlotState
 from grange_node.redeemer import Redeemer
@@ -48,6 +50,7 @@ from grange_node.slot_key import SlotKey
 from grange_node.solvency import Solvency
 from grange_node.store import Store
 from grange_node.till import Till
+from grange_node.usage import Usage
 from grange_node.watcher import Watcher
 
 LEDGER_NAME = "ledger.sqlite3"
@@ -68,6 +71,7 @@ class Node:
     link: ChainLink
     watcher: Watcher
     intake: Intake
+    promiser: Promiser
     prover: Prover
     collector: Collector
     damages: Damages
@@ -114,15 +118,9 @@ class Node:
                 link = await stack.enter_async_context(LiveLink.open(config, wallet))
             epoch_blocks = config.parameters.epoch_blocks
             watcher = Watcher(link, ledger, room, epoch_blocks, clock)
+            usage = Usage(clock)
             intake = Intake(
-                config=config,
-                wallet=wallet,
-                store=store,
-                ledger=ledger,
-                room=room,
-                link=link,
-                watcher=watcher,
-                clock=clock,
+                config=config, store=store, ledger=ledger, room=room, link=link, usage=usage, clock=clock
             )
             accounts = stack.enter_context(Accounts.open(config.data_folder / ACCOUNTS_NAME))
             damages = stack.enter_context(Damages.open(config.data_folder / DAMAGES_NAME))
@@ -148,8 +146,18 @@ class Node:
                 link=link,
                 watcher=watcher,
                 intake=intake,
+                promiser=Promiser(
+                    config=config,
+                    wallet=wallet,
+                    store=store,
+                    ledger=ledger,
+                    link=link,
+                    watcher=watcher,
+                    intake=intake,
+                    usage=usage,
+                ),
                 prover=Prover(config, store, ledger, link, watcher, damaged=carer.found),
-                collector=Collector(ledger, intake, epoch_blocks, clock),
+                collector=Collector(ledger, intake, usage, epoch_blocks, clock),
                 damages=damages,
                 carer=carer,
                 scrubber=Scrubber(store, kept=carer.kept, found=carer.found, finished=carer.scrubbed),

@@ -1,19 +1,22 @@
 """Whether to sign an acceptance: a pure decision over values.
 
 The contract refuses what breaks its own rules; the node looks first, because its signature binds it and
-a refusal on chain costs the renter a transaction. Money on the renter's side is looked at by the caller,
-since it must be asked of the chain.
+a refusal on chain costs the renter a transaction. Leaves to `bargain` what must be asked of ledger and
+chain.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from grange.errors import Misuse
+from grange.merkle import root_of_hashes
 from grange.types import Epoch, Offer, Parameters
 from grange.units import MAX_LEAF_COUNT, MAX_PIECE_LEAVES, MAX_RATE, rate_rounded_up
-from grange_node.errors import Malformed, StakeTooSmall, TermsRefused
+from grange_node.errors import Conflict, Malformed, Mismatch, NotFound, StakeTooSmall, TermsRefused
 from grange_node.records import SlotTerms
+from grange_node.slot_folder import Piece
 
 ACCEPTANCE_LIFE_BLOCKS = 300
 """For how many blocks a renter may use an acceptance: an hour on a chain of 12 seconds."""
@@ -26,6 +29,8 @@ to be placed in."""
 HIGHEST_RATE_FACTOR = 2
 """How many times the asked rate may be offered: a promise binds stake at its rate whether it is placed or
 not, and a rate that nobody asked for would let a renter bind all of it for nothing."""
+
+MAX_MISSING_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,3 +119,26 @@ def check_stake(terms: SlotTerms, standing: Standing, collateral_epochs: int) ->
 def cost(terms: SlotTerms, epoch: Epoch) -> int:
     """What the renter pays for the slot if it is placed in this epoch."""
     return terms.rate * max(0, terms.end - terms.first_epoch(epoch))
+
+
+def check_pieces(held: Mapping[int, Piece], terms: SlotTerms) -> None:
+    """Make sure that a slot's pieces are all here, and no others.
+
+    Raises NotFound, Conflict, Malformed, Mismatch.
+    """
+    missing = [index for index in range(terms.pieces) if index not in held]
+    if missing:
+        raise NotFound(
+            f"{len(missing)} of {terms.pieces} pieces are not here", missing=missing[:MAX_MISSING_SHOWN]
+        )
+    if len(held) != terms.pieces:
+        raise Conflict(f"{len(held)} pieces are here and the slot is to have {terms.pieces}")
+    if any(piece.size_bytes != terms.piece_bytes for piece in held.values()):
+        raise Malformed("the pieces are not all of the announced size", piece_bytes=terms.piece_bytes)
+    computed = root_of_hashes(b"".join(held[index].root for index in range(terms.pieces)))
+    if computed != terms.root:
+        raise Mismatch(
+            "the pieces here lead to another root than announced",
+            announced=terms.root.hex(),
+            computed=computed.hex(),
+        )

@@ -3,7 +3,7 @@
 Decides when the chain is asked, and what for: events are read when an epoch has begun, while a promise may be
 placed any moment, after a proof of ours, and otherwise only now and then, since each reading takes several
 requests. Leaves reorgs and restarts to `EventFollower` and the ledger, which take
-back and carry on by block; leaves what follows from it all to `intake`, `prover` and `collector`, which
+back and carry on by block; leaves what follows from it all to `promiser`, `prover` and `collector`, which
 look at `view`.
 """
 

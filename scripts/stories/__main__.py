@@ -16,7 +16,7 @@ from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
 from grange_client.cli import KEPT_MEMORY_BYTES
 from stories import repair, spine
-from stories.spine import Setting
+from stories.tale import Outcome, Setting
 
 WIDTH = 96
 STORIES = ("spine", "repair")
@@ -24,7 +24,7 @@ STORIES = ("spine", "repair")
 
 def play(
     story: str, keep: Path | None, engine: EngineName, directory: Path | None, console: Console
-) -> spine.Outcome | repair.Outcome:
+) -> Outcome:
     """A story, in a temporary folder unless it is to be kept."""
     with tempfile.TemporaryDirectory(prefix="grange-demo-") as temporary:
         if keep is not None:

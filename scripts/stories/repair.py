@@ -22,21 +22,19 @@ from grange.devnet.devnet import Devnet
 from grange.devnet.fleet import Fleet
 from grange.devnet.repairers import RepairerOptions, RepairerProcess, start_repairers
 from grange.types import Address, Epoch, FarmerId
-from grange.units import TOKEN, format_tokens
+from grange.units import format_tokens
 from grange_client.plan import Wish
-from grange_client.renter import Renter
 from grange_client.store import Stored
 from grange_client.words import new_words
-from stories.compare import differences
-from stories.spine import BLOCK_SECONDS, MIB, POLL_SECONDS, Setting, renter_config, standard_library
-from stories.stage import Stage, table
+from stories import tale
+from stories.stage import table
+from stories.tale import BLOCK_SECONDS, POLL_SECONDS, Setting, Tale
 
 FARMERS = 12
 REPAIRERS = 2
 K, N = 4, 8
 KILLED_FIRST = 3
 KILLED_LATER = 4
-RENTER_TOKENS = 1_000 * TOKEN
 GAS_PRICE = "0.0001"
 """Tokens for a million gas: a bounty must pay for that before anybody begins."""
 READ_MARGIN = 1.05
@@ -53,13 +51,10 @@ class Keeper:
 
 
 @dataclass(slots=True, kw_only=True)
-class Outcome:
+class Outcome(tale.Outcome):
     """What happened, and whether it is what was promised."""
 
-    identical: bool = False
     healed: bool = False
-    files: int = 0
-    size_bytes: int = 0
     renter_sent: int = 0
     """Transactions of the renter's account between storing and reading back."""
     renter_open: bool = False
@@ -70,7 +65,6 @@ class Outcome:
     refill_transactions: int = 0
     read_bytes: int = 0
     rebuilt_bytes: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def read_per_byte_rebuilt(self) -> float:
@@ -91,9 +85,9 @@ class Outcome:
         return self.renter_open or self.renter_sent > 0
 
     @property
-    def failures(self) -> list[str]:
-        """Every claim of the story that was not true."""
-        claims = {
+    def claims(self) -> dict[str, bool]:
+        """What the story claims, and whether it was true."""
+        return {
             "every slot is kept by a live farmer again": self.healed,
             f"the {KILLED_FIRST} slots were refilled": self.slots_refilled >= KILLED_FIRST,
             "a pass read k pieces for all that it rebuilt": self.frugal,
@@ -101,12 +95,6 @@ class Outcome:
             "the renter was asleep": not self.renter_online,
             "everything came back byte for byte": self.identical,
         }
-        return [claim for claim, held in claims.items() if not held]
-
-    @property
-    def held(self) -> bool:
-        """Whether all of it was true."""
-        return not self.failures
 
     def as_json(self) -> dict[str, object]:
         """The one line that --json prints; amounts in token base units, farmers by id."""
@@ -126,13 +114,11 @@ class Outcome:
         }
 
 
-class Repair:
+class Repair(Tale[Outcome]):
     """One telling of the story."""
 
     def __init__(self, setting: Setting, console: Console) -> None:
-        self._setting = setting
-        self._stage = Stage(console)
-        self._outcome = Outcome()
+        super().__init__(setting, console, Outcome())
         self._renter = Address("")
 
     async def play(self) -> Outcome:
@@ -151,13 +137,7 @@ class Repair:
             outcome.renter_sent = await self._nonce(devnet.chain) - nonce
             await self._count(devnet.chain, stored, repairers)
             await self._kill_more_and_fetch(devnet, fleet, stored, words, source)
-        outcome.seconds = stage.seconds
-        stage.console.print()
-        if outcome.held:
-            stage.console.print("[bold green]All of it held.[/]")
-        for failure in outcome.failures:
-            stage.console.print(f"[bold red]This did not hold: {failure}.[/]")
-        return outcome
+        return self._conclude()
 
     async def _start_chain(self, stack: AsyncExitStack) -> Devnet:
         stage, engine = self._stage, self._setting.engine
@@ -191,26 +171,15 @@ class Repair:
 
     async def _store(self, devnet: Devnet) -> tuple[str, Stored, Path]:
         stage, outcome = self._stage, self._outcome
-        source = self._setting.directory or standard_library(self._setting.folder / "standard-library")
-        what = self._setting.directory or "Python's standard library"
+        source, what = self._source()
         with stage.step("store", f"A renter stores {what}, {K} of {N}, and closes the lid"):
             words = new_words()
-            config = renter_config(self._setting.folder / "renter", words, devnet)
+            config = await self._rich_renter(words, devnet)
             self._renter = config.identity.wallet.address
-            await devnet.faucet(self._renter, tokens=RENTER_TOKENS)
             outcome.renter_open = True
-            async with Renter.open(config) as renter:
-                with stage.work() as watch:
-                    quote = await renter.quote([source], Wish(k=K, n=N, epochs=EPOCHS), watch)
-                    stored = await renter.put(quote, watch)
+            stored = await self._put(config, source, Wish(k=K, n=N, epochs=EPOCHS))
             outcome.renter_open = False
-            outcome.files = stored.manifest.files
-            outcome.size_bytes = stored.manifest.content_bytes
-            geometry = stored.order.geometry
-            stage.say(
-                f"{outcome.files:,} files, {outcome.size_bytes:,} bytes: {geometry.segments} segments, "
-                f"a slot of {geometry.slot_bytes / MIB:.1f} MiB for each of {N} farmers"
-            )
+            stage.say(f"{self._measured(stored)} for each of {N} farmers")
         return words, stored, source
 
     async def _kill(self, fleet: Fleet, stored: Stored) -> None:
@@ -284,24 +253,9 @@ class Repair:
         outcome.killed_later = tuple(farmer.farmer for farmer in killed)
         names = ", ".join(str(farmer.farmer) for farmer in killed)
         with stage.step("fetch", f"Of the original farmers {names} are killed too; the renter wakes up"):
-            for farmer in killed:
-                await farmer.kill()
-            back = self._setting.folder / "back"
-            config = renter_config(self._setting.folder / "renter-2", words, devnet)
-            async with Renter.open(config) as renter:
-                with stage.work() as watch:
-                    known = (await renter.orders(watch))[0]
-                    await renter.get(known.order, back, watch=watch)
-        with stage.step("compare", "Is it the same, byte for byte, modes and times included?"):
-            found = await asyncio.to_thread(differences, source, back / source.name)
-            outcome.identical = not found
-            for line in found[:10]:
-                stage.say(f"[red]{line}")
-            if outcome.identical:
-                stage.say(
-                    f"[green]Yes[/]: {outcome.files:,} files, {outcome.size_bytes:,} bytes, though "
-                    f"{len(outcome.killed) + len(killed)} of the {N} farmers that got them are dead."
-                )
+            back = await self._kill_and_get(killed, words, devnet)
+        dead = len(outcome.killed) + len(killed)
+        await self._compare(source, back, f"{dead} of the {N} farmers that got them are dead")
 
     async def _nonce(self, chain: Chain) -> int:
         return int(await chain.rpc.call("eth_getTransactionCount", self._renter, "latest"), 16)

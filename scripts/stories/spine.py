@@ -10,8 +10,6 @@ nodes and the client. Only time is hurried: once all who can have proven, an epo
 from __future__ import annotations
 
 import asyncio
-import shutil
-import sysconfig
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -21,56 +19,40 @@ from rich.console import Console
 
 from grange.chain import Event, Sender, Wallet, calls
 from grange.devnet.devnet import DEVNET_PARAMETERS, Devnet
-from grange.devnet.engines import EngineName
 from grange.devnet.fleet import FarmerProcess, Fleet
 from grange.types import FarmerId
-from grange.units import TOKEN, format_tokens
-from grange_client.config import Config, Network, load, set_up
+from grange.units import format_tokens
+from grange_client.config import load
 from grange_client.plan import Wish
 from grange_client.renter import Renter
 from grange_client.store import Stored
 from grange_client.words import new_words
+from stories import tale
 from stories.bill import SlotBill, slot_bills
-from stories.compare import differences
 from stories.gas import Sent, market_transactions, mean_gas
-from stories.stage import Stage, epoch_table, table
+from stories.stage import epoch_table, table
+from stories.tale import BLOCK_SECONDS, POLL_SECONDS, Setting, Tale
 
 FARMERS = 8
 K, N = 4, 8
-BLOCK_SECONDS = 1.0
-RENTER_TOKENS = 1_000 * TOKEN
 WANTED_EPOCHS = 3
 KEPT_PIECES_OF = 20
 """The cheat keeps one piece of so many: all five samples of an audit hit it once in 3 million epochs."""
 CHEAT_SLOT = 2
 KILLED_SLOTS = (0, 1)
 """Slots that hold the renter's blocks as they are, so that reading has to decode."""
-POLL_SECONDS = 0.5
 RULES = replace(DEVNET_PARAMETERS, grid_epochs=6, max_misses=6, collateral_epochs=24)
 """As fine a calendar as the market takes with so many misses to a lapse, so that the order ends soon."""
 TERM_EPOCHS = WANTED_EPOCHS + 4
 """Some epochs go by while a slow machine uploads, and one while the files are fetched."""
 LEAST_BLOCKS = 3
 """An epoch's first blocks come by the clock, so that everybody has a try at proving: the cheat too."""
-MIB = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """Where the story plays. `directory` None stores the Python standard library."""
-
-    folder: Path
-    engine: EngineName
-    directory: Path | None
 
 
 @dataclass(slots=True, kw_only=True)
-class Outcome:
+class Outcome(tale.Outcome):
     """What happened, and whether it is what was promised."""
 
-    identical: bool = False
-    files: int = 0
-    size_bytes: int = 0
     store_transactions: int = 0
     cheat: FarmerId = FarmerId(0)  # noqa: RUF009 - a number
     honest: tuple[FarmerId, ...] = ()
@@ -86,12 +68,11 @@ class Outcome:
     """What the renter's vault had more after the closing."""
     bills: list[SlotBill] = field(default_factory=list)
     gas: dict[str, int] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
-    def failures(self) -> list[str]:
-        """Every claim of the story that was not true."""
-        claims = {
+    def claims(self) -> dict[str, bool]:
+        """What the story claims, and whether it was true."""
+        return {
             "everything came back byte for byte": self.identical,
             "one transaction stored it all": self.store_transactions == 1,
             f"every honest farmer proved {WANTED_EPOCHS} epochs": all(
@@ -120,12 +101,6 @@ class Outcome:
                 self.earnings.get(bill.farmer) == bill.earned for bill in self.bills if not bill.vacant
             ),
         }
-        return [claim for claim, held in claims.items() if not held]
-
-    @property
-    def held(self) -> bool:
-        """Whether all of it was true."""
-        return not self.failures
 
     def as_json(self) -> dict[str, object]:
         """The one line that --json prints; amounts in token base units, farmers by id."""
@@ -145,18 +120,15 @@ class Outcome:
         }
 
 
-class Spine:
+class Spine(Tale[Outcome]):
     """One telling of the story."""
 
     def __init__(self, setting: Setting, console: Console) -> None:
-        self._setting = setting
-        self._stage = Stage(console)
-        self._outcome = Outcome()
+        super().__init__(setting, console, Outcome())
 
     async def play(self) -> Outcome:
         """Tell it, and say what came of it."""
-        stage, outcome = self._stage, self._outcome
-        stage.console.print(
+        self._stage.console.print(
             "[bold]Grange[/]: storage that is proven, and paid only when it is.", highlight=False
         )
         async with AsyncExitStack() as stack:
@@ -168,13 +140,7 @@ class Spine:
             await self._kill_and_fetch(devnet, fleet, stored, words, source)
             await self._close(devnet, stored)
             await self._bill(devnet, stored)
-        outcome.seconds = stage.seconds
-        stage.console.print()
-        if outcome.held:
-            stage.console.print("[bold green]All of it held.[/]")
-        for failure in outcome.failures:
-            stage.console.print(f"[bold red]This did not hold: {failure}.[/]")
-        return outcome
+        return self._conclude()
 
     async def _start_chain(self, stack: AsyncExitStack) -> Devnet:
         stage, engine = self._stage, self._setting.engine
@@ -214,29 +180,18 @@ class Spine:
 
     async def _store(self, devnet: Devnet) -> tuple[str, Stored, Path]:
         stage, outcome = self._stage, self._outcome
-        source = self._setting.directory or standard_library(self._setting.folder / "standard-library")
-        what = self._setting.directory or "Python's standard library"
+        source, what = self._source()
         with stage.step("store", f"A renter stores {what}, {K} of {N}, in one transaction"):
             words = new_words()
-            config = renter_config(self._setting.folder / "renter", words, devnet)
-            await devnet.faucet(config.identity.wallet.address, tokens=RENTER_TOKENS)
+            config = await self._rich_renter(words, devnet)
             first = (await devnet.chain.head()).number + 1
-            async with Renter.open(config) as renter:
-                with stage.work() as watch:
-                    quote = await renter.quote([source], Wish(k=K, n=N, epochs=TERM_EPOCHS), watch)
-                    stored = await renter.put(quote, watch)
-                address = renter.address
+            stored = await self._put(config, source, Wish(k=K, n=N, epochs=TERM_EPOCHS))
+            address = config.identity.wallet.address
             last = (await devnet.chain.head()).number
             all_sent = await market_transactions(devnet.chain, first, last)
             sent = [one for one in all_sent if one.sender.lower() == address.lower()]
             outcome.store_transactions = len(sent)
-            outcome.files = stored.manifest.files
-            outcome.size_bytes = stored.manifest.content_bytes
-            geometry = stored.order.geometry
-            stage.say(
-                f"{outcome.files:,} files, {outcome.size_bytes:,} bytes: {geometry.segments} segments, "
-                f"a slot of {geometry.slot_bytes / MIB:.1f} MiB for each farmer"
-            )
+            stage.say(f"{self._measured(stored)} for each farmer")
             stage.say(
                 f"{len(sent)} transaction, {stored.receipt.gas_used:,} gas; "
                 f"{format_tokens(stored.order.cost)} tokens paid ahead, until epoch {stored.order.end}"
@@ -304,28 +259,13 @@ class Spine:
     async def _kill_and_fetch(
         self, devnet: Devnet, fleet: Fleet, stored: Stored, words: str, source: Path
     ) -> None:
-        stage, outcome = self._stage, self._outcome
         killed = [fleet.by_id(stored.order.slots[slot].farmer) for slot in KILLED_SLOTS]
         names = " and ".join(str(farmer.farmer) for farmer in killed)
-        with stage.step("fetch", f"Farmers {names} are killed; another computer knows only the twelve words"):
-            for farmer in killed:
-                await farmer.kill()
-            back = self._setting.folder / "back"
-            config = renter_config(self._setting.folder / "renter-2", words, devnet)
-            async with Renter.open(config) as renter:
-                with stage.work() as watch:
-                    known = (await renter.orders(watch))[0]
-                    await renter.get(known.order, back, watch=watch)
-        with stage.step("compare", "Is it the same, byte for byte, modes and times included?"):
-            found = await asyncio.to_thread(differences, source, back / source.name)
-            outcome.identical = not found
-            for line in found[:10]:
-                stage.say(f"[red]{line}")
-            if outcome.identical:
-                stage.say(
-                    f"[green]Yes[/]: {outcome.files:,} files, {outcome.size_bytes:,} bytes, "
-                    "though two farmers are dead and one cheats."
-                )
+        with self._stage.step(
+            "fetch", f"Farmers {names} are killed; another computer knows only the twelve words"
+        ):
+            back = await self._kill_and_get(killed, words, devnet)
+        await self._compare(source, back, "two farmers are dead and one cheats")
 
     async def _close(self, devnet: Devnet, stored: Stored) -> None:
         stage, outcome, order = self._stage, self._outcome, stored.order
@@ -334,7 +274,7 @@ class Spine:
         alive = [farmer for farmer in outcome.honest if farmer not in killed]
         with stage.step("close", f"The order runs to its end, epoch {order.end}, and its renter closes it"):
             await self._pass_epochs(devnet, stored, notes, alive, lambda epoch, proven: False)
-            async with Renter.open(load(self._setting.folder / "renter-2")) as renter:
+            async with Renter.open(load(self._second_home)) as renter:
                 before = (await renter.funds()).vault
                 closing = await renter.close(order)
                 outcome.came_back = (await renter.funds()).vault - before
@@ -398,16 +338,3 @@ def _gas(sent: list[Sent], stored: Stored) -> dict[str, int]:
     place, means = stored.receipt.gas_used, mean_gas(sent)
     others = {kind: gas for kind, gas in means.items() if kind not in ("place", "placeWithPermit")}
     return {"place": place, "place_per_slot": round(place / stored.order.geometry.n), **others}
-
-
-def renter_config(home: Path, words: str, devnet: Devnet) -> Config:
-    """A fresh home for somebody who has the words."""
-    network = Network(rpc=devnet.rpc_url, market=devnet.market, chain_id=devnet.chain_id)
-    return set_up(home, words=words, network=network)
-
-
-def standard_library(copy: Path) -> Path:
-    """A copy of the running Python's standard library, which other processes may be changing at any time."""
-    original = Path(sysconfig.get_path("stdlib"))
-    shutil.copytree(original, copy, symlinks=True, ignore=shutil.ignore_patterns("site-packages"))
-    return copy

@@ -6,8 +6,10 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
+import market_rules
 import pytest
 from aiohttp import web
 
@@ -23,22 +25,10 @@ from grange.chain import (
 )
 from grange.chain.rpc import Rpc
 from grange.devnet import Devnet
-from grange.types import Address, Parameters
+from grange.types import Address
 
 MARKET = Address("0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512")
-PARAMETERS = Parameters(
-    token=MARKET,
-    epoch_blocks=10,
-    grid_epochs=8,
-    max_books=12,
-    samples=5,
-    collateral_epochs=16,
-    max_misses=4,
-    penalty=1,
-    fine=1,
-    auction_epochs=2,
-    withdraw_delay_epochs=1,
-)
+PARAMETERS = replace(market_rules.PARAMETERS, token=MARKET, auction_epochs=2, withdraw_delay_epochs=1)
 IMPATIENT = Timeouts(connect_seconds=0.2, request_seconds=0.2, retries=1, pause_seconds=0.01)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

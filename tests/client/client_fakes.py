@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import market_rules
 import pytest
 from aiohttp import web
 
@@ -51,7 +52,6 @@ from grange.types import (
     Held,
     Offer,
     OrderId,
-    Parameters,
     Terms,
     Voucher,
     address_from,
@@ -61,19 +61,7 @@ from grange_client.renter import Renter
 from grange_client.words import Identity, identity
 
 WORDS = "test test test test test test test test test test test junk"
-PARAMETERS = Parameters(
-    token=address_from(bytes(19) + b"\x02"),
-    epoch_blocks=10,
-    grid_epochs=8,
-    max_books=12,
-    samples=5,
-    collateral_epochs=16,
-    max_misses=4,
-    penalty=1,
-    fine=1,
-    auction_epochs=4,
-    withdraw_delay_epochs=2,
-)
+PARAMETERS = replace(market_rules.PARAMETERS, token=address_from(bytes(19) + b"\x02"))
 MARKET = address_from(bytes(19) + b"\x01")
 NOW = 1_800_000_000
 CALM = Patience(pause_seconds=0.001, slow_floor_seconds=60, hedge_floor_seconds=60)

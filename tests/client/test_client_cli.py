@@ -31,6 +31,7 @@ from grange.errors import GrangeError, Misuse, Told
 from grange.peer import OverBudget
 from grange.units import TOKEN
 from grange_client import cli, screens
+from grange_client.commands import common, init
 from grange_client.config import Network, set_up
 from grange_client.errors import (
     NotEnoughFarmers,
@@ -54,8 +55,8 @@ class Machine:
         self.folder = folder
         self.prepare: Callable[[World], None] = lambda _: None
         self._kept: dict[int, Any] = {}
-        monkeypatch.setattr(cli, "_renter", self._renter)
-        monkeypatch.setattr(cli, "_loop_factory", lambda: None)
+        monkeypatch.setattr(common, "renter", self._renter)
+        monkeypatch.setattr(common, "_loop_factory", lambda: None)
 
     @asynccontextmanager
     async def _renter(self, home: Path | None) -> AsyncIterator[Renter]:
@@ -83,7 +84,7 @@ class Machine:
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     """A machine that is set up."""
     printed = Console(width=WIDTH, highlight=False)
-    monkeypatch.setattr(cli, "_out", printed)
+    monkeypatch.setattr(common, "out", printed)
     return Machine(tmp_path, monkeypatch)  # type: ignore[return-value]
 
 
@@ -279,7 +280,7 @@ def test_verbose_shows_the_traceback(
 ) -> None:
     """--verbose behind any command shows where an error came from."""
     monkeypatch.setattr(sys, "argv", ["grange", "ls", "--home", str(tmp_path / "none"), "--verbose"])
-    monkeypatch.setattr(cli._Verbosity, "on", False)
+    monkeypatch.setattr(common.Verbosity, "on", False)
     with pytest.raises(SystemExit) as raised:
         cli.main()
     assert raised.value.code == 3
@@ -292,7 +293,7 @@ def test_init_shows_words_once_and_keeps_them(tmp_path: Path, monkeypatch: pytes
     async def network(given: Network) -> Network:
         return given.model_copy(update={"chain_id": 5})
 
-    monkeypatch.setattr(cli, "_checked_network", network)
+    monkeypatch.setattr(init, "_checked_network", network)
     runner, home = CliRunner(), tmp_path / "home"
     options = ["init", "--home", str(home), "--rpc", "http://127.0.0.1:1", "--market", MARKET]
     first = runner.invoke(cli.app, options)

@@ -7,9 +7,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from grange.devnet import DEVNET_PARAMETERS
-from grange.types import Parameters
+from grange.types import Parameters, address_from
 
-from .story import NO_TOKEN, PLAYED, Story
+from .playing import PLAYED
+from .story import Story
+
+NO_TOKEN = address_from(bytes(20))
 
 SHORT = Parameters(
     token=NO_TOKEN,

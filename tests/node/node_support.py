@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
+from market_rules import PARAMETERS
 
 from grange.audit import verify_proof
 from grange.chain import (
@@ -40,7 +41,7 @@ from grange.chain import (
 from grange.errors import BadProof
 from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import NO_CONTENT, Domain, order_id, request_digest, sign_digest, voucher_signer
-from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, Slot, Voucher, address_from
+from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Slot, Voucher, address_from
 from grange.units import GIB, LEAF_BYTES, TOKEN, rate_rounded_up
 from grange_node.app import create_app
 from grange_node.config import Config, OfferFile, ParametersFile, parameters_file
@@ -53,24 +54,10 @@ from grange_node.slot_key import SlotKey
 CHAIN_ID = 1337
 MARKET = address_from(b"\x11" * 20)
 DOMAIN = Domain(chain_id=CHAIN_ID, market=MARKET)
-TOKEN_ADDRESS = address_from(b"\x22" * 20)
 FARMER = FarmerId(7)
 OPERATOR = Wallet(b"\x01" * 32)
 PIECE_LEAVES = 4
 PIECE_BYTES = PIECE_LEAVES * LEAF_BYTES
-PARAMETERS = Parameters(
-    token=TOKEN_ADDRESS,
-    epoch_blocks=10,
-    grid_epochs=8,
-    max_books=12,
-    samples=5,
-    collateral_epochs=16,
-    max_misses=4,
-    penalty=1,
-    fine=1,
-    auction_epochs=4,
-    withdraw_delay_epochs=2,
-)
 OFFER = Offer(
     price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=16 << 20, longest_term_epochs=40
 )

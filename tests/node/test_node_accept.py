@@ -127,7 +127,7 @@ async def test_nothing_is_signed_when_the_ledger_cannot_be_written(
     slot = parcel()
     await farm.upload(slot)
     signed = []
-    monkeypatch.setattr("grange_node.intake.sign_acceptance", lambda *args, **fields: signed.append(fields))
+    monkeypatch.setattr("grange_node.promiser.sign_acceptance", lambda *args, **fields: signed.append(fields))
 
     def fail(*_: object) -> None:
         raise OSError("disk gone")

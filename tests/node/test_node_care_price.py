@@ -7,18 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from repair_fakes import (
-    END,
-    ORDER,
-    PARAMETERS,
-    PIECE_BYTES,
-    RATE,
-    FakeContacts,
-    FakeMarket,
-    Ground,
-    K,
-    nothing,
-)
+from repair_farmers import FakeContacts
+from repair_ground import END, ORDER, PARAMETERS, PIECE_BYTES, RATE, Ground, K, nothing
+from repair_market import FakeMarket
 
 from grange.chain import Sender, Wallet
 from grange.peer import OverBudget

@@ -7,23 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from repair_fakes import (
-    END,
-    ORDER,
-    PATIENCE,
-    PIECE_LEAVES,
-    RATE,
-    RENTER,
-    SLOT_BYTES,
-    Clock,
-    FakeMarket,
-    FakePeer,
-    Ground,
-    K,
-    nothing,
-    repairing,
-    until_done,
-)
+from repair_fakes import Clock, repairing, until_done
+from repair_farmers import PATIENCE, FakePeer
+from repair_ground import END, ORDER, PIECE_LEAVES, RATE, RENTER, SLOT_BYTES, Ground, K, nothing
+from repair_market import FakeMarket
 
 from grange.chain import Wallet
 from grange.errors import GrangeError

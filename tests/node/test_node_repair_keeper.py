@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from repair_fakes import END, ORDER, PARAMETERS, RATE, RENTER, Ground, repairing
+from repair_fakes import repairing
+from repair_ground import END, ORDER, PARAMETERS, RATE, RENTER, Ground
 
 from grange.chain import Farmer
 from grange.types import Epoch, FarmerId

@@ -5,17 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from repair_fakes import (
-    PARAMETERS,
-    SEGMENTS,
-    SLOT_BYTES,
-    Clock,
-    Ground,
-    K,
-    N,
-    repairing,
-    until_done,
-)
+from repair_fakes import Clock, repairing, until_done
+from repair_ground import PARAMETERS, SEGMENTS, SLOT_BYTES, Ground, K, N
 
 from grange.chain import Wallet
 from grange.types import FarmerId

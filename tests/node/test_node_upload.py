@@ -33,7 +33,7 @@ async def nothing_is_left(farm: Farm) -> None:
     assert not any((root / "slots").rglob("*"))
     assert node.ledger.slots(*SlotState) == []
     assert (node.room.used_bytes, node.room.all_unplaced_bytes) == (0, 0)
-    assert not node.store._cache
+    assert len(node.store._index) == 0
 
 
 async def test_a_piece_is_stored_and_its_root_answered(farm: Farm) -> None:

@@ -1,0 +1,9 @@
+"""What a renter types, a function each; typer reads the options off their parameters.
+
+commands   `init`                                    init.py
+           `put`, `get`                              files.py
+           `ls`, `stat`, `health`, `farmers`         overview.py
+           `extend`, `close`                         terms.py
+           `balance`, `deposit`, `withdraw`          money.py
+           what they have in common                  common.py
+"""

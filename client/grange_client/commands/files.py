@@ -1,0 +1,134 @@
+"""`put` and `get`: files on their way to the farmers and back.
+
+Decides the options, when a question is asked, and how what was done is summed up. Leaves the work to
+`renter`, looks to `screens`, JSON to `output`.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grange.units import MAX_SLOTS, parse_tokens
+from grange_client import output, screens
+from grange_client.commands import common
+from grange_client.commands.common import Home, Json, Verbose, Wanted
+from grange_client.errors import EXIT_OTHER
+from grange_client.plan import Wish
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fetch:
+    """What `get` was asked for."""
+
+    wanted: str
+    destination: Path
+    only: tuple[bytes, ...]
+    overwrite: bool
+    max_price: int | None
+    yes: bool
+
+
+def put(  # noqa: PLR0917  typer makes options of parameters
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files and directories.")],
+    name: Annotated[
+        str | None, typer.Option(help="What to call it; the first path's name if not given.")
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option("--k", min=1, max=MAX_SLOTS, help="Farmers needed to get it back.")
+    ] = None,
+    n: Annotated[int | None, typer.Option("--n", min=1, max=MAX_SLOTS, help="Farmers that keep it.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="How many epochs, at least.")] = None,
+    until: Annotated[int | None, typer.Option(min=1, help="The epoch to keep it until, instead.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Store files and directories as one order, in one transaction."""
+    if epochs is not None and until is not None:
+        raise typer.BadParameter("--epochs and --until say the same thing: give one of them.")
+    common.run(_put(paths, Wish(k=k, n=n, epochs=epochs, until=until, name=name), yes, as_json, home))
+
+
+def get(  # noqa: PLR0917
+    wanted: Wanted,
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="Where to put it.")] = Path(),
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="Only this, as `stat --files` shows it.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that differ.")] = False,
+    max_price: Annotated[
+        str | None, typer.Option(metavar="TOKENS", help="What reading may cost at most; asks no more.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Get an order back, or parts of it, into a directory."""
+    fetch = _Fetch(
+        wanted=wanted,
+        destination=destination,
+        only=tuple(os.fsencode(path) for path in only or ()),
+        overwrite=overwrite,
+        max_price=None if max_price is None else parse_tokens(max_price),
+        yes=yes,
+    )
+    common.run(_get(fetch, as_json, home))
+
+
+async def _put(paths: Sequence[Path], wish: Wish, yes: bool, as_json: bool, home: Path | None) -> None:
+    async with common.renter(home) as renter:
+        with screens.Display(common.err) as display:
+            quote = await renter.quote(paths, wish, display)
+        if quote.scan.skipped:
+            common.err.print(screens.skipped_screen(quote.scan.skipped))
+        if not as_json:
+            common.out.print(screens.quote_screen(quote, await renter.funds()))
+        if not yes and not typer.confirm("Store it?", err=True):
+            raise typer.Exit(EXIT_OTHER)
+        with screens.Display(common.err) as display:
+            stored = await renter.put(quote, display)
+            seconds = display.seconds
+    if as_json:
+        common.print_json(output.stored_json(stored, quote, seconds))
+        return
+    speed = screens.size_text(quote.scan.content_bytes / seconds) + "/s"
+    common.out.print(
+        f"Stored in {seconds:.1f} s ({speed}), order {stored.order.id.hex()[: screens.ID_CHARACTERS]}."
+    )
+
+
+async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
+    async with common.renter(home) as renter:
+        with screens.Display(common.err) as display:
+            known = await renter.find(fetch.wanted, display)
+            fare = await renter.fare(known.order, only=fetch.only, watch=display)
+        max_price = fare.at_most if fetch.max_price is None else fetch.max_price
+        if fare.expected:
+            common.err.print(screens.fare_screen(fare, max_price))
+            if fetch.max_price is None and not fetch.yes and not typer.confirm("Get it?", err=True):
+                raise typer.Exit(EXIT_OTHER)
+        with screens.Display(common.err) as display:
+            restored = await renter.get(
+                known.order,
+                fetch.destination,
+                only=fetch.only,
+                overwrite=fetch.overwrite,
+                max_price=max_price,
+                watch=display,
+            )
+            seconds = display.seconds
+    if as_json:
+        common.print_json(output.restored_json(known, restored, fetch.destination, seconds))
+        return
+    speed = screens.size_text(restored.size_bytes / seconds) + "/s"
+    there = f" {restored.skipped:,} were there already." if restored.skipped else ""
+    there += f" Reading cost {screens.tokens_text(restored.paid)} tokens." if restored.paid else ""
+    common.out.print(
+        f"{restored.files:,} files into {fetch.destination} in {seconds:.1f} s ({speed}).{there}"
+    )

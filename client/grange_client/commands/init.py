@@ -1,0 +1,80 @@
+"""`init`: the twelve words and the market, once.
+
+Decides what is asked and checked before anything is written. Leaves the words to `words`, the files to
+`config`.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grange.chain import Chain
+from grange_client import screens
+from grange_client.commands import common
+from grange_client.commands.common import Home, Verbose
+from grange_client.config import Network, home_path, is_set_up, network_from_file, parse_network, set_up
+from grange_client.errors import AlreadySetUp
+from grange_client.words import identity, new_words
+
+
+def init(
+    *,
+    rpc: Annotated[str | None, typer.Option(help="The chain's JSON-RPC endpoint.")] = None,
+    market: Annotated[str | None, typer.Option(help="The market's address.")] = None,
+    devnet: Annotated[
+        Path | None, typer.Option(help="The file that `grange devnet` wrote, instead of the two.")
+    ] = None,
+    first_block: Annotated[
+        int, typer.Option(min=0, help="The block in which the market was deployed, if known.")
+    ] = 0,
+    words: Annotated[bool, typer.Option("--words", help="Take twelve words that exist already.")] = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Make the twelve words, or take them, and remember the market."""
+    folder = home_path(home)
+    if is_set_up(folder):
+        raise AlreadySetUp(
+            f"{folder} is set up already, and was left as it is.",
+            todo="`grange balance` shows its address. Use --home for another.",
+        )
+    network = common.run(_checked_network(_network(rpc, market, devnet, first_block)))
+    chosen = _asked_words() if words else new_words()
+    config = set_up(folder, words=chosen, network=network)
+    if not words:
+        common.out.print("These twelve words open everything you store. Write them down, in this order:\n")
+        common.out.print(screens.words_screen(chosen))
+        common.out.print("\nWhoever has them has your files and your tokens. They are not shown again.\n")
+    common.out.print(screens.facts([("address", config.identity.wallet.address), ("home", str(folder))]))
+    if not words:
+        common.out.print("\nSend tokens and some coin for gas to that address. On a devnet:")
+        common.out.print(f"  grange devnet fund {config.identity.wallet.address}", soft_wrap=True)
+
+
+def _network(rpc: str | None, market: str | None, devnet: Path | None, first_block: int) -> Network:
+    if devnet is not None and rpc is None and market is None:
+        return network_from_file(devnet)
+    if devnet is not None or rpc is None or market is None:
+        raise typer.BadParameter(
+            "Give --rpc and --market, or --devnet with the file that `grange devnet` wrote."
+        )
+    fields = {"rpc": rpc, "market": market, "first_block": first_block}
+    return parse_network(json.dumps(fields), Path("command line"))
+
+
+async def _checked_network(network: Network) -> Network:
+    """Look whether the market is there, and remember its chain's id."""
+    async with Chain.connect(network.rpc, network.market, expected_chain_id=network.chain_id) as chain:
+        return network.model_copy(update={"chain_id": chain.chain_id})
+
+
+def _asked_words() -> str:
+    if sys.stdin.isatty():
+        text: str = typer.prompt("The twelve words", err=True)
+    else:
+        text = sys.stdin.readline()
+    identity(text)
+    return text

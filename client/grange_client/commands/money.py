@@ -1,0 +1,71 @@
+"""`balance`, `deposit` and `withdraw`: what there is to pay with, and moving it between wallet and vault.
+
+Decides that every move ends by showing the balance. Leaves the work to `renter`.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grange.units import parse_tokens
+from grange_client import output, screens
+from grange_client.commands import common
+from grange_client.commands.common import Home, Json, Verbose
+from grange_client.config import home_path, load
+
+
+def balance(
+    address: Annotated[bool, typer.Option("--address", help="Only the address; asks no chain.")] = False,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show the address and what there is to pay with."""
+    if address:
+        # Not through rich: scripts take it from here.
+        print(load(home_path(home)).identity.wallet.address)
+        return
+    common.run(_balance(as_json, home))
+
+
+def deposit(amount: str, as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
+    """Move tokens from the wallet into the vault, ahead of time."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            await renter.deposit(parse_tokens(amount))
+        await _balance(as_json, home)
+
+    common.run(run())
+
+
+def withdraw(
+    amount: Annotated[str | None, typer.Argument(help="Tokens to announce; without, take out.")] = None,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Announce what you will take out of the vault; later, without an amount, move it into the wallet."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            if amount is None:
+                await renter.withdraw()
+            else:
+                announced = await renter.request_withdrawal(parse_tokens(amount))
+                if announced is not None:
+                    common.err.print(f"Announced. From epoch {announced.ready_epoch} on: grange withdraw")
+        await _balance(as_json, home)
+
+    common.run(run())
+
+
+async def _balance(as_json: bool, home: Path | None) -> None:
+    async with common.renter(home) as renter:
+        funds = await renter.funds()
+        address = renter.address
+    if as_json:
+        common.print_json(output.funds_json(address, funds))
+    else:
+        common.out.print(screens.balance_screen(address, funds))

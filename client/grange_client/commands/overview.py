@@ -1,0 +1,109 @@
+"""`ls`, `stat`, `health` and `farmers`: looking at what is stored and who keeps it.
+
+Decides what is asked of the market for each, and what is a warning. Nothing here costs or changes anything.
+Leaves looks to `screens` and `health_screens`, JSON to `output`.
+"""
+
+from typing import Annotated
+
+import typer
+
+from grange_client import health_screens, output, screens
+from grange_client.commands import common
+from grange_client.commands.common import Home, Json, Verbose, Wanted
+
+
+def ls(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
+    """List what is stored."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            with screens.Display(common.err) as display:
+                orders = await renter.orders(display)
+            epoch = (await renter.market.head()).epoch
+        if as_json:
+            common.print_json([output.order_json(known, epoch) for known in orders])
+        else:
+            common.out.print(screens.orders_screen(orders, epoch))
+            if waiting := [known for known in orders if known.awaits_closing(epoch)]:
+                common.err.print(screens.waiting_screen(waiting), soft_wrap=True)
+
+    common.run(run())
+
+
+def stat(
+    wanted: Wanted,
+    files: Annotated[bool, typer.Option("--files", help="List every name in it.")] = False,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show one order: its farmers, until when, what it cost."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            with screens.Display(common.err) as display:
+                known = await renter.find(wanted, display)
+                manifest = await renter.manifest(known.order, display) if files else None
+            epoch = (await renter.market.head()).epoch
+            endpoints = {farmer.id: farmer.endpoint for farmer in await renter.market.farmers()}
+        if as_json:
+            document = output.order_json(known, epoch)
+            if manifest is not None:
+                document["entries"] = output.entries_json(manifest)
+            common.print_json(document)
+            return
+        common.out.print(*screens.order_screen(known, epoch, endpoints), sep="\n\n")
+        if known.awaits_closing(epoch):
+            common.err.print(screens.waiting_screen([known]), soft_wrap=True)
+        if manifest is not None:
+            common.out.print("", *screens.files_screen(manifest), sep="\n", soft_wrap=True)
+
+    common.run(run())
+
+
+def health(
+    wanted: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME|ORDER]", help="One order, slot by slot; all if not given."),
+    ] = None,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show how many farmers still keep what is stored, and how likely it is lost before it ends."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            with screens.Display(common.err) as display:
+                if wanted is None:
+                    epoch = (await renter.market.head()).epoch
+                    orders = [known for known in await renter.orders(display) if known.order.end > epoch]
+                else:
+                    orders = [await renter.find(wanted, display)]
+                found = [(known, await renter.condition(known.order)) for known in orders]
+        if as_json:
+            common.print_json([output.health_json(known, outlook) for known, outlook in found])
+            return
+        common.out.print(health_screens.health_screen(found))
+        if wanted is not None:
+            common.out.print("", health_screens.slots_screen(found[0][1]), sep="\n")
+        for known, outlook in found:
+            if (danger := health_screens.danger_screen(known, outlook)) is not None:
+                common.err.print(danger, soft_wrap=True)
+
+    common.run(run())
+
+
+def farmers(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
+    """Show who keeps data here, at what price, how reliably."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            reports = await renter.farmers()
+        if as_json:
+            common.print_json([output.farmer_json(report) for report in reports])
+        else:
+            common.out.print(screens.farmers_screen(reports))
+
+    common.run(run())

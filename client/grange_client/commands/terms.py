@@ -1,0 +1,70 @@
+"""`extend` and `close`: keeping an order for longer, and ending one that is over.
+
+Decides the options and when a question is asked. Leaves the work to `renter`.
+"""
+
+from typing import Annotated
+
+import typer
+
+from grange_client import output, screens
+from grange_client.commands import common
+from grange_client.commands.common import Home, Json, Verbose, Wanted
+from grange_client.errors import EXIT_OTHER
+
+
+def extend(  # noqa: PLR0917
+    wanted: Wanted,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="How many epochs more, at least; one grid period if not given.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Keep an order for longer; nothing is uploaded as long as its farmers go on."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            with screens.Display(common.err) as display:
+                known = await renter.find(wanted, display)
+                renewal = await renter.renewal(known.order, epochs, display)
+            if not as_json:
+                common.out.print(screens.renewal_screen(known.name, renewal))
+            if not yes and not typer.confirm("Extend it?", err=True):
+                raise typer.Exit(EXIT_OTHER)
+            with screens.Display(common.err) as display:
+                extended = await renter.extend(renewal, display)
+        if as_json:
+            common.print_json(output.extended_json(known, extended, renewal))
+            return
+        cost = screens.tokens_text(extended.order.cost)
+        short = extended.order.id.hex()[: screens.ID_CHARACTERS]
+        common.out.print(f"Extended until epoch {extended.order.end} for {cost} tokens, order {short}.")
+
+    common.run(run())
+
+
+def close(
+    wanted: Annotated[
+        list[str], typer.Argument(metavar="NAME|ORDER...", help="Orders that are over, by name or id.")
+    ],
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """End orders that are over: what nobody proved comes back to the vault, with compensation."""
+
+    async def run() -> None:
+        closed = []
+        async with common.renter(home) as renter:
+            with screens.Display(common.err) as display:
+                for known in [await renter.find(one, display) for one in wanted]:
+                    closed.append((known, await renter.close(known.order, display)))
+        if as_json:
+            common.print_json([output.closing_json(known, closing) for known, closing in closed])
+        else:
+            common.out.print(screens.closings_screen(closed))
+
+    common.run(run())

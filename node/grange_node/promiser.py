@@ -1,0 +1,231 @@
+"""Promises: signatures that this farmer will keep a slot, or go on keeping it, or take it over.
+
+Order of things, so that a kill in between promises nothing that is not here:
+
+    all pieces on disk, their root compared, roots written down, ledger row `accepted`, signature
+
+Decided here: that promises are made one at a time, so that stake is never promised twice, that a slot of an
+order is promised to one renter or repairer only, and when a promise is repeated or lasts longer. Left to
+others: the terms (`promise`), what can be afforded (`bargain`), what is extended or taken over (`extension`,
+`takeover`), and the bytes (`intake`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from grange.chain import ChainError, Wallet
+from grange.messages import order_id, sign_acceptance, sign_takeover
+from grange.types import Acceptance, Held, OrderId, Takeover
+from grange.units import format_tokens
+from grange_node.bargain import Bargain
+from grange_node.chain_link import ChainLink
+from grange_node.config import Config
+from grange_node.errors import ChainDown, Conflict, Foreign, NotFound, Promised
+from grange_node.extension import check_same, start_of
+from grange_node.intake import Intake
+from grange_node.ledger import Ledger
+from grange_node.promise import ACCEPTANCE_LIFE_BLOCKS, RENEWAL_BLOCKS, check_pieces, check_shape
+from grange_node.records import SlotRecord, SlotState, SlotTerms
+from grange_node.slot_key import SlotKey
+from grange_node.store import Store
+from grange_node.takeover import TAKEOVER_LIFE_BLOCKS, terms_of
+from grange_node.usage import Usage
+from grange_node.watcher import View, Watcher
+
+log = logging.getLogger("grange.farm")
+
+
+class Promiser:
+    """Promises a slot, on the request of a renter or a repairer."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        wallet: Wallet,
+        store: Store,
+        ledger: Ledger,
+        link: ChainLink,
+        watcher: Watcher,
+        intake: Intake,
+        usage: Usage,
+    ) -> None:
+        self._config = config
+        self._wallet = wallet
+        self._store = store
+        self._ledger = ledger
+        self._link = link
+        self._watcher = watcher
+        self._intake = intake
+        self._usage = usage
+        self._bargain = Bargain(
+            config=config, operator=wallet.address, ledger=ledger, link=link, watcher=watcher
+        )
+        self._promising = asyncio.Lock()
+
+    async def accept(self, key: SlotKey, salt: bytes, terms: SlotTerms) -> Acceptance:
+        """Promise to keep a slot, if all of it is here and the terms are ours.
+
+        The same terms again give the same acceptance until it is about to expire, and then one with a later
+        deadline; other terms for a slot that was promised raise Conflict. Raises Malformed, Foreign,
+        NotFound, Mismatch, TermsRefused, StakeTooSmall, VaultTooSmall, ChainDown.
+        """
+        _check_renter(key, salt)
+        check_shape(terms)
+        async with self._promising:
+            with self._usage.using(key):
+                deadline_block = await self._promise(key, terms, self._bargain.check, ACCEPTANCE_LIFE_BLOCKS)
+        return sign_acceptance(
+            self._config.domain,
+            self._wallet.private_key,
+            order=key.order,
+            farmer=self._config.farmer,
+            slot=key.slot,
+            root=terms.root,
+            leaf_count=terms.leaf_count,
+            rate=terms.rate,
+            end=terms.end,
+            deadline_block=deadline_block,
+            previous=terms.previous,
+        )
+
+    async def extend(self, key: SlotKey, salt: bytes, terms: SlotTerms, previous: OrderId) -> Acceptance:
+        """Promise to keep a slot on, from the end of the order `previous` to that of another.
+
+        What we keep of `previous` need not be sent again; where the file system has no second names it is
+        copied, and needs the room (NoRoom, TooBusy). Who keeps none of it is sent the pieces like those of a
+        new slot. Repeated and refused like `accept`; raises NotFound and TermsRefused besides, when
+        `previous` cannot be extended, and Mismatch when we keep something else of it.
+        """
+        _check_renter(key, salt)
+        if self._ledger.slot(key) is None and self._ledger.promise(previous, key.slot) is None:
+            raise NotFound("nothing of this slot is here")
+        view = await self._watcher.recent()
+        try:
+            order = await self._link.order(previous)
+        except ChainError as error:
+            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+        epoch, grid = view.head.epoch, self._config.parameters.grid_epochs
+        start = start_of(order, key.renter, key.slot, epoch=epoch, grid_epochs=grid)
+        terms = replace(terms, previous=previous, start=start)
+        kept = self._ledger.promise(previous, key.slot)
+        if kept is None or kept.state is not SlotState.PLACED:
+            return await self.accept(key, salt, terms)
+        check_same(kept, terms)
+        known = self._ledger.slot(key)
+        try:
+            if known is None or known.state is SlotState.STAGED:
+                await self._intake.keep_on(kept.key, key, kept.agreed.slot_bytes)
+            return await self.accept(key, salt, terms)
+        finally:
+            record = self._ledger.slot(key)
+            if record is not None and record.state is SlotState.STAGED and not self._usage.count(key):
+                await self._intake.remove(key)
+
+    async def take_over(self, key: SlotKey, held: Held) -> tuple[SlotTerms, Takeover]:
+        """Consent to take over a vacant slot of a placed order, with the bounty for whoever sent its pieces.
+
+        `held` is the order as the chain keeps its hash: the terms are in there, and on chain. Repeated like
+        `accept`. Raises NotFound, Mismatch and Conflict for what does not agree with the chain or is not
+        vacant, and what `accept` raises, but for the renter's money: the slot is paid for.
+        """
+        if self._ledger.slot(key) is None:
+            # Before the chain is asked: strangers that brought nothing must not make us a burden to it.
+            raise NotFound("nothing of this slot is here")
+        view = await self._watcher.recent()
+        try:
+            order = await self._link.order(key.order)
+            terms = terms_of(order, held, key.slot, self._config.farmer)
+            check_shape(terms)
+            vacant = await self._link.is_vacant(key.order, key.slot, held.slots[key.slot])
+        except ChainError as error:
+            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+        if not vacant:
+            raise Conflict(
+                "this slot is not vacant", farmer=held.slots[key.slot].farmer, block=view.head.number
+            )
+
+        async def judge(record: SlotRecord, terms: SlotTerms, view: View) -> None:
+            self._bargain.check_own(record, terms, view, highest_factor=None)
+
+        async with self._promising:
+            with self._usage.using(key):
+                deadline_block = await self._promise(key, terms, judge, TAKEOVER_LIFE_BLOCKS)
+        return terms, sign_takeover(
+            self._config.domain,
+            self._wallet.private_key,
+            order=key.order,
+            farmer=self._config.farmer,
+            slot=key.slot,
+            root=terms.root,
+            leaf_count=terms.leaf_count,
+            rate=terms.rate,
+            end=terms.end,
+            deadline_block=deadline_block,
+            replaces=held.slots[key.slot].start,
+            repairer=key.renter,
+        )
+
+    async def _promise(
+        self,
+        key: SlotKey,
+        terms: SlotTerms,
+        judge: Callable[[SlotRecord, SlotTerms, View], Awaitable[None]],
+        life_blocks: int,
+    ) -> int:
+        """Make sure of the pieces and of the terms, and write the promise down; gives its deadline."""
+        record = self._ledger.slot(key)
+        if record is None:
+            raise NotFound("nothing of this slot is here")
+        if record.state is not SlotState.STAGED and record.agreed != terms:
+            raise Conflict(
+                "this slot was promised on other terms",
+                deadline_block=record.deadline_block,
+                rate=record.agreed.rate,
+                end=record.agreed.end,
+                root=record.agreed.root.hex(),
+            )
+        other = self._ledger.promise(key.order, key.slot)
+        if other is not None and other.key != key:
+            await asyncio.to_thread(self._check_pieces, key, terms)
+            self._usage.contest(other.key)
+            raise Promised("this slot is promised to another", deadline_block=other.deadline_block)
+        view = await self._watcher.recent()
+        record = self._ledger.slot(key) or record
+        lasts_to = view.head.number + RENEWAL_BLOCKS
+        if record.state is SlotState.PLACED or (record.deadline_block or 0) > lasts_to:
+            assert record.deadline_block is not None
+            return record.deadline_block
+        if self._usage.is_contested(key) and life_blocks == TAKEOVER_LIFE_BLOCKS:
+            # Whoever neither uses its consent nor lets go of it would keep the slot from repair for ever.
+            raise Promised("another wants this slot, too, and is next", deadline_block=record.deadline_block)
+        await asyncio.to_thread(self._check_pieces, key, terms)
+        await judge(record, terms, view)
+        deadline_block = view.head.number + life_blocks
+        await asyncio.to_thread(self._record, key, terms, deadline_block)
+        self._usage.settle(key)
+        log.info(
+            "%s accepted: %d bytes at %s tokens an epoch until %d, to be placed by block %d",
+            key,
+            terms.slot_bytes,
+            format_tokens(terms.rate),
+            terms.end,
+            deadline_block,
+        )
+        return deadline_block
+
+    def _check_pieces(self, key: SlotKey, terms: SlotTerms) -> None:
+        check_pieces(self._store.pieces(key), terms)
+
+    def _record(self, key: SlotKey, terms: SlotTerms, deadline_block: int) -> None:
+        self._store.seal(key, terms.pieces)
+        self._ledger.accept(key, terms, deadline_block)
+
+
+def _check_renter(key: SlotKey, salt: bytes) -> None:
+    if order_id(key.renter, salt) != key.order:
+        raise Foreign("the order is not this renter's: its id is no hash of renter and salt")

@@ -1,0 +1,82 @@
+"""What goes on with each slot at the moment: in memory only, begun anew with the process.
+
+Decides what may happen to a slot at the same time as what else. A slot that a request is at is not removed; a
+slot that is being removed takes no request. Leaves to others what they do to it meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from grange_node.errors import Conflict
+from grange_node.records import SlotRecord
+from grange_node.slot_key import SlotKey
+
+
+class Usage:
+    """Slots in use, on their way out, lately filled, and wanted by others."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock` gives Unix seconds."""
+        self._clock = clock
+        self._busy: Counter[SlotKey] = Counter()
+        self._leaving: set[SlotKey] = set()
+        self._touched: dict[SlotKey, float] = {}
+        self._contested: set[SlotKey] = set()
+        """Promises that somebody else, with all pieces here, asked for in vain."""
+        self._opened_at = clock()
+
+    @contextmanager
+    def using(self, key: SlotKey) -> Iterator[None]:
+        """A request is at the slot. Raises Conflict while it is being removed."""
+        if key in self._leaving:
+            raise Conflict("this slot is being removed; try again")
+        self._busy[key] += 1
+        try:
+            yield
+        finally:
+            self._busy[key] -= 1
+            if not self._busy[key]:
+                del self._busy[key]
+
+    @contextmanager
+    def leaving(self, key: SlotKey) -> Iterator[None]:
+        """The slot is being removed; once that is done nothing is remembered of it."""
+        self._leaving.add(key)
+        try:
+            yield
+            self._touched.pop(key, None)
+            self._contested.discard(key)
+        finally:
+            self._leaving.discard(key)
+
+    def count(self, key: SlotKey) -> int:
+        """How many requests are at the slot."""
+        return self._busy[key]
+
+    def is_free(self, key: SlotKey) -> bool:
+        """Whether no request is at the slot and it is not being removed."""
+        return not self._busy[key] and key not in self._leaving
+
+    def touch(self, key: SlotKey) -> None:
+        """The slot got a piece."""
+        self._touched[key] = self._clock()
+
+    def settle(self, key: SlotKey) -> None:
+        """The slot is promised, and waits for no piece any more."""
+        self._touched.pop(key, None)
+
+    def idle_since(self, record: SlotRecord) -> float:
+        """When a staged slot last got a piece; what happened before this process began counts as its
+        beginning."""
+        return max(record.staged_at, self._touched.get(record.key, self._opened_at))
+
+    def contest(self, key: SlotKey) -> None:
+        """Somebody else wants what is promised here."""
+        self._contested.add(key)
+
+    def is_contested(self, key: SlotKey) -> bool:
+        """Whether somebody else wants what is promised here."""
+        return key in self._contested

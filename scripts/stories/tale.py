@@ -1,0 +1,166 @@
+"""What the stories have in common: where they play, what the renter does in each, and how they end.
+
+Decides how a directory is stored, read back on another computer that has only the twelve words, and compared,
+and when a story held. Leaves to each story what happens in between, and what it claims.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sysconfig
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from rich.console import Console
+
+from grange.devnet.devnet import Devnet
+from grange.devnet.engines import EngineName
+from grange.devnet.fleet import FarmerProcess
+from grange.units import TOKEN
+from grange_client.config import Config, Network, set_up
+from grange_client.plan import Wish
+from grange_client.renter import Renter
+from grange_client.store import Stored
+from stories.compare import differences
+from stories.stage import Stage
+
+BLOCK_SECONDS = 1.0
+POLL_SECONDS = 0.5
+RENTER_TOKENS = 1_000 * TOKEN
+MAX_DIFFERENCES_SHOWN = 10
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """Where the story plays. `directory` None stores the Python standard library."""
+
+    folder: Path
+    engine: EngineName
+    directory: Path | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome(ABC):
+    """What happened, and whether it is what was promised."""
+
+    identical: bool = False
+    files: int = 0
+    size_bytes: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    @abstractmethod
+    def claims(self) -> dict[str, bool]:
+        """What the story claims, and whether it was true."""
+
+    @abstractmethod
+    def as_json(self) -> dict[str, object]:
+        """The one line that --json prints; amounts in token base units, farmers by id."""
+
+    @property
+    def failures(self) -> list[str]:
+        """Every claim of the story that was not true."""
+        return [claim for claim, held in self.claims.items() if not held]
+
+    @property
+    def held(self) -> bool:
+        """Whether all of it was true."""
+        return not self.failures
+
+
+AnyOutcome = TypeVar("AnyOutcome", bound=Outcome)
+
+
+class Tale(ABC, Generic[AnyOutcome]):
+    """One telling of a story."""
+
+    def __init__(self, setting: Setting, console: Console, outcome: AnyOutcome) -> None:
+        self._setting = setting
+        self._stage = Stage(console)
+        self._outcome = outcome
+        self._second_home = setting.folder / "renter-2"
+
+    @abstractmethod
+    async def play(self) -> AnyOutcome:
+        """Tell it, and say what came of it."""
+
+    def _source(self) -> tuple[Path, str]:
+        """What is stored, and what it is called."""
+        if self._setting.directory is not None:
+            return self._setting.directory, str(self._setting.directory)
+        return _standard_library(self._setting.folder / "standard-library"), "Python's standard library"
+
+    async def _rich_renter(self, words: str, devnet: Devnet) -> Config:
+        """A fresh home, and tokens to pay with."""
+        config = _renter_config(self._setting.folder / "renter", words, devnet)
+        await devnet.faucet(config.identity.wallet.address, tokens=RENTER_TOKENS)
+        return config
+
+    async def _put(self, config: Config, source: Path, wish: Wish) -> Stored:
+        async with Renter.open(config) as renter:
+            with self._stage.work() as watch:
+                quote = await renter.quote([source], wish, watch)
+                stored = await renter.put(quote, watch)
+        self._outcome.files = stored.manifest.files
+        self._outcome.size_bytes = stored.manifest.content_bytes
+        return stored
+
+    def _measured(self, stored: Stored) -> str:
+        """How much was stored, for a line of the story."""
+        outcome, geometry = self._outcome, stored.order.geometry
+        return (
+            f"{outcome.files:,} files, {outcome.size_bytes:,} bytes: {geometry.segments} segments, "
+            f"a slot of {geometry.slot_bytes / MIB:.1f} MiB"
+        )
+
+    async def _kill_and_get(self, killed: Sequence[FarmerProcess], words: str, devnet: Devnet) -> Path:
+        """End farmers, and read the newest order on a computer that has only the words; gives where it is."""
+        for farmer in killed:
+            await farmer.kill()
+        back = self._setting.folder / "back"
+        config = _renter_config(self._second_home, words, devnet)
+        async with Renter.open(config) as renter:
+            with self._stage.work() as watch:
+                known = (await renter.orders(watch))[0]
+                await renter.get(known.order, back, watch=watch)
+        return back
+
+    async def _compare(self, source: Path, back: Path, though: str) -> None:
+        stage, outcome = self._stage, self._outcome
+        with stage.step("compare", "Is it the same, byte for byte, modes and times included?"):
+            found = await asyncio.to_thread(differences, source, back / source.name)
+            outcome.identical = not found
+            for line in found[:MAX_DIFFERENCES_SHOWN]:
+                stage.say(f"[red]{line}")
+            if outcome.identical:
+                stage.say(
+                    f"[green]Yes[/]: {outcome.files:,} files, {outcome.size_bytes:,} bytes, though {though}."
+                )
+
+    def _conclude(self) -> AnyOutcome:
+        stage, outcome = self._stage, self._outcome
+        outcome.seconds = stage.seconds
+        stage.console.print()
+        if outcome.held:
+            stage.console.print("[bold green]All of it held.[/]")
+        for failure in outcome.failures:
+            stage.console.print(f"[bold red]This did not hold: {failure}.[/]")
+        return outcome
+
+
+def _renter_config(home: Path, words: str, devnet: Devnet) -> Config:
+    """A fresh home for somebody who has the words."""
+    network = Network(rpc=devnet.rpc_url, market=devnet.market, chain_id=devnet.chain_id)
+    return set_up(home, words=words, network=network)
+
+
+def _standard_library(copy: Path) -> Path:
+    """A copy of the running Python's standard library, which other processes may be changing at any time."""
+    original = Path(sysconfig.get_path("stdlib"))
+    shutil.copytree(original, copy, symlinks=True, ignore=shutil.ignore_patterns("site-packages"))
+    return copy

@@ -1,0 +1,173 @@
+"""What the contract shows against the model, after every step and when everybody has left.
+
+Decides what is compared, and when. At the end of a story the market must be empty, to the last base unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis.stateful import invariant
+
+from grange import messages
+from grange.chain import calls
+from grange.types import Address, FarmerId
+
+from .model import BURNT
+from .playing import ADDRESSES, PLAYED, RENTERS, STRANGER, Playing
+
+
+class Checking(Playing):
+    """A story that is compared while it is played."""
+
+    @invariant()
+    def the_contract_is_as_the_model(self) -> None:
+        """All balances and farmers whenever they could have changed; one farmer and one order in turn."""
+        if not self.sound:
+            return
+        now = (PLAYED.total(), self.market.epoch)
+        if now == self.seen:
+            return
+        self.sound = False
+        self.turn += 1
+        self._compare_balances(ADDRESSES if now[0] != self.seen[0] else ADDRESSES[:1])
+        self._compare_farmers()
+        self.seen = now
+        if self.market.farmers:
+            self._compare_farmer(self.turn % len(self.market.farmers) + 1)
+        if ids := sorted(self.market.used_ids):
+            self._compare_order(ids[self.turn % len(ids)])
+        self.sound = True
+
+    def _compare_balances(self, accounts: Sequence[str] = ADDRESSES) -> None:
+        market, ask = self.market, self.chain.ask
+        for account in (*accounts, BURNT):
+            shown = (ask("vault", account), ask("earnings", account))
+            assert shown == (market.vaults[account], market.earnings[account]), account
+        account = ADDRESSES[self.turn % len(ADDRESSES)]
+        assert self.chain.tokens(account) == market.wallets[account]
+        amount, ready = market.withdrawals.get(account, (0, 0))
+        assert ask("withdrawal", account) == {"amount": amount, "ready_epoch": ready}
+        assert self.chain.tokens(self.chain.market) == market.tokens
+        assert market.tokens == market.owed(), "the market does not hold what it owes"
+
+    def _compare_farmers(self) -> None:
+        epoch = self.market.epoch
+        shown = self.chain.ask("farmers", 1, 100)
+        assert len(shown) == len(self.market.farmers)
+        for one, farmer in zip(shown, self.market.farmers, strict=True):
+            evicted = farmer.evicted_block > 0
+            # Of a farmer that lapsed, what it was committed to when it did: an eviction is about that.
+            known_at = epoch if farmer.vacant_from is None else farmer.vacant_from
+            expected = {
+                "owner": farmer.owner,
+                "operator": farmer.operator,
+                "stake": farmer.stake,
+                "committed_rate": 0 if evicted else farmer.rate_committed(known_at),
+                "settled_epoch": self.market.settled_epoch(farmer),
+                "misses": len(farmer.missed),
+                "strikes": farmer.strikes,
+                "lapsed": farmer.vacant_from is not None,
+            }
+            found = {name: one[name] for name in expected}
+            assert found == expected, f"the contract shows {found}, the model {expected}"
+            assert not farmer.missed & farmer.proven
+
+    def _compare_farmer(self, number: int) -> None:
+        market, ask, farmer = self.market, self.chain.ask, self.market.farmers[number - 1]
+        epoch, grid = market.epoch, self.p.grid_epochs
+        assert ask("eviction", number) == {
+            "evicted_block": farmer.evicted_block,
+            "collateral_epochs": farmer.collateral_epochs,
+        }
+        for ahead in (epoch, epoch + 1, (epoch // grid + 1) * grid):
+            expected = 0 if farmer.vacant_from is not None else farmer.rate_asked(ahead)
+            assert ask("rateAt", number, ahead) == expected
+        for before in {max(0, epoch - 1), max(0, epoch - self.turn % 9), *sorted(farmer.missed)[-1:]}:
+            assert ask("missed", number, before) == (before in farmer.missed)
+        for renter in RENTERS:
+            assert ask("redeemed", number, renter.address) == market.redeemed[number, renter.address]
+        for (end, extension), book in self.keeper.books.get(number, {}).items():
+            shown = ask("book", number, end, extension)
+            if end <= epoch:
+                assert not any(shown.values()), "a book is shown after its end"
+                continue
+            assert (shown["count"], list(shown["peaks"])) == (len(book.entries), book.mountain.peaks)
+            assert (shown["rate_before"], shown["rate_added"]) == (book.rate_before, book.rate_added)
+            assert shown["added_epoch"] == book.added_epoch
+            lost = sum(book.entries[index].rate for index in book.lost_epochs)
+            assert shown["lost_before"] + shown["lost_added"] == lost
+
+    def _compare_order(self, order_id: bytes) -> None:
+        shown = self.chain.ask("order", order_id)
+        order = self.market.orders.get(order_id)
+        if order is None:
+            assert (int(shown["renter"], 16), shown["slots_hash"]) == (0, bytes(32))
+            return
+        held = self.held(order_id)
+        assert shown == {
+            "renter": order.renter,
+            "from": order.start,
+            "end": order.end,
+            "k": order.k,
+            "n": len(order.slots),
+            "slots_hash": messages.slots_hash(held.leaf_count, held.piece_leaves, held.slots),
+        }
+        for tenure in order.slots:
+            loss = self.chain.ask("loss", order_id, tenure.slot, tenure.start)
+            assert loss["lost_epoch"] == (tenure.lost_epoch or 0)
+            assert loss["collateral"] == tenure.lost_collateral_epochs * tenure.rate
+
+    def teardown(self) -> None:
+        try:
+            if self.sound:
+                self._everybody_leaves()
+        finally:
+            while self.marks:
+                self.marks.pop()
+            self.chain.go_back(self.start)
+
+    def _everybody_leaves(self) -> None:
+        """All orders end and are closed, all farmers leave, all money is taken out: nothing is left."""
+        for number in range(1, len(self.market.farmers) + 1):
+            self._compare_farmer(number)
+        for order_id in sorted(self.market.used_ids):
+            self._compare_order(order_id)
+        last = max((order.end for order in self.market.orders.values()), default=0)
+        self.pass_blocks(last * self.p.epoch_blocks - self.chain.block)
+        for order_id in sorted(self.market.orders):
+            call = calls.close(self.held(order_id))
+            assert self.attempt(STRANGER.address, call, lambda m, o=order_id: m.close(STRANGER.address, o))  # type: ignore[misc]
+        for number in range(1, len(self.market.farmers) + 1):
+            self._leave(number)
+        for account in ADDRESSES:
+            if amount := self.market.earnings[account]:
+                call = calls.claim(Address(account), amount)
+                assert self.attempt(account, call, lambda m, a=account, x=amount: m.claim(a, a, x))  # type: ignore[misc]
+            if self.market.vaults[account]:
+                amount = 2**200
+                call = calls.request_withdrawal(amount)
+                assert self.attempt(account, call, lambda m, a=account, x=amount: m.request_withdrawal(a, x))  # type: ignore[misc]
+        self.pass_blocks((self.p.withdraw_delay_epochs + 1) * self.p.epoch_blocks)
+        for account in ADDRESSES:
+            if self.market.vaults[account]:
+                call = calls.withdraw(Address(account))
+                assert self.attempt(account, call, lambda m, a=account: m.withdraw(a, a))  # type: ignore[misc]
+        if self.market.earnings[BURNT]:
+            assert self.attempt(STRANGER.address, calls.burn(), lambda m: m.burn())
+        self._compare_balances()
+        self._compare_farmers()
+        assert (self.market.tokens, self.market.escrow) == (0, 0), "something is stuck"
+
+    def _leave(self, number: int) -> None:
+        farmer = self.market.farmers[number - 1]
+        if farmer.vacant_from is None:
+            owner, stake = farmer.owner, farmer.stake
+            if stake:
+                call = calls.unstake(FarmerId(number), stake)
+                assert self.attempt(owner, call, lambda m: m.unstake(owner, number, stake))
+            else:
+                self.attempt(STRANGER.address, calls.settle(FarmerId(number)), lambda m: m.settle(number))
+        elif not farmer.evicted_block:
+            call = calls.evict(FarmerId(number))
+            assert self.attempt(STRANGER.address, call, lambda m: m.evict(STRANGER.address, number))

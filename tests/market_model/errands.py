@@ -1,0 +1,122 @@
+"""The small calls, which concern one account or farmer only: joining, stakes, vaults, earnings, vouchers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from grange import messages
+from grange.chain import Wallet, calls
+from grange.types import Address, FarmerId
+
+from .playing import ADDRESSES, MAX_FARMERS, RENTERS, STRANGER, Playing
+
+actors = st.sampled_from(ADDRESSES)
+amounts = st.one_of(st.integers(0, 3), st.integers(1, 40_000), st.integers(1, 10**6))
+huge_amounts = st.sampled_from([None] * 9 + [1 << 96, 1 << 224])
+
+
+class Errands(Playing):
+    """The errands of a story."""
+
+    @rule(data=st.data(), account=actors, amount=amounts)
+    def errand(self, data: st.DataObject, account: str, amount: int) -> None:
+        """One of the calls that concern one account or farmer only."""
+        errands = [
+            self._join,
+            self._set_operator,
+            self._add_stake,
+            self._unstake,
+            self.deposit,
+            self._request_withdrawal,
+            self._withdraw,
+            self._claim,
+            self._burn,
+            self._settle,
+        ]
+        data.draw(st.sampled_from(errands), label="errand")(data, account, amount)
+
+    def _join(self, data: st.DataObject, account: str, amount: int) -> None:
+        if len(self.market.farmers) < MAX_FARMERS:
+            self.new_farmer(account, data.draw(actors, label="operator"), amount)
+
+    def _owner_mostly(self, data: st.DataObject, farmer: int, account: str) -> str:
+        if farmer <= len(self.market.farmers) and data.draw(st.integers(0, 9), label="stranger?"):
+            return self.market.farmers[farmer - 1].owner
+        return account
+
+    def _set_operator(self, data: st.DataObject, account: str, amount: int) -> None:
+        farmer = self.farmer(data)
+        caller, operator = self._owner_mostly(data, farmer, account), data.draw(actors, label="operator")
+        call = calls.set_operator(FarmerId(farmer), Address(operator))
+        self.attempt(caller, call, lambda market: market.set_operator(caller, farmer, operator))
+
+    def _add_stake(self, data: st.DataObject, account: str, amount: int) -> None:
+        farmer = self.farmer(data)
+        amount = data.draw(huge_amounts, label="huge") or amount
+        call = calls.add_stake(FarmerId(farmer), amount)
+        self.attempt(account, call, lambda market: market.add_stake(account, farmer, amount))
+
+    def _unstake(self, data: st.DataObject, account: str, amount: int) -> None:
+        """Now and then all that is free, or one more."""
+        farmer = self.farmer(data)
+        caller = self._owner_mostly(data, farmer, account)
+        free = data.draw(st.sampled_from([None, None, 0, 1]), label="of what is free")
+        if free is not None and farmer <= len(self.market.farmers):
+            known = self.market.farmers[farmer - 1]
+            needed = self.p.collateral_epochs * known.rate_committed(self.next_epoch)
+            amount = max(0, known.stake - needed + free)
+        call = calls.unstake(FarmerId(farmer), amount)
+        self.attempt(caller, call, lambda market: market.unstake(caller, farmer, amount))
+
+    def deposit(self, data: st.DataObject | None, account: str, amount: int) -> None:
+        self.attempt(account, calls.deposit(amount), lambda market: market.deposit(account, amount))
+
+    def _request_withdrawal(self, data: st.DataObject, account: str, amount: int) -> None:
+        account = data.draw(st.sampled_from(RENTERS), label="renter").address
+        amount = data.draw(huge_amounts, label="huge") or amount
+        call = calls.request_withdrawal(amount)
+        self.attempt(account, call, lambda market: market.request_withdrawal(account, amount))
+
+    def _withdraw(self, data: st.DataObject, account: str, amount: int) -> None:
+        renter = data.draw(st.sampled_from(RENTERS), label="renter").address
+        call = calls.withdraw(Address(account))
+        self.attempt(renter, call, lambda market: market.withdraw(renter, account))
+
+    def _claim(self, data: st.DataObject, account: str, amount: int) -> None:
+        if data.draw(st.booleans(), label="everything"):
+            amount = self.market.earnings[account]
+        to = data.draw(actors, label="to")
+        call = calls.claim(Address(to), amount)
+        self.attempt(account, call, lambda market: market.claim(account, to, amount))
+
+    def _burn(self, data: st.DataObject, account: str, amount: int) -> None:
+        self.attempt(account, calls.burn(), lambda market: market.burn())
+
+    def _settle(self, data: st.DataObject, account: str, amount: int) -> None:
+        farmer = self.farmer(data)
+        call = calls.settle(FarmerId(farmer))
+        self.attempt(account, call, lambda market: market.settle(farmer))
+
+    @rule(
+        data=st.data(),
+        promised=st.lists(
+            st.tuples(st.sampled_from(RENTERS), st.integers(0, 5_000), st.integers(0, 9)), max_size=3
+        ),
+    )
+    def redeem(self, data: st.DataObject, promised: list[tuple[Wallet, int, int]]) -> None:
+        farmer = self.farmer(data)
+        vouchers = []
+        for renter, more, honest in promised:
+            total = self.market.redeemed[farmer, renter.address] + more
+            key = renter.private_key if honest else STRANGER.private_key
+            voucher = messages.sign_voucher(self.chain.domain, key, farmer=FarmerId(farmer), cumulative=total)
+            vouchers.append(replace(voucher, renter=renter.address))
+        known = [
+            (voucher.renter, voucher.cumulative, bool(honest))
+            for voucher, (_, _, honest) in zip(vouchers, promised, strict=True)
+        ]
+        call = calls.redeem(FarmerId(farmer), vouchers)
+        self.attempt(STRANGER.address, call, lambda market: market.redeem(farmer, known))

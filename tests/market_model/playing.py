@@ -1,0 +1,214 @@
+"""Playing a call on the contract and on the model at once.
+
+Every action is first asked of the model: it says which error the contract must refuse with, or that it must
+go through, and with which events. Decides who there is, and builds the calls that take signatures or proofs.
+Leaves what is played to `story` and `errands`, and what else must agree to `checking`.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from hypothesis import event
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine
+
+from grange import messages
+from grange.chain import Call, Wallet, calls
+from grange.types import Address, Epoch, FarmerId, Held, Offer, OrderId, Parameters, Slot, Terms
+from grange.units import TOKEN
+
+from .keeper import Keeper, key_of
+from .model import Market, Offered, Refused, Taking
+from .stage import FUNDS, Stage
+
+MAX_FARMERS = 6
+ACTORS = [Wallet(bytes([number]) * 32) for number in range(2, 10)]
+RENTERS, OWNERS, OPERATORS, STRANGER = ACTORS[:2], ACTORS[2:4], ACTORS[4:7], ACTORS[7]
+ADDRESSES = [one.address for one in ACTORS]
+OFFER = Offer(price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=1, longest_term_epochs=1)
+
+PLAYED: Counter[str] = Counter()
+"""How often which call went through or was refused, over all stories: printed by the tests."""
+
+COMPARED = {"Proven", "Redeemed", "LossDeclared", "Evicted", "SlotVacated", "OrderClosed"}
+"""Events whose every value is the model's to say."""
+
+
+class Playing(RuleBasedStateMachine):
+    """A story that can be played. Subclasses say under which parameters."""
+
+    parameters: ClassVar[Parameters]
+    stage: ClassVar[Stage | None] = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        cls = type(self)
+        if cls.stage is None:
+            cls.stage = Stage(cls.parameters, ACTORS)
+        self.chain: Stage = cls.stage
+        self.start = self.chain.mark()
+        self.chain.drawn = 0
+        self.p = self.chain.parameters
+        wallets = dict.fromkeys(ADDRESSES, FUNDS)
+        self.market = Market(self.p, block=self.chain.block, wallets=wallets)
+        self.keeper = Keeper()
+        self.salts = 0
+        self.turn = 0
+        self.sound = True
+        self.seen = (-1, -1)
+        self.marks: list[tuple[Any, bytes]] = []
+
+    def attempt(self, sender: str, call: Call, act: Callable[[Market], None]) -> bool:
+        """Play an action on both; whether it went through."""
+        self.sound = False
+        saved = pickle.dumps(self.market)
+        self.market.advance(self.chain.block + 1)
+        self.market.told.clear()
+        expected = None
+        try:
+            act(self.market)
+        except Refused as refused:
+            expected = refused.name
+            self.market = pickle.loads(saved)
+        refusal = self.chain.refusal(Address(sender), call)
+        assert refusal == expected, f"{call.function}: the contract says {refusal}, the model {expected}"
+        if expected is None:
+            self.chain.send(Address(sender), call)
+            told = [one for one in self.chain.told() if one[0] in COMPARED]
+            assert told == self.market.told, call.function
+        PLAYED[f"{call.function} {expected or ''}".strip()] += 1
+        event(f"{call.function} {expected or ''}")
+        self.sound = True
+        return expected is None
+
+    def pass_blocks(self, blocks: int) -> None:
+        if blocks > 0:
+            self.chain.mine(blocks)
+            self.market.advance(self.chain.block)
+
+    @property
+    def next_epoch(self) -> int:
+        """The epoch of the next transaction."""
+        return (self.chain.block + 1) // self.p.epoch_blocks
+
+    def farmer(self, data: st.DataObject) -> int:
+        """Any farmer, now and then nobody."""
+        return (
+            data.draw(st.integers(1, len(self.market.farmers) + 1), label="farmer")
+            if (data.draw(st.integers(0, 19), label="nobody?") == 0)
+            else data.draw(st.integers(1, len(self.market.farmers)), label="farmer")
+        )
+
+    def signer_of(self, farmer: int, honest: bool) -> Wallet:
+        operator = self.market.farmers[farmer - 1].operator if farmer <= len(self.market.farmers) else None
+        if honest and operator is not None:
+            return next(one for one in ACTORS if one.address == operator)
+        return next(one for one in ACTORS if one.address != operator)
+
+    def held(self, order_id: bytes) -> Held:
+        order = self.market.orders[order_id]
+        slots = tuple(
+            Slot(farmer=FarmerId(one.farmer), root=one.root, rate=one.rate, start=Epoch(one.start))
+            for one in order.slots
+        )
+        return Held(
+            order=OrderId(order_id), leaf_count=order.leaf_count, piece_leaves=order.piece_leaves, slots=slots
+        )
+
+    def new_farmer(self, owner: str, operator: str, stake: int) -> None:
+        call = calls.register(
+            owner=Address(owner), operator=Address(operator), endpoint="here", offer=OFFER, stake=stake
+        )
+        self.attempt(owner, call, lambda market: market.register(owner, owner, operator, stake))
+
+    def prove(self, farmer: int) -> bool:
+        epoch = self.next_epoch
+        first = self.chain.evm.block(epoch * self.p.epoch_blocks)
+        words = self.keeper.proof(farmer, epoch, first.hash, self.p.samples) if first is not None else []
+        call = calls.prove(FarmerId(farmer), Epoch(epoch), words)
+        return self.attempt(STRANGER.address, call, lambda market: market.prove(farmer, epoch))
+
+    def fill(
+        self,
+        renter: str,
+        end: int,
+        shape: tuple[int, int, int],
+        offers: Sequence[tuple[int, int, bytes, bool, bool]],
+        previous: bytes | None = None,
+    ) -> None:
+        """`place` or `extend`. Offers are farmer, rate, root, whether honestly signed, whether in time."""
+        leaf_count, piece_leaves, k = shape
+        salt = self.salts.to_bytes(32)
+        self.salts += 1
+        order = messages.order_id(Address(renter), salt)
+        terms = Terms(salt=salt, end=Epoch(end), leaf_count=leaf_count, piece_leaves=piece_leaves, k=k)
+        offered, acceptances = [], []
+        for number, (farmer, rate, root, honest, in_time) in enumerate(offers):
+            deadline = self.chain.block + (1 if in_time else 0)
+            wallet = self.signer_of(farmer, honest)
+            fields: dict[str, Any] = {"farmer": FarmerId(farmer), "root": root, "rate": rate}
+            acceptances.append(
+                messages.sign_acceptance(
+                    self.chain.domain,
+                    wallet.private_key,
+                    order=order,
+                    slot=number,
+                    leaf_count=leaf_count,
+                    end=Epoch(end),
+                    deadline_block=deadline,
+                    previous=messages.NO_ORDER if previous is None else OrderId(previous),
+                    **fields,
+                )
+            )
+            offered.append(Offered(deadline_block=deadline, signer=wallet.address, **fields))
+
+        def act(market: Market) -> None:
+            if previous is None:
+                market.place(renter, order, end, shape, offered)
+            else:
+                market.extend(renter, previous, order=order, end=end, shape=shape, offered=offered)
+
+        if previous is None:
+            call = calls.place(terms, acceptances)
+        else:
+            call = calls.extend(self.held(previous), terms, acceptances)
+        if self.attempt(renter, call, act):
+            for tenure in self.market.orders[order].slots:
+                self.keeper.keep(tenure, leaf_count)
+
+    def refill(
+        self, order_id: bytes, pairs: list[tuple[int, int]], caller: str, repairer: str, honest: bool
+    ) -> None:
+        order = self.market.orders[order_id]
+        before = {key_of(one) for one in order.slots}
+        takeovers, takings = [], []
+        for slot, farmer in pairs:
+            tenure = order.slots[min(slot, len(order.slots) - 1)]
+            wallet, deadline = self.signer_of(farmer, honest), self.chain.block + 1
+            takeovers.append(
+                messages.sign_takeover(
+                    self.chain.domain,
+                    wallet.private_key,
+                    order=OrderId(order_id),
+                    farmer=FarmerId(farmer),
+                    slot=slot,
+                    root=tenure.root,
+                    leaf_count=order.leaf_count,
+                    rate=tenure.rate,
+                    end=Epoch(order.end),
+                    deadline_block=deadline,
+                    replaces=Epoch(tenure.start),
+                    repairer=Address(repairer),
+                )
+            )
+            takings.append(Taking(slot=slot, farmer=farmer, deadline_block=deadline, signer=wallet.address))
+        call = calls.refill(self.held(order_id), Address(repairer), takeovers)
+        if self.attempt(caller, call, lambda market: market.refill(caller, order_id, repairer, takings)):
+            order = self.market.orders[order_id]
+            for tenure in order.slots:
+                if key_of(tenure) not in before:
+                    self.keeper.keep(tenure, order.leaf_count)

@@ -1,0 +1,178 @@
+"""The farmers as one repairer knows and talks to them, on the ground of the tests.
+
+`FakePeer` answers out of a farmer's `Keep`, as well or badly as that says; `FakeReading` pays for what is
+read, and `FakeContacts` says who there is.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+from repair_ground import DEADLINE_BLOCKS, DOMAIN, SEGMENTS, Ground, Watch, root_of
+
+from grange.chain import Farmer, Wallet
+from grange.merkle import merkle_root
+from grange.messages import sign_takeover
+from grange.peer import FarmerRefused, FarmerUnreachable, Listing, Patience, Promise, Proposal
+from grange.peer.purse import Budget
+from grange.types import Address, Epoch, FarmerId, OrderId
+from grange.units import GIB, egress_rounded_up
+from grange_node.repair.contacts import Contacts
+from grange_node.repair.crew import Wanted
+
+PATIENCE = Patience(tries=1, pause_seconds=0.0)
+
+
+class FakePeer:
+    """A farmer as one account talks to it."""
+
+    def __init__(self, ground: Ground, farmer: FarmerId, account: Address, watch: Watch) -> None:
+        self.farmer = ground.farmer(farmer)
+        self._ground = ground
+        self._keep = ground.keeps[farmer]
+        self._account = account
+        self._watch = watch
+
+    def _answers(self) -> None:
+        if self._keep.gone:
+            raise FarmerUnreachable(f"Farmer {self._keep.id} cannot be reached.")
+
+    async def listing(self, order: OrderId, slot: int, first: int = 0) -> Listing:
+        await self._watch("listing")
+        self._answers()
+        held = self._keep.kept.get((order, slot)) or self._keep.sent.get((self._account, order, slot))
+        if held is None:
+            raise FarmerRefused("nothing of it is here", status=404, code="not_found")
+        return Listing(roots={index: merkle_root(piece) for index, piece in held.items()}, count=len(held))
+
+    async def read(self, order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
+        await self._watch("read")
+        self._answers()
+        keep = self._keep
+        if keep.gone_after_reads is not None and keep.reads >= keep.gone_after_reads:
+            keep.gone = True
+            self._answers()
+        keep.reads += 1
+        held = keep.kept[order, slot]
+        data = b"".join(held[index] for index in range(len(held)))[start : start + size_bytes]
+        return bytes(len(data)) if keep.lies else data
+
+    async def put_piece(self, order: OrderId, slot: int, piece: int, data: bytes, root: bytes) -> None:
+        await self._watch("put")
+        self._answers()
+        self._keep.puts += 1
+        assert merkle_root(data) == root
+        self._keep.sent.setdefault((self._account, order, slot), {})[piece] = bytes(data)
+
+    async def drop(self, order: OrderId, slot: int) -> None:
+        self._answers()
+        if self._keep.promised.get((order, slot)) == self._account:
+            raise FarmerRefused("this slot is promised", status=409, code="conflict")
+        self._keep.sent.pop((self._account, order, slot), None)
+
+    async def accept(self, order: OrderId, slot: int, proposal: Proposal) -> Promise:
+        await self._watch("accept")
+        self._answers()
+        keep = self._keep
+        assert proposal.held is not None
+        if keep.refuses:
+            raise FarmerRefused("no more", status=409, code="stake_too_small")
+        sent = keep.sent.get((self._account, order, slot), {})
+        if sorted(sent) != list(range(SEGMENTS)) or root_of([sent[i] for i in sorted(sent)]) != proposal.root:
+            raise FarmerRefused("another root", status=422, code="root_mismatch")
+        if keep.promised.setdefault((order, slot), self._account) != self._account:
+            raise FarmerRefused("promised to another", status=409, code="promised")
+        consent = sign_takeover(
+            DOMAIN,
+            keep.wallet.private_key,
+            order=order,
+            farmer=keep.id,
+            slot=slot,
+            root=proposal.root,
+            leaf_count=proposal.leaf_count,
+            rate=proposal.rate,
+            end=Epoch(proposal.end),
+            deadline_block=self._ground.height + DEADLINE_BLOCKS,
+            replaces=proposal.held.slots[slot].start,
+            repairer=self._account,
+        )
+        if keep.gone_once_signed:
+            self._ground.lapse(keep.id)
+        return Promise(
+            farmer=keep.id,
+            slot=slot,
+            root=proposal.root.hex(),  # type: ignore[arg-type]
+            rate=proposal.rate,
+            leaf_count=proposal.leaf_count,
+            end=proposal.end,
+            deadline_block=consent.deadline_block,
+            r=consent.r.hex(),  # type: ignore[arg-type]
+            vs=consent.vs.hex(),  # type: ignore[arg-type]
+        )
+
+
+class _Tabs:
+    def totals(self) -> dict[FarmerId, int]:
+        return {}
+
+
+class FakeReading:
+    """What one repair reads."""
+
+    def __init__(self, contacts: "FakeContacts", budget: Budget) -> None:
+        self._contacts = contacts
+        self._budget = budget
+        self._priced = dict(contacts.farmers)
+        self.received_bytes = 0
+
+    def source(self, farmer: FarmerId) -> FakePeer:
+        peer = self._contacts.taker(farmer)
+        read = peer.read
+
+        async def counted(order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
+            asked, known = peer.farmer.offer.egress_price_per_gib, self._priced[farmer].offer
+            if asked > known.egress_price_per_gib:
+                raise FarmerRefused("asks more", status=402, code="dearer")
+            price = egress_rounded_up(asked, size_bytes)
+            self._budget.spend(price)
+            try:
+                data = await read(order, slot, start, size_bytes)
+            except FarmerUnreachable:
+                self._budget.spent -= price
+                raise
+            self._contacts.spent += price
+            self.received_bytes += len(data)
+            return data
+
+        peer.read = counted  # type: ignore[method-assign]
+        return peer
+
+
+class FakeContacts(Contacts):
+    """The farmers as one repairer knows them."""
+
+    def __init__(self, ground: Ground, wallet: Wallet, watch: Watch) -> None:
+        self.patience = PATIENCE
+        self.tabs = _Tabs()  # type: ignore[assignment]
+        self._ground = ground
+        self._wallet = wallet
+        self._watch = watch
+        self._farmers = {}
+        self.spent = 0
+
+    def taker(self, farmer: FarmerId) -> FakePeer:  # type: ignore[override]
+        return FakePeer(self._ground, farmer, self._wallet.address, self._watch)
+
+    @asynccontextmanager
+    async def reading(self, budget: Budget) -> AsyncIterator[FakeReading]:  # type: ignore[override]
+        yield FakeReading(self, budget)
+
+    async def who_answers(self, farmers: Iterable[Farmer], tie: bytes) -> list[Wanted]:
+        await self._watch("greet")
+        return [
+            Wanted(farmer=farmer, free_bytes=GIB)
+            for farmer in farmers
+            if not self._ground.keeps[farmer.id].gone
+        ]
+
+    async def whereabouts(self, farmers: Sequence[FarmerId]) -> list[Wanted]:
+        return [Wanted(farmer=self._ground.farmer(farmer), free_bytes=0) for farmer in farmers]

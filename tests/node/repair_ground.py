@@ -1,0 +1,242 @@
+"""What tests of repairs stand on: a chain in memory, with one order and the farmers that keep it.
+
+All that the chain says follows from the list of its blocks, so that a reorg is a cut. What a farmer keeps,
+and how it behaves, is a `Keep`. What a test lets go wrong is set on these.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from market_rules import PARAMETERS
+
+from grange.chain import ChainUnavailable, Event, EventFilter, Farmer, Head, Wallet
+from grange.erasure import Codec
+from grange.layout import Geometry
+from grange.merkle import merkle_root, root_of_hashes
+from grange.messages import Domain
+from grange.types import Address, Epoch, FarmerId, Offer, OrderId, address_from
+from grange.units import GIB, HASH_BYTES, LEAF_BYTES, TOKEN
+
+DOMAIN = Domain(chain_id=1337, market=address_from(b"\x11" * 20))
+K, N = 2, 5
+SEGMENTS = 6
+PIECE_LEAVES = 4
+PIECE_BYTES = PIECE_LEAVES * LEAF_BYTES
+SLOT_BYTES = SEGMENTS * PIECE_BYTES
+RATE = TOKEN // 10
+STAKE = 100 * TOKEN
+END = Epoch(32)
+DEADLINE_BLOCKS = 100
+ORDER = OrderId(hashlib.sha256(b"the order").digest())
+RENTER = address_from(b"\x33" * 20)
+
+Watch = Callable[[str], Awaitable[None]]
+
+
+async def nothing(_: str) -> None:
+    """Let it happen."""
+
+
+@dataclass(kw_only=True)
+class Keep:
+    """A farmer: what it keeps and what was sent to it, and how it behaves."""
+
+    id: FarmerId
+    wallet: Wallet
+    egress_price: int = 0
+    gone: bool = False
+    gone_after_reads: int | None = None
+    lies: bool = False
+    refuses: bool = False
+    gone_once_signed: bool = False
+    reads: int = 0
+    puts: int = 0
+    kept: dict[tuple[OrderId, int], dict[int, bytes]] = field(default_factory=dict)
+    sent: dict[tuple[Address, OrderId, int], dict[int, bytes]] = field(default_factory=dict)
+    promised: dict[tuple[OrderId, int], Address] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A block, and what the market said in it."""
+
+    hash: bytes
+    events: tuple[Event, ...]
+
+
+class Ground:
+    """A market with some farmers and one order."""
+
+    def __init__(self, farmers: int = 9) -> None:
+        self.keeps = {
+            FarmerId(number): Keep(id=FarmerId(number), wallet=Wallet(bytes([number]) * 32))
+            for number in range(1, farmers + 1)
+        }
+        self.blocks: list[Block] = []
+        self.down = False
+        self.lapsed: set[FarmerId] = set()
+        self.stakes: dict[FarmerId, int] = {}
+        self.refills = 0
+        self.slots: list[list[bytes]] = []
+        """What was placed, as whoever placed it says."""
+        self._fork = 0
+        self.mine(35)
+
+    # For the tests.
+
+    @property
+    def height(self) -> int:
+        return len(self.blocks) - 1
+
+    @property
+    def epoch(self) -> Epoch:
+        return Epoch(self.height // PARAMETERS.epoch_blocks)
+
+    def mine(self, count: int = 1, events: Sequence[tuple[str, dict[str, Any]]] = ()) -> int:
+        """Add blocks, the last of which has these events; gives its number."""
+        for left in reversed(range(count)):
+            number = len(self.blocks)
+            block_hash = hashlib.sha256(f"{number}/{self._fork}".encode()).digest()
+            made = tuple(
+                Event(
+                    name=name,
+                    args=args,
+                    block=number,
+                    block_hash=block_hash,
+                    tx_hash=hashlib.sha256(block_hash).digest(),
+                    log_index=index,
+                )
+                for index, (name, args) in enumerate(events if left == 0 else ())
+            )
+            self.blocks.append(Block(hash=block_hash, events=made))
+        return self.height
+
+    def mine_to_next_epoch(self) -> None:
+        self.mine((self.epoch + 1) * PARAMETERS.epoch_blocks - self.height)
+
+    def reorg(self, depth: int) -> None:
+        """The newest blocks are replaced by as many empty ones."""
+        del self.blocks[len(self.blocks) - depth :]
+        self._fork += 1
+        self.mine(depth)
+
+    def place(self, *, wrong: Iterable[int] = ()) -> list[list[bytes]]:
+        """An order that the first N farmers keep; gives its pieces by slot. Those of `wrong` slots are of no
+        code word."""
+        codec = Codec(K, N)
+        made = [
+            codec.encode(hashlib.shake_256(bytes([number])).digest(K * PIECE_BYTES))
+            for number in range(SEGMENTS)
+        ]
+        slots = [[made[segment][slot] for segment in range(SEGMENTS)] for slot in range(N)]
+        for slot in wrong:
+            slots[slot] = [bytes(PIECE_BYTES)] * SEGMENTS
+        start = Epoch(self.epoch + 1)
+        leaf_count = SEGMENTS * PIECE_LEAVES
+        placed = {
+            "order": ORDER, "renter": RENTER, "from": start, "end": END, "k": K, "n": N,
+            "leaf_count": leaf_count, "piece_leaves": PIECE_LEAVES,
+        }  # fmt: skip
+        filled = []
+        for slot, pieces in enumerate(slots):
+            farmer = FarmerId(slot + 1)
+            self.keeps[farmer].kept[ORDER, slot] = dict(enumerate(pieces))
+            filled.append(("SlotFilled", self.filled(farmer, slot, root_of(pieces), start)))
+        self.mine(events=[("OrderPlaced", placed), *filled])
+        return slots
+
+    def filled(self, farmer: FarmerId, slot: int, root: bytes, start: Epoch) -> dict[str, Any]:
+        """What the market says when a slot is filled."""
+        return {
+            "order": ORDER, "farmer": farmer, "slot": slot, "root": root, "rate": RATE,
+            "leaf_count": SEGMENTS * PIECE_LEAVES, "from": start, "end": END, "extension": False,
+        }  # fmt: skip
+
+    def lapse(self, *farmers: int) -> None:
+        """These vanish, and have missed too much."""
+        for number in farmers:
+            farmer = FarmerId(number)
+            self.keeps[farmer].gone = True
+            self.lapsed.add(farmer)
+            self.mine(events=[("Lapsed", {"farmer": farmer, "vacant_from": self.epoch + 1})])
+
+    def evict_now(self, *farmers: int) -> None:
+        """Somebody evicts them, and their bounties are at their full height."""
+        for number in farmers:
+            self.mine(events=[("Evicted", {"farmer": FarmerId(number), "collateral_epochs": 16})])
+        self.mine(PARAMETERS.auction_epochs * PARAMETERS.epoch_blocks)
+
+    def events(self, name: str) -> list[Event]:
+        return [event for block in self.blocks for event in block.events if event.name == name]
+
+    def holders(self) -> dict[int, FarmerId]:
+        """Who holds which slot."""
+        return {
+            event.args["slot"]: event.args["farmer"]
+            for event in self.events("SlotFilled")
+            if event.args["order"] == ORDER
+        }
+
+    def pieces_at(self, slot: int) -> list[bytes]:
+        """What the present holder of a slot keeps of it."""
+        keep = self.keeps[self.holders()[slot]]
+        held = keep.kept.get((ORDER, slot)) or next(
+            pieces for (_, order, index), pieces in keep.sent.items() if (order, index) == (ORDER, slot)
+        )
+        return [held[index] for index in range(SEGMENTS)]
+
+    def ask(self) -> None:
+        if self.down:
+            raise ChainUnavailable("http://chain", "connection refused")
+
+    def farmer(self, farmer: FarmerId) -> Farmer:
+        keep = self.keeps[farmer]
+        return Farmer(
+            id=farmer,
+            owner=keep.wallet.address,
+            operator=keep.wallet.address,
+            stake=self.stakes.get(farmer, STAKE),
+            committed_rate=RATE,
+            settled_epoch=Epoch(self.epoch),
+            misses=0,
+            strikes=0,
+            lapsed=farmer in self.lapsed,
+            endpoint=f"http://127.0.0.1:{farmer}",
+            offer=Offer(
+                price_per_gib_epoch=TOKEN,
+                egress_price_per_gib=keep.egress_price,
+                capacity_bytes=GIB,
+                longest_term_epochs=100,
+            ),
+        )
+
+    # What an EventFollower asks.
+
+    async def head(self) -> Head:
+        self.ask()
+        return Head(number=self.height, hash=self.blocks[-1].hash, timestamp=self.height, epoch=self.epoch)
+
+    async def block_hashes(self, numbers: Sequence[int]) -> list[bytes | None]:
+        self.ask()
+        return [self.blocks[number].hash if 0 <= number <= self.height else None for number in numbers]
+
+    async def block_hash(self, number: int) -> bytes | None:
+        return (await self.block_hashes([number]))[0]
+
+    async def logs_matching(self, first: int, last: int, filters: Sequence[EventFilter]) -> list[Event]:
+        self.ask()
+        return [event for block in self.blocks[first : last + 1] for event in block.events]
+
+
+def root_of(pieces: Sequence[bytes]) -> bytes:
+    """The root of a slot."""
+    return root_of_hashes(b"".join(merkle_root(piece) for piece in pieces))
+
+
+assert (
+    Geometry.from_leaves(k=K, n=N, leaf_count=SEGMENTS * PIECE_LEAVES, piece_leaves=PIECE_LEAVES).slot_bytes
+    == SLOT_BYTES
+)
+assert len(root_of([bytes(PIECE_BYTES)])) == HASH_BYTES

@@ -1,0 +1,177 @@
+"""The market as one repairer sees it, on the ground of the tests.
+
+Events are followed by the real EventFollower, and a refill is judged by the rules of the contract.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from repair_ground import DOMAIN, END, ORDER, PARAMETERS, RATE, Ground, Watch
+
+from grange.chain import (
+    ChainUnavailable,
+    EventFollower,
+    Eviction,
+    Farmer,
+    Head,
+    Loss,
+    Receipt,
+    Rollback,
+    TransactionReverted,
+    Wallet,
+)
+from grange.messages import Domain, acceptance_signer, tenure_word
+from grange.types import Acceptance, Address, Epoch, FarmerId, Held, OrderId, Parameters, Slot, Takeover
+from grange_node.repair.chart import Chart
+from grange_node.repair.market import Earned, Market
+
+
+class FakeMarket(Market):
+    """The ground as one repairer sees it."""
+
+    def __init__(self, ground: Ground, wallet: Wallet, watch: Watch) -> None:
+        self._ground = ground
+        self._wallet = wallet
+        self._watch = watch
+        self.funded: list[int] = []
+        self.lose_answer = False
+
+    @property
+    def domain(self) -> Domain:
+        return DOMAIN
+
+    @property
+    def parameters(self) -> Parameters:
+        return PARAMETERS
+
+    @property
+    def address(self) -> Address:
+        return self._wallet.address
+
+    async def head(self) -> Head:
+        return await self._ground.head()
+
+    async def follow(self, chart: Chart) -> None:
+        while steps := await EventFollower(self._ground, cursor=chart.cursor).poll():  # type: ignore[arg-type]
+            if any(isinstance(step, Rollback) for step in steps):
+                await self._watch("rollback")
+            chart.apply(steps)
+
+    async def farmers(self, epoch: Epoch) -> dict[FarmerId, Farmer]:
+        self._ground.ask()
+        return {farmer: self._ground.farmer(farmer) for farmer in self._ground.keeps}
+
+    async def eviction(self, farmer: FarmerId) -> Eviction | None:
+        self._ground.ask()
+        for event in self._ground.events("Evicted"):
+            if event.args["farmer"] == farmer:
+                return Eviction(evicted_block=event.block, collateral_epochs=event.args["collateral_epochs"])
+        return None
+
+    async def loss(self, order: OrderId, index: int, slot: Slot) -> Loss | None:
+        for event in self._ground.events("LossDeclared"):
+            args = event.args
+            if (args["order"], args["slot"], args["from"]) == (order, index, slot.start):
+                return Loss(
+                    farmer=slot.farmer,
+                    lost_epoch=args["lost_epoch"],
+                    lost_block=event.block,
+                    collateral=args["collateral"],
+                )
+        return None
+
+    async def missed(self, farmer: FarmerId, epoch: Epoch) -> bool:
+        return False
+
+    async def earned(self, order: OrderId, since_block: int) -> Earned:
+        await self._watch("earned")
+        found = [
+            event
+            for event in self._ground.events("SlotVacated")
+            if event.block >= since_block and event.args["repairer"] == self.address
+        ]
+        return Earned(
+            bounty=sum(event.args["bounty"] for event in found),
+            transactions=tuple(dict.fromkeys(event.tx_hash.hex() for event in found)),
+            slots=frozenset(event.args["slot"] for event in found),
+        )
+
+    async def fund(self, amount: int, signed: Mapping[FarmerId, int]) -> None:
+        await self._watch("fund")
+        self.funded.append(amount)
+
+    async def evict(self, farmer: FarmerId) -> Receipt:
+        await self._watch("evict")
+        if await self.eviction(farmer) is not None:
+            raise TransactionReverted("evict", "AlreadyEvicted", {"farmer": farmer})
+        return self._receipt(
+            self._ground.mine(events=[("Evicted", {"farmer": farmer, "collateral_epochs": 16})])
+        )
+
+    async def close(self, held: Held) -> Receipt:
+        await self._watch("close")
+        return self._receipt(self._ground.mine(events=[("OrderClosed", {"order": held.order})]))
+
+    async def refill(self, held: Held, takeovers: Sequence[Takeover]) -> Receipt:
+        await self._watch("refill")
+        ground = self._ground
+        ground.ask()
+        holders = ground.holders()
+        events: list[tuple[str, dict[str, Any]]] = []
+        start = Epoch((ground.height + 1) // PARAMETERS.epoch_blocks + 1)
+        for takeover in takeovers:
+            slot = held.slots[takeover.slot]
+            self._check(held, takeover, slot, holders)
+            vacated = {
+                "order": ORDER, "farmer": slot.farmer, "slot": takeover.slot, "repairer": self.address,
+                "bounty": RATE, "refund": 0,
+            }  # fmt: skip
+            events.append(("SlotVacated", vacated))
+            events.append(("SlotFilled", ground.filled(takeover.farmer, takeover.slot, slot.root, start)))
+        block = ground.mine(events=events)
+        ground.refills += 1
+        if self.lose_answer:
+            raise ChainUnavailable("http://chain", "connection lost while waiting")
+        return self._receipt(block)
+
+    def _check(self, held: Held, takeover: Takeover, slot: Slot, holders: Mapping[int, FarmerId]) -> None:
+        ground = self._ground
+        if holders[takeover.slot] != slot.farmer:
+            raise TransactionReverted("refill", "NotTheSlots", {"order": ORDER})
+        if takeover.farmer in holders.values():
+            raise TransactionReverted("refill", "DuplicateFarmer", {"farmer": takeover.farmer})
+        if slot.farmer not in ground.lapsed:
+            raise TransactionReverted("refill", "SlotNotVacant", {"index": takeover.slot})
+        if takeover.farmer in ground.lapsed:
+            raise TransactionReverted("refill", "FarmerLapsed", {"farmer": takeover.farmer})
+        acceptance = Acceptance(
+            farmer=takeover.farmer,
+            root=slot.root,
+            rate=slot.rate,
+            deadline_block=takeover.deadline_block,
+            r=takeover.r,
+            vs=takeover.vs,
+        )
+        signer = acceptance_signer(
+            DOMAIN,
+            acceptance,
+            order=ORDER,
+            slot=takeover.slot,
+            leaf_count=held.leaf_count,
+            end=END,
+            previous=tenure_word(slot.start),
+            repairer=self.address,
+        )
+        assert signer == ground.keeps[takeover.farmer].wallet.address
+
+    def _receipt(self, block: int) -> Receipt:
+        newest = self._ground.blocks[block]
+        return Receipt(
+            tx_hash=bytes(32),
+            block=block,
+            block_hash=newest.hash,
+            gas_used=1,
+            effective_gas_price=1,
+            events=newest.events,
+            contract_address=None,
+        )
