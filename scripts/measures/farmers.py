@@ -13,7 +13,7 @@ from measures.ground import PARAMETERS, Ground
 
 FARM_BYTES = 1 << 40
 PROOFS = 4
-TERM_EPOCHS = 60
+TERM_EPOCHS = 120
 EPOCHS_A_MONTH = 30
 COIN_WEI = 10**18
 

@@ -164,8 +164,11 @@ class Ground:
         epoch = await self.begin_epoch()
         async with self._in_batches():
             for start in range(0, slots, ORDERS_PER_BATCH):
-                if await self.chain.current_epoch() > epoch:
-                    epoch = await self.begin_epoch()
+                head = await self.chain.head()
+                if head.epoch > epoch:
+                    if (head.number + 1) % PARAMETERS.epoch_blocks == 0:
+                        await self.devnet.mine()
+                    epoch = await self.chain.current_epoch()
                     await self.together(await self.proofs([farm]))
                     await self.devnet.set_automine(False)
                 head, nonce = await self.chain.head(), await self._count("latest")

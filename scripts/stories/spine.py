@@ -10,6 +10,7 @@ nodes and the client. Only time is hurried: once all who can have proven, an epo
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,7 @@ K, N = 4, 8
 WANTED_EPOCHS = 3
 KEPT_PIECES_OF = 20
 """The cheat keeps one piece of so many: all five samples of an audit hit it once in 3 million epochs."""
+CARELESS = Path(__file__).with_name("careless.py")
 CHEAT_SLOT = 2
 KILLED_SLOTS = (0, 1)
 """Slots that hold the renter's blocks as they are, so that reading has to decode."""
@@ -135,7 +137,7 @@ class Spine(Tale[Outcome]):
             devnet = await self._start_chain(stack)
             fleet = await self._start_farmers(stack, devnet)
             words, stored, source = await self._store(devnet)
-            cheat = self._cheat(fleet, stored)
+            cheat = await self._cheat(fleet, stored)
             await self._watch_epochs(devnet, stored, cheat)
             await self._kill_and_fetch(devnet, fleet, stored, words, source)
             await self._close(devnet, stored)
@@ -198,14 +200,18 @@ class Spine(Tale[Outcome]):
             )
         return words, stored, source
 
-    def _cheat(self, fleet: Fleet, stored: Stored) -> FarmerProcess:
+    async def _cheat(self, fleet: Fleet, stored: Stored) -> FarmerProcess:
         farmer = fleet.by_id(stored.order.slots[CHEAT_SLOT].farmer)
         pieces = sorted(path for path in farmer.data.glob("slots/*/*/*/*.*") if path.is_file())
         gone = [path for number, path in enumerate(pieces) if number % KEPT_PIECES_OF]
+        await farmer.stop()
         for path in gone or pieces:
             path.unlink()
+        farmer.program = (sys.executable, str(CARELESS))
+        await farmer.start()
         self._stage.say(
-            f"Farmer {farmer.farmer} quietly deletes {len(gone or pieces)} of its {len(pieces)} pieces."
+            f"Farmer {farmer.farmer} quietly deletes {len(gone or pieces)} of its {len(pieces)} pieces, "
+            "and runs a node that does not make them again."
         )
         self._outcome.cheat = farmer.farmer
         self._outcome.honest = tuple(

@@ -1,5 +1,10 @@
 """Reading: ranges, paths, lists, and who we say we are."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +12,7 @@ from node_support import CHAIN_ID, FARMER, MARKET, PIECE_BYTES, Farm, error_of, 
 
 from grange.merkle import root_from_path
 from grange_node import paths
-from grange_node.routes.data import parts
+from grange_node.routes.data import SliceResponse, parts
 from grange_node.routes.slots import LISTED_INDICES
 from grange_node.slot_key import SlotKey
 
@@ -189,3 +194,41 @@ def test_parts_cover_a_range_without_gap(power: int, first: int, length: int) ->
         assert 0 < part.length <= piece_bytes - part.offset
         covered += part.length
     assert covered == first + length
+
+
+async def test_a_piece_that_is_gone_once_the_answer_has_begun_ends_it(
+    farm: Farm, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The status cannot be taken back: its reader sees that bytes are missing, its farmer a line in the log."""
+    slot = parcel(3)
+    await farm.keep(slot)
+    record = farm.node.ledger.promise(slot.order, slot.slot)
+    assert record is not None
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        if not sent:
+            pieces = sorted(farm.node.config.data_folder.glob("slots/*/*/*/*.*"))
+            assert len(pieces) >= 3
+            for path in pieces:
+                path.unlink()
+        sent.append(message)
+
+    @asynccontextmanager
+    async def admitted() -> AsyncIterator[Any]:
+        yield lambda: asyncio.sleep(0)
+
+    answer = SliceResponse(
+        farm.node.store,
+        record.key,
+        record.agreed,
+        0,
+        SIZE,
+        admission=admitted(),
+        status=200,
+        headers={},
+    )
+    await answer({"type": "http"}, None, send)  # type: ignore[arg-type]
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert sent[-1]["more_body"]
+    assert [message for message in caplog.messages if "broke off" in message]

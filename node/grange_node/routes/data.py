@@ -8,6 +8,7 @@ sent.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
@@ -22,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from grange.messages import NO_CONTENT
 from grange.units import LEAF_BYTES, MAX_PIECE_BYTES
 from grange_node.auth import require_content
-from grange_node.errors import LengthMissing, Malformed, RangeInvalid, TooMuch
+from grange_node.errors import LengthMissing, Malformed, NodeWorldError, RangeInvalid, Refusal, TooMuch
 from grange_node.records import SlotTerms
 from grange_node.routes.common import (
     node_of,
@@ -37,6 +38,8 @@ from grange_node.store import Store
 from grange_node.till import Earn
 
 MAX_LENGTH_DIGITS = 12
+
+log = logging.getLogger("grange.farm")
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
@@ -135,7 +138,13 @@ class SliceResponse(Response):
             try:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
             finally:
-                data = await following
+                await asyncio.wait([following])
+                failure = following.exception()
+            if isinstance(failure, (Refusal, NodeWorldError)):
+                # The status is out: that the connection ends here is all that can be said.
+                log.warning("%s: an answer broke off: %s", self._key, failure)
+                return
+            data = following.result()
         await send({"type": "http.response.body", "body": data, "more_body": False})
 
     async def _read(self, part: Part) -> bytes:

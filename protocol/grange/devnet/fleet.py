@@ -55,6 +55,8 @@ class FarmerProcess(Child):
 
     farmer: FarmerId = NO_FARMER
     endpoint: str = ""
+    program: tuple[str, ...] = (sys.executable, "-m", "grange_node")
+    """What it runs as `grange farm`: another, and it is a farmer that has changed its node."""
 
     @property
     def data(self) -> Path:
@@ -64,7 +66,7 @@ class FarmerProcess(Child):
     async def start(self) -> None:
         """Run the farmer until it serves; raises FarmerNotStarted."""
         await self.run_until_ready(
-            _farm("run", "--home", self.home, "--announce", "--ready-file", self.ready)
+            (*self.program, *_words("run", "--home", self.home, "--announce", "--ready-file", self.ready))
         )
         state = json.loads(self.ready.read_text())
         self.farmer, self.endpoint = FarmerId(state["farmer"]), state["endpoint"]
@@ -127,7 +129,8 @@ async def _funded(devnet: Devnet, number: int, folder: Path, options: FleetOptio
 async def _set_up(devnet: Devnet, farmer: FarmerProcess, options: FleetOptions) -> None:
     with farmer.log.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            *_farm("init", "--home", farmer.home, "--data", farmer.data),
+            *farmer.program,
+            *_words("init", "--home", farmer.home, "--data", farmer.data),
             *("--rpc", devnet.rpc_url, "--market", devnet.market, "--endpoint", "http://127.0.0.1:0"),
             *("--stake", str(options.stake_tokens), "--price", options.price_tokens_per_gib),
             *("--capacity", str(options.capacity_bytes)),
@@ -140,5 +143,5 @@ async def _set_up(devnet: Devnet, farmer: FarmerProcess, options: FleetOptions) 
         raise FarmerNotStarted(farmer.failure("could not be set up"))
 
 
-def _farm(command: str, *arguments: object) -> list[str]:
-    return [sys.executable, "-m", "grange_node", command, *map(str, arguments)]
+def _words(*arguments: object) -> list[str]:
+    return [*map(str, arguments)]

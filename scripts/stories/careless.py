@@ -1,0 +1,19 @@
+"""`grange farm` as a cheat changed it: what is gone or wrong is never looked for, nor made again.
+
+    python scripts/stories/careless.py run --home ...
+
+A farm as it comes rebuilds what it has lost from the other farmers before the next audit, if it can. Whoever
+throws data away to save the disk has no use for that.
+"""
+
+from grange_node.care.carer import Carer
+from grange_node.cli import app
+
+
+async def look_away(carer: Carer) -> None:
+    """Instead of mending."""
+
+
+if __name__ == "__main__":
+    setattr(Carer, "tick", look_away)  # noqa: B010 - a method is not assigned to
+    app()
