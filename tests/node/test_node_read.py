@@ -199,7 +199,7 @@ def test_parts_cover_a_range_without_gap(power: int, first: int, length: int) ->
 async def test_a_piece_that_is_gone_once_the_answer_has_begun_ends_it(
     farm: Farm, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The status cannot be taken back: its reader sees that bytes are missing, its farmer a line in the log."""
+    """The status is out: who reads sees that bytes are missing, the farmer a line in its log."""
     slot = parcel(3)
     await farm.keep(slot)
     record = farm.node.ledger.promise(slot.order, slot.slot)
