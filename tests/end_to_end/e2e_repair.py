@@ -31,9 +31,9 @@ async def new_repairer(town: Town) -> Wallet:
 
 @asynccontextmanager
 async def repairing(
-    town: Town, folder: Path, wallet: Wallet, *, only: OrderId, rpc_url: str | None = None
+    town: Town, folder: Path, wallet: Wallet, *, only: OrderId | None = None, rpc_url: str | None = None
 ) -> AsyncIterator[Repairer]:
-    """A repairer of one order that moves when its `tick` is called."""
+    """A repairer, of one order if it is named, that moves when its `tick` is called."""
     chosen = Settings(folder=folder, retry_seconds=0.0, window_blocks=1)
     async with (
         Chain.connect(rpc_url or town.devnet.rpc_url, town.devnet.market) as chain,
@@ -42,7 +42,7 @@ async def repairing(
         all_troubled = repairer.chart.troubled
 
         def troubled(lapsed: Sequence[FarmerId]) -> list[Charted]:
-            return [charted for charted in all_troubled(lapsed) if charted.order == only]
+            return [charted for charted in all_troubled(lapsed) if only in (None, charted.order)]
 
         repairer.chart.troubled = troubled  # type: ignore[assignment, method-assign]
         yield repairer
@@ -57,6 +57,16 @@ async def lapsed(town: Town, gone: Sequence[FarmerProcess]) -> None:
     raise AssertionError(f"not lapsed after {MAX_EPOCHS} epochs")
 
 
+async def a_block(town: Town) -> None:
+    """Mine a block; whoever runs has proven the epoch that it begins, if it begins one."""
+    before = (await town.chain.head()).epoch
+    await town.devnet.mine()
+    epoch = (await town.chain.head()).epoch
+    if epoch > before:
+        running = [one for one in town.farmers if one.running]
+        await town.proven(epoch, [one for one in running if await town.chain.rate_at(one.farmer, epoch)])
+
+
 async def until_repaired(town: Town, repairer: Repairer, rounds: int = 40) -> Job:
     """Look at the chain again and again, a block apart, until nothing is left to do."""
     for _ in range(rounds):
@@ -64,7 +74,7 @@ async def until_repaired(town: Town, repairer: Repairer, rounds: int = 40) -> Jo
         await repairer.idle()
         if repairer.jobs.done() and not repairer.jobs.under_way():
             return repairer.jobs.done()[-1]
-        await town.devnet.mine()
+        await a_block(town)
     raise AssertionError("not repaired")
 
 
