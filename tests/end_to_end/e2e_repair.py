@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from grange_node.repair.repairer import Repairer, Settings
 PATIENCE = Patience(connect_seconds=2.0, silence_seconds=5.0, pause_seconds=0.05)
 REPAIRER_TOKENS = 10 * TOKEN
 MAX_EPOCHS = 12
+BLOCK_SECONDS = 0.5
 
 
 async def new_repairer(town: Town) -> Wallet:
@@ -65,6 +67,24 @@ async def a_block(town: Town) -> None:
     if epoch > before:
         running = [one for one in town.farmers if one.running]
         await town.proven(epoch, [one for one in running if await town.chain.rate_at(one.farmer, epoch)])
+
+
+@asynccontextmanager
+async def blocks_coming(town: Town) -> AsyncIterator[None]:
+    """While this lasts there is a block every BLOCK_SECONDS, for repairers that look at the clock."""
+
+    async def mine_on() -> None:
+        while True:
+            await a_block(town)
+            await asyncio.sleep(BLOCK_SECONDS)
+
+    mining = asyncio.create_task(mine_on())
+    try:
+        yield
+        assert not mining.done(), "the chain stood still"
+    finally:
+        mining.cancel()
+        await asyncio.wait([mining])
 
 
 async def until_repaired(town: Town, repairer: Repairer, rounds: int = 40) -> Job:

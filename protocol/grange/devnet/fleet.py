@@ -55,6 +55,8 @@ class FarmerProcess(Child):
 
     farmer: FarmerId = NO_FARMER
     endpoint: str = ""
+    options: tuple[str, ...] = ()
+    """More options of `grange farm run`, from the next start on."""
 
     @property
     def data(self) -> Path:
@@ -64,7 +66,7 @@ class FarmerProcess(Child):
     async def start(self) -> None:
         """Run the farmer until it serves; raises FarmerNotStarted."""
         await self.run_until_ready(
-            _farm("run", "--home", self.home, "--announce", "--ready-file", self.ready)
+            _farm("run", "--home", self.home, "--announce", "--ready-file", self.ready, *self.options)
         )
         state = json.loads(self.ready.read_text())
         self.farmer, self.endpoint = FarmerId(state["farmer"]), state["endpoint"]
