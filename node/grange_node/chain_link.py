@@ -58,6 +58,9 @@ class ChainLink(Protocol):
     async def funds(self, account: Address) -> int:
         """Tokens of an account inside and outside the market, in base units."""
 
+    async def wealth(self, account: Address) -> int:
+        """The same with what the account has earned in the market and not claimed yet."""
+
     async def order(self, order: OrderId) -> Order | None:
         """A placed order, whoever it is of; None if there is none, or none any more."""
 
@@ -131,6 +134,11 @@ class LiveLink:
         chain = await self._chain()
         vault, tokens = await asyncio.gather(chain.vault(account), chain.token_balance(account))
         return vault + tokens
+
+    async def wealth(self, account: Address) -> int:
+        """Vault, wallet and earnings together."""
+        funds, earnings = await asyncio.gather(self.funds(account), (await self._chain()).earnings(account))
+        return funds + earnings
 
     async def order(self, order: OrderId) -> Order | None:
         """The order as the contract has it."""

@@ -1,8 +1,9 @@
-"""Whether a renter has any money, asked before its first bytes are taken.
+"""Whether a renter or a repairer has any money, asked before its first bytes are taken.
 
 An address costs nothing to make, so limits for each address keep nobody out; money on chain does. What the
 chain said is remembered for a while and for so many renters, and so many questions are on their way at
 once: a stream of fresh addresses can neither fill our memory nor make us a burden to the chain's endpoint.
+What was earned counts: a farm that repairs may have all its other tokens in its stake.
 
 Decided here: how old an answer may be. Left to others: what must be covered (`intake`), and the promise
 itself, before which the chain is always asked anew.
@@ -34,7 +35,7 @@ class _Purse(NamedTuple):
 
 
 class Purses:
-    """What renters have, vault and wallet together, as the chain last said."""
+    """What renters have, in vault, wallet and earnings together, as the chain last said."""
 
     def __init__(
         self, link: ChainLink, clock: Callable[[], float], remembered: int = MAX_REMEMBERED_PURSES
@@ -69,7 +70,7 @@ class Purses:
 
     async def _asked(self, renter: Address) -> _Purse:
         try:
-            funds = await self._link.funds(renter)
+            funds = await self._link.wealth(renter)
         except ChainError as error:
             raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
         purse = self._purses[renter] = _Purse(funds, self._clock())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from grange_node.repair.repairer import Repairer, Settings
 PATIENCE = Patience(connect_seconds=2.0, silence_seconds=5.0, pause_seconds=0.05)
 REPAIRER_TOKENS = 10 * TOKEN
 MAX_EPOCHS = 12
+BLOCK_SECONDS = 0.5
 
 
 async def new_repairer(town: Town) -> Wallet:
@@ -31,9 +33,9 @@ async def new_repairer(town: Town) -> Wallet:
 
 @asynccontextmanager
 async def repairing(
-    town: Town, folder: Path, wallet: Wallet, *, only: OrderId, rpc_url: str | None = None
+    town: Town, folder: Path, wallet: Wallet, *, only: OrderId | None = None, rpc_url: str | None = None
 ) -> AsyncIterator[Repairer]:
-    """A repairer of one order that moves when its `tick` is called."""
+    """A repairer, of one order if it is named, that moves when its `tick` is called."""
     chosen = Settings(folder=folder, retry_seconds=0.0, window_blocks=1)
     async with (
         Chain.connect(rpc_url or town.devnet.rpc_url, town.devnet.market) as chain,
@@ -42,7 +44,7 @@ async def repairing(
         all_troubled = repairer.chart.troubled
 
         def troubled(lapsed: Sequence[FarmerId]) -> list[Charted]:
-            return [charted for charted in all_troubled(lapsed) if charted.order == only]
+            return [charted for charted in all_troubled(lapsed) if only in (None, charted.order)]
 
         repairer.chart.troubled = troubled  # type: ignore[assignment, method-assign]
         yield repairer
@@ -57,6 +59,34 @@ async def lapsed(town: Town, gone: Sequence[FarmerProcess]) -> None:
     raise AssertionError(f"not lapsed after {MAX_EPOCHS} epochs")
 
 
+async def a_block(town: Town) -> None:
+    """Mine a block; whoever runs has proven the epoch that it begins, if it begins one."""
+    before = (await town.chain.head()).epoch
+    await town.devnet.mine()
+    epoch = (await town.chain.head()).epoch
+    if epoch > before:
+        running = [one for one in town.farmers if one.running]
+        await town.proven(epoch, [one for one in running if await town.chain.rate_at(one.farmer, epoch)])
+
+
+@asynccontextmanager
+async def blocks_coming(town: Town) -> AsyncIterator[None]:
+    """While this lasts there is a block every BLOCK_SECONDS, for repairers that look at the clock."""
+
+    async def mine_on() -> None:
+        while True:
+            await a_block(town)
+            await asyncio.sleep(BLOCK_SECONDS)
+
+    mining = asyncio.create_task(mine_on())
+    try:
+        yield
+        assert not mining.done(), "the chain stood still"
+    finally:
+        mining.cancel()
+        await asyncio.wait([mining])
+
+
 async def until_repaired(town: Town, repairer: Repairer, rounds: int = 40) -> Job:
     """Look at the chain again and again, a block apart, until nothing is left to do."""
     for _ in range(rounds):
@@ -64,7 +94,7 @@ async def until_repaired(town: Town, repairer: Repairer, rounds: int = 40) -> Jo
         await repairer.idle()
         if repairer.jobs.done() and not repairer.jobs.under_way():
             return repairer.jobs.done()[-1]
-        await town.devnet.mine()
+        await a_block(town)
     raise AssertionError("not repaired")
 
 

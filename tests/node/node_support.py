@@ -92,6 +92,7 @@ class FakeMarket:
         self.endpoint = "http://127.0.0.1:1"
         self.balances: dict[Address, int] = {}
         self.usual_balance = 1000 * TOKEN
+        self.earned: dict[Address, int] = {}
         self.funds_asked = 0
         self.orders: dict[OrderId, Order] = {}
         self.vacant: set[tuple[OrderId, int]] = set()
@@ -243,6 +244,9 @@ class FakeMarket:
         self._ask()
         self.funds_asked += 1
         return self.balances.get(account, self.usual_balance)
+
+    async def wealth(self, account: Address) -> int:
+        return await self.funds(account) + self.earned.get(account, 0)
 
     async def means(self, payer: Address) -> tuple[int, int, int]:
         self._ask()

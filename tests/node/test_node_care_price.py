@@ -13,8 +13,10 @@ from repair_market import FakeMarket
 
 from grange.chain import Sender, Wallet
 from grange.peer import OverBudget
+from grange.types import Epoch, OrderId
 from grange.units import GIB, TOKEN, egress_rounded_up
 from grange_node.care import rebuilder as rebuilder_module
+from grange_node.care.outlays import OUTLAYS_NAME, Outlays
 from grange_node.care.rebuilder import LiveRebuilder
 from grange_node.errors import RepairStopped
 from grange_node.repair.chart import Chart, Charted
@@ -40,9 +42,15 @@ async def charted(market: FakeMarket) -> Charted:
 
 
 async def mended(
-    ground: Ground, folder: Path, monkeypatch: pytest.MonkeyPatch, pieces: list[int], times: int = 1
+    ground: Ground,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pieces: list[int],
+    times: int = 1,
+    *,
+    restarts: bool = False,
 ) -> tuple[FakeMarket, FakeContacts, list[Exception]]:
-    """The first farmer rebuilds pieces of its slot, again and again."""
+    """The first farmer rebuilds pieces of its slot, again and again, in one life or in as many."""
     market, contacts = FakeMarket(ground, WALLET, nothing), FakeContacts(ground, WALLET, nothing)
     sender = SimpleNamespace(chain=None, address=WALLET.address, wallet=WALLET)
 
@@ -58,8 +66,11 @@ async def mended(
 
     monkeypatch.setattr(rebuilder_module, "Market", lambda _: market)
     monkeypatch.setattr(LiveRebuilder, "_contacts", known)
-    own, errors = LiveRebuilder(folder, connected, 0), list[Any]()
-    for _ in range(times):
+    errors = list[Any]()
+    own = LiveRebuilder(folder, connected, 0)
+    for turn in range(times):
+        if restarts and turn:
+            own = LiveRebuilder(folder, connected, 0)
         try:
             await own.rebuild(await charted(market), 0, pieces, give)
         except (OverBudget, RepairStopped) as error:
@@ -89,12 +100,33 @@ async def test_no_more_is_paid_for_a_slot_than_giving_it_up_costs(
     assert isinstance(errors[0], OverBudget)
 
 
+@pytest.mark.parametrize("restarts", [False, True])
 async def test_rot_that_is_paid_for_again_and_again_costs_no_more_than_the_slot(
-    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restarts: bool
 ) -> None:
     for keep in ground.keeps.values():
         keep.egress_price = WORTH // 10 * GIB // PIECE_BYTES
         keep.lies = True
-    _, contacts, errors = await mended(ground, tmp_path, monkeypatch, [4], times=30)
+    _, contacts, errors = await mended(ground, tmp_path, monkeypatch, [4], times=30, restarts=restarts)
     assert len(errors) == 30
-    assert contacts.spent <= WORTH
+    assert 0 < contacts.spent <= WORTH
+
+
+def test_what_mending_has_cost_is_remembered_until_its_order_ends(tmp_path: Path) -> None:
+    large, other = 1 << 70, OrderId(b"\x02" * 32)
+    outlays = Outlays(tmp_path)
+    outlays.note(ORDER, 1, large, end=Epoch(20), epoch=Epoch(5))
+    outlays.note(ORDER, 2, 7, end=Epoch(10), epoch=Epoch(5))
+    again = Outlays(tmp_path)
+    assert [again.paid(ORDER, slot) for slot in (1, 2, 3)] == [large, 7, 0]
+    again.note(other, 0, 1, end=Epoch(30), epoch=Epoch(10))
+    assert [Outlays(tmp_path).paid(ORDER, slot) for slot in (1, 2)] == [large, 0]
+
+
+@pytest.mark.parametrize("spoilt", ["", "[]", '{"a": 1}', '{"a": {"paid": "x", "end": 1}}', "{"])
+def test_a_spoilt_memory_of_costs_is_begun_anew(tmp_path: Path, spoilt: str) -> None:
+    (tmp_path / OUTLAYS_NAME).write_text(spoilt)
+    outlays = Outlays(tmp_path)
+    assert outlays.paid(ORDER, 0) == 0
+    outlays.note(ORDER, 0, 3, end=Epoch(9), epoch=Epoch(1))
+    assert Outlays(tmp_path).paid(ORDER, 0) == 3

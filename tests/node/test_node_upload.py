@@ -253,6 +253,13 @@ async def test_storing_for_nothing_still_takes_a_purse_that_is_not_empty(tmp_pat
         assert (await farm.put(parcel(), 0)).status_code == 201
 
 
+async def test_what_was_earned_begins_a_slot_as_well(farm: Farm) -> None:
+    """A farm that repairs may have all its other tokens in its stake."""
+    farm.market.usual_balance = 0
+    farm.market.earned[parcel().renter.address] = rate_rounded_up(OFFER.price_per_gib_epoch, PIECE_BYTES)
+    assert (await farm.put(parcel(), 0)).status_code == 201
+
+
 async def test_the_chain_is_asked_once_a_minute_and_not_for_every_piece(farm: Farm) -> None:
     await farm.upload(parcel())
     await farm.upload(parcel(seed=1))

@@ -3,6 +3,7 @@
 Damages     which pieces are not what they were, on disk                damages.py
 Scrubber    pieces are read and hashed again, slowly                    scrubber.py
 Rebuilder   the other farmers of an order -> our pieces                 rebuilder.py
+Outlays     what mending each slot has cost                             outlays.py
 Carer       damage -> mended, or declared lost when that is cheaper     carer.py
 is_dearer   what keeping on would cost, and what giving up does         policy.py
 """

@@ -19,6 +19,7 @@ from grange.peer import Patience, Signer
 from grange.peer.purse import Budget, Purse
 from grange.peer.tabs import Tabs
 from grange.types import OrderId
+from grange_node.care.outlays import Outlays
 from grange_node.errors import RepairStopped
 from grange_node.files import FOLDER_MODE
 from grange_node.repair.chart import ORDER_EVENTS, Charted, told
@@ -50,7 +51,7 @@ class LiveRebuilder:
         self._folder = folder
         self._sender = sender
         self._start_block = start_block
-        self._paid: dict[tuple[OrderId, int], int] = {}
+        self._outlays = Outlays(folder)
 
     async def order(self, order: OrderId) -> Charted | None:
         """Out of its events."""
@@ -59,8 +60,8 @@ class LiveRebuilder:
         return told(events) if events else None
 
     async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> None:
-        """Segment by segment. Raises OverBudget rather than pay more for a slot, in all, than to give it up
-        costs: its collateral, and its pay to the end."""
+        """Segment by segment. Raises OverBudget rather than pay more for a slot, in all and through all
+        restarts, than to give it up costs: its collateral, and its pay to the end."""
         sender = await self._sender()
         market = Market(sender)
         async with self._contacts(sender) as contacts:
@@ -76,20 +77,27 @@ class LiveRebuilder:
             order = sources(charted, live, contacts.farmers)
             cost = fetch_cost(charted, order[: charted.k], contacts.farmers, len(pieces))
             epochs = market.parameters.collateral_epochs + max(0, charted.end - head.epoch)
-            paid = self._paid.get((charted.order, slot), 0)
+            paid = self._outlays.paid(charted.order, slot)
             budget = Budget(max(0, epochs * charted.slots[slot].rate - paid))
             budget.check(cost)
             await market.fund(cost, contacts.tabs.totals())
+
+            def note() -> None:
+                if budget.spent:
+                    cost = paid + budget.spent
+                    self._outlays.note(charted.order, slot, cost, end=charted.end, epoch=head.epoch)
+
             async with contacts.reading(budget) as reading:
                 try:
                     pool = Sources(charted, order, reading.source)
                     codec = Codec(charted.k, charted.n)
                     for piece in pieces:
                         found = await pool.segment(piece)
+                        await asyncio.to_thread(note)
                         rebuilt = await asyncio.to_thread(codec.rebuild, found, [slot])
                         await give(piece, rebuilt[slot])
                 finally:
-                    self._paid[charted.order, slot] = paid + budget.spent
+                    note()
 
     @asynccontextmanager
     async def _contacts(self, sender: Sender) -> AsyncIterator[Contacts]:

@@ -57,6 +57,8 @@ class FarmerProcess(Child):
     endpoint: str = ""
     program: tuple[str, ...] = (sys.executable, "-m", "grange_node")
     """What it runs as `grange farm`: another, and it is a farmer that has changed its node."""
+    options: tuple[str, ...] = ()
+    """More options of `grange farm run`, from the next start on."""
 
     @property
     def data(self) -> Path:
@@ -66,7 +68,11 @@ class FarmerProcess(Child):
     async def start(self) -> None:
         """Run the farmer until it serves; raises FarmerNotStarted."""
         await self.run_until_ready(
-            (*self.program, *_words("run", "--home", self.home, "--announce", "--ready-file", self.ready))
+            [
+                *self.program,
+                *_words("run", "--home", self.home, "--announce", "--ready-file", self.ready),
+                *self.options,
+            ]
         )
         state = json.loads(self.ready.read_text())
         self.farmer, self.endpoint = FarmerId(state["farmer"]), state["endpoint"]

@@ -18,6 +18,7 @@ from grange.devnet.child import Child
 from grange.devnet.devnet import Devnet
 from grange.devnet.errors import DevnetError
 from grange.messages import address_of
+from grange.types import Address
 from grange.units import TOKEN
 
 GAS_WEI = 10**20
@@ -36,6 +37,8 @@ class RepairerOptions:
     tokens: int = DEFAULT_TOKENS
     gas_price_tokens_per_million: str = "0"
     window_blocks: int | None = None
+    close_for: tuple[Address, ...] = ()
+    """Renters whose orders are closed when they are over."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,11 +93,13 @@ async def _set_up(devnet: Devnet, number: int, folder: Path, options: RepairerOp
     key_path.write_text(key.hex())
     await devnet.faucet(repairer.address, native=GAS_WEI, tokens=options.tokens * TOKEN)
     window = ("--window", str(options.window_blocks)) if options.window_blocks else ()
+    closing = [word for renter in options.close_for for word in ("--close-for", renter)]
     with repairer.log.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *_repair("init", "--home", repairer.home, "--rpc", devnet.rpc_url, "--market", devnet.market),
             *("--gas-price", options.gas_price_tokens_per_million),
             *window,
+            *closing,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,

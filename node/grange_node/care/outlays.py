@@ -1,0 +1,65 @@
+"""What mending each slot of ours has cost, in a small file beside the repairs.
+
+A slot is worth so much to its farm and no more, however often the farm starts again: without this memory
+sources that charge and send rot would be paid that much after every start. Decides the form, and that an
+entry goes with the end of its order. A file that is lost or spoilt is begun anew: that costs some money at
+worst, and a slot that is not mended costs more. Leaves how much a slot is worth to `rebuilder`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Final
+
+from grange.types import Epoch, OrderId
+from grange_node.config import write_private
+from grange_node.errors import StoreFailed
+
+OUTLAYS_NAME: Final = "mending.json"
+
+log = logging.getLogger("grange.farm")
+
+
+class Outlays:
+    """The file, in the folder of repairs; it is read when it is first asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / OUTLAYS_NAME
+        self._known: dict[str, tuple[int, int]] | None = None
+
+    def paid(self, order: OrderId, slot: int) -> int:
+        """What a slot has cost so far, in base units."""
+        return self._all().get(_name(order, slot), (0, 0))[0]
+
+    def note(self, order: OrderId, slot: int, paid: int, *, end: Epoch, epoch: Epoch) -> None:
+        """A slot has cost so much by now; it is kept until `end`, and `epoch` is the current one. Raises
+        StoreFailed."""
+        known = {name: (cost, until) for name, (cost, until) in self._all().items() if until > epoch}
+        known[_name(order, slot)] = (paid, end)
+        content = {name: {"paid": str(cost), "end": until} for name, (cost, until) in known.items()}
+        self._known = known
+        try:
+            write_private(self._path, json.dumps(content, indent=2) + "\n")
+        except OSError as error:
+            raise StoreFailed(f"{self._path} cannot be written: {error.strerror}") from error
+
+    def _all(self) -> dict[str, tuple[int, int]]:
+        if self._known is None:
+            self._known = self._read()
+        return self._known
+
+    def _read(self) -> dict[str, tuple[int, int]]:
+        try:
+            content = json.loads(self._path.read_text())
+            return {name: (int(one["paid"]), int(one["end"])) for name, one in content.items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("%s cannot be read, and what mending has cost is forgotten: %s", self._path, error)
+            return {}
+
+
+def _name(order: OrderId, slot: int) -> str:
+    return f"{order.hex()}/{slot}"

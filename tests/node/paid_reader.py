@@ -1,0 +1,54 @@
+"""A process that reads from a farm and pays for it: `python paid_reader.py ENDPOINT TABS COUNT`.
+
+It opens the tabs and says `open`, waits for a line, and reads COUNT times, AT_ONCE at a time. After each read
+it writes a line: the highest total that was signed by then, or what went wrong.
+"""
+
+import asyncio
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from node_support import DOMAIN, Clock, FakeMarket, parcel
+from test_node_paid import PRICED, RENTER
+
+from grange.errors import GrangeError
+from grange.peer import Patience, Peer, Purse, Signer, Tabs, open_session
+
+AT_ONCE = 4
+READ_BYTES = 100
+
+
+async def main(endpoint: str, tabs_path: Path, count: int) -> None:
+    slot, patience = parcel(), Patience(silence_seconds=30.0)
+    signer = Signer(domain=DOMAIN, wallet=RENTER, patience=patience, now=Clock())
+    known = await FakeMarket().farmer()
+    offer = replace(known.offer, egress_price_per_gib=PRICED.egress_price_per_gib)
+    with Tabs.open(tabs_path, domain=DOMAIN, payer=RENTER.address) as tabs:
+        say("open")
+        await asyncio.to_thread(sys.stdin.readline)
+        async with open_session(patience, chain_id=DOMAIN.chain_id) as session:
+            purse = Purse(domain=DOMAIN, wallet=RENTER, tabs=tabs)
+            peer = Peer(replace(known, endpoint=endpoint, offer=offer), session, signer, purse)
+            gate = asyncio.Semaphore(AT_ONCE)
+
+            async def read() -> None:
+                async with gate:
+                    try:
+                        came = await peer.read(slot.order, slot.slot, 0, READ_BYTES)
+                    except GrangeError as error:
+                        say(f"{type(error).__name__} {error}")
+                    else:
+                        say(
+                            str(tabs.tab(known.id).total) if came == slot.data[:READ_BYTES] else "wrong bytes"
+                        )
+
+            await asyncio.gather(*(read() for _ in range(count)))
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))
