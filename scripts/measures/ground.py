@@ -34,7 +34,8 @@ OFFER = Offer(
     price_per_gib_epoch=TOKEN, egress_price_per_gib=TOKEN, capacity_bytes=1 << 41, longest_term_epochs=390
 )
 ENDPOINT = "https://farmer.example.org:8440"
-ORDERS_PER_BATCH = 200
+ORDERS_PER_BATCH = 110
+"""Less than half a block: with more in each of a thousand blocks the base fee would know no bound."""
 PLACE_ONE_GAS = 250_000
 TOGETHER = 40
 """Calls in one block: so many proofs fit in."""
