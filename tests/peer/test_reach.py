@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from test_purse import WALLET, farmer
 
 from grange.messages import Domain
 from grange.peer import FarmerUnreachable, Patience, Peer, Signer, open_session
-from grange.peer.reach import DEVNET_CHAIN_IDS, PRIVATE_VARIABLE, Reach
+from grange.peer.reach import DEVNET_CHAIN_IDS, PRIVATE_VARIABLE, OutOfReach, Reach
 from grange.types import address_from
 
 LIVE_CHAIN_ID = 8453
@@ -26,6 +27,11 @@ INSIDE = [
     "fe80::1%eth0",
     "fd00::1",
     "::ffff:127.0.0.1",
+    "64:ff9b::169.254.169.254",
+    "64:ff9b:1::1",
+    "2002:a01:203::1",
+    "fec0::1",
+    "::127.0.0.1",
     "no address",
 ]
 
@@ -35,7 +41,7 @@ def test_an_address_inside_is_out_of_reach_on_a_live_chain(address: str) -> None
     assert not Reach.on(LIVE_CHAIN_ID).allows(address)
 
 
-@pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1"])
+@pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1"])
 def test_public_addresses_are_within_reach(address: str) -> None:
     assert Reach.on(LIVE_CHAIN_ID).allows(address)
 
@@ -48,6 +54,18 @@ def test_farmers_of_a_devnet_are_anywhere(chain_id: int) -> None:
 def test_who_has_farms_inside_can_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PRIVATE_VARIABLE, "1")
     assert Reach.on(LIVE_CHAIN_ID).allows("10.1.2.3")
+
+
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0177.0.0.1", "fd00::1"])
+async def test_what_is_no_proper_address_but_may_be_taken_for_one_is_refused_before_it_is(host: str) -> None:
+    """No resolver sees what aiohttp takes for an address, and the system knows what 127.1 is."""
+
+    async def handler(_: object) -> Any:
+        pytest.fail("a request was made")
+
+    request: Any = SimpleNamespace(url=SimpleNamespace(host=host))
+    with pytest.raises(OutOfReach):
+        await Reach.on(LIVE_CHAIN_ID)(request, handler)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "inside.example", "0x7f.1"])

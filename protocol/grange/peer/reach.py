@@ -8,7 +8,7 @@ names were looked up; leaves connecting to aiohttp.
 
 import os
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final, Self
 
 import aiohttp
@@ -16,6 +16,10 @@ import aiohttp
 DEVNET_CHAIN_IDS: Final = frozenset({1337, 31337})
 """The chain ids of development chains, which everybody has on their own machine."""
 PRIVATE_VARIABLE: Final = "GRANGE_PRIVATE_FARMERS"
+_PUBLIC: Final = IPv6Network("2000::/3")
+"""All of IPv6 that is given out as public addresses."""
+_TRANSLATED: Final = IPv6Network("64:ff9b::/96")
+"""Here networks without IPv4 have the addresses of IPv4."""
 
 
 class OutOfReach(aiohttp.ClientError):
@@ -39,11 +43,11 @@ class Reach:
         if self.anywhere:
             return True
         try:
-            found = ip_address(address.partition("%")[0])
+            found = _meant(ip_address(address.partition("%")[0]))
         except ValueError:
             return False
-        if isinstance(found, IPv6Address) and found.ipv4_mapped:
-            found = found.ipv4_mapped
+        if isinstance(found, IPv6Address) and found not in _PUBLIC:
+            return False
         return found.is_global and not found.is_multicast
 
     async def __call__(
@@ -57,12 +61,17 @@ class Reach:
 
 
 def is_address(host: str) -> bool:
-    """Whether a host is an address already, which no resolver sees."""
-    try:
-        ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
+    """Whether a host is an address already, which no resolver sees, or what some take for one, as 127.1."""
+    return ":" in host or host.replace(".", "").isdecimal()
+
+
+def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Where an address leads: addresses of IPv4 can be written in several ways as ones of IPv6."""
+    if not isinstance(address, IPv6Address):
+        return address
+    if address in _TRANSLATED:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def refusal(host: str) -> str:
