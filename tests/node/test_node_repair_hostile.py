@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from grange_node.repair.jobs import Jobs, Outcome
 from grange_node.repair.market import Market
 from grange_node.repair.sources import Sources
 from grange_node.repair.survey import Survey, survey
-from grange_node.repair.transfer import Transfer
+from grange_node.repair.transfer import SLOW_PIECES, Transfer
 
 WALLET = Wallet(b"\x77" * 32)
 ODD = OrderId(hashlib.sha256(b"an odd order").digest())
@@ -299,41 +301,76 @@ async def test_orders_that_are_over_are_forgotten(tmp_path: Path) -> None:
         assert len(chart) == len(kept)
 
 
-async def test_a_taker_that_is_far_slower_than_the_others_gives_way(tmp_path: Path) -> None:
-    """Else it could draw out each repair for weeks, a piece within every deadline."""
-    ground, clock = ruined(), Clock()
-    chart = Chart(0)
-    await FakeMarket(ground, WALLET, nothing).follow(chart)
-    charted = chart.order(ORDER)
-    assert charted is not None
-    given_up: list[FarmerId] = []
+@dataclass(kw_only=True)
+class Lines:
+    """What it takes to send a piece to whom, and who gave way."""
 
-    class Slow(FakePeer):
-        async def put_piece(self, *arguments: Any) -> None:
-            clock.now += 31.0 if self.farmer.id == 6 else 1.0
-            await super().put_piece(*arguments)
+    seconds: Callable[[FarmerId], float]
+    first: FarmerId | None = None
+    """Others have no piece before it has as many as make a slow taker give way."""
+    given_up: list[FarmerId] = field(default_factory=list)
 
-    def opened(farmer: FarmerId) -> Peer:
-        return Slow(ground, farmer, WALLET.address, nothing)  # type: ignore[return-value]
+    async def transfer(self, takers: dict[int, FarmerId]) -> Transfer:
+        """One pass, in which 8 takes the place of whoever gives way first, then 9."""
+        ground, clock, lines, spares = ruined(), Clock(), self, iter([FarmerId(8), FarmerId(9)])
+        chart = Chart(0)
+        await FakeMarket(ground, WALLET, nothing).follow(chart)
+        charted = chart.order(ORDER)
+        assert charted is not None
+        ahead = asyncio.Event()
 
-    async def another(slot: int, failed: FarmerId, error: GrangeError) -> FarmerId:
-        given_up.append(failed)
-        return FarmerId(8)
+        class Slow(FakePeer):
+            async def put_piece(self, *arguments: Any) -> None:
+                if lines.first not in {None, self.farmer.id}:
+                    await ahead.wait()
+                clock.now += lines.seconds(self.farmer.id)
+                await super().put_piece(*arguments)
+                if self._keep.puts >= SLOW_PIECES:
+                    ahead.set()
 
-    async def wanted() -> None:
-        pass
+        def opened(farmer: FarmerId) -> Peer:
+            return Slow(ground, farmer, WALLET.address, nothing)  # type: ignore[return-value]
 
-    transfer = Transfer(
-        charted=charted,
-        takers={0: FarmerId(6), 1: FarmerId(7)},
-        sources=Sources(charted, [2, 3, 4], opened, clock=clock),
-        open_peer=opened,
-        replace=another,
-        check=wanted,
-        patience=PATIENCE,
-        clock=clock,
-    )
-    await transfer.run()
-    assert given_up == [FarmerId(6)]
-    assert transfer.takers == {0: FarmerId(8), 1: FarmerId(7)}
-    assert transfer.rebuilt_root(0) == charted.slots[0].root
+        async def another(slot: int, failed: FarmerId, error: GrangeError) -> FarmerId | None:
+            self.given_up.append(failed)
+            return next(spares, None)
+
+        async def wanted() -> None:
+            pass
+
+        transfer = Transfer(
+            charted=charted,
+            takers=takers,
+            sources=Sources(charted, [2, 3, 4], opened, clock=clock),
+            open_peer=opened,
+            replace=another,
+            check=wanted,
+            patience=PATIENCE,
+            clock=clock,
+        )
+        await transfer.run()
+        assert all(transfer.rebuilt_root(slot) == charted.slots[slot].root for slot in takers)
+        return transfer
+
+
+@pytest.mark.parametrize("beside", [{1: FarmerId(7)}, {}])
+async def test_a_taker_that_is_far_slower_than_the_others_gives_way(beside: dict[int, FarmerId]) -> None:
+    """Else it could draw out each repair for weeks, a piece within every deadline, also alone."""
+    lines = Lines(seconds=lambda farmer: 31.0 if farmer == 6 else 1.0)
+    transfer = await lines.transfer({0: FarmerId(6), **beside})
+    assert lines.given_up == [FarmerId(6)]
+    assert transfer.takers == {0: FarmerId(8), **beside}
+
+
+async def test_takers_do_not_give_way_one_after_the_other_where_our_own_line_is_slow() -> None:
+    """Each would be sent the same first pieces, and each time they would be read and paid for."""
+    lines = Lines(seconds=lambda farmer: 40.0)
+    transfer = await lines.transfer({0: FarmerId(6)})
+    assert (lines.given_up, transfer.takers) == ([FarmerId(6)], {0: FarmerId(8)})
+
+
+async def test_who_has_its_first_pieces_before_the_others_is_not_slow() -> None:
+    """On a slow line of ours all take long, and somebody is first."""
+    lines = Lines(seconds=lambda farmer: 40.0, first=FarmerId(6))
+    await lines.transfer({0: FarmerId(6), 1: FarmerId(7)})
+    assert not lines.given_up

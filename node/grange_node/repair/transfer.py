@@ -33,6 +33,8 @@ SLOW_FLOOR_SECONDS: Final = 30.0
 """No taker is called slow before this: three pieces on their way need so long at a megabit a second."""
 SLOW_FACTOR: Final = 8.0
 """Slow is who needs so many times for a piece what half of the other takers need."""
+SLOW_LINE_FACTOR: Final = 2.0
+"""Who follows a slow taker may need so many times as long: if both are slow it is our own line that is."""
 SLOW_PIECES: Final = 3
 """So many one after the other, and another takes the slot."""
 TRY_AGAIN_STATUSES: Final = frozenset({429, 500, 503})
@@ -52,9 +54,11 @@ class Taker:
         self.slot = slot
         self.farmer = farmer
         self.missing = set(range(charted.geometry.segments))
-        self.seconds = 0.0
-        """What the last piece took."""
+        self.seconds: float | None = None
+        """What the last piece took; None before the first."""
         self.slow_pieces = 0
+        self.slow_before_seconds = 0.0
+        """What a piece took the one whose place it has, if that one was slow."""
 
 
 class Transfer:
@@ -153,16 +157,21 @@ class Transfer:
             if taker.farmer == farmer:
                 self.sent_bytes += len(piece)
                 taker.missing.discard(segment)
-                if taker.missing and self._is_slow(taker, self._clock() - begun):
+                seconds = taker.seconds = self._clock() - begun
+                taker.slow_pieces = taker.slow_pieces + 1 if self._is_slow(taker, seconds) else 0
+                if taker.missing and taker.slow_pieces >= SLOW_PIECES:
+                    taker.slow_before_seconds = seconds
                     await self._next(taker, farmer, FarmerUnreachable("it is far slower than the others"))
 
     def _is_slow(self, taker: Taker, seconds: float) -> bool:
-        taker.seconds = seconds
-        usual = median_low([other.seconds for other in self._takers.values() if other is not taker] or [0.0])
-        taker.slow_pieces += 1
-        if seconds <= max(SLOW_FLOOR_SECONDS, SLOW_FACTOR * usual):
-            taker.slow_pieces = 0
-        return taker.slow_pieces >= SLOW_PIECES
+        others = [one for one in self._takers.values() if one is not taker and (one.missing or one.seconds)]
+        known = [one.seconds for one in others if one.seconds is not None]
+        if others and not known:
+            # Who is the first of several to have a piece at all is not the slow one.
+            return False
+        usual = median_low(known or [0.0])
+        ours = SLOW_LINE_FACTOR * taker.slow_before_seconds
+        return seconds > max(SLOW_FLOOR_SECONDS, SLOW_FACTOR * usual, ours)
 
     async def _next(self, taker: Taker, failed: FarmerId, error: GrangeError) -> None:
         async with self._changing:
@@ -174,7 +183,7 @@ class Transfer:
             if other is None:
                 del self._takers[taker.slot]
                 return
-            taker.farmer, taker.seconds, taker.slow_pieces = other, 0.0, 0
+            taker.farmer, taker.seconds, taker.slow_pieces = other, None, 0
             await self._begin(taker)
 
     async def _begin(self, taker: Taker) -> None:
