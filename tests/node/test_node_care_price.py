@@ -1,6 +1,8 @@
 """What a farm pays for mending its own: no more than the slot is worth to it, and no more than it needs."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import errno
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +17,7 @@ from grange.chain import Sender, Wallet
 from grange.peer import OverBudget
 from grange.types import Epoch, OrderId
 from grange.units import GIB, TOKEN, egress_rounded_up
+from grange_node.care import outlays as outlays_module
 from grange_node.care import rebuilder as rebuilder_module
 from grange_node.care.outlays import OUTLAYS_NAME, Outlays
 from grange_node.care.rebuilder import LiveRebuilder
@@ -49,6 +52,7 @@ async def mended(
     times: int = 1,
     *,
     restarts: bool = False,
+    given: Callable[[], Awaitable[None]] | None = None,
 ) -> tuple[FakeMarket, FakeContacts, list[Exception]]:
     """The first farmer rebuilds pieces of its slot, again and again, in one life or in as many."""
     market, contacts = FakeMarket(ground, WALLET, nothing), FakeContacts(ground, WALLET, nothing)
@@ -63,6 +67,8 @@ async def mended(
 
     async def give(piece: int, data: bytes) -> None:
         assert data == ground.slots[0][piece]
+        if given is not None:
+            await given()
 
     monkeypatch.setattr(rebuilder_module, "Market", lambda _: market)
     monkeypatch.setattr(LiveRebuilder, "_contacts", known)
@@ -110,6 +116,25 @@ async def test_rot_that_is_paid_for_again_and_again_costs_no_more_than_the_slot(
     _, contacts, errors = await mended(ground, tmp_path, monkeypatch, [4], times=30, restarts=restarts)
     assert len(errors) == 30
     assert 0 < contacts.spent <= WORTH
+
+
+async def test_a_farm_that_stops_while_it_mends_stops_also_with_a_full_disk(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for keep in ground.keeps.values():
+        keep.egress_price = TOKEN
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def given() -> None:
+        monkeypatch.setattr(outlays_module, "write_private", full)
+        mending.cancel()
+        await asyncio.sleep(0)
+
+    mending = asyncio.create_task(mended(ground, tmp_path, monkeypatch, [4], given=given))
+    await asyncio.wait([mending])
+    assert mending.cancelled()
 
 
 def test_what_mending_has_cost_is_remembered_until_its_order_ends(tmp_path: Path) -> None:

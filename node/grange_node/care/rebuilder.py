@@ -8,6 +8,7 @@ Leaves where the pieces go, and whether they are ours, to `carer`.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from grange.peer.purse import Budget, Purse
 from grange.peer.tabs import Tabs
 from grange.types import OrderId
 from grange_node.care.outlays import Outlays
-from grange_node.errors import RepairStopped
+from grange_node.errors import RepairStopped, StoreFailed
 from grange_node.files import FOLDER_MODE
 from grange_node.repair.chart import ORDER_EVENTS, Charted, told
 from grange_node.repair.contacts import Contacts
@@ -28,6 +29,8 @@ from grange_node.repair.crew import fetch_cost, sources
 from grange_node.repair.market import Market
 from grange_node.repair.repairer import TABS_NAME
 from grange_node.repair.sources import Sources
+
+log = logging.getLogger("grange.farm")
 
 Give = Callable[[int, bytes], Awaitable[None]]
 """Takes a piece, by index, that was rebuilt."""
@@ -97,7 +100,11 @@ class LiveRebuilder:
                         rebuilt = await asyncio.to_thread(codec.rebuild, found, [slot])
                         await give(piece, rebuilt[slot])
                 finally:
-                    note()
+                    try:
+                        note()
+                    except StoreFailed as error:
+                        # What ended it is what must be heard, above all that we are to stop.
+                        log.warning("%s", error)
 
     @asynccontextmanager
     async def _contacts(self, sender: Sender) -> AsyncIterator[Contacts]:
