@@ -5,7 +5,7 @@ import {IAudits} from "../../contracts/interfaces/IAudits.sol";
 import {IBooks} from "../../contracts/interfaces/IBooks.sol";
 import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
 import {ILosses} from "../../contracts/interfaces/ILosses.sol";
-import {Acceptance, Epoch, FarmerId, LossView, OrderId, Terms} from "../../contracts/types/Types.sol";
+import {Acceptance, BookView, Epoch, FarmerId, LossView, OrderId, Terms} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
 
@@ -303,6 +303,45 @@ contract DeclareLossTest is FarmTest {
             market.vault(renter) - before,
             kept.rate * (1 + PENALTY + vacant + COLLATERAL_EPOCHS - PENALTY - FINE),
             "the miss, the vacant epochs and what is left of the collateral"
+        );
+    }
+
+    /// Must hold: the epoch in which everything was given up is missed, and none after it, however often it is settled.
+    function test_givenUpIsMissedOnce() external {
+        FarmerId farmer = _register();
+        _store(farmer, _date(4), 3, 1000);
+        _enter(_now() + 1);
+        _lose(farmer, 0);
+        for (uint256 i = 0; i < 3; ++i) {
+            _enter(_now() + 1);
+            market.settle(farmer);
+            vm.assertEq(_misses(farmer), 1, "once");
+        }
+        vm.assertEq(market.farmer(farmer).lapsed ? 1 : 0, 0, "not for epochs without anything to prove");
+    }
+
+    /// Must hold: a book shows what was lost in it and when, and nothing once its date has come.
+    function test_aBookIsShown() external {
+        FarmerId farmer = _register();
+        Epoch end = Epoch.wrap(uint32(_date(1)));
+        _store(farmer, Epoch.unwrap(end), 3, 1000);
+        _store(farmer, Epoch.unwrap(end), 3, 10);
+        _enter(_now() + 1);
+        _prove(farmer);
+        _lose(farmer, 1);
+        BookView memory shown = market.book(farmer, end, false);
+        vm.assertEq(shown.lostBefore, 0, "before");
+        vm.assertEq(shown.lostAdded, 10, "in this epoch");
+        vm.assertEq(Epoch.unwrap(shown.lostEpoch), _now(), "when");
+        vm.assertEq(shown.count, 2, "entries");
+        _proveUntil(farmer, Epoch.unwrap(end) - 1);
+        vm.assertEq(market.book(farmer, end, false).count, 2, "to the last epoch");
+        _enter(Epoch.unwrap(end));
+        shown = market.book(farmer, end, false);
+        vm.assertEq(
+            shown.count + shown.rateBefore + shown.rateAdded + shown.lostBefore + shown.peaks.length,
+            0,
+            "over"
         );
     }
 }

@@ -384,4 +384,18 @@ contract ExtendTest is FarmTest {
             vm.assertEq(market.earnings(_ownerOf(_farmers[0])) - before, 3 * RATE, "pay");
         }
     }
+
+    /// Must hold: of all extensions that begin on a date nothing is missed before it.
+    function test_twoThatBeginTogether() external {
+        FarmerId farmer = _register();
+        OrderId first = _store(farmer, _date(1), 2, 1);
+        OrderId second = _store(farmer, _date(1), 2, 10);
+        _extend(first, _one(farmer), _date(3), 100);
+        _extend(second, _one(farmer), _date(3), 1000);
+        _proveUntil(farmer, _now() + 1);
+        _enter(_now() + 2);
+        vm.assertTrue(_now() < _stored[first].end, "before they begin");
+        market.settle(farmer);
+        vm.assertEq(market.farmer(farmer).stake, STAKE - (PENALTY + FINE) * 11, "one epoch of what had begun");
+    }
 }

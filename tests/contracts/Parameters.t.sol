@@ -42,8 +42,11 @@ contract ParametersTest is MarketTest {
     function testFuzz_epochBlocks(uint32 blocks) external {
         vm.assume(blocks < 2 || blocks > 8191);
         Parameters memory p = _parameters(address(token));
-        p.epochBlocks = blocks;
-        _refused(p, ISettings.EpochBlocksOutOfRange.selector, blocks, 2, 8191);
+        uint32[3] memory refused = [blocks, 1, 8192];
+        for (uint256 i = 0; i < 3; ++i) {
+            p.epochBlocks = refused[i];
+            _refused(p, ISettings.EpochBlocksOutOfRange.selector, refused[i], 2, 8191);
+        }
     }
 
     /// Must hold: who misses until it lapses passes one date at most, and the longest term is at most 4096 epochs.

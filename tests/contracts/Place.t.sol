@@ -530,4 +530,21 @@ contract PlaceTest is FarmTest {
         vm.expectRevert(abi.encodeWithSelector(IBooks.EpochIsPast.selector, past, _now()));
         market.rateAt(farmer, Epoch.wrap(past));
     }
+
+    /// Must hold: what was lost by misses that nobody had settled yet covers nothing.
+    function test_whatMissesTookCoversNothing() external {
+        FarmerId farmer = _register(3 * COLLATERAL_EPOCHS * RATE);
+        (Terms memory terms, Acceptance[] memory acceptances) = _offered(_one(farmer), _date(3), 4, RATE);
+        _deposit(100 * RATE);
+        _place(terms, acceptances);
+        _enter(_now() + 2);
+        terms = _terms("another", _date(3), 4, 1, 1);
+        acceptances[0] = _accept(terms, farmer, 0, bytes32("root"), 2 * RATE);
+        uint256 needed = 3 * COLLATERAL_EPOCHS * RATE;
+        _refused(
+            terms,
+            acceptances,
+            abi.encodeWithSelector(IFarmers.StakeTooSmall.selector, farmer, needed - (PENALTY + FINE) * RATE, needed)
+        );
+    }
 }

@@ -442,4 +442,16 @@ contract ProveTest is FarmTest {
         _prove(farmer);
         vm.assertEq(market.earnings(_ownerOf(farmer)), RATE, "pay");
     }
+
+    /// Must hold: nor does the last entry answer for the index behind it.
+    function test_noEntryBehindTheLast() external {
+        FarmerId farmer = _register();
+        _store(farmer, _date(1), 3, 1000);
+        _enter(_now() + 1);
+        market.recordSeed();
+        Drawn memory drawn = _drawn(farmer, _now(), 0);
+        bytes32[] memory words = _sampleWords(farmer, drawn);
+        words[1] = _numbers(drawn.kept.slot, drawn.kept.leafCount, drawn.kept.from, 1);
+        _refused(farmer, words, abi.encodeWithSelector(IAudits.NoSuchEntry.selector, 0, 1, 1));
+    }
 }

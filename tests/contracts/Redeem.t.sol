@@ -85,4 +85,14 @@ contract RedeemTest is FarmTest {
         vm.expectRevert(abi.encodeWithSelector(IFarmers.UnknownFarmer.selector, FarmerId.wrap(7)));
         market.redeem(FarmerId.wrap(7), new Voucher[](0));
     }
+
+    /// Must hold: what a voucher brought is told, with the total so far.
+    function test_aRedemptionIsTold() external {
+        FarmerId farmer = _register();
+        _deposit(100);
+        _redeem(farmer, _voucher(RENTER_KEY, farmer, 60));
+        vm.expectEmit(true, true, true, true, address(market));
+        emit IVouchers.Redeemed(farmer, renter, 40, 100);
+        _redeem(farmer, _voucher(RENTER_KEY, farmer, 130));
+    }
 }

@@ -362,4 +362,38 @@ contract SettleTest is FarmTest {
         vm.expectRevert(lapsed);
         market.unstake(farmer, 1);
     }
+
+    /// Must hold: misses on both sides of the end of a word of the miss map are each in their own, and nowhere else.
+    function test_missesAcrossWords() external {
+        FarmerId farmer = _register();
+        _enter(252);
+        OrderId order = _store(farmer, _date(2), 1, RATE);
+        _proveUntil(farmer, 254);
+        _enter(257);
+        _expectMissed(farmer, 255, 256);
+        market.settle(farmer);
+        for (uint256 epoch = 250; epoch < 260; ++epoch) {
+            vm.assertTrue(_missed(farmer, epoch) == (epoch == 255 || epoch == 256), "missed");
+        }
+        for (uint256 epoch = 508; epoch < 514; ++epoch) vm.assertTrue(!_missed(farmer, epoch), "not yet");
+        vm.assertTrue(!_missed(farmer, 0), "long ago");
+        _prove(farmer);
+        uint256 end = _stored[order].end;
+        _proveUntil(farmer, end - 1);
+        _enter(end);
+        uint256 before = market.vault(renter);
+        _close(order);
+        vm.assertEq(market.vault(renter) - before, 2 * RATE * (1 + PENALTY), "both refunded, with compensation");
+    }
+
+    /// Must hold: that a farmer lapsed is told once, with the first epoch that it does not keep.
+    function test_aLapseIsTold() external {
+        FarmerId farmer = _register();
+        _store(farmer, _date(3), 2, 1000);
+        uint256 from = _now() + 1;
+        _enter(from + MAX_MISSES + 2);
+        vm.expectEmit(true, true, true, true, address(market));
+        emit IAudits.Lapsed(farmer, Epoch.wrap(uint32(from + MAX_MISSES)));
+        market.settle(farmer);
+    }
 }

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IVault} from "../../contracts/interfaces/IVault.sol";
-import {Epoch, Permit} from "../../contracts/types/Types.sol";
+import {Epoch, FarmerId, Permit} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {MarketTest} from "./support/MarketTest.sol";
 
@@ -114,5 +114,23 @@ contract VaultTest is MarketTest {
         vm.expectRevert(abi.encodeWithSelector(IVault.PermitRefused.selector, renter, allowed, amount));
         vm.prank(renter);
         market.depositWithPermit(permit);
+    }
+
+    /// Must hold: no more is claimed than was earned, not by one.
+    function testFuzz_claimMoreThanWasEarned(uint256 earned, uint256 more) external {
+        earned = _within(earned, 1, STAKE);
+        more = _within(more, 1, 1e30);
+        FarmerId farmer = _register(STAKE);
+        address owner = _ownerOf(farmer);
+        vm.startPrank(owner);
+        market.unstake(farmer, earned);
+        uint256[2] memory refused = [earned + 1, earned + more];
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(IVault.EarningsTooSmall.selector, owner, earned, refused[i]));
+            market.claim(owner, refused[i]);
+        }
+        market.claim(owner, earned);
+        vm.stopPrank();
+        vm.assertEq(token.balanceOf(owner), earned, "all of it");
     }
 }
