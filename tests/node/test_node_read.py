@@ -147,6 +147,7 @@ async def test_the_trees_of_the_slots_asked_for_last_are_kept(
 ) -> None:
     """Paths are free, and each takes the hashes of all pieces: they are not read again for the next."""
     monkeypatch.setattr(paths, "MAX_HASHES_KEPT", kept)
+    monkeypatch.setattr(paths, "HASHES_A_TREE", 0)
     read: list[SlotKey] = []
     roots = farm.node.store.roots
     monkeypatch.setattr(farm.node.store, "roots", lambda key, asked: (read.append(key), roots(key, asked))[1])

@@ -22,8 +22,8 @@ def ground() -> Ground:
     return made
 
 
-async def evicted(ground: Ground, folder: Path, gas_price: int) -> list[int]:
-    async with repairing(ground, folder, gas_price=gas_price) as repairer:
+async def evicted(ground: Ground, folder: Path, gas_price: int, **settings: int) -> list[int]:
+    async with repairing(ground, folder, gas_price=gas_price, **settings) as repairer:
         await repairer.tick()
     return [event.args["farmer"] for event in ground.events("Evicted")]
 
@@ -43,6 +43,14 @@ async def test_a_live_farmer_is_not_evicted(tmp_path: Path) -> None:
 async def test_bounties_to_come_count_for_what_an_eviction_is_worth(ground: Ground, tmp_path: Path) -> None:
     """The reward alone would not pay for it."""
     assert await evicted(ground, tmp_path, 2 * RATE // EVICT_GAS) == [1]
+
+
+async def test_bounties_that_nobody_here_will_earn_count_for_nothing(ground: Ground, tmp_path: Path) -> None:
+    """Reading costs more than we pay, so the order is not repaired, and its eviction is left to who does."""
+    for keep in ground.keeps.values():
+        keep.egress_price = 8
+    assert await evicted(ground, tmp_path, 2 * RATE // EVICT_GAS, highest_read_price=7) == []
+    assert await evicted(ground, tmp_path, 2 * RATE // EVICT_GAS, highest_read_price=8) == [1]
 
 
 async def test_an_eviction_that_does_not_pay_the_gas_is_left_to_others(

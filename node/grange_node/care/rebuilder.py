@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from grange.chain import Chain, Event, EventFilter, EventFollower, Rollback, Sender
 from grange.erasure import Codec
@@ -31,6 +32,9 @@ from grange_node.repair.repairer import TABS_NAME
 from grange_node.repair.sources import Sources
 
 log = logging.getLogger("grange.farm")
+
+MAX_HISTORIES: Final = 1_000
+"""Orders whose events are kept, so that only those of new blocks are read for each look at a slot."""
 
 Give = Callable[[int, bytes], Awaitable[None]]
 """Takes a piece, by index, that was rebuilt."""
@@ -54,13 +58,18 @@ class LiveRebuilder:
         self._folder = folder
         self._sender = sender
         self._start_block = start_block
+        self._histories: OrderedDict[OrderId, History] = OrderedDict()
         self._outlays = Outlays(folder)
 
     async def order(self, order: OrderId) -> Charted | None:
         """Out of its events."""
-        chain = (await self._sender()).chain
-        events = await _events_of(chain, order, self._start_block)
-        return told(events) if events else None
+        history = self._histories.pop(order, None)
+        if history is None:
+            history = History((await self._sender()).chain, order, self._start_block)
+        self._histories[order] = history
+        if len(self._histories) > MAX_HISTORIES:
+            self._histories.popitem(last=False)
+        return await history.now()
 
     async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> None:
         """Segment by segment. Raises OverBudget rather than pay more for a slot, in all and through all
@@ -119,15 +128,20 @@ class LiveRebuilder:
             yield await stack.enter_async_context(Contacts.open(signer, purse))
 
 
-async def _events_of(chain: Chain, order: OrderId, start_block: int) -> list[Event]:
-    """All events of an order, in order."""
-    wanted = [EventFilter(events=(name,), args={"order": order}) for name in ORDER_EVENTS]
-    follower = EventFollower(chain, wanted, start=start_block)
-    events: list[Event] = []
-    while steps := await follower.poll():
-        for step in steps:
-            if isinstance(step, Rollback):
-                events = [event for event in events if event.block <= step.block]
-            else:
-                events += step.events
-    return events
+class History:
+    """All events of an order, in order; what was read is not read again."""
+
+    def __init__(self, chain: Chain, order: OrderId, start_block: int) -> None:
+        wanted = [EventFilter(events=(name,), args={"order": order}) for name in ORDER_EVENTS]
+        self._follower = EventFollower(chain, wanted, start=start_block)
+        self._events: list[Event] = []
+
+    async def now(self) -> Charted | None:
+        """The order as they tell it by now; None if it was never placed, or is closed. Raises ChainError."""
+        while steps := await self._follower.poll():
+            for step in steps:
+                if isinstance(step, Rollback):
+                    self._events = [event for event in self._events if event.block <= step.block]
+                else:
+                    self._events += step.events
+        return told(self._events) if self._events else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -128,7 +128,8 @@ class Repairer:
         epoch = await self.refresh()
         lapsed = {farmer.id for farmer in self._contacts.farmers.values() if farmer.lapsed}
         troubled = self.chart.troubled(lapsed)
-        hopes = hoped_for(troubled, self._contacts.farmers, epoch, self.market.parameters)
+        hopeful = [charted for charted in troubled if self._may_be_repaired(charted, lapsed)]
+        hopes = hoped_for(hopeful, self._contacts.farmers, epoch, self.market.parameters)
         if await evict_lapsed(self.market, self._contacts.farmers, hopes, self.settings.gas_price):
             epoch = await self.refresh()
         if self.settings.close_for:
@@ -166,6 +167,17 @@ class Repairer:
                 self._waiting.clear()
                 self.chart.forget_ended(self._ended_by(head), self.settings.close_for)
             return Epoch((head.number + 1) // self.market.parameters.epoch_blocks)
+
+    def _may_be_repaired(self, charted: Charted, lapsed: Collection[FarmerId]) -> bool:
+        """Whether enough is left to read, at a price that we pay, of what may still be a code word."""
+        live = [
+            slot
+            for slot, held in enumerate(charted.slots)
+            if slot not in charted.lost and held.farmer not in lapsed
+        ]
+        farmers, highest_price = self._contacts.farmers, self.settings.highest_read_price
+        readable = affordable(charted, live, farmers, highest_price)
+        return charted.order not in self._hopeless and len(readable) >= charted.k
 
     def _ended_by(self, head: Head) -> Epoch:
         """Orders that ended by then have done so for good, whatever a reorg takes back."""

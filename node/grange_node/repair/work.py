@@ -102,7 +102,8 @@ class Work:
         readable = affordable(self._charted, self._live, farmers, self._highest_read_price)
         if len(readable) < self._charted.k:
             raise RepairStopped(
-                f"{len(readable)} slots can be read at our price; {self._charted.k} are needed"
+                f"{len(self._live)} slots are live, {len(readable)} at a price that we pay, and "
+                f"{self._charted.k} are needed"
             )
         slots = sources(self._charted, readable, farmers, blamed=self.job.blamed)
         budget = Budget(self._spendable(slots))
