@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from grange.types import Epoch, FarmerId
 from grange_client.plan import Wish
 from grange_client.renter import Renter
 from stories.compare import differences
+from stories.spine import CARELESS
 
 K, N = 2, 5
 CHEAT_SLOT = 2
@@ -52,7 +55,8 @@ async def test_files_go_in_are_proven_and_paid_and_come_back(
     cheat = town.fleet.by_id(order.order.slots[CHEAT_SLOT].farmer)
     honest = [one for one in town.farmers if one is not cheat]
     misses = {one.farmer: (await town.on_chain(one)).misses for one in town.farmers}
-    with deleted(cheat, tmp_path / "thrown-away"):
+    killed = [town.fleet.by_id(order.order.slots[slot].farmer) for slot in KILLED_SLOTS]
+    async with deleted(cheat, tmp_path / "thrown-away"):
         assert await town.quiet(but=[cheat]) >= order.order.start
         earned = {one.farmer: Earned() for one in honest}
         for _ in range(EPOCHS):
@@ -64,14 +68,13 @@ async def test_files_go_in_are_proven_and_paid_and_come_back(
         await stranger.send(calls.settle(cheat.farmer))
         assert (await town.on_chain(cheat)).misses - misses[cheat.farmer] >= EPOCHS
 
-        killed = [town.fleet.by_id(order.order.slots[slot].farmer) for slot in KILLED_SLOTS]
-        try:
-            for farmer in killed:
-                await farmer.kill()
-            back = await fetched(town.home_for(person.words), tmp_path / "back")
-        finally:
-            for farmer in killed:
-                await farmer.start()
+        for farmer in killed:
+            await farmer.kill()
+        back = await fetched(town.home_for(person.words), tmp_path / "back")
+    # Another miss would be its last.
+    await town.proven((await town.chain.head()).epoch, [cheat])
+    for farmer in killed:
+        await farmer.start()
     assert differences(source, back / source.name) == []
 
 
@@ -121,16 +124,19 @@ async def test_an_order_is_over_when_its_end_has_come(town: Town, person: Person
     assert await town.chain.rate_at(farmer, order.start) >= order.slots[0].rate
 
 
-@contextmanager
-def deleted(farmer: FarmerProcess, aside: Path) -> Iterator[None]:
-    """A farmer's pieces are gone, and come back afterwards so that the town is whole again."""
-    pieces = farmer.data / "slots"
+@asynccontextmanager
+async def deleted(farmer: FarmerProcess, aside: Path) -> AsyncIterator[None]:
+    """A farmer's pieces are gone, and its node does not make them again; afterwards the town is whole."""
+    pieces, usual = farmer.data / "slots", farmer.program
+    await farmer.stop()
     pieces.rename(aside)
+    farmer.program = (sys.executable, str(CARELESS))
     try:
+        await farmer.start()
         yield
     finally:
-        for late in sorted(pieces.rglob("*"), reverse=True) if pieces.exists() else []:
-            late.rmdir()
-        if pieces.exists():
-            pieces.rmdir()
-        aside.rename(pieces)
+        await farmer.stop()
+        shutil.rmtree(pieces, ignore_errors=True)
+        shutil.move(aside, pieces)
+        farmer.program = usual
+        await farmer.start()
