@@ -26,6 +26,7 @@ abstract contract Story is FarmTest {
     address internal constant STRANGER = address(0x57A46E4);
 
     FarmerId internal _honest;
+    uint256 private _honestStake; // with what others gave to it
     uint256 internal _fork;
     uint256 private _random;
     uint256 private _vouched;
@@ -38,6 +39,7 @@ abstract contract Story is FarmTest {
             token.approve(address(market), type(uint256).max);
         }
         _honest = _register(1e9);
+        _honestStake = 1e9;
     }
 
     /// @dev On another branch of the chain epochs begin with other blocks.
@@ -75,7 +77,7 @@ abstract contract Story is FarmTest {
             if (!_stored[_placed[i]].closed) owed += _owedFor(_placed[i]);
         }
         vm.assertEq(token.balanceOf(address(market)), owed, "what is owed is what is held");
-        vm.assertEq(market.farmer(_honest).stake, 1e9, "the honest farmer has its stake");
+        vm.assertEq(market.farmer(_honest).stake, _honestStake, "the honest farmer has its stake");
         vm.revertToState(snapshot);
     }
 
@@ -149,7 +151,10 @@ abstract contract Story is FarmTest {
         if (market.farmerCount() < MOST_FARMERS) _register(1 + _pick(5) * 4000);
         else {
             FarmerId farmer = _anyFarmer();
-            if (!market.farmer(farmer).lapsed) market.addStake(farmer, 1 + _pick(10_000));
+            if (market.farmer(farmer).lapsed) return;
+            uint256 more = 1 + _pick(10_000);
+            market.addStake(farmer, more);
+            if (FarmerId.unwrap(farmer) == FarmerId.unwrap(_honest)) _honestStake += more;
         }
     }
 
