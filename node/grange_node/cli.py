@@ -120,7 +120,8 @@ def init(
         typer.echo(f"  owner     {done.config.owner}")
         typer.echo(f"  settings  {folder}")
         typer.echo(f"  data      {done.config.data_folder}")
-        typer.echo("Start it with: grange farm run")
+        where = f" --home {home}" if home else ""
+        typer.echo(f"Start it with: grange farm run{where}")
 
 
 def market_place(rpc: str | None, market: str | None, devnet: Path | None) -> tuple[str, Address]:

@@ -91,7 +91,8 @@ def init(
         typer.echo("It needs some of the chain's coin for gas, and tokens to pay for what it reads.")
         if max_read_price is None:
             typer.echo("There is no limit to what it pays a GiB for reading: set one with --max-read-price.")
-        typer.echo("Start it with: grange repair run")
+        where = f" --home {home}" if home else ""
+        typer.echo(f"Start it with: grange repair run{where}")
 
 
 @app.command()
