@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from grange.chain import Sender, Wallet, calls
 from grange.messages import sign_voucher
 from grange.types import Epoch, FarmerId
@@ -13,22 +15,29 @@ COIN_WEI = 10**18
 
 async def measure_accounts(ground: Ground) -> None:
     """Deposits, withdrawals, stakes: of an account that has been here before, where it says nothing else."""
-    await ground.gas(calls.approve(ground.devnet.market, 10**9 * TOKEN))
+    await ground.approve()
     ground.put("deposit_first", await ground.gas(calls.deposit(TOKEN)))
     ground.put("deposit", await ground.gas(calls.deposit(10**6 * TOKEN)))
-    permit = await ground.chain.permit(ground.wallet, TOKEN)
-    ground.put("deposit_with_permit", await ground.gas(calls.deposit_with_permit(permit)))
-    await ground.gas(calls.approve(ground.devnet.market, 10**9 * TOKEN))
+    for name in ("deposit_with_permit_first", "deposit_with_permit"):
+        async with ground.permit(TOKEN) as permit:
+            ground.put(name, await ground.gas(calls.deposit_with_permit(permit)))
     await ground.begin_epoch()
     ground.put("record_seed", await ground.gas(calls.record_seed()))
     operator = Wallet.random()
     await ground.farms(2)
-    call = calls.register(
-        owner=ground.wallet.address, operator=operator.address, endpoint=ENDPOINT, offer=OFFER, stake=STAKE
+    register = partial(
+        calls.register,
+        owner=ground.wallet.address,
+        operator=operator.address,
+        endpoint=ENDPOINT,
+        offer=OFFER,
+        stake=STAKE,
     )
-    receipt = await ground.sender.send(call)
+    receipt = await ground.sender.send(register())
     farmer = FarmerId(receipt.event("FarmerRegistered").args["farmer"])
     ground.put("register", receipt.gas_used)
+    async with ground.permit(STAKE) as permit:
+        ground.put("register_with_permit", await ground.gas(register(permit=permit)))
     ground.put(
         "update_farmer", await ground.gas(calls.update_farmer(farmer, endpoint=ENDPOINT[:-4], offer=OFFER))
     )

@@ -19,7 +19,8 @@ COIN_WEI = 10**18
 
 
 async def measure_farmer(ground: Ground, slots: int, lost: tuple[int, ...] = ()) -> None:
-    """It proves, loses some slots if `lost` says so, misses an epoch, and vanishes."""
+    """It proves, loses some slots if `lost` says so, and vanishes: who comes after a missed epoch settles it, and
+    who comes after its lapse evicts it, with the settling in the same call or before."""
     (farm,) = await ground.farms(1)
     pieces = -(-FARM_BYTES // (slots * LEAF_BYTES * MAX_PIECE_LEAVES))
     grid = PARAMETERS.grid_epochs
@@ -40,10 +41,28 @@ async def measure_farmer(ground: Ground, slots: int, lost: tuple[int, ...] = ())
     ground.put(f"month_{slots}_slots", EPOCHS_A_MONTH * statistics.mean(gas[1:]))
     if lost:
         await _declare(ground, farm, end, lost)
-    await ground.go_to(Epoch(await ground.chain.current_epoch() + 2))
-    ground.put(f"settle_{slots}_slots", await ground.gas(calls.settle(farm.id)))
-    await ground.go_to(Epoch(await ground.chain.current_epoch() + PARAMETERS.max_misses))
+    last = await ground.chain.current_epoch()
+    await ground.go_to(Epoch(last + 2))
+    async with ground.undone():
+        ground.put(f"settle_{slots}_slots", await ground.gas(calls.settle(farm.id)))
+    await ground.go_to(Epoch(last + 1 + PARAMETERS.max_misses))
+    async with ground.undone():
+        ground.put(f"evict_{slots}_slots_unsettled", await ground.gas(calls.evict(farm.id)))
+    await ground.gas(calls.settle(farm.id))
     ground.put(f"evict_{slots}_slots", await ground.gas(calls.evict(farm.id)))
+
+
+async def measure_evict_of_all_books(ground: Ground) -> None:
+    """A farmer with a slot to every date that there is, that vanishes until several of them have passed."""
+    (farm,) = await ground.farms(1)
+    epoch = await ground.begin_epoch()
+    grid = PARAMETERS.grid_epochs
+    dates = [Epoch((epoch // grid + nth) * grid) for nth in range(1, PARAMETERS.max_books + 1)]
+    for date in dates:
+        prepared = ground.prepare([farm], await ground.chain.head(), date)
+        await ground.gas(calls.place(prepared.terms, prepared.acceptances))
+    await ground.go_to(Epoch(epoch + 2 * grid))
+    ground.put("evict_all_books_unsettled", await ground.gas(calls.evict(farm.id)))
 
 
 async def _declare(ground: Ground, farm: Farm, end: Epoch, counts: tuple[int, ...]) -> None:

@@ -20,7 +20,7 @@ from grange.chain import Head, Receipt, Sender, SendPolicy, Wallet, calls
 from grange.chain.codec import market_abi
 from grange.devnet import DEVNET_PARAMETERS, Devnet
 from grange.messages import NO_ORDER
-from grange.types import Epoch, Offer, OrderId, Terms
+from grange.types import Epoch, Offer, OrderId, Permit, Terms
 from grange.units import MAX_PIECE_LEAVES, TOKEN
 from measures.farms import Farm, Prepared
 
@@ -30,6 +30,7 @@ PARAMETERS = replace(
 RATE = 1_000_000
 STAKE = TOKEN
 ACCEPTANCE_BLOCKS = 5_000
+ALLOWANCE = 10**9 * TOKEN
 OFFER = Offer(
     price_per_gib_epoch=TOKEN, egress_price_per_gib=TOKEN, capacity_bytes=1 << 41, longest_term_epochs=390
 )
@@ -62,6 +63,24 @@ class Ground:
     async def gas(self, call: calls.Call, *, sender: Sender | None = None) -> int:
         """What a transaction with this call uses."""
         return (await (sender or self.sender).send(call)).gas_used
+
+    async def approve(self, amount: int = ALLOWANCE) -> None:
+        """Let the market pull so many of our tokens."""
+        await self.gas(calls.approve(self.devnet.market, amount))
+
+    @asynccontextmanager
+    async def permit(self, value: int) -> AsyncIterator[Permit]:
+        """A permit of an account that has approved nothing, as those are who use one."""
+        await self.approve(0)
+        yield await self.chain.permit(self.wallet, value)
+        await self.approve()
+
+    @asynccontextmanager
+    async def undone(self) -> AsyncIterator[None]:
+        """What is sent meanwhile is measured, and then never happened."""
+        snapshot = await self.devnet.snapshot()
+        yield
+        await self.devnet.revert(snapshot)
 
     async def together(self, wanted: Sequence[calls.Call]) -> list[Receipt]:
         """Calls that do not depend on each other, many in a block: time stands nearly still meanwhile."""

@@ -29,15 +29,23 @@ async def measure_place(ground: Ground, slots: int) -> None:
     ground.put(f"{name}_second", gas[1])
     ground.put(f"{name}_min", min(gas[1:]))
     ground.put(f"{name}_max", max(gas[1:]))
+    prepared = ground.prepare(farms, await ground.chain.head(), end)
+    async with ground.permit(slots * RATE * TERM_EPOCHS) as permit:
+        with_permit = await ground.gas(calls.place(prepared.terms, prepared.acceptances, permit))
+    ground.put(f"place_with_permit_per_slot_{slots}", with_permit / slots)
 
 
 async def measure_life(ground: Ground, slots: int) -> None:
-    """Orders that are extended and closed, and one whose farmers vanish, so that others take all of it."""
-    farms = await ground.farms(3 * slots)
-    kept, late, takers = farms[:slots], farms[slots : 2 * slots], farms[2 * slots :]
-    end = _date(Epoch(await ground.chain.current_epoch() + PARAMETERS.grid_epochs + 2))
+    """Orders that are extended and closed, one whose farmers vanish, so that others take all of it, and one whose
+    farmers vanished and that is closed with nobody having settled or evicted them."""
+    farms = await ground.farms(4 * slots)
+    kept, late, takers, gone = [farms[start : start + slots] for start in range(0, 4 * slots, slots)]
+    absence = PARAMETERS.max_misses + 3
+    end = _date(Epoch(await ground.chain.current_epoch() + PARAMETERS.grid_epochs + absence))
+    await ground.go_to(Epoch(end - absence))
+    abandoned = await _placed(ground, gone, end)
     await ground.go_to(Epoch(end - 3))
-    proven, other = [await _placed(ground, kept, end) for _ in range(2)]
+    proven, other, third = [await _placed(ground, kept, end) for _ in range(3)]
     missed = await _placed(ground, late, end)
     for epoch in (end - 2, end - 1):
         await ground.go_to(Epoch(epoch))
@@ -45,9 +53,11 @@ async def measure_life(ground: Ground, slots: int) -> None:
     after = Epoch(end + PARAMETERS.grid_epochs)
     await _extended(ground, other, kept, after, f"extend_per_slot_{slots}_first")
     extended = await _extended(ground, proven, kept, after, f"extend_per_slot_{slots}")
+    await _extended(ground, third, kept, after, f"extend_with_permit_per_slot_{slots}", with_permit=True)
     await ground.go_to(Epoch(end + 1))
     ground.put(f"close_{slots}", await ground.gas(calls.close(missed)))
     ground.put(f"close_{slots}_all_proven", await ground.gas(calls.close(proven)))
+    ground.put(f"close_{slots}_to_be_evicted", await ground.gas(calls.close(abandoned)))
     await ground.go_to(Epoch(end + PARAMETERS.max_misses))
     evicted = await ground.together([calls.evict(farm.id) for farm in kept])
     ground.put(f"evict_of_an_order_of_{slots}", statistics.mean(receipt.gas_used for receipt in evicted))
@@ -63,11 +73,17 @@ async def _placed(ground: Ground, farms: Sequence[Farm], end: Epoch) -> Held:
     return prepared.enter(head.epoch)
 
 
-async def _extended(ground: Ground, held: Held, farms: Sequence[Farm], end: Epoch, name: str) -> Held:
+async def _extended(
+    ground: Ground, held: Held, farms: Sequence[Farm], end: Epoch, name: str, *, with_permit: bool = False
+) -> Held:
     head = await ground.chain.head()
     before = _date(Epoch(head.epoch + PARAMETERS.grid_epochs))
     prepared = ground.prepare(farms, head, end, previous=held.order)
-    gas = await ground.gas(calls.extend(held, prepared.terms, prepared.acceptances))
+    if with_permit:
+        async with ground.permit(len(farms) * RATE * (end - before)) as permit:
+            gas = await ground.gas(calls.extend(held, prepared.terms, prepared.acceptances, permit))
+    else:
+        gas = await ground.gas(calls.extend(held, prepared.terms, prepared.acceptances))
     ground.put(name, gas / len(farms))
     return prepared.enter(Epoch(before - 1), extension=True)
 

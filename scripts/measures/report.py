@@ -1,26 +1,19 @@
-"""What the figures mean: the targets that they must meet, and what others' contracts cost."""
+"""The figures as tables, beside the targets and what others' contracts cost."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from measures.farmers import EPOCHS_A_MONTH
-
-TARGETS = {
-    "place_per_slot_30": 40_000,
-    "prove_5_samples_1TiB": 350_000,
-    "evict": 150_000,
-    "refill_per_slot": 60_000,
-    "close_30": 400_000,
-}
-"""At most so much gas."""
+from measures.others import AUDITS, FILLS, Other
+from measures.targets import judge
 
 OTHER_CALLS = (
     "register",
+    "register_with_permit",
     "update_farmer",
     "set_operator",
     "add_stake",
@@ -28,6 +21,7 @@ OTHER_CALLS = (
     "claim",
     "deposit_first",
     "deposit",
+    "deposit_with_permit_first",
     "deposit_with_permit",
     "request_withdrawal",
     "withdraw",
@@ -36,42 +30,12 @@ OTHER_CALLS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Other:
-    """Another network's contract: gas of one audit of one deal, which a farmer there sends for every deal.
-
-    Measured by running their contracts before this one was written: docs/contract.md has the figures.
-    """
-
-    name: str
-    unit: str
-    least: int
-    most: int
-
-
-OTHERS = (
-    Other(name="Codex", unit="slot", least=340_000, most=340_000),
-    Other(name="Filecoin PDPVerifier", unit="data set", least=315_000, most=445_000),
-)
-
-
-def summary(figures: Mapping[str, float]) -> dict[str, float | bool]:
-    """The figures under the names that the targets have, and whether all are met."""
-    chosen: dict[str, float] = {
-        "prove_5_samples_1TiB": figures["prove_5_samples_1TiB_1000_slots"],
-        "evict": _most(figures, "evict_"),
-        "refill_per_slot": _most(figures, "refill_per_slot_"),
-    }
-    known = {**figures, **chosen}
-    return {**chosen, "targets_met": all(known[name] <= limit for name, limit in TARGETS.items())}
-
-
 def months(figures: Mapping[str, float], farm_slots: Sequence[int]) -> dict[str, float]:
     """Gas of a farmer for a month of daily audits, with us and with others."""
     found: dict[str, float] = {}
     for slots in farm_slots:
         found[f"month_{slots}_slots"] = figures[f"month_{slots}_slots"]
-        for other in OTHERS:
+        for other in AUDITS:
             key = other.name.split()[0].lower()
             found[f"month_{slots}_slots_{key}_least"] = EPOCHS_A_MONTH * slots * other.least
             found[f"month_{slots}_slots_{key}_most"] = EPOCHS_A_MONTH * slots * other.most
@@ -87,12 +51,9 @@ def shown(
         _farmers(figures, farm_slots),
         _accounts(figures),
         _months(figures, farm_slots),
-        _targets(figures),
+        _others(figures, order_slots, farm_slots),
+        _targets(figures, order_slots, farm_slots),
     )
-
-
-def _most(figures: Mapping[str, float], prefix: str) -> float:
-    return max(value for name, value in figures.items() if name.startswith(prefix))
 
 
 def _table(title: str, *headings: str) -> Table:
@@ -112,11 +73,15 @@ def _orders(figures: Mapping[str, float], engine: str, sizes: Sequence[int]) -> 
     for label, name in (
         ("place, a slot", "place_per_slot_{}"),
         ("  the first of its books", "place_per_slot_{}_first"),
+        ("  with a permit", "place_with_permit_per_slot_{}"),
         ("extend, a slot", "extend_per_slot_{}"),
         ("  the first of its books", "extend_per_slot_{}_first"),
+        ("  with a permit", "extend_with_permit_per_slot_{}"),
         ("refill, a slot", "refill_per_slot_{}"),
         ("close, one missed", "close_{}"),
         ("close, all proven", "close_{}_all_proven"),
+        ("close, farmers to be evicted", "close_{}_to_be_evicted"),
+        ("evict one of its farmers, unsettled", "evict_of_an_order_of_{}"),
         ("redeem, a voucher", "redeem_per_voucher_{}"),
         ("declare loss, a slot", "declare_loss_per_slot_{}"),
     ):
@@ -131,9 +96,11 @@ def _farmers(figures: Mapping[str, float], sizes: Sequence[int]) -> Table:
         ("  its first", "prove_5_samples_1TiB_{}_slots_first"),
         ("  the most", "prove_5_samples_1TiB_{}_slots_max"),
         ("settle a missed epoch", "settle_{}_slots"),
-        ("evict", "evict_{}_slots"),
+        ("evict, settled before", "evict_{}_slots"),
+        ("evict, unsettled", "evict_{}_slots_unsettled"),
     ):
         _row(table, label, figures, [name.format(size) for size in sizes])
+    _row(table, "evict, unsettled, books of all dates", figures, ["evict_all_books_unsettled"])
     return table
 
 
@@ -148,22 +115,52 @@ def _months(figures: Mapping[str, float], sizes: Sequence[int]) -> Table:
     table = _table("A month of daily audits, million gas", "", *(f"{size:,} slots" for size in sizes))
     found = months(figures, sizes)
     table.add_row("Grange", *(f"{found[f'month_{size}_slots'] / 1e6:,.1f}" for size in sizes))
-    for other in OTHERS:
-        parts = [EPOCHS_A_MONTH * size * other.least / 1e6 for size in sizes]
-        most = [EPOCHS_A_MONTH * size * other.most / 1e6 for size in sizes]
+    for other in AUDITS:
         cells = [
-            f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
-            for low, high in zip(parts, most, strict=True)
+            _range(EPOCHS_A_MONTH * size * other.least / 1e6, EPOCHS_A_MONTH * size * other.most / 1e6)
+            for size in sizes
         ]
         table.add_row(f"{other.name}, a {other.unit} each", *cells)
+    table.caption = "\n".join(f"{other.name}: {other.source}" for other in AUDITS)
+    table.caption_justify = "left"
     return table
 
 
-def _targets(figures: Mapping[str, float]) -> Table:
-    table = _table("Targets", "", "gas", "at most")
-    known = {**figures, **summary(figures)}
-    for name, limit in TARGETS.items():
+def _others(figures: Mapping[str, float], order_slots: Sequence[int], farm_slots: Sequence[int]) -> Table:
+    """Others' figures beside ours, each with its source."""
+    table = _table("Beside other networks", "", "gas", "source")
+    for size in order_slots:
         table.add_row(
-            name, f"{known[name]:,.0f}", f"{limit:,}", style=None if known[name] <= limit else "red"
+            f"Grange, place, a slot of {size}", f"{figures[f'place_per_slot_{size}']:,.0f}", "measured here"
+        )
+    _add_others(table, FILLS)
+    for size in farm_slots:
+        gas = figures[f"prove_5_samples_1TiB_{size}_slots"]
+        table.add_row(f"Grange, a proof of all {size:,} slots", f"{gas:,.0f}", "measured here")
+    _add_others(table, AUDITS)
+    return table
+
+
+def _add_others(table: Table, others: Sequence[Other]) -> None:
+    for other in others:
+        table.add_row(f"{other.name}, {other.what}", _range(other.least, other.most), other.source)
+
+
+def _range(least: float, most: float) -> str:
+    return f"{least:,.0f}" if least == most else f"{least:,.0f} to {most:,.0f}"
+
+
+def _targets(figures: Mapping[str, float], order_slots: Sequence[int], farm_slots: Sequence[int]) -> Table:
+    table = _table("Targets", "", "gas", "at most", "")
+    for one in judge(figures, order_slots, farm_slots):
+        note = "" if one.is_within else f"over by {one.gas - one.at_most:,.0f}"
+        if one.why_not_applied:
+            note = f"{note or 'within'}; not applied: {one.why_not_applied}"
+        table.add_row(
+            one.figure,
+            f"{one.gas:,.0f}",
+            f"{one.at_most:,}",
+            note,
+            style="red" if one.is_missed else None,
         )
     return table
