@@ -36,8 +36,8 @@ async def measure_place(ground: Ground, slots: int) -> None:
 
 
 async def measure_life(ground: Ground, slots: int) -> None:
-    """Orders that are extended and closed, one whose farmers vanish, so that others take all of it, and one whose
-    farmers vanished and that is closed with nobody having settled or evicted them."""
+    """Orders that are extended and closed, one whose farmers vanish, so that others take all of it, and one
+    whose farmers vanished and that is closed with nobody having settled or evicted them."""
     farms = await ground.farms(4 * slots)
     kept, late, takers, gone = [farms[start : start + slots] for start in range(0, 4 * slots, slots)]
     absence = PARAMETERS.max_misses + 3

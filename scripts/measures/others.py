@@ -1,7 +1,7 @@
 """What calls of other networks' contracts cost, and which contracts these are.
 
-The figures were measured by running those contracts before this one was written. Their version was not kept, so
-they say how costs grow and how large they are, not what the contracts of today use.
+The figures were measured by running those contracts before this one was written. Their version was not
+kept, so they say how costs grow and how large they are, not what the contracts of today use.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def judge(
 
 
 def summary(judged: Sequence[Judged]) -> dict[str, object]:
-    """All for machines: every figure beside its target, the most of each call, and whether all targets are met."""
+    """All for machines: each figure beside its target, the most of each call, and whether all are met."""
     return {
         "targets": {
             one.figure: {
