@@ -19,8 +19,8 @@ COIN_WEI = 10**18
 
 
 async def measure_farmer(ground: Ground, slots: int, lost: tuple[int, ...] = ()) -> None:
-    """It proves, loses some slots if `lost` says so, and vanishes. After a missed epoch it is settled; after its
-    lapse it is evicted, once with the settling in the same call and once with it before."""
+    """It proves, loses some slots if `lost` says so, and vanishes. After a missed epoch it is settled; after
+    its lapse it is evicted, once with the settling in the same call and once with it before."""
     (farm,) = await ground.farms(1)
     pieces = -(-FARM_BYTES // (slots * LEAF_BYTES * MAX_PIECE_LEAVES))
     grid = PARAMETERS.grid_epochs
