@@ -32,7 +32,7 @@ async def measure_place(ground: Ground, slots: int) -> None:
     prepared = ground.prepare(farms, await ground.chain.head(), end)
     async with ground.permit(slots * RATE * TERM_EPOCHS) as permit:
         with_permit = await ground.gas(calls.place(prepared.terms, prepared.acceptances, permit))
-    ground.put(f"place_with_permit_per_slot_{slots}", with_permit / slots)
+    ground.put(f"{name}_with_permit", with_permit / slots)
 
 
 async def measure_life(ground: Ground, slots: int) -> None:
@@ -45,7 +45,7 @@ async def measure_life(ground: Ground, slots: int) -> None:
     await ground.go_to(Epoch(end - absence))
     abandoned = await _placed(ground, gone, end)
     await ground.go_to(Epoch(end - 3))
-    proven, other, third = [await _placed(ground, kept, end) for _ in range(3)]
+    proven, other = [await _placed(ground, kept, end) for _ in range(2)]
     missed = await _placed(ground, late, end)
     for epoch in (end - 2, end - 1):
         await ground.go_to(Epoch(epoch))
@@ -53,7 +53,6 @@ async def measure_life(ground: Ground, slots: int) -> None:
     after = Epoch(end + PARAMETERS.grid_epochs)
     await _extended(ground, other, kept, after, f"extend_per_slot_{slots}_first")
     extended = await _extended(ground, proven, kept, after, f"extend_per_slot_{slots}")
-    await _extended(ground, third, kept, after, f"extend_with_permit_per_slot_{slots}", with_permit=True)
     await ground.go_to(Epoch(end + 1))
     ground.put(f"close_{slots}", await ground.gas(calls.close(missed)))
     ground.put(f"close_{slots}_all_proven", await ground.gas(calls.close(proven)))
@@ -73,17 +72,15 @@ async def _placed(ground: Ground, farms: Sequence[Farm], end: Epoch) -> Held:
     return prepared.enter(head.epoch)
 
 
-async def _extended(
-    ground: Ground, held: Held, farms: Sequence[Farm], end: Epoch, name: str, *, with_permit: bool = False
-) -> Held:
+async def _extended(ground: Ground, held: Held, farms: Sequence[Farm], end: Epoch, name: str) -> Held:
+    """Extended with a permit and without, in the same state: only the latter stays."""
     head = await ground.chain.head()
     before = _date(Epoch(head.epoch + PARAMETERS.grid_epochs))
     prepared = ground.prepare(farms, head, end, previous=held.order)
-    if with_permit:
-        async with ground.permit(len(farms) * RATE * (end - before)) as permit:
-            gas = await ground.gas(calls.extend(held, prepared.terms, prepared.acceptances, permit))
-    else:
-        gas = await ground.gas(calls.extend(held, prepared.terms, prepared.acceptances))
+    async with ground.undone(), ground.permit(len(farms) * RATE * (end - before)) as permit:
+        gas = await ground.gas(calls.extend(held, prepared.terms, prepared.acceptances, permit))
+        ground.put(f"{name}_with_permit", gas / len(farms))
+    gas = await ground.gas(calls.extend(held, prepared.terms, prepared.acceptances))
     ground.put(name, gas / len(farms))
     return prepared.enter(Epoch(before - 1), extension=True)
 

@@ -59,7 +59,7 @@ def shown(
 def _table(title: str, *headings: str) -> Table:
     table = Table(title=title, title_justify="left")
     for index, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if index else "left")
+        table.add_column(heading, justify="right" if index else "left", overflow="fold")
     return table
 
 
@@ -73,10 +73,10 @@ def _orders(figures: Mapping[str, float], engine: str, sizes: Sequence[int]) -> 
     for label, name in (
         ("place, a slot", "place_per_slot_{}"),
         ("  the first of its books", "place_per_slot_{}_first"),
-        ("  with a permit", "place_with_permit_per_slot_{}"),
+        ("  the 17th, with a permit", "place_per_slot_{}_with_permit"),
         ("extend, a slot", "extend_per_slot_{}"),
         ("  the first of its books", "extend_per_slot_{}_first"),
-        ("  with a permit", "extend_with_permit_per_slot_{}"),
+        ("  with a permit", "extend_per_slot_{}_with_permit"),
         ("refill, a slot", "refill_per_slot_{}"),
         ("close, one missed", "close_{}"),
         ("close, all proven", "close_{}_all_proven"),
