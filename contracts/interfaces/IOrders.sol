@@ -73,8 +73,9 @@ interface IOrders {
     /// @notice Only the order's renter may do this.
     error NotRenter(OrderId order, address caller);
 
-    /// @notice An extension has the k, the number of slots, of leaves and of leaves in a piece of the order it extends.
-    error OtherShape(OrderId previous);
+    /// @notice An extension has the leaves of a slot and of a piece, the k and the number of slots of the order it extends:
+    /// these.
+    error OtherShape(OrderId previous, uint32 leafCount, uint32 pieceLeaves, uint8 k, uint8 n);
 
     /// @notice An extension keeps the roots of the order it extends.
     error OtherRoot(uint256 slot, bytes32 root, bytes32 expected);

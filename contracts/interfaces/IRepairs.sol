@@ -63,7 +63,7 @@ interface IRepairs {
 
     /// @notice Gives vacant slots to farmers that signed `takeovers`, and settles with the renter for those before them.
     /// By anyone; the bounties go to `repairer`, whom the farmers signed for, so there is nothing to win by being first
-    /// with what another has sent.
+    /// with what another has sent, but for the reward of an eviction that was still to be made: that is the caller's.
     function refill(Held calldata held, address repairer, Takeover[] calldata takeovers) external;
 
     /// @notice Ends an order that is over, and returns to its renter what was not proven, with compensation. By anyone.

@@ -43,6 +43,8 @@ abstract contract Balances is State {
 
     function _deposit(uint256 amount) internal {
         if (amount == 0) revert IVault.ZeroAmount();
+        uint256 room = type(uint256).max - _vaults[msg.sender];
+        if (amount > room) revert IVault.AmountTooLarge(amount, room);
         _credit(msg.sender, amount);
         emit IVault.Deposited(msg.sender, amount);
         _pull(amount);

@@ -105,7 +105,7 @@ abstract contract Orders is IOrders, Tenures {
             terms.pieceLeaves != previous.pieceLeaves ||
             terms.k != old.k ||
             acceptances.length != old.n
-        ) revert OtherShape(previous.order);
+        ) revert OtherShape(previous.order, previous.leafCount, previous.pieceLeaves, old.k, old.n);
         for (uint256 i = 0; i < acceptances.length; ++i) {
             bytes32 root = previous.slots[i].root;
             if (acceptances[i].root != root) revert OtherRoot(i, acceptances[i].root, root);

@@ -40,8 +40,9 @@ abstract contract Settings {
         if (p.epochBlocks < MIN_EPOCH_BLOCKS || p.epochBlocks > MAX_EPOCH_BLOCKS) {
             revert ISettings.EpochBlocksOutOfRange(p.epochBlocks, MIN_EPOCH_BLOCKS, MAX_EPOCH_BLOCKS);
         }
-        if (p.maxBooks == 0 || p.maxBooks > MAX_BOOKS_LIMIT) {
-            revert ISettings.MaxBooksOutOfRange(p.maxBooks, 1, MAX_BOOKS_LIMIT);
+        // With one an order ends on the next date, and no date is left to extend it to.
+        if (p.maxBooks < 2 || p.maxBooks > MAX_BOOKS_LIMIT) {
+            revert ISettings.MaxBooksOutOfRange(p.maxBooks, 2, MAX_BOOKS_LIMIT);
         }
         if (p.maxMisses == 0 || p.maxMisses > MAX_MAX_MISSES) {
             revert ISettings.MaxMissesOutOfRange(p.maxMisses, 1, MAX_MAX_MISSES);

@@ -109,7 +109,8 @@ abstract contract Settlement is Books {
         outcome.standing = _swept(id, standing, current).missed(outcome.count).settled(current - 1);
     }
 
-    /// @dev Names one farmer's time with a slot: a slot is never given to two from the same epoch.
+    /// @dev Names one farmer's time with a slot. Only a slot of an extension whose farmer lapsed before it began is given
+    /// to two from the same epoch, and of that time nothing was ever asked.
     function _tenure(OrderId order, uint8 slot, Epoch from) internal pure returns (bytes32) {
         return keccak256(abi.encode(order, slot, from));
     }

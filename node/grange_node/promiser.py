@@ -197,6 +197,8 @@ class Promiser:
         view = await self._watcher.recent()
         record = self._ledger.slot(key) or record
         lasts_to = view.head.number + RENEWAL_BLOCKS
+        if record.state is SlotState.PLACED and self._ledger.lost_epoch(key.order, key.slot) is not None:
+            raise Conflict("this slot was declared lost here")
         if record.state is SlotState.PLACED or (record.deadline_block or 0) > lasts_to:
             assert record.deadline_block is not None
             return record.deadline_block

@@ -68,7 +68,7 @@ contract BadInputTest is FarmTest {
         _refused(
             renter,
             abi.encodeCall(market.extend, (_held(_order), terms, acceptances)),
-            abi.encodeWithSelector(IOrders.OtherShape.selector, _order)
+            abi.encodeWithSelector(IOrders.OtherShape.selector, _order, 3, 1, 1, 3)
         );
     }
 
@@ -208,6 +208,12 @@ contract BadInputTest is FarmTest {
                 token.balanceOf(renter),
                 MOST
             )
+        );
+        _deposit(7);
+        _refused(
+            renter,
+            abi.encodeCall(market.deposit, (MOST)),
+            abi.encodeWithSelector(IVault.AmountTooLarge.selector, MOST, MOST - 7)
         );
         _refused(
             owner,

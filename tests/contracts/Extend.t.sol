@@ -297,7 +297,7 @@ contract ExtendTest is FarmTest {
 
         vm.startPrank(renter);
         terms.k = 2;
-        vm.expectRevert(abi.encodeWithSelector(IOrders.OtherShape.selector, _order));
+        vm.expectRevert(abi.encodeWithSelector(IOrders.OtherShape.selector, _order, 3, 1, 1, 2));
         market.extend(held, terms, acceptances);
         terms.k = 1;
         bytes32 root = acceptances[1].root;

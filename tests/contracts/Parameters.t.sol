@@ -17,7 +17,7 @@ contract ParametersTest is MarketTest {
     function testFuzz_parametersAreShown(Parameters memory p) external {
         p.token = address(token);
         p.epochBlocks = uint32(_within(p.epochBlocks, 2, 8191));
-        p.maxBooks = uint8(_within(p.maxBooks, 1, 14));
+        p.maxBooks = uint8(_within(p.maxBooks, 2, 14));
         p.samples = uint8(_within(p.samples, 10, 16));
         p.maxMisses = uint8(_within(p.maxMisses, 1, 6));
         p.gridEpochs = uint32(_within(p.gridEpochs, p.maxMisses, 4096 / p.maxBooks));
@@ -59,12 +59,17 @@ contract ParametersTest is MarketTest {
         }
     }
 
-    /// Must hold: there are 1 to 14 books.
+    /// Must hold: there are 2 to 14 books, so that every order can be extended.
     function testFuzz_maxBooks(uint8 books) external {
-        vm.assume(books == 0 || books > 14);
+        vm.assume(books > 14);
         Parameters memory p = _parameters(address(token));
-        p.maxBooks = books;
-        _refused(p, ISettings.MaxBooksOutOfRange.selector, books, 1, 14);
+        uint8[3] memory refused = [books, 0, 1];
+        for (uint256 i = 0; i < 3; ++i) {
+            p.maxBooks = refused[i];
+            _refused(p, ISettings.MaxBooksOutOfRange.selector, refused[i], 2, 14);
+        }
+        p.maxBooks = 2;
+        _deploy(p);
     }
 
     /// Must hold: there are at most 16 samples, and so many that they find a slot that is not kept before it has won more,

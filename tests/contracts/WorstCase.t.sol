@@ -9,6 +9,7 @@ import {Crowd} from "./support/Crowd.sol";
 /// @dev Each call is a transaction of its own. What it is made of is made in advance, with nothing settled that could be left.
 contract WorstCaseTest is Crowd {
     uint256 private constant LIMIT = 15_000_000;
+    uint256 private constant EVICT_LIMIT = 150_000;
     uint256 private constant SLOTS = 80;
     uint256 private constant FULL_BOOK = (1 << 17) - 1;
     address private constant STRANGER = address(0x57A46E4);
@@ -135,27 +136,34 @@ contract WorstCaseTest is Crowd {
         _close(_longest(), 12, "close after the longest term");
     }
 
-    function _refill(uint256 count, bool settled, string memory what) private {
-        Parameters memory p = _parameters(address(token));
+    function _refill(Parameters memory p, uint256 count, bool settled, string memory what) private {
         (Held memory held, uint256 end) = _abandoned(p, 0);
         if (settled) for (uint256 i = 0; i < SLOTS; ++i) market.evict(held.slots[i].farmer);
         FarmerId[] memory takers = _crowd(count);
-        _enter(_now() + 1);
+        _burden(takers);
+        for (uint256 i = 0; i < count; ++i) open.grow(takers[i], Epoch.wrap(uint32(end)), false, FULL_BOOK);
+        _enter(_now() + p.maxMisses - 2);
         Takeover[] memory takeovers = _takeovers(held, end, takers, STRANGER);
         _assertBounded(what, STRANGER, abi.encodeCall(market.refill, (held, STRANGER, takeovers)));
     }
 
-    /// Must hold: to refill half of an order's slots at once, when every farmer must be settled and evicted. How many it
-    /// refills is the caller's choice.
+    /// Must hold: to refill forty slots at once, when every farmer must be settled and evicted, and every new one has misses
+    /// to record and a full book. How many it refills is the caller's choice.
     /// hardhat-config: isolate = true
-    function test_refillHalf() external {
-        _refill(SLOTS / 2, false, "refill of half, farmers not evicted");
+    function test_refillForty() external {
+        _refill(_parameters(address(token)), 40, false, "refill of 40, farmers not evicted");
     }
 
-    /// Must hold: to refill all slots at once when their farmers are evicted.
+    /// Must hold: the same with the largest parameters.
+    /// hardhat-config: isolate = true
+    function test_refillFortyAtTheLimits() external {
+        _refill(_largest(), 40, false, "refill of 40 at the limits, farmers not evicted");
+    }
+
+    /// Must hold: to refill all slots at once when their farmers are evicted, whatever the new ones are.
     /// hardhat-config: isolate = true
     function test_refillAll() external {
-        _refill(SLOTS, true, "refill of all, farmers evicted");
+        _refill(_parameters(address(token)), SLOTS, true, "refill of all, farmers evicted");
     }
 
     /// Must hold: to prove with the most samples, when only a 32nd of what is drawn is not lost, each lost slot is another,
@@ -178,13 +186,43 @@ contract WorstCaseTest is Crowd {
         vm.assertLe(gas, LIMIT, "prove");
     }
 
-    /// Must hold: to settle or evict one farmer after the longest absence.
-    /// hardhat-config: isolate = true
-    function test_evict() external {
-        _openMarket(_largest());
+    /// @dev A farmer with all that makes settling it dear, long after it left.
+    function _gone(Parameters memory p) private returns (FarmerId farmer) {
+        _openMarket(p);
         FarmerId[] memory one = _crowd(1);
         _burden(one);
         _enter(_now() + 5000);
-        _assertBounded("evict at the limits, after a long absence", STRANGER, abi.encodeCall(market.evict, (one[0])));
+        return one[0];
+    }
+
+    /// Must hold: to settle one farmer after the longest absence.
+    /// hardhat-config: isolate = true
+    function test_settle() external {
+        FarmerId farmer = _gone(_parameters(address(token)));
+        _assertBounded("settle, after a long absence", STRANGER, abi.encodeCall(market.settle, (farmer)));
+    }
+
+    /// Must hold: to evict it then costs at most what evicting may.
+    /// hardhat-config: isolate = true
+    function test_evictSettled() external {
+        FarmerId farmer = _gone(_parameters(address(token)));
+        market.settle(farmer);
+        uint256 gas = _gasOf(STRANGER, address(market), abi.encodeCall(market.evict, (farmer)));
+        _note("evict, settled before", gas);
+        vm.assertLe(gas, EVICT_LIMIT, "gas");
+    }
+
+    /// Must hold: to settle and evict one farmer after the longest absence.
+    /// hardhat-config: isolate = true
+    function test_evict() external {
+        FarmerId farmer = _gone(_parameters(address(token)));
+        _assertBounded("evict, after a long absence", STRANGER, abi.encodeCall(market.evict, (farmer)));
+    }
+
+    /// Must hold: the same with the largest parameters.
+    /// hardhat-config: isolate = true
+    function test_evictAtTheLimits() external {
+        FarmerId farmer = _gone(_largest());
+        _assertBounded("evict at the limits, after a long absence", STRANGER, abi.encodeCall(market.evict, (farmer)));
     }
 }

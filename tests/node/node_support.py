@@ -41,6 +41,7 @@ from grange.chain import (
 from grange.errors import BadProof
 from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import NO_CONTENT, Domain, order_id, request_digest, sign_digest, voucher_signer
+from grange.mountain import path_length
 from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Slot, Voucher, address_from
 from grange.units import GIB, LEAF_BYTES, TOKEN, rate_rounded_up
 from grange_node.app import create_app
@@ -99,6 +100,8 @@ class FakeMarket:
         self.vaults: dict[Address, int] = {}
         self.redeemed: dict[Address, int] = {}
         self.announced: set[Address] = set()
+        self.losses: list[int] = []
+        """How many slots each transaction gave up."""
         self.redemptions: list[int] = []
         """How many payers each transaction paid for."""
         self.means_asked = 0
@@ -346,16 +349,31 @@ class FakeMarket:
 
     async def declare_loss(self, end: Epoch, words: Sequence[bytes], *, extension: bool) -> Receipt:
         self._ask()
-        order, place = OrderId(words[0]), int.from_bytes(words[1])
-        args = {
-            "order": order,
-            "farmer": FARMER,
-            "slot": place & 0xFF,
-            "from": place >> 40 & 0xFFFFFFFF,
-            "lost_epoch": self.epoch_of(self.height + 1),
-            "collateral": 0,
-        }
-        return self._receipt(self.mine(events=[("LossDeclared", args)]), 100_000)
+        entries = [one for one in self.entries() if (one.end, one.extension) == (end, extension)]
+        every = sum(entry.rate for entry in entries)
+        lost = sum(entry.rate for entry in entries if entry.lost)
+        events, cursor = [], 0
+        while cursor < len(words):
+            place = int.from_bytes(words[cursor + 1])
+            entry = entries[place >> 72]
+            assert (entry.order, entry.slot) == (words[cursor], place & 0xFF)
+            if entry.lost:
+                raise TransactionReverted("declareLoss", "AlreadyLost", {"slot": entry.slot})
+            args = {
+                "order": entry.order,
+                "farmer": FARMER,
+                "slot": entry.slot,
+                "from": entry.start,
+                "lost_epoch": self.epoch_of(self.height + 1),
+                "collateral": 0,
+            }
+            events.append(("LossDeclared", args))
+            lost += entry.rate
+            cursor += 4 + path_length(entry.index, len(entries))
+        if lost != every and (every - lost) * 32 < every:
+            raise TransactionReverted("declareLoss", "BookMostlyLost", {"all": every, "lost": lost})
+        self.losses.append(len(events))
+        return self._receipt(self.mine(events=events), 100_000)
 
     async def sender(self) -> Sender:
         raise ChainUnavailable("http://chain", "there is none")

@@ -136,13 +136,7 @@ async def keeping(
     config = config_for(folder)
     async with Node.open(config, OPERATOR, link=market, clock=Clock(), rebuilder=others, files=files) as node:
         if fresh:
-            for index, piece in enumerate(slot.pieces):
-                node.ledger.stage(slot.key, 0)
-                writer = node.store.begin(slot.key, index, len(piece))
-                writer.write(piece)
-                writer.commit(slot.roots[index])
-            node.store.seal(slot.key, PIECES)
-            node.ledger.accept(slot.key, _terms(slot), 10_000)
+            keep(node, slot)
             market.place(slot.placed())
         await node.watcher.refresh()
         kept = Kept(node=node, market=market, slot=slot, others=others, folder=folder)
@@ -151,9 +145,20 @@ async def keeping(
         yield kept
 
 
+def keep(node: Node, slot: Parcel) -> None:
+    """Let the node have the slot's pieces, and promise them."""
+    for index, piece in enumerate(slot.pieces):
+        node.ledger.stage(slot.key, 0)
+        writer = node.store.begin(slot.key, index, len(piece))
+        writer.write(piece)
+        writer.commit(slot.roots[index])
+    node.store.seal(slot.key, len(slot.pieces))
+    node.ledger.accept(slot.key, _terms(slot), 10_000)
+
+
 def _terms(slot: Parcel) -> SlotTerms:
     return SlotTerms(
-        pieces=PIECES, piece_leaves=PIECE_LEAVES, root=slot.root, rate=slot.rate, end=Epoch(slot.end)
+        pieces=len(slot.pieces), piece_leaves=PIECE_LEAVES, root=slot.root, rate=slot.rate, end=Epoch(slot.end)
     )
 
 
@@ -337,6 +342,25 @@ async def test_what_cannot_be_rebuilt_is_declared_lost_after_an_epoch(tmp_path: 
         for _ in range(2):
             await kept.next_epoch()
         assert await kept.node.collector.collect() == 1
+
+
+async def test_the_last_slots_of_a_book_are_given_up_together(tmp_path: Path) -> None:
+    """One after another the market would refuse them once a 32nd of the book was left."""
+    slots = [parcel(1, seed=seed, end=END) for seed in range(100, 140)]
+    async with keeping(tmp_path) as kept:
+        kept.others.slots |= {slot.order: slot for slot in slots}
+        for slot in slots:
+            keep(kept.node, slot)
+        kept.market.place(*(slot.placed() for slot in slots))
+        await kept.next_epoch()
+        for slot in (kept.slot, *slots):
+            shutil.rmtree(_folder(kept, slot))
+        await kept.scrub()
+        kept.others.stopped = True
+        await kept.next_epoch()
+        await kept.node.carer.tick()
+        assert kept.market.losses == [41]
+        assert kept.node.damages.all() == []
 
 
 async def test_a_loss_that_a_reorg_undoes_is_undone(tmp_path: Path) -> None:

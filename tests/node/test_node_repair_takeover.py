@@ -23,6 +23,7 @@ from node_support import (
     parcel,
 )
 
+from grange.audit import loss_words
 from grange.chain import Order, Wallet
 from grange.messages import (
     Domain,
@@ -35,6 +36,7 @@ from grange.messages import (
 )
 from grange.types import Epoch, FarmerId, OrderId, Slot
 from grange.units import TOKEN
+from grange_node.proof import books_from
 from grange_node.records import SlotState
 from grange_node.takeover import TAKEOVER_LIFE_BLOCKS
 
@@ -142,6 +144,20 @@ async def test_a_slot_that_was_taken_over_is_placed_and_proven(farm: Farm) -> No
     farm.market.mine_to_epoch(farm.market.epoch + 2, offset=1)
     await farm.node.prover.step(await farm.node.watcher.refresh())
     assert farm.market.sent_proofs == 1
+
+
+async def test_a_slot_that_was_taken_over_and_lost_is_not_signed_for_again(farm: Farm) -> None:
+    """Its pieces are gone, and the consent of before is still in time."""
+    slot = await brought(farm)
+    assert (await claimed(farm, slot)).status_code == 200
+    farm.market.place(slot.placed())
+    farm.market.mine_to_epoch(farm.market.epoch + 1, offset=1)
+    await farm.node.watcher.refresh()
+    [book] = books_from(farm.market.entries())
+    await farm.market.declare_loss(book.end, loss_words(book, 0), extension=False)
+    await farm.node.watcher.refresh()
+    response = await claimed(farm, slot)
+    assert (response.status_code, error_of(response)) == (409, "conflict")
 
 
 async def test_a_slot_that_is_kept_is_not_signed_for(farm: Farm) -> None:

@@ -19,13 +19,14 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from grange.audit import loss_words
+from grange.audit import BookState, loss_words
 from grange.chain import TransactionReverted
 from grange.merkle import root_of_hashes
 from grange.messages import NO_ORDER
 from grange.peer import OverBudget
-from grange.types import Epoch
+from grange.types import Epoch, OrderId
 from grange_node.care.damages import Damage, Damages
+from grange_node.care.giving_up import MAX_DECLARED, declarable
 from grange_node.care.policy import is_dearer
 from grange_node.care.rebuilder import Give, Rebuilder
 from grange_node.chain_link import ChainLink
@@ -111,9 +112,17 @@ class Carer:
             if damage.key not in kept:
                 await asyncio.to_thread(self._damages.forget, damage.key)
         damages = [damage for damage in damages if damage.key in kept]
+        hopeless: list[SlotKey] = []
+        found = 0
         # Extensions behind what they prolong, from which they are mended.
         for damage in sorted(damages, key=lambda damage: kept[damage.key].agreed.start):
-            await self._mend(kept[damage.key], damage)
+            if not await self._mend(kept[damage.key], damage):
+                hopeless.append(damage.key)
+                found += 1
+                if found % MAX_DECLARED == 0:
+                    hopeless = await self._give_up(hopeless)
+        if hopeless:
+            await self._give_up(hopeless)
 
     def _epoch(self) -> Epoch:
         return Epoch(max(0, self._ledger.cursor().block) // self._config.parameters.epoch_blocks)
@@ -160,7 +169,8 @@ class Carer:
 
     # Mending.
 
-    async def _mend(self, record: SlotRecord, damage: Damage) -> None:
+    async def _mend(self, record: SlotRecord, damage: Damage) -> bool:
+        """False if it cannot be mended and to go on is dearer than to give the slot up."""
         key = record.key
         try:
             charted = await self._rebuilder.order(key.order)
@@ -173,9 +183,9 @@ class Carer:
         except (NodeWorldError, Mismatch, OverBudget) as error:
             # Of this slot alone: what fails for one must not keep the others from being mended.
             log.warning("%s is not mended: %s", key, error)
-            await self._consider_loss(record, damage)
-        else:
-            log.info("%s is mended: %d pieces, %d rebuilt from others", key, len(damage.pieces), len(left))
+            return not await self._is_hopeless(record, damage)
+        log.info("%s is mended: %d pieces, %d rebuilt from others", key, len(damage.pieces), len(left))
+        return True
 
     def _borrow(self, record: SlotRecord, pieces: Sequence[int]) -> list[int]:
         """Take pieces of an extension from the slot that it prolongs; gives those that are not whole there,
@@ -213,45 +223,66 @@ class Carer:
 
     # Giving up.
 
-    async def _consider_loss(self, record: SlotRecord, damage: Damage) -> None:
+    async def _is_hopeless(self, record: SlotRecord, damage: Damage) -> bool:
         view = self._watcher.view
         assert view is not None
         epoch, terms = view.head.epoch, record.agreed
-        if epoch <= damage.since or self._ledger.cursor().block < view.head.number:
-            return
+        if epoch <= damage.since:
+            return False
         total_rate = await asyncio.to_thread(self._ledger.rate_at_start, epoch)
-        if not total_rate or not is_dearer(
+        return bool(total_rate) and is_dearer(
             damaged_pieces=len(damage.pieces),
             pieces=terms.pieces,
             rate=terms.rate,
             total_rate=total_rate,
             left_epochs=terms.end - epoch,
             parameters=self._config.parameters,
-        ):
-            return
-        await self._declare(record.key, epoch)
+        )
 
-    async def _declare(self, key: SlotKey, epoch: Epoch) -> None:
+    async def _give_up(self, keys: Sequence[SlotKey]) -> list[SlotKey]:
+        """Declare slots lost, those of a book together; gives those that are left."""
+        view = self._watcher.view
+        assert view is not None
+        epoch = view.head.epoch
+        if self._ledger.cursor().block < view.head.number:
+            return list(keys)
         entries = await asyncio.to_thread(self._ledger.entries, epoch)
-        entry = next(
-            (one for one in entries if (one.order, one.slot) == (key.order, key.slot) and not one.lost), None
-        )
-        if entry is None or entry.start > epoch:
-            return
-        books = books_from(entries)
-        book = next(one for one in books if (one.end, one.extension) == (entry.end, entry.extension))
+        named = {(key.order, key.slot): key for key in keys}
+        left = dict(named)
+        for book in books_from(entries):
+            wanted = [
+                index for index, entry in enumerate(book.entries) if (entry.order, entry.slot) in named
+            ]
+            chosen = declarable(book, wanted, epoch)
+            if not chosen:
+                continue
+            if await self._declare(book, [(index, named[_slot_at(book, index)]) for index in chosen]):
+                for index in chosen:
+                    left.pop(_slot_at(book, index), None)
+        return list(left.values())
+
+    async def _declare(self, book: BookState, lost: Sequence[tuple[int, SlotKey]]) -> bool:
+        """Declare entries of a book lost, each with the slot's name here."""
+        words = [word for index, _ in lost for word in loss_words(book, index)]
         try:
-            receipt = await self._link.declare_loss(
-                entry.end, loss_words(book, entry.index), extension=entry.extension
-            )
+            receipt = await self._link.declare_loss(book.end, words, extension=book.extension)
         except TransactionReverted as error:
-            log.warning("%s cannot be declared lost: %s", key, error.name)
-            return
-        log.error(
-            "%s is declared lost in block %d: its collateral is forfeit, the rest goes on", key, receipt.block
-        )
+            log.warning("%d slots cannot be declared lost: %s", len(lost), error.name)
+            return False
         self._watcher.read_soon()
-        await asyncio.to_thread(self._damages.forget, key)
+        for _, key in lost:
+            log.error(
+                "%s is declared lost in block %d: its collateral is forfeit, the rest goes on",
+                key,
+                receipt.block,
+            )
+            await asyncio.to_thread(self._damages.forget, key)
+        return True
+
+
+def _slot_at(book: BookState, index: int) -> tuple[OrderId, int]:
+    entry = book.entries[index]
+    return entry.order, entry.slot
 
 
 def _terms(charted: Charted, entry: Entry) -> SlotTerms:

@@ -1,29 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {
-    Epoch,
-    EvictionView,
-    FarmerId,
-    FarmerView,
-    LossView,
-    OrderId,
-    Rate,
-    Slot
-} from "../../../contracts/types/Types.sol";
+import {IBooks} from "../../../contracts/interfaces/IBooks.sol";
+import {Epoch, FarmerId, FarmerView, LossView, OrderId, Rate, Slot} from "../../../contracts/types/Types.sol";
 import {vm} from "./Cheats.sol";
-import {FarmTest} from "./FarmTest.sol";
+import {Owed} from "./Owed.sol";
 
 /// @title Stories: farmers, renters and strangers who do whatever they may, in any order, while time passes
 /// @dev Every step is one call that someone could make. What the market owes is added up from its views, epoch by epoch
 /// and slot by slot, and must be what it holds, to the last unit. The first farmer is honest: it proves every epoch.
+/// A renter pays the rates of its order in advance, and has back just what its slots leave it, when they change hands and
+/// at the end; no other renter's vault changes with it.
 /// Where the chain is reorganized, all is as it was, the story's own memory too, and goes on otherwise.
-abstract contract Story is FarmTest {
-    uint256 private constant RENTERS = 2;
+abstract contract Story is Owed {
     uint256 private constant MOST_FARMERS = 7;
     uint256 private constant MOST_ORDERS = 10;
     address internal constant REPAIRER = address(0x4E9A14);
-    address internal constant STRANGER = address(0x57A46E4);
 
     FarmerId internal _honest;
     uint256 private _honestStake; // with what others gave to it
@@ -40,6 +32,7 @@ abstract contract Story is FarmTest {
         }
         _honest = _register(1e9);
         _honestStake = 1e9;
+        _store(_honest, _date(3), 3, 100);
     }
 
     /// @dev On another branch of the chain epochs begin with other blocks.
@@ -105,36 +98,6 @@ abstract contract Story is FarmTest {
         vm.assertEq(token.balanceOf(address(market)), 0, "nothing is stuck");
     }
 
-    /// @dev What the market holds for an order: what its farmers may still earn, what its renter has back, and what its
-    /// vacant slots have of stakes.
-    function _owedFor(OrderId order) private view returns (uint256 owed) {
-        Stored storage stored = _stored[order];
-        for (uint256 i = 0; i < stored.slots.length; ++i) owed += _owedForSlot(order, i, stored.slots[i]);
-    }
-
-    function _owedForSlot(OrderId order, uint256 index, Slot storage slot) private view returns (uint256 owed) {
-        FarmerView memory shown = market.farmer(slot.farmer);
-        LossView memory loss = market.loss(order, uint8(index), slot.from);
-        uint256 rate = Rate.unwrap(slot.rate);
-        uint256 end = _stored[order].end;
-        uint256 settled = Epoch.unwrap(shown.settledEpoch);
-        uint256 vacantFrom = end;
-        if (loss.lostBlock != 0) {
-            vacantFrom = Epoch.unwrap(loss.lostEpoch) + 1;
-            owed = loss.collateral;
-            // What the missed epoch of the loss adds below comes out of the collateral.
-            if (market.missed(slot.farmer, loss.lostEpoch)) owed -= PENALTY * rate;
-        } else if (shown.lapsed && settled + 1 < end) {
-            vacantFrom = settled + 1;
-            EvictionView memory evicted = market.eviction(slot.farmer);
-            if (evicted.evictedBlock != 0) owed = evicted.collateralEpochs * rate;
-        }
-        for (uint256 epoch = Epoch.unwrap(slot.from); epoch < end; ++epoch) {
-            if (epoch >= vacantFrom || epoch > settled) owed += rate;
-            else if (market.missed(slot.farmer, Epoch.wrap(uint32(epoch)))) owed += rate * (1 + PENALTY);
-        }
-    }
-
     function _pass() private {
         uint256 epochs = _pick(12) == 0 ? 2 + _pick(9) : 1;
         if (_pick(3) == 0) {
@@ -164,7 +127,10 @@ abstract contract Story is FarmTest {
         uint256 rate = 1 + _pick(300);
         FarmerId[] memory farmers = _ready(1 + _pick(3), rate);
         uint256 end = _date(1 + _pick(3));
-        if (farmers.length > 0 && end > _now() + 1) _store(farmers, end, 1 + _pick(3), rate);
+        if (farmers.length == 0 || end <= _now() + 1) return;
+        uint256[] memory before = _vaultsNow();
+        _store(farmers, end, 1 + _pick(3), rate); // it deposits just what the order costs
+        _checkVaults(before, renter, 0);
     }
 
     function _tryExtend() private {
@@ -176,7 +142,9 @@ abstract contract Story is FarmTest {
         FarmerId[] memory farmers = _ready(stored.slots.length, rate);
         if (farmers.length < stored.slots.length) return;
         renter = stored.renter;
+        uint256[] memory before = _vaultsNow();
         _extend(previous, farmers, _date(2 + _pick(3)), rate);
+        _checkVaults(before, renter, 0);
     }
 
     /// @dev Up to `count` farmers, one after another from anywhere, that can take on a slot of this rate.
@@ -225,10 +193,11 @@ abstract contract Story is FarmTest {
         if (kept.from > _now() || kept.end <= _now()) return;
         bytes32[] memory words = _lossWords(farmer, nth);
         vm.prank(_operator(farmer));
-        (bool done, ) = address(market).call(
+        (bool done, bytes memory reason) = address(market).call(
             abi.encodeCall(market.declareLoss, (farmer, Epoch.wrap(kept.end), kept.extension, words))
         );
         if (done) _kept[farmer][nth].lostEpoch = _now();
+        else vm.assertEq(bytes4(reason), IBooks.BookMostlyLost.selector, "only what leaves too little is refused");
     }
 
     function _maintain() private {
@@ -236,12 +205,6 @@ abstract contract Story is FarmTest {
         if (_pick(2) == 0) market.settle(farmer);
         if (block.number % EPOCH_BLOCKS != 0) market.recordSeed();
         _evict(farmer);
-    }
-
-    function _evict(FarmerId farmer) private {
-        if (!market.farmer(farmer).lapsed || market.eviction(farmer).evictedBlock != 0) return;
-        vm.prank(STRANGER);
-        market.evict(farmer);
     }
 
     function _tryRefill() private {
@@ -260,18 +223,26 @@ abstract contract Story is FarmTest {
         for (uint256 i = 0; i < stored.slots.length; ++i) {
             if (FarmerId.unwrap(stored.slots[i].farmer) == FarmerId.unwrap(farmers[0])) return;
         }
+        uint256 back = _owedWhenSettled(order, index, index + 1);
+        back -= Rate.unwrap(slot.rate) * (stored.end - _now() - 1); // what the next farmer may earn
+        back += market.earnings(REPAIRER);
+        uint256[] memory before = _vaultsNow();
         vm.startPrank(STRANGER);
         _refill(order, index, farmers[0], REPAIRER);
         vm.stopPrank();
+        _checkVaults(before, stored.renter, back - market.earnings(REPAIRER));
     }
 
     function _tryClose(uint256 nth) private {
         if (nth >= _placed.length) return;
         OrderId order = _placed[nth];
         if (_stored[order].closed || _now() < _stored[order].end) return;
+        uint256 back = _owedWhenSettled(order, 0, _stored[order].slots.length);
+        uint256[] memory before = _vaultsNow();
         vm.startPrank(STRANGER);
         _close(order);
         vm.stopPrank();
+        _checkVaults(before, _stored[order].renter, back);
     }
 
     function _moveMoney() private {
