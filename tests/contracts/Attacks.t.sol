@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {FarmerId, OrderId, Voucher} from "../../contracts/types/Types.sol";
+import {FarmerId, OrderId} from "../../contracts/types/Types.sol";
 import {AttackTest} from "./support/AttackTest.sol";
 import {vm} from "./support/Cheats.sol";
 
@@ -85,6 +85,22 @@ contract AttacksTest is AttackTest {
         vm.assertTrue(afterwards + (COLLATERAL_EPOCHS / 2) * R <= before, "half the collateral at least");
     }
 
+    /// Must hold: a farmer that lapses, evicts itself and takes its slot over under another name, with the data, has lost half
+    /// of its collateral at least, and the pay of the epochs it missed, however much it had staked.
+    function testFuzz_farmerAndRepairerByLapse(uint256 more, uint256 wait) external {
+        FarmerId farmer = _register((COLLATERAL_EPOCHS + _within(more, 0, 2 * COLLATERAL_EPOCHS)) * R);
+        FarmerId other = _register();
+        OrderId order = _store(farmer, _date(8), 1, R);
+        uint256 before = _worth(farmer) + _worth(other);
+        _lapse(farmer);
+        vm.prank(REPAIRER);
+        market.evict(farmer);
+        vm.roll(block.number + _within(wait, 0, 60));
+        _refill(order, 0, other, REPAIRER);
+        uint256 afterwards = _worth(farmer) + _worth(other) + market.earnings(REPAIRER);
+        vm.assertTrue(afterwards + (COLLATERAL_EPOCHS / 2) * R <= before, "half the collateral at least");
+    }
+
     /// Must hold: a farmer that is its own renter has no more at the end than at the beginning, whatever it proves.
     function testFuzz_farmerAndRenter(uint256 pattern) external {
         address own = _asOwnRenter();
@@ -119,22 +135,6 @@ contract AttacksTest is AttackTest {
         vm.prank(_ownerOf(farmer));
         market.evict(farmer);
         vm.assertEq(_worth(farmer), R, "an epoch of pay is left of sixteen");
-    }
-
-    /// Must hold: vouchers over the vault do not make it pay more than it holds, to whomever they are.
-    function testFuzz_vouchersOverTheVault(uint256 held) external {
-        held = _within(held, 1, 1e20);
-        _deposit(held);
-        FarmerId[] memory farmers = _registerMany(3);
-        uint256 paid = 0;
-        for (uint256 i = 0; i < 3; ++i) {
-            Voucher[] memory vouchers = new Voucher[](1);
-            vouchers[0] = _voucher(RENTER_KEY, farmers[i], (held * 2) / 3 + 1);
-            (bool done, ) = address(market).call(abi.encodeCall(market.redeem, (farmers[i], vouchers)));
-            vm.assertTrue(done == (paid < held), "while there is something");
-            paid += market.earnings(_ownerOf(farmers[i]));
-        }
-        vm.assertEq(paid, held, "the vault and no more");
     }
 
     /// Must hold: strangers who settle, record seeds and try to evict do an honest farmer no harm.

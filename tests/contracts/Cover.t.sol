@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {FarmerId, OrderId, Parameters, Voucher} from "../../contracts/types/Types.sol";
+import {FarmerId, OrderId, Parameters} from "../../contracts/types/Types.sol";
 import {AttackTest} from "./support/AttackTest.sol";
 import {vm} from "./support/Cheats.sol";
 
@@ -9,7 +9,7 @@ import {vm} from "./support/Cheats.sol";
 /// @dev What hangs on chance is played so often that the mean decides.
 contract CoverTest is AttackTest {
     uint256 private constant ROUNDS = 24;
-    uint256 private constant SEEDS = 6;
+    uint256 private constant SEEDS = 12;
 
     uint256 private _cover;
 
@@ -76,26 +76,6 @@ contract CoverTest is AttackTest {
         vm.assertTrue(_wonUnderCover(99, p.collateralEpochs) < 0, "a loss");
     }
 
-    /// Must hold: a renter that empties its vault by a voucher to a farmer of its own, at once, takes nothing that it has
-    /// paid for orders: only open vouchers come away empty.
-    function testFuzz_emptiedVault(uint256 rate) external {
-        rate = _within(rate, 1, 1e12);
-        FarmerId honest = _register();
-        FarmerId own = _register();
-        uint256 end = _date(2);
-        _store(honest, end, 1, rate);
-        _deposit(1e9);
-        _redeem(own, _voucher(RENTER_KEY, own, 1e9));
-        vm.assertEq(market.earnings(_ownerOf(own)), 1e9, "the vault is empty");
-        Voucher[] memory open = new Voucher[](1);
-        open[0] = _voucher(RENTER_KEY, honest, 1e9);
-        vm.expectRevert();
-        market.redeem(honest, open);
-        uint256 epochs = end - _now() - 1;
-        _proveUntil(honest, end - 1);
-        vm.assertEq(market.earnings(_ownerOf(honest)), epochs * rate, "the order is paid");
-    }
-
     /// Must hold: one that is farmers, renter and repairer at once has no more at the end, whatever it proves, gives up and
     /// takes over, and less unless it proves everything.
     function testFuzz_allInOne(uint256 pattern) external {
@@ -135,10 +115,10 @@ contract CoverTest is AttackTest {
     /// @dev A farmer that drops so many tenths of what it is paid for, with whom the producer of the first block of every epoch
     /// that is a multiple of `every` tries blocks until nothing dropped is drawn. What it won beyond the cost of what it keeps.
     /// A call of its own, whose memory is free when it ends.
-    function groundSeeds(uint256 round, uint256 every, uint256 tenths) external returns (int256 won) {
-        _enter(1000 + 20 * round * GRID_EPOCHS);
+    function groundSeeds(uint256 every, uint256 tenths) external returns (int256 won) {
+        _enter(_date(1));
         FarmerId farmer = _register();
-        uint256 end = _date(2);
+        uint256 end = _date(1);
         uint256 dropped = (R * tenths) / 10;
         _store(farmer, end, 1, R - dropped);
         _store(farmer, end, 1, dropped);
@@ -165,13 +145,13 @@ contract CoverTest is AttackTest {
     function test_halfOfTheFirstBlocks() external {
         for (uint256 tenths = 1; tenths <= 5; tenths += 2) {
             int256 won = 0;
-            for (uint256 round = 0; round < SEEDS; ++round) won += this.groundSeeds(round, 2, tenths);
+            for (uint256 round = 0; round < SEEDS; ++round) won += this.groundSeeds(2, tenths);
             vm.assertTrue(won < 0, "a loss");
         }
     }
 
     /// What the seed does not give: who makes all blocks of a chain is paid for what its farmer does not keep.
     function test_allTheFirstBlocks() external {
-        vm.assertTrue(this.groundSeeds(0, 1, 5) > 0, "not caught");
+        vm.assertTrue(this.groundSeeds(1, 5) > 0, "not caught");
     }
 }

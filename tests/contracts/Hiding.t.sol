@@ -15,9 +15,9 @@ contract HidingTest is AttackTest {
     /// @dev A farmer that is paid R an epoch by others drops so many tenths of it, has `cover` of its own beside it, given up
     /// after the first epoch or not, and proves whenever nothing dropped is drawn. What it and its renter win beyond the cost
     /// of what is kept. A call of its own, whose memory is free when it ends.
-    function hide(uint256 round, uint256 cover, uint256 tenths, bool givenUp) external returns (int256 won) {
+    function hide(uint256 cover, uint256 tenths, bool givenUp) external returns (int256 won) {
         address own = vm.addr(OWN_RENTER_KEY);
-        _enter(1000 + 20 * round * GRID_EPOCHS);
+        _enter(_date(1));
         uint256 end = _date(11);
         FarmerId farmer = _register();
         won = -int256(_money(own) + market.earnings(own) + _worth(farmer));
@@ -49,7 +49,7 @@ contract HidingTest is AttackTest {
     }
 
     function _hideOften(uint256 cover, uint256 tenths, bool givenUp) private returns (int256 won) {
-        for (uint256 round = 0; round < ROUNDS; ++round) won += this.hide(round, cover, tenths, givenUp);
+        for (uint256 round = 0; round < ROUNDS; ++round) won += this.hide(cover, tenths, givenUp);
     }
 
     /// Must hold: a farmer that drops a tenth, a half, nine tenths or all, and proves whenever it can, loses more than it saves.
@@ -113,8 +113,8 @@ contract HidingTest is AttackTest {
 
     /// @dev A farmer keeps so many of its equal slots, and gives up of the others what is drawn. What it wins beyond the cost
     /// of what it keeps.
-    function giveUp(uint256 round, uint256 slots, uint256 keeps) external returns (int256 won) {
-        _enter(1000 + 20 * round * GRID_EPOCHS);
+    function giveUp(uint256 slots, uint256 keeps) external returns (int256 won) {
+        _enter(_date(1));
         FarmerId farmer = _register();
         uint256 end = _date(3);
         for (uint256 i = 0; i < slots; ++i) _store(farmer, end, 1, R / slots);
@@ -150,10 +150,10 @@ contract HidingTest is AttackTest {
     function test_giveUpWhatIsDrawn() external {
         int256[4] memory won;
         for (uint256 round = 0; round < ROUNDS; ++round) {
-            won[0] += this.giveUp(round, 10, 1);
-            won[1] += this.giveUp(round, 10, 5);
-            won[2] += this.giveUp(round, 10, 9);
-            won[3] += this.giveUp(round, 20, 2);
+            won[0] += this.giveUp(10, 1);
+            won[1] += this.giveUp(10, 5);
+            won[2] += this.giveUp(10, 9);
+            won[3] += this.giveUp(20, 2);
         }
         for (uint256 i = 0; i < 4; ++i) vm.assertTrue(won[i] < 0, "a loss");
     }
