@@ -58,6 +58,24 @@ contract RacesTest is AttackTest {
         vm.assertEq(_money(RACER) + market.earnings(RACER), 0, "who is not the renter");
     }
 
+    /// Must hold: one that staked no more than its collateral lapses with the fifth, though it proves all others.
+    function test_everySecondProofOfThePoorKeptOut() external {
+        FarmerId farmer = _register(COLLATERAL_EPOCHS * R);
+        _store(farmer, _date(11), 1, R);
+        uint256 missed = 0;
+        while (!market.farmer(farmer).lapsed) {
+            if (_now() % 2 == 0) ++missed;
+            else if (_rateAt(farmer, _now()) > 0) _prove(farmer);
+            _enter(_now() + 1);
+        }
+        // The first even epoch is that of the order, in which nothing is asked.
+        vm.assertEq(
+            missed - 1,
+            COLLATERAL_EPOCHS / 2 / (PENALTY + FINE) + 1,
+            "less than half of the collateral is left"
+        );
+    }
+
     /// What the contract does not give: who keeps all proofs out until the farmer lapses has, with the renter, pay and penalty
     /// of the missed epochs, the reward, and what is left of the stake up to the collateral.
     function testFuzz_allProofsKeptOut(uint256 more) external {
