@@ -5,9 +5,10 @@ import {FarmerId, OrderId} from "../../contracts/types/Types.sol";
 import {AttackTest} from "./support/AttackTest.sol";
 import {vm} from "./support/Cheats.sol";
 
-/// @title The attacks of docs/economics.md, played out
-/// @dev Of each, what everyone in on it has at the end against the beginning. Keeping data is taken to cost as much as it is
-/// paid, the most that an honest farmer would bear: so all that an attack saves is less than R for each epoch.
+/// @title The attacks of docs/economics.md, played out, that do not hang on what is drawn
+/// @dev Which are in other files is said there. Of each, what everyone in on it has at the end against the beginning. Keeping
+/// data is taken to cost as much as it is paid, the most that an honest farmer would bear: so all that an attack saves is less
+/// than R for each epoch.
 contract AttacksTest is AttackTest {
     /// Must hold: a farmer that drops everything is left with less than it came with.
     function testFuzz_dropEverything(uint256 epochs) external {
