@@ -1,85 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {FarmerId, OrderId, Voucher} from "../../contracts/types/Types.sol";
+import {FarmerId, OrderId} from "../../contracts/types/Types.sol";
 import {AttackTest} from "./support/AttackTest.sol";
 import {vm} from "./support/Cheats.sol";
 
-/// @title The attacks of docs/economics.md, played out
-/// @dev Of each, what everyone in on it has at the end against the beginning. Keeping data is taken to cost as much as it is
-/// paid, the most that an honest farmer would bear: so all that an attack saves is less than R for each epoch.
+/// @title The attacks of docs/economics.md, played out, that do not hang on what is drawn
+/// @dev Which are in other files is said there. Of each, what everyone in on it has at the end against the beginning. Keeping
+/// data is taken to cost as much as it is paid, the most that an honest farmer would bear: so all that an attack saves is less
+/// than R for each epoch.
 contract AttacksTest is AttackTest {
     /// Must hold: a farmer that drops everything is left with less than it came with.
     function testFuzz_dropEverything(uint256 epochs) external {
         FarmerId farmer = _register();
         _store(farmer, _date(4), 2, R);
         _enter(_now() + 1 + _within(epochs, 1, 20));
-        vm.assertTrue(_worth(farmer) < STAKE, "a loss");
-    }
-
-    /// Must hold: a farmer that drops a half and proves whenever it can loses more than it saves.
-    function test_dropAHalf() external {
-        FarmerId farmer = _register();
-        for (uint256 i = 0; i < 4; ++i) _store(farmer, _date(6), 1, R / 4);
-        uint256 epochs = 0;
-        uint256 end = _date(6);
-        while (_now() + 1 < end && !market.farmer(farmer).lapsed) {
-            _enter(_now() + 1);
-            ++epochs;
-            if (market.farmer(farmer).lapsed) break;
-            if (!_drawnFrom(farmer, 2)) _prove(farmer);
-        }
-        // Honest, it would have had R an epoch, and spent at most R; dropping saved R / 2.
-        uint256 income = _worth(farmer) > STAKE ? _worth(farmer) - STAKE : 0;
-        vm.assertTrue(income < (epochs * R) / 2, "less than honest pay less half the cost");
-    }
-
-    /// Must hold: a farmer that hides a dropped slot among nineteen times as much of its own loses more than it is paid.
-    function test_hideAmongItsOwn() external {
-        FarmerId farmer = _register();
-        address victim = renter;
-        address own = _asOwnRenter();
-        uint256 before = _money(own) + STAKE;
-        uint256 end = _date(6);
-        OrderId cover = _store(farmer, end, 1, 19 * R);
-        renter = victim;
-        OrderId real = _store(farmer, end, 1, R);
-        while (_now() + 1 < end) {
-            _enter(_now() + 1);
-            if (market.farmer(farmer).lapsed) break;
-            if (!_drawnFrom(farmer, 1)) _prove(farmer);
-        }
-        _enter(end);
-        _close(cover);
-        _close(real);
-        vm.assertTrue(_money(own) + _worth(farmer) < before, "a loss, though nothing was kept for the victim");
-    }
-
-    /// Must hold: giving up what was drawn, when it was drawn, saves nothing.
-    function test_giveUpWhatIsDrawn() external {
-        FarmerId farmer = _register();
-        for (uint256 i = 0; i < 10; ++i) _store(farmer, _date(6), 1, R / 10);
-        uint256 end = _date(6);
-        uint256 epochs = 0;
-        for (; _now() + 1 < end && epochs < 15; ++epochs) {
-            _enter(_now() + 1);
-            if (market.farmer(farmer).lapsed || _rateAt(farmer, _now()) == 0) break;
-            market.recordSeed();
-            bool answered = true;
-            uint256 live = 0;
-            for (uint256 number = 0; live < SAMPLES; ++number) {
-                Drawn memory drawn = _drawn(farmer, _now(), number);
-                if (drawn.kept.lostEpoch < _now()) continue;
-                ++live;
-                // It kept one slot of ten.
-                uint256 nth = 0;
-                while (_tenureOf(_kept[farmer][nth]) != _tenureOf(drawn.kept)) ++nth;
-                if (nth == 0) continue;
-                answered = false;
-                if (_kept[farmer][nth].lostEpoch == type(uint256).max) _lose(farmer, nth);
-            }
-            if (answered) _prove(farmer);
-        }
         vm.assertTrue(_worth(farmer) < STAKE, "a loss");
     }
 
@@ -151,6 +86,22 @@ contract AttacksTest is AttackTest {
         vm.assertTrue(afterwards + (COLLATERAL_EPOCHS / 2) * R <= before, "half the collateral at least");
     }
 
+    /// Must hold: a farmer that lapses, evicts itself and takes its slot over under another name, with the data, has lost half
+    /// of its collateral at least, and the pay of the epochs it missed, however much it had staked.
+    function testFuzz_farmerAndRepairerByLapse(uint256 more, uint256 wait) external {
+        FarmerId farmer = _register((COLLATERAL_EPOCHS + _within(more, 0, 2 * COLLATERAL_EPOCHS)) * R);
+        FarmerId other = _register();
+        OrderId order = _store(farmer, _date(8), 1, R);
+        uint256 before = _worth(farmer) + _worth(other);
+        _lapse(farmer);
+        vm.prank(REPAIRER);
+        market.evict(farmer);
+        vm.roll(block.number + _within(wait, 0, 60));
+        _refill(order, 0, other, REPAIRER);
+        uint256 afterwards = _worth(farmer) + _worth(other) + market.earnings(REPAIRER);
+        vm.assertTrue(afterwards + (COLLATERAL_EPOCHS / 2) * R <= before, "half the collateral at least");
+    }
+
     /// Must hold: a farmer that is its own renter has no more at the end than at the beginning, whatever it proves.
     function testFuzz_farmerAndRenter(uint256 pattern) external {
         address own = _asOwnRenter();
@@ -185,22 +136,6 @@ contract AttacksTest is AttackTest {
         vm.prank(_ownerOf(farmer));
         market.evict(farmer);
         vm.assertEq(_worth(farmer), R, "an epoch of pay is left of sixteen");
-    }
-
-    /// Must hold: vouchers over the vault do not make it pay more than it holds, to whomever they are.
-    function testFuzz_vouchersOverTheVault(uint256 held) external {
-        held = _within(held, 1, 1e20);
-        _deposit(held);
-        FarmerId[] memory farmers = _registerMany(3);
-        uint256 paid = 0;
-        for (uint256 i = 0; i < 3; ++i) {
-            Voucher[] memory vouchers = new Voucher[](1);
-            vouchers[0] = _voucher(RENTER_KEY, farmers[i], (held * 2) / 3 + 1);
-            (bool done, ) = address(market).call(abi.encodeCall(market.redeem, (farmers[i], vouchers)));
-            vm.assertTrue(done == (paid < held), "while there is something");
-            paid += market.earnings(_ownerOf(farmers[i]));
-        }
-        vm.assertEq(paid, held, "the vault and no more");
     }
 
     /// Must hold: strangers who settle, record seeds and try to evict do an honest farmer no harm.

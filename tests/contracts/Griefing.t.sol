@@ -105,21 +105,6 @@ contract GriefingTest is AttackTest {
         vm.assertEq(market.vault(renter), 0, "placed");
     }
 
-    /// Must hold: an announcement does not end, so what is deposited after its delay can be withdrawn at once: a farmer looks
-    /// at what is announced, or counts on no delay.
-    function testFuzz_standingAnnouncement(uint256 amount) external {
-        amount = _within(amount, 1, 1e24);
-        vm.prank(renter);
-        market.requestWithdrawal(type(uint224).max);
-        _enter(_now() + WITHDRAW_DELAY_EPOCHS);
-        uint256 before = token.balanceOf(renter);
-        _deposit(amount);
-        vm.prank(renter);
-        market.withdraw(renter);
-        vm.assertEq(token.balanceOf(renter), before, "in and out in one block");
-        vm.assertEq(market.vault(renter), 0, "nothing left");
-    }
-
     /// Must hold: a salt can be used again when its order is closed; what was signed for the order before is of no use in it.
     function test_saltUsedAgain() external {
         FarmerId[] memory farmers = _registerMany(2);

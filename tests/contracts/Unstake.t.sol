@@ -41,6 +41,24 @@ contract UnstakeTest is FarmTest {
         vm.assertEq(market.farmer(farmer).stake, 0, "nothing left");
     }
 
+    /// Must hold: who takes back what is free, after some misses or none, and then leaves has lost its penalties and all of
+    /// the collateral, though it evicts itself for the reward.
+    function testFuzz_leavingEarly(uint256 rate, uint256 misses) external {
+        rate = _within(rate, 1, STAKE / (2 * COLLATERAL_EPOCHS));
+        misses = _within(misses, 0, MAX_MISSES - 1);
+        FarmerId farmer = _register();
+        _store(farmer, _date(3), 2, rate);
+        _enter(_now() + 1 + misses);
+        uint256 penalties = misses * (PENALTY + FINE) * rate;
+        _unstake(farmer, STAKE - penalties - rate * COLLATERAL_EPOCHS);
+        vm.assertEq(market.earnings(_ownerOf(farmer)) + rate * COLLATERAL_EPOCHS, STAKE - penalties, "its own");
+        _lapse(farmer);
+        vm.prank(_ownerOf(farmer));
+        market.evict(farmer);
+        uint256 left = market.earnings(_ownerOf(farmer)) + market.farmer(farmer).stake;
+        vm.assertEq(left, STAKE - penalties - rate * (COLLATERAL_EPOCHS - 1), "all but the reward is gone");
+    }
+
     /// Must hold: misses not yet recorded are paid for first.
     function testFuzz_missesComeFirst(uint256 misses) external {
         misses = _within(misses, 1, MAX_MISSES - 1);
@@ -52,6 +70,7 @@ contract UnstakeTest is FarmTest {
             abi.encodeWithSelector(IFarmers.StakeNotFree.selector, farmer, STAKE, left, 1000 * COLLATERAL_EPOCHS)
         );
         _unstake(farmer, STAKE);
+        vm.assertEq(market.farmer(farmer).stake + market.earnings(_ownerOf(farmer)), left, "nothing won");
     }
 
     /// Must hold: only the owner, and not nothing.
