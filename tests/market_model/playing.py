@@ -59,7 +59,8 @@ class Playing(RuleBasedStateMachine):
         self.salts = 0
         self.turn = 0
         self.sound = True
-        self.seen = (-1, -1)
+        self.seen_block = -1
+        self.compared_block = -1
         self.marks: list[tuple[Any, bytes]] = []
 
     def attempt(self, sender: str, call: Call, act: Callable[[Market], None]) -> bool:

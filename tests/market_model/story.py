@@ -303,7 +303,7 @@ class Story(Errands, Checking):
         mark, state = self.marks.pop()
         self.chain.go_back(mark)
         self.market, self.keeper, self.salts = pickle.loads(state)
-        self.seen = (-1, -1)
+        self.seen_block = self.compared_block = -1
         self.pass_blocks(1)
 
 
