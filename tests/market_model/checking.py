@@ -3,9 +3,11 @@
 Decides what is compared, and when:
 
     after every call that went through   what every account and the burn address have in vault, earnings and
-                                         wallet and asked to withdraw, the market's tokens, all farmers
-    after every rule                     the same, if only time passed; and one farmer's eviction, rates,
-                                         misses, vouchers and books and one order, each in its turn
+                                         wallet and asked to withdraw, and the market's tokens
+    after every rule, and every epoch    the same, if only time passed; and all farmers, as the market
+    of a season                          lists them
+    after every rule                     one farmer's eviction, rates, misses, vouchers and books, and one
+                                         order, each in its turn
     before everybody leaves              those of all farmers and orders
 
 When everybody has left the market must be empty, to the last base unit.
@@ -33,7 +35,7 @@ class Checking(Playing):
         went_through = super().attempt(sender, call, act)
         if went_through:
             self.sound = False
-            self._compare_everybody()
+            self._compare_balances()
             self.sound = True
         return went_through
 
@@ -42,10 +44,9 @@ class Checking(Playing):
         """After a rule that mined anything: everybody, and of one farmer and one order all there is."""
         if not self.sound or self.chain.block == self.seen_block:
             return
+        self.compare_everybody()
         self.sound = False
         self.turn += 1
-        if self.chain.block != self.compared_block:
-            self._compare_everybody()
         if self.market.farmers:
             self._compare_farmer(self.turn % len(self.market.farmers) + 1)
         if ids := sorted(self.market.used_ids):
@@ -53,10 +54,13 @@ class Checking(Playing):
         self.seen_block = self.chain.block
         self.sound = True
 
-    def _compare_everybody(self) -> None:
-        self._compare_balances()
+    def compare_everybody(self) -> None:
+        """All balances, if their last comparison is not of this block, and all farmers."""
+        self.sound = False
+        if self.chain.block != self.compared_block:
+            self._compare_balances()
         self._compare_farmers()
-        self.compared_block = self.chain.block
+        self.sound = True
 
     def _compare_balances(self) -> None:
         market, ask, tokens = self.market, self.chain.ask, self.chain.tokens
@@ -68,6 +72,7 @@ class Checking(Playing):
             assert ask("withdrawal", account) == {"amount": amount, "ready_epoch": ready}, account
         assert tokens(self.chain.market) == market.tokens
         assert market.tokens == market.owed(), "the market does not hold what it owes"
+        self.compared_block = self.chain.block
 
     def _compare_farmers(self) -> None:
         epoch = self.market.epoch
@@ -173,7 +178,7 @@ class Checking(Playing):
                 assert self.attempt(account, call, lambda m, a=account: m.withdraw(a, a))  # type: ignore[misc]
         if self.market.earnings[BURNT]:
             assert self.attempt(STRANGER.address, calls.burn(), lambda m: m.burn())
-        self._compare_everybody()
+        self.compare_everybody()
         assert (self.market.tokens, self.market.escrow) == (0, 0), "something is stuck"
 
     def _leave(self, number: int) -> None:
