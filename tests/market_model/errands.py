@@ -21,7 +21,7 @@ amounts = st.one_of(st.integers(0, 3), st.integers(1, 40_000), st.integers(1, 10
 huge_amounts = st.sampled_from([None] * 9 + [1 << 96, 1 << 224])
 
 WRONG_SAMPLE = {"NotLost", "SlotLost", "NoLeaves", "WrongSlot", "NoSuchEntry", "WrongPeak", "ProofTooShort"}
-"""The errors that can tell of a changed word. Where it stood for a lost slot, words may seem to be missing."""
+"""The errors that can tell of a changed word. If it stood for a lost slot, words may seem to be missing."""
 
 
 class Errands(Playing):
