@@ -151,7 +151,7 @@ class Checking(Playing):
             self.chain.go_back(self.start)
 
     def _everybody_leaves(self) -> None:
-        """All orders end and are closed, all farmers leave, all money is taken out: nothing is left."""
+        """All orders end and are closed, all farmers leave, all money is taken out, to other accounts: nothing is left."""
         for number in range(1, len(self.market.farmers) + 1):
             self._compare_farmer(number)
         for order_id in sorted(self.market.used_ids):
@@ -163,19 +163,20 @@ class Checking(Playing):
             assert self.attempt(STRANGER.address, call, lambda m, o=order_id: m.close(STRANGER.address, o))  # type: ignore[misc]
         for number in range(1, len(self.market.farmers) + 1):
             self._leave(number)
-        for account in ADDRESSES:
+        to_another = list(zip(ADDRESSES, ADDRESSES[1:] + ADDRESSES[:1], strict=True))
+        for account, to in to_another:
             if amount := self.market.earnings[account]:
-                call = calls.claim(Address(account), amount)
-                assert self.attempt(account, call, lambda m, a=account, x=amount: m.claim(a, a, x))  # type: ignore[misc]
+                call = calls.claim(Address(to), amount)
+                assert self.attempt(account, call, lambda m, a=account, t=to, x=amount: m.claim(a, t, x))  # type: ignore[misc]
             if self.market.vaults[account]:
                 amount = 2**200
                 call = calls.request_withdrawal(amount)
                 assert self.attempt(account, call, lambda m, a=account, x=amount: m.request_withdrawal(a, x))  # type: ignore[misc]
         self.pass_blocks((self.p.withdraw_delay_epochs + 1) * self.p.epoch_blocks)
-        for account in ADDRESSES:
+        for account, to in to_another:
             if self.market.vaults[account]:
-                call = calls.withdraw(Address(account))
-                assert self.attempt(account, call, lambda m, a=account: m.withdraw(a, a))  # type: ignore[misc]
+                call = calls.withdraw(Address(to))
+                assert self.attempt(account, call, lambda m, a=account, t=to: m.withdraw(a, t))  # type: ignore[misc]
         if self.market.earnings[BURNT]:
             assert self.attempt(STRANGER.address, calls.burn(), lambda m: m.burn())
         self.compare_everybody()
