@@ -151,7 +151,7 @@ class Checking(Playing):
             self.chain.go_back(self.start)
 
     def _everybody_leaves(self) -> None:
-        """All orders are closed, all farmers leave, all money is taken out, to other accounts: nothing is left."""
+        """Orders are closed, farmers leave, all money is taken out, to other accounts: nothing is left."""
         for number in range(1, len(self.market.farmers) + 1):
             self._compare_farmer(number)
         for order_id in sorted(self.market.used_ids):
