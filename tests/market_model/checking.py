@@ -1,55 +1,78 @@
-"""What the contract shows against the model, after every step and when everybody has left.
+"""What the contract shows against the model, after every call and when everybody has left.
 
-Decides what is compared, and when. At the end of a story the market must be empty, to the last base unit.
+Decides what is compared, and when:
+
+    after every call that went through   what every account and the burn address have in vault, earnings and
+                                         wallet and asked to withdraw, and the market's tokens
+    after every rule, and every epoch    the same, if only time passed; and all farmers, as the market
+    of a season                          lists them
+    after every rule                     one farmer's eviction, rates, misses, vouchers and books, and one
+                                         order, each in its turn
+    before everybody leaves              those of all farmers and orders
+
+When everybody has left the market must be empty, to the last base unit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from hypothesis.stateful import invariant
 
 from grange import messages
-from grange.chain import calls
+from grange.chain import Call, calls
 from grange.types import Address, FarmerId
 
-from .model import BURNT
-from .playing import ADDRESSES, PLAYED, RENTERS, STRANGER, Playing
+from .model import BURNT, Market
+from .playing import ADDRESSES, RENTERS, STRANGER, Playing
 
 
 class Checking(Playing):
     """A story that is compared while it is played."""
 
+    def attempt(self, sender: str, call: Call, act: Callable[[Market], None]) -> bool:
+        """Play an action on both, and compare. What is refused is not sent, and nothing comes of it."""
+        went_through = super().attempt(sender, call, act)
+        if went_through:
+            self.sound = False
+            self._compare_balances()
+            self.sound = True
+        return went_through
+
     @invariant()
     def the_contract_is_as_the_model(self) -> None:
-        """All balances and farmers whenever they could have changed; one farmer and one order in turn."""
-        if not self.sound:
+        """After a rule that mined anything: everybody, and of one farmer and one order all there is."""
+        if not self.sound or self.chain.block == self.seen_block:
             return
-        now = (PLAYED.total(), self.market.epoch)
-        if now == self.seen:
-            return
+        self.compare_everybody()
         self.sound = False
         self.turn += 1
-        self._compare_balances(ADDRESSES if now[0] != self.seen[0] else ADDRESSES[:1])
-        self._compare_farmers()
-        self.seen = now
         if self.market.farmers:
             self._compare_farmer(self.turn % len(self.market.farmers) + 1)
         if ids := sorted(self.market.used_ids):
             self._compare_order(ids[self.turn % len(ids)])
+        self.seen_block = self.chain.block
         self.sound = True
 
-    def _compare_balances(self, accounts: Sequence[str] = ADDRESSES) -> None:
-        market, ask = self.market, self.chain.ask
-        for account in (*accounts, BURNT):
-            shown = (ask("vault", account), ask("earnings", account))
-            assert shown == (market.vaults[account], market.earnings[account]), account
-        account = ADDRESSES[self.turn % len(ADDRESSES)]
-        assert self.chain.tokens(account) == market.wallets[account]
-        amount, ready = market.withdrawals.get(account, (0, 0))
-        assert ask("withdrawal", account) == {"amount": amount, "ready_epoch": ready}
-        assert self.chain.tokens(self.chain.market) == market.tokens
+    def compare_everybody(self) -> None:
+        """All balances, if their last comparison is not of this block, and all farmers."""
+        self.sound = False
+        if self.chain.block != self.compared_block:
+            self._compare_balances()
+        self._compare_farmers()
+        self.sound = True
+
+    def _compare_balances(self) -> None:
+        market, ask, tokens = self.market, self.chain.ask, self.chain.tokens
+        for account in (*ADDRESSES, BURNT):
+            shown = (ask("vault", account), ask("earnings", account), tokens(account))
+            expected = (market.vaults[account], market.earnings[account], market.wallets[account])
+            assert shown == expected, f"{account} has {shown} in vault, earnings and wallet, not {expected}"
+            amount, ready = market.withdrawals.get(account, (0, 0))
+            assert ask("withdrawal", account) == {"amount": amount, "ready_epoch": ready}, account
+        assert tokens(self.chain.market) == market.tokens
         assert market.tokens == market.owed(), "the market does not hold what it owes"
+        self.compared_block = self.chain.block
 
     def _compare_farmers(self) -> None:
         epoch = self.market.epoch
@@ -128,7 +151,7 @@ class Checking(Playing):
             self.chain.go_back(self.start)
 
     def _everybody_leaves(self) -> None:
-        """All orders end and are closed, all farmers leave, all money is taken out: nothing is left."""
+        """Orders are closed, farmers leave, all money is taken out, to other accounts: nothing is left."""
         for number in range(1, len(self.market.farmers) + 1):
             self._compare_farmer(number)
         for order_id in sorted(self.market.used_ids):
@@ -140,23 +163,23 @@ class Checking(Playing):
             assert self.attempt(STRANGER.address, call, lambda m, o=order_id: m.close(STRANGER.address, o))  # type: ignore[misc]
         for number in range(1, len(self.market.farmers) + 1):
             self._leave(number)
-        for account in ADDRESSES:
+        to_another = list(zip(ADDRESSES, ADDRESSES[1:] + ADDRESSES[:1], strict=True))
+        for account, to in to_another:
             if amount := self.market.earnings[account]:
-                call = calls.claim(Address(account), amount)
-                assert self.attempt(account, call, lambda m, a=account, x=amount: m.claim(a, a, x))  # type: ignore[misc]
+                call = calls.claim(Address(to), amount)
+                assert self.attempt(account, call, lambda m, a=account, t=to, x=amount: m.claim(a, t, x))  # type: ignore[misc]
             if self.market.vaults[account]:
                 amount = 2**200
                 call = calls.request_withdrawal(amount)
                 assert self.attempt(account, call, lambda m, a=account, x=amount: m.request_withdrawal(a, x))  # type: ignore[misc]
         self.pass_blocks((self.p.withdraw_delay_epochs + 1) * self.p.epoch_blocks)
-        for account in ADDRESSES:
+        for account, to in to_another:
             if self.market.vaults[account]:
-                call = calls.withdraw(Address(account))
-                assert self.attempt(account, call, lambda m, a=account: m.withdraw(a, a))  # type: ignore[misc]
+                call = calls.withdraw(Address(to))
+                assert self.attempt(account, call, lambda m, a=account, t=to: m.withdraw(a, t))  # type: ignore[misc]
         if self.market.earnings[BURNT]:
             assert self.attempt(STRANGER.address, calls.burn(), lambda m: m.burn())
-        self._compare_balances()
-        self._compare_farmers()
+        self.compare_everybody()
         assert (self.market.tokens, self.market.escrow) == (0, 0), "something is stuck"
 
     def _leave(self, number: int) -> None:

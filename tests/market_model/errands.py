@@ -1,4 +1,7 @@
-"""The small calls, which concern one account or farmer only: joining, stakes, vaults, earnings, vouchers."""
+"""The small calls, which concern one account or farmer only.
+
+Joining, stakes, vaults, earnings, vouchers, and proofs that are wrong.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,16 @@ from hypothesis.stateful import rule
 
 from grange import messages
 from grange.chain import Wallet, calls
-from grange.types import Address, FarmerId
+from grange.types import Address, Epoch, FarmerId
 
-from .playing import ADDRESSES, MAX_FARMERS, RENTERS, STRANGER, Playing
+from .playing import ADDRESSES, MAX_FARMERS, PLAYED, RENTERS, STRANGER, Playing
 
 actors = st.sampled_from(ADDRESSES)
 amounts = st.one_of(st.integers(0, 3), st.integers(1, 40_000), st.integers(1, 10**6))
 huge_amounts = st.sampled_from([None] * 9 + [1 << 96, 1 << 224])
+
+WRONG_SAMPLE = {"NotLost", "SlotLost", "NoLeaves", "WrongSlot", "NoSuchEntry", "WrongPeak", "ProofTooShort"}
+"""The errors that can tell of a changed word. If it stood for a lost slot, words may seem to be missing."""
 
 
 class Errands(Playing):
@@ -120,3 +126,37 @@ class Errands(Playing):
         ]
         call = calls.redeem(FarmerId(farmer), vouchers)
         self.attempt(STRANGER.address, call, lambda market: market.redeem(farmer, known))
+
+    def _provable(self) -> list[int]:
+        """Farmers whose right proof would be accepted in the next block."""
+        epoch = self.next_epoch
+        numbers = range(1, len(self.market.farmers) + 1)
+        return [one for one in numbers if self.foretold(lambda m, f=one: m.prove(f, epoch)) is None]  # type: ignore[misc]
+
+    @rule(data=st.data())
+    def prove_wrongly(self, data: st.DataObject) -> None:
+        """Of a right proof one word is changed, the end is missing, or one is too many: the refusal says so.
+
+        Where nobody could prove now, in the next epoch; nothing where nobody could then.
+        """
+        if not self._provable():
+            self.pass_to_next_epoch()
+        provable = self._provable()
+        if not provable:
+            return
+        farmer, epoch = data.draw(st.sampled_from(provable), label="farmer"), self.next_epoch
+        words = self.proof(farmer)
+        right = calls.prove(FarmerId(farmer), Epoch(epoch), words)
+        assert self.chain.refusal(STRANGER.address, right) is None, "a right proof would be refused"
+        at = data.draw(st.integers(0, 199), label="word") % len(words)
+        # The bits that no part of a head uses are cut off before anything is checked.
+        flipped = (int.from_bytes(words[at]) ^ 1 << data.draw(st.integers(0, 7))).to_bytes(32)
+        ways = {
+            "changed": ([*words[:at], flipped, *words[at + 1 :]], WRONG_SAMPLE),
+            "cut off": (words[:at], {"ProofTooShort"}),
+            "too long": ([*words, words[at]], {"ProofTooLong"}),
+        }
+        for how, (wrong, errors) in ways.items():
+            refusal = self.chain.refusal(STRANGER.address, calls.prove(FarmerId(farmer), Epoch(epoch), wrong))
+            assert refusal in errors, f"a proof that is {how} is refused with {refusal}"
+            PLAYED[f"prove {refusal}"] += 1

@@ -59,24 +59,20 @@ class Playing(RuleBasedStateMachine):
         self.salts = 0
         self.turn = 0
         self.sound = True
-        self.seen = (-1, -1)
+        self.seen_block = -1
+        self.compared_block = -1
         self.marks: list[tuple[Any, bytes]] = []
 
     def attempt(self, sender: str, call: Call, act: Callable[[Market], None]) -> bool:
         """Play an action on both; whether it went through."""
         self.sound = False
-        saved = pickle.dumps(self.market)
-        self.market.advance(self.chain.block + 1)
-        self.market.told.clear()
-        expected = None
-        try:
-            act(self.market)
-        except Refused as refused:
-            expected = refused.name
-            self.market = pickle.loads(saved)
+        expected = self.foretold(act)
         refusal = self.chain.refusal(Address(sender), call)
         assert refusal == expected, f"{call.function}: the contract says {refusal}, the model {expected}"
         if expected is None:
+            self.market.advance(self.chain.block + 1)
+            self.market.told.clear()
+            act(self.market)
             self.chain.send(Address(sender), call)
             told = [one for one in self.chain.told() if one[0] in COMPARED]
             assert told == self.market.told, call.function
@@ -85,10 +81,24 @@ class Playing(RuleBasedStateMachine):
         self.sound = True
         return expected is None
 
+    def foretold(self, act: Callable[[Market], None]) -> str | None:
+        """The error with which the rules refuse an action in the next block; None if they allow it."""
+        market: Market = pickle.loads(pickle.dumps(self.market))
+        market.advance(self.chain.block + 1)
+        try:
+            act(market)
+        except Refused as refused:
+            return refused.name
+        return None
+
     def pass_blocks(self, blocks: int) -> None:
         if blocks > 0:
             self.chain.mine(blocks)
             self.market.advance(self.chain.block)
+
+    def pass_to_next_epoch(self) -> None:
+        """Up to the epoch's first block: from the next on it can be proven."""
+        self.pass_blocks(self.p.epoch_blocks - self.chain.block % self.p.epoch_blocks)
 
     @property
     def next_epoch(self) -> int:
@@ -125,11 +135,14 @@ class Playing(RuleBasedStateMachine):
         )
         self.attempt(owner, call, lambda market: market.register(owner, owner, operator, stake))
 
+    def proof(self, farmer: int) -> list[bytes]:
+        """The words that prove the next transaction's epoch; none if its first block is not there yet."""
+        first = self.chain.evm.block(self.next_epoch * self.p.epoch_blocks)
+        return self.keeper.proof(farmer, self.next_epoch, first.hash, self.p.samples) if first else []
+
     def prove(self, farmer: int) -> bool:
         epoch = self.next_epoch
-        first = self.chain.evm.block(epoch * self.p.epoch_blocks)
-        words = self.keeper.proof(farmer, epoch, first.hash, self.p.samples) if first is not None else []
-        call = calls.prove(FarmerId(farmer), Epoch(epoch), words)
+        call = calls.prove(FarmerId(farmer), Epoch(epoch), self.proof(farmer))
         return self.attempt(STRANGER.address, call, lambda market: market.prove(farmer, epoch))
 
     def fill(

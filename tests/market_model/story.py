@@ -20,7 +20,7 @@ from .checking import Checking
 from .errands import Errands, actors
 from .keeper import Key, key_of
 from .model import Farmer, Market, Order, Tenure
-from .playing import MAX_FARMERS, OPERATORS, OWNERS, PLAYED, RENTERS, STRANGER
+from .playing import MAX_FARMERS, OPERATORS, OWNERS, RENTERS, STRANGER
 
 rates = st.one_of(st.integers(1, 20), st.integers(1, 600))
 lazy_ones = st.frozensets(st.integers(1, MAX_FARMERS), max_size=2)
@@ -54,9 +54,9 @@ class Story(Errands, Checking):
     def season(self, lazy: list[frozenset[int]]) -> None:
         """Some epochs, in each of which some farmers do not prove."""
         for ones in lazy:
-            first = (self.chain.block // self.p.epoch_blocks + 1) * self.p.epoch_blocks
-            self.pass_blocks(first - self.chain.block)
+            self.pass_to_next_epoch()
             self._prove_all_but(ones)
+            self.compare_everybody()
 
     @rule(lazy=lazy_ones)
     def prove_now(self, lazy: frozenset[int]) -> None:
@@ -72,30 +72,6 @@ class Story(Errands, Checking):
             epoch = self.next_epoch
             if number not in lazy and epoch not in farmer.proven and farmer.rate_asked(epoch):
                 self.prove(number)
-
-    @rule(data=st.data())
-    def prove_wrongly(self, data: st.DataObject) -> None:
-        """One word of a right proof is changed, missing or too many: nothing happens."""
-        farmer = data.draw(st.integers(1, len(self.market.farmers)), label="farmer")
-        first = self.chain.evm.block(self.next_epoch * self.p.epoch_blocks)
-        if first is None:
-            return
-        words = self.keeper.proof(farmer, self.next_epoch, first.hash, self.p.samples)
-        if not words:
-            return
-        at = data.draw(st.integers(0, 199), label="word") % len(words)
-        # The bits that no part of a head uses are cut off before anything is checked.
-        flipped = (int.from_bytes(words[at]) ^ 1 << data.draw(st.integers(0, 7))).to_bytes(32)
-        ways = {
-            "changed": [*words[:at], flipped, *words[at + 1 :]],
-            "cut": words[:at],
-            "too long": [*words, words[at]],
-        }
-        wrong = ways[data.draw(st.sampled_from(sorted(ways)), label="how")]
-        call = calls.prove(FarmerId(farmer), Epoch(self.next_epoch), wrong)
-        refusal = self.chain.refusal(STRANGER.address, call)
-        assert refusal is not None, "a wrong proof was accepted"
-        PLAYED[f"prove {refusal}"] += 1
 
     # orders
 
@@ -303,7 +279,7 @@ class Story(Errands, Checking):
         mark, state = self.marks.pop()
         self.chain.go_back(mark)
         self.market, self.keeper, self.salts = pickle.loads(state)
-        self.seen = (-1, -1)
+        self.seen_block = self.compared_block = -1
         self.pass_blocks(1)
 
 
