@@ -186,6 +186,17 @@ contract WorstCaseTest is Crowd {
         vm.assertLe(gas, LIMIT, "prove");
     }
 
+    /// Must hold: to declare a hundred slots lost at once, when there are misses to record.
+    /// hardhat-config: isolate = true
+    function test_declareHundred() external {
+        _openMarket(_largest());
+        FarmerId farmer = _crowd(1)[0];
+        Epoch end = _manyKept(farmer);
+        _enter(_now() + params.maxMisses - 1);
+        bytes memory data = abi.encodeCall(market.declareLoss, (farmer, end, false, _lossOf(0, 100)));
+        _assertBounded("declareLoss at the limits, 100 slots", _operator(farmer), data);
+    }
+
     /// @dev A farmer with all that makes settling it dear, long after it left.
     function _gone(Parameters memory p) private returns (FarmerId farmer) {
         _openMarket(p);

@@ -158,7 +158,11 @@ def keep(node: Node, slot: Parcel) -> None:
 
 def _terms(slot: Parcel) -> SlotTerms:
     return SlotTerms(
-        pieces=len(slot.pieces), piece_leaves=PIECE_LEAVES, root=slot.root, rate=slot.rate, end=Epoch(slot.end)
+        pieces=len(slot.pieces),
+        piece_leaves=PIECE_LEAVES,
+        root=slot.root,
+        rate=slot.rate,
+        end=Epoch(slot.end),
     )
 
 

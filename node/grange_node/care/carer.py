@@ -250,9 +250,7 @@ class Carer:
         named = {(key.order, key.slot): key for key in keys}
         left = dict(named)
         for book in books_from(entries):
-            wanted = [
-                index for index, entry in enumerate(book.entries) if (entry.order, entry.slot) in named
-            ]
+            wanted = [index for index, entry in enumerate(book.entries) if (entry.order, entry.slot) in named]
             chosen = declarable(book, wanted, epoch)
             if not chosen:
                 continue

@@ -45,7 +45,7 @@ def declarable(book: BookState, wanted: Iterable[int], epoch: Epoch) -> list[int
 
 
 def _may_be_lost(book: BookState, lost: int, epoch: Epoch) -> bool:
-    """Whether so much of a book may be lost in all, of what has begun and of what will have (`Losses._addLost`)."""
+    """Whether so much of a book may be lost, of what has begun and of what will have (`Losses._addLost`)."""
     every, begun = book.rate_before + book.rate_added, book.rate_before
     if lost != every and (every - lost) * MAX_DEAD_SHARE < every:
         return False

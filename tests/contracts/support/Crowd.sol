@@ -169,9 +169,9 @@ abstract contract Crowd is MarketTest, Meter {
         market.declareLoss(farmer, Epoch.wrap(uint32(end)), false, words);
     }
 
-    /// @dev Fills a book with slots of 2**31 leaves, all alike, of which it is then declared that most are lost.
-    function _mostlyLost(FarmerId farmer) internal {
-        Epoch end = Epoch.wrap(uint32(_freeDate()));
+    /// @dev Fills a book with slots of 2**31 leaves, all alike, and lets them begin.
+    function _manyKept(FarmerId farmer) internal returns (Epoch end) {
+        end = Epoch.wrap(uint32(_freeDate()));
         bytes32[] memory levels = _levels();
         _from = _now() + 1;
         _tree = new bytes32[](2 * ENTRIES);
@@ -182,11 +182,25 @@ abstract contract Crowd is MarketTest, Meter {
         }
         for (uint256 i = ENTRIES - 1; i > 0; --i) _tree[i] = keccak256(abi.encode(_tree[2 * i], _tree[2 * i + 1]));
         _enter(_from);
-        bytes32[] memory words = new bytes32[](4 + HEIGHT);
-        words[3] = levels[DEPTH];
-        for (uint256 i = 0; i < LOST; ++i) {
-            _putHead(words, 0, i);
-            _putPath(words, 4, i);
+    }
+
+    /// @dev The words by which slots [first, first + count) of such a book are declared lost.
+    function _lossOf(uint256 first, uint256 count) internal view returns (bytes32[] memory words) {
+        bytes32 root = _levels()[DEPTH];
+        words = new bytes32[]((4 + HEIGHT) * count);
+        for (uint256 i = 0; i < count; ++i) {
+            uint256 at_ = (4 + HEIGHT) * i;
+            _putHead(words, at_, first + i);
+            words[at_ + 3] = root;
+            _putPath(words, at_ + 4, first + i);
+        }
+    }
+
+    /// @dev A book of which most is lost.
+    function _mostlyLost(FarmerId farmer) internal {
+        Epoch end = _manyKept(farmer);
+        for (uint256 i = 0; i < LOST; i += 8) {
+            bytes32[] memory words = _lossOf(i, 8);
             vm.prank(_operator(farmer));
             market.declareLoss(farmer, end, false, words);
         }
