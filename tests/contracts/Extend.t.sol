@@ -81,6 +81,20 @@ contract ExtendTest is FarmTest {
         vm.assertEq(_misses(others[0]), 1, "missed");
     }
 
+    /// Must hold: an extension that is over is promised no more, and its collateral is free.
+    function test_overIsNotPromised() external {
+        _begin();
+        uint256 end = _date(2);
+        _extend(_order, _farmers, end, 2 * RATE);
+        _store(_farmers[0], _date(4), 2, RATE + 5);
+        _proveUntil(_farmers[0], end);
+        _enter(end);
+        vm.assertEq(market.farmer(_farmers[0]).committedRate, RATE + 5, "what goes on");
+        uint256 most = STAKE - COLLATERAL_EPOCHS * (RATE + 5);
+        vm.prank(_ownerOf(_farmers[0]));
+        market.unstake(_farmers[0], most);
+    }
+
     /// Must hold: an extension mixes with all else that a farmer keeps.
     function testFuzz_amongOthers(uint256 seed) external {
         _begin();

@@ -213,6 +213,8 @@ contract FarmersTest is FarmTest {
         vm.assume(count > 100);
         vm.expectRevert(abi.encodeWithSelector(IFarmers.PageTooLong.selector, count, 100));
         market.farmers(1, count);
+        vm.expectRevert(abi.encodeWithSelector(IFarmers.PageTooLong.selector, 101, 100));
+        market.farmers(1, 101);
         vm.expectRevert(abi.encodeWithSelector(IFarmers.UnknownFarmer.selector, 0));
         market.farmers(0, 1);
     }
