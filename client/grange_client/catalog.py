@@ -17,6 +17,7 @@ from grange.errors import Misuse
 from grange.layout import Geometry
 from grange.messages import NO_ORDER, Domain
 from grange.types import Address, Epoch, FarmerId, OrderId
+from grange.write_ahead import use_write_ahead_log
 from grange_client.closing import Closing
 from grange_client.happenings import FarmerFailed
 from grange_client.manifest import Manifest, unpack
@@ -285,7 +286,7 @@ def _opened(path: Path, about: dict[str, str]) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
     try:
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA journal_mode = WAL")
+        use_write_ahead_log(connection, BUSY_SECONDS)
         known = dict(connection.execute("SELECT key, value FROM about")) if _has_tables(connection) else None
         if known is not None and {key: known.get(key) for key in about} != about:
             raise sqlite3.DatabaseError("a catalog of something else")

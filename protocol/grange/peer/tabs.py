@@ -20,6 +20,7 @@ from pathlib import Path
 
 from grange.messages import Domain
 from grange.types import Address, FarmerId
+from grange.write_ahead import use_write_ahead_log
 
 BUSY_SECONDS = 30.0
 
@@ -129,7 +130,7 @@ class Change:
 def _opened(where: Path | str) -> sqlite3.Connection:
     connection = sqlite3.connect(where, timeout=BUSY_SECONDS, isolation_level=None)
     try:
-        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        use_write_ahead_log(connection, BUSY_SECONDS)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(_SCHEMA)
     except BaseException:
