@@ -50,7 +50,7 @@ class Accounts:
     @contextmanager
     def open(cls, path: Path) -> Iterator[Accounts]:
         """Open or create the file. Raises LedgerInvalid when it is none of ours."""
-        connection = connect(path, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")
+        connection = connect(path, "PRAGMA synchronous = FULL", write_ahead=True)
         try:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:

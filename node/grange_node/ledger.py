@@ -54,7 +54,7 @@ class Ledger:
         Raises LedgerInvalid when the file is of another farmer or market, was written by a newer
         program, or is no ledger.
         """
-        writer = connect(path, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")
+        writer = connect(path, "PRAGMA synchronous = FULL", write_ahead=True)
         try:
             migrate(writer, path, (chain_id, market, int(farmer)), start_block)
             reader = connect(path, "PRAGMA query_only = ON")

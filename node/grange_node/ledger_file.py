@@ -10,6 +10,7 @@ import sqlite3
 from pathlib import Path
 
 from grange.chain import Cursor
+from grange.write_ahead import use_write_ahead_log
 from grange_node.errors import LedgerInvalid
 
 SCHEMA_VERSION = 3
@@ -91,13 +92,15 @@ DROP TABLE entries_1;
 """Before there were extensions."""
 
 
-def connect(path: Path, *pragmas: str) -> sqlite3.Connection:
-    """Open the file, readable by us alone. Raises LedgerInvalid."""
+def connect(path: Path, *pragmas: str, write_ahead: bool = False) -> sqlite3.Connection:
+    """Open the file, readable by us alone; to be written with a write-ahead log. Raises LedgerInvalid."""
     try:
         connection = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
+            if write_ahead:
+                use_write_ahead_log(connection, BUSY_TIMEOUT_SECONDS)
             for pragma in pragmas:
                 connection.execute(pragma).fetchall()
         except BaseException:

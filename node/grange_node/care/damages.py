@@ -56,7 +56,7 @@ class Damages:
     @contextmanager
     def open(cls, path: Path) -> Iterator[Damages]:
         """Open or create the file. Raises LedgerInvalid when it is none of ours."""
-        connection = connect(path, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")
+        connection = connect(path, "PRAGMA synchronous = FULL", write_ahead=True)
         try:
             connection.executescript(_SCHEMA)
             yield cls(connection)
