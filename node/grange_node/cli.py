@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,10 +30,10 @@ from grange.chain import (
     WrongChain,
 )
 from grange.devnet.devnet import DevnetAddress
-from grange.errors import GrangeError, Misuse
+from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
 from grange.types import Address, address_from
-from grange.units import format_tokens, parse_tokens
+from grange.units import format_tokens, parse_size, parse_tokens
 from grange_node import registration
 from grange_node.config import (
     DEFAULT_RESERVE_BYTES,
@@ -64,10 +63,6 @@ KEPT_MEMORY_BYTES = 128 << 20
 app = typer.Typer(
     help="Run a farm: keep other people's sealed data, prove it, be paid.", no_args_is_help=True
 )
-
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
-_SIZE = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,3}))? ?([KMGT]?I?B|)", re.IGNORECASE)
 
 Home = Annotated[
     Path | None,
@@ -294,16 +289,6 @@ def update(
         asyncio.run(registration.change(config, wallet, changed, stake))
         save_config(folder, changed)
         typer.echo("Updated. Restart the farm if it is running.")
-
-
-def parse_size(text: str) -> int:
-    """Bytes from a number with a unit: 100GB, 1.5TiB, or plain bytes. Raises Misuse."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise Misuse(f"{text!r} is no size; write it like 100GB, 2TiB or 5000000")
-    whole, part, unit = match.group(1), match.group(2) or "", match.group(3).upper()
-    scaled = int(whole + part) * _UNITS[unit]
-    return scaled // int(10 ** len(part))
 
 
 def start_logging() -> None:

@@ -25,7 +25,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from grange.chain import Wallet
 from grange.errors import GrangeError
 from grange.messages import Domain, address_of
-from grange.types import Address, FarmerId, Offer, Parameters, address_from
+from grange.types import Address, FarmerId, Offer, Parameters, address_from, bytes_from_hex
 from grange.units import GIB, MAX_RATE, TOKEN
 from grange_node.errors import ConfigInvalid, KeyInvalid, NotInitialised
 from grange_node.files import FILE_MODE, FOLDER_MODE
@@ -192,7 +192,7 @@ def key_from_file(path: Path) -> Wallet:
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise KeyInvalid(f"{path} can be read by others; run: chmod 600 {path}")
     try:
-        key = bytes.fromhex(text)
+        key = bytes_from_hex(text)
         address_of(key)
     except (ValueError, GrangeError) as error:
         raise KeyInvalid(f"{path} does not hold a private key of 64 hex digits") from error

@@ -4,6 +4,7 @@ Names are the contract's in snake_case; `contracts/types/Types.sol` has the orig
 the form of an address: limits are checked by whoever makes or receives a value.
 """
 
+import re
 from dataclasses import dataclass
 from typing import NewType
 
@@ -24,6 +25,20 @@ Address = NewType("Address", str)
 
 ADDRESS_BYTES = 20
 
+_HEX_DIGITS = re.compile(r"(?:[0-9a-fA-F]{2})*")
+
+
+def bytes_from_hex(text: str) -> bytes:
+    """Bytes from hex digits in either case, with or without 0x. Raises ValueError for anything else.
+
+    `bytes.fromhex` skips blanks, so that one id could be written in many ways, some of them of the right
+    length and with too few bytes.
+    """
+    digits = text.removeprefix("0x")
+    if _HEX_DIGITS.fullmatch(digits) is None:
+        raise ValueError(f"{text!r} is not hex")
+    return bytes.fromhex(digits)
+
 
 def address_from(value: str | bytes) -> Address:
     """An address with its EIP-55 checksum, from 20 bytes or from hex.
@@ -33,7 +48,7 @@ def address_from(value: str | bytes) -> Address:
     if isinstance(value, str):
         digits = value.removeprefix("0x").removeprefix("0X")
         try:
-            raw = bytes.fromhex(digits)
+            raw = bytes_from_hex(digits)
         except ValueError:
             raise Misuse(f"{value!r} is not an address") from None
         if len(raw) != ADDRESS_BYTES or len(digits) != 2 * ADDRESS_BYTES:

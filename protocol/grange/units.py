@@ -1,4 +1,5 @@
-"""The numbers that farmers, renters and the contract share, and the arithmetic of money.
+"""The numbers that farmers, renters and the contract share, the arithmetic of money, and how sizes and
+amounts are read and printed.
 
 Decides the sizes of leaves, pieces and slots, and how a price becomes a rate. Leaves to the contract what may
 differ from one market to the next: the length of an epoch, the calendar grid, the number of samples.
@@ -39,6 +40,16 @@ TOKEN_DECIMALS: Final = 18
 TOKEN: Final = 10**TOKEN_DECIMALS
 """Base units in one token."""
 
+SHOWN_DECIMALS: Final = 6
+SHOWN_DIGITS: Final = 4
+"""A person sees an amount to a millionth of a token, and the first four digits of what is less than that
+shows."""
+
+MAX_SIZE_BYTES: Final = (1 << 64) - 1
+"""The largest size that is read: the contract holds capacities in 64 bits."""
+
+_DECIMAL_UNITS: Final = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
+_SIZE: Final = re.compile(r"([0-9]{1,20})(?:\.([0-9]{1,6}))? ?(?:([kmgtpe])(i?)b?|b|bytes?)?", re.IGNORECASE)
 _AMOUNT: Final = re.compile(rf"([0-9]{{1,24}})(?:\.([0-9]{{1,{TOKEN_DECIMALS}}}))?")
 
 
@@ -79,3 +90,48 @@ def parse_tokens(text: str) -> int:
         )
     whole, part = amount.groups(default="")
     return int(whole) * TOKEN + int(part.ljust(TOKEN_DECIMALS, "0"))
+
+
+def format_tokens_rounded_up(base_units: int) -> str:
+    """An amount for a person, rounded up so that nothing looks cheaper than it is: 0.0123456789 is
+    "0.012346"."""
+    unit = _shown_unit(base_units)
+    return format_tokens(-(-base_units // unit) * unit)
+
+
+def format_tokens_rounded_down(base_units: int) -> str:
+    """An amount for a person, rounded down so that nothing looks like more: 0.0123456789 is "0.012345"."""
+    unit = _shown_unit(base_units)
+    return format_tokens(base_units // unit * unit)
+
+
+def format_size(size_bytes: float) -> str:
+    """A size with three digits, in powers of ten as disks are sold: 1,530,000 is "1.53 MB". `parse_size`
+    reads it."""
+    unit = 0
+    while size_bytes >= 999.5 and unit < len(_DECIMAL_UNITS) - 1:
+        size_bytes /= 1000
+        unit += 1
+    return f"{size_bytes:.3g} {_DECIMAL_UNITS[unit]}" if unit else f"{size_bytes:.0f} {_DECIMAL_UNITS[0]}"
+
+
+def parse_size(text: str) -> int:
+    """Bytes from a number with a unit. 100G and 100GB are powers of ten, 100GiB is a power of two, and a
+    number alone is bytes; upper or lower case. Raises Misuse."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise Misuse(f"{text!r} is not a size; write it like 100GB, 100G, 2TiB or 5000000")
+    whole, part, letter, binary = match.groups(default="")
+    power = "KMGTPE".index(letter.upper()) + 1 if letter else 0
+    scale = (1 << 10 * power) if binary else 10 ** (3 * power)
+    size_bytes: int = int(whole + part) * scale // 10 ** len(part)
+    if size_bytes > MAX_SIZE_BYTES:
+        raise Misuse(f"{text!r} is larger than any disk; write it like 100GB, 100G, 2TiB or 5000000")
+    return size_bytes
+
+
+def _shown_unit(base_units: int) -> int:
+    """What an amount is rounded to: a millionth of a token, or less where that would leave too little of
+    it."""
+    digits = len(str(abs(base_units)))
+    return int(10 ** max(0, min(TOKEN_DECIMALS - SHOWN_DECIMALS, digits - SHOWN_DIGITS)))

@@ -14,14 +14,17 @@ import pytest
 from aiohttp import web
 
 from grange.chain import (
+    AnswerUnreadable,
     Chain,
     ChainError,
+    ChainReplaced,
     ChainTimeout,
     ChainUnavailable,
     MarketNotFound,
     RpcError,
     Timeouts,
     WrongChain,
+    read_block_clock,
 )
 from grange.chain.rpc import Rpc
 from grange.devnet import Devnet
@@ -196,3 +199,55 @@ async def test_another_contract_is_no_market(devnet: Devnet) -> None:
     with pytest.raises(MarketNotFound, match="is no market"):
         async with Chain.connect(devnet.rpc_url, devnet.token):
             pass
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_devnet_that_was_started_again_is_told_from_the_one_before_by_its_first_block(
+    devnet: Devnet,
+) -> None:
+    genesis = await devnet.chain.genesis_hash()
+    assert genesis == await devnet.chain.block_hash(0)
+    async with Chain.connect(devnet.rpc_url, devnet.market, expected_genesis=genesis):
+        pass
+    # Chain id and market are the same on every devnet, so this is all that a farm of yesterday can see.
+    with pytest.raises(ChainReplaced, match="now serves another chain") as caught:
+        async with Chain.connect(
+            devnet.rpc_url, devnet.market, expected_chain_id=devnet.chain_id, expected_genesis=bytes(32)
+        ):
+            pass
+    assert (caught.value.expected, caught.value.actual) == (bytes(32), genesis)
+
+
+@pytest.mark.parametrize(
+    ("block", "outcome"),
+    [
+        (None, "taken"),
+        ({"hash": "0x" + "00" * 32}, "taken"),
+        ({"hash": "0x" + "11" * 32}, "replaced"),
+        ({"hash": "0xzz"}, "unreadable"),
+        ({}, "unreadable"),
+        ([], "unreadable"),
+    ],
+)
+async def test_an_endpoint_without_a_first_block_is_taken_and_one_with_another_is_not(
+    block: object, outcome: str
+) -> None:
+    async def answering(request: web.Request) -> web.StreamResponse:
+        asked = await request.json()
+        results = {"eth_chainId": "0x539", "eth_getBlockByNumber": block, "eth_getCode": "0x"}
+        return web.json_response({"jsonrpc": "2.0", "id": asked["id"], "result": results[asked["method"]]})
+
+    errors = {"taken": MarketNotFound, "replaced": ChainReplaced, "unreadable": AnswerUnreadable}
+    async with served(answering) as url:
+        with pytest.raises(errors[outcome]):
+            await connect(url, expected_genesis=bytes(32))
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_pace_of_the_blocks_is_measured(devnet: Devnet) -> None:
+    await devnet.mine(20)
+    clock, head = await read_block_clock(devnet.chain), await devnet.chain.head()
+    begun = await devnet.chain.block_timestamp(0)
+    assert (clock.block, clock.timestamp, clock.epoch) == (head.number, head.timestamp, head.epoch)
+    assert clock.epoch_blocks == devnet.chain.parameters.epoch_blocks
+    assert clock.time_of_block(0) == pytest.approx(begun)

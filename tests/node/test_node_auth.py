@@ -39,6 +39,8 @@ async def test_an_expired_request_is_refused(farm: Farm) -> None:
     farm.clock.now += 60
     response = await farm.http.get(slot.path, headers=headers)
     assert (response.status_code, response.json()["detail"]["reason"]) == (401, "expired")
+    # Whose clock is off is for the renter to see: the answer says what time it is here.
+    assert response.json()["detail"]["now"] == int(farm.clock.now)
 
 
 async def test_a_request_that_would_live_too_long_is_refused(farm: Farm) -> None:
@@ -47,6 +49,7 @@ async def test_a_request_that_would_live_too_long_is_refused(farm: Farm) -> None
         slot.path, headers=farm.sign(slot.renter, "GET", slot.path, life_seconds=301)
     )
     assert (response.status_code, response.json()["detail"]["reason"]) == (401, "too_long")
+    assert response.json()["detail"]["now"] == int(farm.clock.now)
 
 
 async def test_a_replayed_request_is_refused(farm: Farm) -> None:

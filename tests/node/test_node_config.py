@@ -1,13 +1,10 @@
 """Settings and keys: read once, checked, and never left readable or half-written."""
 
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from node_support import OFFER, OPERATOR, PARAMETERS, config_for
 
 from grange.chain import (
@@ -19,7 +16,7 @@ from grange.chain import (
     WrongChain,
 )
 from grange.errors import GrangeError, Misuse
-from grange_node.cli import advice, exit_code, parse_size
+from grange_node.cli import advice, exit_code
 from grange_node.config import (
     CONFIG_NAME,
     KEY_NAME,
@@ -109,28 +106,6 @@ def test_home_is_as_given_or_from_the_environment(tmp_path: Path, monkeypatch: p
     assert home_folder(None) == tmp_path / "env"
     monkeypatch.delenv("GRANGE_HOME")
     assert home_folder(None).name == "grange"
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("0", 0),
-        ("5000000", 5_000_000),
-        ("100GB", 100 * 10**9),
-        ("1.5TiB", 3 << 39),
-        ("2 MiB", 2 << 20),
-        ("7kb", 7000),
-        ("3B", 3),
-    ],
-)
-def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
-    assert parse_size(text) == size
-
-
-@given(st.text(max_size=20))
-def test_no_text_crashes_the_reading_of_sizes(text: str) -> None:
-    with suppress(Misuse):
-        assert parse_size(text) >= 0
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def test_status_works_without_chain_and_before_the_first_run(home: Path) -> None
         (("unstake",), 4, "Nothing was lost"),
         (("update", "--price", "2"), 4, "Nothing was lost"),
         (("withdraw", "--amount", "lots"), 3, "not an amount"),
-        (("update", "--capacity", "much"), 3, "is no size"),
+        (("update", "--capacity", "much"), 3, "is not a size"),
         (("update", "--endpoint", "nowhere"), 3, "http://host:port"),
         (("run", "--listen", "127.0.0.1:99999"), 3, "is no endpoint"),
         (("nonsense",), 2, "No such command"),

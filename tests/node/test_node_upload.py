@@ -131,6 +131,9 @@ async def test_a_length_that_no_piece_has_is_refused(farm: Farm, length: str, st
     [
         "/v1/orders/00/slots/0/pieces/0",
         f"/v1/orders/{'zz' * 32}/slots/0/pieces/0",
+        f"/v1/orders/{'aa%20' * 21}a/slots/0/pieces/0",
+        f"/v1/orders/{'%20' + '0' * 62 + '%20'}/slots/0/pieces/0",
+        f"/v1/orders/0x{'0' * 62}/slots/0/pieces/0",
         f"/v1/orders/{'00' * 32}/slots/100/pieces/0",
         f"/v1/orders/{'00' * 32}/slots/-1/pieces/0",
         f"/v1/orders/{'00' * 32}/slots/0/pieces/{1 << 22}",

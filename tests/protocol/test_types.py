@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grange.errors import Misuse
-from grange.types import address_from
+from grange.types import address_from, bytes_from_hex
 
 
 @given(st.binary(min_size=20, max_size=20))
@@ -33,3 +33,15 @@ def test_the_checksum_is_that_of_eth_utils_from_every_form(raw: bytes) -> None:
 def test_what_is_no_address_is_refused(wrong: str | bytes) -> None:
     with pytest.raises(Misuse):
         address_from(wrong)
+
+
+@given(st.binary(max_size=64))
+def test_hex_is_read_in_either_case(raw: bytes) -> None:
+    for form in (raw.hex(), raw.hex().upper(), "0x" + raw.hex()):
+        assert bytes_from_hex(form) == raw
+
+
+@pytest.mark.parametrize("wrong", ["aa aa", " aa", "aa\n", "a", "0xa", "g0", "aa\t", "٣٣", "0x0xaa"])
+def test_hex_with_anything_else_in_it_is_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match="is not hex"):
+        bytes_from_hex(wrong)

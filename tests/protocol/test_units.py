@@ -1,5 +1,7 @@
 """Money and sizes: exact, and rounded only where the name says so."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,3 +51,65 @@ def test_sizes_agree_with_each_other() -> None:
     assert units.MAX_PIECE_LEAVES == 2048
     assert units.NODE_BYTES == 64
     assert units.LEAF_BYTES % 32 == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [
+        ("100G", 100 * 10**9),
+        ("100GB", 100 * 10**9),
+        ("100gb", 100 * 10**9),
+        ("100 GB", 100 * 10**9),
+        ("100GiB", 100 << 30),
+        ("100Gi", 100 << 30),
+        ("1.5TiB", 3 << 39),
+        ("5000000", 5_000_000),
+        ("2 MiB", 2 << 20),
+        ("0", 0),
+        ("12 bytes", 12),
+        ("7B", 7),
+        ("1.0005kB", 1_000),
+        ("16EiB", None),
+        ("much", None),
+        ("", None),
+        ("-1G", None),
+        ("1e9", None),
+        ("1,5GB", None),
+        ("100GBB", None),
+        ("i", None),
+        ("٣GB", None),
+    ],
+)
+def test_sizes_are_read_as_other_tools_write_them(text: str, size_bytes: int | None) -> None:
+    if size_bytes is None:
+        with pytest.raises(Misuse, match="write it like 100GB"):
+            units.parse_size(text)
+    else:
+        assert units.parse_size(text) == size_bytes
+
+
+@given(st.integers(0, 10**19))
+def test_a_printed_size_can_be_given_back_and_is_off_by_half_a_percent_at_most(size_bytes: int) -> None:
+    assert abs(units.parse_size(units.format_size(size_bytes)) - size_bytes) * 200 <= size_bytes
+
+
+@given(st.integers(0, 10**40))
+def test_a_rounded_amount_is_on_the_right_side_and_within_a_thousandth_or_a_millionth(amount: int) -> None:
+    up = units.parse_tokens(units.format_tokens_rounded_up(amount))
+    down = units.parse_tokens(units.format_tokens_rounded_down(amount))
+    assert down <= amount <= up
+    assert (up - down) <= units.TOKEN // 10**units.SHOWN_DECIMALS
+    assert (up - down) * 1000 <= max(amount, 1)  # so that little never becomes nothing
+
+
+def test_a_rounded_amount_has_the_digits_that_matter() -> None:
+    assert units.format_tokens_rounded_down(32227993011474612) == "0.032227"
+    assert units.format_tokens_rounded_up(32227993011474612) == "0.032228"
+    assert units.format_tokens_rounded_down(1234567) == "0.000000000001234"
+    assert units.format_tokens_rounded_down(500 * units.TOKEN) == "500"
+
+
+@given(st.text(max_size=20))
+def test_no_text_crashes_the_reading_of_sizes(text: str) -> None:
+    with suppress(Misuse):
+        assert units.parse_size(text) >= 0

@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self
 
-from grange.types import Epoch, FarmerId, OrderId
+from grange.types import Epoch, FarmerId, OrderId, bytes_from_hex
 from grange_node.config import write_private
 from grange_node.errors import StoreFailed
 
@@ -100,7 +100,7 @@ class Job:
     def from_json(cls, content: Any) -> Self:
         """The inverse of `to_json`. Raises ValueError, KeyError, TypeError, AttributeError."""
         return cls(
-            order=OrderId(bytes.fromhex(content["order"])),
+            order=OrderId(bytes_from_hex(content["order"])),
             takers={int(slot): FarmerId(farmer) for slot, farmer in content["takers"].items()},
             tenures={int(slot): Epoch(start) for slot, start in content["tenures"].items()},
             begun_block=int(content["begun_block"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import HTTPConnection, Request
 
 from grange.messages import NO_CONTENT
-from grange.types import OrderId
+from grange.types import OrderId, bytes_from_hex
 from grange.units import MAX_SLOTS
 from grange_node.auth import Signed, require_content
 from grange_node.errors import Foreign, Malformed, NotFound
@@ -46,10 +46,7 @@ def parse_order(text: str) -> OrderId:
     """An order id of 64 hex digits. Raises Malformed."""
     if len(text) != ORDER_HEX_CHARS:
         raise Malformed("an order id has 64 hex digits")
-    try:
-        return OrderId(bytes.fromhex(text))
-    except ValueError as error:
-        raise Malformed("an order id has 64 hex digits") from error
+    return OrderId(parse_hash(text, "an order id"))
 
 
 def parse_slot(text: str) -> int:
@@ -65,7 +62,7 @@ def parse_piece(text: str) -> int:
 def parse_hash(text: str, name: str) -> bytes:
     """32 bytes in hex. Raises Malformed."""
     try:
-        value = bytes.fromhex(text.removeprefix("0x"))
+        value = bytes_from_hex(text)
     except ValueError:
         value = b""
     if len(value) != 32:

@@ -15,6 +15,7 @@ from grange.chain.errors import (
     AnswerUnreadable,
     CallReverted,
     ChainError,
+    ChainReplaced,
     ChainTimeout,
     ChainUnavailable,
     InsufficientFunds,
@@ -30,6 +31,7 @@ from grange.chain.events import Event, EventFilter
 from grange.chain.fees import SendPolicy
 from grange.chain.follower import Batch, Cursor, EventFollower, Rollback
 from grange.chain.gateway import Chain
+from grange.chain.pace import read_block_clock
 from grange.chain.rpc import Timeouts
 from grange.chain.sender import Receipt, Sender
 from grange.chain.views import Book, Eviction, Farmer, Head, Loss, Order, Withdrawal
@@ -44,6 +46,7 @@ __all__ = [
     "CallReverted",
     "Chain",
     "ChainError",
+    "ChainReplaced",
     "ChainTimeout",
     "ChainUnavailable",
     "Cursor",
@@ -72,4 +75,5 @@ __all__ = [
     "Withdrawal",
     "WrongChain",
     "calls",
+    "read_block_clock",
 ]

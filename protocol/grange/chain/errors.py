@@ -6,6 +6,7 @@
         |   `-- ChainTimeout          it took the question and did not answer in time
         |-- AnswerUnreadable          what it gives as the contract's words are not in the contract's ABI
         |-- WrongChain                it serves another chain id than the one we were told to use
+        |-- ChainReplaced             the right chain id, but another chain: a devnet that was started again
         |-- MarketNotFound            there is no market at the given address
         |-- RpcError                  it understood and refused; code, message and data as it sent them
         |   `-- CallReverted          the refusal was a revert, not one of the market's own errors
@@ -61,6 +62,20 @@ class WrongChain(ChainError):
 
     def __init__(self, url: str, expected: int, actual: int) -> None:
         super().__init__(f"{url} serves chain id {actual}, and chain id {expected} is expected")
+        self.url = url
+        self.expected = expected
+        self.actual = actual
+
+
+class ChainReplaced(ChainError):
+    """The chain has the id that we expect and another first block than when we were set up."""
+
+    def __init__(self, url: str, expected: bytes, actual: bytes) -> None:
+        super().__init__(
+            f"{url} now serves another chain than the one this was set up on: its first block is "
+            f"0x{actual.hex()[:8]} and was 0x{expected.hex()[:8]}. A devnet that is started again is a new "
+            "chain: everything on the old one is gone, and what has the same number here is somebody else's"
+        )
         self.url = url
         self.expected = expected
         self.actual = actual

@@ -14,6 +14,7 @@ from grange.chain.codec import Abi, market_abi, token_abi
 from grange.chain.errors import (
     AnswerUnreadable,
     ChainError,
+    ChainReplaced,
     ChainTimeout,
     ChainUnavailable,
     MarketNotFound,
@@ -28,7 +29,17 @@ from grange.chain.topics import event_topics
 from grange.chain.views import Book, Eviction, Farmer, Head, Loss, Order, Withdrawal
 from grange.chain.wallet import Wallet
 from grange.messages import Domain
-from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, Permit, address_from
+from grange.types import (
+    Address,
+    Epoch,
+    FarmerId,
+    Offer,
+    OrderId,
+    Parameters,
+    Permit,
+    address_from,
+    bytes_from_hex,
+)
 
 MAX_FARMERS_PER_CALL = 100
 MAX_BLOCKS_PER_REQUEST = 10_000
@@ -61,12 +72,23 @@ class Chain:
         *,
         timeouts: Timeouts | None = None,
         expected_chain_id: int | None = None,
+        expected_genesis: bytes | None = None,
     ) -> AsyncIterator["Chain"]:
-        """Connect and check; raises ChainUnavailable, ChainTimeout, WrongChain or MarketNotFound."""
+        """Connect and check; raises ChainUnavailable, ChainTimeout, WrongChain, ChainReplaced or
+        MarketNotFound.
+
+        `expected_genesis` is the hash of block 0. A devnet that is started again has the chain id and the
+        market address of the one before; only its first block tells them apart. An endpoint that does not
+        show block 0 cannot be checked in this way, and is taken.
+        """
         async with Rpc(rpc_url, timeouts or Timeouts()) as rpc:
             chain_id = await _read_chain_id(rpc)
             if expected_chain_id is not None and chain_id != expected_chain_id:
                 raise WrongChain(rpc_url, expected_chain_id, chain_id)
+            if expected_genesis is not None:
+                genesis = await _read_genesis_hash(rpc)
+                if genesis is not None and genesis != expected_genesis:
+                    raise ChainReplaced(rpc_url, expected_genesis, genesis)
             market = address_from(market)
             parameters = await _read_parameters(rpc, market)
             yield cls(rpc, market=market, chain_id=chain_id, parameters=parameters)
@@ -83,6 +105,20 @@ class Chain:
         """The same for several blocks in one request."""
         blocks = await self.rpc.batch([("eth_getBlockByNumber", (hex(n), False)) for n in numbers])
         return [bytes.fromhex(block["hash"][2:]) if block else None for block in blocks]
+
+    async def genesis_hash(self) -> bytes | None:
+        """The hash of block 0, which tells this chain from any other with its id; None if the endpoint does
+        not show it."""
+        return await _read_genesis_hash(self.rpc)
+
+    async def block_timestamp(self, number: int) -> int:
+        """When a block of the canonical chain was made, in Unix seconds. Raises AnswerUnreadable when there
+        is no such block."""
+        block = await self.rpc.call("eth_getBlockByNumber", hex(number), False)
+        try:
+            return int(block["timestamp"], 16)
+        except (KeyError, TypeError, ValueError) as error:
+            raise AnswerUnreadable(f"the time of block {number}", "there is none") from error
 
     async def current_epoch(self) -> Epoch:
         """The epoch of the newest block."""
@@ -297,6 +333,16 @@ async def _read_chain_id(rpc: Rpc) -> int:
         return int(answer, 16)
     except (TypeError, ValueError) as error:
         raise ChainUnavailable(rpc.url, f"it gives {answer!r} as its chain id") from error
+
+
+async def _read_genesis_hash(rpc: Rpc) -> bytes | None:
+    block = await rpc.call("eth_getBlockByNumber", "0x0", False)
+    if block is None:
+        return None
+    try:
+        return bytes_from_hex(block["hash"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise AnswerUnreadable("the first block", "its hash cannot be read") from error
 
 
 async def _read_parameters(rpc: Rpc, market: Address) -> Parameters:

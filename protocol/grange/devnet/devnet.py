@@ -29,7 +29,7 @@ from grange.devnet.engines import (
 )
 from grange.devnet.errors import DevnetError
 from grange.errors import Misuse
-from grange.types import Address, Parameters, address_from
+from grange.types import Address, Parameters, address_from, bytes_from_hex
 
 TOKEN_SUPPLY = 10**9 * 10**18
 DEPLOY_GAS = 15_000_000
@@ -87,7 +87,7 @@ class DevnetAddress:
                 chain_id=int(content["chain_id"]),
                 market=address_from(content["market"]),
                 token=address_from(content["token"]),
-                faucet_key=bytes.fromhex(content["faucet_key"]),
+                faucet_key=bytes_from_hex(content["faucet_key"]),
             )
         except FileNotFoundError as error:
             raise DevnetError(f"there is no {path}: start a devnet first, with `grange devnet`") from error

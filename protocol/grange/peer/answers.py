@@ -11,12 +11,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from grange.messages import NO_ORDER, NOBODY, tenure_word
-from grange.types import Address, Held, OrderId
+from grange.types import Address, Held, OrderId, bytes_from_hex
 from grange.units import HASH_BYTES
 
 
 def _hash(value: object) -> object:
-    return bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else value
+    return bytes_from_hex(value) if isinstance(value, str) else value
 
 
 Hash = Annotated[bytes, BeforeValidator(_hash), Field(min_length=HASH_BYTES, max_length=HASH_BYTES)]
