@@ -4,6 +4,7 @@ Decides which commands there are, in the order of the help, and that every error
 code (`explain` has the table). Leaves the commands to `commands`, those of other packages to `plugins`.
 """
 
+import logging
 import sys
 import traceback
 from importlib.metadata import entry_points
@@ -38,6 +39,9 @@ for command in (init, put, get, ls, stat, extend, health, farmers, balance, depo
 def main() -> None:
     """The console script."""
     arguments = sys.argv[1:]
+    if "--verbose" not in arguments:
+        # What is worth a person's while is on the screen; this keeps the rest off it.
+        logging.getLogger("grange").addHandler(logging.NullHandler())
     keep_freed_memory(KEPT_MEMORY_BYTES)
     try:
         add_plugins(

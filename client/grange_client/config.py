@@ -1,8 +1,10 @@
 """Where a renter's things are: a home directory with the configuration, the words and the catalog.
 
-    config.json      which chain and which market
-    recovery.txt     the twelve words, readable by the owner only
-    catalog.sqlite   a cache, see `catalog`
+    config.json           which chain and which market
+    recovery.txt          the twelve words, readable by the owner only
+    catalog.sqlite        a cache, see `catalog`
+    reputations.sqlite    which farmers worked, failed and lied, see `reputations`
+    purse.sqlite          what was signed away for reads, see `grange.peer.tabs`
 
 Decides the names and the permissions, and that nothing that exists is overwritten.
 """

@@ -20,6 +20,7 @@
     `- WorldError              the world failed
        |- NotEnoughFarmers     6   too few of them to store, or to fetch
        |- DiskFailed           4   a file could not be written
+       |- HomeForgetful        4   the home takes nothing, so nothing may be placed from it
        `- PlaceFailed          8   the market refused the order
 
 What one farmer can do to us comes from `grange.peer` and exits with 6, and a download that would cost more
@@ -136,6 +137,12 @@ class NotEnoughFarmers(Told, WorldError):
 
 class DiskFailed(Told, WorldError):
     """The local disk reported an error."""
+
+    exit_code = EXIT_FILES
+
+
+class HomeForgetful(Told, WorldError):
+    """The home cannot be written, and what was asked for has to be remembered."""
 
     exit_code = EXIT_FILES
 

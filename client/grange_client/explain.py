@@ -4,7 +4,8 @@
     1    something unexpected: a bug, or an error of another part of Grange
     2    wrong usage
     3    not set up, set up already, or words or configuration that are wrong
-    4    files: nothing to store, changed while storing, in the way, no such order, not over yet, the disk
+    4    files: nothing to store, changed while storing, in the way, no such order, not over yet, the disk,
+         a home that cannot be written
     5    money: too little in vault and wallet, or too little coin for gas
     6    farmers: too few, or they refuse
     7    data: what came back is not what a client stored

@@ -22,6 +22,7 @@ import aiohttp
 
 from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts, Withdrawal
 from grange.errors import Told
+from grange.optional_database import BUSY_SECONDS
 from grange.peer import (
     FARMER_FAULTS,
     Budget,
@@ -52,6 +53,7 @@ from grange_client.plan import Funds, Wish
 from grange_client.reader import OrderReader
 from grange_client.regrow import regrown
 from grange_client.renewal import Extended, Renewal
+from grange_client.reputations import REPUTATIONS_NAME, Reputations
 from grange_client.restore import Restored, blocks_of, chosen, fetch_manifest, restore
 from grange_client.scan import Kind
 from grange_client.store import Quote, Stored, Storing, watching_records
@@ -87,6 +89,7 @@ class Renter:
         identity: Identity,
         market: Market,
         catalog: Catalog,
+        reputations: Reputations,
         session: aiohttp.ClientSession,
         executor: Executor,
         patience: Patience,
@@ -98,6 +101,7 @@ class Renter:
         self.identity = identity
         self.market = market
         self.catalog = catalog
+        self.reputations = reputations
         self._session = session
         self._executor = executor
         self._patience = patience
@@ -154,14 +158,27 @@ class Renter:
         catalog_path: Path,
         patience: Patience,
         first_block: int = 0,
+        busy_seconds: float = BUSY_SECONDS,
         now: Callable[[], float] = time.time,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> AsyncIterator["Renter"]:
         """A renter over any market."""
         with (
-            Catalog.open(catalog_path, domain=market.domain, renter=identity.wallet.address) as catalog,
+            Reputations.open(
+                catalog_path.with_name(REPUTATIONS_NAME), domain=market.domain, busy_seconds=busy_seconds
+            ) as reputations,
+            Catalog.open(
+                catalog_path,
+                domain=market.domain,
+                renter=identity.wallet.address,
+                reputations=reputations,
+                busy_seconds=busy_seconds,
+            ) as catalog,
             Tabs.open(
-                catalog_path.with_name(PURSE_NAME), domain=market.domain, payer=identity.wallet.address
+                catalog_path.with_name(PURSE_NAME),
+                domain=market.domain,
+                payer=identity.wallet.address,
+                busy_seconds=busy_seconds,
             ) as tabs,
             ThreadPoolExecutor(WORKER_THREADS, thread_name_prefix="grange") as executor,
         ):
@@ -170,6 +187,7 @@ class Renter:
                     identity=identity,
                     market=market,
                     catalog=catalog,
+                    reputations=reputations,
                     session=session,
                     executor=executor,
                     patience=patience,
@@ -184,6 +202,11 @@ class Renter:
         """The account that pays and signs."""
         return self.identity.wallet.address
 
+    def notices(self) -> list[str]:
+        """What the person should know of this home: files that were damaged or are not written."""
+        found = (*self.catalog.notices(), *self.reputations.notices(), *self._purse.tabs.notices())
+        return list(dict.fromkeys(found))
+
     def peer(self, farmer: Farmer) -> Peer:
         """A farmer to talk to. Raises FarmerUnreachable for an endpoint that is none."""
         return Peer(farmer, self._session, self._signer, self._purse)
@@ -191,26 +214,35 @@ class Renter:
     # Storing.
 
     async def quote(self, paths: Iterable[str | PathLike[str]], wish: Wish, watch: Watcher = nobody) -> Quote:
-        """What storing these paths would take and cost; see `store.Storing.quote`."""
-        return await self._storing.quote(paths, wish, self.catalog.records(), watch)
+        """What storing these paths would take and cost; see `store.Storing.quote`. Raises HomeForgetful."""
+        self.catalog.check_remembers()
+        return await self._storing.quote(paths, wish, self.reputations.records(), watch)
 
     async def put(self, quote: Quote, watch: Watcher = nobody) -> Stored:
-        """Store what was quoted; see `store.Storing.put`."""
-        stored = await self._storing.put(quote, watching_records(watch, self.catalog.note_failure))
+        """Store what was quoted; see `store.Storing.put`. Raises HomeForgetful."""
+        self.catalog.check_remembers()
+        stored = await self._storing.put(quote, watching_records(watch, self.reputations.note_failure))
         self.catalog.add(stored.order, stored.manifest, stored.stored_manifest)
-        self.catalog.note_successes(slot.farmer for slot in stored.order.slots)
+        self.reputations.note_successes(slot.farmer for slot in stored.order.slots)
         return stored
 
     # Keeping on.
 
     async def renewal(self, order: PlacedOrder, epochs: int | None, watch: Watcher = nobody) -> Renewal:
-        """What extending an order by so many epochs, at least, would take; see `extend.Extending.quote`."""
+        """What extending an order by so many epochs, at least, would take; see `extend.Extending.quote`.
+
+        Raises HomeForgetful.
+        """
+        self.catalog.check_remembers()
         order, _ = await self._keepers(order)
-        return await self._extending.quote(order, epochs, self.catalog.records(), watch)
+        return await self._extending.quote(order, epochs, self.reputations.records(), watch)
 
     async def extend(self, renewal: Renewal, watch: Watcher = nobody) -> Extended:
-        """Extend what was quoted; see `extend.Extending.extend`."""
-        extended = await self._extending.extend(renewal, watching_records(watch, self.catalog.note_failure))
+        """Extend what was quoted; see `extend.Extending.extend`. Raises HomeForgetful."""
+        self.catalog.check_remembers()
+        extended = await self._extending.extend(
+            renewal, watching_records(watch, self.reputations.note_failure)
+        )
         self.catalog.extend(extended.order)
         return extended
 
@@ -226,6 +258,9 @@ class Renter:
     async def orders(self, watch: Watcher = nobody) -> list[Known]:
         """All orders of this renter, newest first; names of those that cannot be read now are None."""
         await self._synced(watch)
+        if not self.catalog.orders() and not self.catalog.cursor(self._first_block).anchors:
+            # Reading it found that it was damaged: it is empty now, and the chain fills it again.
+            await self._synced(watch)
         epoch = (await self.market.head()).epoch
         for known in self.catalog.orders():
             if known.name is None and known.order.end > epoch:
@@ -345,7 +380,7 @@ class Renter:
         Raises OverBudget rather than pay more than `max_price` base units for reading, and NotEnoughMoney
         when the vault is too small for what it will cost.
         """
-        watch = watching_records(watch, self.catalog.note_failure)
+        watch = watching_records(watch, self.reputations.note_failure)
         manifest = await self.manifest(order, watch)
         await self._check_vault((await self.fare(order, only=only, watch=watch)).expected)
         budget = Budget(max_price)
@@ -360,7 +395,7 @@ class Renter:
                 executor=self._executor,
                 watch=watch,
             )
-        self.catalog.note_successes(
+        self.reputations.note_successes(
             slot.farmer
             for slot, health in zip(reader.order.slots, reader.health, strict=True)
             if health.reads and not health.failure
@@ -419,4 +454,4 @@ class Renter:
             watch(Step(what=oddity))
 
     async def _probe(self, farmers: Sequence[Farmer]) -> Found:
-        return await probe(farmers, self.peer, records=self.catalog.records())
+        return await probe(farmers, self.peer, records=self.reputations.records())

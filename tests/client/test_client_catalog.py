@@ -1,17 +1,23 @@
 """The catalog follows the chain, also when the chain changes its mind, and can always be thrown away."""
 
+import resource
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from client_fakes import World
 
-from grange.messages import Domain
+from grange.optional_database import FileBusy
 from grange.types import FarmerId
 from grange_client.catalog import Catalog
-from grange_client.errors import UnknownOrder
+from grange_client.errors import HomeForgetful, UnknownOrder
 from grange_client.happenings import FarmerFailed
 from grange_client.plan import Wish
+from grange_client.reputations import REPUTATIONS_NAME, Reputations
+from grange_client.select import Record
 
 CODE = Wish(k=2, n=4, epochs=5)
 
@@ -81,32 +87,192 @@ async def test_unreadable_order_is_listed(world: World, tree: Path, tmp_path: Pa
     assert known.name is None
 
 
+@contextmanager
+def a_disk_that_takes_nothing() -> Iterator[None]:
+    """From here on every write to a file fails, as on a full disk; reading goes on."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def opened(path: Path, world: World, **about: Any) -> Iterator[tuple[Catalog, Reputations]]:
+    """A catalog and what is remembered of farmers, side by side."""
+    domain = about.get("domain", world.market.domain)
+    renter = about.get("renter", world.market.renter)
+    with (
+        Reputations.open(path.with_name(REPUTATIONS_NAME), domain=domain, busy_seconds=0) as reputations,
+        Catalog.open(path, domain=domain, renter=renter, reputations=reputations, busy_seconds=0) as catalog,
+    ):
+        yield catalog, reputations
+
+
+def change_about(path: Path, key: str, value: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE about SET value = ? WHERE key = ?", (value, key))
+
+
 @pytest.mark.parametrize("change", ["version", "chain", "market", "renter"])
-def test_catalog_of_something_else_is_not_used(tmp_path: Path, change: str, world: World) -> None:
-    """Another schema, market, chain or account begins a new catalog."""
+async def test_catalog_of_something_else_is_not_used(world: World, tree: Path, change: str) -> None:
+    """Another schema, market, chain or account begins a new catalog; what farmers did is remembered."""
+    await put(world, tree, "tree")
+    change_about(world.home / "catalog.sqlite", change, "other")
+    with opened(world.home / "catalog.sqlite", world) as (catalog, reputations):
+        assert catalog.orders() == []
+        assert len(reputations.records()) == 4
+
+
+async def test_a_catalog_that_is_in_use_is_left_alone(world: World, tree: Path) -> None:
+    """A lock is no damage: nothing is thrown away, and the error says what to wait for."""
+    await put(world, tree, "tree")
+    path = world.home / "catalog.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(FileBusy, match="in use"), opened(path, world):
+            pass
+    with opened(path, world) as (catalog, _):
+        assert [known.name for known in catalog.orders()] == ["tree"]
+
+
+async def test_a_full_disk_keeps_nobody_from_looking_and_fetching(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
+    """The catalog goes on in memory, with what it knew; nothing is thrown away, and that is said."""
+    order = await put(world, tree, "tree")
+    for farmer in world.farmers:
+        farmer.calls.clear()
+    with a_disk_that_takes_nothing():
+        async with world.renter() as renter:
+            [known] = await renter.orders()
+            assert (known.order.id, known.name) == (order, "tree")
+            renter.reputations.note_failure(FarmerFailed(slot=0, farmer=FarmerId(1), reason="gone"))
+            [notice] = renter.notices()
+    assert "is not written" in notice
+    assert not any(farmer.calls for farmer in world.farmers)
+    async with world.renter() as renter:
+        assert renter.notices() == []
+        await renter.get((await renter.find("tree")).order, tmp_path / "back")
+        assert all(record.failures == 0 for record in renter.reputations.records().values())
+
+
+async def test_nothing_is_placed_from_a_home_that_takes_nothing(world: World, tree: Path) -> None:
+    """`put` and `extend` end in words with exit code 4, before anything is sent or paid."""
+    order = await put(world, tree, "tree")
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        before = world.staged
+        with a_disk_that_takes_nothing():
+            with pytest.raises(HomeForgetful) as raised:
+                await renter.put(quote)
+            with pytest.raises(HomeForgetful):
+                await renter.quote([tree], CODE)
+            with pytest.raises(HomeForgetful):
+                await renter.renewal((await renter.find(order.hex())).order, None)
+    assert raised.value.exit_code == 4
+    assert (world.staged, len(world.market.placed)) == (before, 1)
+
+
+async def test_a_home_that_cannot_be_made_into_is_read_from(world: World, tree: Path) -> None:
+    """Where not even an empty catalog can be made, everything is read from the chain each time."""
+    await put(world, tree, "tree")
+    empty = world.home.with_name("no-catalog")
+    (empty / "catalog.sqlite").mkdir(parents=True)
+    async with world.renter(empty) as renter:
+        assert [known.name for known in await renter.orders()] == ["tree"]
+        assert "is not written" in renter.notices()[0]
+
+
+async def test_damage_in_the_middle_costs_nothing_but_time(world: World, tree: Path) -> None:
+    """Pages that cannot be read, far behind a whole header: the catalog is made again within one command."""
+    for name in "abcdefgh":
+        await put(world, tree, name)
+    path = world.home / "catalog.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = bytearray(path.read_bytes())
+    page = int.from_bytes(content[16:18], "big")
+    # The first page has the schema, and is whole; no other is.
+    content[page:] = b"\xa5" * (len(content) - page)
+    path.write_bytes(content)
+    async with world.renter() as renter:
+        assert sorted(known.name or "" for known in await renter.orders()) == list("abcdefgh")
+        assert any("damaged" in notice for notice in renter.notices())
+        assert len(renter.reputations.records()) == 8
+
+
+async def test_bits_that_sqlite_does_not_notice(world: World, tree: Path) -> None:
+    """A number that is none any more: the catalog is made again; a contents page is fetched again."""
+    await put(world, tree, "tree")
+    with closing(sqlite3.connect(world.home / "catalog.sqlite")) as connection, connection:
+        connection.execute("UPDATE orders SET manifest = x'00'")
+    async with world.renter() as renter:
+        [known] = await renter.orders()
+        assert (await renter.manifest(known.order)).name == "tree"
+    with closing(sqlite3.connect(world.home / "catalog.sqlite")) as connection, connection:
+        connection.execute("UPDATE slots SET rate = '1x'")
+    async with world.renter() as renter:
+        assert [known.name for known in await renter.orders()] == ["tree"]
+
+
+async def test_a_purse_that_is_damaged_is_moved_aside_and_said(world: World, tree: Path) -> None:
+    """It is about money: what it costs is said, and the file is kept for a look at it."""
+    await put(world, tree, "tree")
+    for name in ("purse.sqlite", "reputations.sqlite"):
+        (world.home / name).write_bytes(b"neither of the two" * 100)
+    async with world.renter() as renter:
+        assert len(await renter.orders()) == 1
+        notices = "\n".join(renter.notices())
+    assert "nothing is paid twice" in notices
+    assert "which farmers failed or lied" in notices.lower()
+    assert (world.home / "purse.sqlite.damaged-1").read_bytes().startswith(b"neither")
+
+
+OLD_CATALOG = """
+CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE farmers (
+    id INTEGER PRIMARY KEY, successes INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,
+    lies INTEGER NOT NULL DEFAULT 0, last_failure TEXT NOT NULL DEFAULT ''
+);
+INSERT INTO farmers VALUES (3, 5, 1, 2, 'wrong bytes');
+"""
+
+
+@pytest.mark.parametrize("version", ["2", "3"])
+def test_what_old_catalogs_remember_of_farmers_is_kept(tmp_path: Path, world: World, version: str) -> None:
+    """Until version 3 it was in the catalog; it moves into a file that outlives it, once."""
     path = tmp_path / "catalog.sqlite"
-    domain = Domain(chain_id=1337, market=world.market.domain.market)
-    failed = FarmerFailed(slot=0, farmer=FarmerId(3), reason="x")
-    with Catalog.open(path, domain=domain, renter=world.market.renter) as catalog:
-        catalog.note_failure(failed)
-    with Catalog.open(path, domain=domain, renter=world.market.renter) as catalog:
-        assert catalog.records()[FarmerId(3)].failures == 1
-    connection = sqlite3.connect(path)
-    with connection:
-        connection.execute("UPDATE about SET value = 'other' WHERE key = ?", (change,))
-    connection.close()
-    with Catalog.open(path, domain=domain, renter=world.market.renter) as catalog:
-        assert catalog.records() == {}
+    about = {"version": version, "chain": "1337", "market": world.market.domain.market}
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(OLD_CATALOG)
+        values = (about | {"renter": world.market.renter}).items()
+        connection.executemany("INSERT INTO about VALUES (?, ?)", values)
+    for _ in range(2):
+        with opened(path, world) as (_, reputations):
+            assert reputations.records() == {FarmerId(3): Record(successes=5, failures=1, lies=2)}
+    path.unlink()
+    with opened(path, world) as (_, reputations):
+        assert reputations.records()[FarmerId(3)].lies == 2
+
+
+async def test_orders_of_the_last_version_are_kept(world: World, tree: Path) -> None:
+    """Names of orders that are over can be read nowhere else: a new version does not forget them."""
+    await put(world, tree, "tree")
+    path = world.home / "catalog.sqlite"
+    change_about(path, "version", "3")
+    with opened(path, world) as (catalog, _):
+        assert [known.name for known in catalog.orders()] == ["tree"]
 
 
 def test_success_forgives_failures_but_no_lies(tmp_path: Path, world: World) -> None:
     """A farmer that works again is as good as before, unless it lied."""
-    with Catalog.open(
-        tmp_path / "c.sqlite", domain=world.market.domain, renter=world.market.renter
-    ) as catalog:
-        catalog.note_failure(FarmerFailed(slot=0, farmer=FarmerId(1), reason="late"))
-        catalog.note_failure(FarmerFailed(slot=0, farmer=FarmerId(2), reason="lied", lied=True))
-        catalog.note_successes([FarmerId(1), FarmerId(2)])
-        records = catalog.records()
+    with opened(tmp_path / "c.sqlite", world) as (_, reputations):
+        reputations.note_failure(FarmerFailed(slot=0, farmer=FarmerId(1), reason="late"))
+        reputations.note_failure(FarmerFailed(slot=0, farmer=FarmerId(2), reason="lied", lied=True))
+        reputations.note_successes([FarmerId(1), FarmerId(2)])
+        records = reputations.records()
     assert (records[FarmerId(1)].failures, records[FarmerId(1)].lies) == (0, 0)
     assert (records[FarmerId(2)].failures, records[FarmerId(2)].lies) == (0, 1)

@@ -223,7 +223,7 @@ async def test_wrong_bytes_of_data_are_blamed(
         liar.behaviour.spoil = spoil
         seen: list[Happening] = []
         await renter.get(put.order, tmp_path / "back", watch=seen.append)
-        assert renter.catalog.records()[liar.id].lies == 1
+        assert renter.reputations.records()[liar.id].lies == 1
     assert failures(seen)[liar.id].lied
     assert listing(tmp_path / "back" / "tree") == listing(tree)
 

@@ -139,10 +139,10 @@ async def test_a_vault_that_is_emptied_on_the_way_is_named_too(
         world.market.vaults[world.market.renter] = 0
         with pytest.raises(NotEnoughMoney):
             await reader.read(0, 100)
-        assert renter.catalog.records() == {
-            slot.farmer: renter.catalog.records()[slot.farmer] for slot in order.slots
+        assert renter.reputations.records() == {
+            slot.farmer: renter.reputations.records()[slot.farmer] for slot in order.slots
         }
-        assert all(record.failures == 0 for record in renter.catalog.records().values())
+        assert all(record.failures == 0 for record in renter.reputations.records().values())
 
 
 @pytest.mark.parametrize("honest", [0, 1, 3, 5])

@@ -143,9 +143,8 @@ def allocate(path: Path, barrier: Barrier, signed: "Queue[list[int]]") -> None:
     for _ in range(OPENINGS):
         with Tabs.open(path, domain=DOMAIN, payer=RENTER.address) as tabs:
             for _ in range(ALLOCATIONS):
-                with tabs.changing(FARMER) as change:
-                    change.tab = change.tab.allocated(READ_BYTES)
-                totals.append(change.tab.standing)
+                tab = tabs.change(FARMER, lambda tab: tab.allocated(READ_BYTES))
+                totals.append(tab.standing)
     signed.put(totals)
 
 

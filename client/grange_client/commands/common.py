@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from grange_client.config import Config, home_path, load
 from grange_client.errors import EXIT_INTERRUPTED
@@ -50,8 +51,24 @@ Wanted = Annotated[str, typer.Argument(metavar="NAME|ORDER", help="An order's na
 async def renter(home: Path | None) -> AsyncIterator[Renter]:
     """The renter whose words and settings are in that home."""
     config: Config = load(home_path(home))
-    async with Renter.open(config) as renter:
+    async with Renter.open(config) as renter, telling(renter):
         yield renter
+
+
+@asynccontextmanager
+async def telling(renter: Renter) -> AsyncIterator[None]:
+    """Say what is to be known of the home, also what comes up while the command runs."""
+    said = renter.notices()
+    _say(said)
+    try:
+        yield
+    finally:
+        _say([notice for notice in renter.notices() if notice not in said])
+
+
+def _say(notices: list[str]) -> None:
+    for notice in notices:
+        err.print(Text(notice), style="yellow", soft_wrap=True)
 
 
 def print_json(document: object) -> None:

@@ -17,7 +17,7 @@ from grange.errors import BadSignature, Misuse, Told
 from grange.messages import Domain, sign_voucher, voucher_signer
 from grange.peer.answers import Account, Shortage
 from grange.peer.errors import EXIT_MONEY, FarmerLied, FarmerRefused
-from grange.peer.tabs import Tabs
+from grange.peer.tabs import Tab, Tabs
 from grange.types import FarmerId, Voucher
 from grange.units import egress_rounded_up, format_tokens
 
@@ -80,9 +80,8 @@ class Purse:
         if not price:
             return None
         self.budget.spend(price)
-        with self.tabs.changing(farmer.id) as change:
-            change.tab = change.tab.allocated(price)
-        return Payment(farmer=farmer.id, price=price, header=self._header(farmer.id, change.tab.standing))
+        tab = self.tabs.change(farmer.id, lambda tab: tab.allocated(price))
+        return Payment(farmer=farmer.id, price=price, header=self._header(farmer.id, tab.standing))
 
     def served(self, payment: Payment) -> None:
         """The farmer answers, and keeps the price."""
@@ -97,8 +96,7 @@ class Purse:
             return
         payment.is_open = False
         self.budget.spent -= payment.price
-        with self.tabs.changing(payment.farmer) as change:
-            change.tab = change.tab.returned(payment.price, doubtful=doubtful)
+        self.tabs.change(payment.farmer, lambda tab: tab.returned(payment.price, doubtful=doubtful))
 
     def recall(self, farmer: FarmerId, account: Account) -> None:
         """Take up a total again that we do not remember, if the voucher is our own. Raises FarmerLied.
@@ -114,12 +112,15 @@ class Purse:
             is_ours = False
         if not is_ours:
             raise FarmerLied(f"Farmer {farmer} shows a voucher that we never signed.")
-        with self.tabs.changing(farmer) as change:
-            tab = change.tab
-            if account.cumulative > tab.total or not tab.standing:
-                total = max(account.cumulative, tab.total)
-                credit = max(0, total - max(account.spent, tab.standing))
-                change.tab = replace(tab, total=total, credit=credit, doubtful=credit)
+
+        def taken_up(tab: Tab) -> Tab:
+            if account.cumulative <= tab.total and tab.standing:
+                return tab
+            total = max(account.cumulative, tab.total)
+            credit = max(0, total - max(account.spent, tab.standing))
+            return replace(tab, total=total, credit=credit, doubtful=credit)
+
+        self.tabs.change(farmer, taken_up)
 
     def check_price(self, payment: Payment, shortage: Shortage) -> None:
         """Raise FarmerRefused when a farmer asks more than the chain says."""
@@ -138,15 +139,19 @@ class Purse:
         key may have signed the same total. FarmerLied when it counts more than was ever signed.
         """
         farmer, price = payment.farmer, payment.price
-        with self.tabs.changing(farmer) as change:
-            tab = change.tab
+        lost, doubtful = 0, 0
+
+        def made_good(tab: Tab) -> Tab:
+            nonlocal lost, doubtful
             if shortage.spent > tab.total:
                 raise FarmerLied(f"Farmer {farmer} counts more than was ever promised to it.")
             claimed = shortage.spent + shortage.needed - (tab.standing + price)
-            lost = max(0, min(claimed, tab.credit, max(price, tab.doubtful)))
-            change.tab = replace(tab, credit=tab.credit - lost, doubtful=max(0, tab.doubtful - lost))
+            lost, doubtful = max(0, min(claimed, tab.credit, max(price, tab.doubtful))), tab.doubtful
+            return replace(tab, credit=tab.credit - lost, doubtful=max(0, tab.doubtful - lost))
+
+        self.tabs.change(farmer, made_good)
         self.budget.spent += lost
-        if lost > tab.doubtful:
+        if lost > doubtful:
             raise FarmerRefused(
                 f"Farmer {farmer} wants to be paid again for what it was paid for.",
                 status=402,

@@ -8,21 +8,25 @@ For every farmer a payer has a tab:
                farmer may have counted it as served
 
 An allocation takes from the credit first and raises the total by the rest, in one step that other processes
-with the same file see whole. Losing the file costs no money: the farmer shows the last voucher, which proves
-itself, and `recall` takes it up again. Leaves signing to `purse`.
+with the same file see whole. Losing the file costs little: the farmer shows the last voucher, which proves
+itself, and `recall` takes it up again, so nothing is paid twice. What is lost is the credit, where a farmer
+claims that it served everything that was signed.
+A file that cannot be read is moved aside, and one that cannot be written goes on in memory: see
+`optional_database`. Leaves signing to `purse`.
 """
 
+import logging
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from grange.messages import Domain
+from grange.optional_database import BUSY_SECONDS, OptionalDatabase
 from grange.types import Address, FarmerId
-from grange.write_ahead import use_write_ahead_log
 
-BUSY_SECONDS = 30.0
+log = logging.getLogger("grange.peer")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tabs (
@@ -65,75 +69,69 @@ class Tab:
 class Tabs:
     """The tabs of one payer on one market. Money is kept as decimal text: it does not fit 64 bits."""
 
-    def __init__(self, connection: sqlite3.Connection, domain: Domain, payer: Address) -> None:
+    def __init__(self, file: OptionalDatabase, domain: Domain, payer: Address) -> None:
         """Use `Tabs.open`."""
-        self._db = connection
+        self.file = file
         self._whose = (domain.chain_id, domain.market, payer)
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path | None, *, domain: Domain, payer: Address) -> Iterator["Tabs"]:
-        """Those in a file, which is made if it is not there or is no database; without a path, in memory."""
-        where = ":memory:" if path is None else path
-        try:
-            connection = _opened(where)
-        except sqlite3.DatabaseError as error:
-            if path is None or isinstance(error, sqlite3.OperationalError):
-                raise
-            for stale in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
-                stale.unlink(missing_ok=True)
-            connection = _opened(where)
-        with closing(connection):
-            yield cls(connection, domain, payer)
+    def open(
+        cls, path: Path | None, *, domain: Domain, payer: Address, busy_seconds: float = BUSY_SECONDS
+    ) -> Iterator["Tabs"]:
+        """Those in a file, which is made if it is not there or cannot be read; without a path, in memory."""
+        with OptionalDatabase.open(path, _prepare, busy_seconds=busy_seconds) as file:
+            tabs = cls(file, domain, payer)
+            for notice in tabs.notices():
+                log.warning("%s", notice)
+            yield tabs
+
+    def notices(self) -> list[str]:
+        """What the person who pays should know of the file."""
+        return self.file.notices(
+            "What was paid for reading is asked of the farmers, so nothing is paid twice. Credit for reads "
+            "that failed is lost where a farmer does not own up to it."
+        )
 
     def tab(self, farmer: FarmerId) -> Tab:
         """What stands with a farmer."""
-        row = self._db.execute(
-            f"SELECT total, credit, doubtful FROM tabs WHERE {_WHERE}", (*self._whose, farmer)
-        ).fetchone()
-        return Tab(total=int(row[0]), credit=int(row[1]), doubtful=int(row[2])) if row else Tab()
+        return self.file.read(lambda db: self._read(db, farmer))
 
     def totals(self) -> dict[FarmerId, int]:
         """What was signed to whom."""
-        rows = self._db.execute(
-            "SELECT farmer, total FROM tabs WHERE chain_id = ? AND market = ? AND payer = ?", self._whose
-        )
-        return {FarmerId(farmer): int(total) for farmer, total in rows}
+        query = "SELECT farmer FROM tabs WHERE chain_id = ? AND market = ? AND payer = ?"
+        rows = self.file.read(lambda db: db.execute(query, self._whose).fetchall())
+        return {FarmerId(farmer): self.tab(FarmerId(farmer)).total for (farmer,) in rows}
 
-    @contextmanager
-    def changing(self, farmer: FarmerId) -> Iterator["Change"]:
-        """A tab to look at and put another in the place of; no other process comes between."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            change = Change(self.tab(farmer))
-            yield change
-            if change.tab != change.before:
-                tab = change.tab
-                self._db.execute(
+    def change(self, farmer: FarmerId, to: Callable[[Tab], Tab]) -> Tab:
+        """Put what `to` makes of a tab in its place and return it; no other process comes between.
+
+        `to` is called again if the file failed meanwhile, and what it raises leaves the tab as it was.
+        """
+
+        def work(db: sqlite3.Connection) -> Tab:
+            before = self._read(db, farmer)
+            tab = to(before)
+            if tab != before:
+                db.execute(
                     "INSERT OR REPLACE INTO tabs VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (*self._whose, farmer, str(tab.total), str(tab.credit), str(tab.doubtful)),
                 )
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+            return tab
+
+        return self.file.change(work)
+
+    def _read(self, db: sqlite3.Connection, farmer: FarmerId) -> Tab:
+        query = f"SELECT total, credit, doubtful FROM tabs WHERE {_WHERE}"
+        row = db.execute(query, (*self._whose, farmer)).fetchone()
+        if row is None:
+            return Tab()
+        try:
+            return Tab(total=int(row[0]), credit=int(row[1]), doubtful=int(row[2]))
+        except ValueError:
+            # A flipped bit that SQLite did not notice: as if the file were lost, for this farmer.
+            return Tab()
 
 
-class Change:
-    """A tab while it is being changed."""
-
-    def __init__(self, tab: Tab) -> None:
-        self.before = tab
-        self.tab = tab
-
-
-def _opened(where: Path | str) -> sqlite3.Connection:
-    connection = sqlite3.connect(where, timeout=BUSY_SECONDS, isolation_level=None)
-    try:
-        use_write_ahead_log(connection, BUSY_SECONDS)
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.executescript(_SCHEMA)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+def _prepare(db: sqlite3.Connection) -> None:
+    db.executescript(_SCHEMA)

@@ -1,0 +1,99 @@
+"""What we remember of farmers, in SQLite: how often they worked, failed and lied.
+
+Nothing else knows it: the chain does not, and no farmer would say. So it has a file of its own and outlives
+the catalog, which is only a cache. Leaves what follows from it to `select`.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from grange.messages import Domain
+from grange.optional_database import BUSY_SECONDS, OptionalDatabase
+from grange.types import FarmerId
+from grange_client.happenings import FarmerFailed
+from grange_client.select import Record
+
+REPUTATIONS_NAME = "reputations.sqlite"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS reputations (
+    chain_id INTEGER NOT NULL, market TEXT NOT NULL, farmer INTEGER NOT NULL,
+    successes INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,
+    lies INTEGER NOT NULL DEFAULT 0,
+    last_failure TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (chain_id, market, farmer)
+) WITHOUT ROWID;
+"""
+_KEY = "(chain_id, market, farmer)"
+
+
+class Reputations:
+    """Those of the farmers of one market."""
+
+    def __init__(self, file: OptionalDatabase, domain: Domain) -> None:
+        """Use `Reputations.open`."""
+        self.file = file
+        self._market = (domain.chain_id, domain.market)
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, path: Path, *, domain: Domain, busy_seconds: float = BUSY_SECONDS
+    ) -> Iterator["Reputations"]:
+        """Those in a file, which is made if it is not there. Raises FileBusy."""
+        with OptionalDatabase.open(path, _prepare, busy_seconds=busy_seconds) as file:
+            yield cls(file, domain)
+
+    def notices(self) -> list[str]:
+        """What a person should know of the file."""
+        return self.file.notices("Which farmers failed or lied before is forgotten.")
+
+    def records(self) -> dict[FarmerId, Record]:
+        """What is remembered of each farmer."""
+        query = "SELECT farmer, successes, failures, lies FROM reputations WHERE chain_id = ? AND market = ?"
+        rows = self.file.read(lambda db: db.execute(query, self._market).fetchall())
+        return {FarmerId(f): Record(successes=s, failures=x, lies=y) for f, s, x, y in rows}
+
+    def note_failure(self, happening: FarmerFailed) -> None:
+        """A farmer failed, or lied."""
+        values = (*self._market, happening.farmer, int(happening.lied), happening.reason)
+        self.file.change(
+            lambda db: db.execute(
+                "INSERT INTO reputations (chain_id, market, farmer, failures, lies, last_failure)"
+                f" VALUES (?1, ?2, ?3, 1, ?4, ?5) ON CONFLICT {_KEY} DO UPDATE"
+                " SET failures = failures + 1, lies = lies + ?4, last_failure = ?5",
+                values,
+            )
+        )
+
+    def note_successes(self, farmers: Iterable[FarmerId]) -> None:
+        """Farmers did what was asked of them; earlier failures are forgiven, lies are not."""
+        values = [(*self._market, farmer) for farmer in farmers]
+        self.file.change(
+            lambda db: db.executemany(
+                f"INSERT INTO reputations {_KEY[:-1]}, successes) VALUES (?, ?, ?, 1) ON CONFLICT {_KEY}"
+                " DO UPDATE SET successes = successes + 1, failures = 0",
+                values,
+            )
+        )
+
+    def take_over(self, rows: Iterable[tuple[int, int, int, int, str]]) -> None:
+        """What a catalog remembered before there was this file: farmer, successes, failures, lies, reason.
+
+        Taking the same over twice changes nothing.
+        """
+        values = [(*self._market, *row) for row in rows]
+        self.file.change(
+            lambda db: db.executemany(
+                f"INSERT INTO reputations VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT {_KEY} DO UPDATE SET"
+                " successes = max(successes, excluded.successes),"
+                " failures = max(failures, excluded.failures), lies = max(lies, excluded.lies)",
+                values,
+            )
+        )
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    db.executescript(_SCHEMA)
