@@ -220,6 +220,7 @@ class LiveLink:
                             Address(self._config.market),
                             timeouts=TIMEOUTS,
                             expected_chain_id=self._config.chain_id,
+                            expected_genesis=self._config.expected_genesis,
                         )
                     )
                     self._sender = Sender(chain, self._wallet)

@@ -2,8 +2,8 @@
 
 Exit codes: 0 done; 1 a bug; 2 wrong usage; 3 a setting, key or ledger cannot be used; 4 the chain does
 not answer; 5 it is another chain, or there is no such market; 6 too few tokens or too little for gas; 7
-the contract refused; 8 another process serves this farm; 9 the disk failed. Every error says what
-happened, what it means and what to do.
+the contract refused; 8 another process serves this farm; 9 the disk failed; 10 the farm has lapsed.
+Every error says what happened, what it means and what to do.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rich.console import Console
 
 from grange.chain import (
     ChainError,
+    ChainReplaced,
     ChainUnavailable,
     InsufficientFunds,
     MarketNotFound,
@@ -108,7 +109,7 @@ def init(
             reserve_bytes=parse_size(reserve),
         )
         folder = home_folder(home)
-        done = asyncio.run(registration.set_up(folder, plan))
+        done = asyncio.run(registration.set_up(folder, plan, typer.echo))
         word = "Registered as" if done.registered_now else "Settings are in line with the chain for"
         typer.echo(f"{word} farmer {done.config.farmer_id}.")
         typer.echo(f"  operator  {done.operator}")
@@ -304,7 +305,7 @@ def exit_code(error: GrangeError) -> int:
     match error:
         case NodeMisuse():
             return error.exit_code
-        case WrongChain() | MarketNotFound():
+        case WrongChain() | ChainReplaced() | MarketNotFound():
             return EXIT_WRONG_CHAIN
         case InsufficientFunds():
             return EXIT_NO_FUNDS
@@ -325,6 +326,12 @@ def advice(error: GrangeError) -> str:
             return "Nothing was lost. Check that the chain endpoint runs, then repeat the command."
         case WrongChain():
             return "The endpoint is of another chain. Use the --rpc of the chain that the market is on."
+        case ChainReplaced():
+            return (
+                "What this home and its data folder hold is of no use on the new chain. Move both away, or "
+                "choose another --home and another --data, and set up again: grange farm init. If the old "
+                "chain still runs somewhere, use its endpoint with --rpc."
+            )
         case MarketNotFound():
             return "Check --market, and that --rpc is the chain that it was deployed on."
         case InsufficientFunds():

@@ -4,6 +4,7 @@ The home holds
 
     farm.json       this file: where the chain, the market and the data are, what is offered
     operator.key    the operator's private key, 64 hex digits, readable by its owner alone
+    owner.key       the owner's, if the operator's key was the owner's too before it was rotated
 
 It is `--home`, or GRANGE_HOME, or the user's configuration folder of this system. `farm.json` carries
 the market's parameters too, so that a node can serve its renters while no chain answers. Pieces and
@@ -32,6 +33,7 @@ from grange_node.files import FILE_MODE, FOLDER_MODE
 
 CONFIG_NAME = "farm.json"
 KEY_NAME = "operator.key"
+OWNER_KEY_NAME = "owner.key"
 HOME_VARIABLE = "GRANGE_HOME"
 CONFIG_VERSION = 1
 DEFAULT_RESERVE_BYTES = GIB
@@ -97,6 +99,9 @@ class Config(_File):
     farmer_id: _Count
     owner: _AddressText
     start_block: _NonNegative
+    genesis_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """The hash of the chain's first block, in hex. None in homes that an older version made, and where the
+    endpoint did not show it."""
     endpoint: Annotated[str, Field(min_length=1, max_length=MAX_ENDPOINT_CHARS)]
     data_folder: Path
     reserve_bytes: _NonNegative = DEFAULT_RESERVE_BYTES
@@ -111,6 +116,11 @@ class Config(_File):
     def farmer(self) -> FarmerId:
         """Our id on chain."""
         return FarmerId(self.farmer_id)
+
+    @property
+    def expected_genesis(self) -> bytes | None:
+        """What tells the chain from another with its id."""
+        return None if self.genesis_hash is None else bytes.fromhex(self.genesis_hash)
 
     @property
     def domain(self) -> Domain:
@@ -178,6 +188,12 @@ def save_config(home: Path, config: Config) -> None:
 def load_key(home: Path) -> Wallet:
     """The operator's key. Raises KeyInvalid when it is missing, malformed, or readable by others."""
     return key_from_file(home / KEY_NAME)
+
+
+def load_owner_key(home: Path) -> Wallet | None:
+    """The owner's key, where it is kept beside the operator's. Raises KeyInvalid."""
+    path = home / OWNER_KEY_NAME
+    return key_from_file(path) if path.exists() else None
 
 
 def key_from_file(path: Path) -> Wallet:

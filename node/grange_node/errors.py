@@ -10,6 +10,9 @@
           LedgerInvalid       the ledger is of another farm, or newer than this program
           NotFunded           the operator has too few tokens or too little gas money
           NotOwner            the earnings are those of an owner whose key is not here
+          FarmerForeign       the farmer on chain is somebody else's
+          Lapsed              the farmer missed too many proofs, and can do nothing more
+          PromisesOpen        what was promised with a key would be worth nothing without it
       PeerError               whoever sent the request broke the rules
         Refusal               carries the HTTP status, a code and what was wrong
           Malformed 400       Unauthorised 401   VaultTooSmall 402   PaymentNeeded 402
@@ -32,7 +35,7 @@ What is raised while a request is served is turned into a response in one place,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from grange.errors import Misuse, PeerError, WorldError
 from grange_node.slot_key import SlotKey
@@ -74,6 +77,40 @@ class NotFunded(NodeMisuse):
 
 class NotOwner(NodeMisuse):
     """The earnings are those of an owner whose key is not here."""
+
+
+class FarmerForeign(NodeMisuse):
+    """The farmer on chain is somebody else's: it has another owner or another operator than we have."""
+
+
+class Lapsed(NodeMisuse):
+    """The farmer missed too many proofs, and can do nothing more on this market."""
+
+    exit_code = 10
+
+    def __init__(self, farmer: int, since: str) -> None:
+        super().__init__(f"{describe_lapse(farmer, since)} {BEGIN_AGAIN}")
+        self.farmer = farmer
+
+
+BEGIN_AGAIN: Final = (
+    "What it earned is still yours: grange farm withdraw. To farm again, set up a new farm with another "
+    "--home and another --data folder: grange farm init --home NEW --data NEW, and the other options as "
+    "before."
+)
+
+
+def describe_lapse(farmer: int, since: str) -> str:
+    """What happened to a lapsed farmer and what it means; `since` is the epoch from which on it counts."""
+    return (
+        f"Farmer {farmer} lapsed, because it missed too many proofs. Since {since} its slots are vacant: it "
+        "is not paid for them, it gets no new ones, and its stake stands for the loss. It cannot be revived, "
+        "so send it no more tokens."
+    )
+
+
+class PromisesOpen(NodeMisuse):
+    """What was promised with a key would be worth nothing without it."""
 
 
 class Refusal(PeerError):

@@ -1,13 +1,14 @@
 """Becoming a farmer on chain, changing what was announced, and taking out what was earned.
 
 Every step looks at what is there first, so that each command can be repeated after it failed half way: a
-registration that was sent but not noted down is found again by its operator. Decides what is sent, in
-what order. Leaves asking the operator to `cli`.
+registration that was sent but not noted down is found again by its owner and operator. Decides what is sent,
+in what order. Leaves asking the operator to `cli`, and whose a farmer is to `ownership`.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from grange.types import Address, FarmerId, Offer
 from grange.units import format_tokens
 from grange_node.config import (
     CONFIG_NAME,
+    KEY_NAME,
     Config,
     load_config,
     load_or_create_key,
@@ -26,7 +28,10 @@ from grange_node.config import (
     write_private,
 )
 from grange_node.errors import ConfigInvalid, NotFunded, NotOwner
+from grange_node.funding import check_funds
+from grange_node.ownership import accepted_owners, check_not_lapsed, find_ours, read_ours
 from grange_node.serve import split_endpoint
+from grange_node.stake import describe_coverage
 
 PENDING_NAME = "registering.json"
 """Where the chain stood when the registration was sent; gone once farm.json is there."""
@@ -69,29 +74,41 @@ class SetUp:
     registered_now: bool
 
 
-async def set_up(home: Path, plan: FarmPlan) -> SetUp:
+async def set_up(home: Path, plan: FarmPlan, tell: Callable[[str], None] = lambda _: None) -> SetUp:
     """Make the key, register, write farm.json; or bring a farm that is there in line with the plan.
 
-    Raises NotFunded, ConfigInvalid, KeyInvalid, ChainError.
+    `tell` gets sentences for the operator before any money is asked for. Raises NotFunded, ConfigInvalid,
+    KeyInvalid, FarmerForeign, Lapsed, ChainError.
     """
     split_endpoint(plan.endpoint)
+    had_key = (home / KEY_NAME).exists()
     wallet = load_or_create_key(home)
-    async with Chain.connect(plan.rpc_url, plan.market) as chain:
-        known = load_config(home) if (home / CONFIG_NAME).exists() else None
-        if known is not None and (known.market, known.chain_id) != (plan.market, chain.chain_id):
-            raise ConfigInvalid(
-                f"{home} holds farmer {known.farmer_id} of market {known.market} on chain {known.chain_id}; "
-                "use another --home for another market"
-            )
-        sender = Sender(chain, wallet)
-        farmer = await _find(chain, wallet, known)
-        registered_now = farmer is None
-        start_block = known.start_block if known else await _note_start(home, chain)
-        if farmer is None:
-            farmer = await _register(sender, plan)
+    if not had_key:
+        tell(
+            f"Made the operator's key. Back up {home / KEY_NAME}: without it nobody can run this farm, and "
+            "if no other owner is named, nobody can take its money out."
+        )
+    known = load_config(home) if (home / CONFIG_NAME).exists() else None
+    expected_genesis = known.expected_genesis if known and known.market == plan.market else None
+    async with Chain.connect(plan.rpc_url, plan.market, expected_genesis=expected_genesis) as chain:
+        _check_same_farm(home, known, plan, chain)
+        sender, owners = Sender(chain, wallet), accepted_owners(home, wallet, plan.owner)
+        if known is None:
+            farmer = find_ours(await chain.farmers(), owners, wallet.address)
         else:
-            await _bring_in_line(sender, farmer, plan)
-        config = _config(chain, plan, farmer, start_block)
+            farmer = await read_ours(chain, known.farmer, owners, wallet.address)
+            await check_not_lapsed(chain, farmer)
+        stake = max(plan.stake, farmer.stake if farmer else 0)
+        parameters = chain.parameters
+        offer = plan.offer(parameters.grid_epochs * parameters.max_books)
+        tell(describe_coverage(stake, offer, parameters.collateral_epochs))
+        start_block = known.start_block if known else await _note_start(home, chain)
+        registered_now = farmer is None
+        if farmer is None:
+            farmer = await _register(sender, plan, offer)
+        else:
+            await _bring_in_line(sender, farmer, plan, offer)
+        config = _config(chain, plan, farmer, start_block, await chain.genesis_hash())
         if known is not None:
             config = config.model_copy(update={name: getattr(known, name) for name in KEPT_SETTINGS})
         save_config(home, config)
@@ -100,10 +117,14 @@ async def set_up(home: Path, plan: FarmPlan) -> SetUp:
 
 
 async def change(config: Config, wallet: Wallet, changed: Config, add_stake: int) -> None:
-    """Announce a changed offer or endpoint, and add to the stake. Raises NotFunded, ChainError."""
+    """Announce a changed offer or endpoint, and add to the stake.
+
+    Raises NotFunded, FarmerForeign, Lapsed, ChainError.
+    """
     async with _connected(config) as chain:
         sender = Sender(chain, wallet)
-        farmer = await chain.farmer(config.farmer)
+        farmer = await read_ours(chain, config.farmer, {Address(config.owner)}, wallet.address)
+        await check_not_lapsed(chain, farmer)
         if (farmer.endpoint, farmer.offer) != (changed.endpoint, changed.offer):
             await sender.send(
                 calls.update_farmer(config.farmer, endpoint=changed.endpoint, offer=changed.offer)
@@ -133,11 +154,12 @@ async def withdraw(
 async def unstake(config: Config, wallet: Wallet, amount: int | None) -> tuple[int, Receipt]:
     """Move stake that answers for nothing into the owner's earnings, all that is free if no amount is given.
 
-    Raises NotOwner when the stake is another key's, NotFunded when less than that is free.
+    Raises NotOwner when the stake is another key's, NotFunded when less than that is free, Lapsed.
     """
     _check_owner(config, wallet)
     async with _connected(config) as chain:
         farmer = await chain.farmer(config.farmer)
+        await check_not_lapsed(chain, farmer)
         free = max(0, farmer.stake - chain.parameters.collateral_epochs * farmer.committed_rate)
         wanted = free if amount is None else amount
         if wanted > free or wanted == 0:
@@ -157,17 +179,29 @@ def _check_owner(config: Config, wallet: Wallet) -> None:
 
 
 def _connected(config: Config) -> AbstractAsyncContextManager[Chain]:
-    return Chain.connect(config.rpc_url, Address(config.market), expected_chain_id=config.chain_id)
+    return Chain.connect(
+        config.rpc_url,
+        Address(config.market),
+        expected_chain_id=config.chain_id,
+        expected_genesis=config.expected_genesis,
+    )
 
 
-async def _find(chain: Chain, wallet: Wallet, known: Config | None) -> Farmer | None:
-    """Our entry, by id if we know it, else by operator."""
-    if known is not None:
-        return await chain.farmer(known.farmer)
-    for farmer in await chain.farmers():
-        if farmer.operator == wallet.address:
-            return farmer
-    return None
+def _check_same_farm(home: Path, known: Config | None, plan: FarmPlan, chain: Chain) -> None:
+    """Raise ConfigInvalid when the home holds a farm of another market, or of another owner than the
+    plan's."""
+    if known is None:
+        return
+    if (known.market, known.chain_id) != (chain.market, chain.chain_id):
+        raise ConfigInvalid(
+            f"{home} holds farmer {known.farmer_id} of market {known.market} on chain {known.chain_id}; "
+            "use another --home for another market"
+        )
+    if plan.owner not in (known.owner, None):
+        raise ConfigInvalid(
+            f"farmer {known.farmer_id} belongs to {known.owner}; its owner cannot be changed. Leave --owner "
+            "as it was, or use another --home for another farmer"
+        )
 
 
 async def _note_start(home: Path, chain: Chain) -> int:
@@ -180,11 +214,9 @@ async def _note_start(home: Path, chain: Chain) -> int:
     return start_block
 
 
-async def _register(sender: Sender, plan: FarmPlan) -> Farmer:
+async def _register(sender: Sender, plan: FarmPlan, offer: Offer) -> Farmer:
     chain = sender.chain
-    await _check_funds(sender, plan.stake)
-    parameters = chain.parameters
-    offer = plan.offer(parameters.grid_epochs * parameters.max_books)
+    await check_funds(sender, plan.stake)
     try:
         permit = await chain.permit(sender.wallet, plan.stake)
     except ChainError:
@@ -204,11 +236,7 @@ async def _register(sender: Sender, plan: FarmPlan) -> Farmer:
     return await chain.farmer(FarmerId(receipt.event("FarmerRegistered").args["farmer"]))
 
 
-async def _bring_in_line(sender: Sender, farmer: Farmer, plan: FarmPlan) -> None:
-    parameters = sender.chain.parameters
-    offer = plan.offer(parameters.grid_epochs * parameters.max_books)
-    if plan.owner is not None and plan.owner != farmer.owner:
-        raise ConfigInvalid(f"farmer {farmer.id} belongs to {farmer.owner}; its owner cannot be changed")
+async def _bring_in_line(sender: Sender, farmer: Farmer, plan: FarmPlan, offer: Offer) -> None:
     keeps_port = split_endpoint(plan.endpoint)[1] == 0
     endpoint = farmer.endpoint if keeps_port else plan.endpoint
     if (farmer.endpoint, farmer.offer) != (endpoint, offer):
@@ -218,29 +246,15 @@ async def _bring_in_line(sender: Sender, farmer: Farmer, plan: FarmPlan) -> None
 
 
 async def _add_stake(sender: Sender, farmer: FarmerId, amount: int) -> None:
-    await _check_funds(sender, amount)
+    await check_funds(sender, amount)
     if await sender.chain.token_allowance(sender.address) < amount:
         await sender.send(calls.approve(sender.chain.market, amount))
     await sender.send(calls.add_stake(farmer, amount))
 
 
-async def _check_funds(sender: Sender, tokens: int) -> None:
-    chain, address = sender.chain, sender.address
-    held = await chain.token_balance(address)
-    if held < tokens:
-        raise NotFunded(
-            f"the operator {address} holds {format_tokens(held)} tokens and the stake is "
-            f"{format_tokens(tokens)}; send it {format_tokens(tokens - held)} more (token {chain.token}), "
-            "then run the same command again"
-        )
-    if await chain.native_balance(address) == 0:
-        raise NotFunded(
-            f"the operator {address} has nothing to pay for gas; send it some of the chain's own coin, "
-            "then run the same command again"
-        )
-
-
-def _config(chain: Chain, plan: FarmPlan, farmer: Farmer, start_block: int) -> Config:
+def _config(
+    chain: Chain, plan: FarmPlan, farmer: Farmer, start_block: int, genesis_hash: bytes | None
+) -> Config:
     return Config(
         rpc_url=plan.rpc_url,
         chain_id=chain.chain_id,
@@ -248,6 +262,7 @@ def _config(chain: Chain, plan: FarmPlan, farmer: Farmer, start_block: int) -> C
         farmer_id=farmer.id,
         owner=farmer.owner,
         start_block=start_block,
+        genesis_hash=genesis_hash.hex() if genesis_hash else None,
         endpoint=plan.endpoint,
         data_folder=plan.data_folder.absolute(),
         reserve_bytes=plan.reserve_bytes,

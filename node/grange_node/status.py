@@ -200,6 +200,7 @@ async def _look(config: Config, wallet: Wallet) -> tuple[_Seen | None, str | Non
             Address(config.market),
             timeouts=TIMEOUTS,
             expected_chain_id=config.chain_id,
+            expected_genesis=config.expected_genesis,
         ) as chain:
             return _Seen(
                 head=await chain.head(),

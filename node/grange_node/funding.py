@@ -1,0 +1,104 @@
+"""Whether the operator's account can pay: tokens for the stake, and the chain's own coin for gas.
+
+A proof costs about PROOF_GAS an epoch. What the coin in the account is enough for is counted in epochs, so
+that a farm can be warned before it is used up: without gas no proof is sent, and what is not proven is
+missed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from grange.chain import Chain, Sender, SendPolicy
+from grange.chain.fees import current_fees
+from grange.types import Address
+from grange.units import format_tokens
+from grange_node.errors import NotFunded
+
+PROOF_GAS: Final = 350_000
+SETUP_GAS: Final = 500_000
+"""For registering, and for allowing the market to take the stake where the token knows no permits."""
+ADVISED_EPOCHS: Final = 100
+"""How many epochs of proofs an operator is advised to have gas for."""
+LOW_EPOCHS: Final = 20
+"""An account that is enough for fewer epochs than this is nearly empty."""
+COIN_DIGITS: Final = 3
+WEI_DECIMALS: Final = 18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GasReserve:
+    """The coin in an account, and what a proof costs at the fees of now, both in wei."""
+
+    held_wei: int
+    proof_wei: int
+
+    @property
+    def epochs(self) -> int | None:
+        """How many proofs it pays for; None where gas costs nothing."""
+        return self.held_wei // self.proof_wei if self.proof_wei else None
+
+    @property
+    def is_low(self) -> bool:
+        """Whether it is time to send more."""
+        return self.epochs is not None and self.epochs < LOW_EPOCHS
+
+    @property
+    def advised_wei(self) -> int:
+        """How much to send, so that it is enough for a good while."""
+        return max(0, ADVISED_EPOCHS * self.proof_wei - self.held_wei)
+
+    def describe(self) -> str:
+        """For a table: how much there is, and for how long that is enough."""
+        held = f"{format_coins(self.held_wei)} coins"
+        return held if self.epochs is None else f"{held}, enough for about {self.epochs:,} proofs"
+
+    def warning(self, operator: Address) -> str:
+        """What is wrong with a low reserve, and what to do."""
+        return (
+            f"the operator {operator} has {self.describe()}. A proof costs about "
+            f"{format_coins(self.proof_wei)} at today's fees, and an epoch without a proof is not paid and "
+            f"counts as missed. Send it {format_coins(self.advised_wei)} of the chain's own coin, which is "
+            f"enough for {ADVISED_EPOCHS} epochs"
+        )
+
+
+async def read_gas_reserve(chain: Chain, operator: Address) -> GasReserve:
+    """Ask the chain. Raises ChainError."""
+    fees = await current_fees(chain.rpc, SendPolicy())
+    return GasReserve(
+        held_wei=await chain.native_balance(operator), proof_wei=PROOF_GAS * fees["maxFeePerGas"]
+    )
+
+
+async def check_funds(sender: Sender, tokens: int) -> None:
+    """Raise NotFunded, which names all that is missing, unless the sender has tokens for a stake and coin for
+    gas."""
+    chain, address = sender.chain, sender.address
+    held = await chain.token_balance(address)
+    reserve = await read_gas_reserve(chain, address)
+    missing = []
+    if held < tokens:
+        missing.append(
+            f"{format_tokens(tokens - held)} more tokens (it holds {format_tokens(held)} and "
+            f"{format_tokens(tokens)} are needed; the token is {chain.token})"
+        )
+    if reserve.held_wei < max(1, reserve.proof_wei * SETUP_GAS // PROOF_GAS):
+        missing.append(
+            f"{format_coins(max(1, reserve.advised_wei))} of the chain's own coin, which pays for gas (it "
+            f"has {format_coins(reserve.held_wei)}; so much is enough for about {ADVISED_EPOCHS} epochs)"
+        )
+    if missing:
+        raise NotFunded(
+            f"the operator {address} has too little: send it {' and '.join(missing)}, then run the same "
+            "command again"
+        )
+
+
+def format_coins(amount_wei: int) -> str:
+    """Wei as a number of coins, rounded up to three digits that matter: "0.000526"."""
+    unit = int(10 ** max(0, len(str(amount_wei)) - COIN_DIGITS))
+    whole, part = divmod(-(-amount_wei // unit) * unit, 10**WEI_DECIMALS)
+    digits = f"{part:0{WEI_DECIMALS}d}".rstrip("0")
+    return f"{whole}.{digits}" if digits else str(whole)
