@@ -29,7 +29,7 @@ from fastapi.responses import JSONResponse
 from grange.chain import Wallet
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
-from grange_node.errors import NodeWorldError, RangeInvalid, Refusal, TooMuch
+from grange_node.errors import EndsNode, NodeMisuse, NodeWorldError, RangeInvalid, Refusal, TooMuch
 from grange_node.files import Files
 from grange_node.node import Node
 from grange_node.routes import account, data, info, slots
@@ -55,14 +55,11 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with Node.open(config, wallet, link=link, files=files, clock=clock) as node:
             app.state.node = node
-            running = asyncio.create_task(node.run_loops()) if loops else None
-            try:
+            if not loops:
                 yield
-            finally:
-                if running is not None:
-                    running.cancel()
-                    await asyncio.wait([running])
-                    await node.redeemer.before_stop()
+                return
+            async with _running(node) as app.state.loops:
+                yield
 
     app = FastAPI(title="Grange farmer", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.routes.extend(data.ROUTES)
@@ -71,8 +68,32 @@ def create_app(
     app.include_router(slots.router)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(NodeWorldError, _failed)
+    app.add_exception_handler(NodeMisuse, _ending)
+    app.add_exception_handler(Exception, _broken)
     app.add_exception_handler(RequestValidationError, _unreadable)
     return app
+
+
+@asynccontextmanager
+async def _running(node: Node) -> AsyncIterator[asyncio.Task[None]]:
+    """Run the node's loops beside the body. Raises what ended them, an `EndsNode`."""
+    running = asyncio.create_task(node.run_loops())
+    try:
+        yield running
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await node.redeemer.before_stop()
+    if not running.cancelled() and (failure := running.exception()) is not None:
+        raise _reason(failure) from failure
+
+
+def _reason(failure: BaseException) -> BaseException:
+    """What is in a group of exceptions: that one of ours which came first, if there is any."""
+    if not isinstance(failure, BaseExceptionGroup):
+        return failure
+    found = [_reason(one) for one in failure.exceptions]
+    return next((one for one in found if isinstance(one, EndsNode)), found[0])
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
@@ -98,6 +119,22 @@ async def _failed(request: Request, error: Exception) -> JSONResponse:
         {"error": error.code, "message": error.message, "detail": dict(error.detail)},
         status_code=error.status,
     )
+
+
+async def _ending(request: Request, error: Exception) -> JSONResponse:
+    """The ledger is damaged: the loops end the node with what the operator has to hear."""
+    log.error("%s %s: %s", request.method, request.url.path, error)
+    return _world_failed()
+
+
+async def _broken(request: Request, error: Exception) -> JSONResponse:
+    """A bug, whose traceback the server logs."""
+    return _world_failed()
+
+
+def _world_failed() -> JSONResponse:
+    content = {"error": NodeWorldError.code, "message": "the farmer failed to answer this", "detail": {}}
+    return JSONResponse(content, status_code=NodeWorldError.status)
 
 
 async def _unreadable(request: Request, error: Exception) -> JSONResponse:

@@ -8,6 +8,7 @@
           KeyInvalid          operator.key is missing, malformed or readable by others
           DataInUse           another process serves this data folder
           LedgerInvalid       the ledger is of another farm, or newer than this program
+            LedgerDamaged     its content cannot be read; ends a running farm
           NotFunded           the operator has too few tokens or too little gas money
           NotOwner            the earnings are those of an owner whose key is not here
           FarmerForeign       the farmer on chain is somebody else's
@@ -29,15 +30,17 @@
           DataMissing 500     an epoch cannot be proven with what is on disk
           RepairStopped       a repair cannot go on at the moment
 
-What is raised while a request is served is turned into a response in one place, `grange_node.app`.
+What is raised while a request is served is turned into a response in one place, `grange_node.app`. What is an
+`EndsNode` besides ends the loops and the process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from grange.errors import Misuse, PeerError, WorldError
+from grange.errors import GrangeError, Misuse, PeerError, WorldError
 from grange_node.slot_key import SlotKey
 
 
@@ -67,6 +70,22 @@ class DataInUse(NodeMisuse):
 
 class LedgerInvalid(NodeMisuse):
     """The ledger belongs to another farm or to a newer program."""
+
+
+class EndsNode(GrangeError):
+    """Mixed into what a running farm cannot go on after: its loops end, and the process with the exit code
+    of the error."""
+
+
+class LedgerDamaged(LedgerInvalid, EndsNode):
+    """The ledger's content cannot be read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"the ledger {path} is damaged. Move it away, and the files whose names begin with its name, and "
+            "start the farm again: it learns from the chain what is placed here, and the pieces are kept. "
+            "Only promises that nobody has placed yet are forgotten."
+        )
 
 
 class NotFunded(NodeMisuse):

@@ -6,28 +6,30 @@ disk, before it is signed.
 
 Decided here: what is kept and how it is asked for. Left to others: the tables (`ledger_file`), what an
 event or a rollback does to them (`ledger_events`), when to stage, accept and drop.
-Methods block. Writes are serialised; reads use a connection of their own and never wait
-for a flush.
+Methods block and raise NoRoom and StoreFailed. Writes are serialised; reads use a connection of their own and
+never wait for a flush. What the chain says is taken in even while the disk takes no writes (`Database.note`).
 """
 
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from grange.chain import Batch, Cursor, Rollback
 from grange.messages import NO_ORDER
 from grange.types import Address, Epoch, FarmerId, OrderId
+from grange_node.database import Database, Read, looked_at
 from grange_node.errors import LedgerInvalid
 from grange_node.ledger_events import ENTRY_COLUMNS, apply_event, roll_back, slot_key
-from grange_node.ledger_file import SCHEMA_VERSION, connect, migrate
+from grange_node.ledger_file import SCHEMA_VERSION, migrate
 from grange_node.records import Earnings, Entry, SlotRecord, SlotState, SlotTerms
 from grange_node.slot_key import SlotKey
 
+NAME: Final = "the ledger"
+_Given = TypeVar("_Given")
 _SLOT_COLUMNS = (
     "renter, order_id, slot, state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block,"
     " previous, start"
@@ -37,47 +39,47 @@ _SLOT_COLUMNS = (
 class Ledger:
     """One farmer's ledger. Amounts of money are kept as decimal text: they do not fit SQLite's 64 bits."""
 
-    def __init__(self, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+    def __init__(self, read: Read, database: Database | None) -> None:
         """Use `Ledger.open`."""
-        self._writer = writer
-        self._reader = reader
-        self._write_lock = threading.Lock()
-        self._read_lock = threading.Lock()
+        self._read = read
+        self._database = database
 
     @classmethod
     @contextmanager
     def open(
-        cls, path: Path, *, chain_id: int, market: Address, farmer: FarmerId, start_block: int
+        cls,
+        path: Path,
+        *,
+        chain_id: int,
+        market: Address,
+        farmer: FarmerId,
+        start_block: int,
+        full: Callable[[], object] = lambda: None,
     ) -> Iterator[Ledger]:
-        """Open or create the ledger of one farmer; events are read from `start_block` on.
+        """Open or create the ledger of one farmer; events are read from `start_block` on. `full` is called
+        when the disk has no room left.
 
         Raises LedgerInvalid when the file is of another farmer or market, was written by a newer
-        program, or is no ledger.
+        program, or is damaged; NoRoom, StoreFailed.
         """
-        writer = connect(path, "PRAGMA synchronous = FULL", write_ahead=True)
-        try:
-            migrate(writer, path, (chain_id, market, int(farmer)), start_block)
-            reader = connect(path, "PRAGMA query_only = ON")
-            try:
-                yield cls(writer, reader)
-            finally:
-                reader.close()
-        finally:
-            writer.close()
+
+        def prepare(connection: sqlite3.Connection) -> None:
+            migrate(connection, path, (chain_id, market, int(farmer)), start_block)
+
+        with Database.open(path, what=NAME, prepare=prepare, full=full) as database:
+            yield cls(database.read, database)
 
     @classmethod
     @contextmanager
     def look(cls, path: Path) -> Iterator[Ledger]:
-        """A ledger to read only, while its node runs or not. Raises LedgerInvalid when there is none."""
+        """A ledger to read only, while its node runs or not. Raises LedgerInvalid when there is none, or it
+        is damaged; StoreFailed."""
         if not path.exists():
             raise LedgerInvalid(f"there is no ledger at {path} yet; it is made by: grange farm run")
-        connection = connect(path, "PRAGMA query_only = ON")
-        try:
-            if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+        with looked_at(path, NAME) as read:
+            if read("PRAGMA user_version")[0][0] != SCHEMA_VERSION:
                 raise LedgerInvalid(f"{path} has another schema than this program knows")
-            yield cls(connection, connection)
-        finally:
-            connection.close()
+            yield cls(read, None)
 
     # Slots.
 
@@ -155,8 +157,9 @@ class Ledger:
 
     def apply(self, steps: Sequence[Rollback | Batch]) -> list[SlotKey]:
         """Carry out what a follower returned, all or nothing. Gives the slots whose state changed."""
-        changed: list[SlotKey] = []
-        with self._write() as write:
+
+        def carry_out(write: sqlite3.Connection) -> list[SlotKey]:
+            changed: list[SlotKey] = []
             for step in steps:
                 if isinstance(step, Rollback):
                     changed += roll_back(write, step.block)
@@ -165,7 +168,9 @@ class Ledger:
                         changed += apply_event(write, event)
             if steps:
                 write.execute("UPDATE cursor SET content = ?", (steps[-1].cursor.to_json(),))
-        return changed
+            return changed
+
+        return self._note(carry_out)
 
     def entries(self, after: Epoch) -> list[Entry]:
         """The entries of all books that end after an epoch, book by book and by index."""
@@ -247,21 +252,22 @@ class Ledger:
 
     def forget_ended(self, epoch: Epoch) -> None:
         """Drop the entries of books that ended at or before an epoch."""
-        with self._write() as write:
-            write.execute("DELETE FROM entries WHERE end <= ?", (epoch,))
+        self._note(lambda write: write.execute("DELETE FROM entries WHERE end <= ?", (epoch,)))
 
     # Proofs.
 
     def note_attempt(self, epoch: Epoch, block: int) -> None:
         """Record that a proof is about to be sent, seen from `block`."""
-        with self._write() as write:
+
+        def change(write: sqlite3.Connection) -> None:
             write.execute("INSERT OR REPLACE INTO attempts (epoch, block) VALUES (?, ?)", (epoch, block))
             write.execute("DELETE FROM attempts WHERE epoch < ?", (epoch,))
 
+        self._note(change)
+
     def forget_attempt(self, epoch: Epoch) -> None:
         """The proof that was to be sent was refused: nothing of it is on its way."""
-        with self._write() as write:
-            write.execute("DELETE FROM attempts WHERE epoch = ?", (epoch,))
+        self._note(lambda write: write.execute("DELETE FROM attempts WHERE epoch = ?", (epoch,)))
 
     def attempt_block(self, epoch: Epoch) -> int | None:
         """The block from which a proof of this epoch was last sent."""
@@ -281,18 +287,16 @@ class Ledger:
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._write_lock:
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._writer
-            except BaseException:
-                self._writer.execute("ROLLBACK")
-                raise
-            self._writer.execute("COMMIT")
+        with self._opened().write() as write:
+            yield write
 
-    def _read(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        with self._read_lock:
-            return self._reader.execute(query, values).fetchall()
+    def _note(self, change: Callable[[sqlite3.Connection], _Given]) -> _Given:
+        return self._opened().note(change)
+
+    def _opened(self) -> Database:
+        if self._database is None:
+            raise LedgerInvalid("a ledger that is only looked at cannot be changed")
+        return self._database
 
 
 def _previous(terms: SlotTerms) -> bytes:

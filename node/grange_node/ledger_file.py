@@ -1,7 +1,7 @@
-"""The ledger's file: its schema, opening it, and whose it is.
+"""The ledger's file: its schema, and whose it is.
 
-Decides the tables and what makes a file unusable. Leaves what is read and written to `ledger`, and what
-the chain's events do to the tables to `ledger_events`.
+Decides the tables and what makes a file unusable. Leaves opening it and its errors to `database`, what is
+read and written to `ledger`, and what the chain's events do to the tables to `ledger_events`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ import sqlite3
 from pathlib import Path
 
 from grange.chain import Cursor
-from grange.write_ahead import use_write_ahead_log
 from grange_node.errors import LedgerInvalid
 
 SCHEMA_VERSION = 3
-BUSY_TIMEOUT_SECONDS = 10.0
 
 _SCHEMA = """
 CREATE TABLE identity (
@@ -90,26 +88,6 @@ INSERT INTO entries SELECT end, 0, position, order_id, slot, root, leaf_count, s
 DROP TABLE entries_1;
 """
 """Before there were extensions."""
-
-
-def connect(path: Path, *pragmas: str, write_ahead: bool = False) -> sqlite3.Connection:
-    """Open the file, readable by us alone; to be written with a write-ahead log. Raises LedgerInvalid."""
-    try:
-        connection = sqlite3.connect(
-            path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        try:
-            if write_ahead:
-                use_write_ahead_log(connection, BUSY_TIMEOUT_SECONDS)
-            for pragma in pragmas:
-                connection.execute(pragma).fetchall()
-        except BaseException:
-            connection.close()
-            raise
-    except sqlite3.Error as error:
-        raise LedgerInvalid(f"{path} cannot be opened as a ledger: {error}") from error
-    path.chmod(0o600)
-    return connection
 
 
 def migrate(

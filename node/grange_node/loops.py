@@ -2,7 +2,7 @@
 
 Decides how long to wait after a failure and how loudly to say so: what is expected (the chain is down,
 the disk is full) is one line, and not repeated while it lasts; anything else is a bug and is logged with
-its traceback, and the loop goes on all the same.
+its traceback, and the loop goes on all the same. Only what is an `EndsNode` ends it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from grange.errors import GrangeError
+from grange_node.errors import EndsNode
 
 FIRST_BACKOFF_SECONDS = 1.0
 LONGEST_BACKOFF_SECONDS = 30.0
@@ -27,12 +28,14 @@ async def forever(
     pause_seconds: Callable[[], float],
     sleep: Sleep = asyncio.sleep,
 ) -> None:
-    """Call `tick` again and again until cancelled."""
+    """Call `tick` again and again until cancelled. Raises EndsNode."""
     backoff = 0.0
     complaint = ""
     while True:
         try:
             await tick()
+        except EndsNode:
+            raise
         except GrangeError as error:
             backoff = min(max(2 * backoff, FIRST_BACKOFF_SECONDS), LONGEST_BACKOFF_SECONDS)
             if str(error) != complaint:

@@ -1,6 +1,7 @@
 """The node: what belongs together while a farm runs, opened and closed in one place.
 
     Store, Ledger     what is on disk
+    Ballast           room kept back for the ledger   (loop)
     ChainLink         the way to the market
     Watcher           chain -> ledger and view        (loop)
     Prover            view, ledger, store -> proofs   (loop)
@@ -28,6 +29,7 @@ from dataclasses import dataclass, field
 from grange.chain import Wallet
 from grange_node.accounts import Accounts
 from grange_node.auth import Gatekeeper
+from grange_node.ballast import KEEP_SECONDS, Ballast
 from grange_node.care.carer import CARE_SECONDS, Carer
 from grange_node.care.damages import DAMAGES_NAME, Damages
 from grange_node.care.rebuilder import LiveRebuilder, Rebuilder
@@ -35,7 +37,7 @@ from grange_node.care.scrubber import IDLE_SECONDS, Scrubber
 from grange_node.chain_link import ChainLink, LiveLink
 from grange_node.collector import COLLECT_SECONDS, Collector
 from grange_node.config import Config
-from grange_node.files import Files
+from grange_node.files import DiskFiles, Files
 from grange_node.intake import Intake
 from grange_node.ledger import Ledger
 from grange_node.loops import forever
@@ -65,6 +67,7 @@ class Node:
 
     config: Config
     store: Store
+    ballast: Ballast
     paths: Paths
     ledger: Ledger
     room: Room
@@ -96,9 +99,12 @@ class Node:
     ) -> AsyncIterator[Node]:
         """Open all of it and put right what a kill left. Raises DataInUse, LedgerInvalid, NodeWorldError."""
         async with AsyncExitStack() as stack:
+            store_files = files or DiskFiles()
             store = stack.enter_context(
-                Store.open(config.data_folder, reserve_bytes=config.reserve_bytes, files=files)
+                Store.open(config.data_folder, reserve_bytes=config.reserve_bytes, files=store_files)
             )
+            ballast = Ballast(config.data_folder, lambda: store_files.free_bytes(config.data_folder))
+            await asyncio.to_thread(ballast.keep)
             ledger = stack.enter_context(
                 Ledger.open(
                     config.data_folder / LEDGER_NAME,
@@ -106,6 +112,7 @@ class Node:
                     market=config.domain.market,
                     farmer=config.farmer,
                     start_block=config.start_block,
+                    full=ballast.give_up,
                 )
             )
             room = Room(
@@ -122,8 +129,8 @@ class Node:
             intake = Intake(
                 config=config, store=store, ledger=ledger, room=room, link=link, usage=usage, clock=clock
             )
-            accounts = stack.enter_context(Accounts.open(config.data_folder / ACCOUNTS_NAME))
-            damages = stack.enter_context(Damages.open(config.data_folder / DAMAGES_NAME))
+            accounts = stack.enter_context(Accounts.open(config.data_folder / ACCOUNTS_NAME, ballast.give_up))
+            damages = stack.enter_context(Damages.open(config.data_folder / DAMAGES_NAME, ballast.give_up))
             carer = Carer(
                 config=config,
                 store=store,
@@ -140,6 +147,7 @@ class Node:
             yield cls(
                 config=config,
                 store=store,
+                ballast=ballast,
                 paths=Paths(store),
                 ledger=ledger,
                 room=room,
@@ -184,6 +192,9 @@ class Node:
             group.create_task(forever("collector", self.collector.collect, lambda: COLLECT_SECONDS))
             group.create_task(forever("scrubber", self.scrubber.round, lambda: IDLE_SECONDS))
             group.create_task(forever("care", self.carer.tick, lambda: CARE_SECONDS))
+            group.create_task(
+                forever("disk", lambda: asyncio.to_thread(self.ballast.keep), lambda: KEEP_SECONDS)
+            )
 
 
 def _recover(store: Store, ledger: Ledger, room: Room) -> None:

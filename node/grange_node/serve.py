@@ -73,7 +73,8 @@ class _Server(uvicorn.Server):
 
 
 async def serve(config: Config, wallet: Wallet, options: ServeOptions) -> None:
-    """Run a farm until it is told to stop. Raises DataInUse, LedgerInvalid, ConfigInvalid, StoreFailed."""
+    """Run a farm until it is told to stop. Raises DataInUse, LedgerInvalid, ConfigInvalid, StoreFailed,
+    and what the farm cannot go on after."""
     host, port = options.listen or default_listen(config.endpoint)
     listening = _listen(host, port)
     app = create_app(config, wallet)
@@ -98,6 +99,8 @@ async def serve(config: Config, wallet: Wallet, options: ServeOptions) -> None:
             async with app.router.lifespan_context(app):
                 endpoint = with_port(config.endpoint, listening.getsockname()[1])
                 node: Node = app.state.node
+                # They end only if the farm cannot go on; what ended them is raised as the lifespan closes.
+                app.state.loops.add_done_callback(lambda _: setattr(server, "should_exit", True))
                 async with (
                     _beside(_become_ready(server, node, endpoint, options)),
                     _beside(_repair(node, options.repair)),

@@ -102,7 +102,7 @@ async def read_status(config: Config, wallet: Wallet) -> Status:
             if seen is None:
                 committed = ledger.committed_rate(ended)
         path = config.data_folder / DAMAGES_NAME
-        damages = stack.enter_context(Damages.open(path)) if path.exists() else None
+        damages = stack.enter_context(Damages.look(path)) if path.exists() else None
         damaged = damages.all() if damages else []
         scrubbed_at = damages.told(SCRUBBED) if damages else None
     return Status(

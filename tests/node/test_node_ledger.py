@@ -235,7 +235,7 @@ def test_a_ledger_can_be_looked_at_while_it_is_open(tmp_path: Path) -> None:
     with opened(tmp_path / "ledger") as ledger, Ledger.look(tmp_path / "ledger") as look:
         promise(ledger, slot)
         assert [record.key for record in look.slots(*SlotState)] == [slot.key]
-        with pytest.raises(sqlite3.OperationalError):
+        with pytest.raises(LedgerInvalid):
             look.release(slot.key)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from failing_sqlite import FAILING, put_under_sqlite
 from node_support import (
     CHAIN_ID,
     DOMAIN,
@@ -206,16 +207,20 @@ async def test_what_cannot_be_read_is_not_paid(priced: Farm) -> None:
     assert (await account(priced))["spent"] == 100
 
 
-async def test_what_cannot_be_written_down_is_not_served(
-    priced: Farm, monkeypatch: pytest.MonkeyPatch
+async def test_reads_go_on_while_the_disk_takes_no_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No byte flows for a voucher that a kill could take away."""
-    accounts = priced.node.till._accounts
-    with monkeypatch.context() as patch:
-        patch.setattr(accounts, "_write", lambda _: accounts._db.execute("no such statement"))
-        response = await read(priced, parcel(), 100, **voucher(100))
-        assert (response.status_code, error_of(response)) == (500, "store_failed")
-    assert (await read(priced, parcel(), 100, **voucher(100))).status_code == 206
+    """What was signed meanwhile is written down as soon as the disk takes it."""
+    disk = put_under_sqlite(monkeypatch)
+    async with open_farm(tmp_path / "data", offer_terms=PRICED) as farm:
+        farm.market.vaults[RENTER.address] = 10**12
+        await farm.keep(parcel())
+        with disk.writes_fail(FAILING):
+            assert (await read(farm, parcel(), 100, **voucher(100))).status_code == 206
+            assert (await read(farm, parcel(), 100, **voucher(100))).status_code == 402
+        assert (await read(farm, parcel(), 100, **voucher(200))).status_code == 206
+    async with open_farm(tmp_path / "data", offer_terms=PRICED) as farm:
+        assert (await account(farm))["spent"] == 200
 
 
 async def test_a_stranger_pays_for_itself(priced: Farm) -> None:

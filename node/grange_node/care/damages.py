@@ -7,20 +7,19 @@ again, so that a file that is lost costs nothing but time.
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from grange.types import Epoch
-from grange_node.errors import StoreFailed
+from grange_node.database import Database, Read, looked_at
 from grange_node.ledger_events import slot_key
-from grange_node.ledger_file import connect
 from grange_node.slot_key import SlotKey
 
 DAMAGES_NAME = "damages.sqlite3"
+NAME: Final = "the list of damaged pieces"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS damages (
@@ -48,20 +47,28 @@ class Damage:
 class Damages:
     """Open it with `Damages.open`. Raises StoreFailed when the disk fails."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._lock = threading.Lock()
+    def __init__(self, read: Read, database: Database | None) -> None:
+        self._read = read
+        self._database = database
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path) -> Iterator[Damages]:
-        """Open or create the file. Raises LedgerInvalid when it is none of ours."""
-        connection = connect(path, "PRAGMA synchronous = FULL", write_ahead=True)
-        try:
+    def open(cls, path: Path, full: Callable[[], object] = lambda: None) -> Iterator[Damages]:
+        """Open or create the file; one that is damaged is moved aside. `full` is called when the disk has no
+        room left. Raises NoRoom, StoreFailed."""
+
+        def prepare(connection: sqlite3.Connection) -> None:
             connection.executescript(_SCHEMA)
-            yield cls(connection)
-        finally:
-            connection.close()
+
+        with Database.open(path, what=NAME, prepare=prepare, replaceable=True, full=full) as database:
+            yield cls(database.read, database)
+
+    @classmethod
+    @contextmanager
+    def look(cls, path: Path) -> Iterator[Damages]:
+        """To read only, while its node runs or not. Raises StoreFailed."""
+        with looked_at(path, NAME, replaceable=True) as read:
+            yield cls(read, None)
 
     def note(self, key: SlotKey, pieces: Iterable[int], epoch: Epoch) -> None:
         """These pieces are gone or wrong; what was noted before stays."""
@@ -109,21 +116,5 @@ class Damages:
         return int(rows[0][0]) if rows else None
 
     def _write(self, statement: str, rows: list[tuple[object, ...]]) -> None:
-        with self._lock:
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                try:
-                    self._connection.executemany(statement, rows)
-                except BaseException:
-                    self._connection.execute("ROLLBACK")
-                    raise
-                self._connection.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise StoreFailed(f"the list of damaged pieces cannot be written: {error}") from error
-
-    def _read(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        with self._lock:
-            try:
-                return self._connection.execute(query, values).fetchall()
-            except sqlite3.Error as error:
-                raise StoreFailed(f"the list of damaged pieces cannot be read: {error}") from error
+        assert self._database is not None
+        self._database.note(lambda write: write.executemany(statement, rows))

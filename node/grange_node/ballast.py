@@ -1,0 +1,68 @@
+"""Room kept back on the disk for the farm's databases: a file that is given up when the disk is full.
+
+The reserve keeps our pieces from filling the disk. Nothing keeps others from it: a log, a backup, another
+farm. The databases need little, but a little in each epoch: a proof noted, a voucher. What is kept back lasts
+for months of that. The file is filled with random bytes, since a file system may keep holes and zeros without
+keeping room for them. It is made again once there is room. Decides how much, and why a file: see
+docs/adr/0060-when-the-disk-is-full.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+BALLAST_NAME: Final = "ballast"
+BALLAST_BYTES: Final = 2 << 20
+ROOM_FOR_ANOTHER_BYTES: Final = 4 * BALLAST_BYTES
+"""It is made only where so much is free: what was given up must not be taken back at once."""
+KEEP_SECONDS: Final = 10.0
+"""Between two looks at what is free."""
+
+log = logging.getLogger("grange.farm")
+
+
+class Ballast:
+    """The file, in the data folder."""
+
+    def __init__(self, folder: Path, free_bytes: Callable[[], int]) -> None:
+        """`free_bytes` gives what the disk has left; it may raise OSError."""
+        self._path = folder / BALLAST_NAME
+        self._free_bytes = free_bytes
+
+    def give_up(self) -> bool:
+        """Make its room free. False if there is nothing to give up."""
+        try:
+            self._path.unlink()
+        except OSError:
+            return False
+        log.warning("the disk is full: %d MiB that were kept back are given up", BALLAST_BYTES >> 20)
+        return True
+
+    def keep(self) -> None:
+        """Make it unless it is there or the disk has too little room; give it up if there is none at all."""
+        with suppress(OSError):
+            free = self._free_bytes()
+            if self._path.exists():
+                if free < BALLAST_BYTES // 4:
+                    self.give_up()
+            elif free >= ROOM_FOR_ANOTHER_BYTES:
+                self._make()
+
+    def _make(self) -> None:
+        temporary = self._path.with_name(f".{BALLAST_NAME}.{secrets.token_hex(6)}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(os.urandom(BALLAST_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise

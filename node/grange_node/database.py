@@ -1,0 +1,296 @@
+"""A SQLite file of the farm: durable writes, and what is to be done when the disk takes none.
+
+    read        what is there
+    write       one transaction, on disk when it returns; for what we are bound by
+    note        the same for what we can be told again: while the disk takes no writes it goes into a copy in
+                memory, from which `read` answers, and all of it into the file with the next write that
+                succeeds. So a full or failing disk keeps nobody from being served or an epoch from proof.
+
+SQLite's errors leave as the node's own: `NoRoom`, `StoreFailed`, and `LedgerDamaged` where the content is
+unreadable. A file that the farm can do without (`replaceable`) is moved aside then, and begun again.
+Decided here: these, and how much the log of writes may grow. Leaves tables and queries to its users.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+from grange.database_file import Fault, fault_of, open_or_begin_again, require_sound
+from grange.write_ahead import use_write_ahead_log
+from grange_node.errors import LedgerDamaged, LedgerInvalid, NodeWorldError, NoRoom, StoreFailed
+from grange_node.files import FILE_MODE
+
+BUSY_TIMEOUT_SECONDS: Final = 10.0
+LOG_PAGES: Final = 64
+"""After so many pages of 4 KiB the log of writes begins again from its start: it has to fit into what is kept
+back on the disk (`ballast`)."""
+CLOSED_TO_WRITERS: Final = (Fault.READ_ONLY, Fault.FULL)
+
+_Given = TypeVar("_Given")
+Prepare = Callable[[sqlite3.Connection], None]
+
+
+class Read(Protocol):
+    """A way to ask queries."""
+
+    def __call__(self, query: str, values: tuple[Any, ...] = (), /) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+
+
+log = logging.getLogger("grange.farm")
+
+
+class Database:
+    """One file, with a connection that writes and one that reads. All methods block; any thread may call."""
+
+    def __init__(
+        self, path: Path, what: str, prepare: Prepare, *, replaceable: bool, full: Callable[[], object]
+    ) -> None:
+        """Use `Database.open`."""
+        self._path = path
+        self._what = what
+        self._prepare = prepare
+        self._replaceable = replaceable
+        self._full = full
+        self._write_lock = threading.Lock()
+        self._read_lock = threading.Lock()
+        self._copy: sqlite3.Connection | None = None
+        self._is_damaged = False
+        self._writer, self._reader = self._open()
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls,
+        path: Path,
+        *,
+        what: str,
+        prepare: Prepare,
+        replaceable: bool = False,
+        full: Callable[[], object] = lambda: None,
+    ) -> Iterator[Database]:
+        """Open or create a file. `what` names it in messages, `prepare` makes its tables, `full` is called
+        when the disk has no room left, and may make some.
+
+        Raises NoRoom, StoreFailed; LedgerDamaged if it cannot be read and is not `replaceable`.
+        """
+        database = cls(path, what, prepare, replaceable=replaceable, full=full)
+        try:
+            yield database
+        finally:
+            database.close()
+
+    def close(self) -> None:
+        """Try once more to write what is in memory, and close."""
+        with self._write_lock:
+            with suppress(NodeWorldError, LedgerInvalid):
+                self._flush()
+            with self._read_lock:
+                self._close()
+
+    def read(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query. Raises StoreFailed."""
+        self._renew()
+        with self._read_lock, self._translated("read"):
+            return (self._copy or self._reader).execute(query, values).fetchall()
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, on disk at the end of the body. Raises NoRoom, StoreFailed."""
+        self._renew()
+        with self._write_lock:
+            self._flush()
+            with self._translated("written"), _transaction(self._writer) as writer:
+                yield writer
+
+    def note(self, change: Callable[[sqlite3.Connection], _Given]) -> _Given:
+        """What `change` gives, run in one transaction, on disk or in memory. Raises StoreFailed only if the
+        file cannot be read either."""
+        self._renew()
+        with self._write_lock:
+            try:
+                return self._change(change)
+            except NoRoom:
+                # Told that there is none, `full` may have made some.
+                with suppress(NoRoom, StoreFailed):
+                    return self._change(change)
+            except StoreFailed as error:
+                self._tell(error)
+            return self._change_copy(change)
+
+    def _change(self, change: Callable[[sqlite3.Connection], _Given]) -> _Given:
+        self._flush()
+        with self._translated("written"), _transaction(self._writer) as writer:
+            return change(writer)
+
+    def _change_copy(self, change: Callable[[sqlite3.Connection], _Given]) -> _Given:
+        with self._read_lock:
+            if self._copy is None:
+                copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+                with self._translated("read"):
+                    self._reader.backup(copy)
+                self._copy = copy
+                log.warning("%s is kept in memory until the disk takes it", self._what)
+            with _transaction(self._copy) as writer:
+                return change(writer)
+
+    def _flush(self) -> None:
+        """Into the file with what was kept in memory. Raises NoRoom, StoreFailed."""
+        if self._copy is None:
+            return
+        with self._translated("written"):
+            self._copy.backup(self._writer)
+        with self._read_lock:
+            self._copy.close()
+            self._copy = None
+        log.info("%s is on the disk again", self._what)
+
+    def _tell(self, error: Exception) -> None:
+        if self._copy is None:
+            log.warning("%s", error)
+
+    # The file.
+
+    def _open(self) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+        with self._translated("opened"):
+            if self._replaceable:
+                writer = open_or_begin_again(self._path, self._opened, self._tell_moved)
+            else:
+                writer = self._opened()
+        try:
+            with self._translated("opened"):
+                return writer, connected(self._path, "PRAGMA query_only = ON")
+        except BaseException:
+            writer.close()
+            raise
+
+    def _opened(self) -> sqlite3.Connection:
+        connection = connected(self._path)
+        try:
+            use_write_ahead_log(connection, BUSY_TIMEOUT_SECONDS)
+            connection.execute("PRAGMA synchronous = FULL").fetchall()
+            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}").fetchall()
+            require_sound(connection)
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _tell_moved(self, aside: Path) -> None:
+        log.error("%s was damaged: it is begun again, and the old file kept as %s", self._what, aside.name)
+
+    def _renew(self) -> None:
+        """Begin again with a file that was found damaged while it was in use. Raises NodeWorldError."""
+        if not self._is_damaged:
+            return
+        with self._write_lock, self._read_lock:
+            if self._is_damaged:
+                self._close()
+                self._writer, self._reader = self._open()
+                self._is_damaged = False
+
+    def _close(self) -> None:
+        for connection in (self._copy, self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        self._copy = None
+
+    @contextmanager
+    def _translated(self, done: str) -> Iterator[None]:
+        """`done` is what could not be done with it."""
+        try:
+            with translated(self._path, self._what, done, self._replaceable):
+                yield
+        except NoRoom:
+            self._full()
+            raise
+        except StoreFailed as error:
+            cause = error.__cause__
+            self._is_damaged |= isinstance(cause, sqlite3.Error) and fault_of(cause) is Fault.UNREADABLE
+            raise
+
+
+def connected(path: Path, *pragmas: str, immutable: bool = False) -> sqlite3.Connection:
+    """A connection to a file that we alone may read; `immutable` if nobody can write to it. Raises
+    sqlite3.Error, OSError."""
+    where = f"{path.absolute().as_uri()}?immutable=1" if immutable else path
+    connection = sqlite3.connect(
+        where, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False, uri=immutable
+    )
+    try:
+        for pragma in pragmas:
+            connection.execute(pragma).fetchall()
+        if not immutable and path.stat().st_mode & 0o777 != FILE_MODE:
+            path.chmod(FILE_MODE)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def looked_at(path: Path, what: str, *, replaceable: bool = False) -> Iterator[Read]:
+    """A way to ask queries of a file that another process may have open; nothing is changed. Raises NoRoom,
+    StoreFailed; LedgerDamaged if it cannot be read and is not `replaceable`."""
+    with translated(path, what, "read", replaceable):
+        try:
+            connection = connected(path, "PRAGMA query_only = ON")
+            connection.execute("PRAGMA schema_version").fetchall()
+        except (sqlite3.Error, OSError) as error:
+            if isinstance(error, sqlite3.Error) and fault_of(error, path) not in CLOSED_TO_WRITERS:
+                raise
+            # There is no room, or no right, to make the files by which readers and writers know of each
+            # other: nobody can write, either.
+            connection = connected(path, immutable=True)
+    try:
+
+        def read(query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+            with translated(path, what, "read", replaceable):
+                return connection.execute(query, values).fetchall()
+
+        with translated(path, what, "read", replaceable):
+            require_sound(connection)
+        yield read
+    finally:
+        connection.close()
+
+
+@contextmanager
+def translated(path: Path, what: str, done: str, replaceable: bool = False) -> Iterator[None]:
+    """Turn what SQLite and the system say of a file into the node's errors; a bug stays what it is."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        fault = fault_of(error, path)
+        if fault is Fault.PROGRAM:
+            raise
+        if fault is Fault.FULL:
+            raise NoRoom(f"no space is left on the disk for {what} ({path})") from error
+        if fault is Fault.UNREADABLE and not replaceable:
+            raise LedgerDamaged(path) from error
+        raise StoreFailed(f"{what} ({path}) cannot be {done}: {fault.value} ({error})") from error
+    except OSError as error:
+        raise StoreFailed(f"{what} ({path}) cannot be {done}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    if connection.in_transaction:
+        # The disk failed while an earlier one was taken back.
+        connection.execute("ROLLBACK")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        raise
