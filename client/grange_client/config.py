@@ -10,6 +10,7 @@ Decides the names and the permissions, and that nothing that exists is overwritt
 """
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from grange.errors import Misuse
+from grange.plain_errors import describe_invalid
 from grange.types import Address, address_from
 from grange_client.errors import AlreadySetUp, BadConfig, NotSetUp
 from grange_client.words import Identity, checked_words, identity
@@ -31,11 +33,19 @@ class Network(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    rpc: str = Field(pattern=r"^https?://", max_length=2048)
+    rpc: str = Field(max_length=2048)
     market: Address
     chain_id: int | None = Field(default=None, ge=1)
     first_block: int = Field(default=0, ge=0)
     """Where the market's events begin; older blocks need not be looked through."""
+
+    @field_validator("rpc")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        # Without the value: it may hold a key.
+        if not re.match(r"https?://[^/]", value):
+            raise ValueError("it should begin with http:// or https://")
+        return value
 
     @field_validator("market", mode="before")
     @classmethod
@@ -104,14 +114,12 @@ def load(home: Path) -> Config:
     return Config(home=home, network=network, identity=identity(words))
 
 
-def parse_network(text: str, source: Path) -> Network:
+def parse_network(text: str, source: Path | str, todo: str = "Correct it.") -> Network:
     """A network out of JSON, as in config.json or a devnet's file. Raises BadConfig."""
     try:
         return Network.model_validate_json(text)
     except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(map(str, problem["loc"])) or "the file"
-        raise BadConfig(f"{source}: {field}: {problem['msg']}.") from error
+        raise BadConfig(f"{source}: {describe_invalid(error)}.", todo=todo) from None
 
 
 def network_from_file(path: Path) -> Network:

@@ -85,4 +85,8 @@ def _chain(error: ChainError) -> Explanation:
 
 def _sentence(error: Exception) -> str:
     text = str(error) or type(error).__name__
-    return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    first = text.split(maxsplit=1)[0]
+    # A plain word gets a capital; a URL, a method or a function's name is what it is.
+    if first.isalpha() and first.islower():
+        text = text[0].upper() + text[1:]
+    return text + ("" if text.endswith((".", "!", "?")) else ".")

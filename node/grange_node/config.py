@@ -26,6 +26,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from grange.chain import Wallet
 from grange.errors import GrangeError
 from grange.messages import Domain, address_of
+from grange.plain_errors import describe_invalid
 from grange.types import Address, FarmerId, Offer, Parameters, address_from, bytes_from_hex
 from grange.units import GIB, MAX_RATE, TOKEN
 from grange_node.errors import ConfigInvalid, KeyInvalid, NotInitialised
@@ -247,8 +248,4 @@ def _validated(model: type[_Model], content: Any, where: str = "settings") -> _M
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'content'}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise ConfigInvalid(f"{where}: {problems}") from error
+        raise ConfigInvalid(f"{where}: {describe_invalid(error)}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -38,10 +39,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def served(handler: Handler) -> AsyncIterator[str]:
+async def served(handler: Handler, path: str = "/") -> AsyncIterator[str]:
     """A fake endpoint."""
     app = web.Application()
-    app.router.add_post("/", handler)
+    app.router.add_post(path, handler)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -251,3 +252,63 @@ async def test_the_pace_of_the_blocks_is_measured(devnet: Devnet) -> None:
     assert (clock.block, clock.timestamp, clock.epoch) == (head.number, head.timestamp, head.epoch)
     assert clock.epoch_blocks == devnet.chain.parameters.epoch_blocks
     assert clock.time_of_block(0) == pytest.approx(begun)
+
+
+KEY = "SECRETKEY1234567"
+
+
+def secret_url(url: str) -> str:
+    """An endpoint as providers give it out: with keys in the user name, the path and the query."""
+    return f"{url.replace('//', f'//{KEY}:{KEY}@')}/v3/{KEY}?apikey={KEY}"
+
+
+async def _answered(request: web.Request, answer: dict[str, Any]) -> web.StreamResponse:
+    body = await request.json()
+    return web.json_response({"jsonrpc": "2.0", "id": body["id"]} | answer)
+
+
+async def _echo(request: web.Request) -> web.StreamResponse:
+    words = f"project {KEY} has used up its quota: {request.rel_url}"
+    return await _answered(request, {"error": {"code": -32005, "message": words}})
+
+
+async def _other_chain(request: web.Request) -> web.StreamResponse:
+    return await _answered(request, {"result": "0x9"})
+
+
+async def _too_many(_: web.Request) -> web.StreamResponse:
+    return web.Response(status=403, text=KEY)
+
+
+async def _silent(_: web.Request) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def _breaks_off(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+@pytest.mark.parametrize("handler", [_echo, _other_chain, _too_many, _silent, _breaks_off])
+async def test_no_error_shows_more_of_an_endpoint_than_its_host(handler: Handler) -> None:
+    """Neither its words, nor the traceback with everything that led to it."""
+    async with served(handler, "/v3/{key}") as url:
+        with pytest.raises(ChainError) as caught:
+            await connect(secret_url(url), expected_chain_id=1)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert KEY not in shown
+    assert KEY not in str(vars(caught.value))
+    assert str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", [f"http://127.0.0.1:1/{KEY}", f"http://{KEY}", f"http://no.invalid/{KEY}", KEY]
+)
+async def test_an_endpoint_that_is_not_there_keeps_its_key(url: str) -> None:
+    with pytest.raises(ChainUnavailable) as caught:
+        await connect(url)
+    if url != f"http://{KEY}":
+        assert KEY not in "".join(traceback.format_exception(caught.value))
+    assert "ssl:default" not in str(caught.value)

@@ -24,7 +24,9 @@ from grange.chain import (
     ChainUnavailable,
     InsufficientFunds,
     MarketNotFound,
+    RpcError,
     TransactionNotMined,
+    TransactionReverted,
     WrongChain,
 )
 from grange.errors import GrangeError, Misuse, Told
@@ -273,6 +275,22 @@ def test_every_chain_error_says_what_to_do() -> None:
     """What happened is not enough: the next step belongs to it."""
     errors = (ChainUnavailable("u", "r"), WrongChain("u", 1, 2), MarketNotFound("u", "a", "r"))
     assert all(explain(error).todo for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("error", "begins"),
+    [
+        (WrongChain("http://x", 1, 2), "The endpoint http://x serves"),
+        (RpcError("eth_call", -1, "no"), "The endpoint refused eth_call"),
+        (TransactionReverted("addStake", "FarmerLapsed", {}), "addStake was refused"),
+        (GrangeError("http://x is odd"), "http://x is odd."),
+    ],
+)
+def test_a_sentence_begins_with_a_capital_unless_it_begins_with_a_name(
+    error: GrangeError, begins: str
+) -> None:
+    """A URL, a method or a function keeps its spelling: `Http://` is nobody's address."""
+    assert explain(error).what.startswith(begins)
 
 
 def test_verbose_shows_the_traceback(

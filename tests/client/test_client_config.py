@@ -1,6 +1,7 @@
 """Words, keys and the home directory: nothing secret is lost, overwritten or readable by others."""
 
 import stat
+import traceback
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from client_fakes import MARKET, WORDS
 from eth_account import Account
 from eth_account.hdaccount import seed_from_mnemonic
 
-from grange_client.config import Network, home_path, is_set_up, load, network_from_file, set_up
+from grange_client.config import Network, home_path, is_set_up, load, network_from_file, parse_network, set_up
 from grange_client.errors import AlreadySetUp, BadConfig, BadWords, NotSetUp
 from grange_client.words import checked_words, identity, new_words
 
@@ -104,6 +105,25 @@ def test_bad_configuration_is_explained(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(BadConfig, match=r"config\.json"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ('{"rpc": "http://x", "market": "abc"}', "market: 'abc' is not an address."),
+        (
+            '{"rpc": "x/KEY", "market": "0x0000000000000000000000000000000000000001"}',
+            "rpc: it should begin with",
+        ),
+    ],
+)
+def test_configuration_is_explained_in_our_words(fields: str, words: str) -> None:
+    """Not in those of the library that checks it, and without a URL that may hold a key."""
+    with pytest.raises(BadConfig) as raised:
+        parse_network(fields, "What was given")
+    assert words in raised.value.what
+    assert "Value error" not in raised.value.what
+    assert "KEY" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_nothing_set_up(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def _network(rpc: str | None, market: str | None, devnet: Path | None, first_blo
             "Give --rpc and --market, or --devnet with the file that `grange devnet` wrote."
         )
     fields = {"rpc": rpc, "market": market, "first_block": first_block}
-    return parse_network(json.dumps(fields), Path("command line"))
+    return parse_network(json.dumps(fields), "What was given")
 
 
 async def _checked_network(network: Network) -> Network:

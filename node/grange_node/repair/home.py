@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grange.chain import Wallet
 from grange.errors import Misuse
+from grange.plain_errors import describe_invalid
 from grange.types import Address, address_from
 from grange_node.config import key_from_file, write_private
 from grange_node.errors import ConfigInvalid, NotInitialised
@@ -86,8 +87,7 @@ def load_repair_config(home: Path) -> RepairConfig:
     except OSError as error:
         raise ConfigInvalid(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        problems = "; ".join(problem["msg"] for problem in error.errors())
-        raise ConfigInvalid(f"{path}: {problems}") from error
+        raise ConfigInvalid(f"{path}: {describe_invalid(error)}") from None
     except Misuse as error:
         raise ConfigInvalid(f"{path}: {error}") from error
     return config

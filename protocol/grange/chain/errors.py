@@ -17,12 +17,14 @@
             `-- TransactionReplaced   another transaction of the same account took its nonce
 
 The module only names them. `rpc.py` translates what the HTTP library raises, `codec.py` what the ABI library
-raises, `gateway.py` and `sender.py` what the chain answers.
+raises, `gateway.py` and `sender.py` what the chain answers. An error is given the whole URL of the endpoint
+and keeps only what may be shown of it.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+from grange.chain.endpoint import public_part
 from grange.errors import WorldError
 
 
@@ -34,8 +36,8 @@ class ChainUnavailable(ChainError):
     """Nobody answers at the endpoint, or what answers is no JSON-RPC."""
 
     def __init__(self, url: str, reason: str) -> None:
-        super().__init__(f"no chain endpoint at {url}: {reason}")
-        self.url = url
+        self.url = public_part(url)
+        super().__init__(f"no chain endpoint at {self.url}: {reason}")
         self.reason = reason
 
 
@@ -61,8 +63,10 @@ class WrongChain(ChainError):
     """The endpoint serves another chain than the one configured."""
 
     def __init__(self, url: str, expected: int, actual: int) -> None:
-        super().__init__(f"{url} serves chain id {actual}, and chain id {expected} is expected")
-        self.url = url
+        self.url = public_part(url)
+        super().__init__(
+            f"the endpoint {self.url} serves chain id {actual}, and chain id {expected} is expected"
+        )
         self.expected = expected
         self.actual = actual
 
@@ -71,12 +75,12 @@ class ChainReplaced(ChainError):
     """The chain has the id that we expect and another first block than when we were set up."""
 
     def __init__(self, url: str, expected: bytes, actual: bytes) -> None:
+        self.url = public_part(url)
         super().__init__(
-            f"{url} now serves another chain than the one this was set up on: its first block is "
-            f"0x{actual.hex()[:8]} and was 0x{expected.hex()[:8]}. A devnet that is started again is a new "
-            "chain: everything on the old one is gone, and what has the same number here is somebody else's"
+            f"the endpoint {self.url} now serves another chain than the one this was set up on: its first "
+            f"block is 0x{actual.hex()[:8]}, not 0x{expected.hex()[:8]}. A devnet that is started again is "
+            "a new chain: all that was on the old one is gone, and what has the same number here is another's"
         )
-        self.url = url
         self.expected = expected
         self.actual = actual
 
@@ -85,8 +89,8 @@ class MarketNotFound(ChainError):
     """No contract, or one that is no market, lives at the configured address."""
 
     def __init__(self, url: str, address: str, reason: str) -> None:
-        super().__init__(f"no market at {address} on {url}: {reason}")
-        self.url = url
+        self.url = public_part(url)
+        super().__init__(f"no market at {address} on {self.url}: {reason}")
         self.address = address
 
 
@@ -94,7 +98,7 @@ class RpcError(ChainError):
     """The endpoint understood the request and refused it."""
 
     def __init__(self, method: str, code: int, message: str, data: bytes | None = None) -> None:
-        super().__init__(f"{method}: {message} (code {code})")
+        super().__init__(f"the endpoint refused {method}: {message} (code {code})")
         self.method = method
         self.code = code
         self.message = message

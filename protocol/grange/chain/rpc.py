@@ -19,7 +19,9 @@ from pydantic_core import from_json
 from web3 import AsyncHTTPProvider
 from web3.types import RPCEndpoint, RPCResponse
 
+from grange.chain.endpoint import without_secrets
 from grange.chain.errors import ChainTimeout, ChainUnavailable, RpcError
+from grange.plain_errors import describe_http_error
 
 MAX_BATCH_REQUESTS = 100
 MAX_CONNECTIONS = 16
@@ -136,22 +138,23 @@ class Rpc:
     async def _translated(self, method: str, request: Any) -> Any:
         try:
             return await request()
-        except TimeoutError as error:
-            raise ChainTimeout(self.url, method, self._timeouts.request_seconds) from error
+        # Not `from error` where the library's words may have the whole URL in them.
+        except TimeoutError:
+            raise ChainTimeout(self.url, method, self._timeouts.request_seconds) from None
         except aiohttp.ClientResponseError as error:
-            raise ChainUnavailable(self.url, f"HTTP status {error.status} to {method}") from error
+            raise ChainUnavailable(self.url, f"HTTP status {error.status} to {method}") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise ChainUnavailable(self.url, str(error) or type(error).__name__) from error
+            raise ChainUnavailable(self.url, describe_http_error(error)) from None
         except (ValueError, KeyError) as error:
-            raise ChainUnavailable(self.url, f"the answer to {method} is no JSON-RPC") from error
+            raise ChainUnavailable(self.url, f"the answer to {method} is not JSON-RPC") from error
 
     def _result(self, method: str, response: Any) -> Any:
         error = response.get("error") if isinstance(response, dict) else None
         if isinstance(error, dict):
-            code, message = error.get("code"), str(error.get("message", ""))
+            code, message = error.get("code"), without_secrets(str(error.get("message", "")), self.url)
             raise RpcError(method, code if isinstance(code, int) else 0, message, _revert_data(error))
         if not isinstance(response, dict) or "result" not in response:
-            raise ChainUnavailable(self.url, f"the answer to {method} is no JSON-RPC")
+            raise ChainUnavailable(self.url, f"the answer to {method} is not JSON-RPC")
         return response["result"]
 
 

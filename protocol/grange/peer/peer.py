@@ -6,7 +6,6 @@ A farmer that says no raises FarmerRefused, one that does not answer FarmerUnrea
 what cannot be FarmerLied. Leaves retrying, and what an acceptance or a block must be, to those above.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -37,6 +36,7 @@ from grange.peer.patience import Patience
 from grange.peer.purse import Payment, Purse
 from grange.peer.reach import Reach
 from grange.peer.signer import Signer
+from grange.plain_errors import describe_http_error
 from grange.types import OrderId
 from grange.units import STEP_BYTES
 
@@ -346,16 +346,11 @@ def _translated(farmer: Farmer) -> Iterator[None]:
     except TimeoutError as error:
         raise FarmerUnreachable(f"Farmer {farmer.id} did not answer in time.") from error
     except aiohttp.ClientError as error:
-        raise FarmerUnreachable(f"Farmer {farmer.id} cannot be reached: {_reason(error)}.") from error
+        raise FarmerUnreachable(
+            f"Farmer {farmer.id} cannot be reached: {describe_http_error(error)}."
+        ) from error
     except (OSError, EOFError) as error:
         raise FarmerUnreachable(f"Farmer {farmer.id} broke off.") from error
     except UnicodeError as error:
         # What the name lookup raises for a host such as "a..b", which the farmer chose.
         raise FarmerUnreachable(f"Farmer {farmer.id} has an endpoint that is no address.") from error
-
-
-def _reason(error: aiohttp.ClientError) -> str:
-    if isinstance(error, aiohttp.ClientConnectorError):
-        number = error.os_error.errno
-        return os.strerror(number).lower() if number else "no connection"
-    return str(error) or type(error).__name__

@@ -1,0 +1,30 @@
+"""What may be shown of an RPC URL: providers put keys into its path, its query and its user name."""
+
+from yarl import URL
+
+HIDDEN = "…"
+SHORTEST_SECRET_CHARACTERS = 6
+"""Shorter parts, such as "v3", are words that a text may have for other reasons."""
+
+
+def public_part(url: str) -> str:
+    """Scheme, host and port of a URL; what is none is not shown at all."""
+    try:
+        return str(URL(url).origin())
+    except (ValueError, TypeError):
+        return "that address"
+
+
+def without_secrets(text: str, url: str) -> str:
+    """A text, such as an endpoint's own words, without the parts of the URL that may be secret."""
+    text = text.replace(url, public_part(url))
+    try:
+        parts = URL(url)
+    except (ValueError, TypeError):
+        return text
+    secrets = {parts.raw_path, parts.path, parts.raw_query_string, parts.query_string}
+    secrets |= {part for part in (parts.user, parts.password, *parts.parts, *parts.query.values()) if part}
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= SHORTEST_SECRET_CHARACTERS:
+            text = text.replace(secret, HIDDEN)
+    return text
