@@ -8,17 +8,26 @@ and did not take is lost to it. Decides that pace only: the rest is uvicorn's.
 from __future__ import annotations
 
 from asyncio import TimerHandle
+from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 STALL_SECONDS = 30.0
 """For what is sent at once, a piece of 1 MiB at most: a line of 300 kbit/s takes as much."""
 
+CLOSE_EXTENSION: Final = "grange.close"
+"""In the `extensions` of a request's scope: `close` ends the connection once what was sent is out."""
+
 
 class Connection(HttpToolsProtocol):
     """One connection."""
 
     _stalled: TimerHandle | None = None
+
+    def on_message_begin(self) -> None:
+        """Called when a request begins: it may have its connection closed (`CLOSE_EXTENSION`)."""
+        super().on_message_begin()
+        self.scope["extensions"] = {CLOSE_EXTENSION: {"close": self.transport.close}}
 
     def pause_writing(self) -> None:
         """Called when the buffer is full."""

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import errno
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from grange.types import OrderId, address_from
 from grange_node.errors import NoRoom, StoreFailed
 from grange_node.files import Files
-from grange_node.slot_folder import slot_path
+from grange_node.slot_folder import slot_key_at, slot_path
 from grange_node.slot_key import SlotKey
 
 NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
@@ -27,9 +26,11 @@ OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 class Folders:
     """The folders of slots below one root, and the one for what is half done."""
 
-    def __init__(self, root: Path, files: Files) -> None:
-        """`prepare` comes first."""
+    def __init__(self, root: Path, files: Files, may_make: Callable[[], None] = lambda: None) -> None:
+        """`prepare` comes first. `may_make` is asked before a folder that should be there is made again, and
+        raises if it must not be."""
         self._files = files
+        self._may_make = may_make
         self._root = root
         self._slots = root / "slots"
         self._tmp = root / "tmp"
@@ -58,10 +59,12 @@ class Folders:
         folder = self.of(key)
         if folder.is_dir():
             return
-        for parent in (folder.parent.parent, folder.parent, folder):
-            if not parent.is_dir():
-                self._files.make_folder(parent)
-                self._files.fsync_folder(parent.parent)
+        for parent in (self._slots, folder.parent.parent, folder.parent, folder):
+            self._make(parent)
+
+    def has(self, key: SlotKey) -> bool:
+        """Whether the folder of a slot is there."""
+        return self.of(key).is_dir()
 
     def condemn(self, key: SlotKey) -> Path | None:
         """Take a slot's folder out of the way in one step; gives what is left to be removed, if anything."""
@@ -80,17 +83,12 @@ class Folders:
 
     def slot_keys(self) -> list[SlotKey]:
         """Every slot that has a folder."""
-        return [
-            SlotKey(
-                renter=address_from("0x" + folder.parent.parent.name),
-                order=OrderId(bytes.fromhex(folder.parent.name)),
-                slot=int(folder.name),
-            )
-            for folder in sorted(self._slots.glob("*/*/*"))
-        ]
+        found = [slot_key_at(folder) for folder in sorted(self._slots.glob("*/*/*")) if folder.is_dir()]
+        return [key for key in found if key is not None]
 
     def temporary(self) -> Path:
         """A name in `tmp/` that nothing has."""
+        self._make(self._tmp)
         return self._tmp / secrets.token_hex(12)
 
     def replace(self, path: Path, content: bytes) -> None:
@@ -104,6 +102,14 @@ class Folders:
             self._files.close(descriptor)
         self._files.rename(temporary, path)
         self._files.fsync_folder(path.parent)
+
+    def _make(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        self._may_make()
+        with suppress(FileExistsError):
+            self._files.make_folder(folder)
+        self._files.fsync_folder(folder.parent)
 
     def _can_link(self) -> bool:
         first, second = self.temporary(), self.temporary()
@@ -123,11 +129,9 @@ class Folders:
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Turn OSErrors into what they mean here; a missing file stays what it is."""
+    """Turn OSErrors into what they mean here. A file that may be missing is the body's to deal with."""
     try:
         yield
-    except FileNotFoundError:
-        raise
     except OSError as error:
         if error.errno in OUT_OF_SPACE:
             raise NoRoom(f"no space left on the disk while {doing}") from error

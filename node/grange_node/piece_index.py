@@ -13,7 +13,7 @@ from contextlib import suppress
 from grange_node.errors import PieceDamaged
 from grange_node.files import Files
 from grange_node.folders import Folders, translated
-from grange_node.slot_folder import ROOTS_NAME, Piece, unpack_roots
+from grange_node.slot_folder import ROOTS_NAME, Piece, piece_at, unpack_roots
 from grange_node.slot_key import SlotKey
 
 MAX_CACHED_PIECES = 200_000
@@ -81,6 +81,7 @@ class PieceIndex:
             held: dict[int, Piece] = {}
             with suppress(FileNotFoundError):
                 for entry in os.scandir(folder):
-                    index, _, root = entry.name.partition(".")
-                    held[int(index)] = Piece(bytes.fromhex(root), entry.stat().st_size)
+                    found = piece_at(entry.name)
+                    if found is not None and entry.is_file():
+                        held[found[0]] = Piece(found[1], entry.stat().st_size)
             return held

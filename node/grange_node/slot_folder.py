@@ -11,21 +11,26 @@ On disk, under the data folder:
         roots         once the slot is sealed: the magic b"GRSLOT\\x00\\x01", then big endian u32 pieces,
                       u32 piece bytes, then every piece root of 32 bytes in order
 
-Decides these forms. Leaves writing and reading the files to `store`.
+What else lies there is not ours, and is let alone. Decides these forms. Leaves writing and reading the files
+to `store`.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 from typing import NamedTuple
 
+from grange.types import OrderId, address_from
 from grange_node.slot_key import SlotKey
 
 ROOTS_NAME = "roots"
 ROOTS_MAGIC = b"GRSLOT\x00\x01"
 ROOTS_HEADER = struct.Struct(">8sII")
 HASH_BYTES = 32
+_SLOT_FOLDER = re.compile(r"[0-9a-f]{40}/[0-9a-f]{64}/[0-9]{3}")
+_PIECE_NAME = re.compile(r"[0-9]{8}\.[0-9a-f]{64}")
 
 
 class Piece(NamedTuple):
@@ -38,6 +43,22 @@ class Piece(NamedTuple):
 def slot_path(key: SlotKey) -> Path:
     """The folder of a slot, below `slots`."""
     return Path(key.renter[2:].lower(), key.order.hex(), f"{key.slot:03d}")
+
+
+def slot_key_at(folder: Path) -> SlotKey | None:
+    """Whose folder this is; None if it is not one of ours."""
+    renter, order, slot = folder.parts[-3:]
+    if not _SLOT_FOLDER.fullmatch(f"{renter}/{order}/{slot}"):
+        return None
+    return SlotKey(renter=address_from("0x" + renter), order=OrderId(bytes.fromhex(order)), slot=int(slot))
+
+
+def piece_at(name: str) -> tuple[int, bytes] | None:
+    """Index and root of a piece, by its file's name; None if it is not the name of one."""
+    if not _PIECE_NAME.fullmatch(name):
+        return None
+    index, _, root = name.partition(".")
+    return int(index), bytes.fromhex(root)
 
 
 def piece_name(piece: int, root: bytes) -> str:

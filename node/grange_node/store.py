@@ -9,7 +9,8 @@ Decided here: durability, room (a reserve of the disk is never touched), and whi
 taken by. `folders` moves files and folders, `piece_index` remembers what is held, `piece_writer` takes the
 bytes. Left to others: who may write and read (`auth`, `routes`), for how long things are kept (`collector`),
 capacity (`room`). All methods block and are safe to call from several threads. OSErrors
-leave as `NoRoom` when space ran out, else as `StoreFailed`.
+leave as `NoRoom` when space ran out, else as `StoreFailed`. Folders that vanish under a running node are made
+again when something is put into them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -34,12 +35,12 @@ from grange_node.slot_key import SlotKey
 class Store:
     """Pieces by slot and index."""
 
-    def __init__(self, root: Path, reserve_bytes: int, files: Files) -> None:
+    def __init__(self, root: Path, reserve_bytes: int, files: Files, may_make: Callable[[], None]) -> None:
         """Use `Store.open`."""
         self._files = files
         self._reserve_bytes = reserve_bytes
         self._root = root
-        self._folders = Folders(root, files)
+        self._folders = Folders(root, files, may_make)
         self._index = PieceIndex(self._folders, files)
         self._lock = threading.RLock()
         self._arriving_bytes = 0
@@ -47,19 +48,28 @@ class Store:
 
     @classmethod
     @contextmanager
-    def open(cls, root: Path, *, reserve_bytes: int, files: Files | None = None) -> Iterator[Store]:
-        """Take the folder for this process, and remove what a kill left half done.
+    def open(
+        cls,
+        root: Path,
+        *,
+        reserve_bytes: int,
+        files: Files | None = None,
+        may_make: Callable[[], None] = lambda: None,
+    ) -> Iterator[Store]:
+        """Take the folder for this process, and remove what a kill left half done. `may_make` is asked before
+        a folder that vanished is made again, and raises if it must not be.
 
-        Raises DataInUse when another process has it.
+        Raises DataInUse when another process has it, NoRoom, StoreFailed.
         """
-        root.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
-        lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with translated(f"opening the data folder {root}"):
+            root.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+            lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise DataInUse(f"{root} is served by another process; stop that one first") from error
-            store = cls(root, reserve_bytes, files or DiskFiles())
+            store = cls(root, reserve_bytes, files or DiskFiles(), may_make)
             with translated(f"preparing {root}"):
                 store._folders.prepare()
             yield store
@@ -126,6 +136,10 @@ class Store:
                 raise ValueError(f"{len(held)} pieces are here, not {count}")
             content = pack_roots(held)
             with translated(f"sealing {key}"):
+                if not self._folders.has(key):
+                    # It vanished with the pieces that are remembered.
+                    self._index.forget(key)
+                    raise PieceMissing(f"the folder of {key} is gone")
                 self._folders.replace(self._folders.of(key) / ROOTS_NAME, content)
 
     def mend(self, key: SlotKey, piece: int, data: bytes) -> None:
@@ -229,6 +243,16 @@ class Store:
         """Every slot that has a folder."""
         return self._folders.slot_keys()
 
+    def has_folder(self, key: SlotKey) -> bool:
+        """Whether the folder of a slot is there, whatever is in it."""
+        return self._folders.has(key)
+
+    def listed(self, key: SlotKey) -> dict[int, Piece]:
+        """What is held of a slot, by the names of its files if the list of roots cannot be read; that list is
+        removed then, until the slot is sealed again."""
+        with self._lock, translated(f"listing {key}"):
+            return dict(self._index.known(key))
+
     def held_bytes(self, key: SlotKey) -> int:
         """The bytes of all pieces held of a slot."""
         with self._lock:
@@ -248,11 +272,11 @@ class Store:
 
     def _read_file(self, key: SlotKey, piece: int, held: Piece, offset: int, length: int) -> bytes:
         path = self._folders.of(key) / piece_name(piece, held.root)
-        try:
-            with translated(f"reading piece {piece} of {key}"):
+        with translated(f"reading piece {piece} of {key}"):
+            try:
                 return self._files.read(path, offset, length)
-        except FileNotFoundError as error:
-            raise PieceMissing(f"the file of piece {piece} of {key} is gone", piece=piece) from error
+            except FileNotFoundError as error:
+                raise PieceMissing(f"the file of piece {piece} of {key} is gone", piece=piece) from error
 
     def _copy(self, source: SlotKey, piece: int, path: Path) -> None:
         held = self._must_hold(source, piece)

@@ -225,6 +225,7 @@ async def test_a_piece_that_is_gone_once_the_answer_has_begun_ends_it(
         record.agreed,
         0,
         SIZE,
+        carer=farm.node.carer,
         admission=admitted(),
         status=200,
         headers={},

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from grange.audit import BookState, loss_words
-from grange.chain import TransactionReverted
+from grange.chain import ChainUnavailable, TransactionReverted
+from grange.errors import GrangeError
 from grange.merkle import root_of_hashes
 from grange.messages import NO_ORDER
 from grange.peer import OverBudget
@@ -29,9 +31,18 @@ from grange_node.care.damages import Damage, Damages
 from grange_node.care.giving_up import MAX_DECLARED, declarable
 from grange_node.care.policy import is_dearer
 from grange_node.care.rebuilder import Give, Rebuilder
+from grange_node.care.scrubber import is_whole
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
-from grange_node.errors import Mismatch, NodeWorldError, PieceDamaged, PieceMissing, RepairStopped
+from grange_node.errors import (
+    EndsNode,
+    Mismatch,
+    NodeWorldError,
+    PieceDamaged,
+    PieceMissing,
+    RepairStopped,
+    StoreFailed,
+)
 from grange_node.ledger import Ledger
 from grange_node.proof import books_from
 from grange_node.records import AFTER_PLACING, Entry, SlotRecord, SlotState, SlotTerms
@@ -42,6 +53,8 @@ from grange_node.store import Store
 from grange_node.watcher import View, Watcher
 
 CARE_SECONDS: Final = 5.0
+TRIED_AGAIN: Final = 8
+"""Pieces of a slot that are read once more before the others of the order are asked for all."""
 SCRUBBED: Final = "scrubbed_at"
 """Under this name the end of the last round is told, in Unix seconds."""
 
@@ -90,8 +103,17 @@ class Carer:
 
     async def found(self, key: SlotKey, piece: int) -> None:
         """A piece is gone or wrong."""
-        log.warning("piece %d of %s is damaged", piece, key)
-        await asyncio.to_thread(self._damages.note, key, [piece], self._epoch())
+        if await asyncio.to_thread(self._damages.note, key, [piece], self._epoch()):
+            log.warning("piece %d of %s is damaged", piece, key)
+
+    @asynccontextmanager
+    async def reading(self, key: SlotKey, piece: int) -> AsyncIterator[None]:
+        """What the body meets while it reads a piece is damage as much as what an audit meets."""
+        try:
+            yield
+        except (PieceMissing, PieceDamaged, StoreFailed):
+            await self.found(key, piece)
+            raise
 
     async def scrubbed(self) -> None:
         """All pieces were looked at."""
@@ -104,10 +126,9 @@ class Carer:
             return
         if not self._adopted:
             await self._adopt(view)
-        damages = await asyncio.to_thread(self._damages.all)
-        if not damages:
-            return
         kept = {record.key: record for record in await asyncio.to_thread(self.kept)}
+        await asyncio.to_thread(self._note_vanished, kept.values())
+        damages = await asyncio.to_thread(self._damages.all)
         for damage in damages:
             if damage.key not in kept:
                 await asyncio.to_thread(self._damages.forget, damage.key)
@@ -116,13 +137,21 @@ class Carer:
         found = 0
         # Extensions behind what they prolong, from which they are mended.
         for damage in sorted(damages, key=lambda damage: kept[damage.key].agreed.start):
-            if not await self._mend(kept[damage.key], damage):
+            if not await self._mend_alone(kept[damage.key], damage):
                 hopeless.append(damage.key)
                 found += 1
                 if found % MAX_DECLARED == 0:
                     hopeless = await self._give_up(hopeless)
         if hopeless:
             await self._give_up(hopeless)
+
+    def _note_vanished(self, kept: Iterable[SlotRecord]) -> None:
+        """All pieces of a slot are gone if its folder is."""
+        for record in kept:
+            if self._store.has_folder(record.key):
+                continue
+            if self._damages.note(record.key, range(record.agreed.pieces), self._epoch()):
+                log.warning("the folder of %s is gone", record.key)
 
     def _epoch(self) -> Epoch:
         return Epoch(max(0, self._ledger.cursor().block) // self._config.parameters.epoch_blocks)
@@ -169,14 +198,27 @@ class Carer:
 
     # Mending.
 
+    async def _mend_alone(self, record: SlotRecord, damage: Damage) -> bool:
+        """The same as `_mend`; whatever else is wrong with one slot, the others are mended too."""
+        try:
+            return await self._mend(record, damage)
+        except (EndsNode, ChainUnavailable):
+            raise
+        except GrangeError as error:
+            log.warning("%s is not mended: %s", record.key, error)
+        except Exception:
+            log.exception("%s is not mended: this is a bug; going on with the others", record.key)
+        return True
+
     async def _mend(self, record: SlotRecord, damage: Damage) -> bool:
         """False if it cannot be mended and to go on is dearer than to give the slot up."""
         key = record.key
         try:
+            broken = await asyncio.to_thread(self._still_broken, record, damage.pieces)
             charted = await self._rebuilder.order(key.order)
             if charted is None or not charted.holds(key.slot, self._config.farmer):
                 raise RepairStopped("the order is closed, or the slot is another's by now")
-            left = await asyncio.to_thread(self._borrow, record, damage.pieces)
+            left = await asyncio.to_thread(self._borrow, record, broken)
             if left:
                 await self._rebuilder.rebuild(charted, key.slot, left, self._giver(key))
             await asyncio.to_thread(self._complete, record)
@@ -184,8 +226,26 @@ class Carer:
             # Of this slot alone: what fails for one must not keep the others from being mended.
             log.warning("%s is not mended: %s", key, error)
             return not await self._is_hopeless(record, damage)
-        log.info("%s is mended: %d pieces, %d rebuilt from others", key, len(damage.pieces), len(left))
+        log.info("%s is mended: %d pieces, %d rebuilt from others", key, len(broken), len(left))
         return True
+
+    def _still_broken(self, record: SlotRecord, pieces: Sequence[int]) -> list[int]:
+        """Without those that can be read again: a disk may fail for a moment, and others are paid.
+        Where none of the first few can be, the others are not tried: a dying disk takes long for each."""
+        key, terms = record.key, record.agreed
+        held = self._store.listed(key)
+        roots = b"".join(held[index].root for index in sorted(held))
+        if len(held) == terms.pieces and root_of_hashes(roots) != terms.root:
+            return list(pieces)
+        broken: list[int] = []
+        for tried, piece in enumerate(pieces):
+            if tried == len(broken) == TRIED_AGAIN:
+                return list(pieces)
+            if piece in held and is_whole(self._store, key, piece):
+                self._damages.mended(key, piece)
+            else:
+                broken.append(piece)
+        return broken
 
     def _borrow(self, record: SlotRecord, pieces: Sequence[int]) -> list[int]:
         """Take pieces of an extension from the slot that it prolongs; gives those that are not whole there,

@@ -70,9 +70,9 @@ class Damages:
         with looked_at(path, NAME, replaceable=True) as read:
             yield cls(read, None)
 
-    def note(self, key: SlotKey, pieces: Iterable[int], epoch: Epoch) -> None:
-        """These pieces are gone or wrong; what was noted before stays."""
-        self._write(
+    def note(self, key: SlotKey, pieces: Iterable[int], epoch: Epoch) -> int:
+        """These pieces are gone or wrong; what was noted before stays. Gives how many were not known."""
+        return self._write(
             "INSERT OR IGNORE INTO damages (renter, order_id, slot, piece, epoch) VALUES (?, ?, ?, ?, ?)",
             [(key.renter, key.order, key.slot, piece, epoch) for piece in pieces],
         )
@@ -115,6 +115,6 @@ class Damages:
         rows = self._read("SELECT number FROM told WHERE name = ?", (name,))
         return int(rows[0][0]) if rows else None
 
-    def _write(self, statement: str, rows: list[tuple[object, ...]]) -> None:
+    def _write(self, statement: str, rows: list[tuple[object, ...]]) -> int:
         assert self._database is not None
-        self._database.note(lambda write: write.executemany(statement, rows))
+        return self._database.note(lambda write: write.executemany(statement, rows).rowcount)

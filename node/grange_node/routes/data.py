@@ -23,6 +23,8 @@ from starlette.types import Receive, Scope, Send
 from grange.messages import NO_CONTENT
 from grange.units import LEAF_BYTES, MAX_PIECE_BYTES
 from grange_node.auth import require_content
+from grange_node.care.carer import Carer
+from grange_node.connection import CLOSE_EXTENSION
 from grange_node.errors import LengthMissing, Malformed, NodeWorldError, RangeInvalid, Refusal, TooMuch
 from grange_node.records import SlotTerms
 from grange_node.routes.common import (
@@ -83,6 +85,7 @@ async def get_slot(request: Request) -> Response:
         terms,
         first,
         end,
+        carer=node.carer,
         admission=admission,
         status=200 if wanted is None else 206,
         headers=headers,
@@ -111,6 +114,7 @@ class SliceResponse(Response):
         first: int,
         end: int,
         *,
+        carer: Carer,
         admission: AbstractAsyncContextManager[Earn],
         status: int,
         headers: dict[str, str],
@@ -120,6 +124,7 @@ class SliceResponse(Response):
         self.init_headers(headers)
         self._admission = admission
         self._store = store
+        self._carer = carer
         self._key = key
         self._parts = list(parts(first, end, terms.piece_bytes))
 
@@ -129,9 +134,11 @@ class SliceResponse(Response):
         async with self._admission as earn:
             data = await self._read(self._parts[0])
             await earn()
-            await self._send(data, send)
+            if not await self._send(data, send):
+                await _break_off(scope, receive)
 
-    async def _send(self, data: bytes, send: Send) -> None:
+    async def _send(self, data: bytes, send: Send) -> bool:
+        """False if what is to come cannot be read."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         for part in self._parts[1:]:
             following = asyncio.create_task(self._read(part))
@@ -142,13 +149,25 @@ class SliceResponse(Response):
                 failure = following.exception()
             if isinstance(failure, (Refusal, NodeWorldError)):
                 # The status is out: that the connection ends here is all that can be said.
-                log.warning("%s: an answer broke off: %s", self._key, failure)
-                return
+                log.warning("an answer broke off: %s", failure)
+                return False
             data = following.result()
         await send({"type": "http.response.body", "body": data, "more_body": False})
+        return True
 
     async def _read(self, part: Part) -> bytes:
-        return await asyncio.to_thread(self._store.read, self._key, part.piece, part.offset, part.length)
+        async with self._carer.reading(self._key, part.piece):
+            return await asyncio.to_thread(self._store.read, self._key, part.piece, part.offset, part.length)
+
+
+async def _break_off(scope: Scope, receive: Receive) -> None:
+    """Have the connection closed once what was sent is out: a server takes an answer that just ends for a
+    mistake of ours."""
+    extension = (scope.get("extensions") or {}).get(CLOSE_EXTENSION)
+    if extension is not None:
+        extension["close"]()
+        while (await receive())["type"] != "http.disconnect":
+            pass
 
 
 def parts(first: int, end: int, piece_bytes: int) -> Iterator[Part]:

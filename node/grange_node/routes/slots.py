@@ -147,7 +147,8 @@ async def list_pieces(request: Request, order: str, slot: str) -> dict[str, Any]
     first = parse_piece(request.query_params.get("from", "0"))
     record = shown_slot(node, signed_without_content(request), order_id, slot_index)
     asked = range(first, first + LISTED_INDICES)
-    roots, count = await asyncio.to_thread(node.store.roots, record.key, asked)
+    async with node.carer.reading(record.key, 0):
+        roots, count = await asyncio.to_thread(node.store.roots, record.key, asked)
     return {"roots": {str(index): root.hex() for index, root in roots.items()}, "count": count}
 
 
@@ -159,7 +160,8 @@ async def piece_path(request: Request, order: str, slot: str, piece: str) -> dic
     record = promised_slot(node, signed_without_content(request), order_id, slot_index)
     if index >= record.agreed.pieces:
         raise NotFound(f"the slot has {record.agreed.pieces} pieces")
-    root, siblings = await node.paths.of(record, index)
+    async with node.carer.reading(record.key, index):
+        root, siblings = await node.paths.of(record, index)
     return {
         "root": root.hex(),
         "path": [sibling.hex() for sibling in siblings],
