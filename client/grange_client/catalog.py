@@ -198,6 +198,17 @@ class Catalog:
             # Spoilt here or never right: its farmers have what was stored.
             return None
 
+    def kept_by_farmer(self, since: int) -> dict[FarmerId, tuple[tuple[Epoch, Epoch], ...]]:
+        """First epoch and end of the orders that each farmer was given and that end after an epoch."""
+        query = (
+            "SELECT DISTINCT slots.farmer, orders.start, orders.end FROM slots"
+            " JOIN orders ON orders.id = slots.order_id WHERE orders.end > ? ORDER BY 1, 2, 3"
+        )
+        kept: dict[FarmerId, tuple[tuple[Epoch, Epoch], ...]] = {}
+        for farmer, start, end in self.file.read(lambda db: db.execute(query, (since,)).fetchall()):
+            kept[FarmerId(farmer)] = (*kept.get(FarmerId(farmer), ()), (Epoch(start), Epoch(end)))
+        return kept
+
     def _row(self, query: str, *values: Any) -> Any:
         return self.file.read(lambda db: db.execute(query, values).fetchone())
 

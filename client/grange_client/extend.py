@@ -22,7 +22,7 @@ from grange.types import Acceptance, Address, FarmerId, Terms
 from grange_client.closing import held_from_events
 from grange_client.encode import Piece
 from grange_client.errors import NotEnoughFarmers
-from grange_client.farmers import OpenPeer, could_fit, probe
+from grange_client.farmers import OpenPeer, survey
 from grange_client.happenings import FarmerReplaced, Progress, Step, Watcher
 from grange_client.market import Market
 from grange_client.orders import PlacedOrder, PlacedSlot
@@ -76,16 +76,21 @@ class Extending:
         everybody = await self.market.farmers()
         by_id = {farmer.id: farmer for farmer in everybody}
         present = [by_id[slot.farmer] for slot in order.slots]
-        found = await probe(present, self.open_peer, records=records)
-        alive = {one.farmer.id: one for one in found.candidates}
+        ids = [farmer.id for farmer in present]
+        found = await survey(self.market, self.open_peer, need, records, registered=everybody, keepers=ids)
+        alive = {one.farmer.id: one for one in found.candidates if one.farmer.id in ids}
         reasons = [
-            _reason(alive[farmer.id], need)
+            _reason(alive[farmer.id], found.need)
             if farmer.id in alive
             else found.silent.get(farmer.id, "It does not answer.")
             for farmer in present
         ]
-        others = [farmer for farmer in everybody if farmer not in present]
-        spares = await self._spares(others, need, records)
+        staying = [alive[farmer.id] for farmer, why in zip(present, reasons, strict=True) if not why]
+        others = [one for one in found.candidates if one.farmer.id not in ids]
+        spares = [
+            Keeper(farmer=chosen.farmer, rate=chosen.rate)
+            for chosen in choose(others, found.need, beside=staying).ranked
+        ]
         keepers = _assigned(present, reasons, spares, need)
         salt = salt_for(order, end, keepers)
         cost = sum(keeper.rate for keeper in keepers) * (end - order.end)
@@ -128,15 +133,6 @@ class Extending:
             origin=order.sealed_as,
         )
         return Extended(order=extended, previous=order, receipt=receipt)
-
-    async def _spares(
-        self, others: Sequence[Farmer], need: Need, records: Mapping[FarmerId, Record]
-    ) -> list[Keeper]:
-        found = await probe(
-            could_fit(others, epochs=need.end - need.start), self.open_peer, records=records, tie=need.tie
-        )
-        ranked = choose(found.candidates, need).ranked
-        return [Keeper(farmer=chosen.farmer, rate=chosen.rate) for chosen in ranked]
 
 
 class _Work:
@@ -287,9 +283,7 @@ class _Work:
 
 def _reason(candidate: Candidate, need: Need) -> str:
     """Why a farmer will not keep on what it has; empty if it may."""
-    # It needs no further room for it.
-    roomy = replace(candidate, free_bytes=max(candidate.free_bytes, need.slot_bytes))
-    reason = unfit_for(roomy, need)
+    reason = unfit_for(candidate, need, keeps=True)
     return f"It {reason}." if reason else ""
 
 

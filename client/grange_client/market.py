@@ -6,7 +6,7 @@ Leaves retries, nonces and reorgs to `grange.chain`.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from grange.chain import (
@@ -23,12 +23,10 @@ from grange.chain import (
     Sender,
     Withdrawal,
     calls,
+    proven_epochs,
 )
 from grange.messages import NO_ORDER, Domain
 from grange.types import Acceptance, Address, Epoch, FarmerId, Held, OrderId, Parameters, Terms
-
-MAX_LOG_BLOCKS = 50_000
-"""How far back proofs are counted for the list of farmers."""
 
 
 class Market(Protocol):
@@ -98,8 +96,10 @@ class Market(Protocol):
     async def close(self, held: Held) -> Receipt:
         """End an order that is over."""
 
-    async def proofs(self) -> dict[FarmerId, int]:
-        """How many epochs each farmer has proven lately."""
+    async def proofs(
+        self, *, epochs: int, farmers: Collection[FarmerId] | None = None
+    ) -> dict[FarmerId, frozenset[Epoch]]:
+        """Which of the last so many epochs farmers have proven; see `grange.chain.proven_epochs`."""
 
 
 class ChainMarket:
@@ -195,11 +195,8 @@ class ChainMarket:
         """See Market."""
         return await self._sender.send(calls.close(held))
 
-    async def proofs(self) -> dict[FarmerId, int]:
+    async def proofs(
+        self, *, epochs: int, farmers: Collection[FarmerId] | None = None
+    ) -> dict[FarmerId, frozenset[Epoch]]:
         """See Market."""
-        head = (await self._chain.head()).number
-        counts: dict[FarmerId, int] = {}
-        for event in await self._chain.logs(max(0, head - MAX_LOG_BLOCKS), head, ["Proven"]):
-            farmer = FarmerId(event.args["farmer"])
-            counts[farmer] = counts.get(farmer, 0) + 1
-        return counts
+        return await proven_epochs(self._chain, epochs=epochs, farmers=farmers)

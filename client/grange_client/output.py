@@ -25,6 +25,7 @@ def stored_json(stored: Stored, quote: Quote, seconds: float) -> dict[str, Any]:
         "files": quote.scan.files,
         "bytes": size_bytes,
         "skipped": [{"path": os.fsdecode(one.path), "reason": one.reason} for one in quote.scan.skipped],
+        "cautions": list(quote.cautions),
         "k": stored.order.geometry.k,
         "n": stored.order.geometry.n,
         "start": stored.order.start,

@@ -1,8 +1,8 @@
 """What storing would take and cost, decided before a byte is read. Pure arithmetic over epochs and money.
 
-Decides the default code (4 of 8 while fewer than 30 farmers are known, else 10 of 30), the end of an order on
-the market's calendar, and its price. Leaves finding out who is there to `farmers`, and who is best to
-`select`.
+Decides the default code (10 of 30 where 30 farmers can take a slot, else 4 of 8, else what there is), the end
+of an order on the market's calendar, and its price. Leaves finding out who is there to `farmers`,
+and who is best to `select`.
 """
 
 from collections.abc import Sequence
@@ -42,17 +42,37 @@ class Funds:
 
 
 def code_for(wish: Wish, farmers: int) -> tuple[int, int]:
-    """k and n. Raises NothingToStore for a wish that makes no code."""
+    """k and n, where so many farmers could take a slot. Raises NothingToStore for a wish that makes no code.
+
+    Left to us it is 10 of 30 or 4 of 8, and with fewer farmers than eight all of them, of which half or a
+    little more may fail: 3 of 7, 3 of 6, 2 of 5, 2 of 4, 1 of 3, 1 of 2, 1 of 1.
+    """
     k, n = LARGE_CODE if farmers >= LARGE_CODE_FROM_FARMERS else SMALL_CODE
     if wish.n is not None:
         k, n = (wish.k or max(1, wish.n * k // n)), wish.n
     elif wish.k is not None:
-        k, n = wish.k, max(wish.k * n // k, wish.k)
+        k, n = wish.k, max(min(wish.k * n // k, farmers), wish.k)
+    elif farmers < n:
+        n = max(1, farmers)
+        k = max(1, n * k // SMALL_CODE[1])
+    if k > n:
+        raise NothingToStore(
+            f"k must not be larger than n: any {k} of {n} farmers cannot be had.",
+            todo=f"Choose --k {n} or less, or --n {k} or more.",
+        )
     if not 1 <= k <= n <= MAX_SLOTS:
         raise NothingToStore(
-            f"{k} of {n} is no code.", todo=f"Choose --k and --n with 1 <= k <= n <= {MAX_SLOTS}."
+            f"An order has from 1 to {MAX_SLOTS} slots, not {n}.",
+            todo=f"Choose --k and --n with 1 <= k <= n <= {MAX_SLOTS}.",
         )
     return k, n
+
+
+def codes_for(wish: Wish, farmers: int) -> list[tuple[int, int]]:
+    """The codes to try, the best first, when so many farmers answer: a smaller one has larger slots, for
+    which fewer of them may have the room and the stake. Raises NothingToStore."""
+    sizes = [size for size in (LARGE_CODE_FROM_FARMERS, *range(SMALL_CODE[1], 0, -1)) if size <= farmers]
+    return list(dict.fromkeys(code_for(wish, size) for size in sizes or [0]))
 
 
 def end_for(wish: Wish, current: Epoch, parameters: Parameters) -> Epoch:

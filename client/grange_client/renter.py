@@ -34,7 +34,8 @@ from grange.peer import (
     dealing_with,
     open_session,
 )
-from grange.types import Address
+from grange.selection import HISTORY_EPOCHS
+from grange.types import Address, FarmerId
 from grange_client.catalog import Catalog, Known
 from grange_client.closing import Closing, close
 from grange_client.condition import condition
@@ -56,6 +57,7 @@ from grange_client.renewal import Extended, Renewal
 from grange_client.reputations import REPUTATIONS_NAME, Reputations
 from grange_client.restore import Restored, blocks_of, chosen, fetch_manifest, restore
 from grange_client.scan import Kind
+from grange_client.select import Record
 from grange_client.store import Quote, Stored, Storing, watching_records
 from grange_client.sync import sync
 from grange_client.target import Target
@@ -65,6 +67,8 @@ WORKER_THREADS = 3
 PURSE_NAME = "purse.sqlite"
 """What was signed away for reads, beside the catalog."""
 MIN_ID_CHARACTERS = 4
+MAX_LISTED_PROBED = 512
+"""Farmers that are asked how they are when they are listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,14 +220,15 @@ class Renter:
     async def quote(self, paths: Iterable[str | PathLike[str]], wish: Wish, watch: Watcher = nobody) -> Quote:
         """What storing these paths would take and cost; see `store.Storing.quote`. Raises HomeForgetful."""
         self.catalog.check_remembers()
-        return await self._storing.quote(paths, wish, self.reputations.records(), watch)
+        return await self._storing.quote(paths, wish, await self._records(), watch)
 
     async def put(self, quote: Quote, watch: Watcher = nobody) -> Stored:
         """Store what was quoted; see `store.Storing.put`. Raises HomeForgetful."""
         self.catalog.check_remembers()
         stored = await self._storing.put(quote, watching_records(watch, self.reputations.note_failure))
         self.catalog.add(stored.order, stored.manifest, stored.stored_manifest)
-        self.reputations.note_successes(slot.farmer for slot in stored.order.slots)
+        # Taking something is easy: what counts as a success is to prove it, or to give it back.
+        self.reputations.forgive_failures(slot.farmer for slot in stored.order.slots)
         return stored
 
     # Keeping on.
@@ -235,7 +240,7 @@ class Renter:
         """
         self.catalog.check_remembers()
         order, _ = await self._keepers(order)
-        return await self._extending.quote(order, epochs, self.reputations.records(), watch)
+        return await self._extending.quote(order, epochs, await self._records(), watch)
 
     async def extend(self, renewal: Renewal, watch: Watcher = nobody) -> Extended:
         """Extend what was quoted; see `extend.Extending.extend`. Raises HomeForgetful."""
@@ -307,12 +312,12 @@ class Renter:
         """Everybody who is registered, and how they are."""
         farmers = await self.market.farmers()
         found = await self._probe(farmers)
-        proven = await self.market.proofs()
+        proven = await self.market.proofs(epochs=HISTORY_EPOCHS)
         free = {candidate.farmer.id: candidate.free_bytes for candidate in found.candidates}
         return [
             FarmerReport(
                 farmer=farmer,
-                proven=proven.get(farmer.id, 0),
+                proven=len(proven.get(farmer.id, ())),
                 free_bytes=free.get(farmer.id),
                 silent=found.silent.get(farmer.id, ""),
             )
@@ -454,4 +459,10 @@ class Renter:
             watch(Step(what=oddity))
 
     async def _probe(self, farmers: Sequence[Farmer]) -> Found:
-        return await probe(farmers, self.peer, records=self.reputations.records())
+        return await probe(farmers[:MAX_LISTED_PROBED], self.peer, records=self.reputations.records())
+
+    async def _records(self) -> dict[FarmerId, Record]:
+        """What is remembered of farmers, with the orders of ours that they may have proven lately."""
+        epoch = (await self.market.head()).epoch
+        known, kept = self.reputations.records(), self.catalog.kept_by_farmer(epoch - HISTORY_EPOCHS)
+        return known | {one: replace(known.get(one, Record()), kept=terms) for one, terms in kept.items()}

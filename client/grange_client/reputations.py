@@ -68,8 +68,19 @@ class Reputations:
             )
         )
 
+    def forgive_failures(self, farmers: Iterable[FarmerId]) -> None:
+        """Farmers took what they were asked to, which by itself is no success; lies are not forgiven."""
+        values = [(*self._market, farmer) for farmer in farmers]
+        self.file.change(
+            lambda db: db.executemany(
+                f"INSERT INTO reputations {_KEY} VALUES (?, ?, ?) ON CONFLICT {_KEY}"
+                " DO UPDATE SET failures = 0",
+                values,
+            )
+        )
+
     def note_successes(self, farmers: Iterable[FarmerId]) -> None:
-        """Farmers did what was asked of them; earlier failures are forgiven, lies are not."""
+        """Farmers gave back what they keep; earlier failures are forgiven, lies are not."""
         values = [(*self._market, farmer) for farmer in farmers]
         self.file.change(
             lambda db: db.executemany(

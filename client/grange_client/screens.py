@@ -28,6 +28,7 @@ from grange.types import Address, FarmerId
 from grange.units import format_tokens
 from grange_client import happenings
 from grange_client.catalog import Known
+from grange_client.cautions import code_text
 from grange_client.closing import Closing
 from grange_client.fare import Fare
 from grange_client.manifest import Manifest
@@ -160,15 +161,13 @@ def quote_screen(quote: Quote, funds: Funds) -> RenderableType:
     rows = [
         ("store", quote.manifest.name),
         ("holds", f"{quote.scan.files:,} files, {size_text(quote.scan.content_bytes)}"),
-        (
-            "with",
-            f"{geometry.n} farmers, {size_text(geometry.slot_bytes)} each; any {geometry.k} give it back",
-        ),
+        ("with", code_text(geometry.k, geometry.n, size_text(geometry.slot_bytes))),
         ("until", f"epoch {quote.end}, which is {quote.end - quote.start} epochs from now"),
         ("price", f"{tokens_text(quote.cost)} tokens, {source}"),
     ]
     if not from_vault and not funds.vault:
         rows[-1] = ("price", f"{tokens_text(quote.cost)} tokens, from the wallet")
+    rows += [("note", caution) for caution in quote.cautions]
     return facts(rows)
 
 
@@ -215,8 +214,7 @@ def order_screen(known: Known, epoch: int, endpoints: dict[FarmerId, str]) -> It
             ),
             (
                 "with",
-                f"{order.geometry.n} farmers, {size_text(order.geometry.slot_bytes)} each; "
-                f"any {order.geometry.k} give it back",
+                code_text(order.geometry.k, order.geometry.n, size_text(order.geometry.slot_bytes)),
             ),
             ("until", f"epoch {order.end}, {f'{left} more' if left > 0 else 'which is over'}"),
             ("paid", f"{tokens_text(order.cost)} tokens for {order.end - order.start} epochs"),

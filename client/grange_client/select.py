@@ -1,47 +1,54 @@
 """Which farmers an order goes to. Pure: values in, a choice and its reasons out.
 
-Decides who fits (a term, room and a stake that suffice; no proven lie) and who is preferred: cheap first,
-where the price counts double for who has failed us lately, and again for every further slot of one owner, one
-operator or one network. No such group gets k slots, so that no single hand can give an order back or hold it
-back, unless there are too few others. Leaves finding farmers and asking them to `farmers`.
+Decides who fits (a term, room and a stake that suffice; a sane price for reading; no proven lie). Who is
+preferred among those that fit, and how many strangers there may be, is `grange.selection`'s. Leaves finding
+farmers and asking them to `farmers`.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 from grange.chain import Farmer
-from grange.errors import Misuse
+from grange.selection import TRIED_EPOCHS, Contender, asked_rate, rank, trust_of, unfit_on_chain
 from grange.types import Epoch, FarmerId
-from grange.units import rate_rounded_up
+from grange.units import format_tokens
 
 SPARES_PER_SLOT = 0.5
 """Farmers kept ready to step in, for each slot."""
 MIN_SPARES = 2
-MAX_COUNTED_FAILURES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What we remember of a farmer. Failures are those since its last success."""
+    """What we remember of a farmer. Failures are those since its last success; successes are reads.
+
+    `kept` has the first epoch and the end of each order of ours that it was given.
+    """
 
     successes: int = 0
     failures: int = 0
     lies: int = 0
+    kept: tuple[tuple[Epoch, Epoch], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A farmer that was asked:
 
-    `free_bytes` is its answer, `networks` are where its address is, if it matters.
+    `free_bytes` is its answer, `networks` are where its address is, if it matters, `proven` the epochs that
+    it has proven lately.
     """
 
     farmer: Farmer
     free_bytes: int
     networks: frozenset[str] = frozenset()
     record: Record = Record()
+    proven: frozenset[Epoch] = frozenset()
+
+    @property
+    def proven_for_us(self) -> int:
+        """Of these epochs, those in which it had something of ours to prove."""
+        return sum(any(start <= epoch < end for start, end in self.record.kept) for epoch in self.proven)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +63,15 @@ class Need:
     collateral_epochs: int
     tie: bytes = b""
     """Spreads orders among equals: the order's id."""
+    price_floor: int = 0
+    """See `grange.selection.price_floor`."""
+    highest_egress: int | None = None
+    """See `grange.selection.highest_egress`; None for no limit."""
+
+    @property
+    def epochs(self) -> int:
+        """How long it is kept."""
+        return self.end - self.start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,24 +89,42 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Who fits, best first: the first n get slots, the rest are spares. `unfit` says why not the others."""
+    """Who fits, best first: the first n get slots, the rest are spares. `unfit` says why not the others.
+
+    `young` says that too few farmers are tried to keep strangers to their share.
+    """
 
     ranked: tuple[Chosen, ...]
     unfit: dict[FarmerId, str] = field(default_factory=dict)
+    young: bool = False
 
 
-def choose(candidates: Iterable[Candidate], need: Need) -> Choice:
-    """Rank the farmers that fit. There may be fewer than n: whoever asks must look."""
-    fit: list[Chosen] = []
+def choose(candidates: Iterable[Candidate], need: Need, beside: Sequence[Candidate] = ()) -> Choice:
+    """Rank the farmers that fit. There may be fewer than n: whoever asks must look.
+
+    `beside` keep slots of the same order already.
+    """
+    fit: dict[FarmerId, Candidate] = {}
     unfit: dict[FarmerId, str] = {}
     for candidate in candidates:
         reason = unfit_for(candidate, need)
         if reason:
             unfit[candidate.farmer.id] = reason
         else:
-            fit.append(Chosen(candidate=candidate, rate=slot_rate(candidate.farmer, need.slot_bytes)))
-    wanted = need.n + spares_for(need.n)
-    return Choice(ranked=tuple(_spread(fit, need, wanted)), unfit=unfit)
+            fit[candidate.farmer.id] = candidate
+    ranking = rank(
+        [contender(candidate, need) for candidate in fit.values()],
+        k=need.k,
+        n=need.n,
+        wanted=need.n + spares_for(need.n),
+        tie=need.tie,
+        beside=[contender(candidate, need) for candidate in beside],
+    )
+    ranked = tuple(
+        Chosen(candidate=fit[one.farmer.id], rate=slot_rate(one.farmer, need.slot_bytes))
+        for one in ranking.ranked
+    )
+    return Choice(ranked=ranked, unfit=unfit, young=ranking.young)
 
 
 def spares_for(n: int) -> int:
@@ -100,58 +134,43 @@ def spares_for(n: int) -> int:
 
 def slot_rate(farmer: Farmer, slot_bytes: int) -> int:
     """Base units per epoch that a farmer asks for a slot; never nothing, which the market refuses."""
-    return max(1, rate_rounded_up(farmer.offer.price_per_gib_epoch, slot_bytes))
+    return asked_rate(farmer, slot_bytes)
 
 
-def unfit_for(candidate: Candidate, need: Need) -> str:
-    """Why a farmer cannot take a slot; empty if it can."""
-    farmer = candidate.farmer
+def unfit_for(candidate: Candidate, need: Need, *, keeps: bool = False) -> str:
+    """Why a farmer cannot take a slot; empty if it can. With `keeps` it has the slot and needs no room."""
     if candidate.record.lies:
         return "was caught lying"
-    if farmer.lapsed:
-        return "has lapsed for its misses"
-    if farmer.offer.longest_term_epochs < need.end - need.start:
-        return f"promises at most {farmer.offer.longest_term_epochs} epochs"
-    if min(candidate.free_bytes, farmer.offer.capacity_bytes) < need.slot_bytes:
+    reason = never_fits(candidate.farmer, need, keeps=keeps)
+    if not reason and not keeps and candidate.free_bytes < need.slot_bytes:
         return "has no room"
-    try:
-        rate = slot_rate(farmer, need.slot_bytes)
-    except Misuse:
-        return "asks an impossible price"
-    if farmer.stake < need.collateral_epochs * (farmer.committed_rate + rate):
-        return "has too little at stake"
-    return ""
+    return reason
 
 
-def _spread(fit: Sequence[Chosen], need: Need, wanted: int) -> list[Chosen]:
-    """Greedily the cheapest, where every group that was used already makes its members dearer."""
-    left = sorted(fit, key=lambda chosen: _tie(chosen, need))
-    used: Counter[str] = Counter()
-    most = max(1, need.k - 1)
-    ranked: list[Chosen] = []
-    while left and len(ranked) < wanted:
-
-        def burden(chosen: Chosen) -> tuple[bool, float]:
-            groups = _groups(chosen.candidate)
-            shares = [used[group] for group in groups]
-            return max(shares) >= most, _price(chosen) * (1 + sum(shares))
-
-        best = min(left, key=burden)
-        left.remove(best)
-        ranked.append(best)
-        used.update(_groups(best.candidate))
-    return ranked
+def never_fits(farmer: Farmer, need: Need, *, keeps: bool = False) -> str:
+    """Why the chain alone says that a farmer cannot take a slot; empty if it may."""
+    reason = unfit_on_chain(
+        farmer,
+        slot_bytes=need.slot_bytes,
+        epochs=need.epochs,
+        collateral_epochs=need.collateral_epochs,
+        room=not keeps,
+    )
+    egress = farmer.offer.egress_price_per_gib
+    if not reason and need.highest_egress is not None and egress > need.highest_egress:
+        return f"asks {format_tokens(egress)} tokens for reading a GiB, far more than others"
+    return reason
 
 
-def _groups(candidate: Candidate) -> frozenset[str]:
-    farmer = candidate.farmer
-    # Owner and operator may be one account, which then counts once.
-    return candidate.networks | {farmer.owner, farmer.operator}
-
-
-def _price(chosen: Chosen) -> float:
-    return float(chosen.rate << min(chosen.candidate.record.failures, MAX_COUNTED_FAILURES))
-
-
-def _tie(chosen: Chosen, need: Need) -> bytes:
-    return sha256(need.tie + chosen.farmer.id.to_bytes(4)).digest()
+def contender(candidate: Candidate, need: Need) -> Contender:
+    """A candidate as the ranking sees it."""
+    price = candidate.farmer.offer.price_per_gib_epoch
+    ours = candidate.proven_for_us
+    return Contender(
+        farmer=candidate.farmer,
+        trust=trust_of(len(candidate.proven), known=bool(candidate.record.successes or ours)),
+        networks=candidate.networks,
+        cost=max(price, need.price_floor),
+        cheap=price < need.price_floor and ours < TRIED_EPOCHS,
+        failures=candidate.record.failures,
+    )

@@ -11,28 +11,29 @@ it dies after, the order is on the chain and the catalog finds it there. Leaves 
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from os import PathLike
 from threading import Lock
 
-from grange.chain import Farmer, Receipt, TransactionReverted
+from grange.chain import Receipt, TransactionReverted
 from grange.layout import Geometry, Trailer
 from grange.messages import SALT_BYTES, order_id
 from grange.peer import FarmerRefused, Patience
 from grange.types import Acceptance, Epoch, FarmerId, OrderId, Terms
+from grange_client.cautions import cautions
 from grange_client.encode import SegmentEncoder
-from grange_client.errors import NotEnoughFarmers, PlaceFailed, QuoteUsed
-from grange_client.farmers import OpenPeer, could_fit, probe
+from grange_client.errors import PlaceFailed, QuoteUsed
+from grange_client.farmers import OpenPeer, choose_farmers
 from grange_client.happenings import FarmerFailed, Happening, Step, Watcher
 from grange_client.manifest import Manifest, pack
 from grange_client.market import Market
 from grange_client.orders import PlacedOrder, PlacedSlot
-from grange_client.plan import Funds, Wish, code_for, end_for, missing_from_vault, price
+from grange_client.plan import Funds, Wish, end_for, missing_from_vault, price
 from grange_client.scan import Scan, scan, shown
-from grange_client.select import Choice, Chosen, Need, Record, choose
+from grange_client.select import Choice, Chosen, Need, Record
 from grange_client.stream import ContentStream
 from grange_client.upload import Upload
 from grange_client.words import Identity
@@ -84,6 +85,8 @@ class Quote:
     cost: int
     missing: int
     """What will be moved from the wallet into the vault."""
+    cautions: tuple[str, ...] = ()
+    """What to know about these farmers before one agrees."""
     ticket: Ticket = field(default_factory=Ticket, repr=False, compare=False)
 
     @property
@@ -132,23 +135,26 @@ class Storing:
         )
         stored_manifest = pack(manifest)
         watch(Step(what="Looking for farmers"))
-        farmers, head = await self.market.farmers(), await self.market.head()
-        k, n = code_for(wish, len(farmers))
-        geometry = Geometry.for_stream(found.content_bytes + len(stored_manifest), k, n)
+        head = await self.market.head()
         start, end = Epoch(head.epoch + 1), end_for(wish, head.epoch, self.market.parameters)
         salt = self.random(SALT_BYTES)
         order = order_id(self.identity.wallet.address, salt)
-        need = Need(
-            k=k,
-            n=n,
-            slot_bytes=geometry.slot_bytes,
-            start=start,
-            end=end,
-            collateral_epochs=self.market.parameters.collateral_epochs,
-            tie=order,
-        )
-        choice = await self._choice(farmers, need, records)
-        cost = price(choice.ranked[:n], start, end)
+        size_bytes = found.content_bytes + len(stored_manifest)
+
+        def need_of(k: int, n: int) -> Need:
+            return Need(
+                k=k,
+                n=n,
+                slot_bytes=Geometry.for_stream(size_bytes, k, n).slot_bytes,
+                start=start,
+                end=end,
+                collateral_epochs=self.market.parameters.collateral_epochs,
+                tie=order,
+            )
+
+        need, choice = await choose_farmers(self.market, self.open_peer, wish, need_of, records)
+        geometry = Geometry.for_stream(size_bytes, need.k, need.n)
+        cost = price(choice.ranked[: need.n], start, end)
         return Quote(
             scan=found,
             manifest=manifest,
@@ -159,6 +165,7 @@ class Storing:
             start=start,
             end=end,
             choice=choice,
+            cautions=cautions(choice, need),
             cost=cost,
             missing=missing_from_vault(cost, await self.funds()),
         )
@@ -210,27 +217,6 @@ class Storing:
             wallet=await self.market.token_balance(account),
             native=await self.market.native_balance(account),
         )
-
-    async def _choice(
-        self, farmers: Sequence[Farmer], need: Need, records: Mapping[FarmerId, Record]
-    ) -> Choice:
-        found = await probe(
-            could_fit(farmers, epochs=need.end - need.start),
-            self.open_peer,
-            records=records,
-            tie=need.tie,
-        )
-        choice = choose(found.candidates, need)
-        if len(choice.ranked) < need.n:
-            failures = {f"farmer {f}": reason for f, reason in (found.silent | choice.unfit).items()}
-            raise NotEnoughFarmers(
-                f"{need.n} farmers are needed; {len(choice.ranked)} of {len(farmers)} could take a part.",
-                failures=failures,
-                missing=need.n - len(choice.ranked),
-                means="Nothing was sent and nothing is paid.",
-                todo="Store with a smaller --n, for fewer --epochs, or when more farmers are there.",
-            )
-        return choice
 
     async def _placed(
         self, upload: Upload, terms: Terms, stream: ContentStream, watch: Watcher

@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -336,6 +336,7 @@ class FakeMarket:
         self.closed: list[Held] = []
         self.extensions: dict[OrderId, OrderId] = {}
         self.lost: set[tuple[OrderId, int, int]] = set()
+        self.proven: dict[FarmerId, set[Epoch]] = {}
         self.to_return = (0, 0)
         self.failures: deque[Exception | Callable[[], None]] = deque()
         self.fork = 0
@@ -543,8 +544,15 @@ class FakeMarket:
         self._emit("OrderClosed", {"order": held.order, "renter": self.renter, **returned})
         return replace(self._empty_receipt(), events=(self.events[-1],))
 
-    async def proofs(self) -> dict[FarmerId, int]:
-        return {}
+    async def proofs(
+        self, *, epochs: int, farmers: Collection[FarmerId] | None = None
+    ) -> dict[FarmerId, frozenset[Epoch]]:
+        """The epochs that the test put into `proven`."""
+        first = self.block // PARAMETERS.epoch_blocks - epochs
+        lately = {one: frozenset(e for e in proven if e >= first) for one, proven in self.proven.items()}
+        return {
+            one: proven for one, proven in lately.items() if proven and (farmers is None or one in farmers)
+        }
 
     def repair(self, order: OrderId, slot: int, farmer: FarmerId) -> None:
         """Another farmer takes a slot over."""

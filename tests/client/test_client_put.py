@@ -9,12 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_fakes import CALM, HURRIED, WORDS, FakeFarmer, World, break_peer, honest
+from client_fakes import (
+    CALM,
+    HURRIED,
+    PARAMETERS,
+    WORDS,
+    FakeFarmer,
+    World,
+    break_peer,
+    honest,
+    open_world,
+)
 
-from grange.chain import ChainTimeout, ChainUnavailable, TransactionReverted
+import grange_client.farmers
+from grange.chain import ChainTimeout, ChainUnavailable, Farmer, TransactionReverted
 from grange.errors import Misuse
 from grange.messages import Domain
-from grange.types import address_from
+from grange.types import Epoch, FarmerId, address_from
 from grange.units import TOKEN
 from grange_client.errors import (
     BadManifest,
@@ -25,6 +36,7 @@ from grange_client.errors import (
     QuoteUsed,
     SourceChanged,
 )
+from grange_client.farmers import probe
 from grange_client.happenings import FarmerReplaced, Happening
 from grange_client.plan import Wish
 from grange_client.renter import Renter
@@ -477,6 +489,112 @@ async def test_default_code_depends_on_who_is_there(world: World, tree: Path) ->
         quote = await renter.quote([tree], Wish())
     assert (quote.geometry.k, quote.geometry.n) == (4, 8)
     assert quote.end % 8 == 0
+
+
+@pytest.mark.parametrize(("alive", "code"), [(1, (1, 1)), (2, (1, 2)), (5, (2, 5)), (7, (3, 7))])
+async def test_with_few_farmers_the_plain_put_works(
+    world: World, tree: Path, alive: int, code: tuple[int, int]
+) -> None:
+    """Whoever lapsed, has no stake or does not answer is not counted, and what may fail is said."""
+    for number in range(alive + 1, 9):
+        if number == 8:
+            await world.farmer(number).stop()
+        else:
+            world.change(number, **({"lapsed": True} if number % 2 else {"stake": 0}))
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], Wish())
+        assert (quote.geometry.k, quote.geometry.n) == code
+        assert "Few farmers may fail" in quote.cautions[0]
+        stored = await renter.put(quote)
+    assert {slot.farmer for slot in stored.order.slots} == set(range(1, alive + 1))
+
+
+async def test_the_default_code_goes_by_who_can_take_its_slots(tmp_path: Path, tree: Path) -> None:
+    """12 farmers alive and 18 that lapsed are 4 of 8, and not 10 of 30, which nobody could take."""
+    async with open_world(tmp_path / "home", 12) as world:
+        for number in range(13, 31):
+            market = world.market
+            market.known.append(replace(market.known[0], id=FarmerId(number), lapsed=True, stake=0))
+        async with world.renter() as renter:
+            quote = await renter.quote([tree], Wish())
+    assert (quote.geometry.k, quote.geometry.n) == (4, 8)
+
+
+async def test_names_with_next_to_no_stake_do_not_hide_known_farmers(world: World, tree: Path) -> None:
+    """Of 10,000 names most are never asked, and an order is placed with those that are known."""
+    template = world.market.known[0]
+    for number in range(100, 10_100):
+        world.market.known.append(
+            replace(template, id=FarmerId(number), stake=10**6, endpoint="http://127.0.0.1:1")
+        )
+    async with world.renter() as renter:
+        renter.reputations.note_successes(map(FarmerId, range(1, 9)))
+        quote = await renter.quote([tree], Wish(k=4, n=8))
+        assert {one.farmer.id for one in quote.chosen} == set(range(1, 9))
+
+
+async def test_too_few_farmers_says_which_n_would_do(world: World, tree: Path) -> None:
+    for number in (6, 7, 8):
+        world.change(number, lapsed=True)
+    async with world.renter() as renter:
+        with pytest.raises(NotEnoughFarmers, match="8 farmers are needed, and 5 of the 8") as raised:
+            await renter.quote([tree], Wish(n=8))
+    assert "--n 5" in raised.value.todo
+    assert raised.value.failures["farmer 6"] == "has lapsed for its misses"
+
+
+async def test_a_young_market_is_called_that(world: World, tree: Path) -> None:
+    """Until enough farmers have proven ten epochs; then at most (n - k) / 2 strangers take part."""
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        assert "This market is young: 4 of the 4 farmers" in quote.cautions[-1]
+        world.market.block = 20 * PARAMETERS.epoch_blocks
+        for number in (1, 2, 3):
+            world.market.proven[FarmerId(number)] = set(map(Epoch, range(10, 20)))
+        quote = await renter.quote([tree], CODE)
+        assert not [one for one in quote.cautions if "young" in one]
+        assert {1, 2, 3} < {one.farmer.id for one in quote.chosen}
+        assert len(quote.choice.ranked) == 4
+
+
+async def test_what_was_only_taken_makes_nobody_known(world: World, tree: Path) -> None:
+    """Who promised to keep an order of ours is a stranger still; who proved an epoch of it is not."""
+    async with world.renter() as renter:
+        order = (await put(renter, tree))[0].order
+        assert (await renter.quote([tree], CODE)).choice.young
+        world.market.block = (order.start + 1) * PARAMETERS.epoch_blocks
+        for slot in order.slots:
+            world.market.proven[slot.farmer] = {order.start}
+        again = await renter.quote([tree], CODE)
+    assert not again.choice.young
+    assert {one.farmer.id for one in again.chosen[:3]} <= {slot.farmer for slot in order.slots}
+
+
+async def test_names_that_never_answer_hold_nobody_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has not answered in time is left out, and the others are there."""
+    answered, all_others = list[FarmerId](), asyncio.Event()
+
+    class Silent:
+        async def greet(self) -> None:
+            await asyncio.Event().wait()
+
+    def open_peer(farmer: Farmer) -> Any:
+        return Silent() if farmer.id == 3 else renter.peer(farmer)
+
+    async def networks_of(farmer: Farmer) -> frozenset[str]:
+        answered.append(farmer.id)
+        if len(answered) == 7:
+            all_others.set()
+        return frozenset()
+
+    async def sleep(_: float) -> None:
+        await all_others.wait()
+
+    monkeypatch.setattr(grange_client.farmers, "networks_of", networks_of)
+    async with world.renter() as renter:
+        found = await probe(world.market.known, open_peer, records={}, sleep=sleep)
+    assert {one.farmer.id for one in found.candidates} == {1, 2, 4, 5, 6, 7, 8}
+    assert found.silent == {3: "Farmer 3 did not answer in time."}
 
 
 async def test_nothing_to_store(world: World, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from grange.peer import networks
 from grange.types import Epoch, Offer, address_from
 from grange.units import GIB, MIB, TOKEN
 from grange_client.errors import NotEnoughMoney, NothingToStore
-from grange_client.plan import Funds, Wish, code_for, end_for, missing_from_vault, price
+from grange_client.plan import Funds, Wish, code_for, codes_for, end_for, missing_from_vault, price
 from grange_client.select import Candidate, Need, Record, choose, slot_rate, spares_for
 
 NEED = Need(k=2, n=4, slot_bytes=64 * MIB, start=Epoch(3), end=Epoch(16), collateral_epochs=16)
@@ -145,11 +145,21 @@ def test_networks() -> None:
 @pytest.mark.parametrize(
     ("wish", "farmers", "code"),
     [
+        (Wish(), 0, (1, 1)),
+        (Wish(), 1, (1, 1)),
+        (Wish(), 2, (1, 2)),
+        (Wish(), 3, (1, 3)),
+        (Wish(), 4, (2, 4)),
+        (Wish(), 5, (2, 5)),
+        (Wish(), 7, (3, 7)),
         (Wish(), 8, (4, 8)),
         (Wish(), 29, (4, 8)),
         (Wish(), 30, (10, 30)),
         (Wish(n=6), 8, (3, 6)),
         (Wish(k=2), 8, (2, 4)),
+        (Wish(k=2), 3, (2, 3)),
+        (Wish(k=3), 2, (3, 3)),
+        (Wish(n=5), 2, (2, 5)),
         (Wish(k=200), 8, None),
         (Wish(k=3, n=3), 8, (3, 3)),
         (Wish(n=1), 8, (1, 1)),
@@ -157,12 +167,86 @@ def test_networks() -> None:
     ],
 )
 def test_code(wish: Wish, farmers: int, code: tuple[int, int] | None) -> None:
-    """4 of 8 with few farmers, 10 of 30 with many, or what was asked for."""
+    """10 of 30 with many farmers, 4 of 8 with fewer, else all there are, or what was asked for."""
     if code is None:
         with pytest.raises(NothingToStore):
             code_for(wish, farmers)
     else:
         assert code_for(wish, farmers) == code
+
+
+def test_k_that_is_larger_than_n_is_called_that() -> None:
+    with pytest.raises(NothingToStore, match="k must not be larger than n"):
+        code_for(Wish(k=5, n=2), 8)
+
+
+def test_smaller_codes_are_tried_down_to_one_farmer() -> None:
+    """A smaller code has larger slots, which fewer farmers can take."""
+    assert codes_for(Wish(), 31)[:3] == [(10, 30), (4, 8), (3, 7)]
+    assert codes_for(Wish(), 5) == [(2, 5), (2, 4), (1, 3), (1, 2), (1, 1)]
+    assert codes_for(Wish(n=8), 5) == [(4, 8)]
+
+
+PRICES = {"price_floor": TOKEN // 2, "highest_egress": 4 * TOKEN}
+LARGE = Need(k=10, n=30, slot_bytes=100 * GIB, start=Epoch(3), end=Epoch(90), collateral_epochs=16, **PRICES)
+
+
+def test_thirty_farmers_for_one_base_unit_do_not_take_an_order() -> None:
+    """A saboteur that asks next to nothing, and so risks nothing, gets no slot while others ask the usual."""
+    honest = [candidate(i, net=f"10.{i}.0.0/16", record=Record(successes=50)) for i in range(1, 61)]
+    bad = [
+        candidate(1000 + i, net=f"172.{i}.0.0/16", price_per_gib_epoch=1, stake=16 * 100 * 16)
+        for i in range(36)
+    ]
+    assert not [number for number in ids(honest + bad, LARGE)[:30] if number >= 1000]
+    dear = [replace_price(one, 3 * TOKEN) for one in honest]
+    taken = ids(dear + bad, LARGE)
+    assert sum(number >= 1000 for number in taken) == 10
+    assert choose(dear + bad, LARGE).ranked[0].farmer.id >= 1000
+
+
+def replace_price(one: Candidate, price: int) -> Candidate:
+    offer = replace(one.farmer.offer, price_per_gib_epoch=price)
+    return replace(one, farmer=replace(one.farmer, offer=offer))
+
+
+def test_cheap_farmers_that_proved_ten_epochs_of_nothing_are_held_to_the_same_share() -> None:
+    honest = [candidate(i, price_per_gib_epoch=3 * TOKEN, record=Record(successes=1)) for i in range(1, 61)]
+    proven = frozenset(map(Epoch, range(20)))
+    bad = [replace(candidate(1000 + i, price_per_gib_epoch=1), proven=proven) for i in range(40)]
+    assert sum(number >= 1000 for number in ids(honest + bad, LARGE)) == 10
+
+
+def test_own_cheap_farms_are_trusted_after_ten_epochs_with_us() -> None:
+    """Whoever keeps files on farms of their own, at no price, may have them all there."""
+    kept = Record(kept=((Epoch(3), Epoch(20)),))
+    own = [
+        replace(candidate(i, price_per_gib_epoch=0, record=kept), proven=frozenset(map(Epoch, range(3, 13))))
+        for i in range(1, 31)
+    ]
+    others = [candidate(i, record=Record(successes=1)) for i in range(100, 160)]
+    assert set(ids(own + others, LARGE)[:30]) == set(range(1, 31))
+
+
+@pytest.mark.parametrize(
+    ("proven", "kept", "young"),
+    [(range(0, 9), (), True), (range(0, 10), (), False), ([4], ((4, 5),), False), ([5], ((4, 5),), True)],
+)
+def test_who_is_no_stranger(proven: list[int], kept: tuple[tuple[Epoch, Epoch], ...], young: bool) -> None:
+    """Ten epochs proven on chain, or one in which something of ours was to be proven."""
+    everybody = [
+        replace(candidate(i, record=Record(kept=kept)), proven=frozenset(map(Epoch, proven)))
+        for i in range(1, 10)
+    ]
+    assert choose(everybody, NEED).young is young
+
+
+def test_reading_prices_that_are_a_ransom_are_refused() -> None:
+    """Nothing on chain binds what reading costs, so what is absurd now is not chosen."""
+    dear = candidate(1, egress_price_per_gib=100 * TOKEN)
+    choice = choose([dear, candidate(2, egress_price_per_gib=4 * TOKEN)], replace(NEED, **PRICES))
+    assert [one.farmer.id for one in choice.ranked] == [2]
+    assert choice.unfit == {1: "asks 100 tokens for reading a GiB, far more than others"}
 
 
 @given(st.integers(0, 10_000), st.integers(1, 80))

@@ -32,6 +32,7 @@ from grange.chain.fees import SendPolicy
 from grange.chain.follower import Batch, Cursor, EventFollower, Rollback
 from grange.chain.gateway import Chain
 from grange.chain.pace import read_block_clock
+from grange.chain.proofs import proven_epochs
 from grange.chain.rpc import Timeouts
 from grange.chain.sender import Receipt, Sender
 from grange.chain.views import Book, Eviction, Farmer, Head, Loss, Order, Withdrawal
@@ -75,5 +76,6 @@ __all__ = [
     "Withdrawal",
     "WrongChain",
     "calls",
+    "proven_epochs",
     "read_block_clock",
 ]

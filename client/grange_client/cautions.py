@@ -1,0 +1,39 @@
+"""What a renter should know about an order's farmers before it agrees. Pure: values in, sentences out."""
+
+from grange.selection import TRIED_EPOCHS
+from grange_client.plan import SMALL_CODE
+from grange_client.select import Choice, Need, contender
+
+
+def code_text(k: int, n: int, size: str) -> str:
+    """Who keeps an order, and how many of them may fail. `size` is what each keeps."""
+    if n == 1:
+        return f"1 farmer, {size}; if it fails, everything is lost"
+    if k == n:
+        return f"{n} farmers, {size} each; if one fails, everything is lost"
+    return f"{n} farmers, {size} each; any {k} give it back, so {n - k} may fail"
+
+
+def cautions(choice: Choice, need: Need) -> tuple[str, ...]:
+    """What speaks against these farmers, though they are the best that there are."""
+    chosen = [contender(one.candidate, need) for one in choice.ranked[: need.n]]
+    strangers = sum(one.untested for one in chosen)
+    cheap = sum(one.cheap for one in chosen)
+    said = []
+    if need.n < SMALL_CODE[1]:
+        k, n = SMALL_CODE
+        said.append(
+            f"Few farmers may fail before the data is lost. Where {n} farmers can take a part, any {k} of "
+            f"{n} is usual."
+        )
+    if choice.young and strangers:
+        said.append(
+            f"This market is young: {strangers} of the {need.n} farmers have proven fewer than "
+            f"{TRIED_EPOCHS} epochs and none for you. Nothing shows yet that they keep what they take."
+        )
+    if cheap:
+        said.append(
+            f"{cheap} of the {need.n} farmers ask less than half of what is usual here, so they have little "
+            "to lose if they break their word."
+        )
+    return tuple(said)
