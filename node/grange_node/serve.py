@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import uvicorn
@@ -25,14 +26,14 @@ from grange.chain import Wallet
 from grange.errors import GrangeError
 from grange_node.app import create_app
 from grange_node.config import Config, write_private
-from grange_node.connection import Connection
+from grange_node.connection import limited
+from grange_node.connection_limits import Limits, raise_file_limit
 from grange_node.errors import ConfigInvalid
 from grange_node.loops import forever
 from grange_node.node import Node
 from grange_node.repair.repairer import POLL_SECONDS, Repairer, Settings
 
 LISTEN_BACKLOG = 1024
-MAX_CONNECTIONS = 2048
 KEEP_ALIVE_SECONDS = 75
 GRACEFUL_SECONDS = 5
 ANNOUNCE_RETRY_SECONDS = 3.0
@@ -78,22 +79,7 @@ async def serve(config: Config, wallet: Wallet, options: ServeOptions) -> None:
     host, port = options.listen or default_listen(config.endpoint)
     listening = _listen(host, port)
     app = create_app(config, wallet)
-    server = _Server(
-        uvicorn.Config(
-            app,
-            http=Connection,
-            ws="none",
-            loop="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=GRACEFUL_SECONDS,
-        )
-    )
+    server = make_server(app, Limits().fitting(raise_file_limit()))
     try:
         with _stopping(lambda: setattr(server, "should_exit", True)):
             async with app.router.lifespan_context(app):
@@ -109,6 +95,27 @@ async def serve(config: Config, wallet: Wallet, options: ServeOptions) -> None:
     finally:
         listening.close()
     log.info("farmer %d stopped", config.farmer_id)
+
+
+def make_server(app: Callable[..., Any], limits: Limits) -> _Server:
+    """The server of a farm's HTTP interface, with limits on what strangers may hold."""
+    # Anyone can send what is not HTTP; a log line for each would fill the disk.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    return _Server(
+        uvicorn.Config(
+            app,
+            http=limited(limits),
+            ws="none",
+            loop="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        )
+    )
 
 
 def default_listen(endpoint: str) -> tuple[str, int]:

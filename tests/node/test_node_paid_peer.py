@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from node_support import DOMAIN, FakeMarket, Farm, Parcel, open_farm, parcel
 from test_node_paid import PRICED, RENTER, STRANGER
 
@@ -27,23 +26,24 @@ from grange.peer import (
     open_session,
 )
 from grange.units import STEP_BYTES
-from grange_node import connection
 from grange_node.config import OfferFile
-from grange_node.connection import Connection
-from grange_node.serve import _Server
+from grange_node.connection_limits import Limits
+from grange_node.serve import make_server
 
 PATIENCE = Patience(silence_seconds=10.0)
 VAULT = 10**12
+LIMITS = Limits()
 
 
 @asynccontextmanager
-async def serving(folder: Path, market: FakeMarket, **settings: Any) -> AsyncIterator[tuple[Farm, str]]:
+async def serving(
+    folder: Path, market: FakeMarket, limits: Limits = LIMITS, **settings: Any
+) -> AsyncIterator[tuple[Farm, str]]:
     """A farm on a socket of its own."""
     settings = {"offer_terms": PRICED} | settings
     async with open_farm(folder, market=market, **settings) as farm:
         listening = socket.create_server(("127.0.0.1", 0))
-        options = uvicorn.Config(farm.app, http=Connection, ws="none", lifespan="off", log_config=None)
-        server = _Server(options)
+        server = make_server(farm.app, limits)
         running = asyncio.create_task(server.serve(sockets=[listening]))
         await server.listening.wait()
         try:
@@ -243,14 +243,12 @@ async def test_what_is_free_carries_no_voucher(tmp_path: Path, market: FakeMarke
             assert purse.tabs.totals() == {}
 
 
-async def test_who_takes_nothing_of_what_it_asked_for_is_cut_off(
-    tmp_path: Path, market: FakeMarket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_takes_nothing_of_what_it_asked_for_is_cut_off(tmp_path: Path, market: FakeMarket) -> None:
     """Else a few connections of a stranger would keep all others from reading for nothing."""
-    monkeypatch.setattr(connection, "STALL_SECONDS", 0.2)
+    hasty = Limits(stall_seconds=0.2)
     big = Parcel(renter=RENTER, pieces=[shake_256(b"%d" % i).digest(1 << 20) for i in range(8)])
     free = OfferFile(**(PRICED.model_dump() | {"egress_price_per_gib": 0}))
-    async with serving(tmp_path / "data", market, offer_terms=free) as (farm, endpoint):
+    async with serving(tmp_path / "data", market, hasty, offer_terms=free) as (farm, endpoint):
         await farm.keep(big)
         wanted = f"bytes=0-{STEP_BYTES - 1}"
         signed = farm.sign(STRANGER, "GET", big.path, sha256(wanted.encode()).digest())
