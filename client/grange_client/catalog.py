@@ -26,16 +26,21 @@ from grange_client.orders import PlacedOrder, PlacedSlot
 from grange_client.reputations import Reputations
 
 CATALOG_VERSION = 4
-LAST_VERSION_WITH_FARMERS = 3
-"""Until then the catalog remembered what farmers did; all else is as it is now."""
+UPGRADED_VERSION = 3
+"""Catalogs of this version are brought up to date in place."""
 
+_UPGRADE = (
+    "DROP TABLE IF EXISTS farmers",
+    "ALTER TABLE orders ADD COLUMN missing INTEGER NOT NULL DEFAULT 0",
+)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS orders (
     id BLOB PRIMARY KEY, block INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
     k INTEGER NOT NULL, n INTEGER NOT NULL, leaf_count INTEGER NOT NULL, piece_leaves INTEGER NOT NULL,
     previous BLOB NOT NULL, origin BLOB NOT NULL,
-    name TEXT, created INTEGER, files INTEGER, size_bytes INTEGER, manifest BLOB
+    name TEXT, created INTEGER, files INTEGER, size_bytes INTEGER, manifest BLOB,
+    missing INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS closings (
     order_id BLOB PRIMARY KEY, block INTEGER NOT NULL, refund TEXT NOT NULL, compensation TEXT NOT NULL
@@ -136,7 +141,8 @@ class Catalog:
 
         def take_in(db: sqlite3.Connection) -> None:
             if undo_after is not None:
-                db.execute("DELETE FROM orders WHERE block > ?", (undo_after,))
+                # Kept, out of sight: the endpoint may be wrong, and contents can't always be read again.
+                db.execute("UPDATE orders SET missing = 1 WHERE block > ?", (undo_after,))
                 db.execute("DELETE FROM closings WHERE block > ?", (undo_after,))
             for order in orders:
                 _add(db, order)
@@ -173,15 +179,25 @@ class Catalog:
         self.file.change(lambda db: _describe(db, order, manifest, stored_manifest))
 
     def orders(self) -> list[Known]:
-        """All orders, the newest first."""
+        """All orders that the chain shows, the newest first."""
+        return self._list(missing=False)
+
+    def missing(self, epoch: int) -> list[Known]:
+        """Orders that the chain has shown and does not show any more, and that would not be over by now."""
+        return [known for known in self._list(missing=True) if known.order.end > epoch]
+
+    def _list(self, *, missing: bool) -> list[Known]:
         query = (
             "SELECT id, block, start, end, k, n, leaf_count, piece_leaves, previous, origin,"
             " name, created, files, size_bytes,"
-            " (SELECT later.id FROM orders AS later WHERE later.previous = orders.id LIMIT 1)"
-            " FROM orders ORDER BY block DESC, id"
+            " (SELECT later.id FROM orders AS later WHERE later.previous = orders.id AND later.missing = 0"
+            " LIMIT 1)"
+            " FROM orders WHERE missing = ? ORDER BY block DESC, id"
         )
         try:
-            return self.file.read(lambda db: [_known(db, row) for row in db.execute(query).fetchall()])
+            return self.file.read(
+                lambda db: [_known(db, row) for row in db.execute(query, (missing,)).fetchall()]
+            )
         except (ValueError, TypeError, Misuse):
             # SQLite does not notice every flipped bit.
             self.file.begin_again()
@@ -219,7 +235,7 @@ def _add(db: sqlite3.Connection, order: PlacedOrder) -> None:
     db.execute(
         "INSERT INTO orders (id, block, start, end, k, n, leaf_count, piece_leaves, previous, origin)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-        " block = excluded.block, start = excluded.start, end = excluded.end",
+        " block = excluded.block, start = excluded.start, end = excluded.end, missing = 0",
         (
             order.id,
             order.block,
@@ -335,9 +351,12 @@ def _begin(
     if "farmers" in tables and not differences.keys() & {"chain", "market"}:
         query = "SELECT id, successes, failures, lies, last_failure FROM farmers"
         reputations.take_over(db.execute(query).fetchall())
-    is_older = differences == {"version": str(LAST_VERSION_WITH_FARMERS)}
-    for table in tables:
-        if table == "farmers" or not is_older:
+    is_older = differences == {"version": str(UPGRADED_VERSION)}
+    if is_older:
+        for statement in _UPGRADE:
+            db.execute(statement)
+    else:
+        for table in tables:
             db.execute(f'DROP TABLE IF EXISTS "{table}"')
     for statement in _SCHEMA.split(";")[:-1]:
         db.execute(statement)

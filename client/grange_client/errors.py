@@ -6,10 +6,12 @@
     |  |- AlreadySetUp         3   there are, and they are not overwritten
     |  |- BadWords             3   not twelve BIP-39 words
     |  |- BadConfig            3   a configuration file that cannot be read
+    |  |- ClockWrong           3   this computer's clock is off
     |  |- NothingToStore       4   the paths name nothing that can be stored
     |  |- SourceChanged        4   a file changed while it was being stored
     |  |- WouldOverwrite       4   a file is in the way of what is being fetched
     |  |- UnknownOrder         4   no order has that name
+    |  |- OrderOver            4   the order is over, and its farmers have deleted it
     |  |- OrderGoesOn          4   an order that is not over cannot be closed
     |  |- CannotExtend         4   an order that is over, or will not be for long, cannot be extended
     |  |- QuoteUsed            1   one quote was to be stored twice
@@ -20,6 +22,7 @@
     `- WorldError              the world failed
        |- NotEnoughFarmers     6   too few of them to store, or to fetch
        |- DiskFailed           4   a file could not be written
+       |- OrderMissing         8   the endpoint does not show an order that was there before
        |- HomeForgetful        4   the home takes nothing, so nothing may be placed from it
        `- PlaceFailed          8   the market refused the order
 
@@ -64,6 +67,12 @@ class BadConfig(Told, Misuse):
     exit_code = EXIT_SETUP
 
 
+class ClockWrong(Told, Misuse):
+    """This computer's clock is off, and farmers refuse requests for it."""
+
+    exit_code = EXIT_SETUP
+
+
 class NothingToStore(Told, Misuse):
     """The paths given name nothing that can be stored."""
 
@@ -84,6 +93,12 @@ class WouldOverwrite(Told, Misuse):
 
 class UnknownOrder(Told, Misuse):
     """No order, or more than one, goes by that name."""
+
+    exit_code = EXIT_FILES
+
+
+class OrderOver(Told, Misuse):
+    """The order is over, and too few of its farmers still have it."""
 
     exit_code = EXIT_FILES
 
@@ -145,6 +160,12 @@ class HomeForgetful(Told, WorldError):
     """The home cannot be written, and what was asked for has to be remembered."""
 
     exit_code = EXIT_FILES
+
+
+class OrderMissing(Told, WorldError):
+    """The endpoint does not show an order that was on the chain before."""
+
+    exit_code = EXIT_CHAIN
 
 
 class PlaceFailed(Told, WorldError):

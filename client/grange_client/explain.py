@@ -3,13 +3,13 @@
     0    done
     1    something unexpected: a bug, or an error of another part of Grange
     2    wrong usage
-    3    not set up, set up already, or words or configuration that are wrong
-    4    files: nothing to store, changed while storing, in the way, no such order, not over yet, the disk,
-         a home that cannot be written
+    3    not set up, set up already, words or configuration that are wrong, a clock that is off
+    4    files: nothing to store, changed while storing, in the way, no such order, over, not over yet,
+         the disk, a home that cannot be written
     5    money: too little in vault and wallet, or too little coin for gas
     6    farmers: too few, or they refuse
     7    data: what came back is not what a client stored
-    8    chain: down, slow, another one, no market there, or it refused
+    8    chain: down, slow, another one, no market there, it refused, or an order is missing from it
     130  interrupted
 
 Decides these codes and the words for errors of other packages; errors of this one carry their own words.

@@ -57,3 +57,13 @@ Watcher = Callable[[Happening], None]
 
 def nobody(_: Happening) -> None:
     """The watcher that does not look."""
+
+
+def without_failures(watch: Watcher) -> Watcher:
+    """A watcher that hears of no failures, only of lies: for farmers that owe nothing any more."""
+
+    def only_lies(happening: Happening) -> None:
+        if not isinstance(happening, FarmerFailed) or happening.lied:
+            watch(happening)
+
+    return only_lies

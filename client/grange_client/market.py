@@ -24,8 +24,10 @@ from grange.chain import (
     Withdrawal,
     calls,
     proven_epochs,
+    read_block_clock,
 )
 from grange.messages import NO_ORDER, Domain
+from grange.times import BlockClock
 from grange.types import Acceptance, Address, Epoch, FarmerId, Held, OrderId, Parameters, Terms
 
 
@@ -42,6 +44,9 @@ class Market(Protocol):
 
     async def head(self) -> Head:
         """The newest block."""
+
+    async def clock(self) -> BlockClock:
+        """The newest block and the pace of the chain, which give epochs a date."""
 
     async def farmers(self) -> list[Farmer]:
         """Everybody who ever registered."""
@@ -117,6 +122,10 @@ class ChainMarket:
     async def head(self) -> Head:
         """See Market."""
         return await self._chain.head()
+
+    async def clock(self) -> BlockClock:
+        """See Market."""
+        return await read_block_clock(self._chain)
 
     async def farmers(self) -> list[Farmer]:
         """See Market."""

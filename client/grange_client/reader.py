@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from statistics import median
 from typing import TypeVar
 
@@ -322,17 +323,35 @@ class OrderReader:
             if not health.failure
         ]
         missing = self.geometry.k - have
+        gone = sum(_is_gone(health.failure) for health in self.health)
+        if self.geometry.n - gone >= self.geometry.k:
+            means = (
+                f"These answer: {', '.join(answered) or 'none'}. "
+                f"If {missing} of the others come back, everything is there."
+            )
+            todo = "Try again later; `grange health` shows which farmers still prove what they keep."
+        else:
+            means = (
+                f"{gone} of its farmers answer and do not have it, or send wrong bytes: it seems to be lost."
+            )
+            todo = "Store it again from another copy; `grange health` shows what its farmers still prove."
         return NotEnoughFarmers(
             f"{len(answered)} of {self.geometry.n} farmers answer, and {self.geometry.k} are needed: "
             f"{missing} more.",
             failures=failures,
             missing=missing,
-            means=f"These answer: {', '.join(answered) or 'none'}. Nothing is lost if enough of them return.",
-            todo="Try again later; `grange stat` shows who holds the order.",
+            means=means,
+            todo=todo,
         )
 
     async def _in_thread(self, call: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+
+def _is_gone(failure: Told | None) -> bool:
+    """Whether a farmer that answers does not have what it should, so that waiting for it does not help."""
+    is_unknown = isinstance(failure, FarmerRefused) and failure.status == HTTPStatus.NOT_FOUND
+    return is_unknown or isinstance(failure, FarmerLied)
 
 
 def _missing(failure: Told | None) -> int:

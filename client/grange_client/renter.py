@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -40,12 +40,14 @@ from grange_client.catalog import Catalog, Known
 from grange_client.closing import Closing, close
 from grange_client.condition import condition
 from grange_client.config import Config
+from grange_client.diagnosis import diagnosed
 from grange_client.encode import Piece
-from grange_client.errors import UnknownOrder
+from grange_client.errors import ClockWrong, UnknownOrder
 from grange_client.extend import Extending
 from grange_client.fare import Fare, check_vault, fare
 from grange_client.farmers import Found, probe
-from grange_client.happenings import Step, Watcher, nobody
+from grange_client.happenings import Step, Watcher, nobody, without_failures
+from grange_client.lookup import find_order
 from grange_client.manifest import Manifest
 from grange_client.market import ChainMarket, Market
 from grange_client.orders import PlacedOrder, as_repaired
@@ -66,7 +68,6 @@ from grange_client.words import Identity
 WORKER_THREADS = 3
 PURSE_NAME = "purse.sqlite"
 """What was signed away for reads, beside the catalog."""
-MIN_ID_CHARACTERS = 4
 MAX_LISTED_PROBED = 512
 """Farmers that are asked how they are when they are listed."""
 
@@ -220,12 +221,14 @@ class Renter:
     async def quote(self, paths: Iterable[str | PathLike[str]], wish: Wish, watch: Watcher = nobody) -> Quote:
         """What storing these paths would take and cost; see `store.Storing.quote`. Raises HomeForgetful."""
         self.catalog.check_remembers()
-        return await self._storing.quote(paths, wish, await self._records(), watch)
+        async with self._diagnosed():
+            return await self._storing.quote(paths, wish, await self._records(), watch)
 
     async def put(self, quote: Quote, watch: Watcher = nobody) -> Stored:
         """Store what was quoted; see `store.Storing.put`. Raises HomeForgetful."""
         self.catalog.check_remembers()
-        stored = await self._storing.put(quote, watching_records(watch, self.reputations.note_failure))
+        async with self._diagnosed():
+            stored = await self._storing.put(quote, watching_records(watch, self.reputations.note_failure))
         self.catalog.add(stored.order, stored.manifest, stored.stored_manifest)
         # Taking something is easy: what counts as a success is to prove it, or to give it back.
         self.reputations.forgive_failures(slot.farmer for slot in stored.order.slots)
@@ -240,14 +243,15 @@ class Renter:
         """
         self.catalog.check_remembers()
         order, _ = await self._keepers(order)
-        return await self._extending.quote(order, epochs, await self._records(), watch)
+        async with self._diagnosed():
+            return await self._extending.quote(order, epochs, await self._records(), watch)
 
     async def extend(self, renewal: Renewal, watch: Watcher = nobody) -> Extended:
         """Extend what was quoted; see `extend.Extending.extend`. Raises HomeForgetful."""
         self.catalog.check_remembers()
-        extended = await self._extending.extend(
-            renewal, watching_records(watch, self.reputations.note_failure)
-        )
+        async with self._diagnosed():
+            watch = watching_records(watch, self.reputations.note_failure)
+            extended = await self._extending.extend(renewal, watch)
         self.catalog.extend(extended.order)
         return extended
 
@@ -271,28 +275,20 @@ class Renter:
             if known.name is None and known.order.end > epoch:
                 try:
                     await self.manifest(known.order, watch)
+                except ClockWrong:
+                    raise
                 except Told:
                     continue
         return self.catalog.orders()
 
     async def find(self, wanted: str, watch: Watcher = nobody) -> Known:
-        """The newest order of this name, or the one whose id begins so. Raises UnknownOrder."""
+        """The newest order of this name, or the one whose id begins so; see `lookup.find_order`."""
         orders = await self.orders(watch)
-        named = [known for known in orders if known.name == wanted]
-        if named:
-            return named[0]
-        digits = wanted.lower().removeprefix("0x")
-        by_id = [known for known in orders if known.order.id.hex().startswith(digits)]
-        if len(digits) >= MIN_ID_CHARACTERS and len(by_id) == 1:
-            return by_id[0]
-        unread = sum(known.name is None for known in orders)
-        raise UnknownOrder(
-            f"There is no order {wanted!r}."
-            if not by_id or not digits
-            else f"{wanted!r} fits several orders.",
-            means=f"The names of {unread} orders could not be read." if unread else "",
-            todo="`grange ls` shows what there is.",
-        )
+        return find_order(wanted, orders, await self.missing())
+
+    async def missing(self) -> list[Known]:
+        """Orders that the chain has shown before and, when it was last read, did not show any more."""
+        return self.catalog.missing((await self.market.head()).epoch)
 
     async def condition(self, order: PlacedOrder) -> Outlook:
         """How an order is, and how likely it is lost before it ends; see `condition.condition`."""
@@ -304,7 +300,8 @@ class Renter:
         if known is not None:
             return known
         watch(Step(what="Fetching the contents page"))
-        manifest, stored = await fetch_manifest(await self.reader(order, watch))
+        async with self._diagnosed(order):
+            manifest, stored = await fetch_manifest(await self.reader(order, watch))
         self.catalog.describe(order.id, manifest, stored)
         return manifest
 
@@ -391,15 +388,16 @@ class Renter:
         budget = Budget(max_price)
         reader = await self.reader(order, watch, self._purse.within(budget))
         with Target(target) as opened:
-            restored = await restore(
-                reader,
-                manifest,
-                opened,
-                only=only,
-                overwrite=overwrite,
-                executor=self._executor,
-                watch=watch,
-            )
+            async with self._diagnosed(order):
+                restored = await restore(
+                    reader,
+                    manifest,
+                    opened,
+                    only=only,
+                    overwrite=overwrite,
+                    executor=self._executor,
+                    watch=watch,
+                )
         self.reputations.note_successes(
             slot.farmer
             for slot, health in zip(reader.order.slots, reader.health, strict=True)
@@ -421,6 +419,8 @@ class Renter:
     ) -> OrderReader:
         """An order opened for reading at any offset, from those who keep its slots by now."""
         order, keepers = await self._keepers(order)
+        if (await self.market.head()).epoch >= order.end:
+            watch = without_failures(watch)
         return OrderReader(
             order,
             self.identity.secret.order_key(order.sealed_as),
@@ -443,6 +443,9 @@ class Renter:
         redeemed = await asyncio.gather(*(self.market.redeemed(one, self.address) for one in signed))
         vault = await self.market.vault(self.address)
         check_vault(expected, vault, signed, dict(zip(signed, redeemed, strict=True)))
+
+    def _diagnosed(self, order: PlacedOrder | None = None) -> AbstractAsyncContextManager[None]:
+        return diagnosed(self.market, self._signer.clocks, self._signer.now, order)
 
     def _peer_or_none(self, farmer: Farmer | None, purse: Purse) -> Peer | None:
         if farmer is None:

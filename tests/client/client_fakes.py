@@ -44,6 +44,7 @@ from grange.messages import (
     voucher_signer,
 )
 from grange.peer import Patience, Peer
+from grange.times import BlockClock
 from grange.types import (
     Acceptance,
     Address,
@@ -97,6 +98,7 @@ class Behaviour:
     life_blocks: int = 300
     egress_price_per_gib: int = 0
     claims_missing: int = 0
+    clock_ahead_seconds: int = 0
 
 
 class FakeFarmer:
@@ -157,7 +159,10 @@ class FakeFarmer:
             nonce=bytes.fromhex(nonce),
             content=bytes.fromhex(announced),
         )
-        fresh = NOW < int(expires) <= NOW + 300 and nonce not in self._nonces
+        now = NOW + self.behaviour.clock_ahead_seconds
+        if not now < int(expires) <= now + 300:
+            raise _error(401, "unauthorised", now=now)
+        fresh = nonce not in self._nonces
         signer = recover(digest, bytes.fromhex(signature)).lower()
         if not fresh or signer != renter or bytes.fromhex(announced) != content:
             raise _error(401, "unauthorised")
@@ -351,6 +356,11 @@ class FakeMarket:
             hash=self.block_hash(self.block),
             timestamp=NOW,
             epoch=Epoch(self.block // PARAMETERS.epoch_blocks),
+        )
+
+    async def clock(self) -> BlockClock:
+        return BlockClock(
+            block=self.block, timestamp=NOW, block_seconds=2.0, epoch_blocks=PARAMETERS.epoch_blocks
         )
 
     async def farmers(self) -> list[Farmer]:
@@ -596,8 +606,8 @@ class World:
     patience: Patience = CALM
 
     @asynccontextmanager
-    async def renter(self, home: Path | None = None) -> AsyncIterator[Renter]:
-        """The renter, on this machine or another."""
+    async def renter(self, home: Path | None = None, *, clock_ahead: int = 0) -> AsyncIterator[Renter]:
+        """The renter, on this machine or another, whose clock may be some seconds ahead."""
         folder = home or self.home
         folder.mkdir(parents=True, exist_ok=True)
         async with Renter.assembled(
@@ -605,7 +615,7 @@ class World:
             market=self.market,
             catalog_path=folder / "catalog.sqlite",
             patience=self.patience,
-            now=lambda: NOW,
+            now=lambda: NOW + clock_ahead,
         ) as renter:
             yield renter
 

@@ -4,6 +4,7 @@ import resource
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 from client_fakes import World
 
 from grange.optional_database import FileBusy
-from grange.types import FarmerId
+from grange.types import FarmerId, OrderId
 from grange_client.catalog import Catalog
-from grange_client.errors import HomeForgetful, UnknownOrder
+from grange_client.errors import HomeForgetful, OrderMissing, UnknownOrder
 from grange_client.happenings import FarmerFailed
+from grange_client.lookup import find_order
 from grange_client.plan import Wish
 from grange_client.reputations import REPUTATIONS_NAME, Reputations
 from grange_client.select import Record
@@ -37,13 +39,74 @@ async def test_newest_order_of_a_name_is_meant(world: World, tree: Path) -> None
         assert [known.order.id for known in await renter.orders()] == [second, first]
 
 
-@pytest.mark.parametrize("wanted", ["nothing", "", "0x", "abc"])
+@pytest.mark.parametrize("wanted", ["nothing", "", "0x", "g", "xyz"])
 async def test_unknown_orders(world: World, tree: Path, wanted: str) -> None:
     """What fits nothing is an error that says where to look."""
     await put(world, tree, "tree")
     async with world.renter() as renter:
         with pytest.raises(UnknownOrder):
             await renter.find(wanted)
+
+
+async def test_an_order_is_found_by_as_little_of_its_id_as_is_clear(world: World, tree: Path) -> None:
+    """Two digits do if they fit one order; one digit says how many are needed, an unclear id what it fits."""
+    await put(world, tree, "tree")
+    async with world.renter() as renter:
+        [known] = await renter.orders()
+    known, *others = [
+        replace(known, order=replace(known.order, id=OrderId(bytes.fromhex(first) + known.order.id[2:])))
+        for first in ("6b17", "6c18", "6c19")
+    ]
+    for wanted in ("6b", "6B1", "0x6b17"):
+        assert find_order(wanted, [known, *others], []) is known
+    with pytest.raises(UnknownOrder) as raised:
+        find_order("6", [known, *others], [])
+    assert "2 digits" in raised.value.means
+    with pytest.raises(UnknownOrder, match="fits several orders: 6c18") as raised:
+        find_order("6c", [known, *others], [])
+    assert raised.value.todo == "Give more digits."
+
+
+async def test_a_name_that_is_nearly_right_is_guessed(world: World, tree: Path) -> None:
+    await put(world, tree, "Pictures")
+    async with world.renter() as renter:
+        with pytest.raises(UnknownOrder) as raised:
+            await renter.find("pictures")
+    assert "Did you mean 'Pictures'?" in raised.value.todo
+
+
+async def test_an_endpoint_that_shows_another_chain_is_not_believed(world: World, tree: Path) -> None:
+    """Orders that were there a moment ago are missing, not forgotten: they are named, and come back with the
+    chain, contents and all."""
+    order = await put(world, tree, "tree")
+    events, farmers = list(world.market.events), list(world.farmers)
+    async with world.renter() as renter:
+        await renter.orders()
+        world.market.reorg(0)
+        assert await renter.orders() == []
+        assert [known.name for known in await renter.missing()] == ["tree"]
+        for wanted in ("tree", order.hex()[:8]):
+            with pytest.raises(OrderMissing, match="tree"):
+                await renter.find(wanted)
+    for farmer in farmers:
+        await farmer.stop()
+    world.market.events = events
+    world.market.reorg(world.market.block)
+    async with world.renter() as renter:
+        world.market.fork += 1
+        world.market.reorged_to = 0
+        assert (await renter.find("tree")).order.id == order
+        assert await renter.missing() == []
+
+
+async def test_an_order_that_would_be_over_is_not_missed(world: World, tree: Path) -> None:
+    await put(world, tree, "tree")
+    async with world.renter() as renter:
+        await renter.orders()
+        world.market.reorg(0)
+        world.market.block += 1000 * world.market.parameters.epoch_blocks
+        assert await renter.orders() == []
+        assert await renter.missing() == []
 
 
 async def test_reorg_takes_orders_back(world: World, tree: Path) -> None:
@@ -233,6 +296,7 @@ async def test_a_purse_that_is_damaged_is_moved_aside_and_said(world: World, tre
 
 OLD_CATALOG = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE orders (id BLOB PRIMARY KEY);
 CREATE TABLE farmers (
     id INTEGER PRIMARY KEY, successes INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,
     lies INTEGER NOT NULL DEFAULT 0, last_failure TEXT NOT NULL DEFAULT ''
@@ -262,6 +326,8 @@ async def test_orders_of_the_last_version_are_kept(world: World, tree: Path) -> 
     """Names of orders that are over can be read nowhere else: a new version does not forget them."""
     await put(world, tree, "tree")
     path = world.home / "catalog.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("ALTER TABLE orders DROP COLUMN missing")
     change_about(path, "version", "3")
     with opened(path, world) as (catalog, _):
         assert [known.name for known in catalog.orders()] == ["tree"]

@@ -11,6 +11,7 @@ import typer
 from grange_client import health_screens, output, screens
 from grange_client.commands import common
 from grange_client.commands.common import Home, Json, Verbose, Wanted
+from grange_client.lookup import order_missing
 
 
 def ls(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
@@ -21,12 +22,15 @@ def ls(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> No
             with screens.Display(common.err) as display:
                 orders = await renter.orders(display)
             epoch = (await renter.market.head()).epoch
+            missing = await renter.missing()
         if as_json:
             common.print_json([output.order_json(known, epoch) for known in orders])
-        else:
+        elif orders or not missing:
             common.out.print(screens.orders_screen(orders, epoch))
             if waiting := [known for known in orders if known.awaits_closing(epoch)]:
                 common.err.print(screens.waiting_screen(waiting), soft_wrap=True)
+        if missing:
+            raise order_missing(missing)
 
     common.run(run())
 

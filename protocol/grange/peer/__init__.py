@@ -6,6 +6,7 @@
     fault_of              whose bytes are wrong          blame.py
     networks_of           where a farmer is              networks.py
     Reach                 where a farmer may be          reach.py
+    Clocks                whose clock is off             clocks.py
     errors                what a farmer can do to us     errors.py, unforeseen.py
     Patience              how long we wait for others    patience.py
 
@@ -14,6 +15,7 @@ Leaves to those above whom to ask for what, in which order, and what to do with 
 
 from grange.peer.answers import Account, Info, Listing, PiecePath, Promise, Proposal, StoredPiece
 from grange.peer.blame import fault_of
+from grange.peer.clocks import Clocks, describe_lead
 from grange.peer.errors import (
     EXIT_FARMERS,
     EXIT_MONEY,
@@ -39,6 +41,7 @@ __all__ = [
     "FARMER_FAULTS",
     "Account",
     "Budget",
+    "Clocks",
     "FarmerLied",
     "FarmerRefused",
     "FarmerUnforeseen",
@@ -61,6 +64,7 @@ __all__ = [
     "checked_acceptance",
     "checked_takeover",
     "dealing_with",
+    "describe_lead",
     "endpoint_url",
     "fault_of",
     "networks",

@@ -313,8 +313,12 @@ class _Exchange:
         except (ValidationError, aiohttp.ClientError, TimeoutError):
             pass
         text = "".join(c for c in message if c.isprintable())
+        farmer, signer = self._peer.farmer.id, self._peer._signer
+        off = ""
+        if response.status == HTTPStatus.UNAUTHORIZED:
+            off = signer.clocks.note(farmer, detail, signer.now())
         return FarmerRefused(
-            f"Farmer {self._peer.farmer.id} refuses ({response.status} {code}): {text}",
+            off or f"Farmer {farmer} refuses ({response.status} {code}): {text}",
             status=response.status,
             code=code,
             detail=detail,

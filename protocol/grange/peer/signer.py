@@ -3,10 +3,11 @@
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from grange.chain import Wallet
 from grange.messages import NONCE_BYTES, Domain, request_digest, sign_digest
+from grange.peer.clocks import Clocks
 from grange.peer.patience import Patience
 from grange.types import FarmerId
 
@@ -20,6 +21,8 @@ class Signer:
     patience: Patience
     now: Callable[[], float] = time.time
     random: Callable[[int], bytes] = secrets.token_bytes
+    clocks: Clocks = field(default_factory=Clocks, compare=False)
+    """What those who refused a request for its time say of theirs."""
 
     def authorization(self, farmer: FarmerId, method: str, path: str, content: bytes) -> str:
         """The value of the Authorization header, good for one request to one farmer."""
