@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from grange.chain import Farmer, Receipt, TransactionReverted
 from grange.errors import Told
 from grange.messages import order_id
-from grange.peer import FARMER_FAULTS, Proposal, checked_acceptance, dealing_with
+from grange.peer import FARMER_FAULTS, Patience, Proposal, Retry, checked_acceptance, dealing_with
 from grange.types import Acceptance, Address, FarmerId, Terms
 from grange_client.closing import held_from_events
 from grange_client.encode import Piece
@@ -51,6 +51,7 @@ class Extending:
     account: Address
     market: Market
     open_peer: OpenPeer
+    patience: Patience
     regrown: Regrown
     funds: Callable[[], Awaitable[Funds]]
 
@@ -140,6 +141,7 @@ class _Work:
 
     def __init__(self, extending: Extending, renewal: Renewal, watch: Watcher) -> None:
         self._with = extending
+        self._retry = Retry(extending.patience)
         self._renewal = renewal
         self._order = renewal.order
         self._watch = watch
@@ -204,18 +206,22 @@ class _Work:
             end=renewal.end,
             previous=self._order.id,
         )
+
+        async def promised() -> Acceptance:
+            promise = await self._with.open_peer(keeper.farmer).accept(renewal.id, slot, proposal)
+            return checked_acceptance(
+                promise,
+                domain=self._with.market.domain,
+                order=renewal.id,
+                slot=slot,
+                farmer=keeper.farmer,
+                proposal=proposal,
+                deadline_block=deadline_block,
+            )
+
         try:
             with dealing_with(keeper.farmer.id):
-                promise = await self._with.open_peer(keeper.farmer).accept(renewal.id, slot, proposal)
-                return checked_acceptance(
-                    promise,
-                    domain=self._with.market.domain,
-                    order=renewal.id,
-                    slot=slot,
-                    farmer=keeper.farmer,
-                    proposal=proposal,
-                    deadline_block=deadline_block,
-                )
+                return await self._retry.call(promised, irreplaceable=lambda: not self._spares)
         except FARMER_FAULTS as error:
             return error
 
@@ -241,8 +247,12 @@ class _Work:
             keeper = self._keepers[piece.slot]
             try:
                 with dealing_with(keeper.farmer.id):
-                    await self._with.open_peer(keeper.farmer).put_piece(
-                        self._renewal.id, piece.slot, piece.segment, piece.data, piece.root
+                    peer = self._with.open_peer(keeper.farmer)
+                    await self._retry.call(
+                        lambda: peer.put_piece(
+                            self._renewal.id, piece.slot, piece.segment, piece.data, piece.root
+                        ),
+                        irreplaceable=lambda: not self._spares,
                     )
             except FARMER_FAULTS as error:
                 failed.setdefault(piece.slot, error.what)

@@ -14,7 +14,7 @@ again. Leaves what is sent and when to `upload`.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from grange.errors import Told
 from grange.peer import FarmerLied, Peer
@@ -66,6 +66,7 @@ class Lane:
 
     def _give(self, chosen: Chosen) -> None:
         self.chosen = chosen
+        self.recounts = 0
         self.peer = self._open_peer(chosen)
 
     @property
@@ -80,6 +81,12 @@ class Lane:
     def missing(self) -> list[int]:
         """Segments of which the present farmer has no piece."""
         return [segment for segment, there in enumerate(self._stored) if not there]
+
+    def recount(self, held: Collection[int]) -> bool:
+        """Believe of the present farmer only that it has these pieces. Whether some are missing now."""
+        self.recounts += 1
+        self._stored = bytearray(segment in held for segment in range(self._segments))
+        return not all(self._stored)
 
     def can_replace(self) -> bool:
         """Whether there is anybody to take over."""

@@ -129,6 +129,7 @@ class Renter:
             account=identity.wallet.address,
             market=market,
             open_peer=self.peer,
+            patience=patience,
             regrown=self._regrown,
             funds=self._storing.funds,
         )

@@ -2,17 +2,18 @@
 
 Decides the order of work: segments one after another, a bounded window of them in memory, every piece to its
 farmer; a farmer that fails, lies or holds the others up is replaced at once by a spare, which takes the
-pieces from there on and is given the earlier ones in a further pass. When every farmer has everything, all
+pieces from there on and is given the earlier ones in a further pass. Where no spare is left, a farmer that is
+away is waited for, and gets only what it does not have. When every farmer has everything, all
 are asked for their promise. Nothing here costs anything: until an order is placed farmers keep what was
 staged only for a while. Leaves what a promise must say to `promise`, placing to `store`, and coding to
 `encode`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from typing import TypeVar
+from http import HTTPStatus
 
 from grange.errors import Told
 from grange.layout import Geometry
@@ -24,8 +25,10 @@ from grange.peer import (
     Patience,
     Peer,
     Proposal,
+    Retry,
     checked_acceptance,
     dealing_with,
+    held_pieces,
 )
 from grange.peer.promise import LAPSES_CODE
 from grange.types import Acceptance, OrderId, Terms
@@ -39,12 +42,11 @@ WINDOW_BYTES = 160 << 20
 """Pieces in memory at once, unless two segments are already more."""
 MIN_WINDOW_SEGMENTS = 2
 MAX_WINDOW_SEGMENTS = 64
-TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504})
 BUSY_CODE = "conflict"
 """A slot whose pieces are still being taken in: over in a moment."""
 DROP_SECONDS = 5.0
-
-Answer = TypeVar("Answer")
+MAX_RECOUNTS = 2
+"""How often a farmer may say of a slot that pieces are missing which it has acknowledged."""
 
 
 class Upload:
@@ -69,6 +71,7 @@ class Upload:
         self._encoder = encoder
         self._geometry: Geometry = encoder.geometry
         self._patience = patience
+        self._retry = Retry(patience)
         self._executor = executor
         self._watch = watch
         spares = Spares(chosen)
@@ -185,34 +188,52 @@ class Upload:
         async with lane.gate:
             while True:
                 chosen, peer = lane.chosen, lane.peer
-                put = asyncio.create_task(self._put(peer, piece))
+                put = asyncio.create_task(self._put(lane, peer, piece))
                 try:
                     if await lane.run(chosen, put, piece.segment):
                         return
                 except FARMER_FAULTS as error:
                     lane.replace(chosen, error)
 
-    async def _put(self, peer: Peer, piece: Piece) -> None:
+    async def _put(self, lane: Lane, peer: Peer, piece: Piece) -> None:
         with dealing_with(peer.farmer.id):
-            await self._tried(
-                lambda: peer.put_piece(self._order, piece.slot, piece.segment, piece.data, piece.root)
+            await self._retry.call(
+                lambda: peer.put_piece(self._order, piece.slot, piece.segment, piece.data, piece.root),
+                passes=lambda error: error.code == BUSY_CODE,
+                irreplaceable=lambda: not lane.can_replace(),
             )
 
     async def _ask(self, lane: Lane, deadline_block: int) -> None:
-        """A farmer's promise for its slot; of somebody else if it gives none that is of use."""
-        chosen, pause = lane.chosen, self._patience.pause_seconds
-        for attempt in range(self._patience.tries):
-            try:
-                lane.acceptance = await self._promised(lane, deadline_block)
-                return
-            except FARMER_FAULTS as error:
-                lapses = isinstance(error, FarmerRefused) and error.code == LAPSES_CODE
-                if not lapses or lane.can_replace() or attempt + 1 == self._patience.tries:
-                    lane.replace(chosen, error)
-                    return
-            # It keeps its promises, they only end too soon; nobody else is left, and the next one ends later.
-            await asyncio.sleep(pause)
-            pause *= 2
+        """A farmer's promise for its slot; of somebody else if it gives none that is of use.
+
+        There is none yet for a slot of which its farmer turned out to miss pieces.
+        """
+        chosen = lane.chosen
+
+        def passes(error: FarmerRefused) -> bool:
+            # One that lapses too soon is followed by one that ends later, but a spare is sooner ready.
+            return error.code == BUSY_CODE or (error.code == LAPSES_CODE and not lane.can_replace())
+
+        try:
+            lane.acceptance = await self._retry.call(
+                lambda: self._promised(lane, deadline_block),
+                passes=passes,
+                irreplaceable=lambda: not lane.can_replace(),
+            )
+        except FARMER_FAULTS as error:
+            if not (isinstance(error, FarmerRefused) and await self._looked_again(lane, error)):
+                lane.replace(chosen, error)
+
+    async def _looked_again(self, lane: Lane, error: FarmerRefused) -> bool:
+        """Whether a farmer that will not promise lost pieces, in a crash say, and is to get them again."""
+        if error.status != HTTPStatus.NOT_FOUND or lane.recounts >= MAX_RECOUNTS:
+            return False
+        try:
+            with dealing_with(lane.farmer):
+                held = await held_pieces(lane.peer, self._order, lane.slot, self._geometry.segments)
+        except FARMER_FAULTS:
+            return False
+        return lane.recount(held)
 
     async def _promised(self, lane: Lane, deadline_block: int) -> Acceptance:
         chosen, peer = lane.chosen, lane.peer
@@ -226,7 +247,7 @@ class Upload:
             end=self._terms.end,
         )
         with dealing_with(chosen.farmer.id):
-            promise = await self._tried(lambda: peer.accept(self._order, lane.slot, proposal))
+            promise = await peer.accept(self._order, lane.slot, proposal)
             return checked_acceptance(
                 promise,
                 domain=self._domain,
@@ -236,21 +257,6 @@ class Upload:
                 proposal=proposal,
                 deadline_block=deadline_block,
             )
-
-    async def _tried(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Make a call, again after a pause if it may pass; the last error if it does not."""
-        pause = self._patience.pause_seconds
-        for _ in range(self._patience.tries - 1):
-            try:
-                return await call()
-            except FarmerUnreachable:
-                pass
-            except FarmerRefused as error:
-                if error.status not in TRANSIENT_STATUSES and error.code != BUSY_CODE:
-                    raise
-            await asyncio.sleep(pause)
-            pause *= 2
-        return await call()
 
 
 def window_segments(geometry: Geometry) -> int:

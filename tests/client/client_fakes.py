@@ -65,7 +65,13 @@ WORDS = "test test test test test test test test test test test junk"
 PARAMETERS = replace(market_rules.PARAMETERS, token=address_from(bytes(19) + b"\x02"))
 MARKET = address_from(bytes(19) + b"\x01")
 NOW = 1_800_000_000
-CALM = Patience(pause_seconds=0.001, slow_floor_seconds=60, hedge_floor_seconds=60)
+CALM = Patience(
+    pause_seconds=0.001,
+    longest_pause_seconds=0.001,
+    last_resort_seconds=0.05,
+    slow_floor_seconds=60,
+    hedge_floor_seconds=60,
+)
 """Never takes a busy machine for a slow farmer."""
 HURRIED = replace(CALM, slow_floor_seconds=0.5, slow_factor=1, hedge_floor_seconds=0.3, hedge_factor=1)
 """For tests about slow farmers."""
@@ -118,8 +124,8 @@ class FakeFarmer:
         self._nonces: set[str] = set()
         self._runner: web.AppRunner | None = None
 
-    async def start(self) -> str:
-        """Serve on a free port; the endpoint."""
+    async def start(self, port: int = 0) -> str:
+        """Serve, on a free port if it does not matter; the endpoint."""
         app = web.Application(client_max_size=1 << 24)
         slot = "/v1/orders/{order}/slots/{slot}"
         app.add_routes(
@@ -129,13 +135,14 @@ class FakeFarmer:
                 web.put(slot + "/pieces/{piece}", self._put),
                 web.post(slot + "/accept", self._accept),
                 web.get(slot, self._get),
+                web.get(slot + "/pieces", self._list),
                 web.get(slot + "/pieces/{piece}/path", self._path),
                 web.delete(slot, self._delete),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, "127.0.0.1", port, reuse_address=True).start()
         port = self._runner.addresses[0][1]
         return f"http://127.0.0.1:{port}"
 
@@ -197,6 +204,14 @@ class FakeFarmer:
         await asyncio.sleep(self.behaviour.put_seconds)
         self.pieces.setdefault(self._key(request, renter), {})[piece] = body
         return web.json_response({"root": (self.behaviour.put_root or root).hex()}, status=201)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        self.calls.append("list")
+        held = self.pieces.get(self._key(request, self._signed(request, NO_CONTENT)), {})
+        if not held:
+            raise _error(404, "not_found")
+        roots = {str(piece): merkle_root(body).hex() for piece, body in held.items()}
+        return web.json_response({"roots": roots, "count": len(roots)})
 
     async def _accept(self, request: web.Request) -> web.Response:
         self.calls.append("accept")

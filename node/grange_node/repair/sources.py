@@ -19,6 +19,7 @@ from typing import Final
 from grange.errors import GrangeError
 from grange.merkle import merkle_root, root_of_hashes
 from grange.peer import FARMER_FAULTS, FarmerLied, Peer, dealing_with
+from grange.peer.listing import LISTED_INDICES
 from grange.types import FarmerId
 from grange.units import HASH_BYTES
 from grange_node.errors import RepairStopped
@@ -30,9 +31,6 @@ SLOW_FACTOR: Final = 8.0
 """Slow is who needs so many times what half of them need."""
 
 OpenPeer = Callable[[FarmerId], Peer]
-
-LISTED_INDICES: Final = 1000
-"""What a farmer covers with one listing (docs/protocol.md)."""
 
 log = logging.getLogger("grange.repair")
 

@@ -22,11 +22,19 @@ from typing import Final
 from grange.erasure import Codec
 from grange.errors import GrangeError
 from grange.merkle import merkle_root, root_of_hashes
-from grange.peer import FARMER_FAULTS, FarmerRefused, FarmerUnreachable, Patience, Peer, dealing_with
+from grange.peer import (
+    FARMER_FAULTS,
+    FarmerUnreachable,
+    Patience,
+    Peer,
+    Retry,
+    dealing_with,
+    held_pieces,
+)
 from grange.types import FarmerId, OrderId
 from grange.units import HASH_BYTES
 from grange_node.repair.chart import Charted
-from grange_node.repair.sources import LISTED_INDICES, OpenPeer, Sources
+from grange_node.repair.sources import OpenPeer, Sources
 
 SEGMENTS_AT_ONCE: Final = 3
 SLOW_FLOOR_SECONDS: Final = 30.0
@@ -37,9 +45,7 @@ SLOW_LINE_FACTOR: Final = 2.0
 """Who follows a slow taker may need so many times as long: if both are slow it is our own line that is."""
 SLOW_PIECES: Final = 3
 """So many one after the other, and another takes the slot."""
-TRY_AGAIN_STATUSES: Final = frozenset({429, 500, 503})
 CONFLICT_STATUS: Final = 409
-NOT_FOUND_STATUS: Final = 404
 
 log = logging.getLogger("grange.repair")
 
@@ -84,7 +90,7 @@ class Transfer:
         self._open_peer = open_peer
         self._replace = replace
         self._check = check
-        self._patience = patience
+        self._retry = Retry(patience)
         self._codec = Codec(charted.k, charted.n)
         self._changing = asyncio.Lock()
         self._takers = {slot: Taker(charted, slot, farmer) for slot, farmer in takers.items()}
@@ -150,7 +156,7 @@ class Transfer:
 
             try:
                 with dealing_with(farmer):
-                    await patiently(self._patience, put)
+                    await self._retry.call(put)
             except FARMER_FAULTS as error:
                 await self._next(taker, farmer, error)
                 continue
@@ -192,7 +198,9 @@ class Transfer:
         peer = self._open_peer(taker.farmer)
         try:
             with dealing_with(taker.farmer):
-                taker.missing -= await held_segments(peer, self._charted, taker.slot)
+                taker.missing -= await held_pieces(
+                    peer, self._charted.order, taker.slot, self._charted.geometry.segments
+                )
         except FARMER_FAULTS as error:
             log.debug("slot %d: %s", taker.slot, error)
 
@@ -204,39 +212,3 @@ async def let_go(peer: Peer, order: OrderId, slot: int) -> None:
             await peer.drop(order, slot)
     except FARMER_FAULTS as error:
         log.debug("slot %d at farmer %d: %s", slot, peer.farmer.id, error)
-
-
-async def held_segments(peer: Peer, charted: Charted, slot: int) -> set[int]:
-    """Which pieces of a slot that we send a farmer has. Raises one of FARMER_FAULTS."""
-    segments = charted.geometry.segments
-    held: set[int] = set()
-    first = 0
-    while first < segments:
-        try:
-            page = await peer.listing(charted.order, slot, first)
-        except FarmerRefused as error:
-            if error.status == NOT_FOUND_STATUS:
-                return held
-            raise
-        held |= {index for index in page.roots if first <= index < segments}
-        if len(held) >= min(page.count, segments):
-            break
-        first += LISTED_INDICES
-    return held
-
-
-async def patiently(patience: Patience, act: Callable[[], Awaitable[None]]) -> None:
-    """Try again what may pass: no answer, or an answer that says so."""
-    pause = patience.pause_seconds
-    for left in reversed(range(patience.tries)):
-        try:
-            return await act()
-        except FarmerUnreachable:
-            if not left:
-                raise
-        except FarmerRefused as error:
-            if not left or error.status not in TRY_AGAIN_STATUSES:
-                raise
-        await asyncio.sleep(pause)
-        pause *= 2
-    return None

@@ -8,7 +8,8 @@
     Reach                 where a farmer may be          reach.py
     Clocks                whose clock is off             clocks.py
     errors                what a farmer can do to us     errors.py, unforeseen.py
-    Patience              how long we wait for others    patience.py
+    Patience, Retry       how long we wait for others    patience.py
+    held_pieces           what a farmer has of a slot    listing.py
 
 Leaves to those above whom to ask for what, in which order, and what to do with it.
 """
@@ -25,9 +26,10 @@ from grange.peer.errors import (
     FarmerUnforeseen,
     FarmerUnreachable,
 )
+from grange.peer.listing import held_pieces
 from grange.peer.meter import Meter
 from grange.peer.networks import networks, networks_of
-from grange.peer.patience import Patience
+from grange.peer.patience import Patience, Retry
 from grange.peer.peer import Peer, endpoint_url, open_session
 from grange.peer.promise import checked_acceptance, checked_takeover
 from grange.peer.purse import Budget, OverBudget, Payment, Purse
@@ -57,6 +59,7 @@ __all__ = [
     "Promise",
     "Proposal",
     "Purse",
+    "Retry",
     "Signer",
     "StoredPiece",
     "Tab",
@@ -67,6 +70,7 @@ __all__ = [
     "describe_lead",
     "endpoint_url",
     "fault_of",
+    "held_pieces",
     "networks",
     "networks_of",
     "open_session",
