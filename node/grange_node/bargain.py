@@ -56,8 +56,14 @@ class Bargain:
     def check_own(
         self, record: SlotRecord, terms: SlotTerms, view: View, *, highest_factor: int | None
     ) -> None:
-        """Whether we may and want to: our key, our terms, our stake. Raises TermsRefused, StakeTooSmall."""
+        """Whether we may and want to: our key, our terms, our stake. Raises TermsRefused, StakeTooSmall, and
+        ChainDown while the chain's history is in doubt."""
         config, epoch = self._config, view.head.epoch
+        if self._watcher.is_held:
+            raise ChainDown(
+                "this farm's chain endpoint contradicts what it showed before; nothing is promised until "
+                "that is clear"
+            )
         if view.farmer.operator != self._operator:
             raise TermsRefused(
                 "this node's key is no longer the farmer's operator", operator=view.farmer.operator

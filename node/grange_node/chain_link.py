@@ -15,6 +15,7 @@ from typing import Protocol
 
 from grange.chain import (
     Batch,
+    Book,
     Call,
     Chain,
     Cursor,
@@ -29,7 +30,9 @@ from grange.chain import (
     Timeouts,
     Wallet,
     calls,
+    read_block_clock,
 )
+from grange.times import BlockClock
 from grange.types import Address, Epoch, OrderId, Slot, Voucher
 from grange_node.config import Config
 
@@ -54,6 +57,12 @@ class ChainLink(Protocol):
 
     async def farmer(self) -> Farmer:
         """This farmer as the contract has it."""
+
+    async def books(self, wanted: Sequence[tuple[Epoch, bool]]) -> list[Book]:
+        """This farmer's books as the contract has them, by end and whether it is that of extensions."""
+
+    async def block_clock(self) -> BlockClock:
+        """The newest block, and how fast blocks come."""
 
     async def funds(self, account: Address) -> int:
         """Tokens of an account inside and outside the market, in base units."""
@@ -128,6 +137,20 @@ class LiveLink:
     async def farmer(self) -> Farmer:
         """Our entry in the contract."""
         return await (await self._chain()).farmer(self._config.farmer)
+
+    async def books(self, wanted: Sequence[tuple[Epoch, bool]]) -> list[Book]:
+        """One question for each, some at a time."""
+        chain, found = await self._chain(), list[Book]()
+        for first in range(0, len(wanted), QUESTIONS_AT_ONCE):
+            asked = wanted[first : first + QUESTIONS_AT_ONCE]
+            found += await asyncio.gather(
+                *(chain.book(self._config.farmer, end, extension=extension) for end, extension in asked)
+            )
+        return found
+
+    async def block_clock(self) -> BlockClock:
+        """Measured over the last thousands of blocks."""
+        return await read_block_clock(await self._chain())
 
     async def funds(self, account: Address) -> int:
         """Vault and wallet together."""

@@ -1,74 +1,86 @@
 """Removing what nobody pays for: staged slots left alone, promises that were not taken up, orders that
-have ended.
+have ended, slots that are another's.
 
-What has a time on chain is judged by how far the ledger has read the chain, never by the clock: while
-the chain is down nothing of that kind is removed, and a promise goes only after every block in which it
-could be placed was read, with a margin for reorgs. `is_due` is the whole decision; the loop around it
-removes one slot after the other.
+`deletion` has the rule. This asks the contract where the rule needs its word, a few slots in each round, and
+removes one slot after the other. While the chain is down, or shows a history that is in doubt, only staged
+slots go.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from typing import Final
 
-from grange.types import Epoch
+from grange.chain import ChainError
+from grange.types import Epoch, FarmerId, OrderId
+from grange_node.chain_link import ChainLink
+from grange_node.deletion import (
+    END_GRACE_EPOCHS,
+    PLACEMENT_GRACE_BLOCKS,
+    STAGING_IDLE_SECONDS,
+    Now,
+    Word,
+    is_due,
+    is_worth_asking,
+    word_of,
+)
 from grange_node.errors import Conflict
 from grange_node.intake import Intake
 from grange_node.ledger import Ledger
 from grange_node.records import SlotRecord, SlotState
+from grange_node.repair.chart import Charted
+from grange_node.slot_key import SlotKey
 from grange_node.usage import Usage
+from grange_node.watcher import View, Watcher
 
-STAGING_IDLE_SECONDS = 6 * 3600
-"""How long a staged slot may wait for its next piece or for its acceptance."""
+__all__ = [
+    "COLLECT_SECONDS",
+    "END_GRACE_EPOCHS",
+    "PLACEMENT_GRACE_BLOCKS",
+    "STAGING_IDLE_SECONDS",
+    "Collector",
+    "Now",
+    "is_due",
+]
 
-PLACEMENT_GRACE_BLOCKS = 64
-"""Blocks after an acceptance's deadline in which a reorg could still bring a placement."""
+COLLECT_SECONDS: Final = 30.0
 
-END_GRACE_EPOCHS = 1
-"""Epochs after an order's end in which it can still be fetched."""
-
-COLLECT_SECONDS = 30.0
+MAX_ASKED: Final = 20
+"""Slots of which the contract is asked in one round."""
 
 log = logging.getLogger("grange.farm")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Now:
-    """The time by all clocks that matter here."""
-
-    seconds: float
-    read_to_block: int
-    epoch: Epoch
-
-
-def is_due(record: SlotRecord, idle_since: float, now: Now, lost_epoch: Epoch | None = None) -> bool:
-    """Whether a slot is to be removed. `lost_epoch` is the last that counts if it was declared lost."""
-    match record.state:
-        case SlotState.STAGED:
-            return now.seconds - idle_since > STAGING_IDLE_SECONDS
-        case SlotState.ACCEPTED:
-            assert record.deadline_block is not None
-            return now.read_to_block > record.deadline_block + PLACEMENT_GRACE_BLOCKS
-        case SlotState.PLACED:
-            last = record.agreed.end if lost_epoch is None else Epoch(lost_epoch + 1)
-            return now.epoch >= last + END_GRACE_EPOCHS
 
 
 class Collector:
     """Goes through the ledger and removes what is due."""
 
     def __init__(
-        self, ledger: Ledger, intake: Intake, usage: Usage, epoch_blocks: int, clock: Callable[[], float]
+        self,
+        *,
+        ledger: Ledger,
+        intake: Intake,
+        usage: Usage,
+        link: ChainLink,
+        watcher: Watcher,
+        history: Callable[[OrderId], Awaitable[Charted | None]],
+        farmer: FarmerId,
+        epoch_blocks: int,
+        clock: Callable[[], float],
     ) -> None:
-        """`clock` gives Unix seconds."""
+        """`history` gives an order as its events tell it; `clock` Unix seconds."""
         self._ledger = ledger
         self._intake = intake
         self._usage = usage
+        self._link = link
+        self._watcher = watcher
+        self._history = history
+        self._farmer = farmer
         self._epoch_blocks = epoch_blocks
         self._clock = clock
+        self._asked: dict[SlotKey, Epoch] = {}
+        """Of which the contract's word was of no use, and when."""
 
     async def collect(self) -> int:
         """One round; gives how many slots went."""
@@ -78,30 +90,80 @@ class Collector:
             read_to_block=read_to,
             epoch=Epoch(max(0, read_to) // self._epoch_blocks),
         )
-        removed = 0
-        for listed in await asyncio.to_thread(self._ledger.slots, *SlotState):
-            # While others were removed it may have been promised, or promised for longer: look again, and do
-            # not wait between looking and dropping.
-            record = self._ledger.slot(listed.key)
-            if record is None:
-                continue
-            lost_epoch = self._ledger.lost_epoch(record.key.order, record.key.slot)
-            if not is_due(record, self._usage.idle_since(record), now, lost_epoch):
-                continue
+        removed, view = 0, self._watcher.view
+        states = [SlotState.STAGED] if self._watcher.is_held else list(SlotState)
+        records = await asyncio.to_thread(self._ledger.slots, *states)
+        if view is not None:
+            await self._date(records, view)
+        words = {} if view is None else await self._words(records, now, view)
+        for record in records:
             if self._usage.count(record.key):
                 continue
             try:
-                await self._intake.drop(record.key)
+                # It may be promised since, or promised for longer: `drop` looks again.
+                is_gone = await self._intake.drop(record.key, now, words.get(record.key, Word.NOT_ASKED))
             except Conflict:
                 continue
-            removed += 1
-            log.info("%s removed: %s", record.key, _REASONS[record.state])
-        await asyncio.to_thread(self._ledger.forget_ended, Epoch(now.epoch - END_GRACE_EPOCHS))
+            if is_gone:
+                removed += 1
+                self._asked.pop(record.key, None)
+                log.info("%s removed: %s", record.key, _reason(record, words.get(record.key)))
+        if not self._watcher.is_held:
+            await asyncio.to_thread(self._ledger.forget_ended, Epoch(now.epoch - END_GRACE_EPOCHS))
         return removed
 
+    async def _words(self, records: list[SlotRecord], now: Now, view: View) -> dict[SlotKey, Word]:
+        """The contract's word on those slots that it could make due; on the others none."""
+        words: dict[SlotKey, Word] = {}
+        for record in records:
+            key = record.key
+            vacated = view.farmer.lapsed or self._ledger.lost_epoch(key.order, key.slot) is not None
+            if not is_worth_asking(record, now, vacated=vacated) or self._asked.get(key) == now.epoch:
+                continue
+            try:
+                words[key] = await self._word(record, now)
+            except ChainError as error:
+                log.warning("%s may have to go, but the chain cannot be asked: %s", key, error)
+                break
+            if words[key] is Word.UNCLEAR:
+                self._asked[key] = now.epoch
+                self._say_unclear(record)
+            if len(words) >= MAX_ASKED:
+                break
+        return words
 
-_REASONS = {
-    SlotState.STAGED: "nobody came back to finish the upload",
-    SlotState.ACCEPTED: "it was not placed by its deadline",
-    SlotState.PLACED: "the order has ended, or the slot was declared lost",
-}
+    async def _word(self, record: SlotRecord, now: Now) -> Word:
+        order = await self._link.order(record.key.order)
+        charted = None if order is None else await self._history(record.key.order)
+        return word_of(order, charted, record, self._farmer, now.epoch)
+
+    def _say_unclear(self, record: SlotRecord) -> None:
+        if record.was_placed:
+            return
+        log.warning(
+            "%s was not placed by its deadline, by the events that the endpoint gave; but the market has its "
+            "order. It stays, and the books are compared",
+            record.key,
+        )
+        self._watcher.suspect()
+
+    async def _date(self, records: list[SlotRecord], view: View) -> None:
+        """Give what an older program left its dates, from now on."""
+        for record in records:
+            if record.terms is None or (record.ends_at is not None and record.deadline_at is not None):
+                continue
+            end_block = record.agreed.end * self._epoch_blocks
+            try:
+                deadline_at = await self._watcher.date_of(record.deadline_block or 0, view)
+                ends_at = await self._watcher.date_of(end_block, view)
+            except ChainError:
+                return
+            await asyncio.to_thread(self._ledger.date, record.key, deadline_at=deadline_at, ends_at=ends_at)
+
+
+def _reason(record: SlotRecord, word: Word | None) -> str:
+    if record.state is SlotState.STAGED:
+        return "nobody came back to finish the upload"
+    if word is Word.ANOTHERS:
+        return "it is another farmer's now"
+    return "the order has ended" if record.was_placed else "it was not placed by its deadline"

@@ -24,6 +24,7 @@
         NodeWorldError
           NoRoom 507          the disk, or the capacity on offer, is used up
           ChainDown 503       the chain cannot be asked at the moment
+          HistoryDoubtful 503 what the endpoint shows contradicts what it showed before
           StoreFailed 500     the disk reported an error
           PieceMissing 500    a piece that should be here is not
           PieceDamaged 500    a piece on disk is not what it was
@@ -267,6 +268,14 @@ class ChainDown(NodeWorldError):
 
     status = 503
     code = "chain_unavailable"
+
+
+class HistoryDoubtful(NodeWorldError):
+    """The endpoint shows a history without slots of ours that it showed before, and its own figures, or all
+    the blocks that we know, contradict it."""
+
+    status = 503
+    code = "chain_doubtful"
 
 
 class StoreFailed(NodeWorldError):

@@ -6,7 +6,8 @@ Order of things, so that a kill in between loses nothing:
              the answer; a first piece that fails takes row and folder with it
     drop:    folder out of the way in one step, then the ledger row
 
-Decided here: that only staged slots take pieces, and what stays of one that failed. Left to others: what may
+Decided here: that only staged slots take pieces, what stays of one that failed, and that what was signed goes
+only when the rule in `deletion` says so. Left to others: what may
 happen to a slot at the same time (`usage`), the room (`room`), and promising what is complete (`promiser`).
 """
 
@@ -19,6 +20,7 @@ from collections.abc import AsyncIterator, Callable
 from grange_node.arrival import drained, written
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
+from grange_node.deletion import Now, Word, is_due
 from grange_node.errors import Conflict, NodeWorldError, NotFound, TooMuch
 from grange_node.ledger import Ledger
 from grange_node.piece_writer import PieceWriter
@@ -113,16 +115,30 @@ class Intake:
                 state=record.state.value,
                 deadline_block=record.deadline_block,
             )
-        await self.drop(key)
-
-    async def drop(self, key: SlotKey) -> None:
-        """Remove a slot from disk and ledger. Raises Conflict while it is in use."""
         if not self._usage.is_free(key):
             raise Conflict("this slot is in use at the moment")
         await self.remove(key)
 
+    async def drop(self, key: SlotKey, now: Now, word: Word) -> bool:
+        """Remove a slot from disk and ledger if it is due by what it is in this moment. Raises Conflict while
+        it is in use."""
+        record = self._ledger.slot(key)
+        if record is None or not is_due(record, self._usage.idle_since(record), now, word):
+            return False
+        if not self._usage.is_free(key):
+            raise Conflict("this slot is in use at the moment")
+        await self._remove(key)
+        return True
+
     async def remove(self, key: SlotKey) -> None:
-        """Remove a slot whose requests are all done, or that failed with the one that is at it."""
+        """Remove what was never signed: its requests are all done, or it failed with the one that is at it.
+        Raises Conflict for what is promised or placed."""
+        record = self._ledger.slot(key)
+        if record is not None and record.state is not SlotState.STAGED:
+            raise Conflict("this slot is promised; it stays until its deadline or its end")
+        await self._remove(key)
+
+    async def _remove(self, key: SlotKey) -> None:
         with self._usage.leaving(key):
             await asyncio.to_thread(self._store.drop, key)
             await asyncio.to_thread(self._ledger.release, key)
@@ -138,7 +154,7 @@ class Intake:
             return
         try:
             await self.remove(key)
-        except NodeWorldError as error:
+        except (Conflict, NodeWorldError) as error:
             # What failed first is what the renter must hear; the collector comes by later.
             log.warning("%s holds nothing and cannot be removed: %s", key, error)
 

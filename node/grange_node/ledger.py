@@ -23,7 +23,16 @@ from grange.messages import NO_ORDER
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.database import Database, Read, looked_at
 from grange_node.errors import LedgerInvalid
-from grange_node.ledger_events import ENTRY_COLUMNS, apply_event, roll_back, slot_key
+from grange_node.ledger_events import (
+    ENTRY_COLUMNS,
+    LIVE_RATES,
+    Changes,
+    Figures,
+    apply_steps,
+    check_losses,
+    live_entries,
+    slot_key,
+)
 from grange_node.ledger_file import SCHEMA_VERSION, migrate
 from grange_node.records import Earnings, Entry, SlotRecord, SlotState, SlotTerms
 from grange_node.slot_key import SlotKey
@@ -32,7 +41,7 @@ NAME: Final = "the ledger"
 _Given = TypeVar("_Given")
 _SLOT_COLUMNS = (
     "renter, order_id, slot, state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block,"
-    " previous, start"
+    " previous, start, was_placed, deadline_at, ends_at"
 )
 
 
@@ -92,12 +101,24 @@ class Ledger:
                 (key.renter, key.order, key.slot, now),
             )
 
-    def accept(self, key: SlotKey, terms: SlotTerms, deadline_block: int) -> None:
-        """Record a promise, or its later deadline. On disk when this returns; sign only then."""
+    def accept(
+        self,
+        key: SlotKey,
+        terms: SlotTerms,
+        deadline_block: int,
+        *,
+        deadline_at: float | None = None,
+        ends_at: float | None = None,
+    ) -> None:
+        """Record a promise, or its later deadline. On disk when this returns; sign only then.
+
+        `deadline_at` and `ends_at` are when deadline and end come by our own clock; of two, the later counts.
+        """
         with self._write() as write:
             changed = write.execute(
                 "UPDATE slots SET state = 'accepted', pieces = ?, piece_leaves = ?, root = ?, rate = ?,"
-                " end = ?, deadline_block = ?, previous = ?, start = ?"
+                " end = ?, deadline_block = ?, previous = ?, start = ?, deadline_at = ?,"
+                " ends_at = max(?, ifnull(ends_at, 0))"
                 " WHERE order_id = ? AND slot = ? AND renter = ? AND state != 'placed'",
                 (
                     terms.pieces,
@@ -108,6 +129,8 @@ class Ledger:
                     deadline_block,
                     _previous(terms),
                     terms.start,
+                    deadline_at,
+                    ends_at,
                     key.order,
                     key.slot,
                     key.renter,
@@ -155,22 +178,58 @@ class Ledger:
         """How far the chain was read."""
         return Cursor.from_json(self._read("SELECT content FROM cursor", ())[0][0])
 
-    def apply(self, steps: Sequence[Rollback | Batch]) -> list[SlotKey]:
-        """Carry out what a follower returned, all or nothing. Gives the slots whose state changed."""
+    def apply(self, steps: Sequence[Rollback | Batch], figures: Figures | None = None) -> Changes:
+        """Carry out what a follower returned, all or nothing.
 
-        def carry_out(write: sqlite3.Connection) -> list[SlotKey]:
-            changed: list[SlotKey] = []
-            for step in steps:
-                if isinstance(step, Rollback):
-                    changed += roll_back(write, step.block)
-                else:
-                    for event in step.events:
-                        changed += apply_event(write, event)
-            if steps:
-                write.execute("UPDATE cursor SET content = ?", (steps[-1].cursor.to_json(),))
-            return changed
+        With the market's own figures, raises HistoryDoubtful rather than take slots back that they say are
+        placed.
+        """
+        if not steps:
+            return Changes()
+        known = bool(self.cursor().anchors)
+        rollback = next((step for step in steps if isinstance(step, Rollback)), None)
+        anchored = rollback is None or not known or bool(rollback.cursor.anchors)
+
+        def carry_out(write: sqlite3.Connection) -> Changes:
+            before = live_entries(write, figures.epoch) if figures and rollback else set()
+            changes = apply_steps(write, steps)
+            if figures is not None:
+                check_losses(write, before, figures, anchored=anchored)
+            write.execute("UPDATE cursor SET content = ?", (steps[-1].cursor.to_json(),))
+            return changes
 
         return self._note(carry_out)
+
+    def replace(self, steps: Sequence[Rollback | Batch], figures: Figures, *, anchored: bool) -> Changes:
+        """Put what the chain tells from our first block on in the place of what it told before; raises like
+        `apply`. `anchored` is whether it is the same chain by the blocks that we know."""
+        begun = Cursor(start=self.cursor().start)
+        every = [Rollback(block=begun.start - 1, cursor=begun), *steps]
+
+        def carry_out(write: sqlite3.Connection) -> Changes:
+            before = live_entries(write, figures.epoch)
+            changes = apply_steps(write, every)
+            check_losses(write, before, figures, anchored=anchored)
+            write.execute("UPDATE cursor SET content = ?", (every[-1].cursor.to_json(),))
+            return changes
+
+        return self._note(carry_out)
+
+    def doubt(self) -> tuple[str, int] | None:
+        """What cannot be believed of the chain, and since when, in Unix seconds; None if all can."""
+        rows = self._read("SELECT content, since FROM doubt", ())
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def set_doubt(self, content: str | None, now: int) -> None:
+        """Note what cannot be believed, for the operator to see; None when it is over."""
+
+        def change(write: sqlite3.Connection) -> None:
+            rows = write.execute("SELECT since FROM doubt").fetchall()
+            write.execute("DELETE FROM doubt")
+            if content is not None:
+                write.execute("INSERT INTO doubt VALUES (?, ?)", (content, rows[0][0] if rows else now))
+
+        self._note(change)
 
     def entries(self, after: Epoch) -> list[Entry]:
         """The entries of all books that end after an epoch, book by book and by index."""
@@ -202,8 +261,7 @@ class Ledger:
 
     def committed_rate(self, epoch: Epoch) -> int:
         """The rates of all placed slots that have not ended, begun or not, and are not lost."""
-        rows = self._read("SELECT rate FROM entries WHERE end > ? AND lost_epoch IS NULL", (epoch,))
-        return sum(int(rate) for (rate,) in rows)
+        return sum(int(rate) for (rate,) in self._read(LIVE_RATES, (epoch,)))
 
     def lost_epoch(self, order: OrderId, slot: int) -> Epoch | None:
         """If we declared a slot lost that we have: the last epoch in which it is asked for."""
@@ -213,13 +271,14 @@ class Ledger:
         )
         return Epoch(rows[0][0]) if rows and rows[0][0] is not None else None
 
-    def adopt(self, key: SlotKey, terms: SlotTerms, block: int) -> None:
-        """Take a slot in that was placed with us in a block and of which nothing is known here."""
+    def adopt(self, key: SlotKey, terms: SlotTerms, block: int, ends_at: float | None = None) -> None:
+        """Take a slot in that was placed with us in a block and of which no promise is known here."""
         with self._write() as write:
             write.execute(
-                "INSERT INTO slots (renter, order_id, slot, state, staged_at, pieces, piece_leaves, root,"
-                " rate, end, deadline_block, placed_block, previous, start)"
-                " VALUES (?, ?, ?, 'placed', 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO slots (renter, order_id, slot, state, staged_at, pieces,"
+                " piece_leaves, root, rate, end, deadline_block, placed_block, previous, start,"
+                " was_placed, ends_at)"
+                " VALUES (?, ?, ?, 'placed', 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
                 (
                     key.renter,
                     key.order,
@@ -233,7 +292,17 @@ class Ledger:
                     block,
                     _previous(terms),
                     terms.start,
+                    ends_at,
                 ),
+            )
+
+    def date(self, key: SlotKey, *, deadline_at: float, ends_at: float) -> None:
+        """Give a slot that an older program left its dates, unless it has them."""
+        with self._write() as write:
+            write.execute(
+                "UPDATE slots SET deadline_at = ifnull(deadline_at, ?), ends_at = ifnull(ends_at, ?)"
+                " WHERE order_id = ? AND slot = ? AND renter = ? AND state != 'staged'",
+                (deadline_at, ends_at, key.order, key.slot, key.renter),
             )
 
     def promised_rate(self, block: int) -> int:
@@ -251,8 +320,13 @@ class Ledger:
         return [_record(row) for row in rows]
 
     def forget_ended(self, epoch: Epoch) -> None:
-        """Drop the entries of books that ended at or before an epoch."""
-        self._note(lambda write: write.execute("DELETE FROM entries WHERE end <= ?", (epoch,)))
+        """Drop the entries of books that ended at or before an epoch, but those of slots that are still
+        here."""
+        query = (
+            "DELETE FROM entries WHERE end <= ? AND NOT EXISTS (SELECT 1 FROM slots WHERE"
+            " slots.order_id = entries.order_id AND slots.slot = entries.slot AND state != 'staged')"
+        )
+        self._note(lambda write: write.execute(query, (epoch,)))
 
     # Proofs.
 
@@ -304,7 +378,8 @@ def _previous(terms: SlotTerms) -> bytes:
 
 
 def _record(row: tuple[Any, ...]) -> SlotRecord:
-    state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block, previous, start = row[3:]
+    state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block, previous, start = row[3:13]
+    was_placed, deadline_at, ends_at = row[13:]
     terms = None
     if state != SlotState.STAGED.value:
         terms = SlotTerms(
@@ -322,6 +397,9 @@ def _record(row: tuple[Any, ...]) -> SlotRecord:
         staged_at=staged_at,
         terms=terms,
         deadline_block=deadline_block,
+        was_placed=bool(was_placed) or state == SlotState.PLACED.value,
+        deadline_at=deadline_at,
+        ends_at=ends_at,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from grange.chain import Cursor
 from grange_node.errors import LedgerInvalid
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _SCHEMA = """
 CREATE TABLE identity (
@@ -78,6 +78,15 @@ _LOSSES = """
 ALTER TABLE entries ADD COLUMN lost_epoch INTEGER;
 ALTER TABLE entries ADD COLUMN lost_block INTEGER;
 """
+_DATES = """
+ALTER TABLE slots ADD COLUMN was_placed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE slots ADD COLUMN deadline_at REAL;
+ALTER TABLE slots ADD COLUMN ends_at REAL;
+UPDATE slots SET was_placed = 1 WHERE state = 'placed';
+CREATE TABLE doubt (content TEXT NOT NULL, since INTEGER NOT NULL);
+"""
+"""What must outlive a chain that shows something else: that a slot was placed once, and when deadline and end
+are by our own clock."""
 _FROM_1 = f"""
 ALTER TABLE slots ADD COLUMN previous BLOB NOT NULL DEFAULT x'';
 ALTER TABLE slots ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
@@ -100,8 +109,8 @@ def migrate(
             f"{path} has schema {version} and this program knows {SCHEMA_VERSION}: install a newer grange"
         )
     if version < SCHEMA_VERSION:
-        change = {0: _SCHEMA + _ENTRIES + _LOSSES, 1: _FROM_1 + _LOSSES, 2: _LOSSES}[version]
-        connection.executescript(f"BEGIN; {change} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        change = {0: _SCHEMA + _ENTRIES + _LOSSES, 1: _FROM_1 + _LOSSES, 2: _LOSSES, 3: ""}[version]
+        connection.executescript(f"BEGIN; {change} {_DATES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
     known = connection.execute("SELECT chain_id, market, farmer FROM identity").fetchone()
     if known is None:
         connection.execute("BEGIN IMMEDIATE")

@@ -131,6 +131,8 @@ class Node:
             )
             accounts = stack.enter_context(Accounts.open(config.data_folder / ACCOUNTS_NAME, ballast.give_up))
             damages = stack.enter_context(Damages.open(config.data_folder / DAMAGES_NAME, ballast.give_up))
+            if rebuilder is None:
+                rebuilder = LiveRebuilder(config.data_folder / REPAIRS_NAME, link.sender, config.start_block)
             carer = Carer(
                 config=config,
                 store=store,
@@ -139,8 +141,7 @@ class Node:
                 link=link,
                 watcher=watcher,
                 damages=damages,
-                rebuilder=rebuilder
-                or LiveRebuilder(config.data_folder / REPAIRS_NAME, link.sender, config.start_block),
+                rebuilder=rebuilder,
                 clock=clock,
             )
             solvency = Solvency(link, clock)
@@ -165,7 +166,17 @@ class Node:
                     usage=usage,
                 ),
                 prover=Prover(config, store, ledger, link, watcher, damaged=carer.found),
-                collector=Collector(ledger, intake, usage, epoch_blocks, clock),
+                collector=Collector(
+                    ledger=ledger,
+                    intake=intake,
+                    usage=usage,
+                    link=link,
+                    watcher=watcher,
+                    history=rebuilder.order,
+                    farmer=config.farmer,
+                    epoch_blocks=epoch_blocks,
+                    clock=clock,
+                ),
                 damages=damages,
                 carer=carer,
                 scrubber=Scrubber(store, kept=carer.kept, found=carer.found, finished=carer.scrubbed),

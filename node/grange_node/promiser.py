@@ -208,7 +208,13 @@ class Promiser:
         await asyncio.to_thread(self._check_pieces, key, terms)
         await judge(record, terms, view)
         deadline_block = view.head.number + life_blocks
-        await asyncio.to_thread(self._record, key, terms, deadline_block)
+        end_block = terms.end * self._config.parameters.epoch_blocks
+        try:
+            deadline_at = await self._watcher.date_of(deadline_block, view)
+            ends_at = await self._watcher.date_of(end_block, view)
+        except ChainError as error:
+            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+        await asyncio.to_thread(self._record, key, terms, deadline_block, deadline_at, ends_at)
         self._usage.settle(key)
         log.info(
             "%s accepted: %d bytes at %s tokens an epoch until %d, to be placed by block %d",
@@ -223,9 +229,11 @@ class Promiser:
     def _check_pieces(self, key: SlotKey, terms: SlotTerms) -> None:
         check_pieces(self._store.pieces(key), terms)
 
-    def _record(self, key: SlotKey, terms: SlotTerms, deadline_block: int) -> None:
+    def _record(
+        self, key: SlotKey, terms: SlotTerms, deadline_block: int, deadline_at: float, ends_at: float
+    ) -> None:
         self._store.seal(key, terms.pieces)
-        self._ledger.accept(key, terms, deadline_block)
+        self._ledger.accept(key, terms, deadline_block, deadline_at=deadline_at, ends_at=ends_at)
 
 
 def _check_renter(key: SlotKey, salt: bytes) -> None:

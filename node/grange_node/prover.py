@@ -8,13 +8,16 @@ What to do is a pure table, tried from the top (`decide`):
     nothing was kept as the epoch began           -> NOTHING_TO_PROVE
     the next block is of the next epoch           -> TOO_LATE          a proof would be mined too late
     a proof was sent a moment ago                 -> AWAIT             by us, perhaps before a restart
+    a proof was refused, and nothing is new       -> AWAIT             it would be refused again
     the ledger has not read up to the head        -> READ_ON           books may have changed
     otherwise                                     -> PROVE
 
 The chain's own word, the epoch it has settled, decides whether a proof is still needed: so a restart
 never proves twice and a reorg that drops a proof makes us prove again. A proof is checked by ourselves,
 then by the endpoint in a simulated call, and only then sent; when another order has changed a book in
-between, the simulation refuses, and the proof is built again. Leaves the building to `proof`, waiting
+between, the simulation refuses. The simulation sees what waits for the next block, the ledger does not: so
+the proof is built again when there is a new block, and not before. While the endpoint shows a history that
+the ledger does not take over, proofs are built from what is known. Leaves the building to `proof`, waiting
 and fees to the chain gateway's Sender.
 """
 
@@ -43,7 +46,10 @@ RESEND_AFTER_BLOCKS = 2
 arrive."""
 
 MAX_LOOKS = 4
-"""How often we look at the chain in one step. If every proof was refused by then we doubt the ledger."""
+"""How often we look at the chain in one step."""
+
+SUSPECT_AFTER_REFUSALS = 3
+"""With so many proofs of an epoch refused, each after another block, we doubt the ledger."""
 
 log = logging.getLogger("grange.farm")
 
@@ -63,7 +69,8 @@ class Action(Enum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
     """All that the decision depends on. `rate` is what the epoch pays; `attempt_block` when a proof was
-    last sent."""
+    last sent, `refused` whether the last one was refused and nothing has changed since, `held` whether the
+    ledger will not read on: see `watcher`."""
 
     head_block: int
     epoch_blocks: int
@@ -72,6 +79,8 @@ class Situation:
     lapsed: bool
     rate: int
     attempt_block: int | None
+    refused: bool = False
+    held: bool = False
 
     @property
     def epoch(self) -> Epoch:
@@ -86,7 +95,7 @@ def decide(situation: Situation) -> Action:
         return Action.LAPSED
     if now.settled_epoch >= now.epoch:
         return Action.SETTLED
-    if now.read_to_block < now.epoch * now.epoch_blocks:
+    if now.read_to_block < now.epoch * now.epoch_blocks and not now.held:
         return Action.READ_ON
     if now.rate == 0:
         return Action.NOTHING_TO_PROVE
@@ -94,7 +103,9 @@ def decide(situation: Situation) -> Action:
         return Action.TOO_LATE
     if now.attempt_block is not None and now.head_block < now.attempt_block + RESEND_AFTER_BLOCKS:
         return Action.AWAIT
-    if now.read_to_block < now.head_block:
+    if now.refused:
+        return Action.AWAIT
+    if now.read_to_block < now.head_block and not now.held:
         return Action.READ_ON
     return Action.PROVE
 
@@ -120,7 +131,8 @@ class Prover:
         self._link = link
         self._watcher = watcher
         self._seen: View | None = None
-        self._reread_epoch: Epoch | None = None
+        self._refused_at: tuple[bytes, int] | None = None
+        self._refusals: tuple[Epoch, int] = (Epoch(0), 0)
         self._said_lapsed = False
 
     async def tick(self) -> None:
@@ -134,22 +146,30 @@ class Prover:
         Raises DataMissing, ChainError; then nothing was sent, or what was sent is found again by a later
         step.
         """
-        refused = 0
         for _ in range(MAX_LOOKS):
             action = decide(self._situation(view))
             if action is Action.PROVE:
                 if await self._prove(view):
                     return action
-                refused += 1
+                self._note_refusal(view)
             elif action is not Action.READ_ON:
                 self._say_lapsed(view, action)
                 return action
             view = await self._watcher.refresh()
-        if refused == MAX_LOOKS and self._reread_epoch != view.head.epoch:
-            self._reread_epoch = view.head.epoch
-            log.warning("epoch %d: every proof was refused; reading all our events again", view.head.epoch)
-            await self._watcher.read_again()
         return Action.READ_ON
+
+    def _note_refusal(self, view: View) -> None:
+        self._refused_at = view.head.hash, self._watcher.readings
+        epoch, count = self._refusals
+        self._refusals = view.head.epoch, count + 1 if epoch == view.head.epoch else 1
+        # A refusal is common: an order that is placed while we prove. Many in a row are not.
+        if self._refusals[1] % SUSPECT_AFTER_REFUSALS == 0:
+            log.warning(
+                "epoch %d: %d proofs were refused; comparing the books with the market's",
+                view.head.epoch,
+                self._refusals[1],
+            )
+            self._watcher.suspect()
 
     def _say_lapsed(self, view: View, action: Action) -> None:
         if action is Action.LAPSED and not self._said_lapsed:
@@ -169,6 +189,8 @@ class Prover:
             lapsed=view.farmer.lapsed,
             rate=self._ledger.rate_at_start(epoch),
             attempt_block=self._ledger.attempt_block(epoch),
+            refused=self._refused_at == (view.head.hash, self._watcher.readings),
+            held=self._watcher.is_held,
         )
 
     async def _prove(self, view: View) -> bool:

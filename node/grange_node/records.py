@@ -6,9 +6,11 @@ States of a slot here, and what moves it:
         ^                        |                                |   ^                   |
         |                        | idle too long, or deleted      |   +-- reorg ----------+
         +------------------------+--------------------------------+                       |
-        |                                 deadline passed, not placed                     |
+        |                           deadline passed, never placed                         |
         +---------------------------------------------------------------------------------+
-                                                      end of the order, plus a grace
+                                                end of the order, or the slot is another's
+
+What was placed once goes by the rule for placed slots, whatever the chain shows later: see `deletion`.
 
 Staged rows are one per renter; accepted and placed ones are the only ones for their order and slot,
 because an order id is the hash of one renter.
@@ -80,6 +82,12 @@ class SlotRecord:
     staged_at: int
     terms: SlotTerms | None
     deadline_block: int | None
+    was_placed: bool = False
+    """Whether it was placed at any time, in any history that the chain ever showed."""
+    deadline_at: float | None = None
+    ends_at: float | None = None
+    """When the deadline and the end are by our own clock, in Unix seconds, as the blocks came when it was
+    signed. None in what an older program left, until `collector` dates it."""
 
     @property
     def agreed(self) -> SlotTerms:

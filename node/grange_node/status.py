@@ -11,8 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from grange.chain import Chain, ChainError, Farmer, Head, Wallet
+from grange.times import format_time
 from grange.types import Address, Epoch
 from grange.units import format_tokens
 from grange_node.care.carer import SCRUBBED
@@ -66,6 +68,10 @@ class Status:
     stored_bytes: int
     capacity_bytes: int
     disk_free_bytes: int
+    chain_doubt: str | None = None
+    """What the farm could not believe of the chain when it last looked."""
+    chain_doubt_since: int | None = None
+    """In Unix seconds."""
 
     def to_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -87,6 +93,7 @@ async def read_status(config: Config, wallet: Wallet) -> Status:
     counts = dict.fromkeys(SlotState, 0)
     stored_bytes = slots_lost = 0
     earnings = Earnings(proven_epochs=0, missed_epochs=0, earned=0, last_proven_epoch=None)
+    doubt: tuple[str, int] | None = None
     committed = seen.farmer.committed_rate if seen else 0
     with ExitStack() as stack:
         path = config.data_folder / LEDGER_NAME
@@ -96,6 +103,7 @@ async def read_status(config: Config, wallet: Wallet) -> Status:
             for record in ledger.slots(*SlotState):
                 counts[record.state] += 1
                 stored_bytes += record.terms.slot_bytes if record.terms else 0
+            doubt = ledger.doubt()
             earnings = ledger.earnings()
             ended = Epoch(max(0, read_to) // config.parameters.epoch_blocks)
             slots_lost = sum(entry.lost for entry in ledger.entries(ended))
@@ -138,6 +146,8 @@ async def read_status(config: Config, wallet: Wallet) -> Status:
         stored_bytes=stored_bytes,
         capacity_bytes=config.offer.capacity_bytes,
         disk_free_bytes=_disk_free(config),
+        chain_doubt=doubt[0] if doubt else None,
+        chain_doubt_since=doubt[1] if doubt else None,
     )
 
 
@@ -172,6 +182,9 @@ def status_table(status: Status) -> Table:
         ("next audit", next_audit),
     ):
         table.add_row(name, value)
+    if status.chain_doubt is not None:
+        since = format_time(status.chain_doubt_since or 0)
+        table.add_row("in doubt", Text(f"since {since}: {status.chain_doubt}"))
     return table
 
 

@@ -2,25 +2,32 @@
 
 Decides when the chain is asked, and what for: events are read when an epoch has begun, while a promise may be
 placed any moment, after a proof of ours, and otherwise only now and then, since each reading takes several
-requests. Leaves reorgs and restarts to `EventFollower` and the ledger, which take
-back and carry on by block; leaves what follows from it all to `promiser`, `prover` and `collector`, which
-look at `view`.
+requests. Leaves reorgs and restarts to `EventFollower` and the ledger, which take back and carry on by block;
+leaves what follows from it all to `promiser`, `prover` and `collector`, which look at `view`.
+
+What events and blocks say is compared with what the market itself says of this farmer, in every view
+(`agreement`). Where they disagree all events are read again, now and then. A history that lacks slots which
+the market says are placed, or that shares no block with what was read before, is not taken over (`is_held`):
+the ledger stays as it is, the operator is told, and proofs are built from what is known.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
-from grange.chain import Batch, ChainError, Cursor, Farmer, Head, Rollback
+from grange.chain import Batch, ChainError, Cursor, Farmer, Head, Rollback, TransactionReverted
 from grange.errors import GrangeError
 from grange.units import format_tokens
+from grange_node.agreement import Agreement
 from grange_node.chain_link import ChainLink
-from grange_node.errors import ChainDown
+from grange_node.deletion import earliest_date
+from grange_node.errors import ChainDown, HistoryDoubtful
 from grange_node.ledger import Ledger
-from grange_node.records import SlotState
+from grange_node.ledger_events import Changes, Figures
 from grange_node.room import Room
 
 POLLS_PER_EPOCH = 4
@@ -29,6 +36,8 @@ LONGEST_POLL_SECONDS = 30.0
 MAX_VIEW_AGE_SECONDS = 30.0
 LONGEST_READ_SECONDS = 10.0
 """How long events may go unread while nothing speaks for reading them."""
+LEAP_BLOCKS: Final = 100
+"""A newest block so far ahead of what was seen before is believed only if the endpoint has it."""
 
 log = logging.getLogger("grange.farm")
 
@@ -48,7 +57,7 @@ class Watcher:
     def __init__(
         self, link: ChainLink, ledger: Ledger, room: Room, epoch_blocks: int, clock: Callable[[], float]
     ) -> None:
-        """`clock` gives seconds."""
+        """`clock` gives Unix seconds."""
         self._link = link
         self._ledger = ledger
         self._room = room
@@ -58,7 +67,19 @@ class Watcher:
         self._first: Head | None = None
         self._read_at = 0.0
         self._looked = asyncio.Event()
+        self._agreement = Agreement(ledger, link, clock)
+        self._pace: tuple[int, float] | None = None
         self.view: View | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the endpoint shows a history that the ledger does not take over."""
+        return self._agreement.is_held
+
+    @property
+    def readings(self) -> int:
+        """How often all events were read again: with each the ledger may be another."""
+        return self._agreement.readings
 
     async def look(self) -> View:
         """Ask for the newest block, and for our events if it is time to. Raises ChainError."""
@@ -75,22 +96,60 @@ class Watcher:
         """Read events with the next look, whatever the time: something of ours has happened."""
         self._read_at = 0.0
 
+    def suspect(self) -> None:
+        """Compare the books with the market's at the next look: it refused what was made from them."""
+        self._agreement.suspect()
+
     async def _look(self, reads: Callable[[Head], bool]) -> View:
         async with self._lock:
             head = await self._link.head()
+            await self._check_leap(head)
             if self.view is not None and head.hash == self.view.head.hash:
                 farmer = self.view.farmer
             else:
-                farmer = await self._link.farmer()
+                farmer = await self._farmer()
+            figures = _figures(head, farmer)
             cursor = self._ledger.cursor()
-            if cursor.anchors[-1:] != ((head.number, head.hash),) and reads(head):
-                await self._apply(await self._link.follow(cursor))
+            is_read = cursor.anchors[-1:] == ((head.number, head.hash),)
+            if not is_read and (reads(head) or self._agreement.differs(figures)):
+                await self._read(cursor, figures)
                 self._read_at = self._clock()
+            self._tell(await self._agreement.settle(figures))
             self._first = self._first or head
             self.view = View(head=head, farmer=farmer, seen_at=self._clock())
             self._looked.set()
             self._looked = asyncio.Event()
             return self.view
+
+    async def _read(self, cursor: Cursor, figures: Figures) -> None:
+        if not self._agreement.may_read():
+            return
+        steps: list[Rollback | Batch] = await self._link.follow(cursor)
+        try:
+            changes = await asyncio.to_thread(self._ledger.apply, steps, figures)
+        except HistoryDoubtful as error:
+            self._agreement.hold(error, anchored=bool(steps and steps[0].cursor.anchors))
+        else:
+            self._agreement.release()
+            self._tell(changes)
+
+    async def _farmer(self) -> Farmer:
+        try:
+            return await self._link.farmer()
+        except TransactionReverted as error:
+            if error.name == "UnknownFarmer":
+                await self._agreement.note_unknown_farmer()
+            raise
+
+    async def _check_leap(self, head: Head) -> None:
+        seen = self._ledger.cursor().block if self.view is None else self.view.head.number
+        if head.number <= seen + LEAP_BLOCKS:
+            return
+        if await self._link.block_hash(head.number) != head.hash:
+            raise ChainError(
+                f"the endpoint calls {head.number} its newest block, {head.number - seen} blocks on, and "
+                "does not have that block"
+            )
 
     def _is_time_to_read(self, head: Head) -> bool:
         read_to = self._ledger.cursor().block
@@ -100,14 +159,12 @@ class Watcher:
             or self._ledger.promised_rate(read_to) > 0
         )
 
-    async def read_again(self) -> View:
-        """Read all our events from the beginning, for a ledger that disagrees with the chain. Raises
+    async def date_of(self, block: int, view: View) -> float:
+        """When a block comes by our own clock, as blocks come now. Measured once an epoch. Raises
         ChainError."""
-        async with self._lock:
-            start = self._ledger.cursor().start
-            await self._apply([Rollback(block=start - 1, cursor=Cursor(start=start))])
-            self.view = None
-        return await self.refresh()
+        if self._pace is None or self._pace[0] != view.head.epoch:
+            self._pace = view.head.epoch, (await self._link.block_clock()).block_seconds
+        return earliest_date(self._clock(), view.head.number, block, self._pace[1])
 
     async def newer_than(self, seen: View | None) -> View:
         """The newest view, as soon as there is another than `seen`."""
@@ -139,13 +196,20 @@ class Watcher:
         pause = block_seconds * self._epoch_blocks / POLLS_PER_EPOCH
         return min(max(pause, SHORTEST_POLL_SECONDS), LONGEST_POLL_SECONDS)
 
-    async def _apply(self, steps: Sequence[Rollback | Batch]) -> None:
-        for key in await asyncio.to_thread(self._ledger.apply, steps):
+    def _tell(self, changes: Changes) -> None:
+        for key in (*changes.placed, *changes.placed_again):
+            self._room.set_placed(key, True)
+        for key in changes.placed:
             record = self._ledger.slot(key)
-            placed = record is not None and record.state is SlotState.PLACED
-            self._room.set_placed(key, placed)
-            if record is not None and placed:
+            if record is not None:
                 rate = format_tokens(record.agreed.rate)
                 log.info("%s placed: %s tokens an epoch until %d", key, rate, record.agreed.end)
-            else:
-                log.warning("%s taken back by a reorg", key)
+        for key in changes.placed_again:
+            log.info("%s is on the chain again", key)
+        for key in changes.taken_back:
+            self._room.set_placed(key, False)
+            log.warning("%s taken back by a reorg; its pieces stay, so that it can be placed again", key)
+
+
+def _figures(head: Head, farmer: Farmer) -> Figures:
+    return Figures(epoch=head.epoch, committed_rate=None if farmer.lapsed else farmer.committed_rate)

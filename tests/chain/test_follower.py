@@ -148,6 +148,33 @@ async def test_a_chain_that_became_shorter_is_rolled_back(devnet: Devnet, deposi
     assert follower.cursor.block == height
 
 
+async def test_a_short_reorg_right_after_the_first_poll_leaves_a_block_standing(
+    devnet: Devnet, depositor: Depositor
+) -> None:
+    """However many blocks the poll read at once; and only another chain leaves none."""
+    await depositor.deposit(1)
+    await devnet.mine(40)
+    before = await devnet.snapshot()
+    height = (await devnet.chain.head()).number
+    await devnet.mine()
+    follower = EventFollower(devnet.chain, [depositor.filter], start=height - 30)
+    await follower.poll()
+    numbers = [number for number, _ in follower.cursor.anchors]
+    assert numbers[0] == height - 31, "the block before the first that matters"
+    assert numbers[-2:] == [height, height + 1]
+    await devnet.revert(before)
+    await depositor.deposit(2)
+    first, *_ = await follower.poll()
+    assert isinstance(first, Rollback)
+    assert (first.block, bool(first.cursor.anchors)) == (height, True)
+
+    other = tuple((number, bytes(32)) for number in numbers)
+    follower.cursor = Cursor(start=height - 30, anchors=other)
+    first, *_ = await follower.poll()
+    assert isinstance(first, Rollback)
+    assert first.cursor.anchors == ()
+
+
 async def test_with_confirmations_only_buried_events_are_told(devnet: Devnet, depositor: Depositor) -> None:
     follower, ledger = EventFollower(devnet.chain, [depositor.filter], confirmations=3), Ledger()
     await depositor.deposit(1)

@@ -21,9 +21,10 @@ import httpx
 from fastapi import FastAPI
 from market_rules import PARAMETERS
 
-from grange.audit import verify_proof
+from grange.audit import BookState, verify_proof
 from grange.chain import (
     Batch,
+    Book,
     ChainUnavailable,
     Cursor,
     Event,
@@ -42,6 +43,7 @@ from grange.errors import BadProof
 from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import NO_CONTENT, Domain, order_id, request_digest, sign_digest, voucher_signer
 from grange.mountain import path_length
+from grange.times import BlockClock
 from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Slot, Voucher, address_from
 from grange.units import GIB, LEAF_BYTES, TOKEN, rate_rounded_up
 from grange_node.app import create_app
@@ -58,6 +60,7 @@ DOMAIN = Domain(chain_id=CHAIN_ID, market=MARKET)
 FARMER = FarmerId(7)
 OPERATOR = Wallet(b"\x01" * 32)
 PIECE_LEAVES = 4
+BLOCK_SECONDS = 1.0
 PIECE_BYTES = PIECE_LEAVES * LEAF_BYTES
 OFFER = Offer(
     price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=16 << 20, longest_term_epochs=40
@@ -196,6 +199,10 @@ class FakeMarket:
             )
         return sorted(found, key=lambda entry: (entry.extension, entry.end, entry.index))
 
+    @property
+    def committed_rate(self) -> int:
+        return sum(entry.rate for entry in self.entries() if entry.end > self.epoch and not entry.lost)
+
     def _events(self, name: str) -> list[Event]:
         return [event for block in self.blocks for event in block.events if event.name == name]
 
@@ -226,6 +233,21 @@ class FakeMarket:
     async def audit_seed(self, epoch: Epoch) -> bytes | None:
         return await self.block_hash(epoch * PARAMETERS.epoch_blocks)
 
+    async def books(self, wanted: Sequence[tuple[Epoch, bool]]) -> list[Book]:
+        self._ask()
+        kept = {(book.end, book.extension): book for book in books_from(self.entries())}
+        empty = BookState(Epoch(1))
+        return [_book(kept.get(one, empty)) for one in wanted]
+
+    async def block_clock(self) -> BlockClock:
+        self._ask()
+        return BlockClock(
+            block=self.height,
+            timestamp=self.blocks[-1].timestamp,
+            block_seconds=BLOCK_SECONDS,
+            epoch_blocks=PARAMETERS.epoch_blocks,
+        )
+
     async def farmer(self) -> Farmer:
         self._ask()
         proven = [event.args["epoch"] for event in self._events("Proven")]
@@ -234,7 +256,7 @@ class FakeMarket:
             owner=OPERATOR.address,
             operator=self.operator,
             stake=self.stake,
-            committed_rate=0,
+            committed_rate=self.committed_rate,
             settled_epoch=Epoch(max(proven, default=0)),
             misses=0,
             strikes=0,
@@ -382,6 +404,19 @@ class FakeMarket:
         self._ask()
         self.endpoint = endpoint
         return self._receipt(self.mine(), 50_000)
+
+
+def _book(book: BookState) -> Book:
+    return Book(
+        count=book.mountain.count,
+        rate_before=book.rate_before,
+        rate_added=book.rate_added,
+        added_epoch=book.added_epoch,
+        lost_before=0,
+        lost_added=0,
+        lost_epoch=Epoch(0),
+        peaks=tuple(book.mountain.peaks),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -696,6 +731,12 @@ async def open_farm(
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://farm") as http:
             yield Farm(node=app.state.node, app=app, market=market, clock=clock, http=http)
+
+
+def pass_blocks(farm: Farm, count: int = 1) -> None:
+    """Blocks come, and with them the time that they take."""
+    farm.market.mine(count)
+    farm.clock.now += count * BLOCK_SECONDS
 
 
 def error_of(response: httpx.Response) -> str:

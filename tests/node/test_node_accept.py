@@ -129,7 +129,7 @@ async def test_nothing_is_signed_when_the_ledger_cannot_be_written(
     signed = []
     monkeypatch.setattr("grange_node.promiser.sign_acceptance", lambda *args, **fields: signed.append(fields))
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError("disk gone")
 
     monkeypatch.setattr(farm.node.ledger, "accept", fail)

@@ -21,8 +21,8 @@ from node_support import (
     stray_files,
 )
 
-from grange.chain import ChainUnavailable, Wallet
-from grange.messages import NO_ORDER
+from grange.chain import ChainUnavailable, Order, Wallet
+from grange.messages import NO_ORDER, slots_hash
 from grange.types import Epoch, FarmerId, OrderId, Slot
 from grange_node.care.damages import DAMAGES_NAME
 from grange_node.care.policy import is_dearer, miss_chance
@@ -250,6 +250,47 @@ def without(kept: Kept, *names: str) -> None:
                 path.unlink()
 
 
+async def test_a_lost_ledger_is_rebuilt_however_the_chain_moves_meanwhile(tmp_path: Path) -> None:
+    """There is a new block between any look and the next care, and its events are read now and then only."""
+    async with keeping(tmp_path) as kept:
+        pass
+    without(kept, LEDGER_NAME)
+    config = config_for(tmp_path)
+    async with Node.open(config, OPERATOR, link=kept.market, clock=Clock(), rebuilder=kept.others) as node:
+        await node.watcher.look()
+        kept.market.mine()
+        await node.watcher.look()
+        assert node.ledger.cursor().block < kept.market.height
+        kept.market.mine()
+        await node.carer.tick()
+        record = node.ledger.slot(kept.slot.key)
+        assert record is not None
+        assert record.state is SlotState.PLACED
+        assert await node.collector.collect() == 0
+        assert kept.others.given == []
+
+
+async def test_a_slot_that_comes_on_chain_later_is_taken_in_too(tmp_path: Path) -> None:
+    """After other slots were: its order was dropped by a reorg, it was removed, and it was placed again. What
+    the renter had begun to send of it again is part of it."""
+    late = parcel(PIECES, seed=9, slot=1, end=END)
+    async with keeping(tmp_path) as kept:
+        await kept.node.carer.tick()
+        used = kept.node.room.used_bytes
+        kept.node.ledger.stage(late.key, 0)
+        kept.node.room.add(late.key, len(late.pieces[0]))
+        kept.others.slots[late.order] = late
+        kept.market.place(late.placed())
+        await kept.next_epoch()
+        await kept.node.carer.tick()
+        record = kept.node.ledger.slot(late.key)
+        assert record is not None
+        assert (record.state, record.was_placed) == (SlotState.PLACED, True)
+        assert record.ends_at is not None
+        assert sorted(kept.others.given) == list(range(PIECES))
+        assert kept.node.room.used_bytes == used + len(late.data)
+
+
 @pytest.mark.parametrize("gone", [[LEDGER_NAME], [LEDGER_NAME, DAMAGES_NAME, "slots"]])
 @pytest.mark.parametrize("shares", [True, False])
 async def test_a_farm_with_extended_orders_and_no_ledger_proves_again(
@@ -345,7 +386,36 @@ async def test_what_cannot_be_rebuilt_is_declared_lost_after_an_epoch(tmp_path: 
         assert kept.node.damages.all() == []
         for _ in range(2):
             await kept.next_epoch()
-        assert await kept.node.collector.collect() == 1
+        assert await kept.node.collector.collect() == 0, (
+            "nobody has it yet, and its pieces help to rebuild it"
+        )
+        ours = await slots_told(kept)
+        kept.others.held_by = FarmerId(FARMER + 1)
+        removed = []
+        for slots in (ours, await slots_told(kept)):
+            kept.market.orders[kept.slot.order] = on_chain(kept.slot, slots)
+            await kept.next_epoch()
+            removed.append(await kept.node.collector.collect())
+        assert removed == [0, 1], "it is another's by the hash that the contract keeps, not by events alone"
+
+
+async def slots_told(kept: Kept) -> Sequence[Slot]:
+    """The order's slots as its events tell them."""
+    charted = await kept.others.order(kept.slot.order)
+    assert charted is not None
+    return charted.slots
+
+
+def on_chain(slot: Parcel, slots: Sequence[Slot]) -> Order:
+    """The order as the contract keeps it with these slots."""
+    return Order(
+        renter=slot.renter.address,
+        start=Epoch(2),
+        end=Epoch(slot.end),
+        k=1,
+        n=len(slots),
+        slots_hash=slots_hash(len(slot.pieces) * PIECE_LEAVES, PIECE_LEAVES, slots),
+    )
 
 
 async def test_the_last_slots_of_a_book_are_given_up_together(tmp_path: Path) -> None:

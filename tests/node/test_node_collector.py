@@ -2,45 +2,13 @@
 
 from pathlib import Path
 
-import pytest
-from node_support import PARAMETERS, Clock, FakeMarket, Farm, open_farm, parcel
+from node_support import PARAMETERS, Clock, FakeMarket, Farm, open_farm, parcel, pass_blocks
 
 from grange.types import Epoch
-from grange_node.collector import (
-    END_GRACE_EPOCHS,
-    PLACEMENT_GRACE_BLOCKS,
-    STAGING_IDLE_SECONDS,
-    Now,
-    is_due,
-)
+from grange_node.deletion import END_GRACE_EPOCHS, PLACEMENT_GRACE_BLOCKS, STAGING_IDLE_SECONDS
 from grange_node.node import LEDGER_NAME
 from grange_node.promise import ACCEPTANCE_LIFE_BLOCKS
-from grange_node.records import SlotRecord, SlotState, SlotTerms
-
-TERMS = SlotTerms(pieces=1, piece_leaves=1, root=bytes(32), rate=1, end=Epoch(16))
-
-
-def now(seconds: float = 0, read_to_block: int = 0, epoch: int = 0) -> Now:
-    return Now(seconds=seconds, read_to_block=read_to_block, epoch=Epoch(epoch))
-
-
-@pytest.mark.parametrize(
-    ("state", "moment", "due"),
-    [
-        (SlotState.STAGED, now(seconds=100 + STAGING_IDLE_SECONDS), False),
-        (SlotState.STAGED, now(seconds=101 + STAGING_IDLE_SECONDS), True),
-        (SlotState.STAGED, now(read_to_block=10**9, epoch=10**8), False),
-        (SlotState.ACCEPTED, now(read_to_block=50 + PLACEMENT_GRACE_BLOCKS), False),
-        (SlotState.ACCEPTED, now(read_to_block=51 + PLACEMENT_GRACE_BLOCKS), True),
-        (SlotState.ACCEPTED, now(seconds=10**12), False),
-        (SlotState.PLACED, now(epoch=15 + END_GRACE_EPOCHS), False),
-        (SlotState.PLACED, now(epoch=16 + END_GRACE_EPOCHS), True),
-        (SlotState.PLACED, now(seconds=10**12), False),
-    ],
-)
-def test_the_table_of_what_is_due(state: SlotState, moment: Now, due: bool) -> None:
-    record = SlotRecord(key=parcel().key, state=state, staged_at=0, terms=TERMS, deadline_block=50)
-    assert is_due(record, 100, moment) is due
+from grange_node.records import SlotState
 
 
 async def test_a_staged_slot_left_alone_is_removed(farm: Farm) -> None:
@@ -67,12 +35,12 @@ async def test_a_restart_gives_staged_slots_their_time_again(tmp_path: Path) -> 
 
 
 async def test_a_promise_that_nobody_took_up_is_removed(farm: Farm) -> None:
-    slot = parcel()
+    slot = parcel(end=40)
     await farm.agree(slot)
-    farm.market.mine(ACCEPTANCE_LIFE_BLOCKS + PLACEMENT_GRACE_BLOCKS)
+    pass_blocks(farm, ACCEPTANCE_LIFE_BLOCKS + PLACEMENT_GRACE_BLOCKS)
     await farm.node.watcher.refresh()
     assert await farm.node.collector.collect() == 0
-    farm.market.mine()
+    pass_blocks(farm)
     await farm.node.watcher.refresh()
     assert await farm.node.collector.collect() == 1
     assert farm.node.ledger.slots(*SlotState) == []
@@ -105,11 +73,12 @@ async def test_a_placement_in_the_last_block_saves_the_slot(farm: Farm) -> None:
 async def test_an_ended_order_can_be_fetched_for_a_while_and_then_goes(farm: Farm) -> None:
     slot = parcel(end=16)
     await farm.keep(slot)
-    farm.market.mine_to_epoch(16 + END_GRACE_EPOCHS - 1, offset=PARAMETERS.epoch_blocks - 1)
+    last = (16 + END_GRACE_EPOCHS) * PARAMETERS.epoch_blocks - 1
+    pass_blocks(farm, last - farm.market.height)
     await farm.node.watcher.refresh()
     assert await farm.node.collector.collect() == 0
     assert (await farm.get(slot)).content == slot.data
-    farm.market.mine()
+    pass_blocks(farm)
     await farm.node.watcher.refresh()
     assert await farm.node.collector.collect() == 1
     assert farm.node.room.used_bytes == 0

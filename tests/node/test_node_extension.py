@@ -15,10 +15,15 @@ from grange.devnet import Devnet
 from grange.types import Acceptance, Epoch, FarmerId, Held, Slot, Terms
 from grange.units import LEAF_BYTES, TOKEN
 from grange_node.config import load_key
+from grange_node.deletion import Now, Word
 from grange_node.files import DiskFiles
 from grange_node.node import LEDGER_NAME
 from grange_node.prover import Action
 from grange_node.records import SlotState
+
+TERM_SECONDS = 10**6
+"""By our own clock, more than any order here lasts."""
+END_OF_TIME = Now(seconds=10**10, read_to_block=10**9, epoch=Epoch(10**8))
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -114,6 +119,8 @@ async def test_a_slot_is_kept_on_without_being_sent_again(devnet: Devnet, tmp_pa
         assert await devnet.chain.earnings(owner) == 2 * slot.rate
         await devnet.mine_to_epoch(end + 3, offset_blocks=1)
         await farm.node.watcher.refresh()
+        assert await farm.node.collector.collect() == 0
+        farm.clock.now += TERM_SECONDS
         assert await farm.node.collector.collect() == 1
         assert farm.node.ledger.slot(slot.key) is None
         assert farm.node.room.used_bytes == used
@@ -209,7 +216,7 @@ async def test_where_files_have_one_name_the_bytes_are_copied_if_there_is_room(
         assert first == second
     async with running(devnet, tmp_path, config) as farm:
         assert farm.node.room.used_bytes == 2 * len(slot.data)
-        await farm.node.intake.drop(slot.key)
+        assert await farm.node.intake.drop(slot.key, END_OF_TIME, Word.NOT_ASKED)
         assert farm.node.room.used_bytes == len(slot.data)
         assert (await farm.get(on)).content == slot.data
 

@@ -286,4 +286,6 @@ def test_a_ledger_from_before_extensions_is_taken_over(tmp_path: Path) -> None:
             )
             [entry] = ledger.entries(Epoch(0))
             assert (entry.end, entry.rate, entry.start, entry.extension) == (16, 10, 3, False)
+            assert record.was_placed
+            assert record.ends_at is None, "it cannot be due before it has a date"
             assert ledger.cursor() == Cursor(start=5)

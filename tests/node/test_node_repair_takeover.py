@@ -21,6 +21,7 @@ from node_support import (
     error_of,
     open_farm,
     parcel,
+    pass_blocks,
 )
 
 from grange.audit import loss_words
@@ -38,6 +39,7 @@ from grange.types import Epoch, FarmerId, OrderId, Slot
 from grange.units import TOKEN
 from grange_node.proof import books_from
 from grange_node.records import SlotState
+from grange_node.repair.chart import Charted
 from grange_node.takeover import TAKEOVER_LIFE_BLOCKS
 
 RENTER = Wallet(b"\x02" * 32)
@@ -92,6 +94,21 @@ def put_on_chain(market: FakeMarket, slot: Rebuilt) -> None:
         slots_hash=slots_hash(len(slot.pieces) * PIECE_LEAVES, PIECE_LEAVES, slot.slots()),
     )
     market.vacant.add((slot.order, slot.slot))
+
+
+def charted(slot: Rebuilt) -> Charted:
+    """The order as its events tell it."""
+    return Charted(
+        order=slot.order,
+        renter=RENTER.address,
+        start=Epoch(1),
+        end=Epoch(slot.end),
+        k=2,
+        leaf_count=len(slot.pieces) * PIECE_LEAVES,
+        piece_leaves=PIECE_LEAVES,
+        slots=tuple(slot.slots()),
+        lost=frozenset(),
+    )
 
 
 async def claimed(farm: Farm, slot: Rebuilt, **changes: Any) -> httpx.Response:
@@ -232,9 +249,16 @@ async def test_two_repairers_are_not_both_promised_a_slot(farm: Farm) -> None:
     assert response.json()["detail"]["deadline_block"] == farm.market.height + TAKEOVER_LIFE_BLOCKS
 
 
-async def test_a_consent_that_others_wait_for_is_not_given_again(farm: Farm) -> None:
+async def test_a_consent_that_others_wait_for_is_not_given_again(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else one could hold all farmers for ever, and keep an order from being repaired."""
     first = await brought(farm, end=40)
+
+    async def history(_: OrderId) -> Charted:
+        return charted(first)
+
+    monkeypatch.setattr(farm.node.collector, "_history", history)
     assert (await claimed(farm, first)).status_code == 200
     farm.market.mine(TAKEOVER_LIFE_BLOCKS - 10)
     await farm.node.watcher.refresh()
@@ -247,7 +271,8 @@ async def test_a_consent_that_others_wait_for_is_not_given_again(farm: Farm) -> 
     farm.market.mine(TAKEOVER_LIFE_BLOCKS - 10)
     await farm.node.watcher.refresh()
     assert error_of(await claimed(farm, first)) == "promised"
-    farm.market.mine(100)
+    pass_blocks(farm, 100)
+    farm.clock.now += 2 * TAKEOVER_LIFE_BLOCKS
     await farm.node.watcher.refresh()
     await farm.node.collector.collect()
     assert (await claimed(farm, second)).status_code == 200

@@ -53,6 +53,8 @@ from grange_node.store import Store
 from grange_node.watcher import View, Watcher
 
 CARE_SECONDS: Final = 5.0
+ADOPT_AGAIN_SECONDS: Final = 15.0
+"""Between two questions about a slot that events gave us and its order did not."""
 TRIED_AGAIN: Final = 8
 """Pieces of a slot that are read once more before the others of the order are asked for all."""
 SCRUBBED: Final = "scrubbed_at"
@@ -87,7 +89,8 @@ class Carer:
         self._damages = damages
         self._rebuilder = rebuilder
         self._clock = clock
-        self._adopted = False
+        self._not_ours: dict[tuple[OrderId, int], float] = {}
+        """Slots that events once gave us and that their orders do not, and when to ask again."""
 
     # What is damaged.
 
@@ -124,8 +127,7 @@ class Carer:
         view = self._watcher.view
         if view is None or view.farmer.lapsed:
             return
-        if not self._adopted:
-            await self._adopt(view)
+        await self._adopt(view)
         kept = {record.key: record for record in await asyncio.to_thread(self.kept)}
         await asyncio.to_thread(self._note_vanished, kept.values())
         damages = await asyncio.to_thread(self._damages.all)
@@ -157,18 +159,28 @@ class Carer:
         return Epoch(max(0, self._ledger.cursor().block) // self._config.parameters.epoch_blocks)
 
     async def _adopt(self, view: View) -> None:
-        """Take slots into the ledger that the chain says are ours and of which it knows nothing. It is so
-        only after a start with another data folder, or without the ledger."""
-        if self._ledger.cursor().block < view.head.number:
+        """Take slots into the ledger that the chain says are ours and of which it knows nothing: after a
+        start with another data folder, or without the ledger. However far its events were read: the order's
+        own tell whose the slot is now."""
+        if view.farmer.owner != self._config.owner:
+            # Another chain, on which our number is somebody else's.
             return
         for entry in await asyncio.to_thread(self._ledger.orphans, view.head.epoch):
+            place = entry.order, entry.slot
+            if self._clock() < self._not_ours.get(place, 0.0):
+                continue
             charted = await self._rebuilder.order(entry.order)
             if charted is None or not charted.holds(entry.slot, self._config.farmer):
+                self._not_ours[place] = self._clock() + ADOPT_AGAIN_SECONDS
                 continue
+            self._not_ours.pop(place, None)
             key = SlotKey(renter=charted.renter, order=entry.order, slot=entry.slot)
             terms = _terms(charted, entry)
             lender = self._ledger.promise(terms.previous, key.slot)
-            await asyncio.to_thread(self._ledger.adopt, key, terms, entry.block)
+            end_block = terms.end * self._config.parameters.epoch_blocks
+            ends_at = await self._watcher.date_of(end_block, view)
+            await asyncio.to_thread(self._ledger.adopt, key, terms, entry.block, ends_at)
+            self._room.forget(key)
             if lender is not None and self._store.shares:
                 self._room.share(key, lender.key, terms.slot_bytes)
             else:
@@ -182,7 +194,6 @@ class Carer:
                 terms.pieces,
             )
             await asyncio.to_thread(self._damages.note, key, missing, view.head.epoch)
-        self._adopted = True
 
     def _missing(self, key: SlotKey, terms: SlotTerms) -> list[int]:
         """Which pieces are not here, by their names; all, if those that are make another slot."""

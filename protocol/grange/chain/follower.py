@@ -9,8 +9,9 @@ Decides: how blocks are cut into requests, how a reorg is noticed, how far one g
 caller: what events mean, how rollbacks are undone, storing the cursor, when to poll.
 
 The cursor remembers hashes of some earlier blocks (anchors): the newest ones densely, older ones at distances
-that double. After a reorg the highest anchor that is still part of the chain is where following goes on; that
-may be somewhat below the fork, so that a few events are taken back and delivered again.
+that double, and the block before the first that matters. After a reorg the highest anchor that is still part
+of the chain is where following goes on; that may be somewhat below the fork, so that a few events are taken
+back and delivered again. If no anchor stands, it is another chain: the rollback's cursor has no anchors then.
 """
 
 import json
@@ -43,9 +44,9 @@ class Cursor:
         """The last block read; start - 1 at the beginning."""
         return self.anchors[-1][0] if self.anchors else self.start - 1
 
-    def advanced(self, number: int, block_hash: bytes) -> "Cursor":
-        """The cursor after reading up to a block."""
-        return Cursor(start=self.start, anchors=_thinned((*self.anchors, (number, block_hash))))
+    def advanced(self, number: int, block_hash: bytes, between: Sequence[tuple[int, bytes]] = ()) -> "Cursor":
+        """The cursor after reading up to a block; `between` are blocks passed on the way, ascending."""
+        return Cursor(start=self.start, anchors=_thinned((*self.anchors, *between, (number, block_hash))))
 
     def rolled_back(self, number: int) -> "Cursor":
         """The cursor with only the anchors up to a block."""
@@ -143,7 +144,9 @@ class EventFollower:
             return None
         hashes = await self._chain.block_hashes([number for number, _ in anchors])
         standing = [n for (n, ours), now in zip(anchors, hashes, strict=True) if now == ours]
-        block = max(standing, default=self.cursor.start - 1)
+        if not standing:
+            return Rollback(block=self.cursor.start - 1, cursor=Cursor(start=self.cursor.start))
+        block = max(standing)
         return Rollback(block=block, cursor=self.cursor.rolled_back(block))
 
     async def _batch(self, head: int) -> Batch | None:
@@ -165,19 +168,35 @@ class EventFollower:
                     raise
                 self._span = max(1, min(self._span, last - first + 1) // 2)
                 continue
+            passed = self._passed(first, last)
             numbers = [last] + [number for number, _ in self.cursor.anchors[-1:]]
             expected = [before] + [value for _, value in self.cursor.anchors[-1:]]
-            if await self._chain.block_hashes(numbers) != expected:
+            hashes = await self._chain.block_hashes([*numbers, *passed])
+            if hashes[: len(expected)] != expected:
                 return None
+            between = [
+                (number, value)
+                for number, value in zip(passed, hashes[len(expected) :], strict=True)
+                if value is not None
+            ]
             self._span = min(self._span * 2, MAX_BLOCKS_PER_BATCH)
             return Batch(
                 from_block=first,
                 to_block=last,
                 to_hash=before,
                 events=tuple(events),
-                cursor=self.cursor.advanced(last, before),
+                cursor=self.cursor.advanced(last, before, between),
             )
         raise ChainError(f"the endpoint refuses to give logs from block {first} on, however few")
+
+    def _passed(self, first: int, last: int) -> list[int]:
+        """Blocks of a long batch, or of the first one, that become anchors with the last: without them the
+        shortest reorg after it would leave nothing standing above the batch."""
+        if self.cursor.anchors and last - first < DENSE_ANCHORS:
+            return []
+        lowest = first if self.cursor.anchors else max(0, first - 1)
+        distances = (1 << power for power in range((last - lowest).bit_length()))
+        return sorted({lowest, *(last - distance for distance in distances)} - {last})
 
 
 def _thinned(anchors: tuple[tuple[int, bytes], ...]) -> tuple[tuple[int, bytes], ...]:
