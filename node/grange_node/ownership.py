@@ -9,11 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Final
 
 from grange.chain import Chain, Farmer, TransactionReverted, Wallet, read_block_clock
-from grange.types import Address, FarmerId
-from grange_node.config import load_owner_key
+from grange.types import Address
+from grange_node.config import Config, load_owner_key
 from grange_node.errors import FarmerForeign, Lapsed
+
+UNKNOWN_FARMER: Final = "UnknownFarmer"
+NEW_CHAIN: Final = (
+    "A devnet that is started again is a new chain, on which nothing of the old one counts: move this home "
+    "and its data folder away, or choose others, and set up again with grange farm init"
+)
 
 
 def accepted_owners(home: Path, wallet: Wallet, named: Address | None) -> frozenset[Address]:
@@ -33,30 +40,49 @@ def find_ours(farmers: Iterable[Farmer], owners: Collection[Address], operator: 
     )
 
 
-async def read_ours(chain: Chain, farmer: FarmerId, owners: Collection[Address], operator: Address) -> Farmer:
-    """The farmer with an id that we believe to be ours. Raises FarmerForeign when it is not."""
+async def read_ours(chain: Chain, config: Config, owners: Collection[Address], operator: Address) -> Farmer:
+    """The farmer that a home's settings name. Raises FarmerForeign when it is not ours."""
     try:
-        found = await chain.farmer(farmer)
+        farmer = await chain.farmer(config.farmer)
     except TransactionReverted as error:
-        if error.name != "UnknownFarmer":
+        if error.name != UNKNOWN_FARMER:
             raise
+        raise FarmerForeign(describe_unknown(config)) from error
+    if farmer.owner not in owners:
         raise FarmerForeign(
-            f"the market {chain.market} has no farmer {farmer}, though this home says that it is ours. The "
-            "chain is not the one that the farm was set up on: a devnet that is started again is a new chain"
-        ) from error
-    if found.owner not in owners:
-        raise FarmerForeign(
-            f"farmer {farmer} belongs to {found.owner}, which is not {_or(owners)}. If that is an account of "
-            f"yours, name it: --owner {found.owner}. If it is not, this farm is somebody else's: nothing was "
-            "sent to it. Set up your own with another --home"
+            f"farmer {farmer.id} belongs to {farmer.owner}, which is not {_or(owners)}. If that is an "
+            f"account of yours, name it: --owner {farmer.owner}. If it is not, this farm is somebody else's: "
+            "nothing was sent to it. Set up your own with another --home"
         )
-    if found.operator != operator:
+    if farmer.operator != operator:
+        raise FarmerForeign(describe_operator(farmer, operator))
+    return farmer
+
+
+def check_owner(farmer: Farmer, config: Config) -> None:
+    """Raise FarmerForeign when the farmer on chain has another owner than the home's settings say."""
+    if farmer.owner != config.owner:
         raise FarmerForeign(
-            f"farmer {farmer} is operated by {found.operator}, and the key in this home is {operator}. If "
-            "you were changing the key, finish with: grange farm rotate-key. Otherwise put the right "
-            "operator.key back"
+            f"farmer {farmer.id} belongs to {farmer.owner}, and this home says that it belongs to "
+            f"{config.owner}. {NEW_CHAIN}"
         )
-    return found
+
+
+def describe_unknown(config: Config) -> str:
+    """For a market that does not know our farmer."""
+    return (
+        f"the market {config.market} has no farmer {config.farmer_id}, though this home says that it is "
+        f"ours. {NEW_CHAIN}"
+    )
+
+
+def describe_operator(farmer: Farmer, operator: Address) -> str:
+    """For a farmer that has another operator than the key in this home."""
+    return (
+        f"farmer {farmer.id} is operated by {farmer.operator}, and the key in this home is {operator}. If "
+        "you were changing the key, finish with: grange farm rotate-key. Otherwise put the right "
+        "operator.key back"
+    )
 
 
 async def check_not_lapsed(chain: Chain, farmer: Farmer) -> None:

@@ -96,7 +96,7 @@ async def set_up(home: Path, plan: FarmPlan, tell: Callable[[str], None] = lambd
         if known is None:
             farmer = find_ours(await chain.farmers(), owners, wallet.address)
         else:
-            farmer = await read_ours(chain, known.farmer, owners, wallet.address)
+            farmer = await read_ours(chain, known, owners, wallet.address)
             await check_not_lapsed(chain, farmer)
         stake = max(plan.stake, farmer.stake if farmer else 0)
         parameters = chain.parameters
@@ -123,7 +123,7 @@ async def change(config: Config, wallet: Wallet, changed: Config, add_stake: int
     """
     async with _connected(config) as chain:
         sender = Sender(chain, wallet)
-        farmer = await read_ours(chain, config.farmer, {Address(config.owner)}, wallet.address)
+        farmer = await read_ours(chain, config, {Address(config.owner)}, wallet.address)
         await check_not_lapsed(chain, farmer)
         if (farmer.endpoint, farmer.offer) != (changed.endpoint, changed.offer):
             await sender.send(

@@ -16,28 +16,35 @@ import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import uvicorn
 
-from grange.chain import Wallet
+from grange.chain import ChainReplaced, TransactionReverted, Wallet, WrongChain
 from grange.errors import GrangeError
+from grange.types import Address
 from grange_node.app import create_app
 from grange_node.config import Config, write_private
 from grange_node.connection import limited
 from grange_node.connection_limits import Limits, raise_file_limit
-from grange_node.errors import ConfigInvalid
+from grange_node.errors import ConfigInvalid, FarmerForeign
 from grange_node.loops import forever
 from grange_node.node import Node
+from grange_node.ownership import check_owner, describe_operator, describe_unknown
 from grange_node.repair.repairer import POLL_SECONDS, Repairer, Settings
+from grange_node.store import Store
 
 LISTEN_BACKLOG = 1024
 KEEP_ALIVE_SECONDS = 75
 GRACEFUL_SECONDS = 5
 ANNOUNCE_RETRY_SECONDS = 3.0
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+IPV4_LOOPBACK = "127.0.0.1"
+EVERY_IPV4_ADDRESS = "0.0.0.0"
+EVERY_ADDRESS = "::"
+"""Of both kinds."""
 
 log = logging.getLogger("grange.farm")
 
@@ -53,6 +60,13 @@ class ServeOptions:
     """Repair orders beside the farm, with its key, if given."""
     ready_file: Path | None = None
     ready_descriptor: int | None = None
+
+
+class CannotListen(ConfigInvalid):
+    """The address cannot be listened on."""
+
+    def __init__(self, shown: str, error: OSError) -> None:
+        super().__init__(f"cannot listen on {shown}: {error.strerror or error}")
 
 
 class _Server(uvicorn.Server):
@@ -77,7 +91,12 @@ async def serve(config: Config, wallet: Wallet, options: ServeOptions) -> None:
     """Run a farm until it is told to stop. Raises DataInUse, LedgerInvalid, ConfigInvalid, StoreFailed,
     and what the farm cannot go on after."""
     host, port = options.listen or default_listen(config.endpoint)
-    listening = _listen(host, port)
+    try:
+        listening = _listen(host, port)
+    except CannotListen:
+        # The port of a farm that runs is taken by itself: that is what the operator has to hear.
+        Store.check_free(config.data_folder)
+        raise
     app = create_app(config, wallet)
     server = make_server(app, Limits().fitting(raise_file_limit()))
     try:
@@ -88,6 +107,7 @@ async def serve(config: Config, wallet: Wallet, options: ServeOptions) -> None:
                 # They end only if the farm cannot go on; what ended them is raised as the lifespan closes.
                 app.state.loops.add_done_callback(lambda _: setattr(server, "should_exit", True))
                 async with (
+                    _beside(_check_farmer(server, node, wallet.address)),
                     _beside(_become_ready(server, node, endpoint, options)),
                     _beside(_repair(node, options.repair)),
                 ):
@@ -119,10 +139,19 @@ def make_server(app: Callable[..., Any], limits: Limits) -> _Server:
 
 
 def default_listen(endpoint: str) -> tuple[str, int]:
-    """Where an endpoint is served if nothing else is said: on loopback if it is one, else on all
-    addresses."""
+    """Where an endpoint is served if nothing else is said: on itself if it is a loopback address, else on all
+    addresses; also those of IPv6, unless the endpoint is an IPv4 address."""
     host, port = split_endpoint(endpoint)
-    return ("127.0.0.1" if host in LOOPBACK else "0.0.0.0"), port
+    if host == "localhost":
+        return IPV4_LOOPBACK, port
+    try:
+        address = ip_address(host)
+    except ValueError:
+        # A name may stand for addresses of both kinds.
+        return (EVERY_ADDRESS if socket.has_dualstack_ipv6() else EVERY_IPV4_ADDRESS), port
+    if address.is_loopback:
+        return host, port
+    return (EVERY_ADDRESS if address.version == 6 else EVERY_IPV4_ADDRESS), port
 
 
 def split_endpoint(endpoint: str) -> tuple[str, int]:
@@ -165,6 +194,34 @@ async def announce(node: Node, endpoint: str) -> None:
             return
 
 
+async def _check_farmer(server: _Server, node: Node, operator: Address) -> None:
+    """End the farm if its endpoint serves another chain than the one that it was set up on, or if the farmer
+    there is somebody else's. A chain that does not answer is waited for. Raises WrongChain, ChainReplaced,
+    FarmerForeign."""
+    complaint = ""
+    while True:
+        try:
+            farmer = await node.link.farmer()
+            check_owner(farmer, node.config)
+        except (WrongChain, ChainReplaced, FarmerForeign):
+            server.should_exit = True
+            raise
+        except TransactionReverted as error:
+            # An endpoint that lags may not know a new farmer yet, so this does not end the farm.
+            if str(error) != complaint:
+                log.warning("%s", describe_unknown(node.config))
+                complaint = str(error)
+        except GrangeError:
+            pass
+        else:
+            if farmer.operator != operator:
+                log.error(
+                    "%s. Proofs go on, but nothing new can be promised", describe_operator(farmer, operator)
+                )
+            return
+        await asyncio.sleep(ANNOUNCE_RETRY_SECONDS)
+
+
 async def _become_ready(server: _Server, node: Node, endpoint: str, options: ServeOptions) -> None:
     await server.listening.wait()
     if options.announce:
@@ -201,15 +258,22 @@ async def _repair(node: Node, settings: Settings | None) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    is_ipv6 = ":" in host
+    shown = f"[{host}]:{port}" if is_ipv6 else f"{host}:{port}"
+    try:
+        listening = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
+    except OSError as error:
+        raise CannotListen(shown, error) from error
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_ipv6:
+            # Systems differ in whether "::" takes IPv4 too if nothing is said.
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != EVERY_ADDRESS))
         listening.bind((host, port))
         listening.listen(LISTEN_BACKLOG)
     except OSError as error:
         listening.close()
-        raise ConfigInvalid(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        raise CannotListen(shown, error) from error
     return listening
 
 

@@ -65,14 +65,23 @@ class Store:
             root.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
             lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise DataInUse(f"{root} is served by another process; stop that one first") from error
+            _take(lock, root)
             store = cls(root, reserve_bytes, files or DiskFiles(), may_make)
             with translated(f"preparing {root}"):
                 store._folders.prepare()
             yield store
+        finally:
+            os.close(lock)
+
+    @staticmethod
+    def check_free(root: Path) -> None:
+        """Raise DataInUse when a process has the store in this folder open."""
+        try:
+            lock = os.open(root / "lock", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            _take(lock, root)
         finally:
             os.close(lock)
 
@@ -331,3 +340,10 @@ class Store:
     def _release(self, size_bytes: int) -> None:
         with self._lock:
             self._arriving_bytes -= size_bytes
+
+
+def _take(lock: int, root: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise DataInUse(f"{root} is served by another process; stop that one first") from error

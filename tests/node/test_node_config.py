@@ -135,8 +135,27 @@ def test_port_zero_is_announced_as_the_port_we_got() -> None:
     assert with_port("https://farm.example/", 4711) == "https://farm.example"
 
 
-def test_we_listen_on_all_addresses_unless_the_endpoint_is_local() -> None:
-    assert default_listen("http://127.0.0.1:5") == ("127.0.0.1", 5)
+@pytest.mark.parametrize(
+    ("endpoint", "host"),
+    [
+        ("http://127.0.0.1:5", "127.0.0.1"),
+        ("http://127.0.0.9:5", "127.0.0.9"),
+        ("http://localhost:5", "127.0.0.1"),
+        ("http://[::1]:5", "::1"),
+        ("http://192.0.2.1:5", "0.0.0.0"),
+        ("http://[2001:db8::1]:5", "::"),
+        ("http://farm.example:5", "::"),
+    ],
+)
+def test_we_listen_where_the_endpoint_is_announced(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, host: str
+) -> None:
+    monkeypatch.setattr("socket.has_dualstack_ipv6", lambda: True)
+    assert default_listen(endpoint) == (host, 5)
+
+
+def test_a_name_is_served_without_ipv6_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.has_dualstack_ipv6", lambda: False)
     assert default_listen("http://farm.example:5") == ("0.0.0.0", 5)
 
 

@@ -1,6 +1,8 @@
 """A farmer on chain is taken for our own only if owner and operator are ours, and money goes to no other."""
 
+import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -130,6 +132,25 @@ async def test_a_devnet_that_was_started_again_is_noticed_by_the_home_of_yesterd
     with pytest.raises(ChainReplaced):
         await withdraw(yesterday, load_key(home), None, None)
     assert load_config(home) == yesterday
+
+
+async def test_a_farm_does_not_run_on_another_chain_or_for_another_owner(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    """What can be wrong while chain id and market are right, as on a devnet that was started again."""
+    config = await registered(devnet, tmp_path)
+    home = tmp_path / "home"
+    for changes, code, said in (
+        ({"genesis_hash": "00" * 32}, 5, "started again"),
+        ({"owner": THIEF.address}, 3, "this home says that it belongs to"),
+    ):
+        save_config(home, config.model_copy(update=changes))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "grange_node", "run", "--home", home), stderr=asyncio.subprocess.PIPE
+        )
+        _, errors = await asyncio.wait_for(process.communicate(), 60)
+        assert (process.returncode, said in errors.decode()) == (code, True), errors.decode()
+        assert "Traceback" not in errors.decode()
 
 
 async def test_a_farm_that_lapsed_is_told_so_and_asked_for_nothing(devnet: Devnet, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -20,7 +21,8 @@ from typer.testing import CliRunner
 from grange.merkle import merkle_root
 from grange.units import MAX_PIECE_BYTES
 from grange_node.cli import app
-from grange_node.config import KEY_NAME, save_config, write_private
+from grange_node.config import KEY_NAME, load_config, save_config, write_private
+from grange_node.serve import _listen
 
 SECONDS = 30
 
@@ -101,6 +103,37 @@ async def test_one_data_folder_is_served_by_one_process(home: Path) -> None:
         _, errors = await asyncio.wait_for(second.communicate(), SECONDS)
     assert second.returncode == 8
     assert b"another process" in errors
+
+
+async def test_a_second_run_of_one_home_is_told_that_the_farm_runs_and_not_that_its_port_is_taken(
+    home: Path,
+) -> None:
+    async with running(home) as (_, ready):
+        second = await asyncio.create_subprocess_exec(
+            *command("run", "--home", home, "--listen", f"127.0.0.1:{ready['port']}"),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, errors = await asyncio.wait_for(second.communicate(), SECONDS)
+    assert second.returncode == 8
+    assert b"another process" in errors
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+async def test_an_ipv6_endpoint_is_served_on_itself(home: Path) -> None:
+    config = load_config(home)
+    save_config(home, config.model_copy(update={"endpoint": "http://[::1]:0"}))
+    async with running(home) as (_, ready):
+        assert ready["endpoint"] == f"http://[::1]:{ready['port']}"
+        async with httpx.AsyncClient(base_url=ready["endpoint"]) as http:
+            assert (await http.get("/v1/info")).json()["farmer"] == 7
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_all_addresses_are_those_of_both_kinds() -> None:
+    with _listen("::", 0) as listening:
+        port = listening.getsockname()[1]
+        for address in ("127.0.0.1", "::1"):
+            socket.create_connection((address, port), timeout=5).close()
 
 
 async def test_a_kill_in_the_middle_of_an_upload_leaves_whole_pieces_only(home: Path, tmp_path: Path) -> None:
