@@ -28,6 +28,8 @@ from grange_client.reputations import Reputations
 CATALOG_VERSION = 4
 UPGRADED_VERSION = 3
 """Catalogs of this version are brought up to date in place."""
+MAX_KEPT_MANIFEST_BYTES = 64 << 20
+"""Longer ones, of some millions of files, are not kept here but fetched again when they are needed."""
 
 _UPGRADE = (
     "DROP TABLE IF EXISTS farmers",
@@ -296,7 +298,7 @@ def _describe(db: sqlite3.Connection, order: OrderId, manifest: Manifest, stored
             manifest.created,
             manifest.files,
             manifest.content_bytes,
-            stored_manifest,
+            stored_manifest if len(stored_manifest) <= MAX_KEPT_MANIFEST_BYTES else None,
             order,
         ),
     )

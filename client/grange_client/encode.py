@@ -2,6 +2,8 @@
 
 Decides that one nonce never seals two plaintexts: the root of every piece is remembered when it is first
 made, and a piece that is made again (for another farmer) and differs is not handed out: the source changed.
+What was sealed is opened and compared before any of it is sent, and what was coded is decoded, for a sample
+of the segments: a fault of memory or of a library costs nothing now and everything at the end.
 Pure computation, meant to run in worker threads; leaves sending to `upload`.
 """
 
@@ -10,13 +12,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from grange.erasure import Codec
+from grange.errors import AuthenticationFailed
 from grange.layout import Geometry
 from grange.merkle import merkle_root, root_of_hashes
 from grange.seal import OrderKey
 from grange.units import HASH_BYTES
-from grange_client.errors import SourceChanged
+from grange_client.errors import NotReadable, SourceChanged
 from grange_client.stream import ContentStream, source_changed
 
+DECODED_SEGMENTS = 16
+"""One segment of so many is decoded again, the first always: decoding costs about as much as coding."""
 _UNKNOWN = bytes(HASH_BYTES)
 
 
@@ -68,6 +73,8 @@ class SegmentEncoder:
         blocks = self._sealed_blocks(segment)
         k = self.geometry.k
         parity = self._codec.parity(blocks) if wanted and wanted[-1] >= k else []
+        if parity and segment % DECODED_SEGMENTS == 0:
+            self._check_coded(segment, blocks, parity)
         made = []
         for slot in wanted:
             data = blocks[slot] if slot < k else parity[slot - k]
@@ -90,5 +97,28 @@ class SegmentEncoder:
         sealed = []
         for index in range(segment * geometry.k, (segment + 1) * geometry.k):
             self._stream.read_into(view, index * geometry.block_bytes)
-            sealed.append(self._key.seal(index, plain))
+            sealed.append(block := self._key.seal(index, plain))
+            if not self._opens(index, block, plain):
+                raise _not_readable("sealed", segment)
         return sealed
+
+    def _opens(self, index: int, block: bytes, plain: bytearray) -> bool:
+        try:
+            return plain == self._key.open(index, block)
+        except AuthenticationFailed:
+            return False
+
+    def _check_coded(self, segment: int, blocks: list[bytes], parity: list[bytes]) -> None:
+        """Whether the pieces that are farthest from the blocks give them back."""
+        k, n = self.geometry.k, self.geometry.n
+        pieces = dict(list(enumerate([*blocks, *parity]))[n - k :])
+        if self._codec.blocks(pieces) != blocks:
+            raise _not_readable("coded", segment)
+
+
+def _not_readable(what: str, segment: int) -> NotReadable:
+    return NotReadable(
+        f"Segment {segment} could not be read back after it was {what}.",
+        means="The memory of this machine may be faulty. Nothing was placed and nothing is paid.",
+        todo="Try again. If it happens again, test the memory.",
+    )

@@ -8,6 +8,8 @@
     |  |- BadConfig            3   a configuration file that cannot be read
     |  |- ClockWrong           3   this computer's clock is off
     |  |- NothingToStore       4   the paths name nothing that can be stored
+    |  |- BadName              2   an order cannot be called that
+    |  |- BadPath              2   a path is not written as `stat --files` writes it
     |  |- SourceChanged        4   a file changed while it was being stored
     |  |- WouldOverwrite       4   a file is in the way of what is being fetched
     |  |- UnknownOrder         4   no order has that name
@@ -22,6 +24,8 @@
     `- WorldError              the world failed
        |- NotEnoughFarmers     6   too few of them to store, or to fetch
        |- DiskFailed           4   a file could not be written
+       |  `- UnfitName         4   the file system cannot have a file of this name
+       |- NotReadable          1   what was made for farmers does not give the files back
        |- OrderMissing         8   the endpoint does not show an order that was there before
        |- HomeForgetful        4   the home takes nothing, so nothing may be placed from it
        `- PlaceFailed          8   the market refused the order
@@ -40,6 +44,8 @@ EXIT_SETUP = 3
 EXIT_FILES = 4
 EXIT_DATA = 7
 EXIT_CHAIN = 8
+EXIT_LEFT_OUT = 10
+"""Done, but for something that could not be stored or restored. 9 is a farm's code for its disk."""
 EXIT_INTERRUPTED = 130
 
 
@@ -77,6 +83,18 @@ class NothingToStore(Told, Misuse):
     """The paths given name nothing that can be stored."""
 
     exit_code = EXIT_FILES
+
+
+class BadName(Told, Misuse):
+    """An order cannot be called that."""
+
+    exit_code = EXIT_USAGE
+
+
+class BadPath(Told, Misuse):
+    """A path that is not written as `stat --files` writes it."""
+
+    exit_code = EXIT_USAGE
 
 
 class SourceChanged(Told, Misuse):
@@ -166,6 +184,14 @@ class OrderMissing(Told, WorldError):
     """The endpoint does not show an order that was on the chain before."""
 
     exit_code = EXIT_CHAIN
+
+
+class UnfitName(DiskFailed):
+    """The file system that is restored into cannot have this name."""
+
+
+class NotReadable(Told, WorldError):
+    """What was sealed or coded here does not give back what it was made of."""
 
 
 class PlaceFailed(Told, WorldError):

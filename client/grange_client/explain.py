@@ -10,6 +10,7 @@
     6    farmers: too few, or they refuse
     7    data: what came back is not what a client stored
     8    chain: down, slow, another one, no market there, it refused, or an order is missing from it
+    10   done, but something was left out: `put` could not read it, or `get` cannot give it its name
     130  interrupted
 
 Decides these codes and the words for errors of other packages; errors of this one carry their own words.

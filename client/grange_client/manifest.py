@@ -1,32 +1,31 @@
 """What an order holds: names, modes, times and sizes, as bytes that are sealed into the order itself.
 
-    zlib( msgpack( {"version": 1, "name": text, "created": Unix seconds,
-                    "entries": [[path, kind, mode, mtime_ns, size or link target], ...]} ) )
+    zlib( msgpack( {"version": 2, "name": text, "created": Unix seconds,
+                    "entries": [[path, kind, mode, seconds, nanoseconds, size or link target], ...]} ) )
 
-Contents stand in the stream in the order of the entries, so offsets need not be written. Reading trusts
-nothing: whoever has the words could have written anything, and a name must never lead out of the directory
-that is restored into. Leaves files and links on disk to `restore`.
+A time of change is whole Unix seconds (64 bits, negative before 1970) and 0 to 999,999,999 nanoseconds, as
+file systems keep it. Version 1, which is read and no longer written, has both as one number of nanoseconds
+instead, so its rows have five fields.
+
+Contents stand in the stream in the order of the entries, so offsets need not be written. Reading and writing
+go row by row: the document as a whole, which may be many times larger than its stored form, is never in
+memory. Reading trusts nothing: whoever has the words could have written anything, and a name must never lead
+out of the directory that is restored into. Leaves files and links on disk to `restore`, reading rows to
+`manifest_document`.
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
 
-from grange_client.errors import BadManifest
-from grange_client.scan import MAX_ENTRIES, MODE_BITS, Entry, Kind
+from grange_client.errors import BadManifest, NothingToStore
+from grange_client.manifest_document import FIELDS, MAX_STORED_BYTES, NANOSECONDS, Document, check_name
+from grange_client.scan import MAX_PART_BYTES, MAX_PATH_BYTES, Entry, Kind, shown
 
-MANIFEST_VERSION = 1
-MAX_MANIFEST_BYTES = 1 << 30
-"""Packed or unpacked."""
-MAX_NAME_CHARACTERS = 255
-MAX_PATH_BYTES = 4096
-MAX_PART_BYTES = 255
+MANIFEST_VERSION = 2
 COMPRESSION_LEVEL = 6
-_INT64 = range(-(1 << 63), 1 << 63)
-_FIELDS = {"version", "name", "created", "entries"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,104 +57,92 @@ class Manifest:
 
 
 def pack(manifest: Manifest) -> bytes:
-    """The manifest as it is stored. Raises BadManifest for what `unpack` would refuse."""
-    _check_name(manifest.name)
+    """The manifest as it is stored, after it was read back and found equal.
+
+    Raises BadManifest for a name or a tree that `unpack` would refuse, and NothingToStore, which names the
+    file, for an entry that does not come back as it is.
+    """
+    check_name(manifest.name)
     _check_tree(manifest.entries)
-    document = {
-        "version": MANIFEST_VERSION,
-        "name": manifest.name,
-        "created": manifest.created,
-        "entries": [
-            [e.path, int(e.kind), e.mode, e.mtime_ns, e.target if e.kind is Kind.SYMLINK else e.size_bytes]
-            for e in manifest.entries
-        ],
-    }
-    return zlib.compress(msgpack.packb(document, use_bin_type=True), COMPRESSION_LEVEL)
+    compressor = zlib.compressobj(COMPRESSION_LEVEL)
+    parts = [compressor.compress(row) for row in _packed_rows(manifest)]
+    stored = b"".join([*parts, compressor.flush()])
+    if len(stored) > MAX_STORED_BYTES:
+        raise NothingToStore(
+            f"The list of all names takes {len(stored):,} bytes, and an order has room for"
+            f" {MAX_STORED_BYTES:,}.",
+            todo="Store the parts as orders of their own.",
+        )
+    _check_same(stored, manifest)
+    return stored
 
 
 def unpack(stored: bytes) -> Manifest:
     """The manifest out of its stored form. Raises BadManifest for anything that is not exactly right."""
-    document = _document(stored)
-    if not isinstance(document, dict) or "version" not in document:
-        raise BadManifest("The manifest has no version.")
-    if not _is_int(document["version"]) or document["version"] != MANIFEST_VERSION:
-        raise BadManifest(
-            f"The manifest has version {document['version']!r}, and this client reads {MANIFEST_VERSION}.",
-            todo="A newer client wrote it: update this one.",
-        )
-    if set(document) != _FIELDS:
-        raise BadManifest("The manifest has other fields than it should.")
-    name, created, rows = document["name"], document["created"], document["entries"]
-    _check_name(name)
-    if not _is_int(created) or created not in _INT64:
-        raise BadManifest("The manifest's date is no number.")
-    if not isinstance(rows, list) or len(rows) > MAX_ENTRIES:
-        raise BadManifest("The manifest's entries are no list, or too many.")
-    entries = tuple(_entry(row) for row in rows)
+    document = Document(stored)
+    entries = tuple(document.entries())
     _check_tree(entries)
-    return Manifest(name=name, created=created, entries=entries)
+    return Manifest(name=document.name, created=document.created, entries=entries)
 
 
-def _document(stored: bytes) -> Any:
-    if len(stored) > MAX_MANIFEST_BYTES:
-        raise BadManifest("The manifest is too large.")
-    unpacker = zlib.decompressobj()
-    try:
-        raw = unpacker.decompress(stored, MAX_MANIFEST_BYTES)
-    except zlib.error as error:
-        raise BadManifest(f"The manifest cannot be unpacked: {error}.") from error
-    if not unpacker.eof or unpacker.unused_data:
-        raise BadManifest("The manifest is cut off, too large, or has something behind it.")
-    try:
-        return msgpack.unpackb(raw, raw=False, strict_map_key=True)
-    except (ValueError, msgpack.UnpackException, RecursionError) as error:
-        raise BadManifest(f"The manifest cannot be read: {error}.") from error
+def _packed_rows(manifest: Manifest) -> Iterator[bytes]:
+    """The document, cut before each row."""
+    packer = msgpack.Packer(use_bin_type=True)
+    yield packer.pack_map_header(len(FIELDS))
+    for field, value in (
+        ("version", MANIFEST_VERSION),
+        ("name", manifest.name),
+        ("created", manifest.created),
+    ):
+        yield packer.pack(field) + packer.pack(value)
+    yield packer.pack("entries") + packer.pack_array_header(len(manifest.entries))
+    for entry in manifest.entries:
+        seconds, nanoseconds = divmod(entry.mtime_ns, NANOSECONDS)
+        last = entry.target if entry.kind is Kind.SYMLINK else entry.size_bytes
+        try:
+            yield packer.pack([entry.path, int(entry.kind), entry.mode, seconds, nanoseconds, last])
+        except (OverflowError, ValueError) as error:
+            raise _unstorable(entry, str(error)) from error
 
 
-def _entry(row: Any) -> Entry:
-    if not isinstance(row, list) or len(row) != 5:
-        raise BadManifest("An entry of the manifest has not five fields.")
-    path, kind, mode, mtime_ns, last = row
-    if not isinstance(path, bytes):
-        raise BadManifest("A name in the manifest is not bytes.")
-    if not _is_int(kind) or kind not in tuple(Kind):
-        raise BadManifest(f"An entry of the manifest has kind {kind!r}.")
-    if not _is_int(mode) or mode & ~MODE_BITS or mode < 0:
-        raise BadManifest(f"An entry of the manifest has mode {mode!r}.")
-    if not _is_int(mtime_ns) or mtime_ns not in _INT64:
-        raise BadManifest(f"An entry of the manifest has time {mtime_ns!r}.")
-    if kind == Kind.SYMLINK:
-        return Entry(path=path, kind=Kind.SYMLINK, mode=mode, mtime_ns=mtime_ns, target=_target(last))
-    if not _is_int(last) or not 0 <= last < 1 << 63 or (kind == Kind.DIRECTORY and last):
-        raise BadManifest(f"An entry of the manifest has size {last!r}.")
-    return Entry(path=path, kind=Kind(kind), mode=mode, mtime_ns=mtime_ns, size_bytes=last)
+def _check_same(stored: bytes, manifest: Manifest) -> None:
+    """Whether reading gives what was written: found out now, when it costs nothing."""
+    document = Document(stored)
+    if (document.name, document.created) != (manifest.name, manifest.created):
+        raise BadManifest("The list of names does not come back as it was written.")
+    reread = document.entries()
+    for entry in manifest.entries:
+        try:
+            same = next(reread, None) == entry
+        except BadManifest as error:
+            raise _unstorable(entry, error.what) from error
+        if not same:
+            raise _unstorable(entry, "It would not come back as it is.")
+    if next(reread, None) is not None:
+        raise BadManifest("The list of names has more in it than was written.")
 
 
-def _target(value: Any) -> bytes:
-    if not isinstance(value, bytes) or not 0 < len(value) <= MAX_PATH_BYTES or b"\0" in value:
-        raise BadManifest("A link in the manifest has a target that no link can have.")
-    return value
+def _unstorable(entry: Entry, reason: str) -> NothingToStore:
+    return NothingToStore(
+        f"{shown(entry.path)} cannot be stored. {reason}",
+        means="Nothing was sent and nothing is paid.",
+        todo="Store the rest without it.",
+    )
 
 
-def _check_name(name: Any) -> None:
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():
-        raise BadManifest(
-            f"An order's name has 1 to {MAX_NAME_CHARACTERS} printable characters.",
-            todo="Give it a name with --name.",
-        )
-
-
-def _check_tree(entries: tuple[Entry, ...]) -> None:
+def _check_tree(entries: Iterable[Entry]) -> None:
     """No name escapes, none comes twice, and what is inside something is inside a directory named before."""
     seen: set[bytes] = set()
     directories: set[bytes] = set()
     for entry in entries:
         _check_path(entry.path)
         if entry.path in seen:
-            raise BadManifest(f"The manifest has {entry.path!r} twice.")
+            raise BadManifest(f"The manifest has {shown(entry.path)} twice.")
         parent = entry.path.rpartition(b"/")[0]
         if parent and parent not in directories:
-            raise BadManifest(f"The manifest has {entry.path!r} inside something that is no directory.")
+            raise BadManifest(
+                f"The manifest has {shown(entry.path)} inside something that is not a directory."
+            )
         seen.add(entry.path)
         if entry.kind is Kind.DIRECTORY:
             directories.add(entry.path)
@@ -166,8 +153,6 @@ def _check_path(path: bytes) -> None:
         raise BadManifest("A name in the manifest is too long or has a zero byte.")
     for part in path.split(b"/"):
         if part in (b"", b".", b"..") or len(part) > MAX_PART_BYTES:
-            raise BadManifest(f"The manifest has the name {path!r}, which would not stay where it belongs.")
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+            raise BadManifest(
+                f"The manifest has the name {shown(path)}, which would not stay where it belongs."
+            )

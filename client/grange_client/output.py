@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from grange.messages import NO_ORDER
+from grange_client.attributes import Remarks
 from grange_client.catalog import Known
 from grange_client.closing import Closing
 from grange_client.manifest import Manifest
@@ -13,6 +14,7 @@ from grange_client.plan import Funds
 from grange_client.renewal import Extended, Renewal
 from grange_client.renter import FarmerReport
 from grange_client.restore import Restored
+from grange_client.scan import shown
 from grange_client.store import Quote, Stored
 
 
@@ -150,17 +152,28 @@ def restored_json(known: Known, restored: Restored, target: Path, seconds: float
         "files": restored.files,
         "bytes": restored.size_bytes,
         "skipped": restored.skipped,
+        "left_out": _remarks_json(restored.left_out),
+        "inexact": _remarks_json(restored.inexact),
         "paid": restored.paid,
         "seconds": seconds,
         "mb_s": restored.size_bytes / 1e6 / seconds if seconds else 0.0,
     }
 
 
+def _remarks_json(remarks: Remarks) -> dict[str, Any]:
+    first = [{"path": os.fsdecode(one.path), "reason": one.reason} for one in remarks.first]
+    return {"count": remarks.count, "first": first}
+
+
 def entries_json(manifest: Manifest) -> list[dict[str, Any]]:
-    """Every name in an order; names as text, with what is not UTF-8 as surrogate escapes."""
+    """Every name in an order; names as text, with what is not UTF-8 as surrogate escapes.
+
+    `shown` is the name as `stat --files` prints it and `get --only` takes it.
+    """
     return [
         {
             "path": os.fsdecode(entry.path),
+            "shown": shown(entry.path),
             "kind": entry.kind.name.lower(),
             "mode": entry.mode,
             "mtime_ns": entry.mtime_ns,

@@ -388,14 +388,13 @@ class Renter:
         await self._check_vault((await self.fare(order, only=only, watch=watch)).expected)
         budget = Budget(max_price)
         reader = await self.reader(order, watch, self._purse.within(budget))
-        with Target(target) as opened:
+        with Target(target, replace=overwrite) as opened:
             async with self._diagnosed(order):
                 restored = await restore(
                     reader,
                     manifest,
                     opened,
                     only=only,
-                    overwrite=overwrite,
                     executor=self._executor,
                     watch=watch,
                 )

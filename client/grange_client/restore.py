@@ -3,8 +3,8 @@
 Decides what is fetched (what is not there yet, exactly as it should be) and in which order things appear:
 directories, files one after another as their bytes come, links, and last the modes and times of directories.
 Nothing that exists is replaced unless that is asked for, and nothing has its name before it is whole, so that
-an interrupted run leaves no half file and the next one goes on. Leaves the bytes to `reader` and the disk to
-`target`.
+an interrupted run leaves no half file and the next one goes on. What has a name that the target's file system
+cannot have is left out and listed; the rest comes. Leaves the bytes to `reader` and the disk to `target`.
 """
 
 import asyncio
@@ -16,23 +16,31 @@ from hashlib import sha256
 
 from grange.errors import BadTrailer
 from grange.layout import TRAILER_BYTES, Geometry, Trailer
-from grange_client.errors import BadManifest, UnknownOrder, WouldOverwrite
+from grange_client.attributes import Remarks
+from grange_client.errors import BadManifest, UnfitName, UnknownOrder, WouldOverwrite
 from grange_client.happenings import Progress, Step, Watcher
-from grange_client.manifest import MAX_MANIFEST_BYTES, Manifest, unpack
+from grange_client.manifest import Manifest, unpack
+from grange_client.manifest_document import MAX_STORED_BYTES
+from grange_client.new_file import NewFile
 from grange_client.reader import OrderReader
 from grange_client.scan import Entry, Kind, shown
-from grange_client.target import NewFile, Target, conflict, is_there
+from grange_client.target import Target, conflict, is_there
+from grange_client.temporary import is_temporary_name
 
 MAX_CONFLICTS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """What was done: files that were fetched, and those that were there already."""
+    """What was done: files that were fetched, and those that were there already (by size and time)."""
 
     files: int
     size_bytes: int
     skipped: int
+    left_out: Remarks
+    """What has a name that cannot be in the target."""
+    inexact: Remarks
+    """What has another time or mode in the target than it was stored with."""
     paid: int = 0
     """Base units, for reading."""
 
@@ -48,7 +56,7 @@ async def fetch_manifest(reader: OrderReader) -> tuple[Manifest, bytes]:
         trailer = Trailer.unpack(raw, geometry)
     except BadTrailer as error:
         raise BadManifest(f"The order has no end that can be read: {error}.") from error
-    if trailer.manifest_bytes > MAX_MANIFEST_BYTES:
+    if trailer.manifest_bytes > MAX_STORED_BYTES:
         raise BadManifest("The manifest is too large.")
     stored = await reader.read(trailer.manifest_offset_bytes, trailer.manifest_bytes)
     if sha256(stored).digest() != trailer.manifest_sha256:
@@ -65,7 +73,6 @@ async def restore(
     target: Target,
     *,
     only: Sequence[bytes],
-    overwrite: bool,
     executor: Executor,
     watch: Watcher,
 ) -> Restored:
@@ -75,14 +82,23 @@ async def restore(
     NotEnoughFarmers, Unopened and DiskFailed.
     """
     loop = asyncio.get_running_loop()
-    entries = chosen(manifest.entries, only)
-    files = await loop.run_in_executor(executor, _prepared, manifest, entries, target, overwrite)
+    left_out = Remarks()
+    entries, files = await loop.run_in_executor(
+        executor, _prepare, manifest, chosen(manifest.entries, only), target, left_out
+    )
     total = sum(entry.size_bytes for entry, _ in files)
     watch(Step(what="Fetching", total_bytes=total))
-    await _fetch(reader, files, target, executor, watch)
-    await loop.run_in_executor(executor, _finished, entries, target)
+    writer = _Writer(files, target, reader.geometry.block_bytes, left_out)
+    await _fetch(reader, files, writer, executor, watch)
+    await loop.run_in_executor(executor, _finish, entries, target, left_out)
     wanted = sum(entry.kind is Kind.FILE for entry in entries)
-    return Restored(files=len(files), size_bytes=total, skipped=wanted - len(files))
+    return Restored(
+        files=len(files) - len(writer.lost),
+        size_bytes=total - sum(writer.lost),
+        skipped=wanted - len(files),
+        left_out=left_out,
+        inexact=target.inexact,
+    )
 
 
 def chosen(entries: Iterable[Entry], only: Sequence[bytes]) -> list[Entry]:
@@ -110,11 +126,14 @@ def chosen(entries: Iterable[Entry], only: Sequence[bytes]) -> list[Entry]:
     ]
 
 
-def _prepared(
-    manifest: Manifest, entries: Sequence[Entry], target: Target, overwrite: bool
-) -> list[tuple[Entry, int]]:
-    """Check the target, make the directories, and say which files must be fetched and from where."""
-    reasons = ((entry, conflict(target, entry, overwrite=overwrite)) for entry in entries)
+def _prepare(
+    manifest: Manifest, entries: Sequence[Entry], target: Target, left_out: Remarks
+) -> tuple[list[Entry], list[tuple[Entry, int]]]:
+    """Check the target and make the directories.
+
+    Returns what can be restored, and which files must be fetched from where in the stream.
+    """
+    reasons = ((entry, conflict(target, entry)) for entry in entries)
     conflicts = [f"{shown(entry.path)} {reason}" for entry, reason in reasons if reason]
     if conflicts:
         more = len(conflicts) - MAX_CONFLICTS_SHOWN
@@ -124,21 +143,48 @@ def _prepared(
             todo="Restore into another directory, or replace what is there with --overwrite.",
         )
     wanted = {entry.path for entry in entries if entry.kind is Kind.FILE and not is_there(target, entry)}
+    fitting = _make_directories(entries, target, left_out)
+    if left_out.count:
+        wanted.intersection_update(entry.path for entry in fitting)
+    names = _names_like_leftovers(fitting)
+    for directory in (b"", *(entry.path for entry in fitting if entry.kind is Kind.DIRECTORY)):
+        target.clean(directory, names)
+    return fitting, [one for one in manifest.files_with_offsets() if one[0].path in wanted]
+
+
+def _make_directories(entries: Sequence[Entry], target: Target, left_out: Remarks) -> list[Entry]:
+    """All entries but those whose directory cannot be made here."""
+    unfit: set[bytes] = set()
+    fitting = []
     for entry in entries:
+        if entry.path.rpartition(b"/")[0] in unfit:
+            left_out.add(entry.path, "its directory could not be made")
+            unfit.add(entry.path)
+            continue
         if entry.kind is Kind.DIRECTORY:
-            target.make_directory(entry.path)
-    return [(entry, offset) for entry, offset in manifest.files_with_offsets() if entry.path in wanted]
+            try:
+                target.make_directory(entry.path)
+            except UnfitName as error:
+                left_out.add(entry.path, error.what)
+                unfit.add(entry.path)
+                continue
+        fitting.append(entry)
+    return fitting
+
+
+def _names_like_leftovers(entries: Iterable[Entry]) -> set[bytes]:
+    """Names that are the order's own, though they look like those of temporary files."""
+    return {name for entry in entries if is_temporary_name(name := entry.path.rpartition(b"/")[2])}
 
 
 async def _fetch(
     reader: OrderReader,
     files: Sequence[tuple[Entry, int]],
-    target: Target,
+    writer: "_Writer",
     executor: Executor,
     watch: Watcher,
 ) -> None:
     loop = asyncio.get_running_loop()
-    writer = _Writer(files, target, reader.geometry.block_bytes)
     blocks = blocks_of(reader.geometry, files)
     try:
         async with aclosing(reader.blocks(blocks)) as arriving:
@@ -160,11 +206,14 @@ def blocks_of(geometry: Geometry, files: Iterable[tuple[Entry, int]]) -> list[in
     return found
 
 
-def _finished(entries: Sequence[Entry], target: Target) -> None:
+def _finish(entries: Sequence[Entry], target: Target, left_out: Remarks) -> None:
     """Links, and then modes and times of directories, the inner ones first."""
     for entry in entries:
         if entry.kind is Kind.SYMLINK and not is_there(target, entry):
-            target.make_link(entry)
+            try:
+                target.make_link(entry)
+            except UnfitName as error:
+                left_out.add(entry.path, error.what)
     for entry in reversed(entries):
         if entry.kind is Kind.DIRECTORY:
             target.finish_directory(entry)
@@ -173,12 +222,22 @@ def _finished(entries: Sequence[Entry], target: Target) -> None:
 class _Writer:
     """Turns blocks, which come in ascending order, into files."""
 
-    def __init__(self, files: Sequence[tuple[Entry, int]], target: Target, block_bytes: int) -> None:
+    def __init__(
+        self,
+        files: Sequence[tuple[Entry, int]],
+        target: Target,
+        block_bytes: int,
+        left_out: Remarks,
+    ) -> None:
+        self.lost: list[int] = []
+        """Sizes of the files that were left out."""
         self._files = files
         self._target = target
         self._block_bytes = block_bytes
+        self._left_out = left_out
         self._next = 0
         self._open: NewFile | None = None
+        self._begun = False
 
     def take(self, index: int, data: bytes) -> int:
         """Write what a block holds of the files; how many bytes that was."""
@@ -189,10 +248,10 @@ class _Writer:
                 break
             first = max(offset, start)
             last = min(offset + entry.size_bytes, start + len(data))
-            if self._open is None:
-                self._open = self._target.new_file(entry)
+            self._begin(entry)
             if last > first:
-                self._open.write(view[first - start : last - start], first - offset)
+                if self._open is not None:
+                    self._open.write(view[first - start : last - start], first - offset)
                 written += last - first
             if last < offset + entry.size_bytes:
                 break
@@ -202,7 +261,7 @@ class _Writer:
     def take_empty(self) -> None:
         """Files without bytes, which no block holds, behind the last block."""
         while self._next < len(self._files):
-            self._open = self._target.new_file(self._files[self._next][0])
+            self._begin(self._files[self._next][0])
             self._finish()
 
     def abandon(self) -> None:
@@ -211,8 +270,25 @@ class _Writer:
             self._open.abandon()
             self._open = None
 
+    def _begin(self, entry: Entry) -> None:
+        if self._begun:
+            return
+        self._begun = True
+        try:
+            self._open = self._target.new_file(entry)
+        except UnfitName as error:
+            self._leave_out(entry, error)
+
     def _finish(self) -> None:
-        assert self._open is not None
-        done, self._open = self._open, None
-        done.finish()
+        written, self._open, self._begun = self._open, None, False
+        entry = self._files[self._next][0]
         self._next += 1
+        if written is not None:
+            try:
+                written.finish()
+            except UnfitName as error:
+                self._leave_out(entry, error)
+
+    def _leave_out(self, entry: Entry, error: UnfitName) -> None:
+        self._left_out.add(entry.path, error.what)
+        self.lost.append(entry.size_bytes)

@@ -9,15 +9,23 @@ to `stream`.
 # ruff: noqa: PTH115, PTH118, PTH119, PTH208  names are bytes here, and pathlib knows only text
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from grange_client.errors import NothingToStore
+from grange_client.errors import BadPath, NothingToStore
 
 MAX_ENTRIES = 20_000_000
+MAX_NAMES_BYTES = 8 << 30
+"""All paths and link targets of an order together: they are in memory while it is stored or fetched."""
+MAX_PATH_BYTES = 4096
+MAX_PART_BYTES = 1024
+"""One part of a path: 255 characters of whatever kind, on the file systems that count characters."""
 MODE_BITS = 0o7777
+MAX_REASONS = 3
+_ESCAPE = re.compile(rb"\\(\\|x[0-9a-fA-F]{2})?")
 
 
 class Kind(IntEnum):
@@ -70,13 +78,15 @@ class Scan:
 def scan(paths: Iterable[str | bytes | os.PathLike[str]]) -> Scan:
     """Walk every path and list what is there.
 
-    Raises `NothingToStore` when a path does not exist, when two of them have the same base name, or when
-    nothing is left.
+    Raises `NothingToStore` when a path does not exist, when two of them have the same base name, when there
+    is more than an order holds, or when something was left out and nothing but directories remains. An empty
+    directory is something.
     """
     entries: list[Entry] = []
     origins: list[bytes] = []
     skipped: list[Skipped] = []
     taken: dict[bytes, bytes] = {}
+    names_bytes = 0
     for given in paths:
         local = os.fsencode(given)
         name = base_name(local)
@@ -89,16 +99,24 @@ def scan(paths: Iterable[str | bytes | os.PathLike[str]]) -> Scan:
             )
         taken[name] = local
         for entry, origin in _walk(local, name, skipped):
+            names_bytes += len(entry.path) + len(entry.target)
+            if len(entries) == MAX_ENTRIES or names_bytes > MAX_NAMES_BYTES:
+                raise NothingToStore(
+                    f"There is no room for {shown(entry.path)} and what comes after it.",
+                    means=f"An order holds {MAX_ENTRIES:,} names and {MAX_NAMES_BYTES:,} bytes of them.",
+                    todo="Store the parts as orders of their own.",
+                )
             entries.append(entry)
             if entry.kind is Kind.FILE:
                 origins.append(origin)
-            if len(entries) > MAX_ENTRIES:
-                raise NothingToStore(
-                    f"There are more than {MAX_ENTRIES:,} names.",
-                    todo="Store the parts as orders of their own.",
-                )
-    if not entries:
-        raise NothingToStore("Nothing there can be stored.", means="; ".join(s.reason for s in skipped[:3]))
+    if not entries or (skipped and all(entry.kind is Kind.DIRECTORY for entry in entries)):
+        raise NothingToStore(
+            "Nothing of what is there can be stored.",
+            means="; ".join(f"{shown(s.path)}: {s.reason}" for s in skipped[:MAX_REASONS])
+            + (f"; and {len(skipped) - MAX_REASONS:,} more" if len(skipped) > MAX_REASONS else "")
+            + ". Nothing was sent and nothing is paid.",
+            todo="Check who may read it, and try again.",
+        )
     return Scan(entries=tuple(entries), origins=tuple(origins), skipped=tuple(skipped))
 
 
@@ -111,9 +129,35 @@ def base_name(local: bytes) -> bytes:
 
 
 def shown(path: bytes) -> str:
-    """A path as a terminal may show it: no control characters, undecodable bytes as escapes."""
-    text = path.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    """A path as a terminal may show it, from which `from_shown` gets it back.
+
+    A backslash is doubled; what is not printable or not UTF-8 stands there as its bytes, each like \\x0a.
+    """
+    shown_characters = []
+    for character in path.decode("utf-8", "surrogateescape"):
+        if character == "\\":
+            shown_characters.append("\\\\")
+        elif character.isprintable():
+            shown_characters.append(character)
+        else:
+            escaped = character.encode("utf-8", "surrogateescape")
+            shown_characters.extend(f"\\x{byte:02x}" for byte in escaped)
+    return "".join(shown_characters)
+
+
+def from_shown(text: str) -> bytes:
+    """The path that `shown` shows like this. Raises BadPath for a backslash that begins no escape."""
+
+    def meant(escape: re.Match[bytes]) -> bytes:
+        digits = escape[1]
+        if not digits:
+            raise BadPath(
+                f"{text} has a backslash that means nothing.",
+                todo="Write a name as `grange stat --files` does: \\\\ is a backslash, \\x0a the byte 0a.",
+            )
+        return b"\\" if digits == b"\\" else bytes([int(digits[1:], 16)])
+
+    return _ESCAPE.sub(meant, os.fsencode(text))
 
 
 def _walk(local: bytes, name: bytes, skipped: list[Skipped]) -> Iterator[tuple[Entry, bytes]]:
@@ -139,6 +183,10 @@ class _Unfit(Exception):
 
 
 def _entry(origin: bytes, path: bytes) -> Entry:
+    if len(path) > MAX_PATH_BYTES or len(path.rpartition(b"/")[2]) > MAX_PART_BYTES:
+        raise _Unfit(
+            f"its name has more than {MAX_PART_BYTES:,} bytes, or its path more than {MAX_PATH_BYTES:,}"
+        )
     # A trailing slash asks for what a link points to; lstat without it asks for the link.
     info = os.lstat(origin)
     mode = info.st_mode & MODE_BITS
@@ -146,6 +194,8 @@ def _entry(origin: bytes, path: bytes) -> Entry:
         return Entry(path=path, kind=Kind.DIRECTORY, mode=mode, mtime_ns=info.st_mtime_ns)
     if stat.S_ISLNK(info.st_mode):
         target = os.readlink(origin)
+        if len(target) > MAX_PATH_BYTES:
+            raise _Unfit(f"it points to more than {MAX_PATH_BYTES:,} bytes")
         return Entry(path=path, kind=Kind.SYMLINK, mode=mode, mtime_ns=info.st_mtime_ns, target=target)
     if not stat.S_ISREG(info.st_mode):
         raise _Unfit("neither a file, a directory nor a link")

@@ -35,6 +35,7 @@ from grange_client.manifest import Manifest
 from grange_client.plan import Funds
 from grange_client.renewal import Renewal
 from grange_client.renter import FarmerReport
+from grange_client.restore import Restored
 from grange_client.scan import Kind, Skipped, shown
 from grange_client.store import Quote
 
@@ -274,10 +275,30 @@ def closings_screen(closed: Sequence[tuple[Known, Closing]]) -> RenderableType:
 
 
 def files_screen(manifest: Manifest) -> Iterable[RenderableType]:
-    """Every name in an order."""
-    marks = {Kind.FILE: "", Kind.DIRECTORY: "/", Kind.SYMLINK: " -> "}
+    """Every name in an order, last on its line, as `get --only` takes it; before it size and time of change.
+
+    A directory's name ends with a slash; behind a link's name stands an arrow and what it points to, and
+    `link` before it.
+    """
+    yield Text(f"{'size':>10}  {'changed':<16}  name", style="dim")
     for entry in manifest.entries:
-        yield Text(shown(entry.path) + marks[entry.kind] + shown(entry.target))
+        size = {Kind.FILE: size_text(entry.size_bytes), Kind.DIRECTORY: "-", Kind.SYMLINK: "link"}[entry.kind]
+        name = {
+            Kind.FILE: shown(entry.path),
+            Kind.DIRECTORY: shown(entry.path) + "/",
+            Kind.SYMLINK: f"{shown(entry.path)} -> {shown(entry.target)}",
+        }[entry.kind]
+        yield Text(f"{size:>10}  {_changed(entry.mtime_ns):<16}  {name}")
+
+
+def remarks_screen(restored: Restored) -> RenderableType:
+    """What a restore could not make as it was stored."""
+    lines = []
+    for remarks, word in ((restored.left_out, "left out"), (restored.inexact, "not exactly as stored")):
+        lines += [f"{word}: {shown(one.path)}: {one.reason}" for one in remarks.first[:MAX_LISTED]]
+        if remarks.count > MAX_LISTED:
+            lines.append(f"{word}: {remarks.count - MAX_LISTED:,} more")
+    return Text("\n".join(lines), style="yellow")
 
 
 def farmers_screen(reports: Sequence[FarmerReport]) -> RenderableType:
@@ -362,6 +383,12 @@ def _date(created: int | None) -> str:
         return datetime.fromtimestamp(created).astimezone().strftime("%Y-%m-%d %H:%M")
     except (OverflowError, OSError, ValueError):
         return "?"
+
+
+def _changed(mtime_ns: int) -> str:
+    """A file's time of change here; the Unix seconds where no calendar reaches."""
+    shown_date = _date(mtime_ns // 10**9)
+    return f"@{mtime_ns // 10**9}" if shown_date == "?" else shown_date
 
 
 def _plain(text: str) -> str:

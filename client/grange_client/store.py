@@ -25,10 +25,11 @@ from grange.peer import FarmerRefused, Patience
 from grange.types import Acceptance, Epoch, FarmerId, OrderId, Terms
 from grange_client.cautions import cautions
 from grange_client.encode import SegmentEncoder
-from grange_client.errors import PlaceFailed, QuoteUsed
+from grange_client.errors import BadName, PlaceFailed, QuoteUsed
 from grange_client.farmers import OpenPeer, choose_farmers
 from grange_client.happenings import FarmerFailed, Happening, Step, Watcher
 from grange_client.manifest import Manifest, pack
+from grange_client.manifest_document import NAME_RULE, is_name
 from grange_client.market import Market
 from grange_client.orders import PlacedOrder, PlacedSlot
 from grange_client.plan import Funds, Wish, end_for, missing_from_vault, price
@@ -126,8 +127,10 @@ class Storing:
     ) -> Quote:
         """Look at the files and at the farmers, and say what it would cost.
 
-        Raises NothingToStore, NotEnoughFarmers, NotEnoughMoney, BadManifest and the errors of the chain.
+        Raises BadName, NothingToStore, NotEnoughFarmers, NotEnoughMoney and the errors of the chain.
         """
+        if wish.name is not None and not is_name(wish.name):
+            raise BadName(NAME_RULE, todo="Choose another --name.")
         watch(Step(what="Looking at the files"))
         found = scan(paths)
         manifest = Manifest(

@@ -1,44 +1,57 @@
 """The directory that is restored into, and that nothing leads out of.
 
 Every name is reached from the target's own descriptor one part at a time without following links, so that
-neither a manifest nor a link that lies there already can make us write elsewhere. A file is written under a
-temporary name, always the same for the same file, and renamed when it is whole. Leaves what is written to
-`restore`.
+neither a manifest nor a link that lies there already can make us write elsewhere. A name that the file system
+cannot have raises UnfitName. Directories that keep out their own owner are opened up, and closed again at the
+end. Leaves what is written to `restore`, files on their way to `new_file`, times and modes to `attributes`.
 """
 
-import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
 
-from grange_client.errors import DiskFailed, WouldOverwrite
-from grange_client.scan import Entry, Kind, shown
+from grange_client.attributes import Remarks, set_mode, set_time
+from grange_client.disk_errors import appeared, naming, translated
+from grange_client.errors import DiskFailed, UnfitName, WouldOverwrite
+from grange_client.new_file import NewFile
+from grange_client.scan import Entry, Kind
+from grange_client.temporary import create_temporary, remove_leftovers
 
 WORKING_DIRECTORY_MODE = 0o700
-TEMPORARY_FILE_MODE = 0o600
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Target:
     """A directory that is written into. All paths are relative to it, as bytes."""
 
-    def __init__(self, root: Path) -> None:
-        """Open the directory; it is made if it is not there. Raises DiskFailed."""
+    def __init__(self, root: Path, *, replace: bool = False) -> None:
+        """Open the directory; it is made if it is not there. Raises DiskFailed.
+
+        With `replace`, files and links that are there may give way to others.
+        """
         self.root = root
-        with _translated(os.fsencode(root)):
+        self.replace = replace
+        self.inexact = Remarks()
+        """Times and modes that could not be kept."""
+        with translated(os.fsencode(root)):
             root.mkdir(parents=True, exist_ok=True)
             self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._parent_path = b""
         self._parent = os.dup(self._root)
+        self._opened_up: dict[bytes, int] = {}
+        self._clock: int | None = None
 
     def __enter__(self) -> "Target":
         return self
 
     def __exit__(self, *_: object) -> None:
+        for path, mode in reversed(self._opened_up.copy().items()):
+            with suppress(DiskFailed, WouldOverwrite), self._directory(path) as descriptor:
+                os.fchmod(descriptor, mode)
+        if self._clock is not None:
+            os.close(self._clock)
         os.close(self._parent)
         os.close(self._root)
 
@@ -48,8 +61,10 @@ class Target:
         None if nothing is. Raises WouldOverwrite if a link is on the way.
         """
         try:
-            with self._at(path) as (parent, name):
+            with self._at(path) as (parent, name), naming(path):
                 return os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except UnfitName:
+            return None
         except DiskFailed as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 return None
@@ -63,116 +78,132 @@ class Target:
         except DiskFailed:
             return False
 
+    def kept_time_ns(self, mtime_ns: int) -> int:
+        """What the file system makes of a time: it may round it, or know no time so early or so late."""
+        try:
+            if self._clock is None:
+                name, self._clock = create_temporary(self._root)
+                os.unlink(name, dir_fd=self._root)
+            os.utime(self._clock, ns=(mtime_ns, mtime_ns))
+            return os.fstat(self._clock).st_mtime_ns
+        except (OSError, OverflowError):
+            return mtime_ns
+
+    def clean(self, directory: bytes, keep: Collection[bytes]) -> None:
+        """Remove what killed runs left in a directory, but for these names."""
+        with suppress(DiskFailed, WouldOverwrite), self._directory(directory) as descriptor:
+            remove_leftovers(descriptor, keep)
+
     def make_directory(self, path: bytes) -> None:
         """A directory that can be written into, whatever its mode shall be in the end."""
-        with self._at(path) as (parent, name):
+        with self._at(path) as (parent, name), naming(path):
             try:
                 os.mkdir(name, WORKING_DIRECTORY_MODE, dir_fd=parent)
             except FileExistsError:
-                descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
-                try:
-                    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-                    if mode & WORKING_DIRECTORY_MODE != WORKING_DIRECTORY_MODE:
-                        os.fchmod(descriptor, mode | WORKING_DIRECTORY_MODE)
-                finally:
-                    os.close(descriptor)
+                os.close(self._enter(parent, name, path))
 
     def make_link(self, entry: Entry) -> None:
-        """A link, in place of whatever file or link was there."""
+        """A link; with `replace`, in place of whatever file or link was there."""
         with self._at(entry.path) as (parent, name):
-            with suppress(FileNotFoundError):
+            try:
+                with naming(entry.path):
+                    os.symlink(entry.target, name, dir_fd=parent)
+            except FileExistsError:
+                if not self.replace:
+                    raise appeared(entry.path) from None
                 os.unlink(name, dir_fd=parent)
-            os.symlink(entry.target, name, dir_fd=parent)
-            os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent, follow_symlinks=False)
+                os.symlink(entry.target, name, dir_fd=parent)
+            set_time(
+                entry,
+                lambda times: os.utime(name, ns=times, dir_fd=parent, follow_symlinks=False),
+                lambda: os.stat(name, dir_fd=parent, follow_symlinks=False),
+                self.inexact,
+            )
 
     def finish_directory(self, entry: Entry) -> None:
         """Set mode and time of a directory, once nothing more is put into it."""
-        with self._at(entry.path) as (parent, name):
-            descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
-            try:
-                os.fchmod(descriptor, entry.mode)
-                os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
-            finally:
-                os.close(descriptor)
+        with self._directory(entry.path) as descriptor:
+            set_mode(entry, descriptor, self.inexact)
+            set_time(
+                entry,
+                lambda times: os.utime(descriptor, ns=times),
+                lambda: os.fstat(descriptor),
+                self.inexact,
+            )
+        self._opened_up.pop(entry.path, None)
 
-    def new_file(self, entry: Entry) -> "NewFile":
+    def new_file(self, entry: Entry) -> NewFile:
         """A file to be written; it has its name only once it is whole."""
         with self._at(entry.path) as (parent, name):
-            return NewFile(entry, os.dup(parent), name)
+            # Else a name that cannot be would be found out only once the whole file is there.
+            with suppress(FileNotFoundError), naming(entry.path):
+                os.stat(name, dir_fd=parent, follow_symlinks=False)
+            return NewFile(
+                entry,
+                os.dup(parent),
+                name,
+                replace=self.replace,
+                inexact=self.inexact,
+                open_up=lambda descriptor: self.open_up(entry.path.rpartition(b"/")[0], descriptor),
+            )
+
+    def open_up(self, path: bytes, descriptor: int) -> bool:
+        """Let us write into a directory of ours until the end; whether that was to be done."""
+        info = os.fstat(descriptor)
+        mode = stat.S_IMODE(info.st_mode)
+        if info.st_uid != os.geteuid() or not ~mode & WORKING_DIRECTORY_MODE:
+            return False
+        os.fchmod(descriptor, mode | WORKING_DIRECTORY_MODE)
+        self._opened_up.setdefault(path, mode)
+        return True
 
     @contextmanager
     def _at(self, path: bytes) -> Iterator[tuple[int, bytes]]:
         """The descriptor of a path's parent, and its last part."""
         above, _, name = path.rpartition(b"/")
-        with _translated(path):
+        with translated(path):
             if above != self._parent_path:
-                parent = self._opened(above)
+                parent = self._open(above)
                 os.close(self._parent)
                 self._parent, self._parent_path = parent, above
             yield self._parent, name
 
-    def _opened(self, path: bytes) -> int:
-        descriptor = os.dup(self._root)
-        for part in path.split(b"/") if path else ():
+    @contextmanager
+    def _directory(self, path: bytes) -> Iterator[int]:
+        with translated(path):
+            descriptor = self._open(path)
             try:
-                inner = os.open(part, _DIRECTORY, dir_fd=descriptor)
+                yield descriptor
+            finally:
+                os.close(descriptor)
+
+    def _open(self, path: bytes) -> int:
+        descriptor, passed = os.dup(self._root), b""
+        for part in path.split(b"/") if path else ():
+            passed = passed + b"/" + part if passed else part
+            try:
+                inner = self._enter(descriptor, part, passed)
             finally:
                 os.close(descriptor)
             descriptor = inner
         return descriptor
 
-
-class NewFile:
-    """A file on its way: `write`, then `finish`; or `abandon`, after which nothing of it is left."""
-
-    def __init__(self, entry: Entry, parent: int, name: bytes) -> None:
-        self.entry = entry
-        self._parent = parent
-        self._name = name
-        self._temporary = b".grange-" + sha256(entry.path).hexdigest()[:16].encode() + b".part"
+    def _enter(self, parent: int, name: bytes, path: bytes) -> int:
+        """A directory, opened; if it is ours and keeps us out, it is opened up until the end."""
         try:
-            with _translated(entry.path):
-                self._file = os.open(self._temporary, _NEW_FILE, TEMPORARY_FILE_MODE, dir_fd=parent)
-        except DiskFailed:
-            os.close(parent)
-            raise
-
-    def write(self, data: memoryview, offset: int) -> None:
-        """Put bytes in their place; zeros are left out, which makes holes."""
-        if data and not data[0] and data.tobytes().count(0) == len(data):
-            return
-        with _translated(self.entry.path):
-            while data:
-                written = os.pwrite(self._file, data, offset)
-                data, offset = data[written:], offset + written
-
-    def finish(self) -> None:
-        """Give it its size, mode, time and name."""
-        entry = self.entry
-        try:
-            with _translated(entry.path):
-                os.ftruncate(self._file, entry.size_bytes)
-                os.fchmod(self._file, entry.mode)
-                os.utime(self._file, ns=(entry.mtime_ns, entry.mtime_ns))
-                os.fsync(self._file)  # else a power cut could leave name and time without the bytes
-                os.rename(self._temporary, self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
-        except DiskFailed:
-            self.abandon()
-            raise
-        self._close()
-
-    def abandon(self) -> None:
-        """Leave nothing behind."""
-        with suppress(OSError):
-            os.unlink(self._temporary, dir_fd=self._parent)
-        self._close()
-
-    def _close(self) -> None:
-        os.close(self._file)
-        os.close(self._parent)
+            descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
+        except PermissionError:
+            info = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid():
+                raise
+            _open_up(parent, name, info)
+            self._opened_up.setdefault(path, stat.S_IMODE(info.st_mode))
+            return os.open(name, _DIRECTORY, dir_fd=parent)
+        self.open_up(path, descriptor)
+        return descriptor
 
 
-def conflict(target: Target, entry: Entry, *, overwrite: bool) -> str:
+def conflict(target: Target, entry: Entry) -> str:
     """Why an entry cannot be put where it belongs; empty if it can, or if it is there already."""
     there = target.look(entry.path)
     if there is None:
@@ -181,40 +212,33 @@ def conflict(target: Target, entry: Entry, *, overwrite: bool) -> str:
         return "" if stat.S_ISDIR(there.st_mode) else "is in the way of a directory"
     if stat.S_ISDIR(there.st_mode):
         return "is a directory in the way"
-    if overwrite or is_there(target, entry):
+    if target.replace or is_there(target, entry):
         return ""
     return "is there already and differs"
 
 
 def is_there(target: Target, entry: Entry) -> bool:
-    """Whether an entry needs no fetching: a file of the same size and time, or the same link."""
+    """Whether an entry needs no fetching: the same link, or a file of the same size and time of change.
+
+    Its bytes are not compared. The time counts as the same if it is what this file system makes of it.
+    """
     if entry.kind is Kind.SYMLINK:
         return target.has_link(entry.path, entry.target)
     there = target.look(entry.path)
-    return (
-        there is not None
-        and stat.S_ISREG(there.st_mode)
-        and there.st_size == entry.size_bytes
-        and there.st_mtime_ns == entry.mtime_ns
-    )
+    if there is None or not stat.S_ISREG(there.st_mode) or there.st_size != entry.size_bytes:
+        return False
+    return there.st_mtime_ns == entry.mtime_ns or there.st_mtime_ns == target.kept_time_ns(entry.mtime_ns)
 
 
-@contextmanager
-def _translated(path: bytes) -> Iterator[None]:
+def _open_up(parent: int, name: bytes, info: os.stat_result) -> None:
+    """Let the owner into a directory that cannot even be opened."""
+    mode = stat.S_IMODE(info.st_mode) | WORKING_DIRECTORY_MODE
+    if not hasattr(os, "O_PATH"):
+        os.chmod(name, mode, dir_fd=parent)
+        return
+    # By its inode: by its name, a link that was put there meanwhile would be followed.
+    descriptor = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
-        yield
-    except NotADirectoryError as error:
-        raise _in_the_way(path) from error
-    except OSError as error:
-        # ELOOP is what O_NOFOLLOW answers for a link.
-        if error.errno == errno.ELOOP:
-            raise _in_the_way(path) from error
-        raise DiskFailed(f"{shown(path)} cannot be written: {error.strerror}.") from error
-
-
-def _in_the_way(path: bytes) -> WouldOverwrite:
-    return WouldOverwrite(
-        f"On the way to {shown(path)} lies something that is no directory.",
-        means="Links are not followed, so that nothing is written outside of the target.",
-        todo="Move it away, or restore into an empty directory.",
-    )
+        Path(f"/proc/self/fd/{descriptor}").chmod(mode)
+    finally:
+        os.close(descriptor)

@@ -3,14 +3,18 @@
 what is printed, what is asked, what it exits with. The work itself is tested elsewhere.
 """
 
+import errno
 import io
 import json
+import os
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import typer
@@ -36,15 +40,20 @@ from grange_client import cli, screens
 from grange_client.commands import common, init
 from grange_client.config import Network, set_up
 from grange_client.errors import (
+    BadPath,
     NotEnoughFarmers,
     NotEnoughMoney,
     NotSetUp,
     OrderGoesOn,
     SourceChanged,
+    UnfitName,
 )
 from grange_client.explain import explain
+from grange_client.manifest import Manifest
 from grange_client.plugins import PLUGINS, add_plugins
 from grange_client.renter import Renter
+from grange_client.scan import Entry, Kind
+from grange_client.target import Target
 
 WIDTH = 80
 
@@ -217,6 +226,111 @@ def test_odd_names_do_not_reach_the_terminal(machine: Machine, tmp_path: Path) -
     shown = machine("stat", "odd", "--files").stdout
     assert "a\\x1b[2Jb[red]" in shown
     assert "\x1b[2J" not in shown
+
+
+def names_of(listed: str) -> list[str]:
+    """The last column of `stat --files`."""
+    lines = listed.splitlines()
+    [head] = [index for index, line in enumerate(lines) if line.endswith("changed           name")]
+    column = len(lines[head]) - len("name")
+    return [line[column:] for line in lines[head + 1 :]]
+
+
+def test_listed_names_can_be_given_back(machine: Machine, tmp_path: Path) -> None:
+    """Each name that `stat --files` shows is one that `get --only` takes, whatever bytes are in it."""
+    odd = {
+        b"bad\xffname",
+        b"two\nlines",
+        b"back\\x41slash",
+        b"backAslash",
+        b"plain",
+        b" [red]",
+        b"caf\xc3\xa9",
+    }
+    (tmp_path / "odd").mkdir()
+    for name in odd:
+        (tmp_path / "odd" / os.fsdecode(name)).write_bytes(name)
+    assert machine("put", tmp_path / "odd", "--yes", "--n", "4").exit_code == 0
+    listed = names_of(machine("stat", "odd", "--files").stdout)
+    entries = json.loads(machine("stat", "odd", "--files", "--json").stdout)["entries"]
+    assert listed == ["odd/", *(entry["shown"] for entry in entries[1:])]
+    for turn, name in enumerate(listed[1:]):
+        got = machine("get", "odd", tmp_path / f"{turn}", "--only", name)
+        assert got.exit_code == 0, got.output
+        [file] = (tmp_path / f"{turn}" / "odd").iterdir()
+        odd.remove(file.read_bytes())
+        assert os.fsencode(file.name) == file.read_bytes()
+    assert not odd
+    wrong = machine("get", "odd", tmp_path / "wrong", "--only", "odd/a\\qb")
+    assert isinstance(wrong.exception, BadPath)
+    assert explain(wrong.exception).exit_code == 2
+
+
+def test_list_of_names_has_sizes_and_times(machine: Machine, tree: Path) -> None:
+    """In columns, within 80 characters, names last; links show what they point to."""
+    machine("put", tree, "--yes", "--n", "4")
+    shown = machine("stat", "tree", "--files").stdout
+    assert fits(shown)
+    [small] = [line for line in shown.splitlines() if line.endswith("  tree/small.txt")]
+    assert small.split()[:2] == ["11", "bytes"]
+    assert small.split()[2] in {"2009-02-13", "2009-02-14"}
+    [link] = [line for line in shown.splitlines() if line.endswith("  tree/link -> inner/data.bin")]
+    assert link.split()[0] == "link"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-11_676_052_800, "1600-01-01 12:00"), (19_880_942_400, "2600-01-01 12:00"), (1 << 60, f"@{1 << 60}")],
+)
+def test_times_far_off_are_shown(seconds: int, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any time has a text: a date where there is a calendar, else the seconds."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    entry = Entry(path=b"f", kind=Kind.FILE, mode=0o644, mtime_ns=seconds * 10**9)
+    *_, line = screens.files_screen(Manifest(name="n", created=0, entries=(entry,)))
+    assert str(line).split()[2:] == [*text.split(), "f"]
+
+
+def test_put_that_leaves_something_out_says_so(machine: Machine, tree: Path) -> None:
+    """With an exit code of its own, in words and as JSON; without it nothing is left out."""
+    assert machine("put", tree, "--yes", "--n", "4").exit_code == 0
+    os.mkfifo(tree / "pipe")
+    for arguments in ([], ["--json"]):
+        put = machine("put", tree, "--yes", "--n", "4", *arguments)
+        assert put.exit_code == 10
+        assert "not stored: tree/pipe" in put.stderr
+    assert json.loads(put.stdout)["skipped"] == [{"path": "tree/pipe", "reason": ANY}]
+    assert len(json.loads(machine("ls", "--json").stdout)) == 3
+
+
+def test_get_that_leaves_something_out_says_so(
+    machine: Machine, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same code, and what cannot be there; a time that was not kept is said and is no failure."""
+    machine("put", tree, "--yes", "--n", "4")
+
+    def refuse_time(*_: object, **__: object) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "utime", refuse_time)
+        got = machine("get", "tree", tmp_path / "timeless", "--only", "tree/small.txt")
+        assert got.exit_code == 0
+        assert "not exactly as stored: tree/small.txt: its time 2009-02-13" in got.stderr
+    new_file = Target.new_file
+
+    def refuse_name(target: Target, entry: Entry) -> Any:
+        if entry.path.endswith(b"zero"):
+            raise UnfitName("tree/zero cannot have its name here.")
+        return new_file(target, entry)
+
+    monkeypatch.setattr(Target, "new_file", refuse_name)
+    for arguments in ([], ["--json"]):
+        got = machine("get", "tree", tmp_path / f"back{len(arguments)}", *arguments)
+        assert got.exit_code == 10
+        assert "left out: tree/zero" in got.stderr
+    assert json.loads(got.stdout)["left_out"]["count"] == 1
+    assert json.loads(got.stdout)["files"] == 3
 
 
 def test_epochs_and_until_exclude_each_other(machine: Machine, tree: Path) -> None:

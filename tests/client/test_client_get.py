@@ -1,16 +1,22 @@
 """Fetching from farmers that are slow, gone or dishonest, and what lands on the disk."""
 
+import asyncio
 import errno
 import os
 import random
+import zlib
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgpack  # type: ignore[import-untyped]
 import pytest
 from client_fakes import HURRIED, FakeFarmer, World, break_peer
 from client_trees import listing
 
+from grange_client import restore as restore_module
 from grange_client.errors import (
     BadManifest,
     DiskFailed,
@@ -24,7 +30,7 @@ from grange_client.manifest import Manifest
 from grange_client.orders import PlacedOrder
 from grange_client.plan import Wish
 from grange_client.renter import Renter
-from grange_client.scan import Entry, Kind
+from grange_client.scan import Entry, Kind, Scan, scan
 from grange_client.store import Stored
 from grange_client.words import identity, new_words
 
@@ -410,6 +416,148 @@ def _packed(manifest: Manifest) -> bytes:
     from grange_client import manifest as module
 
     return module.pack(manifest)
+
+
+async def test_two_at_once_into_one_directory(world: World, tree: Path, tmp_path: Path) -> None:
+    """Both succeed, everything is as it was stored, and nothing else is left."""
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        await asyncio.gather(*(renter.get(put.order, tmp_path / "back") for _ in range(2)))
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+async def test_two_versions_at_once_do_not_mix(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of another order that appears meanwhile is in the way, as it would have been before."""
+    fetch = restore_module._fetch
+
+    async def fetch_late(*arguments: Any) -> None:
+        (tmp_path / "back" / "tree" / "small.txt").write_bytes(b"of another version")
+        await fetch(*arguments)
+
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        monkeypatch.setattr(restore_module, "_fetch", fetch_late)
+        with pytest.raises(WouldOverwrite, match=r"tree/small\.txt is there now and differs"):
+            await renter.get(put.order, tmp_path / "back")
+        assert (tmp_path / "back" / "tree" / "small.txt").read_bytes() == b"of another version"
+        await renter.get(put.order, tmp_path / "back", overwrite=True)
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+async def test_leftovers_of_killed_runs_are_removed(world: World, tree: Path, tmp_path: Path) -> None:
+    """In all of the order's directories; a file of the order's own that is called so stays."""
+    name = ".grange-00112233445566aa.part"
+    (tree / "inner" / name).write_bytes(b"the order's own")
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        await renter.get(put.order, tmp_path / "back")
+        for folder in (tmp_path / "back", tmp_path / "back" / "tree", tmp_path / "back" / "tree" / "inner"):
+            (folder / ".grange-ffffffffffffffff.part").write_bytes(b"half")
+        again = await renter.get(put.order, tmp_path / "back")
+    assert again.files == 0
+    assert list((tmp_path / "back").iterdir()) == [tmp_path / "back" / "tree"]
+    assert {*listing(tmp_path / "back" / "tree")} == {*listing(tree)}
+
+
+def scanned_as(change: Callable[[Entry], Entry]) -> Callable[..., Scan]:
+    """A scan whose entries are changed: what other file systems have, and this one may not."""
+
+    def changed(paths: Any) -> Scan:
+        found = scan(paths)
+        return replace(found, entries=tuple(map(change, found.entries)))
+
+    return changed
+
+
+FAR_NS = 16_725_225_600 * 10**9 + 123_456_789
+"""In the year 2500, behind the end of 64-bit nanoseconds."""
+
+
+def far(entry: Entry) -> Entry:
+    return entry if entry.kind is Kind.FILE else replace(entry, mtime_ns=FAR_NS)
+
+
+async def test_times_of_any_file_system_are_stored(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before 1678 and after 2262: listed and fetched on a new machine; the target may keep another time."""
+    monkeypatch.setattr("grange_client.store.scan", scanned_as(far))
+    async with world.renter() as renter:
+        await stored(renter, tree)
+    async with world.renter(tmp_path / "other machine") as renter:
+        [known] = await renter.orders()
+        assert known.name == "tree"
+        manifest = await renter.manifest(known.order)
+        assert {e.mtime_ns for e in manifest.entries if e.kind is not Kind.FILE} == {FAR_NS}
+        restored = await renter.get(known.order, tmp_path / "back", only=[b"tree/inner"])
+        again = await renter.get(known.order, tmp_path / "back", only=[b"tree/inner"])
+    kept_ns = (tmp_path / "back" / "tree" / "inner").stat().st_mtime_ns
+    assert restored.inexact.count == again.inexact.count == (0 if kept_ns == FAR_NS else 3)
+    assert (again.files, again.skipped) == (0, 2)
+
+
+async def test_orders_of_the_old_packer_are_read(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order that was stored, and paid, with a time that its own reader refused comes back."""
+
+    def old_pack(manifest: Manifest) -> bytes:
+        rows = [
+            [e.path, int(e.kind), e.mode, e.mtime_ns, e.target if e.kind is Kind.SYMLINK else e.size_bytes]
+            for e in manifest.entries
+        ]
+        document = {"version": 1, "name": manifest.name, "created": manifest.created, "entries": rows}
+        return zlib.compress(msgpack.packb(document, use_bin_type=True), 6)
+
+    monkeypatch.setattr("grange_client.store.pack", old_pack)
+    monkeypatch.setattr("grange_client.store.scan", scanned_as(far))
+    async with world.renter() as renter:
+        await stored(renter, tree)
+    async with world.renter(tmp_path / "other machine") as renter:
+        [known] = await renter.orders()
+        assert (known.name, known.files) == ("tree", 4)
+        await renter.get(known.order, tmp_path / "back")
+    files = {name: what for name, what in listing(tree).items() if what[0] == "file"}
+    assert files.items() <= listing(tmp_path / "back" / "tree").items()
+
+
+def long_named(entry: Entry) -> Entry:
+    return replace(entry, path=entry.path.replace(b"inner", b"i" * 300).replace(b"zero", b"z" * 300))
+
+
+async def test_names_that_the_target_cannot_have_are_left_out(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a tree from a file system with longer names everything else comes, and what does not is named."""
+    monkeypatch.setattr("grange_client.store.scan", scanned_as(long_named))
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        restored = await renter.get(put.order, tmp_path / "back")
+    assert {one.path.rpartition(b"/")[2] for one in restored.left_out.first} == {
+        b"i" * 300,
+        b"empty",
+        b"data.bin",
+        b"run",
+        b"z" * 300,
+    }
+    assert (restored.files, restored.skipped) == (1, 0)
+    assert {path.name for path in (tmp_path / "back" / "tree").iterdir()} == {"small.txt", "link", "loop"}
+
+
+async def test_long_manifests_are_fetched_again(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that the catalog does not keep is read from the farmers each time; the list knows the order."""
+    monkeypatch.setattr("grange_client.catalog.MAX_KEPT_MANIFEST_BYTES", 10)
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        [known] = await renter.orders()
+        assert (known.name, known.files) == ("tree", 4)
+        assert renter.catalog.manifest(put.order.id) is None
+        await renter.get(put.order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
 
 
 async def test_link_in_the_target_is_not_followed(world: World, tree: Path, tmp_path: Path) -> None:

@@ -23,15 +23,18 @@ from client_fakes import (
 
 import grange_client.farmers
 from grange.chain import ChainTimeout, ChainUnavailable, Farmer, TransactionReverted
+from grange.erasure import Codec
 from grange.errors import Misuse
 from grange.messages import Domain
+from grange.seal import OrderKey
 from grange.types import Epoch, FarmerId, address_from
 from grange.units import TOKEN
 from grange_client.errors import (
-    BadManifest,
+    BadName,
     NotEnoughFarmers,
     NotEnoughMoney,
     NothingToStore,
+    NotReadable,
     PlaceFailed,
     QuoteUsed,
     SourceChanged,
@@ -295,6 +298,36 @@ async def test_source_that_changes_after_it_was_read(world: World, tree: Path) -
         with pytest.raises(SourceChanged, match="zero"):
             await renter.put(quote)
     assert not world.market.placed
+
+
+def _flip(sealed: bytes) -> bytes:
+    return sealed[:-1] + bytes([sealed[-1] ^ 1])
+
+
+async def test_sealed_bytes_that_do_not_open_are_not_sent(
+    world: World, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bit that falls over while sealing is found before a farmer has any of it."""
+    seal = OrderKey.seal
+    monkeypatch.setattr(OrderKey, "seal", lambda key, index, plain: _flip(seal(key, index, plain)))
+    async with world.renter() as renter:
+        with pytest.raises(NotReadable, match="after it was sealed"):
+            await put(renter, tree)
+    assert not world.market.placed
+    assert world.staged == 0
+
+
+async def test_coded_pieces_that_do_not_decode_are_not_sent(
+    world: World, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parity that would give back something else is found in the first segment."""
+    parity = Codec.parity
+    monkeypatch.setattr(Codec, "parity", lambda codec, blocks: [*map(_flip, parity(codec, blocks))])
+    async with world.renter() as renter:
+        with pytest.raises(NotReadable, match="after it was coded"):
+            await put(renter, tree)
+    assert not world.market.placed
+    assert world.staged == 0
 
 
 async def test_same_nonce_never_seals_other_bytes(world: World, tmp_path: Path) -> None:
@@ -605,10 +638,12 @@ async def test_nothing_to_store(world: World, tmp_path: Path) -> None:
 
 
 async def test_name_that_no_terminal_should_see(world: World, tree: Path) -> None:
-    """Names of orders are printable."""
+    """Names of orders are printable; another is wrong usage."""
     async with world.renter() as renter:
-        with pytest.raises(BadManifest):
-            await renter.quote([tree], Wish(k=2, n=4, name="a\x1b[2J"))
+        for name in ("a\x1b[2J", "two\nlines", "x" * 256, ""):
+            with pytest.raises(BadName, match="printable characters"):
+                await renter.quote([tree], Wish(k=2, n=4, name=name))
+    assert BadName.exit_code == 2
 
 
 def test_words_of_the_fakes_are_well_known() -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grange_client.errors import NothingToStore, SourceChanged
-from grange_client.scan import Kind, base_name, scan, shown
+from grange_client.errors import BadPath, NothingToStore, SourceChanged
+from grange_client.scan import Kind, base_name, from_shown, scan, shown
 from grange_client.stream import MAX_OPEN_FILES, ContentStream
 
 
@@ -59,6 +59,7 @@ def test_special_files_are_skipped_with_a_reason(tmp_path: Path, monkeypatch: py
     (tmp_path / "d").mkdir()
     monkeypatch.chdir(tmp_path)
     os.mkfifo("d/pipe")
+    Path("d/stays").touch()
     with socket.socket(socket.AF_UNIX) as opened:
         opened.bind("d/socket")
         found = scan(["d"])
@@ -74,6 +75,61 @@ def test_unreadable_files_are_skipped_with_a_reason(tree: Path, monkeypatch: pyt
         (b"tree/inner/run", "no permission to read it")
     ]
     assert found.files == 3
+
+
+def test_nothing_but_what_cannot_be_read_is_refused(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Directories of which no file can be read are not an order; those that are empty are one."""
+    for link in ("link", "loop"):
+        (tree / link).unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "access", lambda path, mode: False)
+        with pytest.raises(NothingToStore, match="can be stored") as raised:
+            scan([tree])
+    assert "tree/inner/data.bin: no permission to read it; " in raised.value.means
+    assert "and 1 more" in raised.value.means
+    assert [entry.path for entry in scan([tree / "inner" / "empty"]).entries] == [b"empty"]
+    assert [entry.path for entry in scan([tree / "zero"]).entries] == [b"zero"]
+
+
+def test_names_beyond_the_limits_are_left_out(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a manifest would not take is found by the scan, with its name; the rest is stored."""
+    monkeypatch.setattr("grange_client.scan.MAX_PART_BYTES", 8)
+    monkeypatch.setattr("grange_client.scan.MAX_PATH_BYTES", len("tree/inner/run"))
+    found = scan([tree])
+    assert {one.path for one in found.skipped} == {
+        b"tree/inner/data.bin",
+        b"tree/inner/empty",
+        b"tree/small.txt",
+    }
+    assert all("8" in one.reason for one in found.skipped)
+
+
+@pytest.mark.parametrize("limit", ["MAX_ENTRIES", "MAX_NAMES_BYTES"])
+def test_tree_that_is_too_large_names_where_it_ends(
+    tree: Path, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first name that an order has no room for is said, before anything is sent."""
+    monkeypatch.setattr(f"grange_client.scan.{limit}", {"MAX_ENTRIES": 4, "MAX_NAMES_BYTES": 60}[limit])
+    with pytest.raises(NothingToStore, match="no room for tree/inner/run"):
+        scan([tree])
+
+
+@given(st.binary(max_size=30))
+def test_shown_names_are_read_back(path: bytes) -> None:
+    """Whatever bytes a name has, what is shown is printable and gives them back."""
+    text = shown(path)
+    assert text.isprintable()
+    assert from_shown(text) == path
+
+
+def test_escapes_and_names_that_look_like_them(tmp_path: Path) -> None:
+    """A real backslash is doubled, so no name is shown as another; a lone one is refused."""
+    assert shown(b"back\\x41slash") == "back\\\\x41slash"
+    assert from_shown("back\\x41slash") == b"backAslash"
+    assert from_shown("caf\u00e9 \\xff\\x0A") == "caf\u00e9 ".encode() + b"\xff\n"
+    for wrong in ("a\\", "a\\n", "a\\x4", "a\\x4g", "a\\\\\\"):
+        with pytest.raises(BadPath, match="backslash"):
+            from_shown(wrong)
 
 
 def test_several_paths_are_several_roots(tmp_path: Path) -> None:

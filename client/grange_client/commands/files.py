@@ -4,7 +4,6 @@ Decides the options, when a question is asked, and how what was done is summed u
 `renter`, looks to `screens`, JSON to `output`.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,9 @@ from grange.units import MAX_SLOTS, parse_tokens
 from grange_client import output, screens
 from grange_client.commands import common
 from grange_client.commands.common import Home, Json, Verbose, Wanted
-from grange_client.errors import EXIT_OTHER
+from grange_client.errors import EXIT_LEFT_OUT, EXIT_OTHER
 from grange_client.plan import Wish
+from grange_client.scan import from_shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,10 @@ def put(  # noqa: PLR0917  typer makes options of parameters
     home: Home = None,
     verbose: Verbose = False,
 ) -> None:
-    """Store files and directories as one order, in one transaction."""
+    """Store files and directories as one order, in one transaction.
+
+    Exits with 10 if something was left out because it could not be read or is not a file, directory or link.
+    """
     if epochs is not None and until is not None:
         raise typer.BadParameter("--epochs and --until say the same thing: give one of them.")
     common.run(_put(paths, Wish(k=k, n=n, epochs=epochs, until=until, name=name), yes, as_json, home))
@@ -58,7 +61,7 @@ def get(  # noqa: PLR0917
     wanted: Wanted,
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="Where to put it.")] = Path(),
     only: Annotated[
-        list[str] | None, typer.Option(metavar="PATH", help="Only this, as `stat --files` shows it.")
+        list[str] | None, typer.Option(metavar="PATH", help="Only this, written as `stat --files` shows it.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that differ.")] = False,
     max_price: Annotated[
@@ -69,11 +72,14 @@ def get(  # noqa: PLR0917
     home: Home = None,
     verbose: Verbose = False,
 ) -> None:
-    """Get an order back, or parts of it, into a directory."""
+    """Get an order back, or parts of it, into a directory.
+
+    Exits with 10 if something was left out because its name cannot be in that directory.
+    """
     fetch = _Fetch(
         wanted=wanted,
         destination=destination,
-        only=tuple(os.fsencode(path) for path in only or ()),
+        only=tuple(from_shown(path) for path in only or ()),
         overwrite=overwrite,
         max_price=None if max_price is None else parse_tokens(max_price),
         yes=yes,
@@ -96,11 +102,15 @@ async def _put(paths: Sequence[Path], wish: Wish, yes: bool, as_json: bool, home
             seconds = display.seconds
     if as_json:
         common.print_json(output.stored_json(stored, quote, seconds))
-        return
-    speed = screens.size_text(quote.scan.content_bytes / seconds) + "/s"
-    common.out.print(
-        f"Stored in {seconds:.1f} s ({speed}), order {stored.order.id.hex()[: screens.ID_CHARACTERS]}."
-    )
+    else:
+        speed = screens.size_text(quote.scan.content_bytes / seconds) + "/s"
+        left_out = f" {len(quote.scan.skipped):,} left out." if quote.scan.skipped else ""
+        common.out.print(
+            f"Stored in {seconds:.1f} s ({speed}), order "
+            f"{stored.order.id.hex()[: screens.ID_CHARACTERS]}.{left_out}"
+        )
+    if quote.scan.skipped:
+        raise typer.Exit(EXIT_LEFT_OUT)
 
 
 async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
@@ -123,12 +133,17 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
                 watch=display,
             )
             seconds = display.seconds
+    if restored.left_out.count or restored.inexact.count:
+        common.err.print(screens.remarks_screen(restored), soft_wrap=True)
     if as_json:
         common.print_json(output.restored_json(known, restored, fetch.destination, seconds))
-        return
-    speed = screens.size_text(restored.size_bytes / seconds) + "/s"
-    there = f" {restored.skipped:,} were there already." if restored.skipped else ""
-    there += f" Reading cost {screens.tokens_text(restored.paid)} tokens." if restored.paid else ""
-    common.out.print(
-        f"{restored.files:,} files into {fetch.destination} in {seconds:.1f} s ({speed}).{there}"
-    )
+    else:
+        speed = screens.size_text(restored.size_bytes / seconds) + "/s"
+        there = f" {restored.skipped:,} were there already (same size and time)." if restored.skipped else ""
+        there += f" Reading cost {screens.tokens_text(restored.paid)} tokens." if restored.paid else ""
+        common.out.print(
+            f"{restored.files:,} files into {fetch.destination} in {seconds:.1f} s ({speed}).{there}",
+            markup=False,
+        )
+    if restored.left_out.count:
+        raise typer.Exit(EXIT_LEFT_OUT)
