@@ -26,11 +26,10 @@ TRIED_EPOCHS = 10
 """Who has proven fewer epochs than this on chain, and none of them for us, is a stranger."""
 HISTORY_EPOCHS = 16
 """How far back proofs are counted."""
-MAX_ASKED_KNOWN = 128
-MAX_ASKED_PROVEN = 128
-MAX_ASKED_NEWCOMERS = 64
-MAX_ASKED = MAX_ASKED_KNOWN + MAX_ASKED_PROVEN + MAX_ASKED_NEWCOMERS
+MAX_ASKED = 320
 """Farmers that are asked for one order, however many are registered."""
+NEWCOMERS_SHARE = 5
+"""Newcomers are asked for one in so many of these, known farmers for at most two."""
 MAX_NETWORKS = 16
 """Networks of one farmer that are looked at: it chooses how many addresses its name has."""
 STRANGER_FACTOR = 2
@@ -138,11 +137,16 @@ def unfit_on_chain(
 
 
 def prospects(
-    farmers: Iterable[Farmer], *, known: Collection[FarmerId], proven: Collection[FarmerId], tie: bytes
+    farmers: Iterable[Farmer],
+    *,
+    known: Collection[FarmerId],
+    proven: Collection[FarmerId],
+    tie: bytes,
+    at_most: int = MAX_ASKED,
 ) -> list[Farmer]:
-    """Whom to ask, at most MAX_ASKED: those we know, some that proved lately, some newcomers.
+    """Whom to ask, `at_most` in all: those we know, some that proved lately, some newcomers.
 
-    What one group leaves free the newcomers may have, so that a young market is seen as a whole. Of those we
+    What one of them leaves free the next may have, so that a young market is seen as a whole. Of those we
     do not know each is as likely as its stake is large: a thousand names over the same money are no more
     likely than one.
     """
@@ -150,8 +154,10 @@ def prospects(
     for farmer in farmers:
         (ours if farmer.id in known else tried if farmer.id in proven else new).append(farmer)
     ours.sort(key=lambda farmer: _hash(tie, farmer))
-    chosen = ours[:MAX_ASKED_KNOWN] + _sample(tried, MAX_ASKED_PROVEN, tie)
-    return chosen + _sample(new, MAX_ASKED - len(chosen), tie)
+    share = at_most // NEWCOMERS_SHARE
+    asked = ours[: 2 * share]
+    asked += _sample(tried, at_most - len(asked) - min(len(new), share), tie)
+    return asked + _sample(new, at_most - len(asked), tie)
 
 
 def price_floor(farmers: Sequence[Farmer], proven: Collection[FarmerId]) -> int:

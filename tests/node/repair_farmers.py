@@ -4,7 +4,7 @@
 read, and `FakeContacts` says who there is.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from repair_ground import DEADLINE_BLOCKS, DOMAIN, SEGMENTS, Ground, Watch, root_of
@@ -166,7 +166,7 @@ class FakeContacts(Contacts):
     async def reading(self, budget: Budget) -> AsyncIterator[FakeReading]:  # type: ignore[override]
         yield FakeReading(self, budget)
 
-    async def who_answers(self, farmers: Iterable[Farmer], tie: bytes) -> list[Wanted]:
+    async def who_answers(self, farmers: Sequence[Farmer]) -> list[Wanted]:
         await self._watch("greet")
         return [
             Wanted(farmer=farmer, free_bytes=GIB)

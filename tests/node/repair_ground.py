@@ -77,6 +77,7 @@ class Ground:
         self.blocks: list[Block] = []
         self.down = False
         self.lapsed: set[FarmerId] = set()
+        self.proven: dict[FarmerId, set[Epoch]] = {}
         self.stakes: dict[FarmerId, int] = {}
         self.refills = 0
         self.slots: list[list[bytes]] = []

@@ -61,6 +61,9 @@ class FakeMarket(Market):
         self._ground.ask()
         return {farmer: self._ground.farmer(farmer) for farmer in self._ground.keeps}
 
+    async def proofs(self, epoch: Epoch) -> dict[FarmerId, frozenset[Epoch]]:
+        return {farmer: frozenset(proven) for farmer, proven in self._ground.proven.items()}
+
     async def eviction(self, farmer: FarmerId) -> Eviction | None:
         self._ground.ask()
         for event in self._ground.events("Evicted"):

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from grange.chain import Farmer
 from grange.selection import (
     MAX_ASKED,
-    MAX_ASKED_KNOWN,
-    MAX_ASKED_NEWCOMERS,
     Contender,
     Ranking,
     Trust,
@@ -209,8 +207,9 @@ def test_a_market_of_newcomers_is_seen_as_a_whole() -> None:
     new = [farmer(number) for number in range(1, 1001)]
     assert len(prospects(new, known=(), proven=(), tie=b"")) == MAX_ASKED
     everybody = prospects(new, known=range(1, 500), proven=range(500, 900), tie=b"")
-    assert sum(one.id >= 900 for one in everybody) == MAX_ASKED_NEWCOMERS
-    assert sum(one.id < 500 for one in everybody) == MAX_ASKED_KNOWN
+    assert sum(one.id >= 900 for one in everybody) == 64
+    assert sum(one.id < 500 for one in everybody) == 128
+    assert len(everybody) == MAX_ASKED
 
 
 def test_other_orders_ask_others() -> None:

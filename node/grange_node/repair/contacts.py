@@ -1,16 +1,15 @@
 """The farmers of the market as a repairer deals with them: their addresses, peers to talk to, who answers.
 
-Decides how many are asked whether they have room, and how many at once. Each repair reaches its sources over
+Decides how many are asked at once whether they have room. Each repair reaches its sources over
 a session of its own, whose incoming bytes are counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from hashlib import sha256
 from typing import Final
 
 import aiohttp
@@ -21,8 +20,6 @@ from grange.peer.purse import Budget, Purse
 from grange.types import FarmerId
 from grange_node.repair.crew import Wanted
 
-MAX_PROBED: Final = 64
-"""Farmers asked for one slot, however many there are."""
 MAX_PROBES_AT_ONCE: Final = 16
 
 
@@ -65,9 +62,8 @@ class Contacts:
         """A farmer to hand pieces to."""
         return Peer(self._farmers[farmer], self._writing, self.signer)
 
-    async def who_answers(self, farmers: Iterable[Farmer], tie: bytes) -> list[Wanted]:
+    async def who_answers(self, farmers: Sequence[Farmer]) -> list[Wanted]:
         """Those of some farmers that answer and are who they should be, with their room."""
-        asked = sorted(farmers, key=lambda farmer: sha256(tie + farmer.id.to_bytes(4)).digest())[:MAX_PROBED]
         gate = asyncio.Semaphore(MAX_PROBES_AT_ONCE)
 
         async def one(farmer: Farmer) -> Wanted | None:
@@ -80,7 +76,7 @@ class Contacts:
                     return None
             return Wanted(farmer=farmer, free_bytes=info.free_bytes, networks=networks)
 
-        answers = await asyncio.gather(*map(one, asked))
+        answers = await asyncio.gather(*map(one, farmers))
         return [answer for answer in answers if answer is not None]
 
     async def whereabouts(self, farmers: Sequence[FarmerId]) -> list[Wanted]:

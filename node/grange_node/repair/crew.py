@@ -1,28 +1,32 @@
 """Whom to read from, and who takes the slots. Pure: values in, a choice out.
 
 Sources are the cheapest live slots, the others in reserve. Takers are farmers that the chain lets take a slot
-and whose price it pays: not in the order, not late, with stake and a long enough term. Preferred is who makes
-the order stand on more feet: no owner, operator or network gets k slots unless there are too few others; then
-whoever repairs, if it has a farm; then by a hash, so that repairs spread over equals. Leaves asking whether
-they answer and have room to `transfer` and `repairer`.
+and whose price it pays: not in the order, not late, with stake and a long enough term. Which of them are
+asked and preferred is `grange.selection`'s, as for renters; whoever repairs comes first, if it has a farm.
+Leaves asking whether they answer and have room to `transfer` and `repairer`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from grange.chain import Farmer
-from grange.errors import Misuse
 from grange.repair import PassCost
+from grange.selection import Contender, prospects, rank, trust_of, unfit_on_chain
 from grange.types import Epoch, FarmerId, Parameters
-from grange.units import egress_rounded_up, rate_rounded_up
+from grange.units import egress_rounded_up
 from grange_node.repair.chart import Charted
 
 REFILL_GAS = 150_000
 REFILL_GAS_PER_SLOT = 200_000
+MAX_ASKED = 64
+"""Farmers asked for one slot, however many there are."""
+OTHERS_COST = 1000
+"""Own farms count as asking 1."""
+
+Proofs = Mapping[FarmerId, Collection[Epoch]]
+"""The epochs that each farmer has proven lately."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,20 +98,30 @@ def fetch_limit(charted: Charted, live: Iterable[int], farmers: Mapping[FarmerId
 
 def may_take(charted: Charted, slot: int, farmer: Farmer, epoch: Epoch, parameters: Parameters) -> bool:
     """Whether a farmer can take over a slot in an epoch and would, by what the chain says of it."""
-    if farmer.lapsed or farmer.strikes or any(held.farmer == farmer.id for held in charted.slots):
+    if farmer.strikes or any(held.farmer == farmer.id for held in charted.slots):
         return False
-    rate = charted.slots[slot].rate
-    slot_bytes = charted.geometry.slot_bytes
-    try:
-        asked = max(1, rate_rounded_up(farmer.offer.price_per_gib_epoch, slot_bytes))
-    except Misuse:
-        return False
-    return (
-        asked <= rate
-        and farmer.offer.capacity_bytes >= slot_bytes
-        and farmer.offer.longest_term_epochs >= charted.end - (epoch + 1)
-        and farmer.stake >= parameters.collateral_epochs * (farmer.committed_rate + rate)
+    return not unfit_on_chain(
+        farmer,
+        slot_bytes=charted.geometry.slot_bytes,
+        epochs=charted.end - (epoch + 1),
+        collateral_epochs=parameters.collateral_epochs,
+        rate=charted.slots[slot].rate,
     )
+
+
+def to_ask(
+    fitting: Sequence[Farmer],
+    proofs: Proofs,
+    epoch: Epoch,
+    *,
+    own: FarmerId | None,
+    max_misses: int,
+    tie: bytes,
+) -> list[Farmer]:
+    """Those of the farmers that may take a slot that are asked whether they would, MAX_ASKED at most."""
+    lately = {farmer for farmer, proven in proofs.items() if max(proven) >= epoch - max_misses}
+    known = set() if own is None else {own}
+    return prospects(fitting, known=known, proven=lately, tie=tie, at_most=MAX_ASKED)
 
 
 def ranked(
@@ -117,26 +131,36 @@ def ranked(
     *,
     beside: Sequence[Wanted],
     own: FarmerId | None,
+    proofs: Proofs,
     tie: bytes,
 ) -> list[Wanted]:
     """Those of the candidates that may take a slot, best first. `beside` are the farmers that hold the
-    order's other slots, or will."""
-    counts = Counter(group for other in beside for group in _groups(other))
+    order's other slots, or will. The slot pays what it pays, so of equals whoever repairs comes first."""
 
-    def rank(wanted: Wanted) -> tuple[bool, bool, int, bytes]:
-        most = max((counts[group] for group in _groups(wanted)), default=0)
-        spread = sha256(tie + bytes([slot]) + wanted.farmer.id.to_bytes(4)).digest()
-        return most + 1 >= charted.k, wanted.farmer.id != own, most, spread
+    def contender(wanted: Wanted) -> Contender:
+        return Contender(
+            farmer=wanted.farmer,
+            trust=trust_of(len(proofs.get(wanted.farmer.id, ())), known=False),
+            networks=wanted.networks,
+            cost=1 if wanted.farmer.id == own else OTHERS_COST,
+        )
 
     slot_bytes = charted.geometry.slot_bytes
     taken = {other.farmer.id for other in beside}
-    fitting = [one for one in candidates if one.free_bytes >= slot_bytes and one.farmer.id not in taken]
-    return sorted(fitting, key=rank)
-
-
-def _groups(wanted: Wanted) -> set[str]:
-    owners = {wanted.farmer.owner, wanted.farmer.operator}
-    return owners | wanted.networks
+    fitting = {
+        one.farmer.id: one
+        for one in candidates
+        if one.free_bytes >= slot_bytes and one.farmer.id not in taken
+    }
+    ranking = rank(
+        map(contender, fitting.values()),
+        k=charted.k,
+        n=charted.n,
+        wanted=len(fitting),
+        tie=tie + bytes([slot]),
+        beside=[contender(other) for other in beside],
+    )
+    return [fitting[one.farmer.id] for one in ranking.ranked]
 
 
 def _egress(charted: Charted, slot: int, farmers: Mapping[FarmerId, Farmer]) -> int:

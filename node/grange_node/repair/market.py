@@ -24,8 +24,10 @@ from grange.chain import (
     Rollback,
     Sender,
     calls,
+    proven_epochs,
 )
 from grange.messages import Domain
+from grange.selection import HISTORY_EPOCHS
 from grange.types import Address, Epoch, FarmerId, Held, OrderId, Parameters, Slot, Takeover
 from grange.units import format_tokens
 from grange_node.errors import RepairStopped
@@ -62,6 +64,8 @@ class Market:
         self._sender = sender
         self._farmers: dict[FarmerId, Farmer] | None = None
         self._farmers_epoch = Epoch(0)
+        self._proofs: dict[FarmerId, frozenset[Epoch]] | None = None
+        self._proofs_epoch = Epoch(0)
         self._evictions: dict[FarmerId, Eviction] = {}
 
     @property
@@ -101,6 +105,7 @@ class Market:
     def forget(self) -> None:
         """What was remembered may not be so any more."""
         self._farmers = None
+        self._proofs = None
         self._evictions.clear()
 
     async def farmers(self, epoch: Epoch) -> dict[FarmerId, Farmer]:
@@ -109,6 +114,14 @@ class Market:
             self._farmers = {farmer.id: farmer for farmer in await self._chain.farmers()}
             self._farmers_epoch = epoch
         return self._farmers
+
+    async def proofs(self, epoch: Epoch) -> dict[FarmerId, frozenset[Epoch]]:
+        """Which of the last epochs each farmer has proven, as it stands in an epoch, which is the current
+        one; farmers that proved none are not in it."""
+        if self._proofs is None or self._proofs_epoch != epoch:
+            self._proofs = await proven_epochs(self._chain, epochs=HISTORY_EPOCHS)
+            self._proofs_epoch = epoch
+        return self._proofs
 
     async def eviction(self, farmer: FarmerId) -> Eviction | None:
         """What an evicted farmer's slots have to offer; None if it is not evicted."""

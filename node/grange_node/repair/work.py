@@ -34,7 +34,7 @@ from grange.units import format_tokens
 from grange_node.errors import RepairStopped
 from grange_node.repair.chart import Charted
 from grange_node.repair.contacts import Contacts
-from grange_node.repair.crew import affordable, fetch_cost, fetch_limit, may_take, ranked, sources
+from grange_node.repair.crew import affordable, fetch_cost, fetch_limit, may_take, ranked, sources, to_ask
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
 from grange_node.repair.market import Market
 from grange_node.repair.sources import Sources
@@ -192,12 +192,23 @@ class Work:
             and farmer.id not in others
             and may_take(self._now() or self._charted, slot, farmer, self._epoch, parameters)
         ]
+        proofs = await self._market.proofs(self._epoch)
+        asked = to_ask(
+            fitting,
+            proofs,
+            self._epoch,
+            own=self._own,
+            max_misses=parameters.max_misses,
+            tie=self._tie + bytes([slot]),
+        )
         holders = [self._charted.slots[live].farmer for live in self._live]
         answering, beside = await asyncio.gather(
-            self._contacts.who_answers(fitting, self._tie + bytes([slot])),
+            self._contacts.who_answers(asked),
             self._contacts.whereabouts([*holders, *others]),
         )
-        best = ranked(self._charted, slot, answering, beside=beside, own=self._own, tie=self._tie)
+        best = ranked(
+            self._charted, slot, answering, beside=beside, own=self._own, proofs=proofs, tie=self._tie
+        )
         return best[0].farmer.id if best else None
 
     async def _replace(self, slot: int, failed: FarmerId, error: GrangeError) -> FarmerId | None:

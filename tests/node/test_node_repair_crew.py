@@ -1,0 +1,154 @@
+"""Who is asked to take over a slot, and who is preferred: strangers and borrowed names."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from repair_fakes import repairing, until_done
+from repair_ground import Ground
+
+from grange.chain import Farmer
+from grange.messages import NO_ORDER
+from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, Slot, address_from
+from grange.units import GIB, TOKEN
+from grange_node.repair.chart import Charted
+from grange_node.repair.crew import MAX_ASKED, Proofs, Wanted, may_take, ranked, to_ask
+
+K, N = 4, 8
+NOW = Epoch(20)
+PARAMETERS = Parameters(
+    token=address_from(bytes(20)),
+    epoch_blocks=10,
+    grid_epochs=8,
+    max_books=12,
+    samples=5,
+    collateral_epochs=16,
+    max_misses=4,
+    penalty=1,
+    fine=1,
+    auction_epochs=4,
+    withdraw_delay_epochs=2,
+)
+CHARTED = Charted(
+    order=OrderId(bytes(32)),
+    renter=address_from(bytes(20)),
+    start=Epoch(3),
+    end=Epoch(40),
+    k=K,
+    leaf_count=2048,
+    piece_leaves=2048,
+    slots=tuple(
+        Slot(farmer=FarmerId(number), root=bytes(32), rate=TOKEN, start=Epoch(3))
+        for number in range(1, N + 1)
+    ),
+    lost=frozenset(),
+    previous=NO_ORDER,
+)
+
+
+def address(number: int) -> Address:
+    return address_from(number.to_bytes(20))
+
+
+def farmer(number: int, **fields: Any) -> Farmer:
+    known: dict[str, Any] = {
+        "owner": address(number),
+        "operator": address(number),
+        "stake": 100 * TOKEN,
+        "committed_rate": 0,
+        "settled_epoch": Epoch(0),
+        "misses": 0,
+        "strikes": 0,
+        "lapsed": False,
+        "endpoint": "",
+        "offer": Offer(
+            price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=GIB, longest_term_epochs=100
+        ),
+    }
+    return Farmer(id=FarmerId(number), **(known | fields))
+
+
+def wanted(number: int, **fields: Any) -> Wanted:
+    return Wanted(farmer=farmer(number, **fields), free_bytes=GIB)
+
+
+def proofs_of(*numbers: int) -> Proofs:
+    """These have proven the last ten epochs."""
+    return {FarmerId(number): frozenset(map(Epoch, range(10, 20))) for number in numbers}
+
+
+def order_of(candidates: list[Wanted], proofs: Proofs, **options: Any) -> list[int]:
+    beside = options.pop("beside", [])
+    own = options.pop("own", None)
+    found = ranked(CHARTED, 0, candidates, beside=beside, own=own, proofs=proofs, tie=b"t")
+    return [one.farmer.id for one in found]
+
+
+def test_farmers_that_have_proven_come_before_strangers() -> None:
+    strangers = [wanted(number) for number in range(20, 40)]
+    tried = [wanted(number) for number in range(40, 45)]
+    assert set(order_of(strangers + tried, proofs_of(*range(40, 45)))[:5]) == set(range(40, 45))
+
+
+def test_the_share_of_strangers_counts_those_that_hold_slots() -> None:
+    """Two of 4 of 8 may be strangers: while others fit, no third one takes a slot."""
+    holders = [wanted(number) for number in range(2, 9)]
+    proofs = proofs_of(4, 5, 6, 7, 8, 50)
+    assert order_of([wanted(30), wanted(50)], proofs, beside=holders) == [50]
+    assert order_of([wanted(30)], proofs, beside=holders) == [30]
+
+
+def test_whoever_repairs_comes_first_with_its_own_farm() -> None:
+    tried = [wanted(number) for number in range(40, 45)]
+    assert order_of([*tried, wanted(20)], proofs_of(*range(40, 45)), own=FarmerId(20))[0] == 20
+
+
+def test_what_strangers_borrow_does_not_keep_a_farm_from_a_slot() -> None:
+    """Holders that nobody trusts, with the owner of a farm, do not make it one of theirs."""
+    holders = [wanted(number, owner=address(50)) for number in range(2, 5)]
+    assert order_of([wanted(50), wanted(20)], proofs_of(50), beside=holders)[0] == 50
+    trusted = order_of([wanted(50), wanted(60)], proofs_of(2, 3, 4, 50, 60), beside=holders)
+    assert trusted == [60, 50]
+
+
+@pytest.mark.parametrize("junk_proves", [False, True])
+def test_names_without_stake_are_not_asked_in_place_of_others(junk_proves: bool) -> None:
+    """5,000 names that could take the slot leave room for the 20 that have something to lose."""
+    names = [farmer(1000 + number, stake=16) for number in range(5000)]
+    honest = [farmer(number) for number in range(20, 40)]
+    proofs = proofs_of(*range(20, 40), *(range(1000, 6000) if junk_proves else ()))
+    asked = to_ask(honest + names, proofs, NOW, own=FarmerId(1003), max_misses=4, tie=b"t")
+    assert {one.id for one in asked} >= {*range(20, 40), 1003}
+    assert len(asked) == MAX_ASKED
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"lapsed": True},
+        {"strikes": 1},
+        {"stake": 16 * TOKEN - 1},
+        {"stake": 32 * TOKEN - 1, "committed_rate": TOKEN},
+    ],
+)
+def test_who_cannot_take_a_slot_is_not_asked(fields: dict[str, Any]) -> None:
+    assert may_take(CHARTED, 0, farmer(20), NOW, PARAMETERS)
+    assert not may_take(CHARTED, 0, farmer(20, **fields), NOW, PARAMETERS)
+
+
+def test_who_has_a_slot_of_the_order_does_not_take_another() -> None:
+    assert not may_take(CHARTED, 0, farmer(2), NOW, PARAMETERS)
+
+
+async def test_a_repair_goes_to_those_that_have_proven(tmp_path: Path) -> None:
+    """Of four farmers outside the order the two with proofs take the two vacant slots."""
+    ground = Ground()
+    ground.slots = ground.place()
+    ground.mine_to_next_epoch()
+    ground.lapse(1, 2)
+    ground.evict_now(1, 2)
+    for number in (3, 4, 5, 7, 9):
+        ground.proven[FarmerId(number)] = {Epoch(ground.epoch - back) for back in range(1, 11)}
+    async with repairing(ground, tmp_path) as repairer:
+        await until_done(ground, repairer)
+        assert set(repairer.jobs.done()[-1].refilled.values()) == {7, 9}
