@@ -25,6 +25,7 @@ from eth_utils.abi import (
     function_signature_to_4byte_selector,
 )
 
+from grange.chain.answers import count, hash_from
 from grange.chain.errors import AnswerUnreadable
 from grange.chain.events import Event
 from grange.errors import Misuse
@@ -207,10 +208,10 @@ class Abi:
         return Event(
             name=element.name,
             args={snake(p["name"]): from_abi(raw[p["name"]], p) for p in element.inputs},
-            block=int(log["blockNumber"], 16),
-            block_hash=bytes.fromhex(log["blockHash"][2:]),
-            tx_hash=bytes.fromhex(log["transactionHash"][2:]),
-            log_index=int(log["logIndex"], 16),
+            block=count(log["blockNumber"], "a log's block"),
+            block_hash=hash_from(log["blockHash"], "a log's block"),
+            tx_hash=hash_from(log["transactionHash"], "a log's transaction"),
+            log_index=count(log["logIndex"], "a log's place"),
         )
 
     def decode_error(self, data: bytes) -> tuple[str, dict[str, Any]]:

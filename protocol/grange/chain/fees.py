@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from grange.chain.answers import fields_from, quantity
 from grange.chain.errors import RpcError
 from grange.chain.rpc import Rpc
 
@@ -45,8 +46,8 @@ async def current_fees(rpc: Rpc, policy: SendPolicy) -> Fees:
     tip = policy.tip_wei
     if tip is None:
         tip = await _suggested_tip(rpc, policy)
-    block = await rpc.call("eth_getBlockByNumber", "latest", False)
-    base = int(block.get("baseFeePerGas") or "0x0", 16)
+    block = fields_from(await rpc.call("eth_getBlockByNumber", "latest", False), "the newest block")
+    base = quantity(block["baseFeePerGas"] or "0x0", "the base fee")
     return _capped(base * policy.base_fee_factor + tip, tip, policy)
 
 
@@ -59,7 +60,7 @@ def raised_fees(fields: Mapping[str, Any], policy: SendPolicy) -> Fees:
 
 async def _suggested_tip(rpc: Rpc, policy: SendPolicy) -> int:
     try:
-        return int(await rpc.call("eth_maxPriorityFeePerGas"), 16)
+        return quantity(await rpc.call("eth_maxPriorityFeePerGas"), "a tip")
     except RpcError:
         return policy.default_tip_wei
 

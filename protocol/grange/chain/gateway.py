@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from grange.chain.answers import bytes_from, count, fields_from, hash_from, list_from, quantity
 from grange.chain.codec import Abi, market_abi, token_abi
 from grange.chain.errors import (
     AnswerUnreadable,
@@ -38,7 +39,6 @@ from grange.types import (
     Parameters,
     Permit,
     address_from,
-    bytes_from_hex,
 )
 
 MAX_FARMERS_PER_CALL = 100
@@ -104,7 +104,7 @@ class Chain:
     async def block_hashes(self, numbers: Sequence[int]) -> list[bytes | None]:
         """The same for several blocks in one request."""
         blocks = await self.rpc.batch([("eth_getBlockByNumber", (hex(n), False)) for n in numbers])
-        return [bytes.fromhex(block["hash"][2:]) if block else None for block in blocks]
+        return [None if block is None else _block_hash(block) for block in blocks]
 
     async def genesis_hash(self) -> bytes | None:
         """The hash of block 0, which tells this chain from any other with its id; None if the endpoint does
@@ -114,11 +114,8 @@ class Chain:
     async def block_timestamp(self, number: int) -> int:
         """When a block of the canonical chain was made, in Unix seconds. Raises AnswerUnreadable when there
         is no such block."""
-        block = await self.rpc.call("eth_getBlockByNumber", hex(number), False)
-        try:
-            return int(block["timestamp"], 16)
-        except (KeyError, TypeError, ValueError) as error:
-            raise AnswerUnreadable(f"the time of block {number}", "there is none") from error
+        block = fields_from(await self.rpc.call("eth_getBlockByNumber", hex(number), False), "a block")
+        return count(block["timestamp"], f"the time of block {number}")
 
     async def current_epoch(self) -> Epoch:
         """The epoch of the newest block."""
@@ -126,7 +123,7 @@ class Chain:
 
     async def native_balance(self, address: Address) -> int:
         """What the account has for gas, in wei."""
-        return int(await self.rpc.call("eth_getBalance", address, "latest"), 16)
+        return quantity(await self.rpc.call("eth_getBalance", address, "latest"), "a balance")
 
     async def token_balance(self, address: Address) -> int:
         """Tokens the account holds outside the market, in base units."""
@@ -262,10 +259,15 @@ class Chain:
         ]
         events: dict[tuple[int, int], Event] = {}
         for logs in await self.rpc.batch(requests):
-            for log in logs:
+            for log in list_from(logs, "a list of logs"):
                 event = market_abi().decode_log(log)
-                if event is not None:
-                    events[event.position] = event
+                if event is None:
+                    continue
+                if not from_block <= event.block <= to_block:
+                    raise AnswerUnreadable(
+                        f"the logs of blocks {from_block} to {to_block}", f"one is of block {event.block}"
+                    )
+                events[event.position] = event
         return [events[position] for position in sorted(events)]
 
     async def permit(self, wallet: Wallet, value: int, *, life_seconds: int = PERMIT_LIFE_SECONDS) -> Permit:
@@ -303,25 +305,27 @@ class Chain:
             raise translate_revert(error, function) from error
         return _decode(abi, function, result)
 
-    def _head(self, block: Mapping[str, Any]) -> Head:
-        number = int(block["number"], 16)
+    def _head(self, answer: object) -> Head:
+        block = fields_from(answer, "the newest block")
+        number = count(block["number"], "the newest block's number")
         return Head(
             number=number,
-            hash=bytes.fromhex(block["hash"][2:]),
-            timestamp=int(block["timestamp"], 16),
+            hash=_block_hash(block),
+            timestamp=count(block["timestamp"], "the newest block's time"),
             epoch=Epoch(number // self.parameters.epoch_blocks),
         )
+
+
+def _block_hash(answer: object) -> bytes:
+    return hash_from(fields_from(answer, "a block")["hash"], "a block's hash")
 
 
 def _farmer(farmer: FarmerId, fields: dict[str, Any]) -> Farmer:
     return Farmer(id=farmer, offer=Offer(**fields.pop("offer")), **fields)
 
 
-def _decode(abi: Abi, function: str, result: str) -> Any:
-    try:
-        data = bytes.fromhex(result[2:])
-    except (TypeError, ValueError) as error:
-        raise AnswerUnreadable(f"what {function} returns", "it is no hex") from error
+def _decode(abi: Abi, function: str, result: object) -> Any:
+    data = bytes_from(result, f"what {function} returns")
     if not data and abi.function(function).outputs:
         raise ChainError(f"{function} returned nothing: there is no contract at the address")
     return abi.decode_result(function, data)
@@ -330,19 +334,14 @@ def _decode(abi: Abi, function: str, result: str) -> Any:
 async def _read_chain_id(rpc: Rpc) -> int:
     answer = await rpc.call("eth_chainId")
     try:
-        return int(answer, 16)
-    except (TypeError, ValueError) as error:
+        return quantity(answer, "a chain id")
+    except AnswerUnreadable as error:
         raise ChainUnavailable(rpc.url, f"it gives {answer!r} as its chain id") from error
 
 
 async def _read_genesis_hash(rpc: Rpc) -> bytes | None:
     block = await rpc.call("eth_getBlockByNumber", "0x0", False)
-    if block is None:
-        return None
-    try:
-        return bytes_from_hex(block["hash"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnswerUnreadable("the first block", "its hash cannot be read") from error
+    return None if block is None else _block_hash(block)
 
 
 async def _read_parameters(rpc: Rpc, market: Address) -> Parameters:
@@ -350,9 +349,8 @@ async def _read_parameters(rpc: Rpc, market: Address) -> Parameters:
         raise MarketNotFound(rpc.url, market, "no contract at this address")
     request = {"to": market, "data": "0x" + market_abi().encode_call("parameters", ()).hex()}
     try:
-        fields = market_abi().decode_result(
-            "parameters", bytes.fromhex((await rpc.call("eth_call", request, "latest"))[2:])
-        )
-    except (RpcError, ValueError, AnswerUnreadable) as error:
+        answer = bytes_from(await rpc.call("eth_call", request, "latest"), "the market's parameters")
+        fields = market_abi().decode_result("parameters", answer)
+    except (RpcError, AnswerUnreadable) as error:
         raise MarketNotFound(rpc.url, market, "the contract there is no market") from error
     return Parameters(**{**fields, "token": Address(fields["token"])})

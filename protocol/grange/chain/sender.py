@@ -20,9 +20,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from grange.chain.answers import (
+    bytes_from,
+    count,
+    fields_from,
+    hash_from,
+    list_from,
+    quantity,
+    unreadable,
+)
 from grange.chain.calls import Call
 from grange.chain.codec import Abi, market_abi, token_abi
 from grange.chain.errors import (
+    AnswerUnreadable,
     ChainError,
     ChainUnavailable,
     InsufficientFunds,
@@ -44,7 +54,7 @@ from grange.chain.refusals import (
     translate_revert,
 )
 from grange.chain.wallet import Wallet
-from grange.types import Address, address_from
+from grange.types import ADDRESS_BYTES, Address, address_from
 
 GAS_MARGIN_PERCENT = 20
 MAX_NONCE_ATTEMPTS = 5
@@ -157,7 +167,9 @@ class Sender:
             if gas is not None:
                 await self.chain.rpc.call("eth_call", {**request, "gas": hex(gas)}, "pending")
                 return gas
-            estimate = int(await self.chain.rpc.call("eth_estimateGas", request, "pending"), 16)
+            estimate = quantity(
+                await self.chain.rpc.call("eth_estimateGas", request, "pending"), "an estimate"
+            )
         except RpcError as error:
             raise await self._refusal(error, label, request) from error
         return estimate * (100 + GAS_MARGIN_PERCENT) // 100
@@ -202,7 +214,8 @@ class Sender:
         raise TransactionError(f"{label}: the nonce was taken {MAX_NONCE_ATTEMPTS} times; is the key shared?")
 
     async def _nonce(self) -> int:
-        pending = int(await self.chain.rpc.call("eth_getTransactionCount", self.address, "pending"), 16)
+        answer = await self.chain.rpc.call("eth_getTransactionCount", self.address, "pending")
+        pending = count(answer, "a nonce")
         ours = self._next_nonce if self._in_flight > 1 else 0
         return max(pending, ours)
 
@@ -223,7 +236,7 @@ class Sender:
         raise_fees_at = _now() + policy.bump_after_seconds
         give_up_at = _now() + policy.patience_seconds
         while True:
-            failure: ChainUnavailable | None = None
+            failure: ChainError | None = None
             try:
                 raw_receipt = await self._find_receipt(sent)
                 if raw_receipt is not None:
@@ -234,7 +247,7 @@ class Sender:
                     bumps, raise_fees_at = bumps + 1, _now() + policy.bump_after_seconds
                 elif pause >= policy.longest_poll_seconds:
                     await self._send_again_if_dropped(sent)
-            except ChainUnavailable as error:
+            except (ChainUnavailable, AnswerUnreadable) as error:
                 failure = error
             if _now() >= give_up_at:
                 nonce = sent.fields["nonce"]
@@ -245,21 +258,22 @@ class Sender:
             pause = min(pause * 2, policy.longest_poll_seconds)
 
     async def _find_receipt(self, sent: _Sent) -> Mapping[str, Any] | None:
-        receipts: list[Mapping[str, Any] | None] = await self.chain.rpc.batch(
+        answers = await self.chain.rpc.batch(
             [("eth_getTransactionReceipt", ("0x" + tx_hash.hex(),)) for tx_hash in sent.hashes]
         )
-        return next((receipt for receipt in receipts if receipt and receipt.get("blockHash")), None)
+        receipts = [fields_from(answer, "a receipt") for answer in answers if answer is not None]
+        return next((receipt for receipt in receipts if receipt["blockHash"]), None)
 
     async def _is_deep_enough(self, receipt: Mapping[str, Any], confirmations: int) -> bool:
         if confirmations == 0:
             return True
-        head = int(await self.chain.rpc.call("eth_blockNumber"), 16)
-        return head >= int(receipt["blockNumber"], 16) + confirmations
+        head = count(await self.chain.rpc.call("eth_blockNumber"), "the newest block's number")
+        return head >= count(receipt["blockNumber"], "a receipt's block") + confirmations
 
     async def _send_again_if_dropped(self, sent: _Sent) -> None:
         """A reorg, or a node that forgot its pool, drops transactions silently."""
         newest = "0x" + sent.hashes[-1].hex()
-        known, count = await self.chain.rpc.batch(
+        known, used = await self.chain.rpc.batch(
             [
                 ("eth_getTransactionByHash", (newest,)),
                 ("eth_getTransactionCount", (self.address, "latest")),
@@ -267,7 +281,7 @@ class Sender:
         )
         if known is not None:
             return
-        if int(count, 16) > sent.fields["nonce"] and await self._find_receipt(sent) is None:
+        if count(used, "a nonce") > sent.fields["nonce"] and await self._find_receipt(sent) is None:
             raise TransactionReplaced(sent.label, sent.fields["nonce"])
         try:
             await self._send_raw(sent.raw)
@@ -290,21 +304,22 @@ class Sender:
                 raise self._send_failure(error, sent.label) from error
 
     async def _receipt(self, sent: _Sent, raw: Mapping[str, Any]) -> Receipt:
-        tx_hash = bytes.fromhex(raw["transactionHash"][2:])
-        if int(raw["status"], 16) == 0:
+        tx_hash = hash_from(raw["transactionHash"], "a receipt's transaction")
+        if quantity(raw["status"], "a receipt's status") == 0:
             raise await self._why_reverted(sent, raw, tx_hash)
         return Receipt(
             tx_hash=tx_hash,
-            block=int(raw["blockNumber"], 16),
-            block_hash=bytes.fromhex(raw["blockHash"][2:]),
-            gas_used=int(raw["gasUsed"], 16),
-            effective_gas_price=int(raw["effectiveGasPrice"], 16),
-            events=self._events(raw["logs"]),
-            contract_address=address_from(raw["contractAddress"]) if raw.get("contractAddress") else None,
+            block=count(raw["blockNumber"], "a receipt's block"),
+            block_hash=hash_from(raw["blockHash"], "a receipt's block"),
+            gas_used=count(raw["gasUsed"], "a receipt's gas"),
+            effective_gas_price=quantity(raw["effectiveGasPrice"], "a receipt's gas price"),
+            events=self._events(list_from(raw["logs"], "a receipt's logs")),
+            contract_address=_contract_address(raw["contractAddress"]),
         )
 
-    def _events(self, logs: Sequence[Mapping[str, Any]]) -> tuple[Event, ...]:
-        ours = [log for log in logs if log["address"].lower() == self.chain.market.lower()]
+    def _events(self, logs: Sequence[Any]) -> tuple[Event, ...]:
+        market = self.chain.market.lower()
+        ours = [log for log in logs if str(fields_from(log, "a log")["address"]).lower() == market]
         return tuple(event for event in map(market_abi().decode_log, ours) if event is not None)
 
     async def _why_reverted(self, sent: _Sent, raw: Mapping[str, Any], tx_hash: bytes) -> TransactionReverted:
@@ -312,11 +327,11 @@ class Sender:
 
         What other transactions of its block had changed is not seen; then the reason stays "Unknown".
         """
-        if int(raw["gasUsed"], 16) == sent.fields["gas"]:
+        if quantity(raw["gasUsed"], "a receipt's gas") == sent.fields["gas"]:
             return TransactionReverted(sent.label, "OutOfGas", {"gas": sent.fields["gas"]}, tx_hash)
         request = {**_request(self.address, sent.fields), "gas": hex(sent.fields["gas"])}
         try:
-            before = hex(int(raw["blockNumber"], 16) - 1)
+            before = hex(count(raw["blockNumber"], "a receipt's block") - 1)
             await self.chain.rpc.call("eth_call", request, before)
         except RpcError as error:
             reason = translate_revert(error, sent.label)
@@ -330,6 +345,15 @@ def _request(sender: Address, fields: Mapping[str, Any]) -> dict[str, Any]:
     if fields.get("to"):
         request["to"] = fields["to"]
     return request
+
+
+def _contract_address(value: object) -> Address | None:
+    if value is None:
+        return None
+    raw = bytes_from(value, "a receipt's contract")
+    if len(raw) != ADDRESS_BYTES:
+        raise unreadable("a receipt's contract", value)
+    return address_from(raw)
 
 
 def _now() -> float:
