@@ -67,6 +67,10 @@ class Accounts:
         with Database.open(path, what=NAME, prepare=prepare, replaceable=True, full=full) as database:
             yield cls(database)
 
+    def in_place(self) -> bool:
+        """Whether the file that is open is the one under its name."""
+        return self._database.in_place()
+
     def account(self, payer: Address) -> PayerAccount | None:
         """One payer's, if it ever paid."""
         rows = self._database.read(_ONE, (payer,))

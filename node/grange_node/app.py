@@ -33,6 +33,7 @@ from grange_node.errors import EndsNode, NodeMisuse, NodeWorldError, RangeInvali
 from grange_node.files import Files
 from grange_node.node import Node
 from grange_node.routes import account, data, info, slots
+from grange_node.volume import Volume
 
 MAX_DISCARDED_DIGITS = 7
 """A refused body of up to ten million bytes is read to its end."""
@@ -48,12 +49,13 @@ def create_app(
     files: Files | None = None,
     clock: Callable[[], float] = time.time,
     loops: bool = True,
+    volume: Volume | None = None,
 ) -> FastAPI:
     """The service of one farm; its lifespan owns the node, found as `app.state.node`."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with Node.open(config, wallet, link=link, files=files, clock=clock) as node:
+        async with Node.open(config, wallet, link=link, files=files, clock=clock, volume=volume) as node:
             app.state.node = node
             if not loops:
                 yield

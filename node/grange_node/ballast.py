@@ -21,8 +21,6 @@ BALLAST_NAME: Final = "ballast"
 BALLAST_BYTES: Final = 2 << 20
 ROOM_FOR_ANOTHER_BYTES: Final = 4 * BALLAST_BYTES
 """It is made only where so much is free: what was given up must not be taken back at once."""
-KEEP_SECONDS: Final = 10.0
-"""Between two looks at what is free."""
 
 log = logging.getLogger("grange.farm")
 

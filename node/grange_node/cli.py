@@ -49,6 +49,7 @@ from grange_node.errors import NodeMisuse, NodeWorldError
 from grange_node.repair.repairer import REPAIRS_NAME, Settings
 from grange_node.serve import ServeOptions, serve, split_endpoint
 from grange_node.status import read_status, status_table
+from grange_node.volume import find_volume, missing_volume
 
 EXIT_MISUSE = 3
 EXIT_CHAIN_DOWN = 4
@@ -162,6 +163,13 @@ def run(
         Path | None, typer.Option(help="Write a JSON line here, in one step, once the farm serves.")
     ] = None,
     ready_fd: Annotated[int | None, typer.Option(help="Write the same line to this file descriptor.")] = None,
+    begin_again: Annotated[
+        bool,
+        typer.Option(
+            "--begin-again",
+            help="Once, after a disk was lost: use the data folder as it is; what is not in it is lost.",
+        ),
+    ] = False,
 ) -> None:
     """Serve renters and prove every epoch, until SIGTERM or Ctrl-C."""
     with explained():
@@ -170,6 +178,7 @@ def run(
         options = ServeOptions(
             listen=split_endpoint(f"http://{listen}") if listen else None,
             announce=announce,
+            volume=find_volume(folder, config, begin_again=begin_again),
             repair=Settings(
                 folder=config.data_folder / REPAIRS_NAME,
                 start_block=config.start_block,
@@ -197,7 +206,8 @@ def status(
     """Show what is stored, earned and missed, also while the farm runs."""
     with explained():
         folder = home_folder(home)
-        shown = asyncio.run(read_status(load_config(folder), load_key(folder)))
+        config = load_config(folder)
+        shown = asyncio.run(read_status(config, load_key(folder), missing_volume(folder, config)))
         if as_json:
             typer.echo(json.dumps(shown.to_json()))
         else:
@@ -352,3 +362,10 @@ def explained() -> Iterator[None]:
         if said := advice(error):
             typer.echo(said, err=True)
         raise typer.Exit(exit_code(error)) from error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # Of a file: a disk that is full, read-only or failing is no bug.
+        typer.echo(f"error: {error.filename}: {error.strerror}", err=True)
+        typer.echo("Check the disk and who may write there, then repeat the command.", err=True)
+        raise typer.Exit(EXIT_DISK) from error

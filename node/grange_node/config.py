@@ -169,7 +169,7 @@ def load_config(home: Path) -> Config:
     """Read farm.json. Raises NotInitialised, ConfigInvalid."""
     path = home / CONFIG_NAME
     try:
-        text = path.read_text()
+        text = path.read_bytes()
     except FileNotFoundError as error:
         raise NotInitialised(f"there is no farm in {home}; set one up with: grange farm init") from error
     except OSError as error:
@@ -201,7 +201,7 @@ def key_from_file(path: Path) -> Wallet:
     """A private key of 64 hex digits in a file of its own. Raises KeyInvalid."""
     try:
         mode = path.stat().st_mode
-        text = path.read_text().strip().removeprefix("0x")
+        text = path.read_text(errors="replace").strip().removeprefix("0x")
     except FileNotFoundError as error:
         raise KeyInvalid(f"the key file {path} is missing; put it back") from error
     except OSError as error:

@@ -94,6 +94,17 @@ class Database:
             with self._read_lock:
                 self._close()
 
+    def in_place(self) -> bool:
+        """Whether the file that is open is the one under its name; True if the disk does not say."""
+        with self._read_lock:
+            try:
+                status = self._path.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            except OSError:
+                return True
+            return (status.st_dev, status.st_ino) == self._file
+
     def read(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query. Raises StoreFailed."""
         self._renew()
@@ -165,7 +176,11 @@ class Database:
                 writer = self._opened()
         try:
             with self._translated("opened"):
-                return writer, connected(self._path, "PRAGMA query_only = ON")
+                # Looked into at once, it goes on reading when the folder is moved.
+                reader = connected(self._path, "PRAGMA query_only = ON", "PRAGMA schema_version")
+                status = self._path.stat()
+                self._file = status.st_dev, status.st_ino
+                return writer, reader
         except BaseException:
             writer.close()
             raise

@@ -26,6 +26,7 @@
           ChainDown 503       the chain cannot be asked at the moment
           HistoryDoubtful 503 what the endpoint shows contradicts what it showed before
           StoreFailed 500     the disk reported an error
+          VolumeMissing       the data folder is not the farm's; ends a running farm
           PieceMissing 500    a piece that should be here is not
           PieceDamaged 500    a piece on disk is not what it was
           DataMissing 500     an epoch cannot be proven with what is on disk
@@ -282,6 +283,23 @@ class StoreFailed(NodeWorldError):
     """The disk reported an error."""
 
     code = "store_failed"
+
+
+class VolumeMissing(NodeWorldError, EndsNode):
+    """The data folder is not the one on which the farm keeps its data."""
+
+    code = "store_failed"
+
+    def __init__(self, folder: Path, why: str, *, is_marked: bool = False) -> None:
+        if is_marked:
+            todo = "Start the farm again: it learns from the chain what is placed with it."
+        else:
+            todo = (
+                "Most likely its disk is not mounted: mount it, and start the farm again. Only if the data "
+                "are gone for good: grange farm run --begin-again. What the farm kept is then rebuilt from "
+                "other farmers, at their prices for reading, or given up with its collateral."
+            )
+        super().__init__(f"the data folder {folder} does not hold this farm's data: {why}. {todo}")
 
 
 class PieceMissing(NodeWorldError):

@@ -90,6 +90,10 @@ class Ledger:
                 raise LedgerInvalid(f"{path} has another schema than this program knows")
             yield cls(read, None)
 
+    def in_place(self) -> bool:
+        """Whether the file that is open is the one under its name."""
+        return self._opened().in_place()
+
     # Slots.
 
     def stage(self, key: SlotKey, now: int) -> None:
@@ -273,8 +277,8 @@ class Ledger:
 
     def adopt(self, key: SlotKey, terms: SlotTerms, block: int, ends_at: float | None = None) -> None:
         """Take a slot in that was placed with us in a block and of which no promise is known here."""
-        with self._write() as write:
-            write.execute(
+        self._note(
+            lambda write: write.execute(
                 "INSERT OR REPLACE INTO slots (renter, order_id, slot, state, staged_at, pieces,"
                 " piece_leaves, root, rate, end, deadline_block, placed_block, previous, start,"
                 " was_placed, ends_at)"
@@ -295,15 +299,17 @@ class Ledger:
                     ends_at,
                 ),
             )
+        )
 
     def date(self, key: SlotKey, *, deadline_at: float, ends_at: float) -> None:
         """Give a slot that an older program left its dates, unless it has them."""
-        with self._write() as write:
-            write.execute(
+        self._note(
+            lambda write: write.execute(
                 "UPDATE slots SET deadline_at = ifnull(deadline_at, ?), ends_at = ifnull(ends_at, ?)"
                 " WHERE order_id = ? AND slot = ? AND renter = ? AND state != 'staged'",
                 (deadline_at, ends_at, key.order, key.slot, key.renter),
             )
+        )
 
     def promised_rate(self, block: int) -> int:
         """The rates of all acceptances that can still be placed after `block`."""

@@ -1,7 +1,7 @@
 """The node: what belongs together while a farm runs, opened and closed in one place.
 
     Store, Ledger     what is on disk
-    Ballast           room kept back for the ledger   (loop)
+    Volume, Ballast   whether that is there, and room kept back for it   (loop)
     ChainLink         the way to the market
     Watcher           chain -> ledger and view        (loop)
     Prover            view, ledger, store -> proofs   (loop)
@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from grange.chain import Wallet
 from grange_node.accounts import Accounts
 from grange_node.auth import Gatekeeper
-from grange_node.ballast import KEEP_SECONDS, Ballast
+from grange_node.ballast import Ballast
 from grange_node.care.carer import CARE_SECONDS, Carer
 from grange_node.care.damages import DAMAGES_NAME, Damages
 from grange_node.care.rebuilder import LiveRebuilder, Rebuilder
@@ -53,10 +53,13 @@ from grange_node.solvency import Solvency
 from grange_node.store import Store
 from grange_node.till import Till
 from grange_node.usage import Usage
+from grange_node.volume import Volume
 from grange_node.watcher import Watcher
 
 LEDGER_NAME = "ledger.sqlite3"
 ACCOUNTS_NAME = "accounts.sqlite3"
+DISK_SECONDS = 5.0
+"""Between two looks at the data folder."""
 
 log = logging.getLogger("grange.farm")
 
@@ -67,7 +70,9 @@ class Node:
 
     config: Config
     store: Store
+    volume: Volume
     ballast: Ballast
+    accounts: Accounts
     paths: Paths
     ledger: Ledger
     room: Room
@@ -96,12 +101,19 @@ class Node:
         files: Files | None = None,
         rebuilder: Rebuilder | None = None,
         clock: Callable[[], float] = time.time,
+        volume: Volume | None = None,
     ) -> AsyncIterator[Node]:
         """Open all of it and put right what a kill left. Raises DataInUse, LedgerInvalid, NodeWorldError."""
         async with AsyncExitStack() as stack:
             store_files = files or DiskFiles()
+            volume = volume or Volume(config.data_folder)
             store = stack.enter_context(
-                Store.open(config.data_folder, reserve_bytes=config.reserve_bytes, files=store_files)
+                Store.open(
+                    config.data_folder,
+                    reserve_bytes=config.reserve_bytes,
+                    files=store_files,
+                    may_make=volume.require,
+                )
             )
             ballast = Ballast(config.data_folder, lambda: store_files.free_bytes(config.data_folder))
             await asyncio.to_thread(ballast.keep)
@@ -141,6 +153,7 @@ class Node:
                 link=link,
                 watcher=watcher,
                 damages=damages,
+                volume=volume,
                 rebuilder=rebuilder,
                 clock=clock,
             )
@@ -148,7 +161,9 @@ class Node:
             yield cls(
                 config=config,
                 store=store,
+                volume=volume,
                 ballast=ballast,
+                accounts=accounts,
                 paths=Paths(store),
                 ledger=ledger,
                 room=room,
@@ -203,9 +218,16 @@ class Node:
             group.create_task(forever("collector", self.collector.collect, lambda: COLLECT_SECONDS))
             group.create_task(forever("scrubber", self.scrubber.round, lambda: IDLE_SECONDS))
             group.create_task(forever("care", self.carer.tick, lambda: CARE_SECONDS))
-            group.create_task(
-                forever("disk", lambda: asyncio.to_thread(self.ballast.keep), lambda: KEEP_SECONDS)
-            )
+            group.create_task(forever("disk", self.look_at_disk, lambda: DISK_SECONDS))
+
+    async def look_at_disk(self) -> None:
+        """See that the data folder is still there, and that room is kept back. Raises VolumeMissing."""
+
+        def in_place() -> bool:
+            return self.ledger.in_place() and self.accounts.in_place()
+
+        if await asyncio.to_thread(self.volume.look, self.clock(), in_place):
+            await asyncio.to_thread(self.ballast.keep)
 
 
 def _recover(store: Store, ledger: Ledger, room: Room) -> None:

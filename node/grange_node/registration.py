@@ -32,6 +32,7 @@ from grange_node.funding import check_funds
 from grange_node.ownership import accepted_owners, check_not_lapsed, find_ours, read_ours
 from grange_node.serve import split_endpoint
 from grange_node.stake import describe_coverage
+from grange_node.volume import begin_volume
 
 PENDING_NAME = "registering.json"
 """Where the chain stood when the registration was sent; gone once farm.json is there."""
@@ -112,6 +113,9 @@ async def set_up(home: Path, plan: FarmPlan, tell: Callable[[str], None] = lambd
         if known is not None:
             config = config.model_copy(update={name: getattr(known, name) for name in KEPT_SETTINGS})
         save_config(home, config)
+        if farmer.committed_rate == 0:
+            # There is nothing to lose yet. Else an empty folder may be that of a disk that is not mounted.
+            begin_volume(home, config)
         (home / PENDING_NAME).unlink(missing_ok=True)
         return SetUp(config=config, operator=wallet.address, registered_now=registered_now)
 

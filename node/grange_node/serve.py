@@ -36,6 +36,7 @@ from grange_node.node import Node
 from grange_node.ownership import check_owner, describe_operator, describe_unknown
 from grange_node.repair.repairer import POLL_SECONDS, Repairer, Settings
 from grange_node.store import Store
+from grange_node.volume import Volume
 
 LISTEN_BACKLOG = 1024
 KEEP_ALIVE_SECONDS = 75
@@ -56,6 +57,8 @@ class ServeOptions:
 
     listen: tuple[str, int] | None = None
     announce: bool = False
+    volume: Volume | None = None
+    """The data folder as the farm expects it."""
     repair: Settings | None = None
     """Repair orders beside the farm, with its key, if given."""
     ready_file: Path | None = None
@@ -97,7 +100,7 @@ async def serve(config: Config, wallet: Wallet, options: ServeOptions) -> None:
         # The port of a farm that runs is taken by itself: that is what the operator has to hear.
         Store.check_free(config.data_folder)
         raise
-    app = create_app(config, wallet)
+    app = create_app(config, wallet, volume=options.volume)
     server = make_server(app, Limits().fitting(raise_file_limit()))
     try:
         with _stopping(lambda: setattr(server, "should_exit", True)):
@@ -250,6 +253,7 @@ async def _repair(node: Node, settings: Settings | None) -> None:
         return
 
     async def work() -> None:
+        node.volume.require()
         async with Repairer.open(settings, await node.link.sender()) as repairer:
             log.info("farmer %d repairs orders too", node.config.farmer_id)
             await forever("repairs", repairer.tick, lambda: POLL_SECONDS)

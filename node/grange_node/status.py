@@ -5,7 +5,7 @@ Works while the node runs and while it does not, and without a chain, then with 
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -18,9 +18,10 @@ from grange.times import format_time
 from grange.types import Address, Epoch
 from grange.units import format_tokens
 from grange_node.care.carer import SCRUBBED
-from grange_node.care.damages import DAMAGES_NAME, Damages
+from grange_node.care.damages import DAMAGES_NAME, Damage, Damages
 from grange_node.chain_link import TIMEOUTS
 from grange_node.config import Config
+from grange_node.errors import StoreFailed
 from grange_node.files import DiskFiles
 from grange_node.ledger import Ledger
 from grange_node.node import LEDGER_NAME
@@ -40,6 +41,8 @@ class Status:
     market: str
     chain_id: int
     chain_error: str | None
+    data_error: str | None
+    """What is wrong with the data folder; then nothing in it was counted."""
     head_block: int | None
     epoch: int | None
     read_to_block: int | None
@@ -86,8 +89,9 @@ class _Seen:
     gas_money: int
 
 
-async def read_status(config: Config, wallet: Wallet) -> Status:
-    """Look at ledger, disk and chain. Raises LedgerInvalid only for a ledger that is not ours to read."""
+async def read_status(config: Config, wallet: Wallet, data_error: str | None = None) -> Status:
+    """Look at ledger, disk and chain; with `data_error`, which says what is wrong with the data folder, at
+    the chain only. Raises LedgerInvalid for a ledger that is damaged or not ours, NoRoom, StoreFailed."""
     seen, complaint = await _look(config, wallet)
     read_to: int | None = None
     counts = dict.fromkeys(SlotState, 0)
@@ -97,7 +101,8 @@ async def read_status(config: Config, wallet: Wallet) -> Status:
     committed = seen.farmer.committed_rate if seen else 0
     with ExitStack() as stack:
         path = config.data_folder / LEDGER_NAME
-        ledger = stack.enter_context(Ledger.look(path)) if path.exists() else None
+        is_there = data_error is None and path.exists()
+        ledger = stack.enter_context(Ledger.look(path)) if is_there else None
         if ledger is not None:
             read_to = ledger.cursor().block
             for record in ledger.slots(*SlotState):
@@ -109,10 +114,7 @@ async def read_status(config: Config, wallet: Wallet) -> Status:
             slots_lost = sum(entry.lost for entry in ledger.entries(ended))
             if seen is None:
                 committed = ledger.committed_rate(ended)
-        path = config.data_folder / DAMAGES_NAME
-        damages = stack.enter_context(Damages.look(path)) if path.exists() else None
-        damaged = damages.all() if damages else []
-        scrubbed_at = damages.told(SCRUBBED) if damages else None
+    damaged, scrubbed_at = _known_damage(config) if data_error is None else ([], None)
     return Status(
         farmer=config.farmer_id,
         owner=config.owner,
@@ -121,6 +123,7 @@ async def read_status(config: Config, wallet: Wallet) -> Status:
         market=config.market,
         chain_id=config.chain_id,
         chain_error=complaint,
+        data_error=data_error,
         head_block=seen.head.number if seen else None,
         epoch=seen.head.epoch if seen else None,
         read_to_block=read_to,
@@ -164,6 +167,8 @@ def status_table(status: Status) -> Table:
     stored = f"{status.stored_bytes / MIB:,.1f} of {status.capacity_bytes / MIB:,.0f} MiB"
     kept = f"{status.slots_placed} kept, {status.slots_accepted} promised, {status.slots_staged} arriving"
     next_audit = "unknown" if status.next_audit_block is None else f"from block {status.next_audit_block}"
+    if status.data_error is not None:
+        table.add_row("data", status.data_error)
     for name, value in (
         ("endpoint", status.endpoint),
         ("owner", status.owner),
@@ -204,6 +209,16 @@ def _standing(status: Status) -> str:
     if status.strikes is None:
         return "unknown"
     return f"{status.strikes} of the {status.max_misses} strikes with which a farmer lapses"
+
+
+def _known_damage(config: Config) -> tuple[list[Damage], int | None]:
+    """What is damaged, and when all was last looked at. A list that is damaged itself says nothing: the node
+    begins it again."""
+    path = config.data_folder / DAMAGES_NAME
+    if path.exists():
+        with suppress(StoreFailed), Damages.look(path) as damages:
+            return damages.all(), damages.told(SCRUBBED)
+    return [], None
 
 
 async def _look(config: Config, wallet: Wallet) -> tuple[_Seen | None, str | None]:

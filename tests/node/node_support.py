@@ -53,6 +53,7 @@ from grange_node.node import Node
 from grange_node.proof import books_from
 from grange_node.records import Entry
 from grange_node.slot_key import SlotKey
+from grange_node.volume import Volume
 
 CHAIN_ID = 1337
 MARKET = address_from(b"\x11" * 20)
@@ -720,12 +721,19 @@ async def open_farm(
     clock: Clock | None = None,
     files: Files | None = None,
     loops: bool = False,
+    volume: Volume | None = None,
     **settings: Any,
 ) -> AsyncIterator[Farm]:
     """A farm whose lifespan is the body of this context; opened again on the same folder it is a restart."""
     market, clock = market or FakeMarket(), clock or Clock()
     app = create_app(
-        config_for(folder, **settings), OPERATOR, link=market, files=files, clock=clock, loops=loops
+        config_for(folder, **settings),
+        OPERATOR,
+        link=market,
+        files=files,
+        clock=clock,
+        loops=loops,
+        volume=volume,
     )
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app)

@@ -22,7 +22,9 @@ from grange.merkle import merkle_root
 from grange.units import MAX_PIECE_BYTES
 from grange_node.cli import app
 from grange_node.config import KEY_NAME, load_config, save_config, write_private
+from grange_node.node import LEDGER_NAME
 from grange_node.serve import _listen
+from grange_node.volume import begin_volume
 
 SECONDS = 30
 
@@ -42,7 +44,9 @@ def home(tmp_path: Path) -> Path:
     folder = tmp_path / "home"
     folder.mkdir()
     write_private(folder / KEY_NAME, OPERATOR.private_key.hex())
-    save_config(folder, config_for(tmp_path / "data"))
+    config = config_for(tmp_path / "data")
+    save_config(folder, config)
+    begin_volume(folder, config)
     return folder
 
 
@@ -215,3 +219,14 @@ def test_errors_say_what_to_do_and_have_their_exit_code(
     assert done.exit_code == code, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_a_farm_whose_ledger_is_gone_ends_with_words(home: Path, tmp_path: Path) -> None:
+    async with running(home) as (process, _):
+        (tmp_path / "data" / LEDGER_NAME).unlink()
+        assert process.stderr is not None
+        said = (await asyncio.wait_for(process.stderr.read(), SECONDS)).decode()
+        assert await process.wait() == 9
+    assert "error: the data folder" in said
+    assert "Start the farm again" in said
+    assert "Traceback" not in said

@@ -50,6 +50,7 @@ from grange_node.repair.chart import Charted
 from grange_node.room import Room
 from grange_node.slot_key import SlotKey
 from grange_node.store import Store
+from grange_node.volume import Volume
 from grange_node.watcher import View, Watcher
 
 CARE_SECONDS: Final = 5.0
@@ -76,6 +77,7 @@ class Carer:
         link: ChainLink,
         watcher: Watcher,
         damages: Damages,
+        volume: Volume,
         rebuilder: Rebuilder,
         clock: Callable[[], float],
     ) -> None:
@@ -87,6 +89,7 @@ class Carer:
         self._link = link
         self._watcher = watcher
         self._damages = damages
+        self._volume = volume
         self._rebuilder = rebuilder
         self._clock = clock
         self._not_ours: dict[tuple[OrderId, int], float] = {}
@@ -105,7 +108,9 @@ class Carer:
         ]
 
     async def found(self, key: SlotKey, piece: int) -> None:
-        """A piece is gone or wrong."""
+        """A piece is gone or wrong. While the whole data folder is not there, that says nothing."""
+        if not await asyncio.to_thread(self._volume.is_there):
+            return
         if await asyncio.to_thread(self._damages.note, key, [piece], self._epoch()):
             log.warning("piece %d of %s is damaged", piece, key)
 
@@ -127,6 +132,7 @@ class Carer:
         view = self._watcher.view
         if view is None or view.farmer.lapsed:
             return
+        await asyncio.to_thread(self._volume.require)
         await self._adopt(view)
         kept = {record.key: record for record in await asyncio.to_thread(self.kept)}
         await asyncio.to_thread(self._note_vanished, kept.values())

@@ -2,20 +2,24 @@
 
 A slot is worth so much to its farm and no more, however often the farm starts again: without this memory
 sources that charge and send rot would be paid that much after every start. Decides the form, and that an
-entry goes with the end of its order. A file that is lost or spoilt is begun anew: that costs some money at
+entry goes with the end of its order. A file that is lost or spoilt is begun again: that costs some money at
 worst, and a slot that is not mended costs more. Leaves how much a slot is worth to `rebuilder`.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from pathlib import Path
 from typing import Final
 
+from grange.database_file import move_aside
 from grange.types import Epoch, OrderId
 from grange_node.config import write_private
 from grange_node.errors import StoreFailed
+from grange_node.files import FOLDER_MODE
+from grange_node.folders import translated
 
 OUTLAYS_NAME: Final = "mending.json"
 
@@ -35,15 +39,14 @@ class Outlays:
 
     def note(self, order: OrderId, slot: int, paid: int, *, end: Epoch, epoch: Epoch) -> None:
         """A slot has cost so much by now; it is kept until `end`, and `epoch` is the current one. Raises
-        StoreFailed."""
+        NoRoom, StoreFailed."""
         known = {name: (cost, until) for name, (cost, until) in self._all().items() if until > epoch}
         known[_name(order, slot)] = (paid, end)
         content = {name: {"paid": str(cost), "end": until} for name, (cost, until) in known.items()}
         self._known = known
-        try:
+        with translated(f"writing {self._path}"):
+            self._path.parent.mkdir(FOLDER_MODE, exist_ok=True)
             write_private(self._path, json.dumps(content, indent=2) + "\n")
-        except OSError as error:
-            raise StoreFailed(f"{self._path} cannot be written: {error.strerror}") from error
 
     def _all(self) -> dict[str, tuple[int, int]]:
         if self._known is None:
@@ -56,9 +59,22 @@ class Outlays:
             return {name: (int(one["paid"]), int(one["end"])) for name, one in content.items()}
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            log.warning("%s cannot be read, and what mending has cost is forgotten: %s", self._path, error)
-            return {}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            reason: object = error
+        except OSError as error:
+            reason = error.strerror
+            if error.errno != errno.EIO:
+                # Not a matter of its content: the next try may find it.
+                raise StoreFailed(f"{self._path} cannot be read: {reason}") from error
+        with translated(f"moving {self._path} aside"):
+            aside = move_aside(self._path)
+        log.warning(
+            "%s cannot be read (%s) and is kept as %s: what mending has cost is forgotten",
+            self._path,
+            reason,
+            aside.name,
+        )
+        return {}
 
 
 def _name(order: OrderId, slot: int) -> str:

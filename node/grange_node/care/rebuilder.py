@@ -22,8 +22,9 @@ from grange.peer.purse import Budget, Purse
 from grange.peer.tabs import Tabs
 from grange.types import OrderId
 from grange_node.care.outlays import Outlays
-from grange_node.errors import RepairStopped, StoreFailed
+from grange_node.errors import NoRoom, RepairStopped, StoreFailed
 from grange_node.files import FOLDER_MODE
+from grange_node.folders import translated
 from grange_node.repair.chart import ORDER_EVENTS, Charted, told
 from grange_node.repair.contacts import Contacts
 from grange_node.repair.crew import fetch_cost, sources
@@ -111,14 +112,16 @@ class LiveRebuilder:
                 finally:
                     try:
                         note()
-                    except StoreFailed as error:
+                    except (NoRoom, StoreFailed) as error:
                         # What ended it is what must be heard, above all that we are to stop.
                         log.warning("%s", error)
 
     @asynccontextmanager
     async def _contacts(self, sender: Sender) -> AsyncIterator[Contacts]:
         domain = sender.chain.domain
-        self._folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+        with translated(f"making {self._folder}"):
+            # Not what is above it: that may be the place of a disk that is not mounted.
+            self._folder.mkdir(FOLDER_MODE, exist_ok=True)
         async with AsyncExitStack() as stack:
             tabs = stack.enter_context(
                 Tabs.open(self._folder / TABS_NAME, domain=domain, payer=sender.address)

@@ -150,6 +150,9 @@ class Jobs:
 
     def _save(self, job: Job) -> None:
         text = json.dumps(job.to_json(), indent=2) + "\n"
+        for folder in (self._open.parent, self._open, self._done):
+            # They may have vanished; what is above them may be the place of a disk that is not mounted.
+            folder.mkdir(0o700, exist_ok=True)
         path = self._open / f"{job.order.hex()}.json"
         if job.outcome is Outcome.OPEN:
             write_private(path, text)
