@@ -20,7 +20,10 @@ from grange_client.commands.init import init
 from grange_client.commands.money import balance, deposit, withdraw
 from grange_client.commands.overview import farmers, health, ls, stat
 from grange_client.commands.terms import close, extend
+from grange_client.entry import leaving_at_once
+from grange_client.errors import EXIT_OTHER
 from grange_client.explain import explain
+from grange_client.output_errors import EXIT_INTERRUPTED
 from grange_client.plugins import PLUGINS, add_plugins
 
 KEPT_MEMORY_BYTES = 512 << 20
@@ -37,26 +40,43 @@ for command in (init, put, get, ls, stat, extend, health, farmers, balance, depo
 
 
 def main() -> None:
-    """The console script."""
-    arguments = sys.argv[1:]
+    """Run what the command line says, and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """What the command line says; returns what to exit with."""
     if "--verbose" not in arguments:
         # What is worth a person's while is on the screen; this keeps the rest off it.
         logging.getLogger("grange").addHandler(logging.NullHandler())
     keep_freed_memory(KEPT_MEMORY_BYTES)
     try:
-        add_plugins(
-            app,
-            tuple(entry_points(group=PLUGINS)),
-            argv=arguments,
-            warn=lambda text: common.err.print(text, style="yellow"),
-        )
-        app(args=arguments)
+        with leaving_at_once():
+            found = tuple(entry_points(group=PLUGINS))
+            add_plugins(app, found, argv=arguments, warn=lambda text: common.err.print(text, style="yellow"))
+        code = _invoke(arguments)
+        sys.stdout.flush()
     except GrangeError as error:
-        if common.Verbosity.on:
-            traceback.print_exc()
-        explanation = explain(error)
-        common.err.print(
-            screens.error_screen(explanation.what, explanation.means, explanation.todo, explanation.details),
-            soft_wrap=True,
-        )
-        sys.exit(explanation.exit_code)
+        return _explained(error)
+    except BrokenPipeError:
+        return EXIT_OTHER
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return code
+
+
+def _invoke(arguments: list[str]) -> int:
+    try:
+        app(args=arguments)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else EXIT_OTHER * bool(ended.code)
+    return 0
+
+
+def _explained(error: GrangeError) -> int:
+    if common.Verbosity.on:
+        traceback.print_exc()
+    explanation = explain(error)
+    screen = screens.error_screen(explanation.what, explanation.means, explanation.todo, explanation.details)
+    common.err.print(screen, soft_wrap=True)
+    return explanation.exit_code

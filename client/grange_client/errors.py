@@ -26,6 +26,7 @@
        |- DiskFailed           4   a file could not be written
        |  `- UnfitName         4   the file system cannot have a file of this name
        |- NotReadable          1   what was made for farmers does not give the files back
+       |- OutputFailed         4   standard output does not take what is printed; see `output_errors`
        |- OrderMissing         8   the endpoint does not show an order that was there before
        |- HomeForgetful        4   the home takes nothing, so nothing may be placed from it
        `- PlaceFailed          8   the market refused the order
@@ -37,16 +38,15 @@ than was allowed exits with 5; chain errors come from `grange.chain` and exit wi
 
 from grange.errors import Misuse, PeerError, Told, WorldError
 from grange.peer import EXIT_FARMERS, EXIT_MONEY
+from grange_client.output_errors import EXIT_FILES
 
 EXIT_OTHER = 1
 EXIT_USAGE = 2
 EXIT_SETUP = 3
-EXIT_FILES = 4
 EXIT_DATA = 7
 EXIT_CHAIN = 8
 EXIT_LEFT_OUT = 10
 """Done, but for something that could not be stored or restored. 9 is a farm's code for its disk."""
-EXIT_INTERRUPTED = 130
 
 
 class NotSetUp(Told, Misuse):

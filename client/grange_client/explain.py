@@ -5,7 +5,7 @@
     2    wrong usage
     3    not set up, set up already, words or configuration that are wrong, a clock that is off
     4    files: nothing to store, changed while storing, in the way, no such order, over, not over yet,
-         the disk, a home that cannot be written
+         the disk, a home or an output that cannot be written
     5    money: too little in vault and wallet, or too little coin for gas
     6    farmers: too few, or they refuse
     7    data: what came back is not what a client stored

@@ -91,7 +91,7 @@ class Display:
         self._console = console
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             _Amount(),
             TimeElapsedColumn(),
@@ -137,11 +137,11 @@ class Display:
     def _step(self, what: str, total_bytes: int) -> None:
         if self._task is not None:
             self._progress.remove_task(self._task)
-        self._what = what
+        self._what = what = _plain(what)
         self._task = self._progress.add_task(what, total=total_bytes or None)
 
     def _say(self, text: str) -> None:
-        self._progress.console.print(Text(text, style="yellow"))
+        self._progress.console.print(Text(_plain(text), style="yellow"))
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> RenderableType:

@@ -211,7 +211,7 @@ def status(
         if as_json:
             typer.echo(json.dumps(shown.to_json()))
         else:
-            Console().print(status_table(shown))
+            Console(markup=False, emoji=False).print(status_table(shown))
 
 
 @app.command()

@@ -47,6 +47,7 @@ from grange_client.errors import (
     OrderGoesOn,
     SourceChanged,
     UnfitName,
+    UnknownOrder,
 )
 from grange_client.explain import explain
 from grange_client.manifest import Manifest
@@ -94,8 +95,7 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     """A machine that is set up."""
-    printed = Console(width=WIDTH, highlight=False)
-    monkeypatch.setattr(common, "out", printed)
+    monkeypatch.setattr(common.out, "_width", WIDTH)
     return Machine(tmp_path, monkeypatch)  # type: ignore[return-value]
 
 
@@ -331,6 +331,32 @@ def test_get_that_leaves_something_out_says_so(
         assert "left out: tree/zero" in got.stderr
     assert json.loads(got.stdout)["left_out"]["count"] == 1
     assert json.loads(got.stdout)["files"] == 3
+
+
+@pytest.mark.parametrize("name", ["dir[/]", "x[/bold]y", "back [old]", ":smile:", "[red]"])
+def test_names_that_look_like_markup_are_data(
+    machine: Machine, tree: Path, tmp_path: Path, name: str
+) -> None:
+    """Of orders, of targets and in errors: shown as they are, and nothing fails over them."""
+    assert machine("put", tree, "--yes", "--n", "4", "--name", name).exit_code == 0
+    got = machine("get", name, tmp_path / name)
+    assert got.exit_code == 0, got.output
+    assert name in got.stdout.replace("\n", "")
+    for command in (["ls"], ["stat", name, "--files"], ["health", name]):
+        assert name in machine(*command).stdout
+    with pytest.raises(UnknownOrder) as raised:
+        raise machine("get", name + "?").exception or AssertionError
+    screen = screens.error_screen(raised.value.what, "", raised.value.todo, {})
+    with common.err.capture() as shown:
+        common.err.print(screen, soft_wrap=True)
+    assert name in shown.get()
+
+
+def test_a_target_that_a_terminal_would_act_on_is_escaped(
+    machine: Machine, tree: Path, tmp_path: Path
+) -> None:
+    machine("put", tree, "--yes", "--n", "4")
+    assert "\x1b" not in machine("get", "tree", tmp_path / "a\x1b[2Jb").output
 
 
 def test_epochs_and_until_exclude_each_other(machine: Machine, tree: Path) -> None:

@@ -6,6 +6,7 @@ exit code of its own. Leaves errors to `cli`.
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,13 +17,16 @@ from rich.console import Console
 from rich.text import Text
 
 from grange_client.config import Config, home_path, load
-from grange_client.errors import EXIT_INTERRUPTED
+from grange_client.errors import EXIT_OTHER
+from grange_client.output_errors import EXIT_INTERRUPTED
 from grange_client.renter import Renter
 
 Result = TypeVar("Result")
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+# Text is text: names of files, orders and farmers may look like markup.
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 class Verbosity:
@@ -69,6 +73,24 @@ async def telling(renter: Renter) -> AsyncIterator[None]:
 def _say(notices: list[str]) -> None:
     for notice in notices:
         err.print(Text(notice), style="yellow", soft_wrap=True)
+
+
+def confirm(question: str) -> None:
+    """Ask, and end the command unless the answer is yes."""
+    # The event loop's own handler would wait for the answer before it stops.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            err.print("\nInterrupted. Nothing was done.")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        err.print("\nNo answer: nothing was done. `--yes` agrees in advance.")
+        raise typer.Exit(EXIT_OTHER) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if not agreed:
+        raise typer.Exit(EXIT_OTHER)
 
 
 def print_json(document: object) -> None:

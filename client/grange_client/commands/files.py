@@ -4,6 +4,7 @@ Decides the options, when a question is asked, and how what was done is summed u
 `renter`, looks to `screens`, JSON to `output`.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,9 @@ from grange.units import MAX_SLOTS, parse_tokens
 from grange_client import output, screens
 from grange_client.commands import common
 from grange_client.commands.common import Home, Json, Verbose, Wanted
-from grange_client.errors import EXIT_LEFT_OUT, EXIT_OTHER
+from grange_client.errors import EXIT_LEFT_OUT
 from grange_client.plan import Wish
-from grange_client.scan import from_shown
+from grange_client.scan import from_shown, shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +96,8 @@ async def _put(paths: Sequence[Path], wish: Wish, yes: bool, as_json: bool, home
             common.err.print(screens.skipped_screen(quote.scan.skipped))
         if not as_json:
             common.out.print(screens.quote_screen(quote, await renter.funds()))
-        if not yes and not typer.confirm("Store it?", err=True):
-            raise typer.Exit(EXIT_OTHER)
+        if not yes:
+            common.confirm("Store it?")
         with screens.Display(common.err) as display:
             stored = await renter.put(quote, display)
             seconds = display.seconds
@@ -121,8 +122,8 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
         max_price = fare.at_most if fetch.max_price is None else fetch.max_price
         if fare.expected:
             common.err.print(screens.fare_screen(fare, max_price))
-            if fetch.max_price is None and not fetch.yes and not typer.confirm("Get it?", err=True):
-                raise typer.Exit(EXIT_OTHER)
+            if fetch.max_price is None and not fetch.yes:
+                common.confirm("Get it?")
         with screens.Display(common.err) as display:
             restored = await renter.get(
                 known.order,
@@ -141,9 +142,7 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
         speed = screens.size_text(restored.size_bytes / seconds) + "/s"
         there = f" {restored.skipped:,} were there already (same size and time)." if restored.skipped else ""
         there += f" Reading cost {screens.tokens_text(restored.paid)} tokens." if restored.paid else ""
-        common.out.print(
-            f"{restored.files:,} files into {fetch.destination} in {seconds:.1f} s ({speed}).{there}",
-            markup=False,
-        )
+        where = shown(os.fsencode(fetch.destination))
+        common.out.print(f"{restored.files:,} files into {where} in {seconds:.1f} s ({speed}).{there}")
     if restored.left_out.count:
         raise typer.Exit(EXIT_LEFT_OUT)

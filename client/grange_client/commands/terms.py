@@ -10,7 +10,6 @@ import typer
 from grange_client import output, screens
 from grange_client.commands import common
 from grange_client.commands.common import Home, Json, Verbose, Wanted
-from grange_client.errors import EXIT_OTHER
 
 
 def extend(  # noqa: PLR0917
@@ -32,8 +31,8 @@ def extend(  # noqa: PLR0917
                 renewal = await renter.renewal(known.order, epochs, display)
             if not as_json:
                 common.out.print(screens.renewal_screen(known.name, renewal))
-            if not yes and not typer.confirm("Extend it?", err=True):
-                raise typer.Exit(EXIT_OTHER)
+            if not yes:
+                common.confirm("Extend it?")
             with screens.Display(common.err) as display:
                 extended = await renter.extend(renewal, display)
         if as_json:

@@ -125,7 +125,7 @@ def status(
         if as_json:
             typer.echo(json.dumps(summary(wallet.address, under_way, done)))
         else:
-            Console().print(_table(under_way, done))
+            Console(markup=False, emoji=False).print(_table(under_way, done))
 
 
 def summary(address: str, under_way: list[Job], done: list[Job]) -> dict[str, Any]:

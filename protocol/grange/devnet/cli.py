@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from grange.chain import Chain, ChainError, Sender, Wallet
 from grange.devnet.devnet import Devnet, DevnetAddress, give
@@ -34,8 +35,8 @@ DEFAULT_OUTPUT = Path("devnet.json")
 WEI = 10**18
 
 app = typer.Typer(help="Run a private chain with a market on it.", no_args_is_help=False)
-_out = Console()
-_err = Console(stderr=True)
+_out = Console(markup=False, emoji=False)
+_err = Console(stderr=True, markup=False, emoji=False)
 
 
 @app.callback(invoke_without_command=True)
@@ -129,7 +130,7 @@ def _show(devnet: Devnet, block_seconds: float, output: Path) -> None:
         ("orders end", f"on epochs that are multiples of {parameters.grid_epochs}"),
         ("written to", str(output)),
     ):
-        facts.add_row(f"[dim]{name}[/dim]", value)
+        facts.add_row(Text(name, style="dim"), value)
     _out.print(Panel(facts, title=f"Grange devnet on {devnet.engine}", expand=False, border_style="green"))
     for heading, commands in _next_commands(output).items():
         _out.print(f"\n{heading}, in another terminal:")

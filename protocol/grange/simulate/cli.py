@@ -30,8 +30,8 @@ _CODE = re.compile(r"([0-9]{1,3})(?:/| of )([0-9]{1,3})")
 _FARMERS, _LINES, _PRICES, _RULES, _WORLD = Farmers(), Lines(), Prices(), Rules(), Assumptions()
 
 app = typer.Typer(help="Simulate years of a network: losses, repair traffic, cost.", no_args_is_help=False)
-_out = Console(highlight=False)
-_err = Console(stderr=True, highlight=False)
+_out = Console(highlight=False, markup=False, emoji=False)
+_err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same numbers.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON value instead of tables.")]
