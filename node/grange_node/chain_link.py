@@ -34,7 +34,7 @@ from grange.chain import (
 )
 from grange.times import BlockClock
 from grange.types import Address, Epoch, OrderId, Slot, Voucher
-from grange_node.config import Config
+from grange_node.config import Config, connect
 
 TIMEOUTS = Timeouts(connect_seconds=3.0, request_seconds=10.0, retries=1)
 """Short: every caller here tries again by itself, or tells the renter to."""
@@ -237,14 +237,6 @@ class LiveLink:
         if self._sender is None:
             async with self._connecting:
                 if self._sender is None:
-                    chain = await self._stack.enter_async_context(
-                        Chain.connect(
-                            self._config.rpc_url,
-                            Address(self._config.market),
-                            timeouts=TIMEOUTS,
-                            expected_chain_id=self._config.chain_id,
-                            expected_genesis=self._config.expected_genesis,
-                        )
-                    )
+                    chain = await self._stack.enter_async_context(connect(self._config, TIMEOUTS))
                     self._sender = Sender(chain, self._wallet)
         return self._sender

@@ -38,17 +38,20 @@ from grange.units import format_tokens, parse_size, parse_tokens
 from grange_node import registration
 from grange_node.config import (
     DEFAULT_RESERVE_BYTES,
+    KEY_NAME,
     home_folder,
-    key_from_file,
     load_config,
     load_key,
     load_or_create_key,
+    load_owner_wallet,
     save_config,
 )
-from grange_node.errors import NodeMisuse, NodeWorldError
+from grange_node.errors import DataInUse, NodeMisuse, NodeWorldError
+from grange_node.key_rotation import rotate_key
 from grange_node.repair.repairer import REPAIRS_NAME, Settings
 from grange_node.serve import ServeOptions, serve, split_endpoint
 from grange_node.status import read_status, status_table
+from grange_node.store import Store
 from grange_node.volume import find_volume, missing_volume
 
 EXIT_MISUSE = 3
@@ -227,10 +230,11 @@ def withdraw(
     """Pay out what the farm has earned."""
     with explained():
         folder = home_folder(home)
-        wallet = key_from_file(owner_key) if owner_key else load_key(folder)
+        config = load_config(folder)
+        wallet = load_owner_wallet(folder, config, owner_key)
         paid, receipt = asyncio.run(
             registration.withdraw(
-                load_config(folder),
+                config,
                 wallet,
                 address_from(to) if to else None,
                 parse_tokens(amount) if amount else None,
@@ -253,9 +257,10 @@ def unstake(
     """Take back stake that answers for nothing any more: it can be withdrawn like what was earned."""
     with explained():
         folder = home_folder(home)
-        wallet = key_from_file(owner_key) if owner_key else load_key(folder)
+        config = load_config(folder)
+        wallet = load_owner_wallet(folder, config, owner_key)
         freed, receipt = asyncio.run(
-            registration.unstake(load_config(folder), wallet, parse_tokens(amount) if amount else None)
+            registration.unstake(config, wallet, parse_tokens(amount) if amount else None)
         )
         typer.echo(f"Freed {format_tokens(freed)} tokens of the stake (0x{receipt.tx_hash.hex()}).")
         typer.echo("Take them out with: grange farm withdraw")
@@ -300,6 +305,43 @@ def update(
         asyncio.run(registration.change(config, wallet, changed, stake))
         save_config(folder, changed)
         typer.echo("Updated. Restart the farm if it is running.")
+
+
+@app.command("rotate-key")
+def rotate_key_command(
+    *,
+    home: Home = None,
+    now: Annotated[
+        bool,
+        typer.Option("--now", help="Do not wait for promises that are not placed: they are worth nothing."),
+    ] = False,
+    owner_key: Annotated[
+        Path | None, typer.Option(help="A file with the owner's private key, if it is not the operator's.")
+    ] = None,
+) -> None:
+    """Make a new operator key and have the owner name it on chain. Can be repeated after it was cut off."""
+    with explained():
+        folder = home_folder(home)
+        config = load_config(folder)
+        owner = load_owner_wallet(folder, config, owner_key)
+        done = asyncio.run(rotate_key(folder, config, owner, now=now, tell=typer.echo))
+        typer.echo(f"Farmer {config.farmer_id} is operated by {done.operator} from now on.")
+        typer.echo(f"Back up the new {folder / KEY_NAME}.")
+        if done.kept is not None:
+            typer.echo(f"The old key is kept in {done.kept}.")
+        if done.owns:
+            typer.echo(
+                "It still owns the farmer: stake and earnings are its own, and that cannot be changed. Move "
+                "it off this machine, and give it to withdraw and unstake with --owner-key. If it was "
+                "stolen, a new operator does not help: unstake and withdraw at once, and set up a new farm "
+                "with --owner."
+            )
+        try:
+            Store.check_free(config.data_folder)
+        except DataInUse:
+            typer.echo(
+                "The farm is running with the old key. Restart it: until then it promises nothing new."
+            )
 
 
 def start_logging() -> None:

@@ -17,13 +17,14 @@ import json
 import os
 import secrets
 import stat
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from platformdirs import user_config_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from grange.chain import Wallet
+from grange.chain import Chain, Timeouts, Wallet
 from grange.errors import GrangeError
 from grange.messages import Domain, address_of
 from grange.plain_errors import describe_invalid
@@ -157,6 +158,26 @@ def parameters_file(parameters: Parameters) -> ParametersFile:
     )
 
 
+def connect(config: Config, timeouts: Timeouts | None = None) -> AbstractAsyncContextManager[Chain]:
+    """The market of a farm, if it is still the chain that the farm was set up on. Raises ChainError."""
+    return Chain.connect(
+        config.rpc_url,
+        Address(config.market),
+        timeouts=timeouts,
+        expected_chain_id=config.chain_id,
+        expected_genesis=config.expected_genesis,
+    )
+
+
+def load_owner_wallet(home: Path, config: Config, key_file: Path | None) -> Wallet:
+    """The key to act for the owner with: from the file if one is named, else what the home has. Raises
+    KeyInvalid."""
+    if key_file is not None:
+        return key_from_file(key_file)
+    kept = load_owner_key(home)
+    return kept if kept is not None and kept.address == config.owner else load_key(home)
+
+
 def home_folder(home: Path | None) -> Path:
     """The farm's home: as given, or from the environment, or the system's place for settings."""
     if home is not None:
@@ -233,10 +254,15 @@ def write_private(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        replace_private(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def replace_private(new: Path, path: Path) -> None:
+    """Put a file in the place of another in one step, on disk when this returns."""
+    new.replace(path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

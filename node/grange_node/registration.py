@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from grange_node.config import (
     CONFIG_NAME,
     KEY_NAME,
     Config,
+    connect,
     load_config,
     load_or_create_key,
     offer_file,
@@ -125,7 +125,7 @@ async def change(config: Config, wallet: Wallet, changed: Config, add_stake: int
 
     Raises NotFunded, FarmerForeign, Lapsed, ChainError.
     """
-    async with _connected(config) as chain:
+    async with connect(config) as chain:
         sender = Sender(chain, wallet)
         farmer = await read_ours(chain, config, {Address(config.owner)}, wallet.address)
         await check_not_lapsed(chain, farmer)
@@ -145,7 +145,7 @@ async def withdraw(
     Raises NotOwner when the earnings are another key's, NotFunded when there is less than asked for.
     """
     _check_owner(config, wallet)
-    async with _connected(config) as chain:
+    async with connect(config) as chain:
         held = await chain.earnings(wallet.address)
         wanted = held if amount is None else amount
         if wanted > held:
@@ -161,7 +161,7 @@ async def unstake(config: Config, wallet: Wallet, amount: int | None) -> tuple[i
     Raises NotOwner when the stake is another key's, NotFunded when less than that is free, Lapsed.
     """
     _check_owner(config, wallet)
-    async with _connected(config) as chain:
+    async with connect(config) as chain:
         farmer = await chain.farmer(config.farmer)
         await check_not_lapsed(chain, farmer)
         free = max(0, farmer.stake - chain.parameters.collateral_epochs * farmer.committed_rate)
@@ -180,15 +180,6 @@ def _check_owner(config: Config, wallet: Wallet) -> None:
             f"farm {config.farmer_id} pays {config.owner}, and this key is {wallet.address}; "
             "give the owner's key with --owner-key FILE"
         )
-
-
-def _connected(config: Config) -> AbstractAsyncContextManager[Chain]:
-    return Chain.connect(
-        config.rpc_url,
-        Address(config.market),
-        expected_chain_id=config.chain_id,
-        expected_genesis=config.expected_genesis,
-    )
 
 
 def _check_same_farm(home: Path, known: Config | None, plan: FarmPlan, chain: Chain) -> None:

@@ -13,14 +13,14 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from grange.chain import Chain, ChainError, Farmer, Head, Wallet
+from grange.chain import ChainError, Farmer, Head, Wallet
 from grange.times import format_time
 from grange.types import Address, Epoch
 from grange.units import format_tokens
 from grange_node.care.carer import SCRUBBED
 from grange_node.care.damages import DAMAGES_NAME, Damage, Damages
 from grange_node.chain_link import TIMEOUTS
-from grange_node.config import Config
+from grange_node.config import Config, connect
 from grange_node.errors import StoreFailed
 from grange_node.files import DiskFiles
 from grange_node.ledger import Ledger
@@ -223,13 +223,7 @@ def _known_damage(config: Config) -> tuple[list[Damage], int | None]:
 
 async def _look(config: Config, wallet: Wallet) -> tuple[_Seen | None, str | None]:
     try:
-        async with Chain.connect(
-            config.rpc_url,
-            Address(config.market),
-            timeouts=TIMEOUTS,
-            expected_chain_id=config.chain_id,
-            expected_genesis=config.expected_genesis,
-        ) as chain:
+        async with connect(config, TIMEOUTS) as chain:
             return _Seen(
                 head=await chain.head(),
                 farmer=await chain.farmer(config.farmer),
