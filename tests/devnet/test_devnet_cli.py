@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from grange.chain import Chain, Wallet
-from grange.devnet.cli import EXIT_CHAIN, EXIT_DEVNET, EXIT_MISUSE, app
+from grange.devnet.cli import DEFAULT_OUTPUT, EXIT_CHAIN, EXIT_DEVNET, EXIT_MISUSE, _next_commands, app
 from grange.units import TOKEN
 
 ENTRY = "from grange.devnet.cli import app; app()"
@@ -99,3 +99,23 @@ def test_a_devnet_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["fund", Wallet.random().address, "--devnet", str(path)])
     assert result.exit_code == EXIT_CHAIN
     assert "Is the devnet running?" in result.stderr
+
+
+def _readme_commands() -> str:
+    readme = Path(__file__).parents[2] / "README.md"
+    return readme.read_text(encoding="utf-8").replace("\\\n        ", "")
+
+
+def test_the_readme_says_what_the_devnet_prints() -> None:
+    """Stake, price, endpoint and amounts are the same in both, so that either can be followed."""
+    commands = [command for part in _next_commands(DEFAULT_OUTPUT).values() for command in part]
+    assert len(commands) == 6
+    for command in commands:
+        # What is stored is up to the reader.
+        assert command.startswith("grange put ") or f"    {command}" in _readme_commands()
+
+
+def test_commands_of_another_devnet_name_its_file(tmp_path: Path) -> None:
+    output = tmp_path / "other.json"
+    commands = [command for part in _next_commands(output).values() for command in part]
+    assert sum(str(output) in command for command in commands) == 5

@@ -22,7 +22,12 @@ from grange.chain import Chain, ChainError, Sender, Wallet
 from grange.devnet.devnet import Devnet, DevnetAddress, give
 from grange.devnet.engines import DEV_ADDRESS, EngineName, EngineOptions
 from grange.devnet.errors import DevnetError
-from grange.devnet.fleet import FarmerProcess, Fleet
+from grange.devnet.fleet import (
+    DEFAULT_PRICE_TOKENS_PER_GIB,
+    DEFAULT_STAKE_TOKENS,
+    FarmerProcess,
+    Fleet,
+)
 from grange.errors import Misuse
 from grange.types import Address, address_from
 from grange.units import format_tokens, parse_tokens
@@ -32,6 +37,7 @@ EXIT_DEVNET = 3
 EXIT_CHAIN = 4
 DEFAULT_PORT = 8545
 DEFAULT_OUTPUT = Path("devnet.json")
+RENTER_TOKENS = 1000
 WEI = 10**18
 
 app = typer.Typer(help="Run a private chain with a market on it.", no_args_is_help=False)
@@ -139,18 +145,24 @@ def _show(devnet: Devnet, block_seconds: float, output: Path) -> None:
 
 
 def _next_commands(output: Path) -> dict[str, list[str]]:
-    fund = "grange devnet fund ADDRESS"
-    if output != DEFAULT_OUTPUT:
-        fund += f" --devnet {output}"
-    offer = "--stake 100 --price 0.01 --capacity 10GB --endpoint http://127.0.0.1:8440 --data farm-data"
+    """What to do next, to be pasted as it is; the README says the same."""
+    where = "" if output == DEFAULT_OUTPUT else f" --devnet {output}"
+    fund = "grange devnet fund"
+    offer = (
+        f"--stake {DEFAULT_STAKE_TOKENS} --price {DEFAULT_PRICE_TOKENS_PER_GIB} --capacity 10GB"
+        " --endpoint http://127.0.0.1:4500"
+    )
     return {
         "To run a farm": [
-            "grange farm address",
-            fund,
-            f"grange farm init --devnet {output} {offer}",
-            "grange farm run",
+            f"{fund} $(grange farm address --home my-farm) --tokens {DEFAULT_STAKE_TOKENS}{where}",
+            f"grange farm init --home my-farm --devnet {output} --data my-farm/data {offer}",
+            "grange farm run --home my-farm",
         ],
-        "To store files": [f"grange init --devnet {output}", fund, "grange put PATH"],
+        "To store files": [
+            f"grange init --devnet {output}",
+            f"{fund} $(grange balance --address) --tokens {RENTER_TOKENS}{where}",
+            f"grange put {output}  # or files and folders of yours",
+        ],
     }
 
 
