@@ -154,8 +154,8 @@ class Collector:
                 continue
             end_block = record.agreed.end * self._epoch_blocks
             try:
-                deadline_at = await self._watcher.date_of(record.deadline_block or 0, view)
-                ends_at = await self._watcher.date_of(end_block, view)
+                deadline_at = await self._watcher.date_of(record.deadline_block or 0, view, attested=False)
+                ends_at = await self._watcher.date_of(end_block, view, attested=False)
             except ChainError:
                 return
             await asyncio.to_thread(self._ledger.date, record.key, deadline_at=deadline_at, ends_at=ends_at)

@@ -1,6 +1,6 @@
 """When what a slot holds may be removed: the one rule for all of it (docs/adr/0070).
 
-    staged                    nobody came back to finish the upload
+    staged                    nobody came back to finish the upload, and no event says that it is placed
     signed, never placed      its deadline is past by a buried block and by our own clock, and the contract,
                               asked for the order, has none; or the slot is another's
     placed at any time        the end that we signed is past by a buried block and by our own clock; or the
@@ -59,7 +59,7 @@ class Word(Enum):
 def is_due(record: SlotRecord, idle_since: float, now: Now, word: Word = Word.NOT_ASKED) -> bool:
     """Whether a slot is to be removed."""
     if record.state is SlotState.STAGED:
-        return now.seconds - idle_since > STAGING_IDLE_SECONDS
+        return not record.was_placed and now.seconds - idle_since > STAGING_IDLE_SECONDS
     if word is Word.ANOTHERS or _has_ended(record, now):
         return True
     return not record.was_placed and word is Word.NO_ORDER and _has_expired(record, now)

@@ -134,7 +134,7 @@ class Intake:
         """Remove what was never signed: its requests are all done, or it failed with the one that is at it.
         Raises Conflict for what is promised or placed."""
         record = self._ledger.slot(key)
-        if record is not None and record.state is not SlotState.STAGED:
+        if record is not None and (record.state is not SlotState.STAGED or record.was_placed):
             raise Conflict("this slot is promised; it stays until its deadline or its end")
         await self._remove(key)
 

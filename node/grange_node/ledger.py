@@ -41,7 +41,9 @@ NAME: Final = "the ledger"
 _Given = TypeVar("_Given")
 _SLOT_COLUMNS = (
     "renter, order_id, slot, state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block,"
-    " previous, start, was_placed, deadline_at, ends_at"
+    " previous, start, was_placed, deadline_at, ends_at,"
+    " EXISTS (SELECT 1 FROM entries WHERE entries.order_id = slots.order_id"
+    " AND entries.slot = slots.slot AND lost_epoch IS NULL)"
 )
 
 
@@ -385,7 +387,7 @@ def _previous(terms: SlotTerms) -> bytes:
 
 def _record(row: tuple[Any, ...]) -> SlotRecord:
     state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block, previous, start = row[3:13]
-    was_placed, deadline_at, ends_at = row[13:]
+    was_placed, deadline_at, ends_at, is_listed = row[13:]
     terms = None
     if state != SlotState.STAGED.value:
         terms = SlotTerms(
@@ -403,7 +405,7 @@ def _record(row: tuple[Any, ...]) -> SlotRecord:
         staged_at=staged_at,
         terms=terms,
         deadline_block=deadline_block,
-        was_placed=bool(was_placed) or state == SlotState.PLACED.value,
+        was_placed=bool(was_placed or is_listed) or state == SlotState.PLACED.value,
         deadline_at=deadline_at,
         ends_at=ends_at,
     )

@@ -83,6 +83,7 @@ ALTER TABLE slots ADD COLUMN was_placed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE slots ADD COLUMN deadline_at REAL;
 ALTER TABLE slots ADD COLUMN ends_at REAL;
 UPDATE slots SET was_placed = 1 WHERE state = 'placed';
+CREATE INDEX entries_by_slot ON entries (order_id, slot);
 CREATE TABLE doubt (content TEXT NOT NULL, since INTEGER NOT NULL);
 """
 """What must outlive a chain that shows something else: that a slot was placed once, and when deadline and end

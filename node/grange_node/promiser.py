@@ -210,8 +210,8 @@ class Promiser:
         deadline_block = view.head.number + life_blocks
         end_block = terms.end * self._config.parameters.epoch_blocks
         try:
-            deadline_at = await self._watcher.date_of(deadline_block, view)
-            ends_at = await self._watcher.date_of(end_block, view)
+            deadline_at = await self._watcher.date_of(deadline_block, view, attested=True)
+            ends_at = await self._watcher.date_of(end_block, view, attested=True)
         except ChainError as error:
             raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
         await asyncio.to_thread(self._record, key, terms, deadline_block, deadline_at, ends_at)

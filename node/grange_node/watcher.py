@@ -159,12 +159,18 @@ class Watcher:
             or self._ledger.promised_rate(read_to) > 0
         )
 
-    async def date_of(self, block: int, view: View) -> float:
+    async def date_of(self, block: int, view: View, *, attested: bool) -> float:
         """When a block comes by our own clock, as blocks come now. Measured once an epoch. Raises
-        ChainError."""
+        ChainError.
+
+        `attested` is whether somebody else's clock was found to agree with ours just now, as it is when a
+        signed request is served. If not, ours may not have been set yet, and the later of it and the chain's
+        counts.
+        """
         if self._pace is None or self._pace[0] != view.head.epoch:
             self._pace = view.head.epoch, (await self._link.block_clock()).block_seconds
-        return earliest_date(self._clock(), view.head.number, block, self._pace[1])
+        now = self._clock() if attested else max(self._clock(), view.head.timestamp)
+        return earliest_date(now, view.head.number, block, self._pace[1])
 
     async def newer_than(self, seen: View | None) -> View:
         """The newest view, as soon as there is another than `seen`."""

@@ -1,5 +1,6 @@
 """What is removed, and above all what is not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from node_support import PARAMETERS, Clock, FakeMarket, Farm, open_farm, parcel, pass_blocks
@@ -95,6 +96,43 @@ async def test_a_kill_between_folder_and_row_is_finished_later(tmp_path: Path) -
         clock.now += STAGING_IDLE_SECONDS + 1
         assert await farm.node.collector.collect() == 1
         assert farm.node.ledger.slots(*SlotState) == []
+
+
+async def test_what_is_sent_again_of_a_placed_slot_after_the_ledger_was_lost_does_not_make_it_go(
+    tmp_path: Path,
+) -> None:
+    """Its row says only that an upload began; the chain says that it is placed with us."""
+    market, clock, slot = FakeMarket(), Clock(), parcel(end=40)
+    async with open_farm(tmp_path, market=market, clock=clock) as farm:
+        await farm.keep(slot)
+    for suffix in ("", "-wal", "-shm"):
+        (tmp_path / f"{LEDGER_NAME}{suffix}").unlink(missing_ok=True)
+    async with open_farm(tmp_path, market=market, clock=clock) as farm:
+        farm.node.ledger.stage(slot.key, 0)
+        await farm.node.watcher.refresh()
+        clock.now += STAGING_IDLE_SECONDS + 1
+        assert await farm.node.collector.collect() == 0
+        assert (await farm.delete(slot)).status_code == 409
+        assert farm.node.store.read_verified(slot.key, 0) == slot.pieces[0]
+
+
+async def test_a_clock_that_was_not_set_when_a_slot_was_dated_does_not_make_it_due_early(
+    tmp_path: Path,
+) -> None:
+    """A slot that no request attests: the chain's clock counts where ours is behind it."""
+    market, clock, slot = FakeMarket(), Clock(now=0.0), parcel(end=40)
+    async with open_farm(tmp_path, market=market, clock=clock) as farm:
+        await farm.keep(slot)
+        with farm.node.ledger._write() as write:
+            write.execute("UPDATE slots SET ends_at = NULL, deadline_at = NULL")
+        market.mine()
+        market.blocks = [replace(block, timestamp=1_000_000) for block in market.blocks]
+        await farm.node.watcher.refresh()
+        assert await farm.node.collector.collect() == 0
+        record = farm.node.ledger.slot(slot.key)
+        assert record is not None
+        assert record.ends_at is not None
+        assert record.ends_at > 1_000_000
 
 
 async def test_folders_that_the_ledger_does_not_know_are_left_alone(tmp_path: Path) -> None:

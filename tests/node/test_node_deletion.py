@@ -60,6 +60,7 @@ END_OF_TIME = now(seconds=10**12, read_to_block=10**9, epoch=10**8)
         (STAGED, now(seconds=100 + STAGING_IDLE_SECONDS), Word.NOT_ASKED, False),
         (STAGED, now(seconds=101 + STAGING_IDLE_SECONDS), Word.NOT_ASKED, True),
         (STAGED, now(read_to_block=10**9, epoch=10**8), Word.NOT_ASKED, False),
+        (record(SlotState.STAGED, was_placed=True), END_OF_TIME, Word.NO_ORDER, False),
         (SIGNED, now(DEADLINE_AT, BURIED_DEADLINE), Word.NO_ORDER, True),
         (SIGNED, now(DEADLINE_AT, BURIED_DEADLINE - 1), Word.NO_ORDER, False),
         (SIGNED, now(DEADLINE_AT - 1, BURIED_DEADLINE), Word.NO_ORDER, False),

@@ -184,7 +184,7 @@ class Carer:
             terms = _terms(charted, entry)
             lender = self._ledger.promise(terms.previous, key.slot)
             end_block = terms.end * self._config.parameters.epoch_blocks
-            ends_at = await self._watcher.date_of(end_block, view)
+            ends_at = await self._watcher.date_of(end_block, view, attested=False)
             await asyncio.to_thread(self._ledger.adopt, key, terms, entry.block, ends_at)
             self._room.forget(key)
             if lender is not None and self._store.shares:
