@@ -35,6 +35,7 @@ from grange.chain import (
 from grange.times import BlockClock
 from grange.types import Address, Epoch, OrderId, Slot, Voucher
 from grange_node.config import Config, connect
+from grange_node.order_state import OrderLookup, OrderState
 
 TIMEOUTS = Timeouts(connect_seconds=3.0, request_seconds=10.0, retries=1)
 """Short: every caller here tries again by itself, or tells the renter to."""
@@ -72,6 +73,9 @@ class ChainLink(Protocol):
 
     async def order(self, order: OrderId) -> Order | None:
         """A placed order, whoever it is of; None if there is none, or none any more."""
+
+    async def order_state(self, order: OrderId) -> OrderState | None:
+        """How a placed order stands, for who may read it; None if there is none, or none any more."""
 
     async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
         """Whether the slot's holder has lapsed, or declared it lost."""
@@ -114,6 +118,7 @@ class LiveLink:
         self._connecting = asyncio.Lock()
         self._sender: Sender | None = None
         self._follower: EventFollower | None = None
+        self._orders: OrderLookup | None = None
 
     @classmethod
     @asynccontextmanager
@@ -166,6 +171,12 @@ class LiveLink:
     async def order(self, order: OrderId) -> Order | None:
         """The order as the contract has it."""
         return await (await self._chain()).order(order)
+
+    async def order_state(self, order: OrderId) -> OrderState | None:
+        """By its events and the contract; what was read of the events is remembered."""
+        if self._orders is None:
+            self._orders = OrderLookup(await self._chain())
+        return await self._orders.state(order)
 
     async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
         """By the holder's standing, as if it were settled now, and its losses."""

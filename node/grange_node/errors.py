@@ -17,7 +17,7 @@
       PeerError               whoever sent the request broke the rules
         Refusal               carries the HTTP status, a code and what was wrong
           Malformed 400       Unauthorised 401   VaultTooSmall 402   PaymentNeeded 402
-          Foreign 403
+          Foreign 403         NotAReader 403     ClosedUntilEpoch 403
           NotFound 404        Conflict 409       LengthMissing 411   TooMuch 413
           RangeInvalid 416    Mismatch 422       TooBusy 429
       WorldError              the world failed
@@ -31,6 +31,7 @@
           PieceDamaged 500    a piece on disk is not what it was
           DataMissing 500     an epoch cannot be proven with what is on disk
           RepairStopped       a repair cannot go on at the moment
+            ReadsClosed       the others show what it needs only in a later epoch
 
 What is raised while a request is served is turned into a response in one place, `grange_node.app`. What is an
 `EndsNode` besides ends the loops and the process.
@@ -43,6 +44,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from grange.errors import GrangeError, Misuse, PeerError, WorldError
+from grange.reads import CLOSED_UNTIL_EPOCH, NOT_A_READER
+from grange.types import Epoch
 from grange_node.slot_key import SlotKey
 
 
@@ -176,6 +179,20 @@ class Foreign(Refusal):
 
     status = 403
     code = "foreign"
+
+
+class NotAReader(Refusal):
+    """The slot is placed, and the signer may read nothing of it now."""
+
+    status = 403
+    code = NOT_A_READER
+
+
+class ClosedUntilEpoch(Refusal):
+    """The signer may read this, but in another epoch: `detail.epoch` says in which."""
+
+    status = 403
+    code = CLOSED_UNTIL_EPOCH
 
 
 class NotFound(Refusal):
@@ -328,3 +345,11 @@ class RepairStopped(NodeWorldError):
     """A repair cannot go on at the moment: too few answer, or nobody takes the slots."""
 
     code = "repair_stopped"
+
+
+class ReadsClosed(RepairStopped):
+    """What is needed can be read from the others only in a later epoch: `open_epoch`."""
+
+    def __init__(self, message: str, *, open_epoch: Epoch) -> None:
+        super().__init__(message)
+        self.open_epoch = open_epoch

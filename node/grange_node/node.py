@@ -11,6 +11,7 @@
     Intake            pieces -> store and ledger
     Promiser          store, ledger, view -> promises
     Gatekeeper        who asks
+    Readers           who may read what
     Till              vouchers -> reads
     Redeemer          vouchers -> money               (loop)
 
@@ -44,6 +45,7 @@ from grange_node.loops import forever
 from grange_node.paths import Paths
 from grange_node.promiser import Promiser
 from grange_node.prover import Prover
+from grange_node.readers import Readers
 from grange_node.records import SlotState
 from grange_node.redeemer import Redeemer
 from grange_node.repair.repairer import REPAIRS_NAME
@@ -79,6 +81,7 @@ class Node:
     link: ChainLink
     watcher: Watcher
     intake: Intake
+    usage: Usage
     promiser: Promiser
     prover: Prover
     collector: Collector
@@ -86,6 +89,7 @@ class Node:
     carer: Carer
     scrubber: Scrubber
     gatekeeper: Gatekeeper
+    readers: Readers
     till: Till
     redeemer: Redeemer
     clock: Callable[[], float] = field(repr=False)
@@ -170,6 +174,7 @@ class Node:
                 link=link,
                 watcher=watcher,
                 intake=intake,
+                usage=usage,
                 promiser=Promiser(
                     config=config,
                     wallet=wallet,
@@ -180,7 +185,7 @@ class Node:
                     intake=intake,
                     usage=usage,
                 ),
-                prover=Prover(config, store, ledger, link, watcher, damaged=carer.found),
+                prover=Prover(config, store, ledger, link, watcher, damaged=carer.drawn),
                 collector=Collector(
                     ledger=ledger,
                     intake=intake,
@@ -196,6 +201,7 @@ class Node:
                 carer=carer,
                 scrubber=Scrubber(store, kept=carer.kept, found=carer.found, finished=carer.scrubbed),
                 gatekeeper=Gatekeeper(config.domain, config.farmer, clock),
+                readers=Readers(link, watcher, clock),
                 till=Till(
                     domain=config.domain,
                     farmer=config.farmer,

@@ -20,6 +20,9 @@ from grange_node.records import Entry
 from grange_node.slot_key import SlotKey
 from grange_node.store import Store
 
+GONE = "gone"
+"""Under this name an error says which piece keeps others from being shown."""
+
 
 def books_from(entries: Iterable[Entry]) -> list[BookState]:
     """The books as the contract has them, from entries in the order of the ledger."""
@@ -58,7 +61,8 @@ def build_proof(config: Config, store: Store, ledger: Ledger, epoch: Epoch, seed
                 missing.append(error.message)
             record = ledger.promise(drawn.entry.order, drawn.entry.slot)
             if record is not None:
-                damaged.append((record.key, drawn.leaf_index // record.agreed.piece_leaves))
+                piece = error.detail.get(GONE, drawn.leaf_index // record.agreed.piece_leaves)
+                damaged.append((record.key, piece))
     if missing:
         raise DataMissing(f"epoch {epoch} cannot be proven: {'; '.join(missing)}", pieces=damaged)
     verify_proof(
@@ -85,7 +89,9 @@ def _answer(store: Store, ledger: Ledger, drawn: Drawn) -> list[bytes]:
     piece = store.read_verified(record.key, piece_index)
     held = store.pieces(record.key)
     if len(held) != terms.pieces:
-        raise PieceMissing(f"{terms.pieces - len(held)} pieces of {record.key} are not here")
+        # The one that is drawn is whole, but no path leads from it to the root.
+        gone = next(index for index in range(terms.pieces) if index not in held)
+        raise PieceMissing(f"{terms.pieces - len(held)} pieces of {record.key} are not here", **{GONE: gone})
     roots = b"".join(held[index].root for index in range(terms.pieces))
     leaf_path = merkle.path(merkle.leaf_hashes(piece), leaf_index) + merkle.path(roots, piece_index)
     leaf = piece[leaf_index * LEAF_BYTES : (leaf_index + 1) * LEAF_BYTES]

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from grange.chain import ChainError, InsufficientFunds, TransactionReverted
+from grange.reads import is_open, open_epoch
 from grange.types import Epoch
 from grange.units import format_tokens
 from grange_node.chain_link import ChainLink
@@ -204,7 +205,7 @@ class Prover:
         except DataMissing as error:
             for key, piece in error.pieces:
                 await self._damaged(key, piece)
-            raise
+            raise _explained(error, epoch) from error
         await asyncio.to_thread(self._ledger.note_attempt, epoch, view.head.number)
         try:
             receipt = await self._link.prove(epoch, words)
@@ -226,3 +227,17 @@ class Prover:
             receipt.gas_used,
         )
         return True
+
+
+def _explained(error: DataMissing, epoch: Epoch) -> DataMissing:
+    """With what can be done about it: the other farmers of an order show a third of it in each epoch."""
+    closed = [piece for _, piece in error.pieces if not is_open(piece, epoch)]
+    if not closed:
+        what_next = "what is missing is being rebuilt, and then it is tried again"
+    else:
+        opens = min(open_epoch(piece, epoch) for piece in closed)
+        what_next = (
+            f"{len(closed)} of these pieces can be read from the other farmers only from epoch {opens} on, "
+            f"so epoch {epoch} will be missed, unless the order lost so many farmers that all of it is open"
+        )
+    return DataMissing(f"{error}; {what_next}", pieces=error.pieces)

@@ -195,12 +195,16 @@ class Watcher:
 
     def pause_seconds(self) -> float:
         """How long to wait between two looks: a part of an epoch, by the speed of the blocks seen so far."""
+        epoch_seconds = self.epoch_seconds() or 0.0
+        return min(max(epoch_seconds / POLLS_PER_EPOCH, SHORTEST_POLL_SECONDS), LONGEST_POLL_SECONDS)
+
+    def epoch_seconds(self) -> float | None:
+        """How long an epoch takes, by the blocks seen so far; None before there were two."""
         if self._first is None or self.view is None or self.view.head.number <= self._first.number:
-            return SHORTEST_POLL_SECONDS
+            return None
         blocks = self.view.head.number - self._first.number
         block_seconds = (self.view.head.timestamp - self._first.timestamp) / blocks
-        pause = block_seconds * self._epoch_blocks / POLLS_PER_EPOCH
-        return min(max(pause, SHORTEST_POLL_SECONDS), LONGEST_POLL_SECONDS)
+        return block_seconds * self._epoch_blocks
 
     def _tell(self, changes: Changes) -> None:
         for key in (*changes.placed, *changes.placed_again):

@@ -114,9 +114,14 @@ def eager_spares(k: int, n: int) -> int:
     return -(-2 * (n - k) // 3)
 
 
+def is_eager(live: int, k: int, n: int) -> bool:
+    """Whether an order with so many live slots, as `counted_on` has it, is in danger."""
+    return live - k <= eager_spares(k, n)
+
+
 def margin(live: int, k: int, n: int) -> int:
     """What a pass must bring, in multiples of its cost: 1 when eager, LAZY_MARGIN when lazy."""
-    return 1 if live - k <= eager_spares(k, n) else LAZY_MARGIN
+    return 1 if is_eager(live, k, n) else LAZY_MARGIN
 
 
 def counted_on(live: int, late: int, k: int) -> int:
@@ -183,18 +188,21 @@ def paying_since(need: Need, cost: PassCost, *, auction_blocks: int, now_block: 
     return _first_block(need, cost, auction_blocks, oldest_block, now_block)
 
 
-def doubling_blocks(need: Need, *, slot_bytes: int, slots: int, epoch_blocks: int) -> int:
+def doubling_blocks(need: Need, *, slot_bytes: int, slots: int, epoch_blocks: int, windows: int = 1) -> int:
     """In how many blocks as many repairers more may begin as may by then.
 
     Several times as long as a pass that rebuilds so many slots takes at a common line, and never less than a
     moment for the transaction. Repairers that read at once make each other slow, so more begin: with half of
-    these times the simulation ends in a jam in which farmers send the same slots a hundred times.
+    these times the simulation ends in a jam in which farmers send the same slots a hundred times. While an
+    order is healthy its pieces are read in as many epochs as there are `windows` (`grange.reads`), so a pass
+    lasts one less at least.
     """
-    eager = margin(need.live, need.k, need.n) == 1
+    eager = is_eager(need.live, need.k, need.n)
     passes = EAGER_PASSES if eager else LAZY_PASSES
     pass_bytes = max(slots, -(-need.k // READ_TO_SENT)) * slot_bytes
     pass_blocks = passes * pass_bytes * epoch_blocks // EPOCH_SENT_BYTES
-    return max(1, epoch_blocks // MOMENTS_PER_EPOCH, pass_blocks)
+    waiting_blocks = 0 if eager else (windows - 1) * epoch_blocks
+    return max(1, epoch_blocks // MOMENTS_PER_EPOCH, pass_blocks, waiting_blocks)
 
 
 def first_block(

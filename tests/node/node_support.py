@@ -13,7 +13,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ from grange_node.app import create_app
 from grange_node.config import Config, OfferFile, ParametersFile, parameters_file
 from grange_node.files import DiskFiles, Files
 from grange_node.node import Node
+from grange_node.order_state import OrderState
 from grange_node.proof import books_from
 from grange_node.records import Entry
 from grange_node.slot_key import SlotKey
@@ -100,6 +101,9 @@ class FakeMarket:
         self.earned: dict[Address, int] = {}
         self.funds_asked = 0
         self.orders: dict[OrderId, Order] = {}
+        self.states: dict[OrderId, OrderState] = {}
+        self.states_asked = 0
+        self.strikes = 0
         self.vacant: set[tuple[OrderId, int]] = set()
         self.vaults: dict[Address, int] = {}
         self.redeemed: dict[Address, int] = {}
@@ -161,6 +165,11 @@ class FakeMarket:
         extended = {"order": slot.order, "previous": previous.order}
         filled = slot.args(previous.end, extension=True)
         return self.mine(events=[("SlotFilled", filled), ("OrderExtended", extended)])
+
+    def stand(self, slot: "Parcel", **changes: Any) -> None:
+        """How the order of a slot stands for whoever asks who may read it: whole, with no other farmers."""
+        state = OrderState(renter=slot.renter.address, operators=frozenset(), is_vacant=False, is_eager=False)
+        self.states[slot.order] = replace(state, **changes)
 
     def epoch_of(self, block: int) -> int:
         return block // PARAMETERS.epoch_blocks
@@ -260,7 +269,7 @@ class FakeMarket:
             committed_rate=self.committed_rate,
             settled_epoch=Epoch(max(proven, default=0)),
             misses=0,
-            strikes=0,
+            strikes=self.strikes,
             lapsed=self.lapsed,
             endpoint=self.endpoint,
             offer=OFFER,
@@ -309,6 +318,11 @@ class FakeMarket:
         self._ask()
         self.orders_asked += 1
         return self.orders.get(order)
+
+    async def order_state(self, order: OrderId) -> OrderState | None:
+        self._ask()
+        self.states_asked += 1
+        return self.states.get(order)
 
     async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
         self._ask()

@@ -7,15 +7,26 @@ read, and `FakeContacts` says who there is.
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from repair_ground import DEADLINE_BLOCKS, DOMAIN, SEGMENTS, Ground, Watch, root_of
+from repair_ground import DEADLINE_BLOCKS, DOMAIN, PIECE_BYTES, SEGMENTS, Ground, Watch, root_of
 
 from grange.chain import Farmer, Wallet
-from grange.merkle import merkle_root
+from grange.merkle import Tree, merkle_root
 from grange.messages import sign_takeover
-from grange.peer import FarmerRefused, FarmerUnreachable, Listing, Patience, Promise, Proposal
+from grange.peer import (
+    FarmerRefused,
+    FarmerUnreachable,
+    Listing,
+    Patience,
+    PieceClosed,
+    PiecePath,
+    Promise,
+    Proposal,
+)
 from grange.peer.purse import Budget
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange.units import GIB, egress_rounded_up
+from grange_node.errors import ClosedUntilEpoch
+from grange_node.readers import AS_RENTER, Access
 from grange_node.repair.contacts import Contacts
 from grange_node.repair.crew import Wanted
 
@@ -42,7 +53,28 @@ class FakePeer:
         held = self._keep.kept.get((order, slot)) or self._keep.sent.get((self._account, order, slot))
         if held is None:
             raise FarmerRefused("nothing of it is here", status=404, code="not_found")
-        return Listing(roots={index: merkle_root(piece) for index, piece in held.items()}, count=len(held))
+        access = self._access() if (order, slot) in self._keep.kept else AS_RENTER
+        shown = {index: merkle_root(piece) for index, piece in held.items() if access.shows(index)}
+        return Listing(roots=shown, count=len(held))
+
+    async def piece_path(self, order: OrderId, slot: int, piece: int) -> PiecePath:
+        await self._watch("path")
+        self._answers()
+        self._require([piece])
+        held = self._keep.kept[order, slot]
+        tree = Tree(b"".join(merkle_root(held[index]) for index in range(len(held))))
+        return PiecePath(root=tree.leaf(piece), path=tree.path(piece), pieces=len(held))
+
+    def _access(self) -> Access:
+        return self._ground.access(self._account)
+
+    def _require(self, pieces: Sequence[int]) -> None:
+        try:
+            self._access().require(pieces)
+        except ClosedUntilEpoch as error:
+            raise PieceClosed(
+                error.message, status=error.status, code=error.code, open_epoch=error.detail["epoch"]
+            ) from error
 
     async def read(self, order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
         await self._watch("read")
@@ -51,6 +83,7 @@ class FakePeer:
         if keep.gone_after_reads is not None and keep.reads >= keep.gone_after_reads:
             keep.gone = True
             self._answers()
+        self._require(range(start // PIECE_BYTES, (start + size_bytes - 1) // PIECE_BYTES + 1))
         keep.reads += 1
         held = keep.kept[order, slot]
         data = b"".join(held[index] for index in range(len(held)))[start : start + size_bytes]

@@ -16,8 +16,11 @@ from grange.erasure import Codec
 from grange.layout import Geometry
 from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import Domain
+from grange.reads import Reader, share_of
+from grange.repair import is_eager
 from grange.types import Address, Epoch, FarmerId, Offer, OrderId, address_from
 from grange.units import GIB, HASH_BYTES, LEAF_BYTES, TOKEN
+from grange_node.readers import Access
 
 DOMAIN = Domain(chain_id=1337, market=address_from(b"\x11" * 20))
 K, N = 2, 5
@@ -69,7 +72,8 @@ class Block:
 class Ground:
     """A market with some farmers and one order."""
 
-    def __init__(self, farmers: int = 9) -> None:
+    def __init__(self, farmers: int = 9, n: int = N) -> None:
+        self.n = n
         self.keeps = {
             FarmerId(number): Keep(id=FarmerId(number), wallet=Wallet(bytes([number]) * 32))
             for number in range(1, farmers + 1)
@@ -124,20 +128,20 @@ class Ground:
         self.mine(depth)
 
     def place(self, *, wrong: Iterable[int] = ()) -> list[list[bytes]]:
-        """An order that the first N farmers keep; gives its pieces by slot. Those of `wrong` slots are of no
+        """An order that the first n farmers keep; gives its pieces by slot. Those of `wrong` slots are of no
         code word."""
-        codec = Codec(K, N)
+        codec = Codec(K, self.n)
         made = [
             codec.encode(hashlib.shake_256(bytes([number])).digest(K * PIECE_BYTES))
             for number in range(SEGMENTS)
         ]
-        slots = [[made[segment][slot] for segment in range(SEGMENTS)] for slot in range(N)]
+        slots = [[made[segment][slot] for segment in range(SEGMENTS)] for slot in range(self.n)]
         for slot in wrong:
             slots[slot] = [bytes(PIECE_BYTES)] * SEGMENTS
         start = Epoch(self.epoch + 1)
         leaf_count = SEGMENTS * PIECE_LEAVES
         placed = {
-            "order": ORDER, "renter": RENTER, "from": start, "end": END, "k": K, "n": N,
+            "order": ORDER, "renter": RENTER, "from": start, "end": END, "k": K, "n": self.n,
             "leaf_count": leaf_count, "piece_leaves": PIECE_LEAVES,
         }  # fmt: skip
         filled = []
@@ -187,6 +191,19 @@ class Ground:
             pieces for (_, order, index), pieces in keep.sent.items() if (order, index) == (ORDER, slot)
         )
         return [held[index] for index in range(SEGMENTS)]
+
+    def access(self, account: Address) -> Access:
+        """What an account may read of the order."""
+        holders = self.holders()
+        keepers = {self.keeps[farmer].wallet.address for farmer in holders.values()} - {
+            self.keeps[farmer].wallet.address for farmer in self.lapsed
+        }
+        reader = Reader.RENTER if account == RENTER else (
+            Reader.FARMER if account in keepers else Reader.REPAIRER
+        )  # fmt: skip
+        gone = self.lapsed & set(holders.values())
+        share = share_of(reader, is_vacant=bool(gone), is_eager=is_eager(self.n - len(gone), K, self.n))
+        return Access(reader=reader, share=share, epoch=self.epoch)
 
     def ask(self) -> None:
         if self.down:

@@ -127,15 +127,15 @@ async def test_a_foreign_renter_reads_nothing_that_is_not_placed_and_deletes_not
     assert (await farm.get(slot)).content == slot.data
 
 
-async def test_anyone_reads_what_is_placed(farm: Farm) -> None:
-    """It is sealed; whoever repairs an order needs it."""
+async def test_a_stranger_reads_nothing_of_what_is_placed_and_deletes_nothing(farm: Farm) -> None:
     slot = parcel()
     await farm.keep(slot)
-    assert (await farm.get(slot, by=STRANGER)).content == slot.data
-    listed = (await farm.get(slot, "/pieces", by=STRANGER)).json()
-    assert listed["count"] == len(slot.pieces)
-    assert (await farm.get(slot, "/pieces/0/path", by=STRANGER)).status_code == 200
+    farm.market.stand(slot)
+    for suffix in ("", "/pieces", "/pieces/0/path"):
+        response = await farm.get(slot, suffix, by=STRANGER)
+        assert (response.status_code, error_of(response)) == (403, "not_a_reader")
     assert (await farm.delete(slot, by=STRANGER)).status_code == 403
+    assert (await farm.get(slot)).content == slot.data
 
 
 async def test_an_order_of_another_renter_is_not_accepted(farm: Farm) -> None:

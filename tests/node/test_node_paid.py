@@ -65,8 +65,10 @@ async def account(farm: Farm, by: Wallet = RENTER) -> dict[str, Any]:
 
 @pytest.fixture
 async def priced(tmp_path: Path) -> AsyncIterator[Farm]:
-    """A farm that sells reads, and keeps a slot; renter and stranger have a vault."""
+    """A farm that sells reads, and keeps a slot of an order that has lost many farmers, so that strangers may
+    read it; renter and stranger have a vault."""
     async with open_farm(tmp_path / "data", offer_terms=PRICED) as opened:
+        opened.market.stand(parcel(), is_vacant=True, is_eager=True)
         opened.market.vaults = {RENTER.address: 10**12, STRANGER.address: 10**12}
         await opened.keep(parcel())
         yield opened
@@ -223,8 +225,16 @@ async def test_reads_go_on_while_the_disk_takes_no_writes(
         assert (await account(farm))["spent"] == 200
 
 
-async def test_a_stranger_pays_for_itself(priced: Farm) -> None:
-    """Sealed bytes are sold to anyone: whoever repairs an order needs them."""
+async def test_who_may_not_read_gets_nothing_for_money_either(priced: Farm) -> None:
+    """No slot is vacant: a stranger is no repairer, whatever it pays, and keeps its money."""
+    priced.market.stand(parcel())
+    response = await read(priced, parcel(), 100, by=STRANGER, **voucher(100, by=STRANGER))
+    assert (response.status_code, error_of(response)) == (403, "not_a_reader")
+    assert priced.node.till.account(STRANGER.address) is None
+
+
+async def test_a_repairer_pays_for_itself(priced: Farm) -> None:
+    """Sealed bytes are sold to whoever repairs an order."""
     assert (await read(priced, parcel(), 100, by=STRANGER, **voucher(100))).status_code == 401
     response = await read(priced, parcel(), 100, by=STRANGER, **voucher(100, by=STRANGER))
     assert (response.status_code, response.content) == (206, parcel().data[:100])
@@ -291,6 +301,7 @@ async def test_at_a_price_of_zero_no_voucher_is_needed_and_none_is_kept(farm: Fa
 
 async def test_strangers_read_for_nothing_within_bounds(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
     """So much at once in all; the renter itself is not held up by them."""
+    farm.market.stand(parcel(), is_vacant=True, is_eager=True)
     await farm.keep(parcel())
     monkeypatch.setattr(till_module, "MAX_GUEST_BYTES", 150)
     assert (await read(farm, parcel(), 150, by=STRANGER)).status_code == 206

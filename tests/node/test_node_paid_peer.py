@@ -225,7 +225,8 @@ async def test_a_budget_ends_a_read_before_it_is_asked_for(tmp_path: Path, marke
             assert await got(bounded, parcel(), 0, 50)
 
 
-async def test_a_stranger_buys_and_is_remembered_apart(tmp_path: Path, market: FakeMarket) -> None:
+async def test_a_repairer_buys_and_is_remembered_apart(tmp_path: Path, market: FakeMarket) -> None:
+    market.stand(parcel(), is_vacant=True, is_eager=True)
     async with serving(tmp_path / "data", market) as (farm, endpoint):
         await farm.keep(parcel())
         async with customer(farm, endpoint, wallet=STRANGER) as (peer, _):
@@ -248,6 +249,7 @@ async def test_who_takes_nothing_of_what_it_asked_for_is_cut_off(tmp_path: Path,
     hasty = Limits(stall_seconds=0.2)
     big = Parcel(renter=RENTER, pieces=[shake_256(b"%d" % i).digest(1 << 20) for i in range(8)])
     free = OfferFile(**(PRICED.model_dump() | {"egress_price_per_gib": 0}))
+    market.stand(big, is_vacant=True, is_eager=True)
     async with serving(tmp_path / "data", market, hasty, offer_terms=free) as (farm, endpoint):
         await farm.keep(big)
         wanted = f"bytes=0-{STEP_BYTES - 1}"

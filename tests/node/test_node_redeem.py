@@ -23,6 +23,7 @@ async def selling(tmp_path: Path) -> AsyncIterator[Farm]:
     """A farm to which a thousand base units are worth a transaction."""
     async with open_farm(tmp_path / "data", offer_terms=PRICED, redeem_at=REDEEM_AT) as opened:
         opened.market.vaults = {wallet.address: 10**12 for wallet in (RENTER, STRANGER, THIRD)}
+        opened.market.stand(parcel(), is_vacant=True, is_eager=True)
         await opened.keep(parcel())
         yield opened
 

@@ -345,6 +345,7 @@ class Lines:
             open_peer=opened,
             replace=another,
             check=wanted,
+            shown=lambda _: None,
             patience=PATIENCE,
             clock=clock,
         )

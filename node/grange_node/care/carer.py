@@ -3,8 +3,13 @@ slot is declared lost when that is cheaper than the misses to come.
 
     damage known --rebuilt--> mended
          |  ^
+         |  |-- not in the third of the pieces that is open in this epoch: again in the epoch in which it is
          |  '-- cannot be rebuilt now: again with every tick
-         '----- cannot be rebuilt since an earlier epoch, and going on is dearer (`policy`) --> declared lost
+         '----- known since an earlier epoch, and going on is dearer (`policy`) --> declared lost
+
+The other farmers show a third of the pieces in each epoch (`grange.reads`), so a lost disk is whole again
+after three epochs if a third can be read in one. What an audit asks for comes first; if it lies in a closed
+third, that epoch is missed.
 
 A slot that the chain says is ours and that no ledger knows (the data folder's disk is gone, or the ledger
 alone) is taken in on the terms that the chain tells, and what is not here of it is damage. An extension
@@ -16,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -26,12 +32,14 @@ from grange.errors import GrangeError
 from grange.merkle import root_of_hashes
 from grange.messages import NO_ORDER
 from grange.peer import OverBudget
+from grange.reads import READ_WINDOWS, is_open, open_epoch
 from grange.types import Epoch, OrderId
 from grange_node.care.damages import Damage, Damages
 from grange_node.care.giving_up import MAX_DECLARED, declarable
 from grange_node.care.policy import is_dearer
 from grange_node.care.rebuilder import Give, Rebuilder
 from grange_node.care.scrubber import is_whole
+from grange_node.care.windows import bytes_by_third, damaged_in_coming_epochs
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
 from grange_node.errors import (
@@ -94,6 +102,12 @@ class Carer:
         self._clock = clock
         self._not_ours: dict[tuple[OrderId, int], float] = {}
         """Slots that events once gave us and that their orders do not, and when to ask again."""
+        self._drawn: set[tuple[SlotKey, int]] = set()
+        """What audits asked for and is damaged."""
+        self._looked_at: dict[SlotKey, Epoch] = {}
+        """Slots of which nothing is open, by the epoch in which that was found."""
+        self._rebuilt_bytes = 0
+        self._rebuilding_seconds = 0.0
 
     # What is damaged.
 
@@ -123,6 +137,12 @@ class Carer:
             await self.found(key, piece)
             raise
 
+    async def drawn(self, key: SlotKey, piece: int) -> None:
+        """A piece is gone or wrong, and an audit asks for it."""
+        if (key, piece) not in self._drawn:
+            self._drawn.add((key, piece))
+            await self.found(key, piece)
+
     async def scrubbed(self) -> None:
         """All pieces were looked at."""
         await asyncio.to_thread(self._damages.tell, SCRUBBED, int(self._clock()))
@@ -141,11 +161,16 @@ class Carer:
             if damage.key not in kept:
                 await asyncio.to_thread(self._damages.forget, damage.key)
         damages = [damage for damage in damages if damage.key in kept]
+        self._drawn &= {(damage.key, piece) for damage in damages for piece in damage.pieces}
+        self._looked_at = {key: epoch for key, epoch in self._looked_at.items() if key in kept}
         hopeless: list[SlotKey] = []
         found = 0
-        # Extensions behind what they prolong, from which they are mended.
-        for damage in sorted(damages, key=lambda damage: kept[damage.key].agreed.start):
-            if not await self._mend_alone(kept[damage.key], damage):
+        ahead = [0] * READ_WINDOWS
+        for damage in sorted(damages, key=lambda damage: self._rank(kept[damage.key], damage)):
+            if self._epoch_now() != view.head.epoch:
+                # Another third is open, and another audit asks.
+                break
+            if not await self._mend_alone(kept[damage.key], damage, ahead):
                 hopeless.append(damage.key)
                 found += 1
                 if found % MAX_DECLARED == 0:
@@ -160,6 +185,17 @@ class Carer:
                 continue
             if self._damages.note(record.key, range(record.agreed.pieces), self._epoch()):
                 log.warning("the folder of %s is gone", record.key)
+
+    def _rank(self, record: SlotRecord, damage: Damage) -> tuple[bool, Epoch]:
+        """What an audit asks for comes first, and extensions behind what they prolong, from which they are
+        mended."""
+        is_drawn = any((damage.key, piece) in self._drawn for piece in damage.pieces)
+        return not is_drawn, record.agreed.start
+
+    def _epoch_now(self) -> Epoch:
+        view = self._watcher.view
+        assert view is not None
+        return view.head.epoch
 
     def _epoch(self) -> Epoch:
         return Epoch(max(0, self._ledger.cursor().block) // self._config.parameters.epoch_blocks)
@@ -215,10 +251,10 @@ class Carer:
 
     # Mending.
 
-    async def _mend_alone(self, record: SlotRecord, damage: Damage) -> bool:
+    async def _mend_alone(self, record: SlotRecord, damage: Damage, ahead: list[int]) -> bool:
         """The same as `_mend`; whatever else is wrong with one slot, the others are mended too."""
         try:
-            return await self._mend(record, damage)
+            return await self._mend(record, damage, ahead)
         except (EndsNode, ChainUnavailable):
             raise
         except GrangeError as error:
@@ -227,24 +263,54 @@ class Carer:
             log.exception("%s is not mended: this is a bug; going on with the others", record.key)
         return True
 
-    async def _mend(self, record: SlotRecord, damage: Damage) -> bool:
-        """False if it cannot be mended and to go on is dearer than to give the slot up."""
-        key = record.key
-        try:
-            broken = await asyncio.to_thread(self._still_broken, record, damage.pieces)
-            charted = await self._rebuilder.order(key.order)
-            if charted is None or not charted.holds(key.slot, self._config.farmer):
-                raise RepairStopped("the order is closed, or the slot is another's by now")
-            left = await asyncio.to_thread(self._borrow, record, broken)
-            if left:
-                await self._rebuilder.rebuild(charted, key.slot, left, self._giver(key))
-            await asyncio.to_thread(self._complete, record)
-        except (NodeWorldError, Mismatch, OverBudget) as error:
-            # Of this slot alone: what fails for one must not keep the others from being mended.
-            log.warning("%s is not mended: %s", key, error)
-            return not await self._is_hopeless(record, damage)
-        log.info("%s is mended: %d pieces, %d rebuilt from others", key, len(broken), len(left))
+    async def _mend(self, record: SlotRecord, damage: Damage, ahead: list[int]) -> bool:
+        """False if going on is dearer than to give the slot up. To `ahead` is added what is left to read of
+        it, by third."""
+        key, epoch = record.key, self._epoch_now()
+        closed: list[int] = []
+        if self._looked_at.get(key) == epoch and not any(is_open(piece, epoch) for piece in damage.pieces):
+            closed = list(damage.pieces)
+        else:
+            try:
+                broken = await asyncio.to_thread(self._still_broken, record, damage.pieces)
+                charted = await self._rebuilder.order(key.order)
+                if charted is None or not charted.holds(key.slot, self._config.farmer):
+                    raise RepairStopped("the order is closed, or the slot is another's by now")
+                left = await asyncio.to_thread(self._borrow, record, broken)
+                closed = await self._rebuild(charted, key, left)
+                if not closed:
+                    await asyncio.to_thread(self._complete, record)
+            except (NodeWorldError, Mismatch, OverBudget) as error:
+                # Of this slot alone: what fails for one must not keep the others from being mended.
+                log.warning("%s is not mended: %s", key, error)
+                return not await self._is_hopeless(record, damage)
+            if not closed:
+                log.info("%s is mended: %d pieces, %d rebuilt from others", key, len(broken), len(left))
+                return True
+            if self._looked_at.get(key) != epoch:
+                self._looked_at[key] = epoch
+                log.info(
+                    "%s: %d pieces can be rebuilt only in later epochs, the next in epoch %d",
+                    key,
+                    len(closed),
+                    min(open_epoch(piece, Epoch(epoch + 1)) for piece in closed),
+                )
+        if await self._is_hopeless(record, damage, closed, ahead):
+            return False
+        for third, size_bytes in enumerate(bytes_by_third(closed, record.agreed.piece_bytes)):
+            ahead[third] += size_bytes
         return True
+
+    async def _rebuild(self, charted: Charted, key: SlotKey, left: Sequence[int]) -> list[int]:
+        """Have pieces rebuilt, those first that an audit asks for; gives those that are closed."""
+        if not left:
+            return []
+        begun = self._clock()
+        ordered = sorted(left, key=lambda piece: (key, piece) not in self._drawn)
+        try:
+            return await self._rebuilder.rebuild(charted, key.slot, ordered, self._giver(key))
+        finally:
+            self._rebuilding_seconds += self._clock() - begun
 
     def _still_broken(self, record: SlotRecord, pieces: Sequence[int]) -> list[int]:
         """Without those that can be read again: a disk may fail for a moment, and others are paid.
@@ -284,6 +350,7 @@ class Carer:
         async def give(piece: int, data: bytes) -> None:
             await asyncio.to_thread(self._store.mend, key, piece, data)
             await asyncio.to_thread(self._damages.mended, key, piece)
+            self._rebuilt_bytes += len(data)
 
         return give
 
@@ -300,13 +367,34 @@ class Carer:
 
     # Giving up.
 
-    async def _is_hopeless(self, record: SlotRecord, damage: Damage) -> bool:
+    async def _is_hopeless(
+        self,
+        record: SlotRecord,
+        damage: Damage,
+        closed: Sequence[int] | None = None,
+        ahead: Sequence[int] = (),
+    ) -> bool:
+        """Whether to give a slot up; `closed` are its damaged pieces that will be rebuilt in later epochs,
+        None if nobody can say that they will be."""
         view = self._watcher.view
         assert view is not None
         epoch, terms = view.head.epoch, record.agreed
         if epoch <= damage.since:
             return False
         total_rate = await asyncio.to_thread(self._ledger.rate_at_start, epoch)
+        coming = None
+        if closed is not None:
+            coming = damaged_in_coming_epochs(
+                closed,
+                piece_bytes=terms.piece_bytes,
+                epoch=epoch,
+                ahead=ahead,
+                window_bytes=self._window_bytes(),
+                left_epochs=terms.end - epoch,
+            )
+            if not await asyncio.to_thread(self._knows_roots, record):
+                # Not even what is here can be shown to an audit before all of the slot is.
+                coming = [terms.pieces if count else 0 for count in coming]
         return bool(total_rate) and is_dearer(
             damaged_pieces=len(damage.pieces),
             pieces=terms.pieces,
@@ -314,7 +402,22 @@ class Carer:
             total_rate=total_rate,
             left_epochs=terms.end - epoch,
             parameters=self._config.parameters,
+            coming=coming,
+            strikes=view.farmer.strikes,
         )
+
+    def _window_bytes(self) -> float:
+        """What can be rebuilt in an epoch, by what it took so far; no limit before anything was."""
+        epoch_seconds = self._watcher.epoch_seconds()
+        if not self._rebuilt_bytes or not self._rebuilding_seconds or epoch_seconds is None:
+            return math.inf
+        return self._rebuilt_bytes / self._rebuilding_seconds * epoch_seconds
+
+    def _knows_roots(self, record: SlotRecord) -> bool:
+        try:
+            return len(self._store.pieces(record.key)) == record.agreed.pieces
+        except PieceDamaged:
+            return False
 
     async def _give_up(self, keys: Sequence[SlotKey]) -> list[SlotKey]:
         """Declare slots lost, those of a book together; gives those that are left."""

@@ -10,21 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
-from grange.chain import Chain, Event, EventFilter, EventFollower, Rollback, Sender
+from grange.chain import Chain, Event, EventFilter, EventFollower, Farmer, Head, Rollback, Sender
 from grange.erasure import Codec
 from grange.peer import Patience, Signer
 from grange.peer.purse import Budget, Purse
 from grange.peer.tabs import Tabs
-from grange.types import OrderId
+from grange.reads import Reader, Share, is_open, share_of
+from grange.types import Epoch, FarmerId, OrderId
 from grange_node.care.outlays import Outlays
-from grange_node.errors import NoRoom, RepairStopped, StoreFailed
+from grange_node.errors import NoRoom, ReadsClosed, RepairStopped, StoreFailed
 from grange_node.files import FOLDER_MODE
 from grange_node.folders import translated
+from grange_node.order_state import state_of
 from grange_node.repair.chart import ORDER_EVENTS, Charted, told
 from grange_node.repair.contacts import Contacts
 from grange_node.repair.crew import fetch_cost, sources
@@ -47,8 +49,9 @@ class Rebuilder(Protocol):
     async def order(self, order: OrderId) -> Charted | None:
         """An order as the chain tells it; None if it is closed. Raises ChainError."""
 
-    async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> None:
-        """Make these pieces of a slot again. Raises RepairStopped, ChainError, and what `give` raises."""
+    async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
+        """Make those of these pieces of a slot again that the others show in this epoch; gives the rest.
+        Raises RepairStopped, ChainError, and what `give` raises."""
 
 
 class LiveRebuilder:
@@ -72,9 +75,9 @@ class LiveRebuilder:
             self._histories.popitem(last=False)
         return await history.now()
 
-    async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> None:
-        """Segment by segment. Raises OverBudget rather than pay more for a slot, in all and through all
-        restarts, than to give it up costs: its collateral, and its pay to the end."""
+    async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
+        """Piece by piece, in the order given. Raises OverBudget rather than pay more for a slot, in all and
+        through all restarts, than to give it up costs: its collateral, and its pay to the end."""
         sender = await self._sender()
         market = Market(sender)
         async with self._contacts(sender) as contacts:
@@ -87,8 +90,12 @@ class LiveRebuilder:
             ]
             if len(live) < charted.k:
                 raise RepairStopped(f"{len(live)} other slots are live, and {charted.k} are needed")
+            wanted = await _shown(market, charted, contacts.farmers, pieces, head)
+            left = [piece for piece in pieces if piece not in wanted]
+            if not wanted:
+                return left
             order = sources(charted, live, contacts.farmers)
-            cost = fetch_cost(charted, order[: charted.k], contacts.farmers, len(pieces))
+            cost = fetch_cost(charted, order[: charted.k], contacts.farmers, len(wanted))
             epochs = market.parameters.collateral_epochs + max(0, charted.end - head.epoch)
             paid = self._outlays.paid(charted.order, slot)
             budget = Budget(max(0, epochs * charted.slots[slot].rate - paid))
@@ -104,8 +111,12 @@ class LiveRebuilder:
                 try:
                     pool = Sources(charted, order, reading.source)
                     codec = Codec(charted.k, charted.n)
-                    for piece in pieces:
-                        found = await pool.segment(piece)
+                    for index, piece in enumerate(wanted):
+                        try:
+                            found = await pool.segment(piece)
+                        except ReadsClosed:
+                            # The next epoch has begun, or the order is not in danger any more.
+                            return sorted([*left, *wanted[index:]])
                         await asyncio.to_thread(note)
                         rebuilt = await asyncio.to_thread(codec.rebuild, found, [slot])
                         await give(piece, rebuilt[slot])
@@ -115,6 +126,7 @@ class LiveRebuilder:
                     except (NoRoom, StoreFailed) as error:
                         # What ended it is what must be heard, above all that we are to stop.
                         log.warning("%s", error)
+            return left
 
     @asynccontextmanager
     async def _contacts(self, sender: Sender) -> AsyncIterator[Contacts]:
@@ -129,6 +141,21 @@ class LiveRebuilder:
             purse = Purse(domain=domain, wallet=sender.wallet, tabs=tabs)
             signer = Signer(domain=domain, wallet=sender.wallet, patience=Patience())
             yield await stack.enter_async_context(Contacts.open(signer, purse))
+
+
+async def _shown(
+    market: Market, charted: Charted, farmers: Mapping[FarmerId, Farmer], pieces: Sequence[int], head: Head
+) -> list[int]:
+    """Which of these pieces a farmer of the order may read in this epoch."""
+    losses = [
+        await market.loss(charted.order, index, slot) if index in charted.lost else None
+        for index, slot in enumerate(charted.slots)
+    ]
+    next_epoch = Epoch((head.number + 1) // market.parameters.epoch_blocks)
+    holders = [farmers[slot.farmer] for slot in charted.slots]
+    state = state_of(charted, holders, losses, next_epoch=next_epoch)
+    share = share_of(Reader.FARMER, is_vacant=state.is_vacant, is_eager=state.is_eager)
+    return [piece for piece in pieces if share is Share.EVERYTHING or is_open(piece, head.epoch)]
 
 
 class History:

@@ -146,7 +146,7 @@ def told(events: Sequence[Event]) -> Charted | None:
     """An order out of its events, in order; None while they are not all there, when it is closed, or when it
     has a shape that we cannot handle."""
     placed = next((event.args for event in events if event.name == "OrderPlaced"), None)
-    if placed is None or events[-1].name == "OrderClosed" or not _has_shape(placed):
+    if placed is None or events[-1].name == "OrderClosed" or not has_shape(placed):
         return None
     slots: dict[int, Slot] = {}
     lost: set[int] = set()
@@ -181,7 +181,8 @@ def told(events: Sequence[Event]) -> Charted | None:
     )
 
 
-def _has_shape(placed: Mapping[str, Any]) -> bool:
+def has_shape(placed: Mapping[str, Any]) -> bool:
+    """Whether an order, by its `OrderPlaced`, is of a shape that we can handle."""
     try:
         Geometry.from_leaves(
             k=placed["k"],

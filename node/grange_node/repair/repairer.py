@@ -21,9 +21,10 @@ from grange.errors import GrangeError
 from grange.peer import Patience, Signer
 from grange.peer.purse import Purse
 from grange.peer.tabs import Tabs
+from grange.reads import READ_WINDOWS
 from grange.repair import Wait, decide, doubling_blocks, first_block, paying_since
 from grange.types import Address, Epoch, FarmerId, OrderId
-from grange_node.errors import NodeWorldError
+from grange_node.errors import NodeWorldError, ReadsClosed
 from grange_node.files import FOLDER_MODE
 from grange_node.repair.chart import REORG_BLOCKS, Chart, Charted
 from grange_node.repair.contacts import Contacts
@@ -90,6 +91,8 @@ class Repairer:
         self._waiting: set[OrderId] = set()
         self._rests: dict[OrderId, float] = {}
         self._pauses: dict[OrderId, float] = {}
+        self._closed: dict[OrderId, tuple[Epoch, int]] = {}
+        """Repairs that wait for an epoch in which more can be read, with how many slots were live."""
         self._reading = asyncio.Lock()
         self._head: Head | None = None
         self.jobs.prepare()
@@ -135,12 +138,23 @@ class Repairer:
         if self.settings.close_for:
             await close_ended(self.market, self.chart.orders(), self.settings.close_for, epoch)
         open_jobs = {job.order: job for job in self.jobs.under_way()}
+        self._reopen(lapsed)
         for order, job in open_jobs.items():
             if self._may_begin(order):
                 await self._alone(order, self._resume(job))
         for charted in troubled:
             if charted.order not in open_jobs and self._may_begin(charted.order) and charted.end > epoch + 1:
                 await self._alone(charted.order, self._consider(charted))
+
+    def _reopen(self, lapsed: Collection[FarmerId]) -> None:
+        """Let those repairs go on for which another third is open, or whose order has lost more: it may be
+        open as a whole then."""
+        assert self._head is not None
+        for order, (next_epoch, live) in list(self._closed.items()):
+            charted = self.chart.order(order)
+            if charted is None or self._head.epoch >= next_epoch or len(_live(charted, lapsed)) != live:
+                del self._closed[order]
+                self._rests.pop(order, None)
 
     async def idle(self) -> None:
         """Wait until nothing is under way."""
@@ -170,11 +184,7 @@ class Repairer:
 
     def _may_be_repaired(self, charted: Charted, lapsed: Collection[FarmerId]) -> bool:
         """Whether enough is left to read, at a price that we pay, of what may still be a code word."""
-        live = [
-            slot
-            for slot, held in enumerate(charted.slots)
-            if slot not in charted.lost and held.farmer not in lapsed
-        ]
+        live = _live(charted, lapsed)
         farmers, highest_price = self._contacts.farmers, self.settings.highest_read_price
         readable = affordable(charted, live, farmers, highest_price)
         return charted.order not in self._hopeless and len(readable) >= charted.k
@@ -199,6 +209,20 @@ class Repairer:
             max(2 * self._pauses.get(order, 0.0), self.settings.retry_seconds), LONGEST_RETRY_SECONDS
         )
         self._rests[order] = self._clock() + pause
+
+    def _wait(self, order: OrderId, open_epoch: Epoch) -> None:
+        """Leave it alone until the next epoch. Once in LONGEST_RETRY_SECONDS its takers are asked all the
+        same: else they would forget what was sent to them."""
+        assert self._head is not None
+        charted = self.chart.order(order)
+        if open_epoch <= self._head.epoch or charted is None:
+            # It is open by what we know: the others have not seen the newest block.
+            self._rest(order)
+            return
+        lapsed = {farmer.id for farmer in self._contacts.farmers.values() if farmer.lapsed}
+        self._closed[order] = Epoch(self._head.epoch + 1), len(_live(charted, lapsed))
+        self._rests[order] = self._clock() + LONGEST_RETRY_SECONDS
+        self._pauses.pop(order, None)
 
     def _may_begin(self, order: OrderId) -> bool:
         return (
@@ -244,6 +268,7 @@ class Repairer:
                 slot_bytes=charted.geometry.slot_bytes,
                 slots=len(act.slots),
                 epoch_blocks=parameters.epoch_blocks,
+                windows=min(READ_WINDOWS, charted.geometry.segments),
             ),
         )
         if now_block < turn:
@@ -286,6 +311,7 @@ class Repairer:
             jobs=self.jobs,
             now=lambda: self.chart.order(job.order),
             refresh=self.refresh,
+            epoch=lambda: self._head.epoch if self._head is not None else Epoch(0),
             own=self.settings.own_farmer,
             highest_read_price=self.settings.highest_read_price,
             worth=max(0, bounties - gas_cost(len(job.takers), self.settings.gas_price)),
@@ -296,6 +322,9 @@ class Repairer:
         order = work.job.order
         try:
             job = await work.run()
+        except ReadsClosed as error:
+            log.info("order %s: %s", order.hex()[:12], error)
+            self._wait(order, error.open_epoch)
         except GrangeError as error:
             log.warning("order %s: %s; trying again", order.hex()[:12], error)
             self._rest(order)
@@ -310,3 +339,12 @@ class Repairer:
             log.info("order %s: %s", order.hex()[:12], job.outcome.value)
         finally:
             del self._running[order]
+
+
+def _live(charted: Charted, lapsed: Collection[FarmerId]) -> list[int]:
+    """Slots that are neither lost nor a lapsed farmer's."""
+    return [
+        slot
+        for slot, held in enumerate(charted.slots)
+        if slot not in charted.lost and held.farmer not in lapsed
+    ]

@@ -3,11 +3,12 @@
     for each segment that a taker has no piece of:
         k true pieces (`sources`) -> the missing pieces -> a PUT to each of these takers
 
-At most SEGMENTS_AT_ONCE segments are in memory, however large the order. Pieces that takers already hold,
-from before an interruption, are not made again. A taker that fails gives way to another, which begins with
-the segments that are still to come; what it missed is made in a further round. So does one that is far slower
-than the others, or nothing would ever end. Leaves to `repairer` who takes a slot, and what becomes of it
-afterwards.
+Of an order in no danger only a third of the segments can be read in an epoch (`grange.reads`): the rest is
+left for the next ones. At most SEGMENTS_AT_ONCE segments are in memory, however large the order. Pieces that
+takers already hold, from before an interruption, are not made again. A taker that fails gives way to another,
+which begins with the segments that are still to come; what it missed is made in a further round. So does one
+that is far slower than the others, or nothing would ever end. Leaves to `repairer` who takes a slot, and what
+becomes of it afterwards.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ from grange.peer import (
     dealing_with,
     held_pieces,
 )
-from grange.types import FarmerId, OrderId
+from grange.types import Epoch, FarmerId, OrderId
 from grange.units import HASH_BYTES
+from grange_node.errors import ReadsClosed
 from grange_node.repair.chart import Charted
 from grange_node.repair.sources import OpenPeer, Sources
 
@@ -79,17 +81,19 @@ class Transfer:
         open_peer: OpenPeer,
         replace: Replace,
         check: Callable[[], Awaitable[None]],
+        shown: Callable[[int], Epoch | None],
         patience: Patience,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`check` is called between segments, and raises when the work is not wanted any more;
-        `clock` gives seconds."""
+        """`check` is called between segments, and raises when the work is not wanted any more; `shown` says
+        in which epoch a segment can be read, None for now; `clock` gives seconds."""
         self._clock = clock
         self._charted = charted
         self._sources = sources
         self._open_peer = open_peer
         self._replace = replace
         self._check = check
+        self._shown = shown
         self._retry = Retry(patience)
         self._codec = Codec(charted.k, charted.n)
         self._changing = asyncio.Lock()
@@ -112,12 +116,21 @@ class Transfer:
         return root_of_hashes(bytes(made))
 
     async def run(self) -> None:
-        """Go on until every taker has every piece. Raises RepairStopped when too few answer."""
+        """Go on until every taker has every piece. Raises RepairStopped when too few answer, ReadsClosed when
+        what is still missing is shown in a later epoch."""
         await asyncio.gather(*(self._begin(taker) for taker in list(self._takers.values())))
         gate = asyncio.Semaphore(SEGMENTS_AT_ONCE)
         while segments := sorted(set().union(*(taker.missing for taker in self._takers.values()))):
+            opens = {segment: self._shown(segment) for segment in segments}
+            later = [epoch for epoch in opens.values() if epoch is not None]
+            if len(later) == len(segments):
+                raise ReadsClosed(
+                    f"{len(segments)} of {self._charted.geometry.segments} segments are still to be rebuilt, "
+                    f"and can be read from epoch {min(later)} on",
+                    open_epoch=min(later),
+                )
             async with asyncio.TaskGroup() as group:
-                for segment in segments:
+                for segment in (segment for segment in segments if opens[segment] is None):
                     await gate.acquire()
                     task = group.create_task(self._segment(segment))
                     task.add_done_callback(lambda _: gate.release())
@@ -137,7 +150,7 @@ class Transfer:
     async def _segment(self, segment: int) -> None:
         await self._check()
         slots = [taker.slot for taker in self._takers.values() if segment in taker.missing]
-        if not slots:
+        if not slots or self._shown(segment) is not None:
             return
         pieces = await self._sources.segment(segment)
         rebuilt = await asyncio.to_thread(self._codec.rebuild, pieces, slots)

@@ -29,6 +29,8 @@ from grange.peer import (
     dealing_with,
 )
 from grange.peer.purse import Budget
+from grange.reads import Reader, Share, is_open, open_epoch, share_of
+from grange.repair import is_eager
 from grange.types import Epoch, FarmerId, Takeover
 from grange.units import format_tokens
 from grange_node.errors import RepairStopped
@@ -74,12 +76,14 @@ class Work:
         jobs: Jobs,
         now: Callable[[], Charted | None],
         refresh: Refresh,
+        epoch: Callable[[], Epoch],
         own: FarmerId | None,
         highest_read_price: int | None,
         worth: int,
     ) -> None:
-        """`now` shows the order as the chart has it by now; reading costs `highest_read_price` a GiB at most
-        and in all, with what it has cost before, `worth`, in base units."""
+        """`now` shows the order as the chart has it by now, `epoch` is that of the newest block. Reading
+        costs `highest_read_price` a GiB at most and in all, with what it has cost before, `worth`, in base
+        units."""
         self.job = job
         self._charted = survey.charted
         self._market = market
@@ -87,6 +91,12 @@ class Work:
         self._jobs = jobs
         self._now = now
         self._refresh = refresh
+        self._head_epoch = epoch
+        self._share = share_of(
+            Reader.REPAIRER,
+            is_vacant=True,
+            is_eager=is_eager(survey.need.live, survey.need.k, survey.need.n),
+        )
         self._own = own
         self._highest_read_price = highest_read_price
         self._worth = worth
@@ -146,8 +156,16 @@ class Work:
             open_peer=self._contacts.taker,
             replace=self._replace,
             check=self._check,
+            shown=self._shown,
             patience=self._contacts.patience,
         )
+
+    def _shown(self, segment: int) -> Epoch | None:
+        """In which later epoch the others show a segment to a repairer; None if they do now."""
+        epoch = self._head_epoch()
+        if self._share is Share.EVERYTHING or is_open(segment, epoch):
+            return None
+        return open_epoch(segment, epoch)
 
     async def _go(self, transfer: Transfer) -> None:
         for _ in range(MAX_ATTEMPTS):

@@ -10,6 +10,7 @@ from grange.units import MAX_SLOTS
 from grange_node.auth import Signed, require_content
 from grange_node.errors import Foreign, Malformed, NotFound
 from grange_node.node import Node
+from grange_node.readers import AS_RENTER, Access
 from grange_node.records import SlotRecord, SlotState
 from grange_node.slot_key import SlotKey
 
@@ -80,21 +81,21 @@ def own_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> SlotRecor
     raise NotFound("nothing of this slot is here")
 
 
-def shown_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> SlotRecord:
-    """The slot if it is placed, which anyone may read since it is sealed, or the signer's own, however far it
-    is. Raises Foreign, NotFound."""
+async def shown_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> tuple[SlotRecord, Access]:
+    """The slot with what the signer may read of it: of what is placed as `readers` says, of its own,
+    however far it is, everything. Raises Foreign, NotAReader, NotFound, ChainDown, TooBusy."""
     placed = node.ledger.promise(order, slot)
     if placed is not None and placed.state is SlotState.PLACED:
-        return placed
-    return own_slot(node, signed, order, slot)
+        return placed, await node.readers.access(placed, signed.renter)
+    return own_slot(node, signed, order, slot), AS_RENTER
 
 
-def promised_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> SlotRecord:
-    """The slot if it is placed, or the signer's own if it is accepted. Raises Foreign, NotFound."""
-    record = shown_slot(node, signed, order, slot)
+async def promised_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> tuple[SlotRecord, Access]:
+    """The same if it is accepted or placed. Raises NotFound if it is not."""
+    record, access = await shown_slot(node, signed, order, slot)
     if record.state is SlotState.STAGED:
         raise NotFound("this slot is not accepted yet")
-    return record
+    return record, access
 
 
 def _number(text: str, limit: int, name: str) -> int:

@@ -67,9 +67,10 @@ async def get_slot(request: Request) -> Response:
     signed = signed_by(request)
     wanted = request.headers.get("range")
     require_content(signed, sha256(wanted.encode("latin-1")).digest() if wanted is not None else NO_CONTENT)
-    record = promised_slot(node, signed, order, slot)
+    record, access = await promised_slot(node, signed, order, slot)
     terms = record.agreed
     first, end = _parse_range(wanted, terms.slot_bytes)
+    access.require(range(first // terms.piece_bytes, (end - 1) // terms.piece_bytes + 1))
     headers = {"content-length": str(end - first), "accept-ranges": "bytes"}
     if wanted is not None:
         headers["content-range"] = f"bytes {first}-{end - 1}/{terms.slot_bytes}"
@@ -77,7 +78,7 @@ async def get_slot(request: Request) -> Response:
         signed.renter,
         end - first,
         request.headers.get("voucher"),
-        is_own=record.key.renter == signed.renter,
+        is_own=access.is_renter,
     )
     return SliceResponse(
         node.store,

@@ -13,7 +13,7 @@ from grange.types import Acceptance, Epoch, FarmerId, Held, OrderId, Slot, Takeo
 from grange.units import MAX_LEAF_COUNT, MAX_PIECE_LEAVES, MAX_RATE, MAX_SLOTS
 from grange_node.auth import require_content
 from grange_node.errors import Foreign, Malformed, NotFound, TooMuch
-from grange_node.records import SlotTerms
+from grange_node.records import SlotState, SlotTerms
 from grange_node.routes.common import (
     MAX_PIECES_PER_SLOT,
     node_of,
@@ -140,16 +140,20 @@ async def accept(request: Request, order: str, slot: str) -> dict[str, Any]:
 
 @router.get("/pieces")
 async def list_pieces(request: Request, order: str, slot: str) -> dict[str, Any]:
-    """The roots of the pieces that are here, of LISTED_INDICES indices from `from` on, and how many pieces
-    are here in all."""
+    """The roots of the pieces that are here and open to the signer, of LISTED_INDICES indices from `from`
+    on, and how many pieces are here in all."""
     node = node_of(request)
     order_id, slot_index = parse_order(order), parse_slot(slot)
     first = parse_piece(request.query_params.get("from", "0"))
-    record = shown_slot(node, signed_without_content(request), order_id, slot_index)
+    record, access = await shown_slot(node, signed_without_content(request), order_id, slot_index)
+    if record.state is SlotState.STAGED:
+        # Whoever asks how far an upload came means to go on with it.
+        node.usage.touch(record.key)
     asked = range(first, first + LISTED_INDICES)
     async with node.carer.reading(record.key, 0):
         roots, count = await asyncio.to_thread(node.store.roots, record.key, asked)
-    return {"roots": {str(index): root.hex() for index, root in roots.items()}, "count": count}
+    shown = {str(index): root.hex() for index, root in roots.items() if access.shows(index)}
+    return {"roots": shown, "count": count}
 
 
 @router.get("/pieces/{piece}/path")
@@ -157,9 +161,10 @@ async def piece_path(request: Request, order: str, slot: str, piece: str) -> dic
     """A piece's root and the path that leads from it to the slot's root."""
     node = node_of(request)
     order_id, slot_index, index = parse_order(order), parse_slot(slot), parse_piece(piece)
-    record = promised_slot(node, signed_without_content(request), order_id, slot_index)
+    record, access = await promised_slot(node, signed_without_content(request), order_id, slot_index)
     if index >= record.agreed.pieces:
         raise NotFound(f"the slot has {record.agreed.pieces} pieces")
+    access.require([index])
     async with node.carer.reading(record.key, index):
         root, siblings = await node.paths.of(record, index)
     return {

@@ -170,6 +170,11 @@ class Chain:
             found += [_farmer(FarmerId(first + i), fields) for i, fields in enumerate(part)]
         return found
 
+    async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
+        """Some farmers, in the order asked for, in one request."""
+        found = await self._read_many("farmer", [(farmer,) for farmer in farmers])
+        return [_farmer(farmer, fields) for farmer, fields in zip(farmers, found, strict=True)]
+
     async def order(self, order: OrderId) -> Order | None:
         """A placed order; None if there is none of this id."""
         fields = await self.read("order", order)
@@ -185,6 +190,12 @@ class Chain:
         """Whether a slot was declared lost by the farmer that had it from epoch `start`."""
         fields = await self.read("loss", order, slot, start)
         return Loss(**fields) if fields["lost_block"] else None
+
+    async def losses(self, order: OrderId, starts: Sequence[Epoch]) -> list[Loss | None]:
+        """The same for all slots of an order, whose present farmers have them from these epochs, in one
+        request."""
+        found = await self._read_many("loss", [(order, slot, start) for slot, start in enumerate(starts)])
+        return [Loss(**fields) if fields["lost_block"] else None for fields in found]
 
     async def eviction(self, farmer: FarmerId) -> Eviction | None:
         """When the farmer was evicted, and what its slots have to offer; None if it was not."""
@@ -293,6 +304,22 @@ class Chain:
     async def read_token(self, function: str, *args: Any, block: BlockTag = "latest") -> Any:
         """Any view of the token."""
         return await self._read(token_abi(), self.token, function, args, block)
+
+    async def _read_many(self, function: str, calls: Sequence[Sequence[Any]]) -> list[Any]:
+        """A view of the market for several arguments, in one request; the first refusal is raised."""
+        abi = market_abi()
+        requests = [
+            (
+                "eth_call",
+                ({"to": self.market, "data": "0x" + abi.encode_call(function, args).hex()}, "latest"),
+            )
+            for args in calls
+        ]
+        try:
+            results = await self.rpc.batch(requests)
+        except RpcError as error:
+            raise translate_revert(error, function) from error
+        return [_decode(abi, function, result) for result in results]
 
     async def _read(
         self, abi: Abi, address: Address, function: str, args: Sequence[Any], block: BlockTag

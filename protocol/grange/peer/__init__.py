@@ -25,6 +25,7 @@ from grange.peer.errors import (
     FarmerRefused,
     FarmerUnforeseen,
     FarmerUnreachable,
+    PieceClosed,
 )
 from grange.peer.listing import held_pieces
 from grange.peer.meter import Meter
@@ -55,6 +56,7 @@ __all__ = [
     "Patience",
     "Payment",
     "Peer",
+    "PieceClosed",
     "PiecePath",
     "Promise",
     "Proposal",

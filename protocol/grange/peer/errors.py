@@ -2,6 +2,7 @@
 
     Told
     |- FarmerRefused     a farmer said no
+    |   '- PieceClosed   it may be read, but only in a later epoch
     |- FarmerLied        a farmer sent what it should not have
     |- FarmerUnforeseen  dealing with a farmer failed in a way that has no name here
     `- FarmerUnreachable a farmer does not answer
@@ -15,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from grange.errors import PeerError, Told, WorldError
+from grange.types import Epoch
 
 EXIT_MONEY: Final = 5
 EXIT_FARMERS: Final = 6
@@ -34,6 +36,16 @@ class FarmerRefused(Told, PeerError):
         self.status = status
         self.code = code
         self.detail = detail
+
+
+class PieceClosed(FarmerRefused):
+    """A farmer shows this piece to us, but not in this epoch (`grange.reads`): `open_epoch` says in which."""
+
+    def __init__(
+        self, what: str, *, status: int, code: str, open_epoch: Epoch, detail: Mapping[str, Any] = _NOTHING
+    ) -> None:
+        super().__init__(what, status=status, code=code, detail=detail)
+        self.open_epoch = open_epoch
 
 
 class FarmerLied(Told, PeerError):

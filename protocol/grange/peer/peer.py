@@ -29,7 +29,7 @@ from grange.peer.answers import (
     Shortage,
     StoredPiece,
 )
-from grange.peer.errors import FarmerLied, FarmerRefused, FarmerUnreachable
+from grange.peer.errors import FarmerLied, FarmerRefused, FarmerUnreachable, PieceClosed
 from grange.peer.meter import Meter, MeteredConnector
 from grange.peer.names import Resolver
 from grange.peer.patience import Patience
@@ -37,7 +37,8 @@ from grange.peer.purse import Payment, Purse
 from grange.peer.reach import Reach
 from grange.peer.signer import Signer
 from grange.plain_errors import describe_http_error
-from grange.types import OrderId
+from grange.reads import CLOSED_UNTIL_EPOCH
+from grange.types import Epoch, OrderId
 from grange.units import STEP_BYTES
 
 MAX_JSON_BYTES = 1 << 17
@@ -317,12 +318,13 @@ class _Exchange:
         off = ""
         if response.status == HTTPStatus.UNAUTHORIZED:
             off = signer.clocks.note(farmer, detail, signer.now())
-        return FarmerRefused(
-            off or f"Farmer {farmer} refuses ({response.status} {code}): {text}",
-            status=response.status,
-            code=code,
-            detail=detail,
-        )
+        what = off or f"Farmer {farmer} refuses ({response.status} {code}): {text}"
+        open_epoch = detail.get("epoch") if code == CLOSED_UNTIL_EPOCH else None
+        if isinstance(open_epoch, int) and 0 <= open_epoch < 1 << 32:
+            return PieceClosed(
+                what, status=response.status, code=code, open_epoch=Epoch(open_epoch), detail=detail
+            )
+        return FarmerRefused(what, status=response.status, code=code, detail=detail)
 
 
 def endpoint_url(farmer: Farmer) -> URL:
