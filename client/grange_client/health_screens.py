@@ -8,19 +8,20 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
+from grange.times import BlockClock
 from grange_client.catalog import Known
 from grange_client.outlook import Outlook, SlotState
-from grange_client.screens import ID_CHARACTERS, new_table
+from grange_client.screens import DAY_CHARACTERS, ID_CHARACTERS, new_table
 
 ALARMING_LOSS = 1e-3
 """From so much on a risk is shown in red."""
 
 
-def health_screen(shown_orders: Sequence[tuple[Known, Outlook]]) -> RenderableType:
+def health_screen(shown_orders: Sequence[tuple[Known, Outlook]], clock: BlockClock) -> RenderableType:
     """How orders are."""
     if not shown_orders:
         return Text("Nothing is stored at the moment. `grange put PATH` stores something.")
-    table = new_table("name", ">live", ">late", ">vacant", ">new", ">needed", ">until", ">risk of loss", "id")
+    table = new_table("name", ">live", ">late", ">vacant", ">new", ">needed", ">until epoch", ">risk", "id")
     for known, outlook in shown_orders:
         counts = [outlook.count(state) for state in SlotState]
         table.add_row(
@@ -28,13 +29,13 @@ def health_screen(shown_orders: Sequence[tuple[Known, Outlook]]) -> RenderableTy
             str(counts[0]),
             *(Text(str(count), style="yellow" if count else "dim") for count in counts[1:]),
             f"{outlook.k} of {len(outlook.slots)}",
-            f"epoch {known.order.end}",
+            f"{known.order.end}, {clock.format_epoch(known.order.end)[:DAY_CHARACTERS]}",
             Text(risk_text(outlook.loss), style="" if outlook.loss < ALARMING_LOSS else "red"),
             known.order.id.hex()[:ID_CHARACTERS],
         )
     table.caption = (
         "late: missed an epoch; vacant: given up, a repairer may take it; new: just moved. "
-        "The risk assumes that farmers vanish independently and vacant slots are repaired."
+        "risk: of losing it before it ends, if farmers vanish independently and vacant slots are repaired."
     )
     return table
 
@@ -65,6 +66,6 @@ def risk_text(loss: float) -> str:
     if loss >= 0.1:
         return f"{loss:.0%}"
     if loss * 10**9 < 1:
-        return "under 1 in 10^9"
+        return "< 1 in 10^9"
     digits = 10 ** max(0, len(str(int(1 / loss))) - 2)
     return f"1 in {int(1 / loss) // digits * digits:,}"

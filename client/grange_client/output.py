@@ -1,10 +1,15 @@
-"""What machines get: the same things as `screens` shows, as JSON. Amounts are in base units, ids in hex."""
+"""What machines get: the same things as `screens` shows, as JSON.
+
+Amounts are whole base units as decimal strings: most readers of JSON, JavaScript and jq among them, keep
+numbers in 53 bits and would round them. Ids are in hex, times are Unix seconds.
+"""
 
 import os
 from pathlib import Path
 from typing import Any
 
 from grange.messages import NO_ORDER
+from grange.times import BlockClock
 from grange_client.attributes import Remarks
 from grange_client.catalog import Known
 from grange_client.closing import Closing
@@ -18,7 +23,7 @@ from grange_client.scan import shown
 from grange_client.store import Quote, Stored
 
 
-def stored_json(stored: Stored, quote: Quote, seconds: float) -> dict[str, Any]:
+def stored_json(stored: Stored, quote: Quote, seconds: float, clock: BlockClock) -> dict[str, Any]:
     """An order that was just placed."""
     size_bytes = quote.scan.content_bytes
     return {
@@ -32,7 +37,8 @@ def stored_json(stored: Stored, quote: Quote, seconds: float) -> dict[str, Any]:
         "n": stored.order.geometry.n,
         "start": stored.order.start,
         "end": stored.order.end,
-        "cost": stored.order.cost,
+        "end_time": int(clock.time_of_epoch(stored.order.end)),
+        "cost": str(stored.order.cost),
         "farmers": [slot.farmer for slot in stored.order.slots],
         "transaction": stored.receipt.tx_hash.hex(),
         "block": stored.receipt.block,
@@ -42,7 +48,7 @@ def stored_json(stored: Stored, quote: Quote, seconds: float) -> dict[str, Any]:
     }
 
 
-def order_json(known: Known, epoch: int) -> dict[str, Any]:
+def order_json(known: Known, clock: BlockClock) -> dict[str, Any]:
     """One order of the list."""
     order = known.order
     return {
@@ -54,22 +60,23 @@ def order_json(known: Known, epoch: int) -> dict[str, Any]:
         "block": order.block,
         "start": order.start,
         "end": order.end,
-        "epochs_left": max(0, order.end - epoch),
+        "end_time": int(clock.time_of_epoch(order.end)),
+        "epochs_left": max(0, order.end - clock.epoch),
         "k": order.geometry.k,
         "n": order.geometry.n,
         "slot_bytes": order.geometry.slot_bytes,
-        "cost": order.cost,
+        "cost": str(order.cost),
         "previous": None if order.previous == NO_ORDER else order.previous.hex(),
         "extended_by": known.extended_by.hex() if known.extended_by else None,
         "closed": known.closing is not None,
-        "awaits_closing": known.awaits_closing(epoch),
-        "refund": known.closing.refund if known.closing else None,
-        "compensation": known.closing.compensation if known.closing else None,
-        "slots": [{"farmer": s.farmer, "root": s.root.hex(), "rate": s.rate} for s in order.slots],
+        "awaits_closing": known.awaits_closing(clock.epoch),
+        "refund": str(known.closing.refund) if known.closing else None,
+        "compensation": str(known.closing.compensation) if known.closing else None,
+        "slots": [{"farmer": s.farmer, "root": s.root.hex(), "rate": str(s.rate)} for s in order.slots],
     }
 
 
-def extended_json(known: Known, extended: Extended, renewal: Renewal) -> dict[str, Any]:
+def extended_json(known: Known, extended: Extended, renewal: Renewal, clock: BlockClock) -> dict[str, Any]:
     """An order that was just extended. `moved` is slots that other farmers have got."""
     order = extended.order
     before = [slot.farmer for slot in extended.previous.slots]
@@ -79,8 +86,9 @@ def extended_json(known: Known, extended: Extended, renewal: Renewal) -> dict[st
         "name": known.name,
         "start": order.start,
         "end": order.end,
-        "cost": order.cost,
-        "quoted": renewal.cost,
+        "end_time": int(clock.time_of_epoch(order.end)),
+        "cost": str(order.cost),
+        "quoted": str(renewal.cost),
         "farmers": [slot.farmer for slot in order.slots],
         "moved": [i for i, slot in enumerate(order.slots) if slot.farmer != before[i]],
         "transaction": extended.receipt.tx_hash.hex(),
@@ -89,7 +97,7 @@ def extended_json(known: Known, extended: Extended, renewal: Renewal) -> dict[st
     }
 
 
-def health_json(known: Known, outlook: Outlook) -> dict[str, Any]:
+def health_json(known: Known, outlook: Outlook, clock: BlockClock) -> dict[str, Any]:
     """How one order is. `loss` is the probability that it is lost before it ends, as `outlook` has it."""
     return {
         "order": known.order.id.hex(),
@@ -99,6 +107,7 @@ def health_json(known: Known, outlook: Outlook) -> dict[str, Any]:
         **{state.value: outlook.count(state) for state in SlotState},
         "spares": outlook.spares,
         "end": known.order.end,
+        "end_time": int(clock.time_of_epoch(known.order.end)),
         "epochs_left": outlook.epochs_left,
         "loss": outlook.loss,
         "slots": [{"slot": s.slot, "farmer": s.farmer, "state": s.state.value} for s in outlook.slots],
@@ -110,9 +119,9 @@ def closing_json(known: Known, closing: Closing) -> dict[str, Any]:
     return {
         "order": known.order.id.hex(),
         "name": known.name,
-        "cost": known.order.cost,
-        "refund": closing.refund,
-        "compensation": closing.compensation,
+        "cost": str(known.order.cost),
+        "refund": str(closing.refund),
+        "compensation": str(closing.compensation),
         "block": closing.block,
     }
 
@@ -125,12 +134,12 @@ def farmer_json(report: FarmerReport) -> dict[str, Any]:
         "endpoint": farmer.endpoint,
         "owner": farmer.owner,
         "operator": farmer.operator,
-        "price_per_gib_epoch": farmer.offer.price_per_gib_epoch,
+        "price_per_gib_epoch": str(farmer.offer.price_per_gib_epoch),
         "capacity_bytes": farmer.offer.capacity_bytes,
         "free_bytes": report.free_bytes,
         "longest_term_epochs": farmer.offer.longest_term_epochs,
-        "stake": farmer.stake,
-        "committed_rate": farmer.committed_rate,
+        "stake": str(farmer.stake),
+        "committed_rate": str(farmer.committed_rate),
         "proven": report.proven,
         "missed": farmer.misses,
         "answers": not report.silent,
@@ -140,7 +149,12 @@ def farmer_json(report: FarmerReport) -> dict[str, Any]:
 
 def funds_json(address: str, funds: Funds) -> dict[str, Any]:
     """What there is to pay with."""
-    return {"address": address, "vault": funds.vault, "wallet": funds.wallet, "native": funds.native}
+    return {
+        "address": address,
+        "vault": str(funds.vault),
+        "wallet": str(funds.wallet),
+        "native": str(funds.native),
+    }
 
 
 def restored_json(known: Known, restored: Restored, target: Path, seconds: float) -> dict[str, Any]:
@@ -154,7 +168,7 @@ def restored_json(known: Known, restored: Restored, target: Path, seconds: float
         "skipped": restored.skipped,
         "left_out": _remarks_json(restored.left_out),
         "inexact": _remarks_json(restored.inexact),
-        "paid": restored.paid,
+        "paid": str(restored.paid),
         "seconds": seconds,
         "mb_s": restored.size_bytes / 1e6 / seconds if seconds else 0.0,
     }

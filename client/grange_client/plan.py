@@ -86,8 +86,8 @@ def end_for(wish: Wish, current: Epoch, parameters: Parameters) -> Epoch:
         asked = wish.until
         if asked <= start:
             raise NothingToStore(
-                f"Epoch {asked} is no end: it is epoch {current} now, and an order begins with the next.",
-                todo="Choose a later --until.",
+                f"An order can't end with epoch {asked}: it is epoch {current}, and it begins with the next.",
+                todo=f"Choose --until {start + 1} or later.",
             )
     else:
         epochs = grid if wish.epochs is None else wish.epochs

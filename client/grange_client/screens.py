@@ -6,7 +6,6 @@ escaped. Leaves what is shown, and as JSON to machines, to `cli`.
 
 import time
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from types import TracebackType
 
 from rich.console import Console, RenderableType
@@ -24,8 +23,9 @@ from rich.table import Table
 from rich.text import Text
 
 from grange.messages import NO_ORDER
+from grange.times import BlockClock, format_time
 from grange.types import Address, FarmerId
-from grange.units import format_tokens
+from grange.units import format_size, format_tokens, format_tokens_rounded_down, format_tokens_rounded_up
 from grange_client import happenings
 from grange_client.catalog import Known
 from grange_client.cautions import code_text
@@ -41,35 +41,14 @@ from grange_client.store import Quote
 
 MAX_LISTED = 5
 ID_CHARACTERS = 8
+DAY_CHARACTERS = 10
+"""Of a date and a time."""
 WEI = 10**18
-SHOWN_DECIMALS = 6
-_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
-
-
-def size_text(size_bytes: float) -> str:
-    """A size with three digits: 1,530,000 is "1.53 MB"."""
-    unit = 0
-    while size_bytes >= 999.5 and unit < len(_UNITS) - 1:
-        size_bytes /= 1000
-        unit += 1
-    return f"{size_bytes:.0f} {_UNITS[0]}" if unit == 0 else f"{size_bytes:.3g} {_UNITS[unit]}"
-
-
-def tokens_text(amount: int) -> str:
-    """An amount of tokens to a millionth, rounded up so that nothing looks cheaper than it is."""
-    unit = 10 ** (18 - SHOWN_DECIMALS)
-    return format_tokens(-(-amount // unit) * unit)
-
-
-def returned_text(amount: int) -> str:
-    """An amount that was received, to a millionth, rounded down so that nothing looks like more."""
-    unit = 10 ** (18 - SHOWN_DECIMALS)
-    return format_tokens(amount // unit * unit)
 
 
 def fare_screen(fare: Fare, max_price: int) -> str:
     """What reading will cost."""
-    about, most = tokens_text(fare.expected), tokens_text(max_price)
+    about, most = format_tokens_rounded_up(fare.expected), format_tokens_rounded_up(max_price)
     return f"Reading costs about {about} tokens out of the vault, and {most} at most."
 
 
@@ -80,8 +59,8 @@ class _Amount(ProgressColumn):
         if task.total is None:
             return Text()
         speed = task.finished_speed or task.speed or 0
-        done = f"{size_text(task.completed)} of {size_text(task.total)}"
-        return Text(f"{done}  {size_text(speed)}/s", style="cyan")
+        done = f"{format_size(task.completed)} of {format_size(task.total)}"
+        return Text(f"{done}  {format_size(speed)}/s", style="cyan")
 
 
 class Display:
@@ -154,22 +133,31 @@ def facts(rows: Iterable[tuple[str, str]]) -> RenderableType:
     return grid
 
 
-def quote_screen(quote: Quote, funds: Funds) -> RenderableType:
-    """The price, before anything is sent."""
+def quote_screen(quote: Quote, funds: Funds, clock: BlockClock, *, default_term: bool) -> RenderableType:
+    """The price, before anything is sent. `default_term` is whether nobody said for how long."""
     geometry = quote.geometry
     from_vault = quote.cost - quote.missing
-    source = f"{tokens_text(quote.missing)} of it from the wallet" if quote.missing else "out of the vault"
+    source = (
+        f"{format_tokens_rounded_up(quote.missing)} of it from the wallet"
+        if quote.missing
+        else "out of the vault"
+    )
     rows = [
         ("store", quote.manifest.name),
-        ("holds", f"{quote.scan.files:,} files, {size_text(quote.scan.content_bytes)}"),
-        ("with", code_text(geometry.k, geometry.n, size_text(geometry.slot_bytes))),
-        ("until", f"epoch {quote.end}, which is {quote.end - quote.start} epochs from now"),
-        ("price", f"{tokens_text(quote.cost)} tokens, {source}"),
+        ("holds", f"{quote.scan.files:,} files, {format_size(quote.scan.content_bytes)}"),
+        ("with", code_text(geometry.k, geometry.n, format_size(geometry.slot_bytes))),
+        ("until", _quoted_term(quote, clock, default_term=default_term)),
+        ("price", f"{format_tokens_rounded_up(quote.cost)} tokens, {source}"),
     ]
     if not from_vault and not funds.vault:
-        rows[-1] = ("price", f"{tokens_text(quote.cost)} tokens, from the wallet")
+        rows[-1] = ("price", f"{format_tokens_rounded_up(quote.cost)} tokens, from the wallet")
     rows += [("note", caution) for caution in quote.cautions]
     return facts(rows)
+
+
+def _quoted_term(quote: Quote, clock: BlockClock, *, default_term: bool) -> str:
+    term = f"{clock.describe_epoch(quote.end)}; that is {quote.end - quote.start} epochs"
+    return f"{term}, the shortest term (--epochs keeps it longer)" if default_term else term
 
 
 def skipped_screen(skipped: Sequence[Skipped]) -> RenderableType:
@@ -180,28 +168,29 @@ def skipped_screen(skipped: Sequence[Skipped]) -> RenderableType:
     return Text("\n".join(lines), style="yellow")
 
 
-def orders_screen(orders: Sequence[Known], epoch: int) -> RenderableType:
+def orders_screen(orders: Sequence[Known], clock: BlockClock) -> RenderableType:
     """The list of orders."""
     if not orders:
         return Text("Nothing is stored yet. `grange put PATH` stores something.")
-    table = new_table("name", ">size", ">files", "stored", ">until", "id")
+    table = new_table("name", ">size", ">files", "stored", ">epoch", "until about", "id")
     for known in orders:
-        left = known.order.end - epoch
+        left = known.order.end - clock.epoch
         table.add_row(
             Text(known.name) if known.name else Text("unread", style="yellow"),
-            size_text(known.size_bytes) if known.size_bytes is not None else "?",
+            format_size(known.size_bytes) if known.size_bytes is not None else "?",
             f"{known.files:,}" if known.files is not None else "?",
-            _date(known.created),
-            Text(_until(known, left), style="" if left > 0 else "dim" if known.closing else "red"),
+            _date(known.created)[:DAY_CHARACTERS],
+            str(known.order.end),
+            Text(_until(known, clock), style="" if left > 0 else "dim" if known.closing else "red"),
             known.order.id.hex()[:ID_CHARACTERS],
         )
     return table
 
 
-def order_screen(known: Known, epoch: int, endpoints: dict[FarmerId, str]) -> Iterable[RenderableType]:
+def order_screen(known: Known, clock: BlockClock, endpoints: dict[FarmerId, str]) -> Iterable[RenderableType]:
     """One order: what, with whom, until when, at what price."""
     order = known.order
-    left = order.end - epoch
+    left = order.end - clock.epoch
     yield facts(
         [
             ("name", known.name or "unread"),
@@ -209,16 +198,19 @@ def order_screen(known: Known, epoch: int, endpoints: dict[FarmerId, str]) -> It
             ("stored", f"{_date(known.created)}, in block {order.block}"),
             (
                 "holds",
-                f"{known.files:,} files, {size_text(known.size_bytes or 0)}"
+                f"{known.files:,} files, {format_size(known.size_bytes or 0)}"
                 if known.files is not None
                 else "not known until its farmers answer",
             ),
             (
                 "with",
-                code_text(order.geometry.k, order.geometry.n, size_text(order.geometry.slot_bytes)),
+                code_text(order.geometry.k, order.geometry.n, format_size(order.geometry.slot_bytes)),
             ),
-            ("until", f"epoch {order.end}, {f'{left} more' if left > 0 else 'which is over'}"),
-            ("paid", f"{tokens_text(order.cost)} tokens for {order.end - order.start} epochs"),
+            (
+                "until",
+                f"{clock.describe_epoch(order.end)}; {f'{left} epochs more' if left > 0 else 'it is over'}",
+            ),
+            ("paid", f"{format_tokens_rounded_up(order.cost)} tokens for {order.end - order.start} epochs"),
             *([("goes on", f"as order {known.extended_by.hex()}")] if known.extended_by else []),
             *([("extends", f"order {order.previous.hex()}")] if order.previous != NO_ORDER else []),
             *([("came back", _returned(known.closing))] if known.closing else []),
@@ -227,30 +219,32 @@ def order_screen(known: Known, epoch: int, endpoints: dict[FarmerId, str]) -> It
     table = new_table(">slot", ">farmer", "endpoint", ">tokens an epoch")
     for index, slot in enumerate(order.slots):
         endpoint = Text(_plain(endpoints.get(slot.farmer, "?")))
-        table.add_row(str(index), str(slot.farmer), endpoint, tokens_text(slot.rate))
+        table.add_row(str(index), str(slot.farmer), endpoint, format_tokens_rounded_up(slot.rate))
     yield table
 
 
 def waiting_screen(waiting: Sequence[Known]) -> RenderableType:
-    """That orders are over and what was not proven can be had back."""
-    named = " ".join(known.order.id.hex()[:ID_CHARACTERS] for known in waiting[:MAX_LISTED])
+    """That orders are over and what was not proven can be had back. All are named: the line is to be used."""
+    named = " ".join(known.order.id.hex()[:ID_CHARACTERS] for known in waiting)
     subject = "An order is over" if len(waiting) == 1 else f"{len(waiting)} orders are over"
     return Text(f"{subject}; what nobody proved comes back with: grange close {named}", style="yellow")
 
 
-def renewal_screen(name: str | None, renewal: Renewal) -> RenderableType:
+def renewal_screen(name: str | None, renewal: Renewal, clock: BlockClock) -> RenderableType:
     """What extending costs, compared with now, and who would step in for whom."""
     order, now = renewal.order, sum(slot.rate for slot in renewal.order.slots)
     then = sum(keeper.rate for keeper in renewal.keepers)
-    change = "the same as now" if then == now else f"{tokens_text(now)} now"
+    change = "the same as now" if then == now else f"{format_tokens_rounded_up(now)} now"
     source = (
-        f"{tokens_text(renewal.missing)} of it from the wallet" if renewal.missing else "out of the vault"
+        f"{format_tokens_rounded_up(renewal.missing)} of it from the wallet"
+        if renewal.missing
+        else "out of the vault"
     )
     rows = [
         ("extend", name or "unread"),
-        ("until", f"epoch {renewal.end}, {renewal.epochs} epochs more than now"),
-        ("price", f"{tokens_text(renewal.cost)} tokens, {source}"),
-        ("an epoch", f"{tokens_text(then)} tokens; {change}"),
+        ("until", f"{clock.describe_epoch(renewal.end)}; {renewal.epochs} epochs more"),
+        ("price", f"{format_tokens_rounded_up(renewal.cost)} tokens, {source}"),
+        ("an epoch", f"{format_tokens_rounded_up(then)} tokens; {change}"),
     ]
     for slot, keeper in sorted(renewal.moved.items()):
         rows.append((f"slot {slot}", f"is rebuilt and moves to farmer {keeper.farmer.id}. {keeper.reason}"))
@@ -266,9 +260,9 @@ def closings_screen(closed: Sequence[tuple[Known, Closing]]) -> RenderableType:
         table.add_row(
             Text(known.name) if known.name else Text("unread", style="yellow"),
             known.order.id.hex()[:ID_CHARACTERS],
-            tokens_text(known.order.cost),
-            returned_text(closing.refund),
-            returned_text(closing.compensation),
+            format_tokens_rounded_up(known.order.cost),
+            format_tokens_rounded_down(closing.refund),
+            format_tokens_rounded_down(closing.compensation),
         )
     table.caption = "tokens; what came back is in the vault"
     return table
@@ -282,7 +276,9 @@ def files_screen(manifest: Manifest) -> Iterable[RenderableType]:
     """
     yield Text(f"{'size':>10}  {'changed':<16}  name", style="dim")
     for entry in manifest.entries:
-        size = {Kind.FILE: size_text(entry.size_bytes), Kind.DIRECTORY: "-", Kind.SYMLINK: "link"}[entry.kind]
+        size = {Kind.FILE: format_size(entry.size_bytes), Kind.DIRECTORY: "-", Kind.SYMLINK: "link"}[
+            entry.kind
+        ]
         name = {
             Kind.FILE: shown(entry.path),
             Kind.DIRECTORY: shown(entry.path) + "/",
@@ -311,9 +307,9 @@ def farmers_screen(reports: Sequence[FarmerReport]) -> RenderableType:
         table.add_row(
             str(farmer.id),
             Text(_plain(farmer.endpoint), style="red" if report.silent else ""),
-            tokens_text(farmer.offer.price_per_gib_epoch),
-            size_text(report.free_bytes) if report.free_bytes is not None else Text("silent", style="red"),
-            tokens_text(farmer.stake),
+            format_tokens_rounded_up(farmer.offer.price_per_gib_epoch),
+            format_size(report.free_bytes) if report.free_bytes is not None else Text("silent", style="red"),
+            format_tokens_rounded_up(farmer.stake),
             f"{report.proven:,}",
             Text(f"{farmer.misses:,}", style="red" if farmer.misses else ""),
         )
@@ -365,24 +361,24 @@ def new_table(*columns: str) -> Table:
     return made
 
 
-def _until(known: Known, epochs_left: int) -> str:
-    if epochs_left > 0:
-        return f"epoch {known.order.end}" + (", then goes on" if known.extended_by else "")
-    return f"closed, {returned_text(known.closing.returned)} back" if known.closing else "ended"
+def _until(known: Known, clock: BlockClock) -> str:
+    if known.order.end > clock.epoch:
+        return clock.format_epoch(known.order.end) + (", goes on" if known.extended_by else "")
+    if known.closing:
+        return f"closed, {format_tokens_rounded_down(known.closing.returned)} back"
+    return "ended " + clock.format_epoch(known.order.end)[:DAY_CHARACTERS]
 
 
 def _returned(closing: Closing) -> str:
-    refund, compensation = returned_text(closing.refund), returned_text(closing.compensation)
+    refund, compensation = (
+        format_tokens_rounded_down(closing.refund),
+        format_tokens_rounded_down(closing.compensation),
+    )
     return f"{refund} tokens for what nobody proved, and {compensation} as compensation"
 
 
 def _date(created: int | None) -> str:
-    if created is None:
-        return "?"
-    try:
-        return datetime.fromtimestamp(created).astimezone().strftime("%Y-%m-%d %H:%M")
-    except (OverflowError, OSError, ValueError):
-        return "?"
+    return "?" if created is None else format_time(created)
 
 
 def _changed(mtime_ns: int) -> str:

@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,7 +19,7 @@ from unittest.mock import ANY
 
 import pytest
 import typer
-from client_fakes import MARKET, PARAMETERS, WORDS, World, open_world
+from client_fakes import MARKET, NOW, PARAMETERS, WORDS, World, open_world
 from client_trees import listing
 from rich.console import Console
 from typer.testing import CliRunner, Result
@@ -133,7 +134,7 @@ def test_json_everywhere(machine: Machine, tree: Path, tmp_path: Path) -> None:
     farmers = json.loads(machine("farmers", "--json").stdout)
     assert [farmer["answers"] for farmer in farmers] == [True] * 8
     balance = json.loads(machine("balance", "--json").stdout)
-    assert balance["wallet"] == 1000 * TOKEN - put["cost"]
+    assert balance["wallet"] == str(1000 * TOKEN - int(put["cost"]))
     got = json.loads(machine("get", put["order"][:8], tmp_path / "back", "--json").stdout)
     assert got["files"] == 4
 
@@ -157,7 +158,7 @@ def test_reading_that_costs_is_asked_for(machine: Machine, tree: Path, tmp_path:
         assert "Reading cost 0.0000" in got.stdout
         assert listing(tmp_path / f"back{turn}" / "tree") == listing(tree)
     shown = machine("get", "tree", tmp_path / "json", "--yes", "--json")
-    assert 0 < json.loads(shown.stdout)["paid"] < TOKEN // 1000
+    assert 0 < int(json.loads(shown.stdout)["paid"]) < TOKEN // 1000
 
 
 def test_no_more_is_paid_than_was_allowed(machine: Machine, tree: Path, tmp_path: Path) -> None:
@@ -180,9 +181,9 @@ def test_question_is_asked_before_anything_is_sent(machine: Machine, tree: Path)
 
 def test_deposit_and_withdraw(machine: Machine) -> None:
     """Tokens move into the vault; out of it what was announced does."""
-    assert json.loads(machine("deposit", "12.5", "--json").stdout)["vault"] == 125 * TOKEN // 10
-    assert json.loads(machine("withdraw", "2.5", "--json").stdout)["vault"] == 125 * TOKEN // 10
-    assert json.loads(machine("withdraw", "--json").stdout)["vault"] == 10 * TOKEN
+    assert json.loads(machine("deposit", "12.5", "--json").stdout)["vault"] == str(125 * TOKEN // 10)
+    assert json.loads(machine("withdraw", "2.5", "--json").stdout)["vault"] == str(125 * TOKEN // 10)
+    assert json.loads(machine("withdraw", "--json").stdout)["vault"] == str(10 * TOKEN)
 
 
 def test_close_an_order_that_is_over(machine: Machine, tree: Path) -> None:
@@ -203,7 +204,7 @@ def test_close_an_order_that_is_over(machine: Machine, tree: Path) -> None:
     assert closed.exit_code == 0, closed.output
     assert closed.stdout.splitlines()[1].split()[-2:] == ["3", "1"]
     [again] = json.loads(machine("close", put["order"][:8], "--json").stdout)
-    assert (again["refund"], again["compensation"]) == (3 * TOKEN, TOKEN)
+    assert (again["refund"], again["compensation"]) == (str(3 * TOKEN), str(TOKEN))
     [listed] = json.loads(machine("ls", "--json").stdout)
     assert (listed["closed"], listed["awaits_closing"]) == (True, False)
     listing_now, shown = machine("ls"), machine("stat", "tree")
@@ -341,7 +342,7 @@ def test_names_that_look_like_markup_are_data(
     assert machine("put", tree, "--yes", "--n", "4", "--name", name).exit_code == 0
     got = machine("get", name, tmp_path / name)
     assert got.exit_code == 0, got.output
-    assert name in got.stdout.replace("\n", "")
+    assert name in got.stdout
     for command in (["ls"], ["stat", name, "--files"], ["health", name]):
         assert name in machine(*command).stdout
     with pytest.raises(UnknownOrder) as raised:
@@ -533,22 +534,80 @@ def test_plugins_are_not_loaded_for_our_own_commands() -> None:
     assert not warnings
 
 
-def test_sizes() -> None:
-    """Three digits and a unit."""
-    assert [screens.size_text(n) for n in (0, 999, 1000, 1_530_000, 999_700, 2.5e12)] == [
-        "0 bytes",
-        "999 bytes",
-        "1 kB",
-        "1.53 MB",
-        "1 MB",
-        "2.5 TB",
+def numbers(value: Any, path: str = "") -> dict[str, Any]:
+    """Every number in a JSON value, by the names that lead to it."""
+    if isinstance(value, dict):
+        return {k: n for name, one in value.items() for k, n in numbers(one, f"{path}.{name}").items()}
+    if isinstance(value, list):
+        return {k: n for one in value for k, n in numbers(one, path).items()}
+    return {path: value} if isinstance(value, int | float) and not isinstance(value, bool) else {}
+
+
+AMOUNTS = {
+    "cost",
+    "quoted",
+    "rate",
+    "refund",
+    "compensation",
+    "paid",
+    "vault",
+    "wallet",
+    "native",
+    "stake",
+    "committed_rate",
+    "price_per_gib_epoch",
+}
+
+
+def test_amounts_in_json_are_strings(machine: Machine, tree: Path, tmp_path: Path) -> None:
+    """What has more than 53 bits is rounded by most readers of JSON, so no amount is a number."""
+    documents = [json.loads(machine("put", tree, "--yes", "--n", "4", "--epochs", "5", "--json").stdout)]
+    for command in ("ls", "stat tree --files", "farmers", "balance", "health", "deposit 1"):
+        documents.append(json.loads(machine(*command.split(), "--json").stdout))
+    documents.append(json.loads(machine("get", "tree", tmp_path / "back", "--json").stdout))
+
+    def over(world: World) -> None:
+        world.market.block = max(world.market.block, documents[0]["end"] * PARAMETERS.epoch_blocks)
+        world.market.to_return = (3 * TOKEN, TOKEN)
+
+    machine.prepare = over
+    documents.append(json.loads(machine("close", "tree", "--json").stdout))
+    documents.append(json.loads(machine("ls", "--json").stdout))
+    found = {path.rsplit(".", 1)[-1]: value for one in documents for path, value in numbers(one).items()}
+    assert not found.keys() & AMOUNTS
+    assert all(abs(value) < 1 << 53 for name, value in found.items() if name != "mtime_ns")
+    assert documents[-1][0]["refund"] == str(3 * TOKEN)
+
+
+def test_dates_stand_beside_epochs(machine: Machine, tree: Path) -> None:
+    """In the quote, in lists, in JSON; and whoever gave no term is told what it is."""
+    put = machine("put", tree, "--yes", "--n", "4")
+    [until] = [line for line in put.stdout.splitlines() if line.startswith("until")]
+    assert re.search(r"epoch \d+, about 20\d\d-\d\d-\d\d \d\d:\d\d", until)
+    assert "shortest term" in put.stdout
+    assert "shortest term" not in machine("put", tree, "--yes", "--n", "4", "--epochs", "5").stdout
+    for command in ("ls", "stat tree", "health"):
+        shown = machine(*command.split()).stdout
+        assert re.search(r"20\d\d-\d\d-\d\d", shown.split("until", 1)[1])
+        assert fits(shown)
+    [known, _] = json.loads(machine("ls", "--json").stdout)
+    assert known["end_time"] > NOW
+
+
+def test_all_that_can_be_closed_is_named(machine: Machine, tree: Path) -> None:
+    """The line that is to be copied has every order, however many there are."""
+    ends = [
+        json.loads(machine("put", tree, "--yes", "--n", "2", "--epochs", "5", "--json").stdout)["end"]
+        for _ in range(6)
     ]
 
+    def over(world: World) -> None:
+        world.market.block = max(world.market.block, max(ends) * PARAMETERS.epoch_blocks)
 
-def test_prices_never_look_cheaper() -> None:
-    """Amounts are cut by rounding up."""
-    assert screens.tokens_text(1) == "0.000001"
-    assert screens.tokens_text(TOKEN) == "1"
+    machine.prepare = over
+    said = machine("ls").stderr
+    assert "6 orders are over" in said
+    assert len(said.split("grange close ")[1].split()) == 6
 
 
 def test_progress_is_drawn() -> None:

@@ -93,8 +93,8 @@ def test_an_order_that_is_over_loses_nothing_more() -> None:
 @pytest.mark.parametrize(
     ("loss", "text"),
     [
-        (0.0, "under 1 in 10^9"),
-        (1e-12, "under 1 in 10^9"),
+        (0.0, "< 1 in 10^9"),
+        (1e-12, "< 1 in 10^9"),
         (1 / 1_234_567, "1 in 1,200,000"),
         (0.0101, "1 in 99"),
         (0.25, "25%"),

@@ -44,7 +44,7 @@ Home = Annotated[
     Path | None,
     typer.Option("--home", help="Where words and settings are.", envvar="GRANGE_HOME", show_envvar=True),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON value instead of a table; base units.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON value, amounts as strings in base units.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", callback=_be_verbose, is_eager=True, help="Show tracebacks.")
 ]

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from grange.units import MAX_SLOTS, parse_tokens
+from grange.units import MAX_SLOTS, format_size, format_tokens_rounded_up, parse_tokens
 from grange_client import output, screens
 from grange_client.commands import common
 from grange_client.commands.common import Home, Json, Verbose, Wanted
@@ -94,17 +94,20 @@ async def _put(paths: Sequence[Path], wish: Wish, yes: bool, as_json: bool, home
             quote = await renter.quote(paths, wish, display)
         if quote.scan.skipped:
             common.err.print(screens.skipped_screen(quote.scan.skipped))
+        clock = await renter.market.clock()
         if not as_json:
-            common.out.print(screens.quote_screen(quote, await renter.funds()))
+            default_term = wish.epochs is None and wish.until is None
+            funds = await renter.funds()
+            common.out.print(screens.quote_screen(quote, funds, clock, default_term=default_term))
         if not yes:
             common.confirm("Store it?")
         with screens.Display(common.err) as display:
             stored = await renter.put(quote, display)
             seconds = display.seconds
     if as_json:
-        common.print_json(output.stored_json(stored, quote, seconds))
+        common.print_json(output.stored_json(stored, quote, seconds, clock))
     else:
-        speed = screens.size_text(quote.scan.content_bytes / seconds) + "/s"
+        speed = format_size(quote.scan.content_bytes / seconds) + "/s"
         left_out = f" {len(quote.scan.skipped):,} left out." if quote.scan.skipped else ""
         common.out.print(
             f"Stored in {seconds:.1f} s ({speed}), order "
@@ -139,10 +142,11 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
     if as_json:
         common.print_json(output.restored_json(known, restored, fetch.destination, seconds))
     else:
-        speed = screens.size_text(restored.size_bytes / seconds) + "/s"
+        speed = format_size(restored.size_bytes / seconds) + "/s"
         there = f" {restored.skipped:,} were there already (same size and time)." if restored.skipped else ""
-        there += f" Reading cost {screens.tokens_text(restored.paid)} tokens." if restored.paid else ""
+        there += f" Reading cost {format_tokens_rounded_up(restored.paid)} tokens." if restored.paid else ""
         where = shown(os.fsencode(fetch.destination))
-        common.out.print(f"{restored.files:,} files into {where} in {seconds:.1f} s ({speed}).{there}")
+        said = f"{restored.files:,} files into {where} in {seconds:.1f} s ({speed}).{there}"
+        common.out.print(said, soft_wrap=True)
     if restored.left_out.count:
         raise typer.Exit(EXIT_LEFT_OUT)

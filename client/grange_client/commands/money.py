@@ -55,7 +55,8 @@ def withdraw(
             else:
                 announced = await renter.request_withdrawal(parse_tokens(amount))
                 if announced is not None:
-                    common.err.print(f"Announced. From epoch {announced.ready_epoch} on: grange withdraw")
+                    ready = (await renter.market.clock()).describe_epoch(announced.ready_epoch)
+                    common.err.print(f"Announced. From {ready}, on: grange withdraw", soft_wrap=True)
         await _balance(as_json, home)
 
     common.run(run())

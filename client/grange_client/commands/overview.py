@@ -21,13 +21,13 @@ def ls(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> No
         async with common.renter(home) as renter:
             with screens.Display(common.err) as display:
                 orders = await renter.orders(display)
-            epoch = (await renter.market.head()).epoch
+            clock = await renter.market.clock()
             missing = await renter.missing()
         if as_json:
-            common.print_json([output.order_json(known, epoch) for known in orders])
+            common.print_json([output.order_json(known, clock) for known in orders])
         elif orders or not missing:
-            common.out.print(screens.orders_screen(orders, epoch))
-            if waiting := [known for known in orders if known.awaits_closing(epoch)]:
+            common.out.print(screens.orders_screen(orders, clock))
+            if waiting := [known for known in orders if known.awaits_closing(clock.epoch)]:
                 common.err.print(screens.waiting_screen(waiting), soft_wrap=True)
         if missing:
             raise order_missing(missing)
@@ -49,16 +49,16 @@ def stat(
             with screens.Display(common.err) as display:
                 known = await renter.find(wanted, display)
                 manifest = await renter.manifest(known.order, display) if files else None
-            epoch = (await renter.market.head()).epoch
+            clock = await renter.market.clock()
             endpoints = {farmer.id: farmer.endpoint for farmer in await renter.market.farmers()}
         if as_json:
-            document = output.order_json(known, epoch)
+            document = output.order_json(known, clock)
             if manifest is not None:
                 document["entries"] = output.entries_json(manifest)
             common.print_json(document)
             return
-        common.out.print(*screens.order_screen(known, epoch, endpoints), sep="\n\n")
-        if known.awaits_closing(epoch):
+        common.out.print(*screens.order_screen(known, clock, endpoints), sep="\n\n")
+        if known.awaits_closing(clock.epoch):
             common.err.print(screens.waiting_screen([known]), soft_wrap=True)
         if manifest is not None:
             common.out.print("", *screens.files_screen(manifest), sep="\n", soft_wrap=True)
@@ -80,16 +80,16 @@ def health(
     async def run() -> None:
         async with common.renter(home) as renter:
             with screens.Display(common.err) as display:
+                clock = await renter.market.clock()
                 if wanted is None:
-                    epoch = (await renter.market.head()).epoch
-                    orders = [known for known in await renter.orders(display) if known.order.end > epoch]
+                    orders = [one for one in await renter.orders(display) if one.order.end > clock.epoch]
                 else:
                     orders = [await renter.find(wanted, display)]
                 found = [(known, await renter.condition(known.order)) for known in orders]
         if as_json:
-            common.print_json([output.health_json(known, outlook) for known, outlook in found])
+            common.print_json([output.health_json(known, outlook, clock) for known, outlook in found])
             return
-        common.out.print(health_screens.health_screen(found))
+        common.out.print(health_screens.health_screen(found, clock))
         if wanted is not None:
             common.out.print("", health_screens.slots_screen(found[0][1]), sep="\n")
         for known, outlook in found:

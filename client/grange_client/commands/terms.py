@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from grange.units import format_tokens_rounded_up
 from grange_client import output, screens
 from grange_client.commands import common
 from grange_client.commands.common import Home, Json, Verbose, Wanted
@@ -29,18 +30,20 @@ def extend(  # noqa: PLR0917
             with screens.Display(common.err) as display:
                 known = await renter.find(wanted, display)
                 renewal = await renter.renewal(known.order, epochs, display)
+                clock = await renter.market.clock()
             if not as_json:
-                common.out.print(screens.renewal_screen(known.name, renewal))
+                common.out.print(screens.renewal_screen(known.name, renewal, clock))
             if not yes:
                 common.confirm("Extend it?")
             with screens.Display(common.err) as display:
                 extended = await renter.extend(renewal, display)
         if as_json:
-            common.print_json(output.extended_json(known, extended, renewal))
+            common.print_json(output.extended_json(known, extended, renewal, clock))
             return
-        cost = screens.tokens_text(extended.order.cost)
+        cost = format_tokens_rounded_up(extended.order.cost)
         short = extended.order.id.hex()[: screens.ID_CHARACTERS]
-        common.out.print(f"Extended until epoch {extended.order.end} for {cost} tokens, order {short}.")
+        until = clock.describe_epoch(extended.order.end)
+        common.out.print(f"Extended until {until}, for {cost} tokens: order {short}.")
 
     common.run(run())
 

@@ -115,7 +115,9 @@ def run(
 @app.command()
 def status(
     home: Home = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; amounts in base units.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object; amounts as strings in base units.")
+    ] = False,
 ) -> None:
     """Show the repairs under way and those that ended, also while it runs."""
     with explained():
@@ -132,13 +134,18 @@ def summary(address: str, under_way: list[Job], done: list[Job]) -> dict[str, An
     """What a repairer did, for scripts."""
     return {
         "repairer": address,
-        "under_way": [job.to_json() for job in under_way],
-        "done": [job.to_json() for job in done],
-        "bounty": sum(job.bounty for job in done),
+        "under_way": [_job_json(job) for job in under_way],
+        "done": [_job_json(job) for job in done],
+        "bounty": str(sum(job.bounty for job in done)),
         "slots_refilled": sum(len(job.refilled) for job in done),
         "bytes_read": sum(job.bytes_read for job in done),
         "bytes_rebuilt": sum(job.bytes_rebuilt for job in done),
     }
+
+
+def _job_json(job: Job) -> dict[str, Any]:
+    # Amounts as strings: most readers of JSON keep numbers in 53 bits.
+    return job.to_json() | {"bounty": str(job.bounty), "paid": str(job.paid)}
 
 
 def _table(under_way: list[Job], done: list[Job]) -> Table:
