@@ -9,14 +9,18 @@
 Decides the names and the permissions, and that nothing that exists is overwritten.
 """
 
+import fcntl
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from grange.atomic_file import create_file, replace_file
 from grange.errors import Misuse
 from grange.plain_errors import describe_invalid
 from grange.types import Address, address_from
@@ -24,7 +28,6 @@ from grange_client.errors import AlreadySetUp, BadConfig, NotSetUp
 from grange_client.words import Identity, checked_words, identity
 
 HOME_VARIABLE = "GRANGE_HOME"
-PRIVATE_MODE = 0o600
 MAX_CONFIG_BYTES = 1 << 16
 
 
@@ -86,18 +89,17 @@ def is_set_up(home: Path) -> bool:
 
 def set_up(home: Path, *, words: str, network: Network) -> Config:
     """Write a new home. Raises AlreadySetUp rather than overwrite, BadWords for wrong words."""
-    if is_set_up(home):
-        raise AlreadySetUp(
-            f"{home} is set up already, and was left as it is.",
-            means="The words there open the orders that were stored with them.",
-            todo="Use another directory with --home, or move that one away first.",
-        )
     words = checked_words(words)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # The words last: until they are there, a set-up that was cut short can simply be repeated.
-    _network_path(home).unlink(missing_ok=True)
-    _write_new(_network_path(home), network.model_dump_json(indent=2) + "\n")
-    _write_new(_words_path(home), words + "\n")
+    with _locked(home):
+        if is_set_up(home):
+            raise _already_set_up(home)
+        # The words last: until they are there, a set-up that was cut short can simply be repeated.
+        replace_file(_network_path(home), network.model_dump_json(indent=2) + "\n")
+        try:
+            create_file(_words_path(home), words + "\n")
+        except FileExistsError:
+            raise _already_set_up(home) from None
     return Config(home=home, network=network, identity=identity(words))
 
 
@@ -127,6 +129,14 @@ def network_from_file(path: Path) -> Network:
     return parse_network(_read(path, todo="Start one with `grange devnet`."), path)
 
 
+def _already_set_up(home: Path) -> AlreadySetUp:
+    return AlreadySetUp(
+        f"{home} is set up already, and was left as it is.",
+        means="The words there open the orders that were stored with them.",
+        todo="Use another directory with --home, or move that one away first.",
+    )
+
+
 def _network_path(home: Path) -> Path:
     return home / "config.json"
 
@@ -144,23 +154,13 @@ def _read(path: Path, *, todo: str) -> str:
         raise BadConfig(f"{path} cannot be read: {reason}.", todo=todo) from error
 
 
-def _write_new(path: Path, text: str) -> None:
-    """Whole or not at all, never over something, on disk when this returns."""
-    temporary = path.with_name(path.name + ".new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """One set-up of a home at a time; the system lets go of the lock when the process ends."""
+    folder = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.link(temporary, path)
-    except FileExistsError as error:
-        raise AlreadySetUp(f"{path} is there already, and was left as it is.") from error
-    finally:
-        temporary.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(folder)

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import stat
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from platformdirs import user_config_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from grange.atomic_file import create_file, replace_file
 from grange.chain import Chain, Timeouts, Wallet
 from grange.errors import GrangeError
 from grange.messages import Domain, address_of
@@ -31,7 +31,7 @@ from grange.plain_errors import describe_invalid
 from grange.types import Address, FarmerId, Offer, Parameters, address_from, bytes_from_hex
 from grange.units import GIB, MAX_RATE, TOKEN
 from grange_node.errors import ConfigInvalid, KeyInvalid, NotInitialised
-from grange_node.files import FILE_MODE, FOLDER_MODE
+from grange_node.files import FOLDER_MODE
 
 CONFIG_NAME = "farm.json"
 KEY_NAME = "operator.key"
@@ -241,23 +241,19 @@ def load_or_create_key(home: Path) -> Wallet:
     """The operator's key, made if there is none yet."""
     home.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
     if not (home / KEY_NAME).exists():
-        write_private(home / KEY_NAME, Wallet.random().private_key.hex() + "\n")
+        create_key(home / KEY_NAME)
     return load_key(home)
 
 
+def create_key(path: Path) -> None:
+    """A new key in a file of its own, unless there is one: of several processes at once one makes it."""
+    with suppress(FileExistsError):
+        create_file(path, Wallet.random().private_key.hex() + "\n")
+
+
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read: temporary file, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        replace_private(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    """Write a file that only its owner can read, whole or not at all."""
+    replace_file(path, text)
 
 
 def replace_private(new: Path, path: Path) -> None:

@@ -1,7 +1,9 @@
 """Words, keys and the home directory: nothing secret is lost, overwritten or readable by others."""
 
 import stat
+import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,30 @@ def test_set_up_and_load(tmp_path: Path) -> None:
     assert loaded.identity.wallet.address == made.identity.wallet.address
     assert stat.S_IMODE((home / "recovery.txt").stat().st_mode) == 0o600
     assert sorted(path.name for path in home.iterdir()) == ["config.json", "recovery.txt"]
+
+
+def test_two_set_ups_at_once_leave_one_home(tmp_path: Path) -> None:
+    """Of several at once one succeeds, and words and network are both its own."""
+    networks = [NETWORK.model_copy(update={"chain_id": number + 1}) for number in range(8)]
+    words = [new_words() for _ in networks]
+    start = threading.Barrier(len(networks))
+    made: list[int] = []
+
+    def set_up_one(number: int) -> None:
+        start.wait()
+        with suppress(AlreadySetUp):
+            set_up(tmp_path, words=words[number], network=networks[number])
+            made.append(number)
+
+    threads = [threading.Thread(target=set_up_one, args=(number,)) for number in range(len(networks))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    [winner] = made
+    assert (tmp_path / "recovery.txt").read_text().strip() == words[winner]
+    assert load(tmp_path).network == networks[winner]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "recovery.txt"]
 
 
 def test_second_set_up_changes_nothing(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from grange.chain import (
     InsufficientFunds,
     MarketNotFound,
     TransactionReverted,
+    Wallet,
     WrongChain,
 )
 from grange.errors import GrangeError, Misuse
@@ -77,6 +78,19 @@ def test_a_key_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path) -> N
     made = load_or_create_key(tmp_path / "home")
     assert load_or_create_key(tmp_path / "home").address == made.address
     assert (tmp_path / "home" / KEY_NAME).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_of_two_inits_at_once_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A farmer must not be registered under a key that another process has replaced."""
+    other = []
+
+    def made_meanwhile() -> Wallet:
+        write_private(tmp_path / KEY_NAME, OPERATOR.private_key.hex())
+        other.append(load_key(tmp_path))
+        return Wallet(b"\x07" * 32)
+
+    monkeypatch.setattr("grange_node.config.Wallet.random", made_meanwhile)
+    assert load_or_create_key(tmp_path).address == other[0].address == OPERATOR.address
 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from grange.chain import Wallet
 from grange.errors import Misuse
 from grange.plain_errors import describe_invalid
 from grange.types import Address, address_from
-from grange_node.config import key_from_file, write_private
+from grange_node.config import create_key, key_from_file, write_private
 from grange_node.errors import ConfigInvalid, NotInitialised
 from grange_node.files import FOLDER_MODE
 from grange_node.repair.repairer import Settings
@@ -107,5 +107,5 @@ def load_or_create_repair_key(home: Path) -> Wallet:
     """The repairer's key, made if there is none yet."""
     home.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
     if not (home / KEY_NAME).exists():
-        write_private(home / KEY_NAME, Wallet.random().private_key.hex() + "\n")
+        create_key(home / KEY_NAME)
     return load_repair_key(home)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from grange.atomic_file import replace_file
 from grange.chain import Chain, ChainUnavailable, Timeouts, TransactionError, Wallet, calls
 from grange.chain.codec import Artifact, artifact
 from grange.chain.rpc import Rpc
@@ -75,7 +76,7 @@ class DevnetAddress:
             "token": self.token,
             "faucet_key": self.faucet_key.hex(),
         }
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        replace_file(path, json.dumps(content, indent=2) + "\n", mode=0o644)
 
     @classmethod
     def read(cls, path: Path) -> "DevnetAddress":

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from grange.atomic_file import create_file
 from grange.devnet.child import Child
 from grange.devnet.devnet import Devnet
 from grange.devnet.errors import DevnetError
@@ -126,8 +127,7 @@ async def _funded(devnet: Devnet, number: int, folder: Path, options: FleetOptio
     farmer = FarmerProcess(number=number, folder=folder / f"farmer-{number:02d}", address=address_of(key))
     farmer.home.mkdir(parents=True)
     key_path = farmer.home / "operator.key"
-    key_path.touch(mode=0o600)
-    key_path.write_text(key.hex())
+    create_file(key_path, key.hex())
     await devnet.faucet(farmer.address, native=GAS_WEI, tokens=options.stake_tokens * TOKEN)
     return farmer
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from grange.atomic_file import create_file
 from grange.devnet.child import Child
 from grange.devnet.devnet import Devnet
 from grange.devnet.errors import DevnetError
@@ -89,8 +90,7 @@ async def _set_up(devnet: Devnet, number: int, folder: Path, options: RepairerOp
     )
     repairer.home.mkdir(parents=True)
     key_path = repairer.home / "repairer.key"
-    key_path.touch(mode=0o600)
-    key_path.write_text(key.hex())
+    create_file(key_path, key.hex())
     await devnet.faucet(repairer.address, native=GAS_WEI, tokens=options.tokens * TOKEN)
     window = ("--window", str(options.window_blocks)) if options.window_blocks else ()
     closing = [word for renter in options.close_for for word in ("--close-for", renter)]
