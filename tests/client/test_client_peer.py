@@ -57,6 +57,32 @@ def with_body(body: bytes, status: int = 200, **headers: str) -> Handler:
     return handler
 
 
+@pytest.mark.parametrize("sent", [b"", b"half of it"], ids=["nothing", "a part"])
+@pytest.mark.parametrize("ask", [lambda peer: peer.info(), lambda peer: peer.read(ORDER, 0, 0, 400)])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_answer_that_breaks_off_is_called_that(
+    sent: bytes, ask: Callable[[Peer], Awaitable[object]], chunked: bool
+) -> None:
+    """A farmer that dies in the middle of an answer: in words, whatever the HTTP library says."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        if chunked:
+            response.enable_chunked_encoding()
+        else:
+            response.content_length = 400
+        await response.prepare(request)
+        await response.write(sent)
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    async with answering(handler) as peer:
+        with pytest.raises(FarmerUnreachable) as raised:
+            await ask(peer)
+    assert raised.value.what == "Farmer 1 broke off in the middle of its answer."
+
+
 def test_signature_binds_everything() -> None:
     """The header is the renter's signature over method, path, farmer, time, nonce and content."""
     header = signer().authorization(7, "PUT", "/v1/x?y=1", b"\x01" * 32)

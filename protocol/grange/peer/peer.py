@@ -351,12 +351,14 @@ def _translated(farmer: Farmer) -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise FarmerUnreachable(f"Farmer {farmer.id} did not answer in time.") from error
+    except (aiohttp.ClientPayloadError, EOFError) as error:
+        raise FarmerUnreachable(f"Farmer {farmer.id} broke off in the middle of its answer.") from error
     except aiohttp.ClientError as error:
         raise FarmerUnreachable(
             f"Farmer {farmer.id} cannot be reached: {describe_http_error(error)}."
         ) from error
-    except (OSError, EOFError) as error:
-        raise FarmerUnreachable(f"Farmer {farmer.id} broke off.") from error
+    except OSError as error:
+        raise FarmerUnreachable(f"Farmer {farmer.id} broke off the connection.") from error
     except UnicodeError as error:
         # What the name lookup raises for a host such as "a..b", which the farmer chose.
         raise FarmerUnreachable(f"Farmer {farmer.id} has an endpoint that is no address.") from error
