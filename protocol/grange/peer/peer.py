@@ -34,7 +34,7 @@ from grange.peer.meter import Meter, MeteredConnector
 from grange.peer.names import Resolver
 from grange.peer.patience import Patience
 from grange.peer.purse import Payment, Purse
-from grange.peer.reach import Reach
+from grange.peer.reach import OutOfReach, Reach
 from grange.peer.signer import Signer
 from grange.plain_errors import describe_http_error
 from grange.reads import CLOSED_UNTIL_EPOCH
@@ -351,6 +351,8 @@ def _translated(farmer: Farmer) -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise FarmerUnreachable(f"Farmer {farmer.id} did not answer in time.") from error
+    except OutOfReach as error:
+        raise FarmerUnreachable(f"Farmer {farmer.id} cannot be reached: {error}.") from error
     except (aiohttp.ClientPayloadError, EOFError) as error:
         raise FarmerUnreachable(f"Farmer {farmer.id} broke off in the middle of its answer.") from error
     except aiohttp.ClientError as error:
