@@ -35,7 +35,7 @@ from grange.peer import (
     open_session,
 )
 from grange.selection import HISTORY_EPOCHS
-from grange.types import Address, FarmerId
+from grange.types import Address, FarmerId, OrderId
 from grange_client.catalog import Catalog, Known
 from grange_client.closing import Closing, close
 from grange_client.condition import condition
@@ -114,6 +114,8 @@ class Renter:
         self._signer = Signer(
             domain=market.domain, wallet=identity.wallet, patience=patience, now=now, random=random
         )
+        self._read: tuple[OrderId, Manifest] | None = None
+        """The manifest that was read last: `get` needs it twice, and it may be long."""
         self._purse = Purse(domain=market.domain, wallet=identity.wallet, tabs=tabs)
         self._storing = Storing(
             identity=identity,
@@ -297,13 +299,17 @@ class Renter:
 
     async def manifest(self, order: PlacedOrder, watch: Watcher = nobody) -> Manifest:
         """What is in an order; from the catalog, else from its farmers."""
+        if self._read is not None and self._read[0] == order.id:
+            return self._read[1]
         known = self.catalog.manifest(order.id)
         if known is not None:
+            self._read = order.id, known
             return known
         watch(Step(what="Fetching the contents page"))
         async with self._diagnosed(order):
             manifest, stored = await fetch_manifest(await self.reader(order, watch))
         self.catalog.describe(order.id, manifest, stored)
+        self._read = order.id, manifest
         return manifest
 
     async def farmers(self) -> list[FarmerReport]:

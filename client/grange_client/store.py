@@ -19,13 +19,15 @@ from os import PathLike
 from threading import Lock
 
 from grange.chain import Receipt, TransactionReverted
+from grange.errors import Misuse
 from grange.layout import Geometry, Trailer
 from grange.messages import SALT_BYTES, order_id
 from grange.peer import FarmerRefused, Patience
 from grange.types import Acceptance, Epoch, FarmerId, OrderId, Terms
+from grange.units import LEAF_BYTES, MAX_LEAF_COUNT
 from grange_client.cautions import cautions
 from grange_client.encode import SegmentEncoder
-from grange_client.errors import BadName, PlaceFailed, QuoteUsed
+from grange_client.errors import BadName, NothingToStore, PlaceFailed, QuoteUsed
 from grange_client.farmers import OpenPeer, choose_farmers
 from grange_client.happenings import FarmerFailed, Happening, Step, Watcher
 from grange_client.manifest import Manifest, pack
@@ -148,7 +150,7 @@ class Storing:
             return Need(
                 k=k,
                 n=n,
-                slot_bytes=Geometry.for_stream(size_bytes, k, n).slot_bytes,
+                slot_bytes=_shape(found, size_bytes, k, n).slot_bytes,
                 start=start,
                 end=end,
                 collateral_epochs=self.market.parameters.collateral_epochs,
@@ -156,7 +158,7 @@ class Storing:
             )
 
         need, choice = await choose_farmers(self.market, self.open_peer, wish, need_of, records)
-        geometry = Geometry.for_stream(size_bytes, need.k, need.n)
+        geometry = _shape(found, size_bytes, need.k, need.n)
         cost = price(choice.ranked[: need.n], start, end)
         return Quote(
             scan=found,
@@ -262,6 +264,20 @@ def watching_records(watch: Watcher, note: Callable[[FarmerFailed], None]) -> Wa
 def default_name(found: Scan) -> str:
     """What an order is called when nobody says: the name of the first path."""
     return shown(found.entries[0].path)[:255]
+
+
+def _shape(found: Scan, size_bytes: int, k: int, n: int) -> Geometry:
+    """The order's shape. Raises NothingToStore for more bytes than an order of this code holds."""
+    try:
+        return Geometry.for_stream(size_bytes, k, n)
+    except Misuse as error:
+        largest = max(found.entries, key=lambda entry: entry.size_bytes)
+        raise NothingToStore(
+            f"{size_bytes:,} bytes do not fit into one order of {k} of {n};"
+            f" {shown(largest.path)} has {largest.size_bytes:,} of them.",
+            means=f"One farmer takes at most {MAX_LEAF_COUNT * LEAF_BYTES:,} bytes. Nothing was sent.",
+            todo="Store with a larger --k, or the parts as orders of their own.",
+        ) from error
 
 
 def _stream(quote: Quote) -> ContentStream:

@@ -549,13 +549,19 @@ async def test_names_that_the_target_cannot_have_are_left_out(
 async def test_long_manifests_are_fetched_again(
     world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that the catalog does not keep is read from the farmers each time; the list knows the order."""
+    """One that the catalog does not keep is read from the farmers, by each command once."""
     monkeypatch.setattr("grange_client.catalog.MAX_KEPT_MANIFEST_BYTES", 10)
     async with world.renter() as renter:
         put = await stored(renter, tree)
         [known] = await renter.orders()
         assert (known.name, known.files) == ("tree", 4)
         assert renter.catalog.manifest(put.order.id) is None
+        before = sum(farmer.calls.count("get") for farmer in world.farmers)
+        await renter.manifest(put.order)
+        read = sum(farmer.calls.count("get") for farmer in world.farmers)
+        assert read > before
+        await renter.manifest(put.order)
+        assert sum(farmer.calls.count("get") for farmer in world.farmers) == read
         await renter.get(put.order, tmp_path / "back")
     assert listing(tmp_path / "back" / "tree") == listing(tree)
 

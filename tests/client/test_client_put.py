@@ -43,6 +43,7 @@ from grange_client.farmers import probe
 from grange_client.happenings import FarmerReplaced, Happening
 from grange_client.plan import Wish
 from grange_client.renter import Renter
+from grange_client.scan import Scan, scan
 from grange_client.store import Stored
 
 CODE = Wish(k=2, n=4, epochs=5)
@@ -298,6 +299,23 @@ async def test_source_that_changes_after_it_was_read(world: World, tree: Path) -
         with pytest.raises(SourceChanged, match="zero"):
             await renter.put(quote)
     assert not world.market.placed
+
+
+async def test_more_than_an_order_holds_is_said_before_it_is_sent(
+    world: World, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the largest of the files, and what to do."""
+
+    def huge(paths: Any) -> Scan:
+        found = scan(paths)
+        grown = (replace(e, size_bytes=1 << 50) if e.path == b"tree/zero" else e for e in found.entries)
+        return replace(found, entries=tuple(grown))
+
+    monkeypatch.setattr("grange_client.store.scan", huge)
+    async with world.renter() as renter:
+        with pytest.raises(NothingToStore, match="tree/zero has 1,125,899,906,842,624 of them"):
+            await renter.quote([tree], CODE)
+    assert world.staged == 0
 
 
 def _flip(sealed: bytes) -> bytes:
