@@ -3,21 +3,23 @@
 Totals only ever grow, whatever the order in which they are written: a write that comes late takes nothing
 back. What the chain paid is noted with the block that shows it, until that block cannot be undone any more.
 Losing the file loses the vouchers that were not redeemed, which are money; it lies beside the ledger. A payer
-that reads on shows its highest again. Leaves what may be read for them to `till`, what to redeem to
-`redeemer`. Methods block and raise StoreFailed.
+that reads on shows its highest again, and what can still be read of a damaged file is taken over. Leaves what
+may be read for them to `till`, what to redeem to `redeemer`. Methods block and raise StoreFailed.
 """
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from grange.types import Address
-from grange_node.database import Database
+from grange.errors import GrangeError
+from grange.types import Address, Voucher, address_from
+from grange_node.database import Database, connected
 from grange_node.errors import LedgerInvalid
 from grange_node.vouchers import PayerAccount
 
@@ -40,6 +42,8 @@ CREATE TABLE redemptions (payer TEXT PRIMARY KEY, block INTEGER NOT NULL, hash B
 _COLUMNS = "payer, cumulative, r, vs, spent, redeemed"
 _ONE = f"SELECT {_COLUMNS} FROM accounts WHERE payer = ?"
 
+log = logging.getLogger("grange.farm")
+
 
 class Accounts:
     """What every payer stands for. Amounts are kept as decimal text: they do not fit SQLite's 64 bits."""
@@ -50,9 +54,17 @@ class Accounts:
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, full: Callable[[], object] = lambda: None) -> Iterator[Accounts]:
-        """Open or create the file; one that is damaged is moved aside. `full` is called when the disk has no
-        room left. Raises LedgerInvalid when a newer program wrote it; NoRoom, StoreFailed."""
+    def open(
+        cls,
+        path: Path,
+        full: Callable[[], object] = lambda: None,
+        is_signed: Callable[[Voucher], bool] = lambda _: True,
+    ) -> Iterator[Accounts]:
+        """Open or create the file. One that is damaged is moved aside, and what can still be read of it taken
+        over, as far as `is_signed` says that the payer did. `full` is called when the disk has no room left.
+
+        Raises LedgerInvalid when a newer program wrote it; NoRoom, StoreFailed.
+        """
 
         def prepare(connection: sqlite3.Connection) -> None:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -64,7 +76,17 @@ class Accounts:
             if version == 0:
                 connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
-        with Database.open(path, what=NAME, prepare=prepare, replaceable=True, full=full) as database:
+        def salvage(aside: Path, db: sqlite3.Connection) -> None:
+            accounts = [account for account in _readable(aside) if is_signed(account.voucher)]
+            for account in accounts:
+                # What was redeemed the chain knows better.
+                spent = min(account.spent, account.cumulative)
+                _write(db, replace(account, redeemed=0, spent=spent))
+            log.warning("%d payers' vouchers could still be read of the old file", len(accounts))
+
+        with Database.open(
+            path, what=NAME, prepare=prepare, replaceable=True, full=full, salvage=salvage
+        ) as database:
             yield cls(database)
 
     def in_place(self) -> bool:
@@ -128,6 +150,19 @@ class Accounts:
         """Those of whom something can still be redeemed."""
         rows = self._database.read(f"SELECT {_COLUMNS} FROM accounts WHERE is_open")
         return [_account(row) for row in rows]
+
+
+def _readable(path: Path) -> list[PayerAccount]:
+    """The accounts that can be read of a damaged file, from both ends towards the damage."""
+    found: dict[Address, PayerAccount] = {}
+    for direction in ("ASC", "DESC"):
+        with suppress(sqlite3.Error), closing(connected(path, immutable=True)) as db:
+            rows = db.execute(f"SELECT {_COLUMNS} FROM accounts ORDER BY payer {direction}")
+            for row in rows:
+                with suppress(ValueError, TypeError, GrangeError):
+                    account = _account((address_from(row[0]), *row[1:]))
+                    found[account.payer] = account
+    return list(found.values())
 
 
 def _known(db: sqlite3.Connection, payer: Address) -> PayerAccount | None:

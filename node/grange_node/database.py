@@ -34,6 +34,7 @@ CLOSED_TO_WRITERS: Final = (Fault.READ_ONLY, Fault.FULL)
 
 _Given = TypeVar("_Given")
 Prepare = Callable[[sqlite3.Connection], None]
+Salvage = Callable[[Path, sqlite3.Connection], None]
 
 
 class Read(Protocol):
@@ -50,9 +51,17 @@ class Database:
     """One file, with a connection that writes and one that reads. All methods block; any thread may call."""
 
     def __init__(
-        self, path: Path, what: str, prepare: Prepare, *, replaceable: bool, full: Callable[[], object]
+        self,
+        path: Path,
+        what: str,
+        prepare: Prepare,
+        *,
+        replaceable: bool,
+        full: Callable[[], object],
+        salvage: Salvage | None,
     ) -> None:
         """Use `Database.open`."""
+        self._salvage = salvage
         self._path = path
         self._what = what
         self._prepare = prepare
@@ -74,13 +83,15 @@ class Database:
         prepare: Prepare,
         replaceable: bool = False,
         full: Callable[[], object] = lambda: None,
+        salvage: Salvage | None = None,
     ) -> Iterator[Database]:
         """Open or create a file. `what` names it in messages, `prepare` makes its tables, `full` is called
-        when the disk has no room left, and may make some.
+        when the disk has no room left, and may make some; `salvage` is called with a file that was moved
+        aside and the new one.
 
         Raises NoRoom, StoreFailed; LedgerDamaged if it cannot be read and is not `replaceable`.
         """
-        database = cls(path, what, prepare, replaceable=replaceable, full=full)
+        database = cls(path, what, prepare, replaceable=replaceable, full=full, salvage=salvage)
         try:
             yield database
         finally:
@@ -170,11 +181,17 @@ class Database:
 
     def _open(self) -> tuple[sqlite3.Connection, sqlite3.Connection]:
         with self._translated("opened"):
+            moved: list[Path] = []
             if self._replaceable:
-                writer = open_or_begin_again(self._path, self._opened, self._tell_moved)
+                writer = open_or_begin_again(self._path, self._opened, moved.append)
             else:
                 writer = self._opened()
         try:
+            for aside in moved:
+                what, name = self._what, aside.name
+                log.error("%s was damaged: it is begun again, and the old file kept as %s", what, name)
+                if self._salvage is not None:
+                    self._salvage(aside, writer)
             with self._translated("opened"):
                 # Looked into at once, it goes on reading when the folder is moved.
                 reader = connected(self._path, "PRAGMA query_only = ON", "PRAGMA schema_version")
@@ -197,9 +214,6 @@ class Database:
             connection.close()
             raise
         return connection
-
-    def _tell_moved(self, aside: Path) -> None:
-        log.error("%s was damaged: it is begun again, and the old file kept as %s", self._what, aside.name)
 
     def _renew(self) -> None:
         """Begin again with a file that was found damaged while it was in use. Raises NodeWorldError."""

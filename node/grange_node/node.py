@@ -56,6 +56,7 @@ from grange_node.store import Store
 from grange_node.till import Till
 from grange_node.usage import Usage
 from grange_node.volume import Volume
+from grange_node.vouchers import is_signed
 from grange_node.watcher import Watcher
 
 LEDGER_NAME = "ledger.sqlite3"
@@ -145,7 +146,13 @@ class Node:
             intake = Intake(
                 config=config, store=store, ledger=ledger, room=room, link=link, usage=usage, clock=clock
             )
-            accounts = stack.enter_context(Accounts.open(config.data_folder / ACCOUNTS_NAME, ballast.give_up))
+            accounts = stack.enter_context(
+                Accounts.open(
+                    config.data_folder / ACCOUNTS_NAME,
+                    ballast.give_up,
+                    lambda voucher: is_signed(voucher, config.domain, config.farmer),
+                )
+            )
             damages = stack.enter_context(Damages.open(config.data_folder / DAMAGES_NAME, ballast.give_up))
             if rebuilder is None:
                 rebuilder = LiveRebuilder(config.data_folder / REPAIRS_NAME, link.sender, config.start_block)

@@ -54,8 +54,9 @@ class Solvency:
     def __len__(self) -> int:
         return len(self._means)
 
-    async def require(self, payer: Address, cumulative: int) -> None:
-        """Raise VaultTooSmall unless the vault covers a total; ChainDown when nobody can say."""
+    async def require(self, payer: Address, cumulative: int) -> Means:
+        """What the payer has. Raises VaultTooSmall unless the vault covers a total; ChainDown when nobody can
+        say."""
         means = self._known(payer, cumulative)
         if means is None:
             async with self._asking:
@@ -68,6 +69,7 @@ class Solvency:
                 needed=needed,
                 missing=needed - means.firm,
             )
+        return means
 
     async def asked(self, payer: Address) -> Means:
         """What the chain says now. Raises ChainDown."""

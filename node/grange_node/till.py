@@ -125,7 +125,11 @@ class Till:
             check_signer(voucher, self._domain, self._farmer)
             total = voucher.cumulative
         _require(live, total, price)
-        await self._solvency.require(live.account.payer, total)
+        means = await self._solvency.require(live.account.payer, total)
+        if not live.account.cumulative:
+            # What the chain has paid us was served, though we may have lost the account: an old voucher opens
+            # nothing a second time.
+            live.account = replace(live.account, spent=means.redeemed, redeemed=means.redeemed)
         # Others of the same payer may have come by in the meantime.
         if voucher is not None and voucher.cumulative > live.account.cumulative:
             live.account = replace(live.account, cumulative=voucher.cumulative, r=voucher.r, vs=voucher.vs)

@@ -77,6 +77,15 @@ def check_signer(voucher: Voucher, domain: Domain, farmer: FarmerId) -> None:
         )
 
 
+def is_signed(voucher: Voucher, domain: Domain, farmer: FarmerId) -> bool:
+    """Whether the payer signed it, for this farmer of this market."""
+    try:
+        check_signer(voucher, domain, farmer)
+    except Unauthorised:
+        return False
+    return True
+
+
 def due(accounts: Iterable[PayerAccount], leaving: Collection[Address], redeem_at: int) -> list[PayerAccount]:
     """Which vouchers to redeem now, the largest first; none while it is not worth the gas.
 

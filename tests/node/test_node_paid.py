@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from grange.types import FarmerId, address_from
 from grange.units import GIB, STEP_BYTES
 from grange_node import till as till_module
 from grange_node.config import OfferFile
+from grange_node.node import ACCOUNTS_NAME
+from grange_node.vouchers import PayerAccount
 
 PRICED = OfferFile(
     price_per_gib_epoch=OFFER.price_per_gib_epoch,
@@ -150,7 +153,8 @@ async def test_an_overdrawn_voucher_is_refused(priced: Farm) -> None:
     assert response.json()["detail"] == {"vault": 99, "needed": 100, "missing": 1}
     priced.market.redeemed[RENTER.address] = 1
     priced.clock.now += 2
-    assert (await read(priced, parcel(), 100, **voucher(100))).status_code == 206
+    # What was redeemed was served.
+    assert (await read(priced, parcel(), 99, **voucher(100))).status_code == 206
 
 
 async def test_who_fills_its_vault_is_served_soon(priced: Farm) -> None:
@@ -223,6 +227,43 @@ async def test_reads_go_on_while_the_disk_takes_no_writes(
         assert (await read(farm, parcel(), 100, **voucher(200))).status_code == 206
     async with open_farm(tmp_path / "data", offer_terms=PRICED) as farm:
         assert (await account(farm))["spent"] == 200
+
+
+async def test_of_a_damaged_file_the_vouchers_that_can_be_read_are_kept(tmp_path: Path) -> None:
+    """And only what payers signed: a number that rotted is no money."""
+    payers = [Wallet(bytes([number]) * 32) for number in range(10, 90)]
+    path = tmp_path / "data" / ACCOUNTS_NAME
+    async with open_farm(tmp_path / "data", offer_terms=PRICED) as farm:
+        await farm.keep(parcel())
+        for payer in payers:
+            farm.market.vaults[payer.address] = 10**12
+            farm.node.accounts.save(signed_account(payer, 100))
+        farm.node.accounts.save(replace(signed_account(payers[0], 200), cumulative=10**9))
+    damage = path.stat().st_size // 4096 // 2 * 4096
+    with path.open("r+b") as file:
+        file.seek(damage)
+        file.write(b"\xa5" * 4096)
+    async with open_farm(tmp_path / "data", offer_terms=PRICED) as farm:
+        kept = {account.payer for account in farm.node.accounts.open_accounts()}
+    assert kept <= {payer.address for payer in payers[1:]}
+    assert len(kept) > 20
+
+
+async def test_a_voucher_that_was_redeemed_opens_nothing_again_though_the_account_is_lost(
+    priced: Farm,
+) -> None:
+    """A payer that goes on pays what it would have paid."""
+    priced.market.redeemed[RENTER.address] = 1000
+    assert (await read(priced, parcel(), 100, **voucher(1000))).status_code == 402
+    assert (await read(priced, parcel(), 100, **voucher(1100))).status_code == 206
+    assert (await read(priced, parcel(), 100, **voucher(1100))).status_code == 402
+
+
+def signed_account(payer: Wallet, cumulative: int) -> PayerAccount:
+    signed = sign_voucher(DOMAIN, payer.private_key, farmer=FARMER, cumulative=cumulative)
+    return PayerAccount(
+        payer=payer.address, cumulative=cumulative, r=signed.r, vs=signed.vs, spent=cumulative // 2
+    )
 
 
 async def test_who_may_not_read_gets_nothing_for_money_either(priced: Farm) -> None:
