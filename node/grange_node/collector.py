@@ -26,7 +26,7 @@ from grange_node.deletion import (
     is_worth_asking,
     word_of,
 )
-from grange_node.errors import Conflict
+from grange_node.errors import Conflict, NodeWorldError
 from grange_node.intake import Intake
 from grange_node.ledger import Ledger
 from grange_node.records import SlotRecord, SlotState
@@ -83,7 +83,7 @@ class Collector:
         """Of which the contract's word was of no use, and when."""
 
     async def collect(self) -> int:
-        """One round; gives how many slots went."""
+        """One round; gives how many slots went. Raises NoRoom, StoreFailed."""
         read_to = self._ledger.cursor().block
         now = Now(
             seconds=self._clock(),
@@ -91,6 +91,7 @@ class Collector:
             epoch=Epoch(max(0, read_to) // self._epoch_blocks),
         )
         removed, view = 0, self._watcher.view
+        failure: NodeWorldError | None = None
         states = [SlotState.STAGED] if self._watcher.is_held else list(SlotState)
         records = await asyncio.to_thread(self._ledger.slots, *states)
         if view is not None:
@@ -104,12 +105,18 @@ class Collector:
                 is_gone = await self._intake.drop(record.key, now, words.get(record.key, Word.NOT_ASKED))
             except Conflict:
                 continue
+            except NodeWorldError as error:
+                # One that the disk does not give up keeps no other from going.
+                failure = error
+                continue
             if is_gone:
                 removed += 1
                 self._asked.pop(record.key, None)
                 log.info("%s removed: %s", record.key, _reason(record, words.get(record.key)))
         if not self._watcher.is_held:
             await asyncio.to_thread(self._ledger.forget_ended, Epoch(now.epoch - END_GRACE_EPOCHS))
+        if failure is not None:
+            raise failure
         return removed
 
     async def _words(self, records: list[SlotRecord], now: Now, view: View) -> dict[SlotKey, Word]:

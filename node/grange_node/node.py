@@ -112,6 +112,9 @@ class Node:
         async with AsyncExitStack() as stack:
             store_files = files or DiskFiles()
             volume = volume or Volume(config.data_folder)
+            # First: on a full disk it makes the room that all the rest needs.
+            ballast = Ballast(config.data_folder, lambda: store_files.free_bytes(config.data_folder))
+            await asyncio.to_thread(ballast.keep)
             store = stack.enter_context(
                 Store.open(
                     config.data_folder,
@@ -120,8 +123,6 @@ class Node:
                     may_make=volume.require,
                 )
             )
-            ballast = Ballast(config.data_folder, lambda: store_files.free_bytes(config.data_folder))
-            await asyncio.to_thread(ballast.keep)
             ledger = stack.enter_context(
                 Ledger.open(
                     config.data_folder / LEDGER_NAME,

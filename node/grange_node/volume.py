@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from grange_node.config import Config, write_private
-from grange_node.errors import ConfigInvalid, StoreFailed, VolumeMissing
+from grange_node.errors import ConfigInvalid, NoRoom, StoreFailed, VolumeMissing
 from grange_node.files import FOLDER_MODE
 from grange_node.folders import translated
 
@@ -104,8 +104,15 @@ def find_volume(home: Path, config: Config, *, begin_again: bool = False) -> Vol
     """
     folder, expected = config.data_folder, _expected(home)
     found = _found(config)
-    if begin_again or (expected is None and (found is not None or _has_traces(folder))):
+    if begin_again:
         expected = _adopt(home, config)
+    elif expected is None and (found is not None or _has_traces(folder)):
+        try:
+            expected = _adopt(home, config)
+        except (NoRoom, StoreFailed) as error:
+            # The data are there, and a full disk or a read-only home must not keep them from being proven.
+            log.warning("the data folder cannot be marked or its mark remembered: %s", error)
+            expected = found
     elif expected is None:
         raise VolumeMissing(folder, "there is nothing in it")
     elif found != expected:

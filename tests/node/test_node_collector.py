@@ -3,13 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from node_support import PARAMETERS, Clock, FakeMarket, Farm, open_farm, parcel, pass_blocks
 
 from grange.types import Epoch
 from grange_node.deletion import END_GRACE_EPOCHS, PLACEMENT_GRACE_BLOCKS, STAGING_IDLE_SECONDS
+from grange_node.errors import StoreFailed
 from grange_node.node import LEDGER_NAME
 from grange_node.promise import ACCEPTANCE_LIFE_BLOCKS
 from grange_node.records import SlotState
+from grange_node.slot_key import SlotKey
 
 
 async def test_a_staged_slot_left_alone_is_removed(farm: Farm) -> None:
@@ -145,3 +148,23 @@ async def test_folders_that_the_ledger_does_not_know_are_left_alone(tmp_path: Pa
     async with open_farm(tmp_path, market=market) as farm:
         await farm.node.collector.collect()
         assert farm.node.store.read_verified(slot.key, 0) == slot.pieces[0]
+
+
+async def test_a_slot_that_the_disk_does_not_give_up_keeps_no_other_from_going(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, others = parcel(), [parcel(seed=1), parcel(seed=2)]
+    for slot in (stuck, *others):
+        await farm.upload(slot)
+    farm.clock.now += STAGING_IDLE_SECONDS + 1
+    drop = farm.node.store.drop
+
+    def drop_others(key: SlotKey) -> None:
+        if key == stuck.key:
+            raise StoreFailed("Input/output error")
+        drop(key)
+
+    monkeypatch.setattr(farm.node.store, "drop", drop_others)
+    with pytest.raises(StoreFailed):
+        await farm.node.collector.collect()
+    assert farm.node.store.slot_keys() == [stuck.key]

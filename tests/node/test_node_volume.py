@@ -1,7 +1,9 @@
 """A farm starts only on the folder with its data, and writes to no other while it runs."""
 
+import errno
 import json
 import logging
+import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -216,3 +218,19 @@ async def test_a_marker_that_cannot_be_read_is_no_missing_disk(running: Farm, co
     running.clock.now += 2 * PATIENCE_SECONDS
     await running.node.look_at_disk()
     assert (await running.put(parcel(seed=1), 0)).status_code == 201
+
+
+async def test_a_farm_from_before_the_marker_starts_on_a_full_disk(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_for(tmp_path / "data")
+    (config.data_folder / "slots").mkdir(parents=True)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("grange_node.volume.write_private", full)
+        assert find_volume(home, config).is_there()
+    assert find_volume(home, config).is_there()
+    assert (config.data_folder / MARKER_NAME).exists()

@@ -21,6 +21,7 @@ from typing import Any, Final, Self
 from grange.types import Epoch, FarmerId, OrderId, bytes_from_hex
 from grange_node.config import write_private
 from grange_node.errors import StoreFailed
+from grange_node.folders import translated
 
 MAX_DONE_KEPT: Final = 1_000
 NOBODY: Final = FarmerId(0)
@@ -127,9 +128,10 @@ class Jobs:
         self._told: set[Path] = set()
 
     def prepare(self) -> None:
-        """Make the folders."""
+        """Make the folders. Raises NoRoom, StoreFailed."""
         for folder in (self._open, self._done):
-            folder.mkdir(0o700, parents=True, exist_ok=True)
+            with translated(f"making {folder}"):
+                folder.mkdir(0o700, parents=True, exist_ok=True)
 
     def under_way(self) -> list[Job]:
         """Repairs that were begun and have not ended."""

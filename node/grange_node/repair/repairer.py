@@ -26,6 +26,7 @@ from grange.repair import Wait, decide, doubling_blocks, first_block, paying_sin
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.errors import NodeWorldError, ReadsClosed
 from grange_node.files import FOLDER_MODE
+from grange_node.folders import translated
 from grange_node.repair.chart import REORG_BLOCKS, Chart, Charted
 from grange_node.repair.contacts import Contacts
 from grange_node.repair.crew import affordable, gas_cost, pass_cost
@@ -113,7 +114,8 @@ class Repairer:
         market = Market(sender)
         signer = Signer(domain=market.domain, wallet=sender.wallet, patience=patience or Patience())
         async with AsyncExitStack() as stack:
-            settings.folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+            with translated(f"making {settings.folder}"):
+                settings.folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
             tabs = stack.enter_context(
                 Tabs.open(settings.folder / TABS_NAME, domain=market.domain, payer=market.address)
             )
