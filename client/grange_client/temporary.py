@@ -16,7 +16,7 @@ TEMPORARY_FILE_MODE = 0o600
 MAX_TRIES = 16
 _TEMPORARY_NAME = re.compile(rb"\.grange-[0-9a-f]{16}\.part")
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_THERE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_THERE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def create_temporary(directory: int) -> tuple[bytes, int]:
@@ -56,7 +56,11 @@ def names_in(directory: int) -> list[bytes]:
 
 
 def _remove_leftover(directory: int, name: bytes) -> None:
-    descriptor = os.open(name, _THERE, dir_fd=directory)
+    try:
+        descriptor = os.open(name, os.O_RDONLY | _THERE, dir_fd=directory)
+    except PermissionError:
+        # Killed after it had its mode: 0200, for instance.
+        descriptor = os.open(name, os.O_WRONLY | _THERE, dir_fd=directory)
     try:
         info = os.fstat(descriptor)
         ours = stat.S_ISREG(info.st_mode) and info.st_uid == os.geteuid()

@@ -123,6 +123,16 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path: Path) -> None:
             os.close(directory)
 
 
+@pytest.mark.parametrize("mode", [0o400, 0o200])
+def test_leftovers_that_have_their_mode_already_are_removed(unprivileged: Path, mode: int) -> None:
+    """A run that was killed just before it removed the temporary name: the file stays, the other name goes."""
+    with Target(unprivileged) as target:
+        restore_file(target, entry=replace(FILE, mode=mode))
+        os.link(unprivileged / "file", unprivileged / ".grange-0123456789abcdef.part")
+        target.clean(b"", ())
+    assert names(unprivileged) == ["file"]
+
+
 def test_temporary_file_that_was_taken_for_a_leftover_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

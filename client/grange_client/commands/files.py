@@ -143,7 +143,10 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
         common.print_json(output.restored_json(known, restored, fetch.destination, seconds))
     else:
         speed = format_size(restored.size_bytes / seconds) + "/s"
-        there = f" {restored.skipped:,} were there already (same size and time)." if restored.skipped else ""
+        there = ""
+        if restored.skipped:
+            were = "was" if restored.skipped == 1 else "were"
+            there = f" {restored.skipped:,} {were} there already (same size and time)."
         there += f" Reading cost {format_tokens_rounded_up(restored.paid)} tokens." if restored.paid else ""
         where = shown(os.fsencode(fetch.destination))
         said = f"{restored.files:,} files into {where} in {seconds:.1f} s ({speed}).{there}"
