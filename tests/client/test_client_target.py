@@ -125,7 +125,7 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o400, 0o200])
 def test_leftovers_that_have_their_mode_already_are_removed(unprivileged: Path, mode: int) -> None:
-    """A run that was killed just before it removed the temporary name: the file stays, the other name goes."""
+    """Of a run that was killed while the file had two names, the one that is meant stays."""
     with Target(unprivileged) as target:
         restore_file(target, entry=replace(FILE, mode=mode))
         os.link(unprivileged / "file", unprivileged / ".grange-0123456789abcdef.part")
