@@ -4,7 +4,7 @@ The reserve keeps our pieces from filling the disk. Nothing keeps others from it
 farm. The databases need little, but a little in each epoch: a proof noted, a voucher. What is kept back lasts
 for months of that. The file is filled with random bytes, since a file system may keep holes and zeros without
 keeping room for them. It is made again once there is room. Decides how much, and why a file: see
-docs/adr/0060-when-the-disk-is-full.md.
+docs/adr/0080-when-the-disk-is-full.md.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ The home holds
 
     farm.json       this file: where the chain, the market and the data are, what is offered
     operator.key    the operator's private key, 64 hex digits, readable by its owner alone
+    volume.json     which data folder is the farm's (`volume`)
     owner.key       the owner's, if the operator's key was the owner's too before it was rotated
 
 It is `--home`, or GRANGE_HOME, or the user's configuration folder of this system. `farm.json` carries

@@ -2,6 +2,10 @@
 
 On disk, under the data folder:
 
+    grange-volume.json  by which the farm knows its folder (`volume`)
+    ballast           room that is kept back (`ballast`)
+    *.sqlite3         the ledger, payers' accounts, damaged pieces (`database`)
+    repairs/          what repairs need (`repair.jobs`)
     lock              held (flock) by the one process that serves this folder
     tmp/              half-written pieces and folders on their way out; emptied when the store opens
     slots/<renter>/<order>/<slot>/

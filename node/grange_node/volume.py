@@ -8,7 +8,8 @@ A mount point without its disk is an ordinary empty folder. A farm that began ag
 it keeps for lost, rebuild it from others for money, onto whatever disk lies below. So a farm starts only on
 the folder with its id, or when told to begin again; and while it runs without it, nothing is written there.
 
-Decides what a folder without the marker means. Leaves what is done meanwhile to those who ask `require`.
+Decides what a folder without the marker means (docs/adr/0081-an-empty-mount-point.md). Leaves what is done
+meanwhile to those who ask `require`.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from click.testing import Result
 from node_support import OPERATOR, Farm, config_for, error_of, open_farm, parcel
 from typer.testing import CliRunner
 
+from grange_node.care.damages import DAMAGES_NAME
 from grange_node.cli import app, exit_code
 from grange_node.config import KEY_NAME, Config, save_config, write_private
 from grange_node.errors import ConfigInvalid, StoreFailed, VolumeMissing
@@ -153,6 +154,19 @@ def test_status_says_that_the_disk_is_not_mounted(home: Path, config: Config) ->
     assert done.exit_code == 0
     assert "mounted" in json.loads(done.stdout)["data_error"]
     assert "mounted" in run("status", "--home", home).stdout
+
+
+async def test_status_says_what_to_do_about_a_damaged_ledger(home: Path, config: Config) -> None:
+    async with open_farm(config.data_folder) as farm:
+        await farm.keep(parcel())
+    (config.data_folder / LEDGER_NAME).write_bytes(b"garbage" * 1000)
+    done = run("status", "--home", home)
+    assert done.exit_code == 3
+    assert "Move it away" in done.stderr
+    assert "Traceback" not in done.stderr
+    (config.data_folder / LEDGER_NAME).unlink()
+    (config.data_folder / DAMAGES_NAME).write_bytes(b"garbage" * 1000)
+    assert run("status", "--home", home).exit_code == 0
 
 
 async def test_a_data_folder_that_cannot_be_opened_ends_in_words(config: Config) -> None:
