@@ -156,9 +156,7 @@ def test_status_says_that_the_disk_is_not_mounted(home: Path, config: Config) ->
     assert "mounted" in run("status", "--home", home).stdout
 
 
-async def test_status_says_what_to_do_about_a_damaged_ledger(home: Path, config: Config) -> None:
-    async with open_farm(config.data_folder) as farm:
-        await farm.keep(parcel())
+def test_status_says_what_to_do_about_a_damaged_ledger(home: Path, config: Config) -> None:
     (config.data_folder / LEDGER_NAME).write_bytes(b"garbage" * 1000)
     done = run("status", "--home", home)
     assert done.exit_code == 3
