@@ -35,6 +35,7 @@ from grange.chain import (
 from grange.times import BlockClock
 from grange.types import Address, Epoch, OrderId, Slot, Voucher
 from grange_node.config import Config, connect
+from grange_node.funding import GasReserve, read_gas_reserve
 from grange_node.order_state import OrderLookup, OrderState
 
 TIMEOUTS = Timeouts(connect_seconds=3.0, request_seconds=10.0, retries=1)
@@ -99,6 +100,9 @@ class ChainLink(Protocol):
 
     async def declare_loss(self, end: Epoch, words: Sequence[bytes], *, extension: bool) -> Receipt:
         """Give up slots of the book that ends at `end`."""
+
+    async def gas_reserve(self) -> GasReserve:
+        """What our account has for gas, and what a proof costs."""
 
     async def sender(self) -> Sender:
         """The same way to the market, for what a farm does there as anyone may."""
@@ -227,6 +231,10 @@ class LiveLink:
     async def declare_loss(self, end: Epoch, words: Sequence[bytes], *, extension: bool) -> Receipt:
         """Send `declareLoss`."""
         return await self._send(calls.declare_loss(self._config.farmer, end, words, extension=extension))
+
+    async def gas_reserve(self) -> GasReserve:
+        """By the fees of now."""
+        return await read_gas_reserve(await self._chain(), self._wallet.address)
 
     async def sender(self) -> Sender:
         """One for all, so that no nonce is used twice."""

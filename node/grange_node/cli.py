@@ -50,7 +50,8 @@ from grange_node.errors import DataInUse, NodeMisuse, NodeWorldError
 from grange_node.key_rotation import rotate_key
 from grange_node.repair.repairer import REPAIRS_NAME, Settings
 from grange_node.serve import ServeOptions, serve, split_endpoint
-from grange_node.status import read_status, status_table
+from grange_node.status import read_status
+from grange_node.status_screen import status_table
 from grange_node.store import Store
 from grange_node.volume import find_volume, missing_volume
 
@@ -60,6 +61,7 @@ EXIT_WRONG_CHAIN = 5
 EXIT_NO_FUNDS = 6
 EXIT_REFUSED = 7
 EXIT_DISK = 9
+LOG_TIME = "%Y-%m-%d %H:%M:%S"
 GAS_UNIT = 10**6
 """Gas is priced by the million, so that the price is a number one can read."""
 KEPT_MEMORY_BYTES = 128 << 20
@@ -120,8 +122,11 @@ def init(
         typer.echo(f"  owner     {done.config.owner}")
         typer.echo(f"  settings  {folder}")
         typer.echo(f"  data      {done.config.data_folder}")
-        where = f" --home {home}" if home else ""
-        typer.echo(f"Start it with: grange farm run{where}")
+        typer.echo(f"Start it with: grange farm run{_where(home)}")
+
+
+def _where(home: Path | None) -> str:
+    return f" --home {home}" if home else ""
 
 
 def market_place(rpc: str | None, market: str | None, devnet: Path | None) -> tuple[str, Address]:
@@ -227,7 +232,7 @@ def withdraw(
         Path | None, typer.Option(help="A file with the owner's private key, if it is not the operator's.")
     ] = None,
 ) -> None:
-    """Pay out what the farm has earned."""
+    """Pay out what the farm has earned, and what unstake has freed."""
     with explained():
         folder = home_folder(home)
         config = load_config(folder)
@@ -240,16 +245,18 @@ def withdraw(
                 parse_tokens(amount) if amount else None,
             )
         )
-        typer.echo(
-            f"Withdrew {format_tokens(paid)} tokens to {to or wallet.address} (0x{receipt.tx_hash.hex()})."
-        )
+        typer.echo(f"Paid out {format_tokens(paid)} tokens to {to or wallet.address}.")
+        typer.echo(f"  transaction  0x{receipt.tx_hash.hex()}")
 
 
 @app.command()
 def unstake(
     *,
     home: Home = None,
-    amount: Annotated[str | None, typer.Option(help="Tokens; all that are free if not given.")] = None,
+    amount: Annotated[
+        str | None, typer.Option(help="Tokens; all that are free if not given, after asking.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     owner_key: Annotated[
         Path | None, typer.Option(help="A file with the owner's private key, if it is not the operator's.")
     ] = None,
@@ -259,11 +266,18 @@ def unstake(
         folder = home_folder(home)
         config = load_config(folder)
         wallet = load_owner_wallet(folder, config, owner_key)
+
+        def agree(means: str) -> None:
+            typer.echo(means)
+            if not yes:
+                typer.confirm("Free all of it?", abort=True)
+
         freed, receipt = asyncio.run(
-            registration.unstake(config, wallet, parse_tokens(amount) if amount else None)
+            registration.unstake(config, wallet, parse_tokens(amount) if amount else None, agree)
         )
-        typer.echo(f"Freed {format_tokens(freed)} tokens of the stake (0x{receipt.tx_hash.hex()}).")
-        typer.echo("Take them out with: grange farm withdraw")
+        typer.echo(f"Freed {format_tokens(freed)} tokens of the stake.")
+        typer.echo(f"  transaction  0x{receipt.tx_hash.hex()}")
+        typer.echo(f"Take them out with: grange farm withdraw{_where(home)}")
 
 
 @app.command()
@@ -281,6 +295,12 @@ def update(
     add_stake: Annotated[str | None, typer.Option(help="Tokens to add to the stake.")] = None,
 ) -> None:
     """Change what is announced on chain, or add to the stake. A running farm must be restarted to follow."""
+    chosen = (price, egress_price, capacity, longest_term, redeem_at, endpoint, add_stake)
+    if all(one is None for one in chosen):
+        raise typer.BadParameter(
+            "Nothing to change: give at least one of --price, --egress-price, --capacity, --longest-term, "
+            "--redeem-at, --endpoint and --add-stake."
+        )
     with explained():
         folder = home_folder(home)
         config, wallet = load_config(folder), load_key(folder)
@@ -304,7 +324,10 @@ def update(
         stake = parse_tokens(add_stake) if add_stake else 0
         asyncio.run(registration.change(config, wallet, changed, stake))
         save_config(folder, changed)
-        typer.echo("Updated. Restart the farm if it is running.")
+        if stake:
+            typer.echo(f"Added {format_tokens(stake)} tokens to the stake of farmer {config.farmer_id}.")
+        if changed != config:
+            typer.echo("Changed the settings. A farm that is running follows when it is started again.")
 
 
 @app.command("rotate-key")
@@ -347,7 +370,7 @@ def rotate_key_command(
 def start_logging() -> None:
     """One line per event on standard error; the server's own chatter only from warnings on."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", LOG_TIME))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("grange.farm").setLevel(logging.INFO)
 
@@ -380,14 +403,14 @@ def advice(error: GrangeError) -> str:
             return "The endpoint is of another chain. Use the --rpc of the chain that the market is on."
         case ChainReplaced():
             return (
-                "What this home and its data folder hold is of no use on the new chain. Move both away, or "
-                "choose another --home and another --data, and set up again: grange farm init. If the old "
-                "chain still runs somewhere, use its endpoint with --rpc."
+                "What this home holds is of no use on the new chain. Move it and its data folder away, or "
+                "choose other folders (--home, --data), and set up again with init. If the old chain still "
+                "runs somewhere, use its endpoint with --rpc."
             )
         case MarketNotFound():
             return "Check --market, and that --rpc is the chain that it was deployed on."
         case InsufficientFunds():
-            return "Send the operator some of the chain's own coin, then repeat the command."
+            return "Send that account some of the chain's own coin, then repeat the command."
         case TransactionReverted():
             return "Nothing was changed on chain. The name in the message is the contract's reason."
         case _:

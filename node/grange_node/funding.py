@@ -13,7 +13,7 @@ from typing import Final
 from grange.chain import Chain, Sender, SendPolicy
 from grange.chain.fees import current_fees
 from grange.types import Address
-from grange.units import format_tokens
+from grange.units import format_coins, format_tokens
 from grange_node.errors import NotFunded
 
 PROOF_GAS: Final = 350_000
@@ -23,8 +23,6 @@ ADVISED_EPOCHS: Final = 100
 """How many epochs of proofs an operator is advised to have gas for."""
 LOW_EPOCHS: Final = 20
 """An account that is enough for fewer epochs than this is nearly empty."""
-COIN_DIGITS: Final = 3
-WEI_DECIMALS: Final = 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +43,11 @@ class GasReserve:
         return self.epochs is not None and self.epochs < LOW_EPOCHS
 
     @property
+    def is_empty(self) -> bool:
+        """Whether it does not pay for one proof."""
+        return self.epochs == 0
+
+    @property
     def advised_wei(self) -> int:
         """How much to send, so that it is enough for a good while."""
         return max(0, ADVISED_EPOCHS * self.proof_wei - self.held_wei)
@@ -52,7 +55,7 @@ class GasReserve:
     def describe(self) -> str:
         """For a table: how much there is, and for how long that is enough."""
         held = f"{format_coins(self.held_wei)} coins"
-        return held if self.epochs is None else f"{held}, enough for about {self.epochs:,} proofs"
+        return held if self.epochs is None else f"{held}, enough for about {_proofs(self.epochs)}"
 
     def warning(self, operator: Address) -> str:
         """What is wrong with a low reserve, and what to do."""
@@ -96,9 +99,5 @@ async def check_funds(sender: Sender, tokens: int) -> None:
         )
 
 
-def format_coins(amount_wei: int) -> str:
-    """Wei as a number of coins, rounded up to three digits that matter: "0.000526"."""
-    unit = int(10 ** max(0, len(str(amount_wei)) - COIN_DIGITS))
-    whole, part = divmod(-(-amount_wei // unit) * unit, 10**WEI_DECIMALS)
-    digits = f"{part:0{WEI_DECIMALS}d}".rstrip("0")
-    return f"{whole}.{digits}" if digits else str(whole)
+def _proofs(count: int) -> str:
+    return f"{count:,} proof" if count == 1 else f"{count:,} proofs"

@@ -22,6 +22,7 @@ from typing import Final
 
 from grange.chain import Chain, Sender, Wallet, calls, read_block_clock
 from grange.types import Address
+from grange.units import format_coins
 from grange_node.config import (
     KEY_NAME,
     OWNER_KEY_NAME,
@@ -32,7 +33,7 @@ from grange_node.config import (
     write_private,
 )
 from grange_node.errors import NotFunded, NotOwner, PromisesOpen
-from grange_node.funding import format_coins, read_gas_reserve
+from grange_node.funding import read_gas_reserve
 from grange_node.ledger import Ledger
 from grange_node.node import LEDGER_NAME
 from grange_node.ownership import check_not_lapsed, check_owner

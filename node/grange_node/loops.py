@@ -1,8 +1,9 @@
 """Running the node's loops so that no hiccup ends one of them.
 
 Decides how long to wait after a failure and how loudly to say so: what is expected (the chain is down,
-the disk is full) is one line, and not repeated while it lasts; anything else is a bug and is logged with
-its traceback, and the loop goes on all the same. Only what is an `EndsNode` ends it.
+the disk is full) is one line, and not repeated while it lasts. It is over, and that is said, when a tick did
+something: one that gives False had nothing to do, which shows nothing. Anything else is a bug and is logged
+with its traceback, and the loop goes on all the same. Only what is an `EndsNode` ends it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from grange.chain import InsufficientFunds
 from grange.errors import GrangeError
 from grange_node.errors import EndsNode
 
@@ -28,24 +30,33 @@ async def forever(
     pause_seconds: Callable[[], float],
     sleep: Sleep = asyncio.sleep,
 ) -> None:
-    """Call `tick` again and again until cancelled. Raises EndsNode."""
+    """Call `tick` again and again until cancelled. It gives False if it had nothing to do. Raises
+    EndsNode."""
     backoff = 0.0
     complaint = ""
     while True:
         try:
-            await tick()
+            did_something = await tick() is not False
         except EndsNode:
             raise
         except GrangeError as error:
             backoff = min(max(2 * backoff, FIRST_BACKOFF_SECONDS), LONGEST_BACKOFF_SECONDS)
-            if str(error) != complaint:
+            subject = _subject(error)
+            if subject != complaint:
                 log.warning("%s: %s; trying again", name, error)
-                complaint = str(error)
+                complaint = subject
         except Exception:
             backoff = min(max(2 * backoff, FIRST_BACKOFF_SECONDS), LONGEST_BACKOFF_SECONDS)
             log.exception("%s: this is a bug; going on", name)
         else:
-            if complaint:
+            backoff = 0.0
+            if complaint and did_something:
                 log.info("%s: works again", name)
-            backoff, complaint = 0.0, ""
+                complaint = ""
         await sleep(backoff or pause_seconds())
+
+
+def _subject(error: GrangeError) -> str:
+    """What two errors have in common that say the same. How much is missing for gas changes with each
+    block."""
+    return f"gas of {error.address}" if isinstance(error, InsufficientFunds) else str(error)

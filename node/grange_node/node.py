@@ -14,6 +14,7 @@
     Readers           who may read what
     Till              vouchers -> reads
     Redeemer          vouchers -> money               (loop)
+    GasWatch          coin for gas -> warnings        (loop)
 
 Decides the order of opening, what is made consistent after a kill, and which loops run. Leaves HTTP to `app`.
 """
@@ -39,6 +40,7 @@ from grange_node.chain_link import ChainLink, LiveLink
 from grange_node.collector import COLLECT_SECONDS, Collector
 from grange_node.config import Config
 from grange_node.files import DiskFiles, Files
+from grange_node.gas_watch import GAS_SECONDS, GasWatch
 from grange_node.intake import Intake
 from grange_node.ledger import Ledger
 from grange_node.loops import forever
@@ -93,6 +95,7 @@ class Node:
     readers: Readers
     till: Till
     redeemer: Redeemer
+    gas_watch: GasWatch
     clock: Callable[[], float] = field(repr=False)
 
     @classmethod
@@ -220,6 +223,7 @@ class Node:
                 redeemer=Redeemer(
                     accounts=accounts, link=link, solvency=solvency, redeem_at=config.redeem_at
                 ),
+                gas_watch=GasWatch(link, wallet.address),
                 clock=clock,
             )
 
@@ -228,6 +232,7 @@ class Node:
         async with asyncio.TaskGroup() as group:
             group.create_task(forever("chain", self.watcher.look, self.watcher.pause_seconds))
             group.create_task(forever("vouchers", self.redeemer.tick, self.watcher.pause_seconds))
+            group.create_task(forever("gas", self.gas_watch.tick, lambda: GAS_SECONDS))
             group.create_task(forever("prover", self.prover.tick, lambda: 0.0))
             group.create_task(forever("collector", self.collector.collect, lambda: COLLECT_SECONDS))
             group.create_task(forever("scrubber", self.scrubber.round, lambda: IDLE_SECONDS))

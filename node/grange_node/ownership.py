@@ -17,9 +17,12 @@ from grange_node.config import Config, load_owner_key
 from grange_node.errors import FarmerForeign, Lapsed
 
 UNKNOWN_FARMER: Final = "UnknownFarmer"
+START_OVER: Final = (
+    "Move this home and its data folder away, or choose another --home and another --data, and set up again: "
+    "grange farm init"
+)
 NEW_CHAIN: Final = (
-    "A devnet that is started again is a new chain, on which nothing of the old one counts: move this home "
-    "and its data folder away, or choose others, and set up again with grange farm init"
+    f"A devnet that is started again is a new chain, on which nothing of the old one counts. {START_OVER}"
 )
 
 

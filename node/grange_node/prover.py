@@ -32,10 +32,10 @@ from enum import Enum, auto
 from grange.chain import ChainError, InsufficientFunds, TransactionReverted
 from grange.reads import is_open, open_epoch
 from grange.types import Epoch
-from grange.units import format_tokens
+from grange.units import format_tokens_rounded_down
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
-from grange_node.errors import DataMissing
+from grange_node.errors import BEGIN_AGAIN, DataMissing, describe_lapse
 from grange_node.ledger import Ledger
 from grange_node.proof import build_proof
 from grange_node.slot_key import SlotKey
@@ -136,10 +136,11 @@ class Prover:
         self._refusals: tuple[Epoch, int] = (Epoch(0), 0)
         self._said_lapsed = False
 
-    async def tick(self) -> None:
-        """Wait until the watcher has looked again, and do what is to be done."""
+    async def tick(self) -> bool:
+        """Wait until the watcher has looked again, and do what is to be done. True when an epoch is
+        proven."""
         self._seen = await self._watcher.newer_than(self._seen)
-        await self.step(self._seen)
+        return await self.step(self._seen) in (Action.PROVE, Action.SETTLED)
 
     async def step(self, view: View) -> Action:
         """Do what is to be done about the epoch of `view`, and say what it was.
@@ -174,11 +175,13 @@ class Prover:
 
     def _say_lapsed(self, view: View, action: Action) -> None:
         if action is Action.LAPSED and not self._said_lapsed:
-            log.error(
-                "this farmer lapsed for its misses: since epoch %d its slots are vacant, and it is not paid",
-                view.farmer.settled_epoch + 1,
-            )
+            log.error("%s %s", describe_lapse(view.farmer.id, self._lapse_epoch(view)), BEGIN_AGAIN)
         self._said_lapsed = action is Action.LAPSED
+
+    def _lapse_epoch(self, view: View) -> str:
+        epoch, head = view.farmer.settled_epoch + 1, view.head
+        blocks = head.number - epoch * self._config.parameters.epoch_blocks
+        return f"epoch {epoch}, {blocks} blocks ago" if blocks > 0 else f"epoch {epoch}"
 
     def _situation(self, view: View) -> Situation:
         epoch = view.head.epoch
@@ -223,7 +226,7 @@ class Prover:
             "epoch %d proven in block %d: %s tokens earned, %d gas",
             epoch,
             receipt.block,
-            format_tokens(amount),
+            format_tokens_rounded_down(amount),
             receipt.gas_used,
         )
         return True

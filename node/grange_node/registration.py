@@ -151,12 +151,16 @@ async def withdraw(
         if wanted > held:
             raise NotFunded(f"the earnings are {format_tokens(held)} tokens, not {format_tokens(wanted)}")
         if wanted == 0:
-            raise NotFunded("nothing is earned that was not withdrawn; there is nothing to withdraw yet")
+            raise NotFunded("there is nothing to withdraw yet: nothing was earned since the last time")
         return wanted, await Sender(chain, wallet).send(calls.claim(to or wallet.address, wanted))
 
 
-async def unstake(config: Config, wallet: Wallet, amount: int | None) -> tuple[int, Receipt]:
+async def unstake(
+    config: Config, wallet: Wallet, amount: int | None, agree: Callable[[str], None] = lambda _: None
+) -> tuple[int, Receipt]:
     """Move stake that answers for nothing into the owner's earnings, all that is free if no amount is given.
+
+    Before all is taken `agree` is told what that means, and raises if it is not to be.
 
     Raises NotOwner when the stake is another key's, NotFunded when less than that is free, Lapsed.
     """
@@ -170,6 +174,12 @@ async def unstake(config: Config, wallet: Wallet, amount: int | None) -> tuple[i
             raise NotFunded(
                 f"{format_tokens(free)} of the {format_tokens(farmer.stake)} tokens at stake are free; "
                 "the others answer for what is kept"
+            )
+        if amount is None:
+            agree(
+                f"This frees {format_tokens(wanted)} of the {format_tokens(farmer.stake)} tokens at stake. "
+                "What stays answers for what is kept now. From then on the farm can take nothing new, until "
+                "there is more stake: grange farm update --add-stake. To free less, use --amount."
             )
         return wanted, await Sender(chain, wallet).send(calls.unstake(config.farmer, wanted))
 

@@ -163,9 +163,9 @@ def split_endpoint(endpoint: str) -> tuple[str, int]:
         parts = urlsplit(endpoint)
         port = parts.port
     except ValueError as error:
-        raise ConfigInvalid(f"{endpoint!r} is no endpoint: {error}") from error
+        raise ConfigInvalid(f"{endpoint!r} is not an endpoint: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
-        raise ConfigInvalid(f"{endpoint!r} is no endpoint; it looks like http://host:port")
+        raise ConfigInvalid(f"{endpoint!r} is not an endpoint; it looks like http://host:port")
     if port is None:
         port = 443 if parts.scheme == "https" else 80
     return parts.hostname, port

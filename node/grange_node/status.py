@@ -7,32 +7,41 @@ from __future__ import annotations
 
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from rich.table import Table
-from rich.text import Text
-
-from grange.chain import ChainError, Farmer, Head, Wallet
-from grange.times import format_time
+from grange.chain import (
+    Chain,
+    ChainError,
+    ChainReplaced,
+    Farmer,
+    Head,
+    TransactionReverted,
+    Wallet,
+    read_block_clock,
+)
+from grange.times import BlockClock
 from grange.types import Address, Epoch
-from grange.units import format_tokens
 from grange_node.care.carer import SCRUBBED
 from grange_node.care.damages import DAMAGES_NAME, Damage, Damages
 from grange_node.chain_link import TIMEOUTS
 from grange_node.config import Config, connect
-from grange_node.errors import StoreFailed
+from grange_node.errors import FarmerForeign, StoreFailed
 from grange_node.files import DiskFiles
+from grange_node.funding import GasReserve, read_gas_reserve
 from grange_node.ledger import Ledger
 from grange_node.node import LEDGER_NAME
+from grange_node.ownership import START_OVER, UNKNOWN_FARMER, check_owner, describe_operator, describe_unknown
 from grange_node.records import Earnings, SlotState
+from grange_node.stake import covered_bytes
 
-MIB = 1 << 20
+AMOUNTS: Final = ("stake", "committed_rate", "unclaimed", "gas_money", "earned")
+"""Fields in base units or wei."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """One farm. Amounts in base units; None where only the chain knows and does not answer."""
+    """One farm. Amounts in base units; None where only the chain knows and does not answer. Times are Unix
+    seconds, those of epochs estimated."""
 
     farmer: int
     owner: str
@@ -47,15 +56,24 @@ class Status:
     epoch: int | None
     read_to_block: int | None
     next_audit_block: int | None
+    next_audit_at: int | None
     settled_epoch: int | None
     stake: int | None
+    covered_bytes: int | None
+    """The room that the stake covers at the farm's price, at most what is on offer."""
+    free_covered_bytes: int | None
+    """Of that, what is not let yet."""
     committed_rate: int
     unclaimed: int | None
     gas_money: int | None
-    misses: int
+    """In wei."""
+    gas_proofs: int | None
+    """For how many proofs it is enough; None also where gas costs nothing."""
+    misses: int | None
     strikes: int | None
     max_misses: int
     lapsed_from_epoch: int | None
+    lapsed_at: int | None
     proven_epochs: int
     earned: int
     slots_staged: int
@@ -74,11 +92,18 @@ class Status:
     chain_doubt: str | None = None
     """What the farm could not believe of the chain when it last looked."""
     chain_doubt_since: int | None = None
-    """In Unix seconds."""
+    gas_warning: str | None = None
+    """What to do about the coin for gas, if it runs out."""
+    key_warning: str | None = None
+    """What to do about the operator's key, if the chain names another."""
 
     def to_json(self) -> dict[str, Any]:
-        """For scripts."""
-        return asdict(self)
+        """For scripts. Amounts are strings: they are larger than what many readers of JSON take for whole
+        numbers."""
+        content = asdict(self)
+        for name in AMOUNTS:
+            content[name] = None if content[name] is None else str(content[name])
+        return content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +111,8 @@ class _Seen:
     head: Head
     farmer: Farmer
     unclaimed: int
-    gas_money: int
+    gas: GasReserve
+    clock: BlockClock
 
 
 async def read_status(config: Config, wallet: Wallet, data_error: str | None = None) -> Status:
@@ -115,6 +141,11 @@ async def read_status(config: Config, wallet: Wallet, data_error: str | None = N
             if seen is None:
                 committed = ledger.committed_rate(ended)
     damaged, scrubbed_at = _known_damage(config) if data_error is None else ([], None)
+    epoch_blocks = config.parameters.epoch_blocks
+    lapsed_from = seen.farmer.settled_epoch + 1 if seen and seen.farmer.lapsed else None
+    next_audit = (seen.head.epoch + 1) * epoch_blocks if seen else None
+    covered, free_covered = _coverage(config, seen)
+    foreign_key = seen is not None and seen.farmer.operator != wallet.address
     return Status(
         farmer=config.farmer_id,
         owner=config.owner,
@@ -127,16 +158,21 @@ async def read_status(config: Config, wallet: Wallet, data_error: str | None = N
         head_block=seen.head.number if seen else None,
         epoch=seen.head.epoch if seen else None,
         read_to_block=read_to,
-        next_audit_block=(seen.head.epoch + 1) * config.parameters.epoch_blocks if seen else None,
+        next_audit_block=next_audit,
+        next_audit_at=int(seen.clock.time_of_block(next_audit)) if seen and next_audit else None,
         settled_epoch=seen.farmer.settled_epoch if seen else None,
         stake=seen.farmer.stake if seen else None,
+        covered_bytes=covered,
+        free_covered_bytes=free_covered,
         committed_rate=committed,
         unclaimed=seen.unclaimed if seen else None,
-        gas_money=seen.gas_money if seen else None,
-        misses=seen.farmer.misses if seen else earnings.missed_epochs,
+        gas_money=seen.gas.held_wei if seen else None,
+        gas_proofs=seen.gas.epochs if seen else None,
+        misses=seen.farmer.misses if seen else None,
         strikes=seen.farmer.strikes if seen else None,
         max_misses=config.parameters.max_misses,
-        lapsed_from_epoch=seen.farmer.settled_epoch + 1 if seen and seen.farmer.lapsed else None,
+        lapsed_from_epoch=lapsed_from,
+        lapsed_at=int(seen.clock.time_of_epoch(lapsed_from)) if seen and lapsed_from else None,
         proven_epochs=earnings.proven_epochs,
         earned=earnings.earned,
         slots_staged=counts[SlotState.STAGED],
@@ -151,64 +187,24 @@ async def read_status(config: Config, wallet: Wallet, data_error: str | None = N
         disk_free_bytes=_disk_free(config),
         chain_doubt=doubt[0] if doubt else None,
         chain_doubt_since=doubt[1] if doubt else None,
+        gas_warning=seen.gas.warning(wallet.address) if seen and seen.gas.is_low else None,
+        key_warning=describe_operator(seen.farmer, wallet.address) if seen and foreign_key else None,
     )
 
 
-def status_table(status: Status) -> Table:
-    """The same for people."""
-    table = Table(title=f"Farmer {status.farmer}", show_header=False, title_justify="left")
-    table.add_column(style="bold")
-    table.add_column()
-
-    def tokens(amount: int | None) -> str:
-        return "unknown" if amount is None else f"{format_tokens(amount)} tokens"
-
-    chain = status.chain_error or f"block {status.head_block}, epoch {status.epoch}"
-    stored = f"{status.stored_bytes / MIB:,.1f} of {status.capacity_bytes / MIB:,.0f} MiB"
-    kept = f"{status.slots_placed} kept, {status.slots_accepted} promised, {status.slots_staged} arriving"
-    next_audit = "unknown" if status.next_audit_block is None else f"from block {status.next_audit_block}"
-    if status.data_error is not None:
-        table.add_row("data", status.data_error)
-    for name, value in (
-        ("endpoint", status.endpoint),
-        ("owner", status.owner),
-        ("operator", status.operator),
-        ("chain", chain),
-        ("stored", stored),
-        ("slots", kept),
-        ("health", _health(status)),
-        ("disk free", f"{status.disk_free_bytes / MIB:,.0f} MiB"),
-        ("rate", f"{format_tokens(status.committed_rate)} tokens an epoch"),
-        ("epochs", f"{status.proven_epochs} proven, {status.misses} missed"),
-        ("standing", _standing(status)),
-        ("earned", tokens(status.earned)),
-        ("to withdraw", tokens(status.unclaimed)),
-        ("stake", tokens(status.stake)),
-        ("next audit", next_audit),
-    ):
-        table.add_row(name, value)
-    if status.chain_doubt is not None:
-        since = format_time(status.chain_doubt_since or 0)
-        table.add_row("in doubt", Text(f"since {since}: {status.chain_doubt}"))
-    return table
-
-
-def _health(status: Status) -> str:
-    looked = "not looked at as a whole yet"
-    if status.scrubbed_at is not None:
-        looked = f"all looked at by {datetime.fromtimestamp(status.scrubbed_at):%Y-%m-%d %H:%M}"
-    damage = "no damage known"
-    if status.pieces_damaged:
-        damage = f"{status.pieces_damaged} pieces of {status.slots_damaged} slots damaged, being rebuilt"
-    return f"{damage}; {status.slots_lost} slots declared lost; {looked}"
-
-
-def _standing(status: Status) -> str:
-    if status.lapsed_from_epoch is not None:
-        return f"lapsed: all slots are vacant from epoch {status.lapsed_from_epoch} on, and anyone may evict"
-    if status.strikes is None:
-        return "unknown"
-    return f"{status.strikes} of the {status.max_misses} strikes with which a farmer lapses"
+def _coverage(config: Config, seen: _Seen | None) -> tuple[int | None, int | None]:
+    """How much of the room on offer the stake covers, and how much of that is free."""
+    if seen is None:
+        return None, None
+    capacity, price = config.offer.capacity_bytes, config.offer.price_per_gib_epoch
+    epochs = config.parameters.collateral_epochs
+    free_stake = seen.farmer.stake - epochs * seen.farmer.committed_rate
+    covered = covered_bytes(seen.farmer.stake, price, epochs)
+    free = covered_bytes(free_stake, price, epochs)
+    return (
+        capacity if covered is None else min(covered, capacity),
+        capacity if free is None else min(free, capacity),
+    )
 
 
 def _known_damage(config: Config) -> tuple[list[Damage], int | None]:
@@ -226,12 +222,26 @@ async def _look(config: Config, wallet: Wallet) -> tuple[_Seen | None, str | Non
         async with connect(config, TIMEOUTS) as chain:
             return _Seen(
                 head=await chain.head(),
-                farmer=await chain.farmer(config.farmer),
+                farmer=await _read_farmer(chain, config),
                 unclaimed=await chain.earnings(Address(config.owner)),
-                gas_money=await chain.native_balance(wallet.address),
+                gas=await read_gas_reserve(chain, wallet.address),
+                clock=await read_block_clock(chain),
             ), None
-    except ChainError as error:
+    except ChainReplaced as error:
+        return None, f"{error}. {START_OVER}"
+    except (ChainError, FarmerForeign) as error:
         return None, str(error)
+
+
+async def _read_farmer(chain: Chain, config: Config) -> Farmer:
+    try:
+        farmer = await chain.farmer(config.farmer)
+    except TransactionReverted as error:
+        if error.name != UNKNOWN_FARMER:
+            raise
+        raise FarmerForeign(describe_unknown(config)) from error
+    check_owner(farmer, config)
+    return farmer
 
 
 def _disk_free(config: Config) -> int:

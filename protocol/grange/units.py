@@ -38,12 +38,14 @@ TAG_BYTES: Final = 16
 
 TOKEN_DECIMALS: Final = 18
 TOKEN: Final = 10**TOKEN_DECIMALS
-"""Base units in one token."""
+"""Base units in one token. The chain's own coin has as many."""
 
 SHOWN_DECIMALS: Final = 6
 SHOWN_DIGITS: Final = 4
 """A person sees an amount to a millionth of a token, and the first four digits of what is less than that
 shows."""
+
+COIN_DIGITS: Final = 3
 
 MAX_SIZE_BYTES: Final = (1 << 64) - 1
 """The largest size that is read: the contract holds capacities in 64 bits."""
@@ -135,3 +137,10 @@ def _shown_unit(base_units: int) -> int:
     it."""
     digits = len(str(abs(base_units)))
     return int(10 ** max(0, min(TOKEN_DECIMALS - SHOWN_DECIMALS, digits - SHOWN_DIGITS)))
+
+
+def format_coins(amount_wei: int) -> str:
+    """An amount of the chain's own coin, rounded up to three digits that matter: 526_491 * 10**9 is
+    "0.000527"."""
+    unit = int(10 ** max(0, len(str(abs(amount_wei))) - COIN_DIGITS))
+    return format_tokens(-(-amount_wei // unit) * unit)

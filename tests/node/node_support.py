@@ -49,6 +49,7 @@ from grange.units import GIB, LEAF_BYTES, TOKEN, rate_rounded_up
 from grange_node.app import create_app
 from grange_node.config import Config, OfferFile, ParametersFile, parameters_file
 from grange_node.files import DiskFiles, Files
+from grange_node.funding import GasReserve
 from grange_node.node import Node
 from grange_node.order_state import OrderState
 from grange_node.proof import books_from
@@ -96,6 +97,7 @@ class FakeMarket:
         self.lapsed = False
         self.operator = OPERATOR.address
         self.endpoint = "http://127.0.0.1:1"
+        self.gas_wei, self.proof_wei = 10**18, 10**12
         self.balances: dict[Address, int] = {}
         self.usual_balance = 1000 * TOKEN
         self.earned: dict[Address, int] = {}
@@ -274,6 +276,10 @@ class FakeMarket:
             endpoint=self.endpoint,
             offer=OFFER,
         )
+
+    async def gas_reserve(self) -> GasReserve:
+        self._ask()
+        return GasReserve(held_wei=self.gas_wei, proof_wei=self.proof_wei)
 
     async def funds(self, account: Address) -> int:
         self._ask()

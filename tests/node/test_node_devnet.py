@@ -30,7 +30,8 @@ from grange_node.node import Node
 from grange_node.prover import Action
 from grange_node.registration import FarmPlan, change, set_up, unstake, withdraw
 from grange_node.slot_folder import slot_path
-from grange_node.status import Status, read_status, status_table
+from grange_node.status import Status, read_status
+from grange_node.status_screen import status_table
 
 STAKE = 100 * TOKEN
 SECONDS = 60
@@ -242,7 +243,7 @@ async def test_a_slot_is_kept_proven_paid_and_paid_out(devnet: Devnet, tmp_path:
     tokens = await devnet.chain.token_balance(wallet.address)
     assert (await withdraw(config, wallet, None, None))[0] == 2 * slot.rate
     assert await devnet.chain.token_balance(wallet.address) == tokens + 2 * slot.rate
-    with pytest.raises(NotFunded, match="nothing is earned"):
+    with pytest.raises(NotFunded, match="nothing was earned"):
         await withdraw(config, wallet, None, None)
     with pytest.raises(NotOwner, match="--owner-key"):
         await withdraw(config, Wallet.random(), None, None)

@@ -28,7 +28,8 @@ from grange_node.deletion import PLACEMENT_GRACE_BLOCKS
 from grange_node.promise import ACCEPTANCE_LIFE_BLOCKS
 from grange_node.prover import Action
 from grange_node.records import SlotState
-from grange_node.status import read_status, status_table
+from grange_node.status import read_status
+from grange_node.status_screen import status_table
 
 END = 40
 PLACED_BLOCK = 15

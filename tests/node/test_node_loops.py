@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from grange.chain import InsufficientFunds
 from grange.errors import WorldError
 from grange_node.loops import LONGEST_BACKOFF_SECONDS, forever
 
@@ -12,14 +13,15 @@ from grange_node.loops import LONGEST_BACKOFF_SECONDS, forever
 class Script:
     """A tick that does what a list says, and a sleep that notes what was asked for and ends with the list."""
 
-    def __init__(self, *steps: BaseException | None) -> None:
+    def __init__(self, *steps: BaseException | bool | None) -> None:
         self.steps = list(steps)
         self.slept: list[float] = []
 
-    async def tick(self) -> None:
+    async def tick(self) -> bool | None:
         step = self.steps.pop(0)
-        if step is not None:
+        if isinstance(step, BaseException):
             raise step
+        return step
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -61,3 +63,30 @@ async def test_a_bug_is_logged_with_its_traceback_and_the_loop_goes_on(
     await script.run()
     assert len(script.slept) == 2
     assert caplog.records[0].exc_info is not None
+
+
+async def test_a_tick_that_had_nothing_to_do_does_not_say_that_it_works_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As when a proof cannot be paid for, epoch after epoch, and there is nothing to prove in between."""
+    down = WorldError("no gas")
+    script = Script(down, False, down, False, False, down, True, down)
+    with caplog.at_level(logging.INFO):
+        await script.run()
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == [
+        "loop: no gas; trying again",
+        "loop: works again",
+        "loop: no gas; trying again",
+    ]
+    assert script.slept == [1, 5, 1, 5, 5, 1, 5, 1]
+
+
+async def test_a_lack_of_gas_is_said_once_though_the_amounts_change(caplog: pytest.LogCaptureFixture) -> None:
+    details = [f"insufficient funds: address 0x1 have 0 want {10**14 + turn}" for turn in range(3)]
+    with caplog.at_level(logging.INFO):
+        await Script(*(InsufficientFunds("0x1", detail) for detail in details), False).run()
+    assert [record.getMessage() for record in caplog.records] == [
+        "loop: the account 0x1 has too little of the chain's own coin to pay for gas: it has 0, and 0.0001 "
+        "are needed; trying again"
+    ]

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import re
 import signal
 import socket
 import sys
@@ -96,6 +97,7 @@ async def test_a_farm_serves_and_stops_when_told_to_though_its_chain_is_down(hom
     assert "farmer 7 serves http://127.0.0.1:" in log
     assert "farmer 7 stopped" in log
     assert log.count("no chain endpoint") == 1
+    assert all(re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d ", line) for line in log.splitlines()), log
     assert "Traceback" not in log
 
 
@@ -193,6 +195,11 @@ def test_status_works_without_chain_and_before_the_first_run(home: Path) -> None
     assert table.exit_code == 0
     assert "Farmer 7" in table.stdout
     assert (status["strikes"], status["lapsed_from_epoch"]) == (None, None)
+    # Only the chain knows how many epochs were missed: 0 would be a guess.
+    assert status["misses"] is None
+    assert "missed: unknown" in table.stdout
+    # Amounts are larger than what many readers of JSON take for whole numbers.
+    assert (status["earned"], status["committed_rate"], status["stake"]) == ("0", "0", None)
 
 
 @pytest.mark.parametrize(
@@ -202,11 +209,13 @@ def test_status_works_without_chain_and_before_the_first_run(home: Path) -> None
         (("run", "--home", "/nonexistent"), 3, "grange farm init"),
         (("withdraw",), 4, "Nothing was lost"),
         (("unstake",), 4, "Nothing was lost"),
+        (("rotate-key",), 4, "Nothing was lost"),
         (("update", "--price", "2"), 4, "Nothing was lost"),
         (("withdraw", "--amount", "lots"), 3, "not an amount"),
+        (("update",), 2, "give at least one of --price"),
         (("update", "--capacity", "much"), 3, "is not a size"),
         (("update", "--endpoint", "nowhere"), 3, "http://host:port"),
-        (("run", "--listen", "127.0.0.1:99999"), 3, "is no endpoint"),
+        (("run", "--listen", "127.0.0.1:99999"), 3, "is not an endpoint"),
         (("nonsense",), 2, "No such command"),
     ],
 )

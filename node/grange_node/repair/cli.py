@@ -19,12 +19,13 @@ from rich.table import Table
 from grange.chain import Chain, Sender
 from grange.memory import keep_freed_memory
 from grange.types import Address, address_from
-from grange.units import format_tokens, parse_tokens
+from grange.units import format_size, format_tokens_rounded_down, parse_tokens
 from grange_node.chain_link import TIMEOUTS
 from grange_node.cli import GAS_UNIT, KEPT_MEMORY_BYTES, explained, market_place, start_logging
 from grange_node.config import write_private
 from grange_node.loops import forever
 from grange_node.repair.home import (
+    CONFIG_NAME,
     RepairConfig,
     load_or_create_repair_key,
     load_repair_config,
@@ -74,10 +75,11 @@ def init(
         rpc_url, address = market_place(rpc, market, devnet)
         folder = repair_home(home)
         wallet = load_or_create_repair_key(folder)
-        chain_id = asyncio.run(_chain_id(rpc_url, address))
+        chain_id, genesis = asyncio.run(_identify(rpc_url, address, folder))
         config = RepairConfig(
             rpc_url=rpc_url,
             chain_id=chain_id,
+            genesis_hash=genesis.hex() if genesis else None,
             market=address,
             start_block=start_block,
             gas_price=parse_tokens(gas_price) // GAS_UNIT,
@@ -158,9 +160,9 @@ def _table(under_way: list[Job], done: list[Job]) -> Table:
             job.order.hex()[:12],
             job.outcome.value,
             ", ".join(map(str, slots)),
-            f"{job.bytes_read:,}",
-            f"{job.bytes_rebuilt:,}",
-            format_tokens(job.bounty),
+            format_size(job.bytes_read),
+            format_size(job.bytes_rebuilt),
+            format_tokens_rounded_down(job.bounty),
         )
     return table
 
@@ -172,7 +174,11 @@ async def _run(folder: Path, ready_file: Path | None) -> None:
         loop.add_signal_handler(number, stop.set)
     async with (
         Chain.connect(
-            config.rpc_url, config.market_address, timeouts=TIMEOUTS, expected_chain_id=config.chain_id
+            config.rpc_url,
+            config.market_address,
+            timeouts=TIMEOUTS,
+            expected_chain_id=config.chain_id,
+            expected_genesis=config.expected_genesis,
         ) as chain,
         Repairer.open(config.settings(folder), Sender(chain, wallet)) as repairer,
     ):
@@ -184,6 +190,10 @@ async def _run(folder: Path, ready_file: Path | None) -> None:
         await asyncio.wait([ticking])
 
 
-async def _chain_id(rpc_url: str, market: Address) -> int:
-    async with Chain.connect(rpc_url, market, timeouts=TIMEOUTS) as chain:
-        return chain.chain_id
+async def _identify(rpc_url: str, market: Address, home: Path) -> tuple[int, bytes | None]:
+    """The chain's id and first block. Raises ChainReplaced where the home's repairs are of another chain."""
+    known = load_repair_config(home) if (home / CONFIG_NAME).exists() else None
+    is_same = known is not None and known.market_address == market
+    expected = known.expected_genesis if known is not None and is_same else None
+    async with Chain.connect(rpc_url, market, timeouts=TIMEOUTS, expected_genesis=expected) as chain:
+        return chain.chain_id, await chain.genesis_hash()

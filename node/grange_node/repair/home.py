@@ -39,6 +39,8 @@ class RepairConfig(BaseModel):
     rpc_url: str
     chain_id: Annotated[int, Field(gt=0)]
     market: str
+    genesis_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """The hash of the chain's first block, in hex; None in homes of older versions."""
     start_block: Annotated[int, Field(ge=0)] = 0
     gas_price: Annotated[int, Field(ge=0)] = 0
     """What a unit of gas is worth, in base units of the token."""
@@ -47,6 +49,11 @@ class RepairConfig(BaseModel):
     window_blocks: Annotated[int, Field(gt=0)] | None = None
     close_for: tuple[str, ...] = ()
     """Renters whose orders are closed when they are over."""
+
+    @property
+    def expected_genesis(self) -> bytes | None:
+        """What tells the chain from another with its id."""
+        return None if self.genesis_hash is None else bytes.fromhex(self.genesis_hash)
 
     @property
     def market_address(self) -> Address:

@@ -176,5 +176,5 @@ class Jobs:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             if path not in self._told:
                 self._told.add(path)
-                log.warning("%s is no repair; move it away", path)
+                log.warning("%s is not a repair that can be read; move it away", path)
             return None

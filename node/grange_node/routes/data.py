@@ -185,7 +185,7 @@ def _announced_bytes(request: Request) -> int:
     if text is None:
         raise LengthMissing("announce the length of the piece")
     if not text.isascii() or not text.isdecimal():
-        raise Malformed("the announced length is no number")
+        raise Malformed("the announced length is not a number")
     if len(text) > MAX_LENGTH_DIGITS or int(text) > MAX_PIECE_BYTES:
         raise TooMuch(f"a piece has {MAX_PIECE_BYTES} bytes at most", limit=MAX_PIECE_BYTES)
     size_bytes = int(text)

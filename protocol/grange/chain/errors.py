@@ -21,11 +21,15 @@ raises, `gateway.py` and `sender.py` what the chain answers. An error is given t
 and keeps only what may be shown of it.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from grange.chain.endpoint import public_part
 from grange.errors import WorldError
+from grange.units import format_coins
+
+_HAVE_WANT = re.compile(r"have ([0-9]{1,40})\D+want ([0-9]{1,40})")
 
 
 class ChainError(WorldError):
@@ -141,7 +145,10 @@ class InsufficientFunds(TransactionError):
     """The sending account has too little of the chain's native coin to pay for gas."""
 
     def __init__(self, address: str, detail: str) -> None:
-        super().__init__(f"{address} cannot pay for the transaction's gas: {detail}")
+        super().__init__(
+            f"the account {address} has too little of the chain's own coin to pay for gas: "
+            f"{_in_coins(detail)}"
+        )
         self.address = address
 
 
@@ -166,3 +173,13 @@ class TransactionReplaced(TransactionError):
 
 def _short(value: object) -> str:
     return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)
+
+
+def _in_coins(detail: str) -> str:
+    """What an endpoint says of a lack of funds; its long numbers of wei as coins, where it says "have" and
+    "want"."""
+    amounts = _HAVE_WANT.search(detail)
+    if amounts is None:
+        return detail
+    have, want = (format_coins(int(amount)) for amount in amounts.groups())
+    return f"it has {have}, and {want} are needed"
