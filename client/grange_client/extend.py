@@ -78,7 +78,15 @@ class Extending:
         by_id = {farmer.id: farmer for farmer in everybody}
         present = [by_id[slot.farmer] for slot in order.slots]
         ids = [farmer.id for farmer in present]
-        found = await survey(self.market, self.open_peer, need, records, registered=everybody, keepers=ids)
+        found = await survey(
+            self.market,
+            self.open_peer,
+            need,
+            records=records,
+            watch=watch,
+            registered=everybody,
+            keepers=ids,
+        )
         alive = {one.farmer.id: one for one in found.candidates if one.farmer.id in ids}
         reasons = [
             _reason(alive[farmer.id], found.need)

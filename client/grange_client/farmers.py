@@ -15,6 +15,7 @@ from grange.peer import Peer, dealing_with, networks_of
 from grange.selection import HISTORY_EPOCHS, highest_egress, price_floor, prospects
 from grange.types import FarmerId
 from grange_client.errors import NotEnoughFarmers
+from grange_client.happenings import ReadingPriceRaised, Watcher
 from grange_client.market import Market
 from grange_client.plan import LARGE_CODE_FROM_FARMERS, Wish, codes_for
 from grange_client.select import Candidate, Choice, Need, Record, choose, never_fits
@@ -59,14 +60,17 @@ async def choose_farmers(
     open_peer: OpenPeer,
     wish: Wish,
     need_of: Callable[[int, int], Need],
+    *,
     records: Mapping[FarmerId, Record],
+    watch: Watcher,
 ) -> tuple[Need, Choice]:
     """Who is to keep a new order, and the code that they make possible; `need_of` takes k and n.
 
     Raises NothingToStore for a wish that makes no code, and NotEnoughFarmers.
     """
     # Of all codes that may come of it this one asks the least of each farmer.
-    found = await survey(market, open_peer, need_of(*codes_for(wish, LARGE_CODE_FROM_FARMERS)[0]), records)
+    least = need_of(*codes_for(wish, LARGE_CODE_FROM_FARMERS)[0])
+    found = await survey(market, open_peer, least, records=records, watch=watch)
     for k, n in codes_for(wish, len(found.candidates)):
         need = found.priced(need_of(k, n))
         choice = choose(found.candidates, need)
@@ -79,8 +83,9 @@ async def survey(
     market: Market,
     open_peer: OpenPeer,
     need: Need,
-    records: Mapping[FarmerId, Record],
     *,
+    records: Mapping[FarmerId, Record],
+    watch: Watcher,
     registered: Sequence[Farmer] | None = None,
     keepers: Collection[FarmerId] = (),
 ) -> Survey:
@@ -95,6 +100,9 @@ async def survey(
         price_floor=price_floor(farmers, lately),
         highest_egress=highest_egress(farmers, lately, need.epochs),
     )
+    for farmer in _extorters(farmers, lately, records):
+        price = farmer.offer.egress_price_per_gib
+        watch(ReadingPriceRaised(farmer=farmer.id, price_per_gib=price))
     unfit = {farmer.id: reason for farmer in farmers if (reason := _ruled_out(farmer, need, records))}
     others = [farmer for farmer in farmers if farmer.id not in unfit and farmer.id not in keepers]
     known = {farmer for farmer, record in records.items() if record.successes or record.kept}
@@ -154,10 +162,22 @@ async def probe(
     return Found(candidates=tuple(sorted(candidates, key=lambda c: c.farmer.id)), silent=silent)
 
 
+def _extorters(
+    farmers: Sequence[Farmer], lately: Collection[FarmerId], records: Mapping[FarmerId, Record]
+) -> list[Farmer]:
+    """Those that keep something of ours and ask more for reading than they could have when they took it."""
+    sellers = [
+        (farmer, record.kept)
+        for farmer in farmers
+        if farmer.offer.egress_price_per_gib and (record := records.get(farmer.id, _UNKNOWN)).kept
+    ]
+    longest = max((end - start for _, kept in sellers for start, end in kept), default=0)
+    most = highest_egress(farmers, lately, longest) if sellers else 0
+    return [farmer for farmer, _ in sellers if farmer.offer.egress_price_per_gib > most]
+
+
 def _ruled_out(farmer: Farmer, need: Need, records: Mapping[FarmerId, Record]) -> str:
-    if records.get(farmer.id, _UNKNOWN).lies:
-        return "was caught lying"
-    return never_fits(farmer, need)
+    return records.get(farmer.id, _UNKNOWN).distrust or never_fits(farmer, need)
 
 
 def _too_few(wish: Wish, found: Survey, need_of: Callable[[int, int], Need]) -> NotEnoughFarmers:

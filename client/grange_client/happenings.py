@@ -51,7 +51,17 @@ class FarmerFailed:
     lied: bool = False
 
 
-Happening = Step | Progress | FarmersNow | FarmerReplaced | FarmerFailed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingPriceRaised:
+    """A farmer asks far more for reading what it keeps for us than it could have when it took it."""
+
+    farmer: FarmerId
+    price_per_gib: int
+
+
+Remembered = FarmerFailed | ReadingPriceRaised
+"""What speaks against a farmer from then on."""
+Happening = Step | Progress | FarmersNow | FarmerReplaced | Remembered
 Watcher = Callable[[Happening], None]
 
 

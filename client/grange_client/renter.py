@@ -224,6 +224,7 @@ class Renter:
     async def quote(self, paths: Iterable[str | PathLike[str]], wish: Wish, watch: Watcher = nobody) -> Quote:
         """What storing these paths would take and cost; see `store.Storing.quote`. Raises HomeForgetful."""
         self.catalog.check_remembers()
+        watch = watching_records(watch, self.reputations.note)
         async with self._diagnosed():
             return await self._storing.quote(paths, wish, await self._records(), watch)
 
@@ -231,7 +232,7 @@ class Renter:
         """Store what was quoted; see `store.Storing.put`. Raises HomeForgetful."""
         self.catalog.check_remembers()
         async with self._diagnosed():
-            stored = await self._storing.put(quote, watching_records(watch, self.reputations.note_failure))
+            stored = await self._storing.put(quote, watching_records(watch, self.reputations.note))
         self.catalog.add(stored.order, stored.manifest, stored.stored_manifest)
         # Taking something is easy: what counts as a success is to prove it, or to give it back.
         self.reputations.forgive_failures(slot.farmer for slot in stored.order.slots)
@@ -246,6 +247,7 @@ class Renter:
         """
         self.catalog.check_remembers()
         order, _ = await self._keepers(order)
+        watch = watching_records(watch, self.reputations.note)
         async with self._diagnosed():
             return await self._extending.quote(order, epochs, await self._records(), watch)
 
@@ -253,7 +255,7 @@ class Renter:
         """Extend what was quoted; see `extend.Extending.extend`. Raises HomeForgetful."""
         self.catalog.check_remembers()
         async with self._diagnosed():
-            watch = watching_records(watch, self.reputations.note_failure)
+            watch = watching_records(watch, self.reputations.note)
             extended = await self._extending.extend(renewal, watch)
         self.catalog.extend(extended.order)
         return extended
@@ -389,7 +391,7 @@ class Renter:
         Raises OverBudget rather than pay more than `max_price` base units for reading, and NotEnoughMoney
         when the vault is too small for what it will cost.
         """
-        watch = watching_records(watch, self.reputations.note_failure)
+        watch = watching_records(watch, self.reputations.note)
         manifest = await self.manifest(order, watch)
         await self._check_vault((await self.fare(order, only=only, watch=watch)).expected)
         budget = Budget(max_price)

@@ -7,12 +7,13 @@ the catalog, which is only a cache. Leaves what follows from it to `select`.
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from grange.messages import Domain
 from grange.optional_database import BUSY_SECONDS, OptionalDatabase
 from grange.types import FarmerId
-from grange_client.happenings import FarmerFailed
+from grange_client.happenings import FarmerFailed, ReadingPriceRaised, Remembered
 from grange_client.select import Record
 
 REPUTATIONS_NAME = "reputations.sqlite"
@@ -23,6 +24,10 @@ CREATE TABLE IF NOT EXISTS reputations (
     successes INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,
     lies INTEGER NOT NULL DEFAULT 0,
     last_failure TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (chain_id, market, farmer)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS raised_prices (
+    chain_id INTEGER NOT NULL, market TEXT NOT NULL, farmer INTEGER NOT NULL, price_per_gib TEXT NOT NULL,
     PRIMARY KEY (chain_id, market, farmer)
 ) WITHOUT ROWID;
 """
@@ -54,7 +59,19 @@ class Reputations:
         """What is remembered of each farmer."""
         query = "SELECT farmer, successes, failures, lies FROM reputations WHERE chain_id = ? AND market = ?"
         rows = self.file.read(lambda db: db.execute(query, self._market).fetchall())
-        return {FarmerId(f): Record(successes=s, failures=x, lies=y) for f, s, x, y in rows}
+        known = {FarmerId(f): Record(successes=s, failures=x, lies=y) for f, s, x, y in rows}
+        query = "SELECT farmer, price_per_gib FROM raised_prices WHERE chain_id = ? AND market = ?"
+        for farmer, price in self.file.read(lambda db: db.execute(query, self._market).fetchall()):
+            record = known.get(FarmerId(farmer), Record())
+            known[FarmerId(farmer)] = replace(record, raised_to=int(price))
+        return known
+
+    def note(self, happening: Remembered) -> None:
+        """Something that speaks against a farmer."""
+        if isinstance(happening, FarmerFailed):
+            self.note_failure(happening)
+        else:
+            self.note_raised(happening)
 
     def note_failure(self, happening: FarmerFailed) -> None:
         """A farmer failed, or lied."""
@@ -66,6 +83,13 @@ class Reputations:
                 " SET failures = failures + 1, lies = lies + ?4, last_failure = ?5",
                 values,
             )
+        )
+
+    def note_raised(self, happening: ReadingPriceRaised) -> None:
+        """A farmer asks a ransom for what it keeps; this is not forgiven."""
+        values = (*self._market, happening.farmer, str(happening.price_per_gib))
+        self.file.change(
+            lambda db: db.execute("INSERT OR REPLACE INTO raised_prices VALUES (?, ?, ?, ?)", values)
         )
 
     def forgive_failures(self, farmers: Iterable[FarmerId]) -> None:

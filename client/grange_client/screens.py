@@ -110,6 +110,11 @@ class Display:
                 self._say(f"Farmer {successor} takes over from {farmer}. {reason}")
             case happenings.FarmerFailed(reason=reason):
                 self._say(reason)
+            case happenings.ReadingPriceRaised(farmer=farmer, price_per_gib=price):
+                self._say(
+                    f"Farmer {farmer} keeps data of yours and now asks {tokens_text(price)} tokens for "
+                    "reading a GiB of it, far more than others. It is given nothing more."
+                )
             case _:
                 pass
 

@@ -22,13 +22,24 @@ MIN_SPARES = 2
 class Record:
     """What we remember of a farmer. Failures are those since its last success; successes are reads.
 
-    `kept` has the first epoch and the end of each order of ours that it was given.
+    `kept` has the first epoch and the end of each order of ours that it was given, `raised_to` what it asked
+    for reading a GiB of what it kept, if that was a ransom.
     """
 
     successes: int = 0
     failures: int = 0
     lies: int = 0
+    raised_to: int = 0
     kept: tuple[tuple[Epoch, Epoch], ...] = ()
+
+    @property
+    def distrust(self) -> str:
+        """Why it gets nothing of ours, whatever it offers; empty if it may."""
+        if self.lies:
+            return "was caught lying"
+        if self.raised_to:
+            return f"asked {format_tokens(self.raised_to)} tokens for reading a GiB of what it kept for you"
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +150,8 @@ def slot_rate(farmer: Farmer, slot_bytes: int) -> int:
 
 def unfit_for(candidate: Candidate, need: Need, *, keeps: bool = False) -> str:
     """Why a farmer cannot take a slot; empty if it can. With `keeps` it has the slot and needs no room."""
-    if candidate.record.lies:
-        return "was caught lying"
+    if candidate.record.distrust:
+        return candidate.record.distrust
     reason = never_fits(candidate.farmer, need, keeps=keeps)
     if not reason and not keeps and candidate.free_bytes < need.slot_bytes:
         return "has no room"

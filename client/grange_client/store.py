@@ -29,7 +29,7 @@ from grange_client.cautions import cautions
 from grange_client.encode import SegmentEncoder
 from grange_client.errors import BadName, NothingToStore, PlaceFailed, QuoteUsed
 from grange_client.farmers import OpenPeer, choose_farmers
-from grange_client.happenings import FarmerFailed, Happening, Step, Watcher
+from grange_client.happenings import Happening, Remembered, Step, Watcher
 from grange_client.manifest import Manifest, pack
 from grange_client.manifest_document import NAME_RULE, is_name
 from grange_client.market import Market
@@ -157,7 +157,9 @@ class Storing:
                 tie=order,
             )
 
-        need, choice = await choose_farmers(self.market, self.open_peer, wish, need_of, records)
+        need, choice = await choose_farmers(
+            self.market, self.open_peer, wish, need_of, records=records, watch=watch
+        )
         geometry = _shape(found, size_bytes, need.k, need.n)
         cost = price(choice.ranked[: need.n], start, end)
         return Quote(
@@ -250,11 +252,11 @@ class Storing:
         )
 
 
-def watching_records(watch: Watcher, note: Callable[[FarmerFailed], None]) -> Watcher:
-    """A watcher that also hands every failure of a farmer to `note`."""
+def watching_records(watch: Watcher, note: Callable[[Remembered], None]) -> Watcher:
+    """A watcher that also hands to `note` what is remembered of farmers."""
 
     def both(happening: Happening) -> None:
-        if isinstance(happening, FarmerFailed):
+        if isinstance(happening, Remembered):
             note(happening)
         watch(happening)
 

@@ -40,7 +40,7 @@ from grange_client.errors import (
     SourceChanged,
 )
 from grange_client.farmers import probe
-from grange_client.happenings import FarmerReplaced, Happening
+from grange_client.happenings import FarmerReplaced, Happening, ReadingPriceRaised
 from grange_client.plan import Wish
 from grange_client.renter import Renter
 from grange_client.scan import Scan, scan
@@ -606,6 +606,36 @@ async def test_a_young_market_is_called_that(world: World, tree: Path) -> None:
         assert not [one for one in quote.cautions if "young" in one]
         assert {1, 2, 3} < {one.farmer.id for one in quote.chosen}
         assert len(quote.choice.ranked) == 4
+
+
+async def test_a_farmer_that_asks_a_ransom_is_remembered(world: World, tree: Path) -> None:
+    """It raised its price for reading when it had the data; lowered again, it is given nothing more."""
+    async with world.renter() as renter:
+        order = (await put(renter, tree))[0].order
+        extorter = order.slots[0].farmer
+        offer = world.market.known[extorter - 1].offer
+        world.change(extorter, offer=replace(offer, egress_price_per_gib=TOKEN << 20))
+        seen: list[Happening] = []
+        quote = await renter.quote([tree], CODE, seen.append)
+        assert ReadingPriceRaised(farmer=extorter, price_per_gib=TOKEN << 20) in seen
+        assert "far more than others" in quote.choice.unfit[extorter]
+        world.change(extorter, offer=offer)
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        assert quote.choice.unfit[extorter] == (
+            "asked 1048576 tokens for reading a GiB of what it kept for you"
+        )
+        assert extorter not in {one.farmer.id for one in quote.choice.ranked}
+
+
+async def test_a_market_in_which_all_sell_reads_is_no_extortion(world: World, tree: Path) -> None:
+    async with world.renter() as renter:
+        await put(renter, tree)
+        world.sell(100 * TOKEN, vault=0)
+        seen: list[Happening] = []
+        quote = await renter.quote([tree], CODE, seen.append)
+    assert len(quote.choice.ranked) > 4
+    assert not [one for one in seen if isinstance(one, ReadingPriceRaised)]
 
 
 async def test_what_was_only_taken_makes_nobody_known(world: World, tree: Path) -> None:

@@ -159,7 +159,8 @@ async def test_too_few_farmers_are_named(town: Town, person: Person, tmp_path: P
     assert set(too_few.value.failures) == names
     assert got.code == put.code == explain(too_few.value).exit_code == EXIT_FARMERS
     assert "2 of 4 farmers answer, and 3 are needed: 1 more" in got.err
-    assert "5 farmers are needed; 3 of 5 could take a part" in put.err
+    assert "5 farmers are needed, and 3 of the 5 that are registered can take a part" in put.err
+    assert "--n 3" in put.err
     assert all(name in got.err.lower() and name in put.err.lower() for name in names), (got, put)
     assert [path for folder in (back, again) for path in folder.rglob("*")] == []
     assert await town.wealth(person.address) == before
