@@ -5,7 +5,8 @@ Decides how many are asked at once and how long anybody waits for their answers.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from grange.errors import Told
 from grange.peer import Peer, dealing_with, networks_of
 from grange.selection import HISTORY_EPOCHS, highest_egress, price_floor, prospects
 from grange.types import FarmerId
-from grange_client.errors import NotEnoughFarmers
+from grange_client.errors import NotEnoughFarmers, NothingToStore
 from grange_client.happenings import ReadingPriceRaised, Watcher
 from grange_client.market import Market
 from grange_client.plan import LARGE_CODE_FROM_FARMERS, Wish, codes_for
@@ -71,10 +72,8 @@ async def choose_farmers(
     # Of all codes that may come of it this one asks the least of each farmer.
     least = need_of(*codes_for(wish, LARGE_CODE_FROM_FARMERS)[0])
     found = await survey(market, open_peer, least, records=records, watch=watch)
-    for k, n in codes_for(wish, len(found.candidates)):
-        need = found.priced(need_of(k, n))
-        choice = choose(found.candidates, need)
-        if len(choice.ranked) >= n:
+    for need, choice in _choices(wish, found, need_of):
+        if len(choice.ranked) >= need.n:
             return need, replace(choice, unfit=found.unfit | choice.unfit)
     raise _too_few(wish, found, need_of)
 
@@ -180,24 +179,28 @@ def _ruled_out(farmer: Farmer, need: Need, records: Mapping[FarmerId, Record]) -
     return records.get(farmer.id, _UNKNOWN).distrust or never_fits(farmer, need)
 
 
+def _choices(wish: Wish, found: Survey, need_of: Callable[[int, int], Need]) -> Iterator[tuple[Need, Choice]]:
+    """What the codes lead to that a wish leaves open, the best first, as far as the data fits into them."""
+    for k, n in codes_for(wish, len(found.candidates)):
+        need = found.priced(need_of(k, n))
+        yield need, choose(found.candidates, need)
+
+
 def _too_few(wish: Wish, found: Survey, need_of: Callable[[int, int], Need]) -> NotEnoughFarmers:
     """What is missing for the code that was asked for, and the largest that would do."""
-    k, n = codes_for(wish, len(found.candidates))[-1]
-    fitting = choose(found.candidates, found.priced(need_of(k, n)))
+    need, fitting = next(_choices(wish, found, need_of))
+    possible = None
+    with suppress(NothingToStore):
+        choices = _choices(Wish(), found, need_of)
+        possible = next((other.n for other, choice in choices if len(choice.ranked) >= other.n), None)
     reasons = found.silent | found.unfit | fitting.unfit
-    missing = n - len(fitting.ranked)
-    possible = [
-        code
-        for code in codes_for(Wish(), len(found.candidates))
-        if len(choose(found.candidates, found.priced(need_of(*code))).ranked) >= code[1]
-    ]
+    there = f"{len(fitting.ranked)} of the {found.registered} that are registered can take a part."
     return NotEnoughFarmers(
-        f"{n} farmers are needed, and {len(fitting.ranked)} of the {found.registered} that are registered "
-        "can take a part.",
+        f"{need.n} farmers are needed, and {there}" if need.n > 1 else f"A farmer is needed, and {there}",
         failures={f"farmer {farmer}": reason for farmer, reason in reasons.items()},
-        missing=missing,
+        missing=need.n - len(fitting.ranked),
         means="Nothing was sent and nothing is paid.",
-        todo=f"Store it with --n {possible[0][1]}, which they can take, or when more farmers are there."
+        todo=f"Store it with --n {possible}, which they can take, or when more farmers are there."
         if possible
         else "Store it for fewer --epochs, or when more farmers are there.",
     )

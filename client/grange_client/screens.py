@@ -112,7 +112,7 @@ class Display:
                 self._say(reason)
             case happenings.ReadingPriceRaised(farmer=farmer, price_per_gib=price):
                 self._say(
-                    f"Farmer {farmer} keeps data of yours and now asks {tokens_text(price)} tokens for "
+                    f"Farmer {farmer} keeps data of yours and now asks {format_tokens(price)} tokens for "
                     "reading a GiB of it, far more than others. It is given nothing more."
                 )
             case _:

@@ -594,6 +594,15 @@ async def test_too_few_farmers_says_which_n_would_do(world: World, tree: Path) -
     assert raised.value.failures["farmer 6"] == "has lapsed for its misses"
 
 
+async def test_where_nobody_can_take_anything_that_is_said(world: World, tree: Path) -> None:
+    for number in range(1, 9):
+        world.change(number, lapsed=True)
+    async with world.renter() as renter:
+        with pytest.raises(NotEnoughFarmers, match="A farmer is needed, and 0 of the 8") as raised:
+            await renter.quote([tree], Wish())
+    assert "--n" not in raised.value.todo
+
+
 async def test_a_young_market_is_called_that(world: World, tree: Path) -> None:
     """Until enough farmers have proven ten epochs; then at most (n - k) / 2 strangers take part."""
     async with world.renter() as renter:
