@@ -8,6 +8,7 @@ import logging
 import sys
 import traceback
 from importlib.metadata import entry_points
+from typing import Annotated
 
 import typer
 
@@ -23,6 +24,7 @@ from grange_client.commands.terms import close, extend
 from grange_client.entry import leaving_at_once
 from grange_client.errors import EXIT_OTHER
 from grange_client.explain import explain
+from grange_client.group import CommandGroup, show_version, use_plain_types
 from grange_client.output_errors import EXIT_INTERRUPTED
 from grange_client.plugins import PLUGINS, add_plugins
 
@@ -30,11 +32,23 @@ KEPT_MEMORY_BYTES = 512 << 20
 """Freed memory that stays ours: the window of pieces of an upload, and as much again on its way."""
 
 app = typer.Typer(
-    help="Store files with farmers who are paid for keeping them, and get them back with twelve words.",
+    cls=CommandGroup,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+use_plain_types()
+
+
+@app.callback()
+def grange(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Store files with farmers who are paid for keeping them, and get them back with twelve words."""
+
+
 for command in (init, put, get, ls, stat, extend, health, farmers, balance, deposit, withdraw, close):
     app.command()(command)
 

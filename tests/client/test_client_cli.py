@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -51,6 +51,7 @@ from grange_client.errors import (
     UnknownOrder,
 )
 from grange_client.explain import explain
+from grange_client.group import unknown_command
 from grange_client.manifest import Manifest
 from grange_client.plugins import PLUGINS, add_plugins
 from grange_client.renter import Renter
@@ -482,6 +483,51 @@ def test_init_without_a_chain_writes_nothing(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli.app, options)
     assert isinstance(result.exception, ChainUnavailable)
     assert not (tmp_path / "h").exists()
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+@pytest.mark.parametrize("command", [[], ["put"], ["farm"], ["farm", "init"]])
+def test_help_has_a_short_form_everywhere(command: list[str], flag: str) -> None:
+    """Also in the commands of other packages, and without the types of the language it is written in."""
+    arguments = [*command, flag]
+    add_plugins(cli.app, tuple(entry_points(group=PLUGINS)), argv=arguments, warn=pytest.fail)
+    shown = CliRunner(env={"COLUMNS": str(WIDTH), "TERM": "dumb"}).invoke(cli.app, arguments)
+    assert shown.exit_code == 0
+    assert "Usage:" in shown.stdout
+    assert not re.search(r"<\w+|\{", shown.stdout)
+    assert fits(shown.stdout)
+
+
+def test_version() -> None:
+    shown = CliRunner().invoke(cli.app, ["--version"])
+    assert (shown.exit_code, shown.stdout) == (0, f"grange {version('grange')}\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("rm", "Nothing can be deleted"),
+        ("delete", "Nothing can be deleted"),
+        ("list", "Did you mean 'ls'?"),
+        ("putt", "Did you mean 'put'?"),
+        ("recover", "grange init --words"),
+        ("foo", "grange --help"),
+    ],
+)
+def test_a_command_that_there_is_not(word: str, hint: str) -> None:
+    """The answer helps: whoever wants to delete is not sent to the farm."""
+    said = unknown_command(word, ["init", "put", "get", "ls", "farm", "farmers"])
+    assert hint in said
+    assert "'farm'" not in said
+    assert CliRunner().invoke(cli.app, [word]).exit_code == 2
+
+
+def test_the_shell_completes_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours and those of other packages."""
+    add_plugins(cli.app, tuple(entry_points(group=PLUGINS)), argv=[], warn=pytest.fail)
+    asking = {"_GRANGE_COMPLETE": "complete_bash", "COMP_WORDS": "grange fa", "COMP_CWORD": "1"}
+    shown = CliRunner(env=asking).invoke(cli.app, prog_name="grange")
+    assert {"farm", "farmers"} <= set(shown.stdout.split())
 
 
 good = typer.Typer()

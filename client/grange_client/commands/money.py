@@ -29,7 +29,12 @@ def balance(
     common.run(_balance(as_json, home))
 
 
-def deposit(amount: str, as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
+def deposit(
+    amount: Annotated[str, typer.Argument(metavar="TOKENS", help="How many, such as 12.5.")],
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
     """Move tokens from the wallet into the vault, ahead of time."""
 
     async def run() -> None:
@@ -41,7 +46,9 @@ def deposit(amount: str, as_json: Json = False, home: Home = None, verbose: Verb
 
 
 def withdraw(
-    amount: Annotated[str | None, typer.Argument(help="Tokens to announce; without, take out.")] = None,
+    amount: Annotated[
+        str | None, typer.Argument(metavar="TOKENS", help="How many to announce; without, take out.")
+    ] = None,
     as_json: Json = False,
     home: Home = None,
     verbose: Verbose = False,

@@ -1,0 +1,109 @@
+"""The commands as one group: what is said of a command that there is not, and how help shows options.
+
+Decides words only; leaves the commands to `cli` and `plugins`. The library shows types as Python has them
+(`<list[Path]>`, `<int range>`, `<bool>`), which says nothing to a person.
+"""
+
+from difflib import get_close_matches
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, get_args
+
+import typer
+from typer import core
+
+CLOSE_ENOUGH = 0.75
+"""From here on one word is taken for another mistyped: below it, `rm` would be `farm`."""
+
+_HINTS = {
+    "rm": "Nothing can be deleted before its end; what is over is gone by itself.",
+    "list": "Did you mean 'ls'?",
+    "info": "Did you mean 'stat'?",
+    "status": "Did you mean 'stat', or 'health'?",
+    "cat": "`grange get NAME DEST --only PATH` fetches one file.",
+    "version": "It is `grange --version`.",
+    "help": "It is `grange --help`.",
+    "recover": "`grange init --words` takes a recovery phrase, and `grange get` fetches files.",
+}
+_SAME = {
+    "remove": "rm",
+    "delete": "rm",
+    "del": "rm",
+    "cancel": "rm",
+    "dir": "list",
+    "show": "cat",
+    "restore": "recover",
+    "import": "recover",
+}
+_TYPES = {int: "NUMBER", float: "NUMBER", str: "TEXT", Path: "PATH"}
+
+
+class CommandGroup(core.TyperGroup):
+    """All commands of `grange`."""
+
+    suggest_commands = False
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Ours are better; older versions of the library have no such attribute.
+        self.suggest_commands = False
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is meant; an error that helps for one that there is not."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            ctx.fail(unknown_command(args[0], list(self.commands)))
+        return super().resolve_command(ctx, args)
+
+
+def unknown_command(word: str, commands: list[str]) -> str:
+    """What to say of a word that is no command."""
+    hint = _HINTS.get(_SAME.get(word, word), "")
+    if not hint and (close := get_close_matches(word, commands, cutoff=CLOSE_ENOUGH)):
+        hint = f"Did you mean {', '.join(map(repr, close))}?"
+    return f"There is no command {word!r}. {hint or '`grange --help` lists them.'}"
+
+
+def show_version(value: bool) -> None:
+    """Print the version and end, as --version asks."""
+    if value:
+        typer.echo(f"grange {version('grange')}")
+        raise typer.Exit
+
+
+def use_plain_types() -> None:
+    """Show what an option takes in plain words, in every command's help, those of plugins too.
+
+    Does nothing where the library keeps this elsewhere: its help is then as it is.
+    """
+    option, argument = core.TyperOption, core.TyperArgument
+    if not hasattr(option, "display_type_rich") or not hasattr(argument, "display_type_rich"):
+        return
+    original = option.display_type_rich
+
+    def option_type(self: Any, ctx: Any) -> str | None:
+        return self.metavar or _plain_type(self, original, ctx)
+
+    def argument_type(self: Any, ctx: Any) -> None:
+        """Nothing: its name says it."""
+
+    for of, name, replacement in (
+        (option, "display_type_rich", option_type),
+        (argument, "display_type_rich", argument_type),
+        (argument, "get_usage_pieces", _usage_pieces),
+    ):
+        setattr(of, name, replacement)
+
+
+def _plain_type(option: Any, original: Any, ctx: Any) -> str | None:
+    annotation = option.type_descriptor.annotation
+    if getattr(option.type_descriptor, "is_choice", False):
+        text: str | None = original(option, ctx)
+        return text
+    inner = next((_TYPES[one] for one in (annotation, *get_args(annotation)) if one in _TYPES), None)
+    return None if annotation is bool else inner or original(option, ctx)
+
+
+def _usage_pieces(self: Any, ctx: Any) -> list[str]:
+    name = self.display_name_raw.upper()
+    name = name if self.required or name.startswith("[") else f"[{name}]"
+    return [name + ("..." if self.nargs != 1 and not name.endswith("...") else "")]
