@@ -126,6 +126,7 @@ class Node:
                     may_make=volume.require,
                 )
             )
+            await asyncio.to_thread(ballast.keep)
             ledger = stack.enter_context(
                 Ledger.open(
                     config.data_folder / LEDGER_NAME,
