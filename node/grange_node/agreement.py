@@ -3,8 +3,9 @@
     events, blocks  --> ledger --> rates and books  <-- compared -->  the market's figures, asked directly
 
 They can differ for a moment, while a new block is half read; so a difference counts when it is seen twice in
-a row. Then all our events are read again from the beginning, once at first and then at intervals that
-double, and what they say replaces what the ledger had, unless it lacks slots that the market says are ours.
+a row. Then our events are read again: at first those since the two last agreed, and if that does not help all
+of them, at intervals that double. What they say replaces what the ledger had, unless it lacks slots that the
+market says are ours.
 
 Decides what is compared, how often all is read again, and what the operator is told. Leaves when to look to
 `watcher`, and what a history may take back to `ledger_events`.
@@ -39,8 +40,15 @@ log = logging.getLogger("grange.farm")
 class Agreement:
     """Of one ledger with one market. Not safe for several tasks at once: the watcher's lock is around it."""
 
-    def __init__(self, ledger: Ledger, link: ChainLink, clock: Callable[[], float]) -> None:
-        """`clock` gives Unix seconds."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        link: ChainLink,
+        clock: Callable[[], float],
+        tell: Callable[[Changes], None],
+    ) -> None:
+        """`clock` gives Unix seconds; `tell` is told of slots whose state changed."""
+        self._tell = tell
         self._ledger = ledger
         self._link = link
         self._clock = clock
@@ -53,6 +61,9 @@ class Agreement:
         self._retry_at = 0.0
         self._retry_pause = 0.0
         self._compared: Epoch | None = None
+        self._agreed_block: int | None = None
+        """Up to where the ledger was right. None when that is not known, or reading again from there was
+        of no use."""
         self.readings = 0
 
     @property
@@ -90,24 +101,32 @@ class Agreement:
 
     # Figures.
 
-    async def settle(self, figures: Figures) -> Changes:
-        """Compare, and read all again where it is due. Gives what that changed. Raises ChainError."""
+    async def settle(self, figures: Figures) -> None:
+        """Compare, and read again where it is due. Raises ChainError."""
         if not await self._is_different(figures):
             await self._believe()
-            return Changes()
+            return
         self._times_different += 1
         if self._times_different < 2:
-            return Changes()
-        changes = Changes()
+            return
         if self._clock() >= self._reread_at:
             self._reread_pause = min(2 * self._reread_pause or FIRST_REREAD_SECONDS, LONGEST_REREAD_SECONDS)
             self._reread_at = self._clock() + self._reread_pause
-            changes = await self._read_again(figures)
-            if not await self._is_different(figures):
-                await self._believe()
-                return changes
+            for begun in self._beginnings():
+                await self._read_again(begun, figures)
+                if not await self._is_different(figures):
+                    await self._believe()
+                    return
         await self._doubt(self._what_differs(figures))
-        return changes
+
+    def _beginnings(self) -> list[Cursor]:
+        """From where to read again: a chain is long, and what is missing is mostly new."""
+        every = Cursor(start=self._ledger.cursor().start)
+        if self._agreed_block is None or self._held is not None:
+            return [every]
+        since = self._ledger.cursor().rolled_back(self._agreed_block)
+        self._agreed_block = None
+        return [since, every]
 
     async def note_unknown_farmer(self) -> None:
         """The market has no farmer of our number."""
@@ -125,10 +144,13 @@ class Agreement:
             self._compared = figures.epoch
         return False
 
-    async def _read_again(self, figures: Figures) -> Changes:
-        log.warning("the ledger does not agree with the market: reading all events of this farm again")
+    async def _read_again(self, begun: Cursor, figures: Figures) -> None:
+        log.warning(
+            "the ledger does not agree with the market: reading this farm's events again from block %d on",
+            begun.block + 1,
+        )
         steps: list[Rollback | Batch] = []
-        cursor = Cursor(start=self._ledger.cursor().start)
+        cursor = begun
         for _ in range(MAX_READINGS):
             part = await self._link.follow(cursor)
             if not part:
@@ -136,15 +158,17 @@ class Agreement:
             steps += part
             cursor = part[-1].cursor
         try:
-            changes = await asyncio.to_thread(self._ledger.replace, steps, figures, anchored=self._anchored)
+            changes = await asyncio.to_thread(
+                self._ledger.replace, begun, steps, figures, anchored=self._anchored
+            )
         except HistoryDoubtful as error:
             if self._held is None:
                 log.warning("what was read again is not taken over: %s", error)
-            return Changes()
+            return
         self.readings += 1
         self._compared = None
         self.release()
-        return changes
+        self._tell(changes)
 
     async def _books_differ(self, figures: Figures) -> bool:
         """Whether a book has other entries than the market's: by their count, and by the peaks over them."""
@@ -181,6 +205,7 @@ class Agreement:
 
     async def _believe(self) -> None:
         self._times_different, self._reread_pause, self._reread_at = 0, 0.0, 0.0
+        self._agreed_block = self._ledger.cursor().block
         if self._ledger.doubt() is not None:
             log.info("the ledger agrees with the market again")
             await asyncio.to_thread(self._ledger.set_doubt, None, int(self._clock()))

@@ -206,11 +206,12 @@ class Ledger:
 
         return self._note(carry_out)
 
-    def replace(self, steps: Sequence[Rollback | Batch], figures: Figures, *, anchored: bool) -> Changes:
-        """Put what the chain tells from our first block on in the place of what it told before; raises like
+    def replace(
+        self, begun: Cursor, steps: Sequence[Rollback | Batch], figures: Figures, *, anchored: bool
+    ) -> Changes:
+        """Put what the chain tells after the cursor `begun` in the place of what it told before; raises like
         `apply`. `anchored` is whether it is the same chain by the blocks that we know."""
-        begun = Cursor(start=self.cursor().start)
-        every = [Rollback(block=begun.start - 1, cursor=begun), *steps]
+        every = [Rollback(block=begun.block, cursor=begun), *steps]
 
         def carry_out(write: sqlite3.Connection) -> Changes:
             before = live_entries(write, figures.epoch)

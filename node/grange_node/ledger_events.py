@@ -83,15 +83,15 @@ def check_losses(
         return
     if not anchored:
         raise HistoryDoubtful(
-            f"the endpoint shows none of the blocks that this farm has read, and {len(lost)} slots that "
-            "were placed with it are not in what it shows instead"
+            "the endpoint shows none of the blocks that this farm has read, and in what it shows instead "
+            f"slots that were placed with the farm are missing ({len(lost)})"
         )
     ours = sum(int(rate) for (rate,) in write.execute(LIVE_RATES, (figures.epoch,)))
     if figures.committed_rate is not None and ours != figures.committed_rate:
         raise HistoryDoubtful(
-            f"by the blocks and events that the endpoint shows, {len(lost)} slots of this farm are no longer "
-            f"placed ({ours} base units an epoch are left), but its market says that they are "
-            f"({figures.committed_rate})"
+            f"by the blocks and events that the endpoint shows, slots of this farm are no longer placed "
+            f"({len(lost)}; {ours} base units an epoch are left), but the market says that they are "
+            f"({figures.committed_rate} base units an epoch)"
         )
 
 

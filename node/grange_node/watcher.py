@@ -67,7 +67,7 @@ class Watcher:
         self._first: Head | None = None
         self._read_at = 0.0
         self._looked = asyncio.Event()
-        self._agreement = Agreement(ledger, link, clock)
+        self._agreement = Agreement(ledger, link, clock, self._tell)
         self._pace: tuple[int, float] | None = None
         self.view: View | None = None
 
@@ -114,7 +114,7 @@ class Watcher:
             if not is_read and (reads(head) or self._agreement.differs(figures)):
                 await self._read(cursor, figures)
                 self._read_at = self._clock()
-            self._tell(await self._agreement.settle(figures))
+            await self._agreement.settle(figures)
             self._first = self._first or head
             self.view = View(head=head, farmer=farmer, seen_at=self._clock())
             self._looked.set()

@@ -316,6 +316,24 @@ async def test_all_is_read_again_ever_more_seldom(tmp_path: Path) -> None:
         assert 3 <= len(from_start) <= 10
 
 
+async def test_what_the_two_agreed_on_is_not_read_again_for_the_rest(tmp_path: Path) -> None:
+    """A chain is long, and what is missing is mostly new."""
+    market, slots = LyingMarket(), [parcel(end=END), parcel(seed=2, end=END)]
+    async with open_farm(tmp_path, market=market) as farm:
+        await farm.keep(slots[0])
+        await farm.agree(slots[1])
+        pass_blocks(farm, 100)
+        await farm.node.watcher.refresh()
+        market.readings.clear()
+        market.hides_logs = True
+        market.place(slots[1].placed())
+        await farm.node.watcher.refresh()
+        market.hides_logs = False
+        await farm.node.watcher.refresh()
+        assert farm.node.ledger.entries(Epoch(0)) == market.entries()
+        assert min(first for first, _ in market.readings) > 100
+
+
 async def test_a_book_that_is_another_at_the_same_rate_is_read_again(tmp_path: Path) -> None:
     market, slot = LyingMarket(), parcel(end=END)
     async with open_farm(tmp_path, market=market) as farm:
