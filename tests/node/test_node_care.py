@@ -270,6 +270,19 @@ async def test_a_lost_ledger_is_rebuilt_however_the_chain_moves_meanwhile(tmp_pa
         assert kept.others.given == []
 
 
+async def test_a_lapsed_farm_without_its_ledger_goes_on_serving_what_it_has(tmp_path: Path) -> None:
+    """Until somebody else has the slot: whoever repairs the order can read it."""
+    async with keeping(tmp_path) as kept:
+        kept.market.lapsed = True
+    without(kept, LEDGER_NAME)
+    async with keeping(tmp_path, kept.market, kept.slot, kept.others) as again:
+        await again.node.carer.tick()
+        record = again.node.ledger.slot(kept.slot.key)
+        assert record is not None
+        assert record.state is SlotState.PLACED
+        assert again.others.given == []
+
+
 async def test_a_slot_that_comes_on_chain_later_is_taken_in_too(tmp_path: Path) -> None:
     """After other slots were: its order was dropped by a reorg, it was removed, and it was placed again. What
     the renter had begun to send of it again is part of it."""

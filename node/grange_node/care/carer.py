@@ -150,10 +150,13 @@ class Carer:
     async def tick(self) -> None:
         """Mend what can be mended, give up what cannot. Raises ChainError, NodeWorldError."""
         view = self._watcher.view
-        if view is None or view.farmer.lapsed:
+        if view is None:
             return
         await asyncio.to_thread(self._volume.require)
+        # A lapsed farm mends nothing, but what it has helps those that repair its orders.
         await self._adopt(view)
+        if view.farmer.lapsed:
+            return
         kept = {record.key: record for record in await asyncio.to_thread(self.kept)}
         await asyncio.to_thread(self._note_vanished, kept.values())
         damages = await asyncio.to_thread(self._damages.all)
