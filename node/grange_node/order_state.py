@@ -18,7 +18,7 @@ from grange.chain import Chain, ChainError, Event, Farmer, Loss, Order
 from grange.messages import NO_ORDER, slots_hash
 from grange.repair import counted_on, is_eager
 from grange.types import Address, Epoch, OrderId
-from grange_node.repair.chart import Charted, has_shape, told
+from grange_node.repair.chart import REORG_BLOCKS, Charted, has_shape, told
 
 SLOT_EVENTS: Final = ("OrderPlaced", "SlotFilled", "OrderExtended")
 """From these all slots of an order follow."""
@@ -159,10 +159,13 @@ class OrderLookup:
         """The orders by which this one was extended, which happens in its last grid period."""
         parameters, history = self._chain.parameters, self._history(order)
         begin = max(0, known.end - parameters.grid_epochs) * parameters.epoch_blocks
-        first, last = max(begin, history.extensions_read_to + 1), head
-        if first <= last:
+        # The newest blocks are read again: a reorganisation may have put something else there.
+        first, last = max(begin, history.extensions_read_to + 1 - REORG_BLOCKS), head
+        if first <= last and history.extensions_read_to < last:
             for event in await self._chain.logs(first, last, ("OrderExtended",), {"previous": order}):
-                history.extensions.append(OrderId(event.args["order"]))
+                extension = OrderId(event.args["order"])
+                if extension not in history.extensions:
+                    history.extensions.append(extension)
             history.extensions_read_to = last
         return history.extensions
 

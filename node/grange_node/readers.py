@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
@@ -104,7 +105,8 @@ class Readers:
         order = record.key.order
         if record.key.renter == signer and await self._is_renter(order, signer):
             return AS_RENTER
-        view = await self._watcher.recent()
+        with self._queued():
+            view = await self._watcher.recent()
         state = await self._state(order, view)
         reader = await self._reader(record, state, signer, view)
         share = share_of(
@@ -163,18 +165,24 @@ class Readers:
     async def _state(self, order: OrderId, view: View) -> OrderState | None:
         answer = self._known(order, view)
         if answer is None:
-            if self._waiting >= MAX_WAITING:
-                raise TooBusy("too many ask at once who may read here; try again in a minute")
             lock = self._locks.setdefault(order, asyncio.Lock())
-            self._waiting += 1
-            try:
+            with self._queued():
                 async with lock:
                     answer = self._known(order, view) or await self._ask(order, view)
-            finally:
-                self._waiting -= 1
         if answer.failure:
             raise ChainDown(answer.failure)
         return answer.state
+
+    @contextmanager
+    def _queued(self) -> Iterator[None]:
+        """A request that may have to wait for the chain. Raises TooBusy."""
+        if self._waiting >= MAX_WAITING:
+            raise TooBusy("too many ask at once who may read here; try again in a minute")
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
 
     def _known(self, order: OrderId, view: View) -> _Answer | None:
         answer = self._answers.get(order)

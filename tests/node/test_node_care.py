@@ -72,13 +72,14 @@ class FakeRebuilder:
             previous=self.extends.get(order, NO_ORDER),
         )
 
-    async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> None:
+    async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
         for piece in pieces:
             if self.stopped:
                 raise RepairStopped("too few answer")
             self.given.append(piece)
             data = self.slots[charted.order].pieces[piece]
             await give(piece, bytes(len(data)) if self.wrong else data)
+        return []
 
 
 @dataclass(kw_only=True)

@@ -112,9 +112,11 @@ def empty(kept: Kept, slot: Parcel, *, with_roots: bool = False) -> None:
 
 
 @asynccontextmanager
-async def farming(folder: Path, slot: Parcel, count: int) -> AsyncIterator[Run]:
+async def farming(
+    folder: Path, slot: Parcel, count: int, others: RationingRebuilder | None = None
+) -> AsyncIterator[Run]:
     """A farm with this slot and others like it."""
-    others = RationingRebuilder({slot.order: slot})
+    others = others or RationingRebuilder({slot.order: slot})
     async with keeping(folder, slot=slot, others=others, files=NoSync()) as kept:
         others.market = kept.market
         yield Run(kept=kept, slots=await many(kept, count, len(slot.pieces)))

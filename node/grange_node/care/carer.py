@@ -21,13 +21,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from grange.audit import BookState, loss_words
-from grange.chain import ChainUnavailable, TransactionReverted
+from grange.chain import ChainUnavailable
 from grange.errors import GrangeError
 from grange.merkle import root_of_hashes
 from grange.messages import NO_ORDER
@@ -35,11 +33,11 @@ from grange.peer import OverBudget
 from grange.reads import READ_WINDOWS, is_open, open_epoch
 from grange.types import Epoch, OrderId
 from grange_node.care.damages import Damage, Damages
-from grange_node.care.giving_up import MAX_DECLARED, declarable
-from grange_node.care.policy import is_dearer
+from grange_node.care.giving_up import MAX_DECLARED, LossDeclarer
+from grange_node.care.judge import Judge
 from grange_node.care.rebuilder import Give, Rebuilder
 from grange_node.care.scrubber import is_whole
-from grange_node.care.windows import bytes_by_third, damaged_in_coming_epochs
+from grange_node.care.windows import bytes_by_third
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
 from grange_node.errors import (
@@ -52,7 +50,6 @@ from grange_node.errors import (
     StoreFailed,
 )
 from grange_node.ledger import Ledger
-from grange_node.proof import books_from
 from grange_node.records import AFTER_PLACING, Entry, SlotRecord, SlotState, SlotTerms
 from grange_node.repair.chart import Charted
 from grange_node.room import Room
@@ -94,7 +91,6 @@ class Carer:
         self._store = store
         self._ledger = ledger
         self._room = room
-        self._link = link
         self._watcher = watcher
         self._damages = damages
         self._volume = volume
@@ -106,8 +102,8 @@ class Carer:
         """What audits asked for and is damaged."""
         self._looked_at: dict[SlotKey, Epoch] = {}
         """Slots of which nothing is open, by the epoch in which that was found."""
-        self._rebuilt_bytes = 0
-        self._rebuilding_seconds = 0.0
+        self._judge = Judge(config, store, ledger, watcher, clock)
+        self._declarer = LossDeclarer(ledger=ledger, link=link, watcher=watcher, damages=damages)
 
     # What is damaged.
 
@@ -166,20 +162,39 @@ class Carer:
         damages = [damage for damage in damages if damage.key in kept]
         self._drawn &= {(damage.key, piece) for damage in damages for piece in damage.pieces}
         self._looked_at = {key: epoch for key, epoch in self._looked_at.items() if key in kept}
+        ordered = sorted(damages, key=lambda damage: self._rank(kept[damage.key], damage))
+        too_slow = await self._too_slow(ordered, kept, view)
+        for first in range(0, len(too_slow), MAX_DECLARED):
+            await self._declarer.give_up(too_slow[first : first + MAX_DECLARED])
         hopeless: list[SlotKey] = []
         found = 0
-        ahead = [0] * READ_WINDOWS
-        for damage in sorted(damages, key=lambda damage: self._rank(kept[damage.key], damage)):
+        for damage in ordered:
             if self._epoch_now() != view.head.epoch:
                 # Another third is open, and another audit asks.
                 break
-            if not await self._mend_alone(kept[damage.key], damage, ahead):
-                hopeless.append(damage.key)
-                found += 1
-                if found % MAX_DECLARED == 0:
-                    hopeless = await self._give_up(hopeless)
+            if damage.key in too_slow or await self._mend_alone(kept[damage.key], damage, view):
+                continue
+            hopeless.append(damage.key)
+            found += 1
+            if found % MAX_DECLARED == 0:
+                hopeless = await self._declarer.give_up(hopeless)
         if hopeless:
-            await self._give_up(hopeless)
+            await self._declarer.give_up(hopeless)
+
+    async def _too_slow(
+        self, ordered: Sequence[Damage], kept: Mapping[SlotKey, SlotRecord], view: View
+    ) -> list[SlotKey]:
+        """Slots whose turn comes too late for them."""
+        ahead = [0] * READ_WINDOWS
+        found: list[SlotKey] = []
+        for damage in ordered:
+            record = kept[damage.key]
+            if await self._judge.takes_too_long(record, damage, view, ahead):
+                found.append(damage.key)
+                continue
+            for third, size_bytes in enumerate(bytes_by_third(damage.pieces, record.agreed.piece_bytes)):
+                ahead[third] += size_bytes
+        return found
 
     def _note_vanished(self, kept: Iterable[SlotRecord]) -> None:
         """All pieces of a slot are gone if its folder is."""
@@ -254,10 +269,10 @@ class Carer:
 
     # Mending.
 
-    async def _mend_alone(self, record: SlotRecord, damage: Damage, ahead: list[int]) -> bool:
+    async def _mend_alone(self, record: SlotRecord, damage: Damage, view: View) -> bool:
         """The same as `_mend`; whatever else is wrong with one slot, the others are mended too."""
         try:
-            return await self._mend(record, damage, ahead)
+            return await self._mend(record, damage, view)
         except (EndsNode, ChainUnavailable):
             raise
         except GrangeError as error:
@@ -266,54 +281,43 @@ class Carer:
             log.exception("%s is not mended: this is a bug; going on with the others", record.key)
         return True
 
-    async def _mend(self, record: SlotRecord, damage: Damage, ahead: list[int]) -> bool:
-        """False if going on is dearer than to give the slot up. To `ahead` is added what is left to read of
-        it, by third."""
-        key, epoch = record.key, self._epoch_now()
-        closed: list[int] = []
+    async def _mend(self, record: SlotRecord, damage: Damage, view: View) -> bool:
+        """False if it cannot be mended and to go on is dearer than to give the slot up."""
+        key, epoch = record.key, view.head.epoch
         if self._looked_at.get(key) == epoch and not any(is_open(piece, epoch) for piece in damage.pieces):
-            closed = list(damage.pieces)
-        else:
-            try:
-                broken = await asyncio.to_thread(self._still_broken, record, damage.pieces)
-                charted = await self._rebuilder.order(key.order)
-                if charted is None or not charted.holds(key.slot, self._config.farmer):
-                    raise RepairStopped("the order is closed, or the slot is another's by now")
-                left = await asyncio.to_thread(self._borrow, record, broken)
-                closed = await self._rebuild(charted, key, left)
-                if not closed:
-                    await asyncio.to_thread(self._complete, record)
-            except (NodeWorldError, Mismatch, OverBudget) as error:
-                # Of this slot alone: what fails for one must not keep the others from being mended.
-                log.warning("%s is not mended: %s", key, error)
-                return not await self._is_hopeless(record, damage)
+            return True
+        try:
+            broken = await asyncio.to_thread(self._still_broken, record, damage.pieces)
+            charted = await self._rebuilder.order(key.order)
+            if charted is None or not charted.holds(key.slot, self._config.farmer):
+                raise RepairStopped("the order is closed, or the slot is another's by now")
+            left = await asyncio.to_thread(self._borrow, record, broken)
+            closed = await self._rebuild(charted, key, left)
             if not closed:
-                log.info("%s is mended: %d pieces, %d rebuilt from others", key, len(broken), len(left))
-                return True
-            if self._looked_at.get(key) != epoch:
-                self._looked_at[key] = epoch
-                log.info(
-                    "%s: %d pieces can be rebuilt only in later epochs, the next in epoch %d",
-                    key,
-                    len(closed),
-                    min(open_epoch(piece, Epoch(epoch + 1)) for piece in closed),
-                )
-        if await self._is_hopeless(record, damage, closed, ahead):
-            return False
-        for third, size_bytes in enumerate(bytes_by_third(closed, record.agreed.piece_bytes)):
-            ahead[third] += size_bytes
+                await asyncio.to_thread(self._complete, record)
+        except (NodeWorldError, Mismatch, OverBudget) as error:
+            # Of this slot alone: what fails for one must not keep the others from being mended.
+            log.warning("%s is not mended: %s", key, error)
+            return not await self._judge.is_lost(record, damage, view)
+        if not closed:
+            log.info("%s is mended: %d pieces, %d rebuilt from others", key, len(broken), len(left))
+        elif self._looked_at.get(key) != epoch:
+            self._looked_at[key] = epoch
+            log.info(
+                "%s: %d pieces can be rebuilt only in later epochs, the next in epoch %d",
+                key,
+                len(closed),
+                min(open_epoch(piece, Epoch(epoch + 1)) for piece in closed),
+            )
         return True
 
     async def _rebuild(self, charted: Charted, key: SlotKey, left: Sequence[int]) -> list[int]:
         """Have pieces rebuilt, those first that an audit asks for; gives those that are closed."""
         if not left:
             return []
-        begun = self._clock()
         ordered = sorted(left, key=lambda piece: (key, piece) not in self._drawn)
-        try:
+        with self._judge.timing():
             return await self._rebuilder.rebuild(charted, key.slot, ordered, self._giver(key))
-        finally:
-            self._rebuilding_seconds += self._clock() - begun
 
     def _still_broken(self, record: SlotRecord, pieces: Sequence[int]) -> list[int]:
         """Without those that can be read again: a disk may fail for a moment, and others are paid.
@@ -353,7 +357,7 @@ class Carer:
         async def give(piece: int, data: bytes) -> None:
             await asyncio.to_thread(self._store.mend, key, piece, data)
             await asyncio.to_thread(self._damages.mended, key, piece)
-            self._rebuilt_bytes += len(data)
+            self._judge.note(len(data))
 
         return give
 
@@ -367,103 +371,6 @@ class Carer:
             self._damages.note(record.key, range(terms.pieces), self._epoch())
             raise Mismatch("what was rebuilt does not lead to the slot's root: nobody can rebuild it")
         self._store.seal(record.key, terms.pieces)
-
-    # Giving up.
-
-    async def _is_hopeless(
-        self,
-        record: SlotRecord,
-        damage: Damage,
-        closed: Sequence[int] | None = None,
-        ahead: Sequence[int] = (),
-    ) -> bool:
-        """Whether to give a slot up; `closed` are its damaged pieces that will be rebuilt in later epochs,
-        None if nobody can say that they will be."""
-        view = self._watcher.view
-        assert view is not None
-        epoch, terms = view.head.epoch, record.agreed
-        if epoch <= damage.since:
-            return False
-        total_rate = await asyncio.to_thread(self._ledger.rate_at_start, epoch)
-        coming = None
-        if closed is not None:
-            coming = damaged_in_coming_epochs(
-                closed,
-                piece_bytes=terms.piece_bytes,
-                epoch=epoch,
-                ahead=ahead,
-                window_bytes=self._window_bytes(),
-                left_epochs=terms.end - epoch,
-            )
-            if not await asyncio.to_thread(self._knows_roots, record):
-                # Not even what is here can be shown to an audit before all of the slot is.
-                coming = [terms.pieces if count else 0 for count in coming]
-        return bool(total_rate) and is_dearer(
-            damaged_pieces=len(damage.pieces),
-            pieces=terms.pieces,
-            rate=terms.rate,
-            total_rate=total_rate,
-            left_epochs=terms.end - epoch,
-            parameters=self._config.parameters,
-            coming=coming,
-            strikes=view.farmer.strikes,
-        )
-
-    def _window_bytes(self) -> float:
-        """What can be rebuilt in an epoch, by what it took so far; no limit before anything was."""
-        epoch_seconds = self._watcher.epoch_seconds()
-        if not self._rebuilt_bytes or not self._rebuilding_seconds or epoch_seconds is None:
-            return math.inf
-        return self._rebuilt_bytes / self._rebuilding_seconds * epoch_seconds
-
-    def _knows_roots(self, record: SlotRecord) -> bool:
-        try:
-            return len(self._store.pieces(record.key)) == record.agreed.pieces
-        except PieceDamaged:
-            return False
-
-    async def _give_up(self, keys: Sequence[SlotKey]) -> list[SlotKey]:
-        """Declare slots lost, those of a book together; gives those that are left."""
-        view = self._watcher.view
-        assert view is not None
-        epoch = view.head.epoch
-        if self._ledger.cursor().block < view.head.number:
-            return list(keys)
-        entries = await asyncio.to_thread(self._ledger.entries, epoch)
-        named = {(key.order, key.slot): key for key in keys}
-        left = dict(named)
-        for book in books_from(entries):
-            wanted = [index for index, entry in enumerate(book.entries) if (entry.order, entry.slot) in named]
-            chosen = declarable(book, wanted, epoch)
-            if not chosen:
-                continue
-            if await self._declare(book, [(index, named[_slot_at(book, index)]) for index in chosen]):
-                for index in chosen:
-                    left.pop(_slot_at(book, index), None)
-        return list(left.values())
-
-    async def _declare(self, book: BookState, lost: Sequence[tuple[int, SlotKey]]) -> bool:
-        """Declare entries of a book lost, each with the slot's name here."""
-        words = [word for index, _ in lost for word in loss_words(book, index)]
-        try:
-            receipt = await self._link.declare_loss(book.end, words, extension=book.extension)
-        except TransactionReverted as error:
-            log.warning("%d slots cannot be declared lost: %s", len(lost), error.name)
-            return False
-        self._watcher.read_soon()
-        for _, key in lost:
-            log.error(
-                "%s is declared lost in block %d: its collateral is forfeit, the rest goes on",
-                key,
-                receipt.block,
-            )
-            await asyncio.to_thread(self._damages.forget, key)
-        return True
-
-
-def _slot_at(book: BookState, index: int) -> tuple[OrderId, int]:
-    entry = book.entries[index]
-    return entry.order, entry.slot
 
 
 def _terms(charted: Charted, entry: Entry) -> SlotTerms:

@@ -1,0 +1,110 @@
+"""Whether to go on with a damaged slot, or to give it up while that is still cheaper.
+
+Two cases. What the others show can be rebuilt, a third in each epoch: then the windows are counted that this
+takes, by how fast this farm has read so far and by what is mended before (`windows`). What nobody can
+rebuild stays damaged to the end. Decides when a slot may be judged at all: not in the epoch in which the
+damage was found. Leaves the sums to `policy`, and declaring to `giving_up`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from grange_node.care.damages import Damage
+from grange_node.care.policy import is_dearer
+from grange_node.care.windows import damaged_in_coming_epochs
+from grange_node.config import Config
+from grange_node.errors import PieceDamaged
+from grange_node.ledger import Ledger
+from grange_node.records import SlotRecord
+from grange_node.store import Store
+from grange_node.watcher import View, Watcher
+
+
+class Judge:
+    """Judges slots, and remembers how fast they are rebuilt."""
+
+    def __init__(
+        self, config: Config, store: Store, ledger: Ledger, watcher: Watcher, clock: Callable[[], float]
+    ) -> None:
+        """`clock` gives seconds."""
+        self._config = config
+        self._store = store
+        self._ledger = ledger
+        self._watcher = watcher
+        self._clock = clock
+        self._rebuilt_bytes = 0
+        self._rebuilding_seconds = 0.0
+
+    @contextmanager
+    def timing(self) -> Iterator[None]:
+        """Pieces are being rebuilt."""
+        begun = self._clock()
+        try:
+            yield
+        finally:
+            self._rebuilding_seconds += self._clock() - begun
+
+    def note(self, size_bytes: int) -> None:
+        """So much was rebuilt."""
+        self._rebuilt_bytes += size_bytes
+
+    async def is_lost(self, record: SlotRecord, damage: Damage, view: View) -> bool:
+        """Whether to give up a slot that nobody can rebuild now."""
+        return await self._is_dearer(record, damage, view, None)
+
+    async def takes_too_long(
+        self, record: SlotRecord, damage: Damage, view: View, ahead: Sequence[int]
+    ) -> bool:
+        """Whether to give up a slot that can be rebuilt, since that takes so many windows that the misses
+        until then cost more. `ahead` are the bytes by third that are rebuilt before it."""
+        window_bytes = self._window_bytes()
+        if math.isinf(window_bytes):
+            return False
+        terms = record.agreed
+        coming = damaged_in_coming_epochs(
+            damage.pieces,
+            piece_bytes=terms.piece_bytes,
+            epoch=view.head.epoch,
+            ahead=ahead,
+            window_bytes=window_bytes,
+            left_epochs=terms.end - view.head.epoch,
+        )
+        if not await asyncio.to_thread(self._knows_roots, record):
+            # Not even what is here can be shown to an audit before all of the slot is.
+            coming = [terms.pieces if count else 0 for count in coming]
+        return await self._is_dearer(record, damage, view, coming)
+
+    async def _is_dearer(
+        self, record: SlotRecord, damage: Damage, view: View, coming: Sequence[int] | None
+    ) -> bool:
+        epoch, terms = view.head.epoch, record.agreed
+        if epoch <= damage.since:
+            return False
+        total_rate = await asyncio.to_thread(self._ledger.rate_at_start, epoch)
+        return bool(total_rate) and is_dearer(
+            damaged_pieces=len(damage.pieces),
+            pieces=terms.pieces,
+            rate=terms.rate,
+            total_rate=total_rate,
+            left_epochs=terms.end - epoch,
+            parameters=self._config.parameters,
+            coming=coming,
+            strikes=view.farmer.strikes,
+        )
+
+    def _window_bytes(self) -> float:
+        """What can be rebuilt in an epoch, by what it took so far; no limit before anything was."""
+        epoch_seconds = self._watcher.epoch_seconds()
+        if not self._rebuilt_bytes or not self._rebuilding_seconds or epoch_seconds is None:
+            return math.inf
+        return self._rebuilt_bytes / self._rebuilding_seconds * epoch_seconds
+
+    def _knows_roots(self, record: SlotRecord) -> bool:
+        try:
+            return len(self._store.pieces(record.key)) == record.agreed.pieces
+        except PieceDamaged:
+            return False
