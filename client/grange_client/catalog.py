@@ -8,7 +8,7 @@ else knows is not here but in `reputations`. Leaves keeping it up to date to `sy
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ _UPGRADE = (
     "DROP TABLE IF EXISTS farmers",
     "ALTER TABLE orders ADD COLUMN missing INTEGER NOT NULL DEFAULT 0",
 )
+MAX_BLOCK = (1 << 63) - 1
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS orders (
@@ -138,14 +140,20 @@ class Catalog:
         closings: Iterable[Closing] = (),
         *,
         undo_after: int | None = None,
+        read_from: int | None = None,
     ) -> None:
-        """Take in what the chain says, all of it or nothing: forget what is after a block, add the rest."""
+        """Take in what the chain says, all of it or nothing.
+
+        What is after block `undo_after` was taken back. From block `read_from` up to the cursor these are all
+        orders and closings that there are: what else we noted there, when it was placed, is on the chain no
+        more. Orders of which that is true are `missing`.
+        """
 
         def take_in(db: sqlite3.Connection) -> None:
             if undo_after is not None:
-                # Kept, out of sight: the endpoint may be wrong, and contents can't always be read again.
-                db.execute("UPDATE orders SET missing = 1 WHERE block > ?", (undo_after,))
-                db.execute("DELETE FROM closings WHERE block > ?", (undo_after,))
+                _drop(db, undo_after + 1, MAX_BLOCK)
+            if read_from is not None:
+                _drop(db, read_from, cursor.block)
             for order in orders:
                 _add(db, order)
             for closing in closings:
@@ -159,14 +167,14 @@ class Catalog:
         """An order that was just placed, before the chain's events were read."""
 
         def add(db: sqlite3.Connection) -> None:
-            _add(db, order)
+            _note(db, order)
             _describe(db, order.id, manifest, stored_manifest)
 
         self.file.change(add)
 
     def extend(self, order: PlacedOrder) -> None:
         """An order that just extended another, whose contents it has."""
-        self.file.change(lambda db: _add(db, order))
+        self.file.change(lambda db: _note(db, order))
 
     def close(self, closing: Closing) -> None:
         """An order that was just closed, before the chain's events were read."""
@@ -187,6 +195,14 @@ class Catalog:
     def missing(self, epoch: int) -> list[Known]:
         """Orders that the chain has shown and does not show any more, and that would not be over by now."""
         return [known for known in self._list(missing=True) if known.order.end > epoch]
+
+    def forget(self, order: OrderId) -> None:
+        """Nothing needs to be known any more of an order that is missing."""
+        self.file.change(lambda db: db.execute("DELETE FROM orders WHERE id = ? AND missing = 1", (order,)))
+
+    def read_again(self) -> None:
+        """Read the chain from the beginning next time: it has what we believed it had not."""
+        self.file.change(lambda db: db.execute("DELETE FROM about WHERE key = 'cursor'"))
 
     def _list(self, *, missing: bool) -> list[Known]:
         query = (
@@ -229,6 +245,27 @@ class Catalog:
 
     def _row(self, query: str, *values: Any) -> Any:
         return self.file.read(lambda db: db.execute(query, values).fetchone())
+
+
+def _drop(db: sqlite3.Connection, first: int, last: int) -> None:
+    """Nothing of what we noted is in these blocks.
+
+    Orders are kept, out of sight: most come again, the endpoint may be wrong, and contents can't always be
+    read again.
+    """
+    db.execute("UPDATE orders SET missing = 1 WHERE block BETWEEN ? AND ?", (first, last))
+    db.execute("DELETE FROM closings WHERE block BETWEEN ? AND ?", (first, last))
+
+
+def _note(db: sqlite3.Connection, order: PlacedOrder) -> None:
+    """What we placed ourselves counts until its block is read, also if somebody has read past it already."""
+    row = db.execute("SELECT value FROM about WHERE key = 'cursor'").fetchone()
+    with suppress(Misuse):
+        cursor = Cursor.from_json(row[0]) if row else None
+        if cursor is not None and cursor.block >= order.block > 0:
+            before = cursor.rolled_back(order.block - 1).to_json()
+            db.execute("INSERT OR REPLACE INTO about (key, value) VALUES ('cursor', ?)", (before,))
+    _add(db, order)
 
 
 def _add(db: sqlite3.Connection, order: PlacedOrder) -> None:

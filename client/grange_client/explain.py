@@ -24,6 +24,7 @@ from grange.chain import (
     ChainUnavailable,
     InsufficientFunds,
     MarketNotFound,
+    NonceTaken,
     TransactionNotMined,
     WrongChain,
 )
@@ -78,6 +79,9 @@ def _chain(error: ChainError) -> Explanation:
             todo = "Correct `market` in config.json, or set up another home with `grange init --home`."
         case InsufficientFunds():
             code, todo = EXIT_MONEY, "Send coin of this chain to the address that `grange balance` shows."
+        case NonceTaken():
+            means = "Nothing was sent."
+            todo = "Try again in a minute, or use another endpoint: `rpc` in config.json."
         case TransactionNotMined():
             means = "It may still be mined: the order is there if `grange ls` shows it."
             todo = "Look again in a while before storing anew."

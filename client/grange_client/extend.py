@@ -21,11 +21,12 @@ from grange.peer import FARMER_FAULTS, Patience, Proposal, Retry, checked_accept
 from grange.types import Acceptance, Address, FarmerId, Terms
 from grange_client.closing import held_from_events
 from grange_client.encode import Piece
-from grange_client.errors import NotEnoughFarmers
+from grange_client.errors import HomeForgetful, NotEnoughFarmers
 from grange_client.farmers import OpenPeer, survey
 from grange_client.happenings import FarmerReplaced, Progress, Step, Watcher
 from grange_client.market import Market
-from grange_client.orders import PlacedOrder, PlacedSlot
+from grange_client.orders import PlacedOrder
+from grange_client.placements import NOT_MINED, Placement, Placements, placed_slots
 from grange_client.plan import Funds, missing_from_vault
 from grange_client.renewal import Extended, Keeper, Renewal, end_after, salt_for
 from grange_client.select import Candidate, Need, Record, choose, slot_rate, unfit_for
@@ -54,6 +55,7 @@ class Extending:
     patience: Patience
     regrown: Regrown
     funds: Callable[[], Awaitable[Funds]]
+    placements: Placements
 
     async def quote(
         self, order: PlacedOrder, epochs: int | None, records: Mapping[FarmerId, Record], watch: Watcher
@@ -114,14 +116,22 @@ class Extending:
             missing=missing_from_vault(cost, await self.funds()),
         )
 
-    async def extend(self, renewal: Renewal, watch: Watcher) -> Extended:
-        """Have everybody promise, move what nobody would keep on, and extend the order.
+    async def extend(
+        self,
+        renewal: Renewal,
+        watch: Watcher,
+        *,
+        confirmations: int = 0,
+        on_placed: Callable[[PlacedOrder], None] = lambda _: None,
+    ) -> Extended:
+        """Have everybody promise, move what nobody would keep on, and extend the order; see also
+        `store.Storing.put`.
 
         Raises NotEnoughFarmers, NotEnoughMoney, PlaceFailed and the errors of the chain; what was given to
         others is then given up. Raises QuoteUsed for a quote that was tried before.
         """
         renewal.ticket.use()
-        work = _Work(self, renewal, watch)
+        work = _Work(self, renewal, watch, confirmations, on_placed)
         done = False
         try:
             receipt, acceptances = await work.extended()
@@ -129,25 +139,27 @@ class Extending:
         finally:
             if not done:
                 await work.drop()
-        order = renewal.order
-        slots = tuple(PlacedSlot(farmer=a.farmer, root=a.root, rate=a.rate) for a in acceptances)
-        extended = PlacedOrder(
-            id=renewal.id,
-            block=receipt.block,
-            start=order.end,
-            end=renewal.end,
-            geometry=order.geometry,
-            slots=slots,
-            previous=order.id,
-            origin=order.sealed_as,
+        return Extended(
+            order=work.placement(acceptances, receipt.block).order,
+            previous=renewal.order,
+            receipt=receipt,
+            confirmations=(await self.market.head()).number - receipt.block,
         )
-        return Extended(order=extended, previous=order, receipt=receipt)
 
 
 class _Work:
     """One attempt to extend one order."""
 
-    def __init__(self, extending: Extending, renewal: Renewal, watch: Watcher) -> None:
+    def __init__(
+        self,
+        extending: Extending,
+        renewal: Renewal,
+        watch: Watcher,
+        confirmations: int,
+        on_placed: Callable[[PlacedOrder], None],
+    ) -> None:
+        self._confirmations = confirmations
+        self._on_placed = on_placed
         self._with = extending
         self._retry = Retry(extending.patience)
         self._renewal = renewal
@@ -166,17 +178,51 @@ class _Work:
             acceptances = await self._promises(head.number + DEADLINE_MARGIN_BLOCKS)
             held = held_from_events(self._order, await market.tenures(self._order.id, self._order.block))
             self._watch(Step(what="Extending the order"))
-            cost = sum(one.rate for one in acceptances) * renewal.epochs
-            missing = missing_from_vault(cost, await self._with.funds())
+
+            async def missing(cost: int = sum(one.rate for one in acceptances) * renewal.epochs) -> int:
+                return missing_from_vault(cost, await self._with.funds())
+
+            def mined(receipt: Receipt, acceptances: Sequence[Acceptance] = tuple(acceptances)) -> None:
+                placement = self.placement(acceptances, receipt.block)
+                with suppress(HomeForgetful):
+                    self._with.placements.note(placement)
+                self._on_placed(placement.order)
+
+            self._with.placements.note(self.placement(acceptances, NOT_MINED))
             try:
-                return await market.extend(held, self._terms, acceptances, missing), acceptances
+                receipt = await market.extend(
+                    held,
+                    self._terms,
+                    acceptances,
+                    missing,
+                    confirmations=self._confirmations,
+                    on_mined=mined,
+                )
             except TransactionReverted as error:
+                self._with.placements.forget(renewal.id)
                 last = attempt + 1 == MAX_PLACE_ATTEMPTS
                 if last or error.name not in FARMER_ERRORS | PASSING_MOMENTS:
                     raise refused(error) from error
                 if error.name in FARMER_ERRORS:
                     self._refused_by_market(acceptances, error)
+            else:
+                return receipt, acceptances
         raise AssertionError("the last attempt returns or raises")
+
+    def placement(self, acceptances: Sequence[Acceptance], block: int) -> Placement:
+        """The new order as it is once it is in a block; NOT_MINED before."""
+        order, renewal = self._order, self._renewal
+        extended = PlacedOrder(
+            id=renewal.id,
+            block=block,
+            start=order.end,
+            end=renewal.end,
+            geometry=order.geometry,
+            slots=placed_slots(acceptances),
+            previous=order.id,
+            origin=order.sealed_as,
+        )
+        return Placement(name="", salt=renewal.salt, order=extended, acceptances=tuple(acceptances))
 
     async def drop(self) -> None:
         """Tell those who were given pieces to forget them; best effort, bounded in time."""

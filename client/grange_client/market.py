@@ -6,11 +6,12 @@ Leaves retries, nonces and reorgs to `grange.chain`.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from grange.chain import (
     Batch,
+    Call,
     Chain,
     Cursor,
     Event,
@@ -18,6 +19,8 @@ from grange.chain import (
     EventFollower,
     Farmer,
     Head,
+    Making,
+    Permit,
     Receipt,
     Rollback,
     Sender,
@@ -26,9 +29,22 @@ from grange.chain import (
     proven_epochs,
     read_block_clock,
 )
+from grange.chain.confirmations import default_confirmations
 from grange.messages import NO_ORDER, Domain
 from grange.times import BlockClock
 from grange.types import Acceptance, Address, Epoch, FarmerId, Held, OrderId, Parameters, Terms
+
+Missing = Callable[[], Awaitable[int]]
+"""Looks at the funds and says how many base units must be moved into the vault. It is asked just before they
+are moved, and again if another command or computer of this renter was faster. May raise NotEnoughMoney."""
+
+
+OnMined = Callable[[Receipt], None]
+"""Told of each block that an order gets into: another one, if a reorganisation moves it."""
+
+
+def nobody_told(_: Receipt) -> None:
+    """For those who need not know."""
 
 
 class Market(Protocol):
@@ -63,8 +79,17 @@ class Market(Protocol):
     async def native_balance(self, account: Address) -> int:
         """Wei for gas."""
 
-    async def place(self, terms: Terms, acceptances: Sequence[Acceptance], missing: int) -> Receipt:
-        """Place an order in one transaction that also moves `missing` base units into the vault."""
+    async def place(
+        self,
+        terms: Terms,
+        acceptances: Sequence[Acceptance],
+        missing: Missing,
+        *,
+        confirmations: int = 0,
+        on_mined: OnMined = nobody_told,
+    ) -> Receipt:
+        """Place an order in one transaction that also moves what is missing into the vault, and wait until so
+        many blocks are on top of it. What a reorganisation drops meanwhile is sent again."""
 
     async def deposit(self, amount: int) -> Receipt:
         """Move base units from the wallet into the vault."""
@@ -82,9 +107,16 @@ class Market(Protocol):
         """This renter's `OrderPlaced` and `OrderClosed` events behind the cursor."""
 
     async def extend(
-        self, previous: Held, terms: Terms, acceptances: Sequence[Acceptance], missing: int
+        self,
+        previous: Held,
+        terms: Terms,
+        acceptances: Sequence[Acceptance],
+        missing: Missing,
+        *,
+        confirmations: int = 0,
+        on_mined: OnMined = nobody_told,
     ) -> Receipt:
-        """Extend an order in one transaction that also moves `missing` base units into the vault."""
+        """Extend an order in one transaction, in the same way."""
 
     async def extended_by(self, order: OrderId, block: int) -> OrderId:
         """Which order one that was placed in `block` extends; NO_ORDER if none."""
@@ -147,15 +179,29 @@ class ChainMarket:
         """See Market."""
         return await self._chain.native_balance(account)
 
-    async def place(self, terms: Terms, acceptances: Sequence[Acceptance], missing: int) -> Receipt:
+    async def place(
+        self,
+        terms: Terms,
+        acceptances: Sequence[Acceptance],
+        missing: Missing,
+        *,
+        confirmations: int = 0,
+        on_mined: OnMined = nobody_told,
+    ) -> Receipt:
         """See Market."""
-        permit = await self._chain.permit(self._sender.wallet, missing) if missing else None
-        return await self._sender.send(calls.place(terms, acceptances, permit))
+
+        async def make() -> Call:
+            return calls.place(terms, acceptances, await self._permit(await missing()))
+
+        return await self._sender.send(make, confirmations=confirmations, on_mined=on_mined)
 
     async def deposit(self, amount: int) -> Receipt:
         """See Market."""
-        permit = await self._chain.permit(self._sender.wallet, amount)
-        return await self._sender.send(calls.deposit_with_permit(permit))
+
+        async def make() -> Call:
+            return calls.deposit_with_permit(await self._chain.permit(self._sender.wallet, amount))
+
+        return await self._buried(make)
 
     async def withdrawal(self, account: Address) -> Withdrawal | None:
         """See Market."""
@@ -163,11 +209,13 @@ class ChainMarket:
 
     async def request_withdrawal(self, amount: int) -> Receipt:
         """See Market."""
-        return await self._sender.send(calls.request_withdrawal(amount))
+        return await self._sender.send(
+            calls.request_withdrawal(amount), confirmations=default_confirmations(self.domain.chain_id)
+        )
 
     async def withdraw(self) -> Receipt:
         """See Market."""
-        return await self._sender.send(calls.withdraw(self._sender.address))
+        return await self._buried(calls.withdraw(self._sender.address))
 
     async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
         """See Market."""
@@ -176,11 +224,21 @@ class ChainMarket:
             return await self._follower.poll()
 
     async def extend(
-        self, previous: Held, terms: Terms, acceptances: Sequence[Acceptance], missing: int
+        self,
+        previous: Held,
+        terms: Terms,
+        acceptances: Sequence[Acceptance],
+        missing: Missing,
+        *,
+        confirmations: int = 0,
+        on_mined: OnMined = nobody_told,
     ) -> Receipt:
         """See Market."""
-        permit = await self._chain.permit(self._sender.wallet, missing) if missing else None
-        return await self._sender.send(calls.extend(previous, terms, acceptances, permit))
+
+        async def make() -> Call:
+            return calls.extend(previous, terms, acceptances, await self._permit(await missing()))
+
+        return await self._sender.send(make, confirmations=confirmations, on_mined=on_mined)
 
     async def extended_by(self, order: OrderId, block: int) -> OrderId:
         """See Market."""
@@ -202,7 +260,16 @@ class ChainMarket:
 
     async def close(self, held: Held) -> Receipt:
         """See Market."""
-        return await self._sender.send(calls.close(held))
+        return await self._sender.send(
+            calls.close(held), confirmations=default_confirmations(self.domain.chain_id)
+        )
+
+    async def _buried(self, call: Call | Making) -> Receipt:
+        """Sent, and so deep that no reorganisation is to be expected; what one drops before is sent again."""
+        return await self._sender.send(call, confirmations=default_confirmations(self.domain.chain_id))
+
+    async def _permit(self, amount: int) -> Permit | None:
+        return await self._chain.permit(self._sender.wallet, amount) if amount else None
 
     async def proofs(
         self, *, epochs: int, farmers: Collection[FarmerId] | None = None

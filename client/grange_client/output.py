@@ -42,6 +42,7 @@ def stored_json(stored: Stored, quote: Quote, seconds: float, clock: BlockClock)
         "farmers": [slot.farmer for slot in stored.order.slots],
         "transaction": stored.receipt.tx_hash.hex(),
         "block": stored.receipt.block,
+        "confirmations": stored.confirmations,
         "gas": stored.receipt.gas_used,
         "seconds": seconds,
         "mb_s": size_bytes / 1e6 / seconds if seconds else 0.0,
@@ -93,6 +94,7 @@ def extended_json(known: Known, extended: Extended, renewal: Renewal, clock: Blo
         "moved": [i for i, slot in enumerate(order.slots) if slot.farmer != before[i]],
         "transaction": extended.receipt.tx_hash.hex(),
         "block": extended.receipt.block,
+        "confirmations": extended.confirmations,
         "gas": extended.receipt.gas_used,
     }
 

@@ -64,6 +64,8 @@ class Extended:
     order: PlacedOrder
     previous: PlacedOrder
     receipt: Receipt
+    confirmations: int = 0
+    """How many blocks were on top of its own when it was looked at last."""
 
 
 def end_after(order: PlacedOrder, epochs: int | None, current: Epoch, parameters: Parameters) -> Epoch:

@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -21,7 +21,9 @@ from pathlib import Path
 import aiohttp
 
 from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts, Withdrawal
-from grange.errors import Told
+from grange.chain.confirmations import default_confirmations
+from grange.errors import GrangeError, Told
+from grange.home_lock import HomeLock
 from grange.optional_database import BUSY_SECONDS
 from grange.peer import (
     FARMER_FAULTS,
@@ -41,6 +43,7 @@ from grange_client.closing import Closing, close
 from grange_client.condition import condition
 from grange_client.config import Config
 from grange_client.diagnosis import diagnosed
+from grange_client.dropped import Aftercare
 from grange_client.encode import Piece
 from grange_client.errors import ClockWrong, UnknownOrder
 from grange_client.extend import Extending
@@ -52,6 +55,7 @@ from grange_client.manifest import Manifest
 from grange_client.market import ChainMarket, Market
 from grange_client.orders import PlacedOrder, as_repaired
 from grange_client.outlook import Outlook
+from grange_client.placements import FOLDER_NAME, Placements
 from grange_client.plan import Funds, Wish
 from grange_client.reader import OrderReader
 from grange_client.regrow import regrown
@@ -99,6 +103,7 @@ class Renter:
         executor: Executor,
         patience: Patience,
         tabs: Tabs,
+        placements: Placements,
         first_block: int,
         now: Callable[[], float],
         random: Callable[[int], bytes],
@@ -117,7 +122,10 @@ class Renter:
         self._read: tuple[OrderId, Manifest] | None = None
         """The manifest that was read last: `get` needs it twice, and it may be long."""
         self._purse = Purse(domain=market.domain, wallet=identity.wallet, tabs=tabs)
+        self.placements = placements
+        self._said_of_orders: list[str] = []
         self._storing = Storing(
+            placements=placements,
             identity=identity,
             market=market,
             open_peer=self.peer,
@@ -134,19 +142,32 @@ class Renter:
             patience=patience,
             regrown=self._regrown,
             funds=self._storing.funds,
+            placements=placements,
+        )
+        self._aftercare = Aftercare(
+            market=market, catalog=catalog, placements=placements, funds=self._storing.funds
         )
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, config: Config, *, patience: Patience | None = None, timeouts: Timeouts | None = None
+        cls,
+        config: Config,
+        *,
+        patience: Patience | None = None,
+        timeouts: Timeouts | None = None,
+        on_wait: Callable[[], None] = lambda: None,
     ) -> AsyncIterator["Renter"]:
-        """Connect to the chain and open the catalog. Raises the errors of the chain."""
+        """Connect to the chain and open the catalog. Raises the errors of the chain.
+
+        `on_wait` is told when another command of this home is spending, and ours waits for it.
+        """
         network = config.network
         async with Chain.connect(
             network.rpc, network.market, timeouts=timeouts, expected_chain_id=network.chain_id
         ) as chain:
-            market = ChainMarket(chain, Sender(chain, config.identity.wallet))
+            lock = HomeLock.in_home(config.home, on_wait=on_wait)
+            market = ChainMarket(chain, Sender(chain, config.identity.wallet, lock=lock))
             async with cls.assembled(
                 identity=config.identity,
                 market=market,
@@ -196,6 +217,7 @@ class Renter:
                     market=market,
                     catalog=catalog,
                     reputations=reputations,
+                    placements=Placements(catalog_path.with_name(FOLDER_NAME)),
                     session=session,
                     executor=executor,
                     patience=patience,
@@ -211,8 +233,14 @@ class Renter:
         return self.identity.wallet.address
 
     def notices(self) -> list[str]:
-        """What the person should know of this home: files that were damaged or are not written."""
-        found = (*self.catalog.notices(), *self.reputations.notices(), *self._purse.tabs.notices())
+        """What the person should know: of files that were damaged or are not written, and of orders that the
+        chain dropped."""
+        found = (
+            *self.catalog.notices(),
+            *self.reputations.notices(),
+            *self._purse.tabs.notices(),
+            *self._said_of_orders,
+        )
         return list(dict.fromkeys(found))
 
     def peer(self, farmer: Farmer) -> Peer:
@@ -228,11 +256,27 @@ class Renter:
         async with self._diagnosed():
             return await self._storing.quote(paths, wish, await self._records(), watch)
 
-    async def put(self, quote: Quote, watch: Watcher = nobody) -> Stored:
+    @property
+    def default_confirmations(self) -> int:
+        """How many blocks an order is to be buried under on this chain, unless somebody says otherwise."""
+        return default_confirmations(self.market.domain.chain_id)
+
+    async def put(self, quote: Quote, watch: Watcher = nobody, *, confirmations: int | None = None) -> Stored:
         """Store what was quoted; see `store.Storing.put`. Raises HomeForgetful."""
         self.catalog.check_remembers()
+
+        def note(order: PlacedOrder) -> None:
+            # What can't be noted now is found on the chain.
+            with suppress(GrangeError):
+                self.catalog.add(order, quote.manifest, quote.stored_manifest)
+
         async with self._diagnosed():
-            stored = await self._storing.put(quote, watching_records(watch, self.reputations.note))
+            stored = await self._storing.put(
+                quote,
+                watching_records(watch, self.reputations.note),
+                confirmations=self.default_confirmations if confirmations is None else confirmations,
+                on_placed=note,
+            )
         self.catalog.add(stored.order, stored.manifest, stored.stored_manifest)
         # Taking something is easy: what counts as a success is to prove it, or to give it back.
         self.reputations.forgive_failures(slot.farmer for slot in stored.order.slots)
@@ -251,12 +295,23 @@ class Renter:
         async with self._diagnosed():
             return await self._extending.quote(order, epochs, await self._records(), watch)
 
-    async def extend(self, renewal: Renewal, watch: Watcher = nobody) -> Extended:
+    async def extend(
+        self, renewal: Renewal, watch: Watcher = nobody, *, confirmations: int | None = None
+    ) -> Extended:
         """Extend what was quoted; see `extend.Extending.extend`. Raises HomeForgetful."""
         self.catalog.check_remembers()
+
+        def note(order: PlacedOrder) -> None:
+            with suppress(GrangeError):
+                self.catalog.extend(order)
+
         async with self._diagnosed():
-            watch = watching_records(watch, self.reputations.note)
-            extended = await self._extending.extend(renewal, watch)
+            extended = await self._extending.extend(
+                renewal,
+                watching_records(watch, self.reputations.note),
+                confirmations=self.default_confirmations if confirmations is None else confirmations,
+                on_placed=note,
+            )
         self.catalog.extend(extended.order)
         return extended
 
@@ -468,6 +523,7 @@ class Renter:
         watch(Step(what="Reading the chain"))
         for oddity in await sync(self.market, self.catalog, first_block=self._first_block):
             watch(Step(what=oddity))
+        self._said_of_orders += await self._aftercare.look(watch)
 
     async def _probe(self, farmers: Sequence[Farmer]) -> Found:
         return await probe(farmers[:MAX_LISTED_PROBED], self.peer, records=self.reputations.records())

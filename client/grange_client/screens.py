@@ -138,6 +138,12 @@ def facts(rows: Iterable[tuple[str, str]]) -> RenderableType:
     return grid
 
 
+def burial_text(block: int, confirmations: int) -> str:
+    """How safe an order's block is from a reorganisation, and what happens if one comes."""
+    depth = {0: "no block", 1: "1 block"}.get(confirmations, f"{confirmations} blocks")
+    return f"It is in block {block}, with {depth} on top. If the chain drops it, `grange ls` places it again."
+
+
 def quote_screen(quote: Quote, funds: Funds, clock: BlockClock, *, default_term: bool) -> RenderableType:
     """The price, before anything is sent. `default_term` is whether nobody said for how long."""
     geometry = quote.geometry

@@ -11,8 +11,9 @@ it dies after, the order is on the chain and the catalog finds it there. Leaves 
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from os import PathLike
@@ -27,13 +28,14 @@ from grange.types import Acceptance, Epoch, FarmerId, OrderId, Terms
 from grange.units import LEAF_BYTES, MAX_LEAF_COUNT
 from grange_client.cautions import cautions
 from grange_client.encode import SegmentEncoder
-from grange_client.errors import BadName, NothingToStore, PlaceFailed, QuoteUsed
+from grange_client.errors import BadName, HomeForgetful, NothingToStore, PlaceFailed, QuoteUsed
 from grange_client.farmers import OpenPeer, choose_farmers
 from grange_client.happenings import Happening, Remembered, Step, Watcher
 from grange_client.manifest import Manifest, pack
 from grange_client.manifest_document import NAME_RULE, is_name
 from grange_client.market import Market
-from grange_client.orders import PlacedOrder, PlacedSlot
+from grange_client.orders import PlacedOrder
+from grange_client.placements import NOT_MINED, Placement, Placements, placed_slots
 from grange_client.plan import Funds, Wish, end_for, missing_from_vault, price
 from grange_client.scan import Scan, scan, shown
 from grange_client.select import Choice, Chosen, Need, Record
@@ -106,6 +108,8 @@ class Stored:
     manifest: Manifest
     stored_manifest: bytes
     receipt: Receipt
+    confirmations: int = 0
+    """How many blocks were on top of its own when it was looked at last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +121,7 @@ class Storing:
     open_peer: OpenPeer
     patience: Patience
     executor: Executor
+    placements: Placements
     now: Callable[[], float] = time.time
     random: Callable[[int], bytes] = secrets.token_bytes
 
@@ -177,8 +182,17 @@ class Storing:
             missing=missing_from_vault(cost, await self.funds()),
         )
 
-    async def put(self, quote: Quote, watch: Watcher) -> Stored:
-        """Store what was quoted, in one transaction.
+    async def put(
+        self,
+        quote: Quote,
+        watch: Watcher,
+        *,
+        confirmations: int = 0,
+        on_placed: Callable[[PlacedOrder], None] = lambda _: None,
+    ) -> Stored:
+        """Store what was quoted, in one transaction, and wait until so many blocks are on top of it.
+
+        `on_placed` is told as soon as it is in a block, and again if a reorganisation puts it into another.
 
         Raises SourceChanged, NotEnoughFarmers, NotEnoughMoney, PlaceFailed and the errors of the chain;
         whatever was staged is then given up. Raises QuoteUsed for a quote that was tried before.
@@ -206,14 +220,34 @@ class Storing:
             )
             placed = False
             try:
-                receipt, acceptances = await self._placed(upload, terms, stream, watch)
+                receipt, acceptances = await self._placed(
+                    quote, upload, terms, stream, watch, confirmations, on_placed
+                )
                 placed = True
             finally:
                 if not placed:
                     await upload.drop()
-        order = _order(quote, receipt, acceptances, self.market.parameters.epoch_blocks)
         return Stored(
-            order=order, manifest=quote.manifest, stored_manifest=quote.stored_manifest, receipt=receipt
+            order=self._placement(quote, acceptances, receipt.block).order,
+            manifest=quote.manifest,
+            stored_manifest=quote.stored_manifest,
+            receipt=receipt,
+            confirmations=(await self.market.head()).number - receipt.block,
+        )
+
+    def _placement(self, quote: Quote, acceptances: Sequence[Acceptance], block: int) -> Placement:
+        """The order as it is once it is in a block; NOT_MINED before."""
+        epoch_blocks = self.market.parameters.epoch_blocks
+        order = PlacedOrder(
+            id=quote.order,
+            block=block,
+            start=quote.start if block == NOT_MINED else Epoch(block // epoch_blocks + 1),
+            end=quote.end,
+            geometry=quote.geometry,
+            slots=placed_slots(acceptances),
+        )
+        return Placement(
+            name=quote.manifest.name, salt=quote.salt, order=order, acceptances=tuple(acceptances)
         )
 
     async def funds(self) -> Funds:
@@ -225,8 +259,15 @@ class Storing:
             native=await self.market.native_balance(account),
         )
 
-    async def _placed(
-        self, upload: Upload, terms: Terms, stream: ContentStream, watch: Watcher
+    async def _placed(  # noqa: PLR0917
+        self,
+        quote: Quote,
+        upload: Upload,
+        terms: Terms,
+        stream: ContentStream,
+        watch: Watcher,
+        confirmations: int,
+        on_placed: Callable[[PlacedOrder], None],
     ) -> tuple[Receipt, list[Acceptance]]:
         for attempt in range(MAX_PLACE_ATTEMPTS):
             head = await self.market.head()
@@ -236,15 +277,32 @@ class Storing:
             if any(a.deadline_block < head.number + DEADLINE_MARGIN_BLOCKS for a in acceptances):
                 continue
             watch(Step(what="Placing the order"))
-            cost = sum(a.rate for a in acceptances) * max(0, terms.end - head.epoch - 1)
-            missing = missing_from_vault(cost, await self.funds())
+
+            async def missing(rates: int = sum(a.rate for a in acceptances)) -> int:
+                start = (await self.market.head()).epoch + 1
+                return missing_from_vault(rates * max(0, terms.end - start), await self.funds())
+
+            def mined(receipt: Receipt, acceptances: Sequence[Acceptance] = tuple(acceptances)) -> None:
+                placement = self._placement(quote, acceptances, receipt.block)
+                with suppress(HomeForgetful):
+                    self.placements.note(placement)
+                on_placed(placement.order)
+                if confirmations:
+                    watch(Step(what=f"Waiting until {confirmations} blocks are on top of the order's"))
+
+            self.placements.note(self._placement(quote, acceptances, NOT_MINED))
             try:
-                return await self.market.place(terms, acceptances, missing), acceptances
+                receipt = await self.market.place(
+                    terms, acceptances, missing, confirmations=confirmations, on_mined=mined
+                )
             except TransactionReverted as error:
+                self.placements.forget(quote.order)
                 if attempt + 1 == MAX_PLACE_ATTEMPTS or error.name not in FARMER_ERRORS | PASSING_ERRORS:
                     raise refused(error) from error
                 if error.name in FARMER_ERRORS:
                     _replace_farmer(upload, acceptances, error)
+            else:
+                return receipt, acceptances
         raise PlaceFailed(
             "Promises lapsed before the order could be placed.",
             means="Nothing was placed and nothing is paid.",
@@ -319,15 +377,4 @@ def refused(error: TransactionReverted) -> PlaceFailed:
         means="Nothing was placed and nothing is paid"
         + ("." if error.tx_hash is None else ", but for the gas of the transaction."),
         todo="Try again.",
-    )
-
-
-def _order(quote: Quote, receipt: Receipt, acceptances: list[Acceptance], epoch_blocks: int) -> PlacedOrder:
-    return PlacedOrder(
-        id=quote.order,
-        block=receipt.block,
-        start=Epoch(receipt.block // epoch_blocks + 1),
-        end=quote.end,
-        geometry=quote.geometry,
-        slots=tuple(PlacedSlot(farmer=a.farmer, root=a.root, rate=a.rate) for a in acceptances),
     )

@@ -32,7 +32,8 @@ async def sync(market: Market, catalog: Catalog, *, first_block: int) -> list[st
             else:
                 orders = await _orders(market, step, oddities)
                 closed = [event for event in step.events if event.name == "OrderClosed"]
-                catalog.advance(step.cursor, orders, map(closing_from_event, closed))
+                closings = map(closing_from_event, closed)
+                catalog.advance(step.cursor, orders, closings, read_from=step.from_block)
     return oddities
 
 

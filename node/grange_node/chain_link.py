@@ -95,8 +95,8 @@ class ChainLink(Protocol):
         """This farmer's events after a cursor."""
 
     async def prove(self, epoch: Epoch, words: Sequence[bytes]) -> Receipt:
-        """Send a proof and wait until it is mined; a proof that would be refused is found before it
-        costs gas."""
+        """Send a proof and wait until it is mined, or until its epoch is over (TransactionTooLate); a proof
+        that would be refused is found before it costs gas."""
 
     async def declare_loss(self, end: Epoch, words: Sequence[bytes], *, extension: bool) -> Receipt:
         """Give up slots of the book that ends at `end`."""
@@ -225,8 +225,10 @@ class LiveLink:
         return await self._follower.poll()
 
     async def prove(self, epoch: Epoch, words: Sequence[bytes]) -> Receipt:
-        """Send `prove`."""
-        return await self._send(calls.prove(self._config.farmer, epoch, words))
+        """Send `prove`, as long as it can be mined in the epoch."""
+        last_block = (epoch + 1) * self._config.parameters.epoch_blocks - 1
+        call = calls.prove(self._config.farmer, epoch, words)
+        return await (await self._connected()).send(call, last_block=last_block)
 
     async def declare_loss(self, end: Epoch, words: Sequence[bytes], *, extension: bool) -> Receipt:
         """Send `declareLoss`."""

@@ -29,7 +29,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from grange.chain import ChainError, InsufficientFunds, TransactionReverted
+from grange.chain import ChainError, InsufficientFunds, TransactionReverted, TransactionTooLate
 from grange.reads import is_open, open_epoch
 from grange.types import Epoch
 from grange.units import format_tokens_rounded_down
@@ -217,6 +217,9 @@ class Prover:
             spent = "it cost gas" if error.tx_hash else "nothing was sent"
             log.warning("epoch %d: the proof was refused (%s); %s", epoch, error.name, spent)
             return False
+        except TransactionTooLate:
+            log.warning("epoch %d is over, and its proof was not mined: it counts as missed", epoch)
+            return True
         except InsufficientFunds:
             await asyncio.to_thread(self._ledger.forget_attempt, epoch)
             raise

@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 
 from grange.chain import TransactionReverted
+from grange.chain.confirmations import FINAL_BLOCKS
 from grange.errors import GrangeError
 from grange.types import Address
 from grange.units import format_tokens
@@ -27,8 +28,6 @@ from grange_node.vouchers import MAX_VOUCHERS_PER_CALL, PayerAccount, due, least
 LAST_TRY_SECONDS = 10.0
 MAX_READS = 8
 """Of something that has to be true as of one block, before the next comes."""
-FINAL_BLOCKS = 64
-"""Deeper reorgs than two epochs of Ethereum's consensus are not reckoned with."""
 
 log = logging.getLogger("grange.farm")
 

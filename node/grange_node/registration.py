@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from grange.chain import Chain, ChainError, Farmer, Receipt, Sender, Wallet, calls
+from grange.chain import Call, Chain, ChainError, Farmer, Receipt, Sender, Wallet, calls
+from grange.chain.confirmations import default_confirmations
+from grange.home_lock import HomeLock
 from grange.types import Address, FarmerId, Offer
 from grange.units import format_tokens
 from grange_node.config import (
@@ -89,6 +91,13 @@ async def set_up(home: Path, plan: FarmPlan, tell: Callable[[str], None] = lambd
             f"Made the operator's key. Back up {home / KEY_NAME}: without it nobody can run this farm, and "
             "if no other owner is named, nobody can take its money out."
         )
+    # Else two at once would both find no farmer, and register two.
+    lock = HomeLock.in_home(home, on_wait=lambda: tell("Another `farm init` is running; waiting for it."))
+    async with lock.held():
+        return await _set_up(home, wallet, plan, tell)
+
+
+async def _set_up(home: Path, wallet: Wallet, plan: FarmPlan, tell: Callable[[str], None]) -> SetUp:
     known = load_config(home) if (home / CONFIG_NAME).exists() else None
     expected_genesis = known.expected_genesis if known and known.market == plan.market else None
     async with Chain.connect(plan.rpc_url, plan.market, expected_genesis=expected_genesis) as chain:
@@ -222,23 +231,33 @@ async def _note_start(home: Path, chain: Chain) -> int:
 async def _register(sender: Sender, plan: FarmPlan, offer: Offer) -> Farmer:
     chain = sender.chain
     await check_funds(sender, plan.stake)
-    try:
-        permit = await chain.permit(sender.wallet, plan.stake)
-    except ChainError:
-        # Not every token knows permits; allowing the market to pull takes a transaction more.
-        permit = None
-        await sender.send(calls.approve(chain.market, plan.stake))
-    receipt = await sender.send(
-        calls.register(
+
+    async def make() -> Call:
+        return calls.register(
             owner=plan.owner or sender.address,
             operator=sender.address,
             endpoint=plan.endpoint,
             offer=offer,
             stake=plan.stake,
-            permit=permit,
+            permit=await chain.permit(sender.wallet, plan.stake) if has_permits else None,
         )
-    )
+
+    has_permits = await _has_permits(sender)
+    if not has_permits:
+        await sender.send(calls.approve(chain.market, plan.stake))
+    confirmations = default_confirmations(chain.chain_id)
+    # A reorg could give the farmer's number to somebody else, so it is noted only when it is buried.
+    receipt = await sender.send(make, confirmations=confirmations)
     return await chain.farmer(FarmerId(receipt.event("FarmerRegistered").args["farmer"]))
+
+
+async def _has_permits(sender: Sender) -> bool:
+    """Not every token knows them; allowing the market to pull takes a transaction more."""
+    try:
+        await sender.chain.permit(sender.wallet, 0)
+    except ChainError:
+        return False
+    return True
 
 
 async def _bring_in_line(sender: Sender, farmer: Farmer, plan: FarmPlan, offer: Offer) -> None:

@@ -14,7 +14,6 @@ from grange.chain import (
     Sender,
     SendPolicy,
     TransactionNotMined,
-    TransactionReplaced,
     TransactionReverted,
     Wallet,
     calls,
@@ -135,13 +134,13 @@ async def test_fees_are_raised_until_it_is_mined(
 ) -> None:
     sender = Sender(devnet.chain, wallet, policy=HASTY)
     sent: list[bytes] = []
-    send_raw = sender._send_raw
+    send_raw = sender._outbox.send_raw
 
     async def counted(raw: bytes) -> None:
-        sent.append(raw)
         await send_raw(raw)
+        sent.append(raw)
 
-    monkeypatch.setattr(sender, "_send_raw", counted)
+    monkeypatch.setattr(sender._outbox, "send_raw", counted)
     await devnet.set_automine(False)
     try:
         task = await _pooled(sender)
@@ -195,7 +194,7 @@ async def test_an_answer_lost_on_sending_does_not_lose_the_transaction(
     devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sender = Sender(devnet.chain, wallet, policy=WITHOUT_BUMPS)
-    send_raw, lost = sender._send_raw, []
+    send_raw, lost = sender._outbox.send_raw, []
 
     async def lossy(raw: bytes) -> None:
         if not lost:
@@ -203,13 +202,15 @@ async def test_an_answer_lost_on_sending_does_not_lose_the_transaction(
             raise ChainUnavailable("http://127.0.0.1", "connection reset")
         await send_raw(raw)
 
-    monkeypatch.setattr(sender, "_send_raw", lossy)
+    monkeypatch.setattr(sender._outbox, "send_raw", lossy)
     receipt = await sender.send(calls.transfer(SOMEBODY, 1))
     assert lost
     assert receipt.gas_used > 0
 
 
-async def test_a_nonce_taken_by_someone_else_with_the_key_is_noticed(devnet: Devnet, wallet: Wallet) -> None:
+async def test_what_loses_its_nonce_to_someone_else_with_the_key_is_sent_under_the_next(
+    devnet: Devnet, wallet: Wallet
+) -> None:
     await devnet.set_automine(False)
     try:
         ours = await _pooled(Sender(devnet.chain, wallet, policy=WITHOUT_BUMPS))
@@ -228,8 +229,16 @@ async def test_a_nonce_taken_by_someone_else_with_the_key_is_noticed(devnet: Dev
         )
         await devnet.chain.rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
         await devnet.mine()
-        with pytest.raises(TransactionReplaced):
-            await ours
+        await asyncio.sleep(0.2)
+        assert not ours.done()
+        await devnet.mine()
+
+        async def is_there() -> bool:
+            return await _pending_count(Sender(devnet.chain, wallet)) == 2
+
+        await eventually(is_there)
+        await devnet.mine()
+        assert (await ours).block == (await devnet.chain.head()).number
     finally:
         await devnet.set_automine(True)
 

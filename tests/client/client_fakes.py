@@ -58,6 +58,7 @@ from grange.types import (
     address_from,
 )
 from grange.units import LEAF_BYTES, STEP_BYTES, TOKEN, egress_rounded_up
+from grange_client.market import Missing, OnMined, nobody_told
 from grange_client.renter import Renter
 from grange_client.words import Identity, identity
 
@@ -393,24 +394,44 @@ class FakeMarket:
     async def native_balance(self, account: Address) -> int:
         return self.native
 
-    async def place(self, terms: Terms, acceptances: Sequence[Acceptance], missing: int) -> Receipt:
-        return await self._placed(
-            terms, acceptances, missing, Epoch(self.block // PARAMETERS.epoch_blocks + 1)
-        )
+    async def place(
+        self,
+        terms: Terms,
+        acceptances: Sequence[Acceptance],
+        missing: Missing,
+        *,
+        confirmations: int = 0,
+        on_mined: OnMined = nobody_told,
+    ) -> Receipt:
+        start = Epoch(self.block // PARAMETERS.epoch_blocks + 1)
+        receipt = await self._placed(terms, acceptances, missing, start)
+        on_mined(receipt)
+        self.block += confirmations
+        return receipt
 
     async def extend(
-        self, previous: Held, terms: Terms, acceptances: Sequence[Acceptance], missing: int
+        self,
+        previous: Held,
+        terms: Terms,
+        acceptances: Sequence[Acceptance],
+        missing: Missing,
+        *,
+        confirmations: int = 0,
+        on_mined: OnMined = nobody_told,
     ) -> Receipt:
         [old] = [e for e in self.events if e.name == "OrderPlaced" and e.args["order"] == previous.order]
         assert [one.root for one in acceptances] == [slot.root for slot in previous.slots]
         self.extensions[order_id(self.renter, terms.salt)] = previous.order
-        return await self._placed(terms, acceptances, missing, old.args["end"], previous.order)
+        receipt = await self._placed(terms, acceptances, missing, old.args["end"], previous.order)
+        on_mined(receipt)
+        self.block += confirmations
+        return receipt
 
     async def _placed(
         self,
         terms: Terms,
         acceptances: Sequence[Acceptance],
-        missing: int,
+        asked: Missing,
         start: Epoch,
         previous: OrderId = NO_ORDER,
     ) -> Receipt:
@@ -419,6 +440,7 @@ class FakeMarket:
             if isinstance(failure, Exception):
                 raise failure
             failure()
+        missing = await asked()
         order = order_id(self.renter, terms.salt)
         operators = {farmer.id: farmer.operator for farmer in self.known}
         for slot, acceptance in enumerate(acceptances):
@@ -596,6 +618,13 @@ class FakeMarket:
         self.reorged_to = to_block
         self.events = [event for event in self.events if event.block <= to_block]
         self.block += 1
+
+    def mine_again(self, events: Sequence[Event]) -> None:
+        """The transactions of these events, which were dropped, get into the next block."""
+        lost = [event for event in events if event not in self.events]
+        self.block += 1
+        for event in lost:
+            self._emit(event.name, dict(event.args))
 
 
 def break_peer(patch: pytest.MonkeyPatch, method: str, farmer: int) -> None:

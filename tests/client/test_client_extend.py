@@ -7,9 +7,10 @@ import pytest
 from client_fakes import PARAMETERS, World
 from client_trees import listing
 
-from grange.chain import ChainUnavailable, TransactionReverted
+from grange.chain import ChainUnavailable, Making, TransactionReverted
 from grange.chain.calls import Call
-from grange.types import Epoch, FarmerId, Held, OrderId, Terms
+from grange.messages import Domain
+from grange.types import Epoch, FarmerId, Held, OrderId, Terms, address_from
 from grange_client.errors import CannotExtend, NotEnoughFarmers, NotEnoughMoney, PlaceFailed, QuoteUsed
 from grange_client.market import ChainMarket
 from grange_client.orders import PlacedOrder
@@ -161,8 +162,12 @@ async def test_the_market_is_sent_one_transaction(missing: int, sent: list[tuple
     wire = Wire()
     market = ChainMarket(wire, wire)  # type: ignore[arg-type]
     held = Held(order=OrderId(bytes(32)), leaf_count=1, piece_leaves=1, slots=())
+
+    async def asked() -> int:
+        return missing
+
     await market.extend(
-        held, Terms(salt=bytes(32), end=Epoch(8), leaf_count=1, piece_leaves=1, k=1), [], missing
+        held, Terms(salt=bytes(32), end=Epoch(8), leaf_count=1, piece_leaves=1, k=1), [], asked
     )
     assert [(call.function, len(call.args), wire.permitted) for call in wire.sent] == sent
 
@@ -194,7 +199,8 @@ async def test_what_the_market_says_of_the_moment_is_tried_again(world: World, o
 class Wire:
     """Chain and sender, which note what is asked of them."""
 
-    domain = parameters = wallet = address = None
+    parameters = wallet = address = None
+    domain = Domain(chain_id=1, market=address_from(bytes(20)))
 
     def __init__(self) -> None:
         self.permitted = 0
@@ -204,8 +210,8 @@ class Wire:
         self.permitted += value
         return "permit"
 
-    async def send(self, call: Call) -> None:
-        self.sent.append(call)
+    async def send(self, make: Making, **_: object) -> None:
+        self.sent.append(await make())
 
 
 def change(world: World, farmer: FarmerId, **fields: object) -> None:

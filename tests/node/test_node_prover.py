@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from node_support import FARMER, OPERATOR, FakeMarket, Farm, Parcel, open_farm, parcel
 
-from grange.chain import ChainUnavailable, InsufficientFunds
+from grange.chain import ChainUnavailable, InsufficientFunds, TransactionTooLate, Wallet
 from grange.types import Epoch
+from grange_node.chain_link import LiveLink
 from grange_node.errors import DataMissing
 from grange_node.prover import RESEND_AFTER_BLOCKS, Action, Situation, decide
 
@@ -171,6 +172,42 @@ async def test_a_ledger_that_disagrees_with_the_chain_is_read_again(
     assert await step(farm) is Action.PROVE
     assert farm.node.ledger.entries(Epoch(0)) == farm.market.entries()
     assert (await farm.get(slots[0])).content == slots[0].data
+
+
+async def test_a_proof_whose_epoch_ended_on_its_way_is_a_miss_and_nothing_more(
+    keeping: tuple[Farm, list[Parcel]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said once, nobody waits for it, and the next epoch is proven."""
+    farm, _ = keeping
+
+    def starve() -> None:
+        farm.market.before_prove = lambda: None
+        raise TransactionTooLate("prove", 29, bytes(32))
+
+    farm.market.before_prove = starve
+    with caplog.at_level(logging.WARNING):
+        await step(farm)
+    assert "its proof was not mined" in caplog.text
+    farm.market.mine(10)
+    assert await step(farm) is Action.PROVE
+    assert farm.market.sent_proofs == 1
+
+
+async def test_a_proof_is_of_use_up_to_the_last_block_of_its_epoch(
+    keeping: tuple[Farm, list[Parcel]],
+) -> None:
+    """The chain gateway is told so: then it does not wait for longer, nor send it later."""
+    farm, _ = keeping
+    sent: list[dict[str, object]] = []
+
+    class Recorder:
+        async def send(self, _call: object, **options: object) -> None:
+            sent.append(options)
+
+    async with LiveLink.open(farm.node.config, Wallet.random()) as link:
+        link._sender = Recorder()  # type: ignore[assignment]
+        await link.prove(Epoch(3), [])
+    assert sent == [{"last_block": 4 * farm.node.config.parameters.epoch_blocks - 1}]
 
 
 async def test_a_chain_that_is_down_costs_nothing_but_time(keeping: tuple[Farm, list[Parcel]]) -> None:

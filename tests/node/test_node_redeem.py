@@ -10,8 +10,8 @@ from node_support import FakeMarket, Farm, error_of, open_farm, parcel
 from test_node_paid import PRICED, RENTER, STRANGER, read, voucher
 
 from grange.chain import ChainUnavailable, Wallet
+from grange.chain.confirmations import FINAL_BLOCKS
 from grange.types import Address
-from grange_node.redeemer import FINAL_BLOCKS
 from grange_node.vouchers import LEAST_SHARE, MAX_VOUCHERS_PER_CALL, PayerAccount, due
 
 REDEEM_AT = 1000

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from test_purse import WALLET, farmer
 
+from grange.chain.confirmations import DEVNET_CHAIN_IDS
 from grange.messages import Domain
 from grange.peer import FarmerUnreachable, Patience, Peer, Signer, open_session
-from grange.peer.reach import DEVNET_CHAIN_IDS, PRIVATE_VARIABLE, OutOfReach, Reach
+from grange.peer.reach import PRIVATE_VARIABLE, OutOfReach, Reach
 from grange.types import address_from
 
 LIVE_CHAIN_ID = 8453

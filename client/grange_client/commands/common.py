@@ -48,6 +48,10 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON value, amounts as s
 Verbose = Annotated[
     bool, typer.Option("--verbose", callback=_be_verbose, is_eager=True, help="Show tracebacks.")
 ]
+Confirmations = Annotated[
+    int | None,
+    typer.Option(min=0, help="Wait until so many blocks are on top of the order's; 3 on live chains."),
+]
 Wanted = Annotated[str, typer.Argument(metavar="NAME|ORDER", help="An order's name, or how its id begins.")]
 
 
@@ -55,7 +59,7 @@ Wanted = Annotated[str, typer.Argument(metavar="NAME|ORDER", help="An order's na
 async def renter(home: Path | None) -> AsyncIterator[Renter]:
     """The renter whose words and settings are in that home."""
     config: Config = load(home_path(home))
-    async with Renter.open(config) as renter, telling(renter):
+    async with Renter.open(config, on_wait=_say_waiting) as renter, telling(renter):
         yield renter
 
 
@@ -91,6 +95,10 @@ def confirm(question: str) -> None:
         signal.signal(signal.SIGINT, before)
     if not agreed:
         raise typer.Exit(EXIT_OTHER)
+
+
+def _say_waiting() -> None:
+    err.print("Another command is using this wallet; waiting for it.")
 
 
 def print_json(document: object) -> None:

@@ -15,7 +15,7 @@ import typer
 from grange.units import MAX_SLOTS, format_size, format_tokens_rounded_up, parse_tokens
 from grange_client import output, screens
 from grange_client.commands import common
-from grange_client.commands.common import Home, Json, Verbose, Wanted
+from grange_client.commands.common import Confirmations, Home, Json, Verbose, Wanted
 from grange_client.errors import EXIT_LEFT_OUT
 from grange_client.plan import Wish
 from grange_client.scan import from_shown, shown
@@ -44,6 +44,7 @@ def put(  # noqa: PLR0917  typer makes options of parameters
     n: Annotated[int | None, typer.Option("--n", min=1, max=MAX_SLOTS, help="Farmers that keep it.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="How many epochs, at least.")] = None,
     until: Annotated[int | None, typer.Option(min=1, help="The epoch to keep it until, instead.")] = None,
+    confirmations: Confirmations = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
     home: Home = None,
@@ -55,7 +56,8 @@ def put(  # noqa: PLR0917  typer makes options of parameters
     """
     if epochs is not None and until is not None:
         raise typer.BadParameter("--epochs and --until say the same thing: give one of them.")
-    common.run(_put(paths, Wish(k=k, n=n, epochs=epochs, until=until, name=name), yes, as_json, home))
+    wish = Wish(k=k, n=n, epochs=epochs, until=until, name=name)
+    common.run(_put(paths, wish, confirmations, yes, as_json, home))
 
 
 def get(  # noqa: PLR0917
@@ -88,7 +90,14 @@ def get(  # noqa: PLR0917
     common.run(_get(fetch, as_json, home))
 
 
-async def _put(paths: Sequence[Path], wish: Wish, yes: bool, as_json: bool, home: Path | None) -> None:
+async def _put(  # noqa: PLR0917
+    paths: Sequence[Path],
+    wish: Wish,
+    confirmations: int | None,
+    yes: bool,
+    as_json: bool,
+    home: Path | None,
+) -> None:
     async with common.renter(home) as renter:
         with screens.Display(common.err) as display:
             quote = await renter.quote(paths, wish, display)
@@ -102,7 +111,7 @@ async def _put(paths: Sequence[Path], wish: Wish, yes: bool, as_json: bool, home
         if not yes:
             common.confirm("Store it?")
         with screens.Display(common.err) as display:
-            stored = await renter.put(quote, display)
+            stored = await renter.put(quote, display, confirmations=confirmations)
             seconds = display.seconds
     if as_json:
         common.print_json(output.stored_json(stored, quote, seconds, clock))
@@ -111,7 +120,8 @@ async def _put(paths: Sequence[Path], wish: Wish, yes: bool, as_json: bool, home
         left_out = f" {len(quote.scan.skipped):,} left out." if quote.scan.skipped else ""
         common.out.print(
             f"Stored in {seconds:.1f} s ({speed}), order "
-            f"{stored.order.id.hex()[: screens.ID_CHARACTERS]}.{left_out}"
+            f"{stored.order.id.hex()[: screens.ID_CHARACTERS]}.{left_out} "
+            + screens.burial_text(stored.order.block, stored.confirmations)
         )
     if quote.scan.skipped:
         raise typer.Exit(EXIT_LEFT_OUT)

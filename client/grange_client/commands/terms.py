@@ -10,7 +10,7 @@ import typer
 from grange.units import format_tokens_rounded_up
 from grange_client import output, screens
 from grange_client.commands import common
-from grange_client.commands.common import Home, Json, Verbose, Wanted
+from grange_client.commands.common import Confirmations, Home, Json, Verbose, Wanted
 
 
 def extend(  # noqa: PLR0917
@@ -18,6 +18,7 @@ def extend(  # noqa: PLR0917
     epochs: Annotated[
         int | None, typer.Option(min=1, help="How many epochs more, at least; one grid period if not given.")
     ] = None,
+    confirmations: Confirmations = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
     home: Home = None,
@@ -36,7 +37,7 @@ def extend(  # noqa: PLR0917
             if not yes:
                 common.confirm("Extend it?")
             with screens.Display(common.err) as display:
-                extended = await renter.extend(renewal, display)
+                extended = await renter.extend(renewal, display, confirmations=confirmations)
         if as_json:
             common.print_json(output.extended_json(known, extended, renewal, clock))
             return
@@ -44,6 +45,7 @@ def extend(  # noqa: PLR0917
         short = extended.order.id.hex()[: screens.ID_CHARACTERS]
         until = clock.describe_epoch(extended.order.end)
         common.out.print(f"Extended until {until}, for {cost} tokens: order {short}.")
+        common.out.print(screens.burial_text(extended.order.block, extended.confirmations))
 
     common.run(run())
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from grange.chain import (
+    Call,
     Chain,
     Cursor,
     EventFilter,
@@ -157,10 +158,7 @@ class Market:
         What is missing is moved in from the wallet, after the earnings if need be. Raises RepairStopped
         when there is not so much.
         """
-        farmers = list(signed)
-        paid = await asyncio.gather(*(self._chain.redeemed(farmer, self.address) for farmer in farmers))
-        owed = sum(signed.values()) - sum(paid)
-        missing = amount + owed - await self._chain.vault(self.address) if amount else 0
+        missing = await self._missing(amount, signed)
         if missing <= 0:
             return
         earned, held = await asyncio.gather(
@@ -173,8 +171,19 @@ class Market:
             )
         if held < missing:
             await self._sender.send(calls.claim(self.address, earned))
-        permit = await self._chain.permit(self._sender.wallet, missing)
-        await self._sender.send(calls.deposit_with_permit(permit))
+
+        async def make() -> Call:
+            # Another process with this key may have moved some in the meantime.
+            left = max(1, await self._missing(amount, signed))
+            return calls.deposit_with_permit(await self._chain.permit(self._sender.wallet, left))
+
+        await self._sender.send(make)
+
+    async def _missing(self, amount: int, signed: Mapping[FarmerId, int]) -> int:
+        farmers = list(signed)
+        paid = await asyncio.gather(*(self._chain.redeemed(farmer, self.address) for farmer in farmers))
+        owed = sum(signed.values()) - sum(paid)
+        return amount + owed - await self._chain.vault(self.address) if amount else 0
 
     async def evict(self, farmer: FarmerId) -> Receipt:
         """Make a lapsed farmer's stake the bounties for its slots."""

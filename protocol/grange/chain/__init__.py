@@ -6,7 +6,7 @@
     errors         what can go wrong      errors.py
 
 Everything else in the package is machinery: rpc.py (HTTP with limits), codec.py (the ABI, shipped in abi/),
-topics.py, fees.py, refusals.py.
+topics.py, fees.py, receipts.py, refusals.py.
 """
 
 from grange.chain import calls
@@ -20,11 +20,13 @@ from grange.chain.errors import (
     ChainUnavailable,
     InsufficientFunds,
     MarketNotFound,
+    NonceTaken,
     RpcError,
     TransactionError,
     TransactionNotMined,
     TransactionReplaced,
     TransactionReverted,
+    TransactionTooLate,
     WrongChain,
 )
 from grange.chain.events import Event, EventFilter
@@ -33,8 +35,9 @@ from grange.chain.follower import Batch, Cursor, EventFollower, Rollback
 from grange.chain.gateway import Chain
 from grange.chain.pace import read_block_clock
 from grange.chain.proofs import proven_epochs
+from grange.chain.receipts import Receipt
 from grange.chain.rpc import Timeouts
-from grange.chain.sender import Receipt, Sender
+from grange.chain.sender import Making, Sender
 from grange.chain.views import Book, Eviction, Farmer, Head, Loss, Order, Withdrawal
 from grange.chain.wallet import Wallet
 from grange.types import Permit
@@ -59,7 +62,9 @@ __all__ = [
     "Head",
     "InsufficientFunds",
     "Loss",
+    "Making",
     "MarketNotFound",
+    "NonceTaken",
     "Order",
     "Permit",
     "Receipt",
@@ -72,6 +77,7 @@ __all__ = [
     "TransactionNotMined",
     "TransactionReplaced",
     "TransactionReverted",
+    "TransactionTooLate",
     "Wallet",
     "Withdrawal",
     "WrongChain",

@@ -14,6 +14,8 @@
             |-- TransactionReverted   the contract refused: one of its errors, by name, with values
             |-- InsufficientFunds     the account cannot pay for the gas
             |-- TransactionNotMined   not mined in time although fees were raised; it may still be mined
+            |-- TransactionTooLate    its last useful block is over; the next transaction takes its nonce
+            |-- NonceTaken            each nonce was used already: the endpoint lags, or the key is shared
             `-- TransactionReplaced   another transaction of the same account took its nonce
 
 The module only names them. `rpc.py` translates what the HTTP library raises, `codec.py` what the ABI library
@@ -160,6 +162,28 @@ class TransactionNotMined(TransactionError):
         self.function = function
         self.tx_hash = tx_hash
         self.nonce = nonce
+
+
+class TransactionTooLate(TransactionError):
+    """The last block in which it would have been of use is over. `tx_hash` is None if it was not sent."""
+
+    def __init__(self, function: str, last_block: int, tx_hash: bytes | None = None) -> None:
+        super().__init__(f"{function} was not mined by block {last_block}, and later it is of no use")
+        self.function = function
+        self.last_block = last_block
+        self.tx_hash = tx_hash
+
+
+class NonceTaken(TransactionError):
+    """No nonce was to be had. Nothing was sent."""
+
+    def __init__(self, function: str, address: str, attempts: int) -> None:
+        super().__init__(
+            f"{function}: {attempts} nonces of {address} in a row were used already. The endpoint is behind "
+            "the chain, or another program is sending with the same key"
+        )
+        self.function = function
+        self.address = address
 
 
 class TransactionReplaced(TransactionError):

@@ -3,6 +3,7 @@
 Decides the policy and the arithmetic. Leaves when to raise fees to `sender.py`.
 """
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,12 @@ from grange.chain.rpc import Rpc
 Fees = dict[str, int]
 """maxFeePerGas and maxPriorityFeePerGas in wei, by the names that a transaction has for them."""
 
+REPLACEMENT_PERCENT = 10
+"""What nodes want more, of both fees, before they let one transaction take another's place."""
+MARK_WEI = 1 << 16
+"""Below this the highest fee is random, so that no two processes ever sign the same transaction: the second
+of two equal transfers would be "already known", and only one would be made."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendPolicy:
@@ -21,8 +28,8 @@ class SendPolicy:
 
     The fee per gas is base_fee_factor times the newest base fee, plus the tip, and never more than
     max_fee_wei if that is set. A transaction not mined within bump_after_seconds is sent again with both
-    raised by bump_percent (nodes ask for at least 10 to replace one), at most max_bumps times. While it is
-    waited for the endpoint may be away: only after patience_seconds is the transaction given up.
+    raised by bump_percent, or to what one would offer at that moment if that is more; at most max_bumps
+    times. While it is waited for the endpoint may be away: only after patience_seconds is it given up.
     """
 
     tip_wei: int | None = None
@@ -48,14 +55,18 @@ async def current_fees(rpc: Rpc, policy: SendPolicy) -> Fees:
         tip = await _suggested_tip(rpc, policy)
     block = fields_from(await rpc.call("eth_getBlockByNumber", "latest", False), "the newest block")
     base = quantity(block["baseFeePerGas"] or "0x0", "the base fee")
-    return _capped(base * policy.base_fee_factor + tip, tip, policy)
+    return _capped(base * policy.base_fee_factor + tip + secrets.randbelow(MARK_WEI), tip, policy)
 
 
-def raised_fees(fields: Mapping[str, Any], policy: SendPolicy) -> Fees:
-    """The fees of a transaction, raised by the policy's percentage and rounded up."""
+def raised_fees(fields: Mapping[str, Any], now: Fees, policy: SendPolicy) -> Fees | None:
+    """Fees with which a transaction takes the place of one that waits: raised by the policy's percentage, and
+    not below those of now. None if the policy's cap does not leave enough for nodes to take it."""
     factor = 100 + policy.bump_percent
-    fee, tip = fields["maxFeePerGas"], fields["maxPriorityFeePerGas"]
-    return _capped(-(-fee * factor // 100), -(-tip * factor // 100), policy)
+    raised = {name: max(-(-fields[name] * factor // 100), fee) for name, fee in now.items()}
+    capped = _capped(raised["maxFeePerGas"], raised["maxPriorityFeePerGas"], policy)
+    needed = 100 + REPLACEMENT_PERCENT
+    suffices = all(fee * 100 >= fields[name] * needed for name, fee in capped.items())
+    return capped if suffices else None
 
 
 async def _suggested_tip(rpc: Rpc, policy: SendPolicy) -> int:

@@ -41,6 +41,16 @@ def is_underpriced(error: RpcError) -> bool:
     return _says(error, "underpriced", "fee too low", "gas price too low")
 
 
+def is_replacement_refused(error: RpcError) -> bool:
+    """Whether another transaction in the node's pool holds the nonce, and ours offers too little for it."""
+    return _says(error, "replacement", "could not replace", "replacing existing")
+
+
+def is_below_base_fee(error: RpcError) -> bool:
+    """Whether the base fee has risen above what is offered. Nodes that have a pool keep the transaction."""
+    return _says(error, "less than block base fee", "below base fee", "max fee per gas less than")
+
+
 def is_about_gas(error: RpcError) -> bool:
     """Whether the gas limit does not suffice."""
     return _says(error, "out of gas", "outofgas", "intrinsic gas", "gas required exceeds")

@@ -1,34 +1,30 @@
 """Sending transactions from one account, so that each one ends: mined, refused or given up with a reason.
 
-    simulate -> sign -> send -> wait -----------> mined, deep enough ---> Receipt
-      |                   ^       |  |                |
-      | refused           |       |  | too slow       | receipt gone: a reorg dropped it
-      v                   |       |  v                v
-    TransactionReverted   |       | raise fees, same nonce, send again (at most max_bumps times)
-                          +-------+ send the same again
+    make -> simulate -> sign -> send -> wait -----------> mined, deep enough ---> Receipt
+     ^         |                   ^       |  |                |
+     |         | refused           |       |  | too slow       | receipt gone: a reorg dropped it
+     |         v                   |       |  v                v
+     |   TransactionReverted       |       | raise fees, same nonce, send again (at most max_bumps times)
+     |         |                   +-------+ send the same again
+     +---------+ another process or computer with the same key was first: wait for a block
 
-Decides: nonces (the pending count, taken under a lock, so that concurrent sends of one Sender never collide),
-gas, when to raise fees, when to give up. Leaves to others: how much the fees are (`fees.py`), what is sent
-(`calls.py`), and repeating a call that was refused.
+Decides: gas, when to raise fees, when to give up, and what is made and sent again because somebody with the
+same key came first. Leaves to others: nonces and fees (`outbox.py`), what is sent (`calls.py`), what a mined
+transaction came to (`receipts.py`), and repeating a call that was refused for another reason.
 
-One Sender per account and process: two with the same key do not know of each other.
+Use one Sender per account and process; its sends may overlap. Those of other processes and computers with the
+same key may too: a nonce that is taken gives way to the next one, and where money is looked at before it is
+spent (a call that is made, see `send`) the home's lock keeps other processes out until it is mined. Nothing
+is spent twice: what is sent again has the same nonce, or its forerunner can't be mined any more.
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
-from grange.chain.answers import (
-    bytes_from,
-    count,
-    fields_from,
-    hash_from,
-    list_from,
-    quantity,
-    unreadable,
-)
+from grange.chain.answers import count, fields_from, quantity
 from grange.chain.calls import Call
 from grange.chain.codec import Abi, market_abi, token_abi
 from grange.chain.errors import (
@@ -37,71 +33,58 @@ from grange.chain.errors import (
     ChainUnavailable,
     InsufficientFunds,
     RpcError,
-    TransactionError,
     TransactionNotMined,
     TransactionReplaced,
     TransactionReverted,
+    TransactionTooLate,
 )
-from grange.chain.events import Event
-from grange.chain.fees import SendPolicy, current_fees, raised_fees
+from grange.chain.fees import SendPolicy
 from grange.chain.gateway import Chain
+from grange.chain.outbox import TRANSFER_GAS, Outbox, Sent, Wanted, ignore
+from grange.chain.receipts import OUT_OF_GAS, UNKNOWN, Receipt, receipt_from, why_reverted
 from grange.chain.refusals import (
     is_about_funds,
     is_about_gas,
     is_about_nonce,
-    is_known_already,
+    is_below_base_fee,
     is_underpriced,
     translate_revert,
 )
 from grange.chain.wallet import Wallet
-from grange.types import ADDRESS_BYTES, Address, address_from
+from grange.home_lock import HomeLock
+from grange.types import Address
 
 GAS_MARGIN_PERCENT = 20
-MAX_NONCE_ATTEMPTS = 5
-TRANSFER_GAS = 21_000
+MAX_ATTEMPTS: Final = 10
+"""How often one call is made because others were first."""
+MAX_PAID_REFUSALS: Final = 4
+"""How often that may cost gas."""
+BLOCK_PATIENCE_SECONDS: Final = 60.0
+"""How long the next block is waited for before a call is made again."""
+OVERTAKEN: Final = frozenset({"PermitRefused", "VaultTooSmall", "ERC20InsufficientBalance"})
+"""What the contracts say when somebody else used the permit or the money in between."""
+OVERTAKEN_IN_BLOCK: Final = frozenset({OUT_OF_GAS, UNKNOWN})
+"""What a mined transaction comes to when others of its block changed what its gas was estimated on."""
 
+Making = Callable[[], Awaitable[Call]]
+"""Looks at what there is (funds, a permit's nonce) and says what to send."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """A mined transaction that succeeded. `events` are those of the market, in order."""
-
-    tx_hash: bytes
-    block: int
-    block_hash: bytes
-    gas_used: int
-    effective_gas_price: int
-    events: tuple[Event, ...]
-    contract_address: Address | None
-
-    def event(self, name: str) -> Event:
-        """The first event of this name; ChainError if there is none."""
-        for event in self.events:
-            if event.name == name:
-                return event
-        raise ChainError(f"transaction 0x{self.tx_hash.hex()} emitted no {name}")
-
-
-@dataclass(slots=True, kw_only=True)
-class _Sent:
-    """A transaction on its way, with every hash it has had under its nonce."""
-
-    label: str
-    abi: Abi
-    fields: dict[str, Any]
-    raw: bytes
-    hashes: list[bytes]
+log = logging.getLogger("grange.chain")
 
 
 class Sender:
     """Sends for one wallet on one chain; safe to use from many tasks at once."""
 
-    def __init__(self, chain: Chain, wallet: Wallet, *, policy: SendPolicy | None = None) -> None:
+    def __init__(
+        self, chain: Chain, wallet: Wallet, *, policy: SendPolicy | None = None, lock: HomeLock | None = None
+    ) -> None:
+        """`lock` is the one that all processes with this key share; without, only tasks of this process are
+        kept apart."""
         self.chain = chain
         self.wallet = wallet
         self.policy = policy or SendPolicy()
-        self._lock = asyncio.Lock()
-        self._next_nonce = 0
-        self._in_flight = 0
+        self._money = lock or HomeLock(None)
+        self._outbox = Outbox(chain, wallet, self.policy)
 
     @property
     def address(self) -> Address:
@@ -109,52 +92,104 @@ class Sender:
         return self.wallet.address
 
     async def send(
-        self, call: Call | str, *args: Any, gas: int | None = None, confirmations: int = 0
+        self,
+        call: Call | str | Making,
+        *args: Any,
+        gas: int | None = None,
+        confirmations: int = 0,
+        last_block: int | None = None,
+        on_mined: Callable[[Receipt], None] = ignore,
     ) -> Receipt:
         """Send a call (see `calls`) or a market function by name and wait until it is mined.
 
+        A call that depends on funds or on a permit is given as a function that makes it. The home's lock is
+        held from there until the transaction is mined. If somebody with the same key was faster all the same,
+        the next block is waited for, and the function asked again; at most MAX_ATTEMPTS times.
+
         `gas` is the gas limit; estimated with a margin if None. `confirmations` blocks must follow on the one
-        that holds it: until then a reorg that drops it makes it be sent again.
+        that holds it: until then a reorg that drops it makes it be sent again; `on_mined` is told of each
+        block that it gets into. After `last_block` it would be of no use: then it is neither sent nor waited
+        for, and the next transaction takes its nonce.
 
         Raises TransactionReverted (before sending, if the simulation shows it: `tx_hash` is None then),
-        InsufficientFunds, TransactionNotMined, TransactionReplaced, or what the transport raises.
+        InsufficientFunds, TransactionNotMined, TransactionTooLate, NonceTaken, what the function raises, or
+        what the transport raises.
         """
-        if isinstance(call, str):
-            call = Call(function=call, args=args)
-        market = call.contract == "market"
-        abi = market_abi() if market else token_abi()
-        return await self._run(
-            call.function,
-            abi,
-            {
-                "to": self.chain.market if market else self.chain.token,
-                "data": abi.encode_call(call.function, call.args),
-                "value": 0,
-            },
-            gas,
-            confirmations,
+        wanted = Wanted(gas=gas, confirmations=confirmations, last_block=last_block, on_mined=on_mined)
+        if not callable(call):
+            known = Call(function=call, args=args) if isinstance(call, str) else call
+            return await self._until_not_replaced(lambda: self._send_known(known, wanted))
+        make = call
+        return await self._until_not_overtaken(
+            lambda: self._until_not_replaced(lambda: self._send_made(make, wanted))
         )
 
     async def transfer_native(self, to: Address, amount_wei: int) -> Receipt:
         """Send the chain's own coin, which pays for gas."""
         fields = {"to": to, "data": b"", "value": amount_wei}
-        return await self._run("transfer", market_abi(), fields, TRANSFER_GAS, 0)
+        wanted = Wanted(gas=TRANSFER_GAS)
 
-    async def _run(
-        self, label: str, abi: Abi, fields: dict[str, Any], gas: int | None, confirmations: int
-    ) -> Receipt:
-        fields["gas"] = await self._simulated_gas(label, fields, gas)
-        async with self._lock:
-            self._in_flight += 1
+        async def once() -> Receipt:
+            sent = await self._prepared_and_sent("transfer", market_abi(), dict(fields), wanted)
+            return await self._ended(sent, 0)
+
+        return await self._until_not_replaced(once)
+
+    async def _send_known(self, call: Call, wanted: Wanted) -> Receipt:
+        return await self._ended(await self._call_sent(call, wanted), wanted.confirmations)
+
+    async def _send_made(self, make: Making, wanted: Wanted) -> Receipt:
+        async with self._money.held():
+            sent = await self._call_sent(await make(), wanted)
+            receipt = await self._ended(sent, 0)
+        # By now others may use what is left; until it is buried it is only looked at.
+        return await self._ended(sent, wanted.confirmations) if wanted.confirmations else receipt
+
+    async def _until_not_replaced(self, attempt: Callable[[], Awaitable[Receipt]]) -> Receipt:
+        for _ in range(MAX_ATTEMPTS - 1):
             try:
-                sent = await self._sign_and_send(label, abi, fields)
-            except BaseException:
-                self._in_flight -= 1
-                raise
-        try:
-            return await self._mined(sent, confirmations)
-        finally:
-            self._in_flight -= 1
+                return await attempt()
+            except TransactionReplaced as error:
+                log.warning("%s; it is sent again", error)
+        return await attempt()
+
+    async def _until_not_overtaken(self, attempt: Callable[[], Awaitable[Receipt]]) -> Receipt:
+        paid_refusals = 0
+        for _ in range(MAX_ATTEMPTS - 1):
+            before = await self._outbox.head()
+            try:
+                return await attempt()
+            except TransactionReverted as error:
+                paid_refusals += error.tx_hash is not None
+                names = OVERTAKEN if error.tx_hash is None else OVERTAKEN | OVERTAKEN_IN_BLOCK
+                if error.name not in names or paid_refusals == MAX_PAID_REFUSALS:
+                    raise
+                log.info("%s; looking again after the next block", error)
+                if not await self._comes_block_after(before):
+                    raise
+        return await attempt()
+
+    async def _comes_block_after(self, block: int) -> bool:
+        deadline = _now() + BLOCK_PATIENCE_SECONDS
+        while await self._outbox.head() <= block:
+            if _now() >= deadline:
+                return False
+            await asyncio.sleep(self.policy.longest_poll_seconds)
+        return True
+
+    async def _call_sent(self, call: Call, wanted: Wanted) -> Sent:
+        market = call.contract == "market"
+        abi = market_abi() if market else token_abi()
+        fields = {
+            "to": self.chain.market if market else self.chain.token,
+            "data": abi.encode_call(call.function, call.args),
+            "value": 0,
+        }
+        return await self._prepared_and_sent(call.function, abi, fields, wanted)
+
+    async def _prepared_and_sent(self, label: str, abi: Abi, fields: dict[str, Any], wanted: Wanted) -> Sent:
+        fields["gas"] = await self._simulated_gas(label, fields, wanted.gas)
+        return await self._outbox.send(label, abi, fields, wanted)
 
     async def _simulated_gas(self, label: str, fields: Mapping[str, Any], gas: int | None) -> int:
         """The gas limit; a call that would be refused is found here, where it costs nothing.
@@ -162,7 +197,7 @@ class Sender:
         The pending block is used, not the latest: whether an epoch has begun depends on the block that will
         hold the transaction.
         """
-        request = _request(self.address, fields)
+        request = call_request(self.address, fields)
         try:
             if gas is not None:
                 await self.chain.rpc.call("eth_call", {**request, "gas": hex(gas)}, "pending")
@@ -184,176 +219,114 @@ class Sender:
             except RpcError as second:
                 error = second
         if not error.reverted and is_about_gas(error):
-            return TransactionReverted(label, "OutOfGas", {})
+            return TransactionReverted(label, OUT_OF_GAS, {})
         return translate_revert(error, label)
 
-    async def _sign_and_send(self, label: str, abi: Abi, fields: dict[str, Any]) -> _Sent:
-        fees = await current_fees(self.chain.rpc, self.policy)
-        for _ in range(MAX_NONCE_ATTEMPTS):
-            nonce = await self._nonce()
-            complete = {
-                **fields,
-                **fees,
-                "type": 2,
-                "nonce": nonce,
-                "chainId": self.chain.chain_id,
-            }
-            raw, tx_hash = self.wallet.sign_transaction(complete)
-            try:
-                await self._send_raw(raw)
-            except RpcError as error:
-                if is_about_nonce(error):
-                    self._next_nonce = 0
-                    continue
-                raise self._send_failure(error, label) from error
-            except ChainUnavailable:
-                # It may have arrived. Waiting for it also sends it again if it did not.
-                pass
-            self._next_nonce = nonce + 1
-            return _Sent(label=label, abi=abi, fields=complete, raw=raw, hashes=[tx_hash])
-        raise TransactionError(f"{label}: the nonce was taken {MAX_NONCE_ATTEMPTS} times; is the key shared?")
-
-    async def _nonce(self) -> int:
-        answer = await self.chain.rpc.call("eth_getTransactionCount", self.address, "pending")
-        pending = count(answer, "a nonce")
-        ours = self._next_nonce if self._in_flight > 1 else 0
-        return max(pending, ours)
-
-    async def _send_raw(self, raw: bytes) -> None:
+    async def _ended(self, sent: Sent, confirmations: int) -> Receipt:
+        self._outbox.waiting.add(sent.nonce)
         try:
-            await self.chain.rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
-        except RpcError as error:
-            if not is_known_already(error):
-                raise
+            return await self._mined(sent, confirmations)
+        except (TransactionNotMined, TransactionTooLate):
+            self._outbox.given_up[sent.nonce] = sent.fields
+            raise
+        finally:
+            self._outbox.waiting.discard(sent.nonce)
 
-    def _send_failure(self, error: RpcError, label: str) -> ChainError:
-        if is_about_funds(error):
-            return InsufficientFunds(self.address, error.message)
-        return translate_revert(error, label)
-
-    async def _mined(self, sent: _Sent, confirmations: int) -> Receipt:
+    async def _mined(self, sent: Sent, confirmations: int) -> Receipt:
         policy, pause, bumps = self.policy, self.policy.first_poll_seconds, 0
         raise_fees_at = _now() + policy.bump_after_seconds
-        give_up_at = _now() + policy.patience_seconds
+        give_up_at, newest = _now() + policy.patience_seconds, 0
         while True:
             failure: ChainError | None = None
             try:
+                is_too_late = await self._outbox.is_too_late(sent.wanted)
                 raw_receipt = await self._find_receipt(sent)
                 if raw_receipt is not None:
-                    if await self._is_deep_enough(raw_receipt, confirmations):
+                    self._tell(sent, raw_receipt)
+                    head = await self._outbox.head() if confirmations else 0
+                    if head > newest:
+                        newest, give_up_at = head, _now() + policy.patience_seconds
+                    depth = head - count(raw_receipt["blockNumber"], "a receipt's block")
+                    # A chain that stands still takes nothing back.
+                    if confirmations == 0 or depth >= confirmations or _now() >= give_up_at:
                         return await self._receipt(sent, raw_receipt)
+                elif is_too_late:
+                    raise TransactionTooLate(sent.label, sent.wanted.last_block or 0, sent.hashes[-1])
                 elif _now() >= raise_fees_at and bumps < policy.max_bumps:
-                    await self._bump(sent)
+                    await self._outbox.bump(sent, is_first=bumps == 0)
                     bumps, raise_fees_at = bumps + 1, _now() + policy.bump_after_seconds
                 elif pause >= policy.longest_poll_seconds:
                     await self._send_again_if_dropped(sent)
             except (ChainUnavailable, AnswerUnreadable) as error:
                 failure = error
             if _now() >= give_up_at:
-                nonce = sent.fields["nonce"]
                 raise TransactionNotMined(
-                    sent.label, sent.hashes[-1], nonce, policy.patience_seconds
+                    sent.label, sent.hashes[-1], sent.nonce, policy.patience_seconds
                 ) from failure
             await asyncio.sleep(pause)
             pause = min(pause * 2, policy.longest_poll_seconds)
 
-    async def _find_receipt(self, sent: _Sent) -> Mapping[str, Any] | None:
+    async def _find_receipt(self, sent: Sent) -> Mapping[str, Any] | None:
         answers = await self.chain.rpc.batch(
             [("eth_getTransactionReceipt", ("0x" + tx_hash.hex(),)) for tx_hash in sent.hashes]
         )
         receipts = [fields_from(answer, "a receipt") for answer in answers if answer is not None]
         return next((receipt for receipt in receipts if receipt["blockHash"]), None)
 
-    async def _is_deep_enough(self, receipt: Mapping[str, Any], confirmations: int) -> bool:
-        if confirmations == 0:
-            return True
-        head = count(await self.chain.rpc.call("eth_blockNumber"), "the newest block's number")
-        return head >= count(receipt["blockNumber"], "a receipt's block") + confirmations
+    def _tell(self, sent: Sent, receipt: Mapping[str, Any]) -> None:
+        if receipt["blockHash"] != sent.told_block and quantity(receipt["status"], "a receipt's status"):
+            sent.told_block = receipt["blockHash"]
+            sent.wanted.on_mined(receipt_from(receipt, self.chain.market))
 
-    async def _send_again_if_dropped(self, sent: _Sent) -> None:
+    async def _send_again_if_dropped(self, sent: Sent) -> None:
         """A reorg, or a node that forgot its pool, drops transactions silently."""
         newest = "0x" + sent.hashes[-1].hex()
-        known, used = await self.chain.rpc.batch(
+        known, used, head = await self.chain.rpc.batch(
             [
                 ("eth_getTransactionByHash", (newest,)),
                 ("eth_getTransactionCount", (self.address, "latest")),
+                ("eth_blockNumber", ()),
             ]
         )
         if known is not None:
             return
-        if count(used, "a nonce") > sent.fields["nonce"] and await self._find_receipt(sent) is None:
-            raise TransactionReplaced(sent.label, sent.fields["nonce"])
+        if count(used, "a nonce") > sent.nonce:
+            await self._see_overtaken(sent, count(head, "the newest block's number"))
+            return
+        sent.overtaken_at = None
         try:
-            await self._send_raw(sent.raw)
+            await self._outbox.send_raw(sent.raw)
         except RpcError as error:
-            if not is_about_nonce(error):
-                raise self._send_failure(error, sent.label) from error
+            if is_below_base_fee(error):
+                await self._outbox.bump(sent, is_first=True)
+            elif not is_about_nonce(error) and not is_underpriced(error):
+                raise self._outbox.send_failure(error, sent.label) from error
 
-    async def _bump(self, sent: _Sent) -> None:
-        """Send the same again under the same nonce for higher fees."""
-        fields = {**sent.fields, **raised_fees(sent.fields, self.policy)}
-        raw, tx_hash = self.wallet.sign_transaction(fields)
-        # Noted before it is sent: if the answer is lost, this may be the one that is mined.
-        sent.fields, sent.raw = fields, raw
-        if tx_hash not in sent.hashes:
-            sent.hashes.append(tx_hash)
-        try:
-            await self._send_raw(raw)
-        except RpcError as error:
-            if not is_about_nonce(error) and not is_underpriced(error):
-                raise self._send_failure(error, sent.label) from error
+    async def _see_overtaken(self, sent: Sent, head: int) -> None:
+        """Raise TransactionReplaced when another transaction has the nonce, and has it a block later too.
 
-    async def _receipt(self, sent: _Sent, raw: Mapping[str, Any]) -> Receipt:
-        tx_hash = hash_from(raw["transactionHash"], "a receipt's transaction")
-        if quantity(raw["status"], "a receipt's status") == 0:
-            raise await self._why_reverted(sent, raw, tx_hash)
-        return Receipt(
-            tx_hash=tx_hash,
-            block=count(raw["blockNumber"], "a receipt's block"),
-            block_hash=hash_from(raw["blockHash"], "a receipt's block"),
-            gas_used=count(raw["gasUsed"], "a receipt's gas"),
-            effective_gas_price=quantity(raw["effectiveGasPrice"], "a receipt's gas price"),
-            events=self._events(list_from(raw["logs"], "a receipt's logs")),
-            contract_address=_contract_address(raw["contractAddress"]),
-        )
-
-    def _events(self, logs: Sequence[Any]) -> tuple[Event, ...]:
-        market = self.chain.market.lower()
-        ours = [log for log in logs if str(fields_from(log, "a log")["address"]).lower() == market]
-        return tuple(event for event in map(market_abi().decode_log, ours) if event is not None)
-
-    async def _why_reverted(self, sent: _Sent, raw: Mapping[str, Any], tx_hash: bytes) -> TransactionReverted:
-        """The refusal of a mined transaction, found by running it again on the block before.
-
-        What other transactions of its block had changed is not seen; then the reason stays "Unknown".
+        Of several machines behind one endpoint, one may know the count and another not yet the receipt.
         """
-        if quantity(raw["gasUsed"], "a receipt's gas") == sent.fields["gas"]:
-            return TransactionReverted(sent.label, "OutOfGas", {"gas": sent.fields["gas"]}, tx_hash)
-        request = {**_request(self.address, sent.fields), "gas": hex(sent.fields["gas"])}
-        try:
-            before = hex(count(raw["blockNumber"], "a receipt's block") - 1)
-            await self.chain.rpc.call("eth_call", request, before)
-        except RpcError as error:
-            reason = translate_revert(error, sent.label)
-            if isinstance(reason, TransactionReverted):
-                return TransactionReverted(sent.label, reason.name, reason.args_by_name, tx_hash)
-        return TransactionReverted(sent.label, "Unknown", {}, tx_hash)
+        if await self._find_receipt(sent) is not None:
+            return
+        if sent.overtaken_at is None:
+            sent.overtaken_at = head
+        elif head > sent.overtaken_at:
+            raise TransactionReplaced(sent.label, sent.nonce)
+
+    async def _receipt(self, sent: Sent, raw: Mapping[str, Any]) -> Receipt:
+        if quantity(raw["status"], "a receipt's status") == 0:
+            request = {**call_request(self.address, sent.fields), "gas": hex(sent.fields["gas"])}
+            raise await why_reverted(self.chain, sent.label, request, raw)
+        return receipt_from(raw, self.chain.market)
 
 
-def _request(sender: Address, fields: Mapping[str, Any]) -> dict[str, Any]:
+def call_request(sender: Address, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields as `eth_call` takes them."""
     request = {"from": sender, "data": "0x" + fields["data"].hex(), "value": hex(fields["value"])}
     if fields.get("to"):
         request["to"] = fields["to"]
     return request
-
-
-def _contract_address(value: object) -> Address | None:
-    if value is None:
-        return None
-    raw = bytes_from(value, "a receipt's contract")
-    if len(raw) != ADDRESS_BYTES:
-        raise unreadable("a receipt's contract", value)
-    return address_from(raw)
 
 
 def _now() -> float:

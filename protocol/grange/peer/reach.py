@@ -13,8 +13,8 @@ from typing import Final, Self
 
 import aiohttp
 
-DEVNET_CHAIN_IDS: Final = frozenset({1337, 31337})
-"""The chain ids of development chains, which everybody has on their own machine."""
+from grange.chain.confirmations import DEVNET_CHAIN_IDS
+
 PRIVATE_VARIABLE: Final = "GRANGE_PRIVATE_FARMERS"
 _PUBLIC: Final = IPv6Network("2000::/3")
 """All of IPv6 that is given out as public addresses."""

@@ -1,0 +1,118 @@
+"""Orders that a reorganisation dropped: placed again with what their farmers signed, while that holds.
+
+The pieces are with the farmers still, and the money is back. Each command that reads the chain looks after
+them. Decides which orders are placed again, and what is said of those that can't be. Leaves what is written
+down to `placements` and `catalog`, sending to `market`.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from grange.chain import Receipt, TransactionReverted
+from grange.chain.confirmations import FINAL_BLOCKS
+from grange.errors import GrangeError
+from grange.messages import NO_ORDER
+from grange.types import Epoch
+from grange_client.catalog import Catalog, Known
+from grange_client.closing import held_from_events
+from grange_client.happenings import Step, Watcher
+from grange_client.lookup import SHOWN_ID_CHARACTERS
+from grange_client.market import Market
+from grange_client.placements import NOT_MINED, Placement, Placements
+from grange_client.plan import Funds, missing_from_vault
+
+MARGIN_BLOCKS = 2
+"""Blocks for which the signatures must hold when an order is placed again."""
+STORE_AGAIN = "What it cost is back. Store it again with `grange put`, under the same name."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aftercare:
+    """What looking after placed orders needs from its surroundings."""
+
+    market: Market
+    catalog: Catalog
+    placements: Placements
+    funds: Callable[[], Awaitable[Funds]]
+
+    async def look(self, watch: Watcher) -> list[str]:
+        """Place again what was dropped; what is to be said of it, in sentences.
+
+        The catalog has just read the chain. Nothing that goes wrong here is in the way of the command.
+        """
+        placements, head = self.placements.all(), await self.market.head()
+        missing = {known.order.id: known for known in self.catalog.missing(head.epoch)}
+        self._forget_what_is_stored_again(missing.values())
+        if not placements:
+            return []
+        said = []
+        on_chain = {known.order.id: known.order.block for known in self.catalog.orders()}
+        for placement in placements:
+            order, block = placement.order, on_chain.get(placement.order.id)
+            was_on_chain = order.block != NOT_MINED or order.id in missing
+            if block is not None:
+                if block + FINAL_BLOCKS <= head.number:
+                    self.placements.forget(order.id)
+            elif head.number + MARGIN_BLOCKS > placement.last_block:
+                self.placements.forget(order.id)
+                if was_on_chain:
+                    said.append(f"{_dropped(placement)}, and what its farmers signed is over. {STORE_AGAIN}")
+            elif was_on_chain and head.number > order.block:
+                # An endpoint that is not there yet is behind, and no reorganisation.
+                said.append(await self._place_again(placement, watch))
+        return said
+
+    def _forget_what_is_stored_again(self, missing: Iterable[Known]) -> None:
+        newer = {known.name for known in self.catalog.orders()} - {None}
+        for known in missing:
+            if known.name in newer:
+                self.catalog.forget(known.order.id)
+
+    async def _place_again(self, placement: Placement, watch: Watcher) -> str:
+        what, until = _dropped(placement), placement.last_block
+        if self.catalog.file.forgetful:
+            return f"{what}. Run `grange ls` where the home can be written, before block {until}."
+        watch(Step(what=f"Placing again {_named(placement)}"))
+        try:
+            receipt = await self._placed(placement)
+        except TransactionReverted as error:
+            if error.name == "OrderExists":
+                # It is on its way already, or our endpoint is behind: then it has it the next time.
+                self.catalog.read_again()
+                return f"{what}; it is on its way onto it again."
+            return f"{what}, and the market does not take it again ({error.name}). {STORE_AGAIN}"
+        except GrangeError as error:
+            return (
+                f"{what}, and it could not be placed again: {error}. What its farmers signed holds until "
+                f"block {until}: run `grange ls` again before that."
+            )
+        return f"{what}. It was placed again, in block {receipt.block}: same farmers, same price per epoch."
+
+    async def _placed(self, placement: Placement) -> Receipt:
+        order, rates = placement.order, sum(one.rate for one in placement.acceptances)
+
+        def mined(receipt: Receipt) -> None:
+            fresh = Epoch(receipt.block // self.market.parameters.epoch_blocks + 1)
+            known = placement.in_block(receipt.block, fresh if order.previous == NO_ORDER else order.start)
+            self.placements.note(known)
+            self.catalog.extend(known.order)
+
+        async def missing() -> int:
+            start = order.start
+            if order.previous == NO_ORDER:
+                start = Epoch((await self.market.head()).epoch + 1)
+            return missing_from_vault(rates * max(0, order.end - start), await self.funds())
+
+        if order.previous == NO_ORDER:
+            return await self.market.place(placement.terms, placement.acceptances, missing, on_mined=mined)
+        previous = next(one.order for one in self.catalog.orders() if one.order.id == order.previous)
+        held = held_from_events(previous, await self.market.tenures(previous.id, previous.block))
+        return await self.market.extend(held, placement.terms, placement.acceptances, missing, on_mined=mined)
+
+
+def _named(placement: Placement) -> str:
+    return f"order {placement.name or placement.order.id.hex()[:SHOWN_ID_CHARACTERS]}"
+
+
+def _dropped(placement: Placement) -> str:
+    return f"The chain dropped {_named(placement)} in a reorganisation"

@@ -1,0 +1,234 @@
+"""An order that a reorganisation drops is noticed, said, and placed again while its signatures hold."""
+
+from pathlib import Path
+
+import pytest
+from client_fakes import World
+from client_trees import listing
+
+from grange.chain import ChainUnavailable, TransactionReverted
+from grange.chain.confirmations import FINAL_BLOCKS, default_confirmations
+from grange.types import OrderId
+from grange_client.errors import HomeForgetful, OrderMissing
+from grange_client.plan import Wish
+from grange_client.renter import Renter
+
+CODE = Wish(k=2, n=4, epochs=60, name="ghost")
+LIFE_BLOCKS = 300
+
+
+async def store(renter: Renter, tree: Path) -> OrderId:
+    return (await renter.put(await renter.quote([tree], CODE))).order.id
+
+
+async def test_the_next_command_places_it_again_with_the_same_signatures(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
+    """Also if the catalog had read nothing since before the fork, so that it is told of no rollback."""
+    async with world.renter() as renter:
+        await renter.orders()
+        height = world.market.block
+        world.market.block += 3
+        order = await store(renter, tree)
+    [(terms, acceptances, _)] = world.market.placed
+    accepted = [farmer.calls.count("accept") for farmer in world.farmers]
+    world.market.reorg(height + 1)
+    world.market.block += 20
+    async with world.renter() as renter:
+        [known] = await renter.orders()
+        [said] = renter.notices()
+        assert (known.order.id, known.name, known.order.block) == (order, "ghost", world.market.block)
+        assert await renter.orders() == [known]
+        await renter.get(known.order, tmp_path / "back")
+    assert [(one[0], one[1]) for one in world.market.placed] == [(terms, acceptances)] * 2
+    assert [farmer.calls.count("accept") for farmer in world.farmers] == accepted
+    assert "The chain dropped order ghost" in said
+    assert f"placed again, in block {known.order.block}" in said
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+async def test_what_is_mined_again_in_another_block_is_not_placed_twice(world: World, tree: Path) -> None:
+    """Pools give most of it back by themselves; the contents need not be read again."""
+    async with world.renter() as renter:
+        order = await store(renter, tree)
+        [before] = await renter.orders()
+        events = list(world.market.events)
+        world.market.reorg(world.market.block - 1)
+        world.market.mine_again(events)
+        [known] = await renter.orders()
+        assert (known.order.id, known.name) == (order, "ghost")
+        assert known.order.block > before.order.block
+        assert renter.notices() == []
+    assert len(world.market.placed) == 1
+
+
+async def test_when_the_signatures_are_over_it_is_said_until_it_is_stored_again(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
+    """No command lists it, and none says that nothing is lost."""
+    async with world.renter() as renter:
+        await store(renter, tree)
+    world.market.reorg(world.market.block - 1)
+    world.market.block += LIFE_BLOCKS
+    async with world.renter() as renter:
+        assert await renter.orders() == []
+        [said] = renter.notices()
+        assert (
+            "what its farmers signed is over. What it cost is back. Store it again with `grange put`" in said
+        )
+    async with world.renter() as renter:
+        with pytest.raises(OrderMissing, match="ghost"):
+            await renter.find("ghost")
+    assert len(world.market.placed) == 1
+    async with world.renter() as renter:
+        await store(renter, tree)
+    async with world.renter() as renter:
+        assert len(await renter.orders()) == 1
+        assert (await renter.missing(), renter.notices()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ChainUnavailable("http://chain", "connection refused"), "run `grange ls` again before that"),
+        (
+            TransactionReverted("place", "StakeTooSmall", {"farmer": 1}),
+            r"does not take it again (StakeTooSmall)",
+        ),
+    ],
+)
+async def test_what_keeps_it_from_being_placed_again_is_said(
+    world: World, tree: Path, error: Exception, words: str
+) -> None:
+    """The command itself goes on; the next one tries again."""
+    async with world.renter() as renter:
+        order = await store(renter, tree)
+    world.market.reorg(world.market.block - 1)
+    world.market.failures.append(error)
+    async with world.renter() as renter:
+        assert await renter.orders() == []
+        [said] = renter.notices()
+        assert words in said
+    async with world.renter() as renter:
+        assert [known.order.id for known in await renter.orders()] == [order]
+
+
+async def test_what_is_on_its_way_again_already_is_not_paid_twice(world: World, tree: Path) -> None:
+    """The market has an order once; then all is read again, and the order found where it is."""
+    async with world.renter() as renter:
+        order = await store(renter, tree)
+    events = list(world.market.events)
+    world.market.reorg(world.market.block - 1)
+
+    def appear() -> None:
+        world.market.mine_again(events)
+        raise TransactionReverted("place", "OrderExists", {})
+
+    world.market.failures.append(appear)
+    async with world.renter() as renter:
+        assert [known.order.id for known in await renter.orders()] == [order]
+        assert "on its way onto it again" in renter.notices()[0]
+    assert len(world.market.placed) == 1
+
+
+async def test_an_extension_that_was_dropped_is_extended_again(world: World, tree: Path) -> None:
+    async with world.renter() as renter:
+        await renter.put(await renter.quote([tree], Wish(k=2, n=4, epochs=5, name="ghost")))
+        [known] = await renter.orders()
+        extended = (await renter.extend(await renter.renewal(known.order, None))).order
+    world.market.reorg(world.market.block - 1)
+    async with world.renter() as renter:
+        found = {one.order.id: one for one in await renter.orders()}
+        assert set(found) == {known.order.id, extended.id}
+        assert found[extended.id].order.previous == known.order.id
+        assert found[extended.id].name == "ghost"
+        assert found[known.order.id].extended_by == extended.id
+
+
+async def test_a_closing_that_was_dropped_waits_to_be_closed_again(world: World, tree: Path) -> None:
+    """The catalog had not read past it, and so is told of no rollback."""
+    async with world.renter() as renter:
+        await renter.put(await renter.quote([tree], Wish(k=2, n=4, epochs=5)))
+        world.market.block += 200
+        [known] = await renter.orders()
+        world.market.block += 3
+        await renter.close(known.order)
+        world.market.reorg(world.market.block - 2)
+        world.market.block += 10
+        [known] = await renter.orders()
+        assert known.closing is None
+        await renter.close(known.order)
+        [known] = await renter.orders()
+        assert known.closing is not None
+
+
+async def test_a_command_that_was_killed_before_anything_was_mined_places_nothing_later(
+    world: World, tree: Path
+) -> None:
+    """What was written down for an order that nobody saw on the chain is not an order to place it."""
+    world.market.failures.append(ChainUnavailable("http://chain", "connection refused"))
+    async with world.renter() as renter:
+        with pytest.raises(ChainUnavailable):
+            await store(renter, tree)
+    async with world.renter() as renter:
+        assert await renter.orders() == []
+        assert renter.notices() == []
+        assert len(renter.placements.all()) == 1
+        world.market.block += LIFE_BLOCKS
+        await renter.orders()
+        assert renter.placements.all() == []
+    assert world.market.placed == []
+
+
+async def test_an_endpoint_that_is_behind_is_no_reorganisation(world: World, tree: Path) -> None:
+    """It has not come to the order's block yet: nothing is paid again."""
+    async with world.renter() as renter:
+        await store(renter, tree)
+        block = world.market.block
+        world.market.reorg(block - 2)
+        world.market.block = block
+        assert await renter.orders() == []
+        assert renter.notices() == []
+    assert len(world.market.placed) == 1
+
+
+async def test_signatures_are_kept_until_the_order_is_buried(world: World, tree: Path) -> None:
+    async with world.renter() as renter:
+        await store(renter, tree)
+        world.market.block += FINAL_BLOCKS - 1
+        await renter.orders()
+        assert len(renter.placements.all()) == 1
+        world.market.block += 1
+        await renter.orders()
+        assert renter.placements.all() == []
+
+
+async def test_a_damaged_file_costs_what_it_holds(world: World, tree: Path) -> None:
+    """Without the signatures the order can't be placed again, and that is said."""
+    async with world.renter() as renter:
+        await store(renter, tree)
+    [file] = (world.home / "placements").iterdir()
+    file.write_bytes(b"\x00 not JSON")
+    world.market.reorg(world.market.block - 1)
+    async with world.renter() as renter:
+        assert await renter.orders() == []
+        assert [known.name for known in await renter.missing()] == ["ghost"]
+
+
+async def test_what_cannot_be_written_down_is_not_placed(world: World, tree: Path) -> None:
+    world.home.mkdir()
+    (world.home / "placements").write_text("in the way")
+    async with world.renter() as renter:
+        with pytest.raises(HomeForgetful, match="placements"):
+            await store(renter, tree)
+    assert world.market.placed == []
+
+
+async def test_it_waits_for_as_many_blocks_as_it_is_told(world: World, tree: Path) -> None:
+    async with world.renter() as renter:
+        stored = await renter.put(await renter.quote([tree], CODE), confirmations=5)
+    assert stored.confirmations == 5
+
+
+def test_live_chains_are_waited_for_and_devnets_are_not() -> None:
+    assert (default_confirmations(1), default_confirmations(1337)) == (3, 0)
