@@ -222,7 +222,13 @@ async def _note_start(home: Path, chain: Chain) -> int:
     """The block before which no event concerns us, kept from the first try on."""
     path = home / PENDING_NAME
     if path.exists():
-        return int(json.loads(path.read_text())["start_block"])
+        try:
+            return int(json.loads(path.read_bytes())["start_block"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigInvalid(
+                f"{path} cannot be read: {error}. It tells the block before the farm was registered: write "
+                'it again as {"start_block": NUMBER}, or remove it if nothing was registered yet'
+            ) from error
     start_block = (await chain.head()).number
     write_private(path, json.dumps({"start_block": start_block}) + "\n")
     return start_block

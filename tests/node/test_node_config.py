@@ -29,6 +29,8 @@ from grange_node.config import (
     write_private,
 )
 from grange_node.errors import ConfigInvalid, DataInUse, KeyInvalid, NoRoom, NotFunded, NotInitialised
+from grange_node.repair.home import CONFIG_NAME as REPAIR_CONFIG_NAME
+from grange_node.repair.home import load_repair_config
 from grange_node.serve import default_listen, split_endpoint, with_port
 
 
@@ -107,6 +109,18 @@ def test_what_is_no_key_is_refused_without_showing_it(tmp_path: Path, text: str)
     with pytest.raises(KeyInvalid) as caught:
         load_key(tmp_path)
     assert not text or text not in str(caught.value)
+
+
+def test_files_of_other_bytes_than_text_are_refused_in_words(tmp_path: Path) -> None:
+    for name in (CONFIG_NAME, KEY_NAME, REPAIR_CONFIG_NAME):
+        (tmp_path / name).write_bytes(b"\xff\xfe\x00")
+        (tmp_path / name).chmod(0o600)
+    with pytest.raises(ConfigInvalid, match=CONFIG_NAME):
+        load_config(tmp_path)
+    with pytest.raises(KeyInvalid, match=KEY_NAME):
+        load_key(tmp_path)
+    with pytest.raises(ConfigInvalid, match=REPAIR_CONFIG_NAME):
+        load_repair_config(tmp_path)
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def load_repair_config(home: Path) -> RepairConfig:
     """Read repair.json. Raises NotInitialised, ConfigInvalid."""
     path = home / CONFIG_NAME
     try:
-        config = RepairConfig.model_validate_json(path.read_text())
+        config = RepairConfig.model_validate_json(path.read_bytes())
         for text in (config.market, *config.close_for):
             address_from(text)
     except FileNotFoundError as error:
