@@ -8,7 +8,8 @@ then one that is idle between two requests, then the one whose request has been 
 connection whose request is being served is never closed for another; if all are, the new one is turned away.
 
 An address is one IPv4 address, or one IPv6 network of 64 bits, which is what one customer gets. Many renters
-may share one behind a NAT, so its limit is far above what one renter uses.
+may share one behind a NAT, so its limit is far above what one renter uses. From private and loopback
+addresses all may come: behind a proxy, as https needs one, they are everyone's.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class Door:
         served."""
         group = _group_of(address)
         own = self._guests.get(group, set())
-        if len(own) >= self.limits.connections_per_address:
+        if len(own) >= self._most_of(group):
             if not self._close_one(group):
                 return False
         elif self._count >= self.limits.connections:
@@ -112,6 +113,13 @@ class Door:
         self._guests.setdefault(group, set()).add(guest)
         self._count += 1
         return True
+
+    def _most_of(self, group: str) -> int:
+        try:
+            is_near = ip_address(group).is_private
+        except ValueError:
+            is_near = True
+        return self.limits.connections if is_near else self.limits.connections_per_address
 
     def leave(self, address: str, guest: Guest) -> None:
         """Forget a connection; nothing happens if it is not known."""
