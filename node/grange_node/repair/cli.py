@@ -57,12 +57,15 @@ def init(
         Path | None, typer.Option(help="The file that `grange devnet` wrote, instead of the two.")
     ] = None,
     start_block: Annotated[int, typer.Option(min=0, help="The block in which the market was made.")] = 0,
-    gas_price: Annotated[str, typer.Option(help="Tokens that a million gas is worth.")] = "0",
+    gas_price: Annotated[
+        str, typer.Option(help="Tokens that a million gas is worth; 0 treats gas as free.")
+    ] = "0",
     max_read_price: Annotated[
         str | None, typer.Option(help="Tokens that reading a GiB may cost; no limit if not given.")
     ] = None,
     window: Annotated[
-        int | None, typer.Option(min=1, help="Blocks in which twice as many repairers may begin as before.")
+        int | None,
+        typer.Option(min=1, help="The number of repairers that may begin doubles every so many blocks."),
     ] = None,
     close_for: Annotated[
         list[str] | None,
