@@ -10,7 +10,7 @@ import os
 from collections import OrderedDict
 from contextlib import suppress
 
-from grange_node.errors import PieceDamaged
+from grange_node.errors import PieceDamaged, StoreFailed
 from grange_node.files import Files
 from grange_node.folders import Folders, translated
 from grange_node.slot_folder import ROOTS_NAME, Piece, piece_at, unpack_roots
@@ -48,10 +48,11 @@ class PieceIndex:
         return held
 
     def known(self, key: SlotKey) -> dict[int, Piece]:
-        """The list of pieces; one that cannot be read is removed, and made again from the files' names."""
+        """The list of pieces; one that cannot be read, for its content or a bad sector, is removed, and made
+        again from the files' names, which say as much."""
         try:
             return self.of(key)
-        except PieceDamaged:
+        except (PieceDamaged, StoreFailed):
             self._files.unlink(self._folders.of(key) / ROOTS_NAME)
             return self.of(key)
 

@@ -220,3 +220,23 @@ async def test_a_damaged_list_of_roots_is_made_of_the_files_names(tmp_path: Path
         with pytest.raises(PieceDamaged):
             kept.node.store.pieces(kept.slot.key)
         assert len(kept.node.store.listed(kept.slot.key)) == PIECES
+
+
+async def test_a_bad_sector_under_the_list_of_roots_costs_no_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with keeping(tmp_path) as kept:
+        roots = kept.files[0].parent / "roots"
+        bad, genuine = roots.stat().st_ino, Path.read_bytes
+
+        def read_bytes(path: Path) -> bytes:
+            if path == roots and path.exists() and path.stat().st_ino == bad:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return genuine(path)
+
+        monkeypatch.setattr(Path, "read_bytes", read_bytes)
+        kept.node.store._index.forget(kept.slot.key)
+        assert await kept.scrub() == PIECES
+        await kept.node.carer.tick()
+        assert kept.others.given == []
+        assert await whole(kept)
