@@ -35,12 +35,12 @@ class Target:
         self.replace = replace
         self.inexact = Remarks()
         """Times and modes that could not be kept."""
+        self._opened_up: dict[bytes, int] = {}
         with translated(os.fsencode(root)):
             root.mkdir(parents=True, exist_ok=True)
-            self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._root = self._open_root()
         self._parent_path = b""
         self._parent = os.dup(self._root)
-        self._opened_up: dict[bytes, int] = {}
         self._clock: int | None = None
 
     def __enter__(self) -> "Target":
@@ -186,6 +186,20 @@ class Target:
             finally:
                 os.close(descriptor)
             descriptor = inner
+        return descriptor
+
+    def _open_root(self) -> int:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self.root, flags)
+        except PermissionError:
+            info = self.root.stat()
+            if info.st_uid != os.geteuid():
+                raise
+            self.root.chmod(stat.S_IMODE(info.st_mode) | WORKING_DIRECTORY_MODE)
+            self._opened_up[b""] = stat.S_IMODE(info.st_mode)
+            return os.open(self.root, flags)
+        self.open_up(b"", descriptor)
         return descriptor
 
     def _enter(self, parent: int, name: bytes, path: bytes) -> int:

@@ -44,6 +44,7 @@ from grange_client.errors import (
     BadPath,
     NotEnoughFarmers,
     NotEnoughMoney,
+    NothingToStore,
     NotSetUp,
     OrderGoesOn,
     SourceChanged,
@@ -303,6 +304,18 @@ def test_put_that_leaves_something_out_says_so(machine: Machine, tree: Path) -> 
         assert "not stored: tree/pipe" in put.stderr
     assert json.loads(put.stdout)["skipped"] == [{"path": "tree/pipe", "reason": ANY}]
     assert len(json.loads(machine("ls", "--json").stdout)) == 3
+
+
+def test_paths_that_cannot_be_read_are_not_wrong_usage(
+    machine: Machine, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are left out like what is below others, and a link to one is stored."""
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    refused = machine("put", tree / "inner" / "run", "--yes", "--n", "4")
+    assert isinstance(refused.exception, NothingToStore)
+    put = machine("put", tree / "link", tree / "inner" / "run", "--yes", "--n", "4")
+    assert put.exit_code == 10
+    assert "not stored: run" in put.stderr
 
 
 def test_get_that_leaves_something_out_says_so(

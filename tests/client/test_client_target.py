@@ -274,6 +274,19 @@ def test_directories_that_keep_their_owner_out_are_restored_twice(unprivileged: 
             (unprivileged / "d").chmod(mode)
 
 
+@pytest.mark.parametrize("mode", [0o300, 0o500, 0o000])
+def test_target_itself_may_keep_its_owner_out(unprivileged: Path, mode: int) -> None:
+    """The directory that was given is opened up too, and is as it was at the end."""
+    root = unprivileged / "root"
+    root.mkdir()
+    root.chmod(mode)
+    with Target(root) as target:
+        restore_file(target)
+    assert stat.S_IMODE(root.stat().st_mode) == mode
+    root.chmod(0o700)
+    assert names(root) == ["file"]
+
+
 def test_directory_that_another_run_closed_is_opened_again(unprivileged: Path) -> None:
     """A run that is done sets a directory read-only; one that still writes into it goes on."""
     inner = replace(FILE, path=b"d/file")

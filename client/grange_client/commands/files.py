@@ -34,7 +34,9 @@ class _Fetch:
 
 
 def put(  # noqa: PLR0917  typer makes options of parameters
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files and directories.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Files and directories.", readable=False)
+    ],
     name: Annotated[
         str | None, typer.Option(help="What to call it; the first path's name if not given.")
     ] = None,
@@ -62,7 +64,9 @@ def put(  # noqa: PLR0917  typer makes options of parameters
 
 def get(  # noqa: PLR0917
     wanted: Wanted,
-    destination: Annotated[Path, typer.Argument(metavar="DEST", help="Where to put it.")] = Path(),
+    destination: Annotated[
+        Path, typer.Argument(metavar="DEST", help="Where to put it.", readable=False)
+    ] = Path(),
     only: Annotated[
         list[str] | None, typer.Option(metavar="PATH", help="Only this, written as `stat --files` shows it.")
     ] = None,
