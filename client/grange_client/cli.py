@@ -71,7 +71,8 @@ def run(arguments: list[str]) -> int:
         code = _invoke(arguments)
         sys.stdout.flush()
     except GrangeError as error:
-        return _explained(error)
+        command = next((word for word in arguments if not word.startswith("-")), "")
+        return _explained(error, setting_up=command == "init")
     except BrokenPipeError:
         return EXIT_OTHER
     except KeyboardInterrupt:
@@ -87,10 +88,10 @@ def _invoke(arguments: list[str]) -> int:
     return 0
 
 
-def _explained(error: GrangeError) -> int:
+def _explained(error: GrangeError, *, setting_up: bool) -> int:
     if common.Verbosity.on:
         traceback.print_exc()
-    explanation = explain(error)
+    explanation = explain(error, setting_up=setting_up)
     screen = screens.error_screen(explanation.what, explanation.means, explanation.todo, explanation.details)
     common.err.print(screen, soft_wrap=True)
     return explanation.exit_code

@@ -21,6 +21,7 @@ from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from grange.atomic_file import create_file, replace_file
+from grange.database_file import COMPANIONS
 from grange.errors import Misuse
 from grange.plain_errors import describe_invalid
 from grange.types import Address, address_from
@@ -29,6 +30,8 @@ from grange_client.words import Identity, checked_words, identity
 
 HOME_VARIABLE = "GRANGE_HOME"
 MAX_CONFIG_BYTES = 1 << 16
+OF_ONE_CHAIN = ("catalog.sqlite", "reputations.sqlite", "purse.sqlite", "placements")
+"""What a home remembers of a chain; farmers and orders of another may have the same numbers."""
 
 
 class Network(BaseModel):
@@ -41,6 +44,8 @@ class Network(BaseModel):
     chain_id: int | None = Field(default=None, ge=1)
     first_block: int = Field(default=0, ge=0)
     """Where the market's events begin; older blocks need not be looked through."""
+    genesis_hash: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """The hash of block 0: a devnet that is started again has the same chain id and market address."""
 
     @field_validator("rpc")
     @classmethod
@@ -66,6 +71,12 @@ class Config:
     home: Path
     network: Network
     identity: Identity
+
+    @property
+    def expected_genesis(self) -> bytes | None:
+        """The hash of block 0, if it was known when this was set up."""
+        genesis = self.network.genesis_hash
+        return None if genesis is None else bytes.fromhex(genesis)
 
     @property
     def catalog_path(self) -> Path:
@@ -103,15 +114,31 @@ def set_up(home: Path, *, words: str, network: Network) -> Config:
     return Config(home=home, network=network, identity=identity(words))
 
 
+def move_to(home: Path, network: Network) -> list[Path]:
+    """Set up a home for another chain, with the words that it has. What was remembered of the old chain is
+    moved aside; returns where to. Raises OSError."""
+    moved = []
+    with _locked(home):
+        label = (load(home).network.genesis_hash or "old")[:8]
+        for name in OF_ONE_CHAIN:
+            for end in COMPANIONS:
+                path = home / (name + end)
+                if path.exists():
+                    moved.append(path.rename(home / f"{name}.{label}{end}"))
+        replace_file(_network_path(home), network.model_dump_json(indent=2) + "\n")
+    return moved
+
+
 def load(home: Path) -> Config:
     """Read a home. Raises NotSetUp, BadConfig or BadWords."""
     if not is_set_up(home):
         raise NotSetUp(f"Nothing is set up in {home}.", todo="Run `grange init` first.")
     words = _read(
-        _words_path(home), todo="Put the twelve words there, or set up anew with `grange init --words`."
+        _words_path(home), todo="Put the twelve words there, or set it up again with `grange init --words`."
     )
     network = parse_network(
-        _read(_network_path(home), todo="Write it again, or set up anew."), _network_path(home)
+        _read(_network_path(home), todo="Write it again, or set up another home with `grange init --words`."),
+        _network_path(home),
     )
     return Config(home=home, network=network, identity=identity(words))
 

@@ -16,10 +16,12 @@
 Decides these codes and the words for errors of other packages; errors of this one carry their own words.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from grange.chain import (
     ChainError,
+    ChainReplaced,
     ChainTimeout,
     ChainUnavailable,
     InsufficientFunds,
@@ -44,8 +46,11 @@ class Explanation:
     details: dict[str, str] = field(default_factory=dict)
 
 
-def explain(error: GrangeError) -> Explanation:
-    """Words and exit code for any error that was raised on purpose."""
+def explain(error: GrangeError, *, setting_up: bool = False) -> Explanation:
+    """Words and exit code for any error that was raised on purpose.
+
+    `setting_up` is whether there is no configuration yet that could be corrected.
+    """
     if isinstance(error, Told):
         details = error.failures if isinstance(error, NotEnoughFarmers) else {}
         return Explanation(
@@ -56,35 +61,46 @@ def explain(error: GrangeError) -> Explanation:
             details=details,
         )
     if isinstance(error, ChainError):
-        return _chain(error)
+        return _chain(error, (_ON_THE_COMMAND_LINE if setting_up else _IN_CONFIG))
     return Explanation(
         exit_code=EXIT_USAGE if isinstance(error, Misuse) else EXIT_OTHER, what=_sentence(error)
     )
 
 
-def _chain(error: ChainError) -> Explanation:
+_IN_CONFIG = {name: f"`{name}` in config.json" for name in ("rpc", "market", "chain_id")}
+_ON_THE_COMMAND_LINE = {"rpc": "--rpc", "market": "--market", "chain_id": "--devnet"}
+
+
+def _chain(error: ChainError, where: Mapping[str, str]) -> Explanation:
     code, means, todo = EXIT_CHAIN, "", "Try again; `--verbose` shows more."
     match error:
         case ChainTimeout():
             means = "The endpoint is there, and too slow."
-            todo = "Try again later, or use another endpoint: `rpc` in config.json."
+            todo = f"Try again later, or use another endpoint: {where['rpc']}."
         case ChainUnavailable():
             means = "Without the chain nothing can be stored or found. What is stored stays stored."
-            todo = "Check the network, and `rpc` in config.json. On a devnet: is `grange devnet` running?"
+            todo = f"Check the network, and {where['rpc']}. On a devnet: is `grange devnet` running?"
         case WrongChain():
             means = "Signing for another chain than the one set up could cost money, so nothing was done."
-            todo = "Correct `rpc` or `chain_id` in config.json."
+            todo = f"Correct {where['rpc']} or {where['chain_id']}."
+        case ChainReplaced():
+            means = "Nothing was done: orders, tokens and farmers of the old chain are not on this one."
+            todo = (
+                "On a devnet, `grange init --devnet devnet.json` moves this home to the new chain. "
+                f"Otherwise use another endpoint: {where['rpc']}."
+            )
         case MarketNotFound():
-            means = "A devnet that was started anew has a new market."
-            todo = "Correct `market` in config.json, or set up another home with `grange init --home`."
+            means = "The chain is there, and at this address it has no market that this version knows."
+            todo = f"Correct {where['market']}."
         case InsufficientFunds():
-            code, todo = EXIT_MONEY, "Send coin of this chain to the address that `grange balance` shows."
+            code = EXIT_MONEY
+            todo = f"Send some of the chain's coin to {error.address}, the address of this wallet."
         case NonceTaken():
             means = "Nothing was sent."
-            todo = "Try again in a minute, or use another endpoint: `rpc` in config.json."
+            todo = f"Try again in a minute, or use another endpoint: {where['rpc']}."
         case TransactionNotMined():
             means = "It may still be mined: the order is there if `grange ls` shows it."
-            todo = "Look again in a while before storing anew."
+            todo = "Look again in a while before you store it again."
     return Explanation(exit_code=code, what=_sentence(error), means=means, todo=todo)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grange.types import Epoch, Parameters
-from grange.units import MAX_SLOTS, format_tokens
+from grange.units import MAX_SLOTS, format_tokens_rounded_down, format_tokens_rounded_up
 from grange_client.errors import NotEnoughMoney, NothingToStore
 from grange_client.select import Chosen
 
@@ -39,6 +39,8 @@ class Funds:
     vault: int
     wallet: int
     native: int
+    address: str = ""
+    """Where to send more."""
 
 
 def code_for(wish: Wish, farmers: int) -> tuple[int, int]:
@@ -117,16 +119,22 @@ def missing_from_vault(cost: int, funds: Funds) -> int:
     missing = max(0, cost - funds.vault)
     if missing > funds.wallet:
         raise NotEnoughMoney(
-            f"{format_tokens(missing - funds.wallet)} tokens are missing.",
+            f"{format_tokens_rounded_up(missing - funds.wallet)} tokens are missing.",
             means=(
-                f"It costs {format_tokens(cost)}; there are {format_tokens(funds.vault)} in the vault and "
-                f"{format_tokens(funds.wallet)} in the wallet."
+                f"It costs {format_tokens_rounded_up(cost)}; there are "
+                f"{format_tokens_rounded_down(funds.vault)} in the vault and "
+                f"{format_tokens_rounded_down(funds.wallet)} in the wallet."
             ),
-            todo="Send tokens to the address that `grange balance` shows, or store for fewer epochs.",
+            todo=f"Send tokens to {_whereto(funds)}, or store for fewer epochs.",
         )
     if not funds.native:
         raise NotEnoughMoney(
             "The wallet has no coin of this chain to pay for gas.",
-            todo="Send some to the address that `grange balance` shows.",
+            todo=f"Send some to {_whereto(funds)}.",
         )
     return missing
+
+
+def _whereto(funds: Funds) -> str:
+    shown = "the address that `grange balance` shows"
+    return f"{funds.address}, {shown}" if funds.address else shown

@@ -164,7 +164,11 @@ class Renter:
         """
         network = config.network
         async with Chain.connect(
-            network.rpc, network.market, timeouts=timeouts, expected_chain_id=network.chain_id
+            network.rpc,
+            network.market,
+            timeouts=timeouts,
+            expected_chain_id=network.chain_id,
+            expected_genesis=config.expected_genesis,
         ) as chain:
             lock = HomeLock.in_home(config.home, on_wait=on_wait)
             market = ChainMarket(chain, Sender(chain, config.identity.wallet, lock=lock))

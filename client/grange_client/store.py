@@ -257,6 +257,7 @@ class Storing:
             vault=await self.market.vault(account),
             wallet=await self.market.token_balance(account),
             native=await self.market.native_balance(account),
+            address=account,
         )
 
     async def _placed(  # noqa: PLR0917

@@ -39,8 +39,9 @@ from grange.peer import OverBudget
 from grange.units import TOKEN
 from grange_client import cli, screens
 from grange_client.commands import common, init
-from grange_client.config import Network, set_up
+from grange_client.config import Network, load, set_up
 from grange_client.errors import (
+    AlreadySetUp,
     BadPath,
     NotEnoughFarmers,
     NotEnoughMoney,
@@ -388,6 +389,7 @@ def test_errors_come_out_unharmed(machine: Machine, tree: Path) -> None:
     machine.prepare = poor
     result = machine("put", tree, "--yes")
     assert isinstance(result.exception, NotEnoughMoney)
+    assert "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266" in result.exception.todo
 
 
 @pytest.mark.parametrize(
@@ -482,6 +484,45 @@ def test_init_shows_words_once_and_keeps_them(tmp_path: Path, monkeypatch: pytes
     assert restored.exit_code == 0, restored.output
     assert "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266" in restored.stdout
     assert "junk" not in restored.stdout
+
+
+def test_a_devnet_that_was_started_again_is_moved_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`init --devnet` says so, keeps the words, and puts aside what was remembered of the old chain."""
+    genesis = "aa" * 32
+    home, devnet = tmp_path / "home", tmp_path / "devnet.json"
+    devnet.write_text(json.dumps({"rpc": "http://127.0.0.1:1", "market": MARKET, "chain_id": 5}))
+
+    async def network(given: Network) -> Network:
+        return given.model_copy(update={"genesis_hash": genesis})
+
+    monkeypatch.setattr(init, "_checked_network", network)
+    options = ["init", "--home", str(home), "--devnet", str(devnet)]
+    first = CliRunner().invoke(cli.app, options)
+    assert first.exit_code == 0, first.output
+    assert MARKET in first.stdout
+    assert "Write down market and chain too" in first.stdout
+    words = (home / "recovery.txt").read_text()
+    (home / "catalog.sqlite").write_bytes(b"the old chain's")
+    assert isinstance(CliRunner().invoke(cli.app, options).exception, AlreadySetUp)
+    genesis = "bb" * 32
+    again = CliRunner().invoke(cli.app, options)
+    assert again.exit_code == 0, again.output
+    assert "The devnet was started again" in again.stdout
+    assert (home / "recovery.txt").read_text() == words
+    assert not (home / "catalog.sqlite").exists()
+    assert (home / "catalog.sqlite.aaaaaaaa").read_bytes() == b"the old chain's"
+    assert load(home).expected_genesis == b"\xbb" * 32
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ChainUnavailable("http://x", "r"), WrongChain("http://x", 1, 2), MarketNotFound("http://x", "0x", "r")],
+)
+def test_init_does_not_send_anyone_to_a_file_that_is_not_there(error: GrangeError) -> None:
+    """Before there is a configuration, what is to be corrected is an option."""
+    assert "config.json" in explain(error).todo
+    assert "config.json" not in explain(error, setting_up=True).todo
+    assert "--" in explain(error, setting_up=True).todo
 
 
 @pytest.mark.parametrize("options", [[], ["--rpc", "http://x"], ["--market", MARKET, "--devnet", "x"]])

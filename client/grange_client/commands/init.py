@@ -15,7 +15,16 @@ from grange.chain import Chain
 from grange_client import screens
 from grange_client.commands import common
 from grange_client.commands.common import Home, Verbose
-from grange_client.config import Network, home_path, is_set_up, network_from_file, parse_network, set_up
+from grange_client.config import (
+    Network,
+    home_path,
+    is_set_up,
+    load,
+    move_to,
+    network_from_file,
+    parse_network,
+    set_up,
+)
 from grange_client.errors import AlreadySetUp
 from grange_client.words import identity, new_words
 
@@ -37,10 +46,8 @@ def init(
     """Make the twelve words, or take them, and remember the market."""
     folder = home_path(home)
     if is_set_up(folder):
-        raise AlreadySetUp(
-            f"{folder} is set up already, and was left as it is.",
-            todo="`grange balance` shows its address. Use --home for another.",
-        )
+        _move_or_refuse(folder, devnet if rpc is None and market is None else None)
+        return
     network = common.run(_checked_network(_network(rpc, market, devnet, first_block)))
     chosen = _asked_words() if words else new_words()
     config = set_up(folder, words=chosen, network=network)
@@ -48,10 +55,42 @@ def init(
         common.out.print("These twelve words open everything you store. Write them down, in this order:\n")
         common.out.print(screens.words_screen(chosen))
         common.out.print("\nWhoever has them has your files and your tokens. They are not shown again.\n")
-    common.out.print(screens.facts([("address", config.identity.wallet.address), ("home", str(folder))]))
+    facts = [
+        ("address", config.identity.wallet.address),
+        ("market", network.market),
+        ("chain id", str(network.chain_id)),
+        ("home", str(folder)),
+    ]
+    common.out.print(screens.facts(facts))
     if not words:
+        common.out.print(
+            "\nWrite down market and chain too: the words alone do not say where your files are."
+        )
         common.out.print("\nSend tokens and some coin for gas to that address. On a devnet:")
         common.out.print(f"  grange devnet fund {config.identity.wallet.address}", soft_wrap=True)
+
+
+def _move_or_refuse(folder: Path, devnet: Path | None) -> None:
+    """A home that is set up is left as it is, unless its devnet is gone and another runs in its place."""
+    config = load(folder)
+    if devnet is not None and config.network.genesis_hash is not None:
+        network = common.run(_checked_network(network_from_file(devnet)))
+        was, now = config.network, network
+        if now.genesis_hash != was.genesis_hash and (now.chain_id, now.market) == (was.chain_id, was.market):
+            moved = move_to(folder, network)
+            common.out.print(
+                "The devnet was started again: it is a new chain, and this home uses it from now on."
+            )
+            common.out.print(
+                "What was stored on the old one is gone. The words and the address are the same."
+            )
+            if moved:
+                common.out.print(f"Kept aside: {', '.join(path.name for path in moved)}", soft_wrap=True)
+            return
+    raise AlreadySetUp(
+        f"{folder} is set up already, and was left as it is.",
+        todo="`grange balance` shows its address. Use --home for another.",
+    )
 
 
 def _network(rpc: str | None, market: str | None, devnet: Path | None, first_block: int) -> Network:
@@ -68,7 +107,9 @@ def _network(rpc: str | None, market: str | None, devnet: Path | None, first_blo
 async def _checked_network(network: Network) -> Network:
     """Look whether the market is there, and remember its chain's id."""
     async with Chain.connect(network.rpc, network.market, expected_chain_id=network.chain_id) as chain:
-        return network.model_copy(update={"chain_id": chain.chain_id})
+        genesis = await chain.genesis_hash()
+        found = {"chain_id": chain.chain_id, "genesis_hash": genesis.hex() if genesis else None}
+        return network.model_copy(update=found)
 
 
 def _asked_words() -> str:
