@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import Final
 
 from grange.chain import Batch, Cursor, Rollback
 from grange.types import Epoch
 from grange_node.chain_link import ChainLink
+from grange_node.elapsed import elapsed
 from grange_node.errors import HistoryDoubtful
 from grange_node.ledger import Ledger
 from grange_node.ledger_events import Changes, Figures
@@ -53,12 +55,11 @@ class Agreement:
         self._link = link
         self._clock = clock
         self._times_different = 0
-        self._reread_at = 0.0
+        self._reread_at = -math.inf
         self._reread_pause = 0.0
         self._held: HistoryDoubtful | None = None
         self._anchored = True
-        self._times_held = 0
-        self._retry_at = 0.0
+        self._held_at = 0.0
         self._retry_pause = 0.0
         self._compared: Epoch | None = None
         self._agreed_block: int | None = None
@@ -85,19 +86,18 @@ class Agreement:
 
     def may_read(self) -> bool:
         """Whether it is time to look at the chain's history, which costs several requests when it was bad."""
-        return self._held is None or self._clock() >= self._retry_at
+        return self._held is None or elapsed(self._held_at, self._clock()) >= self._retry_pause
 
     def hold(self, error: HistoryDoubtful, *, anchored: bool) -> None:
         """Do not take a history over."""
         self._held, self._anchored = error, anchored
-        self._times_held += 1
         self._retry_pause = min(2 * self._retry_pause or 1.0, LONGEST_HELD_SECONDS)
-        self._retry_at = self._clock() + self._retry_pause
+        self._held_at = self._clock()
 
     def release(self) -> None:
         """The history is one that the ledger could take over."""
         self._held, self._anchored = None, True
-        self._times_held, self._retry_pause = 0, 0.0
+        self._retry_pause = 0.0
 
     # Figures.
 
@@ -109,9 +109,9 @@ class Agreement:
         self._times_different += 1
         if self._times_different < 2:
             return
-        if self._clock() >= self._reread_at:
+        if elapsed(self._reread_at, self._clock()) >= self._reread_pause:
             self._reread_pause = min(2 * self._reread_pause or FIRST_REREAD_SECONDS, LONGEST_REREAD_SECONDS)
-            self._reread_at = self._clock() + self._reread_pause
+            self._reread_at = self._clock()
             for begun in self._beginnings():
                 await self._read_again(begun, figures)
                 if not await self._is_different(figures):
@@ -204,7 +204,7 @@ class Agreement:
             await asyncio.to_thread(self._ledger.set_doubt, content, int(self._clock()))
 
     async def _believe(self) -> None:
-        self._times_different, self._reread_pause, self._reread_at = 0, 0.0, 0.0
+        self._times_different, self._reread_pause = 0, 0.0
         self._agreed_block = self._ledger.cursor().block
         if self._ledger.doubt() is not None:
             log.info("the ledger agrees with the market again")

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from grange.chain import ChainError
 from grange.types import Address
 from grange_node.chain_link import ChainLink
+from grange_node.elapsed import elapsed
 from grange_node.errors import ChainDown, VaultTooSmall
 
 MAX_FUNDS_AGE_SECONDS = 60.0
@@ -66,7 +67,7 @@ class Purses:
         if purse is None:
             return None
         limit = MAX_FUNDS_AGE_SECONDS if purse.funds >= needed else MAX_SHORTAGE_AGE_SECONDS
-        return purse if self._clock() - purse.seen_at <= limit else None
+        return purse if elapsed(purse.seen_at, self._clock()) <= limit else None
 
     async def _asked(self, renter: Address) -> _Purse:
         try:

@@ -27,6 +27,7 @@ from grange.chain import ChainError
 from grange.reads import Reader, Share, is_open, open_epoch, share_of
 from grange.types import Address, Epoch, OrderId
 from grange_node.chain_link import ChainLink
+from grange_node.elapsed import elapsed
 from grange_node.errors import ChainDown, ClosedUntilEpoch, NotAReader, TooBusy, VaultTooSmall
 from grange_node.order_state import OrderState
 from grange_node.purses import Purses
@@ -127,7 +128,7 @@ class Readers:
         renter = self._renters.get(order)
         if renter is None:
             view = self._watcher.view
-            if view is None or self._clock() - view.seen_at > MAX_VIEW_AGE_SECONDS:
+            if view is None or elapsed(view.seen_at, self._clock()) > MAX_VIEW_AGE_SECONDS:
                 return True
             try:
                 placed = await self._link.order(order)
@@ -188,7 +189,7 @@ class Readers:
         answer = self._answers.get(order)
         if answer is None or answer.epoch != view.head.epoch:
             return None
-        is_young = self._clock() - answer.asked_at < self._watcher.pause_seconds()
+        is_young = elapsed(answer.asked_at, self._clock()) < self._watcher.pause_seconds()
         is_current = answer.block == view.head.number and not answer.failure
         return answer if is_current or is_young else None
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from grange.chain import ChainError
 from grange.types import Address
 from grange_node.chain_link import ChainLink
+from grange_node.elapsed import elapsed
 from grange_node.errors import ChainDown, VaultTooSmall
 
 MAX_AGE_SECONDS = 5.0
@@ -93,4 +94,4 @@ class Solvency:
             return None
         covers = means.firm >= cumulative - means.redeemed
         limit = MAX_AGE_SECONDS if covers else MAX_SHORTAGE_AGE_SECONDS
-        return means if self._clock() - means.seen_at <= limit else None
+        return means if elapsed(means.seen_at, self._clock()) <= limit else None

@@ -25,6 +25,7 @@ from grange.units import format_tokens
 from grange_node.agreement import Agreement
 from grange_node.chain_link import ChainLink
 from grange_node.deletion import earliest_date
+from grange_node.elapsed import elapsed
 from grange_node.errors import ChainDown, HistoryDoubtful
 from grange_node.ledger import Ledger
 from grange_node.ledger_events import Changes, Figures
@@ -155,7 +156,7 @@ class Watcher:
         read_to = self._ledger.cursor().block
         return (
             read_to // self._epoch_blocks != head.epoch
-            or self._clock() - self._read_at >= LONGEST_READ_SECONDS
+            or elapsed(self._read_at, self._clock()) >= LONGEST_READ_SECONDS
             or self._ledger.promised_rate(read_to) > 0
         )
 
@@ -180,8 +181,9 @@ class Watcher:
 
     async def recent(self) -> View:
         """A view that is not old. Raises ChainDown when there is none to be had."""
-        if self.view is not None and self._clock() - self.view.seen_at <= MAX_VIEW_AGE_SECONDS:
-            return self.view
+        view = self.view
+        if view is not None and elapsed(view.seen_at, self._clock()) <= MAX_VIEW_AGE_SECONDS:
+            return view
         return await self.newest()
 
     async def newest(self) -> View:

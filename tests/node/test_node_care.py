@@ -432,6 +432,25 @@ def on_chain(slot: Parcel, slots: Sequence[Slot]) -> Order:
     )
 
 
+async def test_a_slot_whose_order_the_endpoint_hides_is_not_given_up(tmp_path: Path) -> None:
+    """Whether it could be rebuilt cannot be told while nobody says who has the rest."""
+    async with keeping(tmp_path) as kept:
+        kept.damage(*range(PIECES))
+        await kept.scrub()
+        shown, kept.others.slots = kept.others.slots, {}
+        for _ in range(3):
+            await kept.node.carer.tick()
+            await kept.next_epoch()
+        assert kept.declared() == 0
+        kept.others.slots = shown
+        await kept.node.carer.tick()
+        await kept.next_epoch()
+        while kept.node.damages.all():
+            await kept.node.carer.tick()
+            await kept.next_epoch()
+        assert await whole(kept)
+
+
 async def test_the_last_slots_of_a_book_are_given_up_together(tmp_path: Path) -> None:
     """One after another the market would refuse them once a 32nd of the book was left."""
     slots = [parcel(1, seed=seed, end=END) for seed in range(100, 140)]

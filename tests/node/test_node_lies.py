@@ -172,6 +172,22 @@ async def test_the_status_says_what_is_in_doubt_and_since_when(tmp_path: Path) -
         assert (await read_status(farm.node.config, OPERATOR)).chain_doubt is None
 
 
+async def test_a_clock_that_is_set_back_does_not_keep_the_farm_from_reading_on(tmp_path: Path) -> None:
+    market, slot, late = LyingMarket(), parcel(end=END), parcel(seed=2, end=END)
+    async with open_farm(tmp_path, market=market) as farm:
+        await farm.keep(slot)
+        market.hashes_differ_from, market.hides_logs = 0, True
+        await look(farm)
+        assert farm.node.watcher.is_held
+        market.be_honest()
+        farm.clock.now -= 10 * 365 * 86_400
+        await farm.node.watcher.refresh()
+        assert not farm.node.watcher.is_held
+        market.place(late.placed())
+        await farm.node.watcher.look()
+        assert len(farm.node.ledger.entries(Epoch(0))) == 2
+
+
 async def test_what_is_known_is_proven_while_the_history_is_in_doubt(tmp_path: Path) -> None:
     market, slot = LyingMarket(), parcel(end=END)
     async with open_farm(tmp_path, market=market) as farm:

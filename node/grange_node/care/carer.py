@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -40,6 +41,7 @@ from grange_node.care.scrubber import is_whole
 from grange_node.care.windows import bytes_by_third
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
+from grange_node.elapsed import elapsed
 from grange_node.errors import (
     EndsNode,
     Mismatch,
@@ -97,7 +99,7 @@ class Carer:
         self._rebuilder = rebuilder
         self._clock = clock
         self._not_ours: dict[tuple[OrderId, int], float] = {}
-        """Slots that events once gave us and that their orders do not, and when to ask again."""
+        """Slots that events once gave us and that their orders do not, and when we asked."""
         self._drawn: set[tuple[SlotKey, int]] = set()
         """What audits asked for and is damaged."""
         self._looked_at: dict[SlotKey, Epoch] = {}
@@ -227,11 +229,11 @@ class Carer:
             return
         for entry in await asyncio.to_thread(self._ledger.orphans, view.head.epoch):
             place = entry.order, entry.slot
-            if self._clock() < self._not_ours.get(place, 0.0):
+            if elapsed(self._not_ours.get(place, -math.inf), self._clock()) < ADOPT_AGAIN_SECONDS:
                 continue
             charted = await self._rebuilder.order(entry.order)
             if charted is None or not charted.holds(entry.slot, self._config.farmer):
-                self._not_ours[place] = self._clock() + ADOPT_AGAIN_SECONDS
+                self._not_ours[place] = self._clock()
                 continue
             self._not_ours.pop(place, None)
             key = SlotKey(renter=charted.renter, order=entry.order, slot=entry.slot)
@@ -290,7 +292,9 @@ class Carer:
             broken = await asyncio.to_thread(self._still_broken, record, damage.pieces)
             charted = await self._rebuilder.order(key.order)
             if charted is None or not charted.holds(key.slot, self._config.farmer):
-                raise RepairStopped("the order is closed, or the slot is another's by now")
+                # Closed, or another's; or the endpoint hides its events, and then nothing is hopeless.
+                log.warning("%s is not mended: by its events it is closed, or another farmer's", key)
+                return True
             left = await asyncio.to_thread(self._borrow, record, broken)
             closed = await self._rebuild(charted, key, left)
             if not closed:
