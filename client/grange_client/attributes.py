@@ -4,6 +4,7 @@ A file system that lacks a time or a mode must not keep anyone from the contents
 """
 
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,11 +39,15 @@ class Remarks:
 
 
 def set_mode(entry: Entry, descriptor: int, inexact: Remarks) -> None:
-    """Set an open file's or directory's mode."""
+    """Set an open file's or directory's mode, and look at what became of it."""
     try:
         os.fchmod(descriptor, entry.mode)
     except OSError as error:
         inexact.add(entry.path, f"its mode {entry.mode:o} cannot be set here: {error.strerror}")
+        return
+    kept = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    if kept != entry.mode:
+        inexact.add(entry.path, f"its mode {entry.mode:o} cannot be kept here and became {kept:o}")
 
 
 def set_time(

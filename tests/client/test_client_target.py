@@ -228,6 +228,16 @@ def test_time_and_mode_that_are_refused_are_reported(tmp_path: Path, monkeypatch
     assert (tmp_path / "file").read_bytes() == b"stored"
 
 
+def test_mode_that_loses_a_bit_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a group bit does that is not ours to set, which the system drops and does not say so."""
+    fchmod = os.fchmod
+    monkeypatch.setattr(os, "fchmod", lambda descriptor, mode: fchmod(descriptor, mode & ~stat.S_ISGID))
+    with Target(tmp_path) as target:
+        restore_file(target, entry=replace(FILE, mode=0o2755))
+        [remark] = target.inexact.first
+    assert remark.reason == "its mode 2755 cannot be kept here and became 755"
+
+
 @pytest.fixture
 def unprivileged() -> Iterator[Path]:
     """A directory of somebody whom permissions bind; tests may run as root."""
