@@ -14,7 +14,7 @@ import pytest
 
 from grange_client.errors import DiskFailed, UnfitName, WouldOverwrite
 from grange_client.scan import Entry, Kind
-from grange_client.target import Target, is_there
+from grange_client.target import Target, conflict, is_there
 from grange_client.temporary import create_temporary, remove_leftovers
 
 FILE = Entry(path=b"file", kind=Kind.FILE, mode=0o644, mtime_ns=1_500_000_000_000_000_000, size_bytes=6)
@@ -282,6 +282,17 @@ def test_directories_that_keep_their_owner_out_are_restored_twice(unprivileged: 
             (unprivileged / "d/e/file").unlink()
             (unprivileged / "d/e").chmod(mode)
             (unprivileged / "d").chmod(mode)
+
+
+def test_look_that_ends_in_a_conflict_changes_no_mode(unprivileged: Path) -> None:
+    """A directory that was opened up only to look is closed again, whatever comes of it."""
+    inner = replace(FILE, path=b"d/file")
+    (unprivileged / "d").mkdir()
+    (unprivileged / "d" / "file").write_bytes(b"mine")
+    (unprivileged / "d").chmod(0o300)
+    with Target(unprivileged) as target:
+        assert "differs" in conflict(target, inner)
+    assert stat.S_IMODE((unprivileged / "d").stat().st_mode) == 0o300
 
 
 @pytest.mark.parametrize("mode", [0o300, 0o500, 0o000])
