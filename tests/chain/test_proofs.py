@@ -1,0 +1,79 @@
+"""Counting proofs out of events: how far back, and for whom."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from grange.chain import Event, Head, proven_epochs
+from grange.chain.proofs import MAX_FARMERS_PER_FILTER, MAX_PROOF_BLOCKS
+from grange.types import Epoch, FarmerId
+
+EPOCH_BLOCKS = 100
+
+
+class _Parameters:
+    epoch_blocks = EPOCH_BLOCKS
+
+
+class FakeChain:
+    """Farmer n has proven every epoch in its first block."""
+
+    parameters = _Parameters()
+
+    def __init__(self, block: int, farmers: int) -> None:
+        self.block = block
+        self.count = farmers
+        self.asked: list[tuple[int, int, int]] = []
+
+    async def head(self) -> Head:
+        return Head(number=self.block, hash=bytes(32), timestamp=0, epoch=Epoch(self.block // EPOCH_BLOCKS))
+
+    async def logs(
+        self, first: int, last: int, events: Sequence[str], args: Mapping[str, Sequence[int]]
+    ) -> list[Event]:
+        assert events == ["Proven"]
+        wanted = args.get("farmer", range(1, self.count + 1))
+        self.asked.append((first, last, len(wanted)))
+        return [
+            Event(
+                name="Proven",
+                args={"farmer": farmer, "epoch": block // EPOCH_BLOCKS, "amount": 1},
+                block=block,
+                block_hash=bytes(32),
+                tx_hash=bytes(32),
+                log_index=farmer,
+            )
+            for block in range(-(-first // EPOCH_BLOCKS) * EPOCH_BLOCKS, last + 1, EPOCH_BLOCKS)
+            for farmer in wanted
+        ]
+
+
+async def proven(chain: Any, **options: Any) -> dict[FarmerId, frozenset[Epoch]]:
+    return await proven_epochs(chain, **options)
+
+
+async def test_the_last_epochs_and_the_current_one_are_counted() -> None:
+    chain = FakeChain(block=1234, farmers=2)
+    assert await proven(chain, epochs=3) == {1: {9, 10, 11, 12}, 2: {9, 10, 11, 12}}
+
+
+async def test_a_young_chain_is_read_from_its_beginning() -> None:
+    assert await proven(FakeChain(block=50, farmers=1), epochs=16) == {1: {0}}
+
+
+async def test_many_farmers_take_several_filters_and_others_are_not_read() -> None:
+    """Endpoints limit how many values a filter has."""
+    chain = FakeChain(block=1234, farmers=1000)
+    wanted = [FarmerId(number) for number in range(1, 2 * MAX_FARMERS_PER_FILTER + 2)]
+    found = await proven(chain, epochs=1, farmers=wanted)
+    assert sorted(found) == wanted
+    assert [count for _, _, count in chain.asked] == [MAX_FARMERS_PER_FILTER, MAX_FARMERS_PER_FILTER, 1]
+
+
+@pytest.mark.parametrize("farmers", [None, [FarmerId(1)]])
+async def test_no_more_than_so_many_blocks_are_read(farmers: list[FarmerId] | None) -> None:
+    chain = FakeChain(block=10 * MAX_PROOF_BLOCKS, farmers=1)
+    await proven(chain, epochs=10**6, farmers=farmers)
+    [(first, last, _)] = chain.asked
+    assert last - first + 1 == MAX_PROOF_BLOCKS
