@@ -1,6 +1,6 @@
 """What a renter should know about an order's farmers before it agrees. Pure: values in, sentences out."""
 
-from grange.selection import TRIED_EPOCHS
+from grange.selection import TRIED_EPOCHS, Trust
 from grange_client.plan import SMALL_CODE
 from grange_client.select import Choice, Need, contender
 
@@ -17,7 +17,7 @@ def code_text(k: int, n: int, size: str) -> str:
 def cautions(choice: Choice, need: Need) -> tuple[str, ...]:
     """What speaks against these farmers, though they are the best that there are."""
     chosen = [contender(one.candidate, need) for one in choice.ranked[: need.n]]
-    strangers = sum(one.untested for one in chosen)
+    strangers = sum(one.trust is Trust.STRANGER for one in chosen)
     cheap = sum(one.cheap for one in chosen)
     said = []
     if need.n < SMALL_CODE[1]:

@@ -647,6 +647,23 @@ async def test_a_market_in_which_all_sell_reads_is_no_extortion(world: World, tr
     assert not [one for one in seen if isinstance(one, ReadingPriceRaised)]
 
 
+async def test_tried_farmers_that_are_cheap_are_called_cheap_and_not_strangers(
+    world: World, tree: Path
+) -> None:
+    world.market.block = 20 * PARAMETERS.epoch_blocks
+    for number in range(1, 9):
+        world.market.proven[FarmerId(number)] = set(map(Epoch, range(10, 20)))
+        if number > 2:
+            world.change(number, lapsed=number > 4)
+    for number in (3, 4):
+        offer = replace(world.market.known[0].offer, price_per_gib_epoch=1)
+        world.change(number, offer=offer, stake=TOKEN)
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+    assert [caution for caution in quote.cautions if "2 of the 4 farmers ask less than half" in caution]
+    assert not [caution for caution in quote.cautions if "young" in caution]
+
+
 async def test_what_was_only_taken_makes_nobody_known(world: World, tree: Path) -> None:
     """Who promised to keep an order of ours is a stranger still; who proved an epoch of it is not."""
     async with world.renter() as renter:
