@@ -145,7 +145,14 @@ async def test_what_is_stuck_is_replaced_at_the_fees_of_now_and_said_once(
     devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not at a quarter more than it offered: fees may have risen five hundredfold."""
-    sender, now = Sender(devnet.chain, wallet, policy=HASTY), 500 * 10**9
+    sender, now, sent = Sender(devnet.chain, wallet, policy=HASTY), 500 * 10**9, list[bytes]()
+    send_raw = sender._outbox.send_raw
+
+    async def noted(raw: bytes) -> None:
+        await send_raw(raw)
+        sent.append(raw)
+
+    monkeypatch.setattr(sender._outbox, "send_raw", noted)
     await devnet.set_automine(False)
     try:
         task = asyncio.create_task(sender.send(calls.transfer(SOMEBODY, 1)))
@@ -156,7 +163,7 @@ async def test_what_is_stuck_is_replaced_at_the_fees_of_now_and_said_once(
 
         monkeypatch.setattr(outbox_module, "current_fees", risen)
         with caplog.at_level(logging.WARNING, "grange.chain"):
-            await eventually(lambda: _are_there(caplog.records))
+            await eventually(lambda: _are_there(sent[1:]))
             await devnet.mine()
             receipt = await task
     finally:
