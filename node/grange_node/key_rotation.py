@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from grange.chain import Chain, Sender, Wallet, calls, read_block_clock
+from grange.chain.sender import burying_sender
 from grange.types import Address
 from grange.units import format_coins
 from grange_node.config import (
@@ -83,7 +84,7 @@ async def rotate_key(
             if not now:
                 await _check_no_promises(chain, config)
             await _give_gas(chain, old, new.address, tell)
-            await Sender(chain, owner).send(calls.set_operator(config.farmer, new.address))
+            await burying_sender(chain, owner).send(calls.set_operator(config.farmer, new.address))
     kept = _keep_old(home, config, old)
     _put_in_place(home)
     return Rotation(operator=new.address, kept=kept, owns=old is not None and old.address == config.owner)

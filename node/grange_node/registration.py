@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grange.chain import Call, Chain, ChainError, Farmer, Receipt, Sender, Wallet, calls
-from grange.chain.confirmations import default_confirmations
+from grange.chain.sender import burying_sender
 from grange.home_lock import HomeLock
 from grange.types import Address, FarmerId, Offer
 from grange.units import format_tokens
@@ -102,7 +102,7 @@ async def _set_up(home: Path, wallet: Wallet, plan: FarmPlan, tell: Callable[[st
     expected_genesis = known.expected_genesis if known and known.market == plan.market else None
     async with Chain.connect(plan.rpc_url, plan.market, expected_genesis=expected_genesis) as chain:
         _check_same_farm(home, known, plan, chain)
-        sender, owners = Sender(chain, wallet), accepted_owners(home, wallet, plan.owner)
+        sender, owners = burying_sender(chain, wallet), accepted_owners(home, wallet, plan.owner)
         if known is None:
             farmer = find_ours(await chain.farmers(), owners, wallet.address)
         else:
@@ -135,7 +135,7 @@ async def change(config: Config, wallet: Wallet, changed: Config, add_stake: int
     Raises NotFunded, FarmerForeign, Lapsed, ChainError.
     """
     async with connect(config) as chain:
-        sender = Sender(chain, wallet)
+        sender = burying_sender(chain, wallet)
         farmer = await read_ours(chain, config, {Address(config.owner)}, wallet.address)
         await check_not_lapsed(chain, farmer)
         if (farmer.endpoint, farmer.offer) != (changed.endpoint, changed.offer):
@@ -161,7 +161,7 @@ async def withdraw(
             raise NotFunded(f"the earnings are {format_tokens(held)} tokens, not {format_tokens(wanted)}")
         if wanted == 0:
             raise NotFunded("there is nothing to withdraw yet: nothing was earned since the last time")
-        return wanted, await Sender(chain, wallet).send(calls.claim(to or wallet.address, wanted))
+        return wanted, await burying_sender(chain, wallet).send(calls.claim(to or wallet.address, wanted))
 
 
 async def unstake(
@@ -190,7 +190,7 @@ async def unstake(
                 "What stays answers for what is kept now. From then on the farm can take nothing new, until "
                 "there is more stake: grange farm update --add-stake. To free less, use --amount."
             )
-        return wanted, await Sender(chain, wallet).send(calls.unstake(config.farmer, wanted))
+        return wanted, await burying_sender(chain, wallet).send(calls.unstake(config.farmer, wanted))
 
 
 def _check_owner(config: Config, wallet: Wallet) -> None:
@@ -250,10 +250,9 @@ async def _register(sender: Sender, plan: FarmPlan, offer: Offer) -> Farmer:
 
     has_permits = await _has_permits(sender)
     if not has_permits:
-        await sender.send(calls.approve(chain.market, plan.stake))
-    confirmations = default_confirmations(chain.chain_id)
+        await sender.send(calls.approve(chain.market, plan.stake), confirmations=0)
     # A reorg could give the farmer's number to somebody else, so it is noted only when it is buried.
-    receipt = await sender.send(make, confirmations=confirmations)
+    receipt = await sender.send(make)
     return await chain.farmer(FarmerId(receipt.event("FarmerRegistered").args["farmer"]))
 
 
@@ -278,7 +277,7 @@ async def _bring_in_line(sender: Sender, farmer: Farmer, plan: FarmPlan, offer: 
 async def _add_stake(sender: Sender, farmer: FarmerId, amount: int) -> None:
     await check_funds(sender, amount)
     if await sender.chain.token_allowance(sender.address) < amount:
-        await sender.send(calls.approve(sender.chain.market, amount))
+        await sender.send(calls.approve(sender.chain.market, amount), confirmations=0)
     await sender.send(calls.add_stake(farmer, amount))
 
 

@@ -248,7 +248,10 @@ async def test_a_transaction_that_a_reorg_dropped_is_sent_again(devnet: Devnet) 
     sender = Sender(devnet.chain, wallet, policy=WITHOUT_BUMPS)
     await devnet.mine(2)
     before = await devnet.snapshot()
-    task = asyncio.create_task(sender.send(calls.transfer(SOMEBODY, 3), confirmations=2))
+    told: list[Receipt] = []
+    task = asyncio.create_task(
+        sender.send(calls.transfer(SOMEBODY, 3), confirmations=2, on_mined=told.append)
+    )
 
     async def is_there() -> bool:
         return await _pending_count(sender) == 1
@@ -263,6 +266,8 @@ async def test_a_transaction_that_a_reorg_dropped_is_sent_again(devnet: Devnet) 
     receipt = await task
     assert await devnet.chain.block_hash(receipt.block) == receipt.block_hash
     assert await devnet.chain.token_balance(wallet.address) == 1_000 * TOKEN - 3
+    assert len({one.block_hash for one in told}) == 2
+    assert told[-1] == receipt
 
 
 async def test_an_unknown_function_or_a_wrong_number_of_values_is_our_mistake(

@@ -168,6 +168,20 @@ async def test_a_farm_is_registered_funded_and_found_again(devnet: Devnet, tmp_p
     assert (farmer.stake, farmer.offer.price_per_gib_epoch) == (STAKE + TOKEN, 5)
 
 
+async def test_two_inits_at_once_register_one_farmer(devnet: Devnet, tmp_path: Path) -> None:
+    """The second waits, says so, and finds what the first did; the stake is paid once."""
+    home, said = tmp_path / "home", list[str]()
+    wallet = load_or_create_key(home)
+    await funded(devnet, wallet, 3 * STAKE)
+    count = await devnet.chain.farmer_count()
+    done = await asyncio.gather(*(set_up(home, plan_for(devnet, tmp_path), said.append) for _ in range(2)))
+    assert sorted(one.registered_now for one in done) == [False, True]
+    assert len({one.config.farmer for one in done}) == 1
+    assert await devnet.chain.farmer_count() == count + 1
+    assert await devnet.chain.token_balance(wallet.address) == 2 * STAKE
+    assert "Another `farm init` is running; waiting for it." in said
+
+
 async def test_a_registration_that_was_cut_off_is_taken_up_again(
     devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ from typing import Any, Final
 from grange.chain.answers import count, fields_from, quantity
 from grange.chain.calls import Call
 from grange.chain.codec import Abi, market_abi, token_abi
+from grange.chain.confirmations import default_confirmations
 from grange.chain.errors import (
     AnswerUnreadable,
     ChainError,
@@ -76,10 +77,17 @@ class Sender:
     """Sends for one wallet on one chain; safe to use from many tasks at once."""
 
     def __init__(
-        self, chain: Chain, wallet: Wallet, *, policy: SendPolicy | None = None, lock: HomeLock | None = None
+        self,
+        chain: Chain,
+        wallet: Wallet,
+        *,
+        policy: SendPolicy | None = None,
+        lock: HomeLock | None = None,
+        confirmations: int = 0,
     ) -> None:
         """`lock` is the one that all processes with this key share; without, only tasks of this process are
-        kept apart."""
+        kept apart. `confirmations` is what each send waits for that is not told otherwise."""
+        self.confirmations = confirmations
         self.chain = chain
         self.wallet = wallet
         self.policy = policy or SendPolicy()
@@ -96,7 +104,7 @@ class Sender:
         call: Call | str | Making,
         *args: Any,
         gas: int | None = None,
-        confirmations: int = 0,
+        confirmations: int | None = None,
         last_block: int | None = None,
         on_mined: Callable[[Receipt], None] = ignore,
     ) -> Receipt:
@@ -115,7 +123,12 @@ class Sender:
         InsufficientFunds, TransactionNotMined, TransactionTooLate, NonceTaken, what the function raises, or
         what the transport raises.
         """
-        wanted = Wanted(gas=gas, confirmations=confirmations, last_block=last_block, on_mined=on_mined)
+        wanted = Wanted(
+            gas=gas,
+            confirmations=self.confirmations if confirmations is None else confirmations,
+            last_block=last_block,
+            on_mined=on_mined,
+        )
         if not callable(call):
             known = Call(function=call, args=args) if isinstance(call, str) else call
             return await self._until_not_replaced(lambda: self._send_known(known, wanted))
@@ -319,6 +332,11 @@ class Sender:
             request = {**call_request(self.address, sent.fields), "gas": hex(sent.fields["gas"])}
             raise await why_reverted(self.chain, sent.label, request, raw)
         return receipt_from(raw, self.chain.market)
+
+
+def burying_sender(chain: Chain, wallet: Wallet) -> Sender:
+    """For what a person waits for: what a reorganisation drops is sent again before it is called done."""
+    return Sender(chain, wallet, confirmations=default_confirmations(chain.chain_id))
 
 
 def call_request(sender: Address, fields: Mapping[str, Any]) -> dict[str, Any]:
