@@ -205,6 +205,7 @@ class Database:
     def _opened(self) -> sqlite3.Connection:
         connection = connected(self._path)
         try:
+            self._path.chmod(FILE_MODE)
             use_write_ahead_log(connection, BUSY_TIMEOUT_SECONDS)
             connection.execute("PRAGMA synchronous = FULL").fetchall()
             connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}").fetchall()
@@ -247,8 +248,7 @@ class Database:
 
 
 def connected(path: Path, *pragmas: str, immutable: bool = False) -> sqlite3.Connection:
-    """A connection to a file that we alone may read; `immutable` if nobody can write to it. Raises
-    sqlite3.Error, OSError."""
+    """A connection to a file; `immutable` if nobody can write to it. Raises sqlite3.Error."""
     where = f"{path.absolute().as_uri()}?immutable=1" if immutable else path
     connection = sqlite3.connect(
         where, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False, uri=immutable
@@ -256,8 +256,6 @@ def connected(path: Path, *pragmas: str, immutable: bool = False) -> sqlite3.Con
     try:
         for pragma in pragmas:
             connection.execute(pragma).fetchall()
-        if not immutable and path.stat().st_mode & 0o777 != FILE_MODE:
-            path.chmod(FILE_MODE)
     except BaseException:
         connection.close()
         raise
@@ -272,8 +270,8 @@ def looked_at(path: Path, what: str, *, replaceable: bool = False) -> Iterator[R
         try:
             connection = connected(path, "PRAGMA query_only = ON")
             connection.execute("PRAGMA schema_version").fetchall()
-        except (sqlite3.Error, OSError) as error:
-            if isinstance(error, sqlite3.Error) and fault_of(error, path) not in CLOSED_TO_WRITERS:
+        except sqlite3.Error as error:
+            if fault_of(error, path) not in CLOSED_TO_WRITERS:
                 raise
             # There is no room, or no right, to make the files by which readers and writers know of each
             # other: nobody can write, either.
