@@ -22,6 +22,7 @@ from typing import Final
 
 from grange.chain import Chain, Sender, Wallet, calls, read_block_clock
 from grange.chain.sender import burying_sender
+from grange.home_lock import HomeLock
 from grange.types import Address
 from grange.units import format_coins
 from grange_node.config import (
@@ -74,6 +75,14 @@ async def rotate_key(
             f"farmer {config.farmer_id} belongs to {config.owner}, who alone may name its operator, and this "
             f"key is {owner.address}; give the owner's key with --owner-key FILE"
         )
+    lock = HomeLock.in_home(home, on_wait=lambda: tell("Another command changes this farm; waiting for it."))
+    async with lock.held():
+        return await _rotate(home, config, owner, now, tell)
+
+
+async def _rotate(
+    home: Path, config: Config, owner: Wallet, now: bool, tell: Callable[[str], None]
+) -> Rotation:
     old = key_from_file(home / KEY_NAME) if (home / KEY_NAME).exists() else None
     new = _load_or_create_next(home)
     async with connect(config) as chain:

@@ -177,3 +177,16 @@ async def test_the_operator_of_somebody_elses_farmer_is_not_changed(devnet: Devn
     other = await registered(devnet, tmp_path / "other")
     with pytest.raises(FarmerForeign):
         await rotate_key(home, config.model_copy(update={"farmer_id": other.farmer_id}), load_key(home))
+
+
+async def test_two_rotations_at_once_end_with_one_key_that_the_chain_names(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    config = await registered(devnet, tmp_path)
+    home = tmp_path / "home"
+    owner = load_key(home)
+    done = await asyncio.gather(*(rotate_key(home, config, owner) for _ in range(2)))
+    named = (await devnet.chain.farmer(config.farmer)).operator
+    assert named == load_key(home).address
+    assert sorted(one.operator == named for one in done) == [False, True]
+    assert not (home / NEXT_KEY_NAME).exists()
