@@ -48,6 +48,10 @@ class Connection(HttpToolsProtocol):
     _is_too_large = False
     _body_bytes = 0
     """Of the body, since its pace was looked at."""
+    _got_body = False
+    _bodiless_bytes = 0
+    """What came in since the last byte of the body: the headers after a chunked one, of which the parser
+    keeps each until it is whole."""
     _unwanted_bytes = 0
     _is_ending = False
     """The last answer is out, and all that comes in is dropped."""
@@ -107,9 +111,12 @@ class Connection(HttpToolsProtocol):
                     self._begin_request()
                 part = data[: self.limits.head_bytes - self._head_bytes]
                 self._head_bytes += len(part)
+            self._got_body = False
             super().data_received(part)
             data = data[len(part) :]
-            if self._is_too_large or (self._in_head and self._head_bytes >= self.limits.head_bytes):
+            self._bodiless_bytes = 0 if self._in_head or self._got_body else self._bodiless_bytes + len(part)
+            most = self._head_bytes if self._in_head else self._bodiless_bytes
+            if self._is_too_large or most >= self.limits.head_bytes:
                 limit = self.limits.head_bytes
                 self._answer_and_end(
                     HEADERS_TOO_LARGE,
@@ -144,6 +151,7 @@ class Connection(HttpToolsProtocol):
         """Called with a part of the body."""
         if self._is_too_large:
             return
+        self._got_body = True
         self._body_bytes += len(body)
         if self.cycle.response_complete:
             self._unwanted_bytes += len(body)

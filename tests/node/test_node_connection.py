@@ -193,6 +193,23 @@ async def test_a_body_that_nobody_wants_is_answered_and_not_swallowed_without_en
             await line.send_for_ever(chunk)
 
 
+@pytest.mark.parametrize("line", [b"X-A: aaaaaaaaaaaaa\r\n" * 100, b"a" * 65536], ids=["many", "one"])
+async def test_headers_after_a_chunked_body_are_headers_too(line: bytes) -> None:
+    head = b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-B: "
+    async with served(App(), SMALL) as port, dialled(port, head) as one:
+        with pytest.raises(ConnectionError):
+            await one.send_for_ever(line)
+
+
+async def test_a_chunked_body_of_small_chunks_is_taken() -> None:
+    head = b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with served(App(), SMALL) as port, dialled(port, head) as line:
+        for _ in range(20):
+            await line.send(b"1\r\na\r\n" * 1000)
+        await line.send(b"0\r\nX-B: b\r\n\r\n")
+        assert (await line.answer())[1]["bytes"] == 20_000
+
+
 async def test_after_a_small_body_that_nobody_wanted_the_connection_goes_on() -> None:
     size = SMALL.unwanted_bytes
     head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
