@@ -120,7 +120,7 @@ class Catalog:
         self.file.change(lambda db: db.execute("INSERT OR REPLACE INTO about VALUES ('written', 'yes')"))
         if self.file.forgetful:
             raise HomeForgetful(
-                f"Nothing can be placed from here: the catalog is not written, since {self.file.forgetful}.",
+                f"Nothing can be placed from this home: {self.file.forgetful}.",
                 means="What a command places it must be able to write down first. Nothing was sent or paid.",
                 todo="Make room for the home or make it writable, or use another with --home.",
             )

@@ -65,12 +65,12 @@ def held_from_events(order: PlacedOrder, filled: Sequence[Event]) -> Held:
 
 async def close(market: Market, order: PlacedOrder) -> tuple[Closing, Receipt] | None:
     """Close the order; None if somebody else was first. Raises OrderGoesOn, and the errors of the chain."""
-    epoch = (await market.head()).epoch
-    if epoch < order.end:
+    clock = await market.clock()
+    if clock.epoch < order.end:
         raise OrderGoesOn(
-            f"The order goes on until epoch {order.end}, and it is epoch {epoch}.",
+            f"The order is not over: it goes on until {clock.describe_epoch(order.end)}.",
             means="What was not proven comes back when it is over.",
-            todo=f"Close it from epoch {order.end} on.",
+            todo="Close it then.",
         )
     held = held_from_events(order, await market.tenures(order.id, order.block))
     try:

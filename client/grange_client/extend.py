@@ -64,8 +64,8 @@ class Extending:
 
         Raises CannotExtend, NotEnoughFarmers, NotEnoughMoney and the errors of the chain.
         """
-        head, parameters = await self.market.head(), self.market.parameters
-        end = end_after(order, epochs, head.epoch, parameters)
+        clock, parameters = await self.market.clock(), self.market.parameters
+        end = end_after(order, epochs, clock.epoch, parameters, when=clock.describe_epoch)
         need = Need(
             k=order.geometry.k,
             n=order.geometry.n,
@@ -372,5 +372,5 @@ def _too_few(failures: dict[str, str]) -> NotEnoughFarmers:
         failures=failures,
         missing=1,
         means="Nothing is paid. The order goes on as it is until it ends.",
-        todo="Extend it for fewer --epochs or when more farmers are there, or fetch it and store it anew.",
+        todo="Extend it for fewer --epochs or when more farmers are there, or fetch it and store it again.",
     )

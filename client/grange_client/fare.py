@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from grange.layout import Geometry
 from grange.types import FarmerId
-from grange.units import STEP_BYTES, egress_rounded_up, format_tokens
+from grange.units import STEP_BYTES, egress_rounded_up, format_tokens_rounded_down, format_tokens_rounded_up
 from grange_client.errors import NotEnoughMoney
 from grange_client.stripes import stripes_for
 
@@ -49,17 +49,18 @@ def check_vault(
     missing = expected + out - vault
     if not expected or missing <= 0:
         return
-    means = f"It costs about {format_tokens(expected)}; {format_tokens(vault)} are in the vault"
-    means += f", of which {format_tokens(out)} are promised for earlier reads." if out else "."
+    means = f"It costs about {format_tokens_rounded_up(expected)}; "
+    means += f"{format_tokens_rounded_down(vault)} are in the vault"
+    means += f", of which {format_tokens_rounded_up(out)} are promised for earlier reads." if out else "."
     raise too_small(missing, means)
 
 
 def too_small(missing: int, means: str = "") -> NotEnoughMoney:
     """The error of a vault from which downloads cannot be paid."""
     return NotEnoughMoney(
-        f"The vault is {format_tokens(missing)} tokens too small to pay for reading.",
+        f"The vault is {format_tokens_rounded_up(missing)} tokens too small to pay for reading.",
         means=means,
-        todo=f"Put them in with `grange deposit {format_tokens(missing)}`, and go on.",
+        todo=f"Put them in with `grange deposit {format_tokens_rounded_up(missing)}`, and go on.",
     )
 
 

@@ -38,7 +38,7 @@ class Spares:
         """The next one. Raises NotEnoughFarmers when there is none."""
         if not self._waiting:
             raise NotEnoughFarmers(
-                "Too many farmers failed, and none is left to take their place.",
+                "Too many farmers failed, and there is none left to replace them.",
                 failures={f"farmer {farmer}": reason for farmer, reason in self.failures.items()},
                 missing=1,
                 means="Nothing was placed and nothing is paid.",

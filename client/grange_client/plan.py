@@ -5,7 +5,7 @@ of an order on the market's calendar, and its price. Leaves finding out who is t
 and who is best to `select`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from grange.types import Epoch, Parameters
@@ -77,10 +77,13 @@ def codes_for(wish: Wish, farmers: int) -> list[tuple[int, int]]:
     return list(dict.fromkeys(code_for(wish, size) for size in sizes or [0]))
 
 
-def end_for(wish: Wish, current: Epoch, parameters: Parameters) -> Epoch:
+def end_for(
+    wish: Wish, current: Epoch, parameters: Parameters, *, when: Callable[[int], str] = "epoch {}".format
+) -> Epoch:
     """The end of an order: on the calendar, so that what was asked for is covered.
 
-    Raises NothingToStore if the calendar does not reach so far.
+    Raises NothingToStore if the calendar does not reach so far. `when` names an epoch in the errors, with its
+    date where that is known.
     """
     grid = parameters.grid_epochs
     start = current + 1
@@ -100,7 +103,7 @@ def end_for(wish: Wish, current: Epoch, parameters: Parameters) -> Epoch:
     latest = (current // grid + parameters.max_books) * grid
     if end > latest:
         raise NothingToStore(
-            f"The market takes orders up to epoch {latest} at the moment, and this one would end at {end}.",
+            f"The market takes orders up to {when(latest)}, and this one would end with epoch {end}.",
             todo=f"Choose --epochs {max(1, latest - start)} or fewer, and store again before it ends.",
         )
     return Epoch(end)

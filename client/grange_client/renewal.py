@@ -4,7 +4,7 @@ Pure. Decides when an order can be extended and which calendar its new end lies 
 extending to `extend`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -68,27 +68,37 @@ class Extended:
     """How many blocks were on top of its own when it was looked at last."""
 
 
-def end_after(order: PlacedOrder, epochs: int | None, current: Epoch, parameters: Parameters) -> Epoch:
-    """The new end, so many epochs after the old one at least. Raises CannotExtend."""
+def end_after(
+    order: PlacedOrder,
+    epochs: int | None,
+    current: Epoch,
+    parameters: Parameters,
+    *,
+    when: Callable[[int], str] = "epoch {}".format,
+) -> Epoch:
+    """The new end, so many epochs after the old one at least. Raises CannotExtend.
+
+    `when` names an epoch in the errors, with its date where that is known.
+    """
     grid = parameters.grid_epochs
     if current >= order.end:
         raise CannotExtend(
-            f"The order ended with epoch {order.end}, and it is epoch {current}.",
+            f"The order is over: it ended with {when(order.end)}.",
             means="Farmers need not keep it any longer.",
             todo="Fetch it with `grange get` while they still have it, and store it again.",
         )
     if current < order.end - grid:
         raise CannotExtend(
-            f"The order goes on until epoch {order.end} anyway.",
+            f"It is too early: the order goes on until {when(order.end)}.",
             means=f"An order can be extended in its last {grid} epochs, and it is epoch {current}.",
-            todo=f"Extend it from epoch {order.end - grid} on.",
+            todo=f"Extend it from {when(order.end - grid)}.",
         )
     wanted = order.end + (grid if epochs is None else epochs)
     end = -(-wanted // grid) * grid
     latest = (current // grid + parameters.max_books) * grid
     if end > latest:
         raise CannotExtend(
-            f"The market takes orders up to epoch {latest} at the moment, and this one would end at {end}.",
+            f"The market takes orders up to {when(latest)}, and this one would end with epoch {end}.",
             todo=f"Choose --epochs {latest - order.end} or fewer, and extend it again before it ends.",
         )
     return Epoch(end)

@@ -427,8 +427,8 @@ class Renter:
         known = self.catalog.closing(order.id)
         if known is None:
             raise UnknownOrder(
-                f"The market has no order {order.id.hex()[:8]} any more, and shows no end of it.",
-                means="The chain may have changed its mind about it a moment ago.",
+                f"The market does not have order {order.id.hex()[:8]} any more, nor a record of its closing.",
+                means="A reorganization of the chain may just have removed it.",
                 todo="`grange ls` shows what there is.",
             )
         return known

@@ -111,8 +111,9 @@ class Display:
             case happenings.FarmerFailed(reason=reason):
                 self._say(reason)
             case happenings.ReadingPriceRaised(farmer=farmer, price_per_gib=price):
+                asked = format_tokens_rounded_up(price)
                 self._say(
-                    f"Farmer {farmer} keeps data of yours and now asks {format_tokens(price)} tokens for "
+                    f"Farmer {farmer} keeps data of yours and now asks {asked} tokens for "
                     "reading a GiB of it, far more than others. It is given nothing more."
                 )
             case _:

@@ -145,8 +145,9 @@ class Storing:
         )
         stored_manifest = pack(manifest)
         watch(Step(what="Looking for farmers"))
-        head = await self.market.head()
-        start, end = Epoch(head.epoch + 1), end_for(wish, head.epoch, self.market.parameters)
+        clock, parameters = await self.market.clock(), self.market.parameters
+        start = Epoch(clock.epoch + 1)
+        end = end_for(wish, clock.epoch, parameters, when=clock.describe_epoch)
         salt = self.random(SALT_BYTES)
         order = order_id(self.identity.wallet.address, salt)
         size_bytes = found.content_bytes + len(stored_manifest)

@@ -109,7 +109,7 @@ class OptionalDatabase:
             found.append(f"{self._path.name} was damaged, and is kept as {self.moved_to.name}. {loss}")
         if self.forgetful:
             where = self._path.parent
-            found.append(f"{where} is not written: {self.forgetful}. What happens now is not remembered.")
+            found.append(f"{where}: {self.forgetful}. What happens now is not remembered.")
         return found
 
     def begin_again(self) -> None:

@@ -22,7 +22,7 @@ from grange.devnet.devnet import Devnet
 from grange.devnet.fleet import Fleet
 from grange.devnet.repairers import RepairerOptions, RepairerProcess, start_repairers
 from grange.types import Address, Epoch, FarmerId
-from grange.units import format_tokens
+from grange.units import format_tokens_rounded_down as received
 from grange_client.plan import Wish
 from grange_client.store import Stored
 from grange_client.words import new_words
@@ -233,7 +233,7 @@ class Repair(Tale[Outcome]):
                 outcome.rebuilt_bytes += status["bytes_rebuilt"]
                 rows.append((
                     str(repairer.number), f"{status['bytes_read']:,}", f"{status['bytes_rebuilt']:,}",
-                    str(status["slots_refilled"]), format_tokens(outcome.bounties[repairer.address]),
+                    str(status["slots_refilled"]), received(outcome.bounties[repairer.address]),
                 ))  # fmt: skip
             stage.console.print(
                 table(">repairer", ">bytes read", ">bytes rebuilt", ">slots", ">bounty", rows=rows)

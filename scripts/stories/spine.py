@@ -23,6 +23,8 @@ from grange.devnet.devnet import DEVNET_PARAMETERS, Devnet
 from grange.devnet.fleet import FarmerProcess, Fleet
 from grange.types import FarmerId
 from grange.units import format_tokens
+from grange.units import format_tokens_rounded_down as received
+from grange.units import format_tokens_rounded_up as paid_text
 from grange_client.config import load
 from grange_client.plan import Wish
 from grange_client.renter import Renter
@@ -196,7 +198,7 @@ class Spine(Tale[Outcome]):
             stage.say(f"{self._measured(stored)} for each farmer")
             stage.say(
                 f"{len(sent)} transaction, {stored.receipt.gas_used:,} gas; "
-                f"{format_tokens(stored.order.cost)} tokens paid ahead, until epoch {stored.order.end}"
+                f"{paid_text(stored.order.cost)} tokens paid ahead, until epoch {stored.order.end}"
             )
         return words, stored, source
 
@@ -250,7 +252,7 @@ class Spine(Tale[Outcome]):
                 head = await chain.head()
                 proven, paid = _by_farmer(await chain.logs(order.block, head.number, ["Proven"]))
                 epochs = range(order.start, min(order.end, max(order.start, head.epoch) + 1))
-                shown = {farmer: format_tokens(amount) for farmer, amount in paid.items()}
+                shown = {farmer: received(amount) for farmer, amount in paid.items()}
                 live.update(epoch_table(names, epochs, proven, shown, head.epoch))
                 if head.epoch >= order.end or enough(head.epoch, proven):
                     return
@@ -287,8 +289,8 @@ class Spine(Tale[Outcome]):
             outcome.cost, outcome.refunded = order.cost, closing.refund
             outcome.compensation = closing.compensation
             stage.say(
-                f"{format_tokens(closing.refund)} tokens come back for epochs that nobody proved, and "
-                f"{format_tokens(closing.compensation)} as compensation."
+                f"{received(closing.refund)} tokens come back for epochs that nobody proved, and "
+                f"{received(closing.compensation)} as compensation."
             )
 
     async def _bill(self, devnet: Devnet, stored: Stored) -> None:
@@ -314,13 +316,13 @@ class Spine(Tale[Outcome]):
             stage.console.print(
                 table(">farmer", ">proven", ">missed", ">earned", ">refund", ">compensation", rows=[
                     (str(bill.farmer), str(bill.proven), str(bill.missed),
-                     *map(format_tokens, (outcome.paid[bill.farmer], bill.refund, bill.compensation)))
+                     *map(received, (outcome.paid[bill.farmer], bill.refund, bill.compensation)))
                     for bill in outcome.bills
                 ])
             )  # fmt: skip
             stage.say(
-                f"The renter paid {format_tokens(order.cost)} ahead. Farmers earned "
-                f"{format_tokens(sum(outcome.paid.values()))} of it, and the rest came back, "
+                f"The renter paid {paid_text(order.cost)} ahead. Farmers earned "
+                f"{received(sum(outcome.paid.values()))} of it, and the rest came back, "
                 "with compensation out of the stakes of those who did not prove."
             )
             rows = [

@@ -19,7 +19,9 @@ from grange_client.happenings import FarmerFailed, FarmerReplaced, Happening, Pr
 
 PROVEN, MISSED, OPEN = "[green]●[/]", "[red]✗[/]", "[dim]·[/]"
 FRAMES_PER_SECOND = 4
-EPOCH_PADDING = (0, 1, 0, 2)
+EPOCH_PADDING = (0, 0, 0, 2)
+MAX_EPOCH_COLUMNS = 9
+"""So many fit a terminal of 80 columns beside names and amounts."""
 
 
 class Stage:
@@ -100,7 +102,8 @@ def epoch_table(
     paid: Mapping[int, str],
     current: int,
 ) -> Table:
-    """Farmers down, epochs across: proven, missed, or not over yet."""
+    """Farmers down, the latest epochs across: proven, missed, or not over yet."""
+    epochs = epochs[-MAX_EPOCH_COLUMNS:]
     drawn = table("farmer", "", *(f">{epoch}" for epoch in epochs), ">paid")
     drawn.padding = EPOCH_PADDING
     for farmer, note in names.items():

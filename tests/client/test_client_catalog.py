@@ -217,7 +217,7 @@ async def test_a_full_disk_keeps_nobody_from_looking_and_fetching(
             assert (known.order.id, known.name) == (order, "tree")
             renter.reputations.note_failure(FarmerFailed(slot=0, farmer=FarmerId(1), reason="gone"))
             [notice] = renter.notices()
-    assert "is not written" in notice
+    assert "not remembered" in notice
     assert not any(farmer.calls for farmer in world.farmers)
     async with world.renter() as renter:
         assert renter.notices() == []
@@ -249,7 +249,7 @@ async def test_a_home_that_cannot_be_made_into_is_read_from(world: World, tree: 
     (empty / "catalog.sqlite").mkdir(parents=True)
     async with world.renter(empty) as renter:
         assert [known.name for known in await renter.orders()] == ["tree"]
-        assert "is not written" in renter.notices()[0]
+        assert "not remembered" in renter.notices()[0]
 
 
 async def test_damage_in_the_middle_costs_nothing_but_time(world: World, tree: Path) -> None:

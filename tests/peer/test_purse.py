@@ -187,7 +187,7 @@ def test_what_a_farmer_counted_unheard_is_made_good(purse: Purse) -> None:
 def test_a_farmer_that_wants_to_be_paid_twice_gains_one_request_and_is_passed_over(purse: Purse) -> None:
     payment = paid(purse)
     purse.unserved(payment, doubtful=False)
-    with pytest.raises(FarmerRefused, match="paid again") as raised:
+    with pytest.raises(FarmerRefused, match="charges again") as raised:
         purse.doubted(payment, short(spent=PRICE, cumulative=PRICE))
     assert raised.value.code == "disputed"
     assert purse.tabs.tab(FARMER) == Tab(total=PRICE)

@@ -120,7 +120,7 @@ class Peer:
         async with self._sent("PUT", path, root, data=data) as response:
             stored = await self._json(response, StoredPiece)
         if stored.root != root:
-            raise FarmerLied(f"Farmer {self.farmer.id} says a piece has another root than it has.")
+            raise FarmerLied(f"Farmer {self.farmer.id} computed another root for a piece than it has.")
 
     async def accept(self, order: OrderId, slot: int, proposal: Proposal) -> Promise:
         """Ask for the farmer's promise; what it says is not checked here."""
@@ -242,7 +242,7 @@ class Peer:
                 raise ValueError("too long")
             return shape.model_validate_json(body)
         except (ValidationError, ValueError, RecursionError) as error:
-            raise FarmerLied(f"Farmer {self.farmer.id} answered something that is no answer.") from error
+            raise FarmerLied(f"Farmer {self.farmer.id} sent an answer that cannot be read.") from error
 
 
 class _Exchange:
@@ -336,7 +336,9 @@ def endpoint_url(farmer: Farmer) -> URL:
         if url.scheme not in ("http", "https") or not url.host or url.user or url.password or url.query:
             raise ValueError("not an http address")
     except (ValueError, TypeError) as error:
-        raise FarmerUnreachable(f"Farmer {farmer.id} registered an endpoint that is no address.") from error
+        raise FarmerUnreachable(
+            f"Farmer {farmer.id} registered an endpoint that is not an address."
+        ) from error
     return url.origin()
 
 
@@ -363,4 +365,4 @@ def _translated(farmer: Farmer) -> Iterator[None]:
         raise FarmerUnreachable(f"Farmer {farmer.id} broke off the connection.") from error
     except UnicodeError as error:
         # What the name lookup raises for a host such as "a..b", which the farmer chose.
-        raise FarmerUnreachable(f"Farmer {farmer.id} has an endpoint that is no address.") from error
+        raise FarmerUnreachable(f"Farmer {farmer.id} has an endpoint that is not an address.") from error

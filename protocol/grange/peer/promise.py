@@ -63,7 +63,7 @@ def checked_acceptance(
             repairer=proposal.repairer,
         )
     except BadSignature as error:
-        raise FarmerLied(f"Farmer {farmer.id} signed its promise with nobody's key.") from error
+        raise FarmerLied(f"Farmer {farmer.id}'s signature is not valid.") from error
     if signer != farmer.operator:
         raise FarmerLied(f"Farmer {farmer.id}'s promise is signed by {signer}, who is not its operator.")
     if promise.deadline_block < deadline_block:

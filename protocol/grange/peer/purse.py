@@ -19,7 +19,7 @@ from grange.peer.answers import Account, Shortage
 from grange.peer.errors import EXIT_MONEY, FarmerLied, FarmerRefused
 from grange.peer.tabs import Tab, Tabs
 from grange.types import FarmerId, Voucher
-from grange.units import egress_rounded_up, format_tokens
+from grange.units import egress_rounded_up, format_tokens_rounded_up
 
 
 class OverBudget(Told, Misuse):
@@ -44,9 +44,10 @@ class Budget:
     def check(self, price: int) -> None:
         """Raise OverBudget if so much more cannot be spent."""
         if self.limit is not None and self.spent + price > self.limit:
+            allowed = format_tokens_rounded_up(self.limit)
             raise OverBudget(
-                f"Reading on would cost more than the {format_tokens(self.limit)} tokens that were allowed.",
-                means=f"{format_tokens(self.spent)} tokens were spent. What was fetched is there.",
+                f"Reading on would cost more than the {allowed} tokens that were allowed.",
+                means=f"{format_tokens_rounded_up(self.spent)} tokens were spent. What was fetched is there.",
                 todo="Allow more, or try again when cheaper farmers answer.",
             )
 
@@ -144,7 +145,7 @@ class Purse:
         def made_good(tab: Tab) -> Tab:
             nonlocal lost, doubtful
             if shortage.spent > tab.total:
-                raise FarmerLied(f"Farmer {farmer} counts more than was ever promised to it.")
+                raise FarmerLied(f"Farmer {farmer} claims more than was ever signed to it.")
             claimed = shortage.spent + shortage.needed - (tab.standing + price)
             lost, doubtful = max(0, min(claimed, tab.credit, max(price, tab.doubtful))), tab.doubtful
             return replace(tab, credit=tab.credit - lost, doubtful=max(0, tab.doubtful - lost))
@@ -153,7 +154,7 @@ class Purse:
         self.budget.spent += lost
         if lost > doubtful:
             raise FarmerRefused(
-                f"Farmer {farmer} wants to be paid again for what it was paid for.",
+                f"Farmer {farmer} charges again for what it was paid for.",
                 status=402,
                 code="disputed",
             )

@@ -29,4 +29,4 @@ def dealing_with(farmer: FarmerId) -> Iterator[None]:
         kind = type(error).__name__
         log.warning("farmer %d: %s: %.*s", farmer, kind, MAX_LOGGED_CHARACTERS, ascii(str(error)))
         log.debug("farmer %d", farmer, exc_info=error)
-        raise FarmerUnforeseen(f"Farmer {farmer} caused an error that nobody foresaw: {kind}.") from error
+        raise FarmerUnforeseen(f"Farmer {farmer} caused an unexpected error: {kind}.") from error
