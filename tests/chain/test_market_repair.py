@@ -6,9 +6,13 @@ import pytest
 from chain_support import RATE, TestFarmer, funded, store
 
 from grange import messages
-from grange.chain import Sender, calls
+from grange.chain import Receipt, Sender, calls
 from grange.devnet import Devnet
 from grange.types import Epoch, FarmerId, Held, OrderId, Slot
+from grange_node.care.rebuilder import History
+from grange_node.deletion import Word, word_of
+from grange_node.records import SlotRecord, SlotState
+from grange_node.slot_key import SlotKey
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 LEAVES = 8
@@ -47,29 +51,16 @@ async def until_lapsed(devnet: Devnet, farmer: FarmerId) -> None:
     raise AssertionError("not lapsed")
 
 
-async def test_a_repairer_that_refills_with_nothing_ends_with_less_than_it_began_with(
-    devnet: Devnet,
-) -> None:
-    """It takes the slot over with a farmer of its own that has no byte of it, at the full bounty, and even
-    collects the reward for evicting that."""
-    chain, parameters = devnet.chain, devnet.chain.parameters
-    gone, accomplice = await TestFarmer.register(devnet), await TestFarmer.register(devnet, stake=16 * RATE)
-    repairer, other = Sender(chain, await funded(devnet)), Sender(chain, await funded(devnet))
-    order, _ = await store(devnet, other, [gone], leaf_count=LEAVES, epochs=80)
-    placed = await chain.order(order)
+async def refill(devnet: Devnet, order: OrderId, taker: TestFarmer, repairer: Sender) -> Receipt:
+    """Give the first slot of an order to another farmer."""
+    chain, placed = devnet.chain, await devnet.chain.order(order)
     assert placed is not None
-    await until_lapsed(devnet, gone.id)
-    await other.send(calls.evict(gone.id))
-    await devnet.mine(parameters.auction_epochs * parameters.epoch_blocks)
-
-    cheats = (repairer, accomplice.sender)
-    before = await wealth(devnet, *cheats) + (await chain.farmer(accomplice.id)).stake
     held = await held_of(devnet, order)
     consent = messages.sign_takeover(
         chain.domain,
-        accomplice.sender.wallet.private_key,
+        taker.sender.wallet.private_key,
         order=order,
-        farmer=accomplice.id,
+        farmer=taker.id,
         slot=0,
         root=held.slots[0].root,
         leaf_count=LEAVES,
@@ -79,7 +70,56 @@ async def test_a_repairer_that_refills_with_nothing_ends_with_less_than_it_began
         replaces=held.slots[0].start,
         repairer=repairer.address,
     )
-    receipt = await repairer.send(calls.refill(held, repairer.address, [consent]))
+    return await repairer.send(calls.refill(held, repairer.address, [consent]))
+
+
+async def test_a_farm_takes_its_slot_for_anothers_only_when_the_contract_gave_it_away(devnet: Devnet) -> None:
+    """By the order's events and the hash that the contract keeps: not when it lapsed, nor when it was
+    evicted."""
+    chain = devnet.chain
+    gone, taker = await TestFarmer.register(devnet), await TestFarmer.register(devnet, stake=16 * RATE)
+    repairer, other = Sender(chain, await funded(devnet)), Sender(chain, await funded(devnet))
+    order, _ = await store(devnet, other, [gone], leaf_count=LEAVES, epochs=80)
+    record = SlotRecord(
+        key=SlotKey(renter=other.address, order=order, slot=0),
+        state=SlotState.PLACED,
+        staged_at=0,
+        terms=None,
+        deadline_block=0,
+    )
+    history = History(chain, order, 0)
+
+    async def word() -> Word:
+        epoch = (await chain.head()).epoch
+        return word_of(await chain.order(order), await history.now(), record, gone.id, epoch)
+
+    assert await word() is Word.UNCLEAR
+    await until_lapsed(devnet, gone.id)
+    await other.send(calls.evict(gone.id))
+    await devnet.mine(2 * chain.parameters.epoch_blocks)
+    assert await word() is Word.UNCLEAR
+    await refill(devnet, order, taker, repairer)
+    assert await word() is Word.UNCLEAR, "a reorg could still take it back"
+    await devnet.mine(2 * chain.parameters.epoch_blocks)
+    assert await word() is Word.ANOTHERS
+
+
+async def test_a_repairer_that_refills_with_nothing_ends_with_less_than_it_began_with(
+    devnet: Devnet,
+) -> None:
+    """It takes the slot over with a farmer of its own that has no byte of it, at the full bounty, and even
+    collects the reward for evicting that."""
+    chain, parameters = devnet.chain, devnet.chain.parameters
+    gone, accomplice = await TestFarmer.register(devnet), await TestFarmer.register(devnet, stake=16 * RATE)
+    repairer, other = Sender(chain, await funded(devnet)), Sender(chain, await funded(devnet))
+    order, _ = await store(devnet, other, [gone], leaf_count=LEAVES, epochs=80)
+    await until_lapsed(devnet, gone.id)
+    await other.send(calls.evict(gone.id))
+    await devnet.mine(parameters.auction_epochs * parameters.epoch_blocks)
+
+    cheats = (repairer, accomplice.sender)
+    before = await wealth(devnet, *cheats) + (await chain.farmer(accomplice.id)).stake
+    receipt = await refill(devnet, order, accomplice, repairer)
     bounty = receipt.event("SlotVacated").args["bounty"]
     assert bounty > 0
     assert await chain.earnings(repairer.address) == bounty

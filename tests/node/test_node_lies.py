@@ -2,12 +2,16 @@
 
 import hashlib
 import logging
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from node_support import (
     OPERATOR,
     PARAMETERS,
@@ -452,3 +456,72 @@ async def test_a_refused_proof_is_made_again_with_the_next_block_and_not_before(
                 market.mine()
         assert len(asked) == len(set(asked)) == 3
         assert await farm.node.prover.step(await farm.node.watcher.refresh()) is Action.PROVE
+
+
+LIES = ("hashes", "logs", "orders", "leap", "leap with blocks", "old head")
+MOVES = ("mine", "place", "reorg", "look", "honest", *LIES)
+
+
+def lie(market: LyingMarket, what: str, size: int) -> None:
+    match what:
+        case "hashes":
+            market.hashes_differ_from = max(0, market.height - 4 * size)
+        case "logs":
+            market.hides_logs = True
+        case "orders":
+            market.hides_orders = True
+        case "leap":
+            market.leaps_blocks, market.has_blocks_to_leap = 1_000 * size, False
+        case "leap with blocks":
+            market.leaps_blocks, market.has_blocks_to_leap = 1_000 * size, True
+        case _:
+            market.leaps_blocks = 0
+            market.shown_height = max(0, market.height - 3 * size)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(MOVES), st.integers(1, 5)), min_size=5, max_size=25))
+async def test_however_an_endpoint_lies_nothing_goes_and_all_is_right_when_it_stops(
+    moves: list[tuple[str, int]],
+) -> None:
+    market, slots = LyingMarket(), [parcel(2, seed=seed, end=END) for seed in range(3)]
+    waiting = list(slots)
+    with tempfile.TemporaryDirectory() as folder:
+        async with open_farm(Path(folder), market=market) as farm:
+            for slot in slots:
+                await farm.agree(slot)
+            for move, size in moves:
+                match move:
+                    case "mine":
+                        pass_blocks(farm, size)
+                    case "place":
+                        if waiting:
+                            slot = waiting.pop()
+                            market.place(slot.placed())
+                            market.orders[slot.order] = order_of(slot)
+                    case "reorg":
+                        market.reorg(min(size, market.height - PLACED_BLOCK + 1))
+                        market.mine(size)
+                        market.shown_height = None
+                    case "look":
+                        farm.clock.now += size
+                        with suppress(ChainError):
+                            await farm.node.watcher.look()
+                        assert await farm.node.collector.collect() == 0
+                    case "honest":
+                        market.be_honest()
+                    case _:
+                        lie(market, move, size)
+            market.be_honest()
+            pass_blocks(farm)
+            farm.clock.now += LONGEST_REREAD_SECONDS
+            await look(farm, 3)
+            assert not farm.node.watcher.is_held
+            assert farm.node.ledger.doubt() is None
+            assert farm.node.ledger.entries(Epoch(0)) == market.entries()
+            on_chain = {entry.order for entry in market.entries()}
+            for slot in slots:
+                record = farm.node.ledger.slot(slot.key)
+                assert record is not None
+                assert (record.state is SlotState.PLACED) is (slot.order in on_chain)
+                assert farm.node.store.read_verified(slot.key, 0) == slot.pieces[0]
