@@ -127,7 +127,7 @@ BEGIN_AGAIN: Final = (
 def describe_lapse(farmer: int, since: str) -> str:
     """What happened to a lapsed farmer and what it means; `since` is the epoch from which on it counts."""
     return (
-        f"Farmer {farmer} lapsed, because it missed too many proofs. Since {since} its slots are vacant: it "
+        f"Farmer {farmer} lapsed, because it missed too many proofs. Since {since}, its slots are vacant: it "
         "is not paid for them, it gets no new ones, and its stake stands for the loss. It cannot be revived, "
         "so send it no more tokens."
     )

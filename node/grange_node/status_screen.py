@@ -29,7 +29,7 @@ def _warnings(status: Status) -> list[tuple[str, str]]:
     if status.data_error is not None:
         rows.append(("data", status.data_error))
     if status.lapsed_from_epoch is not None:
-        since = f"epoch {status.lapsed_from_epoch}, about {_time(status.lapsed_at)},"
+        since = f"epoch {status.lapsed_from_epoch}, about {_time(status.lapsed_at)}"
         rows.append(("lapsed", f"{describe_lapse(status.farmer, since)} {BEGIN_AGAIN}"))
     if status.key_warning is not None:
         rows.append(("key", f"{status.key_warning}."))

@@ -293,6 +293,27 @@ async def test_a_slot_of_the_chain_that_we_know_nothing_of_is_named(tmp_path: Pa
             await step(farm)
 
 
+async def test_a_farm_that_lapsed_says_once_since_when_what_it_means_and_how_to_begin_again(
+    keeping: tuple[Farm, list[Parcel]], caplog: pytest.LogCaptureFixture
+) -> None:
+    farm, _ = keeping
+    farm.market.lapsed = True
+    farm.market.mine_to_epoch(4)
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            farm.market.mine()
+            assert await step(farm) is Action.LAPSED
+    [said] = [record.getMessage() for record in caplog.records]
+    for part in (
+        f"Farmer {FARMER} lapsed",
+        "blocks ago",
+        "its slots are vacant",
+        "no more tokens",
+        "--home NEW",
+    ):
+        assert part in said
+
+
 async def test_too_little_gas_money_is_said_and_the_proof_sent_when_there_is_some(
     keeping: tuple[Farm, list[Parcel]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
