@@ -464,6 +464,7 @@ async def test_the_last_slots_of_a_book_are_given_up_together(tmp_path: Path) ->
             shutil.rmtree(_folder(kept, slot))
         await kept.scrub()
         kept.others.stopped = True
+        await kept.node.carer.tick()
         await kept.next_epoch()
         await kept.node.carer.tick()
         assert kept.market.losses == [41]
@@ -475,6 +476,7 @@ async def test_a_loss_that_a_reorg_undoes_is_undone(tmp_path: Path) -> None:
         kept.damage(*range(PIECES))
         await kept.scrub()
         kept.others.stopped = True
+        await kept.node.carer.tick()
         await kept.next_epoch()
         await kept.node.carer.tick()
         await kept.node.watcher.refresh()
@@ -568,6 +570,7 @@ async def test_a_proof_over_a_book_with_a_lost_slot_holds(tmp_path: Path) -> Non
         kept.damage(*range(PIECES))
         await kept.scrub()
         kept.others.stopped = True
+        await kept.node.carer.tick()
         await kept.next_epoch()
         await kept.node.carer.tick()
         assert kept.declared() == 1

@@ -11,12 +11,14 @@ from test_node_paid_peer import customer, serving
 
 from grange.chain import ChainUnavailable, Order, Wallet
 from grange.merkle import root_from_path
-from grange.peer import FarmerRefused, PieceClosed
-from grange.types import Address, Epoch, OrderId
+from grange.peer import FarmerLied, FarmerRefused, PieceClosed
+from grange.types import Address, Epoch, FarmerId, OrderId, Slot
 from grange_node import readers as readers_module
 from grange_node.config import OfferFile
 from grange_node.order_state import OrderState
 from grange_node.records import SlotState
+from grange_node.repair.chart import Charted
+from grange_node.repair.sources import Source
 
 FARMER = Wallet(b"\x0a" * 32)
 REPAIRER = Wallet(b"\x0b" * 32)
@@ -135,6 +137,33 @@ async def test_a_peer_hears_in_which_epoch_to_come_back(tmp_path: Path) -> None:
             with pytest.raises(FarmerRefused) as refused:
                 await peer.read(slot().order, slot().slot, 0, PIECE_BYTES)
             assert (refused.value.status, refused.value.code) == (403, "not_a_reader")
+
+
+@pytest.mark.parametrize(("vacant", "paths"), [(False, 1), (True, 0)])
+async def test_a_source_checks_a_piece_by_its_path_where_not_all_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vacant: bool, paths: int
+) -> None:
+    """Over sockets: against the slot's root on chain, whatever the farmer shows of its list."""
+    market, held = FakeMarket(), slot()
+    market.stand(held, operators=frozenset({FARMER.address}), is_vacant=vacant, is_eager=vacant)
+    tenure = Slot(farmer=FarmerId(7), root=held.root, rate=held.rate, start=Epoch(2))
+    charted = Charted(
+        order=held.order, renter=held.renter.address, start=Epoch(2), end=Epoch(held.end), k=1,
+        leaf_count=PIECES * PIECE_BYTES // 512, piece_leaves=PIECE_BYTES // 512,
+        slots=(tenure,) * (held.slot + 1), lost=frozenset(),
+    )  # fmt: skip
+    async with serving(tmp_path / "data", market, offer_terms=FREE) as (farm, endpoint):
+        await farm.keep(held)
+        opened, asked = market.epoch % 3, []
+        async with customer(farm, endpoint, wallet=FARMER, egress_price_per_gib=0) as (peer, _):
+            path = peer.piece_path
+            monkeypatch.setattr(peer, "piece_path", lambda *of: (asked.append(of), path(*of))[1])
+            source = Source(charted, held.slot)
+            assert await source.piece(peer, opened) == held.pieces[opened]
+            assert len(asked) == paths
+            wrong = Source(replace(charted, slots=(replace(tenure, root=bytes(32)),) * 4), held.slot)
+            with pytest.raises(FarmerLied):
+                await wrong.piece(peer, opened)
 
 
 @pytest.mark.parametrize("is_known", [True, False])

@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 from repair_fakes import Clock, repairing, until_done
-from repair_farmers import FakeContacts
+from repair_farmers import FakeContacts, FakePeer
 from repair_ground import ORDER, SEGMENTS, Ground, K, nothing
 from repair_market import FakeMarket
 
 from grange.chain import Sender
+from grange.peer import PieceClosed
+from grange.reads import CLOSED_UNTIL_EPOCH
 from grange.repair import is_eager
-from grange.types import FarmerId
+from grange.types import Epoch, FarmerId
 from grange_node.care import rebuilder as rebuilder_module
 from grange_node.care.rebuilder import LiveRebuilder
+from grange_node.errors import RepairStopped
 from grange_node.repair.chart import Chart
 from grange_node.repair.jobs import Outcome
 from grange_node.repair.repairer import LONGEST_RETRY_SECONDS, Repairer
@@ -211,3 +214,38 @@ async def mended(
     charted = chart.order(ORDER)
     assert charted is not None
     return await LiveRebuilder(folder, connected, 0).rebuild(charted, 0, pieces, give)
+
+
+async def test_who_says_that_an_open_piece_is_closed_refuses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else farmers could keep another waiting for ever, which would then never give its slot up."""
+    ground = Ground(farmers=12, n=N)
+    ground.slots = ground.place()
+    ground.mine_to_next_epoch()
+
+    async def closed(*_: object) -> bytes:
+        raise PieceClosed("closed", status=403, code=CLOSED_UNTIL_EPOCH, open_epoch=Epoch(1 << 31))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FakePeer, "read", closed)
+        with pytest.raises(RepairStopped):
+            await mended(ground, tmp_path, patched, pieces=list(range(SEGMENTS)), given=set())
+
+
+async def test_one_that_says_closed_holds_up_no_repair(ground: Ground, tmp_path: Path) -> None:
+    """The others show the piece, and the repair goes on."""
+    liar, read = ground.keeps[FarmerId(1)], FakePeer.read
+
+    async def at_times(self: FakePeer, *wanted: Any) -> bytes:
+        if self._keep is liar:
+            liar.puts += 1
+            raise PieceClosed("closed", status=403, code=CLOSED_UNTIL_EPOCH, open_epoch=Epoch(1 << 31))
+        return await read(self, *wanted)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(FakePeer, "read", at_times)
+        async with repairing(ground, tmp_path) as repairer:
+            await passes(ground, repairer)
+            assert sent(ground) == third(ground.epoch)
+    assert liar.puts > 0

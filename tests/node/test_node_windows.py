@@ -156,6 +156,23 @@ async def test_of_a_lost_disk_so_much_is_given_up_as_cannot_be_read_in_time(
             assert kept.node.damages.all() == []
 
 
+async def test_others_that_are_away_for_a_moment_cost_no_slot(tmp_path: Path) -> None:
+    """Rebuilding takes several epochs: a look at the wrong time is no reason to give up."""
+    slot = parcel(6, seed=4, end=END)
+    async with farming(tmp_path, slot, 1) as run:
+        kept = run.kept
+        empty(kept, slot)
+        await kept.scrub()
+        for _ in range(3):
+            kept.others.stopped = True
+            await kept.node.carer.tick()
+            kept.others.stopped = False
+            await kept.node.carer.tick()
+            await kept.next_epoch()
+        assert kept.market.losses == []
+        assert kept.node.damages.all() == []
+
+
 async def test_what_an_audit_asks_for_is_rebuilt_first(tmp_path: Path) -> None:
     """So the epoch can still be proven while the rest of the disk is being read."""
     slot = parcel(30, seed=4, end=END)

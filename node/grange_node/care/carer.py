@@ -361,7 +361,7 @@ class Carer:
         async def give(piece: int, data: bytes) -> None:
             await asyncio.to_thread(self._store.mend, key, piece, data)
             await asyncio.to_thread(self._damages.mended, key, piece)
-            self._judge.note(len(data))
+            self._judge.note(key, len(data))
 
         return give
 

@@ -3,7 +3,8 @@
 Two cases. What the others show can be rebuilt, a third in each epoch: then the windows are counted that this
 takes, by how fast this farm has read so far and by what is mended before (`windows`). What nobody can
 rebuild stays damaged to the end. Decides when a slot may be judged at all: not in the epoch in which the
-damage was found. Leaves the sums to `policy`, and declaring to `giving_up`.
+damage was found, and not for a failure of a moment. Leaves the sums to `policy`, and declaring to
+`giving_up`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 from grange_node.care.damages import Damage
 from grange_node.care.policy import is_dearer
@@ -20,8 +22,13 @@ from grange_node.config import Config
 from grange_node.errors import PieceDamaged
 from grange_node.ledger import Ledger
 from grange_node.records import SlotRecord
+from grange_node.slot_key import SlotKey
 from grange_node.store import Store
 from grange_node.watcher import View, Watcher
+
+LEAST_SAMPLE: Final = 0.1
+"""For so much of an epoch pieces must have been rebuilt before the speed is believed: a single piece takes
+mostly the time to find the others."""
 
 
 class Judge:
@@ -36,24 +43,36 @@ class Judge:
         self._ledger = ledger
         self._watcher = watcher
         self._clock = clock
-        self._rebuilt_bytes = 0
+        self._rebuilt_bytes = 0.0
         self._rebuilding_seconds = 0.0
+        self._failing: dict[SlotKey, int] = {}
+        """Slots that could not be rebuilt the last time, by the block in which that began."""
 
     @contextmanager
     def timing(self) -> Iterator[None]:
-        """Pieces are being rebuilt."""
-        begun = self._clock()
+        """Pieces are being rebuilt. What comes to nothing says nothing of the line's speed."""
+        begun, before = self._clock(), self._rebuilt_bytes
         try:
             yield
         finally:
-            self._rebuilding_seconds += self._clock() - begun
+            if self._rebuilt_bytes > before:
+                self._rebuilding_seconds += self._clock() - begun
+                if self._rebuilding_seconds > (self._watcher.epoch_seconds() or math.inf):
+                    # What was long ago counts less and less.
+                    self._rebuilt_bytes /= 2
+                    self._rebuilding_seconds /= 2
 
-    def note(self, size_bytes: int) -> None:
-        """So much was rebuilt."""
+    def note(self, key: SlotKey, size_bytes: int) -> None:
+        """So much of a slot was rebuilt."""
         self._rebuilt_bytes += size_bytes
+        self._failing.pop(key, None)
 
     async def is_lost(self, record: SlotRecord, damage: Damage, view: View) -> bool:
-        """Whether to give up a slot that nobody can rebuild now."""
+        """Whether to give up a slot that cannot be rebuilt now. Not before that was so for half an epoch:
+        rebuilding takes several, and in one of them others may be away for a moment."""
+        first = self._failing.setdefault(record.key, view.head.number)
+        if view.head.number - first < self._config.parameters.epoch_blocks // 2:
+            return False
         return await self._is_dearer(record, damage, view, None)
 
     async def takes_too_long(
@@ -97,9 +116,10 @@ class Judge:
         )
 
     def _window_bytes(self) -> float:
-        """What can be rebuilt in an epoch, by what it took so far; no limit before anything was."""
+        """What can be rebuilt in an epoch, by what it took so far; no limit as long as that is too little to
+        tell."""
         epoch_seconds = self._watcher.epoch_seconds()
-        if not self._rebuilt_bytes or not self._rebuilding_seconds or epoch_seconds is None:
+        if epoch_seconds is None or self._rebuilding_seconds < LEAST_SAMPLE * epoch_seconds:
             return math.inf
         return self._rebuilt_bytes / self._rebuilding_seconds * epoch_seconds
 

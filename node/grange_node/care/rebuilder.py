@@ -115,6 +115,9 @@ class LiveRebuilder:
                         try:
                             found = await pool.segment(piece)
                         except ReadsClosed:
+                            if (await market.head()).epoch == head.epoch and is_open(piece, head.epoch):
+                                # It is open by the rule: whoever says otherwise refuses.
+                                raise
                             # The next epoch has begun, or the order is not in danger any more.
                             return sorted([*left, *wanted[index:]])
                         await asyncio.to_thread(note)

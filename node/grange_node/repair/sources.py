@@ -113,6 +113,8 @@ class Sources:
             with dealing_with(source.farmer):
                 piece = await source.piece(self._open_peer(source.farmer), segment)
         except PieceClosed as error:
+            # It may not have seen the newest block. The others are asked first for the next piece.
+            source.failures += 1
             return error
         except FARMER_FAULTS as error:
             source.failures += 1
