@@ -1,5 +1,6 @@
 """Who is asked to take over a slot, and who is preferred: strangers and borrowed names."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +112,26 @@ def test_what_strangers_borrow_does_not_keep_a_farm_from_a_slot() -> None:
     assert trusted == [60, 50]
 
 
+def ask(farmers: list[Farmer], proofs: Proofs, own: FarmerId | None = None) -> list[Farmer]:
+    return to_ask(
+        farmers, registered=farmers, proofs=proofs, epochs=range(NOW, 40), own=own, max_misses=4, tie=b"t"
+    )
+
+
+def test_farmers_that_ask_a_ransom_for_reads_are_not_asked() -> None:
+    """The renter would have to pay it to have its data back."""
+    honest = [farmer(number) for number in range(20, 30)]
+    offer = replace(honest[0].offer, egress_price_per_gib=1000 * TOKEN)
+    assert ask([*honest, farmer(50, offer=offer)], proofs_of(50)) == ask(honest, {})
+
+
 @pytest.mark.parametrize("junk_proves", [False, True])
 def test_names_without_stake_are_not_asked_in_place_of_others(junk_proves: bool) -> None:
     """5,000 names that could take the slot leave room for the 20 that have something to lose."""
     names = [farmer(1000 + number, stake=16) for number in range(5000)]
     honest = [farmer(number) for number in range(20, 40)]
     proofs = proofs_of(*range(20, 40), *(range(1000, 6000) if junk_proves else ()))
-    asked = to_ask(honest + names, proofs, NOW, own=FarmerId(1003), max_misses=4, tie=b"t")
+    asked = ask(honest + names, proofs, own=FarmerId(1003))
     assert {one.id for one in asked} >= {*range(20, 40), 1003}
     assert len(asked) == MAX_ASKED
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from grange.chain import Farmer
 from grange.repair import PassCost
-from grange.selection import Contender, prospects, rank, trust_of, unfit_on_chain
+from grange.selection import Contender, highest_egress, prospects, rank, trust_of, unfit_on_chain
 from grange.types import Epoch, FarmerId, Parameters
 from grange.units import egress_rounded_up
 from grange_node.repair.chart import Charted
@@ -111,17 +111,24 @@ def may_take(charted: Charted, slot: int, farmer: Farmer, epoch: Epoch, paramete
 
 def to_ask(
     fitting: Sequence[Farmer],
-    proofs: Proofs,
-    epoch: Epoch,
     *,
+    registered: Sequence[Farmer],
+    proofs: Proofs,
+    epochs: range,
     own: FarmerId | None,
     max_misses: int,
     tie: bytes,
 ) -> list[Farmer]:
-    """Those of the farmers that may take a slot that are asked whether they would, MAX_ASKED at most."""
-    lately = {farmer for farmer, proven in proofs.items() if max(proven) >= epoch - max_misses}
+    """Those of the farmers that may take a slot that are asked whether they would, MAX_ASKED at most.
+
+    `epochs` are those that the slot is still to be kept. Farmers that want a ransom for reads are left out:
+    the order's renter would have to pay it.
+    """
+    lately = {farmer for farmer, proven in proofs.items() if max(proven) >= epochs.start - max_misses}
+    most = highest_egress(registered, lately, len(epochs))
+    sane = [farmer for farmer in fitting if farmer.offer.egress_price_per_gib <= most]
     known = set() if own is None else {own}
-    return prospects(fitting, known=known, proven=lately, tie=tie, at_most=MAX_ASKED)
+    return prospects(sane, known=known, proven=lately, tie=tie, at_most=MAX_ASKED)
 
 
 def ranked(

@@ -213,8 +213,9 @@ class Work:
         proofs = await self._market.proofs(self._epoch)
         asked = to_ask(
             fitting,
-            proofs,
-            self._epoch,
+            registered=[*self._contacts.farmers.values()],
+            proofs=proofs,
+            epochs=range(self._epoch, self._charted.end),
             own=self._own,
             max_misses=parameters.max_misses,
             tie=self._tie + bytes([slot]),
