@@ -130,9 +130,7 @@ def test_the_share_doubles_in_the_time_of_some_passes_and_faster_in_danger() -> 
             doubling_blocks(need(live), slot_bytes=1, slots=6, epoch_blocks=EPOCH_BLOCKS, windows=windows)
             for live in (28, 12)
         ]
-        assert times == [blocks, 72], (
-            "a pass takes its windows while an order is healthy"
-        )
+        assert times == [blocks, 72], "a pass takes its windows while an order is healthy"
 
 
 @pytest.mark.parametrize("slot", [-1, MAX_SLOTS])
