@@ -196,7 +196,7 @@ def test_a_farmer_that_wants_to_be_paid_twice_gains_one_request_and_is_passed_ov
 def test_a_farmer_cannot_count_more_than_was_signed(purse: Purse) -> None:
     payment = paid(purse)
     purse.unserved(payment, doubtful=True)
-    with pytest.raises(FarmerLied, match="more than was ever promised"):
+    with pytest.raises(FarmerLied, match="more than was ever signed"):
         purse.doubted(payment, short(spent=PRICE + 1, cumulative=PRICE))
 
 
