@@ -20,7 +20,9 @@ from grange_client.lookup import SHOWN_ID_CHARACTERS
 from grange_client.market import Market
 from grange_client.placements import NOT_MINED, Placement, Placements
 from grange_client.plan import Funds, missing_from_vault
+from grange_client.store import ORDER_EXISTS
 
+ALL_EPOCHS = -1
 MARGIN_BLOCKS = 2
 """Blocks for which the signatures must hold when an order is placed again."""
 STORE_AGAIN = "What it cost is back. Store it again with `grange put`, under the same name."
@@ -40,12 +42,12 @@ class Aftercare:
 
         The catalog has just read the chain. Nothing that goes wrong here is in the way of the command.
         """
-        placements, head = self.placements.all(), await self.market.head()
-        missing = {known.order.id: known for known in self.catalog.missing(head.epoch)}
+        missing = {known.order.id: known for known in self.catalog.missing(ALL_EPOCHS)}
         self._forget_what_is_stored_again(missing.values())
+        placements = self.placements.all()
         if not placements:
             return []
-        said = []
+        said, head = [], await self.market.head()
         on_chain = {known.order.id: known.order.block for known in self.catalog.orders()}
         for placement in placements:
             order, block = placement.order, on_chain.get(placement.order.id)
@@ -76,7 +78,7 @@ class Aftercare:
         try:
             receipt = await self._placed(placement)
         except TransactionReverted as error:
-            if error.name == "OrderExists":
+            if error.name == ORDER_EXISTS:
                 # It is on its way already, or our endpoint is behind: then it has it the next time.
                 self.catalog.read_again()
                 return f"{what}; it is on its way onto it again."

@@ -34,6 +34,7 @@ from grange_client.store import (
     DEADLINE_MARGIN_BLOCKS,
     FARMER_ERRORS,
     MAX_PLACE_ATTEMPTS,
+    ORDER_EXISTS,
     PASSING_ERRORS,
     refused,
 )
@@ -199,7 +200,8 @@ class _Work:
                     on_mined=mined,
                 )
             except TransactionReverted as error:
-                self._with.placements.forget(renewal.id)
+                if error.name != ORDER_EXISTS:
+                    self._with.placements.forget(renewal.id)
                 last = attempt + 1 == MAX_PLACE_ATTEMPTS
                 if last or error.name not in FARMER_ERRORS | PASSING_MOMENTS:
                     raise refused(error) from error

@@ -50,6 +50,8 @@ FARMER_ERRORS = frozenset(
     {"StakeTooSmall", "AcceptanceForged", "DuplicateFarmer", "UnknownFarmer", "RateTooLarge"}
 )
 """The market's objections to one farmer of an order."""
+ORDER_EXISTS = "OrderExists"
+"""The market has an order of this id. Salts are random, so it is this one."""
 PASSING_ERRORS = frozenset({"AcceptanceExpired", "VaultTooSmall", "PermitRefused"})
 """Objections to a moment: looked at again, they may be gone."""
 
@@ -298,7 +300,8 @@ class Storing:
                     terms, acceptances, missing, confirmations=confirmations, on_mined=mined
                 )
             except TransactionReverted as error:
-                self.placements.forget(quote.order)
+                if error.name != ORDER_EXISTS:
+                    self.placements.forget(quote.order)
                 if attempt + 1 == MAX_PLACE_ATTEMPTS or error.name not in FARMER_ERRORS | PASSING_ERRORS:
                     raise refused(error) from error
                 if error.name in FARMER_ERRORS:
@@ -370,6 +373,12 @@ def _replace_farmer(upload: Upload, acceptances: list[Acceptance], error: Transa
 
 def refused(error: TransactionReverted) -> PlaceFailed:
     """What to say of an order that the market does not take."""
+    if error.name == ORDER_EXISTS:
+        return PlaceFailed(
+            "The order is on the chain already.",
+            means="An earlier transaction of this order, or another command of this home, was first.",
+            todo="`grange ls` shows it.",
+        )
     values = ", ".join(
         f"{name} {value.hex()[:8] if isinstance(value, bytes) else value}"
         for name, value in error.args_by_name.items()

@@ -9,7 +9,7 @@ from client_trees import listing
 from grange.chain import ChainUnavailable, TransactionReverted
 from grange.chain.confirmations import FINAL_BLOCKS, default_confirmations
 from grange.types import OrderId
-from grange_client.errors import HomeForgetful, OrderMissing
+from grange_client.errors import HomeForgetful, OrderMissing, PlaceFailed
 from grange_client.plan import Wish
 from grange_client.renter import Renter
 
@@ -129,6 +129,16 @@ async def test_what_is_on_its_way_again_already_is_not_paid_twice(world: World, 
         assert [known.order.id for known in await renter.orders()] == [order]
         assert "on its way onto it again" in renter.notices()[0]
     assert len(world.market.placed) == 1
+
+
+async def test_an_order_that_is_there_already_is_called_that(world: World, tree: Path) -> None:
+    """Its answer was lost, or another command placed it again: nothing is refused, and nothing forgotten."""
+    world.market.failures.append(TransactionReverted("place", "OrderExists", {}))
+    async with world.renter() as renter:
+        with pytest.raises(PlaceFailed, match="on the chain already") as raised:
+            await store(renter, tree)
+        assert "`grange ls` shows it" in raised.value.todo
+        assert len(renter.placements.all()) == 1
 
 
 async def test_an_extension_that_was_dropped_is_extended_again(world: World, tree: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,6 +56,10 @@ class Earned:
     """Base units."""
     transactions: tuple[str, ...]
     slots: frozenset[int]
+
+
+class _FundedMeanwhile(Exception):
+    """Another process with this key moved what was missing."""
 
 
 class Market:
@@ -173,11 +178,13 @@ class Market:
             await self._sender.send(calls.claim(self.address, earned))
 
         async def make() -> Call:
-            # Another process with this key may have moved some in the meantime.
-            left = max(1, await self._missing(amount, signed))
+            left = await self._missing(amount, signed)
+            if left <= 0:
+                raise _FundedMeanwhile
             return calls.deposit_with_permit(await self._chain.permit(self._sender.wallet, left))
 
-        await self._sender.send(make)
+        with suppress(_FundedMeanwhile):
+            await self._sender.send(make)
 
     async def _missing(self, amount: int, signed: Mapping[FarmerId, int]) -> int:
         farmers = list(signed)
