@@ -213,6 +213,21 @@ async def test_after_its_last_block_it_is_given_up_and_the_next_takes_its_nonce(
     assert int(await devnet.chain.rpc.call("eth_getTransactionCount", wallet.address, "latest"), 16) == 1
 
 
+async def test_what_has_a_last_block_is_raised_after_three_blocks(
+    devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where blocks are fast, an epoch is over before thirty seconds are."""
+    _needs_a_pool(devnet)
+    head = (await devnet.chain.head()).number
+    with monkeypatch.context() as patch:
+        _starve(patch)
+        sender = Sender(devnet.chain, wallet, policy=PATIENT)
+        task = asyncio.create_task(sender.send(calls.transfer(SOMEBODY, 1), last_block=head + 10))
+        await eventually(lambda: _has_pending(sender, 1))
+    await devnet.mine(3)
+    assert (await task).block == head + 4
+
+
 async def test_nothing_is_sent_after_its_last_block(devnet: Devnet, wallet: Wallet) -> None:
     head = (await devnet.chain.head()).number
     with pytest.raises(TransactionTooLate):

@@ -60,6 +60,8 @@ MAX_ATTEMPTS: Final = 10
 """How often one call is made because others were first."""
 MAX_PAID_REFUSALS: Final = 4
 """How often that may cost gas."""
+BUMP_AFTER_BLOCKS: Final = 3
+"""What has a last block has no time to lose: its fees are raised after so many, or after the seconds."""
 BLOCK_PATIENCE_SECONDS: Final = 60.0
 """How long the next block is waited for before a call is made again."""
 OVERTAKEN: Final = frozenset({"PermitRefused", "VaultTooSmall", "ERC20InsufficientBalance"})
@@ -249,10 +251,16 @@ class Sender:
         policy, pause, bumps = self.policy, self.policy.first_poll_seconds, 0
         raise_fees_at = _now() + policy.bump_after_seconds
         give_up_at, newest = _now() + policy.patience_seconds, 0
+        bumped_in: int | None = None
         while True:
             failure: ChainError | None = None
             try:
-                is_too_late = await self._outbox.is_too_late(sent.wanted)
+                last = sent.wanted.last_block
+                now = None if last is None else await self._outbox.head()
+                bumped_in = now if bumped_in is None else bumped_in
+                is_slow = _now() >= raise_fees_at or (
+                    now is not None and bumped_in is not None and now - bumped_in >= BUMP_AFTER_BLOCKS
+                )
                 raw_receipt = await self._find_receipt(sent)
                 if raw_receipt is not None:
                     self._tell(sent, raw_receipt)
@@ -263,11 +271,12 @@ class Sender:
                     # A chain that stands still takes nothing back.
                     if confirmations == 0 or depth >= confirmations or _now() >= give_up_at:
                         return await self._receipt(sent, raw_receipt)
-                elif is_too_late:
-                    raise TransactionTooLate(sent.label, sent.wanted.last_block or 0, sent.hashes[-1])
-                elif _now() >= raise_fees_at and bumps < policy.max_bumps:
+                elif last is not None and now is not None and now >= last:
+                    raise TransactionTooLate(sent.label, last, sent.hashes[-1])
+                elif is_slow and bumps < policy.max_bumps:
                     await self._outbox.bump(sent, is_first=bumps == 0)
                     bumps, raise_fees_at = bumps + 1, _now() + policy.bump_after_seconds
+                    bumped_in = now
                 elif pause >= policy.longest_poll_seconds:
                     await self._send_again_if_dropped(sent)
             except (ChainUnavailable, AnswerUnreadable) as error:
