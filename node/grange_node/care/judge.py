@@ -56,8 +56,10 @@ class Judge:
             yield
         finally:
             if self._rebuilt_bytes > before:
-                self._rebuilding_seconds += self._clock() - begun
-                if self._rebuilding_seconds > (self._watcher.epoch_seconds() or math.inf):
+                # It ends with the epoch: what is longer, or negative, is a clock that was set.
+                epoch_seconds = self._watcher.epoch_seconds() or math.inf
+                self._rebuilding_seconds += min(max(0.0, self._clock() - begun), epoch_seconds)
+                if self._rebuilding_seconds > epoch_seconds:
                     # What was long ago counts less and less.
                     self._rebuilt_bytes /= 2
                     self._rebuilding_seconds /= 2
