@@ -1,6 +1,6 @@
 """How many blocks are to follow on the one that holds a transaction before it is called done.
 
-Pure. Deeper reorganisations are noticed too, but later: by the next command (docs/adr/0080).
+Pure. Deeper reorganisations are noticed too, but later: by the next command (docs/adr/0085).
 """
 
 from typing import Final
