@@ -11,7 +11,8 @@ def code_text(k: int, n: int, size: str) -> str:
         return f"1 farmer, {size}; if it fails, everything is lost"
     if k == n:
         return f"{n} farmers, {size} each; if one fails, everything is lost"
-    return f"{n} farmers, {size} each; any {k} give it back, so {n - k} may fail"
+    enough = "any one gives it back" if k == 1 else f"any {k} give it back"
+    return f"{n} farmers, {size} each; {enough}, so {n - k} may fail"
 
 
 def cautions(choice: Choice, need: Need) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from grange.peer import networks
 from grange.types import Epoch, Offer, address_from
 from grange.units import GIB, MIB, TOKEN
+from grange_client.cautions import code_text
 from grange_client.errors import NotEnoughMoney, NothingToStore
 from grange_client.plan import Funds, Wish, code_for, codes_for, end_for, missing_from_vault, price
 from grange_client.select import Candidate, Need, Record, choose, slot_rate, spares_for
@@ -178,6 +179,19 @@ def test_code(wish: Wish, farmers: int, code: tuple[int, int] | None) -> None:
 def test_k_that_is_larger_than_n_is_called_that() -> None:
     with pytest.raises(NothingToStore, match="k must not be larger than n"):
         code_for(Wish(k=5, n=2), 8)
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "words"),
+    [
+        (1, 1, "1 farmer, 5 MB; if it fails, everything is lost"),
+        (2, 2, "2 farmers, 5 MB each; if one fails, everything is lost"),
+        (1, 2, "2 farmers, 5 MB each; any one gives it back, so 1 may fail"),
+        (4, 8, "8 farmers, 5 MB each; any 4 give it back, so 4 may fail"),
+    ],
+)
+def test_a_code_is_put_in_words(k: int, n: int, words: str) -> None:
+    assert code_text(k, n, "5 MB") == words
 
 
 def test_smaller_codes_are_tried_down_to_one_farmer() -> None:
