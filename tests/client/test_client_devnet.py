@@ -161,9 +161,9 @@ async def test_what_came_back_is_shown_whoever_closed_the_order(town: Town, tree
     returned = closing_from_event(receipt.event("OrderClosed"))
     home = town.config.home
     [closed] = json.loads((await grange("close", "tree", "--json", home=home)).out)
-    assert (closed["refund"], closed["compensation"]) == (returned.refund, returned.compensation)
+    assert (int(closed["refund"]), int(closed["compensation"])) == (returned.refund, returned.compensation)
     [listed] = json.loads((await grange("ls", "--json", home=home)).out)
-    assert (listed["closed"], listed["refund"]) == (True, returned.refund)
+    assert (listed["closed"], int(listed["refund"])) == (True, returned.refund)
     assert " back" in (await grange("ls", home=home)).out
     assert "came back" in (await grange("stat", "tree", home=home)).out
     assert await chain.vault(town.config.identity.wallet.address) - before == returned.returned
@@ -253,7 +253,7 @@ async def test_command_as_a_person_runs_it(town: Town, tree: Path, tmp_path: Pat
     made = await grange("init", "--devnet", devnet_file, "--words", home=home, stdin=WORDS + "\n")
     assert made.exit_code == 0, made.err
     balance = await grange("balance", "--json", home=home)
-    assert json.loads(balance.out)["wallet"] == 100 * TOKEN
+    assert json.loads(balance.out)["wallet"] == str(100 * TOKEN)
     put = await grange("put", tree, "--yes", "--n", "4", "--epochs", "5", "--json", home=home)
     assert put.exit_code == 0, put.err
     assert json.loads(put.out)["files"] == 4

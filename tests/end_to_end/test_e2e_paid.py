@@ -78,7 +78,7 @@ async def test_a_download_is_paid_and_redeemed(shop: Town, tmp_path: Path) -> No
     asked = await get(person, tmp_path / "no", typed="n\n")
     assert (asked.code, "Reading costs about" in asked.err) == (1, True)
     done = await get(person, tmp_path / "back", "--json", "--yes")
-    assert done.json["paid"] + spent_in_vain == sum(signed(person).values())
+    assert int(done.json["paid"]) + spent_in_vain == sum(signed(person).values())
     assert (tmp_path / "back" / "one.bin").read_bytes() == source.read_bytes()
     await until_redeemed(shop, person, vault)
     assert signed(person).keys() <= {slot.farmer for slot in order.slots}
@@ -92,7 +92,7 @@ async def test_downloads_side_by_side_pay_once_each(shop: Town, customer: Person
     both = await asyncio.gather(
         *(get(customer, tmp_path / f"back{turn}", "--json", "--yes") for turn in range(2))
     )
-    assert sum(one.json["paid"] for one in both) == sum(signed(customer).values())
+    assert sum(int(one.json["paid"]) for one in both) == sum(signed(customer).values())
     for turn in range(2):
         assert (tmp_path / f"back{turn}" / "one.bin").read_bytes() == source.read_bytes()
     await until_redeemed(shop, customer, vault)

@@ -109,7 +109,7 @@ async def test_a_renter_killed_in_an_upload_pays_nothing_and_can_store_again(
         again = await grange("put", source, "--yes", "--k", 2, "--n", 4, "--home", person.home, "--json")
     assert again.json["order"] == (await town.orders_of(person.address))[0].hex()
     assert await town.nonce(person.address) == 1
-    assert sum(await town.wealth(person.address)) == sum(before[0]) - again.json["cost"]
+    assert sum(await town.wealth(person.address)) == sum(before[0]) - int(again.json["cost"])
 
 
 async def test_a_renter_killed_after_its_transaction_finds_the_order_on_the_chain(
