@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Final
 
 from grange.chain import Batch, Cursor, Rollback
+from grange.errors import Misuse
 from grange.types import Epoch
 from grange_node.chain_link import ChainLink
 from grange_node.elapsed import elapsed
@@ -174,7 +175,11 @@ class Agreement:
         """Whether a book has other entries than the market's: by their count, and by the peaks over them."""
         if figures.committed_rate is None:
             return False
-        ours = await asyncio.to_thread(lambda: books_from(self._ledger.entries(figures.epoch)))
+        try:
+            ours = await asyncio.to_thread(lambda: books_from(self._ledger.entries(figures.epoch)))
+        except Misuse:
+            # The events tell what no market does.
+            return True
         theirs = await self._link.books([(book.end, book.extension) for book in ours])
         return any(
             (book.mountain.count, tuple(book.mountain.peaks)) != (kept.count, tuple(kept.peaks))

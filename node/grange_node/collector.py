@@ -31,6 +31,7 @@ from grange_node.intake import Intake
 from grange_node.ledger import Ledger
 from grange_node.records import SlotRecord, SlotState
 from grange_node.repair.chart import Charted
+from grange_node.sightings import latest_block
 from grange_node.slot_key import SlotKey
 from grange_node.usage import Usage
 from grange_node.watcher import View, Watcher
@@ -84,9 +85,12 @@ class Collector:
 
     async def collect(self) -> int:
         """One round; gives how many slots went. Raises NoRoom, StoreFailed."""
-        read_to = self._ledger.cursor().block
+        seconds, read_to = self._clock(), self._ledger.cursor().block
+        possible = latest_block(self._ledger.sightings(), seconds)
+        if possible is not None:
+            read_to = min(read_to, possible)
         now = Now(
-            seconds=self._clock(),
+            seconds=seconds,
             read_to_block=read_to,
             epoch=Epoch(max(0, read_to) // self._epoch_blocks),
         )
@@ -96,7 +100,7 @@ class Collector:
         records = await asyncio.to_thread(self._ledger.slots, *states)
         if view is not None:
             await self._date(records, view)
-        words = {} if view is None else await self._words(records, now, view)
+        words = {} if view is None else await self._words(records, now)
         for record in records:
             if self._usage.count(record.key):
                 continue
@@ -119,13 +123,12 @@ class Collector:
             raise failure
         return removed
 
-    async def _words(self, records: list[SlotRecord], now: Now, view: View) -> dict[SlotKey, Word]:
+    async def _words(self, records: list[SlotRecord], now: Now) -> dict[SlotKey, Word]:
         """The contract's word on those slots that it could make due; on the others none."""
         words: dict[SlotKey, Word] = {}
         for record in records:
             key = record.key
-            vacated = view.farmer.lapsed or self._ledger.lost_epoch(key.order, key.slot) is not None
-            if not is_worth_asking(record, now, vacated=vacated) or self._asked.get(key) == now.epoch:
+            if not is_worth_asking(record, now) or self._asked.get(key) == now.epoch:
                 continue
             try:
                 words[key] = await self._word(record, now)

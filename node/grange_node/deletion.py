@@ -4,12 +4,14 @@
     signed, never placed      its deadline is past by a buried block and by our own clock, and the contract,
                               asked for the order, has none; or the slot is another's
     placed at any time        the end that we signed is past by a buried block and by our own clock; or the
-                              slot is another's
+                              slot is another's, and we declared it lost ourselves
 
 A slot is another's if the order's slots as its events tell them have another farmer there, since a whole
-epoch, and hash to the `slotsHash` that the contract keeps. Nothing else removes what was placed: neither that
-the contract has no such order, nor an event, nor that events are missing. One endpoint may lie in every
-answer; it cannot turn our clock.
+epoch, and hash to the `slotsHash` that the contract keeps. Of what was placed this counts only if we gave it
+away: one endpoint can make up events, the hash, and that we have lapsed. Nothing else removes what was
+placed: neither that the contract has no such order, nor an event, nor that events are missing. An endpoint
+may lie in every answer; it cannot turn our clock, so the chain is taken to be no further than it can have
+come by that (`sightings`).
 
 Pure: values in, a decision out. Leaves asking and removing to `collector`.
 """
@@ -39,7 +41,8 @@ is taken to be its."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Now:
-    """The time by all clocks that matter here: our own, and the chain as far as its events were read."""
+    """The time by all clocks that matter here: our own, and the chain as far as its events were read and our
+    own clock bears that out."""
 
     seconds: float
     read_to_block: int
@@ -65,12 +68,11 @@ def is_due(record: SlotRecord, idle_since: float, now: Now, word: Word = Word.NO
     return not record.was_placed and word is Word.NO_ORDER and _has_expired(record, now)
 
 
-def is_worth_asking(record: SlotRecord, now: Now, *, vacated: bool) -> bool:
-    """Whether the contract's word could make a slot due. `vacated` is whether the slot fell vacant, by what
-    we know, so that it may be another's."""
+def is_worth_asking(record: SlotRecord, now: Now) -> bool:
+    """Whether the contract's word could make a slot due."""
     if record.state is SlotState.STAGED or _has_ended(record, now):
         return False
-    return vacated if record.was_placed else _has_expired(record, now)
+    return record.declared_lost if record.was_placed else _has_expired(record, now)
 
 
 def word_of(

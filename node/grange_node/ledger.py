@@ -35,13 +35,14 @@ from grange_node.ledger_events import (
 )
 from grange_node.ledger_file import SCHEMA_VERSION, migrate
 from grange_node.records import Earnings, Entry, SlotRecord, SlotState, SlotTerms
+from grange_node.sightings import Sighting
 from grange_node.slot_key import SlotKey
 
 NAME: Final = "the ledger"
 _Given = TypeVar("_Given")
 _SLOT_COLUMNS = (
     "renter, order_id, slot, state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block,"
-    " previous, start, was_placed, deadline_at, ends_at,"
+    " previous, start, was_placed, deadline_at, ends_at, declared_lost,"
     " EXISTS (SELECT 1 FROM entries WHERE entries.order_id = slots.order_id"
     " AND entries.slot = slots.slot AND lost_epoch IS NULL)"
 )
@@ -88,8 +89,14 @@ class Ledger:
         if not path.exists():
             raise LedgerInvalid(f"there is no ledger at {path} yet; it is made by: grange farm run")
         with looked_at(path, NAME) as read:
-            if read("PRAGMA user_version")[0][0] != SCHEMA_VERSION:
-                raise LedgerInvalid(f"{path} has another schema than this program knows")
+            version = read("PRAGMA user_version")[0][0]
+            if version < SCHEMA_VERSION:
+                raise LedgerInvalid(
+                    f"{path} was written by an older grange. It is brought up to date when the farm starts "
+                    "with this one: grange farm run"
+                )
+            if version > SCHEMA_VERSION:
+                raise LedgerInvalid(f"{path} was written by a newer grange: use that one")
             yield cls(read, None)
 
     def in_place(self) -> bool:
@@ -314,6 +321,31 @@ class Ledger:
             )
         )
 
+    def note_declared_lost(self, order: OrderId, slot: int) -> None:
+        """We declared a slot lost."""
+        self._note(
+            lambda write: write.execute(
+                "UPDATE slots SET declared_lost = 1 WHERE order_id = ? AND slot = ? AND state != 'staged'",
+                (order, slot),
+            )
+        )
+
+    def sightings(self) -> list[Sighting]:
+        """Which block was the newest at what time of our own clock, oldest first."""
+        rows = self._read("SELECT seconds, block FROM sightings ORDER BY rowid", ())
+        return [Sighting(seconds, block) for seconds, block in rows]
+
+    def note_sighting(self, sighting: Sighting, kept: int) -> None:
+        """A block is the newest now. Only the last `kept` of these are kept."""
+
+        def change(write: sqlite3.Connection) -> None:
+            write.execute("INSERT INTO sightings (seconds, block) VALUES (?, ?)", sighting)
+            write.execute(
+                "DELETE FROM sightings WHERE rowid <= (SELECT max(rowid) FROM sightings) - ?", (kept,)
+            )
+
+        self._note(change)
+
     def promised_rate(self, block: int) -> int:
         """The rates of all acceptances that can still be placed after `block`."""
         rows = self._read("SELECT rate FROM slots WHERE state = 'accepted' AND deadline_block > ?", (block,))
@@ -388,7 +420,7 @@ def _previous(terms: SlotTerms) -> bytes:
 
 def _record(row: tuple[Any, ...]) -> SlotRecord:
     state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block, previous, start = row[3:13]
-    was_placed, deadline_at, ends_at, is_listed = row[13:]
+    was_placed, deadline_at, ends_at, declared_lost, is_listed = row[13:]
     terms = None
     if state != SlotState.STAGED.value:
         terms = SlotTerms(
@@ -409,6 +441,7 @@ def _record(row: tuple[Any, ...]) -> SlotRecord:
         was_placed=bool(was_placed or is_listed) or state == SlotState.PLACED.value,
         deadline_at=deadline_at,
         ends_at=ends_at,
+        declared_lost=bool(declared_lost),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from grange.chain import Cursor
 from grange_node.errors import LedgerInvalid
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 _SCHEMA = """
 CREATE TABLE identity (
@@ -88,6 +88,14 @@ CREATE TABLE doubt (content TEXT NOT NULL, since INTEGER NOT NULL);
 """
 """What must outlive a chain that shows something else: that a slot was placed once, and when deadline and end
 are by our own clock."""
+_WITNESSED = """
+ALTER TABLE slots ADD COLUMN declared_lost INTEGER NOT NULL DEFAULT 0;
+UPDATE slots SET declared_lost = 1 WHERE EXISTS (SELECT 1 FROM entries WHERE
+    entries.order_id = slots.order_id AND entries.slot = slots.slot AND lost_epoch IS NOT NULL);
+CREATE TABLE sightings (seconds REAL NOT NULL, block INTEGER NOT NULL);
+"""
+"""What we did and saw ourselves, and need no endpoint for: that we declared a slot lost, and which block was
+the newest at what time of our own clock."""
 _FROM_1 = f"""
 ALTER TABLE slots ADD COLUMN previous BLOB NOT NULL DEFAULT x'';
 ALTER TABLE slots ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
@@ -110,8 +118,15 @@ def migrate(
             f"{path} has schema {version} and this program knows {SCHEMA_VERSION}: install a newer grange"
         )
     if version < SCHEMA_VERSION:
-        change = {0: _SCHEMA + _ENTRIES + _LOSSES, 1: _FROM_1 + _LOSSES, 2: _LOSSES, 3: ""}[version]
-        connection.executescript(f"BEGIN; {change} {_DATES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        changes = {
+            0: _SCHEMA + _ENTRIES + _LOSSES + _DATES,
+            1: _FROM_1 + _LOSSES + _DATES,
+            2: _LOSSES + _DATES,
+            3: _DATES,
+            4: "",
+        }
+        change = changes[version] + _WITNESSED
+        connection.executescript(f"BEGIN; {change} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
     known = connection.execute("SELECT chain_id, market, farmer FROM identity").fetchone()
     if known is None:
         connection.execute("BEGIN IMMEDIATE")

@@ -89,6 +89,8 @@ class SlotRecord:
     ends_at: float | None = None
     """When the deadline and the end are by our own clock, in Unix seconds, as the blocks came when it was
     signed. None in what an older program left, until `collector` dates it."""
+    declared_lost: bool = False
+    """Whether we declared it lost ourselves, so that another may have it."""
 
     @property
     def agreed(self) -> SlotTerms:

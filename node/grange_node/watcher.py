@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +31,7 @@ from grange_node.errors import ChainDown, HistoryDoubtful
 from grange_node.ledger import Ledger
 from grange_node.ledger_events import Changes, Figures
 from grange_node.room import Room
+from grange_node.sightings import MAX_SIGHTINGS, SIGHTING_SECONDS, Sighting
 
 POLLS_PER_EPOCH = 4
 SHORTEST_POLL_SECONDS = 1.0
@@ -70,6 +72,7 @@ class Watcher:
         self._looked = asyncio.Event()
         self._agreement = Agreement(ledger, link, clock, self._tell)
         self._pace: tuple[int, float] | None = None
+        self._sighted_at = max((seen.seconds for seen in ledger.sightings()[-1:]), default=-math.inf)
         self.view: View | None = None
 
     @property
@@ -116,6 +119,7 @@ class Watcher:
                 await self._read(cursor, figures)
                 self._read_at = self._clock()
             await self._agreement.settle(figures)
+            await self._note_sighting(head)
             self._first = self._first or head
             self.view = View(head=head, farmer=farmer, seen_at=self._clock())
             self._looked.set()
@@ -133,6 +137,15 @@ class Watcher:
         else:
             self._agreement.release()
             self._tell(changes)
+
+    async def _note_sighting(self, head: Head) -> None:
+        """Write down how far the chain is by our own clock, while nothing speaks against it."""
+        now = self._clock()
+        if self._agreement.is_held or elapsed(self._sighted_at, now) < SIGHTING_SECONDS:
+            return
+        if self._ledger.doubt() is None:
+            await asyncio.to_thread(self._ledger.note_sighting, Sighting(now, head.number), MAX_SIGHTINGS)
+            self._sighted_at = now
 
     async def _farmer(self) -> Farmer:
         try:

@@ -86,13 +86,14 @@ def test_the_table_of_what_is_due(slot: SlotRecord, moment: Now, word: Word, due
 
 def test_the_contract_is_asked_only_where_its_word_can_change_something() -> None:
     expired = now(DEADLINE_AT, BURIED_DEADLINE)
-    assert is_worth_asking(SIGNED, expired, vacated=False)
-    assert not is_worth_asking(SIGNED, now(), vacated=False)
-    assert is_worth_asking(PLACED, now(), vacated=True)
-    assert not is_worth_asking(PLACED, now(), vacated=False)
-    assert not is_worth_asking(PLACED, now(ENDS_AT, epoch=BURIED_END), vacated=True)
-    assert not is_worth_asking(DROPPED, expired, vacated=False)
-    assert not is_worth_asking(STAGED, expired, vacated=True)
+    given_up = replace(PLACED, declared_lost=True)
+    assert is_worth_asking(SIGNED, expired)
+    assert not is_worth_asking(SIGNED, now())
+    assert is_worth_asking(given_up, now())
+    assert not is_worth_asking(PLACED, now())
+    assert not is_worth_asking(given_up, now(ENDS_AT, epoch=BURIED_END))
+    assert not is_worth_asking(DROPPED, expired)
+    assert not is_worth_asking(STAGED, expired)
 
 
 def order_of(*holders: int, start: int = 5) -> tuple[Order, Charted]:

@@ -433,6 +433,35 @@ async def test_an_order_that_a_reorg_moves_to_another_block_is_spoken_of_once(
     assert "reorg" not in caplog.text
 
 
+class ForgingMarket(LyingMarket):
+    """Tells events with other values than they have."""
+
+    def __init__(self, wrong: dict[str, int]) -> None:
+        super().__init__()
+        self.wrong = wrong
+
+    async def logs_matching(self, first: int, last: int, filters: Sequence[EventFilter]) -> list[Event]:
+        events = await super().logs_matching(first, last, filters)
+        return [replace(event, args={**event.args, **self.wrong}) for event in events]
+
+
+@pytest.mark.parametrize("wrong", [{"from": END + 2}, {"leaf_count": 0}, {"from": 0}])
+async def test_an_event_that_no_book_can_have_is_read_again(tmp_path: Path, wrong: dict[str, int]) -> None:
+    """At the rate that the market has: one lie must not leave the farm without proofs for good."""
+    market, slot = ForgingMarket(wrong), parcel(end=END)
+    async with open_farm(tmp_path, market=market) as farm:
+        await farm.keep(slot)
+        market.mine_to_epoch(market.epoch + 1)
+        await look(farm, 2)
+        assert farm.node.ledger.doubt() is not None
+        market.wrong = {}
+        farm.clock.now += LONGEST_REREAD_SECONDS
+        await look(farm)
+        assert farm.node.ledger.doubt() is None
+        market.mine_to_epoch(market.epoch + 1)
+        assert await farm.node.prover.step(await farm.node.watcher.refresh()) is Action.PROVE
+
+
 async def test_a_refused_proof_is_made_again_with_the_next_block_and_not_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

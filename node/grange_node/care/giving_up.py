@@ -108,6 +108,7 @@ class LossDeclarer:
                 key,
                 receipt.block,
             )
+            await asyncio.to_thread(self._ledger.note_declared_lost, key.order, key.slot)
             await asyncio.to_thread(self._damages.forget, key)
         return True
 
