@@ -293,6 +293,10 @@ def update(
     ] = None,
     endpoint: Annotated[str | None, typer.Option(help="How renters reach this farm.")] = None,
     add_stake: Annotated[str | None, typer.Option(help="Tokens to add to the stake.")] = None,
+    owner: Annotated[
+        str | None,
+        typer.Option(help="With --add-stake: who owns the farmer, if no key in this home does."),
+    ] = None,
 ) -> None:
     """Change what is announced on chain, or add to the stake. A running farm must be restarted to follow."""
     chosen = (price, egress_price, capacity, longest_term, redeem_at, endpoint, add_stake)
@@ -322,7 +326,8 @@ def update(
             }
         )
         stake = parse_tokens(add_stake) if add_stake else 0
-        asyncio.run(registration.change(config, wallet, changed, stake))
+        named = address_from(owner) if owner else None
+        asyncio.run(registration.change(folder, config, wallet, changed, add_stake=stake, owner=named))
         save_config(folder, changed)
         if stake:
             typer.echo(f"Added {format_tokens(stake)} tokens to the stake of farmer {config.farmer_id}.")

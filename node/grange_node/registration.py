@@ -129,14 +129,24 @@ async def _set_up(home: Path, wallet: Wallet, plan: FarmPlan, tell: Callable[[st
         return SetUp(config=config, operator=wallet.address, registered_now=registered_now)
 
 
-async def change(config: Config, wallet: Wallet, changed: Config, add_stake: int) -> None:
+async def change(
+    home: Path,
+    config: Config,
+    wallet: Wallet,
+    changed: Config,
+    *,
+    add_stake: int = 0,
+    owner: Address | None = None,
+) -> None:
     """Announce a changed offer or endpoint, and add to the stake.
 
-    Raises NotFunded, FarmerForeign, Lapsed, ChainError.
+    Stake goes to no owner but a key in the home or `owner`, whatever farm.json says: an older program wrote
+    there whose farmer it found. Raises NotFunded, FarmerForeign, Lapsed, ChainError.
     """
     async with connect(config) as chain:
         sender = burying_sender(chain, wallet)
-        farmer = await read_ours(chain, config, {Address(config.owner)}, wallet.address)
+        owners = accepted_owners(home, wallet, owner) if add_stake else {Address(config.owner)}
+        farmer = await read_ours(chain, config, owners, wallet.address)
         await check_not_lapsed(chain, farmer)
         if (farmer.endpoint, farmer.offer) != (changed.endpoint, changed.offer):
             await sender.send(

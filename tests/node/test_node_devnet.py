@@ -444,7 +444,7 @@ async def test_changes_are_announced(devnet: Devnet, tmp_path: Path) -> None:
     wallet = load_key(tmp_path / "home")
     offer = config.offer_terms.model_copy(update={"price_per_gib_epoch": 3})
     changed = config.model_copy(update={"endpoint": "http://farm.example:80", "offer_terms": offer})
-    await change(config, wallet, changed, TOKEN)
+    await change(tmp_path / "home", config, wallet, changed, add_stake=TOKEN)
     farmer = await devnet.chain.farmer(config.farmer)
     assert (farmer.endpoint, farmer.stake) == ("http://farm.example:80", STAKE + TOKEN)
     assert farmer.offer == Offer(**offer.model_dump())

@@ -95,7 +95,20 @@ async def test_a_home_that_a_squatter_got_into_before_gets_no_more_stake(
     save_config(home, config.model_copy(update={"farmer_id": squatted, "owner": THIEF.address}))
     with pytest.raises(FarmerForeign, match="belongs to"):
         await set_up(home, plan_for(devnet, tmp_path, stake=2 * STAKE))
+    squatted_config = load_config(home)
+    with pytest.raises(FarmerForeign, match="--owner"):
+        await change(home, squatted_config, load_key(home), squatted_config, add_stake=TOKEN)
     assert await stake_of(devnet, squatted) == 1
+
+
+async def test_stake_is_added_for_an_owner_elsewhere_if_it_is_named(devnet: Devnet, tmp_path: Path) -> None:
+    home, owner = tmp_path / "home", Wallet.random().address
+    await funded(devnet, load_or_create_key(home))
+    config = (await set_up(home, plan_for(devnet, tmp_path, owner=owner))).config
+    with pytest.raises(FarmerForeign, match=owner):
+        await change(home, config, load_key(home), config, add_stake=1)
+    await change(home, config, load_key(home), config, add_stake=1, owner=owner)
+    assert await stake_of(devnet, config.farmer) == STAKE + 1
 
 
 @pytest.mark.parametrize("add_stake", [0, TOKEN])
@@ -108,10 +121,10 @@ async def test_update_sends_nothing_to_a_farmer_of_somebody_else(
     foreign = await squat(devnet, Wallet.random().address)
     moved = config.model_copy(update={"farmer_id": foreign})
     with pytest.raises(FarmerForeign, match="belongs to"):
-        await change(moved, wallet, moved, add_stake)
+        await change(tmp_path / "home", moved, wallet, moved, add_stake=add_stake)
     gone = config.model_copy(update={"farmer_id": 10_000})
     with pytest.raises(FarmerForeign, match="has no farmer 10000"):
-        await change(gone, wallet, gone, add_stake)
+        await change(tmp_path / "home", gone, wallet, gone, add_stake=add_stake)
     assert await stake_of(devnet, foreign) == 1
 
 
@@ -128,7 +141,7 @@ async def test_a_devnet_that_was_started_again_is_noticed_by_the_home_of_yesterd
     with pytest.raises(ChainReplaced, match="started again"):
         await set_up(home, plan_for(devnet, tmp_path))
     with pytest.raises(ChainReplaced):
-        await change(yesterday, load_key(home), yesterday, TOKEN)
+        await change(home, yesterday, load_key(home), yesterday, add_stake=TOKEN)
     with pytest.raises(ChainReplaced):
         await withdraw(yesterday, load_key(home), None, None)
     assert load_config(home) == yesterday

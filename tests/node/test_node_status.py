@@ -168,7 +168,7 @@ async def test_update_says_what_it_did(devnet: Devnet, tmp_path: Path) -> None:
     assert (code, output) == (0, f"Added 5 tokens to the stake of farmer {config.farmer_id}.\n")
     code, output = await run("update", "--price", "2", "--home", home)
     assert (code, "started again" in output) == (0, True)
-    await change(config, load_key(home), config, 0)
+    await change(home, config, load_key(home), config)
 
 
 async def test_a_repairer_notices_a_devnet_that_was_started_again(devnet: Devnet, tmp_path: Path) -> None:
