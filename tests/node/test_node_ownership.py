@@ -180,7 +180,7 @@ async def test_a_farm_that_lapsed_is_told_so_and_asked_for_nothing(devnet: Devne
     with pytest.raises(Lapsed, match=f"epoch {lapsed_from}, about 20.*--home NEW"):
         await set_up(home, plan_for(devnet, tmp_path, stake=10_000 * TOKEN), said.append)
     with pytest.raises(Lapsed, match="no more tokens"):
-        await change(config, wallet, config, TOKEN)
+        await change(home, config, wallet, config, add_stake=TOKEN)
     with pytest.raises(Lapsed):
         await unstake(config, wallet, None)
     assert said == []
