@@ -72,6 +72,12 @@ class Known:
     extended_by: OrderId | None = None
     """The order in which it goes on after its end."""
 
+    def is_newer_than(self, other: "Known") -> bool:
+        """Whether this was stored later under the name of another; an extension of it is the same again."""
+        if self.name is None or self.name != other.name or self.order.sealed_as == other.order.sealed_as:
+            return False
+        return (self.created or 0, self.order.block) > (other.created or 0, other.order.block)
+
     def awaits_closing(self, epoch: int) -> bool:
         """Whether it is over, and what was not proven waits to be returned."""
         return self.closing is None and self.order.end <= epoch

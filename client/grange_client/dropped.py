@@ -5,18 +5,20 @@ them. Decides which orders are placed again, and what is said of those that can'
 down to `placements` and `catalog`, sending to `market`.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from grange.chain import Receipt, TransactionReverted
 from grange.chain.confirmations import FINAL_BLOCKS
 from grange.errors import GrangeError
 from grange.messages import NO_ORDER
-from grange.types import Epoch
+from grange.types import Epoch, OrderId
 from grange_client.catalog import Catalog, Known
 from grange_client.closing import held_from_events
+from grange_client.errors import UnknownOrder
 from grange_client.happenings import Step, Watcher
-from grange_client.lookup import SHOWN_ID_CHARACTERS
+from grange_client.lookup import SHOWN_ID_CHARACTERS, describe_order
 from grange_client.market import Market
 from grange_client.placements import NOT_MINED, Placement, Placements
 from grange_client.plan import Funds, missing_from_vault
@@ -44,12 +46,17 @@ class Aftercare:
         """
         missing = {known.order.id: known for known in self.catalog.missing(ALL_EPOCHS)}
         self._forget_what_is_stored_again(missing.values())
+        said = await self._look_at_placements(missing, watch)
+        return said + self._forget_older()
+
+    async def _look_at_placements(self, missing: Collection[OrderId], watch: Watcher) -> list[str]:
         placements = self.placements.all()
         if not placements:
             return []
         said, head = [], await self.market.head()
         on_chain = {known.order.id: known.order.block for known in self.catalog.orders()}
-        for placement in placements:
+        # What was extended begins before its extension, and has to be there first.
+        for placement in sorted(placements, key=lambda placement: placement.order.start):
             order, block = placement.order, on_chain.get(placement.order.id)
             was_on_chain = order.block != NOT_MINED or order.id in missing
             if block is not None:
@@ -65,10 +72,36 @@ class Aftercare:
         return said
 
     def _forget_what_is_stored_again(self, missing: Iterable[Known]) -> None:
-        newer = {known.name for known in self.catalog.orders()} - {None}
+        """The person was faster: to place it again as well would be to pay twice for the same."""
+        there = self.catalog.orders()
         for known in missing:
-            if known.name in newer:
+            if any(self._is_stored_again(known, one) for one in there):
+                self.placements.forget(known.order.id)
                 self.catalog.forget(known.order.id)
+
+    def _is_stored_again(self, known: Known, there: Known) -> bool:
+        if there.order.previous == known.order.previous != NO_ORDER:
+            return True
+        if not there.is_newer_than(known):
+            return False
+        if (there.files, there.size_bytes) != (known.files, known.size_bytes):
+            return False
+        ours, theirs = self.catalog.manifest(known.order.id), self.catalog.manifest(there.order.id)
+        return ours is not None and theirs is not None and ours.entries == theirs.entries
+
+    def _forget_older(self) -> list[str]:
+        """What can't be placed again, and of which something newer is there, is said once."""
+        there, waiting = self.catalog.orders(), {one.order.id for one in self.placements.all()}
+        said = []
+        for known in self.catalog.missing(ALL_EPOCHS):
+            newer = next((one for one in there if one.is_newer_than(known)), None)
+            if newer is not None and known.order.id not in waiting:
+                self.catalog.forget(known.order.id)
+                said.append(
+                    f"The chain does not show {describe_order(known)} any more. What was stored under that "
+                    f"name later, {describe_order(newer)}, is there."
+                )
+        return said
 
     async def _place_again(self, placement: Placement, watch: Watcher) -> str:
         what, until = _dropped(placement), placement.last_block
@@ -96,8 +129,11 @@ class Aftercare:
         def mined(receipt: Receipt) -> None:
             fresh = Epoch(receipt.block // self.market.parameters.epoch_blocks + 1)
             known = placement.in_block(receipt.block, fresh if order.previous == NO_ORDER else order.start)
-            self.placements.note(known)
-            self.catalog.extend(known.order)
+            # It is placed, and what can't be noted now is found on the chain.
+            with suppress(GrangeError):
+                self.placements.note(known)
+            with suppress(GrangeError):
+                self.catalog.extend(known.order)
 
         async def missing() -> int:
             start = order.start
@@ -107,7 +143,9 @@ class Aftercare:
 
         if order.previous == NO_ORDER:
             return await self.market.place(placement.terms, placement.acceptances, missing, on_mined=mined)
-        previous = next(one.order for one in self.catalog.orders() if one.order.id == order.previous)
+        previous = next((one.order for one in self.catalog.orders() if one.order.id == order.previous), None)
+        if previous is None:
+            raise UnknownOrder("The order that it extends is not on the chain.")
         held = held_from_events(previous, await self.market.tenures(previous.id, previous.block))
         return await self.market.extend(held, placement.terms, placement.acceptances, missing, on_mined=mined)
 

@@ -18,8 +18,14 @@ def find_order(wanted: str, orders: Sequence[Known], missing: Sequence[Known]) -
     """The newest order of this name, or the only one whose id begins so. `orders` are the newest first.
 
     Raises UnknownOrder, and OrderMissing for one that is in `missing`: those that the chain has shown before.
+    An older order is not taken for it: whoever asks by name wants what was stored last.
     """
-    if found := _named(wanted, orders) or _by_id(wanted, orders):
+    if found := _named(wanted, orders):
+        newer = [known for known in missing if known.is_newer_than(found)]
+        if newer:
+            raise _newest_missing(newer, found)
+        return found
+    if found := _by_id(wanted, orders):
         return found
     if lost := _named(wanted, missing) or _by_id(wanted, missing):
         raise order_missing([lost])
@@ -50,6 +56,15 @@ def order_missing(missing: Sequence[Known]) -> OrderMissing:
         means="Either it shows an old or another chain, or a reorganization took the transaction back.",
         todo="Run this again in a minute, or use another endpoint: `rpc` in config.json. "
         "What no endpoint shows is not stored: store it again.",
+    )
+
+
+def _newest_missing(missing: Sequence[Known], older: Known) -> OrderMissing:
+    error = order_missing(missing)
+    return OrderMissing(
+        error.what,
+        means=f"{error.means} An older one of that name is there: {describe_order(older)}.",
+        todo=f"{error.todo} The older one is fetched by its id.",
     )
 
 

@@ -115,7 +115,7 @@ def _read(path: Path) -> Placement | None:
     try:
         with path.open(encoding="utf-8") as file:
             return _from_json(json.loads(file.read(MAX_BYTES)))
-    except (OSError, ValueError, KeyError, TypeError, Misuse):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, Misuse):
         return None
 
 
@@ -171,6 +171,8 @@ def _from_json(content: dict[str, Any]) -> Placement:
         previous=OrderId(bytes.fromhex(content["previous"])),
         origin=OrderId(bytes.fromhex(content["origin"])),
     )
+    if len(acceptances) != order.geometry.n:
+        raise ValueError("a slot has no signature, or more than one")
     return Placement(
         name=str(content["name"]), salt=bytes.fromhex(content["salt"]), order=order, acceptances=acceptances
     )

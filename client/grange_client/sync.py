@@ -1,10 +1,11 @@
 """Bringing the catalog up to the chain: orders placed and closed since last time, and what a reorg took back.
 
-Decides what an order's events must be to be listed at all. Leaves following the chain to `grange.chain`, and
-reading contents to `restore`.
+Decides what an order's events must be to be listed at all, and how much is read again each time. Leaves
+following the chain to `grange.chain`, and reading contents to `restore`.
 """
 
-from grange.chain import Batch, Rollback
+from grange.chain import Batch, Cursor, Rollback
+from grange.chain.confirmations import FINAL_BLOCKS
 from grange.types import OrderId
 from grange_client.catalog import Catalog
 from grange_client.closing import closing_from_event
@@ -19,11 +20,22 @@ MAX_POLLS = 10_000
 async def sync(market: Market, catalog: Catalog, *, first_block: int) -> list[str]:
     """Read on from where the catalog stands; what could not be understood is returned in words.
 
-    Raises the errors of the chain; what was read before is kept.
+    The newest blocks are read once more, and all since the first order that is missing: an endpoint may know
+    a block before its events, or have kept some to itself. Raises the errors of the chain; what was read
+    before is kept.
     """
     oddities: list[str] = []
+    await _read_on(market, catalog, catalog.cursor(first_block), oddities)
+    read = catalog.cursor(first_block)
+    missing = [known.order.block for known in catalog.missing((await market.head()).epoch)]
+    again = min([read.block - FINAL_BLOCKS, *missing]) - 1
+    await _read_on(market, catalog, read.rolled_back(again), oddities)
+    return list(dict.fromkeys(oddities))
+
+
+async def _read_on(market: Market, catalog: Catalog, cursor: Cursor, oddities: list[str]) -> None:
     for _ in range(MAX_POLLS):
-        steps = await market.orders_since(catalog.cursor(first_block))
+        steps = await market.orders_since(cursor)
         if not steps:
             break
         for step in steps:
@@ -34,7 +46,7 @@ async def sync(market: Market, catalog: Catalog, *, first_block: int) -> list[st
                 closed = [event for event in step.events if event.name == "OrderClosed"]
                 closings = map(closing_from_event, closed)
                 catalog.advance(step.cursor, orders, closings, read_from=step.from_block)
-    return oddities
+            cursor = step.cursor
 
 
 async def _orders(market: Market, batch: Batch, oddities: list[str]) -> list[PlacedOrder]:

@@ -48,6 +48,7 @@ from grange_client.errors import (
     NothingToStore,
     NotSetUp,
     OrderGoesOn,
+    OrderMissing,
     SourceChanged,
     UnfitName,
     UnknownOrder,
@@ -677,6 +678,26 @@ def test_amounts_in_json_are_strings(machine: Machine, tree: Path, tmp_path: Pat
     assert not found.keys() & AMOUNTS
     assert all(abs(value) < 1 << 53 for name, value in found.items() if name != "mtime_ns")
     assert documents[-1][0]["refund"] == str(3 * TOKEN)
+
+
+def test_health_never_says_that_nothing_is_stored_when_something_is_missing(
+    machine: Machine, tree: Path
+) -> None:
+    """In words and as JSON it ends as `ls` does, with 8 and the order's name."""
+    put = machine("put", tree, "--yes", "--n", "4", "--epochs", "60")
+    assert put.exit_code == 0, put.output
+
+    def lose(world: World) -> None:
+        world.market.events = []
+        world.market.block = max(world.market.block, 340)
+        world.market.reorg(0)
+
+    machine.prepare = lose
+    for arguments in (["health"], ["health", "--json"]):
+        said = machine(*arguments)
+        assert "Nothing is stored" not in said.output
+        assert said.stdout.strip() in ("", "[]")
+        assert isinstance(said.exception, OrderMissing)
 
 
 def test_dates_stand_beside_epochs(machine: Machine, tree: Path) -> None:

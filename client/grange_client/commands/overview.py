@@ -81,20 +81,24 @@ def health(
         async with common.renter(home) as renter:
             with screens.Display(common.err) as display:
                 clock = await renter.market.clock()
+                missing = []
                 if wanted is None:
                     orders = [one for one in await renter.orders(display) if one.order.end > clock.epoch]
+                    missing = await renter.missing()
                 else:
                     orders = [await renter.find(wanted, display)]
                 found = [(known, await renter.condition(known.order)) for known in orders]
         if as_json:
             common.print_json([output.health_json(known, outlook, clock) for known, outlook in found])
-            return
-        common.out.print(health_screens.health_screen(found, clock))
-        if wanted is not None:
-            common.out.print("", health_screens.slots_screen(found[0][1]), sep="\n")
-        for known, outlook in found:
-            if (danger := health_screens.danger_screen(known, outlook)) is not None:
-                common.err.print(danger, soft_wrap=True)
+        elif found or not missing:
+            common.out.print(health_screens.health_screen(found, clock))
+            if wanted is not None:
+                common.out.print("", health_screens.slots_screen(found[0][1]), sep="\n")
+            for known, outlook in found:
+                if (danger := health_screens.danger_screen(known, outlook)) is not None:
+                    common.err.print(danger, soft_wrap=True)
+        if missing:
+            raise order_missing(missing)
 
     common.run(run())
 
