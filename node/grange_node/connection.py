@@ -69,9 +69,14 @@ class Connection(HttpToolsProtocol):
         if self._in_head:
             is_served = self.cycle is not None and not self.cycle.response_complete
             if is_served:
-                return Phase.BUSY
+                return self._served
             return Phase.HEAD if self._head_bytes or self.cycle is None else Phase.IDLE
-        return Phase.ANSWERED if self.cycle.response_complete else Phase.BUSY
+        return Phase.ANSWERED if self.cycle.response_complete else Phase.WAITING
+
+    @property
+    def _served(self) -> Phase:
+        """Of a request that is all here: whether we are at it, or its sender at the answer."""
+        return Phase.WAITING if self.flow.write_paused else Phase.BUSY
 
     @property
     def since(self) -> float:

@@ -4,26 +4,37 @@ another.
 `Limits` names every number. `Door` knows all open connections: a new one is let in while its address and the
 node have room. Else one that nobody waits for is closed for it, of the same address if that one is at its
 limit, or else of the address that has most: first one that was answered and only sends what nobody wants,
-then one that is idle between two requests, then the one whose request has been coming in for longest. A
-connection whose request is being served is never closed for another; if all are, the new one is turned away.
+then one that is idle between two requests, then the one whose request has been coming in for longest. If the
+node is full of others, one that is served and waits for its other end, for the body or to have the answer
+taken, has to go if its network has more connections than that of the new one. A connection whose request we
+are at is never closed for another; if all are, the new one is turned away.
 
 An address is one IPv4 address, or one IPv6 network of 64 bits, which is what one customer gets. Many renters
-may share one behind a NAT, so its limit is far above what one renter uses. From private and loopback
-addresses all may come: behind a proxy, as https needs one, they are everyone's.
+may share one behind a NAT, so its limit is far above what one renter uses. Some are given 2^16 networks of 64
+bits: together, as one network of 48 bits, they have a limit too. From private and loopback addresses all may
+come: behind a proxy, as https needs one, they are everyone's.
 """
 
 from __future__ import annotations
 
 import resource
+from collections import Counter
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final, Protocol
 
 from grange.units import KIB, MIB
 
 RESERVED_FILES: Final = 256
 """Files that the node itself has open: pieces, databases, the chain."""
+CUSTOMER_BITS: Final = 64
+SITE_BITS: Final = 48
+_NEAR: Final = tuple(
+    IPv4Network(text)
+    for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16")
+) + tuple(IPv6Network(text) for text in ("::1/128", "fc00::/7", "fe80::/10"))
+"""Where a proxy of ours may be. What `ipaddress` calls private is more: public tunnels, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +44,8 @@ class Limits:
     connections: int = 2048
     connections_per_address: int = 256
     """A renter's command opens four to a farmer: so 64 of them fit behind one NAT."""
+    connections_per_network: int = 512
+    """Of an IPv6 network of 48 bits."""
     head_bytes: int = 32 * KIB
     """A request line and its headers. Ours take less than one KiB."""
     headers: int = 100
@@ -56,6 +69,7 @@ class Limits:
             self,
             connections=connections,
             connections_per_address=min(self.connections_per_address, connections),
+            connections_per_network=min(self.connections_per_network, connections),
         )
 
 
@@ -68,7 +82,9 @@ class Phase(IntEnum):
     """Between two requests."""
     HEAD = 2
     """A request's headers are coming in, or nothing came in yet."""
-    BUSY = 3
+    WAITING = 3
+    """A request is being served, and waits for the rest of its body, or for its answer to be taken."""
+    BUSY = 4
     """A request is being served."""
 
 
@@ -92,7 +108,10 @@ class Door:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._guests: dict[str, set[Guest]] = {}
+        self._guests: dict[str, dict[str, set[Guest]]] = {}
+        """By network, and in it by address."""
+        self._sizes: Counter[str] = Counter()
+        """By network."""
         self._count = 0
 
     def __len__(self) -> int:
@@ -101,47 +120,64 @@ class Door:
     def admit(self, address: str, guest: Guest) -> bool:
         """Let a connection in, closing another for it if need be. False when all that could go are being
         served."""
-        group = _group_of(address)
-        own = self._guests.get(group, set())
-        if len(own) >= self._most_of(group):
-            if not self._close_one(group):
-                return False
-        elif self._count >= self.limits.connections:
-            largest = sorted(self._guests, key=lambda one: len(self._guests[one]), reverse=True)
-            if not any(self._close_one(one) for one in largest):
-                return False
-        self._guests.setdefault(group, set()).add(guest)
+        network, group, is_near = _place_of(address)
+        if not is_near and not self._make_room_beside(network, group):
+            return False
+        if self._count >= self.limits.connections and not self._make_room(network):
+            return False
+        self._guests.setdefault(network, {}).setdefault(group, set()).add(guest)
+        self._sizes[network] += 1
         self._count += 1
         return True
 
-    def _most_of(self, group: str) -> int:
-        try:
-            is_near = ip_address(group).is_private
-        except ValueError:
-            is_near = True
-        return self.limits.connections if is_near else self.limits.connections_per_address
-
     def leave(self, address: str, guest: Guest) -> None:
         """Forget a connection; nothing happens if it is not known."""
-        group = _group_of(address)
-        own = self._guests.get(group)
-        if own is None or guest not in own:
-            return
-        own.remove(guest)
-        self._count -= 1
-        if not own:
-            del self._guests[group]
+        network, group, _ = _place_of(address)
+        if guest in self._guests.get(network, {}).get(group, ()):
+            self._forget(network, group, guest)
 
-    def _close_one(self, group: str) -> bool:
-        idle = [guest for guest in self._guests[group] if guest.phase is not Phase.BUSY]
+    def _make_room_beside(self, network: str, group: str) -> bool:
+        """For one more from this address and from this network."""
+        beside = self._guests.get(network, {})
+        if len(beside.get(group, ())) >= self.limits.connections_per_address:
+            return self._close_one(network, group, Phase.HEAD)
+        if self._sizes[network] < self.limits.connections_per_network:
+            return True
+        return self._close_in(network, Phase.HEAD)
+
+    def _make_room(self, network: str) -> bool:
+        """In a node that is full, for one more from this network."""
+        largest = [one for one, _ in self._sizes.most_common()]
+        if any(self._close_in(one, Phase.HEAD) for one in largest):
+            return True
+        larger = [one for one in largest if self._sizes[one] > self._sizes[network] + 1]
+        return any(self._close_in(one, Phase.WAITING) for one in larger)
+
+    def _close_in(self, network: str, last: Phase) -> bool:
+        groups = self._guests[network]
+        largest = sorted(groups, key=lambda one: len(groups[one]), reverse=True)
+        return any(self._close_one(network, group, last) for group in largest)
+
+    def _close_one(self, network: str, group: str, last: Phase) -> bool:
+        """One that is in no later phase than `last`."""
+        idle = [guest for guest in self._guests[network][group] if guest.phase <= last]
         if not idle:
             return False
         chosen = min(idle, key=lambda guest: (guest.phase, guest.since))
         # Forgotten here already: the transport tells of the end only in a later turn of the loop.
-        self._guests[group].remove(chosen)
-        self._count -= 1
+        self._forget(network, group, chosen)
         chosen.give_way()
         return True
+
+    def _forget(self, network: str, group: str, guest: Guest) -> None:
+        groups = self._guests[network]
+        groups[group].remove(guest)
+        self._sizes[network] -= 1
+        self._count -= 1
+        if not groups[group]:
+            del groups[group]
+        if not groups:
+            del self._guests[network], self._sizes[network]
 
 
 def raise_file_limit() -> int:
@@ -156,13 +192,20 @@ def raise_file_limit() -> int:
     return wanted if soft == resource.RLIM_INFINITY else soft
 
 
-def _group_of(address: str) -> str:
+def _place_of(address: str) -> tuple[str, str, bool]:
+    """The network and the address that a connection counts for, and whether it may be from a proxy of
+    ours."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(IPv6Address(int(parsed) >> 64 << 64))
-    return address
+        return address, address, True
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    is_near = any(parsed in network for network in _NEAR)
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed), str(parsed), is_near
+    return _network(parsed, SITE_BITS), _network(parsed, CUSTOMER_BITS), is_near
+
+
+def _network(address: IPv6Address, bits: int) -> str:
+    return str(IPv6Network((address, bits), strict=False))

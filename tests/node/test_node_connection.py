@@ -23,6 +23,7 @@ SECONDS = 20
 SMALL = Limits(
     connections=20,
     connections_per_address=10,
+    connections_per_network=15,
     head_bytes=2048,
     headers=20,
     head_seconds=30.0,
@@ -40,6 +41,8 @@ class App:
     def __init__(self) -> None:
         self.waiting = asyncio.Event()
         self.go_on = asyncio.Event()
+        self.uploads = asyncio.Semaphore(0)
+        """Released when one begins."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         size = 0
@@ -47,6 +50,8 @@ class App:
             self.waiting.set()
             await self.go_on.wait()
         more = scope["method"] == "PUT"
+        if more:
+            self.uploads.release()
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -113,8 +118,8 @@ async def dialled(port: int, first: bytes = b"") -> AsyncIterator[Line]:
         line.writer.transport.abort()
 
 
-async def dial(port: int, first: bytes = b"") -> Line:
-    line = Line(*await asyncio.open_connection("127.0.0.1", port))
+async def dial(port: int, first: bytes = b"", *, source: str = "127.0.0.1") -> Line:
+    line = Line(*await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0)))
     if first:
         await line.send(first)
     return line
@@ -267,6 +272,19 @@ async def test_a_connection_too_many_is_told_so_when_all_others_are_being_served
             one.writer.transport.abort()
 
 
+async def test_requests_whose_bodies_do_not_come_keep_nobody_else_out() -> None:
+    """Each costs its sender nothing, and is served as long as its body may take."""
+    app = App()
+    async with served(app, replace(SMALL, connections=3)) as port:
+        head = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+        held = [await dial(port, head, source="127.0.0.2") for _ in range(3)]
+        for _ in held:
+            await app.uploads.acquire()
+        assert await info(port) == 200
+        for line in held:
+            line.writer.transport.abort()
+
+
 async def test_thirty_uploads_of_whole_pieces_at_once_are_not_hurt(tmp_path: Path) -> None:
     """With the real limits, the real application, and half-open connections from the same address beside
     them."""
@@ -335,6 +353,35 @@ def test_when_the_node_is_full_the_address_with_most_makes_room() -> None:
     assert len(door) == 6
 
 
+def test_one_that_waits_for_its_other_end_goes_for_a_network_that_has_fewer() -> None:
+    door = Door(replace(SMALL, connections=6, connections_per_address=5))
+    many = [Guest(Phase.WAITING, since=age) for age in (3, 2, 4)]
+    few = [Guest(Phase.WAITING, since=1), Guest(Phase.BUSY), Guest(Phase.BUSY)]
+    assert all(door.admit(ADDRESS, guest) for guest in many)
+    assert all(door.admit(OTHER, guest) for guest in few)
+    assert not door.admit(ADDRESS, Guest(Phase.HEAD)), "it takes nothing from others"
+    assert door.admit(THIRD, Guest(Phase.BUSY))
+    assert [guest.closed for guest in many] == [False, True, False]
+    assert door.admit(THIRD, Guest(Phase.BUSY))
+    assert few[0].closed
+    assert not door.admit(THIRD, Guest(Phase.BUSY)), "it has as many as any by now"
+    assert len(door) == 6
+
+
+def test_all_networks_of_one_site_have_a_limit_together() -> None:
+    door = Door(replace(SMALL, connections=20, connections_per_network=4))
+    site = [f"2a00:1:2:{customer:x}::1" for customer in range(6)]
+    assert [door.admit(address, Guest(Phase.BUSY)) for address in site] == [True] * 4 + [False] * 2
+    assert door.admit("2a00:1:3::1", Guest(Phase.BUSY))
+    assert len(door) == 5
+
+
+@pytest.mark.parametrize("address", ["2001:0:4136:e378::1", "2002:c000:204::1", "100.64.0.1", "203.0.113.5"])
+def test_an_address_that_is_not_near_us_has_its_limit_whatever_else_it_is(address: str) -> None:
+    door = Door(replace(SMALL, connections_per_address=1))
+    assert [door.admit(address, Guest(Phase.BUSY)) for _ in range(2)] == [True, False]
+
+
 def test_a_connection_that_left_is_forgotten_once() -> None:
     door, guest = Door(SMALL), Guest(Phase.HEAD)
     door.admit(ADDRESS, guest)
@@ -369,6 +416,10 @@ def test_a_proxy_beside_us_may_bring_everyone(address: str) -> None:
 def test_no_more_connections_are_let_in_than_files_may_be_open() -> None:
     assert Limits().fitting(1 << 20) == Limits()
     tight = Limits().fitting(RESERVED_FILES + 100)
-    assert (tight.connections, tight.connections_per_address) == (100, 100)
+    assert (tight.connections, tight.connections_per_address, tight.connections_per_network) == (
+        100,
+        100,
+        100,
+    )
     assert Limits().fitting(10).connections == 1
     assert SMALL.fitting(1 << 20) == SMALL
