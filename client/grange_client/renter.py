@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -22,9 +22,9 @@ import aiohttp
 
 from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts, Withdrawal
 from grange.chain.confirmations import default_confirmations
-from grange.errors import GrangeError, Told
+from grange.errors import Told
 from grange.home_lock import HomeLock
-from grange.optional_database import BUSY_SECONDS
+from grange.optional_database import BUSY_SECONDS, FileBusy
 from grange.peer import (
     FARMER_FAULTS,
     Budget,
@@ -49,7 +49,7 @@ from grange_client.errors import ClockWrong, UnknownOrder
 from grange_client.extend import Extending
 from grange_client.fare import Fare, check_vault, fare
 from grange_client.farmers import Found, probe
-from grange_client.happenings import Step, Watcher, nobody, without_failures
+from grange_client.happenings import Remembered, Step, Watcher, nobody, without_failures
 from grange_client.lookup import find_order
 from grange_client.manifest import Manifest
 from grange_client.market import ChainMarket, Market
@@ -123,7 +123,7 @@ class Renter:
         """The manifest that was read last: `get` needs it twice, and it may be long."""
         self._purse = Purse(domain=market.domain, wallet=identity.wallet, tabs=tabs)
         self.placements = placements
-        self._said_of_orders: list[str] = []
+        self._said: list[str] = []
         self._storing = Storing(
             placements=placements,
             identity=identity,
@@ -243,7 +243,7 @@ class Renter:
             *self.catalog.notices(),
             *self.reputations.notices(),
             *self._purse.tabs.notices(),
-            *self._said_of_orders,
+            *self._said,
         )
         return list(dict.fromkeys(found))
 
@@ -256,7 +256,7 @@ class Renter:
     async def quote(self, paths: Iterable[str | PathLike[str]], wish: Wish, watch: Watcher = nobody) -> Quote:
         """What storing these paths would take and cost; see `store.Storing.quote`. Raises HomeForgetful."""
         self.catalog.check_remembers()
-        watch = watching_records(watch, self.reputations.note)
+        watch = watching_records(watch, self._note)
         async with self._diagnosed():
             return await self._storing.quote(paths, wish, await self._records(), watch)
 
@@ -270,20 +270,18 @@ class Renter:
         self.catalog.check_remembers()
 
         def note(order: PlacedOrder) -> None:
-            # What can't be noted now is found on the chain.
-            with suppress(GrangeError):
-                self.catalog.add(order, quote.manifest, quote.stored_manifest)
+            self._remember(lambda: self.catalog.add(order, quote.manifest, quote.stored_manifest))
 
         async with self._diagnosed():
             stored = await self._storing.put(
                 quote,
-                watching_records(watch, self.reputations.note),
+                watching_records(watch, self._note),
                 confirmations=self.default_confirmations if confirmations is None else confirmations,
                 on_placed=note,
             )
-        self.catalog.add(stored.order, stored.manifest, stored.stored_manifest)
+        self._remember(lambda: self.catalog.add(stored.order, stored.manifest, stored.stored_manifest))
         # Taking something is easy: what counts as a success is to prove it, or to give it back.
-        self.reputations.forgive_failures(slot.farmer for slot in stored.order.slots)
+        self._remember(lambda: self.reputations.forgive_failures(slot.farmer for slot in stored.order.slots))
         return stored
 
     # Keeping on.
@@ -295,7 +293,7 @@ class Renter:
         """
         self.catalog.check_remembers()
         order, _ = await self._keepers(order)
-        watch = watching_records(watch, self.reputations.note)
+        watch = watching_records(watch, self._note)
         async with self._diagnosed():
             return await self._extending.quote(order, epochs, await self._records(), watch)
 
@@ -306,17 +304,16 @@ class Renter:
         self.catalog.check_remembers()
 
         def note(order: PlacedOrder) -> None:
-            with suppress(GrangeError):
-                self.catalog.extend(order)
+            self._remember(lambda: self.catalog.extend(order))
 
         async with self._diagnosed():
             extended = await self._extending.extend(
                 renewal,
-                watching_records(watch, self.reputations.note),
+                watching_records(watch, self._note),
                 confirmations=self.default_confirmations if confirmations is None else confirmations,
                 on_placed=note,
             )
-        self.catalog.extend(extended.order)
+        self._remember(lambda: self.catalog.extend(extended.order))
         return extended
 
     async def _regrown(self, order: PlacedOrder, slots: Sequence[int]) -> AsyncGenerator[list[Piece], None]:
@@ -421,8 +418,9 @@ class Renter:
             return known
         done = await close(self.market, order)
         if done is not None:
-            self.catalog.close(done[0])
-            return done[0]
+            closing = done[0]
+            self._remember(lambda: self.catalog.close(closing))
+            return closing
         await self._synced(watch)
         known = self.catalog.closing(order.id)
         if known is None:
@@ -450,7 +448,7 @@ class Renter:
         Raises OverBudget rather than pay more than `max_price` base units for reading, and NotEnoughMoney
         when the vault is too small for what it will cost.
         """
-        watch = watching_records(watch, self.reputations.note)
+        watch = watching_records(watch, self._note)
         manifest = await self.manifest(order, watch)
         await self._check_vault((await self.fare(order, only=only, watch=watch)).expected)
         budget = Budget(max_price)
@@ -465,11 +463,12 @@ class Renter:
                     executor=self._executor,
                     watch=watch,
                 )
-        self.reputations.note_successes(
+        worked = [
             slot.farmer
             for slot, health in zip(reader.order.slots, reader.health, strict=True)
             if health.reads and not health.failure
-        )
+        ]
+        self._remember(lambda: self.reputations.note_successes(worked))
         return replace(restored, paid=budget.spent)
 
     async def fare(self, order: PlacedOrder, *, only: Sequence[bytes] = (), watch: Watcher = nobody) -> Fare:
@@ -511,6 +510,19 @@ class Renter:
         vault = await self.market.vault(self.address)
         check_vault(expected, vault, signed, dict(zip(signed, redeemed, strict=True)))
 
+    def _note(self, happening: Remembered) -> None:
+        self._remember(lambda: self.reputations.note(happening))
+
+    def _remember(self, note: Callable[[], None]) -> None:
+        """Note what is done and can't fail any more; a file that is in use is said, and is no reason to fail.
+
+        Orders are found on the chain all the same. "Nothing was changed" would have people pay twice.
+        """
+        try:
+            note()
+        except FileBusy as error:
+            self._said.append(f"{error.what} What was done is done, but was not noted there.")
+
     def _diagnosed(self, order: PlacedOrder | None = None) -> AbstractAsyncContextManager[None]:
         return diagnosed(self.market, self._signer.clocks, self._signer.now, order)
 
@@ -527,7 +539,7 @@ class Renter:
         watch(Step(what="Reading the chain"))
         for oddity in await sync(self.market, self.catalog, first_block=self._first_block):
             watch(Step(what=oddity))
-        self._said_of_orders += await self._aftercare.look(watch)
+        self._said += await self._aftercare.look(watch)
 
     async def _probe(self, farmers: Sequence[Farmer]) -> Found:
         return await probe(farmers[:MAX_LISTED_PROBED], self.peer, records=self.reputations.records())

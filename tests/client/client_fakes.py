@@ -43,6 +43,7 @@ from grange.messages import (
     sign_acceptance,
     voucher_signer,
 )
+from grange.optional_database import BUSY_SECONDS
 from grange.peer import Patience, Peer
 from grange.times import BlockClock
 from grange.types import (
@@ -650,7 +651,9 @@ class World:
     patience: Patience = CALM
 
     @asynccontextmanager
-    async def renter(self, home: Path | None = None, *, clock_ahead: int = 0) -> AsyncIterator[Renter]:
+    async def renter(
+        self, home: Path | None = None, *, clock_ahead: int = 0, busy_seconds: float = BUSY_SECONDS
+    ) -> AsyncIterator[Renter]:
         """The renter, on this machine or another, whose clock may be some seconds ahead."""
         folder = home or self.home
         folder.mkdir(parents=True, exist_ok=True)
@@ -659,6 +662,7 @@ class World:
             market=self.market,
             catalog_path=folder / "catalog.sqlite",
             patience=self.patience,
+            busy_seconds=busy_seconds,
             now=lambda: NOW + clock_ahead,
         ) as renter:
             yield renter

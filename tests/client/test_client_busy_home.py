@@ -1,0 +1,78 @@
+"""A file of the home that another program holds: what is done is done, and is not called a failure."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from client_fakes import World
+from client_trees import listing
+
+from grange_client.happenings import Happening, Step
+from grange_client.plan import Wish
+
+BRIEFLY_SECONDS = 0.01
+FILES = ["catalog.sqlite", "reputations.sqlite"]
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """As by a program that writes for longer than anybody waits."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("file", FILES)
+async def test_an_order_that_is_placed_is_stored_though_it_cannot_be_noted(
+    world: World, tree: Path, file: str
+) -> None:
+    """ "Nothing was changed, run this again" would have it paid twice. The next command finds it."""
+    async with world.renter(busy_seconds=BRIEFLY_SECONDS) as renter:
+        quote = await renter.quote([tree], Wish(k=2, n=4, epochs=5))
+        holding = held(world.home / file)
+
+        def hold(happening: Happening) -> None:
+            if happening == Step(what="Placing the order"):
+                holding.__enter__()
+
+        stored = await renter.put(quote, hold)
+        holding.__exit__(None, None, None)
+        assert any(file in said and "What was done is done" in said for said in renter.notices())
+    async with world.renter() as renter:
+        assert [known.order.id for known in await renter.orders()] == [stored.order.id]
+
+
+async def test_extending_and_closing_are_done_though_they_cannot_be_noted(world: World, tree: Path) -> None:
+    async with world.renter(busy_seconds=BRIEFLY_SECONDS) as renter:
+        await renter.put(await renter.quote([tree], Wish(k=2, n=4, epochs=5)))
+        [known] = await renter.orders()
+        renewal = await renter.renewal(known.order, None)
+        holding = held(world.home / "catalog.sqlite")
+
+        def hold(happening: Happening) -> None:
+            if happening == Step(what="Extending the order"):
+                holding.__enter__()
+
+        extended = await renter.extend(renewal, hold)
+        world.market.block = known.order.end * world.market.parameters.epoch_blocks
+        closed = await renter.close(known.order)
+        holding.__exit__(None, None, None)
+    async with world.renter() as renter:
+        found = {one.order.id: one for one in await renter.orders()}
+        assert found[known.order.id].closing == closed
+        assert found[known.order.id].extended_by == extended.order.id
+
+
+async def test_files_come_back_though_nothing_can_be_noted_of_farmers(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
+    async with world.renter(busy_seconds=BRIEFLY_SECONDS) as renter:
+        await renter.put(await renter.quote([tree], Wish(k=2, n=4, epochs=5)))
+        [known] = await renter.orders()
+        world.farmer(known.order.slots[0].farmer).behaviour.get_status = 404
+        with held(world.home / "reputations.sqlite"):
+            await renter.get(known.order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
