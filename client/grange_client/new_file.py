@@ -22,6 +22,15 @@ _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 Result = TypeVar("Result")
 
 
+def check_own_name(parent: int, name: bytes, path: bytes) -> None:
+    """Raise UnfitName if what has this name in an open directory was made with another: that is another file,
+    most likely of the same order, though the file system takes both names for one."""
+    with suppress(FileNotFoundError):
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if name not in names_in(parent):
+            raise UnfitName(f"{shown(path)} has the same name here as another file of the order.")
+
+
 class NewFile:
     """A file on its way: `write`, then `finish`; or `abandon`, after which nothing of it is left."""
 
@@ -34,11 +43,12 @@ class NewFile:
         replace: bool,
         inexact: Remarks,
         open_up: Callable[[int], bool],
+        folds_names: Callable[[], bool],
     ) -> None:
         """A file to be in the open directory `parent`, which is closed with it.
 
         `open_up` lets us write into that directory if it lost the permission meanwhile, and says whether it
-        had. Raises DiskFailed.
+        had. `folds_names` is whether "file" and "FILE" are one here. Raises DiskFailed.
         """
         self.entry = entry
         self._parent = parent
@@ -46,6 +56,7 @@ class NewFile:
         self._replace = replace
         self._inexact = inexact
         self._open_up = open_up
+        self._folds_names = folds_names
         try:
             with translated(entry.path):
                 self._temporary, self._file = self._permitted(lambda: create_temporary(parent))
@@ -109,6 +120,8 @@ class NewFile:
                 return
             os.unlink(self._temporary, dir_fd=self._parent)
             return
+        if self._folds_names():
+            check_own_name(self._parent, self._name, self.entry.path)
         os.rename(self._temporary, self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
 
     def _rename_if_free(self) -> None:
@@ -123,8 +136,7 @@ class NewFile:
 
     def _check_same_is_there(self) -> None:
         """Whether another run has brought the same file meanwhile: what has a name here is whole."""
-        if self._name not in names_in(self._parent):
-            raise UnfitName(f"{shown(self.entry.path)} has the same name here as another file of the order.")
+        check_own_name(self._parent, self._name, self.entry.path)
         there = os.stat(self._name, dir_fd=self._parent, follow_symlinks=False)
         ours = os.fstat(self._file)
         if (stat.S_IFMT(there.st_mode), there.st_size, there.st_mtime_ns) != (

@@ -7,7 +7,6 @@ an interrupted run leaves no half file and the next one goes on. What has a name
 cannot have is left out and listed; the rest comes. Leaves the bytes to `reader` and the disk to `target`.
 """
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing
@@ -25,6 +24,7 @@ from grange_client.new_file import NewFile
 from grange_client.reader import OrderReader
 from grange_client.scan import Entry, Kind, shown
 from grange_client.target import Target, conflict, is_there
+from grange_client.tasks import finished
 from grange_client.temporary import is_temporary_name
 
 MAX_CONFLICTS_SHOWN = 5
@@ -81,16 +81,15 @@ async def restore(
     Raises WouldOverwrite before anything is fetched, UnknownOrder for a path that the order has not,
     NotEnoughFarmers, Unopened and DiskFailed.
     """
-    loop = asyncio.get_running_loop()
     left_out = Remarks()
-    entries, files = await loop.run_in_executor(
+    entries, files = await finished(
         executor, _prepare, manifest, chosen(manifest.entries, only), target, left_out
     )
     total = sum(entry.size_bytes for entry, _ in files)
     watch(Step(what="Fetching", total_bytes=total))
     writer = _Writer(files, target, reader.geometry.block_bytes, left_out)
     await _fetch(reader, files, writer, executor, watch)
-    await loop.run_in_executor(executor, _finish, entries, target, left_out)
+    await finished(executor, _finish, entries, target, left_out)
     wanted = sum(entry.kind is Kind.FILE for entry in entries)
     return Restored(
         files=len(files) - len(writer.lost),
@@ -146,7 +145,7 @@ def _prepare(
     fitting = _make_directories(entries, target, left_out)
     if left_out.count:
         wanted.intersection_update(entry.path for entry in fitting)
-    names = _names_like_leftovers(fitting)
+    names = _names_like_leftovers(manifest.entries)
     for directory in (b"", *(entry.path for entry in fitting if entry.kind is Kind.DIRECTORY)):
         target.clean(directory, names)
     return fitting, [one for one in manifest.files_with_offsets() if one[0].path in wanted]
@@ -184,14 +183,13 @@ async def _fetch(
     executor: Executor,
     watch: Watcher,
 ) -> None:
-    loop = asyncio.get_running_loop()
     blocks = blocks_of(reader.geometry, files)
     try:
         async with aclosing(reader.blocks(blocks)) as arriving:
             async for index, data in arriving:
-                written = await loop.run_in_executor(executor, writer.take, index, data)
+                written = await finished(executor, writer.take, index, data)
                 watch(Progress(size_bytes=written))
-        await loop.run_in_executor(executor, writer.take_empty)
+        await finished(executor, writer.take_empty)
     finally:
         writer.abandon()
 

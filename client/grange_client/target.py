@@ -15,9 +15,9 @@ from pathlib import Path
 from grange_client.attributes import Remarks, set_mode, set_time
 from grange_client.disk_errors import appeared, naming, translated
 from grange_client.errors import DiskFailed, UnfitName, WouldOverwrite
-from grange_client.new_file import NewFile
+from grange_client.new_file import NewFile, check_own_name
 from grange_client.scan import Entry, Kind
-from grange_client.temporary import create_temporary, remove_leftovers
+from grange_client.temporary import create_temporary, create_temporary_link, remove_leftovers
 
 WORKING_DIRECTORY_MODE = 0o700
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -42,6 +42,7 @@ class Target:
         self._parent_path = b""
         self._parent = os.dup(self._root)
         self._clock: int | None = None
+        self._folds_names: bool | None = None
 
     def __enter__(self) -> "Target":
         return self
@@ -89,6 +90,20 @@ class Target:
         except (OSError, OverflowError):
             return mtime_ns
 
+    def folds_names(self) -> bool:
+        """Whether the file system takes names that differ only in case for one."""
+        if self._folds_names is None:
+            name, descriptor = create_temporary(self._root)
+            try:
+                os.stat(name.upper(), dir_fd=self._root, follow_symlinks=False)
+                self._folds_names = True
+            except FileNotFoundError:
+                self._folds_names = False
+            finally:
+                os.unlink(name, dir_fd=self._root)
+                os.close(descriptor)
+        return self._folds_names
+
     def clean(self, directory: bytes, keep: Collection[bytes]) -> None:
         """Remove what killed runs left in a directory, but for these names."""
         with suppress(DiskFailed, WouldOverwrite), self._directory(directory) as descriptor:
@@ -109,16 +124,27 @@ class Target:
                 with naming(entry.path):
                     os.symlink(entry.target, name, dir_fd=parent)
             except FileExistsError:
-                if not self.replace:
-                    raise appeared(entry.path) from None
-                os.unlink(name, dir_fd=parent)
-                os.symlink(entry.target, name, dir_fd=parent)
+                if not self.has_link(entry.path, entry.target):
+                    self._replace_by_link(entry, parent, name)
             set_time(
                 entry,
                 lambda times: os.utime(name, ns=times, dir_fd=parent, follow_symlinks=False),
                 lambda: os.stat(name, dir_fd=parent, follow_symlinks=False),
                 self.inexact,
             )
+
+    def _replace_by_link(self, entry: Entry, parent: int, name: bytes) -> None:
+        if not self.replace:
+            raise appeared(entry.path)
+        if self.folds_names():
+            check_own_name(parent, name, entry.path)
+        # In one step: whoever is interrupted has the old or the new.
+        temporary = create_temporary_link(parent, entry.target)
+        try:
+            os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+        except OSError:
+            os.unlink(temporary, dir_fd=parent)
+            raise
 
     def finish_directory(self, entry: Entry) -> None:
         """Set mode and time of a directory, once nothing more is put into it."""
@@ -145,6 +171,7 @@ class Target:
                 replace=self.replace,
                 inexact=self.inexact,
                 open_up=lambda descriptor: self.open_up(entry.path.rpartition(b"/")[0], descriptor),
+                folds_names=self.folds_names,
             )
 
     def open_up(self, path: bytes, descriptor: int) -> bool:

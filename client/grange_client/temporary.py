@@ -34,6 +34,13 @@ def create_temporary(directory: int) -> tuple[bytes, int]:
     raise FileExistsError("no free name for a temporary file")
 
 
+def create_temporary_link(directory: int, target: bytes) -> bytes:
+    """A new link in an open directory: its name. Links cannot be locked, so none counts as a leftover."""
+    name = b".grange-" + secrets.token_hex(8).encode() + b".part"
+    os.symlink(target, name, dir_fd=directory)
+    return name
+
+
 def is_temporary_name(name: bytes) -> bool:
     """Whether a temporary file may have this name."""
     return _TEMPORARY_NAME.fullmatch(name) is not None

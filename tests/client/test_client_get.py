@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import random
+import threading
 import zlib
 from collections import deque
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from grange_client.errors import (
 )
 from grange_client.happenings import FarmerFailed, Happening
 from grange_client.manifest import Manifest
+from grange_client.new_file import NewFile
 from grange_client.orders import PlacedOrder
 from grange_client.plan import Wish
 from grange_client.renter import Renter
@@ -311,6 +313,44 @@ async def test_interrupted_run_leaves_no_half_file(world: World, tree: Path, tmp
         assert not [name for name, what in left.items() if what[0] == "file" and what[-1]]
         for farmer in world.farmers:
             farmer.behaviour.get_status = 0
+        await renter.get(put.order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+async def test_nothing_is_written_any_more_once_a_run_was_interrupted(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that writes is waited for: descriptors that are closed under it would soon be others'."""
+    at_it, go_on, ended = threading.Event(), threading.Event(), []
+    finish = NewFile.finish
+
+    def slow(file: NewFile) -> None:
+        at_it.set()
+        assert go_on.wait(10)
+        try:
+            finish(file)
+        except BaseException as error:
+            ended.append(error)
+            raise
+        ended.append(None)
+
+    monkeypatch.setattr(NewFile, "finish", slow)
+    async with world.renter() as renter:
+        put = await stored(renter, tree)
+        run = asyncio.create_task(renter.get(put.order, tmp_path / "back"))
+        await asyncio.to_thread(at_it.wait, 10)
+        run.cancel()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        waits = not run.done()
+        go_on.set()
+        assert waits
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        assert ended
+        assert set(ended) == {None}
+        monkeypatch.setattr(NewFile, "finish", finish)
+        assert not list((tmp_path / "back").rglob(".grange-*"))
         await renter.get(put.order, tmp_path / "back")
     assert listing(tmp_path / "back" / "tree") == listing(tree)
 

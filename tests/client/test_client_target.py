@@ -20,6 +20,7 @@ from grange_client.temporary import create_temporary, remove_leftovers
 
 FILE = Entry(path=b"file", kind=Kind.FILE, mode=0o644, mtime_ns=1_500_000_000_000_000_000, size_bytes=6)
 DIRECTORY = Entry(path=b"d", kind=Kind.DIRECTORY, mode=0o755, mtime_ns=1_500_000_000_000_000_000)
+LINK = Entry(path=b"file", kind=Kind.SYMLINK, mode=0o777, mtime_ns=FILE.mtime_ns, target=b"there")
 NOBODY = 65534
 
 
@@ -342,6 +343,65 @@ def test_name_that_differs_only_in_case(tmp_path: Path, monkeypatch: pytest.Monk
             file.finish()
     assert (tmp_path / "file").read_bytes() == b"stored"
     assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("kind", [Kind.FILE, Kind.SYMLINK])
+def test_name_that_differs_only_in_case_replaces_nothing(
+    tmp_path: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--overwrite is for what was there before, not for another file of the same order."""
+    with Target(tmp_path, replace=True) as target:
+        restore_file(target)
+        monkeypatch.setattr(Target, "folds_names", lambda _: True, raising=False)
+        monkeypatch.setattr("grange_client.new_file.names_in", lambda _: [b"FILE"])
+        bring = target.make_link if kind is Kind.SYMLINK else lambda _: restore_file(target, b"others")
+        with pytest.raises(UnfitName, match="same name here"):
+            bring(LINK)
+    assert (tmp_path / "file").read_bytes() == b"stored"
+    assert names(tmp_path) == ["file"]
+
+
+def test_names_that_differ_in_case_are_two_here(tmp_path: Path) -> None:
+    with Target(tmp_path) as target:
+        assert not target.folds_names()
+    assert names(tmp_path) == []
+
+
+def test_same_link_of_another_run_is_as_good(tmp_path: Path) -> None:
+    """Of two runs that bring the same link at once both succeed; another link is not replaced unasked."""
+    with Target(tmp_path) as first, Target(tmp_path) as second:
+        first.make_link(LINK)
+        second.make_link(LINK)
+        with pytest.raises(WouldOverwrite, match="appeared while"):
+            second.make_link(replace(LINK, target=b"elsewhere"))
+    with Target(tmp_path, replace=True) as third:
+        third.make_link(replace(LINK, target=b"elsewhere"))
+    assert (tmp_path / "file").readlink() == Path("elsewhere")
+    assert names(tmp_path) == ["file"]
+
+
+def test_link_takes_the_place_of_a_file_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is interrupted in between still has the file."""
+    (tmp_path / "file").write_bytes(b"before")
+    with Target(tmp_path, replace=True) as target:
+        monkeypatch.setattr(os, "rename", _refuse(errno.EIO))
+        monkeypatch.setattr(os, "symlink", _once(os.symlink))
+        with pytest.raises(DiskFailed):
+            target.make_link(LINK)
+    assert (tmp_path / "file").read_bytes() == b"before"
+    assert names(tmp_path) == ["file"]
+
+
+def _once(act: Callable[..., None]) -> Callable[..., None]:
+    """It works at a name that is free, and the disk fails at one that is given up for it."""
+
+    def limited(target: bytes, name: bytes, *, dir_fd: int) -> None:
+        was_there = b"file" in map(os.fsencode, os.listdir(dir_fd))
+        if name == b"file" and not was_there:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        act(target, name, dir_fd=dir_fd)
+
+    return limited
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG])
