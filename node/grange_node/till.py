@@ -16,6 +16,7 @@ Decided here: who has credit. Leaves the vault to `solvency`, vouchers to `vouch
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -30,6 +31,9 @@ from grange_node.vouchers import PayerAccount, check_signer, read_voucher
 
 MAX_GUEST_BYTES = 64 << 20
 """What others than a slot's own renter may have on its way to them in all, where reading costs nothing."""
+MAX_GUEST_BYTES_PER_READER = 16 << 20
+"""Of that, what one of them may have: else one that takes its bytes slowly would keep all orders that are
+kept here from being mended."""
 
 Earn = Callable[[], Awaitable[None]]
 
@@ -70,7 +74,7 @@ class Till:
         self._accounts = accounts
         self._solvency = solvency
         self._live: dict[Address, _Live] = {}
-        self._guest_bytes = 0
+        self._guest_bytes: Counter[Address] = Counter()
 
     def __len__(self) -> int:
         return len(self._live)
@@ -89,7 +93,7 @@ class Till:
         if (price or not is_own) and size_bytes > STEP_BYTES:
             raise RangeInvalid(f"one request gets {STEP_BYTES} bytes at most", limit=STEP_BYTES)
         if not price:
-            with self._as_guest(0 if is_own else size_bytes):
+            with self._as_guest(payer, 0 if is_own else size_bytes):
                 yield _nothing
             return
         voucher = None if header is None else read_voucher(header, payer)
@@ -151,14 +155,22 @@ class Till:
                 del self._live[payer]
 
     @contextmanager
-    def _as_guest(self, size_bytes: int) -> Iterator[None]:
-        if size_bytes and self._guest_bytes + size_bytes > MAX_GUEST_BYTES:
+    def _as_guest(self, reader: Address, size_bytes: int) -> Iterator[None]:
+        if not size_bytes:
+            yield
+            return
+        if (
+            self._guest_bytes.total() + size_bytes > MAX_GUEST_BYTES
+            or self._guest_bytes[reader] + size_bytes > MAX_GUEST_BYTES_PER_READER
+        ):
             raise TooBusy("too much is being read for nothing by others than the renter; try again")
-        self._guest_bytes += size_bytes
+        self._guest_bytes[reader] += size_bytes
         try:
             yield
         finally:
-            self._guest_bytes -= size_bytes
+            self._guest_bytes[reader] -= size_bytes
+            if not self._guest_bytes[reader]:
+                del self._guest_bytes[reader]
 
 
 def _require(live: _Live, total: int, price: int) -> None:

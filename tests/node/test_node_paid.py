@@ -354,6 +354,19 @@ async def test_strangers_read_for_nothing_within_bounds(farm: Farm, monkeypatch:
     assert (await read(farm, parcel(), 100, by=STRANGER)).status_code == 206
 
 
+async def test_one_stranger_that_takes_its_bytes_slowly_keeps_no_other_from_reading(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Wallet(b"\x04" * 32)
+    farm.market.stand(parcel(), is_vacant=True, is_eager=True)
+    await farm.keep(parcel())
+    monkeypatch.setattr(till_module, "MAX_GUEST_BYTES", 400)
+    monkeypatch.setattr(till_module, "MAX_GUEST_BYTES_PER_READER", 150)
+    async with farm.node.till.admitted(STRANGER.address, 100, None, is_own=False):
+        assert (await read(farm, parcel(), 100, by=STRANGER)).status_code == 429
+        assert (await read(farm, parcel(), 100, by=other)).status_code == 206
+
+
 async def test_a_range_that_is_not_there_is_not_paid(priced: Farm) -> None:
     assert (await read(priced, parcel(), 100, first=SIZE, **voucher(100))).status_code == 416
     assert priced.node.till.account(RENTER.address) is None

@@ -1,7 +1,7 @@
 """Reading: ranges, paths, lists, and who we say we are."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,7 +12,8 @@ from node_support import CHAIN_ID, FARMER, MARKET, PIECE_BYTES, Farm, error_of, 
 
 from grange.merkle import root_from_path
 from grange_node import paths
-from grange_node.routes.data import SliceResponse, parts
+from grange_node.routes import data
+from grange_node.routes.data import Part, SliceResponse, parts
 from grange_node.routes.slots import LISTED_INDICES
 from grange_node.slot_key import SlotKey
 
@@ -234,3 +235,29 @@ async def test_a_piece_that_is_gone_once_the_answer_has_begun_ends_it(
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert sent[-1]["more_body"]
     assert [message for message in caplog.messages if "broke off" in message]
+
+
+async def test_the_parts_of_an_answer_are_not_all_held_at_once(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slot may have millions of pieces, and somebody may ask for all of it many times at once."""
+    slot = parcel()
+    await farm.keep(slot)
+    reads = 0
+
+    def counted(*cut: int) -> Iterator[Part]:
+        for ahead, part in enumerate(parts(*cut), start=1):
+            assert ahead <= reads + 1
+            yield part
+
+    read = farm.node.store.read
+
+    def noted(*args: Any) -> bytes:
+        nonlocal reads
+        reads += 1
+        return read(*args)
+
+    monkeypatch.setattr(data, "parts", counted)
+    monkeypatch.setattr(farm.node.store, "read", noted)
+    assert (await farm.get(slot)).content == slot.data
+    assert reads == 3

@@ -127,13 +127,14 @@ class SliceResponse(Response):
         self._store = store
         self._carer = carer
         self._key = key
-        self._parts = list(parts(first, end, terms.piece_bytes))
+        # One after the other: a slot may have millions of pieces, and be read many times at once.
+        self._parts = parts(first, end, terms.piece_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read and send, one part ahead. What is paid for is paid when it has been read and before it is
         sent."""
         async with self._admission as earn:
-            data = await self._read(self._parts[0])
+            data = await self._read(next(self._parts))
             await earn()
             if not await self._send(data, send):
                 await _break_off(scope, receive)
@@ -141,7 +142,7 @@ class SliceResponse(Response):
     async def _send(self, data: bytes, send: Send) -> bool:
         """False if what is to come cannot be read."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        for part in self._parts[1:]:
+        for part in self._parts:
             following = asyncio.create_task(self._read(part))
             try:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
