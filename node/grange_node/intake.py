@@ -75,7 +75,7 @@ class Intake:
         with self._usage.using(key):
             if not self._room.knows(key):
                 await self._purses.require(key.renter, self._one_epoch(key, size_bytes))
-            self._room.claim(key, size_bytes)
+            self._room.claim(key, size_bytes, pieces=1)
             stored = False
             try:
                 writer = await asyncio.to_thread(self._begin, key, piece, size_bytes, root)
@@ -85,13 +85,13 @@ class Intake:
                     stored = await written(writer, body, root)
             finally:
                 if not stored:
-                    self._room.add(key, -size_bytes)
+                    self._room.add(key, -size_bytes, pieces=-1)
                     await self._forget_if_empty(key)
             if stored:
                 self._usage.touch(key)
             return stored
 
-    async def keep_on(self, kept: SlotKey, key: SlotKey, slot_bytes: int) -> None:
+    async def keep_on(self, kept: SlotKey, key: SlotKey, slot_bytes: int, pieces: int) -> None:
         """Have what is kept as one slot as another too, whose order extends that of the first.
 
         May be repeated. Raises Conflict, NoRoom, TooBusy, PieceMissing.
@@ -99,7 +99,7 @@ class Intake:
         with self._usage.using(key), self._usage.using(kept):
             await asyncio.to_thread(self._ledger.stage, key, int(self._clock()))
             if not self._store.shares:
-                self._room.claim(key, slot_bytes - self._room.bytes_of(key))
+                self._room.claim(key, slot_bytes - self._room.bytes_of(key), pieces=pieces)
             await asyncio.to_thread(self._store.link, kept, key)
             if self._store.shares:
                 self._room.share(key, kept, slot_bytes)

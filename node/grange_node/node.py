@@ -258,11 +258,11 @@ def _recover(store: Store, ledger: Ledger, room: Room) -> None:
         known.add(record.key)
         lender = None if record.terms is None else ledger.promise(record.terms.previous, record.key.slot)
         if record.terms is None:
-            room.add(record.key, store.held_bytes(record.key))
+            room.add(record.key, store.held_bytes(record.key), pieces=len(store.pieces(record.key)))
         elif lender is not None and store.shares:
             room.share(record.key, lender.key, record.agreed.slot_bytes)
         else:
-            room.add(record.key, record.agreed.slot_bytes)
+            room.add(record.key, record.agreed.slot_bytes, pieces=record.agreed.pieces)
         room.set_placed(record.key, record.state is SlotState.PLACED)
     strangers = [key for key in store.slot_keys() if key not in known]
     if strangers:

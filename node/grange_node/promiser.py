@@ -119,7 +119,7 @@ class Promiser:
         known = self._ledger.slot(key)
         try:
             if known is None or known.state is SlotState.STAGED:
-                await self._intake.keep_on(kept.key, key, kept.agreed.slot_bytes)
+                await self._intake.keep_on(kept.key, key, kept.agreed.slot_bytes, kept.agreed.pieces)
             return await self.accept(key, salt, terms)
         finally:
             record = self._ledger.slot(key)

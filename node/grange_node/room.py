@@ -2,7 +2,7 @@
 
 Arithmetic over what store and ledger hold, kept in memory and counted again at each start. Decided here:
 when capacity, the part of it that may wait for payment, or a renter's share is used up. The disk's own
-free space is the store's business.
+free space is the store's business, and how many slots and pieces may wait `waiting`'s.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import defaultdict
 from grange.types import Address
 from grange_node.errors import NoRoom, TooBusy
 from grange_node.slot_key import SlotKey
+from grange_node.waiting import Waiting
 
 
 class Room:
@@ -32,9 +33,10 @@ class Room:
         self._placed: set[SlotKey] = set()
         self._lenders: dict[SlotKey, SlotKey] = {}
         self._unplaced_by_renter: defaultdict[Address, int] = defaultdict(int)
+        self._waiting = Waiting(max_bytes=unplaced_bytes, max_bytes_per_renter=unplaced_bytes_per_renter)
 
-    def claim(self, key: SlotKey, size_bytes: int) -> None:
-        """Speak for bytes that are about to arrive.
+    def claim(self, key: SlotKey, size_bytes: int, *, pieces: int) -> None:
+        """Speak for pieces that are about to arrive, of so many bytes together.
 
         Raises NoRoom when the capacity is used up, TooBusy when the renter, or all together, have too much
         here that is not placed.
@@ -58,10 +60,13 @@ class Room:
                 unplaced_bytes=unplaced - size_bytes,
                 limit_bytes=self.unplaced_bytes_per_renter,
             )
-        self.add(key, size_bytes)
+        self._waiting.require(key, pieces)
+        self.add(key, size_bytes, pieces=pieces)
 
-    def add(self, key: SlotKey, size_bytes: int) -> None:
-        """Count bytes that are here whatever the limits say; a negative number gives a claim back."""
+    def add(self, key: SlotKey, size_bytes: int, *, pieces: int) -> None:
+        """Count what is here whatever the limits say; negative numbers give a claim back."""
+        if key not in self._placed:
+            self._waiting.add(key, pieces)
         self._bytes[key] = self._bytes.get(key, 0) + size_bytes
         self.used_bytes += size_bytes
         if key not in self._placed:
@@ -70,7 +75,7 @@ class Room:
     def share(self, key: SlotKey, lender: SlotKey, size_bytes: int) -> None:
         """Note a slot whose bytes are those of another, which is here; its own claim is given back."""
         if key not in self._lenders:
-            self.add(key, -self.bytes_of(key))
+            self.add(key, -self.bytes_of(key), pieces=0)
         self._bytes[key] = size_bytes
         self._lenders[key] = lender
 
@@ -82,6 +87,7 @@ class Room:
         if key in self._lenders:
             size_bytes = 0
         if placed:
+            self._waiting.take(key)
             self._placed.add(key)
             self._count_unplaced(key.renter, -size_bytes)
         else:
@@ -90,6 +96,7 @@ class Room:
 
     def forget(self, key: SlotKey) -> None:
         """The slot is gone."""
+        self._waiting.take(key)
         size_bytes = self._bytes.pop(key, 0)
         was_placed = key in self._placed
         self._placed.discard(key)

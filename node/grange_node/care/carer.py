@@ -246,7 +246,7 @@ class Carer:
             if lender is not None and self._store.shares:
                 self._room.share(key, lender.key, terms.slot_bytes)
             else:
-                self._room.add(key, terms.slot_bytes)
+                self._room.add(key, terms.slot_bytes, pieces=terms.pieces)
             self._room.set_placed(key, True)
             missing = await asyncio.to_thread(self._missing, key, terms)
             log.warning(
