@@ -164,13 +164,19 @@ async def probe(
 def _extorters(
     farmers: Sequence[Farmer], lately: Collection[FarmerId], records: Mapping[FarmerId, Record]
 ) -> list[Farmer]:
-    """Those that keep something of ours and ask more for reading than they could have when they took it."""
+    """Those that keep something of ours and ask far more for reading than others, and than when they took it.
+
+    Whoever asks what it always asked has raised nothing, whatever others ask by now: prices fall, and anyone
+    with stake enough can move the median.
+    """
     sellers = [
-        (farmer, record.kept)
+        (farmer, record)
         for farmer in farmers
-        if farmer.offer.egress_price_per_gib and (record := records.get(farmer.id, _UNKNOWN)).kept
+        if (record := records.get(farmer.id, _UNKNOWN)).kept
+        and record.agreed is not None
+        and farmer.offer.egress_price_per_gib > record.agreed
     ]
-    longest = max((end - start for _, kept in sellers for start, end in kept), default=0)
+    longest = max((end - start for _, record in sellers for start, end in record.kept), default=0)
     most = highest_egress(farmers, lately, longest) if sellers else 0
     return [farmer for farmer, _ in sellers if farmer.offer.egress_price_per_gib > most]
 

@@ -280,6 +280,7 @@ class Renter:
                 on_placed=note,
             )
         self._remember(lambda: self.catalog.add(stored.order, stored.manifest, stored.stored_manifest))
+        self._note_agreed(stored.order, [chosen.farmer for chosen in quote.choice.ranked])
         # Taking something is easy: what counts as a success is to prove it, or to give it back.
         self._remember(lambda: self.reputations.forgive_failures(slot.farmer for slot in stored.order.slots))
         return stored
@@ -314,6 +315,7 @@ class Renter:
                 on_placed=note,
             )
         self._remember(lambda: self.catalog.extend(extended.order))
+        self._note_agreed(extended.order, [one.farmer for one in (*renewal.keepers, *renewal.spares)])
         return extended
 
     async def _regrown(self, order: PlacedOrder, slots: Sequence[int]) -> AsyncGenerator[list[Piece], None]:
@@ -509,6 +511,12 @@ class Renter:
         redeemed = await asyncio.gather(*(self.market.redeemed(one, self.address) for one in signed))
         vault = await self.market.vault(self.address)
         check_vault(expected, vault, signed, dict(zip(signed, redeemed, strict=True)))
+
+    def _note_agreed(self, order: PlacedOrder, asked: Iterable[Farmer]) -> None:
+        """What those that got a slot ask for reading: a ransom later is measured by it."""
+        ids = {slot.farmer for slot in order.slots}
+        prices = {one.id: one.offer.egress_price_per_gib for one in asked if one.id in ids}
+        self._remember(lambda: self.reputations.note_agreed(prices))
 
     def _note(self, happening: Remembered) -> None:
         self._remember(lambda: self.reputations.note(happening))

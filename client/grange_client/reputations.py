@@ -5,7 +5,7 @@ the catalog, which is only a cache. Leaves what follows from it to `select`.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +27,10 @@ CREATE TABLE IF NOT EXISTS reputations (
     PRIMARY KEY (chain_id, market, farmer)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS raised_prices (
+    chain_id INTEGER NOT NULL, market TEXT NOT NULL, farmer INTEGER NOT NULL, price_per_gib TEXT NOT NULL,
+    PRIMARY KEY (chain_id, market, farmer)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS agreed_prices (
     chain_id INTEGER NOT NULL, market TEXT NOT NULL, farmer INTEGER NOT NULL, price_per_gib TEXT NOT NULL,
     PRIMARY KEY (chain_id, market, farmer)
 ) WITHOUT ROWID;
@@ -60,11 +64,16 @@ class Reputations:
         query = "SELECT farmer, successes, failures, lies FROM reputations WHERE chain_id = ? AND market = ?"
         rows = self.file.read(lambda db: db.execute(query, self._market).fetchall())
         known = {FarmerId(f): Record(successes=s, failures=x, lies=y) for f, s, x, y in rows}
-        query = "SELECT farmer, price_per_gib FROM raised_prices WHERE chain_id = ? AND market = ?"
-        for farmer, price in self.file.read(lambda db: db.execute(query, self._market).fetchall()):
-            record = known.get(FarmerId(farmer), Record())
-            known[FarmerId(farmer)] = replace(record, raised_to=int(price))
+        for table, field in (("raised_prices", "raised_to"), ("agreed_prices", "agreed")):
+            for farmer, price in self._prices(table):
+                record = known.get(farmer, Record())
+                known[farmer] = replace(record, **{field: price})  # type: ignore[arg-type]
         return known
+
+    def _prices(self, table: str) -> list[tuple[FarmerId, int]]:
+        query = f"SELECT farmer, price_per_gib FROM {table} WHERE chain_id = ? AND market = ?"
+        rows = self.file.read(lambda db: db.execute(query, self._market).fetchall())
+        return [(FarmerId(farmer), int(price)) for farmer, price in rows]
 
     def note(self, happening: Remembered) -> None:
         """Something that speaks against a farmer."""
@@ -90,6 +99,13 @@ class Reputations:
         values = (*self._market, happening.farmer, str(happening.price_per_gib))
         self.file.change(
             lambda db: db.execute("INSERT OR REPLACE INTO raised_prices VALUES (?, ?, ?, ?)", values)
+        )
+
+    def note_agreed(self, prices: Mapping[FarmerId, int]) -> None:
+        """What farmers asked for reading a GiB when they were last given something to keep."""
+        values = [(*self._market, farmer, str(price)) for farmer, price in prices.items()]
+        self.file.change(
+            lambda db: db.executemany("INSERT OR REPLACE INTO agreed_prices VALUES (?, ?, ?, ?)", values)
         )
 
     def forgive_failures(self, farmers: Iterable[FarmerId]) -> None:

@@ -22,14 +22,15 @@ MIN_SPARES = 2
 class Record:
     """What we remember of a farmer. Failures are those since its last success; successes are reads.
 
-    `kept` has the first epoch and the end of each order of ours that it was given, `raised_to` what it asked
-    for reading a GiB of what it kept, if that was a ransom.
+    `kept` has the first epoch and the end of each order of ours that it was given, `agreed` what it asked
+    then for reading a GiB, None if that is not known, and `raised_to` what it asked later, if a ransom.
     """
 
     successes: int = 0
     failures: int = 0
     lies: int = 0
     raised_to: int = 0
+    agreed: int | None = None
     kept: tuple[tuple[Epoch, Epoch], ...] = ()
 
     @property

@@ -22,7 +22,7 @@ from client_fakes import (
 )
 
 import grange_client.farmers
-from grange.chain import ChainTimeout, ChainUnavailable, Farmer, TransactionReverted
+from grange.chain import ChainTimeout, ChainUnavailable, Farmer, TransactionReverted, Wallet
 from grange.erasure import Codec
 from grange.errors import Misuse
 from grange.messages import Domain
@@ -635,6 +635,55 @@ async def test_a_farmer_that_asks_a_ransom_is_remembered(world: World, tree: Pat
             "asked 1048576 tokens for reading a GiB of what it kept for you"
         )
         assert extorter not in {one.farmer.id for one in quote.choice.ranked}
+
+
+async def test_a_farmer_whose_price_others_fall_below_is_no_extorter(world: World, tree: Path) -> None:
+    """Whoever moves the median would else have every honest farmer of an order passed over for good."""
+    world.sell(100 * TOKEN, vault=0)
+    async with world.renter() as renter:
+        order = (await put(renter, tree))[0].order
+        honest = order.slots[0].farmer
+        for number in range(1, 9):
+            if number != honest:
+                offer = replace(
+                    world.market.known[number - 1].offer, egress_price_per_gib=0, price_per_gib_epoch=1
+                )
+                world.change(number, offer=offer)
+        seen: list[Happening] = []
+        quote = await renter.quote([tree], CODE, seen.append)
+        assert "far more than others" in quote.choice.unfit[honest]
+        assert not [one for one in seen if isinstance(one, ReadingPriceRaised)]
+        world.sell(100 * TOKEN, vault=0)
+        quote = await renter.quote([tree], CODE)
+        assert honest not in quote.choice.unfit
+
+
+async def test_a_farmer_that_raises_its_price_after_an_extension_is_remembered(
+    world: World, tree: Path
+) -> None:
+    async with world.renter() as renter:
+        order = (await put(renter, tree))[0].order
+        await renter.extend(await renter.renewal(order, None))
+        extorter = order.slots[0].farmer
+        offer = world.market.known[extorter - 1].offer
+        world.change(extorter, offer=replace(offer, egress_price_per_gib=TOKEN << 20))
+        seen: list[Happening] = []
+        await renter.quote([tree], CODE, seen.append)
+    assert ReadingPriceRaised(farmer=extorter, price_per_gib=TOKEN << 20) in seen
+
+
+async def test_a_farmer_whose_key_was_rotated_is_no_liar(world: World, tree: Path) -> None:
+    """The chain had its old key when the upload began: it costs the farmer this order, not all that come."""
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        rotated = quote.chosen[0].farmer.id
+        world.farmer(rotated).wallet = Wallet(b"\7" * 32)
+        seen: list[Happening] = []
+        stored = await renter.put(quote, seen.append)
+        assert rotated not in {slot.farmer for slot in stored.order.slots}
+        world.change(rotated, operator=world.farmer(rotated).wallet.address)
+        again = await renter.quote([tree], CODE)
+        assert rotated not in again.choice.unfit
 
 
 async def test_a_market_in_which_all_sell_reads_is_no_extortion(world: World, tree: Path) -> None:

@@ -14,6 +14,8 @@ from grange.types import Acceptance, Epoch, OrderId, Takeover
 
 LAPSES_CODE = "deadline"
 """Our own word for a promise that is right and lapses too soon."""
+OTHER_SIGNER_CODE = "signer"
+"""Our own word for a promise that somebody else signed than the chain has as its operator."""
 
 
 def checked_acceptance(
@@ -28,8 +30,8 @@ def checked_acceptance(
 ) -> Acceptance:
     """The acceptance as the market takes it: to place, to extend, or (see `checked_takeover`) to take over.
 
-    Raises FarmerLied when it is for anything else than what was asked, dearer, or signed by anyone but the
-    farmer's operator for this order on this market; FarmerRefused when it lapses before `deadline_block`.
+    Raises FarmerLied when it is for anything else than what was asked, or dearer; FarmerRefused when it
+    lapses before `deadline_block`, or anyone but the farmer's operator signed it for this order and market.
     """
     asked = {
         "farmer": (promise.farmer, farmer.id),
@@ -65,7 +67,12 @@ def checked_acceptance(
     except BadSignature as error:
         raise FarmerLied(f"Farmer {farmer.id}'s signature is not valid.") from error
     if signer != farmer.operator:
-        raise FarmerLied(f"Farmer {farmer.id}'s promise is signed by {signer}, who is not its operator.")
+        # Its key may have been rotated since we looked, or our endpoint be behind: that is no lie.
+        raise FarmerRefused(
+            f"Farmer {farmer.id}'s promise is signed by {signer}, who is not its operator.",
+            status=0,
+            code=OTHER_SIGNER_CODE,
+        )
     if promise.deadline_block < deadline_block:
         raise FarmerRefused(
             f"Farmer {farmer.id}'s promise lapses at block {promise.deadline_block}, which is too soon.",
