@@ -7,7 +7,7 @@ named and passed over. Leaves files to `restore` and HTTP to `peer`.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -41,6 +41,8 @@ STRIPES_AHEAD = 2
 
 VAULT_CODE = "vault_too_small"
 """A farmer's word for a vault that does not cover what was signed."""
+RANSOM_CODE = "ransom"
+"""Our own word for a farmer that asks far too much for reading to be asked without a question."""
 
 USUAL_READS = 64
 """Reads whose time is remembered, to know what is usual."""
@@ -76,18 +78,25 @@ class OrderReader:
         patience: Patience,
         executor: Executor,
         watch: Watcher,
+        dear: Mapping[int, Told] | None = None,
+        at_any_price: bool = False,
     ) -> None:
+        """`dear` are slots that are read only at any price, and then where the others are not enough."""
         self.order = order
         self.geometry: Geometry = order.geometry
         self.health = [Health() for _ in peers]
         self._key = key
-        self._peers = peers
+        self._peers = list(peers)
         self._patience = patience
         self._executor = executor
         self._watch = watch
         self._codec = Codec(self.geometry.k, self.geometry.n)
         self._seconds: list[float] = []
         for slot, peer in enumerate(peers):
+            if dear and slot in dear:
+                self.health[slot].is_dear = True
+                if not at_any_price:
+                    self._peers[slot], self.health[slot].failure = None, dear[slot]
             if peer is None:
                 self.health[slot].failure = FarmerUnreachable("It has no endpoint that could be asked.")
 
@@ -149,12 +158,14 @@ class OrderReader:
         needed = self.geometry.k - len(hunt.arrived) - len(hopeful)
         others = [s for s in range(self.geometry.n) if s not in asked and s not in hunt.arrived]
         usable = [s for s in others if not self.health[s].failure]
-        for slot in sorted(usable, key=lambda s: (not self.health[s].is_well, self.health[s].late, s))[
-            : max(0, needed)
-        ]:
+        for slot in sorted(usable, key=self._preference)[: max(0, needed)]:
             self._ask(hunt, slot)
         if not hunt.running:
             self._ask_again(hunt)
+
+    def _preference(self, slot: int) -> tuple[bool, bool, int, int]:
+        health = self.health[slot]
+        return health.is_dear, not health.is_well, health.late, slot
 
     def _ask_again(self, hunt: _Hunt) -> None:
         """Nobody is left: give those that only failed to answer one more chance, or give up."""
@@ -335,6 +346,8 @@ class OrderReader:
                 f"{gone} of its farmers answer and do not have it, or send wrong bytes: it seems to be lost."
             )
             todo = "Store it again from another copy; `grange health` shows what its farmers still prove."
+        if any(isinstance(h.failure, FarmerRefused) and h.failure.code == RANSOM_CODE for h in self.health):
+            todo += " `grange get --max-price TOKENS` pays what they ask, up to that."
         return NotEnoughFarmers(
             f"{len(answered)} of {self.geometry.n} farmers answer, and {self.geometry.k} are needed: "
             f"{missing} more.",

@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, S
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from os import PathLike
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from grange.optional_database import BUSY_SECONDS, FileBusy
 from grange.peer import (
     FARMER_FAULTS,
     Budget,
+    FarmerRefused,
     Patience,
     Peer,
     Purse,
@@ -36,8 +38,9 @@ from grange.peer import (
     dealing_with,
     open_session,
 )
-from grange.selection import HISTORY_EPOCHS
+from grange.selection import HISTORY_EPOCHS, highest_egress
 from grange.types import Address, FarmerId, OrderId
+from grange.units import format_tokens
 from grange_client.catalog import Catalog, Known
 from grange_client.closing import Closing, close
 from grange_client.condition import condition
@@ -57,7 +60,7 @@ from grange_client.orders import PlacedOrder, as_repaired
 from grange_client.outlook import Outlook
 from grange_client.placements import FOLDER_NAME, Placements
 from grange_client.plan import Funds, Wish
-from grange_client.reader import OrderReader
+from grange_client.reader import RANSOM_CODE, OrderReader
 from grange_client.regrow import regrown
 from grange_client.renewal import Extended, Renewal
 from grange_client.reputations import REPUTATIONS_NAME, Reputations
@@ -357,8 +360,11 @@ class Renter:
         """How an order is, and how likely it is lost before it ends; see `condition.condition`."""
         return await condition(self.market, order)
 
-    async def manifest(self, order: PlacedOrder, watch: Watcher = nobody) -> Manifest:
-        """What is in an order; from the catalog, else from its farmers."""
+    async def manifest(
+        self, order: PlacedOrder, watch: Watcher = nobody, *, budget: Budget | None = None
+    ) -> Manifest:
+        """What is in an order; from the catalog, else from its farmers: without a budget only from those that
+        ask no ransom for it, with one at any price within it."""
         if self._read is not None and self._read[0] == order.id:
             return self._read[1]
         known = self.catalog.manifest(order.id)
@@ -367,7 +373,9 @@ class Renter:
             return known
         watch(Step(what="Fetching the contents page"))
         async with self._diagnosed(order):
-            manifest, stored = await fetch_manifest(await self.reader(order, watch))
+            purse = None if budget is None else self._purse.within(budget)
+            reader = await self.reader(order, watch, purse, at_any_price=budget is not None)
+            manifest, stored = await fetch_manifest(reader)
         self.catalog.describe(order.id, manifest, stored)
         self._read = order.id, manifest
         return manifest
@@ -443,18 +451,21 @@ class Renter:
         only: Sequence[bytes] = (),
         overwrite: bool = False,
         max_price: int | None = None,
+        at_any_price: bool = False,
         watch: Watcher = nobody,
     ) -> Restored:
         """Restore an order, or the paths in `only`, into a directory; see `restore.restore`.
 
         Raises OverBudget rather than pay more than `max_price` base units for reading, and NotEnoughMoney
-        when the vault is too small for what it will cost.
+        when the vault is too small for what it will cost. Farmers that ask a ransom are asked only with
+        `at_any_price`.
         """
         watch = watching_records(watch, self._note)
-        manifest = await self.manifest(order, watch)
-        await self._check_vault((await self.fare(order, only=only, watch=watch)).expected)
         budget = Budget(max_price)
-        reader = await self.reader(order, watch, self._purse.within(budget))
+        manifest = await self.manifest(order, watch, budget=budget if at_any_price else None)
+        fare = await self.fare(order, only=only, at_any_price=at_any_price, watch=watch)
+        await self._check_vault(fare.expected)
+        reader = await self.reader(order, watch, self._purse.within(budget), at_any_price=at_any_price)
         with Target(target, replace=overwrite) as opened:
             async with self._diagnosed(order):
                 restored = await restore(
@@ -473,20 +484,40 @@ class Renter:
         self._remember(lambda: self.reputations.note_successes(worked))
         return replace(restored, paid=budget.spent)
 
-    async def fare(self, order: PlacedOrder, *, only: Sequence[bytes] = (), watch: Watcher = nobody) -> Fare:
+    async def fare(
+        self,
+        order: PlacedOrder,
+        *,
+        only: Sequence[bytes] = (),
+        at_any_price: bool = False,
+        watch: Watcher = nobody,
+    ) -> Fare:
         """What getting an order, or the paths in `only`, costs, if nothing of it is there yet."""
         manifest = await self.manifest(order, watch)
         wanted = {entry.path for entry in chosen(manifest.entries, only) if entry.kind is Kind.FILE}
         files = [one for one in manifest.files_with_offsets() if one[0].path in wanted]
         _, keepers = await self._keepers(order)
-        prices = [keeper.offer.egress_price_per_gib if keeper else None for keeper in keepers]
+        dear = set(await self._asking_a_ransom(order, keepers))
+        if at_any_price and order.geometry.n - len(dear) < order.geometry.k:
+            dear = set()
+        prices = [
+            keeper.offer.egress_price_per_gib if keeper and slot not in dear else None
+            for slot, keeper in enumerate(keepers)
+        ]
         return fare(order.geometry, blocks_of(order.geometry, files), prices)
 
     async def reader(
-        self, order: PlacedOrder, watch: Watcher = nobody, purse: Purse | None = None
+        self,
+        order: PlacedOrder,
+        watch: Watcher = nobody,
+        purse: Purse | None = None,
+        *,
+        at_any_price: bool = False,
     ) -> OrderReader:
-        """An order opened for reading at any offset, from those who keep its slots by now."""
+        """An order opened for reading at any offset, from those who keep its slots by now. Those of them that
+        ask a ransom are asked only at any price, and then where the others are not enough."""
         order, keepers = await self._keepers(order)
+        dear = await self._asking_a_ransom(order, keepers)
         if (await self.market.head()).epoch >= order.end:
             watch = without_failures(watch)
         return OrderReader(
@@ -496,7 +527,34 @@ class Renter:
             patience=self._patience,
             executor=self._executor,
             watch=watch,
+            dear=dear,
+            at_any_price=at_any_price,
         )
+
+    async def _asking_a_ransom(
+        self, order: PlacedOrder, keepers: Sequence[Farmer | None]
+    ) -> dict[int, FarmerRefused]:
+        """Slots whose farmers ask for reading what none is chosen at, and more than when they took it."""
+        prices = {
+            slot: keeper.offer.egress_price_per_gib
+            for slot, keeper in enumerate(keepers)
+            if keeper is not None
+        }
+        if not any(prices.values()):
+            return {}
+        lately = await self.market.proofs(epochs=self.market.parameters.max_misses)
+        most = highest_egress(await self.market.farmers(), lately, order.end - order.start)
+        records = self.reputations.records()
+        agreed = {slot: records.get(order.slots[slot].farmer, Record()).agreed or 0 for slot in prices}
+        return {
+            slot: FarmerRefused(
+                f"It asks {format_tokens(price)} tokens for reading a GiB, far more than others.",
+                status=HTTPStatus.PAYMENT_REQUIRED,
+                code=RANSOM_CODE,
+            )
+            for slot, price in prices.items()
+            if price > max(most, agreed[slot])
+        }
 
     async def _keepers(self, order: PlacedOrder) -> tuple[PlacedOrder, list[Farmer | None]]:
         """The order as repaired, and who keeps each slot."""

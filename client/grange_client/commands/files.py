@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from grange.peer import Budget
 from grange.units import MAX_SLOTS, format_size, format_tokens_rounded_up, parse_tokens
 from grange_client import output, screens
 from grange_client.commands import common
@@ -135,8 +136,11 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
     async with common.renter(home) as renter:
         with screens.Display(common.err) as display:
             known = await renter.find(fetch.wanted, display)
-            fare = await renter.fare(known.order, only=fetch.only, watch=display)
-        max_price = fare.at_most if fetch.max_price is None else fetch.max_price
+            at_any_price = fetch.max_price is not None
+            budget = Budget(fetch.max_price)
+            await renter.manifest(known.order, display, budget=budget if at_any_price else None)
+            fare = await renter.fare(known.order, only=fetch.only, at_any_price=at_any_price, watch=display)
+        max_price = fare.at_most if fetch.max_price is None else fetch.max_price - budget.spent
         if fare.expected:
             common.err.print(screens.fare_screen(fare, max_price))
             if fetch.max_price is None and not fetch.yes:
@@ -148,6 +152,7 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
                 only=fetch.only,
                 overwrite=fetch.overwrite,
                 max_price=max_price,
+                at_any_price=at_any_price,
                 watch=display,
             )
             seconds = display.seconds

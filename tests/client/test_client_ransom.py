@@ -1,0 +1,109 @@
+"""Farmers that raise their price for reading once they have the data: none is paid without a question."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from client_fakes import World
+from client_trees import listing
+
+from grange.peer import OverBudget
+from grange.types import FarmerId
+from grange.units import TOKEN
+from grange_client.errors import NotEnoughFarmers
+from grange_client.plan import Wish
+from grange_client.renter import Renter
+from grange_client.store import Stored
+
+CODE = Wish(k=2, n=4, epochs=5)
+RANSOM = 1 << 30 << 40
+"""2^40 base units for a byte."""
+
+
+async def put(renter: Renter, tree: Path) -> Stored:
+    return await renter.put(await renter.quote([tree], CODE))
+
+
+def raise_prices(world: World, *farmers: FarmerId) -> None:
+    world.market.vaults[world.market.renter] = 1000 * TOKEN
+    for farmer in farmers:
+        offer = replace(world.market.known[farmer - 1].offer, egress_price_per_gib=RANSOM)
+        world.change(farmer, offer=offer)
+        world.farmer(farmer).behaviour.egress_price_per_gib = RANSOM
+
+
+def earned(world: World) -> int:
+    return sum(farmer.earned for farmer in world.farmers)
+
+
+async def test_looking_at_a_list_pays_no_ransom(world: World, tree: Path, tmp_path: Path) -> None:
+    """With the words alone, names are read from the farmers, which could else take the whole vault."""
+    async with world.renter() as renter:
+        order = (await put(renter, tree)).order
+    raise_prices(world, *(slot.farmer for slot in order.slots))
+    async with world.renter(tmp_path / "new") as renter:
+        [known] = await renter.orders()
+        assert known.name is None
+        with pytest.raises(NotEnoughFarmers) as raised:
+            await renter.manifest(known.order)
+    assert earned(world) == 0
+    assert "far more than others" in str(raised.value.failures)
+    assert "--max-price" in raised.value.todo
+
+
+async def test_the_others_are_read_where_they_are_enough(world: World, tree: Path, tmp_path: Path) -> None:
+    """On a new computer and on the old one, and what is asked for in advance is what the others ask."""
+    async with world.renter() as renter:
+        order = (await put(renter, tree)).order
+        raise_prices(world, order.slots[0].farmer, order.slots[3].farmer)
+        assert (await renter.fare(order)).expected == 0
+        await renter.get(order, tmp_path / "back")
+    async with world.renter(tmp_path / "new") as renter:
+        [known] = await renter.orders()
+        assert known.name == "tree"
+        # Whoever pays any price pays it only where it has to be.
+        await renter.get(order, tmp_path / "again", max_price=0, at_any_price=True)
+    assert earned(world) == 0
+    assert listing(tmp_path / "back" / "tree") == listing(tmp_path / "again" / "tree") == listing(tree)
+
+
+async def test_a_ransom_is_paid_by_who_says_so_and_no_more(world: World, tree: Path, tmp_path: Path) -> None:
+    """With a limit, which holds for the contents page too."""
+    async with world.renter() as renter:
+        order = (await put(renter, tree)).order
+    raise_prices(world, *(slot.farmer for slot in order.slots))
+    async with world.renter(tmp_path / "new") as renter:
+        await renter.orders()
+        with pytest.raises(OverBudget):
+            await renter.get(order, tmp_path / "back", max_price=1, at_any_price=True)
+        assert earned(world) == 0
+        restored = await renter.get(order, tmp_path / "back", max_price=900 * TOKEN, at_any_price=True)
+    assert restored.paid == earned(world) > 0
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+async def test_extending_reads_from_none_that_asks_a_ransom(world: World, tree: Path) -> None:
+    """Slots are rebuilt out of others, which is in no quote."""
+    async with world.renter() as renter:
+        order = (await put(renter, tree)).order
+        raise_prices(world, order.slots[0].farmer)
+        gone = order.slots[3].farmer
+        await world.farmer(gone).stop()
+        await renter.extend(await renter.renewal(order, None))
+    assert earned(world) == 0
+
+
+async def test_what_was_agreed_is_no_ransom(world: World, tree: Path, tmp_path: Path) -> None:
+    """Also if all others have become much cheaper."""
+    world.sell(100 * TOKEN, vault=10 * TOKEN)
+    async with world.renter() as renter:
+        order = (await put(renter, tree)).order
+        keepers = {slot.farmer for slot in order.slots}
+        for number in range(1, 9):
+            offer = world.market.known[number - 1].offer
+            egress = offer.egress_price_per_gib if number in keepers else 0
+            world.change(number, offer=replace(offer, price_per_gib_epoch=1, egress_price_per_gib=egress))
+            if number not in keepers:
+                world.change(number, stake=10**9 * TOKEN)
+        await renter.get(order, tmp_path / "back")
+    assert earned(world) > 0
