@@ -4,27 +4,30 @@ Order of things, so that a kill in between promises nothing that is not here:
 
     all pieces on disk, their root compared, roots written down, ledger row `accepted`, signature
 
-Decided here: that promises are made one at a time, so that stake is never promised twice, that a slot of an
-order is promised to one renter or repairer only, and when a promise is repeated or lasts longer. Left to
-others: the terms (`promise`), what can be afforded (`bargain`), what is extended or taken over (`extension`,
-`takeover`), and the bytes (`intake`).
+Decided here: that promises are made one at a time, so that stake is never promised twice; how many may wait
+for theirs, and ask the chain for it, at once; that a slot of an order is promised to one renter or repairer
+only; and when a promise is repeated or lasts longer. Left to others: the terms (`promise`), what can be
+afforded (`bargain`), what is extended or taken over (`extension`, `takeover`), and the bytes (`intake`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Final
 
 from grange.chain import ChainError, Wallet
 from grange.messages import order_id, sign_acceptance, sign_takeover
-from grange.types import Acceptance, Held, OrderId, Takeover
+from grange.types import Acceptance, Address, Held, OrderId, Takeover
 from grange.units import format_tokens
 from grange_node.bargain import Bargain
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
-from grange_node.errors import ChainDown, Conflict, Foreign, NotFound, Promised
+from grange_node.errors import ChainDown, Conflict, Foreign, NotFound, Promised, TooBusy
 from grange_node.extension import check_same, start_of
 from grange_node.intake import Intake
 from grange_node.ledger import Ledger
@@ -35,6 +38,12 @@ from grange_node.store import Store
 from grange_node.takeover import TAKEOVER_LIFE_BLOCKS, terms_of
 from grange_node.usage import Usage
 from grange_node.watcher import View, Watcher
+
+MAX_WAITING: Final = 200
+MAX_WAITING_PER_RENTER: Final = 16
+"""Requests for a promise. Each asks the chain several times before it can be refused: so many of them, one
+after the other, take seconds, and more would make us a burden to its endpoint."""
+MAX_ORDERS_ASKED_AT_ONCE: Final = 4
 
 log = logging.getLogger("grange.farm")
 
@@ -66,14 +75,20 @@ class Promiser:
             config=config, operator=wallet.address, ledger=ledger, link=link, watcher=watcher
         )
         self._promising = asyncio.Lock()
+        self._asking = asyncio.Semaphore(MAX_ORDERS_ASKED_AT_ONCE)
+        self._waiting: Counter[Address] = Counter()
 
     async def accept(self, key: SlotKey, salt: bytes, terms: SlotTerms) -> Acceptance:
         """Promise to keep a slot, if all of it is here and the terms are ours.
 
         The same terms again give the same acceptance until it is about to expire, and then one with a later
         deadline; other terms for a slot that was promised raise Conflict. Raises Malformed, Foreign,
-        NotFound, Mismatch, TermsRefused, StakeTooSmall, VaultTooSmall, ChainDown.
+        NotFound, Mismatch, TermsRefused, StakeTooSmall, VaultTooSmall, ChainDown, TooBusy.
         """
+        with self._in_line(key.renter):
+            return await self._accept(key, salt, terms)
+
+    async def _accept(self, key: SlotKey, salt: bytes, terms: SlotTerms) -> Acceptance:
         _check_renter(key, salt)
         check_shape(terms)
         async with self._promising:
@@ -101,12 +116,17 @@ class Promiser:
         new slot. Repeated and refused like `accept`; raises NotFound and TermsRefused besides, when
         `previous` cannot be extended, and Mismatch when we keep something else of it.
         """
+        with self._in_line(key.renter):
+            return await self._extend(key, salt, terms, previous)
+
+    async def _extend(self, key: SlotKey, salt: bytes, terms: SlotTerms, previous: OrderId) -> Acceptance:
         _check_renter(key, salt)
         if self._ledger.slot(key) is None and self._ledger.promise(previous, key.slot) is None:
             raise NotFound("nothing of this slot is here")
         view = await self._watcher.recent()
         try:
-            order = await self._link.order(previous)
+            async with self._asking:
+                order = await self._link.order(previous)
         except ChainError as error:
             raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
         epoch, grid = view.head.epoch, self._config.parameters.grid_epochs
@@ -114,13 +134,13 @@ class Promiser:
         terms = replace(terms, previous=previous, start=start)
         kept = self._ledger.promise(previous, key.slot)
         if kept is None or kept.state is not SlotState.PLACED:
-            return await self.accept(key, salt, terms)
+            return await self._accept(key, salt, terms)
         check_same(kept, terms)
         known = self._ledger.slot(key)
         try:
             if known is None or known.state is SlotState.STAGED:
                 await self._intake.keep_on(kept.key, key, kept.agreed.slot_bytes, kept.agreed.pieces)
-            return await self.accept(key, salt, terms)
+            return await self._accept(key, salt, terms)
         finally:
             record = self._ledger.slot(key)
             if record is not None and record.state is SlotState.STAGED and not self._usage.count(key):
@@ -133,15 +153,20 @@ class Promiser:
         `accept`. Raises NotFound, Mismatch and Conflict for what does not agree with the chain or is not
         vacant, and what `accept` raises, but for the renter's money: the slot is paid for.
         """
+        with self._in_line(key.renter):
+            return await self._take_over(key, held)
+
+    async def _take_over(self, key: SlotKey, held: Held) -> tuple[SlotTerms, Takeover]:
         if self._ledger.slot(key) is None:
             # Before the chain is asked: strangers that brought nothing must not make us a burden to it.
             raise NotFound("nothing of this slot is here")
         view = await self._watcher.recent()
         try:
-            order = await self._link.order(key.order)
-            terms = terms_of(order, held, key.slot, self._config.farmer)
-            check_shape(terms)
-            vacant = await self._link.is_vacant(key.order, key.slot, held.slots[key.slot])
+            async with self._asking:
+                order = await self._link.order(key.order)
+                terms = terms_of(order, held, key.slot, self._config.farmer)
+                check_shape(terms)
+                vacant = await self._link.is_vacant(key.order, key.slot, held.slots[key.slot])
         except ChainError as error:
             raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
         if not vacant:
@@ -169,6 +194,19 @@ class Promiser:
             replaces=held.slots[key.slot].start,
             repairer=key.renter,
         )
+
+    @contextmanager
+    def _in_line(self, renter: Address) -> Iterator[None]:
+        """A request for a promise. Raises TooBusy."""
+        if self._waiting.total() >= MAX_WAITING or self._waiting[renter] >= MAX_WAITING_PER_RENTER:
+            raise TooBusy("too many ask for promises at once; try again in a moment")
+        self._waiting[renter] += 1
+        try:
+            yield
+        finally:
+            self._waiting[renter] -= 1
+            if not self._waiting[renter]:
+                del self._waiting[renter]
 
     async def _promise(
         self,

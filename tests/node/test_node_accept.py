@@ -24,8 +24,9 @@ from node_support import (
 
 from grange.chain import Wallet
 from grange.messages import Domain, acceptance_signer
-from grange.types import Acceptance, Epoch
+from grange.types import Acceptance, Address, Epoch
 from grange.units import MAX_RATE, TOKEN
+from grange_node import promiser
 from grange_node.promise import ACCEPTANCE_LIFE_BLOCKS, RENEWAL_BLOCKS
 from grange_node.records import SlotState
 
@@ -294,6 +295,43 @@ async def test_promises_made_at_once_do_not_share_the_same_stake(tmp_path: Path)
             await farm.upload(slot)
         answers = await asyncio.gather(*(farm.accept(slot) for slot in slots))
         assert sorted(answer.status_code for answer in answers) == [200, 200, 409, 409, 409, 409]
+
+
+class SlowMarket(FakeMarket):
+    """Says what accounts have only when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.may_answer = asyncio.Event(), asyncio.Event()
+        self.may_answer.set()
+
+    async def funds(self, account: Address) -> int:
+        self.asked.set()
+        await self.may_answer.wait()
+        return await super().funds(account)
+
+
+async def test_one_that_asks_for_promises_without_end_keeps_no_other_from_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are made one at a time, and each asks the chain before it is refused."""
+    monkeypatch.setattr(promiser, "MAX_WAITING_PER_RENTER", 3)
+    market, eager = SlowMarket(), parcel(1)
+    other = parcel(1, renter=Wallet(b"\x09" * 32))
+    async with open_farm(tmp_path, market=market) as farm:
+        for slot in (eager, other):
+            await farm.upload(slot)
+        market.balances[eager.renter.address] = 0
+        market.asked.clear()
+        market.may_answer.clear()
+        flood = [asyncio.create_task(farm.accept(eager)) for _ in range(6)]
+        await market.asked.wait()
+        honest = asyncio.create_task(farm.accept(other))
+        market.may_answer.set()
+        answers = [answer.status_code for answer in await asyncio.gather(*flood)]
+        assert (answers.count(402), answers.count(429)) == (3, 3)
+        assert (await honest).status_code == 200
+        assert (await farm.accept(eager)).status_code == 402
 
 
 async def test_a_promise_that_ran_out_frees_its_stake(tmp_path: Path) -> None:
