@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from chain_support import eventually, funded
@@ -41,6 +43,30 @@ async def _pooled(sender: Sender, amount: int = 1) -> asyncio.Task[Receipt]:
 
     await eventually(arrived)
     return task
+
+
+def _count_calls(monkeypatch: pytest.MonkeyPatch, sender: Sender, name: str) -> list[str]:
+    """A list that grows with each call of a sender's method that has ended."""
+    calls_made, method = list[str](), getattr(sender, name)
+
+    async def counting(*arguments: Any) -> Any:
+        try:
+            return await method(*arguments)
+        finally:
+            calls_made.append(name)
+
+    monkeypatch.setattr(sender, name, counting)
+    return calls_made
+
+
+async def _more(things: Sequence[object], count: int) -> None:
+    """Wait until there are so many more."""
+    wanted = len(things) + count
+
+    async def are_there() -> bool:
+        return len(things) >= wanted
+
+    await eventually(are_there)
 
 
 async def _pending_count(sender: Sender) -> int:
@@ -176,14 +202,18 @@ async def test_an_endpoint_that_goes_away_while_waiting_is_waited_for(
     await devnet.set_automine(False)
     try:
         task = await _pooled(sender)
-        away = ChainUnavailable("http://127.0.0.1", "gone for a moment")
+        failures = []
 
         async def failing(*_: object) -> None:
-            raise away
+            failures.append(ChainUnavailable("http://127.0.0.1", "gone for a moment"))
+            raise failures[-1]
+
+        async def has_failed_twice() -> bool:
+            return len(failures) >= 2
 
         with monkeypatch.context() as patch:
             patch.setattr(sender, "_find_receipt", failing)
-            await asyncio.sleep(0.2)
+            await eventually(has_failed_twice)
         await devnet.mine()
         assert (await task).gas_used > 0
     finally:
@@ -209,11 +239,14 @@ async def test_an_answer_lost_on_sending_does_not_lose_the_transaction(
 
 
 async def test_what_loses_its_nonce_to_someone_else_with_the_key_is_sent_under_the_next(
-    devnet: Devnet, wallet: Wallet
+    devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Not before that was so for a block: of several machines one may not know the receipt yet."""
+    sender = Sender(devnet.chain, wallet, policy=WITHOUT_BUMPS)
+    looks = _count_calls(monkeypatch, sender, "_see_overtaken")
     await devnet.set_automine(False)
     try:
-        ours = await _pooled(Sender(devnet.chain, wallet, policy=WITHOUT_BUMPS))
+        ours = await _pooled(sender)
         raw, _ = wallet.sign_transaction(
             {
                 "type": 2,
@@ -229,7 +262,7 @@ async def test_what_loses_its_nonce_to_someone_else_with_the_key_is_sent_under_t
         )
         await devnet.chain.rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
         await devnet.mine()
-        await asyncio.sleep(0.2)
+        await _more(looks, 2)
         assert not ours.done()
         await devnet.mine()
 
@@ -243,9 +276,12 @@ async def test_what_loses_its_nonce_to_someone_else_with_the_key_is_sent_under_t
         await devnet.set_automine(True)
 
 
-async def test_a_transaction_that_a_reorg_dropped_is_sent_again(devnet: Devnet) -> None:
+async def test_a_transaction_that_a_reorg_dropped_is_sent_again(
+    devnet: Devnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wallet = await funded(devnet)
     sender = Sender(devnet.chain, wallet, policy=WITHOUT_BUMPS)
+    looks = _count_calls(monkeypatch, sender, "_find_receipt")
     await devnet.mine(2)
     before = await devnet.snapshot()
     told: list[Receipt] = []
@@ -256,8 +292,12 @@ async def test_a_transaction_that_a_reorg_dropped_is_sent_again(devnet: Devnet) 
     async def is_there() -> bool:
         return await _pending_count(sender) == 1
 
+    async def is_told() -> bool:
+        return bool(told)
+
     await eventually(is_there)
-    await asyncio.sleep(0.1)
+    await eventually(is_told)
+    await _more(looks, 2)
     assert not task.done()
     await devnet.revert(before)
     await devnet.mine()

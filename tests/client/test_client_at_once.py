@@ -40,7 +40,8 @@ async def town(tmp_path: Path) -> AsyncIterator[Devnet]:
 
 
 async def mine(devnet: Devnet) -> None:
-    """As by a clock."""
+    """As by a clock, whose pace decides nothing: what lost its nonce looks again after each block, also when
+    nothing is in the pool."""
     while True:
         await asyncio.sleep(0.1)
         await devnet.mine()
