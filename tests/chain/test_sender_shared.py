@@ -37,8 +37,8 @@ HASTY = SendPolicy(bump_after_seconds=0.2, longest_poll_seconds=0.02)
 
 @asynccontextmanager
 async def mining(devnet: Devnet) -> AsyncIterator[None]:
-    """Blocks by a clock. Its pace decides nothing: what lost its nonce looks again after each block, also when
-    nothing is in the pool."""
+    """Blocks by a clock. Its pace decides nothing: what lost its nonce looks again after each block, also
+    when nothing is in the pool."""
 
     async def mine() -> None:
         while True:
