@@ -2,7 +2,8 @@
 
 An address costs nothing to make, so limits for each address keep nobody out; money on chain does. What the
 chain said is remembered for a while and for so many renters, and so many questions are on their way at
-once: a stream of fresh addresses can neither fill our memory nor make us a burden to the chain's endpoint.
+once, and so many a second: a stream of fresh addresses can neither fill our memory nor make us a burden to
+the chain's endpoint, which would keep our proofs from it.
 What was earned counts: a farm that repairs may have all its other tokens in its stake.
 
 Decided here: how old an answer may be. Left to others: what must be covered (`intake`), and the promise
@@ -20,7 +21,7 @@ from grange.chain import ChainError
 from grange.types import Address
 from grange_node.chain_link import ChainLink
 from grange_node.elapsed import elapsed
-from grange_node.errors import ChainDown, VaultTooSmall
+from grange_node.errors import ChainDown, TooBusy, VaultTooSmall
 
 MAX_FUNDS_AGE_SECONDS = 60.0
 MAX_SHORTAGE_AGE_SECONDS = 5.0
@@ -28,6 +29,10 @@ MAX_SHORTAGE_AGE_SECONDS = 5.0
 
 MAX_REMEMBERED_PURSES = 10_000
 MAX_QUESTIONS_AT_ONCE = 8
+QUESTIONS_PER_SECOND = 4.0
+QUESTIONS_IN_A_ROW = 100
+"""So many may come at once after a quiet time. Each is three requests to the endpoint, and providers allow
+some dozens a second."""
 
 
 class _Purse(NamedTuple):
@@ -47,20 +52,32 @@ class Purses:
         self._remembered = remembered
         self._asking = asyncio.Semaphore(MAX_QUESTIONS_AT_ONCE)
         self._purses: OrderedDict[Address, _Purse] = OrderedDict()
+        self._left = float(QUESTIONS_IN_A_ROW)
+        self._counted_at = clock()
 
     def __len__(self) -> int:
         return len(self._purses)
 
     async def require(self, renter: Address, needed: int) -> None:
-        """Raise VaultTooSmall unless the renter has so many base units; ChainDown when nobody can say."""
+        """Raise VaultTooSmall unless the renter has so many base units; ChainDown when nobody can say,
+        TooBusy when too many questions were asked."""
         purse = self._known(renter, needed)
         if purse is None:
+            self._count_question()
             async with self._asking:
                 purse = self._known(renter, needed) or await self._asked(renter)
         if purse.funds < needed:
             raise VaultTooSmall(
                 "the renter has too little money to begin a slot here", funds=purse.funds, needed=needed
             )
+
+    def _count_question(self) -> None:
+        now = self._clock()
+        gained = max(0.0, now - self._counted_at) * QUESTIONS_PER_SECOND
+        self._left, self._counted_at = min(self._left + gained, QUESTIONS_IN_A_ROW), now
+        if self._left < 1:
+            raise TooBusy("too many whom this farmer does not know ask at once; try again in a minute")
+        self._left -= 1
 
     def _known(self, renter: Address, needed: int) -> _Purse | None:
         purse = self._purses.get(renter)

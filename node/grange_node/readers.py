@@ -98,7 +98,10 @@ class Readers:
         self._purses = Purses(link, clock)
         self._answers: OrderedDict[OrderId, _Answer] = OrderedDict()
         self._renters: OrderedDict[OrderId, Address] = OrderedDict()
+        self._hidden: OrderedDict[OrderId, int] = OrderedDict()
+        """Of which the chain did not say whose they are, and in what block."""
         self._locks: WeakValueDictionary[OrderId, asyncio.Lock] = WeakValueDictionary()
+        self._renter_locks: WeakValueDictionary[OrderId, asyncio.Lock] = WeakValueDictionary()
         self._looking = asyncio.Semaphore(MAX_LOOKS_AT_ONCE)
         self._waiting = 0
 
@@ -132,14 +135,23 @@ class Readers:
             view = self._watcher.view
             if view is None or elapsed(view.seen_at, self._clock()) > MAX_VIEW_AGE_SECONDS:
                 return True
-            try:
-                placed = await self._link.order(order)
-            except ChainError:
-                return True
-            if placed is None:
-                return True
-            renter = _remember(self._renters, order, placed.renter)
-        return renter == signer
+            # Not in line with others: they must not keep a renter from its own.
+            async with self._renter_locks.setdefault(order, asyncio.Lock()):
+                renter = self._renters.get(order) or await self._ask_renter(order, view)
+        return renter is None or renter == signer
+
+    async def _ask_renter(self, order: OrderId, view: View) -> Address | None:
+        """Whose an order is by the chain; None if it does not say."""
+        if self._hidden.get(order) == view.head.number:
+            return None
+        try:
+            placed = await self._link.order(order)
+        except ChainError:
+            placed = None
+        if placed is None:
+            _remember(self._hidden, order, view.head.number)
+            return None
+        return _remember(self._renters, order, placed.renter)
 
     async def _reader(
         self, record: SlotRecord, state: OrderState | None, signer: Address, view: View

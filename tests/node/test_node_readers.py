@@ -333,3 +333,15 @@ async def test_after_a_restart_readers_are_known_from_the_chain(tmp_path: Path) 
         assert [access.shows(piece) for piece in range(3)] == [
             piece == market.epoch % 3 for piece in range(3)
         ]
+
+
+async def test_a_renter_whose_order_the_chain_does_not_show_costs_it_a_question_a_block(kept: Farm) -> None:
+    """As when it was closed: its slot is read for a while still."""
+    kept.market.orders.pop(slot().order, None)
+    for _ in range(2):
+        stand(kept)
+        await kept.node.watcher.refresh()
+        before = kept.market.orders_asked
+        found = await asyncio.gather(*(kept.get(slot(), wanted="bytes=0-9") for _ in range(10)))
+        assert {answer.status_code for answer in found} == {206}
+        assert kept.market.orders_asked == before + 1
