@@ -280,7 +280,10 @@ def _add(db: sqlite3.Connection, order: PlacedOrder) -> None:
     db.execute(
         "INSERT INTO orders (id, block, start, end, k, n, leaf_count, piece_leaves, previous, origin)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-        " block = excluded.block, start = excluded.start, end = excluded.end, missing = 0",
+        " block = excluded.block, start = excluded.start, end = excluded.end, missing = 0,"
+        # An endpoint may show later what an order extends, and with it whose key opens it.
+        " previous = CASE excluded.previous WHEN x'' THEN previous ELSE excluded.previous END,"
+        " origin = CASE excluded.previous WHEN x'' THEN origin ELSE excluded.origin END",
         (
             order.id,
             order.block,

@@ -226,16 +226,15 @@ class OrderReader:
         return max(self._patience.hedge_floor_seconds, self._patience.hedge_factor * usual)
 
     async def _open_column(self, hunt: _Hunt, slot: int) -> None:
-        """Authenticate a column of blocks that came as they are; convict its farmer if one does not open."""
+        """Authenticate a column of blocks that came as they are. If one does not open, it may be the farmer's
+        fault, or ours: we may have been told wrongly which order's key opens it."""
         data = hunt.arrived[slot]
         if slot not in hunt.stripe.columns and hunt.stripe.columns <= hunt.opened.keys():
             return
         try:
             hunt.opened[slot] = await self._in_thread(lambda: self._opened(hunt.stripe, slot, data))
-        except AuthenticationFailed:
-            del hunt.arrived[slot]
-            farmer = self.order.slots[slot].farmer
-            self._failed(slot, FarmerLied(f"Farmer {farmer} sent bytes that are not what was stored."))
+        except AuthenticationFailed as error:
+            await self._convict(hunt, self.geometry.place_of(error.block_index)[0], [slot])
 
     async def _decode(self, hunt: _Hunt) -> None:
         """Compute the wanted columns that are missing, or find out who keeps them from opening."""
@@ -243,7 +242,8 @@ class OrderReader:
         try:
             hunt.opened.update(await self._in_thread(lambda: self._rebuilt(hunt, lost)))
         except AuthenticationFailed as error:
-            await self._convict(hunt, self.geometry.place_of(error.block_index)[0])
+            suspects = [slot for slot in hunt.arrived if slot not in hunt.opened]
+            await self._convict(hunt, self.geometry.place_of(error.block_index)[0], suspects)
 
     def _rebuilt(self, hunt: _Hunt, lost: list[int]) -> dict[int, list[bytes]]:
         stripe, size = hunt.stripe, self.geometry.piece_bytes
@@ -256,7 +256,7 @@ class OrderReader:
                 columns[column].append(self._key.open(block, blocks[column]))
         return columns
 
-    async def _convict(self, hunt: _Hunt, segment: int) -> None:
+    async def _convict(self, hunt: _Hunt, segment: int, suspects: Sequence[int]) -> None:
         """Drop those whose pieces of this segment are not what the chain knows."""
         size = self.geometry.piece_bytes
         start = (segment - hunt.stripe.first) * size
@@ -274,7 +274,6 @@ class OrderReader:
                 data=hunt.arrived[slot][start : start + size],
             )
 
-        suspects = [slot for slot in hunt.arrived if slot not in hunt.opened]
         faults = await asyncio.gather(*(one(slot) for slot in suspects))
         if not any(faults):
             raise Unopened(

@@ -8,7 +8,7 @@ from client_fakes import World
 from grange.chain import Event
 from grange.chain.confirmations import FINAL_BLOCKS
 from grange.types import OrderId
-from grange_client.errors import OrderMissing
+from grange_client.errors import OrderMissing, Unopened
 from grange_client.plan import Wish
 from grange_client.renter import Renter
 
@@ -132,6 +132,29 @@ async def test_events_that_an_endpoint_shows_later_than_their_block_are_found(
         world.market.events += hidden
         world.market.block += FINAL_BLOCKS // 2
         assert [known.order.id for known in await renter.orders()] == [order]
+
+
+async def test_an_endpoint_that_hides_what_an_order_extends_makes_nobody_a_liar(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
+    """Its blocks do not open with the wrong key though they are those on chain; shown later, all is well."""
+    async with world.renter() as renter:
+        await store(renter, tree, 5)
+        [known] = await renter.orders()
+        extended = (await renter.extend(await renter.renewal(known.order, None))).order
+    hidden = dict(world.market.extensions)
+    world.market.extensions.clear()
+    async with world.renter(tmp_path / "new") as renter:
+        by_id = {one.order.id: one for one in await renter.orders()}
+        assert by_id[extended.id].name is None
+        with pytest.raises(Unopened):
+            await renter.get(by_id[extended.id].order, tmp_path / "back")
+        assert not [record for record in renter.reputations.records().values() if record.lies]
+        world.market.extensions.update(hidden)
+        by_id = {one.order.id: one for one in await renter.orders()}
+        assert by_id[extended.id].name == "ghost"
+        assert by_id[known.order.id].extended_by == extended.id
+        await renter.get(by_id[extended.id].order, tmp_path / "back")
 
 
 async def test_what_an_endpoint_kept_to_itself_is_found_with_an_honest_one(world: World, tree: Path) -> None:
