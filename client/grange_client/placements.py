@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from grange.errors import Misuse
 from grange.layout import Geometry
-from grange.types import Acceptance, Epoch, FarmerId, OrderId, Terms
+from grange.messages import Domain
+from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Terms
 from grange_client.errors import HomeForgetful
 from grange_client.orders import PlacedOrder, PlacedSlot
 
@@ -58,10 +59,12 @@ class Placement:
 
 
 class Placements:
-    """The folder. Files that are damaged count as none."""
+    """The folder. Files that are damaged count as none, and those of another market or account are not ours:
+    what was signed for them is worth nothing here."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, domain: Domain, renter: Address) -> None:
         self._folder = folder
+        self._whose = {"chain": domain.chain_id, "market": domain.market, "renter": renter}
 
     def note(self, placement: Placement) -> None:
         """Write it down, on disk when this returns. Raises HomeForgetful if it can't be."""
@@ -70,7 +73,7 @@ class Placements:
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             with temporary.open("w", encoding="utf-8") as file:
-                json.dump(_to_json(placement), file)
+                json.dump(self._whose | _to_json(placement), file)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -94,8 +97,18 @@ class Placements:
             paths = sorted(self._folder.glob("*.json"))
         except OSError:
             return []
-        found = [_read(path) for path in paths]
+        found = [self._read(path) for path in paths]
         return [placement for placement in found if placement is not None]
+
+    def _read(self, path: Path) -> Placement | None:
+        try:
+            with path.open(encoding="utf-8") as file:
+                content = json.loads(file.read(MAX_BYTES))
+            if any(content[key] != value for key, value in self._whose.items()):
+                return None
+            return _from_json(content)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, Misuse):
+            return None
 
     def forget(self, order: OrderId) -> None:
         """It is buried, or of no use any more."""
@@ -109,14 +122,6 @@ class Placements:
 def placed_slots(acceptances: Sequence[Acceptance]) -> tuple[PlacedSlot, ...]:
     """The slots of an order as its farmers signed for them."""
     return tuple(PlacedSlot(farmer=one.farmer, root=one.root, rate=one.rate) for one in acceptances)
-
-
-def _read(path: Path) -> Placement | None:
-    try:
-        with path.open(encoding="utf-8") as file:
-            return _from_json(json.loads(file.read(MAX_BYTES)))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, Misuse):
-        return None
 
 
 def _to_json(placement: Placement) -> dict[str, Any]:

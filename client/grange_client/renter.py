@@ -224,7 +224,11 @@ class Renter:
                     market=market,
                     catalog=catalog,
                     reputations=reputations,
-                    placements=Placements(catalog_path.with_name(FOLDER_NAME)),
+                    placements=Placements(
+                        catalog_path.with_name(FOLDER_NAME),
+                        domain=market.domain,
+                        renter=identity.wallet.address,
+                    ),
                     session=session,
                     executor=executor,
                     patience=patience,

@@ -1,5 +1,6 @@
 """An order that a reorganisation drops is noticed, said, and placed again while its signatures hold."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from client_trees import listing
 
 from grange.chain import ChainUnavailable, TransactionReverted
 from grange.chain.confirmations import FINAL_BLOCKS, default_confirmations
-from grange.types import OrderId
+from grange.types import OrderId, address_from
 from grange_client.errors import HomeForgetful, OrderMissing, PlaceFailed
 from grange_client.plan import Wish
 from grange_client.renter import Renter
@@ -223,6 +224,22 @@ async def test_a_damaged_file_costs_what_it_holds(world: World, tree: Path) -> N
     async with world.renter() as renter:
         assert await renter.orders() == []
         assert [known.name for known in await renter.missing()] == ["ghost"]
+
+
+async def test_what_was_signed_on_another_market_is_not_placed_on_this_one(world: World, tree: Path) -> None:
+    """config.json may name another: no order of it was dropped, and its signatures are worth nothing here."""
+    async with world.renter() as renter:
+        order = await store(renter, tree)
+    world.market.reorg(world.market.block - 1)
+    world.market.block += 3
+    here = world.market.domain
+    world.market.domain = replace(here, market=address_from(b"\x09" * 20))
+    async with world.renter() as renter:
+        assert await renter.orders() == []
+        assert renter.notices() == []
+    world.market.domain = here
+    async with world.renter() as renter:
+        assert [known.order.id for known in await renter.orders()] == [order]
 
 
 async def test_what_cannot_be_written_down_is_not_placed(world: World, tree: Path) -> None:
