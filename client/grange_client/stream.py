@@ -8,6 +8,7 @@ for all files in `check_unchanged`. Leaves blocks, sealing and coding to others.
 # ruff: noqa: PTH116  names are bytes here, and pathlib knows only text
 
 import os
+import stat
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
@@ -19,6 +20,8 @@ from grange_client.errors import SourceChanged
 from grange_client.scan import Entry, Kind, Scan, shown
 
 MAX_OPEN_FILES = 64
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""A pipe that took a file's place would else be waited for without end."""
 
 
 class ContentStream:
@@ -165,7 +168,7 @@ class _OpenFiles:
 
     def _opened(self, index: int) -> int:
         try:
-            descriptor = os.open(self._origins[index], os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            descriptor = os.open(self._origins[index], _READ)
         except OSError as error:
             raise self._changed(index, error.strerror or "it cannot be opened") from error
         try:
@@ -177,6 +180,8 @@ class _OpenFiles:
 
     def _check(self, index: int, info: os.stat_result) -> None:
         entry = self._entries[index]
+        if not stat.S_ISREG(info.st_mode):
+            raise self._changed(index, "it is not a file any more")
         if info.st_size != entry.size_bytes:
             raise self._changed(index, f"it had {entry.size_bytes:,} bytes and has {info.st_size:,}")
         if info.st_mtime_ns != entry.mtime_ns:

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,32 @@ def test_changed_files_are_noticed(tmp_path: Path, change: object, reason: str) 
         with pytest.raises(SourceChanged, match=reason):
             stream.read(0, 6)
         with pytest.raises(SourceChanged, match="file changed"):
+            stream.check_unchanged()
+
+
+def test_pipe_that_took_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    """Nobody may ever write into it; a put at night would wait for good."""
+    file = tmp_path / "file"
+    file.write_bytes(b"before")
+    ended: list[SourceChanged] = []
+    with stream_of(file) as stream:
+        file.unlink()
+        os.mkfifo(file)
+
+        def read() -> None:
+            with pytest.raises(SourceChanged, match="not a file any more") as raised:
+                stream.read(0, 6)
+            ended.append(raised.value)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        reader.join(10)
+        with suppress(OSError):
+            # Lets it go if it waits after all.
+            os.close(os.open(file, os.O_WRONLY | os.O_NONBLOCK))
+        reader.join()
+        assert ended
+        with pytest.raises(SourceChanged, match="not a file any more"):
             stream.check_unchanged()
 
 
