@@ -259,7 +259,7 @@ async def test_who_takes_nothing_of_what_it_asked_for_is_cut_off(tmp_path: Path,
         reader, writer = await asyncio.open_connection("127.0.0.1", int(endpoint.rpartition(":")[2]), limit=1)
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
         assert await reader.read(12) == b"HTTP/1.1 206"
-        assert farm.node.till._guest_bytes == STEP_BYTES
+        assert farm.node.till._guest_bytes.total() == STEP_BYTES
         async with asyncio.timeout(60):
             while farm.node.till._guest_bytes:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
