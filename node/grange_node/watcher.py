@@ -199,6 +199,16 @@ class Watcher:
             return view
         return await self.newest()
 
+    def is_epoch_over(self, view: View) -> bool:
+        """Whether the epoch of a view may be over by now, by the pace of the blocks seen so far."""
+        epoch_seconds = self.epoch_seconds()
+        if epoch_seconds is None:
+            return False
+        left_blocks = (view.head.epoch + 1) * self._epoch_blocks - view.head.number
+        # Blocks come as they come: half of the time that is left is as good as all of it.
+        likely_seconds = left_blocks * epoch_seconds / self._epoch_blocks / 2
+        return elapsed(view.seen_at, self._clock()) >= likely_seconds
+
     async def newest(self) -> View:
         """The view of this moment, with all our events read. Raises ChainDown."""
         try:

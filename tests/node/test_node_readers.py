@@ -5,7 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from node_support import OPERATOR, PIECE_BYTES, FakeMarket, Farm, Parcel, error_of, open_farm, parcel
+from node_support import (
+    OPERATOR,
+    PARAMETERS,
+    PIECE_BYTES,
+    FakeMarket,
+    Farm,
+    Parcel,
+    error_of,
+    open_farm,
+    parcel,
+    pass_blocks,
+)
 from test_node_paid import PRICED
 from test_node_paid_peer import customer, serving
 
@@ -345,3 +356,18 @@ async def test_a_renter_whose_order_the_chain_does_not_show_costs_it_a_question_
         found = await asyncio.gather(*(kept.get(slot(), wanted="bytes=0-9") for _ in range(10)))
         assert {answer.status_code for answer in found} == {206}
         assert kept.market.orders_asked == before + 1
+
+
+async def test_the_third_of_the_last_epoch_is_closed_as_soon_as_the_next_one_has_begun(kept: Farm) -> None:
+    """Though the chain was looked at a moment ago: an audit asks for leaves in this very moment."""
+    market, epoch = kept.market, Epoch(kept.market.epoch + 1)
+    market.mine_to_epoch(epoch + 1, offset=-2)
+    kept.clock.now += PARAMETERS.epoch_blocks
+    await kept.node.watcher.refresh()
+    assert kept.node.watcher.view is not None
+    assert kept.node.watcher.view.head.epoch == epoch
+    assert await answers(kept, FARMER, epoch % 3) == {(2, "")}
+    pass_blocks(kept, 2)
+    assert market.epoch == epoch + 1
+    assert await answers(kept, FARMER, epoch % 3) == {(4, "closed_until_epoch")}
+    assert await answers(kept, FARMER, (epoch + 1) % 3) == {(2, "")}
