@@ -36,6 +36,7 @@ from grange_client.store import (
     MAX_PLACE_ATTEMPTS,
     ORDER_EXISTS,
     PASSING_ERRORS,
+    depth_of,
     refused,
 )
 
@@ -144,7 +145,7 @@ class Extending:
             order=work.placement(acceptances, receipt.block).order,
             previous=renewal.order,
             receipt=receipt,
-            confirmations=(await self.market.head()).number - receipt.block,
+            confirmations=await depth_of(self.market, receipt.block),
         )
 
 

@@ -20,7 +20,7 @@ from os import PathLike
 from threading import Lock
 
 from grange.chain import Receipt, TransactionReverted
-from grange.errors import Misuse
+from grange.errors import GrangeError, Misuse
 from grange.layout import Geometry, Trailer
 from grange.messages import SALT_BYTES, order_id
 from grange.peer import FarmerRefused, Patience
@@ -235,7 +235,7 @@ class Storing:
             manifest=quote.manifest,
             stored_manifest=quote.stored_manifest,
             receipt=receipt,
-            confirmations=(await self.market.head()).number - receipt.block,
+            confirmations=await depth_of(self.market, receipt.block),
         )
 
     def _placement(self, quote: Quote, acceptances: Sequence[Acceptance], block: int) -> Placement:
@@ -313,6 +313,18 @@ class Storing:
             means="Nothing was placed and nothing is paid.",
             todo="Try again; if it happens again, the chain or the way to it is too slow.",
         )
+
+
+async def depth_of(market: Market, block: int) -> int:
+    """How many blocks are on top of one that holds an order; none if the endpoint does not say.
+
+    What is placed and paid does not fail because the chain can't be asked about it a moment later.
+    """
+    try:
+        head = await market.head()
+    except GrangeError:
+        return 0
+    return max(0, head.number - block)
 
 
 def watching_records(watch: Watcher, note: Callable[[Remembered], None]) -> Watcher:

@@ -1,14 +1,17 @@
-"""A file of the home that another program holds: what is done is done, and is not called a failure."""
+"""A file of the home that is in use, an endpoint that is gone: what is done is not called a failure."""
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from client_fakes import World
 from client_trees import listing
 
+from grange.chain import ChainUnavailable, Head, Receipt
 from grange_client.happenings import Happening, Step
 from grange_client.plan import Wish
 
@@ -76,3 +79,38 @@ async def test_files_come_back_though_nothing_can_be_noted_of_farmers(
         with held(world.home / "reputations.sqlite"):
             await renter.get(known.order, tmp_path / "back")
     assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+@pytest.mark.parametrize("is_gone", [True, False], ids=["gone", "behind"])
+async def test_an_order_is_stored_though_the_endpoint_is_gone_or_behind_in_the_next_moment(
+    world: World, tree: Path, is_gone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is on the chain and paid, and was never on top of a block that is not there yet."""
+    head = world.market.head
+
+    async def late() -> Head:
+        if is_gone:
+            raise ChainUnavailable("http://chain", "connection refused")
+        return replace(await head(), number=(await head()).number - 1)
+
+    def then_late(method: str) -> None:
+        act = getattr(world.market, method)
+
+        async def acted(*given: Any, **options: Any) -> Receipt:
+            receipt: Receipt = await act(*given, **options)
+            monkeypatch.setattr(world.market, "head", late)
+            return receipt
+
+        monkeypatch.setattr(world.market, method, acted)
+
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], Wish(k=2, n=4, epochs=5))
+        then_late("place")
+        stored = await renter.put(quote)
+        assert stored.confirmations == 0
+        monkeypatch.undo()
+        [known] = await renter.orders()
+        assert known.order.id == stored.order.id
+        renewal = await renter.renewal(known.order, None)
+        then_late("extend")
+        assert (await renter.extend(renewal)).confirmations == 0

@@ -700,6 +700,15 @@ def test_health_never_says_that_nothing_is_stored_when_something_is_missing(
         assert isinstance(said.exception, OrderMissing)
 
 
+def test_what_was_moved_is_said_before_the_balance_is_read(machine: Machine) -> None:
+    """If the endpoint is gone by then, nobody is to deposit a second time; standard output is the balance."""
+    deposited = machine("deposit", "2", "--json")
+    assert "Deposited, in block" in deposited.stderr
+    assert json.loads(deposited.stdout)["vault"] == str(2 * TOKEN)
+    machine("withdraw", "1")
+    assert "Taken out of the vault, in block" in machine("withdraw").stderr
+
+
 def test_dates_stand_beside_epochs(machine: Machine, tree: Path) -> None:
     """In the quote, in lists, in JSON; and whoever gave no term is told what it is."""
     put = machine("put", tree, "--yes", "--n", "4")

@@ -39,7 +39,9 @@ def deposit(
 
     async def run() -> None:
         async with common.renter(home) as renter:
-            await renter.deposit(parse_tokens(amount))
+            receipt = await renter.deposit(parse_tokens(amount))
+            # Said at once: if the balance can't be read, nobody is to deposit it a second time.
+            common.err.print(f"Deposited, in block {receipt.block}.")
         await _balance(as_json, home)
 
     common.run(run())
@@ -58,7 +60,8 @@ def withdraw(
     async def run() -> None:
         async with common.renter(home) as renter:
             if amount is None:
-                await renter.withdraw()
+                receipt = await renter.withdraw()
+                common.err.print(f"Taken out of the vault, in block {receipt.block}.")
             else:
                 announced = await renter.request_withdrawal(parse_tokens(amount))
                 if announced is not None:
