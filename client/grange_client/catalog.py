@@ -128,7 +128,7 @@ class Catalog:
             raise HomeForgetful(
                 f"Nothing can be placed from this home: {self.file.forgetful}.",
                 means="What a command places it must be able to write down first. Nothing was sent or paid.",
-                todo="Make room for the home or make it writable, or use another with --home.",
+                todo="Make room for the home, or make it writable.",
             )
 
     def cursor(self, start: int) -> Cursor:

@@ -65,7 +65,9 @@ class Aftercare:
             elif head.number + MARGIN_BLOCKS > placement.last_block:
                 self.placements.forget(order.id)
                 if was_on_chain:
-                    said.append(f"{_dropped(placement)}, and what its farmers signed is over. {STORE_AGAIN}")
+                    said.append(
+                        f"{_dropped(placement)}, and its farmers' signatures have expired. {STORE_AGAIN}"
+                    )
             elif was_on_chain and head.number > order.block:
                 # An endpoint that is not there yet is behind, and no reorganisation.
                 said.append(await self._place_again(placement, watch))

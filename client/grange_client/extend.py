@@ -371,7 +371,7 @@ def _assigned(
 
 def _too_few(failures: dict[str, str]) -> NotEnoughFarmers:
     return NotEnoughFarmers(
-        "Not all slots of the order would be kept on, and nobody is left who could step in.",
+        "Some slots of the order would not be kept, and no other farmer is left to take them.",
         failures=failures,
         missing=1,
         means="Nothing is paid. The order goes on as it is until it ends.",

@@ -48,6 +48,15 @@ class CommandGroup(core.TyperGroup):
         # Ours are better; older versions of the library have no such attribute.
         self.suggest_commands = False
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The arguments; an error that helps for an option that stands before the command."""
+        known = {name for option in self.get_params(ctx) for name in option.opts}
+        first = args[0].partition("=")[0] if args else ""
+        if first.startswith("--") and first not in known:
+            ctx.fail(f"There is no option {first} before the command. Put it after: `grange ls --json`.")
+        parsed: list[str] = super().parse_args(ctx, args)
+        return parsed
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is meant; an error that helps for one that there is not."""
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):

@@ -21,7 +21,9 @@ def health_screen(shown_orders: Sequence[tuple[Known, Outlook]], clock: BlockClo
     """How orders are."""
     if not shown_orders:
         return Text("Nothing is stored at the moment. `grange put PATH` stores something.")
-    table = new_table("name", ">live", ">late", ">vacant", ">new", ">needed", ">until epoch", ">risk", "id")
+    counted = (">live", ">late", ">vacant", ">new", ">needed")
+    # With less between the columns a name of 16 letters fits 80 columns beside all of this.
+    table = new_table("name", *counted, ">until epoch|", ">risk|", "id|", gap=1)
     for known, outlook in shown_orders:
         counts = [outlook.count(state) for state in SlotState]
         table.add_row(
@@ -67,5 +69,9 @@ def risk_text(loss: float) -> str:
         return f"{loss:.0%}"
     if loss * 10**9 < 1:
         return "< 1 in 10^9"
-    digits = 10 ** max(0, len(str(int(1 / loss))) - 2)
-    return f"1 in {int(1 / loss) // digits * digits:,}"
+    digits = len(str(int(1 / loss)))
+    if digits > 6:
+        # So that the table fits 80 columns.
+        return f"1 in 10^{digits - 1}"
+    unit = 10 ** max(0, digits - 2)
+    return f"1 in {int(1 / loss) // unit * unit:,}"

@@ -142,6 +142,7 @@ def farmer_json(report: FarmerReport) -> dict[str, Any]:
         "longest_term_epochs": farmer.offer.longest_term_epochs,
         "stake": str(farmer.stake),
         "committed_rate": str(farmer.committed_rate),
+        "lapsed": farmer.lapsed,
         "proven": report.proven,
         "missed": farmer.misses,
         "answers": not report.silent,

@@ -88,7 +88,7 @@ class Placements:
             raise HomeForgetful(
                 f"{path} can't be written: {error.strerror}.",
                 means="What a command places it must be able to write down first. Nothing was paid.",
-                todo="Make room for the home or make it writable, or use another with --home.",
+                todo="Make room for the home, or make it writable.",
             ) from error
 
     def all(self) -> list[Placement]:

@@ -91,7 +91,8 @@ def end_for(
         asked = wish.until
         if asked <= start:
             raise NothingToStore(
-                f"An order can't end with epoch {asked}: it is epoch {current}, and it begins with the next.",
+                f"An order can't end with epoch {asked}: it is epoch {current}, and it would begin with "
+                f"epoch {start}.",
                 todo=f"Choose --until {start + 1} or later.",
             )
     else:

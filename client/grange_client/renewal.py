@@ -84,8 +84,10 @@ def end_after(
     if current >= order.end:
         raise CannotExtend(
             f"The order is over: it ended with {when(order.end)}.",
-            means="Farmers need not keep it any longer.",
-            todo="Fetch it with `grange get` while they still have it, and store it again.",
+            means="Farmers delete what is over, an epoch after its end.",
+            todo="Fetch it with `grange get` while they still have it, and store it again."
+            if current <= order.end + 1
+            else "If you have another copy, store that. Next time, extend it before it ends.",
         )
     if current < order.end - grid:
         raise CannotExtend(

@@ -111,7 +111,7 @@ def scan(paths: Iterable[str | bytes | os.PathLike[str]]) -> Scan:
                 origins.append(origin)
     if not entries or (skipped and all(entry.kind is Kind.DIRECTORY for entry in entries)):
         raise NothingToStore(
-            "Nothing of what is there can be stored.",
+            "Nothing there can be stored.",
             means="; ".join(f"{shown(s.path)}: {s.reason}" for s in skipped[:MAX_REASONS])
             + (f"; and {len(skipped) - MAX_REASONS:,} more" if len(skipped) > MAX_REASONS else "")
             + ". Nothing was sent and nothing is paid.",

@@ -141,28 +141,40 @@ def facts(rows: Iterable[tuple[str, str]]) -> RenderableType:
 
 def burial_text(block: int, confirmations: int) -> str:
     """How safe an order's block is from a reorganisation, and what happens if one comes."""
-    depth = {0: "no block", 1: "1 block"}.get(confirmations, f"{confirmations} blocks")
-    return f"It is in block {block}, with {depth} on top. If the chain drops it, `grange ls` places it again."
+    following = {0: "none follows it yet", 1: "1 block follows it"}
+    depth = following.get(confirmations, f"{confirmations} blocks follow it")
+    return f"It is in block {block}; {depth}. If the chain drops it, `grange ls` places it again."
 
 
-def quote_screen(quote: Quote, funds: Funds, clock: BlockClock, *, default_term: bool) -> RenderableType:
+def files_text(count: int, size_bytes: int) -> str:
+    """How many files, and how large together."""
+    return f"{count:,} {'file' if count == 1 else 'files'}, {format_size(size_bytes)}"
+
+
+def speed_text(size_bytes: int, seconds: float) -> str:
+    """How fast bytes moved, in brackets; nothing if there were none."""
+    return f" ({format_size(size_bytes / seconds)}/s)" if size_bytes else ""
+
+
+def _price_text(cost: int, missing: int) -> str:
+    """A cost, and where it comes from: `missing` is not in the vault."""
+    source = "out of the vault"
+    if missing:
+        part = f"{format_tokens_rounded_up(missing)} of it " if missing < cost else ""
+        source = f"{part}from the wallet"
+    return f"{format_tokens_rounded_up(cost)} tokens, {source}"
+
+
+def quote_screen(quote: Quote, clock: BlockClock, *, default_term: bool) -> RenderableType:
     """The price, before anything is sent. `default_term` is whether nobody said for how long."""
     geometry = quote.geometry
-    from_vault = quote.cost - quote.missing
-    source = (
-        f"{format_tokens_rounded_up(quote.missing)} of it from the wallet"
-        if quote.missing
-        else "out of the vault"
-    )
     rows = [
         ("store", quote.manifest.name),
-        ("holds", f"{quote.scan.files:,} files, {format_size(quote.scan.content_bytes)}"),
+        ("holds", files_text(quote.scan.files, quote.scan.content_bytes)),
         ("with", code_text(geometry.k, geometry.n, format_size(geometry.slot_bytes))),
         ("until", _quoted_term(quote, clock, default_term=default_term)),
-        ("price", f"{format_tokens_rounded_up(quote.cost)} tokens, {source}"),
+        ("price", _price_text(quote.cost, quote.missing)),
     ]
-    if not from_vault and not funds.vault:
-        rows[-1] = ("price", f"{format_tokens_rounded_up(quote.cost)} tokens, from the wallet")
     rows += [("note", caution) for caution in quote.cautions]
     return facts(rows)
 
@@ -210,7 +222,7 @@ def order_screen(known: Known, clock: BlockClock, endpoints: dict[FarmerId, str]
             ("stored", f"{_date(known.created)}, in block {order.block}"),
             (
                 "holds",
-                f"{known.files:,} files, {format_size(known.size_bytes or 0)}"
+                files_text(known.files, known.size_bytes or 0)
                 if known.files is not None
                 else "not known until its farmers answer",
             ),
@@ -238,8 +250,11 @@ def order_screen(known: Known, clock: BlockClock, endpoints: dict[FarmerId, str]
 def waiting_screen(waiting: Sequence[Known]) -> RenderableType:
     """That orders are over and what was not proven can be had back. All are named: the line is to be used."""
     named = " ".join(known.order.id.hex()[:ID_CHARACTERS] for known in waiting)
-    subject = "An order is over" if len(waiting) == 1 else f"{len(waiting)} orders are over"
-    return Text(f"{subject}; what nobody proved comes back with: grange close {named}", style="yellow")
+    subject = f"{len(waiting)} orders are over"
+    if len(waiting) == 1:
+        subject = f"{waiting[0].name or 'An order'} is over"
+    text = f"{subject}; what you paid for epochs that nobody proved comes back with: grange close {named}"
+    return Text(text, style="yellow")
 
 
 def renewal_screen(name: str | None, renewal: Renewal, clock: BlockClock) -> RenderableType:
@@ -247,15 +262,10 @@ def renewal_screen(name: str | None, renewal: Renewal, clock: BlockClock) -> Ren
     order, now = renewal.order, sum(slot.rate for slot in renewal.order.slots)
     then = sum(keeper.rate for keeper in renewal.keepers)
     change = "the same as now" if then == now else f"{format_tokens_rounded_up(now)} now"
-    source = (
-        f"{format_tokens_rounded_up(renewal.missing)} of it from the wallet"
-        if renewal.missing
-        else "out of the vault"
-    )
     rows = [
         ("extend", name or "unread"),
         ("until", f"{clock.describe_epoch(renewal.end)}; {renewal.epochs} epochs more"),
-        ("price", f"{format_tokens_rounded_up(renewal.cost)} tokens, {source}"),
+        ("price", _price_text(renewal.cost, renewal.missing)),
         ("an epoch", f"{format_tokens_rounded_up(then)} tokens; {change}"),
     ]
     for slot, keeper in sorted(renewal.moved.items()):
@@ -320,13 +330,21 @@ def farmers_screen(reports: Sequence[FarmerReport]) -> RenderableType:
             str(farmer.id),
             Text(_plain(farmer.endpoint), style="red" if report.silent else ""),
             format_tokens_rounded_up(farmer.offer.price_per_gib_epoch),
-            format_size(report.free_bytes) if report.free_bytes is not None else Text("silent", style="red"),
+            _room(report),
             format_tokens_rounded_up(farmer.stake),
             f"{report.proven:,}",
             Text(f"{farmer.misses:,}", style="red" if farmer.misses else ""),
         )
     table.caption = "price: tokens for a GiB and epoch"
     return table
+
+
+def _room(report: FarmerReport) -> Text:
+    if report.farmer.lapsed:
+        return Text("lapsed", style="red")
+    return (
+        Text(format_size(report.free_bytes)) if report.free_bytes is not None else Text("silent", style="red")
+    )
 
 
 def balance_screen(address: Address, funds: Funds) -> RenderableType:
@@ -364,12 +382,17 @@ def error_screen(what: str, means: str, todo: str, details: dict[str, str]) -> R
     return text
 
 
-def new_table(*columns: str) -> Table:
-    """Columns by name; one that begins with > has its values on the right."""
-    made = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", caption_justify="left")
+def new_table(*columns: str, gap: int = 2) -> Table:
+    """Columns by name; > before it: values on the right; | behind it: in one line."""
+    made = Table(box=None, padding=(0, gap, 0, 0), header_style="dim", caption_justify="left")
     for column in columns:
         right = column.startswith(">")
-        made.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
+        made.add_column(
+            column.strip(">|"),
+            justify="right" if right else "left",
+            overflow="fold",
+            no_wrap=column.endswith("|"),
+        )
     return made
 
 

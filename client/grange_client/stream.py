@@ -196,5 +196,5 @@ def source_changed(name: str, reason: str) -> SourceChanged:
     return SourceChanged(
         f"{name} changed while it was being stored: {reason}.",
         means="Nothing was placed and nothing is paid.",
-        todo="Store again once the file is at rest.",
+        todo="Store again when nothing writes to the file.",
     )

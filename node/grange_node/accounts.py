@@ -82,7 +82,7 @@ class Accounts:
                 # What was redeemed the chain knows better.
                 spent = min(account.spent, account.cumulative)
                 _write(db, replace(account, redeemed=0, spent=spent))
-            log.warning("%d payers' vouchers could still be read of the old file", len(accounts))
+            log.warning("%d payers' vouchers could still be read from the old file", len(accounts))
 
         with Database.open(
             path, what=NAME, prepare=prepare, replaceable=True, full=full, salvage=salvage

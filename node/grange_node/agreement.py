@@ -199,9 +199,9 @@ class Agreement:
 
     async def _doubt(self, what: str) -> None:
         content = (
-            f"{what}. Nothing that was placed is removed, what is known is proven, and all is read again "
-            "from time to time. If this lasts, the RPC endpoint lags, lies or serves another chain: use "
-            "another one"
+            f"{what}. Nothing that was placed is removed, what the farm knows is proven, and all is read "
+            "again from time to time. If this lasts, the RPC endpoint lags, lies or serves another chain: "
+            "use another one"
         )
         before = self._ledger.doubt()
         if before is None or before[0] != content:

@@ -193,7 +193,9 @@ def load_config(home: Path) -> Config:
     try:
         text = path.read_bytes()
     except FileNotFoundError as error:
-        raise NotInitialised(f"there is no farm in {home}; set one up with: grange farm init") from error
+        raise NotInitialised(
+            f"there is no farm in {home}; set one up with: grange farm init --home {home}"
+        ) from error
     except OSError as error:
         raise ConfigInvalid(f"{path} cannot be read: {error.strerror}") from error
     try:

@@ -69,7 +69,7 @@ class Intake:
         """
         if (piece + 1) * size_bytes > self._room.capacity_bytes:
             raise TooMuch(
-                "a slot with so many pieces is larger than all the capacity on offer",
+                "a slot with that many pieces is larger than all the capacity on offer",
                 capacity_bytes=self._room.capacity_bytes,
             )
         with self._usage.using(key):

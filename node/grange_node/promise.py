@@ -48,7 +48,7 @@ def asked_rate(offer: Offer, size_bytes: int) -> int:
     try:
         return max(1, rate_rounded_up(offer.price_per_gib_epoch, size_bytes))
     except Misuse as error:
-        raise TermsRefused("at this farmer's price no order could pay for so many bytes") from error
+        raise TermsRefused("at this farmer's price no order could pay for that many bytes") from error
 
 
 def check_shape(terms: SlotTerms) -> None:
@@ -80,7 +80,7 @@ def check_terms(
         raise TermsRefused("the rate is below this farmer's price", rate=terms.rate, asked_rate=asked)
     if highest_factor is not None and terms.rate > highest_factor * asked:
         raise TermsRefused(
-            "the rate is far above this farmer's price and would bind too much of its stake",
+            "the rate is so far above this farmer's price that it would tie up too much of its stake",
             rate=terms.rate,
             highest_rate=highest_factor * asked,
         )
@@ -91,7 +91,7 @@ def check_terms(
     first = terms.first_epoch(epoch)
     if not first < terms.end <= latest_end:
         raise TermsRefused(
-            "the end must lie after the first epoch and within the calendar",
+            "the end must be after the first epoch and within the market's calendar",
             end=terms.end,
             epoch=epoch,
             latest_end=latest_end,

@@ -242,7 +242,9 @@ class Promiser:
             return record.deadline_block
         if self._usage.is_contested(key) and life_blocks == TAKEOVER_LIFE_BLOCKS:
             # Whoever neither uses its consent nor lets go of it would keep the slot from repair for ever.
-            raise Promised("another wants this slot, too, and is next", deadline_block=record.deadline_block)
+            raise Promised(
+                "another repairer wants this slot too, and is next", deadline_block=record.deadline_block
+            )
         await asyncio.to_thread(self._check_pieces, key, terms)
         await judge(record, terms, view)
         deadline_block = view.head.number + life_blocks
@@ -276,4 +278,4 @@ class Promiser:
 
 def _check_renter(key: SlotKey, salt: bytes) -> None:
     if order_id(key.renter, salt) != key.order:
-        raise Foreign("the order is not this renter's: its id is no hash of renter and salt")
+        raise Foreign("the order is not this renter's: its id is not the hash of renter and salt")

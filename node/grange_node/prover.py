@@ -244,6 +244,6 @@ def _explained(error: DataMissing, epoch: Epoch) -> DataMissing:
         opens = min(open_epoch(piece, epoch) for piece in closed)
         what_next = (
             f"{len(closed)} of these pieces can be read from the other farmers only from epoch {opens} on, "
-            f"so epoch {epoch} will be missed, unless the order lost so many farmers that all of it is open"
+            f"so epoch {epoch} will be missed, unless the order has lost so many farmers that all is open"
         )
     return DataMissing(f"{error}; {what_next}", pieces=error.pieces)

@@ -196,7 +196,7 @@ class Readers:
     def _queued(self) -> Iterator[None]:
         """A request that may have to wait for the chain. Raises TooBusy."""
         if self._waiting >= MAX_WAITING:
-            raise TooBusy("too many ask at once who may read here; try again in a minute")
+            raise TooBusy("too many readers ask at once; try again in a minute")
         self._waiting += 1
         try:
             yield

@@ -170,7 +170,7 @@ async def withdraw(
         if wanted > held:
             raise NotFunded(f"the earnings are {format_tokens(held)} tokens, not {format_tokens(wanted)}")
         if wanted == 0:
-            raise NotFunded("there is nothing to withdraw yet: nothing was earned since the last time")
+            raise NotFunded("there is nothing to withdraw: nothing was earned or freed since the last time")
         return wanted, await burying_sender(chain, wallet).send(calls.claim(to or wallet.address, wanted))
 
 
@@ -191,8 +191,10 @@ async def unstake(
         wanted = free if amount is None else amount
         if wanted > free or wanted == 0:
             raise NotFunded(
-                f"{format_tokens(free)} of the {format_tokens(farmer.stake)} tokens at stake are free; "
-                "the others answer for what is kept"
+                f"{format_tokens(free)} of the {format_tokens(farmer.stake)} tokens at stake can be freed; "
+                "the rest answers for what is kept"
+                if free < farmer.stake
+                else f"only {format_tokens(free)} tokens are at stake"
             )
         if amount is None:
             agree(

@@ -10,7 +10,7 @@ from grange.units import GIB, format_coins, format_size, format_tokens_rounded_d
 from grange_node.errors import BEGIN_AGAIN, describe_lapse
 from grange_node.status import Status
 
-UNKNOWN = "unknown, since the chain does not answer"
+UNKNOWN = "unknown without the chain"
 SHORT_EPOCH_BLOCKS = 100
 
 
@@ -42,7 +42,8 @@ def _warnings(status: Status) -> list[tuple[str, str]]:
 
 def _facts(status: Status) -> list[tuple[str, str]]:
     kept = f"{status.slots_placed} kept, {status.slots_accepted} promised, {status.slots_staged} arriving"
-    return [
+    is_lapsed = status.lapsed_from_epoch is not None
+    facts = [
         ("endpoint", status.endpoint),
         ("owner", status.owner),
         ("operator", status.operator),
@@ -61,6 +62,8 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         ("gas", _gas(status)),
         ("next audit", _next_audit(status)),
     ]
+    # A lapsed farm can let nothing more, and is neither asked nor paid.
+    return [fact for fact in facts if not is_lapsed or fact[0] not in {"covers", "rate", "next audit"}]
 
 
 def _coverage(status: Status) -> str:

@@ -33,7 +33,7 @@ class Fault(Enum):
     UNREADABLE = "its content is damaged"
     BUSY = "another process has it locked"
     FULL = "no space is left on the disk"
-    READ_ONLY = "it cannot be written: the file, its folder or the disk is read-only"
+    READ_ONLY = "the file, its folder or the disk is read-only"
     DISK = "the disk reported an error"
     PROGRAM = "the program asked for something that cannot be"
 

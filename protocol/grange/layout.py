@@ -76,7 +76,7 @@ class Geometry:
     def from_leaves(cls, *, k: int, n: int, leaf_count: int, piece_leaves: int) -> Self:
         """The shape as the chain tells it: leaves in a slot and in a piece."""
         if piece_leaves < 1 or leaf_count % piece_leaves:
-            raise Misuse(f"{leaf_count} leaves are no whole number of pieces of {piece_leaves}")
+            raise Misuse(f"{leaf_count} leaves are not a whole number of pieces of {piece_leaves}")
         return cls(k=k, n=n, piece_bytes=piece_leaves * LEAF_BYTES, segments=leaf_count // piece_leaves)
 
     @property

@@ -156,19 +156,19 @@ class PieceHasher:
 
     def _check_complete(self) -> None:
         if self._pending or not self._hashes:
-            raise Misuse(f"{self.size_bytes} bytes are no whole number of leaves of {LEAF_BYTES} bytes")
+            raise Misuse(f"{self.size_bytes} bytes are not a whole number of leaves of {LEAF_BYTES} bytes")
 
 
 def _leaf_hash_list(data: Buffer) -> list[bytes]:
     size_bytes = len(data)
     if not size_bytes or size_bytes % LEAF_BYTES:
-        raise Misuse(f"{size_bytes} bytes are no whole number of leaves of {LEAF_BYTES} bytes")
+        raise Misuse(f"{size_bytes} bytes are not a whole number of leaves of {LEAF_BYTES} bytes")
     return [sha256(leaf).digest() for (leaf,) in iter_unpack(_LEAF, data)]
 
 
 def _split(hashes: Buffer) -> list[bytes]:
     if not hashes or len(hashes) % HASH_BYTES:
-        raise Misuse(f"{len(hashes)} bytes are no whole number of hashes of {HASH_BYTES} bytes")
+        raise Misuse(f"{len(hashes)} bytes are not a whole number of hashes of {HASH_BYTES} bytes")
     return [one for (one,) in iter_unpack(f"{HASH_BYTES}s", hashes)]
 
 

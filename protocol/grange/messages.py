@@ -172,7 +172,7 @@ def recover(digest: bytes, signature: bytes) -> Address:
     try:
         key = PublicKey.from_signature_and_message(recoverable, _bytes32(digest), hasher=None)
     except ValueError as error:
-        raise BadSignature("the signature is nobody's") from error
+        raise BadSignature("the signature is not valid") from error
     return _address_of_public(key)
 
 
@@ -311,7 +311,7 @@ def _private_key(private_key: bytes) -> PrivateKey:
     try:
         return PrivateKey(private_key)
     except ValueError as error:
-        raise Misuse("these 32 bytes are no private key") from error
+        raise Misuse("these 32 bytes are not a private key") from error
 
 
 def _address_of_public(key: PublicKey) -> Address:

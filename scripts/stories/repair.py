@@ -239,7 +239,8 @@ class Repair(Tale[Outcome]):
                 table(">repairer", ">bytes read", ">bytes rebuilt", ">slots", ">bounty", rows=rows)
             )
             stage.say(
-                f"{outcome.slots_refilled} slots in {outcome.refill_transactions} transactions; "
+                f"{outcome.slots_refilled} slots in {outcome.refill_transactions} "
+                f"{'transaction' if outcome.refill_transactions == 1 else 'transactions'}; "
                 f"{outcome.read_per_byte_rebuilt:.2f} bytes read for each byte rebuilt "
                 f"({K} / {KILLED_FIRST} is {K / KILLED_FIRST:.2f})."
             )

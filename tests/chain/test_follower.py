@@ -282,7 +282,7 @@ async def test_anchors_stay_few_and_reach_far_back() -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"start": 1, "anchors": [[1]]}', '{"start": "x"}'])
 async def test_what_is_no_cursor_is_refused(text: str) -> None:
-    with pytest.raises(Misuse, match="no cursor"):
+    with pytest.raises(Misuse, match="not a cursor"):
         Cursor.from_json(text)
 
 
@@ -307,7 +307,7 @@ async def test_logs_are_chosen_by_event_and_indexed_values(devnet: Devnet, walle
 
 
 async def test_a_filter_that_cannot_be_asked_for_is_our_mistake(devnet: Devnet) -> None:
-    with pytest.raises(Misuse, match="no indexed parameter"):
+    with pytest.raises(Misuse, match="not an indexed parameter"):
         await devnet.chain.logs(0, 1, ["Deposited"], {"amount": 1})
     with pytest.raises(Misuse, match="different places"):
         await devnet.chain.logs(0, 1, ["SlotFilled", "Proven"], {"farmer": 1})

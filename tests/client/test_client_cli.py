@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from grange.chain import (
 from grange.errors import GrangeError, Misuse, Told
 from grange.peer import OverBudget
 from grange.units import TOKEN
-from grange_client import cli, screens
+from grange_client import cli, health_screens, screens
 from grange_client.commands import common, init
 from grange_client.config import Network, load, set_up
 from grange_client.errors import (
@@ -55,6 +56,7 @@ from grange_client.errors import (
 )
 from grange_client.explain import explain
 from grange_client.group import unknown_command
+from grange_client.health_screens import risk_text
 from grange_client.manifest import Manifest
 from grange_client.plugins import PLUGINS, add_plugins
 from grange_client.renter import Renter
@@ -369,6 +371,43 @@ def test_names_that_look_like_markup_are_data(
     assert name in shown.get()
 
 
+def test_one_file_and_no_bytes_are_said_as_a_person_would(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    put = machine("put", tmp_path / "empty", "--yes", "--n", "4").stdout
+    assert "1 file, 0 bytes" in put
+    assert "bytes/s" not in put
+    assert "1 file into" in machine("get", "empty", tmp_path / "back").stdout
+    assert "1 file," in machine("stat", "empty").stdout
+
+
+def test_what_is_not_in_the_vault_comes_from_the_wallet(machine: Machine, tree: Path) -> None:
+    """A price of which the wallet pays all has no second sum beside it, when extending too."""
+    machine("put", tree, "--yes", "--n", "4", "--epochs", "5")
+    assert "tokens, from the wallet" in machine("extend", "tree", "--yes").stdout
+
+
+def test_health_keeps_an_order_in_one_line(machine: Machine, tree: Path) -> None:
+    """With a name of eight letters and ends and risks of the longest kind."""
+    assert machine("put", tree, "--yes", "--k", "2", "--n", "4", "--name", "Pictures").exit_code == 0
+    for loss in (1e-12, 1 / 345_678, 1 / 345_678_901):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(health_screens, "risk_text", lambda _, loss=loss: risk_text(loss))
+            listed = machine("health").stdout
+        [line] = [line for line in listed.splitlines() if "Pictures" in line]
+        assert risk_text(loss) in line
+        assert re.search(r"[0-9]+, 20[0-9]{2}-[0-9]{2}-[0-9]{2} ", line)
+        assert fits(listed)
+
+
+def test_a_farmer_that_lapsed_is_shown_as_such(machine: Machine) -> None:
+    def lapse(world: World) -> None:
+        world.market.known[0] = replace(world.market.known[0], lapsed=True)
+
+    machine.prepare = lapse
+    assert "lapsed" in machine("farmers").stdout
+    assert sum(farmer["lapsed"] for farmer in json.loads(machine("farmers", "--json").stdout)) == 1
+
+
 def test_a_target_that_a_terminal_would_act_on_is_escaped(
     machine: Machine, tree: Path, tmp_path: Path
 ) -> None:
@@ -575,6 +614,13 @@ def test_a_command_that_there_is_not(word: str, hint: str) -> None:
     assert hint in said
     assert "'farm'" not in said
     assert CliRunner().invoke(cli.app, [word]).exit_code == 2
+
+
+def test_an_option_before_the_command() -> None:
+    """The answer says where it belongs."""
+    said = CliRunner().invoke(cli.app, ["--home", "there", "ls"])
+    assert said.exit_code == 2
+    assert "no option --home before the command" in " ".join(said.output.split())
 
 
 def test_the_shell_completes_commands(monkeypatch: pytest.MonkeyPatch) -> None:

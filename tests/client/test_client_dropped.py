@@ -75,7 +75,8 @@ async def test_when_the_signatures_are_over_it_is_said_until_it_is_stored_again(
         assert await renter.orders() == []
         [said] = renter.notices()
         assert (
-            "what its farmers signed is over. What it cost is back. Store it again with `grange put`" in said
+            "its farmers' signatures have expired. What it cost is back. Store it again with `grange put`"
+            in said
         )
     async with world.renter() as renter:
         with pytest.raises(OrderMissing, match="ghost"):

@@ -51,6 +51,13 @@ def test_too_early_too_late_and_too_long_are_said(
         end_after(replace(order, end=Epoch(16)), epochs, Epoch(now), PARAMETERS)
 
 
+@pytest.mark.parametrize(("now", "advice"), [(17, "Fetch it with"), (18, "If you have another copy")])
+def test_what_was_deleted_is_not_advised_to_be_fetched(order: PlacedOrder, now: int, advice: str) -> None:
+    with pytest.raises(CannotExtend) as raised:
+        end_after(replace(order, end=Epoch(16)), None, Epoch(now), PARAMETERS)
+    assert raised.value.todo.startswith(advice)
+
+
 async def test_the_same_farmers_keep_it_on_at_their_present_price(
     world: World, order: PlacedOrder, tree: Path, tmp_path: Path
 ) -> None:

@@ -278,7 +278,7 @@ async def test_stake_that_answers_for_nothing_can_be_taken_back(devnet: Devnet, 
     assert (await unstake(config, wallet, None))[0] == STAKE - needed
     assert (await devnet.chain.farmer(config.farmer)).stake == needed
     for asked in (None, 1):
-        with pytest.raises(NotFunded, match=r"0 of the .* are free"):
+        with pytest.raises(NotFunded, match=r"0 of the .* can be freed"):
             await unstake(config, wallet, asked)
     with pytest.raises(NotOwner, match="--owner-key"):
         await unstake(config, Wallet.random(), None)

@@ -324,6 +324,10 @@ async def test_a_chain_that_does_not_answer_loses_nothing(ground: Ground, tmp_pa
     assert (job.outcome, job.bytes_read) == (Outcome.REFILLED, K * SLOT_BYTES)
 
 
+def test_what_older_versions_wrote_of_a_repair_can_be_read() -> None:
+    assert Outcome("the slots are no code word: nobody can rebuild them") is Outcome.HOPELESS
+
+
 async def test_slots_that_are_of_no_code_word_are_given_up_for_good(tmp_path: Path) -> None:
     """A renter placed something else than it coded: nobody can rebuild it, and nobody tries again."""
     ground = Ground()

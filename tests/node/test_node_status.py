@@ -115,6 +115,9 @@ async def test_status_of_a_lapsed_farm_says_since_when_what_it_means_and_how_to_
     table = shown(status)
     for said in (f"Since epoch {epoch}, about 20", "cannot be revived", "no more tokens", "--home NEW"):
         assert said in table
+    # It can let nothing more, and is neither asked nor paid.
+    for name in ("covers", "next audit", "rate"):
+        assert f"│ {name} " not in table
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ Verbose = Annotated[
 ]
 Confirmations = Annotated[
     int | None,
-    typer.Option(min=0, help="Wait until so many blocks are on top of the order's; 3 on live chains."),
+    typer.Option(min=0, help="Wait until this many blocks follow the order's; 3 on live chains."),
 ]
 Wanted = Annotated[str, typer.Argument(metavar="NAME|ORDER", help="An order's name, or how its id begins.")]
 

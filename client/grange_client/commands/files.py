@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from grange.peer import Budget
-from grange.units import MAX_SLOTS, format_size, format_tokens_rounded_up, parse_tokens
+from grange.units import MAX_SLOTS, format_tokens_rounded_up, parse_tokens
 from grange_client import output, screens
 from grange_client.commands import common
 from grange_client.commands.common import Confirmations, Home, Json, Verbose, Wanted
@@ -111,8 +111,7 @@ async def _put(  # noqa: PLR0917
         clock = await renter.market.clock()
         if not as_json:
             default_term = wish.epochs is None and wish.until is None
-            funds = await renter.funds()
-            common.out.print(screens.quote_screen(quote, funds, clock, default_term=default_term))
+            common.out.print(screens.quote_screen(quote, clock, default_term=default_term))
         if not yes:
             common.confirm("Store it?")
         with screens.Display(common.err) as display:
@@ -121,10 +120,10 @@ async def _put(  # noqa: PLR0917
     if as_json:
         common.print_json(output.stored_json(stored, quote, seconds, clock))
     else:
-        speed = format_size(quote.scan.content_bytes / seconds) + "/s"
+        speed = screens.speed_text(quote.scan.content_bytes, seconds)
         left_out = f" {len(quote.scan.skipped):,} left out." if quote.scan.skipped else ""
         common.out.print(
-            f"Stored in {seconds:.1f} s ({speed}), order "
+            f"Stored in {seconds:.1f} s{speed}, order "
             f"{stored.order.id.hex()[: screens.ID_CHARACTERS]}.{left_out} "
             + screens.burial_text(stored.order.block, stored.confirmations)
         )
@@ -161,14 +160,15 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
     if as_json:
         common.print_json(output.restored_json(known, restored, fetch.destination, seconds))
     else:
-        speed = format_size(restored.size_bytes / seconds) + "/s"
+        speed = screens.speed_text(restored.size_bytes, seconds)
         there = ""
         if restored.skipped:
             were = "was" if restored.skipped == 1 else "were"
             there = f" {restored.skipped:,} {were} there already (same size and time)."
         there += f" Reading cost {format_tokens_rounded_up(restored.paid)} tokens." if restored.paid else ""
         where = shown(os.fsencode(fetch.destination))
-        said = f"{restored.files:,} files into {where} in {seconds:.1f} s ({speed}).{there}"
+        files = "1 file" if restored.files == 1 else f"{restored.files:,} files"
+        said = f"{files} into {where} in {seconds:.1f} s{speed}.{there}"
         common.out.print(said, soft_wrap=True)
     if restored.left_out.count:
         raise typer.Exit(EXIT_LEFT_OUT)

@@ -65,7 +65,7 @@ def init(
     ] = None,
     window: Annotated[
         int | None,
-        typer.Option(min=1, help="The number of repairers that may begin doubles every so many blocks."),
+        typer.Option(min=1, help="Blocks in which the number of repairers that may begin doubles."),
     ] = None,
     close_for: Annotated[
         list[str] | None,
@@ -187,6 +187,9 @@ async def _run(folder: Path, ready_file: Path | None) -> None:
     ):
         if ready_file is not None:
             write_private(ready_file, json.dumps({"repairer": wallet.address}) + "\n")
+        logging.getLogger("grange.repair").info(
+            "repairer %s is at work on market %s", wallet.address, config.market_address
+        )
         ticking = asyncio.create_task(forever("repairs", repairer.tick, lambda: POLL_SECONDS))
         await stop.wait()
         ticking.cancel()

@@ -89,7 +89,7 @@ def load_repair_config(home: Path) -> RepairConfig:
             address_from(text)
     except FileNotFoundError as error:
         raise NotInitialised(
-            f"there is no repairer in {home}; set one up with: grange repair init"
+            f"there is no repairer in {home}; set one up with: grange repair init --home {home}"
         ) from error
     except OSError as error:
         raise ConfigInvalid(f"{path} cannot be read: {error.strerror}") from error

@@ -35,8 +35,13 @@ class Outcome(StrEnum):
     OPEN = "under way"
     REFILLED = "refilled"
     OVERTAKEN = "others were first"
-    HOPELESS = "the slots are no code word: nobody can rebuild them"
+    HOPELESS = "the slots do not belong together: nobody can rebuild them"
     ENDED = "the order ended"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Outcome | None:
+        """What older versions wrote for one of these."""
+        return cls.HOPELESS if value == "the slots are no code word: nobody can rebuild them" else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,8 +50,8 @@ GIVE_WAY_BLOCKS: Final = 10
 """For so long a repairer that has a farmer's consent is left to use it, before the slot goes to another."""
 PROMISED: Final = "promised"
 """A farmer's word for having signed for somebody else."""
-DEARER: Final = "reading costs more than the bounties bring by now"
-NO_TAKERS: Final = "nobody who answers takes any of the slots"
+DEARER: Final = "reading costs more than the bounties bring at the moment"
+NO_TAKERS: Final = "no farmer that answers takes any of the slots"
 
 log = logging.getLogger("grange.repair")
 

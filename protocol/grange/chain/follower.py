@@ -64,7 +64,7 @@ class Cursor:
             anchors = tuple((int(number), bytes.fromhex(value)) for number, value in content["anchors"])
             return cls(start=int(content["start"]), anchors=anchors)
         except (ValueError, KeyError, TypeError) as error:
-            raise Misuse(f"this is no cursor: {text[:80]!r}") from error
+            raise Misuse(f"this is not a cursor: {text[:80]!r}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -379,5 +379,5 @@ async def _read_parameters(rpc: Rpc, market: Address) -> Parameters:
         answer = bytes_from(await rpc.call("eth_call", request, "latest"), "the market's parameters")
         fields = market_abi().decode_result("parameters", answer)
     except (RpcError, AnswerUnreadable) as error:
-        raise MarketNotFound(rpc.url, market, "the contract there is no market") from error
+        raise MarketNotFound(rpc.url, market, "the contract there is not a market") from error
     return Parameters(**{**fields, "token": Address(fields["token"])})

@@ -30,7 +30,7 @@ def event_topics(abi: Abi, chosen: EventFilter) -> list[Any]:
 def _indexed_place(element: Element, name: str) -> int:
     names = [snake(parameter["name"]) for parameter in element.indexed]
     if name not in names:
-        raise Misuse(f"{name!r} is no indexed parameter of {element.name}")
+        raise Misuse(f"{name!r} is not an indexed parameter of {element.name}")
     return names.index(name) + 1
 
 

@@ -24,7 +24,7 @@ def bytes_of(value: object) -> bytes:
             return bytes.fromhex(value[2:])
         except ValueError:
             pass
-    raise EvmError(f"invalid argument: {value!r} is no hex string", code=-32602)
+    raise EvmError(f"invalid argument: {value!r} is not a hex string", code=-32602)
 
 
 def int_of(value: object) -> int:
@@ -36,7 +36,7 @@ def int_of(value: object) -> int:
             return int(value, 16 if value.startswith("0x") else 10)
         except ValueError:
             pass
-    raise EvmError(f"invalid argument: {value!r} is no number", code=-32602)
+    raise EvmError(f"invalid argument: {value!r} is not a number", code=-32602)
 
 
 def call_request(fields: dict[str, Any]) -> CallRequest:

@@ -40,7 +40,7 @@ class Code:
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= self.n <= MAX_SLOTS:
-            raise Misuse(f"{self.k} of {self.n} is no code: 1 <= k <= n <= {MAX_SLOTS}")
+            raise Misuse(f"{self.k} of {self.n} is not a code: 1 <= k <= n <= {MAX_SLOTS}")
 
     def __str__(self) -> str:
         return f"{self.k} of {self.n}"

@@ -229,7 +229,7 @@ def _short(percent: float) -> str:
 def _code(text: str) -> Code:
     match = _CODE.fullmatch(text)
     if match is None:
-        raise Misuse(f"{text!r} is no code: k/n, such as 10/30")
+        raise Misuse(f"{text!r} is not a code: write k/n, such as 10/30")
     return Code(k=int(match[1]), n=int(match[2]))
 
 
