@@ -10,9 +10,11 @@ import pytest
 from chain_support import eventually, funded
 
 from grange.chain import (
+    ChainError,
     ChainUnavailable,
     InsufficientFunds,
     Receipt,
+    RpcError,
     Sender,
     SendPolicy,
     TransactionNotMined,
@@ -195,9 +197,18 @@ async def test_what_is_never_mined_is_given_up_with_hash_and_nonce(devnet: Devne
         await devnet.set_automine(True)
 
 
-async def test_an_endpoint_that_goes_away_while_waiting_is_waited_for(
-    devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error",
+    [
+        ChainUnavailable("http://127.0.0.1", "gone for a moment"),
+        RpcError("eth_getTransactionReceipt", -32000, "transaction indexing is in progress"),
+        RpcError("eth_getTransactionReceipt", -32005, "limit exceeded"),
+    ],
+)
+async def test_an_endpoint_that_goes_away_or_refuses_while_waiting_is_waited_for(
+    devnet: Devnet, wallet: Wallet, error: ChainError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The transaction is out: whoever hears that it failed does it again, and pays twice."""
     sender = Sender(devnet.chain, wallet, policy=WITHOUT_BUMPS)
     await devnet.set_automine(False)
     try:
@@ -205,8 +216,8 @@ async def test_an_endpoint_that_goes_away_while_waiting_is_waited_for(
         failures = []
 
         async def failing(*_: object) -> None:
-            failures.append(ChainUnavailable("http://127.0.0.1", "gone for a moment"))
-            raise failures[-1]
+            failures.append(error)
+            raise error
 
         async def has_failed_twice() -> bool:
             return len(failures) >= 2
@@ -214,6 +225,30 @@ async def test_an_endpoint_that_goes_away_while_waiting_is_waited_for(
         with monkeypatch.context() as patch:
             patch.setattr(sender, "_find_receipt", failing)
             await eventually(has_failed_twice)
+        await devnet.mine()
+        assert (await task).gas_used > 0
+    finally:
+        await devnet.set_automine(True)
+
+
+@pytest.mark.parametrize("refusal", ["insufficient funds for gas", "try again later"])
+async def test_fees_that_cannot_be_raised_end_no_waiting(
+    devnet: Devnet, wallet: Wallet, refusal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent first is in the pool all the same."""
+    sender = Sender(devnet.chain, wallet, policy=HASTY)
+    await devnet.set_automine(False)
+    try:
+        task = await _pooled(sender)
+        refused: list[bytes] = []
+
+        async def refuse(raw: bytes) -> None:
+            refused.append(raw)
+            raise RpcError("eth_sendRawTransaction", -32000, refusal)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sender._outbox, "send_raw", refuse)
+            await _more(refused, 2)
         await devnet.mine()
         assert (await task).gas_used > 0
     finally:

@@ -281,6 +281,11 @@ class Sender:
                     await self._send_again_if_dropped(sent)
             except (ChainUnavailable, AnswerUnreadable) as error:
                 failure = error
+            except (RpcError, InsufficientFunds) as error:
+                # It is out, and may be mined whatever the endpoint says now: whoever is told that it failed
+                # would send it again. Some refuse to look for a receipt while they are busy.
+                failure, raise_fees_at = error, _now() + policy.bump_after_seconds
+                log.info("%s (nonce %d) is waited for: %s", sent.label, sent.nonce, error)
             if _now() >= give_up_at:
                 raise TransactionNotMined(
                     sent.label, sent.hashes[-1], sent.nonce, policy.patience_seconds
