@@ -292,7 +292,7 @@ async def test_a_slot_that_comes_on_chain_later_is_taken_in_too(tmp_path: Path) 
         await kept.node.carer.tick()
         used = kept.node.room.used_bytes
         kept.node.ledger.stage(late.key, 0)
-        kept.node.room.add(late.key, len(late.pieces[0]))
+        kept.node.room.add(late.key, len(late.pieces[0]), pieces=1)
         kept.others.slots[late.order] = late
         kept.market.place(late.placed())
         await kept.next_epoch()
