@@ -20,7 +20,9 @@ async def condition(market: Market, order: PlacedOrder) -> Outlook:
         market.head(), market.farmers(), market.tenures(order.id, order.block)
     )
     known = {farmer.id: farmer for farmer in farmers}
-    tenures = {int(event.args["slot"]): event for event in filled}
+    # An endpoint may show the events of an order's block late; what was placed is known without them.
+    tenures = dict(enumerate(_as_placed(order)))
+    tenures |= {int(event.args["slot"]): event for event in filled}
     losses = await asyncio.gather(
         *(market.is_lost(order.id, slot, Epoch(tenures[slot].args["from"])) for slot in sorted(tenures))
     )
@@ -33,6 +35,21 @@ async def condition(market: Market, order: PlacedOrder) -> Outlook:
         for slot, is_lost in zip(sorted(tenures), losses, strict=True)
     )
     return outlook(reports, k=order.geometry.k, end=order.end, now=head.epoch, parameters=market.parameters)
+
+
+def _as_placed(order: PlacedOrder) -> list[Event]:
+    """The `SlotFilled` events of the order's own block."""
+    return [
+        Event(
+            name="SlotFilled",
+            args={"slot": slot, "farmer": placed.farmer, "from": order.start},
+            block=order.block,
+            block_hash=b"",
+            tx_hash=b"",
+            log_index=0,
+        )
+        for slot, placed in enumerate(order.slots)
+    ]
 
 
 def state_of(

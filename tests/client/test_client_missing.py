@@ -7,7 +7,7 @@ from client_fakes import World
 
 from grange.chain import Event
 from grange.chain.confirmations import FINAL_BLOCKS
-from grange.types import OrderId
+from grange.types import FarmerId, OrderId
 from grange_client.errors import OrderMissing, Unopened
 from grange_client.plan import Wish
 from grange_client.renter import Renter
@@ -132,6 +132,20 @@ async def test_events_that_an_endpoint_shows_later_than_their_block_are_found(
         world.market.events += hidden
         world.market.block += FINAL_BLOCKS // 2
         assert [known.order.id for known in await renter.orders()] == [order]
+
+
+async def test_an_order_is_not_called_lost_because_its_events_come_late(world: World, tree: Path) -> None:
+    """Whoever believed it would store it again; what was repaired since is seen when it is shown."""
+    async with world.renter() as renter:
+        order = await store(renter, tree)
+        [known] = await renter.orders()
+        usual = await renter.condition(known.order)
+        shown = [event for event in world.market.events if event.name == "SlotFilled"]
+        world.market.events = [event for event in world.market.events if event not in shown]
+        assert await renter.condition(known.order) == usual
+        world.market.events += shown
+        world.market.repair(order, 1, FarmerId(8))
+        assert (await renter.condition(known.order)).slots[1].farmer == 8
 
 
 async def test_an_endpoint_that_hides_what_an_order_extends_makes_nobody_a_liar(
