@@ -21,7 +21,7 @@ from grange.peer import FARMER_FAULTS, Patience, Proposal, Retry, checked_accept
 from grange.types import Acceptance, Address, FarmerId, Terms
 from grange_client.closing import held_from_events
 from grange_client.encode import Piece
-from grange_client.errors import HomeForgetful, NotEnoughFarmers
+from grange_client.errors import HomeForgetful, NotEnoughFarmers, OrderMissing
 from grange_client.farmers import OpenPeer, survey
 from grange_client.happenings import FarmerReplaced, Progress, Step, Watcher
 from grange_client.market import Market
@@ -64,7 +64,7 @@ class Extending:
     ) -> Renewal:
         """Look at the farmers, and say what it would cost. `order` is as it is kept by now.
 
-        Raises CannotExtend, NotEnoughFarmers, NotEnoughMoney and the errors of the chain.
+        Raises CannotExtend, OrderMissing, NotEnoughFarmers, NotEnoughMoney and the errors of the chain.
         """
         clock, parameters = await self.market.clock(), self.market.parameters
         end = end_after(order, epochs, clock.epoch, parameters, when=clock.describe_epoch)
@@ -80,6 +80,12 @@ class Extending:
         watch(Step(what="Looking at the farmers"))
         everybody = await self.market.farmers()
         by_id = {farmer.id: farmer for farmer in everybody}
+        if unknown := [slot.farmer for slot in order.slots if slot.farmer not in by_id]:
+            raise OrderMissing(
+                f"The endpoint does not show farmer {unknown[0]}, which keeps a slot of this order.",
+                means="It is behind, or shows an old or another chain. Nothing was sent or paid.",
+                todo="Run this again in a minute, or use another endpoint: `rpc` in config.json.",
+            )
         present = [by_id[slot.farmer] for slot in order.slots]
         ids = [farmer.id for farmer in present]
         found = await survey(

@@ -148,6 +148,16 @@ async def test_an_order_is_not_called_lost_because_its_events_come_late(world: W
         assert (await renter.condition(known.order)).slots[1].farmer == 8
 
 
+async def test_an_endpoint_that_does_not_know_a_farmer_yet_is_called_behind(world: World, tree: Path) -> None:
+    """Extending ends in words, and nothing is asked of anybody."""
+    async with world.renter() as renter:
+        await store(renter, tree, 5)
+        [known] = await renter.orders()
+        world.market.known = world.market.known[: max(slot.farmer for slot in known.order.slots) - 1]
+        with pytest.raises(OrderMissing, match="does not show farmer"):
+            await renter.renewal(known.order, None)
+
+
 async def test_an_endpoint_that_hides_what_an_order_extends_makes_nobody_a_liar(
     world: World, tree: Path, tmp_path: Path
 ) -> None:
