@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from node_support import CHAIN_ID, FARMER, MARKET, PIECE_BYTES, Farm, error_of, parcel
 
+from grange.chain import Wallet
 from grange.merkle import root_from_path
 from grange_node import paths
 from grange_node.routes import data
@@ -261,3 +262,31 @@ async def test_the_parts_of_an_answer_are_not_all_held_at_once(
     monkeypatch.setattr(farm.node.store, "read", noted)
     assert (await farm.get(slot)).content == slot.data
     assert reads == 3
+
+
+async def test_who_asks_for_the_paths_of_many_slots_keeps_no_other_from_a_path(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One tree is made at a time, and those of large slots take long."""
+    monkeypatch.setattr(paths, "MAX_IN_LINE_PER_RENTER", 2)
+    greedy = [parcel(seed=seed) for seed in range(4)]
+    other = parcel(seed=9, renter=Wallet(b"\x09" * 32))
+    for slot in (*greedy, other):
+        await farm.agree(slot)
+    begun, may_go_on, make = asyncio.Event(), asyncio.Event(), farm.node.paths._make
+
+    async def slowly(*args: Any) -> Any:
+        begun.set()
+        await may_go_on.wait()
+        return await make(*args)
+
+    monkeypatch.setattr(farm.node.paths, "_make", slowly)
+    flood = [asyncio.create_task(farm.get(slot, "/pieces/0/path")) for slot in (*greedy, greedy[0])]
+    await begun.wait()
+    honest = asyncio.create_task(farm.get(other, "/pieces/0/path"))
+    done, _ = await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
+    assert {task.result().status_code for task in done} == {429}
+    may_go_on.set()
+    answers = [answer.status_code for answer in await asyncio.gather(*flood)]
+    assert sorted(answers) == [200, 200, 200, 429, 429]
+    assert (await honest).status_code == 200
