@@ -6,14 +6,13 @@ how that is written down. Leaves placing to `store` and `extend`, placing again 
 """
 
 import json
-import os
-import secrets
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from grange.atomic_file import replace_file
 from grange.errors import Misuse
 from grange.layout import Geometry
 from grange.messages import Domain
@@ -22,6 +21,8 @@ from grange_client.errors import HomeForgetful
 from grange_client.orders import PlacedOrder, PlacedSlot
 
 FOLDER_NAME: Final = "placements"
+CHECK_NAME: Final = "check"
+"""Written to see whether the folder takes anything."""
 MAX_BYTES: Final = 1 << 20
 NOT_MINED: Final = 0
 """The block of an order that was not seen on the chain. No order is in block 0."""
@@ -68,25 +69,23 @@ class Placements:
 
     def note(self, placement: Placement) -> None:
         """Write it down, on disk when this returns. Raises HomeForgetful if it can't be."""
-        path = self._path(placement.order.id)
-        temporary = path.with_suffix(f".{secrets.token_hex(6)}")
+        text = json.dumps(self._whose | _to_json(placement))
+        with self._writable() as folder:
+            replace_file(folder / self._path(placement.order.id).name, text)
+
+    def check_remembers(self) -> None:
+        """Write something, and raise HomeForgetful unless the disk takes it: before an upload of hours."""
+        with self._writable() as folder:
+            replace_file(folder / CHECK_NAME, "")
+
+    @contextmanager
+    def _writable(self) -> Iterator[Path]:
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump(self._whose | _to_json(placement), file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            folder = os.open(self._folder, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            yield self._folder
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
             raise HomeForgetful(
-                f"{path} can't be written: {error.strerror}.",
+                f"{self._folder} can't be written: {error.strerror}.",
                 means="What a command places it must be able to write down first. Nothing was paid.",
                 todo="Make room for the home, or make it writable.",
             ) from error

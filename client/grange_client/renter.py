@@ -262,7 +262,7 @@ class Renter:
 
     async def quote(self, paths: Iterable[str | PathLike[str]], wish: Wish, watch: Watcher = nobody) -> Quote:
         """What storing these paths would take and cost; see `store.Storing.quote`. Raises HomeForgetful."""
-        self.catalog.check_remembers()
+        self._check_remembers()
         watch = watching_records(watch, self._note)
         async with self._diagnosed():
             return await self._storing.quote(paths, wish, await self._records(), watch)
@@ -274,7 +274,7 @@ class Renter:
 
     async def put(self, quote: Quote, watch: Watcher = nobody, *, confirmations: int | None = None) -> Stored:
         """Store what was quoted; see `store.Storing.put`. Raises HomeForgetful."""
-        self.catalog.check_remembers()
+        self._check_remembers()
 
         def note(order: PlacedOrder) -> None:
             self._remember(lambda: self.catalog.add(order, quote.manifest, quote.stored_manifest))
@@ -299,7 +299,7 @@ class Renter:
 
         Raises HomeForgetful.
         """
-        self.catalog.check_remembers()
+        self._check_remembers()
         order, _ = await self._keepers(order)
         watch = watching_records(watch, self._note)
         async with self._diagnosed():
@@ -309,7 +309,7 @@ class Renter:
         self, renewal: Renewal, watch: Watcher = nobody, *, confirmations: int | None = None
     ) -> Extended:
         """Extend what was quoted; see `extend.Extending.extend`. Raises HomeForgetful."""
-        self.catalog.check_remembers()
+        self._check_remembers()
 
         def note(order: PlacedOrder) -> None:
             self._remember(lambda: self.catalog.extend(order))
@@ -573,6 +573,10 @@ class Renter:
         redeemed = await asyncio.gather(*(self.market.redeemed(one, self.address) for one in signed))
         vault = await self.market.vault(self.address)
         check_vault(expected, vault, signed, dict(zip(signed, redeemed, strict=True)))
+
+    def _check_remembers(self) -> None:
+        self.catalog.check_remembers()
+        self.placements.check_remembers()
 
     def _note_agreed(self, order: PlacedOrder, asked: Iterable[Farmer]) -> None:
         """What those that got a slot ask for reading: a ransom later is measured by it."""

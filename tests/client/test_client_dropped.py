@@ -219,7 +219,7 @@ async def test_a_damaged_file_costs_what_it_holds(world: World, tree: Path) -> N
     """Without the signatures the order can't be placed again, and that is said."""
     async with world.renter() as renter:
         await store(renter, tree)
-    [file] = (world.home / "placements").iterdir()
+    [file] = (world.home / "placements").glob("*.json")
     file.write_bytes(b"\x00 not JSON")
     world.market.reorg(world.market.block - 1)
     async with world.renter() as renter:
@@ -244,12 +244,14 @@ async def test_what_was_signed_on_another_market_is_not_placed_on_this_one(world
 
 
 async def test_what_cannot_be_written_down_is_not_placed(world: World, tree: Path) -> None:
+    """Found out before anything is sent: an upload may take hours."""
     world.home.mkdir()
     (world.home / "placements").write_text("in the way")
     async with world.renter() as renter:
         with pytest.raises(HomeForgetful, match="placements"):
             await store(renter, tree)
     assert world.market.placed == []
+    assert [farmer.calls for farmer in world.farmers] == [[]] * len(world.farmers)
 
 
 async def test_it_waits_for_as_many_blocks_as_it_is_told(world: World, tree: Path) -> None:

@@ -111,7 +111,7 @@ async def test_whatever_stands_in_a_file_of_a_placement_no_command_fails(
 ) -> None:
     async with world.renter() as renter:
         await store(renter, tree)
-        [file] = (world.home / "placements").iterdir()
+        [file] = (world.home / "placements").glob("*.json")
         if text == "no signatures":
             whole = file.read_text()
             text = whole[: whole.index('"acceptances"')] + '"acceptances": []}'
