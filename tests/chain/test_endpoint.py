@@ -126,6 +126,25 @@ async def test_an_http_error_is_unavailable_with_its_status() -> None:
             await connect(url)
 
 
+async def test_an_answer_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grange.chain.rpc.MAX_ANSWER_BYTES", 100_000)
+    written = 0
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal written
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while written < 2**30:
+            await response.write(b" " * 65_536)
+            written += 65_536
+        return response
+
+    async with served(endless) as url:
+        with pytest.raises(ChainUnavailable, match="longer than"):
+            await connect(url)
+    assert written < 2**26
+
+
 async def test_a_hiccup_is_survived_by_asking_again() -> None:
     asked = 0
 

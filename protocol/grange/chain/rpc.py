@@ -22,9 +22,12 @@ from web3.types import RPCEndpoint, RPCResponse
 from grange.chain.endpoint import without_secrets
 from grange.chain.errors import ChainTimeout, ChainUnavailable, RpcError
 from grange.plain_errors import describe_http_error
+from grange.units import format_size
 
 MAX_BATCH_REQUESTS = 100
 MAX_CONNECTIONS = 16
+MAX_ANSWER_BYTES = 64 * 2**20
+"""The longest answer that is read, after decompression. An endpoint without end would fill the memory."""
 _RETRIED_STATUS = (429, 502, 503, 504)
 
 
@@ -39,6 +42,24 @@ class Timeouts:
     request_seconds: float = 20.0
     retries: int = 2
     pause_seconds: float = 0.2
+
+
+class _AnswerTooLong(Exception):
+    """More than MAX_ANSWER_BYTES came."""
+
+
+class _BoundedResponse(aiohttp.ClientResponse):
+    """A response whose body has a limit."""
+
+    async def read(self) -> bytes:
+        """The whole body. Raises _AnswerTooLong."""
+        body = bytearray()
+        async for part in self.content.iter_any():
+            body += part
+            if len(body) > MAX_ANSWER_BYTES:
+                self.close()
+                raise _AnswerTooLong
+        return bytes(body)
 
 
 class _Provider(AsyncHTTPProvider):
@@ -78,7 +99,9 @@ class Rpc:
         )
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS))
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS), response_class=_BoundedResponse
+        )
         await self._provider.cache_async_session(self._session)
         return self
 
@@ -141,6 +164,9 @@ class Rpc:
         # Not `from error` where the library's words may have the whole URL in them.
         except TimeoutError:
             raise ChainTimeout(self.url, method, self._timeouts.request_seconds) from None
+        except _AnswerTooLong:
+            limit = format_size(MAX_ANSWER_BYTES)
+            raise ChainUnavailable(self.url, f"the answer to {method} is longer than {limit}") from None
         except aiohttp.ClientResponseError as error:
             raise ChainUnavailable(self.url, f"HTTP status {error.status} to {method}") from None
         except (aiohttp.ClientError, OSError) as error:
