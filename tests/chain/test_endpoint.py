@@ -216,7 +216,7 @@ async def test_an_address_without_code_is_no_market(devnet: Devnet) -> None:
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_another_contract_is_no_market(devnet: Devnet) -> None:
-    with pytest.raises(MarketNotFound, match="is no market"):
+    with pytest.raises(MarketNotFound, match="is not a market"):
         async with Chain.connect(devnet.rpc_url, devnet.token):
             pass
 
