@@ -16,6 +16,7 @@
     |  |- OrderOver            4   the order is over, and its farmers have deleted it
     |  |- OrderGoesOn          4   an order that is not over cannot be closed
     |  |- CannotExtend         4   an order that is over, or will not be for long, cannot be extended
+    |  |- NothingToTakeOut     5   nothing was announced, or its epoch has not come
     |  |- QuoteUsed            1   one quote was to be stored twice
     |  `- NotEnoughMoney       5   vault and wallet do not cover it
     |- PeerError               the peer lied
@@ -135,6 +136,12 @@ class CannotExtend(Told, Misuse):
 
 class QuoteUsed(Told, Misuse):
     """A quote is good for one attempt: a second one could seal other bytes under the same key."""
+
+
+class NothingToTakeOut(Told, Misuse):
+    """Nothing of the vault was announced to be taken out, or it is too early for it."""
+
+    exit_code = EXIT_MONEY
 
 
 class NotEnoughMoney(Told, Misuse):

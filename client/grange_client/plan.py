@@ -8,9 +8,11 @@ and who is best to `select`.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from grange.chain import Withdrawal
+from grange.times import BlockClock
 from grange.types import Epoch, Parameters
 from grange.units import MAX_SLOTS, format_tokens_rounded_down, format_tokens_rounded_up
-from grange_client.errors import NotEnoughMoney, NothingToStore
+from grange_client.errors import NotEnoughMoney, NothingToStore, NothingToTakeOut
 from grange_client.select import Chosen
 
 SMALL_CODE = (4, 8)
@@ -142,3 +144,19 @@ def missing_from_vault(cost: int, funds: Funds) -> int:
 def _whereto(funds: Funds) -> str:
     shown = "the address that `grange balance` shows"
     return f"{funds.address}, {shown}" if funds.address else shown
+
+
+def check_announced(announced: Withdrawal | None, clock: BlockClock) -> None:
+    """Raise NothingToTakeOut unless what was announced can be taken out of the vault now."""
+    if announced is None:
+        raise NothingToTakeOut(
+            "No withdrawal is announced.",
+            todo="Announce how much you will take out: grange withdraw TOKENS",
+        )
+    if clock.epoch < announced.ready_epoch:
+        raise NothingToTakeOut(
+            f"It is too early: {format_tokens_rounded_down(announced.amount)} tokens can be taken out from "
+            f"{clock.describe_epoch(announced.ready_epoch)}, on.",
+            means="The delay lets farmers cash what you signed for reads.",
+            todo="Run `grange withdraw` again then.",
+        )

@@ -59,7 +59,7 @@ from grange_client.market import ChainMarket, Market
 from grange_client.orders import PlacedOrder, as_repaired
 from grange_client.outlook import Outlook
 from grange_client.placements import FOLDER_NAME, Placements
-from grange_client.plan import Funds, Wish
+from grange_client.plan import Funds, Wish, check_announced
 from grange_client.reader import RANSOM_CODE, OrderReader
 from grange_client.regrow import regrown
 from grange_client.renewal import Extended, Renewal
@@ -419,7 +419,9 @@ class Renter:
         return await self.market.withdrawal(self.identity.wallet.address)
 
     async def withdraw(self) -> Receipt:
-        """Move what was announced from the vault into the wallet."""
+        """Move what was announced from the vault into the wallet. Raises NothingToTakeOut."""
+        announced = await self.market.withdrawal(self.identity.wallet.address)
+        check_announced(announced, await self.market.clock())
         return await self.market.withdraw()
 
     async def close(self, order: PlacedOrder, watch: Watcher = nobody) -> Closing:

@@ -143,8 +143,7 @@ def market_place(rpc: str | None, market: str | None, devnet: Path | None) -> tu
 
 @app.command()
 def address(home: Home = None) -> None:
-    """Show the operator's address, making its key if there is none: this account needs stake and gas
-    money."""
+    """Show the operator's address; makes its key if there is none."""
     with explained():
         typer.echo(load_or_create_key(home_folder(home)).address)
 

@@ -187,6 +187,10 @@ def home_folder(home: Path | None) -> Path:
     return Path(from_environment) if from_environment else user_config_path("grange")
 
 
+def _where(home: Path) -> str:
+    return "" if home == home_folder(None) else f" --home {home}"
+
+
 def load_config(home: Path) -> Config:
     """Read farm.json. Raises NotInitialised, ConfigInvalid."""
     path = home / CONFIG_NAME
@@ -194,7 +198,7 @@ def load_config(home: Path) -> Config:
         text = path.read_bytes()
     except FileNotFoundError as error:
         raise NotInitialised(
-            f"there is no farm in {home}; set one up with: grange farm init --home {home}"
+            f"there is no farm in {home}; set one up with: grange farm init{_where(home)}"
         ) from error
     except OSError as error:
         raise ConfigInvalid(f"{path} cannot be read: {error.strerror}") from error

@@ -47,6 +47,7 @@ from grange_client.errors import (
     NotEnoughFarmers,
     NotEnoughMoney,
     NothingToStore,
+    NothingToTakeOut,
     NotSetUp,
     OrderGoesOn,
     OrderMissing,
@@ -185,11 +186,25 @@ def test_question_is_asked_before_anything_is_sent(machine: Machine, tree: Path)
     assert len(json.loads(machine("ls", "--json").stdout)) == 1
 
 
+def in_a_while(world: World) -> None:
+    """What was announced can be taken out."""
+    world.market.block += PARAMETERS.withdraw_delay_epochs * PARAMETERS.epoch_blocks
+
+
 def test_deposit_and_withdraw(machine: Machine) -> None:
     """Tokens move into the vault; out of it what was announced does."""
     assert json.loads(machine("deposit", "12.5", "--json").stdout)["vault"] == str(125 * TOKEN // 10)
     assert json.loads(machine("withdraw", "2.5", "--json").stdout)["vault"] == str(125 * TOKEN // 10)
+    early = machine("withdraw")
+    assert isinstance(early.exception, NothingToTakeOut)
+    assert re.search(r"2\.5 tokens can be taken out from epoch \d+, about 20", early.exception.what)
+    machine.prepare = in_a_while
     assert json.loads(machine("withdraw", "--json").stdout)["vault"] == str(10 * TOKEN)
+    nothing = machine("withdraw")
+    assert isinstance(nothing.exception, NothingToTakeOut)
+    assert "grange withdraw TOKENS" in nothing.exception.todo
+    assert explain(nothing.exception).exit_code == 5
+    assert "The vault holds 10 tokens now" in machine("withdraw", "11").stderr
 
 
 def test_close_an_order_that_is_over(machine: Machine, tree: Path) -> None:
@@ -752,6 +767,7 @@ def test_what_was_moved_is_said_before_the_balance_is_read(machine: Machine) -> 
     assert "Deposited, in block" in deposited.stderr
     assert json.loads(deposited.stdout)["vault"] == str(2 * TOKEN)
     machine("withdraw", "1")
+    machine.prepare = in_a_while
     assert "Taken out of the vault, in block" in machine("withdraw").stderr
 
 

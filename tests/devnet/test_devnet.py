@@ -20,6 +20,8 @@ from grange.devnet import (
     EngineFailed,
     EngineMissing,
     EngineName,
+    PortTaken,
+    engines,
 )
 from grange.devnet.engines import missing_reason
 from grange.units import TOKEN
@@ -142,7 +144,18 @@ async def test_a_missing_engine_says_what_to_run(monkeypatch: pytest.MonkeyPatch
             pass
 
 
-async def test_an_engine_that_ends_instead_of_starting_shows_what_it_said() -> None:
+async def test_a_port_that_another_devnet_has_is_called_that() -> None:
+    async with Devnet.start() as devnet:
+        taken = int(devnet.rpc_url.rsplit(":", 1)[1])
+        with pytest.raises(PortTaken, match=f"port {taken} is taken, most likely by another devnet"):
+            async with Devnet.start(port=taken):
+                pass
+
+
+async def test_an_engine_that_ends_instead_of_starting_shows_what_it_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engines, "_check_port", lambda _: None)
     async with Devnet.start() as devnet:
         taken = int(devnet.rpc_url.rsplit(":", 1)[1])
         with pytest.raises(EngineFailed, match="ended instead of starting") as caught:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from grange.units import parse_tokens
+from grange.units import format_tokens_rounded_down, parse_tokens
 from grange_client import output, screens
 from grange_client.commands import common
 from grange_client.commands.common import Home, Json, Verbose
@@ -67,6 +67,9 @@ def withdraw(
                 if announced is not None:
                     ready = (await renter.market.clock()).describe_epoch(announced.ready_epoch)
                     common.err.print(f"Announced. From {ready}, on: grange withdraw", soft_wrap=True)
+                    if (funds := await renter.funds()).vault < announced.amount:
+                        held = format_tokens_rounded_down(funds.vault)
+                        common.err.print(f"The vault holds {held} tokens now: no more can be taken out.")
         await _balance(as_json, home)
 
     common.run(run())

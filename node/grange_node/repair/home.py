@@ -88,8 +88,9 @@ def load_repair_config(home: Path) -> RepairConfig:
         for text in (config.market, *config.close_for):
             address_from(text)
     except FileNotFoundError as error:
+        where = "" if home == repair_home(None) else f" --home {home}"
         raise NotInitialised(
-            f"there is no repairer in {home}; set one up with: grange repair init --home {home}"
+            f"there is no repairer in {home}; set one up with: grange repair init{where}"
         ) from error
     except OSError as error:
         raise ConfigInvalid(f"{path} cannot be read: {error.strerror}") from error

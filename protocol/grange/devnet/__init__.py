@@ -8,7 +8,7 @@ command    `grange devnet`                           cli.py
 
 from grange.devnet.devnet import DEVNET_PARAMETERS, Devnet, DevnetAddress
 from grange.devnet.engines import ENGINES, EngineName
-from grange.devnet.errors import DevnetError, EngineFailed, EngineMissing
+from grange.devnet.errors import DevnetError, EngineFailed, EngineMissing, PortTaken
 
 __all__ = [
     "DEVNET_PARAMETERS",
@@ -19,4 +19,5 @@ __all__ = [
     "EngineFailed",
     "EngineMissing",
     "EngineName",
+    "PortTaken",
 ]

@@ -12,12 +12,14 @@ the same key works everywhere. It is public: never use it on a real chain.
 """
 
 import asyncio
+import errno
 import importlib.util
 import json
 import os
 import platform
 import re
 import shutil
+import socket
 import sys
 import tempfile
 from collections import deque
@@ -28,7 +30,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal, get_args
 
-from grange.devnet.errors import EngineFailed, EngineMissing
+from grange.devnet.errors import EngineFailed, EngineMissing, PortTaken
 from grange.types import Address
 
 EngineName = Literal["py-evm", "anvil", "hardhat"]
@@ -93,7 +95,8 @@ def missing_reason(engine: EngineName) -> EngineMissing | None:
 
 @asynccontextmanager
 async def run_engine(options: EngineOptions) -> AsyncIterator[RunningEngine]:
-    """Start an engine and end it on leaving; raises EngineMissing or EngineFailed."""
+    """Start an engine and end it on leaving; raises PortTaken, EngineMissing or EngineFailed."""
+    _check_port(options.port)
     with tempfile.TemporaryDirectory(prefix="grange-devnet-") as folder:
         command = _command(options, Path(folder))
         process = await asyncio.create_subprocess_exec(
@@ -116,6 +119,18 @@ async def run_engine(options: EngineOptions) -> AsyncIterator[RunningEngine]:
             await _end(process)
             if drain is not None:
                 await drain
+
+
+def _check_port(port: int) -> None:
+    """So that a second devnet is told in words, whatever the engine would say."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortTaken(port) from error
+            # The engine says what else is wrong with it.
 
 
 async def _port(running: RunningEngine) -> int:

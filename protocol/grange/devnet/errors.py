@@ -3,7 +3,8 @@
 WorldError
 `-- DevnetError
     |-- EngineMissing    the program that runs the chain is not installed; says what to run
-    `-- EngineFailed     it is, and did not start
+    |-- EngineFailed     it is, and did not start
+    `-- PortTaken        something else listens where it should
 """
 
 from grange.errors import WorldError
@@ -29,3 +30,13 @@ class EngineFailed(DevnetError):
         super().__init__(f"the engine {engine} {reason}" + (f":\n{output}" if output else ""))
         self.engine = engine
         self.output = output
+
+
+class PortTaken(DevnetError):
+    """Something listens on the port already."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(
+            f"port {port} is taken, most likely by another devnet: end that one, or choose a port with --port"
+        )
+        self.port = port
