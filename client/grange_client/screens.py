@@ -398,7 +398,10 @@ def new_table(*columns: str, gap: int = 2) -> Table:
 
 def _until(known: Known, clock: BlockClock) -> str:
     if known.order.end > clock.epoch:
-        return clock.format_epoch(known.order.end) + (", goes on" if known.extended_by else "")
+        if known.extended_by:
+            # A date as well does not fit 80 columns, and the line of that order has it.
+            return f"goes on as {known.extended_by.hex()[:ID_CHARACTERS]}"
+        return clock.format_epoch(known.order.end)
     if known.closing:
         return f"closed, {format_tokens_rounded_down(known.closing.returned)} back"
     return "ended " + clock.format_epoch(known.order.end)[:DAY_CHARACTERS]

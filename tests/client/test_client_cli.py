@@ -401,6 +401,17 @@ def test_what_is_not_in_the_vault_comes_from_the_wallet(machine: Machine, tree: 
     assert "tokens, from the wallet" in machine("extend", "tree", "--yes").stdout
 
 
+def test_an_order_that_is_extended_says_as_which_it_goes_on(machine: Machine, tree: Path) -> None:
+    """In one line of the list."""
+    machine("put", tree, "--yes", "--n", "4", "--epochs", "5", "--name", "Pictures")
+    before, after = (
+        json.loads(machine(*words, "--json").stdout)["order"][:8]
+        for words in (("stat", "Pictures"), ("extend", "Pictures", "--yes"))
+    )
+    [line] = [line for line in machine("ls").stdout.splitlines() if line.strip().endswith(before)]
+    assert f"goes on as {after}" in line
+
+
 def test_health_keeps_an_order_in_one_line(machine: Machine, tree: Path) -> None:
     """With a name of eight letters and ends and risks of the longest kind."""
     assert machine("put", tree, "--yes", "--k", "2", "--n", "4", "--name", "Pictures").exit_code == 0
