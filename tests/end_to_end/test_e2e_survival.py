@@ -156,7 +156,8 @@ async def test_farmers_serve_without_a_chain_and_prove_when_it_is_back(
 async def test_a_reorg_that_undoes_an_order_undoes_it_for_everybody(
     town: Town, person: Person, tmp_path: Path
 ) -> None:
-    """After it `ls` shows the order no more, nothing is paid for it, and no farmer tries to prove it."""
+    """After it a computer that has only the words shows the order no more, nothing is paid for it, and no
+    farmer tries to prove it. The home that placed it places it again."""
     chain = town.chain
     kept = plain_file(tmp_path / "kept.bin", FEW_MB, seed=16)
     gone = plain_file(tmp_path / "gone.bin", FEW_MB, seed=17)
@@ -173,7 +174,7 @@ async def test_a_reorg_that_undoes_an_order_undoes_it_for_everybody(
     await town.devnet.revert(snapshot)
     nonces = {one.farmer: await town.nonce(one.address) for one in town.farmers}
     epoch = await town.next_epoch()
-    async with Renter.open(person.config) as renter:
+    async with Renter.open(town.home_for(person.words)) as renter:
         assert [known.name for known in await renter.orders()] == ["kept.bin"]
     assert await town.wealth(person.address) == before
     assert await chain.order(undone.id) is None
@@ -182,6 +183,12 @@ async def test_a_reorg_that_undoes_an_order_undoes_it_for_everybody(
         assert paid[farmer.farmer] == await chain.rate_at(farmer.farmer, epoch)
         assert await town.nonce(farmer.address) - nonces[farmer.farmer] == 1
         assert await says(farmer, undone.id, "taken back by a reorg")
+
+    async with Renter.open(person.config) as renter:
+        assert {known.name for known in await renter.orders()} == {"gone.bin", "kept.bin"}
+    assert (await chain.order(undone.id)) is not None
+    for farmer in town.farmers:
+        await eventually(partial(says, farmer, undone.id, "on the chain again"), "the farmer sees it again")
 
 
 def staged(town: Town) -> int:
