@@ -1,6 +1,7 @@
 """When what a slot holds may be removed: the one rule for all of it (docs/adr/0070).
 
-    staged                    nobody came back to finish the upload, and no event says that it is placed
+    staged                    nobody came back to finish the upload, and no event says that it is placed,
+                              or it says so of another upload of the slot, which we signed
     signed, never placed      its deadline is past by a buried block and by our own clock, and the contract,
                               asked for the order, has none; or the slot is another's
     placed at any time        the end that we signed is past by a buried block and by our own clock; or the

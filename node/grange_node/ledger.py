@@ -45,7 +45,13 @@ _SLOT_COLUMNS = (
     " previous, start, was_placed, deadline_at, ends_at, declared_lost,"
     " EXISTS (SELECT 1 FROM entries WHERE entries.order_id = slots.order_id"
     " AND entries.slot = slots.slot AND lost_epoch IS NULL)"
+    " AND NOT EXISTS (SELECT 1 FROM slots AS other WHERE other.order_id = slots.order_id"
+    " AND other.slot = slots.slot AND other.renter != slots.renter"
+    " AND other.state = 'placed' AND other.staged_at > 0)"
 )
+"""The last tells whether events say that the slot is placed with us, though no promise of ours does. What
+another brought and we signed is what they mean, where there is such a slot; one that was adopted has
+`staged_at` 0, and its pieces may be those that this row is of."""
 
 
 class Ledger:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from node_support import PARAMETERS, Clock, FakeMarket, Farm, open_farm, parcel, pass_blocks
 
+from grange.chain import Wallet
 from grange.types import Epoch
 from grange_node.deletion import END_GRACE_EPOCHS, PLACEMENT_GRACE_BLOCKS, STAGING_IDLE_SECONDS
 from grange_node.errors import StoreFailed
@@ -117,6 +118,24 @@ async def test_what_is_sent_again_of_a_placed_slot_after_the_ledger_was_lost_doe
         assert await farm.node.collector.collect() == 0
         assert (await farm.delete(slot)).status_code == 409
         assert farm.node.store.read_verified(slot.key, 0) == slot.pieces[0]
+
+
+async def test_what_the_slower_of_two_repairers_brought_goes_though_the_slot_is_placed_with_us(
+    tmp_path: Path,
+) -> None:
+    """The other one's copy was signed and is what the chain means; where that is not known both stay."""
+    market, clock, slot = FakeMarket(), Clock(), parcel(end=40)
+    second = replace(slot.key, renter=Wallet.random().address)
+    async with open_farm(tmp_path, market=market, clock=clock) as farm:
+        await farm.keep(slot)
+        farm.node.ledger.stage(second, int(clock.now))
+        clock.now += STAGING_IDLE_SECONDS + 1
+        assert await farm.node.collector.collect() == 1
+        assert [record.key for record in farm.node.ledger.slots(*SlotState)] == [slot.key]
+        farm.node.ledger.adopt(slot.key, farm.node.ledger.slots(SlotState.PLACED)[0].agreed, block=1)
+        farm.node.ledger.stage(second, int(clock.now))
+        clock.now += STAGING_IDLE_SECONDS + 1
+        assert await farm.node.collector.collect() == 0
 
 
 async def test_a_clock_that_was_not_set_when_a_slot_was_dated_does_not_make_it_due_early(
