@@ -51,7 +51,7 @@ async def test_an_order_goes_on_with_whoever_goes_on(town: Town, tmp_path: Path)
     assert (second["start"], second["end"], second["moved"]) == (first.end, first.end + grid, [])
     assert second["previous"] == first.id.hex()
     left = await wealth(town, person)
-    assert vault + wallet - sum(left) == second["cost"] == sum(slot.rate for slot in first.slots) * grid
+    assert vault + wallet - sum(left) == int(second["cost"]) == sum(slot.rate for slot in first.slots) * grid
     again = await extended(person)
     assert (again.code, "goes on until epoch" in again.err) == (4, True)
 
