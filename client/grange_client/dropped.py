@@ -117,7 +117,11 @@ class Aftercare:
                 # It is on its way already, or our endpoint is behind: then it has it the next time.
                 self.catalog.read_again()
                 return f"{what}; it is on its way onto it again."
-            return f"{what}, and the market does not take it again ({error.name}). {STORE_AGAIN}"
+            return (
+                f"{what}, and the market does not take it again ({error.name}). What it cost is back. Each "
+                f"command tries again until block {until}; or store it again with `grange put`, under the "
+                "same name, and then it is not placed twice."
+            )
         except GrangeError as error:
             return (
                 f"{what}, and it could not be placed again: {error}. What its farmers signed holds until "

@@ -156,7 +156,7 @@ class Database:
             if self._copy is None:
                 copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
                 with self._translated("read"):
-                    self._reader.backup(copy)
+                    _copy_all(self._reader, copy)
                 self._copy = copy
                 log.warning("%s is kept in memory until the disk takes it", self._what)
             with _transaction(self._copy) as writer:
@@ -167,7 +167,7 @@ class Database:
         if self._copy is None:
             return
         with self._translated("written"):
-            self._copy.backup(self._writer)
+            _copy_all(self._copy, self._writer)
         with self._read_lock:
             self._copy.close()
             self._copy = None
@@ -305,6 +305,20 @@ def translated(path: Path, what: str, done: str, replaceable: bool = False) -> I
         raise StoreFailed(f"{what} ({path}) cannot be {done}: {fault.value} ({error})") from error
     except OSError as error:
         raise StoreFailed(f"{what} ({path}) cannot be {done}: {error.strerror or error}") from error
+
+
+def _copy_all(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Make one database the same as another. Raises sqlite3.Error; SQLITE_BUSY if another process has one of
+    them locked: left to itself, `backup` tries for ever."""
+
+    def give_up(status: int, _remaining: int, _total: int) -> None:
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            error = sqlite3.OperationalError("the database is locked")
+            error.sqlite_errorcode = status
+            raise error
+
+    # Each step has waited already, as long as the connection is patient.
+    source.backup(target, progress=give_up)
 
 
 @contextmanager

@@ -73,6 +73,9 @@ class Watcher:
         self._agreement = Agreement(ledger, link, clock, self._tell)
         self._pace: tuple[int, float] | None = None
         self._sighted_at = max((seen.seconds for seen in ledger.sightings()[-1:]), default=-math.inf)
+        self._begun = 0
+        self._read_up_in = 0
+        """Looks that were begun, and the last of them that took in all events and ended well."""
         self.view: View | None = None
 
     @property
@@ -92,9 +95,14 @@ class Watcher:
     async def refresh(self) -> View:
         """Ask for the newest block, and for our events if it is another. Raises ChainError.
 
-        What was seen before an error stands.
+        What was seen before an error stands. However many ask at once, the chain is asked once or twice: a
+        look that began after somebody asked is as good as one of its own.
         """
-        return await self._look(lambda _: True)
+        begun = self._begun
+        async with self._lock:
+            if self.view is None or self._read_up_in <= begun:
+                return await self._look_alone(lambda _: True)
+            return self.view
 
     def read_soon(self) -> None:
         """Read events with the next look, whatever the time: something of ours has happened."""
@@ -106,25 +114,33 @@ class Watcher:
 
     async def _look(self, reads: Callable[[Head], bool]) -> View:
         async with self._lock:
-            head = await self._link.head()
-            await self._check_leap(head)
-            if self.view is not None and head.hash == self.view.head.hash:
-                farmer = self.view.farmer
-            else:
-                farmer = await self._farmer()
-            figures = _figures(head, farmer)
-            cursor = self._ledger.cursor()
-            is_read = cursor.anchors[-1:] == ((head.number, head.hash),)
-            if not is_read and (reads(head) or self._agreement.differs(figures)):
-                await self._read(cursor, figures)
-                self._read_at = self._clock()
-            await self._agreement.settle(figures)
-            await self._note_sighting(head)
-            self._first = self._first or head
-            self.view = View(head=head, farmer=farmer, seen_at=self._clock())
-            self._looked.set()
-            self._looked = asyncio.Event()
-            return self.view
+            return await self._look_alone(reads)
+
+    async def _look_alone(self, reads: Callable[[Head], bool]) -> View:
+        """With the lock held."""
+        self._begun += 1
+        head = await self._link.head()
+        await self._check_leap(head)
+        if self.view is not None and head.hash == self.view.head.hash:
+            farmer = self.view.farmer
+        else:
+            farmer = await self._farmer()
+        figures = _figures(head, farmer)
+        cursor = self._ledger.cursor()
+        is_read = cursor.anchors[-1:] == ((head.number, head.hash),)
+        if not is_read and (reads(head) or self._agreement.differs(figures)):
+            await self._read(cursor, figures)
+            self._read_at = self._clock()
+            is_read = True
+        await self._agreement.settle(figures)
+        await self._note_sighting(head)
+        self._first = self._first or head
+        self.view = View(head=head, farmer=farmer, seen_at=self._clock())
+        if is_read:
+            self._read_up_in = self._begun
+        self._looked.set()
+        self._looked = asyncio.Event()
+        return self.view
 
     async def _read(self, cursor: Cursor, figures: Figures) -> None:
         if not self._agreement.may_read():

@@ -164,10 +164,10 @@ class OptionalDatabase:
     def _begin_again(self, path: Path, error: sqlite3.DatabaseError) -> None:
         """Move the file aside, unless another process was first."""
         self._close()
-        damaged = path.stat().st_ino
+        damaged = _inode(path)
 
         def opened() -> Connection:
-            if path.exists() and path.stat().st_ino == damaged:
+            if damaged is not None and _inode(path) == damaged:
                 raise error
             return self._on_disk(path)
 
@@ -218,3 +218,11 @@ class OptionalDatabase:
             with suppress(sqlite3.DatabaseError):
                 self._db.close()
             self._db = None
+
+
+def _inode(path: Path) -> int | None:
+    """Which file has this name; None if there is none, since another process has just moved it aside."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None

@@ -95,7 +95,7 @@ async def test_when_the_signatures_are_over_it_is_said_until_it_is_stored_again(
         (ChainUnavailable("http://chain", "connection refused"), "run `grange ls` again before that"),
         (
             TransactionReverted("place", "StakeTooSmall", {"farmer": 1}),
-            r"does not take it again (StakeTooSmall)",
+            r"does not take it again (StakeTooSmall). What it cost is back. Each command tries again",
         ),
     ],
 )

@@ -11,9 +11,11 @@ import pytest
 from failing_sqlite import FAILING, FULL, READ_FAILS, UNREADABLE, SqliteDisk, put_under_sqlite
 from node_support import Farm, error_of, open_farm, parcel
 
+from grange.types import Epoch
+from grange_node import database
 from grange_node.accounts import Accounts
 from grange_node.ballast import BALLAST_BYTES, BALLAST_NAME, ROOM_FOR_ANOTHER_BYTES, Ballast
-from grange_node.care.damages import DAMAGES_NAME
+from grange_node.care.damages import DAMAGES_NAME, Damages
 from grange_node.errors import LedgerDamaged, NoRoom, StoreFailed
 from grange_node.ledger import Ledger
 from grange_node.node import ACCOUNTS_NAME, LEDGER_NAME
@@ -192,3 +194,20 @@ def test_room_is_kept_back_again_only_where_there_is_plenty(tmp_path: Path) -> N
     free = 0
     ballast.keep()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.timeout(20, method="thread")
+def test_a_file_that_another_process_keeps_locked_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is noted meanwhile is kept in memory, each time, and goes to the disk when the lock is gone."""
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.0)
+    path, key = tmp_path / DAMAGES_NAME, parcel().key
+    with Damages.open(path) as damages, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for piece in range(3):
+            damages.note(key, [piece], Epoch(1))
+        other.execute("ROLLBACK")
+        damages.note(key, [3], Epoch(1))
+    with Damages.look(path) as damages:
+        assert [damage.pieces for damage in damages.all()] == [(0, 1, 2, 3)]

@@ -20,7 +20,7 @@ from node_support import (
 from test_node_paid import PRICED
 from test_node_paid_peer import customer, serving
 
-from grange.chain import ChainUnavailable, Order, Wallet
+from grange.chain import ChainUnavailable, Head, Order, Wallet
 from grange.merkle import root_from_path
 from grange.peer import FarmerLied, FarmerRefused, PieceClosed
 from grange.types import Address, Epoch, FarmerId, OrderId, Slot
@@ -371,3 +371,25 @@ async def test_the_third_of_the_last_epoch_is_closed_as_soon_as_the_next_one_has
     assert market.epoch == epoch + 1
     assert await answers(kept, FARMER, epoch % 3) == {(4, "closed_until_epoch")}
     assert await answers(kept, FARMER, (epoch + 1) % 3) == {(2, "")}
+
+
+async def test_many_who_ask_at_once_for_the_newest_view_cost_few_looks_at_the_chain(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strangers may ask as an epoch ends, when what was seen last is too old for them."""
+    asked, ask = [], farm.market.head
+
+    async def head() -> Head:
+        asked.append(farm.market.height)
+        await asyncio.sleep(0)
+        return await ask()
+
+    monkeypatch.setattr(farm.market, "head", head)
+    first = asyncio.create_task(farm.node.watcher.newest())
+    await asyncio.sleep(0)
+    farm.market.mine()
+    views = await asyncio.gather(*(farm.node.watcher.newest() for _ in range(50)))
+    await first
+    # Reading events asks for it, too.
+    assert len(asked) < 10
+    assert {view.head.number for view in views} == {farm.market.height}

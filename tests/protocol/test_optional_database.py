@@ -115,3 +115,16 @@ def test_two_processes_see_each_others_changes(tmp_path: Path) -> None:
         assert one.read(names) == two.read(names) == ["a", "b"]
         with closing(sqlite3.connect(path)) as third:
             assert third.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_damaged_file_that_another_process_has_just_moved_aside_is_begun_again(tmp_path: Path) -> None:
+    """Between its two steps there is nothing under the name."""
+    path = tmp_path / "things.sqlite"
+    with OptionalDatabase.open(path, prepare) as file:
+        for end in ("", "-wal", "-shm"):
+            path.with_name(path.name + end).unlink()
+        file.begin_again()
+        file.change(add("new"))
+        assert (file.read(names), file.forgetful, file.moved_to) == (["new"], "", None)
+    with OptionalDatabase.open(path, prepare) as file:
+        assert file.read(names) == ["new"]
