@@ -34,7 +34,7 @@ from grange_node.config import (
     replace_private,
     write_private,
 )
-from grange_node.errors import NotFunded, NotOwner, PromisesOpen
+from grange_node.errors import KeyInvalid, NotFunded, NotOwner, PromisesOpen
 from grange_node.funding import read_gas_reserve
 from grange_node.ledger import Ledger
 from grange_node.node import LEDGER_NAME
@@ -144,11 +144,20 @@ async def _give_gas(chain: Chain, old: Wallet | None, new: Address, tell: Callab
 def _keep_old(home: Path, config: Config, old: Wallet | None) -> Path | None:
     if old is None:
         return None
-    is_owner = old.address == config.owner
-    path = home / (OWNER_KEY_NAME if is_owner else f"{KEY_NAME}.old-{old.address[2:10].lower()}")
+    path = home / OWNER_KEY_NAME
+    if old.address != config.owner or (path.exists() and not _holds(path, old)):
+        path = home / f"{KEY_NAME}.old-{old.address[2:10].lower()}"
     if not path.exists():
         write_private(path, old.private_key.hex() + "\n")
     return path
+
+
+def _holds(path: Path, wallet: Wallet) -> bool:
+    """Whether a key is in a file; what else is there is somebody's too, and stays."""
+    try:
+        return key_from_file(path).address == wallet.address
+    except KeyInvalid:
+        return False
 
 
 def _put_in_place(home: Path) -> None:

@@ -16,7 +16,7 @@ from grange.devnet import Devnet
 from grange.types import Address
 from grange_node import key_rotation
 from grange_node.cli import app
-from grange_node.config import load_key, load_or_create_key, load_owner_key, write_private
+from grange_node.config import key_from_file, load_key, load_or_create_key, load_owner_key, write_private
 from grange_node.errors import FarmerForeign, NotFunded, NotOwner, PromisesOpen
 from grange_node.key_rotation import NEXT_KEY_NAME, rotate_key
 from grange_node.prover import Action
@@ -61,6 +61,18 @@ async def test_the_new_key_promises_proves_and_the_old_one_stays_the_owner(
     # And init, with the options as before, finds the same farmer.
     again = await set_up(home, plan_for(devnet, tmp_path))
     assert (again.registered_now, again.config.farmer) == (False, config.farmer)
+
+
+async def test_the_owners_key_is_kept_though_another_key_has_its_name(devnet: Devnet, tmp_path: Path) -> None:
+    """Without it nobody could ever change the farmer or take its money."""
+    config = await registered(devnet, tmp_path)
+    home = tmp_path / "home"
+    old, stray = load_key(home), Wallet.random().private_key.hex()
+    write_private(home / "owner.key", stray + "\n")
+    done = await rotate_key(home, config, old)
+    assert done.kept is not None
+    assert key_from_file(done.kept).address == old.address
+    assert (home / "owner.key").read_text().strip() == stray
 
 
 def owner_address(home: Path) -> Address:

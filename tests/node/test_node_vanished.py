@@ -13,8 +13,8 @@ from node_support import OFFER, PIECE_BYTES, FakeMarket, Farm, Parcel, error_of,
 from test_node_care import PIECES, FakeRebuilder, Kept, keep, keeping, whole
 from test_node_paid_peer import serving
 
-from grange.chain import ChainUnavailable
-from grange.types import OrderId
+from grange.chain import ChainError, ChainUnavailable
+from grange.types import Epoch, OrderId
 from grange_node.care.rebuilder import Give
 from grange_node.config import OfferFile
 from grange_node.errors import PieceDamaged
@@ -110,6 +110,35 @@ async def test_what_is_wrong_with_one_slot_keeps_no_other_from_being_mended(
         shutil.rmtree(slots(kept))
         await kept.node.carer.tick()
         assert [damage.key for damage in kept.node.damages.all()] == [first.key]
+
+
+class ForgetfulRebuilder(FakeRebuilder):
+    """The endpoint has the events of all orders but one."""
+
+    def __init__(self, pruned: OrderId, slots: dict[OrderId, Parcel]) -> None:
+        super().__init__(slots)
+        self.pruned = pruned
+
+    async def order(self, order: OrderId) -> Charted | None:
+        if order == self.pruned:
+            raise ChainError("the events of this order are pruned")
+        return await super().order(order)
+
+
+async def test_an_order_whose_events_cannot_be_had_keeps_no_other_from_being_mended(tmp_path: Path) -> None:
+    """Its slot is ours by our own events, and nothing of it is known here."""
+    first, unknown = parcel(PIECES, seed=4, end=39), parcel(PIECES, seed=5, end=39)
+    async with keeping(
+        tmp_path, slot=first, others=ForgetfulRebuilder(unknown.order, {first.order: first})
+    ) as kept:
+        kept.market.place(unknown.placed())
+        await kept.node.watcher.refresh()
+        kept.files[0].unlink()
+        await kept.scrub()
+        assert kept.node.damages.all()
+        await kept.node.carer.tick()
+        assert kept.node.damages.all() == []
+        assert len(kept.node.ledger.orphans(Epoch(0))) == 1
 
 
 async def test_a_chain_that_is_down_ends_the_round(tmp_path: Path) -> None:

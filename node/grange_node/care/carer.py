@@ -231,7 +231,14 @@ class Carer:
             place = entry.order, entry.slot
             if elapsed(self._not_ours.get(place, -math.inf), self._clock()) < ADOPT_AGAIN_SECONDS:
                 continue
-            charted = await self._rebuilder.order(entry.order)
+            try:
+                charted = await self._rebuilder.order(entry.order)
+            except (EndsNode, ChainUnavailable):
+                raise
+            except GrangeError as error:
+                # One whose events cannot be had must not keep the others from being mended.
+                log.warning("slot %d of order %s is not taken in: %s", entry.slot, entry.order.hex(), error)
+                charted = None
             if charted is None or not charted.holds(entry.slot, self._config.farmer):
                 self._not_ours[place] = self._clock()
                 continue
