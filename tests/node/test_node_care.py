@@ -603,3 +603,30 @@ def test_a_whole_slot_that_is_gone_is_dearer_than_its_collateral_when_much_time_
 def test_the_chance_of_a_miss_is_that_of_any_sample_to_hit_the_damage() -> None:
     chance = miss_chance(damaged_pieces=1, pieces=2, rate=10, total_rate=10, samples=5)
     assert chance == pytest.approx(1 - 0.5**5)
+
+
+async def test_a_failure_from_before_a_slot_was_whole_again_gives_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A piece that could not be rebuilt was readable again by itself; much later another trouble begins."""
+
+    async def dearer(*_: object) -> bool:
+        return True
+
+    async with keeping(tmp_path) as kept:
+        carer = kept.node.carer
+        monkeypatch.setattr(carer._judge, "_is_dearer", dearer)
+        kept.others.stopped = True
+        file = kept.files[0]
+        content = file.read_bytes()
+        file.unlink()
+        await kept.scrub()
+        await carer.tick()
+        file.write_bytes(content)
+        await carer.tick()
+        assert kept.node.damages.all() == []
+        await kept.next_epoch()
+        file.unlink()
+        await kept.scrub()
+        await carer.tick()
+        assert kept.declared() == 0

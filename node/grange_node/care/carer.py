@@ -311,6 +311,7 @@ class Carer:
             log.warning("%s is not mended: %s", key, error)
             return not await self._judge.is_lost(record, damage, view)
         if not closed:
+            self._judge.forgive(key)
             log.info("%s is mended: %d pieces, %d rebuilt from others", key, len(broken), len(left))
         elif self._looked_at.get(key) != epoch:
             self._looked_at[key] = epoch

@@ -69,6 +69,10 @@ class Judge:
         self._rebuilt_bytes += size_bytes
         self._failing.pop(key, None)
 
+    def forgive(self, key: SlotKey) -> None:
+        """A slot is whole, however that came: what fails later begins then."""
+        self._failing.pop(key, None)
+
     async def is_lost(self, record: SlotRecord, damage: Damage, view: View) -> bool:
         """Whether to give up a slot that cannot be rebuilt now. Not before that was so for half an epoch:
         rebuilding takes several, and in one of them others may be away for a moment."""
