@@ -209,9 +209,7 @@ class ChainMarket:
 
     async def request_withdrawal(self, amount: int) -> Receipt:
         """See Market."""
-        return await self._sender.send(
-            calls.request_withdrawal(amount), confirmations=default_confirmations(self.domain.chain_id)
-        )
+        return await self._buried(calls.request_withdrawal(amount))
 
     async def withdraw(self) -> Receipt:
         """See Market."""

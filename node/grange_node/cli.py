@@ -75,6 +75,10 @@ Home = Annotated[
     Path | None,
     typer.Option("--home", help="Where key and settings are.", envvar="GRANGE_HOME", show_envvar=True),
 ]
+OwnerKey = Annotated[
+    Path | None,
+    typer.Option(help="A file with the owner's private key, if it is not the operator's."),
+]
 
 
 @app.command()
@@ -227,9 +231,7 @@ def withdraw(
     home: Home = None,
     amount: Annotated[str | None, typer.Option(help="Tokens; all there are if not given.")] = None,
     to: Annotated[str | None, typer.Option(help="Who gets them; the owner if not given.")] = None,
-    owner_key: Annotated[
-        Path | None, typer.Option(help="A file with the owner's private key, if it is not the operator's.")
-    ] = None,
+    owner_key: OwnerKey = None,
 ) -> None:
     """Pay out what the farm has earned, and what unstake has freed."""
     with explained():
@@ -256,9 +258,7 @@ def unstake(
         str | None, typer.Option(help="Tokens; all that are free if not given, after asking.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    owner_key: Annotated[
-        Path | None, typer.Option(help="A file with the owner's private key, if it is not the operator's.")
-    ] = None,
+    owner_key: OwnerKey = None,
 ) -> None:
     """Take back stake that answers for nothing any more: it can be withdrawn like what was earned."""
     with explained():
@@ -342,9 +342,7 @@ def rotate_key_command(
         bool,
         typer.Option("--now", help="Do not wait for promises that are not placed: they are worth nothing."),
     ] = False,
-    owner_key: Annotated[
-        Path | None, typer.Option(help="A file with the owner's private key, if it is not the operator's.")
-    ] = None,
+    owner_key: OwnerKey = None,
 ) -> None:
     """Make a new operator key and have the owner name it on chain. Can be repeated after it was cut off."""
     with explained():

@@ -11,7 +11,6 @@ from grange_node.errors import BEGIN_AGAIN, describe_lapse
 from grange_node.status import Status
 
 UNKNOWN = "unknown without the chain"
-SHORT_EPOCH_BLOCKS = 100
 
 
 def status_table(status: Status) -> Table:

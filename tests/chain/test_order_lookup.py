@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from chain_support import RATE, TestFarmer, funded, store
-from test_market_repair import LEAVES, held_of, until_lapsed
+from test_market_repair import LEAVES, held_of, refill, until_lapsed
 
 from grange import messages
 from grange.audit import loss_words
@@ -82,22 +82,7 @@ async def test_a_refill_is_followed_and_read_no_further_than_it_must_be(
     state = await lookup.state(order)
     assert state is not None
     assert (state.is_vacant, state.operators) == (True, frozenset())
-    held = await held_of(devnet, order)
-    consent = messages.sign_takeover(
-        chain.domain,
-        taker.sender.wallet.private_key,
-        order=order,
-        farmer=taker.id,
-        slot=0,
-        root=held.slots[0].root,
-        leaf_count=LEAVES,
-        rate=RATE,
-        end=Epoch(placed.end),
-        deadline_block=(await chain.head()).number + 50,
-        replaces=held.slots[0].start,
-        repairer=repairer.address,
-    )
-    await repairer.send(calls.refill(held, repairer.address, [consent]))
+    await refill(devnet, order, taker, repairer)
     ranges: list[tuple[int, int]] = []
     logs = chain.logs
 

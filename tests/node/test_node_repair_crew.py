@@ -5,31 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from market_rules import PARAMETERS
 from repair_fakes import repairing, until_done
 from repair_ground import Ground
 
 from grange.chain import Farmer
 from grange.messages import NO_ORDER
-from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Parameters, Slot, address_from
+from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Slot, address_from
 from grange.units import GIB, TOKEN
 from grange_node.repair.chart import Charted
 from grange_node.repair.crew import MAX_ASKED, Proofs, Wanted, may_take, ranked, to_ask
 
 K, N = 4, 8
 NOW = Epoch(20)
-PARAMETERS = Parameters(
-    token=address_from(bytes(20)),
-    epoch_blocks=10,
-    grid_epochs=8,
-    max_books=12,
-    samples=5,
-    collateral_epochs=16,
-    max_misses=4,
-    penalty=1,
-    fine=1,
-    auction_epochs=4,
-    withdraw_delay_epochs=2,
-)
 CHARTED = Charted(
     order=OrderId(bytes(32)),
     renter=address_from(bytes(20)),

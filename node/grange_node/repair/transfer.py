@@ -47,7 +47,6 @@ SLOW_LINE_FACTOR: Final = 2.0
 """Who follows a slow taker may need so many times as long: if both are slow it is our own line that is."""
 SLOW_PIECES: Final = 3
 """So many one after the other, and another takes the slot."""
-CONFLICT_STATUS: Final = 409
 
 log = logging.getLogger("grange.repair")
 
