@@ -48,6 +48,7 @@ def create_app(
     link: ChainLink | None = None,
     files: Files | None = None,
     clock: Callable[[], float] = time.time,
+    steady: Callable[[], float] = time.monotonic,
     loops: bool = True,
     volume: Volume | None = None,
 ) -> FastAPI:
@@ -55,7 +56,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with Node.open(config, wallet, link=link, files=files, clock=clock, volume=volume) as node:
+        async with Node.open(
+            config, wallet, link=link, files=files, clock=clock, steady=steady, volume=volume
+        ) as node:
             app.state.node = node
             if not loops:
                 yield

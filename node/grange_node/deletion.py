@@ -30,7 +30,7 @@ from grange_node.records import SlotRecord, SlotState
 from grange_node.repair.chart import Charted
 
 STAGING_IDLE_SECONDS: Final = 6 * 3600
-"""How long a staged slot may wait for its next piece or for its acceptance."""
+"""How long a staged slot may wait for its next piece or for its acceptance, by a clock that nobody sets."""
 
 PLACEMENT_GRACE_BLOCKS: Final = 64
 """Blocks after an acceptance's deadline in which a reorg could still bring a placement."""
@@ -60,10 +60,10 @@ class Word(Enum):
     """That it is ours, or nothing that could be checked."""
 
 
-def is_due(record: SlotRecord, idle_since: float, now: Now, word: Word = Word.NOT_ASKED) -> bool:
-    """Whether a slot is to be removed."""
+def is_due(record: SlotRecord, idle_seconds: float, now: Now, word: Word = Word.NOT_ASKED) -> bool:
+    """Whether a slot is to be removed. `idle_seconds` is how long nobody has come to fill it."""
     if record.state is SlotState.STAGED:
-        return not record.was_placed and now.seconds - idle_since > STAGING_IDLE_SECONDS
+        return not record.was_placed and idle_seconds > STAGING_IDLE_SECONDS
     if word is Word.ANOTHERS or _has_ended(record, now):
         return True
     return not record.was_placed and word is Word.NO_ORDER and _has_expired(record, now)

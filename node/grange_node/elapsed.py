@@ -1,4 +1,9 @@
-"""How long ago something was, by a clock that may be set back in between."""
+"""How old an answer is, by the time of day, which somebody may set in between.
+
+For what is only remembered: of that a jump costs one more question. The steady clock (`Node.open`) stands
+still while a computer sleeps, and would call an answer from before that young. How long something takes, or
+is waited for, is counted by the steady clock.
+"""
 
 from __future__ import annotations
 

@@ -97,6 +97,7 @@ class Intake:
         May be repeated. Raises Conflict, NoRoom, TooBusy, PieceMissing.
         """
         with self._usage.using(key), self._usage.using(kept):
+            self._usage.touch(key)
             await asyncio.to_thread(self._ledger.stage, key, int(self._clock()))
             if not self._store.shares:
                 self._room.claim(key, slot_bytes - self._room.bytes_of(key), pieces=pieces)
@@ -123,7 +124,7 @@ class Intake:
         """Remove a slot from disk and ledger if it is due by what it is in this moment. Raises Conflict while
         it is in use."""
         record = self._ledger.slot(key)
-        if record is None or not is_due(record, self._usage.idle_since(record), now, word):
+        if record is None or not is_due(record, self._usage.idle_seconds(key), now, word):
             return False
         if not self._usage.is_free(key):
             raise Conflict("this slot is in use at the moment")
@@ -169,6 +170,7 @@ class Intake:
             return None
         record = self._ledger.slot(key)
         if record is None:
+            self._usage.touch(key)
             self._ledger.stage(key, int(self._clock()))
         elif record.state is not SlotState.STAGED:
             raise Conflict("this slot is already accepted; it takes no more pieces")

@@ -96,7 +96,7 @@ class Node:
     till: Till
     redeemer: Redeemer
     gas_watch: GasWatch
-    clock: Callable[[], float] = field(repr=False)
+    steady: Callable[[], float] = field(repr=False)
 
     @classmethod
     @asynccontextmanager
@@ -109,9 +109,14 @@ class Node:
         files: Files | None = None,
         rebuilder: Rebuilder | None = None,
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
         volume: Volume | None = None,
     ) -> AsyncIterator[Node]:
-        """Open all of it and put right what a kill left. Raises DataInUse, LedgerInvalid, NodeWorldError."""
+        """Open all of it and put right what a kill left. `clock` gives Unix seconds, for dates; `steady`
+        seconds by a clock that nobody sets, for how long something takes.
+
+        Raises DataInUse, LedgerInvalid, NodeWorldError.
+        """
         async with AsyncExitStack() as stack:
             store_files = files or DiskFiles()
             volume = volume or Volume(config.data_folder)
@@ -147,7 +152,7 @@ class Node:
                 link = await stack.enter_async_context(LiveLink.open(config, wallet))
             epoch_blocks = config.parameters.epoch_blocks
             watcher = Watcher(link, ledger, room, epoch_blocks, clock)
-            usage = Usage(clock)
+            usage = Usage(steady)
             intake = Intake(
                 config=config, store=store, ledger=ledger, room=room, link=link, usage=usage, clock=clock
             )
@@ -172,6 +177,7 @@ class Node:
                 volume=volume,
                 rebuilder=rebuilder,
                 clock=clock,
+                steady=steady,
             )
             solvency = Solvency(link, clock)
             yield cls(
@@ -225,7 +231,7 @@ class Node:
                     accounts=accounts, link=link, solvency=solvency, redeem_at=config.redeem_at
                 ),
                 gas_watch=GasWatch(link, wallet.address),
-                clock=clock,
+                steady=steady,
             )
 
     async def run_loops(self) -> None:
@@ -246,7 +252,7 @@ class Node:
         def in_place() -> bool:
             return self.ledger.in_place() and self.accounts.in_place()
 
-        if await asyncio.to_thread(self.volume.look, self.clock(), in_place):
+        if await asyncio.to_thread(self.volume.look, self.steady(), in_place):
             await asyncio.to_thread(self.ballast.keep)
 
 

@@ -11,22 +11,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from grange_node.errors import Conflict
-from grange_node.records import SlotRecord
 from grange_node.slot_key import SlotKey
 
 
 class Usage:
     """Slots in use, on their way out, lately filled, and wanted by others."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """`clock` gives Unix seconds."""
-        self._clock = clock
+    def __init__(self, steady: Callable[[], float]) -> None:
+        """`steady` gives seconds by a clock that nobody sets."""
+        self._steady = steady
         self._busy: Counter[SlotKey] = Counter()
         self._leaving: set[SlotKey] = set()
         self._touched: dict[SlotKey, float] = {}
         self._contested: set[SlotKey] = set()
         """Promises that somebody else, with all pieces here, asked for in vain."""
-        self._opened_at = clock()
+        self._opened_at = steady()
 
     @contextmanager
     def using(self, key: SlotKey) -> Iterator[None]:
@@ -61,17 +60,20 @@ class Usage:
         return not self._busy[key] and key not in self._leaving
 
     def touch(self, key: SlotKey) -> None:
-        """The slot got a piece."""
-        self._touched[key] = self._clock()
+        """Somebody came to fill the slot."""
+        self._touched[key] = self._steady()
 
     def settle(self, key: SlotKey) -> None:
         """The slot is promised, and waits for no piece any more."""
         self._touched.pop(key, None)
 
-    def idle_since(self, record: SlotRecord) -> float:
-        """When a staged slot last got a piece; what happened before this process began counts as its
-        beginning."""
-        return max(record.staged_at, self._touched.get(record.key, self._opened_at))
+    def idle_seconds(self, key: SlotKey) -> float:
+        """For how long nobody has come to fill a staged slot.
+
+        What was before this process counts for nothing: a steady clock begins anew with the computer, and the
+        time of day may be set, which must not end an upload early.
+        """
+        return self._steady() - self._touched.get(key, self._opened_at)
 
     def contest(self, key: SlotKey) -> None:
         """Somebody else wants what is promised here."""

@@ -63,22 +63,22 @@ class Volume:
         if not self.is_there():
             raise StoreFailed(f"the data folder {self.folder} is not there; is its disk mounted?")
 
-    def look(self, now_seconds: float, in_place: Callable[[], bool]) -> bool:
+    def look(self, steady_seconds: float, in_place: Callable[[], bool]) -> bool:
         """Whether it is there; says so when that changes. `in_place` tells whether the files that are open
-        are still those in the folder.
+        are still those in the folder; `steady_seconds` is the time by a clock that nobody sets.
 
         Raises VolumeMissing when it has been gone for PATIENCE_SECONDS, or came back with other files.
         """
         if not self.is_there():
             if self._gone_since is None:
-                self._gone_since = now_seconds
+                self._gone_since = steady_seconds
                 log.error(
                     "the data folder %s is not there; is its disk mounted? Nothing is written to it until it "
                     "is back. The farm ends in %d seconds if it is not",
                     self.folder,
                     PATIENCE_SECONDS,
                 )
-            elif now_seconds - self._gone_since >= PATIENCE_SECONDS:
+            elif steady_seconds - self._gone_since >= PATIENCE_SECONDS:
                 raise VolumeMissing(self.folder, "it vanished while the farm ran")
             return False
         if not in_place():

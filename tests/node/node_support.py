@@ -72,12 +72,22 @@ OFFER = Offer(
 
 @dataclass
 class Clock:
-    """Unix seconds that only move when told to."""
+    """Unix seconds that only move when told to, and beside them the seconds that really pass."""
 
     now: float = 1_700_000_000.0
+    set_by: float = 0.0
 
     def __call__(self) -> float:
         return self.now
+
+    def steady(self) -> float:
+        """Seconds by a clock that nobody sets."""
+        return self.now - self.set_by
+
+    def set_ahead(self, seconds: float) -> None:
+        """Somebody sets the time of day: no time passes."""
+        self.now += seconds
+        self.set_by += seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -752,6 +762,7 @@ async def open_farm(
         link=market,
         files=files,
         clock=clock,
+        steady=clock.steady,
         loops=loops,
         volume=volume,
     )

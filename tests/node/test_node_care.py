@@ -87,6 +87,7 @@ class Kept:
     """A farm with one slot, as its node has it."""
 
     node: Node
+    clock: Clock
     market: FakeMarket
     slot: Parcel
     others: FakeRebuilder
@@ -135,12 +136,15 @@ async def keeping(
     market, slot = market or FakeMarket(), slot or parcel(PIECES, seed=4, end=END)
     others = others or FakeRebuilder({slot.order: slot})
     config = config_for(folder)
-    async with Node.open(config, OPERATOR, link=market, clock=Clock(), rebuilder=others, files=files) as node:
+    clock = Clock()
+    async with Node.open(
+        config, OPERATOR, link=market, clock=clock, steady=clock.steady, rebuilder=others, files=files
+    ) as node:
         if fresh:
             keep(node, slot)
             market.place(slot.placed())
         await node.watcher.refresh()
-        kept = Kept(node=node, market=market, slot=slot, others=others, folder=folder)
+        kept = Kept(node=node, clock=clock, market=market, slot=slot, others=others, folder=folder)
         if fresh:
             await kept.next_epoch()
         yield kept

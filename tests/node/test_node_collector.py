@@ -28,11 +28,39 @@ async def test_a_staged_slot_left_alone_is_removed(farm: Farm) -> None:
     assert (await farm.get(slot)).status_code == 404
 
 
-async def test_a_restart_gives_staged_slots_their_time_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("leap_seconds", [10**9, -(10**9)])
+async def test_the_time_of_day_may_be_set_while_an_upload_waits(farm: Farm, leap_seconds: float) -> None:
+    """Ahead it ends none early, back it keeps none for good."""
+    await farm.upload(parcel())
+    farm.clock.set_ahead(leap_seconds)
+    assert await farm.node.collector.collect() == 0
+    farm.clock.now += STAGING_IDLE_SECONDS
+    assert await farm.node.collector.collect() == 0
+    farm.clock.now += 1
+    assert await farm.node.collector.collect() == 1
+
+
+async def test_an_extension_that_is_staged_has_its_time_however_long_the_farm_has_run(farm: Farm) -> None:
+    """It takes no piece: its time begins with the row."""
+    slot = parcel(end=40)
+    await farm.keep(slot)
+    farm.clock.now += 10 * STAGING_IDLE_SECONDS
+    key = replace(slot.key, order=parcel(seed=1).order)
+    await farm.node.intake.keep_on(slot.key, key, len(slot.data), len(slot.pieces))
+    assert await farm.node.collector.collect() == 0
+    farm.clock.now += STAGING_IDLE_SECONDS + 1
+    assert await farm.node.collector.collect() == 1
+    assert (await farm.get(slot)).content == slot.data
+
+
+@pytest.mark.parametrize("leap_seconds", [0, 10**9, -(10**9)])
+async def test_a_restart_gives_staged_slots_their_time_again(tmp_path: Path, leap_seconds: float) -> None:
+    """Whatever the time of day is by then: a computer may start before it knows it."""
     clock, slot = Clock(), parcel()
     async with open_farm(tmp_path, clock=clock) as farm:
         await farm.upload(slot)
     clock.now += 10 * STAGING_IDLE_SECONDS
+    clock.set_ahead(leap_seconds)
     async with open_farm(tmp_path, clock=clock) as farm:
         assert await farm.node.collector.collect() == 0
         clock.now += STAGING_IDLE_SECONDS + 1

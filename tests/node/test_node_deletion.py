@@ -57,10 +57,7 @@ END_OF_TIME = now(seconds=10**12, read_to_block=10**9, epoch=10**8)
 @pytest.mark.parametrize(
     ("slot", "moment", "word", "due"),
     [
-        (STAGED, now(seconds=100 + STAGING_IDLE_SECONDS), Word.NOT_ASKED, False),
-        (STAGED, now(seconds=101 + STAGING_IDLE_SECONDS), Word.NOT_ASKED, True),
-        (STAGED, now(read_to_block=10**9, epoch=10**8), Word.NOT_ASKED, False),
-        (record(SlotState.STAGED, was_placed=True), END_OF_TIME, Word.NO_ORDER, False),
+        (STAGED, END_OF_TIME, Word.NO_ORDER, False),
         (SIGNED, now(DEADLINE_AT, BURIED_DEADLINE), Word.NO_ORDER, True),
         (SIGNED, now(DEADLINE_AT, BURIED_DEADLINE - 1), Word.NO_ORDER, False),
         (SIGNED, now(DEADLINE_AT - 1, BURIED_DEADLINE), Word.NO_ORDER, False),
@@ -81,7 +78,15 @@ END_OF_TIME = now(seconds=10**12, read_to_block=10**9, epoch=10**8)
     ],
 )
 def test_the_table_of_what_is_due(slot: SlotRecord, moment: Now, word: Word, due: bool) -> None:
-    assert is_due(slot, 100, moment, word) is due
+    assert is_due(slot, 0, moment, word) is due
+
+
+@pytest.mark.parametrize("moment", [now(), END_OF_TIME])
+def test_what_is_staged_is_due_by_how_long_nobody_came_and_by_no_clock(moment: Now) -> None:
+    assert not is_due(STAGED, STAGING_IDLE_SECONDS, moment)
+    assert is_due(STAGED, STAGING_IDLE_SECONDS + 1, moment)
+    placed = record(SlotState.STAGED, was_placed=True)
+    assert not is_due(placed, STAGING_IDLE_SECONDS + 1, moment, Word.NO_ORDER)
 
 
 def test_the_contract_is_asked_only_where_its_word_can_change_something() -> None:

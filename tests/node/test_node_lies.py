@@ -116,9 +116,9 @@ async def keep_past_deadline(farm: Farm, slot: Parcel) -> None:
 async def assert_kept(farm: Farm, slot: Parcel) -> None:
     """A year later, by the clock, nothing is gone, whatever the chain shows."""
     assert await farm.node.collector.collect() == 0
-    farm.clock.now += 365 * 86_400
+    farm.clock.set_ahead(365 * 86_400)
     assert await farm.node.collector.collect() == 0
-    farm.clock.now -= 365 * 86_400
+    farm.clock.set_ahead(-365 * 86_400)
     assert (await farm.get(slot)).content == slot.data
 
 
@@ -184,7 +184,7 @@ async def test_a_clock_that_is_set_back_does_not_keep_the_farm_from_reading_on(t
         await look(farm)
         assert farm.node.watcher.is_held
         market.be_honest()
-        farm.clock.now -= 10 * 365 * 86_400
+        farm.clock.set_ahead(-10 * 365 * 86_400)
         await farm.node.watcher.refresh()
         assert not farm.node.watcher.is_held
         market.place(late.placed())

@@ -77,9 +77,9 @@ async def test_what_has_ended_goes_though_a_lie_or_a_wrong_clock_was_seen_on_the
         market.leaps_blocks, market.has_blocks_to_leap = 10**6, True
         await grow_old(farm, 1)
         market.be_honest()
-        farm.clock.now += 10**9
+        farm.clock.set_ahead(10**9)
         await grow_old(farm, 1)
-        farm.clock.now -= 10**9
+        farm.clock.set_ahead(-(10**9))
         left = (END + END_GRACE_EPOCHS) * PARAMETERS.epoch_blocks - market.height
         await grow_old(farm, left)
         await farm.node.watcher.refresh()

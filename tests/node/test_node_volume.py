@@ -210,6 +210,9 @@ async def test_nothing_is_written_where_the_disk_was(
 async def test_the_farm_ends_when_its_disk_stays_away(running: Farm, config: Config) -> None:
     unmount(config)
     await running.node.look_at_disk()
+    running.clock.set_ahead(10 * PATIENCE_SECONDS)
+    await running.node.look_at_disk()
+    running.clock.set_ahead(-20 * PATIENCE_SECONDS)
     running.clock.now += PATIENCE_SECONDS - 1
     await running.node.look_at_disk()
     running.clock.now += 1

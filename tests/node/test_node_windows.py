@@ -112,12 +112,15 @@ class SlowRebuilder(RationingRebuilder):
 
     clock: Clock = field(default_factory=Clock)
     seconds: float = 1.0
+    leap_seconds: float = 0.0
+    """By so much somebody sets the time of day while a piece is on its way."""
     left_seconds: float = PARAMETERS.epoch_blocks
     """Of this epoch, at a block a second."""
 
     async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
         async def late(piece: int, data: bytes) -> None:
             self.clock.now += self.seconds
+            self.clock.set_ahead(self.leap_seconds)
             self.left_seconds -= self.seconds
             await give(piece, data)
 
@@ -126,16 +129,18 @@ class SlowRebuilder(RationingRebuilder):
         return sorted({*pieces[len(now) :], *left})
 
 
+@pytest.mark.parametrize("leap_seconds", [0.0, 1000.0, -1000.0])
 @pytest.mark.parametrize(("seconds", "some_are_lost"), [(0.1, False), (5.0, True)])
 async def test_of_a_lost_disk_so_much_is_given_up_as_cannot_be_read_in_time(
-    tmp_path: Path, seconds: float, some_are_lost: bool
+    tmp_path: Path, seconds: float, leap_seconds: float, some_are_lost: bool
 ) -> None:
-    """Those that come last, and not in the epoch in which it happened. What is left is rebuilt."""
+    """Those that come last, and not in the epoch in which it happened. What is left is rebuilt. The time of
+    day says nothing of the line."""
     slot = parcel(6, seed=4, end=END)
-    others = SlowRebuilder({slot.order: slot}, seconds=seconds)
+    others = SlowRebuilder({slot.order: slot}, seconds=seconds, leap_seconds=leap_seconds)
     async with farming(tmp_path, slot, 40, others=others) as run:
         kept = run.kept
-        others.clock = kept.node.clock  # type: ignore[assignment]
+        others.clock = kept.clock
         for one in run.slots:
             empty(kept, one)
         await kept.scrub()

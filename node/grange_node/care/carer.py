@@ -41,7 +41,6 @@ from grange_node.care.scrubber import is_whole
 from grange_node.care.windows import bytes_by_third
 from grange_node.chain_link import ChainLink
 from grange_node.config import Config
-from grange_node.elapsed import elapsed
 from grange_node.errors import (
     EndsNode,
     Mismatch,
@@ -87,8 +86,9 @@ class Carer:
         volume: Volume,
         rebuilder: Rebuilder,
         clock: Callable[[], float],
+        steady: Callable[[], float],
     ) -> None:
-        """`clock` gives Unix seconds."""
+        """`clock` gives Unix seconds, `steady` seconds by a clock that nobody sets."""
         self._config = config
         self._store = store
         self._ledger = ledger
@@ -98,13 +98,14 @@ class Carer:
         self._volume = volume
         self._rebuilder = rebuilder
         self._clock = clock
+        self._steady = steady
         self._not_ours: dict[tuple[OrderId, int], float] = {}
         """Slots that events once gave us and that their orders do not, and when we asked."""
         self._drawn: set[tuple[SlotKey, int]] = set()
         """What audits asked for and is damaged."""
         self._looked_at: dict[SlotKey, Epoch] = {}
         """Slots of which nothing is open, by the epoch in which that was found."""
-        self._judge = Judge(config, store, ledger, watcher, clock)
+        self._judge = Judge(config, store, ledger, watcher, steady)
         self._declarer = LossDeclarer(ledger=ledger, link=link, watcher=watcher, damages=damages)
 
     # What is damaged.
@@ -229,7 +230,7 @@ class Carer:
             return
         for entry in await asyncio.to_thread(self._ledger.orphans, view.head.epoch):
             place = entry.order, entry.slot
-            if elapsed(self._not_ours.get(place, -math.inf), self._clock()) < ADOPT_AGAIN_SECONDS:
+            if self._steady() - self._not_ours.get(place, -math.inf) < ADOPT_AGAIN_SECONDS:
                 continue
             try:
                 charted = await self._rebuilder.order(entry.order)
@@ -240,7 +241,7 @@ class Carer:
                 log.warning("slot %d of order %s is not taken in: %s", entry.slot, entry.order.hex(), error)
                 charted = None
             if charted is None or not charted.holds(entry.slot, self._config.farmer):
-                self._not_ours[place] = self._clock()
+                self._not_ours[place] = self._steady()
                 continue
             self._not_ours.pop(place, None)
             key = SlotKey(renter=charted.renter, order=entry.order, slot=entry.slot)

@@ -35,14 +35,14 @@ class Judge:
     """Judges slots, and remembers how fast they are rebuilt."""
 
     def __init__(
-        self, config: Config, store: Store, ledger: Ledger, watcher: Watcher, clock: Callable[[], float]
+        self, config: Config, store: Store, ledger: Ledger, watcher: Watcher, steady: Callable[[], float]
     ) -> None:
-        """`clock` gives seconds."""
+        """`steady` gives seconds by a clock that nobody sets: a jump would look like a slow line."""
         self._config = config
         self._store = store
         self._ledger = ledger
         self._watcher = watcher
-        self._clock = clock
+        self._steady = steady
         self._rebuilt_bytes = 0.0
         self._rebuilding_seconds = 0.0
         self._failing: dict[SlotKey, int] = {}
@@ -51,14 +51,14 @@ class Judge:
     @contextmanager
     def timing(self) -> Iterator[None]:
         """Pieces are being rebuilt. What comes to nothing says nothing of the line's speed."""
-        begun, before = self._clock(), self._rebuilt_bytes
+        begun, before = self._steady(), self._rebuilt_bytes
         try:
             yield
         finally:
             if self._rebuilt_bytes > before:
-                # It ends with the epoch: what is longer, or negative, is a clock that was set.
                 epoch_seconds = self._watcher.epoch_seconds() or math.inf
-                self._rebuilding_seconds += min(max(0.0, self._clock() - begun), epoch_seconds)
+                # It ends with the epoch: what is longer is a computer that slept.
+                self._rebuilding_seconds += min(self._steady() - begun, epoch_seconds)
                 if self._rebuilding_seconds > epoch_seconds:
                     # What was long ago counts less and less.
                     self._rebuilt_bytes /= 2
