@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 
 from grange.peer import Clocks, describe_lead
 from grange.times import BlockClock
-from grange_client.errors import ClockWrong, NotEnoughFarmers, OrderOver
+from grange.transfer.errors import NotEnoughFarmers
+from grange_client.errors import ClockWrong, OrderOver
 from grange_client.market import Market
 from grange_client.orders import PlacedOrder
 

@@ -13,11 +13,11 @@ from grange.chain import Receipt, TransactionReverted
 from grange.chain.confirmations import FINAL_BLOCKS
 from grange.errors import GrangeError
 from grange.messages import NO_ORDER
+from grange.transfer.events import Listener, Step
 from grange.types import Epoch, OrderId
 from grange_client.catalog import Catalog, Known
 from grange_client.closing import held_from_events
 from grange_client.errors import UnknownOrder
-from grange_client.happenings import Step, Watcher
 from grange_client.lookup import SHOWN_ID_CHARACTERS, describe_order
 from grange_client.market import Market
 from grange_client.placements import NOT_MINED, Placement, Placements
@@ -39,7 +39,7 @@ class Aftercare:
     placements: Placements
     funds: Callable[[], Awaitable[Funds]]
 
-    async def look(self, watch: Watcher) -> list[str]:
+    async def look(self, watch: Listener) -> list[str]:
         """Place again what was dropped; what is to be said of it, in sentences.
 
         The catalog has just read the chain. Nothing that goes wrong here is in the way of the command.
@@ -49,7 +49,7 @@ class Aftercare:
         said = await self._look_at_placements(missing, watch)
         return said + self._forget_older()
 
-    async def _look_at_placements(self, missing: Collection[OrderId], watch: Watcher) -> list[str]:
+    async def _look_at_placements(self, missing: Collection[OrderId], watch: Listener) -> list[str]:
         placements = self.placements.all()
         if not placements:
             return []
@@ -105,7 +105,7 @@ class Aftercare:
                 )
         return said
 
-    async def _place_again(self, placement: Placement, watch: Watcher) -> str:
+    async def _place_again(self, placement: Placement, watch: Listener) -> str:
         what, until = _dropped(placement), placement.last_block
         if self.catalog.file.forgetful:
             return f"{what}. Run `grange ls` where the home can be written, before block {until}."

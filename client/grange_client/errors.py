@@ -23,7 +23,6 @@
     |  |- BadManifest          7   an order's contents are not what a client wrote
     |  `- Unopened             7   an order's bytes are those on chain, and do not open
     `- WorldError              the world failed
-       |- NotEnoughFarmers     6   too few of them to store, or to fetch
        |- DiskFailed           4   a file could not be written
        |  `- UnfitName         4   the file system cannot have a file of this name
        |- NotReadable          1   what was made for farmers does not give the files back
@@ -32,13 +31,13 @@
        |- HomeForgetful        4   the home takes nothing, so nothing may be placed from it
        `- PlaceFailed          8   the market refused the order
 
-What one farmer can do to us comes from `grange.peer` and exits with 6, and a download that would cost more
-than was allowed exits with 5; chain errors come from `grange.chain` and exit with 8; anything else that is a
-`GrangeError` exits with 1.
+What one farmer can do to us comes from `grange.peer`, and `NotEnoughFarmers` from `grange.transfer`: both
+exit with 6. A download that would cost more than was allowed exits with 5; chain errors come from
+`grange.chain` and exit with 8; anything else that is a `GrangeError` exits with 1.
 """
 
 from grange.errors import Misuse, PeerError, Told, WorldError
-from grange.peer import EXIT_FARMERS, EXIT_MONEY
+from grange.peer import EXIT_MONEY
 from grange_client.output_errors import EXIT_FILES
 
 EXIT_OTHER = 1
@@ -160,19 +159,6 @@ class Unopened(Told, PeerError):
     """The bytes are those that were promised, and they do not open with these words."""
 
     exit_code = EXIT_DATA
-
-
-class NotEnoughFarmers(Told, WorldError):
-    """Fewer farmers than needed. `failures` says of each one tried what was wrong with it."""
-
-    exit_code = EXIT_FARMERS
-
-    def __init__(
-        self, what: str, *, failures: dict[str, str], missing: int, means: str = "", todo: str = ""
-    ) -> None:
-        super().__init__(what, means=means, todo=todo)
-        self.failures = failures
-        self.missing = missing
 
 
 class DiskFailed(Told, WorldError):

@@ -32,7 +32,8 @@ from grange.chain import (
 )
 from grange.errors import GrangeError, Misuse, Told
 from grange.peer import EXIT_MONEY
-from grange_client.errors import EXIT_CHAIN, EXIT_OTHER, EXIT_USAGE, NotEnoughFarmers
+from grange.transfer.errors import NotEnoughFarmers
+from grange_client.errors import EXIT_CHAIN, EXIT_OTHER, EXIT_USAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,12 +18,13 @@ from grange.chain import Farmer, Receipt, TransactionReverted
 from grange.errors import Told
 from grange.messages import order_id
 from grange.peer import FARMER_FAULTS, Patience, Proposal, Retry, checked_acceptance, dealing_with
+from grange.transfer.errors import NotEnoughFarmers
+from grange.transfer.events import FarmerReplaced, Listener, Progress, Step
 from grange.types import Acceptance, Address, FarmerId, Terms
 from grange_client.closing import held_from_events
 from grange_client.encode import Piece
-from grange_client.errors import HomeForgetful, NotEnoughFarmers, OrderMissing
+from grange_client.errors import HomeForgetful, OrderMissing
 from grange_client.farmers import OpenPeer, survey
-from grange_client.happenings import FarmerReplaced, Progress, Step, Watcher
 from grange_client.market import Market
 from grange_client.orders import PlacedOrder
 from grange_client.placements import NOT_MINED, Placement, Placements, placed_slots
@@ -60,7 +61,7 @@ class Extending:
     placements: Placements
 
     async def quote(
-        self, order: PlacedOrder, epochs: int | None, records: Mapping[FarmerId, Record], watch: Watcher
+        self, order: PlacedOrder, epochs: int | None, records: Mapping[FarmerId, Record], watch: Listener
     ) -> Renewal:
         """Look at the farmers, and say what it would cost. `order` is as it is kept by now.
 
@@ -127,7 +128,7 @@ class Extending:
     async def extend(
         self,
         renewal: Renewal,
-        watch: Watcher,
+        watch: Listener,
         *,
         confirmations: int = 0,
         on_placed: Callable[[PlacedOrder], None] = lambda _: None,
@@ -162,7 +163,7 @@ class _Work:
         self,
         extending: Extending,
         renewal: Renewal,
-        watch: Watcher,
+        watch: Listener,
         confirmations: int,
         on_placed: Callable[[PlacedOrder], None],
     ) -> None:

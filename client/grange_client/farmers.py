@@ -14,13 +14,14 @@ from grange.chain import Farmer
 from grange.errors import Told
 from grange.peer import Peer, dealing_with, networks_of
 from grange.selection import HISTORY_EPOCHS, highest_egress, price_floor, prospects
+from grange.tasks import all_of, cancelled
+from grange.transfer.errors import NotEnoughFarmers
+from grange.transfer.events import Listener, ReadingPriceRaised
 from grange.types import FarmerId
-from grange_client.errors import NotEnoughFarmers, NothingToStore
-from grange_client.happenings import ReadingPriceRaised, Watcher
+from grange_client.errors import NothingToStore
 from grange_client.market import Market
 from grange_client.plan import LARGE_CODE_FROM_FARMERS, Wish, codes_for
 from grange_client.select import Candidate, Choice, Need, Record, choose, never_fits
-from grange_client.tasks import all_of, cancelled
 
 MAX_PROBES_AT_ONCE = 64
 PROBING_SECONDS = 30.0
@@ -63,7 +64,7 @@ async def choose_farmers(
     need_of: Callable[[int, int], Need],
     *,
     records: Mapping[FarmerId, Record],
-    watch: Watcher,
+    watch: Listener,
 ) -> tuple[Need, Choice]:
     """Who is to keep a new order, and the code that they make possible; `need_of` takes k and n.
 
@@ -84,7 +85,7 @@ async def survey(
     need: Need,
     *,
     records: Mapping[FarmerId, Record],
-    watch: Watcher,
+    watch: Listener,
     registered: Sequence[Farmer] | None = None,
     keepers: Collection[FarmerId] = (),
 ) -> Survey:

@@ -18,9 +18,9 @@ from collections.abc import Callable, Collection, Iterable
 
 from grange.errors import Told
 from grange.peer import FarmerLied, Peer
+from grange.transfer.errors import NotEnoughFarmers
+from grange.transfer.events import FarmerFailed, FarmerReplaced, Listener
 from grange.types import Acceptance, FarmerId
-from grange_client.errors import NotEnoughFarmers
-from grange_client.happenings import FarmerFailed, FarmerReplaced, Watcher
 from grange_client.select import Chosen
 
 
@@ -51,7 +51,7 @@ class Lane:
     """One slot on its way to one farmer."""
 
     def __init__(
-        self, slot: int, segments: int, spares: Spares, open_peer: Callable[[Chosen], Peer], watch: Watcher
+        self, slot: int, segments: int, spares: Spares, open_peer: Callable[[Chosen], Peer], watch: Listener
     ) -> None:
         self.slot = slot
         self.acceptance: Acceptance | None = None

@@ -28,13 +28,14 @@ from grange.peer import (
     fault_of,
 )
 from grange.seal import OrderKey
-from grange_client.errors import NotEnoughFarmers, NotEnoughMoney, Unopened
+from grange.tasks import cancelled
+from grange.transfer.errors import NotEnoughFarmers
+from grange.transfer.events import FarmerFailed, FarmersNow, Listener
+from grange_client.errors import NotEnoughMoney, Unopened
 from grange_client.fare import too_small
-from grange_client.happenings import FarmerFailed, FarmersNow, Watcher
 from grange_client.health import Health
 from grange_client.orders import PlacedOrder
 from grange_client.stripes import Stripe, stripes_for
-from grange_client.tasks import cancelled
 
 STRIPES_AHEAD = 2
 """Stripes fetched before the one that is handed on."""
@@ -77,7 +78,7 @@ class OrderReader:
         *,
         patience: Patience,
         executor: Executor,
-        watch: Watcher,
+        watch: Listener,
         dear: Mapping[int, Told] | None = None,
         at_any_price: bool = False,
     ) -> None:

@@ -39,6 +39,7 @@ from grange.peer import (
     open_session,
 )
 from grange.selection import HISTORY_EPOCHS, highest_egress
+from grange.transfer.events import Complaint, Listener, Step, ignore_progress, without_failures
 from grange.types import Address, FarmerId, OrderId
 from grange.units import format_tokens
 from grange_client.catalog import Catalog, Known
@@ -52,7 +53,6 @@ from grange_client.errors import ClockWrong, UnknownOrder
 from grange_client.extend import Extending
 from grange_client.fare import Fare, check_vault, fare
 from grange_client.farmers import Found, probe
-from grange_client.happenings import Remembered, Step, Watcher, nobody, without_failures
 from grange_client.lookup import find_order
 from grange_client.manifest import Manifest
 from grange_client.market import ChainMarket, Market
@@ -260,7 +260,9 @@ class Renter:
 
     # Storing.
 
-    async def quote(self, paths: Iterable[str | PathLike[str]], wish: Wish, watch: Watcher = nobody) -> Quote:
+    async def quote(
+        self, paths: Iterable[str | PathLike[str]], wish: Wish, watch: Listener = ignore_progress
+    ) -> Quote:
         """What storing these paths would take and cost; see `store.Storing.quote`. Raises HomeForgetful."""
         self._check_remembers()
         watch = watching_records(watch, self._note)
@@ -272,7 +274,9 @@ class Renter:
         """How many blocks an order is to be buried under on this chain, unless somebody says otherwise."""
         return default_confirmations(self.market.domain.chain_id)
 
-    async def put(self, quote: Quote, watch: Watcher = nobody, *, confirmations: int | None = None) -> Stored:
+    async def put(
+        self, quote: Quote, watch: Listener = ignore_progress, *, confirmations: int | None = None
+    ) -> Stored:
         """Store what was quoted; see `store.Storing.put`. Raises HomeForgetful."""
         self._check_remembers()
 
@@ -294,7 +298,9 @@ class Renter:
 
     # Keeping on.
 
-    async def renewal(self, order: PlacedOrder, epochs: int | None, watch: Watcher = nobody) -> Renewal:
+    async def renewal(
+        self, order: PlacedOrder, epochs: int | None, watch: Listener = ignore_progress
+    ) -> Renewal:
         """What extending an order by so many epochs, at least, would take; see `extend.Extending.quote`.
 
         Raises HomeForgetful.
@@ -306,7 +312,7 @@ class Renter:
             return await self._extending.quote(order, epochs, await self._records(), watch)
 
     async def extend(
-        self, renewal: Renewal, watch: Watcher = nobody, *, confirmations: int | None = None
+        self, renewal: Renewal, watch: Listener = ignore_progress, *, confirmations: int | None = None
     ) -> Extended:
         """Extend what was quoted; see `extend.Extending.extend`. Raises HomeForgetful."""
         self._check_remembers()
@@ -334,7 +340,7 @@ class Renter:
 
     # Looking.
 
-    async def orders(self, watch: Watcher = nobody) -> list[Known]:
+    async def orders(self, watch: Listener = ignore_progress) -> list[Known]:
         """All orders of this renter, newest first; names of those that cannot be read now are None."""
         await self._synced(watch)
         if not self.catalog.orders() and not self.catalog.cursor(self._first_block).anchors:
@@ -351,7 +357,7 @@ class Renter:
                     continue
         return self.catalog.orders()
 
-    async def find(self, wanted: str, watch: Watcher = nobody) -> Known:
+    async def find(self, wanted: str, watch: Listener = ignore_progress) -> Known:
         """The newest order of this name, or the one whose id begins so; see `lookup.find_order`."""
         orders = await self.orders(watch)
         return find_order(wanted, orders, await self.missing())
@@ -365,7 +371,7 @@ class Renter:
         return await condition(self.market, order)
 
     async def manifest(
-        self, order: PlacedOrder, watch: Watcher = nobody, *, budget: Budget | None = None
+        self, order: PlacedOrder, watch: Listener = ignore_progress, *, budget: Budget | None = None
     ) -> Manifest:
         """What is in an order; from the catalog, else from its farmers: without a budget only from those that
         ask no ransom for it, with one at any price within it."""
@@ -424,7 +430,7 @@ class Renter:
         check_announced(announced, await self.market.clock())
         return await self.market.withdraw()
 
-    async def close(self, order: PlacedOrder, watch: Watcher = nobody) -> Closing:
+    async def close(self, order: PlacedOrder, watch: Listener = ignore_progress) -> Closing:
         """End an order that is over: what was not proven comes back to the vault, with compensation.
 
         Of one that was closed before, by whomever, what came back then. Raises OrderGoesOn.
@@ -458,7 +464,7 @@ class Renter:
         overwrite: bool = False,
         max_price: int | None = None,
         at_any_price: bool = False,
-        watch: Watcher = nobody,
+        watch: Listener = ignore_progress,
     ) -> Restored:
         """Restore an order, or the paths in `only`, into a directory; see `restore.restore`.
 
@@ -496,7 +502,7 @@ class Renter:
         *,
         only: Sequence[bytes] = (),
         at_any_price: bool = False,
-        watch: Watcher = nobody,
+        watch: Listener = ignore_progress,
     ) -> Fare:
         """What getting an order, or the paths in `only`, costs, if nothing of it is there yet."""
         manifest = await self.manifest(order, watch)
@@ -515,7 +521,7 @@ class Renter:
     async def reader(
         self,
         order: PlacedOrder,
-        watch: Watcher = nobody,
+        watch: Listener = ignore_progress,
         purse: Purse | None = None,
         *,
         at_any_price: bool = False,
@@ -586,8 +592,8 @@ class Renter:
         prices = {one.id: one.offer.egress_price_per_gib for one in asked if one.id in ids}
         self._remember(lambda: self.reputations.note_agreed(prices))
 
-    def _note(self, happening: Remembered) -> None:
-        self._remember(lambda: self.reputations.note(happening))
+    def _note(self, event: Complaint) -> None:
+        self._remember(lambda: self.reputations.note(event))
 
     def _remember(self, note: Callable[[], None]) -> None:
         """Note what is done and can't fail any more; a file that is in use is said, and is no reason to fail.
@@ -611,7 +617,7 @@ class Renter:
         except FARMER_FAULTS:
             return None
 
-    async def _synced(self, watch: Watcher) -> None:
+    async def _synced(self, watch: Listener) -> None:
         watch(Step(what="Reading the chain"))
         for oddity in await sync(self.market, self.catalog, first_block=self._first_block):
             watch(Step(what=oddity))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from grange.messages import Domain
 from grange.optional_database import BUSY_SECONDS, OptionalDatabase
+from grange.transfer.events import Complaint, FarmerFailed, ReadingPriceRaised
 from grange.types import FarmerId
-from grange_client.happenings import FarmerFailed, ReadingPriceRaised, Remembered
 from grange_client.select import Record
 
 REPUTATIONS_NAME = "reputations.sqlite"
@@ -75,16 +75,16 @@ class Reputations:
         rows = self.file.read(lambda db: db.execute(query, self._market).fetchall())
         return [(FarmerId(farmer), int(price)) for farmer, price in rows]
 
-    def note(self, happening: Remembered) -> None:
+    def note(self, event: Complaint) -> None:
         """Something that speaks against a farmer."""
-        if isinstance(happening, FarmerFailed):
-            self.note_failure(happening)
+        if isinstance(event, FarmerFailed):
+            self.note_failure(event)
         else:
-            self.note_raised(happening)
+            self.note_raised(event)
 
-    def note_failure(self, happening: FarmerFailed) -> None:
+    def note_failure(self, event: FarmerFailed) -> None:
         """A farmer failed, or lied."""
-        values = (*self._market, happening.farmer, int(happening.lied), happening.reason)
+        values = (*self._market, event.farmer, int(event.lied), event.reason)
         self.file.change(
             lambda db: db.execute(
                 "INSERT INTO reputations (chain_id, market, farmer, failures, lies, last_failure)"
@@ -94,9 +94,9 @@ class Reputations:
             )
         )
 
-    def note_raised(self, happening: ReadingPriceRaised) -> None:
+    def note_raised(self, event: ReadingPriceRaised) -> None:
         """A farmer asks a ransom for what it keeps; this is not forgiven."""
-        values = (*self._market, happening.farmer, str(happening.price_per_gib))
+        values = (*self._market, event.farmer, str(event.price_per_gib))
         self.file.change(
             lambda db: db.execute("INSERT OR REPLACE INTO raised_prices VALUES (?, ?, ?, ?)", values)
         )

@@ -15,16 +15,16 @@ from hashlib import sha256
 
 from grange.errors import BadTrailer
 from grange.layout import TRAILER_BYTES, Geometry, Trailer
+from grange.tasks import finished
+from grange.transfer.events import Listener, Progress, Step
 from grange_client.attributes import Remarks
 from grange_client.errors import BadManifest, UnfitName, UnknownOrder, WouldOverwrite
-from grange_client.happenings import Progress, Step, Watcher
 from grange_client.manifest import Manifest, unpack
 from grange_client.manifest_document import MAX_STORED_BYTES
 from grange_client.new_file import NewFile
 from grange_client.reader import OrderReader
 from grange_client.scan import Entry, Kind, shown
 from grange_client.target import Target, conflict, is_there
-from grange_client.tasks import finished
 from grange_client.temporary import is_temporary_name
 
 MAX_CONFLICTS_SHOWN = 5
@@ -74,7 +74,7 @@ async def restore(
     *,
     only: Sequence[bytes],
     executor: Executor,
-    watch: Watcher,
+    watch: Listener,
 ) -> Restored:
     """Bring the entries of an order (or those under the paths in `only`) into the target.
 
@@ -181,7 +181,7 @@ async def _fetch(
     files: Sequence[tuple[Entry, int]],
     writer: "_Writer",
     executor: Executor,
-    watch: Watcher,
+    watch: Listener,
 ) -> None:
     blocks = blocks_of(reader.geometry, files)
     try:

@@ -24,9 +24,9 @@ from rich.text import Text
 
 from grange.messages import NO_ORDER
 from grange.times import BlockClock, format_time
+from grange.transfer import events
 from grange.types import Address, FarmerId
 from grange.units import format_size, format_tokens, format_tokens_rounded_down, format_tokens_rounded_up
-from grange_client import happenings
 from grange_client.catalog import Known
 from grange_client.cautions import code_text
 from grange_client.closing import Closing
@@ -64,7 +64,7 @@ class _Amount(ProgressColumn):
 
 
 class Display:
-    """Draws what happens while something takes long. A watcher, and the context in which it draws."""
+    """Draws what happens while something takes long. A listener, and the context in which it draws."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -97,20 +97,20 @@ class Display:
     ) -> None:
         self._progress.stop()
 
-    def __call__(self, happening: happenings.Happening) -> None:
+    def __call__(self, event: events.ProgressEvent) -> None:
         """Show one thing."""
-        match happening:
-            case happenings.Step(what=what, total_bytes=total):
+        match event:
+            case events.Step(what=what, total_bytes=total):
                 self._step(what, total)
-            case happenings.Progress(size_bytes=size) if self._task is not None:
+            case events.Progress(size_bytes=size) if self._task is not None:
                 self._progress.advance(self._task, size)
-            case happenings.FarmersNow(count=count) if self._task is not None:
+            case events.FarmersNow(count=count) if self._task is not None:
                 self._progress.update(self._task, description=f"{self._what} ({count} farmers)")
-            case happenings.FarmerReplaced(farmer=farmer, successor=successor, reason=reason):
+            case events.FarmerReplaced(farmer=farmer, successor=successor, reason=reason):
                 self._say(f"Farmer {successor} takes over from {farmer}. {reason}")
-            case happenings.FarmerFailed(reason=reason):
+            case events.FarmerFailed(reason=reason):
                 self._say(reason)
-            case happenings.ReadingPriceRaised(farmer=farmer, price_per_gib=price):
+            case events.ReadingPriceRaised(farmer=farmer, price_per_gib=price):
                 asked = format_tokens_rounded_up(price)
                 self._say(
                     f"Farmer {farmer} keeps data of yours and now asks {asked} tokens for "

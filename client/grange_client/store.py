@@ -24,13 +24,13 @@ from grange.errors import GrangeError, Misuse
 from grange.layout import Geometry, Trailer
 from grange.messages import SALT_BYTES, order_id
 from grange.peer import FarmerRefused, Patience
+from grange.transfer.events import Complaint, Listener, ProgressEvent, Step
 from grange.types import Acceptance, Epoch, FarmerId, OrderId, Terms
 from grange.units import LEAF_BYTES, MAX_LEAF_COUNT
 from grange_client.cautions import cautions
 from grange_client.encode import SegmentEncoder
 from grange_client.errors import BadName, HomeForgetful, NothingToStore, PlaceFailed, QuoteUsed
 from grange_client.farmers import OpenPeer, choose_farmers
-from grange_client.happenings import Happening, Remembered, Step, Watcher
 from grange_client.manifest import Manifest, pack
 from grange_client.manifest_document import NAME_RULE, is_name
 from grange_client.market import Market
@@ -132,7 +132,7 @@ class Storing:
         paths: Iterable[str | PathLike[str]],
         wish: Wish,
         records: Mapping[FarmerId, Record],
-        watch: Watcher,
+        watch: Listener,
     ) -> Quote:
         """Look at the files and at the farmers, and say what it would cost.
 
@@ -188,7 +188,7 @@ class Storing:
     async def put(
         self,
         quote: Quote,
-        watch: Watcher,
+        watch: Listener,
         *,
         confirmations: int = 0,
         on_placed: Callable[[PlacedOrder], None] = lambda _: None,
@@ -269,7 +269,7 @@ class Storing:
         upload: Upload,
         terms: Terms,
         stream: ContentStream,
-        watch: Watcher,
+        watch: Listener,
         confirmations: int,
         on_placed: Callable[[PlacedOrder], None],
     ) -> tuple[Receipt, list[Acceptance]]:
@@ -327,13 +327,13 @@ async def depth_of(market: Market, block: int) -> int:
     return max(0, head.number - block)
 
 
-def watching_records(watch: Watcher, note: Callable[[Remembered], None]) -> Watcher:
-    """A watcher that also hands to `note` what is remembered of farmers."""
+def watching_records(watch: Listener, note: Callable[[Complaint], None]) -> Listener:
+    """A listener that also hands to `note` what is remembered of farmers."""
 
-    def both(happening: Happening) -> None:
-        if isinstance(happening, Remembered):
-            note(happening)
-        watch(happening)
+    def both(event: ProgressEvent) -> None:
+        if isinstance(event, Complaint):
+            note(event)
+        watch(event)
 
     return both
 

@@ -31,12 +31,12 @@ from grange.peer import (
     held_pieces,
 )
 from grange.peer.promise import LAPSES_CODE
+from grange.tasks import all_of, cancelled, task_group
+from grange.transfer.events import FarmersNow, Listener, Progress, Step
 from grange.types import Acceptance, OrderId, Terms
 from grange_client.encode import Piece, SegmentEncoder
-from grange_client.happenings import FarmersNow, Progress, Step, Watcher
 from grange_client.lane import Lane, Spares
 from grange_client.select import Chosen
-from grange_client.tasks import all_of, cancelled, task_group
 
 WINDOW_BYTES = 160 << 20
 """Pieces in memory at once, unless two segments are already more."""
@@ -63,7 +63,7 @@ class Upload:
         open_peer: Callable[[Chosen], Peer],
         patience: Patience,
         executor: Executor,
-        watch: Watcher,
+        watch: Listener,
     ) -> None:
         self._domain = domain
         self._order = order

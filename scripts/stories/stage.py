@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedCo
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from grange_client.happenings import FarmerFailed, FarmerReplaced, Happening, Progress, Step, Watcher
+from grange.transfer.events import FarmerFailed, FarmerReplaced, Listener, Progress, ProgressEvent, Step
 
 PROVEN, MISSED, OPEN = "[green]●[/]", "[red]✗[/]", "[dim]·[/]"
 FRAMES_PER_SECOND = 4
@@ -46,7 +46,7 @@ class Stage:
         self.console.print(f"   {text}", highlight=False)
 
     @contextmanager
-    def work(self) -> Iterator[Watcher]:
+    def work(self) -> Iterator[Listener]:
         """A watcher for the client's work: one bar for each part that counts bytes, a line for the others."""
         bars = Bars(
             TextColumn("   {task.description:<22}"),
@@ -58,9 +58,9 @@ class Stage:
         current = None
         told: set[int] = set()
 
-        def watch(happening: Happening) -> None:
+        def watch(event: ProgressEvent) -> None:
             nonlocal current
-            match happening:
+            match event:
                 case Step(what=what, total_bytes=total) if total:
                     current = bars.add_task(what, total=total)
                 case Progress(size_bytes=size) if current is not None:

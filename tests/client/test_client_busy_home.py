@@ -12,7 +12,7 @@ from client_fakes import World
 from client_trees import listing
 
 from grange.chain import ChainUnavailable, Head, Receipt
-from grange_client.happenings import Happening, Step
+from grange.transfer.events import ProgressEvent, Step
 from grange_client.plan import Wish
 
 BRIEFLY_SECONDS = 0.01
@@ -37,8 +37,8 @@ async def test_an_order_that_is_placed_is_stored_though_it_cannot_be_noted(
         quote = await renter.quote([tree], Wish(k=2, n=4, epochs=5))
         holding = held(world.home / file)
 
-        def hold(happening: Happening) -> None:
-            if happening == Step(what="Placing the order"):
+        def hold(event: ProgressEvent) -> None:
+            if event == Step(what="Placing the order"):
                 holding.__enter__()
 
         stored = await renter.put(quote, hold)
@@ -55,8 +55,8 @@ async def test_extending_and_closing_are_done_though_they_cannot_be_noted(world:
         renewal = await renter.renewal(known.order, None)
         holding = held(world.home / "catalog.sqlite")
 
-        def hold(happening: Happening) -> None:
-            if happening == Step(what="Extending the order"):
+        def hold(event: ProgressEvent) -> None:
+            if event == Step(what="Extending the order"):
                 holding.__enter__()
 
         extended = await renter.extend(renewal, hold)

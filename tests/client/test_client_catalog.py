@@ -12,10 +12,10 @@ import pytest
 from client_fakes import World
 
 from grange.optional_database import FileBusy
+from grange.transfer.events import FarmerFailed
 from grange.types import FarmerId, OrderId
 from grange_client.catalog import Catalog
 from grange_client.errors import HomeForgetful, OrderMissing, UnknownOrder
-from grange_client.happenings import FarmerFailed
 from grange_client.lookup import find_order
 from grange_client.plan import Wish
 from grange_client.reputations import REPUTATIONS_NAME, Reputations

@@ -37,6 +37,7 @@ from grange.chain import (
 )
 from grange.errors import GrangeError, Misuse, Told
 from grange.peer import OverBudget
+from grange.transfer.errors import NotEnoughFarmers
 from grange.units import TOKEN
 from grange_client import cli, health_screens, screens
 from grange_client.commands import common, init
@@ -44,7 +45,6 @@ from grange_client.config import Network, load, set_up
 from grange_client.errors import (
     AlreadySetUp,
     BadPath,
-    NotEnoughFarmers,
     NotEnoughMoney,
     NothingToStore,
     NothingToTakeOut,
@@ -815,7 +815,7 @@ def test_all_that_can_be_closed_is_named(machine: Machine, tree: Path) -> None:
 
 def test_progress_is_drawn() -> None:
     """Whatever happens, the display shows it and does not fail."""
-    from grange_client import happenings as h
+    from grange.transfer import events as h
 
     written = io.StringIO()
     console = Console(file=written, force_terminal=True, width=WIDTH)

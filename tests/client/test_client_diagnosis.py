@@ -7,9 +7,10 @@ import pytest
 from client_fakes import World
 
 from grange.peer import Clocks
+from grange.transfer.errors import NotEnoughFarmers
+from grange.transfer.events import FarmerFailed, ProgressEvent
 from grange.types import FarmerId
-from grange_client.errors import ClockWrong, NotEnoughFarmers, OrderOver
-from grange_client.happenings import FarmerFailed, Happening
+from grange_client.errors import ClockWrong, OrderOver
 from grange_client.orders import PlacedOrder
 from grange_client.plan import Wish
 from grange_client.renter import Renter
@@ -66,7 +67,7 @@ async def test_a_farmer_whose_clock_is_off_costs_that_farmer_only(
     """It is said of the farmer, in words, and others take its place."""
     order = await stored(world, tree)
     world.farmer(order.slots[0].farmer).behaviour.clock_ahead_seconds = 600
-    heard: list[Happening] = []
+    heard: list[ProgressEvent] = []
     async with world.renter() as renter:
         await renter.get(order, tmp_path / "back", watch=heard.append)
     [failed] = [one for one in heard if isinstance(one, FarmerFailed)]
@@ -113,7 +114,7 @@ async def test_an_order_that_is_over_is_called_over(world: World, tree: Path, tm
     world.market.block = order.end * world.market.parameters.epoch_blocks
     for farmer in world.farmers:
         farmer.behaviour.get_status = 404
-    heard: list[Happening] = []
+    heard: list[ProgressEvent] = []
     for home in (world.home, tmp_path / "new computer"):
         async with world.renter(home) as renter:
             before = renter.reputations.records()

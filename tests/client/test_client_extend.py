@@ -10,8 +10,9 @@ from client_trees import listing
 from grange.chain import ChainUnavailable, Making, TransactionReverted
 from grange.chain.calls import Call
 from grange.messages import Domain
+from grange.transfer.errors import NotEnoughFarmers
 from grange.types import Epoch, FarmerId, Held, OrderId, Terms, address_from
-from grange_client.errors import CannotExtend, NotEnoughFarmers, NotEnoughMoney, PlaceFailed, QuoteUsed
+from grange_client.errors import CannotExtend, NotEnoughMoney, PlaceFailed, QuoteUsed
 from grange_client.market import ChainMarket
 from grange_client.orders import PlacedOrder
 from grange_client.plan import Wish

@@ -17,16 +17,16 @@ import pytest
 from client_fakes import HURRIED, FakeFarmer, World, break_peer
 from client_trees import listing
 
+from grange.transfer.errors import NotEnoughFarmers
+from grange.transfer.events import FarmerFailed, ProgressEvent
 from grange_client import restore as restore_module
 from grange_client.errors import (
     BadManifest,
     DiskFailed,
-    NotEnoughFarmers,
     UnknownOrder,
     Unopened,
     WouldOverwrite,
 )
-from grange_client.happenings import FarmerFailed, Happening
 from grange_client.manifest import Manifest
 from grange_client.new_file import NewFile
 from grange_client.orders import PlacedOrder
@@ -47,8 +47,8 @@ def holders(world: World, order: PlacedOrder) -> list[FakeFarmer]:
     return [world.farmer(slot.farmer) for slot in order.slots]
 
 
-def failures(seen: list[Happening]) -> dict[int, FarmerFailed]:
-    return {happening.farmer: happening for happening in seen if isinstance(happening, FarmerFailed)}
+def failures(seen: list[ProgressEvent]) -> dict[int, FarmerFailed]:
+    return {event.farmer: event for event in seen if isinstance(event, FarmerFailed)}
 
 
 async def test_what_comes_back_is_what_was_stored(world: World, tree: Path, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ async def test_error_that_nobody_foresaw_costs_one_farmer_only(
         put = await stored(renter, tree)
         bad = holders(world, put.order)[0].id
         break_peer(monkeypatch, "read", bad)
-        seen: list[Happening] = []
+        seen: list[ProgressEvent] = []
         await renter.get(put.order, tmp_path / "back", watch=seen.append)
     assert listing(tmp_path / "back" / "tree") == listing(tree)
     assert set(failures(seen)) == {bad}
@@ -229,7 +229,7 @@ async def test_wrong_bytes_of_data_are_blamed(
         put = await stored(renter, tree)
         liar = holders(world, put.order)[slot]
         liar.behaviour.spoil = spoil
-        seen: list[Happening] = []
+        seen: list[ProgressEvent] = []
         await renter.get(put.order, tmp_path / "back", watch=seen.append)
         assert renter.reputations.records()[liar.id].lies == 1
     assert failures(seen)[liar.id].lied
@@ -249,7 +249,7 @@ async def test_wrong_parity_is_found_by_its_path(
         await farmers[0].stop()
         farmers[3].behaviour.spoil = _flipped
         farmers[3].behaviour.shown_path = shown
-        seen: list[Happening] = []
+        seen: list[ProgressEvent] = []
         await renter.get(put.order, tmp_path / "back", watch=seen.append)
     assert failures(seen)[farmers[3].id].lied
     assert not any(failures(seen)[farmer.id].lied for farmer in farmers[:1])

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from grange.layout import Geometry
 from grange.peer import OverBudget
+from grange.transfer.errors import NotEnoughFarmers
 from grange.types import FarmerId
 from grange.units import GIB, TOKEN
-from grange_client.errors import NotEnoughFarmers, NotEnoughMoney
+from grange_client.errors import NotEnoughMoney
 from grange_client.fare import DETOURS, check_vault, fare
 from grange_client.plan import Wish
 from grange_client.store import Stored

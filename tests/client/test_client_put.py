@@ -27,11 +27,12 @@ from grange.erasure import Codec
 from grange.errors import Misuse
 from grange.messages import Domain
 from grange.seal import OrderKey
+from grange.transfer.errors import NotEnoughFarmers
+from grange.transfer.events import FarmerReplaced, ProgressEvent, ReadingPriceRaised
 from grange.types import Epoch, FarmerId, address_from
 from grange.units import TOKEN
 from grange_client.errors import (
     BadName,
-    NotEnoughFarmers,
     NotEnoughMoney,
     NothingToStore,
     NotReadable,
@@ -40,7 +41,6 @@ from grange_client.errors import (
     SourceChanged,
 )
 from grange_client.farmers import probe
-from grange_client.happenings import FarmerReplaced, Happening, ReadingPriceRaised
 from grange_client.plan import Wish
 from grange_client.renter import Renter
 from grange_client.scan import Scan, scan
@@ -49,14 +49,14 @@ from grange_client.store import Stored
 CODE = Wish(k=2, n=4, epochs=5)
 
 
-async def put(renter: Renter, path: Path, wish: Wish = CODE) -> tuple[Stored, list[Happening]]:
-    seen: list[Happening] = []
+async def put(renter: Renter, path: Path, wish: Wish = CODE) -> tuple[Stored, list[ProgressEvent]]:
+    seen: list[ProgressEvent] = []
     stored = await renter.put(await renter.quote([path], wish), seen.append)
     return stored, seen
 
 
-def replaced(seen: list[Happening]) -> set[int]:
-    return {happening.farmer for happening in seen if isinstance(happening, FarmerReplaced)}
+def replaced(seen: list[ProgressEvent]) -> set[int]:
+    return {event.farmer for event in seen if isinstance(event, FarmerReplaced)}
 
 
 async def test_one_transaction_places_everything(world: World, tree: Path) -> None:
@@ -125,7 +125,7 @@ async def test_bad_farmers_are_replaced(
         bad = [chosen.farmer.id for chosen in quote.chosen[1:3]]
         for number in bad:
             spoil(world.farmer(number))
-        seen: list[Happening] = []
+        seen: list[ProgressEvent] = []
         stored = await renter.put(quote, seen.append)
     assert set(bad) <= replaced(seen)
     assert not set(bad) & {slot.farmer for slot in stored.order.slots}
@@ -144,7 +144,7 @@ async def test_error_that_nobody_foresaw_costs_one_farmer_its_slot(
         quote = await renter.quote([tree], CODE)
         bad = quote.chosen[1].farmer.id
         break_peer(monkeypatch, method, bad)
-        seen: list[Happening] = []
+        seen: list[ProgressEvent] = []
         stored = await renter.put(quote, seen.append)
     assert replaced(seen) == {bad}
     assert bad not in {slot.farmer for slot in stored.order.slots}
@@ -459,7 +459,7 @@ async def test_promise_that_lapses_too_soon_is_asked_for_again(world: World, tre
     async with world.renter() as renter:
         quote = await renter.quote([tree], CODE)
         assert len(quote.choice.ranked) == 4
-        seen: list[Happening] = []
+        seen: list[ProgressEvent] = []
         stored = await renter.put(quote, seen.append)
     assert len(answers) == 2
     assert not replaced(seen)
@@ -483,7 +483,7 @@ async def test_farmer_whose_promises_lapse_too_soon_gives_way_to_a_spare(world: 
         quote = await renter.quote([tree], CODE)
         hasty = quote.chosen[0].farmer.id
         world.farmer(hasty).behaviour.life_blocks = 1
-        seen: list[Happening] = []
+        seen: list[ProgressEvent] = []
         await renter.put(quote, seen.append)
     assert replaced(seen) == {hasty}
 
@@ -624,7 +624,7 @@ async def test_a_farmer_that_asks_a_ransom_is_remembered(world: World, tree: Pat
         extorter = order.slots[0].farmer
         offer = world.market.known[extorter - 1].offer
         world.change(extorter, offer=replace(offer, egress_price_per_gib=TOKEN << 20))
-        seen: list[Happening] = []
+        seen: list[ProgressEvent] = []
         quote = await renter.quote([tree], CODE, seen.append)
         assert ReadingPriceRaised(farmer=extorter, price_per_gib=TOKEN << 20) in seen
         assert "far more than others" in quote.choice.unfit[extorter]
@@ -649,7 +649,7 @@ async def test_a_farmer_whose_price_others_fall_below_is_no_extorter(world: Worl
                     world.market.known[number - 1].offer, egress_price_per_gib=0, price_per_gib_epoch=1
                 )
                 world.change(number, offer=offer)
-        seen: list[Happening] = []
+        seen: list[ProgressEvent] = []
         quote = await renter.quote([tree], CODE, seen.append)
         assert "far more than others" in quote.choice.unfit[honest]
         assert not [one for one in seen if isinstance(one, ReadingPriceRaised)]
@@ -667,7 +667,7 @@ async def test_a_farmer_that_raises_its_price_after_an_extension_is_remembered(
         extorter = order.slots[0].farmer
         offer = world.market.known[extorter - 1].offer
         world.change(extorter, offer=replace(offer, egress_price_per_gib=TOKEN << 20))
-        seen: list[Happening] = []
+        seen: list[ProgressEvent] = []
         await renter.quote([tree], CODE, seen.append)
     assert ReadingPriceRaised(farmer=extorter, price_per_gib=TOKEN << 20) in seen
 
@@ -678,7 +678,7 @@ async def test_a_farmer_whose_key_was_rotated_is_no_liar(world: World, tree: Pat
         quote = await renter.quote([tree], CODE)
         rotated = quote.chosen[0].farmer.id
         world.farmer(rotated).wallet = Wallet(b"\7" * 32)
-        seen: list[Happening] = []
+        seen: list[ProgressEvent] = []
         stored = await renter.put(quote, seen.append)
         assert rotated not in {slot.farmer for slot in stored.order.slots}
         world.change(rotated, operator=world.farmer(rotated).wallet.address)
@@ -690,7 +690,7 @@ async def test_a_market_in_which_all_sell_reads_is_no_extortion(world: World, tr
     async with world.renter() as renter:
         await put(renter, tree)
         world.sell(100 * TOKEN, vault=0)
-        seen: list[Happening] = []
+        seen: list[ProgressEvent] = []
         quote = await renter.quote([tree], CODE, seen.append)
     assert len(quote.choice.ranked) > 4
     assert not [one for one in seen if isinstance(one, ReadingPriceRaised)]

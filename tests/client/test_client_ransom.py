@@ -8,9 +8,9 @@ from client_fakes import World
 from client_trees import listing
 
 from grange.peer import OverBudget
+from grange.transfer.errors import NotEnoughFarmers
 from grange.types import FarmerId
 from grange.units import TOKEN
-from grange_client.errors import NotEnoughFarmers
 from grange_client.plan import Wish
 from grange_client.renter import Renter
 from grange_client.store import Stored

@@ -12,8 +12,8 @@ from yarl import URL
 import grange_client.extend
 import grange_client.upload
 from grange.peer import Peer, Retry
-from grange_client.errors import NotEnoughFarmers
-from grange_client.happenings import FarmerReplaced, Happening
+from grange.transfer.errors import NotEnoughFarmers
+from grange.transfer.events import FarmerReplaced, ProgressEvent
 from grange_client.plan import Wish
 
 CODE = Wish(k=2, n=4, epochs=5)
@@ -75,7 +75,7 @@ async def test_a_put_whose_farmer_restarts_goes_on(
     async with world.renter() as renter:
         quote = await renter.quote([file], CODE)
         assert quote.geometry.segments > 3
-        seen: list[Happening] = []
+        seen: list[ProgressEvent] = []
         await renter.put(quote, seen.append)
     assert restart.restarted
     assert not [one for one in seen if isinstance(one, FarmerReplaced)]

@@ -19,10 +19,10 @@ from grange.chain import Chain, Farmer, Sender, Wallet
 from grange.devnet import DEVNET_PARAMETERS, Devnet
 from grange.devnet.engines import EngineName
 from grange.devnet.fleet import FarmerProcess, Fleet
+from grange.transfer.events import Listener, ignore_progress
 from grange.types import Address, Epoch, FarmerId
 from grange.units import TOKEN
 from grange_client.config import Config, Network, set_up
-from grange_client.happenings import Watcher, nobody
 from grange_client.plan import Wish
 from grange_client.renter import Renter
 from grange_client.store import Stored
@@ -201,7 +201,7 @@ class Town:
             await self.quiet()
 
 
-async def stored(config: Config, source: Path, wish: Wish, watch: Watcher = nobody) -> Stored:
+async def stored(config: Config, source: Path, wish: Wish, watch: Listener = ignore_progress) -> Stored:
     """Store a path as a library user does."""
     async with Renter.open(config) as renter:
         return await renter.put(await renter.quote([source], wish), watch)

@@ -16,8 +16,8 @@ from e2e_tree import plain_file
 
 from grange.chain import Sender, calls
 from grange.devnet.fleet import FarmerProcess
+from grange.transfer.events import Progress, ProgressEvent
 from grange.types import OrderId
-from grange_client.happenings import Happening, Progress
 from grange_client.plan import Wish
 from grange_client.renter import Renter
 
@@ -58,8 +58,8 @@ async def test_a_farmer_killed_in_an_upload_loses_nothing_it_signed_for(
             promised = await visitor.promised(Slot.of_noise(seed=12, pieces=3))
         killing: list[asyncio.Task[None]] = []
 
-        def kill_once(happening: Happening) -> None:
-            if isinstance(happening, Progress) and not killing:
+        def kill_once(event: ProgressEvent) -> None:
+            if isinstance(event, Progress) and not killing:
                 killing.append(asyncio.create_task(victim.kill()))
 
         try:

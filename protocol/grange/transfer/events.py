@@ -1,6 +1,6 @@
-"""What long work tells whoever watches it: small values, handed to one callable.
+"""What long work tells whoever listens: small values, handed to one callable in the thread of the event loop.
 
-Decides nothing: `screens` draws them, tests collect them, and silence is a fine watcher.
+A command draws them, tests collect them, and `ignore_progress` is a fine listener.
 """
 
 from collections.abc import Callable
@@ -59,21 +59,21 @@ class ReadingPriceRaised:
     price_per_gib: int
 
 
-Remembered = FarmerFailed | ReadingPriceRaised
+Complaint = FarmerFailed | ReadingPriceRaised
 """What speaks against a farmer from then on."""
-Happening = Step | Progress | FarmersNow | FarmerReplaced | Remembered
-Watcher = Callable[[Happening], None]
+ProgressEvent = Step | Progress | FarmersNow | FarmerReplaced | Complaint
+Listener = Callable[[ProgressEvent], None]
 
 
-def nobody(_: Happening) -> None:
-    """The watcher that does not look."""
+def ignore_progress(_: ProgressEvent) -> None:
+    """The listener that does not listen."""
 
 
-def without_failures(watch: Watcher) -> Watcher:
-    """A watcher that hears of no failures, only of lies: for farmers that owe nothing any more."""
+def without_failures(watch: Listener) -> Listener:
+    """A listener that hears of no failures, only of lies: for farmers that owe nothing any more."""
 
-    def only_lies(happening: Happening) -> None:
-        if not isinstance(happening, FarmerFailed) or happening.lied:
-            watch(happening)
+    def only_lies(event: ProgressEvent) -> None:
+        if not isinstance(event, FarmerFailed) or event.lied:
+            watch(event)
 
     return only_lies
