@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 from grange.chain import Farmer, Receipt, TransactionReverted
 from grange.errors import Told
 from grange.messages import order_id
-from grange.peer import FARMER_FAULTS, Patience, Proposal, Retry, checked_acceptance, dealing_with
+from grange.peer import FARMER_FAULTS, Proposal, checked_acceptance, dealing_with
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerReplaced, Listener, Progress, Step
+from grange.transfer.retry import RetryPolicy
 from grange.types import Acceptance, Address, FarmerId, Terms
 from grange_client.closing import held_from_events
 from grange_client.encode import Piece
@@ -41,7 +42,6 @@ from grange_client.store import (
     refused,
 )
 
-DROP_SECONDS = 5.0
 PASSING_MOMENTS = PASSING_ERRORS | {"WrongSlots"}
 """An order may be repaired while it is being extended: looked at again, its slots are others."""
 
@@ -55,7 +55,7 @@ class Extending:
     account: Address
     market: Market
     open_peer: OpenPeer
-    patience: Patience
+    policy: RetryPolicy
     regrown: Regrown
     funds: Callable[[], Awaitable[Funds]]
     placements: Placements
@@ -170,7 +170,7 @@ class _Work:
         self._confirmations = confirmations
         self._on_placed = on_placed
         self._with = extending
-        self._retry = Retry(extending.patience)
+        self._policy = extending.policy
         self._renewal = renewal
         self._order = renewal.order
         self._watch = watch
@@ -242,7 +242,7 @@ class _Work:
                 await self._with.open_peer(keeper.farmer).drop(self._renewal.id, slot)
 
         with suppress(TimeoutError):
-            async with asyncio.timeout(DROP_SECONDS):
+            async with asyncio.timeout(self._policy.drop_seconds):
                 await asyncio.gather(*(one(slot, keeper) for slot, keeper in self._sent))
 
     async def _promises(self, deadline_block: int) -> list[Acceptance]:
@@ -285,7 +285,7 @@ class _Work:
 
         try:
             with dealing_with(keeper.farmer.id):
-                return await self._retry.call(promised, irreplaceable=lambda: not self._spares)
+                return await self._policy.call(promised, is_last=lambda: not self._spares)
         except FARMER_FAULTS as error:
             return error
 
@@ -312,11 +312,11 @@ class _Work:
             try:
                 with dealing_with(keeper.farmer.id):
                     peer = self._with.open_peer(keeper.farmer)
-                    await self._retry.call(
+                    await self._policy.call(
                         lambda: peer.put_piece(
                             self._renewal.id, piece.slot, piece.segment, piece.data, piece.root
                         ),
-                        irreplaceable=lambda: not self._spares,
+                        is_last=lambda: not self._spares,
                     )
             except FARMER_FAULTS as error:
                 failed.setdefault(piece.slot, error.what)

@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from statistics import median
 from typing import TypeVar
 
 from grange.erasure import Codec
@@ -22,7 +21,6 @@ from grange.peer import (
     FarmerLied,
     FarmerRefused,
     FarmerUnreachable,
-    Patience,
     Peer,
     dealing_with,
     fault_of,
@@ -31,6 +29,7 @@ from grange.seal import OrderKey
 from grange.tasks import cancelled
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerFailed, FarmersNow, Listener
+from grange.transfer.retry import RetryPolicy
 from grange_client.errors import NotEnoughMoney, Unopened
 from grange_client.fare import too_small
 from grange_client.health import Health
@@ -76,7 +75,7 @@ class OrderReader:
         key: OrderKey,
         peers: Sequence[Peer | None],
         *,
-        patience: Patience,
+        policy: RetryPolicy,
         executor: Executor,
         watch: Listener,
         dear: Mapping[int, Told] | None = None,
@@ -88,7 +87,7 @@ class OrderReader:
         self.health = [Health() for _ in peers]
         self._key = key
         self._peers = list(peers)
-        self._patience = patience
+        self._policy = policy
         self._executor = executor
         self._watch = watch
         self._codec = Codec(self.geometry.k, self.geometry.n)
@@ -205,8 +204,8 @@ class OrderReader:
     async def _next(self, hunt: _Hunt) -> None:
         """Until something arrives or fails, or those still running are late."""
         waiting = {task for task, slot in hunt.running.items() if slot not in hunt.late}
-        patience = self._hedge_seconds() if waiting else None
-        done, _ = await asyncio.wait(hunt.running, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        limit = self._policy.slow_to_give.limit_seconds(self._seconds) if waiting else None
+        done, _ = await asyncio.wait(hunt.running, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         if not done:
             for task in waiting:
                 slot = hunt.running[task]
@@ -221,10 +220,6 @@ class OrderReader:
             else:
                 if slot < self.geometry.k:
                     await self._open_column(hunt, slot)
-
-    def _hedge_seconds(self) -> float:
-        usual = median(self._seconds) if self._seconds else 0.0
-        return max(self._patience.hedge_floor_seconds, self._patience.hedge_factor * usual)
 
     async def _open_column(self, hunt: _Hunt, slot: int) -> None:
         """Authenticate a column of blocks that came as they are. If one does not open, it may be the farmer's

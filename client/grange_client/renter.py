@@ -30,7 +30,6 @@ from grange.peer import (
     FARMER_FAULTS,
     Budget,
     FarmerRefused,
-    Patience,
     Peer,
     Purse,
     Signer,
@@ -40,6 +39,7 @@ from grange.peer import (
 )
 from grange.selection import HISTORY_EPOCHS, highest_egress
 from grange.transfer.events import Complaint, Listener, Step, ignore_progress, without_failures
+from grange.transfer.retry import RetryPolicy
 from grange.types import Address, FarmerId, OrderId
 from grange.units import format_tokens
 from grange_client.catalog import Catalog, Known
@@ -104,7 +104,7 @@ class Renter:
         reputations: Reputations,
         session: aiohttp.ClientSession,
         executor: Executor,
-        patience: Patience,
+        policy: RetryPolicy,
         tabs: Tabs,
         placements: Placements,
         first_block: int,
@@ -117,10 +117,10 @@ class Renter:
         self.reputations = reputations
         self._session = session
         self._executor = executor
-        self._patience = patience
+        self._policy = policy
         self._first_block = first_block
         self._signer = Signer(
-            domain=market.domain, wallet=identity.wallet, patience=patience, now=now, random=random
+            domain=market.domain, wallet=identity.wallet, timeouts=policy.timeouts, now=now, random=random
         )
         self._read: tuple[OrderId, Manifest] | None = None
         """The manifest that was read last: `get` needs it twice, and it may be long."""
@@ -132,7 +132,7 @@ class Renter:
             identity=identity,
             market=market,
             open_peer=self.peer,
-            patience=patience,
+            policy=policy,
             executor=executor,
             now=now,
             random=random,
@@ -142,7 +142,7 @@ class Renter:
             account=identity.wallet.address,
             market=market,
             open_peer=self.peer,
-            patience=patience,
+            policy=policy,
             regrown=self._regrown,
             funds=self._storing.funds,
             placements=placements,
@@ -157,7 +157,7 @@ class Renter:
         cls,
         config: Config,
         *,
-        patience: Patience | None = None,
+        policy: RetryPolicy | None = None,
         timeouts: Timeouts | None = None,
         on_wait: Callable[[], None] = lambda: None,
     ) -> AsyncIterator["Renter"]:
@@ -179,7 +179,7 @@ class Renter:
                 identity=config.identity,
                 market=market,
                 catalog_path=config.catalog_path,
-                patience=patience or Patience(),
+                policy=policy or RetryPolicy(),
                 first_block=network.first_block,
             ) as renter:
                 yield renter
@@ -192,7 +192,7 @@ class Renter:
         identity: Identity,
         market: Market,
         catalog_path: Path,
-        patience: Patience,
+        policy: RetryPolicy,
         first_block: int = 0,
         busy_seconds: float = BUSY_SECONDS,
         now: Callable[[], float] = time.time,
@@ -218,7 +218,7 @@ class Renter:
             ) as tabs,
             ThreadPoolExecutor(WORKER_THREADS, thread_name_prefix="grange") as executor,
         ):
-            async with open_session(patience, chain_id=market.domain.chain_id) as session:
+            async with open_session(policy.timeouts, chain_id=market.domain.chain_id) as session:
                 yield cls(
                     identity=identity,
                     market=market,
@@ -231,7 +231,7 @@ class Renter:
                     ),
                     session=session,
                     executor=executor,
-                    patience=patience,
+                    policy=policy,
                     tabs=tabs,
                     first_block=first_block,
                     now=now,
@@ -536,7 +536,7 @@ class Renter:
             order,
             self.identity.secret.order_key(order.sealed_as),
             [self._peer_or_none(keeper, purse or self._purse) for keeper in keepers],
-            patience=self._patience,
+            policy=self._policy,
             executor=self._executor,
             watch=watch,
             dear=dear,

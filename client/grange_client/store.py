@@ -23,8 +23,9 @@ from grange.chain import Receipt, TransactionReverted
 from grange.errors import GrangeError, Misuse
 from grange.layout import Geometry, Trailer
 from grange.messages import SALT_BYTES, order_id
-from grange.peer import FarmerRefused, Patience
+from grange.peer import FarmerRefused
 from grange.transfer.events import Complaint, Listener, ProgressEvent, Step
+from grange.transfer.retry import RetryPolicy
 from grange.types import Acceptance, Epoch, FarmerId, OrderId, Terms
 from grange.units import LEAF_BYTES, MAX_LEAF_COUNT
 from grange_client.cautions import cautions
@@ -121,7 +122,7 @@ class Storing:
     identity: Identity
     market: Market
     open_peer: OpenPeer
-    patience: Patience
+    policy: RetryPolicy
     executor: Executor
     placements: Placements
     now: Callable[[], float] = time.time
@@ -217,7 +218,7 @@ class Storing:
                 encoder=SegmentEncoder(stream, quote.geometry, key),
                 chosen=quote.choice.ranked,
                 open_peer=lambda chosen: self.open_peer(chosen.farmer),
-                patience=self.patience,
+                policy=self.policy,
                 executor=self.executor,
                 watch=watch,
             )

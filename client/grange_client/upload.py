@@ -22,17 +22,15 @@ from grange.peer import (
     FARMER_FAULTS,
     FarmerRefused,
     FarmerUnreachable,
-    Patience,
     Peer,
     Proposal,
-    Retry,
     checked_acceptance,
     dealing_with,
     held_pieces,
 )
-from grange.peer.promise import LAPSES_CODE
 from grange.tasks import all_of, cancelled, task_group
 from grange.transfer.events import FarmersNow, Listener, Progress, Step
+from grange.transfer.retry import RetryPolicy
 from grange.types import Acceptance, OrderId, Terms
 from grange_client.encode import Piece, SegmentEncoder
 from grange_client.lane import Lane, Spares
@@ -42,9 +40,6 @@ WINDOW_BYTES = 160 << 20
 """Pieces in memory at once, unless two segments are already more."""
 MIN_WINDOW_SEGMENTS = 2
 MAX_WINDOW_SEGMENTS = 64
-BUSY_CODE = "conflict"
-"""A slot whose pieces are still being taken in: over in a moment."""
-DROP_SECONDS = 5.0
 MAX_RECOUNTS = 2
 """How often a farmer may say of a slot that pieces are missing which it has acknowledged."""
 
@@ -61,7 +56,7 @@ class Upload:
         encoder: SegmentEncoder,
         chosen: Sequence[Chosen],
         open_peer: Callable[[Chosen], Peer],
-        patience: Patience,
+        policy: RetryPolicy,
         executor: Executor,
         watch: Listener,
     ) -> None:
@@ -70,8 +65,7 @@ class Upload:
         self._terms = terms
         self._encoder = encoder
         self._geometry: Geometry = encoder.geometry
-        self._patience = patience
-        self._retry = Retry(patience)
+        self._policy = policy
         self._executor = executor
         self._watch = watch
         spares = Spares(chosen)
@@ -110,7 +104,7 @@ class Upload:
                 await self._open_peer(chosen).drop(self._order, slot)
 
         with suppress(TimeoutError):
-            async with asyncio.timeout(DROP_SECONDS):
+            async with asyncio.timeout(self._policy.drop_seconds):
                 await asyncio.gather(*(one(chosen, slot) for chosen, slot in self._used))
 
     def _opened(self, slot: int) -> Callable[[Chosen], Peer]:
@@ -165,8 +159,7 @@ class Upload:
         while pending:
             now = loop.time()
             if len(pending) <= half and patience_ends == float("inf"):
-                usual = self._patience.slow_factor * (now - begun)
-                patience_ends = begun + max(self._patience.slow_floor_seconds, usual)
+                patience_ends = begun + self._policy.slow_to_store.limit_seconds([now - begun])
             timeout = None if patience_ends == float("inf") else max(0.0, patience_ends - now)
             done, pending = await asyncio.wait(pending, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -174,7 +167,7 @@ class Upload:
             if not done:
                 for task in pending:
                     self._replace_slow(sends[task])
-                begun, patience_ends = loop.time(), loop.time() + self._patience.request_seconds
+                begun, patience_ends = loop.time(), loop.time() + self._policy.timeouts.request_seconds
 
     def _replace_slow(self, lane: Lane) -> None:
         if lane.can_replace():
@@ -197,10 +190,9 @@ class Upload:
 
     async def _put(self, lane: Lane, peer: Peer, piece: Piece) -> None:
         with dealing_with(peer.farmer.id):
-            await self._retry.call(
+            await self._policy.call(
                 lambda: peer.put_piece(self._order, piece.slot, piece.segment, piece.data, piece.root),
-                passes=lambda error: error.code == BUSY_CODE,
-                irreplaceable=lambda: not lane.can_replace(),
+                is_last=lambda: not lane.can_replace(),
             )
 
     async def _ask(self, lane: Lane, deadline_block: int) -> None:
@@ -209,16 +201,10 @@ class Upload:
         There is none yet for a slot of which its farmer turned out to miss pieces.
         """
         chosen = lane.chosen
-
-        def passes(error: FarmerRefused) -> bool:
-            # One that lapses too soon is followed by one that ends later, but a spare is sooner ready.
-            return error.code == BUSY_CODE or (error.code == LAPSES_CODE and not lane.can_replace())
-
         try:
-            lane.acceptance = await self._retry.call(
+            lane.acceptance = await self._policy.call(
                 lambda: self._promised(lane, deadline_block),
-                passes=passes,
-                irreplaceable=lambda: not lane.can_replace(),
+                is_last=lambda: not lane.can_replace(),
             )
         except FARMER_FAULTS as error:
             if not (isinstance(error, FarmerRefused) and await self._looked_again(lane, error)):

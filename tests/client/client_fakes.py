@@ -44,8 +44,9 @@ from grange.messages import (
     voucher_signer,
 )
 from grange.optional_database import BUSY_SECONDS
-from grange.peer import Patience, Peer
+from grange.peer import Peer
 from grange.times import BlockClock
+from grange.transfer.retry import RetryPolicy, SlowRule
 from grange.types import (
     Acceptance,
     Address,
@@ -67,15 +68,19 @@ WORDS = "test test test test test test test test test test test junk"
 PARAMETERS = replace(market_rules.PARAMETERS, token=address_from(bytes(19) + b"\x02"))
 MARKET = address_from(bytes(19) + b"\x01")
 NOW = 1_800_000_000
-CALM = Patience(
+CALM = RetryPolicy(
     pause_seconds=0.001,
     longest_pause_seconds=0.001,
     last_resort_seconds=0.05,
-    slow_floor_seconds=60,
-    hedge_floor_seconds=60,
+    slow_to_store=SlowRule(floor_seconds=60, factor=8),
+    slow_to_give=SlowRule(floor_seconds=60, factor=4),
 )
 """Never takes a busy machine for a slow farmer."""
-HURRIED = replace(CALM, slow_floor_seconds=0.5, slow_factor=1, hedge_floor_seconds=0.3, hedge_factor=1)
+HURRIED = replace(
+    CALM,
+    slow_to_store=SlowRule(floor_seconds=0.5, factor=1),
+    slow_to_give=SlowRule(floor_seconds=0.3, factor=1),
+)
 """For tests about slow farmers."""
 _AUTHORIZATION = re.compile(
     r"Grange renter=(0x[0-9a-f]{40}),expires=(\d+),nonce=([0-9a-f]{32}),"
@@ -648,7 +653,7 @@ class World:
     farmers: list[FakeFarmer]
     identity: Identity
     home: Path
-    patience: Patience = CALM
+    policy: RetryPolicy = CALM
 
     @asynccontextmanager
     async def renter(
@@ -661,7 +666,7 @@ class World:
             identity=self.identity,
             market=self.market,
             catalog_path=folder / "catalog.sqlite",
-            patience=self.patience,
+            policy=self.policy,
             busy_seconds=busy_seconds,
             now=lambda: NOW + clock_ahead,
         ) as renter:

@@ -62,7 +62,7 @@ async def test_eight_puts_at_once_all_succeed(
         async def put(number: int, config: Config) -> tuple[OrderId, int]:
             path = tmp_path / f"file {number}"
             path.write_bytes(os.urandom(5_000))
-            async with Renter.open(config, patience=CALM) as renter:
+            async with Renter.open(config, policy=CALM) as renter:
                 stored = await renter.put(await renter.quote([path], CODE))
                 return stored.order.id, stored.order.cost
 
@@ -76,7 +76,7 @@ async def test_eight_puts_at_once_all_succeed(
                 await mining
         assert len({order for order, _ in stored}) == PUTS
         for config in configs:
-            async with Renter.open(config, patience=CALM) as renter:
+            async with Renter.open(config, policy=CALM) as renter:
                 assert {known.order.id for known in await renter.orders()} == {order for order, _ in stored}
         left = await devnet.chain.vault(account) + await devnet.chain.token_balance(account)
         assert left == 100 * TOKEN - sum(cost for _, cost in stored)

@@ -93,7 +93,7 @@ async def _register(devnet: Devnet, farmer: FakeFarmer, endpoint: str) -> None:
 async def test_whole_story(town: Town, tree: Path, tmp_path: Path) -> None:
     """Put in one transaction, pay to the base unit, find it again with the words alone, get it back."""
     account = town.config.identity.wallet.address
-    async with Renter.open(town.config, patience=CALM) as renter:
+    async with Renter.open(town.config, policy=CALM) as renter:
         before = await renter.funds()
         quote = await renter.quote([tree], CODE)
         stored = await renter.put(quote)
@@ -116,7 +116,7 @@ async def test_whole_story(town: Town, tree: Path, tmp_path: Path) -> None:
         assert await town.devnet.chain.vault(account) == 0
         assert (await renter.funds()).wallet == left.wallet + announced.amount
     other = set_up(tmp_path / "other machine", words=WORDS, network=town.config.network)
-    async with Renter.open(other, patience=CALM) as renter:
+    async with Renter.open(other, policy=CALM) as renter:
         known = await renter.orders()
         assert [one.name for one in known] == ["tree", "tree"]
         assert known[1].order == stored.order
@@ -127,7 +127,7 @@ async def test_whole_story(town: Town, tree: Path, tmp_path: Path) -> None:
 async def test_an_order_that_nobody_proved_is_paid_back_with_compensation(town: Town, tree: Path) -> None:
     """All of its price, an epoch's pay for each miss up to the lapse, and the whole collateral."""
     chain, rules = town.devnet.chain, town.devnet.chain.parameters
-    async with Renter.open(town.config, patience=CALM) as renter:
+    async with Renter.open(town.config, policy=CALM) as renter:
         stored = await renter.put(await renter.quote([tree], CODE))
         with pytest.raises(OrderGoesOn):
             await renter.close(stored.order)
@@ -149,7 +149,7 @@ async def test_an_order_that_nobody_proved_is_paid_back_with_compensation(town: 
 async def test_what_came_back_is_shown_whoever_closed_the_order(town: Town, tree: Path) -> None:
     """A passer-by ends it; the money is the renter's, and all its commands say how much."""
     chain, stranger = town.devnet.chain, Wallet.random()
-    async with Renter.open(town.config, patience=CALM) as renter:
+    async with Renter.open(town.config, policy=CALM) as renter:
         order = (await renter.put(await renter.quote([tree], CODE))).order
         before = (await renter.funds()).vault
     await town.devnet.mine_to_epoch(order.end)
@@ -172,7 +172,7 @@ async def test_what_came_back_is_shown_whoever_closed_the_order(town: Town, tree
 async def test_health_follows_the_chain_from_live_to_late_to_vacant(town: Town, tree: Path) -> None:
     """These farmers never prove: after an epoch they are late, after MAX_MISSES of them they have lapsed."""
     rules = town.devnet.chain.parameters
-    async with Renter.open(town.config, patience=CALM) as renter:
+    async with Renter.open(town.config, policy=CALM) as renter:
         order = (await renter.put(await renter.quote([tree], CODE))).order
         seen = []
         for epoch in (order.start, order.start + 1, order.start + rules.max_misses):
@@ -198,7 +198,7 @@ async def test_health_follows_the_chain_from_live_to_late_to_vacant(town: Town, 
 
 async def test_epoch_that_turns_in_between(town: Town, tree: Path) -> None:
     """When an epoch begins during the upload the order costs less, and what was moved too much stays ours."""
-    async with Renter.open(town.config, patience=CALM) as renter:
+    async with Renter.open(town.config, policy=CALM) as renter:
         quote = await renter.quote([tree], Wish(k=2, n=4, until=16))
         await town.devnet.mine(10)
         stored = await renter.put(quote)
@@ -218,7 +218,7 @@ async def test_nothing_is_sent_in_the_wrong_place(town: Town, tree: Path, tmp_pa
             async with Renter.open(set_up(tmp_path / error.__name__, words=WORDS, network=network)):
                 pass
     poor = set_up(tmp_path / "poor", words=POOR_WORDS, network=right)
-    async with Renter.open(poor, patience=CALM) as renter:
+    async with Renter.open(poor, policy=CALM) as renter:
         with pytest.raises(NotEnoughMoney, match="tokens are missing"):
             await renter.quote([tree], CODE)
 

@@ -177,7 +177,7 @@ async def test_any_range_reads_right(world: World, tmp_path: Path) -> None:
 
 async def test_slow_farmer_is_overtaken(world: World, tree: Path, tmp_path: Path) -> None:
     """A farmer that keeps us waiting is not waited for: a parity slot stands in."""
-    world.patience = HURRIED
+    world.policy = HURRIED
     async with world.renter() as renter:
         put = await stored(renter, tree)
         holders(world, put.order)[1].behaviour.get_seconds = 20
@@ -188,7 +188,7 @@ async def test_slow_farmer_is_overtaken(world: World, tree: Path, tmp_path: Path
 
 async def test_all_slow_is_still_served(world: World, tree: Path, tmp_path: Path) -> None:
     """When everybody is slow, slow is good enough."""
-    world.patience = HURRIED
+    world.policy = HURRIED
     async with world.renter() as renter:
         put = await stored(renter, tree)
         for farmer in world.farmers:

@@ -13,8 +13,8 @@ from grange.peer import (
     FarmerLied,
     FarmerRefused,
     FarmerUnreachable,
-    Patience,
     Peer,
+    PeerTimeouts,
     Signer,
     endpoint_url,
     open_session,
@@ -30,12 +30,12 @@ IDENTITY = identity(WORDS)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def signer(patience: Patience = CALM) -> Signer:
-    return Signer(domain=DOMAIN, wallet=IDENTITY.wallet, patience=patience, now=lambda: NOW)
+def signer(timeouts: PeerTimeouts = CALM.timeouts) -> Signer:
+    return Signer(domain=DOMAIN, wallet=IDENTITY.wallet, timeouts=timeouts, now=lambda: NOW)
 
 
 @asynccontextmanager
-async def answering(handler: Handler, patience: Patience = CALM) -> AsyncIterator[Peer]:
+async def answering(handler: Handler, timeouts: PeerTimeouts = CALM.timeouts) -> AsyncIterator[Peer]:
     """A peer behind which this handler answers everything."""
     app = web.Application()
     app.router.add_route("*", "/{rest:.*}", handler)
@@ -44,8 +44,8 @@ async def answering(handler: Handler, patience: Patience = CALM) -> AsyncIterato
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        async with open_session(patience, chain_id=DOMAIN.chain_id) as session:
-            yield Peer(farmer_view(1, IDENTITY.wallet.address, endpoint), session, signer(patience))
+        async with open_session(timeouts, chain_id=DOMAIN.chain_id) as session:
+            yield Peer(farmer_view(1, IDENTITY.wallet.address, endpoint), session, signer(timeouts))
     finally:
         await runner.cleanup()
 
@@ -183,7 +183,7 @@ async def test_silence_is_unreachable() -> None:
         await asyncio.sleep(60)
         return web.Response()
 
-    async with answering(never, replace(CALM, silence_seconds=0.05)) as peer:
+    async with answering(never, replace(CALM.timeouts, silence_seconds=0.05)) as peer:
         with pytest.raises(FarmerUnreachable, match="in time"):
             await peer.drop(ORDER, 0)
 

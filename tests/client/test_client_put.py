@@ -119,7 +119,7 @@ async def test_bad_farmers_are_replaced(
     world: World, tree: Path, spoil: Callable[[FakeFarmer], None]
 ) -> None:
     """Two farmers that fail give way to spares, and the order is whole without them."""
-    world.patience = HURRIED if spoil is _slow else CALM
+    world.policy = HURRIED if spoil is _slow else CALM
     async with world.renter() as renter:
         quote = await renter.quote([tree], CODE)
         bad = [chosen.farmer.id for chosen in quote.chosen[1:3]]

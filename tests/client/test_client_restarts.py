@@ -1,7 +1,7 @@
 """Farmers that restart while something is being stored with them."""
 
 import os
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,11 @@ import pytest
 from client_fakes import PARAMETERS, World
 from yarl import URL
 
-import grange_client.extend
 import grange_client.upload
-from grange.peer import Peer, Retry
+from grange.peer import Peer
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerReplaced, ProgressEvent
+from grange.transfer.retry import RetryPolicy, SlowRule
 from grange_client.plan import Wish
 
 CODE = Wish(k=2, n=4, epochs=5)
@@ -37,8 +37,9 @@ class Restart:
             await self.farmer.start(self.port)
             self.restarted = True
 
-    def retry(self, module: Any, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(module, "Retry", partial(Retry, clock=lambda: self.now, sleep=self.sleep))
+    def count_pauses(self, world: World) -> None:
+        """Of all that wait for a farmer from now on."""
+        world.policy = replace(world.policy, clock=lambda: self.now, sleep=self.sleep)
 
 
 def four_only(world: World) -> None:
@@ -63,7 +64,7 @@ async def test_a_put_whose_farmer_restarts_goes_on(
     """With no spare left it is waited for, and what it has already is not sent again."""
     four_only(world)
     restart = Restart(world, 2)
-    restart.retry(grange_client.upload, monkeypatch)
+    restart.count_pauses(world)
     put_piece = Peer.put_piece
 
     async def stopping(peer: Peer, *piece: Any) -> None:
@@ -127,13 +128,11 @@ async def test_a_farmer_that_always_misses_pieces_is_given_up(
     assert bad.calls.count("put") == quote.geometry.segments * (1 + grange_client.upload.MAX_RECOUNTS)
 
 
-async def test_a_farmer_that_does_not_come_back_ends_the_put_after_a_minute(
-    world: World, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_farmer_that_does_not_come_back_ends_the_put_after_a_minute(world: World, file: Path) -> None:
     four_only(world)
     restart = Restart(world, 2, pauses=10**9)
-    restart.retry(grange_client.upload, monkeypatch)
-    world.patience = type(world.patience)(slow_floor_seconds=60)
+    world.policy = RetryPolicy(slow_to_store=SlowRule(floor_seconds=60, factor=8))
+    restart.count_pauses(world)
     async with world.renter() as renter:
         quote = await renter.quote([file], CODE)
         await restart.farmer.stop()
@@ -143,17 +142,15 @@ async def test_a_farmer_that_does_not_come_back_ends_the_put_after_a_minute(
     assert restart.now >= 60
 
 
-async def test_an_extension_waits_for_a_farmer_that_restarts(
-    world: World, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_extension_waits_for_a_farmer_that_restarts(world: World, file: Path) -> None:
     """With nobody to step in it is asked for its promise until it is there again; nothing is moved."""
     four_only(world)
+    restart = Restart(world, 2)
+    restart.count_pauses(world)
     async with world.renter() as renter:
         order = (await renter.put(await renter.quote([file], CODE))).order
         world.market.block = (order.end - 2) * PARAMETERS.epoch_blocks
         renewal = await renter.renewal(order, None)
-        restart = Restart(world, 2)
-        restart.retry(grange_client.extend, monkeypatch)
         await restart.farmer.stop()
         extended = (await renter.extend(renewal)).order
     assert restart.restarted

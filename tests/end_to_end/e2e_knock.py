@@ -23,7 +23,7 @@ from grange.chain import Farmer, Wallet
 from grange.devnet.fleet import FarmerProcess
 from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import NO_CONTENT, Domain, order_id
-from grange.peer import Patience, Peer, Proposal, Signer, open_session
+from grange.peer import Peer, PeerTimeouts, Proposal, Signer, open_session
 from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Terms
 from grange.units import LEAF_BYTES
 from grange_client.select import slot_rate
@@ -197,7 +197,7 @@ class Visitor:
         return Signer(
             domain=domain or self.domain,
             wallet=self.wallet,
-            patience=Patience(request_life_seconds=life_seconds),
+            timeouts=PeerTimeouts(request_life_seconds=life_seconds),
             now=time.time if at is None else lambda: at,
         )
 
@@ -207,7 +207,7 @@ async def knocking(town: Town, farmer: FarmerProcess, wallet: Wallet) -> AsyncIt
     """A visitor with this key at this farmer."""
     grid = town.chain.parameters.grid_epochs
     end = Epoch(((await town.chain.head()).epoch // grid + GRIDS_AHEAD) * grid)
-    async with open_session(Patience(), chain_id=town.chain.chain_id) as session:
+    async with open_session(PeerTimeouts(), chain_id=town.chain.chain_id) as session:
         yield Visitor(
             farmer=await town.on_chain(farmer),
             wallet=wallet,

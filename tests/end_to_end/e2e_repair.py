@@ -11,14 +11,15 @@ from e2e_town import Town
 
 from grange.chain import Chain, Sender, Wallet
 from grange.devnet.fleet import FarmerProcess
-from grange.peer import Patience
+from grange.peer import PeerTimeouts
+from grange.transfer.retry import RetryPolicy
 from grange.types import FarmerId, OrderId
 from grange.units import TOKEN
 from grange_node.repair.chart import Charted
 from grange_node.repair.jobs import Job
 from grange_node.repair.repairer import Repairer, Settings
 
-PATIENCE = Patience(connect_seconds=2.0, silence_seconds=5.0, pause_seconds=0.05)
+POLICY = RetryPolicy(timeouts=PeerTimeouts(connect_seconds=2.0, silence_seconds=5.0), pause_seconds=0.05)
 REPAIRER_TOKENS = 10 * TOKEN
 MAX_EPOCHS = 12
 BLOCK_SECONDS = 0.5
@@ -39,7 +40,7 @@ async def repairing(
     chosen = Settings(folder=folder, retry_seconds=0.0, window_blocks=1)
     async with (
         Chain.connect(rpc_url or town.devnet.rpc_url, town.devnet.market) as chain,
-        Repairer.open(chosen, Sender(chain, wallet), patience=PATIENCE) as repairer,
+        Repairer.open(chosen, Sender(chain, wallet), policy=POLICY) as repairer,
     ):
         all_troubled = repairer.chart.troubled
 

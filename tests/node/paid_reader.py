@@ -13,21 +13,21 @@ from node_support import DOMAIN, Clock, FakeMarket, parcel
 from test_node_paid import PRICED, RENTER
 
 from grange.errors import GrangeError
-from grange.peer import Patience, Peer, Purse, Signer, Tabs, open_session
+from grange.peer import Peer, PeerTimeouts, Purse, Signer, Tabs, open_session
 
 AT_ONCE = 4
 READ_BYTES = 100
 
 
 async def main(endpoint: str, tabs_path: Path, count: int) -> None:
-    slot, patience = parcel(), Patience(silence_seconds=30.0)
-    signer = Signer(domain=DOMAIN, wallet=RENTER, patience=patience, now=Clock())
+    slot, timeouts = parcel(), PeerTimeouts(silence_seconds=30.0)
+    signer = Signer(domain=DOMAIN, wallet=RENTER, timeouts=timeouts, now=Clock())
     known = await FakeMarket().farmer()
     offer = replace(known.offer, egress_price_per_gib=PRICED.egress_price_per_gib)
     with Tabs.open(tabs_path, domain=DOMAIN, payer=RENTER.address) as tabs:
         say("open")
         await asyncio.to_thread(sys.stdin.readline)
-        async with open_session(patience, chain_id=DOMAIN.chain_id) as session:
+        async with open_session(timeouts, chain_id=DOMAIN.chain_id) as session:
             purse = Purse(domain=DOMAIN, wallet=RENTER, tabs=tabs)
             peer = Peer(replace(known, endpoint=endpoint, offer=offer), session, signer, purse)
             gate = asyncio.Semaphore(AT_ONCE)

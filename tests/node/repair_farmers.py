@@ -16,13 +16,13 @@ from grange.peer import (
     FarmerRefused,
     FarmerUnreachable,
     Listing,
-    Patience,
     PieceClosed,
     PiecePath,
     Promise,
     Proposal,
 )
 from grange.peer.purse import Budget
+from grange.transfer.retry import RetryPolicy
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange.units import GIB, egress_rounded_up
 from grange_node.errors import ClosedUntilEpoch
@@ -30,7 +30,7 @@ from grange_node.readers import AS_RENTER, Access
 from grange_node.repair.contacts import Contacts
 from grange_node.repair.crew import Wanted
 
-PATIENCE = Patience(tries=1, pause_seconds=0.0)
+POLICY = RetryPolicy(tries=1, pause_seconds=0.0)
 
 
 class FakePeer:
@@ -184,7 +184,7 @@ class FakeContacts(Contacts):
     """The farmers as one repairer knows them."""
 
     def __init__(self, ground: Ground, wallet: Wallet, watch: Watch) -> None:
-        self.patience = PATIENCE
+        self.policy = POLICY
         self.tabs = _Tabs()  # type: ignore[assignment]
         self._ground = ground
         self._wallet = wallet

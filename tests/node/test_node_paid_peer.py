@@ -18,8 +18,8 @@ from grange.peer import (
     Budget,
     FarmerRefused,
     OverBudget,
-    Patience,
     Peer,
+    PeerTimeouts,
     Purse,
     Signer,
     Tabs,
@@ -30,7 +30,7 @@ from grange_node.config import OfferFile
 from grange_node.connection_limits import Limits
 from grange_node.serve import make_server
 
-PATIENCE = Patience(silence_seconds=10.0)
+TIMEOUTS = PeerTimeouts(silence_seconds=10.0)
 VAULT = 10**12
 LIMITS = Limits()
 
@@ -59,13 +59,13 @@ async def customer(
     farm: Farm, endpoint: str, tabs_path: Path | None = None, *, wallet: Wallet = RENTER, **offer: int
 ) -> AsyncIterator[tuple[Peer, Purse]]:
     """Somebody who reads from the farm, and its purse."""
-    signer = Signer(domain=DOMAIN, wallet=wallet, patience=PATIENCE, now=farm.clock)
+    signer = Signer(domain=DOMAIN, wallet=wallet, timeouts=TIMEOUTS, now=farm.clock)
     known: Farmer = await farm.market.farmer()
     price = {"egress_price_per_gib": PRICED.egress_price_per_gib} | offer
     known = replace(known, endpoint=endpoint, offer=replace(known.offer, **price))
     with Tabs.open(tabs_path, domain=DOMAIN, payer=wallet.address) as tabs:
         purse = Purse(domain=DOMAIN, wallet=wallet, tabs=tabs)
-        async with open_session(PATIENCE, chain_id=DOMAIN.chain_id) as session:
+        async with open_session(TIMEOUTS, chain_id=DOMAIN.chain_id) as session:
             yield Peer(known, session, signer, purse), purse
 
 

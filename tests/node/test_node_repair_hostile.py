@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from repair_fakes import Clock, repairing, until_done
-from repair_farmers import PATIENCE, FakePeer
+from repair_farmers import POLICY, FakePeer
 from repair_ground import END, ORDER, PIECE_LEAVES, RATE, RENTER, SLOT_BYTES, Ground, K, nothing
 from repair_market import FakeMarket
 
@@ -25,7 +25,7 @@ from grange_node.repair.jobs import Jobs, Outcome
 from grange_node.repair.market import Market
 from grange_node.repair.sources import Sources
 from grange_node.repair.survey import Survey, survey
-from grange_node.repair.transfer import SLOW_PIECES, Transfer
+from grange_node.repair.transfer import Transfer
 
 WALLET = Wallet(b"\x77" * 32)
 ODD = OrderId(hashlib.sha256(b"an odd order").digest())
@@ -325,7 +325,7 @@ class Lines:
                     await ahead.wait()
                 clock.now += lines.seconds(self.farmer.id)
                 await super().put_piece(*arguments)
-                if self._keep.puts >= SLOW_PIECES:
+                if self._keep.puts >= POLICY.slow_to_store_rebuilt.in_a_row:
                     ahead.set()
 
         def opened(farmer: FarmerId) -> Peer:
@@ -346,7 +346,7 @@ class Lines:
             replace=another,
             check=wanted,
             shown=lambda _: None,
-            patience=PATIENCE,
+            policy=POLICY,
             clock=clock,
         )
         await transfer.run()

@@ -12,9 +12,9 @@ import pytest
 from test_purse import DOMAIN, WALLET, farmer
 
 from grange.chain import Farmer
-from grange.peer import FarmerUnreachable, Patience, Peer, Signer, names, networks_of, open_session
+from grange.peer import FarmerUnreachable, Peer, PeerTimeouts, Signer, names, networks_of, open_session
 
-PATIENCE = Patience(info_seconds=0.2)
+TIMEOUTS = PeerTimeouts(info_seconds=0.2)
 
 
 def named(number: int) -> Farmer:
@@ -39,8 +39,8 @@ def slow_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("slow_names")
 async def test_slow_names_keep_nobody_from_the_threads_that_all_share() -> None:
     many = (os.cpu_count() or 1) + 4
-    signer = Signer(domain=DOMAIN, wallet=WALLET, patience=PATIENCE)
-    async with open_session(PATIENCE, chain_id=DOMAIN.chain_id) as session:
+    signer = Signer(domain=DOMAIN, wallet=WALLET, timeouts=TIMEOUTS)
+    async with open_session(TIMEOUTS, chain_id=DOMAIN.chain_id) as session:
         asked = [Peer(named(number), session, signer).greet() for number in range(many)]
         asked += [networks_of(named(number)) for number in range(many)]
         errors = await asyncio.gather(*asked, return_exceptions=True)

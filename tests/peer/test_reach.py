@@ -11,7 +11,7 @@ from test_purse import WALLET, farmer
 
 from grange.chain.confirmations import DEVNET_CHAIN_IDS
 from grange.messages import Domain
-from grange.peer import FarmerUnreachable, Patience, Peer, Signer, open_session
+from grange.peer import FarmerUnreachable, Peer, PeerTimeouts, Signer, open_session
 from grange.peer.reach import PRIVATE_VARIABLE, OutOfReach, Reach
 from grange.types import address_from
 
@@ -89,10 +89,10 @@ async def test_no_connection_is_made_to_the_inside_on_a_live_chain(
         return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", inside)
-    patience = Patience(info_seconds=2.0)
+    timeouts = PeerTimeouts(info_seconds=2.0)
     domain = Domain(chain_id=chain_id, market=address_from(b"\x11" * 20))
-    signer = Signer(domain=domain, wallet=WALLET, patience=patience)
-    async with server, open_session(patience, chain_id=chain_id) as session:
+    signer = Signer(domain=domain, wallet=WALLET, timeouts=timeouts)
+    async with server, open_session(timeouts, chain_id=chain_id) as session:
         peer = Peer(replace(farmer(), endpoint=f"http://{host}:{port}"), session, signer)
         with pytest.raises(FarmerUnreachable) as refused:
             await peer.info()

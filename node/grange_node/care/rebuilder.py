@@ -17,10 +17,11 @@ from typing import Final, Protocol
 
 from grange.chain import Chain, Event, EventFilter, EventFollower, Farmer, Head, Rollback, Sender
 from grange.erasure import Codec
-from grange.peer import Patience, Signer
+from grange.peer import Signer
 from grange.peer.purse import Budget, Purse
 from grange.peer.tabs import Tabs
 from grange.reads import Reader, Share, is_open, share_of
+from grange.transfer.retry import RetryPolicy
 from grange.types import Epoch, FarmerId, OrderId
 from grange_node.care.outlays import Outlays
 from grange_node.errors import NoRoom, ReadsClosed, RepairStopped, StoreFailed
@@ -142,8 +143,9 @@ class LiveRebuilder:
                 Tabs.open(self._folder / TABS_NAME, domain=domain, payer=sender.address)
             )
             purse = Purse(domain=domain, wallet=sender.wallet, tabs=tabs)
-            signer = Signer(domain=domain, wallet=sender.wallet, patience=Patience())
-            yield await stack.enter_async_context(Contacts.open(signer, purse))
+            policy = RetryPolicy()
+            signer = Signer(domain=domain, wallet=sender.wallet, timeouts=policy.timeouts)
+            yield await stack.enter_async_context(Contacts.open(signer, purse, policy))
 
 
 async def _shown(

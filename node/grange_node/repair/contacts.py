@@ -15,8 +15,9 @@ from typing import Final
 import aiohttp
 
 from grange.chain import Farmer
-from grange.peer import FARMER_FAULTS, Meter, Patience, Peer, Signer, dealing_with, networks_of, open_session
+from grange.peer import FARMER_FAULTS, Meter, Peer, Signer, dealing_with, networks_of, open_session
 from grange.peer.purse import Budget, Purse
+from grange.transfer.retry import RetryPolicy
 from grange.types import FarmerId
 from grange_node.repair.crew import Wanted
 
@@ -26,8 +27,10 @@ MAX_PROBES_AT_ONCE: Final = 16
 class Contacts:
     """Open it with `Contacts.open`; `know` comes first."""
 
-    def __init__(self, signer: Signer, purse: Purse, writing: aiohttp.ClientSession) -> None:
-        self.patience: Patience = signer.patience
+    def __init__(
+        self, signer: Signer, purse: Purse, policy: RetryPolicy, writing: aiohttp.ClientSession
+    ) -> None:
+        self.policy = policy
         self.tabs = purse.tabs
         self._purse = purse
         self.signer = signer
@@ -36,17 +39,17 @@ class Contacts:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, signer: Signer, purse: Purse) -> AsyncIterator[Contacts]:
+    async def open(cls, signer: Signer, purse: Purse, policy: RetryPolicy) -> AsyncIterator[Contacts]:
         """With a session of its own; what is read is paid out of the purse."""
-        async with open_session(signer.patience, chain_id=signer.domain.chain_id) as writing:
-            yield cls(signer, purse, writing)
+        async with open_session(policy.timeouts, chain_id=signer.domain.chain_id) as writing:
+            yield cls(signer, purse, policy, writing)
 
     @asynccontextmanager
     async def reading(self, budget: Budget) -> AsyncIterator[Reading]:
         """For one repair: what it reads is counted by itself, and costs no more than its budget, nor more
         than the prices of now: whoever raises its price then is not read from."""
         meter = Meter()
-        async with open_session(self.patience, meter, chain_id=self.signer.domain.chain_id) as session:
+        async with open_session(self.policy.timeouts, meter, chain_id=self.signer.domain.chain_id) as session:
             yield Reading(self, session, meter, self._purse.within(budget))
 
     def know(self, farmers: Mapping[FarmerId, Farmer]) -> None:

@@ -18,11 +18,12 @@ from typing import Final
 
 from grange.chain import ChainError, Head, Sender
 from grange.errors import GrangeError
-from grange.peer import Patience, Signer
+from grange.peer import Signer
 from grange.peer.purse import Purse
 from grange.peer.tabs import Tabs
 from grange.reads import READ_WINDOWS
 from grange.repair import Wait, decide, doubling_blocks, first_block, paying_since
+from grange.transfer.retry import RetryPolicy
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.errors import NodeWorldError, ReadsClosed
 from grange_node.files import FOLDER_MODE
@@ -106,13 +107,14 @@ class Repairer:
         settings: Settings,
         sender: Sender,
         *,
-        patience: Patience | None = None,
+        policy: RetryPolicy | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> AsyncIterator[Repairer]:
         """A repairer that sends, signs and is paid with the sender's key. Leaving it ends its repairs where
         they are; another one with the same folder goes on with them."""
         market = Market(sender)
-        signer = Signer(domain=market.domain, wallet=sender.wallet, patience=patience or Patience())
+        policy = policy or RetryPolicy()
+        signer = Signer(domain=market.domain, wallet=sender.wallet, timeouts=policy.timeouts)
         async with AsyncExitStack() as stack:
             with translated(f"making {settings.folder}"):
                 settings.folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
@@ -120,7 +122,7 @@ class Repairer:
                 Tabs.open(settings.folder / TABS_NAME, domain=market.domain, payer=market.address)
             )
             purse = Purse(domain=market.domain, wallet=sender.wallet, tabs=tabs)
-            contacts = await stack.enter_async_context(Contacts.open(signer, purse))
+            contacts = await stack.enter_async_context(Contacts.open(signer, purse, policy))
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             repairer = cls(settings, market, contacts, clock, tasks)
             try:

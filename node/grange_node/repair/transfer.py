@@ -17,7 +17,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from statistics import median_low
 from typing import Final
 
 from grange.erasure import Codec
@@ -26,12 +25,11 @@ from grange.merkle import merkle_root, root_of_hashes
 from grange.peer import (
     FARMER_FAULTS,
     FarmerUnreachable,
-    Patience,
     Peer,
-    Retry,
     dealing_with,
     held_pieces,
 )
+from grange.transfer.retry import RetryPolicy
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import HASH_BYTES
 from grange_node.errors import ReadsClosed
@@ -39,15 +37,8 @@ from grange_node.repair.chart import Charted
 from grange_node.repair.sources import OpenPeer, Sources
 
 SEGMENTS_AT_ONCE: Final = 3
-SLOW_FLOOR_SECONDS: Final = 30.0
-"""No taker is called slow before this: three pieces on their way need so long at a megabit a second."""
-SLOW_FACTOR: Final = 8.0
-"""Slow is who needs so many times for a piece what half of the other takers need."""
 SLOW_LINE_FACTOR: Final = 2.0
 """Who follows a slow taker may need so many times as long: if both are slow it is our own line that is."""
-SLOW_PIECES: Final = 3
-"""So many one after the other, and another takes the slot."""
-
 log = logging.getLogger("grange.repair")
 
 Replace = Callable[[int, FarmerId, GrangeError], Awaitable[FarmerId | None]]
@@ -81,7 +72,7 @@ class Transfer:
         replace: Replace,
         check: Callable[[], Awaitable[None]],
         shown: Callable[[int], Epoch | None],
-        patience: Patience,
+        policy: RetryPolicy,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`check` is called between segments, and raises when the work is not wanted any more; `shown` says
@@ -93,7 +84,7 @@ class Transfer:
         self._replace = replace
         self._check = check
         self._shown = shown
-        self._retry = Retry(patience)
+        self._policy = policy
         self._codec = Codec(charted.k, charted.n)
         self._changing = asyncio.Lock()
         self._takers = {slot: Taker(charted, slot, farmer) for slot, farmer in takers.items()}
@@ -168,7 +159,7 @@ class Transfer:
 
             try:
                 with dealing_with(farmer):
-                    await self._retry.call(put)
+                    await self._policy.call(put)
             except FARMER_FAULTS as error:
                 await self._next(taker, farmer, error)
                 continue
@@ -177,7 +168,7 @@ class Transfer:
                 taker.missing.discard(segment)
                 seconds = taker.seconds = self._clock() - begun
                 taker.slow_pieces = taker.slow_pieces + 1 if self._is_slow(taker, seconds) else 0
-                if taker.missing and taker.slow_pieces >= SLOW_PIECES:
+                if taker.missing and taker.slow_pieces >= self._policy.slow_to_store_rebuilt.in_a_row:
                     taker.slow_before_seconds = seconds
                     await self._next(taker, farmer, FarmerUnreachable("it is far slower than the others"))
 
@@ -187,9 +178,8 @@ class Transfer:
         if others and not known:
             # Who is the first of several to have a piece at all is not the slow one.
             return False
-        usual = median_low(known or [0.0])
         ours = SLOW_LINE_FACTOR * taker.slow_before_seconds
-        return seconds > max(SLOW_FLOOR_SECONDS, SLOW_FACTOR * usual, ours)
+        return seconds > self._policy.slow_to_store_rebuilt.limit_seconds(known, ours)
 
     async def _next(self, taker: Taker, failed: FarmerId, error: GrangeError) -> None:
         async with self._changing:

@@ -157,7 +157,7 @@ class Work:
             replace=self._replace,
             check=self._check,
             shown=self._shown,
-            patience=self._contacts.patience,
+            policy=self._contacts.policy,
         )
 
     def _shown(self, segment: int) -> Epoch | None:

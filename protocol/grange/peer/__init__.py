@@ -8,7 +8,7 @@
     Reach                 where a farmer may be          reach.py
     Clocks                whose clock is off             clocks.py
     errors                what a farmer can do to us     errors.py, unforeseen.py
-    Patience, Retry       how long we wait for others    patience.py
+    PeerTimeouts          how long a request may take    timeouts.py
     held_pieces           what a farmer has of a slot    listing.py
 
 Leaves to those above whom to ask for what, in which order, and what to do with it.
@@ -30,18 +30,19 @@ from grange.peer.errors import (
 from grange.peer.listing import held_pieces
 from grange.peer.meter import Meter
 from grange.peer.networks import networks, networks_of
-from grange.peer.patience import Patience, Retry
 from grange.peer.peer import Peer, endpoint_url, open_session
-from grange.peer.promise import checked_acceptance, checked_takeover
+from grange.peer.promise import LAPSES_CODE, checked_acceptance, checked_takeover
 from grange.peer.purse import Budget, OverBudget, Payment, Purse
 from grange.peer.signer import Signer
 from grange.peer.tabs import Tab, Tabs
+from grange.peer.timeouts import PeerTimeouts
 from grange.peer.unforeseen import dealing_with
 
 __all__ = [
     "EXIT_FARMERS",
     "EXIT_MONEY",
     "FARMER_FAULTS",
+    "LAPSES_CODE",
     "Account",
     "Budget",
     "Clocks",
@@ -53,15 +54,14 @@ __all__ = [
     "Listing",
     "Meter",
     "OverBudget",
-    "Patience",
     "Payment",
     "Peer",
+    "PeerTimeouts",
     "PieceClosed",
     "PiecePath",
     "Promise",
     "Proposal",
     "Purse",
-    "Retry",
     "Signer",
     "StoredPiece",
     "Tab",

@@ -32,10 +32,10 @@ from grange.peer.answers import (
 from grange.peer.errors import FarmerLied, FarmerRefused, FarmerUnreachable, PieceClosed
 from grange.peer.meter import Meter, MeteredConnector
 from grange.peer.names import Resolver
-from grange.peer.patience import Patience
 from grange.peer.purse import Payment, Purse
 from grange.peer.reach import OutOfReach, Reach
 from grange.peer.signer import Signer
+from grange.peer.timeouts import PeerTimeouts
 from grange.plain_errors import describe_http_error
 from grange.reads import CLOSED_UNTIL_EPOCH
 from grange.types import Epoch, OrderId
@@ -55,7 +55,9 @@ SHORT_CODE = "payment_needed"
 Json = TypeVar("Json", bound=BaseModel)
 
 
-def open_session(patience: Patience, meter: Meter | None = None, *, chain_id: int) -> aiohttp.ClientSession:
+def open_session(
+    timeouts: PeerTimeouts, meter: Meter | None = None, *, chain_id: int
+) -> aiohttp.ClientSession:
     """The HTTP session for all farmers of a chain; `meter` counts what comes in. Who opens it closes it."""
     reach = Reach.on(chain_id)
     return aiohttp.ClientSession(
@@ -68,9 +70,9 @@ def open_session(patience: Patience, meter: Meter | None = None, *, chain_id: in
         ),
         middlewares=(reach,),
         timeout=aiohttp.ClientTimeout(
-            total=patience.request_seconds,
-            sock_connect=patience.connect_seconds,
-            sock_read=patience.silence_seconds,
+            total=timeouts.request_seconds,
+            sock_connect=timeouts.connect_seconds,
+            sock_read=timeouts.silence_seconds,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         read_bufsize=READ_BUFFER_BYTES,
@@ -101,7 +103,7 @@ class Peer:
 
     async def info(self) -> Info:
         """Who is there; not signed."""
-        timeout = aiohttp.ClientTimeout(total=self._signer.patience.info_seconds)
+        timeout = aiohttp.ClientTimeout(total=self._signer.timeouts.info_seconds)
         async with self._sent("GET", "/v1/info", NO_CONTENT, signed=False, timeout=timeout) as response:
             return await self._json(response, Info)
 

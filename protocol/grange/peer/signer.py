@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from grange.chain import Wallet
 from grange.messages import NONCE_BYTES, Domain, request_digest, sign_digest
 from grange.peer.clocks import Clocks
-from grange.peer.patience import Patience
+from grange.peer.timeouts import PeerTimeouts
 from grange.types import FarmerId
 
 
@@ -18,7 +18,7 @@ class Signer:
 
     domain: Domain
     wallet: Wallet
-    patience: Patience
+    timeouts: PeerTimeouts
     now: Callable[[], float] = time.time
     random: Callable[[int], bytes] = secrets.token_bytes
     clocks: Clocks = field(default_factory=Clocks, compare=False)
@@ -26,7 +26,7 @@ class Signer:
 
     def authorization(self, farmer: FarmerId, method: str, path: str, content: bytes) -> str:
         """The value of the Authorization header, good for one request to one farmer."""
-        expires = int(self.now()) + self.patience.request_life_seconds
+        expires = int(self.now()) + self.timeouts.request_life_seconds
         nonce = self.random(NONCE_BYTES)
         digest = request_digest(
             self.domain,

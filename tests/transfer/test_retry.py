@@ -1,14 +1,13 @@
 """Trying again: what may pass, how long, and for whom."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 
-from grange.peer import FarmerLied, FarmerRefused, FarmerUnreachable, Patience, Retry
-from grange.peer.patience import TRANSIENT_STATUSES
+from grange.peer import FarmerLied, FarmerRefused, FarmerUnreachable
+from grange.transfer.retry import TRANSIENT_STATUSES, RetryPolicy, SlowRule
 
-PATIENCE = Patience()
+POLICY = RetryPolicy()
 
 
 @dataclass
@@ -51,8 +50,8 @@ def refused(status: int, code: str = "http") -> FarmerRefused:
     return FarmerRefused("no", status=status, code=code)
 
 
-def retry(clock: Clock) -> Retry:
-    return Retry(PATIENCE, clock=clock, sleep=clock.sleep)
+def policy(clock: Clock) -> RetryPolicy:
+    return RetryPolicy(clock=clock, sleep=clock.sleep)
 
 
 def yes(_: object = None) -> bool:
@@ -65,8 +64,8 @@ async def test_what_may_pass_is_tried_three_times(error: Exception) -> None:
     clock = Clock()
     farmer = Farmer(clock, back=float("inf"), error=error)
     with pytest.raises(type(error)):
-        await retry(clock).call(farmer.answer)
-    assert farmer.tries == PATIENCE.tries
+        await policy(clock).call(farmer.answer)
+    assert farmer.tries == POLICY.tries
     assert clock.pauses == [0.25, 0.5]
 
 
@@ -75,8 +74,8 @@ async def test_a_farmer_that_nobody_can_replace_is_waited_for(error: Exception) 
     """One that restarts within a minute is there again."""
     clock = Clock()
     farmer = Farmer(clock, back=clock.now + 55, error=error)
-    assert await retry(clock).call(farmer.answer, irreplaceable=yes) == "here"
-    assert max(clock.pauses) == PATIENCE.longest_pause_seconds
+    assert await policy(clock).call(farmer.answer, is_last=yes) == "here"
+    assert max(clock.pauses) == POLICY.longest_pause_seconds
 
 
 @pytest.mark.parametrize("seconds", [0.0, 7.0])
@@ -85,34 +84,28 @@ async def test_it_is_waited_for_a_minute_and_no_longer(seconds: float) -> None:
     clock = Clock()
     farmer = Farmer(clock, back=float("inf"), error=AWAY, seconds=seconds)
     with pytest.raises(FarmerUnreachable):
-        await retry(clock).call(farmer.answer, irreplaceable=yes)
-    assert 60 <= clock.now - 1000 - seconds <= 60 + seconds + PATIENCE.longest_pause_seconds
+        await policy(clock).call(farmer.answer, is_last=yes)
+    assert 60 <= clock.now - 1000 - seconds <= 60 + seconds + POLICY.longest_pause_seconds
 
 
 async def test_who_can_be_replaced_by_now_is_given_up() -> None:
     clock = Clock()
     farmer = Farmer(clock, back=float("inf"), error=AWAY)
     with pytest.raises(FarmerUnreachable):
-        await retry(clock).call(farmer.answer, irreplaceable=lambda: clock.now < 1010)
+        await policy(clock).call(farmer.answer, is_last=lambda: clock.now < 1010)
     assert 1010 <= clock.now < 1013
 
 
 @pytest.mark.parametrize(
-    ("error", "passes"),
-    [
-        (FarmerLied("another root"), yes),
-        (refused(409, "terms_refused"), lambda error: error.code == "conflict"),
-        (refused(507), lambda _: False),
-    ],
+    "error",
+    [FarmerLied("another root"), refused(409, "terms_refused"), refused(507)],
     ids=["lie", "terms", "no room"],
 )
-async def test_what_will_not_pass_is_not_tried_again(
-    error: Exception, passes: Callable[[FarmerRefused], bool]
-) -> None:
+async def test_what_will_not_pass_is_not_tried_again(error: Exception) -> None:
     clock = Clock()
     farmer = Farmer(clock, back=float("inf"), error=error)
     with pytest.raises(type(error)):
-        await retry(clock).call(farmer.answer, passes=passes, irreplaceable=yes)
+        await policy(clock).call(farmer.answer, is_last=yes)
     assert farmer.tries == 1
 
 
@@ -121,5 +114,27 @@ async def test_refusals_that_may_pass_are_tried_three_times_even_if_nobody_else_
     clock = Clock()
     farmer = Farmer(clock, back=float("inf"), error=refused(409, "conflict"))
     with pytest.raises(FarmerRefused):
-        await retry(clock).call(farmer.answer, passes=yes, irreplaceable=yes)
-    assert farmer.tries == PATIENCE.tries
+        await policy(clock).call(farmer.answer, is_last=yes)
+    assert farmer.tries == POLICY.tries
+
+
+@pytest.mark.parametrize(("is_last", "tries"), [(True, POLICY.tries), (False, 1)])
+async def test_an_acceptance_that_lapses_is_asked_for_again_only_where_nobody_else_is_left(
+    is_last: bool, tries: int
+) -> None:
+    clock = Clock()
+    farmer = Farmer(clock, back=float("inf"), error=refused(0, "deadline"))
+    with pytest.raises(FarmerRefused):
+        await policy(clock).call(farmer.answer, is_last=lambda: is_last)
+    assert farmer.tries == tries
+
+
+@pytest.mark.parametrize(
+    ("others", "at_least", "limit"),
+    [([], 0.0, 3.0), ([0.1, 0.1], 0.0, 3.0), ([1.0, 2.0, 900.0], 0.0, 16.0), ([1.0], 20.0, 20.0)],
+)
+def test_slow_is_many_times_what_half_of_the_others_need(
+    others: list[float], at_least: float, limit: float
+) -> None:
+    """One that is slower still does not raise the limit for the next."""
+    assert SlowRule(floor_seconds=3.0, factor=8.0).limit_seconds(others, at_least) == limit

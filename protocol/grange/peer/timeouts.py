@@ -1,0 +1,17 @@
+"""How long one request to a farmer may take, and how long it is good."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerTimeouts:
+    """Limits on one request, in seconds. What follows when they pass is `grange.transfer.retry`'s."""
+
+    connect_seconds: float = 5.0
+    info_seconds: float = 5.0
+    silence_seconds: float = 20.0
+    """A farmer that sends or takes nothing for so long does not answer."""
+    request_seconds: float = 120.0
+    """One request as a whole, however steadily it flows."""
+    request_life_seconds: int = 120
+    """How long a signed request is good. Farmers refuse what is good for more than 300."""
