@@ -11,11 +11,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from grange.temporary_file import create_temporary, names_in
 from grange_client.attributes import Remarks, set_mode, set_time
 from grange_client.disk_errors import appeared, translated
 from grange_client.errors import DiskFailed, UnfitName, WouldOverwrite
 from grange_client.scan import Entry, shown
-from grange_client.temporary import create_temporary, names_in
 
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 

@@ -16,6 +16,7 @@ from hashlib import sha256
 from grange.errors import BadTrailer
 from grange.layout import TRAILER_BYTES, Geometry, Trailer
 from grange.tasks import finished
+from grange.temporary_file import is_temporary_name
 from grange.transfer.events import Listener, Progress, Step
 from grange_client.attributes import Remarks
 from grange_client.errors import BadManifest, UnfitName, UnknownOrder, WouldOverwrite
@@ -25,7 +26,6 @@ from grange_client.new_file import NewFile
 from grange_client.reader import OrderReader
 from grange_client.scan import Entry, Kind, shown
 from grange_client.target import Target, conflict, is_there
-from grange_client.temporary import is_temporary_name
 
 MAX_CONFLICTS_SHOWN = 5
 

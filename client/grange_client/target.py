@@ -12,12 +12,12 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from grange.temporary_file import create_temporary, remove_leftovers, temporary_link
 from grange_client.attributes import Remarks, set_mode, set_time
 from grange_client.disk_errors import appeared, naming, translated
 from grange_client.errors import DiskFailed, UnfitName, WouldOverwrite
 from grange_client.new_file import NewFile, check_own_name
 from grange_client.scan import Entry, Kind
-from grange_client.temporary import create_temporary, create_temporary_link, remove_leftovers
 
 WORKING_DIRECTORY_MODE = 0o700
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -139,12 +139,8 @@ class Target:
         if self.folds_names():
             check_own_name(parent, name, entry.path)
         # In one step: whoever is interrupted has the old or the new.
-        temporary = create_temporary_link(parent, entry.target)
-        try:
+        with temporary_link(parent, entry.target) as temporary:
             os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
-        except OSError:
-            os.unlink(temporary, dir_fd=parent)
-            raise
 
     def finish_directory(self, entry: Entry) -> None:
         """Set mode and time of a directory, once nothing more is put into it."""

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from grange.atomic_file import clean_folder, replace_file
 
 BALLAST_NAME: Final = "ballast"
 BALLAST_BYTES: Final = 2 << 20
@@ -45,22 +46,11 @@ class Ballast:
     def keep(self) -> None:
         """Make it unless it is there or the disk has too little room; give it up if there is none at all."""
         with suppress(OSError):
-            free = self._free_bytes()
             if self._path.exists():
-                if free < BALLAST_BYTES // 4:
+                if self._free_bytes() < BALLAST_BYTES // 4:
                     self.give_up()
-            elif free >= ROOM_FOR_ANOTHER_BYTES:
-                self._make()
-
-    def _make(self) -> None:
-        temporary = self._path.with_name(f".{BALLAST_NAME}.{secrets.token_hex(6)}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(os.urandom(BALLAST_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+                return
+            # What a killed process had begun to make may be the room that is missing.
+            clean_folder(self._path.parent)
+            if self._free_bytes() >= ROOM_FOR_ANOTHER_BYTES:
+                replace_file(self._path, os.urandom(BALLAST_BYTES))

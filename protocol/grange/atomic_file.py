@@ -4,56 +4,72 @@
     replace_file(home / "state", text)
 
 Each process writes a temporary file of its own beside the final one; a fixed name would let one process give
-the other's half-written file its name. Both are on the disk when the call returns. Raises OSError.
+the other's half-written file its name. Both are on the disk when the call returns. What a killed process left
+half written in the folder is removed: it may be a private key. Raises OSError.
 """
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
+
+from grange.temporary_file import create_temporary, remove_leftovers
 
 PRIVATE_MODE: Final = 0o600
 _NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
-def create_file(path: Path, text: str, mode: int = PRIVATE_MODE) -> None:
+def create_file(path: Path, content: str | bytes, mode: int = PRIVATE_MODE) -> None:
     """Write a file that is not there yet. Raises FileExistsError."""
-    with _written(path, text, mode) as temporary:
+    with _written(path, content, mode) as (folder, temporary):
         try:
             # Unlike a rename, a link never takes the place of something that is there.
-            path.hardlink_to(temporary)
+            os.link(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError as error:
             if error.errno not in _NO_HARD_LINKS:
                 raise
             # As near as it can be done where there are no hard links.
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
-            temporary.replace(path)
+            os.rename(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def replace_file(path: Path, text: str, mode: int = PRIVATE_MODE) -> None:
+def replace_file(path: Path, content: str | bytes, mode: int = PRIVATE_MODE) -> None:
     """Write a file, in the place of one that may be there."""
-    with _written(path, text, mode) as temporary:
-        temporary.replace(path)
+    with _written(path, content, mode) as (folder, temporary):
+        os.rename(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def clean_folder(folder: Path) -> None:
+    """Remove what killed processes left half written in a folder; writing a file there does it too."""
+    with _opened(folder) as descriptor:
+        remove_leftovers(descriptor)
 
 
 @contextmanager
-def _written(path: Path, text: str, mode: int) -> Iterator[Path]:
-    """A temporary file beside the final one, with its content; the folder is synced at the end."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+def _written(path: Path, content: str | bytes, mode: int) -> Iterator[tuple[int, bytes]]:
+    """The open folder, and a temporary file in it with the content; the folder is synced at the end."""
+    with _opened(path.parent) as folder:
+        remove_leftovers(folder)
+        temporary, descriptor = create_temporary(folder, mode)
+        try:
+            # Open until it has its name: a file without a lock is taken for a leftover.
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+                yield folder, temporary
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=folder)
         os.fsync(folder)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
     finally:
-        os.close(folder)
+        os.close(descriptor)

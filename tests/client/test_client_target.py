@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from grange.temporary_file import create_temporary, remove_leftovers, temporary_link
 from grange_client.attributes import COARSEST_TIME_NS
 from grange_client.errors import DiskFailed, UnfitName, WouldOverwrite
 from grange_client.scan import Entry, Kind
 from grange_client.target import Target, conflict, is_there
-from grange_client.temporary import create_temporary, remove_leftovers
 
 FILE = Entry(path=b"file", kind=Kind.FILE, mode=0o644, mtime_ns=1_500_000_000_000_000_000, size_bytes=6)
 DIRECTORY = Entry(path=b"d", kind=Kind.DIRECTORY, mode=0o755, mtime_ns=1_500_000_000_000_000_000)
@@ -123,6 +123,29 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path: Path) -> None:
             assert before - set(names(tmp_path)) == {os.fsdecode(left), os.fsdecode(busy)}
         finally:
             os.close(directory)
+
+
+def test_a_link_whose_process_was_killed_is_removed_and_no_other(tmp_path: Path) -> None:
+    """One on its way to its name stays, whoever cleans up meanwhile."""
+    with Target(tmp_path) as target:
+        directory = os.open(tmp_path, os.O_RDONLY)
+        try:
+            guard, ended = create_temporary(directory)
+            os.symlink("nowhere", guard + b"-link", dir_fd=directory)
+            os.symlink("nowhere", b".grange-0123456789abcdef.part-link", dir_fd=directory)
+            os.close(ended)
+            with temporary_link(directory, b"somewhere") as link:
+                target.clean(b"", ())
+                assert len(names(tmp_path)) == 2
+                os.rename(link, b"link", src_dir_fd=directory, dst_dir_fd=directory)
+            assert names(tmp_path) == ["link"]
+            with pytest.raises(KeyError), temporary_link(directory, b"elsewhere"):
+                raise KeyError
+            assert names(tmp_path) == ["link"]
+            target.clean(b"", ())
+        finally:
+            os.close(directory)
+    assert (tmp_path / "link").readlink() == Path("somewhere")
 
 
 @pytest.mark.parametrize("mode", [0o400, 0o200])

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -11,6 +12,7 @@ import pytest
 from failing_sqlite import FAILING, FULL, READ_FAILS, UNREADABLE, SqliteDisk, put_under_sqlite
 from node_support import Farm, error_of, open_farm, parcel
 
+from grange.temporary_file import create_temporary
 from grange.types import Epoch
 from grange_node import database
 from grange_node.accounts import Accounts
@@ -193,6 +195,16 @@ def test_room_is_kept_back_again_only_where_there_is_plenty(tmp_path: Path) -> N
     assert [entry.name for entry in tmp_path.iterdir()] == [BALLAST_NAME]
     free = 0
     ballast.keep()
+    assert not list(tmp_path.iterdir())
+
+
+def test_room_that_a_killed_farm_had_begun_to_keep_is_free_again(tmp_path: Path) -> None:
+    """Also where the disk has too little left to keep any."""
+    folder = os.open(tmp_path, os.O_RDONLY)
+    _, descriptor = create_temporary(folder)
+    os.close(descriptor)
+    os.close(folder)
+    Ballast(tmp_path, lambda: 0).keep()
     assert not list(tmp_path.iterdir())
 
 

@@ -2,12 +2,17 @@
 
 import errno
 import os
+import signal
 import stat
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from grange.atomic_file import create_file, replace_file
+from grange.atomic_file import clean_folder, create_file, replace_file
+from grange.temporary_file import create_temporary
 
 
 def test_written_and_replaced(tmp_path: Path) -> None:
@@ -21,6 +26,41 @@ def test_written_and_replaced(tmp_path: Path) -> None:
     replace_file(path, "third")
     assert path.read_text() == "third"
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from grange import atomic_file
+setattr(os, sys.argv[1], lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+getattr(atomic_file, sys.argv[2])(Path(sys.argv[3]), "a key")
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "begun", "next_one"),
+    [
+        ("fsync", "replace_file", lambda path: clean_folder(path.parent)),
+        ("rename", "replace_file", lambda path: create_file(path, "more")),
+        ("link", "create_file", lambda path: replace_file(path, "more")),
+        ("unlink", "create_file", lambda path: replace_file(path, "more")),
+    ],
+)
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_stays(
+    tmp_path: Path, call: str, begun: str, next_one: Callable[[Path], None]
+) -> None:
+    """Killed as it makes that call to the system. Whoever writes there next, or cleans up, removes it."""
+    command = [sys.executable, "-c", KILLED, call, begun, str(tmp_path / "file")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert (tmp_path / "file").exists() == (call == "unlink")
+    assert len([one for one in tmp_path.iterdir() if one.name != "file"]) == 1
+    folder = os.open(tmp_path, os.O_RDONLY)
+    living, descriptor = create_temporary(folder)
+    next_one(tmp_path / "other")
+    there = {one.name for one in tmp_path.iterdir()} - {"file", "other"}
+    os.close(descriptor)
+    os.close(folder)
+    assert there == {os.fsdecode(living)}
 
 
 @pytest.mark.parametrize("write", [create_file, replace_file])

@@ -2,6 +2,7 @@
 
 A temporary file has a random name that no file had before, and the process that writes it holds a lock on it.
 The system lets go of the lock when the process ends, however it ends; so one without a lock is a leftover.
+A link cannot be locked: one on its way has a locked file beside it, whose name is the start of its own.
 """
 
 import fcntl
@@ -9,22 +10,24 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Container
-from contextlib import suppress
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
 
-TEMPORARY_FILE_MODE = 0o600
-MAX_TRIES = 16
-_TEMPORARY_NAME = re.compile(rb"\.grange-[0-9a-f]{16}\.part")
+TEMPORARY_FILE_MODE: Final = 0o600
+MAX_TRIES: Final = 16
+_LINK_SUFFIX: Final = b"-link"
+_TEMPORARY_NAME = re.compile(rb"(\.grange-[0-9a-f]{16}\.part)(-link)?")
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _THERE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def create_temporary(directory: int) -> tuple[bytes, int]:
+def create_temporary(directory: int, mode: int = TEMPORARY_FILE_MODE) -> tuple[bytes, int]:
     """A new file in an open directory: its name, and a descriptor that holds its lock. Raises OSError."""
     for _ in range(MAX_TRIES):
         name = b".grange-" + secrets.token_hex(8).encode() + b".part"
         try:
-            descriptor = os.open(name, _NEW, TEMPORARY_FILE_MODE, dir_fd=directory)
+            descriptor = os.open(name, _NEW, mode, dir_fd=directory)
         except FileExistsError:
             continue
         if not _lock(descriptor, wait=True) or _is_there(directory, name, descriptor):
@@ -34,11 +37,21 @@ def create_temporary(directory: int) -> tuple[bytes, int]:
     raise FileExistsError("no free name for a temporary file")
 
 
-def create_temporary_link(directory: int, target: bytes) -> bytes:
-    """A new link in an open directory: its name. Links cannot be locked, so none counts as a leftover."""
-    name = b".grange-" + secrets.token_hex(8).encode() + b".part"
-    os.symlink(target, name, dir_fd=directory)
-    return name
+@contextmanager
+def temporary_link(directory: int, target: bytes) -> Iterator[bytes]:
+    """A new link in an open directory: its name, which the body may give another; else it goes. Raises
+    OSError."""
+    guard, descriptor = create_temporary(directory)
+    name = guard + _LINK_SUFFIX
+    try:
+        os.symlink(target, name, dir_fd=directory)
+        yield name
+    finally:
+        # The guard goes last: a link without one is a leftover.
+        for one in (name, guard):
+            with suppress(OSError):
+                os.unlink(one, dir_fd=directory)
+        os.close(descriptor)
 
 
 def is_temporary_name(name: bytes) -> bool:
@@ -52,9 +65,13 @@ def remove_leftovers(directory: int, keep: Container[bytes] = ()) -> None:
     Where files cannot be locked, none is removed.
     """
     for name in names_in(directory):
-        if is_temporary_name(name) and name not in keep:
+        found = _TEMPORARY_NAME.fullmatch(name)
+        if found is not None and name not in keep:
             with suppress(OSError):
-                _remove_leftover(directory, name)
+                if found[2] is None:
+                    _remove_leftover(directory, name)
+                elif found[1] not in keep:
+                    _remove_link(directory, name, found[1])
 
 
 def names_in(directory: int) -> list[bytes]:
@@ -75,6 +92,18 @@ def _remove_leftover(directory: int, name: bytes) -> None:
             os.unlink(name, dir_fd=directory)
     finally:
         os.close(descriptor)
+
+
+def _remove_link(directory: int, name: bytes, guard: bytes) -> None:
+    info = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if not stat.S_ISLNK(info.st_mode) or info.st_uid != os.geteuid():
+        return
+    with suppress(FileNotFoundError):
+        _remove_leftover(directory, guard)
+    try:
+        os.stat(guard, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        os.unlink(name, dir_fd=directory)
 
 
 def _lock(descriptor: int, *, wait: bool) -> bool:
