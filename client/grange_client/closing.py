@@ -8,10 +8,12 @@ repair gives a slot to another farmer. Leaves sending to `market`, remembering t
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from grange.chain import Event, Receipt, TransactionReverted
+from grange.chain import Event, TransactionReverted
+from grange.chain.confirmations import default_confirmations
 from grange.types import Epoch, FarmerId, Held, OrderId, Slot
 from grange_client.errors import OrderGoesOn
 from grange_client.market import Market
+from grange_client.once import CLOSED, send_once
 from grange_client.orders import PlacedOrder
 
 
@@ -63,8 +65,11 @@ def held_from_events(order: PlacedOrder, filled: Sequence[Event]) -> Held:
     )
 
 
-async def close(market: Market, order: PlacedOrder) -> tuple[Closing, Receipt] | None:
-    """Close the order; None if somebody else was first. Raises OrderGoesOn, and the errors of the chain."""
+async def close(market: Market, order: PlacedOrder) -> Closing | None:
+    """Close the order, or see another do it; None if it was closed before.
+
+    Raises OrderGoesOn, and the errors of the chain.
+    """
     clock = await market.clock()
     if clock.epoch < order.end:
         raise OrderGoesOn(
@@ -74,9 +79,16 @@ async def close(market: Market, order: PlacedOrder) -> tuple[Closing, Receipt] |
         )
     held = held_from_events(order, await market.tenures(order.id, order.block))
     try:
-        receipt = await market.close(held)
+        receipt = await send_once(
+            market,
+            CLOSED,
+            order.id,
+            lambda: market.close(held),
+            confirmations=default_confirmations(market.domain.chain_id),
+        )
     except TransactionReverted as error:
-        if error.name != "UnknownOrder":
+        if error.name != CLOSED.refusal:
             raise
         return None
-    return closing_from_event(receipt.event("OrderClosed")), receipt
+    closed = [event for event in receipt.events if event.name == CLOSED.event]
+    return next((one for one in map(closing_from_event, closed) if one.order == order.id), None)

@@ -8,6 +8,7 @@ Decides what counts as evidence. Costs a request or two, and only when something
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from grange.chain import ChainError
 from grange.peer import Clocks, describe_lead
 from grange.times import BlockClock
 from grange.transfer.errors import NotEnoughFarmers
@@ -20,11 +21,17 @@ from grange_client.orders import PlacedOrder
 async def diagnosed(
     market: Market, clocks: Clocks, now: Callable[[], float], order: PlacedOrder | None = None
 ) -> AsyncIterator[None]:
-    """Say what was the matter if work with farmers fails; `order` is the one that is read."""
+    """Say what was the matter if work with farmers fails; `order` is the one that is read.
+
+    A chain that does not answer at that moment leaves the error as it is.
+    """
     try:
         yield
     except NotEnoughFarmers as error:
-        chain = await market.clock()
+        try:
+            chain = await market.clock()
+        except ChainError:
+            raise error from None
         if (wrong := clock_wrong(clocks, chain, now())) is not None:
             raise wrong from error
         if order is not None and chain.epoch >= order.end:

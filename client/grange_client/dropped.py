@@ -7,24 +7,26 @@ down to `placements` and `catalog`, sending to `market`.
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grange.chain import Receipt, TransactionReverted
 from grange.chain.confirmations import FINAL_BLOCKS
 from grange.errors import GrangeError
 from grange.messages import NO_ORDER
 from grange.transfer.events import Listener, Step
-from grange.types import Epoch, OrderId
+from grange.types import Epoch, Held, OrderId
 from grange_client.catalog import Catalog, Known
 from grange_client.closing import held_from_events
 from grange_client.errors import UnknownOrder
 from grange_client.lookup import SHOWN_ID_CHARACTERS, describe_order
 from grange_client.market import Market
+from grange_client.once import PLACED, send_once
 from grange_client.placements import NOT_MINED, Placement, Placements
 from grange_client.plan import Funds, missing_from_vault
-from grange_client.store import ORDER_EXISTS
 
 ALL_EPOCHS = -1
+AT_ONCE = replace(PLACED, awaited_blocks=0)
+"""What another command has sent again is said, and not waited for."""
 MARGIN_BLOCKS = 2
 """Blocks for which the signatures must hold when an order is placed again."""
 STORE_AGAIN = "What it cost is back. Store it again with `grange put`, under the same name."
@@ -113,7 +115,7 @@ class Aftercare:
         try:
             receipt = await self._placed(placement)
         except TransactionReverted as error:
-            if error.name == ORDER_EXISTS:
+            if error.name == PLACED.refusal:
                 # It is on its way already, or our endpoint is behind: then it has it the next time.
                 self.catalog.read_again()
                 return f"{what}; it is on its way onto it again."
@@ -147,13 +149,20 @@ class Aftercare:
                 start = Epoch((await self.market.head()).epoch + 1)
             return missing_from_vault(rates * max(0, order.end - start), await self.funds())
 
-        if order.previous == NO_ORDER:
-            return await self.market.place(placement.terms, placement.acceptances, missing, on_mined=mined)
-        previous = next((one.order for one in self.catalog.orders() if one.order.id == order.previous), None)
+        async def send() -> Receipt:
+            terms, acceptances = placement.terms, placement.acceptances
+            if order.previous == NO_ORDER:
+                return await self.market.place(terms, acceptances, missing, on_mined=mined)
+            held = await self._held(order.previous)
+            return await self.market.extend(held, terms, acceptances, missing, on_mined=mined)
+
+        return await send_once(self.market, AT_ONCE, order.id, send, on_mined=mined)
+
+    async def _held(self, order: OrderId) -> Held:
+        previous = next((one.order for one in self.catalog.orders() if one.order.id == order), None)
         if previous is None:
             raise UnknownOrder("The order that it extends is not on the chain.")
-        held = held_from_events(previous, await self.market.tenures(previous.id, previous.block))
-        return await self.market.extend(held, placement.terms, placement.acceptances, missing, on_mined=mined)
+        return held_from_events(previous, await self.market.tenures(previous.id, previous.block))
 
 
 def _named(placement: Placement) -> str:

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from grange.chain import Farmer, Receipt, TransactionReverted
 from grange.errors import Told
@@ -27,6 +28,7 @@ from grange_client.encode import Piece
 from grange_client.errors import HomeForgetful, OrderMissing
 from grange_client.farmers import OpenPeer, survey
 from grange_client.market import Market
+from grange_client.once import PLACED, send_once
 from grange_client.orders import PlacedOrder
 from grange_client.placements import NOT_MINED, Placement, Placements, placed_slots
 from grange_client.plan import Funds, missing_from_vault
@@ -36,7 +38,6 @@ from grange_client.store import (
     DEADLINE_MARGIN_BLOCKS,
     FARMER_ERRORS,
     MAX_PLACE_ATTEMPTS,
-    ORDER_EXISTS,
     PASSING_ERRORS,
     depth_of,
     refused,
@@ -149,7 +150,7 @@ class Extending:
             if not done:
                 await work.drop()
         return Extended(
-            order=work.placement(acceptances, receipt.block).order,
+            order=work.placement(acceptances, receipt).order,
             previous=renewal.order,
             receipt=receipt,
             confirmations=await depth_of(self.market, receipt.block),
@@ -192,23 +193,24 @@ class _Work:
                 return missing_from_vault(cost, await self._with.funds())
 
             def mined(receipt: Receipt, acceptances: Sequence[Acceptance] = tuple(acceptances)) -> None:
-                placement = self.placement(acceptances, receipt.block)
+                placement = self.placement(acceptances, receipt)
                 with suppress(HomeForgetful):
                     self._with.placements.note(placement)
                 self._on_placed(placement.order)
 
-            self._with.placements.note(self.placement(acceptances, NOT_MINED))
+            self._with.placements.note(self.placement(acceptances))
+            send = partial(
+                market.extend,
+                *(held, self._terms, acceptances, missing),
+                confirmations=self._confirmations,
+                on_mined=mined,
+            )
             try:
-                receipt = await market.extend(
-                    held,
-                    self._terms,
-                    acceptances,
-                    missing,
-                    confirmations=self._confirmations,
-                    on_mined=mined,
+                receipt = await send_once(
+                    market, PLACED, renewal.id, send, confirmations=self._confirmations, on_mined=mined
                 )
             except TransactionReverted as error:
-                if error.name != ORDER_EXISTS:
+                if error.name != PLACED.refusal:
                     self._with.placements.forget(renewal.id)
                 last = attempt + 1 == MAX_PLACE_ATTEMPTS
                 if last or error.name not in FARMER_ERRORS | PASSING_MOMENTS:
@@ -219,16 +221,17 @@ class _Work:
                 return receipt, acceptances
         raise AssertionError("the last attempt returns or raises")
 
-    def placement(self, acceptances: Sequence[Acceptance], block: int) -> Placement:
-        """The new order as it is once it is in a block; NOT_MINED before."""
+    def placement(self, acceptances: Sequence[Acceptance], receipt: Receipt | None = None) -> Placement:
+        """The new order as it is once it is in a block, whoever placed it; NOT_MINED before."""
         order, renewal = self._order, self._renewal
+        block, events = (NOT_MINED, ()) if receipt is None else (receipt.block, receipt.events)
         extended = PlacedOrder(
             id=renewal.id,
             block=block,
             start=order.end,
             end=renewal.end,
             geometry=order.geometry,
-            slots=placed_slots(acceptances),
+            slots=placed_slots(acceptances, renewal.id, events),
             previous=order.id,
             origin=order.sealed_as,
         )

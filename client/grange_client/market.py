@@ -28,6 +28,7 @@ from grange.chain import (
     calls,
     proven_epochs,
     read_block_clock,
+    read_receipt,
 )
 from grange.chain.confirmations import default_confirmations
 from grange.messages import NO_ORDER, Domain
@@ -129,6 +130,12 @@ class Market(Protocol):
 
     async def is_lost(self, order: OrderId, slot: int, start: Epoch) -> bool:
         """Whether who has kept a slot since an epoch declared that it lost it."""
+
+    async def receipt_of(self, event: str, order: OrderId, since: int) -> Receipt | None:
+        """The transaction that emitted an event about an order in block `since` or later, whoever sent it."""
+
+    async def block_after(self, block: int) -> Head:
+        """Wait for a block after this one, for a minute at most; the newest there is then."""
 
     async def close(self, held: Held) -> Receipt:
         """End an order that is over."""
@@ -255,6 +262,17 @@ class ChainMarket:
     async def is_lost(self, order: OrderId, slot: int, start: Epoch) -> bool:
         """See Market."""
         return await self._chain.loss(order, slot, start) is not None
+
+    async def receipt_of(self, event: str, order: OrderId, since: int) -> Receipt | None:
+        """See Market."""
+        head = (await self._chain.head()).number
+        emitted = await self._chain.logs(max(0, since), head, [event], {"order": order})
+        return await read_receipt(self._chain, emitted[-1].tx_hash) if emitted else None
+
+    async def block_after(self, block: int) -> Head:
+        """See Market."""
+        await self._sender.comes_block_after(block)
+        return await self._chain.head()
 
     async def close(self, held: Held) -> Receipt:
         """See Market."""

@@ -60,19 +60,24 @@ def as_repaired(order: PlacedOrder, filled: Sequence[Event]) -> PlacedOrder:
     return replace(order, slots=slots)
 
 
+def slots_from_events(order: OrderId, events: Sequence[Event]) -> dict[int, PlacedSlot]:
+    """The slots of an order, by number, out of its `SlotFilled` events; other events are passed over."""
+    return {
+        int(event.args["slot"]): PlacedSlot(
+            farmer=FarmerId(event.args["farmer"]), root=event.args["root"], rate=event.args["rate"]
+        )
+        for event in events
+        if event.name == "SlotFilled" and event.args["order"] == order
+    }
+
+
 def order_from_events(placed: Event, filled: Sequence[Event], previous: OrderId = NO_ORDER) -> PlacedOrder:
     """The order out of its `OrderPlaced` and `SlotFilled` events; `previous` is that which it extends.
 
     Raises BadManifest if they make no order we can read.
     """
     args = placed.args
-    slots = {
-        int(event.args["slot"]): PlacedSlot(
-            farmer=FarmerId(event.args["farmer"]), root=event.args["root"], rate=event.args["rate"]
-        )
-        for event in filled
-        if event.name == "SlotFilled" and event.args["order"] == args["order"]
-    }
+    slots = slots_from_events(args["order"], filled)
     try:
         geometry = Geometry.from_leaves(
             k=args["k"], n=args["n"], leaf_count=args["leaf_count"], piece_leaves=args["piece_leaves"]

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from grange.atomic_file import replace_file
+from grange.chain import Event
 from grange.errors import Misuse
 from grange.layout import Geometry
-from grange.messages import Domain
+from grange.messages import NO_ORDER, Domain
 from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Terms
 from grange_client.errors import HomeForgetful
-from grange_client.orders import PlacedOrder, PlacedSlot
+from grange_client.orders import PlacedOrder, PlacedSlot, slots_from_events
 
 FOLDER_NAME: Final = "placements"
 CHECK_NAME: Final = "check"
@@ -118,8 +119,14 @@ class Placements:
         return self._folder / f"{order.hex()}.json"
 
 
-def placed_slots(acceptances: Sequence[Acceptance]) -> tuple[PlacedSlot, ...]:
-    """The slots of an order as its farmers signed for them."""
+def placed_slots(
+    acceptances: Sequence[Acceptance], order: OrderId = NO_ORDER, events: Sequence[Event] = ()
+) -> tuple[PlacedSlot, ...]:
+    """The slots of an order as its farmers signed for them; as the events of the transaction that placed it
+    have them, if there are any: another command may have placed it, with other farmers."""
+    filled = slots_from_events(order, events)
+    if sorted(filled) == list(range(len(acceptances))):
+        return tuple(filled[slot] for slot in sorted(filled))
     return tuple(PlacedSlot(farmer=one.farmer, root=one.root, rate=one.rate) for one in acceptances)
 
 

@@ -438,9 +438,8 @@ class Renter:
         known = self.catalog.closing(order.id)
         if known is not None:
             return known
-        done = await close(self.market, order)
-        if done is not None:
-            closing = done[0]
+        closing = await close(self.market, order)
+        if closing is not None:
             self._remember(lambda: self.catalog.close(closing))
             return closing
         await self._synced(watch)

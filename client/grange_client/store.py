@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from os import PathLike
 from threading import Lock
@@ -35,6 +36,7 @@ from grange_client.farmers import OpenPeer, choose_farmers
 from grange_client.manifest import Manifest, pack
 from grange_client.manifest_document import NAME_RULE, is_name
 from grange_client.market import Market
+from grange_client.once import PLACED, send_once
 from grange_client.orders import PlacedOrder
 from grange_client.placements import NOT_MINED, Placement, Placements, placed_slots
 from grange_client.plan import Funds, Wish, end_for, missing_from_vault, price
@@ -51,8 +53,6 @@ FARMER_ERRORS = frozenset(
     {"StakeTooSmall", "AcceptanceForged", "DuplicateFarmer", "UnknownFarmer", "RateTooLarge"}
 )
 """The market's objections to one farmer of an order."""
-ORDER_EXISTS = "OrderExists"
-"""The market has an order of this id. Salts are random, so it is this one."""
 PASSING_ERRORS = frozenset({"AcceptanceExpired", "VaultTooSmall", "PermitRefused"})
 """Objections to a moment: looked at again, they may be gone."""
 
@@ -232,23 +232,26 @@ class Storing:
                 if not placed:
                     await upload.drop()
         return Stored(
-            order=self._placement(quote, acceptances, receipt.block).order,
+            order=self._placement(quote, acceptances, receipt).order,
             manifest=quote.manifest,
             stored_manifest=quote.stored_manifest,
             receipt=receipt,
             confirmations=await depth_of(self.market, receipt.block),
         )
 
-    def _placement(self, quote: Quote, acceptances: Sequence[Acceptance], block: int) -> Placement:
-        """The order as it is once it is in a block; NOT_MINED before."""
+    def _placement(
+        self, quote: Quote, acceptances: Sequence[Acceptance], receipt: Receipt | None = None
+    ) -> Placement:
+        """The order as it is once it is in a block, whoever placed it; NOT_MINED before."""
         epoch_blocks = self.market.parameters.epoch_blocks
+        block, events = (NOT_MINED, ()) if receipt is None else (receipt.block, receipt.events)
         order = PlacedOrder(
             id=quote.order,
             block=block,
             start=quote.start if block == NOT_MINED else Epoch(block // epoch_blocks + 1),
             end=quote.end,
             geometry=quote.geometry,
-            slots=placed_slots(acceptances),
+            slots=placed_slots(acceptances, quote.order, events),
         )
         return Placement(
             name=quote.manifest.name, salt=quote.salt, order=order, acceptances=tuple(acceptances)
@@ -288,20 +291,26 @@ class Storing:
                 return missing_from_vault(rates * max(0, terms.end - start), await self.funds())
 
             def mined(receipt: Receipt, acceptances: Sequence[Acceptance] = tuple(acceptances)) -> None:
-                placement = self._placement(quote, acceptances, receipt.block)
+                placement = self._placement(quote, acceptances, receipt)
                 with suppress(HomeForgetful):
                     self.placements.note(placement)
                 on_placed(placement.order)
                 if confirmations:
                     watch(Step(what=f"Waiting until {confirmations} blocks are on top of the order's"))
 
-            self.placements.note(self._placement(quote, acceptances, NOT_MINED))
+            self.placements.note(self._placement(quote, acceptances))
+            send = partial(
+                self.market.place,
+                *(terms, acceptances, missing),
+                confirmations=confirmations,
+                on_mined=mined,
+            )
             try:
-                receipt = await self.market.place(
-                    terms, acceptances, missing, confirmations=confirmations, on_mined=mined
+                receipt = await send_once(
+                    self.market, PLACED, quote.order, send, confirmations=confirmations, on_mined=mined
                 )
             except TransactionReverted as error:
-                if error.name != ORDER_EXISTS:
+                if error.name != PLACED.refusal:
                     self.placements.forget(quote.order)
                 if attempt + 1 == MAX_PLACE_ATTEMPTS or error.name not in FARMER_ERRORS | PASSING_ERRORS:
                     raise refused(error) from error
@@ -386,7 +395,7 @@ def _replace_farmer(upload: Upload, acceptances: list[Acceptance], error: Transa
 
 def refused(error: TransactionReverted) -> PlaceFailed:
     """What to say of an order that the market does not take."""
-    if error.name == ORDER_EXISTS:
+    if error.name == PLACED.refusal:
         return PlaceFailed(
             "The order is on the chain already.",
             means="An earlier transaction of this order, or another command of this home, was first.",

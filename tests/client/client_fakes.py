@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -365,7 +365,13 @@ class FakeMarket:
         self.lost: set[tuple[OrderId, int, int]] = set()
         self.proven: dict[FarmerId, set[Epoch]] = {}
         self.to_return = (0, 0)
+        self.is_closing = False
+        """Whether another's `close` is on its way."""
         self.failures: deque[Exception | Callable[[], None]] = deque()
+        self.after_mined: deque[Callable[[], Awaitable[None]]] = deque()
+        """What happens to a transaction while it waits for confirmations, one after the other."""
+        self.upcoming: deque[Callable[[], None]] = deque()
+        """What happens each time a block is waited for, one after the other."""
         self.fork = 0
         self.reorged_to: int | None = None
 
@@ -411,9 +417,7 @@ class FakeMarket:
     ) -> Receipt:
         start = Epoch(self.block // PARAMETERS.epoch_blocks + 1)
         receipt = await self._placed(terms, acceptances, missing, start)
-        on_mined(receipt)
-        self.block += confirmations
-        return receipt
+        return await self._buried(receipt, confirmations, on_mined)
 
     async def extend(
         self,
@@ -429,7 +433,12 @@ class FakeMarket:
         assert [one.root for one in acceptances] == [slot.root for slot in previous.slots]
         self.extensions[order_id(self.renter, terms.salt)] = previous.order
         receipt = await self._placed(terms, acceptances, missing, old.args["end"], previous.order)
+        return await self._buried(receipt, confirmations, on_mined)
+
+    async def _buried(self, receipt: Receipt, confirmations: int, on_mined: OnMined) -> Receipt:
         on_mined(receipt)
+        if self.after_mined:
+            await self.after_mined.popleft()()
         self.block += confirmations
         return receipt
 
@@ -448,6 +457,8 @@ class FakeMarket:
             failure()
         missing = await asked()
         order = order_id(self.renter, terms.salt)
+        if self._emitted("OrderPlaced", order):
+            raise TransactionReverted("place", "OrderExists", {"order": order})
         operators = {farmer.id: farmer.operator for farmer in self.known}
         for slot, acceptance in enumerate(acceptances):
             if acceptance.deadline_block < self.block:
@@ -496,15 +507,33 @@ class FakeMarket:
                     "extension": previous != NO_ORDER,
                 },
             )
+        return self._receipt(self._emitted("OrderPlaced", order)[0])
+
+    def _emitted(self, name: str, order: OrderId) -> list[Event]:
+        return [event for event in self.events if event.name == name and event.args["order"] == order]
+
+    def _receipt(self, event: Event) -> Receipt:
+        """Of the transaction that emitted an event."""
+        order = event.args["order"]
         return Receipt(
             tx_hash=sha256(order).digest(),
-            block=self.block,
-            block_hash=self.block_hash(self.block),
+            block=event.block,
+            block_hash=event.block_hash,
             gas_used=1_000_000,
             effective_gas_price=1,
-            events=(),
+            events=tuple(e for e in self.events if e.block == event.block and e.args["order"] == order),
             contract_address=None,
         )
+
+    async def receipt_of(self, event: str, order: OrderId, since: int) -> Receipt | None:
+        emitted = [one for one in self._emitted(event, order) if since <= one.block <= self.block]
+        return self._receipt(emitted[-1]) if emitted else None
+
+    async def block_after(self, block: int) -> Head:
+        if self.upcoming:
+            self.upcoming.popleft()()
+        self.block = max(self.block, block) + 1
+        return await self.head()
 
     def _emit(self, name: str, args: dict[str, Any]) -> None:
         self.events.append(
@@ -587,7 +616,7 @@ class FakeMarket:
 
     async def close(self, held: Held) -> Receipt:
         """Gives back what the test put into `to_return`: refund and compensation."""
-        if any(e.name == "OrderClosed" and e.args["order"] == held.order for e in self.events):
+        if self.is_closing or self._emitted("OrderClosed", held.order):
             raise TransactionReverted("close", "UnknownOrder", {"order": held.order})
         self.closed.append(held)
         refund, compensation = self.to_return

@@ -6,6 +6,7 @@ import pytest
 from client_fakes import PARAMETERS, World
 
 from grange.types import FarmerId
+from grange_client.closing import held_from_events
 from grange_client.errors import OrderGoesOn
 from grange_client.plan import Wish
 from grange_client.store import Stored
@@ -73,6 +74,24 @@ async def test_an_order_that_a_stranger_closed_shows_what_came_back(world: World
         world.market.to_return = (7, 0)
         await stranger.close(stored.order)
         assert (await renter.close(stored.order)).refund == 7
+    assert len(world.market.closed) == 1
+
+
+async def test_a_closing_that_is_in_no_block_yet_is_waited_for(world: World, tree: Path) -> None:
+    """Markets refuse a second one as soon as the first is on its way, and it may be another's."""
+    stored = await put(world, tree)
+    end(world, stored)
+    world.market.to_return = (7, 0)
+    async with world.renter() as renter:
+        await renter.orders()
+        await renter.market.close(held_from_events(stored.order, world.market.events[1:]))
+        closed = list(world.market.events)
+        world.market.reorg(world.market.block - 1)
+        world.market.upcoming.append(lambda: world.market.mine_again(closed))
+        world.market.is_closing = True
+        assert (await renter.close(stored.order)).refund == 7
+        [known] = await renter.orders()
+    assert known.closing is not None
     assert len(world.market.closed) == 1
 
 

@@ -21,11 +21,13 @@ from client_trees import listing
 from grange.chain import Chain, Cursor, MarketNotFound, RpcError, Sender, Wallet, WrongChain, calls
 from grange.devnet.devnet import Devnet
 from grange.messages import Domain
+from grange.transfer.events import ProgressEvent
 from grange.types import Offer, address_from
 from grange.units import TOKEN
 from grange_client.closing import closing_from_event, held_from_events
 from grange_client.config import Config, Network, set_up
 from grange_client.errors import NotEnoughMoney, OrderGoesOn
+from grange_client.market import ChainMarket
 from grange_client.outlook import SlotState
 from grange_client.plan import Wish
 from grange_client.renter import Renter
@@ -167,6 +169,55 @@ async def test_what_came_back_is_shown_whoever_closed_the_order(town: Town, tree
     assert " back" in (await grange("ls", home=home)).out
     assert "came back" in (await grange("stat", "tree", home=home)).out
     assert await chain.vault(town.config.identity.wallet.address) - before == returned.returned
+
+
+async def test_an_order_that_another_command_placed_after_a_reorganisation_is_stored_and_paid_once(
+    town: Town, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`put` waits for confirmations when its block is dropped; an `ls` of the same home is faster, and its
+    transaction has the nonce. `put` ends well, with the other's block."""
+    devnet, holds, may_go_on = town.devnet, asyncio.Event(), asyncio.Event()
+    send_again = Sender._send_again_if_dropped
+    monkeypatch.setattr("grange.chain.sender.BLOCK_PATIENCE_SECONDS", 20)
+    async with Renter.open(town.config, patience=CALM) as renter:
+        assert isinstance(renter.market, ChainMarket)
+        ours = renter.market._sender
+
+        async def wait(sender: Sender, sent: Any) -> None:
+            if sender is ours:
+                holds.set()
+                await may_go_on.wait()
+            await send_again(sender, sent)
+
+        monkeypatch.setattr(Sender, "_send_again_if_dropped", wait)
+        quote = await renter.quote([tree], CODE)
+        before = await devnet.snapshot()
+        mined = asyncio.Event()
+
+        def watch(event: ProgressEvent) -> None:
+            if "blocks are on top" in str(event):
+                mined.set()
+
+        task = asyncio.create_task(renter.put(quote, watch, confirmations=2))
+        await mined.wait()
+        await devnet.revert(before)
+        await devnet.mine(2)
+        await holds.wait()
+        async with Renter.open(town.config, patience=CALM) as other:
+            [known] = await other.orders()
+            assert "placed again" in other.notices()[0]
+        may_go_on.set()
+        while not task.done():
+            await devnet.mine()
+            await asyncio.sleep(0.05)
+        stored = await task
+        assert (stored.order, stored.receipt.block) == (known.order, known.order.block)
+        assert stored.confirmations >= 2
+        assert [one.order for one in await renter.orders()] == [stored.order]
+        funds = await renter.funds()
+        assert funds.vault + funds.wallet == 100 * TOKEN - stored.order.cost
+        await renter.get(stored.order, tmp_path / "back")
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
 
 
 async def test_health_follows_the_chain_from_live_to_late_to_vacant(town: Town, tree: Path) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from client_fakes import World
 
+from grange.chain import ChainUnavailable
 from grange.peer import Clocks
+from grange.times import BlockClock
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerFailed, ProgressEvent
 from grange.types import FarmerId
@@ -83,6 +85,26 @@ async def test_one_witness_needs_the_chain(world: World, tree: Path, tmp_path: P
     async with world.renter() as renter:
         with pytest.raises(NotEnoughFarmers):
             await renter.get(order, tmp_path / "back")
+
+
+async def test_a_chain_that_is_away_hides_no_error(
+    world: World, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Why the farmers failed can't be looked up then; that they failed is said all the same."""
+
+    async def away() -> BlockClock:
+        raise ChainUnavailable("http://chain", "connection refused")
+
+    order = await stored(world, tree)
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], WISH)
+        for farmer in world.farmers:
+            await farmer.stop()
+        monkeypatch.setattr(world.market, "clock", away)
+        with pytest.raises(NotEnoughFarmers):
+            await renter.put(quote)
+        with pytest.raises(NotEnoughFarmers):
+            await renter.get(order, tree.with_name("back"))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """An order that a reorganisation drops is noticed, said, and placed again while its signatures hold."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +8,10 @@ import pytest
 from client_fakes import World
 from client_trees import listing
 
-from grange.chain import ChainUnavailable, TransactionReverted
+from grange.chain import ChainUnavailable, Head, TransactionNotMined, TransactionReverted
 from grange.chain.confirmations import FINAL_BLOCKS, default_confirmations
 from grange.types import OrderId, address_from
-from grange_client.errors import HomeForgetful, OrderMissing, PlaceFailed
+from grange_client.errors import HomeForgetful, NotEnoughMoney, OrderMissing, PlaceFailed
 from grange_client.plan import Wish
 from grange_client.renter import Renter
 
@@ -116,7 +117,29 @@ async def test_what_keeps_it_from_being_placed_again_is_said(
 
 
 async def test_what_is_on_its_way_again_already_is_not_paid_twice(world: World, tree: Path) -> None:
-    """The market has an order once; then all is read again, and the order found where it is."""
+    """The market has an order once, and may know of it before it is in a block; then all is read again."""
+    async with world.renter() as renter:
+        order = await store(renter, tree)
+    events = list(world.market.events)
+    world.market.reorg(world.market.block - 1)
+    world.market.failures.extend([TransactionReverted("place", "OrderExists", {})] * 2)
+    async with world.renter() as renter:
+        assert await renter.orders() == []
+        assert "on its way onto it again" in renter.notices()[0]
+    world.market.mine_again(events)
+    async with world.renter() as renter:
+        assert [known.order.id for known in await renter.orders()] == [order]
+        assert renter.notices() == []
+    assert len(world.market.placed) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [TransactionReverted("place", "OrderExists", {}), NotEnoughMoney("too little in the wallet")]
+)
+async def test_what_another_command_placed_again_in_this_moment_is_found(
+    world: World, tree: Path, error: Exception
+) -> None:
+    """Also if it took the money that ours looked for."""
     async with world.renter() as renter:
         order = await store(renter, tree)
     events = list(world.market.events)
@@ -124,13 +147,134 @@ async def test_what_is_on_its_way_again_already_is_not_paid_twice(world: World, 
 
     def appear() -> None:
         world.market.mine_again(events)
-        raise TransactionReverted("place", "OrderExists", {})
+        raise error
 
     world.market.failures.append(appear)
     async with world.renter() as renter:
-        assert [known.order.id for known in await renter.orders()] == [order]
-        assert "on its way onto it again" in renter.notices()[0]
+        [known] = await renter.orders()
+        assert known.order.id == order
+        assert f"placed again, in block {known.order.block}" in renter.notices()[0]
     assert len(world.market.placed) == 1
+
+
+def replaced_by(world: World, error: Exception, *, home: Path | None = None) -> Callable[[], Awaitable[None]]:
+    """A reorganisation, after which another command reads the chain and places the order again; then ours
+    fails, as a transaction does whose nonce, money or order is used."""
+
+    async def happen() -> None:
+        world.market.reorg(world.market.block - 1)
+        async with world.renter(home) as other:
+            await other.orders()
+        raise error
+
+    return happen
+
+
+FAILURES = [
+    TransactionReverted("place", "OrderExists", {}),
+    TransactionReverted("place", "AcceptanceExpired", {}, b"\x01" * 32),
+    NotEnoughMoney("too little in the wallet"),
+    TransactionNotMined("place", b"\x01" * 32, 5, 180),
+]
+
+
+@pytest.mark.parametrize("error", FAILURES)
+async def test_a_put_whose_order_another_command_placed_again_waits_for_that_one(
+    world: World, tree: Path, tmp_path: Path, error: Exception
+) -> None:
+    """However it learns of it: the order is stored, said once to be, and deep enough in the end."""
+    world.market.after_mined.append(replaced_by(world, error))
+    async with world.renter() as renter:
+        stored = await renter.put(await renter.quote([tree], CODE), confirmations=5)
+        [known] = await renter.orders()
+        assert known.order == stored.order
+        assert renter.notices() == []
+        await renter.get(known.order, tmp_path / "back")
+    placed = [event for event in world.market.events if event.name == "OrderPlaced"]
+    assert [event.block for event in placed] == [stored.order.block]
+    assert stored.receipt.block == stored.order.block
+    assert stored.confirmations == 5
+    assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+@pytest.mark.parametrize("error", FAILURES)
+async def test_an_extension_that_another_command_placed_again_is_waited_for(
+    world: World, tree: Path, error: Exception
+) -> None:
+    async with world.renter() as renter:
+        await renter.put(await renter.quote([tree], Wish(k=2, n=4, epochs=5, name="ghost")))
+        [known] = await renter.orders()
+        world.market.after_mined.append(replaced_by(world, error))
+        extended = await renter.extend(await renter.renewal(known.order, None), confirmations=5)
+        found = {one.order.id: one for one in await renter.orders()}
+    assert extended.order.previous == known.order.id
+    assert extended.confirmations == 5
+    assert found[extended.order.id].order == extended.order
+    assert len([event for event in world.market.events if event.name == "OrderPlaced"]) == 2
+
+
+async def test_an_extension_that_another_computer_placed_first_is_the_one_that_is_wanted(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
+    """The same terms make the same order: it is paid once."""
+    async with world.renter() as renter:
+        await renter.put(await renter.quote([tree], Wish(k=2, n=4, epochs=5, name="ghost")))
+        [known] = await renter.orders()
+        renewal = await renter.renewal(known.order, None)
+        async with world.renter(tmp_path / "other") as other:
+            [theirs] = await other.orders()
+            first = await other.extend(await other.renewal(theirs.order, None))
+        extended = await renter.extend(renewal, confirmations=2)
+        assert {one.order.id for one in await renter.orders()} == {known.order.id, first.order.id}
+    assert extended.order == first.order
+    assert len(world.market.placed) == 2
+
+
+async def test_what_another_placed_and_a_second_reorganisation_drops_is_sent_again(
+    world: World, tree: Path
+) -> None:
+    world.market.after_mined.append(replaced_by(world, TransactionReverted("place", "OrderExists", {})))
+    world.market.upcoming.append(lambda: world.market.reorg(world.market.block - 2))
+    async with world.renter() as renter:
+        stored = await renter.put(await renter.quote([tree], CODE), confirmations=5)
+        [known] = await renter.orders()
+        assert known.order == stored.order
+    assert len(world.market.placed) == 3
+    assert len([event for event in world.market.events if event.name == "OrderPlaced"]) == 1
+
+
+async def test_what_the_market_knows_before_it_is_in_a_block_is_waited_for(world: World, tree: Path) -> None:
+    async def drop() -> None:
+        events = list(world.market.events)
+        world.market.reorg(world.market.block - 1)
+        world.market.upcoming.extend([lambda: None, lambda: world.market.mine_again(events)])
+        raise TransactionReverted("place", "OrderExists", {})
+
+    world.market.after_mined.append(drop)
+    async with world.renter() as renter:
+        stored = await renter.put(await renter.quote([tree], CODE), confirmations=2)
+        assert [known.order for known in await renter.orders()] == [stored.order]
+    assert len(world.market.placed) == 1
+
+
+async def test_a_chain_that_goes_away_takes_back_nothing_that_was_seen(
+    world: World, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it hide why the order was not placed, where nothing was seen."""
+
+    async def away(_: int) -> Head:
+        raise ChainUnavailable("http://chain", "connection refused")
+
+    monkeypatch.setattr(world.market, "block_after", away)
+    exists = TransactionReverted("place", "OrderExists", {})
+    world.market.after_mined.append(replaced_by(world, exists))
+    async with world.renter() as renter:
+        stored = await renter.put(await renter.quote([tree], CODE), confirmations=5)
+        assert [known.order for known in await renter.orders()] == [stored.order]
+    world.market.failures.append(exists)
+    async with world.renter() as renter:
+        with pytest.raises(PlaceFailed, match="on the chain already"):
+            await store(renter, tree)
 
 
 async def test_an_order_that_is_there_already_is_called_that(world: World, tree: Path) -> None:

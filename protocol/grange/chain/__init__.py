@@ -35,7 +35,7 @@ from grange.chain.follower import Batch, Cursor, EventFollower, Rollback
 from grange.chain.gateway import Chain
 from grange.chain.pace import read_block_clock
 from grange.chain.proofs import proven_epochs
-from grange.chain.receipts import Receipt
+from grange.chain.receipts import Receipt, read_receipt
 from grange.chain.rpc import Timeouts
 from grange.chain.sender import Making, Sender
 from grange.chain.views import Book, Eviction, Farmer, Head, Loss, Order, Withdrawal
@@ -84,4 +84,5 @@ __all__ = [
     "calls",
     "proven_epochs",
     "read_block_clock",
+    "read_receipt",
 ]

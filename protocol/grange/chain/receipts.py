@@ -1,6 +1,6 @@
 """What came of a transaction that was mined: its receipt with the market's events, or why it was refused.
 
-Decides how a receipt is read and where a refusal's reason is looked for. Leaves finding receipts to
+Decides how a receipt is read and where a refusal's reason is looked for. Leaves waiting for receipts to
 `sender.py`.
 """
 
@@ -59,6 +59,17 @@ def receipt_from(raw: Mapping[str, Any], market: Address) -> Receipt:
         events=_events(list_from(raw["logs"], "a receipt's logs"), market),
         contract_address=_contract_address(raw["contractAddress"]),
     )
+
+
+async def read_receipt(chain: Chain, tx_hash: bytes) -> Receipt | None:
+    """That of any transaction which succeeded, whoever sent it; None if it is not on the chain."""
+    answer = await chain.rpc.call("eth_getTransactionReceipt", "0x" + tx_hash.hex())
+    if answer is None:
+        return None
+    raw = fields_from(answer, "a receipt")
+    if not raw["blockHash"] or not quantity(raw["status"], "a receipt's status"):
+        return None
+    return receipt_from(raw, chain.market)
 
 
 async def why_reverted(

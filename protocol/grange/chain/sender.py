@@ -22,6 +22,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from grange.chain.answers import count, fields_from, quantity
@@ -150,6 +151,20 @@ class Sender:
 
         return await self._until_not_replaced(once)
 
+    async def comes_block_after(self, block: int) -> bool:
+        """Wait for a block after this one, BLOCK_PATIENCE_SECONDS at most; whether it came.
+
+        An endpoint that does not answer meanwhile is asked again.
+        """
+        deadline = _now() + BLOCK_PATIENCE_SECONDS
+        while True:
+            with suppress(ChainError):
+                if await self._outbox.head() > block:
+                    return True
+            if _now() >= deadline:
+                return False
+            await asyncio.sleep(self.policy.longest_poll_seconds)
+
     async def _send_known(self, call: Call, wanted: Wanted) -> Receipt:
         return await self._ended(await self._call_sent(call, wanted), wanted.confirmations)
 
@@ -180,17 +195,9 @@ class Sender:
                 if error.name not in names or paid_refusals == MAX_PAID_REFUSALS:
                     raise
                 log.info("%s; looking again after the next block", error)
-                if not await self._comes_block_after(before):
+                if not await self.comes_block_after(before):
                     raise
         return await attempt()
-
-    async def _comes_block_after(self, block: int) -> bool:
-        deadline = _now() + BLOCK_PATIENCE_SECONDS
-        while await self._outbox.head() <= block:
-            if _now() >= deadline:
-                return False
-            await asyncio.sleep(self.policy.longest_poll_seconds)
-        return True
 
     async def _call_sent(self, call: Call, wanted: Wanted) -> Sent:
         market = call.contract == "market"
