@@ -41,7 +41,7 @@ log = logging.getLogger("grange.farm")
 
 
 class Agreement:
-    """Of one ledger with one market. Not safe for several tasks at once: the watcher's lock is around it."""
+    """Of one ledger with one market. Not safe for several tasks at once: the watcher looks in turns."""
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ from grange.errors import BadSignature
 from grange.messages import Domain, recover, request_digest
 from grange.types import ADDRESS_BYTES, Address, FarmerId
 from grange_node.errors import TooBusy, Unauthorised
+from grange_node.networks import Network
 
 SCHEME = "Grange"
 MAX_REQUEST_LIFE_SECONDS = 300
@@ -38,10 +39,12 @@ _PARTS = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """A genuine request: who signed it, and the hash of the content it was signed with."""
+    """A genuine request: who signed it, the hash of the content it was signed with, and the network that it
+    came from."""
 
     renter: Address
     content: bytes
+    network: Network
 
 
 class NonceMemory:
@@ -101,8 +104,8 @@ class Gatekeeper:
         self._clock = clock
         self._nonces = nonces or NonceMemory()
 
-    def check(self, method: str, path: str, authorization: str | None) -> Signed:
-        """The signer of a request with this method and raw path (query included).
+    def check(self, method: str, path: str, authorization: str | None, network: Network) -> Signed:
+        """The signer of a request with this method and raw path (query included), from this network.
 
         Raises Unauthorised, with `reason` one of unsigned, expired, too_long, signature, replayed; TooBusy.
         """
@@ -141,7 +144,7 @@ class Gatekeeper:
                 farmer=self._farmer,
             )
         self._nonces.remember(bytes.fromhex(renter_hex[2:]), nonce, expires, now)
-        return Signed(renter=signer, content=content)
+        return Signed(renter=signer, content=content, network=network)
 
 
 def require_content(signed: Signed, content: bytes) -> None:

@@ -18,6 +18,7 @@ from grange.chain import (
     Book,
     Call,
     Chain,
+    ChainError,
     Cursor,
     EventFilter,
     EventFollower,
@@ -37,6 +38,7 @@ from grange.types import Address, Epoch, OrderId, Slot, Voucher
 from grange_node.config import Config, connect
 from grange_node.funding import GasReserve, read_gas_reserve
 from grange_node.order_state import OrderLookup, OrderState
+from grange_node.turns import Turns
 
 TIMEOUTS = Timeouts(connect_seconds=3.0, request_seconds=10.0, retries=1)
 """Short: every caller here tries again by itself, or tells the renter to."""
@@ -119,7 +121,7 @@ class LiveLink:
         self._config = config
         self._wallet = wallet
         self._stack = stack
-        self._connecting = asyncio.Lock()
+        self._connecting = Turns(1, ChainError)
         self._sender: Sender | None = None
         self._follower: EventFollower | None = None
         self._orders: OrderLookup | None = None
@@ -256,7 +258,7 @@ class LiveLink:
 
     async def _connected(self) -> Sender:
         if self._sender is None:
-            async with self._connecting:
+            async with self._connecting.turn():
                 if self._sender is None:
                     chain = await self._stack.enter_async_context(connect(self._config, TIMEOUTS))
                     self._sender = Sender(chain, self._wallet)

@@ -21,10 +21,11 @@ import resource
 from collections import Counter
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from typing import Final, Protocol
 
 from grange.units import KIB, MIB
+from grange_node.networks import parse_address
 
 RESERVED_FILES: Final = 256
 """Files that the node itself has open: pieces, databases, the chain."""
@@ -195,12 +196,9 @@ def raise_file_limit() -> int:
 def _place_of(address: str) -> tuple[str, str, bool]:
     """The network and the address that a connection counts for, and whether it may be from a proxy of
     ours."""
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
+    parsed = parse_address(address)
+    if parsed is None:
         return address, address, True
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
     is_near = any(parsed in network for network in _NEAR)
     if not isinstance(parsed, IPv6Address):
         return str(parsed), str(parsed), is_near

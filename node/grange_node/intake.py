@@ -2,7 +2,7 @@
 
 Order of things, so that a kill in between loses nothing:
 
-    piece:   for the first of a slot the renter's purse; ledger row `staged`, then the piece on disk, then
+    piece:   for the first of a slot the renter's funds; ledger row `staged`, then the piece on disk, then
              the answer; a first piece that fails takes row and folder with it
     drop:    folder out of the way in one step, then the ledger row
 
@@ -17,15 +17,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 
+from grange_node.account_funds import AccountFunds
 from grange_node.arrival import drained, written
-from grange_node.chain_link import ChainLink
 from grange_node.config import Config
 from grange_node.deletion import Now, Word, is_due
 from grange_node.errors import Conflict, NodeWorldError, NotFound, TooMuch
 from grange_node.ledger import Ledger
+from grange_node.networks import Network
 from grange_node.piece_writer import PieceWriter
 from grange_node.promise import asked_rate
-from grange_node.purses import Purses
 from grange_node.records import SlotState
 from grange_node.room import Room
 from grange_node.slot_key import SlotKey
@@ -45,7 +45,7 @@ class Intake:
         store: Store,
         ledger: Ledger,
         room: Room,
-        link: ChainLink,
+        funds: AccountFunds,
         usage: Usage,
         clock: Callable[[], float],
     ) -> None:
@@ -56,12 +56,20 @@ class Intake:
         self._room = room
         self._usage = usage
         self._clock = clock
-        self._purses = Purses(link, clock)
+        self._funds = funds
 
     async def receive(
-        self, key: SlotKey, piece: int, size_bytes: int, root: bytes, body: AsyncIterator[bytes]
+        self,
+        key: SlotKey,
+        piece: int,
+        size_bytes: int,
+        root: bytes,
+        body: AsyncIterator[bytes],
+        *,
+        network: Network,
     ) -> bool:
-        """Store a piece that arrives. True when it is new, False when it was here already.
+        """Store a piece that arrives from somebody in a network. True when it is new, False when it was here
+        already.
 
         Raises TooMuch or Malformed for more or fewer bytes than announced, TooMuch for an index that no slot
         here can have, Mismatch for other bytes, Conflict, NoRoom, TooBusy; for the first piece of a slot
@@ -74,7 +82,7 @@ class Intake:
             )
         with self._usage.using(key):
             if not self._room.knows(key):
-                await self._purses.require(key.renter, self._one_epoch(key, size_bytes))
+                await self._funds.require(key.renter, network, self._one_epoch(key, size_bytes))
             self._room.claim(key, size_bytes, pieces=1)
             stored = False
             try:

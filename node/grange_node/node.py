@@ -29,6 +29,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from grange.chain import Wallet
+from grange_node.account_funds import AccountFunds
 from grange_node.accounts import Accounts
 from grange_node.auth import Gatekeeper
 from grange_node.ballast import Ballast
@@ -53,10 +54,10 @@ from grange_node.redeemer import Redeemer
 from grange_node.repair.repairer import REPAIRS_NAME
 from grange_node.room import Room
 from grange_node.slot_key import SlotKey
-from grange_node.solvency import Solvency
 from grange_node.store import Store
 from grange_node.till import Till
 from grange_node.usage import Usage
+from grange_node.vault_funds import VaultFunds
 from grange_node.volume import Volume
 from grange_node.vouchers import is_signed
 from grange_node.watcher import Watcher
@@ -153,8 +154,9 @@ class Node:
             epoch_blocks = config.parameters.epoch_blocks
             watcher = Watcher(link, ledger, room, epoch_blocks, clock)
             usage = Usage(steady)
+            funds = AccountFunds(link, clock)
             intake = Intake(
-                config=config, store=store, ledger=ledger, room=room, link=link, usage=usage, clock=clock
+                config=config, store=store, ledger=ledger, room=room, funds=funds, usage=usage, clock=clock
             )
             accounts = stack.enter_context(
                 Accounts.open(
@@ -179,7 +181,7 @@ class Node:
                 clock=clock,
                 steady=steady,
             )
-            solvency = Solvency(link, clock)
+            vaults = VaultFunds(link, clock)
             yield cls(
                 config=config,
                 store=store,
@@ -219,17 +221,15 @@ class Node:
                 carer=carer,
                 scrubber=Scrubber(store, kept=carer.kept, found=carer.found, finished=carer.scrubbed),
                 gatekeeper=Gatekeeper(config.domain, config.farmer, clock),
-                readers=Readers(link, watcher, clock),
+                readers=Readers(link, watcher, funds, clock),
                 till=Till(
                     domain=config.domain,
                     farmer=config.farmer,
                     price_per_gib=config.offer.egress_price_per_gib,
                     accounts=accounts,
-                    solvency=solvency,
+                    vaults=vaults,
                 ),
-                redeemer=Redeemer(
-                    accounts=accounts, link=link, solvency=solvency, redeem_at=config.redeem_at
-                ),
+                redeemer=Redeemer(accounts=accounts, link=link, vaults=vaults, redeem_at=config.redeem_at),
                 gas_watch=GasWatch(link, wallet.address),
                 steady=steady,
             )

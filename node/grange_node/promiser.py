@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from grange.chain import ChainError, Wallet
+from grange.chain import ChainError, ChainTimeout, Wallet
 from grange.messages import order_id, sign_acceptance, sign_takeover
 from grange.types import Acceptance, Address, Held, OrderId, Takeover
 from grange.units import format_tokens
@@ -36,6 +36,7 @@ from grange_node.records import SlotRecord, SlotState, SlotTerms
 from grange_node.slot_key import SlotKey
 from grange_node.store import Store
 from grange_node.takeover import TAKEOVER_LIFE_BLOCKS, terms_of
+from grange_node.turns import Turns
 from grange_node.usage import Usage
 from grange_node.watcher import View, Watcher
 
@@ -74,8 +75,8 @@ class Promiser:
         self._bargain = Bargain(
             config=config, operator=wallet.address, ledger=ledger, link=link, watcher=watcher
         )
-        self._promising = asyncio.Lock()
-        self._asking = asyncio.Semaphore(MAX_ORDERS_ASKED_AT_ONCE)
+        self._promising = Turns(1, ChainDown)
+        self._asking = Turns(MAX_ORDERS_ASKED_AT_ONCE, ChainTimeout)
         self._waiting: Counter[Address] = Counter()
 
     async def accept(self, key: SlotKey, salt: bytes, terms: SlotTerms) -> Acceptance:
@@ -91,7 +92,7 @@ class Promiser:
     async def _accept(self, key: SlotKey, salt: bytes, terms: SlotTerms) -> Acceptance:
         _check_renter(key, salt)
         check_shape(terms)
-        async with self._promising:
+        async with self._promising.turn():
             with self._usage.using(key):
                 deadline_block = await self._promise(key, terms, self._bargain.check, ACCEPTANCE_LIFE_BLOCKS)
         return sign_acceptance(
@@ -125,7 +126,7 @@ class Promiser:
             raise NotFound("nothing of this slot is here")
         view = await self._watcher.recent()
         try:
-            async with self._asking:
+            async with self._asking.turn():
                 order = await self._link.order(previous)
         except ChainError as error:
             raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
@@ -162,7 +163,7 @@ class Promiser:
             raise NotFound("nothing of this slot is here")
         view = await self._watcher.recent()
         try:
-            async with self._asking:
+            async with self._asking.turn():
                 order = await self._link.order(key.order)
                 terms = terms_of(order, held, key.slot, self._config.farmer)
                 check_shape(terms)
@@ -177,7 +178,7 @@ class Promiser:
         async def judge(record: SlotRecord, terms: SlotTerms, view: View) -> None:
             self._bargain.check_own(record, terms, view, highest_factor=None)
 
-        async with self._promising:
+        async with self._promising.turn():
             with self._usage.using(key):
                 deadline_block = await self._promise(key, terms, judge, TAKEOVER_LIFE_BLOCKS)
         return terms, sign_takeover(

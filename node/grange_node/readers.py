@@ -8,7 +8,7 @@ these are bounded:
     an order                         asked about once a block, and not oftener than the chain is looked at;
                                      what was answered counts for all who ask, those who are refused too
     all orders together              MAX_LOOKS_AT_ONCE at a time; MAX_WAITING requests wait, more get 429
-    money of a reader                asked for only while a slot is vacant (`purses`)
+    money of a reader                asked for only while a slot is vacant (`account_funds`)
 
 Answers are kept for MAX_ORDERS orders.
 """
@@ -23,15 +23,17 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
-from grange.chain import ChainError
+from grange.chain import ChainError, ChainTimeout
 from grange.reads import Reader, Share, is_open, open_epoch, share_of
 from grange.types import Address, Epoch, OrderId
+from grange_node.account_funds import AccountFunds
 from grange_node.chain_link import ChainLink
 from grange_node.elapsed import elapsed
 from grange_node.errors import ChainDown, ClosedUntilEpoch, NotAReader, TooBusy, VaultTooSmall
+from grange_node.networks import Network
 from grange_node.order_state import OrderState
-from grange_node.purses import Purses
 from grange_node.records import SlotRecord
+from grange_node.turns import Turns
 from grange_node.watcher import MAX_VIEW_AGE_SECONDS, View, Watcher
 
 MAX_ORDERS: Final = 1_000
@@ -90,24 +92,26 @@ class _Answer:
 class Readers:
     """The readers of one farm's slots."""
 
-    def __init__(self, link: ChainLink, watcher: Watcher, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, link: ChainLink, watcher: Watcher, funds: AccountFunds, clock: Callable[[], float]
+    ) -> None:
         """`clock` gives seconds."""
         self._link = link
         self._watcher = watcher
         self._clock = clock
-        self._purses = Purses(link, clock)
+        self._funds = funds
         self._answers: OrderedDict[OrderId, _Answer] = OrderedDict()
         self._renters: OrderedDict[OrderId, Address] = OrderedDict()
         self._hidden: OrderedDict[OrderId, int] = OrderedDict()
         """Of which the chain did not say whose they are, and in what block."""
         self._locks: WeakValueDictionary[OrderId, asyncio.Lock] = WeakValueDictionary()
         self._renter_locks: WeakValueDictionary[OrderId, asyncio.Lock] = WeakValueDictionary()
-        self._looking = asyncio.Semaphore(MAX_LOOKS_AT_ONCE)
+        self._looking = Turns(MAX_LOOKS_AT_ONCE, ChainTimeout)
         self._waiting = 0
 
-    async def access(self, record: SlotRecord, signer: Address) -> Access:
-        """What the signer of a request may read of a placed slot. Raises NotAReader for nothing; ChainDown
-        and TooBusy while that cannot be found out."""
+    async def access(self, record: SlotRecord, signer: Address, network: Network) -> Access:
+        """What the signer of a request, who asks from a network, may read of a placed slot. Raises NotAReader
+        for nothing; ChainDown and TooBusy while that cannot be found out."""
         order = record.key.order
         if record.key.renter == signer and await self._is_renter(order, signer):
             return AS_RENTER
@@ -118,7 +122,7 @@ class Readers:
                 # one at farmers that have not seen it, and its own.
                 view = await self._watcher.newest()
         state = await self._state(order, view)
-        reader = await self._reader(record, state, signer, view)
+        reader = await self._reader(record, state, signer, network, view)
         share = share_of(
             reader,
             is_vacant=state is not None and state.is_vacant,
@@ -158,7 +162,7 @@ class Readers:
         return _remember(self._renters, order, placed.renter)
 
     async def _reader(
-        self, record: SlotRecord, state: OrderState | None, signer: Address, view: View
+        self, record: SlotRecord, state: OrderState | None, signer: Address, network: Network, view: View
     ) -> Reader:
         if state is None:
             return Reader.STRANGER
@@ -170,13 +174,13 @@ class Readers:
             other = await self._state(relative, view)
             if other is not None and signer in other.operators:
                 return Reader.FARMER
-        if state.is_vacant and await self._has_money(signer, record.agreed.rate):
+        if state.is_vacant and await self._has_money(signer, network, record.agreed.rate):
             return Reader.REPAIRER
         return Reader.STRANGER
 
-    async def _has_money(self, signer: Address, needed: int) -> bool:
+    async def _has_money(self, signer: Address, network: Network, needed: int) -> bool:
         try:
-            await self._purses.require(signer, needed)
+            await self._funds.require(signer, network, needed)
         except VaultTooSmall:
             return False
         return True
@@ -213,11 +217,11 @@ class Readers:
 
     async def _ask(self, order: OrderId, view: View) -> _Answer:
         state, failure = None, ""
-        async with self._looking:
-            try:
+        try:
+            async with self._looking.turn():
                 state = await self._link.order_state(order)
-            except ChainError as error:
-                failure = f"the chain cannot be asked at the moment: {error}"
+        except ChainError as error:
+            failure = f"the chain cannot be asked at the moment: {error}"
         answer = _Answer(
             state=state,
             failure=failure,

@@ -22,7 +22,7 @@ from grange.units import format_tokens
 from grange_node.accounts import Accounts
 from grange_node.chain_link import ChainLink
 from grange_node.errors import ChainDown
-from grange_node.solvency import Means, Solvency
+from grange_node.vault_funds import Vault, VaultFunds
 from grange_node.vouchers import MAX_VOUCHERS_PER_CALL, PayerAccount, due, least
 
 LAST_TRY_SECONDS = 10.0
@@ -35,11 +35,11 @@ log = logging.getLogger("grange.farm")
 class Redeemer:
     """Redeems what payers signed."""
 
-    def __init__(self, *, accounts: Accounts, link: ChainLink, solvency: Solvency, redeem_at: int) -> None:
+    def __init__(self, *, accounts: Accounts, link: ChainLink, vaults: VaultFunds, redeem_at: int) -> None:
         """`redeem_at` base units are worth a transaction."""
         self._accounts = accounts
         self._link = link
-        self._solvency = solvency
+        self._vaults = vaults
         self._redeem_at = redeem_at
         self._short: dict[Address, None] = {}
         """Whose vaults were too small, those that were looked at last at the end."""
@@ -53,7 +53,7 @@ class Redeemer:
             return
         leaving = await self._link.leaving([account.payer for account in accounts])
         for payer in leaving:
-            self._solvency.forget(payer)
+            self._vaults.forget(payer)
         await self._look_at_short(accounts)
         # Else so many empty vaults as fit a call would keep all others from being asked.
         able = [account for account in accounts if account.payer not in self._short]
@@ -79,13 +79,13 @@ class Redeemer:
         payable = {}
         found = await self._noted([account.payer for account in accounts])
         for account in accounts:
-            means = found[account.payer]
-            owed = account.cumulative - means.redeemed
+            vault = found[account.payer]
+            owed = account.cumulative - vault.redeemed
             was_short = account.payer in self._short
             self._short.pop(account.payer, None)
-            if min(owed, means.vault) >= least(self._redeem_at):
-                payable[account] = min(owed, means.vault)
-            elif means.vault < owed:
+            if min(owed, vault.balance) >= least(self._redeem_at):
+                payable[account] = min(owed, vault.balance)
+            elif vault.balance < owed:
                 self._short[account.payer] = None
                 if was_short:
                     continue
@@ -93,7 +93,7 @@ class Redeemer:
                     "%s owes %s tokens for reads and has %s",
                     account.payer,
                     format_tokens(owed),
-                    format_tokens(means.vault),
+                    format_tokens(vault.balance),
                 )
         return payable
 
@@ -106,7 +106,7 @@ class Redeemer:
             return
         finally:
             for account in accounts:
-                self._solvency.forget(account.payer)
+                self._vaults.forget(account.payer)
         await self._noted([account.payer for account in accounts])
         paid = sum(event.args["amount"] for event in receipt.events if event.name == "Redeemed")
         log.info("redeemed %s tokens of %d payers", format_tokens(paid), len(accounts))
@@ -125,22 +125,22 @@ class Redeemer:
                 await self._noted(payers, anew=True)
             await asyncio.to_thread(self._accounts.forget_redemptions, block, block_hash)
 
-    async def _noted(self, payers: Sequence[Address], *, anew: bool = False) -> dict[Address, Means]:
+    async def _noted(self, payers: Sequence[Address], *, anew: bool = False) -> dict[Address, Vault]:
         """What the chain says of payers, written down as of the block that says it: a reorg between question
         and answer would otherwise hide a payment that it took back."""
         for _ in range(MAX_READS):
             head = await self._link.head()
-            found = {payer: await self._solvency.asked(payer) for payer in payers}
+            found = {payer: await self._vaults.ask(payer) for payer in payers}
             if (await self._link.head()).hash == head.hash:
                 break
         else:
             raise ChainDown("the chain moves on faster than it can be asked")
-        for payer, means in found.items():
+        for payer, vault in found.items():
             lost = await asyncio.to_thread(
                 partial(
                     self._accounts.note_redeemed,
                     payer,
-                    means.redeemed,
+                    vault.redeemed,
                     block=head.number,
                     block_hash=head.hash,
                     anew=anew,

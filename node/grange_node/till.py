@@ -10,7 +10,8 @@ So a kill loses nothing that flowed, and a payer loses at most the requests that
 is served when the highest total that its payer signed, less what all its requests before cost, covers its
 price. Requests of one payer may come at once and in any order: what one has set aside is no other's.
 
-Decided here: who has credit. Leaves the vault to `solvency`, vouchers to `vouchers`, redeeming to `redeemer`.
+Decided here: who has credit. Leaves the vault to `vault_funds`, vouchers to `vouchers`, redeeming to
+`redeemer`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from grange.types import Address, FarmerId, Voucher
 from grange.units import STEP_BYTES, egress_rounded_up
 from grange_node.accounts import Accounts
 from grange_node.errors import PaymentNeeded, RangeInvalid, TooBusy
-from grange_node.solvency import Solvency
+from grange_node.networks import Network
+from grange_node.vault_funds import VaultFunds
 from grange_node.vouchers import PayerAccount, check_signer, read_voucher
 
 MAX_GUEST_BYTES = 64 << 20
@@ -66,13 +68,13 @@ class Till:
         farmer: FarmerId,
         price_per_gib: int,
         accounts: Accounts,
-        solvency: Solvency,
+        vaults: VaultFunds,
     ) -> None:
         self._domain = domain
         self._farmer = farmer
         self._price_per_gib = price_per_gib
         self._accounts = accounts
-        self._solvency = solvency
+        self._vaults = vaults
         self._live: dict[Address, _Live] = {}
         self._guest_bytes: Counter[Address] = Counter()
 
@@ -81,13 +83,13 @@ class Till:
 
     @asynccontextmanager
     async def admitted(
-        self, payer: Address, size_bytes: int, header: str | None, *, is_own: bool
+        self, payer: Address, size_bytes: int, header: str | None, *, network: Network, is_own: bool
     ) -> AsyncIterator[Earn]:
         """One read, while it lasts. What is yielded is to be awaited before the first byte leaves.
 
-        `is_own` says whether the slot is the reader's own. Raises RangeInvalid for more than one step,
-        PaymentNeeded, VaultTooSmall, Unauthorised, Malformed, ChainDown; TooBusy where others read for
-        nothing.
+        `network` is that of the reader, `is_own` says whether the slot is its own. Raises RangeInvalid for
+        more than one step, PaymentNeeded, VaultTooSmall, Unauthorised, Malformed, ChainDown; TooBusy where
+        others read for nothing.
         """
         price = egress_rounded_up(self._price_per_gib, size_bytes)
         if (price or not is_own) and size_bytes > STEP_BYTES:
@@ -98,7 +100,7 @@ class Till:
             return
         voucher = None if header is None else read_voucher(header, payer)
         with self._entered(payer) as live:
-            await self._set_aside(live, voucher, price)
+            await self._set_aside(live, voucher, price, network)
             earned = False
 
             async def earn() -> None:
@@ -123,17 +125,17 @@ class Till:
         live = self._live.get(payer)
         return live.account if live and live.account.cumulative else self._accounts.account(payer)
 
-    async def _set_aside(self, live: _Live, voucher: Voucher | None, price: int) -> None:
+    async def _set_aside(self, live: _Live, voucher: Voucher | None, price: int, network: Network) -> None:
         total = live.account.cumulative
         if voucher is not None and voucher.cumulative > total:
             check_signer(voucher, self._domain, self._farmer)
             total = voucher.cumulative
         _require(live, total, price)
-        means = await self._solvency.require(live.account.payer, total)
+        vault = await self._vaults.require(live.account.payer, network, total)
         if not live.account.cumulative:
             # What the chain has paid us was served, though we may have lost the account: an old voucher opens
             # nothing a second time.
-            live.account = replace(live.account, spent=means.redeemed, redeemed=means.redeemed)
+            live.account = replace(live.account, spent=vault.redeemed, redeemed=vault.redeemed)
         # Others of the same payer may have come by in the meantime.
         if voucher is not None and voucher.cumulative > live.account.cumulative:
             live.account = replace(live.account, cumulative=voucher.cumulative, r=voucher.r, vs=voucher.vs)

@@ -4,7 +4,7 @@
 
 goes with a read at a price above zero. It is signed by whoever signed the request, names all that this payer
 ever owes this farmer, and only ever grows: the highest one counts, the others change nothing. Leaves the
-vault behind it to `solvency`, the running accounts to `till`.
+vault behind it to `vault_funds`, the running accounts to `till`.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ from grange_node.ledger import Ledger
 from grange_node.ledger_events import Changes, Figures
 from grange_node.room import Room
 from grange_node.sightings import MAX_SIGHTINGS, SIGHTING_SECONDS, Sighting
+from grange_node.turns import Turns
 
 POLLS_PER_EPOCH = 4
 SHORTEST_POLL_SECONDS = 1.0
@@ -66,7 +67,7 @@ class Watcher:
         self._room = room
         self._epoch_blocks = epoch_blocks
         self._clock = clock
-        self._lock = asyncio.Lock()
+        self._turns = Turns(1, ChainError, clock)
         self._first: Head | None = None
         self._read_at = 0.0
         self._looked = asyncio.Event()
@@ -96,10 +97,11 @@ class Watcher:
         """Ask for the newest block, and for our events if it is another. Raises ChainError.
 
         What was seen before an error stands. However many ask at once, the chain is asked once or twice: a
-        look that began after somebody asked is as good as one of its own.
+        look that began after somebody asked is as good as one of its own, and one that fails while somebody
+        waits, or failed just now, is a failure for all.
         """
         begun = self._begun
-        async with self._lock:
+        async with self._turns.turn():
             if self.view is None or self._read_up_in <= begun:
                 return await self._look_alone(lambda _: True)
             return self.view
@@ -113,11 +115,11 @@ class Watcher:
         self._agreement.suspect()
 
     async def _look(self, reads: Callable[[Head], bool]) -> View:
-        async with self._lock:
+        async with self._turns.turn(shares=False):
             return await self._look_alone(reads)
 
     async def _look_alone(self, reads: Callable[[Head], bool]) -> View:
-        """With the lock held."""
+        """In its turn."""
         self._begun += 1
         head = await self._link.head()
         await self._check_leap(head)

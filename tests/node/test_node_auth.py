@@ -16,6 +16,7 @@ from grange.errors import GrangeError
 from grange.messages import Domain
 from grange_node.auth import Gatekeeper, NonceMemory
 from grange_node.errors import TooBusy, Unauthorised
+from grange_node.networks import UNKNOWN
 
 STRANGER = Wallet(b"\x09" * 32)
 
@@ -205,7 +206,7 @@ def test_two_renters_may_use_the_same_nonce() -> None:
 @given(st.text(max_size=600))
 def test_no_header_crashes_the_check(header: str) -> None:
     with pytest.raises(GrangeError):
-        gatekeeper(Clock(), NonceMemory()).check("GET", "/", header)
+        gatekeeper(Clock(), NonceMemory()).check("GET", "/", header, UNKNOWN)
 
 
 @given(st.binary(min_size=65, max_size=65), st.integers(0, 999_999_999_999))
@@ -215,4 +216,4 @@ def test_no_signature_but_the_renters_passes(signature: bytes, expires: int) -> 
         f"content={'00' * 32},signature={signature.hex()}"
     )
     with pytest.raises(Unauthorised):
-        gatekeeper(Clock(), NonceMemory()).check("GET", "/", header)
+        gatekeeper(Clock(), NonceMemory()).check("GET", "/", header, UNKNOWN)

@@ -29,7 +29,9 @@ from grange.types import FarmerId, address_from
 from grange.units import GIB, STEP_BYTES
 from grange_node import till as till_module
 from grange_node.config import OfferFile
+from grange_node.networks import UNKNOWN
 from grange_node.node import ACCOUNTS_NAME
+from grange_node.turns import PAUSE_SECONDS
 from grange_node.vouchers import PayerAccount
 
 PRICED = OfferFile(
@@ -181,6 +183,7 @@ async def test_without_a_chain_nothing_is_sold(priced: Farm) -> None:
     priced.market.down = True
     assert (await read(priced, parcel(), 100, **voucher(100))).status_code == 503
     priced.market.down = False
+    priced.clock.now += PAUSE_SECONDS
     assert (await read(priced, parcel(), 100, **voucher(100))).status_code == 206
 
 
@@ -346,7 +349,7 @@ async def test_strangers_read_for_nothing_within_bounds(farm: Farm, monkeypatch:
     await farm.keep(parcel())
     monkeypatch.setattr(till_module, "MAX_GUEST_BYTES", 150)
     assert (await read(farm, parcel(), 150, by=STRANGER)).status_code == 206
-    async with farm.node.till.admitted(STRANGER.address, 100, None, is_own=False):
+    async with farm.node.till.admitted(STRANGER.address, 100, None, network=UNKNOWN, is_own=False):
         response = await read(farm, parcel(), 100, by=STRANGER)
         assert (response.status_code, error_of(response)) == (429, "limit_reached")
         assert (await read(farm, parcel(), SIZE)).status_code == 206
@@ -362,7 +365,7 @@ async def test_one_stranger_that_takes_its_bytes_slowly_keeps_no_other_from_read
     await farm.keep(parcel())
     monkeypatch.setattr(till_module, "MAX_GUEST_BYTES", 400)
     monkeypatch.setattr(till_module, "MAX_GUEST_BYTES_PER_READER", 150)
-    async with farm.node.till.admitted(STRANGER.address, 100, None, is_own=False):
+    async with farm.node.till.admitted(STRANGER.address, 100, None, network=UNKNOWN, is_own=False):
         assert (await read(farm, parcel(), 100, by=STRANGER)).status_code == 429
         assert (await read(farm, parcel(), 100, by=other)).status_code == 206
 

@@ -16,7 +16,7 @@ from grange.messages import Domain, sign_voucher
 from grange.types import Address, FarmerId, Voucher, address_from
 from grange.units import GIB
 from grange_node.config import Config, load_key
-from grange_node.solvency import MAX_AGE_SECONDS
+from grange_node.vault_funds import MAX_AGE_SECONDS
 
 REDEEM_AT = 1000
 VAULT = 5000

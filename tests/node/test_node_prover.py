@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from node_support import FARMER, OPERATOR, FakeMarket, Farm, Parcel, open_farm, parcel
+from node_support import FARMER, OPERATOR, FakeMarket, Farm, Parcel, open_farm, parcel, pass_blocks
 
 from grange.chain import ChainUnavailable, InsufficientFunds, TransactionTooLate, Wallet
 from grange.types import Epoch
@@ -219,7 +219,7 @@ async def test_a_chain_that_is_down_costs_nothing_but_time(keeping: tuple[Farm, 
     with pytest.raises(ChainUnavailable):
         await farm.node.watcher.refresh()
     farm.market.down = False
-    farm.market.mine(3)
+    pass_blocks(farm, 3)
     assert await step(farm) is Action.PROVE
 
 

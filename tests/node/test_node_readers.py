@@ -26,6 +26,7 @@ from grange.peer import FarmerLied, FarmerRefused, PieceClosed
 from grange.types import Address, Epoch, FarmerId, OrderId, Slot
 from grange_node import readers as readers_module
 from grange_node.config import OfferFile
+from grange_node.networks import UNKNOWN
 from grange_node.order_state import OrderState
 from grange_node.records import SlotState
 from grange_node.repair.chart import Charted
@@ -340,7 +341,7 @@ async def test_after_a_restart_readers_are_known_from_the_chain(tmp_path: Path) 
         record = farm.node.ledger.promise(slot().order, slot().slot)
         assert record is not None
         assert record.state is SlotState.PLACED
-        access = await farm.node.readers.access(record, Address(FARMER.address))
+        access = await farm.node.readers.access(record, Address(FARMER.address), UNKNOWN)
         assert [access.shows(piece) for piece in range(3)] == [
             piece == market.epoch % 3 for piece in range(3)
         ]

@@ -97,6 +97,7 @@ async def test_empty_vaults_hold_nobody_else_up(selling: Farm) -> None:
         selling.market.vaults[empty.address] = 50 * REDEEM_AT
         await buy(selling, 50 * REDEEM_AT, by=empty)
         selling.market.vaults[empty.address] = 0
+        selling.clock.now += 1
     await buy(selling, 2 * REDEEM_AT)
     for _ in range(3):
         await selling.node.redeemer.tick()

@@ -3,7 +3,6 @@
 import asyncio
 import errno
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from node_support import (
     PIECE_BYTES,
     Clock,
     FailingFiles,
-    FakeMarket,
     Farm,
     error_of,
     open_farm,
@@ -22,15 +20,8 @@ from node_support import (
 
 from grange.chain import Wallet
 from grange.merkle import merkle_root
-from grange.types import Address
 from grange.units import LEAF_BYTES, MAX_PIECE_BYTES, rate_rounded_up
-from grange_node.errors import TooBusy
-from grange_node.purses import (
-    MAX_FUNDS_AGE_SECONDS,
-    MAX_SHORTAGE_AGE_SECONDS,
-    QUESTIONS_IN_A_ROW,
-    Purses,
-)
+from grange_node.account_funds import MAX_FUNDS_AGE_SECONDS, MAX_SHORTAGE_AGE_SECONDS
 from grange_node.records import SlotState
 
 
@@ -291,14 +282,6 @@ async def test_no_chain_no_new_slot_but_begun_ones_go_on(farm: Farm) -> None:
     assert [record.key for record in farm.node.ledger.slots(*SlotState)] == [begun.key]
 
 
-async def test_what_is_remembered_of_purses_is_bounded() -> None:
-    market = FakeMarket()
-    purses = Purses(market, Clock(), remembered=3)
-    for seed in range(3, 13):
-        await purses.require(Wallet(bytes([seed]) * 32).address, 1)
-    assert len(purses) == 3
-
-
 async def test_a_first_piece_that_fails_takes_its_slot_with_it(tmp_path: Path) -> None:
     """Whatever fails on the disk: no row, no folder, and the slot can be begun again."""
     for fail_at in range(12):
@@ -365,28 +348,3 @@ async def test_the_clock_of_a_staged_slot_starts_again_with_each_piece(tmp_path:
             clock.now += 5 * 3600
             await farm.node.collector.collect()
         assert len(farm.node.store.pieces(slot.key)) == 3
-
-
-async def test_a_stream_of_fresh_addresses_is_no_burden_to_the_chain() -> None:
-    """What they ask would use up what the endpoint's provider allows, and keep the farm's proofs from it. Who
-    was asked about a moment ago is not held up."""
-    market, clock = FakeMarket(), Clock()
-    purses = Purses(market, clock)
-    people = [Wallet(seed.to_bytes(32)).address for seed in range(1, 3 * QUESTIONS_IN_A_ROW)]
-
-    async def ask(everyone: list[Address]) -> int:
-        before = market.funds_asked
-        for one in everyone:
-            with suppress(TooBusy):
-                await purses.require(one, 1)
-        return market.funds_asked - before
-
-    assert await ask(people) == QUESTIONS_IN_A_ROW
-    assert await ask(people[:QUESTIONS_IN_A_ROW]) == 0
-    with pytest.raises(TooBusy):
-        await purses.require(people[-1], 1)
-    clock.now += 1
-    await purses.require(people[-1], 1)
-    clock.set_ahead(-(10**6))  # and right again
-    clock.now += 10**9
-    assert await ask(people) == QUESTIONS_IN_A_ROW

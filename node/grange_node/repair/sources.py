@@ -25,6 +25,7 @@ from grange.types import FarmerId
 from grange.units import HASH_BYTES
 from grange_node.errors import ReadsClosed, RepairStopped
 from grange_node.repair.chart import Charted
+from grange_node.turns import Turns
 
 SLOW_FLOOR_SECONDS: Final = 5.0
 """Nobody is called slow before this."""
@@ -48,12 +49,12 @@ class Source:
         self._charted = charted
         self._roots: bytes | None = None
         """Of all pieces; empty if the farmer does not show all of them, None before it was asked."""
-        self._listing = asyncio.Lock()
+        self._listing = Turns(1, FARMER_FAULTS)
 
     async def piece(self, peer: Peer, segment: int) -> bytes:
         """The piece of a segment. Raises one of FARMER_FAULTS."""
         geometry = self._charted.geometry
-        async with self._listing:
+        async with self._listing.turn():
             if self._roots is None:
                 self._roots = await listed_roots(peer, self._charted, self.slot)
         expected = self._roots[segment * HASH_BYTES : (segment + 1) * HASH_BYTES]

@@ -9,6 +9,7 @@ from grange.types import OrderId, bytes_from_hex
 from grange.units import MAX_SLOTS
 from grange_node.auth import Signed, require_content
 from grange_node.errors import Foreign, Malformed, NotFound
+from grange_node.networks import UNKNOWN, network_of
 from grange_node.node import Node
 from grange_node.readers import AS_RENTER, Access
 from grange_node.records import SlotRecord, SlotState
@@ -33,7 +34,8 @@ def signed_by(request: Request) -> Signed:
     if scope["query_string"]:
         path += "?" + scope["query_string"].decode("ascii", "replace")
     authorization = request.headers.get("authorization")
-    return node_of(request).gatekeeper.check(scope["method"], path, authorization)
+    network = UNKNOWN if request.client is None else network_of(request.client.host)
+    return node_of(request).gatekeeper.check(scope["method"], path, authorization, network)
 
 
 def signed_without_content(request: Request) -> Signed:
@@ -86,7 +88,7 @@ async def shown_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> t
     however far it is, everything. Raises Foreign, NotAReader, NotFound, ChainDown, TooBusy."""
     placed = node.ledger.promise(order, slot)
     if placed is not None and placed.state is SlotState.PLACED:
-        return placed, await node.readers.access(placed, signed.renter)
+        return placed, await node.readers.access(placed, signed.renter, signed.network)
     return own_slot(node, signed, order, slot), AS_RENTER
 
 

@@ -54,7 +54,9 @@ async def put_piece(request: Request) -> Response:
     size_bytes = _announced_bytes(request)
     key = SlotKey(renter=signed.renter, order=order, slot=slot)
     try:
-        created = await node.intake.receive(key, piece, size_bytes, signed.content, request.stream())
+        created = await node.intake.receive(
+            key, piece, size_bytes, signed.content, request.stream(), network=signed.network
+        )
     except ClientDisconnect as error:
         raise Malformed("the connection ended before the piece did") from error
     return JSONResponse({"root": signed.content.hex()}, status_code=201 if created else 200)
@@ -78,6 +80,7 @@ async def get_slot(request: Request) -> Response:
         signed.renter,
         end - first,
         request.headers.get("voucher"),
+        network=signed.network,
         is_own=access.is_renter,
     )
     return SliceResponse(
