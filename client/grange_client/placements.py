@@ -15,6 +15,7 @@ from typing import Any, Final
 from grange.atomic_file import replace_file
 from grange.chain import Event
 from grange.errors import Misuse
+from grange.json_text import parse_json
 from grange.layout import Geometry
 from grange.messages import NO_ORDER, Domain
 from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Terms
@@ -103,7 +104,7 @@ class Placements:
     def _read(self, path: Path) -> Placement | None:
         try:
             with path.open(encoding="utf-8") as file:
-                content = json.loads(file.read(MAX_BYTES))
+                content = parse_json(file.read(MAX_BYTES))
             if any(content[key] != value for key, value in self._whose.items()):
                 return None
             return _from_json(content)

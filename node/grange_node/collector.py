@@ -80,8 +80,9 @@ class Collector:
         self._farmer = farmer
         self._epoch_blocks = epoch_blocks
         self._clock = clock
-        self._asked: dict[SlotKey, Epoch] = {}
-        """Of which the contract's word was of no use, and when."""
+        self._asked: set[SlotKey] = set()
+        """Of which the contract's word was of no use, in this epoch."""
+        self._asked_in = Epoch(0)
 
     async def collect(self) -> int:
         """One round; gives how many slots went. Raises NoRoom, StoreFailed."""
@@ -115,7 +116,6 @@ class Collector:
                 continue
             if is_gone:
                 removed += 1
-                self._asked.pop(record.key, None)
                 log.info("%s removed: %s", record.key, _reason(record, words.get(record.key)))
         if not self._watcher.is_held:
             await asyncio.to_thread(self._ledger.forget_ended, Epoch(now.epoch - END_GRACE_EPOCHS))
@@ -126,9 +126,11 @@ class Collector:
     async def _words(self, records: list[SlotRecord], now: Now) -> dict[SlotKey, Word]:
         """The contract's word on those slots that it could make due; on the others none."""
         words: dict[SlotKey, Word] = {}
+        if self._asked_in != now.epoch:
+            self._asked_in, self._asked = now.epoch, set()
         for record in records:
             key = record.key
-            if not is_worth_asking(record, now) or self._asked.get(key) == now.epoch:
+            if not is_worth_asking(record, now) or key in self._asked:
                 continue
             try:
                 words[key] = await self._word(record, now)
@@ -136,7 +138,7 @@ class Collector:
                 log.warning("%s may have to go, but the chain cannot be asked: %s", key, error)
                 break
             if words[key] is Word.UNCLEAR:
-                self._asked[key] = now.epoch
+                self._asked.add(key)
                 self._say_unclear(record)
             if len(words) >= MAX_ASKED:
                 break

@@ -14,7 +14,6 @@ ledger live in the data folder.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from contextlib import AbstractAsyncContextManager, suppress
@@ -27,6 +26,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from grange.atomic_file import create_file, replace_file
 from grange.chain import Chain, Timeouts, Wallet
 from grange.errors import GrangeError
+from grange.json_text import parse_json
 from grange.messages import Domain, address_of
 from grange.plain_errors import describe_invalid
 from grange.types import Address, FarmerId, Offer, Parameters, address_from, bytes_from_hex
@@ -203,7 +203,7 @@ def load_config(home: Path) -> Config:
     except OSError as error:
         raise ConfigInvalid(f"{path} cannot be read: {error.strerror}") from error
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except ValueError as error:
         raise ConfigInvalid(f"{path} is not JSON: {error}") from error
     return _validated(Config, content, str(path))

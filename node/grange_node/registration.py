@@ -15,6 +15,7 @@ from pathlib import Path
 from grange.chain import Call, Chain, ChainError, Farmer, Receipt, Sender, Wallet, calls
 from grange.chain.sender import burying_sender
 from grange.home_lock import HomeLock
+from grange.json_text import parse_json
 from grange.types import Address, FarmerId, Offer
 from grange.units import format_tokens
 from grange_node.config import (
@@ -235,7 +236,7 @@ async def _note_start(home: Path, chain: Chain) -> int:
     path = home / PENDING_NAME
     if path.exists():
         try:
-            return int(json.loads(path.read_bytes())["start_block"])
+            return int(parse_json(path.read_bytes())["start_block"])
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigInvalid(
                 f"{path} cannot be read: {error}. It tells the block before the farm was registered: write "

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from grange.json_text import parse_json
 from grange_node.config import Config, write_private
 from grange_node.errors import ConfigInvalid, NoRoom, StoreFailed, VolumeMissing
 from grange_node.files import FOLDER_MODE
@@ -192,7 +193,7 @@ def _expected(home: Path) -> str | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_bytes())
+    content = parse_json(path.read_bytes())
     if not isinstance(content, dict):
         raise ValueError("not an object")  # noqa: TRY004
     return content

@@ -359,12 +359,13 @@ async def test_signatures_are_kept_until_the_order_is_buried(world: World, tree:
         assert renter.placements.all() == []
 
 
-async def test_a_damaged_file_costs_what_it_holds(world: World, tree: Path) -> None:
+@pytest.mark.parametrize("damaged", [b"\x00 not JSON", b"[" * (1 << 20), b'{"chain": 1e999}', b"7"])
+async def test_a_damaged_file_costs_what_it_holds(world: World, tree: Path, damaged: bytes) -> None:
     """Without the signatures the order can't be placed again, and that is said."""
     async with world.renter() as renter:
         await store(renter, tree)
     [file] = (world.home / "placements").glob("*.json")
-    file.write_bytes(b"\x00 not JSON")
+    file.write_bytes(damaged)
     world.market.reorg(world.market.block - 1)
     async with world.renter() as renter:
         assert await renter.orders() == []

@@ -634,3 +634,30 @@ async def test_a_failure_from_before_a_slot_was_whole_again_gives_nothing_up(
         await kept.scrub()
         await carer.tick()
         assert kept.declared() == 0
+
+
+async def test_nothing_is_remembered_of_a_slot_whose_order_has_ended(tmp_path: Path) -> None:
+    """That it could not be mended, or that its order gives it to another."""
+    slot, other = parcel(PIECES, seed=4, end=16), tmp_path / "other"
+    other.mkdir()
+    async with keeping(tmp_path, slot=slot) as kept:
+        kept.damage(3)
+        await kept.scrub()
+        kept.others.stopped = True
+        await kept.node.carer.tick()
+        assert list(kept.node.carer._judge._failing) == [slot.key]
+        kept.market.mine_to_epoch(16, offset=1)
+        await kept.node.watcher.refresh()
+        await kept.node.carer.tick()
+        assert kept.node.carer._judge._failing == {}
+    async with keeping(other, slot=slot) as kept:
+        pass
+    without(kept, LEDGER_NAME)
+    kept.others.held_by = FarmerId(99)
+    async with keeping(other, kept.market, slot, kept.others) as kept:
+        await kept.node.carer.tick()
+        assert list(kept.node.carer._not_ours) == [(slot.order, slot.slot)]
+        kept.market.mine_to_epoch(16, offset=1)
+        await kept.node.watcher.refresh()
+        await kept.node.carer.tick()
+        assert kept.node.carer._not_ours == {}

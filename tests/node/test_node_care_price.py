@@ -148,7 +148,19 @@ def test_what_mending_has_cost_is_remembered_until_its_order_ends(tmp_path: Path
     assert [Outlays(tmp_path).paid(ORDER, slot) for slot in (1, 2)] == [large, 0]
 
 
-@pytest.mark.parametrize("spoilt", ["", "[]", '{"a": 1}', '{"a": {"paid": "x", "end": 1}}', "{"])
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        "",
+        "[]",
+        '{"a": 1}',
+        '{"a": {"paid": "x", "end": 1}}',
+        "{",
+        "[" * 10**6,
+        '{"a": {"paid": 1e999, "end": 1}}',
+    ],
+    ids=lambda text: text[:40],
+)
 def test_a_spoilt_memory_of_costs_is_begun_anew(tmp_path: Path, spoilt: str) -> None:
     (tmp_path / OUTLAYS_NAME).write_text(spoilt)
     outlays = Outlays(tmp_path)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from node_support import PARAMETERS, Clock, FakeMarket, Farm, open_farm, parcel, pass_blocks
 
-from grange.chain import Wallet
-from grange.types import Epoch
+from grange.chain import Order, Wallet
+from grange.types import Epoch, OrderId
 from grange_node.deletion import END_GRACE_EPOCHS, PLACEMENT_GRACE_BLOCKS, STAGING_IDLE_SECONDS
 from grange_node.errors import StoreFailed
 from grange_node.node import LEDGER_NAME
@@ -183,6 +183,33 @@ async def test_a_clock_that_was_not_set_when_a_slot_was_dated_does_not_make_it_d
         assert record is not None
         assert record.ends_at is not None
         assert record.ends_at > 1_000_000
+
+
+async def test_the_contract_is_asked_of_a_slot_once_an_epoch_and_nothing_is_remembered_beyond(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the order of what was not placed by its events: that is nobody's word, and is asked again."""
+
+    async def hidden(_: OrderId) -> None:
+        return None
+
+    slot, collector = parcel(end=40), farm.node.collector
+    monkeypatch.setattr(collector, "_history", hidden)
+    await farm.agree(slot)
+    farm.market.orders[slot.order] = Order(
+        renter=slot.renter.address, start=Epoch(2), end=Epoch(40), k=1, n=4, slots_hash=bytes(32)
+    )
+    pass_blocks(farm, ACCEPTANCE_LIFE_BLOCKS + PLACEMENT_GRACE_BLOCKS + 1)
+    await farm.node.watcher.refresh()
+    before = farm.market.orders_asked
+    for _ in range(2):
+        assert await collector.collect() == 0
+    assert farm.market.orders_asked == before + 1
+    del farm.market.orders[slot.order]
+    pass_blocks(farm, PARAMETERS.epoch_blocks)
+    await farm.node.watcher.refresh()
+    assert await collector.collect() == 1
+    assert not collector._asked
 
 
 async def test_folders_that_the_ledger_does_not_know_are_left_alone(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from market_rules import PARAMETERS
 from repair_fakes import Clock, repairing, until_done
 from repair_farmers import POLICY, FakePeer
 from repair_ground import END, ORDER, PIECE_LEAVES, RATE, RENTER, SLOT_BYTES, Ground, K, nothing
@@ -20,7 +21,7 @@ from grange.peer import Peer
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import GIB, MAX_PIECE_LEAVES
 from grange_node.repair import repairer as repairer_module
-from grange_node.repair.chart import Chart, Charted
+from grange_node.repair.chart import REORG_BLOCKS, Chart, Charted
 from grange_node.repair.jobs import Jobs, Outcome
 from grange_node.repair.market import Market
 from grange_node.repair.sources import Sources
@@ -84,6 +85,10 @@ async def test_an_order_that_cannot_be_looked_at_keeps_no_other_from_repair(
     async with repairing(ground, tmp_path) as repairer:
         await until_done(ground, repairer)
         assert [job.outcome for job in repairer.jobs.done()] == [Outcome.REFILLED]
+        assert ODD in repairer._rests
+        ground.mine(END * PARAMETERS.epoch_blocks + REORG_BLOCKS)
+        await repairer.tick()
+        assert not repairer._rests | repairer._pauses, "what has ended rests no more"
 
 
 def dear(ground: Ground, of_bounty: float) -> None:

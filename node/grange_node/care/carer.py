@@ -165,6 +165,7 @@ class Carer:
         damages = [damage for damage in damages if damage.key in kept]
         self._drawn &= {(damage.key, piece) for damage in damages for piece in damage.pieces}
         self._looked_at = {key: epoch for key, epoch in self._looked_at.items() if key in kept}
+        self._judge.remember_only(kept)
         ordered = sorted(damages, key=lambda damage: self._rank(kept[damage.key], damage))
         too_slow = await self._too_slow(ordered, kept, view)
         for first in range(0, len(too_slow), MAX_DECLARED):
@@ -228,7 +229,10 @@ class Carer:
         if view.farmer.owner != self._config.owner:
             # Another chain, on which our number is somebody else's.
             return
-        for entry in await asyncio.to_thread(self._ledger.orphans, view.head.epoch):
+        orphans = await asyncio.to_thread(self._ledger.orphans, view.head.epoch)
+        places = {(entry.order, entry.slot) for entry in orphans}
+        self._not_ours = {place: asked for place, asked in self._not_ours.items() if place in places}
+        for entry in orphans:
             place = entry.order, entry.slot
             if self._steady() - self._not_ours.get(place, -math.inf) < ADOPT_AGAIN_SECONDS:
                 continue

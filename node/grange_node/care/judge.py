@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -72,6 +72,10 @@ class Judge:
     def forgive(self, key: SlotKey) -> None:
         """A slot is whole, however that came: what fails later begins then."""
         self._failing.pop(key, None)
+
+    def remember_only(self, keys: Container[SlotKey]) -> None:
+        """The other slots are kept no more."""
+        self._failing = {key: first for key, first in self._failing.items() if key in keys}
 
     async def is_lost(self, record: SlotRecord, damage: Damage, view: View) -> bool:
         """Whether to give up a slot that cannot be rebuilt now. Not before that was so for half an epoch:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from grange.database_file import move_aside
+from grange.json_text import parse_json
 from grange.types import Epoch, OrderId
 from grange_node.config import write_private
 from grange_node.errors import StoreFailed
@@ -55,7 +56,7 @@ class Outlays:
 
     def _read(self) -> dict[str, tuple[int, int]]:
         try:
-            content = json.loads(self._path.read_text())
+            content = parse_json(self._path.read_text())
             return {name: (int(one["paid"]), int(one["end"])) for name, one in content.items()}
         except FileNotFoundError:
             return {}

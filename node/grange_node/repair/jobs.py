@@ -18,6 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self
 
+from grange.json_text import parse_json
 from grange.types import Epoch, FarmerId, OrderId, bytes_from_hex
 from grange_node.config import write_private
 from grange_node.errors import StoreFailed
@@ -177,7 +178,7 @@ class Jobs:
 
     def _read(self, path: Path) -> Job | None:
         try:
-            return Job.from_json(json.loads(path.read_text()))
+            return Job.from_json(parse_json(path.read_text()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             if path not in self._told:
                 self._told.add(path)

@@ -143,6 +143,7 @@ class Repairer:
             await close_ended(self.market, self.chart.orders(), self.settings.close_for, epoch)
         open_jobs = {job.order: job for job in self.jobs.under_way()}
         self._reopen(lapsed)
+        self._remember_only({charted.order for charted in self.chart.orders()} | open_jobs.keys())
         for order, job in open_jobs.items():
             if self._may_begin(order):
                 await self._alone(order, self._resume(job))
@@ -159,6 +160,12 @@ class Repairer:
             if charted is None or self._head.epoch >= next_epoch or len(_live(charted, lapsed)) != live:
                 del self._closed[order]
                 self._rests.pop(order, None)
+
+    def _remember_only(self, orders: Collection[OrderId]) -> None:
+        """Forget for how long the others were to be left alone: they have ended."""
+        for left_alone in (self._rests, self._pauses):
+            for order in left_alone.keys() - orders:
+                del left_alone[order]
 
     async def idle(self) -> None:
         """Wait until nothing is under way."""

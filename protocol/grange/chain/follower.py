@@ -22,6 +22,7 @@ from grange.chain.errors import ChainError, ChainTimeout, RpcError
 from grange.chain.events import Event, EventFilter
 from grange.chain.gateway import Chain
 from grange.errors import Misuse
+from grange.json_text import parse_json
 
 MAX_BLOCKS_PER_BATCH = 2_000
 MAX_BATCHES_PER_POLL = 50
@@ -60,7 +61,7 @@ class Cursor:
     def from_json(cls, text: str) -> "Cursor":
         """The inverse of `to_json`; raises Misuse if the text is something else."""
         try:
-            content = json.loads(text)
+            content = parse_json(text)
             anchors = tuple((int(number), bytes.fromhex(value)) for number, value in content["anchors"])
             return cls(start=int(content["start"]), anchors=anchors)
         except (ValueError, KeyError, TypeError) as error:

@@ -30,6 +30,7 @@ from grange.devnet.engines import (
 )
 from grange.devnet.errors import DevnetError
 from grange.errors import Misuse
+from grange.json_text import parse_json
 from grange.types import Address, Parameters, address_from, bytes_from_hex
 
 TOKEN_SUPPLY = 10**9 * 10**18
@@ -82,7 +83,7 @@ class DevnetAddress:
     def read(cls, path: Path) -> "DevnetAddress":
         """The inverse of `write`; raises DevnetError if there is no such file or it is something else."""
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_text(encoding="utf-8"))
             return cls(
                 rpc_url=content["rpc"],
                 chain_id=int(content["chain_id"]),

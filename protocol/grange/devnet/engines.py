@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from grange.devnet.errors import EngineFailed, EngineMissing, PortTaken
+from grange.json_text import parse_json
 from grange.types import Address
 
 EngineName = Literal["py-evm", "anvil", "hardhat"]
@@ -148,7 +149,7 @@ async def _port(running: RunningEngine) -> int:
 
 def _port_in(line: str) -> int | None:
     if line.startswith("{"):
-        return int(json.loads(line)["port"])
+        return int(parse_json(line)["port"])
     found = _LISTENING.search(line)
     return int(found.group(1)) if found else None
 

@@ -6,7 +6,6 @@ own handle.
 """
 
 import asyncio
-import json
 import secrets
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +18,7 @@ from grange.atomic_file import create_file
 from grange.devnet.child import Child
 from grange.devnet.devnet import Devnet
 from grange.devnet.errors import DevnetError
+from grange.json_text import parse_json
 from grange.messages import address_of
 from grange.types import FarmerId
 from grange.units import GIB, TOKEN
@@ -75,7 +75,7 @@ class FarmerProcess(Child):
                 *self.options,
             ]
         )
-        state = json.loads(self.ready.read_text())
+        state = parse_json(self.ready.read_text())
         self.farmer, self.endpoint = FarmerId(state["farmer"]), state["endpoint"]
 
 

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from grange.devnet.evm import Evm
 from grange.devnet.pyevm_rpc import RpcMethods
+from grange.json_text import parse_json
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -41,7 +42,7 @@ def make_app(methods: RpcMethods) -> web.Application:
 
     async def answer(request: web.Request) -> web.Response:
         try:
-            body = json.loads(await request.read())
+            body = parse_json(await request.read())
         except ValueError:
             error = {"code": -32700, "message": "parse error"}
             return web.json_response({"jsonrpc": "2.0", "id": None, "error": error})

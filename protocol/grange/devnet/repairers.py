@@ -5,7 +5,6 @@ imported; every process that is started here is ended here, by its own handle.
 """
 
 import asyncio
-import json
 import secrets
 import sys
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from grange.atomic_file import create_file
 from grange.devnet.child import Child
 from grange.devnet.devnet import Devnet
 from grange.devnet.errors import DevnetError
+from grange.json_text import parse_json
 from grange.messages import address_of
 from grange.types import Address
 from grange.units import TOKEN
@@ -65,7 +65,7 @@ class RepairerProcess(Child):
         said, _ = await process.communicate()
         if process.returncode != 0:
             raise RepairerFailed(f"repairer {self.number} does not say what it did")
-        return dict(json.loads(said))
+        return dict(parse_json(said))
 
 
 @asynccontextmanager
