@@ -18,7 +18,8 @@ from functools import partial
 from grange.chain import Farmer, Receipt, TransactionReverted
 from grange.errors import Told
 from grange.messages import order_id
-from grange.peer import FARMER_FAULTS, Proposal, checked_acceptance, dealing_with
+from grange.peer import FARMER_FAULTS, dealing_with
+from grange.transfer.acceptance import AcceptanceTerms, Keeper, SlotRequest, collect
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerReplaced, Listener, Progress, Step
 from grange.transfer.retry import RetryPolicy
@@ -32,7 +33,7 @@ from grange_client.once import PLACED, send_once
 from grange_client.orders import PlacedOrder
 from grange_client.placements import NOT_MINED, Placement, Placements, placed_slots
 from grange_client.plan import Funds, missing_from_vault
-from grange_client.renewal import Extended, Keeper, Renewal, end_after, salt_for
+from grange_client.renewal import Extended, Renewal, end_after, salt_for
 from grange_client.select import Candidate, Need, Record, choose, slot_rate, unfit_for
 from grange_client.store import (
     DEADLINE_MARGIN_BLOCKS,
@@ -262,35 +263,25 @@ class _Work:
                     self._replace(slot, one.what)
 
     async def _asked(self, slot: int, deadline_block: int) -> Acceptance | Told:
-        keeper, geometry, renewal = self._keepers[slot], self._order.geometry, self._renewal
-        proposal = Proposal(
-            salt=renewal.salt,
-            k=geometry.k,
-            pieces=geometry.segments,
-            piece_leaves=geometry.piece_leaves,
-            root=self._order.slots[slot].root,
-            rate=keeper.rate,
+        keeper, renewal = self._keepers[slot], self._renewal
+        terms = AcceptanceTerms(
+            domain=self._with.market.domain,
+            order=renewal.id,
+            geometry=self._order.geometry,
             end=renewal.end,
+            salt=renewal.salt,
             previous=self._order.id,
         )
-
-        async def promised() -> Acceptance:
-            promise = await self._with.open_peer(keeper.farmer).accept(renewal.id, slot, proposal)
-            return checked_acceptance(
-                promise,
-                domain=self._with.market.domain,
-                order=renewal.id,
-                slot=slot,
-                farmer=keeper.farmer,
-                proposal=proposal,
-                deadline_block=deadline_block,
-            )
-
-        try:
-            with dealing_with(keeper.farmer.id):
-                return await self._policy.call(promised, is_last=lambda: not self._spares)
-        except FARMER_FAULTS as error:
-            return error
+        request = SlotRequest(slot=slot, root=self._order.slots[slot].root, keeper=keeper)
+        answers = await collect(
+            [request],
+            terms,
+            open_peer=self._with.open_peer,
+            policy=self._policy,
+            deadline_block=deadline_block,
+            is_last=lambda: not self._spares,
+        )
+        return answers[slot]
 
     def _replace(self, slot: int, reason: str) -> None:
         old = self._keepers[slot]

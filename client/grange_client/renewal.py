@@ -8,20 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from grange.chain import Farmer, Receipt
+from grange.chain import Receipt
+from grange.transfer.acceptance import Keeper
 from grange.types import Epoch, OrderId, Parameters
 from grange_client.errors import CannotExtend
 from grange_client.orders import PlacedOrder
 from grange_client.store import Ticket
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keeper:
-    """Who is to keep a slot on, at what rate. `reason` says why another than now, empty if it is the same."""
-
-    farmer: Farmer
-    rate: int
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

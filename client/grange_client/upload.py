@@ -23,12 +23,11 @@ from grange.peer import (
     FarmerRefused,
     FarmerUnreachable,
     Peer,
-    Proposal,
-    checked_acceptance,
     dealing_with,
     held_pieces,
 )
 from grange.tasks import all_of, cancelled, task_group
+from grange.transfer.acceptance import AcceptanceTerms, Keeper, SlotRequest
 from grange.transfer.events import FarmersNow, Listener, Progress, Step
 from grange.transfer.retry import RetryPolicy
 from grange.types import Acceptance, OrderId, Terms
@@ -222,27 +221,22 @@ class Upload:
         return lane.recount(held)
 
     async def _promised(self, lane: Lane, deadline_block: int) -> Acceptance:
-        chosen, peer = lane.chosen, lane.peer
-        proposal = Proposal(
-            salt=self._terms.salt,
-            k=self._geometry.k,
-            pieces=self._geometry.segments,
-            piece_leaves=self._terms.piece_leaves,
-            root=self._encoder.roots.slot_root(lane.slot),
-            rate=chosen.rate,
+        chosen, peer, geometry = lane.chosen, lane.peer, self._geometry
+        terms = AcceptanceTerms(
+            domain=self._domain,
+            order=self._order,
+            geometry=geometry,
             end=self._terms.end,
+            salt=self._terms.salt,
+        )
+        request = SlotRequest(
+            slot=lane.slot,
+            root=self._encoder.roots.slot_root(lane.slot),
+            keeper=Keeper(farmer=chosen.farmer, rate=chosen.rate),
         )
         with dealing_with(chosen.farmer.id):
-            promise = await peer.accept(self._order, lane.slot, proposal)
-            return checked_acceptance(
-                promise,
-                domain=self._domain,
-                order=self._order,
-                slot=lane.slot,
-                farmer=chosen.farmer,
-                proposal=proposal,
-                deadline_block=deadline_block,
-            )
+            answer = await peer.accept(self._order, lane.slot, terms.body(request))
+            return terms.check(answer, request, deadline_block)
 
 
 def window_segments(geometry: Geometry) -> int:

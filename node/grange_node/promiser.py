@@ -21,7 +21,14 @@ from dataclasses import replace
 from typing import Final
 
 from grange.chain import ChainError, ChainTimeout, Wallet
-from grange.messages import order_id, sign_acceptance, sign_takeover
+from grange.messages import (
+    NOBODY,
+    AcceptanceMessage,
+    order_id,
+    sign_acceptance,
+    sign_takeover,
+    tenure_word,
+)
 from grange.types import Acceptance, Address, Held, OrderId, Takeover
 from grange.units import format_tokens
 from grange_node.bargain import Bargain
@@ -95,19 +102,8 @@ class Promiser:
         async with self._promising.turn():
             with self._usage.using(key):
                 deadline_block = await self._promise(key, terms, self._bargain.check, ACCEPTANCE_LIFE_BLOCKS)
-        return sign_acceptance(
-            self._config.domain,
-            self._wallet.private_key,
-            order=key.order,
-            farmer=self._config.farmer,
-            slot=key.slot,
-            root=terms.root,
-            leaf_count=terms.leaf_count,
-            rate=terms.rate,
-            end=terms.end,
-            deadline_block=deadline_block,
-            previous=terms.previous,
-        )
+        message = self._message(key, terms, deadline_block, previous=terms.previous)
+        return sign_acceptance(self._config.domain, self._wallet.private_key, message)
 
     async def extend(self, key: SlotKey, salt: bytes, terms: SlotTerms, previous: OrderId) -> Acceptance:
         """Promise to keep a slot on, from the end of the order `previous` to that of another.
@@ -181,9 +177,20 @@ class Promiser:
         async with self._promising.turn():
             with self._usage.using(key):
                 deadline_block = await self._promise(key, terms, judge, TAKEOVER_LIFE_BLOCKS)
-        return terms, sign_takeover(
-            self._config.domain,
-            self._wallet.private_key,
+        replaced = tenure_word(held.slots[key.slot].start)
+        message = self._message(key, terms, deadline_block, previous=replaced, repairer=key.renter)
+        return terms, sign_takeover(self._config.domain, self._wallet.private_key, message)
+
+    def _message(
+        self,
+        key: SlotKey,
+        terms: SlotTerms,
+        deadline_block: int,
+        *,
+        previous: bytes,
+        repairer: Address = NOBODY,
+    ) -> AcceptanceMessage:
+        return AcceptanceMessage(
             order=key.order,
             farmer=self._config.farmer,
             slot=key.slot,
@@ -192,8 +199,8 @@ class Promiser:
             rate=terms.rate,
             end=terms.end,
             deadline_block=deadline_block,
-            replaces=held.slots[key.slot].start,
-            repairer=key.renter,
+            previous=previous,
+            repairer=repairer,
         )
 
     @contextmanager

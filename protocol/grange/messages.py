@@ -74,6 +74,29 @@ class Domain:
         object.__setattr__(self, "separator", keccak256(b"".join(words)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptanceMessage:
+    """What a farmer's operator signs: I keep this slot with this root, at this rate, until this epoch.
+
+    For one use: to place the order, to extend the order `previous` by it, or to take over a vacant slot of it
+    from the tenure that `previous` names (see `tenure_word`), with the bounty for `repairer`.
+    """
+
+    order: OrderId
+    farmer: FarmerId
+    slot: int
+    root: bytes
+    leaf_count: int
+    rate: int
+    """Base units per epoch."""
+    end: Epoch
+    """Exclusive."""
+    deadline_block: int
+    """The last block in which it may be used."""
+    previous: bytes = NO_ORDER
+    repairer: Address = NOBODY
+
+
 def order_id(renter: Address, salt: bytes) -> OrderId:
     """keccak256(abi.encode(renter, salt)): known to the renter before the order is placed."""
     return OrderId(keccak256(_address(renter) + _bytes32(salt)))
@@ -87,37 +110,20 @@ def slots_hash(leaf_count: int, piece_leaves: int, slots: Sequence[Slot]) -> byt
     return keccak256(b"".join(words))
 
 
-def acceptance_digest(
-    domain: Domain,
-    *,
-    order: OrderId,
-    farmer: FarmerId,
-    slot: int,
-    root: bytes,
-    leaf_count: int,
-    rate: int,
-    end: Epoch,
-    deadline_block: int,
-    previous: bytes = NO_ORDER,
-    repairer: Address = NOBODY,
-) -> bytes:
-    """What a farmer's operator signs: I hold this slot with this root, at this rate, until this epoch.
-
-    For one use: to place the order, to extend the order `previous` by it, or to take over a vacant slot of it
-    from the tenure that `previous` names (see `tenure_word`), with the bounty for `repairer`.
-    """
+def acceptance_digest(domain: Domain, message: AcceptanceMessage) -> bytes:
+    """What is hashed and signed of an acceptance (EIP-712). Raises Misuse for what does not fit its field."""
     words = (
         _ACCEPTANCE_HASH,
-        _bytes32(order),
-        _uint(farmer, 32),
-        _uint(slot, 8),
-        _bytes32(root),
-        _uint(leaf_count, 32),
-        _uint(rate, 80),
-        _uint(end, 32),
-        _uint(deadline_block, 64),
-        _bytes32(previous),
-        _address(repairer),
+        _bytes32(message.order),
+        _uint(message.farmer, 32),
+        _uint(message.slot, 8),
+        _bytes32(message.root),
+        _uint(message.leaf_count, 32),
+        _uint(message.rate, 80),
+        _uint(message.end, 32),
+        _uint(message.deadline_block, 64),
+        _bytes32(message.previous),
+        _address(message.repairer),
     )
     return _digest(domain, words)
 
@@ -176,71 +182,33 @@ def recover(digest: bytes, signature: bytes) -> Address:
     return _address_of_public(key)
 
 
-def sign_acceptance(
-    domain: Domain,
-    private_key: bytes,
-    *,
-    order: OrderId,
-    farmer: FarmerId,
-    slot: int,
-    root: bytes,
-    leaf_count: int,
-    rate: int,
-    end: Epoch,
-    deadline_block: int,
-    previous: OrderId = NO_ORDER,
-) -> Acceptance:
-    """The acceptance as `place` takes it, or `extend` if there is a `previous` order, signed by the key."""
-    digest = acceptance_digest(
-        domain,
-        order=order,
-        farmer=farmer,
-        slot=slot,
-        root=root,
-        leaf_count=leaf_count,
-        rate=rate,
-        end=end,
-        deadline_block=deadline_block,
-        previous=previous,
+def sign_acceptance(domain: Domain, private_key: bytes, message: AcceptanceMessage) -> Acceptance:
+    """The acceptance as `place` and `extend` take it, signed by the operator's key."""
+    r, vs = compact_from(sign_digest(private_key, acceptance_digest(domain, message)))
+    return Acceptance(
+        farmer=message.farmer,
+        root=message.root,
+        rate=message.rate,
+        deadline_block=message.deadline_block,
+        r=r,
+        vs=vs,
     )
-    r, vs = compact_from(sign_digest(private_key, digest))
-    return Acceptance(farmer=farmer, root=root, rate=rate, deadline_block=deadline_block, r=r, vs=vs)
 
 
-def sign_takeover(
-    domain: Domain,
-    private_key: bytes,
-    *,
-    order: OrderId,
-    farmer: FarmerId,
-    slot: int,
-    root: bytes,
-    leaf_count: int,
-    rate: int,
-    end: Epoch,
-    deadline_block: int,
-    replaces: Epoch,
-    repairer: Address,
-) -> Takeover:
-    """The consent to take over a vacant slot, as `refill` takes it, signed by the operator's key.
+def sign_takeover(domain: Domain, private_key: bytes, message: AcceptanceMessage) -> Takeover:
+    """The acceptance of a vacant slot as `refill` takes it, signed by the operator's key."""
+    return takeover_from(message.slot, sign_acceptance(domain, private_key, message))
 
-    `replaces` is the first epoch of the tenure that ends, as the order's slots have it.
-    """
-    digest = acceptance_digest(
-        domain,
-        order=order,
-        farmer=farmer,
+
+def takeover_from(slot: int, acceptance: Acceptance) -> Takeover:
+    """An acceptance as `refill` takes it: the order knows root and rate of the slot."""
+    return Takeover(
         slot=slot,
-        root=root,
-        leaf_count=leaf_count,
-        rate=rate,
-        end=end,
-        deadline_block=deadline_block,
-        previous=tenure_word(replaces),
-        repairer=repairer,
+        farmer=acceptance.farmer,
+        deadline_block=acceptance.deadline_block,
+        r=acceptance.r,
+        vs=acceptance.vs,
     )
-    r, vs = compact_from(sign_digest(private_key, digest))
-    return Takeover(slot=slot, farmer=farmer, deadline_block=deadline_block, r=r, vs=vs)
 
 
 def sign_voucher(domain: Domain, private_key: bytes, *, farmer: FarmerId, cumulative: int) -> Voucher:
@@ -257,32 +225,9 @@ def voucher_signer(domain: Domain, voucher: Voucher, *, farmer: FarmerId) -> Add
     return recover(digest, signature_from(voucher.r, voucher.vs))
 
 
-def acceptance_signer(
-    domain: Domain,
-    acceptance: Acceptance,
-    *,
-    order: OrderId,
-    slot: int,
-    leaf_count: int,
-    end: Epoch,
-    previous: bytes = NO_ORDER,
-    repairer: Address = NOBODY,
-) -> Address:
-    """Whose key signed the acceptance for this place in this order. Raises BadSignature if nobody's did."""
-    digest = acceptance_digest(
-        domain,
-        order=order,
-        farmer=acceptance.farmer,
-        slot=slot,
-        root=acceptance.root,
-        leaf_count=leaf_count,
-        rate=acceptance.rate,
-        end=end,
-        deadline_block=acceptance.deadline_block,
-        previous=previous,
-        repairer=repairer,
-    )
-    return recover(digest, signature_from(acceptance.r, acceptance.vs))
+def acceptance_signer(domain: Domain, message: AcceptanceMessage, *, r: bytes, vs: bytes) -> Address:
+    """Whose key signed an acceptance. Raises BadSignature if none did."""
+    return recover(acceptance_digest(domain, message), signature_from(r, vs))
 
 
 def compact_from(signature: bytes) -> tuple[bytes, bytes]:

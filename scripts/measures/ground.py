@@ -156,15 +156,17 @@ class Ground:
             messages.sign_acceptance(
                 self.chain.domain,
                 farm.operator.private_key,
-                order=order,
-                farmer=farm.id,
-                slot=slot,
-                root=farm.root(leaf_count),
-                leaf_count=leaf_count,
-                rate=RATE,
-                end=end,
-                deadline_block=head.number + ACCEPTANCE_BLOCKS,
-                previous=previous,
+                messages.AcceptanceMessage(
+                    order=order,
+                    farmer=farm.id,
+                    slot=slot,
+                    root=farm.root(leaf_count),
+                    leaf_count=leaf_count,
+                    rate=RATE,
+                    end=end,
+                    deadline_block=head.number + ACCEPTANCE_BLOCKS,
+                    previous=previous,
+                ),
             )
             for slot, farm in enumerate(farms)
         ]

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from grange.chain import calls
-from grange.messages import sign_takeover
+from grange.messages import AcceptanceMessage, sign_takeover, tenure_word
 from grange.types import Epoch, Held
 from measures.farms import Farm
 from measures.ground import PARAMETERS, RATE, Ground
@@ -91,16 +91,18 @@ async def _refilled(ground: Ground, held: Held, takers: Sequence[Farm], end: Epo
         sign_takeover(
             ground.chain.domain,
             taker.operator.private_key,
-            order=held.order,
-            farmer=taker.id,
-            slot=slot,
-            root=held.slots[slot].root,
-            leaf_count=held.leaf_count,
-            rate=RATE,
-            end=end,
-            deadline_block=head.number + PARAMETERS.epoch_blocks,
-            replaces=held.slots[slot].start,
-            repairer=ground.wallet.address,
+            AcceptanceMessage(
+                order=held.order,
+                farmer=taker.id,
+                slot=slot,
+                root=held.slots[slot].root,
+                leaf_count=held.leaf_count,
+                rate=RATE,
+                end=end,
+                deadline_block=head.number + PARAMETERS.epoch_blocks,
+                previous=tenure_word(held.slots[slot].start),
+                repairer=ground.wallet.address,
+            ),
         )
         for slot, taker in enumerate(takers)
     ]

@@ -125,12 +125,14 @@ def accept(
     return messages.sign_acceptance(
         farmer.sender.chain.domain,
         farmer.sender.wallet.private_key,
-        order=order,
-        farmer=farmer.id,
-        slot=slot,
-        root=merkle.merkle_root(data),
-        leaf_count=terms.leaf_count,
-        rate=RATE,
-        end=terms.end,
-        deadline_block=deadline_block,
+        messages.AcceptanceMessage(
+            order=order,
+            farmer=farmer.id,
+            slot=slot,
+            root=merkle.merkle_root(data),
+            leaf_count=terms.leaf_count,
+            rate=RATE,
+            end=terms.end,
+            deadline_block=deadline_block,
+        ),
     )

@@ -59,16 +59,18 @@ async def refill(devnet: Devnet, order: OrderId, taker: TestFarmer, repairer: Se
     consent = messages.sign_takeover(
         chain.domain,
         taker.sender.wallet.private_key,
-        order=order,
-        farmer=taker.id,
-        slot=0,
-        root=held.slots[0].root,
-        leaf_count=LEAVES,
-        rate=RATE,
-        end=Epoch(placed.end),
-        deadline_block=(await chain.head()).number + 50,
-        replaces=held.slots[0].start,
-        repairer=repairer.address,
+        messages.AcceptanceMessage(
+            order=order,
+            farmer=taker.id,
+            slot=0,
+            root=held.slots[0].root,
+            leaf_count=LEAVES,
+            rate=RATE,
+            end=Epoch(placed.end),
+            deadline_block=(await chain.head()).number + 50,
+            previous=messages.tenure_word(held.slots[0].start),
+            repairer=repairer.address,
+        ),
     )
     return await repairer.send(calls.refill(held, repairer.address, [consent]))
 

@@ -142,15 +142,17 @@ async def test_an_extension_and_what_it_extends_are_one_family(devnet: Devnet) -
     acceptance = messages.sign_acceptance(
         chain.domain,
         after.sender.wallet.private_key,
-        order=longer,
-        farmer=after.id,
-        slot=0,
-        root=held.slots[0].root,
-        leaf_count=LEAVES,
-        rate=RATE,
-        end=terms.end,
-        deadline_block=(await chain.head()).number + 50,
-        previous=order,
+        messages.AcceptanceMessage(
+            order=longer,
+            farmer=after.id,
+            slot=0,
+            root=held.slots[0].root,
+            leaf_count=LEAVES,
+            rate=RATE,
+            end=terms.end,
+            deadline_block=(await chain.head()).number + 50,
+            previous=order,
+        ),
     )
     await renter.send(calls.deposit_with_permit(await chain.permit(renter.wallet, RATE * 3 * grid)))
     await renter.send(calls.extend(held, terms, [acceptance]))

@@ -35,6 +35,7 @@ from grange.merkle import merkle_root, path, root_of_hashes
 from grange.messages import (
     NO_CONTENT,
     NO_ORDER,
+    AcceptanceMessage,
     Domain,
     acceptance_signer,
     order_id,
@@ -256,7 +257,9 @@ class FakeFarmer:
     def sign(self, fields: dict[str, Any], *, domain: Domain | None = None, **changed: Any) -> dict[str, Any]:
         """An answer to accept, signed over `fields` with some of them changed."""
         signed = fields | changed
-        acceptance = sign_acceptance(domain or self.market.domain, self.wallet.private_key, **signed)
+        acceptance = sign_acceptance(
+            domain or self.market.domain, self.wallet.private_key, AcceptanceMessage(**signed)
+        )
         return {**fields, "r": acceptance.r, "vs": acceptance.vs}
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
@@ -463,15 +466,18 @@ class FakeMarket:
         for slot, acceptance in enumerate(acceptances):
             if acceptance.deadline_block < self.block:
                 raise TransactionReverted("place", "AcceptanceExpired", {"slot": slot})
-            signer = acceptance_signer(
-                self.domain,
-                acceptance,
+            message = AcceptanceMessage(
                 order=order,
+                farmer=acceptance.farmer,
                 slot=slot,
+                root=acceptance.root,
                 leaf_count=terms.leaf_count,
+                rate=acceptance.rate,
                 end=terms.end,
+                deadline_block=acceptance.deadline_block,
                 previous=previous,
             )
+            signer = acceptance_signer(self.domain, message, r=acceptance.r, vs=acceptance.vs)
             assert signer == operators[acceptance.farmer]
         assert len({acceptance.farmer for acceptance in acceptances}) == len(acceptances)
         await self.deposit(missing)

@@ -48,14 +48,16 @@ async def _place(devnet: Devnet, sender: Sender, operators: list[Wallet], number
         messages.sign_acceptance(
             devnet.chain.domain,
             operator.private_key,
-            order=messages.order_id(sender.address, terms.salt),
-            farmer=FarmerId(slot + 1),
-            slot=slot,
-            root=bytes([slot + 1]) * 32,
-            leaf_count=4,
-            rate=5,
-            end=terms.end,
-            deadline_block=1_000,
+            messages.AcceptanceMessage(
+                order=messages.order_id(sender.address, terms.salt),
+                farmer=FarmerId(slot + 1),
+                slot=slot,
+                root=bytes([slot + 1]) * 32,
+                leaf_count=4,
+                rate=5,
+                end=terms.end,
+                deadline_block=1_000,
+            ),
         )
         for slot, operator in enumerate(operators)
     ]

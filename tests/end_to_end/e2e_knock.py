@@ -23,7 +23,7 @@ from grange.chain import Farmer, Wallet
 from grange.devnet.fleet import FarmerProcess
 from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import NO_CONTENT, Domain, order_id
-from grange.peer import Peer, PeerTimeouts, Proposal, Signer, open_session
+from grange.peer import AcceptanceRequest, Peer, PeerTimeouts, Signer, open_session
 from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Terms
 from grange.units import LEAF_BYTES
 from grange_client.select import slot_rate
@@ -74,7 +74,7 @@ class Promised:
     renter: Address
     slot: Slot
     terms: Terms
-    proposal: Proposal
+    proposal: AcceptanceRequest
     acceptance: Acceptance
 
 
@@ -157,7 +157,7 @@ class Visitor:
             acceptance=await self.accept(slot, self.proposal(slot)),
         )
 
-    async def accept(self, slot: Slot, proposal: Proposal) -> Acceptance:
+    async def accept(self, slot: Slot, proposal: AcceptanceRequest) -> Acceptance:
         """Get the promise for what is there."""
         promise = await self.peer.accept(slot.order(self.wallet.address), 0, proposal)
         return Acceptance(
@@ -176,8 +176,8 @@ class Visitor:
         header = self.signed("POST", path, sha256(body).digest())
         return await self.ask("POST", path, header, data=body)
 
-    def proposal(self, slot: Slot) -> Proposal:
-        return Proposal(
+    def proposal(self, slot: Slot) -> AcceptanceRequest:
+        return AcceptanceRequest(
             salt=slot.salt,
             k=1,
             pieces=len(slot.pieces),

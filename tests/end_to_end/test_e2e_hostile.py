@@ -18,7 +18,7 @@ from e2e_town import Person, Town
 
 from grange.chain import TransactionReverted, Wallet, calls
 from grange.merkle import merkle_root
-from grange.messages import Domain, sign_acceptance
+from grange.messages import AcceptanceMessage, Domain, sign_acceptance
 from grange.types import Acceptance, FarmerId
 from grange.units import MAX_PIECE_BYTES, TOKEN
 
@@ -302,14 +302,16 @@ def signed(wallet: Wallet, kept: Promised, domain: Domain) -> Acceptance:
     return sign_acceptance(
         domain,
         wallet.private_key,
-        order=kept.slot.order(kept.renter),
-        farmer=good.farmer,
-        slot=0,
-        root=good.root,
-        leaf_count=terms.leaf_count,
-        rate=good.rate,
-        end=terms.end,
-        deadline_block=good.deadline_block,
+        AcceptanceMessage(
+            order=kept.slot.order(kept.renter),
+            farmer=good.farmer,
+            slot=0,
+            root=good.root,
+            leaf_count=terms.leaf_count,
+            rate=good.rate,
+            end=terms.end,
+            deadline_block=good.deadline_block,
+        ),
     )
 
 

@@ -168,13 +168,15 @@ class Playing(RuleBasedStateMachine):
                 messages.sign_acceptance(
                     self.chain.domain,
                     wallet.private_key,
-                    order=order,
-                    slot=number,
-                    leaf_count=leaf_count,
-                    end=Epoch(end),
-                    deadline_block=deadline,
-                    previous=messages.NO_ORDER if previous is None else OrderId(previous),
-                    **fields,
+                    messages.AcceptanceMessage(
+                        order=order,
+                        slot=number,
+                        leaf_count=leaf_count,
+                        end=Epoch(end),
+                        deadline_block=deadline,
+                        previous=messages.NO_ORDER if previous is None else OrderId(previous),
+                        **fields,
+                    ),
                 )
             )
             offered.append(Offered(deadline_block=deadline, signer=wallet.address, **fields))
@@ -206,16 +208,18 @@ class Playing(RuleBasedStateMachine):
                 messages.sign_takeover(
                     self.chain.domain,
                     wallet.private_key,
-                    order=OrderId(order_id),
-                    farmer=FarmerId(farmer),
-                    slot=slot,
-                    root=tenure.root,
-                    leaf_count=order.leaf_count,
-                    rate=tenure.rate,
-                    end=Epoch(order.end),
-                    deadline_block=deadline,
-                    replaces=Epoch(tenure.start),
-                    repairer=Address(repairer),
+                    messages.AcceptanceMessage(
+                        order=OrderId(order_id),
+                        farmer=FarmerId(farmer),
+                        slot=slot,
+                        root=tenure.root,
+                        leaf_count=order.leaf_count,
+                        rate=tenure.rate,
+                        end=Epoch(order.end),
+                        deadline_block=deadline,
+                        previous=messages.tenure_word(Epoch(tenure.start)),
+                        repairer=Address(repairer),
+                    ),
                 )
             )
             takings.append(Taking(slot=slot, farmer=farmer, deadline_block=deadline, signer=wallet.address))

@@ -11,15 +11,15 @@ from repair_ground import DEADLINE_BLOCKS, DOMAIN, PIECE_BYTES, SEGMENTS, Ground
 
 from grange.chain import Farmer, Wallet
 from grange.merkle import Tree, merkle_root
-from grange.messages import sign_takeover
+from grange.messages import AcceptanceMessage, sign_takeover, tenure_word
 from grange.peer import (
+    AcceptanceAnswer,
+    AcceptanceRequest,
     FarmerRefused,
     FarmerUnreachable,
     Listing,
     PieceClosed,
     PiecePath,
-    Promise,
-    Proposal,
 )
 from grange.peer.purse import Budget
 from grange.transfer.retry import RetryPolicy
@@ -102,7 +102,7 @@ class FakePeer:
             raise FarmerRefused("this slot is promised", status=409, code="conflict")
         self._keep.sent.pop((self._account, order, slot), None)
 
-    async def accept(self, order: OrderId, slot: int, proposal: Proposal) -> Promise:
+    async def accept(self, order: OrderId, slot: int, proposal: AcceptanceRequest) -> AcceptanceAnswer:
         await self._watch("accept")
         self._answers()
         keep = self._keep
@@ -117,20 +117,22 @@ class FakePeer:
         consent = sign_takeover(
             DOMAIN,
             keep.wallet.private_key,
-            order=order,
-            farmer=keep.id,
-            slot=slot,
-            root=proposal.root,
-            leaf_count=proposal.leaf_count,
-            rate=proposal.rate,
-            end=Epoch(proposal.end),
-            deadline_block=self._ground.height + DEADLINE_BLOCKS,
-            replaces=proposal.held.slots[slot].start,
-            repairer=self._account,
+            AcceptanceMessage(
+                order=order,
+                farmer=keep.id,
+                slot=slot,
+                root=proposal.root,
+                leaf_count=proposal.leaf_count,
+                rate=proposal.rate,
+                end=Epoch(proposal.end),
+                deadline_block=self._ground.height + DEADLINE_BLOCKS,
+                previous=tenure_word(proposal.held.slots[slot].start),
+                repairer=self._account,
+            ),
         )
         if keep.gone_once_signed:
             self._ground.lapse(keep.id)
-        return Promise(
+        return AcceptanceAnswer(
             farmer=keep.id,
             slot=slot,
             root=proposal.root.hex(),  # type: ignore[arg-type]

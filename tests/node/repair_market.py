@@ -20,8 +20,8 @@ from grange.chain import (
     TransactionReverted,
     Wallet,
 )
-from grange.messages import Domain, acceptance_signer, tenure_word
-from grange.types import Acceptance, Address, Epoch, FarmerId, Held, OrderId, Parameters, Slot, Takeover
+from grange.messages import AcceptanceMessage, Domain, acceptance_signer, tenure_word
+from grange.types import Address, Epoch, FarmerId, Held, OrderId, Parameters, Slot, Takeover
 from grange_node.repair.chart import Chart
 from grange_node.repair.market import Earned, Market
 
@@ -147,24 +147,19 @@ class FakeMarket(Market):
             raise TransactionReverted("refill", "SlotNotVacant", {"index": takeover.slot})
         if takeover.farmer in ground.lapsed:
             raise TransactionReverted("refill", "FarmerLapsed", {"farmer": takeover.farmer})
-        acceptance = Acceptance(
-            farmer=takeover.farmer,
-            root=slot.root,
-            rate=slot.rate,
-            deadline_block=takeover.deadline_block,
-            r=takeover.r,
-            vs=takeover.vs,
-        )
-        signer = acceptance_signer(
-            DOMAIN,
-            acceptance,
+        message = AcceptanceMessage(
             order=ORDER,
+            farmer=takeover.farmer,
             slot=takeover.slot,
+            root=slot.root,
             leaf_count=held.leaf_count,
+            rate=slot.rate,
             end=END,
+            deadline_block=takeover.deadline_block,
             previous=tenure_word(slot.start),
             repairer=self.address,
         )
+        signer = acceptance_signer(DOMAIN, message, r=takeover.r, vs=takeover.vs)
         assert signer == ground.keeps[takeover.farmer].wallet.address
 
     def _receipt(self, block: int) -> Receipt:

@@ -23,8 +23,8 @@ from node_support import (
 )
 
 from grange.chain import Wallet
-from grange.messages import Domain, acceptance_signer
-from grange.types import Acceptance, Address, Epoch
+from grange.messages import AcceptanceMessage, Domain, acceptance_signer
+from grange.types import Address, Epoch
 from grange.units import MAX_RATE, TOKEN
 from grange_node import promiser
 from grange_node.promise import ACCEPTANCE_LIFE_BLOCKS, RENEWAL_BLOCKS
@@ -32,22 +32,18 @@ from grange_node.records import SlotState
 
 
 def signer_of(slot: Any, answer: dict[str, Any]) -> str:
-    acceptance = Acceptance(
-        farmer=FARMER,
-        root=bytes.fromhex(answer["root"]),
-        rate=answer["rate"],
-        deadline_block=answer["deadline_block"],
-        r=bytes.fromhex(answer["r"]),
-        vs=bytes.fromhex(answer["vs"]),
-    )
-    return acceptance_signer(
-        Domain(chain_id=1337, market=MARKET),
-        acceptance,
+    message = AcceptanceMessage(
         order=slot.order,
+        farmer=FARMER,
         slot=slot.slot,
+        root=bytes.fromhex(answer["root"]),
         leaf_count=answer["leaf_count"],
+        rate=answer["rate"],
         end=Epoch(answer["end"]),
+        deadline_block=answer["deadline_block"],
     )
+    domain = Domain(chain_id=1337, market=MARKET)
+    return acceptance_signer(domain, message, r=bytes.fromhex(answer["r"]), vs=bytes.fromhex(answer["vs"]))
 
 
 async def test_a_whole_slot_on_our_terms_is_promised_with_our_signature(farm: Farm) -> None:
@@ -128,7 +124,7 @@ async def test_nothing_is_signed_when_the_ledger_cannot_be_written(
     slot = parcel()
     await farm.upload(slot)
     signed = []
-    monkeypatch.setattr("grange_node.promiser.sign_acceptance", lambda *args, **fields: signed.append(fields))
+    monkeypatch.setattr("grange_node.promiser.sign_acceptance", lambda *args: signed.append(args))
 
     def fail(*_: object, **__: object) -> None:
         raise OSError("disk gone")

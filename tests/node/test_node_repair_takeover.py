@@ -27,6 +27,7 @@ from node_support import (
 from grange.audit import loss_words
 from grange.chain import Order, Wallet
 from grange.messages import (
+    AcceptanceMessage,
     Domain,
     acceptance_digest,
     order_id,
@@ -133,16 +134,18 @@ async def test_a_farmer_signs_for_a_vacant_slot_with_the_bounty_for_the_repairer
     answer = response.json()
     digest = acceptance_digest(
         Domain(chain_id=1337, market=MARKET),
-        order=slot.order,
-        farmer=FARMER,
-        slot=VACANT,
-        root=slot.root,
-        leaf_count=answer["leaf_count"],
-        rate=slot.rate,
-        end=Epoch(slot.end),
-        deadline_block=answer["deadline_block"],
-        previous=tenure_word(slot.slots()[VACANT].start),
-        repairer=REPAIRER.address,
+        AcceptanceMessage(
+            order=slot.order,
+            farmer=FARMER,
+            slot=VACANT,
+            root=slot.root,
+            leaf_count=answer["leaf_count"],
+            rate=slot.rate,
+            end=Epoch(slot.end),
+            deadline_block=answer["deadline_block"],
+            previous=tenure_word(slot.slots()[VACANT].start),
+            repairer=REPAIRER.address,
+        ),
     )
     signature = signature_from(bytes.fromhex(answer["r"]), bytes.fromhex(answer["vs"]))
     assert recover(digest, signature) == OPERATOR.address

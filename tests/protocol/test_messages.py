@@ -1,6 +1,7 @@
 """Signed messages, with eth_account and eth_abi as oracles."""
 
 import dataclasses
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,7 +63,6 @@ PROMISE: dict[str, Any] = {
 }
 EXTENDING = {name: value for name, value in PROMISE.items() if name != "repairer"}
 TAKING_OVER = PROMISE | {"previous": messages.tenure_word(Epoch(41))}
-REPAIRING = {name: value for name, value in PROMISE.items() if name != "previous"} | {"replaces": Epoch(41)}
 PLACE = ("order", "slot", "leaf_count", "end", "previous")
 
 
@@ -88,10 +88,14 @@ def oracle_digest(domain: Domain, type_string: str, values: dict[str, Any]) -> b
     return keccak(b"\x19" + signable.version + signable.header + signable.body)
 
 
+def acceptance_digest(domain: Domain, fields: dict[str, Any]) -> bytes:
+    return messages.acceptance_digest(domain, messages.AcceptanceMessage(**fields))
+
+
 @given(domains, promises)
 def test_the_digest_of_an_acceptance_is_eth_accounts(domain: Domain, promise: dict[str, Any]) -> None:
     expected = oracle_digest(domain, messages.ACCEPTANCE_TYPE, promise)
-    assert messages.acceptance_digest(domain, **promise) == expected
+    assert acceptance_digest(domain, promise) == expected
 
 
 @given(domains, requests)
@@ -156,8 +160,8 @@ def test_compact_signatures_are_those_of_the_eip() -> None:
 @given(promises, st.sampled_from(sorted(PROMISE)), st.data())
 def test_an_acceptance_binds_every_field(promise: dict[str, Any], name: str, data: st.DataObject) -> None:
     other = data.draw(promises)[name]
-    digest = messages.acceptance_digest(DOMAIN, **promise)
-    changed = messages.acceptance_digest(DOMAIN, **(promise | {name: other}))
+    digest = acceptance_digest(DOMAIN, promise)
+    changed = acceptance_digest(DOMAIN, promise | {name: other})
     assert (changed == digest) == (other == promise[name])
 
 
@@ -167,23 +171,24 @@ def test_an_acceptance_binds_every_field(promise: dict[str, Any], name: str, dat
     ids=["another chain", "another market"],
 )
 def test_an_acceptance_means_nothing_elsewhere(foreign: Domain) -> None:
-    signed = messages.sign_acceptance(DOMAIN, KEY, **EXTENDING)
-    place = {name: PROMISE[name] for name in PLACE}
-    assert messages.acceptance_signer(DOMAIN, signed, **place) == messages.address_of(KEY)
-    assert messages.acceptance_signer(foreign, signed, **place) != messages.address_of(KEY)
+    message = messages.AcceptanceMessage(**EXTENDING)
+    signed = messages.sign_acceptance(DOMAIN, KEY, message)
+    assert messages.acceptance_signer(DOMAIN, message, r=signed.r, vs=signed.vs) == messages.address_of(KEY)
+    assert messages.acceptance_signer(foreign, message, r=signed.r, vs=signed.vs) != messages.address_of(KEY)
 
 
 @pytest.mark.parametrize("name", PLACE)
 def test_an_acceptance_is_signed_by_nobody_we_know_in_another_place(name: str) -> None:
-    signed = messages.sign_acceptance(DOMAIN, KEY, **EXTENDING)
-    place = {name: PROMISE[name] for name in PLACE}
-    place[name] = bytes(32) if name in ("order", "previous") else place[name] + 1
-    assert messages.acceptance_signer(DOMAIN, signed, **place) != messages.address_of(KEY)
+    message = messages.AcceptanceMessage(**EXTENDING)
+    signed = messages.sign_acceptance(DOMAIN, KEY, message)
+    other = bytes(32) if name in ("order", "previous") else PROMISE[name] + 1
+    place = replace(message, **{name: other})
+    assert messages.acceptance_signer(DOMAIN, place, r=signed.r, vs=signed.vs) != messages.address_of(KEY)
 
 
 def test_an_acceptance_carries_what_was_signed() -> None:
-    signed = messages.sign_acceptance(DOMAIN, KEY, **EXTENDING)
-    r, vs = messages.compact_from(messages.sign_digest(KEY, messages.acceptance_digest(DOMAIN, **EXTENDING)))
+    signed = messages.sign_acceptance(DOMAIN, KEY, messages.AcceptanceMessage(**EXTENDING))
+    r, vs = messages.compact_from(messages.sign_digest(KEY, acceptance_digest(DOMAIN, EXTENDING)))
     assert signed == Acceptance(
         farmer=PROMISE["farmer"],
         root=PROMISE["root"],
@@ -195,10 +200,8 @@ def test_an_acceptance_carries_what_was_signed() -> None:
 
 
 def test_a_takeover_carries_what_was_signed() -> None:
-    signed = messages.sign_takeover(DOMAIN, KEY, **REPAIRING)
-    r, vs = messages.compact_from(
-        messages.sign_digest(KEY, messages.acceptance_digest(DOMAIN, **TAKING_OVER))
-    )
+    signed = messages.sign_takeover(DOMAIN, KEY, messages.AcceptanceMessage(**TAKING_OVER))
+    r, vs = messages.compact_from(messages.sign_digest(KEY, acceptance_digest(DOMAIN, TAKING_OVER)))
     assert signed == Takeover(
         slot=PROMISE["slot"],
         farmer=PROMISE["farmer"],
@@ -210,7 +213,7 @@ def test_a_takeover_carries_what_was_signed() -> None:
 
 def test_an_acceptance_for_one_use_is_signed_by_nobody_we_know_for_another() -> None:
     digests = {
-        messages.acceptance_digest(DOMAIN, **{**PROMISE, "previous": previous, "repairer": repairer})
+        acceptance_digest(DOMAIN, {**PROMISE, "previous": previous, "repairer": repairer})
         for previous in (messages.NO_ORDER, PROMISE["previous"])
         for repairer in (messages.NOBODY, PROMISE["repairer"])
     }
@@ -295,10 +298,10 @@ def test_what_does_not_fit_its_type_is_refused() -> None:
         "content": bytes(32),
     }
     wrong: list[Any] = [
-        lambda: messages.acceptance_digest(DOMAIN, **(PROMISE | {"slot": 256})),
-        lambda: messages.acceptance_digest(DOMAIN, **(PROMISE | {"rate": 2**80})),
-        lambda: messages.acceptance_digest(DOMAIN, **(PROMISE | {"farmer": -1})),
-        lambda: messages.acceptance_digest(DOMAIN, **(PROMISE | {"root": bytes(31)})),
+        lambda: acceptance_digest(DOMAIN, PROMISE | {"slot": 256}),
+        lambda: acceptance_digest(DOMAIN, PROMISE | {"rate": 2**80}),
+        lambda: acceptance_digest(DOMAIN, PROMISE | {"farmer": -1}),
+        lambda: acceptance_digest(DOMAIN, (PROMISE | {"root": bytes(31)})),
         lambda: messages.request_digest(DOMAIN, **(request | {"nonce": bytes(15)})),
         lambda: messages.request_digest(DOMAIN, **(request | {"content": b""})),
         lambda: messages.request_digest(DOMAIN, **(request | {"expires": 2**64})),

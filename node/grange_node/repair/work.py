@@ -20,18 +20,13 @@ from typing import Final
 
 from grange.chain import TransactionReverted
 from grange.errors import GrangeError
-from grange.peer import (
-    FARMER_FAULTS,
-    FarmerRefused,
-    OverBudget,
-    Proposal,
-    checked_takeover,
-    dealing_with,
-)
+from grange.messages import takeover_from
+from grange.peer import FarmerRefused, OverBudget
 from grange.peer.purse import Budget
 from grange.reads import Reader, Share, is_open, open_epoch, share_of
 from grange.repair import is_eager
-from grange.types import Epoch, FarmerId, Takeover
+from grange.transfer.acceptance import AcceptanceTerms, Keeper, SlotRequest, collect
+from grange.types import Acceptance, Epoch, FarmerId, Takeover
 from grange.units import format_tokens
 from grange_node.errors import RepairStopped
 from grange_node.repair.chart import Charted
@@ -286,16 +281,36 @@ class Work:
         assert charted is not None
         head = await self._market.head()
         takers = transfer.takers
-        answers = await asyncio.gather(
-            *(self._consent(charted, slot, farmer, head.number) for slot, farmer in takers.items())
+        terms = AcceptanceTerms(
+            domain=self._market.domain,
+            order=charted.order,
+            geometry=charted.geometry,
+            end=charted.end,
+            repairer=self._market.address,
+            held=charted.held,
         )
-        failed = {
-            slot: answer
-            for slot, answer in zip(takers, answers, strict=True)
-            if not isinstance(answer, Takeover)
-        }
+        requests = [
+            SlotRequest(
+                slot=slot,
+                root=charted.slots[slot].root,
+                keeper=Keeper(farmer=self._contacts.farmers[farmer], rate=charted.slots[slot].rate),
+            )
+            for slot, farmer in takers.items()
+        ]
+        answers = await collect(
+            requests,
+            terms,
+            open_peer=lambda farmer: self._contacts.taker(farmer.id),
+            policy=self._contacts.policy,
+            deadline_block=head.number + MIN_CONSENT_BLOCKS,
+        )
+        failed = {slot: answer for slot, answer in answers.items() if not isinstance(answer, Acceptance)}
         if not failed:
-            return [answer for answer in answers if isinstance(answer, Takeover)]
+            return [
+                takeover_from(slot, answer)
+                for slot, answer in answers.items()
+                if isinstance(answer, Acceptance)
+            ]
         await self._check()
         if self._now() == charted:
             self._give_way(failed.values(), head.number)
@@ -321,35 +336,6 @@ class Work:
             await self._end(Outcome.HOPELESS)
             raise Overtaken
         await transfer.give_up(slot, farmer, error)
-
-    async def _consent(
-        self, charted: Charted, slot: int, farmer: FarmerId, block: int
-    ) -> Takeover | GrangeError:
-        wanted, known = charted.slots[slot], self._contacts.farmers[farmer]
-        proposal = Proposal(
-            k=charted.k,
-            pieces=charted.geometry.segments,
-            piece_leaves=charted.piece_leaves,
-            root=wanted.root,
-            rate=wanted.rate,
-            end=charted.end,
-            repairer=self._market.address,
-            held=charted.held,
-        )
-        try:
-            with dealing_with(farmer):
-                promise = await self._contacts.taker(farmer).accept(charted.order, slot, proposal)
-                return checked_takeover(
-                    promise,
-                    domain=self._market.domain,
-                    order=charted.order,
-                    slot=slot,
-                    farmer=known,
-                    proposal=proposal,
-                    deadline_block=block + MIN_CONSENT_BLOCKS,
-                )
-        except FARMER_FAULTS as error:
-            return error
 
     async def _refill(self, transfer: Transfer, consents: list[Takeover]) -> bool:
         """Send the transaction. False when it was refused and something can be done about it."""

@@ -1,7 +1,6 @@
 """Dealing with farmers over HTTP, as anyone does it: renters and repairers alike.
 
     Peer, open_session    one farmer over HTTP           peer.py, answers.py, signer.py
-    checked_acceptance    what a farmer signed           promise.py
     Purse, Budget, Tabs   paying for reads               purse.py, tabs.py
     fault_of              whose bytes are wrong          blame.py
     networks_of           where a farmer is              networks.py
@@ -14,7 +13,15 @@
 Leaves to those above whom to ask for what, in which order, and what to do with it.
 """
 
-from grange.peer.answers import Account, Info, Listing, PiecePath, Promise, Proposal, StoredPiece
+from grange.peer.answers import (
+    AcceptanceAnswer,
+    AcceptanceRequest,
+    Account,
+    Info,
+    Listing,
+    PiecePath,
+    StoredPiece,
+)
 from grange.peer.blame import fault_of
 from grange.peer.clocks import Clocks, describe_lead
 from grange.peer.errors import (
@@ -31,7 +38,6 @@ from grange.peer.listing import held_pieces
 from grange.peer.meter import Meter
 from grange.peer.networks import networks, networks_of
 from grange.peer.peer import Peer, endpoint_url, open_session
-from grange.peer.promise import LAPSES_CODE, checked_acceptance, checked_takeover
 from grange.peer.purse import Budget, OverBudget, Payment, Purse
 from grange.peer.signer import Signer
 from grange.peer.tabs import Tab, Tabs
@@ -42,7 +48,8 @@ __all__ = [
     "EXIT_FARMERS",
     "EXIT_MONEY",
     "FARMER_FAULTS",
-    "LAPSES_CODE",
+    "AcceptanceAnswer",
+    "AcceptanceRequest",
     "Account",
     "Budget",
     "Clocks",
@@ -59,15 +66,11 @@ __all__ = [
     "PeerTimeouts",
     "PieceClosed",
     "PiecePath",
-    "Promise",
-    "Proposal",
     "Purse",
     "Signer",
     "StoredPiece",
     "Tab",
     "Tabs",
-    "checked_acceptance",
-    "checked_takeover",
     "dealing_with",
     "describe_lead",
     "endpoint_url",

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from grange.messages import NO_ORDER, NOBODY, tenure_word
+from grange.messages import NO_ORDER, NOBODY
 from grange.types import Address, Held, OrderId, bytes_from_hex
 from grange.units import HASH_BYTES
 
@@ -42,7 +42,7 @@ class StoredPiece(_Answer):
     root: Hash
 
 
-class Promise(_Answer):
+class AcceptanceAnswer(_Answer):
     """An acceptance as the farmer words it."""
 
     farmer: int
@@ -98,7 +98,7 @@ class Account(_Answer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
+class AcceptanceRequest:
     """What a farmer is asked to accept.
 
     A new order has a `salt`; one that goes on where another ends names that as `previous` besides; to take a
@@ -120,10 +120,6 @@ class Proposal:
     def leaf_count(self) -> int:
         """Leaves in the slot."""
         return self.pieces * self.piece_leaves
-
-    def follows(self, slot: int) -> bytes:
-        """What the signed message names as previous: an order, a tenure, or nothing."""
-        return self.previous if self.held is None else tenure_word(self.held.slots[slot].start)
 
     def to_json(self) -> bytes:
         """As it goes over the wire."""

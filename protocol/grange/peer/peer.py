@@ -19,12 +19,12 @@ from yarl import URL
 from grange.chain import Farmer
 from grange.messages import NO_CONTENT
 from grange.peer.answers import (
+    AcceptanceAnswer,
+    AcceptanceRequest,
     Account,
     Info,
     Listing,
     PiecePath,
-    Promise,
-    Proposal,
     Refusal,
     Shortage,
     StoredPiece,
@@ -124,12 +124,12 @@ class Peer:
         if stored.root != root:
             raise FarmerLied(f"Farmer {self.farmer.id} computed another root for a piece than it has.")
 
-    async def accept(self, order: OrderId, slot: int, proposal: Proposal) -> Promise:
-        """Ask for the farmer's promise; what it says is not checked here."""
-        body = proposal.to_json()
+    async def accept(self, order: OrderId, slot: int, request: AcceptanceRequest) -> AcceptanceAnswer:
+        """Ask for the farmer's acceptance; what it says is not checked here."""
+        body = request.to_json()
         path = f"{_slot_path(order, slot)}/accept"
         async with self._sent("POST", path, sha256(body).digest(), data=body) as response:
-            return await self._json(response, Promise)
+            return await self._json(response, AcceptanceAnswer)
 
     async def read(self, order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
         """So many bytes of a slot, all of them, one step after the other; paid if the farmer wants to be.

@@ -14,15 +14,16 @@ from dataclasses import dataclass, field
 from statistics import median_low
 from typing import Final, TypeVar
 
-from grange.peer import LAPSES_CODE, FarmerRefused, FarmerUnreachable, PeerTimeouts
+from grange.peer import FarmerRefused, FarmerUnreachable, PeerTimeouts
 
 TRANSIENT_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
 """Answers that say that the same request may succeed in a moment: so does no answer at all."""
 TRANSIENT_CODES: Final = frozenset({"conflict"})
 """A farmer's words for the same: it is still taking in pieces of this slot."""
+LAPSES_CODE: Final = "deadline"
+"""Our own word for an acceptance that is right and lapses too soon."""
 WORTH_WAITING_CODES: Final = frozenset({LAPSES_CODE})
-"""What passes too, but so slowly that another farmer is sooner ready: an acceptance that lapses too soon is
-followed by one that lasts longer."""
+"""What passes too, but so slowly that another farmer is sooner ready: the next acceptance lasts longer."""
 
 Answer = TypeVar("Answer")
 

@@ -1,0 +1,175 @@
+"""Asking farmers for the acceptances of an order's slots, and checking what they sign.
+
+    terms = AcceptanceTerms(domain=..., order=..., geometry=..., end=..., salt=...)
+    answers = await collect(requests, terms, open_peer=..., policy=..., deadline_block=...)
+
+The market checks signature and deadline again, and would refuse the whole order for one bad slot; what it
+cannot know, such as a root that is not the one that we sent, would be paid for. So all is checked here first.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from grange.chain import Farmer
+from grange.errors import BadSignature, Told
+from grange.layout import Geometry
+from grange.messages import NO_ORDER, NOBODY, AcceptanceMessage, Domain, acceptance_signer, tenure_word
+from grange.peer import (
+    FARMER_FAULTS,
+    AcceptanceAnswer,
+    AcceptanceRequest,
+    FarmerLied,
+    FarmerRefused,
+    Peer,
+    dealing_with,
+)
+from grange.transfer.retry import LAPSES_CODE, RetryPolicy
+from grange.types import Acceptance, Address, Epoch, Held, OrderId
+
+OTHER_SIGNER_CODE = "signer"
+"""Our own word for an acceptance that another key signed than the chain has as the farmer's operator."""
+
+OpenPeer = Callable[[Farmer], Peer]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeper:
+    """A farmer that is to keep a slot, and what it is paid.
+
+    `reason` says why it and not the one before it; empty for the first.
+    """
+
+    farmer: Farmer
+    rate: int
+    """Base units per epoch."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotRequest:
+    """One slot for which an acceptance is asked."""
+
+    slot: int
+    root: bytes
+    keeper: Keeper
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptanceTerms:
+    """What is the same for all slots of an order. To take over vacant slots, it is shown as it is `held`."""
+
+    domain: Domain
+    order: OrderId
+    geometry: Geometry
+    end: Epoch
+    salt: bytes = b""
+    previous: OrderId = NO_ORDER
+    """The order that this one extends."""
+    repairer: Address = NOBODY
+    held: Held | None = None
+
+    def body(self, request: SlotRequest) -> AcceptanceRequest:
+        """What the farmer of a slot is asked to accept, as it goes over the wire."""
+        return AcceptanceRequest(
+            salt=self.salt,
+            k=self.geometry.k,
+            pieces=self.geometry.segments,
+            piece_leaves=self.geometry.piece_leaves,
+            root=request.root,
+            rate=request.keeper.rate,
+            end=self.end,
+            previous=self.previous,
+            repairer=self.repairer,
+            held=self.held,
+        )
+
+    def _previous(self, slot: int) -> bytes:
+        return self.previous if self.held is None else tenure_word(self.held.slots[slot].start)
+
+    def check(self, answer: AcceptanceAnswer, request: SlotRequest, deadline_block: int) -> Acceptance:
+        """The acceptance as the market takes it.
+
+        Raises FarmerLied when it is for anything else than what was asked for, or dearer; FarmerRefused when
+        it lapses before `deadline_block`, or when another key than the operator's signed it for this use.
+        """
+        farmer, rate = request.keeper.farmer, request.keeper.rate
+        asked = {
+            "farmer": (answer.farmer, farmer.id),
+            "slot": (answer.slot, request.slot),
+            "root": (answer.root, request.root),
+            "leaf count": (answer.leaf_count, self.geometry.leaf_count),
+            "end": (answer.end, self.end),
+        }
+        for name, (got, expected) in asked.items():
+            if got != expected:
+                raise FarmerLied(f"Farmer {farmer.id} accepts another {name} than was asked for.")
+        if not 0 < answer.rate <= rate or (self.held is not None and answer.rate != rate):
+            raise FarmerLied(f"Farmer {farmer.id} accepts at another price than was offered.")
+        message = AcceptanceMessage(
+            order=self.order,
+            farmer=farmer.id,
+            slot=request.slot,
+            root=answer.root,
+            leaf_count=answer.leaf_count,
+            rate=answer.rate,
+            end=Epoch(answer.end),
+            deadline_block=answer.deadline_block,
+            previous=self._previous(request.slot),
+            repairer=self.repairer,
+        )
+        try:
+            signer = acceptance_signer(self.domain, message, r=answer.r, vs=answer.vs)
+        except BadSignature as error:
+            raise FarmerLied(f"Farmer {farmer.id}'s signature is not valid.") from error
+        if signer != farmer.operator:
+            # Its key may have been rotated since we looked, or our endpoint be behind: that is no lie.
+            raise FarmerRefused(
+                f"Farmer {farmer.id}'s acceptance is signed by {signer}, who is not its operator.",
+                status=0,
+                code=OTHER_SIGNER_CODE,
+            )
+        if answer.deadline_block < deadline_block:
+            raise FarmerRefused(
+                f"Farmer {farmer.id}'s acceptance lapses at block {answer.deadline_block}: too soon.",
+                status=0,
+                code=LAPSES_CODE,
+            )
+        return Acceptance(
+            farmer=farmer.id,
+            root=answer.root,
+            rate=answer.rate,
+            deadline_block=answer.deadline_block,
+            r=answer.r,
+            vs=answer.vs,
+        )
+
+
+async def collect(
+    requests: Iterable[SlotRequest],
+    terms: AcceptanceTerms,
+    *,
+    open_peer: OpenPeer,
+    policy: RetryPolicy,
+    deadline_block: int,
+    is_last: Callable[[], bool] = lambda: False,
+) -> dict[int, Acceptance | Told]:
+    """What each farmer answers, by slot: an acceptance that is good until `deadline_block`, or why there is
+    none. All are asked at once. `is_last` says that no other farmer could take the place of one."""
+
+    async def one(request: SlotRequest) -> Acceptance | Told:
+        farmer = request.keeper.farmer
+
+        async def ask() -> Acceptance:
+            answer = await open_peer(farmer).accept(terms.order, request.slot, terms.body(request))
+            return terms.check(answer, request, deadline_block)
+
+        try:
+            with dealing_with(farmer.id):
+                return await policy.call(ask, is_last=is_last)
+        except FARMER_FAULTS as error:
+            return error
+
+    wanted = list(requests)
+    answers = await asyncio.gather(*map(one, wanted))
+    return {request.slot: answer for request, answer in zip(wanted, answers, strict=True)}
