@@ -219,7 +219,13 @@ class Node:
                 ),
                 damages=damages,
                 carer=carer,
-                scrubber=Scrubber(store, kept=carer.kept, found=carer.found, finished=carer.scrubbed),
+                scrubber=Scrubber(
+                    store,
+                    kept=carer.kept,
+                    found=carer.found,
+                    finished=carer.scrubbed,
+                    next_suspect=carer.next_suspect,
+                ),
                 gatekeeper=Gatekeeper(config.domain, config.farmer, clock),
                 readers=Readers(link, watcher, funds, clock),
                 till=Till(

@@ -108,7 +108,12 @@ class Kept:
 
         carer = self.node.carer
         scrubber = Scrubber(
-            self.node.store, kept=carer.kept, found=carer.found, finished=carer.scrubbed, sleep=at_once
+            self.node.store,
+            kept=carer.kept,
+            found=carer.found,
+            finished=carer.scrubbed,
+            next_suspect=carer.next_suspect,
+            sleep=at_once,
         )
         return await scrubber.round()
 

@@ -101,6 +101,8 @@ class Carer:
         self._steady = steady
         self._not_ours: dict[tuple[OrderId, int], float] = {}
         """Slots that events once gave us and that their orders do not, and when we asked."""
+        self._suspects: dict[SlotKey, None] = {}
+        """Slots in which damage was met lately, for the scrubber."""
         self._drawn: set[tuple[SlotKey, int]] = set()
         """What audits asked for and is damaged."""
         self._looked_at: dict[SlotKey, Epoch] = {}
@@ -126,6 +128,14 @@ class Carer:
             return
         if await asyncio.to_thread(self._damages.note, key, [piece], self._epoch()):
             log.warning("piece %d of %s is damaged", piece, key)
+            self._suspects[key] = None
+
+    def next_suspect(self) -> SlotKey | None:
+        """A slot in which damage was met and that was not given yet; None if there is none."""
+        key = next(iter(self._suspects), None)
+        if key is not None:
+            del self._suspects[key]
+        return key
 
     @asynccontextmanager
     async def reading(self, key: SlotKey, piece: int) -> AsyncIterator[None]:
