@@ -1,22 +1,27 @@
 """Twelve words, and what follows from them: the wallet and the recovery secret.
 
-Decides the derivation only: BIP-39 without a passphrase, the wallet at m/44'/60'/0'/0/0 (so that any other
-wallet program finds the same account), the recovery secret by `grange.seal`. Leaves keeping them to `config`.
+The derivation only: BIP-39 without a passphrase (by `mnemonic`, the reference implementation), the wallet at
+m/44'/60'/0'/0/0 by BIP-32 (so that any other wallet program finds the same account), the recovery secret by
+`grange.seal`. `config` keeps them.
 """
 
+import hmac
 from dataclasses import dataclass, field
+from typing import Final
 
-from eth_account.hdaccount import key_from_seed
-from eth_account.hdaccount.mnemonic import Mnemonic
-from eth_account.types import Language
-from eth_utils.exceptions import ValidationError
+from coincurve import PrivateKey
+from mnemonic import Mnemonic
 
 from grange.chain import Wallet
 from grange.seal import RecoverySecret
 from grange_client.errors import BadWords
 
 WORD_COUNT = 12
-WALLET_PATH = "m/44'/60'/0'/0/0"
+ENTROPY_BITS: Final = 128
+"""What twelve words hold."""
+HARDENED: Final = 1 << 31
+WALLET_PATH: Final = (44 + HARDENED, 60 + HARDENED, HARDENED, 0, 0)
+"""m/44'/60'/0'/0/0, as BIP-44 has it for Ethereum's first account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +34,7 @@ class Identity:
 
 def new_words() -> str:
     """Twelve words from the operating system's randomness."""
-    return str(Mnemonic(Language.ENGLISH).generate(num_words=WORD_COUNT))
+    return str(Mnemonic().generate(strength=ENTROPY_BITS))
 
 
 def checked_words(text: str) -> str:
@@ -38,11 +43,7 @@ def checked_words(text: str) -> str:
     if len(words) != WORD_COUNT:
         raise BadWords(f"There should be {WORD_COUNT} words, and there are {len(words)}.")
     normal = " ".join(words)
-    try:
-        valid = Mnemonic(Language.ENGLISH).is_mnemonic_valid(normal)
-    except ValidationError:
-        valid = False
-    if not valid:
+    if not Mnemonic().check(normal):
         raise BadWords(
             "These words do not belong together: one is mistyped, or two are swapped.",
             todo="Compare them with what was written down.",
@@ -53,6 +54,23 @@ def checked_words(text: str) -> str:
 def identity(words: str) -> Identity:
     """Wallet and secret of checked words."""
     seed = Mnemonic.to_seed(checked_words(words))
-    return Identity(
-        wallet=Wallet(bytes(key_from_seed(seed, WALLET_PATH))), secret=RecoverySecret.from_seed(seed)
-    )
+    return Identity(wallet=Wallet(_derive_key(seed, WALLET_PATH)), secret=RecoverySecret.from_seed(seed))
+
+
+def _derive_key(seed: bytes, path: tuple[int, ...]) -> bytes:
+    """The private key at a path below a seed, by BIP-32.
+
+    Raises ValueError where the standard says that there is none; that is so for one seed in 2**127.
+    """
+    key, chain_code = _halves(b"Bitcoin seed", seed)
+    for index in path:
+        parent = PrivateKey(key)
+        content = bytes(1) + key if index >= HARDENED else parent.public_key.format()
+        tweak, chain_code = _halves(chain_code, content + index.to_bytes(4))
+        key = parent.add(tweak).secret
+    return key
+
+
+def _halves(key: bytes, content: bytes) -> tuple[bytes, bytes]:
+    digest = hmac.digest(key, content, "sha512")
+    return digest[:32], digest[32:]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from eth_account import Account
+
 from grange.chain import Wallet
 from grange.devnet.evm import Evm
 from grange.devnet.pyevm_rpc import RpcMethods
@@ -43,8 +45,9 @@ class LocalChain:
             "to": SOMEBODY,
             "value": 5,
             "data": b"",
+            **changes,
         }
-        return "0x" + RICH.sign_transaction({**fields, **changes})[0].hex()
+        return "0x" + bytes(Account.sign_transaction(fields, RICH.private_key).raw_transaction).hex()
 
     def send(self, nonce: int, **changes: Any) -> Any:
         return self.ask("eth_sendRawTransaction", self.raw(nonce, **changes))

@@ -118,11 +118,13 @@ class Abi:
     """A contract's interface: functions by name, events by first topic, errors by selector."""
 
     def __init__(self, entries: Iterable[Component]) -> None:
+        self.entries = tuple(entries)
+        """As the compiler writes them."""
         self.functions: dict[str, Element] = {}
         self.events: dict[str, Element] = {}
         self.errors: dict[bytes, Element] = {}
         self.constructor_inputs: tuple[Component, ...] = ()
-        for entry in entries:
+        for entry in self.entries:
             self._add(entry)
         self._events_by_topic = {event.topic: event for event in self.events.values()}
 

@@ -9,18 +9,20 @@ transaction has one hash however often it arrives.
 """
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import aiohttp
 from pydantic_core import from_json
-from web3 import AsyncHTTPProvider
-from web3.types import RPCEndpoint, RPCResponse
 
 from grange.chain.endpoint import without_secrets
 from grange.chain.errors import ChainTimeout, ChainUnavailable, RpcError
+from grange.errors import Misuse
 from grange.plain_errors import describe_http_error
 from grange.units import format_size
 
@@ -28,7 +30,7 @@ MAX_BATCH_REQUESTS = 100
 MAX_CONNECTIONS = 16
 MAX_ANSWER_BYTES = 64 * 2**20
 """The longest answer that is read, after decompression. An endpoint without end would fill the memory."""
-_RETRIED_STATUS = (429, 502, 503, 504)
+_HEADERS = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,47 +64,23 @@ class _BoundedResponse(aiohttp.ClientResponse):
         return bytes(body)
 
 
-class _Provider(AsyncHTTPProvider):
-    """web3's provider with a JSON parser that has a limit of its own on nesting.
-
-    Python's own nests as deep as the recursion limit, which a library below web3 raises so far that the stack
-    ends first, and with it the process.
-    """
-
-    @staticmethod
-    def decode_rpc_response(raw_response: bytes) -> RPCResponse:
-        """An object, or a list of numbered objects. Raises ValueError for anything else."""
-        answer = from_json(raw_response)
-        numbered = answer if isinstance(answer, list) else []
-        if not isinstance(answer, dict | list) or not all(
-            isinstance(one, dict) and isinstance(one.get("id"), int) for one in numbered
-        ):
-            raise ValueError("neither an object nor a list of numbered ones")
-        return cast(RPCResponse, answer)
-
-
 class Rpc:
     """One endpoint: single requests and batches; raises ChainUnavailable, ChainTimeout or RpcError."""
 
     def __init__(self, url: str, timeouts: Timeouts) -> None:
         self.url = url
         self._timeouts = timeouts
+        self._numbers = count()
         self._session: aiohttp.ClientSession | None = None
-        self._provider = _Provider(
-            url,
-            request_kwargs={
-                "timeout": aiohttp.ClientTimeout(
-                    total=timeouts.request_seconds, sock_connect=timeouts.connect_seconds
-                )
-            },
-            exception_retry_configuration=None,
-        )
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS), response_class=_BoundedResponse
+            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
+            timeout=aiohttp.ClientTimeout(
+                total=self._timeouts.request_seconds, sock_connect=self._timeouts.connect_seconds
+            ),
+            response_class=_BoundedResponse,
         )
-        await self._provider.cache_async_session(self._session)
         return self
 
     async def __aexit__(
@@ -110,11 +88,6 @@ class Rpc:
     ) -> None:
         if self._session is not None:
             await self._session.close()
-
-    @property
-    def provider(self) -> AsyncHTTPProvider:
-        """web3's provider underneath."""
-        return self._provider
 
     async def call(self, method: str, *params: Any) -> Any:
         """The result of one request."""
@@ -126,27 +99,43 @@ class Rpc:
         results: list[Any] = []
         for start in range(0, len(requests), MAX_BATCH_REQUESTS):
             part = requests[start : start + MAX_BATCH_REQUESTS]
-            responses = await self._with_retries(part[0][0], lambda part=part: self._many(part))
+            responses = await self._with_retries(part[0][0], partial(self._many, part))
             results += [
                 self._result(method, response) for (method, _), response in zip(part, responses, strict=True)
             ]
         return results
 
     async def _one(self, method: str, params: Sequence[Any]) -> Any:
-        return await self._provider.make_request(RPCEndpoint(method), list(params))
+        return await self._post(_request(next(self._numbers), method, params))
 
     async def _many(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
-        responses = await self._provider.make_batch_request(
-            [(RPCEndpoint(method), list(params)) for method, params in requests]
+        numbers = [next(self._numbers) for _ in requests]
+        answers = await self._post(
+            [_request(number, *request) for number, request in zip(numbers, requests, strict=True)]
         )
-        if not isinstance(responses, list):
-            self._result("batch", responses)
+        if not isinstance(answers, list):
+            self._result("batch", answers)
             raise ChainUnavailable(self.url, "a batch was answered by a single response")
-        if len(responses) != len(requests):
-            raise ChainUnavailable(self.url, f"{len(responses)} answers to a batch of {len(requests)}")
-        return cast(list[Any], responses)
+        if len(answers) != len(requests):
+            raise ChainUnavailable(self.url, f"{len(answers)} answers to a batch of {len(requests)}")
+        by_number = {
+            answer["id"]: answer
+            for answer in answers
+            if isinstance(answer, dict) and isinstance(answer.get("id"), int)
+        }
+        # They may come in any order. A KeyError is a question that has no answer.
+        return [by_number[number] for number in numbers]
 
-    async def _with_retries(self, method: str, request: Any) -> Any:
+    async def _post(self, content: object) -> Any:
+        if self._session is None:
+            raise Misuse("an endpoint is asked inside its `async with`")
+        async with self._session.post(self.url, data=json.dumps(content), headers=_HEADERS) as response:
+            response.raise_for_status()
+            # Python's own parser nests as deep as the recursion limit, which other libraries raise so far
+            # that the stack ends first, and with it the process. This one has a limit of its own.
+            return from_json(await response.read())
+
+    async def _with_retries(self, method: str, request: Callable[[], Awaitable[Any]]) -> Any:
         pause = self._timeouts.pause_seconds
         for attempt in range(self._timeouts.retries + 1):
             try:
@@ -158,7 +147,7 @@ class Rpc:
             pause *= 2
         raise AssertionError("unreachable")
 
-    async def _translated(self, method: str, request: Any) -> Any:
+    async def _translated(self, method: str, request: Callable[[], Awaitable[Any]]) -> Any:
         try:
             return await request()
         # Not `from error` where the library's words may have the whole URL in them.
@@ -182,6 +171,10 @@ class Rpc:
         if not isinstance(response, dict) or "result" not in response:
             raise ChainUnavailable(self.url, f"the answer to {method} is not JSON-RPC")
         return response["result"]
+
+
+def _request(number: int, method: str, params: Sequence[Any]) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
 
 
 def _revert_data(error: dict[str, Any]) -> bytes | None:
