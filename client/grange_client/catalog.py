@@ -36,6 +36,8 @@ _UPGRADE = (
     "ALTER TABLE orders ADD COLUMN missing INTEGER NOT NULL DEFAULT 0",
 )
 MAX_BLOCK = (1 << 63) - 1
+_THERE, _MISSING, _SUPERSEDED = range(3)
+"""What the column `missing` says: see `orders`, `missing` and `superseded`."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -196,21 +198,27 @@ class Catalog:
 
     def orders(self) -> list[Known]:
         """All orders that the chain shows, the newest first."""
-        return self._list(missing=False)
+        return self._list(_THERE)
 
     def missing(self, epoch: int) -> list[Known]:
         """Orders that the chain has shown and does not show any more, and that would not be over by now."""
-        return [known for known in self._list(missing=True) if known.order.end > epoch]
+        return [known for known in self._list(_MISSING) if known.order.end > epoch]
 
-    def forget(self, order: OrderId) -> None:
-        """Nothing needs to be known any more of an order that is missing."""
-        self.file.change(lambda db: db.execute("DELETE FROM orders WHERE id = ? AND missing = 1", (order,)))
+    def superseded(self, epoch: int) -> list[Known]:
+        """Orders that were missing, of which something newer is there, and that would not be over now."""
+        return [known for known in self._list(_SUPERSEDED) if known.order.end > epoch]
+
+    def supersede(self, order: OrderId) -> None:
+        """Say no more of an order that is missing. If the chain shows it again, it is listed again, with its
+        name: an endpoint may have kept it to itself."""
+        query = "UPDATE orders SET missing = ? WHERE id = ? AND missing = ?"
+        self.file.change(lambda db: db.execute(query, (_SUPERSEDED, order, _MISSING)))
 
     def read_again(self) -> None:
         """Read the chain from the beginning next time: it has what we believed it had not."""
         self.file.change(lambda db: db.execute("DELETE FROM about WHERE key = 'cursor'"))
 
-    def _list(self, *, missing: bool) -> list[Known]:
+    def _list(self, missing: int) -> list[Known]:
         query = (
             "SELECT id, block, start, end, k, n, leaf_count, piece_leaves, previous, origin,"
             " name, created, files, size_bytes,"
@@ -242,10 +250,12 @@ class Catalog:
         """First epoch and end of the orders that each farmer was given and that end after an epoch."""
         query = (
             "SELECT DISTINCT slots.farmer, orders.start, orders.end FROM slots"
-            " JOIN orders ON orders.id = slots.order_id WHERE orders.end > ? ORDER BY 1, 2, 3"
+            " JOIN orders ON orders.id = slots.order_id"
+            " WHERE orders.end > ? AND orders.missing < ? ORDER BY 1, 2, 3"
         )
         kept: dict[FarmerId, tuple[tuple[Epoch, Epoch], ...]] = {}
-        for farmer, start, end in self.file.read(lambda db: db.execute(query, (since,)).fetchall()):
+        rows = self.file.read(lambda db: db.execute(query, (since, _SUPERSEDED)).fetchall())
+        for farmer, start, end in rows:
             kept[FarmerId(farmer)] = (*kept.get(FarmerId(farmer), ()), (Epoch(start), Epoch(end)))
         return kept
 
@@ -259,7 +269,8 @@ def _drop(db: sqlite3.Connection, first: int, last: int) -> None:
     Orders are kept, out of sight: most come again, the endpoint may be wrong, and contents can't always be
     read again.
     """
-    db.execute("UPDATE orders SET missing = 1 WHERE block BETWEEN ? AND ?", (first, last))
+    query = "UPDATE orders SET missing = ? WHERE missing = ? AND block BETWEEN ? AND ?"
+    db.execute(query, (_MISSING, _THERE, first, last))
     db.execute("DELETE FROM closings WHERE block BETWEEN ? AND ?", (first, last))
 
 

@@ -81,7 +81,7 @@ class Aftercare:
         for known in missing:
             if any(self._is_stored_again(known, one) for one in there):
                 self.placements.forget(known.order.id)
-                self.catalog.forget(known.order.id)
+                self.catalog.supersede(known.order.id)
 
     def _is_stored_again(self, known: Known, there: Known) -> bool:
         if there.order.previous == known.order.previous != NO_ORDER:
@@ -100,7 +100,7 @@ class Aftercare:
         for known in self.catalog.missing(ALL_EPOCHS):
             newer = next((one for one in there if one.is_newer_than(known)), None)
             if newer is not None and known.order.id not in waiting:
-                self.catalog.forget(known.order.id)
+                self.catalog.supersede(known.order.id)
                 said.append(
                     f"The chain does not show {describe_order(known)} any more. What was stored under that "
                     f"name later, {describe_order(newer)}, is there."

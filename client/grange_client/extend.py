@@ -17,17 +17,18 @@ from functools import partial
 
 from grange.chain import Farmer, Receipt, TransactionReverted
 from grange.errors import Told
-from grange.messages import order_id
+from grange.messages import NO_ORDER, order_id
 from grange.peer import FARMER_FAULTS, dealing_with
 from grange.transfer.acceptance import AcceptanceTerms, Keeper, SlotRequest, collect
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerReplaced, Listener, Progress, Step
 from grange.transfer.retry import RetryPolicy
-from grange.types import Acceptance, Address, FarmerId, Terms
+from grange.types import Acceptance, Address, FarmerId, OrderId, Terms
 from grange_client.closing import held_from_events
 from grange_client.encode import Piece
-from grange_client.errors import HomeForgetful, OrderMissing
+from grange_client.errors import CannotExtend, HomeForgetful, OrderMissing
 from grange_client.farmers import OpenPeer, survey
+from grange_client.lookup import SHOWN_ID_CHARACTERS
 from grange_client.market import Market
 from grange_client.once import PLACED, send_once
 from grange_client.orders import PlacedOrder
@@ -69,6 +70,7 @@ class Extending:
 
         Raises CannotExtend, OrderMissing, NotEnoughFarmers, NotEnoughMoney and the errors of the chain.
         """
+        await self.check_not_extended(order)
         clock, parameters = await self.market.clock(), self.market.parameters
         end = end_after(order, epochs, clock.epoch, parameters, when=clock.describe_epoch)
         need = Need(
@@ -126,6 +128,20 @@ class Extending:
             cost=cost,
             missing=missing_from_vault(cost, await self.funds()),
         )
+
+    async def check_not_extended(self, order: PlacedOrder, *, but: OrderId = NO_ORDER) -> None:
+        """Raise CannotExtend if the chain shows that an order goes on already, as another than `but`.
+
+        The market would take a second extension, and the same epochs would be paid twice.
+        """
+        extension = await self.market.extension_of(order.id, order.block)
+        if extension not in (NO_ORDER, but):
+            short = extension.hex()[:SHOWN_ID_CHARACTERS]
+            raise CannotExtend(
+                f"The order is extended already: it goes on as order {short}.",
+                means="Nothing was sent or paid.",
+                todo=f"To keep it longer still, extend that one before it ends: `grange extend {short}`.",
+            )
 
     async def extend(
         self,
@@ -191,6 +207,8 @@ class _Work:
             self._watch(Step(what="Extending the order"))
 
             async def missing(cost: int = sum(one.rate for one in acceptances) * renewal.epochs) -> int:
+                # Another computer may have extended it since, on other terms.
+                await self._with.check_not_extended(self._order, but=renewal.id)
                 return missing_from_vault(cost, await self._with.funds())
 
             def mined(receipt: Receipt, acceptances: Sequence[Acceptance] = tuple(acceptances)) -> None:

@@ -122,6 +122,9 @@ class Market(Protocol):
     async def extended_by(self, order: OrderId, block: int) -> OrderId:
         """Which order one that was placed in `block` extends; NO_ORDER if none."""
 
+    async def extension_of(self, order: OrderId, block: int) -> OrderId:
+        """Which order extends one that was placed in `block`; NO_ORDER if none."""
+
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
         """The `SlotFilled` events of an order in the block that placed it: one for each slot."""
 
@@ -249,6 +252,12 @@ class ChainMarket:
         """See Market."""
         found = await self._chain.logs(block, block, ["OrderExtended"], {"order": order})
         return OrderId(found[0].args["previous"]) if found else NO_ORDER
+
+    async def extension_of(self, order: OrderId, block: int) -> OrderId:
+        """See Market."""
+        head = (await self._chain.head()).number
+        found = await self._chain.logs(block, head, ["OrderExtended"], {"previous": order})
+        return OrderId(found[0].args["order"]) if found else NO_ORDER
 
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
         """See Market."""

@@ -51,11 +51,14 @@ class PlacedOrder:
 
 
 def as_repaired(order: PlacedOrder, filled: Sequence[Event]) -> PlacedOrder:
-    """The order with those who keep its slots by now, out of all its `SlotFilled` events in the order of the
-    chain."""
-    keepers = {int(event.args["slot"]): FarmerId(event.args["farmer"]) for event in filled}
+    """The order with those who keep its slots now, out of its `SlotFilled` events in the order of the chain.
+
+    The roots are those of the events too: what was noted may be what an endpoint said once, and wrong.
+    """
+    kept = slots_from_events(order.id, filled)
     slots = tuple(
-        replace(slot, farmer=keepers.get(index, slot.farmer)) for index, slot in enumerate(order.slots)
+        replace(slot, farmer=kept[index].farmer, root=kept[index].root) if index in kept else slot
+        for index, slot in enumerate(order.slots)
     )
     return replace(order, slots=slots)
 

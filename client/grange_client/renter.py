@@ -21,7 +21,7 @@ from pathlib import Path
 
 import aiohttp
 
-from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts, Withdrawal
+from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts, TransactionReverted, Withdrawal
 from grange.chain.confirmations import default_confirmations
 from grange.errors import Told
 from grange.home_lock import HomeLock
@@ -40,7 +40,7 @@ from grange.peer import (
 from grange.selection import HISTORY_EPOCHS, highest_egress
 from grange.transfer.events import Complaint, Listener, Step, ignore_progress, without_failures
 from grange.transfer.retry import RetryPolicy
-from grange.types import Address, FarmerId, OrderId
+from grange.types import Address, Epoch, FarmerId, OrderId
 from grange.units import format_tokens
 from grange_client.catalog import Catalog, Known
 from grange_client.closing import Closing, close
@@ -49,7 +49,7 @@ from grange_client.config import Config
 from grange_client.diagnosis import diagnosed
 from grange_client.dropped import Aftercare
 from grange_client.encode import Piece
-from grange_client.errors import ClockWrong, UnknownOrder
+from grange_client.errors import ClockWrong, NothingToTakeOut, UnknownOrder
 from grange_client.extend import Extending
 from grange_client.fare import Fare, check_vault, fare
 from grange_client.farmers import Found, probe
@@ -75,6 +75,8 @@ from grange_client.words import Identity
 WORKER_THREADS = 3
 PURSE_NAME = "purse.sqlite"
 """What was signed away for reads, beside the catalog."""
+NOTHING_REQUESTED = "NothingRequested"
+"""The market's refusal of a withdrawal that was made before."""
 MAX_LISTED_PROBED = 512
 """Farmers that are asked how they are when they are listed."""
 
@@ -416,19 +418,29 @@ class Renter:
         """Move base units from the wallet into the vault."""
         return await self.market.deposit(amount)
 
-    async def request_withdrawal(self, amount: int) -> Withdrawal | None:
-        """Announce a withdrawal, in base units; returns what is announced now.
+    async def request_withdrawal(self, amount: int) -> Withdrawal:
+        """Announce a withdrawal, in base units; returns what was announced.
 
         It waits so that farmers can redeem before what this renter promised them.
         """
-        await self.market.request_withdrawal(amount)
-        return await self.market.withdrawal(self.identity.wallet.address)
+        # Out of the receipt: to announce it again, because it can't be read now, would begin the wait again.
+        args = (await self.market.request_withdrawal(amount)).event("WithdrawalRequested").args
+        return Withdrawal(amount=args["amount"], ready_epoch=Epoch(args["ready_epoch"]))
 
     async def withdraw(self) -> Receipt:
         """Move what was announced from the vault into the wallet. Raises NothingToTakeOut."""
         announced = await self.market.withdrawal(self.identity.wallet.address)
         check_announced(announced, await self.market.clock())
-        return await self.market.withdraw()
+        try:
+            return await self.market.withdraw()
+        except TransactionReverted as error:
+            if error.name != NOTHING_REQUESTED:
+                raise
+            raise NothingToTakeOut(
+                "What was announced has been taken out already, by another command with these words.",
+                means="It is in the wallet: they all have the same.",
+                todo="`grange balance` shows it.",
+            ) from error
 
     async def close(self, order: PlacedOrder, watch: Listener = ignore_progress) -> Closing:
         """End an order that is over: what was not proven comes back to the vault, with compensation.

@@ -20,15 +20,21 @@ MAX_POLLS = 10_000
 async def sync(market: Market, catalog: Catalog, *, first_block: int) -> list[str]:
     """Read on from where the catalog stands; what could not be understood is returned in words.
 
-    The newest blocks are read once more, and all since the first order that is missing: an endpoint may know
-    a block before its events, or have kept some to itself. Raises the errors of the chain; what was read
-    before is kept.
+    The newest blocks are read once more, and all since the first order that is missing or shows up again: an
+    endpoint may know a block before its events, or have kept some to itself. Raises the errors of the chain;
+    what was read before is kept.
     """
     oddities: list[str] = []
     await _read_on(market, catalog, catalog.cursor(first_block), oddities)
     read = catalog.cursor(first_block)
-    missing = [known.order.block for known in catalog.missing((await market.head()).epoch)]
-    again = min([read.block - FINAL_BLOCKS, *missing]) - 1
+    epoch = (await market.head()).epoch
+    sought = [known.order.block for known in catalog.missing(epoch)]
+    for known in catalog.superseded(epoch):
+        # Asked for one by one: something newer is there, and nobody waits for all to be read again.
+        since = known.order.block - FINAL_BLOCKS
+        placed = await market.receipt_of("OrderPlaced", known.order.id, since)
+        sought += [] if placed is None else [placed.block]
+    again = min([read.block - FINAL_BLOCKS, *sought]) - 1
     await _read_on(market, catalog, read.rolled_back(again), oddities)
     return list(dict.fromkeys(oddities))
 

@@ -565,7 +565,8 @@ class FakeMarket:
     async def request_withdrawal(self, amount: int) -> Receipt:
         ready = Epoch(self.block // PARAMETERS.epoch_blocks + PARAMETERS.withdraw_delay_epochs)
         self.announced[self.renter] = Withdrawal(amount=amount, ready_epoch=ready)
-        return self._empty_receipt()
+        self._emit("WithdrawalRequested", {"account": self.renter, "amount": amount, "ready_epoch": ready})
+        return replace(self._empty_receipt(), events=(self.events.pop(),))
 
     async def withdraw(self) -> Receipt:
         amount = self.announced.pop(self.renter).amount
@@ -611,6 +612,10 @@ class FakeMarket:
 
     async def extended_by(self, order: OrderId, block: int) -> OrderId:
         return self.extensions.get(order, NO_ORDER)
+
+    async def extension_of(self, order: OrderId, block: int) -> OrderId:
+        later = [new for new, old in self.extensions.items() if old == order]
+        return next((new for new in later if self._emitted("OrderPlaced", new)), NO_ORDER)
 
     async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
         return [

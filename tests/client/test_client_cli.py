@@ -782,6 +782,42 @@ def test_what_was_moved_is_said_before_the_balance_is_read(machine: Machine) -> 
     assert "Taken out of the vault, in block" in machine("withdraw").stderr
 
 
+async def away(_: object) -> Any:
+    raise ChainUnavailable("http://chain", "connection refused")
+
+
+def test_a_withdrawal_is_said_to_be_announced_before_anything_else_is_asked(machine: Machine) -> None:
+    """Whoever announces it again, because the endpoint was gone in that moment, waits from the beginning."""
+
+    def gone(world: World) -> None:
+        world.market.withdrawal = away  # type: ignore[method-assign]
+        world.market.vault = away  # type: ignore[method-assign]
+
+    machine("deposit", "2")
+    machine.prepare = gone
+    announced = machine("withdraw", "1")
+    assert "Announced. From epoch" in announced.stderr
+    assert isinstance(announced.exception, ChainUnavailable)
+
+
+def test_what_another_command_took_out_is_no_refusal_of_the_chain(machine: Machine) -> None:
+    """After a reorganisation it may have been faster; the money is in the same wallet."""
+
+    async def refuse() -> Any:
+        raise TransactionReverted("withdraw", "NothingRequested", {})
+
+    def taken(world: World) -> None:
+        in_a_while(world)
+        world.market.withdraw = refuse  # type: ignore[method-assign]
+
+    machine("deposit", "2")
+    machine("withdraw", "1")
+    machine.prepare = taken
+    refused = machine("withdraw")
+    assert isinstance(refused.exception, NothingToTakeOut)
+    assert "taken out already" in refused.exception.what
+
+
 def test_dates_stand_beside_epochs(machine: Machine, tree: Path) -> None:
     """In the quote, in lists, in JSON; and whoever gave no term is told what it is."""
     put = machine("put", tree, "--yes", "--n", "4")

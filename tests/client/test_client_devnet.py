@@ -179,7 +179,7 @@ async def test_an_order_that_another_command_placed_after_a_reorganisation_is_st
     devnet, holds, may_go_on = town.devnet, asyncio.Event(), asyncio.Event()
     send_again = Sender._send_again_if_dropped
     monkeypatch.setattr("grange.chain.sender.BLOCK_PATIENCE_SECONDS", 20)
-    async with Renter.open(town.config, patience=CALM) as renter:
+    async with Renter.open(town.config, policy=CALM) as renter:
         assert isinstance(renter.market, ChainMarket)
         ours = renter.market._sender
 
@@ -203,7 +203,7 @@ async def test_an_order_that_another_command_placed_after_a_reorganisation_is_st
         await devnet.revert(before)
         await devnet.mine(2)
         await holds.wait()
-        async with Renter.open(town.config, patience=CALM) as other:
+        async with Renter.open(town.config, policy=CALM) as other:
             [known] = await other.orders()
             assert "placed again" in other.notices()[0]
         may_go_on.set()

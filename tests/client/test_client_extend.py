@@ -189,19 +189,37 @@ async def test_after_a_failure_the_same_promises_are_used(world: World, order: P
             await renter.extend(first)
         second = await renter.renewal(order, None)
         assert second.id == first.id
-        await renter.extend(second)
         assert (await renter.renewal(order, GRID + 1)).id != first.id
+        await renter.extend(second)
+
+
+async def test_an_order_is_extended_once(world: World, order: PlacedOrder, tmp_path: Path) -> None:
+    """The market would take a second extension: the same epochs paid twice. Nor when another computer extends
+    it, on other terms, after the price was asked."""
+    async with world.renter() as renter, world.renter(tmp_path / "other") as other:
+        asked = await renter.renewal(order, GRID + 1)
+        [theirs] = await other.orders()
+        extension = (await other.extend(await other.renewal(theirs.order, None))).order
+        short = extension.id.hex()[:8]
+        funds = await renter.funds()
+        with pytest.raises(CannotExtend, match=f"goes on as order {short}") as raised:
+            await renter.extend(asked)
+        with pytest.raises(CannotExtend, match=f"goes on as order {short}"):
+            await renter.renewal(order, None)
+        assert f"grange extend {short}" in raised.value.todo
+        assert await renter.funds() == funds
+        assert len(await renter.orders()) == 2
 
 
 async def test_what_the_market_says_of_the_moment_is_tried_again(world: World, order: PlacedOrder) -> None:
     """A repair in between changes the slots; another objection is final and costs nothing."""
     async with world.renter() as renter:
-        world.market.failures.append(TransactionReverted("extend", "WrongSlots", {}))
-        await renter.extend(await renter.renewal(order, None))
-    async with world.renter() as renter:
         world.market.failures.append(TransactionReverted("extend", "NotInLastPeriod", {}))
         with pytest.raises(PlaceFailed, match="NotInLastPeriod"):
             await renter.extend(await renter.renewal(order, GRID + 1))
+    async with world.renter() as renter:
+        world.market.failures.append(TransactionReverted("extend", "WrongSlots", {}))
+        await renter.extend(await renter.renewal(order, None))
 
 
 class Wire:

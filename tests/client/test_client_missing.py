@@ -85,6 +85,39 @@ async def test_an_older_version_that_cannot_be_placed_again_is_named_once(world:
         assert await renter.missing() == []
 
 
+async def test_an_older_version_that_the_chain_shows_again_is_listed_again(world: World, tree: Path) -> None:
+    """An endpoint kept it to itself while a newer one was stored: it is there, paid for, and has its name,
+    however deep it is when it is seen again."""
+    async with world.renter() as renter:
+        older = await store(renter, tree)
+        renter.placements.forget(older)
+        hidden = hide(world, older)
+        world.market.block += 3
+        assert await renter.orders() == []
+        (tree / "new").write_bytes(b"new")
+        newer = await store(renter, tree)
+        world.market.block += 3 * FINAL_BLOCKS
+        assert [known.order.id for known in await renter.orders()] == [newer]
+        assert await renter.missing() == []
+        world.market.events = [*hidden, *world.market.events]
+        found = {known.order.id: known.name for known in await renter.orders()}
+        assert found == {older: "ghost", newer: "ghost"}
+        assert (await renter.missing(), renter.catalog.superseded(0)) == ([], [])
+
+
+async def test_a_root_that_an_endpoint_once_told_wrong_keeps_nobody_from_the_data(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
+    """What is noted was read once; whoever gets an order asks for its slots again. No honest farmer lied."""
+    async with world.renter() as renter:
+        await store(renter, tree)
+        renter.catalog.file.change(lambda db: db.execute("UPDATE slots SET root = zeroblob(32), farmer = 8"))
+        [known] = await renter.orders()
+        restored = await renter.get(known.order, tmp_path / "back")
+        assert restored.files == 4
+        assert not any(record.lies for record in renter.reputations.records().values())
+
+
 async def test_an_order_and_its_extension_are_both_placed_again(world: World, tree: Path) -> None:
     """Whichever of the two has the smaller id; an extension alone waits until its order is there."""
     async with world.renter() as renter:

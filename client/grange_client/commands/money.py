@@ -63,13 +63,14 @@ def withdraw(
                 receipt = await renter.withdraw()
                 common.err.print(f"Taken out of the vault, in block {receipt.block}.")
             else:
+                clock = await renter.market.clock()
                 announced = await renter.request_withdrawal(parse_tokens(amount))
-                if announced is not None:
-                    ready = (await renter.market.clock()).describe_epoch(announced.ready_epoch)
-                    common.err.print(f"Announced. From {ready}, on: grange withdraw", soft_wrap=True)
-                    if (funds := await renter.funds()).vault < announced.amount:
-                        held = format_tokens_rounded_down(funds.vault)
-                        common.err.print(f"The vault holds {held} tokens now: no more can be taken out.")
+                # Said at once: whoever announces it a second time waits from the beginning.
+                ready = clock.describe_epoch(announced.ready_epoch)
+                common.err.print(f"Announced. From {ready}, on: grange withdraw", soft_wrap=True)
+                if (funds := await renter.funds()).vault < announced.amount:
+                    held = format_tokens_rounded_down(funds.vault)
+                    common.err.print(f"The vault holds {held} tokens now: no more can be taken out.")
         await _balance(as_json, home)
 
     common.run(run())
