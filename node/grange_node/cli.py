@@ -30,6 +30,7 @@ from grange.chain import (
     TransactionReverted,
     WrongChain,
 )
+from grange.confirm import confirm
 from grange.devnet.devnet import DevnetAddress
 from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
@@ -269,7 +270,7 @@ def unstake(
         def agree(means: str) -> None:
             typer.echo(means)
             if not yes:
-                typer.confirm("Free all of it?", abort=True)
+                confirm("Free all of it?")
 
         freed, receipt = asyncio.run(
             registration.unstake(config, wallet, parse_tokens(amount) if amount else None, agree)

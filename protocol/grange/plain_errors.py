@@ -32,10 +32,13 @@ def describe_http_error(error: aiohttp.ClientError | OSError) -> str:
     return "no connection"
 
 
-def describe_invalid(error: ValidationError) -> str:
-    """Every field that is wrong and how, on one line: "market: 'abc' is not an address"."""
+def describe_invalid(error: ValidationError, prefix: str = "") -> str:
+    """Every field that is wrong and how, on one line: "market: 'abc' is not an address".
+
+    `prefix` stands before each name.
+    """
     return "; ".join(
-        f"{'.'.join(map(str, problem['loc']))}: {text}" if problem["loc"] else text
+        f"{prefix}{'.'.join(map(str, problem['loc']))}: {text}" if problem["loc"] else text
         for problem in error.errors()
         for text in [problem["msg"].removeprefix("Value error, ")]
     )

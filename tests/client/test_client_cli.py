@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -44,6 +45,7 @@ from grange_client.commands import common, init
 from grange_client.config import Network, load, set_up
 from grange_client.errors import (
     AlreadySetUp,
+    BadConfig,
     BadPath,
     NotEnoughMoney,
     NothingToStore,
@@ -597,6 +599,24 @@ def test_init_needs_a_market(tmp_path: Path, options: list[str]) -> None:
     assert CliRunner().invoke(cli.app, ["init", "--home", str(tmp_path / "h"), *options]).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("rpc", "market", "said"),
+    [
+        ("http://127.0.0.1:1", "abc", "--market: 'abc' is not an address."),
+        ("127.0.0.1:1/KEY", MARKET, "--rpc: it should begin with http:// or https://."),
+    ],
+)
+def test_an_option_of_init_that_is_wrong_is_named(tmp_path: Path, rpc: str, market: str, said: str) -> None:
+    """And what to give is told; what may hold a key is not shown."""
+    options = ["init", "--home", str(tmp_path / "h"), "--rpc", rpc, "--market", market]
+    error = CliRunner().invoke(cli.app, options).exception
+    assert isinstance(error, BadConfig)
+    assert error.what == said
+    assert "0x and 40 hex digits" in error.todo
+    assert "KEY" not in "".join(traceback.format_exception(error))
+    assert not (tmp_path / "h").exists()
+
+
 def test_init_without_a_chain_writes_nothing(tmp_path: Path) -> None:
     """When the endpoint does not answer, nothing is set up."""
     options = ["init", "--home", str(tmp_path / "h"), "--rpc", "http://127.0.0.1:1", "--market", MARKET]
@@ -816,6 +836,15 @@ def test_what_another_command_took_out_is_no_refusal_of_the_chain(machine: Machi
     refused = machine("withdraw")
     assert isinstance(refused.exception, NothingToTakeOut)
     assert "taken out already" in refused.exception.what
+
+
+@pytest.mark.parametrize("command", [("balance",), ("deposit", "2"), ("withdraw", "1")])
+def test_a_command_about_money_opens_the_home_once(machine: Machine, command: tuple[str, ...]) -> None:
+    """What there is to know of the home, as that it is read-only, is said with each opening."""
+    opened: list[World] = []
+    machine.prepare = opened.append
+    assert machine(*command).exit_code == 0
+    assert len(opened) == 1
 
 
 def test_dates_stand_beside_epochs(machine: Machine, tree: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import typer
 from client_fakes import MARKET, WORDS
 
+from grange.confirm import confirm
 from grange_client import cli, entry
 from grange_client.commands import common
 from grange_client.config import Network, set_up
@@ -119,7 +120,7 @@ def test_ctrl_c_at_a_question_is_130(
     monkeypatch.setattr(typer, "confirm", _interrupt)
 
     async def asking() -> None:
-        common.confirm("Store it?")
+        confirm("Store it?")
 
     with pytest.raises(typer.Exit) as raised:
         common.run(asking())
@@ -138,9 +139,19 @@ def test_no_answer_is_no(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
     monkeypatch.setattr(typer, "confirm", unanswered)
     with pytest.raises(typer.Exit) as raised:
-        common.confirm("Store it?")
+        confirm("Store it?")
     assert raised.value.exit_code == 1
     assert "--yes" in capsys.readouterr().err
+
+
+def test_a_no_is_said_to_have_changed_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(typer, "confirm", lambda *_, **__: False)
+    with pytest.raises(typer.Exit) as raised:
+        confirm("Store it?")
+    assert raised.value.exit_code == 1
+    assert capsys.readouterr().err == "Nothing was done.\n"
 
 
 def test_ctrl_c_between_commands_is_130(monkeypatch: pytest.MonkeyPatch) -> None:

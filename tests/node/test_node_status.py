@@ -154,6 +154,7 @@ async def test_all_free_stake_is_taken_out_only_after_it_was_said_what_that_mean
     home = tmp_path / "home"
     code, output = await run("unstake", "--home", home, stdin="n\n")
     assert code == 1
+    assert "Nothing was done." in output
     assert "frees 100 of the 100 tokens" in output
     assert "can take nothing new" in output
     assert (await devnet.chain.farmer(config.farmer)).stake == STAKE

@@ -6,7 +6,6 @@ exit code of its own. Leaves errors to `cli`.
 
 import asyncio
 import json
-import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +16,6 @@ from rich.console import Console
 from rich.text import Text
 
 from grange_client.config import Config, home_path, load
-from grange_client.errors import EXIT_OTHER
 from grange_client.output_errors import EXIT_INTERRUPTED
 from grange_client.renter import Renter
 
@@ -77,24 +75,6 @@ async def telling(renter: Renter) -> AsyncIterator[None]:
 def _say(notices: list[str]) -> None:
     for notice in notices:
         err.print(Text(notice), style="yellow", soft_wrap=True)
-
-
-def confirm(question: str) -> None:
-    """Ask, and end the command unless the answer is yes."""
-    # The event loop's own handler would wait for the answer before it stops.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        agreed = typer.confirm(question, err=True)
-    except typer.Abort as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
-            err.print("\nInterrupted. Nothing was done.")
-            raise typer.Exit(EXIT_INTERRUPTED) from None
-        err.print("\nNo answer: nothing was done. `--yes` agrees in advance.")
-        raise typer.Exit(EXIT_OTHER) from None
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if not agreed:
-        raise typer.Exit(EXIT_OTHER)
 
 
 def _say_waiting() -> None:

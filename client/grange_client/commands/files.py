@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from grange.confirm import confirm
 from grange.peer import Budget
 from grange.units import MAX_SLOTS, format_tokens_rounded_up, parse_tokens
 from grange_client import output, screens
@@ -113,7 +114,7 @@ async def _put(  # noqa: PLR0917
             default_term = wish.epochs is None and wish.until is None
             common.out.print(screens.quote_screen(quote, clock, default_term=default_term))
         if not yes:
-            common.confirm("Store it?")
+            confirm("Store it?")
         with screens.Display(common.err) as display:
             stored = await renter.put(quote, display, confirmations=confirmations)
             seconds = display.seconds
@@ -143,7 +144,7 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
         if fare.expected:
             common.err.print(screens.fare_screen(fare, max_price))
             if fetch.max_price is None and not fetch.yes:
-                common.confirm("Get it?")
+                confirm("Get it?")
         with screens.Display(common.err) as display:
             restored = await renter.get(
                 known.order,

@@ -4,14 +4,16 @@ Decides what is asked and checked before anything is written. Leaves the words t
 `config`.
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from grange.chain import Chain
+from grange.plain_errors import describe_invalid
+from grange.types import Address
 from grange_client import screens
 from grange_client.commands import common
 from grange_client.commands.common import Home, Verbose
@@ -22,11 +24,15 @@ from grange_client.config import (
     load,
     move_to,
     network_from_file,
-    parse_network,
     set_up,
 )
-from grange_client.errors import AlreadySetUp
+from grange_client.errors import AlreadySetUp, BadConfig
 from grange_client.words import identity, new_words
+
+WHAT_TO_GIVE = (
+    "--market is an address, 0x and 40 hex digits; --rpc the endpoint of its chain, such as "
+    "https://example.org. Both are told by whoever runs the market."
+)
 
 
 def init(
@@ -100,8 +106,10 @@ def _network(rpc: str | None, market: str | None, devnet: Path | None, first_blo
         raise typer.BadParameter(
             "Give --rpc and --market, or --devnet with the file that `grange devnet` wrote."
         )
-    fields = {"rpc": rpc, "market": market, "first_block": first_block}
-    return parse_network(json.dumps(fields), "What was given")
+    try:
+        return Network(rpc=rpc, market=Address(market), first_block=first_block)
+    except ValidationError as error:
+        raise BadConfig(f"{describe_invalid(error, '--')}.", todo=WHAT_TO_GIVE) from None
 
 
 async def _checked_network(network: Network) -> Network:

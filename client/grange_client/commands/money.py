@@ -13,6 +13,7 @@ from grange_client import output, screens
 from grange_client.commands import common
 from grange_client.commands.common import Home, Json, Verbose
 from grange_client.config import home_path, load
+from grange_client.renter import Renter
 
 
 def balance(
@@ -42,7 +43,7 @@ def deposit(
             receipt = await renter.deposit(parse_tokens(amount))
             # Said at once: if the balance can't be read, nobody is to deposit it a second time.
             common.err.print(f"Deposited, in block {receipt.block}.")
-        await _balance(as_json, home)
+            await _show_balance(renter, as_json)
 
     common.run(run())
 
@@ -71,16 +72,19 @@ def withdraw(
                 if (funds := await renter.funds()).vault < announced.amount:
                     held = format_tokens_rounded_down(funds.vault)
                     common.err.print(f"The vault holds {held} tokens now: no more can be taken out.")
-        await _balance(as_json, home)
+            await _show_balance(renter, as_json)
 
     common.run(run())
 
 
 async def _balance(as_json: bool, home: Path | None) -> None:
     async with common.renter(home) as renter:
-        funds = await renter.funds()
-        address = renter.address
+        await _show_balance(renter, as_json)
+
+
+async def _show_balance(renter: Renter, as_json: bool) -> None:
+    funds = await renter.funds()
     if as_json:
-        common.print_json(output.funds_json(address, funds))
+        common.print_json(output.funds_json(renter.address, funds))
     else:
-        common.out.print(screens.balance_screen(address, funds))
+        common.out.print(screens.balance_screen(renter.address, funds))

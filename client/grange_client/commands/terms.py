@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from grange.confirm import confirm
 from grange.units import format_tokens_rounded_up
 from grange_client import output, screens
 from grange_client.commands import common
@@ -35,7 +36,7 @@ def extend(  # noqa: PLR0917
             if not as_json:
                 common.out.print(screens.renewal_screen(known.name, renewal, clock))
             if not yes:
-                common.confirm("Extend it?")
+                confirm("Extend it?")
             with screens.Display(common.err) as display:
                 extended = await renter.extend(renewal, display, confirmations=confirmations)
         if as_json:
