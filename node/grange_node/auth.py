@@ -22,13 +22,15 @@ from grange.errors import BadSignature
 from grange.messages import Domain, recover, request_digest
 from grange.types import ADDRESS_BYTES, Address, FarmerId
 from grange_node.errors import TooBusy, Unauthorised
+from grange_node.fair_shares import FairShares
 from grange_node.networks import Network
 
 SCHEME = "Grange"
 MAX_REQUEST_LIFE_SECONDS = 300
 MAX_REMEMBERED_NONCES = 500_000
 RENTERS_TO_FILL_THE_MEMORY = 10
-"""A single renter gets so small a part of it: 160 requests a second, as long as each lives."""
+"""A single renter gets so small a part of it: 160 requests a second, as long as each lives. And however many
+keys somebody makes, a network gets no more than its share."""
 MAX_HEADER_CHARS = 512
 
 _PARTS = re.compile(
@@ -48,43 +50,46 @@ class Signed:
 
 
 class NonceMemory:
-    """Nonces seen, by the second in which they may be forgotten. Bounded, in all and for each renter."""
+    """Nonces seen, by the second in which they may be forgotten. Bounded, in all, for each network and for
+    each renter."""
 
     def __init__(self, limit: int = MAX_REMEMBERED_NONCES, limit_per_renter: int | None = None) -> None:
         """Remember at most `limit` nonces, of one renter at most a tenth of them if nothing else is said."""
-        self._limit = limit
+        self._shares = FairShares(limit)
         self._limit_per_renter = limit_per_renter or max(1, limit // RENTERS_TO_FILL_THE_MEMORY)
         self._count = 0
         self._count_by_renter: Counter[bytes] = Counter()
-        self._by_expiry: dict[int, set[bytes]] = {}
+        self._by_expiry: dict[int, dict[bytes, Network]] = {}
 
     def __len__(self) -> int:
         return self._count
 
-    def remember(self, renter: bytes, nonce: bytes, expires: int, now: int) -> None:
+    def remember(self, renter: bytes, nonce: bytes, expires: int, now: int, network: Network) -> None:
         """Take note of a nonce. Raises Unauthorised when it was used before, TooBusy when memory is full, or
-        as much of it as one renter may have."""
+        as much of it as one network or one renter may have."""
         entry = renter + nonce
         seconds = self._by_expiry.get(expires)
         if seconds is not None and entry in seconds:
             raise Unauthorised("this request was already used", reason="replayed")
-        if self._is_full(renter):
+        if self._is_full(renter, network):
             self._forget_before(now)
-            if self._is_full(renter):
+            if self._is_full(renter, network):
                 raise TooBusy("too many requests at once; try again in a few minutes")
         if seconds is None:
             self._forget_before(now)
-            seconds = self._by_expiry.setdefault(expires, set())
-        seconds.add(entry)
+            seconds = self._by_expiry.setdefault(expires, {})
+        seconds[entry] = network
+        self._shares.take(network)
         self._count += 1
         self._count_by_renter[renter] += 1
 
-    def _is_full(self, renter: bytes) -> bool:
-        return self._count >= self._limit or self._count_by_renter[renter] >= self._limit_per_renter
+    def _is_full(self, renter: bytes, network: Network) -> bool:
+        return not self._shares.may_take(network) or self._count_by_renter[renter] >= self._limit_per_renter
 
     def _forget_before(self, now: int) -> None:
         for expires in [second for second in self._by_expiry if second <= now]:
-            for entry in self._by_expiry.pop(expires):
+            for entry, network in self._by_expiry.pop(expires).items():
+                self._shares.give_back(network)
                 renter = entry[:ADDRESS_BYTES]
                 self._count -= 1
                 self._count_by_renter[renter] -= 1
@@ -143,7 +148,7 @@ class Gatekeeper:
                 reason="signature",
                 farmer=self._farmer,
             )
-        self._nonces.remember(bytes.fromhex(renter_hex[2:]), nonce, expires, now)
+        self._nonces.remember(bytes.fromhex(renter_hex[2:]), nonce, expires, now, network)
         return Signed(renter=signer, content=content, network=network)
 
 

@@ -4,9 +4,10 @@
     with shares.held(network, 1, TooBusy("too many ask at once")):
         ...
 
-A network may take more only while it then has no more than what is left. So one alone gets half, two get a
+A network may take more only while it then has no more than what was left. So one alone gets half, two get a
 third each, ten get an eleventh each, and as long as anything is left whoever has nothing gets some of it: to
-shut out others takes as many networks as there is to share out.
+shut out others takes as many networks as there is to share out. With a `weight` of 3 one alone gets three
+quarters, two get three sevenths each, and so on.
 
 `Allowance` is the same for what is used up, such as questions to the chain: what was taken is given back with
 time, to all networks alike. Arithmetic in memory; what counts as a network says `networks`.
@@ -27,8 +28,10 @@ _NOTHING: Final = 1e-6
 class FairShares:
     """Amounts by network, within one limit for all."""
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: int, weight: int = 1) -> None:
+        """A network may have up to `weight` times what is left."""
         self.limit = limit
+        self._weight = weight
         self._taken: dict[Network, float] = {}
         self._total = 0.0
 
@@ -43,12 +46,27 @@ class FairShares:
 
     def may_take(self, network: Network, amount: float = 1) -> bool:
         """Whether a network may have so much more."""
-        return self.taken(network) + amount <= self.limit - self._total + _NOTHING
+        left = self.limit - self._total + _NOTHING
+        return amount <= left and self.taken(network) + amount <= self._weight * left
+
+    def most(self, network: Network) -> float:
+        """How much more a network may have, if it takes that little by little."""
+        left = self.limit - self._total
+        return max(0.0, (self._weight * left - self.taken(network)) / (self._weight + 1))
 
     def take(self, network: Network, amount: float = 1) -> None:
         """Count it, whatever the limit says."""
+        if not amount:
+            return
         self._taken[network] = self.taken(network) + amount
         self._total += amount
+
+    def add(self, network: Network, amount: float) -> None:
+        """Take, or give back what is below zero, whatever the limit says."""
+        if amount >= 0:
+            self.take(network, amount)
+        else:
+            self.give_back(network, -amount)
 
     def give_back(self, network: Network, amount: float = 1) -> None:
         """Count so much less of what the network has."""

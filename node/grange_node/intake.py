@@ -83,7 +83,7 @@ class Intake:
         with self._usage.using(key):
             if not self._room.knows(key):
                 await self._funds.require(key.renter, network, self._one_epoch(key, size_bytes))
-            self._room.claim(key, size_bytes, pieces=1)
+            self._room.claim(key, size_bytes, pieces=1, network=network)
             stored = False
             try:
                 writer = await asyncio.to_thread(self._begin, key, piece, size_bytes, root)
@@ -99,7 +99,9 @@ class Intake:
                 self._usage.touch(key)
             return stored
 
-    async def keep_on(self, kept: SlotKey, key: SlotKey, slot_bytes: int, pieces: int) -> None:
+    async def keep_on(
+        self, kept: SlotKey, key: SlotKey, slot_bytes: int, pieces: int, *, network: Network
+    ) -> None:
         """Have what is kept as one slot as another too, whose order extends that of the first.
 
         May be repeated. Raises Conflict, NoRoom, TooBusy, PieceMissing.
@@ -108,10 +110,11 @@ class Intake:
             self._usage.touch(key)
             await asyncio.to_thread(self._ledger.stage, key, int(self._clock()))
             if not self._store.shares:
-                self._room.claim(key, slot_bytes - self._room.bytes_of(key), pieces=pieces)
+                added_bytes = slot_bytes - self._room.bytes_of(key)
+                self._room.claim(key, added_bytes, pieces=pieces, network=network)
             await asyncio.to_thread(self._store.link, kept, key)
             if self._store.shares:
-                self._room.share(key, kept, slot_bytes)
+                self._room.share(key, kept, slot_bytes, network=network)
 
     async def withdraw_staging(self, key: SlotKey) -> None:
         """Drop what a renter staged. Raises NotFound, and Conflict for what is promised."""

@@ -204,6 +204,7 @@ class Node:
                     watcher=watcher,
                     intake=intake,
                     usage=usage,
+                    clock=clock,
                 ),
                 prover=Prover(config, store, ledger, link, watcher, damaged=carer.drawn),
                 collector=Collector(

@@ -36,8 +36,10 @@ from grange_node.chain_link import ChainLink
 from grange_node.config import Config
 from grange_node.errors import ChainDown, Conflict, Foreign, NotFound, Promised, TooBusy
 from grange_node.extension import check_same, start_of
+from grange_node.fair_shares import Allowance, FairShares
 from grange_node.intake import Intake
 from grange_node.ledger import Ledger
+from grange_node.networks import Network
 from grange_node.promise import ACCEPTANCE_LIFE_BLOCKS, RENEWAL_BLOCKS, check_pieces, check_shape
 from grange_node.records import SlotRecord, SlotState, SlotTerms
 from grange_node.slot_key import SlotKey
@@ -50,7 +52,11 @@ from grange_node.watcher import View, Watcher
 MAX_WAITING: Final = 200
 MAX_WAITING_PER_RENTER: Final = 16
 """Requests for a promise. Each asks the chain several times before it can be refused: so many of them, one
-after the other, take seconds, and more would make us a burden to its endpoint."""
+after the other, take seconds, and more would make us a burden to its endpoint. Each network has a share."""
+REQUESTS_IN_A_ROW: Final = 400
+REQUESTS_PER_SECOND: Final = 8.0
+"""Of all; likewise shared. A slot of one leaf costs next to nothing, and whoever has one here could make us
+ask the chain without end."""
 MAX_ORDERS_ASKED_AT_ONCE: Final = 4
 
 log = logging.getLogger("grange.farm")
@@ -70,7 +76,9 @@ class Promiser:
         watcher: Watcher,
         intake: Intake,
         usage: Usage,
+        clock: Callable[[], float],
     ) -> None:
+        """`clock` gives seconds."""
         self._config = config
         self._wallet = wallet
         self._store = store
@@ -85,19 +93,22 @@ class Promiser:
         self._promising = Turns(1, ChainDown)
         self._asking = Turns(MAX_ORDERS_ASKED_AT_ONCE, ChainTimeout)
         self._waiting: Counter[Address] = Counter()
+        self._line = FairShares(MAX_WAITING)
+        self._requests = Allowance(REQUESTS_IN_A_ROW, REQUESTS_PER_SECOND, clock)
 
-    async def accept(self, key: SlotKey, salt: bytes, terms: SlotTerms) -> Acceptance:
+    async def accept(self, key: SlotKey, salt: bytes, terms: SlotTerms, network: Network) -> Acceptance:
         """Promise to keep a slot, if all of it is here and the terms are ours.
 
         The same terms again give the same acceptance until it is about to expire, and then one with a later
         deadline; other terms for a slot that was promised raise Conflict. Raises Malformed, Foreign,
         NotFound, Mismatch, TermsRefused, StakeTooSmall, VaultTooSmall, ChainDown, TooBusy.
         """
-        with self._in_line(key.renter):
-            return await self._accept(key, salt, terms)
-
-    async def _accept(self, key: SlotKey, salt: bytes, terms: SlotTerms) -> Acceptance:
         _check_renter(key, salt)
+        self._require_begun(key)
+        with self._in_line(key.renter, network):
+            return await self._accept(key, terms)
+
+    async def _accept(self, key: SlotKey, terms: SlotTerms) -> Acceptance:
         check_shape(terms)
         async with self._promising.turn():
             with self._usage.using(key):
@@ -105,7 +116,9 @@ class Promiser:
         message = self._message(key, terms, deadline_block, previous=terms.previous)
         return sign_acceptance(self._config.domain, self._wallet.private_key, message)
 
-    async def extend(self, key: SlotKey, salt: bytes, terms: SlotTerms, previous: OrderId) -> Acceptance:
+    async def extend(
+        self, key: SlotKey, salt: bytes, terms: SlotTerms, previous: OrderId, network: Network
+    ) -> Acceptance:
         """Promise to keep a slot on, from the end of the order `previous` to that of another.
 
         What we keep of `previous` need not be sent again; where the file system has no second names it is
@@ -113,13 +126,15 @@ class Promiser:
         new slot. Repeated and refused like `accept`; raises NotFound and TermsRefused besides, when
         `previous` cannot be extended, and Mismatch when we keep something else of it.
         """
-        with self._in_line(key.renter):
-            return await self._extend(key, salt, terms, previous)
-
-    async def _extend(self, key: SlotKey, salt: bytes, terms: SlotTerms, previous: OrderId) -> Acceptance:
         _check_renter(key, salt)
-        if self._ledger.slot(key) is None and self._ledger.promise(previous, key.slot) is None:
-            raise NotFound("nothing of this slot is here")
+        if self._ledger.promise(previous, key.slot) is None:
+            self._require_begun(key)
+        with self._in_line(key.renter, network):
+            return await self._extend(key, terms, previous, network)
+
+    async def _extend(
+        self, key: SlotKey, terms: SlotTerms, previous: OrderId, network: Network
+    ) -> Acceptance:
         view = await self._watcher.recent()
         try:
             async with self._asking.turn():
@@ -131,32 +146,32 @@ class Promiser:
         terms = replace(terms, previous=previous, start=start)
         kept = self._ledger.promise(previous, key.slot)
         if kept is None or kept.state is not SlotState.PLACED:
-            return await self._accept(key, salt, terms)
+            return await self._accept(key, terms)
         check_same(kept, terms)
         known = self._ledger.slot(key)
         try:
             if known is None or known.state is SlotState.STAGED:
-                await self._intake.keep_on(kept.key, key, kept.agreed.slot_bytes, kept.agreed.pieces)
-            return await self._accept(key, salt, terms)
+                await self._intake.keep_on(
+                    kept.key, key, kept.agreed.slot_bytes, kept.agreed.pieces, network=network
+                )
+            return await self._accept(key, terms)
         finally:
             record = self._ledger.slot(key)
             if record is not None and record.state is SlotState.STAGED and not self._usage.count(key):
                 await self._intake.remove(key)
 
-    async def take_over(self, key: SlotKey, held: Held) -> tuple[SlotTerms, Takeover]:
+    async def take_over(self, key: SlotKey, held: Held, network: Network) -> tuple[SlotTerms, Takeover]:
         """Consent to take over a vacant slot of a placed order, with the bounty for whoever sent its pieces.
 
         `held` is the order as the chain keeps its hash: the terms are in there, and on chain. Repeated like
         `accept`. Raises NotFound, Mismatch and Conflict for what does not agree with the chain or is not
         vacant, and what `accept` raises, but for the renter's money: the slot is paid for.
         """
-        with self._in_line(key.renter):
+        self._require_begun(key)
+        with self._in_line(key.renter, network):
             return await self._take_over(key, held)
 
     async def _take_over(self, key: SlotKey, held: Held) -> tuple[SlotTerms, Takeover]:
-        if self._ledger.slot(key) is None:
-            # Before the chain is asked: strangers that brought nothing must not make us a burden to it.
-            raise NotFound("nothing of this slot is here")
         view = await self._watcher.recent()
         try:
             async with self._asking.turn():
@@ -203,14 +218,22 @@ class Promiser:
             repairer=repairer,
         )
 
+    def _require_begun(self, key: SlotKey) -> None:
+        """Before anything waits or the chain is asked: strangers that brought nothing must neither keep
+        others from their turn nor make us a burden to the chain. Raises NotFound."""
+        if self._ledger.slot(key) is None:
+            raise NotFound("nothing of this slot is here")
+
     @contextmanager
-    def _in_line(self, renter: Address) -> Iterator[None]:
+    def _in_line(self, renter: Address, network: Network) -> Iterator[None]:
         """A request for a promise. Raises TooBusy."""
-        if self._waiting.total() >= MAX_WAITING or self._waiting[renter] >= MAX_WAITING_PER_RENTER:
-            raise TooBusy("too many ask for promises at once; try again in a moment")
+        refusal = TooBusy("too many ask for promises at once; try again in a moment")
+        if self._waiting[renter] >= MAX_WAITING_PER_RENTER or not self._requests.may_use(network):
+            raise refusal
         self._waiting[renter] += 1
         try:
-            yield
+            with self._line.held(network, 1, refusal):
+                yield
         finally:
             self._waiting[renter] -= 1
             if not self._waiting[renter]:

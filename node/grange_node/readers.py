@@ -7,7 +7,8 @@ these are bounded:
     an order that is not kept here   none: nobody is asked about it
     an order                         asked about once a block, and not oftener than the chain is looked at;
                                      what was answered counts for all who ask, those who are refused too
-    all orders together              MAX_LOOKS_AT_ONCE at a time; MAX_WAITING requests wait, more get 429
+    all orders together              MAX_LOOKS_AT_ONCE at a time; MAX_WAITING requests wait, of which each
+                                     network has a share (`fair_shares`); more get 429
     money of a reader                asked for only while a slot is vacant (`account_funds`)
 
 Answers are kept for MAX_ORDERS orders.
@@ -17,8 +18,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
@@ -30,6 +31,7 @@ from grange_node.account_funds import AccountFunds
 from grange_node.chain_link import ChainLink
 from grange_node.elapsed import elapsed
 from grange_node.errors import ChainDown, ClosedUntilEpoch, NotAReader, TooBusy, VaultTooSmall
+from grange_node.fair_shares import FairShares
 from grange_node.networks import Network
 from grange_node.order_state import OrderState
 from grange_node.records import SlotRecord
@@ -107,7 +109,7 @@ class Readers:
         self._locks: WeakValueDictionary[OrderId, asyncio.Lock] = WeakValueDictionary()
         self._renter_locks: WeakValueDictionary[OrderId, asyncio.Lock] = WeakValueDictionary()
         self._looking = Turns(MAX_LOOKS_AT_ONCE, ChainTimeout)
-        self._waiting = 0
+        self._line = FairShares(MAX_WAITING)
 
     async def access(self, record: SlotRecord, signer: Address, network: Network) -> Access:
         """What the signer of a request, who asks from a network, may read of a placed slot. Raises NotAReader
@@ -115,13 +117,13 @@ class Readers:
         order = record.key.order
         if record.key.renter == signer and await self._is_renter(order, signer):
             return AS_RENTER
-        with self._queued():
+        with self._queued(network):
             view = await self._watcher.recent()
             if self._watcher.is_epoch_over(view):
                 # Else two thirds are open to those who ask as soon as an epoch has begun: that of the last
                 # one at farmers that have not seen it, and its own.
                 view = await self._watcher.newest()
-        state = await self._state(order, view)
+        state = await self._state(order, view, network)
         reader = await self._reader(record, state, signer, network, view)
         share = share_of(
             reader,
@@ -171,7 +173,7 @@ class Readers:
         if signer in state.operators:
             return Reader.FARMER
         for relative in state.family:
-            other = await self._state(relative, view)
+            other = await self._state(relative, view, network)
             if other is not None and signer in other.operators:
                 return Reader.FARMER
         if state.is_vacant and await self._has_money(signer, network, record.agreed.rate):
@@ -185,27 +187,20 @@ class Readers:
             return False
         return True
 
-    async def _state(self, order: OrderId, view: View) -> OrderState | None:
+    async def _state(self, order: OrderId, view: View, network: Network) -> OrderState | None:
         answer = self._known(order, view)
         if answer is None:
             lock = self._locks.setdefault(order, asyncio.Lock())
-            with self._queued():
+            with self._queued(network):
                 async with lock:
                     answer = self._known(order, view) or await self._ask(order, view)
         if answer.failure:
             raise ChainDown(answer.failure)
         return answer.state
 
-    @contextmanager
-    def _queued(self) -> Iterator[None]:
+    def _queued(self, network: Network) -> AbstractContextManager[None]:
         """A request that may have to wait for the chain. Raises TooBusy."""
-        if self._waiting >= MAX_WAITING:
-            raise TooBusy("too many readers ask at once; try again in a minute")
-        self._waiting += 1
-        try:
-            yield
-        finally:
-            self._waiting -= 1
+        return self._line.held(network, 1, TooBusy("too many readers ask at once; try again in a minute"))
 
     def _known(self, order: OrderId, view: View) -> _Answer | None:
         answer = self._answers.get(order)

@@ -11,47 +11,59 @@ from collections import defaultdict
 
 from grange.types import Address
 from grange_node.errors import NoRoom, TooBusy
+from grange_node.fair_shares import FairShares
+from grange_node.networks import UNKNOWN, Network
 from grange_node.slot_key import SlotKey
-from grange_node.waiting import Waiting
+from grange_node.waiting import SHARE_WEIGHT, Waiting
 
 
 class Room:
     """Bytes by slot. `unplaced` slots, staged or accepted, count against two further limits.
 
     An extension has the bytes of the slot that it prolongs: they count once, for that one while it is here.
-    Where they were copied, since the file system cannot share them, each counts for itself.
+    Where they were copied, since the file system cannot share them, each counts for itself. What is unplaced
+    counts for the network from which it was first sent, too, and each has a share (`fair_shares`). Of what
+    was here before this process that network is not known.
     """
 
     def __init__(self, *, capacity_bytes: int, unplaced_bytes: int, unplaced_bytes_per_renter: int) -> None:
         """The capacity is what the farmer's offer says; the others are limits on what is not placed."""
         self.capacity_bytes = capacity_bytes
-        self.max_unplaced_bytes = unplaced_bytes
         self.unplaced_bytes_per_renter = unplaced_bytes_per_renter
         self.used_bytes = 0
-        self.all_unplaced_bytes = 0
+        self._shared_bytes = FairShares(unplaced_bytes, SHARE_WEIGHT)
+        self._networks: dict[SlotKey, Network] = {}
+        """Of what is unplaced."""
         self._bytes: dict[SlotKey, int] = {}
         self._placed: set[SlotKey] = set()
         self._lenders: dict[SlotKey, SlotKey] = {}
         self._unplaced_by_renter: defaultdict[Address, int] = defaultdict(int)
         self._waiting = Waiting(max_bytes=unplaced_bytes, max_bytes_per_renter=unplaced_bytes_per_renter)
 
-    def claim(self, key: SlotKey, size_bytes: int, *, pieces: int) -> None:
-        """Speak for pieces that are about to arrive, of so many bytes together.
+    @property
+    def all_unplaced_bytes(self) -> int:
+        """What waits here of all."""
+        return round(self._shared_bytes.total)
 
-        Raises NoRoom when the capacity is used up, TooBusy when the renter, or all together, have too much
-        here that is not placed.
+    def claim(self, key: SlotKey, size_bytes: int, *, pieces: int, network: Network) -> None:
+        """Speak for pieces that are about to arrive from a network, of so many bytes together.
+
+        Raises NoRoom when the capacity is used up, TooBusy when the renter, its network, or all together,
+        have too much here that is not placed.
         """
+        network = self._networks.get(key, network)
         if self.used_bytes + size_bytes > self.capacity_bytes:
             raise NoRoom(
                 "the capacity on offer is used up",
                 used_bytes=self.used_bytes,
                 capacity_bytes=self.capacity_bytes,
             )
-        if self.all_unplaced_bytes + size_bytes > self.max_unplaced_bytes:
+        if not self._shared_bytes.may_take(network, size_bytes):
             raise TooBusy(
-                "too many bytes of all renters wait here that are not placed yet; try again later",
+                "too many bytes of all renters, or of your network, wait here that are not placed yet; "
+                "try again later",
                 unplaced_bytes=self.all_unplaced_bytes,
-                limit_bytes=self.max_unplaced_bytes,
+                limit_bytes=self._shared_bytes.limit,
             )
         unplaced = self.unplaced_bytes(key.renter) + size_bytes
         if unplaced > self.unplaced_bytes_per_renter:
@@ -60,22 +72,23 @@ class Room:
                 unplaced_bytes=unplaced - size_bytes,
                 limit_bytes=self.unplaced_bytes_per_renter,
             )
-        self._waiting.require(key, pieces)
-        self.add(key, size_bytes, pieces=pieces)
+        self._waiting.require(key, network, pieces)
+        self.add(key, size_bytes, pieces=pieces, network=network)
 
-    def add(self, key: SlotKey, size_bytes: int, *, pieces: int) -> None:
+    def add(self, key: SlotKey, size_bytes: int, *, pieces: int, network: Network = UNKNOWN) -> None:
         """Count what is here whatever the limits say; negative numbers give a claim back."""
         if key not in self._placed:
-            self._waiting.add(key, pieces)
+            network = self._networks.setdefault(key, network)
+            self._waiting.add(key, network, pieces)
         self._bytes[key] = self._bytes.get(key, 0) + size_bytes
         self.used_bytes += size_bytes
         if key not in self._placed:
-            self._count_unplaced(key.renter, size_bytes)
+            self._count_unplaced(key, size_bytes)
 
-    def share(self, key: SlotKey, lender: SlotKey, size_bytes: int) -> None:
+    def share(self, key: SlotKey, lender: SlotKey, size_bytes: int, *, network: Network = UNKNOWN) -> None:
         """Note a slot whose bytes are those of another, which is here; its own claim is given back."""
         if key not in self._lenders:
-            self.add(key, -self.bytes_of(key), pieces=0)
+            self.add(key, -self.bytes_of(key), pieces=0, network=network)
         self._bytes[key] = size_bytes
         self._lenders[key] = lender
 
@@ -89,10 +102,11 @@ class Room:
         if placed:
             self._waiting.take(key)
             self._placed.add(key)
-            self._count_unplaced(key.renter, -size_bytes)
+            self._count_unplaced(key, -size_bytes)
+            self._networks.pop(key, None)
         else:
             self._placed.remove(key)
-            self._count_unplaced(key.renter, size_bytes)
+            self._count_unplaced(key, size_bytes)
 
     def forget(self, key: SlotKey) -> None:
         """The slot is gone."""
@@ -104,7 +118,8 @@ class Room:
         if lender is None:
             self.used_bytes -= size_bytes
             if not was_placed:
-                self._count_unplaced(key.renter, -size_bytes)
+                self._count_unplaced(key, -size_bytes)
+        self._networks.pop(key, None)
         for borrower in [one for one, whose in self._lenders.items() if whose == key]:
             if lender is not None:
                 self._lenders[borrower] = lender
@@ -126,18 +141,17 @@ class Room:
         """What waits here of one renter."""
         return self._unplaced_by_renter.get(renter, 0)
 
-    def free_bytes(self) -> int:
-        """What can still be claimed by all together before something more is placed."""
-        waiting = self.max_unplaced_bytes - self.all_unplaced_bytes
-        return max(0, min(self.capacity_bytes - self.used_bytes, waiting))
+    def free_bytes(self, network: Network) -> int:
+        """What can still be claimed from a network before something more is placed."""
+        return max(0, min(self.capacity_bytes - self.used_bytes, int(self._shared_bytes.most(network))))
 
     def _count(self, key: SlotKey) -> None:
         self.used_bytes += self._bytes[key]
         if key not in self._placed:
-            self._count_unplaced(key.renter, self._bytes[key])
+            self._count_unplaced(key, self._bytes[key])
 
-    def _count_unplaced(self, renter: Address, size_bytes: int) -> None:
-        self.all_unplaced_bytes += size_bytes
-        self._unplaced_by_renter[renter] += size_bytes
-        if not self._unplaced_by_renter[renter]:
-            del self._unplaced_by_renter[renter]
+    def _count_unplaced(self, key: SlotKey, size_bytes: int) -> None:
+        self._shared_bytes.add(self._networks.get(key, UNKNOWN), size_bytes)
+        self._unplaced_by_renter[key.renter] += size_bytes
+        if not self._unplaced_by_renter[key.renter]:
+            del self._unplaced_by_renter[key.renter]

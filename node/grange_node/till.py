@@ -27,12 +27,14 @@ from grange.types import Address, FarmerId, Voucher
 from grange.units import STEP_BYTES, egress_rounded_up
 from grange_node.accounts import Accounts
 from grange_node.errors import PaymentNeeded, RangeInvalid, TooBusy
+from grange_node.fair_shares import FairShares
 from grange_node.networks import Network
 from grange_node.vault_funds import VaultFunds
 from grange_node.vouchers import PayerAccount, check_signer, read_voucher
 
 MAX_GUEST_BYTES = 64 << 20
-"""What others than a slot's own renter may have on its way to them in all, where reading costs nothing."""
+"""What others than a slot's own renter may have on its way to them in all, where reading costs nothing; each
+network has a share of it."""
 MAX_GUEST_BYTES_PER_READER = 16 << 20
 """Of that, what one of them may have: else one that takes its bytes slowly would keep all orders that are
 kept here from being mended."""
@@ -77,6 +79,7 @@ class Till:
         self._vaults = vaults
         self._live: dict[Address, _Live] = {}
         self._guest_bytes: Counter[Address] = Counter()
+        self._guest_shares = FairShares(MAX_GUEST_BYTES)
 
     def __len__(self) -> int:
         return len(self._live)
@@ -95,7 +98,7 @@ class Till:
         if (price or not is_own) and size_bytes > STEP_BYTES:
             raise RangeInvalid(f"one request gets {STEP_BYTES} bytes at most", limit=STEP_BYTES)
         if not price:
-            with self._as_guest(payer, 0 if is_own else size_bytes):
+            with self._as_guest(payer, network, 0 if is_own else size_bytes):
                 yield _nothing
             return
         voucher = None if header is None else read_voucher(header, payer)
@@ -157,18 +160,17 @@ class Till:
                 del self._live[payer]
 
     @contextmanager
-    def _as_guest(self, reader: Address, size_bytes: int) -> Iterator[None]:
+    def _as_guest(self, reader: Address, network: Network, size_bytes: int) -> Iterator[None]:
         if not size_bytes:
             yield
             return
-        if (
-            self._guest_bytes.total() + size_bytes > MAX_GUEST_BYTES
-            or self._guest_bytes[reader] + size_bytes > MAX_GUEST_BYTES_PER_READER
-        ):
-            raise TooBusy("too much is being read for nothing by others than the renter; try again")
+        refusal = TooBusy("too much is being read for nothing by others than the renter; try again")
+        if self._guest_bytes[reader] + size_bytes > MAX_GUEST_BYTES_PER_READER:
+            raise refusal
         self._guest_bytes[reader] += size_bytes
         try:
-            yield
+            with self._guest_shares.held(network, size_bytes, refusal):
+                yield
         finally:
             self._guest_bytes[reader] -= size_bytes
             if not self._guest_bytes[reader]:

@@ -658,6 +658,11 @@ class Farm(Asker):
     app: FastAPI
     market: FakeMarket
 
+    def seen_from(self, address: str) -> "Farm":
+        """The same farm, asked from an IP address."""
+        transport = httpx.ASGITransport(app=self.app, client=(address, 1))
+        return replace(self, http=httpx.AsyncClient(transport=transport, base_url="http://farm"))
+
     async def agree(self, slot: Parcel) -> dict[str, Any]:
         """Upload and be promised."""
         await self.upload(slot)

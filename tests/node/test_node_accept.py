@@ -27,6 +27,7 @@ from grange.messages import AcceptanceMessage, Domain, acceptance_signer
 from grange.types import Address, Epoch
 from grange.units import MAX_RATE, TOKEN
 from grange_node import promiser
+from grange_node.fair_shares import Allowance
 from grange_node.promise import ACCEPTANCE_LIFE_BLOCKS, RENEWAL_BLOCKS
 from grange_node.records import SlotState
 
@@ -328,6 +329,36 @@ async def test_one_that_asks_for_promises_without_end_keeps_no_other_from_its_ow
         assert (answers.count(402), answers.count(429)) == (3, 3)
         assert (await honest).status_code == 200
         assert (await farm.accept(eager)).status_code == 402
+
+
+async def test_who_brought_nothing_is_refused_before_the_line_and_the_chain(tmp_path: Path) -> None:
+    """However full the line is: strangers with nothing here take nobody's turn."""
+    market, slot = SlowMarket(), parcel(1)
+    async with open_farm(tmp_path, market=market) as farm:
+        await farm.upload(slot)
+        market.asked.clear()
+        market.may_answer.clear()
+        honest = asyncio.create_task(farm.accept(slot))
+        await market.asked.wait()
+        for seed in range(20, 40):
+            response = await farm.accept(parcel(1, renter=Wallet(bytes([seed]) * 32)))
+            assert (response.status_code, error_of(response)) == (404, "not_found")
+        assert farm.node.promiser._line.total == 1
+        market.may_answer.set()
+        assert (await honest).status_code == 200
+
+
+async def test_the_owner_of_one_leaf_cannot_make_the_farm_ask_the_chain_without_end(tmp_path: Path) -> None:
+    """It has a slot here, and no money for it: each request for a promise would ask the chain again."""
+    market, slot = SlowMarket(), parcel(1)
+    async with open_farm(tmp_path, market=market) as farm:
+        await farm.upload(slot)
+        farm.node.promiser._requests = Allowance(6, 1.0, farm.clock)
+        market.balances[slot.renter.address] = 0
+        answers = [(await farm.accept(slot)).status_code for _ in range(5)]
+        assert answers == [402, 402, 402, 429, 429]
+        farm.clock.now += 6
+        assert (await farm.accept(slot)).status_code == 402
 
 
 async def test_a_promise_that_ran_out_frees_its_stake(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from grange.errors import GrangeError
 from grange.messages import Domain
 from grange_node.auth import Gatekeeper, NonceMemory
 from grange_node.errors import TooBusy, Unauthorised
-from grange_node.networks import UNKNOWN
+from grange_node.networks import UNKNOWN, network_of
 
 STRANGER = Wallet(b"\x09" * 32)
 
@@ -158,21 +159,21 @@ def gatekeeper(clock: Callable[[], float], nonces: NonceMemory) -> Gatekeeper:
 
 
 def test_nonces_are_forgotten_when_their_requests_have_expired() -> None:
-    memory = NonceMemory(limit=3, limit_per_renter=3)
+    memory = NonceMemory(limit=6, limit_per_renter=3)
     for second in range(20):
-        memory.remember(b"r" * 20, second.to_bytes(16), expires=second + 2, now=second)
+        memory.remember(b"r" * 20, second.to_bytes(16), expires=second + 2, now=second, network=UNKNOWN)
     assert len(memory) <= 3
 
 
 def test_memory_for_nonces_is_bounded() -> None:
-    memory = NonceMemory(limit=2, limit_per_renter=2)
-    memory.remember(b"r" * 20, b"1" * 16, expires=100, now=0)
-    memory.remember(b"r" * 20, b"2" * 16, expires=100, now=0)
+    memory = NonceMemory(limit=4, limit_per_renter=4)
+    memory.remember(b"r" * 20, b"1" * 16, expires=100, now=0, network=UNKNOWN)
+    memory.remember(b"r" * 20, b"2" * 16, expires=100, now=0, network=UNKNOWN)
     with pytest.raises(TooBusy):
-        memory.remember(b"r" * 20, b"3" * 16, expires=100, now=0)
+        memory.remember(b"r" * 20, b"3" * 16, expires=100, now=0, network=UNKNOWN)
     with pytest.raises(Unauthorised):
-        memory.remember(b"r" * 20, b"1" * 16, expires=100, now=99)
-    memory.remember(b"r" * 20, b"3" * 16, expires=200, now=100)
+        memory.remember(b"r" * 20, b"1" * 16, expires=100, now=99, network=UNKNOWN)
+    memory.remember(b"r" * 20, b"3" * 16, expires=200, now=100, network=UNKNOWN)
     assert len(memory) == 1
 
 
@@ -180,11 +181,11 @@ def test_one_renter_cannot_fill_the_memory_for_nonces() -> None:
     """A tenth of it is a renter's part; the others go on asking, and so does it when its requests expire."""
     memory = NonceMemory(limit=100)
     for number in range(10):
-        memory.remember(b"a" * 20, number.to_bytes(16), expires=100, now=0)
+        memory.remember(b"a" * 20, number.to_bytes(16), expires=100, now=0, network=UNKNOWN)
     with pytest.raises(TooBusy):
-        memory.remember(b"a" * 20, b"x" * 16, expires=200, now=99)
-    memory.remember(b"b" * 20, b"x" * 16, expires=100, now=99)
-    memory.remember(b"a" * 20, b"x" * 16, expires=200, now=100)
+        memory.remember(b"a" * 20, b"x" * 16, expires=200, now=99, network=UNKNOWN)
+    memory.remember(b"b" * 20, b"x" * 16, expires=100, now=99, network=UNKNOWN)
+    memory.remember(b"a" * 20, b"x" * 16, expires=200, now=100, network=UNKNOWN)
     assert len(memory) == 1
 
 
@@ -197,10 +198,22 @@ async def test_a_renter_that_asks_too_often_is_told_so(tmp_path: Path) -> None:
         assert (await farm.put(parcel(renter=STRANGER), 0)).status_code == 201
 
 
+def test_one_network_cannot_fill_the_memory_for_nonces_with_fresh_keys() -> None:
+    memory = NonceMemory(limit=100)
+    here, there = network_of("198.51.100.7"), network_of("203.0.113.9")
+    with suppress(TooBusy):
+        for number in range(100):
+            memory.remember(number.to_bytes(20), b"1" * 16, expires=100, now=0, network=here)
+    assert len(memory) == 50
+    memory.remember(b"r" * 20, b"1" * 16, expires=100, now=0, network=there)
+    memory.remember(b"s" * 20, b"1" * 16, expires=200, now=100, network=here)
+    assert len(memory) == 1
+
+
 def test_two_renters_may_use_the_same_nonce() -> None:
     memory = NonceMemory()
-    memory.remember(b"a" * 20, b"1" * 16, expires=100, now=0)
-    memory.remember(b"b" * 20, b"1" * 16, expires=100, now=0)
+    memory.remember(b"a" * 20, b"1" * 16, expires=100, now=0, network=UNKNOWN)
+    memory.remember(b"b" * 20, b"1" * 16, expires=100, now=0, network=UNKNOWN)
 
 
 @given(st.text(max_size=600))

@@ -288,7 +288,7 @@ async def test_requests_whose_bodies_do_not_come_keep_nobody_else_out() -> None:
 async def test_thirty_uploads_of_whole_pieces_at_once_are_not_hurt(tmp_path: Path) -> None:
     """With the real limits, the real application, and half-open connections from the same address beside
     them."""
-    roomy = offer_file(replace(OFFER, capacity_bytes=64 << 20))
+    roomy = offer_file(replace(OFFER, capacity_bytes=128 << 20))
     slot = Parcel(renter=parcel().renter, pieces=[bytes([piece]) * MAX_PIECE_BYTES for piece in range(30)])
     async with (
         open_farm(tmp_path / "data", offer_terms=roomy) as farm,

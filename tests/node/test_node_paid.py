@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ from grange.types import FarmerId, address_from
 from grange.units import GIB, STEP_BYTES
 from grange_node import till as till_module
 from grange_node.config import OfferFile
-from grange_node.networks import UNKNOWN
+from grange_node.errors import TooBusy
+from grange_node.fair_shares import FairShares
+from grange_node.networks import UNKNOWN, network_of
 from grange_node.node import ACCOUNTS_NAME
 from grange_node.turns import PAUSE_SECONDS
 from grange_node.vouchers import PayerAccount
@@ -343,11 +346,11 @@ async def test_at_a_price_of_zero_no_voucher_is_needed_and_none_is_kept(farm: Fa
     assert farm.market.means_asked == 0
 
 
-async def test_strangers_read_for_nothing_within_bounds(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_strangers_read_for_nothing_within_bounds(farm: Farm) -> None:
     """So much at once in all; the renter itself is not held up by them."""
     farm.market.stand(parcel(), is_vacant=True, is_eager=True)
     await farm.keep(parcel())
-    monkeypatch.setattr(till_module, "MAX_GUEST_BYTES", 150)
+    farm.node.till._guest_shares = FairShares(150)
     assert (await read(farm, parcel(), 150, by=STRANGER)).status_code == 206
     async with farm.node.till.admitted(STRANGER.address, 100, None, network=UNKNOWN, is_own=False):
         response = await read(farm, parcel(), 100, by=STRANGER)
@@ -363,11 +366,26 @@ async def test_one_stranger_that_takes_its_bytes_slowly_keeps_no_other_from_read
     other = Wallet(b"\x04" * 32)
     farm.market.stand(parcel(), is_vacant=True, is_eager=True)
     await farm.keep(parcel())
-    monkeypatch.setattr(till_module, "MAX_GUEST_BYTES", 400)
+    farm.node.till._guest_shares = FairShares(400)
     monkeypatch.setattr(till_module, "MAX_GUEST_BYTES_PER_READER", 150)
     async with farm.node.till.admitted(STRANGER.address, 100, None, network=UNKNOWN, is_own=False):
         assert (await read(farm, parcel(), 100, by=STRANGER)).status_code == 429
         assert (await read(farm, parcel(), 100, by=other)).status_code == 206
+
+
+async def test_one_network_that_takes_its_bytes_slowly_keeps_no_other_from_reading(farm: Farm) -> None:
+    """However many readers it is: accounts with a little money are easily had."""
+    farm.market.stand(parcel(), is_vacant=True, is_eager=True)
+    await farm.keep(parcel())
+    farm.node.till._guest_shares = FairShares(400)
+    slow = network_of("203.0.113.9")
+    async with AsyncExitStack() as stack:
+        with suppress(TooBusy):
+            for number in range(1, 9):
+                reader = address_from(number.to_bytes(20))
+                read_slowly = farm.node.till.admitted(reader, 100, None, network=slow, is_own=False)
+                await stack.enter_async_context(read_slowly)
+        assert (await read(farm, parcel(), 100, by=STRANGER)).status_code == 206
 
 
 async def test_a_range_that_is_not_there_is_not_paid(priced: Farm) -> None:

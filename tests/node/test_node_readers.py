@@ -26,6 +26,7 @@ from grange.peer import FarmerLied, FarmerRefused, PieceClosed
 from grange.types import Address, Epoch, FarmerId, OrderId, Slot
 from grange_node import readers as readers_module
 from grange_node.config import OfferFile
+from grange_node.fair_shares import FairShares
 from grange_node.networks import UNKNOWN
 from grange_node.order_state import OrderState
 from grange_node.records import SlotState
@@ -277,7 +278,7 @@ async def test_what_was_answered_does_not_outlive_the_epoch(kept: Farm) -> None:
 
 
 async def test_more_than_may_wait_are_sent_away(kept: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers_module, "MAX_WAITING", 3)
+    kept.node.readers._line = FairShares(6)  # of which one network gets half
     asked, ask = asyncio.Event(), kept.market.order_state
 
     async def slowly(order: OrderId) -> OrderState | None:
@@ -287,7 +288,7 @@ async def test_more_than_may_wait_are_sent_away(kept: Farm, monkeypatch: pytest.
     monkeypatch.setattr(kept.market, "order_state", slowly)
     wallets = [Wallet(bytes([number]) * 32) for number in range(50, 60)]
     flooding = asyncio.create_task(flood(kept, wallets))
-    await asyncio.wait([asyncio.create_task(_until(lambda: kept.node.readers._waiting == 3))])
+    await asyncio.wait([asyncio.create_task(_until(lambda: kept.node.readers._line.total == 3))])
     assert (await kept.get(slot())).content == slot().data
     asked.set()
     assert sorted(set(await flooding)) == [403, 429]

@@ -220,12 +220,26 @@ async def test_what_all_renters_may_have_unplaced_is_a_part_of_the_capacity(tmp_
     async with open_farm(tmp_path, offer_terms=terms, unplaced_percent=50) as farm:
         await farm.keep(parcel(rate=1))
         slots = [parcel(1, renter=Wallet(bytes([seed]) * 32), seed=seed) for seed in range(3, 8)]
-        answers = [await farm.put(slot, 0) for slot in slots]
+        answers = [await farm.seen_from(f"10.0.{at}.1").put(slot, 0) for at, slot in enumerate(slots)]
         assert [answer.status_code for answer in answers] == [201] * 4 + [429]
         assert answers[-1].json()["detail"]["limit_bytes"] == 4 * PIECE_BYTES
         assert (await farm.http.get("/v1/info")).json()["free_bytes"] == 0
         await farm.delete(slots[0])
         assert (await farm.put(slots[-1], 0)).status_code == 201
+
+
+async def test_one_network_leaves_room_for_others_and_info_says_how_much_it_has(tmp_path: Path) -> None:
+    """Keys and small change fill no farm: three quarters of what may wait are for one network alone."""
+    offer = {"price_per_gib_epoch": 1, "egress_price_per_gib": 0, "longest_term_epochs": 40}
+    terms = {**offer, "capacity_bytes": 8 * PIECE_BYTES}
+    async with open_farm(tmp_path, offer_terms=terms, unplaced_percent=50) as farm:
+        here, there = farm.seen_from("198.51.100.7"), farm.seen_from("2001:db8::1")
+        slots = [parcel(1, renter=Wallet(bytes([seed]) * 32), seed=seed) for seed in range(3, 8)]
+        answers = [await here.put(slot, 0) for slot in slots[:4]]
+        assert [answer.status_code for answer in answers] == [201] * 3 + [429]
+        free = [(await one.http.get("/v1/info")).json()["free_bytes"] for one in (here, there)]
+        assert free[0] == 0 < free[1]
+        assert (await there.put(slots[4], 0)).status_code == 201
 
 
 async def test_a_slot_is_begun_by_whoever_has_an_epochs_pay(farm: Farm) -> None:

@@ -9,7 +9,7 @@ from grange.types import OrderId, bytes_from_hex
 from grange.units import MAX_SLOTS
 from grange_node.auth import Signed, require_content
 from grange_node.errors import Foreign, Malformed, NotFound
-from grange_node.networks import UNKNOWN, network_of
+from grange_node.networks import UNKNOWN, Network, network_of
 from grange_node.node import Node
 from grange_node.readers import AS_RENTER, Access
 from grange_node.records import SlotRecord, SlotState
@@ -34,8 +34,12 @@ def signed_by(request: Request) -> Signed:
     if scope["query_string"]:
         path += "?" + scope["query_string"].decode("ascii", "replace")
     authorization = request.headers.get("authorization")
-    network = UNKNOWN if request.client is None else network_of(request.client.host)
-    return node_of(request).gatekeeper.check(scope["method"], path, authorization, network)
+    return node_of(request).gatekeeper.check(scope["method"], path, authorization, network_asking(request))
+
+
+def network_asking(request: Request) -> Network:
+    """The network that a request comes from."""
+    return UNKNOWN if request.client is None else network_of(request.client.host)
 
 
 def signed_without_content(request: Request) -> Signed:

@@ -115,16 +115,16 @@ async def accept(request: Request, order: str, slot: str) -> dict[str, Any]:
         claim = _read(TakeoverBody, body)
         if claim.repairer.lower() != signed.renter.lower():
             raise Foreign("the bounty is for who sent the pieces, and signed this")
-        terms, acceptance = await node.promiser.take_over(key, claim.held(order_id))
+        terms, acceptance = await node.promiser.take_over(key, claim.held(order_id), signed.network)
     else:
         proposal = _read(AcceptBody, body)
         terms = proposal.terms()
         salt = parse_hash(proposal.salt, "salt")
         if proposal.previous is None:
-            acceptance = await node.promiser.accept(key, salt, terms)
+            acceptance = await node.promiser.accept(key, salt, terms, signed.network)
         else:
             previous = OrderId(parse_hash(proposal.previous, "previous"))
-            acceptance = await node.promiser.extend(key, salt, terms, previous)
+            acceptance = await node.promiser.extend(key, salt, terms, previous, signed.network)
     return {
         "farmer": acceptance.farmer,
         "slot": slot_index,
