@@ -1,8 +1,8 @@
 """What a renter should know about an order's farmers before it agrees. Pure: values in, sentences out."""
 
-from grange.selection import TRIED_EPOCHS, Trust
+from grange.transfer.selection import Choice, Requirements, contender
+from grange.transfer.spread import TRIED_EPOCHS, Trust
 from grange_client.plan import SMALL_CODE
-from grange_client.select import Choice, Need, contender
 
 
 def code_text(k: int, n: int, size: str) -> str:
@@ -15,13 +15,13 @@ def code_text(k: int, n: int, size: str) -> str:
     return f"{n} farmers, {size} each; {enough}, so {n - k} may fail"
 
 
-def cautions(choice: Choice, need: Need) -> tuple[str, ...]:
+def cautions(choice: Choice, needed: Requirements) -> tuple[str, ...]:
     """What speaks against these farmers, though they are the best that there are."""
-    chosen = [contender(one.candidate, need) for one in choice.ranked[: need.n]]
+    chosen = [contender(one.candidate, needed) for one in choice.ranked[: needed.n]]
     strangers = sum(one.trust is Trust.STRANGER for one in chosen)
     cheap = sum(one.cheap for one in chosen)
     said = []
-    if need.n < SMALL_CODE[1]:
+    if needed.n < SMALL_CODE[1]:
         k, n = SMALL_CODE
         said.append(
             f"Few farmers may fail before the data is lost. Where {n} farmers can take a part, any {k} of "
@@ -29,12 +29,12 @@ def cautions(choice: Choice, need: Need) -> tuple[str, ...]:
         )
     if choice.young and strangers:
         said.append(
-            f"This market is young: {strangers} of the {need.n} farmers have proven fewer than "
+            f"This market is young: {strangers} of the {needed.n} farmers have proven fewer than "
             f"{TRIED_EPOCHS} epochs and none for you. Nothing shows yet that they keep what they take."
         )
     if cheap:
         said.append(
-            f"{cheap} of the {need.n} farmers ask less than half of what is usual here, so they have little "
-            "to lose if they break their word."
+            f"{cheap} of the {needed.n} farmers ask less than half of what is usual here, so they have "
+            "little to lose if they break their word."
         )
     return tuple(said)

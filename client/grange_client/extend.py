@@ -10,7 +10,7 @@ little at stake or promises nothing that long. Leaves rebuilding to `regrow`, wh
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,14 +20,15 @@ from grange.errors import Told
 from grange.messages import NO_ORDER, order_id
 from grange.peer import FARMER_FAULTS, dealing_with
 from grange.transfer.acceptance import AcceptanceTerms, Keeper, SlotRequest, collect
+from grange.transfer.directory import FarmerDirectory, Reputations
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerReplaced, Listener, Progress, Step
 from grange.transfer.retry import RetryPolicy
-from grange.types import Acceptance, Address, FarmerId, OrderId, Terms
+from grange.transfer.selection import Candidate, Requirements, asked_rate, choose, unfit_for
+from grange.types import Acceptance, Address, OrderId, Terms
 from grange_client.closing import held_from_events
 from grange_client.encode import Piece
 from grange_client.errors import CannotExtend, HomeForgetful, OrderMissing
-from grange_client.farmers import OpenPeer, survey
 from grange_client.lookup import SHOWN_ID_CHARACTERS
 from grange_client.market import Market
 from grange_client.once import PLACED, send_once
@@ -35,7 +36,6 @@ from grange_client.orders import PlacedOrder
 from grange_client.placements import NOT_MINED, Placement, Placements, placed_slots
 from grange_client.plan import Funds, missing_from_vault
 from grange_client.renewal import Extended, Renewal, end_after, salt_for
-from grange_client.select import Candidate, Need, Record, choose, slot_rate, unfit_for
 from grange_client.store import (
     DEADLINE_MARGIN_BLOCKS,
     FARMER_ERRORS,
@@ -57,14 +57,14 @@ class Extending:
 
     account: Address
     market: Market
-    open_peer: OpenPeer
+    directory: FarmerDirectory
     policy: RetryPolicy
     regrown: Regrown
     funds: Callable[[], Awaitable[Funds]]
     placements: Placements
 
     async def quote(
-        self, order: PlacedOrder, epochs: int | None, records: Mapping[FarmerId, Record], watch: Listener
+        self, order: PlacedOrder, epochs: int | None, reputations: Reputations, watch: Listener
     ) -> Renewal:
         """Look at the farmers, and say what it would cost. `order` is as it is kept by now.
 
@@ -73,18 +73,17 @@ class Extending:
         await self.check_not_extended(order)
         clock, parameters = await self.market.clock(), self.market.parameters
         end = end_after(order, epochs, clock.epoch, parameters, when=clock.describe_epoch)
-        need = Need(
+        needed = Requirements(
             k=order.geometry.k,
             n=order.geometry.n,
             slot_bytes=order.geometry.slot_bytes,
             start=order.end,
             end=end,
             collateral_epochs=parameters.collateral_epochs,
-            tie=order.id,
+            shuffle_seed=order.id,
         )
         watch(Step(what="Looking at the farmers"))
-        everybody = await self.market.farmers()
-        by_id = {farmer.id: farmer for farmer in everybody}
+        by_id = await self.directory.by_id(slot.farmer for slot in order.slots)
         if unknown := [slot.farmer for slot in order.slots if slot.farmer not in by_id]:
             raise OrderMissing(
                 f"The endpoint does not show farmer {unknown[0]}, which keeps a slot of this order.",
@@ -93,18 +92,10 @@ class Extending:
             )
         present = [by_id[slot.farmer] for slot in order.slots]
         ids = [farmer.id for farmer in present]
-        found = await survey(
-            self.market,
-            self.open_peer,
-            need,
-            records=records,
-            watch=watch,
-            registered=everybody,
-            keepers=ids,
-        )
+        found = await self.directory.survey(needed, reputations=reputations, keepers=ids, listener=watch)
         alive = {one.farmer.id: one for one in found.candidates if one.farmer.id in ids}
         reasons = [
-            _reason(alive[farmer.id], found.need)
+            _reason(alive[farmer.id], found.requirements)
             if farmer.id in alive
             else found.silent.get(farmer.id, "It does not answer.")
             for farmer in present
@@ -113,9 +104,9 @@ class Extending:
         others = [one for one in found.candidates if one.farmer.id not in ids]
         spares = [
             Keeper(farmer=chosen.farmer, rate=chosen.rate)
-            for chosen in choose(others, found.need, beside=staying).ranked
+            for chosen in choose(others, found.requirements, beside=staying).ranked
         ]
-        keepers = _assigned(present, reasons, spares, need)
+        keepers = _assigned(present, reasons, spares, needed)
         salt = salt_for(order, end, keepers)
         cost = sum(keeper.rate for keeper in keepers) * (end - order.end)
         return Renewal(
@@ -261,7 +252,7 @@ class _Work:
 
         async def one(slot: int, keeper: Keeper) -> None:
             with suppress(Told), dealing_with(keeper.farmer.id):
-                await self._with.open_peer(keeper.farmer).drop(self._renewal.id, slot)
+                await self._with.directory.peer(keeper.farmer).drop(self._renewal.id, slot)
 
         with suppress(TimeoutError):
             async with asyncio.timeout(self._policy.drop_seconds):
@@ -294,7 +285,7 @@ class _Work:
         answers = await collect(
             [request],
             terms,
-            open_peer=self._with.open_peer,
+            open_peer=self._with.directory.peer,
             policy=self._policy,
             deadline_block=deadline_block,
             is_last=lambda: not self._spares,
@@ -323,7 +314,7 @@ class _Work:
             keeper = self._keepers[piece.slot]
             try:
                 with dealing_with(keeper.farmer.id):
-                    peer = self._with.open_peer(keeper.farmer)
+                    peer = self._with.directory.peer(keeper.farmer)
                     await self._policy.call(
                         lambda: peer.put_piece(
                             self._renewal.id, piece.slot, piece.segment, piece.data, piece.root
@@ -367,19 +358,19 @@ class _Work:
         )
 
 
-def _reason(candidate: Candidate, need: Need) -> str:
+def _reason(candidate: Candidate, needed: Requirements) -> str:
     """Why a farmer will not keep on what it has; empty if it may."""
-    reason = unfit_for(candidate, need, keeps=True)
+    reason = unfit_for(candidate, needed, keeps=True)
     return f"It {reason}." if reason else ""
 
 
 def _assigned(
-    present: Sequence[Farmer], reasons: Sequence[str], spares: list[Keeper], need: Need
+    present: Sequence[Farmer], reasons: Sequence[str], spares: list[Keeper], needed: Requirements
 ) -> tuple[Keeper, ...]:
     keepers = []
     for farmer, reason in zip(present, reasons, strict=True):
         if not reason:
-            keepers.append(Keeper(farmer=farmer, rate=slot_rate(farmer, need.slot_bytes)))
+            keepers.append(Keeper(farmer=farmer, rate=asked_rate(farmer, needed.slot_bytes)))
         elif spares:
             keepers.append(replace(spares.pop(0), reason=f"Farmer {farmer.id} will not: {reason}"))
         else:

@@ -20,8 +20,8 @@ from grange.errors import Told
 from grange.peer import FarmerLied, Peer
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerFailed, FarmerReplaced, Listener
+from grange.transfer.selection import Chosen
 from grange.types import Acceptance, FarmerId
-from grange_client.select import Chosen
 
 
 class Spares:

@@ -68,6 +68,9 @@ class Market(Protocol):
     async def farmers(self) -> list[Farmer]:
         """Everybody who ever registered."""
 
+    async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
+        """Some of them, in the order asked for."""
+
     async def vault(self, account: Address) -> int:
         """Base units inside the market."""
 
@@ -172,6 +175,10 @@ class ChainMarket:
     async def farmers(self) -> list[Farmer]:
         """See Market."""
         return await self._chain.farmers()
+
+    async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
+        """See Market."""
+        return await self._chain.farmers_by_id(farmers)
 
     async def vault(self, account: Address) -> int:
         """See Market."""

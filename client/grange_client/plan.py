@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from grange.chain import Withdrawal
 from grange.times import BlockClock
+from grange.transfer.selection import Chosen
 from grange.types import Epoch, Parameters
 from grange.units import MAX_SLOTS, format_tokens_rounded_down, format_tokens_rounded_up
 from grange_client.errors import NotEnoughMoney, NothingToStore, NothingToTakeOut
-from grange_client.select import Chosen
 
 SMALL_CODE = (4, 8)
 LARGE_CODE = (10, 30)

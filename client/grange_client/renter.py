@@ -19,8 +19,6 @@ from http import HTTPStatus
 from os import PathLike
 from pathlib import Path
 
-import aiohttp
-
 from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts, TransactionReverted, Withdrawal
 from grange.chain.confirmations import default_confirmations
 from grange.errors import Told
@@ -35,11 +33,14 @@ from grange.peer import (
     Signer,
     Tabs,
     dealing_with,
-    open_session,
 )
-from grange.selection import HISTORY_EPOCHS, highest_egress
+from grange.transfer.aging import Freshness
+from grange.transfer.directory import FarmerDirectory
 from grange.transfer.events import Complaint, Listener, Step, ignore_progress, without_failures
+from grange.transfer.registry import ChainRegistry
 from grange.transfer.retry import RetryPolicy
+from grange.transfer.sampling import HISTORY_EPOCHS, highest_egress
+from grange.transfer.selection import UNKNOWN, Reputation
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange.units import format_tokens
 from grange_client.catalog import Catalog, Known
@@ -52,7 +53,6 @@ from grange_client.encode import Piece
 from grange_client.errors import ClockWrong, NothingToTakeOut, UnknownOrder
 from grange_client.extend import Extending
 from grange_client.fare import Fare, check_vault, fare
-from grange_client.farmers import Found, probe
 from grange_client.lookup import find_order
 from grange_client.manifest import Manifest
 from grange_client.market import ChainMarket, Market
@@ -66,7 +66,6 @@ from grange_client.renewal import Extended, Renewal
 from grange_client.reputations import REPUTATIONS_NAME, Reputations
 from grange_client.restore import Restored, blocks_of, chosen, fetch_manifest, restore
 from grange_client.scan import Kind
-from grange_client.select import Record
 from grange_client.store import Quote, Stored, Storing, watching_records
 from grange_client.sync import sync
 from grange_client.target import Target
@@ -104,10 +103,9 @@ class Renter:
         market: Market,
         catalog: Catalog,
         reputations: Reputations,
-        session: aiohttp.ClientSession,
+        directory: FarmerDirectory,
         executor: Executor,
         policy: RetryPolicy,
-        tabs: Tabs,
         placements: Placements,
         first_block: int,
         now: Callable[[], float],
@@ -117,23 +115,21 @@ class Renter:
         self.market = market
         self.catalog = catalog
         self.reputations = reputations
-        self._session = session
+        self._directory = directory
         self._executor = executor
         self._policy = policy
         self._first_block = first_block
-        self._signer = Signer(
-            domain=market.domain, wallet=identity.wallet, timeouts=policy.timeouts, now=now, random=random
-        )
+        self._signer = directory.signer
         self._read: tuple[OrderId, Manifest] | None = None
         """The manifest that was read last: `get` needs it twice, and it may be long."""
-        self._purse = Purse(domain=market.domain, wallet=identity.wallet, tabs=tabs)
+        self._purse = directory.purse
         self.placements = placements
         self._said: list[str] = []
         self._storing = Storing(
             placements=placements,
             identity=identity,
             market=market,
-            open_peer=self.peer,
+            directory=directory,
             policy=policy,
             executor=executor,
             now=now,
@@ -143,7 +139,7 @@ class Renter:
         self._extending = Extending(
             account=identity.wallet.address,
             market=market,
-            open_peer=self.peer,
+            directory=directory,
             policy=policy,
             regrown=self._regrown,
             funds=self._storing.funds,
@@ -195,6 +191,7 @@ class Renter:
         market: Market,
         catalog_path: Path,
         policy: RetryPolicy,
+        freshness: Freshness | None = None,
         first_block: int = 0,
         busy_seconds: float = BUSY_SECONDS,
         now: Callable[[], float] = time.time,
@@ -220,7 +217,13 @@ class Renter:
             ) as tabs,
             ThreadPoolExecutor(WORKER_THREADS, thread_name_prefix="grange") as executor,
         ):
-            async with open_session(policy.timeouts, chain_id=market.domain.chain_id) as session:
+            signer = Signer(
+                domain=market.domain, wallet=identity.wallet, timeouts=policy.timeouts, now=now, random=random
+            )
+            purse = Purse(domain=market.domain, wallet=identity.wallet, tabs=tabs)
+            async with FarmerDirectory.open(
+                ChainRegistry(market), signer, purse, policy=policy, freshness=freshness
+            ) as directory:
                 yield cls(
                     identity=identity,
                     market=market,
@@ -231,10 +234,9 @@ class Renter:
                         domain=market.domain,
                         renter=identity.wallet.address,
                     ),
-                    session=session,
+                    directory=directory,
                     executor=executor,
                     policy=policy,
-                    tabs=tabs,
                     first_block=first_block,
                     now=now,
                     random=random,
@@ -255,10 +257,6 @@ class Renter:
             *self._said,
         )
         return list(dict.fromkeys(found))
-
-    def peer(self, farmer: Farmer) -> Peer:
-        """A farmer to talk to. Raises FarmerUnreachable for an endpoint that is none."""
-        return Peer(farmer, self._session, self._signer, self._purse)
 
     # Storing.
 
@@ -394,14 +392,14 @@ class Renter:
 
     async def farmers(self) -> list[FarmerReport]:
         """Everybody who is registered, and how they are."""
-        farmers = await self.market.farmers()
-        found = await self._probe(farmers)
-        proven = await self.market.proofs(epochs=HISTORY_EPOCHS)
+        registered = await self._directory.registered()
+        farmers = [*registered.farmers.values()]
+        found = await self._directory.probe(farmers[:MAX_LISTED_PROBED])
         free = {candidate.farmer.id: candidate.free_bytes for candidate in found.candidates}
         return [
             FarmerReport(
                 farmer=farmer,
-                proven=len(proven.get(farmer.id, ())),
+                proven=len(registered.proven.get(farmer.id, ())),
                 free_bytes=free.get(farmer.id),
                 silent=found.silent.get(farmer.id, ""),
             )
@@ -563,12 +561,13 @@ class Renter:
             for slot, keeper in enumerate(keepers)
             if keeper is not None
         }
-        if not any(prices.values()):
+        known = self.reputations.records()
+        agreed = {slot: known.get(order.slots[slot].farmer, UNKNOWN).agreed or 0 for slot in prices}
+        if all(price <= agreed[slot] for slot, price in prices.items()):
             return {}
-        lately = await self.market.proofs(epochs=self.market.parameters.max_misses)
-        most = highest_egress(await self.market.farmers(), lately, order.end - order.start)
-        records = self.reputations.records()
-        agreed = {slot: records.get(order.slots[slot].farmer, Record()).agreed or 0 for slot in prices}
+        registered = await self._directory.registered()
+        proving = registered.proving(self.market.parameters.max_misses)
+        most = highest_egress([*registered.farmers.values()], proving, order.end - order.start)
         return {
             slot: FarmerRefused(
                 f"It asks {format_tokens(price)} tokens for reading a GiB, far more than others.",
@@ -582,7 +581,7 @@ class Renter:
     async def _keepers(self, order: PlacedOrder) -> tuple[PlacedOrder, list[Farmer | None]]:
         """The order as repaired, and who keeps each slot."""
         order = as_repaired(order, await self.market.tenures(order.id, order.block))
-        farmers = {farmer.id: farmer for farmer in await self.market.farmers()}
+        farmers = await self._directory.by_id(slot.farmer for slot in order.slots)
         return order, [farmers.get(slot.farmer) for slot in order.slots]
 
     async def _check_vault(self, expected: int) -> None:
@@ -624,7 +623,7 @@ class Renter:
             return None
         try:
             with dealing_with(farmer.id):
-                return Peer(farmer, self._session, self._signer, purse)
+                return self._directory.peer(farmer, purse)
         except FARMER_FAULTS:
             return None
 
@@ -634,11 +633,8 @@ class Renter:
             watch(Step(what=oddity))
         self._said += await self._aftercare.look(watch)
 
-    async def _probe(self, farmers: Sequence[Farmer]) -> Found:
-        return await probe(farmers[:MAX_LISTED_PROBED], self.peer, records=self.reputations.records())
-
-    async def _records(self) -> dict[FarmerId, Record]:
+    async def _records(self) -> dict[FarmerId, Reputation]:
         """What is remembered of farmers, with the orders of ours that they may have proven lately."""
         epoch = (await self.market.head()).epoch
         known, kept = self.reputations.records(), self.catalog.kept_by_farmer(epoch - HISTORY_EPOCHS)
-        return known | {one: replace(known.get(one, Record()), kept=terms) for one, terms in kept.items()}
+        return known | {one: replace(known.get(one, UNKNOWN), kept=terms) for one, terms in kept.items()}

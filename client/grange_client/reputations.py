@@ -13,8 +13,8 @@ from pathlib import Path
 from grange.messages import Domain
 from grange.optional_database import BUSY_SECONDS, OptionalDatabase
 from grange.transfer.events import Complaint, FarmerFailed, ReadingPriceRaised
+from grange.transfer.selection import Reputation
 from grange.types import FarmerId
-from grange_client.select import Record
 
 REPUTATIONS_NAME = "reputations.sqlite"
 
@@ -59,14 +59,14 @@ class Reputations:
         """What a person should know of the file."""
         return self.file.notices("Which farmers failed or lied before is forgotten.")
 
-    def records(self) -> dict[FarmerId, Record]:
+    def records(self) -> dict[FarmerId, Reputation]:
         """What is remembered of each farmer."""
         query = "SELECT farmer, successes, failures, lies FROM reputations WHERE chain_id = ? AND market = ?"
         rows = self.file.read(lambda db: db.execute(query, self._market).fetchall())
-        known = {FarmerId(f): Record(successes=s, failures=x, lies=y) for f, s, x, y in rows}
+        known = {FarmerId(f): Reputation(successes=s, failures=x, lies=y) for f, s, x, y in rows}
         for table, field in (("raised_prices", "raised_to"), ("agreed_prices", "agreed")):
             for farmer, price in self._prices(table):
-                record = known.get(farmer, Record())
+                record = known.get(farmer, Reputation())
                 known[farmer] = replace(record, **{field: price})  # type: ignore[arg-type]
         return known
 

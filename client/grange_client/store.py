@@ -11,7 +11,7 @@ it dies after, the order is on the chain and the catalog finds it there. Leaves 
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,14 +25,16 @@ from grange.errors import GrangeError, Misuse
 from grange.layout import Geometry, Trailer
 from grange.messages import SALT_BYTES, order_id
 from grange.peer import FarmerRefused
+from grange.transfer.directory import FarmerDirectory, Reputations
 from grange.transfer.events import Complaint, Listener, ProgressEvent, Step
 from grange.transfer.retry import RetryPolicy
-from grange.types import Acceptance, Epoch, FarmerId, OrderId, Terms
+from grange.transfer.selection import Choice, Chosen, Requirements
+from grange.types import Acceptance, Epoch, OrderId, Terms
 from grange.units import LEAF_BYTES, MAX_LEAF_COUNT
 from grange_client.cautions import cautions
 from grange_client.encode import SegmentEncoder
 from grange_client.errors import BadName, HomeForgetful, NothingToStore, PlaceFailed, QuoteUsed
-from grange_client.farmers import OpenPeer, choose_farmers
+from grange_client.farmer_choice import choose_farmers
 from grange_client.manifest import Manifest, pack
 from grange_client.manifest_document import NAME_RULE, is_name
 from grange_client.market import Market
@@ -41,7 +43,6 @@ from grange_client.orders import PlacedOrder
 from grange_client.placements import NOT_MINED, Placement, Placements, placed_slots
 from grange_client.plan import Funds, Wish, end_for, missing_from_vault, price
 from grange_client.scan import Scan, scan, shown
-from grange_client.select import Choice, Chosen, Need, Record
 from grange_client.stream import ContentStream
 from grange_client.upload import Upload
 from grange_client.words import Identity
@@ -121,7 +122,7 @@ class Storing:
 
     identity: Identity
     market: Market
-    open_peer: OpenPeer
+    directory: FarmerDirectory
     policy: RetryPolicy
     executor: Executor
     placements: Placements
@@ -132,7 +133,7 @@ class Storing:
         self,
         paths: Iterable[str | PathLike[str]],
         wish: Wish,
-        records: Mapping[FarmerId, Record],
+        reputations: Reputations,
         watch: Listener,
     ) -> Quote:
         """Look at the files and at the farmers, and say what it would cost.
@@ -155,22 +156,22 @@ class Storing:
         order = order_id(self.identity.wallet.address, salt)
         size_bytes = found.content_bytes + len(stored_manifest)
 
-        def need_of(k: int, n: int) -> Need:
-            return Need(
+        def requirements_of(k: int, n: int) -> Requirements:
+            return Requirements(
                 k=k,
                 n=n,
                 slot_bytes=_shape(found, size_bytes, k, n).slot_bytes,
                 start=start,
                 end=end,
                 collateral_epochs=self.market.parameters.collateral_epochs,
-                tie=order,
+                shuffle_seed=order,
             )
 
-        need, choice = await choose_farmers(
-            self.market, self.open_peer, wish, need_of, records=records, watch=watch
+        needed, choice = await choose_farmers(
+            self.directory, wish, requirements_of, reputations=reputations, watch=watch
         )
-        geometry = _shape(found, size_bytes, need.k, need.n)
-        cost = price(choice.ranked[: need.n], start, end)
+        geometry = _shape(found, size_bytes, needed.k, needed.n)
+        cost = price(choice.ranked[: needed.n], start, end)
         return Quote(
             scan=found,
             manifest=manifest,
@@ -181,7 +182,7 @@ class Storing:
             start=start,
             end=end,
             choice=choice,
-            cautions=cautions(choice, need),
+            cautions=cautions(choice, needed),
             cost=cost,
             missing=missing_from_vault(cost, await self.funds()),
         )
@@ -217,7 +218,7 @@ class Storing:
                 terms=terms,
                 encoder=SegmentEncoder(stream, quote.geometry, key),
                 chosen=quote.choice.ranked,
-                open_peer=lambda chosen: self.open_peer(chosen.farmer),
+                open_peer=lambda chosen: self.directory.peer(chosen.farmer),
                 policy=self.policy,
                 executor=self.executor,
                 watch=watch,

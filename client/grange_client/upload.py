@@ -30,10 +30,10 @@ from grange.tasks import all_of, cancelled, task_group
 from grange.transfer.acceptance import AcceptanceTerms, Keeper, SlotRequest
 from grange.transfer.events import FarmersNow, Listener, Progress, Step
 from grange.transfer.retry import RetryPolicy
+from grange.transfer.selection import Chosen
 from grange.types import Acceptance, OrderId, Terms
 from grange_client.encode import Piece, SegmentEncoder
 from grange_client.lane import Lane, Spares
-from grange_client.select import Chosen
 
 WINDOW_BYTES = 160 << 20
 """Pieces in memory at once, unless two segments are already more."""

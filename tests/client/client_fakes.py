@@ -47,6 +47,7 @@ from grange.messages import (
 from grange.optional_database import BUSY_SECONDS
 from grange.peer import Peer
 from grange.times import BlockClock
+from grange.transfer.aging import Freshness
 from grange.transfer.retry import RetryPolicy, SlowRule
 from grange.types import (
     Acceptance,
@@ -397,6 +398,13 @@ class FakeMarket:
     async def farmers(self) -> list[Farmer]:
         return list(self.known)
 
+    async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
+        known = {farmer.id: farmer for farmer in self.known}
+        for farmer in farmers:
+            if farmer not in known:
+                raise TransactionReverted("farmer", "UnknownFarmer", {"farmer": farmer})
+        return [known[farmer] for farmer in farmers]
+
     async def vault(self, account: Address) -> int:
         return self.vaults.get(account, 0)
 
@@ -707,6 +715,7 @@ class World:
             market=self.market,
             catalog_path=folder / "catalog.sqlite",
             policy=self.policy,
+            freshness=Freshness(fresh_seconds=0.0, usable_seconds=0.0),
             busy_seconds=busy_seconds,
             now=lambda: NOW + clock_ahead,
         ) as renter:

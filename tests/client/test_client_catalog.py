@@ -13,13 +13,13 @@ from client_fakes import World
 
 from grange.optional_database import FileBusy
 from grange.transfer.events import FarmerFailed
+from grange.transfer.selection import Reputation
 from grange.types import FarmerId, OrderId
 from grange_client.catalog import Catalog
 from grange_client.errors import HomeForgetful, OrderMissing, UnknownOrder
 from grange_client.lookup import find_order
 from grange_client.plan import Wish
 from grange_client.reputations import REPUTATIONS_NAME, Reputations
-from grange_client.select import Record
 
 CODE = Wish(k=2, n=4, epochs=5)
 
@@ -321,7 +321,7 @@ def test_what_old_catalogs_remember_of_farmers_is_kept(tmp_path: Path, world: Wo
         connection.executemany("INSERT INTO about VALUES (?, ?)", values)
     for _ in range(2):
         with opened(path, world) as (_, reputations):
-            assert reputations.records() == {FarmerId(3): Record(successes=5, failures=1, lies=2)}
+            assert reputations.records() == {FarmerId(3): Reputation(successes=5, failures=1, lies=2)}
     path.unlink()
     with opened(path, world) as (_, reputations):
         assert reputations.records()[FarmerId(3)].lies == 2

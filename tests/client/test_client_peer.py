@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -17,16 +19,19 @@ from grange.peer import (
     PeerTimeouts,
     Signer,
     endpoint_url,
+    networks_of,
     open_session,
 )
 from grange.peer import peer as peer_module
+from grange.transfer.directory import FarmerDirectory
 from grange.types import OrderId
-from grange_client.farmers import networks_of, probe
 from grange_client.words import identity
 
 DOMAIN = Domain(chain_id=1337, market=MARKET)
 ORDER = OrderId(b"\x05" * 32)
 IDENTITY = identity(WORDS)
+NO_REGISTRY: Any = SimpleNamespace(registered=None)
+NO_PURSE: Any = None
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -220,11 +225,8 @@ async def test_probe_separates_the_living_from_the_rest() -> None:
         right = peer.farmer
         wrong = replace(right, id=2)
         gone = replace(right, id=3, endpoint="http://127.0.0.1:1")
-        found = await probe(
-            [right, wrong, gone],
-            lambda farmer: Peer(farmer, peer._session, signer()),
-            records={},
-        )
+        directory = FarmerDirectory(NO_REGISTRY, signer(), NO_PURSE, peer._session, policy=CALM)
+        found = await directory.probe([right, wrong, gone])
     assert [candidate.farmer.id for candidate in found.candidates] == [1]
     assert found.candidates[0].free_bytes == 5
     assert set(found.silent) == {2, 3}

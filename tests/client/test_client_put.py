@@ -21,14 +21,17 @@ from client_fakes import (
     open_world,
 )
 
-import grange_client.farmers
+import grange.transfer.directory
 from grange.chain import ChainTimeout, ChainUnavailable, Farmer, TransactionReverted, Wallet
 from grange.erasure import Codec
 from grange.errors import Misuse
 from grange.messages import Domain
+from grange.peer import Purse
 from grange.seal import OrderKey
+from grange.transfer.directory import FarmerDirectory
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerReplaced, ProgressEvent, ReadingPriceRaised
+from grange.transfer.registry import ChainRegistry
 from grange.types import Epoch, FarmerId, address_from
 from grange.units import TOKEN
 from grange_client.errors import (
@@ -40,7 +43,6 @@ from grange_client.errors import (
     QuoteUsed,
     SourceChanged,
 )
-from grange_client.farmers import probe
 from grange_client.plan import Wish
 from grange_client.renter import Renter
 from grange_client.scan import Scan, scan
@@ -734,8 +736,9 @@ async def test_names_that_never_answer_hold_nobody_up(world: World, monkeypatch:
         async def greet(self) -> None:
             await asyncio.Event().wait()
 
-    def open_peer(farmer: Farmer) -> Any:
-        return Silent() if farmer.id == 3 else renter.peer(farmer)
+    class Directory(FarmerDirectory):
+        def peer(self, farmer: Farmer, purse: Purse | None = None) -> Any:
+            return Silent() if farmer.id == 3 else super().peer(farmer, purse)
 
     async def networks_of(farmer: Farmer) -> frozenset[str]:
         answered.append(farmer.id)
@@ -746,9 +749,19 @@ async def test_names_that_never_answer_hold_nobody_up(world: World, monkeypatch:
     async def sleep(_: float) -> None:
         await all_others.wait()
 
-    monkeypatch.setattr(grange_client.farmers, "networks_of", networks_of)
+    monkeypatch.setattr(grange.transfer.directory, "networks_of", networks_of)
     async with world.renter() as renter:
-        found = await probe(world.market.known, open_peer, records={}, sleep=sleep)
+        known = renter._directory
+        directory = Directory(
+            ChainRegistry(world.market),
+            known.signer,
+            known.purse,
+            known._session,
+            policy=known.policy,
+            sleep=sleep,
+        )
+        found = await directory.probe(world.market.known)
+        await directory.close()
     assert {one.farmer.id for one in found.candidates} == {1, 2, 4, 5, 6, 7, 8}
     assert found.silent == {3: "Farmer 3 did not answer in time."}
 

@@ -10,30 +10,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grange.peer import networks
+from grange.transfer.selection import Candidate, Reputation, Requirements, asked_rate, choose, spares_for
 from grange.types import Epoch, Offer, address_from
 from grange.units import GIB, MIB, TOKEN
 from grange_client.cautions import code_text
 from grange_client.errors import NotEnoughMoney, NothingToStore
 from grange_client.plan import Funds, Wish, code_for, codes_for, end_for, missing_from_vault, price
-from grange_client.select import Candidate, Need, Record, choose, slot_rate, spares_for
 
-NEED = Need(k=2, n=4, slot_bytes=64 * MIB, start=Epoch(3), end=Epoch(16), collateral_epochs=16)
-STRANGER = Record()
+NEED = Requirements(k=2, n=4, slot_bytes=64 * MIB, start=Epoch(3), end=Epoch(16), collateral_epochs=16)
+STRANGER = Reputation()
 OFFER = Offer(
     price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=1 << 40, longest_term_epochs=400
 )
 
 
 def candidate(
-    number: int, *, net: str = "", record: Record = STRANGER, free: int = 1 << 40, **fields: Any
+    number: int, *, net: str = "", reputation: Reputation = STRANGER, free: int = 1 << 40, **fields: Any
 ) -> Candidate:
     operator = fields.pop("operator", address_from(bytes(16) + number.to_bytes(4)))
     offer = replace(OFFER, **{key: fields.pop(key) for key in list(fields) if hasattr(OFFER, key)})
     farmer = farmer_view(number, operator, f"http://{number}", offer=offer, **fields)
-    return Candidate(farmer=farmer, free_bytes=free, networks=frozenset({net} if net else ()), record=record)
+    return Candidate(
+        farmer=farmer, free_bytes=free, networks=frozenset({net} if net else ()), reputation=reputation
+    )
 
 
-def ids(candidates: list[Candidate], need: Need = NEED) -> list[int]:
+def ids(candidates: list[Candidate], need: Requirements = NEED) -> list[int]:
     return [chosen.farmer.id for chosen in choose(candidates, need).ranked]
 
 
@@ -58,7 +60,7 @@ def test_cheap_farmers_come_first() -> None:
         ({"capacity_bytes": 64 * MIB - 1}, "has no room"),
         ({"stake": 8 * (TOKEN // 16) - 1}, "has too little at stake"),
         ({"stake": TOKEN, "committed_rate": TOKEN // 8}, "has too little at stake"),
-        ({"record": Record(successes=9, lies=1)}, "was caught lying"),
+        ({"reputation": Reputation(successes=9, lies=1)}, "was caught lying"),
         ({"price_per_gib_epoch": (1 << 80) - 1, "slot_gib": 1}, ""),
     ],
 )
@@ -80,13 +82,13 @@ def test_impossible_price_is_no_crash() -> None:
 
 def test_failures_cost_preference() -> None:
     """Who failed lately is as good as twice as dear for each time."""
-    failed = candidate(1, price_per_gib_epoch=TOKEN // 3, record=Record(failures=2))
+    failed = candidate(1, price_per_gib_epoch=TOKEN // 3, reputation=Reputation(failures=2))
     assert ids([failed, candidate(2)]) == [2, 1]
 
 
 def test_free_farmers_still_get_a_rate() -> None:
     """The market refuses slots without pay, so nothing costs one base unit."""
-    assert slot_rate(candidate(1, price_per_gib_epoch=0).farmer, GIB) == 1
+    assert asked_rate(candidate(1, price_per_gib_epoch=0).farmer, GIB) == 1
 
 
 @pytest.mark.parametrize("group", ["owner", "operator", "net"])
@@ -116,11 +118,11 @@ def test_choice_is_a_function_of_its_input(groups: list[tuple[int, int, int]], t
             number,
             owner=address_from(bytes(19) + bytes([owner])),
             net=f"net {net}",
-            record=Record(failures=failures),
+            reputation=Reputation(failures=failures),
         )
         for number, (owner, net, failures) in enumerate(groups, 1)
     ]
-    need = replace(NEED, tie=tie)
+    need = replace(NEED, shuffle_seed=tie)
     chosen = ids(candidates, need)
     assert chosen == ids(candidates[::-1], need)
     assert len(set(chosen)) == len(chosen) == min(len(groups), need.n + spares_for(need.n))
@@ -129,7 +131,8 @@ def test_choice_is_a_function_of_its_input(groups: list[tuple[int, int, int]], t
 def test_orders_spread_over_equals() -> None:
     """Different orders begin with different farmers."""
     first = Counter(
-        ids([candidate(i) for i in range(1, 9)], replace(NEED, tie=bytes([t])))[0] for t in range(200)
+        ids([candidate(i) for i in range(1, 9)], replace(NEED, shuffle_seed=bytes([t])))[0]
+        for t in range(200)
     )
     assert len(first) == 8
     assert max(first.values()) < 60
@@ -202,12 +205,14 @@ def test_smaller_codes_are_tried_down_to_one_farmer() -> None:
 
 
 PRICES = {"price_floor": TOKEN // 2, "highest_egress": 4 * TOKEN}
-LARGE = Need(k=10, n=30, slot_bytes=100 * GIB, start=Epoch(3), end=Epoch(90), collateral_epochs=16, **PRICES)
+LARGE = Requirements(
+    k=10, n=30, slot_bytes=100 * GIB, start=Epoch(3), end=Epoch(90), collateral_epochs=16, **PRICES
+)
 
 
 def test_thirty_farmers_for_one_base_unit_do_not_take_an_order() -> None:
     """A saboteur that asks next to nothing, and so risks nothing, gets no slot while others ask the usual."""
-    honest = [candidate(i, net=f"10.{i}.0.0/16", record=Record(successes=50)) for i in range(1, 61)]
+    honest = [candidate(i, net=f"10.{i}.0.0/16", reputation=Reputation(successes=50)) for i in range(1, 61)]
     bad = [
         candidate(1000 + i, net=f"172.{i}.0.0/16", price_per_gib_epoch=1, stake=16 * 100 * 16)
         for i in range(36)
@@ -225,7 +230,9 @@ def replace_price(one: Candidate, price: int) -> Candidate:
 
 
 def test_cheap_farmers_that_proved_ten_epochs_of_nothing_are_held_to_the_same_share() -> None:
-    honest = [candidate(i, price_per_gib_epoch=3 * TOKEN, record=Record(successes=1)) for i in range(1, 61)]
+    honest = [
+        candidate(i, price_per_gib_epoch=3 * TOKEN, reputation=Reputation(successes=1)) for i in range(1, 61)
+    ]
     proven = frozenset(map(Epoch, range(20)))
     bad = [replace(candidate(1000 + i, price_per_gib_epoch=1), proven=proven) for i in range(40)]
     assert sum(number >= 1000 for number in ids(honest + bad, LARGE)) == 10
@@ -233,12 +240,14 @@ def test_cheap_farmers_that_proved_ten_epochs_of_nothing_are_held_to_the_same_sh
 
 def test_own_cheap_farms_are_trusted_after_ten_epochs_with_us() -> None:
     """Whoever keeps files on farms of their own, at no price, may have them all there."""
-    kept = Record(kept=((Epoch(3), Epoch(20)),))
+    kept = Reputation(kept=((Epoch(3), Epoch(20)),))
     own = [
-        replace(candidate(i, price_per_gib_epoch=0, record=kept), proven=frozenset(map(Epoch, range(3, 13))))
+        replace(
+            candidate(i, price_per_gib_epoch=0, reputation=kept), proven=frozenset(map(Epoch, range(3, 13)))
+        )
         for i in range(1, 31)
     ]
-    others = [candidate(i, record=Record(successes=1)) for i in range(100, 160)]
+    others = [candidate(i, reputation=Reputation(successes=1)) for i in range(100, 160)]
     assert set(ids(own + others, LARGE)[:30]) == set(range(1, 31))
 
 
@@ -249,7 +258,7 @@ def test_own_cheap_farms_are_trusted_after_ten_epochs_with_us() -> None:
 def test_who_is_no_stranger(proven: list[int], kept: tuple[tuple[Epoch, Epoch], ...], young: bool) -> None:
     """Ten epochs proven on chain, or one in which something of ours was to be proven."""
     everybody = [
-        replace(candidate(i, record=Record(kept=kept)), proven=frozenset(map(Epoch, proven)))
+        replace(candidate(i, reputation=Reputation(kept=kept)), proven=frozenset(map(Epoch, proven)))
         for i in range(1, 10)
     ]
     assert choose(everybody, NEED).young is young

@@ -24,9 +24,9 @@ from grange.devnet.fleet import FarmerProcess
 from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import NO_CONTENT, Domain, order_id
 from grange.peer import AcceptanceRequest, Peer, PeerTimeouts, Signer, open_session
+from grange.transfer.selection import asked_rate
 from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Terms
 from grange.units import LEAF_BYTES
-from grange_client.select import slot_rate
 
 PIECE_LEAVES = 4
 PIECE_BYTES = PIECE_LEAVES * LEAF_BYTES
@@ -183,7 +183,7 @@ class Visitor:
             pieces=len(slot.pieces),
             piece_leaves=PIECE_LEAVES,
             root=slot.root,
-            rate=slot_rate(self.farmer, len(slot.data)),
+            rate=asked_rate(self.farmer, len(slot.data)),
             end=self.end,
         )
 

@@ -13,7 +13,7 @@ from e2e_tree import plain_file
 
 from grange.chain import calls
 from grange.devnet.fleet import FarmerProcess
-from grange.selection import TRIED_EPOCHS
+from grange.transfer.spread import TRIED_EPOCHS
 from grange_client.plan import Wish
 from grange_client.renter import Renter
 from grange_client.store import Quote

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from repair_farmers import FakeContacts
+from repair_farmers import FakeDirectory
 from repair_ground import Ground, Watch, nothing
 from repair_market import FakeMarket
 
@@ -43,9 +43,10 @@ async def repairing(
     """A repairer that moves when its `tick` is called; leaving it ends it where it is."""
     wallet = wallet or Wallet(b"\x77" * 32)
     chosen = Settings(folder=folder, **{"retry_seconds": 0.0, "window_blocks": 1, **settings})
-    market, contacts = FakeMarket(ground, wallet, watch), FakeContacts(ground, wallet, watch)
+    market = FakeMarket(ground, wallet, watch)
+    directory = FakeDirectory(market, ground, wallet, watch)
     async with asyncio.TaskGroup() as tasks:
-        repairer = Repairer(chosen, market, contacts, clock or Clock(), tasks)
+        repairer = Repairer(chosen, market, directory, clock or Clock(), tasks)
         try:
             yield repairer
         finally:

@@ -1,13 +1,16 @@
 """The farmers as one repairer knows and talks to them, on the ground of the tests.
 
 `FakePeer` answers out of a farmer's `Keep`, as well or badly as that says; `FakeReading` pays for what is
-read, and `FakeContacts` says who there is.
+read, and `FakeDirectory` says who there is.
 """
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
 
 from repair_ground import DEADLINE_BLOCKS, DOMAIN, PIECE_BYTES, SEGMENTS, Ground, Watch, root_of
+from repair_market import FakeMarket
 
 from grange.chain import Farmer, Wallet
 from grange.merkle import Tree, merkle_root
@@ -22,13 +25,14 @@ from grange.peer import (
     PiecePath,
 )
 from grange.peer.purse import Budget
+from grange.transfer.directory import Probed, Reputations
 from grange.transfer.retry import RetryPolicy
+from grange.transfer.selection import Candidate
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange.units import GIB, egress_rounded_up
 from grange_node.errors import ClosedUntilEpoch
 from grange_node.readers import AS_RENTER, Access
-from grange_node.repair.contacts import Contacts
-from grange_node.repair.crew import Wanted
+from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
 
 POLICY = RetryPolicy(tries=1, pause_seconds=0.0)
 
@@ -150,17 +154,20 @@ class _Tabs:
         return {}
 
 
+PURSE: Any = SimpleNamespace(tabs=_Tabs())
+
+
 class FakeReading:
     """What one repair reads."""
 
-    def __init__(self, contacts: "FakeContacts", budget: Budget) -> None:
-        self._contacts = contacts
+    def __init__(self, directory: "FakeDirectory", budget: Budget) -> None:
+        self._directory = directory
         self._budget = budget
-        self._priced = dict(contacts.farmers)
+        self._priced = dict(directory.farmers)
         self.received_bytes = 0
 
     def source(self, farmer: FarmerId) -> FakePeer:
-        peer = self._contacts.taker(farmer)
+        peer = self._directory.taker(farmer)
         read = peer.read
 
         async def counted(order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
@@ -174,7 +181,7 @@ class FakeReading:
             except FarmerUnreachable:
                 self._budget.spent -= price
                 raise
-            self._contacts.spent += price
+            self._directory.spent += price
             self.received_bytes += len(data)
             return data
 
@@ -182,16 +189,15 @@ class FakeReading:
         return peer
 
 
-class FakeContacts(Contacts):
+class FakeDirectory(FollowedDirectory):
     """The farmers as one repairer knows them."""
 
-    def __init__(self, ground: Ground, wallet: Wallet, watch: Watch) -> None:
-        self.policy = POLICY
-        self.tabs = _Tabs()  # type: ignore[assignment]
+    def __init__(self, market: FakeMarket, ground: Ground, wallet: Wallet, watch: Watch) -> None:
+        nothing: Any = None
+        super().__init__(market, nothing, PURSE, nothing, policy=POLICY, freshness=AS_FOLLOWED)
         self._ground = ground
         self._wallet = wallet
         self._watch = watch
-        self._farmers = {}
         self.spent = 0
 
     def taker(self, farmer: FarmerId) -> FakePeer:  # type: ignore[override]
@@ -201,13 +207,10 @@ class FakeContacts(Contacts):
     async def reading(self, budget: Budget) -> AsyncIterator[FakeReading]:  # type: ignore[override]
         yield FakeReading(self, budget)
 
-    async def who_answers(self, farmers: Sequence[Farmer]) -> list[Wanted]:
+    async def probe(self, farmers: Sequence[Farmer], reputations: Reputations | None = None) -> Probed:
         await self._watch("greet")
-        return [
-            Wanted(farmer=farmer, free_bytes=GIB)
-            for farmer in farmers
-            if not self._ground.keeps[farmer.id].gone
-        ]
+        there = (farmer for farmer in farmers if not self._ground.keeps[farmer.id].gone)
+        return Probed(candidates=tuple(Candidate(farmer=farmer, free_bytes=GIB) for farmer in there))
 
-    async def whereabouts(self, farmers: Sequence[FarmerId]) -> list[Wanted]:
-        return [Wanted(farmer=self._ground.farmer(farmer), free_bytes=0) for farmer in farmers]
+    async def _locate(self, farmers: Sequence[Farmer]) -> list[Candidate]:
+        return [Candidate(farmer=farmer, free_bytes=0) for farmer in farmers]

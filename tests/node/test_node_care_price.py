@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from repair_farmers import FakeContacts
+from repair_farmers import FakeDirectory
 from repair_ground import END, ORDER, PARAMETERS, PIECE_BYTES, RATE, Ground, K, nothing
 from repair_market import FakeMarket
 
@@ -53,17 +53,18 @@ async def mended(
     *,
     restarts: bool = False,
     given: Callable[[], Awaitable[None]] | None = None,
-) -> tuple[FakeMarket, FakeContacts, list[Exception]]:
+) -> tuple[FakeMarket, FakeDirectory, list[Exception]]:
     """The first farmer rebuilds pieces of its slot, again and again, in one life or in as many."""
-    market, contacts = FakeMarket(ground, WALLET, nothing), FakeContacts(ground, WALLET, nothing)
+    market = FakeMarket(ground, WALLET, nothing)
+    directory = FakeDirectory(market, ground, WALLET, nothing)
     sender = SimpleNamespace(chain=None, address=WALLET.address, wallet=WALLET)
 
     async def connected() -> Sender:
         return sender  # type: ignore[return-value]
 
     @asynccontextmanager
-    async def known(_: object, __: object) -> AsyncIterator[FakeContacts]:
-        yield contacts
+    async def known(*_: object) -> AsyncIterator[FakeDirectory]:
+        yield directory
 
     async def give(piece: int, data: bytes) -> None:
         assert data == ground.slots[0][piece]
@@ -71,7 +72,7 @@ async def mended(
             await given()
 
     monkeypatch.setattr(rebuilder_module, "Market", lambda _: market)
-    monkeypatch.setattr(LiveRebuilder, "_contacts", known)
+    monkeypatch.setattr(LiveRebuilder, "_directory", known)
     errors = list[Any]()
     own = LiveRebuilder(folder, connected, 0)
     for turn in range(times):
@@ -81,7 +82,7 @@ async def mended(
             await own.rebuild(await charted(market), 0, pieces, give)
         except (OverBudget, RepairStopped) as error:
             errors.append(error)
-    return market, contacts, errors
+    return market, directory, errors
 
 
 async def test_a_piece_costs_no_more_than_a_piece(
@@ -90,9 +91,9 @@ async def test_a_piece_costs_no_more_than_a_piece(
     """Who has not the money for whole slots mends what little is damaged."""
     for keep in ground.keeps.values():
         keep.egress_price = TOKEN
-    market, contacts, errors = await mended(ground, tmp_path, monkeypatch, [4])
+    market, directory, errors = await mended(ground, tmp_path, monkeypatch, [4])
     price = K * egress_rounded_up(TOKEN, PIECE_BYTES)
-    assert (market.funded, contacts.spent, errors) == ([price], price, [])
+    assert (market.funded, directory.spent, errors) == ([price], price, [])
 
 
 async def test_no_more_is_paid_for_a_slot_than_giving_it_up_costs(
@@ -101,8 +102,8 @@ async def test_no_more_is_paid_for_a_slot_than_giving_it_up_costs(
     """A renter that has the other slots at farmers of its own could ask any price for them."""
     for keep in ground.keeps.values():
         keep.egress_price = WORTH * GIB // PIECE_BYTES
-    market, contacts, errors = await mended(ground, tmp_path, monkeypatch, [4])
-    assert (market.funded, contacts.spent) == ([], 0)
+    market, directory, errors = await mended(ground, tmp_path, monkeypatch, [4])
+    assert (market.funded, directory.spent) == ([], 0)
     assert isinstance(errors[0], OverBudget)
 
 
@@ -113,9 +114,9 @@ async def test_rot_that_is_paid_for_again_and_again_costs_no_more_than_the_slot(
     for keep in ground.keeps.values():
         keep.egress_price = WORTH // 10 * GIB // PIECE_BYTES
         keep.lies = True
-    _, contacts, errors = await mended(ground, tmp_path, monkeypatch, [4], times=30, restarts=restarts)
+    _, directory, errors = await mended(ground, tmp_path, monkeypatch, [4], times=30, restarts=restarts)
     assert len(errors) == 30
-    assert 0 < contacts.spent <= WORTH
+    assert 0 < directory.spent <= WORTH
 
 
 async def test_a_farm_that_stops_while_it_mends_stops_also_with_a_full_disk(

@@ -105,7 +105,7 @@ async def tried(ground: Ground, folder: Path, rounds: int = 12) -> int:
         async with repairing(ground, folder) as repairer:
             await repairer.tick()
             await repairer.idle()
-            spent += repairer._contacts.spent  # type: ignore[attr-defined]
+            spent += repairer._directory.spent  # type: ignore[attr-defined]
         ground.mine()
     return spent
 
@@ -127,7 +127,7 @@ async def test_a_price_that_rises_while_a_repair_is_under_way_is_not_paid(tmp_pa
             await repairer.tick()
             await repairer.idle()
             ground.mine()
-        spent = repairer._contacts.spent  # type: ignore[attr-defined]
+        spent = repairer._directory.spent  # type: ignore[attr-defined]
     assert raised
     assert spent <= 2 * 8 * RATE
     assert ground.refills == 0
@@ -226,7 +226,7 @@ async def test_a_repair_whose_sources_raise_their_price_waits(tmp_path: Path) ->
         await repairer.tick()
         await repairer.idle()
         assert len(repairer.jobs.under_way()) == 1
-        assert repairer._contacts.spent == 0  # type: ignore[attr-defined]
+        assert repairer._directory.spent == 0  # type: ignore[attr-defined]
         for keep in ground.keeps.values():
             keep.egress_price = 7
         await until_done(ground, repairer)

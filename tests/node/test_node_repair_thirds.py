@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from repair_fakes import Clock, repairing, until_done
-from repair_farmers import FakeContacts, FakePeer
+from repair_farmers import FakeDirectory, FakePeer
 from repair_ground import ORDER, SEGMENTS, Ground, K, nothing
 from repair_market import FakeMarket
 
@@ -191,15 +191,16 @@ async def mended(
     """The first farmer rebuilds pieces of its slot; gives those that are left. `after` the first piece
     something happens."""
     wallet = ground.keeps[FarmerId(1)].wallet
-    market, contacts = FakeMarket(ground, wallet, nothing), FakeContacts(ground, wallet, nothing)
+    market = FakeMarket(ground, wallet, nothing)
+    directory = FakeDirectory(market, ground, wallet, nothing)
     sender = SimpleNamespace(chain=None, address=wallet.address, wallet=wallet)
 
     async def connected() -> Sender:
         return sender  # type: ignore[return-value]
 
     @asynccontextmanager
-    async def known(_: object, __: object) -> Any:
-        yield contacts
+    async def known(*_: object) -> Any:
+        yield directory
 
     async def give(piece: int, data: bytes) -> None:
         assert data == ground.slots[0][piece]
@@ -208,7 +209,7 @@ async def mended(
         given.add(piece)
 
     monkeypatch.setattr(rebuilder_module, "Market", lambda _: market)
-    monkeypatch.setattr(LiveRebuilder, "_contacts", known)
+    monkeypatch.setattr(LiveRebuilder, "_directory", known)
     chart = Chart(0)
     await market.follow(chart)
     charted = chart.order(ORDER)

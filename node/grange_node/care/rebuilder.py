@@ -29,8 +29,8 @@ from grange_node.files import FOLDER_MODE
 from grange_node.folders import translated
 from grange_node.order_state import state_of
 from grange_node.repair.chart import ORDER_EVENTS, Charted, told
-from grange_node.repair.contacts import Contacts
-from grange_node.repair.crew import fetch_cost, sources
+from grange_node.repair.costs import fetch_cost, sources
+from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
 from grange_node.repair.market import Market
 from grange_node.repair.repairer import TABS_NAME
 from grange_node.repair.sources import Sources
@@ -81,34 +81,34 @@ class LiveRebuilder:
         through all restarts, than to give it up costs: its collateral, and its pay to the end."""
         sender = await self._sender()
         market = Market(sender)
-        async with self._contacts(sender) as contacts:
+        async with self._directory(sender, market) as directory:
             head = await market.head()
-            contacts.know(await market.farmers(head.epoch))
+            directory.learn(await market.farmers(head.epoch))
             live = [
                 index
                 for index, held in enumerate(charted.slots)
-                if index != slot and index not in charted.lost and not contacts.farmers[held.farmer].lapsed
+                if index != slot and index not in charted.lost and not directory.farmers[held.farmer].lapsed
             ]
             if len(live) < charted.k:
                 raise RepairStopped(f"{len(live)} other slots are live, and {charted.k} are needed")
-            wanted = await _shown(market, charted, contacts.farmers, pieces, head)
+            wanted = await _shown(market, charted, directory.farmers, pieces, head)
             left = [piece for piece in pieces if piece not in wanted]
             if not wanted:
                 return left
-            order = sources(charted, live, contacts.farmers)
-            cost = fetch_cost(charted, order[: charted.k], contacts.farmers, len(wanted))
+            order = sources(charted, live, directory.farmers)
+            cost = fetch_cost(charted, order[: charted.k], directory.farmers, len(wanted))
             epochs = market.parameters.collateral_epochs + max(0, charted.end - head.epoch)
             paid = self._outlays.paid(charted.order, slot)
             budget = Budget(max(0, epochs * charted.slots[slot].rate - paid))
             budget.check(cost)
-            await market.fund(cost, contacts.tabs.totals())
+            await market.fund(cost, directory.purse.tabs.totals())
 
             def note() -> None:
                 if budget.spent:
                     cost = paid + budget.spent
                     self._outlays.note(charted.order, slot, cost, end=charted.end, epoch=head.epoch)
 
-            async with contacts.reading(budget) as reading:
+            async with directory.reading(budget) as reading:
                 try:
                     pool = Sources(charted, order, reading.source)
                     codec = Codec(charted.k, charted.n)
@@ -133,7 +133,7 @@ class LiveRebuilder:
             return left
 
     @asynccontextmanager
-    async def _contacts(self, sender: Sender) -> AsyncIterator[Contacts]:
+    async def _directory(self, sender: Sender, market: Market) -> AsyncIterator[FollowedDirectory]:
         domain = sender.chain.domain
         with translated(f"making {self._folder}"):
             # Not what is above it: that may be the place of a disk that is not mounted.
@@ -145,7 +145,9 @@ class LiveRebuilder:
             purse = Purse(domain=domain, wallet=sender.wallet, tabs=tabs)
             policy = RetryPolicy()
             signer = Signer(domain=domain, wallet=sender.wallet, timeouts=policy.timeouts)
-            yield await stack.enter_async_context(Contacts.open(signer, purse, policy))
+            yield await stack.enter_async_context(
+                FollowedDirectory.open(market, signer, purse, policy=policy, freshness=AS_FOLLOWED)
+            )
 
 
 async def _shown(

@@ -4,7 +4,8 @@
     Survey      an order -> what is live, what is vacant, for how much   survey.py
     Market      what a repairer asks of the chain and sends to it        market.py
     keeper      lapsed farmers -> evictions; what is over -> closed      keeper.py
-    choose      whom to read from, and who takes the slots               crew.py
+    sources     whom to read from, and what that costs                   costs.py
+    takers      what whoever takes a slot must be able to                takers.py
     Job, Jobs   a repair that was begun, on disk                         jobs.py
     Transfer    pieces in, pieces rebuilt, pieces out                    transfer.py
     Repairer    all of it, again and again                               repairer.py

@@ -29,7 +29,8 @@ from grange.chain import (
     proven_epochs,
 )
 from grange.messages import Domain
-from grange.selection import HISTORY_EPOCHS
+from grange.transfer.registry import Registered
+from grange.transfer.sampling import HISTORY_EPOCHS
 from grange.types import Address, Epoch, FarmerId, Held, OrderId, Parameters, Slot, Takeover
 from grange.units import format_tokens
 from grange_node.errors import RepairStopped
@@ -128,6 +129,15 @@ class Market:
             self._proofs = await proven_epochs(self._chain, epochs=HISTORY_EPOCHS)
             self._proofs_epoch = epoch
         return self._proofs
+
+    async def registered(self) -> Registered:
+        """All farmers as they stand in the current epoch, and what they have proven lately."""
+        epoch = (await self.head()).epoch
+        return Registered(epoch=epoch, farmers=await self.farmers(epoch), proven=await self.proofs(epoch))
+
+    async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
+        """Some farmers, in the order asked for."""
+        return await self._chain.farmers_by_id(farmers)
 
     async def eviction(self, farmer: FarmerId) -> Eviction | None:
         """What an evicted farmer's slots have to offer; None if it is not evicted."""

@@ -29,8 +29,8 @@ from grange_node.errors import NodeWorldError, ReadsClosed
 from grange_node.files import FOLDER_MODE
 from grange_node.folders import translated
 from grange_node.repair.chart import REORG_BLOCKS, Chart, Charted
-from grange_node.repair.contacts import Contacts
-from grange_node.repair.crew import affordable, gas_cost, pass_cost
+from grange_node.repair.costs import affordable, gas_cost, pass_cost
+from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
 from grange_node.repair.keeper import close_ended, evict_lapsed, hoped_for
 from grange_node.repair.market import Market
@@ -77,7 +77,7 @@ class Repairer:
         self,
         settings: Settings,
         market: Market,
-        contacts: Contacts,
+        directory: FollowedDirectory,
         clock: Callable[[], float],
         tasks: asyncio.TaskGroup,
     ) -> None:
@@ -86,7 +86,7 @@ class Repairer:
         self.jobs = Jobs(settings.folder)
         self.chart = Chart(settings.start_block)
         self.market = market
-        self._contacts = contacts
+        self._directory = directory
         self._clock = clock
         self._tasks = tasks
         self._running: dict[OrderId, asyncio.Task[None]] = {}
@@ -122,9 +122,11 @@ class Repairer:
                 Tabs.open(settings.folder / TABS_NAME, domain=market.domain, payer=market.address)
             )
             purse = Purse(domain=market.domain, wallet=sender.wallet, tabs=tabs)
-            contacts = await stack.enter_async_context(Contacts.open(signer, purse, policy))
+            directory = await stack.enter_async_context(
+                FollowedDirectory.open(market, signer, purse, policy=policy, freshness=AS_FOLLOWED)
+            )
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            repairer = cls(settings, market, contacts, clock, tasks)
+            repairer = cls(settings, market, directory, clock, tasks)
             try:
                 yield repairer
             finally:
@@ -133,11 +135,11 @@ class Repairer:
     async def tick(self) -> None:
         """Look at the chain, and begin what is to be begun. Raises ChainError."""
         epoch = await self.refresh()
-        lapsed = {farmer.id for farmer in self._contacts.farmers.values() if farmer.lapsed}
+        lapsed = {farmer.id for farmer in self._directory.farmers.values() if farmer.lapsed}
         troubled = self.chart.troubled(lapsed)
         hopeful = [charted for charted in troubled if self._may_be_repaired(charted, lapsed)]
-        hopes = hoped_for(hopeful, self._contacts.farmers, epoch, self.market.parameters)
-        if await evict_lapsed(self.market, self._contacts.farmers, hopes, self.settings.gas_price):
+        hopes = hoped_for(hopeful, self._directory.farmers, epoch, self.market.parameters)
+        if await evict_lapsed(self.market, self._directory.farmers, hopes, self.settings.gas_price):
             epoch = await self.refresh()
         if self.settings.close_for:
             await close_ended(self.market, self.chart.orders(), self.settings.close_for, epoch)
@@ -187,7 +189,7 @@ class Repairer:
             head = await self.market.head()
             if self._head is None or head.hash != self._head.hash:
                 await self.market.follow(self.chart)
-                self._contacts.know(await self.market.farmers(head.epoch))
+                self._directory.learn(await self.market.farmers(head.epoch))
                 self._head = head
                 self._waiting.clear()
                 self.chart.forget_ended(self._ended_by(head), self.settings.close_for)
@@ -196,7 +198,7 @@ class Repairer:
     def _may_be_repaired(self, charted: Charted, lapsed: Collection[FarmerId]) -> bool:
         """Whether enough is left to read, at a price that we pay, of what may still be a code word."""
         live = _live(charted, lapsed)
-        farmers, highest_price = self._contacts.farmers, self.settings.highest_read_price
+        farmers, highest_price = self._directory.farmers, self.settings.highest_read_price
         readable = affordable(charted, live, farmers, highest_price)
         return charted.order not in self._hopeless and len(readable) >= charted.k
 
@@ -230,7 +232,7 @@ class Repairer:
             # It is open by what we know: the others have not seen the newest block.
             self._rest(order)
             return
-        lapsed = {farmer.id for farmer in self._contacts.farmers.values() if farmer.lapsed}
+        lapsed = {farmer.id for farmer in self._directory.farmers.values() if farmer.lapsed}
         self._closed[order] = Epoch(self._head.epoch + 1), len(_live(charted, lapsed))
         self._rests[order] = self._clock() + LONGEST_RETRY_SECONDS
         self._pauses.pop(order, None)
@@ -249,10 +251,10 @@ class Repairer:
         head = self._head
         if charted.order in self._waiting:
             return
-        looked = await survey(self.market, charted, self._contacts.farmers, head)
+        looked = await survey(self.market, charted, self._directory.farmers, head)
         if head is self._head:
             self._waiting.add(charted.order)
-        farmers = self._contacts.farmers
+        farmers = self._directory.farmers
         readable = affordable(charted, looked.live, farmers, self.settings.highest_read_price)
         if len(readable) < charted.k <= len(looked.live):
             log.debug(
@@ -303,7 +305,7 @@ class Repairer:
             log.info("order %s has ended before it was repaired", job.order.hex()[:12])
             self.jobs.save(replace(job, outcome=Outcome.ENDED))
             return
-        looked = await survey(self.market, charted, self._contacts.farmers, self._head)
+        looked = await survey(self.market, charted, self._directory.farmers, self._head)
         vacant = {vacancy.slot for vacancy in looked.vacancies}
         waiting = {slot for slot in job.takers if charted.slots[slot].start == job.tenures[slot]}
         back = waiting & set(looked.live)
@@ -318,7 +320,7 @@ class Repairer:
             job,
             looked,
             market=self.market,
-            contacts=self._contacts,
+            directory=self._directory,
             jobs=self.jobs,
             now=lambda: self.chart.order(job.order),
             refresh=self.refresh,

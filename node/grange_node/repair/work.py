@@ -12,7 +12,6 @@ a transaction was mined is seen on chain.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
@@ -26,16 +25,18 @@ from grange.peer.purse import Budget
 from grange.reads import Reader, Share, is_open, open_epoch, share_of
 from grange.repair import is_eager
 from grange.transfer.acceptance import AcceptanceTerms, Keeper, SlotRequest, collect
+from grange.transfer.selection import choose
 from grange.types import Acceptance, Epoch, FarmerId, Takeover
 from grange.units import format_tokens
 from grange_node.errors import RepairStopped
 from grange_node.repair.chart import Charted
-from grange_node.repair.contacts import Contacts
-from grange_node.repair.crew import affordable, fetch_cost, fetch_limit, may_take, ranked, sources, to_ask
+from grange_node.repair.costs import affordable, fetch_cost, fetch_limit, sources
+from grange_node.repair.directory import FollowedDirectory
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
 from grange_node.repair.market import Market
 from grange_node.repair.sources import Sources
 from grange_node.repair.survey import Survey
+from grange_node.repair.takers import MAX_ASKED, barred, requirements_of
 from grange_node.repair.transfer import Transfer, let_go
 
 MAX_ATTEMPTS: Final = 8
@@ -51,7 +52,7 @@ NO_TAKERS: Final = "no farmer that answers takes any of the slots"
 log = logging.getLogger("grange.repair")
 
 Refresh = Callable[[], Awaitable[Epoch]]
-"""Bring the chart and the contacts up to the newest block; gives the epoch of the next one."""
+"""Bring the chart and the directory up to the newest block; gives the epoch of the next one."""
 
 
 class Overtaken(GrangeError):
@@ -67,7 +68,7 @@ class Work:
         survey: Survey,
         *,
         market: Market,
-        contacts: Contacts,
+        directory: FollowedDirectory,
         jobs: Jobs,
         now: Callable[[], Charted | None],
         refresh: Refresh,
@@ -82,7 +83,7 @@ class Work:
         self.job = job
         self._charted = survey.charted
         self._market = market
-        self._contacts = contacts
+        self._directory = directory
         self._jobs = jobs
         self._now = now
         self._refresh = refresh
@@ -95,7 +96,7 @@ class Work:
         self._own = own
         self._highest_read_price = highest_read_price
         self._worth = worth
-        self._tie = survey.charted.order + bytes.fromhex(market.address[2:])
+        self._seed = survey.charted.order + bytes.fromhex(market.address[2:])
         self._epoch = Epoch(0)
         self._live = survey.live
         self._transfer: Transfer | None = None
@@ -103,7 +104,7 @@ class Work:
     async def run(self) -> Job:
         """Do it, and say what came of it. Raises RepairStopped or ChainError: it can be gone on with."""
         self._epoch = await self._refresh()
-        farmers = self._contacts.farmers
+        farmers = self._directory.farmers
         readable = affordable(self._charted, self._live, farmers, self._highest_read_price)
         if len(readable) < self._charted.k:
             raise RepairStopped(
@@ -112,14 +113,14 @@ class Work:
             )
         slots = sources(self._charted, readable, farmers, blamed=self.job.blamed)
         budget = Budget(self._spendable(slots))
-        async with self._contacts.reading(budget) as reading:
+        async with self._directory.reading(budget) as reading:
             pool = Sources(self._charted, slots, reading.source)
             try:
                 await self._choose_takers()
                 cost = fetch_cost(self._charted, slots[: self._charted.k], farmers)
                 if not self.job.paid and cost > self._worth:
                     raise RepairStopped(DEARER)
-                await self._market.fund(min(cost, budget.limit or 0), self._contacts.tabs.totals())
+                await self._market.fund(min(cost, budget.limit or 0), self._directory.purse.tabs.totals())
                 self._transfer = self._transfer_from(pool)
                 await self._go(self._transfer)
             except Overtaken:
@@ -140,7 +141,7 @@ class Work:
     def _spendable(self, slots: list[int]) -> int:
         """What may be spent on reading this time: a repair that begins again and again must not cost more
         than it brings."""
-        limit = fetch_limit(self._charted, slots, self._contacts.farmers)
+        limit = fetch_limit(self._charted, slots, self._directory.farmers)
         return min(limit, max(0, self._worth - self.job.paid))
 
     def _transfer_from(self, pool: Sources) -> Transfer:
@@ -148,11 +149,11 @@ class Work:
             charted=self._charted,
             takers={slot: farmer for slot, farmer in self.job.takers.items() if farmer != NOBODY},
             sources=pool,
-            open_peer=self._contacts.taker,
+            open_peer=self._directory.taker,
             replace=self._replace,
             check=self._check,
             shown=self._shown,
-            policy=self._contacts.policy,
+            policy=self._directory.policy,
         )
 
     def _shown(self, segment: int) -> Epoch | None:
@@ -197,33 +198,24 @@ class Work:
         self._jobs.save(self.job)
 
     async def _somebody(self, slot: int, others: list[FarmerId]) -> FarmerId | None:
-        parameters = self._market.parameters
-        fitting = [
-            farmer
-            for farmer in self._contacts.farmers.values()
-            if farmer.id not in self.job.declined
-            and farmer.id not in others
-            and may_take(self._now() or self._charted, slot, farmer, self._epoch, parameters)
-        ]
-        proofs = await self._market.proofs(self._epoch)
-        asked = to_ask(
-            fitting,
-            registered=[*self._contacts.farmers.values()],
-            proofs=proofs,
-            epochs=range(self._epoch, self._charted.end),
+        charted, farmers = self._now() or self._charted, self._directory.farmers
+        needed = requirements_of(
+            charted,
+            slot,
+            epoch=self._epoch,
+            parameters=self._market.parameters,
             own=self._own,
-            max_misses=parameters.max_misses,
-            tie=self._tie + bytes([slot]),
+            seed=self._seed,
         )
         holders = [self._charted.slots[live].farmer for live in self._live]
-        answering, beside = await asyncio.gather(
-            self._contacts.who_answers(asked),
-            self._contacts.whereabouts([*holders, *others]),
+        found = await self._directory.survey(
+            needed,
+            beside=[*holders, *others],
+            excluded=barred(charted, farmers.values()) | {*self.job.declined, *others},
+            at_most=MAX_ASKED,
         )
-        best = ranked(
-            self._charted, slot, answering, beside=beside, own=self._own, proofs=proofs, tie=self._tie
-        )
-        return best[0].farmer.id if best else None
+        ranked = choose(found.candidates, found.requirements, beside=found.beside).ranked
+        return ranked[0].farmer.id if ranked else None
 
     async def _replace(self, slot: int, failed: FarmerId, error: GrangeError) -> FarmerId | None:
         assert self._transfer is not None
@@ -252,7 +244,7 @@ class Work:
             if self._transfer is not None:
                 await self._transfer.drop(slot)
             elif farmer != NOBODY:
-                await let_go(self._contacts.taker(farmer), self.job.order, slot)
+                await let_go(self._directory.taker(farmer), self.job.order, slot)
             takers = {taken: by for taken, by in self.job.takers.items() if taken != slot}
             self.job = replace(self.job, takers=takers)
         if not self.job.takers:
@@ -293,15 +285,15 @@ class Work:
             SlotRequest(
                 slot=slot,
                 root=charted.slots[slot].root,
-                keeper=Keeper(farmer=self._contacts.farmers[farmer], rate=charted.slots[slot].rate),
+                keeper=Keeper(farmer=self._directory.farmers[farmer], rate=charted.slots[slot].rate),
             )
             for slot, farmer in takers.items()
         ]
         answers = await collect(
             requests,
             terms,
-            open_peer=lambda farmer: self._contacts.taker(farmer.id),
-            policy=self._contacts.policy,
+            open_peer=lambda farmer: self._directory.taker(farmer.id),
+            policy=self._directory.policy,
             deadline_block=head.number + MIN_CONSENT_BLOCKS,
         )
         failed = {slot: answer for slot, answer in answers.items() if not isinstance(answer, Acceptance)}

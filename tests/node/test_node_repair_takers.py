@@ -1,5 +1,6 @@
 """Who is asked to take over a slot, and who is preferred: strangers and borrowed names."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,20 @@ from repair_ground import Ground
 
 from grange.chain import Farmer
 from grange.messages import NO_ORDER
+from grange.transfer.directory import Probed, Reputations
+from grange.transfer.registry import Registered
+from grange.transfer.retry import RetryPolicy
+from grange.transfer.sampling import prospects
+from grange.transfer.selection import Candidate, Requirements, choose, unfit_on_chain
 from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Slot, address_from
 from grange.units import GIB, TOKEN
 from grange_node.repair.chart import Charted
-from grange_node.repair.crew import MAX_ASKED, Proofs, Wanted, may_take, ranked, to_ask
+from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
+from grange_node.repair.takers import MAX_ASKED, barred, requirements_of
 
 K, N = 4, 8
 NOW = Epoch(20)
+Proofs = dict[FarmerId, frozenset[Epoch]]
 CHARTED = Charted(
     order=OrderId(bytes(32)),
     renter=address_from(bytes(20)),
@@ -57,8 +65,12 @@ def farmer(number: int, **fields: Any) -> Farmer:
     return Farmer(id=FarmerId(number), **(known | fields))
 
 
-def wanted(number: int, **fields: Any) -> Wanted:
-    return Wanted(farmer=farmer(number, **fields), free_bytes=GIB)
+def wanted(number: int, **fields: Any) -> Candidate:
+    return Candidate(farmer=farmer(number, **fields), free_bytes=GIB)
+
+
+def needed(own: FarmerId | None = None) -> Requirements:
+    return requirements_of(CHARTED, 0, epoch=NOW, parameters=PARAMETERS, own=own, seed=b"t")
 
 
 def proofs_of(*numbers: int) -> Proofs:
@@ -66,11 +78,13 @@ def proofs_of(*numbers: int) -> Proofs:
     return {FarmerId(number): frozenset(map(Epoch, range(10, 20))) for number in numbers}
 
 
-def order_of(candidates: list[Wanted], proofs: Proofs, **options: Any) -> list[int]:
-    beside = options.pop("beside", [])
-    own = options.pop("own", None)
-    found = ranked(CHARTED, 0, candidates, beside=beside, own=own, proofs=proofs, tie=b"t")
-    return [one.farmer.id for one in found]
+def order_of(candidates: list[Candidate], proofs: Proofs, **options: Any) -> list[int]:
+    def with_proofs(found: list[Candidate]) -> list[Candidate]:
+        return [replace(one, proven=proofs.get(one.farmer.id, frozenset())) for one in found]
+
+    beside = with_proofs(options.pop("beside", []))
+    found = choose(with_proofs(candidates), needed(**options), beside=beside)
+    return [one.farmer.id for one in found.ranked]
 
 
 def test_farmers_that_have_proven_come_before_strangers() -> None:
@@ -100,17 +114,36 @@ def test_what_strangers_borrow_does_not_keep_a_farm_from_a_slot() -> None:
     assert trusted == [60, 50]
 
 
-def ask(farmers: list[Farmer], proofs: Proofs, own: FarmerId | None = None) -> list[Farmer]:
-    return to_ask(
-        farmers, registered=farmers, proofs=proofs, epochs=range(NOW, 40), own=own, max_misses=4, tie=b"t"
-    )
+class Everybody(FollowedDirectory):
+    """All answer, of a market of these farmers with these proofs."""
+
+    def __init__(self, farmers: list[Farmer], proofs: Proofs) -> None:
+        nothing: Any = None
+        super().__init__(self, nothing, nothing, nothing, policy=RetryPolicy(), freshness=AS_FOLLOWED)
+        self.parameters = PARAMETERS
+        self.learn({farmer.id: farmer for farmer in farmers})
+        self._proofs = proofs
+
+    async def registered(self) -> Registered:
+        return Registered(epoch=NOW, farmers=self.farmers, proven=self._proofs)
+
+    async def by_id(self, farmers: Iterable[FarmerId]) -> dict[FarmerId, Farmer]:
+        return {farmer: self.farmers[farmer] for farmer in farmers}
+
+    async def probe(self, farmers: Sequence[Farmer], reputations: Reputations | None = None) -> Probed:
+        return Probed(candidates=tuple(Candidate(farmer=farmer, free_bytes=GIB) for farmer in farmers))
 
 
-def test_farmers_that_ask_a_ransom_for_reads_are_not_asked() -> None:
+async def ask(farmers: list[Farmer], proofs: Proofs) -> list[Farmer]:
+    found = await Everybody(farmers, proofs).survey(needed(), at_most=MAX_ASKED)
+    return [one.farmer for one in found.candidates]
+
+
+async def test_farmers_that_ask_a_ransom_for_reads_are_not_asked() -> None:
     """The renter would have to pay it to have its data back."""
     honest = [farmer(number) for number in range(20, 30)]
     offer = replace(honest[0].offer, egress_price_per_gib=1000 * TOKEN)
-    assert ask([*honest, farmer(50, offer=offer)], proofs_of(50)) == ask(honest, {})
+    assert await ask([*honest, farmer(50, offer=offer)], proofs_of(50)) == await ask(honest, {})
 
 
 @pytest.mark.parametrize("junk_proves", [False, True])
@@ -119,7 +152,8 @@ def test_names_without_stake_are_not_asked_in_place_of_others(junk_proves: bool)
     names = [farmer(1000 + number, stake=16) for number in range(5000)]
     honest = [farmer(number) for number in range(20, 40)]
     proofs = proofs_of(*range(20, 40), *(range(1000, 6000) if junk_proves else ()))
-    asked = ask(honest + names, proofs, own=FarmerId(1003))
+    known = {FarmerId(1003)}
+    asked = prospects(honest + names, known=known, proven=proofs, seed=b"t", at_most=MAX_ASKED)
     assert {one.id for one in asked} >= {*range(20, 40), 1003}
     assert len(asked) == MAX_ASKED
 
@@ -134,12 +168,14 @@ def test_names_without_stake_are_not_asked_in_place_of_others(junk_proves: bool)
     ],
 )
 def test_who_cannot_take_a_slot_is_not_asked(fields: dict[str, Any]) -> None:
-    assert may_take(CHARTED, 0, farmer(20), NOW, PARAMETERS)
-    assert not may_take(CHARTED, 0, farmer(20, **fields), NOW, PARAMETERS)
+    assert not unfit_on_chain(farmer(20), needed())
+    assert not barred(CHARTED, [farmer(20)])
+    one = farmer(20, **fields)
+    assert unfit_on_chain(one, needed()) or barred(CHARTED, [one]) == {20}
 
 
 def test_who_has_a_slot_of_the_order_does_not_take_another() -> None:
-    assert not may_take(CHARTED, 0, farmer(2), NOW, PARAMETERS)
+    assert barred(CHARTED, [farmer(2), farmer(20)]) == {2}
 
 
 async def test_a_repair_goes_to_those_that_have_proven(tmp_path: Path) -> None:

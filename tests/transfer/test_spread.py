@@ -8,23 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grange.chain import Farmer
-from grange.selection import (
-    MAX_ASKED,
-    Contender,
-    Ranking,
-    Trust,
-    highest_egress,
-    price_floor,
-    prospects,
-    rank,
-    strangers_allowed,
-    trust_of,
-    unfit_on_chain,
-)
+from grange.transfer.sampling import MAX_ASKED, highest_egress, price_floor, prospects
+from grange.transfer.selection import Requirements, unfit_on_chain
+from grange.transfer.spread import Contender, Ranking, Trust, rank, strangers_allowed, trust_of
 from grange.types import Address, Epoch, FarmerId, Offer, address_from
 from grange.units import GIB, TOKEN
 
 STAKE = 500 * TOKEN
+NEEDED = Requirements(k=1, n=1, slot_bytes=GIB, start=Epoch(0), end=Epoch(10), collateral_epochs=16)
 
 
 def address(number: int, kind: int = 0) -> Address:
@@ -61,7 +52,7 @@ def contender(number: int, trust: Trust = Trust.PROVEN, cost: int = 10, **fields
 def ranked(
     contenders: list[Contender], *, k: int = 10, n: int = 30, beside: tuple[Contender, ...] = ()
 ) -> Ranking:
-    return rank(contenders, k=k, n=n, wanted=n + n // 2, tie=b"order", beside=beside)
+    return rank(contenders, k=k, n=n, wanted=n + n // 2, seed=b"order", beside=beside)
 
 
 def numbers(ranking: Ranking) -> list[int]:
@@ -170,8 +161,8 @@ def test_limits_hold_for_all_markets(
         contender(i, trust, cost, owner=address(owner), networks=frozenset({f"net {net}"}), cheap=cheap)
         for i, (trust, cost, owner, net, cheap) in enumerate(farms, 1)
     ]
-    ranking = rank(contenders, k=k, n=n, wanted=n, tie=b"t")
-    assert numbers(ranking) == numbers(rank(contenders[::-1], k=k, n=n, wanted=n, tie=b"t"))
+    ranking = rank(contenders, k=k, n=n, wanted=n, seed=b"t")
+    assert numbers(ranking) == numbers(rank(contenders[::-1], k=k, n=n, wanted=n, seed=b"t"))
     assert len(set(numbers(ranking))) == len(ranking.ranked) <= n
     strangers = sum(one.untested for one in ranking.ranked)
     if ranking.young:
@@ -186,7 +177,7 @@ def test_those_we_know_are_asked_however_many_names_there_are() -> None:
     """100 known farmers among 50,000 names are all asked, and no more than MAX_ASKED in all."""
     farmers = [farmer(number) for number in range(1, 101)]
     junk = [replace(farmer(1), id=FarmerId(1000 + number), stake=16) for number in range(50_000)]
-    asked = prospects(farmers + junk, known=range(1, 101), proven=(), tie=b"order")
+    asked = prospects(farmers + junk, known=range(1, 101), proven=(), seed=b"order")
     assert len(asked) == MAX_ASKED
     assert {one.id for one in asked} >= set(range(1, 101))
 
@@ -197,7 +188,7 @@ def test_names_without_money_do_not_crowd_out_newcomers_and_proven_farmers() -> 
     newcomers = [farmer(number) for number in range(101, 141)]
     junk = [replace(farmer(1), id=FarmerId(1000 + number), stake=16) for number in range(50_000)]
     proving = {*range(1, 101), *range(1000, 40_000)}
-    asked = {one.id for one in prospects(proven + newcomers + junk, known=(), proven=proving, tie=b"o")}
+    asked = {one.id for one in prospects(proven + newcomers + junk, known=(), proven=proving, seed=b"o")}
     assert asked >= set(range(1, 141))
     assert len(asked) <= MAX_ASKED
 
@@ -205,8 +196,8 @@ def test_names_without_money_do_not_crowd_out_newcomers_and_proven_farmers() -> 
 def test_a_market_of_newcomers_is_seen_as_a_whole() -> None:
     """What the tried leave free newcomers may have; where the tried are many, newcomers have their share."""
     new = [farmer(number) for number in range(1, 1001)]
-    assert len(prospects(new, known=(), proven=(), tie=b"")) == MAX_ASKED
-    everybody = prospects(new, known=range(1, 500), proven=range(500, 900), tie=b"")
+    assert len(prospects(new, known=(), proven=(), seed=b"")) == MAX_ASKED
+    everybody = prospects(new, known=range(1, 500), proven=range(500, 900), seed=b"")
     assert sum(one.id >= 900 for one in everybody) == 64
     assert sum(one.id < 500 for one in everybody) == 128
     assert len(everybody) == MAX_ASKED
@@ -215,7 +206,7 @@ def test_a_market_of_newcomers_is_seen_as_a_whole() -> None:
 def test_other_orders_ask_others() -> None:
     many = [farmer(number) for number in range(1, 2001)]
     first, second = (
-        {one.id for one in prospects(many, known=(), proven=range(2001), tie=tie)} for tie in (b"1", b"2")
+        {one.id for one in prospects(many, known=(), proven=range(2001), seed=seed)} for seed in (b"1", b"2")
     )
     assert len(first & second) < len(first) / 2
 
@@ -261,14 +252,13 @@ def test_reading_may_cost_four_times_the_usual_or_what_keeping_costs() -> None:
 )
 def test_what_the_chain_says_decides_who_is_asked_at_all(fields: dict[str, Any], reason: str) -> None:
     one = farmer(1, **fields)
-    assert unfit_on_chain(one, slot_bytes=GIB, epochs=10, collateral_epochs=16) == reason
+    assert unfit_on_chain(one, NEEDED) == reason
 
 
 def test_a_slot_that_pays_less_than_a_farmer_asks_is_not_for_it() -> None:
     dear = farmer(1, price_per_gib_epoch=2 * TOKEN)
-    terms: dict[str, Any] = {"slot_bytes": GIB, "epochs": 10, "collateral_epochs": 16}
-    assert unfit_on_chain(dear, rate=TOKEN, **terms) == "asks more than the slot pays"
-    assert unfit_on_chain(dear, rate=2 * TOKEN, **terms) == ""
+    assert unfit_on_chain(dear, replace(NEEDED, rate=TOKEN)) == "asks more than the slot pays"
+    assert unfit_on_chain(dear, replace(NEEDED, rate=2 * TOKEN)) == ""
 
 
 def test_who_is_a_stranger() -> None:

@@ -1,0 +1,79 @@
+"""Which live slots a repair reads from, and what that costs. Pure: values in, a choice out.
+
+Sources are the cheapest live slots, the others in reserve. Amounts are in base units of the token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from grange.chain import Farmer
+from grange.repair import PassCost
+from grange.types import FarmerId
+from grange.units import egress_rounded_up
+from grange_node.repair.chart import Charted
+
+REFILL_GAS = 150_000
+REFILL_GAS_PER_SLOT = 200_000
+
+
+def sources(
+    charted: Charted,
+    live: Iterable[int],
+    farmers: Mapping[FarmerId, Farmer],
+    *,
+    blamed: Collection[FarmerId] = (),
+) -> list[int]:
+    """Live slots in the order in which to read from them: the cheapest first, and last those of farmers that
+    sent wrong bytes before."""
+
+    def rank(slot: int) -> tuple[bool, int, int]:
+        return charted.slots[slot].farmer in blamed, _egress(charted, slot, farmers), slot
+
+    return sorted(live, key=rank)
+
+
+def affordable(
+    charted: Charted, live: Iterable[int], farmers: Mapping[FarmerId, Farmer], highest_price: int | None
+) -> list[int]:
+    """Live slots that can be read for so much a GiB at most; all of them if it is None.
+
+    Whoever holds its own order names its price, and could ask the whole bounty for rubbish.
+    """
+    return [
+        slot for slot in live if highest_price is None or _egress(charted, slot, farmers) <= highest_price
+    ]
+
+
+def pass_cost(
+    charted: Charted, live: Iterable[int], farmers: Mapping[FarmerId, Farmer], gas_price: int
+) -> PassCost:
+    """What a pass costs: k slots read from the cheapest, and gas at base units for each."""
+    fetch = fetch_cost(charted, sources(charted, live, farmers)[: charted.k], farmers)
+    return PassCost(once=fetch + REFILL_GAS * gas_price, per_slot=REFILL_GAS_PER_SLOT * gas_price)
+
+
+def fetch_cost(
+    charted: Charted, slots: Iterable[int], farmers: Mapping[FarmerId, Farmer], pieces: int | None = None
+) -> int:
+    """What it costs to read so many pieces of each of these slots, piece by piece; all of them if None."""
+    geometry = charted.geometry
+    count = geometry.segments if pieces is None else pieces
+    return sum(
+        count * egress_rounded_up(_egress(charted, slot, farmers), geometry.piece_bytes) for slot in slots
+    )
+
+
+def gas_cost(slots: int, gas_price: int) -> int:
+    """What the transaction costs that refills so many slots."""
+    return (REFILL_GAS + slots * REFILL_GAS_PER_SLOT) * gas_price
+
+
+def fetch_limit(charted: Charted, live: Iterable[int], farmers: Mapping[FarmerId, Farmer]) -> int:
+    """More than a repair can honestly cost to read: the k dearest slots, and as much again for what was
+    paid for and is of no use."""
+    return 2 * fetch_cost(charted, sources(charted, live, farmers)[-charted.k :], farmers)
+
+
+def _egress(charted: Charted, slot: int, farmers: Mapping[FarmerId, Farmer]) -> int:
+    return farmers[charted.slots[slot].farmer].offer.egress_price_per_gib

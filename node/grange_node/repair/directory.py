@@ -1,0 +1,72 @@
+"""The farmers of the market as a repairer deals with them, who follows the chain and reads from many of them.
+
+Adds to the shared directory the farmers as the chain was read last, and reading for one repair: over a
+session of its own, whose incoming bytes are counted, and at no more than the prices of when it began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Final
+
+import aiohttp
+
+from grange.chain import Farmer
+from grange.peer import Meter, Peer, open_session
+from grange.peer.purse import Budget, Purse
+from grange.transfer.aging import Freshness
+from grange.transfer.directory import FarmerDirectory
+from grange.types import FarmerId
+
+AS_FOLLOWED: Final = Freshness(fresh_seconds=0.0, usable_seconds=0.0)
+"""Whoever follows the chain knows when something has changed."""
+
+
+class FollowedDirectory(FarmerDirectory):
+    """Open it with `FollowedDirectory.open`; `learn` comes first."""
+
+    farmers: Mapping[FarmerId, Farmer] = {}
+    """All of them, by id, as the chain was read last."""
+
+    def learn(self, farmers: Mapping[FarmerId, Farmer]) -> None:
+        """The farmers as the chain has them now."""
+        self.farmers = farmers
+
+    def taker(self, farmer: FarmerId) -> Peer:
+        """A farmer to hand pieces to."""
+        return self.peer(self.farmers[farmer])
+
+    @asynccontextmanager
+    async def reading(self, budget: Budget) -> AsyncIterator[Reading]:
+        """For one repair: what it reads is counted by itself, and costs no more than its budget, nor more
+        than the prices of now: whoever raises its price then is not read from."""
+        meter, chain_id = Meter(), self.signer.domain.chain_id
+        async with open_session(self.policy.timeouts, meter, chain_id=chain_id) as session:
+            yield Reading(self, session, meter, self.purse.within(budget))
+
+
+class Reading:
+    """What one repair reads, and how much."""
+
+    def __init__(
+        self, directory: FollowedDirectory, session: aiohttp.ClientSession, meter: Meter, purse: Purse
+    ) -> None:
+        self._directory = directory
+        self._priced = directory.farmers
+        self._session = session
+        self._meter = meter
+        self._purse = purse
+
+    @property
+    def received_bytes(self) -> int:
+        """What came in at the sockets."""
+        return self._meter.received_bytes
+
+    def source(self, farmer: FarmerId) -> Peer:
+        """A farmer to read from."""
+        known = self._directory.farmers[farmer]
+        price = min(known.offer.egress_price_per_gib, self._priced[farmer].offer.egress_price_per_gib)
+        known = replace(known, offer=replace(known.offer, egress_price_per_gib=price))
+        return Peer(known, self._session, self._directory.signer, self._purse)

@@ -1,0 +1,47 @@
+"""What a slot that has lost its farmer asks of the next one. Pure.
+
+A taker is not late with its proofs, has no other slot of the order, and keeps it for what it pays. Which of
+them are asked and preferred is `grange.transfer`'s, as for renters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from grange.chain import Farmer
+from grange.transfer.selection import Requirements
+from grange.types import Epoch, FarmerId, Parameters
+from grange_node.repair.chart import Charted
+
+MAX_ASKED: Final = 64
+"""Farmers asked for one slot, however many there are."""
+
+
+def requirements_of(
+    charted: Charted,
+    slot: int,
+    *,
+    epoch: Epoch,
+    parameters: Parameters,
+    own: FarmerId | None,
+    seed: bytes,
+) -> Requirements:
+    """What whoever takes a slot over in an epoch must be able to take; `own` is a farm of ours."""
+    return Requirements(
+        k=charted.k,
+        n=charted.n,
+        slot_bytes=charted.geometry.slot_bytes,
+        start=Epoch(epoch + 1),
+        end=charted.end,
+        collateral_epochs=parameters.collateral_epochs,
+        rate=charted.slots[slot].rate,
+        own=own,
+        shuffle_seed=seed + bytes([slot]),
+    )
+
+
+def barred(charted: Charted, farmers: Iterable[Farmer]) -> set[FarmerId]:
+    """Those of the farmers that may not take a slot: they are late, or have one."""
+    holders = {held.farmer for held in charted.slots}
+    return {farmer.id for farmer in farmers if farmer.strikes or farmer.id in holders}

@@ -1,0 +1,186 @@
+"""The farmers of a market: what is asked of the chain and of them, and how often."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from market_rules import PARAMETERS
+
+from grange.chain import Farmer, Head, TransactionReverted
+from grange.peer import FarmerUnreachable, Info
+from grange.transfer import directory as directory_module
+from grange.transfer.aging import Freshness
+from grange.transfer.directory import FarmerDirectory
+from grange.transfer.registry import ChainRegistry
+from grange.transfer.retry import RetryPolicy
+from grange.transfer.selection import Requirements
+from grange.types import Epoch, FarmerId, Offer, address_from
+from grange.units import GIB, TOKEN
+
+NEEDED = Requirements(k=2, n=4, slot_bytes=GIB, start=Epoch(11), end=Epoch(20), collateral_epochs=16)
+
+
+def farmer(number: int) -> Farmer:
+    return Farmer(
+        id=FarmerId(number),
+        owner=address_from(bytes(16) + number.to_bytes(4)),
+        operator=address_from(bytes(16) + number.to_bytes(4)),
+        stake=500 * TOKEN,
+        committed_rate=0,
+        settled_epoch=Epoch(0),
+        misses=0,
+        strikes=0,
+        lapsed=False,
+        endpoint=f"http://farm{number}",
+        offer=Offer(
+            price_per_gib_epoch=TOKEN,
+            egress_price_per_gib=0,
+            capacity_bytes=1 << 40,
+            longest_term_epochs=400,
+        ),
+    )
+
+
+class Market:
+    """A chain with some farmers, which counts what it is asked."""
+
+    parameters = PARAMETERS
+
+    def __init__(self, count: int) -> None:
+        self.known = {FarmerId(number): farmer(number) for number in range(1, count + 1)}
+        self.asked: list[str] = []
+
+    async def head(self) -> Head:
+        return Head(number=100, hash=bytes(32), timestamp=0, epoch=Epoch(10))
+
+    async def farmers(self) -> list[Farmer]:
+        self.asked.append("farmers")
+        return [*self.known.values()]
+
+    async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
+        self.asked.append(f"by id {sorted(farmers)}")
+        if not self.known.keys() >= {*farmers}:
+            raise TransactionReverted("farmer", "UnknownFarmer", {})
+        return [self.known[farmer] for farmer in farmers]
+
+    async def proofs(
+        self, *, epochs: int, farmers: Collection[FarmerId] | None = None
+    ) -> Mapping[FarmerId, Collection[Epoch]]:
+        self.asked.append("proofs")
+        return {FarmerId(1): {Epoch(9), Epoch(10)}, FarmerId(2): {Epoch(2)}}
+
+
+class Directory(FarmerDirectory):
+    """Farmers that answer without sockets, in a time of our own."""
+
+    def __init__(self, market: Market) -> None:
+        self.now = 0.0
+        self.greeted: list[FarmerId] = []
+        self.gone: set[FarmerId] = set()
+        nothing: Any = None
+        super().__init__(
+            ChainRegistry(market),
+            nothing,
+            nothing,
+            nothing,
+            policy=RetryPolicy(),
+            freshness=Freshness(fresh_seconds=10, usable_seconds=20),
+            clock=lambda: self.now,
+        )
+
+    def peer(self, farmer: Farmer, purse: object = None) -> Any:
+        async def greet() -> Info:
+            self.greeted.append(farmer.id)
+            if farmer.id in self.gone:
+                raise FarmerUnreachable(f"Farmer {farmer.id} is away.")
+            return Info(farmer=farmer.id, chain_id=1, market="", free_bytes=5 * GIB)
+
+        return SimpleNamespace(greet=greet)
+
+
+@pytest.fixture(autouse=True)
+def networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def networks_of(farmer: Farmer) -> frozenset[str]:
+        return frozenset({f"net {farmer.id}"})
+
+    monkeypatch.setattr(directory_module, "networks_of", networks_of)
+
+
+async def test_a_second_order_asks_neither_the_chain_nor_the_farmers_again() -> None:
+    market = Market(8)
+    directory = Directory(market)
+    first = await directory.survey(NEEDED)
+    assert {one.farmer.id for one in first.candidates} == set(range(1, 9))
+    asked, greeted = [*market.asked], [*directory.greeted]
+    assert sorted(asked) == ["farmers", "proofs"]
+    second = await directory.survey(replace(NEEDED, shuffle_seed=b"another"))
+    assert second.candidates == first.candidates
+    assert (market.asked, directory.greeted) == (asked, greeted)
+    await directory.close()
+
+
+async def test_who_does_not_answer_is_left_alone_for_a_while_and_then_asked_again() -> None:
+    directory = Directory(Market(3))
+    directory.gone = {FarmerId(2)}
+    for _ in range(2):
+        found = await directory.probe([farmer(1), farmer(2)])
+        assert found.silent == {2: "Farmer 2 is away."}
+        assert [(one.free_bytes, one.networks) for one in found.candidates] == [(5 * GIB, {"net 1"})]
+    assert directory.greeted.count(FarmerId(2)) == 1
+    directory.now, directory.gone = 25.0, set()
+    assert not (await directory.probe([farmer(1), farmer(2)])).silent
+
+
+async def test_another_endpoint_is_asked_at_once() -> None:
+    directory = Directory(Market(1))
+    await directory.probe([farmer(1)])
+    await directory.probe([replace(farmer(1), endpoint="http://elsewhere")])
+    assert directory.greeted == [1, 1]
+
+
+async def test_some_farmers_are_read_without_the_others() -> None:
+    market = Market(8)
+    directory = Directory(market)
+    assert (await directory.by_id([FarmerId(3), FarmerId(2)])).keys() == {2, 3}
+    assert (await directory.by_id([FarmerId(3), FarmerId(4)])).keys() == {3, 4}
+    assert market.asked == ["by id [2, 3]", "by id [4]"]
+    directory.now = 10.0
+    market.known[FarmerId(3)] = replace(farmer(3), stake=1)
+    assert (await directory.by_id([FarmerId(3)]))[FarmerId(3)].stake == 1
+
+
+async def test_a_farmer_that_the_endpoint_does_not_know_keeps_no_other_from_being_found() -> None:
+    directory = Directory(Market(3))
+    assert (await directory.by_id([FarmerId(3), FarmerId(7)])).keys() == {3}
+
+
+async def test_after_a_failure_everything_is_asked_again() -> None:
+    market = Market(4)
+    directory = Directory(market)
+    await directory.survey(NEEDED)
+    directory.forget()
+    await directory.survey(NEEDED)
+    assert market.asked.count("farmers") == 2
+    assert sorted(directory.greeted) == [1, 1, 2, 2, 3, 3, 4, 4]
+
+
+async def test_farmers_of_the_order_and_those_excluded_are_not_asked() -> None:
+    """But those beside the slot are known, with their networks and proofs, for they limit who may join."""
+    directory = Directory(Market(6))
+    found = await directory.survey(NEEDED, beside=[FarmerId(1)], excluded=[FarmerId(2)])
+    assert {one.farmer.id for one in found.candidates} == {3, 4, 5, 6}
+    [beside] = found.beside
+    assert (beside.farmer.id, beside.networks, beside.proven) == (1, {"net 1"}, {9, 10})
+    assert 1 not in directory.greeted
+    assert 2 not in directory.greeted
+
+
+async def test_who_keeps_a_slot_is_asked_whatever_the_chain_says_of_it() -> None:
+    market = Market(4)
+    market.known[FarmerId(1)] = replace(farmer(1), lapsed=True)
+    directory = Directory(market)
+    found = await directory.survey(NEEDED, keepers=[FarmerId(1)])
+    assert {one.farmer.id for one in found.candidates} == {1, 2, 3, 4}
+    assert found.unfit == {1: "has lapsed for its misses"}
