@@ -273,6 +273,33 @@ async def test_an_answer_lost_on_sending_does_not_lose_the_transaction(
     assert receipt.gas_used > 0
 
 
+@pytest.mark.parametrize("refusal", ["upstream request timeout", "nonce too low"])
+@pytest.mark.parametrize("answers", [True, False])
+async def test_what_was_taken_in_spite_of_a_refusal_is_waited_for(
+    devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch, refusal: str, answers: bool
+) -> None:
+    """A machine between us and the node may refuse what the node has. Whoever is told that it failed sends it
+    again; also when the endpoint can't be asked in that moment."""
+    sender = Sender(devnet.chain, wallet, policy=WITHOUT_BUMPS)
+    send_raw, ask, refused = sender._outbox.send_raw, devnet.chain.rpc.call, []
+
+    async def refuse(raw: bytes) -> None:
+        await send_raw(raw)
+        refused.append(raw)
+        raise RpcError("eth_sendRawTransaction", -32000, refusal)
+
+    async def call(method: str, *parameters: Any) -> Any:
+        if method == "eth_getTransactionByHash" and not answers:
+            raise ChainUnavailable("http://127.0.0.1", "connection reset")
+        return await ask(method, *parameters)
+
+    monkeypatch.setattr(sender._outbox, "send_raw", refuse)
+    monkeypatch.setattr(devnet.chain.rpc, "call", call)
+    assert (await sender.send(calls.transfer(SOMEBODY, 1))).gas_used > 0
+    assert len(refused) == 1
+    assert await devnet.chain.token_balance(wallet.address) == 1_000 * TOKEN - 1
+
+
 async def test_what_loses_its_nonce_to_someone_else_with_the_key_is_sent_under_the_next(
     devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

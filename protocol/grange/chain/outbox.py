@@ -121,10 +121,10 @@ class Outbox:
                 if is_below_base_fee(error) and attempt < MAX_FEE_ATTEMPTS:
                     fees = await current_fees(self._chain.rpc, self._policy)
                     continue
-                if not await self._is_nonce_taken(error, nonce):
-                    raise self.send_failure(error, label) from error
-                # The answer to a first try may have been lost, and this is the one to the second.
-                if not await self._is_known(tx_hash):
+                is_taken = await self._is_nonce_taken(error, nonce)
+                if is_about_funds(error) or not await self._may_be_out(tx_hash):
+                    if not is_taken:
+                        raise self.send_failure(error, label) from error
                     self.given_up.pop(nonce, None)
                     nonce = max(nonce + 1, await self.count("pending"))
                     continue
@@ -156,10 +156,23 @@ class Outbox:
         if is_about_nonce(error) or is_replacement_refused(error):
             return True
         # "Underpriced" alone may also mean that the node wants more of everybody.
-        return is_underpriced(error) and await self.count("pending") > nonce
+        try:
+            return is_underpriced(error) and await self.count("pending") > nonce
+        except ChainError:
+            # Asked once more, it does not answer: its first answer stands.
+            return False
 
-    async def _is_known(self, tx_hash: bytes) -> bool:
-        return await self._chain.rpc.call("eth_getTransactionByHash", "0x" + tx_hash.hex()) is not None
+    async def _may_be_out(self, tx_hash: bytes) -> bool:
+        """Whether what was refused was taken all the same: the answer to a first try may have been lost, and
+        the refusal is the one to the second; or it is that of a machine between us and the node.
+
+        If the endpoint does not say, it may be: whoever is told that it failed would send it again.
+        """
+        try:
+            known = await self._chain.rpc.call("eth_getTransactionByHash", "0x" + tx_hash.hex())
+        except ChainError:
+            return True
+        return known is not None
 
     async def count(self, tag: str) -> int:
         """How many transactions the account has sent, as of "latest" or "pending"."""
