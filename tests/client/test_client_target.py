@@ -158,31 +158,6 @@ def test_leftovers_that_have_their_mode_already_are_removed(unprivileged: Path, 
     assert names(unprivileged) == ["file"]
 
 
-def test_temporary_file_that_was_taken_for_a_leftover_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between making and locking it another process may remove it: the writer notices and makes another."""
-    directory = os.open(tmp_path, os.O_RDONLY)
-    opened = os.open
-
-    def open_and_lose(path: Any, *arguments: Any, **named: Any) -> int:
-        descriptor = opened(path, *arguments, **named)
-        if len(names(tmp_path)) == 1 and not lost:
-            lost.append(path)
-            remove_leftovers(directory)
-        return descriptor
-
-    lost: list[bytes] = []
-    monkeypatch.setattr(os, "open", open_and_lose)
-    try:
-        name, descriptor = create_temporary(directory)
-        os.close(descriptor)
-    finally:
-        os.close(directory)
-    assert lost
-    assert names(tmp_path) == [os.fsdecode(name)] != [os.fsdecode(lost[0])]
-
-
 EXTREMES = {
     "1600": -11_676_096_000 * 10**9,
     "2600 and a nanosecond": 19_880_899_200 * 10**9 + 1,
