@@ -10,6 +10,7 @@ from grange.chain import Order, Wallet
 from grange.types import Epoch, OrderId
 from grange_node.deletion import END_GRACE_EPOCHS, PLACEMENT_GRACE_BLOCKS, STAGING_IDLE_SECONDS
 from grange_node.errors import StoreFailed
+from grange_node.networks import network_of
 from grange_node.node import LEDGER_NAME
 from grange_node.promise import ACCEPTANCE_LIFE_BLOCKS
 from grange_node.records import SlotState
@@ -46,7 +47,9 @@ async def test_an_extension_that_is_staged_has_its_time_however_long_the_farm_ha
     await farm.keep(slot)
     farm.clock.now += 10 * STAGING_IDLE_SECONDS
     key = replace(slot.key, order=parcel(seed=1).order)
-    await farm.node.intake.keep_on(slot.key, key, len(slot.data), len(slot.pieces))
+    await farm.node.intake.keep_on(
+        slot.key, key, len(slot.data), len(slot.pieces), network=network_of("198.51.100.7")
+    )
     assert await farm.node.collector.collect() == 0
     farm.clock.now += STAGING_IDLE_SECONDS + 1
     assert await farm.node.collector.collect() == 1
