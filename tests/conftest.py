@@ -7,6 +7,8 @@ import os
 import pytest
 from hypothesis import settings
 
+from grange import kernel
+
 # Property tests draw the same examples on every run in CI; --hypothesis-seed changes them anywhere.
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=60)
 settings.register_profile("local", deadline=None, max_examples=60)
@@ -15,6 +17,10 @@ settings.register_profile("long", deadline=None, max_examples=1000)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run the slow, deep tests")
+
+
+def pytest_report_header() -> str:
+    return f"hashing by {kernel.describe()}"
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from grange.erasure import Codec
 from grange.errors import AuthenticationFailed
+from grange.kernel import merkle_roots, root_of_hashes
 from grange.layout import Geometry
-from grange.merkle import merkle_root, root_of_hashes
 from grange.seal import OrderKey
 from grange.units import HASH_BYTES
 from grange_client.errors import NotReadable, SourceChanged
@@ -75,10 +75,9 @@ class SegmentEncoder:
         parity = self._codec.parity(blocks) if wanted and wanted[-1] >= k else []
         if parity and segment % DECODED_SEGMENTS == 0:
             self._check_coded(segment, blocks, parity)
+        pieces = [blocks[slot] if slot < k else parity[slot - k] for slot in wanted]
         made = []
-        for slot in wanted:
-            data = blocks[slot] if slot < k else parity[slot - k]
-            root = merkle_root(data)
+        for slot, data, root in zip(wanted, pieces, merkle_roots(pieces), strict=True):
             if not self.roots.note(slot, segment, root):
                 raise self._changed(segment)
             made.append(Piece(slot=slot, segment=segment, data=data, root=root))

@@ -12,6 +12,8 @@ from typing import Any, get_args
 import typer
 from typer import core
 
+from grange import kernel
+
 CLOSE_ENOUGH = 0.75
 """From here on one word is taken for another mistyped: below it, `rm` would be `farm`."""
 
@@ -75,7 +77,7 @@ def unknown_command(word: str, commands: list[str]) -> str:
 def show_version(value: bool) -> None:
     """Print the version and end, as --version asks."""
     if value:
-        typer.echo(f"grange {version('grange')}")
+        typer.echo(f"grange {version('grange')}\nhashing by {kernel.describe()}")
         raise typer.Exit
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Executor
 
 from grange.erasure import Codec
-from grange.merkle import merkle_root
+from grange.kernel import merkle_roots
 from grange.seal import OrderKey
 from grange_client.encode import Piece
 from grange_client.reader import OrderReader
@@ -35,8 +35,8 @@ def _pieces(
     k = len(plain)
     sealed = [key.seal(segment * k + column, data) for column, data in enumerate(plain)]
     parity = codec.parity(sealed) if any(slot >= k for slot in slots) else []
-    made = []
-    for slot in slots:
-        data = sealed[slot] if slot < k else parity[slot - k]
-        made.append(Piece(slot=slot, segment=segment, data=data, root=merkle_root(data)))
-    return made
+    pieces = [sealed[slot] if slot < k else parity[slot - k] for slot in slots]
+    return [
+        Piece(slot=slot, segment=segment, data=data, root=root)
+        for slot, data, root in zip(slots, pieces, merkle_roots(pieces), strict=True)
+    ]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from grange.merkle import Tree
+from grange.kernel import Tree
 from grange_node.errors import NotFound, TooBusy
 from grange_node.records import SlotRecord
 from grange_node.slot_key import SlotKey

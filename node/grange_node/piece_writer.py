@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from grange.merkle import PieceHasher
+from grange.kernel import PieceHasher
 from grange_node.errors import Mismatch
 from grange_node.files import Files
 from grange_node.folders import translated

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from grange.errors import Misuse
-from grange.merkle import root_of_hashes
+from grange.kernel import root_of_hashes
 from grange.types import Epoch, Offer, Parameters
 from grange.units import MAX_LEAF_COUNT, MAX_PIECE_LEAVES, MAX_RATE, rate_rounded_up
 from grange_node.errors import Conflict, Malformed, Mismatch, NotFound, StakeTooSmall, TermsRefused

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from grange import merkle
+from grange import kernel
 from grange.audit import BookState, Drawn, draw, lost_words, sample_words, verify_proof
 from grange.types import Epoch
 from grange.units import LEAF_BYTES
@@ -93,6 +93,6 @@ def _answer(store: Store, ledger: Ledger, drawn: Drawn) -> list[bytes]:
         gone = next(index for index in range(terms.pieces) if index not in held)
         raise PieceMissing(f"{terms.pieces - len(held)} pieces of {record.key} are not here", **{GONE: gone})
     roots = b"".join(held[index].root for index in range(terms.pieces))
-    leaf_path = merkle.path(merkle.leaf_hashes(piece), leaf_index) + merkle.path(roots, piece_index)
+    leaf_path = kernel.path(kernel.leaf_hashes(piece), leaf_index) + kernel.path(roots, piece_index)
     leaf = piece[leaf_index * LEAF_BYTES : (leaf_index + 1) * LEAF_BYTES]
     return sample_words(drawn, leaf, leaf_path)

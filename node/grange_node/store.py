@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from grange.merkle import merkle_root
+from grange.kernel import merkle_root
 from grange_node.errors import Conflict, DataInUse, Mismatch, NoRoom, PieceDamaged, PieceMissing
 from grange_node.files import FOLDER_MODE, DiskFiles, Files
 from grange_node.folders import Folders, translated

@@ -5,8 +5,10 @@ leaves) without that RFC's prefixes: a leaf is hashed from exactly 512 bytes and
 so neither passes for the other, and index and count are bound to every path. The hash of a subtree of 2^j
 leaves stands for whatever is below it: the root of a slot is the root over its piece roots.
 
-Holds the interpreter lock throughout (hashlib frees it only from 2,048 bytes on), so threads do not speed
-it up. docs/adr/0001-leaf-size.md has the speeds.
+This is the reference, in plain Python, and what runs where nothing was compiled. Programs take the functions
+for whole pieces from `grange.kernel`, which has the same ones, faster where it can. Those here hold the
+interpreter lock throughout (hashlib frees it only from 2,048 bytes on), so threads do not speed them up.
+docs/adr/0001-leaf-size.md has the speeds.
 """
 
 from collections.abc import Sequence
@@ -29,6 +31,11 @@ def leaf_hashes(data: Buffer) -> bytes:
 def merkle_root(data: Buffer) -> bytes:
     """The root over the leaves of `data`. Raises Misuse for a part of a leaf or for nothing."""
     return _root(_leaf_hash_list(data))
+
+
+def merkle_roots(pieces: Sequence[Buffer]) -> list[bytes]:
+    """The root of each of these pieces. Raises Misuse for a part of a leaf or for nothing."""
+    return [merkle_root(piece) for piece in pieces]
 
 
 def root_of_hashes(hashes: Buffer) -> bytes:
@@ -146,29 +153,34 @@ class PieceHasher:
 
     def leaf_hashes(self) -> bytes:
         """The hashes of all leaves in a row. Raises Misuse while a leaf is incomplete, or for nothing."""
-        self._check_complete()
+        check_leaves(self.size_bytes)
         return b"".join(self._hashes)
 
     def root(self) -> bytes:
         """The root over what has arrived. Raises Misuse while a leaf is incomplete, or for nothing."""
-        self._check_complete()
+        check_leaves(self.size_bytes)
         return _root(self._hashes)
 
-    def _check_complete(self) -> None:
-        if self._pending or not self._hashes:
-            raise Misuse(f"{self.size_bytes} bytes are not a whole number of leaves of {LEAF_BYTES} bytes")
+
+def check_leaves(size_bytes: int) -> None:
+    """Raise Misuse for a size that is not a whole number of leaves, or nothing."""
+    if not size_bytes or size_bytes % LEAF_BYTES:
+        raise Misuse(f"{size_bytes} bytes are not a whole number of leaves of {LEAF_BYTES} bytes")
+
+
+def check_hashes(size_bytes: int) -> None:
+    """Raise Misuse for a size that is not a whole number of hashes, or nothing."""
+    if not size_bytes or size_bytes % HASH_BYTES:
+        raise Misuse(f"{size_bytes} bytes are not a whole number of hashes of {HASH_BYTES} bytes")
 
 
 def _leaf_hash_list(data: Buffer) -> list[bytes]:
-    size_bytes = len(data)
-    if not size_bytes or size_bytes % LEAF_BYTES:
-        raise Misuse(f"{size_bytes} bytes are not a whole number of leaves of {LEAF_BYTES} bytes")
+    check_leaves(len(data))
     return [sha256(leaf).digest() for (leaf,) in iter_unpack(_LEAF, data)]
 
 
 def _split(hashes: Buffer) -> list[bytes]:
-    if not hashes or len(hashes) % HASH_BYTES:
-        raise Misuse(f"{len(hashes)} bytes are not a whole number of hashes of {HASH_BYTES} bytes")
+    check_hashes(len(hashes))
     return [one for (one,) in iter_unpack(f"{HASH_BYTES}s", hashes)]
 
 

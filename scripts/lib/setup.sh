@@ -50,6 +50,30 @@ setup_python() {
   exec 9>&-
 }
 
+# The Rust kernel (kernel/), built and installed where there is a cargo. Only speed depends on it: where it
+# cannot be built one line says so, and plain Python does its work. Tried once for each state of its sources;
+# `scripts/kernel` tries again. Returns 1 only when a build was tried and failed, or there is no cargo.
+setup_kernel() {
+  local want failed= stamp="$VENV/.grange-kernel-tried" log="$VENV/kernel-build.log"
+  [ "${GRANGE_KERNEL:-}" != off ] || return 0
+  if ! command -v cargo >/dev/null 2>&1; then
+    say "no cargo on PATH: the Rust kernel is not built, and hashing is slower"
+    return 1
+  fi
+  exec 9>"$ROOT/.setup.lock"
+  ! command -v flock >/dev/null || flock 9
+  want=$(cd "$ROOT/kernel" && cat Cargo.toml Cargo.lock pyproject.toml grange_kernel.pyi src/*.rs src/*/*.rs | cksum)
+  if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
+    say "building the Rust kernel; this takes a minute the first time"
+    "$VENV/bin/python" -m pip install --disable-pip-version-check --retries 1 --no-deps --force-reinstall \
+      "$ROOT/kernel" >"$log" 2>&1 || failed=1
+    [ -z "$failed" ] || say "the Rust kernel could not be built (.venv/kernel-build.log says why): going on without it"
+    printf '%s' "$want" >"$stamp"
+  fi
+  exec 9>&-
+  [ -z "$failed" ]
+}
+
 # Puts the Node that came with the virtual environment first on PATH, or accepts one that is new enough.
 use_node() {
   local bundled

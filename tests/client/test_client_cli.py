@@ -26,6 +26,7 @@ from client_trees import listing
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from grange import kernel
 from grange.chain import (
     ChainTimeout,
     ChainUnavailable,
@@ -640,7 +641,9 @@ def test_help_has_a_short_form_everywhere(command: list[str], flag: str) -> None
 
 def test_version() -> None:
     shown = CliRunner().invoke(cli.app, ["--version"])
-    assert (shown.exit_code, shown.stdout) == (0, f"grange {version('grange')}\n")
+    first, second = shown.stdout.splitlines()
+    assert (shown.exit_code, first) == (0, f"grange {version('grange')}")
+    assert second == f"hashing by {kernel.describe()}"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
-"""Merkle trees: what two independent implementations say, and what must not verify."""
+"""Merkle trees, plain and compiled: what two independent implementations say, and what must not verify."""
 
 from hashlib import sha256
+from importlib import import_module
+from types import ModuleType
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,14 @@ from grange.errors import Misuse
 from grange.units import HASH_BYTES, LEAF_BYTES
 
 counts = st.integers(1, 70)
+
+
+@pytest.fixture(scope="module", params=["merkle", "merkle_compiled"])
+def hashing(request: pytest.FixtureRequest) -> ModuleType:
+    """The reference, and the kernel where it is installed."""
+    if request.param == "merkle_compiled":
+        pytest.importorskip("grange_kernel", reason="the kernel is not built (scripts/kernel)")
+    return import_module(f"grange.{request.param}")
 
 
 def leaves(count: int) -> list[bytes]:
@@ -31,34 +41,36 @@ def a_leaf(draw: st.DrawFn) -> tuple[int, int]:
 
 
 @given(counts)
-def test_root_is_that_of_merkletools(count: int) -> None:
+def test_root_is_that_of_merkletools(hashing: ModuleType, count: int) -> None:
     oracle = MerkleTools()
     for leaf in leaves(count):
         oracle.add_leaf(sha256(leaf).hexdigest())
     oracle.make_tree()
-    assert merkle.merkle_root(b"".join(leaves(count))).hex() == oracle.get_merkle_root()
+    assert hashing.merkle_root(b"".join(leaves(count))).hex() == oracle.get_merkle_root()
 
 
 @given(a_leaf())
-def test_path_is_that_of_merkletools(at: tuple[int, int]) -> None:
+def test_path_is_that_of_merkletools(hashing: ModuleType, at: tuple[int, int]) -> None:
     index, count = at
     oracle = MerkleTools()
     oracle.add_leaf([sha256(leaf).hexdigest() for leaf in leaves(count)])
     oracle.make_tree()
     siblings = [next(iter(step.values())) for step in oracle.get_proof(index)]
-    assert [node.hex() for node in merkle.path(hashes(count), index)] == siblings
+    assert [node.hex() for node in hashing.path(hashes(count), index)] == siblings
 
 
 @given(a_leaf())
-def test_root_and_path_are_those_of_an_rfc_9162_tree_without_prefixes(at: tuple[int, int]) -> None:
+def test_root_and_path_are_those_of_an_rfc_9162_tree_without_prefixes(
+    hashing: ModuleType, at: tuple[int, int]
+) -> None:
     index, count = at
     oracle = InmemoryTree(algorithm="sha256", disable_security=True)
     for leaf in leaves(count):
         oracle.append_entry(leaf)
-    assert merkle.merkle_root(b"".join(leaves(count))) == oracle.get_root()
+    assert hashing.merkle_root(b"".join(leaves(count))) == oracle.get_root()
     own_hash, *siblings = oracle.prove_inclusion(index + 1).path
     assert own_hash == sha256(leaves(count)[index]).digest()
-    assert merkle.path(hashes(count), index) == siblings
+    assert hashing.path(hashes(count), index) == siblings
 
 
 def split_root(level: list[bytes]) -> bytes:
@@ -70,65 +82,69 @@ def split_root(level: list[bytes]) -> bytes:
 
 
 @given(st.integers(1, 300))
-def test_root_follows_the_definition(count: int) -> None:
+def test_root_follows_the_definition(hashing: ModuleType, count: int) -> None:
     level = [sha256(leaf).digest() for leaf in leaves(count)]
-    assert merkle.root_of_hashes(b"".join(level)) == split_root(level)
+    assert hashing.root_of_hashes(b"".join(level)) == split_root(level)
 
 
 @given(pieces=st.integers(1, 12), piece_leaves=st.sampled_from([1, 2, 8]), data=st.data())
 def test_a_slots_root_is_the_root_over_its_piece_roots_and_its_paths_are_joined(
-    pieces: int, piece_leaves: int, data: st.DataObject
+    hashing: ModuleType, pieces: int, piece_leaves: int, data: st.DataObject
 ) -> None:
     slot_hashes = hashes(pieces * piece_leaves)
     size = piece_leaves * HASH_BYTES
     piece_hashes = [slot_hashes[start : start + size] for start in range(0, len(slot_hashes), size)]
-    roots = b"".join(merkle.root_of_hashes(one) for one in piece_hashes)
-    assert merkle.root_of_hashes(roots) == merkle.root_of_hashes(slot_hashes)
+    roots = b"".join(hashing.root_of_hashes(one) for one in piece_hashes)
+    assert hashing.root_of_hashes(roots) == hashing.root_of_hashes(slot_hashes)
     index = data.draw(st.integers(0, pieces * piece_leaves - 1))
     piece, within = divmod(index, piece_leaves)
-    joined = merkle.path(piece_hashes[piece], within) + merkle.path(roots, piece)
-    assert joined == merkle.path(slot_hashes, index)
+    joined = hashing.path(piece_hashes[piece], within) + hashing.path(roots, piece)
+    assert joined == hashing.path(slot_hashes, index)
 
 
 @pytest.mark.parametrize("count", [*range(1, 20), 31, 32, 33, 64])
-def test_the_path_of_every_leaf_verifies_and_has_the_length_foretold(count: int) -> None:
+def test_the_path_of_every_leaf_verifies_and_has_the_length_foretold(hashing: ModuleType, count: int) -> None:
     all_hashes = hashes(count)
-    root = merkle.root_of_hashes(all_hashes)
+    root = hashing.root_of_hashes(all_hashes)
     for index in range(count):
-        path = merkle.path(all_hashes, index)
+        path = hashing.path(all_hashes, index)
         leaf_hash = all_hashes[index * HASH_BYTES : (index + 1) * HASH_BYTES]
         assert len(path) == merkle.path_length(index, count)
         assert merkle.verify(root, leaf_hash, index, count, path)
 
 
 @given(a_leaf(), st.data())
-def test_no_other_index_verifies(at: tuple[int, int], data: st.DataObject) -> None:
+def test_no_other_index_verifies(hashing: ModuleType, at: tuple[int, int], data: st.DataObject) -> None:
     index, count = at
     all_hashes = hashes(count)
     other = data.draw(st.integers(-1, 2 * count).filter(lambda one: one != index))
     leaf_hash = sha256(leaves(count)[index]).digest()
-    path = merkle.path(all_hashes, index)
-    assert not merkle.verify(merkle.root_of_hashes(all_hashes), leaf_hash, other, count, path)
+    path = hashing.path(all_hashes, index)
+    assert not merkle.verify(hashing.root_of_hashes(all_hashes), leaf_hash, other, count, path)
 
 
 @given(a_leaf())
-def test_a_count_under_which_the_paths_shape_differs_does_not_verify(at: tuple[int, int]) -> None:
+def test_a_count_under_which_the_paths_shape_differs_does_not_verify(
+    hashing: ModuleType, at: tuple[int, int]
+) -> None:
     index, count = at
     all_hashes = hashes(count)
-    root = merkle.root_of_hashes(all_hashes)
+    root = hashing.root_of_hashes(all_hashes)
     leaf_hash = sha256(leaves(count)[index]).digest()
-    path = merkle.path(all_hashes, index)
+    path = hashing.path(all_hashes, index)
     for other in range(2 * count + 2):
         if other <= index or merkle.path_length(index, other) != len(path):
             assert not merkle.verify(root, leaf_hash, index, other, path)
 
 
 @given(a_leaf(), st.data())
-def test_any_flipped_bit_in_leaf_path_or_root_is_noticed(at: tuple[int, int], data: st.DataObject) -> None:
+def test_any_flipped_bit_in_leaf_path_or_root_is_noticed(
+    hashing: ModuleType, at: tuple[int, int], data: st.DataObject
+) -> None:
     index, count = at
     all_hashes = hashes(count)
-    nodes = [merkle.root_of_hashes(all_hashes), sha256(leaves(count)[index]).digest()]
-    nodes += merkle.path(all_hashes, index)
+    nodes = [hashing.root_of_hashes(all_hashes), sha256(leaves(count)[index]).digest()]
+    nodes += hashing.path(all_hashes, index)
     bit = data.draw(st.integers(0, len(nodes) * 256 - 1))
     number, bit = divmod(bit, 256)
     nodes[number] = (int.from_bytes(nodes[number]) ^ 1 << bit).to_bytes(HASH_BYTES)
@@ -137,12 +153,14 @@ def test_any_flipped_bit_in_leaf_path_or_root_is_noticed(at: tuple[int, int], da
 
 
 @given(a_leaf())
-def test_a_path_too_long_too_short_or_of_odd_hashes_does_not_verify(at: tuple[int, int]) -> None:
+def test_a_path_too_long_too_short_or_of_odd_hashes_does_not_verify(
+    hashing: ModuleType, at: tuple[int, int]
+) -> None:
     index, count = at
     all_hashes = hashes(count)
-    root = merkle.root_of_hashes(all_hashes)
+    root = hashing.root_of_hashes(all_hashes)
     leaf_hash = sha256(leaves(count)[index]).digest()
-    path = merkle.path(all_hashes, index)
+    path = hashing.path(all_hashes, index)
     assert not merkle.verify(root, leaf_hash, index, count, [*path, bytes(32)])
     assert not merkle.verify(root, leaf_hash[:-1], index, count, path)
     if path:
@@ -152,64 +170,64 @@ def test_a_path_too_long_too_short_or_of_odd_hashes_does_not_verify(at: tuple[in
         merkle.root_from_path(leaf_hash, index, count, [*path, bytes(32)])
 
 
-def test_a_node_does_not_pass_for_a_leaf() -> None:
+def test_a_node_does_not_pass_for_a_leaf(hashing: ModuleType) -> None:
     """A leaf is 512 bytes, a node 64: a shorter tree over the same nodes has another root for every leaf."""
-    root = merkle.merkle_root(bytes(LEAF_BYTES) * 4)
+    root = hashing.merkle_root(bytes(LEAF_BYTES) * 4)
     inner = hashes(2)
     with pytest.raises(Misuse):
-        merkle.leaf_hashes(inner)
-    assert not merkle.verify(root, sha256(inner).digest(), 0, 4, merkle.path(hashes(2), 0))
+        hashing.leaf_hashes(inner)
+    assert not merkle.verify(root, sha256(inner).digest(), 0, 4, hashing.path(hashes(2), 0))
 
 
 @given(st.integers(1, 9), st.lists(st.integers(0, 3 * LEAF_BYTES), max_size=12), st.booleans())
 def test_the_piece_hasher_gives_the_root_whatever_the_chunks(
-    count: int, cuts: list[int], views: bool
+    hashing: ModuleType, count: int, cuts: list[int], views: bool
 ) -> None:
     data = b"".join(leaves(count))
-    hasher = merkle.PieceHasher()
+    hasher = hashing.PieceHasher()
     rest = memoryview(data)
     for cut in [*cuts, len(data)]:
         chunk, rest = rest[:cut], rest[cut:]
         hasher.update(chunk if views else bytes(chunk))
     assert hasher.size_bytes == len(data)
-    assert hasher.root() == merkle.merkle_root(data)
-    assert hasher.leaf_hashes() == merkle.leaf_hashes(data)
+    assert hasher.root() == hashing.merkle_root(data)
+    assert hasher.leaf_hashes() == hashing.leaf_hashes(data)
 
 
-def test_the_piece_hasher_can_be_asked_on_the_way() -> None:
-    hasher = merkle.PieceHasher()
+def test_the_piece_hasher_can_be_asked_on_the_way(hashing: ModuleType) -> None:
+    hasher = hashing.PieceHasher()
     hasher.update(bytes(LEAF_BYTES))
-    assert hasher.root() == merkle.merkle_root(bytes(LEAF_BYTES))
+    assert hasher.root() == hashing.merkle_root(bytes(LEAF_BYTES))
     hasher.update(bytes(LEAF_BYTES))
-    assert hasher.root() == merkle.merkle_root(bytes(2 * LEAF_BYTES))
+    assert hasher.root() == hashing.merkle_root(bytes(2 * LEAF_BYTES))
 
 
 @pytest.mark.parametrize("size_bytes", [0, 1, LEAF_BYTES - 1, LEAF_BYTES + 1])
-def test_parts_of_leaves_have_no_root(size_bytes: int) -> None:
+def test_parts_of_leaves_have_no_root(hashing: ModuleType, size_bytes: int) -> None:
     data = bytes(size_bytes)
-    hasher = merkle.PieceHasher()
+    hasher = hashing.PieceHasher()
     hasher.update(data)
-    for ask in (lambda: merkle.merkle_root(data), lambda: merkle.leaf_hashes(data), hasher.root):
+    for ask in (lambda: hashing.merkle_root(data), lambda: hashing.leaf_hashes(data), hasher.root):
         with pytest.raises(Misuse, match="whole number of leaves"):
             ask()
 
 
 @pytest.mark.parametrize("size_bytes", [0, 31, 33])
-def test_parts_of_hashes_have_no_root(size_bytes: int) -> None:
+def test_parts_of_hashes_have_no_root(hashing: ModuleType, size_bytes: int) -> None:
     with pytest.raises(Misuse, match="whole number of hashes"):
-        merkle.root_of_hashes(bytes(size_bytes))
+        hashing.root_of_hashes(bytes(size_bytes))
 
 
 @pytest.mark.parametrize(("index", "count"), [(-1, 4), (4, 4), (0, 0)])
-def test_there_is_no_path_outside_of_the_tree(index: int, count: int) -> None:
+def test_there_is_no_path_outside_of_the_tree(hashing: ModuleType, index: int, count: int) -> None:
     with pytest.raises(Misuse):
-        merkle.path(bytes(count * HASH_BYTES), index)
+        hashing.path(bytes(count * HASH_BYTES), index)
     with pytest.raises(Misuse):
         merkle.path_length(index, count)
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_any_buffer_will_do(kind: type) -> None:
+def test_any_buffer_will_do(hashing: ModuleType, kind: type) -> None:
     data = b"".join(leaves(3))
-    assert merkle.merkle_root(kind(data)) == merkle.merkle_root(data)
-    assert merkle.root_of_hashes(kind(hashes(3))) == merkle.root_of_hashes(hashes(3))
+    assert hashing.merkle_root(kind(data)) == hashing.merkle_root(data)
+    assert hashing.root_of_hashes(kind(hashes(3))) == hashing.root_of_hashes(hashes(3))

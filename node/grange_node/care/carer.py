@@ -28,7 +28,7 @@ from typing import Final
 
 from grange.chain import ChainUnavailable
 from grange.errors import GrangeError
-from grange.merkle import root_of_hashes
+from grange.kernel import root_of_hashes
 from grange.messages import NO_ORDER
 from grange.peer import OverBudget
 from grange.reads import READ_WINDOWS, is_open, open_epoch

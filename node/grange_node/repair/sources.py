@@ -18,7 +18,8 @@ from statistics import median_low
 from typing import Final
 
 from grange.errors import GrangeError
-from grange.merkle import merkle_root, root_of_hashes, verify
+from grange.kernel import merkle_root, root_of_hashes
+from grange.merkle import verify
 from grange.peer import FARMER_FAULTS, FarmerLied, Peer, PieceClosed, dealing_with
 from grange.peer.listing import LISTED_INDICES
 from grange.types import FarmerId

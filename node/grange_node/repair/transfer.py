@@ -21,7 +21,7 @@ from typing import Final
 
 from grange.erasure import Codec
 from grange.errors import GrangeError
-from grange.merkle import merkle_root, root_of_hashes
+from grange.kernel import merkle_root, root_of_hashes
 from grange.peer import (
     FARMER_FAULTS,
     FarmerUnreachable,

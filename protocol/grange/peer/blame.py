@@ -7,7 +7,8 @@ that differ, or a path that does not lead to the root, convict it.
 """
 
 from grange.errors import Told
-from grange.merkle import Buffer, merkle_root, verify
+from grange.kernel import merkle_root
+from grange.merkle import Buffer, verify
 from grange.peer.errors import FARMER_FAULTS, FarmerLied
 from grange.peer.peer import Peer
 from grange.peer.unforeseen import dealing_with

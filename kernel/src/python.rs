@@ -1,0 +1,221 @@
+//! What Python sees: the module `grange_kernel`.
+//!
+//! Anything with a buffer of bytes goes in. Wrong sizes raise ValueError; `grange.compiled` checks them before,
+//! with the words of `grange.merkle`. The interpreter's lock is let go while there is much to hash. As with
+//! Python's own hashlib, a caller that changes a buffer meanwhile gets the hash of neither state.
+
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyBufferError, PyIndexError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+
+use crate::merkle;
+use crate::sha256::{BLOCK_BYTES, HASH_BYTES, instructions};
+
+/// Counts up whenever a function here takes or gives something else: `grange.kernel` uses only the one it knows.
+const INTERFACE: u32 = 1;
+
+/// With less to hash than this, letting go of the lock and waiting for it again costs more than it gives others.
+const LOCK_FREE_BYTES: usize = 16 * 1024;
+
+/// Bytes of a Python object, kept where they are for as long as this lives.
+struct Bytes(PyBuffer<u8>);
+
+impl Bytes {
+    fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let buffer = PyBuffer::get(object)?;
+        if !buffer.is_c_contiguous() {
+            return Err(PyBufferError::new_err("the bytes do not lie in a row"));
+        }
+        Ok(Bytes(buffer))
+    }
+
+    fn get(&self) -> &[u8] {
+        let count = self.0.len_bytes();
+        if count == 0 {
+            return &[];
+        }
+        // SAFETY: the buffer is contiguous and neither moves nor shrinks while it is exported to us. Another
+        // thread may write to it; what is read then is one byte or the other, and no decision about memory
+        // hangs on it.
+        unsafe { std::slice::from_raw_parts(self.0.buf_ptr().cast(), count) }
+    }
+}
+
+/// Run `work` on so many bytes, without the interpreter's lock if they are many.
+fn run<T: Send>(py: Python<'_>, bytes: usize, work: impl FnOnce() -> T + Send) -> T {
+    if bytes < LOCK_FREE_BYTES {
+        work()
+    } else {
+        py.detach(work)
+    }
+}
+
+fn check_leaf_bytes(leaf_bytes: usize) -> PyResult<()> {
+    if leaf_bytes == 0 || !leaf_bytes.is_multiple_of(BLOCK_BYTES) {
+        return Err(PyValueError::new_err(format!(
+            "a leaf is a multiple of {BLOCK_BYTES} bytes, not {leaf_bytes}"
+        )));
+    }
+    Ok(())
+}
+
+fn check_whole(count: usize, unit: usize) -> PyResult<()> {
+    if count == 0 || !count.is_multiple_of(unit) {
+        return Err(PyValueError::new_err(format!(
+            "{count} bytes are not a whole number of {unit} bytes"
+        )));
+    }
+    Ok(())
+}
+
+/// The hashes of all leaves of `data` in a row.
+#[pyfunction]
+fn leaf_hashes<'py>(
+    py: Python<'py>,
+    data: &Bound<'py, PyAny>,
+    leaf_bytes: usize,
+) -> PyResult<Bound<'py, PyBytes>> {
+    check_leaf_bytes(leaf_bytes)?;
+    let data = Bytes::of(data)?;
+    let data = data.get();
+    check_whole(data.len(), leaf_bytes)?;
+    let hashes = run(py, data.len(), || merkle::leaf_hashes(data, leaf_bytes));
+    Ok(PyBytes::new(py, &hashes))
+}
+
+/// The root over the leaves of each of `pieces`, in one go.
+#[pyfunction]
+fn merkle_roots<'py>(
+    py: Python<'py>,
+    pieces: Vec<Bound<'py, PyAny>>,
+    leaf_bytes: usize,
+) -> PyResult<Bound<'py, PyList>> {
+    check_leaf_bytes(leaf_bytes)?;
+    let pieces: Vec<Bytes> = pieces.iter().map(Bytes::of).collect::<PyResult<_>>()?;
+    let pieces: Vec<&[u8]> = pieces.iter().map(Bytes::get).collect();
+    for piece in &pieces {
+        check_whole(piece.len(), leaf_bytes)?;
+    }
+    let count = pieces.iter().map(|piece| piece.len()).sum();
+    let roots: Vec<merkle::Hash> = run(py, count, || {
+        pieces
+            .iter()
+            .map(|piece| merkle::root(piece, leaf_bytes))
+            .collect()
+    });
+    PyList::new(py, roots.iter().map(|root| PyBytes::new(py, root)))
+}
+
+/// The root over the leaves of `data`.
+#[pyfunction]
+fn merkle_root<'py>(
+    py: Python<'py>,
+    data: &Bound<'py, PyAny>,
+    leaf_bytes: usize,
+) -> PyResult<Bound<'py, PyBytes>> {
+    check_leaf_bytes(leaf_bytes)?;
+    let data = Bytes::of(data)?;
+    let data = data.get();
+    check_whole(data.len(), leaf_bytes)?;
+    let root = run(py, data.len(), || merkle::root(data, leaf_bytes));
+    Ok(PyBytes::new(py, &root))
+}
+
+/// The root over hashes in a row.
+#[pyfunction]
+fn root_of_hashes<'py>(
+    py: Python<'py>,
+    hashes: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let hashes = Bytes::of(hashes)?;
+    let hashes = hashes.get();
+    check_whole(hashes.len(), HASH_BYTES)?;
+    let root = run(py, hashes.len(), || merkle::root_of_hashes(hashes));
+    Ok(PyBytes::new(py, &root))
+}
+
+/// All levels over hashes in a row.
+#[pyclass(frozen)]
+struct Tree(merkle::Tree);
+
+#[pymethods]
+impl Tree {
+    #[new]
+    fn new(py: Python<'_>, hashes: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let hashes = Bytes::of(hashes)?;
+        let hashes = hashes.get();
+        check_whole(hashes.len(), HASH_BYTES)?;
+        Ok(Tree(run(py, hashes.len(), || merkle::Tree::new(hashes))))
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.count()
+    }
+
+    /// The hash at the bottom. Raises IndexError when there is none.
+    fn leaf<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyBytes>> {
+        let leaf = self.0.leaf(index).ok_or(PyIndexError::new_err(index))?;
+        Ok(PyBytes::new(py, leaf))
+    }
+
+    /// The sibling hashes from leaf `index` up to the root, bottom first. Raises IndexError.
+    fn path<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyList>> {
+        self.0.leaf(index).ok_or(PyIndexError::new_err(index))?;
+        let path = self.0.path(index);
+        PyList::new(py, path.iter().map(|hash| PyBytes::new(py, hash)))
+    }
+}
+
+/// The leaf hashes of a piece that arrives in chunks of any size. One thread at a time may use it.
+#[pyclass]
+struct PieceHasher(merkle::PieceHasher);
+
+#[pymethods]
+impl PieceHasher {
+    #[new]
+    fn new(leaf_bytes: usize) -> PyResult<Self> {
+        check_leaf_bytes(leaf_bytes)?;
+        Ok(PieceHasher(merkle::PieceHasher::new(leaf_bytes)))
+    }
+
+    /// How much has arrived.
+    #[getter]
+    fn size_bytes(&self) -> usize {
+        self.0.size_bytes()
+    }
+
+    /// Take the next bytes of the piece.
+    fn update(&mut self, py: Python<'_>, chunk: &Bound<'_, PyAny>) -> PyResult<()> {
+        let chunk = Bytes::of(chunk)?;
+        let chunk = chunk.get();
+        let hasher = &mut self.0;
+        run(py, chunk.len(), || hasher.update(chunk));
+        Ok(())
+    }
+
+    /// The hashes of all leaves in a row; None while a leaf is incomplete, or for nothing.
+    fn leaf_hashes<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        Some(PyBytes::new(py, self.0.leaf_hashes()?))
+    }
+
+    /// The root over what has arrived; None while a leaf is incomplete, or for nothing.
+    fn root<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        let hashes = self.0.leaf_hashes()?;
+        let root = run(py, hashes.len(), || merkle::root_of_hashes(hashes));
+        Some(PyBytes::new(py, &root))
+    }
+}
+
+#[pymodule]
+fn grange_kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("INTERFACE", INTERFACE)?;
+    module.add("INSTRUCTIONS", instructions())?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(leaf_hashes, module)?)?;
+    module.add_function(wrap_pyfunction!(merkle_root, module)?)?;
+    module.add_function(wrap_pyfunction!(merkle_roots, module)?)?;
+    module.add_function(wrap_pyfunction!(root_of_hashes, module)?)?;
+    module.add_class::<Tree>()?;
+    module.add_class::<PieceHasher>()
+}
