@@ -1,7 +1,11 @@
-"""What a renter should know about an order's farmers before it agrees. Pure: values in, sentences out."""
+"""What a renter should know before it agrees to an order. Pure: values in, sentences out."""
+
+from collections.abc import Iterable
 
 from grange.transfer.selection import Choice, Requirements, contender
 from grange.transfer.spread import TRIED_EPOCHS, Trust
+from grange_client.lookup import SHOWN_ID_CHARACTERS
+from grange_client.placements import NOT_MINED, Placement
 from grange_client.plan import SMALL_CODE
 
 
@@ -13,6 +17,18 @@ def code_text(k: int, n: int, size: str) -> str:
         return f"{n} farmers, {size} each; if one fails, everything is lost"
     enough = "any one gives it back" if k == 1 else f"any {k} give it back"
     return f"{n} farmers, {size} each; {enough}, so {n - k} may fail"
+
+
+def unfinished_attempts(placements: Iterable[Placement], name: str, block: int) -> tuple[str, ...]:
+    """What is open of earlier attempts to store the same, of which nobody saw what became of them: they may
+    have been sent before they were interrupted."""
+    return tuple(
+        f"An earlier attempt to store {name} was cut short. If it was sent, order "
+        f"{one.order.id.hex()[:SHOWN_ID_CHARACTERS]} may still be placed until block {one.last_block}, and "
+        "be paid for too. `grange ls` shows whether it is there."
+        for one in placements
+        if one.name == name and one.order.block == NOT_MINED and one.last_block > block
+    )
 
 
 def cautions(choice: Choice, needed: Requirements) -> tuple[str, ...]:

@@ -56,14 +56,19 @@ class Aftercare:
         if not placements:
             return []
         said, head = [], await self.market.head()
-        on_chain = {known.order.id: known.order.block for known in self.catalog.orders()}
+        on_chain = {known.order.id: known.order for known in self.catalog.orders()}
         # What was extended begins before its extension, and has to be there first.
         for placement in sorted(placements, key=lambda placement: placement.order.start):
-            order, block = placement.order, on_chain.get(placement.order.id)
+            order = placement.order
+            block = on_chain[order.id].block if order.id in on_chain else None
             was_on_chain = order.block != NOT_MINED or order.id in missing
             if block is not None:
                 if block + FINAL_BLOCKS <= head.number:
                     self.placements.forget(order.id)
+                elif not was_on_chain:
+                    # Whoever sent it was cut short, and did not see it.
+                    with suppress(GrangeError):
+                        self.placements.note(placement.in_block(block, on_chain[order.id].start))
             elif head.number + MARGIN_BLOCKS > placement.last_block:
                 self.placements.forget(order.id)
                 if was_on_chain:

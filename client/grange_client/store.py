@@ -31,7 +31,7 @@ from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Choice, Chosen, Requirements
 from grange.types import Acceptance, Epoch, OrderId, Terms
 from grange.units import LEAF_BYTES, MAX_LEAF_COUNT
-from grange_client.cautions import cautions
+from grange_client.cautions import cautions, unfinished_attempts
 from grange_client.encode import SegmentEncoder
 from grange_client.errors import BadName, HomeForgetful, NothingToStore, PlaceFailed, QuoteUsed
 from grange_client.farmer_choice import choose_farmers
@@ -95,7 +95,7 @@ class Quote:
     missing: int
     """What will be moved from the wallet into the vault."""
     cautions: tuple[str, ...] = ()
-    """What to know about these farmers before one agrees."""
+    """What to know before one agrees: of these farmers, and of earlier attempts."""
     ticket: Ticket = field(default_factory=Ticket, repr=False, compare=False)
 
     @property
@@ -182,7 +182,10 @@ class Storing:
             start=start,
             end=end,
             choice=choice,
-            cautions=cautions(choice, needed),
+            cautions=(
+                *unfinished_attempts(self.placements.all(), manifest.name, clock.block),
+                *cautions(choice, needed),
+            ),
             cost=cost,
             missing=missing_from_vault(cost, await self.funds()),
         )

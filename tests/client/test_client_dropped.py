@@ -11,6 +11,7 @@ from client_trees import listing
 from grange.chain import ChainUnavailable, Head, TransactionNotMined, TransactionReverted
 from grange.chain.confirmations import FINAL_BLOCKS, default_confirmations
 from grange.types import OrderId, address_from
+from grange.units import TOKEN
 from grange_client.errors import HomeForgetful, NotEnoughMoney, OrderMissing, PlaceFailed
 from grange_client.plan import Wish
 from grange_client.renter import Renter
@@ -334,6 +335,32 @@ async def test_a_command_that_was_killed_before_anything_was_mined_places_nothin
         await renter.orders()
         assert renter.placements.all() == []
     assert world.market.placed == []
+
+
+async def test_whoever_stores_again_what_was_cut_short_is_told_that_it_may_be_paid_twice(
+    world: World, tree: Path
+) -> None:
+    """It may have been sent, and nobody has seen what became of it; once it is seen, nothing is open."""
+    world.market.failures.append(ChainUnavailable("http://chain", "connection refused"))
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], CODE)
+        with pytest.raises(ChainUnavailable):
+            await renter.put(quote)
+        [placement] = renter.placements.all()
+        [said] = [one for one in (await renter.quote([tree], CODE)).cautions if "cut short" in one]
+        assert f"order {quote.order.hex()[:8]} may still be placed until block {placement.last_block}" in said
+        other = await renter.quote([tree], replace(CODE, name="other"))
+        assert not [one for one in other.cautions if "cut short" in one]
+        await world.market.place(placement.terms, placement.acceptances, renter_has_all)
+        assert [known.order.id for known in await renter.orders()] == [quote.order]
+        again = await renter.quote([tree], CODE)
+        assert not [one for one in again.cautions if "cut short" in one]
+        assert [one.order.block for one in renter.placements.all()] == [world.market.block]
+
+
+async def renter_has_all() -> int:
+    """What is moved into the vault: enough for any of these orders."""
+    return TOKEN
 
 
 async def test_an_endpoint_that_is_behind_is_no_reorganisation(world: World, tree: Path) -> None:
