@@ -1,5 +1,5 @@
 """`python -m grange_client` is the command `grange`."""
 
-from grange_client.entry import main
+from grange_client.cli.entry import main
 
 main()

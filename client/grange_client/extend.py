@@ -26,17 +26,17 @@ from grange.transfer.events import FarmerReplaced, Listener, Progress, Step
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Candidate, Requirements, asked_rate, choose, unfit_for
 from grange.types import Acceptance, Address, OrderId, Terms
-from grange_client.closing import held_from_events
-from grange_client.encode import Piece
 from grange_client.errors import CannotExtend, HomeForgetful, OrderMissing
-from grange_client.lookup import SHOWN_ID_CHARACTERS
-from grange_client.market import Market
-from grange_client.once import PLACED, send_once
-from grange_client.orders import PlacedOrder
-from grange_client.placements import NOT_MINED, Placement, Placements, placed_slots
-from grange_client.plan import Funds, missing_from_vault
-from grange_client.renewal import Extended, Renewal, end_after, salt_for
-from grange_client.store import (
+from grange_client.files.encode import Piece
+from grange_client.orders.closing import held_from_events
+from grange_client.orders.lookup import SHOWN_ID_CHARACTERS
+from grange_client.orders.market import Market
+from grange_client.orders.once import PLACED, send_once
+from grange_client.orders.orders import PlacedOrder
+from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
+from grange_client.orders.plan import Funds, missing_from_vault
+from grange_client.orders.renewal import Extended, Renewal, end_after, salt_for
+from grange_client.orders.store import (
     DEADLINE_MARGIN_BLOCKS,
     FARMER_ERRORS,
     MAX_PLACE_ATTEMPTS,

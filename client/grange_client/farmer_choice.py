@@ -13,7 +13,7 @@ from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import Listener
 from grange.transfer.selection import Choice, Requirements, choose
 from grange_client.errors import NothingToStore
-from grange_client.plan import LARGE_CODE_FROM_FARMERS, Wish, codes_for
+from grange_client.orders.plan import LARGE_CODE_FROM_FARMERS, Wish, codes_for
 
 RequirementsOf = Callable[[int, int], Requirements]
 """What an order asks of each farmer, for a code of k and n."""

@@ -31,9 +31,9 @@ from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerFailed, FarmersNow, Listener
 from grange.transfer.retry import RetryPolicy
 from grange_client.errors import NotEnoughMoney, Unopened
-from grange_client.fare import too_small
 from grange_client.health import Health
-from grange_client.orders import PlacedOrder
+from grange_client.orders.fare import too_small
+from grange_client.orders.orders import PlacedOrder
 from grange_client.stripes import Stripe, stripes_for
 
 STRIPES_AHEAD = 2

@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 from grange.erasure import Codec
 from grange.kernel import merkle_roots
 from grange.seal import OrderKey
-from grange_client.encode import Piece
+from grange_client.files.encode import Piece
 from grange_client.reader import OrderReader
 
 

@@ -22,8 +22,6 @@ from pathlib import Path
 from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts, TransactionReverted, Withdrawal
 from grange.chain.confirmations import default_confirmations
 from grange.errors import Told
-from grange.home_lock import HomeLock
-from grange.optional_database import BUSY_SECONDS, FileBusy
 from grange.peer import (
     FARMER_FAULTS,
     Budget,
@@ -34,6 +32,8 @@ from grange.peer import (
     Tabs,
     dealing_with,
 )
+from grange.storage.home_lock import HomeLock
+from grange.storage.optional_database import BUSY_SECONDS, FileBusy
 from grange.transfer.aging import Freshness
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.events import Complaint, Listener, Step, ignore_progress, without_failures
@@ -43,33 +43,33 @@ from grange.transfer.sampling import HISTORY_EPOCHS, highest_egress
 from grange.transfer.selection import UNKNOWN, Reputation
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange.units import format_tokens
-from grange_client.catalog import Catalog, Known
-from grange_client.closing import Closing, close
-from grange_client.condition import condition
-from grange_client.config import Config
-from grange_client.diagnosis import diagnosed
-from grange_client.dropped import Aftercare
-from grange_client.encode import Piece
 from grange_client.errors import ClockWrong, NothingToTakeOut, UnknownOrder
 from grange_client.extend import Extending
-from grange_client.fare import Fare, check_vault, fare
-from grange_client.lookup import find_order
-from grange_client.manifest import Manifest
-from grange_client.market import ChainMarket, Market
-from grange_client.orders import PlacedOrder, as_repaired
-from grange_client.outlook import Outlook
-from grange_client.placements import FOLDER_NAME, Placements
-from grange_client.plan import Funds, Wish, check_announced
+from grange_client.files.encode import Piece
+from grange_client.files.manifest import Manifest
+from grange_client.files.restore import Restored, blocks_of, chosen, fetch_manifest, restore
+from grange_client.files.scan import Kind
+from grange_client.files.target import Target
+from grange_client.keys.config import Config
+from grange_client.keys.words import Identity
+from grange_client.orders.catalog import Catalog, Known
+from grange_client.orders.closing import Closing, close
+from grange_client.orders.condition import condition
+from grange_client.orders.diagnosis import diagnosed
+from grange_client.orders.dropped import Aftercare
+from grange_client.orders.fare import Fare, check_vault, fare
+from grange_client.orders.lookup import find_order
+from grange_client.orders.market import ChainMarket, Market
+from grange_client.orders.orders import PlacedOrder, as_repaired
+from grange_client.orders.outlook import Outlook
+from grange_client.orders.placements import FOLDER_NAME, Placements
+from grange_client.orders.plan import Funds, Wish, check_announced
+from grange_client.orders.renewal import Extended, Renewal
+from grange_client.orders.reputations import REPUTATIONS_NAME, Reputations
+from grange_client.orders.store import Quote, Stored, Storing, watching_records
+from grange_client.orders.sync import sync
 from grange_client.reader import RANSOM_CODE, OrderReader
 from grange_client.regrow import regrown
-from grange_client.renewal import Extended, Renewal
-from grange_client.reputations import REPUTATIONS_NAME, Reputations
-from grange_client.restore import Restored, blocks_of, chosen, fetch_manifest, restore
-from grange_client.scan import Kind
-from grange_client.store import Quote, Stored, Storing, watching_records
-from grange_client.sync import sync
-from grange_client.target import Target
-from grange_client.words import Identity
 
 WORKER_THREADS = 3
 PURSE_NAME = "purse.sqlite"

@@ -32,7 +32,7 @@ from grange.transfer.events import FarmersNow, Listener, Progress, Step
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Chosen
 from grange.types import Acceptance, OrderId, Terms
-from grange_client.encode import Piece, SegmentEncoder
+from grange_client.files.encode import Piece, SegmentEncoder
 from grange_client.lane import Lane, Spares
 
 WINDOW_BYTES = 160 << 20

@@ -23,12 +23,12 @@ from typing import Annotated, Any, TypeVar
 from platformdirs import user_config_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from grange.atomic_file import create_file, replace_file
 from grange.chain import Chain, Timeouts, Wallet
 from grange.errors import GrangeError
 from grange.json_text import parse_json
 from grange.messages import Domain, address_of
 from grange.plain_errors import describe_invalid
+from grange.storage.atomic_file import create_file, replace_file
 from grange.types import Address, FarmerId, Offer, Parameters, address_from, bytes_from_hex
 from grange.units import GIB, MAX_RATE, TOKEN
 from grange_node.errors import ConfigInvalid, KeyInvalid, NotInitialised

@@ -21,8 +21,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
-from grange.database_file import Fault, fault_of, open_or_begin_again, require_sound
-from grange.write_ahead import use_write_ahead_log
+from grange.storage.database_file import Fault, fault_of, open_or_begin_again, require_sound
+from grange.storage.write_ahead import use_write_ahead_log
 from grange_node.errors import LedgerDamaged, LedgerInvalid, NodeWorldError, NoRoom, StoreFailed
 from grange_node.files import FILE_MODE
 

@@ -2,7 +2,7 @@
 
 `DiskFiles` is the real one. Tests put in one that runs out of space or dies at a chosen call, so that
 every step of the store's promise (temporary file, fsync, rename, fsync of the folder) can be
-interrupted. What the calls are used for, and in what order, is decided in `grange_node.store`.
+interrupted. What the calls are used for, and in what order, is decided in `grange_node.pieces.store`.
 """
 
 from __future__ import annotations

@@ -29,38 +29,37 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from grange.chain import Wallet
-from grange_node.account_funds import AccountFunds
-from grange_node.accounts import Accounts
-from grange_node.auth import Gatekeeper
-from grange_node.ballast import Ballast
-from grange_node.care.carer import CARE_SECONDS, Carer
-from grange_node.care.damages import DAMAGES_NAME, Damages
+from grange_node.acceptance.collector import COLLECT_SECONDS, Collector
+from grange_node.acceptance.intake import Intake
+from grange_node.acceptance.promiser import Promiser
+from grange_node.api.auth import Gatekeeper
+from grange_node.audit.prover import Prover
 from grange_node.care.rebuilder import LiveRebuilder, Rebuilder
-from grange_node.care.scrubber import IDLE_SECONDS, Scrubber
-from grange_node.chain_link import ChainLink, LiveLink
-from grange_node.collector import COLLECT_SECONDS, Collector
-from grange_node.config import Config
+from grange_node.chain.account_funds import AccountFunds
+from grange_node.chain.chain_link import ChainLink, LiveLink
+from grange_node.chain.gas_watch import GAS_SECONDS, GasWatch
+from grange_node.chain.vault_funds import VaultFunds
+from grange_node.chain.watcher import Watcher
+from grange_node.config import DAMAGES_NAME, REPAIRS_NAME, Config
 from grange_node.files import DiskFiles, Files
-from grange_node.gas_watch import GAS_SECONDS, GasWatch
-from grange_node.intake import Intake
-from grange_node.ledger import Ledger
+from grange_node.ledger.ledger import Ledger
 from grange_node.loops import forever
-from grange_node.paths import Paths
-from grange_node.promiser import Promiser
-from grange_node.prover import Prover
-from grange_node.readers import Readers
+from grange_node.payments.accounts import Accounts
+from grange_node.payments.redeemer import Redeemer
+from grange_node.payments.till import Till
+from grange_node.payments.vouchers import is_signed
+from grange_node.pieces.ballast import Ballast
+from grange_node.pieces.room import Room
+from grange_node.pieces.store import Store
+from grange_node.pieces.usage import Usage
+from grange_node.pieces.volume import Volume
+from grange_node.reads.paths import Paths
+from grange_node.reads.readers import Readers
 from grange_node.records import SlotState
-from grange_node.redeemer import Redeemer
-from grange_node.repair.repairer import REPAIRS_NAME
-from grange_node.room import Room
+from grange_node.self_repair.carer import CARE_SECONDS, Carer
+from grange_node.self_repair.damages import Damages
+from grange_node.self_repair.scrubber import IDLE_SECONDS, Scrubber
 from grange_node.slot_key import SlotKey
-from grange_node.store import Store
-from grange_node.till import Till
-from grange_node.usage import Usage
-from grange_node.vault_funds import VaultFunds
-from grange_node.volume import Volume
-from grange_node.vouchers import is_signed
-from grange_node.watcher import Watcher
 
 LEDGER_NAME = "ledger.sqlite3"
 ACCOUNTS_NAME = "accounts.sqlite3"

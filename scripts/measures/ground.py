@@ -18,10 +18,10 @@ from rich.console import Console
 from grange import messages
 from grange.chain import Head, Receipt, Sender, SendPolicy, Wallet, calls
 from grange.chain.codec import market_abi
-from grange.devnet import DEVNET_PARAMETERS, Devnet
 from grange.messages import NO_ORDER
 from grange.types import Epoch, Offer, OrderId, Permit, Terms
 from grange.units import MAX_PIECE_LEAVES, TOKEN
+from grange_devnet import DEVNET_PARAMETERS, Devnet
 from measures.farms import Farm, Prepared
 
 PARAMETERS = replace(

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from grange.devnet.engines import ENGINES, EngineName
 from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
-from grange_client.cli import KEPT_MEMORY_BYTES
+from grange_client.cli.app import KEPT_MEMORY_BYTES
+from grange_devnet.engines import ENGINES, EngineName
 from stories import repair, spine
 from stories.tale import Outcome, Setting
 

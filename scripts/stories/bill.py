@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from grange.chain import Event
 from grange.types import FarmerId, Parameters
-from grange_client.orders import PlacedOrder
+from grange_client.orders.orders import PlacedOrder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,8 @@ A farm as it comes rebuilds what it has lost from the other farmers before the n
 throws data away to save the disk has no use for that.
 """
 
-from grange_node.care.carer import Carer
-from grange_node.cli import app
+from grange_node.cli.farm import app
+from grange_node.self_repair.carer import Carer
 
 
 async def look_away(carer: Carer) -> None:

@@ -18,14 +18,14 @@ from rich.console import Console
 from rich.table import Table
 
 from grange.chain import Chain, Event
-from grange.devnet.devnet import Devnet
-from grange.devnet.fleet import Fleet
-from grange.devnet.repairers import RepairerOptions, RepairerProcess, start_repairers
 from grange.types import Address, Epoch, FarmerId
 from grange.units import format_tokens_rounded_down as received
-from grange_client.plan import Wish
-from grange_client.store import Stored
-from grange_client.words import new_words
+from grange_client.keys.words import new_words
+from grange_client.orders.plan import Wish
+from grange_client.orders.store import Stored
+from grange_devnet.devnet import Devnet
+from grange_devnet.fleet import Fleet
+from grange_devnet.repairers import RepairerOptions, RepairerProcess, start_repairers
 from stories import tale
 from stories.stage import table
 from stories.tale import BLOCK_SECONDS, POLL_SECONDS, Setting, Tale

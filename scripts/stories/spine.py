@@ -19,17 +19,17 @@ from pathlib import Path
 from rich.console import Console
 
 from grange.chain import Event, Sender, Wallet, calls
-from grange.devnet.devnet import DEVNET_PARAMETERS, Devnet
-from grange.devnet.fleet import FarmerProcess, Fleet
 from grange.types import FarmerId
 from grange.units import format_tokens
 from grange.units import format_tokens_rounded_down as received
 from grange.units import format_tokens_rounded_up as paid_text
-from grange_client.config import load
-from grange_client.plan import Wish
+from grange_client.keys.config import load
+from grange_client.keys.words import new_words
+from grange_client.orders.plan import Wish
+from grange_client.orders.store import Stored
 from grange_client.renter import Renter
-from grange_client.store import Stored
-from grange_client.words import new_words
+from grange_devnet.devnet import DEVNET_PARAMETERS, Devnet
+from grange_devnet.fleet import FarmerProcess, Fleet
 from stories import tale
 from stories.bill import SlotBill, slot_bills
 from stories.gas import Sent, market_transactions, mean_gas

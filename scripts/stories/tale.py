@@ -15,16 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from grange.chain.network_file import Network
 from rich.console import Console
 
-from grange.devnet.devnet import Devnet
-from grange.devnet.engines import EngineName
-from grange.devnet.fleet import FarmerProcess
 from grange.units import TOKEN
-from grange_client.config import Config, Network, set_up
-from grange_client.plan import Wish
+from grange_client.keys.config import Config, set_up
+from grange_client.orders.plan import Wish
+from grange_client.orders.store import Stored
 from grange_client.renter import Renter
-from grange_client.store import Stored
+from grange_devnet.devnet import Devnet
+from grange_devnet.engines import EngineName
+from grange_devnet.fleet import FarmerProcess
 from stories.compare import differences
 from stories.stage import Stage
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from grange import audit, merkle, messages
 from grange.audit import BookState, Drawn
 from grange.chain import Receipt, Sender, Wallet, calls
-from grange.devnet import Devnet
 from grange.types import Acceptance, Epoch, FarmerId, Offer, OrderId, Terms
 from grange.units import LEAF_BYTES, TOKEN
+from grange_devnet import Devnet
 
 OFFER = Offer(
     price_per_gib_epoch=TOKEN, egress_price_per_gib=TOKEN, capacity_bytes=1 << 40, longest_term_epochs=96

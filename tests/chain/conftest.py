@@ -9,8 +9,8 @@ import pytest_asyncio
 from chain_support import funded
 
 from grange.chain import Chain, Wallet
-from grange.devnet import Devnet, EngineName
-from grange.devnet.engines import missing_reason
+from grange_devnet import Devnet, EngineName
+from grange_devnet.engines import missing_reason
 
 
 @pytest.fixture(scope="module", params=["py-evm", "anvil"])

@@ -9,9 +9,9 @@ import pytest
 from chain_support import RATE, TestFarmer, eventually, funded, store
 
 from grange.chain import Sender
-from grange.devnet import Devnet
-from grange.devnet.repairers import RepairerOptions, start_repairers
 from grange.types import Epoch, OrderId
+from grange_devnet import Devnet
+from grange_devnet.repairers import RepairerOptions, start_repairers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MISSED = 2

@@ -28,8 +28,8 @@ from grange.chain import (
     read_block_clock,
 )
 from grange.chain.rpc import Rpc
-from grange.devnet import Devnet
 from grange.types import Address
+from grange_devnet import Devnet
 
 MARKET = Address("0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512")
 PARAMETERS = replace(market_rules.PARAMETERS, token=MARKET, auction_epochs=2, withdraw_delay_epochs=1)

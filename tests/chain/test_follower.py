@@ -20,8 +20,8 @@ from grange.chain import (
     calls,
 )
 from grange.chain.follower import DENSE_ANCHORS
-from grange.devnet import Devnet
 from grange.errors import Misuse
+from grange_devnet import Devnet
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

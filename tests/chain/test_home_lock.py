@@ -8,12 +8,12 @@ from pathlib import Path
 
 from chain_support import eventually
 
-from grange.home_lock import LOCK_NAME, HomeLock
+from grange.storage.home_lock import LOCK_NAME, HomeLock
 
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
-from grange.home_lock import HomeLock
+from grange.storage.home_lock import HomeLock
 
 async def hold():
     async with HomeLock.in_home(Path(sys.argv[1])).held():

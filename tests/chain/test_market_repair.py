@@ -7,10 +7,10 @@ from chain_support import RATE, TestFarmer, funded, store
 
 from grange import messages
 from grange.chain import Receipt, Sender, calls
-from grange.devnet import Devnet
 from grange.types import Epoch, FarmerId, Held, OrderId, Slot
+from grange_devnet import Devnet
+from grange_node.acceptance.deletion import Word, word_of
 from grange_node.care.rebuilder import History
-from grange_node.deletion import Word, word_of
 from grange_node.records import SlotRecord, SlotState
 from grange_node.slot_key import SlotKey
 

@@ -7,8 +7,8 @@ from chain_support import RATE, TestFarmer, funded, store
 
 from grange import messages
 from grange.chain import Sender, TransactionReverted, calls
-from grange.devnet import Devnet
 from grange.types import Epoch
+from grange_devnet import Devnet
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,10 +9,10 @@ from test_market_repair import LEAVES, held_of, refill, until_lapsed
 from grange import messages
 from grange.audit import loss_words
 from grange.chain import Chain, ChainError, Sender, calls
-from grange.devnet import Devnet
 from grange.types import Epoch, OrderId, Terms
-from grange_node import order_state
-from grange_node.order_state import OrderLookup
+from grange_devnet import Devnet
+from grange_node.chain import order_state
+from grange_node.chain.order_state import OrderLookup
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

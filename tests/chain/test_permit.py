@@ -10,8 +10,8 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 
 from grange.chain import Call, Sender, TransactionReverted, Wallet, calls
-from grange.devnet import Devnet
 from grange.units import TOKEN
+from grange_devnet import Devnet
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -22,10 +22,10 @@ from grange.chain import (
     Wallet,
     calls,
 )
-from grange.devnet import Devnet
 from grange.errors import Misuse
 from grange.types import Address
 from grange.units import TOKEN
+from grange_devnet import Devnet
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -24,9 +24,9 @@ from grange.chain import (
 )
 from grange.chain import outbox as outbox_module
 from grange.chain.fees import Fees
-from grange.devnet import Devnet
 from grange.types import Address
 from grange.units import TOKEN
+from grange_devnet import Devnet
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

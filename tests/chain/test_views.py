@@ -10,9 +10,9 @@ from chain_support import OFFER, TestFarmer, store
 from grange import messages
 from grange.chain import Book, Farmer, Order, Sender, TransactionReverted, Wallet
 from grange.chain.codec import artifact, market_abi, snake
-from grange.devnet import DEVNET_PARAMETERS, Devnet
 from grange.types import Acceptance, Epoch, FarmerId, Offer, OrderId, Parameters, Permit, Terms
 from grange.units import TOKEN
+from grange_devnet import DEVNET_PARAMETERS, Devnet
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -17,9 +17,9 @@ from web3 import AsyncHTTPProvider, AsyncWeb3, Web3
 
 from grange.chain import Chain, Wallet
 from grange.chain.codec import Abi, Element, from_abi, market_abi, snake, token_abi
-from grange.devnet import Devnet
 from grange.errors import Misuse
 from grange.types import address_from
+from grange_devnet import Devnet
 
 PLACE = address_from("0x" + "11" * 20)
 SOMEBODY = address_from("0x" + "22" * 20)

@@ -1,6 +1,6 @@
 """A market and farmers in memory, behind the interfaces that the renter uses on real ones.
 
-`FakeMarket` implements `grange_client.market.Market`; `FakeFarmer` speaks the farmer's HTTP interface on a
+`FakeMarket` implements `grange_client.orders.market.Market`; `FakeFarmer` speaks the farmer's HTTP interface on a
 real socket and checks every signature. Each farmer has knobs that make it slow, broken or dishonest.
 """
 
@@ -44,8 +44,8 @@ from grange.messages import (
     sign_acceptance,
     voucher_signer,
 )
-from grange.optional_database import BUSY_SECONDS
 from grange.peer import Peer
+from grange.storage.optional_database import BUSY_SECONDS
 from grange.times import BlockClock
 from grange.transfer.aging import Freshness
 from grange.transfer.retry import RetryPolicy, SlowRule
@@ -62,9 +62,9 @@ from grange.types import (
     address_from,
 )
 from grange.units import LEAF_BYTES, STEP_BYTES, TOKEN, egress_rounded_up
-from grange_client.market import Missing, OnMined, nobody_told
+from grange_client.keys.words import Identity, identity
+from grange_client.orders.market import Missing, OnMined, nobody_told
 from grange_client.renter import Renter
-from grange_client.words import Identity, identity
 
 WORDS = "test test test test test test test test test test test junk"
 PARAMETERS = replace(market_rules.PARAMETERS, token=address_from(bytes(19) + b"\x02"))

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 from client_fakes import CALM, FakeFarmer, honest
+from grange.chain.network_file import Network
 from test_client_devnet import CODE, WORDS, Clock, _register
 
-from grange.devnet.devnet import Devnet
 from grange.messages import Domain
 from grange.types import OrderId
 from grange.units import TOKEN
-from grange_client.config import Config, Network, set_up
+from grange_client.keys.config import Config, set_up
 from grange_client.renter import Renter
+from grange_devnet.devnet import Devnet
 
 PUTS = 8
 

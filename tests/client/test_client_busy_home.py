@@ -13,7 +13,7 @@ from client_trees import listing
 
 from grange.chain import ChainUnavailable, Head, Receipt
 from grange.transfer.events import ProgressEvent, Step
-from grange_client.plan import Wish
+from grange_client.orders.plan import Wish
 
 BRIEFLY_SECONDS = 0.01
 FILES = ["catalog.sqlite", "reputations.sqlite"]

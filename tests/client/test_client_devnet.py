@@ -17,20 +17,21 @@ from typing import Any
 import pytest
 from client_fakes import CALM, FakeFarmer, honest
 from client_trees import listing
+from grange.chain.network_file import Network
 
 from grange.chain import Chain, Cursor, MarketNotFound, RpcError, Sender, Wallet, WrongChain, calls
-from grange.devnet.devnet import Devnet
 from grange.messages import Domain
 from grange.transfer.events import ProgressEvent
 from grange.types import Offer, address_from
 from grange.units import TOKEN
-from grange_client.closing import closing_from_event, held_from_events
-from grange_client.config import Config, Network, set_up
 from grange_client.errors import NotEnoughMoney, OrderGoesOn
-from grange_client.market import ChainMarket
-from grange_client.outlook import SlotState
-from grange_client.plan import Wish
+from grange_client.keys.config import Config, set_up
+from grange_client.orders.closing import closing_from_event, held_from_events
+from grange_client.orders.market import ChainMarket
+from grange_client.orders.outlook import SlotState
+from grange_client.orders.plan import Wish
 from grange_client.renter import Renter
+from grange_devnet.devnet import Devnet
 
 WORDS = "legal winner thank year wave sausage worth useful legal winner thank yellow"
 POOR_WORDS = "letter advice cage absurd amount doctor acoustic avoid letter advice cage above"

@@ -19,7 +19,6 @@ from client_trees import listing
 
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerFailed, ProgressEvent
-from grange_client import restore as restore_module
 from grange_client.errors import (
     BadManifest,
     DiskFailed,
@@ -27,14 +26,15 @@ from grange_client.errors import (
     Unopened,
     WouldOverwrite,
 )
-from grange_client.manifest import Manifest
-from grange_client.new_file import NewFile
-from grange_client.orders import PlacedOrder
-from grange_client.plan import Wish
+from grange_client.files import restore as restore_module
+from grange_client.files.manifest import Manifest
+from grange_client.files.new_file import NewFile
+from grange_client.files.scan import Entry, Kind, Scan, scan
+from grange_client.keys.words import identity, new_words
+from grange_client.orders.orders import PlacedOrder
+from grange_client.orders.plan import Wish
+from grange_client.orders.store import Stored
 from grange_client.renter import Renter
-from grange_client.scan import Entry, Kind, Scan, scan
-from grange_client.store import Stored
-from grange_client.words import identity, new_words
 
 CODE = Wish(k=3, n=6, epochs=5)
 
@@ -439,10 +439,10 @@ async def test_hostile_manifest_is_refused(
     """Names that lead out of the target are refused when read, whoever wrote them."""
     entry = Entry(path=b"../outside", kind=Kind.FILE, mode=0o644, mtime_ns=0, size_bytes=0)
     hostile = Manifest(name="tree", created=0, entries=(entry,))
-    monkeypatch.setattr("grange_client.manifest._check_tree", lambda _: None)
+    monkeypatch.setattr("grange_client.files.manifest._check_tree", lambda _: None)
     async with world.renter() as renter:
         quote = await renter.quote([tree], CODE)
-        monkeypatch.setattr("grange_client.store.pack", lambda _: _packed(hostile))
+        monkeypatch.setattr("grange_client.orders.store.pack", lambda _: _packed(hostile))
         put = await renter.put(await renter.quote([tree], CODE))
     monkeypatch.undo()
     assert quote.order != put.order.id
@@ -453,7 +453,7 @@ async def test_hostile_manifest_is_refused(
 
 
 def _packed(manifest: Manifest) -> bytes:
-    from grange_client import manifest as module
+    from grange_client.files import manifest as module
 
     return module.pack(manifest)
 
@@ -523,7 +523,7 @@ async def test_times_of_any_file_system_are_stored(
     world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before 1678 and after 2262: listed and fetched on a new machine; the target may keep another time."""
-    monkeypatch.setattr("grange_client.store.scan", scanned_as(far))
+    monkeypatch.setattr("grange_client.orders.store.scan", scanned_as(far))
     async with world.renter() as renter:
         await stored(renter, tree)
     async with world.renter(tmp_path / "other machine") as renter:
@@ -551,8 +551,8 @@ async def test_orders_of_the_old_packer_are_read(
         document = {"version": 1, "name": manifest.name, "created": manifest.created, "entries": rows}
         return zlib.compress(msgpack.packb(document, use_bin_type=True), 6)
 
-    monkeypatch.setattr("grange_client.store.pack", old_pack)
-    monkeypatch.setattr("grange_client.store.scan", scanned_as(far))
+    monkeypatch.setattr("grange_client.orders.store.pack", old_pack)
+    monkeypatch.setattr("grange_client.orders.store.scan", scanned_as(far))
     async with world.renter() as renter:
         await stored(renter, tree)
     async with world.renter(tmp_path / "other machine") as renter:
@@ -571,7 +571,7 @@ async def test_names_that_the_target_cannot_have_are_left_out(
     world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a tree from a file system with longer names everything else comes, and what does not is named."""
-    monkeypatch.setattr("grange_client.store.scan", scanned_as(long_named))
+    monkeypatch.setattr("grange_client.orders.store.scan", scanned_as(long_named))
     async with world.renter() as renter:
         put = await stored(renter, tree)
         restored = await renter.get(put.order, tmp_path / "back")
@@ -590,7 +590,7 @@ async def test_long_manifests_are_fetched_again(
     world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that the catalog does not keep is read from the farmers, by each command once."""
-    monkeypatch.setattr("grange_client.catalog.MAX_KEPT_MANIFEST_BYTES", 10)
+    monkeypatch.setattr("grange_client.orders.catalog.MAX_KEPT_MANIFEST_BYTES", 10)
     async with world.renter() as renter:
         put = await stored(renter, tree)
         [known] = await renter.orders()

@@ -14,9 +14,9 @@ from grange.transfer.errors import NotEnoughFarmers
 from grange.types import FarmerId
 from grange.units import GIB, TOKEN
 from grange_client.errors import NotEnoughMoney
-from grange_client.fare import DETOURS, check_vault, fare
-from grange_client.plan import Wish
-from grange_client.store import Stored
+from grange_client.orders.fare import DETOURS, check_vault, fare
+from grange_client.orders.plan import Wish
+from grange_client.orders.store import Stored
 
 CODE = Wish(k=3, n=6, name="things")
 PRICE = GIB

@@ -43,10 +43,10 @@ from grange_client.errors import (
     QuoteUsed,
     SourceChanged,
 )
-from grange_client.plan import Wish
+from grange_client.files.scan import Scan, scan
+from grange_client.orders.plan import Wish
+from grange_client.orders.store import Stored
 from grange_client.renter import Renter
-from grange_client.scan import Scan, scan
-from grange_client.store import Stored
 
 CODE = Wish(k=2, n=4, epochs=5)
 
@@ -313,7 +313,7 @@ async def test_more_than_an_order_holds_is_said_before_it_is_sent(
         grown = (replace(e, size_bytes=1 << 50) if e.path == b"tree/zero" else e for e in found.entries)
         return replace(found, entries=tuple(grown))
 
-    monkeypatch.setattr("grange_client.store.scan", huge)
+    monkeypatch.setattr("grange_client.orders.store.scan", huge)
     async with world.renter() as renter:
         with pytest.raises(NothingToStore, match="tree/zero has 1,125,899,906,842,624 of them"):
             await renter.quote([tree], CODE)

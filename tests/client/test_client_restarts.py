@@ -14,7 +14,7 @@ from grange.peer import Peer
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerReplaced, ProgressEvent
 from grange.transfer.retry import RetryPolicy, SlowRule
-from grange_client.plan import Wish
+from grange_client.orders.plan import Wish
 
 CODE = Wish(k=2, n=4, epochs=5)
 

@@ -13,9 +13,9 @@ from grange.peer import networks
 from grange.transfer.selection import Candidate, Reputation, Requirements, asked_rate, choose, spares_for
 from grange.types import Epoch, Offer, address_from
 from grange.units import GIB, MIB, TOKEN
-from grange_client.cautions import code_text
 from grange_client.errors import NotEnoughMoney, NothingToStore
-from grange_client.plan import Funds, Wish, code_for, codes_for, end_for, missing_from_vault, price
+from grange_client.orders.cautions import code_text
+from grange_client.orders.plan import Funds, Wish, code_for, codes_for, end_for, missing_from_vault, price
 
 NEED = Requirements(k=2, n=4, slot_bytes=64 * MIB, start=Epoch(3), end=Epoch(16), collateral_epochs=16)
 STRANGER = Reputation()

@@ -7,8 +7,8 @@ from typing import Any
 from eth_account import Account
 
 from grange.chain import Wallet
-from grange.devnet.evm import Evm
-from grange.devnet.pyevm_rpc import RpcMethods
+from grange_devnet.evm import Evm
+from grange_devnet.pyevm_rpc import RpcMethods
 
 RICH = Wallet(bytes([1]) * 32)
 SOMEBODY = "0x" + "07" * 20

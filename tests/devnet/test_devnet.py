@@ -10,12 +10,13 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from grange.chain.network_file import DevnetAddress
 
 from grange.chain import Chain, Sender, Wallet, calls
-from grange.devnet import (
+from grange.units import TOKEN
+from grange_devnet import (
     ENGINES,
     Devnet,
-    DevnetAddress,
     DevnetError,
     EngineFailed,
     EngineMissing,
@@ -23,8 +24,7 @@ from grange.devnet import (
     PortTaken,
     engines,
 )
-from grange.devnet.engines import missing_reason
-from grange.units import TOKEN
+from grange_devnet.engines import missing_reason
 
 DEADLINE_SECONDS = 20
 
@@ -103,7 +103,7 @@ async def test_nothing_outlives_a_parent_that_is_killed(engine: EngineName, tmp_
     script.write_text(
         textwrap.dedent(f"""
             import asyncio
-            from grange.devnet.engines import EngineOptions, run_engine
+            from grange_devnet.engines import EngineOptions, run_engine
 
             async def main():
                 async with run_engine(EngineOptions(engine={engine!r})) as running:

@@ -16,10 +16,10 @@ import pytest
 from typer.testing import CliRunner
 
 from grange.chain import Chain, Wallet
-from grange.devnet.cli import DEFAULT_OUTPUT, EXIT_CHAIN, EXIT_DEVNET, EXIT_MISUSE, _next_commands, app
 from grange.units import TOKEN
+from grange_devnet.cli import DEFAULT_OUTPUT, EXIT_CHAIN, EXIT_DEVNET, EXIT_MISUSE, _next_commands, app
 
-ENTRY = "from grange.devnet.cli import app; app()"
+ENTRY = "from grange_devnet.cli import app; app()"
 ENVIRONMENT = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
 
 

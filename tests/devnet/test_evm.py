@@ -10,8 +10,8 @@ from devnet_support import RICH, SOMEBODY, LocalChain
 from eth_account import Account
 
 from grange.chain.codec import artifact
-from grange.devnet.evm_pool import MAX_NONCE_GAP
-from grange.devnet.evm_values import floor_gas
+from grange_devnet.evm_pool import MAX_NONCE_GAP
+from grange_devnet.evm_values import floor_gas
 
 HISTORY_CONTRACT = "0x0000F90827F1C53a10cb7A02335B175320002935"
 # Returns whatever word it is given; reverts on empty calldata.

@@ -6,10 +6,10 @@ import pytest
 
 from grange import messages
 from grange.chain import Sender, Wallet, calls
-from grange.devnet import ENGINES, Devnet, EngineName
-from grange.devnet.engines import missing_reason
 from grange.types import Epoch, FarmerId, Offer, Terms
 from grange.units import TOKEN
+from grange_devnet import ENGINES, Devnet, EngineName
+from grange_devnet.engines import missing_reason
 
 OFFER = Offer(price_per_gib_epoch=1, egress_price_per_gib=1, capacity_bytes=1, longest_term_epochs=1)
 FARMERS = 5

@@ -6,7 +6,7 @@ import pytest
 from devnet_support import RICH, SOMEBODY, LocalChain
 
 from grange.chain.codec import artifact
-from grange.devnet.pyevm_rpc import MAX_BATCH_REQUESTS
+from grange_devnet.pyevm_rpc import MAX_BATCH_REQUESTS
 
 TOKEN = artifact("GrangeToken")
 

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from e2e_town import Person, Town
 
-from grange.devnet.engines import EngineName, missing_reason
+from grange_devnet.engines import EngineName, missing_reason
 
 
 @pytest.fixture(scope="session", params=["py-evm", "anvil"])

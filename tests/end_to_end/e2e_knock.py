@@ -20,13 +20,13 @@ import aiohttp
 from e2e_town import Town
 
 from grange.chain import Farmer, Wallet
-from grange.devnet.fleet import FarmerProcess
 from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import NO_CONTENT, Domain, order_id
 from grange.peer import AcceptanceRequest, Peer, PeerTimeouts, Signer, open_session
 from grange.transfer.selection import asked_rate
 from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Terms
 from grange.units import LEAF_BYTES
+from grange_devnet.fleet import FarmerProcess
 
 PIECE_LEAVES = 4
 PIECE_BYTES = PIECE_LEAVES * LEAF_BYTES

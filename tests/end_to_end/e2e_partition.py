@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from e2e_gate import Gate
 
 from grange.chain import Farmer
-from grange.devnet.fleet import FarmerProcess
 from grange.types import Epoch, FarmerId
+from grange_devnet.fleet import FarmerProcess
 from grange_node.repair.repairer import Repairer
 
 

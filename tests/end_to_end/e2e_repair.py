@@ -10,12 +10,12 @@ from pathlib import Path
 from e2e_town import Town
 
 from grange.chain import Chain, Sender, Wallet
-from grange.devnet.fleet import FarmerProcess
 from grange.peer import PeerTimeouts
 from grange.transfer.retry import RetryPolicy
 from grange.types import FarmerId, OrderId
 from grange.units import TOKEN
-from grange_node.repair.chart import Charted
+from grange_devnet.fleet import FarmerProcess
+from grange_node.chain.chart import Charted
 from grange_node.repair.jobs import Job
 from grange_node.repair.repairer import Repairer, Settings
 

@@ -14,19 +14,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from e2e_gate import Gate
+from grange.chain.network_file import Network
 
 from grange.chain import Chain, Farmer, Sender, Wallet
-from grange.devnet import DEVNET_PARAMETERS, Devnet
-from grange.devnet.engines import EngineName
-from grange.devnet.fleet import FarmerProcess, Fleet
 from grange.transfer.events import Listener, ignore_progress
 from grange.types import Address, Epoch, FarmerId
 from grange.units import TOKEN
-from grange_client.config import Config, Network, set_up
-from grange_client.plan import Wish
+from grange_client.keys.config import Config, set_up
+from grange_client.keys.words import new_words
+from grange_client.orders.plan import Wish
+from grange_client.orders.store import Stored
 from grange_client.renter import Renter
-from grange_client.store import Stored
-from grange_client.words import new_words
+from grange_devnet import DEVNET_PARAMETERS, Devnet
+from grange_devnet.engines import EngineName
+from grange_devnet.fleet import FarmerProcess, Fleet
 
 FARMERS = 5
 PARAMETERS = replace(DEVNET_PARAMETERS, max_misses=6, collateral_epochs=24)

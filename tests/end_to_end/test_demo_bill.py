@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from grange.chain import Event
-from grange.devnet import DEVNET_PARAMETERS
 from grange.layout import Geometry
 from grange.types import Epoch, FarmerId, OrderId
-from grange_client.orders import PlacedOrder, PlacedSlot
+from grange_client.orders.orders import PlacedOrder, PlacedSlot
+from grange_devnet import DEVNET_PARAMETERS
 from stories.bill import SlotBill, slot_bills
 
 RULES = replace(DEVNET_PARAMETERS, penalty=2)

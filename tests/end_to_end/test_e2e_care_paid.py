@@ -15,17 +15,17 @@ from e2e_town import PARAMETERS, Town, eventually, stored
 from e2e_tree import plain_file
 
 from grange.chain import calls
-from grange.devnet import Devnet
-from grange.devnet.engines import missing_reason
-from grange.devnet.fleet import FarmerProcess, Fleet, FleetOptions
 from grange.peer import Tabs
 from grange.reads import READ_WINDOWS, is_open
 from grange.types import FarmerId, Slot
 from grange.units import GIB, TOKEN, egress_rounded_up
-from grange_client.plan import Wish
-from grange_client.store import Stored
-from grange_node.care.outlays import Outlays
-from grange_node.repair.repairer import REPAIRS_NAME, TABS_NAME
+from grange_client.orders.plan import Wish
+from grange_client.orders.store import Stored
+from grange_devnet import Devnet
+from grange_devnet.engines import missing_reason
+from grange_devnet.fleet import FarmerProcess, Fleet, FleetOptions
+from grange_node.config import REPAIRS_NAME, TABS_NAME
+from grange_node.self_repair.outlays import Outlays
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 FARMERS = 4

@@ -17,15 +17,15 @@ from e2e_town import Person, Town, eventually, stored
 from e2e_tree import odd_tree, plain_file
 
 from grange.chain import ChainTimeout, Timeouts, Wallet, calls
-from grange.devnet.fleet import FarmerProcess
 from grange.peer import EXIT_FARMERS
 from grange.transfer.errors import NotEnoughFarmers
 from grange.types import Offer
 from grange.units import TOKEN
+from grange_client.cli.explain import explain
 from grange_client.errors import EXIT_CHAIN, EXIT_MONEY
-from grange_client.explain import explain
-from grange_client.plan import Wish
+from grange_client.orders.plan import Wish
 from grange_client.renter import Renter
+from grange_devnet.fleet import FarmerProcess
 from stories.compare import differences
 
 EXIT_FARM_WRONG_CHAIN = 5

@@ -13,9 +13,9 @@ from e2e_command import Ran, grange
 from e2e_town import Person, Town, fetched, stored
 from e2e_tree import plain_file
 
-from grange.devnet.fleet import FarmerProcess
 from grange.types import Epoch, FarmerId
-from grange_client.plan import Wish
+from grange_client.orders.plan import Wish
+from grange_devnet.fleet import FarmerProcess
 
 FARMERS = 5
 FEW_MB = 3_000_000

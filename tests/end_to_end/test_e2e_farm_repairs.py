@@ -14,14 +14,14 @@ from e2e_repair import arrived, blocks_coming, holders, lapsed, piece_files
 from e2e_town import Person, Town, eventually, stored
 from e2e_tree import plain_file
 
-from grange.devnet.engines import missing_reason
-from grange.devnet.fleet import FarmerProcess
 from grange.types import FarmerId
-from grange_client.plan import Wish
+from grange_client.orders.plan import Wish
+from grange_client.orders.store import Stored
 from grange_client.renter import Renter
-from grange_client.store import Stored
+from grange_devnet.engines import missing_reason
+from grange_devnet.fleet import FarmerProcess
+from grange_node.config import REPAIRS_NAME
 from grange_node.repair.jobs import Jobs, Outcome
-from grange_node.repair.repairer import REPAIRS_NAME
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 FARMERS = 6

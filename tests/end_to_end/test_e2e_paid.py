@@ -15,15 +15,15 @@ from e2e_town import Person, Town, eventually, stored
 from e2e_tree import plain_file
 
 from grange.chain import calls
-from grange.devnet import Devnet
-from grange.devnet.engines import EngineName
-from grange.devnet.fleet import FarmerProcess, Fleet, FleetOptions
 from grange.messages import Domain
 from grange.peer import Tabs
 from grange.types import FarmerId
 from grange.units import TOKEN
-from grange_client.plan import Wish
+from grange_client.orders.plan import Wish
 from grange_client.renter import PURSE_NAME
+from grange_devnet import Devnet
+from grange_devnet.engines import EngineName
+from grange_devnet.fleet import FarmerProcess, Fleet, FleetOptions
 
 FARMERS = 4
 FEW_MB = 3_000_000

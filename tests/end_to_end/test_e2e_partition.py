@@ -21,19 +21,19 @@ from e2e_repair import a_block, holders, lapsed, new_repairer, repairing
 from e2e_town import Person, Town, eventually, stored
 from e2e_tree import plain_file
 
-from grange.devnet.engines import missing_reason
-from grange.devnet.fleet import FarmerProcess
 from grange.types import FarmerId, OrderId
 from grange.units import MAX_PIECE_BYTES
-from grange_client.plan import Wish
+from grange_client.orders.plan import Wish
+from grange_client.orders.store import Stored
 from grange_client.renter import Renter
-from grange_client.store import Stored
-from grange_node.collector import PLACEMENT_GRACE_BLOCKS, STAGING_IDLE_SECONDS
+from grange_devnet.engines import missing_reason
+from grange_devnet.fleet import FarmerProcess
+from grange_node.acceptance.collector import PLACEMENT_GRACE_BLOCKS, STAGING_IDLE_SECONDS
+from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS
 from grange_node.config import load_config, load_key
 from grange_node.node import Node
 from grange_node.repair.jobs import Job, Outcome
 from grange_node.repair.repairer import Repairer
-from grange_node.takeover import TAKEOVER_LIFE_BLOCKS
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 FARMERS = 10

@@ -20,13 +20,13 @@ from e2e_town import Person, Town, eventually, stored
 from e2e_tree import plain_file
 
 from grange.chain import ChainError
-from grange.devnet.engines import missing_reason
-from grange.devnet.fleet import FarmerProcess
-from grange.devnet.repairers import RepairerOptions, start_repairers
 from grange.types import OrderId
-from grange_client.plan import Wish
+from grange_client.orders.plan import Wish
+from grange_client.orders.store import Stored
 from grange_client.renter import Renter
-from grange_client.store import Stored
+from grange_devnet.engines import missing_reason
+from grange_devnet.fleet import FarmerProcess
+from grange_devnet.repairers import RepairerOptions, start_repairers
 from grange_node.repair.jobs import Job, Outcome
 from grange_node.repair.repairer import Repairer
 

@@ -12,11 +12,11 @@ from e2e_town import Person, Town, stored
 from e2e_tree import plain_file
 
 from grange.chain import calls
-from grange.devnet.fleet import FarmerProcess
 from grange.transfer.spread import TRIED_EPOCHS
-from grange_client.plan import Wish
+from grange_client.orders.plan import Wish
+from grange_client.orders.store import Quote
 from grange_client.renter import Renter
-from grange_client.store import Quote
+from grange_devnet.fleet import FarmerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

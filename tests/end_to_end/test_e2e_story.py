@@ -14,10 +14,10 @@ from e2e_town import Person, Town, fetched, stored
 from e2e_tree import LARGE_BYTES, SMALL_FILES, odd_tree
 
 from grange.chain import calls
-from grange.devnet.fleet import FarmerProcess
 from grange.types import Epoch, FarmerId
-from grange_client.plan import Wish
+from grange_client.orders.plan import Wish
 from grange_client.renter import Renter
+from grange_devnet.fleet import FarmerProcess
 from stories.compare import differences
 from stories.spine import CARELESS
 

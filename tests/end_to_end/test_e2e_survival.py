@@ -15,11 +15,11 @@ from e2e_town import Person, Town, eventually, fetched, stored
 from e2e_tree import plain_file
 
 from grange.chain import Sender, calls
-from grange.devnet.fleet import FarmerProcess
 from grange.transfer.events import Progress, ProgressEvent
 from grange.types import OrderId
-from grange_client.plan import Wish
+from grange_client.orders.plan import Wish
 from grange_client.renter import Renter
+from grange_devnet.fleet import FarmerProcess
 
 FEW_MB = 3_000_000
 MANY_MB = 24_000_000

@@ -13,11 +13,11 @@ from typing import Any
 
 from grange.chain import Call, Wallet
 from grange.chain.codec import Abi, artifact, market_abi, token_abi
-from grange.devnet.evm import Evm
-from grange.devnet.evm_json import log_json
-from grange.devnet.evm_values import CallRequest, EvmError
 from grange.messages import Domain
 from grange.types import Address, Parameters, address_from
+from grange_devnet.evm import Evm
+from grange_devnet.evm_json import log_json
+from grange_devnet.evm_values import CallRequest, EvmError
 
 CHAIN_ID = 1337
 MAX_GAS = 15_000_000

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from grange.devnet import DEVNET_PARAMETERS
 from grange.types import Parameters, address_from
+from grange_devnet import DEVNET_PARAMETERS
 
 from .playing import PLAYED
 from .story import Story

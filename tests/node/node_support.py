@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
+from grange_node.ledger.books import books_from
 from market_rules import PARAMETERS
 
 from grange.audit import BookState, verify_proof
@@ -46,16 +47,15 @@ from grange.mountain import path_length
 from grange.times import BlockClock
 from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Slot, Voucher, address_from
 from grange.units import GIB, LEAF_BYTES, TOKEN, rate_rounded_up
-from grange_node.app import create_app
+from grange_node.api.app import create_app
+from grange_node.chain.funding import GasReserve
+from grange_node.chain.order_state import OrderState
 from grange_node.config import Config, OfferFile, ParametersFile, parameters_file
 from grange_node.files import DiskFiles, Files
-from grange_node.funding import GasReserve
 from grange_node.node import Node
-from grange_node.order_state import OrderState
-from grange_node.proof import books_from
+from grange_node.pieces.volume import Volume
 from grange_node.records import Entry
 from grange_node.slot_key import SlotKey
-from grange_node.volume import Volume
 
 CHAIN_ID = 1337
 MARKET = address_from(b"\x11" * 20)

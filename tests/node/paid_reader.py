@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from node_support import DOMAIN, Clock, FakeMarket, parcel
-from test_node_paid import PRICED, RENTER
+from paid_support import PRICED, RENTER
 
 from grange.errors import GrangeError
 from grange.peer import Peer, PeerTimeouts, Purse, Signer, Tabs, open_session

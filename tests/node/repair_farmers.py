@@ -31,7 +31,7 @@ from grange.transfer.selection import Candidate
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange.units import GIB, egress_rounded_up
 from grange_node.errors import ClosedUntilEpoch
-from grange_node.readers import AS_RENTER, Access
+from grange_node.reads.readers import AS_RENTER, Access
 from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
 
 POLICY = RetryPolicy(tries=1, pause_seconds=0.0)

@@ -20,7 +20,7 @@ from grange.reads import Reader, share_of
 from grange.repair import is_eager
 from grange.types import Address, Epoch, FarmerId, Offer, OrderId, address_from
 from grange.units import GIB, HASH_BYTES, LEAF_BYTES, TOKEN
-from grange_node.readers import Access
+from grange_node.reads.readers import Access
 
 DOMAIN = Domain(chain_id=1337, market=address_from(b"\x11" * 20))
 K, N = 2, 5

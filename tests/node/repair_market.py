@@ -22,7 +22,7 @@ from grange.chain import (
 )
 from grange.messages import AcceptanceMessage, Domain, acceptance_signer, tenure_word
 from grange.types import Address, Epoch, FarmerId, Held, OrderId, Parameters, Slot, Takeover
-from grange_node.repair.chart import Chart
+from grange_node.chain.chart import Chart
 from grange_node.repair.market import Earned, Market
 
 

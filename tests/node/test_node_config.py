@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from grange_node.cli.common import advice, exit_code
 from node_support import OFFER, OPERATOR, PARAMETERS, config_for
 
 from grange.chain import (
@@ -17,7 +18,9 @@ from grange.chain import (
     WrongChain,
 )
 from grange.errors import GrangeError, Misuse
-from grange_node.cli import advice, exit_code
+from grange_node.api.serve import default_listen, with_port
+from grange_node.cli.repair_home import CONFIG_NAME as REPAIR_CONFIG_NAME
+from grange_node.cli.repair_home import load_repair_config
 from grange_node.config import (
     CONFIG_NAME,
     KEY_NAME,
@@ -26,12 +29,10 @@ from grange_node.config import (
     load_key,
     load_or_create_key,
     save_config,
+    split_endpoint,
     write_private,
 )
 from grange_node.errors import ConfigInvalid, DataInUse, KeyInvalid, NoRoom, NotFunded, NotInitialised
-from grange_node.repair.home import CONFIG_NAME as REPAIR_CONFIG_NAME
-from grange_node.repair.home import load_repair_config
-from grange_node.serve import default_listen, split_endpoint, with_port
 
 
 def test_settings_survive_being_written_and_read(tmp_path: Path) -> None:

@@ -12,16 +12,16 @@ import pytest
 from failing_sqlite import FAILING, FULL, READ_FAILS, UNREADABLE, SqliteDisk, put_under_sqlite
 from node_support import Farm, error_of, open_farm, parcel
 
-from grange.temporary_file import create_temporary
+from grange.storage.temporary_file import create_temporary
 from grange.types import Epoch
 from grange_node import database
-from grange_node.accounts import Accounts
-from grange_node.ballast import BALLAST_BYTES, BALLAST_NAME, ROOM_FOR_ANOTHER_BYTES, Ballast
-from grange_node.care.damages import DAMAGES_NAME, Damages
+from grange_node.audit.prover import Action
+from grange_node.config import ACCOUNTS_NAME, DAMAGES_NAME, LEDGER_NAME
 from grange_node.errors import LedgerDamaged, NoRoom, StoreFailed
-from grange_node.ledger import Ledger
-from grange_node.node import ACCOUNTS_NAME, LEDGER_NAME
-from grange_node.prover import Action
+from grange_node.ledger.ledger import Ledger
+from grange_node.payments.accounts import Accounts
+from grange_node.pieces.ballast import BALLAST_BYTES, BALLAST_NAME, ROOM_FOR_ANOTHER_BYTES, Ballast
+from grange_node.self_repair.damages import Damages
 
 
 @pytest.fixture

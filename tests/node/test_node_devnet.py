@@ -20,18 +20,18 @@ from node_support import Asker, Clock, Parcel, parcel
 from rich.console import Console
 
 from grange.chain import Chain, Cursor, RpcError, Sender, TransactionReverted, Wallet, calls
-from grange.devnet import Devnet
 from grange.types import Acceptance, Address, Epoch, FarmerId, Offer, Terms
 from grange.units import GIB, LEAF_BYTES, TOKEN
-from grange_node.app import create_app
+from grange_devnet import Devnet
+from grange_node.api.app import create_app
+from grange_node.audit.prover import Action
+from grange_node.cli.registration import FarmPlan, change, set_up, unstake, withdraw
+from grange_node.cli.status import Status, read_status
+from grange_node.cli.status_screen import status_table
 from grange_node.config import Config, load_key, load_or_create_key, save_config
 from grange_node.errors import ConfigInvalid, DataMissing, NotFunded, NotOwner
 from grange_node.node import Node
-from grange_node.prover import Action
-from grange_node.registration import FarmPlan, change, set_up, unstake, withdraw
-from grange_node.slot_folder import slot_path
-from grange_node.status import Status, read_status
-from grange_node.status_screen import status_table
+from grange_node.pieces.slot_folder import slot_path
 
 STAKE = 100 * TOKEN
 SECONDS = 60
@@ -193,7 +193,7 @@ async def test_a_registration_that_was_cut_off_is_taken_up_again(
 
     before = (await devnet.chain.head()).number
     with monkeypatch.context() as patch:
-        patch.setattr("grange_node.registration.save_config", killed)
+        patch.setattr("grange_node.cli.registration.save_config", killed)
         with pytest.raises(KeyboardInterrupt):
             await set_up(home, plan_for(devnet, tmp_path))
     count = await devnet.chain.farmer_count()

@@ -21,11 +21,10 @@ from typer.testing import CliRunner
 
 from grange.merkle import merkle_root
 from grange.units import MAX_PIECE_BYTES
-from grange_node.cli import app
-from grange_node.config import KEY_NAME, load_config, save_config, write_private
-from grange_node.node import LEDGER_NAME
-from grange_node.serve import _listen
-from grange_node.volume import begin_volume
+from grange_node.api.serve import _listen
+from grange_node.cli.farm import app
+from grange_node.config import KEY_NAME, LEDGER_NAME, load_config, save_config, write_private
+from grange_node.pieces.volume import begin_volume
 
 SECONDS = 30
 

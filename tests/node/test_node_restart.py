@@ -7,7 +7,7 @@ import pytest
 from node_support import Clock, FakeMarket, Farm, Parcel, open_farm, parcel
 
 from grange.units import TOKEN
-from grange_node.prover import Action
+from grange_node.audit.prover import Action
 from grange_node.records import SlotState
 
 Step = Callable[[Farm, Parcel], Awaitable[None]]

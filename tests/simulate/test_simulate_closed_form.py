@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grange.errors import Misuse
-from grange.simulate.assumptions import Code
-from grange.simulate.check import compared
-from grange.simulate.closed_form import loss_probability
+from grange_simulate.assumptions import Code
+from grange_simulate.check import compared
+from grange_simulate.closed_form import loss_probability
 
 codes = st.tuples(st.integers(1, 12), st.integers(0, 12)).map(lambda kn: Code(k=kn[0], n=kn[0] + kn[1]))
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from grange.errors import Misuse
-from grange.simulate import history
-from grange.simulate.assumptions import Farmers, Outages
-from grange.simulate.groups import Groups, members
-from grange.simulate.placement import fitting, placed
+from grange_simulate import history
+from grange_simulate.assumptions import Farmers, Outages
+from grange_simulate.groups import Groups, members
+from grange_simulate.placement import fitting, placed
 
 NEVER = Outages(per_year=0.0, mean_hours=1.0)
 QUIET = Farmers(

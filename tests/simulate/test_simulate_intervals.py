@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grange.errors import Misuse
-from grange.simulate.intervals import beta_share, clopper_pearson, estimated, t_quantile
+from grange_simulate.intervals import beta_share, clopper_pearson, estimated, t_quantile
 
 
 @pytest.mark.parametrize(

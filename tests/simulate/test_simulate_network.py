@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from grange.errors import Misuse
-from grange.simulate import report
-from grange.simulate.assumptions import Assumptions, Code, Farmers, Prices
-from grange.simulate.cli import app
-from grange.simulate.network import simulated
+from grange_simulate import report
+from grange_simulate.assumptions import Assumptions, Code, Farmers, Prices
+from grange_simulate.cli import app
+from grange_simulate.network import simulated
 
 SMALL = Assumptions(
     years=0.5, orders=200, networks=2, farmers=Farmers(count=300, lifetime_days=120, lifetime_shape=1.0)

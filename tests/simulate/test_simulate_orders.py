@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from grange.simulate.assumptions import Code, Lines
-from grange.simulate.lines import Passes, Queues
-from grange.simulate.orders import Orders
-from grange.simulate.running import Running
+from grange_simulate.assumptions import Code, Lines
+from grange_simulate.lines import Passes, Queues
+from grange_simulate.orders import Orders
+from grange_simulate.running import Running
 
 SEATS = 50
 

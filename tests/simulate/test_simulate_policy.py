@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from grange import repair
 from grange.errors import Misuse
-from grange.simulate.assumptions import BLOCKS_PER_STEP, Code, Prices, Rules
-from grange.simulate.judgement import Judgement
 from grange.units import GIB
+from grange_simulate.assumptions import BLOCKS_PER_STEP, Code, Prices, Rules
+from grange_simulate.judgement import Judgement
 
 NOW_STEP = 40
 

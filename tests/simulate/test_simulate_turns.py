@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grange import repair
-from grange.simulate.assumptions import BLOCKS_PER_STEP, Code
-from grange.simulate.turns import Turns, opened_share, turns
 from grange.units import GIB
+from grange_simulate.assumptions import BLOCKS_PER_STEP, Code
+from grange_simulate.turns import Turns, opened_share, turns
 
 NOW = 10
 ORDERS = np.arange(400)

@@ -23,17 +23,17 @@ from grange.peer.tabs import Tabs
 from grange.reads import Reader, Share, is_open, share_of
 from grange.transfer.retry import RetryPolicy
 from grange.types import Epoch, FarmerId, OrderId
-from grange_node.care.outlays import Outlays
+from grange_node.chain.chart import ORDER_EVENTS, Charted, told
+from grange_node.chain.order_state import state_of
+from grange_node.config import TABS_NAME
 from grange_node.errors import NoRoom, ReadsClosed, RepairStopped, StoreFailed
 from grange_node.files import FOLDER_MODE
-from grange_node.folders import translated
-from grange_node.order_state import state_of
-from grange_node.repair.chart import ORDER_EVENTS, Charted, told
+from grange_node.pieces.folders import translated
 from grange_node.repair.costs import fetch_cost, sources
 from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
 from grange_node.repair.market import Market
-from grange_node.repair.repairer import TABS_NAME
 from grange_node.repair.sources import Sources
+from grange_node.self_repair.outlays import Outlays
 
 log = logging.getLogger("grange.farm")
 

@@ -11,7 +11,7 @@ from grange.chain import Farmer
 from grange.repair import PassCost
 from grange.types import FarmerId
 from grange.units import egress_rounded_up
-from grange_node.repair.chart import Charted
+from grange_node.chain.chart import Charted
 
 REFILL_GAS = 150_000
 REFILL_GAS_PER_SLOT = 200_000

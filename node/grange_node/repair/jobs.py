@@ -22,7 +22,7 @@ from grange.json_text import parse_json
 from grange.types import Epoch, FarmerId, OrderId, bytes_from_hex
 from grange_node.config import write_private
 from grange_node.errors import StoreFailed
-from grange_node.folders import translated
+from grange_node.pieces.folders import translated
 
 MAX_DONE_KEPT: Final = 1_000
 NOBODY: Final = FarmerId(0)

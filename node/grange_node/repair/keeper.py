@@ -16,7 +16,7 @@ from typing import Final
 
 from grange.chain import Farmer, TransactionReverted
 from grange.types import Address, Epoch, FarmerId, OrderId, Parameters
-from grange_node.repair.chart import Charted
+from grange_node.chain.chart import Charted
 from grange_node.repair.market import Market
 from grange_node.repair.survey import full_bounty
 

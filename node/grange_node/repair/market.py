@@ -33,8 +33,8 @@ from grange.transfer.registry import Registered
 from grange.transfer.sampling import HISTORY_EPOCHS
 from grange.types import Address, Epoch, FarmerId, Held, OrderId, Parameters, Slot, Takeover
 from grange.units import format_tokens
+from grange_node.chain.chart import ORDER_EVENTS, Chart
 from grange_node.errors import RepairStopped
-from grange_node.repair.chart import ORDER_EVENTS, Chart
 
 FARMER_EVENTS: Final = (
     "FarmerRegistered",

@@ -25,10 +25,10 @@ from grange.reads import READ_WINDOWS
 from grange.repair import Wait, decide, doubling_blocks, first_block, paying_since
 from grange.transfer.retry import RetryPolicy
 from grange.types import Address, Epoch, FarmerId, OrderId
+from grange_node.chain.chart import REORG_BLOCKS, Chart, Charted
 from grange_node.errors import NodeWorldError, ReadsClosed
 from grange_node.files import FOLDER_MODE
-from grange_node.folders import translated
-from grange_node.repair.chart import REORG_BLOCKS, Chart, Charted
+from grange_node.pieces.folders import translated
 from grange_node.repair.costs import affordable, gas_cost, pass_cost
 from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome

@@ -24,9 +24,9 @@ from grange.peer import FARMER_FAULTS, FarmerLied, Peer, PieceClosed, dealing_wi
 from grange.peer.listing import LISTED_INDICES
 from grange.types import FarmerId
 from grange.units import HASH_BYTES
+from grange_node.chain.chart import Charted
 from grange_node.errors import ReadsClosed, RepairStopped
-from grange_node.repair.chart import Charted
-from grange_node.turns import Turns
+from grange_node.limits.turns import Turns
 
 SLOW_FLOOR_SECONDS: Final = 5.0
 """Nobody is called slow before this."""

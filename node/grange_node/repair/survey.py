@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from grange.chain import Eviction, Farmer, Head, Loss
 from grange.repair import Need, Vacancy, bounty_rounded_down, counted_on, full_bounty_rounded_down
 from grange.types import Epoch, FarmerId, Parameters, Slot
-from grange_node.repair.chart import Charted
+from grange_node.chain.chart import Charted
 from grange_node.repair.market import Market
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from grange.chain import Farmer
 from grange.transfer.selection import Requirements
 from grange.types import Epoch, FarmerId, Parameters
-from grange_node.repair.chart import Charted
+from grange_node.chain.chart import Charted
 
 MAX_ASKED: Final = 64
 """Farmers asked for one slot, however many there are."""

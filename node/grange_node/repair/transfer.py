@@ -32,8 +32,8 @@ from grange.peer import (
 from grange.transfer.retry import RetryPolicy
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import HASH_BYTES
+from grange_node.chain.chart import Charted
 from grange_node.errors import ReadsClosed
-from grange_node.repair.chart import Charted
 from grange_node.repair.sources import OpenPeer, Sources
 
 SEGMENTS_AT_ONCE: Final = 3

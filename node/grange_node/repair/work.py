@@ -28,8 +28,8 @@ from grange.transfer.acceptance import AcceptanceTerms, Keeper, SlotRequest, col
 from grange.transfer.selection import choose
 from grange.types import Acceptance, Epoch, FarmerId, Takeover
 from grange.units import format_tokens
+from grange_node.chain.chart import Charted
 from grange_node.errors import RepairStopped
-from grange_node.repair.chart import Charted
 from grange_node.repair.costs import affordable, fetch_cost, fetch_limit, sources
 from grange_node.repair.directory import FollowedDirectory
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome

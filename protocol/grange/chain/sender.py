@@ -53,7 +53,7 @@ from grange.chain.refusals import (
     translate_revert,
 )
 from grange.chain.wallet import Wallet
-from grange.home_lock import HomeLock
+from grange.storage.home_lock import HomeLock
 from grange.types import Address
 
 GAS_MARGIN_PERCENT = 20

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grange.messages import Domain
-from grange.optional_database import BUSY_SECONDS, OptionalDatabase
+from grange.storage.optional_database import BUSY_SECONDS, OptionalDatabase
 from grange.types import Address, FarmerId
 
 log = logging.getLogger("grange.peer")

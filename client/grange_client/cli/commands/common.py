@@ -1,0 +1,106 @@
+"""What the commands have in common: options, the two consoles, the renter of a home, running to an end.
+
+Decides the options that several commands take, which event loop they run on, and that an interruption has an
+exit code of its own. Leaves errors to `cli`.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from grange_client.keys.config import Config, home_path, load
+from grange_client.output_errors import EXIT_INTERRUPTED
+from grange_client.renter import Renter
+
+Result = TypeVar("Result")
+
+
+# Text is text: names of files, orders and farmers may look like markup.
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+class Verbosity:
+    """Whether tracebacks are shown; set by --verbose wherever it stands."""
+
+    on = False
+
+
+def _be_verbose(value: bool) -> bool:
+    Verbosity.on = Verbosity.on or value
+    return value
+
+
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", help="Where words and settings are.", envvar="GRANGE_HOME", show_envvar=True),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON value, amounts as strings in base units.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", callback=_be_verbose, is_eager=True, help="Show tracebacks.")
+]
+Confirmations = Annotated[
+    int | None,
+    typer.Option(min=0, help="Wait until this many blocks follow the order's; 3 on live chains."),
+]
+Wanted = Annotated[str, typer.Argument(metavar="NAME|ORDER", help="An order's name, or how its id begins.")]
+
+
+@asynccontextmanager
+async def renter(home: Path | None) -> AsyncIterator[Renter]:
+    """The renter whose words and settings are in that home."""
+    config: Config = load(home_path(home))
+    async with Renter.open(config, on_wait=_say_waiting) as renter, telling(renter):
+        yield renter
+
+
+@asynccontextmanager
+async def telling(renter: Renter) -> AsyncIterator[None]:
+    """Say what is to be known of the home, also what comes up while the command runs."""
+    said = renter.notices()
+    _say(said)
+    try:
+        yield
+    finally:
+        _say([notice for notice in renter.notices() if notice not in said])
+
+
+def _say(notices: list[str]) -> None:
+    for notice in notices:
+        err.print(Text(notice), style="yellow", soft_wrap=True)
+
+
+def _say_waiting() -> None:
+    err.print("Another command is using this wallet; waiting for it.")
+
+
+def print_json(document: object) -> None:
+    """The one JSON value that --json asks for."""
+    # Not through rich, which would break long lines.
+    print(json.dumps(document, ensure_ascii=True))
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a command to its end; an interruption ends it with a word and its own exit code."""
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(work)
+    except KeyboardInterrupt:
+        err.print("Interrupted. `grange ls` shows what is stored.")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where there is one: it moves bytes faster."""
+    try:
+        import uvloop  # noqa: PLC0415
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,175 @@
+"""`put` and `get`: files on their way to the farmers and back.
+
+Decides the options, when a question is asked, and how what was done is summed up. Leaves the work to
+`renter`, looks to `screens`, JSON to `output`.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grange.confirm import confirm
+from grange.peer import Budget
+from grange.units import MAX_SLOTS, format_tokens_rounded_up, parse_tokens
+from grange_client.cli import output, screens
+from grange_client.cli.commands import common
+from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
+from grange_client.errors import EXIT_LEFT_OUT
+from grange_client.files.scan import from_shown, shown
+from grange_client.orders.plan import Wish
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fetch:
+    """What `get` was asked for."""
+
+    wanted: str
+    destination: Path
+    only: tuple[bytes, ...]
+    overwrite: bool
+    max_price: int | None
+    yes: bool
+
+
+def put(  # noqa: PLR0917  typer makes options of parameters
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Files and directories.", readable=False)
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="What to call it; the first path's name if not given.")
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option("--k", min=1, max=MAX_SLOTS, help="Farmers needed to get it back.")
+    ] = None,
+    n: Annotated[int | None, typer.Option("--n", min=1, max=MAX_SLOTS, help="Farmers that keep it.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="How many epochs, at least.")] = None,
+    until: Annotated[int | None, typer.Option(min=1, help="The epoch to keep it until, instead.")] = None,
+    confirmations: Confirmations = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Store files and directories as one order, in one transaction.
+
+    Exits with 10 if something was left out because it could not be read or is not a file, directory or link.
+    """
+    if epochs is not None and until is not None:
+        raise typer.BadParameter("--epochs and --until say the same thing: give one of them.")
+    wish = Wish(k=k, n=n, epochs=epochs, until=until, name=name)
+    common.run(_put(paths, wish, confirmations, yes, as_json, home))
+
+
+def get(  # noqa: PLR0917
+    wanted: Wanted,
+    destination: Annotated[
+        Path, typer.Argument(metavar="DEST", help="Where to put it.", readable=False)
+    ] = Path(),
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="Only this, written as `stat --files` shows it.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that differ.")] = False,
+    max_price: Annotated[
+        str | None, typer.Option(metavar="TOKENS", help="What reading may cost at most; asks no more.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Get an order back, or parts of it, into a directory.
+
+    Exits with 10 if something was left out because its name cannot be in that directory.
+    """
+    fetch = _Fetch(
+        wanted=wanted,
+        destination=destination,
+        only=tuple(from_shown(path) for path in only or ()),
+        overwrite=overwrite,
+        max_price=None if max_price is None else parse_tokens(max_price),
+        yes=yes,
+    )
+    common.run(_get(fetch, as_json, home))
+
+
+async def _put(  # noqa: PLR0917
+    paths: Sequence[Path],
+    wish: Wish,
+    confirmations: int | None,
+    yes: bool,
+    as_json: bool,
+    home: Path | None,
+) -> None:
+    async with common.renter(home) as renter:
+        with screens.Display(common.err) as display:
+            quote = await renter.quote(paths, wish, display)
+        if quote.scan.skipped:
+            common.err.print(screens.skipped_screen(quote.scan.skipped))
+        clock = await renter.market.clock()
+        if not as_json:
+            default_term = wish.epochs is None and wish.until is None
+            common.out.print(screens.quote_screen(quote, clock, default_term=default_term))
+        if not yes:
+            confirm("Store it?")
+        with screens.Display(common.err) as display:
+            stored = await renter.put(quote, display, confirmations=confirmations)
+            seconds = display.seconds
+    if as_json:
+        common.print_json(output.stored_json(stored, quote, seconds, clock))
+    else:
+        speed = screens.speed_text(quote.scan.content_bytes, seconds)
+        left_out = f" {len(quote.scan.skipped):,} left out." if quote.scan.skipped else ""
+        common.out.print(
+            f"Stored in {seconds:.1f} s{speed}, order "
+            f"{stored.order.id.hex()[: screens.ID_CHARACTERS]}.{left_out} "
+            + screens.burial_text(stored.order.block, stored.confirmations)
+        )
+    if quote.scan.skipped:
+        raise typer.Exit(EXIT_LEFT_OUT)
+
+
+async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
+    async with common.renter(home) as renter:
+        with screens.Display(common.err) as display:
+            known = await renter.find(fetch.wanted, display)
+            at_any_price = fetch.max_price is not None
+            budget = Budget(fetch.max_price)
+            await renter.manifest(known.order, display, budget=budget if at_any_price else None)
+            fare = await renter.fare(known.order, only=fetch.only, at_any_price=at_any_price, watch=display)
+        max_price = fare.at_most if fetch.max_price is None else fetch.max_price - budget.spent
+        if fare.expected:
+            common.err.print(screens.fare_screen(fare, max_price))
+            if fetch.max_price is None and not fetch.yes:
+                confirm("Get it?")
+        with screens.Display(common.err) as display:
+            restored = await renter.get(
+                known.order,
+                fetch.destination,
+                only=fetch.only,
+                overwrite=fetch.overwrite,
+                max_price=max_price,
+                at_any_price=at_any_price,
+                watch=display,
+            )
+            seconds = display.seconds
+    if restored.left_out.count or restored.inexact.count:
+        common.err.print(screens.remarks_screen(restored), soft_wrap=True)
+    if as_json:
+        common.print_json(output.restored_json(known, restored, fetch.destination, seconds))
+    else:
+        speed = screens.speed_text(restored.size_bytes, seconds)
+        there = ""
+        if restored.skipped:
+            were = "was" if restored.skipped == 1 else "were"
+            there = f" {restored.skipped:,} {were} there already (same size and time)."
+        there += f" Reading cost {format_tokens_rounded_up(restored.paid)} tokens." if restored.paid else ""
+        where = shown(os.fsencode(fetch.destination))
+        files = "1 file" if restored.files == 1 else f"{restored.files:,} files"
+        said = f"{files} into {where} in {seconds:.1f} s{speed}.{there}"
+        common.out.print(said, soft_wrap=True)
+    if restored.left_out.count:
+        raise typer.Exit(EXIT_LEFT_OUT)

@@ -1,0 +1,122 @@
+"""`init`: the twelve words and the market, once.
+
+Decides what is asked and checked before anything is written. Leaves the words to `words`, the files to
+`config`.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from grange.chain.network_file import Network
+from pydantic import ValidationError
+
+from grange.chain import Chain
+from grange.plain_errors import describe_invalid
+from grange.types import Address
+from grange_client.cli import screens
+from grange_client.cli.commands import common
+from grange_client.cli.commands.common import Home, Verbose
+from grange_client.errors import AlreadySetUp, BadConfig
+from grange_client.keys.config import home_path, is_set_up, load, move_to, network_from_file, set_up
+from grange_client.keys.words import identity, new_words
+
+WHAT_TO_GIVE = (
+    "--market is an address, 0x and 40 hex digits; --rpc the endpoint of its chain, such as "
+    "https://example.org. Both are told by whoever runs the market."
+)
+
+
+def init(
+    *,
+    rpc: Annotated[str | None, typer.Option(help="The chain's JSON-RPC endpoint.")] = None,
+    market: Annotated[str | None, typer.Option(help="The market's address.")] = None,
+    devnet: Annotated[
+        Path | None, typer.Option(help="The file that `grange devnet` wrote, instead of the two.")
+    ] = None,
+    first_block: Annotated[
+        int, typer.Option(min=0, help="The block in which the market was deployed, if known.")
+    ] = 0,
+    words: Annotated[bool, typer.Option("--words", help="Take twelve words that exist already.")] = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Make the twelve words, or take them, and remember the market."""
+    folder = home_path(home)
+    if is_set_up(folder):
+        _move_or_refuse(folder, devnet if rpc is None and market is None else None)
+        return
+    network = common.run(_checked_network(_network(rpc, market, devnet, first_block)))
+    chosen = _asked_words() if words else new_words()
+    config = set_up(folder, words=chosen, network=network)
+    if not words:
+        common.out.print("These twelve words open everything you store. Write them down, in this order:\n")
+        common.out.print(screens.words_screen(chosen))
+        common.out.print("\nWhoever has them has your files and your tokens. They are not shown again.\n")
+    facts = [
+        ("address", config.identity.wallet.address),
+        ("market", network.market),
+        ("chain id", str(network.chain_id)),
+        ("home", str(folder)),
+    ]
+    common.out.print(screens.facts(facts))
+    if not words:
+        common.out.print(
+            "\nWrite down market and chain too: the words alone do not say where your files are."
+        )
+        common.out.print("\nSend tokens and some coin for gas to that address. On a devnet:")
+        common.out.print(f"  grange devnet fund {config.identity.wallet.address}", soft_wrap=True)
+
+
+def _move_or_refuse(folder: Path, devnet: Path | None) -> None:
+    """A home that is set up is left as it is, unless its devnet is gone and another runs in its place."""
+    config = load(folder)
+    if devnet is not None and config.network.genesis_hash is not None:
+        network = common.run(_checked_network(network_from_file(devnet)))
+        was, now = config.network, network
+        if now.genesis_hash != was.genesis_hash and (now.chain_id, now.market) == (was.chain_id, was.market):
+            moved = move_to(folder, network)
+            common.out.print(
+                "The devnet was started again: it is a new chain, and this home uses it from now on."
+            )
+            common.out.print(
+                "What was stored on the old one is gone. The words and the address are the same."
+            )
+            if moved:
+                common.out.print(f"Kept aside: {', '.join(path.name for path in moved)}", soft_wrap=True)
+            return
+    raise AlreadySetUp(
+        f"{folder} is set up already, and was left as it is.",
+        todo="`grange balance` shows its address. Use --home for another.",
+    )
+
+
+def _network(rpc: str | None, market: str | None, devnet: Path | None, first_block: int) -> Network:
+    if devnet is not None and rpc is None and market is None:
+        return network_from_file(devnet)
+    if devnet is not None or rpc is None or market is None:
+        raise typer.BadParameter(
+            "Give --rpc and --market, or --devnet with the file that `grange devnet` wrote."
+        )
+    try:
+        return Network(rpc=rpc, market=Address(market), first_block=first_block)
+    except ValidationError as error:
+        raise BadConfig(f"{describe_invalid(error, '--')}.", todo=WHAT_TO_GIVE) from None
+
+
+async def _checked_network(network: Network) -> Network:
+    """Look whether the market is there, and remember its chain's id."""
+    async with Chain.connect(network.rpc, network.market, expected_chain_id=network.chain_id) as chain:
+        genesis = await chain.genesis_hash()
+        found = {"chain_id": chain.chain_id, "genesis_hash": genesis.hex() if genesis else None}
+        return network.model_copy(update=found)
+
+
+def _asked_words() -> str:
+    if sys.stdin.isatty():
+        text: str = typer.prompt("The twelve words", err=True)
+    else:
+        text = sys.stdin.readline()
+    identity(text)
+    return text

@@ -1,0 +1,90 @@
+"""`balance`, `deposit` and `withdraw`: what there is to pay with, and moving it between wallet and vault.
+
+Decides that every move ends by showing the balance. Leaves the work to `renter`.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grange.units import format_tokens_rounded_down, parse_tokens
+from grange_client.cli import output, screens
+from grange_client.cli.commands import common
+from grange_client.cli.commands.common import Home, Json, Verbose
+from grange_client.keys.config import home_path, load
+from grange_client.renter import Renter
+
+
+def balance(
+    address: Annotated[bool, typer.Option("--address", help="Only the address; asks no chain.")] = False,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show the address and what there is to pay with."""
+    if address:
+        # Not through rich: scripts take it from here.
+        print(load(home_path(home)).identity.wallet.address)
+        return
+    common.run(_balance(as_json, home))
+
+
+def deposit(
+    amount: Annotated[str, typer.Argument(metavar="TOKENS", help="How many, such as 12.5.")],
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Move tokens from the wallet into the vault, ahead of time."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            receipt = await renter.deposit(parse_tokens(amount))
+            # Said at once: if the balance can't be read, nobody is to deposit it a second time.
+            common.err.print(f"Deposited, in block {receipt.block}.")
+            await _show_balance(renter, as_json)
+
+    common.run(run())
+
+
+def withdraw(
+    amount: Annotated[
+        str | None, typer.Argument(metavar="TOKENS", help="How many to announce; without, take out.")
+    ] = None,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Announce what you will take out of the vault; later, without an amount, move it into the wallet."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            if amount is None:
+                receipt = await renter.withdraw()
+                common.err.print(f"Taken out of the vault, in block {receipt.block}.")
+            else:
+                clock = await renter.market.clock()
+                announced = await renter.request_withdrawal(parse_tokens(amount))
+                # Said at once: whoever announces it a second time waits from the beginning.
+                ready = clock.describe_epoch(announced.ready_epoch)
+                common.err.print(f"Announced. From {ready}, on: grange withdraw", soft_wrap=True)
+                if (funds := await renter.funds()).vault < announced.amount:
+                    held = format_tokens_rounded_down(funds.vault)
+                    common.err.print(f"The vault holds {held} tokens now: no more can be taken out.")
+            await _show_balance(renter, as_json)
+
+    common.run(run())
+
+
+async def _balance(as_json: bool, home: Path | None) -> None:
+    async with common.renter(home) as renter:
+        await _show_balance(renter, as_json)
+
+
+async def _show_balance(renter: Renter, as_json: bool) -> None:
+    funds = await renter.funds()
+    if as_json:
+        common.print_json(output.funds_json(renter.address, funds))
+    else:
+        common.out.print(screens.balance_screen(renter.address, funds))

@@ -1,0 +1,117 @@
+"""`ls`, `stat`, `health` and `farmers`: looking at what is stored and who keeps it.
+
+Decides what is asked of the market for each, and what is a warning. Nothing here costs or changes anything.
+Leaves looks to `screens` and `health_screens`, JSON to `output`.
+"""
+
+from typing import Annotated
+
+import typer
+
+from grange_client.cli import health_screens, output, screens
+from grange_client.cli.commands import common
+from grange_client.cli.commands.common import Home, Json, Verbose, Wanted
+from grange_client.orders.lookup import order_missing
+
+
+def ls(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
+    """List what is stored."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            with screens.Display(common.err) as display:
+                orders = await renter.orders(display)
+            clock = await renter.market.clock()
+            missing = await renter.missing()
+        if as_json:
+            common.print_json([output.order_json(known, clock) for known in orders])
+        elif orders or not missing:
+            common.out.print(screens.orders_screen(orders, clock))
+            if waiting := [known for known in orders if known.awaits_closing(clock.epoch)]:
+                common.err.print(screens.waiting_screen(waiting), soft_wrap=True)
+        if missing:
+            raise order_missing(missing)
+
+    common.run(run())
+
+
+def stat(
+    wanted: Wanted,
+    files: Annotated[bool, typer.Option("--files", help="List every name in it.")] = False,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show one order: its farmers, until when, what it cost."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            with screens.Display(common.err) as display:
+                known = await renter.find(wanted, display)
+                manifest = await renter.manifest(known.order, display) if files else None
+            clock = await renter.market.clock()
+            endpoints = {farmer.id: farmer.endpoint for farmer in await renter.market.farmers()}
+        if as_json:
+            document = output.order_json(known, clock)
+            if manifest is not None:
+                document["entries"] = output.entries_json(manifest)
+            common.print_json(document)
+            return
+        common.out.print(*screens.order_screen(known, clock, endpoints), sep="\n\n")
+        if known.awaits_closing(clock.epoch):
+            common.err.print(screens.waiting_screen([known]), soft_wrap=True)
+        if manifest is not None:
+            common.out.print("", *screens.files_screen(manifest), sep="\n", soft_wrap=True)
+
+    common.run(run())
+
+
+def health(
+    wanted: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME|ORDER]", help="One order, slot by slot; all if not given."),
+    ] = None,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show how many farmers still keep what is stored, and how likely it is lost before it ends."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            with screens.Display(common.err) as display:
+                clock = await renter.market.clock()
+                missing = []
+                if wanted is None:
+                    orders = [one for one in await renter.orders(display) if one.order.end > clock.epoch]
+                    missing = await renter.missing()
+                else:
+                    orders = [await renter.find(wanted, display)]
+                found = [(known, await renter.condition(known.order)) for known in orders]
+        if as_json:
+            common.print_json([output.health_json(known, outlook, clock) for known, outlook in found])
+        elif found or not missing:
+            common.out.print(health_screens.health_screen(found, clock))
+            if wanted is not None:
+                common.out.print("", health_screens.slots_screen(found[0][1]), sep="\n")
+            for known, outlook in found:
+                if (danger := health_screens.danger_screen(known, outlook)) is not None:
+                    common.err.print(danger, soft_wrap=True)
+        if missing:
+            raise order_missing(missing)
+
+    common.run(run())
+
+
+def farmers(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
+    """Show who keeps data here, at what price, how reliably."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            reports = await renter.farmers()
+        if as_json:
+            common.print_json([output.farmer_json(report) for report in reports])
+        else:
+            common.out.print(screens.farmers_screen(reports))
+
+    common.run(run())

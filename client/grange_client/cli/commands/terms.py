@@ -1,0 +1,75 @@
+"""`extend` and `close`: keeping an order for longer, and ending one that is over.
+
+Decides the options and when a question is asked. Leaves the work to `renter`.
+"""
+
+from typing import Annotated
+
+import typer
+
+from grange.confirm import confirm
+from grange.units import format_tokens_rounded_up
+from grange_client.cli import output, screens
+from grange_client.cli.commands import common
+from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
+
+
+def extend(  # noqa: PLR0917
+    wanted: Wanted,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="How many epochs more, at least; one grid period if not given.")
+    ] = None,
+    confirmations: Confirmations = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Keep an order for longer; nothing is uploaded as long as its farmers go on."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            with screens.Display(common.err) as display:
+                known = await renter.find(wanted, display)
+                renewal = await renter.renewal(known.order, epochs, display)
+                clock = await renter.market.clock()
+            if not as_json:
+                common.out.print(screens.renewal_screen(known.name, renewal, clock))
+            if not yes:
+                confirm("Extend it?")
+            with screens.Display(common.err) as display:
+                extended = await renter.extend(renewal, display, confirmations=confirmations)
+        if as_json:
+            common.print_json(output.extended_json(known, extended, renewal, clock))
+            return
+        cost = format_tokens_rounded_up(extended.order.cost)
+        short = extended.order.id.hex()[: screens.ID_CHARACTERS]
+        until = clock.describe_epoch(extended.order.end)
+        common.out.print(f"Extended until {until}, for {cost} tokens: order {short}.")
+        common.out.print(screens.burial_text(extended.order.block, extended.confirmations))
+
+    common.run(run())
+
+
+def close(
+    wanted: Annotated[
+        list[str], typer.Argument(metavar="NAME|ORDER...", help="Orders that are over, by name or id.")
+    ],
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """End orders that are over: what nobody proved comes back to the vault, with compensation."""
+
+    async def run() -> None:
+        closed = []
+        async with common.renter(home) as renter:
+            with screens.Display(common.err) as display:
+                for known in [await renter.find(one, display) for one in wanted]:
+                    closed.append((known, await renter.close(known.order, display)))
+        if as_json:
+            common.print_json([output.closing_json(known, closing) for known, closing in closed])
+        else:
+            common.out.print(screens.closings_screen(closed))
+
+    common.run(run())

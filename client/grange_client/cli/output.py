@@ -1,0 +1,201 @@
+"""What machines get: the same things as `screens` shows, as JSON.
+
+Amounts are whole base units as decimal strings: most readers of JSON, JavaScript and jq among them, keep
+numbers in 53 bits and would round them. Ids are in hex, times are Unix seconds.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from grange.messages import NO_ORDER
+from grange.times import BlockClock
+from grange_client.files.attributes import Remarks
+from grange_client.files.manifest import Manifest
+from grange_client.files.restore import Restored
+from grange_client.files.scan import shown
+from grange_client.orders.catalog import Known
+from grange_client.orders.closing import Closing
+from grange_client.orders.outlook import Outlook, SlotState
+from grange_client.orders.plan import Funds
+from grange_client.orders.renewal import Extended, Renewal
+from grange_client.orders.store import Quote, Stored
+from grange_client.renter import FarmerReport
+
+
+def stored_json(stored: Stored, quote: Quote, seconds: float, clock: BlockClock) -> dict[str, Any]:
+    """An order that was just placed."""
+    size_bytes = quote.scan.content_bytes
+    return {
+        "order": stored.order.id.hex(),
+        "name": stored.manifest.name,
+        "files": quote.scan.files,
+        "bytes": size_bytes,
+        "skipped": [{"path": os.fsdecode(one.path), "reason": one.reason} for one in quote.scan.skipped],
+        "cautions": list(quote.cautions),
+        "k": stored.order.geometry.k,
+        "n": stored.order.geometry.n,
+        "start": stored.order.start,
+        "end": stored.order.end,
+        "end_time": int(clock.time_of_epoch(stored.order.end)),
+        "cost": str(stored.order.cost),
+        "farmers": [slot.farmer for slot in stored.order.slots],
+        "transaction": stored.receipt.tx_hash.hex(),
+        "block": stored.receipt.block,
+        "confirmations": stored.confirmations,
+        "gas": stored.receipt.gas_used,
+        "seconds": seconds,
+        "mb_s": size_bytes / 1e6 / seconds if seconds else 0.0,
+    }
+
+
+def order_json(known: Known, clock: BlockClock) -> dict[str, Any]:
+    """One order of the list."""
+    order = known.order
+    return {
+        "order": order.id.hex(),
+        "name": known.name,
+        "files": known.files,
+        "bytes": known.size_bytes,
+        "created": known.created,
+        "block": order.block,
+        "start": order.start,
+        "end": order.end,
+        "end_time": int(clock.time_of_epoch(order.end)),
+        "epochs_left": max(0, order.end - clock.epoch),
+        "k": order.geometry.k,
+        "n": order.geometry.n,
+        "slot_bytes": order.geometry.slot_bytes,
+        "cost": str(order.cost),
+        "previous": None if order.previous == NO_ORDER else order.previous.hex(),
+        "extended_by": known.extended_by.hex() if known.extended_by else None,
+        "closed": known.closing is not None,
+        "awaits_closing": known.awaits_closing(clock.epoch),
+        "refund": str(known.closing.refund) if known.closing else None,
+        "compensation": str(known.closing.compensation) if known.closing else None,
+        "slots": [{"farmer": s.farmer, "root": s.root.hex(), "rate": str(s.rate)} for s in order.slots],
+    }
+
+
+def extended_json(known: Known, extended: Extended, renewal: Renewal, clock: BlockClock) -> dict[str, Any]:
+    """An order that was just extended. `moved` is slots that other farmers have got."""
+    order = extended.order
+    before = [slot.farmer for slot in extended.previous.slots]
+    return {
+        "order": order.id.hex(),
+        "previous": extended.previous.id.hex(),
+        "name": known.name,
+        "start": order.start,
+        "end": order.end,
+        "end_time": int(clock.time_of_epoch(order.end)),
+        "cost": str(order.cost),
+        "quoted": str(renewal.cost),
+        "farmers": [slot.farmer for slot in order.slots],
+        "moved": [i for i, slot in enumerate(order.slots) if slot.farmer != before[i]],
+        "transaction": extended.receipt.tx_hash.hex(),
+        "block": extended.receipt.block,
+        "confirmations": extended.confirmations,
+        "gas": extended.receipt.gas_used,
+    }
+
+
+def health_json(known: Known, outlook: Outlook, clock: BlockClock) -> dict[str, Any]:
+    """How one order is. `loss` is the probability that it is lost before it ends, as `outlook` has it."""
+    return {
+        "order": known.order.id.hex(),
+        "name": known.name,
+        "k": outlook.k,
+        "n": len(outlook.slots),
+        **{state.value: outlook.count(state) for state in SlotState},
+        "spares": outlook.spares,
+        "end": known.order.end,
+        "end_time": int(clock.time_of_epoch(known.order.end)),
+        "epochs_left": outlook.epochs_left,
+        "loss": outlook.loss,
+        "slots": [{"slot": s.slot, "farmer": s.farmer, "state": s.state.value} for s in outlook.slots],
+    }
+
+
+def closing_json(known: Known, closing: Closing) -> dict[str, Any]:
+    """An order that was closed, and what came back to the vault."""
+    return {
+        "order": known.order.id.hex(),
+        "name": known.name,
+        "cost": str(known.order.cost),
+        "refund": str(closing.refund),
+        "compensation": str(closing.compensation),
+        "block": closing.block,
+    }
+
+
+def farmer_json(report: FarmerReport) -> dict[str, Any]:
+    """One farmer."""
+    farmer = report.farmer
+    return {
+        "farmer": farmer.id,
+        "endpoint": farmer.endpoint,
+        "owner": farmer.owner,
+        "operator": farmer.operator,
+        "price_per_gib_epoch": str(farmer.offer.price_per_gib_epoch),
+        "capacity_bytes": farmer.offer.capacity_bytes,
+        "free_bytes": report.free_bytes,
+        "longest_term_epochs": farmer.offer.longest_term_epochs,
+        "stake": str(farmer.stake),
+        "committed_rate": str(farmer.committed_rate),
+        "lapsed": farmer.lapsed,
+        "proven": report.proven,
+        "missed": farmer.misses,
+        "answers": not report.silent,
+        "silent": report.silent,
+    }
+
+
+def funds_json(address: str, funds: Funds) -> dict[str, Any]:
+    """What there is to pay with."""
+    return {
+        "address": address,
+        "vault": str(funds.vault),
+        "wallet": str(funds.wallet),
+        "native": str(funds.native),
+    }
+
+
+def restored_json(known: Known, restored: Restored, target: Path, seconds: float) -> dict[str, Any]:
+    """What was fetched."""
+    return {
+        "order": known.order.id.hex(),
+        "name": known.name,
+        "target": str(target),
+        "files": restored.files,
+        "bytes": restored.size_bytes,
+        "skipped": restored.skipped,
+        "left_out": _remarks_json(restored.left_out),
+        "inexact": _remarks_json(restored.inexact),
+        "paid": str(restored.paid),
+        "seconds": seconds,
+        "mb_s": restored.size_bytes / 1e6 / seconds if seconds else 0.0,
+    }
+
+
+def _remarks_json(remarks: Remarks) -> dict[str, Any]:
+    first = [{"path": os.fsdecode(one.path), "reason": one.reason} for one in remarks.first]
+    return {"count": remarks.count, "first": first}
+
+
+def entries_json(manifest: Manifest) -> list[dict[str, Any]]:
+    """Every name in an order; names as text, with what is not UTF-8 as surrogate escapes.
+
+    `shown` is the name as `stat --files` prints it and `get --only` takes it.
+    """
+    return [
+        {
+            "path": os.fsdecode(entry.path),
+            "shown": shown(entry.path),
+            "kind": entry.kind.name.lower(),
+            "mode": entry.mode,
+            "mtime_ns": entry.mtime_ns,
+            "bytes": entry.size_bytes,
+            "target": os.fsdecode(entry.target),
+        }
+        for entry in manifest.entries
+    ]

@@ -1,0 +1,123 @@
+"""From plaintext to pieces: a segment is read, sealed, coded and hashed.
+
+Decides that one nonce never seals two plaintexts: the root of every piece is remembered when it is first
+made, and a piece that is made again (for another farmer) and differs is not handed out: the source changed.
+What was sealed is opened and compared before any of it is sent, and what was coded is decoded, for a sample
+of the segments: a fault of memory or of a library costs nothing now and everything at the end.
+Pure computation, meant to run in worker threads; leaves sending to `upload`.
+"""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from grange.erasure import Codec
+from grange.errors import AuthenticationFailed
+from grange.kernel import merkle_roots, root_of_hashes
+from grange.layout import Geometry
+from grange.seal import OrderKey
+from grange.units import HASH_BYTES
+from grange_client.errors import NotReadable, SourceChanged
+from grange_client.files.stream import ContentStream, source_changed
+
+DECODED_SEGMENTS = 16
+"""One segment of so many is decoded again, the first always: decoding costs about as much as coding."""
+_UNKNOWN = bytes(HASH_BYTES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One slot's part of one segment."""
+
+    slot: int
+    segment: int
+    data: bytes
+    root: bytes
+
+
+class PieceRoots:
+    """The root of every piece that was ever made for an order; 32 bytes each."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self._rows = [bytearray(HASH_BYTES * geometry.segments) for _ in range(geometry.n)]
+        self._lock = threading.Lock()
+
+    def note(self, slot: int, segment: int, root: bytes) -> bool:
+        """Remember a root, or compare it with what was remembered; False if it differs."""
+        place = slice(HASH_BYTES * segment, HASH_BYTES * (segment + 1))
+        with self._lock:
+            known = bytes(self._rows[slot][place])
+            if known == _UNKNOWN:
+                self._rows[slot][place] = root
+                return True
+        return known == root
+
+    def slot_root(self, slot: int) -> bytes:
+        """The root of a whole slot, once all of its pieces were made."""
+        return root_of_hashes(self._rows[slot])
+
+
+class SegmentEncoder:
+    """Makes the pieces of any segment of one order, as often as needed. Safe in several threads."""
+
+    def __init__(self, stream: ContentStream, geometry: Geometry, key: OrderKey) -> None:
+        self.geometry = geometry
+        self.roots = PieceRoots(geometry)
+        self._stream = stream
+        self._key = key
+        self._codec = Codec(geometry.k, geometry.n)
+
+    def pieces(self, segment: int, slots: Iterable[int]) -> list[Piece]:
+        """The pieces of a segment for these slots. Raises SourceChanged."""
+        wanted = sorted(slots)
+        blocks = self._sealed_blocks(segment)
+        k = self.geometry.k
+        parity = self._codec.parity(blocks) if wanted and wanted[-1] >= k else []
+        if parity and segment % DECODED_SEGMENTS == 0:
+            self._check_coded(segment, blocks, parity)
+        pieces = [blocks[slot] if slot < k else parity[slot - k] for slot in wanted]
+        made = []
+        for slot, data, root in zip(wanted, pieces, merkle_roots(pieces), strict=True):
+            if not self.roots.note(slot, segment, root):
+                raise self._changed(segment)
+            made.append(Piece(slot=slot, segment=segment, data=data, root=root))
+        return made
+
+    def _changed(self, segment: int) -> SourceChanged:
+        size_bytes = self.geometry.k * self.geometry.block_bytes
+        names = self._stream.names_in(segment * size_bytes, size_bytes)
+        more = f" (or one of {len(names) - 1} others)" if len(names) > 1 else ""
+        return source_changed(names[0] if names else "Something", f"its bytes are not what they were{more}")
+
+    def _sealed_blocks(self, segment: int) -> list[bytes]:
+        geometry = self.geometry
+        plain = bytearray(geometry.block_bytes)
+        view = memoryview(plain)
+        sealed = []
+        for index in range(segment * geometry.k, (segment + 1) * geometry.k):
+            self._stream.read_into(view, index * geometry.block_bytes)
+            sealed.append(block := self._key.seal(index, plain))
+            if not self._opens(index, block, plain):
+                raise _not_readable("sealed", segment)
+        return sealed
+
+    def _opens(self, index: int, block: bytes, plain: bytearray) -> bool:
+        try:
+            return plain == self._key.open(index, block)
+        except AuthenticationFailed:
+            return False
+
+    def _check_coded(self, segment: int, blocks: list[bytes], parity: list[bytes]) -> None:
+        """Whether the pieces that are farthest from the blocks give them back."""
+        k, n = self.geometry.k, self.geometry.n
+        pieces = dict(list(enumerate([*blocks, *parity]))[n - k :])
+        if self._codec.blocks(pieces) != blocks:
+            raise _not_readable("coded", segment)
+
+
+def _not_readable(what: str, segment: int) -> NotReadable:
+    return NotReadable(
+        f"Segment {segment} could not be read back after it was {what}.",
+        means="The memory of this machine may be faulty. Nothing was placed and nothing is paid.",
+        todo="Try again. If it happens again, test the memory.",
+    )

@@ -1,0 +1,157 @@
+"""A file that is being restored: written under a temporary name of its own, named when it is whole.
+
+However many runs write into one directory at once, each writes its own bytes, and a file to which one of them
+gave its name is whole. A name that is there by then is not taken over unless that was asked for.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from grange.storage.temporary_file import create_temporary, names_in
+from grange_client.errors import DiskFailed, UnfitName, WouldOverwrite
+from grange_client.files.attributes import Remarks, set_mode, set_time
+from grange_client.files.disk_errors import appeared, translated
+from grange_client.files.scan import Entry, shown
+
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+Result = TypeVar("Result")
+
+
+def check_own_name(parent: int, name: bytes, path: bytes) -> None:
+    """Raise UnfitName if what has this name in an open directory was made with another: that is another file,
+    most likely of the same order, though the file system takes both names for one."""
+    with suppress(FileNotFoundError):
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if name not in names_in(parent):
+            raise UnfitName(f"{shown(path)} has the same name here as another file of the order.")
+
+
+class NewFile:
+    """A file on its way: `write`, then `finish`; or `abandon`, after which nothing of it is left."""
+
+    def __init__(
+        self,
+        entry: Entry,
+        parent: int,
+        name: bytes,
+        *,
+        replace: bool,
+        inexact: Remarks,
+        open_up: Callable[[int], bool],
+        folds_names: Callable[[], bool],
+    ) -> None:
+        """A file to be in the open directory `parent`, which is closed with it.
+
+        `open_up` lets us write into that directory if it lost the permission meanwhile, and says whether it
+        had. `folds_names` is whether "file" and "FILE" are one here. Raises DiskFailed.
+        """
+        self.entry = entry
+        self._parent = parent
+        self._name = name
+        self._replace = replace
+        self._inexact = inexact
+        self._open_up = open_up
+        self._folds_names = folds_names
+        try:
+            with translated(entry.path):
+                self._temporary, self._file = self._permitted(lambda: create_temporary(parent))
+        except DiskFailed:
+            os.close(parent)
+            raise
+
+    def write(self, data: memoryview, offset: int) -> None:
+        """Put bytes in their place; zeros are left out, which makes holes."""
+        if data and not data[0] and data.tobytes().count(0) == len(data):
+            return
+        with translated(self.entry.path):
+            while data:
+                written = os.pwrite(self._file, data, offset)
+                data, offset = data[written:], offset + written
+
+    def finish(self) -> None:
+        """Give it its size, mode, time and name.
+
+        Raises WouldOverwrite if something else has the name by now and may not be replaced.
+        """
+        entry, file = self.entry, self._file
+        try:
+            with translated(entry.path):
+                os.ftruncate(file, entry.size_bytes)
+                set_mode(entry, file, self._inexact)
+                set_time(entry, lambda times: os.utime(file, ns=times), lambda: os.fstat(file), self._inexact)
+                os.fsync(file)  # else a power cut could leave name and time without the bytes
+                self._permitted(self._give_name)
+        except (DiskFailed, WouldOverwrite):
+            self.abandon()
+            raise
+        self._close()
+
+    def _permitted(self, act: Callable[[], Result]) -> Result:
+        """Do it; again if another run, which has finished, closed the directory meanwhile."""
+        try:
+            return act()
+        except PermissionError as error:
+            if error.errno != errno.EACCES or not self._open_up(self._parent):
+                raise
+            return act()
+
+    def _give_name(self) -> None:
+        if not self._replace:
+            try:
+                # Unlike a rename, a link never takes the place of something that is there.
+                os.link(
+                    self._temporary,
+                    self._name,
+                    src_dir_fd=self._parent,
+                    dst_dir_fd=self._parent,
+                    follow_symlinks=False,
+                )
+            except FileExistsError:
+                self._check_same_is_there()
+            except OSError as error:
+                if error.errno not in _NO_HARD_LINKS:
+                    raise
+                self._rename_if_free()
+                return
+            os.unlink(self._temporary, dir_fd=self._parent)
+            return
+        if self._folds_names():
+            check_own_name(self._parent, self._name, self.entry.path)
+        os.rename(self._temporary, self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
+
+    def _rename_if_free(self) -> None:
+        """As near as it can be done where there are no hard links."""
+        try:
+            os.stat(self._name, dir_fd=self._parent, follow_symlinks=False)
+        except FileNotFoundError:
+            os.rename(self._temporary, self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
+        else:
+            self._check_same_is_there()
+            os.unlink(self._temporary, dir_fd=self._parent)
+
+    def _check_same_is_there(self) -> None:
+        """Whether another run has brought the same file meanwhile: what has a name here is whole."""
+        check_own_name(self._parent, self._name, self.entry.path)
+        there = os.stat(self._name, dir_fd=self._parent, follow_symlinks=False)
+        ours = os.fstat(self._file)
+        if (stat.S_IFMT(there.st_mode), there.st_size, there.st_mtime_ns) != (
+            stat.S_IFREG,
+            ours.st_size,
+            ours.st_mtime_ns,
+        ):
+            raise appeared(self.entry.path)
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        with suppress(OSError):
+            os.unlink(self._temporary, dir_fd=self._parent)
+        self._close()
+
+    def _close(self) -> None:
+        os.close(self._file)
+        os.close(self._parent)

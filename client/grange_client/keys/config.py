@@ -1,0 +1,193 @@
+"""Where a renter's things are: a home directory with the configuration, the words and the catalog.
+
+    config.json           which chain and which market
+    recovery.txt          the twelve words, readable by the owner only
+    catalog.sqlite        a cache, see `catalog`
+    reputations.sqlite    which farmers worked, failed and lied, see `reputations`
+    purse.sqlite          what was signed away for reads, see `grange.peer.tabs`
+
+Decides the names and the permissions, and that nothing that exists is overwritten.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_config_path
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from grange.errors import Misuse
+from grange.plain_errors import describe_invalid
+from grange.storage.atomic_file import create_file, replace_file
+from grange.storage.database_file import COMPANIONS
+from grange.types import Address, address_from
+from grange_client.errors import AlreadySetUp, BadConfig, NotSetUp
+from grange_client.keys.words import Identity, checked_words, identity
+
+HOME_VARIABLE = "GRANGE_HOME"
+MAX_CONFIG_BYTES = 1 << 16
+OF_ONE_CHAIN = ("catalog.sqlite", "reputations.sqlite", "purse.sqlite", "placements")
+"""What a home remembers of a chain; farmers and orders of another may have the same numbers."""
+
+
+class Network(BaseModel):
+    """Which chain, and which market on it. `chain_id` None takes whatever the endpoint serves."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    rpc: str = Field(max_length=2048)
+    market: Address
+    chain_id: int | None = Field(default=None, ge=1)
+    first_block: int = Field(default=0, ge=0)
+    """Where the market's events begin; older blocks need not be looked through."""
+    genesis_hash: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """The hash of block 0: a devnet that is started again has the same chain id and market address."""
+
+    @field_validator("rpc")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        # Without the value: it may hold a key.
+        if not re.match(r"https?://[^/]", value):
+            raise ValueError("it should begin with http:// or https://")
+        return value
+
+    @field_validator("market", mode="before")
+    @classmethod
+    def _checksummed(cls, value: object) -> Address:
+        try:
+            return address_from(str(value))
+        except Misuse as error:
+            raise ValueError(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A renter that is set up."""
+
+    home: Path
+    network: Network
+    identity: Identity
+
+    @property
+    def expected_genesis(self) -> bytes | None:
+        """The hash of block 0, if it was known when this was set up."""
+        genesis = self.network.genesis_hash
+        return None if genesis is None else bytes.fromhex(genesis)
+
+    @property
+    def catalog_path(self) -> Path:
+        """The SQLite cache."""
+        return self.home / "catalog.sqlite"
+
+
+def home_path(given: Path | None) -> Path:
+    """The home: as given, else $GRANGE_HOME, else the platform's place for configuration."""
+    if given is not None:
+        return given
+    if named := os.environ.get(HOME_VARIABLE):
+        return Path(named)
+    return user_config_path("grange")
+
+
+def is_set_up(home: Path) -> bool:
+    """Whether there are words already: they are what must never be lost."""
+    return _words_path(home).exists()
+
+
+def set_up(home: Path, *, words: str, network: Network) -> Config:
+    """Write a new home. Raises AlreadySetUp rather than overwrite, BadWords for wrong words."""
+    words = checked_words(words)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _locked(home):
+        if is_set_up(home):
+            raise _already_set_up(home)
+        # The words last: until they are there, a set-up that was cut short can simply be repeated.
+        replace_file(_network_path(home), network.model_dump_json(indent=2) + "\n")
+        try:
+            create_file(_words_path(home), words + "\n")
+        except FileExistsError:
+            raise _already_set_up(home) from None
+    return Config(home=home, network=network, identity=identity(words))
+
+
+def move_to(home: Path, network: Network) -> list[Path]:
+    """Set up a home for another chain, with the words that it has. What was remembered of the old chain is
+    moved aside; returns where to. Raises OSError."""
+    moved = []
+    with _locked(home):
+        label = (load(home).network.genesis_hash or "old")[:8]
+        for name in OF_ONE_CHAIN:
+            for end in COMPANIONS:
+                path = home / (name + end)
+                if path.exists():
+                    moved.append(path.rename(home / f"{name}.{label}{end}"))
+        replace_file(_network_path(home), network.model_dump_json(indent=2) + "\n")
+    return moved
+
+
+def load(home: Path) -> Config:
+    """Read a home. Raises NotSetUp, BadConfig or BadWords."""
+    if not is_set_up(home):
+        raise NotSetUp(f"Nothing is set up in {home}.", todo="Run `grange init` first.")
+    words = _read(
+        _words_path(home), todo="Put the twelve words there, or set it up again with `grange init --words`."
+    )
+    network = parse_network(
+        _read(_network_path(home), todo="Write it again, or set up another home with `grange init --words`."),
+        _network_path(home),
+    )
+    return Config(home=home, network=network, identity=identity(words))
+
+
+def parse_network(text: str, source: Path | str, todo: str = "Correct it.") -> Network:
+    """A network out of JSON, as in config.json or a devnet's file. Raises BadConfig."""
+    try:
+        return Network.model_validate_json(text)
+    except ValidationError as error:
+        raise BadConfig(f"{source}: {describe_invalid(error)}.", todo=todo) from None
+
+
+def network_from_file(path: Path) -> Network:
+    """The network that a devnet wrote down. Raises BadConfig."""
+    return parse_network(_read(path, todo="Start one with `grange devnet`."), path)
+
+
+def _already_set_up(home: Path) -> AlreadySetUp:
+    return AlreadySetUp(
+        f"{home} is set up already, and was left as it is.",
+        means="The words there open the orders that were stored with them.",
+        todo="Use another directory with --home, or move that one away first.",
+    )
+
+
+def _network_path(home: Path) -> Path:
+    return home / "config.json"
+
+
+def _words_path(home: Path) -> Path:
+    return home / "recovery.txt"
+
+
+def _read(path: Path, *, todo: str) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(MAX_CONFIG_BYTES)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise BadConfig(f"{path} cannot be read: {reason}.", todo=todo) from error
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """One set-up of a home at a time; the system lets go of the lock when the process ends."""
+    folder = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

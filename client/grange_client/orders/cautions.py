@@ -1,0 +1,56 @@
+"""What a renter should know before it agrees to an order. Pure: values in, sentences out."""
+
+from collections.abc import Iterable
+
+from grange.transfer.selection import Choice, Requirements, contender
+from grange.transfer.spread import TRIED_EPOCHS, Trust
+from grange_client.orders.lookup import SHOWN_ID_CHARACTERS
+from grange_client.orders.placements import NOT_MINED, Placement
+from grange_client.orders.plan import SMALL_CODE
+
+
+def code_text(k: int, n: int, size: str) -> str:
+    """Who keeps an order, and how many of them may fail. `size` is what each keeps."""
+    if n == 1:
+        return f"1 farmer, {size}; if it fails, everything is lost"
+    if k == n:
+        return f"{n} farmers, {size} each; if one fails, everything is lost"
+    enough = "any one gives it back" if k == 1 else f"any {k} give it back"
+    return f"{n} farmers, {size} each; {enough}, so {n - k} may fail"
+
+
+def unfinished_attempts(placements: Iterable[Placement], name: str, block: int) -> tuple[str, ...]:
+    """What is open of earlier attempts to store the same, of which nobody saw what became of them: they may
+    have been sent before they were interrupted."""
+    return tuple(
+        f"An earlier attempt to store {name} was cut short. If it was sent, order "
+        f"{one.order.id.hex()[:SHOWN_ID_CHARACTERS]} may still be placed until block {one.last_block}, and "
+        "be paid for too. `grange ls` shows whether it is there."
+        for one in placements
+        if one.name == name and one.order.block == NOT_MINED and one.last_block > block
+    )
+
+
+def cautions(choice: Choice, needed: Requirements) -> tuple[str, ...]:
+    """What speaks against these farmers, though they are the best that there are."""
+    chosen = [contender(one.candidate, needed) for one in choice.ranked[: needed.n]]
+    strangers = sum(one.trust is Trust.STRANGER for one in chosen)
+    cheap = sum(one.cheap for one in chosen)
+    said = []
+    if needed.n < SMALL_CODE[1]:
+        k, n = SMALL_CODE
+        said.append(
+            f"Few farmers may fail before the data is lost. Where {n} farmers can take a part, any {k} of "
+            f"{n} is usual."
+        )
+    if choice.young and strangers:
+        said.append(
+            f"This market is young: {strangers} of the {needed.n} farmers have proven fewer than "
+            f"{TRIED_EPOCHS} epochs and none for you. Nothing shows yet that they keep what they take."
+        )
+    if cheap:
+        said.append(
+            f"{cheap} of the {needed.n} farmers ask less than half of what is usual here, so they have "
+            "little to lose if they break their word."
+        )
+    return tuple(said)

@@ -1,0 +1,99 @@
+"""Which order is meant: a name, or the beginning of an id.
+
+Pure. Decides what counts as a match, and what to say when there is none or more than one.
+"""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from grange_client.errors import OrderMissing, UnknownOrder
+from grange_client.orders.catalog import Known
+
+MIN_ID_CHARACTERS = 2
+SHOWN_ID_CHARACTERS = 8
+MAX_SHOWN = 5
+
+
+def find_order(wanted: str, orders: Sequence[Known], missing: Sequence[Known]) -> Known:
+    """The newest order of this name, or the only one whose id begins so. `orders` are the newest first.
+
+    Raises UnknownOrder, and OrderMissing for one that is in `missing`: those that the chain has shown before.
+    An older order is not taken for it: whoever asks by name wants what was stored last.
+    """
+    if found := _named(wanted, orders):
+        newer = [known for known in missing if known.is_newer_than(found)]
+        if newer:
+            raise _newest_missing(newer, found)
+        return found
+    if found := _by_id(wanted, orders):
+        return found
+    if lost := _named(wanted, missing) or _by_id(wanted, missing):
+        raise order_missing([lost])
+    digits = _digits(wanted)
+    if 0 < len(digits) < MIN_ID_CHARACTERS and any(_begins(known, digits) for known in orders):
+        raise UnknownOrder(
+            f"There is no order called {wanted!r}.",
+            means=f"If it is the beginning of an id: at least {MIN_ID_CHARACTERS} digits are needed.",
+            todo="`grange ls` shows what there is.",
+        )
+    unread = sum(known.name is None for known in orders)
+    names = sorted({known.name for known in orders if known.name})
+    close = get_close_matches(wanted, names, n=1)
+    raise UnknownOrder(
+        f"There is no order {wanted!r}.",
+        means=f"The names of {unread} orders could not be read." if unread else "",
+        todo=(f"Did you mean {close[0]!r}? " if close else "") + "`grange ls` shows what there is.",
+    )
+
+
+def order_missing(missing: Sequence[Known]) -> OrderMissing:
+    """What to say of orders that the chain has shown before and does not show now."""
+    shown = ", ".join(describe_order(known) for known in missing[:MAX_SHOWN])
+    more = f" and {len(missing) - MAX_SHOWN} more" if len(missing) > MAX_SHOWN else ""
+    were = "an order that was" if len(missing) == 1 else f"{len(missing)} orders that were"
+    return OrderMissing(
+        f"The endpoint does not show {were} on the chain before: {shown}{more}.",
+        means="Either it shows an old or another chain, or a reorganization took the transaction back.",
+        todo="Run this again in a minute, or use another endpoint: `rpc` in config.json. "
+        "What no endpoint shows is not stored: store it again.",
+    )
+
+
+def _newest_missing(missing: Sequence[Known], older: Known) -> OrderMissing:
+    error = order_missing(missing)
+    return OrderMissing(
+        error.what,
+        means=f"{error.means} An older one of that name is there: {describe_order(older)}.",
+        todo=f"{error.todo} The older one is fetched by its id.",
+    )
+
+
+def describe_order(known: Known) -> str:
+    """An order in a sentence: "3fa9c1d2 (Pictures)"."""
+    short = known.order.id.hex()[:SHOWN_ID_CHARACTERS]
+    return f"{short} ({known.name})" if known.name else short
+
+
+def _named(wanted: str, orders: Sequence[Known]) -> Known | None:
+    return next((known for known in orders if known.name == wanted), None)
+
+
+def _by_id(wanted: str, orders: Sequence[Known]) -> Known | None:
+    digits = _digits(wanted)
+    found = [known for known in orders if _begins(known, digits)]
+    if len(digits) < MIN_ID_CHARACTERS or not found:
+        return None
+    if len(found) > 1:
+        raise UnknownOrder(
+            f"{wanted!r} fits several orders: {', '.join(map(describe_order, found[:MAX_SHOWN]))}.",
+            todo="Give more digits.",
+        )
+    return found[0]
+
+
+def _digits(wanted: str) -> str:
+    return wanted.lower().removeprefix("0x")
+
+
+def _begins(known: Known, digits: str) -> bool:
+    return known.order.id.hex().startswith(digits)

@@ -1,0 +1,190 @@
+"""Orders that are on their way onto the chain: what it takes to place them again, one file each, in the home.
+
+A reorganisation can drop an order after its command has ended. Its farmers keep the pieces, and their
+signatures hold, up to a block that they named; so these are kept until the order is buried for good. Decides
+how that is written down. Leaves placing to `store` and `extend`, placing again to `dropped`.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from grange.chain import Event
+from grange.errors import Misuse
+from grange.json_text import parse_json
+from grange.layout import Geometry
+from grange.messages import NO_ORDER, Domain
+from grange.storage.atomic_file import replace_file
+from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Terms
+from grange_client.errors import HomeForgetful
+from grange_client.orders.orders import PlacedOrder, PlacedSlot, slots_from_events
+
+FOLDER_NAME: Final = "placements"
+CHECK_NAME: Final = "check"
+"""Written to see whether the folder takes anything."""
+MAX_BYTES: Final = 1 << 20
+NOT_MINED: Final = 0
+"""The block of an order that was not seen on the chain. No order is in block 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """An order, and what its farmers signed for it."""
+
+    name: str
+    salt: bytes
+    order: PlacedOrder
+    acceptances: tuple[Acceptance, ...]
+
+    @property
+    def terms(self) -> Terms:
+        """As the market takes them."""
+        geometry = self.order.geometry
+        return Terms(
+            salt=self.salt,
+            end=self.order.end,
+            leaf_count=geometry.leaf_count,
+            piece_leaves=geometry.piece_leaves,
+            k=geometry.k,
+        )
+
+    @property
+    def last_block(self) -> int:
+        """The last block in which all signatures hold."""
+        return min(one.deadline_block for one in self.acceptances)
+
+    def in_block(self, block: int, start: Epoch) -> "Placement":
+        """As it was mined."""
+        return replace(self, order=replace(self.order, block=block, start=start))
+
+
+class Placements:
+    """The folder. Files that are damaged count as none, and those of another market or account are not ours:
+    what was signed for them is worth nothing here."""
+
+    def __init__(self, folder: Path, *, domain: Domain, renter: Address) -> None:
+        self._folder = folder
+        self._whose = {"chain": domain.chain_id, "market": domain.market, "renter": renter}
+
+    def note(self, placement: Placement) -> None:
+        """Write it down, on disk when this returns. Raises HomeForgetful if it can't be."""
+        text = json.dumps(self._whose | _to_json(placement))
+        with self._writable() as folder:
+            replace_file(folder / self._path(placement.order.id).name, text)
+
+    def check_remembers(self) -> None:
+        """Write something, and raise HomeForgetful unless the disk takes it: before an upload of hours."""
+        with self._writable() as folder:
+            replace_file(folder / CHECK_NAME, "")
+
+    @contextmanager
+    def _writable(self) -> Iterator[Path]:
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            yield self._folder
+        except OSError as error:
+            raise HomeForgetful(
+                f"{self._folder} can't be written: {error.strerror}.",
+                means="What a command places it must be able to write down first. Nothing was paid.",
+                todo="Make room for the home, or make it writable.",
+            ) from error
+
+    def all(self) -> list[Placement]:
+        """What is written down."""
+        try:
+            paths = sorted(self._folder.glob("*.json"))
+        except OSError:
+            return []
+        found = [self._read(path) for path in paths]
+        return [placement for placement in found if placement is not None]
+
+    def _read(self, path: Path) -> Placement | None:
+        try:
+            with path.open(encoding="utf-8") as file:
+                content = parse_json(file.read(MAX_BYTES))
+            if any(content[key] != value for key, value in self._whose.items()):
+                return None
+            return _from_json(content)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, Misuse):
+            return None
+
+    def forget(self, order: OrderId) -> None:
+        """It is buried, or of no use any more."""
+        with suppress(OSError):
+            self._path(order).unlink(missing_ok=True)
+
+    def _path(self, order: OrderId) -> Path:
+        return self._folder / f"{order.hex()}.json"
+
+
+def placed_slots(
+    acceptances: Sequence[Acceptance], order: OrderId = NO_ORDER, events: Sequence[Event] = ()
+) -> tuple[PlacedSlot, ...]:
+    """The slots of an order as its farmers signed for them; as the events of the transaction that placed it
+    have them, if there are any: another command may have placed it, with other farmers."""
+    filled = slots_from_events(order, events)
+    if sorted(filled) == list(range(len(acceptances))):
+        return tuple(filled[slot] for slot in sorted(filled))
+    return tuple(PlacedSlot(farmer=one.farmer, root=one.root, rate=one.rate) for one in acceptances)
+
+
+def _to_json(placement: Placement) -> dict[str, Any]:
+    order = placement.order
+    return {
+        "name": placement.name,
+        "salt": placement.salt.hex(),
+        "order": order.id.hex(),
+        "block": order.block,
+        "start": order.start,
+        "end": order.end,
+        "k": order.geometry.k,
+        "n": order.geometry.n,
+        "leaf_count": order.geometry.leaf_count,
+        "piece_leaves": order.geometry.piece_leaves,
+        "previous": order.previous.hex(),
+        "origin": order.origin.hex(),
+        "acceptances": [
+            {
+                "farmer": one.farmer,
+                "root": one.root.hex(),
+                "rate": str(one.rate),
+                "deadline_block": one.deadline_block,
+                "r": one.r.hex(),
+                "vs": one.vs.hex(),
+            }
+            for one in placement.acceptances
+        ],
+    }
+
+
+def _from_json(content: dict[str, Any]) -> Placement:
+    acceptances = tuple(
+        Acceptance(
+            farmer=FarmerId(int(one["farmer"])),
+            root=bytes.fromhex(one["root"]),
+            rate=int(one["rate"]),
+            deadline_block=int(one["deadline_block"]),
+            r=bytes.fromhex(one["r"]),
+            vs=bytes.fromhex(one["vs"]),
+        )
+        for one in content["acceptances"]
+    )
+    shape = {name: int(content[name]) for name in ("k", "n", "leaf_count", "piece_leaves")}
+    order = PlacedOrder(
+        id=OrderId(bytes.fromhex(content["order"])),
+        block=int(content["block"]),
+        start=Epoch(int(content["start"])),
+        end=Epoch(int(content["end"])),
+        geometry=Geometry.from_leaves(**shape),
+        slots=placed_slots(acceptances),
+        previous=OrderId(bytes.fromhex(content["previous"])),
+        origin=OrderId(bytes.fromhex(content["origin"])),
+    )
+    if len(acceptances) != order.geometry.n:
+        raise ValueError("a slot has no signature, or more than one")
+    return Placement(
+        name=str(content["name"]), salt=bytes.fromhex(content["salt"]), order=order, acceptances=acceptances
+    )

@@ -1,0 +1,105 @@
+"""What extending an order would take, as values: until when, who keeps which slot, at what price.
+
+Pure. Decides when an order can be extended and which calendar its new end lies on. Leaves finding farmers and
+extending to `extend`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from grange.chain import Receipt
+from grange.transfer.acceptance import Keeper
+from grange.types import Epoch, OrderId, Parameters
+from grange_client.errors import CannotExtend
+from grange_client.orders.orders import PlacedOrder
+from grange_client.orders.store import Ticket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """What extending would take. To be carried out once."""
+
+    order: PlacedOrder
+    """As it is kept by now."""
+    salt: bytes
+    id: OrderId
+    end: Epoch
+    keepers: tuple[Keeper, ...]
+    spares: tuple[Keeper, ...]
+    cost: int
+    missing: int
+    """What will be moved from the wallet into the vault."""
+    ticket: Ticket = field(default_factory=Ticket, repr=False, compare=False)
+
+    @property
+    def epochs(self) -> int:
+        """For how long."""
+        return self.end - self.order.end
+
+    @property
+    def moved(self) -> dict[int, Keeper]:
+        """The slots that another farmer gets, as far as is known before anybody is asked."""
+        return {slot: keeper for slot, keeper in enumerate(self.keepers) if keeper.reason}
+
+    @property
+    def cost_at_most(self) -> int:
+        """If the dearest spares step in for everybody who is cheaper."""
+        dearest = max((spare.rate for spare in self.spares), default=0)
+        return sum(max(keeper.rate, dearest) for keeper in self.keepers) * self.epochs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extended:
+    """An order that goes on where `previous` ends."""
+
+    order: PlacedOrder
+    previous: PlacedOrder
+    receipt: Receipt
+    confirmations: int = 0
+    """How many blocks were on top of its own when it was looked at last."""
+
+
+def end_after(
+    order: PlacedOrder,
+    epochs: int | None,
+    current: Epoch,
+    parameters: Parameters,
+    *,
+    when: Callable[[int], str] = "epoch {}".format,
+) -> Epoch:
+    """The new end, so many epochs after the old one at least. Raises CannotExtend.
+
+    `when` names an epoch in the errors, with its date where that is known.
+    """
+    grid = parameters.grid_epochs
+    if current >= order.end:
+        raise CannotExtend(
+            f"The order is over: it ended with {when(order.end)}.",
+            means="Farmers delete what is over, an epoch after its end.",
+            todo="Fetch it with `grange get` while they still have it, and store it again."
+            if current <= order.end + 1
+            else "If you have another copy, store that. Next time, extend it before it ends.",
+        )
+    if current < order.end - grid:
+        raise CannotExtend(
+            f"It is too early: the order goes on until {when(order.end)}.",
+            means=f"An order can be extended in its last {grid} epochs, and it is epoch {current}.",
+            todo=f"Extend it from {when(order.end - grid)}.",
+        )
+    wanted = order.end + (grid if epochs is None else epochs)
+    end = -(-wanted // grid) * grid
+    latest = (current // grid + parameters.max_books) * grid
+    if end > latest:
+        raise CannotExtend(
+            f"The market takes orders up to {when(latest)}, and this one would end with epoch {end}.",
+            todo=f"Choose --epochs {latest - order.end} or fewer, and extend it again before it ends.",
+        )
+    return Epoch(end)
+
+
+def salt_for(order: PlacedOrder, end: Epoch, keepers: Sequence[Keeper]) -> bytes:
+    """The same for the same terms: whoever tries again after a failure is given the promises that there are,
+    which bind stake and money until they lapse. No key depends on it."""
+    terms = b"".join(keeper.farmer.id.to_bytes(4) + keeper.rate.to_bytes(16) for keeper in keepers)
+    return sha256(order.id + end.to_bytes(4) + terms).digest()

@@ -1,0 +1,417 @@
+"""Storing: from paths to a placed order.
+
+    scan -> manifest -> geometry -> who is there -> price        `quote`: nothing is sent yet
+         -> pieces -> promises -> one transaction                `put`: until the last step nothing is paid
+
+Decides the order of these steps and what happens when the market says no: promises that lapsed are asked for
+anew, a farmer that may not take the slot any more is replaced, a vault that has changed is looked at again.
+If this process dies before the transaction is sent, nothing was paid and farmers forget what was staged; if
+it dies after, the order is on the chain and the catalog finds it there. Leaves each step to its own module.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from os import PathLike
+from threading import Lock
+
+from grange.chain import Receipt, TransactionReverted
+from grange.errors import GrangeError, Misuse
+from grange.layout import Geometry, Trailer
+from grange.messages import SALT_BYTES, order_id
+from grange.peer import FarmerRefused
+from grange.transfer.directory import FarmerDirectory, Reputations
+from grange.transfer.events import Complaint, Listener, ProgressEvent, Step
+from grange.transfer.retry import RetryPolicy
+from grange.transfer.selection import Choice, Chosen, Requirements
+from grange.types import Acceptance, Epoch, OrderId, Terms
+from grange.units import LEAF_BYTES, MAX_LEAF_COUNT
+from grange_client.errors import BadName, HomeForgetful, NothingToStore, PlaceFailed, QuoteUsed
+from grange_client.farmer_choice import choose_farmers
+from grange_client.files.encode import SegmentEncoder
+from grange_client.files.manifest import Manifest, pack
+from grange_client.files.manifest_document import NAME_RULE, is_name
+from grange_client.files.scan import Scan, scan, shown
+from grange_client.files.stream import ContentStream
+from grange_client.keys.words import Identity
+from grange_client.orders.cautions import cautions, unfinished_attempts
+from grange_client.orders.market import Market
+from grange_client.orders.once import PLACED, send_once
+from grange_client.orders.orders import PlacedOrder
+from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
+from grange_client.orders.plan import Funds, Wish, end_for, missing_from_vault, price
+from grange_client.upload import Upload
+
+MAX_PLACE_ATTEMPTS = 4
+DEADLINE_MARGIN_BLOCKS = 2
+"""Blocks that a promise must still be good for when the order is sent."""
+FARMER_ERRORS = frozenset(
+    {"StakeTooSmall", "AcceptanceForged", "DuplicateFarmer", "UnknownFarmer", "RateTooLarge"}
+)
+"""The market's objections to one farmer of an order."""
+PASSING_ERRORS = frozenset({"AcceptanceExpired", "VaultTooSmall", "PermitRefused"})
+"""Objections to a moment: looked at again, they may be gone."""
+
+
+class Ticket:
+    """Good for one attempt to store, whoever makes it and however it ends.
+
+    The order's key follows from the salt and a block's nonce from its place, so a second attempt with the
+    same salt, over files that have changed, would seal two different blocks under one key and nonce.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+
+    def use(self) -> None:
+        """Raise QuoteUsed unless this is the first time."""
+        if not self._lock.acquire(blocking=False):
+            raise QuoteUsed(
+                "This quote was used already.",
+                means="Each attempt to store needs an order and a key of its own.",
+                todo="Ask for another quote.",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """What storing would take: everything decided, nothing sent. To be put once."""
+
+    scan: Scan
+    manifest: Manifest
+    stored_manifest: bytes
+    geometry: Geometry
+    salt: bytes
+    order: OrderId
+    start: Epoch
+    end: Epoch
+    choice: Choice
+    cost: int
+    missing: int
+    """What will be moved from the wallet into the vault."""
+    cautions: tuple[str, ...] = ()
+    """What to know before one agrees: of these farmers, and of earlier attempts."""
+    ticket: Ticket = field(default_factory=Ticket, repr=False, compare=False)
+
+    @property
+    def chosen(self) -> tuple[Chosen, ...]:
+        """The farmers that are to have the slots."""
+        return self.choice.ranked[: self.geometry.n]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """An order that was placed."""
+
+    order: PlacedOrder
+    manifest: Manifest
+    stored_manifest: bytes
+    receipt: Receipt
+    confirmations: int = 0
+    """How many blocks were on top of its own when it was looked at last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storing:
+    """What storing needs from its surroundings."""
+
+    identity: Identity
+    market: Market
+    directory: FarmerDirectory
+    policy: RetryPolicy
+    executor: Executor
+    placements: Placements
+    now: Callable[[], float] = time.time
+    random: Callable[[int], bytes] = secrets.token_bytes
+
+    async def quote(
+        self,
+        paths: Iterable[str | PathLike[str]],
+        wish: Wish,
+        reputations: Reputations,
+        watch: Listener,
+    ) -> Quote:
+        """Look at the files and at the farmers, and say what it would cost.
+
+        Raises BadName, NothingToStore, NotEnoughFarmers, NotEnoughMoney and the errors of the chain.
+        """
+        if wish.name is not None and not is_name(wish.name):
+            raise BadName(NAME_RULE, todo="Choose another --name.")
+        watch(Step(what="Looking at the files"))
+        found = scan(paths)
+        manifest = Manifest(
+            name=wish.name or default_name(found), created=int(self.now()), entries=found.entries
+        )
+        stored_manifest = pack(manifest)
+        watch(Step(what="Looking for farmers"))
+        clock, parameters = await self.market.clock(), self.market.parameters
+        start = Epoch(clock.epoch + 1)
+        end = end_for(wish, clock.epoch, parameters, when=clock.describe_epoch)
+        salt = self.random(SALT_BYTES)
+        order = order_id(self.identity.wallet.address, salt)
+        size_bytes = found.content_bytes + len(stored_manifest)
+
+        def requirements_of(k: int, n: int) -> Requirements:
+            return Requirements(
+                k=k,
+                n=n,
+                slot_bytes=_shape(found, size_bytes, k, n).slot_bytes,
+                start=start,
+                end=end,
+                collateral_epochs=self.market.parameters.collateral_epochs,
+                shuffle_seed=order,
+            )
+
+        needed, choice = await choose_farmers(
+            self.directory, wish, requirements_of, reputations=reputations, watch=watch
+        )
+        geometry = _shape(found, size_bytes, needed.k, needed.n)
+        cost = price(choice.ranked[: needed.n], start, end)
+        return Quote(
+            scan=found,
+            manifest=manifest,
+            stored_manifest=stored_manifest,
+            geometry=geometry,
+            salt=salt,
+            order=order,
+            start=start,
+            end=end,
+            choice=choice,
+            cautions=(
+                *unfinished_attempts(self.placements.all(), manifest.name, clock.block),
+                *cautions(choice, needed),
+            ),
+            cost=cost,
+            missing=missing_from_vault(cost, await self.funds()),
+        )
+
+    async def put(
+        self,
+        quote: Quote,
+        watch: Listener,
+        *,
+        confirmations: int = 0,
+        on_placed: Callable[[PlacedOrder], None] = lambda _: None,
+    ) -> Stored:
+        """Store what was quoted, in one transaction, and wait until so many blocks are on top of it.
+
+        `on_placed` is told as soon as it is in a block, and again if a reorganisation puts it into another.
+
+        Raises SourceChanged, NotEnoughFarmers, NotEnoughMoney, PlaceFailed and the errors of the chain;
+        whatever was staged is then given up. Raises QuoteUsed for a quote that was tried before.
+        """
+        quote.ticket.use()
+        terms = Terms(
+            salt=quote.salt,
+            end=quote.end,
+            leaf_count=quote.geometry.leaf_count,
+            piece_leaves=quote.geometry.piece_leaves,
+            k=quote.geometry.k,
+        )
+        key = self.identity.secret.order_key(quote.order)
+        with _stream(quote) as stream:
+            upload = Upload(
+                domain=self.market.domain,
+                order=quote.order,
+                terms=terms,
+                encoder=SegmentEncoder(stream, quote.geometry, key),
+                chosen=quote.choice.ranked,
+                open_peer=lambda chosen: self.directory.peer(chosen.farmer),
+                policy=self.policy,
+                executor=self.executor,
+                watch=watch,
+            )
+            placed = False
+            try:
+                receipt, acceptances = await self._placed(
+                    quote, upload, terms, stream, watch, confirmations, on_placed
+                )
+                placed = True
+            finally:
+                if not placed:
+                    await upload.drop()
+        return Stored(
+            order=self._placement(quote, acceptances, receipt).order,
+            manifest=quote.manifest,
+            stored_manifest=quote.stored_manifest,
+            receipt=receipt,
+            confirmations=await depth_of(self.market, receipt.block),
+        )
+
+    def _placement(
+        self, quote: Quote, acceptances: Sequence[Acceptance], receipt: Receipt | None = None
+    ) -> Placement:
+        """The order as it is once it is in a block, whoever placed it; NOT_MINED before."""
+        epoch_blocks = self.market.parameters.epoch_blocks
+        block, events = (NOT_MINED, ()) if receipt is None else (receipt.block, receipt.events)
+        order = PlacedOrder(
+            id=quote.order,
+            block=block,
+            start=quote.start if block == NOT_MINED else Epoch(block // epoch_blocks + 1),
+            end=quote.end,
+            geometry=quote.geometry,
+            slots=placed_slots(acceptances, quote.order, events),
+        )
+        return Placement(
+            name=quote.manifest.name, salt=quote.salt, order=order, acceptances=tuple(acceptances)
+        )
+
+    async def funds(self) -> Funds:
+        """What there is to pay with."""
+        account = self.identity.wallet.address
+        return Funds(
+            vault=await self.market.vault(account),
+            wallet=await self.market.token_balance(account),
+            native=await self.market.native_balance(account),
+            address=account,
+        )
+
+    async def _placed(  # noqa: PLR0917
+        self,
+        quote: Quote,
+        upload: Upload,
+        terms: Terms,
+        stream: ContentStream,
+        watch: Listener,
+        confirmations: int,
+        on_placed: Callable[[PlacedOrder], None],
+    ) -> tuple[Receipt, list[Acceptance]]:
+        for attempt in range(MAX_PLACE_ATTEMPTS):
+            head = await self.market.head()
+            acceptances = await upload.promises(deadline_block=head.number + DEADLINE_MARGIN_BLOCKS)
+            stream.check_unchanged()
+            head = await self.market.head()
+            if any(a.deadline_block < head.number + DEADLINE_MARGIN_BLOCKS for a in acceptances):
+                continue
+            watch(Step(what="Placing the order"))
+
+            async def missing(rates: int = sum(a.rate for a in acceptances)) -> int:
+                start = (await self.market.head()).epoch + 1
+                return missing_from_vault(rates * max(0, terms.end - start), await self.funds())
+
+            def mined(receipt: Receipt, acceptances: Sequence[Acceptance] = tuple(acceptances)) -> None:
+                placement = self._placement(quote, acceptances, receipt)
+                with suppress(HomeForgetful):
+                    self.placements.note(placement)
+                on_placed(placement.order)
+                if confirmations:
+                    watch(Step(what=f"Waiting until {confirmations} blocks are on top of the order's"))
+
+            self.placements.note(self._placement(quote, acceptances))
+            send = partial(
+                self.market.place,
+                *(terms, acceptances, missing),
+                confirmations=confirmations,
+                on_mined=mined,
+            )
+            try:
+                receipt = await send_once(
+                    self.market, PLACED, quote.order, send, confirmations=confirmations, on_mined=mined
+                )
+            except TransactionReverted as error:
+                if error.name != PLACED.refusal:
+                    self.placements.forget(quote.order)
+                if attempt + 1 == MAX_PLACE_ATTEMPTS or error.name not in FARMER_ERRORS | PASSING_ERRORS:
+                    raise refused(error) from error
+                if error.name in FARMER_ERRORS:
+                    _replace_farmer(upload, acceptances, error)
+            else:
+                return receipt, acceptances
+        raise PlaceFailed(
+            "Promises lapsed before the order could be placed.",
+            means="Nothing was placed and nothing is paid.",
+            todo="Try again; if it happens again, the chain or the way to it is too slow.",
+        )
+
+
+async def depth_of(market: Market, block: int) -> int:
+    """How many blocks are on top of one that holds an order; none if the endpoint does not say.
+
+    What is placed and paid does not fail because the chain can't be asked about it a moment later.
+    """
+    try:
+        head = await market.head()
+    except GrangeError:
+        return 0
+    return max(0, head.number - block)
+
+
+def watching_records(watch: Listener, note: Callable[[Complaint], None]) -> Listener:
+    """A listener that also hands to `note` what is remembered of farmers."""
+
+    def both(event: ProgressEvent) -> None:
+        if isinstance(event, Complaint):
+            note(event)
+        watch(event)
+
+    return both
+
+
+def default_name(found: Scan) -> str:
+    """What an order is called when nobody says: the name of the first path."""
+    return shown(found.entries[0].path)[:255]
+
+
+def _shape(found: Scan, size_bytes: int, k: int, n: int) -> Geometry:
+    """The order's shape. Raises NothingToStore for more bytes than an order of this code holds."""
+    try:
+        return Geometry.for_stream(size_bytes, k, n)
+    except Misuse as error:
+        largest = max(found.entries, key=lambda entry: entry.size_bytes)
+        raise NothingToStore(
+            f"{size_bytes:,} bytes do not fit into one order of {k} of {n};"
+            f" {shown(largest.path)} has {largest.size_bytes:,} of them.",
+            means=f"One farmer takes at most {MAX_LEAF_COUNT * LEAF_BYTES:,} bytes. Nothing was sent.",
+            todo="Store with a larger --k, or the parts as orders of their own.",
+        ) from error
+
+
+def _stream(quote: Quote) -> ContentStream:
+    content_bytes = quote.scan.content_bytes
+    trailer = Trailer(
+        manifest_offset_bytes=content_bytes,
+        manifest_bytes=len(quote.stored_manifest),
+        stream_bytes=content_bytes + len(quote.stored_manifest),
+        manifest_sha256=sha256(quote.stored_manifest).digest(),
+    )
+    return ContentStream(
+        quote.scan,
+        tail=quote.stored_manifest,
+        trailer=trailer.pack(),
+        size_bytes=quote.geometry.capacity_bytes,
+    )
+
+
+def _replace_farmer(upload: Upload, acceptances: list[Acceptance], error: TransactionReverted) -> None:
+    farmer = error.args_by_name.get("farmer")
+    for slot, acceptance in enumerate(acceptances):
+        if acceptance.farmer == farmer:
+            reason = f"The market does not take farmer {farmer}: {error.name}."
+            upload.replace(slot, FarmerRefused(reason, status=0, code=error.name))
+            return
+    raise refused(error) from error
+
+
+def refused(error: TransactionReverted) -> PlaceFailed:
+    """What to say of an order that the market does not take."""
+    if error.name == PLACED.refusal:
+        return PlaceFailed(
+            "The order is on the chain already.",
+            means="An earlier transaction of this order, or another command of this home, was first.",
+            todo="`grange ls` shows it.",
+        )
+    values = ", ".join(
+        f"{name} {value.hex()[:8] if isinstance(value, bytes) else value}"
+        for name, value in error.args_by_name.items()
+    )
+    return PlaceFailed(
+        f"The market refused the order: {error.name}{f' ({values})' if values else ''}.",
+        means="Nothing was placed and nothing is paid"
+        + ("." if error.tx_hash is None else ", but for the gas of the transaction."),
+        todo="Try again.",
+    )

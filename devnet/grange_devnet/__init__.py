@@ -1,0 +1,25 @@
+"""A private chain with a market on it, for trying things out and for tests.
+
+Devnet     a running chain with token and market     devnet.py
+engines    the programs that run it                  engines.py, guard.py
+py-evm     our own chain, methods, server            evm*.py, pyevm_rpc.py, pyevm_server.py
+command    `grange devnet`                           cli.py
+"""
+
+from grange.chain.network_file import DevnetAddress
+
+from grange_devnet.devnet import DEVNET_PARAMETERS, Devnet
+from grange_devnet.engines import ENGINES, EngineName
+from grange_devnet.errors import DevnetError, EngineFailed, EngineMissing, PortTaken
+
+__all__ = [
+    "DEVNET_PARAMETERS",
+    "ENGINES",
+    "Devnet",
+    "DevnetAddress",
+    "DevnetError",
+    "EngineFailed",
+    "EngineMissing",
+    "EngineName",
+    "PortTaken",
+]

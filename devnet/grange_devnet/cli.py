@@ -1,0 +1,208 @@
+"""`grange devnet`: a private chain with a market on it, until Ctrl-C; `grange devnet fund`: coins and tokens.
+
+Decides what is printed and the exit codes: 0, 2 wrong usage, 3 the engine is missing or does not start,
+4 the chain does not answer or refuses. Leaves everything else to `devnet.py`.
+"""
+
+import asyncio
+import contextlib
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from grange.chain.network_file import DevnetAddress
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from grange.chain import Chain, ChainError, Sender, Wallet
+from grange.errors import Misuse
+from grange.types import Address, address_from
+from grange.units import format_tokens, parse_tokens
+from grange_devnet.devnet import Devnet, give
+from grange_devnet.engines import DEV_ADDRESS, EngineName, EngineOptions
+from grange_devnet.errors import DevnetError
+from grange_devnet.fleet import (
+    DEFAULT_PRICE_TOKENS_PER_GIB,
+    DEFAULT_STAKE_TOKENS,
+    FarmerProcess,
+    Fleet,
+)
+
+EXIT_MISUSE = 2
+EXIT_DEVNET = 3
+EXIT_CHAIN = 4
+DEFAULT_PORT = 8545
+DEFAULT_OUTPUT = Path("devnet.json")
+RENTER_TOKENS = 1000
+WEI = 10**18
+
+app = typer.Typer(help="Run a private chain with a market on it.", no_args_is_help=False)
+_out = Console(markup=False, emoji=False)
+_err = Console(stderr=True, markup=False, emoji=False)
+
+
+@app.callback(invoke_without_command=True)
+def run(  # noqa: PLR0917  typer makes options of parameters
+    context: typer.Context,
+    engine: Annotated[EngineName, typer.Option(help="What runs the chain.")] = "py-evm",
+    block_seconds: Annotated[float, typer.Option(min=0.05, help="Seconds between blocks.")] = 1.0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = (
+        DEFAULT_PORT
+    ),
+    chain_id: Annotated[int, typer.Option(min=1, help="The chain's id.")] = 1337,
+    output: Annotated[
+        Path, typer.Option(help="Where to write the addresses, for other commands.")
+    ] = DEFAULT_OUTPUT,
+    farmers: Annotated[int, typer.Option(min=0, max=100, help="How many farmers to run beside it.")] = 0,
+    farms: Annotated[
+        Path | None, typer.Option(help="A new folder for their data; if not given it goes when we end.")
+    ] = None,
+) -> None:
+    """Start a chain, deploy token and market, print where they are, and run until Ctrl-C."""
+    if context.invoked_subcommand is None:
+        if farms is not None and farms.exists():
+            _fail(f"{farms} exists already; farmers start with a new folder", EXIT_MISUSE)
+        options = EngineOptions(engine=engine, block_seconds=block_seconds, port=port, chain_id=chain_id)
+        _guarded(_run(options, output, farmers, farms))
+
+
+@app.command()
+def fund(
+    address: Annotated[str, typer.Argument(help="Who gets it.")],
+    tokens: Annotated[str, typer.Option(help="How many tokens.")] = "1000",
+    native: Annotated[float, typer.Option(min=0, help="How many coins, which pay for gas.")] = 10.0,
+    devnet: Annotated[Path, typer.Option(help="The file that `grange devnet` wrote.")] = DEFAULT_OUTPUT,
+) -> None:
+    """Give coins and tokens of a running devnet to an address."""
+    _guarded(_fund(address, tokens, native, devnet))
+
+
+async def _run(options: EngineOptions, output: Path, farmers: int, farms: Path | None) -> None:
+    block_seconds = options.block_seconds or 0.0
+    _out.print(f"starting {options.engine} ...")
+    starting = Devnet.start(
+        engine=options.engine, block_seconds=block_seconds, port=options.port, chain_id=options.chain_id
+    )
+    async with starting as devnet:
+        with _written(devnet.address, output):
+            _show(devnet, block_seconds, output)
+            async with _some_farmers(devnet, farmers, farms):
+                _out.print("\nCtrl-C ends it, and the chain with it.")
+                await _interrupted()
+    _out.print("stopped")
+
+
+@contextlib.asynccontextmanager
+async def _some_farmers(devnet: Devnet, count: int, farms: Path | None) -> AsyncIterator[None]:
+    """Farmers, if any are wanted, with their data in a folder of their own."""
+    if not count:
+        yield
+        return
+    _out.print(f"\nstarting {count} farmers ...")
+    with tempfile.TemporaryDirectory(prefix="grange-farms-") as temporary:
+        async with Fleet.start(devnet, count, farms or Path(temporary), on_ready=_show_farmer):
+            yield
+
+
+def _show_farmer(farmer: FarmerProcess) -> None:
+    _out.print(f"  farmer {farmer.farmer} at {farmer.endpoint}", highlight=False)
+
+
+@contextlib.contextmanager
+def _written(address: DevnetAddress, output: Path) -> Iterator[None]:
+    """The file is there as long as the chain is, so that nobody follows it to a dead one."""
+    address.write(output)
+    try:
+        yield
+    finally:
+        output.unlink(missing_ok=True)
+
+
+def _show(devnet: Devnet, block_seconds: float, output: Path) -> None:
+    parameters = devnet.chain.parameters
+    epoch_seconds = parameters.epoch_blocks * block_seconds
+    facts = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("endpoint", devnet.rpc_url),
+        ("chain id", str(devnet.chain_id)),
+        ("market", devnet.market),
+        ("token", devnet.token),
+        ("faucet", DEV_ADDRESS),
+        ("clock", f"a block every {block_seconds:g} s, an epoch every {epoch_seconds:g} s"),
+        ("orders end", f"on epochs that are multiples of {parameters.grid_epochs}"),
+        ("written to", str(output)),
+    ):
+        facts.add_row(Text(name, style="dim"), value)
+    _out.print(Panel(facts, title=f"Grange devnet on {devnet.engine}", expand=False, border_style="green"))
+    for heading, commands in _next_commands(output).items():
+        _out.print(f"\n{heading}, in another terminal:")
+        for command in commands:
+            _out.print(f"  {command}", soft_wrap=True, highlight=False)
+
+
+def _next_commands(output: Path) -> dict[str, list[str]]:
+    """What to do next, to be pasted as it is; the README says the same."""
+    where = "" if output == DEFAULT_OUTPUT else f" --devnet {output}"
+    fund = "grange devnet fund"
+    offer = (
+        f"--stake {DEFAULT_STAKE_TOKENS} --price {DEFAULT_PRICE_TOKENS_PER_GIB} --capacity 10GB"
+        " --endpoint http://127.0.0.1:4500"
+    )
+    return {
+        "To run a farm": [
+            f"{fund} $(grange farm address --home my-farm) --tokens {DEFAULT_STAKE_TOKENS}{where}",
+            f"grange farm init --home my-farm --devnet {output} --data my-farm/data {offer}",
+            "grange farm run --home my-farm",
+        ],
+        "To store files": [
+            f"grange init --devnet {output}",
+            f"{fund} $(grange balance --address) --tokens {RENTER_TOKENS}{where}",
+            f"grange put {output}  # or files and folders of yours",
+        ],
+    }
+
+
+async def _interrupted() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+async def _fund(address_text: str, tokens_text: str, native: float, path: Path) -> None:
+    address, tokens = address_from(address_text), parse_tokens(tokens_text)
+    place = DevnetAddress.read(path)
+    async with Chain.connect(place.rpc_url, place.market, expected_chain_id=place.chain_id) as chain:
+        await give(Sender(chain, Wallet(place.faucet_key)), address, int(native * WEI), tokens)
+        await _show_balance(chain, address)
+
+
+async def _show_balance(chain: Chain, address: Address) -> None:
+    tokens, coins = await chain.token_balance(address), await chain.native_balance(address)
+    _out.print(
+        f"{address} now has {format_tokens(tokens)} tokens and {coins / WEI:g} coins for gas", soft_wrap=True
+    )
+
+
+def _guarded(work: Coroutine[Any, Any, None]) -> None:
+    """Run it; what can be expected to fail ends in one clear message and an exit code."""
+    try:
+        asyncio.run(work)
+    except Misuse as error:
+        _fail(str(error), EXIT_MISUSE)
+    except DevnetError as error:
+        _fail(str(error), EXIT_DEVNET)
+    except ChainError as error:
+        _fail(f"{error}\nIs the devnet running? `grange devnet` starts one.", EXIT_CHAIN)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    _err.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(code)

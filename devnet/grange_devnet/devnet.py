@@ -1,0 +1,271 @@
+"""A private chain with a token and a market on it.
+
+    async with Devnet.start() as devnet:
+        async with Chain.connect(devnet.rpc_url, devnet.market) as chain: ...
+
+Decides: the market's parameters unless told otherwise, how the two contracts are deployed, how coins and
+tokens are given away. Callers see the same whatever engine runs underneath. Leaves running engines to
+`engines.py`.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from grange.chain import Chain, ChainUnavailable, Timeouts, TransactionError, Wallet, calls
+from grange.chain.codec import Artifact, artifact
+from grange.chain.rpc import Rpc
+from grange.chain.sender import Sender
+from grange.errors import Misuse
+from grange.json_text import parse_json
+from grange.storage.atomic_file import replace_file
+from grange.types import Address, Parameters, address_from, bytes_from_hex
+from grange_devnet.engines import (
+    DEV_KEY,
+    EngineName,
+    EngineOptions,
+    RunningEngine,
+    run_engine,
+)
+from grange_devnet.errors import DevnetError
+
+TOKEN_SUPPLY = 10**9 * 10**18
+DEPLOY_GAS = 15_000_000
+DEPLOY_FEE_WEI = 20_000_000_000
+MAX_BLOCKS_PER_CALL = 200
+CONTROL_SECONDS = 120.0
+RECEIPT_SECONDS = 60.0
+POLL_SECONDS = 0.02
+
+_NO_TOKEN = Address("0x" + "00" * 20)
+DEVNET_PARAMETERS = Parameters(
+    token=_NO_TOKEN,
+    epoch_blocks=10,
+    grid_epochs=8,
+    max_books=12,
+    samples=5,
+    collateral_epochs=16,
+    max_misses=4,
+    penalty=1,
+    fine=1,
+    auction_epochs=4,
+    withdraw_delay_epochs=2,
+)
+"""Short epochs, so that days pass in seconds. `token` is filled in when it is deployed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevnetAddress:
+    """Where a devnet is; what `devnet.json` holds."""
+
+    rpc_url: str
+    chain_id: int
+    market: Address
+    token: Address
+    faucet_key: bytes
+
+    def write(self, path: Path) -> None:
+        """Store it as JSON."""
+        content = {
+            "rpc": self.rpc_url,
+            "chain_id": self.chain_id,
+            "market": self.market,
+            "token": self.token,
+            "faucet_key": self.faucet_key.hex(),
+        }
+        replace_file(path, json.dumps(content, indent=2) + "\n", mode=0o644)
+
+    @classmethod
+    def read(cls, path: Path) -> "DevnetAddress":
+        """The inverse of `write`; raises DevnetError if there is no such file or it is something else."""
+        try:
+            content = parse_json(path.read_text(encoding="utf-8"))
+            return cls(
+                rpc_url=content["rpc"],
+                chain_id=int(content["chain_id"]),
+                market=address_from(content["market"]),
+                token=address_from(content["token"]),
+                faucet_key=bytes_from_hex(content["faucet_key"]),
+            )
+        except FileNotFoundError as error:
+            raise DevnetError(f"there is no {path}: start a devnet first, with `grange devnet`") from error
+        except (OSError, ValueError, KeyError, TypeError, Misuse) as error:
+            raise DevnetError(f"{path} does not describe a devnet: {error}") from error
+
+
+class Devnet:
+    """A running devnet. `mine` and the faucet act at once with blocks made by transaction."""
+
+    def __init__(self, engine: RunningEngine, chain: Chain, control: Rpc, address: DevnetAddress) -> None:
+        self._engine = engine
+        self._control = control
+        self.chain = chain
+        self.address = address
+        self._faucet = Sender(chain, Wallet(address.faucet_key))
+
+    @property
+    def engine(self) -> EngineName:
+        """Which engine runs."""
+        return self._engine.name
+
+    @property
+    def pid(self) -> int:
+        """The process that runs the chain."""
+        return self._engine.process.pid
+
+    @property
+    def rpc_url(self) -> str:
+        """The JSON-RPC endpoint."""
+        return self.address.rpc_url
+
+    @property
+    def chain_id(self) -> int:
+        """The chain's id."""
+        return self.address.chain_id
+
+    @property
+    def market(self) -> Address:
+        """Where the market is."""
+        return self.address.market
+
+    @property
+    def token(self) -> Address:
+        """Where the token is."""
+        return self.address.token
+
+    @classmethod
+    @asynccontextmanager
+    async def start(
+        cls,
+        *,
+        engine: EngineName = "py-evm",
+        block_seconds: float | None = None,
+        port: int = 0,
+        chain_id: int = 1337,
+        parameters: Parameters = DEVNET_PARAMETERS,
+    ) -> AsyncIterator["Devnet"]:
+        """Start a chain in a process of its own, deploy token and market, end it on leaving.
+
+        `block_seconds` None: each transaction gets its block at once, and nothing else moves the chain but
+        `mine`. Otherwise a block is made every so many seconds.
+        """
+        options = EngineOptions(engine=engine, block_seconds=block_seconds, port=port, chain_id=chain_id)
+        async with AsyncExitStack() as stack:
+            running = await stack.enter_async_context(run_engine(options))
+            token, market = await _deploy(running.url, chain_id, parameters)
+            chain = await stack.enter_async_context(Chain.connect(running.url, market))
+            address = DevnetAddress(
+                rpc_url=running.url, chain_id=chain_id, market=market, token=token, faucet_key=DEV_KEY
+            )
+            # Making blocks takes long on some engines, and must not be repeated when an answer is late.
+            patient = Timeouts(request_seconds=CONTROL_SECONDS, retries=0)
+            control = await stack.enter_async_context(Rpc(running.url, patient))
+            yield cls(running, chain, control, address)
+
+    async def faucet(self, address: Address, native: int = 10**20, tokens: int = 0) -> None:
+        """Give coins for gas, in wei, and tokens, in base units."""
+        await give(self._faucet, address, native, tokens)
+
+    async def mine(self, blocks: int = 1) -> None:
+        """Make blocks at once."""
+        while blocks > 0:
+            count = min(blocks, MAX_BLOCKS_PER_CALL)
+            if self.engine == "py-evm":
+                await self._control.call("evm_mine", {"blocks": count})
+            else:
+                await self._control.call(f"{self.engine}_mine", hex(count))
+            blocks -= count
+
+    async def mine_to(self, block: int) -> None:
+        """Make blocks until the chain has reached a height; nothing if it has."""
+        head = (await self.chain.head()).number
+        await self.mine(block - head)
+
+    async def mine_to_epoch(self, epoch: int, *, offset_blocks: int = 0) -> None:
+        """Make blocks until the newest is block `offset_blocks` of an epoch."""
+        await self.mine_to(epoch * self.chain.parameters.epoch_blocks + offset_blocks)
+
+    async def set_automine(self, on: bool) -> None:
+        """Whether each transaction gets a block at once; without, they wait for `mine`."""
+        await self._control.call("evm_setAutomine", on)
+
+    async def snapshot(self) -> str:
+        """Remember the chain as it is."""
+        return str(await self._control.call("evm_snapshot"))
+
+    async def revert(self, snapshot: str) -> None:
+        """Go back to a snapshot; later blocks never happened."""
+        if not await self._control.call("evm_revert", snapshot):
+            raise DevnetError(f"there is no snapshot {snapshot}")
+
+    async def stop(self) -> None:
+        """End the chain's process now; leaving the context does so too."""
+        if self._engine.process.stdin is not None:
+            self._engine.process.stdin.close()
+        await self._engine.process.wait()
+
+
+async def give(faucet: Sender, address: Address, native_wei: int, tokens: int) -> None:
+    """Send coins and tokens side by side."""
+    async with asyncio.TaskGroup() as group:
+        if native_wei:
+            group.create_task(faucet.transfer_native(address, native_wei))
+        if tokens:
+            group.create_task(faucet.send(calls.transfer(address, tokens)))
+
+
+async def _deploy(url: str, chain_id: int, parameters: Parameters) -> tuple[Address, Address]:
+    async with Rpc(url, Timeouts(request_seconds=60.0)) as rpc:
+        await _answering(rpc)
+        token = await _deploy_one(rpc, artifact("GrangeToken"), (TOKEN_SUPPLY,), chain_id=chain_id, nonce=0)
+        complete = replace(parameters, token=token)
+        market = await _deploy_one(rpc, artifact("Market"), (complete,), chain_id=chain_id, nonce=1)
+    return token, market
+
+
+async def _answering(rpc: Rpc) -> None:
+    """An engine may print its port just before it listens."""
+    for _ in range(20):
+        try:
+            await rpc.call("eth_chainId")
+            return
+        except ChainUnavailable:
+            await asyncio.sleep(0.1)
+
+
+async def _deploy_one(
+    rpc: Rpc, contract: Artifact, args: tuple[Any, ...], *, chain_id: int, nonce: int
+) -> Address:
+    raw, tx_hash = Wallet(DEV_KEY).sign_transaction(
+        {
+            "type": 2,
+            "chainId": chain_id,
+            "nonce": nonce,
+            "gas": DEPLOY_GAS,
+            "maxFeePerGas": DEPLOY_FEE_WEI,
+            "maxPriorityFeePerGas": 1_000_000_000,
+            "value": 0,
+            "data": contract.bytecode + contract.abi.encode_constructor(args),
+        }
+    )
+    await rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
+    receipt = await _receipt(rpc, tx_hash)
+    if int(receipt["status"], 16) == 0:
+        raise TransactionError("a contract could not be deployed: its constructor refused the parameters")
+    return address_from(receipt["contractAddress"])
+
+
+async def _receipt(rpc: Rpc, tx_hash: bytes) -> dict[str, Any]:
+    for _ in range(int(RECEIPT_SECONDS / POLL_SECONDS)):
+        receipt: dict[str, Any] | None = await rpc.call("eth_getTransactionReceipt", "0x" + tx_hash.hex())
+        if receipt is not None:
+            return receipt
+        await asyncio.sleep(POLL_SECONDS)
+    raise DevnetError(f"no block within {RECEIPT_SECONDS:g} s: the engine makes none")
+
+
+__all__ = ["DEVNET_PARAMETERS", "Devnet", "DevnetAddress", "give"]

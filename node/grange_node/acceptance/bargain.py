@@ -1,0 +1,88 @@
+"""Whether a promise can be afforded: by the renter, whose vault must cover it, and by us, whose stake must.
+
+Decides what of ledger and chain is asked before a promise, and how fresh it must be. Leaves to `promise` what
+follows from the answers.
+"""
+
+from __future__ import annotations
+
+from grange.chain import ChainError
+from grange.types import Address
+from grange_node.acceptance.promise import HIGHEST_RATE_FACTOR, Standing, check_stake, check_terms, cost
+from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.watcher import View, Watcher
+from grange_node.config import Config
+from grange_node.errors import ChainDown, TermsRefused, VaultTooSmall
+from grange_node.ledger.ledger import Ledger
+from grange_node.records import SlotRecord, SlotState, SlotTerms
+
+
+class Bargain:
+    """Terms against what both sides have."""
+
+    def __init__(
+        self, *, config: Config, operator: Address, ledger: Ledger, link: ChainLink, watcher: Watcher
+    ) -> None:
+        """`operator` is the address of the key that this node signs with."""
+        self._config = config
+        self._operator = operator
+        self._ledger = ledger
+        self._link = link
+        self._watcher = watcher
+
+    async def check(self, record: SlotRecord, terms: SlotTerms, view: View) -> None:
+        """Whether the renter can pay for the slot and we can promise it.
+
+        Raises VaultTooSmall, ChainDown, and what `check_own` raises.
+        """
+        if self._open_cost(record, view):
+            # What was placed since we last read is out of the vault already: it must not count twice.
+            view = await self._watcher.newest()
+        self.check_own(record, terms, view, highest_factor=HIGHEST_RATE_FACTOR)
+        try:
+            funds = await self._link.funds(record.key.renter)
+        except ChainError as error:
+            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+        promised_cost = self._open_cost(record, view)
+        needed = cost(terms, view.head.epoch) + promised_cost
+        if funds < needed:
+            raise VaultTooSmall(
+                "the renter cannot pay for this slot and for those that are promised to it and not placed",
+                funds=funds,
+                needed=needed,
+                promised=promised_cost,
+            )
+
+    def check_own(
+        self, record: SlotRecord, terms: SlotTerms, view: View, *, highest_factor: int | None
+    ) -> None:
+        """Whether we may and want to: our key, our terms, our stake. Raises TermsRefused, StakeTooSmall, and
+        ChainDown while the chain's history is in doubt."""
+        config, epoch = self._config, view.head.epoch
+        if self._watcher.is_held:
+            raise ChainDown(
+                "this farm's chain endpoint contradicts what it showed before; nothing is promised until "
+                "that is clear"
+            )
+        if view.farmer.operator != self._operator:
+            raise TermsRefused(
+                "this node's key is no longer the farmer's operator", operator=view.farmer.operator
+            )
+        if view.farmer.lapsed:
+            raise TermsRefused("this farmer has lapsed for its misses, and the market gives it no slots")
+        check_terms(terms, config.offer, config.parameters, epoch, highest_factor=highest_factor)
+        read_to = self._ledger.cursor().block
+        promised = self._ledger.promised_rate(read_to)
+        if record.state is SlotState.ACCEPTED and (record.deadline_block or 0) > read_to:
+            promised -= record.agreed.rate
+        standing = Standing(
+            stake=view.farmer.stake,
+            committed_rate=self._ledger.committed_rate(epoch),
+            promised_rate=promised,
+        )
+        check_stake(terms, standing, config.parameters.collateral_epochs)
+
+    def _open_cost(self, record: SlotRecord, view: View) -> int:
+        """What the renter would pay for its other slots that we promised and that may still be placed."""
+        open_promises = self._ledger.open_promises(record.key.renter, self._ledger.cursor().block)
+        return sum(cost(other.agreed, view.head.epoch) for other in open_promises if other.key != record.key)

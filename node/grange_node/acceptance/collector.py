@@ -1,0 +1,181 @@
+"""Removing what nobody pays for: staged slots left alone, promises that were not taken up, orders that
+have ended, slots that are another's.
+
+`deletion` has the rule. This asks the contract where the rule needs its word, a few slots in each round, and
+removes one slot after the other. While the chain is down, or shows a history that is in doubt, only staged
+slots go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from grange.chain import ChainError
+from grange.types import Epoch, FarmerId, OrderId
+from grange_node.acceptance.deletion import (
+    END_GRACE_EPOCHS,
+    PLACEMENT_GRACE_BLOCKS,
+    STAGING_IDLE_SECONDS,
+    Now,
+    Word,
+    is_due,
+    is_worth_asking,
+    word_of,
+)
+from grange_node.acceptance.intake import Intake
+from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.chart import Charted
+from grange_node.chain.watcher import View, Watcher
+from grange_node.errors import Conflict, NodeWorldError
+from grange_node.ledger.ledger import Ledger
+from grange_node.ledger.sightings import latest_block
+from grange_node.pieces.usage import Usage
+from grange_node.records import SlotRecord, SlotState
+from grange_node.slot_key import SlotKey
+
+__all__ = [
+    "COLLECT_SECONDS",
+    "END_GRACE_EPOCHS",
+    "PLACEMENT_GRACE_BLOCKS",
+    "STAGING_IDLE_SECONDS",
+    "Collector",
+    "Now",
+    "is_due",
+]
+
+COLLECT_SECONDS: Final = 30.0
+
+MAX_ASKED: Final = 20
+"""Slots of which the contract is asked in one round."""
+
+log = logging.getLogger("grange.farm")
+
+
+class Collector:
+    """Goes through the ledger and removes what is due."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        intake: Intake,
+        usage: Usage,
+        link: ChainLink,
+        watcher: Watcher,
+        history: Callable[[OrderId], Awaitable[Charted | None]],
+        farmer: FarmerId,
+        epoch_blocks: int,
+        clock: Callable[[], float],
+    ) -> None:
+        """`history` gives an order as its events tell it; `clock` Unix seconds."""
+        self._ledger = ledger
+        self._intake = intake
+        self._usage = usage
+        self._link = link
+        self._watcher = watcher
+        self._history = history
+        self._farmer = farmer
+        self._epoch_blocks = epoch_blocks
+        self._clock = clock
+        self._asked: set[SlotKey] = set()
+        """Of which the contract's word was of no use, in this epoch."""
+        self._asked_in = Epoch(0)
+
+    async def collect(self) -> int:
+        """One round; gives how many slots went. Raises NoRoom, StoreFailed."""
+        seconds, read_to = self._clock(), self._ledger.cursor().block
+        possible = latest_block(self._ledger.sightings(), seconds)
+        if possible is not None:
+            read_to = min(read_to, possible)
+        now = Now(
+            seconds=seconds,
+            read_to_block=read_to,
+            epoch=Epoch(max(0, read_to) // self._epoch_blocks),
+        )
+        removed, view = 0, self._watcher.view
+        failure: NodeWorldError | None = None
+        states = [SlotState.STAGED] if self._watcher.is_held else list(SlotState)
+        records = await asyncio.to_thread(self._ledger.slots, *states)
+        if view is not None:
+            await self._date(records, view)
+        words = {} if view is None else await self._words(records, now)
+        for record in records:
+            if self._usage.count(record.key):
+                continue
+            try:
+                # It may be promised since, or promised for longer: `drop` looks again.
+                is_gone = await self._intake.drop(record.key, now, words.get(record.key, Word.NOT_ASKED))
+            except Conflict:
+                continue
+            except NodeWorldError as error:
+                # One that the disk does not give up keeps no other from going.
+                failure = error
+                continue
+            if is_gone:
+                removed += 1
+                log.info("%s removed: %s", record.key, _reason(record, words.get(record.key)))
+        if not self._watcher.is_held:
+            await asyncio.to_thread(self._ledger.forget_ended, Epoch(now.epoch - END_GRACE_EPOCHS))
+        if failure is not None:
+            raise failure
+        return removed
+
+    async def _words(self, records: list[SlotRecord], now: Now) -> dict[SlotKey, Word]:
+        """The contract's word on those slots that it could make due; on the others none."""
+        words: dict[SlotKey, Word] = {}
+        if self._asked_in != now.epoch:
+            self._asked_in, self._asked = now.epoch, set()
+        for record in records:
+            key = record.key
+            if not is_worth_asking(record, now) or key in self._asked:
+                continue
+            try:
+                words[key] = await self._word(record, now)
+            except ChainError as error:
+                log.warning("%s may have to go, but the chain cannot be asked: %s", key, error)
+                break
+            if words[key] is Word.UNCLEAR:
+                self._asked.add(key)
+                self._say_unclear(record)
+            if len(words) >= MAX_ASKED:
+                break
+        return words
+
+    async def _word(self, record: SlotRecord, now: Now) -> Word:
+        order = await self._link.order(record.key.order)
+        charted = None if order is None else await self._history(record.key.order)
+        return word_of(order, charted, record, self._farmer, now.epoch)
+
+    def _say_unclear(self, record: SlotRecord) -> None:
+        if record.was_placed:
+            return
+        log.warning(
+            "%s was not placed by its deadline, by the events that the endpoint gave; but the market has its "
+            "order. It stays, and the books are compared",
+            record.key,
+        )
+        self._watcher.suspect()
+
+    async def _date(self, records: list[SlotRecord], view: View) -> None:
+        """Give what an older program left its dates, from now on."""
+        for record in records:
+            if record.terms is None or (record.ends_at is not None and record.deadline_at is not None):
+                continue
+            end_block = record.agreed.end * self._epoch_blocks
+            try:
+                deadline_at = await self._watcher.date_of(record.deadline_block or 0, view, attested=False)
+                ends_at = await self._watcher.date_of(end_block, view, attested=False)
+            except ChainError:
+                return
+            await asyncio.to_thread(self._ledger.date, record.key, deadline_at=deadline_at, ends_at=ends_at)
+
+
+def _reason(record: SlotRecord, word: Word | None) -> str:
+    if record.state is SlotState.STAGED:
+        return "nobody came back to finish the upload"
+    if word is Word.ANOTHERS:
+        return "it is another farmer's now"
+    return "the order has ended" if record.was_placed else "it was not placed by its deadline"

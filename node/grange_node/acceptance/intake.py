@@ -1,0 +1,188 @@
+"""Taking slots in: pieces, and letting go of what is not wanted any more.
+
+Order of things, so that a kill in between loses nothing:
+
+    piece:   for the first of a slot the renter's funds; ledger row `staged`, then the piece on disk, then
+             the answer; a first piece that fails takes row and folder with it
+    drop:    folder out of the way in one step, then the ledger row
+
+Decided here: that only staged slots take pieces, what stays of one that failed, and that what was signed goes
+only when the rule in `deletion` says so. Left to others: what may
+happen to a slot at the same time (`usage`), the room (`room`), and promising what is complete (`promiser`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+
+from grange_node.acceptance.arrival import drained, written
+from grange_node.acceptance.deletion import Now, Word, is_due
+from grange_node.acceptance.promise import asked_rate
+from grange_node.chain.account_funds import AccountFunds
+from grange_node.config import Config
+from grange_node.errors import Conflict, NodeWorldError, NotFound, TooMuch
+from grange_node.ledger.ledger import Ledger
+from grange_node.limits.networks import Network
+from grange_node.pieces.piece_writer import PieceWriter
+from grange_node.pieces.room import Room
+from grange_node.pieces.store import Store
+from grange_node.pieces.usage import Usage
+from grange_node.records import SlotState
+from grange_node.slot_key import SlotKey
+
+log = logging.getLogger("grange.farm")
+
+
+class Intake:
+    """What fills a slot and what removes it, on the renter's request or the collector's."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        store: Store,
+        ledger: Ledger,
+        room: Room,
+        funds: AccountFunds,
+        usage: Usage,
+        clock: Callable[[], float],
+    ) -> None:
+        """`clock` gives Unix seconds."""
+        self._config = config
+        self._store = store
+        self._ledger = ledger
+        self._room = room
+        self._usage = usage
+        self._clock = clock
+        self._funds = funds
+
+    async def receive(
+        self,
+        key: SlotKey,
+        piece: int,
+        size_bytes: int,
+        root: bytes,
+        body: AsyncIterator[bytes],
+        *,
+        network: Network,
+    ) -> bool:
+        """Store a piece that arrives from somebody in a network. True when it is new, False when it was here
+        already.
+
+        Raises TooMuch or Malformed for more or fewer bytes than announced, TooMuch for an index that no slot
+        here can have, Mismatch for other bytes, Conflict, NoRoom, TooBusy; for the first piece of a slot
+        VaultTooSmall and ChainDown. Whatever goes wrong, nothing of the piece stays behind.
+        """
+        if (piece + 1) * size_bytes > self._room.capacity_bytes:
+            raise TooMuch(
+                "a slot with that many pieces is larger than all the capacity on offer",
+                capacity_bytes=self._room.capacity_bytes,
+            )
+        with self._usage.using(key):
+            if not self._room.knows(key):
+                await self._funds.require(key.renter, network, self._one_epoch(key, size_bytes))
+            self._room.claim(key, size_bytes, pieces=1, network=network)
+            stored = False
+            try:
+                writer = await asyncio.to_thread(self._begin, key, piece, size_bytes, root)
+                if writer is None:
+                    await drained(body, size_bytes)
+                else:
+                    stored = await written(writer, body, root)
+            finally:
+                if not stored:
+                    self._room.add(key, -size_bytes, pieces=-1)
+                    await self._forget_if_empty(key)
+            if stored:
+                self._usage.touch(key)
+            return stored
+
+    async def keep_on(
+        self, kept: SlotKey, key: SlotKey, slot_bytes: int, pieces: int, *, network: Network
+    ) -> None:
+        """Have what is kept as one slot as another too, whose order extends that of the first.
+
+        May be repeated. Raises Conflict, NoRoom, TooBusy, PieceMissing.
+        """
+        with self._usage.using(key), self._usage.using(kept):
+            self._usage.touch(key)
+            await asyncio.to_thread(self._ledger.stage, key, int(self._clock()))
+            if not self._store.shares:
+                added_bytes = slot_bytes - self._room.bytes_of(key)
+                self._room.claim(key, added_bytes, pieces=pieces, network=network)
+            await asyncio.to_thread(self._store.link, kept, key)
+            if self._store.shares:
+                self._room.share(key, kept, slot_bytes, network=network)
+
+    async def withdraw_staging(self, key: SlotKey) -> None:
+        """Drop what a renter staged. Raises NotFound, and Conflict for what is promised."""
+        record = self._ledger.slot(key)
+        if record is None:
+            raise NotFound("nothing of this slot is here")
+        if record.state is not SlotState.STAGED:
+            raise Conflict(
+                "this slot is promised; it stays until its deadline or its end",
+                state=record.state.value,
+                deadline_block=record.deadline_block,
+            )
+        if not self._usage.is_free(key):
+            raise Conflict("this slot is in use at the moment")
+        await self.remove(key)
+
+    async def drop(self, key: SlotKey, now: Now, word: Word) -> bool:
+        """Remove a slot from disk and ledger if it is due by what it is in this moment. Raises Conflict while
+        it is in use."""
+        record = self._ledger.slot(key)
+        if record is None or not is_due(record, self._usage.idle_seconds(key), now, word):
+            return False
+        if not self._usage.is_free(key):
+            raise Conflict("this slot is in use at the moment")
+        await self._remove(key)
+        return True
+
+    async def remove(self, key: SlotKey) -> None:
+        """Remove what was never signed: its requests are all done, or it failed with the one that is at it.
+        Raises Conflict for what is promised or placed."""
+        record = self._ledger.slot(key)
+        if record is not None and (record.state is not SlotState.STAGED or record.was_placed):
+            raise Conflict("this slot is promised; it stays until its deadline or its end")
+        await self._remove(key)
+
+    async def _remove(self, key: SlotKey) -> None:
+        with self._usage.leaving(key):
+            await asyncio.to_thread(self._store.drop, key)
+            await asyncio.to_thread(self._ledger.release, key)
+            self._room.forget(key)
+
+    def _one_epoch(self, key: SlotKey, size_bytes: int) -> int:
+        """What an epoch costs of all that the renter would have waiting here with so many bytes more."""
+        return asked_rate(self._config.offer, self._room.unplaced_bytes(key.renter) + size_bytes)
+
+    async def _forget_if_empty(self, key: SlotKey) -> None:
+        """Leave nothing of a slot whose first piece failed, unless another request is at it."""
+        if self._usage.count(key) > 1 or self._room.bytes_of(key):
+            return
+        try:
+            await self.remove(key)
+        except (Conflict, NodeWorldError) as error:
+            # What failed first is what the renter must hear; the collector comes by later.
+            log.warning("%s holds nothing and cannot be removed: %s", key, error)
+
+    def _begin(self, key: SlotKey, piece: int, size_bytes: int, root: bytes) -> PieceWriter | None:
+        held = self._store.piece(key, piece)
+        if held is not None:
+            if (held.root, held.size_bytes) != (root, size_bytes):
+                raise Conflict(
+                    f"piece {piece} is already here with another root; delete the slot first",
+                    root=held.root.hex(),
+                )
+            return None
+        record = self._ledger.slot(key)
+        if record is None:
+            self._usage.touch(key)
+            self._ledger.stage(key, int(self._clock()))
+        elif record.state is not SlotState.STAGED:
+            raise Conflict("this slot is already accepted; it takes no more pieces")
+        return self._store.begin(key, piece, size_bytes)

@@ -1,0 +1,144 @@
+"""Whether to sign an acceptance: a pure decision over values.
+
+The contract refuses what breaks its own rules; the node looks first, because its signature binds it and
+a refusal on chain costs the renter a transaction. Leaves to `bargain` what must be asked of ledger and
+chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from grange.errors import Misuse
+from grange.kernel import root_of_hashes
+from grange.types import Epoch, Offer, Parameters
+from grange.units import MAX_LEAF_COUNT, MAX_PIECE_LEAVES, MAX_RATE, rate_rounded_up
+from grange_node.errors import Conflict, Malformed, Mismatch, NotFound, StakeTooSmall, TermsRefused
+from grange_node.pieces.slot_folder import Piece
+from grange_node.records import SlotTerms
+
+ACCEPTANCE_LIFE_BLOCKS = 300
+"""For how many blocks a renter may use an acceptance: an hour on a chain of 12 seconds."""
+
+
+RENEWAL_BLOCKS = 30
+"""With so few blocks left, an acceptance that is asked for again gets a later deadline: an order needs some
+to be placed in."""
+
+HIGHEST_RATE_FACTOR = 2
+"""How many times the asked rate may be offered: a promise binds stake at its rate whether it is placed or
+not, and a rate that nobody asked for would let a renter bind all of it for nothing."""
+
+MAX_MISSING_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the farmer is bound to already. Rates in base units per epoch."""
+
+    stake: int
+    committed_rate: int
+    promised_rate: int
+
+
+def asked_rate(offer: Offer, size_bytes: int) -> int:
+    """What this farmer asks per epoch for so many bytes, in base units; never nothing, which no order can
+    pay. Raises TermsRefused when it is more than any order can."""
+    try:
+        return max(1, rate_rounded_up(offer.price_per_gib_epoch, size_bytes))
+    except Misuse as error:
+        raise TermsRefused("at this farmer's price no order could pay for that many bytes") from error
+
+
+def check_shape(terms: SlotTerms) -> None:
+    """Raise Malformed for terms that no order can have."""
+    leaves = terms.piece_leaves
+    if not 0 < leaves <= MAX_PIECE_LEAVES or leaves & (leaves - 1):
+        raise Malformed(f"piece_leaves must be a power of two up to {MAX_PIECE_LEAVES}")
+    if not 0 < terms.pieces <= MAX_LEAF_COUNT // leaves:
+        raise Malformed("a slot has at least one piece and fewer than 2^32 leaves")
+    if not 0 < terms.rate <= MAX_RATE:
+        raise Malformed("the rate must be positive and fit 80 bits")
+
+
+def check_terms(
+    terms: SlotTerms,
+    offer: Offer,
+    parameters: Parameters,
+    epoch: Epoch,
+    *,
+    highest_factor: int | None = HIGHEST_RATE_FACTOR,
+) -> None:
+    """Raise TermsRefused for terms that are too cheap, far too dear, too long, or that the contract would not
+    take now.
+
+    Without a `highest_factor` no rate is too dear: that of a placed order cannot be made up.
+    """
+    asked = asked_rate(offer, terms.slot_bytes)
+    if terms.rate < asked:
+        raise TermsRefused("the rate is below this farmer's price", rate=terms.rate, asked_rate=asked)
+    if highest_factor is not None and terms.rate > highest_factor * asked:
+        raise TermsRefused(
+            "the rate is so far above this farmer's price that it would tie up too much of its stake",
+            rate=terms.rate,
+            highest_rate=highest_factor * asked,
+        )
+    grid = parameters.grid_epochs
+    latest_end = (epoch // grid + parameters.max_books) * grid
+    if terms.end % grid:
+        raise TermsRefused(f"orders end on multiples of {grid} epochs", end=terms.end)
+    first = terms.first_epoch(epoch)
+    if not first < terms.end <= latest_end:
+        raise TermsRefused(
+            "the end must be after the first epoch and within the market's calendar",
+            end=terms.end,
+            epoch=epoch,
+            latest_end=latest_end,
+        )
+    if terms.end - first > offer.longest_term_epochs:
+        raise TermsRefused(
+            "the term is longer than this farmer offers",
+            term_epochs=terms.end - first,
+            longest_term_epochs=offer.longest_term_epochs,
+        )
+
+
+def check_stake(terms: SlotTerms, standing: Standing, collateral_epochs: int) -> None:
+    """Raise StakeTooSmall when all that is placed and promised, with this slot, needs more stake than
+    there is."""
+    rate = standing.committed_rate + standing.promised_rate + terms.rate
+    if rate * collateral_epochs > standing.stake:
+        raise StakeTooSmall(
+            "this farmer's stake does not allow it to promise more at the moment",
+            stake=standing.stake,
+            needed=rate * collateral_epochs,
+        )
+
+
+def cost(terms: SlotTerms, epoch: Epoch) -> int:
+    """What the renter pays for the slot if it is placed in this epoch."""
+    return terms.rate * max(0, terms.end - terms.first_epoch(epoch))
+
+
+def check_pieces(held: Mapping[int, Piece], terms: SlotTerms) -> None:
+    """Make sure that a slot's pieces are all here, and no others.
+
+    Raises NotFound, Conflict, Malformed, Mismatch.
+    """
+    missing = [index for index in range(terms.pieces) if index not in held]
+    if missing:
+        raise NotFound(
+            f"{len(missing)} of {terms.pieces} pieces are not here", missing=missing[:MAX_MISSING_SHOWN]
+        )
+    if len(held) != terms.pieces:
+        raise Conflict(f"{len(held)} pieces are here and the slot is to have {terms.pieces}")
+    if any(piece.size_bytes != terms.piece_bytes for piece in held.values()):
+        raise Malformed("the pieces are not all of the announced size", piece_bytes=terms.piece_bytes)
+    computed = root_of_hashes(b"".join(held[index].root for index in range(terms.pieces)))
+    if computed != terms.root:
+        raise Mismatch(
+            "the pieces here lead to another root than announced",
+            announced=terms.root.hex(),
+            computed=computed.hex(),
+        )

@@ -1,0 +1,312 @@
+"""Promises: signatures that this farmer will keep a slot, or go on keeping it, or take it over.
+
+Order of things, so that a kill in between promises nothing that is not here:
+
+    all pieces on disk, their root compared, roots written down, ledger row `accepted`, signature
+
+Decided here: that promises are made one at a time, so that stake is never promised twice; how many may wait
+for theirs, and ask the chain for it, at once; that a slot of an order is promised to one renter or repairer
+only; and when a promise is repeated or lasts longer. Left to others: the terms (`promise`), what can be
+afforded (`bargain`), what is extended or taken over (`extension`, `takeover`), and the bytes (`intake`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
+
+from grange.chain import ChainError, ChainTimeout, Wallet
+from grange.messages import (
+    NOBODY,
+    AcceptanceMessage,
+    order_id,
+    sign_acceptance,
+    sign_takeover,
+    tenure_word,
+)
+from grange.types import Acceptance, Address, Held, OrderId, Takeover
+from grange.units import format_tokens
+from grange_node.acceptance.bargain import Bargain
+from grange_node.acceptance.extension import check_same, start_of
+from grange_node.acceptance.intake import Intake
+from grange_node.acceptance.promise import ACCEPTANCE_LIFE_BLOCKS, RENEWAL_BLOCKS, check_pieces, check_shape
+from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS, terms_of
+from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.watcher import View, Watcher
+from grange_node.config import Config
+from grange_node.errors import ChainDown, Conflict, Foreign, NotFound, Promised, TooBusy
+from grange_node.ledger.ledger import Ledger
+from grange_node.limits.fair_shares import Allowance, FairShares
+from grange_node.limits.networks import Network
+from grange_node.limits.turns import Turns
+from grange_node.pieces.store import Store
+from grange_node.pieces.usage import Usage
+from grange_node.records import SlotRecord, SlotState, SlotTerms
+from grange_node.slot_key import SlotKey
+
+MAX_WAITING: Final = 200
+MAX_WAITING_PER_RENTER: Final = 16
+"""Requests for a promise. Each asks the chain several times before it can be refused: so many of them, one
+after the other, take seconds, and more would make us a burden to its endpoint. Each network has a share."""
+REQUESTS_IN_A_ROW: Final = 400
+REQUESTS_PER_SECOND: Final = 8.0
+"""Of all; likewise shared. A slot of one leaf costs next to nothing, and whoever has one here could make us
+ask the chain without end."""
+MAX_ORDERS_ASKED_AT_ONCE: Final = 4
+
+log = logging.getLogger("grange.farm")
+
+
+class Promiser:
+    """Promises a slot, on the request of a renter or a repairer."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        wallet: Wallet,
+        store: Store,
+        ledger: Ledger,
+        link: ChainLink,
+        watcher: Watcher,
+        intake: Intake,
+        usage: Usage,
+        clock: Callable[[], float],
+    ) -> None:
+        """`clock` gives seconds."""
+        self._config = config
+        self._wallet = wallet
+        self._store = store
+        self._ledger = ledger
+        self._link = link
+        self._watcher = watcher
+        self._intake = intake
+        self._usage = usage
+        self._bargain = Bargain(
+            config=config, operator=wallet.address, ledger=ledger, link=link, watcher=watcher
+        )
+        self._promising = Turns(1, ChainDown)
+        self._asking = Turns(MAX_ORDERS_ASKED_AT_ONCE, ChainTimeout)
+        self._waiting: Counter[Address] = Counter()
+        self._line = FairShares(MAX_WAITING)
+        self._requests = Allowance(REQUESTS_IN_A_ROW, REQUESTS_PER_SECOND, clock)
+
+    async def accept(self, key: SlotKey, salt: bytes, terms: SlotTerms, network: Network) -> Acceptance:
+        """Promise to keep a slot, if all of it is here and the terms are ours.
+
+        The same terms again give the same acceptance until it is about to expire, and then one with a later
+        deadline; other terms for a slot that was promised raise Conflict. Raises Malformed, Foreign,
+        NotFound, Mismatch, TermsRefused, StakeTooSmall, VaultTooSmall, ChainDown, TooBusy.
+        """
+        _check_renter(key, salt)
+        self._require_begun(key)
+        with self._in_line(key.renter, network):
+            return await self._accept(key, terms)
+
+    async def _accept(self, key: SlotKey, terms: SlotTerms) -> Acceptance:
+        check_shape(terms)
+        async with self._promising.turn():
+            with self._usage.using(key):
+                deadline_block = await self._promise(key, terms, self._bargain.check, ACCEPTANCE_LIFE_BLOCKS)
+        message = self._message(key, terms, deadline_block, previous=terms.previous)
+        return sign_acceptance(self._config.domain, self._wallet.private_key, message)
+
+    async def extend(
+        self, key: SlotKey, salt: bytes, terms: SlotTerms, previous: OrderId, network: Network
+    ) -> Acceptance:
+        """Promise to keep a slot on, from the end of the order `previous` to that of another.
+
+        What we keep of `previous` need not be sent again; where the file system has no second names it is
+        copied, and needs the room (NoRoom, TooBusy). Who keeps none of it is sent the pieces like those of a
+        new slot. Repeated and refused like `accept`; raises NotFound and TermsRefused besides, when
+        `previous` cannot be extended, and Mismatch when we keep something else of it.
+        """
+        _check_renter(key, salt)
+        if self._ledger.promise(previous, key.slot) is None:
+            self._require_begun(key)
+        with self._in_line(key.renter, network):
+            return await self._extend(key, terms, previous, network)
+
+    async def _extend(
+        self, key: SlotKey, terms: SlotTerms, previous: OrderId, network: Network
+    ) -> Acceptance:
+        view = await self._watcher.recent()
+        try:
+            async with self._asking.turn():
+                order = await self._link.order(previous)
+        except ChainError as error:
+            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+        epoch, grid = view.head.epoch, self._config.parameters.grid_epochs
+        start = start_of(order, key.renter, key.slot, epoch=epoch, grid_epochs=grid)
+        terms = replace(terms, previous=previous, start=start)
+        kept = self._ledger.promise(previous, key.slot)
+        if kept is None or kept.state is not SlotState.PLACED:
+            return await self._accept(key, terms)
+        check_same(kept, terms)
+        known = self._ledger.slot(key)
+        try:
+            if known is None or known.state is SlotState.STAGED:
+                await self._intake.keep_on(
+                    kept.key, key, kept.agreed.slot_bytes, kept.agreed.pieces, network=network
+                )
+            return await self._accept(key, terms)
+        finally:
+            record = self._ledger.slot(key)
+            if record is not None and record.state is SlotState.STAGED and not self._usage.count(key):
+                await self._intake.remove(key)
+
+    async def take_over(self, key: SlotKey, held: Held, network: Network) -> tuple[SlotTerms, Takeover]:
+        """Consent to take over a vacant slot of a placed order, with the bounty for whoever sent its pieces.
+
+        `held` is the order as the chain keeps its hash: the terms are in there, and on chain. Repeated like
+        `accept`. Raises NotFound, Mismatch and Conflict for what does not agree with the chain or is not
+        vacant, and what `accept` raises, but for the renter's money: the slot is paid for.
+        """
+        self._require_begun(key)
+        with self._in_line(key.renter, network):
+            return await self._take_over(key, held)
+
+    async def _take_over(self, key: SlotKey, held: Held) -> tuple[SlotTerms, Takeover]:
+        view = await self._watcher.recent()
+        try:
+            async with self._asking.turn():
+                order = await self._link.order(key.order)
+                terms = terms_of(order, held, key.slot, self._config.farmer)
+                check_shape(terms)
+                vacant = await self._link.is_vacant(key.order, key.slot, held.slots[key.slot])
+        except ChainError as error:
+            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+        if not vacant:
+            raise Conflict(
+                "this slot is not vacant", farmer=held.slots[key.slot].farmer, block=view.head.number
+            )
+
+        async def judge(record: SlotRecord, terms: SlotTerms, view: View) -> None:
+            self._bargain.check_own(record, terms, view, highest_factor=None)
+
+        async with self._promising.turn():
+            with self._usage.using(key):
+                deadline_block = await self._promise(key, terms, judge, TAKEOVER_LIFE_BLOCKS)
+        replaced = tenure_word(held.slots[key.slot].start)
+        message = self._message(key, terms, deadline_block, previous=replaced, repairer=key.renter)
+        return terms, sign_takeover(self._config.domain, self._wallet.private_key, message)
+
+    def _message(
+        self,
+        key: SlotKey,
+        terms: SlotTerms,
+        deadline_block: int,
+        *,
+        previous: bytes,
+        repairer: Address = NOBODY,
+    ) -> AcceptanceMessage:
+        return AcceptanceMessage(
+            order=key.order,
+            farmer=self._config.farmer,
+            slot=key.slot,
+            root=terms.root,
+            leaf_count=terms.leaf_count,
+            rate=terms.rate,
+            end=terms.end,
+            deadline_block=deadline_block,
+            previous=previous,
+            repairer=repairer,
+        )
+
+    def _require_begun(self, key: SlotKey) -> None:
+        """Before anything waits or the chain is asked: strangers that brought nothing must neither keep
+        others from their turn nor make us a burden to the chain. Raises NotFound."""
+        if self._ledger.slot(key) is None:
+            raise NotFound("nothing of this slot is here")
+
+    @contextmanager
+    def _in_line(self, renter: Address, network: Network) -> Iterator[None]:
+        """A request for a promise. Raises TooBusy."""
+        refusal = TooBusy("too many ask for promises at once; try again in a moment")
+        if self._waiting[renter] >= MAX_WAITING_PER_RENTER or not self._requests.may_use(network):
+            raise refusal
+        self._waiting[renter] += 1
+        try:
+            with self._line.held(network, 1, refusal):
+                yield
+        finally:
+            self._waiting[renter] -= 1
+            if not self._waiting[renter]:
+                del self._waiting[renter]
+
+    async def _promise(
+        self,
+        key: SlotKey,
+        terms: SlotTerms,
+        judge: Callable[[SlotRecord, SlotTerms, View], Awaitable[None]],
+        life_blocks: int,
+    ) -> int:
+        """Make sure of the pieces and of the terms, and write the promise down; gives its deadline."""
+        record = self._ledger.slot(key)
+        if record is None:
+            raise NotFound("nothing of this slot is here")
+        if record.state is not SlotState.STAGED and record.agreed != terms:
+            raise Conflict(
+                "this slot was promised on other terms",
+                deadline_block=record.deadline_block,
+                rate=record.agreed.rate,
+                end=record.agreed.end,
+                root=record.agreed.root.hex(),
+            )
+        other = self._ledger.promise(key.order, key.slot)
+        if other is not None and other.key != key:
+            await asyncio.to_thread(self._check_pieces, key, terms)
+            self._usage.contest(other.key)
+            raise Promised("this slot is promised to another", deadline_block=other.deadline_block)
+        view = await self._watcher.recent()
+        record = self._ledger.slot(key) or record
+        lasts_to = view.head.number + RENEWAL_BLOCKS
+        if record.state is SlotState.PLACED and self._ledger.lost_epoch(key.order, key.slot) is not None:
+            raise Conflict("this slot was declared lost here")
+        if record.state is SlotState.PLACED or (record.deadline_block or 0) > lasts_to:
+            assert record.deadline_block is not None
+            return record.deadline_block
+        if self._usage.is_contested(key) and life_blocks == TAKEOVER_LIFE_BLOCKS:
+            # Whoever neither uses its consent nor lets go of it would keep the slot from repair for ever.
+            raise Promised(
+                "another repairer wants this slot too, and is next", deadline_block=record.deadline_block
+            )
+        await asyncio.to_thread(self._check_pieces, key, terms)
+        await judge(record, terms, view)
+        deadline_block = view.head.number + life_blocks
+        end_block = terms.end * self._config.parameters.epoch_blocks
+        try:
+            deadline_at = await self._watcher.date_of(deadline_block, view, attested=True)
+            ends_at = await self._watcher.date_of(end_block, view, attested=True)
+        except ChainError as error:
+            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+        await asyncio.to_thread(self._record, key, terms, deadline_block, deadline_at, ends_at)
+        self._usage.settle(key)
+        log.info(
+            "%s accepted: %d bytes at %s tokens an epoch until %d, to be placed by block %d",
+            key,
+            terms.slot_bytes,
+            format_tokens(terms.rate),
+            terms.end,
+            deadline_block,
+        )
+        return deadline_block
+
+    def _check_pieces(self, key: SlotKey, terms: SlotTerms) -> None:
+        check_pieces(self._store.pieces(key), terms)
+
+    def _record(
+        self, key: SlotKey, terms: SlotTerms, deadline_block: int, deadline_at: float, ends_at: float
+    ) -> None:
+        self._store.seal(key, terms.pieces)
+        self._ledger.accept(key, terms, deadline_block, deadline_at=deadline_at, ends_at=ends_at)
+
+
+def _check_renter(key: SlotKey, salt: bytes) -> None:
+    if order_id(key.renter, salt) != key.order:
+        raise Foreign("the order is not this renter's: its id is not the hash of renter and salt")

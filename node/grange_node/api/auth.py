@@ -1,0 +1,158 @@
+"""Who asks, and whether this very request was meant for us.
+
+A request carries `Authorization: Grange renter=0x..,expires=..,nonce=..,content=..,signature=..`, an
+EIP-712 `Request` signed by the renter's key over method, raw path with query, farmer, expiry, nonce and
+the hash of what comes with it. So a request taken off the wire is of no use for another path, farmer,
+chain or market, nor a second time: nonces are remembered until they expire. They are kept in memory
+only; what could be replayed within five minutes of a restart repeats what the renter itself asked for
+(the same bytes stored again, read again, or dropped again).
+
+Decided here: whether the request is genuine. Left to others: what the signer may do (`routes`,
+`intake`, `promiser`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from grange.errors import BadSignature
+from grange.messages import Domain, recover, request_digest
+from grange.types import ADDRESS_BYTES, Address, FarmerId
+from grange_node.errors import TooBusy, Unauthorised
+from grange_node.limits.fair_shares import FairShares
+from grange_node.limits.networks import Network
+
+SCHEME = "Grange"
+MAX_REQUEST_LIFE_SECONDS = 300
+MAX_REMEMBERED_NONCES = 500_000
+RENTERS_TO_FILL_THE_MEMORY = 10
+"""A single renter gets so small a part of it: 160 requests a second, as long as each lives. And however many
+keys somebody makes, a network gets no more than its share."""
+MAX_HEADER_CHARS = 512
+
+_PARTS = re.compile(
+    r"Grange renter=(0x[0-9a-fA-F]{40}),expires=([0-9]{1,12}),nonce=([0-9a-fA-F]{32}),"
+    r"content=([0-9a-fA-F]{64}),signature=([0-9a-fA-F]{130})"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """A genuine request: who signed it, the hash of the content it was signed with, and the network that it
+    came from."""
+
+    renter: Address
+    content: bytes
+    network: Network
+
+
+class NonceMemory:
+    """Nonces seen, by the second in which they may be forgotten. Bounded, in all, for each network and for
+    each renter."""
+
+    def __init__(self, limit: int = MAX_REMEMBERED_NONCES, limit_per_renter: int | None = None) -> None:
+        """Remember at most `limit` nonces, of one renter at most a tenth of them if nothing else is said."""
+        self._shares = FairShares(limit)
+        self._limit_per_renter = limit_per_renter or max(1, limit // RENTERS_TO_FILL_THE_MEMORY)
+        self._count = 0
+        self._count_by_renter: Counter[bytes] = Counter()
+        self._by_expiry: dict[int, dict[bytes, Network]] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def remember(self, renter: bytes, nonce: bytes, expires: int, now: int, network: Network) -> None:
+        """Take note of a nonce. Raises Unauthorised when it was used before, TooBusy when memory is full, or
+        as much of it as one network or one renter may have."""
+        entry = renter + nonce
+        seconds = self._by_expiry.get(expires)
+        if seconds is not None and entry in seconds:
+            raise Unauthorised("this request was already used", reason="replayed")
+        if self._is_full(renter, network):
+            self._forget_before(now)
+            if self._is_full(renter, network):
+                raise TooBusy("too many requests at once; try again in a few minutes")
+        if seconds is None:
+            self._forget_before(now)
+            seconds = self._by_expiry.setdefault(expires, {})
+        seconds[entry] = network
+        self._shares.take(network)
+        self._count += 1
+        self._count_by_renter[renter] += 1
+
+    def _is_full(self, renter: bytes, network: Network) -> bool:
+        return not self._shares.may_take(network) or self._count_by_renter[renter] >= self._limit_per_renter
+
+    def _forget_before(self, now: int) -> None:
+        for expires in [second for second in self._by_expiry if second <= now]:
+            for entry, network in self._by_expiry.pop(expires).items():
+                self._shares.give_back(network)
+                renter = entry[:ADDRESS_BYTES]
+                self._count -= 1
+                self._count_by_renter[renter] -= 1
+                if not self._count_by_renter[renter]:
+                    del self._count_by_renter[renter]
+
+
+class Gatekeeper:
+    """Checks requests to one farmer of one market."""
+
+    def __init__(
+        self, domain: Domain, farmer: FarmerId, clock: Callable[[], float], nonces: NonceMemory | None = None
+    ) -> None:
+        """`clock` gives Unix seconds."""
+        self._domain = domain
+        self._farmer = farmer
+        self._clock = clock
+        self._nonces = nonces or NonceMemory()
+
+    def check(self, method: str, path: str, authorization: str | None, network: Network) -> Signed:
+        """The signer of a request with this method and raw path (query included), from this network.
+
+        Raises Unauthorised, with `reason` one of unsigned, expired, too_long, signature, replayed; TooBusy.
+        """
+        if authorization is None:
+            raise Unauthorised("this request must be signed by the renter", reason="unsigned")
+        parts = None if len(authorization) > MAX_HEADER_CHARS else _PARTS.fullmatch(authorization)
+        if parts is None:
+            raise Unauthorised("the Authorization header is not a Grange signature", reason="unsigned")
+        renter_hex, expires_text, nonce_hex, content_hex, signature_hex = parts.groups()
+        expires, nonce = int(expires_text), bytes.fromhex(nonce_hex)
+        now = int(self._clock())
+        if expires <= now:
+            raise Unauthorised("the request has expired", reason="expired", expires=expires, now=now)
+        if expires > now + MAX_REQUEST_LIFE_SECONDS:
+            raise Unauthorised(
+                f"a request may live {MAX_REQUEST_LIFE_SECONDS} s at most", reason="too_long", now=now
+            )
+        content = bytes.fromhex(content_hex)
+        digest = request_digest(
+            self._domain,
+            method=method,
+            path=path,
+            farmer=self._farmer,
+            expires=expires,
+            nonce=nonce,
+            content=content,
+        )
+        try:
+            signer = recover(digest, bytes.fromhex(signature_hex))
+        except BadSignature as error:
+            raise Unauthorised(f"the signature cannot be read: {error}", reason="signature") from error
+        if signer.lower() != renter_hex.lower():
+            raise Unauthorised(
+                "the signature is not the renter's for this method, path, farmer, market and time",
+                reason="signature",
+                farmer=self._farmer,
+            )
+        self._nonces.remember(bytes.fromhex(renter_hex[2:]), nonce, expires, now, network)
+        return Signed(renter=signer, content=content, network=network)
+
+
+def require_content(signed: Signed, content: bytes) -> None:
+    """Raise Unauthorised unless the request was signed for exactly this content hash."""
+    if signed.content != content:
+        raise Unauthorised("the request was signed for other content", reason="content")

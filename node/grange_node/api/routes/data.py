@@ -1,0 +1,223 @@
+"""The data path: bytes in, bytes out, and as little else as possible.
+
+Plain Starlette endpoints. A piece is read off the connection as it comes and handed to threads half a
+megabyte at a time; a range is read in parts of at most one piece, the next one while the last is being
+sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from hashlib import sha256
+from typing import NamedTuple
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from grange.messages import NO_CONTENT
+from grange.units import LEAF_BYTES, MAX_PIECE_BYTES
+from grange_node.api.auth import require_content
+from grange_node.api.connection import CLOSE_EXTENSION
+from grange_node.api.routes.common import (
+    node_of,
+    parse_order,
+    parse_piece,
+    parse_slot,
+    promised_slot,
+    signed_by,
+)
+from grange_node.errors import LengthMissing, Malformed, NodeWorldError, RangeInvalid, Refusal, TooMuch
+from grange_node.payments.till import Earn
+from grange_node.pieces.store import Store
+from grange_node.records import SlotTerms
+from grange_node.self_repair.carer import Carer
+from grange_node.slot_key import SlotKey
+
+MAX_LENGTH_DIGITS = 12
+
+log = logging.getLogger("grange.farm")
+
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+
+
+async def put_piece(request: Request) -> Response:
+    """Store one piece; its root was announced in the signature."""
+    node, names = node_of(request), request.path_params
+    order, slot, piece = parse_order(names["order"]), parse_slot(names["slot"]), parse_piece(names["piece"])
+    signed = signed_by(request)
+    size_bytes = _announced_bytes(request)
+    key = SlotKey(renter=signed.renter, order=order, slot=slot)
+    try:
+        created = await node.intake.receive(
+            key, piece, size_bytes, signed.content, request.stream(), network=signed.network
+        )
+    except ClientDisconnect as error:
+        raise Malformed("the connection ended before the piece did") from error
+    return JSONResponse({"root": signed.content.hex()}, status_code=201 if created else 200)
+
+
+async def get_slot(request: Request) -> Response:
+    """Read a slot, or one range of it."""
+    node, names = node_of(request), request.path_params
+    order, slot = parse_order(names["order"]), parse_slot(names["slot"])
+    signed = signed_by(request)
+    wanted = request.headers.get("range")
+    require_content(signed, sha256(wanted.encode("latin-1")).digest() if wanted is not None else NO_CONTENT)
+    record, access = await promised_slot(node, signed, order, slot)
+    terms = record.agreed
+    first, end = _parse_range(wanted, terms.slot_bytes)
+    access.require(range(first // terms.piece_bytes, (end - 1) // terms.piece_bytes + 1))
+    headers = {"content-length": str(end - first), "accept-ranges": "bytes"}
+    if wanted is not None:
+        headers["content-range"] = f"bytes {first}-{end - 1}/{terms.slot_bytes}"
+    admission = node.till.admitted(
+        signed.renter,
+        end - first,
+        request.headers.get("voucher"),
+        network=signed.network,
+        is_own=access.is_renter,
+    )
+    return SliceResponse(
+        node.store,
+        record.key,
+        terms,
+        first,
+        end,
+        carer=node.carer,
+        admission=admission,
+        status=200 if wanted is None else 206,
+        headers=headers,
+    )
+
+
+class Part(NamedTuple):
+    """Bytes of one piece."""
+
+    piece: int
+    offset: int
+    length: int
+
+
+class SliceResponse(Response):
+    """Sends bytes `first` to `end`, exclusive, of a slot, if the reader is admitted. The first part is read
+    before the status is sent."""
+
+    media_type = "application/octet-stream"
+
+    def __init__(
+        self,
+        store: Store,
+        key: SlotKey,
+        terms: SlotTerms,
+        first: int,
+        end: int,
+        *,
+        carer: Carer,
+        admission: AbstractAsyncContextManager[Earn],
+        status: int,
+        headers: dict[str, str],
+    ) -> None:
+        self.status_code = status
+        self.background = None
+        self.init_headers(headers)
+        self._admission = admission
+        self._store = store
+        self._carer = carer
+        self._key = key
+        # One after the other: a slot may have millions of pieces, and be read many times at once.
+        self._parts = parts(first, end, terms.piece_bytes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read and send, one part ahead. What is paid for is paid when it has been read and before it is
+        sent."""
+        async with self._admission as earn:
+            data = await self._read(next(self._parts))
+            await earn()
+            if not await self._send(data, send):
+                await _break_off(scope, receive)
+
+    async def _send(self, data: bytes, send: Send) -> bool:
+        """False if what is to come cannot be read."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for part in self._parts:
+            following = asyncio.create_task(self._read(part))
+            try:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+            finally:
+                await asyncio.wait([following])
+                failure = following.exception()
+            if isinstance(failure, (Refusal, NodeWorldError)):
+                # The status is out: that the connection ends here is all that can be said.
+                log.warning("an answer broke off: %s", failure)
+                return False
+            data = following.result()
+        await send({"type": "http.response.body", "body": data, "more_body": False})
+        return True
+
+    async def _read(self, part: Part) -> bytes:
+        async with self._carer.reading(self._key, part.piece):
+            return await asyncio.to_thread(self._store.read, self._key, part.piece, part.offset, part.length)
+
+
+async def _break_off(scope: Scope, receive: Receive) -> None:
+    """Have the connection closed once what was sent is out: a server takes an answer that just ends for a
+    mistake of ours."""
+    extension = (scope.get("extensions") or {}).get(CLOSE_EXTENSION)
+    if extension is not None:
+        extension["close"]()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+def parts(first: int, end: int, piece_bytes: int) -> Iterator[Part]:
+    """Cut a range of a slot at the borders of its pieces."""
+    while first < end:
+        piece, offset = divmod(first, piece_bytes)
+        length = min(piece_bytes - offset, end - first)
+        yield Part(piece, offset, length)
+        first += length
+
+
+def _announced_bytes(request: Request) -> int:
+    text = request.headers.get("content-length")
+    if text is None:
+        raise LengthMissing("announce the length of the piece")
+    if not text.isascii() or not text.isdecimal():
+        raise Malformed("the announced length is not a number")
+    if len(text) > MAX_LENGTH_DIGITS or int(text) > MAX_PIECE_BYTES:
+        raise TooMuch(f"a piece has {MAX_PIECE_BYTES} bytes at most", limit=MAX_PIECE_BYTES)
+    size_bytes = int(text)
+    leaves = size_bytes // LEAF_BYTES
+    if size_bytes % LEAF_BYTES or not leaves or leaves & (leaves - 1):
+        raise Malformed(f"a piece has a power of two of leaves of {LEAF_BYTES} bytes", announced=size_bytes)
+    return size_bytes
+
+
+def _parse_range(wanted: str | None, slot_bytes: int) -> tuple[int, int]:
+    """First byte and end, exclusive, of a single range (RFC 9110, section 14.1.2)."""
+    if wanted is None:
+        return 0, slot_bytes
+    match = _RANGE.fullmatch(wanted)
+    if match is None or match.group(1) == match.group(2) == "":
+        raise RangeInvalid("ask for one range of bytes", slot_bytes=slot_bytes)
+    from_text, to_text = match.groups()
+    if not from_text:
+        first, end = max(0, slot_bytes - int(to_text)), slot_bytes
+    else:
+        first = int(from_text)
+        end = min(int(to_text) + 1, slot_bytes) if to_text else slot_bytes
+    if first >= end:
+        raise RangeInvalid("there are no such bytes in this slot", slot_bytes=slot_bytes)
+    return first, end
+
+
+ROUTES = (
+    Route("/v1/orders/{order}/slots/{slot}/pieces/{piece}", put_piece, methods=["PUT"]),
+    Route("/v1/orders/{order}/slots/{slot}", get_slot, methods=["GET"]),
+)

@@ -1,0 +1,57 @@
+"""Saying in time that the operator's coin for gas runs out: once when it is low, once when it is used up, and
+once when there is enough again.
+"""
+
+from __future__ import annotations
+
+import logging
+from enum import IntEnum
+from typing import Final
+
+from grange.chain import ChainError
+from grange.types import Address
+from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.funding import GasReserve
+
+GAS_SECONDS: Final = 60.0
+"""How often the account is looked at."""
+
+log = logging.getLogger("grange.farm")
+
+
+class Level(IntEnum):
+    """How the account stands."""
+
+    ENOUGH = 0
+    LOW = 1
+    EMPTY = 2
+
+
+class GasWatch:
+    """Looks at the operator's account and warns."""
+
+    def __init__(self, link: ChainLink, operator: Address) -> None:
+        """`operator` is the account that pays for proofs."""
+        self._link = link
+        self._operator = operator
+        self._said = Level.ENOUGH
+
+    async def tick(self) -> None:
+        """Look once. A chain that does not answer is what another loop speaks of."""
+        try:
+            reserve = await self._link.gas_reserve()
+        except ChainError:
+            return
+        level = _level_of(reserve)
+        if level > self._said:
+            log.warning("gas: %s", reserve.warning(self._operator))
+            self._said = level
+        elif level is Level.ENOUGH and self._said is not Level.ENOUGH:
+            log.info("gas: the operator has %s again", reserve.describe())
+            self._said = level
+
+
+def _level_of(reserve: GasReserve) -> Level:
+    if reserve.is_empty:
+        return Level.EMPTY
+    return Level.LOW if reserve.is_low else Level.ENOUGH

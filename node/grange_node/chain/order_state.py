@@ -1,0 +1,184 @@
+"""How an order stands on chain: whose it is, who keeps it, whether a slot of it is vacant.
+
+The contract keeps only a hash of an order's slots. The slots themselves are in the order's events, which are
+read from the block in which it was placed, and no further than to the slots that have that hash: so they
+cannot be made up, and cost one or two requests as long as no slot was refilled. Who lapsed and which slots
+were declared lost is asked of the contract. Decides what of this is remembered. Leaves how often to ask to
+`readers`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from grange.chain import Chain, ChainError, Event, Farmer, Loss, Order
+from grange.messages import NO_ORDER, slots_hash
+from grange.repair import counted_on, is_eager
+from grange.types import Address, Epoch, OrderId
+from grange_node.chain.chart import REORG_BLOCKS, Charted, has_shape, told
+
+SLOT_EVENTS: Final = ("OrderPlaced", "SlotFilled", "OrderExtended")
+"""From these all slots of an order follow."""
+MAX_SPAN_BLOCKS: Final = 10_000
+"""In so many blocks at once an order's later events are looked for."""
+MAX_SPANS_PER_LOOK: Final = 20
+MAX_HISTORIES: Final = 1_000
+"""Orders whose events are kept: 80 slots take some 40 KiB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderState:
+    """An order as far as it decides who may read it."""
+
+    renter: Address
+    operators: frozenset[Address]
+    """Of the farmers that keep its live slots."""
+    is_vacant: bool
+    """Whether a slot can be refilled now."""
+    is_eager: bool
+    """Whether so few slots are live that repairers act at any gain."""
+    family: tuple[OrderId, ...] = ()
+    """The order that it extends, and those that extend it: the same bytes."""
+
+
+def state_of(
+    charted: Charted,
+    holders: Sequence[Farmer],
+    losses: Sequence[Loss | None],
+    *,
+    next_epoch: Epoch,
+    extensions: Sequence[OrderId] = (),
+) -> OrderState:
+    """What follows from an order's slots, their farmers, and what was declared lost; `next_epoch` is that of
+    the next block.
+
+    As `repair.survey` counts: a slot is live unless its farmer lapsed or declared it lost, and vacant once
+    the contract lets another have it, which is the epoch after a loss was declared.
+    """
+    live = [slot for slot, (holder, loss) in enumerate(zip(holders, losses, strict=True))
+            if not holder.lapsed and loss is None]  # fmt: skip
+    late = sum(holders[slot].strikes > 0 for slot in live)
+    is_vacant = any(
+        holder.lapsed or (loss is not None and loss.lost_epoch <= holder.settled_epoch)
+        for holder, loss in zip(holders, losses, strict=True)
+    )
+    previous = () if charted.previous == NO_ORDER else (charted.previous,)
+    return OrderState(
+        renter=charted.renter,
+        operators=frozenset(holders[slot].operator for slot in live),
+        is_vacant=is_vacant and charted.start <= next_epoch + 1 < charted.end,
+        is_eager=is_eager(counted_on(len(live), late, charted.k), charted.k, charted.n),
+        family=(*previous, *extensions),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _History:
+    """What was read of an order's events, from its placement to a block."""
+
+    events: list[Event] = field(default_factory=list)
+    read_to: int = -1
+    charted: Charted | None = None
+    extensions: list[OrderId] = field(default_factory=list)
+    extensions_read_to: int = -1
+
+
+class OrderLookup:
+    """Looks orders up on one chain. All methods raise ChainError."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._histories: OrderedDict[OrderId, _History] = OrderedDict()
+
+    async def state(self, order: OrderId) -> OrderState | None:
+        """How an order stands; None if it was never placed, or is closed."""
+        known = await self._chain.order(order)
+        if known is None:
+            return None
+        head = await self._chain.head()
+        charted = await self._charted(order, known, head.number)
+        if charted is None:
+            return None
+        holders = await self._chain.farmers_by_id([slot.farmer for slot in charted.slots])
+        losses = await self._chain.losses(order, [slot.start for slot in charted.slots])
+        epoch_blocks = self._chain.parameters.epoch_blocks
+        return state_of(
+            charted,
+            holders,
+            losses,
+            next_epoch=Epoch((head.number + 1) // epoch_blocks),
+            extensions=await self._extensions(order, known, head.number),
+        )
+
+    async def _charted(self, order: OrderId, known: Order, head: int) -> Charted | None:
+        """The order's present slots; None if it has a shape that no code word has."""
+        history = self._history(order)
+        if _is_current(history.charted, known):
+            return history.charted
+        if not history.events:
+            history.events, history.read_to = await self._placement(order, known, head)
+            history.charted = told(history.events)
+        for _ in range(MAX_SPANS_PER_LOOK):
+            if _is_current(history.charted, known):
+                return history.charted
+            if history.read_to >= head:
+                break
+            last = min(head, history.read_to + MAX_SPAN_BLOCKS)
+            history.events += await self._events(order, history.read_to + 1, last)
+            history.read_to, history.charted = last, told(history.events)
+        if _is_current(history.charted, known):
+            return history.charted
+        placed = next((event.args for event in history.events if event.name == "OrderPlaced"), None)
+        if placed is not None and not has_shape(placed):
+            return None
+        if history.read_to >= head:
+            # A reorganisation came between, or the endpoint holds something back: from the beginning.
+            self._histories.pop(order, None)
+        raise ChainError(f"the events of order {order.hex()[:12]} do not lead to its present slots yet")
+
+    async def _placement(self, order: OrderId, known: Order, head: int) -> tuple[list[Event], int]:
+        """The events with which an order was placed, and up to which block they were read. It was in the
+        epoch before its first, unless it extends another: then in a grid period before it."""
+        parameters = self._chain.parameters
+        epoch_blocks = parameters.epoch_blocks
+        end = min(head, known.start * epoch_blocks - 1)
+        begin = max(0, known.start - 1) * epoch_blocks
+        events = await self._events(order, begin, end)
+        if not any(event.name == "OrderPlaced" for event in events):
+            earlier = max(0, known.start - parameters.grid_epochs) * epoch_blocks
+            events = await self._events(order, earlier, begin - 1) + events
+        return events, end
+
+    async def _events(self, order: OrderId, first: int, last: int) -> list[Event]:
+        return await self._chain.logs(first, last, SLOT_EVENTS, {"order": order}) if first <= last else []
+
+    async def _extensions(self, order: OrderId, known: Order, head: int) -> list[OrderId]:
+        """The orders by which this one was extended, which happens in its last grid period."""
+        parameters, history = self._chain.parameters, self._history(order)
+        begin = max(0, known.end - parameters.grid_epochs) * parameters.epoch_blocks
+        # The newest blocks are read again: a reorganisation may have put something else there.
+        first, last = max(begin, history.extensions_read_to + 1 - REORG_BLOCKS), head
+        if first <= last and history.extensions_read_to < last:
+            for event in await self._chain.logs(first, last, ("OrderExtended",), {"previous": order}):
+                extension = OrderId(event.args["order"])
+                if extension not in history.extensions:
+                    history.extensions.append(extension)
+            history.extensions_read_to = last
+        return history.extensions
+
+    def _history(self, order: OrderId) -> _History:
+        history = self._histories.setdefault(order, _History())
+        self._histories.move_to_end(order)
+        while len(self._histories) > MAX_HISTORIES:
+            self._histories.popitem(last=False)
+        return history
+
+
+def _is_current(charted: Charted | None, known: Order) -> bool:
+    return (
+        charted is not None
+        and slots_hash(charted.leaf_count, charted.piece_leaves, charted.slots) == known.slots_hash
+    )

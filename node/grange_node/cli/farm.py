@@ -1,0 +1,441 @@
+"""`grange farm`: set up, run and look after a farmer.
+
+Exit codes: 0 done; 1 a bug; 2 wrong usage; 3 a setting, key or ledger cannot be used; 4 the chain does
+not answer; 5 it is another chain, or there is no such market; 6 too few tokens or too little for gas; 7
+the contract refused; 8 another process serves this farm; 9 the disk failed; 10 the farm has lapsed.
+Every error says what happened, what it means and what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from grange.chain.network_file import DevnetAddress
+from rich.console import Console
+
+from grange.chain import (
+    ChainError,
+    ChainReplaced,
+    ChainUnavailable,
+    InsufficientFunds,
+    MarketNotFound,
+    TransactionReverted,
+    WrongChain,
+)
+from grange.confirm import confirm
+from grange.errors import GrangeError
+from grange.memory import keep_freed_memory
+from grange.types import Address, address_from
+from grange.units import format_tokens, parse_size, parse_tokens
+from grange_node.api.serve import ServeOptions, serve
+from grange_node.cli import registration
+from grange_node.cli.key_rotation import rotate_key
+from grange_node.cli.status import read_status
+from grange_node.cli.status_screen import status_table
+from grange_node.config import (
+    DEFAULT_RESERVE_BYTES,
+    KEY_NAME,
+    REPAIRS_NAME,
+    home_folder,
+    load_config,
+    load_key,
+    load_or_create_key,
+    load_owner_wallet,
+    save_config,
+    split_endpoint,
+)
+from grange_node.errors import DataInUse, NodeMisuse, NodeWorldError
+from grange_node.pieces.store import Store
+from grange_node.pieces.volume import find_volume, missing_volume
+from grange_node.repair.repairer import Settings
+
+EXIT_MISUSE = 3
+EXIT_CHAIN_DOWN = 4
+EXIT_WRONG_CHAIN = 5
+EXIT_NO_FUNDS = 6
+EXIT_REFUSED = 7
+EXIT_DISK = 9
+LOG_TIME = "%Y-%m-%d %H:%M:%S"
+GAS_UNIT = 10**6
+"""Gas is priced by the million, so that the price is a number one can read."""
+KEPT_MEMORY_BYTES = 128 << 20
+"""Freed memory that stays ours: pieces on their way."""
+
+app = typer.Typer(
+    help="Run a farm: keep other people's sealed data, prove it, be paid.", no_args_is_help=True
+)
+
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", help="Where key and settings are.", envvar="GRANGE_HOME", show_envvar=True),
+]
+OwnerKey = Annotated[
+    Path | None,
+    typer.Option(help="A file with the owner's private key, if it is not the operator's."),
+]
+
+
+@app.command()
+def init(
+    *,
+    stake: Annotated[str, typer.Option(help="Tokens to put at stake.")],
+    price: Annotated[str, typer.Option(help="Tokens asked per GiB and epoch.")],
+    capacity: Annotated[str, typer.Option(help="Room on offer, such as 100GB or 2TiB.")],
+    endpoint: Annotated[str, typer.Option(help="How renters reach this farm: http://host:port.")],
+    data: Annotated[Path, typer.Option(help="The folder for pieces and ledger.")],
+    rpc: Annotated[str | None, typer.Option(help="The chain's JSON-RPC endpoint.")] = None,
+    market: Annotated[str | None, typer.Option(help="The market's address.")] = None,
+    devnet: Annotated[
+        Path | None, typer.Option(help="The file that `grange devnet` wrote, instead of the two.")
+    ] = None,
+    owner: Annotated[str | None, typer.Option(help="Who is paid; the operator if not given.")] = None,
+    egress_price: Annotated[str, typer.Option(help="Tokens asked per GiB read.")] = "0",
+    longest_term: Annotated[int | None, typer.Option(min=1, help="Longest term, in epochs.")] = None,
+    reserve: Annotated[str, typer.Option(help="Room on the disk that is never used.")] = str(
+        DEFAULT_RESERVE_BYTES
+    ),
+    home: Home = None,
+) -> None:
+    """Make a key, register on chain with a stake, and write the settings. Can be repeated."""
+    with explained():
+        rpc_url, market_address = market_place(rpc, market, devnet)
+        plan = registration.FarmPlan(
+            rpc_url=rpc_url,
+            market=market_address,
+            owner=address_from(owner) if owner else None,
+            endpoint=endpoint,
+            data_folder=data,
+            stake=parse_tokens(stake),
+            price_per_gib_epoch=parse_tokens(price),
+            egress_price_per_gib=parse_tokens(egress_price),
+            capacity_bytes=parse_size(capacity),
+            longest_term_epochs=longest_term,
+            reserve_bytes=parse_size(reserve),
+        )
+        folder = home_folder(home)
+        done = asyncio.run(registration.set_up(folder, plan, typer.echo))
+        word = "Registered as" if done.registered_now else "Settings are in line with the chain for"
+        typer.echo(f"{word} farmer {done.config.farmer_id}.")
+        typer.echo(f"  operator  {done.operator}")
+        typer.echo(f"  owner     {done.config.owner}")
+        typer.echo(f"  settings  {folder}")
+        typer.echo(f"  data      {done.config.data_folder}")
+        typer.echo(f"Start it with: grange farm run{_where(home)}")
+
+
+def _where(home: Path | None) -> str:
+    return f" --home {home}" if home else ""
+
+
+def market_place(rpc: str | None, market: str | None, devnet: Path | None) -> tuple[str, Address]:
+    """The endpoint and the market's address, as given or out of a devnet's file. Raises BadParameter."""
+    if devnet is not None and rpc is None and market is None:
+        place = DevnetAddress.read(devnet)
+        return place.rpc_url, place.market
+    if devnet is not None or rpc is None or market is None:
+        raise typer.BadParameter(
+            "Give --rpc and --market, or --devnet with the file that `grange devnet` wrote."
+        )
+    return rpc, address_from(market)
+
+
+@app.command()
+def address(home: Home = None) -> None:
+    """Show the operator's address; makes its key if there is none."""
+    with explained():
+        typer.echo(load_or_create_key(home_folder(home)).address)
+
+
+@app.command()
+def run(
+    *,
+    home: Home = None,
+    listen: Annotated[
+        str | None, typer.Option(help="host:port to listen on, if not the endpoint's; port 0 for any.")
+    ] = None,
+    announce: Annotated[
+        bool, typer.Option("--announce", help="Put the endpoint on chain if it differs there.")
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Rebuild vacant slots of others for their bounties, too.")
+    ] = False,
+    gas_price: Annotated[str, typer.Option(help="For --repair: tokens that a million gas is worth.")] = "0",
+    max_read_price: Annotated[
+        str | None,
+        typer.Option(help="For --repair: tokens that reading a GiB may cost; no limit if not given."),
+    ] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Write a JSON line here, in one step, once the farm serves.")
+    ] = None,
+    ready_fd: Annotated[int | None, typer.Option(help="Write the same line to this file descriptor.")] = None,
+    begin_again: Annotated[
+        bool,
+        typer.Option(
+            "--begin-again",
+            help="Once, after a disk was lost: use the data folder as it is; what is not in it is lost.",
+        ),
+    ] = False,
+) -> None:
+    """Serve renters and prove every epoch, until SIGTERM or Ctrl-C."""
+    with explained():
+        folder = home_folder(home)
+        config, wallet = load_config(folder), load_key(folder)
+        options = ServeOptions(
+            listen=split_endpoint(f"http://{listen}") if listen else None,
+            announce=announce,
+            volume=find_volume(folder, config, begin_again=begin_again),
+            repair=Settings(
+                folder=config.data_folder / REPAIRS_NAME,
+                start_block=config.start_block,
+                gas_price=parse_tokens(gas_price) // GAS_UNIT,
+                highest_read_price=None if max_read_price is None else parse_tokens(max_read_price),
+                own_farmer=config.farmer,
+            )
+            if repair
+            else None,
+            ready_file=ready_file,
+            ready_descriptor=ready_fd,
+        )
+        start_logging()
+        logging.getLogger("grange.repair").setLevel(logging.INFO)
+        keep_freed_memory(KEPT_MEMORY_BYTES)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(config, wallet, options))
+
+
+@app.command()
+def status(
+    home: Home = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; amounts in base units.")] = False,
+) -> None:
+    """Show what is stored, earned and missed, also while the farm runs."""
+    with explained():
+        folder = home_folder(home)
+        config = load_config(folder)
+        shown = asyncio.run(read_status(config, load_key(folder), missing_volume(folder, config)))
+        if as_json:
+            typer.echo(json.dumps(shown.to_json()))
+        else:
+            Console(markup=False, emoji=False).print(status_table(shown))
+
+
+@app.command()
+def withdraw(
+    *,
+    home: Home = None,
+    amount: Annotated[str | None, typer.Option(help="Tokens; all there are if not given.")] = None,
+    to: Annotated[str | None, typer.Option(help="Who gets them; the owner if not given.")] = None,
+    owner_key: OwnerKey = None,
+) -> None:
+    """Pay out what the farm has earned, and what unstake has freed."""
+    with explained():
+        folder = home_folder(home)
+        config = load_config(folder)
+        wallet = load_owner_wallet(folder, config, owner_key)
+        paid, receipt = asyncio.run(
+            registration.withdraw(
+                config,
+                wallet,
+                address_from(to) if to else None,
+                parse_tokens(amount) if amount else None,
+            )
+        )
+        typer.echo(f"Paid out {format_tokens(paid)} tokens to {to or wallet.address}.")
+        typer.echo(f"  transaction  0x{receipt.tx_hash.hex()}")
+
+
+@app.command()
+def unstake(
+    *,
+    home: Home = None,
+    amount: Annotated[
+        str | None, typer.Option(help="Tokens; all that are free if not given, after asking.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    owner_key: OwnerKey = None,
+) -> None:
+    """Take back stake that answers for nothing any more: it can be withdrawn like what was earned."""
+    with explained():
+        folder = home_folder(home)
+        config = load_config(folder)
+        wallet = load_owner_wallet(folder, config, owner_key)
+
+        def agree(means: str) -> None:
+            typer.echo(means)
+            if not yes:
+                confirm("Free all of it?")
+
+        freed, receipt = asyncio.run(
+            registration.unstake(config, wallet, parse_tokens(amount) if amount else None, agree)
+        )
+        typer.echo(f"Freed {format_tokens(freed)} tokens of the stake.")
+        typer.echo(f"  transaction  0x{receipt.tx_hash.hex()}")
+        typer.echo(f"Take them out with: grange farm withdraw{_where(home)}")
+
+
+@app.command()
+def update(
+    *,
+    home: Home = None,
+    price: Annotated[str | None, typer.Option(help="Tokens asked per GiB and epoch.")] = None,
+    egress_price: Annotated[str | None, typer.Option(help="Tokens asked per GiB read.")] = None,
+    capacity: Annotated[str | None, typer.Option(help="Room on offer.")] = None,
+    longest_term: Annotated[int | None, typer.Option(min=1, help="Longest term, in epochs.")] = None,
+    redeem_at: Annotated[
+        str | None, typer.Option(help="Tokens of vouchers that are worth the gas to redeem them.")
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option(help="How renters reach this farm.")] = None,
+    add_stake: Annotated[str | None, typer.Option(help="Tokens to add to the stake.")] = None,
+    owner: Annotated[
+        str | None,
+        typer.Option(help="With --add-stake: who owns the farmer, if no key in this home does."),
+    ] = None,
+) -> None:
+    """Change what is announced on chain, or add to the stake. A running farm must be restarted to follow."""
+    chosen = (price, egress_price, capacity, longest_term, redeem_at, endpoint, add_stake)
+    if all(one is None for one in chosen):
+        raise typer.BadParameter(
+            "Nothing to change: give at least one of --price, --egress-price, --capacity, --longest-term, "
+            "--redeem-at, --endpoint and --add-stake."
+        )
+    with explained():
+        folder = home_folder(home)
+        config, wallet = load_config(folder), load_key(folder)
+        if endpoint is not None:
+            split_endpoint(endpoint)
+        terms: dict[str, Any] = {
+            "price_per_gib_epoch": parse_tokens(price) if price else None,
+            "egress_price_per_gib": parse_tokens(egress_price) if egress_price else None,
+            "capacity_bytes": parse_size(capacity) if capacity else None,
+            "longest_term_epochs": longest_term,
+        }
+        changed = config.model_copy(
+            update={
+                "endpoint": endpoint or config.endpoint,
+                "redeem_at": parse_tokens(redeem_at) if redeem_at else config.redeem_at,
+                "offer_terms": config.offer_terms.model_copy(
+                    update={name: value for name, value in terms.items() if value is not None}
+                ),
+            }
+        )
+        stake = parse_tokens(add_stake) if add_stake else 0
+        named = address_from(owner) if owner else None
+        asyncio.run(registration.change(folder, config, wallet, changed, add_stake=stake, owner=named))
+        save_config(folder, changed)
+        if stake:
+            typer.echo(f"Added {format_tokens(stake)} tokens to the stake of farmer {config.farmer_id}.")
+        if changed != config:
+            typer.echo("Changed the settings. A farm that is running follows when it is started again.")
+
+
+@app.command("rotate-key")
+def rotate_key_command(
+    *,
+    home: Home = None,
+    now: Annotated[
+        bool,
+        typer.Option("--now", help="Do not wait for promises that are not placed: they are worth nothing."),
+    ] = False,
+    owner_key: OwnerKey = None,
+) -> None:
+    """Make a new operator key and have the owner name it on chain. Can be repeated after it was cut off."""
+    with explained():
+        folder = home_folder(home)
+        config = load_config(folder)
+        owner = load_owner_wallet(folder, config, owner_key)
+        done = asyncio.run(rotate_key(folder, config, owner, now=now, tell=typer.echo))
+        typer.echo(f"Farmer {config.farmer_id} is operated by {done.operator} from now on.")
+        typer.echo(f"Back up the new {folder / KEY_NAME}.")
+        if done.kept is not None:
+            typer.echo(f"The old key is kept in {done.kept}.")
+        if done.owns:
+            typer.echo(
+                "It still owns the farmer: stake and earnings are its own, and that cannot be changed. Move "
+                "it off this machine, and give it to withdraw and unstake with --owner-key. If it was "
+                "stolen, a new operator does not help: unstake and withdraw at once, and set up a new farm "
+                "with --owner."
+            )
+        try:
+            Store.check_free(config.data_folder)
+        except DataInUse:
+            typer.echo(
+                "The farm is running with the old key. Restart it: until then it promises nothing new."
+            )
+
+
+def start_logging() -> None:
+    """One line per event on standard error; the server's own chatter only from warnings on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", LOG_TIME))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("grange.farm").setLevel(logging.INFO)
+
+
+def exit_code(error: GrangeError) -> int:
+    """What a command ends with."""
+    match error:
+        case NodeMisuse():
+            return error.exit_code
+        case WrongChain() | ChainReplaced() | MarketNotFound():
+            return EXIT_WRONG_CHAIN
+        case InsufficientFunds():
+            return EXIT_NO_FUNDS
+        case TransactionReverted():
+            return EXIT_REFUSED
+        case ChainError():
+            return EXIT_CHAIN_DOWN
+        case NodeWorldError():
+            return EXIT_DISK
+        case _:
+            return EXIT_MISUSE
+
+
+def advice(error: GrangeError) -> str:
+    """What to do next, where the error itself does not say so."""
+    match error:
+        case ChainUnavailable():
+            return "Nothing was lost. Check that the chain endpoint runs, then repeat the command."
+        case WrongChain():
+            return "The endpoint is of another chain. Use the --rpc of the chain that the market is on."
+        case ChainReplaced():
+            return (
+                "What this home holds is of no use on the new chain. Move it and its data folder away, or "
+                "choose other folders (--home, --data), and set up again with init. If the old chain still "
+                "runs somewhere, use its endpoint with --rpc."
+            )
+        case MarketNotFound():
+            return "Check --market, and that --rpc is the chain that it was deployed on."
+        case InsufficientFunds():
+            return "Send that account some of the chain's own coin, then repeat the command."
+        case TransactionReverted():
+            return "Nothing was changed on chain. The name in the message is the contract's reason."
+        case _:
+            return ""
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn our errors into a sentence and an exit code; anything else is a bug and keeps its traceback."""
+    try:
+        yield
+    except GrangeError as error:
+        typer.echo(f"error: {error}", err=True)
+        if said := advice(error):
+            typer.echo(said, err=True)
+        raise typer.Exit(exit_code(error)) from error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # Of a file: a disk that is full, read-only or failing is no bug.
+        typer.echo(f"error: {error.filename}: {error.strerror}", err=True)
+        typer.echo("Check the disk and who may write there, then repeat the command.", err=True)
+        raise typer.Exit(EXIT_DISK) from error

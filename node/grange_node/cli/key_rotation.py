@@ -1,0 +1,164 @@
+"""Giving a farmer another operator key.
+
+    1  make the new key                           operator.key.next
+    2  give it coin for gas, from the old account
+    3  have the owner name it on chain            setOperator
+    4  keep the old key, and put the new one in its place
+
+Each step looks at what is there first, so that the command can be repeated after it was cut off anywhere. No
+key is ever deleted: until step 3 the old one operates the farmer, and if it owns the farmer too it does so
+for good, since a farmer's owner cannot be changed.
+
+What was signed with the old key counts only as long as the chain names that key: a slot that was promised and
+is not placed yet can then not be placed any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from grange.chain import Chain, Sender, Wallet, calls, read_block_clock
+from grange.chain.sender import burying_sender
+from grange.storage.home_lock import HomeLock
+from grange.types import Address
+from grange.units import format_coins
+from grange_node.chain.funding import read_gas_reserve
+from grange_node.chain.ownership import check_not_lapsed, check_owner
+from grange_node.config import (
+    KEY_NAME,
+    LEDGER_NAME,
+    OWNER_KEY_NAME,
+    Config,
+    connect,
+    key_from_file,
+    replace_private,
+    write_private,
+)
+from grange_node.errors import KeyInvalid, NotFunded, NotOwner, PromisesOpen
+from grange_node.ledger.ledger import Ledger
+from grange_node.records import SlotState
+
+NEXT_KEY_NAME: Final = "operator.key.next"
+COIN_SHARE: Final = 2
+"""Which part of the old account's coin the new one gets: the old one may need gas too, as the owner."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """What was done."""
+
+    operator: Address
+    kept: Path | None
+    """Where the old key is; None if there was none."""
+    owns: bool
+    """Whether the old key owns the farmer."""
+
+
+async def rotate_key(
+    home: Path,
+    config: Config,
+    owner: Wallet,
+    *,
+    now: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Rotation:
+    """Make a new operator key, have the owner name it on chain, and put it in place.
+
+    `now` does not wait for promises that are not placed. Raises NotOwner, PromisesOpen, NotFunded,
+    FarmerForeign, Lapsed, KeyInvalid, ChainError; then the old key is still in place.
+    """
+    if owner.address != config.owner:
+        raise NotOwner(
+            f"farmer {config.farmer_id} belongs to {config.owner}, who alone may name its operator, and this "
+            f"key is {owner.address}; give the owner's key with --owner-key FILE"
+        )
+    lock = HomeLock.in_home(home, on_wait=lambda: tell("Another command changes this farm; waiting for it."))
+    async with lock.held():
+        return await _rotate(home, config, owner, now, tell)
+
+
+async def _rotate(
+    home: Path, config: Config, owner: Wallet, now: bool, tell: Callable[[str], None]
+) -> Rotation:
+    old = key_from_file(home / KEY_NAME) if (home / KEY_NAME).exists() else None
+    new = _load_or_create_next(home)
+    async with connect(config) as chain:
+        farmer = await chain.farmer(config.farmer)
+        check_owner(farmer, config)
+        await check_not_lapsed(chain, farmer)
+        if farmer.operator != new.address:
+            if not now:
+                await _check_no_promises(chain, config)
+            await _give_gas(chain, old, new.address, tell)
+            await burying_sender(chain, owner).send(calls.set_operator(config.farmer, new.address))
+    kept = _keep_old(home, config, old)
+    _put_in_place(home)
+    return Rotation(operator=new.address, kept=kept, owns=old is not None and old.address == config.owner)
+
+
+def _load_or_create_next(home: Path) -> Wallet:
+    path = home / NEXT_KEY_NAME
+    if not path.exists():
+        write_private(path, Wallet.random().private_key.hex() + "\n")
+    return key_from_file(path)
+
+
+async def _check_no_promises(chain: Chain, config: Config) -> None:
+    path = config.data_folder / LEDGER_NAME
+    if not path.exists():
+        return
+    clock = await read_block_clock(chain)
+    with Ledger.look(path) as ledger:
+        deadlines = [record.deadline_block or 0 for record in ledger.slots(SlotState.ACCEPTED)]
+    still_open = [block for block in deadlines if block >= clock.block]
+    if still_open:
+        last = max(still_open)
+        raise PromisesOpen(
+            f"{len(still_open)} slots are promised with the old key and not placed yet. The market takes a "
+            "promise only while the key that signed it is the operator's, so their orders would be refused, "
+            "and the renters would have to upload to another farmer. The last of these promises ends with "
+            f"block {last}, about {clock.format_block(last)}. Run the command again after that, or do not "
+            "wait: --now"
+        )
+
+
+async def _give_gas(chain: Chain, old: Wallet | None, new: Address, tell: Callable[[str], None]) -> None:
+    """See to it that the new account can pay for proofs."""
+    reserve = await read_gas_reserve(chain, new)
+    if reserve.held_wei >= max(1, reserve.proof_wei):
+        return
+    share = await chain.native_balance(old.address) // COIN_SHARE if old is not None else 0
+    if old is None or share < max(1, reserve.proof_wei):
+        raise NotFunded(
+            f"the new operator {new} has {format_coins(reserve.held_wei)} coins for gas, and the old one has "
+            f"none to spare. Send the new one {format_coins(max(1, reserve.advised_wei))} of the chain's own "
+            "coin, then run the same command again"
+        )
+    await Sender(chain, old).transfer_native(new, share)
+    tell(f"Sent {format_coins(share)} coins for gas from {old.address} to {new}.")
+
+
+def _keep_old(home: Path, config: Config, old: Wallet | None) -> Path | None:
+    if old is None:
+        return None
+    path = home / OWNER_KEY_NAME
+    if old.address != config.owner or (path.exists() and not _holds(path, old)):
+        path = home / f"{KEY_NAME}.old-{old.address[2:10].lower()}"
+    if not path.exists():
+        write_private(path, old.private_key.hex() + "\n")
+    return path
+
+
+def _holds(path: Path, wallet: Wallet) -> bool:
+    """Whether a key is in a file; what else is there is somebody's too, and stays."""
+    try:
+        return key_from_file(path).address == wallet.address
+    except KeyInvalid:
+        return False
+
+
+def _put_in_place(home: Path) -> None:
+    replace_private(home / NEXT_KEY_NAME, home / KEY_NAME)

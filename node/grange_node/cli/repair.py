@@ -1,0 +1,205 @@
+"""`grange repair`: rebuild what vanished farmers kept, without a farm of one's own.
+
+Exit codes are those of `grange farm`. A farm repairs by itself with `grange farm run --repair`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from grange_node.cli.common import GAS_UNIT, KEPT_MEMORY_BYTES, explained, market_place, start_logging
+from rich.console import Console
+from rich.table import Table
+
+from grange.chain import Chain, Sender
+from grange.memory import keep_freed_memory
+from grange.types import Address, address_from
+from grange.units import format_size, format_tokens_rounded_down, parse_tokens
+from grange_node.chain.chain_link import TIMEOUTS
+from grange_node.cli.repair_home import (
+    CONFIG_NAME,
+    RepairConfig,
+    load_or_create_repair_key,
+    load_repair_config,
+    load_repair_key,
+    repair_home,
+    save_repair_config,
+)
+from grange_node.config import write_private
+from grange_node.loops import forever
+from grange_node.repair.jobs import Job, Jobs
+from grange_node.repair.repairer import POLL_SECONDS, Repairer
+
+app = typer.Typer(
+    help="Rebuild what vanished farmers kept, for a bounty. No farm is needed.", no_args_is_help=True
+)
+
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        "--home", help="Where key, settings and repairs are.", envvar="GRANGE_REPAIR_HOME", show_envvar=True
+    ),
+]
+
+
+@app.command()
+def init(
+    *,
+    rpc: Annotated[str | None, typer.Option(help="The chain's JSON-RPC endpoint.")] = None,
+    market: Annotated[str | None, typer.Option(help="The market's address.")] = None,
+    devnet: Annotated[
+        Path | None, typer.Option(help="The file that `grange devnet` wrote, instead of the two.")
+    ] = None,
+    start_block: Annotated[int, typer.Option(min=0, help="The block in which the market was made.")] = 0,
+    gas_price: Annotated[
+        str, typer.Option(help="Tokens that a million gas is worth; 0 treats gas as free.")
+    ] = "0",
+    max_read_price: Annotated[
+        str | None, typer.Option(help="Tokens that reading a GiB may cost; no limit if not given.")
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(min=1, help="Blocks in which the number of repairers that may begin doubles."),
+    ] = None,
+    close_for: Annotated[
+        list[str] | None,
+        typer.Option(help="A renter whose orders are closed when they are over; repeatable."),
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Make a key and write the settings. Can be repeated."""
+    with explained():
+        rpc_url, address = market_place(rpc, market, devnet)
+        folder = repair_home(home)
+        wallet = load_or_create_repair_key(folder)
+        chain_id, genesis = asyncio.run(_identify(rpc_url, address, folder))
+        config = RepairConfig(
+            rpc_url=rpc_url,
+            chain_id=chain_id,
+            genesis_hash=genesis.hex() if genesis else None,
+            market=address,
+            start_block=start_block,
+            gas_price=parse_tokens(gas_price) // GAS_UNIT,
+            highest_read_price=None if max_read_price is None else parse_tokens(max_read_price),
+            window_blocks=window,
+            close_for=tuple(address_from(renter) for renter in close_for or ()),
+        )
+        save_repair_config(folder, config)
+        typer.echo(f"Repairer {wallet.address}")
+        typer.echo(f"  settings  {folder}")
+        typer.echo("It needs some of the chain's coin for gas, and tokens to pay for what it reads.")
+        if max_read_price is None:
+            typer.echo("There is no limit to what it pays a GiB for reading: set one with --max-read-price.")
+        where = f" --home {home}" if home else ""
+        typer.echo(f"Start it with: grange repair run{where}")
+
+
+@app.command()
+def run(
+    *,
+    home: Home = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Write a JSON line here, in one step, once it is at work.")
+    ] = None,
+) -> None:
+    """Repair orders and evict lapsed farmers when it pays, until SIGTERM or Ctrl-C."""
+    with explained():
+        folder = repair_home(home)
+        start_logging()
+        logging.getLogger("grange.repair").setLevel(logging.INFO)
+        keep_freed_memory(KEPT_MEMORY_BYTES)
+        asyncio.run(_run(folder, ready_file))
+
+
+@app.command()
+def status(
+    home: Home = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object; amounts as strings in base units.")
+    ] = False,
+) -> None:
+    """Show the repairs under way and those that ended, also while it runs."""
+    with explained():
+        folder = repair_home(home)
+        wallet, jobs = load_repair_key(folder), Jobs(folder)
+        under_way, done = jobs.under_way(), jobs.done()
+        if as_json:
+            typer.echo(json.dumps(summary(wallet.address, under_way, done)))
+        else:
+            Console(markup=False, emoji=False).print(_table(under_way, done))
+
+
+def summary(address: str, under_way: list[Job], done: list[Job]) -> dict[str, Any]:
+    """What a repairer did, for scripts."""
+    return {
+        "repairer": address,
+        "under_way": [_job_json(job) for job in under_way],
+        "done": [_job_json(job) for job in done],
+        "bounty": str(sum(job.bounty for job in done)),
+        "slots_refilled": sum(len(job.refilled) for job in done),
+        "bytes_read": sum(job.bytes_read for job in done),
+        "bytes_rebuilt": sum(job.bytes_rebuilt for job in done),
+    }
+
+
+def _job_json(job: Job) -> dict[str, Any]:
+    # Amounts as strings: most readers of JSON keep numbers in 53 bits.
+    return job.to_json() | {"bounty": str(job.bounty), "paid": str(job.paid)}
+
+
+def _table(under_way: list[Job], done: list[Job]) -> Table:
+    table = Table(title="Repairs", title_justify="left", box=None)
+    for column in ("order", "what became of it", "slots", "read", "rebuilt", "bounty"):
+        table.add_column(column)
+    for job in [*under_way, *done]:
+        slots = sorted(job.refilled or job.takers)
+        table.add_row(
+            job.order.hex()[:12],
+            job.outcome.value,
+            ", ".join(map(str, slots)),
+            format_size(job.bytes_read),
+            format_size(job.bytes_rebuilt),
+            format_tokens_rounded_down(job.bounty),
+        )
+    return table
+
+
+async def _run(folder: Path, ready_file: Path | None) -> None:
+    config, wallet = load_repair_config(folder), load_repair_key(folder)
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with (
+        Chain.connect(
+            config.rpc_url,
+            config.market_address,
+            timeouts=TIMEOUTS,
+            expected_chain_id=config.chain_id,
+            expected_genesis=config.expected_genesis,
+        ) as chain,
+        Repairer.open(config.settings(folder), Sender(chain, wallet)) as repairer,
+    ):
+        if ready_file is not None:
+            write_private(ready_file, json.dumps({"repairer": wallet.address}) + "\n")
+        logging.getLogger("grange.repair").info(
+            "repairer %s is at work on market %s", wallet.address, config.market_address
+        )
+        ticking = asyncio.create_task(forever("repairs", repairer.tick, lambda: POLL_SECONDS))
+        await stop.wait()
+        ticking.cancel()
+        await asyncio.wait([ticking])
+
+
+async def _identify(rpc_url: str, market: Address, home: Path) -> tuple[int, bytes | None]:
+    """The chain's id and first block. Raises ChainReplaced where the home's repairs are of another chain."""
+    known = load_repair_config(home) if (home / CONFIG_NAME).exists() else None
+    is_same = known is not None and known.market_address == market
+    expected = known.expected_genesis if known is not None and is_same else None
+    async with Chain.connect(rpc_url, market, timeouts=TIMEOUTS, expected_genesis=expected) as chain:
+        return chain.chain_id, await chain.genesis_hash()

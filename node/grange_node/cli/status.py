@@ -1,0 +1,256 @@
+"""What a farm's operator wants to know, from the ledger and, when it answers, the chain.
+
+Works while the node runs and while it does not, and without a chain, then with what the ledger knows.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from grange.chain import (
+    Chain,
+    ChainError,
+    ChainReplaced,
+    Farmer,
+    Head,
+    TransactionReverted,
+    Wallet,
+    read_block_clock,
+)
+from grange.times import BlockClock
+from grange.types import Address, Epoch
+from grange_node.chain.chain_link import TIMEOUTS
+from grange_node.chain.funding import GasReserve, read_gas_reserve
+from grange_node.chain.ownership import (
+    START_OVER,
+    UNKNOWN_FARMER,
+    check_owner,
+    describe_operator,
+    describe_unknown,
+)
+from grange_node.cli.stake import covered_bytes
+from grange_node.config import DAMAGES_NAME, LEDGER_NAME, Config, connect
+from grange_node.errors import FarmerForeign, StoreFailed
+from grange_node.files import DiskFiles
+from grange_node.ledger.ledger import Ledger
+from grange_node.records import Earnings, SlotState
+from grange_node.self_repair.carer import SCRUBBED
+from grange_node.self_repair.damages import Damage, Damages
+
+AMOUNTS: Final = ("stake", "committed_rate", "unclaimed", "gas_money", "earned")
+"""Fields in base units or wei."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """One farm. Amounts in base units; None where only the chain knows and does not answer. Times are Unix
+    seconds, those of epochs estimated."""
+
+    farmer: int
+    owner: str
+    operator: str
+    endpoint: str
+    market: str
+    chain_id: int
+    chain_error: str | None
+    data_error: str | None
+    """What is wrong with the data folder; then nothing in it was counted."""
+    head_block: int | None
+    epoch: int | None
+    read_to_block: int | None
+    next_audit_block: int | None
+    next_audit_at: int | None
+    settled_epoch: int | None
+    stake: int | None
+    covered_bytes: int | None
+    """The room that the stake covers at the farm's price, at most what is on offer."""
+    free_covered_bytes: int | None
+    """Of that, what is not let yet."""
+    committed_rate: int
+    unclaimed: int | None
+    gas_money: int | None
+    """In wei."""
+    gas_proofs: int | None
+    """For how many proofs it is enough; None also where gas costs nothing."""
+    misses: int | None
+    strikes: int | None
+    max_misses: int
+    lapsed_from_epoch: int | None
+    lapsed_at: int | None
+    proven_epochs: int
+    earned: int
+    slots_staged: int
+    slots_accepted: int
+    slots_placed: int
+    slots_lost: int
+    """Declared lost, of orders that have not ended."""
+    slots_damaged: int
+    pieces_damaged: int
+    """Known to be gone or wrong, and not rebuilt yet."""
+    scrubbed_at: int | None
+    """When all pieces were last looked at, in Unix seconds."""
+    stored_bytes: int
+    capacity_bytes: int
+    disk_free_bytes: int
+    chain_doubt: str | None = None
+    """What the farm could not believe of the chain when it last looked."""
+    chain_doubt_since: int | None = None
+    gas_warning: str | None = None
+    """What to do about the coin for gas, if it runs out."""
+    key_warning: str | None = None
+    """What to do about the operator's key, if the chain names another."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For scripts. Amounts are strings: they are larger than what many readers of JSON take for whole
+        numbers."""
+        content = asdict(self)
+        for name in AMOUNTS:
+            content[name] = None if content[name] is None else str(content[name])
+        return content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    head: Head
+    farmer: Farmer
+    unclaimed: int
+    gas: GasReserve
+    clock: BlockClock
+
+
+async def read_status(config: Config, wallet: Wallet, data_error: str | None = None) -> Status:
+    """Look at ledger, disk and chain; with `data_error`, which says what is wrong with the data folder, at
+    the chain only. Raises LedgerInvalid for a ledger that is damaged or not ours, NoRoom, StoreFailed."""
+    seen, complaint = await _look(config, wallet)
+    read_to: int | None = None
+    counts = dict.fromkeys(SlotState, 0)
+    stored_bytes = slots_lost = 0
+    earnings = Earnings(proven_epochs=0, missed_epochs=0, earned=0, last_proven_epoch=None)
+    doubt: tuple[str, int] | None = None
+    committed = seen.farmer.committed_rate if seen else 0
+    with ExitStack() as stack:
+        path = config.data_folder / LEDGER_NAME
+        is_there = data_error is None and path.exists()
+        ledger = stack.enter_context(Ledger.look(path)) if is_there else None
+        if ledger is not None:
+            read_to = ledger.cursor().block
+            for record in ledger.slots(*SlotState):
+                counts[record.state] += 1
+                stored_bytes += record.terms.slot_bytes if record.terms else 0
+            doubt = ledger.doubt()
+            earnings = ledger.earnings()
+            ended = Epoch(max(0, read_to) // config.parameters.epoch_blocks)
+            slots_lost = sum(entry.lost for entry in ledger.entries(ended))
+            if seen is None:
+                committed = ledger.committed_rate(ended)
+    damaged, scrubbed_at = _known_damage(config) if data_error is None else ([], None)
+    epoch_blocks = config.parameters.epoch_blocks
+    lapsed_from = seen.farmer.settled_epoch + 1 if seen and seen.farmer.lapsed else None
+    next_audit = (seen.head.epoch + 1) * epoch_blocks if seen else None
+    covered, free_covered = _coverage(config, seen)
+    foreign_key = seen is not None and seen.farmer.operator != wallet.address
+    return Status(
+        farmer=config.farmer_id,
+        owner=config.owner,
+        operator=wallet.address,
+        endpoint=seen.farmer.endpoint if seen else config.endpoint,
+        market=config.market,
+        chain_id=config.chain_id,
+        chain_error=complaint,
+        data_error=data_error,
+        head_block=seen.head.number if seen else None,
+        epoch=seen.head.epoch if seen else None,
+        read_to_block=read_to,
+        next_audit_block=next_audit,
+        next_audit_at=int(seen.clock.time_of_block(next_audit)) if seen and next_audit else None,
+        settled_epoch=seen.farmer.settled_epoch if seen else None,
+        stake=seen.farmer.stake if seen else None,
+        covered_bytes=covered,
+        free_covered_bytes=free_covered,
+        committed_rate=committed,
+        unclaimed=seen.unclaimed if seen else None,
+        gas_money=seen.gas.held_wei if seen else None,
+        gas_proofs=seen.gas.epochs if seen else None,
+        misses=seen.farmer.misses if seen else None,
+        strikes=seen.farmer.strikes if seen else None,
+        max_misses=config.parameters.max_misses,
+        lapsed_from_epoch=lapsed_from,
+        lapsed_at=int(seen.clock.time_of_epoch(lapsed_from)) if seen and lapsed_from else None,
+        proven_epochs=earnings.proven_epochs,
+        earned=earnings.earned,
+        slots_staged=counts[SlotState.STAGED],
+        slots_accepted=counts[SlotState.ACCEPTED],
+        slots_placed=counts[SlotState.PLACED],
+        slots_lost=slots_lost,
+        slots_damaged=len(damaged),
+        pieces_damaged=sum(len(damage.pieces) for damage in damaged),
+        scrubbed_at=scrubbed_at,
+        stored_bytes=stored_bytes,
+        capacity_bytes=config.offer.capacity_bytes,
+        disk_free_bytes=_disk_free(config),
+        chain_doubt=doubt[0] if doubt else None,
+        chain_doubt_since=doubt[1] if doubt else None,
+        gas_warning=seen.gas.warning(wallet.address) if seen and seen.gas.is_low else None,
+        key_warning=describe_operator(seen.farmer, wallet.address) if seen and foreign_key else None,
+    )
+
+
+def _coverage(config: Config, seen: _Seen | None) -> tuple[int | None, int | None]:
+    """How much of the room on offer the stake covers, and how much of that is free."""
+    if seen is None:
+        return None, None
+    capacity, price = config.offer.capacity_bytes, config.offer.price_per_gib_epoch
+    epochs = config.parameters.collateral_epochs
+    free_stake = seen.farmer.stake - epochs * seen.farmer.committed_rate
+    covered = covered_bytes(seen.farmer.stake, price, epochs)
+    free = covered_bytes(free_stake, price, epochs)
+    return (
+        capacity if covered is None else min(covered, capacity),
+        capacity if free is None else min(free, capacity),
+    )
+
+
+def _known_damage(config: Config) -> tuple[list[Damage], int | None]:
+    """What is damaged, and when all was last looked at. A list that is damaged itself says nothing: the node
+    begins it again."""
+    path = config.data_folder / DAMAGES_NAME
+    if path.exists():
+        with suppress(StoreFailed), Damages.look(path) as damages:
+            return damages.all(), damages.told(SCRUBBED)
+    return [], None
+
+
+async def _look(config: Config, wallet: Wallet) -> tuple[_Seen | None, str | None]:
+    try:
+        async with connect(config, TIMEOUTS) as chain:
+            return _Seen(
+                head=await chain.head(),
+                farmer=await _read_farmer(chain, config),
+                unclaimed=await chain.earnings(Address(config.owner)),
+                gas=await read_gas_reserve(chain, wallet.address),
+                clock=await read_block_clock(chain),
+            ), None
+    except ChainReplaced as error:
+        return None, f"{error}. {START_OVER}"
+    except (ChainError, FarmerForeign) as error:
+        return None, str(error)
+
+
+async def _read_farmer(chain: Chain, config: Config) -> Farmer:
+    try:
+        farmer = await chain.farmer(config.farmer)
+    except TransactionReverted as error:
+        if error.name != UNKNOWN_FARMER:
+            raise
+        raise FarmerForeign(describe_unknown(config)) from error
+    check_owner(farmer, config)
+    return farmer
+
+
+def _disk_free(config: Config) -> int:
+    folder = config.data_folder
+    while not folder.exists():
+        folder = folder.parent
+    return max(0, DiskFiles().free_bytes(folder) - config.reserve_bytes)

@@ -1,0 +1,121 @@
+"""`grange farm status` for people: one table."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from grange.times import format_time
+from grange.units import GIB, format_coins, format_size, format_tokens_rounded_down
+from grange_node.cli.status import Status
+from grange_node.errors import BEGIN_AGAIN, describe_lapse
+
+UNKNOWN = "unknown without the chain"
+
+
+def status_table(status: Status) -> Table:
+    """Names and values. What needs the operator stands at the top."""
+    table = Table(title=f"Farmer {status.farmer}", show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in (*_warnings(status), *_facts(status)):
+        table.add_row(name, Text(value))
+    return table
+
+
+def _warnings(status: Status) -> list[tuple[str, str]]:
+    rows = []
+    if status.data_error is not None:
+        rows.append(("data", status.data_error))
+    if status.lapsed_from_epoch is not None:
+        since = f"epoch {status.lapsed_from_epoch}, about {_time(status.lapsed_at)}"
+        rows.append(("lapsed", f"{describe_lapse(status.farmer, since)} {BEGIN_AGAIN}"))
+    if status.key_warning is not None:
+        rows.append(("key", f"{status.key_warning}."))
+    if status.gas_warning is not None:
+        rows.append(("gas", f"{status.gas_warning}."))
+    if status.chain_doubt is not None:
+        rows.append(("in doubt", f"since {_time(status.chain_doubt_since)}: {status.chain_doubt}"))
+    return rows
+
+
+def _facts(status: Status) -> list[tuple[str, str]]:
+    kept = f"{status.slots_placed} kept, {status.slots_accepted} promised, {status.slots_staged} arriving"
+    is_lapsed = status.lapsed_from_epoch is not None
+    facts = [
+        ("endpoint", status.endpoint),
+        ("owner", status.owner),
+        ("operator", status.operator),
+        ("chain", status.chain_error or f"block {status.head_block}, epoch {status.epoch}"),
+        ("stored", f"{format_size(status.stored_bytes)} of {format_size(status.capacity_bytes)}"),
+        ("slots", kept),
+        ("health", _health(status)),
+        ("disk free", format_size(status.disk_free_bytes)),
+        ("stake", _tokens(status.stake)),
+        ("covers", _coverage(status)),
+        ("rate", f"{format_tokens_rounded_down(status.committed_rate)} tokens an epoch"),
+        ("epochs", f"{status.proven_epochs} proven, {_missed(status)}"),
+        ("standing", _standing(status)),
+        ("earned", f"{format_tokens_rounded_down(status.earned)} tokens in all"),
+        ("to withdraw", _tokens(status.unclaimed)),
+        ("gas", _gas(status)),
+        ("next audit", _next_audit(status)),
+    ]
+    # A lapsed farm can let nothing more, and is neither asked nor paid.
+    return [fact for fact in facts if not is_lapsed or fact[0] not in {"covers", "rate", "next audit"}]
+
+
+def _coverage(status: Status) -> str:
+    covered, free = status.covered_bytes, status.free_covered_bytes
+    if covered is None or free is None:
+        return UNKNOWN
+    capacity = format_size(status.capacity_bytes)
+    if covered >= status.capacity_bytes:
+        return f"all of the {capacity} on offer; {format_size(free)} are free"
+    return (
+        f"{format_size(covered)} ({covered / GIB:.3g} GiB) of the {capacity} on offer; {format_size(free)} "
+        "of it are free. For more, add to the stake or lower the price: grange farm update"
+    )
+
+
+def _gas(status: Status) -> str:
+    if status.gas_money is None:
+        return UNKNOWN
+    held = f"{format_coins(status.gas_money)} coins"
+    return held if status.gas_proofs is None else f"{held}, enough for about {status.gas_proofs:,} proofs"
+
+
+def _next_audit(status: Status) -> str:
+    if status.next_audit_block is None:
+        return UNKNOWN
+    return f"from block {status.next_audit_block}, about {_time(status.next_audit_at)}"
+
+
+def _missed(status: Status) -> str:
+    return f"missed: {UNKNOWN}" if status.misses is None else f"{status.misses} missed"
+
+
+def _health(status: Status) -> str:
+    looked = "not looked at as a whole yet"
+    if status.scrubbed_at is not None:
+        looked = f"all looked at by {_time(status.scrubbed_at)}"
+    damage = "no damage known"
+    if status.pieces_damaged:
+        damage = f"{status.pieces_damaged} pieces of {status.slots_damaged} slots damaged, being rebuilt"
+    return f"{damage}; {status.slots_lost} slots declared lost; {looked}"
+
+
+def _standing(status: Status) -> str:
+    if status.lapsed_from_epoch is not None:
+        return f"lapsed: all slots are vacant from epoch {status.lapsed_from_epoch} on"
+    if status.strikes is None:
+        return UNKNOWN
+    return f"{status.strikes} of the {status.max_misses} strikes with which a farmer lapses"
+
+
+def _tokens(amount: int | None) -> str:
+    return UNKNOWN if amount is None else f"{format_tokens_rounded_down(amount)} tokens"
+
+
+def _time(unix_seconds: int | None) -> str:
+    return "?" if unix_seconds is None else format_time(unix_seconds, seconds=True)

@@ -1,0 +1,191 @@
+"""Paid reads: nothing is read that is not paid before, and nothing is paid that cannot be read.
+
+    voucher looked at: signature, credit, vault
+    price set aside (in memory)
+    first bytes read from the disk        fails: the price is free again
+    voucher and what is spent on disk     fails: likewise
+    bytes flow
+
+So a kill loses nothing that flowed, and a payer loses at most the requests that were on their way. A request
+is served when the highest total that its payer signed, less what all its requests before cost, covers its
+price. Requests of one payer may come at once and in any order: what one has set aside is no other's.
+
+Decided here: who has credit. Leaves the vault to `vault_funds`, vouchers to `vouchers`, redeeming to
+`redeemer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+
+from grange.messages import Domain
+from grange.types import Address, FarmerId, Voucher
+from grange.units import STEP_BYTES, egress_rounded_up
+from grange_node.chain.vault_funds import VaultFunds
+from grange_node.errors import PaymentNeeded, RangeInvalid, TooBusy
+from grange_node.limits.fair_shares import FairShares
+from grange_node.limits.networks import Network
+from grange_node.payments.accounts import Accounts
+from grange_node.payments.vouchers import PayerAccount, check_signer, read_voucher
+
+MAX_GUEST_BYTES = 64 << 20
+"""What others than a slot's own renter may have on its way to them in all, where reading costs nothing; each
+network has a share of it."""
+MAX_GUEST_BYTES_PER_READER = 16 << 20
+"""Of that, what one of them may have: else one that takes its bytes slowly would keep all orders that are
+kept here from being mended."""
+
+Earn = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Live:
+    """A payer with requests on their way. `users` keeps it in memory."""
+
+    account: PayerAccount
+    reserved: int = 0
+    users: int = 0
+
+    @property
+    def used(self) -> int:
+        return self.account.spent + self.reserved
+
+    def move(self, price: int) -> None:
+        """What was set aside is spent."""
+        self.reserved -= price
+        self.account = replace(self.account, spent=self.account.spent + price)
+
+
+class Till:
+    """Takes vouchers for reads."""
+
+    def __init__(
+        self,
+        *,
+        domain: Domain,
+        farmer: FarmerId,
+        price_per_gib: int,
+        accounts: Accounts,
+        vaults: VaultFunds,
+    ) -> None:
+        self._domain = domain
+        self._farmer = farmer
+        self._price_per_gib = price_per_gib
+        self._accounts = accounts
+        self._vaults = vaults
+        self._live: dict[Address, _Live] = {}
+        self._guest_bytes: Counter[Address] = Counter()
+        self._guest_shares = FairShares(MAX_GUEST_BYTES)
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    @asynccontextmanager
+    async def admitted(
+        self, payer: Address, size_bytes: int, header: str | None, *, network: Network, is_own: bool
+    ) -> AsyncIterator[Earn]:
+        """One read, while it lasts. What is yielded is to be awaited before the first byte leaves.
+
+        `network` is that of the reader, `is_own` says whether the slot is its own. Raises RangeInvalid for
+        more than one step, PaymentNeeded, VaultTooSmall, Unauthorised, Malformed, ChainDown; TooBusy where
+        others read for nothing.
+        """
+        price = egress_rounded_up(self._price_per_gib, size_bytes)
+        if (price or not is_own) and size_bytes > STEP_BYTES:
+            raise RangeInvalid(f"one request gets {STEP_BYTES} bytes at most", limit=STEP_BYTES)
+        if not price:
+            with self._as_guest(payer, network, 0 if is_own else size_bytes):
+                yield _nothing
+            return
+        voucher = None if header is None else read_voucher(header, payer)
+        with self._entered(payer) as live:
+            await self._set_aside(live, voucher, price, network)
+            earned = False
+
+            async def earn() -> None:
+                nonlocal earned
+                earned = True
+                live.move(price)
+                try:
+                    await asyncio.to_thread(self._accounts.save, live.account)
+                except BaseException:
+                    earned = False
+                    live.move(-price)
+                    raise
+
+            try:
+                yield earn
+            finally:
+                if not earned:
+                    live.reserved -= price
+
+    def account(self, payer: Address) -> PayerAccount | None:
+        """What a payer stands for at the moment."""
+        live = self._live.get(payer)
+        return live.account if live and live.account.cumulative else self._accounts.account(payer)
+
+    async def _set_aside(self, live: _Live, voucher: Voucher | None, price: int, network: Network) -> None:
+        total = live.account.cumulative
+        if voucher is not None and voucher.cumulative > total:
+            check_signer(voucher, self._domain, self._farmer)
+            total = voucher.cumulative
+        _require(live, total, price)
+        vault = await self._vaults.require(live.account.payer, network, total)
+        if not live.account.cumulative:
+            # What the chain has paid us was served, though we may have lost the account: an old voucher opens
+            # nothing a second time.
+            live.account = replace(live.account, spent=vault.redeemed, redeemed=vault.redeemed)
+        # Others of the same payer may have come by in the meantime.
+        if voucher is not None and voucher.cumulative > live.account.cumulative:
+            live.account = replace(live.account, cumulative=voucher.cumulative, r=voucher.r, vs=voucher.vs)
+        _require(live, live.account.cumulative, price)
+        live.reserved += price
+
+    @contextmanager
+    def _entered(self, payer: Address) -> Iterator[_Live]:
+        live = self._live.get(payer)
+        if live is None:
+            empty = PayerAccount(payer=payer, cumulative=0, r=b"", vs=b"", spent=0)
+            live = self._live[payer] = _Live(account=self._accounts.account(payer) or empty)
+        live.users += 1
+        try:
+            yield live
+        finally:
+            live.users -= 1
+            if not live.users:
+                del self._live[payer]
+
+    @contextmanager
+    def _as_guest(self, reader: Address, network: Network, size_bytes: int) -> Iterator[None]:
+        if not size_bytes:
+            yield
+            return
+        refusal = TooBusy("too much is being read for nothing by others than the renter; try again")
+        if self._guest_bytes[reader] + size_bytes > MAX_GUEST_BYTES_PER_READER:
+            raise refusal
+        self._guest_bytes[reader] += size_bytes
+        try:
+            with self._guest_shares.held(network, size_bytes, refusal):
+                yield
+        finally:
+            self._guest_bytes[reader] -= size_bytes
+            if not self._guest_bytes[reader]:
+                del self._guest_bytes[reader]
+
+
+def _require(live: _Live, total: int, price: int) -> None:
+    if total - live.used < price:
+        raise PaymentNeeded(
+            "the voucher does not cover this request and those before it",
+            spent=live.used,
+            cumulative=total,
+            needed=price,
+        )
+
+
+async def _nothing() -> None:
+    """What is earned by what costs nothing."""

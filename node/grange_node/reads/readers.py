@@ -1,0 +1,238 @@
+"""Who may read a slot that is placed here, and which of its pieces now.
+
+`grange.reads` has the rule. Found out here: in what role the signer of a request asks, and how the order
+stands. The renter that sent us its slot is known without the chain. Everybody else costs questions to it, so
+these are bounded:
+
+    an order that is not kept here   none: nobody is asked about it
+    an order                         asked about once a block, and not oftener than the chain is looked at;
+                                     what was answered counts for all who ask, those who are refused too
+    all orders together              MAX_LOOKS_AT_ONCE at a time; MAX_WAITING requests wait, of which each
+                                     network has a share (`fair_shares`); more get 429
+    money of a reader                asked for only while a slot is vacant (`account_funds`)
+
+Answers are kept for MAX_ORDERS orders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Final, TypeVar
+from weakref import WeakValueDictionary
+
+from grange.chain import ChainError, ChainTimeout
+from grange.reads import Reader, Share, is_open, open_epoch, share_of
+from grange.types import Address, Epoch, OrderId
+from grange_node.chain.account_funds import AccountFunds
+from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.order_state import OrderState
+from grange_node.chain.watcher import MAX_VIEW_AGE_SECONDS, View, Watcher
+from grange_node.elapsed import elapsed
+from grange_node.errors import ChainDown, ClosedUntilEpoch, NotAReader, TooBusy, VaultTooSmall
+from grange_node.limits.fair_shares import FairShares
+from grange_node.limits.networks import Network
+from grange_node.limits.turns import Turns
+from grange_node.records import SlotRecord
+
+MAX_ORDERS: Final = 1_000
+MAX_LOOKS_AT_ONCE: Final = 4
+MAX_WAITING: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What somebody may read of a slot in an epoch."""
+
+    reader: Reader
+    share: Share
+    epoch: Epoch
+
+    @property
+    def is_renter(self) -> bool:
+        """Whether the slot is the reader's own."""
+        return self.reader is Reader.RENTER
+
+    def shows(self, piece: int) -> bool:
+        """Whether a piece may be read now."""
+        return self.share is Share.EVERYTHING or (
+            self.share is Share.OPEN_THIRD and is_open(piece, self.epoch)
+        )
+
+    def require(self, pieces: Iterable[int]) -> None:
+        """Raise ClosedUntilEpoch unless all of these pieces may be read now."""
+        if self.share is Share.EVERYTHING:
+            return
+        closed = next((piece for piece in pieces if not self.shows(piece)), None)
+        if closed is not None:
+            epoch = open_epoch(closed, self.epoch)
+            raise ClosedUntilEpoch(
+                f"piece {closed} is open to {self.reader.value} in epoch {epoch} and each third one after it",
+                piece=closed,
+                epoch=epoch,
+                current=self.epoch,
+            )
+
+
+AS_RENTER: Final = Access(reader=Reader.RENTER, share=Share.EVERYTHING, epoch=Epoch(0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """How an order stood, or why that could not be found out, and when it was asked."""
+
+    state: OrderState | None
+    failure: str = ""
+    block: int
+    epoch: Epoch
+    asked_at: float
+
+
+class Readers:
+    """The readers of one farm's slots."""
+
+    def __init__(
+        self, link: ChainLink, watcher: Watcher, funds: AccountFunds, clock: Callable[[], float]
+    ) -> None:
+        """`clock` gives seconds."""
+        self._link = link
+        self._watcher = watcher
+        self._clock = clock
+        self._funds = funds
+        self._answers: OrderedDict[OrderId, _Answer] = OrderedDict()
+        self._renters: OrderedDict[OrderId, Address] = OrderedDict()
+        self._hidden: OrderedDict[OrderId, int] = OrderedDict()
+        """Of which the chain did not say whose they are, and in what block."""
+        self._locks: WeakValueDictionary[OrderId, asyncio.Lock] = WeakValueDictionary()
+        self._renter_locks: WeakValueDictionary[OrderId, asyncio.Lock] = WeakValueDictionary()
+        self._looking = Turns(MAX_LOOKS_AT_ONCE, ChainTimeout)
+        self._line = FairShares(MAX_WAITING)
+
+    async def access(self, record: SlotRecord, signer: Address, network: Network) -> Access:
+        """What the signer of a request, who asks from a network, may read of a placed slot. Raises NotAReader
+        for nothing; ChainDown and TooBusy while that cannot be found out."""
+        order = record.key.order
+        if record.key.renter == signer and await self._is_renter(order, signer):
+            return AS_RENTER
+        with self._queued(network):
+            view = await self._watcher.recent()
+            if self._watcher.is_epoch_over(view):
+                # Else two thirds are open to those who ask as soon as an epoch has begun: that of the last
+                # one at farmers that have not seen it, and its own.
+                view = await self._watcher.newest()
+        state = await self._state(order, view, network)
+        reader = await self._reader(record, state, signer, network, view)
+        share = share_of(
+            reader,
+            is_vacant=state is not None and state.is_vacant,
+            is_eager=state is not None and state.is_eager,
+        )
+        if share is Share.NOTHING:
+            raise NotAReader(
+                "only the order's renter, the farmers that keep it, and, while a slot of it is vacant, "
+                "accounts with money in the market may read it"
+            )
+        return Access(reader=reader, share=share, epoch=view.head.epoch)
+
+    async def _is_renter(self, order: OrderId, signer: Address) -> bool:
+        """Whether who sent us the slot is the order's renter: a slot that was taken over came from a
+        repairer. While the chain is away the sender is believed: it had the bytes."""
+        renter = self._renters.get(order)
+        if renter is None:
+            view = self._watcher.view
+            if view is None or elapsed(view.seen_at, self._clock()) > MAX_VIEW_AGE_SECONDS:
+                return True
+            # Not in line with others: they must not keep a renter from its own.
+            async with self._renter_locks.setdefault(order, asyncio.Lock()):
+                renter = self._renters.get(order) or await self._ask_renter(order, view)
+        return renter is None or renter == signer
+
+    async def _ask_renter(self, order: OrderId, view: View) -> Address | None:
+        """Whose an order is by the chain; None if it does not say."""
+        if self._hidden.get(order) == view.head.number:
+            return None
+        try:
+            placed = await self._link.order(order)
+        except ChainError:
+            placed = None
+        if placed is None:
+            _remember(self._hidden, order, view.head.number)
+            return None
+        return _remember(self._renters, order, placed.renter)
+
+    async def _reader(
+        self, record: SlotRecord, state: OrderState | None, signer: Address, network: Network, view: View
+    ) -> Reader:
+        if state is None:
+            return Reader.STRANGER
+        if state.renter == signer:
+            return Reader.RENTER
+        if signer in state.operators:
+            return Reader.FARMER
+        for relative in state.family:
+            other = await self._state(relative, view, network)
+            if other is not None and signer in other.operators:
+                return Reader.FARMER
+        if state.is_vacant and await self._has_money(signer, network, record.agreed.rate):
+            return Reader.REPAIRER
+        return Reader.STRANGER
+
+    async def _has_money(self, signer: Address, network: Network, needed: int) -> bool:
+        try:
+            await self._funds.require(signer, network, needed)
+        except VaultTooSmall:
+            return False
+        return True
+
+    async def _state(self, order: OrderId, view: View, network: Network) -> OrderState | None:
+        answer = self._known(order, view)
+        if answer is None:
+            lock = self._locks.setdefault(order, asyncio.Lock())
+            with self._queued(network):
+                async with lock:
+                    answer = self._known(order, view) or await self._ask(order, view)
+        if answer.failure:
+            raise ChainDown(answer.failure)
+        return answer.state
+
+    def _queued(self, network: Network) -> AbstractContextManager[None]:
+        """A request that may have to wait for the chain. Raises TooBusy."""
+        return self._line.held(network, 1, TooBusy("too many readers ask at once; try again in a minute"))
+
+    def _known(self, order: OrderId, view: View) -> _Answer | None:
+        answer = self._answers.get(order)
+        if answer is None or answer.epoch != view.head.epoch:
+            return None
+        is_young = elapsed(answer.asked_at, self._clock()) < self._watcher.pause_seconds()
+        is_current = answer.block == view.head.number and not answer.failure
+        return answer if is_current or is_young else None
+
+    async def _ask(self, order: OrderId, view: View) -> _Answer:
+        state, failure = None, ""
+        try:
+            async with self._looking.turn():
+                state = await self._link.order_state(order)
+        except ChainError as error:
+            failure = f"the chain cannot be asked at the moment: {error}"
+        answer = _Answer(
+            state=state,
+            failure=failure,
+            block=view.head.number,
+            epoch=view.head.epoch,
+            asked_at=self._clock(),
+        )
+        return _remember(self._answers, order, answer)
+
+
+_T = TypeVar("_T")
+
+
+def _remember(known: OrderedDict[OrderId, _T], order: OrderId, value: _T) -> _T:
+    known[order] = value
+    known.move_to_end(order)
+    while len(known) > MAX_ORDERS:
+        known.popitem(last=False)
+    return value

@@ -1,0 +1,118 @@
+"""Which of the slots that a farm would give up it can declare lost in one transaction.
+
+The market lets nobody leave a book of which less than a 32nd is alive, by pay, unless nothing is: a proof
+shows every lost slot that it passes over, and has to stay short. So the last slots of a book are given up
+together, or some of them are kept and missed. Decides which go, and has them go; leaves to `judge` which
+are to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from grange.audit import BookState, loss_words
+from grange.chain import TransactionReverted
+from grange.types import Epoch, OrderId
+from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.watcher import Watcher
+from grange_node.ledger.books import books_from
+from grange_node.ledger.ledger import Ledger
+from grange_node.self_repair.damages import Damages
+from grange_node.slot_key import SlotKey
+
+MAX_DEAD_SHARE: Final = 32
+"""As in contracts/modules/Books.sol."""
+
+MAX_DECLARED: Final = 100
+"""In one transaction: at about 70,000 gas a slot it has room in any block."""
+
+log = logging.getLogger("grange.farm")
+
+
+def declarable(book: BookState, wanted: Iterable[int], epoch: Epoch) -> list[int]:
+    """Those of the entries, by index, that `declareLoss` takes in one call in `epoch`, ascending.
+
+    All of them if they leave enough alive or nothing; else as much pay as may go.
+    """
+    candidates = [
+        index
+        for index in wanted
+        if index not in book.lost_epochs and book.entries[index].from_epoch <= epoch < book.end
+    ]
+    total = sum(book.entries[index].rate for index in book.lost_epochs)
+    if len(candidates) <= MAX_DECLARED:
+        rate = sum(book.entries[index].rate for index in candidates)
+        if _may_be_lost(book, total + rate, epoch):
+            return sorted(candidates)
+    chosen: list[int] = []
+    for index in sorted(candidates, key=lambda index: -book.entries[index].rate):
+        rate = book.entries[index].rate
+        if len(chosen) < MAX_DECLARED and _may_be_lost(book, total + rate, epoch):
+            total += rate
+            chosen.append(index)
+    return sorted(chosen)
+
+
+def _may_be_lost(book: BookState, lost: int, epoch: Epoch) -> bool:
+    """Whether so much of a book may be lost, of what has begun and of what will have (`Losses._addLost`)."""
+    every, begun = book.rate_before + book.rate_added, book.rate_before
+    if lost != every and (every - lost) * MAX_DEAD_SHARE < every:
+        return False
+    return book.added_epoch <= epoch or lost == begun or (begun - lost) * MAX_DEAD_SHARE >= begun
+
+
+class LossDeclarer:
+    """Declares slots lost on chain, as many at once as the market takes."""
+
+    def __init__(self, *, ledger: Ledger, link: ChainLink, watcher: Watcher, damages: Damages) -> None:
+        self._ledger = ledger
+        self._link = link
+        self._watcher = watcher
+        self._damages = damages
+
+    async def give_up(self, keys: Sequence[SlotKey]) -> list[SlotKey]:
+        """Declare slots lost, those of a book together; gives those that are left."""
+        view = self._watcher.view
+        assert view is not None
+        epoch = view.head.epoch
+        if self._ledger.cursor().block < view.head.number:
+            return list(keys)
+        entries = await asyncio.to_thread(self._ledger.entries, epoch)
+        named = {(key.order, key.slot): key for key in keys}
+        left = dict(named)
+        for book in books_from(entries):
+            wanted = [index for index, entry in enumerate(book.entries) if (entry.order, entry.slot) in named]
+            chosen = declarable(book, wanted, epoch)
+            if not chosen:
+                continue
+            if await self._declare(book, [(index, named[_slot_at(book, index)]) for index in chosen]):
+                for index in chosen:
+                    left.pop(_slot_at(book, index), None)
+        return list(left.values())
+
+    async def _declare(self, book: BookState, lost: Sequence[tuple[int, SlotKey]]) -> bool:
+        """Declare entries of a book lost, each with the slot's name here."""
+        words = [word for index, _ in lost for word in loss_words(book, index)]
+        try:
+            receipt = await self._link.declare_loss(book.end, words, extension=book.extension)
+        except TransactionReverted as error:
+            log.warning("%d slots cannot be declared lost: %s", len(lost), error.name)
+            return False
+        self._watcher.read_soon()
+        for _, key in lost:
+            log.error(
+                "%s is declared lost in block %d: its collateral is forfeit, the rest goes on",
+                key,
+                receipt.block,
+            )
+            await asyncio.to_thread(self._ledger.note_declared_lost, key.order, key.slot)
+            await asyncio.to_thread(self._damages.forget, key)
+        return True
+
+
+def _slot_at(book: BookState, index: int) -> tuple[OrderId, int]:
+    entry = book.entries[index]
+    return entry.order, entry.slot

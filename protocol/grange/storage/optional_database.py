@@ -1,0 +1,228 @@
+"""A SQLite file that a program can do without: damage costs its content, a full disk only what is new.
+
+    with OptionalDatabase.open(path, prepare) as database:
+        database.change(lambda db: db.execute("INSERT ..."))
+        rows = database.read(lambda db: db.execute("SELECT ...").fetchall())
+
+What goes wrong with a file is of three kinds (`database_file`), and each has its own answer:
+
+    its content is unreadable         it is moved aside, and a new one begun (`moved_to` says where it is)
+    the disk takes nothing            a copy in memory goes on in its place (`forgetful` says why)
+    another process holds it          FileBusy, after waiting; nothing is moved and nothing is copied
+
+One thread at a time may use it. Errors of any other kind are bugs and come out as they are.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Final, Self, TypeVar
+
+from grange.errors import Told, WorldError
+from grange.storage.database_file import Fault, fault_of, open_or_begin_again
+from grange.storage.write_ahead import use_write_ahead_log
+
+BUSY_SECONDS: Final = 30.0
+EXIT_FILES: Final = 4
+BACKUP_PAGES: Final = 1_000
+
+Result = TypeVar("Result")
+Connection = sqlite3.Connection
+
+
+class FileBusy(Told, WorldError):
+    """Another process has held the file for longer than we wait."""
+
+    exit_code = EXIT_FILES
+
+
+class OptionalDatabase:
+    """One file, or its stand-in in memory. `prepare` makes the tables where there are none."""
+
+    def __init__(
+        self,
+        path: Path | None,
+        prepare: Callable[[Connection], None],
+        *,
+        busy_seconds: float,
+    ) -> None:
+        """Use `OptionalDatabase.open`."""
+        self.moved_to: Path | None = None
+        """Where the file is whose content was unreadable; None if that did not happen."""
+        self.forgetful = ""
+        """Why nothing is written to the disk any more; empty as long as it is."""
+        self._path = path
+        self._prepare = prepare
+        self._busy_seconds = busy_seconds
+        self._db: Connection | None = None
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls,
+        path: Path | None,
+        prepare: Callable[[Connection], None],
+        *,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> Iterator[Self]:
+        """The file, which is made if it is not there; without a path one in memory. Raises FileBusy."""
+        file = cls(path, prepare, busy_seconds=busy_seconds)
+        try:
+            file.read(lambda _: None)
+            yield file
+        finally:
+            file._close()
+
+    def read(self, query: Callable[[Connection], Result]) -> Result:
+        """What a query finds; it is asked again after a failure of the file was dealt with."""
+        while True:
+            try:
+                return query(self._opened())
+            except sqlite3.DatabaseError as error:
+                self._deal_with(error)
+
+    def change(self, work: Callable[[Connection], Result]) -> Result:
+        """Do something in one transaction, whole or not at all; again after a failure was dealt with."""
+
+        def transact(db: Connection) -> Result:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(db)
+                db.execute("COMMIT")
+            except BaseException:
+                # A failure such as a full disk may have rolled back already.
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+            return result
+
+        return self.read(transact)
+
+    def notices(self, loss: str) -> list[str]:
+        """What a person should know of this file: `loss` says what it costs that its content is gone."""
+        if self._path is None:
+            return []
+        found = []
+        if self.moved_to is not None:
+            found.append(f"{self._path.name} was damaged, and is kept as {self.moved_to.name}. {loss}")
+        if self.forgetful:
+            where = self._path.parent
+            found.append(f"{where}: {self.forgetful}. What happens now is not remembered.")
+        return found
+
+    def begin_again(self) -> None:
+        """Give up the content: it cannot be understood, although SQLite could read it."""
+        error = sqlite3.DatabaseError("the content cannot be understood")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        self._deal_with(error)
+
+    def _opened(self) -> Connection:
+        if self._db is None:
+            if self._path is None or self.forgetful:
+                self._db = self._in_memory()
+            else:
+                self._db = self._on_disk(self._path)
+        return self._db
+
+    def _on_disk(self, path: Path) -> Connection:
+        connection = sqlite3.connect(path, timeout=self._busy_seconds, isolation_level=None)
+        try:
+            use_write_ahead_log(connection, self._busy_seconds)
+            connection.execute("PRAGMA synchronous = NORMAL")
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _in_memory(self) -> Connection:
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        self._prepare(connection)
+        return connection
+
+    def _deal_with(self, error: sqlite3.DatabaseError) -> None:
+        """Make the next try a different one, or raise."""
+        fault = fault_of(error, self._path)
+        if fault is Fault.PROGRAM or self._path is None or self.forgetful:
+            raise error
+        if fault is Fault.BUSY:
+            raise FileBusy(
+                f"{self._path} is in use by another program.",
+                means="Nothing was changed.",
+                todo="Wait until that program has ended, then run this again.",
+            ) from error
+        if fault is not Fault.UNREADABLE:
+            self._go_on_in_memory(self._path, fault.value)
+        elif self.moved_to is None:
+            self._begin_again(self._path, error)
+        else:
+            self._close()
+            self.forgetful = "what is written to it cannot be read again"
+
+    def _begin_again(self, path: Path, error: sqlite3.DatabaseError) -> None:
+        """Move the file aside, unless another process was first."""
+        self._close()
+        damaged = _inode(path)
+
+        def opened() -> Connection:
+            if damaged is not None and _inode(path) == damaged:
+                raise error
+            return self._on_disk(path)
+
+        def told(aside: Path) -> None:
+            self.moved_to = aside
+
+        try:
+            self._db = open_or_begin_again(path, opened, told)
+        except OSError:
+            self.forgetful = "it is damaged and cannot be moved aside"
+
+    def _go_on_in_memory(self, path: Path, reason: str) -> None:
+        """With what the file has, as far as it can be read."""
+        deadline = time.monotonic() + self._busy_seconds
+        copy: Connection | None = None
+        if self._db is not None:
+            copy = self._copied(self._db, deadline)
+        # A file in a folder that takes nothing is opened as one that cannot change, without its log.
+        for how in ("mode=ro", "mode=ro&immutable=1"):
+            if copy is None and path.exists():
+                with suppress(sqlite3.DatabaseError):
+                    uri = f"{path.absolute().as_uri()}?{how}"
+                    with closing(sqlite3.connect(uri, uri=True, timeout=self._busy_seconds)) as source:
+                        copy = self._copied(source, deadline)
+        self._close()
+        self.forgetful = reason
+        self._db = copy
+
+    def _copied(self, source: Connection, deadline: float) -> Connection | None:
+        """A copy in memory; None if the source does not give one."""
+
+        def give_up(_status: int, _remaining: int, _total: int) -> None:
+            if time.monotonic() > deadline:
+                raise TimeoutError
+
+        copy = sqlite3.connect(":memory:", isolation_level=None)
+        try:
+            source.backup(copy, pages=BACKUP_PAGES, progress=give_up)
+            self._prepare(copy)
+        except (sqlite3.DatabaseError, TimeoutError):
+            copy.close()
+            return None
+        return copy
+
+    def _close(self) -> None:
+        if self._db is not None:
+            # What closing would still tidy up is tidied up by the next to open the file.
+            with suppress(sqlite3.DatabaseError):
+                self._db.close()
+            self._db = None
+
+
+def _inode(path: Path) -> int | None:
+    """Which file has this name; None if there is none, since another process has just moved it aside."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,250 @@
+"""`grange simulate`: years of a network; `check`: the simulation beside the closed form; `policy`: a drawing.
+
+Decides the options, what is printed and the exit codes: 0, 1 the check found a difference, 2 wrong usage,
+4 the drawing cannot be written. Leaves the defaults and their reasons to `assumptions`.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from grange.errors import Misuse
+from grange_simulate import policy_chart, report
+from grange_simulate.assumptions import DEFAULT_CODES, Assumptions, Code, Farmers, Lines, Prices, Rules
+from grange_simulate.chart import drawn
+from grange_simulate.check import compared
+from grange_simulate.intervals import Estimate
+
+EXIT_DIFFERS = 1
+EXIT_MISUSE = 2
+EXIT_FILE = 4
+DEFAULT_SEED = 1
+_CODE = re.compile(r"([0-9]{1,3})(?:/| of )([0-9]{1,3})")
+_FARMERS, _LINES, _PRICES, _RULES, _WORLD = Farmers(), Lines(), Prices(), Rules(), Assumptions()
+
+app = typer.Typer(help="Simulate years of a network: losses, repair traffic, cost.", no_args_is_help=False)
+_out = Console(highlight=False, markup=False, emoji=False)
+_err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same numbers.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON value instead of tables.")]
+
+
+@app.callback(invoke_without_command=True)
+def simulate(  # noqa: PLR0917  typer makes options of parameters
+    context: typer.Context,
+    farmers: Annotated[int, typer.Option(help="Farmers in a network.")] = _FARMERS.count,
+    years: Annotated[float, typer.Option(help="How long each network is watched.")] = _WORLD.years,
+    seed: Seed = DEFAULT_SEED,
+    code: Annotated[
+        list[str] | None,
+        typer.Option(help="k/n; again for another.", show_default="4/8 10/20 10/30 29/80"),
+    ] = None,
+    orders: Annotated[int, typer.Option(help="Orders in each network.")] = _WORLD.orders,
+    order_gib: Annotated[float, typer.Option(help="What an order holds, before coding.")] = _WORLD.order_gib,
+    networks: Annotated[int, typer.Option(help="Independent networks.")] = _WORLD.networks,
+    lifetime_days: Annotated[float, typer.Option(help="How long a farmer stays, on average.")] = (
+        _FARMERS.lifetime_days
+    ),
+    lifetime_shape: Annotated[
+        float, typer.Option(help="Weibull; 1 is a constant rate, below it the young leave sooner.")
+    ] = _FARMERS.lifetime_shape,
+    shocks: Annotated[int, typer.Option(min=0, max=100, help="Shocks in each network.")] = _FARMERS.shocks,
+    shock_share: Annotated[float, typer.Option(help="Farmers that vanish in one.")] = _FARMERS.shock_share,
+    shock_hours: Annotated[
+        float | None, typer.Option(help="They come back after so long.", show_default="never")
+    ] = None,
+    upload_mbit: Annotated[float, typer.Option(help="Of the median farmer.")] = _LINES.upload_mbit,
+    download_mbit: Annotated[float, typer.Option(help="Of the median farmer.")] = _LINES.download_mbit,
+    rent: Annotated[float, typer.Option(help="Tokens for a TiB in slots and a month.")] = (
+        _PRICES.rent_per_tib_month
+    ),
+    egress: Annotated[float, typer.Option(help="Tokens for a TiB that is read.")] = _PRICES.egress_per_tib,
+    collateral_epochs: Annotated[
+        int, typer.Option(help="Days of pay that a farmer has at stake: half of it is the greatest bounty.")
+    ] = _RULES.collateral_epochs,
+    max_misses: Annotated[int, typer.Option(help="Days missed with which a farmer is evicted.")] = (
+        _RULES.max_misses
+    ),
+    auction_epochs: Annotated[int, typer.Option(help="Days in which a bounty rises.")] = (
+        _RULES.auction_epochs
+    ),
+    as_json: Json = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw it: an SVG file.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.", show_default="one for each processor")] = (
+        os.cpu_count() or 1
+    ),
+) -> None:
+    """Play years of a network for several codes: how likely an order is lost, and what repair takes."""
+    if context.invoked_subcommand is not None:
+        return
+    try:
+        assumptions = Assumptions(
+            years=years,
+            orders=orders,
+            order_gib=order_gib,
+            networks=networks,
+            farmers=Farmers(
+                count=farmers,
+                lifetime_days=lifetime_days,
+                lifetime_shape=lifetime_shape,
+                shocks=shocks,
+                shock_share=shock_share,
+                shock_for_good=shock_hours is None,
+                shock_hours=_FARMERS.shock_hours if shock_hours is None else shock_hours,
+            ),
+            lines=Lines(upload_mbit=upload_mbit, download_mbit=download_mbit),
+            rules=Rules(
+                collateral_epochs=collateral_epochs, max_misses=max_misses, auction_epochs=auction_epochs
+            ),
+            prices=Prices(rent_per_tib_month=rent, egress_per_tib=egress),
+        )
+        codes = [_code(text) for text in code] if code else list(DEFAULT_CODES)
+        results = report.run(assumptions, codes, seed, workers=workers)
+    except Misuse as error:
+        _fail(f"{error}.", EXIT_MISUSE)
+    if plot is not None:
+        _draw(plot, results, assumptions)
+    if as_json:
+        typer.echo(json.dumps(report.as_json(assumptions, results, seed), indent=2))
+    else:
+        _show(assumptions, results, seed)
+
+
+@app.command()
+def check(seed: Seed = DEFAULT_SEED, as_json: Json = False) -> None:
+    """Simulate what has an exact answer, and compare: independent farmers, constant rates."""
+    comparisons = list(compared(seed))
+    if as_json:
+        typer.echo(json.dumps([report.comparison_as_json(one) for one in comparisons], indent=2))
+    else:
+        columns = ("stay", "rebuilt", "exact", "simulated", "")
+        table = _table("Orders lost in half a year, by how long farmers stay and rebuilding takes", *columns)
+        for one in comparisons:
+            waits = "never" if one.repair_days is None else f"{one.repair_days:g} days"
+            found = one.simulated
+            table.add_row(
+                str(one.code),
+                f"{one.lifetime_days:g} days",
+                waits,
+                f"{one.exact:.4f}",
+                f"{found.probability:.4f} ({found.low:.4f} to {found.high:.4f})",
+                "agrees" if one.agrees else "DIFFERS",
+            )
+        _out.print(table)
+    if not all(one.agrees for one in comparisons):
+        raise typer.Exit(EXIT_DIFFERS)
+
+
+@app.command()
+def policy(
+    plot: Annotated[Path, typer.Option(help="The SVG file to write.")],
+    code: Annotated[str, typer.Option(help="k/n.")] = "10/30",
+) -> None:
+    """Draw when a repairer acts and when it waits."""
+    try:
+        drawing = policy_chart.drawn(_WORLD, _code(code))
+    except Misuse as error:
+        _fail(f"{error}.", EXIT_MISUSE)
+    _write(plot, drawing)
+
+
+def _show(assumptions: Assumptions, results: list[report.Result], seed: int) -> None:
+    farmers = assumptions.farmers
+    total = assumptions.orders * assumptions.networks
+    _out.print(
+        f"{farmers.count} farmers, {assumptions.years:g} years, seed {seed}. For each code {total} orders of"
+        f" {assumptions.order_gib:g} GiB in {assumptions.networks} networks. Farmers stay for"
+        f" {farmers.lifetime_days:g} days on average; {_shock_in_words(farmers)}\n"
+    )
+    shock = f"when {farmers.shock_share:.0%} vanish"
+    losses = _table("Orders lost, in percent (95 % interval)", "in a year", "without shock", shock)
+    for one in results:
+        losses.add_row(
+            str(one.code),
+            _percent(one.loss_per_year),
+            _percent(one.calm_loss_per_year),
+            "no shock" if one.shock_loss is None else _percent(one.shock_loss),
+        )
+    _out.print(losses)
+    _explain(results)
+    columns = ("read", "wasted", "sent", "cost", "bounty", "rent", "days", "unpaid")
+    repair = _table("Repair: TiB and tokens for each TiB stored for a month", *columns)
+    for one in results:
+        amounts = (one.read_tib, one.wasted_tib, one.written_tib, one.repair_cost, one.bounties, one.rent)
+        rest = (f"{one.vacant_days:.0f}", f"{one.unpaid:.1%}")
+        repair.add_row(str(one.code), *(f"{amount:.2f}" for amount in amounts), *rest)
+    _out.print(repair)
+    _out.print(
+        "wasted: of what is read, by repairers that came too late. cost: egress and gas. days: how long a"
+        " slot is vacant. unpaid: the part of the time in which an order is in danger and a repair does not"
+        " pay until another slot falls vacant, if then; its renter may repair it."
+    )
+
+
+def _shock_in_words(farmers: Farmers) -> str:
+    if not farmers.shocks:
+        return "no shock strikes."
+    often = "once" if farmers.shocks == 1 else f"{farmers.shocks} times"
+    stay = "for good" if farmers.shock_for_good else f"for {farmers.shock_hours:g} hours"
+    return f"{often} {farmers.shock_share:.0%} of them vanish at once, {stay}."
+
+
+def _table(title: str, *headings: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("code", *headings):
+        table.add_column(heading, no_wrap=True)
+    return table
+
+
+def _explain(results: list[report.Result]) -> None:
+    fates = [one.calm_loss_per_year.one_fate_high for one in results]
+    known = [fate for fate in fates if fate is not None]
+    if known:
+        _out.print(
+            'Where nothing was lost, "<" takes orders for independent. If all orders of a network shared one'
+            f" fate, it would be {_short(100 * known[0])} in a year: only --networks narrows that.\n"
+        )
+
+
+def _percent(estimate: Estimate) -> str:
+    low, middle, high = (100 * share for share in (estimate.low, estimate.probability, estimate.high))
+    if estimate.losses == 0:
+        return f"< {_short(high)}"
+    return f"{_short(middle)} ({_short(low)}–{_short(high)})"
+
+
+def _short(percent: float) -> str:
+    """Two digits; nothing below a hundred thousandth, where only the counts of losses are small."""
+    return f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}" if percent >= 1e-5 else "0"
+
+
+def _code(text: str) -> Code:
+    match = _CODE.fullmatch(text)
+    if match is None:
+        raise Misuse(f"{text!r} is not a code: write k/n, such as 10/30")
+    return Code(k=int(match[1]), n=int(match[2]))
+
+
+def _draw(path: Path, results: list[report.Result], assumptions: Assumptions) -> None:
+    title = f"{assumptions.farmers.count} farmers, {assumptions.years:g} years"
+    _write(path, drawn(results, title))
+
+
+def _write(path: Path, drawing: str) -> None:
+    try:
+        path.write_text(drawing, encoding="utf-8")
+    except OSError as error:
+        _fail(f"{path} cannot be written: {error.strerror}. Choose another with --plot.", EXIT_FILE)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    _err.print(message, style="red", markup=False, soft_wrap=True)
+    raise typer.Exit(code)

@@ -1,0 +1,190 @@
+"""Words, keys and the home directory: nothing secret is lost, overwritten or readable by others."""
+
+import stat
+import threading
+import traceback
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from client_fakes import MARKET, WORDS
+from eth_account import Account
+from eth_account.hdaccount import seed_from_mnemonic
+from grange.chain.network_file import Network
+
+from grange_client.errors import AlreadySetUp, BadConfig, BadWords, NotSetUp
+from grange_client.keys.config import home_path, is_set_up, load, network_from_file, parse_network, set_up
+from grange_client.keys.words import checked_words, identity, new_words
+
+NETWORK = Network(rpc="http://127.0.0.1:8545", market=MARKET, chain_id=1337)
+
+
+def test_wallet_is_where_other_programs_find_it() -> None:
+    """The words that every Ethereum developer knows give the address that every developer knows."""
+    assert identity(WORDS).wallet.address == "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+
+
+def test_wallet_agrees_with_an_independent_derivation() -> None:
+    """eth_account's own way from words to account gives the same."""
+    Account.enable_unaudited_hdwallet_features()
+    for words in (new_words() for _ in range(10)):
+        assert identity(words).wallet.address == Account.from_mnemonic(words).address
+
+
+def test_secret_is_not_the_wallet() -> None:
+    """Wallet and recovery secret cannot be computed from one another, and neither shows in a repr."""
+    who = identity(WORDS)
+    assert who.wallet.private_key != who.secret.secret
+    for text in (repr(who), repr(who.wallet), repr(who.secret)):
+        assert who.wallet.private_key.hex() not in text
+        assert who.secret.secret.hex() not in text
+    assert who.secret.secret not in seed_from_mnemonic(WORDS, "")
+
+
+def test_new_words_are_new() -> None:
+    """Twelve words, valid, never the same."""
+    drawn = {new_words() for _ in range(20)}
+    assert len(drawn) == 20
+    assert all(len(checked_words(words).split()) == 12 for words in drawn)
+
+
+def test_words_are_taken_as_people_type_them() -> None:
+    """Case and spacing do not matter."""
+    assert checked_words("  " + WORDS.upper().replace(" ", " \n ")) == WORDS
+
+
+@pytest.mark.parametrize(
+    "words", ["", "test " * 11, "test " * 12, "test " * 13, WORDS.replace("junk", "test"), "nonsense " * 12]
+)
+def test_wrong_words_are_refused(words: str) -> None:
+    """Too few, too many, of no list, or with a wrong checksum."""
+    with pytest.raises(BadWords):
+        checked_words(words)
+
+
+def test_set_up_and_load(tmp_path: Path) -> None:
+    """What is set up is loaded again; the words are readable by their owner only."""
+    home = tmp_path / "deep" / "home"
+    made = set_up(home, words=WORDS, network=NETWORK)
+    loaded = load(home)
+    assert loaded.network == made.network == NETWORK
+    assert loaded.identity.wallet.address == made.identity.wallet.address
+    assert stat.S_IMODE((home / "recovery.txt").stat().st_mode) == 0o600
+    assert sorted(path.name for path in home.iterdir()) == ["config.json", "recovery.txt"]
+
+
+def test_two_set_ups_at_once_leave_one_home(tmp_path: Path) -> None:
+    """Of several at once one succeeds, and words and network are both its own."""
+    networks = [NETWORK.model_copy(update={"chain_id": number + 1}) for number in range(8)]
+    words = [new_words() for _ in networks]
+    start = threading.Barrier(len(networks))
+    made: list[int] = []
+
+    def set_up_one(number: int) -> None:
+        start.wait()
+        with suppress(AlreadySetUp):
+            set_up(tmp_path, words=words[number], network=networks[number])
+            made.append(number)
+
+    threads = [threading.Thread(target=set_up_one, args=(number,)) for number in range(len(networks))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    [winner] = made
+    assert (tmp_path / "recovery.txt").read_text().strip() == words[winner]
+    assert load(tmp_path).network == networks[winner]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "recovery.txt"]
+
+
+def test_second_set_up_changes_nothing(tmp_path: Path) -> None:
+    """Words that exist are never overwritten."""
+    set_up(tmp_path, words=WORDS, network=NETWORK)
+    with pytest.raises(AlreadySetUp):
+        set_up(tmp_path, words=new_words(), network=NETWORK)
+    assert (tmp_path / "recovery.txt").read_text().strip() == WORDS
+
+
+def test_set_up_that_was_cut_short_can_be_repeated(tmp_path: Path) -> None:
+    """A configuration without words is no set-up."""
+    (tmp_path / "config.json").write_text("{")
+    assert not is_set_up(tmp_path)
+    set_up(tmp_path, words=WORDS, network=NETWORK)
+    assert load(tmp_path).network == NETWORK
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"rpc": "ftp://x", "market": "0x0000000000000000000000000000000000000001"}',
+        '{"rpc": "http://x", "market": "0x12"}',
+        '{"rpc": "http://x", "market": 5}',
+        '{"rpc": "http://x", "market": "0x0000000000000000000000000000000000000001", "chain_id": -1}',
+        '{"rpc": "http://x", "market": "0xF39Fd6e51aad88F6F4ce6aB8827279cffFb92266"}',
+    ],
+)
+def test_bad_configuration_is_explained(tmp_path: Path, text: str) -> None:
+    """A configuration that makes no sense names its file."""
+    set_up(tmp_path, words=WORDS, network=NETWORK)
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(BadConfig, match=r"config\.json"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ('{"rpc": "http://x", "market": "abc"}', "market: 'abc' is not an address."),
+        (
+            '{"rpc": "x/KEY", "market": "0x0000000000000000000000000000000000000001"}',
+            "rpc: it should begin with",
+        ),
+    ],
+)
+def test_configuration_is_explained_in_our_words(fields: str, words: str) -> None:
+    """Not in those of the library that checks it, and without a URL that may hold a key."""
+    with pytest.raises(BadConfig) as raised:
+        parse_network(fields, "What was given")
+    assert words in raised.value.what
+    assert "Value error" not in raised.value.what
+    assert "KEY" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_nothing_set_up(tmp_path: Path) -> None:
+    """The error says what to run."""
+    with pytest.raises(NotSetUp) as raised:
+        load(tmp_path / "nowhere")
+    assert "grange init" in raised.value.todo
+
+
+def test_lost_configuration(tmp_path: Path) -> None:
+    """Words without a configuration are an error of their own, not an invitation to overwrite."""
+    set_up(tmp_path, words=WORDS, network=NETWORK)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(BadConfig):
+        load(tmp_path)
+
+
+def test_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As given, else from the environment, else the platform's place."""
+    monkeypatch.setenv("GRANGE_HOME", str(tmp_path / "a"))
+    assert home_path(tmp_path / "b") == tmp_path / "b"
+    assert home_path(None) == tmp_path / "a"
+    monkeypatch.delenv("GRANGE_HOME")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert home_path(None).name == "grange"
+
+
+def test_devnet_file(tmp_path: Path) -> None:
+    """What a devnet writes down is enough; its faucet's key is not kept."""
+    path = tmp_path / "devnet.json"
+    path.write_text(
+        f'{{"rpc": "http://x", "market": "{MARKET}", "chain_id": 7, "token": "x", "faucet_key": "00"}}'
+    )
+    assert network_from_file(path) == Network(rpc="http://x", market=MARKET, chain_id=7)
+    with pytest.raises(BadConfig) as raised:
+        network_from_file(tmp_path / "nothing.json")
+    assert "grange devnet" in raised.value.todo

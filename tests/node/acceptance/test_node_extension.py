@@ -1,0 +1,264 @@
+"""Slots that are kept on: what the farmer promises, what the contract makes of it, where the bytes are."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from node_support import NoLinks, Parcel, error_of, parcel
+from test_node_devnet import LiveFarm, funded, next_epoch, registered, running
+
+from grange.chain import Chain, Sender, Wallet, calls
+from grange.types import Acceptance, Epoch, FarmerId, Held, Slot, Terms
+from grange.units import LEAF_BYTES, TOKEN
+from grange_devnet import Devnet
+from grange_node.acceptance.deletion import Now, Word
+from grange_node.audit.prover import Action
+from grange_node.config import LEDGER_NAME, load_key
+from grange_node.files import DiskFiles
+from grange_node.records import SlotState
+
+TERM_SECONDS = 10**6
+"""By our own clock, more than any order here lasts."""
+END_OF_TIME = Now(seconds=10**10, read_to_block=10**9, epoch=Epoch(10**8))
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def devnet() -> AsyncIterator[Devnet]:
+    """py-evm, a block for each transaction and when told to."""
+    async with Devnet.start() as started:
+        yield started
+
+
+async def begun(devnet: Devnet) -> int:
+    """Three epochs before the end of a grid period; gives that end."""
+    grid = devnet.chain.parameters.grid_epochs
+    end = (await devnet.chain.current_epoch() // grid + 2) * grid
+    await devnet.mine_to_epoch(end - 3, offset_blocks=1)
+    return end
+
+
+async def kept(devnet: Devnet, farm: LiveFarm, end: int) -> Parcel:
+    """A slot that is placed until `end`."""
+    renter = await funded(devnet, Wallet.random())
+    slot = parcel_until(end, renter)
+    await farm.upload(slot)
+    promise = await farm.accept(slot)
+    assert promise.status_code == 200, promise.text
+    await farm.place(slot, promise.json())
+    await farm.node.watcher.refresh()
+    return slot
+
+
+def parcel_until(end: int, renter: Wallet) -> Parcel:
+    return parcel(3, renter=renter, seed=end, slot=0, end=end)
+
+
+def longer(slot: Parcel, end: int) -> Parcel:
+    """The same slot, in an order that goes on to `end`."""
+    return replace(slot, salt=bytes([slot.salt[0] ^ 1]) + slot.salt[1:], end=end)
+
+
+async def extend(devnet: Devnet, slot: Parcel, on: Parcel, promise: dict[str, Any]) -> None:
+    """Have the contract extend the order of one slot."""
+    chain: Chain = devnet.chain
+    [filled] = await chain.logs(0, (await chain.head()).number, ["SlotFilled"], {"order": slot.order})
+    leaf_count, piece_leaves = promise["leaf_count"], len(slot.pieces[0]) // LEAF_BYTES
+    tenure = Slot(
+        farmer=FarmerId(filled.args["farmer"]),
+        root=filled.args["root"],
+        rate=filled.args["rate"],
+        start=Epoch(filled.args["from"]),
+    )
+    held = Held(order=slot.order, leaf_count=leaf_count, piece_leaves=piece_leaves, slots=(tenure,))
+    terms = Terms(salt=on.salt, end=Epoch(on.end), leaf_count=leaf_count, piece_leaves=piece_leaves, k=1)
+    acceptance = Acceptance(
+        farmer=FarmerId(promise["farmer"]),
+        root=bytes.fromhex(promise["root"]),
+        rate=promise["rate"],
+        deadline_block=promise["deadline_block"],
+        r=bytes.fromhex(promise["r"]),
+        vs=bytes.fromhex(promise["vs"]),
+    )
+    sender = Sender(chain, slot.renter)
+    await sender.send(calls.deposit_with_permit(await chain.permit(slot.renter, 10 * TOKEN)))
+    await sender.send(calls.extend(held, terms, [acceptance]))
+
+
+async def test_a_slot_is_kept_on_without_being_sent_again(devnet: Devnet, tmp_path: Path) -> None:
+    """Proven and paid through the change of orders and a restart, served under both names, stored once."""
+    config = await registered(devnet, tmp_path)
+    owner = load_key(tmp_path / "home").address
+    grid = devnet.chain.parameters.grid_epochs
+    end = await begun(devnet)
+    async with running(devnet, tmp_path, config) as farm:
+        slot = await kept(devnet, farm, end)
+        used = farm.node.room.used_bytes
+        on = longer(slot, end + grid)
+        promised = await farm.accept(on, previous=slot.order.hex())
+        assert promised.status_code == 200, promised.text
+        again = await farm.accept(on, previous=slot.order.hex())
+        assert again.json() == promised.json()
+        await extend(devnet, slot, on, promised.json())
+        await farm.node.watcher.refresh()
+        assert farm.node.room.used_bytes == used
+        await next_epoch(devnet)
+        assert await farm.step() is Action.PROVE
+        assert await devnet.chain.earnings(owner) == slot.rate
+        assert (await farm.get(on)).content == (await farm.get(slot)).content == slot.data
+    await devnet.mine_to_epoch(end, offset_blocks=1)
+    async with running(devnet, tmp_path, config) as farm:
+        assert farm.node.room.used_bytes == used
+        await farm.node.watcher.refresh()
+        assert await farm.step() is Action.PROVE
+        assert await devnet.chain.earnings(owner) == 2 * slot.rate
+        await devnet.mine_to_epoch(end + 3, offset_blocks=1)
+        await farm.node.watcher.refresh()
+        assert await farm.node.collector.collect() == 0
+        farm.clock.now += TERM_SECONDS
+        assert await farm.node.collector.collect() == 1
+        assert farm.node.ledger.slot(slot.key) is None
+        assert farm.node.room.used_bytes == used
+        assert (await farm.get(on)).content == slot.data
+        assert await farm.step() is Action.PROVE
+
+
+async def test_in_the_last_epoch_too_an_extension_has_a_book_of_its_own(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    """Then it begins with the next epoch, as does what is placed for the first time."""
+    config = await registered(devnet, tmp_path)
+    grid = devnet.chain.parameters.grid_epochs
+    end = await begun(devnet)
+    async with running(devnet, tmp_path, config) as farm:
+        slot = await kept(devnet, farm, end)
+        await devnet.mine_to_epoch(end - 1, offset_blocks=1)
+        on = longer(slot, end + grid)
+        promised = await farm.accept(on, previous=slot.order.hex())
+        assert promised.status_code == 200, promised.text
+        await kept(devnet, farm, end + grid)
+        await extend(devnet, slot, on, promised.json())
+        await kept(devnet, farm, end + grid)
+        for _ in range(2):
+            await next_epoch(devnet)
+            await farm.node.watcher.refresh()
+            assert await farm.step() is Action.PROVE
+        entries = farm.node.ledger.entries(Epoch(end))
+        assert [entry.extension for entry in entries] == [False, False, True]
+
+
+async def test_a_farm_that_lost_its_ledger_proves_its_extensions_again(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    """With what the chain tells of them; nothing that is here is fetched."""
+    config = await registered(devnet, tmp_path)
+    grid = devnet.chain.parameters.grid_epochs
+    end = await begun(devnet)
+    async with running(devnet, tmp_path, config) as farm:
+        slot = await kept(devnet, farm, end)
+        await devnet.mine_to_epoch(end - 1, offset_blocks=1)
+        on = longer(slot, end + grid)
+        promised = await farm.accept(on, previous=slot.order.hex())
+        assert promised.status_code == 200, promised.text
+        await extend(devnet, slot, on, promised.json())
+        placed = await kept(devnet, farm, end + grid)
+        before = farm.node.ledger.entries(Epoch(end - 1))
+        used = farm.node.room.used_bytes
+    for path in config.data_folder.glob(f"{LEDGER_NAME}*"):
+        path.unlink()
+    async with running(devnet, tmp_path, config) as farm:
+        await farm.node.watcher.refresh()
+        await farm.node.carer.tick()
+        assert farm.node.ledger.entries(Epoch(end - 1)) == before
+        assert farm.node.damages.all() == []
+        assert farm.node.room.used_bytes == used
+        for _ in range(2):
+            assert await farm.step() is Action.PROVE
+            await next_epoch(devnet)
+        assert (await farm.get(on)).content == slot.data
+        assert (await farm.get(placed)).content == placed.data
+
+
+async def test_where_files_have_one_name_the_bytes_are_copied_if_there_is_room(
+    devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then they count twice, are on the disk twice, and stay when the first order goes."""
+    config = await registered(devnet, tmp_path)
+    monkeypatch.setattr(DiskFiles, "link", NoLinks.link)
+    grid = devnet.chain.parameters.grid_epochs
+    end = await begun(devnet)
+    async with running(devnet, tmp_path, config) as farm:
+        slot = await kept(devnet, farm, end)
+        on = longer(slot, end + grid)
+        room, store = farm.node.room, farm.node.store
+        with monkeypatch.context() as full:
+            full.setattr(room, "capacity_bytes", 2 * len(slot.data) - 1)
+            response = await farm.accept(on, previous=slot.order.hex())
+            assert (response.status_code, error_of(response)) == (507, "no_room")
+        with monkeypatch.context() as full:
+            full.setattr(store, "_reserve_bytes", 1 << 60)
+            response = await farm.accept(on, previous=slot.order.hex())
+            assert (response.status_code, error_of(response)) == (507, "no_room")
+        assert (room.used_bytes, store.slot_keys()) == (len(slot.data), [slot.key])
+        assert farm.node.ledger.slot(on.key) is None
+        promised = await farm.accept(on, previous=slot.order.hex())
+        assert promised.status_code == 200, promised.text
+        assert (await farm.accept(on, previous=slot.order.hex())).json() == promised.json()
+        await extend(devnet, slot, on, promised.json())
+        await farm.node.watcher.refresh()
+        assert (room.used_bytes, room.all_unplaced_bytes) == (2 * len(slot.data), 0)
+        first, second = (store.read_verified(one.key, 0) for one in (slot, on))
+        assert first == second
+    async with running(devnet, tmp_path, config) as farm:
+        assert farm.node.room.used_bytes == 2 * len(slot.data)
+        assert await farm.node.intake.drop(slot.key, END_OF_TIME, Word.NOT_ASKED)
+        assert farm.node.room.used_bytes == len(slot.data)
+        assert (await farm.get(on)).content == slot.data
+
+
+async def test_what_cannot_be_extended_is_refused_and_leaves_nothing(devnet: Devnet, tmp_path: Path) -> None:
+    config = await registered(devnet, tmp_path)
+    grid = devnet.chain.parameters.grid_epochs
+    end = await begun(devnet)
+    async with running(devnet, tmp_path, config) as farm:
+        early = await kept(devnet, farm, end + grid)
+        slot = await kept(devnet, farm, end)
+        stranger = await funded(devnet, Wallet.random())
+        on = longer(slot, end + grid)
+        refusals = [
+            (longer(early, end + 2 * grid), {"previous": early.order.hex()}, (409, "terms_refused")),
+            (on, {"previous": "00" * 32}, (404, "not_found")),
+            (on, {"previous": slot.order.hex(), "root": "11" * 32}, (422, "root_mismatch")),
+            (on, {"previous": slot.order.hex(), "rate": 1}, (409, "terms_refused")),
+            (replace(on, renter=stranger), {"previous": slot.order.hex()}, (403, "foreign")),
+        ]
+        for wanted, changes, expected in refusals:
+            response = await farm.accept(wanted, **changes)
+            assert (response.status_code, error_of(response)) == expected
+            assert farm.node.ledger.slot(wanted.key) is None
+        assert len(farm.node.store.slot_keys()) == 2
+        assert len(farm.node.ledger.slots(*SlotState)) == 2
+
+
+async def test_stake_must_cover_both_orders_until_the_first_ends(devnet: Devnet, tmp_path: Path) -> None:
+    """The farmer refuses what the contract would."""
+    config = await registered(devnet, tmp_path)
+    end = await begun(devnet)
+    async with running(devnet, tmp_path, config) as farm:
+        slot = await kept(devnet, farm, end)
+        wallet = load_key(tmp_path / "home")
+        collateral = devnet.chain.parameters.collateral_epochs * slot.rate
+        farmer = await devnet.chain.farmer(config.farmer)
+        await Sender(devnet.chain, wallet).send(
+            calls.unstake(config.farmer, farmer.stake - 2 * collateral + 1)
+        )
+        await devnet.mine()
+        await farm.node.watcher.refresh()
+        on = longer(slot, end + devnet.chain.parameters.grid_epochs)
+        response = await farm.accept(on, previous=slot.order.hex())
+        assert (response.status_code, error_of(response)) == (409, "stake_too_small")
+        assert len(farm.node.store.slot_keys()) == 1

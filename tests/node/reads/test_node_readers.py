@@ -1,0 +1,396 @@
+"""Who reads what of a placed slot, over HTTP; and what finding that out may cost the chain."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from node_support import (
+    OPERATOR,
+    PARAMETERS,
+    PIECE_BYTES,
+    FakeMarket,
+    Farm,
+    Parcel,
+    error_of,
+    open_farm,
+    parcel,
+    pass_blocks,
+)
+from paid_support import PRICED, customer, serving
+
+from grange.chain import ChainUnavailable, Head, Order, Wallet
+from grange.merkle import root_from_path
+from grange.peer import FarmerLied, FarmerRefused, PieceClosed
+from grange.types import Address, Epoch, FarmerId, OrderId, Slot
+from grange_node.chain.chart import Charted
+from grange_node.chain.order_state import OrderState
+from grange_node.config import OfferFile
+from grange_node.limits.fair_shares import FairShares
+from grange_node.limits.networks import UNKNOWN
+from grange_node.reads import readers as readers_module
+from grange_node.records import SlotState
+from grange_node.repair.sources import Source
+
+FARMER = Wallet(b"\x0a" * 32)
+REPAIRER = Wallet(b"\x0b" * 32)
+POOR = Wallet(b"\x0c" * 32)
+PIECES = 6
+FREE = OfferFile(**(PRICED.model_dump() | {"egress_price_per_gib": 0}))
+
+
+@pytest.fixture
+async def kept(farm: Farm) -> Farm:
+    """A farm with a placed slot, in whose order FARMER keeps another."""
+    await farm.keep(slot())
+    stand(farm)
+    farm.market.balances[POOR.address] = 0
+    return farm
+
+
+def slot() -> Parcel:
+    return parcel(PIECES)
+
+
+def stand(farm: Farm, *, vacant: bool = False, eager: bool = False) -> None:
+    farm.market.stand(slot(), operators=frozenset({FARMER.address}), is_vacant=vacant, is_eager=eager)
+    farm.market.mine()
+    farm.clock.now += 60
+
+
+async def answers(farm: Farm, by: Wallet, piece: int) -> set[tuple[int, str]]:
+    """What a reader gets of a piece in each of the ways to ask for it."""
+    start = piece * PIECE_BYTES
+    asked = [
+        await farm.get(slot(), wanted=f"bytes={start}-{start + PIECE_BYTES - 1}", by=by),
+        await farm.get(slot(), wanted=f"bytes={start + 512}-{start + 512}", by=by),
+        await farm.get(slot(), f"/pieces/{piece}/path", by=by),
+    ]
+    found = {(one.status_code // 100, error_of(one) if one.is_error else "") for one in asked}
+    listing = await farm.get(slot(), "/pieces", by=by)
+    if listing.status_code == 200:
+        found.add((2, "") if str(piece) in listing.json()["roots"] else (4, "closed_until_epoch"))
+    else:
+        found.add((listing.status_code // 100, error_of(listing)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("by", "vacant", "eager", "shown"),
+    [
+        (slot().renter, False, False, "all"),
+        (FARMER, False, False, "third"),
+        (FARMER, False, True, "third"),
+        (FARMER, True, False, "third"),
+        (FARMER, True, True, "all"),
+        (REPAIRER, False, False, "nothing"),
+        (REPAIRER, False, True, "nothing"),
+        (REPAIRER, True, False, "third"),
+        (REPAIRER, True, True, "all"),
+        (POOR, True, True, "nothing"),
+    ],
+)
+async def test_a_reader_gets_its_share_in_every_way_to_ask(
+    kept: Farm, by: Wallet, vacant: bool, eager: bool, shown: str
+) -> None:
+    """Ranges, single leaves, paths and lists count as the piece."""
+    stand(kept, vacant=vacant, eager=eager)
+    for _ in range(3):
+        open_piece = kept.market.epoch % 3
+        for piece in range(PIECES):
+            expected = {
+                "all": {(2, "")},
+                "third": {(2, "")} if piece % 3 == open_piece else {(4, "closed_until_epoch")},
+                "nothing": {(4, "not_a_reader")},
+            }[shown]
+            assert await answers(kept, by, piece) == expected
+        kept.market.mine_to_epoch(kept.market.epoch + 1)
+        await kept.node.watcher.refresh()
+
+
+async def test_what_is_closed_says_when_it_opens(kept: Farm) -> None:
+    epoch = kept.market.epoch
+    closed = (epoch + 2) % 3
+    response = await kept.get(slot(), f"/pieces/{closed}/path", by=FARMER)
+    assert response.status_code == 403
+    assert response.json()["detail"] == {"piece": closed, "epoch": epoch + 2, "current": epoch}
+
+
+@pytest.mark.parametrize("pieces", [2, 4, PIECES])
+async def test_a_range_over_several_pieces_needs_all_of_them(kept: Farm, pieces: int) -> None:
+    first = kept.market.epoch % 3
+    wanted = f"bytes={first * PIECE_BYTES}-{min(first + pieces, PIECES) * PIECE_BYTES - 1}"
+    for asked in (wanted, None):
+        response = await kept.get(slot(), wanted=asked, by=FARMER)
+        assert (response.status_code, error_of(response)) == (403, "closed_until_epoch")
+
+
+async def test_a_path_of_the_open_third_leads_to_the_root(kept: Farm) -> None:
+    piece = kept.market.epoch % 3
+    shown = (await kept.get(slot(), f"/pieces/{piece}/path", by=FARMER)).json()
+    path = [bytes.fromhex(sibling) for sibling in shown["path"]]
+    assert root_from_path(slot().roots[piece], piece, PIECES, path) == slot().root
+
+
+async def test_a_peer_hears_in_which_epoch_to_come_back(tmp_path: Path) -> None:
+    market = FakeMarket()
+    market.stand(slot(), operators=frozenset({FARMER.address}))
+    async with serving(tmp_path / "data", market, offer_terms=FREE) as (farm, endpoint):
+        await farm.keep(slot())
+        epoch = market.epoch
+        async with customer(farm, endpoint, wallet=FARMER, egress_price_per_gib=0) as (peer, _):
+            opened, closed = epoch % 3, (epoch + 1) % 3
+            read = await peer.read(slot().order, slot().slot, opened * PIECE_BYTES, PIECE_BYTES)
+            assert read == slot().pieces[opened]
+            with pytest.raises(PieceClosed) as caught:
+                await peer.read(slot().order, slot().slot, closed * PIECE_BYTES, PIECE_BYTES)
+            assert caught.value.open_epoch == epoch + 1
+        async with customer(farm, endpoint, wallet=REPAIRER, egress_price_per_gib=0) as (peer, _):
+            with pytest.raises(FarmerRefused) as refused:
+                await peer.read(slot().order, slot().slot, 0, PIECE_BYTES)
+            assert (refused.value.status, refused.value.code) == (403, "not_a_reader")
+
+
+@pytest.mark.parametrize(("vacant", "paths"), [(False, 1), (True, 0)])
+async def test_a_source_checks_a_piece_by_its_path_where_not_all_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vacant: bool, paths: int
+) -> None:
+    """Over sockets: against the slot's root on chain, whatever the farmer shows of its list."""
+    market, held = FakeMarket(), slot()
+    market.stand(held, operators=frozenset({FARMER.address}), is_vacant=vacant, is_eager=vacant)
+    tenure = Slot(farmer=FarmerId(7), root=held.root, rate=held.rate, start=Epoch(2))
+    charted = Charted(
+        order=held.order, renter=held.renter.address, start=Epoch(2), end=Epoch(held.end), k=1,
+        leaf_count=PIECES * PIECE_BYTES // 512, piece_leaves=PIECE_BYTES // 512,
+        slots=(tenure,) * (held.slot + 1), lost=frozenset(),
+    )  # fmt: skip
+    async with serving(tmp_path / "data", market, offer_terms=FREE) as (farm, endpoint):
+        await farm.keep(held)
+        opened, asked = market.epoch % 3, []
+        async with customer(farm, endpoint, wallet=FARMER, egress_price_per_gib=0) as (peer, _):
+            path = peer.piece_path
+            monkeypatch.setattr(peer, "piece_path", lambda *of: (asked.append(of), path(*of))[1])
+            source = Source(charted, held.slot)
+            assert await source.piece(peer, opened) == held.pieces[opened]
+            assert len(asked) == paths
+            wrong = Source(replace(charted, slots=(replace(tenure, root=bytes(32)),) * 4), held.slot)
+            with pytest.raises(FarmerLied):
+                await wrong.piece(peer, opened)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_farmer_of_the_order_before_or_after_is_one_of_the_order(kept: Farm, is_known: bool) -> None:
+    """The bytes are the same, and who keeps them may have to mend them."""
+    relative, other = OrderId(b"\x21" * 32), Wallet(b"\x22" * 32)
+    state = OrderState(
+        renter=slot().renter.address,
+        operators=frozenset({other.address}),
+        is_vacant=False,
+        is_eager=False,
+    )
+    if is_known:
+        kept.market.states[relative] = state
+    kept.market.stand(slot(), family=(relative,))
+    kept.market.mine()
+    kept.clock.now += 60
+    await kept.node.watcher.refresh()
+    piece = kept.market.epoch % 3
+    response = await kept.get(slot(), f"/pieces/{piece}/path", by=other)
+    assert response.status_code == (200 if is_known else 403)
+
+
+async def test_the_renter_is_served_without_a_chain_and_others_hear_why_not(kept: Farm) -> None:
+    kept.market.down = True
+    kept.clock.now += 60
+    assert (await kept.get(slot())).content == slot().data
+    response = await kept.get(slot(), "/pieces/0/path", by=FARMER)
+    assert (response.status_code, error_of(response)) == (503, "chain_unavailable")
+
+
+async def test_the_repairer_that_brought_a_slot_is_not_the_renter(kept: Farm) -> None:
+    """Else it could read for ever what it was paid once to move."""
+    theirs = Wallet(b"\x31" * 32)
+    kept.market.orders[slot().order] = Order(
+        renter=theirs.address, start=Epoch(2), end=Epoch(16), k=1, n=4, slots_hash=bytes(32)
+    )
+    kept.market.states[slot().order] = replace(kept.market.states[slot().order], renter=theirs.address)
+    await kept.node.watcher.refresh()
+    assert error_of(await kept.get(slot())) == "not_a_reader"
+    assert (await kept.get(slot(), by=theirs)).content == slot().data
+
+
+# What it may cost.
+
+
+async def flood(farm: Farm, wallets: list[Wallet], order: Parcel | None = None) -> list[int]:
+    asked = (farm.get(order or slot(), "/pieces", by=wallet) for wallet in wallets)
+    return [response.status_code for response in await asyncio.gather(*asked)]
+
+
+async def test_orders_that_are_not_kept_here_cost_no_question(kept: Farm) -> None:
+    assert set(await flood(kept, [REPAIRER] * 5, parcel(seed=9))) == {404}
+    assert kept.market.states_asked == 0
+
+
+async def test_a_flood_of_strangers_costs_one_question_a_block(kept: Farm) -> None:
+    """Those who are refused share the answer, too."""
+    wallets = [Wallet(bytes([number]) * 32) for number in range(50, 90)]
+    funds = kept.market.funds_asked
+    assert set(await flood(kept, wallets)) == {403}
+    assert set(await flood(kept, wallets)) == {403}
+    assert kept.market.states_asked == 1
+    kept.market.mine()
+    await kept.node.watcher.refresh()
+    assert set(await flood(kept, wallets)) == {403}
+    assert kept.market.states_asked == 1
+    kept.clock.now += 60
+    assert set(await flood(kept, wallets)) == {403}
+    assert kept.market.states_asked == 2
+    assert kept.market.funds_asked == funds
+
+
+async def test_a_chain_that_does_not_answer_is_not_asked_by_everyone(
+    kept: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await kept.node.watcher.refresh()
+    asked = []
+
+    async def fails(order: OrderId) -> OrderState | None:
+        asked.append(order)
+        raise ChainUnavailable("http://chain", "connection refused")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kept.market, "order_state", fails)
+        assert set(await flood(kept, [REPAIRER] * 20)) == {503}
+    assert len(asked) == 1
+    kept.clock.now += kept.node.watcher.pause_seconds()
+    assert set(await flood(kept, [REPAIRER] * 20)) == {403}
+
+
+async def test_what_was_answered_does_not_outlive_the_epoch(kept: Farm) -> None:
+    """A loss that was declared counts from the next one."""
+    assert error_of(await kept.get(slot(), "/pieces", by=REPAIRER)) == "not_a_reader"
+    kept.market.stand(slot(), is_vacant=True, is_eager=True)
+    kept.market.mine_to_epoch(kept.market.epoch + 1)
+    await kept.node.watcher.refresh()
+    assert (await kept.get(slot(), "/pieces", by=REPAIRER)).status_code == 200
+
+
+async def test_more_than_may_wait_are_sent_away(kept: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.node.readers._line = FairShares(6)  # of which one network gets half
+    asked, ask = asyncio.Event(), kept.market.order_state
+
+    async def slowly(order: OrderId) -> OrderState | None:
+        await asked.wait()
+        return await ask(order)
+
+    monkeypatch.setattr(kept.market, "order_state", slowly)
+    wallets = [Wallet(bytes([number]) * 32) for number in range(50, 60)]
+    flooding = asyncio.create_task(flood(kept, wallets))
+    await asyncio.wait([asyncio.create_task(_until(lambda: kept.node.readers._line.total == 3))])
+    assert (await kept.get(slot())).content == slot().data
+    asked.set()
+    assert sorted(set(await flooding)) == [403, 429]
+    assert kept.market.states_asked == 1
+
+
+async def _until(true: object) -> None:
+    while not true():  # type: ignore[operator]  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+async def test_memory_of_orders_is_bounded(kept: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers_module, "MAX_ORDERS", 2)
+    for seed in range(1, 5):
+        other = parcel(seed=seed)
+        await kept.keep(other)
+        kept.market.stand(other)
+        assert await flood(kept, [REPAIRER], other) == [403]
+        assert await flood(kept, [other.renter], other) == [200]
+    assert len(kept.node.readers._answers) <= 2
+    assert len(kept.node.readers._renters) <= 2
+
+
+async def test_money_is_asked_for_only_while_a_slot_is_vacant(kept: Farm) -> None:
+    funds = kept.market.funds_asked
+    await flood(kept, [REPAIRER] * 3)
+    assert kept.market.funds_asked == funds
+    stand(kept, vacant=True)
+    await kept.node.watcher.refresh()
+    assert await flood(kept, [REPAIRER] * 3) == [200] * 3
+    assert kept.market.funds_asked == funds + 1
+
+
+async def test_an_upload_that_is_asked_for_is_not_forgotten(farm: Farm) -> None:
+    """A repairer comes back for the next third of an order only in the next epoch."""
+    await farm.put(slot(), 0)
+    for _ in range(10):
+        farm.clock.now += 3600
+        assert (await farm.get(slot(), "/pieces")).status_code == 200
+        assert await farm.node.collector.collect() == 0
+    farm.clock.now += 7 * 3600
+    assert await farm.node.collector.collect() == 1
+
+
+async def test_after_a_restart_readers_are_known_from_the_chain(tmp_path: Path) -> None:
+    async with open_farm(tmp_path / "data") as farm:
+        await farm.keep(slot())
+        market, clock = farm.market, farm.clock
+    market.stand(slot(), operators=frozenset({FARMER.address, OPERATOR.address}))
+    async with open_farm(tmp_path / "data", market=market, clock=clock) as farm:
+        record = farm.node.ledger.promise(slot().order, slot().slot)
+        assert record is not None
+        assert record.state is SlotState.PLACED
+        access = await farm.node.readers.access(record, Address(FARMER.address), UNKNOWN)
+        assert [access.shows(piece) for piece in range(3)] == [
+            piece == market.epoch % 3 for piece in range(3)
+        ]
+
+
+async def test_a_renter_whose_order_the_chain_does_not_show_costs_it_a_question_a_block(kept: Farm) -> None:
+    """As when it was closed: its slot is read for a while still."""
+    kept.market.orders.pop(slot().order, None)
+    for _ in range(2):
+        stand(kept)
+        await kept.node.watcher.refresh()
+        before = kept.market.orders_asked
+        found = await asyncio.gather(*(kept.get(slot(), wanted="bytes=0-9") for _ in range(10)))
+        assert {answer.status_code for answer in found} == {206}
+        assert kept.market.orders_asked == before + 1
+
+
+async def test_the_third_of_the_last_epoch_is_closed_as_soon_as_the_next_one_has_begun(kept: Farm) -> None:
+    """Though the chain was looked at a moment ago: an audit asks for leaves in this very moment."""
+    market, epoch = kept.market, Epoch(kept.market.epoch + 1)
+    market.mine_to_epoch(epoch + 1, offset=-2)
+    kept.clock.now += PARAMETERS.epoch_blocks
+    await kept.node.watcher.refresh()
+    assert kept.node.watcher.view is not None
+    assert kept.node.watcher.view.head.epoch == epoch
+    assert await answers(kept, FARMER, epoch % 3) == {(2, "")}
+    pass_blocks(kept, 2)
+    assert market.epoch == epoch + 1
+    assert await answers(kept, FARMER, epoch % 3) == {(4, "closed_until_epoch")}
+    assert await answers(kept, FARMER, (epoch + 1) % 3) == {(2, "")}
+
+
+async def test_many_who_ask_at_once_for_the_newest_view_cost_few_looks_at_the_chain(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strangers may ask as an epoch ends, when what was seen last is too old for them."""
+    asked, ask = [], farm.market.head
+
+    async def head() -> Head:
+        asked.append(farm.market.height)
+        await asyncio.sleep(0)
+        return await ask()
+
+    monkeypatch.setattr(farm.market, "head", head)
+    first = asyncio.create_task(farm.node.watcher.newest())
+    await asyncio.sleep(0)
+    farm.market.mine()
+    views = await asyncio.gather(*(farm.node.watcher.newest() for _ in range(50)))
+    await first
+    # Reading events asks for it, too.
+    assert len(asked) < 10
+    assert {view.head.number for view in views} == {farm.market.height}

@@ -1,0 +1,382 @@
+"""What others can do to a repairer: orders that make no sense, sources that charge for nothing."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from market_rules import PARAMETERS
+from repair_fakes import Clock, repairing, until_done
+from repair_farmers import POLICY, FakePeer
+from repair_ground import END, ORDER, PIECE_LEAVES, RATE, RENTER, SLOT_BYTES, Ground, K, nothing
+from repair_market import FakeMarket
+
+from grange.chain import Wallet
+from grange.errors import GrangeError
+from grange.peer import Peer
+from grange.types import Epoch, FarmerId, OrderId
+from grange.units import GIB, MAX_PIECE_LEAVES
+from grange_node.chain.chart import REORG_BLOCKS, Chart, Charted
+from grange_node.repair import repairer as repairer_module
+from grange_node.repair.jobs import Jobs, Outcome
+from grange_node.repair.market import Market
+from grange_node.repair.sources import Sources
+from grange_node.repair.survey import Survey, survey
+from grange_node.repair.transfer import Transfer
+
+WALLET = Wallet(b"\x77" * 32)
+ODD = OrderId(hashlib.sha256(b"an odd order").digest())
+
+
+def ruined() -> Ground:
+    """Five slots, two of which are vacant at their full bounty."""
+    made = Ground()
+    made.slots = made.place()
+    made.mine_to_next_epoch()
+    made.lapse(1, 2)
+    made.evict_now(1, 2)
+    return made
+
+
+def place_odd(ground: Ground, *, piece_leaves: int, holder: int = 9) -> None:
+    """An order that the contract takes, with a slot that its farmer declares lost at once."""
+    start = ground.epoch + 1
+    placed = {
+        "order": ODD, "renter": RENTER, "from": start, "end": END, "k": 1, "n": 1,
+        "leaf_count": piece_leaves, "piece_leaves": piece_leaves,
+    }  # fmt: skip
+    filled = {
+        "order": ODD, "farmer": FarmerId(holder), "slot": 0, "root": bytes(32), "rate": RATE,
+        "leaf_count": piece_leaves, "from": start, "end": END,
+    }  # fmt: skip
+    lost = {
+        "order": ODD, "farmer": FarmerId(holder), "slot": 0, "from": start, "lost_epoch": ground.epoch,
+        "collateral": 16 * RATE,
+    }  # fmt: skip
+    ground.mine(events=[("OrderPlaced", placed), ("SlotFilled", filled), ("LossDeclared", lost)])
+
+
+async def test_an_order_in_pieces_that_cannot_be_keeps_no_other_from_repair(tmp_path: Path) -> None:
+    """The contract lets pieces be larger than anybody handles: whoever places such an order stops nobody."""
+    ground = ruined()
+    place_odd(ground, piece_leaves=2 * MAX_PIECE_LEAVES)
+    async with repairing(ground, tmp_path) as repairer:
+        await until_done(ground, repairer)
+        assert [job.outcome for job in repairer.jobs.done()] == [Outcome.REFILLED]
+
+
+async def test_an_order_that_cannot_be_looked_at_keeps_no_other_from_repair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is wrong with one: it rests, and the others are repaired."""
+    ground = ruined()
+    place_odd(ground, piece_leaves=PIECE_LEAVES)
+
+    async def stumbling(market: Market, charted: Charted, *others: Any) -> Survey:
+        if charted.order == ODD:
+            raise KeyError(charted.order)
+        return await survey(market, charted, *others)
+
+    monkeypatch.setattr(repairer_module, "survey", stumbling)
+    async with repairing(ground, tmp_path) as repairer:
+        await until_done(ground, repairer)
+        assert [job.outcome for job in repairer.jobs.done()] == [Outcome.REFILLED]
+        assert ODD in repairer._rests
+        ground.mine(END * PARAMETERS.epoch_blocks + REORG_BLOCKS)
+        await repairer.tick()
+        assert not repairer._rests | repairer._pauses, "what has ended rests no more"
+
+
+def dear(ground: Ground, of_bounty: float) -> None:
+    """All sources ask so much that a pass costs this part of the bounties."""
+    full = 2 * 8 * RATE
+    for keep in ground.keeps.values():
+        keep.egress_price = int(of_bounty * full * GIB / (K * SLOT_BYTES))
+
+
+async def tried(ground: Ground, folder: Path, rounds: int = 12) -> int:
+    """What a repairer spends that is started again and again."""
+    spent = 0
+    for _ in range(rounds):
+        async with repairing(ground, folder) as repairer:
+            await repairer.tick()
+            await repairer.idle()
+            spent += repairer._directory.spent  # type: ignore[attr-defined]
+        ground.mine()
+    return spent
+
+
+async def test_a_price_that_rises_while_a_repair_is_under_way_is_not_paid(tmp_path: Path) -> None:
+    """What was planned is what is paid at most, however often it begins again."""
+    ground = ruined()
+    dear(ground, 0.4)
+    raised = False
+
+    async def watch(word: str) -> None:
+        nonlocal raised
+        if word == "read" and not raised:
+            raised = True
+            dear(ground, 40)
+
+    async with repairing(ground, tmp_path, watch=watch) as repairer:
+        for _ in range(6):
+            await repairer.tick()
+            await repairer.idle()
+            ground.mine()
+        spent = repairer._directory.spent  # type: ignore[attr-defined]
+    assert raised
+    assert spent <= 2 * 8 * RATE
+    assert ground.refills == 0
+
+
+async def test_sources_that_charge_and_send_rot_get_no_more_than_the_bounties(tmp_path: Path) -> None:
+    """Neither by starting again nor by asking other liars is more spent than the repair would bring."""
+    ground = ruined()
+    dear(ground, 0.4)
+    for number in (3, 4, 5):
+        ground.keeps[FarmerId(number)].lies = True
+    assert await tried(ground, tmp_path, rounds=40) <= 2 * 8 * RATE
+
+
+async def test_who_sent_rot_before_is_asked_last_after_a_restart(tmp_path: Path) -> None:
+    ground = ruined()
+    liar, other = ground.keeps[FarmerId(3)], ground.keeps[FarmerId(5)]
+    liar.lies = True
+    other.gone = True
+    await tried(ground, tmp_path, rounds=1)
+    assert liar.reads > 0
+    before = liar.reads
+    other.gone = False
+    async with repairing(ground, tmp_path) as repairer:
+        await until_done(ground, repairer)
+    assert liar.reads == before
+
+
+async def test_a_repair_that_cannot_go_on_is_tried_less_and_less(tmp_path: Path) -> None:
+    ground, clock, greeted = ruined(), Clock(), 0
+    for number in (3, 4):
+        ground.keeps[FarmerId(number)].gone = True
+
+    async def watch(word: str) -> None:
+        nonlocal greeted
+        greeted += word == "fund"
+
+    async with repairing(ground, tmp_path, watch=watch, clock=clock, retry_seconds=15.0) as repairer:
+        for _ in range(600):
+            await repairer.tick()
+            await repairer.idle()
+            clock.now += 2.0
+    assert 3 <= greeted <= 8
+
+
+async def test_a_source_that_is_far_slower_than_others_is_asked_only_when_it_is_needed(
+    tmp_path: Path,
+) -> None:
+    """Else the cheapest of all could draw out each repair for weeks, a piece within every deadline."""
+    ground, clock = ruined(), Clock()
+    chart = Chart(0)
+    await FakeMarket(ground, WALLET, nothing).follow(chart)
+    charted = chart.order(ORDER)
+    assert charted is not None
+
+    def opened(farmer: FarmerId) -> Peer:
+        return FakePeer(ground, farmer, WALLET.address, nothing)  # type: ignore[return-value]
+
+    pool = Sources(charted, [2, 3, 4], opened, clock=clock)
+    for source, seconds in zip(pool._pool, (100.0, 0.5, 0.5), strict=True):
+        source.seconds = seconds
+    assert sorted(await pool.segment(0)) == [3, 4]
+    ground.keeps[FarmerId(5)].gone = True
+    assert sorted(await pool.segment(1)) == [2, 3]
+
+
+async def test_farmers_that_ask_more_than_a_repairer_pays_are_not_read_from(tmp_path: Path) -> None:
+    """Whose own farmers keep an order and ask almost its bounty for rubbish get nothing."""
+    ground = ruined()
+    dear(ground, 0.4)
+    asked = ground.keeps[FarmerId(3)].egress_price
+    async with repairing(ground, tmp_path, highest_read_price=asked - 1) as repairer:
+        for _ in range(6):
+            await repairer.tick()
+            await repairer.idle()
+            ground.mine()
+        assert repairer.jobs.under_way() == [] == repairer.jobs.done()
+        for number in (4, 5):
+            ground.keeps[FarmerId(number)].egress_price = asked - 1
+        await until_done(ground, repairer)
+        assert [job.outcome for job in repairer.jobs.done()] == [Outcome.REFILLED]
+    assert ground.keeps[FarmerId(3)].reads == 0
+
+
+async def test_a_repair_whose_sources_raise_their_price_waits(tmp_path: Path) -> None:
+    """It was begun when they asked nothing, and goes on when they ask little again."""
+    ground = ruined()
+    for number in (3, 4):
+        ground.keeps[FarmerId(number)].gone = True
+    await tried(ground, tmp_path, rounds=1)
+    for number in (3, 4):
+        ground.keeps[FarmerId(number)].gone = False
+    dear(ground, 0.4)
+    ground.mine()
+    async with repairing(ground, tmp_path, highest_read_price=7) as repairer:
+        await repairer.tick()
+        await repairer.idle()
+        assert len(repairer.jobs.under_way()) == 1
+        assert repairer._directory.spent == 0  # type: ignore[attr-defined]
+        for keep in ground.keeps.values():
+            keep.egress_price = 7
+        await until_done(ground, repairer)
+
+
+async def test_a_file_that_is_no_repair_keeps_no_other_from_going_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told of once, and left to whoever put it there."""
+    ground = ruined()
+    odd = tmp_path / "jobs" / f"{ODD.hex()}.json"
+    odd.parent.mkdir()
+    odd.write_text("{")
+    async with repairing(ground, tmp_path) as repairer:
+        await until_done(ground, repairer)
+        assert [job.outcome for job in repairer.jobs.done()] == [Outcome.REFILLED]
+    assert odd.read_text() == "{"
+    assert [str(odd) in message for message in caplog.messages].count(True) == 1
+
+
+async def test_who_did_not_take_a_slot_is_asked_last_after_a_restart(tmp_path: Path) -> None:
+    ground = ruined()
+    decliner: FarmerId | None = None
+
+    async def watch(word: str) -> None:
+        nonlocal decliner
+        if word == "accept" and decliner is None:
+            (_, decliner), *_ = sorted(
+                (slot, keep.id) for keep in ground.keeps.values() for _, _, slot in keep.sent
+            )
+            ground.keeps[decliner].refuses = True
+        elif word == "refill":
+            raise asyncio.CancelledError
+
+    with contextlib.suppress(asyncio.CancelledError):
+        async with repairing(ground, tmp_path, watch=watch) as repairer:
+            await repairer.tick()
+            await repairer.idle()
+    assert decliner is not None
+    (job,) = Jobs(tmp_path).under_way()
+    assert job.declined == (decliner,)
+    puts = ground.keeps[decliner].puts
+    async with repairing(ground, tmp_path) as repairer:
+        await until_done(ground, repairer)
+    assert ground.keeps[decliner].puts == puts
+
+
+async def test_an_order_is_looked_at_once_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it waits nothing of it changes but by a block."""
+    ground, looked = ruined(), 0
+    dear(ground, 40)
+
+    async def counted(*arguments: Any) -> Survey:
+        nonlocal looked
+        looked += 1
+        return await survey(*arguments)
+
+    monkeypatch.setattr(repairer_module, "survey", counted)
+    async with repairing(ground, tmp_path) as repairer:
+        for _ in range(5):
+            await repairer.tick()
+        assert looked == 1
+        ground.mine()
+        await repairer.tick()
+        assert looked == 2
+
+
+async def test_orders_that_are_over_are_forgotten(tmp_path: Path) -> None:
+    """A market has more of them every day; those of renters that are to be closed stay until they are."""
+    ground = ruined()
+    for kept in (frozenset(), frozenset([RENTER])):
+        chart = Chart(0)
+        await FakeMarket(ground, WALLET, nothing).follow(chart)
+        chart.forget_ended(Epoch(END - 1), kept)
+        assert len(chart) == 1
+        chart.forget_ended(END, kept)
+        assert len(chart) == len(kept)
+
+
+@dataclass(kw_only=True)
+class Lines:
+    """What it takes to send a piece to whom, and who gave way."""
+
+    seconds: Callable[[FarmerId], float]
+    first: FarmerId | None = None
+    """Others have no piece before it has as many as make a slow taker give way."""
+    given_up: list[FarmerId] = field(default_factory=list)
+
+    async def transfer(self, takers: dict[int, FarmerId]) -> Transfer:
+        """One pass, in which 8 takes the place of whoever gives way first, then 9."""
+        ground, clock, lines, spares = ruined(), Clock(), self, iter([FarmerId(8), FarmerId(9)])
+        chart = Chart(0)
+        await FakeMarket(ground, WALLET, nothing).follow(chart)
+        charted = chart.order(ORDER)
+        assert charted is not None
+        ahead = asyncio.Event()
+
+        class Slow(FakePeer):
+            async def put_piece(self, *arguments: Any) -> None:
+                if lines.first not in {None, self.farmer.id}:
+                    await ahead.wait()
+                clock.now += lines.seconds(self.farmer.id)
+                await super().put_piece(*arguments)
+                if self._keep.puts >= POLICY.slow_to_store_rebuilt.in_a_row:
+                    ahead.set()
+
+        def opened(farmer: FarmerId) -> Peer:
+            return Slow(ground, farmer, WALLET.address, nothing)  # type: ignore[return-value]
+
+        async def another(slot: int, failed: FarmerId, error: GrangeError) -> FarmerId | None:
+            self.given_up.append(failed)
+            return next(spares, None)
+
+        async def wanted() -> None:
+            pass
+
+        transfer = Transfer(
+            charted=charted,
+            takers=takers,
+            sources=Sources(charted, [2, 3, 4], opened, clock=clock),
+            open_peer=opened,
+            replace=another,
+            check=wanted,
+            shown=lambda _: None,
+            policy=POLICY,
+            clock=clock,
+        )
+        await transfer.run()
+        assert all(transfer.rebuilt_root(slot) == charted.slots[slot].root for slot in takers)
+        return transfer
+
+
+@pytest.mark.parametrize("beside", [{1: FarmerId(7)}, {}])
+async def test_a_taker_that_is_far_slower_than_the_others_gives_way(beside: dict[int, FarmerId]) -> None:
+    """Else it could draw out each repair for weeks, a piece within every deadline, also alone."""
+    lines = Lines(seconds=lambda farmer: 31.0 if farmer == 6 else 1.0)
+    transfer = await lines.transfer({0: FarmerId(6), **beside})
+    assert lines.given_up == [FarmerId(6)]
+    assert transfer.takers == {0: FarmerId(8), **beside}
+
+
+async def test_takers_do_not_give_way_one_after_the_other_where_our_own_line_is_slow() -> None:
+    """Each would be sent the same first pieces, and each time they would be read and paid for."""
+    lines = Lines(seconds=lambda farmer: 40.0)
+    transfer = await lines.transfer({0: FarmerId(6)})
+    assert (lines.given_up, transfer.takers) == ([FarmerId(6)], {0: FarmerId(8)})
+
+
+async def test_who_has_its_first_pieces_before_the_others_is_not_slow() -> None:
+    """On a slow line of ours all take long, and somebody is first."""
+    lines = Lines(seconds=lambda farmer: 40.0, first=FarmerId(6))
+    await lines.transfer({0: FarmerId(6), 1: FarmerId(7)})
+    assert not lines.given_up
