@@ -3,6 +3,7 @@
     GrangeError
     |- Misuse                  we misused it, or what we were given does not fit
     |  |- NotSetUp             3   there are no words or no configuration here
+    |  |- NotInstalled         3   a command needs packages that are not installed
     |  |- AlreadySetUp         3   there are, and they are not overwritten
     |  |- BadWords             3   not twelve BIP-39 words
     |  |- BadConfig            3   a configuration file that cannot be read
@@ -51,6 +52,12 @@ EXIT_LEFT_OUT = 10
 
 class NotSetUp(Told, Misuse):
     """No words or no configuration under this home."""
+
+    exit_code = EXIT_SETUP
+
+
+class NotInstalled(Told, Misuse):
+    """A command needs packages that are not installed."""
 
     exit_code = EXIT_SETUP
 

@@ -6,8 +6,6 @@ py-evm     our own chain, methods, server            evm*.py, pyevm_rpc.py, pyev
 command    `grange devnet`                           cli.py
 """
 
-from grange.chain.network_file import DevnetAddress
-
 from grange_devnet.devnet import DEVNET_PARAMETERS, Devnet
 from grange_devnet.engines import ENGINES, EngineName
 from grange_devnet.errors import DevnetError, EngineFailed, EngineMissing, PortTaken
@@ -16,7 +14,6 @@ __all__ = [
     "DEVNET_PARAMETERS",
     "ENGINES",
     "Devnet",
-    "DevnetAddress",
     "DevnetError",
     "EngineFailed",
     "EngineMissing",

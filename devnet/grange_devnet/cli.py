@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from grange.chain.network_file import DevnetAddress
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from grange.chain import Chain, ChainError, Sender, Wallet
+from grange.chain.network_file import DevnetAddress, NetworkFileInvalid
 from grange.errors import Misuse
 from grange.types import Address, address_from
 from grange.units import format_tokens, parse_tokens
@@ -179,7 +179,7 @@ async def _interrupted() -> None:
 async def _fund(address_text: str, tokens_text: str, native: float, path: Path) -> None:
     address, tokens = address_from(address_text), parse_tokens(tokens_text)
     place = DevnetAddress.read(path)
-    async with Chain.connect(place.rpc_url, place.market, expected_chain_id=place.chain_id) as chain:
+    async with Chain.connect(place.rpc, place.market, expected_chain_id=place.chain_id) as chain:
         await give(Sender(chain, Wallet(place.faucet_key)), address, int(native * WEI), tokens)
         await _show_balance(chain, address)
 
@@ -197,7 +197,7 @@ def _guarded(work: Coroutine[Any, Any, None]) -> None:
         asyncio.run(work)
     except Misuse as error:
         _fail(str(error), EXIT_MISUSE)
-    except DevnetError as error:
+    except (DevnetError, NetworkFileInvalid) as error:
         _fail(str(error), EXIT_DEVNET)
     except ChainError as error:
         _fail(f"{error}\nIs the devnet running? `grange devnet` starts one.", EXIT_CHAIN)

@@ -9,21 +9,17 @@ tokens are given away. Callers see the same whatever engine runs underneath. Lea
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from grange.chain import Chain, ChainUnavailable, Timeouts, TransactionError, Wallet, calls
 from grange.chain.codec import Artifact, artifact
+from grange.chain.network_file import DevnetAddress
 from grange.chain.rpc import Rpc
 from grange.chain.sender import Sender
-from grange.errors import Misuse
-from grange.json_text import parse_json
-from grange.storage.atomic_file import replace_file
-from grange.types import Address, Parameters, address_from, bytes_from_hex
+from grange.types import Address, Parameters, address_from
 from grange_devnet.engines import (
     DEV_KEY,
     EngineName,
@@ -58,45 +54,6 @@ DEVNET_PARAMETERS = Parameters(
 """Short epochs, so that days pass in seconds. `token` is filled in when it is deployed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DevnetAddress:
-    """Where a devnet is; what `devnet.json` holds."""
-
-    rpc_url: str
-    chain_id: int
-    market: Address
-    token: Address
-    faucet_key: bytes
-
-    def write(self, path: Path) -> None:
-        """Store it as JSON."""
-        content = {
-            "rpc": self.rpc_url,
-            "chain_id": self.chain_id,
-            "market": self.market,
-            "token": self.token,
-            "faucet_key": self.faucet_key.hex(),
-        }
-        replace_file(path, json.dumps(content, indent=2) + "\n", mode=0o644)
-
-    @classmethod
-    def read(cls, path: Path) -> "DevnetAddress":
-        """The inverse of `write`; raises DevnetError if there is no such file or it is something else."""
-        try:
-            content = parse_json(path.read_text(encoding="utf-8"))
-            return cls(
-                rpc_url=content["rpc"],
-                chain_id=int(content["chain_id"]),
-                market=address_from(content["market"]),
-                token=address_from(content["token"]),
-                faucet_key=bytes_from_hex(content["faucet_key"]),
-            )
-        except FileNotFoundError as error:
-            raise DevnetError(f"there is no {path}: start a devnet first, with `grange devnet`") from error
-        except (OSError, ValueError, KeyError, TypeError, Misuse) as error:
-            raise DevnetError(f"{path} does not describe a devnet: {error}") from error
-
-
 class Devnet:
     """A running devnet. `mine` and the faucet act at once with blocks made by transaction."""
 
@@ -120,7 +77,7 @@ class Devnet:
     @property
     def rpc_url(self) -> str:
         """The JSON-RPC endpoint."""
-        return self.address.rpc_url
+        return self.address.rpc
 
     @property
     def chain_id(self) -> int:
@@ -159,7 +116,7 @@ class Devnet:
             token, market = await _deploy(running.url, chain_id, parameters)
             chain = await stack.enter_async_context(Chain.connect(running.url, market))
             address = DevnetAddress(
-                rpc_url=running.url, chain_id=chain_id, market=market, token=token, faucet_key=DEV_KEY
+                rpc=running.url, chain_id=chain_id, market=market, token=token, faucet_key=DEV_KEY
             )
             # Making blocks takes long on some engines, and must not be repeated when an answer is late.
             patient = Timeouts(request_seconds=CONTROL_SECONDS, retries=0)
@@ -268,4 +225,4 @@ async def _receipt(rpc: Rpc, tx_hash: bytes) -> dict[str, Any]:
     raise DevnetError(f"no block within {RECEIPT_SECONDS:g} s: the engine makes none")
 
 
-__all__ = ["DEVNET_PARAMETERS", "Devnet", "DevnetAddress", "give"]
+__all__ = ["DEVNET_PARAMETERS", "Devnet", "give"]

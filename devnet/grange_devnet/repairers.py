@@ -110,4 +110,4 @@ async def _set_up(devnet: Devnet, number: int, folder: Path, options: RepairerOp
 
 
 def _repair(command: str, *arguments: object) -> list[str]:
-    return [sys.executable, "-m", "grange_node.repair", command, *map(str, arguments)]
+    return [sys.executable, "-m", "grange_node.cli.repair", command, *map(str, arguments)]

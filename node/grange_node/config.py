@@ -19,6 +19,7 @@ import stat
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 from platformdirs import user_config_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -37,6 +38,13 @@ from grange_node.files import FOLDER_MODE
 CONFIG_NAME = "farm.json"
 KEY_NAME = "operator.key"
 OWNER_KEY_NAME = "owner.key"
+LEDGER_NAME = "ledger.sqlite3"
+ACCOUNTS_NAME = "accounts.sqlite3"
+DAMAGES_NAME = "damages.sqlite3"
+REPAIRS_NAME = "repairs"
+"""The folder beside a farm's ledger for its repairs."""
+TABS_NAME = "tabs.sqlite3"
+"""What this key signed away for reads: one file for all that it pays, so that no total is signed twice."""
 HOME_VARIABLE = "GRANGE_HOME"
 CONFIG_VERSION = 1
 DEFAULT_RESERVE_BYTES = GIB
@@ -278,3 +286,17 @@ def _validated(model: type[_Model], content: Any, where: str = "settings") -> _M
         return model.model_validate(content)
     except ValidationError as error:
         raise ConfigInvalid(f"{where}: {describe_invalid(error)}") from None
+
+
+def split_endpoint(endpoint: str) -> tuple[str, int]:
+    """Host and port of a URL. Raises ConfigInvalid for anything but http(s)://host[:port]."""
+    try:
+        parts = urlsplit(endpoint)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigInvalid(f"{endpoint!r} is not an endpoint: {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+        raise ConfigInvalid(f"{endpoint!r} is not an endpoint; it looks like http://host:port")
+    if port is None:
+        port = 443 if parts.scheme == "https" else 80
+    return parts.hostname, port

@@ -33,8 +33,8 @@
           RepairStopped       a repair cannot go on at the moment
             ReadsClosed       the others show what it needs only in a later epoch
 
-What is raised while a request is served is turned into a response in one place, `grange_node.api.app`. What is an
-`EndsNode` besides ends the loops and the process.
+What is raised while a request is served is turned into a response in one place, `grange_node.api.app`. What
+is an `EndsNode` besides ends the loops and the process.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@
     Carer             damages -> mended, or lost      (loop)
     Intake            pieces -> store and ledger
     Promiser          store, ledger, view -> promises
-    Gatekeeper        who asks
     Readers           who may read what
     Till              vouchers -> reads
     Redeemer          vouchers -> money               (loop)
@@ -32,7 +31,6 @@ from grange.chain import Wallet
 from grange_node.acceptance.collector import COLLECT_SECONDS, Collector
 from grange_node.acceptance.intake import Intake
 from grange_node.acceptance.promiser import Promiser
-from grange_node.api.auth import Gatekeeper
 from grange_node.audit.prover import Prover
 from grange_node.care.rebuilder import LiveRebuilder, Rebuilder
 from grange_node.chain.account_funds import AccountFunds
@@ -40,7 +38,7 @@ from grange_node.chain.chain_link import ChainLink, LiveLink
 from grange_node.chain.gas_watch import GAS_SECONDS, GasWatch
 from grange_node.chain.vault_funds import VaultFunds
 from grange_node.chain.watcher import Watcher
-from grange_node.config import DAMAGES_NAME, REPAIRS_NAME, Config
+from grange_node.config import ACCOUNTS_NAME, DAMAGES_NAME, LEDGER_NAME, REPAIRS_NAME, Config
 from grange_node.files import DiskFiles, Files
 from grange_node.ledger.ledger import Ledger
 from grange_node.loops import forever
@@ -61,8 +59,6 @@ from grange_node.self_repair.damages import Damages
 from grange_node.self_repair.scrubber import IDLE_SECONDS, Scrubber
 from grange_node.slot_key import SlotKey
 
-LEDGER_NAME = "ledger.sqlite3"
-ACCOUNTS_NAME = "accounts.sqlite3"
 DISK_SECONDS = 5.0
 """Between two looks at the data folder."""
 
@@ -91,7 +87,6 @@ class Node:
     damages: Damages
     carer: Carer
     scrubber: Scrubber
-    gatekeeper: Gatekeeper
     readers: Readers
     till: Till
     redeemer: Redeemer
@@ -226,7 +221,6 @@ class Node:
                     finished=carer.scrubbed,
                     next_suspect=carer.next_suspect,
                 ),
-                gatekeeper=Gatekeeper(config.domain, config.farmer, clock),
                 readers=Readers(link, watcher, funds, clock),
                 till=Till(
                     domain=config.domain,

@@ -21,7 +21,7 @@ find_python() {
   return 1
 }
 
-# setup_python [EXTRAS]: the checkout installed in place with these extras, e.g. "devnet" or "devnet,dev".
+# setup_python [EXTRAS]: the checkout installed in place with these extras, e.g. "devnet" or "devnet,simulate,dev".
 setup_python() {
   local extras=$1 python stamp want
   exec 9>"$ROOT/.setup.lock"

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from grange.chain.network_file import Network
 from rich.console import Console
 
+from grange.chain.network_file import Network
 from grange.units import TOKEN
 from grange_client.keys.config import Config, set_up
 from grange_client.orders.plan import Wish

@@ -1,7 +1,7 @@
 """A market and farmers in memory, behind the interfaces that the renter uses on real ones.
 
-`FakeMarket` implements `grange_client.orders.market.Market`; `FakeFarmer` speaks the farmer's HTTP interface on a
-real socket and checks every signature. Each farmer has knobs that make it slow, broken or dishonest.
+`FakeMarket` implements `grange_client.orders.market.Market`; `FakeFarmer` speaks the farmer's HTTP interface
+on a real socket and checks every signature. Each farmer has knobs that make it slow, broken or dishonest.
 """
 
 import asyncio

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from client_fakes import CALM, FakeFarmer, honest
-from grange.chain.network_file import Network
 from test_client_devnet import CODE, WORDS, Clock, _register
 
+from grange.chain.network_file import Network
 from grange.messages import Domain
 from grange.types import OrderId
 from grange.units import TOKEN

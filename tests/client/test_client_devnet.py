@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from client_fakes import CALM, FakeFarmer, honest
 from client_trees import listing
-from grange.chain.network_file import Network
 
 from grange.chain import Chain, Cursor, MarketNotFound, RpcError, Sender, Wallet, WrongChain, calls
+from grange.chain.network_file import Network
 from grange.messages import Domain
 from grange.transfer.events import ProgressEvent
 from grange.types import Offer, address_from

@@ -10,9 +10,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from grange.chain.network_file import DevnetAddress
 
 from grange.chain import Chain, Sender, Wallet, calls
+from grange.chain.network_file import DevnetAddress, NetworkFileInvalid
 from grange.units import TOKEN
 from grange_devnet import (
     ENGINES,
@@ -168,8 +168,8 @@ async def test_the_address_file_round_trips_and_a_missing_one_says_what_to_do(tm
     async with Devnet.start() as devnet:
         devnet.address.write(tmp_path / "devnet.json")
         assert DevnetAddress.read(tmp_path / "devnet.json") == devnet.address
-    with pytest.raises(DevnetError, match="start a devnet first"):
+    with pytest.raises(NetworkFileInvalid, match="start a devnet first"):
         DevnetAddress.read(tmp_path / "none.json")
     (tmp_path / "other.json").write_text("{}")
-    with pytest.raises(DevnetError, match="does not describe a devnet"):
+    with pytest.raises(NetworkFileInvalid, match="does not describe a devnet"):
         DevnetAddress.read(tmp_path / "other.json")

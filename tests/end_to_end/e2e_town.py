@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from e2e_gate import Gate
-from grange.chain.network_file import Network
 
 from grange.chain import Chain, Farmer, Sender, Wallet
+from grange.chain.network_file import Network
 from grange.transfer.events import Listener, ignore_progress
 from grange.types import Address, Epoch, FarmerId
 from grange.units import TOKEN

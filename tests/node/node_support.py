@@ -19,7 +19,6 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
-from grange_node.ledger.books import books_from
 from market_rules import PARAMETERS
 
 from grange.audit import BookState, verify_proof
@@ -52,6 +51,7 @@ from grange_node.chain.funding import GasReserve
 from grange_node.chain.order_state import OrderState
 from grange_node.config import Config, OfferFile, ParametersFile, parameters_file
 from grange_node.files import DiskFiles, Files
+from grange_node.ledger.books import books_from
 from grange_node.node import Node
 from grange_node.pieces.volume import Volume
 from grange_node.records import Entry

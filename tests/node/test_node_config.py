@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grange_node.cli.common import advice, exit_code
 from node_support import OFFER, OPERATOR, PARAMETERS, config_for
 
 from grange.chain import (
@@ -19,6 +18,7 @@ from grange.chain import (
 )
 from grange.errors import GrangeError, Misuse
 from grange_node.api.serve import default_listen, with_port
+from grange_node.cli.common import advice, exit_code
 from grange_node.cli.repair_home import CONFIG_NAME as REPAIR_CONFIG_NAME
 from grange_node.cli.repair_home import load_repair_config
 from grange_node.config import (

@@ -11,7 +11,6 @@ from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
-from grange_client.cli.interrupt import leaving_at_once
 
 from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
@@ -24,6 +23,7 @@ from grange_client.cli.commands.overview import farmers, health, ls, stat
 from grange_client.cli.commands.terms import close, extend
 from grange_client.cli.explain import explain
 from grange_client.cli.group import CommandGroup, show_version, use_plain_types
+from grange_client.cli.interrupt import leaving_at_once
 from grange_client.cli.plugins import PLUGINS, add_plugins
 from grange_client.errors import EXIT_OTHER
 from grange_client.output_errors import EXIT_INTERRUPTED

@@ -12,12 +12,10 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
-from grange_client.output_errors import EXIT_INTERRUPTED, OutputFailed
+from grange_client.cli.interrupt import leaving_at_once
+from grange_client.output_errors import OutputFailed
 
 
 def main() -> None:
@@ -32,27 +30,6 @@ def main() -> None:
         # The work is done, and its exit code is what counts.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code)
-
-
-@contextmanager
-def leaving_at_once() -> Iterator[None]:
-    """While nothing has begun yet that would have to be tidied up, Ctrl-C just ends the process."""
-    before = signal.getsignal(signal.SIGINT)
-    if before == signal.SIG_IGN:
-        yield
-        return
-
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        try:
-            os.write(2, b"Interrupted.\n")
-        finally:
-            os._exit(EXIT_INTERRUPTED)
-
-    signal.signal(signal.SIGINT, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 class _Output(io.FileIO):

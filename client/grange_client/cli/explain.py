@@ -3,7 +3,7 @@
     0    done
     1    something unexpected: a bug, or an error of another part of Grange
     2    wrong usage
-    3    not set up, set up already, words or configuration that are wrong, a clock that is off
+    3    not set up, not installed, set up already, words or configuration that are wrong, a clock that is off
     4    files: nothing to store, changed while storing, in the way, no such order, over, not over yet,
          the disk, a home or an output that cannot be written
     5    money: too little in vault and wallet, or too little coin for gas

@@ -11,20 +11,18 @@ Decides the names and the permissions, and that nothing that exists is overwritt
 
 import fcntl
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from platformdirs import user_config_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ValidationError
 
-from grange.errors import Misuse
+from grange.chain.network_file import Network, NetworkFileInvalid, read_network
 from grange.plain_errors import describe_invalid
 from grange.storage.atomic_file import create_file, replace_file
 from grange.storage.database_file import COMPANIONS
-from grange.types import Address, address_from
 from grange_client.errors import AlreadySetUp, BadConfig, NotSetUp
 from grange_client.keys.words import Identity, checked_words, identity
 
@@ -32,36 +30,6 @@ HOME_VARIABLE = "GRANGE_HOME"
 MAX_CONFIG_BYTES = 1 << 16
 OF_ONE_CHAIN = ("catalog.sqlite", "reputations.sqlite", "purse.sqlite", "placements")
 """What a home remembers of a chain; farmers and orders of another may have the same numbers."""
-
-
-class Network(BaseModel):
-    """Which chain, and which market on it. `chain_id` None takes whatever the endpoint serves."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    rpc: str = Field(max_length=2048)
-    market: Address
-    chain_id: int | None = Field(default=None, ge=1)
-    first_block: int = Field(default=0, ge=0)
-    """Where the market's events begin; older blocks need not be looked through."""
-    genesis_hash: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    """The hash of block 0: a devnet that is started again has the same chain id and market address."""
-
-    @field_validator("rpc")
-    @classmethod
-    def _web_address(cls, value: str) -> str:
-        # Without the value: it may hold a key.
-        if not re.match(r"https?://[^/]", value):
-            raise ValueError("it should begin with http:// or https://")
-        return value
-
-    @field_validator("market", mode="before")
-    @classmethod
-    def _checksummed(cls, value: object) -> Address:
-        try:
-            return address_from(str(value))
-        except Misuse as error:
-            raise ValueError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +121,10 @@ def parse_network(text: str, source: Path | str, todo: str = "Correct it.") -> N
 
 def network_from_file(path: Path) -> Network:
     """The network that a devnet wrote down. Raises BadConfig."""
-    return parse_network(_read(path, todo="Start one with `grange devnet`."), path)
+    try:
+        return read_network(path)
+    except NetworkFileInvalid as error:
+        raise BadConfig(f"{error}.", todo="Start one with `grange devnet`.") from None
 
 
 def _already_set_up(home: Path) -> AlreadySetUp:

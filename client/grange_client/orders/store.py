@@ -32,7 +32,6 @@ from grange.transfer.selection import Choice, Chosen, Requirements
 from grange.types import Acceptance, Epoch, OrderId, Terms
 from grange.units import LEAF_BYTES, MAX_LEAF_COUNT
 from grange_client.errors import BadName, HomeForgetful, NothingToStore, PlaceFailed, QuoteUsed
-from grange_client.farmer_choice import choose_farmers
 from grange_client.files.encode import SegmentEncoder
 from grange_client.files.manifest import Manifest, pack
 from grange_client.files.manifest_document import NAME_RULE, is_name
@@ -40,6 +39,7 @@ from grange_client.files.scan import Scan, scan, shown
 from grange_client.files.stream import ContentStream
 from grange_client.keys.words import Identity
 from grange_client.orders.cautions import cautions, unfinished_attempts
+from grange_client.orders.farmer_choice import choose_farmers
 from grange_client.orders.market import Market
 from grange_client.orders.once import PLACED, send_once
 from grange_client.orders.orders import PlacedOrder

@@ -93,11 +93,6 @@ def word_of(
     return Word.ANOTHERS
 
 
-def earliest_date(now: float, block: int, target_block: int, block_seconds: float) -> float:
-    """When a block comes by our own clock, at the pace that blocks had when `block` was the newest."""
-    return now + max(0, target_block - block) * block_seconds
-
-
 def _has_ended(record: SlotRecord, now: Now) -> bool:
     buried = now.epoch >= record.agreed.end + END_GRACE_EPOCHS
     return buried and record.ends_at is not None and now.seconds >= record.ends_at

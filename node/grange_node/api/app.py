@@ -27,6 +27,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from grange.chain import Wallet
+from grange_node.api.auth import Gatekeeper
 from grange_node.api.routes import account, data, info, slots
 from grange_node.chain.chain_link import ChainLink
 from grange_node.config import Config
@@ -52,7 +53,7 @@ def create_app(
     loops: bool = True,
     volume: Volume | None = None,
 ) -> FastAPI:
-    """The service of one farm; its lifespan owns the node, found as `app.state.node`."""
+    """The service of one farm; its lifespan owns the node, found as `app.state.node`, and who may ask."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -60,6 +61,7 @@ def create_app(
             config, wallet, link=link, files=files, clock=clock, steady=steady, volume=volume
         ) as node:
             app.state.node = node
+            app.state.gatekeeper = Gatekeeper(config.domain, config.farmer, clock)
             if not loops:
                 yield
                 return

@@ -30,7 +30,7 @@ from grange_node.api.app import create_app
 from grange_node.api.connection import limited
 from grange_node.api.connection_limits import Limits, raise_file_limit
 from grange_node.chain.ownership import check_owner, describe_operator, describe_unknown
-from grange_node.config import Config, write_private
+from grange_node.config import Config, split_endpoint, write_private
 from grange_node.errors import ConfigInvalid, FarmerForeign
 from grange_node.loops import forever
 from grange_node.node import Node
@@ -155,20 +155,6 @@ def default_listen(endpoint: str) -> tuple[str, int]:
     if address.is_loopback:
         return host, port
     return (EVERY_ADDRESS if address.version == 6 else EVERY_IPV4_ADDRESS), port
-
-
-def split_endpoint(endpoint: str) -> tuple[str, int]:
-    """Host and port of a URL. Raises ConfigInvalid for anything but http(s)://host[:port]."""
-    try:
-        parts = urlsplit(endpoint)
-        port = parts.port
-    except ValueError as error:
-        raise ConfigInvalid(f"{endpoint!r} is not an endpoint: {error}") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
-        raise ConfigInvalid(f"{endpoint!r} is not an endpoint; it looks like http://host:port")
-    if port is None:
-        port = 443 if parts.scheme == "https" else 80
-    return parts.hostname, port
 
 
 def with_port(endpoint: str, port: int) -> str:

@@ -7,40 +7,19 @@ of what is missing is named, not only the first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from grange import kernel
-from grange.audit import BookState, Drawn, draw, lost_words, sample_words, verify_proof
+from grange.audit import Drawn, draw, lost_words, sample_words, verify_proof
 from grange.types import Epoch
 from grange.units import LEAF_BYTES
 from grange_node.config import Config
 from grange_node.errors import DataMissing, NodeWorldError, NotFound, PieceMissing, Refusal
+from grange_node.ledger.books import books_from
 from grange_node.ledger.ledger import Ledger
 from grange_node.pieces.store import Store
-from grange_node.records import Entry
 from grange_node.slot_key import SlotKey
 
 GONE = "gone"
 """Under this name an error says which piece keeps others from being shown."""
-
-
-def books_from(entries: Iterable[Entry]) -> list[BookState]:
-    """The books as the contract has them, from entries in the order of the ledger."""
-    books: dict[tuple[Epoch, bool], BookState] = {}
-    for entry in entries:
-        place = entry.end, entry.extension
-        book = books.setdefault(place, BookState(entry.end, extension=entry.extension))
-        book.add(
-            epoch=Epoch(entry.start - 1),
-            order=entry.order,
-            slot=entry.slot,
-            root=entry.root,
-            leaf_count=entry.leaf_count,
-            rate=entry.rate,
-        )
-        if entry.lost_epoch is not None:
-            book.lose(entry.index, entry.lost_epoch)
-    return list(books.values())
 
 
 def build_proof(config: Config, store: Store, ledger: Ledger, epoch: Epoch, seed: bytes) -> list[bytes]:

@@ -19,14 +19,13 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from grange_node.ledger.books import books_from
-
 from grange.chain import Batch, Cursor, Rollback
 from grange.errors import Misuse
 from grange.types import Epoch
 from grange_node.chain.chain_link import ChainLink
 from grange_node.elapsed import elapsed
 from grange_node.errors import HistoryDoubtful
+from grange_node.ledger.books import books_from
 from grange_node.ledger.ledger import Ledger
 from grange_node.ledger.ledger_events import Changes, Figures
 

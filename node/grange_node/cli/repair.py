@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from grange_node.cli.common import GAS_UNIT, KEPT_MEMORY_BYTES, explained, market_place, start_logging
 from rich.console import Console
 from rich.table import Table
 
@@ -22,6 +21,7 @@ from grange.memory import keep_freed_memory
 from grange.types import Address, address_from
 from grange.units import format_size, format_tokens_rounded_down, parse_tokens
 from grange_node.chain.chain_link import TIMEOUTS
+from grange_node.cli.common import GAS_UNIT, KEPT_MEMORY_BYTES, explained, market_place, start_logging
 from grange_node.cli.repair_home import (
     CONFIG_NAME,
     RepairConfig,
@@ -203,3 +203,7 @@ async def _identify(rpc_url: str, market: Address, home: Path) -> tuple[int, byt
     expected = known.expected_genesis if known is not None and is_same else None
     async with Chain.connect(rpc_url, market, timeouts=TIMEOUTS, expected_genesis=expected) as chain:
         return chain.chain_id, await chain.genesis_hash()
+
+
+if __name__ == "__main__":
+    app()

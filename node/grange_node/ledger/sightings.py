@@ -42,3 +42,8 @@ def latest_block(sightings: Sequence[Sighting], now_seconds: float) -> int | Non
         return None
     pace = median(paces)
     return int(median(seen.block + (now_seconds - seen.seconds) * pace for seen in sightings))
+
+
+def earliest_date(now: float, block: int, target_block: int, block_seconds: float) -> float:
+    """When a block comes by our own clock, at the pace that blocks had when `block` was the newest."""
+    return now + max(0, target_block - block) * block_seconds

@@ -26,6 +26,7 @@ from grange.repair import Wait, decide, doubling_blocks, first_block, paying_sin
 from grange.transfer.retry import RetryPolicy
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.chain.chart import REORG_BLOCKS, Chart, Charted
+from grange_node.config import TABS_NAME
 from grange_node.errors import NodeWorldError, ReadsClosed
 from grange_node.files import FOLDER_MODE
 from grange_node.pieces.folders import translated
@@ -38,11 +39,7 @@ from grange_node.repair.survey import Survey, offered, survey
 from grange_node.repair.work import Work
 
 MAX_JOBS_AT_ONCE: Final = 4
-REPAIRS_NAME: Final = "repairs"
-"""The folder beside a farm's ledger for its repairs."""
 LONGEST_RETRY_SECONDS: Final = 3600.0
-TABS_NAME: Final = "tabs.sqlite3"
-"""What this key signed away for reads: one file for all that it pays, so that no total is signed twice."""
 POLL_SECONDS: Final = 2.0
 
 log = logging.getLogger("grange.repair")

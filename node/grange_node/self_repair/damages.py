@@ -18,7 +18,6 @@ from grange_node.database import Database, Read, looked_at
 from grange_node.ledger.ledger_events import slot_key
 from grange_node.slot_key import SlotKey
 
-DAMAGES_NAME = "damages.sqlite3"
 NAME: Final = "the list of damaged pieces"
 
 _SCHEMA = """

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from email.message import Message
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ import pytest
 import typer
 from client_fakes import MARKET, NOW, PARAMETERS, WORDS, World, open_world
 from client_trees import listing
-from grange.chain.network_file import Network
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -38,6 +38,7 @@ from grange.chain import (
     TransactionReverted,
     WrongChain,
 )
+from grange.chain.network_file import Network
 from grange.errors import GrangeError, Misuse, Told
 from grange.peer import OverBudget
 from grange.transfer.errors import NotEnoughFarmers
@@ -56,6 +57,7 @@ from grange_client.errors import (
     NotEnoughMoney,
     NothingToStore,
     NothingToTakeOut,
+    NotInstalled,
     NotSetUp,
     OrderGoesOn,
     OrderMissing,
@@ -718,6 +720,45 @@ def test_broken_plugin_is_one_line() -> None:
     assert len(warnings) == 1
     assert "broken" in warnings[0]
     assert CliRunner().invoke(app, ["greet", "hello"]).exit_code == 0
+
+
+class Distribution:
+    """An installed package with an extra."""
+
+    name = "farmhouse"
+    metadata = Message()
+
+
+Distribution.metadata["Provides-Extra"] = "attic"
+
+
+def of_farmhouse(name: str, value: str) -> EntryPoint:
+    made = entry(name, value)
+    vars(made).update(dist=Distribution())
+    return made
+
+
+def test_a_command_whose_extra_is_not_installed_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is asked of it; the help lists it, and nothing is said before it is called."""
+    (tmp_path / "attic_command.py").write_text("import no_such_library")
+    monkeypatch.syspath_prepend(tmp_path)
+    app, warnings = plugins(of_farmhouse("attic", "attic_command:app"), argv=[])
+    assert not warnings
+    assert "attic" in CliRunner().invoke(app, ["--help"]).stdout
+    for arguments in (["attic"], ["attic", "--help"], ["attic", "light", "--on"]):
+        raised = CliRunner().invoke(app, arguments).exception
+        assert isinstance(raised, NotInstalled)
+        assert raised.exit_code == 3
+        assert "pip install 'farmhouse[attic]'" in raised.todo
+
+
+def test_a_package_that_is_broken_is_not_taken_for_an_extra_that_is_missing() -> None:
+    """Neither if its own module is missing, nor if it has no extra of that name."""
+    for broken in (of_farmhouse("attic", "no_such_module:app"), of_farmhouse("cellar", "no_such_module:app")):
+        _, warnings = plugins(broken, argv=[])
+        assert len(warnings) == 1
 
 
 def test_plugin_cannot_take_our_names() -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import typer
 from client_fakes import MARKET, WORDS
-from grange.chain.network_file import Network
 
+from grange.chain.network_file import Network
 from grange.confirm import confirm
 from grange_client.cli import app as cli
 from grange_client.cli import entry

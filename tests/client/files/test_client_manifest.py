@@ -19,7 +19,7 @@ from grange_client.files.manifest import MANIFEST_VERSION, Manifest, pack, unpac
 from grange_client.files.manifest_document import Document
 from grange_client.files.scan import Entry, Kind
 
-VECTORS = Path(__file__).parents[1] / "vectors"
+VECTORS = Path(__file__).parents[2] / "vectors"
 
 parts = st.binary(min_size=1, max_size=12).filter(
     lambda p: b"/" not in p and b"\0" not in p and p not in (b".", b"..")

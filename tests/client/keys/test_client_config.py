@@ -10,8 +10,8 @@ import pytest
 from client_fakes import MARKET, WORDS
 from eth_account import Account
 from eth_account.hdaccount import seed_from_mnemonic
-from grange.chain.network_file import Network
 
+from grange.chain.network_file import Network
 from grange_client.errors import AlreadySetUp, BadConfig, BadWords, NotSetUp
 from grange_client.keys.config import home_path, is_set_up, load, network_from_file, parse_network, set_up
 from grange_client.keys.words import checked_words, identity, new_words

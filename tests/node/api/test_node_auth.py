@@ -191,7 +191,7 @@ def test_one_renter_cannot_fill_the_memory_for_nonces() -> None:
 
 async def test_a_renter_that_asks_too_often_is_told_so(tmp_path: Path) -> None:
     async with open_farm(tmp_path) as farm:
-        farm.node.gatekeeper._nonces = NonceMemory(limit=20)
+        farm.app.state.gatekeeper._nonces = NonceMemory(limit=20)
         slot = parcel()
         statuses = [(await farm.put(slot, index)).status_code for index in range(3)]
         assert statuses == [201, 201, 429]

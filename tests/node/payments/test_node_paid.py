@@ -6,16 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 from failing_sqlite import FAILING, put_under_sqlite
 from node_support import (
     CHAIN_ID,
     DOMAIN,
     FARMER,
-    OFFER,
     PIECE_BYTES,
     Farm,
     Parcel,
@@ -23,12 +20,13 @@ from node_support import (
     open_farm,
     parcel,
 )
+from paid_support import PRICED, RENTER, STRANGER, account, read, voucher
 
 from grange.chain import Wallet
 from grange.messages import Domain, sign_voucher
 from grange.types import FarmerId, address_from
-from grange.units import GIB, STEP_BYTES
-from grange_node.config import ACCOUNTS_NAME, OfferFile
+from grange.units import STEP_BYTES
+from grange_node.config import ACCOUNTS_NAME
 from grange_node.errors import TooBusy
 from grange_node.limits.fair_shares import FairShares
 from grange_node.limits.networks import UNKNOWN, network_of
@@ -36,38 +34,7 @@ from grange_node.limits.turns import PAUSE_SECONDS
 from grange_node.payments import till as till_module
 from grange_node.payments.vouchers import PayerAccount
 
-PRICED = OfferFile(
-    price_per_gib_epoch=OFFER.price_per_gib_epoch,
-    egress_price_per_gib=GIB,
-    capacity_bytes=1 << 30,
-    longest_term_epochs=OFFER.longest_term_epochs,
-)
-"""A base unit for every byte."""
-RENTER = Wallet(b"\x02" * 32)
-STRANGER = Wallet(b"\x03" * 32)
 SIZE = 3 * PIECE_BYTES
-
-
-def voucher(
-    total: int, *, by: Wallet = RENTER, farmer: FarmerId = FARMER, domain: Domain = DOMAIN
-) -> dict[str, str]:
-    """The header of a voucher."""
-    signed = sign_voucher(domain, by.private_key, farmer=farmer, cumulative=total)
-    return {"Voucher": f"cumulative={total},signature={signed.r.hex()}{signed.vs.hex()}"}
-
-
-async def read(
-    farm: Farm, slot: Parcel, size_bytes: int, *, first: int = 0, by: Wallet = RENTER, **headers: str
-) -> httpx.Response:
-    """Ask for so many bytes."""
-    wanted = f"bytes={first}-{first + size_bytes - 1}"
-    signed = farm.sign(by, "GET", slot.path, hashlib.sha256(wanted.encode()).digest())
-    return await farm.http.get(slot.path, headers=signed | {"Range": wanted} | headers)
-
-
-async def account(farm: Farm, by: Wallet = RENTER) -> dict[str, Any]:
-    response = await farm.http.get("/v1/account", headers=farm.sign(by, "GET", "/v1/account"))
-    return dict(response.json())
 
 
 @pytest.fixture

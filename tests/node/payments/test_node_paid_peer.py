@@ -1,72 +1,23 @@
 """Purse and node together, over real sockets: each byte is paid once, whatever happens in between."""
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from contextlib import suppress
 from hashlib import sha256, shake_256
 from pathlib import Path
-from typing import Any
 
 import pytest
-from node_support import DOMAIN, FakeMarket, Farm, Parcel, open_farm, parcel
-from paid_support import PRICED, RENTER, STRANGER
+from node_support import FakeMarket, Parcel, parcel
+from paid_support import PRICED, RENTER, STRANGER, VAULT, customer, serving
 
-from grange.chain import Farmer, Wallet
 from grange.peer import (
     Budget,
     FarmerRefused,
     OverBudget,
     Peer,
-    PeerTimeouts,
-    Purse,
-    Signer,
-    Tabs,
-    open_session,
 )
 from grange.units import STEP_BYTES
 from grange_node.api.connection_limits import Limits
-from grange_node.api.serve import make_server
 from grange_node.config import OfferFile
-
-TIMEOUTS = PeerTimeouts(silence_seconds=10.0)
-VAULT = 10**12
-LIMITS = Limits()
-
-
-@asynccontextmanager
-async def serving(
-    folder: Path, market: FakeMarket, limits: Limits = LIMITS, **settings: Any
-) -> AsyncIterator[tuple[Farm, str]]:
-    """A farm on a socket of its own."""
-    settings = {"offer_terms": PRICED} | settings
-    async with open_farm(folder, market=market, **settings) as farm:
-        listening = socket.create_server(("127.0.0.1", 0))
-        server = make_server(farm.app, limits)
-        running = asyncio.create_task(server.serve(sockets=[listening]))
-        await server.listening.wait()
-        try:
-            yield farm, f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await running
-            listening.close()
-
-
-@asynccontextmanager
-async def customer(
-    farm: Farm, endpoint: str, tabs_path: Path | None = None, *, wallet: Wallet = RENTER, **offer: int
-) -> AsyncIterator[tuple[Peer, Purse]]:
-    """Somebody who reads from the farm, and its purse."""
-    signer = Signer(domain=DOMAIN, wallet=wallet, timeouts=TIMEOUTS, now=farm.clock)
-    known: Farmer = await farm.market.farmer()
-    price = {"egress_price_per_gib": PRICED.egress_price_per_gib} | offer
-    known = replace(known, endpoint=endpoint, offer=replace(known.offer, **price))
-    with Tabs.open(tabs_path, domain=DOMAIN, payer=wallet.address) as tabs:
-        purse = Purse(domain=DOMAIN, wallet=wallet, tabs=tabs)
-        async with open_session(TIMEOUTS, chain_id=DOMAIN.chain_id) as session:
-            yield Peer(known, session, signer, purse), purse
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from paid_support import RENTER, VAULT, serving
 
 from grange.peer import Tabs
 
-READER = Path(__file__).with_name("paid_reader.py")
+READER = Path(__file__).parents[1] / "paid_reader.py"
 SECONDS = 60.0
 ALLOCATIONS = 60
 OPENINGS = 8

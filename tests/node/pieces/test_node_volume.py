@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from grange_node.cli.common import exit_code
 from node_support import OPERATOR, Farm, config_for, error_of, open_farm, parcel
 from typer.testing import CliRunner
 
+from grange_node.cli.common import exit_code
 from grange_node.cli.farm import app
 from grange_node.config import DAMAGES_NAME, KEY_NAME, LEDGER_NAME, Config, save_config, write_private
 from grange_node.errors import ConfigInvalid, StoreFailed, VolumeMissing

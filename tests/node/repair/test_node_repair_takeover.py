@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-from grange_node.ledger.books import books_from
 from node_support import (
     FARMER,
     MARKET,
@@ -41,6 +40,7 @@ from grange.types import Epoch, FarmerId, OrderId, Slot
 from grange.units import TOKEN
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS
 from grange_node.chain.chart import Charted
+from grange_node.ledger.books import books_from
 from grange_node.records import SlotState
 
 RENTER = Wallet(b"\x02" * 32)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from grange.chain.network_file import Network
 from pydantic import ValidationError
 
 from grange.chain import Chain
+from grange.chain.network_file import Network
 from grange.plain_errors import describe_invalid
 from grange.types import Address
 from grange_client.cli import screens

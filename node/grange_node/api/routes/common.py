@@ -7,7 +7,7 @@ from starlette.requests import HTTPConnection, Request
 from grange.messages import NO_CONTENT
 from grange.types import OrderId, bytes_from_hex
 from grange.units import MAX_SLOTS
-from grange_node.api.auth import Signed, require_content
+from grange_node.api.auth import Gatekeeper, Signed, require_content
 from grange_node.errors import Foreign, Malformed, NotFound
 from grange_node.limits.networks import UNKNOWN, Network, network_of
 from grange_node.node import Node
@@ -34,7 +34,9 @@ def signed_by(request: Request) -> Signed:
     if scope["query_string"]:
         path += "?" + scope["query_string"].decode("ascii", "replace")
     authorization = request.headers.get("authorization")
-    return node_of(request).gatekeeper.check(scope["method"], path, authorization, network_asking(request))
+    gatekeeper = request.app.state.gatekeeper
+    assert isinstance(gatekeeper, Gatekeeper)
+    return gatekeeper.check(scope["method"], path, authorization, network_asking(request))
 
 
 def network_asking(request: Request) -> Network:

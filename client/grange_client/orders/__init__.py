@@ -1,0 +1,15 @@
+"""What is stored, until when, for how much, and how it is.
+
+store, plan         from paths to a placed order
+farmer_choice       which farmers get it, and with what code
+placements          orders on their way onto the chain, and dropped those that a reorg took back
+once                sending what can happen only once, when others may send it too
+orders, market      what the chain says, and the seam to it
+catalog, sync       a cache of it, and bringing it up to date
+lookup              which order a name means
+renewal, closing    keeping an order longer, and ending it
+condition, outlook  how an order is, and how likely it is lost
+fare                what reading costs
+reputations         what we remember of farmers
+cautions, diagnosis what to say before storing, and after a failure
+"""

@@ -1,0 +1,8 @@
+"""A farm's HTTP service.
+
+serve               the socket, the server, being ready, stopping
+app                 the service: routes put together, errors as responses
+routes/             what a farmer answers to
+auth                who asks, and whether this request was meant for us
+connection          limits on a connection, and connection_limits on all of them together
+"""

@@ -1,0 +1,13 @@
+"""What a farm knows of the chain, and how it asks.
+
+chain_link      all that is asked of the chain and sent to it
+watcher         follows the newest block, and puts our events into the ledger
+agreement       whether the ledger agrees with the market's own figures
+chart           the orders of a market out of its events
+order_state     how one order stands
+ownership       which farmer on the market is ours
+funding         whether the operator's account can pay, and gas_watch says so in time
+account_funds   whether a renter or repairer has money, before its bytes are taken
+vault_funds     whether there is money behind a voucher
+funds_cache     what accounts have, as the chain said a while ago: for both
+"""

@@ -1,0 +1,10 @@
+"""The commands `grange farm` and `grange repair`.
+
+farm            the commands of a farm
+repair          the commands of a repairer without a farm, and repair_home its settings
+common          exit codes, words for errors, logging: for both
+registration    becoming a farmer on chain, changing the offer, taking out what was earned
+key_rotation    another key for the operator
+stake           how much room a stake answers for
+status          what an operator wants to know, and status_screen how it looks
+"""

@@ -1,0 +1,6 @@
+"""Sharing out what there is little of, so that nobody keeps others from it.
+
+networks       the network that somebody asks from
+fair_shares    shares of room, and allowances, by network
+turns          turns at what may hang: those who wait share a failure
+"""
