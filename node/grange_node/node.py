@@ -28,6 +28,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from grange.chain import Wallet
+from grange.units import MIB
 from grange_node.acceptance.collector import COLLECT_SECONDS, Collector
 from grange_node.acceptance.intake import Intake
 from grange_node.acceptance.promiser import Promiser
@@ -41,6 +42,7 @@ from grange_node.chain.watcher import Watcher
 from grange_node.config import ACCOUNTS_NAME, DAMAGES_NAME, LEDGER_NAME, REPAIRS_NAME, Config
 from grange_node.files import DiskFiles, Files
 from grange_node.ledger.ledger import Ledger
+from grange_node.limits.fair_shares import FairShares
 from grange_node.loops import forever
 from grange_node.payments.accounts import Accounts
 from grange_node.payments.redeemer import Redeemer
@@ -51,6 +53,7 @@ from grange_node.pieces.room import Room
 from grange_node.pieces.store import Store
 from grange_node.pieces.usage import Usage
 from grange_node.pieces.volume import Volume
+from grange_node.pieces.waiting import SHARE_WEIGHT
 from grange_node.reads.paths import Paths
 from grange_node.reads.readers import Readers
 from grange_node.records import SlotState
@@ -59,6 +62,9 @@ from grange_node.self_repair.damages import Damages
 from grange_node.self_repair.scrubber import IDLE_SECONDS, Scrubber
 from grange_node.slot_key import SlotKey
 
+MAX_MEMORY_BYTES = 256 * MIB
+"""What pieces on their way in and out may take: 2,048 connections that take their bytes slowly would have
+some GiB of memory. Each network has a share."""
 DISK_SECONDS = 5.0
 """Between two looks at the data folder."""
 
@@ -91,6 +97,8 @@ class Node:
     till: Till
     redeemer: Redeemer
     gas_watch: GasWatch
+    memory: FairShares
+    """For pieces on their way in and out."""
     steady: Callable[[], float] = field(repr=False)
 
     @classmethod
@@ -231,6 +239,7 @@ class Node:
                 ),
                 redeemer=Redeemer(accounts=accounts, link=link, vaults=vaults, redeem_at=config.redeem_at),
                 gas_watch=GasWatch(link, wallet.address),
+                memory=FairShares(MAX_MEMORY_BYTES, SHARE_WEIGHT),
                 steady=steady,
             )
 

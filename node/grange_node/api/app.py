@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
@@ -33,6 +33,7 @@ from grange_node.chain.chain_link import ChainLink
 from grange_node.config import Config
 from grange_node.errors import EndsNode, NodeMisuse, NodeWorldError, RangeInvalid, Refusal, TooMuch
 from grange_node.files import Files
+from grange_node.limits.log_seldom import LogSeldom
 from grange_node.node import Node
 from grange_node.pieces.volume import Volume
 
@@ -74,7 +75,7 @@ def create_app(
     app.include_router(account.router)
     app.include_router(slots.router)
     app.add_exception_handler(Refusal, _refused)
-    app.add_exception_handler(NodeWorldError, _failed)
+    app.add_exception_handler(NodeWorldError, _failing(LogSeldom(log, steady)))
     app.add_exception_handler(NodeMisuse, _ending)
     app.add_exception_handler(Exception, _broken)
     app.add_exception_handler(RequestValidationError, _unreadable)
@@ -119,13 +120,17 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
     )
 
 
-async def _failed(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, NodeWorldError)
-    log.warning("%s %s: %s", request.method, request.url.path, error.message)
-    return JSONResponse(
-        {"error": error.code, "message": error.message, "detail": dict(error.detail)},
-        status_code=error.status,
-    )
+def _failing(log_seldom: LogSeldom) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, NodeWorldError)
+        # Strangers can bring some of these about as often as they like: a full farm is one.
+        log_seldom.warn(error.code, f"{request.method} {request.url.path}: {error.message}")
+        return JSONResponse(
+            {"error": error.code, "message": error.message, "detail": dict(error.detail)},
+            status_code=error.status,
+        )
+
+    return failed
 
 
 async def _ending(request: Request, error: Exception) -> JSONResponse:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ from grange.messages import AcceptanceMessage, Domain, acceptance_signer
 from grange.types import Address, Epoch
 from grange.units import MAX_RATE, TOKEN
 from grange_node.acceptance import promiser
-from grange_node.acceptance.promise import ACCEPTANCE_LIFE_BLOCKS, RENEWAL_BLOCKS
+from grange_node.acceptance.promise import ACCEPTANCE_LIFE_BLOCKS, RENEWAL_BLOCKS, check_pieces
+from grange_node.errors import NotFound
 from grange_node.limits.fair_shares import Allowance
-from grange_node.records import SlotState
+from grange_node.records import SlotState, SlotTerms
 
 
 def signer_of(slot: Any, answer: dict[str, Any]) -> str:
@@ -143,6 +145,19 @@ async def test_missing_pieces_are_named(farm: Farm) -> None:
     response = await farm.accept(slot)
     assert response.status_code == 404
     assert response.json()["detail"]["missing"] == [1, 3]
+
+
+async def test_whoever_claims_millions_of_pieces_costs_no_more_than_those_that_are_here(farm: Farm) -> None:
+    slot = parcel(4)
+    await farm.put(slot, 1)
+    claimed = SlotTerms(pieces=1 << 22, piece_leaves=4, root=slot.root, rate=1, end=Epoch(8))
+    tracemalloc.start()
+    with pytest.raises(NotFound, match=f"{(1 << 22) - 1} of {1 << 22} pieces") as refused:
+        check_pieces(farm.node.store.pieces(slot.key), claimed)
+    used_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert refused.value.detail["missing"] == [0, *range(2, 101)]
+    assert used_bytes < 1 << 20
 
 
 async def test_a_slot_that_was_never_begun_is_not_found(farm: Farm) -> None:

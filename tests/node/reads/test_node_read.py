@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -228,6 +228,7 @@ async def test_a_piece_that_is_gone_once_the_answer_has_begun_ends_it(
         0,
         SIZE,
         carer=farm.node.carer,
+        memory=nullcontext(),
         admission=admitted(),
         status=200,
         headers={},

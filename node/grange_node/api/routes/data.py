@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -22,7 +22,8 @@ from starlette.types import Receive, Scope, Send
 
 from grange.messages import NO_CONTENT
 from grange.units import LEAF_BYTES, MAX_PIECE_BYTES
-from grange_node.api.auth import require_content
+from grange_node.acceptance.arrival import BUFFER_BYTES
+from grange_node.api.auth import Signed, require_content
 from grange_node.api.connection import CLOSE_EXTENSION
 from grange_node.api.routes.common import (
     node_of,
@@ -32,7 +33,16 @@ from grange_node.api.routes.common import (
     promised_slot,
     signed_by,
 )
-from grange_node.errors import LengthMissing, Malformed, NodeWorldError, RangeInvalid, Refusal, TooMuch
+from grange_node.errors import (
+    LengthMissing,
+    Malformed,
+    NodeWorldError,
+    RangeInvalid,
+    Refusal,
+    TooBusy,
+    TooMuch,
+)
+from grange_node.node import Node
 from grange_node.payments.till import Earn
 from grange_node.pieces.store import Store
 from grange_node.records import SlotTerms
@@ -40,6 +50,8 @@ from grange_node.self_repair.carer import Carer
 from grange_node.slot_key import SlotKey
 
 MAX_LENGTH_DIGITS = 12
+PARTS_IN_MEMORY = 3
+"""The one that is being sent, as we have it and as the connection has it, and the next."""
 
 log = logging.getLogger("grange.farm")
 
@@ -54,9 +66,10 @@ async def put_piece(request: Request) -> Response:
     size_bytes = _announced_bytes(request)
     key = SlotKey(renter=signed.renter, order=order, slot=slot)
     try:
-        created = await node.intake.receive(
-            key, piece, size_bytes, signed.content, request.stream(), network=signed.network
-        )
+        with _memory(node, signed, min(size_bytes, BUFFER_BYTES)):
+            created = await node.intake.receive(
+                key, piece, size_bytes, signed.content, request.stream(), network=signed.network
+            )
     except ClientDisconnect as error:
         raise Malformed("the connection ended before the piece did") from error
     return JSONResponse({"root": signed.content.hex()}, status_code=201 if created else 200)
@@ -90,6 +103,7 @@ async def get_slot(request: Request) -> Response:
         first,
         end,
         carer=node.carer,
+        memory=_memory(node, signed, min(end - first, PARTS_IN_MEMORY * terms.piece_bytes)),
         admission=admission,
         status=200 if wanted is None else 206,
         headers=headers,
@@ -119,6 +133,7 @@ class SliceResponse(Response):
         end: int,
         *,
         carer: Carer,
+        memory: AbstractContextManager[None],
         admission: AbstractAsyncContextManager[Earn],
         status: int,
         headers: dict[str, str],
@@ -126,6 +141,7 @@ class SliceResponse(Response):
         self.status_code = status
         self.background = None
         self.init_headers(headers)
+        self._memory = memory
         self._admission = admission
         self._store = store
         self._carer = carer
@@ -135,12 +151,16 @@ class SliceResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read and send, one part ahead. What is paid for is paid when it has been read and before it is
-        sent."""
-        async with self._admission as earn:
-            data = await self._read(next(self._parts))
-            await earn()
-            if not await self._send(data, send):
-                await _break_off(scope, receive)
+        sent. Raises TooBusy while too much is on its way."""
+        with self._memory:
+            async with self._admission as earn:
+                await self._serve(earn, scope, receive, send)
+
+    async def _serve(self, earn: Earn, scope: Scope, receive: Receive, send: Send) -> None:
+        data = await self._read(next(self._parts))
+        await earn()
+        if not await self._send(data, send):
+            await _break_off(scope, receive)
 
     async def _send(self, data: bytes, send: Send) -> bool:
         """False if what is to come cannot be read."""
@@ -157,7 +177,9 @@ class SliceResponse(Response):
                 log.warning("an answer broke off: %s", failure)
                 return False
             data = following.result()
-        await send({"type": "http.response.body", "body": data, "more_body": False})
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+        # The server waits with this one until most of that is taken: as long it is in our memory.
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
         return True
 
     async def _read(self, part: Part) -> bytes:
@@ -182,6 +204,12 @@ def parts(first: int, end: int, piece_bytes: int) -> Iterator[Part]:
         length = min(piece_bytes - offset, end - first)
         yield Part(piece, offset, length)
         first += length
+
+
+def _memory(node: Node, signed: Signed, size_bytes: int) -> AbstractContextManager[None]:
+    """So many bytes on their way, as long as it is entered. Raises TooBusy."""
+    refusal = TooBusy("too much is on its way from or to your network, or all; try again in a moment")
+    return node.memory.held(signed.network, size_bytes, refusal)
 
 
 def _announced_bytes(request: Request) -> int:
