@@ -5,29 +5,29 @@
             rebuilt and given to others -> extend                `extend`: until the last step nothing is paid
 
 Nothing is uploaded for a slot whose farmer goes on. Decides who steps in for a farmer that is gone, has too
-little at stake or promises nothing that long. Leaves rebuilding to `regrow`, what farmers must be like to
+little at stake or promises nothing that long. Leaves rebuilding to `rebuild`, what farmers must be like to
 `select`, and when an order can be extended to `renewal`.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
 from grange.chain import Farmer, Receipt, TransactionReverted
-from grange.errors import Told
 from grange.messages import NO_ORDER, order_id
-from grange.peer import FARMER_FAULTS, dealing_with
-from grange.transfer.acceptance import AcceptanceTerms, Keeper, SlotRequest, collect
+from grange.transfer.acceptance import AcceptanceTerms, Keeper
 from grange.transfer.directory import FarmerDirectory, Reputations
 from grange.transfer.errors import NotEnoughFarmers
-from grange.transfer.events import FarmerReplaced, Listener, Progress, Step
+from grange.transfer.events import Listener, Step
+from grange.transfer.push import MakePieces
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Candidate, Requirements, asked_rate, choose, unfit_for
-from grange.types import Acceptance, Address, OrderId, Terms
+from grange.transfer.slot_upload import Piece
+from grange.transfer.upload import OrderUpload
+from grange.types import Acceptance, Address, FarmerId, OrderId, Terms
 from grange_client.errors import CannotExtend, HomeForgetful, OrderMissing
-from grange_client.files.encode import Piece
 from grange_client.orders.closing import held_from_events
 from grange_client.orders.lookup import SHOWN_ID_CHARACTERS
 from grange_client.orders.market import Market
@@ -48,18 +48,18 @@ from grange_client.orders.store import (
 PASSING_MOMENTS = PASSING_ERRORS | {"WrongSlots"}
 """An order may be repaired while it is being extended: looked at again, its slots are others."""
 
-Regrown = Callable[[PlacedOrder, Sequence[int]], AsyncGenerator[list[Piece], None]]
+OpenRebuilder = Callable[[PlacedOrder], Awaitable[MakePieces]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extending:
-    """What extending needs from its surroundings. `regrown` gives the pieces of slots of an order again."""
+    """What extending needs from its surroundings. `open_rebuilder` is for making slots of an order again."""
 
     account: Address
     market: Market
     directory: FarmerDirectory
     policy: RetryPolicy
-    regrown: Regrown
+    open_rebuilder: OpenRebuilder
     funds: Callable[[], Awaitable[Funds]]
     placements: Placements
 
@@ -150,13 +150,7 @@ class Extending:
         """
         renewal.ticket.use()
         work = _Work(self, renewal, watch, confirmations, on_placed)
-        done = False
-        try:
-            receipt, acceptances = await work.extended()
-            done = True
-        finally:
-            if not done:
-                await work.drop()
+        receipt, acceptances = await work.extended()
         return Extended(
             order=work.placement(acceptances, receipt).order,
             previous=renewal.order,
@@ -179,21 +173,52 @@ class _Work:
         self._confirmations = confirmations
         self._on_placed = on_placed
         self._with = extending
-        self._policy = extending.policy
         self._renewal = renewal
         self._order = renewal.order
         self._watch = watch
-        self._keepers = list(renewal.keepers)
-        self._spares = [one for one in renewal.spares if one.farmer not in [k.farmer for k in self._keepers]]
-        self._unsent = set(renewal.moved)
-        self._sent: list[tuple[int, Keeper]] = []
-        self._failures: dict[str, str] = {}
+        self._opening = asyncio.Lock()
+        self._rebuild: MakePieces | None = None
 
     async def extended(self) -> tuple[Receipt, list[Acceptance]]:
+        async with self._upload() as upload:
+            return await self._placed(upload)
+
+    def _upload(self) -> OrderUpload:
+        renewal, geometry = self._renewal, self._order.geometry
+        keeping = {keeper.farmer.id for keeper in renewal.keepers}
+        return OrderUpload(
+            terms=AcceptanceTerms(
+                domain=self._with.market.domain,
+                order=renewal.id,
+                geometry=geometry,
+                end=renewal.end,
+                salt=renewal.salt,
+                previous=self._order.id,
+            ),
+            keepers=dict(enumerate(renewal.keepers)),
+            candidates=[spare for spare in renewal.spares if spare.farmer.id not in keeping],
+            make_pieces=self._make_pieces,
+            root_of=lambda slot: self._order.slots[slot].root,
+            name_pass=lambda slots, _: f"Moving {'a slot' if slots == 1 else f'{slots} slots'} to others",
+            too_few=_too_few,
+            open_peer=self._with.directory.peer,
+            policy=self._with.policy,
+            listen=self._watch,
+            is_rebuilt=True,
+            whole=set(range(geometry.n)) - renewal.moved.keys(),
+        )
+
+    async def _make_pieces(self, segment: int, slots: Sequence[int]) -> Sequence[Piece]:
+        async with self._opening:
+            if self._rebuild is None:
+                self._rebuild = await self._with.open_rebuilder(self._order)
+        return await self._rebuild(segment, slots)
+
+    async def _placed(self, upload: OrderUpload) -> tuple[Receipt, list[Acceptance]]:
         market, renewal = self._with.market, self._renewal
         for attempt in range(MAX_PLACE_ATTEMPTS):
             head = await market.head()
-            acceptances = await self._promises(head.number + DEADLINE_MARGIN_BLOCKS)
+            acceptances = await upload.acceptances(deadline_block=head.number + DEADLINE_MARGIN_BLOCKS)
             held = held_from_events(self._order, await market.tenures(self._order.id, self._order.block))
             self._watch(Step(what="Extending the order"))
 
@@ -225,8 +250,8 @@ class _Work:
                 last = attempt + 1 == MAX_PLACE_ATTEMPTS
                 if last or error.name not in FARMER_ERRORS | PASSING_MOMENTS:
                     raise refused(error) from error
-                if error.name in FARMER_ERRORS:
-                    self._refused_by_market(acceptances, error)
+                if error.name in FARMER_ERRORS and not upload.replace_refused(error):
+                    raise refused(error) from error
             else:
                 return receipt, acceptances
         raise AssertionError("the last attempt returns or raises")
@@ -246,105 +271,6 @@ class _Work:
             origin=order.sealed_as,
         )
         return Placement(name="", salt=renewal.salt, order=extended, acceptances=tuple(acceptances))
-
-    async def drop(self) -> None:
-        """Tell those who were given pieces to forget them; best effort, bounded in time."""
-
-        async def one(slot: int, keeper: Keeper) -> None:
-            with suppress(Told), dealing_with(keeper.farmer.id):
-                await self._with.directory.peer(keeper.farmer).drop(self._renewal.id, slot)
-
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._policy.drop_seconds):
-                await asyncio.gather(*(one(slot, keeper) for slot, keeper in self._sent))
-
-    async def _promises(self, deadline_block: int) -> list[Acceptance]:
-        """Everybody's promise; of somebody else where one gives none."""
-        while True:
-            if self._unsent:
-                await self._move(sorted(self._unsent))
-            self._watch(Step(what="Asking for promises"))
-            asked = await asyncio.gather(*(self._asked(slot, deadline_block) for slot in range(self._n)))
-            if all(isinstance(one, Acceptance) for one in asked):
-                return [one for one in asked if isinstance(one, Acceptance)]
-            for slot, one in enumerate(asked):
-                if isinstance(one, Told):
-                    self._replace(slot, one.what)
-
-    async def _asked(self, slot: int, deadline_block: int) -> Acceptance | Told:
-        keeper, renewal = self._keepers[slot], self._renewal
-        terms = AcceptanceTerms(
-            domain=self._with.market.domain,
-            order=renewal.id,
-            geometry=self._order.geometry,
-            end=renewal.end,
-            salt=renewal.salt,
-            previous=self._order.id,
-        )
-        request = SlotRequest(slot=slot, root=self._order.slots[slot].root, keeper=keeper)
-        answers = await collect(
-            [request],
-            terms,
-            open_peer=self._with.directory.peer,
-            policy=self._policy,
-            deadline_block=deadline_block,
-            is_last=lambda: not self._spares,
-        )
-        return answers[slot]
-
-    def _replace(self, slot: int, reason: str) -> None:
-        old = self._keepers[slot]
-        self._failures[f"farmer {old.farmer.id}"] = reason
-        if not self._spares:
-            raise _too_few(self._failures)
-        spare = self._spares.pop(0)
-        self._keepers[slot] = replace(spare, reason=reason)
-        self._unsent.add(slot)
-        self._watch(FarmerReplaced(slot=slot, farmer=old.farmer.id, successor=spare.farmer.id, reason=reason))
-
-    async def _move(self, slots: Sequence[int]) -> None:
-        """Rebuild these slots and give them to their keepers; who does not take them gives way."""
-        size_bytes = self._order.geometry.segments * self._order.geometry.k * self._order.geometry.block_bytes
-        noun = "a slot" if len(slots) == 1 else f"{len(slots)} slots"
-        self._watch(Step(what=f"Moving {noun} to others", total_bytes=size_bytes))
-        self._sent += [(slot, self._keepers[slot]) for slot in slots]
-        failed: dict[int, str] = {}
-
-        async def send(piece: Piece) -> None:
-            keeper = self._keepers[piece.slot]
-            try:
-                with dealing_with(keeper.farmer.id):
-                    peer = self._with.directory.peer(keeper.farmer)
-                    await self._policy.call(
-                        lambda: peer.put_piece(
-                            self._renewal.id, piece.slot, piece.segment, piece.data, piece.root
-                        ),
-                        is_last=lambda: not self._spares,
-                    )
-            except FARMER_FAULTS as error:
-                failed.setdefault(piece.slot, error.what)
-
-        async with aclosing(self._with.regrown(self._order, slots)) as segments:
-            async for pieces in segments:
-                await asyncio.gather(*(send(piece) for piece in pieces if piece.slot not in failed))
-                self._watch(Progress(size_bytes=size_bytes // self._order.geometry.segments))
-        self._unsent -= set(slots)
-        for slot, reason in failed.items():
-            self._replace(slot, reason)
-        if self._unsent:
-            await self._move(sorted(self._unsent))
-
-    def _refused_by_market(self, acceptances: Sequence[Acceptance], error: TransactionReverted) -> None:
-        farmer = error.args_by_name.get("farmer")
-        for slot, acceptance in enumerate(acceptances):
-            if acceptance.farmer == farmer:
-                self._replace(slot, f"The market does not take farmer {farmer}: {error.name}.")
-                return
-        raise refused(error) from error
-
-    @property
-    def _n(self) -> int:
-        return self._order.geometry.n
 
     @property
     def _terms(self) -> Terms:
@@ -374,15 +300,15 @@ def _assigned(
         elif spares:
             keepers.append(replace(spares.pop(0), reason=f"Farmer {farmer.id} will not: {reason}"))
         else:
-            failures = {f"farmer {f.id}": why for f, why in zip(present, reasons, strict=True) if why}
+            failures = {f.id: why for f, why in zip(present, reasons, strict=True) if why}
             raise _too_few(failures)
     return tuple(keepers)
 
 
-def _too_few(failures: dict[str, str]) -> NotEnoughFarmers:
+def _too_few(failures: Mapping[FarmerId, str]) -> NotEnoughFarmers:
     return NotEnoughFarmers(
         "Some slots of the order would not be kept, and no other farmer is left to take them.",
-        failures=failures,
+        failures={f"farmer {farmer}": reason for farmer, reason in failures.items()},
         missing=1,
         means="Nothing is paid. The order goes on as it is until it ends.",
         todo="Extend it for fewer --epochs or when more farmers are there, or fetch it and store it again.",

@@ -11,9 +11,9 @@ people to `cli`.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from os import PathLike
@@ -37,6 +37,7 @@ from grange.storage.optional_database import BUSY_SECONDS, FileBusy
 from grange.transfer.aging import Freshness
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.events import Complaint, Listener, Step, ignore_progress, without_failures
+from grange.transfer.push import MakePieces
 from grange.transfer.registry import ChainRegistry
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.sampling import HISTORY_EPOCHS, highest_egress
@@ -45,7 +46,6 @@ from grange.types import Address, Epoch, FarmerId, OrderId
 from grange.units import format_tokens
 from grange_client.errors import ClockWrong, NothingToTakeOut, UnknownOrder
 from grange_client.extend import Extending
-from grange_client.files.encode import Piece
 from grange_client.files.manifest import Manifest
 from grange_client.files.restore import Restored, blocks_of, chosen, fetch_manifest, restore
 from grange_client.files.scan import Kind
@@ -69,7 +69,7 @@ from grange_client.orders.reputations import REPUTATIONS_NAME, Reputations
 from grange_client.orders.store import Quote, Stored, Storing, watching_records
 from grange_client.orders.sync import sync
 from grange_client.reader import RANSOM_CODE, OrderReader
-from grange_client.regrow import regrown
+from grange_client.rebuild import SlotRebuilder
 
 WORKER_THREADS = 3
 PURSE_NAME = "purse.sqlite"
@@ -141,7 +141,7 @@ class Renter:
             market=market,
             directory=directory,
             policy=policy,
-            regrown=self._regrown,
+            open_rebuilder=self._open_rebuilder,
             funds=self._storing.funds,
             placements=placements,
         )
@@ -331,12 +331,9 @@ class Renter:
         self._note_agreed(extended.order, [one.farmer for one in (*renewal.keepers, *renewal.spares)])
         return extended
 
-    async def _regrown(self, order: PlacedOrder, slots: Sequence[int]) -> AsyncGenerator[list[Piece], None]:
+    async def _open_rebuilder(self, order: PlacedOrder) -> MakePieces:
         key = self.identity.secret.order_key(order.sealed_as)
-        reader = await self.reader(order)
-        async with aclosing(regrown(reader, key, slots, self._executor)) as segments:
-            async for pieces in segments:
-                yield pieces
+        return SlotRebuilder(await self.reader(order), key, self._executor).pieces
 
     # Looking.
 

@@ -4,18 +4,18 @@ Decides that one nonce never seals two plaintexts: the root of every piece is re
 made, and a piece that is made again (for another farmer) and differs is not handed out: the source changed.
 What was sealed is opened and compared before any of it is sent, and what was coded is decoded, for a sample
 of the segments: a fault of memory or of a library costs nothing now and everything at the end.
-Pure computation, meant to run in worker threads; leaves sending to `upload`.
+Pure computation, meant to run in worker threads; leaves sending to `grange.transfer`.
 """
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from grange.erasure import Codec
 from grange.errors import AuthenticationFailed
 from grange.kernel import merkle_roots, root_of_hashes
 from grange.layout import Geometry
 from grange.seal import OrderKey
+from grange.transfer.slot_upload import Piece
 from grange.units import HASH_BYTES
 from grange_client.errors import NotReadable, SourceChanged
 from grange_client.files.stream import ContentStream, source_changed
@@ -23,16 +23,6 @@ from grange_client.files.stream import ContentStream, source_changed
 DECODED_SEGMENTS = 16
 """One segment of so many is decoded again, the first always: decoding costs about as much as coding."""
 _UNKNOWN = bytes(HASH_BYTES)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
-    """One slot's part of one segment."""
-
-    slot: int
-    segment: int
-    data: bytes
-    root: bytes
 
 
 class PieceRoots:

@@ -9,9 +9,10 @@ If this process dies before the transaction is sent, nothing was paid and farmer
 it dies after, the order is on the chain and the catalog finds it there. Leaves each step to its own module.
 """
 
+import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,12 +25,15 @@ from grange.chain import Receipt, TransactionReverted
 from grange.errors import GrangeError, Misuse
 from grange.layout import Geometry, Trailer
 from grange.messages import SALT_BYTES, order_id
-from grange.peer import FarmerRefused
+from grange.transfer.acceptance import AcceptanceTerms, Keeper
 from grange.transfer.directory import FarmerDirectory, Reputations
+from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import Complaint, Listener, ProgressEvent, Step
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Choice, Chosen, Requirements
-from grange.types import Acceptance, Epoch, OrderId, Terms
+from grange.transfer.slot_upload import Piece
+from grange.transfer.upload import OrderUpload
+from grange.types import Acceptance, Epoch, FarmerId, OrderId, Terms
 from grange.units import LEAF_BYTES, MAX_LEAF_COUNT
 from grange_client.errors import BadName, HomeForgetful, NothingToStore, PlaceFailed, QuoteUsed
 from grange_client.files.encode import SegmentEncoder
@@ -45,7 +49,6 @@ from grange_client.orders.once import PLACED, send_once
 from grange_client.orders.orders import PlacedOrder
 from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
 from grange_client.orders.plan import Funds, Wish, end_for, missing_from_vault, price
-from grange_client.upload import Upload
 
 MAX_PLACE_ATTEMPTS = 4
 DEADLINE_MARGIN_BLOCKS = 2
@@ -215,32 +218,42 @@ class Storing:
         )
         key = self.identity.secret.order_key(quote.order)
         with _stream(quote) as stream:
-            upload = Upload(
-                domain=self.market.domain,
-                order=quote.order,
-                terms=terms,
-                encoder=SegmentEncoder(stream, quote.geometry, key),
-                chosen=quote.choice.ranked,
-                open_peer=lambda chosen: self.directory.peer(chosen.farmer),
-                policy=self.policy,
-                executor=self.executor,
-                watch=watch,
-            )
-            placed = False
-            try:
+            async with self._upload(quote, SegmentEncoder(stream, quote.geometry, key), watch) as upload:
                 receipt, acceptances = await self._placed(
                     quote, upload, terms, stream, watch, confirmations, on_placed
                 )
-                placed = True
-            finally:
-                if not placed:
-                    await upload.drop()
         return Stored(
             order=self._placement(quote, acceptances, receipt).order,
             manifest=quote.manifest,
             stored_manifest=quote.stored_manifest,
             receipt=receipt,
             confirmations=await depth_of(self.market, receipt.block),
+        )
+
+    def _upload(self, quote: Quote, encoder: SegmentEncoder, watch: Listener) -> OrderUpload:
+        async def make_pieces(segment: int, slots: Sequence[int]) -> list[Piece]:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self.executor, encoder.pieces, segment, slots)
+
+        keepers = [Keeper(farmer=one.farmer, rate=one.rate) for one in quote.choice.ranked]
+        n = quote.geometry.n
+        return OrderUpload(
+            terms=AcceptanceTerms(
+                domain=self.market.domain,
+                order=quote.order,
+                geometry=quote.geometry,
+                end=quote.end,
+                salt=quote.salt,
+            ),
+            keepers=dict(enumerate(keepers[:n])),
+            candidates=keepers[n:],
+            make_pieces=make_pieces,
+            root_of=encoder.roots.slot_root,
+            name_pass=lambda _, is_first: "Storing" if is_first else "Catching up",
+            too_few=_too_few,
+            open_peer=self.directory.peer,
+            policy=self.policy,
+            listen=watch,
         )
 
     def _placement(
@@ -274,7 +287,7 @@ class Storing:
     async def _placed(  # noqa: PLR0917
         self,
         quote: Quote,
-        upload: Upload,
+        upload: OrderUpload,
         terms: Terms,
         stream: ContentStream,
         watch: Listener,
@@ -283,7 +296,7 @@ class Storing:
     ) -> tuple[Receipt, list[Acceptance]]:
         for attempt in range(MAX_PLACE_ATTEMPTS):
             head = await self.market.head()
-            acceptances = await upload.promises(deadline_block=head.number + DEADLINE_MARGIN_BLOCKS)
+            acceptances = await upload.acceptances(deadline_block=head.number + DEADLINE_MARGIN_BLOCKS)
             stream.check_unchanged()
             head = await self.market.head()
             if any(a.deadline_block < head.number + DEADLINE_MARGIN_BLOCKS for a in acceptances):
@@ -318,12 +331,12 @@ class Storing:
                     self.placements.forget(quote.order)
                 if attempt + 1 == MAX_PLACE_ATTEMPTS or error.name not in FARMER_ERRORS | PASSING_ERRORS:
                     raise refused(error) from error
-                if error.name in FARMER_ERRORS:
-                    _replace_farmer(upload, acceptances, error)
+                if error.name in FARMER_ERRORS and not upload.replace_refused(error):
+                    raise refused(error) from error
             else:
                 return receipt, acceptances
         raise PlaceFailed(
-            "Promises lapsed before the order could be placed.",
+            "Acceptances lapsed before the order could be placed.",
             means="Nothing was placed and nothing is paid.",
             todo="Try again; if it happens again, the chain or the way to it is too slow.",
         )
@@ -387,14 +400,14 @@ def _stream(quote: Quote) -> ContentStream:
     )
 
 
-def _replace_farmer(upload: Upload, acceptances: list[Acceptance], error: TransactionReverted) -> None:
-    farmer = error.args_by_name.get("farmer")
-    for slot, acceptance in enumerate(acceptances):
-        if acceptance.farmer == farmer:
-            reason = f"The market does not take farmer {farmer}: {error.name}."
-            upload.replace(slot, FarmerRefused(reason, status=0, code=error.name))
-            return
-    raise refused(error) from error
+def _too_few(failures: Mapping[FarmerId, str]) -> NotEnoughFarmers:
+    return NotEnoughFarmers(
+        "Too many farmers failed, and there is none left to replace them.",
+        failures={f"farmer {farmer}": reason for farmer, reason in failures.items()},
+        missing=1,
+        means="Nothing was placed and nothing is paid.",
+        todo="Try again later, or with a smaller --n.",
+    )
 
 
 def refused(error: TransactionReverted) -> PlaceFailed:

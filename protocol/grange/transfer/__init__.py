@@ -5,6 +5,9 @@
     events.py       what long work tells whoever listens
     errors.py       what ends it
     retry.py        how long farmers are waited for, and which is slow
+    push.py         pieces to the farmers that are to keep them; slot_upload.py
+    acceptance.py   asking farmers to sign for their slots, and checking what they sign
+    upload.py       both, until all slots of an order are stored and accepted
 
 Stands on `grange.peer`, which talks to one farmer. Leaves to those above what is stored, and who pays.
 """

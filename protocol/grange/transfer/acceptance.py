@@ -21,16 +21,14 @@ from grange.peer import (
     AcceptanceRequest,
     FarmerLied,
     FarmerRefused,
-    Peer,
     dealing_with,
 )
+from grange.transfer.directory import OpenPeer
 from grange.transfer.retry import LAPSES_CODE, RetryPolicy
 from grange.types import Acceptance, Address, Epoch, Held, OrderId
 
 OTHER_SIGNER_CODE = "signer"
 """Our own word for an acceptance that another key signed than the chain has as the farmer's operator."""
-
-OpenPeer = Callable[[Farmer], Peer]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
