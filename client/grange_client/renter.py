@@ -26,6 +26,7 @@ from grange.peer import (
     FARMER_FAULTS,
     Budget,
     FarmerRefused,
+    FarmerUnreachable,
     Peer,
     Purse,
     Signer,
@@ -42,6 +43,7 @@ from grange.transfer.registry import ChainRegistry
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.sampling import HISTORY_EPOCHS, highest_egress
 from grange.transfer.selection import UNKNOWN, Reputation
+from grange.transfer.sources import Source
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange.units import format_tokens
 from grange_client.errors import ClockWrong, NothingToTakeOut, UnknownOrder
@@ -494,11 +496,7 @@ class Renter:
                     executor=self._executor,
                     watch=watch,
                 )
-        worked = [
-            slot.farmer
-            for slot, health in zip(reader.order.slots, reader.health, strict=True)
-            if health.reads and not health.failure
-        ]
+        worked = [source.farmer for source in reader.sources if source.reads and not source.failure]
         self._remember(lambda: self.reputations.note_successes(worked))
         return replace(restored, paid=budget.spent)
 
@@ -541,12 +539,39 @@ class Renter:
         return OrderReader(
             order,
             self.identity.secret.order_key(order.sealed_as),
-            [self._peer_or_none(keeper, purse or self._purse) for keeper in keepers],
+            [
+                self._source(order, slot, keeper, purse or self._purse, dear.get(slot), at_any_price)
+                for slot, keeper in enumerate(keepers)
+            ],
             policy=self._policy,
             executor=self._executor,
             watch=watch,
-            dear=dear,
-            at_any_price=at_any_price,
+        )
+
+    def _source(  # noqa: PLR0917
+        self,
+        order: PlacedOrder,
+        slot: int,
+        keeper: Farmer | None,
+        purse: Purse,
+        ransom: FarmerRefused | None,
+        at_any_price: bool,
+    ) -> Source:
+        """A slot as it can be read; one whose farmer asks a ransom only at any price."""
+        placed = order.slots[slot]
+        peer = self._peer_or_none(keeper, purse)
+        failure: Told | None = None
+        if peer is None:
+            failure = FarmerUnreachable("It has no endpoint that could be asked.")
+        elif ransom is not None and not at_any_price:
+            peer, failure = None, ransom
+        return Source(
+            slot=slot,
+            farmer=placed.farmer,
+            root=placed.root,
+            open_peer=None if peer is None else lambda: peer,
+            is_dear=ransom is not None,
+            failure=failure,
         )
 
     async def _asking_a_ransom(

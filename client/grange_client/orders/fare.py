@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from grange.layout import Geometry
+from grange.transfer.stripes import stripes_for
 from grange.types import FarmerId
 from grange.units import STEP_BYTES, egress_rounded_up, format_tokens_rounded_down, format_tokens_rounded_up
 from grange_client.errors import NotEnoughMoney
-from grange_client.stripes import stripes_for
 
 DETOURS = 2
 """How many times everything may be fetched from the dearest k before a download stops to ask."""

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from grange.chain import Chain, Event, EventFilter, EventFollower, Farmer, Head, Rollback, Sender
-from grange.erasure import Codec
 from grange.peer import Signer
 from grange.peer.purse import Budget, Purse
 from grange.peer.tabs import Tabs
@@ -108,13 +107,14 @@ class LiveRebuilder:
                     cost = paid + budget.spent
                     self._outlays.note(charted.order, slot, cost, end=charted.end, epoch=head.epoch)
 
-            async with directory.reading(budget) as reading:
+            async with (
+                directory.reading(budget) as reading,
+                Sources(charted, order, reading.source, directory.policy) as pool,
+            ):
                 try:
-                    pool = Sources(charted, order, reading.source)
-                    codec = Codec(charted.k, charted.n)
                     for index, piece in enumerate(wanted):
                         try:
-                            found = await pool.segment(piece)
+                            rebuilt = await pool.rebuild(piece, [slot])
                         except ReadsClosed:
                             if (await market.head()).epoch == head.epoch and is_open(piece, head.epoch):
                                 # It is open by the rule: whoever says otherwise refuses.
@@ -122,7 +122,6 @@ class LiveRebuilder:
                             # The next epoch has begun, or the order is not in danger any more.
                             return sorted([*left, *wanted[index:]])
                         await asyncio.to_thread(note)
-                        rebuilt = await asyncio.to_thread(codec.rebuild, found, [slot])
                         await give(piece, rebuilt[slot])
                 finally:
                     try:

@@ -19,7 +19,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from grange.erasure import Codec
 from grange.errors import GrangeError
 from grange.kernel import merkle_root, root_of_hashes
 from grange.peer import (
@@ -85,7 +84,6 @@ class Transfer:
         self._check = check
         self._shown = shown
         self._policy = policy
-        self._codec = Codec(charted.k, charted.n)
         self._changing = asyncio.Lock()
         self._takers = {slot: Taker(charted, slot, farmer) for slot, farmer in takers.items()}
         self._made = {slot: bytearray(charted.geometry.segments * HASH_BYTES) for slot in takers}
@@ -142,8 +140,7 @@ class Transfer:
         slots = [taker.slot for taker in self._takers.values() if segment in taker.missing]
         if not slots or self._shown(segment) is not None:
             return
-        pieces = await self._sources.segment(segment)
-        rebuilt = await asyncio.to_thread(self._codec.rebuild, pieces, slots)
+        rebuilt = await self._sources.rebuild(segment, slots)
         self.rebuilt_bytes += sum(map(len, rebuilt.values()))
         await asyncio.gather(*(self._send(slot, segment, piece) for slot, piece in rebuilt.items()))
 

@@ -113,8 +113,10 @@ class Work:
             )
         slots = sources(self._charted, readable, farmers, blamed=self.job.blamed)
         budget = Budget(self._spendable(slots))
-        async with self._directory.reading(budget) as reading:
-            pool = Sources(self._charted, slots, reading.source)
+        async with (
+            self._directory.reading(budget) as reading,
+            Sources(self._charted, slots, reading.source, self._directory.policy) as pool,
+        ):
             try:
                 await self._choose_takers()
                 cost = fetch_cost(self._charted, slots[: self._charted.k], farmers)

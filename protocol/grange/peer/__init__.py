@@ -2,7 +2,6 @@
 
     Peer, open_session    one farmer over HTTP           peer.py, answers.py, signer.py
     Purse, Budget, Tabs   paying for reads               purse.py, tabs.py
-    fault_of              whose bytes are wrong          blame.py
     networks_of           where a farmer is              networks.py
     Reach                 where a farmer may be          reach.py
     Clocks                whose clock is off             clocks.py
@@ -22,7 +21,6 @@ from grange.peer.answers import (
     PiecePath,
     StoredPiece,
 )
-from grange.peer.blame import fault_of
 from grange.peer.clocks import Clocks, describe_lead
 from grange.peer.errors import (
     EXIT_FARMERS,
@@ -74,7 +72,6 @@ __all__ = [
     "dealing_with",
     "describe_lead",
     "endpoint_url",
-    "fault_of",
     "held_pieces",
     "networks",
     "networks_of",

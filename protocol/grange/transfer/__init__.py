@@ -2,6 +2,8 @@
 
     directory.py    the farmers of a market, and who of them answers    registry.py, aging.py
     selection.py    which of them a slot goes to                        spread.py, sampling.py
+    fetch.py        k of n slots, from whoever gives them soonest       sources.py, stripes.py
+    verification.py whether what came is what the order has             fault_attribution.py
     events.py       what long work tells whoever listens
     errors.py       what ends it
     retry.py        how long farmers are waited for, and which is slow

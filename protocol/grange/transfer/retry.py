@@ -66,7 +66,9 @@ class RetryPolicy:
     """For a farmer that is sent pieces which must be fetched again for the next one. Three of them on their
     way need 30 seconds at a megabit a second."""
     slow_to_give: SlowRule = SlowRule(floor_seconds=2.0, factor=4.0)
-    """For a farmer that is read from: another is asked besides."""
+    """For a farmer that a file is read from: another is asked besides."""
+    slow_to_give_for_repair: SlowRule = SlowRule(floor_seconds=5.0, factor=8.0)
+    """For one that a repair reads from: it has time, and what comes twice is paid twice."""
     clock: Callable[[], float] = field(default=time.monotonic, compare=False)
     """Gives seconds."""
     sleep: Callable[[float], Awaitable[None]] = field(default=asyncio.sleep, compare=False)

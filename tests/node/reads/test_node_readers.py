@@ -20,17 +20,19 @@ from node_support import (
 from paid_support import PRICED, customer, serving
 
 from grange.chain import ChainUnavailable, Head, Order, Wallet
+from grange.layout import Geometry
 from grange.merkle import root_from_path
 from grange.peer import FarmerLied, FarmerRefused, PieceClosed
-from grange.types import Address, Epoch, FarmerId, OrderId, Slot
-from grange_node.chain.chart import Charted
+from grange.transfer.sources import Source
+from grange.transfer.stripes import Stripe
+from grange.transfer.verification import ListedRoots
+from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.chain.order_state import OrderState
 from grange_node.config import OfferFile
 from grange_node.limits.fair_shares import FairShares
 from grange_node.limits.networks import UNKNOWN
 from grange_node.reads import readers as readers_module
 from grange_node.records import SlotState
-from grange_node.repair.sources import Source
 
 FARMER = Wallet(b"\x0a" * 32)
 REPAIRER = Wallet(b"\x0b" * 32)
@@ -158,24 +160,20 @@ async def test_a_source_checks_a_piece_by_its_path_where_not_all_are_listed(
     """Over sockets: against the slot's root on chain, whatever the farmer shows of its list."""
     market, held = FakeMarket(), slot()
     market.stand(held, operators=frozenset({FARMER.address}), is_vacant=vacant, is_eager=vacant)
-    tenure = Slot(farmer=FarmerId(7), root=held.root, rate=held.rate, start=Epoch(2))
-    charted = Charted(
-        order=held.order, renter=held.renter.address, start=Epoch(2), end=Epoch(held.end), k=1,
-        leaf_count=PIECES * PIECE_BYTES // 512, piece_leaves=PIECE_BYTES // 512,
-        slots=(tenure,) * (held.slot + 1), lost=frozenset(),
-    )  # fmt: skip
+    size = PIECE_BYTES // 512
+    geometry = Geometry.from_leaves(k=1, n=1, leaf_count=PIECES * size, piece_leaves=size)
     async with serving(tmp_path / "data", market, offer_terms=FREE) as (farm, endpoint):
         await farm.keep(held)
         opened, asked = market.epoch % 3, []
         async with customer(farm, endpoint, wallet=FARMER, egress_price_per_gib=0) as (peer, _):
             path = peer.piece_path
             monkeypatch.setattr(peer, "piece_path", lambda *of: (asked.append(of), path(*of))[1])
-            source = Source(charted, held.slot)
-            assert await source.piece(peer, opened) == held.pieces[opened]
+            source = Source(slot=held.slot, farmer=FarmerId(7), root=held.root, open_peer=lambda: peer)
+            piece = Stripe(first=opened, end=opened + 1, columns=frozenset())
+            assert await ListedRoots(held.order, geometry).read(source, piece) == held.pieces[opened]
             assert len(asked) == paths
-            wrong = Source(replace(charted, slots=(replace(tenure, root=bytes(32)),) * 4), held.slot)
             with pytest.raises(FarmerLied):
-                await wrong.piece(peer, opened)
+                await ListedRoots(held.order, geometry).read(replace(source, root=bytes(32)), piece)
 
 
 @pytest.mark.parametrize("is_known", [True, False])

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from repair_market import FakeMarket
 from grange.chain import Wallet
 from grange.errors import GrangeError
 from grange.peer import Peer
+from grange.transfer.retry import SlowRule
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import GIB, MAX_PIECE_LEAVES
 from grange_node.chain.chart import REORG_BLOCKS, Chart, Charted
@@ -173,25 +174,34 @@ async def test_a_repair_that_cannot_go_on_is_tried_less_and_less(tmp_path: Path)
     assert 3 <= greeted <= 8
 
 
-async def test_a_source_that_is_far_slower_than_others_is_asked_only_when_it_is_needed(
-    tmp_path: Path,
-) -> None:
+async def test_a_source_that_is_far_slower_than_others_is_asked_only_when_it_is_needed() -> None:
     """Else the cheapest of all could draw out each repair for weeks, a piece within every deadline."""
-    ground, clock = ruined(), Clock()
+    ground, asked, held_up = ruined(), list[FarmerId](), asyncio.Event()
     chart = Chart(0)
     await FakeMarket(ground, WALLET, nothing).follow(chart)
     charted = chart.order(ORDER)
     assert charted is not None
 
-    def opened(farmer: FarmerId) -> Peer:
-        return FakePeer(ground, farmer, WALLET.address, nothing)  # type: ignore[return-value]
+    class Slow(FakePeer):
+        async def read(self, *arguments: Any) -> bytes:
+            asked.append(self.farmer.id)
+            if self.farmer.id == 3:
+                await held_up.wait()
+            return await super().read(*arguments)
 
-    pool = Sources(charted, [2, 3, 4], opened, clock=clock)
-    for source, seconds in zip(pool._pool, (100.0, 0.5, 0.5), strict=True):
-        source.seconds = seconds
-    assert sorted(await pool.segment(0)) == [3, 4]
-    ground.keeps[FarmerId(5)].gone = True
-    assert sorted(await pool.segment(1)) == [2, 3]
+    def opened(farmer: FarmerId) -> Peer:
+        return Slow(ground, farmer, WALLET.address, nothing)  # type: ignore[return-value]
+
+    policy = replace(POLICY, slow_to_give_for_repair=SlowRule(floor_seconds=0.01, factor=1.0))
+    async with Sources(charted, [2, 3, 4], opened, policy) as pool:
+        for segment in (0, 1):
+            rebuilt = await pool.rebuild(segment, [0, 1])
+            assert rebuilt == {slot: ground.slots[slot][segment] for slot in (0, 1)}
+        assert asked == [3, 4, 5, 4, 5]
+        ground.keeps[FarmerId(5)].gone = True
+        held_up.set()
+        assert (await pool.rebuild(2, [0]))[0] == ground.slots[0][2]
+    assert asked[5:] == [4, 5, 3]
 
 
 async def test_farmers_that_ask_more_than_a_repairer_pays_are_not_read_from(tmp_path: Path) -> None:
@@ -346,7 +356,7 @@ class Lines:
         transfer = Transfer(
             charted=charted,
             takers=takers,
-            sources=Sources(charted, [2, 3, 4], opened, clock=clock),
+            sources=Sources(charted, [2, 3, 4], opened, POLICY),
             open_peer=opened,
             replace=another,
             check=wanted,

@@ -20,6 +20,11 @@ class Stripe:
     end: int
     columns: frozenset[int]
 
+    @property
+    def segments(self) -> range:
+        """By index."""
+        return range(self.first, self.end)
+
 
 def stripes_for(geometry: Geometry, wanted: Iterable[int]) -> list[Stripe]:
     """Stripes that cover these blocks: neighbouring segments with the same columns share one."""

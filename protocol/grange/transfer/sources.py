@@ -1,0 +1,36 @@
+"""The farmers that one order is read from, and what reading has shown of each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from grange.errors import Told
+from grange.peer import FarmerLied, Peer
+from grange.types import FarmerId
+
+
+@dataclass(slots=True, kw_only=True)
+class Source:
+    """One slot at its farmer. `open_peer` is the way to it, None for one that is not to be read from."""
+
+    slot: int
+    farmer: FarmerId
+    root: bytes
+    open_peer: Callable[[], Peer] | None
+    is_dear: bool = False
+    """It asks a ransom, and is asked only where the others are not enough."""
+    failure: Told | None = None
+    """Since it last gave something."""
+    late: int = 0
+    """How often another was asked besides, because it took so long."""
+    reads: int = 0
+
+    @property
+    def is_well(self) -> bool:
+        """Whether to ask it like any other: it has not failed, asks no ransom, and is not late half
+        of the time."""
+        return not self.failure and not self.is_dear and (self.late <= 1 or self.late * 2 <= self.reads)
+
+    @property
+    def lied(self) -> bool:
+        """Whether it was caught lying, which nothing mends."""
+        return isinstance(self.failure, FarmerLied)
