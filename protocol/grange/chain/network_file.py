@@ -73,7 +73,7 @@ class DevnetAddress(Network):
             return value
         try:
             return bytes_from_hex(str(value))
-        except Misuse:
+        except ValueError:
             # Without the value: it is a key.
             raise ValueError("it is not hexadecimal") from None
 
