@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from grange.chain import Farmer, Receipt, TransactionReverted
+from grange.chain.orders import OrderState
 from grange.messages import NO_ORDER, order_id
 from grange.transfer.acceptance import AcceptanceTerms, Keeper
 from grange.transfer.directory import FarmerDirectory, Reputations
@@ -28,11 +29,9 @@ from grange.transfer.slot_upload import Piece
 from grange.transfer.upload import OrderUpload
 from grange.types import Acceptance, Address, FarmerId, OrderId, Terms
 from grange_client.errors import CannotExtend, HomeForgetful, OrderMissing
-from grange_client.orders.closing import held_from_events
 from grange_client.orders.lookup import SHOWN_ID_CHARACTERS
 from grange_client.orders.market import Market
 from grange_client.orders.once import PLACED, send_once
-from grange_client.orders.orders import PlacedOrder
 from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
 from grange_client.orders.plan import Funds, missing_from_vault
 from grange_client.orders.renewal import Extended, Renewal, end_after, salt_for
@@ -48,7 +47,7 @@ from grange_client.orders.store import (
 PASSING_MOMENTS = PASSING_ERRORS | {"WrongSlots"}
 """An order may be repaired while it is being extended: looked at again, its slots are others."""
 
-OpenRebuilder = Callable[[PlacedOrder], Awaitable[MakePieces]]
+OpenRebuilder = Callable[[OrderState], Awaitable[MakePieces]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +63,7 @@ class Extending:
     placements: Placements
 
     async def quote(
-        self, order: PlacedOrder, epochs: int | None, reputations: Reputations, watch: Listener
+        self, order: OrderState, epochs: int | None, reputations: Reputations, watch: Listener
     ) -> Renewal:
         """Look at the farmers, and say what it would cost. `order` is as it is kept by now.
 
@@ -120,7 +119,7 @@ class Extending:
             missing=missing_from_vault(cost, await self.funds()),
         )
 
-    async def check_not_extended(self, order: PlacedOrder, *, but: OrderId = NO_ORDER) -> None:
+    async def check_not_extended(self, order: OrderState, *, but: OrderId = NO_ORDER) -> None:
         """Raise CannotExtend if the chain shows that an order goes on already, as another than `but`.
 
         The market would take a second extension, and the same epochs would be paid twice.
@@ -140,7 +139,7 @@ class Extending:
         watch: Listener,
         *,
         confirmations: int = 0,
-        on_placed: Callable[[PlacedOrder], None] = lambda _: None,
+        on_placed: Callable[[OrderState], None] = lambda _: None,
     ) -> Extended:
         """Have everybody promise, move what nobody would keep on, and extend the order; see also
         `store.Storing.put`.
@@ -168,7 +167,7 @@ class _Work:
         renewal: Renewal,
         watch: Listener,
         confirmations: int,
-        on_placed: Callable[[PlacedOrder], None],
+        on_placed: Callable[[OrderState], None],
     ) -> None:
         self._confirmations = confirmations
         self._on_placed = on_placed
@@ -219,7 +218,7 @@ class _Work:
         for attempt in range(MAX_PLACE_ATTEMPTS):
             head = await market.head()
             acceptances = await upload.acceptances(deadline_block=head.number + DEADLINE_MARGIN_BLOCKS)
-            held = held_from_events(self._order, await market.tenures(self._order.id, self._order.block))
+            held = self._order.refilled(await market.tenures(self._order.id, self._order.block)).held
             self._watch(Step(what="Extending the order"))
 
             async def missing(cost: int = sum(one.rate for one in acceptances) * renewal.epochs) -> int:
@@ -260,13 +259,14 @@ class _Work:
         """The new order as it is once it is in a block, whoever placed it; NOT_MINED before."""
         order, renewal = self._order, self._renewal
         block, events = (NOT_MINED, ()) if receipt is None else (receipt.block, receipt.events)
-        extended = PlacedOrder(
+        extended = OrderState(
             id=renewal.id,
+            renter=order.renter,
             block=block,
             start=order.end,
             end=renewal.end,
             geometry=order.geometry,
-            slots=placed_slots(acceptances, renewal.id, events),
+            slots=placed_slots(acceptances, order.end, renewal.id, events),
             previous=order.id,
             origin=order.sealed_as,
         )

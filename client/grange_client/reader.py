@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from concurrent.futures import Executor
 from http import HTTPStatus
 
+from grange.chain.orders import OrderState
 from grange.errors import AuthenticationFailed, Told
 from grange.peer import FarmerLied, FarmerRefused
 from grange.seal import OrderKey
@@ -22,7 +23,6 @@ from grange.transfer.stripes import Stripe, stripes_for
 from grange.transfer.verification import SealedBlocks
 from grange_client.errors import NotEnoughMoney, Unopened
 from grange_client.orders.fare import too_small
-from grange_client.orders.orders import PlacedOrder
 
 STRIPES_AHEAD = 2
 """Stripes fetched before the one that is handed on."""
@@ -36,7 +36,7 @@ class OrderReader:
 
     def __init__(
         self,
-        order: PlacedOrder,
+        order: OrderState,
         key: OrderKey,
         sources: Sequence[Source],
         *,

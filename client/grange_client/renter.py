@@ -21,6 +21,7 @@ from pathlib import Path
 
 from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts, TransactionReverted, Withdrawal
 from grange.chain.confirmations import default_confirmations
+from grange.chain.orders import Closing, OrderState
 from grange.errors import Told
 from grange.peer import (
     FARMER_FAULTS,
@@ -55,14 +56,13 @@ from grange_client.files.target import Target
 from grange_client.keys.config import Config
 from grange_client.keys.words import Identity
 from grange_client.orders.catalog import Catalog, Known
-from grange_client.orders.closing import Closing, close
+from grange_client.orders.closing import close
 from grange_client.orders.condition import condition
 from grange_client.orders.diagnosis import diagnosed
 from grange_client.orders.dropped import Aftercare
 from grange_client.orders.fare import Fare, check_vault, fare
 from grange_client.orders.lookup import find_order
 from grange_client.orders.market import ChainMarket, Market
-from grange_client.orders.orders import PlacedOrder, as_repaired
 from grange_client.orders.outlook import Outlook
 from grange_client.orders.placements import FOLDER_NAME, Placements
 from grange_client.orders.plan import Funds, Wish, check_announced
@@ -282,7 +282,7 @@ class Renter:
         """Store what was quoted; see `store.Storing.put`. Raises HomeForgetful."""
         self._check_remembers()
 
-        def note(order: PlacedOrder) -> None:
+        def note(order: OrderState) -> None:
             self._remember(lambda: self.catalog.add(order, quote.manifest, quote.stored_manifest))
 
         async with self._diagnosed():
@@ -301,7 +301,7 @@ class Renter:
     # Keeping on.
 
     async def renewal(
-        self, order: PlacedOrder, epochs: int | None, watch: Listener = ignore_progress
+        self, order: OrderState, epochs: int | None, watch: Listener = ignore_progress
     ) -> Renewal:
         """What extending an order by so many epochs, at least, would take; see `extend.Extending.quote`.
 
@@ -319,7 +319,7 @@ class Renter:
         """Extend what was quoted; see `extend.Extending.extend`. Raises HomeForgetful."""
         self._check_remembers()
 
-        def note(order: PlacedOrder) -> None:
+        def note(order: OrderState) -> None:
             self._remember(lambda: self.catalog.extend(order))
 
         async with self._diagnosed():
@@ -333,7 +333,7 @@ class Renter:
         self._note_agreed(extended.order, [one.farmer for one in (*renewal.keepers, *renewal.spares)])
         return extended
 
-    async def _open_rebuilder(self, order: PlacedOrder) -> MakePieces:
+    async def _open_rebuilder(self, order: OrderState) -> MakePieces:
         key = self.identity.secret.order_key(order.sealed_as)
         return SlotRebuilder(await self.reader(order), key, self._executor).pieces
 
@@ -365,12 +365,12 @@ class Renter:
         """Orders that the chain has shown before and, when it was last read, did not show any more."""
         return self.catalog.missing((await self.market.head()).epoch)
 
-    async def condition(self, order: PlacedOrder) -> Outlook:
+    async def condition(self, order: OrderState) -> Outlook:
         """How an order is, and how likely it is lost before it ends; see `condition.condition`."""
         return await condition(self.market, order)
 
     async def manifest(
-        self, order: PlacedOrder, watch: Listener = ignore_progress, *, budget: Budget | None = None
+        self, order: OrderState, watch: Listener = ignore_progress, *, budget: Budget | None = None
     ) -> Manifest:
         """What is in an order; from the catalog, else from its farmers: without a budget only from those that
         ask no ransom for it, with one at any price within it."""
@@ -439,7 +439,7 @@ class Renter:
                 todo="`grange balance` shows it.",
             ) from error
 
-    async def close(self, order: PlacedOrder, watch: Listener = ignore_progress) -> Closing:
+    async def close(self, order: OrderState, watch: Listener = ignore_progress) -> Closing:
         """End an order that is over: what was not proven comes back to the vault, with compensation.
 
         Of one that was closed before, by whomever, what came back then. Raises OrderGoesOn.
@@ -465,7 +465,7 @@ class Renter:
 
     async def get(
         self,
-        order: PlacedOrder,
+        order: OrderState,
         target: Path,
         *,
         only: Sequence[bytes] = (),
@@ -502,7 +502,7 @@ class Renter:
 
     async def fare(
         self,
-        order: PlacedOrder,
+        order: OrderState,
         *,
         only: Sequence[bytes] = (),
         at_any_price: bool = False,
@@ -524,7 +524,7 @@ class Renter:
 
     async def reader(
         self,
-        order: PlacedOrder,
+        order: OrderState,
         watch: Listener = ignore_progress,
         purse: Purse | None = None,
         *,
@@ -550,7 +550,7 @@ class Renter:
 
     def _source(  # noqa: PLR0917
         self,
-        order: PlacedOrder,
+        order: OrderState,
         slot: int,
         keeper: Farmer | None,
         purse: Purse,
@@ -575,7 +575,7 @@ class Renter:
         )
 
     async def _asking_a_ransom(
-        self, order: PlacedOrder, keepers: Sequence[Farmer | None]
+        self, order: OrderState, keepers: Sequence[Farmer | None]
     ) -> dict[int, FarmerRefused]:
         """Slots whose farmers ask for reading what none is chosen at, and more than when they took it."""
         prices = {
@@ -600,9 +600,9 @@ class Renter:
             if price > max(most, agreed[slot])
         }
 
-    async def _keepers(self, order: PlacedOrder) -> tuple[PlacedOrder, list[Farmer | None]]:
+    async def _keepers(self, order: OrderState) -> tuple[OrderState, list[Farmer | None]]:
         """The order as repaired, and who keeps each slot."""
-        order = as_repaired(order, await self.market.tenures(order.id, order.block))
+        order = order.refilled(await self.market.tenures(order.id, order.block))
         farmers = await self._directory.by_id(slot.farmer for slot in order.slots)
         return order, [farmers.get(slot.farmer) for slot in order.slots]
 
@@ -618,7 +618,7 @@ class Renter:
         self.catalog.check_remembers()
         self.placements.check_remembers()
 
-    def _note_agreed(self, order: PlacedOrder, asked: Iterable[Farmer]) -> None:
+    def _note_agreed(self, order: OrderState, asked: Iterable[Farmer]) -> None:
         """What those that got a slot ask for reading: a ransom later is measured by it."""
         ids = {slot.farmer for slot in order.slots}
         prices = {one.id: one.offer.egress_price_per_gib for one in asked if one.id in ids}
@@ -637,7 +637,7 @@ class Renter:
         except FileBusy as error:
             self._said.append(f"{error.what} What was done is done, but was not noted there.")
 
-    def _diagnosed(self, order: PlacedOrder | None = None) -> AbstractAsyncContextManager[None]:
+    def _diagnosed(self, order: OrderState | None = None) -> AbstractAsyncContextManager[None]:
         return diagnosed(self.market, self._signer.clocks, self._signer.now, order)
 
     def _peer_or_none(self, farmer: Farmer | None, purse: Purse) -> Peer | None:

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from grange.chain import Event
+from grange.chain.orders import OrderState
 from grange.types import FarmerId, Parameters
-from grange_client.orders.orders import PlacedOrder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class SlotBill:
 
 
 def slot_bills(
-    order: PlacedOrder,
+    order: OrderState,
     proven: Mapping[int, frozenset[int]],
     evicted: Sequence[Event],
     rules: Parameters,

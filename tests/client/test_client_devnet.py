@@ -20,13 +20,13 @@ from client_trees import listing
 
 from grange.chain import Chain, Cursor, MarketNotFound, RpcError, Sender, Wallet, WrongChain, calls
 from grange.chain.network_file import Network
+from grange.chain.orders import closing_from_event
 from grange.messages import Domain
 from grange.transfer.events import ProgressEvent
 from grange.types import Offer, address_from
 from grange.units import TOKEN
 from grange_client.errors import NotEnoughMoney, OrderGoesOn
 from grange_client.keys.config import Config, set_up
-from grange_client.orders.closing import closing_from_event, held_from_events
 from grange_client.orders.market import ChainMarket
 from grange_client.orders.outlook import SlotState
 from grange_client.orders.plan import Wish
@@ -157,10 +157,8 @@ async def test_what_came_back_is_shown_whoever_closed_the_order(town: Town, tree
         before = (await renter.funds()).vault
     await town.devnet.mine_to_epoch(order.end)
     await town.devnet.faucet(stranger.address, native=10**18)
-    held = held_from_events(
-        order, await chain.logs(0, (await chain.head()).number, ["SlotFilled"], {"order": order.id})
-    )
-    receipt = await Sender(chain, stranger).send(calls.close(held))
+    filled = await chain.logs(0, (await chain.head()).number, ["SlotFilled"], {"order": order.id})
+    receipt = await Sender(chain, stranger).send(calls.close(order.refilled(filled).held))
     returned = closing_from_event(receipt.event("OrderClosed"))
     home = town.config.home
     [closed] = json.loads((await grange("close", "tree", "--json", home=home)).out)

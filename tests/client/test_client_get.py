@@ -17,6 +17,7 @@ import pytest
 from client_fakes import HURRIED, FakeFarmer, World, break_peer
 from client_trees import listing
 
+from grange.chain.orders import OrderState
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerFailed, ProgressEvent
 from grange_client.errors import (
@@ -31,7 +32,6 @@ from grange_client.files.manifest import Manifest
 from grange_client.files.new_file import NewFile
 from grange_client.files.scan import Entry, Kind, Scan, scan
 from grange_client.keys.words import identity, new_words
-from grange_client.orders.orders import PlacedOrder
 from grange_client.orders.plan import Wish
 from grange_client.orders.store import Stored
 from grange_client.renter import Renter
@@ -43,7 +43,7 @@ async def stored(renter: Renter, *paths: Path, wish: Wish = CODE) -> Stored:
     return await renter.put(await renter.quote(paths, wish))
 
 
-def holders(world: World, order: PlacedOrder) -> list[FakeFarmer]:
+def holders(world: World, order: OrderState) -> list[FakeFarmer]:
     return [world.farmer(slot.farmer) for slot in order.slots]
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from e2e_town import Town
 
 from grange.chain import Chain, Sender, Wallet
+from grange.chain.orders import OrderState
 from grange.peer import PeerTimeouts
 from grange.transfer.retry import RetryPolicy
 from grange.types import FarmerId, OrderId
 from grange.units import TOKEN
 from grange_devnet.fleet import FarmerProcess
-from grange_node.chain.chart import Charted
 from grange_node.repair.jobs import Job
 from grange_node.repair.repairer import Repairer, Settings
 
@@ -44,8 +44,8 @@ async def repairing(
     ):
         all_troubled = repairer.chart.troubled
 
-        def troubled(lapsed: Sequence[FarmerId]) -> list[Charted]:
-            return [charted for charted in all_troubled(lapsed) if only in (None, charted.order)]
+        def troubled(lapsed: Sequence[FarmerId]) -> list[OrderState]:
+            return [charted for charted in all_troubled(lapsed) if only in (None, charted.id)]
 
         repairer.chart.troubled = troubled  # type: ignore[assignment, method-assign]
         yield repairer

@@ -5,23 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 
 from grange.chain import Event
+from grange.chain.orders import OrderState
 from grange.layout import Geometry
-from grange.types import Epoch, FarmerId, OrderId
-from grange_client.orders.orders import PlacedOrder, PlacedSlot
+from grange.types import Epoch, FarmerId, OrderId, Slot, address_from
 from grange_devnet import DEVNET_PARAMETERS
 from stories.bill import SlotBill, slot_bills
 
 RULES = replace(DEVNET_PARAMETERS, penalty=2)
 
 
-def order(*rates: int) -> PlacedOrder:
+def order(*rates: int) -> OrderState:
     """Farmers 1, 2, ... at these rates, in epochs 10 to 15."""
     slots = tuple(
-        PlacedSlot(farmer=FarmerId(number), root=bytes(32), rate=rate) for number, rate in enumerate(rates, 1)
+        Slot(farmer=FarmerId(number), root=bytes(32), rate=rate, start=Epoch(10))
+        for number, rate in enumerate(rates, 1)
     )
     geometry = Geometry.from_leaves(k=1, n=len(rates), leaf_count=1, piece_leaves=1)
-    return PlacedOrder(
-        id=OrderId(bytes(32)), block=1, start=Epoch(10), end=Epoch(16), geometry=geometry, slots=slots
+    return OrderState(
+        id=OrderId(bytes(32)),
+        renter=address_from(bytes(20)),
+        block=1,
+        start=Epoch(10),
+        end=Epoch(16),
+        geometry=geometry,
+        slots=slots,
     )
 
 

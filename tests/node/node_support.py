@@ -48,7 +48,7 @@ from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Slot, Voucher
 from grange.units import GIB, LEAF_BYTES, TOKEN, rate_rounded_up
 from grange_node.api.app import create_app
 from grange_node.chain.funding import GasReserve
-from grange_node.chain.order_state import OrderState
+from grange_node.chain.order_state import ReadableOrder
 from grange_node.config import Config, OfferFile, ParametersFile, parameters_file
 from grange_node.files import DiskFiles, Files
 from grange_node.ledger.books import books_from
@@ -113,7 +113,7 @@ class FakeMarket:
         self.earned: dict[Address, int] = {}
         self.funds_asked = 0
         self.orders: dict[OrderId, Order] = {}
-        self.states: dict[OrderId, OrderState] = {}
+        self.states: dict[OrderId, ReadableOrder] = {}
         self.states_asked = 0
         self.strikes = 0
         self.vacant: set[tuple[OrderId, int]] = set()
@@ -180,7 +180,9 @@ class FakeMarket:
 
     def stand(self, slot: "Parcel", **changes: Any) -> None:
         """How the order of a slot stands for whoever asks who may read it: whole, with no other farmers."""
-        state = OrderState(renter=slot.renter.address, operators=frozenset(), is_vacant=False, is_eager=False)
+        state = ReadableOrder(
+            renter=slot.renter.address, operators=frozenset(), is_vacant=False, is_eager=False
+        )
         self.states[slot.order] = replace(state, **changes)
 
     def epoch_of(self, block: int) -> int:
@@ -335,7 +337,7 @@ class FakeMarket:
         self.orders_asked += 1
         return self.orders.get(order)
 
-    async def order_state(self, order: OrderId) -> OrderState | None:
+    async def order_state(self, order: OrderId) -> ReadableOrder | None:
         self._ask()
         self.states_asked += 1
         return self.states.get(order)

@@ -113,7 +113,9 @@ class FakeMarket(Market):
 
     async def close(self, held: Held) -> Receipt:
         await self._watch("close")
-        return self._receipt(self._ground.mine(events=[("OrderClosed", {"order": held.order})]))
+        return self._receipt(
+            self._ground.mine(events=[("OrderClosed", {"order": held.order, "refund": 0, "compensation": 0})])
+        )
 
     async def refill(self, held: Held, takeovers: Sequence[Takeover]) -> Receipt:
         await self._watch("refill")

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from grange.chain.orders import Closing
 from grange.messages import NO_ORDER
 from grange.times import BlockClock
 from grange_client.files.attributes import Remarks
@@ -15,7 +16,6 @@ from grange_client.files.manifest import Manifest
 from grange_client.files.restore import Restored
 from grange_client.files.scan import shown
 from grange_client.orders.catalog import Known
-from grange_client.orders.closing import Closing
 from grange_client.orders.outlook import Outlook, SlotState
 from grange_client.orders.plan import Funds
 from grange_client.orders.renewal import Extended, Renewal

@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from grange.chain.orders import Closing
 from grange.messages import NO_ORDER
 from grange.times import BlockClock, format_time
 from grange.transfer import events
@@ -32,7 +33,6 @@ from grange_client.files.restore import Restored
 from grange_client.files.scan import Kind, Skipped, shown
 from grange_client.orders.catalog import Known
 from grange_client.orders.cautions import code_text
-from grange_client.orders.closing import Closing
 from grange_client.orders.fare import Fare
 from grange_client.orders.plan import Funds
 from grange_client.orders.renewal import Renewal

@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from grange.chain import Cursor
+from grange.chain.orders import Closing, OrderState
 from grange.errors import Misuse
 from grange.layout import Geometry
 from grange.messages import NO_ORDER, Domain
 from grange.storage.optional_database import BUSY_SECONDS, OptionalDatabase
-from grange.types import Address, Epoch, FarmerId, OrderId
+from grange.types import Address, Epoch, FarmerId, OrderId, Slot
 from grange_client.errors import BadManifest, HomeForgetful
 from grange_client.files.manifest import Manifest, unpack
-from grange_client.orders.closing import Closing
-from grange_client.orders.orders import PlacedOrder, PlacedSlot
 from grange_client.orders.reputations import Reputations
 
 CATALOG_VERSION = 4
@@ -65,7 +64,7 @@ class Known:
     `closing` is None until it was closed.
     """
 
-    order: PlacedOrder
+    order: OrderState
     name: str | None
     created: int | None
     files: int | None
@@ -88,9 +87,10 @@ class Known:
 class Catalog:
     """The cache of one renter on one market."""
 
-    def __init__(self, file: OptionalDatabase) -> None:
+    def __init__(self, file: OptionalDatabase, renter: Address) -> None:
         """Use `Catalog.open`."""
         self.file = file
+        self._renter = renter
 
     @classmethod
     @contextmanager
@@ -115,7 +115,7 @@ class Catalog:
             _prepare(db, about, reputations)
 
         with OptionalDatabase.open(path, prepare, busy_seconds=busy_seconds) as file:
-            yield cls(file)
+            yield cls(file, renter)
 
     def notices(self) -> list[str]:
         """What a person should know of the file."""
@@ -144,7 +144,7 @@ class Catalog:
     def advance(
         self,
         cursor: Cursor,
-        orders: Iterable[PlacedOrder] = (),
+        orders: Iterable[OrderState] = (),
         closings: Iterable[Closing] = (),
         *,
         undo_after: int | None = None,
@@ -171,7 +171,7 @@ class Catalog:
         orders, closings = tuple(orders), tuple(closings)
         self.file.change(take_in)
 
-    def add(self, order: PlacedOrder, manifest: Manifest, stored_manifest: bytes) -> None:
+    def add(self, order: OrderState, manifest: Manifest, stored_manifest: bytes) -> None:
         """An order that was just placed, before the chain's events were read."""
 
         def add(db: sqlite3.Connection) -> None:
@@ -180,7 +180,7 @@ class Catalog:
 
         self.file.change(add)
 
-    def extend(self, order: PlacedOrder) -> None:
+    def extend(self, order: OrderState) -> None:
         """An order that just extended another, whose contents it has."""
         self.file.change(lambda db: _note(db, order))
 
@@ -228,7 +228,7 @@ class Catalog:
         )
         try:
             return self.file.read(
-                lambda db: [_known(db, row) for row in db.execute(query, (missing,)).fetchall()]
+                lambda db: [_known(db, self._renter, row) for row in db.execute(query, (missing,)).fetchall()]
             )
         except (ValueError, TypeError, Misuse):
             # SQLite does not notice every flipped bit.
@@ -274,7 +274,7 @@ def _drop(db: sqlite3.Connection, first: int, last: int) -> None:
     db.execute("DELETE FROM closings WHERE block BETWEEN ? AND ?", (first, last))
 
 
-def _note(db: sqlite3.Connection, order: PlacedOrder) -> None:
+def _note(db: sqlite3.Connection, order: OrderState) -> None:
     """What we placed ourselves counts until its block is read, also if somebody has read past it already."""
     row = db.execute("SELECT value FROM about WHERE key = 'cursor'").fetchone()
     with suppress(Misuse):
@@ -285,7 +285,7 @@ def _note(db: sqlite3.Connection, order: PlacedOrder) -> None:
     _add(db, order)
 
 
-def _add(db: sqlite3.Connection, order: PlacedOrder) -> None:
+def _add(db: sqlite3.Connection, order: OrderState) -> None:
     geometry = order.geometry
     previous = b"" if order.previous == NO_ORDER else order.previous
     db.execute(
@@ -361,17 +361,20 @@ def _describe(db: sqlite3.Connection, order: OrderId, manifest: Manifest, stored
     )
 
 
-def _known(db: sqlite3.Connection, row: tuple[Any, ...]) -> Known:
+def _known(db: sqlite3.Connection, renter: Address, row: tuple[Any, ...]) -> Known:
     order, block, start, end, k, n, leaf_count, piece_leaves, previous, origin, *about = row
     name, created, files, size_bytes, extended_by = about
     slots = db.execute("SELECT farmer, root, rate FROM slots WHERE order_id = ? ORDER BY slot", (order,))
-    placed = PlacedOrder(
+    placed = OrderState(
         id=OrderId(order),
+        renter=renter,
         block=block,
         start=Epoch(start),
         end=Epoch(end),
         geometry=Geometry.from_leaves(k=k, n=n, leaf_count=leaf_count, piece_leaves=piece_leaves),
-        slots=tuple(PlacedSlot(farmer=FarmerId(f), root=root, rate=int(rate)) for f, root, rate in slots),
+        slots=tuple(
+            Slot(farmer=FarmerId(f), root=root, rate=int(rate), start=Epoch(start)) for f, root, rate in slots
+        ),
         previous=OrderId(previous) if previous else NO_ORDER,
         origin=OrderId(origin) if origin else NO_ORDER,
     )

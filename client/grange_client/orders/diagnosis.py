@@ -9,17 +9,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from grange.chain import ChainError
+from grange.chain.orders import OrderState
 from grange.peer import Clocks, describe_lead
 from grange.times import BlockClock
 from grange.transfer.errors import NotEnoughFarmers
 from grange_client.errors import ClockWrong, OrderOver
 from grange_client.orders.market import Market
-from grange_client.orders.orders import PlacedOrder
 
 
 @asynccontextmanager
 async def diagnosed(
-    market: Market, clocks: Clocks, now: Callable[[], float], order: PlacedOrder | None = None
+    market: Market, clocks: Clocks, now: Callable[[], float], order: OrderState | None = None
 ) -> AsyncIterator[None]:
     """Say what was the matter if work with farmers fails; `order` is the one that is read.
 
@@ -51,7 +51,7 @@ def clock_wrong(clocks: Clocks, chain: BlockClock, now: float) -> ClockWrong | N
     )
 
 
-def order_over(order: PlacedOrder, chain: BlockClock) -> OrderOver:
+def order_over(order: OrderState, chain: BlockClock) -> OrderOver:
     """What to say of an order whose time is up."""
     return OrderOver(
         f"The order is over: it ended with epoch {order.end}, about {chain.format_epoch(order.end)}.",

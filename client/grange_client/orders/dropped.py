@@ -17,7 +17,6 @@ from grange.transfer.events import Listener, Step
 from grange.types import Epoch, Held, OrderId
 from grange_client.errors import UnknownOrder
 from grange_client.orders.catalog import Catalog, Known
-from grange_client.orders.closing import held_from_events
 from grange_client.orders.lookup import SHOWN_ID_CHARACTERS, describe_order
 from grange_client.orders.market import Market
 from grange_client.orders.once import PLACED, send_once
@@ -167,7 +166,7 @@ class Aftercare:
         previous = next((one.order for one in self.catalog.orders() if one.order.id == order), None)
         if previous is None:
             raise UnknownOrder("The order that it extends is not on the chain.")
-        return held_from_events(previous, await self.market.tenures(previous.id, previous.block))
+        return previous.refilled(await self.market.tenures(previous.id, previous.block)).held
 
 
 def _named(placement: Placement) -> str:

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from grange.chain import Event
+from grange.chain.orders import OrderState, filled_slots
 from grange.errors import Misuse
 from grange.json_text import parse_json
 from grange.layout import Geometry
 from grange.messages import NO_ORDER, Domain
 from grange.storage.atomic_file import replace_file
-from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Terms
+from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Slot, Terms, address_from
 from grange_client.errors import HomeForgetful
-from grange_client.orders.orders import PlacedOrder, PlacedSlot, slots_from_events
 
 FOLDER_NAME: Final = "placements"
 CHECK_NAME: Final = "check"
@@ -36,7 +36,7 @@ class Placement:
 
     name: str
     salt: bytes
-    order: PlacedOrder
+    order: OrderState
     acceptances: tuple[Acceptance, ...]
 
     @property
@@ -58,7 +58,7 @@ class Placement:
 
     def in_block(self, block: int, start: Epoch) -> "Placement":
         """As it was mined."""
-        return replace(self, order=replace(self.order, block=block, start=start))
+        return replace(self, order=self.order.in_block(block, start))
 
 
 class Placements:
@@ -121,14 +121,14 @@ class Placements:
 
 
 def placed_slots(
-    acceptances: Sequence[Acceptance], order: OrderId = NO_ORDER, events: Sequence[Event] = ()
-) -> tuple[PlacedSlot, ...]:
+    acceptances: Sequence[Acceptance], start: Epoch, order: OrderId = NO_ORDER, events: Sequence[Event] = ()
+) -> tuple[Slot, ...]:
     """The slots of an order as its farmers signed for them; as the events of the transaction that placed it
     have them, if there are any: another command may have placed it, with other farmers."""
-    filled = slots_from_events(order, events)
+    filled = filled_slots(order, events)
     if sorted(filled) == list(range(len(acceptances))):
         return tuple(filled[slot] for slot in sorted(filled))
-    return tuple(PlacedSlot(farmer=one.farmer, root=one.root, rate=one.rate) for one in acceptances)
+    return tuple(Slot(farmer=one.farmer, root=one.root, rate=one.rate, start=start) for one in acceptances)
 
 
 def _to_json(placement: Placement) -> dict[str, Any]:
@@ -173,13 +173,15 @@ def _from_json(content: dict[str, Any]) -> Placement:
         for one in content["acceptances"]
     )
     shape = {name: int(content[name]) for name in ("k", "n", "leaf_count", "piece_leaves")}
-    order = PlacedOrder(
+    start = Epoch(int(content["start"]))
+    order = OrderState(
         id=OrderId(bytes.fromhex(content["order"])),
+        renter=address_from(content["renter"]),
         block=int(content["block"]),
-        start=Epoch(int(content["start"])),
+        start=start,
         end=Epoch(int(content["end"])),
         geometry=Geometry.from_leaves(**shape),
-        slots=placed_slots(acceptances),
+        slots=placed_slots(acceptances, start),
         previous=OrderId(bytes.fromhex(content["previous"])),
         origin=OrderId(bytes.fromhex(content["origin"])),
     )

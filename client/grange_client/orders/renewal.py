@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from grange.chain import Receipt
+from grange.chain.orders import OrderState
 from grange.transfer.acceptance import Keeper
 from grange.types import Epoch, OrderId, Parameters
 from grange_client.errors import CannotExtend
-from grange_client.orders.orders import PlacedOrder
 from grange_client.orders.store import Ticket
 
 
@@ -20,7 +20,7 @@ from grange_client.orders.store import Ticket
 class Renewal:
     """What extending would take. To be carried out once."""
 
-    order: PlacedOrder
+    order: OrderState
     """As it is kept by now."""
     salt: bytes
     id: OrderId
@@ -53,15 +53,15 @@ class Renewal:
 class Extended:
     """An order that goes on where `previous` ends."""
 
-    order: PlacedOrder
-    previous: PlacedOrder
+    order: OrderState
+    previous: OrderState
     receipt: Receipt
     confirmations: int = 0
     """How many blocks were on top of its own when it was looked at last."""
 
 
 def end_after(
-    order: PlacedOrder,
+    order: OrderState,
     epochs: int | None,
     current: Epoch,
     parameters: Parameters,
@@ -98,7 +98,7 @@ def end_after(
     return Epoch(end)
 
 
-def salt_for(order: PlacedOrder, end: Epoch, keepers: Sequence[Keeper]) -> bytes:
+def salt_for(order: OrderState, end: Epoch, keepers: Sequence[Keeper]) -> bytes:
     """The same for the same terms: whoever tries again after a failure is given the promises that there are,
     which bind stake and money until they lapse. No key depends on it."""
     terms = b"".join(keeper.farmer.id.to_bytes(4) + keeper.rate.to_bytes(16) for keeper in keepers)

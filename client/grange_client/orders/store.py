@@ -22,6 +22,7 @@ from os import PathLike
 from threading import Lock
 
 from grange.chain import Receipt, TransactionReverted
+from grange.chain.orders import OrderState
 from grange.errors import GrangeError, Misuse
 from grange.layout import Geometry, Trailer
 from grange.messages import SALT_BYTES, order_id
@@ -46,7 +47,6 @@ from grange_client.orders.cautions import cautions, unfinished_attempts
 from grange_client.orders.farmer_choice import choose_farmers
 from grange_client.orders.market import Market
 from grange_client.orders.once import PLACED, send_once
-from grange_client.orders.orders import PlacedOrder
 from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
 from grange_client.orders.plan import Funds, Wish, end_for, missing_from_vault, price
 
@@ -111,7 +111,7 @@ class Quote:
 class Stored:
     """An order that was placed."""
 
-    order: PlacedOrder
+    order: OrderState
     manifest: Manifest
     stored_manifest: bytes
     receipt: Receipt
@@ -199,7 +199,7 @@ class Storing:
         watch: Listener,
         *,
         confirmations: int = 0,
-        on_placed: Callable[[PlacedOrder], None] = lambda _: None,
+        on_placed: Callable[[OrderState], None] = lambda _: None,
     ) -> Stored:
         """Store what was quoted, in one transaction, and wait until so many blocks are on top of it.
 
@@ -262,13 +262,15 @@ class Storing:
         """The order as it is once it is in a block, whoever placed it; NOT_MINED before."""
         epoch_blocks = self.market.parameters.epoch_blocks
         block, events = (NOT_MINED, ()) if receipt is None else (receipt.block, receipt.events)
-        order = PlacedOrder(
+        start = quote.start if block == NOT_MINED else Epoch(block // epoch_blocks + 1)
+        order = OrderState(
             id=quote.order,
+            renter=self.identity.wallet.address,
             block=block,
-            start=quote.start if block == NOT_MINED else Epoch(block // epoch_blocks + 1),
+            start=start,
             end=quote.end,
             geometry=quote.geometry,
-            slots=placed_slots(acceptances, quote.order, events),
+            slots=placed_slots(acceptances, start, quote.order, events),
         )
         return Placement(
             name=quote.manifest.name, salt=quote.salt, order=order, acceptances=tuple(acceptances)
@@ -292,7 +294,7 @@ class Storing:
         stream: ContentStream,
         watch: Listener,
         confirmations: int,
-        on_placed: Callable[[PlacedOrder], None],
+        on_placed: Callable[[OrderState], None],
     ) -> tuple[Receipt, list[Acceptance]]:
         for attempt in range(MAX_PLACE_ATTEMPTS):
             head = await self.market.head()

@@ -4,14 +4,14 @@ Decides what an order's events must be to be listed at all, and how much is read
 following the chain to `grange.chain`, and reading contents to `restore`.
 """
 
+from dataclasses import replace
+
 from grange.chain import Batch, Cursor, Rollback
 from grange.chain.confirmations import FINAL_BLOCKS
+from grange.chain.orders import OrderState, OrderUnreadable, closing_from_event, fold
 from grange.types import OrderId
-from grange_client.errors import BadManifest
 from grange_client.orders.catalog import Catalog
-from grange_client.orders.closing import closing_from_event
 from grange_client.orders.market import Market
-from grange_client.orders.orders import PlacedOrder, order_from_events
 
 MAX_POLLS = 10_000
 """Each poll reads up to 100,000 blocks, so this is the whole of any chain."""
@@ -55,7 +55,7 @@ async def _read_on(market: Market, catalog: Catalog, cursor: Cursor, oddities: l
             cursor = step.cursor
 
 
-async def _orders(market: Market, batch: Batch, oddities: list[str]) -> list[PlacedOrder]:
+async def _orders(market: Market, batch: Batch, oddities: list[str]) -> list[OrderState]:
     orders = []
     for event in batch.events:
         if event.name != "OrderPlaced":
@@ -64,7 +64,10 @@ async def _orders(market: Market, batch: Batch, oddities: list[str]) -> list[Pla
         filled = await market.slots_filled(order, event.block)
         previous = await market.extended_by(order, event.block)
         try:
-            orders.append(order_from_events(event, filled, previous))
-        except BadManifest as error:
-            oddities.append(error.what)
+            placed = fold([event, *filled])
+        except OrderUnreadable as error:
+            oddities.append(str(error))
+            continue
+        if placed is not None:
+            orders.append(replace(placed, previous=previous))
     return orders

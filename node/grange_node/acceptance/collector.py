@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from grange.chain import ChainError
+from grange.chain.orders import OrderState
 from grange.types import Epoch, FarmerId, OrderId
 from grange_node.acceptance.deletion import (
     END_GRACE_EPOCHS,
@@ -27,7 +28,6 @@ from grange_node.acceptance.deletion import (
 )
 from grange_node.acceptance.intake import Intake
 from grange_node.chain.chain_link import ChainLink
-from grange_node.chain.chart import Charted
 from grange_node.chain.watcher import View, Watcher
 from grange_node.errors import Conflict, NodeWorldError
 from grange_node.ledger.ledger import Ledger
@@ -65,7 +65,7 @@ class Collector:
         usage: Usage,
         link: ChainLink,
         watcher: Watcher,
-        history: Callable[[OrderId], Awaitable[Charted | None]],
+        history: Callable[[OrderId], Awaitable[OrderState | None]],
         farmer: FarmerId,
         epoch_blocks: int,
         clock: Callable[[], float],

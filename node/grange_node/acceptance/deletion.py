@@ -24,9 +24,8 @@ from enum import Enum, auto
 from typing import Final
 
 from grange.chain import Order
-from grange.messages import slots_hash
+from grange.chain.orders import OrderState
 from grange.types import Epoch, FarmerId
-from grange_node.chain.chart import Charted
 from grange_node.records import SlotRecord, SlotState
 
 STAGING_IDLE_SECONDS: Final = 6 * 3600
@@ -77,7 +76,7 @@ def is_worth_asking(record: SlotRecord, now: Now) -> bool:
 
 
 def word_of(
-    order: Order | None, charted: Charted | None, record: SlotRecord, farmer: FarmerId, epoch: Epoch
+    order: Order | None, charted: OrderState | None, record: SlotRecord, farmer: FarmerId, epoch: Epoch
 ) -> Word:
     """What the contract's order and the slots that its events tell say of one of ours in an epoch."""
     if order is None:
@@ -85,7 +84,7 @@ def word_of(
     slot = record.key.slot
     if charted is None or slot >= charted.n:
         return Word.UNCLEAR
-    if slots_hash(charted.leaf_count, charted.piece_leaves, charted.slots) != order.slots_hash:
+    if charted.slots_hash != order.slots_hash:
         return Word.UNCLEAR
     holder = charted.slots[slot]
     if holder.farmer == farmer or epoch < holder.start + END_GRACE_EPOCHS:

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from grange.chain import Chain, Event, EventFilter, EventFollower, Farmer, Head, Rollback, Sender
+from grange.chain.orders import ORDER_EVENTS, OrderState, OrderUnreadable, fold
 from grange.peer import Signer
 from grange.peer.purse import Budget, Purse
 from grange.peer.tabs import Tabs
 from grange.reads import Reader, Share, is_open, share_of
 from grange.transfer.retry import RetryPolicy
 from grange.types import Epoch, FarmerId, OrderId
-from grange_node.chain.chart import ORDER_EVENTS, Charted, told
 from grange_node.chain.order_state import state_of
 from grange_node.config import TABS_NAME
 from grange_node.errors import NoRoom, ReadsClosed, RepairStopped, StoreFailed
@@ -46,10 +46,10 @@ Give = Callable[[int, bytes], Awaitable[None]]
 class Rebuilder(Protocol):
     """The way to the other farmers of an order."""
 
-    async def order(self, order: OrderId) -> Charted | None:
+    async def order(self, order: OrderId) -> OrderState | None:
         """An order as the chain tells it; None if it is closed. Raises ChainError."""
 
-    async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
+    async def rebuild(self, charted: OrderState, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
         """Make those of these pieces of a slot again that the others show in this epoch; gives the rest.
         Raises RepairStopped, ChainError, and what `give` raises."""
 
@@ -65,7 +65,7 @@ class LiveRebuilder:
         self._histories: OrderedDict[OrderId, History] = OrderedDict()
         self._outlays = Outlays(folder)
 
-    async def order(self, order: OrderId) -> Charted | None:
+    async def order(self, order: OrderId) -> OrderState | None:
         """Out of its events."""
         history = self._histories.pop(order, None)
         if history is None:
@@ -75,7 +75,7 @@ class LiveRebuilder:
             self._histories.popitem(last=False)
         return await history.now()
 
-    async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
+    async def rebuild(self, charted: OrderState, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
         """Piece by piece, in the order given. Raises OverBudget rather than pay more for a slot, in all and
         through all restarts, than to give it up costs: its collateral, and its pay to the end."""
         sender = await self._sender()
@@ -97,7 +97,7 @@ class LiveRebuilder:
             order = sources(charted, live, directory.farmers)
             cost = fetch_cost(charted, order[: charted.k], directory.farmers, len(wanted))
             epochs = market.parameters.collateral_epochs + max(0, charted.end - head.epoch)
-            paid = self._outlays.paid(charted.order, slot)
+            paid = self._outlays.paid(charted.id, slot)
             budget = Budget(max(0, epochs * charted.slots[slot].rate - paid))
             budget.check(cost)
             await market.fund(cost, directory.purse.tabs.totals())
@@ -105,7 +105,7 @@ class LiveRebuilder:
             def note() -> None:
                 if budget.spent:
                     cost = paid + budget.spent
-                    self._outlays.note(charted.order, slot, cost, end=charted.end, epoch=head.epoch)
+                    self._outlays.note(charted.id, slot, cost, end=charted.end, epoch=head.epoch)
 
             async with (
                 directory.reading(budget) as reading,
@@ -150,11 +150,11 @@ class LiveRebuilder:
 
 
 async def _shown(
-    market: Market, charted: Charted, farmers: Mapping[FarmerId, Farmer], pieces: Sequence[int], head: Head
+    market: Market, charted: OrderState, farmers: Mapping[FarmerId, Farmer], pieces: Sequence[int], head: Head
 ) -> list[int]:
     """Which of these pieces a farmer of the order may read in this epoch."""
     losses = [
-        await market.loss(charted.order, index, slot) if index in charted.lost else None
+        await market.loss(charted.id, index, slot) if index in charted.lost else None
         for index, slot in enumerate(charted.slots)
     ]
     next_epoch = Epoch((head.number + 1) // market.parameters.epoch_blocks)
@@ -172,7 +172,7 @@ class History:
         self._follower = EventFollower(chain, wanted, start=start_block)
         self._events: list[Event] = []
 
-    async def now(self) -> Charted | None:
+    async def now(self) -> OrderState | None:
         """The order as they tell it by now; None if it was never placed, or is closed. Raises ChainError."""
         while steps := await self._follower.poll():
             for step in steps:
@@ -180,4 +180,8 @@ class History:
                     self._events = [event for event in self._events if event.block <= step.block]
                 else:
                     self._events += step.events
-        return told(self._events) if self._events else None
+        try:
+            order = fold(self._events)
+        except OrderUnreadable:
+            return None
+        return None if order is None or order.closing is not None else order

@@ -36,7 +36,7 @@ from grange.chain import (
 from grange.times import BlockClock
 from grange.types import Address, Epoch, OrderId, Slot, Voucher
 from grange_node.chain.funding import GasReserve, read_gas_reserve
-from grange_node.chain.order_state import OrderLookup, OrderState
+from grange_node.chain.order_state import OrderLookup, ReadableOrder
 from grange_node.config import Config, connect
 from grange_node.limits.turns import Turns
 
@@ -77,7 +77,7 @@ class ChainLink(Protocol):
     async def order(self, order: OrderId) -> Order | None:
         """A placed order, whoever it is of; None if there is none, or none any more."""
 
-    async def order_state(self, order: OrderId) -> OrderState | None:
+    async def order_state(self, order: OrderId) -> ReadableOrder | None:
         """How a placed order stands, for who may read it; None if there is none, or none any more."""
 
     async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
@@ -178,7 +178,7 @@ class LiveLink:
         """The order as the contract has it."""
         return await (await self._chain()).order(order)
 
-    async def order_state(self, order: OrderId) -> OrderState | None:
+    async def order_state(self, order: OrderId) -> ReadableOrder | None:
         """By its events and the contract; what was read of the events is remembered."""
         if self._orders is None:
             self._orders = OrderLookup(await self._chain())

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from grange.chain import Chain, ChainError, Event, Farmer, Loss, Order
-from grange.messages import NO_ORDER, slots_hash
+from grange.chain.orders import REORG_BLOCKS, OrderIncomplete, OrderMisshapen, OrderState, fold
+from grange.messages import NO_ORDER
 from grange.repair import counted_on, is_eager
 from grange.types import Address, Epoch, OrderId
-from grange_node.chain.chart import REORG_BLOCKS, Charted, has_shape, told
 
 SLOT_EVENTS: Final = ("OrderPlaced", "SlotFilled", "OrderExtended")
 """From these all slots of an order follow."""
@@ -30,7 +30,7 @@ MAX_HISTORIES: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrderState:
+class ReadableOrder:
     """An order as far as it decides who may read it."""
 
     renter: Address
@@ -45,13 +45,13 @@ class OrderState:
 
 
 def state_of(
-    charted: Charted,
+    charted: OrderState,
     holders: Sequence[Farmer],
     losses: Sequence[Loss | None],
     *,
     next_epoch: Epoch,
     extensions: Sequence[OrderId] = (),
-) -> OrderState:
+) -> ReadableOrder:
     """What follows from an order's slots, their farmers, and what was declared lost; `next_epoch` is that of
     the next block.
 
@@ -66,7 +66,7 @@ def state_of(
         for holder, loss in zip(holders, losses, strict=True)
     )
     previous = () if charted.previous == NO_ORDER else (charted.previous,)
-    return OrderState(
+    return ReadableOrder(
         renter=charted.renter,
         operators=frozenset(holders[slot].operator for slot in live),
         is_vacant=is_vacant and charted.start <= next_epoch + 1 < charted.end,
@@ -81,7 +81,7 @@ class _History:
 
     events: list[Event] = field(default_factory=list)
     read_to: int = -1
-    charted: Charted | None = None
+    charted: OrderState | None = None
     extensions: list[OrderId] = field(default_factory=list)
     extensions_read_to: int = -1
 
@@ -93,14 +93,15 @@ class OrderLookup:
         self._chain = chain
         self._histories: OrderedDict[OrderId, _History] = OrderedDict()
 
-    async def state(self, order: OrderId) -> OrderState | None:
+    async def state(self, order: OrderId) -> ReadableOrder | None:
         """How an order stands; None if it was never placed, or is closed."""
         known = await self._chain.order(order)
         if known is None:
             return None
         head = await self._chain.head()
-        charted = await self._charted(order, known, head.number)
-        if charted is None:
+        try:
+            charted = await self._charted(order, known, head.number)
+        except OrderMisshapen:
             return None
         holders = await self._chain.farmers_by_id([slot.farmer for slot in charted.slots])
         losses = await self._chain.losses(order, [slot.start for slot in charted.slots])
@@ -113,27 +114,24 @@ class OrderLookup:
             extensions=await self._extensions(order, known, head.number),
         )
 
-    async def _charted(self, order: OrderId, known: Order, head: int) -> Charted | None:
-        """The order's present slots; None if it has a shape that no code word has."""
+    async def _charted(self, order: OrderId, known: Order, head: int) -> OrderState:
+        """The order as its present slots make it. Raises OrderMisshapen."""
         history = self._history(order)
-        if _is_current(history.charted, known):
+        if history.charted is not None and history.charted.slots_hash == known.slots_hash:
             return history.charted
         if not history.events:
             history.events, history.read_to = await self._placement(order, known, head)
-            history.charted = told(history.events)
+            history.charted = _folded(history.events)
         for _ in range(MAX_SPANS_PER_LOOK):
-            if _is_current(history.charted, known):
+            if history.charted is not None and history.charted.slots_hash == known.slots_hash:
                 return history.charted
             if history.read_to >= head:
                 break
             last = min(head, history.read_to + MAX_SPAN_BLOCKS)
             history.events += await self._events(order, history.read_to + 1, last)
-            history.read_to, history.charted = last, told(history.events)
-        if _is_current(history.charted, known):
+            history.read_to, history.charted = last, _folded(history.events)
+        if history.charted is not None and history.charted.slots_hash == known.slots_hash:
             return history.charted
-        placed = next((event.args for event in history.events if event.name == "OrderPlaced"), None)
-        if placed is not None and not has_shape(placed):
-            return None
         if history.read_to >= head:
             # A reorganisation came between, or the endpoint holds something back: from the beginning.
             self._histories.pop(order, None)
@@ -177,8 +175,9 @@ class OrderLookup:
         return history
 
 
-def _is_current(charted: Charted | None, known: Order) -> bool:
-    return (
-        charted is not None
-        and slots_hash(charted.leaf_count, charted.piece_leaves, charted.slots) == known.slots_hash
-    )
+def _folded(events: Sequence[Event]) -> OrderState | None:
+    """None as long as not all events are there. Raises OrderMisshapen."""
+    try:
+        return fold(events)
+    except OrderIncomplete:
+        return None

@@ -29,7 +29,7 @@ from grange.reads import Reader, Share, is_open, open_epoch, share_of
 from grange.types import Address, Epoch, OrderId
 from grange_node.chain.account_funds import AccountFunds
 from grange_node.chain.chain_link import ChainLink
-from grange_node.chain.order_state import OrderState
+from grange_node.chain.order_state import ReadableOrder
 from grange_node.chain.watcher import MAX_VIEW_AGE_SECONDS, View, Watcher
 from grange_node.elapsed import elapsed
 from grange_node.errors import ChainDown, ClosedUntilEpoch, NotAReader, TooBusy, VaultTooSmall
@@ -84,7 +84,7 @@ AS_RENTER: Final = Access(reader=Reader.RENTER, share=Share.EVERYTHING, epoch=Ep
 class _Answer:
     """How an order stood, or why that could not be found out, and when it was asked."""
 
-    state: OrderState | None
+    state: ReadableOrder | None
     failure: str = ""
     block: int
     epoch: Epoch
@@ -164,7 +164,7 @@ class Readers:
         return _remember(self._renters, order, placed.renter)
 
     async def _reader(
-        self, record: SlotRecord, state: OrderState | None, signer: Address, network: Network, view: View
+        self, record: SlotRecord, state: ReadableOrder | None, signer: Address, network: Network, view: View
     ) -> Reader:
         if state is None:
             return Reader.STRANGER
@@ -187,7 +187,7 @@ class Readers:
             return False
         return True
 
-    async def _state(self, order: OrderId, view: View, network: Network) -> OrderState | None:
+    async def _state(self, order: OrderId, view: View, network: Network) -> ReadableOrder | None:
         answer = self._known(order, view)
         if answer is None:
             lock = self._locks.setdefault(order, asyncio.Lock())

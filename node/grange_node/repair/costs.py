@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from grange.chain import Farmer
+from grange.chain.orders import OrderState
 from grange.repair import PassCost
 from grange.types import FarmerId
 from grange.units import egress_rounded_up
-from grange_node.chain.chart import Charted
 
 REFILL_GAS = 150_000
 REFILL_GAS_PER_SLOT = 200_000
 
 
 def sources(
-    charted: Charted,
+    charted: OrderState,
     live: Iterable[int],
     farmers: Mapping[FarmerId, Farmer],
     *,
@@ -34,7 +34,7 @@ def sources(
 
 
 def affordable(
-    charted: Charted, live: Iterable[int], farmers: Mapping[FarmerId, Farmer], highest_price: int | None
+    charted: OrderState, live: Iterable[int], farmers: Mapping[FarmerId, Farmer], highest_price: int | None
 ) -> list[int]:
     """Live slots that can be read for so much a GiB at most; all of them if it is None.
 
@@ -46,7 +46,7 @@ def affordable(
 
 
 def pass_cost(
-    charted: Charted, live: Iterable[int], farmers: Mapping[FarmerId, Farmer], gas_price: int
+    charted: OrderState, live: Iterable[int], farmers: Mapping[FarmerId, Farmer], gas_price: int
 ) -> PassCost:
     """What a pass costs: k slots read from the cheapest, and gas at base units for each."""
     fetch = fetch_cost(charted, sources(charted, live, farmers)[: charted.k], farmers)
@@ -54,7 +54,7 @@ def pass_cost(
 
 
 def fetch_cost(
-    charted: Charted, slots: Iterable[int], farmers: Mapping[FarmerId, Farmer], pieces: int | None = None
+    charted: OrderState, slots: Iterable[int], farmers: Mapping[FarmerId, Farmer], pieces: int | None = None
 ) -> int:
     """What it costs to read so many pieces of each of these slots, piece by piece; all of them if None."""
     geometry = charted.geometry
@@ -69,11 +69,11 @@ def gas_cost(slots: int, gas_price: int) -> int:
     return (REFILL_GAS + slots * REFILL_GAS_PER_SLOT) * gas_price
 
 
-def fetch_limit(charted: Charted, live: Iterable[int], farmers: Mapping[FarmerId, Farmer]) -> int:
+def fetch_limit(charted: OrderState, live: Iterable[int], farmers: Mapping[FarmerId, Farmer]) -> int:
     """More than a repair can honestly cost to read: the k dearest slots, and as much again for what was
     paid for and is of no use."""
     return 2 * fetch_cost(charted, sources(charted, live, farmers)[-charted.k :], farmers)
 
 
-def _egress(charted: Charted, slot: int, farmers: Mapping[FarmerId, Farmer]) -> int:
+def _egress(charted: OrderState, slot: int, farmers: Mapping[FarmerId, Farmer]) -> int:
     return farmers[charted.slots[slot].farmer].offer.egress_price_per_gib

@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from grange.chain import Farmer, TransactionReverted
+from grange.chain.orders import OrderState
 from grange.types import Address, Epoch, FarmerId, OrderId, Parameters
-from grange_node.chain.chart import Charted
 from grange_node.repair.market import Market
 from grange_node.repair.survey import full_bounty
 
@@ -33,7 +33,7 @@ def reward(farmer: Farmer) -> int:
 
 
 def hoped_for(
-    troubled: Iterable[Charted],
+    troubled: Iterable[OrderState],
     farmers: Mapping[FarmerId, Farmer],
     epoch: Epoch,
     parameters: Parameters,
@@ -76,7 +76,7 @@ async def evict_lapsed(
 
 
 async def close_ended(
-    market: Market, orders: Iterable[Charted], renters: Collection[Address], epoch: Epoch
+    market: Market, orders: Iterable[OrderState], renters: Collection[Address], epoch: Epoch
 ) -> list[OrderId]:
     """Close what is over of these renters' orders. Raises ChainError."""
     closed: list[OrderId] = []
@@ -86,10 +86,10 @@ async def close_ended(
         try:
             receipt = await market.close(charted.held)
         except TransactionReverted as error:
-            log.info("order %s is not closed: %s", charted.order.hex()[:12], error.name)
+            log.info("order %s is not closed: %s", charted.id.hex()[:12], error.name)
             continue
-        log.info("order %s closed in block %d", charted.order.hex()[:12], receipt.block)
-        closed.append(charted.order)
+        log.info("order %s closed in block %d", charted.id.hex()[:12], receipt.block)
+        closed.append(charted.id)
         if len(closed) == MAX_CLOSINGS_PER_TICK:
             break
     return closed

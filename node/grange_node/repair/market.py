@@ -28,12 +28,13 @@ from grange.chain import (
     calls,
     proven_epochs,
 )
+from grange.chain.orders import ORDER_EVENTS
 from grange.messages import Domain
 from grange.transfer.registry import Registered
 from grange.transfer.sampling import HISTORY_EPOCHS
 from grange.types import Address, Epoch, FarmerId, Held, OrderId, Parameters, Slot, Takeover
 from grange.units import format_tokens
-from grange_node.chain.chart import ORDER_EVENTS, Chart
+from grange_node.chain.chart import Chart
 from grange_node.errors import RepairStopped
 
 FARMER_EVENTS: Final = (

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from grange.chain import ChainError, Head, Sender
+from grange.chain.orders import REORG_BLOCKS, OrderState
 from grange.errors import GrangeError
 from grange.peer import Signer
 from grange.peer.purse import Purse
@@ -25,7 +26,7 @@ from grange.reads import READ_WINDOWS
 from grange.repair import Wait, decide, doubling_blocks, first_block, paying_since
 from grange.transfer.retry import RetryPolicy
 from grange.types import Address, Epoch, FarmerId, OrderId
-from grange_node.chain.chart import REORG_BLOCKS, Chart, Charted
+from grange_node.chain.chart import Chart
 from grange_node.config import TABS_NAME
 from grange_node.errors import NodeWorldError, ReadsClosed
 from grange_node.files import FOLDER_MODE
@@ -142,13 +143,13 @@ class Repairer:
             await close_ended(self.market, self.chart.orders(), self.settings.close_for, epoch)
         open_jobs = {job.order: job for job in self.jobs.under_way()}
         self._reopen(lapsed)
-        self._remember_only({charted.order for charted in self.chart.orders()} | open_jobs.keys())
+        self._remember_only({charted.id for charted in self.chart.orders()} | open_jobs.keys())
         for order, job in open_jobs.items():
             if self._may_begin(order):
                 await self._alone(order, self._resume(job))
         for charted in troubled:
-            if charted.order not in open_jobs and self._may_begin(charted.order) and charted.end > epoch + 1:
-                await self._alone(charted.order, self._consider(charted))
+            if charted.id not in open_jobs and self._may_begin(charted.id) and charted.end > epoch + 1:
+                await self._alone(charted.id, self._consider(charted))
 
     def _reopen(self, lapsed: Collection[FarmerId]) -> None:
         """Let those repairs go on for which another third is open, or whose order has lost more: it may be
@@ -192,12 +193,12 @@ class Repairer:
                 self.chart.forget_ended(self._ended_by(head), self.settings.close_for)
             return Epoch((head.number + 1) // self.market.parameters.epoch_blocks)
 
-    def _may_be_repaired(self, charted: Charted, lapsed: Collection[FarmerId]) -> bool:
+    def _may_be_repaired(self, charted: OrderState, lapsed: Collection[FarmerId]) -> bool:
         """Whether enough is left to read, at a price that we pay, of what may still be a code word."""
         live = _live(charted, lapsed)
         farmers, highest_price = self._directory.farmers, self.settings.highest_read_price
         readable = affordable(charted, live, farmers, highest_price)
-        return charted.order not in self._hopeless and len(readable) >= charted.k
+        return charted.id not in self._hopeless and len(readable) >= charted.k
 
     def _ended_by(self, head: Head) -> Epoch:
         """Orders that ended by then have done so for good, whatever a reorg takes back."""
@@ -242,21 +243,19 @@ class Repairer:
             and self._rests.get(order, 0.0) <= self._clock()
         )
 
-    async def _consider(self, charted: Charted) -> None:
+    async def _consider(self, charted: OrderState) -> None:
         """Begin to repair an order if the policy says so, and it is our turn."""
         assert self._head is not None
         head = self._head
-        if charted.order in self._waiting:
+        if charted.id in self._waiting:
             return
         looked = await survey(self.market, charted, self._directory.farmers, head)
         if head is self._head:
-            self._waiting.add(charted.order)
+            self._waiting.add(charted.id)
         farmers = self._directory.farmers
         readable = affordable(charted, looked.live, farmers, self.settings.highest_read_price)
         if len(readable) < charted.k <= len(looked.live):
-            log.debug(
-                "order %s: waiting, too many ask more for reading than we pay", charted.order.hex()[:12]
-            )
+            log.debug("order %s: waiting, too many ask more for reading than we pay", charted.id.hex()[:12])
             return
         cost = pass_cost(charted, readable, farmers, self.settings.gas_price)
         parameters = self.market.parameters
@@ -264,10 +263,10 @@ class Repairer:
         now_block = head.number + 1
         act = decide(looked.need, cost, auction_blocks=auction_blocks, now_block=now_block)
         if isinstance(act, Wait):
-            log.debug("order %s: waiting, %s", charted.order.hex()[:12], act.why.value)
+            log.debug("order %s: waiting, %s", charted.id.hex()[:12], act.why.value)
             return
         turn = first_block(
-            order=charted.order,
+            order=charted.id,
             slot=act.slots[0],
             repairer=self.market.address,
             since_block=paying_since(looked.need, cost, auction_blocks=auction_blocks, now_block=now_block),
@@ -282,12 +281,12 @@ class Repairer:
             ),
         )
         if now_block < turn:
-            log.debug("order %s: our turn is block %d", charted.order.hex()[:12], turn)
+            log.debug("order %s: our turn is block %d", charted.id.hex()[:12], turn)
             return
-        log.info("order %s: rebuilding slots %s", charted.order.hex()[:12], list(act.slots))
-        self._waiting.discard(charted.order)
+        log.info("order %s: rebuilding slots %s", charted.id.hex()[:12], list(act.slots))
+        self._waiting.discard(charted.id)
         job = Job(
-            order=charted.order,
+            order=charted.id,
             takers=dict.fromkeys(act.slots, NOBODY),
             tenures={slot: charted.slots[slot].start for slot in act.slots},
             begun_block=now_block,
@@ -351,7 +350,7 @@ class Repairer:
             del self._running[order]
 
 
-def _live(charted: Charted, lapsed: Collection[FarmerId]) -> list[int]:
+def _live(charted: OrderState, lapsed: Collection[FarmerId]) -> list[int]:
     """Slots that are neither lost nor a lapsed farmer's."""
     return [
         slot

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Self
 
+from grange.chain.orders import OrderState
 from grange.peer import Peer
 from grange.transfer.errors import NotEnoughSources
 from grange.transfer.events import FarmerFailed, ProgressEvent
@@ -22,7 +23,6 @@ from grange.transfer.retry import RetryPolicy
 from grange.transfer.sources import Source
 from grange.transfer.verification import ListedRoots
 from grange.types import FarmerId
-from grange_node.chain.chart import Charted
 from grange_node.errors import ReadsClosed, RepairStopped
 
 OpenPeer = Callable[[FarmerId], Peer]
@@ -34,9 +34,9 @@ class Sources:
     """The slots to read an order from, best first."""
 
     def __init__(
-        self, charted: Charted, slots: Sequence[int], open_peer: OpenPeer, policy: RetryPolicy
+        self, charted: OrderState, slots: Sequence[int], open_peer: OpenPeer, policy: RetryPolicy
     ) -> None:
-        verifier = ListedRoots(charted.order, charted.geometry)
+        verifier = ListedRoots(charted.id, charted.geometry)
         sources = [
             Source(
                 slot=slot,

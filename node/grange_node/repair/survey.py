@@ -12,9 +12,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from grange.chain import Eviction, Farmer, Head, Loss
+from grange.chain.orders import OrderState
 from grange.repair import Need, Vacancy, bounty_rounded_down, counted_on, full_bounty_rounded_down
 from grange.types import Epoch, FarmerId, Parameters, Slot
-from grange_node.chain.chart import Charted
 from grange_node.repair.market import Market
 
 
@@ -32,14 +32,16 @@ class Ended:
 class Survey:
     """An order at some block."""
 
-    charted: Charted
+    charted: OrderState
     live: tuple[int, ...]
     """Slots to read from."""
     vacancies: tuple[Vacancy, ...]
     need: Need
 
 
-async def survey(market: Market, charted: Charted, farmers: Mapping[FarmerId, Farmer], head: Head) -> Survey:
+async def survey(
+    market: Market, charted: OrderState, farmers: Mapping[FarmerId, Farmer], head: Head
+) -> Survey:
     """Look at each slot of an order. Raises ChainError."""
     parameters = market.parameters
     first = Epoch((head.number + 1) // parameters.epoch_blocks + 1)
@@ -48,7 +50,7 @@ async def survey(market: Market, charted: Charted, farmers: Mapping[FarmerId, Fa
     vacancies: list[Vacancy] = []
     for index, slot in enumerate(charted.slots):
         holder = farmers[slot.farmer]
-        loss = await market.loss(charted.order, index, slot) if index in charted.lost else None
+        loss = await market.loss(charted.id, index, slot) if index in charted.lost else None
         eviction = await market.eviction(slot.farmer) if holder.lapsed else None
         ended = ending(slot, holder, loss, eviction, parameters)
         if ended is not None:

@@ -10,16 +10,16 @@ from collections.abc import Iterable
 from typing import Final
 
 from grange.chain import Farmer
+from grange.chain.orders import OrderState
 from grange.transfer.selection import Requirements
 from grange.types import Epoch, FarmerId, Parameters
-from grange_node.chain.chart import Charted
 
 MAX_ASKED: Final = 64
 """Farmers asked for one slot, however many there are."""
 
 
 def requirements_of(
-    charted: Charted,
+    charted: OrderState,
     slot: int,
     *,
     epoch: Epoch,
@@ -41,7 +41,7 @@ def requirements_of(
     )
 
 
-def barred(charted: Charted, farmers: Iterable[Farmer]) -> set[FarmerId]:
+def barred(charted: OrderState, farmers: Iterable[Farmer]) -> set[FarmerId]:
     """Those of the farmers that may not take a slot: they are late, or have one."""
     holders = {held.farmer for held in charted.slots}
     return {farmer.id for farmer in farmers if farmer.strikes or farmer.id in holders}

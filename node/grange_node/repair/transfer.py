@@ -19,6 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from grange.chain.orders import OrderState
 from grange.errors import GrangeError
 from grange.kernel import merkle_root, root_of_hashes
 from grange.peer import (
@@ -31,7 +32,6 @@ from grange.peer import (
 from grange.transfer.retry import RetryPolicy
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import HASH_BYTES
-from grange_node.chain.chart import Charted
 from grange_node.errors import ReadsClosed
 from grange_node.repair.sources import OpenPeer, Sources
 
@@ -47,7 +47,7 @@ Replace = Callable[[int, FarmerId, GrangeError], Awaitable[FarmerId | None]]
 class Taker:
     """A slot on its way to the farmer that is to keep it."""
 
-    def __init__(self, charted: Charted, slot: int, farmer: FarmerId) -> None:
+    def __init__(self, charted: OrderState, slot: int, farmer: FarmerId) -> None:
         self.slot = slot
         self.farmer = farmer
         self.missing = set(range(charted.geometry.segments))
@@ -64,7 +64,7 @@ class Transfer:
     def __init__(
         self,
         *,
-        charted: Charted,
+        charted: OrderState,
         takers: Mapping[int, FarmerId],
         sources: Sources,
         open_peer: OpenPeer,
@@ -133,7 +133,7 @@ class Transfer:
         """The slot is not wanted any more: let go of what was sent."""
         taker = self._takers.pop(slot, None)
         if taker is not None:
-            await let_go(self._open_peer(taker.farmer), self._charted.order, slot)
+            await let_go(self._open_peer(taker.farmer), self._charted.id, slot)
 
     async def _segment(self, segment: int) -> None:
         await self._check()
@@ -152,7 +152,7 @@ class Transfer:
             farmer, begun = taker.farmer, self._clock()
 
             async def put(farmer: FarmerId = farmer) -> None:
-                await self._open_peer(farmer).put_piece(self._charted.order, slot, segment, piece, root)
+                await self._open_peer(farmer).put_piece(self._charted.id, slot, segment, piece, root)
 
             try:
                 with dealing_with(farmer):
@@ -183,7 +183,7 @@ class Transfer:
             if taker.farmer != failed or self._takers.get(taker.slot) is not taker:
                 return
             log.info("slot %d: farmer %d does not take it: %s", taker.slot, failed, error)
-            await let_go(self._open_peer(failed), self._charted.order, taker.slot)
+            await let_go(self._open_peer(failed), self._charted.id, taker.slot)
             other = await self._replace(taker.slot, failed, error)
             if other is None:
                 del self._takers[taker.slot]
@@ -198,7 +198,7 @@ class Transfer:
         try:
             with dealing_with(taker.farmer):
                 taker.missing -= await held_pieces(
-                    peer, self._charted.order, taker.slot, self._charted.geometry.segments
+                    peer, self._charted.id, taker.slot, self._charted.geometry.segments
                 )
         except FARMER_FAULTS as error:
             log.debug("slot %d: %s", taker.slot, error)

@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Final
 
 from grange.chain import TransactionReverted
+from grange.chain.orders import OrderState
 from grange.errors import GrangeError
 from grange.messages import takeover_from
 from grange.peer import FarmerRefused, OverBudget
@@ -28,7 +29,6 @@ from grange.transfer.acceptance import AcceptanceTerms, Keeper, SlotRequest, col
 from grange.transfer.selection import choose
 from grange.types import Acceptance, Epoch, FarmerId, Takeover
 from grange.units import format_tokens
-from grange_node.chain.chart import Charted
 from grange_node.errors import RepairStopped
 from grange_node.repair.costs import affordable, fetch_cost, fetch_limit, sources
 from grange_node.repair.directory import FollowedDirectory
@@ -70,7 +70,7 @@ class Work:
         market: Market,
         directory: FollowedDirectory,
         jobs: Jobs,
-        now: Callable[[], Charted | None],
+        now: Callable[[], OrderState | None],
         refresh: Refresh,
         epoch: Callable[[], Epoch],
         own: FarmerId | None,
@@ -96,7 +96,7 @@ class Work:
         self._own = own
         self._highest_read_price = highest_read_price
         self._worth = worth
-        self._seed = survey.charted.order + bytes.fromhex(market.address[2:])
+        self._seed = survey.charted.id + bytes.fromhex(market.address[2:])
         self._epoch = Epoch(0)
         self._live = survey.live
         self._transfer: Transfer | None = None
@@ -277,7 +277,7 @@ class Work:
         takers = transfer.takers
         terms = AcceptanceTerms(
             domain=self._market.domain,
-            order=charted.order,
+            order=charted.id,
             geometry=charted.geometry,
             end=charted.end,
             repairer=self._market.address,
@@ -338,7 +338,7 @@ class Work:
         try:
             receipt = await self._market.refill(charted.held, consents)
         except TransactionReverted as error:
-            log.info("order %s: the refill was refused: %s", charted.order.hex()[:12], error)
+            log.info("order %s: the refill was refused: %s", charted.id.hex()[:12], error)
             await self._check()
             if "farmer" in error.args_by_name:
                 farmer = FarmerId(error.args_by_name["farmer"])
@@ -351,7 +351,7 @@ class Work:
         await self._end(Outcome.REFILLED)
         log.info(
             "order %s: %d slots refilled in block %d for %s tokens",
-            charted.order.hex()[:12],
+            charted.id.hex()[:12],
             len(consents),
             receipt.block,
             format_tokens(self.job.bounty),

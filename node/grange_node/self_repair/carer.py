@@ -27,6 +27,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from grange.chain import ChainUnavailable
+from grange.chain.orders import OrderState
 from grange.errors import GrangeError
 from grange.kernel import root_of_hashes
 from grange.messages import NO_ORDER
@@ -35,7 +36,6 @@ from grange.reads import READ_WINDOWS, is_open, open_epoch
 from grange.types import Epoch, OrderId
 from grange_node.care.rebuilder import Give, Rebuilder
 from grange_node.chain.chain_link import ChainLink
-from grange_node.chain.chart import Charted
 from grange_node.chain.watcher import View, Watcher
 from grange_node.config import Config
 from grange_node.errors import (
@@ -338,7 +338,7 @@ class Carer:
             )
         return True
 
-    async def _rebuild(self, charted: Charted, key: SlotKey, left: Sequence[int]) -> list[int]:
+    async def _rebuild(self, charted: OrderState, key: SlotKey, left: Sequence[int]) -> list[int]:
         """Have pieces rebuilt, those first that an audit asks for; gives those that are closed."""
         if not left:
             return []
@@ -400,10 +400,10 @@ class Carer:
         self._store.seal(record.key, terms.pieces)
 
 
-def _terms(charted: Charted, entry: Entry) -> SlotTerms:
+def _terms(charted: OrderState, entry: Entry) -> SlotTerms:
     return SlotTerms(
-        pieces=charted.leaf_count // charted.piece_leaves,
-        piece_leaves=charted.piece_leaves,
+        pieces=charted.geometry.segments,
+        piece_leaves=charted.geometry.piece_leaves,
         root=entry.root,
         rate=entry.rate,
         end=entry.end,

@@ -7,7 +7,6 @@ from client_fakes import PARAMETERS, World
 
 from grange.types import FarmerId
 from grange_client.errors import OrderGoesOn
-from grange_client.orders.closing import held_from_events
 from grange_client.orders.plan import Wish
 from grange_client.orders.store import Stored
 
@@ -84,7 +83,7 @@ async def test_a_closing_that_is_in_no_block_yet_is_waited_for(world: World, tre
     world.market.to_return = (7, 0)
     async with world.renter() as renter:
         await renter.orders()
-        await renter.market.close(held_from_events(stored.order, world.market.events[1:]))
+        await renter.market.close(stored.order.refilled(world.market.events[1:]).held)
         closed = list(world.market.events)
         world.market.reorg(world.market.block - 1)
         world.market.upcoming.append(lambda: world.market.mine_again(closed))

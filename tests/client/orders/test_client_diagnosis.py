@@ -7,34 +7,34 @@ import pytest
 from client_fakes import World
 
 from grange.chain import ChainUnavailable
+from grange.chain.orders import OrderState
 from grange.peer import Clocks
 from grange.times import BlockClock
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerFailed, ProgressEvent
 from grange.types import FarmerId
 from grange_client.errors import ClockWrong, OrderOver
-from grange_client.orders.orders import PlacedOrder
 from grange_client.orders.plan import Wish
 from grange_client.renter import Renter
 
-Work = Callable[[Renter, Path, PlacedOrder], Awaitable[None]]
+Work = Callable[[Renter, Path, OrderState], Awaitable[None]]
 WISH = Wish(k=2, n=4, epochs=5, name="tree")
 
 
-async def stored(world: World, tree: Path) -> PlacedOrder:
+async def stored(world: World, tree: Path) -> OrderState:
     async with world.renter() as renter:
         return (await renter.put(await renter.quote([tree], WISH))).order
 
 
-async def put_it(renter: Renter, tree: Path, _: PlacedOrder) -> None:
+async def put_it(renter: Renter, tree: Path, _: OrderState) -> None:
     await renter.put(await renter.quote([tree], WISH))
 
 
-async def get_it(renter: Renter, tree: Path, order: PlacedOrder) -> None:
+async def get_it(renter: Renter, tree: Path, order: OrderState) -> None:
     await renter.get(order, tree.with_name("back"))
 
 
-async def list_it(renter: Renter, _tree: Path, _: PlacedOrder) -> None:
+async def list_it(renter: Renter, _tree: Path, _: OrderState) -> None:
     """On a computer without a catalog, which reads the contents from the farmers."""
     await renter.orders()
 

@@ -9,12 +9,12 @@ from client_trees import listing
 
 from grange.chain import ChainUnavailable, Making, TransactionReverted
 from grange.chain.calls import Call
+from grange.chain.orders import OrderState
 from grange.messages import Domain
 from grange.transfer.errors import NotEnoughFarmers
 from grange.types import Epoch, FarmerId, Held, OrderId, Terms, address_from
 from grange_client.errors import CannotExtend, NotEnoughMoney, PlaceFailed, QuoteUsed
 from grange_client.orders.market import ChainMarket
-from grange_client.orders.orders import PlacedOrder
 from grange_client.orders.plan import Wish
 from grange_client.orders.renewal import end_after
 
@@ -23,7 +23,7 @@ GRID = PARAMETERS.grid_epochs
 
 
 @pytest.fixture
-async def order(world: World, tree: Path) -> PlacedOrder:
+async def order(world: World, tree: Path) -> OrderState:
     """An order in its last grid period, or to be brought there."""
     async with world.renter() as renter:
         placed = (await renter.put(await renter.quote([tree], CODE))).order
@@ -35,7 +35,7 @@ async def order(world: World, tree: Path) -> PlacedOrder:
     ("now", "epochs", "end"),
     [(8, None, 24), (15, None, 24), (8, 1, 24), (8, 8, 24), (8, 9, 32)],
 )
-def test_the_new_end_lies_on_the_calendar(order: PlacedOrder, now: int, epochs: int | None, end: int) -> None:
+def test_the_new_end_lies_on_the_calendar(order: OrderState, now: int, epochs: int | None, end: int) -> None:
     order = replace(order, end=Epoch(16))
     assert GRID == 8
     assert end_after(order, epochs, Epoch(now), PARAMETERS) == end
@@ -46,21 +46,21 @@ def test_the_new_end_lies_on_the_calendar(order: PlacedOrder, now: int, epochs: 
     [(7, None, "goes on until epoch 16"), (16, None, "ended with epoch 16"), (9, 1000, "up to epoch")],
 )
 def test_too_early_too_late_and_too_long_are_said(
-    order: PlacedOrder, now: int, epochs: int | None, words: str
+    order: OrderState, now: int, epochs: int | None, words: str
 ) -> None:
     with pytest.raises(CannotExtend, match=words):
         end_after(replace(order, end=Epoch(16)), epochs, Epoch(now), PARAMETERS)
 
 
 @pytest.mark.parametrize(("now", "advice"), [(17, "Fetch it with"), (18, "If you have another copy")])
-def test_what_was_deleted_is_not_advised_to_be_fetched(order: PlacedOrder, now: int, advice: str) -> None:
+def test_what_was_deleted_is_not_advised_to_be_fetched(order: OrderState, now: int, advice: str) -> None:
     with pytest.raises(CannotExtend) as raised:
         end_after(replace(order, end=Epoch(16)), None, Epoch(now), PARAMETERS)
     assert raised.value.todo.startswith(advice)
 
 
 async def test_the_same_farmers_keep_it_on_at_their_present_price(
-    world: World, order: PlacedOrder, tree: Path, tmp_path: Path
+    world: World, order: OrderState, tree: Path, tmp_path: Path
 ) -> None:
     """Nothing is sent; what is shown is what is paid; words alone find it and open it."""
     dearer = order.slots[0].farmer
@@ -87,7 +87,7 @@ async def test_the_same_farmers_keep_it_on_at_their_present_price(
 
 
 async def test_a_chain_of_extensions_is_opened_with_the_first_key(
-    world: World, order: PlacedOrder, tree: Path, tmp_path: Path
+    world: World, order: OrderState, tree: Path, tmp_path: Path
 ) -> None:
     """On a machine that has the words only. The first is over, and its name is known all the same."""
     async with world.renter() as renter:
@@ -105,7 +105,7 @@ async def test_a_chain_of_extensions_is_opened_with_the_first_key(
 
 @pytest.mark.parametrize("how", ["gone", "stake", "refuses"])
 async def test_who_does_not_go_on_is_replaced(
-    world: World, order: PlacedOrder, tree: Path, tmp_path: Path, how: str
+    world: World, order: OrderState, tree: Path, tmp_path: Path, how: str
 ) -> None:
     """Its slot is rebuilt for another: known before that is asked, or only when it does not promise."""
     victim = order.slots[3].farmer
@@ -121,7 +121,7 @@ async def test_who_does_not_go_on_is_replaced(
         assert set(renewal.moved) == (set() if how == "refuses" else {3})
         extended = (await renter.extend(renewal)).order
         assert extended.slots[3].farmer not in {slot.farmer for slot in order.slots}
-        assert extended.slots[:3] == order.slots[:3]
+        assert extended.slots[:3] == order.in_block(order.block, order.end).slots[:3]
         assert extended.slots[3].root == order.slots[3].root
         for slot in extended.slots[:2]:
             world.farmers[slot.farmer - 1].behaviour.get_status = 404
@@ -129,7 +129,7 @@ async def test_who_does_not_go_on_is_replaced(
     assert listing(tmp_path / "back" / "tree") == listing(tree)
 
 
-async def test_without_anybody_to_step_in_it_is_said_who_will_not(world: World, order: PlacedOrder) -> None:
+async def test_without_anybody_to_step_in_it_is_said_who_will_not(world: World, order: OrderState) -> None:
     keepers = {slot.farmer for slot in order.slots}
     for farmer in world.farmers:
         if farmer.id not in keepers or farmer.id == order.slots[0].farmer:
@@ -141,7 +141,7 @@ async def test_without_anybody_to_step_in_it_is_said_who_will_not(world: World, 
     assert "goes on as it is" in raised.value.means
 
 
-async def test_too_little_money_is_found_before_anybody_is_asked(world: World, order: PlacedOrder) -> None:
+async def test_too_little_money_is_found_before_anybody_is_asked(world: World, order: OrderState) -> None:
     world.market.wallets[world.market.renter] = 0
     world.market.vaults[world.market.renter] = 0
     async with world.renter() as renter:
@@ -150,7 +150,7 @@ async def test_too_little_money_is_found_before_anybody_is_asked(world: World, o
 
 
 async def test_what_the_vault_does_not_hold_comes_with_the_same_transaction(
-    world: World, order: PlacedOrder
+    world: World, order: OrderState
 ) -> None:
     market = world.market
     async with world.renter() as renter:
@@ -180,7 +180,7 @@ async def test_the_market_is_sent_one_transaction(missing: int, sent: list[tuple
     assert [(call.function, len(call.args), wire.permitted) for call in wire.sent] == sent
 
 
-async def test_after_a_failure_the_same_promises_are_used(world: World, order: PlacedOrder) -> None:
+async def test_after_a_failure_the_same_promises_are_used(world: World, order: OrderState) -> None:
     """They bind stake and money: a second try must not ask for others."""
     async with world.renter() as renter:
         world.market.failures.append(ChainUnavailable("http://chain", "connection refused"))
@@ -193,7 +193,7 @@ async def test_after_a_failure_the_same_promises_are_used(world: World, order: P
         await renter.extend(second)
 
 
-async def test_an_order_is_extended_once(world: World, order: PlacedOrder, tmp_path: Path) -> None:
+async def test_an_order_is_extended_once(world: World, order: OrderState, tmp_path: Path) -> None:
     """The market would take a second extension: the same epochs paid twice. Nor when another computer extends
     it, on other terms, after the price was asked."""
     async with world.renter() as renter, world.renter(tmp_path / "other") as other:
@@ -211,7 +211,7 @@ async def test_an_order_is_extended_once(world: World, order: PlacedOrder, tmp_p
         assert len(await renter.orders()) == 2
 
 
-async def test_what_the_market_says_of_the_moment_is_tried_again(world: World, order: PlacedOrder) -> None:
+async def test_what_the_market_says_of_the_moment_is_tried_again(world: World, order: OrderState) -> None:
     """A repair in between changes the slots; another objection is final and costs nothing."""
     async with world.renter() as renter:
         world.market.failures.append(TransactionReverted("extend", "NotInLastPeriod", {}))

@@ -7,13 +7,13 @@ from client_fakes import PARAMETERS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grange.chain import Event, Farmer
+from grange.chain import Farmer
+from grange.chain.orders import OrderState
 from grange.layout import Geometry
 from grange.messages import NOBODY
-from grange.types import Epoch, FarmerId, Offer, OrderId
+from grange.types import Epoch, FarmerId, Offer, OrderId, Slot
 from grange_client.cli.health_screens import risk_text
 from grange_client.orders.condition import state_of
-from grange_client.orders.orders import PlacedOrder, PlacedSlot
 from grange_client.orders.outlook import Outlook, SlotReport, SlotState, loss_probability, outlook
 
 codes = st.integers(1, 12).flatmap(lambda k: st.tuples(st.just(k), st.integers(k, 30)))
@@ -106,9 +106,8 @@ def test_risks_are_said_in_few_digits(loss: float, text: str) -> None:
     assert risk_text(loss) == text
 
 
-def tenure(farmer: int, start: int) -> Event:
-    args = {"slot": 0, "farmer": farmer, "from": start}
-    return Event(name="SlotFilled", args=args, block=1, block_hash=bytes(32), tx_hash=bytes(32), log_index=0)
+def tenure(farmer: int, start: int) -> Slot:
+    return Slot(farmer=FarmerId(farmer), root=bytes(32), rate=1, start=Epoch(start))
 
 
 @pytest.mark.parametrize(
@@ -129,13 +128,14 @@ def test_a_slot_is_what_the_market_says_of_its_last_farmer(  # noqa: PLR0917
     start: int, epoch: int, strikes: int, lapsed: bool, is_lost: bool, state: SlotState
 ) -> None:
     """Before its order has begun it is live; taken over in this epoch, it is still being repaired."""
-    order = PlacedOrder(
+    order = OrderState(
         id=OrderId(bytes(32)),
+        renter=NOBODY,
         block=1,
         start=Epoch(3),
         end=Epoch(16),
         geometry=Geometry.for_stream(1000, 1, 1),
-        slots=(PlacedSlot(farmer=FarmerId(1), root=bytes(32), rate=1),),
+        slots=(tenure(1, 3),),
     )
     farmer = Farmer(
         id=FarmerId(7),

@@ -6,6 +6,8 @@ import pytest
 from node_support import FARMER, parcel
 
 from grange.chain import Order
+from grange.chain.orders import OrderState
+from grange.layout import Geometry
 from grange.messages import slots_hash
 from grange.types import Epoch, FarmerId, Slot
 from grange_node.acceptance.deletion import (
@@ -18,7 +20,6 @@ from grange_node.acceptance.deletion import (
     is_worth_asking,
     word_of,
 )
-from grange_node.chain.chart import Charted
 from grange_node.ledger.sightings import earliest_date
 from grange_node.records import SlotRecord, SlotState, SlotTerms
 
@@ -101,23 +102,21 @@ def test_the_contract_is_asked_only_where_its_word_can_change_something() -> Non
     assert not is_worth_asking(STAGED, expired)
 
 
-def order_of(*holders: int, start: int = 5) -> tuple[Order, Charted]:
+def order_of(*holders: int, start: int = 5) -> tuple[Order, OrderState]:
     """An order whose slots these farmers have, as the contract and as its events tell it."""
     slots = tuple(
         Slot(farmer=FarmerId(holder), root=bytes([index]) * 32, rate=10, start=Epoch(start))
         for index, holder in enumerate(holders)
     )
     key = parcel().key
-    charted = Charted(
-        order=key.order,
+    charted = OrderState(
+        id=key.order,
         renter=key.renter,
+        block=1,
         start=Epoch(2),
         end=Epoch(16),
-        k=1,
-        leaf_count=4,
-        piece_leaves=4,
+        geometry=Geometry.from_leaves(k=1, n=len(slots), leaf_count=4, piece_leaves=4),
         slots=slots,
-        lost=frozenset(),
     )
     order = Order(
         renter=key.renter,

@@ -12,11 +12,12 @@ from node_support import FARMER, PARAMETERS, Farm, Parcel, open_farm, parcel, pa
 from test_node_lies import LyingMarket
 
 from grange.chain import Order
+from grange.chain.orders import OrderState
+from grange.layout import Geometry
 from grange.messages import slots_hash
 from grange.times import BlockClock
 from grange.types import Epoch, FarmerId, OrderId, Slot
 from grange_node.acceptance.deletion import END_GRACE_EPOCHS
-from grange_node.chain.chart import Charted
 from grange_node.config import LEDGER_NAME
 from grange_node.errors import LedgerInvalid
 from grange_node.ledger.ledger import Ledger
@@ -92,15 +93,16 @@ async def test_what_has_ended_goes_though_a_lie_or_a_wrong_clock_was_seen_on_the
         assert await farm.node.collector.collect() == 1
 
 
-def forged(slot: Parcel) -> tuple[Order, Charted]:
+def forged(slot: Parcel) -> tuple[Order, OrderState]:
     """The order with another farmer in our place, as a liar tells it in events and as the contract's hash."""
     slots = tuple(
         Slot(farmer=FarmerId(FARMER + 1 + index), root=slot.root, rate=slot.rate, start=Epoch(3))
         for index in range(slot.slot + 1)
     )
-    common = {"renter": slot.renter.address, "start": Epoch(2), "end": Epoch(slot.end), "k": 1}
-    charted = Charted(order=slot.order, leaf_count=8, piece_leaves=4, slots=slots, lost=frozenset(), **common)
-    return Order(**common, n=len(slots), slots_hash=slots_hash(8, 4, slots)), charted
+    common = {"renter": slot.renter.address, "start": Epoch(2), "end": Epoch(slot.end)}
+    geometry = Geometry.from_leaves(k=1, n=len(slots), leaf_count=8, piece_leaves=4)
+    charted = OrderState(id=slot.order, block=1, geometry=geometry, slots=slots, **common)
+    return Order(**common, k=1, n=len(slots), slots_hash=slots_hash(8, 4, slots)), charted
 
 
 async def test_an_endpoint_that_calls_the_farm_lapsed_and_its_slots_anothers_makes_none_go(
@@ -112,7 +114,7 @@ async def test_an_endpoint_that_calls_the_farm_lapsed_and_its_slots_anothers_mak
         market.lapsed = True
         market.orders[slot.order], charted = forged(slot)
 
-        async def history(order: OrderId) -> Charted:
+        async def history(order: OrderId) -> OrderState:
             return charted
 
         monkeypatch.setattr(farm.node.collector, "_history", history)
@@ -137,7 +139,7 @@ async def test_an_event_that_the_slot_was_declared_lost_makes_it_no_one_elses(
         market.mine(events=[("LossDeclared", lost)])
         market.orders[slot.order], charted = forged(slot)
 
-        async def history(order: OrderId) -> Charted:
+        async def history(order: OrderId) -> OrderState:
             return charted
 
         monkeypatch.setattr(farm.node.collector, "_history", history)

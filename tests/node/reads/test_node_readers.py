@@ -27,7 +27,7 @@ from grange.transfer.sources import Source
 from grange.transfer.stripes import Stripe
 from grange.transfer.verification import ListedRoots
 from grange.types import Address, Epoch, FarmerId, OrderId
-from grange_node.chain.order_state import OrderState
+from grange_node.chain.order_state import ReadableOrder
 from grange_node.config import OfferFile
 from grange_node.limits.fair_shares import FairShares
 from grange_node.limits.networks import UNKNOWN
@@ -180,7 +180,7 @@ async def test_a_source_checks_a_piece_by_its_path_where_not_all_are_listed(
 async def test_a_farmer_of_the_order_before_or_after_is_one_of_the_order(kept: Farm, is_known: bool) -> None:
     """The bytes are the same, and who keeps them may have to mend them."""
     relative, other = OrderId(b"\x21" * 32), Wallet(b"\x22" * 32)
-    state = OrderState(
+    state = ReadableOrder(
         renter=slot().renter.address,
         operators=frozenset({other.address}),
         is_vacant=False,
@@ -253,7 +253,7 @@ async def test_a_chain_that_does_not_answer_is_not_asked_by_everyone(
     await kept.node.watcher.refresh()
     asked = []
 
-    async def fails(order: OrderId) -> OrderState | None:
+    async def fails(order: OrderId) -> ReadableOrder | None:
         asked.append(order)
         raise ChainUnavailable("http://chain", "connection refused")
 
@@ -278,7 +278,7 @@ async def test_more_than_may_wait_are_sent_away(kept: Farm, monkeypatch: pytest.
     kept.node.readers._line = FairShares(6)  # of which one network gets half
     asked, ask = asyncio.Event(), kept.market.order_state
 
-    async def slowly(order: OrderId) -> OrderState | None:
+    async def slowly(order: OrderId) -> ReadableOrder | None:
         await asked.wait()
         return await ask(order)
 

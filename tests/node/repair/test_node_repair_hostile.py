@@ -16,12 +16,13 @@ from repair_ground import END, ORDER, PIECE_LEAVES, RATE, RENTER, SLOT_BYTES, Gr
 from repair_market import FakeMarket
 
 from grange.chain import Wallet
+from grange.chain.orders import REORG_BLOCKS, OrderState
 from grange.errors import GrangeError
 from grange.peer import Peer
 from grange.transfer.retry import SlowRule
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import GIB, MAX_PIECE_LEAVES
-from grange_node.chain.chart import REORG_BLOCKS, Chart, Charted
+from grange_node.chain.chart import Chart
 from grange_node.repair import repairer as repairer_module
 from grange_node.repair.jobs import Jobs, Outcome
 from grange_node.repair.market import Market
@@ -77,9 +78,9 @@ async def test_an_order_that_cannot_be_looked_at_keeps_no_other_from_repair(
     ground = ruined()
     place_odd(ground, piece_leaves=PIECE_LEAVES)
 
-    async def stumbling(market: Market, charted: Charted, *others: Any) -> Survey:
-        if charted.order == ODD:
-            raise KeyError(charted.order)
+    async def stumbling(market: Market, charted: OrderState, *others: Any) -> Survey:
+        if charted.id == ODD:
+            raise KeyError(charted.id)
         return await survey(market, charted, *others)
 
     monkeypatch.setattr(repairer_module, "survey", stumbling)

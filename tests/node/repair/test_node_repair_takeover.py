@@ -26,6 +26,8 @@ from node_support import (
 
 from grange.audit import loss_words
 from grange.chain import Order, Wallet
+from grange.chain.orders import OrderState
+from grange.layout import Geometry
 from grange.messages import (
     AcceptanceMessage,
     Domain,
@@ -39,7 +41,6 @@ from grange.messages import (
 from grange.types import Epoch, FarmerId, OrderId, Slot
 from grange.units import TOKEN
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS
-from grange_node.chain.chart import Charted
 from grange_node.ledger.books import books_from
 from grange_node.records import SlotState
 
@@ -97,18 +98,21 @@ def put_on_chain(market: FakeMarket, slot: Rebuilt) -> None:
     market.vacant.add((slot.order, slot.slot))
 
 
-def charted(slot: Rebuilt) -> Charted:
+def charted(slot: Rebuilt) -> OrderState:
     """The order as its events tell it."""
-    return Charted(
-        order=slot.order,
+    return OrderState(
+        id=slot.order,
         renter=RENTER.address,
+        block=1,
         start=Epoch(1),
         end=Epoch(slot.end),
-        k=2,
-        leaf_count=len(slot.pieces) * PIECE_LEAVES,
-        piece_leaves=PIECE_LEAVES,
+        geometry=Geometry.from_leaves(
+            k=2,
+            n=len(slot.slots()),
+            leaf_count=len(slot.pieces) * PIECE_LEAVES,
+            piece_leaves=PIECE_LEAVES,
+        ),
         slots=tuple(slot.slots()),
-        lost=frozenset(),
     )
 
 
@@ -258,7 +262,7 @@ async def test_a_consent_that_others_wait_for_is_not_given_again(
     """Else one could hold all farmers for ever, and keep an order from being repaired."""
     first = await brought(farm, end=40)
 
-    async def history(_: OrderId) -> Charted:
+    async def history(_: OrderId) -> OrderState:
         return charted(first)
 
     monkeypatch.setattr(farm.node.collector, "_history", history)

@@ -11,7 +11,8 @@ from repair_fakes import repairing, until_done
 from repair_ground import Ground
 
 from grange.chain import Farmer
-from grange.messages import NO_ORDER
+from grange.chain.orders import OrderState
+from grange.layout import Geometry
 from grange.transfer.directory import Probed, Reputations
 from grange.transfer.registry import Registered
 from grange.transfer.retry import RetryPolicy
@@ -19,27 +20,23 @@ from grange.transfer.sampling import prospects
 from grange.transfer.selection import Candidate, Requirements, choose, unfit_on_chain
 from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Slot, address_from
 from grange.units import GIB, TOKEN
-from grange_node.chain.chart import Charted
 from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
 from grange_node.repair.takers import MAX_ASKED, barred, requirements_of
 
 K, N = 4, 8
 NOW = Epoch(20)
 Proofs = dict[FarmerId, frozenset[Epoch]]
-CHARTED = Charted(
-    order=OrderId(bytes(32)),
+CHARTED = OrderState(
+    id=OrderId(bytes(32)),
     renter=address_from(bytes(20)),
+    block=1,
     start=Epoch(3),
     end=Epoch(40),
-    k=K,
-    leaf_count=2048,
-    piece_leaves=2048,
+    geometry=Geometry.from_leaves(k=K, n=N, leaf_count=2048, piece_leaves=2048),
     slots=tuple(
         Slot(farmer=FarmerId(number), root=bytes(32), rate=TOKEN, start=Epoch(3))
         for number in range(1, N + 1)
     ),
-    lost=frozenset(),
-    previous=NO_ORDER,
 )
 
 

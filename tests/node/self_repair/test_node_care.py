@@ -22,11 +22,12 @@ from node_support import (
 )
 
 from grange.chain import ChainUnavailable, Order, Wallet
+from grange.chain.orders import OrderState
+from grange.layout import Geometry
 from grange.messages import NO_ORDER, slots_hash
 from grange.types import Epoch, FarmerId, OrderId, Slot
 from grange_node.audit.proof import build_proof
 from grange_node.care.rebuilder import Give
-from grange_node.chain.chart import Charted
 from grange_node.config import DAMAGES_NAME, LEDGER_NAME
 from grange_node.errors import DataMissing, RepairStopped
 from grange_node.files import DiskFiles, Files
@@ -52,32 +53,35 @@ class FakeRebuilder:
     given: list[int] = field(default_factory=list)
     extends: dict[OrderId, OrderId] = field(default_factory=dict)
 
-    async def order(self, order: OrderId) -> Charted | None:
+    async def order(self, order: OrderId) -> OrderState | None:
         if self.down:
             raise ChainUnavailable("http://chain", "connection refused")
         found = self.slots.get(order)
         if found is None:
             return None
         slot = Slot(farmer=self.held_by, root=found.root, rate=found.rate, start=Epoch(2))
-        return Charted(
-            order=order,
+        return OrderState(
+            id=order,
             renter=found.renter.address,
+            block=1,
             start=Epoch(2),
             end=Epoch(found.end),
-            k=1,
-            leaf_count=len(found.pieces) * PIECE_LEAVES,
-            piece_leaves=PIECE_LEAVES,
+            geometry=Geometry.from_leaves(
+                k=1,
+                n=found.slot + 1,
+                leaf_count=len(found.pieces) * PIECE_LEAVES,
+                piece_leaves=PIECE_LEAVES,
+            ),
             slots=(slot,) * (found.slot + 1),
-            lost=frozenset(),
             previous=self.extends.get(order, NO_ORDER),
         )
 
-    async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
+    async def rebuild(self, charted: OrderState, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
         for piece in pieces:
             if self.stopped:
                 raise RepairStopped("too few answer")
             self.given.append(piece)
-            data = self.slots[charted.order].pieces[piece]
+            data = self.slots[charted.id].pieces[piece]
             await give(piece, bytes(len(data)) if self.wrong else data)
         return []
 

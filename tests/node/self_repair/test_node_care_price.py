@@ -14,12 +14,13 @@ from repair_ground import END, ORDER, PARAMETERS, PIECE_BYTES, RATE, Ground, K, 
 from repair_market import FakeMarket
 
 from grange.chain import Sender, Wallet
+from grange.chain.orders import OrderState
 from grange.peer import OverBudget
 from grange.types import Epoch, OrderId
 from grange.units import GIB, TOKEN, egress_rounded_up
 from grange_node.care import rebuilder as rebuilder_module
 from grange_node.care.rebuilder import LiveRebuilder
-from grange_node.chain.chart import Chart, Charted
+from grange_node.chain.chart import Chart
 from grange_node.errors import RepairStopped
 from grange_node.self_repair import outlays as outlays_module
 from grange_node.self_repair.outlays import OUTLAYS_NAME, Outlays
@@ -36,7 +37,7 @@ def ground() -> Ground:
     return made
 
 
-async def charted(market: FakeMarket) -> Charted:
+async def charted(market: FakeMarket) -> OrderState:
     chart = Chart(0)
     await market.follow(chart)
     found = chart.order(ORDER)

@@ -11,10 +11,10 @@ import pytest
 from node_support import PARAMETERS, FakeMarket, Parcel, parcel
 from test_node_care import FakeRebuilder, Kept, _folder, keep, keeping
 
+from grange.chain.orders import OrderState
 from grange.reads import is_open
 from grange_node.audit.prover import Action
 from grange_node.care.rebuilder import Give
-from grange_node.chain.chart import Charted
 from grange_node.errors import DataMissing
 from grange_node.files import DiskFiles
 
@@ -41,7 +41,7 @@ class RationingRebuilder(FakeRebuilder):
 
     market: FakeMarket | None = None
 
-    async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
+    async def rebuild(self, charted: OrderState, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
         assert self.market is not None
         opened = [piece for piece in pieces if is_open(piece, self.market.epoch)]
         await super().rebuild(charted, slot, opened, give)

@@ -14,9 +14,9 @@ from paid_support import serving
 from test_node_care import PIECES, FakeRebuilder, Kept, keep, keeping, whole
 
 from grange.chain import ChainError, ChainUnavailable
+from grange.chain.orders import OrderState
 from grange.types import Epoch, OrderId
 from grange_node.care.rebuilder import Give
-from grange_node.chain.chart import Charted
 from grange_node.config import OfferFile
 from grange_node.errors import PieceDamaged
 from grange_node.files import DiskFiles
@@ -90,8 +90,8 @@ class BrokenRebuilder(FakeRebuilder):
         self.broken = broken
         self.error = error
 
-    async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> None:
-        if charted.order == self.broken:
+    async def rebuild(self, charted: OrderState, slot: int, pieces: Sequence[int], give: Give) -> None:
+        if charted.id == self.broken:
             raise self.error
         await super().rebuild(charted, slot, pieces, give)
 
@@ -119,7 +119,7 @@ class ForgetfulRebuilder(FakeRebuilder):
         super().__init__(slots)
         self.pruned = pruned
 
-    async def order(self, order: OrderId) -> Charted | None:
+    async def order(self, order: OrderId) -> OrderState | None:
         if order == self.pruned:
             raise ChainError("the events of this order are pruned")
         return await super().order(order)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from node_support import PARAMETERS, Clock, parcel
 from test_node_freerider import END, RationingRebuilder, empty, farming
 
+from grange.chain.orders import OrderState
 from grange.reads import is_open
 from grange.types import Epoch, OrderId
 from grange_node.care.rebuilder import Give
-from grange_node.chain.chart import Charted
 from grange_node.errors import DataMissing
 from grange_node.self_repair.policy import is_dearer, lapse_chance
 from grange_node.self_repair.windows import bytes_by_third, damaged_in_coming_epochs
@@ -117,7 +117,7 @@ class SlowRebuilder(RationingRebuilder):
     left_seconds: float = PARAMETERS.epoch_blocks
     """Of this epoch, at a block a second."""
 
-    async def rebuild(self, charted: Charted, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
+    async def rebuild(self, charted: OrderState, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
         async def late(piece: int, data: bytes) -> None:
             self.clock.now += self.seconds
             self.clock.set_ahead(self.leap_seconds)
@@ -216,7 +216,7 @@ async def test_a_slot_of_which_nothing_is_open_is_looked_at_once_an_epoch(tmp_pa
         kept, asked = run.kept, list[OrderId]()
         order = kept.others.order
 
-        async def counted(one: OrderId) -> Charted | None:
+        async def counted(one: OrderId) -> OrderState | None:
             asked.append(one)
             return await order(one)
 
