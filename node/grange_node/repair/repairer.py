@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from grange.chain import ChainError, Head, Sender
-from grange.chain.orders import REORG_BLOCKS, OrderState
+from grange.chain.orders import OrderState
 from grange.errors import GrangeError
 from grange.peer import Signer
 from grange.peer.purse import Purse
@@ -26,7 +26,6 @@ from grange.reads import READ_WINDOWS
 from grange.repair import Wait, decide, doubling_blocks, first_block, paying_since
 from grange.transfer.retry import RetryPolicy
 from grange.types import Address, Epoch, FarmerId, OrderId
-from grange_node.chain.chart import Chart
 from grange_node.config import TABS_NAME
 from grange_node.errors import NodeWorldError, ReadsClosed
 from grange_node.files import FOLDER_MODE
@@ -37,7 +36,8 @@ from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
 from grange_node.repair.keeper import close_ended, evict_lapsed, hoped_for
 from grange_node.repair.market import Market
 from grange_node.repair.survey import Survey, offered, survey
-from grange_node.repair.work import Work
+from grange_node.repair.work import RepairRun
+from grange_node.repair.world import World
 
 MAX_JOBS_AT_ONCE: Final = 4
 LONGEST_RETRY_SECONDS: Final = 3600.0
@@ -82,19 +82,18 @@ class Repairer:
         """`clock` gives seconds."""
         self.settings = settings
         self.jobs = Jobs(settings.folder)
-        self.chart = Chart(settings.start_block)
-        self.market = market
-        self._directory = directory
+        self.world = World(
+            market, directory, start_block=settings.start_block, kept_renters=settings.close_for
+        )
         self._clock = clock
         self._tasks = tasks
         self._running: dict[OrderId, asyncio.Task[None]] = {}
-        self._waiting: set[OrderId] = set()
+        self._looked_at: dict[OrderId, Head] = {}
+        """Orders that wait, and in which block they were looked at last."""
         self._rests: dict[OrderId, float] = {}
         self._pauses: dict[OrderId, float] = {}
         self._closed: dict[OrderId, tuple[Epoch, int]] = {}
         """Repairs that wait for an epoch in which more can be read, with how many slots were live."""
-        self._reading = asyncio.Lock()
-        self._head: Head | None = None
         self.jobs.prepare()
         self._hopeless = {job.order for job in self.jobs.done() if job.outcome is Outcome.HOPELESS}
 
@@ -132,18 +131,18 @@ class Repairer:
 
     async def tick(self) -> None:
         """Look at the chain, and begin what is to be begun. Raises ChainError."""
-        epoch = await self.refresh()
-        lapsed = {farmer.id for farmer in self._directory.farmers.values() if farmer.lapsed}
-        troubled = self.chart.troubled(lapsed)
+        epoch = await self.world.refresh()
+        lapsed = {farmer.id for farmer in self.world.farmers.values() if farmer.lapsed}
+        troubled = self.world.chart.troubled(lapsed)
         hopeful = [charted for charted in troubled if self._may_be_repaired(charted, lapsed)]
-        hopes = hoped_for(hopeful, self._directory.farmers, epoch, self.market.parameters)
-        if await evict_lapsed(self.market, self._directory.farmers, hopes, self.settings.gas_price):
-            epoch = await self.refresh()
+        hopes = hoped_for(hopeful, self.world.farmers, epoch, self.world.market.parameters)
+        if await evict_lapsed(self.world.market, self.world.farmers, hopes, self.settings.gas_price):
+            epoch = await self.world.refresh()
         if self.settings.close_for:
-            await close_ended(self.market, self.chart.orders(), self.settings.close_for, epoch)
+            await close_ended(self.world.market, self.world.chart.orders(), self.settings.close_for, epoch)
         open_jobs = {job.order: job for job in self.jobs.under_way()}
         self._reopen(lapsed)
-        self._remember_only({charted.id for charted in self.chart.orders()} | open_jobs.keys())
+        self._remember_only({charted.id for charted in self.world.chart.orders()} | open_jobs.keys())
         for order, job in open_jobs.items():
             if self._may_begin(order):
                 await self._alone(order, self._resume(job))
@@ -154,16 +153,15 @@ class Repairer:
     def _reopen(self, lapsed: Collection[FarmerId]) -> None:
         """Let those repairs go on for which another third is open, or whose order has lost more: it may be
         open as a whole then."""
-        assert self._head is not None
         for order, (next_epoch, live) in list(self._closed.items()):
-            charted = self.chart.order(order)
-            if charted is None or self._head.epoch >= next_epoch or len(_live(charted, lapsed)) != live:
+            charted = self.world.chart.order(order)
+            if charted is None or self.world.head.epoch >= next_epoch or len(_live(charted, lapsed)) != live:
                 del self._closed[order]
                 self._rests.pop(order, None)
 
     def _remember_only(self, orders: Collection[OrderId]) -> None:
         """Forget for how long the others were to be left alone: they have ended."""
-        for left_alone in (self._rests, self._pauses):
+        for left_alone in (self._rests, self._pauses, self._looked_at):
             for order in left_alone.keys() - orders:
                 del left_alone[order]
 
@@ -181,28 +179,12 @@ class Repairer:
         if running:
             await asyncio.wait(running)
 
-    async def refresh(self) -> Epoch:
-        """Read what is new on chain; gives the epoch of the next block."""
-        async with self._reading:
-            head = await self.market.head()
-            if self._head is None or head.hash != self._head.hash:
-                await self.market.follow(self.chart)
-                self._directory.learn(await self.market.farmers(head.epoch))
-                self._head = head
-                self._waiting.clear()
-                self.chart.forget_ended(self._ended_by(head), self.settings.close_for)
-            return Epoch((head.number + 1) // self.market.parameters.epoch_blocks)
-
     def _may_be_repaired(self, charted: OrderState, lapsed: Collection[FarmerId]) -> bool:
         """Whether enough is left to read, at a price that we pay, of what may still be a code word."""
         live = _live(charted, lapsed)
-        farmers, highest_price = self._directory.farmers, self.settings.highest_read_price
+        farmers, highest_price = self.world.farmers, self.settings.highest_read_price
         readable = affordable(charted, live, farmers, highest_price)
         return charted.id not in self._hopeless and len(readable) >= charted.k
-
-    def _ended_by(self, head: Head) -> Epoch:
-        """Orders that ended by then have done so for good, whatever a reorg takes back."""
-        return Epoch(max(0, head.number - REORG_BLOCKS) // self.market.parameters.epoch_blocks)
 
     async def _alone(self, order: OrderId, looking: Coroutine[None, None, None]) -> None:
         """Look at one order: whatever is wrong with it, the others are looked at too. Raises ChainError."""
@@ -224,14 +206,13 @@ class Repairer:
     def _wait(self, order: OrderId, open_epoch: Epoch) -> None:
         """Leave it alone until the next epoch. Once in LONGEST_RETRY_SECONDS its takers are asked all the
         same: else they would forget what was sent to them."""
-        assert self._head is not None
-        charted = self.chart.order(order)
-        if open_epoch <= self._head.epoch or charted is None:
+        charted = self.world.chart.order(order)
+        if open_epoch <= self.world.head.epoch or charted is None:
             # It is open by what we know: the others have not seen the newest block.
             self._rest(order)
             return
-        lapsed = {farmer.id for farmer in self._directory.farmers.values() if farmer.lapsed}
-        self._closed[order] = Epoch(self._head.epoch + 1), len(_live(charted, lapsed))
+        lapsed = {farmer.id for farmer in self.world.farmers.values() if farmer.lapsed}
+        self._closed[order] = Epoch(self.world.head.epoch + 1), len(_live(charted, lapsed))
         self._rests[order] = self._clock() + LONGEST_RETRY_SECONDS
         self._pauses.pop(order, None)
 
@@ -245,20 +226,18 @@ class Repairer:
 
     async def _consider(self, charted: OrderState) -> None:
         """Begin to repair an order if the policy says so, and it is our turn."""
-        assert self._head is not None
-        head = self._head
-        if charted.id in self._waiting:
+        head = self.world.head
+        if self._looked_at.get(charted.id) is head:
             return
-        looked = await survey(self.market, charted, self._directory.farmers, head)
-        if head is self._head:
-            self._waiting.add(charted.id)
-        farmers = self._directory.farmers
+        looked = await survey(self.world.market, charted, self.world.farmers, head)
+        self._looked_at[charted.id] = head
+        farmers = self.world.farmers
         readable = affordable(charted, looked.live, farmers, self.settings.highest_read_price)
         if len(readable) < charted.k <= len(looked.live):
             log.debug("order %s: waiting, too many ask more for reading than we pay", charted.id.hex()[:12])
             return
         cost = pass_cost(charted, readable, farmers, self.settings.gas_price)
-        parameters = self.market.parameters
+        parameters = self.world.market.parameters
         auction_blocks = parameters.auction_epochs * parameters.epoch_blocks
         now_block = head.number + 1
         act = decide(looked.need, cost, auction_blocks=auction_blocks, now_block=now_block)
@@ -268,7 +247,7 @@ class Repairer:
         turn = first_block(
             order=charted.id,
             slot=act.slots[0],
-            repairer=self.market.address,
+            repairer=self.world.market.address,
             since_block=paying_since(looked.need, cost, auction_blocks=auction_blocks, now_block=now_block),
             repairers=sum(not farmer.lapsed for farmer in farmers.values()) + 1,
             doubling_blocks=self.settings.window_blocks
@@ -284,7 +263,7 @@ class Repairer:
             log.debug("order %s: our turn is block %d", charted.id.hex()[:12], turn)
             return
         log.info("order %s: rebuilding slots %s", charted.id.hex()[:12], list(act.slots))
-        self._waiting.discard(charted.id)
+        self._looked_at.pop(charted.id, None)
         job = Job(
             order=charted.id,
             takers=dict.fromkeys(act.slots, NOBODY),
@@ -295,13 +274,12 @@ class Repairer:
 
     async def _resume(self, job: Job) -> None:
         """Go on with a repair that was interrupted, whatever it brings by now: most of it may be done."""
-        assert self._head is not None
-        charted = self.chart.order(job.order)
+        charted = self.world.chart.order(job.order)
         if charted is None:
             log.info("order %s has ended before it was repaired", job.order.hex()[:12])
             self.jobs.save(replace(job, outcome=Outcome.ENDED))
             return
-        looked = await survey(self.market, charted, self._directory.farmers, self._head)
+        looked = await survey(self.world.market, charted, self.world.farmers, self.world.head)
         vacant = {vacancy.slot for vacancy in looked.vacancies}
         waiting = {slot for slot in job.takers if charted.slots[slot].start == job.tenures[slot]}
         back = waiting & set(looked.live)
@@ -310,27 +288,22 @@ class Repairer:
             self._begin(replace(job, takers=takers), looked)
 
     def _begin(self, job: Job, looked: Survey) -> None:
-        assert self._head is not None
-        bounties = offered(looked, job.takers, self.market.parameters, self._head.number + 1)
-        work = Work(
+        bounties = offered(looked, job.takers, self.world.market.parameters, self.world.head.number + 1)
+        run = RepairRun(
             job,
             looked,
-            market=self.market,
-            directory=self._directory,
-            jobs=self.jobs,
-            now=lambda: self.chart.order(job.order),
-            refresh=self.refresh,
-            epoch=lambda: self._head.epoch if self._head is not None else Epoch(0),
+            self.world,
+            self.jobs,
             own=self.settings.own_farmer,
             highest_read_price=self.settings.highest_read_price,
             worth=max(0, bounties - gas_cost(len(job.takers), self.settings.gas_price)),
         )
-        self._running[job.order] = self._tasks.create_task(self._done(work))
+        self._running[job.order] = self._tasks.create_task(self._done(run))
 
-    async def _done(self, work: Work) -> None:
-        order = work.job.order
+    async def _done(self, run: RepairRun) -> None:
+        order = run.job.order
         try:
-            job = await work.run()
+            job = await run.run()
         except ReadsClosed as error:
             log.info("order %s: %s", order.hex()[:12], error)
             self._wait(order, error.open_epoch)

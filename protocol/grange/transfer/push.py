@@ -153,13 +153,18 @@ class SlotPush:
         return self._replace(self._slots[slot], error)
 
     def assign(self, slot: int, keeper: Keeper) -> None:
-        """Give a slot that has no keeper to one that was found elsewhere."""
-        self._slots[slot].give(keeper)
+        """Give a slot that has no keeper, or was not here, to one that was found elsewhere."""
+        if slot in self._slots:
+            self._slots[slot].give(keeper)
+        else:
+            self._slots[slot] = SlotUpload(slot, keeper, self._geometry.segments, is_whole=False)
 
     def withdraw(self, slot: int) -> None:
         """The slot is not wanted any more: let go of what was sent."""
         withdrawn = self._slots.pop(slot, None)
         if withdrawn is not None and withdrawn.keeper is not None:
+            # Also what was sent to it before we were here.
+            self._staged[withdrawn.keeper.farmer.id, slot] = withdrawn.keeper
             self._drop_soon(withdrawn.keeper, slot)
             withdrawn.give(None)
 
@@ -287,7 +292,6 @@ class SlotPush:
         old = slot.keeper
         assert old is not None
         farmer, reason = old.farmer.id, error.what
-        log.info("slot %d: farmer %d does not take it: %s", slot.number, farmer, reason)
         self._candidates.failures[farmer] = reason
         self._listen(
             FarmerFailed(slot=slot.number, farmer=farmer, reason=reason, lied=isinstance(error, FarmerLied))

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,18 @@ import pytest
 from market_rules import PARAMETERS
 from repair_fakes import Clock, repairing, until_done
 from repair_farmers import POLICY, FakePeer
-from repair_ground import END, ORDER, PIECE_LEAVES, RATE, RENTER, SLOT_BYTES, Ground, K, nothing
+from repair_ground import END, ORDER, PIECE_LEAVES, RATE, RENTER, SLOT_BYTES, Ground, K, nothing, root_of
 from repair_market import FakeMarket
 
 from grange.chain import Wallet
 from grange.chain.orders import REORG_BLOCKS, OrderState
-from grange.errors import GrangeError
+from grange.kernel import merkle_root
 from grange.peer import Peer
+from grange.transfer.acceptance import Keeper
+from grange.transfer.events import ignore_progress
+from grange.transfer.push import SlotPush
 from grange.transfer.retry import SlowRule
+from grange.transfer.slot_upload import Candidates, Piece
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import GIB, MAX_PIECE_LEAVES
 from grange_node.chain.chart import Chart
@@ -28,7 +32,6 @@ from grange_node.repair.jobs import Jobs, Outcome
 from grange_node.repair.market import Market
 from grange_node.repair.sources import Sources
 from grange_node.repair.survey import Survey, survey
-from grange_node.repair.transfer import Transfer
 
 WALLET = Wallet(b"\x77" * 32)
 ODD = OrderId(hashlib.sha256(b"an odd order").digest())
@@ -107,7 +110,7 @@ async def tried(ground: Ground, folder: Path, rounds: int = 12) -> int:
         async with repairing(ground, folder) as repairer:
             await repairer.tick()
             await repairer.idle()
-            spent += repairer._directory.spent  # type: ignore[attr-defined]
+            spent += repairer.world.directory.spent  # type: ignore[attr-defined]
         ground.mine()
     return spent
 
@@ -129,7 +132,7 @@ async def test_a_price_that_rises_while_a_repair_is_under_way_is_not_paid(tmp_pa
             await repairer.tick()
             await repairer.idle()
             ground.mine()
-        spent = repairer._directory.spent  # type: ignore[attr-defined]
+        spent = repairer.world.directory.spent  # type: ignore[attr-defined]
     assert raised
     assert spent <= 2 * 8 * RATE
     assert ground.refills == 0
@@ -237,7 +240,7 @@ async def test_a_repair_whose_sources_raise_their_price_waits(tmp_path: Path) ->
         await repairer.tick()
         await repairer.idle()
         assert len(repairer.jobs.under_way()) == 1
-        assert repairer._directory.spent == 0  # type: ignore[attr-defined]
+        assert repairer.world.directory.spent == 0  # type: ignore[attr-defined]
         for keep in ground.keeps.values():
             keep.egress_price = 7
         await until_done(ground, repairer)
@@ -326,8 +329,8 @@ class Lines:
     """Others have no piece before it has as many as make a slow taker give way."""
     given_up: list[FarmerId] = field(default_factory=list)
 
-    async def transfer(self, takers: dict[int, FarmerId]) -> Transfer:
-        """One pass, in which 8 takes the place of whoever gives way first, then 9."""
+    async def push(self, keepers: dict[int, FarmerId]) -> dict[int, FarmerId]:
+        """One pass, in which 8 takes the place of the first that gives way, then 9. Gives who has what."""
         ground, clock, lines, spares = ruined(), Clock(), self, iter([FarmerId(8), FarmerId(9)])
         chart = Chart(0)
         await FakeMarket(ground, WALLET, nothing).follow(chart)
@@ -347,47 +350,59 @@ class Lines:
         def opened(farmer: FarmerId) -> Peer:
             return Slow(ground, farmer, WALLET.address, nothing)  # type: ignore[return-value]
 
-        async def another(slot: int, failed: FarmerId, error: GrangeError) -> FarmerId | None:
-            self.given_up.append(failed)
-            return next(spares, None)
+        def keeper(farmer: FarmerId) -> Keeper:
+            return Keeper(farmer=ground.farmer(farmer), rate=RATE)
 
-        async def wanted() -> None:
-            pass
+        pool = Sources(charted, [2, 3, 4], opened, POLICY)
 
-        transfer = Transfer(
-            charted=charted,
-            takers=takers,
-            sources=Sources(charted, [2, 3, 4], opened, POLICY),
-            open_peer=opened,
-            replace=another,
-            check=wanted,
-            shown=lambda _: None,
-            policy=POLICY,
-            clock=clock,
-        )
-        await transfer.run()
-        assert all(transfer.rebuilt_root(slot) == charted.slots[slot].root for slot in takers)
-        return transfer
+        async def make_pieces(segment: int, slots: Sequence[int]) -> list[Piece]:
+            rebuilt = await pool.rebuild(segment, slots)
+            return [
+                Piece(slot=slot, segment=segment, data=data, root=merkle_root(data))
+                for slot, data in rebuilt.items()
+            ]
+
+        async with SlotPush(
+            order=ORDER,
+            geometry=charted.geometry,
+            keepers={slot: keeper(farmer) for slot, farmer in keepers.items()},
+            candidates=Candidates(more_elsewhere=True),
+            make_pieces=make_pieces,
+            open_peer=lambda farmer: opened(farmer.id),
+            policy=replace(POLICY, clock=clock),
+            listen=ignore_progress,
+            is_rebuilt=True,
+        ) as push:
+            while segments := await push.missing_segments():
+                before = push.keepers
+                for slot in await push.send(segments):
+                    self.given_up.append(before[slot].farmer.id)
+                    push.assign(slot, keeper(next(spares)))
+            keeping = {slot: keeper.farmer.id for slot, keeper in push.keepers.items()}
+        for slot, farmer in keeping.items():
+            sent = ground.keeps[farmer].sent[WALLET.address, ORDER, slot]
+            assert root_of([sent[piece] for piece in sorted(sent)]) == charted.slots[slot].root
+        return keeping
 
 
 @pytest.mark.parametrize("beside", [{1: FarmerId(7)}, {}])
 async def test_a_taker_that_is_far_slower_than_the_others_gives_way(beside: dict[int, FarmerId]) -> None:
     """Else it could draw out each repair for weeks, a piece within every deadline, also alone."""
-    lines = Lines(seconds=lambda farmer: 31.0 if farmer == 6 else 1.0)
-    transfer = await lines.transfer({0: FarmerId(6), **beside})
+    lines = Lines(seconds=lambda farmer: 31.0 if farmer == 6 else 1.0, first=beside.get(1))
+    keeping = await lines.push({0: FarmerId(6), **beside})
     assert lines.given_up == [FarmerId(6)]
-    assert transfer.takers == {0: FarmerId(8), **beside}
+    assert keeping == {0: FarmerId(8), **beside}
 
 
 async def test_takers_do_not_give_way_one_after_the_other_where_our_own_line_is_slow() -> None:
     """Each would be sent the same first pieces, and each time they would be read and paid for."""
     lines = Lines(seconds=lambda farmer: 40.0)
-    transfer = await lines.transfer({0: FarmerId(6)})
-    assert (lines.given_up, transfer.takers) == ([FarmerId(6)], {0: FarmerId(8)})
+    keeping = await lines.push({0: FarmerId(6)})
+    assert (lines.given_up, keeping) == ([FarmerId(6)], {0: FarmerId(8)})
 
 
 async def test_who_has_its_first_pieces_before_the_others_is_not_slow() -> None:
     """On a slow line of ours all take long, and somebody is first."""
     lines = Lines(seconds=lambda farmer: 40.0, first=FarmerId(6))
-    await lines.transfer({0: FarmerId(6), 1: FarmerId(7)})
+    await lines.push({0: FarmerId(6), 1: FarmerId(7)})
     assert not lines.given_up

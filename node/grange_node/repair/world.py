@@ -1,0 +1,69 @@
+"""The market as a repairer sees it: its orders, its farmers and its newest block, read together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from grange.chain import Farmer, Head
+from grange.chain.orders import REORG_BLOCKS, OrderState
+from grange.types import Address, Epoch, FarmerId, OrderId
+from grange_node.chain.chart import Chart
+from grange_node.repair.directory import FollowedDirectory
+from grange_node.repair.market import Market
+
+
+class World:
+    """For one repairer and all its repairs, which refresh it beside each other. `refresh` comes first."""
+
+    def __init__(
+        self,
+        market: Market,
+        directory: FollowedDirectory,
+        *,
+        start_block: int,
+        kept_renters: frozenset[Address] = frozenset(),
+    ) -> None:
+        """The market's events begin in `start_block`. Orders that are over are forgotten, but for those of
+        `kept_renters`."""
+        self.market = market
+        self.directory = directory
+        self.chart = Chart(start_block)
+        self._kept_renters = kept_renters
+        self._reading = asyncio.Lock()
+        self._head: Head | None = None
+
+    @property
+    def head(self) -> Head:
+        """The newest block that was seen."""
+        assert self._head is not None, "`refresh` comes first"
+        return self._head
+
+    @property
+    def next_epoch(self) -> Epoch:
+        """The epoch of the block after that."""
+        return Epoch((self.head.number + 1) // self.market.parameters.epoch_blocks)
+
+    @property
+    def farmers(self) -> Mapping[FarmerId, Farmer]:
+        """All of them, by id."""
+        return self.directory.farmers
+
+    def order(self, order: OrderId) -> OrderState | None:
+        """An order as it is now; None if it is over."""
+        return self.chart.order(order)
+
+    async def refresh(self) -> Epoch:
+        """Read what is new on chain; gives `next_epoch`. Raises ChainError."""
+        async with self._reading:
+            head = await self.market.head()
+            if self._head is None or head.hash != self._head.hash:
+                await self.market.follow(self.chart)
+                self.directory.learn(await self.market.farmers(head.epoch))
+                self._head = head
+                self.chart.forget_ended(self._ended_by(head), self._kept_renters)
+            return self.next_epoch
+
+    def _ended_by(self, head: Head) -> Epoch:
+        """Orders that ended by then have done so for good, whatever a reorg takes back."""
+        return Epoch(max(0, head.number - REORG_BLOCKS) // self.market.parameters.epoch_blocks)
