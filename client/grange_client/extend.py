@@ -241,7 +241,10 @@ class _Work:
             )
             try:
                 receipt = await send_once(
-                    market, PLACED, renewal.id, send, confirmations=self._confirmations, on_mined=mined
+                    *(market, PLACED, renewal.id, send),
+                    begun_block=head.number,
+                    confirmations=self._confirmations,
+                    on_mined=mined,
                 )
             except TransactionReverted as error:
                 if error.name != PLACED.refusal:

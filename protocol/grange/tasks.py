@@ -8,9 +8,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 Result = TypeVar("Result")
+One = TypeVar("One")
+Two = TypeVar("Two")
+Three = TypeVar("Three")
 
 
 @asynccontextmanager
@@ -28,6 +31,26 @@ async def all_of(calls: Iterable[Awaitable[Any]]) -> None:
     async with task_group() as group:
         for call in calls:
             group.create_task(_awaited(call))
+
+
+@overload
+async def together(one: Awaitable[One], two: Awaitable[Two], /) -> tuple[One, Two]: ...
+
+
+@overload
+async def together(
+    one: Awaitable[One], two: Awaitable[Two], three: Awaitable[Three], /
+) -> tuple[One, Two, Three]: ...
+
+
+async def together(*calls: Awaitable[Any]) -> tuple[Any, ...]:
+    """The results of several calls that begin in the same moment, as questions to the chain do that are to go
+    in one request. Waits for all of them, and only then raises the first error, in their order."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return tuple(results)
 
 
 async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -255,7 +255,11 @@ async def test_an_endpoint_without_a_first_block_is_taken_and_one_with_another_i
     async def answering(request: web.Request) -> web.StreamResponse:
         asked = await request.json()
         results = {"eth_chainId": "0x539", "eth_getBlockByNumber": block, "eth_getCode": "0x"}
-        return web.json_response({"jsonrpc": "2.0", "id": asked["id"], "result": results[asked["method"]]})
+        answers = [
+            {"jsonrpc": "2.0", "id": one["id"], "result": results.get(one["method"], "0x")}
+            for one in (asked if isinstance(asked, list) else [asked])
+        ]
+        return web.json_response(answers if isinstance(asked, list) else answers[0])
 
     errors = {"taken": MarketNotFound, "replaced": ChainReplaced, "unreadable": AnswerUnreadable}
     async with served(answering) as url:

@@ -346,8 +346,8 @@ class FakeMarket:
         self._ask()
         return (order, index) in self.vacant
 
-    async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
-        return await EventFollower(self, cursor=cursor).poll()  # type: ignore[arg-type]
+    async def follow(self, cursor: Cursor, head: Head | None = None) -> list[Rollback | Batch]:
+        return await EventFollower(self, cursor=cursor).poll(head)  # type: ignore[arg-type]
 
     async def prove(self, epoch: Epoch, words: Sequence[bytes]) -> Receipt:
         self._ask()

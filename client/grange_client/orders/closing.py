@@ -32,6 +32,7 @@ async def close(market: Market, order: OrderState) -> Closing | None:
             CLOSED,
             order.id,
             lambda: market.close(held),
+            begun_block=clock.block,
             confirmations=default_confirmations(market.domain.chain_id),
         )
     except TransactionReverted as error:

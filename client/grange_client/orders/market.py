@@ -32,6 +32,7 @@ from grange.chain import (
 )
 from grange.chain.confirmations import default_confirmations
 from grange.messages import NO_ORDER, Domain
+from grange.tasks import together
 from grange.times import BlockClock
 from grange.types import Acceptance, Address, Epoch, FarmerId, Held, OrderId, Parameters, Terms
 
@@ -208,7 +209,7 @@ class ChainMarket:
         """See Market."""
 
         async def make() -> Call:
-            return calls.place(terms, acceptances, await self._permit(await missing()))
+            return calls.place(terms, acceptances, await self._permit(missing))
 
         return await self._sender.send(make, confirmations=confirmations, on_mined=on_mined)
 
@@ -251,7 +252,7 @@ class ChainMarket:
         """See Market."""
 
         async def make() -> Call:
-            return calls.extend(previous, terms, acceptances, await self._permit(await missing()))
+            return calls.extend(previous, terms, acceptances, await self._permit(missing))
 
         return await self._sender.send(make, confirmations=confirmations, on_mined=on_mined)
 
@@ -272,8 +273,7 @@ class ChainMarket:
 
     async def tenures(self, order: OrderId, block: int) -> list[Event]:
         """See Market."""
-        head = (await self._chain.head()).number
-        return await self._chain.logs(block, head, ["SlotFilled"], {"order": order})
+        return await self._chain.logs(block, None, ["SlotFilled"], {"order": order})
 
     async def is_lost(self, order: OrderId, slot: int, start: Epoch) -> bool:
         """See Market."""
@@ -281,8 +281,7 @@ class ChainMarket:
 
     async def receipt_of(self, event: str, order: OrderId, since: int) -> Receipt | None:
         """See Market."""
-        head = (await self._chain.head()).number
-        emitted = await self._chain.logs(max(0, since), head, [event], {"order": order})
+        emitted = await self._chain.logs(max(0, since), None, [event], {"order": order})
         return await read_receipt(self._chain, emitted[-1].tx_hash) if emitted else None
 
     async def block_after(self, block: int) -> Head:
@@ -300,8 +299,10 @@ class ChainMarket:
         """Sent, and so deep that no reorganisation is to be expected; what one drops before is sent again."""
         return await self._sender.send(call, confirmations=default_confirmations(self.domain.chain_id))
 
-    async def _permit(self, amount: int) -> Permit | None:
-        return await self._chain.permit(self._sender.wallet, amount) if amount else None
+    async def _permit(self, missing: Missing) -> Permit | None:
+        wallet = self._sender.wallet
+        amount, basis = await together(missing(), self._chain.permit_basis(wallet.address))
+        return basis.sign(wallet, spender=self._chain.market, value=amount) if amount else None
 
     async def proofs(
         self, *, epochs: int, farmers: Collection[FarmerId] | None = None

@@ -45,15 +45,17 @@ async def send_once(
     order: OrderId,
     send: Send,
     *,
+    begun_block: int | None = None,
     confirmations: int = 0,
     on_mined: OnMined = nobody_told,
 ) -> Receipt:
     """Send, and wait until so many blocks follow; if another transaction did the same, wait for that one.
 
-    `on_mined` is told of each block that it gets into, whoever sent it. Raises what `send` raises, if it is
+    `begun_block` is the newest block, for whoever has just asked for it. `on_mined` is told of each block
+    that it gets into, whoever sent it. Raises what `send` raises, if it is
     not on the chain.
     """
-    since = (await market.head()).number - FINAL_BLOCKS
+    since = ((await market.head()).number if begun_block is None else begun_block) - FINAL_BLOCKS
     for _ in range(MAX_SENDINGS - 1):
         try:
             return await send()

@@ -26,6 +26,7 @@ from grange.chain.orders import OrderState
 from grange.errors import GrangeError, Misuse
 from grange.layout import Geometry, Trailer
 from grange.messages import SALT_BYTES, order_id
+from grange.tasks import together
 from grange.transfer.acceptance import AcceptanceTerms, Keeper
 from grange.transfer.directory import FarmerDirectory, Reputations
 from grange.transfer.errors import NotEnoughFarmers
@@ -278,13 +279,11 @@ class Storing:
 
     async def funds(self) -> Funds:
         """What there is to pay with."""
-        account = self.identity.wallet.address
-        return Funds(
-            vault=await self.market.vault(account),
-            wallet=await self.market.token_balance(account),
-            native=await self.market.native_balance(account),
-            address=account,
+        account, market = self.identity.wallet.address, self.market
+        vault, wallet, native = await together(
+            market.vault(account), market.token_balance(account), market.native_balance(account)
         )
+        return Funds(vault=vault, wallet=wallet, native=native, address=account)
 
     async def _placed(  # noqa: PLR0917
         self,
@@ -306,8 +305,8 @@ class Storing:
             watch(Step(what="Placing the order"))
 
             async def missing(rates: int = sum(a.rate for a in acceptances)) -> int:
-                start = (await self.market.head()).epoch + 1
-                return missing_from_vault(rates * max(0, terms.end - start), await self.funds())
+                head, funds = await together(self.market.head(), self.funds())
+                return missing_from_vault(rates * max(0, terms.end - (head.epoch + 1)), funds)
 
             def mined(receipt: Receipt, acceptances: Sequence[Acceptance] = tuple(acceptances)) -> None:
                 placement = self._placement(quote, acceptances, receipt)
@@ -326,7 +325,10 @@ class Storing:
             )
             try:
                 receipt = await send_once(
-                    self.market, PLACED, quote.order, send, confirmations=confirmations, on_mined=mined
+                    *(self.market, PLACED, quote.order, send),
+                    begun_block=head.number,
+                    confirmations=confirmations,
+                    on_mined=mined,
                 )
             except TransactionReverted as error:
                 if error.name != PLACED.refusal:

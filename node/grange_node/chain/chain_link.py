@@ -93,8 +93,8 @@ class ChainLink(Protocol):
     async def redeem(self, vouchers: Sequence[Voucher]) -> Receipt:
         """Have the market pay this farmer what payers signed for it."""
 
-    async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
-        """This farmer's events after a cursor."""
+    async def follow(self, cursor: Cursor, head: Head | None = None) -> list[Rollback | Batch]:
+        """This farmer's events after a cursor; `head` is the newest block, if it was just asked for."""
 
     async def prove(self, epoch: Epoch, words: Sequence[bytes]) -> Receipt:
         """Send a proof and wait until it is mined, or until its epoch is over (TransactionTooLate); a proof
@@ -212,7 +212,7 @@ class LiveLink:
         """Send `redeem`."""
         return await self._send(calls.redeem(self._config.farmer, vouchers))
 
-    async def follow(self, cursor: Cursor) -> list[Rollback | Batch]:
+    async def follow(self, cursor: Cursor, head: Head | None = None) -> list[Rollback | Batch]:
         """Our events since a cursor; asked by one at a time. One follower is kept: it has learned how many
         blocks the endpoint gives at once."""
         if self._follower is None:
@@ -224,7 +224,7 @@ class LiveLink:
             )
             self._follower = EventFollower(await self._chain(), filters)
         self._follower.cursor = cursor
-        return await self._follower.poll()
+        return await self._follower.poll(head)
 
     async def prove(self, epoch: Epoch, words: Sequence[bytes]) -> Receipt:
         """Send `prove`, as long as it can be mined in the epoch."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from grange.chain import Chain, Sender, SendPolicy
 from grange.chain.fees import current_fees
+from grange.tasks import together
 from grange.types import Address
 from grange.units import format_coins, format_tokens
 from grange_node.errors import NotFunded
@@ -69,10 +70,8 @@ class GasReserve:
 
 async def read_gas_reserve(chain: Chain, operator: Address) -> GasReserve:
     """Ask the chain. Raises ChainError."""
-    fees = await current_fees(chain.rpc, SendPolicy())
-    return GasReserve(
-        held_wei=await chain.native_balance(operator), proof_wei=PROOF_GAS * fees["maxFeePerGas"]
-    )
+    fees, held_wei = await together(current_fees(chain.rpc, SendPolicy()), chain.native_balance(operator))
+    return GasReserve(held_wei=held_wei, proof_wei=PROOF_GAS * fees["maxFeePerGas"])
 
 
 async def check_funds(sender: Sender, tokens: int) -> None:

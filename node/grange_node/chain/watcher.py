@@ -22,6 +22,7 @@ from typing import Final
 
 from grange.chain import Batch, ChainError, Cursor, Farmer, Head, Rollback, TransactionReverted
 from grange.errors import GrangeError
+from grange.tasks import together
 from grange.units import format_tokens
 from grange_node.chain.agreement import Agreement
 from grange_node.chain.chain_link import ChainLink
@@ -120,17 +121,13 @@ class Watcher:
     async def _look_alone(self, reads: Callable[[Head], bool]) -> View:
         """In its turn."""
         self._begun += 1
-        head = await self._link.head()
+        head, farmer = await together(self._link.head(), self._farmer())
         await self._check_leap(head)
-        if self.view is not None and head.hash == self.view.head.hash:
-            farmer = self.view.farmer
-        else:
-            farmer = await self._farmer()
         figures = _figures(head, farmer)
         cursor = self._ledger.cursor()
         is_read = cursor.anchors[-1:] == ((head.number, head.hash),)
         if not is_read and (reads(head) or self._agreement.differs(figures)):
-            await self._read(cursor, figures)
+            await self._read(cursor, head, figures)
             self._read_at = self._clock()
             is_read = True
         await self._agreement.settle(figures)
@@ -143,10 +140,10 @@ class Watcher:
         self._looked = asyncio.Event()
         return self.view
 
-    async def _read(self, cursor: Cursor, figures: Figures) -> None:
+    async def _read(self, cursor: Cursor, head: Head, figures: Figures) -> None:
         if not self._agreement.may_read():
             return
-        steps: list[Rollback | Batch] = await self._link.follow(cursor)
+        steps: list[Rollback | Batch] = await self._link.follow(cursor, head)
         try:
             changes = await asyncio.to_thread(self._ledger.apply, steps, figures)
         except HistoryDoubtful as error:

@@ -11,6 +11,7 @@ from typing import Any
 from grange.chain.answers import fields_from, quantity
 from grange.chain.errors import RpcError
 from grange.chain.rpc import Rpc
+from grange.tasks import together
 
 Fees = dict[str, int]
 """maxFeePerGas and maxPriorityFeePerGas in wei, by the names that a transaction has for them."""
@@ -50,10 +51,10 @@ class SendPolicy:
 
 async def current_fees(rpc: Rpc, policy: SendPolicy) -> Fees:
     """Fees with which a transaction should be in one of the next blocks."""
-    tip = policy.tip_wei
-    if tip is None:
-        tip = await _suggested_tip(rpc, policy)
-    block = fields_from(await rpc.call("eth_getBlockByNumber", "latest", False), "the newest block")
+    tip, newest = await together(
+        _suggested_tip(rpc, policy), rpc.call("eth_getBlockByNumber", "latest", False)
+    )
+    block = fields_from(newest, "the newest block")
     base = quantity(block["baseFeePerGas"] or "0x0", "the base fee")
     return _capped(base * policy.base_fee_factor + tip + secrets.randbelow(MARK_WEI), tip, policy)
 
@@ -70,6 +71,8 @@ def raised_fees(fields: Mapping[str, Any], now: Fees, policy: SendPolicy) -> Fee
 
 
 async def _suggested_tip(rpc: Rpc, policy: SendPolicy) -> int:
+    if policy.tip_wei is not None:
+        return policy.tip_wei
     try:
         return quantity(await rpc.call("eth_maxPriorityFeePerGas"), "a tip")
     except RpcError:

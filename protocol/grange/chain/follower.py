@@ -21,8 +21,10 @@ from dataclasses import dataclass
 from grange.chain.errors import ChainError, ChainTimeout, RpcError
 from grange.chain.events import Event, EventFilter
 from grange.chain.gateway import Chain
+from grange.chain.views import Head
 from grange.errors import Misuse
 from grange.json_text import parse_json
+from grange.tasks import together
 
 MAX_BLOCKS_PER_BATCH = 2_000
 MAX_BATCHES_PER_POLL = 50
@@ -108,8 +110,11 @@ class EventFollower:
         self._span = MAX_BLOCKS_PER_BATCH
         self.cursor = cursor or Cursor(start=start)
 
-    async def poll(self) -> list[Rollback | Batch]:
+    async def poll(self, head: Head | None = None) -> list[Rollback | Batch]:
         """What happened since the last poll; empty if no block was added.
+
+        `head` is the newest block, for whoever has just asked for it. Two requests with it, else three, and
+        three for each further MAX_BLOCKS_PER_BATCH.
 
         Raises what the transport raises; the cursor then stands after the last step that was completed, and
         steps completed before the failure are returned by no one, so they are read again: a failing poll
@@ -117,25 +122,35 @@ class EventFollower:
         """
         before = self.cursor
         try:
-            return await self._steps()
+            return await self._steps(head)
         except BaseException:
             self.cursor = before
             raise
 
-    async def _steps(self) -> list[Rollback | Batch]:
+    async def _steps(self, head: Head | None) -> list[Rollback | Batch]:
         steps: list[Rollback | Batch] = []
         for _ in range(MAX_BATCHES_PER_POLL):
-            head = (await self._chain.head()).number - self._confirmations
-            rollback = await self._rollback()
+            rollback = None
+            if head is None:
+                newest, rollback = await together(self._chain.head(), self._rollback())
+                head = newest
+            elif head.number - self._confirmations <= self.cursor.block:
+                # Otherwise the batch finds out whether it continues what was read.
+                rollback = await self._rollback()
             if rollback is not None:
                 steps.append(rollback)
                 self.cursor = rollback.cursor
-            if head <= self.cursor.block:
+            last = head.number - self._confirmations
+            if last <= self.cursor.block:
                 break
-            batch = await self._batch(head)
-            if batch is not None:
-                steps.append(batch)
-                self.cursor = batch.cursor
+            batch = await self._batch(last, head)
+            if batch is None:
+                head = None
+                continue
+            steps.append(batch)
+            self.cursor = batch.cursor
+            if batch.to_block == last:
+                break
         return steps
 
     async def _rollback(self) -> Rollback | None:
@@ -150,7 +165,7 @@ class EventFollower:
         block = max(standing)
         return Rollback(block=block, cursor=self.cursor.rolled_back(block))
 
-    async def _batch(self, head: int) -> Batch | None:
+    async def _batch(self, to_block: int, head: Head) -> Batch | None:
         """The next events; None if a reorg came between, so that the caller looks again.
 
         The hash of the last block is read before and after the logs, and that of the block before the first
@@ -158,8 +173,8 @@ class EventFollower:
         """
         first = self.cursor.block + 1
         for _ in range(MAX_TRIES_PER_BATCH):
-            last = min(head, first + self._span - 1)
-            before = await self._chain.block_hash(last)
+            last = min(to_block, first + self._span - 1)
+            before = head.hash if last == head.number else await self._chain.block_hash(last)
             if before is None:
                 return None
             try:

@@ -6,11 +6,12 @@ the token's domain separator. Everything else is asked each time. Leaves sending
 events to `follower.py`, HTTP and its failures to `rpc.py`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from grange.chain.answers import bytes_from, count, fields_from, hash_from, list_from, quantity
+from grange.chain.answers import MAX_COUNT, bytes_from, count, fields_from, hash_from, list_from, quantity
 from grange.chain.codec import Abi, market_abi, token_abi
 from grange.chain.errors import (
     AnswerUnreadable,
@@ -23,13 +24,14 @@ from grange.chain.errors import (
     WrongChain,
 )
 from grange.chain.events import Event, EventFilter
-from grange.chain.permit import PERMIT_LIFE_SECONDS, sign_permit
+from grange.chain.permit import PERMIT_LIFE_SECONDS, PermitBasis
 from grange.chain.refusals import translate_revert
 from grange.chain.rpc import Rpc, Timeouts
 from grange.chain.topics import event_topics
 from grange.chain.views import Book, Eviction, Farmer, Head, Loss, Order, Withdrawal
 from grange.chain.wallet import Wallet
 from grange.messages import Domain
+from grange.tasks import together
 from grange.types import (
     Address,
     Epoch,
@@ -43,6 +45,9 @@ from grange.types import (
 
 MAX_FARMERS_PER_CALL = 100
 MAX_BLOCKS_PER_REQUEST = 10_000
+SURELY_SHORT_BLOCKS = MAX_BLOCKS_PER_REQUEST - 1_000
+"""So few blocks back when we last looked are not more than MAX_BLOCKS_PER_REQUEST now, unless that was hours
+ago; then the endpoint may refuse, and is asked piece by piece."""
 
 BlockTag = int | str
 
@@ -62,6 +67,10 @@ class Chain:
         self.token = parameters.token
         self.domain = Domain(chain_id=chain_id, market=market)
         self._token_separator: bytes | None = None
+        self._seen_block: int | None = None
+        """The newest block when it was last asked for."""
+        self.dated_block: tuple[int, int] | None = None
+        """A block long past and its time, by which the pace is measured."""
 
     @classmethod
     @asynccontextmanager
@@ -95,11 +104,14 @@ class Chain:
 
     async def head(self) -> Head:
         """The newest block."""
-        return self._head(await self.rpc.call("eth_getBlockByNumber", "latest", False))
+        head = self._head(await self.rpc.call("eth_getBlockByNumber", "latest", False))
+        self._seen_block = head.number
+        return head
 
     async def block_hash(self, number: int) -> bytes | None:
         """The hash of a block of the canonical chain; None if there is no such block."""
-        return (await self.block_hashes([number]))[0]
+        block = await self.rpc.call("eth_getBlockByNumber", hex(number), False)
+        return None if block is None else _block_hash(block)
 
     async def block_hashes(self, numbers: Sequence[int]) -> list[bytes | None]:
         """The same for several blocks in one request."""
@@ -160,15 +172,17 @@ class Chain:
 
     async def farmers(self) -> list[Farmer]:
         """All farmers, by id."""
-        count = await self.farmer_count()
-        found: list[Farmer] = []
-        while len(found) < count:
-            first = len(found) + 1
-            part = await self.read("farmers", first, min(MAX_FARMERS_PER_CALL, count - len(found)))
-            if not part:
-                break
-            found += [_farmer(FarmerId(first + i), fields) for i, fields in enumerate(part)]
+        found: list[Farmer] = await self._farmers_from(1)
+        if len(found) == MAX_FARMERS_PER_CALL:
+            firsts = range(len(found) + 1, await self.farmer_count() + 1, MAX_FARMERS_PER_CALL)
+            for part in await asyncio.gather(*map(self._farmers_from, firsts)):
+                found += part
         return found
+
+    async def _farmers_from(self, first: int) -> list[Farmer]:
+        """A page of them; shorter than others only at the end."""
+        part = await self.read("farmers", first, MAX_FARMERS_PER_CALL)
+        return [_farmer(FarmerId(first + i), fields) for i, fields in enumerate(part)]
 
     async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
         """Some farmers, in the order asked for, in one request."""
@@ -228,15 +242,21 @@ class Chain:
     async def logs(
         self,
         from_block: int,
-        to_block: int,
+        to_block: int | None,
         events: Sequence[str] = (),
         args: Mapping[str, Any] | None = None,
     ) -> list[Event]:
-        """Events of the market in a closed range of blocks, in order; see EventFilter for the choice.
+        """Events of the market in a closed range of blocks, or up to the newest, in order; see EventFilter
+        for the choice.
 
         A long range takes several requests, of as few blocks as the endpoint demands.
         """
         chosen = [EventFilter(events=tuple(events), args=args or {})]
+        if to_block is None:
+            if self._seen_block is not None and self._seen_block - from_block < SURELY_SHORT_BLOCKS:
+                with suppress(ChainTimeout, RpcError):
+                    return await self.logs_matching(from_block, None, chosen)
+            to_block = (await self.head()).number
         found: list[Event] = []
         first, span = from_block, MAX_BLOCKS_PER_REQUEST
         while first <= to_block:
@@ -251,9 +271,11 @@ class Chain:
         return found
 
     async def logs_matching(
-        self, from_block: int, to_block: int, filters: Sequence[EventFilter]
+        self, from_block: int, to_block: int | None, filters: Sequence[EventFilter]
     ) -> list[Event]:
-        """Events that match any of the filters, each once, in order, fetched in one request."""
+        """Events that match any of the filters, each once, in order, fetched in one request; up to the newest
+        block if `to_block` is None."""
+        last = MAX_COUNT if to_block is None else to_block
         requests = [
             (
                 "eth_getLogs",
@@ -261,7 +283,7 @@ class Chain:
                     {
                         "address": self.market,
                         "fromBlock": hex(from_block),
-                        "toBlock": hex(to_block),
+                        "toBlock": "latest" if to_block is None else hex(to_block),
                         "topics": event_topics(market_abi(), chosen),
                     },
                 ),
@@ -274,9 +296,9 @@ class Chain:
                 event = market_abi().decode_log(log)
                 if event is None:
                     continue
-                if not from_block <= event.block <= to_block:
+                if not from_block <= event.block <= last:
                     raise AnswerUnreadable(
-                        f"the logs of blocks {from_block} to {to_block}", f"one is of block {event.block}"
+                        f"the logs of blocks {from_block} to {last}", f"one is of block {event.block}"
                     )
                 events[event.position] = event
         return [events[position] for position in sorted(events)]
@@ -286,16 +308,21 @@ class Chain:
 
         Its deadline is counted on the chain's clock, which on a devnet can be far from ours.
         """
+        return (await self.permit_basis(wallet.address)).sign(
+            wallet, spender=self.market, value=value, life_seconds=life_seconds
+        )
+
+    async def permit_basis(self, owner: Address) -> PermitBasis:
+        """What a permit is signed over: for those who learn its value in the same moment."""
+        separator, nonce, head = await together(
+            self._read_token_separator(), self.read_token("nonces", owner), self.head()
+        )
+        return PermitBasis(domain_separator=separator, nonce=int(nonce), timestamp=head.timestamp)
+
+    async def _read_token_separator(self) -> bytes:
         if self._token_separator is None:
             self._token_separator = bytes(await self.read_token("DOMAIN_SEPARATOR"))
-        return sign_permit(
-            wallet,
-            domain_separator=self._token_separator,
-            spender=self.market,
-            value=value,
-            nonce=int(await self.read_token("nonces", wallet.address)),
-            deadline=(await self.head()).timestamp + life_seconds,
-        )
+        return self._token_separator
 
     async def read(self, function: str, *args: Any, block: BlockTag = "latest") -> Any:
         """Any view of the market; structs come back as dicts with snake_case keys."""
@@ -372,11 +399,21 @@ async def _read_genesis_hash(rpc: Rpc) -> bytes | None:
 
 
 async def _read_parameters(rpc: Rpc, market: Address) -> Parameters:
-    if await rpc.call("eth_getCode", market, "latest") in ("0x", "0x0", None):
-        raise MarketNotFound(rpc.url, market, "no contract at this address")
     request = {"to": market, "data": "0x" + market_abi().encode_call("parameters", ()).hex()}
+    answers: Sequence[Any] = await asyncio.gather(
+        rpc.call("eth_getCode", market, "latest"),
+        rpc.call("eth_call", request, "latest"),
+        return_exceptions=True,
+    )
+    code, shown = answers
+    if isinstance(code, BaseException):
+        raise code
+    if code in ("0x", "0x0", None):
+        raise MarketNotFound(rpc.url, market, "no contract at this address")
     try:
-        answer = bytes_from(await rpc.call("eth_call", request, "latest"), "the market's parameters")
+        if isinstance(shown, BaseException):
+            raise shown
+        answer = bytes_from(shown, "the market's parameters")
         fields = market_abi().decode_result("parameters", answer)
     except (RpcError, AnswerUnreadable) as error:
         raise MarketNotFound(rpc.url, market, "the contract there is not a market") from error

@@ -34,6 +34,7 @@ from grange.chain.refusals import (
     translate_revert,
 )
 from grange.chain.wallet import Wallet
+from grange.tasks import together
 
 MAX_NONCE_ATTEMPTS: Final = 16
 MAX_FEE_ATTEMPTS: Final = 3
@@ -105,7 +106,7 @@ class Outbox:
             return await self._sign_and_send(label, abi, fields, wanted)
 
     async def _sign_and_send(self, label: str, abi: Abi, fields: Mapping[str, Any], wanted: Wanted) -> Sent:
-        fees, nonce = await current_fees(self._chain.rpc, self._policy), await self._free_nonce()
+        fees, nonce = await together(current_fees(self._chain.rpc, self._policy), self._free_nonce())
         for attempt in range(MAX_NONCE_ATTEMPTS):
             complete = {
                 **fields,

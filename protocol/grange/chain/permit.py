@@ -3,6 +3,8 @@
 Decides the digest and the default life of a permit. Leaves fetching nonce and separator to `gateway.py`.
 """
 
+from dataclasses import dataclass
+
 from eth_abi.abi import encode
 
 from grange.chain.wallet import Wallet
@@ -12,6 +14,29 @@ from grange.types import Address, Permit
 
 PERMIT_LIFE_SECONDS = 3600
 _TYPE_HASH = keccak256(b"Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PermitBasis:
+    """What the chain has to say for a permit: the token's domain, the owner's nonce, the time."""
+
+    domain_separator: bytes
+    nonce: int
+    timestamp: int
+    """Unix seconds on the chain's clock, which on a devnet can be far from ours."""
+
+    def sign(
+        self, wallet: Wallet, *, spender: Address, value: int, life_seconds: int = PERMIT_LIFE_SECONDS
+    ) -> Permit:
+        """A permit by which `spender` may pull `value` base units from the owner's wallet."""
+        return sign_permit(
+            wallet,
+            domain_separator=self.domain_separator,
+            spender=spender,
+            value=value,
+            nonce=self.nonce,
+            deadline=self.timestamp + life_seconds,
+        )
 
 
 def sign_permit(

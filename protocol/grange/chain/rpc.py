@@ -21,7 +21,8 @@ import aiohttp
 from pydantic_core import from_json
 
 from grange.chain.endpoint import without_secrets
-from grange.chain.errors import ChainTimeout, ChainUnavailable, RpcError
+from grange.chain.errors import ChainError, ChainTimeout, ChainUnavailable, RpcError
+from grange.chain.gathering import GATHERED_METHODS, Gathering, Question
 from grange.errors import Misuse
 from grange.plain_errors import describe_http_error
 from grange.units import format_size
@@ -72,6 +73,7 @@ class Rpc:
         self._timeouts = timeouts
         self._numbers = count()
         self._session: aiohttp.ClientSession | None = None
+        self._gathering = Gathering(self._ask, self._ask_many)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -86,29 +88,46 @@ class Rpc:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._gathering.close()
         if self._session is not None:
             await self._session.close()
 
     async def call(self, method: str, *params: Any) -> Any:
-        """The result of one request."""
-        response = await self._with_retries(method, lambda: self._one(method, params))
+        """The result of one question; short reads of the same moment go in one request."""
+        if method in GATHERED_METHODS:
+            return await self._gathering.ask(method, params)
+        return await self._ask((method, params))
+
+    async def batch(self, requests: Sequence[Question]) -> list[Any]:
+        """The results of several requests, in their order; the first refusal among them is raised."""
+        results = await self._ask_many(requests)
+        for result in results:
+            if isinstance(result, ChainError):
+                raise result
+        return results
+
+    async def _ask(self, question: Question) -> Any:
+        method, params = question
+        response = await self._with_retries(method, partial(self._one, method, params))
         return self._result(method, response)
 
-    async def batch(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
-        """The results of several requests, in their order; the first refusal among them is raised."""
+    async def _ask_many(self, requests: Sequence[Question]) -> list[Any]:
+        """For each its result, or why it has none."""
         results: list[Any] = []
         for start in range(0, len(requests), MAX_BATCH_REQUESTS):
             part = requests[start : start + MAX_BATCH_REQUESTS]
             responses = await self._with_retries(part[0][0], partial(self._many, part))
-            results += [
-                self._result(method, response) for (method, _), response in zip(part, responses, strict=True)
-            ]
+            for (method, _), response in zip(part, responses, strict=True):
+                try:
+                    results.append(self._result(method, response))
+                except ChainError as error:
+                    results.append(error)
         return results
 
     async def _one(self, method: str, params: Sequence[Any]) -> Any:
         return await self._post(_request(next(self._numbers), method, params))
 
-    async def _many(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+    async def _many(self, requests: Sequence[Question]) -> list[Any]:
         numbers = [next(self._numbers) for _ in requests]
         answers = await self._post(
             [_request(number, *request) for number, request in zip(numbers, requests, strict=True)]

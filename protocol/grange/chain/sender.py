@@ -54,6 +54,7 @@ from grange.chain.refusals import (
 )
 from grange.chain.wallet import Wallet
 from grange.storage.home_lock import HomeLock
+from grange.tasks import together
 from grange.types import Address
 
 GAS_MARGIN_PERCENT = 20
@@ -136,9 +137,7 @@ class Sender:
             known = Call(function=call, args=args) if isinstance(call, str) else call
             return await self._until_not_replaced(lambda: self._send_known(known, wanted))
         make = call
-        return await self._until_not_overtaken(
-            lambda: self._until_not_replaced(lambda: self._send_made(make, wanted))
-        )
+        return await self._until_not_overtaken(make, wanted)
 
     async def transfer_native(self, to: Address, amount_wei: int) -> Receipt:
         """Send the chain's own coin, which pays for gas."""
@@ -168,9 +167,12 @@ class Sender:
     async def _send_known(self, call: Call, wanted: Wanted) -> Receipt:
         return await self._ended(await self._call_sent(call, wanted), wanted.confirmations)
 
-    async def _send_made(self, make: Making, wanted: Wanted) -> Receipt:
+    async def _send_made(self, make: Making, wanted: Wanted, looked_at: list[int]) -> Receipt:
+        """`looked_at` is given the block that was the newest when the call was made."""
         async with self._money.held():
-            sent = await self._call_sent(await make(), wanted)
+            head, call = await together(self.chain.head(), make())
+            looked_at.append(head.number)
+            sent = await self._call_sent(call, wanted)
             receipt = await self._ended(sent, 0)
         # By now others may use what is left; until it is buried it is only looked at.
         return await self._ended(sent, wanted.confirmations) if wanted.confirmations else receipt
@@ -183,21 +185,22 @@ class Sender:
                 log.warning("%s; it is sent again", error)
         return await attempt()
 
-    async def _until_not_overtaken(self, attempt: Callable[[], Awaitable[Receipt]]) -> Receipt:
+    async def _until_not_overtaken(self, make: Making, wanted: Wanted) -> Receipt:
         paid_refusals = 0
+        looked_at: list[int] = []
         for _ in range(MAX_ATTEMPTS - 1):
-            before = await self._outbox.head()
+            looked_at.clear()
             try:
-                return await attempt()
+                return await self._until_not_replaced(lambda: self._send_made(make, wanted, looked_at))
             except TransactionReverted as error:
                 paid_refusals += error.tx_hash is not None
                 names = OVERTAKEN if error.tx_hash is None else OVERTAKEN | OVERTAKEN_IN_BLOCK
-                if error.name not in names or paid_refusals == MAX_PAID_REFUSALS:
+                if error.name not in names or paid_refusals == MAX_PAID_REFUSALS or not looked_at:
                     raise
                 log.info("%s; looking again after the next block", error)
-                if not await self.comes_block_after(before):
+                if not await self.comes_block_after(looked_at[0]):
                     raise
-        return await attempt()
+        return await self._until_not_replaced(lambda: self._send_made(make, wanted, looked_at))
 
     async def _call_sent(self, call: Call, wanted: Wanted) -> Sent:
         market = call.contract == "market"
@@ -263,15 +266,17 @@ class Sender:
             failure: ChainError | None = None
             try:
                 last = sent.wanted.last_block
-                now = None if last is None else await self._outbox.head()
+                is_head_needed = confirmations or last is not None
+                now, raw_receipt = await together(
+                    self._outbox.head() if is_head_needed else _not_asked(), self._find_receipt(sent)
+                )
                 bumped_in = now if bumped_in is None else bumped_in
                 is_slow = _now() >= raise_fees_at or (
                     now is not None and bumped_in is not None and now - bumped_in >= BUMP_AFTER_BLOCKS
                 )
-                raw_receipt = await self._find_receipt(sent)
                 if raw_receipt is not None:
                     self._tell(sent, raw_receipt)
-                    head = await self._outbox.head() if confirmations else 0
+                    head = now or 0
                     if head > newest:
                         newest, give_up_at = head, _now() + policy.patience_seconds
                     depth = head - count(raw_receipt["blockNumber"], "a receipt's block")
@@ -279,7 +284,9 @@ class Sender:
                     if confirmations == 0 or depth >= confirmations or _now() >= give_up_at:
                         return await self._receipt(sent, raw_receipt)
                 elif last is not None and now is not None and now >= last:
-                    raise TransactionTooLate(sent.label, last, sent.hashes[-1])
+                    # The receipt may have been looked for a moment before the block was.
+                    if await self._find_receipt(sent) is None:
+                        raise TransactionTooLate(sent.label, last, sent.hashes[-1])
                 elif is_slow and bumps < policy.max_bumps:
                     await self._outbox.bump(sent, is_first=bumps == 0)
                     bumps, raise_fees_at = bumps + 1, _now() + policy.bump_after_seconds
@@ -301,8 +308,11 @@ class Sender:
             pause = min(pause * 2, policy.longest_poll_seconds)
 
     async def _find_receipt(self, sent: Sent) -> Mapping[str, Any] | None:
-        answers = await self.chain.rpc.batch(
-            [("eth_getTransactionReceipt", ("0x" + tx_hash.hex(),)) for tx_hash in sent.hashes]
+        answers = await asyncio.gather(
+            *(
+                self.chain.rpc.call("eth_getTransactionReceipt", "0x" + tx_hash.hex())
+                for tx_hash in sent.hashes
+            )
         )
         receipts = [fields_from(answer, "a receipt") for answer in answers if answer is not None]
         return next((receipt for receipt in receipts if receipt["blockHash"]), None)
@@ -366,6 +376,10 @@ def call_request(sender: Address, fields: Mapping[str, Any]) -> dict[str, Any]:
     if fields.get("to"):
         request["to"] = fields["to"]
     return request
+
+
+async def _not_asked() -> None:
+    """In the place of a question that need not be asked."""
 
 
 def _now() -> float:

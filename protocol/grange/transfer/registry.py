@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from grange.chain import Farmer, Head, TransactionReverted
+from grange.tasks import together
 from grange.transfer.sampling import HISTORY_EPOCHS
 from grange.types import Epoch, FarmerId, Parameters
 
@@ -79,13 +80,10 @@ class ChainRegistry:
 
     async def registered(self) -> Registered:
         """All farmers."""
-        head = await self._market.head()
-        farmers = await self._market.farmers()
-        return Registered(
-            epoch=head.epoch,
-            farmers={farmer.id: farmer for farmer in farmers},
-            proven=await self._market.proofs(epochs=HISTORY_EPOCHS),
+        head, farmers, proven = await together(
+            self._market.head(), self._market.farmers(), self._market.proofs(epochs=HISTORY_EPOCHS)
         )
+        return Registered(epoch=head.epoch, farmers={farmer.id: farmer for farmer in farmers}, proven=proven)
 
     async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
         """Some of them, in the order asked for; TransactionReverted if there is no such farmer."""

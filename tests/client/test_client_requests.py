@@ -1,0 +1,57 @@
+"""How often a renter asks the chain, command by command, on a client that runs on.
+
+Providers bill and limit by it, and each request is a round trip. The figures are upper bounds: one that rises
+has a reason to be given.
+"""
+
+from pathlib import Path
+
+import pytest
+from client_fakes import CALM
+from request_counts import RequestCounter
+from test_client_devnet import CODE, Town, town
+
+from grange_client.renter import Renter
+
+__all__ = ["town"]
+
+
+@pytest.fixture
+def counter(monkeypatch: pytest.MonkeyPatch) -> RequestCounter:
+    return RequestCounter(monkeypatch)
+
+
+async def test_commands_ask_no_more_than_they_need(
+    town: Town, tmp_path: Path, counter: RequestCounter
+) -> None:
+    file = tmp_path / "small"
+    file.write_bytes(bytes(1024))
+    with counter.counting("connect", at_most=2):
+        opened = Renter.open(town.config, policy=CALM)
+        renter = await opened.__aenter__()
+    try:
+        with counter.counting("first quote of a kibibyte", at_most=6):
+            quote = await renter.quote([file], CODE)
+        with counter.counting("first put", at_most=7):
+            await renter.put(quote)
+        with counter.counting("quote of a kibibyte", at_most=3):
+            quote = await renter.quote([file], CODE)
+        with counter.counting("put", at_most=7):
+            stored = await renter.put(quote)
+        with counter.counting("first list of two orders", at_most=21):
+            await renter.orders()
+        with counter.counting("list of two orders", at_most=13):
+            await renter.orders()
+        with counter.counting("list in seconds and epochs", at_most=1):
+            await renter.market.clock()
+        with counter.counting("price of reading", at_most=2):
+            fare = await renter.fare(stored.order)
+        with counter.counting("get", at_most=3):
+            await renter.get(stored.order, tmp_path / "out", max_price=fare.at_most)
+        with counter.counting("funds", at_most=1):
+            await renter.funds()
+        with counter.counting("farmers", at_most=0):
+            await renter.farmers()
+    finally:
+        await opened.__aexit__(None, None, None)
+    assert (tmp_path / "out" / "small").read_bytes() == bytes(1024)

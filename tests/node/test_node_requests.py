@@ -1,0 +1,53 @@
+"""How often a farm asks the chain. It looks once a second at most (`SHORTEST_POLL_SECONDS`), so what one look
+takes is what an endpoint has to give it in a second."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from request_counts import RequestCounter
+from test_node_devnet import LiveFarm, devnet, keep, next_epoch, registered, running
+
+from grange_devnet import Devnet
+from grange_node.audit.prover import Action
+
+__all__ = ["devnet"]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+LOOKS = 30
+
+
+@pytest.fixture
+def counter(monkeypatch: pytest.MonkeyPatch) -> RequestCounter:
+    return RequestCounter(monkeypatch)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def farm(devnet: Devnet, tmp_path: Path) -> AsyncIterator[LiveFarm]:
+    async with running(devnet, tmp_path, await registered(devnet, tmp_path)) as live:
+        yield live
+
+
+async def test_a_farm_asks_once_a_second(devnet: Devnet, farm: LiveFarm, counter: RequestCounter) -> None:
+    """A look a second, a block every two: one request for each look, two more when events are read."""
+    await keep(devnet, farm)
+    await farm.node.watcher.refresh()
+    with counter.counting(f"{LOOKS} looks", at_most=LOOKS * 12 // 10 + 2):
+        for second in range(LOOKS):
+            if second % 2:
+                await devnet.mine()
+            farm.clock.now += 1
+            await farm.node.watcher.look()
+
+
+async def test_what_a_farm_does_beside_looking(
+    devnet: Devnet, farm: LiveFarm, counter: RequestCounter
+) -> None:
+    await keep(devnet, farm)
+    await farm.node.watcher.refresh()
+    with counter.counting("gas", at_most=1):
+        await farm.node.gas_watch.tick()
+    await next_epoch(devnet)
+    await farm.node.watcher.refresh()
+    with counter.counting("a proof", at_most=6):
+        assert await farm.node.prover.step(farm.node.watcher.view) is Action.PROVE
