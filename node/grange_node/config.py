@@ -44,6 +44,7 @@ DAMAGES_NAME = "damages.sqlite3"
 REPAIRS_NAME = "repairs"
 """The folder beside a farm's ledger for its repairs."""
 TABS_NAME = "tabs.sqlite3"
+ORDERS_NAME = "orders.sqlite3"
 """What this key signed away for reads: one file for all that it pays, so that no total is signed twice."""
 HOME_VARIABLE = "GRANGE_HOME"
 CONFIG_VERSION = 1

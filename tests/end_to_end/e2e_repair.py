@@ -42,12 +42,12 @@ async def repairing(
         Chain.connect(rpc_url or town.devnet.rpc_url, town.devnet.market) as chain,
         Repairer.open(chosen, Sender(chain, wallet), policy=POLICY) as repairer,
     ):
-        all_troubled = repairer.world.chart.troubled
+        all_troubled = repairer.world.orders.troubled
 
         def troubled(lapsed: Sequence[FarmerId]) -> list[OrderState]:
             return [charted for charted in all_troubled(lapsed) if only in (None, charted.id)]
 
-        repairer.world.chart.troubled = troubled  # type: ignore[assignment, method-assign]
+        repairer.world.orders.troubled = troubled  # type: ignore[assignment, method-assign]
         yield repairer
 
 

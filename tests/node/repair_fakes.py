@@ -6,17 +6,19 @@ test can end the repairer there.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from repair_farmers import FakeDirectory
-from repair_ground import Ground, Watch, nothing
+from repair_ground import DOMAIN, Ground, Watch, nothing
 from repair_market import FakeMarket
 
 from grange.chain import Wallet
+from grange.chain.order_index import OrderIndex
+from grange_node.config import ORDERS_NAME
 from grange_node.repair.repairer import Repairer, Settings
 
 
@@ -28,6 +30,14 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@contextmanager
+def kept_orders(folder: Path) -> Iterator[OrderIndex]:
+    """The index of a repairer's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with OrderIndex.open(folder / ORDERS_NAME, domain=DOMAIN) as orders:
+        yield orders
 
 
 @asynccontextmanager
@@ -45,12 +55,13 @@ async def repairing(
     chosen = Settings(folder=folder, **{"retry_seconds": 0.0, "window_blocks": 1, **settings})
     market = FakeMarket(ground, wallet, watch)
     directory = FakeDirectory(market, ground, wallet, watch)
-    async with asyncio.TaskGroup() as tasks:
-        repairer = Repairer(chosen, market, directory, clock or Clock(), tasks)
-        try:
-            yield repairer
-        finally:
-            await repairer.end()
+    with kept_orders(folder) as orders:
+        async with asyncio.TaskGroup() as tasks:
+            repairer = Repairer(chosen, market, directory, orders, clock=clock or Clock(), tasks=tasks)
+            try:
+                yield repairer
+            finally:
+                await repairer.end()
 
 
 async def until_done(ground: Ground, repairer: Repairer, rounds: int = 30) -> None:

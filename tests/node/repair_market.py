@@ -20,9 +20,10 @@ from grange.chain import (
     TransactionReverted,
     Wallet,
 )
+from grange.chain.order_index import OrderIndex
+from grange.chain.orders import OrderState
 from grange.messages import AcceptanceMessage, Domain, acceptance_signer, tenure_word
 from grange.types import Address, Epoch, FarmerId, Held, OrderId, Parameters, Slot, Takeover
-from grange_node.chain.chart import Chart
 from grange_node.repair.market import Earned, Market
 
 
@@ -51,11 +52,12 @@ class FakeMarket(Market):
     async def head(self) -> Head:
         return await self._ground.head()
 
-    async def follow(self, chart: Chart) -> None:
-        while steps := await EventFollower(self._ground, cursor=chart.cursor).poll():  # type: ignore[arg-type]
+    async def follow(self, orders: OrderIndex, start_block: int = 0) -> None:
+        chain: Any = self._ground
+        while steps := await EventFollower(chain, cursor=orders.cursor(start_block)).poll():
             if any(isinstance(step, Rollback) for step in steps):
                 await self._watch("rollback")
-            chart.apply(steps)
+            orders.apply(steps)
 
     async def farmers(self, epoch: Epoch) -> dict[FarmerId, Farmer]:
         self._ground.ask()
@@ -175,3 +177,12 @@ class FakeMarket(Market):
             events=newest.events,
             contract_address=None,
         )
+
+
+async def order_as_read(market: FakeMarket) -> OrderState:
+    """The order of the ground, as its events tell it."""
+    with OrderIndex.open(None, domain=DOMAIN) as orders:
+        await market.follow(orders)
+        found = orders.order(ORDER)
+    assert found is not None
+    return found

@@ -3,7 +3,6 @@
 chain_link      all that is asked of the chain and sent to it
 watcher         follows the newest block, and puts our events into the ledger
 agreement       whether the ledger agrees with the market's own figures
-chart           the orders of a market out of its events
 order_state     how one order stands
 ownership       which farmer on the market is ours
 funding         whether the operator's account can pay, and gas_watch says so in time

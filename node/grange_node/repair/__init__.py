@@ -1,6 +1,6 @@
 """Rebuilding what farmers who vanished have kept: for a bounty, from ciphertext, without its renter.
 
-    Chart       the chain's events -> orders and who holds their slots   chain/chart.py
+    World       the market's orders, farmers and newest block            world.py
     Survey      an order -> what is live, what is vacant, for how much   survey.py
     Market      what a repairer asks of the chain and sends to it        market.py
     keeper      lapsed farmers -> evictions; what is over -> closed      keeper.py

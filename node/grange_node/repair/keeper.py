@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from grange.chain import Farmer, TransactionReverted
 from grange.chain.orders import OrderState
-from grange.types import Address, Epoch, FarmerId, OrderId, Parameters
+from grange.types import Epoch, FarmerId, OrderId, Parameters
 from grange_node.repair.market import Market
 from grange_node.repair.survey import full_bounty
 
@@ -75,14 +75,10 @@ async def evict_lapsed(
     return evicted
 
 
-async def close_ended(
-    market: Market, orders: Iterable[OrderState], renters: Collection[Address], epoch: Epoch
-) -> list[OrderId]:
-    """Close what is over of these renters' orders. Raises ChainError."""
+async def close_ended(market: Market, ended: Iterable[OrderState]) -> list[OrderId]:
+    """Close orders that are over, some of them at a time. Raises ChainError."""
     closed: list[OrderId] = []
-    for charted in orders:
-        if charted.end > epoch or charted.renter not in renters:
-            continue
+    for charted in ended:
         try:
             receipt = await market.close(charted.held)
         except TransactionReverted as error:

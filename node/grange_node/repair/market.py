@@ -7,6 +7,7 @@ as long as no event speaks of a change. Leaves retries, nonces and reorgs to `gr
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from typing import Final
 from grange.chain import (
     Call,
     Chain,
-    Cursor,
     EventFilter,
     EventFollower,
     Eviction,
@@ -28,13 +28,13 @@ from grange.chain import (
     calls,
     proven_epochs,
 )
+from grange.chain.order_index import OrderIndex
 from grange.chain.orders import ORDER_EVENTS
 from grange.messages import Domain
 from grange.transfer.registry import Registered
 from grange.transfer.sampling import HISTORY_EPOCHS
 from grange.types import Address, Epoch, FarmerId, Held, OrderId, Parameters, Slot, Takeover
 from grange.units import format_tokens
-from grange_node.chain.chart import Chart
 from grange_node.errors import RepairStopped
 
 FARMER_EVENTS: Final = (
@@ -48,6 +48,8 @@ FARMER_EVENTS: Final = (
     "Evicted",
 )
 """With any of these the list of farmers is read again."""
+
+log = logging.getLogger("grange.repair")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +97,11 @@ class Market:
         """The newest block."""
         return await self._chain.head()
 
-    async def follow(self, chart: Chart) -> None:
-        """Bring the chart up to the newest block."""
+    async def follow(self, orders: OrderIndex, start_block: int) -> None:
+        """Bring the index up to the newest block; the market's events begin in `start_block`."""
         wanted = EventFilter(events=ORDER_EVENTS), EventFilter(events=FARMER_EVENTS)
         while True:
-            cursor: Cursor = chart.cursor
+            cursor = orders.cursor(start_block)
             steps = await EventFollower(self._chain, wanted, cursor=cursor).poll()
             if not steps:
                 return
@@ -108,7 +110,8 @@ class Market:
                     self.forget()
                 elif any(event.name in FARMER_EVENTS for event in step.events):
                     self._farmers = None
-            chart.apply(steps)
+            for oddity in orders.apply(steps):
+                log.debug("%s", oddity)
 
     def forget(self) -> None:
         """What was remembered may not be so any more."""

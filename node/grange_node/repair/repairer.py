@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from grange.chain import ChainError, Head, Sender
+from grange.chain.order_index import OrderIndex
 from grange.chain.orders import OrderState
 from grange.errors import GrangeError
 from grange.peer import Signer
@@ -26,7 +27,7 @@ from grange.reads import READ_WINDOWS
 from grange.repair import Wait, decide, doubling_blocks, first_block, paying_since
 from grange.transfer.retry import RetryPolicy
 from grange.types import Address, Epoch, FarmerId, OrderId
-from grange_node.config import TABS_NAME
+from grange_node.config import ORDERS_NAME, TABS_NAME
 from grange_node.errors import NodeWorldError, ReadsClosed
 from grange_node.files import FOLDER_MODE
 from grange_node.pieces.folders import translated
@@ -76,6 +77,8 @@ class Repairer:
         settings: Settings,
         market: Market,
         directory: FollowedDirectory,
+        orders: OrderIndex,
+        *,
         clock: Callable[[], float],
         tasks: asyncio.TaskGroup,
     ) -> None:
@@ -83,7 +86,11 @@ class Repairer:
         self.settings = settings
         self.jobs = Jobs(settings.folder)
         self.world = World(
-            market, directory, start_block=settings.start_block, kept_renters=settings.close_for
+            market,
+            directory,
+            orders,
+            start_block=settings.start_block,
+            kept_renters=settings.close_for,
         )
         self._clock = clock
         self._tasks = tasks
@@ -118,12 +125,13 @@ class Repairer:
             tabs = stack.enter_context(
                 Tabs.open(settings.folder / TABS_NAME, domain=market.domain, payer=market.address)
             )
+            orders = stack.enter_context(OrderIndex.open(settings.folder / ORDERS_NAME, domain=market.domain))
             purse = Purse(domain=market.domain, wallet=sender.wallet, tabs=tabs)
             directory = await stack.enter_async_context(
                 FollowedDirectory.open(market, signer, purse, policy=policy, freshness=AS_FOLLOWED)
             )
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            repairer = cls(settings, market, directory, clock, tasks)
+            repairer = cls(settings, market, directory, orders, clock=clock, tasks=tasks)
             try:
                 yield repairer
             finally:
@@ -133,16 +141,17 @@ class Repairer:
         """Look at the chain, and begin what is to be begun. Raises ChainError."""
         epoch = await self.world.refresh()
         lapsed = {farmer.id for farmer in self.world.farmers.values() if farmer.lapsed}
-        troubled = self.world.chart.troubled(lapsed)
+        troubled = self.world.orders.troubled(lapsed)
         hopeful = [charted for charted in troubled if self._may_be_repaired(charted, lapsed)]
         hopes = hoped_for(hopeful, self.world.farmers, epoch, self.world.market.parameters)
         if await evict_lapsed(self.world.market, self.world.farmers, hopes, self.settings.gas_price):
             epoch = await self.world.refresh()
         if self.settings.close_for:
-            await close_ended(self.world.market, self.world.chart.orders(), self.settings.close_for, epoch)
+            over = self.world.orders.ended(epoch, self.settings.close_for)
+            await close_ended(self.world.market, over)
         open_jobs = {job.order: job for job in self.jobs.under_way()}
         self._reopen(lapsed)
-        self._remember_only({charted.id for charted in self.world.chart.orders()} | open_jobs.keys())
+        self._forget_ended(open_jobs.keys())
         for order, job in open_jobs.items():
             if self._may_begin(order):
                 await self._alone(order, self._resume(job))
@@ -154,16 +163,17 @@ class Repairer:
         """Let those repairs go on for which another third is open, or whose order has lost more: it may be
         open as a whole then."""
         for order, (next_epoch, live) in list(self._closed.items()):
-            charted = self.world.chart.order(order)
+            charted = self.world.orders.order(order)
             if charted is None or self.world.head.epoch >= next_epoch or len(_live(charted, lapsed)) != live:
                 del self._closed[order]
                 self._rests.pop(order, None)
 
-    def _remember_only(self, orders: Collection[OrderId]) -> None:
-        """Forget for how long the others were to be left alone: they have ended."""
+    def _forget_ended(self, open_jobs: Collection[OrderId]) -> None:
+        """Forget for how long orders that are over were to be left alone, unless a repair is under way."""
         for left_alone in (self._rests, self._pauses, self._looked_at):
-            for order in left_alone.keys() - orders:
-                del left_alone[order]
+            for order in left_alone.keys() - open_jobs:
+                if order not in self.world.orders:
+                    del left_alone[order]
 
     async def idle(self) -> None:
         """Wait until nothing is under way."""
@@ -206,7 +216,7 @@ class Repairer:
     def _wait(self, order: OrderId, open_epoch: Epoch) -> None:
         """Leave it alone until the next epoch. Once in LONGEST_RETRY_SECONDS its takers are asked all the
         same: else they would forget what was sent to them."""
-        charted = self.world.chart.order(order)
+        charted = self.world.orders.order(order)
         if open_epoch <= self.world.head.epoch or charted is None:
             # It is open by what we know: the others have not seen the newest block.
             self._rest(order)
@@ -274,7 +284,7 @@ class Repairer:
 
     async def _resume(self, job: Job) -> None:
         """Go on with a repair that was interrupted, whatever it brings by now: most of it may be done."""
-        charted = self.world.chart.order(job.order)
+        charted = self.world.orders.order(job.order)
         if charted is None:
             log.info("order %s has ended before it was repaired", job.order.hex()[:12])
             self.jobs.save(replace(job, outcome=Outcome.ENDED))

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Mapping
 
 from grange.chain import Farmer, Head
+from grange.chain.order_index import OrderIndex
 from grange.chain.orders import REORG_BLOCKS, OrderState
 from grange.types import Address, Epoch, FarmerId, OrderId
-from grange_node.chain.chart import Chart
 from grange_node.repair.directory import FollowedDirectory
 from grange_node.repair.market import Market
 
@@ -20,15 +20,17 @@ class World:
         self,
         market: Market,
         directory: FollowedDirectory,
+        orders: OrderIndex,
         *,
         start_block: int,
         kept_renters: frozenset[Address] = frozenset(),
     ) -> None:
-        """The market's events begin in `start_block`. Orders that are over are forgotten, but for those of
-        `kept_renters`."""
+        """The market's events begin in `start_block`; what `orders` has of them already is not read again.
+        Orders that are over are forgotten, but for those of `kept_renters`."""
         self.market = market
         self.directory = directory
-        self.chart = Chart(start_block)
+        self.orders = orders
+        self._start_block = start_block
         self._kept_renters = kept_renters
         self._reading = asyncio.Lock()
         self._head: Head | None = None
@@ -51,17 +53,18 @@ class World:
 
     def order(self, order: OrderId) -> OrderState | None:
         """An order as it is now; None if it is over."""
-        return self.chart.order(order)
+        return self.orders.order(order)
 
     async def refresh(self) -> Epoch:
         """Read what is new on chain; gives `next_epoch`. Raises ChainError."""
         async with self._reading:
             head = await self.market.head()
             if self._head is None or head.hash != self._head.hash:
-                await self.market.follow(self.chart)
+                await self.market.follow(self.orders, self._start_block)
                 self.directory.learn(await self.market.farmers(head.epoch))
+                if self._head is None or head.epoch != self._head.epoch:
+                    self.orders.forget_ended(self._ended_by(head), self._kept_renters)
                 self._head = head
-                self.chart.forget_ended(self._ended_by(head), self._kept_renters)
             return self.next_epoch
 
     def _ended_by(self, head: Head) -> Epoch:

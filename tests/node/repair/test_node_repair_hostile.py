@@ -12,10 +12,23 @@ import pytest
 from market_rules import PARAMETERS
 from repair_fakes import Clock, repairing, until_done
 from repair_farmers import POLICY, FakePeer
-from repair_ground import END, ORDER, PIECE_LEAVES, RATE, RENTER, SLOT_BYTES, Ground, K, nothing, root_of
-from repair_market import FakeMarket
+from repair_ground import (
+    DOMAIN,
+    END,
+    ORDER,
+    PIECE_LEAVES,
+    RATE,
+    RENTER,
+    SLOT_BYTES,
+    Ground,
+    K,
+    nothing,
+    root_of,
+)
+from repair_market import FakeMarket, order_as_read
 
-from grange.chain import Wallet
+from grange.chain import Event, EventFilter, Wallet
+from grange.chain.order_index import OrderIndex
 from grange.chain.orders import REORG_BLOCKS, OrderState
 from grange.kernel import merkle_root
 from grange.peer import Peer
@@ -26,7 +39,6 @@ from grange.transfer.retry import SlowRule
 from grange.transfer.slot_upload import Candidates, Piece
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import GIB, MAX_PIECE_LEAVES
-from grange_node.chain.chart import Chart
 from grange_node.repair import repairer as repairer_module
 from grange_node.repair.jobs import Jobs, Outcome
 from grange_node.repair.market import Market
@@ -181,10 +193,7 @@ async def test_a_repair_that_cannot_go_on_is_tried_less_and_less(tmp_path: Path)
 async def test_a_source_that_is_far_slower_than_others_is_asked_only_when_it_is_needed() -> None:
     """Else the cheapest of all could draw out each repair for weeks, a piece within every deadline."""
     ground, asked, held_up = ruined(), list[FarmerId](), asyncio.Event()
-    chart = Chart(0)
-    await FakeMarket(ground, WALLET, nothing).follow(chart)
-    charted = chart.order(ORDER)
-    assert charted is not None
+    charted = await order_as_read(FakeMarket(ground, WALLET, nothing))
 
     class Slow(FakePeer):
         async def read(self, *arguments: Any) -> bytes:
@@ -308,16 +317,40 @@ async def test_an_order_is_looked_at_once_a_block(tmp_path: Path, monkeypatch: p
         assert looked == 2
 
 
+async def test_a_repairer_that_is_started_again_reads_on_from_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A market that is years old is read once; a reorganisation while it was away is seen all the same."""
+    ground = ruined()
+    ground.mine(100)
+    async with repairing(ground, tmp_path, gas_price=10**18) as repairer:
+        await repairer.tick()
+        [order] = repairer.world.orders.orders()
+    height, whole, read = ground.height, ground.logs_matching, list[int]()
+
+    async def noted(first: int, last: int, filters: Sequence[EventFilter]) -> list[Event]:
+        read.append(first)
+        return await whole(first, last, filters)
+
+    monkeypatch.setattr(ground, "logs_matching", noted)
+    ground.reorg(3)
+    ground.mine()
+    async with repairing(ground, tmp_path, gas_price=10**18) as repairer:
+        await repairer.tick()
+        assert repairer.world.orders.orders() == [order]
+    assert height - 100 < min(read) <= height - 2
+
+
 async def test_orders_that_are_over_are_forgotten(tmp_path: Path) -> None:
     """A market has more of them every day; those of renters that are to be closed stay until they are."""
     ground = ruined()
     for kept in (frozenset(), frozenset([RENTER])):
-        chart = Chart(0)
-        await FakeMarket(ground, WALLET, nothing).follow(chart)
-        chart.forget_ended(Epoch(END - 1), kept)
-        assert len(chart) == 1
-        chart.forget_ended(END, kept)
-        assert len(chart) == len(kept)
+        with OrderIndex.open(None, domain=DOMAIN) as orders:
+            await FakeMarket(ground, WALLET, nothing).follow(orders)
+            orders.forget_ended(Epoch(END - 1), kept)
+            assert len(orders) == 1
+            orders.forget_ended(END, kept)
+            assert len(orders) == len(kept)
 
 
 @dataclass(kw_only=True)
@@ -332,10 +365,7 @@ class Lines:
     async def push(self, keepers: dict[int, FarmerId]) -> dict[int, FarmerId]:
         """One pass, in which 8 takes the place of the first that gives way, then 9. Gives who has what."""
         ground, clock, lines, spares = ruined(), Clock(), self, iter([FarmerId(8), FarmerId(9)])
-        chart = Chart(0)
-        await FakeMarket(ground, WALLET, nothing).follow(chart)
-        charted = chart.order(ORDER)
-        assert charted is not None
+        charted = await order_as_read(FakeMarket(ground, WALLET, nothing))
         ahead = asyncio.Event()
 
         class Slow(FakePeer):

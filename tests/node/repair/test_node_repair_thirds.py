@@ -9,7 +9,7 @@ import pytest
 from repair_fakes import Clock, repairing, until_done
 from repair_farmers import FakeDirectory, FakePeer
 from repair_ground import ORDER, SEGMENTS, Ground, K, nothing
-from repair_market import FakeMarket
+from repair_market import FakeMarket, order_as_read
 
 from grange.chain import Sender
 from grange.peer import PieceClosed
@@ -18,7 +18,6 @@ from grange.repair import is_eager
 from grange.types import Epoch, FarmerId
 from grange_node.care import rebuilder as rebuilder_module
 from grange_node.care.rebuilder import LiveRebuilder
-from grange_node.chain.chart import Chart
 from grange_node.errors import RepairStopped
 from grange_node.repair.jobs import Outcome
 from grange_node.repair.repairer import LONGEST_RETRY_SECONDS, Repairer
@@ -210,11 +209,8 @@ async def mended(
 
     monkeypatch.setattr(rebuilder_module, "Market", lambda _: market)
     monkeypatch.setattr(LiveRebuilder, "_directory", known)
-    chart = Chart(0)
-    await market.follow(chart)
-    charted = chart.order(ORDER)
-    assert charted is not None
-    return await LiveRebuilder(folder, connected, 0).rebuild(charted, 0, pieces, give)
+    order = await order_as_read(market)
+    return await LiveRebuilder(folder, connected, 0).rebuild(order, 0, pieces, give)
 
 
 async def test_who_says_that_an_open_piece_is_closed_refuses_it(

@@ -11,16 +11,14 @@ from typing import Any
 import pytest
 from repair_farmers import FakeDirectory
 from repair_ground import END, ORDER, PARAMETERS, PIECE_BYTES, RATE, Ground, K, nothing
-from repair_market import FakeMarket
+from repair_market import FakeMarket, order_as_read
 
 from grange.chain import Sender, Wallet
-from grange.chain.orders import OrderState
 from grange.peer import OverBudget
 from grange.types import Epoch, OrderId
 from grange.units import GIB, TOKEN, egress_rounded_up
 from grange_node.care import rebuilder as rebuilder_module
 from grange_node.care.rebuilder import LiveRebuilder
-from grange_node.chain.chart import Chart
 from grange_node.errors import RepairStopped
 from grange_node.self_repair import outlays as outlays_module
 from grange_node.self_repair.outlays import OUTLAYS_NAME, Outlays
@@ -35,14 +33,6 @@ def ground() -> Ground:
     made.slots = made.place()
     made.mine_to_next_epoch()
     return made
-
-
-async def charted(market: FakeMarket) -> OrderState:
-    chart = Chart(0)
-    await market.follow(chart)
-    found = chart.order(ORDER)
-    assert found is not None
-    return found
 
 
 async def mended(
@@ -80,7 +70,7 @@ async def mended(
         if restarts and turn:
             own = LiveRebuilder(folder, connected, 0)
         try:
-            await own.rebuild(await charted(market), 0, pieces, give)
+            await own.rebuild(await order_as_read(market), 0, pieces, give)
         except (OverBudget, RepairStopped) as error:
             errors.append(error)
     return market, directory, errors
