@@ -1,4 +1,4 @@
-"""What the kernel gives to Python. `grange.merkle_compiled` is its only user."""
+"""What the kernel gives to Python. Used by `merkle_compiled` and `erasure_compiled` of `grange` only."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,10 @@ _Buffer = bytes | bytearray | memoryview
 
 INTERFACE: int
 INSTRUCTIONS: str
+CODES_FAST: bool
 __version__: str
 
+def code(have: Sequence[int], pieces: Sequence[_Buffer], wanted: Sequence[int]) -> list[bytes]: ...
 def leaf_hashes(data: _Buffer, leaf_bytes: int) -> bytes: ...
 def merkle_root(data: _Buffer, leaf_bytes: int) -> bytes: ...
 def merkle_roots(pieces: Sequence[_Buffer], leaf_bytes: int) -> list[bytes]: ...

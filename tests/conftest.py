@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_report_header() -> str:
-    return f"hashing by {kernel.describe()}"
+    return f"hashing and coding by {kernel.describe()}"
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -8,8 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Executor
 
-from grange.erasure import Codec
-from grange.kernel import merkle_roots
+from grange.kernel import Codec, merkle_roots
 from grange.seal import OrderKey
 from grange.transfer.slot_upload import Piece
 from grange_client.reader import OrderReader

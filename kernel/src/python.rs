@@ -4,16 +4,20 @@
 //! with the words of `grange.merkle`. The interpreter's lock is let go while there is much to hash. As with
 //! Python's own hashlib, a caller that changes a buffer meanwhile gets the hash of neither state.
 
+use std::mem::MaybeUninit;
+
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyBufferError, PyIndexError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
+use crate::erasure;
 use crate::merkle;
 use crate::sha256::{BLOCK_BYTES, HASH_BYTES, instructions};
 
 /// Counts up whenever a function here takes or gives something else: `grange.kernel` uses only the one it knows.
-const INTERFACE: u32 = 1;
+const INTERFACE: u32 = 2;
 
 /// With less to hash than this, letting go of the lock and waiting for it again costs more than it gives others.
 const LOCK_FREE_BYTES: usize = 16 * 1024;
@@ -124,15 +128,81 @@ fn merkle_root<'py>(
 
 /// The root over hashes in a row.
 #[pyfunction]
-fn root_of_hashes<'py>(
-    py: Python<'py>,
-    hashes: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyBytes>> {
+fn root_of_hashes<'py>(py: Python<'py>, hashes: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let hashes = Bytes::of(hashes)?;
     let hashes = hashes.get();
     check_whole(hashes.len(), HASH_BYTES)?;
     let root = run(py, hashes.len(), || merkle::root_of_hashes(hashes));
     Ok(PyBytes::new(py, &root))
+}
+
+/// The pieces `wanted`, by number, out of the k pieces with the numbers `have`: see `grange.fragments`.
+#[pyfunction]
+fn code<'py>(
+    py: Python<'py>,
+    have: Vec<usize>,
+    pieces: Vec<Bound<'py, PyAny>>,
+    wanted: Vec<usize>,
+) -> PyResult<Bound<'py, PyList>> {
+    let pieces: Vec<Bytes> = pieces.iter().map(Bytes::of).collect::<PyResult<_>>()?;
+    let pieces: Vec<&[u8]> = pieces.iter().map(Bytes::get).collect();
+    let length = pieces.first().map_or(0, |piece| piece.len());
+    check_pieces(&have, &pieces, &wanted, length)?;
+    let mut made: Vec<Unfilled> = wanted
+        .iter()
+        .map(|_| Unfilled::new(py, length))
+        .collect::<PyResult<_>>()?;
+    let mut places: Vec<&mut [MaybeUninit<u8>]> = made.iter_mut().map(Unfilled::place).collect();
+    run(py, length * pieces.len(), || {
+        let factors = erasure::factors_between(&have, &wanted);
+        erasure::combine(&factors, &pieces, &mut places);
+    });
+    PyList::new(py, made.into_iter().map(|filled| filled.object))
+}
+
+fn check_pieces(have: &[usize], pieces: &[&[u8]], wanted: &[usize], length: usize) -> PyResult<()> {
+    let mut numbers = have.to_vec();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let known = have.iter().chain(wanted).all(|&number| number < 256);
+    if !known || numbers.len() != have.len() || have.len() != pieces.len() {
+        return Err(PyValueError::new_err(
+            "pieces have numbers below 256, each its own",
+        ));
+    }
+    if length == 0 || pieces.iter().any(|piece| piece.len() != length) {
+        return Err(PyValueError::new_err(
+            "pieces have as many bytes as one another, and one at least",
+        ));
+    }
+    Ok(())
+}
+
+/// A bytes object that nobody else has seen yet, and in which nothing stands.
+struct Unfilled<'py> {
+    object: Bound<'py, PyBytes>,
+    length: usize,
+}
+
+impl<'py> Unfilled<'py> {
+    fn new(py: Python<'py>, length: usize) -> PyResult<Self> {
+        let size = ffi::Py_ssize_t::try_from(length)?;
+        // SAFETY: what is returned is a new object of ours, or null with an exception.
+        let object = unsafe {
+            Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(std::ptr::null(), size))?
+        };
+        Ok(Unfilled {
+            object: object.cast_into()?,
+            length,
+        })
+    }
+
+    fn place(&mut self) -> &mut [MaybeUninit<u8>] {
+        // SAFETY: the object has room for so many bytes, and nobody else looks at them.
+        unsafe {
+            std::slice::from_raw_parts_mut(ffi::PyBytes_AsString(self.object.as_ptr()).cast(), self.length)
+        }
+    }
 }
 
 /// All levels over hashes in a row.
@@ -212,6 +282,8 @@ fn grange_kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("INTERFACE", INTERFACE)?;
     module.add("INSTRUCTIONS", instructions())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("CODES_FAST", erasure::is_fast())?;
+    module.add_function(wrap_pyfunction!(code, module)?)?;
     module.add_function(wrap_pyfunction!(leaf_hashes, module)?)?;
     module.add_function(wrap_pyfunction!(merkle_root, module)?)?;
     module.add_function(wrap_pyfunction!(merkle_roots, module)?)?;

@@ -1,5 +1,6 @@
 """Erasure coding: k blocks of a segment become n pieces, any k of which give all of them back.
 
+This is the reference, and what runs where the kernel is not; programs take `Codec` from `grange.kernel`.
 The code is systematic (pieces 0 to k-1 are the blocks themselves) and is ISA-L's Cauchy Reed-Solomon, through
 pyeclib's `isa_l_rs_cauchy`; `grange.fragments` defines it and strips and remakes pyeclib's headers
 (docs/adr/0004-fragment-headers.md). Two shapes need no code: with k = 1 every piece is the block, with n = k
@@ -29,7 +30,7 @@ STRIP_BYTES: Final = 16 * 1024
 REBUILD_STRIP_BYTES: Final = 64 * 1024
 """Longer than when encoding: each call inverts a matrix first."""
 
-_SAMPLE_BLOCK_BYTES: Final = 64
+SAMPLE_BLOCK_BYTES: Final = 64
 
 
 class Codec:
@@ -42,12 +43,7 @@ class Codec:
         self.k = k
         self.n = n
         if 1 < k < n:
-            try:
-                self._driver = ECDriver(k=k, m=n - k, ec_type="isa_l_rs_cauchy")
-                sample = self._driver.encode(sample_segment(k, _SAMPLE_BLOCK_BYTES))
-            except ECDriverError as error:
-                raise UnknownCodec("the installed pyeclib has no working isa_l_rs_cauchy") from error
-            self._headers = FragmentHeaders.learn(k, sample, _SAMPLE_BLOCK_BYTES)
+            self._prepare()
 
     def __repr__(self) -> str:
         return f"Codec(k={self.k}, n={self.n})"
@@ -70,13 +66,7 @@ class Codec:
             return [bytes(blocks[0])] * (self.n - 1)
         if self.k == self.n:
             return []
-        views = [memoryview(block) for block in blocks]
-
-        def code(start: int, end: int) -> Iterable[memoryview]:
-            fragments = self._driver.encode(b"".join([view[start:end] for view in views]))
-            return [memoryview(fragment)[HEADER_BYTES:] for fragment in fragments[self.k :]]
-
-        return _by_strips(code, self.n - self.k, block_bytes, STRIP_BYTES)
+        return self._make_parity([memoryview(block) for block in blocks], block_bytes)
 
     def blocks(self, pieces: Mapping[int, Buffer]) -> list[Buffer]:
         """The k blocks out of any k pieces by index. Blocks among the pieces are handed back as they are.
@@ -89,14 +79,7 @@ class Codec:
         lost = [index for index in range(self.k) if index not in pieces]
         rebuilt: list[bytes] = []
         if lost:
-            views = self._choose(pieces)
-
-            def code(start: int, end: int) -> Iterable[memoryview]:
-                data = memoryview(self._driver.decode(self._fragments(views, start, end)))
-                size = end - start
-                return [data[index * size : (index + 1) * size] for index in lost]
-
-            rebuilt = _by_strips(code, len(lost), piece_bytes, REBUILD_STRIP_BYTES)
+            rebuilt = self._make_blocks(self._choose(pieces), lost, piece_bytes)
         found = dict(zip(lost, rebuilt, strict=True))
         return [found[index] if index in found else pieces[index] for index in range(self.k)]
 
@@ -115,13 +98,7 @@ class Codec:
             return dict.fromkeys(wanted, bytes(next(iter(pieces.values()))))
         if not wanted:
             return {}
-        views = self._choose(pieces)
-
-        def code(start: int, end: int) -> Iterable[memoryview]:
-            fragments = self._driver.reconstruct(self._fragments(views, start, end), list(wanted))
-            return [memoryview(fragment)[HEADER_BYTES:] for fragment in fragments]
-
-        return dict(zip(wanted, _by_strips(code, len(wanted), piece_bytes, REBUILD_STRIP_BYTES), strict=True))
+        return dict(zip(wanted, self._make_pieces(self._choose(pieces), wanted, piece_bytes), strict=True))
 
     def _check(self, pieces: Mapping[int, Buffer]) -> int:
         if len(pieces) < self.k:
@@ -134,6 +111,40 @@ class Codec:
     def _choose(self, pieces: Mapping[int, Buffer]) -> dict[int, memoryview]:
         # Lowest first: blocks cost nothing to decode.
         return {index: memoryview(pieces[index]) for index in sorted(pieces)[: self.k]}
+
+    # What follows is pyeclib's part; `grange.erasure_compiled` does the same by the kernel.
+
+    def _prepare(self) -> None:
+        try:
+            self._driver = ECDriver(k=self.k, m=self.n - self.k, ec_type="isa_l_rs_cauchy")
+            sample = self._driver.encode(sample_segment(self.k, SAMPLE_BLOCK_BYTES))
+        except ECDriverError as error:
+            raise UnknownCodec("the installed pyeclib has no working isa_l_rs_cauchy") from error
+        self._headers = FragmentHeaders.learn(self.k, sample, SAMPLE_BLOCK_BYTES)
+
+    def _make_parity(self, views: list[memoryview], block_bytes: int) -> list[bytes]:
+        def code(start: int, end: int) -> Iterable[memoryview]:
+            fragments = self._driver.encode(b"".join([view[start:end] for view in views]))
+            return [memoryview(fragment)[HEADER_BYTES:] for fragment in fragments[self.k :]]
+
+        return _by_strips(code, self.n - self.k, block_bytes, STRIP_BYTES)
+
+    def _make_blocks(self, views: Mapping[int, memoryview], lost: list[int], piece_bytes: int) -> list[bytes]:
+        def code(start: int, end: int) -> Iterable[memoryview]:
+            data = memoryview(self._driver.decode(self._fragments(views, start, end)))
+            size = end - start
+            return [data[index * size : (index + 1) * size] for index in lost]
+
+        return _by_strips(code, len(lost), piece_bytes, REBUILD_STRIP_BYTES)
+
+    def _make_pieces(
+        self, views: Mapping[int, memoryview], wanted: list[int], piece_bytes: int
+    ) -> list[bytes]:
+        def code(start: int, end: int) -> Iterable[memoryview]:
+            fragments = self._driver.reconstruct(self._fragments(views, start, end), list(wanted))
+            return [memoryview(fragment)[HEADER_BYTES:] for fragment in fragments]
+
+        return _by_strips(code, len(wanted), piece_bytes, REBUILD_STRIP_BYTES)
 
     def _fragments(self, views: Mapping[int, memoryview], start: int, end: int) -> list[bytes]:
         # Always bytes: pyeclib 1.8 aborts the whole process when handed any other buffer.

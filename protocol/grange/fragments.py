@@ -65,7 +65,7 @@ class FragmentHeaders:
                 raise UnknownCodec(
                     "pyeclib's fragment headers have another layout than this code can make again"
                 )
-            if fragment[HEADER_BYTES:] != bytes([_sample_value(k, index)]) * block_bytes:
+            if fragment[HEADER_BYTES:] != sample_piece(k, index, block_bytes):
                 raise UnknownCodec(
                     "pyeclib's isa_l_rs_cauchy computes another code than the one pieces are in"
                 )
@@ -81,7 +81,12 @@ class FragmentHeaders:
 
 def sample_segment(k: int, block_bytes: int) -> bytes:
     """k blocks, each of one value repeated, for `FragmentHeaders.learn`."""
-    return b"".join(bytes([_sample_value(k, index)]) * block_bytes for index in range(k))
+    return b"".join(sample_piece(k, index, block_bytes) for index in range(k))
+
+
+def sample_piece(k: int, index: int, block_bytes: int) -> bytes:
+    """What any coder must make of that segment, as piece `index`."""
+    return bytes([_sample_value(k, index)]) * block_bytes
 
 
 def _sample_value(k: int, index: int) -> int:

@@ -1,6 +1,6 @@
-"""The byte work on whole pieces: compiled where the kernel is installed, plain Python elsewhere.
+"""Hashing and erasure coding of whole pieces: compiled where the kernel is installed, plain elsewhere.
 
-    from grange.kernel import merkle_root
+    from grange.kernel import Codec, merkle_root
 
 Decides, once a process, which of the two it is; nobody else asks. The kernel is the package `grange_kernel`
 (folder kernel/, written in Rust, built by `scripts/kernel`). It is used if it can be imported and is of the
@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 VARIABLE: Final = "GRANGE_KERNEL"
-INTERFACE: Final = 1
+INTERFACE: Final = 2
 """Of the kernel, as it says itself: what its functions take and give."""
 _OFF: Final = ("off", "no", "false", "0")
 
@@ -60,7 +60,13 @@ else:
         root_of_hashes,
     )
 
+if TYPE_CHECKING or REASON_AGAINST or not import_module("grange_kernel").CODES_FAST:
+    from grange.erasure import Codec
+else:
+    from grange.erasure_compiled import Codec
+
 __all__ = [
+    "Codec",
     "PieceHasher",
     "Tree",
     "leaf_hashes",

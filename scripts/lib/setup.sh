@@ -57,7 +57,7 @@ setup_kernel() {
   local want failed= stamp="$VENV/.grange-kernel-tried" log="$VENV/kernel-build.log"
   [ "${GRANGE_KERNEL:-}" != off ] || return 0
   if ! command -v cargo >/dev/null 2>&1; then
-    say "no cargo on PATH: the Rust kernel is not built, and hashing is slower"
+    say "no cargo on PATH: the Rust kernel is not built, and hashing and coding are slower"
     return 1
   fi
   exec 9>"$ROOT/.setup.lock"

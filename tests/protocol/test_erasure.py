@@ -1,6 +1,7 @@
-"""Erasure coding: any k of n rebuild, in every shape, whatever the buffers."""
+"""Erasure coding, by pyeclib and compiled: any k of n rebuild, in every shape, whatever the buffers."""
 
 import threading
+from importlib import import_module
 from itertools import combinations
 from random import Random
 
@@ -22,6 +23,15 @@ def segment_of(k: int, block_bytes: int, seed: int = 0) -> bytes:
     return (0x9E3779B97F4A7C15_F39CC0605CEDC834 * (seed + 3) ** 40 % 256**size).to_bytes(size)
 
 
+@pytest.fixture(scope="module", params=["erasure", "erasure_compiled"])
+def codec_of(request: pytest.FixtureRequest) -> type[Codec]:
+    """The reference, and the kernel where it is installed."""
+    if request.param == "erasure_compiled":
+        pytest.importorskip("grange_kernel", reason="the kernel is not built (scripts/kernel)")
+    codec: type[Codec] = import_module(f"grange.{request.param}").Codec
+    return codec
+
+
 @st.composite
 def a_shape(draw: st.DrawFn) -> tuple[int, int]:
     n = draw(st.integers(1, 40))
@@ -29,10 +39,12 @@ def a_shape(draw: st.DrawFn) -> tuple[int, int]:
 
 
 @given(a_shape(), st.binary(min_size=1, max_size=100), st.randoms(use_true_random=False))
-def test_any_k_of_n_rebuild(shape: tuple[int, int], seed: bytes, random: Random) -> None:
+def test_any_k_of_n_rebuild(
+    codec_of: type[Codec], shape: tuple[int, int], seed: bytes, random: Random
+) -> None:
     k, n = shape
     segment = bytes(byte ^ number // len(seed) for number, byte in enumerate(seed * k))
-    codec = Codec(k, n)
+    codec = codec_of(k, n)
     pieces = codec.encode(segment)
     assert len(pieces) == n
     kept = random.sample(range(n), random.randint(k, n))
@@ -40,8 +52,8 @@ def test_any_k_of_n_rebuild(shape: tuple[int, int], seed: bytes, random: Random)
 
 
 @pytest.mark.parametrize(("k", "n"), [(1, 4), (2, 5), (3, 6), (4, 8)])
-def test_every_single_choice_of_k_rebuilds_everything(k: int, n: int) -> None:
-    codec = Codec(k, n)
+def test_every_single_choice_of_k_rebuilds_everything(codec_of: type[Codec], k: int, n: int) -> None:
+    codec = codec_of(k, n)
     segment = segment_of(k, 32)
     pieces = dict(enumerate(codec.encode(segment)))
     for kept in combinations(range(n), k):
@@ -52,16 +64,16 @@ def test_every_single_choice_of_k_rebuilds_everything(k: int, n: int) -> None:
 
 
 @pytest.mark.parametrize(("k", "n"), SHAPES)
-def test_the_first_k_pieces_are_the_blocks(k: int, n: int) -> None:
+def test_the_first_k_pieces_are_the_blocks(codec_of: type[Codec], k: int, n: int) -> None:
     segment = segment_of(k, 512)
-    pieces = Codec(k, n).encode(segment)
+    pieces = codec_of(k, n).encode(segment)
     assert b"".join(pieces[:k]) == segment
     assert {len(piece) for piece in pieces} == {512}
 
 
 @pytest.mark.parametrize(("k", "n"), SHAPES)
-def test_the_last_k_pieces_give_all_others_back(k: int, n: int) -> None:
-    codec = Codec(k, n)
+def test_the_last_k_pieces_give_all_others_back(codec_of: type[Codec], k: int, n: int) -> None:
+    codec = codec_of(k, n)
     segment = segment_of(k, 512)
     pieces = codec.encode(segment)
     last = {index: pieces[index] for index in range(n - k, n)}
@@ -74,11 +86,11 @@ def test_the_last_k_pieces_give_all_others_back(k: int, n: int) -> None:
     "block_bytes",
     [1, STRIP_BYTES - 1, STRIP_BYTES, STRIP_BYTES + 1, REBUILD_STRIP_BYTES + 1, 3 * REBUILD_STRIP_BYTES],
 )
-def test_strips_leave_no_trace(block_bytes: int) -> None:
+def test_strips_leave_no_trace(codec_of: type[Codec], block_bytes: int) -> None:
     """Coding in strips gives what one call of pyeclib gives, headers taken off."""
     segment = segment_of(4, block_bytes)
     whole = ECDriver(k=4, m=3, ec_type="isa_l_rs_cauchy").encode(segment)
-    codec = Codec(4, 7)
+    codec = codec_of(4, 7)
     pieces = codec.encode(segment)
     assert pieces == [fragment[80:] for fragment in whole]
     last = {index: pieces[index] for index in range(3, 7)}
@@ -86,13 +98,13 @@ def test_strips_leave_no_trace(block_bytes: int) -> None:
     assert codec.rebuild(last, [2, 0]) == {0: pieces[0], 2: pieces[2]}
 
 
-def test_with_k_of_one_every_piece_is_the_block() -> None:
-    assert Codec(1, 5).encode(b"block") == [b"block"] * 5
+def test_with_k_of_one_every_piece_is_the_block(codec_of: type[Codec]) -> None:
+    assert codec_of(1, 5).encode(b"block") == [b"block"] * 5
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_any_buffer_will_do(kind: type) -> None:
-    codec = Codec(3, 5)
+def test_any_buffer_will_do(codec_of: type[Codec], kind: type) -> None:
+    codec = codec_of(3, 5)
     segment = segment_of(3, 40)
     pieces = codec.encode(kind(segment))
     assert pieces == codec.encode(segment)
@@ -102,8 +114,8 @@ def test_any_buffer_will_do(kind: type) -> None:
     assert codec.rebuild(have, [0]) == {0: pieces[0]}
 
 
-def test_blocks_that_are_there_are_handed_back_without_a_copy() -> None:
-    codec = Codec(3, 5)
+def test_blocks_that_are_there_are_handed_back_without_a_copy(codec_of: type[Codec]) -> None:
+    codec = codec_of(3, 5)
     pieces = codec.encode(segment_of(3, 40))
     blocks = codec.blocks({0: pieces[0], 2: pieces[2], 4: pieces[4]})
     assert blocks[0] is pieces[0]
@@ -111,8 +123,8 @@ def test_blocks_that_are_there_are_handed_back_without_a_copy() -> None:
     assert blocks == pieces[:3]
 
 
-def test_threads_may_share_a_codec() -> None:
-    codec = Codec(4, 8)
+def test_threads_may_share_a_codec(codec_of: type[Codec]) -> None:
+    codec = codec_of(4, 8)
     failures = []
 
     def work(seed: int) -> None:
@@ -130,8 +142,8 @@ def test_threads_may_share_a_codec() -> None:
     assert not failures
 
 
-def test_fewer_than_k_pieces_are_refused_with_both_numbers() -> None:
-    codec = Codec(4, 8)
+def test_fewer_than_k_pieces_are_refused_with_both_numbers(codec_of: type[Codec]) -> None:
+    codec = codec_of(4, 8)
     pieces = codec.encode(segment_of(4, 40))
     have = {index: pieces[index] for index in (1, 5, 7)}
     for ask in (lambda: codec.decode(have), lambda: codec.blocks(have), lambda: codec.rebuild(have, [0])):
@@ -141,13 +153,13 @@ def test_fewer_than_k_pieces_are_refused_with_both_numbers() -> None:
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (2, 1), (1, 81), (-1, 3)])
-def test_shapes_that_no_order_has_are_refused(k: int, n: int) -> None:
+def test_shapes_that_no_order_has_are_refused(codec_of: type[Codec], k: int, n: int) -> None:
     with pytest.raises(Misuse):
-        Codec(k, n)
+        codec_of(k, n)
 
 
-def test_what_does_not_belong_together_is_refused() -> None:
-    codec = Codec(2, 4)
+def test_what_does_not_belong_together_is_refused(codec_of: type[Codec]) -> None:
+    codec = codec_of(2, 4)
     pieces = codec.encode(segment_of(2, 40))
     wrong = [
         lambda: codec.encode(b""),
@@ -165,11 +177,11 @@ def test_what_does_not_belong_together_is_refused() -> None:
             ask()
 
 
-def test_a_whole_segment_of_the_largest_pieces() -> None:
+def test_a_whole_segment_of_the_largest_pieces(codec_of: type[Codec]) -> None:
     """10 of 30, 1 MiB pieces, as the client sends them, with ten blocks lost."""
     geometry = Geometry.for_stream(10 * 1024 * 1024 - 10 * 16 - 64, 10, 30)
     assert (geometry.piece_bytes, geometry.segments) == (1024 * 1024, 1)
     segment = bytes(range(256)) * (geometry.piece_bytes * geometry.k // 256)
-    codec = Codec(10, 30)
+    codec = codec_of(10, 30)
     pieces = codec.encode(segment)
     assert codec.decode({index: pieces[index] for index in range(12, 22)}) == segment

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -16,9 +17,9 @@ from hypothesis import strategies as st
 import grange
 import grange_client
 import grange_node
-from grange import kernel, merkle
-from grange.errors import Misuse
-from grange.units import HASH_BYTES, LEAF_BYTES
+from grange import erasure, kernel, merkle
+from grange.errors import Misuse, UnknownCodec
+from grange.units import HASH_BYTES, LEAF_BYTES, MAX_SLOTS
 
 pieces = st.binary(min_size=1, max_size=40).map(lambda one: one * LEAF_BYTES)
 """Of one to forty leaves."""
@@ -77,15 +78,19 @@ def test_without_a_kernel_that_fits_there_is_a_reason(found: ModuleType | Import
 def test_what_is_offered_comes_from_one_place_and_the_description_says_which() -> None:
     modules = {getattr(kernel, name).__module__ for name in kernel.__all__}
     if kernel.REASON_AGAINST:
-        assert modules == {"grange.merkle"}
+        assert modules == {"grange.merkle", "grange.erasure"}
         assert kernel.describe() == f"plain Python ({kernel.REASON_AGAINST})"
     else:
-        assert modules == {"grange.merkle_compiled"}
+        codes_fast = import_module("grange_kernel").CODES_FAST
+        assert modules == {
+            "grange.merkle_compiled",
+            "grange.erasure_compiled" if codes_fast else "grange.erasure",
+        }
         assert kernel.describe().startswith("kernel ")
 
 
 def test_plain_and_compiled_have_the_same_signatures(compiled: ModuleType) -> None:
-    for name in kernel.__all__:
+    for name in {*kernel.__all__} - {"Codec"}:
         plain_one, compiled_one = getattr(merkle, name), getattr(compiled, name)
         assert inspect.signature(plain_one) == inspect.signature(compiled_one), name
         if inspect.isclass(plain_one):
@@ -163,6 +168,43 @@ def test_one_piece_with_a_part_of_a_leaf_spoils_the_batch(compiled: ModuleType, 
             hashing.merkle_roots([bytes(LEAF_BYTES), bytes(wrong)])
 
 
+@given(st.data())
+def test_pieces_of_any_shape_and_length_are_coded_as_by_pyeclib(
+    compiled: ModuleType, data: st.DataObject
+) -> None:
+    from grange import erasure_compiled
+
+    n = data.draw(st.integers(2, MAX_SLOTS))
+    k = data.draw(st.integers(1, n))
+    blocks = [data.draw(st.binary(min_size=1, max_size=1)) * 300 for _ in range(k)]
+    cut = data.draw(st.integers(1, 300))
+    random = data.draw(st.randoms(use_true_random=False))
+    blocks = [bytes(byte ^ random.getrandbits(8) for byte in block[:cut]) for block in blocks]
+    plain_codec, compiled_codec = erasure.Codec(k, n), erasure_compiled.Codec(k, n)
+    parity = plain_codec.parity(blocks)
+    assert compiled_codec.parity(blocks) == parity
+    pieces = dict(enumerate([*blocks, *parity]))
+    have = {index: pieces.pop(index) for index in random.sample(range(n), k)}
+    assert compiled_codec.blocks(have) == plain_codec.blocks(have) == blocks
+    assert compiled_codec.rebuild(have, list(pieces)) == pieces
+
+
+def test_a_kernel_that_computes_another_code_is_refused(
+    compiled: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from grange import erasure_compiled
+
+    made = compiled.grange_kernel.code
+
+    def wrong(*arguments: object) -> list[bytes]:
+        first, *rest = made(*arguments)
+        return [bytes([first[0] ^ 1]) + first[1:], *rest]
+
+    monkeypatch.setattr(compiled.grange_kernel, "code", wrong)
+    with pytest.raises(UnknownCodec):
+        erasure_compiled.Codec(4, 8)
+
+
 def test_the_kernel_itself_checks_sizes_and_bytes_in_a_row(compiled: ModuleType) -> None:
     """It is `unsafe` inside: what gets past the Python around it must be an error, never a wild read."""
     raw = compiled.grange_kernel
@@ -175,8 +217,15 @@ def test_the_kernel_itself_checks_sizes_and_bytes_in_a_row(compiled: ModuleType)
         lambda: raw.root_of_hashes(bytes(HASH_BYTES + 1)),
         lambda: raw.Tree(b""),
         lambda: raw.PieceHasher(100),
+        lambda: raw.code([], [], [1]),
+        lambda: raw.code([0, 0], [b"a", b"b"], [2]),
+        lambda: raw.code([0, 1, 2], [b"a", b"b"], [3]),
+        lambda: raw.code([0, 256], [b"a", b"b"], [2]),
+        lambda: raw.code([0, 1], [b"a", b"b"], [256]),
+        lambda: raw.code([0, 1], [b"a", b"bc"], [2]),
+        lambda: raw.code([0, 1], [b"", b""], [2]),
     ):
-        with pytest.raises(ValueError, match="bytes"):
+        with pytest.raises(ValueError, match=r"bytes|numbers"):
             call()
     with pytest.raises(BufferError):
         raw.merkle_root(memoryview(bytes(2 * LEAF_BYTES))[::2], LEAF_BYTES)
@@ -187,27 +236,31 @@ def test_the_kernel_itself_checks_sizes_and_bytes_in_a_row(compiled: ModuleType)
         raw.merkle_root("text", LEAF_BYTES)
 
 
-def test_nobody_hashes_whole_pieces_past_the_kernel() -> None:
+def test_nobody_works_on_whole_pieces_past_the_kernel() -> None:
     """What `grange.kernel` offers is imported from there, but for the modules that make it."""
-    own = {"merkle.py", "merkle_compiled.py", "kernel.py"}
+    own = {"merkle.py", "merkle_compiled.py", "erasure.py", "erasure_compiled.py", "kernel.py"}
     past = []
     for package in (grange, grange_node, grange_client):
         folder = Path(package.__file__).parent
         for file in folder.rglob("*.py"):
             if file.parent == Path(grange.__file__).parent and file.name in own:
                 continue
-            past += [f"{file.name}: {name}" for name in names_of_merkle(file) if name in kernel.__all__]
+            past += [
+                f"{file.name}: {name}" for name in taken_from_plain_modules(file) if name in kernel.__all__
+            ]
     assert not past
 
 
-def names_of_merkle(file: Path) -> list[str]:
-    """What a file takes from `grange.merkle`."""
+def taken_from_plain_modules(file: Path) -> list[str]:
+    """What a file takes from `grange.merkle` and `grange.erasure`."""
     names = []
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "grange.merkle":
+        if isinstance(node, ast.ImportFrom) and node.module in ("grange.merkle", "grange.erasure"):
             names += [alias.name for alias in node.names]
         elif (
-            isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "merkle"
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in ("merkle", "erasure")
         ):
             names.append(node.attr)
     return names

@@ -77,7 +77,7 @@ def unknown_command(word: str, commands: list[str]) -> str:
 def show_version(value: bool) -> None:
     """Print the version and end, as --version asks."""
     if value:
-        typer.echo(f"grange {version('grange')}\nhashing by {kernel.describe()}")
+        typer.echo(f"grange {version('grange')}\nhashing and coding by {kernel.describe()}")
         raise typer.Exit
 
 

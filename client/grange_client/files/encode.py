@@ -10,9 +10,8 @@ Pure computation, meant to run in worker threads; leaves sending to `grange.tran
 import threading
 from collections.abc import Iterable
 
-from grange.erasure import Codec
 from grange.errors import AuthenticationFailed
-from grange.kernel import merkle_roots, root_of_hashes
+from grange.kernel import Codec, merkle_roots, root_of_hashes
 from grange.layout import Geometry
 from grange.seal import OrderKey
 from grange.transfer.slot_upload import Piece

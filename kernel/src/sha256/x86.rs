@@ -32,9 +32,7 @@ static ROUND_CONSTANTS: [u32; 64] = [
 
 /// Whether this processor has the instructions.
 pub fn is_there() -> bool {
-    is_x86_feature_detected!("sha")
-        && is_x86_feature_detected!("ssse3")
-        && is_x86_feature_detected!("sse4.1")
+    is_x86_feature_detected!("sha") && is_x86_feature_detected!("ssse3") && is_x86_feature_detected!("sse4.1")
 }
 
 /// Hash every `message_bytes` of `messages`, a multiple of `BLOCK_BYTES`, and append the hashes to `out`.

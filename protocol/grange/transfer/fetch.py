@@ -16,8 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from grange.erasure import Codec
 from grange.errors import Told
+from grange.kernel import Codec
 from grange.layout import Geometry
 from grange.peer import FARMER_FAULTS, FarmerLied, FarmerRefused, PieceClosed, dealing_with
 from grange.tasks import cancelled

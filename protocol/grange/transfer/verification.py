@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol, TypeVar
 
-from grange.erasure import Codec
 from grange.errors import AuthenticationFailed, Told
-from grange.kernel import merkle_roots
+from grange.kernel import Codec, merkle_roots
 from grange.layout import Geometry
 from grange.seal import OrderKey
 from grange.transfer.aging import Aging, Freshness

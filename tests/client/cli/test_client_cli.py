@@ -647,7 +647,7 @@ def test_version() -> None:
     shown = CliRunner().invoke(cli.app, ["--version"])
     first, second = shown.stdout.splitlines()
     assert (shown.exit_code, first) == (0, f"grange {version('grange')}")
-    assert second == f"hashing by {kernel.describe()}"
+    assert second == f"hashing and coding by {kernel.describe()}"
 
 
 @pytest.mark.parametrize(
