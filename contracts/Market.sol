@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Office} from "./Office.sol";
+import {MarketExtension} from "./MarketExtension.sol";
 import {Repairs} from "./modules/Repairs.sol";
 import {State} from "./modules/State.sol";
 import {Vouchers} from "./modules/Vouchers.sol";
@@ -11,25 +11,25 @@ import {Parameters} from "./types/Types.sol";
 /// @notice Renters place orders with farmers; farmers prove each epoch that they keep what they are paid for. Whoever
 /// reads or calls it does so by `IMarket`.
 /// @dev The code of all modules is above what one contract may have, so it is in two: here the calls that go over
-/// many slots or signatures, and in `Office`, which this one creates, all others. Both are composed of modules over the same base: Settings
+/// many slots or signatures, and in `MarketExtension`, which this one creates, all others. Both are composed of modules over the same base: Settings
 /// (parameters and clock), State (all that is stored), Balances, Books (what each farmer must keep), Settlement (misses).
 /// There is no owner, no pause and no upgrade.
 contract Market is Repairs, Vouchers {
-    address private immutable OFFICE;
+    address private immutable EXTENSION;
 
     constructor(Parameters memory p) State(p) {
-        OFFICE = address(new Office(p));
+        EXTENSION = address(new MarketExtension(p));
     }
 
-    /// @dev Runs the office's code on the storage of this contract. In assembly, since a fallback can return what it was
+    /// @dev Runs the code of the market extension on the storage of this contract. In assembly, since a fallback can return what it was
     /// given in no other way; memory is overwritten from its start, as nothing is done after.
     // solhint-disable-next-line no-complex-fallback
     fallback() external {
-        address office = OFFICE;
+        address extension = EXTENSION;
         // solhint-disable-next-line no-inline-assembly
         assembly ("memory-safe") {
             calldatacopy(0, 0, calldatasize())
-            let done := delegatecall(gas(), office, 0, calldatasize(), 0, 0)
+            let done := delegatecall(gas(), extension, 0, calldatasize(), 0, 0)
             returndatacopy(0, 0, returndatasize())
             if iszero(done) {
                 revert(0, returndatasize())

@@ -54,14 +54,18 @@ interface IAudits {
     error WrongPeak(uint256 sample, bytes32 computed, bytes32 peak);
 
     /// @notice Fixes the seed of the current epoch, if it is not yet. By anyone.
+    /// @return The seed: fixed by this call or before it.
     function recordSeed() external returns (bytes32);
 
     /// @notice Records the farmer's missed epochs up to the one before the current. By anyone.
+    /// @param farmer The farmer whose missed epochs are recorded.
     function settle(FarmerId farmer) external;
 
     /// @notice Proves that the farmer keeps what it is paid for, and pays it for `epoch`, the current one. By anyone.
     /// @dev Paths lead to the peaks as they are when the call is mined: if an order was placed with the farmer in
     /// between, the proof may have to be made again. What is drawn does not change within the epoch.
+    /// @param farmer The farmer that proves, and whose owner is paid.
+    /// @param epoch The current epoch, as the proof was made for it.
     /// @param words The samples one after another, each: the order; slot | leafCount << 8 | from << 40 |
     /// index in the mountain range << 72; first << 128 | rate; the leaf's 16 words; the path from the leaf to
     /// the slot's root; the path from the slot's entry to its peak. Lengths follow from counts and indices.
@@ -70,8 +74,13 @@ interface IAudits {
     function prove(FarmerId farmer, Epoch epoch, bytes32[] calldata words) external;
 
     /// @notice The seed of an epoch; zero if it was not recorded.
+    /// @param epoch The epoch whose seed is asked for.
+    /// @return Its seed, or zero.
     function seed(Epoch epoch) external view returns (bytes32);
 
     /// @notice Whether the farmer missed the epoch, recorded or not.
+    /// @param farmer The farmer that is asked about.
+    /// @param epoch An epoch before the current one.
+    /// @return True if it had something to prove in that epoch and did not.
     function missed(FarmerId farmer, Epoch epoch) external view returns (bool);
 }

@@ -18,9 +18,16 @@ interface IBooks {
     error BookMostlyLost(FarmerId farmer, uint256 all, uint256 lost);
 
     /// @notice The farmer's book that ends at `end`; that of `extension` holds what orders were extended by.
+    /// @param farmer The farmer whose book is asked for.
+    /// @param end The date on which everything in the book ends: a multiple of `gridEpochs`.
+    /// @param extension True for the book of extensions, false for the book of all other slots.
+    /// @return Its totals and its peaks. All zero when nothing in it is live.
     function book(FarmerId farmer, Epoch end, bool extension) external view returns (BookView memory);
 
     /// @notice The total rate that is asked of the farmer in `epoch`, and paid for.
     /// @dev Of the current epoch or, as far as orders are placed by now, of a later one.
+    /// @param farmer The farmer that is asked about.
+    /// @param epoch The current epoch or a later one.
+    /// @return Token base units per epoch. Zero for a farmer that has lapsed.
     function rateAt(FarmerId farmer, Epoch epoch) external view returns (uint256);
 }

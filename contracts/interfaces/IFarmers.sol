@@ -57,7 +57,10 @@ interface IFarmers {
     /// @param owner Withdraws, is paid and names the operator. Best kept cold.
     /// @param operator Signs acceptances. Hot.
     /// @param endpoint Where renters reach the farmer.
+    /// @param offer Its prices, its capacity and its longest term. Nothing in it binds the farmer: what it
+    /// signs does.
     /// @param stake In token base units.
+    /// @return The id of the new farmer.
     function register(
         address owner,
         address operator,
@@ -67,6 +70,13 @@ interface IFarmers {
     ) external returns (FarmerId);
 
     /// @notice `register`, with the caller's permit for the stake.
+    /// @param owner Withdraws, is paid and names the operator. Best kept cold.
+    /// @param operator Signs acceptances. Hot.
+    /// @param endpoint Where renters reach the farmer.
+    /// @param offer Its prices, its capacity and its longest term.
+    /// @param stake In token base units.
+    /// @param permit The caller's permit for at least the stake.
+    /// @return The id of the new farmer.
     function registerWithPermit(
         address owner,
         address operator,
@@ -77,24 +87,39 @@ interface IFarmers {
     ) external returns (FarmerId);
 
     /// @notice Changes endpoint and offer. By the farmer's owner or operator.
+    /// @param farmer The farmer that changes.
+    /// @param endpoint Where renters reach it from now on.
+    /// @param offer What it offers from now on. What it signed before stays as it is.
     function updateFarmer(FarmerId farmer, string calldata endpoint, Offer calldata offer) external;
 
     /// @notice Names another operator. By the farmer's owner.
+    /// @param farmer The farmer that changes its key.
+    /// @param operator The key that signs its acceptances from now on.
     function setOperator(FarmerId farmer, address operator) external;
 
     /// @notice Adds to a farmer's stake; pulled from the caller, who may be anyone.
+    /// @param farmer The farmer whose stake grows.
+    /// @param amount In token base units.
     function addStake(FarmerId farmer, uint256 amount) external;
 
     /// @notice Moves what the farmer has at stake above its collateral to its owner's earnings. By the owner.
     /// @dev At once: every epoch gone by is settled in the same call, and what is asked in this one is collateralized.
+    /// @param farmer The farmer whose stake shrinks.
+    /// @param amount In token base units: at most what is above the collateral.
     function unstake(FarmerId farmer, uint256 amount) external;
 
     /// @notice Farmers have the ids from 1 to this.
+    /// @return The number of farmers that ever registered.
     function farmerCount() external view returns (uint32);
 
     /// @notice One farmer.
+    /// @param id Which farmer.
+    /// @return The farmer as if it were settled now.
     function farmer(FarmerId id) external view returns (FarmerView memory);
 
     /// @notice The farmers with ids from `first`, `count` of them or as many as there are.
+    /// @param first The id of the first farmer that is shown.
+    /// @param count How many are shown at most.
+    /// @return The farmers in the order of their ids, each as if it were settled now.
     function farmers(uint32 first, uint32 count) external view returns (FarmerView[] memory);
 }

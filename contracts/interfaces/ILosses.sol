@@ -29,6 +29,7 @@ interface ILosses {
 
     /// @notice Gives up slots whose data are lost: their collateral is forfeit, the rest of the business goes on. In this
     /// epoch they are still asked for, as its seed may be known; they are vacant from the next. By owner or operator.
+    /// @param farmer The farmer that gives the slots up.
     /// @param end The date of the book that holds them.
     /// @param extension Whether that is the book for extensions.
     /// @param words The slots one after another, each: the order; slot | leafCount << 8 | from << 40 | index in the
@@ -36,5 +37,9 @@ interface ILosses {
     function declareLoss(FarmerId farmer, Epoch end, bool extension, bytes32[] calldata words) external;
 
     /// @notice Whether a slot was declared lost by the farmer that had it from epoch `from`.
+    /// @param order The order that the slot belongs to.
+    /// @param slot The number of the slot in the order.
+    /// @param from The first epoch in which that farmer was audited and paid for it.
+    /// @return What was declared. All zero when nothing was.
     function loss(OrderId order, uint8 slot, Epoch from) external view returns (LossView memory);
 }

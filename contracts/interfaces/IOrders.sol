@@ -85,9 +85,16 @@ interface IOrders {
 
     /// @notice Places an order with the farmers that signed `acceptances`, paid out of the caller's vault.
     /// Service and pay begin with the next epoch.
+    /// @param terms What is the same for all slots of the order.
+    /// @param acceptances What the farmers signed, one for each slot, in slot order.
+    /// @return The id of the order: `orderId` of the caller and the salt.
     function place(Terms calldata terms, Acceptance[] calldata acceptances) external returns (OrderId);
 
     /// @notice `depositWithPermit`, then `place`.
+    /// @param terms What is the same for all slots of the order.
+    /// @param acceptances What the farmers signed, one for each slot, in slot order.
+    /// @param permit The caller's permit; `permit.value` tokens go into its vault first.
+    /// @return The id of the order.
     function placeWithPermit(
         Terms calldata terms,
         Acceptance[] calldata acceptances,
@@ -96,6 +103,11 @@ interface IOrders {
 
     /// @notice Places an order for the same slots from the day on which `previous` ends, in its last grid period.
     /// Nothing is uploaded; the slots may be with other farmers, if these have what they sign for. By its renter.
+    /// @param previous The order that is extended, with its slots as they are now.
+    /// @param terms What is the same for all slots of the new order. Leaves and k are those of the previous
+    /// one.
+    /// @param acceptances What the farmers signed, one for each slot, in slot order.
+    /// @return The id of the new order.
     function extend(
         Held calldata previous,
         Terms calldata terms,
@@ -103,6 +115,12 @@ interface IOrders {
     ) external returns (OrderId);
 
     /// @notice `depositWithPermit`, then `extend`.
+    /// @param previous The order that is extended, with its slots as they are now.
+    /// @param terms What is the same for all slots of the new order. Leaves and k are those of the previous
+    /// one.
+    /// @param acceptances What the farmers signed, one for each slot, in slot order.
+    /// @param permit The caller's permit; `permit.value` tokens go into its vault first.
+    /// @return The id of the new order.
     function extendWithPermit(
         Held calldata previous,
         Terms calldata terms,
@@ -111,8 +129,13 @@ interface IOrders {
     ) external returns (OrderId);
 
     /// @notice An order. All zero once it is closed.
+    /// @param id Which order.
+    /// @return The order without its slots, of which only a hash is kept.
     function order(OrderId id) external view returns (OrderView memory);
 
     /// @notice The id that an order of `renter` with this salt has or will have.
+    /// @param renter The account that places the order.
+    /// @param salt Chosen by the renter, once for each order.
+    /// @return keccak256(abi.encode(renter, salt)).
     function orderId(address renter, bytes32 salt) external pure returns (OrderId);
 }

@@ -59,17 +59,24 @@ interface IRepairs {
 
     /// @notice Makes a lapsed farmer's stake the bounties for its slots. By anyone, for an epoch of the farmer's pay.
     /// @dev What is owed to its slots beyond the collateral is its owner's.
+    /// @param farmer The farmer that lapsed.
     function evict(FarmerId farmer) external;
 
     /// @notice Gives vacant slots to farmers that signed `takeovers`, and settles with the renter for those before them.
     /// By anyone; the bounties go to `repairer`, whom the farmers signed for, so there is nothing to win by being first
     /// with what another has sent, but for the reward of an eviction that was still to be made: that is the caller's.
+    /// @param held The order, with its slots as they are now.
+    /// @param repairer The account that is paid the bounties.
+    /// @param takeovers What the new farmers signed, one for each slot that is given away.
     function refill(Held calldata held, address repairer, Takeover[] calldata takeovers) external;
 
     /// @notice Ends an order that is over, and returns to its renter what was not proven, with compensation. By anyone.
     /// @dev Settles and evicts farmers where it must. If that is too much for a block, `settle` and `evict` come first.
+    /// @param held The order, with its slots as they are now.
     function close(Held calldata held) external;
 
     /// @notice When the farmer was evicted and what its slots have to offer.
+    /// @param farmer The farmer that is asked about.
+    /// @return All zero when the farmer was not evicted.
     function eviction(FarmerId farmer) external view returns (EvictionView memory);
 }

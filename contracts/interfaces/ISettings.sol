@@ -42,8 +42,10 @@ interface ISettings {
     error WithdrawDelayOutOfRange(uint256 withdrawDelayEpochs, uint256 least, uint256 most);
 
     /// @notice The parameters given at deployment.
+    /// @return All of them; they never change.
     function parameters() external view returns (Parameters memory);
 
     /// @notice The epoch of the current block.
+    /// @return block.number / epochBlocks.
     function currentEpoch() external view returns (Epoch);
 }

@@ -47,31 +47,44 @@ interface IVault {
     error PermitRefused(address account, uint256 allowance, uint256 needed);
 
     /// @notice Moves tokens that the caller approved into its vault.
+    /// @param amount In token base units.
     function deposit(uint256 amount) external;
 
     /// @notice Moves `permit.value` tokens into the caller's vault.
     /// @dev A permit that somebody else has already submitted does no harm: the allowance counts.
+    /// @param permit The caller's permit for the market to pull `permit.value` tokens.
     function depositWithPermit(Permit calldata permit) external;
 
     /// @notice Announces that the caller will withdraw up to `amount` of its vault. Takes the place of an earlier
     /// announcement. Until it is withdrawn the money stays in the vault and can be spent.
+    /// @param amount In token base units. It may be more than the vault holds.
     function requestWithdrawal(uint256 amount) external;
 
     /// @notice Moves what was announced, or what is left of it, from the caller's vault to `to`.
+    /// @param to The account that receives the tokens.
     function withdraw(address to) external;
 
     /// @notice Moves tokens from the caller's earnings to `to`.
+    /// @param to The account that receives the tokens.
+    /// @param amount In token base units.
     function claim(address to, uint256 amount) external;
 
     /// @notice Sends the fines taken so far out of circulation. By anyone.
     function burn() external;
 
     /// @notice What the vault of `account` holds.
+    /// @param account The account that is asked about.
+    /// @return In token base units.
     function vault(address account) external view returns (uint256);
 
     /// @notice What `account` has earned and not claimed.
+    /// @param account The account that is asked about.
+    /// @return In token base units.
     function earnings(address account) external view returns (uint256);
 
     /// @notice What `account` announced to withdraw, and when it may.
+    /// @param account The account that is asked about.
+    /// @return amount In token base units; zero when nothing is announced.
+    /// @return readyEpoch The first epoch in which it can be withdrawn.
     function withdrawal(address account) external view returns (uint256 amount, Epoch readyEpoch);
 }

@@ -16,8 +16,13 @@ interface IVouchers {
 
     /// @notice Pays what renters promised the farmer beyond what it redeemed before, as far as their vaults hold it. What
     /// they do not hold can be redeemed later. By anyone.
+    /// @param farmer The farmer that the vouchers are for.
+    /// @param vouchers One for each renter: the latest that the farmer holds.
     function redeem(FarmerId farmer, Voucher[] calldata vouchers) external;
 
     /// @notice What the farmer has redeemed of the renter's vouchers in all.
+    /// @param farmer The farmer that was paid.
+    /// @param renter The account that signed the vouchers.
+    /// @return In token base units, over all vouchers so far.
     function redeemed(FarmerId farmer, address renter) external view returns (uint256);
 }

@@ -5,7 +5,7 @@ import {Blockhash} from "@openzeppelin/contracts/utils/Blockhash.sol";
 import {IAudits} from "../interfaces/IAudits.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {Merkle} from "../libraries/Merkle.sol";
-import {Standing} from "../types/Standing.sol";
+import {FarmerState} from "../types/FarmerState.sol";
 import {Entry, Epoch, FarmerId, Rate} from "../types/Types.sol";
 import {Proofs} from "./Proofs.sol";
 
@@ -41,7 +41,7 @@ abstract contract Audits is IAudits, Proofs {
     /// @inheritdoc IAudits
     function settle(FarmerId id) external {
         Farmer storage stored = _existing(id);
-        stored.standing = _settled(id, stored, stored.standing, _currentEpoch());
+        stored.state = _settled(id, stored, stored.state, _currentEpoch());
     }
 
     /// @inheritdoc IAudits
@@ -49,18 +49,18 @@ abstract contract Audits is IAudits, Proofs {
         uint256 current = _currentEpoch();
         if (Epoch.unwrap(epoch) != current) revert EpochNotCurrent(epoch, Epoch.wrap(uint32(current)));
         Farmer storage stored = _existing(id);
-        Standing standing = stored.standing;
-        if (standing.settledEpoch() >= current) revert EpochSettled(id, epoch);
-        standing = _settledUnlapsed(id, stored, standing, current);
+        FarmerState state = stored.state;
+        if (state.settledEpoch() >= current) revert EpochSettled(id, epoch);
+        state = _settledUnlapsed(id, stored, state, current);
 
         Draw memory draw;
         uint256 pay;
-        (draw.weights, draw.total, pay) = _drawn(id, standing, current);
+        (draw.weights, draw.total, pay) = _drawn(id, state, current);
         if (pay == 0) revert NothingToProve(id, epoch);
         draw.seed = _recordSeed(current);
         draw.farmer = id;
         draw.current = current;
-        draw.lost = standing.hasLost();
+        draw.lost = state.hasLost();
         uint256 cursor = 0;
         uint256 number = 0;
         for (uint256 proven = 0; proven < SAMPLES; ++number) {
@@ -70,7 +70,7 @@ abstract contract Audits is IAudits, Proofs {
         }
         if (cursor != words.length) revert ProofTooLong(cursor, words.length);
 
-        stored.standing = standing.settled(current).proven();
+        stored.state = state.settled(current).proven();
         _earn(stored.owner, pay);
         emit Proven(id, epoch, pay);
     }
@@ -83,7 +83,7 @@ abstract contract Audits is IAudits, Proofs {
     /// @inheritdoc IAudits
     function missed(FarmerId id, Epoch epoch) external view returns (bool) {
         Farmer storage stored = _existing(id);
-        Outcome memory outcome = _outcome(id, stored.stake, stored.standing, _currentEpoch());
+        Outcome memory outcome = _outcome(id, stored.stake, stored.state, _currentEpoch());
         for (uint256 i = 0; i < outcome.count; ++i) {
             if (outcome.missed[i] == Epoch.unwrap(epoch)) return true;
         }

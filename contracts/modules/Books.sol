@@ -4,9 +4,9 @@ pragma solidity 0.8.37;
 import {IBooks} from "../interfaces/IBooks.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {MAX_PEAKS, Mountain} from "../libraries/Mountain.sol";
-import {Header, Headers} from "../types/Header.sol";
+import {BookHeader, BookHeaders} from "../types/BookHeader.sol";
+import {FarmerState} from "../types/FarmerState.sol";
 import {LostRates} from "../types/LostRates.sol";
-import {Standing} from "../types/Standing.sol";
 import {Entry, Epoch, FarmerId, Rate} from "../types/Types.sol";
 import {Balances} from "./Balances.sol";
 
@@ -41,9 +41,9 @@ abstract contract Books is Balances {
 
     /// @dev Enters a slot; `entry.first` is set here. The farmer has been settled and swept in this epoch, and the rate is
     /// part of what it is committed to, which fits.
-    function _append(FarmerId farmer, Standing standing, uint256 grid, bool extension, Entry memory entry) internal {
+    function _append(FarmerId farmer, FarmerState state, uint256 grid, bool extension, Entry memory entry) internal {
         Book storage stored = _bookOf(farmer, grid, extension);
-        Header header = stored.header;
+        BookHeader header = stored.header;
         uint256 addedEpoch = Epoch.unwrap(entry.from) - 1;
         uint256 count = 0;
         uint256 rateBefore = 0;
@@ -53,9 +53,9 @@ abstract contract Books is Balances {
             if (header.addedEpoch() == addedEpoch) (rateBefore, rateAdded) = (header.rateBefore(), header.rateAdded());
             else rateBefore = header.rateTotal();
         }
-        if (standing.hasLost()) _checkLost(farmer, stored, count, rateBefore + rateAdded + Rate.unwrap(entry.rate));
+        if (state.hasLost()) _checkLost(farmer, stored, count, rateBefore + rateAdded + Rate.unwrap(entry.rate));
         entry.first = uint80(rateBefore + rateAdded);
-        stored.header = Headers.pack(grid, count + 1, addedEpoch, rateBefore, rateAdded + Rate.unwrap(entry.rate));
+        stored.header = BookHeaders.pack(grid, count + 1, addedEpoch, rateBefore, rateAdded + Rate.unwrap(entry.rate));
         stored.peaks.append(count, Mountain.entryHash(entry));
     }
 
@@ -67,19 +67,19 @@ abstract contract Books is Balances {
     /// those of the first; and what is paid for a proof. A book of which all is lost is not drawn from.
     function _drawn(
         FarmerId farmer,
-        Standing standing,
+        FarmerState state,
         uint256 epoch
     ) internal view returns (uint256[] memory weights, uint256 total, uint256 pay) {
-        weights = new uint256[](standing.hasExtended() ? 2 * MAX_BOOKS : MAX_BOOKS);
+        weights = new uint256[](state.hasExtended() ? 2 * MAX_BOOKS : MAX_BOOKS);
         uint256 firstGrid = Epochs.firstLiveGrid(epoch, GRID_EPOCHS);
         for (uint256 i = 0; i < weights.length; ++i) {
             bool extension = i >= MAX_BOOKS;
             uint256 grid = firstGrid + (extension ? i - MAX_BOOKS : i);
             Book storage stored = _bookOf(farmer, grid, extension);
-            Header header = stored.header;
+            BookHeader header = stored.header;
             if (header.grid() != grid) continue;
             uint256 started = header.rateAtStart(epoch);
-            uint256 asked = standing.hasLost() ? started - stored.lost.lostAtStart(epoch) : started;
+            uint256 asked = state.hasLost() ? started - stored.lost.lostAtStart(epoch) : started;
             if (asked == 0) continue;
             weights[i] = started;
             total += started;
@@ -88,24 +88,24 @@ abstract contract Books is Balances {
     }
 
     /// @dev With books that ended by `epoch` taken out of the committed rate.
-    function _swept(FarmerId farmer, Standing standing, uint256 epoch) internal view returns (Standing) {
+    function _swept(FarmerId farmer, FarmerState state, uint256 epoch) internal view returns (FarmerState) {
         uint256 grid = Epochs.gridOf(epoch, GRID_EPOCHS);
-        uint256 sweptGrid = standing.sweptGrid();
-        if (grid == sweptGrid) return standing;
-        uint256 rate = standing.committedRate();
-        if (grid - sweptGrid >= MAX_BOOKS) return standing.swept(0, grid); // later dates were not open when last swept
+        uint256 sweptGrid = state.sweptGrid();
+        if (grid == sweptGrid) return state;
+        uint256 rate = state.committedRate();
+        if (grid - sweptGrid >= MAX_BOOKS) return state.swept(0, grid); // later dates were not open when last swept
         for (uint256 date = sweptGrid + 1; date <= grid && rate > 0; ++date) {
-            rate -= _rateKept(farmer, standing, date, false);
-            if (standing.hasExtended()) rate -= _rateKept(farmer, standing, date, true);
+            rate -= _rateKept(farmer, state, date, false);
+            if (state.hasExtended()) rate -= _rateKept(farmer, state, date, true);
         }
-        return standing.swept(rate, grid);
+        return state.swept(rate, grid);
     }
 
     /// @dev What was added in `epoch` with the first ring, and so does not count in it.
     function _rateAddedIn(FarmerId farmer, uint256 epoch) internal view returns (uint256 rate) {
         uint256 grid = Epochs.firstLiveGrid(epoch, GRID_EPOCHS);
         for (uint256 date = grid; date < grid + MAX_BOOKS; ++date) {
-            Header header = _bookOf(farmer, date, false).header;
+            BookHeader header = _bookOf(farmer, date, false).header;
             if (header.grid() == date && header.addedEpoch() == epoch) rate += header.rateAdded();
         }
     }
@@ -113,14 +113,14 @@ abstract contract Books is Balances {
     /// @dev The rate of a book, without what was declared lost; zero if the book is of another date.
     function _rateKept(
         FarmerId farmer,
-        Standing standing,
+        FarmerState state,
         uint256 grid,
         bool extension
     ) private view returns (uint256) {
         Book storage stored = _bookOf(farmer, grid, extension);
-        Header header = stored.header;
+        BookHeader header = stored.header;
         if (header.grid() != grid) return 0;
-        return standing.hasLost() ? header.rateTotal() - stored.lost.lostTotal() : header.rateTotal();
+        return state.hasLost() ? header.rateTotal() - stored.lost.lostTotal() : header.rateTotal();
     }
 
     /// @dev Before a book of `count` entries gets one more, which makes its rate `all`. With none it takes the place of

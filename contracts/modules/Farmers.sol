@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IFarmers} from "../interfaces/IFarmers.sol";
 import {IVault} from "../interfaces/IVault.sol";
 import {Epochs} from "../libraries/Epochs.sol";
-import {Standing, Standings} from "../types/Standing.sol";
+import {FarmerState, FarmerStates} from "../types/FarmerState.sol";
 import {Epoch, FarmerId, FarmerView, Offer, Permit} from "../types/Types.sol";
 import {Settlement} from "./Settlement.sol";
 
@@ -62,7 +62,7 @@ abstract contract Farmers is IFarmers, Settlement {
     /// @inheritdoc IFarmers
     function addStake(FarmerId id, uint256 amount) external nonReentrant {
         Farmer storage stored = _existing(id);
-        stored.standing = _settledUnlapsed(id, stored, stored.standing, _currentEpoch());
+        stored.state = _settledUnlapsed(id, stored, stored.state, _currentEpoch());
         _addStake(id, stored, amount);
     }
 
@@ -71,11 +71,11 @@ abstract contract Farmers is IFarmers, Settlement {
         Farmer storage stored = _existing(id);
         if (msg.sender != stored.owner) revert NotOwner(id, msg.sender);
         if (amount == 0) revert IVault.ZeroAmount();
-        Standing standing = _settledUnlapsed(id, stored, stored.standing, _currentEpoch());
-        uint256 needed = standing.committedRate() * COLLATERAL_EPOCHS;
+        FarmerState state = _settledUnlapsed(id, stored, stored.state, _currentEpoch());
+        uint256 needed = state.committedRate() * COLLATERAL_EPOCHS;
         uint256 stake = stored.stake;
         if (amount > stake || stake - amount < needed) revert StakeNotFree(id, amount, stake, needed);
-        stored.standing = standing;
+        stored.state = state;
         stored.stake = uint96(stake - amount);
         _earn(msg.sender, amount);
         emit StakeReturned(id, amount, stake - amount);
@@ -116,7 +116,7 @@ abstract contract Farmers is IFarmers, Settlement {
         Farmer storage stored = _farmers[id];
         stored.owner = owner;
         stored.operator = operator;
-        stored.standing = Standings.registered(Epochs.gridOf(current, GRID_EPOCHS), current);
+        stored.state = FarmerStates.registered(Epochs.gridOf(current, GRID_EPOCHS), current);
         emit FarmerRegistered(id, owner, operator);
         _update(id, stored, endpoint, offer);
         _addStake(id, stored, stake);
@@ -140,19 +140,19 @@ abstract contract Farmers is IFarmers, Settlement {
 
     function _shown(FarmerId id, Farmer storage stored) private view returns (FarmerView memory) {
         uint256 current = _currentEpoch();
-        Outcome memory outcome = _outcome(id, stored.stake, stored.standing, current);
-        Standing standing = outcome.standing;
-        if (!standing.isLapsed()) standing = _swept(id, standing, current);
+        Outcome memory outcome = _outcome(id, stored.stake, stored.state, current);
+        FarmerState state = outcome.state;
+        if (!state.isLapsed()) state = _swept(id, state, current);
         return
             FarmerView({
                 owner: stored.owner,
                 operator: stored.operator,
                 stake: outcome.stake,
-                committedRate: standing.committedRate(),
-                settledEpoch: Epoch.wrap(uint32(standing.settledEpoch())),
-                misses: standing.misses(),
-                strikes: standing.strikes(),
-                lapsed: standing.isLapsed(),
+                committedRate: state.committedRate(),
+                settledEpoch: Epoch.wrap(uint32(state.settledEpoch())),
+                misses: state.misses(),
+                strikes: state.strikes(),
+                lapsed: state.isLapsed(),
                 endpoint: stored.endpoint,
                 offer: stored.offer
             });

@@ -5,9 +5,9 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IFarmers} from "../interfaces/IFarmers.sol";
 import {ILosses} from "../interfaces/ILosses.sol";
 import {Epochs} from "../libraries/Epochs.sol";
-import {Header} from "../types/Header.sol";
+import {BookHeader} from "../types/BookHeader.sol";
+import {FarmerState} from "../types/FarmerState.sol";
 import {LostRates} from "../types/LostRates.sol";
-import {Standing} from "../types/Standing.sol";
 import {Entry, Epoch, FarmerId, LossView, OrderId, Rate} from "../types/Types.sol";
 import {Proofs} from "./Proofs.sol";
 
@@ -39,14 +39,14 @@ abstract contract Losses is ILosses, Proofs {
         }
         if (words.length == 0) revert NoLoss();
         uint256 current = _currentEpoch();
-        Standing standing = _settledUnlapsed(id, stored, stored.standing, current);
+        FarmerState state = _settledUnlapsed(id, stored, stored.state, current);
         uint256 grid = Epochs.gridOf(Epoch.unwrap(end), GRID_EPOCHS);
         Book storage kept = _bookOf(id, grid, extension);
         if (Epoch.unwrap(end) <= current || grid * GRID_EPOCHS != Epoch.unwrap(end) || kept.header.grid() != grid) {
             revert NoSuchBook(id, end, extension);
         }
         uint256 stake = stored.stake;
-        uint256 committed = standing.committedRate();
+        uint256 committed = state.committedRate();
         Losing memory losing = Losing({
             farmer: id,
             current: current,
@@ -57,7 +57,7 @@ abstract contract Losses is ILosses, Proofs {
         });
         uint256 rate = _declareAll(losing, kept, words);
         _addLost(id, kept, rate, current);
-        stored.standing = standing.lessened(rate, current);
+        stored.state = state.lessened(rate, current);
         stored.stake = uint96(stake - losing.collateralEpochs * rate);
     }
 
@@ -120,7 +120,7 @@ abstract contract Losses is ILosses, Proofs {
     function _addLost(FarmerId id, Book storage kept, uint256 rate, uint256 current) private {
         LostRates lost = kept.lost.plus(rate, current);
         kept.lost = lost;
-        Header header = kept.header;
+        BookHeader header = kept.header;
         uint256 lostTotal = lost.lostTotal();
         uint256 all = header.rateTotal();
         uint256 begun = header.rateBefore();

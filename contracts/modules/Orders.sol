@@ -129,9 +129,9 @@ abstract contract Orders is IOrders, Tenures {
         if (_orders[id].renter != address(0)) revert OrderExists(id);
         emit OrderPlaced(id, msg.sender, from, terms.end, terms.leafCount, terms.pieceLeaves, terms.k, n);
 
-        Taking memory taking = _taking(id, terms.leafCount, current, from, terms.end);
-        taking.message.previous = OrderId.unwrap(previous);
-        (bytes32 slotsHash, uint256 rates) = _takeAll(taking, terms.pieceLeaves, acceptances);
+        SlotAssignment memory assignment = _newAssignment(id, terms.leafCount, current, from, terms.end);
+        assignment.message.previous = OrderId.unwrap(previous);
+        (bytes32 slotsHash, uint256 rates) = _assignAll(assignment, terms.pieceLeaves, acceptances);
         _debit(msg.sender, rates * (Epoch.unwrap(terms.end) - Epoch.unwrap(from)));
         _orders[id] = OrderView({
             renter: msg.sender,
@@ -146,8 +146,8 @@ abstract contract Orders is IOrders, Tenures {
     /// @dev Gives every slot to the farmer that accepted it.
     /// @return slotsHash As `_slotsHash` gives it.
     /// @return rates The sum of the slots' rates.
-    function _takeAll(
-        Taking memory taking,
+    function _assignAll(
+        SlotAssignment memory assignment,
         uint32 pieceLeaves,
         Acceptance[] calldata acceptances
     ) private returns (bytes32 slotsHash, uint256 rates) {
@@ -155,7 +155,7 @@ abstract contract Orders is IOrders, Tenures {
         // At most MAX_SLOTS slots with rates below 2**80: nothing here overflows.
         unchecked {
             bytes32[] memory words = new bytes32[](4 + SLOT_WORDS * n);
-            words[0] = bytes32(uint256(taking.entry.leafCount));
+            words[0] = bytes32(uint256(assignment.entry.leafCount));
             words[1] = bytes32(uint256(pieceLeaves));
             words[2] = bytes32(uint256(0x60));
             words[3] = bytes32(n);
@@ -163,12 +163,12 @@ abstract contract Orders is IOrders, Tenures {
             for (uint256 slot = 0; slot < n; ++slot) {
                 Acceptance memory acceptance = acceptances[slot];
                 if (Rate.unwrap(acceptance.rate) == 0) revert ZeroRate(slot);
-                _take(taking, uint8(slot), acceptance);
+                _assign(assignment, uint8(slot), acceptance);
                 rates += Rate.unwrap(acceptance.rate);
                 words[next++] = bytes32(uint256(FarmerId.unwrap(acceptance.farmer)));
                 words[next++] = acceptance.root;
                 words[next++] = bytes32(uint256(Rate.unwrap(acceptance.rate)));
-                words[next++] = bytes32(uint256(Epoch.unwrap(taking.entry.from)));
+                words[next++] = bytes32(uint256(Epoch.unwrap(assignment.entry.from)));
             }
             slotsHash = keccak256(abi.encodePacked(words));
         }

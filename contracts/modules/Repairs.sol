@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IRepairs} from "../interfaces/IRepairs.sol";
 import {Bounty} from "../libraries/Bounty.sol";
-import {Standing} from "../types/Standing.sol";
+import {FarmerState} from "../types/FarmerState.sol";
 import {
     Acceptance,
     Epoch,
@@ -53,10 +53,10 @@ abstract contract Repairs is IRepairs, Orders {
     /// @inheritdoc IRepairs
     function evict(FarmerId id) external {
         Farmer storage stored = _existing(id);
-        Standing standing = _settled(id, stored, stored.standing, _currentEpoch());
-        if (!standing.isLapsed()) revert NotLapsed(id);
-        if (standing.isEvicted()) revert AlreadyEvicted(id);
-        _evict(id, stored, standing);
+        FarmerState state = _settled(id, stored, stored.state, _currentEpoch());
+        if (!state.isLapsed()) revert NotLapsed(id);
+        if (state.isEvicted()) revert AlreadyEvicted(id);
+        _evict(id, stored, state);
     }
 
     /// @inheritdoc IRepairs
@@ -68,11 +68,11 @@ abstract contract Repairs is IRepairs, Orders {
         Epoch from = Epoch.wrap(uint32(current + 1));
         if (Epoch.unwrap(from) >= Epoch.unwrap(stored.end)) revert OrderEnding(held.order, stored.end);
         if (Epoch.unwrap(from) < Epoch.unwrap(stored.from)) revert OrderNotBegun(held.order, stored.from);
-        Taking memory taking = _taking(held.order, held.leafCount, current, from, stored.end);
-        taking.message.repairer = repairer;
+        SlotAssignment memory assignment = _newAssignment(held.order, held.leafCount, current, from, stored.end);
+        assignment.message.repairer = repairer;
         Slot[] memory slots = held.slots;
         Payout memory payout;
-        for (uint256 i = 0; i < takeovers.length; ++i) _takeOver(taking, slots, takeovers[i], payout);
+        for (uint256 i = 0; i < takeovers.length; ++i) _takeOver(assignment, slots, takeovers[i], payout);
         _orders[held.order].slotsHash = _slotsHash(held.leafCount, held.pieceLeaves, slots);
         _credit(stored.renter, payout.refund);
         _earn(repairer, payout.bounty);
@@ -97,36 +97,32 @@ abstract contract Repairs is IRepairs, Orders {
 
     /// @inheritdoc IRepairs
     function eviction(FarmerId id) external view returns (EvictionView memory) {
-        Standing standing = _farmers[id].standing;
-        return
-            EvictionView({
-                evictedBlock: uint64(standing.evictedBlock()),
-                collateralEpochs: standing.collateralEpochs()
-            });
+        FarmerState state = _farmers[id].state;
+        return EvictionView({evictedBlock: uint64(state.evictedBlock()), collateralEpochs: state.collateralEpochs()});
     }
 
     /// @dev The stake of a lapsed farmer: an epoch of its pay to the caller, then up to its collateral to its slots, the
     /// same number of epochs of pay to each. What is above the collateral is the owner's; what is short of another whole
     /// epoch is burnt, so that nothing is rounded away. A lapsed farmer is swept to the first epoch of its vacancy.
-    function _evict(FarmerId id, Farmer storage stored, Standing standing) private returns (Standing) {
-        uint256 vacant = standing.committedRate();
+    function _evict(FarmerId id, Farmer storage stored, FarmerState state) private returns (FarmerState) {
+        uint256 vacant = state.committedRate();
         uint256 stake = stored.stake;
         uint256 reward = Math.min(stake, vacant);
         uint256 rest = stake - reward;
         uint256 collateralEpochs = vacant == 0 ? COLLATERAL_EPOCHS : Math.min(rest / vacant, COLLATERAL_EPOCHS);
         _earn(collateralEpochs == COLLATERAL_EPOCHS ? stored.owner : BURNT, rest - collateralEpochs * vacant);
-        Epoch vacantFrom = Epoch.wrap(uint32(standing.settledEpoch() + 1));
-        standing = standing.evicted(block.number, collateralEpochs);
-        stored.standing = standing;
+        Epoch vacantFrom = Epoch.wrap(uint32(state.settledEpoch() + 1));
+        state = state.evicted(block.number, collateralEpochs);
+        stored.state = state;
         stored.stake = 0;
         _earn(msg.sender, reward);
         emit Evicted(id, msg.sender, vacantFrom, collateralEpochs, reward);
-        return standing;
+        return state;
     }
 
     /// @dev Gives one vacant slot to the farmer that signed for it, in `slots` too.
     function _takeOver(
-        Taking memory taking,
+        SlotAssignment memory assignment,
         Slot[] memory slots,
         Takeover calldata takeover,
         Payout memory payout
@@ -137,14 +133,14 @@ abstract contract Repairs is IRepairs, Orders {
             if (FarmerId.unwrap(slots[i].farmer) == FarmerId.unwrap(farmer)) revert DuplicateFarmer(index, farmer);
         }
         Slot memory slot = slots[index];
-        uint256 from = Epoch.unwrap(taking.entry.from);
-        Ending memory ending = _endTenure(taking.entry.order, index, slot, from, taking.current);
+        uint256 from = Epoch.unwrap(assignment.entry.from);
+        Ending memory ending = _endTenure(assignment.entry.order, index, slot, from, assignment.current);
         if (ending.vacantBlock == 0) revert SlotNotVacant(index, slot.farmer);
-        uint256 bounty = _bounty(taking, slot, ending);
+        uint256 bounty = _bounty(assignment, slot, ending);
         uint256 refund = ending.refund + ending.compensation + ending.collateral - bounty;
         payout.bounty += bounty;
         payout.refund += refund;
-        emit SlotVacated(taking.entry.order, slot.farmer, index, taking.message.repairer, bounty, refund);
+        emit SlotVacated(assignment.entry.order, slot.farmer, index, assignment.message.repairer, bounty, refund);
         Acceptance memory acceptance = Acceptance({
             farmer: farmer,
             root: slot.root,
@@ -154,17 +150,21 @@ abstract contract Repairs is IRepairs, Orders {
             vs: takeover.vs
         });
         // The tenure that ends: each has another first epoch, so no consent serves twice.
-        taking.message.previous = bytes32(uint256(Epoch.unwrap(slot.from)));
-        _take(taking, index, acceptance);
+        assignment.message.previous = bytes32(uint256(Epoch.unwrap(slot.from)));
+        _assign(assignment, index, acceptance);
         slot.farmer = farmer;
-        slot.from = taking.entry.from;
+        slot.from = assignment.entry.from;
     }
 
-    function _bounty(Taking memory taking, Slot memory slot, Ending memory ending) private view returns (uint256) {
+    function _bounty(
+        SlotAssignment memory assignment,
+        Slot memory slot,
+        Ending memory ending
+    ) private view returns (uint256) {
         uint256 full = Bounty.full(
             Rate.unwrap(slot.rate),
             ending.collateral,
-            Epoch.unwrap(taking.message.end) - Epoch.unwrap(taking.entry.from),
+            Epoch.unwrap(assignment.message.end) - Epoch.unwrap(assignment.entry.from),
             PENALTY + FINE,
             COLLATERAL_EPOCHS
         );
@@ -183,14 +183,14 @@ abstract contract Repairs is IRepairs, Orders {
         uint256 rate = Rate.unwrap(slot.rate);
         uint256 vacantFrom = until;
         Farmer storage stored = _farmers[farmer];
-        Standing standing = stored.standing;
-        if (!standing.isLapsed() && standing.settledEpoch() + 1 < until) {
-            standing = _settled(farmer, stored, standing, current);
-            stored.standing = standing;
+        FarmerState state = stored.state;
+        if (!state.isLapsed() && state.settledEpoch() + 1 < until) {
+            state = _settled(farmer, stored, state, current);
+            stored.state = state;
         }
         Loss memory loss;
-        if (standing.hasLost()) loss = _losses[_tenure(order, index, slot.from)];
-        if (loss.lostBlock != 0 && loss.lostEpoch <= standing.settledEpoch()) {
+        if (state.hasLost()) loss = _losses[_tenure(order, index, slot.from)];
+        if (loss.lostBlock != 0 && loss.lostEpoch <= state.settledEpoch()) {
             vacantFrom = uint256(loss.lostEpoch) + 1;
             ending.vacantBlock = loss.lostBlock;
             ending.collateral = loss.collateralEpochs * rate;
@@ -199,13 +199,13 @@ abstract contract Repairs is IRepairs, Orders {
                 ending.collateral -= (PENALTY + FINE) * rate;
                 _earn(BURNT, FINE * rate);
             }
-        } else if (standing.isLapsed() && standing.settledEpoch() + 1 < until) {
-            if (!standing.isEvicted()) standing = _evict(farmer, stored, standing);
-            vacantFrom = Math.max(standing.settledEpoch() + 1, Epoch.unwrap(slot.from));
-            ending.vacantBlock = standing.evictedBlock();
-            ending.collateral = standing.collateralEpochs() * rate;
+        } else if (state.isLapsed() && state.settledEpoch() + 1 < until) {
+            if (!state.isEvicted()) state = _evict(farmer, stored, state);
+            vacantFrom = Math.max(state.settledEpoch() + 1, Epoch.unwrap(slot.from));
+            ending.vacantBlock = state.evictedBlock();
+            ending.collateral = state.collateralEpochs() * rate;
         }
-        uint256 missed = standing.misses() == 0 ? 0 : _missesIn(farmer, Epoch.unwrap(slot.from), vacantFrom);
+        uint256 missed = state.misses() == 0 ? 0 : _missesIn(farmer, Epoch.unwrap(slot.from), vacantFrom);
         ending.refund = rate * (missed + until - vacantFrom);
         ending.compensation = rate * PENALTY * missed;
     }

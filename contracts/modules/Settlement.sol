@@ -5,7 +5,7 @@ import {IAudits} from "../interfaces/IAudits.sol";
 import {IFarmers} from "../interfaces/IFarmers.sol";
 import {Bits} from "../libraries/Bits.sol";
 import {Epochs} from "../libraries/Epochs.sol";
-import {Standing} from "../types/Standing.sol";
+import {FarmerState} from "../types/FarmerState.sol";
 import {Epoch, FarmerId, OrderId} from "../types/Types.sol";
 import {Books} from "./Books.sol";
 
@@ -28,7 +28,7 @@ import {Books} from "./Books.sol";
 abstract contract Settlement is Books {
     /// @dev What a settlement finds.
     struct Outcome {
-        Standing standing; // settled and swept
+        FarmerState state; // settled and swept
         uint256 stake;
         uint256 compensation; // moved from the stake to the renters
         uint256 burnt;
@@ -43,30 +43,30 @@ abstract contract Settlement is Books {
         if (stored.operator == address(0)) revert IFarmers.UnknownFarmer(id);
     }
 
-    /// @dev Settles every epoch before the current one, and sweeps. The caller writes the standing.
+    /// @dev Settles every epoch before the current one, and sweeps. The caller writes the state.
     function _settled(
         FarmerId id,
         Farmer storage stored,
-        Standing standing,
+        FarmerState state,
         uint256 current
-    ) internal returns (Standing) {
-        if (standing.isLapsed()) return standing;
-        if (standing.settledEpoch() + 1 >= current) return _swept(id, standing, current);
-        Outcome memory outcome = _outcome(id, stored.stake, standing, current);
+    ) internal returns (FarmerState) {
+        if (state.isLapsed()) return state;
+        if (state.settledEpoch() + 1 >= current) return _swept(id, state, current);
+        Outcome memory outcome = _outcome(id, stored.stake, state, current);
         if (outcome.count > 0) _record(id, stored, outcome);
-        return outcome.standing;
+        return outcome.state;
     }
 
     /// @dev The same for a farmer that must not have lapsed.
     function _settledUnlapsed(
         FarmerId id,
         Farmer storage stored,
-        Standing standing,
+        FarmerState state,
         uint256 current
-    ) internal returns (Standing) {
-        standing = _settled(id, stored, standing, current);
-        if (standing.isLapsed()) revert IFarmers.FarmerLapsed(id, Epoch.wrap(uint32(standing.settledEpoch() + 1)));
-        return standing;
+    ) internal returns (FarmerState) {
+        state = _settled(id, stored, state, current);
+        if (state.isLapsed()) revert IFarmers.FarmerLapsed(id, Epoch.wrap(uint32(state.settledEpoch() + 1)));
+        return state;
     }
 
     /// @dev What settling would find. At most MAX_MISSES epochs are gone through one by one, since none is proven among
@@ -74,22 +74,22 @@ abstract contract Settlement is Books {
     function _outcome(
         FarmerId id,
         uint256 stake,
-        Standing standing,
+        FarmerState state,
         uint256 current
     ) internal view returns (Outcome memory outcome) {
-        outcome.standing = standing;
+        outcome.state = state;
         outcome.stake = stake;
-        uint256 first = standing.settledEpoch() + 1;
-        if (standing.isLapsed() || first >= current) return outcome;
+        uint256 first = state.settledEpoch() + 1;
+        if (state.isLapsed() || first >= current) return outcome;
         outcome.missed = new uint256[](MAX_MISSES);
-        uint256 starts = standing.hasStarting() ? (standing.sweptGrid() + 1) * GRID_EPOCHS : 0;
+        uint256 starts = state.hasStarting() ? (state.sweptGrid() + 1) * GRID_EPOCHS : 0;
         uint256 starting = starts == 0 ? 0 : _farmers[id].startingRate;
         for (uint256 epoch = first; epoch < current;) {
-            standing = _swept(id, standing, epoch);
-            uint256 rate = standing.committedRate();
+            state = _swept(id, state, epoch);
+            uint256 rate = state.committedRate();
             uint256 begun = epoch < starts ? rate - starting : rate;
-            if (epoch == first && standing.hasAdded()) begun -= _rateAddedIn(id, epoch);
-            if (begun == 0 && !(epoch == first && standing.hasGivenUp())) {
+            if (epoch == first && state.hasAdded()) begun -= _rateAddedIn(id, epoch);
+            if (begun == 0 && !(epoch == first && state.hasGivenUp())) {
                 if (rate == 0) break;
                 epoch = epoch == first ? first + 1 : Epochs.firstLiveGrid(epoch, GRID_EPOCHS) * GRID_EPOCHS;
                 continue;
@@ -100,13 +100,13 @@ abstract contract Settlement is Books {
             outcome.compensation += PENALTY * begun;
             outcome.burnt += FINE * begun;
             outcome.stake -= (PENALTY + FINE) * begun;
-            if (standing.strikes() + outcome.count >= MAX_MISSES || 2 * outcome.stake < COLLATERAL_EPOCHS * rate) {
-                outcome.standing = _swept(id, standing, epoch + 1).missed(outcome.count).settled(epoch).lapsed();
+            if (state.strikes() + outcome.count >= MAX_MISSES || 2 * outcome.stake < COLLATERAL_EPOCHS * rate) {
+                outcome.state = _swept(id, state, epoch + 1).missed(outcome.count).settled(epoch).lapsed();
                 return outcome;
             }
             ++epoch;
         }
-        outcome.standing = _swept(id, standing, current).missed(outcome.count).settled(current - 1);
+        outcome.state = _swept(id, state, current).missed(outcome.count).settled(current - 1);
     }
 
     /// @dev Names one farmer's time with a slot. Only a slot of an extension whose farmer lapsed before it began is given
@@ -151,8 +151,8 @@ abstract contract Settlement is Books {
             runFrom = i + 1;
         }
         emit IFarmers.StakeLost(id, outcome.compensation, outcome.burnt, outcome.stake);
-        if (outcome.standing.isLapsed()) {
-            emit IAudits.Lapsed(id, Epoch.wrap(uint32(outcome.standing.settledEpoch() + 1)));
+        if (outcome.state.isLapsed()) {
+            emit IAudits.Lapsed(id, Epoch.wrap(uint32(outcome.state.settledEpoch() + 1)));
         }
     }
 }

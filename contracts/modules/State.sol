@@ -4,19 +4,19 @@ pragma solidity 0.8.37;
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {MAX_PEAKS} from "../libraries/Mountain.sol";
-import {Header} from "../types/Header.sol";
+import {BookHeader} from "../types/BookHeader.sol";
+import {FarmerState} from "../types/FarmerState.sol";
 import {LostRates} from "../types/LostRates.sol";
-import {Standing} from "../types/Standing.sol";
 import {Epoch, FarmerId, Offer, OrderId, OrderView, Parameters} from "../types/Types.sol";
 import {Settings} from "./Settings.sol";
 
 /// @title What the market remembers
 /// @dev Everything that is stored is declared here and nowhere else: the market's code is in two contracts, `Market`
-/// and `Office`, which work on the storage of the first, and this is what makes them agree about its layout.
+/// and `MarketExtension`, which work on the storage of the first, and this is what makes them agree about its layout.
 /// What the values mean and who may change them is decided by the modules.
 abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
     struct Farmer {
-        Standing standing;
+        FarmerState state;
         address operator; // zero for a farmer that does not exist
         uint96 stake;
         address owner;
@@ -26,7 +26,7 @@ abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
     }
 
     struct Book {
-        Header header;
+        BookHeader header;
         LostRates lost;
         bytes32[MAX_PEAKS] peaks;
     }

@@ -6,7 +6,7 @@ import {IBooks} from "../interfaces/IBooks.sol";
 import {IFarmers} from "../interfaces/IFarmers.sol";
 import {IOrders} from "../interfaces/IOrders.sol";
 import {Epochs} from "../libraries/Epochs.sol";
-import {Standing} from "../types/Standing.sol";
+import {FarmerState} from "../types/FarmerState.sol";
 import {Acceptance, Entry, Epoch, FarmerId, OrderId, Rate} from "../types/Types.sol";
 import {Settlement} from "./Settlement.sol";
 
@@ -35,7 +35,7 @@ abstract contract Tenures is Settlement {
     }
 
     /// @dev What is carried from slot to slot. In message and entry what differs is set for each slot.
-    struct Taking {
+    struct SlotAssignment {
         uint256 current;
         uint256 endGrid;
         Message message;
@@ -48,36 +48,36 @@ abstract contract Tenures is Settlement {
     );
 
     /// @dev What is the same for all slots of a call.
-    function _taking(
+    function _newAssignment(
         OrderId order,
         uint32 leafCount,
         uint256 current,
         Epoch from,
         Epoch end
-    ) internal view returns (Taking memory taking) {
-        taking.current = current;
-        taking.endGrid = Epochs.gridOf(Epoch.unwrap(end), GRID_EPOCHS);
-        taking.message.typeHash = ACCEPTANCE_TYPEHASH;
-        taking.message.order = order;
-        taking.message.leafCount = leafCount;
-        taking.message.end = end;
-        taking.entry.order = order;
-        taking.entry.leafCount = leafCount;
-        taking.entry.from = from;
+    ) internal view returns (SlotAssignment memory assignment) {
+        assignment.current = current;
+        assignment.endGrid = Epochs.gridOf(Epoch.unwrap(end), GRID_EPOCHS);
+        assignment.message.typeHash = ACCEPTANCE_TYPEHASH;
+        assignment.message.order = order;
+        assignment.message.leafCount = leafCount;
+        assignment.message.end = end;
+        assignment.entry.order = order;
+        assignment.entry.leafCount = leafCount;
+        assignment.entry.from = from;
     }
 
     /// @dev Gives the slot to the farmer that accepted it.
-    function _take(Taking memory taking, uint8 slot, Acceptance memory acceptance) internal {
+    function _assign(SlotAssignment memory assignment, uint8 slot, Acceptance memory acceptance) internal {
         if (block.number > acceptance.deadlineBlock) {
             revert IOrders.AcceptanceExpired(slot, acceptance.deadlineBlock, block.number);
         }
-        Standing standing = _commit(taking, slot, acceptance);
-        Entry memory entry = taking.entry;
+        FarmerState state = _commit(assignment, slot, acceptance);
+        Entry memory entry = assignment.entry;
         entry.slot = slot;
         entry.root = acceptance.root;
         entry.rate = acceptance.rate;
-        bool extension = _isExtension(taking);
-        _append(acceptance.farmer, standing, taking.endGrid, extension, entry);
+        bool extension = _isExtension(assignment);
+        _append(acceptance.farmer, state, assignment.endGrid, extension, entry);
         emit IOrders.SlotFilled(
             entry.order,
             acceptance.farmer,
@@ -86,51 +86,55 @@ abstract contract Tenures is Settlement {
             acceptance.rate,
             entry.leafCount,
             entry.from,
-            taking.message.end,
+            assignment.message.end,
             extension
         );
     }
 
     /// @dev Checks that the farmer's operator signed, and adds the slot to what the farmer answers for with its stake.
     function _commit(
-        Taking memory taking,
+        SlotAssignment memory assignment,
         uint8 slot,
         Acceptance memory acceptance
-    ) private returns (Standing standing) {
+    ) private returns (FarmerState state) {
         FarmerId farmer = acceptance.farmer;
         Farmer storage stored = _farmers[farmer];
         (address operator, uint256 stake) = (stored.operator, stored.stake);
         if (operator == address(0)) revert IFarmers.UnknownFarmer(farmer);
         // Of a signature that is none the signer is zero, which no operator is.
         // slither-disable-next-line unused-return
-        (address signer, , ) = ECDSA.tryRecover(_digest(taking.message, slot, acceptance), acceptance.r, acceptance.vs);
+        (address signer, , ) = ECDSA.tryRecover(
+            _digest(assignment.message, slot, acceptance),
+            acceptance.r,
+            acceptance.vs
+        );
         if (signer != operator) revert IOrders.AcceptanceForged(slot, farmer, signer);
 
-        standing = stored.standing;
-        uint256 mark = uint40(uint256(OrderId.unwrap(taking.entry.order)));
+        state = stored.state;
+        uint256 mark = uint40(uint256(OrderId.unwrap(assignment.entry.order)));
         // A repair looks for the farmer among the order's slots: it may have been given others in between.
-        if (taking.message.repairer == address(0) && standing.lastOrder() == mark) {
+        if (assignment.message.repairer == address(0) && state.lastOrder() == mark) {
             revert IOrders.DuplicateFarmer(slot, farmer);
         }
-        uint256 missed = standing.misses();
-        standing = _settledUnlapsed(farmer, stored, standing, taking.current);
-        if (standing.misses() != missed) stake = stored.stake;
-        uint256 committed = standing.committedRate() + Rate.unwrap(acceptance.rate);
+        uint256 missed = state.misses();
+        state = _settledUnlapsed(farmer, stored, state, assignment.current);
+        if (state.misses() != missed) stake = stored.stake;
+        uint256 committed = state.committedRate() + Rate.unwrap(acceptance.rate);
         if (committed > type(uint80).max) revert IBooks.RateTooLarge(farmer, committed, type(uint80).max);
         uint256 needed = committed * COLLATERAL_EPOCHS;
         if (stake < needed) revert IFarmers.StakeTooSmall(farmer, stake, needed);
-        bool extension = _isExtension(taking);
+        bool extension = _isExtension(assignment);
         if (extension) {
             // They begin on the date after this one, up to which the farmer has been swept.
-            uint80 before = standing.hasStarting() ? stored.startingRate : 0;
+            uint80 before = state.hasStarting() ? stored.startingRate : 0;
             stored.startingRate = before + Rate.unwrap(acceptance.rate);
         }
-        standing = standing.committed(committed, mark, taking.current, extension);
-        stored.standing = standing;
+        state = state.committed(committed, mark, assignment.current, extension);
+        stored.state = state;
     }
 
-    function _isExtension(Taking memory taking) private pure returns (bool) {
-        return taking.message.previous != 0 && taking.message.repairer == address(0);
+    function _isExtension(SlotAssignment memory assignment) private pure returns (bool) {
+        return assignment.message.previous != 0 && assignment.message.repairer == address(0);
     }
 
     function _digest(Message memory message, uint8 slot, Acceptance memory acceptance) private view returns (bytes32) {

@@ -6,9 +6,9 @@ import {ISettings} from "../interfaces/ISettings.sol";
 import {Bits} from "../libraries/Bits.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {MAX_PEAKS, Mountain} from "../libraries/Mountain.sol";
-import {Header} from "../types/Header.sol";
+import {BookHeader} from "../types/BookHeader.sol";
+import {FarmerState} from "../types/FarmerState.sol";
 import {LostRates} from "../types/LostRates.sol";
-import {Standing} from "../types/Standing.sol";
 import {BookView, Epoch, FarmerId, Parameters} from "../types/Types.sol";
 import {Settlement} from "./Settlement.sol";
 
@@ -45,7 +45,7 @@ abstract contract Views is ISettings, IBooks, Settlement {
         uint256 grid = Epochs.gridOf(Epoch.unwrap(end), GRID_EPOCHS);
         if (grid * GRID_EPOCHS != Epoch.unwrap(end)) revert EndOffGrid(end, GRID_EPOCHS);
         Book storage stored = _bookOf(id, grid, extension);
-        Header header = stored.header;
+        BookHeader header = stored.header;
         if (header.grid() != grid || grid <= Epochs.gridOf(_currentEpoch(), GRID_EPOCHS)) return shown;
         LostRates lost = stored.lost;
         shown.count = uint32(header.count());
@@ -64,7 +64,7 @@ abstract contract Views is ISettings, IBooks, Settlement {
         uint256 current = _currentEpoch();
         if (Epoch.unwrap(epoch) < current) revert EpochIsPast(epoch, Epoch.wrap(uint32(current)));
         Farmer storage stored = _existing(farmer);
-        Standing standing = _outcome(farmer, stored.stake, stored.standing, current).standing;
-        if (!standing.isLapsed()) (, , asked) = _drawn(farmer, standing, Epoch.unwrap(epoch));
+        FarmerState state = _outcome(farmer, stored.stake, stored.state, current).state;
+        if (!state.isLapsed()) (, , asked) = _drawn(farmer, state, Epoch.unwrap(epoch));
     }
 }

@@ -107,7 +107,7 @@ class Offered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taking:
+class SlotAssignment:
     """One takeover, and by which key it was signed."""
 
     slot: int
@@ -441,8 +441,10 @@ class Market:
             raise Refused("NotInLastPeriod")
         self._fill(caller, order, old.end, end, shape, offered=offered, extension=True)
 
-    def refill(self, caller: str, order_id: bytes, repairer: str, takings: Sequence[Taking]) -> None:
-        if not takings:
+    def refill(
+        self, caller: str, order_id: bytes, repairer: str, assignments: Sequence[SlotAssignment]
+    ) -> None:
+        if not assignments:
             raise Refused("NothingToRefill")
         order = self._order(order_id)
         start = self.epoch + 1
@@ -450,7 +452,7 @@ class Market:
             raise Refused("OrderEnding")
         if start < order.start:
             raise Refused("OrderNotBegun")
-        for one in takings:
+        for one in assignments:
             if one.slot >= len(order.slots):
                 raise Refused("NoSuchSlot")
             if one.farmer in [tenure.farmer for tenure in order.slots]:

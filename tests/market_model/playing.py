@@ -22,7 +22,7 @@ from grange.types import Address, Epoch, FarmerId, Held, Offer, OrderId, Paramet
 from grange.units import TOKEN
 
 from .keeper import Keeper, key_of
-from .model import Market, Offered, Refused, Taking
+from .model import Market, Offered, Refused, SlotAssignment
 from .stage import FUNDS, Stage
 
 MAX_FARMERS = 6
@@ -200,7 +200,7 @@ class Playing(RuleBasedStateMachine):
     ) -> None:
         order = self.market.orders[order_id]
         before = {key_of(one) for one in order.slots}
-        takeovers, takings = [], []
+        takeovers, assignments = [], []
         for slot, farmer in pairs:
             tenure = order.slots[min(slot, len(order.slots) - 1)]
             wallet, deadline = self.signer_of(farmer, honest), self.chain.block + 1
@@ -222,9 +222,11 @@ class Playing(RuleBasedStateMachine):
                     ),
                 )
             )
-            takings.append(Taking(slot=slot, farmer=farmer, deadline_block=deadline, signer=wallet.address))
+            assignments.append(
+                SlotAssignment(slot=slot, farmer=farmer, deadline_block=deadline, signer=wallet.address)
+            )
         call = calls.refill(self.held(order_id), Address(repairer), takeovers)
-        if self.attempt(caller, call, lambda market: market.refill(caller, order_id, repairer, takings)):
+        if self.attempt(caller, call, lambda market: market.refill(caller, order_id, repairer, assignments)):
             order = self.market.orders[order_id]
             for tenure in order.slots:
                 if key_of(tenure) not in before:

@@ -13,6 +13,6 @@ import {Parameters} from "./types/Types.sol";
 /// @notice Not to be called: the market runs it on its own storage. What is done here itself concerns no market.
 /// @dev Farmers, proofs, losses and balances. `Market` creates it, with its own parameters, and never
 /// another; all they share is declared in `State`.
-contract Office is Farmers, Audits, Losses, Vault, Views {
+contract MarketExtension is Farmers, Audits, Losses, Vault, Views {
     constructor(Parameters memory p) State(p) {}
 }

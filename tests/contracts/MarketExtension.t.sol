@@ -11,48 +11,48 @@ import {MarketTest} from "./support/MarketTest.sol";
 import {ReentrantToken} from "./support/Tokens.sol";
 
 /// @title The market's two contracts, of which only one is the market
-contract HalvesTest is MarketTest {
+contract MarketExtensionTest is MarketTest {
     /// @dev The contract that the market creates first.
-    function _office() private view returns (IMarket) {
+    function _marketExtension() private view returns (IMarket) {
         bytes32 hash = keccak256(abi.encodePacked(hex"d694", address(market), hex"01"));
         return IMarket(address(uint160(uint256(hash))));
     }
 
-    /// Must hold: what is done with the office itself happens in it alone; the market knows nothing of it and loses nothing.
-    function test_theOfficeItself() external {
-        IMarket office = _office();
-        vm.assertTrue(address(office).code.length > 0, "it is there");
-        vm.assertEq(office.parameters().token, address(token), "the same parameters");
-        token.approve(address(office), type(uint256).max);
+    /// Must hold: what is done with the market extension itself happens in it alone; the market knows nothing of it and loses nothing.
+    function test_theMarketExtensionItself() external {
+        IMarket extension = _marketExtension();
+        vm.assertTrue(address(extension).code.length > 0, "it is there");
+        vm.assertEq(extension.parameters().token, address(token), "the same parameters");
+        token.approve(address(extension), type(uint256).max);
         market.deposit(1000);
-        office.deposit(500);
-        FarmerId there = office.register(address(this), address(this), "", _offer(), 70);
+        extension.deposit(500);
+        FarmerId there = extension.register(address(this), address(this), "", _offer(), 70);
         vm.assertEq(FarmerId.unwrap(there), 1, "a farmer of its own");
         vm.assertEq(market.farmerCount(), 0, "of which the market knows nothing");
         vm.assertEq(market.vault(address(this)), 1000, "the market's vault");
         vm.assertEq(token.balanceOf(address(market)), 1000, "the market's tokens");
-        office.requestWithdrawal(type(uint224).max);
-        office.unstake(there, 70);
-        office.claim(address(this), 70);
+        extension.requestWithdrawal(type(uint224).max);
+        extension.unstake(there, 70);
+        extension.claim(address(this), 70);
         _enter(_now() + WITHDRAW_DELAY_EPOCHS);
-        office.withdraw(address(this));
-        vm.assertEq(token.balanceOf(address(office)), 0, "what came in went out");
+        extension.withdraw(address(this));
+        vm.assertEq(token.balanceOf(address(extension)), 0, "what came in went out");
         vm.assertEq(token.balanceOf(address(market)), 1000, "of its own");
         (uint256 announced, ) = market.withdrawal(address(this));
         vm.assertEq(announced, 0, "nothing announced to the market");
     }
 
-    /// Must hold: the office has no orders and pays no vouchers.
-    function test_theOfficeHasNoOrders() external {
-        address office = address(_office());
+    /// Must hold: the market extension has no orders and pays no vouchers.
+    function test_theMarketExtensionHasNoOrders() external {
+        address extension = address(_marketExtension());
         Terms memory terms;
         bytes[3] memory calls = [
-            abi.encodeCall(IMarket(office).place, (terms, new Acceptance[](0))),
-            abi.encodeCall(IMarket(office).redeem, (FarmerId.wrap(1), new Voucher[](0))),
-            abi.encodeCall(IMarket(office).evict, (FarmerId.wrap(1)))
+            abi.encodeCall(IMarket(extension).place, (terms, new Acceptance[](0))),
+            abi.encodeCall(IMarket(extension).redeem, (FarmerId.wrap(1), new Voucher[](0))),
+            abi.encodeCall(IMarket(extension).evict, (FarmerId.wrap(1)))
         ];
         for (uint256 i = 0; i < calls.length; ++i) {
-            (bool done, bytes memory answer) = office.call(calls[i]);
+            (bool done, bytes memory answer) = extension.call(calls[i]);
             vm.assertTrue(!done && answer.length == 0, "no such call");
         }
     }
@@ -84,7 +84,7 @@ contract HalvesTest is MarketTest {
         acceptances[0] = _accept(terms, farmer, 0, "root", 10);
         uint256 price = 10 * (_date(1) - _now() - 1);
         market.placeWithPermit(terms, acceptances, Permit(price, 0, 0, 0, 0));
-        vm.assertEq(keccak256(re.answer()), keccak256(entered), "the office while placing");
+        vm.assertEq(keccak256(re.answer()), keccak256(entered), "the market extension while placing");
         re.attack(market, abi.encodeCall(IMarket(address(0)).place, (terms, acceptances)));
         market.addStake(farmer, 5);
         vm.assertEq(keccak256(re.answer()), keccak256(entered), "orders while staking");
