@@ -8,6 +8,7 @@ may sign what, and when a message is too old.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from coincurve import PrivateKey, PublicKey
@@ -39,6 +40,9 @@ NO_ORDER: Final = OrderId(bytes(HASH_BYTES))
 """What an acceptance extends, unless it does."""
 NOBODY: Final = address_from(bytes(ADDRESS_BYTES))
 """The repairer of an acceptance that repairs nothing."""
+
+KEYS_KEPT: Final = 8
+"""Keys of which the public one is not computed again for each signature: that takes longer than signing."""
 
 DOMAIN_TYPE: Final = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 ACCEPTANCE_TYPE: Final = (
@@ -249,6 +253,7 @@ def address_of(private_key: bytes) -> Address:
     return _address_of_public(_private_key(private_key).public_key)
 
 
+@lru_cache(maxsize=KEYS_KEPT)
 def _private_key(private_key: bytes) -> PrivateKey:
     # coincurve pads short keys with zeros, which would make another account out of a truncated file.
     if len(private_key) != HASH_BYTES:

@@ -119,7 +119,7 @@ class Peer:
     async def put_piece(self, order: OrderId, slot: int, piece: int, data: Any, root: bytes) -> None:
         """Hand over a piece whose root we know; FarmerLied if the farmer computes another."""
         path = f"{_slot_path(order, slot)}/pieces/{piece}"
-        async with self._sent("PUT", path, root, data=data) as response:
+        async with self._sent("PUT", path, root, data=_PieceBody(data)) as response:
             stored = await self._json(response, StoredPiece)
         if stored.root != root:
             raise FarmerLied(f"Farmer {self.farmer.id} computed another root for a piece than it has.")
@@ -245,6 +245,17 @@ class Peer:
             return shape.model_validate_json(body)
         except (ValidationError, ValueError, RecursionError) as error:
             raise FarmerLied(f"Farmer {self.farmer.id} sent an answer that cannot be read.") from error
+
+
+class _PieceBody(aiohttp.BytesPayload):
+    """A piece behind its headers, and not in one block with them: to join them would copy the piece."""
+
+    async def write_with_length(
+        self, writer: aiohttp.abc.AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        """Send the headers by themselves, then the piece."""
+        writer.send_headers()
+        await super().write_with_length(writer, content_length)
 
 
 class _Exchange:

@@ -276,6 +276,8 @@ class SlotPush:
         self._replace(slot, FarmerUnreachable(f"Farmer {farmer} is much slower than the others."))
 
     def _is_slow(self, slot: SlotUpload, seconds: float) -> bool:
+        if seconds <= self._slow.floor_seconds:
+            return False
         others = [
             other.seconds
             for other in self._slots.values()
