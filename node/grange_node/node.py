@@ -33,7 +33,6 @@ from grange_node.acceptance.collector import COLLECT_SECONDS, Collector
 from grange_node.acceptance.intake import Intake
 from grange_node.acceptance.promiser import Promiser
 from grange_node.audit.prover import Prover
-from grange_node.care.rebuilder import LiveRebuilder, Rebuilder
 from grange_node.chain.account_funds import AccountFunds
 from grange_node.chain.chain_link import ChainLink, LiveLink
 from grange_node.chain.gas_watch import GAS_SECONDS, GasWatch
@@ -59,6 +58,7 @@ from grange_node.reads.readers import Readers
 from grange_node.records import SlotState
 from grange_node.self_repair.carer import CARE_SECONDS, Carer
 from grange_node.self_repair.damages import Damages
+from grange_node.self_repair.rebuilder import LiveRebuilder, Rebuilder
 from grange_node.self_repair.scrubber import IDLE_SECONDS, Scrubber
 from grange_node.slot_key import SlotKey
 

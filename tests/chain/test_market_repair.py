@@ -10,8 +10,8 @@ from grange.chain import Receipt, Sender, calls
 from grange.types import Epoch, FarmerId, Held, OrderId, Slot
 from grange_devnet import Devnet
 from grange_node.acceptance.deletion import Word, word_of
-from grange_node.care.rebuilder import History
 from grange_node.records import SlotRecord, SlotState
+from grange_node.self_repair.rebuilder import History
 from grange_node.slot_key import SlotKey
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

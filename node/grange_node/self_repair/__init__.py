@@ -2,7 +2,7 @@
 
 Damages     which pieces are not what they were, on disk                damages.py
 Scrubber    pieces are read and hashed again, slowly                    scrubber.py
-Rebuilder   the other farmers of an order -> our pieces                 care/rebuilder.py
+Rebuilder   the other farmers of an order -> our pieces                 rebuilder.py
 Outlays     what mending each slot has cost                             outlays.py
 Carer       damage -> mended, or declared lost when that is cheaper     carer.py
 Judge       whether that takes too many windows, or cannot be done      judge.py, windows.py

@@ -34,7 +34,6 @@ from grange.messages import NO_ORDER
 from grange.peer import OverBudget
 from grange.reads import READ_WINDOWS, is_open, open_epoch
 from grange.types import Epoch, OrderId
-from grange_node.care.rebuilder import Give, Rebuilder
 from grange_node.chain.chain_link import ChainLink
 from grange_node.chain.watcher import View, Watcher
 from grange_node.config import Config
@@ -55,6 +54,7 @@ from grange_node.records import AFTER_PLACING, Entry, SlotRecord, SlotState, Slo
 from grange_node.self_repair.damages import Damage, Damages
 from grange_node.self_repair.giving_up import MAX_DECLARED, LossDeclarer
 from grange_node.self_repair.judge import Judge
+from grange_node.self_repair.rebuilder import Give, Rebuilder
 from grange_node.self_repair.scrubber import is_whole
 from grange_node.self_repair.windows import bytes_by_third
 from grange_node.slot_key import SlotKey

@@ -16,11 +16,11 @@ from grange.peer import PieceClosed
 from grange.reads import CLOSED_UNTIL_EPOCH
 from grange.repair import is_eager
 from grange.types import Epoch, FarmerId
-from grange_node.care import rebuilder as rebuilder_module
-from grange_node.care.rebuilder import LiveRebuilder
 from grange_node.errors import RepairStopped
 from grange_node.repair.jobs import Outcome
 from grange_node.repair.repairer import LONGEST_RETRY_SECONDS, Repairer
+from grange_node.self_repair import rebuilder as rebuilder_module
+from grange_node.self_repair.rebuilder import LiveRebuilder
 
 N = 8
 VACANT = 3

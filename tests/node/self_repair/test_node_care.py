@@ -27,7 +27,6 @@ from grange.layout import Geometry
 from grange.messages import NO_ORDER, slots_hash
 from grange.types import Epoch, FarmerId, OrderId, Slot
 from grange_node.audit.proof import build_proof
-from grange_node.care.rebuilder import Give
 from grange_node.config import DAMAGES_NAME, LEDGER_NAME
 from grange_node.errors import DataMissing, RepairStopped
 from grange_node.files import DiskFiles, Files
@@ -35,6 +34,7 @@ from grange_node.node import Node
 from grange_node.pieces.slot_folder import slot_path
 from grange_node.records import SlotState, SlotTerms
 from grange_node.self_repair.policy import is_dearer, miss_chance
+from grange_node.self_repair.rebuilder import Give
 from grange_node.self_repair.scrubber import Scrubber
 
 PIECES = 6

@@ -17,11 +17,11 @@ from grange.chain import Sender, Wallet
 from grange.peer import OverBudget
 from grange.types import Epoch, OrderId
 from grange.units import GIB, TOKEN, egress_rounded_up
-from grange_node.care import rebuilder as rebuilder_module
-from grange_node.care.rebuilder import LiveRebuilder
 from grange_node.errors import RepairStopped
 from grange_node.self_repair import outlays as outlays_module
+from grange_node.self_repair import rebuilder as rebuilder_module
 from grange_node.self_repair.outlays import OUTLAYS_NAME, Outlays
+from grange_node.self_repair.rebuilder import LiveRebuilder
 
 WALLET = Wallet(b"\x01" * 32)
 WORTH = RATE * (PARAMETERS.collateral_epochs + END)

@@ -14,9 +14,9 @@ from test_node_care import FakeRebuilder, Kept, _folder, keep, keeping
 from grange.chain.orders import OrderState
 from grange.reads import is_open
 from grange_node.audit.prover import Action
-from grange_node.care.rebuilder import Give
 from grange_node.errors import DataMissing
 from grange_node.files import DiskFiles
+from grange_node.self_repair.rebuilder import Give
 
 END = 80
 

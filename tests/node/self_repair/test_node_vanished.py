@@ -16,11 +16,11 @@ from test_node_care import PIECES, FakeRebuilder, Kept, keep, keeping, whole
 from grange.chain import ChainError, ChainUnavailable
 from grange.chain.orders import OrderState
 from grange.types import Epoch, OrderId
-from grange_node.care.rebuilder import Give
 from grange_node.config import OfferFile
 from grange_node.errors import PieceDamaged
 from grange_node.files import DiskFiles
 from grange_node.pieces.slot_folder import slot_path
+from grange_node.self_repair.rebuilder import Give
 
 
 class UnreadableFiles(DiskFiles):

@@ -13,9 +13,9 @@ from test_node_freerider import END, RationingRebuilder, empty, farming
 from grange.chain.orders import OrderState
 from grange.reads import is_open
 from grange.types import Epoch, OrderId
-from grange_node.care.rebuilder import Give
 from grange_node.errors import DataMissing
 from grange_node.self_repair.policy import is_dearer, lapse_chance
+from grange_node.self_repair.rebuilder import Give
 from grange_node.self_repair.windows import bytes_by_third, damaged_in_coming_epochs
 
 NOTHING = [0, 0, 0]
