@@ -8,14 +8,12 @@ Decides how the parts are put together and who closes what. Leaves each part to 
 people to `cli`.
 """
 
-import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from os import PathLike
 from pathlib import Path
 
@@ -24,35 +22,29 @@ from grange.chain.confirmations import default_confirmations
 from grange.chain.orders import Closing, OrderState
 from grange.errors import Told
 from grange.peer import (
-    FARMER_FAULTS,
     Budget,
-    FarmerRefused,
-    FarmerUnreachable,
-    Peer,
     Purse,
     Signer,
     Tabs,
-    dealing_with,
 )
 from grange.storage.home_lock import HomeLock
 from grange.storage.optional_database import BUSY_SECONDS, FileBusy
 from grange.transfer.aging import Freshness
 from grange.transfer.directory import FarmerDirectory
-from grange.transfer.events import Complaint, Listener, Step, ignore_progress, without_failures
+from grange.transfer.events import Complaint, Listener, Step, ignore_progress
 from grange.transfer.push import MakePieces
 from grange.transfer.registry import ChainRegistry
 from grange.transfer.retry import RetryPolicy
-from grange.transfer.sampling import HISTORY_EPOCHS, highest_egress
+from grange.transfer.sampling import HISTORY_EPOCHS
 from grange.transfer.selection import UNKNOWN, Reputation
-from grange.transfer.sources import Source
-from grange.types import Address, Epoch, FarmerId, OrderId
-from grange.units import format_tokens
+from grange.types import Address, Epoch, FarmerId
+from grange_client.downloads.downloads import DownloadPlan, Downloads
+from grange_client.downloads.reader import OrderReader
+from grange_client.downloads.rebuild import SlotRebuilder
+from grange_client.downloads.restore import Restored
 from grange_client.errors import ClockWrong, NothingToTakeOut, UnknownOrder
 from grange_client.extend import Extending
 from grange_client.files.manifest import Manifest
-from grange_client.files.restore import Restored, blocks_of, chosen, fetch_manifest, restore
-from grange_client.files.scan import Kind
-from grange_client.files.target import Target
 from grange_client.keys.config import Config
 from grange_client.keys.words import Identity
 from grange_client.orders.catalog import Catalog, Known
@@ -60,7 +52,6 @@ from grange_client.orders.closing import close
 from grange_client.orders.condition import condition
 from grange_client.orders.diagnosis import diagnosed
 from grange_client.orders.dropped import Aftercare
-from grange_client.orders.fare import Fare, check_vault, fare
 from grange_client.orders.lookup import find_order
 from grange_client.orders.market import ChainMarket, Market
 from grange_client.orders.outlook import Outlook
@@ -70,8 +61,6 @@ from grange_client.orders.renewal import Extended, Renewal
 from grange_client.orders.reputations import REPUTATIONS_NAME, Reputations
 from grange_client.orders.store import Quote, Stored, Storing, watching_records
 from grange_client.orders.sync import sync
-from grange_client.reader import RANSOM_CODE, OrderReader
-from grange_client.rebuild import SlotRebuilder
 
 WORKER_THREADS = 3
 PURSE_NAME = "purse.sqlite"
@@ -122,8 +111,6 @@ class Renter:
         self._policy = policy
         self._first_block = first_block
         self._signer = directory.signer
-        self._read: tuple[OrderId, Manifest] | None = None
-        """The manifest that was read last: `get` needs it twice, and it may be long."""
         self._purse = directory.purse
         self.placements = placements
         self._said: list[str] = []
@@ -146,6 +133,17 @@ class Renter:
             open_rebuilder=self._open_rebuilder,
             funds=self._storing.funds,
             placements=placements,
+        )
+        self._downloads = Downloads(
+            identity=identity,
+            market=market,
+            directory=directory,
+            catalog=catalog,
+            reputations=reputations,
+            policy=policy,
+            executor=executor,
+            remember=self._remember,
+            diagnose=self._diagnosed,
         )
         self._aftercare = Aftercare(
             market=market, catalog=catalog, placements=placements, funds=self._storing.funds
@@ -308,7 +306,7 @@ class Renter:
         Raises HomeForgetful.
         """
         self._check_remembers()
-        order, _ = await self._keepers(order)
+        order = await self._downloads.as_kept(order)
         watch = watching_records(watch, self._note)
         async with self._diagnosed():
             return await self._extending.quote(order, epochs, await self._records(), watch)
@@ -369,25 +367,9 @@ class Renter:
         """How an order is, and how likely it is lost before it ends; see `condition.condition`."""
         return await condition(self.market, order)
 
-    async def manifest(
-        self, order: OrderState, watch: Listener = ignore_progress, *, budget: Budget | None = None
-    ) -> Manifest:
-        """What is in an order; from the catalog, else from its farmers: without a budget only from those that
-        ask no ransom for it, with one at any price within it."""
-        if self._read is not None and self._read[0] == order.id:
-            return self._read[1]
-        known = self.catalog.manifest(order.id)
-        if known is not None:
-            self._read = order.id, known
-            return known
-        watch(Step(what="Fetching the contents page"))
-        async with self._diagnosed(order):
-            purse = None if budget is None else self._purse.within(budget)
-            reader = await self.reader(order, watch, purse, at_any_price=budget is not None)
-            manifest, stored = await fetch_manifest(reader)
-        self.catalog.describe(order.id, manifest, stored)
-        self._read = order.id, manifest
-        return manifest
+    async def manifest(self, order: OrderState, watch: Listener = ignore_progress) -> Manifest:
+        """What is in an order; from the catalog, else from those of its farmers that ask no ransom for it."""
+        return await self._downloads.manifest(order, watch)
 
     async def farmers(self) -> list[FarmerReport]:
         """Everybody who is registered, and how they are."""
@@ -463,6 +445,31 @@ class Renter:
 
     # Fetching.
 
+    async def plan_get(
+        self,
+        order: OrderState,
+        *,
+        only: Sequence[bytes] = (),
+        budget: Budget | None = None,
+        watch: Listener = ignore_progress,
+    ) -> DownloadPlan:
+        """What getting an order takes, or the paths in `only`; see `downloads.Downloads.plan`."""
+        watch = watching_records(watch, self._note)
+        return await self._downloads.plan(order, only=only, budget=budget, watch=watch)
+
+    async def carry_out(
+        self,
+        plan: DownloadPlan,
+        target: Path,
+        *,
+        overwrite: bool = False,
+        max_price: int | None = None,
+        watch: Listener = ignore_progress,
+    ) -> Restored:
+        """Restore what was planned into a directory; see `downloads.Downloads.run`."""
+        watch = watching_records(watch, self._note)
+        return await self._downloads.run(plan, target, overwrite=overwrite, max_price=max_price, watch=watch)
+
     async def get(
         self,
         order: OrderState,
@@ -474,145 +481,17 @@ class Renter:
         at_any_price: bool = False,
         watch: Listener = ignore_progress,
     ) -> Restored:
-        """Restore an order, or the paths in `only`, into a directory; see `restore.restore`.
+        """Plan it and carry it out at once, for `max_price` base units at most. Farmers that ask a ransom are
+        asked only with `at_any_price`."""
+        budget = Budget(max_price) if at_any_price else None
+        plan = await self.plan_get(order, only=only, budget=budget, watch=watch)
+        if max_price is not None:
+            max_price -= plan.paid
+        return await self.carry_out(plan, target, overwrite=overwrite, max_price=max_price, watch=watch)
 
-        Raises OverBudget rather than pay more than `max_price` base units for reading, and NotEnoughMoney
-        when the vault is too small for what it will cost. Farmers that ask a ransom are asked only with
-        `at_any_price`.
-        """
-        watch = watching_records(watch, self._note)
-        budget = Budget(max_price)
-        manifest = await self.manifest(order, watch, budget=budget if at_any_price else None)
-        fare = await self.fare(order, only=only, at_any_price=at_any_price, watch=watch)
-        await self._check_vault(fare.expected)
-        reader = await self.reader(order, watch, self._purse.within(budget), at_any_price=at_any_price)
-        with Target(target, replace=overwrite) as opened:
-            async with self._diagnosed(order):
-                restored = await restore(
-                    reader,
-                    manifest,
-                    opened,
-                    only=only,
-                    executor=self._executor,
-                    watch=watch,
-                )
-        worked = [source.farmer for source in reader.sources if source.reads and not source.failure]
-        self._remember(lambda: self.reputations.note_successes(worked))
-        return replace(restored, paid=budget.spent)
-
-    async def fare(
-        self,
-        order: OrderState,
-        *,
-        only: Sequence[bytes] = (),
-        at_any_price: bool = False,
-        watch: Listener = ignore_progress,
-    ) -> Fare:
-        """What getting an order, or the paths in `only`, costs, if nothing of it is there yet."""
-        manifest = await self.manifest(order, watch)
-        wanted = {entry.path for entry in chosen(manifest.entries, only) if entry.kind is Kind.FILE}
-        files = [one for one in manifest.files_with_offsets() if one[0].path in wanted]
-        _, keepers = await self._keepers(order)
-        dear = set(await self._asking_a_ransom(order, keepers))
-        if at_any_price and order.geometry.n - len(dear) < order.geometry.k:
-            dear = set()
-        prices = [
-            keeper.offer.egress_price_per_gib if keeper and slot not in dear else None
-            for slot, keeper in enumerate(keepers)
-        ]
-        return fare(order.geometry, blocks_of(order.geometry, files), prices)
-
-    async def reader(
-        self,
-        order: OrderState,
-        watch: Listener = ignore_progress,
-        purse: Purse | None = None,
-        *,
-        at_any_price: bool = False,
-    ) -> OrderReader:
-        """An order opened for reading at any offset, from those who keep its slots by now. Those of them that
-        ask a ransom are asked only at any price, and then where the others are not enough."""
-        order, keepers = await self._keepers(order)
-        dear = await self._asking_a_ransom(order, keepers)
-        if (await self.market.head()).epoch >= order.end:
-            watch = without_failures(watch)
-        return OrderReader(
-            order,
-            self.identity.secret.order_key(order.sealed_as),
-            [
-                self._source(order, slot, keeper, purse or self._purse, dear.get(slot), at_any_price)
-                for slot, keeper in enumerate(keepers)
-            ],
-            policy=self._policy,
-            executor=self._executor,
-            watch=watch,
-        )
-
-    def _source(  # noqa: PLR0917
-        self,
-        order: OrderState,
-        slot: int,
-        keeper: Farmer | None,
-        purse: Purse,
-        ransom: FarmerRefused | None,
-        at_any_price: bool,
-    ) -> Source:
-        """A slot as it can be read; one whose farmer asks a ransom only at any price."""
-        placed = order.slots[slot]
-        peer = self._peer_or_none(keeper, purse)
-        failure: Told | None = None
-        if peer is None:
-            failure = FarmerUnreachable("It has no endpoint that could be asked.")
-        elif ransom is not None and not at_any_price:
-            peer, failure = None, ransom
-        return Source(
-            slot=slot,
-            farmer=placed.farmer,
-            root=placed.root,
-            open_peer=None if peer is None else lambda: peer,
-            is_dear=ransom is not None,
-            failure=failure,
-        )
-
-    async def _asking_a_ransom(
-        self, order: OrderState, keepers: Sequence[Farmer | None]
-    ) -> dict[int, FarmerRefused]:
-        """Slots whose farmers ask for reading what none is chosen at, and more than when they took it."""
-        prices = {
-            slot: keeper.offer.egress_price_per_gib
-            for slot, keeper in enumerate(keepers)
-            if keeper is not None
-        }
-        known = self.reputations.records()
-        agreed = {slot: known.get(order.slots[slot].farmer, UNKNOWN).agreed or 0 for slot in prices}
-        if all(price <= agreed[slot] for slot, price in prices.items()):
-            return {}
-        registered = await self._directory.registered()
-        proving = registered.proving(self.market.parameters.max_misses)
-        most = highest_egress([*registered.farmers.values()], proving, order.end - order.start)
-        return {
-            slot: FarmerRefused(
-                f"It asks {format_tokens(price)} tokens for reading a GiB, far more than others.",
-                status=HTTPStatus.PAYMENT_REQUIRED,
-                code=RANSOM_CODE,
-            )
-            for slot, price in prices.items()
-            if price > max(most, agreed[slot])
-        }
-
-    async def _keepers(self, order: OrderState) -> tuple[OrderState, list[Farmer | None]]:
-        """The order as repaired, and who keeps each slot."""
-        order = order.refilled(await self.market.tenures(order.id, order.block))
-        farmers = await self._directory.by_id(slot.farmer for slot in order.slots)
-        return order, [farmers.get(slot.farmer) for slot in order.slots]
-
-    async def _check_vault(self, expected: int) -> None:
-        if not expected:
-            return
-        signed = self._purse.tabs.totals()
-        redeemed = await asyncio.gather(*(self.market.redeemed(one, self.address) for one in signed))
-        vault = await self.market.vault(self.address)
-        check_vault(expected, vault, signed, dict(zip(signed, redeemed, strict=True)))
+    async def reader(self, order: OrderState) -> OrderReader:
+        """An order opened for reading at any offset; see `downloads.Downloads.reader`."""
+        return await self._downloads.reader(order)
 
     def _check_remembers(self) -> None:
         self.catalog.check_remembers()
@@ -639,15 +518,6 @@ class Renter:
 
     def _diagnosed(self, order: OrderState | None = None) -> AbstractAsyncContextManager[None]:
         return diagnosed(self.market, self._signer.clocks, self._signer.now, order)
-
-    def _peer_or_none(self, farmer: Farmer | None, purse: Purse) -> Peer | None:
-        if farmer is None:
-            return None
-        try:
-            with dealing_with(farmer.id):
-                return self._directory.peer(farmer, purse)
-        except FARMER_FAULTS:
-            return None
 
     async def _synced(self, watch: Listener) -> None:
         watch(Step(what="Reading the chain"))

@@ -20,6 +20,7 @@ from client_trees import listing
 from grange.chain.orders import OrderState
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerFailed, ProgressEvent
+from grange_client.downloads import restore as restore_module
 from grange_client.errors import (
     BadManifest,
     DiskFailed,
@@ -27,7 +28,6 @@ from grange_client.errors import (
     Unopened,
     WouldOverwrite,
 )
-from grange_client.files import restore as restore_module
 from grange_client.files.manifest import Manifest
 from grange_client.files.new_file import NewFile
 from grange_client.files.scan import Entry, Kind, Scan, scan

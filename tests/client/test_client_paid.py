@@ -13,8 +13,8 @@ from grange.peer import OverBudget
 from grange.transfer.errors import NotEnoughFarmers
 from grange.types import FarmerId
 from grange.units import GIB, TOKEN
+from grange_client.downloads.cost import DETOURS, check_vault, estimate_read_cost
 from grange_client.errors import NotEnoughMoney
-from grange_client.orders.fare import DETOURS, check_vault, fare
 from grange_client.orders.plan import Wish
 from grange_client.orders.store import Stored
 
@@ -42,7 +42,7 @@ async def test_a_download_costs_what_was_estimated(world: World, tree: Path, tmp
     order = (await stored(world, tree)).order
     sell(world)
     async with world.renter() as renter:
-        expected = await renter.fare(order)
+        expected = (await renter.plan_get(order)).cost
         assert 0 < expected.expected < expected.at_most
         restored = await renter.get(order, tmp_path / "back")
     assert restored.paid == expected.expected == earned(world)
@@ -53,10 +53,10 @@ async def test_parts_cost_less_than_all(world: World, tree: Path, tmp_path: Path
     order = (await stored(world, tree)).order
     sell(world)
     async with world.renter() as renter:
-        whole = await renter.fare(order)
-        part = await renter.fare(order, only=[b"tree/small.txt"])
+        whole = (await renter.plan_get(order)).cost
+        part = (await renter.plan_get(order, only=[b"tree/small.txt"])).cost
         assert 0 < part.expected < whole.expected
-        assert (await renter.fare(order, only=[b"tree/zero"])).expected == 0
+        assert (await renter.plan_get(order, only=[b"tree/zero"])).cost.expected == 0
 
 
 async def test_what_is_free_needs_no_vault(world: World, tree: Path, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ async def test_farmers_that_fail_are_made_up_for_within_the_limit(
     order = (await stored(world, tree)).order
     sell(world)
     async with world.renter() as renter:
-        allowed = await renter.fare(order)
+        allowed = (await renter.plan_get(order)).cost
         for slot in order.slots[:2]:
             world.farmer(slot.farmer).behaviour.get_status = 500
         restored = await renter.get(order, tmp_path / "back", max_price=allowed.at_most)
@@ -105,7 +105,7 @@ async def test_a_limit_ends_a_download_before_it_is_exceeded(
     order = (await stored(world, tree)).order
     sell(world)
     async with world.renter() as renter:
-        needed = (await renter.fare(order)).expected
+        needed = (await renter.plan_get(order)).cost.expected
         with pytest.raises(OverBudget):
             await renter.get(order, tmp_path / "back", max_price=needed - 1)
         assert earned(world) < needed
@@ -119,7 +119,7 @@ async def test_a_vault_that_is_too_small_is_named_before_anything_is_fetched(
     order = (await stored(world, tree)).order
     sell(world)
     async with world.renter() as renter:
-        needed = (await renter.fare(order)).expected
+        needed = (await renter.plan_get(order)).cost.expected
         world.market.vaults[world.market.renter] = needed - 7
         with pytest.raises(NotEnoughMoney, match=r"0\.000000000000000007 tokens too small") as raised:
             await renter.get(order, tmp_path / "back")
@@ -205,14 +205,16 @@ def test_vouchers_that_are_out_count_against_the_vault() -> None:
     st.lists(st.one_of(st.none(), st.integers(0, 10**12)), min_size=10, max_size=10),
     st.data(),
 )
-def test_a_fare_is_never_more_than_its_limit(
+def test_what_reading_costs_is_never_more_than_its_limit(
     k: int, spare: int, size_bytes: int, prices: list[int | None], data: st.DataObject
 ) -> None:
     """What is expected lies below what is allowed, and no blocks cost nothing."""
     geometry = Geometry.for_stream(size_bytes, k, k + spare)
     slots = prices[: k + spare]
     last = data.draw(st.integers(0, 3 * k))
-    shown = fare(geometry, geometry.blocks_of(0, min(size_bytes, last * geometry.block_bytes)), slots)
+    shown = estimate_read_cost(
+        geometry, geometry.blocks_of(0, min(size_bytes, last * geometry.block_bytes)), slots
+    )
     if sum(price is not None for price in slots) >= k:
         assert shown.expected * DETOURS <= shown.at_most
     if not last or not any(slots):

@@ -56,7 +56,7 @@ async def test_the_others_are_read_where_they_are_enough(world: World, tree: Pat
     async with world.renter() as renter:
         order = (await put(renter, tree)).order
         raise_prices(world, order.slots[0].farmer, order.slots[3].farmer)
-        assert (await renter.fare(order)).expected == 0
+        assert (await renter.plan_get(order)).cost.expected == 0
         await renter.get(order, tmp_path / "back")
     async with world.renter(tmp_path / "new") as renter:
         [known] = await renter.orders()

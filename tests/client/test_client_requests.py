@@ -44,10 +44,10 @@ async def test_commands_ask_no_more_than_they_need(
             await renter.orders()
         with counter.counting("list in seconds and epochs", at_most=1):
             await renter.market.clock()
-        with counter.counting("price of reading", at_most=2):
-            fare = await renter.fare(stored.order)
-        with counter.counting("get", at_most=3):
-            await renter.get(stored.order, tmp_path / "out", max_price=fare.at_most)
+        with counter.counting("plan of a get", at_most=2):
+            plan = await renter.plan_get(stored.order)
+        with counter.counting("get", at_most=1):
+            await renter.carry_out(plan, tmp_path / "out", max_price=plan.cost.at_most)
         with counter.counting("funds", at_most=1):
             await renter.funds()
         with counter.counting("farmers", at_most=0):

@@ -11,9 +11,9 @@ from typing import Any
 from grange.chain.orders import Closing
 from grange.messages import NO_ORDER
 from grange.times import BlockClock
+from grange_client.downloads.restore import Restored
 from grange_client.files.attributes import Remarks
 from grange_client.files.manifest import Manifest
-from grange_client.files.restore import Restored
 from grange_client.files.scan import shown
 from grange_client.orders.catalog import Known
 from grange_client.orders.outlook import Outlook, SlotState

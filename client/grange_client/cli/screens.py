@@ -28,12 +28,12 @@ from grange.times import BlockClock, format_time
 from grange.transfer import events
 from grange.types import Address, FarmerId
 from grange.units import format_size, format_tokens, format_tokens_rounded_down, format_tokens_rounded_up
+from grange_client.downloads.cost import ReadCost
+from grange_client.downloads.restore import Restored
 from grange_client.files.manifest import Manifest
-from grange_client.files.restore import Restored
 from grange_client.files.scan import Kind, Skipped, shown
 from grange_client.orders.catalog import Known
 from grange_client.orders.cautions import code_text
-from grange_client.orders.fare import Fare
 from grange_client.orders.plan import Funds
 from grange_client.orders.renewal import Renewal
 from grange_client.orders.store import Quote
@@ -46,9 +46,9 @@ DAY_CHARACTERS = 10
 WEI = 10**18
 
 
-def fare_screen(fare: Fare, max_price: int) -> str:
+def read_cost_screen(cost: ReadCost, max_price: int) -> str:
     """What reading will cost."""
-    about, most = format_tokens_rounded_up(fare.expected), format_tokens_rounded_up(max_price)
+    about, most = format_tokens_rounded_up(cost.expected), format_tokens_rounded_up(max_price)
     return f"Reading costs about {about} tokens out of the vault, and {most} at most."
 
 

@@ -136,24 +136,16 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
     async with common.renter(home) as renter:
         with screens.Display(common.err) as display:
             known = await renter.find(fetch.wanted, display)
-            at_any_price = fetch.max_price is not None
-            budget = Budget(fetch.max_price)
-            await renter.manifest(known.order, display, budget=budget if at_any_price else None)
-            fare = await renter.fare(known.order, only=fetch.only, at_any_price=at_any_price, watch=display)
-        max_price = fare.at_most if fetch.max_price is None else fetch.max_price - budget.spent
-        if fare.expected:
-            common.err.print(screens.fare_screen(fare, max_price))
+            budget = None if fetch.max_price is None else Budget(fetch.max_price)
+            plan = await renter.plan_get(known.order, only=fetch.only, budget=budget, watch=display)
+        max_price = plan.cost.at_most if fetch.max_price is None else fetch.max_price - plan.paid
+        if plan.cost.expected:
+            common.err.print(screens.read_cost_screen(plan.cost, max_price))
             if fetch.max_price is None and not fetch.yes:
                 confirm("Get it?")
         with screens.Display(common.err) as display:
-            restored = await renter.get(
-                known.order,
-                fetch.destination,
-                only=fetch.only,
-                overwrite=fetch.overwrite,
-                max_price=max_price,
-                at_any_price=at_any_price,
-                watch=display,
+            restored = await renter.carry_out(
+                plan, fetch.destination, overwrite=fetch.overwrite, max_price=max_price, watch=display
             )
             seconds = display.seconds
     if restored.left_out.count or restored.inexact.count:

@@ -21,14 +21,12 @@ from grange.transfer.retry import RetryPolicy
 from grange.transfer.sources import Source
 from grange.transfer.stripes import Stripe, stripes_for
 from grange.transfer.verification import SealedBlocks
+from grange_client.downloads.cost import too_small
+from grange_client.downloads.keepers import RANSOM_CODE
 from grange_client.errors import NotEnoughMoney, Unopened
-from grange_client.orders.fare import too_small
 
 STRIPES_AHEAD = 2
 """Stripes fetched before the one that is handed on."""
-
-RANSOM_CODE = "ransom"
-"""Our own word for a farmer that asks far too much for reading to be asked without a question."""
 
 
 class OrderReader:

@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 from grange.kernel import Codec, merkle_roots
 from grange.seal import OrderKey
 from grange.transfer.slot_upload import Piece
-from grange_client.reader import OrderReader
+from grange_client.downloads.reader import OrderReader
 
 
 class SlotRebuilder:

@@ -18,6 +18,7 @@ from grange.layout import TRAILER_BYTES, Geometry, Trailer
 from grange.storage.temporary_file import is_temporary_name
 from grange.tasks import finished
 from grange.transfer.events import Listener, Progress, Step
+from grange_client.downloads.reader import OrderReader
 from grange_client.errors import BadManifest, UnfitName, UnknownOrder, WouldOverwrite
 from grange_client.files.attributes import Remarks
 from grange_client.files.manifest import Manifest, unpack
@@ -25,7 +26,6 @@ from grange_client.files.manifest_document import MAX_STORED_BYTES
 from grange_client.files.new_file import NewFile
 from grange_client.files.scan import Entry, Kind, shown
 from grange_client.files.target import Target, conflict, is_there
-from grange_client.reader import OrderReader
 
 MAX_CONFLICTS_SHOWN = 5
 

@@ -19,14 +19,14 @@ DETOURS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fare:
-    """In base units."""
+class ReadCost:
+    """What reading costs, in base units, and what it may cost where things go wrong."""
 
     expected: int
     at_most: int
 
 
-def fare(geometry: Geometry, blocks: Iterable[int], prices: Sequence[int | None]) -> Fare:
+def estimate_read_cost(geometry: Geometry, blocks: Iterable[int], prices: Sequence[int | None]) -> ReadCost:
     """What these blocks cost; `prices[i]` is that of slot i's farmer per GiB, None if it cannot be read."""
     expected = at_most = 0
     known = sorted(price for price in prices if price is not None)
@@ -38,7 +38,7 @@ def fare(geometry: Geometry, blocks: Iterable[int], prices: Sequence[int | None]
             asked = known[: geometry.k]
         expected += sum(_read(price, size_bytes) for price in asked)
         at_most += DETOURS * sum(_read(price, size_bytes) for price in known[-geometry.k :])
-    return Fare(expected=expected, at_most=at_most)
+    return ReadCost(expected=expected, at_most=at_most)
 
 
 def check_vault(

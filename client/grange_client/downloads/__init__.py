@@ -1,0 +1,9 @@
+"""Getting files back.
+
+downloads   a plan of what is fetched from whom, for how much, and carrying it out
+keepers     who keeps an order now, and what they ask for reading
+cost        what reading costs
+reader      any range of an order's plaintext
+restore     from an order to a directory
+rebuild     slots of an order made again, for others to keep
+"""

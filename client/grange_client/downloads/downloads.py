@@ -1,0 +1,201 @@
+"""Fetching orders: a plan of what is read from whom and for how much, which is shown and then carried out.
+
+    plan = await downloads.plan(order, only=[b"photos/cat.jpg"])
+    plan.cost                                       shown to the person
+    restored = await downloads.run(plan, target)    from the same farmers, at the same prices
+
+Who keeps the order is read once, for the plan. Leaves what is restored to `restore`, the bytes to `reader`.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from grange.chain import Farmer
+from grange.chain.orders import OrderState
+from grange.peer import Budget, Peer, Purse
+from grange.transfer.directory import FarmerDirectory
+from grange.transfer.events import Listener, Step, ignore_progress, without_failures
+from grange.transfer.retry import RetryPolicy
+from grange.types import OrderId
+from grange_client.downloads.cost import ReadCost, check_vault, estimate_read_cost
+from grange_client.downloads.keepers import Keepers, find_keepers
+from grange_client.downloads.reader import OrderReader
+from grange_client.downloads.restore import Restored, blocks_of, chosen, fetch_manifest, restore
+from grange_client.files.manifest import Manifest
+from grange_client.files.scan import Kind
+from grange_client.files.target import Target
+from grange_client.keys.words import Identity
+from grange_client.orders.catalog import Catalog
+from grange_client.orders.market import Market
+from grange_client.orders.reputations import Reputations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadPlan:
+    """What getting an order takes, or the paths in `only`; all of it if there are none."""
+
+    keepers: Keepers
+    manifest: Manifest
+    only: tuple[bytes, ...]
+    cost: ReadCost
+    """If nothing of it is there yet."""
+    at_any_price: bool
+    """Whether those that ask a ransom are read from too."""
+    paid: int = 0
+    """What reading the manifest has cost, in base units."""
+
+    @property
+    def order(self) -> OrderState:
+        """As it is kept when the plan is made."""
+        return self.keepers.order
+
+
+@dataclass(slots=True, kw_only=True)
+class Downloads:
+    """What fetching needs from its surroundings. `remember` notes what is done and can't fail any more;
+    `diagnose` says what was the matter when too few farmers answer."""
+
+    identity: Identity
+    market: Market
+    directory: FarmerDirectory
+    catalog: Catalog
+    reputations: Reputations
+    policy: RetryPolicy
+    executor: Executor
+    remember: Callable[[Callable[[], None]], None]
+    diagnose: Callable[[OrderState], AbstractAsyncContextManager[None]]
+    _manifest: tuple[OrderId, Manifest] | None = field(default=None, init=False)
+    """The one that was read last: it may be long."""
+
+    async def as_kept(self, order: OrderState) -> OrderState:
+        """The order with those who keep its slots now. Raises the errors of the chain."""
+        return order.refilled(await self.market.tenures(order.id, order.block))
+
+    async def keepers(self, order: OrderState) -> Keepers:
+        """Who keeps an order, and what they ask. Raises the errors of the chain."""
+        return await find_keepers(
+            await self.as_kept(order),
+            self.directory,
+            self.reputations.records(),
+            max_misses=self.market.parameters.max_misses,
+        )
+
+    async def manifest(
+        self, order: OrderState, watch: Listener = ignore_progress, *, budget: Budget | None = None
+    ) -> Manifest:
+        """What is in an order; from the catalog, else from its farmers: without a budget only from those that
+        ask no ransom for it, with one at any price within it."""
+        known = self._known_manifest(order)
+        return known or await self._fetch_manifest(await self.keepers(order), watch, budget)
+
+    async def plan(
+        self,
+        order: OrderState,
+        *,
+        only: Sequence[bytes] = (),
+        budget: Budget | None = None,
+        watch: Listener = ignore_progress,
+    ) -> DownloadPlan:
+        """Look at the order and its farmers. With a budget those that ask a ransom are read from too, where
+        the others are not enough; its manifest may have to be paid for already.
+
+        Raises UnknownOrder for a path that the order has not, and what reading the manifest raises.
+        """
+        keepers = await self.keepers(order)
+        manifest = self._known_manifest(order) or await self._fetch_manifest(keepers, watch, budget)
+        wanted = {entry.path for entry in chosen(manifest.entries, only) if entry.kind is Kind.FILE}
+        files = [one for one in manifest.files_with_offsets() if one[0].path in wanted]
+        at_any_price = budget is not None
+        return DownloadPlan(
+            keepers=keepers,
+            manifest=manifest,
+            only=tuple(only),
+            cost=estimate_read_cost(
+                order.geometry,
+                blocks_of(order.geometry, files),
+                keepers.prices(at_any_price=at_any_price),
+            ),
+            at_any_price=at_any_price,
+            paid=budget.spent if budget is not None else 0,
+        )
+
+    async def run(
+        self,
+        plan: DownloadPlan,
+        target: Path,
+        *,
+        overwrite: bool = False,
+        max_price: int | None = None,
+        watch: Listener = ignore_progress,
+    ) -> Restored:
+        """Restore what was planned into a directory; see `restore.restore`.
+
+        Raises OverBudget rather than pay more than `max_price` base units for reading, and NotEnoughMoney
+        when the vault is too small for what it will cost.
+        """
+        budget = Budget(max_price)
+        await self._check_vault(plan.cost.expected)
+        reader = await self._open(plan.keepers, watch, budget, at_any_price=plan.at_any_price)
+        with Target(target, replace=overwrite) as opened:
+            async with self.diagnose(plan.order):
+                restored = await restore(
+                    reader, plan.manifest, opened, only=plan.only, executor=self.executor, watch=watch
+                )
+        worked = [source.farmer for source in reader.sources if source.reads and not source.failure]
+        self.remember(lambda: self.reputations.note_successes(worked))
+        return replace(restored, paid=plan.paid + budget.spent)
+
+    async def reader(self, order: OrderState, watch: Listener = ignore_progress) -> OrderReader:
+        """An order opened for reading at any offset, from those who keep its slots now and ask no ransom."""
+        return await self._open(await self.keepers(order), watch, None, at_any_price=False)
+
+    def _known_manifest(self, order: OrderState) -> Manifest | None:
+        if self._manifest is not None and self._manifest[0] == order.id:
+            return self._manifest[1]
+        known = self.catalog.manifest(order.id)
+        if known is not None:
+            self._manifest = order.id, known
+        return known
+
+    async def _fetch_manifest(self, keepers: Keepers, watch: Listener, budget: Budget | None) -> Manifest:
+        order = keepers.order
+        watch(Step(what="Fetching the contents page"))
+        async with self.diagnose(order):
+            reader = await self._open(keepers, watch, budget, at_any_price=budget is not None)
+            manifest, stored = await fetch_manifest(reader)
+        self.catalog.describe(order.id, manifest, stored)
+        self._manifest = order.id, manifest
+        return manifest
+
+    async def _open(
+        self, keepers: Keepers, watch: Listener, budget: Budget | None, *, at_any_price: bool
+    ) -> OrderReader:
+        order = keepers.order
+        if (await self.market.head()).epoch >= order.end:
+            watch = without_failures(watch)
+        purse: Purse = self.directory.purse if budget is None else self.directory.purse.within(budget)
+
+        def open_peer(farmer: Farmer) -> Peer:
+            return self.directory.peer(farmer, purse)
+
+        return OrderReader(
+            order,
+            self.identity.secret.order_key(order.sealed_as),
+            keepers.sources(open_peer, at_any_price=at_any_price),
+            policy=self.policy,
+            executor=self.executor,
+            watch=watch,
+        )
+
+    async def _check_vault(self, expected: int) -> None:
+        if not expected:
+            return
+        account = self.identity.wallet.address
+        signed = self.directory.purse.tabs.totals()
+        redeemed = await asyncio.gather(*(self.market.redeemed(one, account) for one in signed))
+        vault = await self.market.vault(account)
+        check_vault(expected, vault, signed, dict(zip(signed, redeemed, strict=True)))

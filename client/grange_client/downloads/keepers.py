@@ -1,0 +1,120 @@
+"""Who keeps an order now, and what each of them asks for reading: the ground of every plan to read it.
+
+    keepers = await find_keepers(order, ...)
+    keepers.prices(at_any_price=False)             for `estimate_read_cost`
+    keepers.sources(open_peer, at_any_price=False) for an `OrderReader`
+
+Pure but for `find_keepers`, which reads the farmers of the order and no others, unless one has raised its
+price.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from grange.chain import Farmer
+from grange.chain.orders import OrderState
+from grange.errors import Told
+from grange.peer import FARMER_FAULTS, FarmerRefused, FarmerUnreachable, Peer, dealing_with
+from grange.transfer.directory import FarmerDirectory, Reputations
+from grange.transfer.sampling import highest_egress
+from grange.transfer.selection import UNKNOWN
+from grange.transfer.sources import Source
+from grange.units import format_tokens
+
+RANSOM_CODE = "ransom"
+"""Our own word for a farmer that asks far too much for reading to be asked without a question."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keepers:
+    """The farmers of an order, by slot.
+
+    `farmers` has None for one that the endpoint does not know. `ransoms` are slots whose farmers ask for
+    reading what none is chosen at, and more than when they took it.
+    """
+
+    order: OrderState
+    """As it is kept now."""
+    farmers: tuple[Farmer | None, ...]
+    ransoms: Mapping[int, FarmerRefused] = field(default_factory=dict)
+
+    def prices(self, *, at_any_price: bool) -> list[int | None]:
+        """What each asks for a GiB, in base units; None for those that are not read from."""
+        geometry = self.order.geometry
+        are_needed = at_any_price and geometry.n - len(self.ransoms) < geometry.k
+        return [
+            farmer.offer.egress_price_per_gib if farmer and (are_needed or slot not in self.ransoms) else None
+            for slot, farmer in enumerate(self.farmers)
+        ]
+
+    def sources(self, open_peer: Callable[[Farmer], Peer], *, at_any_price: bool) -> list[Source]:
+        """Each slot as it can be read. Those that ask a ransom are read only at any price, and then where the
+        others are not enough."""
+        return [
+            self._source(slot, farmer, open_peer, at_any_price) for slot, farmer in enumerate(self.farmers)
+        ]
+
+    def _source(
+        self, slot: int, farmer: Farmer | None, open_peer: Callable[[Farmer], Peer], at_any_price: bool
+    ) -> Source:
+        kept = self.order.slots[slot]
+        ransom = self.ransoms.get(slot)
+        peer: Peer | None = None
+        failure: Told | None = ransom
+        if ransom is None or at_any_price:
+            peer, failure = _open(farmer, open_peer)
+        return Source(
+            slot=slot,
+            farmer=kept.farmer,
+            root=kept.root,
+            open_peer=None if peer is None else lambda: peer,
+            is_dear=ransom is not None,
+            failure=failure,
+        )
+
+
+async def find_keepers(
+    order: OrderState, directory: FarmerDirectory, reputations: Reputations, *, max_misses: int
+) -> Keepers:
+    """Those of an order, which is as it is kept now. Raises the errors of the chain.
+
+    `max_misses` is the market's: a farmer that has proven within so many epochs has a say in what is usual.
+    """
+    known = await directory.by_id(slot.farmer for slot in order.slots)
+    farmers = tuple(known.get(slot.farmer) for slot in order.slots)
+    raised = {
+        slot: farmer for slot, farmer in enumerate(farmers) if farmer and _asks_more(farmer, reputations)
+    }
+    if not raised:
+        return Keepers(order=order, farmers=farmers)
+    registered = await directory.registered()
+    proving = registered.proving(max_misses)
+    most = highest_egress([*registered.farmers.values()], proving, order.end - order.start)
+    ransoms = {
+        slot: FarmerRefused(
+            f"It asks {format_tokens(farmer.offer.egress_price_per_gib)} tokens for reading a GiB, far more "
+            "than others.",
+            status=HTTPStatus.PAYMENT_REQUIRED,
+            code=RANSOM_CODE,
+        )
+        for slot, farmer in raised.items()
+        if farmer.offer.egress_price_per_gib > most
+    }
+    return Keepers(order=order, farmers=farmers, ransoms=ransoms)
+
+
+def _asks_more(farmer: Farmer, reputations: Reputations) -> bool:
+    """Whether a farmer asks more than when it took something of ours; if that is not known, anything."""
+    agreed = reputations.get(farmer.id, UNKNOWN).agreed or 0
+    return farmer.offer.egress_price_per_gib > agreed
+
+
+def _open(farmer: Farmer | None, open_peer: Callable[[Farmer], Peer]) -> tuple[Peer | None, Told | None]:
+    if farmer is not None:
+        try:
+            with dealing_with(farmer.id):
+                return open_peer(farmer), None
+        except FARMER_FAULTS:
+            pass
+    return None, FarmerUnreachable("It has no endpoint that could be asked.")
