@@ -7,12 +7,12 @@ import pytest
 from client_fakes import PARAMETERS, World
 from client_trees import listing
 
-from grange.chain import ChainUnavailable, Making, TransactionReverted
+from grange.chain import ChainUnavailable, Making, TransactionReverted, Wallet
 from grange.chain.calls import Call
 from grange.chain.orders import OrderState
 from grange.messages import Domain
 from grange.transfer.errors import NotEnoughFarmers
-from grange.types import Epoch, FarmerId, Held, OrderId, Terms, address_from
+from grange.types import Address, Epoch, FarmerId, Held, OrderId, Terms, address_from
 from grange_client.errors import CannotExtend, NotEnoughMoney, PlaceFailed, QuoteUsed
 from grange_client.orders.market import ChainMarket
 from grange_client.orders.plan import Wish
@@ -225,14 +225,19 @@ async def test_what_the_market_says_of_the_moment_is_tried_again(world: World, o
 class Wire:
     """Chain and sender, which note what is asked of them."""
 
-    parameters = wallet = address = None
+    parameters = address = market = None
+    wallet = Wallet(b"\x01" * 32)
     domain = Domain(chain_id=1, market=address_from(bytes(20)))
 
     def __init__(self) -> None:
         self.permitted = 0
         self.sent: list[Call] = []
 
-    async def permit(self, wallet: None, value: int) -> str:
+    async def permit_basis(self, owner: Address) -> "Wire":
+        assert owner == self.wallet.address
+        return self
+
+    def sign(self, wallet: Wallet, *, spender: None, value: int) -> str:
         self.permitted += value
         return "permit"
 
