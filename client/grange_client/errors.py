@@ -41,7 +41,6 @@ from grange.errors import Misuse, PeerError, Told, WorldError
 from grange.peer import EXIT_MONEY
 from grange_client.output_errors import EXIT_FILES
 
-EXIT_OTHER = 1
 EXIT_USAGE = 2
 EXIT_SETUP = 3
 EXIT_DATA = 7

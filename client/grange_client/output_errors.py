@@ -5,6 +5,7 @@ import os
 
 from grange.errors import Told, WorldError
 
+EXIT_OTHER = 1
 EXIT_FILES = 4
 EXIT_INTERRUPTED = 130
 

@@ -5,34 +5,72 @@ code (`explain` has the table). Leaves the commands to `commands`, those of othe
 """
 
 import logging
+import os
 import sys
 import traceback
+from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
 from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
-from grange_client.cli import screens
-from grange_client.cli.commands import common
-from grange_client.cli.commands.files import get, put
-from grange_client.cli.commands.init import init
-from grange_client.cli.commands.money import balance, deposit, withdraw
-from grange_client.cli.commands.overview import farmers, health, ls, stat
-from grange_client.cli.commands.terms import close, extend
-from grange_client.cli.explain import explain
 from grange_client.cli.group import CommandGroup, show_version, use_plain_types
 from grange_client.cli.interrupt import leaving_at_once
-from grange_client.cli.plugins import PLUGINS, add_plugins
-from grange_client.errors import EXIT_OTHER
-from grange_client.output_errors import EXIT_INTERRUPTED
+from grange_client.cli.plugins import PLUGINS, add_plugins, as_command
+from grange_client.output_errors import EXIT_INTERRUPTED, EXIT_OTHER
 
+COMMANDS: Final = {
+    "init": ("init", "Make the twelve words, or take them, and remember the market."),
+    "put": ("files", "Store files and directories as one order, in one transaction."),
+    "get": ("files", "Get an order back, or parts of it, into a directory."),
+    "ls": ("overview", "List what is stored."),
+    "stat": ("overview", "Show one order: its farmers, until when, what it cost."),
+    "extend": ("terms", "Keep an order for longer; nothing is uploaded as long as its farmers go on."),
+    "health": (
+        "overview",
+        "Show how many farmers still keep what is stored, and how likely it is lost before it ends.",
+    ),
+    "farmers": ("overview", "Show who keeps data here, at what price, how reliably."),
+    "balance": ("money", "Show the address and what there is to pay with."),
+    "deposit": ("money", "Move tokens from the wallet into the vault, ahead of time."),
+    "withdraw": (
+        "money",
+        "Announce what you will take out of the vault; later, without an amount, move it into the wallet.",
+    ),
+    "close": (
+        "terms",
+        "End orders that are over: what nobody proved comes back to the vault, with compensation.",
+    ),
+}
+"""Of each command the module of `commands` that has it, and its help, so that a command loads its own module
+and `--help` loads none. A test compares the help."""
+COMPLETING: Final = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
+"""Where shells put the line that is to be completed."""
 KEPT_MEMORY_BYTES = 512 << 20
 """Freed memory that stays ours: the window of pieces of an upload, and as much again on its way."""
 
+
+class _Commands(CommandGroup):
+    """All commands; ours are loaded when they are called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is meant, loaded."""
+        if args and args[0] in COMMANDS:
+            with leaving_at_once():
+                self.commands[args[0]] = as_command(args[0], load_command(args[0]))
+        return super().resolve_command(ctx, args)
+
+
+def load_command(name: str) -> Any:
+    """The function of one of our commands."""
+    module, _ = COMMANDS[name]
+    return getattr(import_module(f"grange_client.cli.commands.{module}"), name)
+
+
 app = typer.Typer(
-    cls=CommandGroup,
+    cls=_Commands,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -49,8 +87,12 @@ def grange(
     """Store files with farmers who are paid for keeping them, and get them back with twelve words."""
 
 
-for command in (init, put, get, ls, stat, extend, health, farmers, balance, deposit, withdraw, close):
-    app.command()(command)
+def _not_loaded() -> None:
+    """In the place of a command, where only its name and help are needed."""
+
+
+for command_name, (_, text) in COMMANDS.items():
+    app.command(command_name, help=text)(_not_loaded)
 
 
 def main() -> None:
@@ -67,7 +109,7 @@ def run(arguments: list[str]) -> int:
     try:
         with leaving_at_once():
             found = tuple(entry_points(group=PLUGINS))
-            add_plugins(app, found, argv=arguments, warn=lambda text: common.err.print(text, style="yellow"))
+            add_plugins(app, found, argv=arguments or _words_to_complete(), warn=_warn)
         code = _invoke(arguments)
         sys.stdout.flush()
     except GrangeError as error:
@@ -88,7 +130,22 @@ def _invoke(arguments: list[str]) -> int:
     return 0
 
 
+def _words_to_complete() -> list[str]:
+    line = next((os.environ[name] for name in COMPLETING if name in os.environ), "")
+    return line.split()[1:]
+
+
+def _warn(text: str) -> None:
+    from grange_client.cli.commands import common  # noqa: PLC0415  seldom needed, and long to load
+
+    common.err.print(text, style="yellow")
+
+
 def _explained(error: GrangeError, *, setting_up: bool) -> int:
+    from grange_client.cli import screens  # noqa: PLC0415  these three are long to load
+    from grange_client.cli.commands import common  # noqa: PLC0415
+    from grange_client.cli.explain import explain  # noqa: PLC0415
+
     if common.Verbosity.on:
         traceback.print_exc()
     explanation = explain(error, setting_up=setting_up)

@@ -33,7 +33,8 @@ from grange.chain import (
 from grange.errors import GrangeError, Misuse, Told
 from grange.peer import EXIT_MONEY
 from grange.transfer.errors import NotEnoughFarmers
-from grange_client.errors import EXIT_CHAIN, EXIT_OTHER, EXIT_USAGE
+from grange_client.errors import EXIT_CHAIN, EXIT_USAGE
+from grange_client.output_errors import EXIT_OTHER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

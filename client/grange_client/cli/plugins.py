@@ -1,17 +1,19 @@
 """Commands of other packages beside our own, by the entry point group "grange.commands".
 
-Each entry point is a typer app, added under its own name. One that needs an extra of its package which is not
-installed stays in the help, and says what to install when it is called. One that does not load for another
-reason, or that would take a name of ours, costs a line of warning and nothing else.
+Each entry point is a typer app, added under its own name, and loaded when it is called: for `grange --help`
+its help is read in its source, where it stands as `app = typer.Typer(help="...")`. One that needs an extra of
+its package which is not installed stays in the help, and says what to install when it is called. One that
+does not load for another reason, or that would take a name of ours, costs a line of warning and nothing else.
 """
 
+import ast
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint
 from typing import Any
 
 import typer
-
-from grange_client.errors import NotInstalled
 
 PLUGINS = "grange.commands"
 
@@ -25,7 +27,11 @@ def add_plugins(
     for entry in sorted(found, key=lambda one: one.name):
         if entry.name in own:
             warn(f"The command {entry.name} of {entry.value} is left out: grange has one of that name.")
-        elif asked not in own:
+        elif asked in own:
+            continue
+        elif asked != entry.name and (said := help_in_source(entry)):
+            to.add_typer(typer.Typer(help=said), name=entry.name)
+        else:
             try:
                 to.add_typer(entry.load(), name=entry.name)
             except Exception as error:
@@ -33,6 +39,44 @@ def add_plugins(
                     _add_placeholder(to, entry.name, extra)
                     continue
                 warn(f"The command {entry.name} is left out: {entry.value} does not load ({error}).")
+
+
+def as_command(name: str, loaded: Callable[..., Any]) -> Any:
+    """A function with its options as a command of the library below typer."""
+    holder = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    holder.callback()(lambda: None)
+    holder.command(name)(loaded)
+    group: Any = typer.main.get_command(holder)
+    return group.commands[name]
+
+
+def help_in_source(entry: EntryPoint) -> str:
+    """The help of a plugin's app, without loading it; "" if it does not stand in the source as text."""
+    source = _source_of(entry.module)
+    with suppress(SyntaxError, ValueError):
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+                for keyword in node.value.keywords:
+                    if entry.attr in names and keyword.arg == "help":
+                        text = ast.literal_eval(keyword.value)
+                        return text if isinstance(text, str) else ""
+    return ""
+
+
+def _source_of(module: str) -> str:
+    """The text of a module; "" if there is none. Unlike `find_spec` it does not import its packages."""
+    places, spec, name = None, None, ""
+    for part in module.split("."):
+        name = f"{name}.{part}".removeprefix(".")
+        spec = PathFinder.find_spec(name, places)
+        if spec is None:
+            return ""
+        places = spec.submodule_search_locations
+    loader: Any = None if spec is None else spec.loader
+    with suppress(ImportError, OSError, AttributeError):
+        return str(loader.get_source(name) or "")
+    return ""
 
 
 def _name(callback: Callable[..., Any] | None) -> str:
@@ -54,6 +98,8 @@ def _add_placeholder(to: typer.Typer, name: str, extra: str) -> None:
     """A command that says what to install, whatever is asked of it."""
 
     def placeholder() -> None:
+        from grange_client.errors import NotInstalled  # noqa: PLC0415  what it imports takes long to load
+
         raise NotInstalled(
             f"`grange {name}` is not installed.",
             means=f"It needs packages that come with the extra {extra}.",

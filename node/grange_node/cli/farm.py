@@ -22,7 +22,6 @@ from grange.confirm import confirm
 from grange.memory import keep_freed_memory
 from grange.types import address_from
 from grange.units import format_tokens, parse_size, parse_tokens
-from grange_node.api.serve import ServeOptions, serve
 from grange_node.cli import registration
 from grange_node.cli.common import GAS_UNIT, KEPT_MEMORY_BYTES, explained, market_place, start_logging
 from grange_node.cli.key_rotation import rotate_key
@@ -149,6 +148,9 @@ def run(
     ] = False,
 ) -> None:
     """Serve renters and prove every epoch, until SIGTERM or Ctrl-C."""
+    # No other command needs the server, which takes long to load.
+    from grange_node.api.serve import ServeOptions, serve  # noqa: PLC0415
+
     with explained():
         folder = home_folder(home)
         config, wallet = load_config(folder), load_key(folder)

@@ -84,24 +84,32 @@ INTERRUPTED_AT_IMPORT = """
 import os, signal, sys
 from grange_client.cli import entry
 
+MODULE = sys.argv[1]
+
 class Finder:
     def find_spec(self, name, path=None, target=None):
-        if name == sys.argv[1]:
+        if name == MODULE:
             os.kill(os.getpid(), signal.SIGINT)
 
 # A shell that runs the tests in the background has its children ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.meta_path.insert(0, Finder())
-sys.argv[1:] = sys.argv[1:] + ["--help"]
+sys.argv[1:] = sys.argv[2:] + ["--help"]
 entry.main()
 """
 
 
-@pytest.mark.parametrize("module", ["grange_client.cli.app", "aiohttp", "grange_node.cli.farm"])
-def test_ctrl_c_while_modules_load_is_130(module: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [("grange_client.cli.app", []), ("aiohttp", ["ls"]), ("grange_node.cli.farm", ["farm"])],
+)
+def test_ctrl_c_while_modules_load_is_130(module: str, command: list[str]) -> None:
     """Ours, those of libraries, and those of the commands of other packages."""
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_AT_IMPORT, module], capture_output=True, timeout=120, check=False
+        [sys.executable, "-c", INTERRUPTED_AT_IMPORT, module, *command],
+        capture_output=True,
+        timeout=120,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (130, b"Interrupted.\n")
 

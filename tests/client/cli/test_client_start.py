@@ -1,0 +1,85 @@
+"""What a command loads: its own modules, and for help none that take long."""
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from inspect import getdoc
+
+import pytest
+
+from grange_client.cli.app import COMMANDS, load_command
+from grange_client.cli.plugins import PLUGINS, help_in_source
+
+TAKE_LONG = (
+    "aiohttp",
+    "cryptography",
+    "eth_abi",
+    "eth_account",
+    "eth_utils",
+    "fastapi",
+    "grange.chain",
+    "grange.peer",
+    "numpy",
+    "py_ecc",
+    "pydantic",
+    "uvicorn",
+    "web3",
+)
+NEVER = ("eth_account", "numpy", "py_ecc", "web3")
+"""What only tests, and the simulation, load."""
+FOR_FARMERS = ("fastapi", "uvicorn")
+"""What a farm serves with."""
+LOADED = """
+import sys
+from grange_client.cli import app
+app.run(sys.argv[1:])
+print("LOADED", *sys.modules)
+"""
+
+
+def loaded_by(*arguments: str, completing: str = "") -> set[str]:
+    """The modules in a process of its own, after it has done as it was told."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+        env={"_GRANGE_COMPLETE": "complete_bash", "COMP_WORDS": completing, "COMP_CWORD": "1"}
+        if completing
+        else None,
+    )
+    said, _, modules = done.stdout.rpartition("LOADED")
+    assert said, done.stderr
+    return set(modules.split())
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_load_nothing_that_takes_long(option: str) -> None:
+    assert loaded_by(option).isdisjoint(TAKE_LONG)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_renters_command_loads_nothing_of_farmers_and_tests(command: str) -> None:
+    loaded = loaded_by(command, "--help")
+    assert loaded.isdisjoint({*NEVER, *FOR_FARMERS, "grange_node"})
+    assert f"grange_client.cli.commands.{COMMANDS[command][0]}" in loaded
+
+
+@pytest.mark.parametrize("command", ["farm", "repair"])
+def test_a_farmers_command_loads_nothing_of_tests_nor_a_server_before_it_serves(command: str) -> None:
+    loaded = loaded_by(command, "--help")
+    assert loaded.isdisjoint({*NEVER, *FOR_FARMERS})
+    assert f"grange_node.cli.{command}" in loaded
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_that_is_shown_without_loading_is_the_commands_own(name: str) -> None:
+    own = (getdoc(load_command(name)) or "").partition("\n\n")[0]
+    assert COMMANDS[name][1] == " ".join(own.split())
+
+
+@pytest.mark.parametrize("entry", entry_points(group=PLUGINS), ids=lambda entry: entry.name)
+def test_the_help_read_in_a_plugins_source_is_its_own(entry: object) -> None:
+    assert help_in_source(entry) == entry.load().info.help  # type: ignore[arg-type, attr-defined]
+    assert help_in_source(entry)  # type: ignore[arg-type]
