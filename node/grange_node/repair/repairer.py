@@ -36,8 +36,8 @@ from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
 from grange_node.repair.keeper import close_ended, evict_lapsed, hoped_for
 from grange_node.repair.market import Market
+from grange_node.repair.run import RepairRun
 from grange_node.repair.survey import Survey, offered, survey
-from grange_node.repair.work import RepairRun
 from grange_node.repair.world import World
 
 MAX_JOBS_AT_ONCE: Final = 4

@@ -12,7 +12,7 @@ from grange.chain import Wallet
 from grange.types import FarmerId
 from grange.units import TOKEN
 from grange_node.repair.jobs import Job, Outcome
-from grange_node.repair.work import GIVE_WAY_BLOCKS
+from grange_node.repair.run import GIVE_WAY_BLOCKS
 
 OTHER = Wallet(b"\x78" * 32)
 

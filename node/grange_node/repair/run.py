@@ -12,16 +12,13 @@ is seen on chain.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from grange.chain import Farmer, TransactionReverted
-from grange.chain.orders import OrderState
 from grange.errors import GrangeError, Told
-from grange.kernel import merkle_roots, root_of_hashes
 from grange.messages import takeover_from
 from grange.peer import FarmerRefused, OverBudget, Peer
 from grange.peer.purse import Budget
@@ -33,10 +30,11 @@ from grange.transfer.push import SlotPush
 from grange.transfer.selection import choose
 from grange.transfer.slot_upload import Candidates, Piece
 from grange.types import Acceptance, Epoch, FarmerId, Takeover
-from grange.units import HASH_BYTES, format_tokens
+from grange.units import format_tokens
 from grange_node.errors import ReadsClosed, RepairStopped
 from grange_node.repair.costs import affordable, fetch_cost, fetch_limit, sources
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
+from grange_node.repair.rebuilt import RebuiltPieces
 from grange_node.repair.sources import Sources
 from grange_node.repair.survey import Survey
 from grange_node.repair.takers import MAX_ASKED, barred, requirements_of
@@ -90,9 +88,7 @@ class RepairRun:
         self._highest_read_price = highest_read_price
         self._worth = worth
         self._seed = survey.charted.id + bytes.fromhex(world.market.address[2:])
-        self._roots = RebuiltRoots(survey.charted)
-        self._rebuilt_bytes = 0
-        self._pool: Sources | None = None
+        self._rebuilt: RebuiltPieces | None = None
 
     async def run(self) -> Job:
         """Do it, and say what came of it. Raises RepairStopped or ChainError: it can be gone on with."""
@@ -111,7 +107,7 @@ class RepairRun:
             Sources(self._charted, slots, reading.source, self._world.directory.policy) as pool,
             self._open_push() as push,
         ):
-            self._pool = pool
+            rebuilt = self._rebuilt = RebuiltPieces(self._charted, pool)
             try:
                 await self._choose_keepers(push)
                 cost = fetch_cost(self._charted, slots[: self._charted.k], farmers)
@@ -129,7 +125,7 @@ class RepairRun:
                 self.job = replace(self.job, blamed=blamed).counted(
                     read=reading.received_bytes,
                     paid=budget.spent,
-                    rebuilt=self._rebuilt_bytes,
+                    rebuilt=rebuilt.size_bytes,
                     sent=push.sent_bytes,
                 )
                 self._jobs.save(self.job)
@@ -207,17 +203,8 @@ class RepairRun:
         wanted = [slot for slot in slots if slot in push.keepers]
         if not wanted or self._opens(segment) is not None:
             return []
-        assert self._pool is not None
-        rebuilt = await self._pool.rebuild(segment, wanted)
-        roots = await asyncio.to_thread(merkle_roots, list(rebuilt.values()))
-        self._rebuilt_bytes += sum(map(len, rebuilt.values()))
-        pieces = [
-            Piece(slot=slot, segment=segment, data=data, root=root)
-            for (slot, data), root in zip(rebuilt.items(), roots, strict=True)
-        ]
-        for piece in pieces:
-            self._roots.note(piece)
-        return pieces
+        assert self._rebuilt is not None
+        return await self._rebuilt.make(segment, wanted)
 
     # Who keeps what.
 
@@ -360,7 +347,7 @@ class RepairRun:
     async def _judge(self, push: SlotPush, slot: int, error: Told) -> None:
         """A farmer does not sign: it is sent again what it lost, or another is asked, unless the order itself
         is at fault."""
-        if self._roots.are_wrong(slot):
+        if self._rebuilt is not None and self._rebuilt.are_wrong(slot):
             push.withdraw(slot)
             await self._end(Outcome.HOPELESS)
             raise Overtaken
@@ -396,24 +383,3 @@ class RepairRun:
 def _log_failures(event: ProgressEvent) -> None:
     if isinstance(event, FarmerFailed):
         log.info("slot %d: farmer %d does not take it: %s", event.slot, event.farmer, event.reason)
-
-
-class RebuiltRoots:
-    """The roots of the pieces that were rebuilt here: whether they lead to what the chain knows."""
-
-    def __init__(self, charted: OrderState) -> None:
-        self._charted = charted
-        self._of_slots: dict[int, bytearray] = {}
-
-    def note(self, piece: Piece) -> None:
-        """Remember the root of a piece."""
-        roots = self._of_slots.setdefault(piece.slot, bytearray(self._charted.geometry.segments * HASH_BYTES))
-        roots[piece.segment * HASH_BYTES : (piece.segment + 1) * HASH_BYTES] = piece.root
-
-    def are_wrong(self, slot: int) -> bool:
-        """Whether all pieces of a slot were rebuilt here, and lead to another root than the order has."""
-        roots, unmade = self._of_slots.get(slot, b""), bytes(HASH_BYTES)
-        made = [roots[start : start + HASH_BYTES] for start in range(0, len(roots), HASH_BYTES)]
-        if not made or unmade in made:
-            return False
-        return root_of_hashes(bytes(roots)) != self._charted.slots[slot].root
