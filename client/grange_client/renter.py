@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -516,8 +516,15 @@ class Renter:
         except FileBusy as error:
             self._said.append(f"{error.what} What was done is done, but was not noted there.")
 
-    def _diagnosed(self, order: OrderState | None = None) -> AbstractAsyncContextManager[None]:
-        return diagnosed(self.market, self._signer.clocks, self._signer.now, order)
+    @asynccontextmanager
+    async def _diagnosed(self, order: OrderState | None = None) -> AsyncIterator[None]:
+        try:
+            async with diagnosed(self.market, self._signer.clocks, self._signer.now, order):
+                yield
+        except Told:
+            # What we know of the farmers may be why: the next attempt asks again.
+            self._directory.forget()
+            raise
 
     async def _synced(self, watch: Listener) -> None:
         watch(Step(what="Reading the chain"))

@@ -44,7 +44,7 @@ async def test_commands_ask_no_more_than_they_need(
             await renter.orders()
         with counter.counting("list in seconds and epochs", at_most=1):
             await renter.market.clock()
-        with counter.counting("plan of a get", at_most=2):
+        with counter.counting("plan of a get", at_most=1):
             plan = await renter.plan_get(stored.order)
         with counter.counting("get", at_most=1):
             await renter.carry_out(plan, tmp_path / "out", max_price=plan.cost.at_most)

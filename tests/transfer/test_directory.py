@@ -151,6 +151,17 @@ async def test_some_farmers_are_read_without_the_others() -> None:
     assert (await directory.by_id([FarmerId(3)]))[FarmerId(3)].stake == 1
 
 
+async def test_some_farmers_are_not_read_again_while_everybody_is_known() -> None:
+    market = Market(8)
+    directory = Directory(market)
+    await directory.registered()
+    assert (await directory.by_id([FarmerId(3), FarmerId(2)])).keys() == {2, 3}
+    directory.now = 10.0
+    await directory.by_id([FarmerId(3)])
+    assert market.asked == ["farmers", "proofs", "by id [3]"]
+    await directory.close()
+
+
 async def test_a_farmer_that_the_endpoint_does_not_know_keeps_no_other_from_being_found() -> None:
     directory = Directory(Market(3))
     assert (await directory.by_id([FarmerId(3), FarmerId(7)])).keys() == {3}

@@ -50,16 +50,21 @@ class Aging(Generic[Value]):
 
     async def get(self) -> Value:
         """The value. Raises what reading it raises, unless there is one that may be used."""
+        if (fresh := self.at_hand()) is not None:
+            return fresh
         if self._held is not None:
             value, since = self._held
-            age = self._clock() - since
-            if age < self._freshness.fresh_seconds:
-                return value
             self._begin()
-            if age < self._freshness.usable_seconds:
+            if self._clock() - since < self._freshness.usable_seconds:
                 return value
         # Who is cancelled leaves the reading to others that wait for it too.
         return await asyncio.shield(self._begin())
+
+    def at_hand(self) -> Value | None:
+        """The value if it is as good as new; nothing is read."""
+        if self._held is None or self._clock() - self._held[1] >= self._freshness.fresh_seconds:
+            return None
+        return self._held[0]
 
     def forget(self) -> None:
         """What is held is known to be wrong."""

@@ -131,7 +131,8 @@ class FarmerDirectory:
         """What is known here led to a failure: ask again the next time."""
         self._everybody.forget()
         self._some.clear()
-        self._answers.clear()
+        for answer in self._answers.values():
+            answer.forget()
 
     def peer(self, farmer: Farmer, purse: Purse | None = None) -> Peer:
         """A farmer to talk to. Raises FarmerUnreachable for an endpoint that is not an address."""
@@ -144,13 +145,17 @@ class FarmerDirectory:
     async def by_id(self, farmers: Iterable[FarmerId]) -> dict[FarmerId, Farmer]:
         """Some of them, without those that the endpoint does not know. Raises the errors of the chain."""
         wanted = sorted(set(farmers))
+        everybody = self._everybody.at_hand()
+        known = dict(everybody.farmers) if everybody is not None else {}
         oldest = self._clock() - self._freshness.fresh_seconds
-        missing = [farmer for farmer in wanted if self._some.get(farmer, (None, oldest))[1] <= oldest]
+        known |= {one.id: one for one, since in self._some.values() if since > oldest}
+        missing = [farmer for farmer in wanted if farmer not in known]
         if missing:
             now = self._clock()
             found = await read_some(self._registry, missing)
             self._some |= {farmer.id: (farmer, now) for farmer in found.values()}
-        return {farmer: self._some[farmer][0] for farmer in wanted if farmer in self._some}
+            known |= found
+        return {farmer: known[farmer] for farmer in wanted if farmer in known}
 
     async def probe(self, farmers: Sequence[Farmer], reputations: Reputations = NO_REPUTATIONS) -> Probed:
         """Ask farmers how they are, side by side; who has not answered in PROBING_SECONDS is silent."""
