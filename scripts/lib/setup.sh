@@ -56,18 +56,21 @@ setup_python() {
 setup_kernel() {
   local want failed= stamp="$VENV/.grange-kernel-tried" log="$VENV/kernel-build.log"
   [ "${GRANGE_KERNEL:-}" != off ] || return 0
-  if ! command -v cargo >/dev/null 2>&1; then
-    say "no cargo on PATH: the Rust kernel is not built, and hashing and coding are slower"
-    return 1
-  fi
   exec 9>"$ROOT/.setup.lock"
   ! command -v flock >/dev/null || flock 9
   want=$(cd "$ROOT/kernel" && cat Cargo.toml Cargo.lock pyproject.toml grange_kernel.pyi src/*.rs src/*/*.rs | cksum)
-  if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
+  if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then
+    :
+  elif ! command -v cargo >/dev/null 2>&1; then
+    say "no cargo on PATH: the Rust kernel is not built, and hashing and coding are slower"
+    failed=1
+  else
     say "building the Rust kernel; this takes a minute the first time"
-    "$VENV/bin/python" -m pip install --disable-pip-version-check --retries 1 --no-deps --force-reinstall \
-      "$ROOT/kernel" >"$log" 2>&1 || failed=1
-    [ -z "$failed" ] || say "the Rust kernel could not be built (.venv/kernel-build.log says why): going on without it"
+    if ! "$VENV/bin/python" -m pip install --disable-pip-version-check --retries 1 --no-deps --force-reinstall \
+      "$ROOT/kernel" >"$log" 2>&1; then
+      say "the Rust kernel could not be built (.venv/kernel-build.log says why): going on without it"
+      failed=1
+    fi
     printf '%s' "$want" >"$stamp"
   fi
   exec 9>&-

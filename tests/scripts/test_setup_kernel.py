@@ -81,6 +81,14 @@ def test_it_is_built_once_for_each_state_of_its_sources(checkout: Checkout) -> N
     assert checkout.calls() == 2
 
 
+def test_what_was_built_before_is_not_said_to_be_missing_where_cargo_is_gone(checkout: Checkout) -> None:
+    cargo = checkout.root / "bin/cargo"
+    checkout.program("bin/cargo", "exit 0")
+    checkout.set_up()
+    cargo.unlink()
+    assert checkout.set_up() == (0, "")
+
+
 def test_a_build_that_fails_is_told_once_and_not_tried_by_every_command(checkout: Checkout) -> None:
     checkout.program("bin/cargo", "exit 0")
     checkout.builds(fails=True)
