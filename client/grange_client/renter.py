@@ -49,12 +49,12 @@ from grange_client.keys.config import Config
 from grange_client.keys.words import Identity
 from grange_client.orders.catalog import Catalog, Known
 from grange_client.orders.closing import close
-from grange_client.orders.condition import condition
 from grange_client.orders.diagnosis import diagnosed
 from grange_client.orders.dropped import Aftercare
+from grange_client.orders.durability import OrderHealth
 from grange_client.orders.lookup import find_order
 from grange_client.orders.market import ChainMarket, Market
-from grange_client.orders.outlook import Outlook
+from grange_client.orders.order_health import read_health
 from grange_client.orders.placements import FOLDER_NAME, Placements
 from grange_client.orders.plan import Funds, Wish, check_announced
 from grange_client.orders.renewal import Extended, Renewal
@@ -363,9 +363,9 @@ class Renter:
         """Orders that the chain has shown before and, when it was last read, did not show any more."""
         return self.catalog.missing((await self.market.head()).epoch)
 
-    async def condition(self, order: OrderState) -> Outlook:
-        """How an order is, and how likely it is lost before it ends; see `condition.condition`."""
-        return await condition(self.market, order)
+    async def order_health(self, order: OrderState) -> OrderHealth:
+        """How an order is, and how likely it is lost before it ends; see `order_health`."""
+        return await read_health(self.market, order)
 
     async def manifest(self, order: OrderState, watch: Listener = ignore_progress) -> Manifest:
         """What is in an order; from the catalog, else from those of its farmers that ask no ransom for it."""

@@ -8,8 +8,8 @@
     Collector         ledger -> removals              (loop)
     Scrubber          store -> damages                (loop)
     Carer             damages -> mended, or lost      (loop)
-    Intake            pieces -> store and ledger
-    Promiser          store, ledger, view -> promises
+    Uploads           pieces -> store and ledger
+    AcceptanceService store, ledger, view -> acceptances
     Readers           who may read what
     Till              vouchers -> reads
     Redeemer          vouchers -> money               (loop)
@@ -29,9 +29,9 @@ from dataclasses import dataclass, field
 
 from grange.chain import Wallet
 from grange.units import MIB
+from grange_node.acceptance.acceptance_service import AcceptanceService
 from grange_node.acceptance.collector import COLLECT_SECONDS, Collector
-from grange_node.acceptance.intake import Intake
-from grange_node.acceptance.promiser import Promiser
+from grange_node.acceptance.uploads import Uploads
 from grange_node.audit.prover import Prover
 from grange_node.chain.account_funds import AccountFunds
 from grange_node.chain.chain_link import ChainLink, LiveLink
@@ -48,9 +48,9 @@ from grange_node.payments.redeemer import Redeemer
 from grange_node.payments.till import Till
 from grange_node.payments.vouchers import is_signed
 from grange_node.pieces.ballast import Ballast
-from grange_node.pieces.room import Room
+from grange_node.pieces.capacity import Capacity
+from grange_node.pieces.slot_locks import SlotLocks
 from grange_node.pieces.store import Store
-from grange_node.pieces.usage import Usage
 from grange_node.pieces.volume import Volume
 from grange_node.pieces.waiting import SHARE_WEIGHT
 from grange_node.reads.paths import Paths
@@ -82,12 +82,12 @@ class Node:
     accounts: Accounts
     paths: Paths
     ledger: Ledger
-    room: Room
+    capacity: Capacity
     link: ChainLink
     watcher: Watcher
-    intake: Intake
-    usage: Usage
-    promiser: Promiser
+    uploads: Uploads
+    locks: SlotLocks
+    acceptance_service: AcceptanceService
     prover: Prover
     collector: Collector
     damages: Damages
@@ -145,20 +145,26 @@ class Node:
                     full=ballast.give_up,
                 )
             )
-            room = Room(
+            capacity = Capacity(
                 capacity_bytes=config.offer.capacity_bytes,
                 unplaced_bytes=config.unplaced_bytes,
                 unplaced_bytes_per_renter=config.unplaced_bytes_per_renter,
             )
-            await asyncio.to_thread(_recover, store, ledger, room)
+            await asyncio.to_thread(_recover, store, ledger, capacity)
             if link is None:
                 link = await stack.enter_async_context(LiveLink.open(config, wallet))
             epoch_blocks = config.parameters.epoch_blocks
-            watcher = Watcher(link, ledger, room, epoch_blocks, clock)
-            usage = Usage(steady)
+            watcher = Watcher(link, ledger, capacity, epoch_blocks, clock)
+            locks = SlotLocks(steady)
             funds = AccountFunds(link, clock)
-            intake = Intake(
-                config=config, store=store, ledger=ledger, room=room, funds=funds, usage=usage, clock=clock
+            uploads = Uploads(
+                config=config,
+                store=store,
+                ledger=ledger,
+                capacity=capacity,
+                funds=funds,
+                locks=locks,
+                clock=clock,
             )
             accounts = stack.enter_context(
                 Accounts.open(
@@ -174,7 +180,7 @@ class Node:
                 config=config,
                 store=store,
                 ledger=ledger,
-                room=room,
+                capacity=capacity,
                 link=link,
                 watcher=watcher,
                 damages=damages,
@@ -192,27 +198,27 @@ class Node:
                 accounts=accounts,
                 paths=Paths(store),
                 ledger=ledger,
-                room=room,
+                capacity=capacity,
                 link=link,
                 watcher=watcher,
-                intake=intake,
-                usage=usage,
-                promiser=Promiser(
+                uploads=uploads,
+                locks=locks,
+                acceptance_service=AcceptanceService(
                     config=config,
                     wallet=wallet,
                     store=store,
                     ledger=ledger,
                     link=link,
                     watcher=watcher,
-                    intake=intake,
-                    usage=usage,
+                    uploads=uploads,
+                    locks=locks,
                     clock=clock,
                 ),
                 prover=Prover(config, store, ledger, link, watcher, damaged=carer.drawn),
                 collector=Collector(
                     ledger=ledger,
-                    intake=intake,
-                    usage=usage,
+                    uploads=uploads,
+                    locks=locks,
                     link=link,
                     watcher=watcher,
                     history=rebuilder.order,
@@ -265,20 +271,20 @@ class Node:
             await asyncio.to_thread(self.ballast.keep)
 
 
-def _recover(store: Store, ledger: Ledger, room: Room) -> None:
+def _recover(store: Store, ledger: Ledger, capacity: Capacity) -> None:
     """Count what is here. Folders that the ledger knows nothing of are left alone: they may be all there
     is."""
     known: set[SlotKey] = set()
     for record in ledger.slots(*SlotState):
         known.add(record.key)
-        lender = None if record.terms is None else ledger.promise(record.terms.previous, record.key.slot)
+        lender = None if record.terms is None else ledger.acceptance(record.terms.previous, record.key.slot)
         if record.terms is None:
-            room.add(record.key, store.held_bytes(record.key), pieces=len(store.pieces(record.key)))
+            capacity.add(record.key, store.held_bytes(record.key), pieces=len(store.pieces(record.key)))
         elif lender is not None and store.shares:
-            room.share(record.key, lender.key, record.agreed.slot_bytes)
+            capacity.share(record.key, lender.key, record.agreed.slot_bytes)
         else:
-            room.add(record.key, record.agreed.slot_bytes, pieces=record.agreed.pieces)
-        room.set_placed(record.key, record.state is SlotState.PLACED)
+            capacity.add(record.key, record.agreed.slot_bytes, pieces=record.agreed.pieces)
+        capacity.set_placed(record.key, record.state is SlotState.PLACED)
     strangers = [key for key in store.slot_keys() if key not in known]
     if strangers:
         log.warning(

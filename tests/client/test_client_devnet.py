@@ -27,8 +27,8 @@ from grange.types import Offer, address_from
 from grange.units import TOKEN
 from grange_client.errors import NotEnoughMoney, OrderGoesOn
 from grange_client.keys.config import Config, set_up
+from grange_client.orders.durability import SlotState
 from grange_client.orders.market import ChainMarket
-from grange_client.orders.outlook import SlotState
 from grange_client.orders.plan import Wish
 from grange_client.renter import Renter
 from grange_devnet.devnet import Devnet
@@ -227,7 +227,7 @@ async def test_health_follows_the_chain_from_live_to_late_to_vacant(town: Town, 
         seen = []
         for epoch in (order.start, order.start + 1, order.start + rules.max_misses):
             await town.devnet.mine_to_epoch(epoch)
-            seen.append(await renter.condition(order))
+            seen.append(await renter.order_health(order))
     assert [one.count(SlotState.LIVE) for one in seen] == [4, 0, 0]
     assert [one.count(SlotState.LATE) for one in seen] == [0, 4, 0]
     assert [one.count(SlotState.VACANT) for one in seen] == [0, 0, 4]

@@ -25,7 +25,7 @@ from grange_devnet import Devnet
 from grange_devnet.engines import missing_reason
 from grange_devnet.fleet import FarmerProcess, Fleet, FleetOptions
 from grange_node.config import REPAIRS_NAME, TABS_NAME
-from grange_node.self_repair.outlays import Outlays
+from grange_node.self_repair.repair_spending import RepairSpending
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 FARMERS = 4
@@ -106,7 +106,7 @@ class Patient:
 
     def spent(self) -> int:
         """What the slot has cost so far, as the farm remembers it."""
-        return Outlays(self.repairs).paid(self.stored.order.id, self.slot[0])
+        return RepairSpending(self.repairs).paid(self.stored.order.id, self.slot[0])
 
     async def falls_ill(self, *pieces: int, by_kill: bool = False) -> list[bytes]:
         """Rot comes over some pieces while the farm is down; gives what all of them were."""

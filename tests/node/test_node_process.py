@@ -164,7 +164,7 @@ async def test_a_kill_in_the_middle_of_an_upload_leaves_whole_pieces_only(home: 
         for index, piece in held.items():
             assert piece.root == merkle_root(pieces[index])
             assert farm.node.store.read_verified(slot.key, index) == pieces[index]
-        assert farm.node.room.used_bytes == len(held) * MAX_PIECE_BYTES
+        assert farm.node.capacity.used_bytes == len(held) * MAX_PIECE_BYTES
 
 
 async def test_pieces_go_in_and_out_over_a_real_socket(home: Path, tmp_path: Path) -> None:

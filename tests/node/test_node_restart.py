@@ -72,10 +72,10 @@ async def test_a_slot_lives_through_a_restart_after_every_step(tmp_path: Path) -
     market.balances[slot.renter.address] = TOKEN
     for step in STEPS:
         async with open_farm(tmp_path, market=market, clock=clock) as farm:
-            before = farm.node.room.used_bytes
+            before = farm.node.capacity.used_bytes
             await step(farm, slot)
         async with open_farm(tmp_path, market=market, clock=clock) as farm:
-            assert farm.node.room.used_bytes >= before
+            assert farm.node.capacity.used_bytes >= before
     assert market.sent_proofs == 2
 
 
@@ -99,9 +99,9 @@ async def take_back_and_place_again(farm: Farm, slot: Parcel) -> None:
     record = farm.node.ledger.slot(slot.key)
     assert record is not None
     assert record.state is SlotState.ACCEPTED
-    assert farm.node.room.unplaced_bytes(slot.renter.address) == len(slot.data)
+    assert farm.node.capacity.unplaced_bytes(slot.renter.address) == len(slot.data)
     market.place(slot.placed())
     await notice(farm, slot)
-    assert farm.node.room.unplaced_bytes(slot.renter.address) == 0
+    assert farm.node.capacity.unplaced_bytes(slot.renter.address) == 0
     await next_epoch(farm, slot)
     await prove(farm, slot)

@@ -1,6 +1,6 @@
 """How orders are, as a person sees it. Values in, rich renderables out; everything fits 80 columns.
 
-Decides wording, and from which risk on it is time to do something. Leaves the numbers to `outlook`.
+Decides wording, and from which risk on it is time to do something. Leaves the numbers to `durability`.
 """
 
 from collections.abc import Sequence
@@ -11,28 +11,28 @@ from rich.text import Text
 from grange.times import BlockClock
 from grange_client.cli.screens import DAY_CHARACTERS, ID_CHARACTERS, new_table
 from grange_client.orders.catalog import Known
-from grange_client.orders.outlook import Outlook, SlotState
+from grange_client.orders.durability import OrderHealth, SlotState
 
 ALARMING_LOSS = 1e-3
 """From so much on a risk is shown in red."""
 
 
-def health_screen(shown_orders: Sequence[tuple[Known, Outlook]], clock: BlockClock) -> RenderableType:
+def health_screen(shown_orders: Sequence[tuple[Known, OrderHealth]], clock: BlockClock) -> RenderableType:
     """How orders are."""
     if not shown_orders:
         return Text("Nothing is stored at the moment. `grange put PATH` stores something.")
     counted = (">live", ">late", ">vacant", ">new", ">needed")
     # With less between the columns a name of 16 letters fits 80 columns beside all of this.
     table = new_table("name", *counted, ">until epoch|", ">risk|", "id|", gap=1)
-    for known, outlook in shown_orders:
-        counts = [outlook.count(state) for state in SlotState]
+    for known, health in shown_orders:
+        counts = [health.count(state) for state in SlotState]
         table.add_row(
             Text(known.name) if known.name else Text("unread", style="yellow"),
             str(counts[0]),
             *(Text(str(count), style="yellow" if count else "dim") for count in counts[1:]),
-            f"{outlook.k} of {len(outlook.slots)}",
+            f"{health.k} of {len(health.slots)}",
             f"{known.order.end}, {clock.format_epoch(known.order.end)[:DAY_CHARACTERS]}",
-            Text(risk_text(outlook.loss), style="" if outlook.loss < ALARMING_LOSS else "red"),
+            Text(risk_text(health.loss), style="" if health.loss < ALARMING_LOSS else "red"),
             known.order.id.hex()[:ID_CHARACTERS],
         )
     table.caption = (
@@ -42,23 +42,23 @@ def health_screen(shown_orders: Sequence[tuple[Known, Outlook]], clock: BlockClo
     return table
 
 
-def slots_screen(outlook: Outlook) -> RenderableType:
+def slots_screen(health: OrderHealth) -> RenderableType:
     """Every slot of one order."""
     styles = {SlotState.LIVE: "", SlotState.REPAIRING: "", SlotState.LATE: "yellow", SlotState.VACANT: "red"}
     table = new_table(">slot", ">farmer", "state")
-    for report in outlook.slots:
+    for report in health.slots:
         state = Text(report.state.value, style=styles[report.state])
         table.add_row(str(report.slot), str(report.farmer), state)
     return table
 
 
-def danger_screen(known: Known, outlook: Outlook) -> RenderableType | None:
+def danger_screen(known: Known, health: OrderHealth) -> RenderableType | None:
     """What to do about an order that is not well; None if it is."""
     named = known.name or known.order.id.hex()[:ID_CHARACTERS]
-    if outlook.spares < 0:
+    if health.spares < 0:
         text = f"{named}: fewer farmers have it than are needed, unless those that are late come back."
         return Text(f"{text} Fetch it now: grange get {known.order.id.hex()[:ID_CHARACTERS]}", style="red")
-    if outlook.loss >= ALARMING_LOSS:
+    if health.loss >= ALARMING_LOSS:
         return Text(f"{named}: keep a copy of it elsewhere until it is repaired.", style="yellow")
     return None
 

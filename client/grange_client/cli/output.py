@@ -16,7 +16,7 @@ from grange_client.files.attributes import Remarks
 from grange_client.files.manifest import Manifest
 from grange_client.files.scan import shown
 from grange_client.orders.catalog import Known
-from grange_client.orders.outlook import Outlook, SlotState
+from grange_client.orders.durability import OrderHealth, SlotState
 from grange_client.orders.plan import Funds
 from grange_client.orders.renewal import Extended, Renewal
 from grange_client.orders.store import Quote, Stored
@@ -99,20 +99,20 @@ def extended_json(known: Known, extended: Extended, renewal: Renewal, clock: Blo
     }
 
 
-def health_json(known: Known, outlook: Outlook, clock: BlockClock) -> dict[str, Any]:
-    """How one order is. `loss` is the probability that it is lost before it ends, as `outlook` has it."""
+def health_json(known: Known, health: OrderHealth, clock: BlockClock) -> dict[str, Any]:
+    """How one order is. `loss` is the probability that it is lost before it ends, as `durability` has it."""
     return {
         "order": known.order.id.hex(),
         "name": known.name,
-        "k": outlook.k,
-        "n": len(outlook.slots),
-        **{state.value: outlook.count(state) for state in SlotState},
-        "spares": outlook.spares,
+        "k": health.k,
+        "n": len(health.slots),
+        **{state.value: health.count(state) for state in SlotState},
+        "spares": health.spares,
         "end": known.order.end,
         "end_time": int(clock.time_of_epoch(known.order.end)),
-        "epochs_left": outlook.epochs_left,
-        "loss": outlook.loss,
-        "slots": [{"slot": s.slot, "farmer": s.farmer, "state": s.state.value} for s in outlook.slots],
+        "epochs_left": health.epochs_left,
+        "loss": health.loss,
+        "slots": [{"slot": s.slot, "farmer": s.farmer, "state": s.state.value} for s in health.slots],
     }
 
 

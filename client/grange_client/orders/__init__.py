@@ -8,7 +8,7 @@ orders, market      what the chain says, and the seam to it
 catalog, sync       a cache of it, and bringing it up to date
 lookup              which order a name means
 renewal, closing    keeping an order longer, and ending it
-condition, outlook  how an order is, and how likely it is lost
+order_health        how an order is, and how likely it is lost
 reputations         what we remember of farmers
 cautions, diagnosis what to say before storing, and after a failure
 """

@@ -26,13 +26,13 @@ from grange_node.acceptance.deletion import (
     is_worth_asking,
     word_of,
 )
-from grange_node.acceptance.intake import Intake
+from grange_node.acceptance.uploads import Uploads
 from grange_node.chain.chain_link import ChainLink
 from grange_node.chain.watcher import View, Watcher
 from grange_node.errors import Conflict, NodeWorldError
 from grange_node.ledger.ledger import Ledger
 from grange_node.ledger.sightings import latest_block
-from grange_node.pieces.usage import Usage
+from grange_node.pieces.slot_locks import SlotLocks
 from grange_node.records import SlotRecord, SlotState
 from grange_node.slot_key import SlotKey
 
@@ -61,8 +61,8 @@ class Collector:
         self,
         *,
         ledger: Ledger,
-        intake: Intake,
-        usage: Usage,
+        uploads: Uploads,
+        locks: SlotLocks,
         link: ChainLink,
         watcher: Watcher,
         history: Callable[[OrderId], Awaitable[OrderState | None]],
@@ -72,8 +72,8 @@ class Collector:
     ) -> None:
         """`history` gives an order as its events tell it; `clock` Unix seconds."""
         self._ledger = ledger
-        self._intake = intake
-        self._usage = usage
+        self._uploads = uploads
+        self._locks = locks
         self._link = link
         self._watcher = watcher
         self._history = history
@@ -103,11 +103,11 @@ class Collector:
             await self._date(records, view)
         words = {} if view is None else await self._words(records, now)
         for record in records:
-            if self._usage.count(record.key):
+            if self._locks.count(record.key):
                 continue
             try:
                 # It may be promised since, or promised for longer: `drop` looks again.
-                is_gone = await self._intake.drop(record.key, now, words.get(record.key, Word.NOT_ASKED))
+                is_gone = await self._uploads.drop(record.key, now, words.get(record.key, Word.NOT_ASKED))
             except Conflict:
                 continue
             except NodeWorldError as error:

@@ -2,8 +2,8 @@
 
 Only its renter may extend an order, in its last grid period; the new one begins on the day on which the old
 one ends, with the same roots. Decides from which epoch on such a slot is paid, and whether what we keep is
-what is to be kept on. Leaves price, stake and signature to `promiser`, and the shape of the whole order to
-the market.
+what is to be kept on. Leaves price, stake and signature to `acceptance_service`, and the shape of the whole
+order to the market.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What taking over a slot means: a pure look at an order as somebody shows it and as the chain keeps it.
 
 Whoever repairs an order hands in all of its slots; the chain keeps their hash, so nothing of it can be made
-up. Decides which terms follow from it for one slot, and that they are not for us. Leaves to `promiser`
-whether the slot is vacant, whether we want it, and the signature.
+up. Decides which terms follow from it for one slot, and that they are not for us. Leaves to
+`acceptance_service` whether the slot is vacant, whether we want it, and the signature.
 """
 
 from __future__ import annotations

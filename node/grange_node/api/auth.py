@@ -8,7 +8,7 @@ only; what could be replayed within five minutes of a restart repeats what the r
 (the same bytes stored again, read again, or dropped again).
 
 Decided here: whether the request is genuine. Left to others: what the signer may do (`routes`,
-`intake`, `promiser`).
+`uploads`, `acceptance_service`).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def build_proof(config: Config, store: Store, ledger: Ledger, epoch: Epoch, seed
         except (NodeWorldError, Refusal) as error:
             if error.message not in missing:
                 missing.append(error.message)
-            record = ledger.promise(drawn.entry.order, drawn.entry.slot)
+            record = ledger.acceptance(drawn.entry.order, drawn.entry.slot)
             if record is not None:
                 piece = error.detail.get(GONE, drawn.leaf_index // record.agreed.piece_leaves)
                 damaged.append((record.key, piece))
@@ -60,7 +60,7 @@ def _answer(store: Store, ledger: Ledger, drawn: Drawn) -> list[bytes]:
     if drawn.lost:
         return lost_words(drawn)
     entry = drawn.entry
-    record = ledger.promise(entry.order, entry.slot)
+    record = ledger.acceptance(entry.order, entry.slot)
     if record is None:
         raise NotFound(f"order {entry.order.hex()[:12]} slot {entry.slot} is not in the ledger")
     terms = record.agreed

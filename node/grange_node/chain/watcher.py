@@ -3,7 +3,7 @@
 Decides when the chain is asked, and what for: events are read when an epoch has begun, while a promise may be
 placed any moment, after a proof of ours, and otherwise only now and then, since each reading takes several
 requests. Leaves reorgs and restarts to `EventFollower` and the ledger, which take back and carry on by block;
-leaves what follows from it all to `promiser`, `prover` and `collector`, which look at `view`.
+leaves what follows from it all to `acceptance_service`, `prover` and `collector`, which look at `view`.
 
 What events and blocks say is compared with what the market itself says of this farmer, in every view
 (`agreement`). Where they disagree all events are read again, now and then. A history that lacks slots which
@@ -32,7 +32,7 @@ from grange_node.ledger.ledger import Ledger
 from grange_node.ledger.ledger_events import Changes, Figures
 from grange_node.ledger.sightings import MAX_SIGHTINGS, SIGHTING_SECONDS, Sighting, earliest_date
 from grange_node.limits.turns import Turns
-from grange_node.pieces.room import Room
+from grange_node.pieces.capacity import Capacity
 
 POLLS_PER_EPOCH = 4
 SHORTEST_POLL_SECONDS = 1.0
@@ -59,12 +59,17 @@ class Watcher:
     """Keeps `view` and the ledger up to date."""
 
     def __init__(
-        self, link: ChainLink, ledger: Ledger, room: Room, epoch_blocks: int, clock: Callable[[], float]
+        self,
+        link: ChainLink,
+        ledger: Ledger,
+        capacity: Capacity,
+        epoch_blocks: int,
+        clock: Callable[[], float],
     ) -> None:
         """`clock` gives Unix seconds."""
         self._link = link
         self._ledger = ledger
-        self._room = room
+        self._capacity = capacity
         self._epoch_blocks = epoch_blocks
         self._clock = clock
         self._turns = Turns(1, ChainError, clock)
@@ -184,7 +189,7 @@ class Watcher:
         return (
             read_to // self._epoch_blocks != head.epoch
             or elapsed(self._read_at, self._clock()) >= LONGEST_READ_SECONDS
-            or self._ledger.promised_rate(read_to) > 0
+            or self._ledger.accepted_rate(read_to) > 0
         )
 
     async def date_of(self, block: int, view: View, *, attested: bool) -> float:
@@ -247,7 +252,7 @@ class Watcher:
 
     def _tell(self, changes: Changes) -> None:
         for key in (*changes.placed, *changes.placed_again):
-            self._room.set_placed(key, True)
+            self._capacity.set_placed(key, True)
         for key in changes.placed:
             record = self._ledger.slot(key)
             if record is not None:
@@ -256,7 +261,7 @@ class Watcher:
         for key in changes.placed_again:
             log.info("%s is on the chain again", key)
         for key in changes.taken_back:
-            self._room.set_placed(key, False)
+            self._capacity.set_placed(key, False)
             log.warning("%s taken back by a reorg; its pieces stay, so that it can be placed again", key)
 
 

@@ -174,7 +174,7 @@ class Ledger:
         )
         return _record(rows[0]) if rows else None
 
-    def promise(self, order: OrderId, slot: int) -> SlotRecord | None:
+    def acceptance(self, order: OrderId, slot: int) -> SlotRecord | None:
         """The slot as it was accepted or placed, whoever the renter is."""
         rows = self._read(
             f"SELECT {_SLOT_COLUMNS} FROM slots WHERE order_id = ? AND slot = ? AND state != 'staged'",
@@ -352,12 +352,12 @@ class Ledger:
 
         self._note(change)
 
-    def promised_rate(self, block: int) -> int:
+    def accepted_rate(self, block: int) -> int:
         """The rates of all acceptances that can still be placed after `block`."""
         rows = self._read("SELECT rate FROM slots WHERE state = 'accepted' AND deadline_block > ?", (block,))
         return sum(int(rate) for (rate,) in rows)
 
-    def open_promises(self, renter: Address, block: int) -> list[SlotRecord]:
+    def open_acceptances(self, renter: Address, block: int) -> list[SlotRecord]:
         """A renter's acceptances that can still be placed after `block`."""
         rows = self._read(
             f"SELECT {_SLOT_COLUMNS} FROM slots"

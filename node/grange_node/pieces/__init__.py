@@ -4,8 +4,8 @@ store           the pieces: durable or not there at all
 piece_writer    one piece while it arrives
 piece_index     which pieces of a slot are here
 slot_folder     what a slot's folder looks like, and folders how they come and go
-room, waiting   how much is spoken for, in all and by each renter
-usage           what goes on with a slot at the moment
+capacity, waiting   how much is spoken for, in all and by each renter
+slot_locks          what goes on with a slot at the moment
 volume          whether the data folder is the farm's
 ballast         room kept back for the databases
 """

@@ -8,7 +8,7 @@ of the folder. A folder goes by being renamed into `tmp/` first, so a slot is th
 Decided here: durability, room (a reserve of the disk is never touched), and which root a piece index is
 taken by. `folders` moves files and folders, `piece_index` remembers what is held, `piece_writer` takes the
 bytes. Left to others: who may write and read (`auth`, `routes`), for how long things are kept (`collector`),
-capacity (`room`). All methods block and are safe to call from several threads. OSErrors
+capacity (`capacity`). All methods block and are safe to call from several threads. OSErrors
 leave as `NoRoom` when space ran out, else as `StoreFailed`. Folders that vanish under a running node are made
 again when something is put into them.
 """

@@ -5,7 +5,7 @@ next to no money. So many slots as here are more than any renter has on their wa
 enough for all bytes that may wait, in pieces a quarter of the usual size. Each network has a share of what
 all may have (`fair_shares`), so that one cannot take it all with some keys and small change.
 
-Arithmetic in memory; used by `room` alone.
+Arithmetic in memory; used by `capacity` alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rebuilding what farmers who vanished have kept: for a bounty, from ciphertext, without its renter.
 
     World       the market's orders, farmers and newest block            world.py
-    Survey      an order -> what is live, what is vacant, for how much   survey.py
+    Assessment  an order -> what is live, what is vacant, for how much   assessment.py
     Market      what a repairer asks of the chain and sends to it        market.py
     keeper      lapsed farmers -> evictions; what is over -> closed      keeper.py
     sources     whom to read from, and what that costs                   costs.py

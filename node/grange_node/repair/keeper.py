@@ -17,8 +17,8 @@ from typing import Final
 from grange.chain import Farmer, TransactionReverted
 from grange.chain.orders import OrderState
 from grange.types import Epoch, FarmerId, OrderId, Parameters
+from grange_node.repair.assessment import full_bounty
 from grange_node.repair.market import Market
-from grange_node.repair.survey import full_bounty
 
 EVICT_GAS: Final = 110_000
 MAX_EVICTIONS_PER_TICK: Final = 16

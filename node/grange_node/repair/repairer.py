@@ -31,13 +31,13 @@ from grange_node.config import ORDERS_NAME, TABS_NAME
 from grange_node.errors import NodeWorldError, ReadsClosed
 from grange_node.files import FOLDER_MODE
 from grange_node.pieces.folders import translated
+from grange_node.repair.assessment import Assessment, assess, offered
 from grange_node.repair.costs import affordable, gas_cost, pass_cost
 from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
 from grange_node.repair.keeper import close_ended, evict_lapsed, hoped_for
 from grange_node.repair.market import Market
 from grange_node.repair.run import RepairRun
-from grange_node.repair.survey import Survey, offered, survey
 from grange_node.repair.world import World
 
 MAX_JOBS_AT_ONCE: Final = 4
@@ -239,7 +239,7 @@ class Repairer:
         head = self.world.head
         if self._looked_at.get(charted.id) is head:
             return
-        looked = await survey(self.world.market, charted, self.world.farmers, head)
+        looked = await assess(self.world.market, charted, self.world.farmers, head)
         self._looked_at[charted.id] = head
         farmers = self.world.farmers
         readable = affordable(charted, looked.live, farmers, self.settings.highest_read_price)
@@ -289,7 +289,7 @@ class Repairer:
             log.info("order %s has ended before it was repaired", job.order.hex()[:12])
             self.jobs.save(replace(job, outcome=Outcome.ENDED))
             return
-        looked = await survey(self.world.market, charted, self.world.farmers, self.world.head)
+        looked = await assess(self.world.market, charted, self.world.farmers, self.world.head)
         vacant = {vacancy.slot for vacancy in looked.vacancies}
         waiting = {slot for slot in job.takers if charted.slots[slot].start == job.tenures[slot]}
         back = waiting & set(looked.live)
@@ -297,7 +297,7 @@ class Repairer:
         if waiting - back <= vacant:
             self._begin(replace(job, takers=takers), looked)
 
-    def _begin(self, job: Job, looked: Survey) -> None:
+    def _begin(self, job: Job, looked: Assessment) -> None:
         bounties = offered(looked, job.takers, self.world.market.parameters, self.world.head.number + 1)
         run = RepairRun(
             job,

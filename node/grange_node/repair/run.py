@@ -32,11 +32,11 @@ from grange.transfer.slot_upload import Candidates, Piece
 from grange.types import Acceptance, Epoch, FarmerId, Takeover
 from grange.units import format_tokens
 from grange_node.errors import ReadsClosed, RepairStopped
+from grange_node.repair.assessment import Assessment
 from grange_node.repair.costs import affordable, fetch_cost, fetch_limit, sources
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
 from grange_node.repair.rebuilt import RebuiltPieces
 from grange_node.repair.sources import Sources
-from grange_node.repair.survey import Survey
 from grange_node.repair.takers import MAX_ASKED, barred, requirements_of
 from grange_node.repair.world import World
 
@@ -63,7 +63,7 @@ class RepairRun:
     def __init__(
         self,
         job: Job,
-        survey: Survey,
+        survey: Assessment,
         world: World,
         jobs: Jobs,
         *,

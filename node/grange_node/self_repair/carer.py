@@ -47,13 +47,13 @@ from grange_node.errors import (
     StoreFailed,
 )
 from grange_node.ledger.ledger import Ledger
-from grange_node.pieces.room import Room
+from grange_node.pieces.capacity import Capacity
 from grange_node.pieces.store import Store
 from grange_node.pieces.volume import Volume
 from grange_node.records import AFTER_PLACING, Entry, SlotRecord, SlotState, SlotTerms
 from grange_node.self_repair.damages import Damage, Damages
-from grange_node.self_repair.giving_up import MAX_DECLARED, LossDeclarer
 from grange_node.self_repair.judge import Judge
+from grange_node.self_repair.loss_declaration import MAX_DECLARED, LossDeclarer
 from grange_node.self_repair.rebuilder import Give, Rebuilder
 from grange_node.self_repair.scrubber import is_whole
 from grange_node.self_repair.windows import bytes_by_third
@@ -79,7 +79,7 @@ class Carer:
         config: Config,
         store: Store,
         ledger: Ledger,
-        room: Room,
+        capacity: Capacity,
         link: ChainLink,
         watcher: Watcher,
         damages: Damages,
@@ -92,7 +92,7 @@ class Carer:
         self._config = config
         self._store = store
         self._ledger = ledger
-        self._room = room
+        self._capacity = capacity
         self._watcher = watcher
         self._damages = damages
         self._volume = volume
@@ -260,16 +260,16 @@ class Carer:
             self._not_ours.pop(place, None)
             key = SlotKey(renter=charted.renter, order=entry.order, slot=entry.slot)
             terms = _terms(charted, entry)
-            lender = self._ledger.promise(terms.previous, key.slot)
+            lender = self._ledger.acceptance(terms.previous, key.slot)
             end_block = terms.end * self._config.parameters.epoch_blocks
             ends_at = await self._watcher.date_of(end_block, view, attested=False)
             await asyncio.to_thread(self._ledger.adopt, key, terms, entry.block, ends_at)
-            self._room.forget(key)
+            self._capacity.forget(key)
             if lender is not None and self._store.shares:
-                self._room.share(key, lender.key, terms.slot_bytes)
+                self._capacity.share(key, lender.key, terms.slot_bytes)
             else:
-                self._room.add(key, terms.slot_bytes, pieces=terms.pieces)
-            self._room.set_placed(key, True)
+                self._capacity.add(key, terms.slot_bytes, pieces=terms.pieces)
+            self._capacity.set_placed(key, True)
             missing = await asyncio.to_thread(self._missing, key, terms)
             log.warning(
                 "%s is ours by the chain and was not known; %d of its %d pieces are not here",

@@ -4,7 +4,7 @@ Two cases. What the others show can be rebuilt, a third in each epoch: then the 
 takes, by how fast this farm has read so far and by what is mended before (`windows`). What nobody can
 rebuild stays damaged to the end. Decides when a slot may be judged at all: not in the epoch in which the
 damage was found, and not for a failure of a moment. Leaves the sums to `policy`, and declaring to
-`giving_up`.
+`loss_declaration`.
 """
 
 from __future__ import annotations

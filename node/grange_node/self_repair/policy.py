@@ -62,5 +62,5 @@ def is_dearer(
     if coming is not None:
         risk = lapse_chance(chances, strikes=strikes, max_misses=parameters.max_misses)
         going_on += risk * (parameters.collateral_epochs + left_epochs) * total_rate
-    giving_up = (parameters.collateral_epochs + left_epochs) * rate
-    return going_on > giving_up
+    loss = (parameters.collateral_epochs + left_epochs) * rate
+    return going_on > loss

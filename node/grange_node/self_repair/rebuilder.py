@@ -32,7 +32,7 @@ from grange_node.repair.costs import fetch_cost, sources
 from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
 from grange_node.repair.market import Market
 from grange_node.repair.sources import Sources
-from grange_node.self_repair.outlays import Outlays
+from grange_node.self_repair.repair_spending import RepairSpending
 
 log = logging.getLogger("grange.farm")
 
@@ -63,7 +63,7 @@ class LiveRebuilder:
         self._sender = sender
         self._start_block = start_block
         self._histories: OrderedDict[OrderId, History] = OrderedDict()
-        self._outlays = Outlays(folder)
+        self._spending = RepairSpending(folder)
 
     async def order(self, order: OrderId) -> OrderState | None:
         """Out of its events."""
@@ -97,7 +97,7 @@ class LiveRebuilder:
             order = sources(charted, live, directory.farmers)
             cost = fetch_cost(charted, order[: charted.k], directory.farmers, len(wanted))
             epochs = market.parameters.collateral_epochs + max(0, charted.end - head.epoch)
-            paid = self._outlays.paid(charted.id, slot)
+            paid = self._spending.paid(charted.id, slot)
             budget = Budget(max(0, epochs * charted.slots[slot].rate - paid))
             budget.check(cost)
             await market.fund(cost, directory.purse.tabs.totals())
@@ -105,7 +105,7 @@ class LiveRebuilder:
             def note() -> None:
                 if budget.spent:
                     cost = paid + budget.spent
-                    self._outlays.note(charted.id, slot, cost, end=charted.end, epoch=head.epoch)
+                    self._spending.note(charted.id, slot, cost, end=charted.end, epoch=head.epoch)
 
             async with (
                 directory.reading(budget) as reading,

@@ -3,7 +3,7 @@
     Peer, open_session    one farmer over HTTP           peer.py, answers.py, signer.py
     Purse, Budget, Tabs   paying for reads               purse.py, tabs.py
     networks_of           where a farmer is              networks.py
-    Reach                 where a farmer may be          reach.py
+    AddressPolicy         where a farmer may be          address_policy.py
     Clocks                whose clock is off             clocks.py
     errors                what a farmer can do to us     errors.py, unforeseen.py
     PeerTimeouts          how long a request may take    timeouts.py

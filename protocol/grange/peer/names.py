@@ -12,7 +12,7 @@ from functools import partial
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from grange.peer.reach import OutOfReach, Reach, refusal
+from grange.peer.address_policy import AddressPolicy, AddressRefused, refusal
 
 MAX_LOOKUPS_AT_ONCE = 32
 LOOKUP_SECONDS = 5.0
@@ -31,19 +31,19 @@ async def looked_up(
 
 
 class Resolver(AbstractResolver):
-    """For aiohttp: only addresses within reach."""
+    """For aiohttp: only addresses that the policy allows."""
 
-    def __init__(self, reach: Reach) -> None:
-        self._reach = reach
+    def __init__(self, policy: AddressPolicy) -> None:
+        self._policy = policy
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Addresses of a host. Raises OSError, TimeoutError, UnicodeError."""
         addresses = await looked_up(host, port, family)
-        within = [found for found in addresses if self._reach.allows(found[1])]
+        within = [found for found in addresses if self._policy.allows(found[1])]
         if addresses and not within:
-            raise OutOfReach(refusal(host))
+            raise AddressRefused(refusal(host))
         return [
             ResolveResult(
                 hostname=host,

@@ -18,6 +18,7 @@ from yarl import URL
 
 from grange.chain import Farmer
 from grange.messages import NO_CONTENT
+from grange.peer.address_policy import AddressPolicy, AddressRefused
 from grange.peer.answers import (
     AcceptanceAnswer,
     AcceptanceRequest,
@@ -33,7 +34,6 @@ from grange.peer.errors import FarmerLied, FarmerRefused, FarmerUnreachable, Pie
 from grange.peer.meter import Meter, MeteredConnector
 from grange.peer.names import Resolver
 from grange.peer.purse import Payment, Purse
-from grange.peer.reach import OutOfReach, Reach
 from grange.peer.signer import Signer
 from grange.peer.timeouts import PeerTimeouts
 from grange.plain_errors import describe_http_error
@@ -59,16 +59,16 @@ def open_session(
     timeouts: PeerTimeouts, meter: Meter | None = None, *, chain_id: int
 ) -> aiohttp.ClientSession:
     """The HTTP session for all farmers of a chain; `meter` counts what comes in. Who opens it closes it."""
-    reach = Reach.on(chain_id)
+    policy = AddressPolicy.on(chain_id)
     return aiohttp.ClientSession(
         connector=MeteredConnector(
             meter or Meter(),
             limit=0,
             limit_per_host=MAX_CONNECTIONS_PER_FARMER,
             ttl_dns_cache=300,
-            resolver=Resolver(reach),
+            resolver=Resolver(policy),
         ),
-        middlewares=(reach,),
+        middlewares=(policy,),
         timeout=aiohttp.ClientTimeout(
             total=timeouts.request_seconds,
             sock_connect=timeouts.connect_seconds,
@@ -366,7 +366,7 @@ def _translated(farmer: Farmer) -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise FarmerUnreachable(f"Farmer {farmer.id} did not answer in time.") from error
-    except OutOfReach as error:
+    except AddressRefused as error:
         raise FarmerUnreachable(f"Farmer {farmer.id} cannot be reached: {error}.") from error
     except (aiohttp.ClientPayloadError, EOFError) as error:
         raise FarmerUnreachable(f"Farmer {farmer.id} broke off in the middle of its answer.") from error

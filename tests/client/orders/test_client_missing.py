@@ -172,13 +172,13 @@ async def test_an_order_is_not_called_lost_because_its_events_come_late(world: W
     async with world.renter() as renter:
         order = await store(renter, tree)
         [known] = await renter.orders()
-        usual = await renter.condition(known.order)
+        usual = await renter.order_health(known.order)
         shown = [event for event in world.market.events if event.name == "SlotFilled"]
         world.market.events = [event for event in world.market.events if event not in shown]
-        assert await renter.condition(known.order) == usual
+        assert await renter.order_health(known.order) == usual
         world.market.events += shown
         world.market.repair(order, 1, FarmerId(8))
-        assert (await renter.condition(known.order)).slots[1].farmer == 8
+        assert (await renter.order_health(known.order)).slots[1].farmer == 8
 
 
 async def test_an_endpoint_that_does_not_know_a_farmer_yet_is_called_behind(world: World, tree: Path) -> None:

@@ -27,8 +27,8 @@ from grange.chain import Wallet
 from grange.messages import AcceptanceMessage, Domain, acceptance_signer
 from grange.types import Address, Epoch
 from grange.units import MAX_RATE, TOKEN
-from grange_node.acceptance import promiser
-from grange_node.acceptance.promise import ACCEPTANCE_LIFE_BLOCKS, RENEWAL_BLOCKS, check_pieces
+from grange_node.acceptance import acceptance_service
+from grange_node.acceptance.terms import ACCEPTANCE_LIFE_BLOCKS, RENEWAL_BLOCKS, check_pieces
 from grange_node.errors import NotFound
 from grange_node.limits.fair_shares import Allowance
 from grange_node.records import SlotState, SlotTerms
@@ -127,7 +127,9 @@ async def test_nothing_is_signed_when_the_ledger_cannot_be_written(
     slot = parcel()
     await farm.upload(slot)
     signed = []
-    monkeypatch.setattr("grange_node.acceptance.promiser.sign_acceptance", lambda *args: signed.append(args))
+    monkeypatch.setattr(
+        "grange_node.acceptance.acceptance_service.sign_acceptance", lambda *args: signed.append(args)
+    )
 
     def fail(*_: object, **__: object) -> None:
         raise OSError("disk gone")
@@ -327,7 +329,7 @@ async def test_one_that_asks_for_promises_without_end_keeps_no_other_from_its_ow
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are made one at a time, and each asks the chain before it is refused."""
-    monkeypatch.setattr(promiser, "MAX_WAITING_PER_RENTER", 3)
+    monkeypatch.setattr(acceptance_service, "MAX_WAITING_PER_RENTER", 3)
     market, eager = SlowMarket(), parcel(1)
     other = parcel(1, renter=Wallet(b"\x09" * 32))
     async with open_farm(tmp_path, market=market) as farm:
@@ -358,7 +360,7 @@ async def test_who_brought_nothing_is_refused_before_the_line_and_the_chain(tmp_
         for seed in range(20, 40):
             response = await farm.accept(parcel(1, renter=Wallet(bytes([seed]) * 32)))
             assert (response.status_code, error_of(response)) == (404, "not_found")
-        assert farm.node.promiser._line.total == 1
+        assert farm.node.acceptance_service._line.total == 1
         market.may_answer.set()
         assert (await honest).status_code == 200
 
@@ -368,7 +370,7 @@ async def test_the_owner_of_one_leaf_cannot_make_the_farm_ask_the_chain_without_
     market, slot = SlowMarket(), parcel(1)
     async with open_farm(tmp_path, market=market) as farm:
         await farm.upload(slot)
-        farm.node.promiser._requests = Allowance(6, 1.0, farm.clock)
+        farm.node.acceptance_service._requests = Allowance(6, 1.0, farm.clock)
         market.balances[slot.renter.address] = 0
         answers = [(await farm.accept(slot)).status_code for _ in range(5)]
         assert answers == [402, 402, 402, 429, 429]

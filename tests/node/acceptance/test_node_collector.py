@@ -9,7 +9,7 @@ from node_support import PARAMETERS, Clock, FakeMarket, Farm, open_farm, parcel,
 from grange.chain import Order, Wallet
 from grange.types import Epoch, OrderId
 from grange_node.acceptance.deletion import END_GRACE_EPOCHS, PLACEMENT_GRACE_BLOCKS, STAGING_IDLE_SECONDS
-from grange_node.acceptance.promise import ACCEPTANCE_LIFE_BLOCKS
+from grange_node.acceptance.terms import ACCEPTANCE_LIFE_BLOCKS
 from grange_node.config import LEDGER_NAME
 from grange_node.errors import StoreFailed
 from grange_node.limits.networks import network_of
@@ -25,7 +25,7 @@ async def test_a_staged_slot_left_alone_is_removed(farm: Farm) -> None:
     farm.clock.now += 1
     assert await farm.node.collector.collect() == 1
     assert farm.node.store.slot_keys() == []
-    assert farm.node.room.used_bytes == 0
+    assert farm.node.capacity.used_bytes == 0
     assert (await farm.get(slot)).status_code == 404
 
 
@@ -47,7 +47,7 @@ async def test_an_extension_that_is_staged_has_its_time_however_long_the_farm_ha
     await farm.keep(slot)
     farm.clock.now += 10 * STAGING_IDLE_SECONDS
     key = replace(slot.key, order=parcel(seed=1).order)
-    await farm.node.intake.keep_on(
+    await farm.node.uploads.keep_on(
         slot.key, key, len(slot.data), len(slot.pieces), network=network_of("198.51.100.7")
     )
     assert await farm.node.collector.collect() == 0
@@ -117,7 +117,7 @@ async def test_an_ended_order_can_be_fetched_for_a_while_and_then_goes(farm: Far
     pass_blocks(farm)
     await farm.node.watcher.refresh()
     assert await farm.node.collector.collect() == 1
-    assert farm.node.room.used_bytes == 0
+    assert farm.node.capacity.used_bytes == 0
     assert farm.node.ledger.entries(Epoch(0)) == []
 
 
@@ -127,7 +127,7 @@ async def test_a_kill_between_folder_and_row_is_finished_later(tmp_path: Path) -
         await farm.upload(slot)
         farm.node.store.drop(slot.key)
     async with open_farm(tmp_path, market=market, clock=clock) as farm:
-        assert farm.node.room.used_bytes == 0
+        assert farm.node.capacity.used_bytes == 0
         clock.now += STAGING_IDLE_SECONDS + 1
         assert await farm.node.collector.collect() == 1
         assert farm.node.ledger.slots(*SlotState) == []

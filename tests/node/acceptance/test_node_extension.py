@@ -97,7 +97,7 @@ async def test_a_slot_is_kept_on_without_being_sent_again(devnet: Devnet, tmp_pa
     end = await begun(devnet)
     async with running(devnet, tmp_path, config) as farm:
         slot = await kept(devnet, farm, end)
-        used = farm.node.room.used_bytes
+        used = farm.node.capacity.used_bytes
         on = longer(slot, end + grid)
         promised = await farm.accept(on, previous=slot.order.hex())
         assert promised.status_code == 200, promised.text
@@ -105,14 +105,14 @@ async def test_a_slot_is_kept_on_without_being_sent_again(devnet: Devnet, tmp_pa
         assert again.json() == promised.json()
         await extend(devnet, slot, on, promised.json())
         await farm.node.watcher.refresh()
-        assert farm.node.room.used_bytes == used
+        assert farm.node.capacity.used_bytes == used
         await next_epoch(devnet)
         assert await farm.step() is Action.PROVE
         assert await devnet.chain.earnings(owner) == slot.rate
         assert (await farm.get(on)).content == (await farm.get(slot)).content == slot.data
     await devnet.mine_to_epoch(end, offset_blocks=1)
     async with running(devnet, tmp_path, config) as farm:
-        assert farm.node.room.used_bytes == used
+        assert farm.node.capacity.used_bytes == used
         await farm.node.watcher.refresh()
         assert await farm.step() is Action.PROVE
         assert await devnet.chain.earnings(owner) == 2 * slot.rate
@@ -122,7 +122,7 @@ async def test_a_slot_is_kept_on_without_being_sent_again(devnet: Devnet, tmp_pa
         farm.clock.now += TERM_SECONDS
         assert await farm.node.collector.collect() == 1
         assert farm.node.ledger.slot(slot.key) is None
-        assert farm.node.room.used_bytes == used
+        assert farm.node.capacity.used_bytes == used
         assert (await farm.get(on)).content == slot.data
         assert await farm.step() is Action.PROVE
 
@@ -167,7 +167,7 @@ async def test_a_farm_that_lost_its_ledger_proves_its_extensions_again(
         await extend(devnet, slot, on, promised.json())
         placed = await kept(devnet, farm, end + grid)
         before = farm.node.ledger.entries(Epoch(end - 1))
-        used = farm.node.room.used_bytes
+        used = farm.node.capacity.used_bytes
     for path in config.data_folder.glob(f"{LEDGER_NAME}*"):
         path.unlink()
     async with running(devnet, tmp_path, config) as farm:
@@ -175,7 +175,7 @@ async def test_a_farm_that_lost_its_ledger_proves_its_extensions_again(
         await farm.node.carer.tick()
         assert farm.node.ledger.entries(Epoch(end - 1)) == before
         assert farm.node.damages.all() == []
-        assert farm.node.room.used_bytes == used
+        assert farm.node.capacity.used_bytes == used
         for _ in range(2):
             assert await farm.step() is Action.PROVE
             await next_epoch(devnet)
@@ -194,29 +194,29 @@ async def test_where_files_have_one_name_the_bytes_are_copied_if_there_is_room(
     async with running(devnet, tmp_path, config) as farm:
         slot = await kept(devnet, farm, end)
         on = longer(slot, end + grid)
-        room, store = farm.node.room, farm.node.store
+        capacity, store = farm.node.capacity, farm.node.store
         with monkeypatch.context() as full:
-            full.setattr(room, "capacity_bytes", 2 * len(slot.data) - 1)
+            full.setattr(capacity, "capacity_bytes", 2 * len(slot.data) - 1)
             response = await farm.accept(on, previous=slot.order.hex())
             assert (response.status_code, error_of(response)) == (507, "no_room")
         with monkeypatch.context() as full:
             full.setattr(store, "_reserve_bytes", 1 << 60)
             response = await farm.accept(on, previous=slot.order.hex())
             assert (response.status_code, error_of(response)) == (507, "no_room")
-        assert (room.used_bytes, store.slot_keys()) == (len(slot.data), [slot.key])
+        assert (capacity.used_bytes, store.slot_keys()) == (len(slot.data), [slot.key])
         assert farm.node.ledger.slot(on.key) is None
         promised = await farm.accept(on, previous=slot.order.hex())
         assert promised.status_code == 200, promised.text
         assert (await farm.accept(on, previous=slot.order.hex())).json() == promised.json()
         await extend(devnet, slot, on, promised.json())
         await farm.node.watcher.refresh()
-        assert (room.used_bytes, room.all_unplaced_bytes) == (2 * len(slot.data), 0)
+        assert (capacity.used_bytes, capacity.all_unplaced_bytes) == (2 * len(slot.data), 0)
         first, second = (store.read_verified(one.key, 0) for one in (slot, on))
         assert first == second
     async with running(devnet, tmp_path, config) as farm:
-        assert farm.node.room.used_bytes == 2 * len(slot.data)
-        assert await farm.node.intake.drop(slot.key, END_OF_TIME, Word.NOT_ASKED)
-        assert farm.node.room.used_bytes == len(slot.data)
+        assert farm.node.capacity.used_bytes == 2 * len(slot.data)
+        assert await farm.node.uploads.drop(slot.key, END_OF_TIME, Word.NOT_ASKED)
+        assert farm.node.capacity.used_bytes == len(slot.data)
         assert (await farm.get(on)).content == slot.data
 
 

@@ -31,7 +31,7 @@ async def nothing_is_left(farm: Farm) -> None:
     assert stray_files(root) == []
     assert not any((root / "slots").rglob("*"))
     assert node.ledger.slots(*SlotState) == []
-    assert (node.room.used_bytes, node.room.all_unplaced_bytes) == (0, 0)
+    assert (node.capacity.used_bytes, node.capacity.all_unplaced_bytes) == (0, 0)
     assert len(node.store._index) == 0
 
 
@@ -40,7 +40,7 @@ async def test_a_piece_is_stored_and_its_root_answered(farm: Farm) -> None:
     response = await farm.put(slot, 1)
     assert (response.status_code, response.json()) == (201, {"root": slot.roots[1].hex()})
     assert farm.node.store.read_verified(slot.key, 1) == slot.pieces[1]
-    assert farm.node.room.used_bytes == PIECE_BYTES
+    assert farm.node.capacity.used_bytes == PIECE_BYTES
 
 
 async def test_the_same_piece_again_is_fine_and_counts_once(farm: Farm) -> None:
@@ -48,7 +48,7 @@ async def test_the_same_piece_again_is_fine_and_counts_once(farm: Farm) -> None:
     await farm.put(slot, 0)
     response = await farm.put(slot, 0)
     assert response.status_code == 200
-    assert farm.node.room.used_bytes == PIECE_BYTES
+    assert farm.node.capacity.used_bytes == PIECE_BYTES
 
 
 async def test_another_piece_for_a_taken_index_is_a_conflict(farm: Farm) -> None:
@@ -63,7 +63,7 @@ async def test_two_uploads_of_one_piece_at_once_store_it_once(farm: Farm) -> Non
     slot = parcel()
     responses = await asyncio.gather(*(farm.put(slot, 0) for _ in range(4)))
     assert {response.status_code for response in responses} <= {200, 201}
-    assert farm.node.room.used_bytes == PIECE_BYTES
+    assert farm.node.capacity.used_bytes == PIECE_BYTES
     assert stray_files(farm.node.config.data_folder) == []
 
 
@@ -188,7 +188,7 @@ async def test_capacity_is_a_limit(tmp_path: Path) -> None:
     async with open_farm(tmp_path, offer_terms=terms, unplaced_percent=100) as farm:
         slots = [parcel(1, seed=seed) for seed in range(3)]
         assert [(await farm.put(slot, 0)).status_code for slot in slots] == [201, 201, 507]
-        assert farm.node.room.used_bytes == 2 * PIECE_BYTES
+        assert farm.node.capacity.used_bytes == 2 * PIECE_BYTES
 
 
 async def test_a_piece_of_a_slot_that_would_not_fit_is_refused(farm: Farm) -> None:
@@ -316,7 +316,7 @@ async def test_a_first_piece_that_fails_beside_another_leaves_the_other(farm: Fa
     answers = await asyncio.gather(farm.put(slot, 0, body=bytes(PIECE_BYTES)), farm.put(slot, 1))
     assert sorted(answer.status_code for answer in answers) == [201, 422]
     assert set(farm.node.store.pieces(slot.key)) == {1}
-    assert farm.node.room.used_bytes == PIECE_BYTES
+    assert farm.node.capacity.used_bytes == PIECE_BYTES
 
 
 async def test_placed_slots_do_not_count_against_the_renter(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_the_same_is_logged_seldom_and_counted(caplog: pytest.LogCaptureFixture)
 async def test_a_full_farm_says_so_once_whatever_strangers_send(
     farm: Farm, caplog: pytest.LogCaptureFixture
 ) -> None:
-    farm.node.room.capacity_bytes = PIECE_BYTES
+    farm.node.capacity.capacity_bytes = PIECE_BYTES
     await farm.put(parcel(), 0)
     for _ in range(5):
         assert (await farm.put(parcel(1, seed=1), 0)).status_code == 507

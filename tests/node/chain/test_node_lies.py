@@ -28,7 +28,7 @@ from rich.console import Console
 from grange.chain import ChainError, Event, EventFilter, Farmer, Head, Order, TransactionReverted
 from grange.types import Epoch, OrderId
 from grange_node.acceptance.deletion import PLACEMENT_GRACE_BLOCKS
-from grange_node.acceptance.promise import ACCEPTANCE_LIFE_BLOCKS
+from grange_node.acceptance.terms import ACCEPTANCE_LIFE_BLOCKS
 from grange_node.audit.prover import Action
 from grange_node.chain.agreement import LONGEST_HELD_SECONDS, LONGEST_REREAD_SECONDS
 from grange_node.cli.status import read_status
@@ -400,7 +400,7 @@ async def test_an_order_that_a_reorg_dropped_is_kept_and_taken_up_when_it_is_pla
             record = farm.node.ledger.slot(slot.key)
             assert record is not None
             assert (record.state, record.was_placed) == (SlotState.ACCEPTED, True)
-            assert farm.node.room.all_unplaced_bytes == len(slot.data)
+            assert farm.node.capacity.all_unplaced_bytes == len(slot.data)
             pass_blocks(farm, ACCEPTANCE_LIFE_BLOCKS - 10)
             await farm.node.watcher.refresh()
             assert await farm.node.collector.collect() == 0
@@ -409,7 +409,7 @@ async def test_an_order_that_a_reorg_dropped_is_kept_and_taken_up_when_it_is_pla
         record = farm.node.ledger.slot(slot.key)
         assert record is not None
         assert record.state is SlotState.PLACED
-        assert farm.node.room.all_unplaced_bytes == 0
+        assert farm.node.capacity.all_unplaced_bytes == 0
         assert await farm.node.prover.step(await farm.node.watcher.refresh()) is Action.NOTHING_TO_PROVE
         market.mine_to_epoch(market.epoch + 1)
         assert await farm.node.prover.step(await farm.node.watcher.refresh()) is Action.PROVE

@@ -60,9 +60,9 @@ def test_a_slot_goes_from_staged_to_accepted_to_gone(ledger: Ledger) -> None:
     staged = ledger.slot(slot.key)
     assert staged is not None
     assert (staged.state, staged.staged_at, staged.terms) == (SlotState.STAGED, 5, None)
-    assert ledger.promise(slot.order, slot.slot) is None
+    assert ledger.acceptance(slot.order, slot.slot) is None
     ledger.accept(slot.key, terms_of(slot), 100)
-    accepted = ledger.promise(slot.order, slot.slot)
+    accepted = ledger.acceptance(slot.order, slot.slot)
     assert accepted is not None
     assert (accepted.key, accepted.agreed, accepted.deadline_block) == (slot.key, terms_of(slot), 100)
     ledger.release(slot.key)
@@ -83,29 +83,29 @@ def test_one_slot_of_an_order_is_promised_once(ledger: Ledger) -> None:
     ledger.stage(key, now=1)
     with pytest.raises(sqlite3.IntegrityError):
         ledger.accept(key, terms_of(second), 100)
-    kept = ledger.promise(first.order, first.slot)
+    kept = ledger.acceptance(first.order, first.slot)
     assert kept is not None
     assert kept.key == first.key
 
 
-def test_promised_rate_counts_what_may_still_be_placed(ledger: Ledger) -> None:
+def test_accepted_rate_counts_what_may_still_be_placed(ledger: Ledger) -> None:
     promise(ledger, parcel(seed=1, rate=10), deadline_block=100)
     promise(ledger, parcel(seed=2, rate=2**79), deadline_block=200)
-    assert ledger.promised_rate(99) == 10 + 2**79
-    assert ledger.promised_rate(100) == 2**79
-    assert ledger.promised_rate(200) == 0
+    assert ledger.accepted_rate(99) == 10 + 2**79
+    assert ledger.accepted_rate(100) == 2**79
+    assert ledger.accepted_rate(200) == 0
 
 
-def test_open_promises_are_those_of_one_renter_that_may_still_be_placed(ledger: Ledger) -> None:
+def test_open_acceptances_are_those_of_one_renter_that_may_still_be_placed(ledger: Ledger) -> None:
     ours, late = parcel(seed=1), parcel(seed=2)
     promise(ledger, ours, deadline_block=100)
     promise(ledger, late, deadline_block=200)
     promise(ledger, parcel(seed=3, renter=Wallet(b"\x05" * 32)), deadline_block=200)
     ledger.stage(parcel(seed=4).key, now=1)
     renter = ours.renter.address
-    assert {record.key for record in ledger.open_promises(renter, 99)} == {ours.key, late.key}
-    assert [record.key for record in ledger.open_promises(renter, 100)] == [late.key]
-    assert ledger.open_promises(renter, 200) == []
+    assert {record.key for record in ledger.open_acceptances(renter, 99)} == {ours.key, late.key}
+    assert [record.key for record in ledger.open_acceptances(renter, 100)] == [late.key]
+    assert ledger.open_acceptances(renter, 200) == []
 
 
 async def test_placed_slots_become_entries_in_the_order_of_the_chain(ledger: Ledger) -> None:

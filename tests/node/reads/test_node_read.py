@@ -205,7 +205,7 @@ async def test_a_piece_that_is_gone_once_the_answer_has_begun_ends_it(
     """The status is out: who reads sees that bytes are missing, the farmer a line in its log."""
     slot = parcel(3)
     await farm.keep(slot)
-    record = farm.node.ledger.promise(slot.order, slot.slot)
+    record = farm.node.ledger.acceptance(slot.order, slot.slot)
     assert record is not None
     sent: list[Any] = []
 

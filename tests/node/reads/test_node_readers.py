@@ -336,7 +336,7 @@ async def test_after_a_restart_readers_are_known_from_the_chain(tmp_path: Path) 
         market, clock = farm.market, farm.clock
     market.stand(slot(), operators=frozenset({FARMER.address, OPERATOR.address}))
     async with open_farm(tmp_path / "data", market=market, clock=clock) as farm:
-        record = farm.node.ledger.promise(slot().order, slot().slot)
+        record = farm.node.ledger.acceptance(slot().order, slot().slot)
         assert record is not None
         assert record.state is SlotState.PLACED
         access = await farm.node.readers.access(record, Address(FARMER.address), UNKNOWN)

@@ -40,10 +40,10 @@ from grange.transfer.slot_upload import Candidates, Piece
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import GIB, MAX_PIECE_LEAVES
 from grange_node.repair import repairer as repairer_module
+from grange_node.repair.assessment import Assessment, assess
 from grange_node.repair.jobs import Jobs, Outcome
 from grange_node.repair.market import Market
 from grange_node.repair.sources import Sources
-from grange_node.repair.survey import Survey, survey
 
 WALLET = Wallet(b"\x77" * 32)
 ODD = OrderId(hashlib.sha256(b"an odd order").digest())
@@ -93,12 +93,12 @@ async def test_an_order_that_cannot_be_looked_at_keeps_no_other_from_repair(
     ground = ruined()
     place_odd(ground, piece_leaves=PIECE_LEAVES)
 
-    async def stumbling(market: Market, charted: OrderState, *others: Any) -> Survey:
+    async def stumbling(market: Market, charted: OrderState, *others: Any) -> Assessment:
         if charted.id == ODD:
             raise KeyError(charted.id)
-        return await survey(market, charted, *others)
+        return await assess(market, charted, *others)
 
-    monkeypatch.setattr(repairer_module, "survey", stumbling)
+    monkeypatch.setattr(repairer_module, "assess", stumbling)
     async with repairing(ground, tmp_path) as repairer:
         await until_done(ground, repairer)
         assert [job.outcome for job in repairer.jobs.done()] == [Outcome.REFILLED]
@@ -302,12 +302,12 @@ async def test_an_order_is_looked_at_once_a_block(tmp_path: Path, monkeypatch: p
     ground, looked = ruined(), 0
     dear(ground, 40)
 
-    async def counted(*arguments: Any) -> Survey:
+    async def counted(*arguments: Any) -> Assessment:
         nonlocal looked
         looked += 1
-        return await survey(*arguments)
+        return await assess(*arguments)
 
-    monkeypatch.setattr(repairer_module, "survey", counted)
+    monkeypatch.setattr(repairer_module, "assess", counted)
     async with repairing(ground, tmp_path) as repairer:
         for _ in range(5):
             await repairer.tick()

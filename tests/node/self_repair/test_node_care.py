@@ -303,9 +303,9 @@ async def test_a_slot_that_comes_on_chain_later_is_taken_in_too(tmp_path: Path) 
     late = parcel(PIECES, seed=9, slot=1, end=END)
     async with keeping(tmp_path) as kept:
         await kept.node.carer.tick()
-        used = kept.node.room.used_bytes
+        used = kept.node.capacity.used_bytes
         kept.node.ledger.stage(late.key, 0)
-        kept.node.room.add(late.key, len(late.pieces[0]), pieces=1)
+        kept.node.capacity.add(late.key, len(late.pieces[0]), pieces=1)
         kept.others.slots[late.order] = late
         kept.market.place(late.placed())
         await kept.next_epoch()
@@ -315,7 +315,7 @@ async def test_a_slot_that_comes_on_chain_later_is_taken_in_too(tmp_path: Path) 
         assert (record.state, record.was_placed) == (SlotState.PLACED, True)
         assert record.ends_at is not None
         assert sorted(kept.others.given) == list(range(PIECES))
-        assert kept.node.room.used_bytes == used + len(late.data)
+        assert kept.node.capacity.used_bytes == used + len(late.data)
 
 
 @pytest.mark.parametrize("gone", [[LEDGER_NAME], [LEDGER_NAME, DAMAGES_NAME, "slots"]])
@@ -331,7 +331,7 @@ async def test_a_farm_with_extended_orders_and_no_ledger_proves_again(
     async with keeping(tmp_path, kept.market, kept.slot, kept.others, files) as again:
         await again.node.carer.tick()
         assert len(again.others.given) == PIECES * (3 if "slots" in gone else 2)
-        assert again.node.room.used_bytes == (3 if shares else 4) * len(kept.slot.data)
+        assert again.node.capacity.used_bytes == (3 if shares else 4) * len(kept.slot.data)
         record = again.node.ledger.slot(longer.key)
         assert record is not None
         assert (record.agreed.previous, record.agreed.start) == (kept.slot.order, kept.slot.end)
@@ -343,9 +343,9 @@ async def test_a_farm_with_extended_orders_and_no_ledger_proves_again(
             await again.next_epoch()
             await again.node.prover.step(await again.node.watcher.refresh())
         assert again.market.sent_proofs == 3
-        used = again.node.room.used_bytes
+        used = again.node.capacity.used_bytes
     async with keeping(tmp_path, kept.market, kept.slot, kept.others, files) as again:
-        assert again.node.room.used_bytes == used
+        assert again.node.capacity.used_bytes == used
 
 
 async def test_bytes_that_an_extension_shares_are_rebuilt_once(tmp_path: Path) -> None:

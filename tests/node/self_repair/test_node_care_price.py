@@ -18,10 +18,10 @@ from grange.peer import OverBudget
 from grange.types import Epoch, OrderId
 from grange.units import GIB, TOKEN, egress_rounded_up
 from grange_node.errors import RepairStopped
-from grange_node.self_repair import outlays as outlays_module
 from grange_node.self_repair import rebuilder as rebuilder_module
-from grange_node.self_repair.outlays import OUTLAYS_NAME, Outlays
+from grange_node.self_repair import repair_spending as spending_module
 from grange_node.self_repair.rebuilder import LiveRebuilder
+from grange_node.self_repair.repair_spending import SPENDING_NAME, RepairSpending
 
 WALLET = Wallet(b"\x01" * 32)
 WORTH = RATE * (PARAMETERS.collateral_epochs + END)
@@ -120,7 +120,7 @@ async def test_a_farm_that_stops_while_it_mends_stops_also_with_a_full_disk(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     async def given() -> None:
-        monkeypatch.setattr(outlays_module, "write_private", full)
+        monkeypatch.setattr(spending_module, "write_private", full)
         mending.cancel()
         await asyncio.sleep(0)
 
@@ -131,13 +131,13 @@ async def test_a_farm_that_stops_while_it_mends_stops_also_with_a_full_disk(
 
 def test_what_mending_has_cost_is_remembered_until_its_order_ends(tmp_path: Path) -> None:
     large, other = 1 << 70, OrderId(b"\x02" * 32)
-    outlays = Outlays(tmp_path)
-    outlays.note(ORDER, 1, large, end=Epoch(20), epoch=Epoch(5))
-    outlays.note(ORDER, 2, 7, end=Epoch(10), epoch=Epoch(5))
-    again = Outlays(tmp_path)
+    spending = RepairSpending(tmp_path)
+    spending.note(ORDER, 1, large, end=Epoch(20), epoch=Epoch(5))
+    spending.note(ORDER, 2, 7, end=Epoch(10), epoch=Epoch(5))
+    again = RepairSpending(tmp_path)
     assert [again.paid(ORDER, slot) for slot in (1, 2, 3)] == [large, 7, 0]
     again.note(other, 0, 1, end=Epoch(30), epoch=Epoch(10))
-    assert [Outlays(tmp_path).paid(ORDER, slot) for slot in (1, 2)] == [large, 0]
+    assert [RepairSpending(tmp_path).paid(ORDER, slot) for slot in (1, 2)] == [large, 0]
 
 
 @pytest.mark.parametrize(
@@ -154,8 +154,8 @@ def test_what_mending_has_cost_is_remembered_until_its_order_ends(tmp_path: Path
     ids=lambda text: text[:40],
 )
 def test_a_spoilt_memory_of_costs_is_begun_anew(tmp_path: Path, spoilt: str) -> None:
-    (tmp_path / OUTLAYS_NAME).write_text(spoilt)
-    outlays = Outlays(tmp_path)
-    assert outlays.paid(ORDER, 0) == 0
-    outlays.note(ORDER, 0, 3, end=Epoch(9), epoch=Epoch(1))
-    assert Outlays(tmp_path).paid(ORDER, 0) == 3
+    (tmp_path / SPENDING_NAME).write_text(spoilt)
+    spending = RepairSpending(tmp_path)
+    assert spending.paid(ORDER, 0) == 0
+    spending.note(ORDER, 0, 3, end=Epoch(9), epoch=Epoch(1))
+    assert RepairSpending(tmp_path).paid(ORDER, 0) == 3

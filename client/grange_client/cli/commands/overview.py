@@ -87,15 +87,15 @@ def health(
                     missing = await renter.missing()
                 else:
                     orders = [await renter.find(wanted, display)]
-                found = [(known, await renter.condition(known.order)) for known in orders]
+                found = [(known, await renter.order_health(known.order)) for known in orders]
         if as_json:
-            common.print_json([output.health_json(known, outlook, clock) for known, outlook in found])
+            common.print_json([output.health_json(known, health, clock) for known, health in found])
         elif found or not missing:
             common.out.print(health_screens.health_screen(found, clock))
             if wanted is not None:
                 common.out.print("", health_screens.slots_screen(found[0][1]), sep="\n")
-            for known, outlook in found:
-                if (danger := health_screens.danger_screen(known, outlook)) is not None:
+            for known, health in found:
+                if (danger := health_screens.danger_screen(known, health)) is not None:
                     common.err.print(danger, soft_wrap=True)
         if missing:
             raise order_missing(missing)

@@ -84,7 +84,7 @@ def own_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> SlotRecor
     record = node.ledger.slot(SlotKey(renter=signed.renter, order=order, slot=slot))
     if record is not None:
         return record
-    if node.ledger.promise(order, slot) is not None:
+    if node.ledger.acceptance(order, slot) is not None:
         raise Foreign("this slot belongs to another renter's order")
     raise NotFound("nothing of this slot is here")
 
@@ -92,7 +92,7 @@ def own_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> SlotRecor
 async def shown_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> tuple[SlotRecord, Access]:
     """The slot with what the signer may read of it: of what is placed as `readers` says, of its own,
     however far it is, everything. Raises Foreign, NotAReader, NotFound, ChainDown, TooBusy."""
-    placed = node.ledger.promise(order, slot)
+    placed = node.ledger.acceptance(order, slot)
     if placed is not None and placed.state is SlotState.PLACED:
         return placed, await node.readers.access(placed, signed.renter, signed.network)
     return own_slot(node, signed, order, slot), AS_RENTER

@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from grange.messages import NO_CONTENT
 from grange.units import LEAF_BYTES, MAX_PIECE_BYTES
-from grange_node.acceptance.arrival import BUFFER_BYTES
+from grange_node.acceptance.body import BUFFER_BYTES
 from grange_node.api.auth import Signed, require_content
 from grange_node.api.connection import CLOSE_EXTENSION
 from grange_node.api.routes.common import (
@@ -67,7 +67,7 @@ async def put_piece(request: Request) -> Response:
     key = SlotKey(renter=signed.renter, order=order, slot=slot)
     try:
         with _memory(node, signed, min(size_bytes, BUFFER_BYTES)):
-            created = await node.intake.receive(
+            created = await node.uploads.receive(
                 key, piece, size_bytes, signed.content, request.stream(), network=signed.network
             )
     except ClientDisconnect as error:

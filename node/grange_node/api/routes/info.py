@@ -27,7 +27,7 @@ async def info(request: Request) -> dict[str, Any]:
         "chain_id": config.chain_id,
         "market": config.market,
         "version": VERSION,
-        "free_bytes": min(node.room.free_bytes(network_asking(request)), disk_bytes),
+        "free_bytes": min(node.capacity.free_bytes(network_asking(request)), disk_bytes),
         "offer": config.offer_terms.model_dump(),
         "head_block": view.head.number if view else None,
         "epoch": view.head.epoch if view else None,

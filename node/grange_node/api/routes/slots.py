@@ -115,16 +115,16 @@ async def accept(request: Request, order: str, slot: str) -> dict[str, Any]:
         claim = _read(TakeoverBody, body)
         if claim.repairer.lower() != signed.renter.lower():
             raise Foreign("the bounty is for who sent the pieces, and signed this")
-        terms, acceptance = await node.promiser.take_over(key, claim.held(order_id), signed.network)
+        terms, acceptance = await node.acceptance_service.take_over(key, claim.held(order_id), signed.network)
     else:
         proposal = _read(AcceptBody, body)
         terms = proposal.terms()
         salt = parse_hash(proposal.salt, "salt")
         if proposal.previous is None:
-            acceptance = await node.promiser.accept(key, salt, terms, signed.network)
+            acceptance = await node.acceptance_service.accept(key, salt, terms, signed.network)
         else:
             previous = OrderId(parse_hash(proposal.previous, "previous"))
-            acceptance = await node.promiser.extend(key, salt, terms, previous, signed.network)
+            acceptance = await node.acceptance_service.extend(key, salt, terms, previous, signed.network)
     return {
         "farmer": acceptance.farmer,
         "slot": slot_index,
@@ -148,7 +148,7 @@ async def list_pieces(request: Request, order: str, slot: str) -> dict[str, Any]
     record, access = await shown_slot(node, signed_without_content(request), order_id, slot_index)
     if record.state is SlotState.STAGED:
         # Whoever asks how far an upload came means to go on with it.
-        node.usage.touch(record.key)
+        node.locks.touch(record.key)
     asked = range(first, first + LISTED_INDICES)
     async with node.carer.reading(record.key, 0):
         roots, count = await asyncio.to_thread(node.store.roots, record.key, asked)
@@ -180,7 +180,7 @@ async def delete_slot(request: Request, order: str, slot: str) -> Response:
     node = node_of(request)
     key_order, key_slot = parse_order(order), parse_slot(slot)
     record = own_slot(node, signed_without_content(request), key_order, key_slot)
-    await node.intake.withdraw_staging(record.key)
+    await node.uploads.withdraw_staging(record.key)
     return Response(status_code=204)
 
 

@@ -1,4 +1,4 @@
-"""Taking slots in: pieces, and letting go of what is not wanted any more.
+"""Uploads: pieces on their way into slots, and letting go of what is not wanted any more.
 
 Order of things, so that a kill in between loses nothing:
 
@@ -7,8 +7,8 @@ Order of things, so that a kill in between loses nothing:
     drop:    folder out of the way in one step, then the ledger row
 
 Decided here: that only staged slots take pieces, what stays of one that failed, and that what was signed goes
-only when the rule in `deletion` says so. Left to others: what may
-happen to a slot at the same time (`usage`), the room (`room`), and promising what is complete (`promiser`).
+only when the rule in `deletion` says so. Left to others: what may happen to a slot at the same time
+(`slot_locks`), how much may come (`capacity`), and signing for what is complete (`acceptance_service`).
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 
-from grange_node.acceptance.arrival import drained, written
+from grange_node.acceptance.body import drain_body, write_body
 from grange_node.acceptance.deletion import Now, Word, is_due
-from grange_node.acceptance.promise import asked_rate
+from grange_node.acceptance.terms import asked_rate
 from grange_node.chain.account_funds import AccountFunds
 from grange_node.config import Config
 from grange_node.errors import Conflict, NodeWorldError, NotFound, TooMuch
 from grange_node.ledger.ledger import Ledger
 from grange_node.limits.networks import Network
+from grange_node.pieces.capacity import Capacity
 from grange_node.pieces.piece_writer import PieceWriter
-from grange_node.pieces.room import Room
+from grange_node.pieces.slot_locks import SlotLocks
 from grange_node.pieces.store import Store
-from grange_node.pieces.usage import Usage
 from grange_node.records import SlotState
 from grange_node.slot_key import SlotKey
 
 log = logging.getLogger("grange.farm")
 
 
-class Intake:
+class Uploads:
     """What fills a slot and what removes it, on the renter's request or the collector's."""
 
     def __init__(
@@ -44,17 +44,17 @@ class Intake:
         config: Config,
         store: Store,
         ledger: Ledger,
-        room: Room,
+        capacity: Capacity,
         funds: AccountFunds,
-        usage: Usage,
+        locks: SlotLocks,
         clock: Callable[[], float],
     ) -> None:
         """`clock` gives Unix seconds."""
         self._config = config
         self._store = store
         self._ledger = ledger
-        self._room = room
-        self._usage = usage
+        self._capacity = capacity
+        self._locks = locks
         self._clock = clock
         self._funds = funds
 
@@ -75,28 +75,28 @@ class Intake:
         here can have, Mismatch for other bytes, Conflict, NoRoom, TooBusy; for the first piece of a slot
         VaultTooSmall and ChainDown. Whatever goes wrong, nothing of the piece stays behind.
         """
-        if (piece + 1) * size_bytes > self._room.capacity_bytes:
+        if (piece + 1) * size_bytes > self._capacity.capacity_bytes:
             raise TooMuch(
                 "a slot with that many pieces is larger than all the capacity on offer",
-                capacity_bytes=self._room.capacity_bytes,
+                capacity_bytes=self._capacity.capacity_bytes,
             )
-        with self._usage.using(key):
-            if not self._room.knows(key):
+        with self._locks.using(key):
+            if not self._capacity.knows(key):
                 await self._funds.require(key.renter, network, self._one_epoch(key, size_bytes))
-            self._room.claim(key, size_bytes, pieces=1, network=network)
+            self._capacity.claim(key, size_bytes, pieces=1, network=network)
             stored = False
             try:
                 writer = await asyncio.to_thread(self._begin, key, piece, size_bytes, root)
                 if writer is None:
-                    await drained(body, size_bytes)
+                    await drain_body(body, size_bytes)
                 else:
-                    stored = await written(writer, body, root)
+                    stored = await write_body(writer, body, root)
             finally:
                 if not stored:
-                    self._room.add(key, -size_bytes, pieces=-1)
+                    self._capacity.add(key, -size_bytes, pieces=-1)
                     await self._forget_if_empty(key)
             if stored:
-                self._usage.touch(key)
+                self._locks.touch(key)
             return stored
 
     async def keep_on(
@@ -106,15 +106,15 @@ class Intake:
 
         May be repeated. Raises Conflict, NoRoom, TooBusy, PieceMissing.
         """
-        with self._usage.using(key), self._usage.using(kept):
-            self._usage.touch(key)
+        with self._locks.using(key), self._locks.using(kept):
+            self._locks.touch(key)
             await asyncio.to_thread(self._ledger.stage, key, int(self._clock()))
             if not self._store.shares:
-                added_bytes = slot_bytes - self._room.bytes_of(key)
-                self._room.claim(key, added_bytes, pieces=pieces, network=network)
+                added_bytes = slot_bytes - self._capacity.bytes_of(key)
+                self._capacity.claim(key, added_bytes, pieces=pieces, network=network)
             await asyncio.to_thread(self._store.link, kept, key)
             if self._store.shares:
-                self._room.share(key, kept, slot_bytes, network=network)
+                self._capacity.share(key, kept, slot_bytes, network=network)
 
     async def withdraw_staging(self, key: SlotKey) -> None:
         """Drop what a renter staged. Raises NotFound, and Conflict for what is promised."""
@@ -127,7 +127,7 @@ class Intake:
                 state=record.state.value,
                 deadline_block=record.deadline_block,
             )
-        if not self._usage.is_free(key):
+        if not self._locks.is_free(key):
             raise Conflict("this slot is in use at the moment")
         await self.remove(key)
 
@@ -135,9 +135,9 @@ class Intake:
         """Remove a slot from disk and ledger if it is due by what it is in this moment. Raises Conflict while
         it is in use."""
         record = self._ledger.slot(key)
-        if record is None or not is_due(record, self._usage.idle_seconds(key), now, word):
+        if record is None or not is_due(record, self._locks.idle_seconds(key), now, word):
             return False
-        if not self._usage.is_free(key):
+        if not self._locks.is_free(key):
             raise Conflict("this slot is in use at the moment")
         await self._remove(key)
         return True
@@ -151,18 +151,18 @@ class Intake:
         await self._remove(key)
 
     async def _remove(self, key: SlotKey) -> None:
-        with self._usage.leaving(key):
+        with self._locks.leaving(key):
             await asyncio.to_thread(self._store.drop, key)
             await asyncio.to_thread(self._ledger.release, key)
-            self._room.forget(key)
+            self._capacity.forget(key)
 
     def _one_epoch(self, key: SlotKey, size_bytes: int) -> int:
         """What an epoch costs of all that the renter would have waiting here with so many bytes more."""
-        return asked_rate(self._config.offer, self._room.unplaced_bytes(key.renter) + size_bytes)
+        return asked_rate(self._config.offer, self._capacity.unplaced_bytes(key.renter) + size_bytes)
 
     async def _forget_if_empty(self, key: SlotKey) -> None:
         """Leave nothing of a slot whose first piece failed, unless another request is at it."""
-        if self._usage.count(key) > 1 or self._room.bytes_of(key):
+        if self._locks.count(key) > 1 or self._capacity.bytes_of(key):
             return
         try:
             await self.remove(key)
@@ -181,7 +181,7 @@ class Intake:
             return None
         record = self._ledger.slot(key)
         if record is None:
-            self._usage.touch(key)
+            self._locks.touch(key)
             self._ledger.stage(key, int(self._clock()))
         elif record.state is not SlotState.STAGED:
             raise Conflict("this slot is already accepted; it takes no more pieces")

@@ -1,4 +1,4 @@
-"""What goes on with each slot at the moment: in memory only, begun anew with the process.
+"""What goes on with each slot at the moment: in memory only, empty when the process starts.
 
 Decides what may happen to a slot at the same time as what else. A slot that a request is at is not removed; a
 slot that is being removed takes no request. Leaves to others what they do to it meanwhile.
@@ -14,7 +14,7 @@ from grange_node.errors import Conflict
 from grange_node.slot_key import SlotKey
 
 
-class Usage:
+class SlotLocks:
     """Slots in use, on their way out, lately filled, and wanted by others."""
 
     def __init__(self, steady: Callable[[], float]) -> None:
@@ -24,7 +24,7 @@ class Usage:
         self._leaving: set[SlotKey] = set()
         self._touched: dict[SlotKey, float] = {}
         self._contested: set[SlotKey] = set()
-        """Promises that somebody else, with all pieces here, asked for in vain."""
+        """Acceptances that somebody else, with all pieces here, asked for in vain."""
         self._opened_at = steady()
 
     @contextmanager

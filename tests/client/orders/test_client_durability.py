@@ -13,8 +13,14 @@ from grange.layout import Geometry
 from grange.messages import NOBODY
 from grange.types import Epoch, FarmerId, Offer, OrderId, Slot
 from grange_client.cli.health_screens import risk_text
-from grange_client.orders.condition import state_of
-from grange_client.orders.outlook import Outlook, SlotReport, SlotState, loss_probability, outlook
+from grange_client.orders.durability import (
+    OrderHealth,
+    SlotReport,
+    SlotState,
+    estimate_health,
+    loss_probability,
+)
+from grange_client.orders.order_health import state_of
 
 codes = st.integers(1, 12).flatmap(lambda k: st.tuples(st.just(k), st.integers(k, 30)))
 
@@ -68,9 +74,9 @@ def test_more_time_fewer_slots_and_slower_repair_are_never_better(
     assert loss(sound=k - 1) == 1.0
 
 
-def seen(*states: SlotState, k: int = 2, end: int = 100, now: int = 10) -> Outlook:
+def seen(*states: SlotState, k: int = 2, end: int = 100, now: int = 10) -> OrderHealth:
     reports = tuple(SlotReport(slot=i, farmer=FarmerId(i + 1), state=s) for i, s in enumerate(states))
-    return outlook(reports, k=k, end=Epoch(end), now=Epoch(now), parameters=PARAMETERS)
+    return estimate_health(reports, k=k, end=Epoch(end), now=Epoch(now), parameters=PARAMETERS)
 
 
 def test_who_is_late_comes_back_in_half_of_the_cases_and_who_just_came_is_there() -> None:

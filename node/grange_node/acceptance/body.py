@@ -1,7 +1,7 @@
-"""A piece as it comes off the connection: gathered, and handed to threads half a megabyte at a time.
+"""The body of an upload as it comes off the connection: gathered, and handed to threads half a megabyte at a time.
 
 Decided here: that neither more nor fewer bytes are taken than were announced. Left to others: where they go
-(`store`), and whether they may come at all (`intake`).
+(`store`), and whether they may come at all (`uploads`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ BUFFER_BYTES = 512 * 1024
 """How much of a piece is gathered before it is hashed and written: two trips to a thread for 1 MiB."""
 
 
-async def written(writer: PieceWriter, body: AsyncIterator[bytes], root: bytes) -> bool:
+async def write_body(writer: PieceWriter, body: AsyncIterator[bytes], root: bytes) -> bool:
     """Gather, hash and write a body, and make it durable together with the last part. True when it is new.
 
     Raises TooMuch or Malformed for more or fewer bytes than announced, and what the writer raises; then
@@ -53,7 +53,7 @@ def _finish(writer: PieceWriter, rest: list[bytes], root: bytes) -> bool:
     return writer.commit(root)
 
 
-async def drained(body: AsyncIterator[bytes], size_bytes: int) -> None:
+async def drain_body(body: AsyncIterator[bytes], size_bytes: int) -> None:
     """Read a body that is not needed, so that the connection can go on being used.
     Raises TooMuch."""
     arrived = 0

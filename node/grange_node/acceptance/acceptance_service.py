@@ -1,13 +1,13 @@
-"""Promises: signatures that this farmer will keep a slot, or go on keeping it, or take it over.
+"""Signs acceptances: that this farmer will keep a slot, or go on keeping it, or take it over.
 
-Order of things, so that a kill in between promises nothing that is not here:
+Order of things, so that a kill in between signs for nothing that is not here:
 
     all pieces on disk, their root compared, roots written down, ledger row `accepted`, signature
 
-Decided here: that promises are made one at a time, so that stake is never promised twice; how many may wait
-for theirs, and ask the chain for it, at once; that a slot of an order is promised to one renter or repairer
-only; and when a promise is repeated or lasts longer. Left to others: the terms (`promise`), what can be
-afforded (`bargain`), what is extended or taken over (`extension`, `takeover`), and the bytes (`intake`).
+Decided here: that one is signed at a time, so that stake never backs two; how many may wait for theirs, and
+ask the chain for it, at once; that a slot of an order is accepted for one renter or repairer only; and when
+an acceptance is repeated or lasts longer. Left to others: the terms (`terms`), what can be afforded
+(`terms_check`), what is extended or taken over (`extension`, `takeover`), and the bytes (`uploads`).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from grange.messages import (
 )
 from grange.types import Acceptance, Address, Held, OrderId, Takeover
 from grange.units import format_tokens
-from grange_node.acceptance.bargain import Bargain
 from grange_node.acceptance.extension import check_same, start_of
-from grange_node.acceptance.intake import Intake
-from grange_node.acceptance.promise import ACCEPTANCE_LIFE_BLOCKS, RENEWAL_BLOCKS, check_pieces, check_shape
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS, terms_of
+from grange_node.acceptance.terms import ACCEPTANCE_LIFE_BLOCKS, RENEWAL_BLOCKS, check_pieces, check_shape
+from grange_node.acceptance.terms_check import TermsCheck
+from grange_node.acceptance.uploads import Uploads
 from grange_node.chain.chain_link import ChainLink
 from grange_node.chain.watcher import View, Watcher
 from grange_node.config import Config
@@ -44,15 +44,15 @@ from grange_node.ledger.ledger import Ledger
 from grange_node.limits.fair_shares import Allowance, FairShares
 from grange_node.limits.networks import Network
 from grange_node.limits.turns import Turns
+from grange_node.pieces.slot_locks import SlotLocks
 from grange_node.pieces.store import Store
-from grange_node.pieces.usage import Usage
 from grange_node.records import SlotRecord, SlotState, SlotTerms
 from grange_node.slot_key import SlotKey
 
 MAX_WAITING: Final = 200
 MAX_WAITING_PER_RENTER: Final = 16
-"""Requests for a promise. Each asks the chain several times before it can be refused: so many of them, one
-after the other, take seconds, and more would make us a burden to its endpoint. Each network has a share."""
+"""Requests for an acceptance. Each asks the chain several times before it can be refused: so many of them,
+one after the other, take seconds, and more would make us a burden to its endpoint. Each network has a share."""
 REQUESTS_IN_A_ROW: Final = 400
 REQUESTS_PER_SECOND: Final = 8.0
 """Of all; likewise shared. A slot of one leaf costs next to nothing, and whoever has one here could make us
@@ -62,8 +62,8 @@ MAX_ORDERS_ASKED_AT_ONCE: Final = 4
 log = logging.getLogger("grange.farm")
 
 
-class Promiser:
-    """Promises a slot, on the request of a renter or a repairer."""
+class AcceptanceService:
+    """Accepts a slot, on the request of a renter or a repairer."""
 
     def __init__(
         self,
@@ -74,8 +74,8 @@ class Promiser:
         ledger: Ledger,
         link: ChainLink,
         watcher: Watcher,
-        intake: Intake,
-        usage: Usage,
+        uploads: Uploads,
+        locks: SlotLocks,
         clock: Callable[[], float],
     ) -> None:
         """`clock` gives seconds."""
@@ -85,12 +85,12 @@ class Promiser:
         self._ledger = ledger
         self._link = link
         self._watcher = watcher
-        self._intake = intake
-        self._usage = usage
-        self._bargain = Bargain(
+        self._uploads = uploads
+        self._locks = locks
+        self._terms_check = TermsCheck(
             config=config, operator=wallet.address, ledger=ledger, link=link, watcher=watcher
         )
-        self._promising = Turns(1, ChainDown)
+        self._signing = Turns(1, ChainDown)
         self._asking = Turns(MAX_ORDERS_ASKED_AT_ONCE, ChainTimeout)
         self._waiting: Counter[Address] = Counter()
         self._line = FairShares(MAX_WAITING)
@@ -110,9 +110,11 @@ class Promiser:
 
     async def _accept(self, key: SlotKey, terms: SlotTerms) -> Acceptance:
         check_shape(terms)
-        async with self._promising.turn():
-            with self._usage.using(key):
-                deadline_block = await self._promise(key, terms, self._bargain.check, ACCEPTANCE_LIFE_BLOCKS)
+        async with self._signing.turn():
+            with self._locks.using(key):
+                deadline_block = await self._accept(
+                    key, terms, self._terms_check.check, ACCEPTANCE_LIFE_BLOCKS
+                )
         message = self._message(key, terms, deadline_block, previous=terms.previous)
         return sign_acceptance(self._config.domain, self._wallet.private_key, message)
 
@@ -127,7 +129,7 @@ class Promiser:
         `previous` cannot be extended, and Mismatch when we keep something else of it.
         """
         _check_renter(key, salt)
-        if self._ledger.promise(previous, key.slot) is None:
+        if self._ledger.acceptance(previous, key.slot) is None:
             self._require_begun(key)
         with self._in_line(key.renter, network):
             return await self._extend(key, terms, previous, network)
@@ -144,21 +146,21 @@ class Promiser:
         epoch, grid = view.head.epoch, self._config.parameters.grid_epochs
         start = start_of(order, key.renter, key.slot, epoch=epoch, grid_epochs=grid)
         terms = replace(terms, previous=previous, start=start)
-        kept = self._ledger.promise(previous, key.slot)
+        kept = self._ledger.acceptance(previous, key.slot)
         if kept is None or kept.state is not SlotState.PLACED:
             return await self._accept(key, terms)
         check_same(kept, terms)
         known = self._ledger.slot(key)
         try:
             if known is None or known.state is SlotState.STAGED:
-                await self._intake.keep_on(
+                await self._uploads.keep_on(
                     kept.key, key, kept.agreed.slot_bytes, kept.agreed.pieces, network=network
                 )
             return await self._accept(key, terms)
         finally:
             record = self._ledger.slot(key)
-            if record is not None and record.state is SlotState.STAGED and not self._usage.count(key):
-                await self._intake.remove(key)
+            if record is not None and record.state is SlotState.STAGED and not self._locks.count(key):
+                await self._uploads.remove(key)
 
     async def take_over(self, key: SlotKey, held: Held, network: Network) -> tuple[SlotTerms, Takeover]:
         """Consent to take over a vacant slot of a placed order, with the bounty for whoever sent its pieces.
@@ -187,11 +189,11 @@ class Promiser:
             )
 
         async def judge(record: SlotRecord, terms: SlotTerms, view: View) -> None:
-            self._bargain.check_own(record, terms, view, highest_factor=None)
+            self._terms_check.check_own(record, terms, view, highest_factor=None)
 
-        async with self._promising.turn():
-            with self._usage.using(key):
-                deadline_block = await self._promise(key, terms, judge, TAKEOVER_LIFE_BLOCKS)
+        async with self._signing.turn():
+            with self._locks.using(key):
+                deadline_block = await self._accept(key, terms, judge, TAKEOVER_LIFE_BLOCKS)
         replaced = tenure_word(held.slots[key.slot].start)
         message = self._message(key, terms, deadline_block, previous=replaced, repairer=key.renter)
         return terms, sign_takeover(self._config.domain, self._wallet.private_key, message)
@@ -239,7 +241,7 @@ class Promiser:
             if not self._waiting[renter]:
                 del self._waiting[renter]
 
-    async def _promise(
+    async def _accept(
         self,
         key: SlotKey,
         terms: SlotTerms,
@@ -258,10 +260,10 @@ class Promiser:
                 end=record.agreed.end,
                 root=record.agreed.root.hex(),
             )
-        other = self._ledger.promise(key.order, key.slot)
+        other = self._ledger.acceptance(key.order, key.slot)
         if other is not None and other.key != key:
             await asyncio.to_thread(self._check_pieces, key, terms)
-            self._usage.contest(other.key)
+            self._locks.contest(other.key)
             raise Promised("this slot is promised to another", deadline_block=other.deadline_block)
         view = await self._watcher.recent()
         record = self._ledger.slot(key) or record
@@ -271,7 +273,7 @@ class Promiser:
         if record.state is SlotState.PLACED or (record.deadline_block or 0) > lasts_to:
             assert record.deadline_block is not None
             return record.deadline_block
-        if self._usage.is_contested(key) and life_blocks == TAKEOVER_LIFE_BLOCKS:
+        if self._locks.is_contested(key) and life_blocks == TAKEOVER_LIFE_BLOCKS:
             # Whoever neither uses its consent nor lets go of it would keep the slot from repair for ever.
             raise Promised(
                 "another repairer wants this slot too, and is next", deadline_block=record.deadline_block
@@ -286,7 +288,7 @@ class Promiser:
         except ChainError as error:
             raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
         await asyncio.to_thread(self._record, key, terms, deadline_block, deadline_at, ends_at)
-        self._usage.settle(key)
+        self._locks.settle(key)
         log.info(
             "%s accepted: %d bytes at %s tokens an epoch until %d, to be placed by block %d",
             key,

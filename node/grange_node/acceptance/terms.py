@@ -1,7 +1,7 @@
 """Whether to sign an acceptance: a pure decision over values.
 
 The contract refuses what breaks its own rules; the node looks first, because its signature binds it and
-a refusal on chain costs the renter a transaction. Leaves to `bargain` what must be asked of ledger and
+a refusal on chain costs the renter a transaction. Leaves to `terms_check` what must be asked of ledger and
 chain.
 """
 
@@ -35,12 +35,12 @@ MAX_MISSING_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Commitments:
     """What the farmer is bound to already. Rates in base units per epoch."""
 
     stake: int
     committed_rate: int
-    promised_rate: int
+    accepted_rate: int
 
 
 def asked_rate(offer: Offer, size_bytes: int) -> int:
@@ -105,14 +105,14 @@ def check_terms(
         )
 
 
-def check_stake(terms: SlotTerms, standing: Standing, collateral_epochs: int) -> None:
+def check_stake(terms: SlotTerms, commitments: Commitments, collateral_epochs: int) -> None:
     """Raise StakeTooSmall when all that is placed and promised, with this slot, needs more stake than
     there is."""
-    rate = standing.committed_rate + standing.promised_rate + terms.rate
-    if rate * collateral_epochs > standing.stake:
+    rate = commitments.committed_rate + commitments.accepted_rate + terms.rate
+    if rate * collateral_epochs > commitments.stake:
         raise StakeTooSmall(
             "this farmer's stake does not allow it to promise more at the moment",
-            stake=standing.stake,
+            stake=commitments.stake,
             needed=rate * collateral_epochs,
         )
 

@@ -1,7 +1,7 @@
 """How an order is, as the chain shows it: who keeps each slot by now, and what the market says of them.
 
 No farmer is asked: one that answers and proves nothing is as good as gone, and one that proves and is slow is
-not. Decides what state a slot is in. Leaves what the states mean to `outlook`.
+not. Decides what state a slot is in. Leaves what the states mean to `durability`.
 """
 
 import asyncio
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from grange.chain import Farmer
 from grange.chain.orders import OrderState
 from grange.types import Epoch, FarmerId, Slot
+from grange_client.orders.durability import OrderHealth, SlotReport, SlotState, estimate_health
 from grange_client.orders.market import Market
-from grange_client.orders.outlook import Outlook, SlotReport, SlotState, outlook
 
 
-async def condition(market: Market, order: OrderState) -> Outlook:
+async def read_health(market: Market, order: OrderState) -> OrderHealth:
     """The state of an order's slots, and what it means. Raises the errors of the chain."""
     head, farmers, filled = await asyncio.gather(
         market.head(), market.farmers(), market.tenures(order.id, order.block)
@@ -33,7 +33,7 @@ async def condition(market: Market, order: OrderState) -> Outlook:
         )
         for index, (slot, is_lost) in enumerate(zip(order.slots, losses, strict=True))
     )
-    return outlook(reports, k=order.k, end=order.end, now=head.epoch, parameters=market.parameters)
+    return estimate_health(reports, k=order.k, end=order.end, now=head.epoch, parameters=market.parameters)
 
 
 def state_of(

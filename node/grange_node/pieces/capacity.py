@@ -17,7 +17,7 @@ from grange_node.pieces.waiting import SHARE_WEIGHT, Waiting
 from grange_node.slot_key import SlotKey
 
 
-class Room:
+class Capacity:
     """Bytes by slot. `unplaced` slots, staged or accepted, count against two further limits.
 
     An extension has the bytes of the slot that it prolongs: they count once, for that one while it is here.

@@ -22,12 +22,12 @@ _TRANSLATED: Final = IPv6Network("64:ff9b::/96")
 """Here networks without IPv4 have the addresses of IPv4."""
 
 
-class OutOfReach(aiohttp.ClientError):
+class AddressRefused(aiohttp.ClientError):
     """The address is not one of the public internet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class AddressPolicy:
     """Which addresses are connected to. As a middleware of aiohttp it refuses URLs with any other; names are
     the resolver's."""
 
@@ -53,10 +53,10 @@ class Reach:
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Raises OutOfReach."""
+        """Raises AddressRefused."""
         host = request.url.host or ""
         if is_address(host) and not self.allows(host):
-            raise OutOfReach(refusal(host))
+            raise AddressRefused(refusal(host))
         return await handler(request)
 
 

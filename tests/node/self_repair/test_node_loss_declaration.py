@@ -4,7 +4,7 @@ import pytest
 
 from grange.audit import BookState
 from grange.types import Epoch, OrderId
-from grange_node.self_repair.giving_up import MAX_DECLARED, declarable
+from grange_node.self_repair.loss_declaration import MAX_DECLARED, declarable
 
 NOW = Epoch(5)
 END = Epoch(40)

@@ -12,7 +12,7 @@ from test_purse import WALLET, farmer
 from grange.chain.confirmations import DEVNET_CHAIN_IDS
 from grange.messages import Domain
 from grange.peer import FarmerUnreachable, Peer, PeerTimeouts, Signer, open_session
-from grange.peer.reach import PRIVATE_VARIABLE, OutOfReach, Reach
+from grange.peer.address_policy import PRIVATE_VARIABLE, AddressPolicy, AddressRefused
 from grange.types import address_from
 
 LIVE_CHAIN_ID = 8453
@@ -39,22 +39,22 @@ INSIDE = [
 
 @pytest.mark.parametrize("address", INSIDE)
 def test_an_address_inside_is_out_of_reach_on_a_live_chain(address: str) -> None:
-    assert not Reach.on(LIVE_CHAIN_ID).allows(address)
+    assert not AddressPolicy.on(LIVE_CHAIN_ID).allows(address)
 
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1"])
 def test_public_addresses_are_within_reach(address: str) -> None:
-    assert Reach.on(LIVE_CHAIN_ID).allows(address)
+    assert AddressPolicy.on(LIVE_CHAIN_ID).allows(address)
 
 
 @pytest.mark.parametrize("chain_id", sorted(DEVNET_CHAIN_IDS))
 def test_farmers_of_a_devnet_are_anywhere(chain_id: int) -> None:
-    assert Reach.on(chain_id).allows("127.0.0.1")
+    assert AddressPolicy.on(chain_id).allows("127.0.0.1")
 
 
 def test_who_has_farms_inside_can_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PRIVATE_VARIABLE, "1")
-    assert Reach.on(LIVE_CHAIN_ID).allows("10.1.2.3")
+    assert AddressPolicy.on(LIVE_CHAIN_ID).allows("10.1.2.3")
 
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0177.0.0.1", "fd00::1"])
@@ -65,8 +65,8 @@ async def test_what_is_no_proper_address_but_may_be_taken_for_one_is_refused_bef
         pytest.fail("a request was made")
 
     request: Any = SimpleNamespace(url=SimpleNamespace(host=host))
-    with pytest.raises(OutOfReach):
-        await Reach.on(LIVE_CHAIN_ID)(request, handler)
+    with pytest.raises(AddressRefused):
+        await AddressPolicy.on(LIVE_CHAIN_ID)(request, handler)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "inside.example", "0x7f.1"])

@@ -49,7 +49,7 @@ class SlotReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class OrderHealth:
     """An order's slots, and what they mean."""
 
     k: int
@@ -68,9 +68,9 @@ class Outlook:
         return self.count(SlotState.LIVE) + self.count(SlotState.REPAIRING) - self.k
 
 
-def outlook(
+def estimate_health(
     slots: tuple[SlotReport, ...], *, k: int, end: Epoch, now: Epoch, parameters: Parameters
-) -> Outlook:
+) -> OrderHealth:
     """What the state of an order's slots means for it."""
     sound = sum(report.state in (SlotState.LIVE, SlotState.REPAIRING) for report in slots)
     late = sum(report.state is SlotState.LATE for report in slots)
@@ -88,7 +88,7 @@ def outlook(
 
     back = 1 - LATE_STAYS_AWAY
     chances = [comb(late, i) * back**i * LATE_STAYS_AWAY ** (late - i) for i in range(late + 1)]
-    return Outlook(
+    return OrderHealth(
         k=k,
         slots=slots,
         epochs_left=left,

@@ -22,16 +22,16 @@ from grange_node.errors import StoreFailed
 from grange_node.files import FOLDER_MODE
 from grange_node.pieces.folders import translated
 
-OUTLAYS_NAME: Final = "mending.json"
+SPENDING_NAME: Final = "mending.json"
 
 log = logging.getLogger("grange.farm")
 
 
-class Outlays:
+class RepairSpending:
     """The file, in the folder of repairs; it is read when it is first asked."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / OUTLAYS_NAME
+        self._path = folder / SPENDING_NAME
         self._known: dict[str, tuple[int, int]] | None = None
 
     def paid(self, order: OrderId, slot: int) -> int:

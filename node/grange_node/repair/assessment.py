@@ -29,7 +29,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class Assessment:
     """An order at some block."""
 
     charted: OrderState
@@ -39,9 +39,9 @@ class Survey:
     need: Need
 
 
-async def survey(
+async def assess(
     market: Market, charted: OrderState, farmers: Mapping[FarmerId, Farmer], head: Head
-) -> Survey:
+) -> Assessment:
     """Look at each slot of an order. Raises ChainError."""
     parameters = market.parameters
     first = Epoch((head.number + 1) // parameters.epoch_blocks + 1)
@@ -61,7 +61,7 @@ async def survey(
         elif not holder.lapsed and loss is None:
             live.append(index)
             late += holder.strikes > 0
-    return Survey(
+    return Assessment(
         charted=charted,
         live=tuple(live),
         vacancies=tuple(vacancies),
@@ -92,7 +92,7 @@ def after_missed_loss(ended: Ended, slot: Slot, parameters: Parameters) -> Ended
     return replace(ended, collateral=max(0, ended.collateral - spent))
 
 
-def offered(looked: Survey, slots: Collection[int], parameters: Parameters, block: int) -> int:
+def offered(looked: Assessment, slots: Collection[int], parameters: Parameters, block: int) -> int:
     """What the bounties of some slots come to in a block."""
     auction_blocks = parameters.auction_epochs * parameters.epoch_blocks
     return sum(

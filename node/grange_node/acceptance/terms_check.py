@@ -1,6 +1,6 @@
-"""Whether a promise can be afforded: by the renter, whose vault must cover it, and by us, whose stake must.
+"""Whether terms can be afforded: by the renter, whose vault must cover them, and by us, whose stake must.
 
-Decides what of ledger and chain is asked before a promise, and how fresh it must be. Leaves to `promise` what
+Decides what of ledger and chain is asked before an acceptance, and how fresh it must be. Leaves to `terms` what
 follows from the answers.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from grange.chain import ChainError
 from grange.types import Address
-from grange_node.acceptance.promise import HIGHEST_RATE_FACTOR, Standing, check_stake, check_terms, cost
+from grange_node.acceptance.terms import HIGHEST_RATE_FACTOR, Commitments, check_stake, check_terms, cost
 from grange_node.chain.chain_link import ChainLink
 from grange_node.chain.watcher import View, Watcher
 from grange_node.config import Config
@@ -17,7 +17,7 @@ from grange_node.ledger.ledger import Ledger
 from grange_node.records import SlotRecord, SlotState, SlotTerms
 
 
-class Bargain:
+class TermsCheck:
     """Terms against what both sides have."""
 
     def __init__(
@@ -31,7 +31,7 @@ class Bargain:
         self._watcher = watcher
 
     async def check(self, record: SlotRecord, terms: SlotTerms, view: View) -> None:
-        """Whether the renter can pay for the slot and we can promise it.
+        """Whether the renter can pay for the slot and we can keep it.
 
         Raises VaultTooSmall, ChainDown, and what `check_own` raises.
         """
@@ -43,14 +43,14 @@ class Bargain:
             funds = await self._link.funds(record.key.renter)
         except ChainError as error:
             raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
-        promised_cost = self._open_cost(record, view)
-        needed = cost(terms, view.head.epoch) + promised_cost
+        accepted_cost = self._open_cost(record, view)
+        needed = cost(terms, view.head.epoch) + accepted_cost
         if funds < needed:
             raise VaultTooSmall(
                 "the renter cannot pay for this slot and for those that are promised to it and not placed",
                 funds=funds,
                 needed=needed,
-                promised=promised_cost,
+                promised=accepted_cost,
             )
 
     def check_own(
@@ -72,17 +72,19 @@ class Bargain:
             raise TermsRefused("this farmer has lapsed for its misses, and the market gives it no slots")
         check_terms(terms, config.offer, config.parameters, epoch, highest_factor=highest_factor)
         read_to = self._ledger.cursor().block
-        promised = self._ledger.promised_rate(read_to)
+        accepted = self._ledger.accepted_rate(read_to)
         if record.state is SlotState.ACCEPTED and (record.deadline_block or 0) > read_to:
-            promised -= record.agreed.rate
-        standing = Standing(
+            accepted -= record.agreed.rate
+        commitments = Commitments(
             stake=view.farmer.stake,
             committed_rate=self._ledger.committed_rate(epoch),
-            promised_rate=promised,
+            accepted_rate=accepted,
         )
-        check_stake(terms, standing, config.parameters.collateral_epochs)
+        check_stake(terms, commitments, config.parameters.collateral_epochs)
 
     def _open_cost(self, record: SlotRecord, view: View) -> int:
-        """What the renter would pay for its other slots that we promised and that may still be placed."""
-        open_promises = self._ledger.open_promises(record.key.renter, self._ledger.cursor().block)
-        return sum(cost(other.agreed, view.head.epoch) for other in open_promises if other.key != record.key)
+        """What the renter would pay for its other slots that we accepted and that may still be placed."""
+        open_acceptances = self._ledger.open_acceptances(record.key.renter, self._ledger.cursor().block)
+        return sum(
+            cost(other.agreed, view.head.epoch) for other in open_acceptances if other.key != record.key
+        )
