@@ -52,7 +52,8 @@ from grange_node.slot_key import SlotKey
 MAX_WAITING: Final = 200
 MAX_WAITING_PER_RENTER: Final = 16
 """Requests for an acceptance. Each asks the chain several times before it can be refused: so many of them,
-one after the other, take seconds, and more would make us a burden to its endpoint. Each network has a share."""
+one after the other, take seconds, and more would make us a burden to its endpoint. Each network has a
+share."""
 REQUESTS_IN_A_ROW: Final = 400
 REQUESTS_PER_SECOND: Final = 8.0
 """Of all; likewise shared. A slot of one leaf costs next to nothing, and whoever has one here could make us
@@ -112,7 +113,7 @@ class AcceptanceService:
         check_shape(terms)
         async with self._signing.turn():
             with self._locks.using(key):
-                deadline_block = await self._accept(
+                deadline_block = await self._commit(
                     key, terms, self._terms_check.check, ACCEPTANCE_LIFE_BLOCKS
                 )
         message = self._message(key, terms, deadline_block, previous=terms.previous)
@@ -193,7 +194,7 @@ class AcceptanceService:
 
         async with self._signing.turn():
             with self._locks.using(key):
-                deadline_block = await self._accept(key, terms, judge, TAKEOVER_LIFE_BLOCKS)
+                deadline_block = await self._commit(key, terms, judge, TAKEOVER_LIFE_BLOCKS)
         replaced = tenure_word(held.slots[key.slot].start)
         message = self._message(key, terms, deadline_block, previous=replaced, repairer=key.renter)
         return terms, sign_takeover(self._config.domain, self._wallet.private_key, message)
@@ -241,7 +242,7 @@ class AcceptanceService:
             if not self._waiting[renter]:
                 del self._waiting[renter]
 
-    async def _accept(
+    async def _commit(
         self,
         key: SlotKey,
         terms: SlotTerms,

@@ -1,4 +1,4 @@
-"""The body of an upload as it comes off the connection: gathered, and handed to threads half a megabyte at a time.
+"""The body of an upload as it comes off the connection: gathered, and handed to threads by half megabytes.
 
 Decided here: that neither more nor fewer bytes are taken than were announced. Left to others: where they go
 (`store`), and whether they may come at all (`uploads`).

@@ -1,7 +1,7 @@
 """Whether terms can be afforded: by the renter, whose vault must cover them, and by us, whose stake must.
 
-Decides what of ledger and chain is asked before an acceptance, and how fresh it must be. Leaves to `terms` what
-follows from the answers.
+Decides what of ledger and chain is asked before an acceptance, and how fresh it must be. Leaves to `terms`
+what follows from the answers.
 """
 
 from __future__ import annotations

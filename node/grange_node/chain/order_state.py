@@ -55,8 +55,8 @@ def state_of(
     """What follows from an order's slots, their farmers, and what was declared lost; `next_epoch` is that of
     the next block.
 
-    As `repair.assessment` counts: a slot is live unless its farmer lapsed or declared it lost, and vacant once
-    the contract lets another have it, which is the epoch after a loss was declared.
+    As `repair.assessment` counts: a slot is live unless its farmer lapsed or declared it lost, and vacant
+    once the contract lets another have it, which is the epoch after a loss was declared.
     """
     live = [slot for slot, (holder, loss) in enumerate(zip(holders, losses, strict=True))
             if not holder.lapsed and loss is None]  # fmt: skip

@@ -63,7 +63,7 @@ class RepairRun:
     def __init__(
         self,
         job: Job,
-        survey: Assessment,
+        assessment: Assessment,
         world: World,
         jobs: Jobs,
         *,
@@ -74,20 +74,20 @@ class RepairRun:
         """`own` is a farm of ours. Reading costs `highest_read_price` a GiB at most and in all, with what it
         has cost before, `worth`, in base units."""
         self.job = job
-        self._charted = survey.charted
-        self._live = survey.live
+        self._charted = assessment.charted
+        self._live = assessment.live
         self._world = world
         self._market = world.market
         self._jobs = jobs
         self._share = share_of(
             Reader.REPAIRER,
             is_vacant=True,
-            is_eager=is_eager(survey.need.live, survey.need.k, survey.need.n),
+            is_eager=is_eager(assessment.need.live, assessment.need.k, assessment.need.n),
         )
         self._own = own
         self._highest_read_price = highest_read_price
         self._worth = worth
-        self._seed = survey.charted.id + bytes.fromhex(world.market.address[2:])
+        self._seed = assessment.charted.id + bytes.fromhex(world.market.address[2:])
         self._rebuilt: RebuiltPieces | None = None
 
     async def run(self) -> Job:

@@ -1,13 +1,13 @@
 """Dealing with farmers over HTTP, as anyone does it: renters and repairers alike.
 
-    Peer, open_session    one farmer over HTTP           peer.py, answers.py, signer.py
-    Purse, Budget, Tabs   paying for reads               purse.py, tabs.py
-    networks_of           where a farmer is              networks.py
-    AddressPolicy         where a farmer may be          address_policy.py
-    Clocks                whose clock is off             clocks.py
-    errors                what a farmer can do to us     errors.py, unforeseen.py
-    PeerTimeouts          how long a request may take    timeouts.py
-    held_pieces           what a farmer has of a slot    listing.py
+    Peer,          open_session    one farmer over HTTP  peer.py, answers.py, signer.py
+    Purse,         Budget, Tabs   paying for reads       purse.py, tabs.py
+    networks_of    where a farmer is                     networks.py
+    AddressPolicy  where a farmer may be                 address_policy.py
+    Clocks         whose clock is off                    clocks.py
+    errors         what a farmer can do to us            errors.py, unforeseen.py
+    PeerTimeouts   how long a request may take           timeouts.py
+    held_pieces    what a farmer has of a slot           listing.py
 
 Leaves to those above whom to ask for what, in which order, and what to do with it.
 """
