@@ -5,13 +5,13 @@
             rebuilt and given to others -> extend                `extend`: until the last step nothing is paid
 
 Nothing is uploaded for a slot whose farmer goes on. Decides who steps in for a farmer that is gone, has too
-little at stake or promises nothing that long. Leaves rebuilding to `rebuild`, what farmers must be like to
-`select`, and when an order can be extended to `renewal`.
+little at stake or promises nothing that long. Leaves rebuilding to `downloads.rebuild`, what farmers must be
+like to `grange.transfer.selection`, and when an order can be extended to `renewal`.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,12 +22,12 @@ from grange.transfer.acceptance import AcceptanceTerms, Keeper
 from grange.transfer.directory import FarmerDirectory, Reputations
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import Listener, Step
-from grange.transfer.push import MakePieces
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Candidate, Requirements, asked_rate, choose, unfit_for
 from grange.transfer.slot_upload import Piece
 from grange.transfer.upload import OrderUpload
 from grange.types import Acceptance, Address, FarmerId, OrderId, Terms
+from grange_client.downloads.rebuild import SlotRebuilder
 from grange_client.errors import CannotExtend, HomeForgetful, OrderMissing
 from grange_client.orders.lookup import SHOWN_ID_CHARACTERS
 from grange_client.orders.market import Market
@@ -47,7 +47,7 @@ from grange_client.orders.store import (
 PASSING_MOMENTS = PASSING_ERRORS | {"WrongSlots"}
 """An order may be repaired while it is being extended: looked at again, its slots are others."""
 
-OpenRebuilder = Callable[[OrderState], Awaitable[MakePieces]]
+OpenRebuilder = Callable[[OrderState], Awaitable[SlotRebuilder]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,10 +176,11 @@ class _Work:
         self._order = renewal.order
         self._watch = watch
         self._opening = asyncio.Lock()
-        self._rebuild: MakePieces | None = None
+        self._opened = AsyncExitStack()
+        self._rebuilder: SlotRebuilder | None = None
 
     async def extended(self) -> tuple[Receipt, list[Acceptance]]:
-        async with self._upload() as upload:
+        async with self._opened, self._upload() as upload:
             return await self._placed(upload)
 
     def _upload(self) -> OrderUpload:
@@ -209,9 +210,10 @@ class _Work:
 
     async def _make_pieces(self, segment: int, slots: Sequence[int]) -> Sequence[Piece]:
         async with self._opening:
-            if self._rebuild is None:
-                self._rebuild = await self._with.open_rebuilder(self._order)
-        return await self._rebuild(segment, slots)
+            if self._rebuilder is None:
+                rebuilder = await self._with.open_rebuilder(self._order)
+                self._rebuilder = await self._opened.enter_async_context(rebuilder)
+        return await self._rebuilder.pieces(segment, slots)
 
     async def _placed(self, upload: OrderUpload) -> tuple[Receipt, list[Acceptance]]:
         market, renewal = self._with.market, self._renewal

@@ -32,7 +32,6 @@ from grange.storage.optional_database import BUSY_SECONDS, FileBusy
 from grange.transfer.aging import Freshness
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.events import Complaint, Listener, Step, ignore_progress
-from grange.transfer.push import MakePieces
 from grange.transfer.registry import ChainRegistry
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.sampling import HISTORY_EPOCHS
@@ -40,7 +39,6 @@ from grange.transfer.selection import UNKNOWN, Reputation
 from grange.types import Address, Epoch, FarmerId
 from grange_client.downloads.downloads import DownloadPlan, Downloads
 from grange_client.downloads.reader import OrderReader
-from grange_client.downloads.rebuild import SlotRebuilder
 from grange_client.downloads.restore import Restored
 from grange_client.errors import ClockWrong, NothingToTakeOut, UnknownOrder
 from grange_client.extend import Extending
@@ -125,15 +123,6 @@ class Renter:
             random=random,
         )
 
-        self._extending = Extending(
-            account=identity.wallet.address,
-            market=market,
-            directory=directory,
-            policy=policy,
-            open_rebuilder=self._open_rebuilder,
-            funds=self._storing.funds,
-            placements=placements,
-        )
         self._downloads = Downloads(
             identity=identity,
             market=market,
@@ -144,6 +133,15 @@ class Renter:
             executor=executor,
             remember=self._remember,
             diagnose=self._diagnosed,
+        )
+        self._extending = Extending(
+            account=identity.wallet.address,
+            market=market,
+            directory=directory,
+            policy=policy,
+            open_rebuilder=self._downloads.rebuilder,
+            funds=self._storing.funds,
+            placements=placements,
         )
         self._aftercare = Aftercare(
             market=market, catalog=catalog, placements=placements, funds=self._storing.funds
@@ -330,10 +328,6 @@ class Renter:
         self._remember(lambda: self.catalog.extend(extended.order))
         self._note_agreed(extended.order, [one.farmer for one in (*renewal.keepers, *renewal.spares)])
         return extended
-
-    async def _open_rebuilder(self, order: OrderState) -> MakePieces:
-        key = self.identity.secret.order_key(order.sealed_as)
-        return SlotRebuilder(await self.reader(order), key, self._executor).pieces
 
     # Looking.
 

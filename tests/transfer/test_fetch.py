@@ -147,6 +147,14 @@ async def test_a_lost_piece_is_made_of_those_that_are_preferred() -> None:
     assert [farmer.listings for farmer in ground.farmers] == [0, 0, 0, 1, 1, 1]
 
 
+async def test_a_slot_that_is_to_move_is_made_though_its_farmer_still_gives_it() -> None:
+    """Whoever will not go on with an order may still be the best to read it from."""
+    ground = Ground()
+    async with ground.fetcher() as fetcher:
+        assert await fetcher.rebuild(1, [0, 5]) == {0: SLOTS[0][1], 5: SLOTS[5][1]}
+    assert ground.asked == [0, 1, 2]
+
+
 @pytest.mark.parametrize("fields", [{"lies": True}, {"false_list": True}])
 async def test_one_that_lies_is_passed_over_and_asked_for_nothing_more(fields: dict[str, bool]) -> None:
     ground = Ground()

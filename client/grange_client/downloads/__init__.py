@@ -6,4 +6,5 @@ cost        what reading costs
 reader      any range of an order's plaintext
 restore     from an order to a directory
 rebuild     slots of an order made again, for others to keep
+too_few     what to say when too few farmers give what they keep
 """

@@ -24,6 +24,7 @@ from grange.types import OrderId
 from grange_client.downloads.cost import ReadCost, check_vault, estimate_read_cost
 from grange_client.downloads.keepers import Keepers, find_keepers
 from grange_client.downloads.reader import OrderReader
+from grange_client.downloads.rebuild import SlotRebuilder
 from grange_client.downloads.restore import Restored, blocks_of, chosen, fetch_manifest, restore
 from grange_client.files.manifest import Manifest
 from grange_client.files.scan import Kind
@@ -148,6 +149,12 @@ class Downloads:
         worked = [source.farmer for source in reader.sources if source.reads and not source.failure]
         self.remember(lambda: self.reputations.note_successes(worked))
         return replace(restored, paid=plan.paid + budget.spent)
+
+    async def rebuilder(self, order: OrderState) -> SlotRebuilder:
+        """For making slots of an order again, out of those whose farmers ask no ransom."""
+        keepers = await self.keepers(order)
+        sources = keepers.sources(self.directory.peer, at_any_price=False)
+        return SlotRebuilder(keepers.order, sources, self.policy)
 
     async def reader(self, order: OrderState, watch: Listener = ignore_progress) -> OrderReader:
         """An order opened for reading at any offset, from those who keep its slots now and ask no ransom."""

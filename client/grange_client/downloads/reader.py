@@ -7,23 +7,20 @@ to `restore`, and whom to ask for what to `grange.transfer.fetch`.
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from concurrent.futures import Executor
-from http import HTTPStatus
 
 from grange.chain.orders import OrderState
-from grange.errors import AuthenticationFailed, Told
-from grange.peer import FarmerLied, FarmerRefused
+from grange.errors import AuthenticationFailed
 from grange.seal import OrderKey
 from grange.tasks import cancelled
-from grange.transfer.errors import NotEnoughFarmers, NotEnoughSources
+from grange.transfer.errors import NotEnoughSources
 from grange.transfer.events import Listener
-from grange.transfer.fetch import VAULT_CODE, Fetcher
+from grange.transfer.fetch import Fetcher
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.sources import Source
 from grange.transfer.stripes import Stripe, stripes_for
 from grange.transfer.verification import SealedBlocks
-from grange_client.downloads.cost import too_small
-from grange_client.downloads.keepers import RANSOM_CODE
-from grange_client.errors import NotEnoughMoney, Unopened
+from grange_client.downloads.too_few import too_few
+from grange_client.errors import Unopened
 
 STRIPES_AHEAD = 2
 """Stripes fetched before the one that is handed on."""
@@ -81,59 +78,10 @@ class OrderReader:
         try:
             return self._seals.blocks(await self._fetcher.fetch(stripe))
         except NotEnoughSources as error:
-            raise self._too_few(error.have) from error
+            raise too_few(self.geometry, self.sources, error.have) from error
         except AuthenticationFailed as error:
             segment, _ = self.geometry.place_of(error.block_index)
             raise Unopened(
                 f"Segment {segment} does not open, although every piece of it is what the chain knows.",
                 means="It was stored with other words than these, or by a faulty client.",
             ) from error
-
-    def _too_few(self, have: int) -> NotEnoughFarmers | NotEnoughMoney:
-        k, n, missing = self.geometry.k, self.geometry.n, self.geometry.k - have
-        # With how much more in our vault enough of them would answer: not the word of one of them.
-        asked = sorted(amount for source in self.sources if (amount := _missing(source.failure)))
-        if len(asked) >= missing:
-            return too_small(asked[max(0, missing - 1)])
-        answered = [str(source.farmer) for source in self.sources if not source.failure]
-        gone = sum(_is_gone(source.failure) for source in self.sources)
-        if n - gone >= k:
-            means = (
-                f"These answer: {', '.join(answered) or 'none'}. "
-                f"If {missing} of the others come back, everything is there."
-            )
-            todo = "Try again later; `grange health` shows which farmers still prove what they keep."
-        else:
-            means = (
-                f"{gone} of its farmers answer and do not have it, or send wrong bytes: it seems to be lost."
-            )
-            todo = "Store it again from another copy; `grange health` shows what its farmers still prove."
-        if any(_is_ransom(source.failure) for source in self.sources):
-            todo += " `grange get --max-price TOKENS` pays what they ask, up to that."
-        return NotEnoughFarmers(
-            f"{len(answered)} of {n} farmers answer, and {k} are needed: {missing} more.",
-            failures={
-                f"farmer {source.farmer}": source.failure.what for source in self.sources if source.failure
-            },
-            missing=missing,
-            means=means,
-            todo=todo,
-        )
-
-
-def _is_gone(failure: Told | None) -> bool:
-    """Whether a farmer that answers does not have what it should, so that waiting for it does not help."""
-    is_unknown = isinstance(failure, FarmerRefused) and failure.status == HTTPStatus.NOT_FOUND
-    return is_unknown or isinstance(failure, FarmerLied)
-
-
-def _is_ransom(failure: Told | None) -> bool:
-    return isinstance(failure, FarmerRefused) and failure.code == RANSOM_CODE
-
-
-def _missing(failure: Told | None) -> int:
-    """By how much our vault is too small, if that is why a farmer refuses."""
-    if not isinstance(failure, FarmerRefused) or failure.code != VAULT_CODE:
-        return 0
-    missing = failure.detail.get("missing")
-    return missing if isinstance(missing, int) and missing > 0 else 1

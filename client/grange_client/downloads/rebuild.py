@@ -1,42 +1,50 @@
-"""Slots of a placed order made again, out of what its farmers still give: sealed as they were, bit by bit.
+"""Slots of a placed order made again, for others to keep: out of what its farmers still give.
 
-The same key seals the same block in the same place to the same bytes, so what comes out leads to the roots on
-chain.
+    async with SlotRebuilder(keepers.order, sources, policy) as rebuilder:
+        pieces = await rebuilder.pieces(segment, slots)
+
+What comes out leads to the roots on chain, since each piece that goes in has been compared with its own. The
+order's key is not needed.
 """
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from typing import Self
 
-from grange.kernel import Codec, merkle_roots
-from grange.seal import OrderKey
+from grange.chain.orders import OrderState
+from grange.kernel import merkle_roots
+from grange.transfer.errors import NotEnoughSources
+from grange.transfer.fetch import Fetcher
+from grange.transfer.retry import RetryPolicy
 from grange.transfer.slot_upload import Piece
-from grange_client.downloads.reader import OrderReader
+from grange.transfer.sources import Source
+from grange.transfer.verification import ListedRoots
+from grange_client.downloads.too_few import too_few
 
 
 class SlotRebuilder:
-    """Gives the pieces of any slot of one order again."""
+    """Gives the pieces of any slot of one order again. For one event loop."""
 
-    def __init__(self, reader: OrderReader, key: OrderKey, executor: Executor) -> None:
-        self._reader = reader
-        self._key = key
-        self._executor = executor
-        self._codec = Codec(reader.geometry.k, reader.geometry.n)
+    def __init__(self, order: OrderState, sources: Sequence[Source], policy: RetryPolicy) -> None:
+        self._sources = sources
+        self._geometry = order.geometry
+        verifier = ListedRoots(order.id, order.geometry)
+        self._fetcher = Fetcher(order.geometry, sources, verifier, policy.slow_to_give)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._fetcher.__aexit__(*error)
 
     async def pieces(self, segment: int, slots: Sequence[int]) -> list[Piece]:
-        """Those of a segment for these slots. Raises NotEnoughFarmers and what `reader` raises."""
-        k = self._reader.geometry.k
-        plain = [data async for _, data in self._reader.blocks(range(segment * k, (segment + 1) * k))]
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._make, segment, plain, slots)
-
-    def _make(self, segment: int, plain: Sequence[bytes], slots: Sequence[int]) -> list[Piece]:
-        k = len(plain)
-        sealed = [self._key.seal(segment * k + column, data) for column, data in enumerate(plain)]
-        parity = self._codec.parity(sealed) if any(slot >= k for slot in slots) else []
-        made = [sealed[slot] if slot < k else parity[slot - k] for slot in slots]
-        roots = merkle_roots(made)
+        """Those of a segment for these slots. Raises NotEnoughFarmers and NotEnoughMoney."""
+        try:
+            made = await self._fetcher.rebuild(segment, slots)
+        except NotEnoughSources as error:
+            raise too_few(self._geometry, self._sources, error.have) from error
+        roots = await asyncio.to_thread(merkle_roots, [made[slot] for slot in slots])
         return [
-            Piece(slot=slot, segment=segment, data=data, root=root)
-            for slot, data, root in zip(slots, made, roots, strict=True)
+            Piece(slot=slot, segment=segment, data=made[slot], root=root)
+            for slot, root in zip(slots, roots, strict=True)
         ]

@@ -104,9 +104,11 @@ class Fetcher:
         return attempt.fetched
 
     async def rebuild(self, segment: int, slots: Sequence[int]) -> dict[int, bytes]:
-        """The pieces that slots have of a segment, made of those of others. Raises as `fetch` does."""
-        fetched = await self.fetch(Stripe(first=segment, end=segment + 1, columns=frozenset()))
-        return await asyncio.to_thread(self._codec.rebuild, fetched.arrived, slots)
+        """The pieces that slots have of a segment, made of any k that came. Raises as `fetch` does."""
+        arrived = (await self.fetch(Stripe(first=segment, end=segment + 1, columns=frozenset()))).arrived
+        missing = [slot for slot in slots if slot not in arrived]
+        made = await asyncio.to_thread(self._codec.rebuild, arrived, missing) if missing else {}
+        return {slot: made[slot] if slot in made else bytes(arrived[slot]) for slot in slots}
 
     def _is_complete(self, fetched: Fetched) -> bool:
         wanted = fetched.stripe.columns
