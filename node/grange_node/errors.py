@@ -15,7 +15,7 @@
           Lapsed              the farmer missed too many proofs, and can do nothing more
           PromisesOpen        what was promised with a key would be worth nothing without it
       PeerError               whoever sent the request broke the rules
-        Refusal               carries the HTTP status, a code and what was wrong
+        Refusal               carries a code with its HTTP status, and what was wrong
           Malformed 400       Unauthorised 401   VaultTooSmall 402   PaymentNeeded 402
           Foreign 403         NotAReader 403     ClosedUntilEpoch 403
           NotFound 404        Conflict 409       LengthMissing 411   TooMuch 413
@@ -44,8 +44,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from grange.errors import GrangeError, Misuse, PeerError, WorldError
-from grange.reads import CLOSED_UNTIL_EPOCH, NOT_A_READER
 from grange.types import Epoch
+from grange.wire.codes import ErrorCode
 from grange_node.slot_key import SlotKey
 
 
@@ -138,10 +138,9 @@ class PromisesOpen(NodeMisuse):
 
 
 class Refusal(PeerError):
-    """A request that is answered with an error: `status`, `code`, a sentence, and values that say more."""
+    """A request that is answered with an error: its `code`, a sentence, and values that say more."""
 
-    status: ClassVar[int] = 400
-    code: ClassVar[str] = "malformed"
+    code: ClassVar[ErrorCode] = ErrorCode.MALFORMED
 
     def __init__(self, message: str, **detail: Any) -> None:
         super().__init__(message)
@@ -156,117 +155,103 @@ class Malformed(Refusal):
 class Unauthorised(Refusal):
     """The request is unsigned, expired, replayed, or signed for something else."""
 
-    status = 401
-    code = "unauthorised"
+    code = ErrorCode.UNAUTHORISED
 
 
 class VaultTooSmall(Refusal):
     """The renter cannot pay for the slot."""
 
-    status = 402
-    code = "vault_too_small"
+    code = ErrorCode.VAULT_TOO_SMALL
 
 
 class PaymentNeeded(Refusal):
     """The vouchers so far do not cover what is asked for."""
 
-    status = 402
-    code = "payment_needed"
+    code = ErrorCode.PAYMENT_NEEDED
 
 
 class Foreign(Refusal):
     """The signer has no right to this slot."""
 
-    status = 403
-    code = "foreign"
+    code = ErrorCode.FOREIGN
 
 
 class NotAReader(Refusal):
     """The slot is placed, and the signer may read nothing of it now."""
 
-    status = 403
-    code = NOT_A_READER
+    code = ErrorCode.NOT_A_READER
 
 
 class ClosedUntilEpoch(Refusal):
     """The signer may read this, but in another epoch: `detail.epoch` says in which."""
 
-    status = 403
-    code = CLOSED_UNTIL_EPOCH
+    code = ErrorCode.CLOSED_UNTIL_EPOCH
 
 
 class NotFound(Refusal):
     """There is no such thing here."""
 
-    status = 404
-    code = "not_found"
+    code = ErrorCode.NOT_FOUND
 
 
 class Conflict(Refusal):
     """The request contradicts what is already agreed or held."""
 
-    status = 409
-    code = "conflict"
+    code = ErrorCode.CONFLICT
 
 
 class TermsRefused(Conflict):
     """The terms are not ours: too cheap, too long, beyond the stake."""
 
-    code = "terms_refused"
+    code = ErrorCode.TERMS_REFUSED
 
 
 class StakeTooSmall(Conflict):
     """The farmer's stake does not allow it to promise more."""
 
-    code = "stake_too_small"
+    code = ErrorCode.STAKE_TOO_SMALL
 
 
 class Promised(Conflict):
     """The slot is promised to another repairer, until a deadline."""
 
-    code = "promised"
+    code = ErrorCode.PROMISED
 
 
 class LengthMissing(Refusal):
     """A body without an announced length."""
 
-    status = 411
-    code = "length_missing"
+    code = ErrorCode.LENGTH_MISSING
 
 
 class TooMuch(Refusal):
     """More bytes than announced, or than anyone may send."""
 
-    status = 413
-    code = "too_much"
+    code = ErrorCode.TOO_MUCH
 
 
 class RangeInvalid(Refusal):
     """The range asked for is not in the slot."""
 
-    status = 416
-    code = "range_invalid"
+    code = ErrorCode.RANGE_INVALID
 
 
 class Mismatch(Refusal):
     """The bytes that came do not hash to the root that was announced."""
 
-    status = 422
-    code = "root_mismatch"
+    code = ErrorCode.ROOT_MISMATCH
 
 
 class TooBusy(Refusal):
     """A limit per renter, or on what is remembered, is reached."""
 
-    status = 429
-    code = "limit_reached"
+    code = ErrorCode.LIMIT_REACHED
 
 
 class NodeWorldError(WorldError):
-    """The world failed while the node was at work; also answered with a status, code and sentence."""
+    """The world failed while the node was at work; also answered with a code and a sentence."""
 
-    status: ClassVar[int] = 500
-    code: ClassVar[str] = "world_failed"
+    code: ClassVar[ErrorCode] = ErrorCode.WORLD_FAILED
 
     def __init__(self, message: str, **detail: Any) -> None:
         super().__init__(message)
@@ -277,35 +262,32 @@ class NodeWorldError(WorldError):
 class NoRoom(NodeWorldError):
     """The disk, or the capacity on offer, is used up."""
 
-    status = 507
-    code = "no_room"
+    code = ErrorCode.NO_ROOM
 
 
 class ChainDown(NodeWorldError):
     """The chain cannot be asked at the moment."""
 
-    status = 503
-    code = "chain_unavailable"
+    code = ErrorCode.CHAIN_UNAVAILABLE
 
 
 class HistoryDoubtful(NodeWorldError):
     """The endpoint shows a history without slots of ours that it showed before, and its own figures, or all
     the blocks that we know, contradict it."""
 
-    status = 503
-    code = "chain_doubtful"
+    code = ErrorCode.CHAIN_DOUBTFUL
 
 
 class StoreFailed(NodeWorldError):
     """The disk reported an error."""
 
-    code = "store_failed"
+    code = ErrorCode.STORE_FAILED
 
 
 class VolumeMissing(NodeWorldError, EndsNode):
     """The data folder is not the one on which the farm keeps its data."""
 
-    code = "store_failed"
+    code = ErrorCode.STORE_FAILED
 
     def __init__(self, folder: Path, why: str, *, is_marked: bool = False) -> None:
         if is_marked:
@@ -322,19 +304,17 @@ class VolumeMissing(NodeWorldError, EndsNode):
 class PieceMissing(NodeWorldError):
     """A piece that should be here is not."""
 
-    code = "piece_missing"
+    code = ErrorCode.PIECE_MISSING
 
 
 class PieceDamaged(NodeWorldError):
     """A piece on disk is not what it was."""
 
-    code = "piece_damaged"
+    code = ErrorCode.PIECE_DAMAGED
 
 
 class DataMissing(NodeWorldError):
     """An epoch cannot be proven with what is on disk: `pieces` are asked for, and gone or wrong."""
-
-    code = "data_missing"
 
     def __init__(self, message: str, *, pieces: Sequence[tuple[SlotKey, int]] = ()) -> None:
         super().__init__(message)
@@ -343,8 +323,6 @@ class DataMissing(NodeWorldError):
 
 class RepairStopped(NodeWorldError):
     """A repair cannot go on at the moment: too few answer, or nobody takes the slots."""
-
-    code = "repair_stopped"
 
 
 class ReadsClosed(RepairStopped):

@@ -25,11 +25,6 @@ from grange.types import Epoch
 READ_WINDOWS: Final = 3
 """In so many epochs one after the other every piece is open once."""
 
-NOT_A_READER: Final = "not_a_reader"
-"""The farmer's code for: you may read nothing of this slot now."""
-CLOSED_UNTIL_EPOCH: Final = "closed_until_epoch"
-"""The farmer's code for: you may read this, but not in this epoch. `detail.epoch` says in which."""
-
 
 class Reader(Enum):
     """In what role somebody asks. Those who come with a grant, or for a renter, will be further ones."""

@@ -21,8 +21,6 @@ GIB: Final = 1 << 30
 
 MAX_PIECE_BYTES: Final = MIB
 MAX_PIECE_LEAVES: Final = MAX_PIECE_BYTES // LEAF_BYTES
-STEP_BYTES: Final = 8 * MIB
-"""What one paid request gets at most: so much of a download either side risks to lose to the other."""
 
 MAX_SLOTS: Final = 80
 """Slots in one order: the contract's limit, with which every call about an order fits in a block."""

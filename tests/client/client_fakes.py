@@ -6,7 +6,6 @@ on a real socket and checks every signature. Each farmer has knobs that make it 
 
 import asyncio
 import json
-import re
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -61,7 +60,18 @@ from grange.types import (
     Voucher,
     address_from,
 )
-from grange.units import LEAF_BYTES, STEP_BYTES, TOKEN, egress_rounded_up
+from grange.units import LEAF_BYTES, TOKEN, egress_rounded_up
+from grange.wire import paths
+from grange.wire.bodies import ExtendRequest, TakeOverRequest, parse_acceptance_request
+from grange.wire.headers import (
+    VOUCHER,
+    Authorization,
+    content_hash,
+    format_content_range,
+    parse_range,
+    parse_voucher,
+)
+from grange.wire.limits import MAX_REQUEST_LIFE_SECONDS, STEP_BYTES
 from grange_client.keys.words import Identity, identity
 from grange_client.orders.market import Missing, OnMined, nobody_told
 from grange_client.renter import Renter
@@ -84,12 +94,6 @@ HURRIED = replace(
     slow_to_give=SlowRule(floor_seconds=0.3, factor=1),
 )
 """For tests about slow farmers."""
-_AUTHORIZATION = re.compile(
-    r"Grange renter=(0x[0-9a-f]{40}),expires=(\d+),nonce=([0-9a-f]{32}),"
-    r"content=([0-9a-f]{64}),signature=([0-9a-f]{130})"
-)
-
-_VOUCHER = re.compile(r"cumulative=(\d+),signature=([0-9a-f]{64})([0-9a-f]{64})")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,23 +134,22 @@ class FakeFarmer:
         self.signed = 0
         self.voucher: Voucher | None = None
         self.earned = 0
-        self._nonces: set[str] = set()
+        self._nonces: set[bytes] = set()
         self._runner: web.AppRunner | None = None
 
     async def start(self, port: int = 0) -> str:
         """Serve, on a free port if it does not matter; the endpoint."""
         app = web.Application(client_max_size=1 << 24)
-        slot = "/v1/orders/{order}/slots/{slot}"
         app.add_routes(
             [
-                web.get("/v1/info", self._info),
-                web.get("/v1/account", self._account),
-                web.put(slot + "/pieces/{piece}", self._put),
-                web.post(slot + "/accept", self._accept),
-                web.get(slot, self._get),
-                web.get(slot + "/pieces", self._list),
-                web.get(slot + "/pieces/{piece}/path", self._path),
-                web.delete(slot, self._delete),
+                web.get(paths.INFO, self._info),
+                web.get(paths.ACCOUNT, self._account),
+                web.put(paths.PIECE, self._put),
+                web.post(paths.ACCEPT, self._accept),
+                web.get(paths.SLOT, self._get),
+                web.get(paths.PIECES, self._list),
+                web.get(paths.PIECE_PATH, self._path),
+                web.delete(paths.SLOT, self._delete),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -162,28 +165,28 @@ class FakeFarmer:
             self._runner = None
 
     def _signed(self, request: web.Request, content: bytes) -> str:
-        match = _AUTHORIZATION.fullmatch(request.headers.get("Authorization", ""))
-        if match is None:
-            raise _error(401, "unauthorised")
-        renter, expires, nonce, announced, signature = match.groups()
+        try:
+            asked = Authorization.parse(request.headers.get("Authorization", ""))
+        except ValueError:
+            raise _error(401, "unauthorised") from None
         digest = request_digest(
             self.market.domain,
             method=request.method,
             path=request.raw_path,
             farmer=self.id,
-            expires=int(expires),
-            nonce=bytes.fromhex(nonce),
-            content=bytes.fromhex(announced),
+            expires=asked.expires,
+            nonce=asked.nonce,
+            content=asked.content,
         )
         now = NOW + self.behaviour.clock_ahead_seconds
-        if not now < int(expires) <= now + 300:
+        if not now < asked.expires <= now + MAX_REQUEST_LIFE_SECONDS:
             raise _error(401, "unauthorised", now=now)
-        fresh = nonce not in self._nonces
-        signer = recover(digest, bytes.fromhex(signature)).lower()
-        if not fresh or signer != renter or bytes.fromhex(announced) != content:
+        fresh = asked.nonce not in self._nonces
+        signer = recover(digest, asked.signature).lower()
+        if not fresh or signer != asked.renter or asked.content != content:
             raise _error(401, "unauthorised")
-        self._nonces.add(nonce)
-        return renter
+        self._nonces.add(asked.nonce)
+        return signer
 
     def _key(self, request: web.Request, renter: str) -> tuple[str, str, int]:
         return renter, request.match_info["order"], int(request.match_info["slot"])
@@ -225,18 +228,19 @@ class FakeFarmer:
     async def _accept(self, request: web.Request) -> web.Response:
         self.calls.append("accept")
         body = await request.read()
-        renter = self._signed(request, sha256(body).digest())
+        renter = self._signed(request, content_hash(body))
         key = self._key(request, renter)
         if self.behaviour.accept_status:
             raise _error(self.behaviour.accept_status, self.behaviour.accept_code)
-        proposal = json.loads(body)
-        assert order_id(address_from(renter), bytes.fromhex(proposal["salt"])).hex() == key[1]
-        previous = proposal.get("previous", "")
-        held = self.pieces.get(key, {}) or self.pieces.get((key[0], previous, key[2]), {})
-        if sorted(held) != list(range(proposal["pieces"])):
+        asked = parse_acceptance_request(body)
+        assert not isinstance(asked, TakeOverRequest)
+        assert order_id(address_from(renter), asked.salt).hex() == key[1]
+        previous = asked.previous if isinstance(asked, ExtendRequest) else NO_ORDER
+        held = self.pieces.get(key, {}) or self.pieces.get((key[0], previous.hex(), key[2]), {})
+        if sorted(held) != list(range(asked.pieces)):
             raise _error(404, "not_found")
         computed = root_of_hashes(b"".join(merkle_root(held[piece]) for piece in sorted(held)))
-        if computed.hex() != proposal["root"]:
+        if computed != asked.root:
             raise _error(422, "root_mismatch")
         deadline = self.promised.get(key, 0)
         if deadline <= self.market.block:
@@ -248,11 +252,11 @@ class FakeFarmer:
             "farmer": self.id,
             "slot": key[2],
             "root": computed,
-            "rate": proposal["rate"],
-            "leaf_count": proposal["pieces"] * proposal["piece_leaves"],
-            "end": proposal["end"],
+            "rate": asked.rate,
+            "leaf_count": asked.pieces * asked.piece_leaves,
+            "end": asked.end,
             "deadline_block": deadline,
-        } | ({"previous": bytes.fromhex(previous)} if previous else {})
+        } | ({"previous": previous} if previous != NO_ORDER else {})
         return web.json_response(self.behaviour.promise(self, fields) if fields else {}, dumps=_hex_json)
 
     def sign(self, fields: dict[str, Any], *, domain: Domain | None = None, **changed: Any) -> dict[str, Any]:
@@ -266,17 +270,17 @@ class FakeFarmer:
     async def _get(self, request: web.Request) -> web.StreamResponse:
         self.calls.append("get")
         wanted = request.headers["Range"]
-        renter = self._signed(request, sha256(wanted.encode()).digest())
+        renter = self._signed(request, content_hash(wanted.encode()))
         await asyncio.sleep(self.behaviour.get_seconds)
         if self.behaviour.get_failures:
             raise _error(self.behaviour.get_failures.popleft(), "world_failed")
         if self.behaviour.get_status:
             raise _error(self.behaviour.get_status, "not_found")
         data = self.slot_bytes(self._key(request, renter))
-        first, last = map(int, wanted.removeprefix("bytes=").split("-"))
-        self._take(request, address_from(renter), last + 1 - first)
-        part = self.behaviour.spoil(data[first : last + 1])
-        headers = {"Content-Range": f"bytes {first}-{last}/{len(data)}"}
+        first, end = parse_range(wanted, len(data))
+        self._take(request, address_from(renter), end - first)
+        part = self.behaviour.spoil(data[first:end])
+        headers = {"Content-Range": format_content_range(first, end, len(data))}
         if self.behaviour.cut_off:
             response = web.StreamResponse(status=206, headers=headers | {"Content-Length": str(len(part))})
             await response.prepare(request)
@@ -290,13 +294,11 @@ class FakeFarmer:
         """Be paid for a read, like a node: out of the highest voucher, as far as the vault goes."""
         price = egress_rounded_up(self.behaviour.egress_price_per_gib, size_bytes)
         if not price:
-            assert "Voucher" not in request.headers
+            assert VOUCHER not in request.headers
             return
         assert size_bytes <= STEP_BYTES
-        match = _VOUCHER.fullmatch(request.headers.get("Voucher", ""))
-        assert match is not None
-        total, r, vs = int(match[1]), bytes.fromhex(match[2]), bytes.fromhex(match[3])
-        voucher = Voucher(renter=renter, cumulative=total, r=r, vs=vs)
+        voucher = parse_voucher(request.headers.get(VOUCHER, ""), renter)
+        total = voucher.cumulative
         assert voucher_signer(self.market.domain, voucher, farmer=self.id) == renter
         missing = total - self.market.redemptions.get(self.id, 0) - self.market.vaults.get(renter, 0)
         if missing > 0:

@@ -125,7 +125,7 @@ async def test_answers_that_are_none(body: bytes) -> None:
 
 async def test_endless_answers_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer is read up to a limit."""
-    monkeypatch.setattr(peer_module, "MAX_JSON_BYTES", 1000)
+    monkeypatch.setattr(peer_module, "MAX_ANSWER_BYTES", 1000)
     async with answering(with_body(b" " * 100_000)) as peer:
         with pytest.raises(FarmerLied):
             await peer.info()

@@ -12,8 +12,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -22,10 +21,13 @@ from e2e_town import Town
 from grange.chain import Farmer, Wallet
 from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import NO_CONTENT, Domain, order_id
-from grange.peer import AcceptanceRequest, Peer, PeerTimeouts, Signer, open_session
+from grange.peer import Peer, PeerTimeouts, Signer, open_session
 from grange.transfer.selection import asked_rate
 from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Terms
 from grange.units import LEAF_BYTES
+from grange.wire import paths
+from grange.wire.bodies import PlaceRequest, format_body
+from grange.wire.headers import content_hash
 from grange_devnet.fleet import FarmerProcess
 
 PIECE_LEAVES = 4
@@ -74,7 +76,7 @@ class Promised:
     renter: Address
     slot: Slot
     terms: Terms
-    proposal: AcceptanceRequest
+    proposal: PlaceRequest
     acceptance: Acceptance
 
 
@@ -139,7 +141,7 @@ class Visitor:
         return Answer(status=response.status, code=content.get("error", ""), detail=content.get("detail", {}))
 
     def slot_path(self, slot: Slot, index: int = 0) -> str:
-        return f"/v1/orders/{slot.order(self.wallet.address).hex()}/slots/{index}"
+        return paths.slot_path(slot.order(self.wallet.address), index)
 
     async def bring(self, slot: Slot) -> None:
         """Hand over all pieces."""
@@ -157,7 +159,7 @@ class Visitor:
             acceptance=await self.accept(slot, self.proposal(slot)),
         )
 
-    async def accept(self, slot: Slot, proposal: AcceptanceRequest) -> Acceptance:
+    async def accept(self, slot: Slot, proposal: PlaceRequest) -> Acceptance:
         """Get the promise for what is there."""
         promise = await self.peer.accept(slot.order(self.wallet.address), 0, proposal)
         return Acceptance(
@@ -171,13 +173,13 @@ class Visitor:
 
     async def proposed(self, slot: Slot, **changes: Any) -> Answer:
         """Ask for a promise by hand; `changes` are what is not as it should be."""
-        body = replace(self.proposal(slot), **changes).to_json()
+        body = format_body(self.proposal(slot).model_copy(update=changes))
         path = f"{self.slot_path(slot)}/accept"
-        header = self.signed("POST", path, sha256(body).digest())
+        header = self.signed("POST", path, content_hash(body))
         return await self.ask("POST", path, header, data=body)
 
-    def proposal(self, slot: Slot) -> AcceptanceRequest:
-        return AcceptanceRequest(
+    def proposal(self, slot: Slot) -> PlaceRequest:
+        return PlaceRequest(
             salt=slot.salt,
             k=1,
             pieces=len(slot.pieces),

@@ -46,6 +46,8 @@ from grange.mountain import path_length
 from grange.times import BlockClock
 from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Slot, Voucher, address_from
 from grange.units import GIB, LEAF_BYTES, TOKEN, rate_rounded_up
+from grange.wire import paths
+from grange.wire.headers import Authorization
 from grange_node.api.app import create_app
 from grange_node.chain.funding import GasReserve
 from grange_node.chain.order_state import ReadableOrder
@@ -514,10 +516,11 @@ class Parcel:
 
     @property
     def path(self) -> str:
-        return f"/v1/orders/{self.order.hex()}/slots/{self.slot}"
+        return paths.slot_path(self.order, self.slot)
 
     def proposal(self, **changes: Any) -> dict[str, Any]:
         return {
+            "use": "extend" if "previous" in changes else "place",
             "salt": self.salt.hex(),
             "k": 1,
             "pieces": len(self.pieces),
@@ -603,10 +606,14 @@ class Asker:
             content=content,
         )
         signature = sign_digest(wallet.private_key, digest)
-        return {
-            "Authorization": f"Grange renter={claimed_renter or wallet.address},expires={expires},"
-            f"nonce={nonce.hex()},content={content.hex()},signature={signature.hex()}"
-        }
+        authorization = Authorization(
+            renter=claimed_renter or wallet.address,
+            expires=expires,
+            nonce=nonce,
+            content=content,
+            signature=signature,
+        )
+        return {"Authorization": str(authorization)}
 
     async def put(
         self,

@@ -9,27 +9,20 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from repair_ground import DEADLINE_BLOCKS, DOMAIN, PIECE_BYTES, SEGMENTS, Ground, Watch, root_of
+from repair_ground import DEADLINE_BLOCKS, DOMAIN, END, PIECE_BYTES, SEGMENTS, Ground, Watch, root_of
 from repair_market import FakeMarket
 
 from grange.chain import Farmer, Wallet
 from grange.merkle import Tree, merkle_root
 from grange.messages import AcceptanceMessage, sign_takeover, tenure_word
-from grange.peer import (
-    AcceptanceAnswer,
-    AcceptanceRequest,
-    FarmerRefused,
-    FarmerUnreachable,
-    Listing,
-    PieceClosed,
-    PiecePath,
-)
+from grange.peer import FarmerRefused, FarmerUnreachable, PieceClosed
 from grange.peer.purse import Budget
 from grange.transfer.directory import Probed, Reputations
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Candidate
-from grange.types import Address, Epoch, FarmerId, OrderId
+from grange.types import Address, FarmerId, OrderId
 from grange.units import GIB, egress_rounded_up
+from grange.wire.bodies import AcceptanceAnswer, Listing, PiecePath, TakeOverRequest
 from grange_node.errors import ClosedUntilEpoch
 from grange_node.reads.readers import AS_RENTER, Access
 from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
@@ -77,7 +70,7 @@ class FakePeer:
             self._access().require(pieces)
         except ClosedUntilEpoch as error:
             raise PieceClosed(
-                error.message, status=error.status, code=error.code, open_epoch=error.detail["epoch"]
+                error.message, status=error.code.status, code=error.code, open_epoch=error.detail["epoch"]
             ) from error
 
     async def read(self, order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
@@ -106,15 +99,16 @@ class FakePeer:
             raise FarmerRefused("this slot is promised", status=409, code="conflict")
         self._keep.sent.pop((self._account, order, slot), None)
 
-    async def accept(self, order: OrderId, slot: int, proposal: AcceptanceRequest) -> AcceptanceAnswer:
+    async def accept(self, order: OrderId, slot: int, proposal: TakeOverRequest) -> AcceptanceAnswer:
         await self._watch("accept")
         self._answers()
         keep = self._keep
-        assert proposal.held is not None
+        held = proposal.held(order)
+        wanted = held.slots[slot]
         if keep.refuses:
             raise FarmerRefused("no more", status=409, code="stake_too_small")
         sent = keep.sent.get((self._account, order, slot), {})
-        if sorted(sent) != list(range(SEGMENTS)) or root_of([sent[i] for i in sorted(sent)]) != proposal.root:
+        if sorted(sent) != list(range(SEGMENTS)) or root_of([sent[i] for i in sorted(sent)]) != wanted.root:
             raise FarmerRefused("another root", status=422, code="root_mismatch")
         if keep.promised.setdefault((order, slot), self._account) != self._account:
             raise FarmerRefused("promised to another", status=409, code="promised")
@@ -125,12 +119,12 @@ class FakePeer:
                 order=order,
                 farmer=keep.id,
                 slot=slot,
-                root=proposal.root,
-                leaf_count=proposal.leaf_count,
-                rate=proposal.rate,
-                end=Epoch(proposal.end),
+                root=wanted.root,
+                leaf_count=held.leaf_count,
+                rate=wanted.rate,
+                end=END,
                 deadline_block=self._ground.height + DEADLINE_BLOCKS,
-                previous=tenure_word(proposal.held.slots[slot].start),
+                previous=tenure_word(wanted.start),
                 repairer=self._account,
             ),
         )
@@ -139,13 +133,13 @@ class FakePeer:
         return AcceptanceAnswer(
             farmer=keep.id,
             slot=slot,
-            root=proposal.root.hex(),  # type: ignore[arg-type]
-            rate=proposal.rate,
-            leaf_count=proposal.leaf_count,
-            end=proposal.end,
+            root=wanted.root,
+            rate=wanted.rate,
+            leaf_count=held.leaf_count,
+            end=END,
             deadline_block=consent.deadline_block,
-            r=consent.r.hex(),  # type: ignore[arg-type]
-            vs=consent.vs.hex(),  # type: ignore[arg-type]
+            r=consent.r,
+            vs=consent.vs,
         )
 
 

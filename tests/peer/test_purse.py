@@ -10,10 +10,19 @@ from hypothesis import strategies as st
 
 from grange.chain import Farmer, Wallet
 from grange.messages import Domain, sign_voucher, voucher_signer
-from grange.peer import Account, Budget, FarmerLied, FarmerRefused, OverBudget, Payment, Purse, Tab, Tabs
-from grange.peer.answers import Shortage
+from grange.peer import (
+    Budget,
+    FarmerLied,
+    FarmerRefused,
+    OverBudget,
+    Payment,
+    Purse,
+    Tab,
+    Tabs,
+)
 from grange.types import Epoch, FarmerId, Offer, Voucher, address_from
 from grange.units import GIB, MIB
+from grange.wire.bodies import Account, Shortage
 
 DOMAIN = Domain(chain_id=1337, market=address_from(b"\x11" * 20))
 WALLET = Wallet(b"\x02" * 32)

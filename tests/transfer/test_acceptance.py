@@ -11,10 +11,11 @@ from grange.chain import Farmer
 from grange.errors import Told
 from grange.layout import Geometry
 from grange.messages import AcceptanceMessage, Domain, sign_acceptance, takeover_from, tenure_word
-from grange.peer import AcceptanceAnswer, AcceptanceRequest, FarmerLied, FarmerRefused, FarmerUnreachable
+from grange.peer import FarmerLied, FarmerRefused, FarmerUnreachable
 from grange.transfer.acceptance import OTHER_SIGNER_CODE, AcceptanceTerms, Keeper, SlotRequest, collect
 from grange.transfer.retry import LAPSES_CODE, RetryPolicy
 from grange.types import Acceptance, Epoch, FarmerId, Held, OrderId, Slot, address_from
+from grange.wire.bodies import AcceptanceAnswer, AcceptanceRequest
 
 DOMAIN = Domain(chain_id=1337, market=address_from(b"\x01" * 20))
 ORDER = OrderId(b"\x0d" * 32)

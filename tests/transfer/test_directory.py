@@ -9,7 +9,8 @@ import pytest
 from market_rules import PARAMETERS
 
 from grange.chain import Farmer, Head, TransactionReverted
-from grange.peer import FarmerUnreachable, Info
+from grange.messages import NOBODY
+from grange.peer import FarmerUnreachable
 from grange.transfer import directory as directory_module
 from grange.transfer.aging import Freshness
 from grange.transfer.directory import FarmerDirectory
@@ -18,6 +19,7 @@ from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Requirements
 from grange.types import Epoch, FarmerId, Offer, address_from
 from grange.units import GIB, TOKEN
+from grange.wire.bodies import Info
 
 NEEDED = Requirements(k=2, n=4, slot_bytes=GIB, start=Epoch(11), end=Epoch(20), collateral_epochs=16)
 
@@ -95,7 +97,7 @@ class Directory(FarmerDirectory):
             self.greeted.append(farmer.id)
             if farmer.id in self.gone:
                 raise FarmerUnreachable(f"Farmer {farmer.id} is away.")
-            return Info(farmer=farmer.id, chain_id=1, market="", free_bytes=5 * GIB)
+            return Info(farmer=farmer.id, chain_id=1, market=NOBODY, free_bytes=5 * GIB)
 
         return SimpleNamespace(greet=greet)
 

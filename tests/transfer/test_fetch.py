@@ -15,16 +15,18 @@ from grange.erasure import Codec
 from grange.errors import AuthenticationFailed
 from grange.kernel import Tree, merkle_root, root_of_hashes
 from grange.layout import Geometry
-from grange.peer import FarmerRefused, FarmerUnreachable, Listing, PieceClosed, PiecePath
+from grange.peer import FarmerRefused, FarmerUnreachable, PieceClosed
 from grange.seal import OrderKey
 from grange.transfer.errors import NotEnoughSources
 from grange.transfer.events import FarmerFailed, ProgressEvent
-from grange.transfer.fetch import VAULT_CODE, Fetcher
+from grange.transfer.fetch import Fetcher
 from grange.transfer.retry import SlowRule
 from grange.transfer.sources import Source
 from grange.transfer.stripes import Stripe
 from grange.transfer.verification import ListedRoots, SealedBlocks, Verifier
 from grange.types import Epoch, FarmerId, OrderId
+from grange.wire.bodies import Listing, PiecePath
+from grange.wire.codes import ErrorCode
 
 K, N, SEGMENTS = 3, 6, 4
 GEOMETRY = Geometry(k=K, n=N, piece_bytes=1024, segments=SEGMENTS)
@@ -239,7 +241,7 @@ async def test_one_that_shows_a_piece_in_a_later_epoch_has_not_failed() -> None:
 
 async def test_a_vault_of_ours_that_is_too_small_is_no_fault_of_the_farmers() -> None:
     ground = Ground()
-    ground.farmers[0].error = FarmerRefused("too small", status=402, code=VAULT_CODE)
+    ground.farmers[0].error = FarmerRefused("too small", status=402, code=ErrorCode.VAULT_TOO_SMALL)
     async with ground.fetcher() as fetcher:
         await fetcher.fetch(ANY_K)
     assert ground.failed == {}

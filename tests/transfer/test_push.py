@@ -11,13 +11,14 @@ from transfer_fakes import farmer_of
 
 from grange.chain import Farmer
 from grange.layout import Geometry
-from grange.peer import FarmerLied, FarmerRefused, FarmerUnreachable, Listing
+from grange.peer import FarmerLied, FarmerRefused, FarmerUnreachable
 from grange.transfer.acceptance import Keeper
 from grange.transfer.events import FarmerFailed, FarmerReplaced, Progress, ProgressEvent
 from grange.transfer.push import MAX_RECOUNTS, PIECES_AT_ONCE, SlotPush
 from grange.transfer.retry import RetryPolicy, SlowRule
 from grange.transfer.slot_upload import Candidates, Piece
 from grange.types import OrderId
+from grange.wire.bodies import Listing
 
 ORDER = OrderId(b"\x0d" * 32)
 GEOMETRY = Geometry(k=1, n=3, piece_bytes=2048, segments=6)

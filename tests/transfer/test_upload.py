@@ -10,7 +10,7 @@ from transfer_fakes import KEYS, farmer_of
 from grange.chain import Farmer, TransactionReverted
 from grange.layout import Geometry
 from grange.messages import AcceptanceMessage, Domain, sign_acceptance
-from grange.peer import AcceptanceAnswer, AcceptanceRequest, FarmerRefused, FarmerUnreachable, Listing
+from grange.peer import FarmerRefused, FarmerUnreachable
 from grange.transfer.acceptance import AcceptanceTerms, Keeper
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import ProgressEvent, Step
@@ -18,6 +18,7 @@ from grange.transfer.retry import RetryPolicy
 from grange.transfer.slot_upload import Piece
 from grange.transfer.upload import OrderUpload
 from grange.types import Epoch, FarmerId, OrderId, address_from
+from grange.wire.bodies import AcceptanceAnswer, AcceptanceRequest, Listing
 
 DOMAIN = Domain(chain_id=1337, market=address_from(b"\x01" * 20))
 ORDER = OrderId(b"\x0d" * 32)

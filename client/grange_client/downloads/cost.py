@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from grange.layout import Geometry
 from grange.transfer.stripes import stripes_for
 from grange.types import FarmerId
-from grange.units import STEP_BYTES, egress_rounded_up, format_tokens_rounded_down, format_tokens_rounded_up
+from grange.units import egress_rounded_up, format_tokens_rounded_down, format_tokens_rounded_up
+from grange.wire.limits import STEP_BYTES
 from grange_client.errors import NotEnoughMoney
 
 DETOURS = 2

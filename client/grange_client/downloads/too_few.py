@@ -7,8 +7,8 @@ from grange.errors import Told
 from grange.layout import Geometry
 from grange.peer import FarmerLied, FarmerRefused
 from grange.transfer.errors import NotEnoughFarmers
-from grange.transfer.fetch import VAULT_CODE
 from grange.transfer.sources import Source
+from grange.wire.codes import ErrorCode
 from grange_client.downloads.cost import too_small
 from grange_client.downloads.keepers import RANSOM_CODE
 from grange_client.errors import NotEnoughMoney
@@ -55,7 +55,7 @@ def _is_ransom(failure: Told | None) -> bool:
 
 def _missing(failure: Told | None) -> int:
     """By how much our vault is too small, if that is why a farmer refuses."""
-    if not isinstance(failure, FarmerRefused) or failure.code != VAULT_CODE:
+    if not isinstance(failure, FarmerRefused) or failure.code != ErrorCode.VAULT_TOO_SMALL:
         return 0
     missing = failure.detail.get("missing")
     return missing if isinstance(missing, int) and missing > 0 else 1

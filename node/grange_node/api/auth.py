@@ -1,11 +1,10 @@
 """Who asks, and whether this very request was meant for us.
 
-A request carries `Authorization: Grange renter=0x..,expires=..,nonce=..,content=..,signature=..`, an
-EIP-712 `Request` signed by the renter's key over method, raw path with query, farmer, expiry, nonce and
-the hash of what comes with it. So a request taken off the wire is of no use for another path, farmer,
-chain or market, nor a second time: nonces are remembered until they expire. They are kept in memory
-only; what could be replayed within five minutes of a restart repeats what the renter itself asked for
-(the same bytes stored again, read again, or dropped again).
+A request carries an Authorization header (`grange.wire.headers`) with an EIP-712 `Request`, signed by the
+renter's key over method, raw path with query, farmer, expiry, nonce and the hash of what comes with it. So a
+request taken off the wire is of no use for another path, farmer, chain or market, nor a second time: nonces
+are remembered until they expire. They are kept in memory only; what could be replayed within five minutes of
+a restart repeats what the renter itself asked for: the same bytes stored again, read again, or dropped again.
 
 Decided here: whether the request is genuine. Left to others: what the signer may do (`routes`,
 `uploads`, `acceptance_service`).
@@ -13,7 +12,6 @@ Decided here: whether the request is genuine. Left to others: what the signer ma
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,22 +19,16 @@ from dataclasses import dataclass
 from grange.errors import BadSignature
 from grange.messages import Domain, recover, request_digest
 from grange.types import ADDRESS_BYTES, Address, FarmerId
+from grange.wire.headers import Authorization
+from grange.wire.limits import MAX_REQUEST_LIFE_SECONDS
 from grange_node.errors import TooBusy, Unauthorised
 from grange_node.limits.fair_shares import FairShares
 from grange_node.limits.networks import Network
 
-SCHEME = "Grange"
-MAX_REQUEST_LIFE_SECONDS = 300
 MAX_REMEMBERED_NONCES = 500_000
 RENTERS_TO_FILL_THE_MEMORY = 10
 """A single renter gets so small a part of it: 160 requests a second, as long as each lives. And however many
 keys somebody makes, a network gets no more than its share."""
-MAX_HEADER_CHARS = 512
-
-_PARTS = re.compile(
-    r"Grange renter=(0x[0-9a-fA-F]{40}),expires=([0-9]{1,12}),nonce=([0-9a-fA-F]{32}),"
-    r"content=([0-9a-fA-F]{64}),signature=([0-9a-fA-F]{130})"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,40 +108,40 @@ class Gatekeeper:
         """
         if authorization is None:
             raise Unauthorised("this request must be signed by the renter", reason="unsigned")
-        parts = None if len(authorization) > MAX_HEADER_CHARS else _PARTS.fullmatch(authorization)
-        if parts is None:
-            raise Unauthorised("the Authorization header is not a Grange signature", reason="unsigned")
-        renter_hex, expires_text, nonce_hex, content_hex, signature_hex = parts.groups()
-        expires, nonce = int(expires_text), bytes.fromhex(nonce_hex)
+        try:
+            asked = Authorization.parse(authorization)
+        except ValueError as error:
+            raise Unauthorised(
+                "the Authorization header is not a Grange signature", reason="unsigned"
+            ) from error
         now = int(self._clock())
-        if expires <= now:
-            raise Unauthorised("the request has expired", reason="expired", expires=expires, now=now)
-        if expires > now + MAX_REQUEST_LIFE_SECONDS:
+        if asked.expires <= now:
+            raise Unauthorised("the request has expired", reason="expired", expires=asked.expires, now=now)
+        if asked.expires > now + MAX_REQUEST_LIFE_SECONDS:
             raise Unauthorised(
                 f"a request may live {MAX_REQUEST_LIFE_SECONDS} s at most", reason="too_long", now=now
             )
-        content = bytes.fromhex(content_hex)
         digest = request_digest(
             self._domain,
             method=method,
             path=path,
             farmer=self._farmer,
-            expires=expires,
-            nonce=nonce,
-            content=content,
+            expires=asked.expires,
+            nonce=asked.nonce,
+            content=asked.content,
         )
         try:
-            signer = recover(digest, bytes.fromhex(signature_hex))
+            signer = recover(digest, asked.signature)
         except BadSignature as error:
             raise Unauthorised(f"the signature cannot be read: {error}", reason="signature") from error
-        if signer.lower() != renter_hex.lower():
+        if signer.lower() != asked.renter.lower():
             raise Unauthorised(
                 "the signature is not the renter's for this method, path, farmer, market and time",
                 reason="signature",
                 farmer=self._farmer,
             )
-        self._nonces.remember(bytes.fromhex(renter_hex[2:]), nonce, expires, now, network)
-        return Signed(renter=signer, content=content, network=network)
+        self._nonces.remember(bytes.fromhex(asked.renter[2:]), asked.nonce, asked.expires, now, network)
+        return Signed(renter=signer, content=asked.content, network=network)
 
 
 def require_content(signed: Signed, content: bytes) -> None:

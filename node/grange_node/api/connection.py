@@ -16,17 +16,15 @@ The numbers are `Limits`. All the rest is uvicorn's.
 from __future__ import annotations
 
 import asyncio
-import json
 from asyncio import TimerHandle
 from collections.abc import Callable
 from typing import ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from grange.wire.bodies import ErrorAnswer, format_body
+from grange.wire.codes import ErrorCode
 from grange_node.api.connection_limits import Door, Limits, Phase
-
-HEADERS_TOO_LARGE = 431
-UNAVAILABLE = 503
 
 CLOSE_EXTENSION: Final = "grange.close"
 """In the `extensions` of a request's scope: `close` ends the connection once what was sent is out."""
@@ -95,7 +93,7 @@ class Connection(HttpToolsProtocol):
         self._since = self.loop.time()
         if not self.door.admit(self._address, self):
             self._answer_and_end(
-                UNAVAILABLE, "too_many_connections", "too many connections are open; try again in a moment"
+                ErrorCode.TOO_MANY_CONNECTIONS, "too many connections are open; try again in a moment"
             )
             return
         self._start_timer(self.limits.head_seconds, self._end)
@@ -124,8 +122,7 @@ class Connection(HttpToolsProtocol):
             if self._is_too_large or most >= self.limits.head_bytes:
                 limit = self.limits.head_bytes
                 self._answer_and_end(
-                    HEADERS_TOO_LARGE,
-                    "headers_too_large",
+                    ErrorCode.HEADERS_TOO_LARGE,
                     f"a request has {limit} bytes and {self.limits.headers} headers at most before its body",
                 )
 
@@ -179,7 +176,7 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Called for what is not HTTP."""
-        self._answer_and_end(400, "malformed", msg)
+        self._answer_and_end(ErrorCode.MALFORMED, msg)
 
     def on_message_begin(self) -> None:
         """Called when a request begins: it may have its connection closed (`CLOSE_EXTENSION`)."""
@@ -213,15 +210,15 @@ class Connection(HttpToolsProtocol):
         self._is_ending = True
         self.transport.abort()
 
-    def _answer_and_end(self, status: int, code: str, message: str) -> None:
+    def _answer_and_end(self, code: ErrorCode, message: str) -> None:
         """Send an answer of our own and close."""
         if self.cycle is not None and not self.cycle.response_complete:
             # The answer to an earlier request is on its way; ours would end up in the middle of it.
             self._end()
             return
-        body = json.dumps({"error": code, "message": message, "detail": {}}).encode()
+        body = format_body(ErrorAnswer(error=code, message=message))
         length = b"content-length: %d\r\n\r\n" % len(body)
-        head = STATUS_LINE[status] + b"content-type: application/json\r\nconnection: close\r\n" + length
+        head = STATUS_LINE[code.status] + b"content-type: application/json\r\nconnection: close\r\n" + length
         self.transport.write(head + body)
         self._linger()
 

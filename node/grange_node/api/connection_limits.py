@@ -25,6 +25,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from typing import Final, Protocol
 
 from grange.units import KIB, MIB
+from grange.wire.limits import MAX_HEAD_BYTES, MAX_HEADERS
 from grange_node.limits.networks import parse_address
 
 RESERVED_FILES: Final = 256
@@ -47,9 +48,9 @@ class Limits:
     """A renter's command opens four to a farmer: so 64 of them fit behind one NAT."""
     connections_per_network: int = 512
     """Of an IPv6 network of 48 bits."""
-    head_bytes: int = 32 * KIB
-    """A request line and its headers. Ours take less than one KiB."""
-    headers: int = 100
+    head_bytes: int = MAX_HEAD_BYTES
+    headers: int = MAX_HEADERS
+    """Each one costs far more memory than its bytes."""
     """Each one costs far more memory than its bytes."""
     head_seconds: float = 15.0
     """From the connection, or from the first byte of a further request, to the end of the headers."""

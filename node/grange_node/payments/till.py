@@ -24,13 +24,15 @@ from dataclasses import dataclass, replace
 
 from grange.messages import Domain
 from grange.types import Address, FarmerId, Voucher
-from grange.units import STEP_BYTES, egress_rounded_up
+from grange.units import egress_rounded_up
+from grange.wire.headers import parse_voucher
+from grange.wire.limits import STEP_BYTES
 from grange_node.chain.vault_funds import VaultFunds
-from grange_node.errors import PaymentNeeded, RangeInvalid, TooBusy
+from grange_node.errors import Malformed, PaymentNeeded, RangeInvalid, TooBusy
 from grange_node.limits.fair_shares import FairShares
 from grange_node.limits.networks import Network
 from grange_node.payments.accounts import Accounts
-from grange_node.payments.vouchers import PayerAccount, check_signer, read_voucher
+from grange_node.payments.vouchers import PayerAccount, check_signer
 
 MAX_GUEST_BYTES = 64 << 20
 """What others than a slot's own renter may have on its way to them in all, where reading costs nothing; each
@@ -101,7 +103,7 @@ class Till:
             with self._as_guest(payer, network, 0 if is_own else size_bytes):
                 yield _nothing
             return
-        voucher = None if header is None else read_voucher(header, payer)
+        voucher = None if header is None else _read_voucher(header, payer)
         with self._entered(payer) as live:
             await self._set_aside(live, voucher, price, network)
             earned = False
@@ -175,6 +177,13 @@ class Till:
             self._guest_bytes[reader] -= size_bytes
             if not self._guest_bytes[reader]:
                 del self._guest_bytes[reader]
+
+
+def _read_voucher(header: str, payer: Address) -> Voucher:
+    try:
+        return parse_voucher(header, payer)
+    except ValueError as error:
+        raise Malformed(f"the Voucher header is {error}") from error
 
 
 def _require(live: _Live, total: int, price: int) -> None:

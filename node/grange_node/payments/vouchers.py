@@ -1,31 +1,25 @@
 """What a voucher is worth, and which are worth redeeming: pure decisions over values.
 
-    Voucher: cumulative=<decimal>,signature=<r and vs, 128 hex digits>
-
-goes with a read at a price above zero. It is signed by whoever signed the request, names all that this payer
-ever owes this farmer, and only ever grows: the highest one counts, the others change nothing. Leaves the
-vault behind it to `vault_funds`, the running accounts to `till`.
+A voucher goes with a read at a price above zero, in a header (`grange.wire.headers`). It is signed by whoever
+signed the request, names all that this payer ever owes this farmer, and only ever grows: the highest one
+counts, the others change nothing. Leaves the vault behind it to `vault_funds`, and the running accounts to
+`till`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from grange.errors import BadSignature
 from grange.messages import Domain, voucher_signer
 from grange.types import Address, FarmerId, Voucher
-from grange_node.errors import Malformed, Unauthorised
+from grange_node.errors import Unauthorised
 
-MAX_HEADER_CHARS = 256
-MAX_CUMULATIVE = (1 << 256) - 1
 LEAST_SHARE = 10
 """A tenth of what is worth a transaction is worth a place in one: without such a bound a renter could make
 many farmers pay gas for next to nothing by announcing one withdrawal."""
 MAX_VOUCHERS_PER_CALL = 50
-
-_PARTS = re.compile(r"cumulative=(0|[1-9][0-9]{0,77}),signature=([0-9a-fA-F]{64})([0-9a-fA-F]{64})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +46,6 @@ class PayerAccount:
     def voucher(self) -> Voucher:
         """As the market takes it."""
         return Voucher(renter=self.payer, cumulative=self.cumulative, r=self.r, vs=self.vs)
-
-
-def read_voucher(header: str, payer: Address) -> Voucher:
-    """The voucher in a header, not checked. Raises Malformed."""
-    parts = None if len(header) > MAX_HEADER_CHARS else _PARTS.fullmatch(header)
-    if parts is None or int(parts.group(1)) > MAX_CUMULATIVE:
-        raise Malformed("the Voucher header is not cumulative=<decimal>,signature=<128 hex digits>")
-    cumulative, r, vs = parts.groups()
-    return Voucher(renter=payer, cumulative=int(cumulative), r=bytes.fromhex(r), vs=bytes.fromhex(vs))
 
 
 def check_signer(voucher: Voucher, domain: Domain, farmer: FarmerId) -> None:

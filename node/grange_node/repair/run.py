@@ -31,6 +31,7 @@ from grange.transfer.selection import choose
 from grange.transfer.slot_upload import Candidates, Piece
 from grange.types import Acceptance, Epoch, FarmerId, Takeover
 from grange.units import format_tokens
+from grange.wire.codes import ErrorCode
 from grange_node.errors import ReadsClosed, RepairStopped
 from grange_node.repair.assessment import Assessment
 from grange_node.repair.costs import affordable, fetch_cost, fetch_limit, sources
@@ -45,8 +46,6 @@ MAX_ATTEMPTS: Final = 8
 MIN_ACCEPTANCE_BLOCKS: Final = 5
 GIVE_WAY_BLOCKS: Final = 10
 """For so long a repairer that has a farmer's acceptance may use it before the slot goes to another."""
-PROMISED: Final = "promised"
-"""A farmer's word for having signed for somebody else."""
 DEARER: Final = "reading costs more than the bounties bring at the moment"
 NO_TAKERS: Final = "no farmer that answers takes any of the slots"
 
@@ -337,7 +336,7 @@ class RepairRun:
     def _give_way(self, errors: Iterable[Told], block: int) -> None:
         """Another repairer is about to refill one of the slots: doing it all again elsewhere would be in
         vain. Raises RepairStopped while that may be so."""
-        if not any(isinstance(error, FarmerRefused) and error.code == PROMISED for error in errors):
+        if not any(isinstance(error, FarmerRefused) and error.code == ErrorCode.PROMISED for error in errors):
             return
         since = self.job.gave_way_block or block
         self.job = replace(self.job, gave_way_block=since)

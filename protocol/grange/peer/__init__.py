@@ -1,6 +1,6 @@
 """Dealing with farmers over HTTP, as anyone does it: renters and repairers alike.
 
-    Peer,          open_session    one farmer over HTTP  peer.py, answers.py, signer.py
+    Peer,          open_session    one farmer over HTTP  peer.py, signer.py
     Purse,         Budget, Tabs   paying for reads       purse.py, tabs.py
     networks_of    where a farmer is                     networks.py
     AddressPolicy  where a farmer may be                 address_policy.py
@@ -12,15 +12,6 @@
 Leaves to those above whom to ask for what, in which order, and what to do with it.
 """
 
-from grange.peer.answers import (
-    AcceptanceAnswer,
-    AcceptanceRequest,
-    Account,
-    Info,
-    Listing,
-    PiecePath,
-    StoredPiece,
-)
 from grange.peer.clocks import Clocks, describe_lead
 from grange.peer.errors import (
     EXIT_FARMERS,
@@ -46,27 +37,20 @@ __all__ = [
     "EXIT_FARMERS",
     "EXIT_MONEY",
     "FARMER_FAULTS",
-    "AcceptanceAnswer",
-    "AcceptanceRequest",
-    "Account",
     "Budget",
     "Clocks",
     "FarmerLied",
     "FarmerRefused",
     "FarmerUnforeseen",
     "FarmerUnreachable",
-    "Info",
-    "Listing",
     "Meter",
     "OverBudget",
     "Payment",
     "Peer",
     "PeerTimeouts",
     "PieceClosed",
-    "PiecePath",
     "Purse",
     "Signer",
-    "StoredPiece",
     "Tab",
     "Tabs",
     "dealing_with",

@@ -1,14 +1,11 @@
 """Which pieces of a slot a farmer has, over as many pages as its list takes."""
 
 from http import HTTPStatus
-from typing import Final
 
 from grange.peer.errors import FarmerRefused
 from grange.peer.peer import Peer
 from grange.types import OrderId
-
-LISTED_INDICES: Final = 1000
-"""What a farmer covers with one listing (docs/protocol.md)."""
+from grange.wire.limits import LISTED_INDICES
 
 
 async def held_pieces(peer: Peer, order: OrderId, slot: int, pieces: int) -> set[int]:

@@ -8,7 +8,6 @@ what cannot be FarmerLied. Leaves retrying, and what an acceptance or a block mu
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -19,17 +18,6 @@ from yarl import URL
 from grange.chain import Farmer
 from grange.messages import NO_CONTENT
 from grange.peer.address_policy import AddressPolicy, AddressRefused
-from grange.peer.answers import (
-    AcceptanceAnswer,
-    AcceptanceRequest,
-    Account,
-    Info,
-    Listing,
-    PiecePath,
-    Refusal,
-    Shortage,
-    StoredPiece,
-)
 from grange.peer.errors import FarmerLied, FarmerRefused, FarmerUnreachable, PieceClosed
 from grange.peer.meter import Meter, MeteredConnector
 from grange.peer.names import Resolver
@@ -37,20 +25,29 @@ from grange.peer.purse import Payment, Purse
 from grange.peer.signer import Signer
 from grange.peer.timeouts import PeerTimeouts
 from grange.plain_errors import describe_http_error
-from grange.reads import CLOSED_UNTIL_EPOCH
 from grange.types import Epoch, OrderId
-from grange.units import STEP_BYTES
+from grange.wire import headers, paths
+from grange.wire.bodies import (
+    AcceptanceAnswer,
+    AcceptanceRequest,
+    Account,
+    ErrorAnswer,
+    Info,
+    Listing,
+    PiecePath,
+    Shortage,
+    StoredPiece,
+    format_body,
+    parse_answer,
+)
+from grange.wire.codes import ErrorCode
+from grange.wire.limits import MAX_ANSWER_BYTES, MAX_ERROR_BYTES, STEP_BYTES
 
-MAX_JSON_BYTES = 1 << 17
-"""The longest answer there is, a page of the list of pieces, is under this."""
-MAX_REFUSAL_BYTES = 1 << 16
 MAX_ENDPOINT_CHARACTERS = 512
 READ_BUFFER_BYTES = 1 << 20
 MAX_CONNECTIONS_PER_FARMER = 4
 PAYMENT_TRIES = 4
 """How often a read is made while farmer and purse find out what stands between them."""
-SHORT_CODE = "payment_needed"
-"""A farmer's word for a voucher that does not cover the request."""
 
 Json = TypeVar("Json", bound=BaseModel)
 
@@ -104,7 +101,7 @@ class Peer:
     async def info(self) -> Info:
         """Who is there; not signed."""
         timeout = aiohttp.ClientTimeout(total=self._signer.timeouts.info_seconds)
-        async with self._sent("GET", "/v1/info", NO_CONTENT, signed=False, timeout=timeout) as response:
+        async with self._sent("GET", paths.INFO, NO_CONTENT, signed=False, timeout=timeout) as response:
             return await self._json(response, Info)
 
     async def greet(self) -> Info:
@@ -118,7 +115,7 @@ class Peer:
 
     async def put_piece(self, order: OrderId, slot: int, piece: int, data: Any, root: bytes) -> None:
         """Hand over a piece whose root we know; FarmerLied if the farmer computes another."""
-        path = f"{_slot_path(order, slot)}/pieces/{piece}"
+        path = paths.piece_path(order, slot, piece)
         async with self._sent("PUT", path, root, data=_PieceBody(data)) as response:
             stored = await self._json(response, StoredPiece)
         if stored.root != root:
@@ -126,9 +123,9 @@ class Peer:
 
     async def accept(self, order: OrderId, slot: int, request: AcceptanceRequest) -> AcceptanceAnswer:
         """Ask for the farmer's acceptance; what it says is not checked here."""
-        body = request.to_json()
-        path = f"{_slot_path(order, slot)}/accept"
-        async with self._sent("POST", path, sha256(body).digest(), data=body) as response:
+        body = format_body(request)
+        path = paths.accept_path(order, slot)
+        async with self._sent("POST", path, headers.content_hash(body), data=body) as response:
             return await self._json(response, AcceptanceAnswer)
 
     async def read(self, order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
@@ -146,7 +143,7 @@ class Peer:
     async def account(self) -> Account | None:
         """What we stand for with this farmer, as it says; None if it says that there was nothing yet."""
         try:
-            async with self._sent("GET", "/v1/account", NO_CONTENT) as response:
+            async with self._sent("GET", paths.ACCOUNT, NO_CONTENT) as response:
                 return await self._json(response, Account)
         except FarmerRefused as error:
             if error.status == HTTPStatus.NOT_FOUND:
@@ -159,7 +156,7 @@ class Peer:
             try:
                 return await self._ranged(order, slot, start, size_bytes, payment)
             except FarmerRefused as error:
-                if payment is None or error.code != SHORT_CODE:
+                if payment is None or error.code != ErrorCode.PAYMENT_NEEDED:
                     raise
                 await self._reconcile(payment, error)
         payment = self._purse.pay(self.farmer, size_bytes) if self._purse else None
@@ -198,52 +195,58 @@ class Peer:
     async def _read(
         self, order: OrderId, slot: int, start: int, size_bytes: int, payment: Payment | None
     ) -> bytes:
-        wanted = f"bytes={start}-{start + size_bytes - 1}"
-        content = sha256(wanted.encode()).digest()
+        wanted = headers.format_range(start, start + size_bytes)
+        content = headers.content_hash(wanted.encode())
         voucher = payment.header if payment else None
-        path = _slot_path(order, slot)
+        path = paths.slot_path(order, slot)
         async with self._sent("GET", path, content, byte_range=wanted, voucher=voucher) as response:
             if payment and self._purse:
                 self._purse.served(payment)
             if response.status == HTTPStatus.PARTIAL_CONTENT:
-                announced = response.headers.get("Content-Range", "").partition("/")[0]
-                if announced != f"bytes {start}-{start + size_bytes - 1}":
-                    raise FarmerLied(f"Farmer {self.farmer.id} answered another range than was asked for.")
+                self._check_range(response, start, start + size_bytes)
             elif start:
                 raise FarmerLied(f"Farmer {self.farmer.id} answered everything instead of a range.")
             if response.content_length not in (None, size_bytes):
                 raise FarmerLied(f"Farmer {self.farmer.id} announced another length than was asked for.")
             return await response.content.readexactly(size_bytes)
 
+    def _check_range(self, response: aiohttp.ClientResponse, start: int, end: int) -> None:
+        try:
+            answered = headers.parse_content_range(response.headers.get("Content-Range", ""))
+        except ValueError:
+            answered = None
+        if answered != (start, end):
+            raise FarmerLied(f"Farmer {self.farmer.id} answered another range than was asked for.")
+
     async def piece_path(self, order: OrderId, slot: int, piece: int) -> PiecePath:
         """Which root a piece has, and the path that proves it."""
-        path = f"{_slot_path(order, slot)}/pieces/{piece}/path"
+        path = paths.proof_path(order, slot, piece)
         async with self._sent("GET", path, NO_CONTENT) as response:
             return await self._json(response, PiecePath)
 
     async def listing(self, order: OrderId, slot: int, first: int = 0) -> Listing:
         """Which pieces of a slot are there, from index `first` on, as far as one page goes."""
-        path = f"{_slot_path(order, slot)}/pieces?from={first}"
+        path = paths.listing_path(order, slot, first)
         async with self._sent("GET", path, NO_CONTENT) as response:
             return await self._json(response, Listing)
 
     async def drop(self, order: OrderId, slot: int) -> None:
         """Let go of what was staged."""
-        async with self._sent("DELETE", _slot_path(order, slot), NO_CONTENT):
+        async with self._sent("DELETE", paths.slot_path(order, slot), NO_CONTENT):
             pass
 
     def _sent(self, method: str, path: str, content: bytes, **options: Any) -> "_Exchange":
         return _Exchange(self, method, path, content, **options)
 
     async def _json(self, response: aiohttp.ClientResponse, shape: type[Json]) -> Json:
-        body = await response.content.read(MAX_JSON_BYTES + 1)
-        while not response.content.at_eof() and len(body) <= MAX_JSON_BYTES:
-            body += await response.content.read(MAX_JSON_BYTES + 1 - len(body))
+        body = await response.content.read(MAX_ANSWER_BYTES + 1)
+        while not response.content.at_eof() and len(body) <= MAX_ANSWER_BYTES:
+            body += await response.content.read(MAX_ANSWER_BYTES + 1 - len(body))
         try:
-            if len(body) > MAX_JSON_BYTES:
+            if len(body) > MAX_ANSWER_BYTES:
                 raise ValueError("too long")
-            return shape.model_validate_json(body)
-        except (ValidationError, ValueError, RecursionError) as error:
+            return parse_answer(shape, body)
+        except ValueError as error:
             raise FarmerLied(f"Farmer {self.farmer.id} sent an answer that cannot be read.") from error
 
 
@@ -283,7 +286,7 @@ class _Exchange:
         if byte_range:
             self._headers["Range"] = byte_range
         if voucher:
-            self._headers["Voucher"] = voucher
+            self._headers[headers.VOUCHER] = voucher
         if signed:
             self._headers["Authorization"] = peer._signer.authorization(
                 peer.farmer.id, method, self._url.raw_path_qs, content
@@ -321,10 +324,9 @@ class _Exchange:
     async def _refusal(self, response: aiohttp.ClientResponse) -> FarmerRefused:
         code, message, detail = "http", response.reason or "", dict[str, Any]()
         try:
-            # Not json.loads: how deep it may nest depends on what other libraries set the limit to.
-            words = Refusal.model_validate_json(await response.content.read(MAX_REFUSAL_BYTES))
+            words = parse_answer(ErrorAnswer, await response.content.read(MAX_ERROR_BYTES))
             code, message, detail = words.error, words.message, words.detail
-        except (ValidationError, aiohttp.ClientError, TimeoutError):
+        except (ValueError, aiohttp.ClientError, TimeoutError):
             pass
         text = "".join(c for c in message if c.isprintable())
         farmer, signer = self._peer.farmer.id, self._peer._signer
@@ -332,7 +334,7 @@ class _Exchange:
         if response.status == HTTPStatus.UNAUTHORIZED:
             off = signer.clocks.note(farmer, detail, signer.now())
         what = off or f"Farmer {farmer} refuses ({response.status} {code}): {text}"
-        open_epoch = detail.get("epoch") if code == CLOSED_UNTIL_EPOCH else None
+        open_epoch = detail.get("epoch") if code == ErrorCode.CLOSED_UNTIL_EPOCH else None
         if isinstance(open_epoch, int) and 0 <= open_epoch < 1 << 32:
             return PieceClosed(
                 what, status=response.status, code=code, open_epoch=Epoch(open_epoch), detail=detail
@@ -353,10 +355,6 @@ def endpoint_url(farmer: Farmer) -> URL:
             f"Farmer {farmer.id} registered an endpoint that is not an address."
         ) from error
     return url.origin()
-
-
-def _slot_path(order: OrderId, slot: int) -> str:
-    return f"/v1/orders/{order.hex()}/slots/{slot}"
 
 
 @contextmanager

@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from grange.chain import Farmer, Wallet
 from grange.errors import BadSignature, Misuse, Told
 from grange.messages import Domain, sign_voucher, voucher_signer
-from grange.peer.answers import Account, Shortage
 from grange.peer.errors import EXIT_MONEY, FarmerLied, FarmerRefused
 from grange.peer.tabs import Tab, Tabs
 from grange.types import FarmerId, Voucher
 from grange.units import egress_rounded_up, format_tokens_rounded_up
+from grange.wire.bodies import Account, Shortage
+from grange.wire.headers import format_voucher
 
 
 class OverBudget(Told, Misuse):
@@ -160,5 +161,6 @@ class Purse:
             )
 
     def _header(self, farmer: FarmerId, total: int) -> str:
-        voucher = sign_voucher(self._domain, self._wallet.private_key, farmer=farmer, cumulative=total)
-        return f"cumulative={total},signature={voucher.r.hex()}{voucher.vs.hex()}"
+        return format_voucher(
+            sign_voucher(self._domain, self._wallet.private_key, farmer=farmer, cumulative=total)
+        )

@@ -10,6 +10,7 @@ from grange.messages import NONCE_BYTES, Domain, request_digest, sign_digest
 from grange.peer.clocks import Clocks
 from grange.peer.timeouts import PeerTimeouts
 from grange.types import FarmerId
+from grange.wire.headers import Authorization
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,12 @@ class Signer:
             content=content,
         )
         signature = sign_digest(self.wallet.private_key, digest)
-        return (
-            f"Grange renter={self.wallet.address.lower()},expires={expires},nonce={nonce.hex()},"
-            f"content={content.hex()},signature={signature.hex()}"
+        return str(
+            Authorization(
+                renter=self.wallet.address,
+                expires=expires,
+                nonce=nonce,
+                content=content,
+                signature=signature,
+            )
         )

@@ -17,8 +17,6 @@ from grange.layout import Geometry
 from grange.messages import NO_ORDER, NOBODY, AcceptanceMessage, Domain, acceptance_signer, tenure_word
 from grange.peer import (
     FARMER_FAULTS,
-    AcceptanceAnswer,
-    AcceptanceRequest,
     FarmerLied,
     FarmerRefused,
     dealing_with,
@@ -26,6 +24,13 @@ from grange.peer import (
 from grange.transfer.directory import OpenPeer
 from grange.transfer.retry import LAPSES_CODE, RetryPolicy
 from grange.types import Acceptance, Address, Epoch, Held, OrderId
+from grange.wire.bodies import (
+    AcceptanceAnswer,
+    AcceptanceRequest,
+    ExtendRequest,
+    PlaceRequest,
+    TakeOverRequest,
+)
 
 OTHER_SIGNER_CODE = "signer"
 """Our own word for an acceptance that another key signed than the chain has as the farmer's operator."""
@@ -69,7 +74,9 @@ class AcceptanceTerms:
 
     def body(self, request: SlotRequest) -> AcceptanceRequest:
         """What the farmer of a slot is asked to accept, as it goes over the wire."""
-        return AcceptanceRequest(
+        if self.held is not None:
+            return TakeOverRequest.showing(self.held, self.repairer)
+        placing = PlaceRequest(
             salt=self.salt,
             k=self.geometry.k,
             pieces=self.geometry.segments,
@@ -77,10 +84,10 @@ class AcceptanceTerms:
             root=request.root,
             rate=request.keeper.rate,
             end=self.end,
-            previous=self.previous,
-            repairer=self.repairer,
-            held=self.held,
         )
+        if self.previous == NO_ORDER:
+            return placing
+        return ExtendRequest(**placing.model_dump(exclude={"use"}), previous=self.previous)
 
     def _previous(self, slot: int) -> bytes:
         return self.previous if self.held is None else tenure_word(self.held.slots[slot].start)

@@ -12,10 +12,10 @@ from grange.errors import Told
 from grange.kernel import merkle_root, root_of_hashes
 from grange.merkle import Buffer, verify
 from grange.peer import FARMER_FAULTS, FarmerLied, Peer, dealing_with
-from grange.peer.listing import LISTED_INDICES
 from grange.transfer.sources import Source
 from grange.types import OrderId
 from grange.units import HASH_BYTES
+from grange.wire.limits import LISTED_INDICES
 
 
 async def find_faults(

@@ -28,9 +28,8 @@ from grange.transfer.sources import Source
 from grange.transfer.stripes import Stripe
 from grange.transfer.verification import Fetched, Verifier
 from grange.types import Epoch
+from grange.wire.codes import ErrorCode
 
-VAULT_CODE: Final = "vault_too_small"
-"""A farmer's word for a vault of ours that does not cover what was signed: no fault of the farmer's."""
 USUAL_READS: Final = 64
 """Reads whose time is remembered, to know what is usual."""
 
@@ -196,7 +195,10 @@ class Fetcher:
         if source.lied or (source.failure and not isinstance(error, FarmerLied)):
             return
         source.failure = error
-        if isinstance(error, PieceClosed) or (isinstance(error, FarmerRefused) and error.code == VAULT_CODE):
+        if isinstance(error, PieceClosed):
+            return
+        if isinstance(error, FarmerRefused) and error.code == ErrorCode.VAULT_TOO_SMALL:
+            # A vault of ours that does not cover what was signed is no fault of the farmer's.
             return
         lied = isinstance(error, FarmerLied)
         self._listener(FarmerFailed(slot=source.slot, farmer=source.farmer, reason=error.what, lied=lied))

@@ -15,10 +15,11 @@ from statistics import median_low
 from typing import Final, TypeVar
 
 from grange.peer import FarmerRefused, FarmerUnreachable, PeerTimeouts
+from grange.wire.codes import ErrorCode
 
 TRANSIENT_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
 """Answers that say that the same request may succeed in a moment: so does no answer at all."""
-TRANSIENT_CODES: Final = frozenset({"conflict"})
+TRANSIENT_CODES: Final[frozenset[str]] = frozenset({ErrorCode.CONFLICT})
 """A farmer's words for the same: it is still taking in pieces of this slot."""
 LAPSES_CODE: Final = "deadline"
 """Our own word for an acceptance that is right and lapses too soon."""

@@ -25,7 +25,7 @@ from paid_support import PRICED, RENTER, STRANGER, account, read, voucher
 from grange.chain import Wallet
 from grange.messages import Domain, sign_voucher
 from grange.types import FarmerId, address_from
-from grange.units import STEP_BYTES
+from grange.wire.limits import STEP_BYTES
 from grange_node.config import ACCOUNTS_NAME
 from grange_node.errors import TooBusy
 from grange_node.limits.fair_shares import FairShares

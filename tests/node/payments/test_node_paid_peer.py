@@ -15,7 +15,7 @@ from grange.peer import (
     OverBudget,
     Peer,
 )
-from grange.units import STEP_BYTES
+from grange.wire.limits import STEP_BYTES
 from grange_node.api.connection_limits import Limits
 from grange_node.config import OfferFile
 

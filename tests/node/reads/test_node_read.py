@@ -12,9 +12,9 @@ from node_support import CHAIN_ID, FARMER, MARKET, PIECE_BYTES, Farm, error_of, 
 
 from grange.chain import Wallet
 from grange.merkle import root_from_path
+from grange.wire.limits import LISTED_INDICES
 from grange_node.api.routes import data
 from grange_node.api.routes.data import Part, SliceResponse, parts
-from grange_node.api.routes.slots import LISTED_INDICES
 from grange_node.reads import paths
 from grange_node.slot_key import SlotKey
 
@@ -186,6 +186,10 @@ async def test_a_promised_or_placed_slot_is_not_deleted(farm: Farm) -> None:
 async def test_an_unknown_path_is_json_too(farm: Farm) -> None:
     response = await farm.http.get("/v1/nothing")
     assert response.status_code == 404
+    assert error_of(response) == "not_found"
+    other = await farm.http.post("/v1/info")
+    assert (other.status_code, error_of(other)) == (405, "method_not_allowed")
+    assert other.headers["allow"] == "GET"
 
 
 @given(st.integers(0, 9), st.integers(0, 5000), st.integers(1, 5000))

@@ -40,6 +40,7 @@ from grange.messages import (
 )
 from grange.types import Epoch, FarmerId, OrderId, Slot
 from grange.units import TOKEN
+from grange.wire.bodies import HeldSlot
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS
 from grange_node.ledger.books import books_from
 from grange_node.records import SlotState
@@ -71,13 +72,18 @@ class Rebuilt(Parcel):
         ]
 
     def claim(self, **changes: Any) -> dict[str, Any]:
-        slots = [[slot.farmer, slot.root.hex(), slot.rate, slot.start] for slot in self.slots()]
         return {
+            "use": "take_over",
             "repairer": self.renter.address,
             "leaf_count": len(self.pieces) * PIECE_LEAVES,
             "piece_leaves": PIECE_LEAVES,
-            "slots": slots,
+            "slots": shown(self.slots()),
         } | changes
+
+
+def shown(slots: list[Slot]) -> list[dict[str, Any]]:
+    """Slots as a request shows them."""
+    return [HeldSlot.showing(slot).model_dump(mode="json") for slot in slots]
 
 
 def rebuilt(seed: int = 0, **fields: Any) -> Rebuilt:
@@ -202,7 +208,7 @@ async def test_slots_that_the_chain_does_not_keep_the_hash_of_are_refused(farm: 
     slot = await brought(farm)
     if field == "rate":
         slots = slot.claim()["slots"]
-        slots[VACANT][2] *= 2
+        slots[VACANT]["rate"] *= 2
         response = await claimed(farm, slot, slots=slots)
     elif field == "slots":
         response = await claimed(farm, slot, slots=slot.claim()["slots"][:-1])
@@ -227,8 +233,7 @@ async def test_a_farmer_of_the_order_takes_no_other_slot_of_it(farm: Farm) -> No
         farm.market.orders[slot.order],
         slots_hash=slots_hash(len(slot.pieces) * PIECE_LEAVES, PIECE_LEAVES, slots),
     )
-    shown = [[one.farmer, one.root.hex(), one.rate, one.start] for one in slots]
-    response = await claimed(farm, slot, slots=shown)
+    response = await claimed(farm, slot, slots=shown(slots))
     assert (response.status_code, error_of(response)) == (409, "conflict")
 
 

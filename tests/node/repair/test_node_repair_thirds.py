@@ -13,9 +13,9 @@ from repair_market import FakeMarket, order_as_read
 
 from grange.chain import Sender
 from grange.peer import PieceClosed
-from grange.reads import CLOSED_UNTIL_EPOCH
 from grange.repair import is_eager
 from grange.types import Epoch, FarmerId
+from grange.wire.codes import ErrorCode
 from grange_node.errors import RepairStopped
 from grange_node.repair.jobs import Outcome
 from grange_node.repair.repairer import LONGEST_RETRY_SECONDS, Repairer
@@ -222,7 +222,7 @@ async def test_who_says_that_an_open_piece_is_closed_refuses_it(
     ground.mine_to_next_epoch()
 
     async def closed(*_: object) -> bytes:
-        raise PieceClosed("closed", status=403, code=CLOSED_UNTIL_EPOCH, open_epoch=Epoch(1 << 31))
+        raise PieceClosed("closed", status=403, code=ErrorCode.CLOSED_UNTIL_EPOCH, open_epoch=Epoch(1 << 31))
 
     with monkeypatch.context() as patched:
         patched.setattr(FakePeer, "read", closed)
@@ -237,7 +237,8 @@ async def test_one_that_says_closed_holds_up_no_repair(ground: Ground, tmp_path:
     async def at_times(self: FakePeer, *wanted: Any) -> bytes:
         if self._keep is liar:
             liar.puts += 1
-            raise PieceClosed("closed", status=403, code=CLOSED_UNTIL_EPOCH, open_epoch=Epoch(1 << 31))
+            closed = ErrorCode.CLOSED_UNTIL_EPOCH
+            raise PieceClosed("closed", status=403, code=closed, open_epoch=Epoch(1 << 31))
         return await read(self, *wanted)
 
     with pytest.MonkeyPatch.context() as patched:

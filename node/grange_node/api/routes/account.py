@@ -1,27 +1,19 @@
 """What a payer stands for with us, for one that has only its key left."""
 
-from __future__ import annotations
+from fastapi import APIRouter
 
-from typing import Any
-
-from fastapi import APIRouter, Request
-
-from grange_node.api.routes.common import node_of, signed_without_content
+from grange.wire import paths
+from grange.wire.bodies import Account
+from grange_node.api.routes.common import NodeHere, SignedWithoutContent
 from grange_node.errors import NotFound
 
-router = APIRouter(prefix="/v1")
+router = APIRouter()
 
 
-@router.get("/account")
-async def account(request: Request) -> dict[str, Any]:
+@router.get(paths.ACCOUNT)
+async def account(node: NodeHere, signed: SignedWithoutContent) -> Account:
     """The signer's highest total with its own signature, and what was used of it."""
-    node = node_of(request)
-    found = node.till.account(signed_without_content(request).renter)
+    found = node.till.account(signed.renter)
     if found is None:
         raise NotFound("nothing was paid to this farmer yet")
-    return {
-        "cumulative": found.cumulative,
-        "spent": found.spent,
-        "r": found.r.hex(),
-        "vs": found.vs.hex(),
-    }
+    return Account(cumulative=found.cumulative, spent=found.spent, r=found.r, vs=found.vs)

@@ -1,23 +1,25 @@
-"""What every route needs: the node, the slot that a path names, and the signer of a request."""
+"""What every route needs: the node, the signer of a request, and the slot that it is about.
 
-from __future__ import annotations
+Dependencies are coroutines, though they wait for nothing: FastAPI runs plain functions on threads.
+"""
 
-from starlette.requests import HTTPConnection, Request
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.openapi.models import HTTPBase
+from fastapi.security.base import SecurityBase
+from starlette.requests import HTTPConnection
 
 from grange.messages import NO_CONTENT
-from grange.types import OrderId, bytes_from_hex
-from grange.units import MAX_SLOTS
+from grange.types import OrderId
+from grange.wire.headers import SCHEME
 from grange_node.api.auth import Gatekeeper, Signed, require_content
-from grange_node.errors import Foreign, Malformed, NotFound
+from grange_node.errors import Foreign, NotFound
 from grange_node.limits.networks import UNKNOWN, Network, network_of
 from grange_node.node import Node
 from grange_node.reads.readers import AS_RENTER, Access
 from grange_node.records import SlotRecord, SlotState
 from grange_node.slot_key import SlotKey
-
-ORDER_HEX_CHARS = 64
-MAX_PIECES_PER_SLOT = 1 << 22
-"""As many as a slot of 2^32 leaves has in pieces of 1 MiB, and some."""
 
 
 def node_of(connection: HTTPConnection) -> Node:
@@ -44,39 +46,37 @@ def network_asking(request: Request) -> Network:
     return UNKNOWN if request.client is None else network_of(request.client.host)
 
 
-def signed_without_content(request: Request) -> Signed:
-    """The same for a request that carries nothing."""
-    signed = signed_by(request)
+class GrangeSignature(SecurityBase):
+    """A request's signature, as FastAPI knows ways of signing in."""
+
+    scheme_name = SCHEME
+
+    def __init__(self) -> None:
+        self.model = HTTPBase(
+            scheme=SCHEME, description="docs/protocol.md, section 5: Authorization: Grange renter=…"
+        )
+
+    async def __call__(self, request: Request) -> Signed:
+        """The signer. Raises Unauthorised, TooBusy."""
+        return signed_by(request)
+
+
+async def _node_here(connection: HTTPConnection) -> Node:
+    return node_of(connection)
+
+
+NodeHere = Annotated[Node, Depends(_node_here)]
+SignedRequest = Annotated[Signed, Depends(GrangeSignature())]
+"""Who signed a request. What it carries is still to be compared with what was signed."""
+
+
+async def _without_content(signed: SignedRequest) -> Signed:
     require_content(signed, NO_CONTENT)
     return signed
 
 
-def parse_order(text: str) -> OrderId:
-    """An order id of 64 hex digits. Raises Malformed."""
-    if len(text) != ORDER_HEX_CHARS:
-        raise Malformed("an order id has 64 hex digits")
-    return OrderId(parse_hash(text, "an order id"))
-
-
-def parse_slot(text: str) -> int:
-    """A slot's number. Raises Malformed."""
-    return _number(text, MAX_SLOTS, "slot")
-
-
-def parse_piece(text: str) -> int:
-    """A piece's index. Raises Malformed."""
-    return _number(text, MAX_PIECES_PER_SLOT, "piece")
-
-
-def parse_hash(text: str, name: str) -> bytes:
-    """32 bytes in hex. Raises Malformed."""
-    try:
-        value = bytes_from_hex(text)
-    except ValueError:
-        value = b""
-    if len(value) != 32:
-        raise Malformed(f"{name} has 64 hex digits")
-    return value
+SignedWithoutContent = Annotated[Signed, Depends(_without_content)]
+"""Who signed a request that carries nothing."""
 
 
 def own_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> SlotRecord:
@@ -104,9 +104,3 @@ async def promised_slot(node: Node, signed: Signed, order: OrderId, slot: int) -
     if record.state is SlotState.STAGED:
         raise NotFound("this slot is not accepted yet")
     return record, access
-
-
-def _number(text: str, limit: int, name: str) -> int:
-    if not text.isascii() or not text.isdecimal() or len(text) > 9 or int(text) >= limit:
-        raise Malformed(f"a {name} is a number below {limit}")
-    return int(text)

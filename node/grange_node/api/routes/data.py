@@ -1,38 +1,33 @@
 """The data path: bytes in, bytes out, and as little else as possible.
 
-Plain Starlette endpoints. A piece is read off the connection as it comes and handed to threads half a
-megabyte at a time; a range is read in parts of at most one piece, the next one while the last is being
-sent.
+FastAPI knows these routes and leaves them alone. A piece is read off the connection as it comes and handed
+to threads half a megabyte at a time; a range is read in parts of at most one piece, the next one while the
+last is being sent.
 """
-
-from __future__ import annotations
 
 import asyncio
 import logging
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter, ValidationError
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from grange.messages import NO_CONTENT
+from grange.types import OrderId
 from grange.units import LEAF_BYTES, MAX_PIECE_BYTES
+from grange.wire import paths
+from grange.wire.bodies import StoredPiece, format_body
+from grange.wire.fields import OrderHash, PieceInPath, SlotInPath
+from grange.wire.headers import VOUCHER, content_hash, format_content_range, parse_range
 from grange_node.acceptance.body import BUFFER_BYTES
 from grange_node.api.auth import Signed, require_content
 from grange_node.api.connection import CLOSE_EXTENSION
-from grange_node.api.routes.common import (
-    node_of,
-    parse_order,
-    parse_piece,
-    parse_slot,
-    promised_slot,
-    signed_by,
-)
+from grange_node.api.refusals import problems_of
+from grange_node.api.routes.common import node_of, promised_slot, signed_by
 from grange_node.errors import (
     LengthMissing,
     Malformed,
@@ -55,13 +50,17 @@ PARTS_IN_MEMORY = 3
 
 log = logging.getLogger("grange.farm")
 
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+_Value = TypeVar("_Value")
+_ORDER: TypeAdapter[OrderId] = TypeAdapter(OrderHash)
+_SLOT: TypeAdapter[int] = TypeAdapter(SlotInPath)
+_PIECE: TypeAdapter[int] = TypeAdapter(PieceInPath)
 
 
 async def put_piece(request: Request) -> Response:
     """Store one piece; its root was announced in the signature."""
     node, names = node_of(request), request.path_params
-    order, slot, piece = parse_order(names["order"]), parse_slot(names["slot"]), parse_piece(names["piece"])
+    order, slot = _slot_in(names)
+    piece = _in_path("piece", _PIECE, names["piece"])
     signed = signed_by(request)
     size_bytes = _announced_bytes(request)
     key = SlotKey(renter=signed.renter, order=order, slot=slot)
@@ -72,27 +71,31 @@ async def put_piece(request: Request) -> Response:
             )
     except ClientDisconnect as error:
         raise Malformed("the connection ended before the piece did") from error
-    return JSONResponse({"root": signed.content.hex()}, status_code=201 if created else 200)
+    answer = format_body(StoredPiece(root=signed.content))
+    return Response(answer, status_code=201 if created else 200, media_type="application/json")
 
 
 async def get_slot(request: Request) -> Response:
     """Read a slot, or one range of it."""
     node, names = node_of(request), request.path_params
-    order, slot = parse_order(names["order"]), parse_slot(names["slot"])
+    order, slot = _slot_in(names)
     signed = signed_by(request)
     wanted = request.headers.get("range")
-    require_content(signed, sha256(wanted.encode("latin-1")).digest() if wanted is not None else NO_CONTENT)
+    require_content(signed, content_hash(None if wanted is None else wanted.encode("latin-1")))
     record, access = await promised_slot(node, signed, order, slot)
     terms = record.agreed
-    first, end = _parse_range(wanted, terms.slot_bytes)
+    try:
+        first, end = parse_range(wanted, terms.slot_bytes)
+    except ValueError as error:
+        raise RangeInvalid(str(error), slot_bytes=terms.slot_bytes) from error
     access.require(range(first // terms.piece_bytes, (end - 1) // terms.piece_bytes + 1))
     headers = {"content-length": str(end - first), "accept-ranges": "bytes"}
     if wanted is not None:
-        headers["content-range"] = f"bytes {first}-{end - 1}/{terms.slot_bytes}"
+        headers["content-range"] = format_content_range(first, end, terms.slot_bytes)
     admission = node.till.admitted(
         signed.renter,
         end - first,
-        request.headers.get("voucher"),
+        request.headers.get(VOUCHER),
         network=signed.network,
         is_own=access.is_renter,
     )
@@ -227,25 +230,29 @@ def _announced_bytes(request: Request) -> int:
     return size_bytes
 
 
-def _parse_range(wanted: str | None, slot_bytes: int) -> tuple[int, int]:
-    """First byte and end, exclusive, of a single range (RFC 9110, section 14.1.2)."""
-    if wanted is None:
-        return 0, slot_bytes
-    match = _RANGE.fullmatch(wanted)
-    if match is None or match.group(1) == match.group(2) == "":
-        raise RangeInvalid("ask for one range of bytes", slot_bytes=slot_bytes)
-    from_text, to_text = match.groups()
-    if not from_text:
-        first, end = max(0, slot_bytes - int(to_text)), slot_bytes
-    else:
-        first = int(from_text)
-        end = min(int(to_text) + 1, slot_bytes) if to_text else slot_bytes
-    if first >= end:
-        raise RangeInvalid("there are no such bytes in this slot", slot_bytes=slot_bytes)
-    return first, end
+def _slot_in(names: Mapping[str, str]) -> tuple[OrderId, int]:
+    """The order and the slot that a path names. Raises Malformed."""
+    return _in_path("order", _ORDER, names["order"]), _in_path("slot", _SLOT, names["slot"])
 
 
-ROUTES = (
-    Route("/v1/orders/{order}/slots/{slot}/pieces/{piece}", put_piece, methods=["PUT"]),
-    Route("/v1/orders/{order}/slots/{slot}", get_slot, methods=["GET"]),
-)
+def _in_path(name: str, kind: TypeAdapter[_Value], text: str) -> _Value:
+    try:
+        return kind.validate_python(text)
+    except ValidationError as error:
+        raise Malformed(
+            f"the {name} in the path cannot be read", problems=problems_of(error.errors())
+        ) from error
+
+
+class _ByteRoute(APIRoute):
+    """A route that FastAPI describes and does not touch: its requests go to the endpoint as they are."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What answers a request."""
+        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return endpoint
+
+
+router = APIRouter(route_class=_ByteRoute)
+router.put(paths.PIECE)(put_piece)
+router.get(paths.SLOT)(get_slot)

@@ -1,0 +1,39 @@
+"""What can be asked of a farmer: the paths of its HTTP interface, as templates and filled in."""
+
+from typing import Final
+
+from grange.types import OrderId
+
+OPENAPI: Final = "/openapi.json"
+INFO: Final = "/v1/info"
+ACCOUNT: Final = "/v1/account"
+SLOT: Final = "/v1/orders/{order}/slots/{slot}"
+ACCEPT: Final = SLOT + "/accept"
+PIECES: Final = SLOT + "/pieces"
+PIECE: Final = PIECES + "/{piece}"
+PIECE_PATH: Final = PIECE + "/path"
+
+
+def slot_path(order: OrderId, slot: int) -> str:
+    """A slot's bytes."""
+    return SLOT.format(order=order.hex(), slot=slot)
+
+
+def accept_path(order: OrderId, slot: int) -> str:
+    """Where an acceptance is asked for."""
+    return ACCEPT.format(order=order.hex(), slot=slot)
+
+
+def listing_path(order: OrderId, slot: int, first: int) -> str:
+    """The list of a slot's pieces from index `first` on, with its query."""
+    return f"{PIECES.format(order=order.hex(), slot=slot)}?from={first}"
+
+
+def piece_path(order: OrderId, slot: int, piece: int) -> str:
+    """Where a piece is put."""
+    return PIECE.format(order=order.hex(), slot=slot, piece=piece)
+
+
+def proof_path(order: OrderId, slot: int, piece: int) -> str:
+    """The Merkle path of a piece."""
+    return PIECE_PATH.format(order=order.hex(), slot=slot, piece=piece)
