@@ -41,7 +41,7 @@ from grange_client.downloads.downloads import DownloadPlan, Downloads
 from grange_client.downloads.reader import OrderReader
 from grange_client.downloads.restore import Restored
 from grange_client.errors import ClockWrong, NothingToTakeOut, UnknownOrder
-from grange_client.extend import Extending
+from grange_client.extension import Extensions
 from grange_client.files.manifest import Manifest
 from grange_client.keys.config import Config
 from grange_client.keys.words import Identity
@@ -50,12 +50,12 @@ from grange_client.orders.closing import close
 from grange_client.orders.diagnosis import diagnosed
 from grange_client.orders.dropped import Aftercare
 from grange_client.orders.durability import OrderHealth
+from grange_client.orders.extension_quote import Extended, ExtensionQuote
 from grange_client.orders.lookup import find_order
 from grange_client.orders.market import ChainMarket, Market
 from grange_client.orders.order_health import read_health
 from grange_client.orders.placements import FOLDER_NAME, Placements
 from grange_client.orders.plan import Funds, Wish, check_announced
-from grange_client.orders.renewal import Extended, Renewal
 from grange_client.orders.reputations import REPUTATIONS_NAME, Reputations
 from grange_client.orders.store import Quote, Stored, Storing, watching_records
 from grange_client.orders.sync import sync
@@ -134,7 +134,7 @@ class Renter:
             remember=self._remember,
             diagnose=self._diagnosed,
         )
-        self._extending = Extending(
+        self._extensions = Extensions(
             account=identity.wallet.address,
             market=market,
             directory=directory,
@@ -296,10 +296,10 @@ class Renter:
 
     # Keeping on.
 
-    async def renewal(
+    async def quote_extension(
         self, order: OrderState, epochs: int | None, watch: Listener = ignore_progress
-    ) -> Renewal:
-        """What extending an order by so many epochs, at least, would take; see `extend.Extending.quote`.
+    ) -> ExtensionQuote:
+        """What extending an order by so many epochs, at least, would take; see `extend.Extensions.quote`.
 
         Raises HomeForgetful.
         """
@@ -307,26 +307,26 @@ class Renter:
         order = await self._downloads.as_kept(order)
         watch = watching_records(watch, self._note)
         async with self._diagnosed():
-            return await self._extending.quote(order, epochs, await self._records(), watch)
+            return await self._extensions.quote(order, epochs, await self._records(), watch)
 
     async def extend(
-        self, renewal: Renewal, watch: Listener = ignore_progress, *, confirmations: int | None = None
+        self, quote: ExtensionQuote, watch: Listener = ignore_progress, *, confirmations: int | None = None
     ) -> Extended:
-        """Extend what was quoted; see `extend.Extending.extend`. Raises HomeForgetful."""
+        """Extend what was quoted; see `extend.Extensions.extend`. Raises HomeForgetful."""
         self._check_remembers()
 
         def note(order: OrderState) -> None:
             self._remember(lambda: self.catalog.extend(order))
 
         async with self._diagnosed():
-            extended = await self._extending.extend(
-                renewal,
+            extended = await self._extensions.extend(
+                quote,
                 watching_records(watch, self._note),
                 confirmations=self.default_confirmations if confirmations is None else confirmations,
                 on_placed=note,
             )
         self._remember(lambda: self.catalog.extend(extended.order))
-        self._note_agreed(extended.order, [one.farmer for one in (*renewal.keepers, *renewal.spares)])
+        self._note_agreed(extended.order, [one.farmer for one in (*quote.keepers, *quote.spares)])
         return extended
 
     # Looking.

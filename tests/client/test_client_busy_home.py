@@ -52,14 +52,14 @@ async def test_extending_and_closing_are_done_though_they_cannot_be_noted(world:
     async with world.renter(busy_seconds=BRIEFLY_SECONDS) as renter:
         await renter.put(await renter.quote([tree], Wish(k=2, n=4, epochs=5)))
         [known] = await renter.orders()
-        renewal = await renter.renewal(known.order, None)
+        quote = await renter.quote_extension(known.order, None)
         holding = held(world.home / "catalog.sqlite")
 
         def hold(event: ProgressEvent) -> None:
             if event == Step(what="Extending the order"):
                 holding.__enter__()
 
-        extended = await renter.extend(renewal, hold)
+        extended = await renter.extend(quote, hold)
         world.market.block = known.order.end * world.market.parameters.epoch_blocks
         closed = await renter.close(known.order)
         holding.__exit__(None, None, None)
@@ -111,6 +111,6 @@ async def test_an_order_is_stored_though_the_endpoint_is_gone_or_behind_in_the_n
         monkeypatch.undo()
         [known] = await renter.orders()
         assert known.order.id == stored.order.id
-        renewal = await renter.renewal(known.order, None)
+        quote = await renter.quote_extension(known.order, None)
         then_late("extend")
-        assert (await renter.extend(renewal)).confirmations == 0
+        assert (await renter.extend(quote)).confirmations == 0

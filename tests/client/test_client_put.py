@@ -665,7 +665,7 @@ async def test_a_farmer_that_raises_its_price_after_an_extension_is_remembered(
 ) -> None:
     async with world.renter() as renter:
         order = (await put(renter, tree))[0].order
-        await renter.extend(await renter.renewal(order, None))
+        await renter.extend(await renter.quote_extension(order, None))
         extorter = order.slots[0].farmer
         offer = world.market.known[extorter - 1].offer
         world.change(extorter, offer=replace(offer, egress_price_per_gib=TOKEN << 20))

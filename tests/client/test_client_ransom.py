@@ -89,7 +89,7 @@ async def test_extending_reads_from_none_that_asks_a_ransom(world: World, tree: 
         raise_prices(world, order.slots[0].farmer)
         gone = order.slots[3].farmer
         await world.farmer(gone).stop()
-        await renter.extend(await renter.renewal(order, None))
+        await renter.extend(await renter.quote_extension(order, None))
     assert earned(world) == 0
 
 

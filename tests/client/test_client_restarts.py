@@ -157,8 +157,8 @@ async def test_an_extension_waits_for_a_farmer_that_restarts(world: World, file:
     async with world.renter() as renter:
         order = (await renter.put(await renter.quote([file], CODE))).order
         world.market.block = (order.end - 2) * PARAMETERS.epoch_blocks
-        renewal = await renter.renewal(order, None)
+        quote = await renter.quote_extension(order, None)
         await restart.farmer.stop()
-        extended = (await renter.extend(renewal)).order
+        extended = (await renter.extend(quote)).order
     assert restart.restarted
     assert [slot.farmer for slot in extended.slots] == [slot.farmer for slot in order.slots]

@@ -17,8 +17,8 @@ from grange_client.files.manifest import Manifest
 from grange_client.files.scan import shown
 from grange_client.orders.catalog import Known
 from grange_client.orders.durability import OrderHealth, SlotState
+from grange_client.orders.extension_quote import Extended, ExtensionQuote
 from grange_client.orders.plan import Funds
-from grange_client.orders.renewal import Extended, Renewal
 from grange_client.orders.store import Quote, Stored
 from grange_client.renter import FarmerReport
 
@@ -77,7 +77,9 @@ def order_json(known: Known, clock: BlockClock) -> dict[str, Any]:
     }
 
 
-def extended_json(known: Known, extended: Extended, renewal: Renewal, clock: BlockClock) -> dict[str, Any]:
+def extended_json(
+    known: Known, extended: Extended, quote: ExtensionQuote, clock: BlockClock
+) -> dict[str, Any]:
     """An order that was just extended. `moved` is slots that other farmers have got."""
     order = extended.order
     before = [slot.farmer for slot in extended.previous.slots]
@@ -89,7 +91,7 @@ def extended_json(known: Known, extended: Extended, renewal: Renewal, clock: Blo
         "end": order.end,
         "end_time": int(clock.time_of_epoch(order.end)),
         "cost": str(order.cost),
-        "quoted": str(renewal.cost),
+        "quoted": str(quote.cost),
         "farmers": [slot.farmer for slot in order.slots],
         "moved": [i for i, slot in enumerate(order.slots) if slot.farmer != before[i]],
         "transaction": extended.receipt.tx_hash.hex(),

@@ -34,8 +34,8 @@ from grange_client.files.manifest import Manifest
 from grange_client.files.scan import Kind, Skipped, shown
 from grange_client.orders.catalog import Known
 from grange_client.orders.cautions import code_text
+from grange_client.orders.extension_quote import ExtensionQuote
 from grange_client.orders.plan import Funds
-from grange_client.orders.renewal import Renewal
 from grange_client.orders.store import Quote
 from grange_client.renter import FarmerReport
 
@@ -257,20 +257,20 @@ def waiting_screen(waiting: Sequence[Known]) -> RenderableType:
     return Text(text, style="yellow")
 
 
-def renewal_screen(name: str | None, renewal: Renewal, clock: BlockClock) -> RenderableType:
+def extension_screen(name: str | None, quote: ExtensionQuote, clock: BlockClock) -> RenderableType:
     """What extending costs, compared with now, and who would step in for whom."""
-    order, now = renewal.order, sum(slot.rate for slot in renewal.order.slots)
-    then = sum(keeper.rate for keeper in renewal.keepers)
+    order, now = quote.order, sum(slot.rate for slot in quote.order.slots)
+    then = sum(keeper.rate for keeper in quote.keepers)
     change = "the same as now" if then == now else f"{format_tokens_rounded_up(now)} now"
     rows = [
         ("extend", name or "unread"),
-        ("until", f"{clock.describe_epoch(renewal.end)}; {renewal.epochs} epochs more"),
-        ("price", _price_text(renewal.cost, renewal.missing)),
+        ("until", f"{clock.describe_epoch(quote.end)}; {quote.epochs} epochs more"),
+        ("price", _price_text(quote.cost, quote.missing)),
         ("an epoch", f"{format_tokens_rounded_up(then)} tokens; {change}"),
     ]
-    for slot, keeper in sorted(renewal.moved.items()):
+    for slot, keeper in sorted(quote.moved.items()):
         rows.append((f"slot {slot}", f"is rebuilt and moves to farmer {keeper.farmer.id}. {keeper.reason}"))
-    if len(renewal.moved) == 0:
+    if len(quote.moved) == 0:
         rows.append(("with", f"the same {order.geometry.n} farmers; nothing is sent"))
     return facts(rows)
 

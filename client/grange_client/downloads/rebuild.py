@@ -7,16 +7,14 @@ What comes out leads to the roots on chain, since each piece that goes in has be
 order's key is not needed.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import Self
 
 from grange.chain.orders import OrderState
-from grange.kernel import merkle_roots
 from grange.transfer.errors import NotEnoughSources
 from grange.transfer.fetch import Fetcher
 from grange.transfer.retry import RetryPolicy
-from grange.transfer.slot_upload import Piece
+from grange.transfer.slot_upload import Piece, hash_pieces
 from grange.transfer.sources import Source
 from grange.transfer.verification import ListedRoots
 from grange_client.downloads.too_few import too_few
@@ -40,11 +38,6 @@ class SlotRebuilder:
     async def pieces(self, segment: int, slots: Sequence[int]) -> list[Piece]:
         """Those of a segment for these slots. Raises NotEnoughFarmers and NotEnoughMoney."""
         try:
-            made = await self._fetcher.rebuild(segment, slots)
+            return await hash_pieces(segment, await self._fetcher.rebuild(segment, slots))
         except NotEnoughSources as error:
             raise too_few(self._geometry, self._sources, error.have) from error
-        roots = await asyncio.to_thread(merkle_roots, [made[slot] for slot in slots])
-        return [
-            Piece(slot=slot, segment=segment, data=made[slot], root=root)
-            for slot, root in zip(slots, roots, strict=True)
-        ]

@@ -2,12 +2,13 @@
 
 store, plan         from paths to a placed order
 farmer_choice       which farmers get it, and with what code
-placements          orders on their way onto the chain, and dropped those that a reorg took back
+placing, placements orders on their way onto the chain, and dropped those that a reorg took back
 once                sending what can happen only once, when others may send it too
 orders, market      what the chain says, and the seam to it
 catalog, sync       a cache of it, and bringing it up to date
 lookup              which order a name means
-renewal, closing    keeping an order longer, and ending it
+extension_quote     what keeping an order longer would take
+closing             ending it
 order_health        how an order is, and how likely it is lost
 reputations         what we remember of farmers
 cautions, diagnosis what to say before storing, and after a failure

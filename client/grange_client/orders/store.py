@@ -1,12 +1,9 @@
 """Storing: from paths to a placed order.
 
     scan -> manifest -> geometry -> who is there -> price        `quote`: nothing is sent yet
-         -> pieces -> promises -> one transaction                `put`: until the last step nothing is paid
+         -> pieces -> acceptances -> one transaction             `put`: until the last step nothing is paid
 
-Decides the order of these steps and what happens when the market says no: promises that lapsed are asked for
-anew, a farmer that may not take the slot any more is replaced, a vault that has changed is looked at again.
-If this process dies before the transaction is sent, nothing was paid and farmers forget what was staged; if
-it dies after, the order is on the chain and the catalog finds it there. Leaves each step to its own module.
+Decides the order of these steps. Leaves each step to its own module.
 """
 
 import asyncio
@@ -14,16 +11,14 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from hashlib import sha256
 from os import PathLike
 from threading import Lock
 
-from grange.chain import Receipt, TransactionReverted
+from grange.chain import Receipt
 from grange.chain.orders import OrderState
-from grange.errors import GrangeError, Misuse
+from grange.errors import Misuse
 from grange.layout import Geometry, Trailer
 from grange.messages import SALT_BYTES, order_id
 from grange.tasks import together
@@ -37,7 +32,7 @@ from grange.transfer.slot_upload import Piece
 from grange.transfer.upload import OrderUpload
 from grange.types import Acceptance, Epoch, FarmerId, OrderId, Terms
 from grange.units import LEAF_BYTES, MAX_LEAF_COUNT
-from grange_client.errors import BadName, HomeForgetful, NothingToStore, PlaceFailed, QuoteUsed
+from grange_client.errors import BadName, NothingToStore, QuoteUsed
 from grange_client.files.encode import SegmentEncoder
 from grange_client.files.manifest import Manifest, pack
 from grange_client.files.manifest_document import NAME_RULE, is_name
@@ -46,20 +41,10 @@ from grange_client.files.stream import ContentStream
 from grange_client.keys.words import Identity
 from grange_client.orders.cautions import cautions, unfinished_attempts
 from grange_client.orders.farmer_choice import choose_farmers
-from grange_client.orders.market import Market
-from grange_client.orders.once import PLACED, send_once
+from grange_client.orders.market import Market, OnMined
 from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
+from grange_client.orders.placing import PASSING_ERRORS, depth_of, place
 from grange_client.orders.plan import Funds, Wish, end_for, missing_from_vault, price
-
-MAX_PLACE_ATTEMPTS = 4
-DEADLINE_MARGIN_BLOCKS = 2
-"""Blocks that a promise must still be good for when the order is sent."""
-FARMER_ERRORS = frozenset(
-    {"StakeTooSmall", "AcceptanceForged", "DuplicateFarmer", "UnknownFarmer", "RateTooLarge"}
-)
-"""The market's objections to one farmer of an order."""
-PASSING_ERRORS = frozenset({"AcceptanceExpired", "VaultTooSmall", "PermitRefused"})
-"""Objections to a moment: looked at again, they may be gone."""
 
 
 class Ticket:
@@ -210,21 +195,21 @@ class Storing:
         whatever was staged is then given up. Raises QuoteUsed for a quote that was tried before.
         """
         quote.ticket.use()
-        terms = Terms(
-            salt=quote.salt,
-            end=quote.end,
-            leaf_count=quote.geometry.leaf_count,
-            piece_leaves=quote.geometry.piece_leaves,
-            k=quote.geometry.k,
-        )
         key = self.identity.secret.order_key(quote.order)
         with _stream(quote) as stream:
+            order = _NewOrder(self, quote, stream)
             async with self._upload(quote, SegmentEncoder(stream, quote.geometry, key), watch) as upload:
-                receipt, acceptances = await self._placed(
-                    quote, upload, terms, stream, watch, confirmations, on_placed
+                receipt, acceptances = await place(
+                    order,
+                    upload,
+                    market=self.market,
+                    placements=self.placements,
+                    watch=watch,
+                    confirmations=confirmations,
+                    on_placed=on_placed,
                 )
         return Stored(
-            order=self._placement(quote, acceptances, receipt).order,
+            order=order.placement(acceptances, receipt).order,
             manifest=quote.manifest,
             stored_manifest=quote.stored_manifest,
             receipt=receipt,
@@ -257,16 +242,62 @@ class Storing:
             listen=watch,
         )
 
-    def _placement(
-        self, quote: Quote, acceptances: Sequence[Acceptance], receipt: Receipt | None = None
-    ) -> Placement:
+    async def funds(self) -> Funds:
+        """What there is to pay with."""
+        account, market = self.identity.wallet.address, self.market
+        vault, wallet, native = await together(
+            market.vault(account), market.token_balance(account), market.native_balance(account)
+        )
+        return Funds(vault=vault, wallet=wallet, native=native, address=account)
+
+
+class _NewOrder:
+    """A quote that is being carried out, as `placing` sees it."""
+
+    step = "Placing the order"
+    passing_errors = PASSING_ERRORS
+
+    def __init__(self, storing: Storing, quote: Quote, stream: ContentStream) -> None:
+        self._storing = storing
+        self._quote = quote
+        self._stream = stream
+        self.id = quote.order
+
+    async def prepare(self) -> None:
+        """Raises SourceChanged."""
+        self._stream.check_unchanged()
+
+    async def send(
+        self, acceptances: Sequence[Acceptance], *, confirmations: int, on_mined: OnMined
+    ) -> Receipt:
+        """In one transaction with what the vault is missing."""
+        storing, quote, geometry = self._storing, self._quote, self._quote.geometry
+        terms = Terms(
+            salt=quote.salt,
+            end=quote.end,
+            leaf_count=geometry.leaf_count,
+            piece_leaves=geometry.piece_leaves,
+            k=geometry.k,
+        )
+        rates = sum(one.rate for one in acceptances)
+
+        async def missing() -> int:
+            head, funds = await together(storing.market.head(), storing.funds())
+            return missing_from_vault(rates * max(0, terms.end - (head.epoch + 1)), funds)
+
+        return await storing.market.place(
+            terms, list(acceptances), missing, confirmations=confirmations, on_mined=on_mined
+        )
+
+    def placement(self, acceptances: Sequence[Acceptance], receipt: Receipt | None = None) -> Placement:
         """The order as it is once it is in a block, whoever placed it; NOT_MINED before."""
-        epoch_blocks = self.market.parameters.epoch_blocks
+        storing, quote = self._storing, self._quote
         block, events = (NOT_MINED, ()) if receipt is None else (receipt.block, receipt.events)
+        epoch_blocks = storing.market.parameters.epoch_blocks
         start = quote.start if block == NOT_MINED else Epoch(block // epoch_blocks + 1)
         order = OrderState(
             id=quote.order,
-            renter=self.identity.wallet.address,
+            renter=storing.identity.wallet.address,
             block=block,
             start=start,
             end=quote.end,
@@ -276,86 +307,6 @@ class Storing:
         return Placement(
             name=quote.manifest.name, salt=quote.salt, order=order, acceptances=tuple(acceptances)
         )
-
-    async def funds(self) -> Funds:
-        """What there is to pay with."""
-        account, market = self.identity.wallet.address, self.market
-        vault, wallet, native = await together(
-            market.vault(account), market.token_balance(account), market.native_balance(account)
-        )
-        return Funds(vault=vault, wallet=wallet, native=native, address=account)
-
-    async def _placed(  # noqa: PLR0917
-        self,
-        quote: Quote,
-        upload: OrderUpload,
-        terms: Terms,
-        stream: ContentStream,
-        watch: Listener,
-        confirmations: int,
-        on_placed: Callable[[OrderState], None],
-    ) -> tuple[Receipt, list[Acceptance]]:
-        for attempt in range(MAX_PLACE_ATTEMPTS):
-            head = await self.market.head()
-            acceptances = await upload.acceptances(deadline_block=head.number + DEADLINE_MARGIN_BLOCKS)
-            stream.check_unchanged()
-            head = await self.market.head()
-            if any(a.deadline_block < head.number + DEADLINE_MARGIN_BLOCKS for a in acceptances):
-                continue
-            watch(Step(what="Placing the order"))
-
-            async def missing(rates: int = sum(a.rate for a in acceptances)) -> int:
-                head, funds = await together(self.market.head(), self.funds())
-                return missing_from_vault(rates * max(0, terms.end - (head.epoch + 1)), funds)
-
-            def mined(receipt: Receipt, acceptances: Sequence[Acceptance] = tuple(acceptances)) -> None:
-                placement = self._placement(quote, acceptances, receipt)
-                with suppress(HomeForgetful):
-                    self.placements.note(placement)
-                on_placed(placement.order)
-                if confirmations:
-                    watch(Step(what=f"Waiting until {confirmations} blocks are on top of the order's"))
-
-            self.placements.note(self._placement(quote, acceptances))
-            send = partial(
-                self.market.place,
-                *(terms, acceptances, missing),
-                confirmations=confirmations,
-                on_mined=mined,
-            )
-            try:
-                receipt = await send_once(
-                    *(self.market, PLACED, quote.order, send),
-                    begun_block=head.number,
-                    confirmations=confirmations,
-                    on_mined=mined,
-                )
-            except TransactionReverted as error:
-                if error.name != PLACED.refusal:
-                    self.placements.forget(quote.order)
-                if attempt + 1 == MAX_PLACE_ATTEMPTS or error.name not in FARMER_ERRORS | PASSING_ERRORS:
-                    raise refused(error) from error
-                if error.name in FARMER_ERRORS and not upload.replace_refused(error):
-                    raise refused(error) from error
-            else:
-                return receipt, acceptances
-        raise PlaceFailed(
-            "Acceptances lapsed before the order could be placed.",
-            means="Nothing was placed and nothing is paid.",
-            todo="Try again; if it happens again, the chain or the way to it is too slow.",
-        )
-
-
-async def depth_of(market: Market, block: int) -> int:
-    """How many blocks are on top of one that holds an order; none if the endpoint does not say.
-
-    What is placed and paid does not fail because the chain can't be asked about it a moment later.
-    """
-    try:
-        head = await market.head()
-    except GrangeError:
-        return 0
-    return max(0, head.number - block)
 
 
 def watching_records(watch: Listener, note: Callable[[Complaint], None]) -> Listener:
@@ -411,24 +362,4 @@ def _too_few(failures: Mapping[FarmerId, str]) -> NotEnoughFarmers:
         missing=1,
         means="Nothing was placed and nothing is paid.",
         todo="Try again later, or with a smaller --n.",
-    )
-
-
-def refused(error: TransactionReverted) -> PlaceFailed:
-    """What to say of an order that the market does not take."""
-    if error.name == PLACED.refusal:
-        return PlaceFailed(
-            "The order is on the chain already.",
-            means="An earlier transaction of this order, or another command of this home, was first.",
-            todo="`grange ls` shows it.",
-        )
-    values = ", ".join(
-        f"{name} {value.hex()[:8] if isinstance(value, bytes) else value}"
-        for name, value in error.args_by_name.items()
-    )
-    return PlaceFailed(
-        f"The market refused the order: {error.name}{f' ({values})' if values else ''}.",
-        means="Nothing was placed and nothing is paid"
-        + ("." if error.tx_hash is None else ", but for the gas of the transaction."),
-        todo="Try again.",
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from grange.chain.orders import OrderState
-from grange.kernel import merkle_roots, root_of_hashes
-from grange.transfer.slot_upload import Piece
+from grange.kernel import root_of_hashes
+from grange.transfer.slot_upload import Piece, hash_pieces
 from grange.units import HASH_BYTES
 from grange_node.repair.sources import Sources
 
@@ -26,12 +25,8 @@ class RebuiltPieces:
     async def make(self, segment: int, slots: Sequence[int]) -> list[Piece]:
         """Those of a segment for these slots. Raises RepairStopped, ReadsClosed and OverBudget."""
         rebuilt = await self._sources.rebuild(segment, slots)
-        roots = await asyncio.to_thread(merkle_roots, list(rebuilt.values()))
         self.size_bytes += sum(map(len, rebuilt.values()))
-        pieces = [
-            Piece(slot=slot, segment=segment, data=data, root=root)
-            for (slot, data), root in zip(rebuilt.items(), roots, strict=True)
-        ]
+        pieces = await hash_pieces(segment, rebuilt)
         for piece in pieces:
             known = self._roots.setdefault(piece.slot, bytearray(self._order.geometry.segments * HASH_BYTES))
             known[segment * HASH_BYTES : (segment + 1) * HASH_BYTES] = piece.root

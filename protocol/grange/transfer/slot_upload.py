@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from grange.kernel import merkle_roots
 from grange.peer import Peer
 from grange.transfer.acceptance import Keeper
 from grange.types import FarmerId
@@ -18,6 +19,15 @@ class Piece:
     segment: int
     data: bytes
     root: bytes
+
+
+async def hash_pieces(segment: int, data_by_slot: Mapping[int, bytes]) -> list[Piece]:
+    """Pieces of a segment that were rebuilt, with their roots. Hashes in a thread."""
+    roots = await asyncio.to_thread(merkle_roots, list(data_by_slot.values()))
+    return [
+        Piece(slot=slot, segment=segment, data=data, root=root)
+        for (slot, data), root in zip(data_by_slot.items(), roots, strict=True)
+    ]
 
 
 class Candidates:

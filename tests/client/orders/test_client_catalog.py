@@ -237,7 +237,7 @@ async def test_nothing_is_placed_from_a_home_that_takes_nothing(world: World, tr
             with pytest.raises(HomeForgetful):
                 await renter.quote([tree], CODE)
             with pytest.raises(HomeForgetful):
-                await renter.renewal((await renter.find(order.hex())).order, None)
+                await renter.quote_extension((await renter.find(order.hex())).order, None)
     assert raised.value.exit_code == 4
     assert (world.staged, len(world.market.placed)) == (before, 1)
 

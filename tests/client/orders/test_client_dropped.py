@@ -206,7 +206,7 @@ async def test_an_extension_that_another_command_placed_again_is_waited_for(
         await renter.put(await renter.quote([tree], Wish(k=2, n=4, epochs=5, name="ghost")))
         [known] = await renter.orders()
         world.market.after_mined.append(replaced_by(world, error))
-        extended = await renter.extend(await renter.renewal(known.order, None), confirmations=5)
+        extended = await renter.extend(await renter.quote_extension(known.order, None), confirmations=5)
         found = {one.order.id: one for one in await renter.orders()}
     assert extended.order.previous == known.order.id
     assert extended.confirmations == 5
@@ -221,11 +221,11 @@ async def test_an_extension_that_another_computer_placed_first_is_the_one_that_i
     async with world.renter() as renter:
         await renter.put(await renter.quote([tree], Wish(k=2, n=4, epochs=5, name="ghost")))
         [known] = await renter.orders()
-        renewal = await renter.renewal(known.order, None)
+        quote = await renter.quote_extension(known.order, None)
         async with world.renter(tmp_path / "other") as other:
             [theirs] = await other.orders()
-            first = await other.extend(await other.renewal(theirs.order, None))
-        extended = await renter.extend(renewal, confirmations=2)
+            first = await other.extend(await other.quote_extension(theirs.order, None))
+        extended = await renter.extend(quote, confirmations=2)
         assert {one.order.id for one in await renter.orders()} == {known.order.id, first.order.id}
     assert extended.order == first.order
     assert len(world.market.placed) == 2
@@ -292,7 +292,7 @@ async def test_an_extension_that_was_dropped_is_extended_again(world: World, tre
     async with world.renter() as renter:
         await renter.put(await renter.quote([tree], Wish(k=2, n=4, epochs=5, name="ghost")))
         [known] = await renter.orders()
-        extended = (await renter.extend(await renter.renewal(known.order, None))).order
+        extended = (await renter.extend(await renter.quote_extension(known.order, None))).order
     world.market.reorg(world.market.block - 1)
     async with world.renter() as renter:
         found = {one.order.id: one for one in await renter.orders()}

@@ -1,4 +1,4 @@
-"""Extending: when it can be done, who keeps what at which price, and what stands in the way."""
+"""Extensions: when it can be done, who keeps what at which price, and what stands in the way."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +14,9 @@ from grange.messages import Domain
 from grange.transfer.errors import NotEnoughFarmers
 from grange.types import Address, Epoch, FarmerId, Held, OrderId, Terms, address_from
 from grange_client.errors import CannotExtend, NotEnoughMoney, PlaceFailed, QuoteUsed
+from grange_client.orders.extension_quote import end_after
 from grange_client.orders.market import ChainMarket
 from grange_client.orders.plan import Wish
-from grange_client.orders.renewal import end_after
 
 CODE = Wish(k=2, n=4, epochs=1, name="things")
 GRID = PARAMETERS.grid_epochs
@@ -66,17 +66,17 @@ async def test_the_same_farmers_keep_it_on_at_their_present_price(
     dearer = order.slots[0].farmer
     reprice(world, dearer, 3)
     async with world.renter() as renter:
-        renewal = await renter.renewal(order, None)
+        quote = await renter.quote_extension(order, None)
         rates = [slot.rate * (3 if slot.farmer == dearer else 1) for slot in order.slots]
-        assert abs(renewal.cost - sum(rates) * GRID) <= len(rates) * 3 * GRID
+        assert abs(quote.cost - sum(rates) * GRID) <= len(rates) * 3 * GRID
         before = await renter.funds()
         puts = sum(farmer.calls.count("put") for farmer in world.farmers)
-        extended = (await renter.extend(renewal)).order
+        extended = (await renter.extend(quote)).order
         after = await renter.funds()
-        assert before.vault + before.wallet - after.vault - after.wallet == renewal.cost == extended.cost
+        assert before.vault + before.wallet - after.vault - after.wallet == quote.cost == extended.cost
         assert sum(farmer.calls.count("put") for farmer in world.farmers) == puts
         with pytest.raises(QuoteUsed):
-            await renter.extend(renewal)
+            await renter.extend(quote)
         known = await renter.orders()
         assert [(one.name, one.extended_by) for one in known] == [("things", None), ("things", extended.id)]
     async with world.renter(tmp_path / "elsewhere") as renter:
@@ -91,9 +91,9 @@ async def test_a_chain_of_extensions_is_opened_with_the_first_key(
 ) -> None:
     """On a machine that has the words only. The first is over, and its name is known all the same."""
     async with world.renter() as renter:
-        second = (await renter.extend(await renter.renewal(order, None))).order
+        second = (await renter.extend(await renter.quote_extension(order, None))).order
         world.market.block = (second.end - 1) * PARAMETERS.epoch_blocks
-        third = (await renter.extend(await renter.renewal(second, 1))).order
+        third = (await renter.extend(await renter.quote_extension(second, 1))).order
         assert third.start == second.end
     async with world.renter(tmp_path / "elsewhere") as renter:
         found = await renter.orders()
@@ -117,9 +117,9 @@ async def test_who_does_not_go_on_is_replaced(
         world.farmers[victim - 1].behaviour.accept_status = 409
         world.farmers[victim - 1].behaviour.accept_code = "terms_refused"
     async with world.renter() as renter:
-        renewal = await renter.renewal(order, None)
-        assert set(renewal.moved) == (set() if how == "refuses" else {3})
-        extended = (await renter.extend(renewal)).order
+        quote = await renter.quote_extension(order, None)
+        assert set(quote.moved) == (set() if how == "refuses" else {3})
+        extended = (await renter.extend(quote)).order
         assert extended.slots[3].farmer not in {slot.farmer for slot in order.slots}
         assert extended.slots[:3] == order.in_block(order.block, order.end).slots[:3]
         assert extended.slots[3].root == order.slots[3].root
@@ -136,7 +136,7 @@ async def test_without_anybody_to_step_in_it_is_said_who_will_not(world: World, 
             change(world, farmer.id, stake=0)
     async with world.renter() as renter:
         with pytest.raises(NotEnoughFarmers) as raised:
-            await renter.renewal(order, None)
+            await renter.quote_extension(order, None)
     assert raised.value.failures == {f"farmer {order.slots[0].farmer}": "It has too little at stake."}
     assert "goes on as it is" in raised.value.means
 
@@ -146,7 +146,7 @@ async def test_too_little_money_is_found_before_anybody_is_asked(world: World, o
     world.market.vaults[world.market.renter] = 0
     async with world.renter() as renter:
         with pytest.raises(NotEnoughMoney, match="tokens are missing"):
-            await renter.renewal(order, None)
+            await renter.quote_extension(order, None)
 
 
 async def test_what_the_vault_does_not_hold_comes_with_the_same_transaction(
@@ -154,14 +154,14 @@ async def test_what_the_vault_does_not_hold_comes_with_the_same_transaction(
 ) -> None:
     market = world.market
     async with world.renter() as renter:
-        renewal = await renter.renewal(order, None)
-        market.vaults[market.renter] = renewal.cost // 3
-        renewal = await renter.renewal(order, None)
-        assert renewal.missing == renewal.cost - renewal.cost // 3
+        quote = await renter.quote_extension(order, None)
+        market.vaults[market.renter] = quote.cost // 3
+        quote = await renter.quote_extension(order, None)
+        assert quote.missing == quote.cost - quote.cost // 3
         before = market.block
-        await renter.extend(renewal)
+        await renter.extend(quote)
     assert market.block == before + 1
-    assert market.placed[-1][2] == renewal.missing
+    assert market.placed[-1][2] == quote.missing
     assert market.vaults[market.renter] == 0
 
 
@@ -184,12 +184,12 @@ async def test_after_a_failure_the_same_promises_are_used(world: World, order: O
     """They bind stake and money: a second try must not ask for others."""
     async with world.renter() as renter:
         world.market.failures.append(ChainUnavailable("http://chain", "connection refused"))
-        first = await renter.renewal(order, None)
+        first = await renter.quote_extension(order, None)
         with pytest.raises(ChainUnavailable):
             await renter.extend(first)
-        second = await renter.renewal(order, None)
+        second = await renter.quote_extension(order, None)
         assert second.id == first.id
-        assert (await renter.renewal(order, GRID + 1)).id != first.id
+        assert (await renter.quote_extension(order, GRID + 1)).id != first.id
         await renter.extend(second)
 
 
@@ -197,15 +197,15 @@ async def test_an_order_is_extended_once(world: World, order: OrderState, tmp_pa
     """The market would take a second extension: the same epochs paid twice. Nor when another computer extends
     it, on other terms, after the price was asked."""
     async with world.renter() as renter, world.renter(tmp_path / "other") as other:
-        asked = await renter.renewal(order, GRID + 1)
+        asked = await renter.quote_extension(order, GRID + 1)
         [theirs] = await other.orders()
-        extension = (await other.extend(await other.renewal(theirs.order, None))).order
+        extension = (await other.extend(await other.quote_extension(theirs.order, None))).order
         short = extension.id.hex()[:8]
         funds = await renter.funds()
         with pytest.raises(CannotExtend, match=f"goes on as order {short}") as raised:
             await renter.extend(asked)
         with pytest.raises(CannotExtend, match=f"goes on as order {short}"):
-            await renter.renewal(order, None)
+            await renter.quote_extension(order, None)
         assert f"grange extend {short}" in raised.value.todo
         assert await renter.funds() == funds
         assert len(await renter.orders()) == 2
@@ -216,10 +216,10 @@ async def test_what_the_market_says_of_the_moment_is_tried_again(world: World, o
     async with world.renter() as renter:
         world.market.failures.append(TransactionReverted("extend", "NotInLastPeriod", {}))
         with pytest.raises(PlaceFailed, match="NotInLastPeriod"):
-            await renter.extend(await renter.renewal(order, GRID + 1))
+            await renter.extend(await renter.quote_extension(order, GRID + 1))
     async with world.renter() as renter:
         world.market.failures.append(TransactionReverted("extend", "WrongSlots", {}))
-        await renter.extend(await renter.renewal(order, None))
+        await renter.extend(await renter.quote_extension(order, None))
 
 
 class Wire:

@@ -124,7 +124,7 @@ async def test_an_order_and_its_extension_are_both_placed_again(world: World, tr
         height = world.market.block
         await store(renter, tree, 5)
         [known] = await renter.orders()
-        extended = (await renter.extend(await renter.renewal(known.order, None))).order
+        extended = (await renter.extend(await renter.quote_extension(known.order, None))).order
         first, _ = sorted(renter.placements.all(), key=lambda placement: placement.order.start)
         renter.placements.forget(known.order.id)
         world.market.reorg(height)
@@ -182,13 +182,13 @@ async def test_an_order_is_not_called_lost_because_its_events_come_late(world: W
 
 
 async def test_an_endpoint_that_does_not_know_a_farmer_yet_is_called_behind(world: World, tree: Path) -> None:
-    """Extending ends in words, and nothing is asked of anybody."""
+    """Extensions ends in words, and nothing is asked of anybody."""
     async with world.renter() as renter:
         await store(renter, tree, 5)
         [known] = await renter.orders()
         world.market.known = world.market.known[: max(slot.farmer for slot in known.order.slots) - 1]
         with pytest.raises(OrderMissing, match="does not show farmer"):
-            await renter.renewal(known.order, None)
+            await renter.quote_extension(known.order, None)
 
 
 async def test_an_endpoint_that_hides_what_an_order_extends_makes_nobody_a_liar(
@@ -198,7 +198,7 @@ async def test_an_endpoint_that_hides_what_an_order_extends_makes_nobody_a_liar(
     async with world.renter() as renter:
         await store(renter, tree, 5)
         [known] = await renter.orders()
-        extended = (await renter.extend(await renter.renewal(known.order, None))).order
+        extended = (await renter.extend(await renter.quote_extension(known.order, None))).order
     hidden = dict(world.market.extensions)
     world.market.extensions.clear()
     async with world.renter(tmp_path / "new") as renter:

@@ -205,7 +205,7 @@ async def test_a_source_that_is_far_slower_than_others_is_asked_only_when_it_is_
     def opened(farmer: FarmerId) -> Peer:
         return Slow(ground, farmer, WALLET.address, nothing)  # type: ignore[return-value]
 
-    policy = replace(POLICY, slow_to_give_for_repair=SlowRule(floor_seconds=0.01, factor=1.0))
+    policy = replace(POLICY, slow_to_give_for_repair=SlowRule(floor_seconds=0.2, factor=1.0))
     async with Sources(charted, [2, 3, 4], opened, policy) as pool:
         for segment in (0, 1):
             rebuilt = await pool.rebuild(segment, [0, 1])

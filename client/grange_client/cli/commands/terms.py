@@ -31,16 +31,16 @@ def extend(  # noqa: PLR0917
         async with common.renter(home) as renter:
             with screens.Display(common.err) as display:
                 known = await renter.find(wanted, display)
-                renewal = await renter.renewal(known.order, epochs, display)
+                quote = await renter.quote_extension(known.order, epochs, display)
                 clock = await renter.market.clock()
             if not as_json:
-                common.out.print(screens.renewal_screen(known.name, renewal, clock))
+                common.out.print(screens.extension_screen(known.name, quote, clock))
             if not yes:
                 confirm("Extend it?")
             with screens.Display(common.err) as display:
-                extended = await renter.extend(renewal, display, confirmations=confirmations)
+                extended = await renter.extend(quote, display, confirmations=confirmations)
         if as_json:
-            common.print_json(output.extended_json(known, extended, renewal, clock))
+            common.print_json(output.extended_json(known, extended, quote, clock))
             return
         cost = format_tokens_rounded_up(extended.order.cost)
         short = extended.order.id.hex()[: screens.ID_CHARACTERS]

@@ -17,7 +17,7 @@ from grange_client.orders.store import Ticket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Renewal:
+class ExtensionQuote:
     """What extending would take. To be carried out once."""
 
     order: OrderState

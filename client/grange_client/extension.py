@@ -1,21 +1,20 @@
-"""Prolonging an order: the same slots, from the day on which it ends, in an order of their own.
+"""Extensions an order: the same slots, from the day on which it ends, in an order of their own.
 
     who keeps it -> who could step in -> price                   `quote`: nothing is sent yet
-         -> promises -> slots of those who will not go on,
+         -> acceptances -> slots of those who will not go on,
             rebuilt and given to others -> extend                `extend`: until the last step nothing is paid
 
 Nothing is uploaded for a slot whose farmer goes on. Decides who steps in for a farmer that is gone, has too
-little at stake or promises nothing that long. Leaves rebuilding to `downloads.rebuild`, what farmers must be
-like to `grange.transfer.selection`, and when an order can be extended to `renewal`.
+little at stake or does not accept for so long. Leaves rebuilding to `downloads.rebuild`, and when an order
+can be extended to `extension_quote`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 
-from grange.chain import Farmer, Receipt, TransactionReverted
+from grange.chain import Farmer, Receipt
 from grange.chain.orders import OrderState
 from grange.messages import NO_ORDER, order_id
 from grange.transfer.acceptance import AcceptanceTerms, Keeper
@@ -28,30 +27,19 @@ from grange.transfer.slot_upload import Piece
 from grange.transfer.upload import OrderUpload
 from grange.types import Acceptance, Address, FarmerId, OrderId, Terms
 from grange_client.downloads.rebuild import SlotRebuilder
-from grange_client.errors import CannotExtend, HomeForgetful, OrderMissing
+from grange_client.errors import CannotExtend, OrderMissing
+from grange_client.orders.extension_quote import Extended, ExtensionQuote, end_after, salt_for
 from grange_client.orders.lookup import SHOWN_ID_CHARACTERS
-from grange_client.orders.market import Market
-from grange_client.orders.once import PLACED, send_once
+from grange_client.orders.market import Market, OnMined
 from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
+from grange_client.orders.placing import PASSING_ERRORS, depth_of, place
 from grange_client.orders.plan import Funds, missing_from_vault
-from grange_client.orders.renewal import Extended, Renewal, end_after, salt_for
-from grange_client.orders.store import (
-    DEADLINE_MARGIN_BLOCKS,
-    FARMER_ERRORS,
-    MAX_PLACE_ATTEMPTS,
-    PASSING_ERRORS,
-    depth_of,
-    refused,
-)
-
-PASSING_MOMENTS = PASSING_ERRORS | {"WrongSlots"}
-"""An order may be repaired while it is being extended: looked at again, its slots are others."""
 
 OpenRebuilder = Callable[[OrderState], Awaitable[SlotRebuilder]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Extending:
+class Extensions:
     """What extending needs from its surroundings. `open_rebuilder` is for making slots of an order again."""
 
     account: Address
@@ -64,7 +52,7 @@ class Extending:
 
     async def quote(
         self, order: OrderState, epochs: int | None, reputations: Reputations, watch: Listener
-    ) -> Renewal:
+    ) -> ExtensionQuote:
         """Look at the farmers, and say what it would cost. `order` is as it is kept by now.
 
         Raises CannotExtend, OrderMissing, NotEnoughFarmers, NotEnoughMoney and the errors of the chain.
@@ -108,7 +96,7 @@ class Extending:
         keepers = _assigned(present, reasons, spares, needed)
         salt = salt_for(order, end, keepers)
         cost = sum(keeper.rate for keeper in keepers) * (end - order.end)
-        return Renewal(
+        return ExtensionQuote(
             order=order,
             salt=salt,
             id=order_id(self.account, salt),
@@ -135,77 +123,84 @@ class Extending:
 
     async def extend(
         self,
-        renewal: Renewal,
+        quote: ExtensionQuote,
         watch: Listener,
         *,
         confirmations: int = 0,
         on_placed: Callable[[OrderState], None] = lambda _: None,
     ) -> Extended:
-        """Have everybody promise, move what nobody would keep on, and extend the order; see also
+        """Collect acceptances, move what its farmers would not keep on, and extend the order; see also
         `store.Storing.put`.
 
         Raises NotEnoughFarmers, NotEnoughMoney, PlaceFailed and the errors of the chain; what was given to
         others is then given up. Raises QuoteUsed for a quote that was tried before.
         """
-        renewal.ticket.use()
-        work = _Work(self, renewal, watch, confirmations, on_placed)
-        receipt, acceptances = await work.extended()
+        quote.ticket.use()
+        order = _NewOrder(self, quote)
+        async with order.upload(watch) as upload:
+            receipt, acceptances = await place(
+                order,
+                upload,
+                market=self.market,
+                placements=self.placements,
+                watch=watch,
+                confirmations=confirmations,
+                on_placed=on_placed,
+            )
         return Extended(
-            order=work.placement(acceptances, receipt).order,
-            previous=renewal.order,
+            order=order.placement(acceptances, receipt).order,
+            previous=quote.order,
             receipt=receipt,
             confirmations=await depth_of(self.market, receipt.block),
         )
 
 
-class _Work:
-    """One attempt to extend one order."""
+class _NewOrder:
+    """The order that goes on where another ends, as `placing` sees it."""
 
-    def __init__(
-        self,
-        extending: Extending,
-        renewal: Renewal,
-        watch: Listener,
-        confirmations: int,
-        on_placed: Callable[[OrderState], None],
-    ) -> None:
-        self._confirmations = confirmations
-        self._on_placed = on_placed
-        self._with = extending
-        self._renewal = renewal
-        self._order = renewal.order
-        self._watch = watch
+    step = "Extending the order"
+    passing_errors = PASSING_ERRORS | {"WrongSlots"}
+    """It may be repaired while it is being extended: looked at again, its slots are others."""
+
+    def __init__(self, extensions: Extensions, quote: ExtensionQuote) -> None:
+        self._with = extensions
+        self._quote = quote
+        self._order = quote.order
+        self._held = quote.order.held
         self._opening = asyncio.Lock()
         self._opened = AsyncExitStack()
         self._rebuilder: SlotRebuilder | None = None
+        self.id = quote.id
 
-    async def extended(self) -> tuple[Receipt, list[Acceptance]]:
-        async with self._opened, self._upload() as upload:
-            return await self._placed(upload)
+    @asynccontextmanager
+    async def upload(self, watch: Listener) -> AsyncIterator[OrderUpload]:
+        """The slots on their way to those that are to keep them."""
+        async with self._opened, self._upload(watch) as upload:
+            yield upload
 
-    def _upload(self) -> OrderUpload:
-        renewal, geometry = self._renewal, self._order.geometry
-        keeping = {keeper.farmer.id for keeper in renewal.keepers}
+    def _upload(self, watch: Listener) -> OrderUpload:
+        quote, geometry = self._quote, self._order.geometry
+        keeping = {keeper.farmer.id for keeper in quote.keepers}
         return OrderUpload(
             terms=AcceptanceTerms(
                 domain=self._with.market.domain,
-                order=renewal.id,
+                order=quote.id,
                 geometry=geometry,
-                end=renewal.end,
-                salt=renewal.salt,
+                end=quote.end,
+                salt=quote.salt,
                 previous=self._order.id,
             ),
-            keepers=dict(enumerate(renewal.keepers)),
-            candidates=[spare for spare in renewal.spares if spare.farmer.id not in keeping],
+            keepers=dict(enumerate(quote.keepers)),
+            candidates=[spare for spare in quote.spares if spare.farmer.id not in keeping],
             make_pieces=self._make_pieces,
             root_of=lambda slot: self._order.slots[slot].root,
             name_pass=lambda slots, _: f"Moving {'a slot' if slots == 1 else f'{slots} slots'} to others",
             too_few=_too_few,
             open_peer=self._with.directory.peer,
             policy=self._with.policy,
-            listen=self._watch,
+            listen=watch,
             is_rebuilt=True,
-            whole=set(range(geometry.n)) - renewal.moved.keys(),
+            whole=set(range(geometry.n)) - quote.moved.keys(),
         )
 
     async def _make_pieces(self, segment: int, slots: Sequence[int]) -> Sequence[Piece]:
@@ -215,78 +210,50 @@ class _Work:
                 self._rebuilder = await self._opened.enter_async_context(rebuilder)
         return await self._rebuilder.pieces(segment, slots)
 
-    async def _placed(self, upload: OrderUpload) -> tuple[Receipt, list[Acceptance]]:
-        market, renewal = self._with.market, self._renewal
-        for attempt in range(MAX_PLACE_ATTEMPTS):
-            head = await market.head()
-            acceptances = await upload.acceptances(deadline_block=head.number + DEADLINE_MARGIN_BLOCKS)
-            held = self._order.refilled(await market.tenures(self._order.id, self._order.block)).held
-            self._watch(Step(what="Extending the order"))
+    async def prepare(self) -> None:
+        """See who keeps the order's slots now. Raises the errors of the chain."""
+        market, order = self._with.market, self._order
+        self._held = order.refilled(await market.tenures(order.id, order.block)).held
 
-            async def missing(cost: int = sum(one.rate for one in acceptances) * renewal.epochs) -> int:
-                # Another computer may have extended it since, on other terms.
-                await self._with.check_not_extended(self._order, but=renewal.id)
-                return missing_from_vault(cost, await self._with.funds())
-
-            def mined(receipt: Receipt, acceptances: Sequence[Acceptance] = tuple(acceptances)) -> None:
-                placement = self.placement(acceptances, receipt)
-                with suppress(HomeForgetful):
-                    self._with.placements.note(placement)
-                self._on_placed(placement.order)
-
-            self._with.placements.note(self.placement(acceptances))
-            send = partial(
-                market.extend,
-                *(held, self._terms, acceptances, missing),
-                confirmations=self._confirmations,
-                on_mined=mined,
-            )
-            try:
-                receipt = await send_once(
-                    *(market, PLACED, renewal.id, send),
-                    begun_block=head.number,
-                    confirmations=self._confirmations,
-                    on_mined=mined,
-                )
-            except TransactionReverted as error:
-                if error.name != PLACED.refusal:
-                    self._with.placements.forget(renewal.id)
-                last = attempt + 1 == MAX_PLACE_ATTEMPTS
-                if last or error.name not in FARMER_ERRORS | PASSING_MOMENTS:
-                    raise refused(error) from error
-                if error.name in FARMER_ERRORS and not upload.replace_refused(error):
-                    raise refused(error) from error
-            else:
-                return receipt, acceptances
-        raise AssertionError("the last attempt returns or raises")
-
-    def placement(self, acceptances: Sequence[Acceptance], receipt: Receipt | None = None) -> Placement:
-        """The new order as it is once it is in a block, whoever placed it; NOT_MINED before."""
-        order, renewal = self._order, self._renewal
-        block, events = (NOT_MINED, ()) if receipt is None else (receipt.block, receipt.events)
-        extended = OrderState(
-            id=renewal.id,
-            renter=order.renter,
-            block=block,
-            start=order.end,
-            end=renewal.end,
-            geometry=order.geometry,
-            slots=placed_slots(acceptances, order.end, renewal.id, events),
-            previous=order.id,
-            origin=order.sealed_as,
-        )
-        return Placement(name="", salt=renewal.salt, order=extended, acceptances=tuple(acceptances))
-
-    @property
-    def _terms(self) -> Terms:
-        geometry = self._order.geometry
-        return Terms(
-            salt=self._renewal.salt,
-            end=self._renewal.end,
+    async def send(
+        self, acceptances: Sequence[Acceptance], *, confirmations: int, on_mined: OnMined
+    ) -> Receipt:
+        """In one transaction with what the vault is missing. Raises CannotExtend if another was first."""
+        quote, geometry = self._quote, self._order.geometry
+        terms = Terms(
+            salt=quote.salt,
+            end=quote.end,
             leaf_count=geometry.leaf_count,
             piece_leaves=geometry.piece_leaves,
             k=geometry.k,
         )
+        cost = sum(one.rate for one in acceptances) * quote.epochs
+
+        async def missing() -> int:
+            # Another computer may have extended it since, on other terms.
+            await self._with.check_not_extended(self._order, but=quote.id)
+            return missing_from_vault(cost, await self._with.funds())
+
+        return await self._with.market.extend(
+            self._held, terms, list(acceptances), missing, confirmations=confirmations, on_mined=on_mined
+        )
+
+    def placement(self, acceptances: Sequence[Acceptance], receipt: Receipt | None = None) -> Placement:
+        """The new order as it is once it is in a block, whoever placed it; NOT_MINED before."""
+        order, quote = self._order, self._quote
+        block, events = (NOT_MINED, ()) if receipt is None else (receipt.block, receipt.events)
+        extended = OrderState(
+            id=quote.id,
+            renter=order.renter,
+            block=block,
+            start=order.end,
+            end=quote.end,
+            geometry=order.geometry,
+            slots=placed_slots(acceptances, order.end, quote.id, events),
+            previous=order.id,
+            origin=order.sealed_as,
+        )
+        return Placement(name="", salt=quote.salt, order=extended, acceptances=tuple(acceptances))
 
 
 def _reason(candidate: Candidate, needed: Requirements) -> str:
