@@ -127,6 +127,15 @@ async def sent_all(push: SlotPush) -> None:
         assert await push.send(segments) == {}
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the others run until it holds."""
+    for _ in range(10_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never holds")
+
+
 def failing(error: Exception, *pieces: int) -> Callable[[int], Awaitable[None]]:
     async def fail(piece: int) -> None:
         if piece in pieces:
@@ -244,26 +253,44 @@ async def test_the_keeper_of_a_whole_slot_is_sent_nothing_until_another_follows_
 
 
 async def test_one_that_hangs_gives_way_while_its_piece_is_on_its_way() -> None:
-    """As soon as half of the others are known to be far faster, and not before."""
-    ground, hanging = Ground(), asyncio.Event()
+    """Compared with what the others needed for theirs."""
+    ground = Ground()
 
     async def hang(_: int) -> None:
-        ground.now += 1.0 if len(ground.has(2)) + len(ground.has(3)) < 12 else 0.0
-        await hanging.wait()
+        await asyncio.Event().wait()
 
     ground.farmers[1].before_put = hang
-    slow = SlowRule(floor_seconds=0.008, factor=8.0)
-    async with ground.push(slow=slow) as push:
-        ground.now = 0.0
+    async with ground.push(slow=SlowRule(floor_seconds=0.008, factor=8.0)) as push:
         sending = asyncio.create_task(push.send(range(6)))
-        while not ground.replaced():
-            await asyncio.sleep(0.001)
-            ground.now += 100.0
+        await until(lambda: ground.has(2) == ground.has(3) == EVERYTHING)
+        assert not ground.replaced()
+        ground.now += 100.0
         await sending
         await sent_all(push)
     assert ground.replaced() == [(1, 4)]
     assert ground.has(4) == EVERYTHING
     assert not ground.has(1)
+
+
+async def test_nobody_is_slow_as_long_as_half_of_the_others_are_not_known() -> None:
+    """On a slow line of ours all take long, and somebody is first."""
+    ground, looked = Ground(), asyncio.Event()
+
+    async def hang(_: int) -> None:
+        await looked.wait()
+
+    ground.farmers[1].before_put = ground.farmers[2].before_put = ground.farmers[3].before_put = hang
+    async with ground.push(slow=SlowRule(floor_seconds=0.008, factor=8.0)) as push:
+        sending = asyncio.create_task(push.send(range(6)))
+        await until(lambda: all(ground.farmers[number].puts for number in (1, 2, 3)))
+        ground.now += 100.0
+        for _ in range(5):
+            await asyncio.sleep(0.001)
+        assert not ground.replaced()
+        ground.now = 0.0
+        looked.set()
+        assert await sending == {}
+    assert not ground.replaced()
 
 
 async def test_nobody_is_slow_where_nobody_could_step_in() -> None:
