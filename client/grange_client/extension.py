@@ -34,6 +34,7 @@ from grange_client.orders.market import Market, OnMined
 from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
 from grange_client.orders.placing import PASSING_ERRORS, depth_of, place
 from grange_client.orders.plan import Funds, missing_from_vault
+from grange_client.orders.tenure_check import TenureCheck
 
 OpenRebuilder = Callable[[OrderState], Awaitable[SlotRebuilder]]
 
@@ -44,6 +45,7 @@ class Extensions:
 
     account: Address
     market: Market
+    tenures: TenureCheck
     directory: FarmerDirectory
     policy: RetryPolicy
     open_rebuilder: OpenRebuilder
@@ -212,8 +214,7 @@ class _NewOrder:
 
     async def prepare(self) -> None:
         """See who keeps the order's slots now. Raises the errors of the chain."""
-        market, order = self._with.market, self._order
-        self._held = order.refilled(await market.tenures(order.id, order.block)).held
+        self._held = (await self._with.tenures.look(self._order)).held
 
     async def send(
         self, acceptances: Sequence[Acceptance], *, confirmations: int, on_mined: OnMined

@@ -8,6 +8,7 @@ Decides how the parts are put together and who closes what. Leaves each part to 
 people to `cli`.
 """
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -58,7 +59,8 @@ from grange_client.orders.placements import FOLDER_NAME, Placements
 from grange_client.orders.plan import Funds, Wish, check_announced
 from grange_client.orders.reputations import REPUTATIONS_NAME, Reputations
 from grange_client.orders.store import Quote, Stored, Storing, watching_records
-from grange_client.orders.sync import sync
+from grange_client.orders.sync import Synced, sync
+from grange_client.orders.tenure_check import TenureCheck
 
 WORKER_THREADS = 3
 PURSE_NAME = "purse.sqlite"
@@ -112,6 +114,8 @@ class Renter:
         self._purse = directory.purse
         self.placements = placements
         self._said: list[str] = []
+        self._synced: Synced | None = None
+        self._tenures = TenureCheck(market, catalog, now)
         self._storing = Storing(
             placements=placements,
             identity=identity,
@@ -126,6 +130,7 @@ class Renter:
         self._downloads = Downloads(
             identity=identity,
             market=market,
+            tenures=self._tenures,
             directory=directory,
             catalog=catalog,
             reputations=reputations,
@@ -133,10 +138,12 @@ class Renter:
             executor=executor,
             remember=self._remember,
             diagnose=self._diagnosed,
+            epoch=self._epoch,
         )
         self._extensions = Extensions(
             account=identity.wallet.address,
             market=market,
+            tenures=self._tenures,
             directory=directory,
             policy=policy,
             open_rebuilder=self._downloads.rebuilder,
@@ -144,7 +151,11 @@ class Renter:
             placements=placements,
         )
         self._aftercare = Aftercare(
-            market=market, catalog=catalog, placements=placements, funds=self._storing.funds
+            market=market,
+            catalog=catalog,
+            tenures=self._tenures,
+            placements=placements,
+            funds=self._storing.funds,
         )
 
     @classmethod
@@ -288,6 +299,7 @@ class Renter:
                 confirmations=self.default_confirmations if confirmations is None else confirmations,
                 on_placed=note,
             )
+        self._tenures.note_placed(stored.order)
         self._remember(lambda: self.catalog.add(stored.order, stored.manifest, stored.stored_manifest))
         self._note_agreed(stored.order, [chosen.farmer for chosen in quote.choice.ranked])
         # Taking something is easy: what counts as a success is to prove it, or to give it back.
@@ -316,7 +328,8 @@ class Renter:
         self._check_remembers()
 
         def note(order: OrderState) -> None:
-            self._remember(lambda: self.catalog.extend(order))
+            self._tenures.note_placed(order)
+            self._remember(lambda: self.catalog.index.note(order))
 
         async with self._diagnosed():
             extended = await self._extensions.extend(
@@ -325,7 +338,8 @@ class Renter:
                 confirmations=self.default_confirmations if confirmations is None else confirmations,
                 on_placed=note,
             )
-        self._remember(lambda: self.catalog.extend(extended.order))
+        self._tenures.note_placed(extended.order)
+        self._remember(lambda: self.catalog.index.note(extended.order))
         self._note_agreed(extended.order, [one.farmer for one in (*quote.keepers, *quote.spares)])
         return extended
 
@@ -333,19 +347,22 @@ class Renter:
 
     async def orders(self, watch: Listener = ignore_progress) -> list[Known]:
         """All orders of this renter, newest first; names of those that cannot be read now are None."""
-        await self._synced(watch)
-        if not self.catalog.orders() and not self.catalog.cursor(self._first_block).anchors:
+        await self._sync(watch)
+        if not self.catalog.orders() and not self.catalog.index.cursor(self._first_block).anchors:
             # Reading it found that it was damaged: it is empty now, and the chain fills it again.
-            await self._synced(watch)
-        epoch = (await self.market.head()).epoch
-        for known in self.catalog.orders():
-            if known.name is None and known.order.end > epoch:
-                try:
-                    await self.manifest(known.order, watch)
-                except ClockWrong:
-                    raise
-                except Told:
-                    continue
+            await self._sync(watch)
+        epoch = await self._epoch()
+        unread = [one.order for one in self.catalog.orders() if one.name is None and one.order.end > epoch]
+        # Together, so that the questions of all of them go in few requests.
+        unread = await asyncio.gather(*map(self._tenures.known, unread))
+        await self._directory.by_id(slot.farmer for order in unread for slot in order.slots)
+        for order in unread:
+            try:
+                await self.manifest(order, watch)
+            except ClockWrong:
+                raise
+            except Told:
+                continue
         return self.catalog.orders()
 
     async def find(self, wanted: str, watch: Listener = ignore_progress) -> Known:
@@ -355,11 +372,11 @@ class Renter:
 
     async def missing(self) -> list[Known]:
         """Orders that the chain has shown before and, when it was last read, did not show any more."""
-        return self.catalog.missing((await self.market.head()).epoch)
+        return self.catalog.missing(await self._epoch())
 
     async def order_health(self, order: OrderState) -> OrderHealth:
         """How an order is, and how likely it is lost before it ends; see `order_health`."""
-        return await read_health(self.market, order)
+        return await read_health(self.market, self._tenures, order)
 
     async def manifest(self, order: OrderState, watch: Listener = ignore_progress) -> Manifest:
         """What is in an order; from the catalog, else from those of its farmers that ask no ransom for it."""
@@ -423,11 +440,11 @@ class Renter:
         known = self.catalog.closing(order.id)
         if known is not None:
             return known
-        closing = await close(self.market, order)
+        closing = await close(self.market, self._tenures, order)
         if closing is not None:
-            self._remember(lambda: self.catalog.close(closing))
+            self._remember(lambda: self.catalog.index.note_closing(closing))
             return closing
-        await self._synced(watch)
+        await self._sync(watch)
         known = self.catalog.closing(order.id)
         if known is None:
             raise UnknownOrder(
@@ -516,15 +533,25 @@ class Renter:
             async with diagnosed(self.market, self._signer.clocks, self._signer.now, order):
                 yield
         except Told:
-            # What we know of the farmers may be why: the next attempt asks again.
+            # What we know of the farmers, and of who keeps the order, may be why: it is asked again.
             self._directory.forget()
+            self._tenures.forget()
             raise
 
-    async def _synced(self, watch: Listener) -> None:
+    async def _sync(self, watch: Listener) -> None:
         watch(Step(what="Reading the chain"))
-        for oddity in await sync(self.market, self.catalog, first_block=self._first_block):
+        before = self._synced
+        self._synced = await sync(
+            self.market, self.catalog, first_block=self._first_block, before=self._synced
+        )
+        self._tenures.note_read()
+        for oddity in self._synced.oddities if self._synced is not before else ():
             watch(Step(what=oddity))
-        self._said += await self._aftercare.look(watch)
+        self._said += await self._aftercare.look(self._synced.head, watch)
+
+    async def _epoch(self) -> Epoch:
+        """The epoch of the newest block that was seen when the chain was read, or that there is."""
+        return (self._synced.head if self._synced is not None else await self.market.head()).epoch
 
     async def _records(self) -> dict[FarmerId, Reputation]:
         """What is remembered of farmers, with the orders of ours that they may have proven lately."""

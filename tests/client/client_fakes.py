@@ -30,6 +30,8 @@ from grange.chain import (
     Wallet,
     Withdrawal,
 )
+from grange.chain.orders import OrderUnreadable, fold
+from grange.chain.renter_events import Watched
 from grange.merkle import merkle_root, path, root_of_hashes
 from grange.messages import (
     NO_CONTENT,
@@ -595,7 +597,9 @@ class FakeMarket:
             contract_address=None,
         )
 
-    async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
+    async def orders_since(
+        self, cursor: Cursor, watched: Watched, head: Head | None = None
+    ) -> list[Rollback | Batch]:
         steps: list[Rollback | Batch] = []
         standing = [number for number, value in cursor.anchors if self.block_hash(number) == value]
         if len(standing) < len(cursor.anchors):
@@ -603,37 +607,52 @@ class FakeMarket:
             cursor = cursor.rolled_back(block)
             steps.append(Rollback(block=block, cursor=cursor))
         if cursor.block < self.block:
-            names = ("OrderPlaced", "OrderClosed")
-            mine = [e for e in self.events if e.name in names and e.block > cursor.block]
-            first, cursor = cursor.block + 1, cursor.advanced(self.block, self.block_hash(self.block))
+            first = cursor.block + 1
+            shown = [event for event in self._shown() if event.block >= first]
+            asked = {event.args["order"] for event in shown if event.name == "OrderPlaced"}
+            asked |= {*watched(first)}
+            cursor = cursor.advanced(self.block, self.block_hash(self.block))
             steps.append(
                 Batch(
                     from_block=first,
                     to_block=self.block,
                     to_hash=self.block_hash(self.block),
-                    events=tuple(mine),
+                    events=tuple(e for e in shown if e.name == "OrderClosed" or e.args["order"] in asked),
                     cursor=cursor,
                 )
             )
         return steps
 
+    def _shown(self) -> list[Event]:
+        """What the market said of orders, with what they extend as far as the endpoint shows that."""
+        shown = []
+        for event in self.events:
+            if "order" not in event.args:
+                continue
+            shown.append(event)
+            previous = self.extensions.get(event.args["order"])
+            if event.name == "OrderPlaced" and previous is not None:
+                args = {"order": event.args["order"], "previous": previous}
+                index = -1 - event.log_index
+                shown.append(replace(event, name="OrderExtended", args=args, log_index=index))
+        return shown
+
+    async def slots_hash(self, order: OrderId) -> bytes | None:
+        try:
+            found = fold(await self.order_events(order, 0))
+        except OrderUnreadable:
+            return None
+        return None if found is None or self._emitted("OrderClosed", order) else found.slots_hash
+
+    async def order_events(self, order: OrderId, block: int) -> list[Event]:
+        return [one for one in self._shown() if one.args["order"] == order and one.block >= block]
+
     async def is_lost(self, order: OrderId, slot: int, start: Epoch) -> bool:
         return (order, slot, start) in self.lost
-
-    async def extended_by(self, order: OrderId, block: int) -> OrderId:
-        return self.extensions.get(order, NO_ORDER)
 
     async def extension_of(self, order: OrderId, block: int) -> OrderId:
         later = [new for new, old in self.extensions.items() if old == order]
         return next((new for new in later if self._emitted("OrderPlaced", new)), NO_ORDER)
-
-    async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
-        return [
-            e for e in self.events if e.name == "SlotFilled" and e.block == block and e.args["order"] == order
-        ]
-
-    async def tenures(self, order: OrderId, block: int) -> list[Event]:
-        return [e for e in self.events if e.name == "SlotFilled" and e.args["order"] == order]
 
     async def close(self, held: Held) -> Receipt:
         """Gives back what the test put into `to_return`: refund and compensation."""

@@ -331,10 +331,11 @@ async def test_what_was_learned_of_the_endpoint_is_kept(town: Town, monkeypatch:
         monkeypatch.setattr(Chain, "logs_matching", grudging)
         head = (await renter.market.head()).number
         beginning = Cursor(start=head - 40)
-        await renter.market.orders_since(beginning)
+        await renter.market.orders_since(beginning, lambda _: ())
         assert max(asked) > 32
         asked.clear()
-        for steps in await asyncio.gather(*(renter.market.orders_since(beginning) for _ in range(2))):
+        both = (renter.market.orders_since(beginning, lambda _: ()) for _ in range(2))
+        for steps in await asyncio.gather(*both):
             covered = [n for step in steps for n in range(step.from_block, step.to_block + 1)]
             assert covered == list(range(head - 40, head + 1))
         assert max(asked) <= 8

@@ -8,7 +8,7 @@ Who keeps the order is read once, for the plan. Leaves what is restored to `rest
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from grange.peer import Budget, Peer, Purse
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.events import Listener, Step, ignore_progress, without_failures
 from grange.transfer.retry import RetryPolicy
-from grange.types import OrderId
+from grange.types import Epoch, OrderId
 from grange_client.downloads.cost import ReadCost, check_vault, estimate_read_cost
 from grange_client.downloads.keepers import Keepers, find_keepers
 from grange_client.downloads.reader import OrderReader
@@ -33,6 +33,7 @@ from grange_client.keys.words import Identity
 from grange_client.orders.catalog import Catalog
 from grange_client.orders.market import Market
 from grange_client.orders.reputations import Reputations
+from grange_client.orders.tenure_check import TenureCheck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,7 @@ class Downloads:
 
     identity: Identity
     market: Market
+    tenures: TenureCheck
     directory: FarmerDirectory
     catalog: Catalog
     reputations: Reputations
@@ -69,12 +71,14 @@ class Downloads:
     executor: Executor
     remember: Callable[[Callable[[], None]], None]
     diagnose: Callable[[OrderState], AbstractAsyncContextManager[None]]
+    epoch: Callable[[], Awaitable[Epoch]]
+    """The present one, as far as it is known."""
     _manifest: tuple[OrderId, Manifest] | None = field(default=None, init=False)
     """The one that was read last: it may be long."""
 
     async def as_kept(self, order: OrderState) -> OrderState:
         """The order with those who keep its slots now. Raises the errors of the chain."""
-        return order.refilled(await self.market.tenures(order.id, order.block))
+        return await self.tenures.known(order)
 
     async def keepers(self, order: OrderState) -> Keepers:
         """Who keeps an order, and what they ask. Raises the errors of the chain."""
@@ -182,7 +186,7 @@ class Downloads:
         self, keepers: Keepers, watch: Listener, budget: Budget | None, *, at_any_price: bool
     ) -> OrderReader:
         order = keepers.order
-        if (await self.market.head()).epoch >= order.end:
+        if await self.epoch() >= order.end:
             watch = without_failures(watch)
         purse: Purse = self.directory.purse if budget is None else self.directory.purse.within(budget)
 
@@ -203,6 +207,7 @@ class Downloads:
             return
         account = self.identity.wallet.address
         signed = self.directory.purse.tabs.totals()
-        redeemed = await asyncio.gather(*(self.market.redeemed(one, account) for one in signed))
-        vault = await self.market.vault(account)
+        vault, *redeemed = await asyncio.gather(
+            self.market.vault(account), *(self.market.redeemed(one, account) for one in signed)
+        )
         check_vault(expected, vault, signed, dict(zip(signed, redeemed, strict=True)))

@@ -11,9 +11,10 @@ from grange.chain.orders import Closing, OrderState, closing_from_event
 from grange_client.errors import OrderGoesOn
 from grange_client.orders.market import Market
 from grange_client.orders.once import CLOSED, send_once
+from grange_client.orders.tenure_check import TenureCheck
 
 
-async def close(market: Market, order: OrderState) -> Closing | None:
+async def close(market: Market, tenures: TenureCheck, order: OrderState) -> Closing | None:
     """Close the order, or see another do it; None if it was closed before.
 
     Raises OrderGoesOn, and the errors of the chain.
@@ -25,7 +26,7 @@ async def close(market: Market, order: OrderState) -> Closing | None:
             means="What was not proven comes back when it is over.",
             todo="Close it then.",
         )
-    held = order.refilled(await market.tenures(order.id, order.block)).held
+    held = (await tenures.look(order)).held
     try:
         receipt = await send_once(
             market,

@@ -5,11 +5,11 @@ them. Decides which orders are placed again, and what is said of those that can'
 down to `placements` and `catalog`, sending to `market`.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from grange.chain import Receipt, TransactionReverted
+from grange.chain import Head, Receipt, TransactionReverted
 from grange.chain.confirmations import FINAL_BLOCKS
 from grange.errors import GrangeError
 from grange.messages import NO_ORDER
@@ -22,6 +22,7 @@ from grange_client.orders.market import Market
 from grange_client.orders.once import PLACED, send_once
 from grange_client.orders.placements import NOT_MINED, Placement, Placements
 from grange_client.orders.plan import Funds, missing_from_vault
+from grange_client.orders.tenure_check import TenureCheck
 
 ALL_EPOCHS = -1
 AT_ONCE = replace(PLACED, awaited_blocks=0)
@@ -37,24 +38,28 @@ class Aftercare:
 
     market: Market
     catalog: Catalog
+    tenures: TenureCheck
     placements: Placements
     funds: Callable[[], Awaitable[Funds]]
 
-    async def look(self, watch: Listener) -> list[str]:
+    async def look(self, head: Head, watch: Listener) -> list[str]:
         """Place again what was dropped; what is to be said of it, in sentences.
 
-        The catalog has just read the chain. Nothing that goes wrong here is in the way of the command.
+        The catalog has just read the chain up to `head`. Nothing that goes wrong here is in the way of the
+        command.
         """
         missing = {known.order.id: known for known in self.catalog.missing(ALL_EPOCHS)}
         self._forget_what_is_stored_again(missing.values())
-        said = await self._look_at_placements(missing, watch)
+        said = await self._look_at_placements(head, missing, watch)
         return said + self._forget_older()
 
-    async def _look_at_placements(self, missing: Collection[OrderId], watch: Listener) -> list[str]:
+    async def _look_at_placements(
+        self, head: Head, missing: Collection[OrderId], watch: Listener
+    ) -> list[str]:
         placements = self.placements.all()
         if not placements:
             return []
-        said, head = [], await self.market.head()
+        said = []
         on_chain = {known.order.id: known.order for known in self.catalog.orders()}
         # What was extended begins before its extension, and has to be there first.
         for placement in sorted(placements, key=lambda placement: placement.order.start):
@@ -79,9 +84,9 @@ class Aftercare:
                 said.append(await self._place_again(placement, watch))
         return said
 
-    def _forget_what_is_stored_again(self, missing: Iterable[Known]) -> None:
+    def _forget_what_is_stored_again(self, missing: Collection[Known]) -> None:
         """The person was faster: to place it again as well would be to pay twice for the same."""
-        there = self.catalog.orders()
+        there = self.catalog.orders() if missing else []
         for known in missing:
             if any(self._is_stored_again(known, one) for one in there):
                 self.placements.forget(known.order.id)
@@ -99,9 +104,12 @@ class Aftercare:
 
     def _forget_older(self) -> list[str]:
         """What can't be placed again, and of which something newer is there, is said once."""
+        missing = self.catalog.missing(ALL_EPOCHS)
+        if not missing:
+            return []
         there, waiting = self.catalog.orders(), {one.order.id for one in self.placements.all()}
         said = []
-        for known in self.catalog.missing(ALL_EPOCHS):
+        for known in missing:
             newer = next((one for one in there if one.is_newer_than(known)), None)
             if newer is not None and known.order.id not in waiting:
                 self.catalog.supersede(known.order.id)
@@ -121,7 +129,7 @@ class Aftercare:
         except TransactionReverted as error:
             if error.name == PLACED.refusal:
                 # It is on its way already, or our endpoint is behind: then it has it the next time.
-                self.catalog.read_again()
+                self.catalog.index.read_again()
                 return f"{what}; it is on its way onto it again."
             return (
                 f"{what}, and the market does not take it again ({error.name}). What it cost is back. Each "
@@ -145,7 +153,7 @@ class Aftercare:
             with suppress(GrangeError):
                 self.placements.note(known)
             with suppress(GrangeError):
-                self.catalog.extend(known.order)
+                self.catalog.index.note(known.order)
 
         async def missing() -> int:
             start = order.start
@@ -166,7 +174,7 @@ class Aftercare:
         previous = next((one.order for one in self.catalog.orders() if one.order.id == order), None)
         if previous is None:
             raise UnknownOrder("The order that it extends is not on the chain.")
-        return previous.refilled(await self.market.tenures(previous.id, previous.block)).held
+        return (await self.tenures.look(previous)).held
 
 
 def _named(placement: Placement) -> str:

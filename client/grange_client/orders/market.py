@@ -15,7 +15,6 @@ from grange.chain import (
     Chain,
     Cursor,
     Event,
-    EventFilter,
     EventFollower,
     Farmer,
     Head,
@@ -31,6 +30,7 @@ from grange.chain import (
     read_receipt,
 )
 from grange.chain.confirmations import default_confirmations
+from grange.chain.renter_events import OF_ORDER, RenterEvents, Watched
 from grange.messages import NO_ORDER, Domain
 from grange.tasks import together
 from grange.times import BlockClock
@@ -108,8 +108,17 @@ class Market(Protocol):
     async def withdraw(self) -> Receipt:
         """Move what was announced, or what is left of it, from the vault into the wallet."""
 
-    async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
-        """This renter's `OrderPlaced` and `OrderClosed` events behind the cursor."""
+    async def orders_since(
+        self, cursor: Cursor, watched: Watched, head: Head | None = None
+    ) -> list[Rollback | Batch]:
+        """The events of this renter's orders behind the cursor; see `grange.chain.renter_events`. `head` is
+        the newest block, for whoever has just asked for it."""
+
+    async def slots_hash(self, order: OrderId) -> bytes | None:
+        """What the contract keeps of an order's slots; None if it has no such order, or none any more."""
+
+    async def order_events(self, order: OrderId, block: int) -> list[Event]:
+        """All events of an order that was placed in `block`, but for its closing."""
 
     async def extend(
         self,
@@ -123,17 +132,8 @@ class Market(Protocol):
     ) -> Receipt:
         """Extend an order in one transaction, in the same way."""
 
-    async def extended_by(self, order: OrderId, block: int) -> OrderId:
-        """Which order one that was placed in `block` extends; NO_ORDER if none."""
-
     async def extension_of(self, order: OrderId, block: int) -> OrderId:
         """Which order extends one that was placed in `block`; NO_ORDER if none."""
-
-    async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
-        """The `SlotFilled` events of an order in the block that placed it: one for each slot."""
-
-    async def tenures(self, order: OrderId, block: int) -> list[Event]:
-        """All `SlotFilled` events of an order that was placed in `block`, those of repairs too."""
 
     async def is_lost(self, order: OrderId, slot: int, start: Epoch) -> bool:
         """Whether who has kept a slot since an epoch declared that it lost it."""
@@ -161,8 +161,8 @@ class ChainMarket:
         self._sender = sender
         self.domain = chain.domain
         self.parameters = chain.parameters
-        mine = EventFilter(events=("OrderPlaced", "OrderClosed"), args={"renter": sender.address})
-        self._follower = EventFollower(chain, [mine])
+        self._events = RenterEvents(chain, sender.address)
+        self._follower = EventFollower(self._events)
         self._following = asyncio.Lock()
 
     async def head(self) -> Head:
@@ -233,11 +233,22 @@ class ChainMarket:
         """See Market."""
         return await self._buried(calls.withdraw(self._sender.address))
 
-    async def orders_since(self, cursor: Cursor) -> list[Rollback | Batch]:
+    async def orders_since(
+        self, cursor: Cursor, watched: Watched, head: Head | None = None
+    ) -> list[Rollback | Batch]:
         """See Market."""
         async with self._following:
-            self._follower.cursor = cursor
-            return await self._follower.poll()
+            self._follower.cursor, self._events.watched = cursor, watched
+            return await self._follower.poll(head)
+
+    async def slots_hash(self, order: OrderId) -> bytes | None:
+        """See Market."""
+        found = await self._chain.order(order)
+        return None if found is None else found.slots_hash
+
+    async def order_events(self, order: OrderId, block: int) -> list[Event]:
+        """See Market."""
+        return await self._chain.logs(block, None, ("OrderPlaced", *OF_ORDER), {"order": order})
 
     async def extend(
         self,
@@ -256,24 +267,11 @@ class ChainMarket:
 
         return await self._sender.send(make, confirmations=confirmations, on_mined=on_mined)
 
-    async def extended_by(self, order: OrderId, block: int) -> OrderId:
-        """See Market."""
-        found = await self._chain.logs(block, block, ["OrderExtended"], {"order": order})
-        return OrderId(found[0].args["previous"]) if found else NO_ORDER
-
     async def extension_of(self, order: OrderId, block: int) -> OrderId:
         """See Market."""
         head = (await self._chain.head()).number
         found = await self._chain.logs(block, head, ["OrderExtended"], {"previous": order})
         return OrderId(found[0].args["order"]) if found else NO_ORDER
-
-    async def slots_filled(self, order: OrderId, block: int) -> list[Event]:
-        """See Market."""
-        return await self._chain.logs(block, block, ["SlotFilled"], {"order": order})
-
-    async def tenures(self, order: OrderId, block: int) -> list[Event]:
-        """See Market."""
-        return await self._chain.logs(block, None, ["SlotFilled"], {"order": order})
 
     async def is_lost(self, order: OrderId, slot: int, start: Epoch) -> bool:
         """See Market."""

@@ -12,16 +12,13 @@ from grange.chain.orders import OrderState
 from grange.types import Epoch, FarmerId, Slot
 from grange_client.orders.durability import OrderHealth, SlotReport, SlotState, estimate_health
 from grange_client.orders.market import Market
+from grange_client.orders.tenure_check import TenureCheck
 
 
-async def read_health(market: Market, order: OrderState) -> OrderHealth:
+async def read_health(market: Market, tenures: TenureCheck, order: OrderState) -> OrderHealth:
     """The state of an order's slots, and what it means. Raises the errors of the chain."""
-    head, farmers, filled = await asyncio.gather(
-        market.head(), market.farmers(), market.tenures(order.id, order.block)
-    )
+    head, farmers, order = await asyncio.gather(market.head(), market.farmers(), tenures.look(order))
     known = {farmer.id: farmer for farmer in farmers}
-    # An endpoint may show the events of an order's block late; what was placed is known without them.
-    order = order.refilled(filled)
     losses = await asyncio.gather(
         *(market.is_lost(order.id, index, slot.start) for index, slot in enumerate(order.slots))
     )

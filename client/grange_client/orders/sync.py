@@ -1,14 +1,14 @@
-"""Bringing the catalog up to the chain: orders placed and closed since last time, and what a reorg took back.
+"""Bringing the catalog up to the chain: what happened to our orders, and what a reorg took back.
 
-Decides what an order's events must be to be listed at all, and how much is read again each time. Leaves
-following the chain to `grange.chain`, and reading contents to `restore`.
+Decides how much is read again each time. Leaves what an order's events must be to be listed to
+`grange.chain.orders`, following the chain to `grange.chain`, and reading contents to `restore`.
 """
 
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass
 
-from grange.chain import Batch, Cursor, Rollback
+from grange.chain import Head
 from grange.chain.confirmations import FINAL_BLOCKS
-from grange.chain.orders import OrderState, OrderUnreadable, closing_from_event, fold
 from grange.types import OrderId
 from grange_client.orders.catalog import Catalog
 from grange_client.orders.market import Market
@@ -17,57 +17,53 @@ MAX_POLLS = 10_000
 """Each poll reads up to 100,000 blocks, so this is the whole of any chain."""
 
 
-async def sync(market: Market, catalog: Catalog, *, first_block: int) -> list[str]:
-    """Read on from where the catalog stands; what could not be understood is returned in words.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Synced:
+    """The catalog has what the chain shows up to `head`. What could not be understood is said in words."""
+
+    head: Head
+    oddities: tuple[str, ...] = ()
+
+
+async def sync(market: Market, catalog: Catalog, *, first_block: int, before: Synced | None = None) -> Synced:
+    """Read on from where the catalog stands: one request if no block came since `before`, which is what the
+    last one gave, else three, and a fourth if orders were placed.
 
     The newest blocks are read once more, and all since the first order that is missing or shows up again: an
     endpoint may know a block before its events, or have kept some to itself. Raises the errors of the chain;
     what was read before is kept.
     """
+    index, head = catalog.index, await market.head()
+    cursor = index.cursor(first_block)
+    sought = await _sought(market, catalog, head)
+    if before is not None and before.head.hash == head.hash and cursor.block == head.number and not sought:
+        return before
+
+    def watched(block: int) -> Collection[OrderId]:
+        return index.watched(block // market.parameters.epoch_blocks)
+
     oddities: list[str] = []
-    await _read_on(market, catalog, catalog.cursor(first_block), oddities)
-    read = catalog.cursor(first_block)
-    epoch = (await market.head()).epoch
-    sought = [known.order.block for known in catalog.missing(epoch)]
-    for known in catalog.superseded(epoch):
+    if cursor.block > head.number:
+        # The endpoint is behind, or the chain is shorter now, and then what was above is not there.
+        oddities += index.apply(await market.orders_since(cursor, watched, head))
+        cursor = index.cursor(first_block)
+    cursor = cursor.rolled_back(min([cursor.block - FINAL_BLOCKS, *sought]) - 1)
+    newest: Head | None = head
+    for _ in range(MAX_POLLS):
+        steps = await market.orders_since(cursor, watched, newest)
+        oddities += index.apply(steps)
+        if not steps or (cursor := steps[-1].cursor).block >= head.number:
+            break
+        newest = None
+    return Synced(head=head, oddities=tuple(dict.fromkeys(oddities)))
+
+
+async def _sought(market: Market, catalog: Catalog, head: Head) -> list[int]:
+    """From which blocks on orders are looked for that the chain has shown and does not show."""
+    sought = [known.order.block for known in catalog.missing(head.epoch)]
+    for known in catalog.superseded(head.epoch):
         # Asked for one by one: something newer is there, and nobody waits for all to be read again.
         since = known.order.block - FINAL_BLOCKS
         placed = await market.receipt_of("OrderPlaced", known.order.id, since)
         sought += [] if placed is None else [placed.block]
-    again = min([read.block - FINAL_BLOCKS, *sought]) - 1
-    await _read_on(market, catalog, read.rolled_back(again), oddities)
-    return list(dict.fromkeys(oddities))
-
-
-async def _read_on(market: Market, catalog: Catalog, cursor: Cursor, oddities: list[str]) -> None:
-    for _ in range(MAX_POLLS):
-        steps = await market.orders_since(cursor)
-        if not steps:
-            break
-        for step in steps:
-            if isinstance(step, Rollback):
-                catalog.advance(step.cursor, undo_after=step.block)
-            else:
-                orders = await _orders(market, step, oddities)
-                closed = [event for event in step.events if event.name == "OrderClosed"]
-                closings = map(closing_from_event, closed)
-                catalog.advance(step.cursor, orders, closings, read_from=step.from_block)
-            cursor = step.cursor
-
-
-async def _orders(market: Market, batch: Batch, oddities: list[str]) -> list[OrderState]:
-    orders = []
-    for event in batch.events:
-        if event.name != "OrderPlaced":
-            continue
-        order = OrderId(event.args["order"])
-        filled = await market.slots_filled(order, event.block)
-        previous = await market.extended_by(order, event.block)
-        try:
-            placed = fold([event, *filled])
-        except OrderUnreadable as error:
-            oddities.append(str(error))
-            continue
-        if placed is not None:
-            orders.append(replace(placed, previous=previous))
-    return orders
+    return sought

@@ -17,10 +17,10 @@ back and delivered again. If no anchor stands, it is another chain: the rollback
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from grange.chain.errors import ChainError, ChainTimeout, RpcError
 from grange.chain.events import Event, EventFilter
-from grange.chain.gateway import Chain
 from grange.chain.views import Head
 from grange.errors import Misuse
 from grange.json_text import parse_json
@@ -89,6 +89,24 @@ class Batch:
     cursor: Cursor
 
 
+class EventSource(Protocol):
+    """What a follower asks: a `Chain`, or one that asks it for more than filters can say."""
+
+    async def head(self) -> Head:
+        """The newest block."""
+
+    async def block_hash(self, number: int) -> bytes | None:
+        """The hash of a block of the canonical chain; None if there is no such block."""
+
+    async def block_hashes(self, numbers: Sequence[int]) -> list[bytes | None]:
+        """The same for several blocks."""
+
+    async def logs_matching(
+        self, from_block: int, to_block: int, filters: Sequence[EventFilter], /
+    ) -> list[Event]:
+        """Events in a closed range of blocks, in order."""
+
+
 class EventFollower:
     """Reads the events that match `filters` (all, if there are none), from block `start` or a stored cursor.
 
@@ -97,7 +115,7 @@ class EventFollower:
 
     def __init__(
         self,
-        chain: Chain,
+        chain: EventSource,
         filters: Sequence[EventFilter] = (),
         *,
         start: int = 0,

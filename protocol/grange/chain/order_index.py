@@ -105,7 +105,7 @@ class OrderIndex:
                 write_cursor(db, step.cursor)
             return oddities
 
-        return self._sound(lambda: self.file.change(take_in), []) if steps else []
+        return self.sound(lambda: self.file.change(take_in), []) if steps else []
 
     def learn(self, order: OrderId, events: Iterable[Event]) -> None:
         """Take all events of one order, since it was placed, for those that it has: what was known of it was
@@ -191,10 +191,7 @@ class OrderIndex:
 
         self.file.change(forget)
 
-    def _find(self, condition: str, *values: Any) -> list[OrderState]:
-        return self._sound(lambda: self.file.read(lambda db: read_orders(db, condition, values)), [])
-
-    def _sound(self, work: Callable[[], Result], empty: Result) -> Result:
+    def sound(self, work: Callable[[], Result], empty: Result) -> Result:
         """What some work gives. For damage that SQLite did not notice the file is begun again, and the chain
         read from the beginning next time."""
         try:
@@ -202,6 +199,9 @@ class OrderIndex:
         except UNNOTICED_DAMAGE:
             self.file.begin_again()
             return empty
+
+    def _find(self, condition: str, *values: Any) -> list[OrderState]:
+        return self.sound(lambda: self.file.read(lambda db: read_orders(db, condition, values)), [])
 
     def _replace(self, db: sqlite3.Connection, first: int, last: int, events: Sequence[Event]) -> list[str]:
         """Make these the events of a range of blocks."""

@@ -73,13 +73,19 @@ def create_tables(db: sqlite3.Connection) -> None:
 def read_orders(db: sqlite3.Connection, condition: str, values: Sequence[Any]) -> list[OrderState]:
     """Orders of which a condition of SQL is true, the newest first. Raises one of UNNOTICED_DAMAGE."""
     query = f"SELECT {_COLUMNS} FROM orders WHERE {condition} ORDER BY block DESC, id"
-    return [_state(db, row) for row in db.execute(query, values).fetchall()]
+    rows = db.execute(query, values).fetchall()
+    query = (
+        "SELECT order_id, farmer, root, rate, start, is_lost FROM slots"
+        f" WHERE order_id IN (SELECT id FROM orders WHERE {condition}) ORDER BY order_id, slot"
+    )
+    slots: dict[bytes, list[tuple[Any, ...]]] = {row[0]: [] for row in rows}
+    for order, *slot in db.execute(query, values):
+        slots[order].append(tuple(slot))
+    return [_state(row, slots[row[0]]) for row in rows]
 
 
-def _state(db: sqlite3.Connection, row: tuple[Any, ...]) -> OrderState:
+def _state(row: tuple[Any, ...], slots: Sequence[tuple[Any, ...]]) -> OrderState:
     order, renter, block, start, end, k, n, leaf_count, piece_leaves, previous, origin, *closed = row
-    query = "SELECT farmer, root, rate, start, is_lost FROM slots WHERE order_id = ? ORDER BY slot"
-    slots = db.execute(query, (order,)).fetchall()
     closed_block, refund, compensation = closed
     return OrderState(
         id=OrderId(order),

@@ -276,7 +276,7 @@ async def test_bits_that_sqlite_does_not_notice(world: World, tree: Path) -> Non
     """A number that is none any more: the catalog is made again; a contents page is fetched again."""
     await put(world, tree, "tree")
     with closing(sqlite3.connect(world.home / "catalog.sqlite")) as connection, connection:
-        connection.execute("UPDATE orders SET manifest = x'00'")
+        connection.execute("UPDATE contents SET manifest = x'00'")
     async with world.renter() as renter:
         [known] = await renter.orders()
         assert (await renter.manifest(known.order)).name == "tree"
@@ -299,9 +299,24 @@ async def test_a_purse_that_is_damaged_is_moved_aside_and_said(world: World, tre
     assert (world.home / "purse.sqlite.damaged-1").read_bytes().startswith(b"neither")
 
 
-OLD_CATALOG = """
+SCHEMA_OF_VERSION_4 = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE orders (id BLOB PRIMARY KEY);
+CREATE TABLE orders (
+    id BLOB PRIMARY KEY, block INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
+    k INTEGER NOT NULL, n INTEGER NOT NULL, leaf_count INTEGER NOT NULL, piece_leaves INTEGER NOT NULL,
+    previous BLOB NOT NULL, origin BLOB NOT NULL,
+    name TEXT, created INTEGER, files INTEGER, size_bytes INTEGER, manifest BLOB,
+    missing INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE closings (
+    order_id BLOB PRIMARY KEY, block INTEGER NOT NULL, refund TEXT NOT NULL, compensation TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE slots (
+    order_id BLOB NOT NULL REFERENCES orders (id) ON DELETE CASCADE, slot INTEGER NOT NULL,
+    farmer INTEGER NOT NULL, root BLOB NOT NULL, rate TEXT NOT NULL, PRIMARY KEY (order_id, slot)
+) WITHOUT ROWID;
+"""
+FARMERS_OF_VERSION_3 = """
 CREATE TABLE farmers (
     id INTEGER PRIMARY KEY, successes INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,
     lies INTEGER NOT NULL DEFAULT 0, last_failure TEXT NOT NULL DEFAULT ''
@@ -310,15 +325,23 @@ INSERT INTO farmers VALUES (3, 5, 1, 2, 'wrong bytes');
 """
 
 
+def begin_old(connection: sqlite3.Connection, world: World, version: str) -> None:
+    """A catalog as earlier versions made it."""
+    connection.executescript(SCHEMA_OF_VERSION_4)
+    if version < "4":
+        connection.execute("ALTER TABLE orders DROP COLUMN missing")
+        connection.executescript(FARMERS_OF_VERSION_3)
+    about = {"version": version, "chain": "1337", "market": world.market.domain.market}
+    values = (about | {"renter": world.market.renter}).items()
+    connection.executemany("INSERT INTO about VALUES (?, ?)", values)
+
+
 @pytest.mark.parametrize("version", ["2", "3"])
 def test_what_old_catalogs_remember_of_farmers_is_kept(tmp_path: Path, world: World, version: str) -> None:
     """Until version 3 it was in the catalog; it moves into a file that outlives it, once."""
     path = tmp_path / "catalog.sqlite"
-    about = {"version": version, "chain": "1337", "market": world.market.domain.market}
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.executescript(OLD_CATALOG)
-        values = (about | {"renter": world.market.renter}).items()
-        connection.executemany("INSERT INTO about VALUES (?, ?)", values)
+        begin_old(connection, world, version)
     for _ in range(2):
         with opened(path, world) as (_, reputations):
             assert reputations.records() == {FarmerId(3): Reputation(successes=5, failures=1, lies=2)}
@@ -327,15 +350,39 @@ def test_what_old_catalogs_remember_of_farmers_is_kept(tmp_path: Path, world: Wo
         assert reputations.records()[FarmerId(3)].lies == 2
 
 
-async def test_orders_of_the_last_version_are_kept(world: World, tree: Path) -> None:
-    """Names of orders that are over can be read nowhere else: a new version does not forget them."""
-    await put(world, tree, "tree")
+@pytest.mark.parametrize("version", ["3", "4"])
+async def test_orders_of_earlier_versions_are_kept(world: World, tree: Path, version: str) -> None:
+    """Names of orders that are over can be read nowhere else: a new version does not forget them. The chain
+    is read once more, for the events that it did not keep."""
+    order = await put(world, tree, "tree")
+    async with world.renter() as renter:
+        [known] = await renter.orders()
     path = world.home / "catalog.sqlite"
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("ALTER TABLE orders DROP COLUMN missing")
-    change_about(path, "version", "3")
+    with closing(sqlite3.connect(path)) as new, closing(sqlite3.connect(path.with_name("old"))) as old, old:
+        begin_old(old, world, version)
+        row = new.execute(
+            "SELECT id, block, start, end, k, n, leaf_count, piece_leaves, previous, origin,"
+            " name, created, files, size_bytes, manifest FROM orders, contents"
+        ).fetchone()
+        old.execute(
+            f"INSERT INTO orders VALUES ({', '.join('?' * (15 + (version == '4')))})",
+            row + (0,) * (version == "4"),
+        )
+        slots = new.execute("SELECT order_id, slot, farmer, root, rate FROM slots").fetchall()
+        old.executemany("INSERT INTO slots VALUES (?, ?, ?, ?, ?)", slots)
+        old.execute("INSERT INTO closings VALUES (?, 70, '5', '6')", (order,))
+    path.with_name("old").replace(path)
+    for left in path.parent.glob("catalog.sqlite-*"):
+        left.unlink()
     with opened(path, world) as (catalog, _):
-        assert [known.name for known in catalog.orders()] == ["tree"]
+        [kept] = catalog.orders()
+        assert kept.closing is not None
+        assert (kept.closing.block, kept.closing.refund, kept.closing.compensation) == (70, 5, 6)
+        assert replace(kept, order=replace(kept.order, closing=None)) == known
+        assert catalog.manifest(kept.order.id) is not None
+        assert catalog.index.cursor(7).block == 6
+    async with world.renter() as renter:
+        assert await renter.orders() == [known]
 
 
 def test_success_forgives_failures_but_no_lies(tmp_path: Path, world: World) -> None:

@@ -208,6 +208,7 @@ async def test_an_endpoint_that_hides_what_an_order_extends_makes_nobody_a_liar(
             await renter.get(by_id[extended.id].order, tmp_path / "back")
         assert not [record for record in renter.reputations.records().values() if record.lies]
         world.market.extensions.update(hidden)
+        world.market.block += 1
         by_id = {one.order.id: one for one in await renter.orders()}
         assert by_id[extended.id].name == "ghost"
         assert by_id[known.order.id].extended_by == extended.id
@@ -221,7 +222,7 @@ async def test_what_an_endpoint_kept_to_itself_is_found_with_an_honest_one(world
         world.market.block += FINAL_BLOCKS + 10
         [known] = await renter.orders()
         hidden = hide(world, known.order.id)
-        renter.catalog.read_again()
+        renter.catalog.index.read_again()
         assert await renter.orders() == []
         world.market.block += FINAL_BLOCKS + 10
         assert await renter.orders() == []

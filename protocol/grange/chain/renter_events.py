@@ -1,0 +1,65 @@
+"""The events of one renter's orders, as an EventFollower reads them.
+
+Only two events name the renter: those of an order's placing and of its closing. All others name the order. So
+a range of blocks is asked first for what names the renter and for what names the orders that are known
+already, in one request, and then for what names the orders that turned up in it. Decides what is asked, and
+how many orders at a time. Leaves following to `follower`, and which orders are known to the caller.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
+
+from grange.chain.events import Event, EventFilter
+from grange.chain.gateway import Chain
+from grange.chain.views import Head
+from grange.types import Address, OrderId
+
+OF_RENTER: Final = ("OrderPlaced", "OrderClosed")
+OF_ORDER: Final = ("SlotFilled", "OrderExtended", "LossDeclared")
+MAX_ORDERS_PER_REQUEST: Final = 500
+"""Endpoints take about a thousand values at one place of a filter. In a range in which they were all placed,
+so many orders of 80 slots are an answer of 36 MB."""
+
+Watched = Callable[[int], Collection[OrderId]]
+"""Which of the orders that are known may have events in a block or later."""
+
+
+class RenterEvents:
+    """An EventSource. `watched` may be changed between two looks."""
+
+    def __init__(self, chain: Chain, renter: Address) -> None:
+        self._chain = chain
+        self._placed_or_closed = EventFilter(events=OF_RENTER, args={"renter": renter})
+        self.watched: Watched = lambda _: ()
+
+    async def head(self) -> Head:
+        """The newest block."""
+        return await self._chain.head()
+
+    async def block_hash(self, number: int) -> bytes | None:
+        """The hash of a block of the canonical chain; None if there is no such block."""
+        return await self._chain.block_hash(number)
+
+    async def block_hashes(self, numbers: Sequence[int]) -> list[bytes | None]:
+        """The same for several blocks in one request."""
+        return await self._chain.block_hashes(numbers)
+
+    async def logs_matching(
+        self, from_block: int, to_block: int, _filters: Sequence[EventFilter]
+    ) -> list[Event]:
+        """All events of the renter's orders in a range of blocks. Two requests if orders were placed in it,
+        else one, and one more for every MAX_ORDERS_PER_REQUEST orders."""
+        known = list(dict.fromkeys(self.watched(from_block)))
+        first, rest = known[:MAX_ORDERS_PER_REQUEST], known[MAX_ORDERS_PER_REQUEST:]
+        filters = [self._placed_or_closed, *([_of(first)] if first else [])]
+        events = await self._chain.logs_matching(from_block, to_block, filters)
+        placed = [OrderId(event.args["order"]) for event in events if event.name == "OrderPlaced"]
+        rest += [order for order in dict.fromkeys(placed) if order not in set(known)]
+        for begin in range(0, len(rest), MAX_ORDERS_PER_REQUEST):
+            orders = rest[begin : begin + MAX_ORDERS_PER_REQUEST]
+            events += await self._chain.logs_matching(from_block, to_block, [_of(orders)])
+        return sorted(events, key=lambda event: event.position)
+
+
+def _of(orders: Sequence[OrderId]) -> EventFilter:
+    return EventFilter(events=OF_ORDER, args={"order": orders})
