@@ -1,19 +1,19 @@
 """The node: what belongs together while a farm runs, opened and closed in one place.
 
     Store, Ledger     what is on disk
-    Volume, Ballast   whether that is there, and room kept back for it   (loop)
+    Volume, Ballast   whether that is there, and room kept back for it (loop)
     ChainLink         the way to the market
-    Watcher           chain -> ledger and view        (loop)
-    Prover            view, ledger, store -> proofs   (loop)
-    Collector         ledger -> removals              (loop)
-    Scrubber          store -> damages                (loop)
-    Carer             damages -> mended, or lost      (loop)
+    ChainFollower     chain -> ledger and view                         (loop)
+    Prover            view, ledger, store -> proofs                    (loop)
+    Collector         ledger -> removals                               (loop)
+    Scrubber          store -> damage                                  (loop)
+    SelfRepairer      damage -> mended, or lost                        (loop)
     Uploads           pieces -> store and ledger
     AcceptanceService store, ledger, view -> acceptances
     Readers           who may read what
     Till              vouchers -> reads
-    Redeemer          vouchers -> money               (loop)
-    GasWatch          coin for gas -> warnings        (loop)
+    Redeemer          vouchers -> money                                (loop)
+    GasWatch          coin for gas -> warnings                         (loop)
 
 Decides the order of opening, what is made consistent after a kill, and which loops run. Leaves HTTP to `app`.
 """
@@ -34,10 +34,10 @@ from grange_node.acceptance.collector import COLLECT_SECONDS, Collector
 from grange_node.acceptance.uploads import Uploads
 from grange_node.audit.prover import Prover
 from grange_node.chain.account_funds import AccountFunds
+from grange_node.chain.chain_follower import ChainFollower
 from grange_node.chain.chain_link import ChainLink, LiveLink
 from grange_node.chain.gas_watch import GAS_SECONDS, GasWatch
 from grange_node.chain.vault_funds import VaultFunds
-from grange_node.chain.watcher import Watcher
 from grange_node.config import ACCOUNTS_NAME, DAMAGES_NAME, LEDGER_NAME, REPAIRS_NAME, Config
 from grange_node.files import DiskFiles, Files
 from grange_node.ledger.ledger import Ledger
@@ -56,10 +56,10 @@ from grange_node.pieces.waiting import SHARE_WEIGHT
 from grange_node.reads.paths import Paths
 from grange_node.reads.readers import Readers
 from grange_node.records import SlotState
-from grange_node.self_repair.carer import CARE_SECONDS, Carer
-from grange_node.self_repair.damages import Damages
+from grange_node.self_repair.damaged_pieces import DamagedPieces
 from grange_node.self_repair.rebuilder import LiveRebuilder, Rebuilder
 from grange_node.self_repair.scrubber import IDLE_SECONDS, Scrubber
+from grange_node.self_repair.self_repairer import SELF_REPAIR_SECONDS, SelfRepairer
 from grange_node.slot_key import SlotKey
 
 MAX_MEMORY_BYTES = 256 * MIB
@@ -84,14 +84,14 @@ class Node:
     ledger: Ledger
     capacity: Capacity
     link: ChainLink
-    watcher: Watcher
+    follower: ChainFollower
     uploads: Uploads
     locks: SlotLocks
     acceptance_service: AcceptanceService
     prover: Prover
     collector: Collector
-    damages: Damages
-    carer: Carer
+    damaged_pieces: DamagedPieces
+    self_repairer: SelfRepairer
     scrubber: Scrubber
     readers: Readers
     till: Till
@@ -154,7 +154,7 @@ class Node:
             if link is None:
                 link = await stack.enter_async_context(LiveLink.open(config, wallet))
             epoch_blocks = config.parameters.epoch_blocks
-            watcher = Watcher(link, ledger, capacity, epoch_blocks, clock)
+            follower = ChainFollower(link, ledger, capacity, epoch_blocks, clock)
             locks = SlotLocks(steady)
             funds = AccountFunds(link, clock)
             uploads = Uploads(
@@ -173,17 +173,19 @@ class Node:
                     lambda voucher: is_signed(voucher, config.domain, config.farmer),
                 )
             )
-            damages = stack.enter_context(Damages.open(config.data_folder / DAMAGES_NAME, ballast.give_up))
+            damaged_pieces = stack.enter_context(
+                DamagedPieces.open(config.data_folder / DAMAGES_NAME, ballast.give_up)
+            )
             if rebuilder is None:
                 rebuilder = LiveRebuilder(config.data_folder / REPAIRS_NAME, link.sender, config.start_block)
-            carer = Carer(
+            self_repairer = SelfRepairer(
                 config=config,
                 store=store,
                 ledger=ledger,
                 capacity=capacity,
                 link=link,
-                watcher=watcher,
-                damages=damages,
+                follower=follower,
+                damaged_pieces=damaged_pieces,
                 volume=volume,
                 rebuilder=rebuilder,
                 clock=clock,
@@ -200,7 +202,7 @@ class Node:
                 ledger=ledger,
                 capacity=capacity,
                 link=link,
-                watcher=watcher,
+                follower=follower,
                 uploads=uploads,
                 locks=locks,
                 acceptance_service=AcceptanceService(
@@ -209,33 +211,33 @@ class Node:
                     store=store,
                     ledger=ledger,
                     link=link,
-                    watcher=watcher,
+                    follower=follower,
                     uploads=uploads,
                     locks=locks,
                     clock=clock,
                 ),
-                prover=Prover(config, store, ledger, link, watcher, damaged=carer.drawn),
+                prover=Prover(config, store, ledger, link, follower, damaged=self_repairer.drawn),
                 collector=Collector(
                     ledger=ledger,
                     uploads=uploads,
                     locks=locks,
                     link=link,
-                    watcher=watcher,
+                    follower=follower,
                     history=rebuilder.order,
                     farmer=config.farmer,
                     epoch_blocks=epoch_blocks,
                     clock=clock,
                 ),
-                damages=damages,
-                carer=carer,
+                damaged_pieces=damaged_pieces,
+                self_repairer=self_repairer,
                 scrubber=Scrubber(
                     store,
-                    kept=carer.kept,
-                    found=carer.found,
-                    finished=carer.scrubbed,
-                    next_suspect=carer.next_suspect,
+                    kept=self_repairer.kept,
+                    found=self_repairer.found,
+                    finished=self_repairer.scrubbed,
+                    next_suspect=self_repairer.next_suspect,
                 ),
-                readers=Readers(link, watcher, funds, clock),
+                readers=Readers(link, follower, funds, clock),
                 till=Till(
                     domain=config.domain,
                     farmer=config.farmer,
@@ -252,13 +254,13 @@ class Node:
     async def run_loops(self) -> None:
         """Watch, prove, redeem, collect and care until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(forever("chain", self.watcher.look, self.watcher.pause_seconds))
-            group.create_task(forever("vouchers", self.redeemer.tick, self.watcher.pause_seconds))
+            group.create_task(forever("chain", self.follower.look, self.follower.pause_seconds))
+            group.create_task(forever("vouchers", self.redeemer.tick, self.follower.pause_seconds))
             group.create_task(forever("gas", self.gas_watch.tick, lambda: GAS_SECONDS))
             group.create_task(forever("prover", self.prover.tick, lambda: 0.0))
             group.create_task(forever("collector", self.collector.collect, lambda: COLLECT_SECONDS))
             group.create_task(forever("scrubber", self.scrubber.round, lambda: IDLE_SECONDS))
-            group.create_task(forever("care", self.carer.tick, lambda: CARE_SECONDS))
+            group.create_task(forever("self-repair", self.self_repairer.tick, lambda: SELF_REPAIR_SECONDS))
             group.create_task(forever("disk", self.look_at_disk, lambda: DISK_SECONDS))
 
     async def look_at_disk(self) -> None:

@@ -7,13 +7,13 @@ throws data away to save the disk has no use for that.
 """
 
 from grange_node.cli.farm import app
-from grange_node.self_repair.carer import Carer
+from grange_node.self_repair.self_repairer import SelfRepairer
 
 
-async def look_away(carer: Carer) -> None:
+async def look_away(self_repairer: SelfRepairer) -> None:
     """Instead of mending."""
 
 
 if __name__ == "__main__":
-    setattr(Carer, "tick", look_away)  # noqa: B010 - a method is not assigned to
+    setattr(SelfRepairer, "tick", look_away)  # noqa: B010 - a method is not assigned to
     app()

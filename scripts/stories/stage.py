@@ -47,7 +47,7 @@ class Stage:
 
     @contextmanager
     def work(self) -> Iterator[Listener]:
-        """A watcher for the client's work: one bar for each part that counts bytes, a line for the others."""
+        """A listener for the client: one bar for each part that counts bytes, a line for the others."""
         bars = Bars(
             TextColumn("   {task.description:<22}"),
             BarColumn(bar_width=30),

@@ -13,7 +13,7 @@
     intervals     what a count of losses says about their probability
     closed_form   the exact answer for the cases that have one
     check         the simulation beside the closed form
-    report, chart, policy_chart, cli   what is shown
+    report, drawing, policy_drawing, cli   what is shown
 
 Decides nothing about the network: whatever a repairer would decide comes from `grange.repair`.
 """

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from grange.errors import Misuse
-from grange_simulate import policy_chart, report
+from grange_simulate import policy_drawing, report
 from grange_simulate.assumptions import DEFAULT_CODES, Assumptions, Code, Farmers, Lines, Prices, Rules
-from grange_simulate.chart import drawn
 from grange_simulate.check import compared
+from grange_simulate.drawing import drawn
 from grange_simulate.intervals import Estimate
 
 EXIT_DIFFERS = 1
@@ -150,7 +150,7 @@ def policy(
 ) -> None:
     """Draw when a repairer acts and when it waits."""
     try:
-        drawing = policy_chart.drawn(_WORLD, _code(code))
+        drawing = policy_drawing.drawn(_WORLD, _code(code))
     except Misuse as error:
         _fail(f"{error}.", EXIT_MISUSE)
     _write(plot, drawing)

@@ -231,7 +231,7 @@ async def collected(farmer: FarmerProcess) -> None:
     await farmer.stop()
     now = time.time()
     async with Node.open(load_config(farmer.home), load_key(farmer.home), clock=lambda: now) as node:
-        await node.watcher.refresh()
+        await node.follower.refresh()
         now += STAGING_IDLE_SECONDS + 1
         await node.collector.collect()
 

@@ -683,7 +683,7 @@ class Farm(Asker):
         """The whole way: promised, placed, and seen by the node."""
         await self.agree(slot)
         self.market.place(slot.placed())
-        await self.node.watcher.refresh()
+        await self.node.follower.refresh()
 
 
 class Killed(BaseException):

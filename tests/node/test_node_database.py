@@ -21,7 +21,7 @@ from grange_node.errors import LedgerDamaged, NoRoom, StoreFailed
 from grange_node.ledger.ledger import Ledger
 from grange_node.payments.accounts import Accounts
 from grange_node.pieces.ballast import BALLAST_BYTES, BALLAST_NAME, ROOM_FOR_ANOTHER_BYTES, Ballast
-from grange_node.self_repair.damages import Damages
+from grange_node.self_repair.damaged_pieces import DamagedPieces
 
 
 @pytest.fixture
@@ -44,11 +44,11 @@ async def test_epochs_are_proven_while_the_disk_takes_no_writes(
     with disk.writes_fail(code):
         for epoch in (2, 3):
             fragile.market.mine_to_epoch(epoch, 1)
-            assert await fragile.node.prover.step(await fragile.node.watcher.refresh()) is Action.PROVE
+            assert await fragile.node.prover.step(await fragile.node.follower.refresh()) is Action.PROVE
         assert fragile.market.sent_proofs == 2
         assert disk.refused
     fragile.market.mine()
-    await fragile.node.watcher.refresh()
+    await fragile.node.follower.refresh()
     with Ledger.look(fragile.node.config.data_folder / LEDGER_NAME) as ledger:
         assert ledger.cursor().block == fragile.market.height
         assert ledger.earnings().proven_epochs == 2
@@ -62,9 +62,9 @@ async def test_a_slot_that_is_placed_while_the_disk_is_full_is_proven(
     await fragile.agree(another)
     with disk.writes_fail(FULL):
         fragile.market.place(another.placed())
-        await fragile.node.watcher.refresh()
+        await fragile.node.follower.refresh()
         fragile.market.mine_to_epoch(fragile.market.epoch + 1, 1)
-        assert await fragile.node.prover.step(await fragile.node.watcher.refresh()) is Action.PROVE
+        assert await fragile.node.prover.step(await fragile.node.follower.refresh()) is Action.PROVE
 
 
 async def test_what_was_taken_in_meanwhile_is_written_before_anything_else(
@@ -72,7 +72,7 @@ async def test_what_was_taken_in_meanwhile_is_written_before_anything_else(
 ) -> None:
     with disk.writes_fail(FULL):
         fragile.market.mine(3)
-        await fragile.node.watcher.refresh()
+        await fragile.node.follower.refresh()
     await fragile.upload(parcel(seed=1))
     with Ledger.look(fragile.node.config.data_folder / LEDGER_NAME) as ledger:
         assert ledger.cursor().block == fragile.market.height
@@ -151,18 +151,18 @@ async def test_a_damaged_side_file_costs_what_it_holds(
 async def test_a_side_file_that_is_damaged_while_it_is_open_is_begun_again(
     fragile: Farm, disk: SqliteDisk
 ) -> None:
-    fragile.node.damages.note(parcel().key, [1], fragile.market.epoch)
+    fragile.node.damaged_pieces.note(parcel().key, [1], fragile.market.epoch)
     path = fragile.node.config.data_folder / DAMAGES_NAME
     disk.reading = UNREADABLE
     with pytest.raises(StoreFailed):
-        fragile.node.damages.all()
+        fragile.node.damaged_pieces.all()
     disk.reading = None
     with closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     path.write_bytes(b"garbage" * 1000)
-    assert fragile.node.damages.all() == []
-    fragile.node.damages.note(parcel().key, [2], fragile.market.epoch)
-    assert [damage.pieces for damage in fragile.node.damages.all()] == [(2,)]
+    assert fragile.node.damaged_pieces.all() == []
+    fragile.node.damaged_pieces.note(parcel().key, [2], fragile.market.epoch)
+    assert [damage.pieces for damage in fragile.node.damaged_pieces.all()] == [(2,)]
 
 
 def test_a_full_disk_costs_no_file(tmp_path: Path, disk: SqliteDisk) -> None:
@@ -181,7 +181,7 @@ async def test_room_is_kept_back_and_given_up_when_the_disk_is_full(fragile: Far
     assert ballast.stat().st_size == BALLAST_BYTES
     with disk.writes_fail(FULL):
         fragile.market.mine()
-        await fragile.node.watcher.refresh()
+        await fragile.node.follower.refresh()
     assert not ballast.exists()
 
 
@@ -215,11 +215,14 @@ def test_a_file_that_another_process_keeps_locked_is_not_waited_for_without_end(
     """What is noted meanwhile is kept in memory, each time, and goes to the disk when the lock is gone."""
     monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.0)
     path, key = tmp_path / DAMAGES_NAME, parcel().key
-    with Damages.open(path) as damages, closing(sqlite3.connect(path, isolation_level=None)) as other:
+    with (
+        DamagedPieces.open(path) as damaged_pieces,
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+    ):
         other.execute("BEGIN IMMEDIATE")
         for piece in range(3):
-            damages.note(key, [piece], Epoch(1))
+            damaged_pieces.note(key, [piece], Epoch(1))
         other.execute("ROLLBACK")
-        damages.note(key, [3], Epoch(1))
-    with Damages.look(path) as damages:
-        assert [damage.pieces for damage in damages.all()] == [(0, 1, 2, 3)]
+        damaged_pieces.note(key, [3], Epoch(1))
+    with DamagedPieces.look(path) as damaged_pieces:
+        assert [damage.pieces for damage in damaged_pieces.all()] == [(0, 1, 2, 3)]

@@ -106,7 +106,7 @@ class LiveFarm(Asker):
         await Sender(chain, slot.renter).send(calls.place(terms, [acceptance], permit))
 
     async def step(self) -> Action:
-        return await self.node.prover.step(await self.node.watcher.refresh())
+        return await self.node.prover.step(await self.node.follower.refresh())
 
 
 @asynccontextmanager
@@ -214,17 +214,17 @@ async def test_a_slot_that_nobody_can_rebuild_is_declared_lost_on_the_contract(
         assert await farm.step() is Action.PROVE
         for path in (config.data_folder / "slots" / slot_path(lost.key)).iterdir():
             path.write_bytes(b"")
-        assert await farm.node.carer.tick() is None
+        assert await farm.node.self_repairer.tick() is None
         for piece in range(len(lost.pieces)):
-            await farm.node.carer.found(lost.key, piece)
+            await farm.node.self_repairer.found(lost.key, piece)
         epoch = await next_epoch(devnet)
-        await farm.node.watcher.refresh()
-        await farm.node.carer.tick()
+        await farm.node.follower.refresh()
+        await farm.node.self_repairer.tick()
         # Others may be away for a moment: it is tried once more, half an epoch later.
         assert await devnet.chain.loss(lost.order, lost.slot, Epoch(epoch - 1)) is None
         await devnet.mine(devnet.chain.parameters.epoch_blocks // 2)
-        await farm.node.watcher.refresh()
-        await farm.node.carer.tick()
+        await farm.node.follower.refresh()
+        await farm.node.self_repairer.tick()
         loss = await devnet.chain.loss(lost.order, lost.slot, Epoch(epoch - 1))
         assert loss is not None
         assert (loss.farmer, loss.lost_epoch) == (config.farmer, epoch)
@@ -318,7 +318,7 @@ async def test_deleted_data_is_a_miss_without_gas_and_without_pay(devnet: Devnet
     wallet = load_key(tmp_path / "home")
     async with running(devnet, tmp_path, config) as farm:
         slot = await keep(devnet, farm)
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         hidden = tmp_path / "hidden"
         shutil.move(config.data_folder / "slots", hidden)
         gas_money = await devnet.chain.native_balance(wallet.address)
@@ -329,7 +329,7 @@ async def test_deleted_data_is_a_miss_without_gas_and_without_pay(devnet: Devnet
         await next_epoch(devnet)
         shutil.copytree(hidden, config.data_folder / "slots", dirs_exist_ok=True)
         assert await farm.step() is Action.PROVE
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert await devnet.chain.missed(config.farmer, missed)
         assert await devnet.chain.earnings(wallet.address) == slot.rate
         earnings = farm.node.ledger.earnings()
@@ -347,7 +347,7 @@ async def test_a_book_that_grew_between_building_and_sending(devnet: Devnet, tmp
         await farm.upload(late)
         promise = (await farm.accept(late)).json()
         epoch = await next_epoch(devnet)
-        view = await farm.node.watcher.refresh()
+        view = await farm.node.follower.refresh()
 
         real = farm.node.link.prove
         tries = []
@@ -388,10 +388,10 @@ async def test_a_reorg_on_the_chain_itself(devnet: Devnet, tmp_path: Path) -> No
         await farm.place(slot, promise)
         await next_epoch(devnet)
         assert await farm.step() is Action.PROVE
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         await devnet.revert(before)
         await devnet.mine(2)
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert farm.node.ledger.earnings().proven_epochs == 0
         await farm.place(slot, promise)
         await next_epoch(devnet)

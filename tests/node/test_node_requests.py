@@ -31,23 +31,23 @@ async def farm(devnet: Devnet, tmp_path: Path) -> AsyncIterator[LiveFarm]:
 async def test_a_farm_asks_once_a_second(devnet: Devnet, farm: LiveFarm, counter: RequestCounter) -> None:
     """A look a second, a block every two: one request for each look, two more when events are read."""
     await keep(devnet, farm)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     with counter.counting(f"{LOOKS} looks", at_most=LOOKS * 12 // 10 + 2):
         for second in range(LOOKS):
             if second % 2:
                 await devnet.mine()
             farm.clock.now += 1
-            await farm.node.watcher.look()
+            await farm.node.follower.look()
 
 
 async def test_what_a_farm_does_beside_looking(
     devnet: Devnet, farm: LiveFarm, counter: RequestCounter
 ) -> None:
     await keep(devnet, farm)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     with counter.counting("gas", at_most=1):
         await farm.node.gas_watch.tick()
     await next_epoch(devnet)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     with counter.counting("a proof", at_most=6):
-        assert await farm.node.prover.step(farm.node.watcher.view) is Action.PROVE
+        assert await farm.node.prover.step(farm.node.follower.view) is Action.PROVE

@@ -33,7 +33,7 @@ async def place(farm: Farm, slot: Parcel) -> None:
 
 
 async def notice(farm: Farm, slot: Parcel) -> None:
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     record = farm.node.ledger.slot(slot.key)
     assert record is not None
     assert record.state is SlotState.PLACED
@@ -44,7 +44,7 @@ async def next_epoch(farm: Farm, slot: Parcel) -> None:
 
 
 async def prove(farm: Farm, slot: Parcel) -> None:
-    assert await farm.node.prover.step(await farm.node.watcher.refresh()) is Action.PROVE
+    assert await farm.node.prover.step(await farm.node.follower.refresh()) is Action.PROVE
 
 
 async def read(farm: Farm, slot: Parcel) -> None:
@@ -95,7 +95,7 @@ async def take_back_and_place_again(farm: Farm, slot: Parcel) -> None:
     market = farm.market
     market.reorg(2)
     market.mine(4)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     record = farm.node.ledger.slot(slot.key)
     assert record is not None
     assert record.state is SlotState.ACCEPTED

@@ -36,8 +36,8 @@ from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS, terms_of
 from grange_node.acceptance.terms import ACCEPTANCE_LIFE_BLOCKS, RENEWAL_BLOCKS, check_pieces, check_shape
 from grange_node.acceptance.terms_check import TermsCheck
 from grange_node.acceptance.uploads import Uploads
+from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.chain_link import ChainLink
-from grange_node.chain.watcher import View, Watcher
 from grange_node.config import Config
 from grange_node.errors import ChainDown, Conflict, Foreign, NotFound, Promised, TooBusy
 from grange_node.ledger.ledger import Ledger
@@ -74,7 +74,7 @@ class AcceptanceService:
         store: Store,
         ledger: Ledger,
         link: ChainLink,
-        watcher: Watcher,
+        follower: ChainFollower,
         uploads: Uploads,
         locks: SlotLocks,
         clock: Callable[[], float],
@@ -85,11 +85,11 @@ class AcceptanceService:
         self._store = store
         self._ledger = ledger
         self._link = link
-        self._watcher = watcher
+        self._follower = follower
         self._uploads = uploads
         self._locks = locks
         self._terms_check = TermsCheck(
-            config=config, operator=wallet.address, ledger=ledger, link=link, watcher=watcher
+            config=config, operator=wallet.address, ledger=ledger, link=link, follower=follower
         )
         self._signing = Turns(1, ChainDown)
         self._asking = Turns(MAX_ORDERS_ASKED_AT_ONCE, ChainTimeout)
@@ -138,7 +138,7 @@ class AcceptanceService:
     async def _extend(
         self, key: SlotKey, terms: SlotTerms, previous: OrderId, network: Network
     ) -> Acceptance:
-        view = await self._watcher.recent()
+        view = await self._follower.recent()
         try:
             async with self._asking.turn():
                 order = await self._link.order(previous)
@@ -175,7 +175,7 @@ class AcceptanceService:
             return await self._take_over(key, held)
 
     async def _take_over(self, key: SlotKey, held: Held) -> tuple[SlotTerms, Takeover]:
-        view = await self._watcher.recent()
+        view = await self._follower.recent()
         try:
             async with self._asking.turn():
                 order = await self._link.order(key.order)
@@ -266,7 +266,7 @@ class AcceptanceService:
             await asyncio.to_thread(self._check_pieces, key, terms)
             self._locks.contest(other.key)
             raise Promised("this slot is promised to another", deadline_block=other.deadline_block)
-        view = await self._watcher.recent()
+        view = await self._follower.recent()
         record = self._ledger.slot(key) or record
         lasts_to = view.head.number + RENEWAL_BLOCKS
         if record.state is SlotState.PLACED and self._ledger.lost_epoch(key.order, key.slot) is not None:
@@ -284,8 +284,8 @@ class AcceptanceService:
         deadline_block = view.head.number + life_blocks
         end_block = terms.end * self._config.parameters.epoch_blocks
         try:
-            deadline_at = await self._watcher.date_of(deadline_block, view, attested=True)
-            ends_at = await self._watcher.date_of(end_block, view, attested=True)
+            deadline_at = await self._follower.date_of(deadline_block, view, attested=True)
+            ends_at = await self._follower.date_of(end_block, view, attested=True)
         except ChainError as error:
             raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
         await asyncio.to_thread(self._record, key, terms, deadline_block, deadline_at, ends_at)

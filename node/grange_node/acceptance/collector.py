@@ -27,8 +27,8 @@ from grange_node.acceptance.deletion import (
     word_of,
 )
 from grange_node.acceptance.uploads import Uploads
+from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.chain_link import ChainLink
-from grange_node.chain.watcher import View, Watcher
 from grange_node.errors import Conflict, NodeWorldError
 from grange_node.ledger.ledger import Ledger
 from grange_node.ledger.sightings import latest_block
@@ -64,7 +64,7 @@ class Collector:
         uploads: Uploads,
         locks: SlotLocks,
         link: ChainLink,
-        watcher: Watcher,
+        follower: ChainFollower,
         history: Callable[[OrderId], Awaitable[OrderState | None]],
         farmer: FarmerId,
         epoch_blocks: int,
@@ -75,7 +75,7 @@ class Collector:
         self._uploads = uploads
         self._locks = locks
         self._link = link
-        self._watcher = watcher
+        self._follower = follower
         self._history = history
         self._farmer = farmer
         self._epoch_blocks = epoch_blocks
@@ -95,9 +95,9 @@ class Collector:
             read_to_block=read_to,
             epoch=Epoch(max(0, read_to) // self._epoch_blocks),
         )
-        removed, view = 0, self._watcher.view
+        removed, view = 0, self._follower.view
         failure: NodeWorldError | None = None
-        states = [SlotState.STAGED] if self._watcher.is_held else list(SlotState)
+        states = [SlotState.STAGED] if self._follower.is_held else list(SlotState)
         records = await asyncio.to_thread(self._ledger.slots, *states)
         if view is not None:
             await self._date(records, view)
@@ -117,7 +117,7 @@ class Collector:
             if is_gone:
                 removed += 1
                 log.info("%s removed: %s", record.key, _reason(record, words.get(record.key)))
-        if not self._watcher.is_held:
+        if not self._follower.is_held:
             await asyncio.to_thread(self._ledger.forget_ended, Epoch(now.epoch - END_GRACE_EPOCHS))
         if failure is not None:
             raise failure
@@ -157,7 +157,7 @@ class Collector:
             "order. It stays, and the books are compared",
             record.key,
         )
-        self._watcher.suspect()
+        self._follower.suspect()
 
     async def _date(self, records: list[SlotRecord], view: View) -> None:
         """Give what an older program left its dates, from now on."""
@@ -166,8 +166,8 @@ class Collector:
                 continue
             end_block = record.agreed.end * self._epoch_blocks
             try:
-                deadline_at = await self._watcher.date_of(record.deadline_block or 0, view, attested=False)
-                ends_at = await self._watcher.date_of(end_block, view, attested=False)
+                deadline_at = await self._follower.date_of(record.deadline_block or 0, view, attested=False)
+                ends_at = await self._follower.date_of(end_block, view, attested=False)
             except ChainError:
                 return
             await asyncio.to_thread(self._ledger.date, record.key, deadline_at=deadline_at, ends_at=ends_at)

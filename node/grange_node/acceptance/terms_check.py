@@ -9,8 +9,8 @@ from __future__ import annotations
 from grange.chain import ChainError
 from grange.types import Address
 from grange_node.acceptance.terms import HIGHEST_RATE_FACTOR, Commitments, check_stake, check_terms, cost
+from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.chain_link import ChainLink
-from grange_node.chain.watcher import View, Watcher
 from grange_node.config import Config
 from grange_node.errors import ChainDown, TermsRefused, VaultTooSmall
 from grange_node.ledger.ledger import Ledger
@@ -21,14 +21,14 @@ class TermsCheck:
     """Terms against what both sides have."""
 
     def __init__(
-        self, *, config: Config, operator: Address, ledger: Ledger, link: ChainLink, watcher: Watcher
+        self, *, config: Config, operator: Address, ledger: Ledger, link: ChainLink, follower: ChainFollower
     ) -> None:
         """`operator` is the address of the key that this node signs with."""
         self._config = config
         self._operator = operator
         self._ledger = ledger
         self._link = link
-        self._watcher = watcher
+        self._follower = follower
 
     async def check(self, record: SlotRecord, terms: SlotTerms, view: View) -> None:
         """Whether the renter can pay for the slot and we can keep it.
@@ -37,7 +37,7 @@ class TermsCheck:
         """
         if self._open_cost(record, view):
             # What was placed since we last read is out of the vault already: it must not count twice.
-            view = await self._watcher.newest()
+            view = await self._follower.newest()
         self.check_own(record, terms, view, highest_factor=HIGHEST_RATE_FACTOR)
         try:
             funds = await self._link.funds(record.key.renter)
@@ -59,7 +59,7 @@ class TermsCheck:
         """Whether we may and want to: our key, our terms, our stake. Raises TermsRefused, StakeTooSmall, and
         ChainDown while the chain's history is in doubt."""
         config, epoch = self._config, view.head.epoch
-        if self._watcher.is_held:
+        if self._follower.is_held:
             raise ChainDown(
                 "this farm's chain endpoint contradicts what it showed before; nothing is promised until "
                 "that is clear"

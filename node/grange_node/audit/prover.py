@@ -34,8 +34,8 @@ from grange.reads import is_open, open_epoch
 from grange.types import Epoch
 from grange.units import format_tokens_rounded_down
 from grange_node.audit.proof import build_proof
+from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.chain_link import ChainLink
-from grange_node.chain.watcher import View, Watcher
 from grange_node.config import Config
 from grange_node.errors import BEGIN_AGAIN, DataMissing, describe_lapse
 from grange_node.ledger.ledger import Ledger
@@ -71,7 +71,7 @@ class Action(Enum):
 class Situation:
     """All that the decision depends on. `rate` is what the epoch pays; `attempt_block` when a proof was
     last sent, `refused` whether the last one was refused and nothing has changed since, `held` whether the
-    ledger will not read on: see `watcher`."""
+    ledger will not read on: see `follower`."""
 
     head_block: int
     epoch_blocks: int
@@ -120,7 +120,7 @@ class Prover:
         store: Store,
         ledger: Ledger,
         link: ChainLink,
-        watcher: Watcher,
+        follower: ChainFollower,
         *,
         damaged: Callable[[SlotKey, int], Awaitable[None]],
     ) -> None:
@@ -130,16 +130,16 @@ class Prover:
         self._store = store
         self._ledger = ledger
         self._link = link
-        self._watcher = watcher
+        self._follower = follower
         self._seen: View | None = None
         self._refused_at: tuple[bytes, int] | None = None
         self._refusals: tuple[Epoch, int] = (Epoch(0), 0)
         self._said_lapsed = False
 
     async def tick(self) -> bool:
-        """Wait until the watcher has looked again, and do what is to be done. True when an epoch is
+        """Wait until the follower has looked again, and do what is to be done. True when an epoch is
         proven."""
-        self._seen = await self._watcher.newer_than(self._seen)
+        self._seen = await self._follower.newer_than(self._seen)
         return await self.step(self._seen) in (Action.PROVE, Action.SETTLED)
 
     async def step(self, view: View) -> Action:
@@ -157,11 +157,11 @@ class Prover:
             elif action is not Action.READ_ON:
                 self._say_lapsed(view, action)
                 return action
-            view = await self._watcher.refresh()
+            view = await self._follower.refresh()
         return Action.READ_ON
 
     def _note_refusal(self, view: View) -> None:
-        self._refused_at = view.head.hash, self._watcher.readings
+        self._refused_at = view.head.hash, self._follower.readings
         epoch, count = self._refusals
         self._refusals = view.head.epoch, count + 1 if epoch == view.head.epoch else 1
         # A refusal is common: an order that is placed while we prove. Many in a row are not.
@@ -171,7 +171,7 @@ class Prover:
                 view.head.epoch,
                 self._refusals[1],
             )
-            self._watcher.suspect()
+            self._follower.suspect()
 
     def _say_lapsed(self, view: View, action: Action) -> None:
         if action is Action.LAPSED and not self._said_lapsed:
@@ -193,8 +193,8 @@ class Prover:
             lapsed=view.farmer.lapsed,
             rate=self._ledger.rate_at_start(epoch),
             attempt_block=self._ledger.attempt_block(epoch),
-            refused=self._refused_at == (view.head.hash, self._watcher.readings),
-            held=self._watcher.is_held,
+            refused=self._refused_at == (view.head.hash, self._follower.readings),
+            held=self._follower.is_held,
         )
 
     async def _prove(self, view: View) -> bool:
@@ -223,7 +223,7 @@ class Prover:
         except InsufficientFunds:
             await asyncio.to_thread(self._ledger.forget_attempt, epoch)
             raise
-        self._watcher.read_soon()
+        self._follower.read_soon()
         amount = receipt.event("Proven").args["amount"]
         log.info(
             "epoch %d proven in block %d: %s tokens earned, %d gas",

@@ -8,7 +8,7 @@ of them, at intervals that double. What they say replaces what the ledger had, u
 market says are ours.
 
 Decides what is compared, how often all is read again, and what the operator is told. Leaves when to look to
-`watcher`, and what a history may take back to `ledger_events`.
+`follower`, and what a history may take back to `ledger_events`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ log = logging.getLogger("grange.farm")
 
 
 class Agreement:
-    """Of one ledger with one market. Not safe for several tasks at once: the watcher looks in turns."""
+    """Of one ledger with one market. Not safe for several tasks at once: the follower looks in turns."""
 
     def __init__(
         self,

@@ -36,8 +36,8 @@ from grange_node.errors import FarmerForeign, StoreFailed
 from grange_node.files import DiskFiles
 from grange_node.ledger.ledger import Ledger
 from grange_node.records import Earnings, SlotState
-from grange_node.self_repair.carer import SCRUBBED
-from grange_node.self_repair.damages import Damage, Damages
+from grange_node.self_repair.damaged_pieces import Damage, DamagedPieces
+from grange_node.self_repair.self_repairer import SCRUBBED
 
 AMOUNTS: Final = ("stake", "committed_rate", "unclaimed", "gas_money", "earned")
 """Fields in base units or wei."""
@@ -217,8 +217,8 @@ def _known_damage(config: Config) -> tuple[list[Damage], int | None]:
     begins it again."""
     path = config.data_folder / DAMAGES_NAME
     if path.exists():
-        with suppress(StoreFailed), Damages.look(path) as damages:
-            return damages.all(), damages.told(SCRUBBED)
+        with suppress(StoreFailed), DamagedPieces.look(path) as damaged_pieces:
+            return damaged_pieces.all(), damaged_pieces.told(SCRUBBED)
     return [], None
 
 

@@ -28,9 +28,9 @@ from grange.chain import ChainError, ChainTimeout
 from grange.reads import Reader, Share, is_open, open_epoch, share_of
 from grange.types import Address, Epoch, OrderId
 from grange_node.chain.account_funds import AccountFunds
+from grange_node.chain.chain_follower import MAX_VIEW_AGE_SECONDS, ChainFollower, View
 from grange_node.chain.chain_link import ChainLink
 from grange_node.chain.order_state import ReadableOrder
-from grange_node.chain.watcher import MAX_VIEW_AGE_SECONDS, View, Watcher
 from grange_node.elapsed import elapsed
 from grange_node.errors import ChainDown, ClosedUntilEpoch, NotAReader, TooBusy, VaultTooSmall
 from grange_node.limits.fair_shares import FairShares
@@ -95,11 +95,11 @@ class Readers:
     """The readers of one farm's slots."""
 
     def __init__(
-        self, link: ChainLink, watcher: Watcher, funds: AccountFunds, clock: Callable[[], float]
+        self, link: ChainLink, follower: ChainFollower, funds: AccountFunds, clock: Callable[[], float]
     ) -> None:
         """`clock` gives seconds."""
         self._link = link
-        self._watcher = watcher
+        self._follower = follower
         self._clock = clock
         self._funds = funds
         self._answers: OrderedDict[OrderId, _Answer] = OrderedDict()
@@ -118,11 +118,11 @@ class Readers:
         if record.key.renter == signer and await self._is_renter(order, signer):
             return AS_RENTER
         with self._queued(network):
-            view = await self._watcher.recent()
-            if self._watcher.is_epoch_over(view):
+            view = await self._follower.recent()
+            if self._follower.is_epoch_over(view):
                 # Else two thirds are open to those who ask as soon as an epoch has begun: that of the last
                 # one at farmers that have not seen it, and its own.
-                view = await self._watcher.newest()
+                view = await self._follower.newest()
         state = await self._state(order, view, network)
         reader = await self._reader(record, state, signer, network, view)
         share = share_of(
@@ -142,7 +142,7 @@ class Readers:
         repairer. While the chain is away the sender is believed: it had the bytes."""
         renter = self._renters.get(order)
         if renter is None:
-            view = self._watcher.view
+            view = self._follower.view
             if view is None or elapsed(view.seen_at, self._clock()) > MAX_VIEW_AGE_SECONDS:
                 return True
             # Not in line with others: they must not keep a renter from its own.
@@ -206,7 +206,7 @@ class Readers:
         answer = self._answers.get(order)
         if answer is None or answer.epoch != view.head.epoch:
             return None
-        is_young = elapsed(answer.asked_at, self._clock()) < self._watcher.pause_seconds()
+        is_young = elapsed(answer.asked_at, self._clock()) < self._follower.pause_seconds()
         is_current = answer.block == view.head.number and not answer.failure
         return answer if is_current or is_young else None
 

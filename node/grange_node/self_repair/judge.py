@@ -15,13 +15,13 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from grange_node.chain.watcher import View, Watcher
+from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.config import Config
 from grange_node.errors import PieceDamaged
 from grange_node.ledger.ledger import Ledger
 from grange_node.pieces.store import Store
 from grange_node.records import SlotRecord
-from grange_node.self_repair.damages import Damage
+from grange_node.self_repair.damaged_pieces import Damage
 from grange_node.self_repair.policy import is_dearer
 from grange_node.self_repair.windows import damaged_in_coming_epochs
 from grange_node.slot_key import SlotKey
@@ -35,13 +35,18 @@ class Judge:
     """Judges slots, and remembers how fast they are rebuilt."""
 
     def __init__(
-        self, config: Config, store: Store, ledger: Ledger, watcher: Watcher, steady: Callable[[], float]
+        self,
+        config: Config,
+        store: Store,
+        ledger: Ledger,
+        follower: ChainFollower,
+        steady: Callable[[], float],
     ) -> None:
         """`steady` gives seconds by a clock that nobody sets: a jump would look like a slow line."""
         self._config = config
         self._store = store
         self._ledger = ledger
-        self._watcher = watcher
+        self._follower = follower
         self._steady = steady
         self._rebuilt_bytes = 0.0
         self._rebuilding_seconds = 0.0
@@ -56,7 +61,7 @@ class Judge:
             yield
         finally:
             if self._rebuilt_bytes > before:
-                epoch_seconds = self._watcher.epoch_seconds() or math.inf
+                epoch_seconds = self._follower.epoch_seconds() or math.inf
                 # It ends with the epoch: what is longer is a computer that slept.
                 self._rebuilding_seconds += min(self._steady() - begun, epoch_seconds)
                 if self._rebuilding_seconds > epoch_seconds:
@@ -128,7 +133,7 @@ class Judge:
     def _window_bytes(self) -> float:
         """What can be rebuilt in an epoch, by what it took so far; no limit as long as that is too little to
         tell."""
-        epoch_seconds = self._watcher.epoch_seconds()
+        epoch_seconds = self._follower.epoch_seconds()
         if epoch_seconds is None or self._rebuilding_seconds < LEAST_SAMPLE * epoch_seconds:
             return math.inf
         return self._rebuilt_bytes / self._rebuilding_seconds * epoch_seconds

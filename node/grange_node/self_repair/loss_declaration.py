@@ -16,11 +16,11 @@ from typing import Final
 from grange.audit import BookState, loss_words
 from grange.chain import TransactionReverted
 from grange.types import Epoch, OrderId
+from grange_node.chain.chain_follower import ChainFollower
 from grange_node.chain.chain_link import ChainLink
-from grange_node.chain.watcher import Watcher
 from grange_node.ledger.books import books_from
 from grange_node.ledger.ledger import Ledger
-from grange_node.self_repair.damages import Damages
+from grange_node.self_repair.damaged_pieces import DamagedPieces
 from grange_node.slot_key import SlotKey
 
 MAX_DEAD_SHARE: Final = 32
@@ -67,15 +67,17 @@ def _may_be_lost(book: BookState, lost: int, epoch: Epoch) -> bool:
 class LossDeclarer:
     """Declares slots lost on chain, as many at once as the market takes."""
 
-    def __init__(self, *, ledger: Ledger, link: ChainLink, watcher: Watcher, damages: Damages) -> None:
+    def __init__(
+        self, *, ledger: Ledger, link: ChainLink, follower: ChainFollower, damaged_pieces: DamagedPieces
+    ) -> None:
         self._ledger = ledger
         self._link = link
-        self._watcher = watcher
-        self._damages = damages
+        self._follower = follower
+        self._damaged_pieces = damaged_pieces
 
     async def give_up(self, keys: Sequence[SlotKey]) -> list[SlotKey]:
         """Declare slots lost, those of a book together; gives those that are left."""
-        view = self._watcher.view
+        view = self._follower.view
         assert view is not None
         epoch = view.head.epoch
         if self._ledger.cursor().block < view.head.number:
@@ -101,7 +103,7 @@ class LossDeclarer:
         except TransactionReverted as error:
             log.warning("%d slots cannot be declared lost: %s", len(lost), error.name)
             return False
-        self._watcher.read_soon()
+        self._follower.read_soon()
         for _, key in lost:
             log.error(
                 "%s is declared lost in block %d: its collateral is forfeit, the rest goes on",
@@ -109,7 +111,7 @@ class LossDeclarer:
                 receipt.block,
             )
             await asyncio.to_thread(self._ledger.note_declared_lost, key.order, key.slot)
-            await asyncio.to_thread(self._damages.forget, key)
+            await asyncio.to_thread(self._damaged_pieces.forget, key)
         return True
 
 

@@ -2,7 +2,7 @@
 
 Decides whom to read from: all that hold a slot of the order and answer, the cheapest first, paid with the
 farm's own vouchers. A source's piece is checked against the chain before anything is made of it (`Sources`).
-Leaves where the pieces go, and whether they are ours, to `carer`.
+Leaves where the pieces go, and whether they are ours, to `self_repairer`.
 """
 
 from __future__ import annotations

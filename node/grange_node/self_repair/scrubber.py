@@ -2,7 +2,7 @@
 
 Decides the pace: so many bytes a second, whatever there is; and the order: where a read met damage there is
 mostly more, so the rest of that slot comes next, once in a round. A disk that answers with an error is damage
-as much as one that answers with other bytes. Leaves mending to `carer`.
+as much as one that answers with other bytes. Leaves mending to `self_repairer`.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ async def test_asking_again_gives_the_same_promise(farm: Farm) -> None:
     slot = parcel()
     first = await farm.agree(slot)
     farm.market.mine(5)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     farm.market.usual_balance = 0
     assert (await farm.accept(slot)).json() == first
 
@@ -88,7 +88,7 @@ async def test_a_deadline_is_renewed_while_the_term_allows(tmp_path: Path) -> No
         market.mine_to_epoch(25)
         first = await farm.agree(slot)
         market.mine(ACCEPTANCE_LIFE_BLOCKS + 1)
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         second = (await farm.accept(slot)).json()
         assert second["deadline_block"] == first["deadline_block"] + ACCEPTANCE_LIFE_BLOCKS + 1
         assert signer_of(slot, second) == OPERATOR.address
@@ -99,10 +99,10 @@ async def test_a_promise_that_is_about_to_lapse_is_renewed(farm: Farm) -> None:
     slot = parcel(end=40)
     first = await farm.agree(slot)
     farm.market.mine(ACCEPTANCE_LIFE_BLOCKS - RENEWAL_BLOCKS - 1)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     assert (await farm.accept(slot)).json() == first
     farm.market.mine()
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     second = (await farm.accept(slot)).json()
     assert second["deadline_block"] == farm.market.height + ACCEPTANCE_LIFE_BLOCKS
     assert signer_of(slot, second) == OPERATOR.address
@@ -250,7 +250,7 @@ async def test_money_is_promised_once(tmp_path: Path) -> None:
         }
         assert (await farm.accept(first)).status_code == 200
         market.mine(ACCEPTANCE_LIFE_BLOCKS)
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert (await farm.accept(second)).status_code == 200
 
 
@@ -292,11 +292,11 @@ async def test_no_more_is_promised_than_the_stake_allows(tmp_path: Path) -> None
         response = await farm.accept(third)
         assert (response.status_code, error_of(response)) == (409, "stake_too_small")
         market.place(first.placed(), second.placed())
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert (await farm.accept(third)).status_code == 409
         market.stake += rate * PARAMETERS.collateral_epochs
         market.mine()
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert (await farm.accept(third)).status_code == 200
 
 
@@ -386,10 +386,10 @@ async def test_a_promise_that_ran_out_frees_its_stake(tmp_path: Path) -> None:
         await farm.agree(first)
         await farm.upload(second)
         market.mine_to_epoch(25)
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert (await farm.accept(second)).status_code == 409
         market.mine(ACCEPTANCE_LIFE_BLOCKS)
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert (await farm.accept(second)).status_code == 200
 
 

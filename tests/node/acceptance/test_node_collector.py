@@ -74,10 +74,10 @@ async def test_a_promise_that_nobody_took_up_is_removed(farm: Farm) -> None:
     slot = parcel(end=40)
     await farm.agree(slot)
     pass_blocks(farm, ACCEPTANCE_LIFE_BLOCKS + PLACEMENT_GRACE_BLOCKS)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     assert await farm.node.collector.collect() == 0
     pass_blocks(farm)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     assert await farm.node.collector.collect() == 1
     assert farm.node.ledger.slots(*SlotState) == []
 
@@ -101,7 +101,7 @@ async def test_a_placement_in_the_last_block_saves_the_slot(farm: Farm) -> None:
     farm.market.place(slot.placed())
     assert farm.market.height == answer["deadline_block"]
     farm.market.mine(PLACEMENT_GRACE_BLOCKS)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     assert await farm.node.collector.collect() == 0
     assert (await farm.get(slot)).content == slot.data
 
@@ -111,11 +111,11 @@ async def test_an_ended_order_can_be_fetched_for_a_while_and_then_goes(farm: Far
     await farm.keep(slot)
     last = (16 + END_GRACE_EPOCHS) * PARAMETERS.epoch_blocks - 1
     pass_blocks(farm, last - farm.market.height)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     assert await farm.node.collector.collect() == 0
     assert (await farm.get(slot)).content == slot.data
     pass_blocks(farm)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     assert await farm.node.collector.collect() == 1
     assert farm.node.capacity.used_bytes == 0
     assert farm.node.ledger.entries(Epoch(0)) == []
@@ -144,7 +144,7 @@ async def test_what_is_sent_again_of_a_placed_slot_after_the_ledger_was_lost_doe
         (tmp_path / f"{LEDGER_NAME}{suffix}").unlink(missing_ok=True)
     async with open_farm(tmp_path, market=market, clock=clock) as farm:
         farm.node.ledger.stage(slot.key, 0)
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         clock.now += STAGING_IDLE_SECONDS + 1
         assert await farm.node.collector.collect() == 0
         assert (await farm.delete(slot)).status_code == 409
@@ -180,7 +180,7 @@ async def test_a_clock_that_was_not_set_when_a_slot_was_dated_does_not_make_it_d
             write.execute("UPDATE slots SET ends_at = NULL, deadline_at = NULL")
         market.mine()
         market.blocks = [replace(block, timestamp=1_000_000) for block in market.blocks]
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert await farm.node.collector.collect() == 0
         record = farm.node.ledger.slot(slot.key)
         assert record is not None
@@ -203,14 +203,14 @@ async def test_the_contract_is_asked_of_a_slot_once_an_epoch_and_nothing_is_reme
         renter=slot.renter.address, start=Epoch(2), end=Epoch(40), k=1, n=4, slots_hash=bytes(32)
     )
     pass_blocks(farm, ACCEPTANCE_LIFE_BLOCKS + PLACEMENT_GRACE_BLOCKS + 1)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     before = farm.market.orders_asked
     for _ in range(2):
         assert await collector.collect() == 0
     assert farm.market.orders_asked == before + 1
     del farm.market.orders[slot.order]
     pass_blocks(farm, PARAMETERS.epoch_blocks)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     assert await collector.collect() == 1
     assert not collector._asked
 

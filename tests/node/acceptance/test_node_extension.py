@@ -50,7 +50,7 @@ async def kept(devnet: Devnet, farm: LiveFarm, end: int) -> Parcel:
     promise = await farm.accept(slot)
     assert promise.status_code == 200, promise.text
     await farm.place(slot, promise.json())
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     return slot
 
 
@@ -104,7 +104,7 @@ async def test_a_slot_is_kept_on_without_being_sent_again(devnet: Devnet, tmp_pa
         again = await farm.accept(on, previous=slot.order.hex())
         assert again.json() == promised.json()
         await extend(devnet, slot, on, promised.json())
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert farm.node.capacity.used_bytes == used
         await next_epoch(devnet)
         assert await farm.step() is Action.PROVE
@@ -113,11 +113,11 @@ async def test_a_slot_is_kept_on_without_being_sent_again(devnet: Devnet, tmp_pa
     await devnet.mine_to_epoch(end, offset_blocks=1)
     async with running(devnet, tmp_path, config) as farm:
         assert farm.node.capacity.used_bytes == used
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert await farm.step() is Action.PROVE
         assert await devnet.chain.earnings(owner) == 2 * slot.rate
         await devnet.mine_to_epoch(end + 3, offset_blocks=1)
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert await farm.node.collector.collect() == 0
         farm.clock.now += TERM_SECONDS
         assert await farm.node.collector.collect() == 1
@@ -145,7 +145,7 @@ async def test_in_the_last_epoch_too_an_extension_has_a_book_of_its_own(
         await kept(devnet, farm, end + grid)
         for _ in range(2):
             await next_epoch(devnet)
-            await farm.node.watcher.refresh()
+            await farm.node.follower.refresh()
             assert await farm.step() is Action.PROVE
         entries = farm.node.ledger.entries(Epoch(end))
         assert [entry.extension for entry in entries] == [False, False, True]
@@ -171,10 +171,10 @@ async def test_a_farm_that_lost_its_ledger_proves_its_extensions_again(
     for path in config.data_folder.glob(f"{LEDGER_NAME}*"):
         path.unlink()
     async with running(devnet, tmp_path, config) as farm:
-        await farm.node.watcher.refresh()
-        await farm.node.carer.tick()
+        await farm.node.follower.refresh()
+        await farm.node.self_repairer.tick()
         assert farm.node.ledger.entries(Epoch(end - 1)) == before
-        assert farm.node.damages.all() == []
+        assert farm.node.damaged_pieces.all() == []
         assert farm.node.capacity.used_bytes == used
         for _ in range(2):
             assert await farm.step() is Action.PROVE
@@ -209,7 +209,7 @@ async def test_where_files_have_one_name_the_bytes_are_copied_if_there_is_room(
         assert promised.status_code == 200, promised.text
         assert (await farm.accept(on, previous=slot.order.hex())).json() == promised.json()
         await extend(devnet, slot, on, promised.json())
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert (capacity.used_bytes, capacity.all_unplaced_bytes) == (2 * len(slot.data), 0)
         first, second = (store.read_verified(one.key, 0) for one in (slot, on))
         assert first == second
@@ -257,7 +257,7 @@ async def test_stake_must_cover_both_orders_until_the_first_ends(devnet: Devnet,
             calls.unstake(config.farmer, farmer.stake - 2 * collateral + 1)
         )
         await devnet.mine()
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         on = longer(slot, end + devnet.chain.parameters.grid_epochs)
         response = await farm.accept(on, previous=slot.order.hex())
         assert (response.status_code, error_of(response)) == (409, "stake_too_small")

@@ -110,7 +110,7 @@ async def keeping(tmp_path: Path) -> AsyncIterator[tuple[Farm, list[Parcel]]]:
 
 
 async def step(farm: Farm) -> Action:
-    return await farm.node.prover.step(await farm.node.watcher.refresh())
+    return await farm.node.prover.step(await farm.node.follower.refresh())
 
 
 async def test_each_epoch_is_proven_once_and_paid(keeping: tuple[Farm, list[Parcel]]) -> None:
@@ -120,7 +120,7 @@ async def test_each_epoch_is_proven_once_and_paid(keeping: tuple[Farm, list[Parc
         farm.market.mine_to_epoch(epoch)
         assert await step(farm) is Action.PROVE
         assert await step(farm) is Action.SETTLED
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     earnings = farm.node.ledger.earnings()
     assert (earnings.proven_epochs, earnings.last_proven_epoch) == (4, first + 3)
     assert earnings.earned == 4 * sum(slot.rate for slot in slots)
@@ -212,12 +212,12 @@ async def test_a_proof_is_of_use_up_to_the_last_block_of_its_epoch(
 
 async def test_a_chain_that_is_down_costs_nothing_but_time(keeping: tuple[Farm, list[Parcel]]) -> None:
     farm, _ = keeping
-    view = await farm.node.watcher.refresh()
+    view = await farm.node.follower.refresh()
     farm.market.down = True
     with pytest.raises(ChainUnavailable):
         await farm.node.prover.step(view)
     with pytest.raises(ChainUnavailable):
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
     farm.market.down = False
     pass_blocks(farm, 3)
     assert await step(farm) is Action.PROVE
@@ -246,11 +246,11 @@ async def test_a_reorg_that_drops_a_proof_makes_us_prove_again(keeping: tuple[Fa
     farm, _ = keeping
     epoch = farm.market.epoch
     assert await step(farm) is Action.PROVE
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     farm.market.reorg(1)
     farm.market.mine(3)
     assert await step(farm) is Action.PROVE
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     assert farm.node.ledger.earnings().proven_epochs == 1
     assert farm.market.epoch == epoch
 
@@ -260,7 +260,7 @@ async def test_a_reorg_of_the_epochs_first_block_changes_the_seed_and_the_proof(
 ) -> None:
     farm, _ = keeping
     farm.market.mine(2)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     farm.market.reorg(4)
     farm.market.mine(4)
     assert await step(farm) is Action.PROVE
@@ -358,8 +358,8 @@ async def test_a_kill_between_sending_and_the_answer_is_found_out_after_the_rest
 
 async def test_the_loops_prove_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through an outage, with nobody asking."""
-    monkeypatch.setattr("grange_node.chain.watcher.SHORTEST_POLL_SECONDS", 0.01)
-    monkeypatch.setattr("grange_node.chain.watcher.LONGEST_POLL_SECONDS", 0.01)
+    monkeypatch.setattr("grange_node.chain.chain_follower.SHORTEST_POLL_SECONDS", 0.01)
+    monkeypatch.setattr("grange_node.chain.chain_follower.LONGEST_POLL_SECONDS", 0.01)
     monkeypatch.setattr("grange_node.loops.FIRST_BACKOFF_SECONDS", 0.01)
     market = FakeMarket()
     async with open_farm(tmp_path, market=market, loops=True) as farm:

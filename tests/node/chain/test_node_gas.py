@@ -83,7 +83,7 @@ async def test_a_proof_that_cannot_be_paid_for_is_not_something_done(
         for action in Action:
             ticks.append(action)
             farm.market.mine()
-            await farm.node.watcher.refresh()
+            await farm.node.follower.refresh()
             expected = action in (Action.PROVE, Action.SETTLED)
             assert await farm.node.prover.tick() is expected
 

@@ -103,14 +103,14 @@ async def look(farm: Farm, times: int = 4) -> None:
     for _ in range(times):
         pass_blocks(farm)
         farm.clock.now += LONGEST_HELD_SECONDS
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
 
 
 async def keep_past_deadline(farm: Farm, slot: Parcel) -> None:
     """Kept, and so long that a promise that was not taken up would have to go."""
     await farm.keep(slot)
     pass_blocks(farm, ACCEPTANCE_LIFE_BLOCKS + PLACEMENT_GRACE_BLOCKS + 5)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
 
 
 async def assert_kept(farm: Farm, slot: Parcel) -> None:
@@ -145,7 +145,7 @@ async def test_other_hashes_and_no_logs_take_nothing_back(tmp_path: Path, first_
         record = farm.node.ledger.slot(slot.key)
         assert record is not None
         assert record.state is SlotState.PLACED
-        assert farm.node.watcher.is_held is (first_other <= PLACED_BLOCK)
+        assert farm.node.follower.is_held is (first_other <= PLACED_BLOCK)
         doubt = farm.node.ledger.doubt()
         assert (doubt is not None) is (first_other <= PLACED_BLOCK)
         assert doubt is None or "another one" in doubt[0], "it says what to do"
@@ -153,9 +153,9 @@ async def test_other_hashes_and_no_logs_take_nothing_back(tmp_path: Path, first_
 
         market.be_honest()
         await look(farm)
-        assert not farm.node.watcher.is_held
+        assert not farm.node.follower.is_held
         assert farm.node.ledger.doubt() is None
-        assert await farm.node.prover.step(await farm.node.watcher.refresh()) is Action.PROVE
+        assert await farm.node.prover.step(await farm.node.follower.refresh()) is Action.PROVE
 
 
 async def test_the_status_says_what_is_in_doubt_and_since_when(tmp_path: Path) -> None:
@@ -182,13 +182,13 @@ async def test_a_clock_that_is_set_back_does_not_keep_the_farm_from_reading_on(t
         await farm.keep(slot)
         market.hashes_differ_from, market.hides_logs = 0, True
         await look(farm)
-        assert farm.node.watcher.is_held
+        assert farm.node.follower.is_held
         market.be_honest()
         farm.clock.set_ahead(-10 * 365 * 86_400)
-        await farm.node.watcher.refresh()
-        assert not farm.node.watcher.is_held
+        await farm.node.follower.refresh()
+        assert not farm.node.follower.is_held
         market.place(late.placed())
-        await farm.node.watcher.look()
+        await farm.node.follower.look()
         assert len(farm.node.ledger.entries(Epoch(0))) == 2
 
 
@@ -199,7 +199,7 @@ async def test_what_is_known_is_proven_while_the_history_is_in_doubt(tmp_path: P
         market.hashes_differ_from, market.hides_logs = 0, True
         await look(farm)
         market.mine_to_epoch(market.epoch + 1)
-        assert await farm.node.prover.step(await farm.node.watcher.refresh()) is Action.PROVE
+        assert await farm.node.prover.step(await farm.node.follower.refresh()) is Action.PROVE
         assert market.sent_proofs == 1
 
 
@@ -223,24 +223,24 @@ async def test_a_chain_that_denies_everything_makes_nothing_go(tmp_path: Path) -
         market.hashes_differ_from, market.hides_logs, market.hides_orders = market.height, True, True
         for _ in range(2):
             pass_blocks(farm)
-            await farm.node.watcher.refresh()
+            await farm.node.follower.refresh()
         record = farm.node.ledger.slot(slot.key)
         assert record is not None
         assert (record.state, record.was_placed) == (SlotState.ACCEPTED, True)
         pass_blocks(farm, ACCEPTANCE_LIFE_BLOCKS + PLACEMENT_GRACE_BLOCKS + 2)
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert await farm.node.collector.collect() == 0
         market.leaps_blocks, market.has_blocks_to_leap = 10_000, True
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         while farm.node.ledger.cursor().block < market.height + 10_000:
-            await farm.node.watcher.refresh()
+            await farm.node.follower.refresh()
         assert await farm.node.collector.collect() == 0, "its end has not come by our own clock"
         market.be_honest()
         await look(farm)
         record = farm.node.ledger.slot(slot.key)
         assert record is not None
         assert record.state is SlotState.PLACED
-        assert await farm.node.prover.step(await farm.node.watcher.refresh()) is Action.PROVE
+        assert await farm.node.prover.step(await farm.node.follower.refresh()) is Action.PROVE
 
 
 @pytest.mark.parametrize("has_blocks", [True, False])
@@ -253,13 +253,13 @@ async def test_a_head_in_the_far_future_ends_nothing(tmp_path: Path, has_blocks:
             await look(farm)
         else:
             with pytest.raises(ChainError, match="does not have that block"):
-                await farm.node.watcher.refresh()
+                await farm.node.follower.refresh()
         assert await farm.node.collector.collect() == 0
         market.be_honest()
         await look(farm)
         assert farm.node.ledger.entries(Epoch(0)) == market.entries()
         market.mine_to_epoch(market.epoch + 1)
-        assert await farm.node.prover.step(await farm.node.watcher.refresh()) is Action.PROVE
+        assert await farm.node.prover.step(await farm.node.follower.refresh()) is Action.PROVE
 
 
 async def test_an_old_head_ends_nothing_and_takes_nothing_back(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ async def test_a_devnet_that_was_begun_again_takes_nothing_back(tmp_path: Path) 
         market.knows_farmer = False
         market.mine()
         with pytest.raises(TransactionReverted):
-            await farm.node.watcher.refresh()
+            await farm.node.follower.refresh()
         doubt = farm.node.ledger.doubt()
         assert doubt is not None
         assert "does not know this farmer" in doubt[0]
@@ -318,7 +318,7 @@ async def test_logs_that_came_too_late_are_read_again(
         assert farm.node.ledger.doubt() is None
         assert farm.node.ledger.entries(Epoch(0)) == market.entries()
         assert [record.state for record in farm.node.ledger.slots(*SlotState)] == [SlotState.PLACED] * 2
-        assert await farm.node.prover.step(await farm.node.watcher.refresh()) is Action.PROVE
+        assert await farm.node.prover.step(await farm.node.follower.refresh()) is Action.PROVE
     assert "reorg" not in caplog.text
     assert caplog.text.count(" placed: ") == 2
 
@@ -331,7 +331,7 @@ async def test_all_is_read_again_ever_more_seldom(tmp_path: Path) -> None:
         market.place(slot.placed())
         for _ in range(200):
             pass_blocks(farm)
-            await farm.node.watcher.refresh()
+            await farm.node.follower.refresh()
         from_start = [last for first, last in market.readings if first == 0]
         assert 3 <= len(from_start) <= 10
 
@@ -343,13 +343,13 @@ async def test_what_the_two_agreed_on_is_not_read_again_for_the_rest(tmp_path: P
         await farm.keep(slots[0])
         await farm.agree(slots[1])
         pass_blocks(farm, 100)
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         market.readings.clear()
         market.hides_logs = True
         market.place(slots[1].placed())
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         market.hides_logs = False
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert farm.node.ledger.entries(Epoch(0)) == market.entries()
         assert min(first for first, _ in market.readings) > 100
 
@@ -396,23 +396,23 @@ async def test_an_order_that_a_reorg_dropped_is_kept_and_taken_up_when_it_is_pla
             await farm.keep(slot)
             market.reorg(1)
             market.mine(2)
-            await farm.node.watcher.refresh()
+            await farm.node.follower.refresh()
             record = farm.node.ledger.slot(slot.key)
             assert record is not None
             assert (record.state, record.was_placed) == (SlotState.ACCEPTED, True)
             assert farm.node.capacity.all_unplaced_bytes == len(slot.data)
             pass_blocks(farm, ACCEPTANCE_LIFE_BLOCKS - 10)
-            await farm.node.watcher.refresh()
+            await farm.node.follower.refresh()
             assert await farm.node.collector.collect() == 0
             market.place(slot.placed())
-            await farm.node.watcher.refresh()
+            await farm.node.follower.refresh()
         record = farm.node.ledger.slot(slot.key)
         assert record is not None
         assert record.state is SlotState.PLACED
         assert farm.node.capacity.all_unplaced_bytes == 0
-        assert await farm.node.prover.step(await farm.node.watcher.refresh()) is Action.NOTHING_TO_PROVE
+        assert await farm.node.prover.step(await farm.node.follower.refresh()) is Action.NOTHING_TO_PROVE
         market.mine_to_epoch(market.epoch + 1)
-        assert await farm.node.prover.step(await farm.node.watcher.refresh()) is Action.PROVE
+        assert await farm.node.prover.step(await farm.node.follower.refresh()) is Action.PROVE
     assert caplog.text.count(" placed: ") == 1
     assert caplog.text.count("taken back by a reorg") == 1
 
@@ -428,7 +428,7 @@ async def test_an_order_that_a_reorg_moves_to_another_block_is_spoken_of_once(
                 market.reorg(1)
                 market.place(slot.placed())
                 market.mine()
-                await farm.node.watcher.refresh()
+                await farm.node.follower.refresh()
     assert caplog.text.count(" placed: ") == 1
     assert "reorg" not in caplog.text
 
@@ -459,7 +459,7 @@ async def test_an_event_that_no_book_can_have_is_read_again(tmp_path: Path, wron
         await look(farm)
         assert farm.node.ledger.doubt() is None
         market.mine_to_epoch(market.epoch + 1)
-        assert await farm.node.prover.step(await farm.node.watcher.refresh()) is Action.PROVE
+        assert await farm.node.prover.step(await farm.node.follower.refresh()) is Action.PROVE
 
 
 async def test_a_refused_proof_is_made_again_with_the_next_block_and_not_before(
@@ -480,11 +480,11 @@ async def test_a_refused_proof_is_made_again_with_the_next_block_and_not_before(
             patch.setattr(market, "prove", refused)
             for _ in range(3):
                 for _ in range(10):
-                    view = await farm.node.watcher.refresh()
+                    view = await farm.node.follower.refresh()
                     assert await farm.node.prover.step(view) is Action.AWAIT
                 market.mine()
         assert len(asked) == len(set(asked)) == 3
-        assert await farm.node.prover.step(await farm.node.watcher.refresh()) is Action.PROVE
+        assert await farm.node.prover.step(await farm.node.follower.refresh()) is Action.PROVE
 
 
 LIES = ("hashes", "logs", "orders", "leap", "leap with blocks", "old head")
@@ -535,7 +535,7 @@ async def test_however_an_endpoint_lies_nothing_goes_and_all_is_right_when_it_st
                     case "look":
                         farm.clock.now += size
                         with suppress(ChainError):
-                            await farm.node.watcher.look()
+                            await farm.node.follower.look()
                         assert await farm.node.collector.collect() == 0
                     case "honest":
                         market.be_honest()
@@ -545,7 +545,7 @@ async def test_however_an_endpoint_lies_nothing_goes_and_all_is_right_when_it_st
             pass_blocks(farm)
             farm.clock.now += LONGEST_REREAD_SECONDS
             await look(farm, 3)
-            assert not farm.node.watcher.is_held
+            assert not farm.node.follower.is_held
             assert farm.node.ledger.doubt() is None
             assert farm.node.ledger.entries(Epoch(0)) == market.entries()
             on_chain = {entry.order for entry in market.entries()}

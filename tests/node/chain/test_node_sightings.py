@@ -49,7 +49,7 @@ class HastyMarket(LyingMarket):
 async def grow_old(farm: Farm, sightings: int = LEAST_SIGHTINGS) -> None:
     """The farm sees the chain for a day or so, on which blocks come slowly."""
     for _ in range(sightings):
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         farm.market.mine()
         farm.clock.now += SIGHTING_SECONDS
 
@@ -70,7 +70,7 @@ async def test_blocks_that_are_said_to_come_fast_and_then_a_leap_end_nothing(tmp
         for _ in range(3):
             farm.clock.now += 60
             market.mine()
-            await farm.node.watcher.refresh()
+            await farm.node.follower.refresh()
             assert farm.node.ledger.cursor().block // PARAMETERS.epoch_blocks > END
             assert await farm.node.collector.collect() == 0
         assert farm.node.store.read_verified(slot.key, 0) == slot.pieces[0]
@@ -89,7 +89,7 @@ async def test_what_has_ended_goes_though_a_lie_or_a_wrong_clock_was_seen_on_the
         farm.clock.set_ahead(-(10**9))
         left = (END + END_GRACE_EPOCHS) * PARAMETERS.epoch_blocks - market.height
         await grow_old(farm, left)
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert await farm.node.collector.collect() == 1
 
 
@@ -121,7 +121,7 @@ async def test_an_endpoint_that_calls_the_farm_lapsed_and_its_slots_anothers_mak
         for _ in range(2):
             market.mine_to_epoch(market.epoch + 3)
             farm.clock.now += 3 * PARAMETERS.epoch_blocks
-            await farm.node.watcher.refresh()
+            await farm.node.follower.refresh()
             assert await farm.node.collector.collect() == 0
         assert farm.node.store.read_verified(slot.key, 0) == slot.pieces[0]
 
@@ -144,7 +144,7 @@ async def test_an_event_that_the_slot_was_declared_lost_makes_it_no_one_elses(
 
         monkeypatch.setattr(farm.node.collector, "_history", history)
         pass_blocks(farm, 3 * PARAMETERS.epoch_blocks)
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert farm.node.ledger.lost_epoch(slot.order, slot.slot) is not None
         assert await farm.node.collector.collect() == 0
 
@@ -159,7 +159,7 @@ async def test_sightings_outlive_a_restart_and_are_bounded(tmp_path: Path) -> No
             farm.node.ledger.note_sighting(Sighting(clock.now, 18), MAX_SIGHTINGS)
     async with open_farm(tmp_path, market=market, clock=clock) as farm:
         assert len(farm.node.ledger.sightings()) == MAX_SIGHTINGS
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert len(farm.node.ledger.sightings()) == MAX_SIGHTINGS
 
 
@@ -173,7 +173,7 @@ async def test_what_an_older_program_declared_lost_can_be_anothers(tmp_path: Pat
         market.mine_to_epoch(entry.start)
         lost = {"order": slot.order, "slot": slot.slot, "lost_epoch": market.epoch, "from": entry.start}
         market.mine(events=[("LossDeclared", lost)])
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
     with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as old:
         old.executescript(
             "ALTER TABLE slots DROP COLUMN declared_lost; DROP TABLE sightings; PRAGMA user_version = 4"

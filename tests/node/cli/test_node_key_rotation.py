@@ -151,7 +151,7 @@ async def test_promises_of_the_old_key_are_waited_for_or_given_up_on_purpose(
             await farm.place(slot, promise)
         assert caught.value.name == "AcceptanceForged"
         # The node still runs with the old key, and promises nothing with it.
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         other = await renters_slot(devnet, farm, 1)
         await farm.upload(other)
         refused = await farm.accept(other)

@@ -111,12 +111,12 @@ async def hanging(tmp_path: Path) -> AsyncIterator[Farm]:
 
 
 async def test_an_endpoint_that_hangs_keeps_a_hundred_readers_no_longer_than_one(hanging: Farm) -> None:
-    market, watcher = hanging.market, hanging.node.watcher
+    market, follower = hanging.market, hanging.node.follower
     assert isinstance(market, HangingHeads)
-    await watcher.refresh()
+    await follower.refresh()
     asked, market.hangs = market.heads_asked, asyncio.Event()
     hanging.clock.now += 3600
-    readers = [asyncio.create_task(watcher.recent()) for _ in range(100)]
+    readers = [asyncio.create_task(follower.recent()) for _ in range(100)]
     await settle()
     market.hangs.set()
     answers = await asyncio.gather(*readers, return_exceptions=True)
@@ -124,21 +124,21 @@ async def test_an_endpoint_that_hangs_keeps_a_hundred_readers_no_longer_than_one
     assert market.heads_asked == asked + 1
     # The loop asks whatever others found; readers again after a pause, or when the loop was answered.
     with pytest.raises(ChainDown):
-        await watcher.newest()
+        await follower.newest()
     assert market.heads_asked == asked + 1
     market.hangs = None
     hanging.clock.now += PAUSE_SECONDS
-    await watcher.newest()
+    await follower.newest()
     assert market.heads_asked == asked + 2
 
 
 async def test_the_loop_looks_at_the_chain_though_readers_failed_just_now(hanging: Farm) -> None:
-    market, watcher = hanging.market, hanging.node.watcher
+    market, follower = hanging.market, hanging.node.follower
     assert isinstance(market, HangingHeads)
     market.hangs = asyncio.Event()
     market.hangs.set()
     with pytest.raises(ChainDown):
-        await watcher.newest()
+        await follower.newest()
     market.hangs = None
-    await watcher.look()
-    assert (await watcher.newest()).head.number == market.height
+    await follower.look()
+    assert (await follower.newest()).head.number == market.height

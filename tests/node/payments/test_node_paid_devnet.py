@@ -55,7 +55,7 @@ async def kept(devnet: Devnet, farm: LiveFarm, vault: int = VAULT) -> Parcel:
         await devnet.mine_to_epoch(announced.ready_epoch)
         await sender.send(calls.withdraw(slot.renter.address))
     assert await devnet.chain.vault(slot.renter.address) == vault
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     return slot
 
 

@@ -198,8 +198,8 @@ async def test_nothing_is_written_where_the_disk_was(
     assert error_of(await running.put(parcel(seed=1), 0)) == "store_failed"
     assert (await running.get(parcel())).status_code == 500
     with pytest.raises(StoreFailed):
-        await running.node.carer.tick()
-    assert running.node.damages.all() == []
+        await running.node.self_repairer.tick()
+    assert running.node.damaged_pieces.all() == []
     assert list(config.data_folder.iterdir()) == []
     mount(config, away)
     await running.node.look_at_disk()

@@ -178,7 +178,7 @@ async def test_a_promised_or_placed_slot_is_not_deleted(farm: Farm) -> None:
     await farm.agree(slot)
     assert (await farm.delete(slot)).status_code == 409
     farm.market.place(slot.placed())
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     assert (await farm.delete(slot)).status_code == 409
     assert (await farm.get(slot)).content == slot.data
 
@@ -231,7 +231,7 @@ async def test_a_piece_that_is_gone_once_the_answer_has_begun_ends_it(
         record.agreed,
         0,
         SIZE,
-        carer=farm.node.carer,
+        self_repairer=farm.node.self_repairer,
         memory=nullcontext(),
         admission=admitted(),
         status=200,

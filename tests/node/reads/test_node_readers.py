@@ -107,7 +107,7 @@ async def test_a_reader_gets_its_share_in_every_way_to_ask(
             }[shown]
             assert await answers(kept, by, piece) == expected
         kept.market.mine_to_epoch(kept.market.epoch + 1)
-        await kept.node.watcher.refresh()
+        await kept.node.follower.refresh()
 
 
 async def test_what_is_closed_says_when_it_opens(kept: Farm) -> None:
@@ -191,7 +191,7 @@ async def test_a_farmer_of_the_order_before_or_after_is_one_of_the_order(kept: F
     kept.market.stand(slot(), family=(relative,))
     kept.market.mine()
     kept.clock.now += 60
-    await kept.node.watcher.refresh()
+    await kept.node.follower.refresh()
     piece = kept.market.epoch % 3
     response = await kept.get(slot(), f"/pieces/{piece}/path", by=other)
     assert response.status_code == (200 if is_known else 403)
@@ -212,7 +212,7 @@ async def test_the_repairer_that_brought_a_slot_is_not_the_renter(kept: Farm) ->
         renter=theirs.address, start=Epoch(2), end=Epoch(16), k=1, n=4, slots_hash=bytes(32)
     )
     kept.market.states[slot().order] = replace(kept.market.states[slot().order], renter=theirs.address)
-    await kept.node.watcher.refresh()
+    await kept.node.follower.refresh()
     assert error_of(await kept.get(slot())) == "not_a_reader"
     assert (await kept.get(slot(), by=theirs)).content == slot().data
 
@@ -238,7 +238,7 @@ async def test_a_flood_of_strangers_costs_one_question_a_block(kept: Farm) -> No
     assert set(await flood(kept, wallets)) == {403}
     assert kept.market.states_asked == 1
     kept.market.mine()
-    await kept.node.watcher.refresh()
+    await kept.node.follower.refresh()
     assert set(await flood(kept, wallets)) == {403}
     assert kept.market.states_asked == 1
     kept.clock.now += 60
@@ -250,7 +250,7 @@ async def test_a_flood_of_strangers_costs_one_question_a_block(kept: Farm) -> No
 async def test_a_chain_that_does_not_answer_is_not_asked_by_everyone(
     kept: Farm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await kept.node.watcher.refresh()
+    await kept.node.follower.refresh()
     asked = []
 
     async def fails(order: OrderId) -> ReadableOrder | None:
@@ -261,7 +261,7 @@ async def test_a_chain_that_does_not_answer_is_not_asked_by_everyone(
         patched.setattr(kept.market, "order_state", fails)
         assert set(await flood(kept, [REPAIRER] * 20)) == {503}
     assert len(asked) == 1
-    kept.clock.now += kept.node.watcher.pause_seconds()
+    kept.clock.now += kept.node.follower.pause_seconds()
     assert set(await flood(kept, [REPAIRER] * 20)) == {403}
 
 
@@ -270,7 +270,7 @@ async def test_what_was_answered_does_not_outlive_the_epoch(kept: Farm) -> None:
     assert error_of(await kept.get(slot(), "/pieces", by=REPAIRER)) == "not_a_reader"
     kept.market.stand(slot(), is_vacant=True, is_eager=True)
     kept.market.mine_to_epoch(kept.market.epoch + 1)
-    await kept.node.watcher.refresh()
+    await kept.node.follower.refresh()
     assert (await kept.get(slot(), "/pieces", by=REPAIRER)).status_code == 200
 
 
@@ -314,7 +314,7 @@ async def test_money_is_asked_for_only_while_a_slot_is_vacant(kept: Farm) -> Non
     await flood(kept, [REPAIRER] * 3)
     assert kept.market.funds_asked == funds
     stand(kept, vacant=True)
-    await kept.node.watcher.refresh()
+    await kept.node.follower.refresh()
     assert await flood(kept, [REPAIRER] * 3) == [200] * 3
     assert kept.market.funds_asked == funds + 1
 
@@ -350,7 +350,7 @@ async def test_a_renter_whose_order_the_chain_does_not_show_costs_it_a_question_
     kept.market.orders.pop(slot().order, None)
     for _ in range(2):
         stand(kept)
-        await kept.node.watcher.refresh()
+        await kept.node.follower.refresh()
         before = kept.market.orders_asked
         found = await asyncio.gather(*(kept.get(slot(), wanted="bytes=0-9") for _ in range(10)))
         assert {answer.status_code for answer in found} == {206}
@@ -362,9 +362,9 @@ async def test_the_third_of_the_last_epoch_is_closed_as_soon_as_the_next_one_has
     market, epoch = kept.market, Epoch(kept.market.epoch + 1)
     market.mine_to_epoch(epoch + 1, offset=-2)
     kept.clock.now += PARAMETERS.epoch_blocks
-    await kept.node.watcher.refresh()
-    assert kept.node.watcher.view is not None
-    assert kept.node.watcher.view.head.epoch == epoch
+    await kept.node.follower.refresh()
+    assert kept.node.follower.view is not None
+    assert kept.node.follower.view.head.epoch == epoch
     assert await answers(kept, FARMER, epoch % 3) == {(2, "")}
     pass_blocks(kept, 2)
     assert market.epoch == epoch + 1
@@ -384,10 +384,10 @@ async def test_many_who_ask_at_once_for_the_newest_view_cost_few_looks_at_the_ch
         return await ask()
 
     monkeypatch.setattr(farm.market, "head", head)
-    first = asyncio.create_task(farm.node.watcher.newest())
+    first = asyncio.create_task(farm.node.follower.newest())
     await asyncio.sleep(0)
     farm.market.mine()
-    views = await asyncio.gather(*(farm.node.watcher.newest() for _ in range(50)))
+    views = await asyncio.gather(*(farm.node.follower.newest() for _ in range(50)))
     await first
     # Reading events asks for it, too.
     assert len(asked) < 10

@@ -167,12 +167,12 @@ async def test_a_slot_that_was_taken_over_is_placed_and_proven(farm: Farm) -> No
     slot = await brought(farm)
     assert (await claimed(farm, slot)).status_code == 200
     farm.market.place(slot.placed())
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     record = farm.node.ledger.slot(slot.key)
     assert record is not None
     assert record.state is SlotState.PLACED
     farm.market.mine_to_epoch(farm.market.epoch + 2, offset=1)
-    await farm.node.prover.step(await farm.node.watcher.refresh())
+    await farm.node.prover.step(await farm.node.follower.refresh())
     assert farm.market.sent_proofs == 1
 
 
@@ -182,10 +182,10 @@ async def test_a_slot_that_was_taken_over_and_lost_is_not_signed_for_again(farm:
     assert (await claimed(farm, slot)).status_code == 200
     farm.market.place(slot.placed())
     farm.market.mine_to_epoch(farm.market.epoch + 1, offset=1)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     [book] = books_from(farm.market.entries())
     await farm.market.declare_loss(book.end, loss_words(book, 0), extension=False)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     response = await claimed(farm, slot)
     assert (response.status_code, error_of(response)) == (409, "conflict")
 
@@ -273,7 +273,7 @@ async def test_a_consent_that_others_wait_for_is_not_given_again(
     monkeypatch.setattr(farm.node.collector, "_history", history)
     assert (await claimed(farm, first)).status_code == 200
     farm.market.mine(TAKEOVER_LIFE_BLOCKS - 10)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     assert (await claimed(farm, first)).json()["deadline_block"] == farm.market.height + TAKEOVER_LIFE_BLOCKS
     second = rebuilt(renter=Wallet(b"\x06" * 32), end=40)
     await farm.put(second, 0)
@@ -281,11 +281,11 @@ async def test_a_consent_that_others_wait_for_is_not_given_again(
     await farm.upload(second)
     assert error_of(await claimed(farm, second)) == "promised"
     farm.market.mine(TAKEOVER_LIFE_BLOCKS - 10)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     assert error_of(await claimed(farm, first)) == "promised"
     pass_blocks(farm, 100)
     farm.clock.now += 2 * TAKEOVER_LIFE_BLOCKS
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     await farm.node.collector.collect()
     assert (await claimed(farm, second)).status_code == 200
 
@@ -303,7 +303,7 @@ async def test_a_rate_below_the_price_is_refused_and_one_far_above_is_not(farm: 
 async def test_an_order_that_ends_before_we_could_begin_is_refused(farm: Farm) -> None:
     slot = await brought(farm)
     farm.market.mine_to_epoch(slot.end - 1)
-    await farm.node.watcher.refresh()
+    await farm.node.follower.refresh()
     response = await claimed(farm, slot)
     assert (response.status_code, error_of(response)) == (409, "terms_refused")
 
@@ -318,7 +318,7 @@ async def test_a_takeover_needs_stake_and_no_money_of_the_renters(tmp_path: Path
         assert (response.status_code, error_of(response)) == (409, "stake_too_small")
         market.stake += 1
         market.mine()
-        await farm.node.watcher.refresh()
+        await farm.node.follower.refresh()
         assert (await claimed(farm, slot)).status_code == 200
 
 

@@ -110,20 +110,20 @@ class Kept:
         async def at_once(_: float) -> None:
             pass
 
-        carer = self.node.carer
+        self_repairer = self.node.self_repairer
         scrubber = Scrubber(
             self.node.store,
-            kept=carer.kept,
-            found=carer.found,
-            finished=carer.scrubbed,
-            next_suspect=carer.next_suspect,
+            kept=self_repairer.kept,
+            found=self_repairer.found,
+            finished=self_repairer.scrubbed,
+            next_suspect=self_repairer.next_suspect,
             sleep=at_once,
         )
         return await scrubber.round()
 
     async def next_epoch(self) -> None:
         self.market.mine_to_epoch(self.market.epoch + 1, offset=1)
-        await self.node.watcher.refresh()
+        await self.node.follower.refresh()
 
     def declared(self) -> int:
         return len(self.market._events("LossDeclared"))
@@ -152,7 +152,7 @@ async def keeping(
         if fresh:
             keep(node, slot)
             market.place(slot.placed())
-        await node.watcher.refresh()
+        await node.follower.refresh()
         kept = Kept(node=node, clock=clock, market=market, slot=slot, others=others, folder=folder)
         if fresh:
             await kept.next_epoch()
@@ -183,7 +183,7 @@ def _terms(slot: Parcel) -> SlotTerms:
 async def whole(kept: Kept) -> bool:
     """Whether every piece hashes to its root, and the epoch can be proven."""
     await kept.next_epoch()
-    await kept.node.prover.step(await kept.node.watcher.refresh())
+    await kept.node.prover.step(await kept.node.follower.refresh())
     return await kept.scrub() == 0
 
 
@@ -192,11 +192,11 @@ async def test_damaged_pieces_are_found_and_rebuilt_and_only_those(tmp_path: Pat
         assert await kept.scrub() == 0
         kept.damage(1, 4)
         assert await kept.scrub() == 2
-        [damage] = kept.node.damages.all()
+        [damage] = kept.node.damaged_pieces.all()
         assert (damage.key, damage.pieces) == (kept.slot.key, (1, 4))
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         assert kept.others.given == [1, 4]
-        assert kept.node.damages.all() == []
+        assert kept.node.damaged_pieces.all() == []
         assert await whole(kept)
 
 
@@ -204,7 +204,7 @@ async def test_a_piece_whose_file_is_gone_is_rebuilt(tmp_path: Path) -> None:
     async with keeping(tmp_path) as kept:
         kept.files[2].unlink()
         await kept.scrub()
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         assert await whole(kept)
 
 
@@ -214,7 +214,7 @@ async def test_a_slot_whose_folder_is_gone_is_rebuilt_as_a_whole(tmp_path: Path)
             path.unlink()
     async with keeping(tmp_path, kept.market, kept.slot) as again:
         await again.scrub()
-        await again.node.carer.tick()
+        await again.node.self_repairer.tick()
         assert sorted(again.others.given) == list(range(PIECES))
         assert await whole(again)
 
@@ -224,7 +224,7 @@ async def test_a_list_of_roots_that_cannot_be_read_is_made_again(tmp_path: Path)
         (kept.files[0].parent / "roots").write_bytes(b"nonsense")
     async with keeping(tmp_path, kept.market, kept.slot) as again:
         assert await again.scrub() == PIECES
-        await again.node.carer.tick()
+        await again.node.self_repairer.tick()
         assert await whole(again)
 
 
@@ -232,7 +232,7 @@ async def test_a_data_folder_that_is_gone_is_rebuilt_from_the_chain_and_the_othe
     async with keeping(tmp_path / "old") as kept:
         pass
     async with keeping(tmp_path / "new", kept.market, kept.slot) as again:
-        await again.node.carer.tick()
+        await again.node.self_repairer.tick()
         record = again.node.ledger.slot(again.slot.key)
         assert record is not None
         assert record.state is SlotState.PLACED
@@ -271,12 +271,12 @@ async def test_a_lost_ledger_is_rebuilt_however_the_chain_moves_meanwhile(tmp_pa
     without(kept, LEDGER_NAME)
     config = config_for(tmp_path)
     async with Node.open(config, OPERATOR, link=kept.market, clock=Clock(), rebuilder=kept.others) as node:
-        await node.watcher.look()
+        await node.follower.look()
         kept.market.mine()
-        await node.watcher.look()
+        await node.follower.look()
         assert node.ledger.cursor().block < kept.market.height
         kept.market.mine()
-        await node.carer.tick()
+        await node.self_repairer.tick()
         record = node.ledger.slot(kept.slot.key)
         assert record is not None
         assert record.state is SlotState.PLACED
@@ -290,7 +290,7 @@ async def test_a_lapsed_farm_without_its_ledger_goes_on_serving_what_it_has(tmp_
         kept.market.lapsed = True
     without(kept, LEDGER_NAME)
     async with keeping(tmp_path, kept.market, kept.slot, kept.others) as again:
-        await again.node.carer.tick()
+        await again.node.self_repairer.tick()
         record = again.node.ledger.slot(kept.slot.key)
         assert record is not None
         assert record.state is SlotState.PLACED
@@ -302,14 +302,14 @@ async def test_a_slot_that_comes_on_chain_later_is_taken_in_too(tmp_path: Path) 
     the renter had begun to send of it again is part of it."""
     late = parcel(PIECES, seed=9, slot=1, end=END)
     async with keeping(tmp_path) as kept:
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         used = kept.node.capacity.used_bytes
         kept.node.ledger.stage(late.key, 0)
         kept.node.capacity.add(late.key, len(late.pieces[0]), pieces=1)
         kept.others.slots[late.order] = late
         kept.market.place(late.placed())
         await kept.next_epoch()
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         record = kept.node.ledger.slot(late.key)
         assert record is not None
         assert (record.state, record.was_placed) == (SlotState.PLACED, True)
@@ -329,7 +329,7 @@ async def test_a_farm_with_extended_orders_and_no_ledger_proves_again(
     without(kept, *gone)
     files = DiskFiles() if shares else NoLinks()
     async with keeping(tmp_path, kept.market, kept.slot, kept.others, files) as again:
-        await again.node.carer.tick()
+        await again.node.self_repairer.tick()
         assert len(again.others.given) == PIECES * (3 if "slots" in gone else 2)
         assert again.node.capacity.used_bytes == (3 if shares else 4) * len(kept.slot.data)
         record = again.node.ledger.slot(longer.key)
@@ -341,7 +341,7 @@ async def test_a_farm_with_extended_orders_and_no_ledger_proves_again(
         assert first.read_bytes() == second.read_bytes()
         for _ in range(3):
             await again.next_epoch()
-            await again.node.prover.step(await again.node.watcher.refresh())
+            await again.node.prover.step(await again.node.follower.refresh())
         assert again.market.sent_proofs == 3
         used = again.node.capacity.used_bytes
     async with keeping(tmp_path, kept.market, kept.slot, kept.others, files) as again:
@@ -352,12 +352,12 @@ async def test_bytes_that_an_extension_shares_are_rebuilt_once(tmp_path: Path) -
     """They are damaged under both names, and one file again afterwards."""
     async with keeping(tmp_path) as kept:
         longer = await on(kept)
-        await kept.node.watcher.refresh()
-        await kept.node.carer.tick()
+        await kept.node.follower.refresh()
+        await kept.node.self_repairer.tick()
         kept.others.given.clear()
         kept.damage(1, 4)
         assert await kept.scrub() == 4
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         assert kept.others.given == [1, 4]
         for piece in kept.files:
             assert piece.samefile(_folder(kept, longer) / piece.name)
@@ -369,13 +369,13 @@ async def test_what_an_audit_asks_for_and_is_damaged_is_mended_in_the_same_epoch
     """Nobody had scrubbed it."""
     async with keeping(tmp_path) as kept:
         kept.damage(*range(PIECES))
-        view = await kept.node.watcher.refresh()
+        view = await kept.node.follower.refresh()
         with pytest.raises(DataMissing):
             await kept.node.prover.step(view)
-        await kept.node.carer.tick()
-        while kept.node.damages.all():
-            await kept.node.carer.tick()
-        await kept.node.prover.step(await kept.node.watcher.refresh())
+        await kept.node.self_repairer.tick()
+        while kept.node.damaged_pieces.all():
+            await kept.node.self_repairer.tick()
+        await kept.node.prover.step(await kept.node.follower.refresh())
         assert kept.market.sent_proofs == 1
 
 
@@ -384,10 +384,10 @@ async def test_mending_goes_on_where_it_stopped(tmp_path: Path) -> None:
         kept.damage(0, 1, 2)
         await kept.scrub()
         kept.others.stopped = True
-        await kept.node.carer.tick()
-        assert len(kept.node.damages.all()[0].pieces) == 3
+        await kept.node.self_repairer.tick()
+        assert len(kept.node.damaged_pieces.all()[0].pieces) == 3
     async with keeping(tmp_path, kept.market, kept.slot) as again:
-        await again.node.carer.tick()
+        await again.node.self_repairer.tick()
         assert again.others.given == [0, 1, 2]
         assert await whole(again)
 
@@ -397,20 +397,20 @@ async def test_what_cannot_be_rebuilt_is_declared_lost_after_an_epoch(tmp_path: 
         kept.damage(*range(PIECES))
         await kept.scrub()
         kept.others.stopped = True
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         assert kept.declared() == 0
         await kept.next_epoch()
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         assert kept.declared() == 1
-        await kept.node.watcher.refresh()
-        await kept.node.carer.tick()
+        await kept.node.follower.refresh()
+        await kept.node.self_repairer.tick()
         assert kept.declared() == 1
         [entry] = kept.node.ledger.entries(kept.market.epoch)
         assert entry.lost_epoch == kept.market.epoch
         assert kept.node.ledger.rate_at_start(kept.market.epoch) == kept.slot.rate
         assert kept.node.ledger.rate_at_start(Epoch(kept.market.epoch + 1)) == 0
         assert kept.node.ledger.committed_rate(kept.market.epoch) == 0
-        assert kept.node.damages.all() == []
+        assert kept.node.damaged_pieces.all() == []
         for _ in range(2):
             await kept.next_epoch()
         assert await kept.node.collector.collect() == 0, (
@@ -452,14 +452,14 @@ async def test_a_slot_whose_order_the_endpoint_hides_is_not_given_up(tmp_path: P
         await kept.scrub()
         shown, kept.others.slots = kept.others.slots, {}
         for _ in range(3):
-            await kept.node.carer.tick()
+            await kept.node.self_repairer.tick()
             await kept.next_epoch()
         assert kept.declared() == 0
         kept.others.slots = shown
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         await kept.next_epoch()
-        while kept.node.damages.all():
-            await kept.node.carer.tick()
+        while kept.node.damaged_pieces.all():
+            await kept.node.self_repairer.tick()
             await kept.next_epoch()
         assert await whole(kept)
 
@@ -477,11 +477,11 @@ async def test_the_last_slots_of_a_book_are_given_up_together(tmp_path: Path) ->
             shutil.rmtree(_folder(kept, slot))
         await kept.scrub()
         kept.others.stopped = True
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         await kept.next_epoch()
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         assert kept.market.losses == [41]
-        assert kept.node.damages.all() == []
+        assert kept.node.damaged_pieces.all() == []
 
 
 async def test_a_loss_that_a_reorg_undoes_is_undone(tmp_path: Path) -> None:
@@ -489,14 +489,14 @@ async def test_a_loss_that_a_reorg_undoes_is_undone(tmp_path: Path) -> None:
         kept.damage(*range(PIECES))
         await kept.scrub()
         kept.others.stopped = True
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         await kept.next_epoch()
-        await kept.node.carer.tick()
-        await kept.node.watcher.refresh()
+        await kept.node.self_repairer.tick()
+        await kept.node.follower.refresh()
         assert kept.node.ledger.committed_rate(kept.market.epoch) == 0
         kept.market.reorg(1)
         kept.market.mine()
-        await kept.node.watcher.refresh()
+        await kept.node.follower.refresh()
         assert kept.node.ledger.committed_rate(kept.market.epoch) == kept.slot.rate
 
 
@@ -509,9 +509,9 @@ async def test_a_little_damage_is_no_reason_to_give_a_slot_up(tmp_path: Path) ->
         kept.others.stopped = True
         for _ in range(3):
             await kept.next_epoch()
-            await kept.node.carer.tick()
+            await kept.node.self_repairer.tick()
         assert kept.declared() == 0
-        assert len(kept.node.damages.all()) == 1
+        assert len(kept.node.damaged_pieces.all()) == 1
 
 
 async def test_others_bytes_that_are_wrong_do_not_get_in(tmp_path: Path) -> None:
@@ -519,8 +519,8 @@ async def test_others_bytes_that_are_wrong_do_not_get_in(tmp_path: Path) -> None
         kept.damage(3)
         await kept.scrub()
         kept.others.wrong = True
-        await kept.node.carer.tick()
-        assert kept.node.damages.all()[0].pieces == (3,)
+        await kept.node.self_repairer.tick()
+        assert kept.node.damaged_pieces.all()[0].pieces == (3,)
 
 
 async def test_a_full_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -529,9 +529,9 @@ async def test_a_full_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.Mon
         await kept.scrub()
         with monkeypatch.context() as patched:
             patched.setattr(kept.node.store, "_reserve_bytes", 1 << 60)
-            await kept.node.carer.tick()
-        assert kept.node.damages.all()[0].pieces == (3,)
-        await kept.node.carer.tick()
+            await kept.node.self_repairer.tick()
+        assert kept.node.damaged_pieces.all()[0].pieces == (3,)
+        await kept.node.self_repairer.tick()
         assert await whole(kept)
 
 
@@ -540,7 +540,7 @@ async def test_a_slot_that_is_anothers_by_now_is_not_rebuilt(tmp_path: Path) -> 
         kept.damage(3)
         await kept.scrub()
         kept.others.held_by = FarmerId(99)
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         assert kept.others.given == []
 
 
@@ -550,9 +550,9 @@ async def test_no_chain_no_mending_and_nothing_forgotten(tmp_path: Path) -> None
         await kept.scrub()
         kept.others.down = True
         with pytest.raises(ChainUnavailable):
-            await kept.node.carer.tick()
+            await kept.node.self_repairer.tick()
         kept.others.down = False
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         assert await whole(kept)
 
 
@@ -562,8 +562,8 @@ async def test_a_lapsed_farmer_mends_nothing(tmp_path: Path) -> None:
         await kept.scrub()
         kept.market.lapsed = True
         kept.market.mine()
-        await kept.node.watcher.refresh()
-        await kept.node.carer.tick()
+        await kept.node.follower.refresh()
+        await kept.node.self_repairer.tick()
         assert kept.others.given == []
 
 
@@ -583,9 +583,9 @@ async def test_a_proof_over_a_book_with_a_lost_slot_holds(tmp_path: Path) -> Non
         kept.damage(*range(PIECES))
         await kept.scrub()
         kept.others.stopped = True
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         await kept.next_epoch()
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         assert kept.declared() == 1
         for _ in range(4):
             await kept.next_epoch()
@@ -593,7 +593,7 @@ async def test_a_proof_over_a_book_with_a_lost_slot_holds(tmp_path: Path) -> Non
             seed = await kept.market.audit_seed(epoch)
             assert seed is not None
             build_proof(kept.node.config, kept.node.store, kept.node.ledger, epoch, seed)
-            await kept.node.prover.step(await kept.node.watcher.refresh())
+            await kept.node.prover.step(await kept.node.follower.refresh())
         assert kept.market.sent_proofs == 4
 
 
@@ -627,21 +627,21 @@ async def test_a_failure_from_before_a_slot_was_whole_again_gives_nothing_up(
         return True
 
     async with keeping(tmp_path) as kept:
-        carer = kept.node.carer
-        monkeypatch.setattr(carer._judge, "_is_dearer", dearer)
+        self_repairer = kept.node.self_repairer
+        monkeypatch.setattr(self_repairer._judge, "_is_dearer", dearer)
         kept.others.stopped = True
         file = kept.files[0]
         content = file.read_bytes()
         file.unlink()
         await kept.scrub()
-        await carer.tick()
+        await self_repairer.tick()
         file.write_bytes(content)
-        await carer.tick()
-        assert kept.node.damages.all() == []
+        await self_repairer.tick()
+        assert kept.node.damaged_pieces.all() == []
         await kept.next_epoch()
         file.unlink()
         await kept.scrub()
-        await carer.tick()
+        await self_repairer.tick()
         assert kept.declared() == 0
 
 
@@ -653,20 +653,20 @@ async def test_nothing_is_remembered_of_a_slot_whose_order_has_ended(tmp_path: P
         kept.damage(3)
         await kept.scrub()
         kept.others.stopped = True
-        await kept.node.carer.tick()
-        assert list(kept.node.carer._judge._failing) == [slot.key]
+        await kept.node.self_repairer.tick()
+        assert list(kept.node.self_repairer._judge._failing) == [slot.key]
         kept.market.mine_to_epoch(16, offset=1)
-        await kept.node.watcher.refresh()
-        await kept.node.carer.tick()
-        assert kept.node.carer._judge._failing == {}
+        await kept.node.follower.refresh()
+        await kept.node.self_repairer.tick()
+        assert kept.node.self_repairer._judge._failing == {}
     async with keeping(other, slot=slot) as kept:
         pass
     without(kept, LEDGER_NAME)
     kept.others.held_by = FarmerId(99)
     async with keeping(other, kept.market, slot, kept.others) as kept:
-        await kept.node.carer.tick()
-        assert list(kept.node.carer._not_ours) == [(slot.order, slot.slot)]
+        await kept.node.self_repairer.tick()
+        assert list(kept.node.self_repairer._not_ours) == [(slot.order, slot.slot)]
         kept.market.mine_to_epoch(16, offset=1)
-        await kept.node.watcher.refresh()
-        await kept.node.carer.tick()
-        assert kept.node.carer._not_ours == {}
+        await kept.node.follower.refresh()
+        await kept.node.self_repairer.tick()
+        assert kept.node.self_repairer._not_ours == {}

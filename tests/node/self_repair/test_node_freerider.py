@@ -73,13 +73,13 @@ class Run:
         node = self.kept.node
         for _ in range(3):
             try:
-                done = await node.prover.step(await node.watcher.refresh())
+                done = await node.prover.step(await node.follower.refresh())
             except DataMissing:
-                await node.carer.tick()
+                await node.self_repairer.tick()
                 continue
             if done in (Action.PROVE, Action.SETTLED):
                 break
-        proven = node.watcher.view is not None and self.kept.market.sent_proofs > self.proven
+        proven = node.follower.view is not None and self.kept.market.sent_proofs > self.proven
         self.proven += proven
         self.missed += not proven
         self.strikes = max(0, self.strikes - 1) if proven else self.strikes + 1
@@ -157,10 +157,10 @@ async def test_a_farm_that_lost_a_disk_once_is_whole_again_and_did_not_lapse(
             kept.node.store._index.forget(one.key)
         assert await kept.scrub() == lost * pieces
         for _ in range(3):
-            await kept.node.carer.tick()
+            await kept.node.self_repairer.tick()
             await run.epoch()
-            await kept.node.carer.tick()
-        assert kept.node.damages.all() == []
+            await kept.node.self_repairer.tick()
+        assert kept.node.damaged_pieces.all() == []
         assert kept.market.losses == []
         assert not run.lapsed
         for _ in range(3):

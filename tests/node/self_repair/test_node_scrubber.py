@@ -34,7 +34,7 @@ async def keep_three(farm: Farm) -> list[Parcel]:
     slots = [parcel(seed=seed, end=40) for seed in range(3)]
     for slot in slots:
         await farm.keep(slot)
-    order = [record.key for record in farm.node.carer.kept()]
+    order = [record.key for record in farm.node.self_repairer.kept()]
     return sorted(slots, key=lambda slot: order.index(slot.key))
 
 
@@ -59,7 +59,7 @@ async def test_the_rest_of_a_slot_in_which_a_read_met_damage_comes_next(
     assert await farm.node.scrubber.round() == 3
     begun, *rest = pieces_of(first)
     assert looked_at == [begun, *pieces_of(last), *rest, *pieces_of(second)]
-    [damage] = farm.node.damages.all()
+    [damage] = farm.node.damaged_pieces.all()
     assert (damage.key, damage.pieces) == (last.key, (0, 1, 2))
 
 
@@ -68,7 +68,7 @@ async def test_a_slot_that_was_looked_at_already_is_looked_at_again_and_no_more_
 ) -> None:
     """Damage that is met later in the round, again and again."""
     first, second, last = await keep_three(farm)
-    found = farm.node.carer.found
+    found = farm.node.self_repairer.found
     reads: list[Callable[[], None]] = [lambda: lose_all(farm, first), lambda: None]
 
     async def read_meanwhile(_: float) -> None:

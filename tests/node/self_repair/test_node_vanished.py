@@ -53,7 +53,7 @@ async def test_a_folder_that_vanishes_is_made_again_and_its_slots_mended(
 ) -> None:
     async with keeping(tmp_path) as kept:
         shutil.rmtree(folder(kept))
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         assert sorted(kept.others.given) == list(range(PIECES))
         assert await whole(kept)
 
@@ -105,11 +105,11 @@ async def test_what_is_wrong_with_one_slot_keeps_no_other_from_being_mended(
     async with keeping(tmp_path, slot=first, others=others) as kept:
         keep(kept.node, second)
         kept.market.place(second.placed())
-        await kept.node.watcher.refresh()
+        await kept.node.follower.refresh()
         await kept.next_epoch()
         shutil.rmtree(slots(kept))
-        await kept.node.carer.tick()
-        assert [damage.key for damage in kept.node.damages.all()] == [first.key]
+        await kept.node.self_repairer.tick()
+        assert [damage.key for damage in kept.node.damaged_pieces.all()] == [first.key]
 
 
 class ForgetfulRebuilder(FakeRebuilder):
@@ -132,12 +132,12 @@ async def test_an_order_whose_events_cannot_be_had_keeps_no_other_from_being_men
         tmp_path, slot=first, others=ForgetfulRebuilder(unknown.order, {first.order: first})
     ) as kept:
         kept.market.place(unknown.placed())
-        await kept.node.watcher.refresh()
+        await kept.node.follower.refresh()
         kept.files[0].unlink()
         await kept.scrub()
-        assert kept.node.damages.all()
-        await kept.node.carer.tick()
-        assert kept.node.damages.all() == []
+        assert kept.node.damaged_pieces.all()
+        await kept.node.self_repairer.tick()
+        assert kept.node.damaged_pieces.all() == []
         assert len(kept.node.ledger.orphans(Epoch(0))) == 1
 
 
@@ -147,7 +147,7 @@ async def test_a_chain_that_is_down_ends_the_round(tmp_path: Path) -> None:
         await kept.scrub()
         kept.others.down = True
         with pytest.raises(ChainUnavailable):
-            await kept.node.carer.tick()
+            await kept.node.self_repairer.tick()
 
 
 # Damage that a read meets.
@@ -166,7 +166,7 @@ async def test_damage_that_a_read_meets_is_known_at_once(tmp_path: Path) -> None
         for piece in range(3):
             wanted = f"bytes={piece * PIECE_BYTES + 200}-{piece * PIECE_BYTES + 300}"
             assert (await farm.get(slot, wanted=wanted)).status_code == 500
-            [damage] = farm.node.damages.all()
+            [damage] = farm.node.damaged_pieces.all()
             assert damage.pieces == tuple(range(piece + 1))
 
 
@@ -177,7 +177,7 @@ async def test_a_damaged_list_of_roots_that_a_read_meets_is_known_at_once(tmp_pa
         (folder / "roots").write_bytes(b"nonsense")
         farm.node.store._index.forget(parcel().key)
         assert error_of(await farm.get(parcel(), "/pieces/1/path")) == "piece_damaged"
-        assert farm.node.damages.all()
+        assert farm.node.damaged_pieces.all()
 
 
 async def test_what_can_be_read_again_is_not_bought_from_others(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ async def test_what_can_be_read_again_is_not_bought_from_others(tmp_path: Path) 
         files.bad = "0000000"
         assert await kept.scrub() == PIECES
         files.bad = "00000003"
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         assert kept.others.given == [3]
         files.bad = ""
         assert await whole(kept)
@@ -266,6 +266,6 @@ async def test_a_bad_sector_under_the_list_of_roots_costs_no_slot(
         monkeypatch.setattr(Path, "read_bytes", read_bytes)
         kept.node.store._index.forget(kept.slot.key)
         assert await kept.scrub() == PIECES
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         assert kept.others.given == []
         assert await whole(kept)

@@ -145,12 +145,12 @@ async def test_of_a_lost_disk_so_much_is_given_up_as_cannot_be_read_in_time(
             empty(kept, one)
         await kept.scrub()
         began = kept.market.epoch
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         assert kept.market.losses == []
         for _ in range(3):
             await kept.next_epoch()
             others.left_seconds = PARAMETERS.epoch_blocks
-            await kept.node.carer.tick()
+            await kept.node.self_repairer.tick()
         lost = sum(kept.market.losses)
         if some_are_lost:
             assert 20 < lost < 40
@@ -158,7 +158,7 @@ async def test_of_a_lost_disk_so_much_is_given_up_as_cannot_be_read_in_time(
             assert kept.market.epoch_of(first.block) == began + 1
         else:
             assert lost == 0
-            assert kept.node.damages.all() == []
+            assert kept.node.damaged_pieces.all() == []
 
 
 async def test_others_that_are_away_for_a_moment_cost_no_slot(tmp_path: Path) -> None:
@@ -170,12 +170,12 @@ async def test_others_that_are_away_for_a_moment_cost_no_slot(tmp_path: Path) ->
         await kept.scrub()
         for _ in range(3):
             kept.others.stopped = True
-            await kept.node.carer.tick()
+            await kept.node.self_repairer.tick()
             kept.others.stopped = False
-            await kept.node.carer.tick()
+            await kept.node.self_repairer.tick()
             await kept.next_epoch()
         assert kept.market.losses == []
-        assert kept.node.damages.all() == []
+        assert kept.node.damaged_pieces.all() == []
 
 
 async def test_what_an_audit_asks_for_is_rebuilt_first(tmp_path: Path) -> None:
@@ -186,10 +186,10 @@ async def test_what_an_audit_asks_for_is_rebuilt_first(tmp_path: Path) -> None:
         empty(kept, slot)
         await kept.scrub()
         with pytest.raises(DataMissing):
-            await kept.node.prover.step(await kept.node.watcher.refresh())
-        drawn = {piece for _, piece in kept.node.carer._drawn}
+            await kept.node.prover.step(await kept.node.follower.refresh())
+        drawn = {piece for _, piece in kept.node.self_repairer._drawn}
         opened = [piece for piece in drawn if is_open(piece, kept.market.epoch)]
-        await kept.node.carer.tick()
+        await kept.node.self_repairer.tick()
         assert set(kept.others.given[: len(opened)]) == set(opened)
         assert len(kept.others.given) == 10
 
@@ -202,7 +202,7 @@ async def test_an_epoch_that_cannot_be_proven_is_explained(tmp_path: Path) -> No
         empty(kept, slot)
         epoch = kept.market.epoch
         with pytest.raises(DataMissing) as caught:
-            await kept.node.prover.step(await kept.node.watcher.refresh())
+            await kept.node.prover.step(await kept.node.follower.refresh())
         closed = [piece for _, piece in caught.value.pieces if not is_open(piece, epoch)]
         assert f"{len(closed)} of these pieces can be read from the other farmers only" in str(caught.value)
         assert f"epoch {epoch} will be missed" in str(caught.value)
@@ -224,8 +224,8 @@ async def test_a_slot_of_which_nothing_is_open_is_looked_at_once_an_epoch(tmp_pa
         kept.damage((kept.market.epoch + 1) % 3)
         await kept.scrub()
         for _ in range(5):
-            await kept.node.carer.tick()
+            await kept.node.self_repairer.tick()
         assert len(asked) == 1
         await kept.next_epoch()
-        await kept.node.carer.tick()
-        assert kept.node.damages.all() == []
+        await kept.node.self_repairer.tick()
+        assert kept.node.damaged_pieces.all() == []

@@ -41,7 +41,7 @@ from grange_node.node import Node
 from grange_node.payments.till import Earn
 from grange_node.pieces.store import Store
 from grange_node.records import SlotTerms
-from grange_node.self_repair.carer import Carer
+from grange_node.self_repair.self_repairer import SelfRepairer
 from grange_node.slot_key import SlotKey
 
 MAX_LENGTH_DIGITS = 12
@@ -105,7 +105,7 @@ async def get_slot(request: Request) -> Response:
         terms,
         first,
         end,
-        carer=node.carer,
+        self_repairer=node.self_repairer,
         memory=_memory(node, signed, min(end - first, PARTS_IN_MEMORY * terms.piece_bytes)),
         admission=admission,
         status=200 if wanted is None else 206,
@@ -135,7 +135,7 @@ class SliceResponse(Response):
         first: int,
         end: int,
         *,
-        carer: Carer,
+        self_repairer: SelfRepairer,
         memory: AbstractContextManager[None],
         admission: AbstractAsyncContextManager[Earn],
         status: int,
@@ -147,7 +147,7 @@ class SliceResponse(Response):
         self._memory = memory
         self._admission = admission
         self._store = store
-        self._carer = carer
+        self._self_repairer = self_repairer
         self._key = key
         # One after the other: a slot may have millions of pieces, and be read many times at once.
         self._parts = parts(first, end, terms.piece_bytes)
@@ -186,7 +186,7 @@ class SliceResponse(Response):
         return True
 
     async def _read(self, part: Part) -> bytes:
-        async with self._carer.reading(self._key, part.piece):
+        async with self._self_repairer.reading(self._key, part.piece):
             return await asyncio.to_thread(self._store.read, self._key, part.piece, part.offset, part.length)
 
 

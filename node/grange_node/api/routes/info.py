@@ -19,7 +19,7 @@ VERSION = version("grange")
 async def info(request: Request, node: NodeHere) -> Info:
     """Who we are, what we offer, how much room there is for whoever asks, and how far we have seen the
     chain."""
-    config, view = node.config, node.watcher.view
+    config, view = node.config, node.follower.view
     disk_bytes = await asyncio.to_thread(node.store.free_bytes)
     return Info(
         farmer=config.farmer,

@@ -120,7 +120,7 @@ async def list_pieces(
         # Whoever asks how far an upload came means to go on with it.
         node.locks.touch(record.key)
     asked = range(first, first + LISTED_INDICES)
-    async with node.carer.reading(record.key, 0):
+    async with node.self_repairer.reading(record.key, 0):
         roots, count = await asyncio.to_thread(node.store.roots, record.key, asked)
     return Listing(roots={index: root for index, root in roots.items() if access.shows(index)}, count=count)
 
@@ -134,7 +134,7 @@ async def piece_path(
     if piece >= record.agreed.pieces:
         raise NotFound(f"the slot has {record.agreed.pieces} pieces")
     access.require([piece])
-    async with node.carer.reading(record.key, piece):
+    async with node.self_repairer.reading(record.key, piece):
         root, siblings = await node.paths.of(record, piece)
     return PiecePath(root=root, path=siblings, pieces=record.agreed.pieces)
 

@@ -34,8 +34,8 @@ from grange.messages import NO_ORDER
 from grange.peer import OverBudget
 from grange.reads import READ_WINDOWS, is_open, open_epoch
 from grange.types import Epoch, OrderId
+from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.chain_link import ChainLink
-from grange_node.chain.watcher import View, Watcher
 from grange_node.config import Config
 from grange_node.errors import (
     EndsNode,
@@ -51,7 +51,7 @@ from grange_node.pieces.capacity import Capacity
 from grange_node.pieces.store import Store
 from grange_node.pieces.volume import Volume
 from grange_node.records import AFTER_PLACING, Entry, SlotRecord, SlotState, SlotTerms
-from grange_node.self_repair.damages import Damage, Damages
+from grange_node.self_repair.damaged_pieces import Damage, DamagedPieces
 from grange_node.self_repair.judge import Judge
 from grange_node.self_repair.loss_declaration import MAX_DECLARED, LossDeclarer
 from grange_node.self_repair.rebuilder import Give, Rebuilder
@@ -59,7 +59,7 @@ from grange_node.self_repair.scrubber import is_whole
 from grange_node.self_repair.windows import bytes_by_third
 from grange_node.slot_key import SlotKey
 
-CARE_SECONDS: Final = 5.0
+SELF_REPAIR_SECONDS: Final = 5.0
 ADOPT_AGAIN_SECONDS: Final = 15.0
 """Between two questions about a slot that events gave us and its order did not."""
 TRIED_AGAIN: Final = 8
@@ -70,7 +70,7 @@ SCRUBBED: Final = "scrubbed_at"
 log = logging.getLogger("grange.farm")
 
 
-class Carer:
+class SelfRepairer:
     """Looks at what is damaged, again and again."""
 
     def __init__(
@@ -81,8 +81,8 @@ class Carer:
         ledger: Ledger,
         capacity: Capacity,
         link: ChainLink,
-        watcher: Watcher,
-        damages: Damages,
+        follower: ChainFollower,
+        damaged_pieces: DamagedPieces,
         volume: Volume,
         rebuilder: Rebuilder,
         clock: Callable[[], float],
@@ -93,8 +93,8 @@ class Carer:
         self._store = store
         self._ledger = ledger
         self._capacity = capacity
-        self._watcher = watcher
-        self._damages = damages
+        self._follower = follower
+        self._damaged_pieces = damaged_pieces
         self._volume = volume
         self._rebuilder = rebuilder
         self._clock = clock
@@ -107,8 +107,10 @@ class Carer:
         """What audits asked for and is damaged."""
         self._looked_at: dict[SlotKey, Epoch] = {}
         """Slots of which nothing is open, by the epoch in which that was found."""
-        self._judge = Judge(config, store, ledger, watcher, steady)
-        self._declarer = LossDeclarer(ledger=ledger, link=link, watcher=watcher, damages=damages)
+        self._judge = Judge(config, store, ledger, follower, steady)
+        self._declarer = LossDeclarer(
+            ledger=ledger, link=link, follower=follower, damaged_pieces=damaged_pieces
+        )
 
     # What is damaged.
 
@@ -126,7 +128,7 @@ class Carer:
         """A piece is gone or wrong. While the whole data folder is not there, that says nothing."""
         if not await asyncio.to_thread(self._volume.is_there):
             return
-        if await asyncio.to_thread(self._damages.note, key, [piece], self._epoch()):
+        if await asyncio.to_thread(self._damaged_pieces.note, key, [piece], self._epoch()):
             log.warning("piece %d of %s is damaged", piece, key)
             self._suspects[key] = None
 
@@ -154,11 +156,11 @@ class Carer:
 
     async def scrubbed(self) -> None:
         """All pieces were looked at."""
-        await asyncio.to_thread(self._damages.tell, SCRUBBED, int(self._clock()))
+        await asyncio.to_thread(self._damaged_pieces.tell, SCRUBBED, int(self._clock()))
 
     async def tick(self) -> None:
         """Mend what can be mended, give up what cannot. Raises ChainError, NodeWorldError."""
-        view = self._watcher.view
+        view = self._follower.view
         if view is None:
             return
         await asyncio.to_thread(self._volume.require)
@@ -168,10 +170,10 @@ class Carer:
             return
         kept = {record.key: record for record in await asyncio.to_thread(self.kept)}
         await asyncio.to_thread(self._note_vanished, kept.values())
-        damages = await asyncio.to_thread(self._damages.all)
+        damages = await asyncio.to_thread(self._damaged_pieces.all)
         for damage in damages:
             if damage.key not in kept:
-                await asyncio.to_thread(self._damages.forget, damage.key)
+                await asyncio.to_thread(self._damaged_pieces.forget, damage.key)
         damages = [damage for damage in damages if damage.key in kept]
         self._drawn &= {(damage.key, piece) for damage in damages for piece in damage.pieces}
         self._looked_at = {key: epoch for key, epoch in self._looked_at.items() if key in kept}
@@ -215,7 +217,7 @@ class Carer:
         for record in kept:
             if self._store.has_folder(record.key):
                 continue
-            if self._damages.note(record.key, range(record.agreed.pieces), self._epoch()):
+            if self._damaged_pieces.note(record.key, range(record.agreed.pieces), self._epoch()):
                 log.warning("the folder of %s is gone", record.key)
 
     def _rank(self, record: SlotRecord, damage: Damage) -> tuple[bool, Epoch]:
@@ -225,7 +227,7 @@ class Carer:
         return not is_drawn, record.agreed.start
 
     def _epoch_now(self) -> Epoch:
-        view = self._watcher.view
+        view = self._follower.view
         assert view is not None
         return view.head.epoch
 
@@ -262,7 +264,7 @@ class Carer:
             terms = _terms(charted, entry)
             lender = self._ledger.acceptance(terms.previous, key.slot)
             end_block = terms.end * self._config.parameters.epoch_blocks
-            ends_at = await self._watcher.date_of(end_block, view, attested=False)
+            ends_at = await self._follower.date_of(end_block, view, attested=False)
             await asyncio.to_thread(self._ledger.adopt, key, terms, entry.block, ends_at)
             self._capacity.forget(key)
             if lender is not None and self._store.shares:
@@ -277,7 +279,7 @@ class Carer:
                 len(missing),
                 terms.pieces,
             )
-            await asyncio.to_thread(self._damages.note, key, missing, view.head.epoch)
+            await asyncio.to_thread(self._damaged_pieces.note, key, missing, view.head.epoch)
 
     def _missing(self, key: SlotKey, terms: SlotTerms) -> list[int]:
         """Which pieces are not here, by their names; all, if those that are make another slot."""
@@ -359,7 +361,7 @@ class Carer:
             if tried == len(broken) == TRIED_AGAIN:
                 return list(pieces)
             if piece in held and is_whole(self._store, key, piece):
-                self._damages.mended(key, piece)
+                self._damaged_pieces.mended(key, piece)
             else:
                 broken.append(piece)
         return broken
@@ -375,7 +377,7 @@ class Carer:
         for piece in pieces:
             try:
                 self._store.borrow(lender, key, piece)
-                self._damages.mended(key, piece)
+                self._damaged_pieces.mended(key, piece)
             except (PieceMissing, PieceDamaged, Mismatch):
                 left.append(piece)
         return left
@@ -383,7 +385,7 @@ class Carer:
     def _giver(self, key: SlotKey) -> Give:
         async def give(piece: int, data: bytes) -> None:
             await asyncio.to_thread(self._store.mend, key, piece, data)
-            await asyncio.to_thread(self._damages.mended, key, piece)
+            await asyncio.to_thread(self._damaged_pieces.mended, key, piece)
             self._judge.note(key, len(data))
 
         return give
@@ -395,7 +397,7 @@ class Carer:
         if len(held) != terms.pieces:
             raise RepairStopped(f"{len(held)} of {terms.pieces} pieces are here")
         if root_of_hashes(b"".join(held[index].root for index in range(terms.pieces))) != terms.root:
-            self._damages.note(record.key, range(terms.pieces), self._epoch())
+            self._damaged_pieces.note(record.key, range(terms.pieces), self._epoch())
             raise Mismatch("what was rebuilt does not lead to the slot's root: nobody can rebuild it")
         self._store.seal(record.key, terms.pieces)
 

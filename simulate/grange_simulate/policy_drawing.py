@@ -7,7 +7,7 @@ from typing import Final
 
 from grange import repair
 from grange_simulate.assumptions import BLOCKS_PER_DAY, Assumptions, Code
-from grange_simulate.chart import bar, line, text
+from grange_simulate.drawing import bar, line, text
 from grange_simulate.judgement import Judgement
 
 _PARTS_PER_DAY: Final = 4

@@ -55,7 +55,7 @@ class View:
     seen_at: float
 
 
-class Watcher:
+class ChainFollower:
     """Keeps `view` and the ledger up to date."""
 
     def __init__(

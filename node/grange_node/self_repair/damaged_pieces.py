@@ -43,8 +43,8 @@ class Damage:
     """The epoch in which the first of it was found."""
 
 
-class Damages:
-    """Open it with `Damages.open`. Raises StoreFailed when the disk fails."""
+class DamagedPieces:
+    """Open it with `DamagedPieces.open`. Raises StoreFailed when the disk fails."""
 
     def __init__(self, read: Read, database: Database | None) -> None:
         self._read = read
@@ -52,7 +52,7 @@ class Damages:
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, full: Callable[[], object] = lambda: None) -> Iterator[Damages]:
+    def open(cls, path: Path, full: Callable[[], object] = lambda: None) -> Iterator[DamagedPieces]:
         """Open or create the file; one that is damaged is moved aside. `full` is called when the disk has no
         room left. Raises NoRoom, StoreFailed."""
 
@@ -64,7 +64,7 @@ class Damages:
 
     @classmethod
     @contextmanager
-    def look(cls, path: Path) -> Iterator[Damages]:
+    def look(cls, path: Path) -> Iterator[DamagedPieces]:
         """To read only, while its node runs or not. Raises StoreFailed."""
         with looked_at(path, NAME, replaceable=True) as read:
             yield cls(read, None)
