@@ -24,9 +24,9 @@ from grange.chain.orders import Closing, OrderState
 from grange.errors import Told
 from grange.peer import (
     Budget,
-    Purse,
+    PaymentChannels,
+    ReadPayments,
     Signer,
-    Tabs,
 )
 from grange.storage.home_lock import HomeLock
 from grange.storage.optional_database import BUSY_SECONDS, FileBusy
@@ -63,7 +63,7 @@ from grange_client.orders.sync import Synced, sync
 from grange_client.orders.tenure_check import TenureCheck
 
 WORKER_THREADS = 3
-PURSE_NAME = "purse.sqlite"
+CHANNELS_NAME = "payment-channels.sqlite"
 """What was signed away for reads, beside the catalog."""
 NOTHING_REQUESTED = "NothingRequested"
 """The market's refusal of a withdrawal that was made before."""
@@ -111,7 +111,7 @@ class Renter:
         self._policy = policy
         self._first_block = first_block
         self._signer = directory.signer
-        self._purse = directory.purse
+        self._payments = directory.payments
         self.placements = placements
         self._said: list[str] = []
         self._synced: Synced | None = None
@@ -218,20 +218,20 @@ class Renter:
                 reputations=reputations,
                 busy_seconds=busy_seconds,
             ) as catalog,
-            Tabs.open(
-                catalog_path.with_name(PURSE_NAME),
+            PaymentChannels.open(
+                catalog_path.with_name(CHANNELS_NAME),
                 domain=market.domain,
                 payer=identity.wallet.address,
                 busy_seconds=busy_seconds,
-            ) as tabs,
+            ) as channels,
             ThreadPoolExecutor(WORKER_THREADS, thread_name_prefix="grange") as executor,
         ):
             signer = Signer(
                 domain=market.domain, wallet=identity.wallet, timeouts=policy.timeouts, now=now, random=random
             )
-            purse = Purse(domain=market.domain, wallet=identity.wallet, tabs=tabs)
+            payments = ReadPayments(domain=market.domain, wallet=identity.wallet, channels=channels)
             async with FarmerDirectory.open(
-                ChainRegistry(market), signer, purse, policy=policy, freshness=freshness
+                ChainRegistry(market), signer, payments, policy=policy, freshness=freshness
             ) as directory:
                 yield cls(
                     identity=identity,
@@ -262,7 +262,7 @@ class Renter:
         found = (
             *self.catalog.notices(),
             *self.reputations.notices(),
-            *self._purse.tabs.notices(),
+            *self._payments.channels.notices(),
             *self._said,
         )
         return list(dict.fromkeys(found))

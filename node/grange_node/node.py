@@ -11,7 +11,7 @@
     Uploads           pieces -> store and ledger
     AcceptanceService store, ledger, view -> acceptances
     Readers           who may read what
-    Till              vouchers -> reads
+    PaymentGate       vouchers -> reads
     Redeemer          vouchers -> money                                (loop)
     GasWatch          coin for gas -> warnings                         (loop)
 
@@ -44,8 +44,8 @@ from grange_node.ledger.ledger import Ledger
 from grange_node.limits.fair_shares import FairShares
 from grange_node.loops import forever
 from grange_node.payments.accounts import Accounts
+from grange_node.payments.payment_gate import PaymentGate
 from grange_node.payments.redeemer import Redeemer
-from grange_node.payments.till import Till
 from grange_node.payments.vouchers import is_signed
 from grange_node.pieces.ballast import Ballast
 from grange_node.pieces.capacity import Capacity
@@ -94,7 +94,7 @@ class Node:
     self_repairer: SelfRepairer
     scrubber: Scrubber
     readers: Readers
-    till: Till
+    payment_gate: PaymentGate
     redeemer: Redeemer
     gas_watch: GasWatch
     memory: FairShares
@@ -238,7 +238,7 @@ class Node:
                     next_suspect=self_repairer.next_suspect,
                 ),
                 readers=Readers(link, follower, funds, clock),
-                till=Till(
+                payment_gate=PaymentGate(
                     domain=config.domain,
                     farmer=config.farmer,
                     price_per_gib=config.offer.egress_price_per_gib,

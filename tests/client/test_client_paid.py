@@ -174,15 +174,19 @@ async def test_too_few_farmers_is_still_said_as_such(world: World, tree: Path, t
     assert earned(world) == 0
 
 
-async def test_a_purse_that_is_no_database_is_begun_anew(world: World, tree: Path, tmp_path: Path) -> None:
+async def test_a_file_of_payment_channels_that_is_no_database_is_begun_again(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
     """The farmers have the vouchers, so nothing is lost with it."""
     order = (await stored(world, tree)).order
     sell(world)
     async with world.renter() as renter:
         await renter.get(order, tmp_path / "one")
     for suffix in ("-wal", "-shm"):
-        (world.home / f"purse.sqlite{suffix}").unlink(missing_ok=True)
-    (world.home / "purse.sqlite").write_bytes(b"no database at all, but long enough to be looked at" * 40)
+        (world.home / f"payment-channels.sqlite{suffix}").unlink(missing_ok=True)
+    (world.home / "payment-channels.sqlite").write_bytes(
+        b"no database at all, but long enough to be looked at" * 40
+    )
     async with world.renter() as renter:
         await renter.get(order, tmp_path / "two")
     assert listing(tmp_path / "two" / tree.name) == listing(tree)

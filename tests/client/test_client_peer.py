@@ -31,7 +31,7 @@ DOMAIN = Domain(chain_id=1337, market=MARKET)
 ORDER = OrderId(b"\x05" * 32)
 IDENTITY = identity(WORDS)
 NO_REGISTRY: Any = SimpleNamespace(registered=None)
-NO_PURSE: Any = None
+NO_PAYMENTS: Any = None
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -225,7 +225,7 @@ async def test_probe_separates_the_living_from_the_rest() -> None:
         right = peer.farmer
         wrong = replace(right, id=2)
         gone = replace(right, id=3, endpoint="http://127.0.0.1:1")
-        directory = FarmerDirectory(NO_REGISTRY, signer(), NO_PURSE, peer._session, policy=CALM)
+        directory = FarmerDirectory(NO_REGISTRY, signer(), NO_PAYMENTS, peer._session, policy=CALM)
         found = await directory.probe([right, wrong, gone])
     assert [candidate.farmer.id for candidate in found.candidates] == [1]
     assert found.candidates[0].free_bytes == 5

@@ -26,7 +26,7 @@ from grange.chain import ChainTimeout, ChainUnavailable, Farmer, TransactionReve
 from grange.erasure import Codec
 from grange.errors import Misuse
 from grange.messages import Domain
-from grange.peer import Purse
+from grange.peer import ReadPayments
 from grange.seal import OrderKey
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.errors import NotEnoughFarmers
@@ -737,8 +737,8 @@ async def test_names_that_never_answer_hold_nobody_up(world: World, monkeypatch:
             await asyncio.Event().wait()
 
     class Directory(FarmerDirectory):
-        def peer(self, farmer: Farmer, purse: Purse | None = None) -> Any:
-            return Silent() if farmer.id == 3 else super().peer(farmer, purse)
+        def peer(self, farmer: Farmer, payments: ReadPayments | None = None) -> Any:
+            return Silent() if farmer.id == 3 else super().peer(farmer, payments)
 
     async def networks_of(farmer: Farmer) -> frozenset[str]:
         answered.append(farmer.id)
@@ -755,7 +755,7 @@ async def test_names_that_never_answer_hold_nobody_up(world: World, monkeypatch:
         directory = Directory(
             ChainRegistry(world.market),
             known.signer,
-            known.purse,
+            known.payments,
             known._session,
             policy=known.policy,
             sleep=sleep,

@@ -15,7 +15,7 @@ from e2e_town import PARAMETERS, Town, eventually, stored
 from e2e_tree import plain_file
 
 from grange.chain import calls
-from grange.peer import Tabs
+from grange.peer import PaymentChannels
 from grange.reads import READ_WINDOWS, is_open
 from grange.types import FarmerId, Slot
 from grange.units import GIB, TOKEN, egress_rounded_up
@@ -24,7 +24,7 @@ from grange_client.orders.store import Stored
 from grange_devnet import Devnet
 from grange_devnet.engines import missing_reason
 from grange_devnet.fleet import FarmerProcess, Fleet, FleetOptions
-from grange_node.config import REPAIRS_NAME, TABS_NAME
+from grange_node.config import CHANNELS_NAME, REPAIRS_NAME
 from grange_node.self_repair.repair_spending import RepairSpending
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
@@ -98,11 +98,11 @@ class Patient:
         return (epochs + left) * self.slot[1].rate
 
     def signed(self) -> dict[FarmerId, int]:
-        """What it has signed away to each source in all, as its tabs say."""
-        with Tabs.open(
-            self.repairs / TABS_NAME, domain=self.town.chain.domain, payer=self.farmer.address
-        ) as tabs:
-            return tabs.totals()
+        """What it has signed away to each source in all, as its channels say."""
+        with PaymentChannels.open(
+            self.repairs / CHANNELS_NAME, domain=self.town.chain.domain, payer=self.farmer.address
+        ) as channels:
+            return channels.totals()
 
     def spent(self) -> int:
         """What the slot has cost so far, as the farm remembers it."""

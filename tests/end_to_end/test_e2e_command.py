@@ -183,7 +183,7 @@ async def test_a_stake_too_small_is_said_before_anything_is_sent(
 
 
 @ON_ONE_ENGINE
-async def test_a_purse_too_small_is_said_before_anything_is_sent(town: Town, tmp_path: Path) -> None:
+async def test_a_vault_too_small_is_said_before_anything_is_sent(town: Town, tmp_path: Path) -> None:
     """What is missing is said, be it tokens or coin for gas, and nothing is paid."""
     source = plain_file(tmp_path / "one.bin", SOME_BYTES, seed=35)
     poor, stranded = await town.person(tokens=1), await town.person(native=0)

@@ -170,8 +170,8 @@ async def test_a_promise_is_given_for_what_is_there_at_terms_that_hold(visitor: 
     assert (await visitor.proposed(slot)).status == 200
 
 
-async def test_nothing_is_taken_or_promised_beyond_price_or_purse(town: Town, visitor: Visitor) -> None:
-    """A rate that would bind the whole stake, and a purse without an epoch's pay, are refused with the
+async def test_nothing_is_taken_or_promised_beyond_price_or_vault(town: Town, visitor: Visitor) -> None:
+    """A rate that would bind the whole stake, and a vault without an epoch's pay, are refused with the
     numbers."""
     slot = Slot.of_noise(seed=9)
     await visitor.bring(slot)
@@ -218,8 +218,8 @@ async def test_the_market_takes_a_promise_only_as_it_was_signed(
     assert receipt.event("SlotFilled").args["farmer"] == good.farmer
 
 
-async def test_the_market_counts_stake_and_purse_itself(town: Town, person: Person, visitor: Visitor) -> None:
-    """A promise beyond the farmer's stake, and an order beyond the renter's purse, are refused on chain."""
+async def test_the_market_counts_stake_and_vault_itself(town: Town, person: Person, visitor: Visitor) -> None:
+    """A promise beyond the farmer's stake, and an order beyond the renter's vault, are refused on chain."""
     kept = await visitor.promised(Slot.of_noise(seed=15))
     sender, before = town.sender(person.wallet), await town.wealth(person.address)
     permit = await town.chain.permit(person.wallet, 100 * TOKEN)

@@ -16,11 +16,11 @@ from e2e_tree import plain_file
 
 from grange.chain import calls
 from grange.messages import Domain
-from grange.peer import Tabs
+from grange.peer import PaymentChannels
 from grange.types import FarmerId
 from grange.units import TOKEN
 from grange_client.orders.plan import Wish
-from grange_client.renter import PURSE_NAME
+from grange_client.renter import CHANNELS_NAME
 from grange_devnet import Devnet
 from grange_devnet.engines import EngineName
 from grange_devnet.fleet import FarmerProcess, Fleet, FleetOptions
@@ -85,7 +85,7 @@ async def test_a_download_is_paid_and_redeemed(shop: Town, tmp_path: Path) -> No
 
 
 async def test_downloads_side_by_side_pay_once_each(shop: Town, customer: Person, tmp_path: Path) -> None:
-    """Two processes with one purse, from the same farmers."""
+    """Two processes with one file of payment channels, from the same farmers."""
     source = plain_file(tmp_path / "one.bin", FEW_MB, seed=22)
     await stored(customer.config, source, CODE)
     vault = await shop.chain.vault(customer.address)
@@ -151,9 +151,9 @@ def signed(person: Person) -> dict[FarmerId, int]:
     network = person.config.network
     assert network.chain_id is not None
     domain = Domain(chain_id=network.chain_id, market=network.market)
-    path = person.config.catalog_path.with_name(PURSE_NAME)
-    with Tabs.open(path, domain=domain, payer=person.address) as tabs:
-        return {farmer: tabs.tab(farmer).standing for farmer in tabs.totals()}
+    path = person.config.catalog_path.with_name(CHANNELS_NAME)
+    with PaymentChannels.open(path, domain=domain, payer=person.address) as channels:
+        return {farmer: channels.channel(farmer).standing for farmer in channels.totals()}
 
 
 async def until_redeemed(shop: Town, person: Person, vault: int) -> None:

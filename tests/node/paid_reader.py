@@ -1,7 +1,7 @@
-"""A process that reads from a farm and pays for it: `python paid_reader.py ENDPOINT TABS COUNT`.
+"""A process that reads from a farm and pays for it: `python paid_reader.py ENDPOINT CHANNELS COUNT`.
 
-It opens the tabs and says `open`, waits for a line, and reads COUNT times, AT_ONCE at a time. After each read
-it writes a line: the highest total that was signed by then, or what went wrong.
+It opens the channels and says `open`, waits for a line, and reads COUNT times, AT_ONCE at a time. After each
+read it writes a line: the highest total that was signed by then, or what went wrong.
 """
 
 import asyncio
@@ -13,23 +13,23 @@ from node_support import DOMAIN, Clock, FakeMarket, parcel
 from paid_support import PRICED, RENTER
 
 from grange.errors import GrangeError
-from grange.peer import Peer, PeerTimeouts, Purse, Signer, Tabs, open_session
+from grange.peer import PaymentChannels, Peer, PeerTimeouts, ReadPayments, Signer, open_session
 
 AT_ONCE = 4
 READ_BYTES = 100
 
 
-async def main(endpoint: str, tabs_path: Path, count: int) -> None:
+async def main(endpoint: str, channels_path: Path, count: int) -> None:
     slot, timeouts = parcel(), PeerTimeouts(silence_seconds=30.0)
     signer = Signer(domain=DOMAIN, wallet=RENTER, timeouts=timeouts, now=Clock())
     known = await FakeMarket().farmer()
     offer = replace(known.offer, egress_price_per_gib=PRICED.egress_price_per_gib)
-    with Tabs.open(tabs_path, domain=DOMAIN, payer=RENTER.address) as tabs:
+    with PaymentChannels.open(channels_path, domain=DOMAIN, payer=RENTER.address) as channels:
         say("open")
         await asyncio.to_thread(sys.stdin.readline)
         async with open_session(timeouts, chain_id=DOMAIN.chain_id) as session:
-            purse = Purse(domain=DOMAIN, wallet=RENTER, tabs=tabs)
-            peer = Peer(replace(known, endpoint=endpoint, offer=offer), session, signer, purse)
+            payments = ReadPayments(domain=DOMAIN, wallet=RENTER, channels=channels)
+            peer = Peer(replace(known, endpoint=endpoint, offer=offer), session, signer, payments)
             gate = asyncio.Semaphore(AT_ONCE)
 
             async def read() -> None:
@@ -40,7 +40,9 @@ async def main(endpoint: str, tabs_path: Path, count: int) -> None:
                         say(f"{type(error).__name__} {error}")
                     else:
                         say(
-                            str(tabs.tab(known.id).total) if came == slot.data[:READ_BYTES] else "wrong bytes"
+                            str(channels.channel(known.id).total)
+                            if came == slot.data[:READ_BYTES]
+                            else "wrong bytes"
                         )
 
             await asyncio.gather(*(read() for _ in range(count)))

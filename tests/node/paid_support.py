@@ -14,7 +14,7 @@ from node_support import DOMAIN, FARMER, OFFER, FakeMarket, Farm, Parcel, open_f
 
 from grange.chain import Farmer, Wallet
 from grange.messages import Domain, sign_voucher
-from grange.peer import Peer, PeerTimeouts, Purse, Signer, Tabs, open_session
+from grange.peer import PaymentChannels, Peer, PeerTimeouts, ReadPayments, Signer, open_session
 from grange.types import FarmerId
 from grange.units import GIB
 from grange_node.api.connection_limits import Limits
@@ -78,14 +78,14 @@ async def serving(
 
 @asynccontextmanager
 async def customer(
-    farm: Farm, endpoint: str, tabs_path: Path | None = None, *, wallet: Wallet = RENTER, **offer: int
-) -> AsyncIterator[tuple[Peer, Purse]]:
-    """Somebody who reads from the farm, and its purse."""
+    farm: Farm, endpoint: str, channels_path: Path | None = None, *, wallet: Wallet = RENTER, **offer: int
+) -> AsyncIterator[tuple[Peer, ReadPayments]]:
+    """Somebody who reads from the farm, and its payments."""
     signer = Signer(domain=DOMAIN, wallet=wallet, timeouts=TIMEOUTS, now=farm.clock)
     known: Farmer = await farm.market.farmer()
     price = {"egress_price_per_gib": PRICED.egress_price_per_gib} | offer
     known = replace(known, endpoint=endpoint, offer=replace(known.offer, **price))
-    with Tabs.open(tabs_path, domain=DOMAIN, payer=wallet.address) as tabs:
-        purse = Purse(domain=DOMAIN, wallet=wallet, tabs=tabs)
+    with PaymentChannels.open(channels_path, domain=DOMAIN, payer=wallet.address) as channels:
+        payments = ReadPayments(domain=DOMAIN, wallet=wallet, channels=channels)
         async with open_session(TIMEOUTS, chain_id=DOMAIN.chain_id) as session:
-            yield Peer(known, session, signer, purse), purse
+            yield Peer(known, session, signer, payments), payments

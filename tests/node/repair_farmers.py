@@ -16,7 +16,7 @@ from grange.chain import Farmer, Wallet
 from grange.merkle import Tree, merkle_root
 from grange.messages import AcceptanceMessage, sign_takeover, tenure_word
 from grange.peer import FarmerRefused, FarmerUnreachable, PieceClosed
-from grange.peer.purse import Budget
+from grange.peer.read_payments import Budget
 from grange.transfer.directory import Probed, Reputations
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Candidate
@@ -143,12 +143,12 @@ class FakePeer:
         )
 
 
-class _Tabs:
+class _Channels:
     def totals(self) -> dict[FarmerId, int]:
         return {}
 
 
-PURSE: Any = SimpleNamespace(tabs=_Tabs())
+PAYMENTS: Any = SimpleNamespace(channels=_Channels())
 
 
 class FakeReading:
@@ -188,7 +188,7 @@ class FakeDirectory(FollowedDirectory):
 
     def __init__(self, market: FakeMarket, ground: Ground, wallet: Wallet, watch: Watch) -> None:
         nothing: Any = None
-        super().__init__(market, nothing, PURSE, nothing, policy=POLICY, freshness=AS_FOLLOWED)
+        super().__init__(market, nothing, PAYMENTS, nothing, policy=POLICY, freshness=AS_FOLLOWED)
         self._ground = ground
         self._wallet = wallet
         self._watch = watch

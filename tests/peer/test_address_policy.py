@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from test_purse import WALLET, farmer
+from test_read_payments import WALLET, farmer
 
 from grange.chain.confirmations import DEVNET_CHAIN_IDS
 from grange.messages import Domain

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from test_purse import DOMAIN, WALLET, farmer
+from test_read_payments import DOMAIN, WALLET, farmer
 
 from grange.chain import Farmer
 from grange.peer import FarmerUnreachable, Peer, PeerTimeouts, Signer, names, networks_of, open_session

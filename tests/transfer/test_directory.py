@@ -92,7 +92,7 @@ class Directory(FarmerDirectory):
             clock=lambda: self.now,
         )
 
-    def peer(self, farmer: Farmer, purse: object = None) -> Any:
+    def peer(self, farmer: Farmer, payments: object = None) -> Any:
         async def greet() -> Info:
             self.greeted.append(farmer.id)
             if farmer.id in self.gone:

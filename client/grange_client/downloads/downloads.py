@@ -16,7 +16,7 @@ from pathlib import Path
 
 from grange.chain import Farmer
 from grange.chain.orders import OrderState
-from grange.peer import Budget, Peer, Purse
+from grange.peer import Budget, Peer, ReadPayments
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.events import Listener, Step, ignore_progress, without_failures
 from grange.transfer.retry import RetryPolicy
@@ -188,10 +188,12 @@ class Downloads:
         order = keepers.order
         if await self.epoch() >= order.end:
             watch = without_failures(watch)
-        purse: Purse = self.directory.purse if budget is None else self.directory.purse.within(budget)
+        payments: ReadPayments = (
+            self.directory.payments if budget is None else self.directory.payments.within(budget)
+        )
 
         def open_peer(farmer: Farmer) -> Peer:
-            return self.directory.peer(farmer, purse)
+            return self.directory.peer(farmer, payments)
 
         return OrderReader(
             order,
@@ -206,7 +208,7 @@ class Downloads:
         if not expected:
             return
         account = self.identity.wallet.address
-        signed = self.directory.purse.tabs.totals()
+        signed = self.directory.payments.channels.totals()
         vault, *redeemed = await asyncio.gather(
             self.market.vault(account), *(self.market.redeemed(one, account) for one in signed)
         )

@@ -1,10 +1,10 @@
 """Where a renter's things are: a home directory with the configuration, the words and the catalog.
 
-    config.json           which chain and which market
-    recovery.txt          the twelve words, readable by the owner only
-    catalog.sqlite        a cache, see `catalog`
-    reputations.sqlite    which farmers worked, failed and lied, see `reputations`
-    purse.sqlite          what was signed away for reads, see `grange.peer.tabs`
+    config.json               which chain and which market
+    recovery.txt              the twelve words, readable by the owner only
+    catalog.sqlite            a cache, see `catalog`
+    reputations.sqlite        which farmers worked, failed and lied, see `reputations`
+    payment-channels.sqlite   what was signed away for reads, see `grange.peer.payment_channels`
 
 Decides the names and the permissions, and that nothing that exists is overwritten.
 """
@@ -28,7 +28,7 @@ from grange_client.keys.words import Identity, checked_words, identity
 
 HOME_VARIABLE = "GRANGE_HOME"
 MAX_CONFIG_BYTES = 1 << 16
-OF_ONE_CHAIN = ("catalog.sqlite", "reputations.sqlite", "purse.sqlite", "placements")
+OF_ONE_CHAIN = ("catalog.sqlite", "reputations.sqlite", "payment-channels.sqlite", "placements")
 """What a home remembers of a chain; farmers and orders of another may have the same numbers."""
 
 

@@ -3,7 +3,7 @@
 A vault can be emptied while we serve: by others to whom its owner owes, or by an announced withdrawal.
 So what the chain said is believed for seconds only, forgotten when the payer is seen to leave, and what it
 announced to take out counts for nothing from the epoch before it can. Decided here: how old an answer may
-be. Leaves what is owed to `till`.
+be. Leaves what is owed to `payment_gate`.
 """
 
 from __future__ import annotations

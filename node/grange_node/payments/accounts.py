@@ -4,7 +4,7 @@ Totals only ever grow, whatever the order in which they are written: a write tha
 back. What the chain paid is noted with the block that shows it, until that block cannot be undone any more.
 Losing the file loses the vouchers that were not redeemed, which are money; it lies beside the ledger. A payer
 that reads on shows its highest again, and what can still be read of a damaged file is taken over. Leaves what
-may be read for them to `till`, what to redeem to `redeemer`. Methods block and raise StoreFailed.
+may be read for them to `payment_gate`, what to redeem to `redeemer`. Methods block and raise StoreFailed.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A voucher goes with a read at a price above zero, in a header (`grange.wire.headers`). It is signed by whoever
 signed the request, names all that this payer ever owes this farmer, and only ever grows: the highest one
 counts, the others change nothing. Leaves the vault behind it to `vault_funds`, and the running accounts to
-`till`.
+`payment_gate`.
 """
 
 from __future__ import annotations

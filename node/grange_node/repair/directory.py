@@ -15,7 +15,7 @@ import aiohttp
 
 from grange.chain import Farmer
 from grange.peer import Meter, Peer, open_session
-from grange.peer.purse import Budget, Purse
+from grange.peer.read_payments import Budget, ReadPayments
 from grange.transfer.aging import Freshness
 from grange.transfer.directory import FarmerDirectory
 from grange.types import FarmerId
@@ -44,20 +44,24 @@ class FollowedDirectory(FarmerDirectory):
         than the prices of now: whoever raises its price then is not read from."""
         meter, chain_id = Meter(), self.signer.domain.chain_id
         async with open_session(self.policy.timeouts, meter, chain_id=chain_id) as session:
-            yield Reading(self, session, meter, self.purse.within(budget))
+            yield Reading(self, session, meter, self.payments.within(budget))
 
 
 class Reading:
     """What one repair reads, and how much."""
 
     def __init__(
-        self, directory: FollowedDirectory, session: aiohttp.ClientSession, meter: Meter, purse: Purse
+        self,
+        directory: FollowedDirectory,
+        session: aiohttp.ClientSession,
+        meter: Meter,
+        payments: ReadPayments,
     ) -> None:
         self._directory = directory
         self._priced = directory.farmers
         self._session = session
         self._meter = meter
-        self._purse = purse
+        self._payments = payments
 
     @property
     def received_bytes(self) -> int:
@@ -69,4 +73,4 @@ class Reading:
         known = self._directory.farmers[farmer]
         price = min(known.offer.egress_price_per_gib, self._priced[farmer].offer.egress_price_per_gib)
         known = replace(known, offer=replace(known.offer, egress_price_per_gib=price))
-        return Peer(known, self._session, self._directory.signer, self._purse)
+        return Peer(known, self._session, self._directory.signer, self._payments)

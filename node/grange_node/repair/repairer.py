@@ -21,13 +21,13 @@ from grange.chain.order_index import OrderIndex
 from grange.chain.orders import OrderState
 from grange.errors import GrangeError
 from grange.peer import Signer
-from grange.peer.purse import Purse
-from grange.peer.tabs import Tabs
+from grange.peer.payment_channels import PaymentChannels
+from grange.peer.read_payments import ReadPayments
 from grange.reads import READ_WINDOWS
 from grange.repair import Wait, decide, doubling_blocks, first_block, paying_since
 from grange.transfer.retry import RetryPolicy
 from grange.types import Address, Epoch, FarmerId, OrderId
-from grange_node.config import ORDERS_NAME, TABS_NAME
+from grange_node.config import CHANNELS_NAME, ORDERS_NAME
 from grange_node.errors import NodeWorldError, ReadsClosed
 from grange_node.files import FOLDER_MODE
 from grange_node.pieces.folders import translated
@@ -122,13 +122,15 @@ class Repairer:
         async with AsyncExitStack() as stack:
             with translated(f"making {settings.folder}"):
                 settings.folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
-            tabs = stack.enter_context(
-                Tabs.open(settings.folder / TABS_NAME, domain=market.domain, payer=market.address)
+            channels = stack.enter_context(
+                PaymentChannels.open(
+                    settings.folder / CHANNELS_NAME, domain=market.domain, payer=market.address
+                )
             )
             orders = stack.enter_context(OrderIndex.open(settings.folder / ORDERS_NAME, domain=market.domain))
-            purse = Purse(domain=market.domain, wallet=sender.wallet, tabs=tabs)
+            payments = ReadPayments(domain=market.domain, wallet=sender.wallet, channels=channels)
             directory = await stack.enter_async_context(
-                FollowedDirectory.open(market, signer, purse, policy=policy, freshness=AS_FOLLOWED)
+                FollowedDirectory.open(market, signer, payments, policy=policy, freshness=AS_FOLLOWED)
             )
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             repairer = cls(settings, market, directory, orders, clock=clock, tasks=tasks)

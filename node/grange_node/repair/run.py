@@ -21,7 +21,7 @@ from grange.chain import Farmer, TransactionReverted
 from grange.errors import GrangeError, Told
 from grange.messages import takeover_from
 from grange.peer import FarmerRefused, OverBudget, Peer
-from grange.peer.purse import Budget
+from grange.peer.read_payments import Budget
 from grange.reads import Reader, Share, is_open, open_epoch, share_of
 from grange.repair import is_eager
 from grange.transfer.acceptance import AcceptanceTerms, Keeper, SlotRequest, collect
@@ -112,7 +112,7 @@ class RepairRun:
                 cost = fetch_cost(self._charted, slots[: self._charted.k], farmers)
                 if not self.job.paid and cost > self._worth:
                     raise RepairStopped(DEARER)
-                spent = self._world.directory.purse.tabs.totals()
+                spent = self._world.directory.payments.channels.totals()
                 await self._market.fund(min(cost, budget.limit or 0), spent)
                 await self._repair(push)
             except Overtaken:

@@ -18,13 +18,13 @@ from typing import Final, Protocol
 from grange.chain import Chain, Event, EventFilter, EventFollower, Farmer, Head, Rollback, Sender
 from grange.chain.orders import ORDER_EVENTS, OrderState, OrderUnreadable, fold
 from grange.peer import Signer
-from grange.peer.purse import Budget, Purse
-from grange.peer.tabs import Tabs
+from grange.peer.payment_channels import PaymentChannels
+from grange.peer.read_payments import Budget, ReadPayments
 from grange.reads import Reader, Share, is_open, share_of
 from grange.transfer.retry import RetryPolicy
 from grange.types import Epoch, FarmerId, OrderId
 from grange_node.chain.order_state import state_of
-from grange_node.config import TABS_NAME
+from grange_node.config import CHANNELS_NAME
 from grange_node.errors import NoRoom, ReadsClosed, RepairStopped, StoreFailed
 from grange_node.files import FOLDER_MODE
 from grange_node.pieces.folders import translated
@@ -100,7 +100,7 @@ class LiveRebuilder:
             paid = self._spending.paid(charted.id, slot)
             budget = Budget(max(0, epochs * charted.slots[slot].rate - paid))
             budget.check(cost)
-            await market.fund(cost, directory.purse.tabs.totals())
+            await market.fund(cost, directory.payments.channels.totals())
 
             def note() -> None:
                 if budget.spent:
@@ -138,14 +138,14 @@ class LiveRebuilder:
             # Not what is above it: that may be the place of a disk that is not mounted.
             self._folder.mkdir(FOLDER_MODE, exist_ok=True)
         async with AsyncExitStack() as stack:
-            tabs = stack.enter_context(
-                Tabs.open(self._folder / TABS_NAME, domain=domain, payer=sender.address)
+            channels = stack.enter_context(
+                PaymentChannels.open(self._folder / CHANNELS_NAME, domain=domain, payer=sender.address)
             )
-            purse = Purse(domain=domain, wallet=sender.wallet, tabs=tabs)
+            payments = ReadPayments(domain=domain, wallet=sender.wallet, channels=channels)
             policy = RetryPolicy()
             signer = Signer(domain=domain, wallet=sender.wallet, timeouts=policy.timeouts)
             yield await stack.enter_async_context(
-                FollowedDirectory.open(market, signer, purse, policy=policy, freshness=AS_FOLLOWED)
+                FollowedDirectory.open(market, signer, payments, policy=policy, freshness=AS_FOLLOWED)
             )
 
 

@@ -1,13 +1,14 @@
 """Dealing with farmers over HTTP, as anyone does it: renters and repairers alike.
 
-    Peer,          open_session    one farmer over HTTP  peer.py, signer.py
-    Purse,         Budget, Tabs   paying for reads       purse.py, tabs.py
-    networks_of    where a farmer is                     networks.py
-    AddressPolicy  where a farmer may be                 address_policy.py
-    Clocks         whose clock is off                    clocks.py
-    errors         what a farmer can do to us            errors.py, unforeseen.py
-    PeerTimeouts   how long a request may take           timeouts.py
-    held_pieces    what a farmer has of a slot           listing.py
+    Peer, open_session    one farmer over HTTP            peer.py, signer.py
+    ReadPayments, Budget  paying for reads                read_payments.py
+    PaymentChannels       what was signed away for them   payment_channels.py
+    networks_of           where a farmer is               networks.py
+    AddressPolicy         where a farmer may be           address_policy.py
+    Clocks                whose clock is off              clocks.py
+    errors                what a farmer can do to us      errors.py, unforeseen.py
+    PeerTimeouts          how long a request may take     timeouts.py
+    held_pieces           what a farmer has of a slot     listing.py
 
 Leaves to those above whom to ask for what, in which order, and what to do with it.
 """
@@ -26,10 +27,10 @@ from grange.peer.errors import (
 from grange.peer.listing import held_pieces
 from grange.peer.meter import Meter
 from grange.peer.networks import networks, networks_of
+from grange.peer.payment_channels import PaymentChannel, PaymentChannels
 from grange.peer.peer import Peer, endpoint_url, open_session
-from grange.peer.purse import Budget, OverBudget, Payment, Purse
+from grange.peer.read_payments import Budget, OverBudget, Payment, ReadPayments
 from grange.peer.signer import Signer
-from grange.peer.tabs import Tab, Tabs
 from grange.peer.timeouts import PeerTimeouts
 from grange.peer.unforeseen import dealing_with
 
@@ -46,13 +47,13 @@ __all__ = [
     "Meter",
     "OverBudget",
     "Payment",
+    "PaymentChannel",
+    "PaymentChannels",
     "Peer",
     "PeerTimeouts",
     "PieceClosed",
-    "Purse",
+    "ReadPayments",
     "Signer",
-    "Tab",
-    "Tabs",
     "dealing_with",
     "describe_lead",
     "endpoint_url",

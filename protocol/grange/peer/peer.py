@@ -21,7 +21,7 @@ from grange.peer.address_policy import AddressPolicy, AddressRefused
 from grange.peer.errors import FarmerLied, FarmerRefused, FarmerUnreachable, PieceClosed
 from grange.peer.meter import Meter, MeteredConnector
 from grange.peer.names import Resolver
-from grange.peer.purse import Payment, Purse
+from grange.peer.read_payments import Payment, ReadPayments
 from grange.peer.signer import Signer
 from grange.peer.timeouts import PeerTimeouts
 from grange.plain_errors import describe_http_error
@@ -47,7 +47,7 @@ MAX_ENDPOINT_CHARACTERS = 512
 READ_BUFFER_BYTES = 1 << 20
 MAX_CONNECTIONS_PER_FARMER = 4
 PAYMENT_TRIES = 4
-"""How often a read is made while farmer and purse find out what stands between them."""
+"""How often a read is made while farmer and reader find out what stands between them."""
 
 Json = TypeVar("Json", bound=BaseModel)
 
@@ -86,11 +86,11 @@ class Peer:
         farmer: Farmer,
         session: aiohttp.ClientSession,
         signer: Signer,
-        purse: Purse | None = None,
+        payments: ReadPayments | None = None,
     ) -> None:
-        """Without a purse only farmers that ask nothing for it are read from."""
+        """Without payments only farmers that ask nothing for it are read from."""
         self.farmer = farmer
-        self._purse = purse
+        self._payments = payments
         self._session = session
         self._signer = signer
         self._base = endpoint_url(farmer)
@@ -152,32 +152,32 @@ class Peer:
 
     async def _step(self, order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
         for _ in range(PAYMENT_TRIES - 1):
-            payment = self._purse.pay(self.farmer, size_bytes) if self._purse else None
+            payment = self._payments.pay(self.farmer, size_bytes) if self._payments else None
             try:
                 return await self._ranged(order, slot, start, size_bytes, payment)
             except FarmerRefused as error:
                 if payment is None or error.code != ErrorCode.PAYMENT_NEEDED:
                     raise
                 await self._reconcile(payment, error)
-        payment = self._purse.pay(self.farmer, size_bytes) if self._purse else None
+        payment = self._payments.pay(self.farmer, size_bytes) if self._payments else None
         return await self._ranged(order, slot, start, size_bytes, payment)
 
     async def _reconcile(self, payment: Payment, error: FarmerRefused) -> None:
         """Find out with the farmer what stands, after it found a voucher too small."""
-        assert self._purse is not None
+        assert self._payments is not None
         try:
             shortage = Shortage.model_validate(error.detail)
         except ValidationError:
             raise error from None
-        tab = self._purse.tabs.tab(self.farmer.id)
-        self._purse.check_price(payment, shortage)
-        if shortage.cumulative > tab.total or (shortage.spent and not tab.standing):
+        channel = self._payments.channels.channel(self.farmer.id)
+        self._payments.check_price(payment, shortage)
+        if shortage.cumulative > channel.total or (shortage.spent and not channel.standing):
             account = await self.account()
             if account is None:
                 raise error
-            self._purse.recall(self.farmer.id, account)
+            self._payments.recall(self.farmer.id, account)
         else:
-            self._purse.doubted(payment, shortage)
+            self._payments.doubted(payment, shortage)
 
     async def _ranged(
         self, order: OrderId, slot: int, start: int, size_bytes: int, payment: Payment | None
@@ -185,12 +185,12 @@ class Peer:
         try:
             return await self._read(order, slot, start, size_bytes, payment)
         except FarmerRefused:
-            if payment and self._purse:
-                self._purse.unserved(payment, doubtful=False)
+            if payment and self._payments:
+                self._payments.unserved(payment, doubtful=False)
             raise
         finally:
-            if payment and self._purse:
-                self._purse.unserved(payment, doubtful=True)
+            if payment and self._payments:
+                self._payments.unserved(payment, doubtful=True)
 
     async def _read(
         self, order: OrderId, slot: int, start: int, size_bytes: int, payment: Payment | None
@@ -200,8 +200,8 @@ class Peer:
         voucher = payment.header if payment else None
         path = paths.slot_path(order, slot)
         async with self._sent("GET", path, content, byte_range=wanted, voucher=voucher) as response:
-            if payment and self._purse:
-                self._purse.served(payment)
+            if payment and self._payments:
+                self._payments.served(payment)
             if response.status == HTTPStatus.PARTIAL_CONTENT:
                 self._check_range(response, start, start + size_bytes)
             elif start:

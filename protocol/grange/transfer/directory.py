@@ -21,7 +21,7 @@ from typing import Any, Final, Self
 import aiohttp
 
 from grange.chain import Farmer
-from grange.peer import FARMER_FAULTS, Peer, Purse, Signer, dealing_with, networks_of, open_session
+from grange.peer import FARMER_FAULTS, Peer, ReadPayments, Signer, dealing_with, networks_of, open_session
 from grange.tasks import all_of, cancelled
 from grange.transfer.aging import Aging, Freshness
 from grange.transfer.events import Listener, ReadingPriceRaised, ignore_progress
@@ -82,7 +82,7 @@ class FarmerDirectory:
         self,
         registry: Registry,
         signer: Signer,
-        purse: Purse,
+        payments: ReadPayments,
         session: aiohttp.ClientSession,
         *,
         policy: RetryPolicy,
@@ -92,7 +92,7 @@ class FarmerDirectory:
     ) -> None:
         """`clock` gives seconds, `sleep` takes them."""
         self.signer = signer
-        self.purse = purse
+        self.payments = payments
         self.policy = policy
         self._registry = registry
         self._session = session
@@ -110,14 +110,14 @@ class FarmerDirectory:
         cls,
         registry: Registry,
         signer: Signer,
-        purse: Purse,
+        payments: ReadPayments,
         *,
         policy: RetryPolicy,
         freshness: Freshness | None = None,
     ) -> AsyncIterator[Self]:
-        """With an HTTP session of its own; what is read from farmers is paid out of the purse."""
+        """With an HTTP session of its own; `payments` pays for what is read from farmers."""
         async with open_session(policy.timeouts, chain_id=signer.domain.chain_id) as session:
-            directory = cls(registry, signer, purse, session, policy=policy, freshness=freshness)
+            directory = cls(registry, signer, payments, session, policy=policy, freshness=freshness)
             try:
                 yield directory
             finally:
@@ -134,9 +134,9 @@ class FarmerDirectory:
         for answer in self._answers.values():
             answer.forget()
 
-    def peer(self, farmer: Farmer, purse: Purse | None = None) -> Peer:
+    def peer(self, farmer: Farmer, payments: ReadPayments | None = None) -> Peer:
         """A farmer to talk to. Raises FarmerUnreachable for an endpoint that is not an address."""
-        return Peer(farmer, self._session, self.signer, purse or self.purse)
+        return Peer(farmer, self._session, self.signer, payments or self.payments)
 
     async def registered(self) -> Registered:
         """Everybody, as the chain has them. Raises the errors of the chain."""

@@ -286,17 +286,19 @@ async def test_bits_that_sqlite_does_not_notice(world: World, tree: Path) -> Non
         assert [known.name for known in await renter.orders()] == ["tree"]
 
 
-async def test_a_purse_that_is_damaged_is_moved_aside_and_said(world: World, tree: Path) -> None:
+async def test_a_file_of_payment_channels_that_is_damaged_is_moved_aside_and_said(
+    world: World, tree: Path
+) -> None:
     """It is about money: what it costs is said, and the file is kept for a look at it."""
     await put(world, tree, "tree")
-    for name in ("purse.sqlite", "reputations.sqlite"):
+    for name in ("payment-channels.sqlite", "reputations.sqlite"):
         (world.home / name).write_bytes(b"neither of the two" * 100)
     async with world.renter() as renter:
         assert len(await renter.orders()) == 1
         notices = "\n".join(renter.notices())
     assert "nothing is paid twice" in notices
     assert "which farmers failed or lied" in notices.lower()
-    assert (world.home / "purse.sqlite.damaged-1").read_bytes().startswith(b"neither")
+    assert (world.home / "payment-channels.sqlite.damaged-1").read_bytes().startswith(b"neither")
 
 
 SCHEMA_OF_VERSION_4 = """

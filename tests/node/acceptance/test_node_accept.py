@@ -232,7 +232,7 @@ async def test_twice_the_price_is_the_most_that_may_be_offered(farm: Farm) -> No
 
 
 async def test_money_is_promised_once(tmp_path: Path) -> None:
-    """Slots that are promised and not placed count against the purse until their deadline has passed."""
+    """Slots that are promised and not placed count against the vault until their deadline has passed."""
     market = FakeMarket()
     async with open_farm(tmp_path, market=market) as farm:
         first, second = parcel(end=24), parcel(seed=1, end=56)

@@ -259,7 +259,7 @@ async def test_a_slot_is_begun_by_whoever_has_an_epochs_pay(farm: Farm) -> None:
     assert second.json()["detail"] == {"funds": one_epoch, "needed": both}
 
 
-async def test_storing_for_nothing_still_takes_a_purse_that_is_not_empty(tmp_path: Path) -> None:
+async def test_storing_for_nothing_still_takes_a_vault_that_is_not_empty(tmp_path: Path) -> None:
     offer = {"price_per_gib_epoch": 0, "egress_price_per_gib": 0, "longest_term_epochs": 40}
     async with open_farm(tmp_path, offer_terms={**offer, "capacity_bytes": 1 << 20}) as farm:
         farm.market.usual_balance = 0

@@ -31,7 +31,7 @@ from grange_node.errors import TooBusy
 from grange_node.limits.fair_shares import FairShares
 from grange_node.limits.networks import UNKNOWN, network_of
 from grange_node.limits.turns import PAUSE_SECONDS
-from grange_node.payments import till as till_module
+from grange_node.payments import payment_gate as payment_gate_module
 from grange_node.payments.vouchers import PayerAccount
 
 SIZE = 3 * PIECE_BYTES
@@ -169,7 +169,7 @@ async def test_reads_at_once_are_each_paid_once(priced: Farm) -> None:
     assert [response.status_code for response in responses] == [206] * 20
     shown = await account(priced)
     assert (shown["cumulative"], shown["spent"]) == (2000, 2000)
-    assert len(priced.node.till) == 0
+    assert len(priced.node.payment_gate) == 0
 
 
 async def test_one_credit_does_not_serve_two_reads_at_once(priced: Farm) -> None:
@@ -243,7 +243,7 @@ async def test_who_may_not_read_gets_nothing_for_money_either(priced: Farm) -> N
     priced.market.stand(parcel())
     response = await read(priced, parcel(), 100, by=STRANGER, **voucher(100, by=STRANGER))
     assert (response.status_code, error_of(response)) == (403, "not_a_reader")
-    assert priced.node.till.account(STRANGER.address) is None
+    assert priced.node.payment_gate.account(STRANGER.address) is None
 
 
 async def test_a_repairer_pays_for_itself(priced: Farm) -> None:
@@ -308,7 +308,7 @@ async def test_at_a_price_of_zero_no_voucher_is_needed_and_none_is_kept(farm: Fa
     await farm.keep(parcel())
     assert (await read(farm, parcel(), 100)).status_code == 206
     assert (await read(farm, parcel(), 100, **voucher(100))).status_code == 206
-    assert farm.node.till.account(RENTER.address) is None
+    assert farm.node.payment_gate.account(RENTER.address) is None
     assert farm.market.means_asked == 0
 
 
@@ -316,9 +316,9 @@ async def test_strangers_read_for_nothing_within_bounds(farm: Farm) -> None:
     """So much at once in all; the renter itself is not held up by them."""
     farm.market.stand(parcel(), is_vacant=True, is_eager=True)
     await farm.keep(parcel())
-    farm.node.till._guest_shares = FairShares(150)
+    farm.node.payment_gate._guest_shares = FairShares(150)
     assert (await read(farm, parcel(), 150, by=STRANGER)).status_code == 206
-    async with farm.node.till.admitted(STRANGER.address, 100, None, network=UNKNOWN, is_own=False):
+    async with farm.node.payment_gate.admitted(STRANGER.address, 100, None, network=UNKNOWN, is_own=False):
         response = await read(farm, parcel(), 100, by=STRANGER)
         assert (response.status_code, error_of(response)) == (429, "limit_reached")
         assert (await read(farm, parcel(), SIZE)).status_code == 206
@@ -332,9 +332,9 @@ async def test_one_stranger_that_takes_its_bytes_slowly_keeps_no_other_from_read
     other = Wallet(b"\x04" * 32)
     farm.market.stand(parcel(), is_vacant=True, is_eager=True)
     await farm.keep(parcel())
-    farm.node.till._guest_shares = FairShares(400)
-    monkeypatch.setattr(till_module, "MAX_GUEST_BYTES_PER_READER", 150)
-    async with farm.node.till.admitted(STRANGER.address, 100, None, network=UNKNOWN, is_own=False):
+    farm.node.payment_gate._guest_shares = FairShares(400)
+    monkeypatch.setattr(payment_gate_module, "MAX_GUEST_BYTES_PER_READER", 150)
+    async with farm.node.payment_gate.admitted(STRANGER.address, 100, None, network=UNKNOWN, is_own=False):
         assert (await read(farm, parcel(), 100, by=STRANGER)).status_code == 429
         assert (await read(farm, parcel(), 100, by=other)).status_code == 206
 
@@ -343,17 +343,17 @@ async def test_one_network_that_takes_its_bytes_slowly_keeps_no_other_from_readi
     """However many readers it is: accounts with a little money are easily had."""
     farm.market.stand(parcel(), is_vacant=True, is_eager=True)
     await farm.keep(parcel())
-    farm.node.till._guest_shares = FairShares(400)
+    farm.node.payment_gate._guest_shares = FairShares(400)
     slow = network_of("203.0.113.9")
     async with AsyncExitStack() as stack:
         with suppress(TooBusy):
             for number in range(1, 9):
                 reader = address_from(number.to_bytes(20))
-                read_slowly = farm.node.till.admitted(reader, 100, None, network=slow, is_own=False)
+                read_slowly = farm.node.payment_gate.admitted(reader, 100, None, network=slow, is_own=False)
                 await stack.enter_async_context(read_slowly)
         assert (await read(farm, parcel(), 100, by=STRANGER)).status_code == 206
 
 
 async def test_a_range_that_is_not_there_is_not_paid(priced: Farm) -> None:
     assert (await read(priced, parcel(), 100, first=SIZE, **voucher(100))).status_code == 416
-    assert priced.node.till.account(RENTER.address) is None
+    assert priced.node.payment_gate.account(RENTER.address) is None

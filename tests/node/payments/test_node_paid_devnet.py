@@ -183,7 +183,7 @@ async def test_what_was_signed_is_there_after_a_restart(devnet: Devnet, tmp_path
         await farm.node.redeemer.tick()
         assert await devnet.chain.redeemed(config.farmer, slot.renter.address) == REDEEM_AT
     async with running(devnet, tmp_path, config) as farm:
-        assert farm.node.till.account(slot.renter.address) is not None
+        assert farm.node.payment_gate.account(slot.renter.address) is not None
         gas = await devnet.chain.native_balance(load_key(tmp_path / "home").address)
         await farm.node.redeemer.tick()
         assert await devnet.chain.native_balance(load_key(tmp_path / "home").address) == gas

@@ -1,4 +1,4 @@
-"""Purse and node together, over real sockets: each byte is paid once, whatever happens in between."""
+"""Payments and node together, over real sockets: each byte is paid once, whatever happens in between."""
 
 import asyncio
 from contextlib import suppress
@@ -35,24 +35,24 @@ async def got(peer: Peer, slot: Parcel, start: int, size_bytes: int) -> bool:
 async def test_concurrent_downloads_are_paid_once_and_never_refused(
     tmp_path: Path, market: FakeMarket
 ) -> None:
-    """Two processes with one purse, forty reads at once."""
-    slot, purse_path = parcel(), tmp_path / "purse.sqlite"
+    """Two processes with one file of payment channels, forty reads at once."""
+    slot, channels_path = parcel(), tmp_path / "payment-channels.sqlite"
     async with serving(tmp_path / "data", market) as (farm, endpoint):
         await farm.keep(slot)
         async with (
-            customer(farm, endpoint, purse_path) as (one, purse),
-            customer(farm, endpoint, purse_path) as (two, _),
+            customer(farm, endpoint, channels_path) as (one, payments),
+            customer(farm, endpoint, channels_path) as (two, _),
         ):
             sizes = [(7 * turn % 50, 100 + turn) for turn in range(40)]
             reads = [
                 got(one if turn % 2 else two, slot, start, size) for turn, (start, size) in enumerate(sizes)
             ]
             assert all(await asyncio.gather(*reads))
-            account = farm.node.till.account(RENTER.address)
+            account = farm.node.payment_gate.account(RENTER.address)
             assert account is not None
             price = sum(size for _, size in sizes)
             assert (account.cumulative, account.spent) == (price, price)
-            assert purse.tabs.tab(farm.node.config.farmer).total == price
+            assert payments.channels.channel(farm.node.config.farmer).total == price
 
 
 async def test_a_long_read_is_made_of_steps(tmp_path: Path, market: FakeMarket) -> None:
@@ -60,9 +60,9 @@ async def test_a_long_read_is_made_of_steps(tmp_path: Path, market: FakeMarket) 
     big = Parcel(renter=RENTER, pieces=[shake_256(b"%d" % i).digest(1 << 20) for i in range(10)])
     async with serving(tmp_path / "data", market) as (farm, endpoint):
         await farm.keep(big)
-        async with customer(farm, endpoint) as (peer, purse):
+        async with customer(farm, endpoint) as (peer, payments):
             assert await got(peer, big, 5, STEP_BYTES + 1000)
-            assert purse.tabs.tab(farm.node.config.farmer).total == STEP_BYTES + 1000
+            assert payments.channels.channel(farm.node.config.farmer).total == STEP_BYTES + 1000
 
 
 async def test_a_payer_with_only_its_key_goes_on(tmp_path: Path, market: FakeMarket) -> None:
@@ -71,10 +71,10 @@ async def test_a_payer_with_only_its_key_goes_on(tmp_path: Path, market: FakeMar
         await farm.keep(parcel())
         async with customer(farm, endpoint) as (peer, _):
             assert await got(peer, parcel(), 0, 1000)
-        async with customer(farm, endpoint) as (peer, purse):
+        async with customer(farm, endpoint) as (peer, payments):
             assert await got(peer, parcel(), 0, 10)
-            assert purse.tabs.tab(farm.node.config.farmer).total == 1010
-        account = farm.node.till.account(RENTER.address)
+            assert payments.channels.channel(farm.node.config.farmer).total == 1010
+        account = farm.node.payment_gate.account(RENTER.address)
         assert account is not None
         assert (account.cumulative, account.spent) == (1010, 1010)
 
@@ -86,9 +86,9 @@ async def test_a_payer_with_only_its_key_may_ask_for_the_same_again(
     async with serving(tmp_path / "data", market) as (farm, endpoint):
         await farm.keep(parcel())
         for total in (100, 200, 300):
-            async with customer(farm, endpoint) as (peer, purse):
+            async with customer(farm, endpoint) as (peer, payments):
                 assert await got(peer, parcel(), 0, 100)
-                assert purse.tabs.tab(farm.node.config.farmer).total == total
+                assert payments.channels.channel(farm.node.config.farmer).total == total
 
 
 async def test_two_machines_with_one_key_both_get_on(tmp_path: Path, market: FakeMarket) -> None:
@@ -112,7 +112,7 @@ async def test_what_is_broken_off_is_made_good(tmp_path: Path, market: FakeMarke
     """Reads that are given up may or may not have been counted; the next ones are served all the same."""
     async with serving(tmp_path / "data", market) as (farm, endpoint):
         await farm.keep(parcel())
-        async with customer(farm, endpoint) as (peer, purse):
+        async with customer(farm, endpoint) as (peer, payments):
             for turn in range(12):
                 reading = asyncio.create_task(got(peer, parcel(), 0, 100))
                 for _ in range(3 * turn):
@@ -121,37 +121,37 @@ async def test_what_is_broken_off_is_made_good(tmp_path: Path, market: FakeMarke
                 await asyncio.wait([reading])
             for _ in range(5):
                 assert await got(peer, parcel(), 0, 100)
-            account = farm.node.till.account(RENTER.address)
+            account = farm.node.payment_gate.account(RENTER.address)
             assert account is not None
-            tab = purse.tabs.tab(farm.node.config.farmer)
-            assert account.spent <= account.cumulative <= tab.total <= 17 * 100
+            channel = payments.channels.channel(farm.node.config.farmer)
+            assert account.spent <= account.cumulative <= channel.total <= 17 * 100
 
 
 async def test_a_download_goes_on_after_the_farm_was_killed(tmp_path: Path, market: FakeMarket) -> None:
     """Nothing is paid twice for that it stood still."""
     async with serving(tmp_path / "data", market) as (farm, endpoint):
         await farm.keep(parcel())
-        async with customer(farm, endpoint, tmp_path / "purse.sqlite") as (peer, _):
+        async with customer(farm, endpoint, tmp_path / "payment-channels.sqlite") as (peer, _):
             assert await got(peer, parcel(), 0, 300)
     async with (
         serving(tmp_path / "data", market) as (farm, endpoint),
-        customer(farm, endpoint, tmp_path / "purse.sqlite") as (peer, purse),
+        customer(farm, endpoint, tmp_path / "payment-channels.sqlite") as (peer, payments),
     ):
         assert await got(peer, parcel(), 300, 300)
-        assert purse.tabs.tab(farm.node.config.farmer).total == 600
+        assert payments.channels.channel(farm.node.config.farmer).total == 600
 
 
 async def test_an_empty_vault_is_named_as_such(tmp_path: Path, market: FakeMarket) -> None:
     market.vaults[RENTER.address] = 50
     async with serving(tmp_path / "data", market) as (farm, endpoint):
         await farm.keep(parcel())
-        async with customer(farm, endpoint) as (peer, purse):
+        async with customer(farm, endpoint) as (peer, payments):
             with pytest.raises(FarmerRefused) as raised:
                 await got(peer, parcel(), 0, 60)
             assert raised.value.code == "vault_too_small"
             assert raised.value.detail["missing"] == 10
             assert await got(peer, parcel(), 0, 50)
-            assert purse.tabs.tab(farm.node.config.farmer).total == 60
+            assert payments.channels.channel(farm.node.config.farmer).total == 60
 
 
 async def test_a_price_above_the_offer_is_not_paid(tmp_path: Path, market: FakeMarket) -> None:
@@ -162,14 +162,14 @@ async def test_a_price_above_the_offer_is_not_paid(tmp_path: Path, market: FakeM
             with pytest.raises(FarmerRefused) as raised:
                 await got(peer, parcel(), 0, 100)
             assert raised.value.code == "dearer"
-        assert farm.node.till.account(RENTER.address) is None
+        assert farm.node.payment_gate.account(RENTER.address) is None
 
 
 async def test_a_budget_ends_a_read_before_it_is_asked_for(tmp_path: Path, market: FakeMarket) -> None:
     async with serving(tmp_path / "data", market) as (farm, endpoint):
         await farm.keep(parcel())
-        async with customer(farm, endpoint) as (peer, purse):
-            bounded = Peer(peer.farmer, peer._session, peer._signer, purse.within(Budget(150)))
+        async with customer(farm, endpoint) as (peer, payments):
+            bounded = Peer(peer.farmer, peer._session, peer._signer, payments.within(Budget(150)))
             assert await got(bounded, parcel(), 0, 100)
             with pytest.raises(OverBudget):
                 await got(bounded, parcel(), 0, 51)
@@ -182,17 +182,17 @@ async def test_a_repairer_buys_and_is_remembered_apart(tmp_path: Path, market: F
         await farm.keep(parcel())
         async with customer(farm, endpoint, wallet=STRANGER) as (peer, _):
             assert await got(peer, parcel(), 0, 100)
-        assert farm.node.till.account(RENTER.address) is None
-        assert farm.node.till.account(STRANGER.address) is not None
+        assert farm.node.payment_gate.account(RENTER.address) is None
+        assert farm.node.payment_gate.account(STRANGER.address) is not None
 
 
 async def test_what_is_free_carries_no_voucher(tmp_path: Path, market: FakeMarket) -> None:
     free = OfferFile(**(PRICED.model_dump() | {"egress_price_per_gib": 0}))
     async with serving(tmp_path / "data", market, offer_terms=free) as (farm, endpoint):
         await farm.keep(parcel())
-        async with customer(farm, endpoint, egress_price_per_gib=0) as (peer, purse):
+        async with customer(farm, endpoint, egress_price_per_gib=0) as (peer, payments):
             assert await got(peer, parcel(), 0, 100)
-            assert purse.tabs.totals() == {}
+            assert payments.channels.totals() == {}
 
 
 async def test_who_takes_nothing_of_what_it_asked_for_is_cut_off(tmp_path: Path, market: FakeMarket) -> None:
@@ -210,8 +210,8 @@ async def test_who_takes_nothing_of_what_it_asked_for_is_cut_off(tmp_path: Path,
         reader, writer = await asyncio.open_connection("127.0.0.1", int(endpoint.rpartition(":")[2]), limit=1)
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
         assert await reader.read(12) == b"HTTP/1.1 206"
-        assert farm.node.till._guest_bytes.total() == STEP_BYTES
+        assert farm.node.payment_gate._guest_bytes.total() == STEP_BYTES
         async with asyncio.timeout(60):
-            while farm.node.till._guest_bytes:  # noqa: ASYNC110
+            while farm.node.payment_gate._guest_bytes:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         writer.close()

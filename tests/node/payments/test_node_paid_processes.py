@@ -1,4 +1,4 @@
-"""Several processes with one key and one file of tabs: every read is paid once, and nobody is refused."""
+"""Several processes with one key and one file of channels: every read is paid once, and nobody is refused."""
 
 import asyncio
 import multiprocessing
@@ -15,7 +15,7 @@ from node_support import DOMAIN, FARMER, FakeMarket, parcel
 from paid_reader import AT_ONCE, READ_BYTES
 from paid_support import RENTER, VAULT, serving
 
-from grange.peer import Tabs
+from grange.peer import PaymentChannels
 
 READER = Path(__file__).parents[1] / "paid_reader.py"
 SECONDS = 60.0
@@ -38,10 +38,10 @@ class Reader:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, endpoint: str, tabs: Path, count: int) -> AsyncIterator["Reader"]:
-        """It has the tabs open, and waits."""
+    async def open(cls, endpoint: str, channels: Path, count: int) -> AsyncIterator["Reader"]:
+        """It has the channels open, and waits."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, READER, endpoint, tabs, str(count)),
+            *(sys.executable, READER, endpoint, channels, str(count)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
@@ -77,19 +77,22 @@ class Reader:
 async def test_two_processes_that_read_at_once_pay_once_each_and_are_never_refused(
     tmp_path: Path, market: FakeMarket
 ) -> None:
-    tabs, count = tmp_path / "tabs.sqlite3", 30
+    channels, count = tmp_path / "payment-channels.sqlite3", 30
     async with serving(tmp_path / "data", market) as (farm, endpoint):
         await farm.keep(parcel())
-        async with Reader.open(endpoint, tabs, count) as one, Reader.open(endpoint, tabs, count) as two:
+        async with (
+            Reader.open(endpoint, channels, count) as one,
+            Reader.open(endpoint, channels, count) as two,
+        ):
             for reader in (one, two):
                 reader.go()
             said = [line for lines in await asyncio.gather(one.rest(), two.rest()) for line in lines]
         assert [line for line in said if not line.isdigit()] == []
         assert len(said) == 2 * count
-        account = farm.node.till.account(RENTER.address)
+        account = farm.node.payment_gate.account(RENTER.address)
         assert account is not None
         assert (account.cumulative, account.spent) == (2 * count * READ_BYTES, 2 * count * READ_BYTES)
-        assert standing(tabs) == (account.cumulative, 0)
+        assert standing(channels) == (account.cumulative, 0)
 
 
 async def test_a_process_that_is_killed_while_it_pays_costs_the_other_nothing(
@@ -97,28 +100,31 @@ async def test_a_process_that_is_killed_while_it_pays_costs_the_other_nothing(
 ) -> None:
     """What it had set aside may be lost, which is no more than it read at once; the other goes on, and so
     does whoever comes next."""
-    tabs, count = tmp_path / "tabs.sqlite3", 40
+    channels, count = tmp_path / "payment-channels.sqlite3", 40
     async with serving(tmp_path / "data", market) as (farm, endpoint):
         await farm.keep(parcel())
-        async with Reader.open(endpoint, tabs, 10_000) as one, Reader.open(endpoint, tabs, count) as two:
+        async with (
+            Reader.open(endpoint, channels, 10_000) as one,
+            Reader.open(endpoint, channels, count) as two,
+        ):
             for reader in (one, two):
                 reader.go()
             for _ in range(10):
                 assert (await one.said()).isdigit()
             await one.kill()
             assert [line for line in await two.rest() if not line.isdigit()] == []
-        async with Reader.open(endpoint, tabs, count) as three:
+        async with Reader.open(endpoint, channels, count) as three:
             three.go()
             assert [line for line in await three.rest() if not line.isdigit()] == []
-        account = farm.node.till.account(RENTER.address)
+        account = farm.node.payment_gate.account(RENTER.address)
         assert account is not None
-        assert account.spent <= account.cumulative == standing(tabs)[0]
+        assert account.spent <= account.cumulative == standing(channels)[0]
         assert account.cumulative - account.spent <= AT_ONCE * READ_BYTES
 
 
 def test_no_total_is_signed_by_two_processes(tmp_path: Path) -> None:
     """They begin in the same moment, on a file that is not there yet, and open it again and again."""
-    path = tmp_path / "tabs.sqlite3"
+    path = tmp_path / "payment-channels.sqlite3"
     context = multiprocessing.get_context("spawn")
     barrier, signed = context.Barrier(3), context.Queue()
     workers = [context.Process(target=allocate, args=(path, barrier, signed)) for _ in range(3)]
@@ -140,15 +146,15 @@ def allocate(path: Path, barrier: Barrier, signed: "Queue[list[int]]") -> None:
     totals = []
     barrier.wait(SECONDS)
     for _ in range(OPENINGS):
-        with Tabs.open(path, domain=DOMAIN, payer=RENTER.address) as tabs:
+        with PaymentChannels.open(path, domain=DOMAIN, payer=RENTER.address) as channels:
             for _ in range(ALLOCATIONS):
-                tab = tabs.change(FARMER, lambda tab: tab.allocated(READ_BYTES))
-                totals.append(tab.standing)
+                channel = channels.change(FARMER, lambda channel: channel.allocated(READ_BYTES))
+                totals.append(channel.standing)
     signed.put(totals)
 
 
 def standing(path: Path) -> tuple[int, int]:
     """What was signed in all, and the part of it that no request stands for."""
-    with Tabs.open(path, domain=DOMAIN, payer=RENTER.address) as tabs:
-        tab = tabs.tab(FARMER)
-        return tab.total, tab.credit
+    with PaymentChannels.open(path, domain=DOMAIN, payer=RENTER.address) as channels:
+        channel = channels.channel(FARMER)
+        return channel.total, channel.credit

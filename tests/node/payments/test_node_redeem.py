@@ -135,7 +135,7 @@ async def test_an_answer_that_is_lost_pays_no_gas_twice(selling: Farm) -> None:
     selling.market.lose_answer = False
     await selling.node.redeemer.tick()
     assert selling.market.redemptions == [1]
-    assert selling.node.till.account(RENTER.address) is not None
+    assert selling.node.payment_gate.account(RENTER.address) is not None
 
 
 async def test_what_is_open_is_redeemed_after_a_restart(tmp_path: Path) -> None:

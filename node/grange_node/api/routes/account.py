@@ -13,7 +13,7 @@ router = APIRouter()
 @router.get(paths.ACCOUNT)
 async def account(node: NodeHere, signed: SignedWithoutContent) -> Account:
     """The signer's highest total with its own signature, and what was used of it."""
-    found = node.till.account(signed.renter)
+    found = node.payment_gate.account(signed.renter)
     if found is None:
         raise NotFound("nothing was paid to this farmer yet")
     return Account(cumulative=found.cumulative, spent=found.spent, r=found.r, vs=found.vs)

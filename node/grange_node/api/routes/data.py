@@ -38,7 +38,7 @@ from grange_node.errors import (
     TooMuch,
 )
 from grange_node.node import Node
-from grange_node.payments.till import Earn
+from grange_node.payments.payment_gate import Earn
 from grange_node.pieces.store import Store
 from grange_node.records import SlotTerms
 from grange_node.self_repair.self_repairer import SelfRepairer
@@ -92,7 +92,7 @@ async def get_slot(request: Request) -> Response:
     headers = {"content-length": str(end - first), "accept-ranges": "bytes"}
     if wanted is not None:
         headers["content-range"] = format_content_range(first, end, terms.slot_bytes)
-    admission = node.till.admitted(
+    admission = node.payment_gate.admitted(
         signed.renter,
         end - first,
         request.headers.get(VOUCHER),

@@ -1,6 +1,6 @@
 """What was signed away to each farmer, in SQLite, so that no voucher is signed twice for different things.
 
-For every farmer a payer has a tab:
+For every farmer a payer has a channel:
 
     total      the highest running total that was signed: never falls
     credit     the part of it that no request stands for: it failed before a byte came
@@ -12,7 +12,7 @@ with the same file see whole. Losing the file costs little: the farmer shows the
 itself, and `recall` takes it up again, so nothing is paid twice. What is lost is the credit, where a farmer
 claims that it served everything that was signed.
 A file that cannot be read is moved aside, and one that cannot be written goes on in memory: see
-`optional_database`. Leaves signing to `purse`.
+`optional_database`. Leaves signing to `read_payments`.
 """
 
 import logging
@@ -29,7 +29,7 @@ from grange.types import Address, FarmerId
 log = logging.getLogger("grange.peer")
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS tabs (
+CREATE TABLE IF NOT EXISTS channels (
     chain_id INTEGER NOT NULL, market TEXT NOT NULL, payer TEXT NOT NULL, farmer INTEGER NOT NULL,
     total TEXT NOT NULL, credit TEXT NOT NULL, doubtful TEXT NOT NULL,
     PRIMARY KEY (chain_id, market, payer, farmer)
@@ -39,7 +39,7 @@ _WHERE = "chain_id = ? AND market = ? AND payer = ? AND farmer = ?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tab:
+class PaymentChannel:
     """What stands with one farmer, in base units."""
 
     total: int = 0
@@ -51,26 +51,26 @@ class Tab:
         """What requests stand for, served or on their way: a voucher says no more."""
         return self.total - self.credit
 
-    def allocated(self, price: int) -> "Tab":
+    def allocated(self, price: int) -> "PaymentChannel":
         """With a request of this price on its way."""
         taken = min(self.credit, price)
         total = self.total + price - taken
-        return Tab(total=total, credit=self.credit - taken, doubtful=self.doubtful)
+        return PaymentChannel(total=total, credit=self.credit - taken, doubtful=self.doubtful)
 
-    def returned(self, price: int, *, doubtful: bool) -> "Tab":
+    def returned(self, price: int, *, doubtful: bool) -> "PaymentChannel":
         """With the request gone wrong before a byte of it came."""
-        return Tab(
+        return PaymentChannel(
             total=self.total,
             credit=self.credit + price,
             doubtful=self.doubtful + (price if doubtful else 0),
         )
 
 
-class Tabs:
-    """The tabs of one payer on one market. Money is kept as decimal text: it does not fit 64 bits."""
+class PaymentChannels:
+    """The channels of one payer on one market. Money is kept as decimal text: it does not fit 64 bits."""
 
     def __init__(self, file: OptionalDatabase, domain: Domain, payer: Address) -> None:
-        """Use `Tabs.open`."""
+        """Use `PaymentChannels.open`."""
         self.file = file
         self._whose = (domain.chain_id, domain.market, payer)
 
@@ -78,13 +78,13 @@ class Tabs:
     @contextmanager
     def open(
         cls, path: Path | None, *, domain: Domain, payer: Address, busy_seconds: float = BUSY_SECONDS
-    ) -> Iterator["Tabs"]:
+    ) -> Iterator["PaymentChannels"]:
         """Those in a file, which is made if it is not there or cannot be read; without a path, in memory."""
         with OptionalDatabase.open(path, _prepare, busy_seconds=busy_seconds) as file:
-            tabs = cls(file, domain, payer)
-            for notice in tabs.notices():
+            channels = cls(file, domain, payer)
+            for notice in channels.notices():
                 log.warning("%s", notice)
-            yield tabs
+            yield channels
 
     def notices(self) -> list[str]:
         """What the person who pays should know of the file."""
@@ -93,44 +93,44 @@ class Tabs:
             "that failed is lost where a farmer does not own up to it."
         )
 
-    def tab(self, farmer: FarmerId) -> Tab:
+    def channel(self, farmer: FarmerId) -> PaymentChannel:
         """What stands with a farmer."""
         return self.file.read(lambda db: self._read(db, farmer))
 
     def totals(self) -> dict[FarmerId, int]:
         """What was signed to whom."""
-        query = "SELECT farmer FROM tabs WHERE chain_id = ? AND market = ? AND payer = ?"
+        query = "SELECT farmer FROM channels WHERE chain_id = ? AND market = ? AND payer = ?"
         rows = self.file.read(lambda db: db.execute(query, self._whose).fetchall())
-        return {FarmerId(farmer): self.tab(FarmerId(farmer)).total for (farmer,) in rows}
+        return {FarmerId(farmer): self.channel(FarmerId(farmer)).total for (farmer,) in rows}
 
-    def change(self, farmer: FarmerId, to: Callable[[Tab], Tab]) -> Tab:
-        """Put what `to` makes of a tab in its place and return it; no other process comes between.
+    def change(self, farmer: FarmerId, to: Callable[[PaymentChannel], PaymentChannel]) -> PaymentChannel:
+        """Put what `to` makes of a channel in its place and return it; no other process comes between.
 
-        `to` is called again if the file failed meanwhile, and what it raises leaves the tab as it was.
+        `to` is called again if the file failed meanwhile, and what it raises leaves the channel as it was.
         """
 
-        def work(db: sqlite3.Connection) -> Tab:
+        def work(db: sqlite3.Connection) -> PaymentChannel:
             before = self._read(db, farmer)
-            tab = to(before)
-            if tab != before:
+            channel = to(before)
+            if channel != before:
                 db.execute(
-                    "INSERT OR REPLACE INTO tabs VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (*self._whose, farmer, str(tab.total), str(tab.credit), str(tab.doubtful)),
+                    "INSERT OR REPLACE INTO channels VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (*self._whose, farmer, str(channel.total), str(channel.credit), str(channel.doubtful)),
                 )
-            return tab
+            return channel
 
         return self.file.change(work)
 
-    def _read(self, db: sqlite3.Connection, farmer: FarmerId) -> Tab:
-        query = f"SELECT total, credit, doubtful FROM tabs WHERE {_WHERE}"
+    def _read(self, db: sqlite3.Connection, farmer: FarmerId) -> PaymentChannel:
+        query = f"SELECT total, credit, doubtful FROM channels WHERE {_WHERE}"
         row = db.execute(query, (*self._whose, farmer)).fetchone()
         if row is None:
-            return Tab()
+            return PaymentChannel()
         try:
-            return Tab(total=int(row[0]), credit=int(row[1]), doubtful=int(row[2]))
+            return PaymentChannel(total=int(row[0]), credit=int(row[1]), doubtful=int(row[2]))
         except ValueError:
             # A flipped bit that SQLite did not notice: as if the file were lost, for this farmer.
-            return Tab()
+            return PaymentChannel()
 
 
 def _prepare(db: sqlite3.Connection) -> None:

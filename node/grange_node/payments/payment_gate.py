@@ -62,7 +62,7 @@ class _Live:
         self.account = replace(self.account, spent=self.account.spent + price)
 
 
-class Till:
+class PaymentGate:
     """Takes vouchers for reads."""
 
     def __init__(

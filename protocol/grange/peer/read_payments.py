@@ -7,7 +7,7 @@
 Every voucher names all that requests stand for, so that they may overtake each other, and two requests never
 stand for the same part of it. A farmer is paid before it sends a step, so a step is what a liar gains each
 time it is asked; one that counted a request of which we never heard is no liar (`doubted`). Leaves what is
-remembered to `tabs` and HTTP to `peer`.
+remembered to `payment_channels` and HTTP to `peer`.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from grange.chain import Farmer, Wallet
 from grange.errors import BadSignature, Misuse, Told
 from grange.messages import Domain, sign_voucher, voucher_signer
 from grange.peer.errors import EXIT_MONEY, FarmerLied, FarmerRefused
-from grange.peer.tabs import Tab, Tabs
+from grange.peer.payment_channels import PaymentChannel, PaymentChannels
 from grange.types import FarmerId, Voucher
 from grange.units import egress_rounded_up, format_tokens_rounded_up
 from grange.wire.bodies import Account, Shortage
@@ -63,18 +63,20 @@ class Payment:
     is_open: bool = True
 
 
-class Purse:
+class ReadPayments:
     """Signs vouchers with one account's key, as far as a budget goes."""
 
-    def __init__(self, *, domain: Domain, wallet: Wallet, tabs: Tabs, budget: Budget | None = None) -> None:
-        self.tabs = tabs
+    def __init__(
+        self, *, domain: Domain, wallet: Wallet, channels: PaymentChannels, budget: Budget | None = None
+    ) -> None:
+        self.channels = channels
         self.budget = budget or Budget()
         self._domain = domain
         self._wallet = wallet
 
-    def within(self, budget: Budget) -> "Purse":
-        """The same purse for one piece of work, which may cost so much."""
-        return Purse(domain=self._domain, wallet=self._wallet, tabs=self.tabs, budget=budget)
+    def within(self, budget: Budget) -> "ReadPayments":
+        """The same, for one piece of work that may cost so much."""
+        return ReadPayments(domain=self._domain, wallet=self._wallet, channels=self.channels, budget=budget)
 
     def pay(self, farmer: Farmer, size_bytes: int) -> Payment | None:
         """Set aside what so many bytes cost; None if they cost nothing. Raises OverBudget."""
@@ -82,8 +84,8 @@ class Purse:
         if not price:
             return None
         self.budget.spend(price)
-        tab = self.tabs.change(farmer.id, lambda tab: tab.allocated(price))
-        return Payment(farmer=farmer.id, price=price, header=self._header(farmer.id, tab.standing))
+        channel = self.channels.change(farmer.id, lambda channel: channel.allocated(price))
+        return Payment(farmer=farmer.id, price=price, header=self._header(farmer.id, channel.standing))
 
     def served(self, payment: Payment) -> None:
         """The farmer answers, and keeps the price."""
@@ -98,7 +100,9 @@ class Purse:
             return
         payment.is_open = False
         self.budget.spent -= payment.price
-        self.tabs.change(payment.farmer, lambda tab: tab.returned(payment.price, doubtful=doubtful))
+        self.channels.change(
+            payment.farmer, lambda channel: channel.returned(payment.price, doubtful=doubtful)
+        )
 
     def recall(self, farmer: FarmerId, account: Account) -> None:
         """Take up a total again that we do not remember, if the voucher is our own. Raises FarmerLied.
@@ -115,14 +119,14 @@ class Purse:
         if not is_ours:
             raise FarmerLied(f"Farmer {farmer} shows a voucher that we never signed.")
 
-        def taken_up(tab: Tab) -> Tab:
-            if account.cumulative <= tab.total and tab.standing:
-                return tab
-            total = max(account.cumulative, tab.total)
-            credit = max(0, total - max(account.spent, tab.standing))
-            return replace(tab, total=total, credit=credit, doubtful=credit)
+        def taken_up(channel: PaymentChannel) -> PaymentChannel:
+            if account.cumulative <= channel.total and channel.standing:
+                return channel
+            total = max(account.cumulative, channel.total)
+            credit = max(0, total - max(account.spent, channel.standing))
+            return replace(channel, total=total, credit=credit, doubtful=credit)
 
-        self.tabs.change(farmer, taken_up)
+        self.channels.change(farmer, taken_up)
 
     def check_price(self, payment: Payment, shortage: Shortage) -> None:
         """Raise FarmerRefused when a farmer asks more than the chain says."""
@@ -143,15 +147,18 @@ class Purse:
         farmer, price = payment.farmer, payment.price
         lost, doubtful = 0, 0
 
-        def made_good(tab: Tab) -> Tab:
+        def made_good(channel: PaymentChannel) -> PaymentChannel:
             nonlocal lost, doubtful
-            if shortage.spent > tab.total:
+            if shortage.spent > channel.total:
                 raise FarmerLied(f"Farmer {farmer} claims more than was ever signed to it.")
-            claimed = shortage.spent + shortage.needed - (tab.standing + price)
-            lost, doubtful = max(0, min(claimed, tab.credit, max(price, tab.doubtful))), tab.doubtful
-            return replace(tab, credit=tab.credit - lost, doubtful=max(0, tab.doubtful - lost))
+            claimed = shortage.spent + shortage.needed - (channel.standing + price)
+            lost, doubtful = (
+                max(0, min(claimed, channel.credit, max(price, channel.doubtful))),
+                channel.doubtful,
+            )
+            return replace(channel, credit=channel.credit - lost, doubtful=max(0, channel.doubtful - lost))
 
-        self.tabs.change(farmer, made_good)
+        self.channels.change(farmer, made_good)
         self.budget.spent += lost
         if lost > doubtful:
             raise FarmerRefused(

@@ -1,0 +1,235 @@
+"""Payments for reads: what is signed away to farmers, and what comes back when nothing was served for it."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grange.chain import Farmer, Wallet
+from grange.messages import Domain, sign_voucher, voucher_signer
+from grange.peer import (
+    Budget,
+    FarmerLied,
+    FarmerRefused,
+    OverBudget,
+    Payment,
+    PaymentChannel,
+    PaymentChannels,
+    ReadPayments,
+)
+from grange.types import Epoch, FarmerId, Offer, Voucher, address_from
+from grange.units import GIB, MIB
+from grange.wire.bodies import Account, Shortage
+
+DOMAIN = Domain(chain_id=1337, market=address_from(b"\x11" * 20))
+WALLET = Wallet(b"\x02" * 32)
+FARMER = FarmerId(7)
+PRICE = 1024
+"""Of a mebibyte, at the price below."""
+
+
+def farmer(price_per_gib: int = 1024 * PRICE) -> Farmer:
+    return Farmer(
+        id=FARMER,
+        owner=WALLET.address,
+        operator=WALLET.address,
+        stake=0,
+        committed_rate=0,
+        settled_epoch=Epoch(0),
+        misses=0,
+        strikes=0,
+        lapsed=False,
+        endpoint="http://farm",
+        offer=Offer(
+            price_per_gib_epoch=1,
+            egress_price_per_gib=price_per_gib,
+            capacity_bytes=GIB,
+            longest_term_epochs=1,
+        ),
+    )
+
+
+@pytest.fixture
+def payments() -> Iterator[ReadPayments]:
+    with PaymentChannels.open(None, domain=DOMAIN, payer=WALLET.address) as channels:
+        yield ReadPayments(domain=DOMAIN, wallet=WALLET, channels=channels)
+
+
+def paid(payments: ReadPayments, size_bytes: int = MIB) -> Payment:
+    payment = payments.pay(farmer(), size_bytes)
+    assert payment is not None
+    return payment
+
+
+def voucher_of(payment: Payment) -> Voucher:
+    match = re.fullmatch(r"cumulative=(\d+),signature=([0-9a-f]{64})([0-9a-f]{64})", payment.header)
+    assert match is not None
+    total, r, vs = match.groups()
+    return Voucher(renter=WALLET.address, cumulative=int(total), r=bytes.fromhex(r), vs=bytes.fromhex(vs))
+
+
+def account(total: int, spent: int, *, wallet: Wallet = WALLET, farmer: FarmerId = FARMER) -> Account:
+    voucher = sign_voucher(DOMAIN, wallet.private_key, farmer=farmer, cumulative=total)
+    return Account(cumulative=total, spent=spent, r=voucher.r, vs=voucher.vs)
+
+
+def short(spent: int, cumulative: int, needed: int = PRICE) -> Shortage:
+    return Shortage(spent=spent, cumulative=cumulative, needed=needed)
+
+
+def test_what_costs_nothing_needs_no_voucher(payments: ReadPayments) -> None:
+    assert payments.pay(farmer(0), GIB) is None
+    assert payments.channels.channel(FARMER) == PaymentChannel()
+
+
+def test_a_price_is_rounded_up(payments: ReadPayments) -> None:
+    payment = payments.pay(farmer(1), 1)
+    assert payment is not None
+    assert payment.price == 1
+
+
+def test_totals_grow_by_what_is_asked_for_and_are_signed_by_us(payments: ReadPayments) -> None:
+    vouchers = [voucher_of(paid(payments)) for _ in range(3)]
+    assert [voucher.cumulative for voucher in vouchers] == [PRICE, 2 * PRICE, 3 * PRICE]
+    for voucher in vouchers:
+        assert voucher_signer(DOMAIN, voucher, farmer=FARMER) == WALLET.address
+
+
+def test_what_was_not_served_pays_for_the_next_request(payments: ReadPayments) -> None:
+    first, second = paid(payments), paid(payments)
+    payments.unserved(first, doubtful=False)
+    payments.served(second)
+    assert voucher_of(paid(payments)).cumulative == 2 * PRICE
+    assert voucher_of(paid(payments)).cumulative == 3 * PRICE
+
+
+def test_a_payment_is_given_back_once(payments: ReadPayments) -> None:
+    payment = paid(payments)
+    payments.unserved(payment, doubtful=False)
+    payments.unserved(payment, doubtful=True)
+    assert payments.channels.channel(FARMER) == PaymentChannel(total=PRICE, credit=PRICE)
+    late = paid(payments)
+    payments.served(late)
+    payments.unserved(late, doubtful=True)
+    assert payments.channels.channel(FARMER) == PaymentChannel(total=PRICE)
+
+
+def test_tabs_outlive_the_process_and_are_shared_between_two(tmp_path: Path) -> None:
+    """Two processes with one file never sign the same part of a total for two requests."""
+    path = tmp_path / "payment-channels.sqlite"
+    with (
+        PaymentChannels.open(path, domain=DOMAIN, payer=WALLET.address) as one,
+        PaymentChannels.open(path, domain=DOMAIN, payer=WALLET.address) as two,
+    ):
+        payers = [ReadPayments(domain=DOMAIN, wallet=WALLET, channels=channels) for channels in (one, two)]
+        totals = [voucher_of(paid(payers[turn % 2])).cumulative for turn in range(6)]
+        assert totals == [PRICE * (turn + 1) for turn in range(6)]
+    with PaymentChannels.open(path, domain=DOMAIN, payer=WALLET.address) as again:
+        assert again.totals() == {FARMER: 6 * PRICE}
+    other = address_from(b"\x33" * 20)
+    with PaymentChannels.open(path, domain=DOMAIN, payer=other) as foreign:
+        assert foreign.totals() == {}
+
+
+def test_amounts_may_be_larger_than_sqlite_integers(payments: ReadPayments) -> None:
+    payment = payments.pay(farmer(1 << 79), GIB)
+    assert payment is not None
+    assert voucher_of(payment).cumulative == 1 << 79
+    assert payments.channels.channel(FARMER).total == 1 << 79
+
+
+def test_a_budget_is_never_exceeded_and_failures_do_not_use_it_up(payments: ReadPayments) -> None:
+    work = payments.within(Budget(2 * PRICE))
+    first = paid(work)
+    work.unserved(first, doubtful=False)
+    paid(work)
+    paid(work)
+    with pytest.raises(OverBudget):
+        work.pay(farmer(), 1)
+    assert work.budget.spent == 2 * PRICE
+    assert voucher_of(paid(payments)).cumulative == 3 * PRICE
+
+
+def test_a_lost_total_is_taken_up_again(payments: ReadPayments) -> None:
+    """Whoever has only the words left goes on where the farmer's last voucher stands."""
+    payments.unserved(paid(payments), doubtful=False)
+    payments.recall(FARMER, account(500 * PRICE, 499 * PRICE))
+    assert voucher_of(paid(payments)).cumulative == 500 * PRICE
+    assert voucher_of(paid(payments)).cumulative == 501 * PRICE
+
+
+def test_an_older_account_changes_nothing(payments: ReadPayments) -> None:
+    payments.served(paid(payments, 4 * MIB))
+    payments.recall(FARMER, account(PRICE, 0))
+    assert payments.channels.channel(FARMER) == PaymentChannel(total=4 * PRICE)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        account(9 * PRICE, 0, wallet=Wallet(b"\x05" * 32)),
+        account(9 * PRICE, 0, farmer=FarmerId(8)),
+        account(9 * PRICE, 0).model_copy(update={"cumulative": 10 * PRICE}),
+        account(9 * PRICE, 0).model_copy(update={"r": bytes(32)}),
+    ],
+)
+def test_an_account_that_we_did_not_sign_is_a_lie(payments: ReadPayments, shown: Account) -> None:
+    with pytest.raises(FarmerLied, match="never signed"):
+        payments.recall(FARMER, shown)
+    assert payments.channels.channel(FARMER) == PaymentChannel()
+
+
+def test_what_a_farmer_counted_unheard_is_made_good(payments: ReadPayments) -> None:
+    """A request of which nothing came back may have been served: then its price is gone, and no more."""
+    payments.unserved(paid(payments), doubtful=True)
+    again = paid(payments)
+    assert voucher_of(again).cumulative == PRICE
+    payments.unserved(again, doubtful=False)
+    payments.doubted(again, short(spent=PRICE, cumulative=PRICE))
+    assert voucher_of(paid(payments)).cumulative == 2 * PRICE
+    assert payments.channels.channel(FARMER).doubtful == 0
+
+
+def test_a_farmer_that_wants_to_be_paid_twice_gains_one_request_only(
+    payments: ReadPayments,
+) -> None:
+    payment = paid(payments)
+    payments.unserved(payment, doubtful=False)
+    with pytest.raises(FarmerRefused, match="charges again") as raised:
+        payments.doubted(payment, short(spent=PRICE, cumulative=PRICE))
+    assert raised.value.code == "disputed"
+    assert payments.channels.channel(FARMER) == PaymentChannel(total=PRICE)
+
+
+def test_a_farmer_cannot_count_more_than_was_signed(payments: ReadPayments) -> None:
+    payment = paid(payments)
+    payments.unserved(payment, doubtful=True)
+    with pytest.raises(FarmerLied, match="more than was ever signed"):
+        payments.doubted(payment, short(spent=PRICE + 1, cumulative=PRICE))
+
+
+def test_a_farmer_cannot_ask_more_than_its_offer(payments: ReadPayments) -> None:
+    with pytest.raises(FarmerRefused) as raised:
+        payments.check_price(paid(payments), short(spent=0, cumulative=PRICE, needed=PRICE + 1))
+    assert raised.value.code == "dearer"
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.sampled_from(["served", "lost", "doubtful"])), max_size=40))
+def test_nothing_is_signed_that_is_neither_served_nor_credit(story: list[tuple[int, str]]) -> None:
+    """However requests end, the total is what was served and what is left."""
+    served = 0
+    with PaymentChannels.open(None, domain=DOMAIN, payer=WALLET.address) as channels:
+        payments = ReadPayments(domain=DOMAIN, wallet=WALLET, channels=channels)
+        for mebibytes, end in story:
+            payment = paid(payments, mebibytes * MIB)
+            if end == "served":
+                payments.served(payment)
+                served += payment.price
+            else:
+                payments.unserved(payment, doubtful=end == "doubtful")
+        channel = channels.channel(FARMER)
+        assert channel.total == served + channel.credit
+        assert payments.budget.spent == served
