@@ -1,0 +1,1 @@
+"""What `scripts/bench small` and `scripts/bench scale` measure, a module for each thing."""
