@@ -1,199 +1,191 @@
-"""What can go wrong for a renter, and what a command then exits with.
+"""What can go wrong for a renter.
 
     GrangeError
     |- Misuse                  we misused it, or what we were given does not fit
-    |  |- NotSetUp             3   there are no words or no configuration here
-    |  |- NotInstalled         3   a command needs packages that are not installed
-    |  |- AlreadySetUp         3   there are, and they are not overwritten
-    |  |- BadWords             3   not twelve BIP-39 words
-    |  |- BadConfig            3   a configuration file that cannot be read
-    |  |- ClockWrong           3   this computer's clock is off
-    |  |- NothingToStore       4   the paths name nothing that can be stored
-    |  |- BadName              2   an order cannot be called that
-    |  |- BadPath              2   a path is not written as `stat --files` writes it
-    |  |- SourceChanged        4   a file changed while it was being stored
-    |  |- WouldOverwrite       4   a file is in the way of what is being fetched
-    |  |- UnknownOrder         4   no order has that name
-    |  |- OrderOver            4   the order is over, and its farmers have deleted it
-    |  |- OrderGoesOn          4   an order that is not over cannot be closed
-    |  |- CannotExtend         4   an order that is over, or will not be for long, cannot be extended
-    |  |- NothingToTakeOut     5   nothing was announced, or its epoch has not come
-    |  |- QuoteUsed            1   one quote was to be stored twice
-    |  `- NotEnoughMoney       5   vault and wallet do not cover it
+    |  |- NotSetUp             there are no words or no configuration here
+    |  |- NotInstalled         a command needs packages that are not installed
+    |  |- AlreadySetUp         there are, and they are not overwritten
+    |  |- BadWords             not twelve BIP-39 words
+    |  |- BadConfig            a configuration file that cannot be read
+    |  |- ClockWrong           this computer's clock is off
+    |  |- NothingToStore       the paths name nothing that can be stored
+    |  |- BadName              an order cannot be called that
+    |  |- BadPath              a path is not written as `stat --files` writes it
+    |  |- SourceChanged        a file changed while it was being stored
+    |  |- WouldOverwrite       a file is in the way of what is being fetched
+    |  |- UnknownOrder         no order has that name
+    |  |- OrderOver            the order is over, and its farmers have deleted it
+    |  |- OrderGoesOn          an order that is not over cannot be closed
+    |  |- CannotExtend         an order that is over, or will not be for long, cannot be extended
+    |  |- NothingToTakeOut     nothing was announced, or its epoch has not come
+    |  |- QuoteUsed            one quote was to be stored twice
+    |  `- NotEnoughMoney       vault and wallet do not cover it
     |- PeerError               the peer lied
-    |  |- BadManifest          7   an order's contents are not what a client wrote
-    |  `- Unopened             7   an order's bytes are those on chain, and do not open
+    |  |- BadManifest          an order's contents are not what a client wrote
+    |  `- Unopened             an order's bytes are those on chain, and do not open
     `- WorldError              the world failed
-       |- DiskFailed           4   a file could not be written
-       |  `- UnfitName         4   the file system cannot have a file of this name
-       |- NotReadable          1   what was made for farmers does not give the files back
-       |- OutputFailed         4   standard output does not take what is printed; see `output_errors`
-       |- OrderMissing         8   the endpoint does not show an order that was there before
-       |- HomeForgetful        4   the home takes nothing, so nothing may be placed from it
-       `- PlaceFailed          8   the market refused the order
+       |- DiskFailed           a file could not be written
+       |  `- UnfitName         the file system cannot have a file of this name
+       |- NotReadable          what was made for farmers does not give the files back
+       |- OutputFailed         standard output does not take what is printed; see `output_errors`
+       |- OrderMissing         the endpoint does not show an order that was there before
+       |- HomeForgetful        the home takes nothing, so nothing may be placed from it
+       `- PlaceFailed          the market refused the order
 
-What one farmer can do to us comes from `grange.peer`, and `NotEnoughFarmers` from `grange.transfer`: both
-exit with 6. A download that would cost more than was allowed exits with 5; chain errors come from
-`grange.chain` and exit with 8; anything else that is a `GrangeError` exits with 1.
+What one farmer can do to us comes from `grange.peer`, `NotEnoughFarmers` from `grange.transfer`, and errors
+of the chain from `grange.chain`. What a command exits with is in `grange.cli`, by category.
 """
 
-from grange.errors import Misuse, PeerError, Told, WorldError
-from grange.peer import EXIT_MONEY
-from grange_client.output_errors import EXIT_FILES
-
-EXIT_USAGE = 2
-EXIT_SETUP = 3
-EXIT_DATA = 7
-EXIT_CHAIN = 8
-EXIT_LEFT_OUT = 10
-"""Done, but for something that could not be stored or restored. 9 is a farm's code for its disk."""
+from grange.errors import Category, Misuse, PeerError, UserError, WorldError
 
 
-class NotSetUp(Told, Misuse):
+class NotSetUp(UserError, Misuse):
     """No words or no configuration under this home."""
 
-    exit_code = EXIT_SETUP
+    category = Category.SETUP
 
 
-class NotInstalled(Told, Misuse):
+class NotInstalled(UserError, Misuse):
     """A command needs packages that are not installed."""
 
-    exit_code = EXIT_SETUP
+    category = Category.SETUP
 
 
-class AlreadySetUp(Told, Misuse):
+class AlreadySetUp(UserError, Misuse):
     """A home that is set up already is not overwritten."""
 
-    exit_code = EXIT_SETUP
+    category = Category.SETUP
 
 
-class BadWords(Told, Misuse):
+class BadWords(UserError, Misuse):
     """Not twelve words of the BIP-39 list with a right checksum."""
 
-    exit_code = EXIT_SETUP
+    category = Category.SETUP
 
 
-class BadConfig(Told, Misuse):
+class BadConfig(UserError, Misuse):
     """A configuration that cannot be read or makes no sense."""
 
-    exit_code = EXIT_SETUP
+    category = Category.SETUP
 
 
-class ClockWrong(Told, Misuse):
+class ClockWrong(UserError, Misuse):
     """This computer's clock is off, and farmers refuse requests for it."""
 
-    exit_code = EXIT_SETUP
+    category = Category.SETUP
 
 
-class NothingToStore(Told, Misuse):
+class NothingToStore(UserError, Misuse):
     """The paths given name nothing that can be stored."""
 
-    exit_code = EXIT_FILES
+    category = Category.FILES
 
 
-class BadName(Told, Misuse):
+class BadName(UserError, Misuse):
     """An order cannot be called that."""
 
-    exit_code = EXIT_USAGE
+    category = Category.USAGE
 
 
-class BadPath(Told, Misuse):
+class BadPath(UserError, Misuse):
     """A path that is not written as `stat --files` writes it."""
 
-    exit_code = EXIT_USAGE
+    category = Category.USAGE
 
 
-class SourceChanged(Told, Misuse):
+class SourceChanged(UserError, Misuse):
     """A file is no longer what it was when storing began."""
 
-    exit_code = EXIT_FILES
+    category = Category.FILES
 
 
-class WouldOverwrite(Told, Misuse):
+class WouldOverwrite(UserError, Misuse):
     """Something on disk is in the way and may not be replaced."""
 
-    exit_code = EXIT_FILES
+    category = Category.FILES
 
 
-class UnknownOrder(Told, Misuse):
+class UnknownOrder(UserError, Misuse):
     """No order, or more than one, goes by that name."""
 
-    exit_code = EXIT_FILES
+    category = Category.ORDER
 
 
-class OrderOver(Told, Misuse):
+class OrderOver(UserError, Misuse):
     """The order is over, and too few of its farmers still have it."""
 
-    exit_code = EXIT_FILES
+    category = Category.ORDER
 
 
-class OrderGoesOn(Told, Misuse):
+class OrderGoesOn(UserError, Misuse):
     """The order is not over, so it cannot be closed."""
 
-    exit_code = EXIT_FILES
+    category = Category.ORDER
 
 
-class CannotExtend(Told, Misuse):
+class CannotExtend(UserError, Misuse):
     """It is too early to extend the order, or too late."""
 
-    exit_code = EXIT_FILES
+    category = Category.ORDER
 
 
-class QuoteUsed(Told, Misuse):
+class QuoteUsed(UserError, Misuse):
     """A quote is good for one attempt: a second one could seal other bytes under the same key."""
 
+    category = Category.UNEXPECTED
 
-class NothingToTakeOut(Told, Misuse):
+
+class NothingToTakeOut(UserError, Misuse):
     """Nothing of the vault was announced to be taken out, or it is too early for it."""
 
-    exit_code = EXIT_MONEY
+    category = Category.MONEY
 
 
-class NotEnoughMoney(Told, Misuse):
+class NotEnoughMoney(UserError, Misuse):
     """Vault and wallet together do not cover what is asked."""
 
-    exit_code = EXIT_MONEY
+    category = Category.MONEY
 
 
-class BadManifest(Told, PeerError):
+class BadManifest(UserError, PeerError):
     """The manifest of an order breaks the rules that every client keeps."""
 
-    exit_code = EXIT_DATA
+    category = Category.DATA
 
 
-class Unopened(Told, PeerError):
+class Unopened(UserError, PeerError):
     """The bytes are those that were promised, and they do not open with these words."""
 
-    exit_code = EXIT_DATA
+    category = Category.DATA
 
 
-class DiskFailed(Told, WorldError):
+class DiskFailed(UserError, WorldError):
     """The local disk reported an error."""
 
-    exit_code = EXIT_FILES
+    category = Category.FILES
 
 
-class HomeForgetful(Told, WorldError):
+class HomeForgetful(UserError, WorldError):
     """The home cannot be written, and what was asked for has to be remembered."""
 
-    exit_code = EXIT_FILES
+    category = Category.FILES
 
 
-class OrderMissing(Told, WorldError):
+class OrderMissing(UserError, WorldError):
     """The endpoint does not show an order that was on the chain before."""
 
-    exit_code = EXIT_CHAIN
+    category = Category.CHAIN
 
 
 class UnfitName(DiskFailed):
     """The file system that is restored into cannot have this name."""
 
 
-class NotReadable(Told, WorldError):
+class NotReadable(UserError, WorldError):
     """What was sealed or coded here does not give back what it was made of."""
 
 
-class PlaceFailed(Told, WorldError):
+class PlaceFailed(UserError, WorldError):
     """The market did not take the order."""
 
-    exit_code = EXIT_CHAIN
+    category = Category.REFUSED

@@ -76,8 +76,8 @@ class Extensions:
         if unknown := [slot.farmer for slot in order.slots if slot.farmer not in by_id]:
             raise OrderMissing(
                 f"The endpoint does not show farmer {unknown[0]}, which keeps a slot of this order.",
-                means="It is behind, or shows an old or another chain. Nothing was sent or paid.",
-                todo="Run this again in a minute, or use another endpoint: `rpc` in config.json.",
+                detail="It is behind, or shows an old or another chain. Nothing was sent or paid.",
+                hint="Run this again in a minute, or use another endpoint: `rpc` in config.json.",
             )
         present = [by_id[slot.farmer] for slot in order.slots]
         ids = [farmer.id for farmer in present]
@@ -119,8 +119,8 @@ class Extensions:
             short = extension.hex()[:SHOWN_ID_CHARACTERS]
             raise CannotExtend(
                 f"The order is extended already: it goes on as order {short}.",
-                means="Nothing was sent or paid.",
-                todo=f"To keep it longer still, extend that one before it ends: `grange extend {short}`.",
+                detail="Nothing was sent or paid.",
+                hint=f"To keep it longer still, extend that one before it ends: `grange extend {short}`.",
             )
 
     async def extend(
@@ -283,6 +283,6 @@ def _too_few(failures: Mapping[FarmerId, str]) -> NotEnoughFarmers:
         "Some slots of the order would not be kept, and no other farmer is left to take them.",
         failures={f"farmer {farmer}": reason for farmer, reason in failures.items()},
         missing=1,
-        means="Nothing is paid. The order goes on as it is until it ends.",
-        todo="Extend it for fewer --epochs or when more farmers are there, or fetch it and store it again.",
+        detail="Nothing is paid. The order goes on as it is until it ends.",
+        hint="Extend it for fewer --epochs or when more farmers are there, or fetch it and store it again.",
     )

@@ -21,7 +21,7 @@ from pathlib import Path
 from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts, TransactionReverted, Withdrawal
 from grange.chain.confirmations import default_confirmations
 from grange.chain.orders import Closing, OrderState
-from grange.errors import Told
+from grange.errors import UserError
 from grange.peer import (
     Budget,
     PaymentChannels,
@@ -361,7 +361,7 @@ class Renter:
                 await self.manifest(order, watch)
             except ClockWrong:
                 raise
-            except Told:
+            except UserError:
                 continue
         return self.catalog.orders()
 
@@ -428,8 +428,8 @@ class Renter:
                 raise
             raise NothingToTakeOut(
                 "What was announced has been taken out already, by another command with these words.",
-                means="It is in the wallet: they all have the same.",
-                todo="`grange balance` shows it.",
+                detail="It is in the wallet: they all have the same.",
+                hint="`grange balance` shows it.",
             ) from error
 
     async def close(self, order: OrderState, watch: Listener = ignore_progress) -> Closing:
@@ -449,8 +449,8 @@ class Renter:
         if known is None:
             raise UnknownOrder(
                 f"The market does not have order {order.id.hex()[:8]} any more, nor a record of its closing.",
-                means="A reorganization of the chain may just have removed it.",
-                todo="`grange ls` shows what there is.",
+                detail="A reorganization of the chain may just have removed it.",
+                hint="`grange ls` shows what there is.",
             )
         return known
 
@@ -525,14 +525,14 @@ class Renter:
         try:
             note()
         except FileBusy as error:
-            self._said.append(f"{error.what} What was done is done, but was not noted there.")
+            self._said.append(f"{error.message} What was done is done, but was not noted there.")
 
     @asynccontextmanager
     async def _diagnosed(self, order: OrderState | None = None) -> AsyncIterator[None]:
         try:
             async with diagnosed(self.market, self._signer.clocks, self._signer.now, order):
                 yield
-        except Told:
+        except UserError:
             # What we know of the farmers, and of who keeps the order, may be why: it is asked again.
             self._directory.forget()
             self._tenures.forget()

@@ -1,7 +1,6 @@
 """`grange devnet`: a private chain with a market on it, until Ctrl-C; `grange devnet fund`: coins and tokens.
 
-Decides what is printed and the exit codes: 0, 2 wrong usage, 3 the engine is missing or does not start,
-4 the chain does not answer or refuses. Leaves everything else to `devnet.py`.
+Decides what is printed. Leaves everything else to `devnet.py`, and errors to `grange.cli`.
 """
 
 import asyncio
@@ -10,7 +9,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,14 +17,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from grange.chain import Chain, ChainError, Sender, Wallet
-from grange.chain.network_file import DevnetAddress, NetworkFileInvalid
-from grange.errors import Misuse
+from grange.chain import Chain, Sender, Wallet
+from grange.chain.network_file import DevnetAddress
+from grange.cli.presenter import Guidance, explained
 from grange.types import Address, address_from
 from grange.units import format_tokens, parse_tokens
 from grange_devnet.devnet import Devnet, give
 from grange_devnet.engines import DEV_ADDRESS, EngineName, EngineOptions
-from grange_devnet.errors import DevnetError
 from grange_devnet.fleet import (
     DEFAULT_PRICE_TOKENS_PER_GIB,
     DEFAULT_STAKE_TOKENS,
@@ -33,17 +31,14 @@ from grange_devnet.fleet import (
     Fleet,
 )
 
-EXIT_MISUSE = 2
-EXIT_DEVNET = 3
-EXIT_CHAIN = 4
 DEFAULT_PORT = 8545
 DEFAULT_OUTPUT = Path("devnet.json")
 RENTER_TOKENS = 1000
+_GUIDANCE = Guidance(when_down="Is the devnet running? `grange devnet` starts one.")
 WEI = 10**18
 
 app = typer.Typer(help="Run a private chain with a market on it.", no_args_is_help=False)
 _out = Console(markup=False, emoji=False)
-_err = Console(stderr=True, markup=False, emoji=False)
 
 
 @app.callback(invoke_without_command=True)
@@ -66,7 +61,7 @@ def run(  # noqa: PLR0917  typer makes options of parameters
     """Start a chain, deploy token and market, print where they are, and run until Ctrl-C."""
     if context.invoked_subcommand is None:
         if farms is not None and farms.exists():
-            _fail(f"{farms} exists already; farmers start with a new folder", EXIT_MISUSE)
+            raise typer.BadParameter(f"{farms} exists already, and farmers start with a new folder.")
         options = EngineOptions(engine=engine, block_seconds=block_seconds, port=port, chain_id=chain_id)
         _guarded(_run(options, output, farmers, farms))
 
@@ -192,17 +187,6 @@ async def _show_balance(chain: Chain, address: Address) -> None:
 
 
 def _guarded(work: Coroutine[Any, Any, None]) -> None:
-    """Run it; what can be expected to fail ends in one clear message and an exit code."""
-    try:
+    """Run it; what can be expected to fail ends in words and an exit code."""
+    with explained(_GUIDANCE):
         asyncio.run(work)
-    except Misuse as error:
-        _fail(str(error), EXIT_MISUSE)
-    except (DevnetError, NetworkFileInvalid) as error:
-        _fail(str(error), EXIT_DEVNET)
-    except ChainError as error:
-        _fail(f"{error}\nIs the devnet running? `grange devnet` starts one.", EXIT_CHAIN)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    _err.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(code)

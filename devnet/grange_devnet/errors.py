@@ -7,18 +7,22 @@ WorldError
     `-- PortTaken        something else listens where it should
 """
 
-from grange.errors import WorldError
+from grange.errors import Category, UserError, WorldError
 
 
-class DevnetError(WorldError):
+class DevnetError(UserError, WorldError):
     """The private chain could not be had."""
 
 
 class EngineMissing(DevnetError):
     """The engine's program is not installed."""
 
+    category = Category.SETUP
+
     def __init__(self, engine: str, missing: str, remedy: str) -> None:
-        super().__init__(f"the engine {engine} needs {missing}, which is not installed: {remedy}")
+        super().__init__(
+            f"The engine {engine} needs {missing}, which is not installed.", hint=f"To install it: {remedy}"
+        )
         self.engine = engine
         self.remedy = remedy
 
@@ -26,8 +30,10 @@ class EngineMissing(DevnetError):
 class EngineFailed(DevnetError):
     """The engine's program ended, or said nothing, instead of starting."""
 
+    category = Category.CHAIN
+
     def __init__(self, engine: str, reason: str, output: str) -> None:
-        super().__init__(f"the engine {engine} {reason}" + (f":\n{output}" if output else ""))
+        super().__init__(f"The engine {engine} {reason}.", detail=output)
         self.engine = engine
         self.output = output
 
@@ -35,8 +41,11 @@ class EngineFailed(DevnetError):
 class PortTaken(DevnetError):
     """Something listens on the port already."""
 
+    category = Category.IN_USE
+
     def __init__(self, port: int) -> None:
         super().__init__(
-            f"port {port} is taken, most likely by another devnet: end that one, or choose a port with --port"
+            f"Port {port} is taken, most likely by another devnet.",
+            hint="End that one, or choose a port with --port.",
         )
         self.port = port

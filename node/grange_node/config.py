@@ -18,7 +18,7 @@ import os
 import stat
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from platformdirs import user_config_path
@@ -55,6 +55,8 @@ DEFAULT_UNPLACED_PERCENT = 50
 DEFAULT_REDEEM_AT = TOKEN
 MAX_ENDPOINT_CHARS = 256
 
+_CORRECT: Final = "Correct it."
+_AN_ENDPOINT: Final = "It looks like http://host:port."
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -207,14 +209,16 @@ def load_config(home: Path) -> Config:
         text = path.read_bytes()
     except FileNotFoundError as error:
         raise NotInitialised(
-            f"there is no farm in {home}; set one up with: grange farm init{_where(home)}"
+            f"There is no farm in {home}.", hint=f"Set one up with: grange farm init{_where(home)}"
         ) from error
     except OSError as error:
-        raise ConfigInvalid(f"{path} cannot be read: {error.strerror}") from error
+        raise ConfigInvalid(
+            f"{path} cannot be read: {error.strerror}.", hint="See to it that this account may read it."
+        ) from error
     try:
         content = parse_json(text)
     except ValueError as error:
-        raise ConfigInvalid(f"{path} is not JSON: {error}") from error
+        raise ConfigInvalid(f"{path} is not JSON: {error}.", hint=_CORRECT) from error
     return _validated(Config, content, str(path))
 
 
@@ -240,16 +244,20 @@ def key_from_file(path: Path) -> Wallet:
         mode = path.stat().st_mode
         text = path.read_text(errors="replace").strip().removeprefix("0x")
     except FileNotFoundError as error:
-        raise KeyInvalid(f"the key file {path} is missing; put it back") from error
+        raise KeyInvalid(f"The key file {path} is missing.", hint="Put it back from your backup.") from error
     except OSError as error:
-        raise KeyInvalid(f"{path} cannot be read: {error.strerror}") from error
+        raise KeyInvalid(
+            f"{path} cannot be read: {error.strerror}.", hint="See to it that this account may read it."
+        ) from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise KeyInvalid(f"{path} can be read by others; run: chmod 600 {path}")
+        raise KeyInvalid(f"{path} can be read by others.", hint=f"Run: chmod 600 {path}")
     try:
         key = bytes_from_hex(text)
         address_of(key)
     except (ValueError, GrangeError) as error:
-        raise KeyInvalid(f"{path} does not hold a private key of 64 hex digits") from error
+        raise KeyInvalid(
+            f"{path} does not hold a private key of 64 hex digits.", hint="Put it back from your backup."
+        ) from error
     return Wallet(key)
 
 
@@ -286,7 +294,7 @@ def _validated(model: type[_Model], content: Any, where: str = "settings") -> _M
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise ConfigInvalid(f"{where}: {describe_invalid(error)}") from None
+        raise ConfigInvalid(f"{where}: {describe_invalid(error)}.", hint=_CORRECT) from None
 
 
 def split_endpoint(endpoint: str) -> tuple[str, int]:
@@ -295,9 +303,9 @@ def split_endpoint(endpoint: str) -> tuple[str, int]:
         parts = urlsplit(endpoint)
         port = parts.port
     except ValueError as error:
-        raise ConfigInvalid(f"{endpoint!r} is not an endpoint: {error}") from error
+        raise ConfigInvalid(f"{endpoint!r} is not an endpoint: {error}.", hint=_AN_ENDPOINT) from error
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
-        raise ConfigInvalid(f"{endpoint!r} is not an endpoint; it looks like http://host:port")
+        raise ConfigInvalid(f"{endpoint!r} is not an endpoint.", hint=_AN_ENDPOINT)
     if port is None:
         port = 443 if parts.scheme == "https" else 80
     return parts.hostname, port

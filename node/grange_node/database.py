@@ -299,12 +299,14 @@ def translated(path: Path, what: str, done: str, replaceable: bool = False) -> I
         if fault is Fault.PROGRAM:
             raise
         if fault is Fault.FULL:
-            raise NoRoom(f"no space is left on the disk for {what} ({path})") from error
+            raise NoRoom(
+                f"No space is left on the disk for {what} ({path}).", hint="Make room on it."
+            ) from error
         if fault is Fault.UNREADABLE and not replaceable:
             raise LedgerDamaged(path) from error
-        raise StoreFailed(f"{what} ({path}) cannot be {done}: {fault.value} ({error})") from error
+        raise StoreFailed(f"{what} ({path}) cannot be {done}: {fault.value} ({error}).") from error
     except OSError as error:
-        raise StoreFailed(f"{what} ({path}) cannot be {done}: {error.strerror or error}") from error
+        raise StoreFailed(f"{what} ({path}) cannot be {done}: {error.strerror or error}.") from error
 
 
 def _copy_all(source: sqlite3.Connection, target: sqlite3.Connection) -> None:

@@ -33,7 +33,8 @@
           RepairStopped       a repair cannot go on at the moment
             ReadsClosed       the others show what it needs only in a later epoch
 
-What is raised while a request is served is turned into a response in one place, `grange_node.api.app`. What
+Each has the category by which a command ends; `grange.cli` says with which code. What is raised while a
+request is served is turned into a response in one place, `grange_node.api.app`. What
 is an `EndsNode` besides ends the loops and the process.
 """
 
@@ -41,18 +42,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
-from grange.errors import GrangeError, Misuse, PeerError, WorldError
+from grange.errors import Category, GrangeError, Misuse, PeerError, UserError, WorldError
 from grange.types import Epoch
 from grange.wire.codes import ErrorCode
 from grange_node.slot_key import SlotKey
 
 
-class NodeMisuse(Misuse):
-    """The operator asked for something that cannot be. `exit_code` is what the command ends with."""
+class NodeMisuse(UserError, Misuse):
+    """The operator asked for something that cannot be."""
 
-    exit_code: ClassVar[int] = 3
+    category = Category.SETUP
 
 
 class NotInitialised(NodeMisuse):
@@ -70,7 +71,7 @@ class KeyInvalid(NodeMisuse):
 class DataInUse(NodeMisuse):
     """Another process serves this data folder."""
 
-    exit_code = 8
+    category = Category.IN_USE
 
 
 class LedgerInvalid(NodeMisuse):
@@ -87,16 +88,17 @@ class LedgerDamaged(LedgerInvalid, EndsNode):
 
     def __init__(self, path: Path) -> None:
         super().__init__(
-            f"the ledger {path} is damaged. Move it away, and the files whose names begin with its name, and "
-            "start the farm again: it learns from the chain what is placed here, and the pieces are kept. "
-            "Only promises that nobody has placed yet are forgotten."
+            f"The ledger {path} is damaged.",
+            detail="The pieces are kept. Only promises that nobody has placed yet are forgotten.",
+            hint="Move it away, and the files whose names begin with its name, and start the farm again: it "
+            "learns from the chain what is placed here.",
         )
 
 
 class NotFunded(NodeMisuse):
     """The operator has too few tokens or too little gas money."""
 
-    exit_code = 6
+    category = Category.MONEY
 
 
 class NotOwner(NodeMisuse):
@@ -108,29 +110,21 @@ class FarmerForeign(NodeMisuse):
 
 
 class Lapsed(NodeMisuse):
-    """The farmer missed too many proofs, and can do nothing more on this market."""
+    """The farmer missed too many proofs, and can do nothing more on this market. `since` is the epoch from
+    which on that counts, in words."""
 
-    exit_code = 10
+    category = Category.LAPSED
 
     def __init__(self, farmer: int, since: str) -> None:
-        super().__init__(f"{describe_lapse(farmer, since)} {BEGIN_AGAIN}")
+        super().__init__(
+            f"Farmer {farmer} lapsed, because it missed too many proofs.",
+            detail=f"Since {since}, its slots are vacant: it is not paid for them, it gets no new ones, and "
+            "its stake stands for the loss. It cannot be revived, so send it no more tokens.",
+            hint="What it earned is still yours: grange farm withdraw. To farm again, set up a new farm with "
+            "another --home and another --data folder: grange farm init --home NEW --data NEW, and the other "
+            "options as before.",
+        )
         self.farmer = farmer
-
-
-BEGIN_AGAIN: Final = (
-    "What it earned is still yours: grange farm withdraw. To farm again, set up a new farm with another "
-    "--home and another --data folder: grange farm init --home NEW --data NEW, and the other options as "
-    "before."
-)
-
-
-def describe_lapse(farmer: int, since: str) -> str:
-    """What happened to a lapsed farmer and what it means; `since` is the epoch from which on it counts."""
-    return (
-        f"Farmer {farmer} lapsed, because it missed too many proofs. Since {since}, its slots are vacant: it "
-        "is not paid for them, it gets no new ones, and its stake stands for the loss. It cannot be revived, "
-        "so send it no more tokens."
-    )
 
 
 class PromisesOpen(NodeMisuse):
@@ -142,10 +136,10 @@ class Refusal(PeerError):
 
     code: ClassVar[ErrorCode] = ErrorCode.MALFORMED
 
-    def __init__(self, message: str, **detail: Any) -> None:
+    def __init__(self, message: str, **values: Any) -> None:
         super().__init__(message)
         self.message = message
-        self.detail: Mapping[str, Any] = detail
+        self.values: Mapping[str, Any] = values
 
 
 class Malformed(Refusal):
@@ -248,15 +242,16 @@ class TooBusy(Refusal):
     code = ErrorCode.LIMIT_REACHED
 
 
-class NodeWorldError(WorldError):
-    """The world failed while the node was at work; also answered with a code and a sentence."""
+class NodeWorldError(UserError, WorldError):
+    """The world failed while the node was at work. Also answered to a request, with a code and `values` that
+    say more; `detail` and `hint` are for the operator alone."""
 
+    category = Category.FILES
     code: ClassVar[ErrorCode] = ErrorCode.WORLD_FAILED
 
-    def __init__(self, message: str, **detail: Any) -> None:
-        super().__init__(message)
-        self.message = message
-        self.detail: Mapping[str, Any] = detail
+    def __init__(self, message: str, *, detail: str = "", hint: str = "", **values: Any) -> None:
+        super().__init__(message, detail=detail, hint=hint)
+        self.values: Mapping[str, Any] = values
 
 
 class NoRoom(NodeWorldError):
@@ -268,6 +263,7 @@ class NoRoom(NodeWorldError):
 class ChainDown(NodeWorldError):
     """The chain cannot be asked at the moment."""
 
+    category = Category.CHAIN
     code = ErrorCode.CHAIN_UNAVAILABLE
 
 
@@ -275,6 +271,7 @@ class HistoryDoubtful(NodeWorldError):
     """The endpoint shows a history without slots of ours that it showed before, and its own figures, or all
     the blocks that we know, contradict it."""
 
+    category = Category.CHAIN
     code = ErrorCode.CHAIN_DOUBTFUL
 
 
@@ -290,15 +287,18 @@ class VolumeMissing(NodeWorldError, EndsNode):
     code = ErrorCode.STORE_FAILED
 
     def __init__(self, folder: Path, why: str, *, is_marked: bool = False) -> None:
+        message = f"The data folder {folder} does not hold this farm's data: {why}."
         if is_marked:
-            todo = "Start the farm again: it learns from the chain what is placed with it."
+            hint = "Start the farm again: it learns from the chain what is placed with it."
+            super().__init__(message, hint=hint)
         else:
-            todo = (
-                "Most likely its disk is not mounted: mount it, and start the farm again. Only if the data "
-                "are gone for good: grange farm run --begin-again. What the farm kept is then rebuilt from "
-                "other farmers, at their prices for reading, or given up with its collateral."
+            super().__init__(
+                message,
+                detail="Most likely its disk is not mounted.",
+                hint="Mount it, and start the farm again. Only if the data are gone for good: grange farm "
+                "run --begin-again. What the farm kept is then rebuilt from other farmers, at their prices "
+                "for reading, or given up with its collateral.",
             )
-        super().__init__(f"the data folder {folder} does not hold this farm's data: {why}. {todo}")
 
 
 class PieceMissing(NodeWorldError):
@@ -323,6 +323,8 @@ class DataMissing(NodeWorldError):
 
 class RepairStopped(NodeWorldError):
     """A repair cannot go on at the moment: too few answer, or nobody takes the slots."""
+
+    category = Category.FARMERS
 
 
 class ReadsClosed(RepairStopped):

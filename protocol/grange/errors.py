@@ -17,32 +17,61 @@
     └── WorldError                neither of us: a machine, a disk, a network, an installation
         └── UnknownCodec          the installed erasure coder does not write what this code expects
 
-Packages above add their own branches below these three. `Told` is mixed into those that a
-person gets to read.
+Packages above add their own branches below these three. `UserError` is mixed into those that a
+person gets to read. Every error has a `Category`; what a command exits with for it is in `grange.cli`.
 """
 
-from typing import ClassVar
+from enum import Enum
+
+
+class Category(Enum):
+    """What kind of thing went wrong, for whoever only wants to know that. The names are those of --json."""
+
+    UNEXPECTED = "unexpected"
+    USAGE = "usage"
+    SETUP = "setup"
+    FILES = "files"
+    MONEY = "money"
+    FARMERS = "farmers"
+    DATA = "data"
+    CHAIN = "chain"
+    IN_USE = "in_use"
+    WRONG_CHAIN = "wrong_chain"
+    REFUSED = "refused"
+    ORDER = "order"
+    LAPSED = "lapsed"
 
 
 class GrangeError(Exception):
     """The root of the tree."""
 
+    category: Category = Category.UNEXPECTED
 
-class Told(GrangeError):
-    """An error that says what happened, what it means, and what to do next."""
 
-    exit_code: ClassVar[int] = 1
-    """What a command that ends with it exits with."""
+class UserError(GrangeError):
+    """An error in three parts for a person: what happened, what it means, and what to do next.
 
-    def __init__(self, what: str, *, means: str = "", todo: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.means = means
-        self.todo = todo
+    `str` gives all three, for a log. `category` None takes that of the class.
+    """
+
+    def __init__(
+        self, message: str, *, detail: str = "", hint: str = "", category: Category | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+        self.hint = hint
+        if category is not None:
+            self.category = category
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.message, self.detail, self.hint) if part)
 
 
 class Misuse(GrangeError):
     """We called it wrongly."""
+
+    category = Category.USAGE
 
 
 class TooFewPieces(Misuse):

@@ -1,37 +1,35 @@
 """`grange simulate`: years of a network; `check`: the simulation beside the closed form; `policy`: a drawing.
 
-Decides the options, what is printed and the exit codes: 0, 1 the check found a difference, 2 wrong usage,
-4 the drawing cannot be written. Leaves the defaults and their reasons to `assumptions`.
+Decides the options and what is printed. Leaves the defaults and their reasons to `assumptions`, and errors to
+`grange.cli`.
 """
 
 import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from grange.errors import Misuse
+from grange.cli.exit_codes import ExitCode
+from grange.cli.presenter import explained
+from grange.errors import Category, Misuse, UserError
 from grange_simulate import policy_drawing, report
 from grange_simulate.assumptions import DEFAULT_CODES, Assumptions, Code, Farmers, Lines, Prices, Rules
 from grange_simulate.check import compared
 from grange_simulate.drawing import drawn
 from grange_simulate.intervals import Estimate
 
-EXIT_DIFFERS = 1
-EXIT_MISUSE = 2
-EXIT_FILE = 4
 DEFAULT_SEED = 1
 _CODE = re.compile(r"([0-9]{1,3})(?:/| of )([0-9]{1,3})")
 _FARMERS, _LINES, _PRICES, _RULES, _WORLD = Farmers(), Lines(), Prices(), Rules(), Assumptions()
 
 app = typer.Typer(help="Simulate years of a network: losses, repair traffic, cost.", no_args_is_help=False)
 _out = Console(highlight=False, markup=False, emoji=False)
-_err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same numbers.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON value instead of tables.")]
@@ -85,7 +83,7 @@ def simulate(  # noqa: PLR0917  typer makes options of parameters
     """Play years of a network for several codes: how likely an order is lost, and what repair takes."""
     if context.invoked_subcommand is not None:
         return
-    try:
+    with explained(as_json=as_json):
         assumptions = Assumptions(
             years=years,
             orders=orders,
@@ -108,10 +106,8 @@ def simulate(  # noqa: PLR0917  typer makes options of parameters
         )
         codes = [_code(text) for text in code] if code else list(DEFAULT_CODES)
         results = report.run(assumptions, codes, seed, workers=workers)
-    except Misuse as error:
-        _fail(f"{error}.", EXIT_MISUSE)
-    if plot is not None:
-        _draw(plot, results, assumptions)
+        if plot is not None:
+            _draw(plot, results, assumptions)
     if as_json:
         typer.echo(json.dumps(report.as_json(assumptions, results, seed), indent=2))
     else:
@@ -140,7 +136,7 @@ def check(seed: Seed = DEFAULT_SEED, as_json: Json = False) -> None:
             )
         _out.print(table)
     if not all(one.agrees for one in comparisons):
-        raise typer.Exit(EXIT_DIFFERS)
+        raise typer.Exit(ExitCode.DIFFERS)
 
 
 @app.command()
@@ -149,11 +145,8 @@ def policy(
     code: Annotated[str, typer.Option(help="k/n.")] = "10/30",
 ) -> None:
     """Draw when a repairer acts and when it waits."""
-    try:
-        drawing = policy_drawing.drawn(_WORLD, _code(code))
-    except Misuse as error:
-        _fail(f"{error}.", EXIT_MISUSE)
-    _write(plot, drawing)
+    with explained():
+        _write(plot, policy_drawing.drawn(_WORLD, _code(code)))
 
 
 def _show(assumptions: Assumptions, results: list[report.Result], seed: int) -> None:
@@ -242,9 +235,8 @@ def _write(path: Path, drawing: str) -> None:
     try:
         path.write_text(drawing, encoding="utf-8")
     except OSError as error:
-        _fail(f"{path} cannot be written: {error.strerror}. Choose another with --plot.", EXIT_FILE)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    _err.print(message, style="red", markup=False, soft_wrap=True)
-    raise typer.Exit(code)
+        raise UserError(
+            f"{path} cannot be written: {error.strerror}.",
+            hint="Choose another with --plot.",
+            category=Category.FILES,
+        ) from error

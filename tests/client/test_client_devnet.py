@@ -21,6 +21,7 @@ from client_trees import listing
 from grange.chain import Chain, Cursor, MarketNotFound, RpcError, Sender, Wallet, WrongChain, calls
 from grange.chain.network_file import Network
 from grange.chain.orders import closing_from_event
+from grange.cli.exit_codes import ExitCode
 from grange.messages import Domain
 from grange.transfer.events import ProgressEvent
 from grange.types import Offer, address_from
@@ -311,7 +312,7 @@ async def test_command_as_a_person_runs_it(town: Town, tree: Path, tmp_path: Pat
     assert got.exit_code == 0, got.err
     assert listing(tmp_path / "back" / "tree") == listing(tree)
     missing = await grange("stat", "nothing", home=home)
-    assert missing.exit_code == 4
+    assert missing.exit_code == ExitCode.ORDER
     assert "There is no order 'nothing'" in missing.err
     assert "Traceback" not in missing.err
 

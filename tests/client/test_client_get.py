@@ -107,7 +107,7 @@ async def test_fewer_than_k_says_who_and_how_many(world: World, tree: Path, tmp_
         ) as raised:
             await renter.get(put.order, tmp_path / "back")
     assert set(raised.value.failures) == {f"farmer {farmer.id}" for farmer in farmers[:4]}
-    assert all(str(farmer.id) in raised.value.means for farmer in farmers[4:])
+    assert all(str(farmer.id) in raised.value.detail for farmer in farmers[4:])
     assert "not_found" in raised.value.failures[f"farmer {farmers[3].id}"]
     assert raised.value.missing == 1
 

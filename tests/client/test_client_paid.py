@@ -123,7 +123,7 @@ async def test_a_vault_that_is_too_small_is_named_before_anything_is_fetched(
         world.market.vaults[world.market.renter] = needed - 7
         with pytest.raises(NotEnoughMoney, match=r"0\.000000000000000007 tokens too small") as raised:
             await renter.get(order, tmp_path / "back")
-        assert "grange deposit 0.000000000000000007" in raised.value.todo
+        assert "grange deposit 0.000000000000000007" in raised.value.hint
         assert earned(world) == 0
         await renter.deposit(7)
         await renter.get(order, tmp_path / "back")
@@ -160,7 +160,7 @@ async def test_no_farmer_alone_says_what_to_deposit(world: World, tree: Path, ho
             keeper.behaviour.get_status = 500
         with pytest.raises(NotEnoughMoney if honest >= CODE.k else NotEnoughFarmers) as raised:
             await reader.read(0, 100)
-        assert "1000000000000" not in f"{raised.value} {raised.value.todo}"
+        assert "1000000000000" not in f"{raised.value} {raised.value.hint}"
 
 
 async def test_too_few_farmers_is_still_said_as_such(world: World, tree: Path, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_vouchers_that_are_out_count_against_the_vault() -> None:
     check_vault(10, 40, {one: 50, two: 20}, {one: 30, two: 10})
     with pytest.raises(NotEnoughMoney) as raised:
         check_vault(11, 40, {one: 50, two: 20}, {one: 30, two: 10})
-    assert "promised for earlier reads" in raised.value.means
+    assert "promised for earlier reads" in raised.value.detail
     check_vault(0, 0, {one: 50}, {})
 
 

@@ -85,7 +85,7 @@ async def test_answer_that_breaks_off_is_called_that(
     async with answering(handler) as peer:
         with pytest.raises(FarmerUnreachable) as raised:
             await ask(peer)
-    assert raised.value.what == "Farmer 1 broke off in the middle of its answer."
+    assert raised.value.message == "Farmer 1 broke off in the middle of its answer."
 
 
 def test_signature_binds_everything() -> None:

@@ -24,7 +24,7 @@ from client_fakes import (
 import grange.transfer.directory
 from grange.chain import ChainTimeout, ChainUnavailable, Farmer, TransactionReverted, Wallet
 from grange.erasure import Codec
-from grange.errors import Misuse
+from grange.errors import Category, Misuse
 from grange.messages import Domain
 from grange.peer import ReadPayments
 from grange.seal import OrderKey
@@ -399,7 +399,7 @@ async def test_vault_too_small_says_how_much(world: World, tree: Path) -> None:
     async with world.renter() as renter:
         with pytest.raises(NotEnoughMoney, match="tokens are missing") as raised:
             await renter.quote([tree], CODE)
-    assert "in the vault" in raised.value.means
+    assert "in the vault" in raised.value.detail
     assert world.staged == 0
 
 
@@ -592,7 +592,7 @@ async def test_too_few_farmers_says_which_n_would_do(world: World, tree: Path) -
     async with world.renter() as renter:
         with pytest.raises(NotEnoughFarmers, match="8 farmers are needed, and 5 of the 8") as raised:
             await renter.quote([tree], Wish(n=8))
-    assert "--n 5" in raised.value.todo
+    assert "--n 5" in raised.value.hint
     assert raised.value.failures["farmer 6"] == "has lapsed for its misses"
 
 
@@ -602,7 +602,7 @@ async def test_where_nobody_can_take_anything_that_is_said(world: World, tree: P
     async with world.renter() as renter:
         with pytest.raises(NotEnoughFarmers, match="A farmer is needed, and 0 of the 8") as raised:
             await renter.quote([tree], Wish())
-    assert "--n" not in raised.value.todo
+    assert "--n" not in raised.value.hint
 
 
 async def test_a_young_market_is_called_that(world: World, tree: Path) -> None:
@@ -779,7 +779,7 @@ async def test_name_that_no_terminal_should_see(world: World, tree: Path) -> Non
         for name in ("a\x1b[2J", "two\nlines", "x" * 256, ""):
             with pytest.raises(BadName, match="printable characters"):
                 await renter.quote([tree], Wish(k=2, n=4, name=name))
-    assert BadName.exit_code == 2
+    assert BadName.category is Category.USAGE
 
 
 def test_words_of_the_fakes_are_well_known() -> None:

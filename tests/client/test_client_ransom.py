@@ -48,7 +48,7 @@ async def test_looking_at_a_list_pays_no_ransom(world: World, tree: Path, tmp_pa
             await renter.manifest(known.order)
     assert earned(world) == 0
     assert "far more than others" in str(raised.value.failures)
-    assert "--max-price" in raised.value.todo
+    assert "--max-price" in raised.value.hint
 
 
 async def test_the_others_are_read_where_they_are_enough(world: World, tree: Path, tmp_path: Path) -> None:

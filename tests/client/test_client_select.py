@@ -286,7 +286,7 @@ def test_ends_that_cannot_be(wish: Wish) -> None:
     """Beyond the calendar, or in the past, is refused with a hint."""
     with pytest.raises(NothingToStore) as raised:
         end_for(wish, Epoch(10), PARAMETERS)
-    assert raised.value.todo
+    assert raised.value.hint
 
 
 def test_price_is_rates_times_epochs() -> None:

@@ -16,8 +16,9 @@ import pytest
 from typer.testing import CliRunner
 
 from grange.chain import Chain, Wallet
+from grange.cli.exit_codes import ExitCode
 from grange.units import TOKEN
-from grange_devnet.cli import DEFAULT_OUTPUT, EXIT_CHAIN, EXIT_DEVNET, EXIT_MISUSE, _next_commands, app
+from grange_devnet.cli import DEFAULT_OUTPUT, _next_commands, app
 
 ENTRY = "from grange_devnet.cli import app; app()"
 ENVIRONMENT = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
@@ -73,9 +74,13 @@ async def test_it_shows_where_it_is_funds_an_address_and_ends_on_interrupt(tmp_p
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["fund", "0x12"], EXIT_MISUSE, "is not an address"),
-        (["fund", Wallet.random().address, "--tokens", "many"], EXIT_MISUSE, "not an amount"),
-        (["fund", Wallet.random().address, "--devnet", "/nowhere.json"], EXIT_DEVNET, "start a devnet first"),
+        (["fund", "0x12"], ExitCode.USAGE, "is not an address"),
+        (["fund", Wallet.random().address, "--tokens", "many"], ExitCode.USAGE, "not an amount"),
+        (
+            ["fund", Wallet.random().address, "--devnet", "/nowhere.json"],
+            ExitCode.SETUP,
+            "Start a devnet first",
+        ),
     ],
 )
 def test_what_goes_wrong_is_said_in_a_line_with_its_own_exit_code(
@@ -97,7 +102,7 @@ def test_a_devnet_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
     path = tmp_path / "devnet.json"
     path.write_text(json.dumps(place))
     result = CliRunner().invoke(app, ["fund", Wallet.random().address, "--devnet", str(path)])
-    assert result.exit_code == EXIT_CHAIN
+    assert result.exit_code == ExitCode.CHAIN
     assert "Is the devnet running?" in result.stderr
 
 

@@ -17,18 +17,16 @@ from e2e_town import Person, Town, eventually, stored
 from e2e_tree import odd_tree, plain_file
 
 from grange.chain import ChainTimeout, Timeouts, Wallet, calls
-from grange.peer import EXIT_FARMERS
+from grange.cli.exit_codes import ExitCode
+from grange.cli.presenter import explain
 from grange.transfer.errors import NotEnoughFarmers
 from grange.types import Offer
 from grange.units import TOKEN
-from grange_client.cli.explain import explain
-from grange_client.errors import EXIT_CHAIN, EXIT_MONEY
 from grange_client.orders.plan import Wish
 from grange_client.renter import Renter
 from grange_devnet.fleet import FarmerProcess
 from stories.compare import differences
 
-EXIT_FARM_WRONG_CHAIN = 5
 SOME_BYTES = 400_000
 DEAR = 10**6 * TOKEN
 """For a GiB and epoch: more than any stake of the town covers."""
@@ -158,7 +156,7 @@ async def test_too_few_farmers_are_named(town: Town, person: Person, tmp_path: P
     names = {f"farmer {farmer.farmer}" for farmer in away}
     assert too_few.value.missing == 1
     assert set(too_few.value.failures) == names
-    assert got.code == put.code == explain(too_few.value).exit_code == EXIT_FARMERS
+    assert got.code == put.code == explain(too_few.value).exit_code == ExitCode.FARMERS
     assert "2 of 4 farmers answer, and 3 are needed: 1 more" in got.err
     assert "5 farmers are needed, and 3 of the 5 that are registered can take a part" in put.err
     assert "--n 3" in put.err
@@ -175,7 +173,7 @@ async def test_a_stake_too_small_is_said_before_anything_is_sent(
     before = await town.wealth(person.address)
     async with asking(town, town.farmers[2], price_per_gib_epoch=DEAR) as dear:
         put = await grange("put", source, "--yes", "--k", 2, "--n", 5, "--home", person.home)
-    assert put.code == EXIT_FARMERS, put
+    assert put.code == ExitCode.FARMERS, put
     assert f"farmer {dear.farmer}: has too little at stake" in put.err
     assert "nothing is paid" in put.err
     assert await town.wealth(person.address) == before
@@ -193,7 +191,7 @@ async def test_a_vault_too_small_is_said_before_anything_is_sent(town: Town, tmp
         grange(*put, stranded.home),
         grange("balance", "--json", "--home", poor.home),
     )
-    assert without_tokens.code == without_coin.code == EXIT_MONEY
+    assert without_tokens.code == without_coin.code == ExitCode.MONEY
     assert "tokens are missing" in without_tokens.err
     assert "no coin of this chain to pay for gas" in without_coin.err
     assert "grange balance" in without_tokens.err
@@ -220,14 +218,14 @@ async def test_an_endpoint_that_is_not_there_is_said(town: Town, tmp_path: Path)
         grange("farm", "withdraw", "--home", farm),
     )
     for ran in (down, init):
-        assert ran.code == EXIT_CHAIN, ran
+        assert ran.code == ExitCode.CHAIN, ran
         assert f"no chain endpoint at {closed}" in ran.err.lower()
         assert "grange devnet" in ran.err
     assert not (tmp_path / "new" / "recovery.txt").exists()
-    assert other.code == EXIT_CHAIN, other
+    assert other.code == ExitCode.WRONG_CHAIN, other
     assert "chain id 1337, and chain id 1338 is expected" in other.err
     assert "nothing was done" in other.err
-    assert farmer.code == EXIT_FARM_WRONG_CHAIN, farmer
+    assert farmer.code == ExitCode.WRONG_CHAIN, farmer
     assert "chain id 1338 is expected" in farmer.err
 
 
@@ -249,8 +247,8 @@ async def test_an_endpoint_that_is_slow_is_waited_for_and_one_that_is_stuck_is_n
             async with Renter.open(replace(person.config, network=network), timeouts=hasty) as renter:
                 await renter.orders()
     said = explain(stuck.value)
-    assert (said.exit_code, said.means) == (EXIT_CHAIN, "The endpoint is there, and too slow.")
-    assert "was not answered within 0.5 s" in said.what
+    assert (said.exit_code, said.detail) == (ExitCode.CHAIN, "The endpoint is there, and too slow.")
+    assert "was not answered within 0.5 s" in said.message
 
 
 @asynccontextmanager

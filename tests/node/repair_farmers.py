@@ -70,7 +70,7 @@ class FakePeer:
             self._access().require(pieces)
         except ClosedUntilEpoch as error:
             raise PieceClosed(
-                error.message, status=error.code.status, code=error.code, open_epoch=error.detail["epoch"]
+                error.message, status=error.code.status, code=error.code, open_epoch=error.values["epoch"]
             ) from error
 
     async def read(self, order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 from node_support import OFFER, OPERATOR, PARAMETERS, config_for
 
 from grange.chain import (
+    ChainError,
     ChainTimeout,
     ChainUnavailable,
     InsufficientFunds,
@@ -16,9 +17,10 @@ from grange.chain import (
     Wallet,
     WrongChain,
 )
+from grange.cli.presenter import explain
 from grange.errors import GrangeError, Misuse
 from grange_node.api.serve import default_listen, with_port
-from grange_node.cli.common import advice, exit_code
+from grange_node.cli.common import GUIDANCE
 from grange_node.cli.repair_home import CONFIG_NAME as REPAIR_CONFIG_NAME
 from grange_node.cli.repair_home import load_repair_config
 from grange_node.config import (
@@ -192,19 +194,20 @@ def test_a_name_is_served_without_ipv6_where_there_is_none(monkeypatch: pytest.M
     ("error", "code"),
     [
         (NotInitialised("x"), 3),
-        (Misuse("x"), 3),
-        (ChainUnavailable("u", "down"), 4),
-        (ChainTimeout("u", "m", 1), 4),
-        (WrongChain("u", 1, 2), 5),
-        (MarketNotFound("u", "0x", "r"), 5),
-        (NotFunded("x"), 6),
-        (InsufficientFunds("0x", "d"), 6),
-        (TransactionReverted("f", "Name", {}), 7),
-        (DataInUse("x"), 8),
-        (NoRoom("x"), 9),
+        (Misuse("x"), 2),
+        (ChainUnavailable("u", "down"), 8),
+        (ChainTimeout("u", "m", 1), 8),
+        (WrongChain("u", 1, 2), 11),
+        (MarketNotFound("u", "0x", "r"), 11),
+        (NotFunded("x"), 5),
+        (InsufficientFunds("0x", "d"), 5),
+        (TransactionReverted("f", "Name", {}), 12),
+        (DataInUse("x"), 9),
+        (NoRoom("x"), 4),
     ],
 )
 def test_each_kind_of_error_has_its_exit_code(error: GrangeError, code: int) -> None:
-    assert exit_code(error) == code
-    if 4 <= code <= 5 or code == 7:
-        assert advice(error)
+    explanation = explain(error, GUIDANCE)
+    assert explanation.exit_code == code
+    if isinstance(error, ChainError):
+        assert explanation.hint

@@ -19,6 +19,7 @@ from click.testing import Result
 from node_support import OPERATOR, PIECE_BYTES, Asker, Clock, Parcel, config_for, open_farm, parcel
 from typer.testing import CliRunner
 
+from grange.cli.exit_codes import ExitCode
 from grange.merkle import merkle_root
 from grange.units import MAX_PIECE_BYTES
 from grange_node.api.serve import _listen
@@ -106,7 +107,7 @@ async def test_one_data_folder_is_served_by_one_process(home: Path) -> None:
             *command("run", "--home", home), stderr=asyncio.subprocess.PIPE
         )
         _, errors = await asyncio.wait_for(second.communicate(), SECONDS)
-    assert second.returncode == 8
+    assert second.returncode == ExitCode.IN_USE
     assert b"another process" in errors
 
 
@@ -119,7 +120,7 @@ async def test_a_second_run_of_one_home_is_told_that_the_farm_runs_and_not_that_
             stderr=asyncio.subprocess.PIPE,
         )
         _, errors = await asyncio.wait_for(second.communicate(), SECONDS)
-    assert second.returncode == 8
+    assert second.returncode == ExitCode.IN_USE
     assert b"another process" in errors
 
 
@@ -206,13 +207,13 @@ def test_status_works_without_chain_and_before_the_first_run(home: Path) -> None
     [
         (("status", "--home", "/nonexistent"), 3, "grange farm init"),
         (("run", "--home", "/nonexistent"), 3, "grange farm init"),
-        (("withdraw",), 4, "Nothing was lost"),
-        (("unstake",), 4, "Nothing was lost"),
-        (("rotate-key",), 4, "Nothing was lost"),
-        (("update", "--price", "2"), 4, "Nothing was lost"),
-        (("withdraw", "--amount", "lots"), 3, "not an amount"),
+        (("withdraw",), 8, "Nothing was lost"),
+        (("unstake",), 8, "Nothing was lost"),
+        (("rotate-key",), 8, "Nothing was lost"),
+        (("update", "--price", "2"), 8, "Nothing was lost"),
+        (("withdraw", "--amount", "lots"), 2, "not an amount"),
         (("update",), 2, "give at least one of --price"),
-        (("update", "--capacity", "much"), 3, "is not a size"),
+        (("update", "--capacity", "much"), 2, "is not a size"),
         (("update", "--endpoint", "nowhere"), 3, "http://host:port"),
         (("run", "--listen", "127.0.0.1:99999"), 3, "is not an endpoint"),
         (("nonsense",), 2, "No such command"),
@@ -234,7 +235,7 @@ async def test_a_farm_whose_ledger_is_gone_ends_with_words(home: Path, tmp_path:
         (tmp_path / "data" / LEDGER_NAME).unlink()
         assert process.stderr is not None
         said = (await asyncio.wait_for(process.stderr.read(), SECONDS)).decode()
-        assert await process.wait() == 9
-    assert "error: the data folder" in said
+        assert await process.wait() == ExitCode.FILES
+    assert "The data folder" in said
     assert "Start the farm again" in said
     assert "Traceback" not in said

@@ -8,7 +8,7 @@ import pytest
 from transfer_fakes import KEYS, OPERATORS, farmer_of
 
 from grange.chain import Farmer
-from grange.errors import Told
+from grange.errors import UserError
 from grange.layout import Geometry
 from grange.messages import AcceptanceMessage, Domain, sign_acceptance, takeover_from, tenure_word
 from grange.peer import FarmerLied, FarmerRefused, FarmerUnreachable
@@ -141,7 +141,7 @@ class Signing:
         return answered(self.asked)  # type: ignore[no-any-return]
 
 
-async def collected(peers: list[Signing], **options: Any) -> dict[int, Acceptance | Told]:
+async def collected(peers: list[Signing], **options: Any) -> dict[int, Acceptance | UserError]:
     by_id = {peer.farmer.id: peer for peer in peers}
 
     async def sleep(_: float) -> None:

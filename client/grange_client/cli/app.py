@@ -1,7 +1,7 @@
 """The command `grange`: what a renter types, and the commands of other packages beside it.
 
 Decides which commands there are, in the order of the help, and that every error ends in words and an exit
-code (`explain` has the table). Leaves the commands to `commands`, those of other packages to `plugins`.
+code (`grange.cli` has the table). Leaves the commands to `commands`, those of other packages to `plugins`.
 """
 
 import logging
@@ -14,12 +14,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from grange.cli.exit_codes import ExitCode
+from grange.cli.presenter import explain, present
 from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
 from grange_client.cli.group import CommandGroup, show_version, use_plain_types
+from grange_client.cli.guidance import guidance
 from grange_client.cli.interrupt import leaving_at_once
 from grange_client.cli.plugins import PLUGINS, add_plugins, as_command
-from grange_client.output_errors import EXIT_INTERRUPTED, EXIT_OTHER
 
 COMMANDS: Final = {
     "init": ("init", "Make the twelve words, or take them, and remember the market."),
@@ -113,12 +115,15 @@ def run(arguments: list[str]) -> int:
         code = _invoke(arguments)
         sys.stdout.flush()
     except GrangeError as error:
-        command = next((word for word in arguments if not word.startswith("-")), "")
-        return _explained(error, setting_up=command == "init")
+        return _explained(error, arguments)
     except BrokenPipeError:
-        return EXIT_OTHER
+        return ExitCode.UNEXPECTED
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        return ExitCode.INTERRUPTED
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _explained(error, arguments)
     return code
 
 
@@ -126,7 +131,7 @@ def _invoke(arguments: list[str]) -> int:
     try:
         app(args=arguments)
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else EXIT_OTHER * bool(ended.code)
+        return ended.code if isinstance(ended.code, int) else ExitCode.UNEXPECTED * bool(ended.code)
     return 0
 
 
@@ -141,14 +146,10 @@ def _warn(text: str) -> None:
     common.err.print(text, style="yellow")
 
 
-def _explained(error: GrangeError, *, setting_up: bool) -> int:
-    from grange_client.cli import screens  # noqa: PLC0415  these three are long to load
-    from grange_client.cli.commands import common  # noqa: PLC0415
-    from grange_client.cli.explain import explain  # noqa: PLC0415
+def _explained(error: GrangeError | OSError, arguments: list[str]) -> int:
+    from grange_client.cli.commands import common  # noqa: PLC0415  long to load
 
     if common.Verbosity.on:
         traceback.print_exc()
-    explanation = explain(error, setting_up=setting_up)
-    screen = screens.error_screen(explanation.what, explanation.means, explanation.todo, explanation.details)
-    common.err.print(screen, soft_wrap=True)
-    return explanation.exit_code
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    return present(explain(error, guidance(command)), as_json="--json" in arguments)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from grange_client.output_errors import EXIT_INTERRUPTED
+from grange.cli.exit_codes import ExitCode
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def leaving_at_once() -> Iterator[None]:
         try:
             os.write(2, b"Interrupted.\n")
         finally:
-            os._exit(EXIT_INTERRUPTED)
+            os._exit(ExitCode.INTERRUPTED)
 
     signal.signal(signal.SIGINT, leave)
     try:

@@ -102,8 +102,8 @@ def _add_placeholder(to: typer.Typer, name: str, extra: str) -> None:
 
         raise NotInstalled(
             f"`grange {name}` is not installed.",
-            means=f"It needs packages that come with the extra {extra}.",
-            todo=f"Install them: pip install '{extra}', or pip install -e '.[{name}]' in a checkout.",
+            detail=f"It needs packages that come with the extra {extra}.",
+            hint=f"Install them: pip install '{extra}', or pip install -e '.[{name}]' in a checkout.",
         )
 
     to.command(

@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grange.chain.orders import Closing
+from grange.cli.presenter import plain_text
 from grange.messages import NO_ORDER
 from grange.times import BlockClock, format_time
 from grange.transfer import events
@@ -122,11 +123,11 @@ class Display:
     def _step(self, what: str, total_bytes: int) -> None:
         if self._task is not None:
             self._progress.remove_task(self._task)
-        self._what = what = _plain(what)
+        self._what = what = plain_text(what)
         self._task = self._progress.add_task(what, total=total_bytes or None)
 
     def _say(self, text: str) -> None:
-        self._progress.console.print(Text(_plain(text), style="yellow"))
+        self._progress.console.print(Text(plain_text(text), style="yellow"))
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> RenderableType:
@@ -242,7 +243,7 @@ def order_screen(known: Known, clock: BlockClock, endpoints: dict[FarmerId, str]
     )
     table = new_table(">slot", ">farmer", "endpoint", ">tokens an epoch")
     for index, slot in enumerate(order.slots):
-        endpoint = Text(_plain(endpoints.get(slot.farmer, "?")))
+        endpoint = Text(plain_text(endpoints.get(slot.farmer, "?")))
         table.add_row(str(index), str(slot.farmer), endpoint, format_tokens_rounded_up(slot.rate))
     yield table
 
@@ -328,7 +329,7 @@ def farmers_screen(reports: Sequence[FarmerReport]) -> RenderableType:
         farmer = report.farmer
         table.add_row(
             str(farmer.id),
-            Text(_plain(farmer.endpoint), style="red" if report.silent else ""),
+            Text(plain_text(farmer.endpoint), style="red" if report.silent else ""),
             format_tokens_rounded_up(farmer.offer.price_per_gib_epoch),
             _room(report),
             format_tokens_rounded_up(farmer.stake),
@@ -366,20 +367,6 @@ def words_screen(words: str) -> RenderableType:
     for row in range(0, len(numbered), 4):
         table.add_row(*numbered[row : row + 4])
     return table
-
-
-def error_screen(what: str, means: str, todo: str, details: dict[str, str]) -> RenderableType:
-    """What happened, what it means, what to do."""
-    text = Text(_plain(what), style="bold red")
-    for name, reason in list(details.items())[:MAX_LISTED]:
-        named = reason if reason.lower().startswith(name) else f"{name}: {reason}"
-        text.append(f"\n  {_plain(named)}", style="not bold default")
-    if len(details) > MAX_LISTED:
-        text.append(f"\n  and {len(details) - MAX_LISTED} more", style="not bold default")
-    for line in (means, todo):
-        if line:
-            text.append(f"\n{_plain(line)}", style="not bold default")
-    return text
 
 
 def new_table(*columns: str, gap: int = 2) -> Table:
@@ -423,7 +410,3 @@ def _changed(mtime_ns: int) -> str:
     """A file's time of change here; the Unix seconds where no calendar reaches."""
     shown_date = _date(mtime_ns // 10**9)
     return f"@{mtime_ns // 10**9}" if shown_date == "?" else shown_date
-
-
-def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

@@ -60,8 +60,8 @@ def too_small(missing: int, means: str = "") -> NotEnoughMoney:
     """The error of a vault from which downloads cannot be paid."""
     return NotEnoughMoney(
         f"The vault is {format_tokens_rounded_up(missing)} tokens too small to pay for reading.",
-        means=means,
-        todo=f"Put them in with `grange deposit {format_tokens_rounded_up(missing)}`, and go on.",
+        detail=means,
+        hint=f"Put them in with `grange deposit {format_tokens_rounded_up(missing)}`, and go on.",
     )
 
 

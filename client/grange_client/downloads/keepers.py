@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 from grange.chain import Farmer
 from grange.chain.orders import OrderState
-from grange.errors import Told
+from grange.errors import UserError
 from grange.peer import FARMER_FAULTS, FarmerRefused, FarmerUnreachable, Peer, dealing_with
 from grange.transfer.directory import FarmerDirectory, Reputations
 from grange.transfer.sampling import highest_egress
@@ -61,7 +61,7 @@ class Keepers:
         kept = self.order.slots[slot]
         ransom = self.ransoms.get(slot)
         peer: Peer | None = None
-        failure: Told | None = ransom
+        failure: UserError | None = ransom
         if ransom is None or at_any_price:
             peer, failure = _open(farmer, open_peer)
         return Source(
@@ -110,7 +110,7 @@ def _asks_more(farmer: Farmer, reputations: Reputations) -> bool:
     return farmer.offer.egress_price_per_gib > agreed
 
 
-def _open(farmer: Farmer | None, open_peer: Callable[[Farmer], Peer]) -> tuple[Peer | None, Told | None]:
+def _open(farmer: Farmer | None, open_peer: Callable[[Farmer], Peer]) -> tuple[Peer | None, UserError | None]:
     if farmer is not None:
         try:
             with dealing_with(farmer.id):

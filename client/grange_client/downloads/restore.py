@@ -113,7 +113,7 @@ def chosen(entries: Iterable[Entry], only: Sequence[bytes]) -> list[Entry]:
     for path in paths:
         if path not in names:
             raise UnknownOrder(
-                f"The order has no {shown(path)}.", todo="`grange stat --files` lists what it has."
+                f"The order has no {shown(path)}.", hint="`grange stat --files` lists what it has."
             )
     return [
         entry
@@ -138,8 +138,8 @@ def _prepare(
         more = len(conflicts) - MAX_CONFLICTS_SHOWN
         raise WouldOverwrite(
             "; ".join(conflicts[:MAX_CONFLICTS_SHOWN]) + (f"; and {more} more." if more > 0 else "."),
-            means="Nothing was changed.",
-            todo="Restore into another directory, or replace what is there with --overwrite.",
+            detail="Nothing was changed.",
+            hint="Restore into another directory, or replace what is there with --overwrite.",
         )
     wanted = {entry.path for entry in entries if entry.kind is Kind.FILE and not is_there(target, entry)}
     fitting = _make_directories(entries, target, left_out)
@@ -164,7 +164,7 @@ def _make_directories(entries: Sequence[Entry], target: Target, left_out: Remark
             try:
                 target.make_directory(entry.path)
             except UnfitName as error:
-                left_out.add(entry.path, error.what)
+                left_out.add(entry.path, error.message)
                 unfit.add(entry.path)
                 continue
         fitting.append(entry)
@@ -211,7 +211,7 @@ def _finish(entries: Sequence[Entry], target: Target, left_out: Remarks) -> None
             try:
                 target.make_link(entry)
             except UnfitName as error:
-                left_out.add(entry.path, error.what)
+                left_out.add(entry.path, error.message)
     for entry in reversed(entries):
         if entry.kind is Kind.DIRECTORY:
             target.finish_directory(entry)
@@ -288,5 +288,5 @@ class _Writer:
                 self._leave_out(entry, error)
 
     def _leave_out(self, entry: Entry, error: UnfitName) -> None:
-        self._left_out.add(entry.path, error.what)
+        self._left_out.add(entry.path, error.message)
         self.lost.append(entry.size_bytes)

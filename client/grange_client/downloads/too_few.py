@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from grange.errors import Told
+from grange.errors import UserError
 from grange.layout import Geometry
 from grange.peer import FarmerLied, FarmerRefused
 from grange.transfer.errors import NotEnoughFarmers
@@ -36,26 +36,26 @@ def too_few(geometry: Geometry, sources: Sequence[Source], have: int) -> NotEnou
         todo += " `grange get --max-price TOKENS` pays what they ask, up to that."
     return NotEnoughFarmers(
         f"{len(answered)} of {n} farmers answer, and {k} are needed: {missing} more.",
-        failures={f"farmer {source.farmer}": source.failure.what for source in sources if source.failure},
+        failures={f"farmer {source.farmer}": source.failure.message for source in sources if source.failure},
         missing=missing,
-        means=means,
-        todo=todo,
+        detail=means,
+        hint=todo,
     )
 
 
-def _is_gone(failure: Told | None) -> bool:
+def _is_gone(failure: UserError | None) -> bool:
     """Whether a farmer that answers does not have what it should, so that waiting for it does not help."""
     is_unknown = isinstance(failure, FarmerRefused) and failure.status == HTTPStatus.NOT_FOUND
     return is_unknown or isinstance(failure, FarmerLied)
 
 
-def _is_ransom(failure: Told | None) -> bool:
+def _is_ransom(failure: UserError | None) -> bool:
     return isinstance(failure, FarmerRefused) and failure.code == RANSOM_CODE
 
 
-def _missing(failure: Told | None) -> int:
+def _missing(failure: UserError | None) -> int:
     """By how much our vault is too small, if that is why a farmer refuses."""
     if not isinstance(failure, FarmerRefused) or failure.code != ErrorCode.VAULT_TOO_SMALL:
         return 0
-    missing = failure.detail.get("missing")
+    missing = failure.values.get("missing")
     return missing if isinstance(missing, int) and missing > 0 else 1

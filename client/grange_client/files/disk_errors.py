@@ -41,8 +41,8 @@ def appeared(path: bytes) -> WouldOverwrite:
     """The error for something that came between looking and writing."""
     return WouldOverwrite(
         f"{shown(path)} is there now and differs: it appeared while the order was being fetched.",
-        means="It was left as it is.",
-        todo="Restore into another directory, or replace what is there with --overwrite.",
+        detail="It was left as it is.",
+        hint="Restore into another directory, or replace what is there with --overwrite.",
     )
 
 
@@ -53,6 +53,6 @@ def _unfit_name(path: bytes, error: OSError) -> UnfitName:
 def _in_the_way(path: bytes) -> WouldOverwrite:
     return WouldOverwrite(
         f"On the way to {shown(path)} lies something that is not a directory.",
-        means="Links are not followed, so that nothing is written outside of the target.",
-        todo="Move it away, or restore into an empty directory.",
+        detail="Links are not followed, so that nothing is written outside of the target.",
+        hint="Move it away, or restore into an empty directory.",
     )

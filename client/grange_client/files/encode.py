@@ -107,6 +107,6 @@ class SegmentEncoder:
 def _not_readable(what: str, segment: int) -> NotReadable:
     return NotReadable(
         f"Segment {segment} could not be read back after it was {what}.",
-        means="The memory of this machine may be faulty. Nothing was placed and nothing is paid.",
-        todo="Try again. If it happens again, test the memory.",
+        detail="The memory of this machine may be faulty. Nothing was placed and nothing is paid.",
+        hint="Try again. If it happens again, test the memory.",
     )

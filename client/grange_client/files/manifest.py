@@ -71,7 +71,7 @@ def pack(manifest: Manifest) -> bytes:
         raise NothingToStore(
             f"The list of all names takes {len(stored):,} bytes, and an order has room for"
             f" {MAX_STORED_BYTES:,}.",
-            todo="Store the parts as orders of their own.",
+            hint="Store the parts as orders of their own.",
         )
     _check_same(stored, manifest)
     return stored
@@ -115,7 +115,7 @@ def _check_same(stored: bytes, manifest: Manifest) -> None:
         try:
             same = next(reread, None) == entry
         except BadManifest as error:
-            raise _unstorable(entry, error.what) from error
+            raise _unstorable(entry, error.message) from error
         if not same:
             raise _unstorable(entry, "It would not come back as it is.")
     if next(reread, None) is not None:
@@ -125,8 +125,8 @@ def _check_same(stored: bytes, manifest: Manifest) -> None:
 def _unstorable(entry: Entry, reason: str) -> NothingToStore:
     return NothingToStore(
         f"{shown(entry.path)} cannot be stored. {reason}",
-        means="Nothing was sent and nothing is paid.",
-        todo="Store the rest without it.",
+        detail="Nothing was sent and nothing is paid.",
+        hint="Store the rest without it.",
     )
 
 

@@ -75,7 +75,7 @@ class Document:
             raise BadManifest(
                 f"The manifest has version {version!r}, and this client reads "
                 f"{' and '.join(map(str, READABLE_VERSIONS))}.",
-                todo="A newer client wrote it: update this one.",
+                hint="A newer client wrote it: update this one.",
             )
         # The entries stand last, so that they can be read as they come.
         if count != len(FIELDS) or fields.keys() != FIELDS - {"entries"}:

@@ -91,11 +91,11 @@ def scan(paths: Iterable[str | bytes | os.PathLike[str]]) -> Scan:
         local = os.fsencode(given)
         name = base_name(local)
         if not os.path.lexists(local):
-            raise NothingToStore(f"There is nothing at {shown(local)}.", todo="Check the path and try again.")
+            raise NothingToStore(f"There is nothing at {shown(local)}.", hint="Check the path and try again.")
         if name in taken:
             raise NothingToStore(
                 f"{shown(taken[name])} and {shown(local)} would both be stored as {shown(name)}.",
-                todo="Store them one at a time, or give the directory above them.",
+                hint="Store them one at a time, or give the directory above them.",
             )
         taken[name] = local
         for entry, origin in _walk(local, name, skipped):
@@ -103,8 +103,8 @@ def scan(paths: Iterable[str | bytes | os.PathLike[str]]) -> Scan:
             if len(entries) == MAX_ENTRIES or names_bytes > MAX_NAMES_BYTES:
                 raise NothingToStore(
                     f"There is no room for {shown(entry.path)} and what comes after it.",
-                    means=f"An order holds {MAX_ENTRIES:,} names and {MAX_NAMES_BYTES:,} bytes of them.",
-                    todo="Store the parts as orders of their own.",
+                    detail=f"An order holds {MAX_ENTRIES:,} names and {MAX_NAMES_BYTES:,} bytes of them.",
+                    hint="Store the parts as orders of their own.",
                 )
             entries.append(entry)
             if entry.kind is Kind.FILE:
@@ -112,10 +112,10 @@ def scan(paths: Iterable[str | bytes | os.PathLike[str]]) -> Scan:
     if not entries or (skipped and all(entry.kind is Kind.DIRECTORY for entry in entries)):
         raise NothingToStore(
             "Nothing there can be stored.",
-            means="; ".join(f"{shown(s.path)}: {s.reason}" for s in skipped[:MAX_REASONS])
+            detail="; ".join(f"{shown(s.path)}: {s.reason}" for s in skipped[:MAX_REASONS])
             + (f"; and {len(skipped) - MAX_REASONS:,} more" if len(skipped) > MAX_REASONS else "")
             + ". Nothing was sent and nothing is paid.",
-            todo="Check who may read it, and try again.",
+            hint="Check who may read it, and try again.",
         )
     return Scan(entries=tuple(entries), origins=tuple(origins), skipped=tuple(skipped))
 
@@ -153,7 +153,7 @@ def from_shown(text: str) -> bytes:
         if not digits:
             raise BadPath(
                 f"{text} has a backslash that means nothing.",
-                todo="Write a name as `grange stat --files` does: \\\\ is a backslash, \\x0a the byte 0a.",
+                hint="Write a name as `grange stat --files` does: \\\\ is a backslash, \\x0a the byte 0a.",
             )
         return b"\\" if digits == b"\\" else bytes([int(digits[1:], 16)])
 

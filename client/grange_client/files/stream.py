@@ -195,6 +195,6 @@ def source_changed(name: str, reason: str) -> SourceChanged:
     """The error for a file that is no longer what was scanned."""
     return SourceChanged(
         f"{name} changed while it was being stored: {reason}.",
-        means="Nothing was placed and nothing is paid.",
-        todo="Store again when nothing writes to the file.",
+        detail="Nothing was placed and nothing is paid.",
+        hint="Store again when nothing writes to the file.",
     )

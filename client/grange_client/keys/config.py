@@ -100,23 +100,23 @@ def move_to(home: Path, network: Network) -> list[Path]:
 def load(home: Path) -> Config:
     """Read a home. Raises NotSetUp, BadConfig or BadWords."""
     if not is_set_up(home):
-        raise NotSetUp(f"Nothing is set up in {home}.", todo="Run `grange init` first.")
+        raise NotSetUp(f"Nothing is set up in {home}.", hint="Run `grange init` first.")
     words = _read(
-        _words_path(home), todo="Put the twelve words there, or set it up again with `grange init --words`."
+        _words_path(home), hint="Put the twelve words there, or set it up again with `grange init --words`."
     )
     network = parse_network(
-        _read(_network_path(home), todo="Write it again, or set up another home with `grange init --words`."),
+        _read(_network_path(home), hint="Write it again, or set up another home with `grange init --words`."),
         _network_path(home),
     )
     return Config(home=home, network=network, identity=identity(words))
 
 
-def parse_network(text: str, source: Path | str, todo: str = "Correct it.") -> Network:
+def parse_network(text: str, source: Path | str, hint: str = "Correct it.") -> Network:
     """A network out of JSON, as in config.json or a devnet's file. Raises BadConfig."""
     try:
         return Network.model_validate_json(text)
     except ValidationError as error:
-        raise BadConfig(f"{source}: {describe_invalid(error)}.", todo=todo) from None
+        raise BadConfig(f"{source}: {describe_invalid(error)}.", hint=hint) from None
 
 
 def network_from_file(path: Path) -> Network:
@@ -124,14 +124,14 @@ def network_from_file(path: Path) -> Network:
     try:
         return read_network(path)
     except NetworkFileInvalid as error:
-        raise BadConfig(f"{error}.", todo="Start one with `grange devnet`.") from None
+        raise BadConfig(error.message, hint="Start one with `grange devnet`.") from None
 
 
 def _already_set_up(home: Path) -> AlreadySetUp:
     return AlreadySetUp(
         f"{home} is set up already, and was left as it is.",
-        means="The words there open the orders that were stored with them.",
-        todo="Use another directory with --home, or move that one away first.",
+        detail="The words there open the orders that were stored with them.",
+        hint="Use another directory with --home, or move that one away first.",
     )
 
 
@@ -143,13 +143,13 @@ def _words_path(home: Path) -> Path:
     return home / "recovery.txt"
 
 
-def _read(path: Path, *, todo: str) -> str:
+def _read(path: Path, *, hint: str) -> str:
     try:
         with path.open(encoding="utf-8") as file:
             return file.read(MAX_CONFIG_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise BadConfig(f"{path} cannot be read: {reason}.", todo=todo) from error
+        raise BadConfig(f"{path} cannot be read: {reason}.", hint=hint) from error
 
 
 @contextmanager

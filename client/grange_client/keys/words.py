@@ -46,7 +46,7 @@ def checked_words(text: str) -> str:
     if not Mnemonic().check(normal):
         raise BadWords(
             "These words do not belong together: one is mistyped, or two are swapped.",
-            todo="Compare them with what was written down.",
+            hint="Compare them with what was written down.",
         )
     return normal
 

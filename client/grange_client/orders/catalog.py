@@ -108,8 +108,8 @@ class Catalog:
         if self.file.forgetful:
             raise HomeForgetful(
                 f"Nothing can be placed from this home: {self.file.forgetful}.",
-                means="What a command places it must be able to write down first. Nothing was sent or paid.",
-                todo="Make room for the home, or make it writable.",
+                detail="What a command places it must be able to write down first. Nothing was sent or paid.",
+                hint="Make room for the home, or make it writable.",
             )
 
     def add(self, order: OrderState, manifest: Manifest, stored_manifest: bytes) -> None:

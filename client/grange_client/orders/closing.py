@@ -23,8 +23,8 @@ async def close(market: Market, tenures: TenureCheck, order: OrderState) -> Clos
     if clock.epoch < order.end:
         raise OrderGoesOn(
             f"The order is not over: it goes on until {clock.describe_epoch(order.end)}.",
-            means="What was not proven comes back when it is over.",
-            todo="Close it then.",
+            detail="What was not proven comes back when it is over.",
+            hint="Close it then.",
         )
     held = (await tenures.look(order)).held
     try:

@@ -46,8 +46,8 @@ def clock_wrong(clocks: Clocks, chain: BlockClock, now: float) -> ClockWrong | N
         return None
     return ClockWrong(
         f"This computer's clock is {describe_lead(-behind)} the farmers' clocks.",
-        means="They refuse requests from another time, so that none can be used twice. Nothing was placed.",
-        todo="Set the clock, for instance with `timedatectl set-ntp true`, and run this again.",
+        detail="They refuse requests from another time, so that none can be used twice. Nothing was placed.",
+        hint="Set the clock, for instance with `timedatectl set-ntp true`, and run this again.",
     )
 
 
@@ -55,6 +55,6 @@ def order_over(order: OrderState, chain: BlockClock) -> OrderOver:
     """What to say of an order whose time is up."""
     return OrderOver(
         f"The order is over: it ended with epoch {order.end}, about {chain.format_epoch(order.end)}.",
-        means="Farmers delete what is over, and too few of them still have it.",
-        todo="If you have another copy, store that. Next time `grange extend` keeps it, before it ends.",
+        detail="Farmers delete what is over, and too few of them still have it.",
+        hint="If you have another copy, store that. Next time `grange extend` keeps it, before it ends.",
     )

@@ -76,16 +76,16 @@ def end_after(
     if current >= order.end:
         raise CannotExtend(
             f"The order is over: it ended with {when(order.end)}.",
-            means="Farmers delete what is over, an epoch after its end.",
-            todo="Fetch it with `grange get` while they still have it, and store it again."
+            detail="Farmers delete what is over, an epoch after its end.",
+            hint="Fetch it with `grange get` while they still have it, and store it again."
             if current <= order.end + 1
             else "If you have another copy, store that. Next time, extend it before it ends.",
         )
     if current < order.end - grid:
         raise CannotExtend(
             f"It is too early: the order goes on until {when(order.end)}.",
-            means=f"An order can be extended in its last {grid} epochs, and it is epoch {current}.",
-            todo=f"Extend it from {when(order.end - grid)}.",
+            detail=f"An order can be extended in its last {grid} epochs, and it is epoch {current}.",
+            hint=f"Extend it from {when(order.end - grid)}.",
         )
     wanted = order.end + (grid if epochs is None else epochs)
     end = -(-wanted // grid) * grid
@@ -93,7 +93,7 @@ def end_after(
     if end > latest:
         raise CannotExtend(
             f"The market takes orders up to {when(latest)}, and this one would end with epoch {end}.",
-            todo=f"Choose --epochs {latest - order.end} or fewer, and extend it again before it ends.",
+            hint=f"Choose --epochs {latest - order.end} or fewer, and extend it again before it ends.",
         )
     return Epoch(end)
 

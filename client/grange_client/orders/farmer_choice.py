@@ -63,8 +63,8 @@ def _too_few(wish: Wish, found: Survey, requirements_of: RequirementsOf) -> NotE
         f"{n} farmers are needed, and {can}" if n > 1 else f"A farmer is needed, and {can}",
         failures={f"farmer {farmer}": reason for farmer, reason in reasons.items()},
         missing=n - there,
-        means="Nothing was sent and nothing is paid.",
-        todo=f"Store it with --n {possible}, which they can take, or when more farmers are there."
+        detail="Nothing was sent and nothing is paid.",
+        hint=f"Store it with --n {possible}, which they can take, or when more farmers are there."
         if possible
         else "Store it for fewer --epochs, or when more farmers are there.",
     )

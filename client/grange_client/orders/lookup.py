@@ -33,16 +33,16 @@ def find_order(wanted: str, orders: Sequence[Known], missing: Sequence[Known]) -
     if 0 < len(digits) < MIN_ID_CHARACTERS and any(_begins(known, digits) for known in orders):
         raise UnknownOrder(
             f"There is no order called {wanted!r}.",
-            means=f"If it is the beginning of an id: at least {MIN_ID_CHARACTERS} digits are needed.",
-            todo="`grange ls` shows what there is.",
+            detail=f"If it is the beginning of an id: at least {MIN_ID_CHARACTERS} digits are needed.",
+            hint="`grange ls` shows what there is.",
         )
     unread = sum(known.name is None for known in orders)
     names = sorted({known.name for known in orders if known.name})
     close = get_close_matches(wanted, names, n=1)
     raise UnknownOrder(
         f"There is no order {wanted!r}.",
-        means=f"The names of {unread} orders could not be read." if unread else "",
-        todo=(f"Did you mean {close[0]!r}? " if close else "") + "`grange ls` shows what there is.",
+        detail=f"The names of {unread} orders could not be read." if unread else "",
+        hint=(f"Did you mean {close[0]!r}? " if close else "") + "`grange ls` shows what there is.",
     )
 
 
@@ -53,8 +53,8 @@ def order_missing(missing: Sequence[Known]) -> OrderMissing:
     were = "an order that was" if len(missing) == 1 else f"{len(missing)} orders that were"
     return OrderMissing(
         f"The endpoint does not show {were} on the chain before: {shown}{more}.",
-        means="Either it shows an old or another chain, or a reorganization took the transaction back.",
-        todo="Run this again in a minute, or use another endpoint: `rpc` in config.json. "
+        detail="Either it shows an old or another chain, or a reorganization took the transaction back.",
+        hint="Run this again in a minute, or use another endpoint: `rpc` in config.json. "
         "What no endpoint shows is not stored: store it again.",
     )
 
@@ -62,9 +62,9 @@ def order_missing(missing: Sequence[Known]) -> OrderMissing:
 def _newest_missing(missing: Sequence[Known], older: Known) -> OrderMissing:
     error = order_missing(missing)
     return OrderMissing(
-        error.what,
-        means=f"{error.means} An older one of that name is there: {describe_order(older)}.",
-        todo=f"{error.todo} The older one is fetched by its id.",
+        error.message,
+        detail=f"{error.detail} An older one of that name is there: {describe_order(older)}.",
+        hint=f"{error.hint} The older one is fetched by its id.",
     )
 
 
@@ -86,7 +86,7 @@ def _by_id(wanted: str, orders: Sequence[Known]) -> Known | None:
     if len(found) > 1:
         raise UnknownOrder(
             f"{wanted!r} fits several orders: {', '.join(map(describe_order, found[:MAX_SHOWN]))}.",
-            todo="Give more digits.",
+            hint="Give more digits.",
         )
     return found[0]
 

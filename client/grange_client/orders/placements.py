@@ -88,8 +88,8 @@ class Placements:
         except OSError as error:
             raise HomeForgetful(
                 f"{self._folder} can't be written: {error.strerror}.",
-                means="What a command places it must be able to write down first. Nothing was paid.",
-                todo="Make room for the home, or make it writable.",
+                detail="What a command places it must be able to write down first. Nothing was paid.",
+                hint="Make room for the home, or make it writable.",
             ) from error
 
     def all(self) -> list[Placement]:

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from grange.chain import Receipt, TransactionReverted
 from grange.chain.orders import OrderState
-from grange.errors import GrangeError
+from grange.errors import Category, GrangeError
 from grange.transfer.events import Listener, Step
 from grange.transfer.upload import OrderUpload
 from grange.types import Acceptance, OrderId
@@ -116,8 +116,9 @@ async def place(
             return receipt, acceptances
     raise PlaceFailed(
         "Acceptances lapsed before the order could be placed.",
-        means="Nothing was placed and nothing is paid.",
-        todo="Try again; if it happens again, the chain or the way to it is too slow.",
+        detail="Nothing was placed and nothing is paid.",
+        hint="Try again; if it happens again, the chain or the way to it is too slow.",
+        category=Category.CHAIN,
     )
 
 
@@ -138,8 +139,8 @@ def refused(error: TransactionReverted) -> PlaceFailed:
     if error.name == PLACED.refusal:
         return PlaceFailed(
             "The order is on the chain already.",
-            means="An earlier transaction of this order, or another command of this home, was first.",
-            todo="`grange ls` shows it.",
+            detail="An earlier transaction of this order, or another command of this home, was first.",
+            hint="`grange ls` shows it.",
         )
     values = ", ".join(
         f"{name} {value.hex()[:8] if isinstance(value, bytes) else value}"
@@ -147,7 +148,7 @@ def refused(error: TransactionReverted) -> PlaceFailed:
     )
     return PlaceFailed(
         f"The market refused the order: {error.name}{f' ({values})' if values else ''}.",
-        means="Nothing was placed and nothing is paid"
+        detail="Nothing was placed and nothing is paid"
         + ("." if error.tx_hash is None else ", but for the gas of the transaction."),
-        todo="Try again.",
+        hint="Try again.",
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from grange.chain import Withdrawal
+from grange.errors import Category
 from grange.times import BlockClock
 from grange.transfer.selection import Chosen
 from grange.types import Epoch, Parameters
@@ -62,12 +63,14 @@ def code_for(wish: Wish, farmers: int) -> tuple[int, int]:
     if k > n:
         raise NothingToStore(
             f"k must not be larger than n: any {k} of {n} farmers cannot be had.",
-            todo=f"Choose --k {n} or less, or --n {k} or more.",
+            hint=f"Choose --k {n} or less, or --n {k} or more.",
+            category=Category.USAGE,
         )
     if not 1 <= k <= n <= MAX_SLOTS:
         raise NothingToStore(
             f"An order has from 1 to {MAX_SLOTS} slots, not {n}.",
-            todo=f"Choose --k and --n with 1 <= k <= n <= {MAX_SLOTS}.",
+            hint=f"Choose --k and --n with 1 <= k <= n <= {MAX_SLOTS}.",
+            category=Category.USAGE,
         )
     return k, n
 
@@ -95,19 +98,25 @@ def end_for(
             raise NothingToStore(
                 f"An order can't end with epoch {asked}: it is epoch {current}, and it would begin with "
                 f"epoch {start}.",
-                todo=f"Choose --until {start + 1} or later.",
+                hint=f"Choose --until {start + 1} or later.",
+                category=Category.USAGE,
             )
     else:
         epochs = grid if wish.epochs is None else wish.epochs
         if epochs < 1:
-            raise NothingToStore("An order lasts one epoch at least.", todo="Choose a larger --epochs.")
+            raise NothingToStore(
+                "An order lasts one epoch at least.",
+                hint="Choose a larger --epochs.",
+                category=Category.USAGE,
+            )
         asked = start + epochs
     end = -(-asked // grid) * grid
     latest = (current // grid + parameters.max_books) * grid
     if end > latest:
         raise NothingToStore(
             f"The market takes orders up to {when(latest)}, and this one would end with epoch {end}.",
-            todo=f"Choose --epochs {max(1, latest - start)} or fewer, and store again before it ends.",
+            hint=f"Choose --epochs {max(1, latest - start)} or fewer, and store again before it ends.",
+            category=Category.USAGE,
         )
     return Epoch(end)
 
@@ -126,17 +135,17 @@ def missing_from_vault(cost: int, funds: Funds) -> int:
     if missing > funds.wallet:
         raise NotEnoughMoney(
             f"{format_tokens_rounded_up(missing - funds.wallet)} tokens are missing.",
-            means=(
+            detail=(
                 f"It costs {format_tokens_rounded_up(cost)}; there are "
                 f"{format_tokens_rounded_down(funds.vault)} in the vault and "
                 f"{format_tokens_rounded_down(funds.wallet)} in the wallet."
             ),
-            todo=f"Send tokens to {_whereto(funds)}, or store for fewer epochs.",
+            hint=f"Send tokens to {_whereto(funds)}, or store for fewer epochs.",
         )
     if not funds.native:
         raise NotEnoughMoney(
             "The wallet has no coin of this chain to pay for gas.",
-            todo=f"Send some to {_whereto(funds)}.",
+            hint=f"Send some to {_whereto(funds)}.",
         )
     return missing
 
@@ -151,12 +160,12 @@ def check_announced(announced: Withdrawal | None, clock: BlockClock) -> None:
     if announced is None:
         raise NothingToTakeOut(
             "No withdrawal is announced.",
-            todo="Announce how much you will take out: grange withdraw TOKENS",
+            hint="Announce how much you will take out: grange withdraw TOKENS",
         )
     if clock.epoch < announced.ready_epoch:
         raise NothingToTakeOut(
             f"It is too early: {format_tokens_rounded_down(announced.amount)} tokens can be taken out from "
             f"{clock.describe_epoch(announced.ready_epoch)}, on.",
-            means="The delay lets farmers cash what you signed for reads.",
-            todo="Run `grange withdraw` again then.",
+            detail="The delay lets farmers cash what you signed for reads.",
+            hint="Run `grange withdraw` again then.",
         )

@@ -62,8 +62,8 @@ class Ticket:
         if not self._lock.acquire(blocking=False):
             raise QuoteUsed(
                 "This quote was used already.",
-                means="Each attempt to store needs an order and a key of its own.",
-                todo="Ask for another quote.",
+                detail="Each attempt to store needs an order and a key of its own.",
+                hint="Ask for another quote.",
             )
 
 
@@ -130,7 +130,7 @@ class Storing:
         Raises BadName, NothingToStore, NotEnoughFarmers, NotEnoughMoney and the errors of the chain.
         """
         if wish.name is not None and not is_name(wish.name):
-            raise BadName(NAME_RULE, todo="Choose another --name.")
+            raise BadName(NAME_RULE, hint="Choose another --name.")
         watch(Step(what="Looking at the files"))
         found = scan(paths)
         manifest = Manifest(
@@ -334,8 +334,8 @@ def _shape(found: Scan, size_bytes: int, k: int, n: int) -> Geometry:
         raise NothingToStore(
             f"{size_bytes:,} bytes do not fit into one order of {k} of {n};"
             f" {shown(largest.path)} has {largest.size_bytes:,} of them.",
-            means=f"One farmer takes at most {MAX_LEAF_COUNT * LEAF_BYTES:,} bytes. Nothing was sent.",
-            todo="Store with a larger --k, or the parts as orders of their own.",
+            detail=f"One farmer takes at most {MAX_LEAF_COUNT * LEAF_BYTES:,} bytes. Nothing was sent.",
+            hint="Store with a larger --k, or the parts as orders of their own.",
         ) from error
 
 
@@ -360,6 +360,6 @@ def _too_few(failures: Mapping[FarmerId, str]) -> NotEnoughFarmers:
         "Too many farmers failed, and there is none left to replace them.",
         failures={f"farmer {farmer}": reason for farmer, reason in failures.items()},
         missing=1,
-        means="Nothing was placed and nothing is paid.",
-        todo="Try again later, or with a smaller --n.",
+        detail="Nothing was placed and nothing is paid.",
+        hint="Try again later, or with a smaller --n.",
     )

@@ -34,8 +34,8 @@ def add_error_handlers(app: FastAPI, steady: Callable[[], float]) -> None:
     async def failed(request: Request, error: Exception) -> Response:
         assert isinstance(error, NodeWorldError)
         # Strangers can bring some of these about as often as they like: a full farm is one.
-        log_seldom.warn(error.code, f"{request.method} {request.url.path}: {error.message}")
-        return error_response(error.code, error.message, error.detail)
+        log_seldom.warn(error.code, f"{request.method} {request.url.path}: {error}")
+        return error_response(error.code, error.message, error.values)
 
     app.add_exception_handler(NodeWorldError, failed)
     app.add_exception_handler(Refusal, _refused)
@@ -76,9 +76,9 @@ async def _refused(request: Request, error: Exception) -> Response:
         # What was refused unread is still on its way. A little of it is read and thrown away, so that the
         # sender gets to see this answer; of more than that we take no more.
         headers["connection"] = "close"
-    if isinstance(error, RangeInvalid) and "slot_bytes" in error.detail:
-        headers["content-range"] = f"bytes */{error.detail['slot_bytes']}"
-    return error_response(error.code, error.message, error.detail, headers)
+    if isinstance(error, RangeInvalid) and "slot_bytes" in error.values:
+        headers["content-range"] = f"bytes */{error.values['slot_bytes']}"
+    return error_response(error.code, error.message, error.values, headers)
 
 
 async def _ending(request: Request, error: Exception) -> Response:

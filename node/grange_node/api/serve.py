@@ -29,7 +29,7 @@ from grange.types import Address
 from grange_node.api.app import create_app
 from grange_node.api.connection import limited
 from grange_node.api.connection_limits import Limits, raise_file_limit
-from grange_node.chain.ownership import check_owner, describe_operator, describe_unknown
+from grange_node.chain.ownership import check_owner, other_operator, unknown_farmer
 from grange_node.config import Config, split_endpoint, write_private
 from grange_node.errors import ConfigInvalid, FarmerForeign
 from grange_node.loops import forever
@@ -69,7 +69,10 @@ class CannotListen(ConfigInvalid):
     """The address cannot be listened on."""
 
     def __init__(self, shown: str, error: OSError) -> None:
-        super().__init__(f"cannot listen on {shown}: {error.strerror or error}")
+        super().__init__(
+            f"The farm cannot listen on {shown}: {error.strerror or error}.",
+            hint="Choose another address with --listen, or end what uses it.",
+        )
 
 
 class _Server(uvicorn.Server):
@@ -198,14 +201,14 @@ async def _check_farmer(server: _Server, node: Node, operator: Address) -> None:
         except TransactionReverted as error:
             # An endpoint that lags may not know a new farmer yet, so this does not end the farm.
             if str(error) != complaint:
-                log.warning("%s", describe_unknown(node.config))
+                log.warning("%s", unknown_farmer(node.config))
                 complaint = str(error)
         except GrangeError:
             pass
         else:
             if farmer.operator != operator:
                 log.error(
-                    "%s. Proofs go on, but nothing new can be promised", describe_operator(farmer, operator)
+                    "%s Proofs go on, but nothing new can be promised.", other_operator(farmer, operator)
                 )
             return
         await asyncio.sleep(ANNOUNCE_RETRY_SECONDS)

@@ -18,7 +18,6 @@ from grange_node.ledger.ledger import Ledger
 from grange_node.pieces.store import Store
 from grange_node.slot_key import SlotKey
 
-GONE = "gone"
 """Under this name an error says which piece keeps others from being shown."""
 
 
@@ -40,7 +39,7 @@ def build_proof(config: Config, store: Store, ledger: Ledger, epoch: Epoch, seed
                 missing.append(error.message)
             record = ledger.acceptance(drawn.entry.order, drawn.entry.slot)
             if record is not None:
-                piece = error.detail.get(GONE, drawn.leaf_index // record.agreed.piece_leaves)
+                piece = error.values.get("gone", drawn.leaf_index // record.agreed.piece_leaves)
                 damaged.append((record.key, piece))
     if missing:
         raise DataMissing(f"epoch {epoch} cannot be proven: {'; '.join(missing)}", pieces=damaged)
@@ -70,7 +69,7 @@ def _answer(store: Store, ledger: Ledger, drawn: Drawn) -> list[bytes]:
     if len(held) != terms.pieces:
         # The one that is drawn is whole, but no path leads from it to the root.
         gone = next(index for index in range(terms.pieces) if index not in held)
-        raise PieceMissing(f"{terms.pieces - len(held)} pieces of {record.key} are not here", **{GONE: gone})
+        raise PieceMissing(f"{terms.pieces - len(held)} pieces of {record.key} are not here", gone=gone)
     roots = b"".join(held[index].root for index in range(terms.pieces))
     leaf_path = kernel.path(kernel.leaf_hashes(piece), leaf_index) + kernel.path(roots, piece_index)
     leaf = piece[leaf_index * LEAF_BYTES : (leaf_index + 1) * LEAF_BYTES]

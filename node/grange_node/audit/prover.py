@@ -37,7 +37,7 @@ from grange_node.audit.proof import build_proof
 from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.chain_link import ChainLink
 from grange_node.config import Config
-from grange_node.errors import BEGIN_AGAIN, DataMissing, describe_lapse
+from grange_node.errors import DataMissing, Lapsed
 from grange_node.ledger.ledger import Ledger
 from grange_node.pieces.store import Store
 from grange_node.slot_key import SlotKey
@@ -175,7 +175,7 @@ class Prover:
 
     def _say_lapsed(self, view: View, action: Action) -> None:
         if action is Action.LAPSED and not self._said_lapsed:
-            log.error("%s %s", describe_lapse(view.farmer.id, self._lapse_epoch(view)), BEGIN_AGAIN)
+            log.error("%s", Lapsed(view.farmer.id, self._lapse_epoch(view)))
         self._said_lapsed = action is Action.LAPSED
 
     def _lapse_epoch(self, view: View) -> str:

@@ -93,8 +93,8 @@ async def check_funds(sender: Sender, tokens: int) -> None:
         )
     if missing:
         raise NotFunded(
-            f"the operator {address} has too little: send it {' and '.join(missing)}, then run the same "
-            "command again"
+            f"The operator {address} has too little.",
+            hint=f"Send it {' and '.join(missing)}, then run the same command again.",
         )
 
 

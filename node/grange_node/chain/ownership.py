@@ -19,11 +19,9 @@ from grange_node.errors import FarmerForeign, Lapsed
 UNKNOWN_FARMER: Final = "UnknownFarmer"
 START_OVER: Final = (
     "Move this home and its data folder away, or choose another --home and another --data, and set up again: "
-    "grange farm init"
+    "grange farm init."
 )
-NEW_CHAIN: Final = (
-    f"A devnet that is started again is a new chain, on which nothing of the old one counts. {START_OVER}"
-)
+_NEW_CHAIN: Final = "A devnet that is started again is a new chain, on which nothing of the old one counts."
 
 
 def accepted_owners(home: Path, wallet: Wallet, named: Address | None) -> frozenset[Address]:
@@ -50,15 +48,16 @@ async def read_ours(chain: Chain, config: Config, owners: Collection[Address], o
     except TransactionReverted as error:
         if error.name != UNKNOWN_FARMER:
             raise
-        raise FarmerForeign(describe_unknown(config)) from error
+        raise unknown_farmer(config) from error
     if farmer.owner not in owners:
         raise FarmerForeign(
-            f"farmer {farmer.id} belongs to {farmer.owner}, which is not {_or(owners)}. If that is an "
-            f"account of yours, name it: --owner {farmer.owner}. If it is not, this farm is somebody else's: "
-            "nothing was sent to it. Set up your own with another --home"
+            f"Farmer {farmer.id} belongs to {farmer.owner}, which is not {_or(owners)}.",
+            detail="Nothing was sent to it.",
+            hint=f"If that is an account of yours, name it: --owner {farmer.owner}. If it is not, this farm "
+            "is somebody else's: set up your own with another --home.",
         )
     if farmer.operator != operator:
-        raise FarmerForeign(describe_operator(farmer, operator))
+        raise other_operator(farmer, operator)
     return farmer
 
 
@@ -66,25 +65,29 @@ def check_owner(farmer: Farmer, config: Config) -> None:
     """Raise FarmerForeign when the farmer on chain has another owner than the home's settings say."""
     if farmer.owner != config.owner:
         raise FarmerForeign(
-            f"farmer {farmer.id} belongs to {farmer.owner}, and this home says that it belongs to "
-            f"{config.owner}. {NEW_CHAIN}"
+            f"Farmer {farmer.id} belongs to {farmer.owner}, and this home says that it belongs to "
+            f"{config.owner}.",
+            detail=_NEW_CHAIN,
+            hint=START_OVER,
         )
 
 
-def describe_unknown(config: Config) -> str:
+def unknown_farmer(config: Config) -> FarmerForeign:
     """For a market that does not know our farmer."""
-    return (
-        f"the market {config.market} has no farmer {config.farmer_id}, though this home says that it is "
-        f"ours. {NEW_CHAIN}"
+    return FarmerForeign(
+        f"The market {config.market} has no farmer {config.farmer_id}, though this home says that it is "
+        "ours.",
+        detail=_NEW_CHAIN,
+        hint=START_OVER,
     )
 
 
-def describe_operator(farmer: Farmer, operator: Address) -> str:
+def other_operator(farmer: Farmer, operator: Address) -> FarmerForeign:
     """For a farmer that has another operator than the key in this home."""
-    return (
-        f"farmer {farmer.id} is operated by {farmer.operator}, and the key in this home is {operator}. If "
-        "you were changing the key, finish with: grange farm rotate-key. Otherwise put the right "
-        "operator.key back"
+    return FarmerForeign(
+        f"Farmer {farmer.id} is operated by {farmer.operator}, and the key in this home is {operator}.",
+        hint="If you were changing the key, finish with: grange farm rotate-key. Otherwise put the right "
+        "operator.key back.",
     )
 
 

@@ -1,9 +1,6 @@
 """`grange farm`: set up, run and look after a farmer.
 
-Exit codes: 0 done; 1 a bug; 2 wrong usage; 3 a setting, key or ledger cannot be used; 4 the chain does
-not answer; 5 it is another chain, or there is no such market; 6 too few tokens or too little for gas; 7
-the contract refused; 8 another process serves this farm; 9 the disk failed; 10 the farm has lapsed.
-Every error says what happened, what it means and what to do.
+Every error says what happened, what it means and what to do (`grange.cli`, docs/exit-codes.md).
 """
 
 from __future__ import annotations
@@ -18,12 +15,13 @@ import typer
 import uvloop
 from rich.console import Console
 
-from grange.confirm import confirm
+from grange.cli.confirm import confirm
+from grange.cli.presenter import explained
 from grange.memory import keep_freed_memory
 from grange.types import address_from
 from grange.units import format_tokens, parse_size, parse_tokens
 from grange_node.cli import registration
-from grange_node.cli.common import GAS_UNIT, KEPT_MEMORY_BYTES, explained, market_place, start_logging
+from grange_node.cli.common import GAS_UNIT, GUIDANCE, KEPT_MEMORY_BYTES, market_place, start_logging
 from grange_node.cli.key_rotation import rotate_key
 from grange_node.cli.status import read_status
 from grange_node.cli.status_screen import status_table
@@ -80,7 +78,7 @@ def init(
     home: Home = None,
 ) -> None:
     """Make a key, register on chain with a stake, and write the settings. Can be repeated."""
-    with explained():
+    with explained(GUIDANCE):
         rpc_url, market_address = market_place(rpc, market, devnet)
         plan = registration.FarmPlan(
             rpc_url=rpc_url,
@@ -113,7 +111,7 @@ def _where(home: Path | None) -> str:
 @app.command()
 def address(home: Home = None) -> None:
     """Show the operator's address; makes its key if there is none."""
-    with explained():
+    with explained(GUIDANCE):
         typer.echo(load_or_create_key(home_folder(home)).address)
 
 
@@ -151,7 +149,7 @@ def run(
     # No other command needs the server, which takes long to load.
     from grange_node.api.serve import ServeOptions, serve  # noqa: PLC0415
 
-    with explained():
+    with explained(GUIDANCE):
         folder = home_folder(home)
         config, wallet = load_config(folder), load_key(folder)
         options = ServeOptions(
@@ -183,7 +181,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object; amounts in base units.")] = False,
 ) -> None:
     """Show what is stored, earned and missed, also while the farm runs."""
-    with explained():
+    with explained(GUIDANCE, as_json=as_json):
         folder = home_folder(home)
         config = load_config(folder)
         shown = asyncio.run(read_status(config, load_key(folder), missing_volume(folder, config)))
@@ -202,7 +200,7 @@ def withdraw(
     owner_key: OwnerKey = None,
 ) -> None:
     """Pay out what the farm has earned, and what unstake has freed."""
-    with explained():
+    with explained(GUIDANCE):
         folder = home_folder(home)
         config = load_config(folder)
         wallet = load_owner_wallet(folder, config, owner_key)
@@ -229,7 +227,7 @@ def unstake(
     owner_key: OwnerKey = None,
 ) -> None:
     """Take back stake that answers for nothing any more: it can be withdrawn like what was earned."""
-    with explained():
+    with explained(GUIDANCE):
         folder = home_folder(home)
         config = load_config(folder)
         wallet = load_owner_wallet(folder, config, owner_key)
@@ -272,7 +270,7 @@ def update(
             "Nothing to change: give at least one of --price, --egress-price, --capacity, --longest-term, "
             "--redeem-at, --endpoint and --add-stake."
         )
-    with explained():
+    with explained(GUIDANCE):
         folder = home_folder(home)
         config, wallet = load_config(folder), load_key(folder)
         if endpoint is not None:
@@ -313,7 +311,7 @@ def rotate_key_command(
     owner_key: OwnerKey = None,
 ) -> None:
     """Make a new operator key and have the owner name it on chain. Can be repeated after it was cut off."""
-    with explained():
+    with explained(GUIDANCE):
         folder = home_folder(home)
         config = load_config(folder)
         owner = load_owner_wallet(folder, config, owner_key)

@@ -72,8 +72,9 @@ async def rotate_key(
     """
     if owner.address != config.owner:
         raise NotOwner(
-            f"farmer {config.farmer_id} belongs to {config.owner}, who alone may name its operator, and this "
-            f"key is {owner.address}; give the owner's key with --owner-key FILE"
+            f"Farmer {config.farmer_id} belongs to {config.owner}, who alone may name its operator, and this "
+            f"key is {owner.address}.",
+            hint="Give the owner's key with --owner-key FILE.",
         )
     lock = HomeLock.in_home(home, on_wait=lambda: tell("Another command changes this farm; waiting for it."))
     async with lock.held():
@@ -117,11 +118,11 @@ async def _check_no_promises(chain: Chain, config: Config) -> None:
     if still_open:
         last = max(still_open)
         raise PromisesOpen(
-            f"{len(still_open)} slots are promised with the old key and not placed yet. The market takes a "
-            "promise only while the key that signed it is the operator's, so their orders would be refused, "
-            "and the renters would have to upload to another farmer. The last of these promises ends with "
-            f"block {last}, about {clock.format_block(last)}. Run the command again after that, or do not "
-            "wait: --now"
+            f"{len(still_open)} slots are promised with the old key and not placed yet.",
+            detail="The market takes a promise only while the key that signed it is the operator's, so their "
+            "orders would be refused, and the renters would have to upload to another farmer. The last of "
+            f"these promises ends with block {last}, about {clock.format_block(last)}.",
+            hint="Run the command again after that, or do not wait: --now",
         )
 
 
@@ -133,9 +134,10 @@ async def _give_gas(chain: Chain, old: Wallet | None, new: Address, tell: Callab
     share = await chain.native_balance(old.address) // COIN_SHARE if old is not None else 0
     if old is None or share < max(1, reserve.proof_wei):
         raise NotFunded(
-            f"the new operator {new} has {format_coins(reserve.held_wei)} coins for gas, and the old one has "
-            f"none to spare. Send the new one {format_coins(max(1, reserve.advised_wei))} of the chain's own "
-            "coin, then run the same command again"
+            f"The new operator {new} has {format_coins(reserve.held_wei)} coins for gas, and the old one has "
+            "none to spare.",
+            hint=f"Send the new one {format_coins(max(1, reserve.advised_wei))} of the chain's own coin, "
+            "then run the same command again.",
         )
     await Sender(chain, old).transfer_native(new, share)
     tell(f"Sent {format_coins(share)} coins for gas from {old.address} to {new}.")

@@ -169,9 +169,14 @@ async def withdraw(
         held = await chain.earnings(wallet.address)
         wanted = held if amount is None else amount
         if wanted > held:
-            raise NotFunded(f"the earnings are {format_tokens(held)} tokens, not {format_tokens(wanted)}")
+            raise NotFunded(
+                f"The earnings are {format_tokens(held)} tokens, not {format_tokens(wanted)}.",
+                hint="Ask for less, or leave --amount out: then all there are is paid out.",
+            )
         if wanted == 0:
-            raise NotFunded("there is nothing to withdraw: nothing was earned or freed since the last time")
+            raise NotFunded(
+                "There is nothing to withdraw.", detail="Nothing was earned or freed since the last time."
+            )
         return wanted, await burying_sender(chain, wallet).send(calls.claim(to or wallet.address, wanted))
 
 
@@ -192,10 +197,9 @@ async def unstake(
         wanted = free if amount is None else amount
         if wanted > free or wanted == 0:
             raise NotFunded(
-                f"{format_tokens(free)} of the {format_tokens(farmer.stake)} tokens at stake can be freed; "
-                "the rest answers for what is kept"
-                if free < farmer.stake
-                else f"only {format_tokens(free)} tokens are at stake"
+                f"{format_tokens(free)} of the {format_tokens(farmer.stake)} tokens at stake can be freed.",
+                detail="The rest answers for what is kept.",
+                hint="Ask for less, or wait until orders are over.",
             )
         if amount is None:
             agree(
@@ -209,8 +213,8 @@ async def unstake(
 def _check_owner(config: Config, wallet: Wallet) -> None:
     if wallet.address != config.owner:
         raise NotOwner(
-            f"farm {config.farmer_id} pays {config.owner}, and this key is {wallet.address}; "
-            "give the owner's key with --owner-key FILE"
+            f"Farmer {config.farmer_id} pays {config.owner}, and this key is {wallet.address}.",
+            hint="Give the owner's key with --owner-key FILE.",
         )
 
 
@@ -221,13 +225,13 @@ def _check_same_farm(home: Path, known: Config | None, plan: FarmPlan, chain: Ch
         return
     if (known.market, known.chain_id) != (chain.market, chain.chain_id):
         raise ConfigInvalid(
-            f"{home} holds farmer {known.farmer_id} of market {known.market} on chain {known.chain_id}; "
-            "use another --home for another market"
+            f"{home} holds farmer {known.farmer_id} of market {known.market} on chain {known.chain_id}.",
+            hint="Use another --home for another market.",
         )
     if plan.owner not in (known.owner, None):
         raise ConfigInvalid(
-            f"farmer {known.farmer_id} belongs to {known.owner}; its owner cannot be changed. Leave --owner "
-            "as it was, or use another --home for another farmer"
+            f"Farmer {known.farmer_id} belongs to {known.owner}, and its owner cannot be changed.",
+            hint="Leave --owner as it was, or use another --home for another farmer.",
         )
 
 
@@ -239,8 +243,9 @@ async def _note_start(home: Path, chain: Chain) -> int:
             return int(parse_json(path.read_bytes())["start_block"])
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigInvalid(
-                f"{path} cannot be read: {error}. It tells the block before the farm was registered: write "
-                'it again as {"start_block": NUMBER}, or remove it if nothing was registered yet'
+                f"{path} cannot be read: {error}.",
+                detail="It tells the block before the farm was registered.",
+                hint='Write it again as {"start_block": NUMBER}, or remove it if nothing was registered yet.',
             ) from error
     start_block = (await chain.head()).number
     write_private(path, json.dumps({"start_block": start_block}) + "\n")

@@ -1,6 +1,6 @@
 """`grange repair`: rebuild what vanished farmers kept, without a farm of one's own.
 
-Exit codes are those of `grange farm`. A farm repairs by itself with `grange farm run --repair`.
+A farm repairs by itself with `grange farm run --repair`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from rich.console import Console
 from rich.table import Table
 
 from grange.chain import Chain, Sender
+from grange.cli.presenter import explained
 from grange.memory import keep_freed_memory
 from grange.types import Address, address_from
 from grange.units import format_size, format_tokens_rounded_down, parse_tokens
 from grange_node.chain.chain_link import TIMEOUTS
-from grange_node.cli.common import GAS_UNIT, KEPT_MEMORY_BYTES, explained, market_place, start_logging
+from grange_node.cli.common import GAS_UNIT, GUIDANCE, KEPT_MEMORY_BYTES, market_place, start_logging
 from grange_node.cli.repair_home import (
     CONFIG_NAME,
     RepairConfig,
@@ -74,7 +75,7 @@ def init(
     home: Home = None,
 ) -> None:
     """Make a key and write the settings. Can be repeated."""
-    with explained():
+    with explained(GUIDANCE):
         rpc_url, address = market_place(rpc, market, devnet)
         folder = repair_home(home)
         wallet = load_or_create_repair_key(folder)
@@ -109,7 +110,7 @@ def run(
     ] = None,
 ) -> None:
     """Repair orders and evict lapsed farmers when it pays, until SIGTERM or Ctrl-C."""
-    with explained():
+    with explained(GUIDANCE):
         folder = repair_home(home)
         start_logging()
         logging.getLogger("grange.repair").setLevel(logging.INFO)
@@ -125,7 +126,7 @@ def status(
     ] = False,
 ) -> None:
     """Show the repairs under way and those that ended, also while it runs."""
-    with explained():
+    with explained(GUIDANCE, as_json=as_json):
         folder = repair_home(home)
         wallet, jobs = load_repair_key(folder), Jobs(folder)
         under_way, done = jobs.under_way(), jobs.done()

@@ -27,6 +27,7 @@ from grange_node.files import FOLDER_MODE
 from grange_node.repair.repairer import Settings
 
 CONFIG_NAME: Final = "repair.json"
+_CORRECT: Final = "Correct it, or write it again with: grange repair init"
 KEY_NAME: Final = "repairer.key"
 HOME_VARIABLE: Final = "GRANGE_REPAIR_HOME"
 
@@ -90,14 +91,16 @@ def load_repair_config(home: Path) -> RepairConfig:
     except FileNotFoundError as error:
         where = "" if home == repair_home(None) else f" --home {home}"
         raise NotInitialised(
-            f"there is no repairer in {home}; set one up with: grange repair init{where}"
+            f"There is no repairer in {home}.", hint=f"Set one up with: grange repair init{where}"
         ) from error
     except OSError as error:
-        raise ConfigInvalid(f"{path} cannot be read: {error.strerror}") from error
+        raise ConfigInvalid(
+            f"{path} cannot be read: {error.strerror}.", hint="See to it that this account may read it."
+        ) from error
     except ValidationError as error:
-        raise ConfigInvalid(f"{path}: {describe_invalid(error)}") from None
+        raise ConfigInvalid(f"{path}: {describe_invalid(error)}.", hint=_CORRECT) from None
     except Misuse as error:
-        raise ConfigInvalid(f"{path}: {error}") from error
+        raise ConfigInvalid(f"{path}: {error}.", hint=_CORRECT) from error
     return config
 
 

@@ -27,8 +27,8 @@ from grange_node.chain.ownership import (
     START_OVER,
     UNKNOWN_FARMER,
     check_owner,
-    describe_operator,
-    describe_unknown,
+    other_operator,
+    unknown_farmer,
 )
 from grange_node.cli.stake import covered_bytes
 from grange_node.config import DAMAGES_NAME, LEDGER_NAME, Config, connect
@@ -193,7 +193,7 @@ async def read_status(config: Config, wallet: Wallet, data_error: str | None = N
         chain_doubt=doubt[0] if doubt else None,
         chain_doubt_since=doubt[1] if doubt else None,
         gas_warning=seen.gas.warning(wallet.address) if seen and seen.gas.is_low else None,
-        key_warning=describe_operator(seen.farmer, wallet.address) if seen and foreign_key else None,
+        key_warning=str(other_operator(seen.farmer, wallet.address)) if seen and foreign_key else None,
     )
 
 
@@ -244,7 +244,7 @@ async def _read_farmer(chain: Chain, config: Config) -> Farmer:
     except TransactionReverted as error:
         if error.name != UNKNOWN_FARMER:
             raise
-        raise FarmerForeign(describe_unknown(config)) from error
+        raise unknown_farmer(config) from error
     check_owner(farmer, config)
     return farmer
 

@@ -8,7 +8,7 @@ from rich.text import Text
 from grange.times import format_time
 from grange.units import GIB, format_coins, format_size, format_tokens_rounded_down
 from grange_node.cli.status import Status
-from grange_node.errors import BEGIN_AGAIN, describe_lapse
+from grange_node.errors import Lapsed
 
 UNKNOWN = "unknown without the chain"
 
@@ -29,9 +29,9 @@ def _warnings(status: Status) -> list[tuple[str, str]]:
         rows.append(("data", status.data_error))
     if status.lapsed_from_epoch is not None:
         since = f"epoch {status.lapsed_from_epoch}, about {_time(status.lapsed_at)}"
-        rows.append(("lapsed", f"{describe_lapse(status.farmer, since)} {BEGIN_AGAIN}"))
+        rows.append(("lapsed", str(Lapsed(status.farmer, since))))
     if status.key_warning is not None:
-        rows.append(("key", f"{status.key_warning}."))
+        rows.append(("key", status.key_warning))
     if status.gas_warning is not None:
         rows.append(("gas", f"{status.gas_warning}."))
     if status.chain_doubt is not None:

@@ -93,16 +93,16 @@ class Ledger:
         """A ledger to read only, while its node runs or not. Raises LedgerInvalid when there is none, or it
         is damaged; StoreFailed."""
         if not path.exists():
-            raise LedgerInvalid(f"there is no ledger at {path} yet; it is made by: grange farm run")
+            raise LedgerInvalid(f"There is no ledger at {path} yet.", hint="It is made by: grange farm run")
         with looked_at(path, NAME) as read:
             version = read("PRAGMA user_version")[0][0]
             if version < SCHEMA_VERSION:
                 raise LedgerInvalid(
-                    f"{path} was written by an older grange. It is brought up to date when the farm starts "
-                    "with this one: grange farm run"
+                    f"{path} was written by an older version of Grange.",
+                    hint="It is brought up to date when the farm starts with this one: grange farm run",
                 )
             if version > SCHEMA_VERSION:
-                raise LedgerInvalid(f"{path} was written by a newer grange: use that one")
+                raise LedgerInvalid(f"{path} was written by a newer version of Grange.", hint="Use that one.")
             yield cls(read, None)
 
     def in_place(self) -> bool:
@@ -156,7 +156,7 @@ class Ledger:
                 ),
             )
             if changed.rowcount != 1:
-                raise LedgerInvalid(f"{key} cannot be accepted: it is not staged")
+                raise LedgerInvalid(f"{key} cannot be accepted: it is not staged.")
 
     def release(self, key: SlotKey) -> None:
         """Forget a slot."""
@@ -416,7 +416,7 @@ class Ledger:
 
     def _opened(self) -> Database:
         if self._database is None:
-            raise LedgerInvalid("a ledger that is only looked at cannot be changed")
+            raise LedgerInvalid("A ledger that is only looked at cannot be changed.")
         return self._database
 
 

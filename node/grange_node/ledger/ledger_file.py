@@ -115,7 +115,9 @@ def migrate(
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise LedgerInvalid(
-            f"{path} has schema {version} and this program knows {SCHEMA_VERSION}: install a newer grange"
+            f"{path} was written by a newer version of Grange.",
+            detail=f"It has schema {version}, and this program knows {SCHEMA_VERSION}.",
+            hint="Install a newer version.",
         )
     if version < SCHEMA_VERSION:
         changes = {
@@ -136,5 +138,6 @@ def migrate(
     elif known != identity:
         raise LedgerInvalid(
             f"{path} is the ledger of farmer {known[2]} of market {known[1]} on chain {known[0]}, "
-            f"not of farmer {identity[2]} of market {identity[1]} on chain {identity[0]}"
+            f"not of farmer {identity[2]} of market {identity[1]} on chain {identity[0]}.",
+            hint="Give this farm a data folder of its own.",
         )

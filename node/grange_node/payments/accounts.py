@@ -70,8 +70,9 @@ class Accounts:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise LedgerInvalid(
-                    f"{path} has schema {version} and this program knows {SCHEMA_VERSION}: "
-                    "install a newer grange"
+                    f"{path} was written by a newer version of Grange.",
+                    detail=f"It has schema {version}, and this program knows {SCHEMA_VERSION}.",
+                    hint="Install a newer version.",
                 )
             if version == 0:
                 connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")

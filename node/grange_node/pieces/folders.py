@@ -134,5 +134,5 @@ def translated(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in OUT_OF_SPACE:
-            raise NoRoom(f"no space left on the disk while {doing}") from error
-        raise StoreFailed(f"{doing}: {error.strerror or error}") from error
+            raise NoRoom(f"No space is left on the disk while {doing}.", hint="Make room on it.") from error
+        raise StoreFailed(f"{doing}: {error.strerror or error}", hint="Check the disk.") from error

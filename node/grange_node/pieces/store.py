@@ -346,4 +346,4 @@ def _take(lock: int, root: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        raise DataInUse(f"{root} is served by another process; stop that one first") from error
+        raise DataInUse(f"{root} is served by another process.", hint="Stop that one first.") from error

@@ -62,7 +62,7 @@ class Volume:
     def require(self) -> None:
         """Raise StoreFailed unless something may be written to the folder."""
         if not self.is_there():
-            raise StoreFailed(f"the data folder {self.folder} is not there; is its disk mounted?")
+            raise StoreFailed(f"The data folder {self.folder} is not there.", hint="Is its disk mounted?")
 
     def look(self, steady_seconds: float, in_place: Callable[[], bool]) -> bool:
         """Whether it is there; says so when that changes. `in_place` tells whether the files that are open
@@ -168,11 +168,12 @@ def _found(config: Config) -> str | None:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     except OSError as error:
-        raise StoreFailed(f"{path} cannot be read: {error.strerror}") from error
+        raise StoreFailed(f"{path} cannot be read: {error.strerror}.", hint="Check the disk.") from error
     if whose != (config.farmer_id, config.market, config.chain_id):
         raise ConfigInvalid(
-            f"the data folder {config.data_folder} is that of farmer {whose[0]} of market {whose[1]} on "
-            f"chain {whose[2]}; give this farm a folder of its own"
+            f"The data folder {config.data_folder} is that of farmer {whose[0]} of market {whose[1]} on "
+            f"chain {whose[2]}.",
+            hint="Give this farm a folder of its own.",
         )
     return volume_id
 
@@ -184,11 +185,12 @@ def _expected(home: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StoreFailed(f"{path} cannot be read: {error.strerror}") from error
+        raise StoreFailed(f"{path} cannot be read: {error.strerror}.", hint="Check the disk.") from error
     except ValueError as error:
         raise ConfigInvalid(
-            f"{path} cannot be read: {error}. If {MARKER_NAME} is in the data folder, remove {path} and "
-            "start the farm again: it takes the id from there"
+            f"{path} cannot be read: {error}.",
+            hint=f"If {MARKER_NAME} is in the data folder, remove {path} and start the farm again: it takes "
+            "the id from there.",
         ) from error
 
 

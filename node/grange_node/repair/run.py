@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Final
 
 from grange.chain import Farmer, TransactionReverted
-from grange.errors import GrangeError, Told
+from grange.errors import GrangeError, UserError
 from grange.messages import takeover_from
 from grange.peer import FarmerRefused, OverBudget, Peer
 from grange.peer.read_payments import Budget
@@ -253,7 +253,7 @@ class RepairRun:
         await self._find_keeper(push, slot)
         self._jobs.save(self.job)
 
-    async def _replace(self, push: SlotPush, slot: int, error: Told) -> None:
+    async def _replace(self, push: SlotPush, slot: int, error: UserError) -> None:
         push.replace(slot, error)
         await self._find_other(push, slot)
 
@@ -318,7 +318,7 @@ class RepairRun:
             policy=self._world.directory.policy,
             deadline_block=head.number + MIN_ACCEPTANCE_BLOCKS,
         )
-        takeovers, failed = list[Takeover](), dict[int, Told]()
+        takeovers, failed = list[Takeover](), dict[int, UserError]()
         for slot, answer in answers.items():
             if isinstance(answer, Acceptance):
                 takeovers.append(takeover_from(slot, answer))
@@ -333,7 +333,7 @@ class RepairRun:
                 await self._judge(push, slot, error)
         return None
 
-    def _give_way(self, errors: Iterable[Told], block: int) -> None:
+    def _give_way(self, errors: Iterable[UserError], block: int) -> None:
         """Another repairer is about to refill one of the slots: doing it all again elsewhere would be in
         vain. Raises RepairStopped while that may be so."""
         if not any(isinstance(error, FarmerRefused) and error.code == ErrorCode.PROMISED for error in errors):
@@ -343,7 +343,7 @@ class RepairRun:
         if block < since + GIVE_WAY_BLOCKS:
             raise RepairStopped("a farmer has signed for another repairer, which may be about to refill")
 
-    async def _judge(self, push: SlotPush, slot: int, error: Told) -> None:
+    async def _judge(self, push: SlotPush, slot: int, error: UserError) -> None:
         """A farmer does not sign: it is sent again what it lost, or another is asked, unless the order itself
         is at fault."""
         if self._rebuilt is not None and self._rebuilt.are_wrong(slot):

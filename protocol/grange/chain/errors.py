@@ -28,7 +28,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grange.chain.endpoint import public_part
-from grange.errors import WorldError
+from grange.errors import Category, WorldError
 from grange.units import format_coins
 
 _HAVE_WANT = re.compile(r"have ([0-9]{1,40})\D+want ([0-9]{1,40})")
@@ -36,6 +36,8 @@ _HAVE_WANT = re.compile(r"have ([0-9]{1,40})\D+want ([0-9]{1,40})")
 
 class ChainError(WorldError):
     """The chain, or the way to it, failed us."""
+
+    category = Category.CHAIN
 
 
 class ChainUnavailable(ChainError):
@@ -68,6 +70,8 @@ class AnswerUnreadable(ChainError):
 class WrongChain(ChainError):
     """The endpoint serves another chain than the one configured."""
 
+    category = Category.WRONG_CHAIN
+
     def __init__(self, url: str, expected: int, actual: int) -> None:
         self.url = public_part(url)
         super().__init__(
@@ -79,6 +83,8 @@ class WrongChain(ChainError):
 
 class ChainReplaced(ChainError):
     """The chain has the id that we expect and another first block than when we were set up."""
+
+    category = Category.WRONG_CHAIN
 
     def __init__(self, url: str, expected: bytes, actual: bytes) -> None:
         self.url = public_part(url)
@@ -93,6 +99,8 @@ class ChainReplaced(ChainError):
 
 class MarketNotFound(ChainError):
     """No contract, or one that is no market, lives at the configured address."""
+
+    category = Category.WRONG_CHAIN
 
     def __init__(self, url: str, address: str, reason: str) -> None:
         self.url = public_part(url)
@@ -132,6 +140,8 @@ class TransactionReverted(TransactionError):
     `tx_hash` is None if a simulation found it and nothing was sent.
     """
 
+    category = Category.REFUSED
+
     def __init__(
         self, function: str, name: str, args_by_name: Mapping[str, Any], tx_hash: bytes | None = None
     ) -> None:
@@ -145,6 +155,8 @@ class TransactionReverted(TransactionError):
 
 class InsufficientFunds(TransactionError):
     """The sending account has too little of the chain's native coin to pay for gas."""
+
+    category = Category.MONEY
 
     def __init__(self, address: str, detail: str) -> None:
         super().__init__(

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
 
-from grange.errors import Misuse, WorldError
+from grange.errors import Category, Misuse, UserError, WorldError
 from grange.plain_errors import describe_invalid
 from grange.storage.atomic_file import replace_file
 from grange.types import Address, address_from, bytes_from_hex
@@ -23,8 +23,10 @@ MAX_FILE_BYTES = 1 << 16
 _Model = TypeVar("_Model", bound="Network")
 
 
-class NetworkFileInvalid(WorldError):
+class NetworkFileInvalid(UserError, WorldError):
     """There is no such file, or it does not describe a network."""
+
+    category = Category.SETUP
 
 
 class Network(BaseModel):
@@ -103,14 +105,19 @@ def _read(model: type[_Model], path: Path) -> _Model:
         with path.open(encoding="utf-8") as file:
             text = file.read(MAX_FILE_BYTES)
     except FileNotFoundError as error:
-        raise NetworkFileInvalid(f"there is no {path}: start a devnet first, with `grange devnet`") from error
+        raise NetworkFileInvalid(
+            f"There is no {path}.", hint="Start a devnet first: grange devnet. It writes the file."
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise NetworkFileInvalid(f"{path} cannot be read: {reason}") from error
+        raise NetworkFileInvalid(f"{path} cannot be read: {reason}.") from error
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        raise NetworkFileInvalid(f"{path} does not describe a devnet: {describe_invalid(error)}") from None
+        raise NetworkFileInvalid(
+            f"{path} does not describe a devnet: {describe_invalid(error)}.",
+            hint="Give the file that `grange devnet` wrote.",
+        ) from None
 
 
 def _address(value: object) -> Address:

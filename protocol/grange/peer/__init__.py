@@ -15,8 +15,6 @@ Leaves to those above whom to ask for what, in which order, and what to do with 
 
 from grange.peer.clocks import Clocks, describe_lead
 from grange.peer.errors import (
-    EXIT_FARMERS,
-    EXIT_MONEY,
     FARMER_FAULTS,
     FarmerLied,
     FarmerRefused,
@@ -35,8 +33,6 @@ from grange.peer.timeouts import PeerTimeouts
 from grange.peer.unforeseen import dealing_with
 
 __all__ = [
-    "EXIT_FARMERS",
-    "EXIT_MONEY",
     "FARMER_FAULTS",
     "Budget",
     "Clocks",

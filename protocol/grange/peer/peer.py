@@ -166,7 +166,7 @@ class Peer:
         """Find out with the farmer what stands, after it found a voucher too small."""
         assert self._payments is not None
         try:
-            shortage = Shortage.model_validate(error.detail)
+            shortage = Shortage.model_validate(error.values)
         except ValidationError:
             raise error from None
         channel = self._payments.channels.channel(self.farmer.id)
@@ -337,9 +337,9 @@ class _Exchange:
         open_epoch = detail.get("epoch") if code == ErrorCode.CLOSED_UNTIL_EPOCH else None
         if isinstance(open_epoch, int) and 0 <= open_epoch < 1 << 32:
             return PieceClosed(
-                what, status=response.status, code=code, open_epoch=Epoch(open_epoch), detail=detail
+                what, status=response.status, code=code, open_epoch=Epoch(open_epoch), values=detail
             )
-        return FarmerRefused(what, status=response.status, code=code, detail=detail)
+        return FarmerRefused(what, status=response.status, code=code, values=detail)
 
 
 def endpoint_url(farmer: Farmer) -> URL:

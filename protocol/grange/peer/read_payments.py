@@ -13,9 +13,9 @@ remembered to `payment_channels` and HTTP to `peer`.
 from dataclasses import dataclass, replace
 
 from grange.chain import Farmer, Wallet
-from grange.errors import BadSignature, Misuse, Told
+from grange.errors import BadSignature, Category, Misuse, UserError
 from grange.messages import Domain, sign_voucher, voucher_signer
-from grange.peer.errors import EXIT_MONEY, FarmerLied, FarmerRefused
+from grange.peer.errors import FarmerLied, FarmerRefused
 from grange.peer.payment_channels import PaymentChannel, PaymentChannels
 from grange.types import FarmerId, Voucher
 from grange.units import egress_rounded_up, format_tokens_rounded_up
@@ -23,10 +23,10 @@ from grange.wire.bodies import Account, Shortage
 from grange.wire.headers import format_voucher
 
 
-class OverBudget(Told, Misuse):
+class OverBudget(UserError, Misuse):
     """The next read would cost more than may be spent."""
 
-    exit_code = EXIT_MONEY
+    category = Category.MONEY
 
 
 class Budget:
@@ -48,8 +48,9 @@ class Budget:
             allowed = format_tokens_rounded_up(self.limit)
             raise OverBudget(
                 f"Reading on would cost more than the {allowed} tokens that were allowed.",
-                means=f"{format_tokens_rounded_up(self.spent)} tokens were spent. What was fetched is there.",
-                todo="Allow more, or try again when cheaper farmers answer.",
+                detail=f"{format_tokens_rounded_up(self.spent)} tokens were spent. "
+                "What was fetched is there.",
+                hint="Allow more, or try again when cheaper farmers answer.",
             )
 
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from grange.errors import Told
+from grange.errors import UserError
 from grange.peer.errors import FarmerUnforeseen
 from grange.types import FarmerId
 
@@ -23,7 +23,7 @@ def dealing_with(farmer: FarmerId) -> Iterator[None]:
     """Turn every error but those that are meant to be read into FarmerUnforeseen."""
     try:
         yield
-    except Told:
+    except UserError:
         raise
     except Exception as error:
         kind = type(error).__name__

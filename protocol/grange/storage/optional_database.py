@@ -20,22 +20,21 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from grange.errors import Told, WorldError
+from grange.errors import Category, UserError, WorldError
 from grange.storage.database_file import Fault, fault_of, open_or_begin_again
 from grange.storage.write_ahead import use_write_ahead_log
 
 BUSY_SECONDS: Final = 30.0
-EXIT_FILES: Final = 4
 BACKUP_PAGES: Final = 1_000
 
 Result = TypeVar("Result")
 Connection = sqlite3.Connection
 
 
-class FileBusy(Told, WorldError):
+class FileBusy(UserError, WorldError):
     """Another process has held the file for longer than we wait."""
 
-    exit_code = EXIT_FILES
+    category = Category.IN_USE
 
 
 class OptionalDatabase:
@@ -150,8 +149,8 @@ class OptionalDatabase:
         if fault is Fault.BUSY:
             raise FileBusy(
                 f"{self._path} is in use by another program.",
-                means="Nothing was changed.",
-                todo="Wait until that program has ended, then run this again.",
+                detail="Nothing was changed.",
+                hint="Wait until that program has ended, then run this again.",
             ) from error
         if fault is not Fault.UNREADABLE:
             self._go_on_in_memory(self._path, fault.value)

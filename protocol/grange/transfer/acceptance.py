@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from grange.chain import Farmer
-from grange.errors import BadSignature, Told
+from grange.errors import BadSignature, UserError
 from grange.layout import Geometry
 from grange.messages import NO_ORDER, NOBODY, AcceptanceMessage, Domain, acceptance_signer, tenure_word
 from grange.peer import (
@@ -158,11 +158,11 @@ async def collect(
     policy: RetryPolicy,
     deadline_block: int,
     is_last: Callable[[], bool] = lambda: False,
-) -> dict[int, Acceptance | Told]:
+) -> dict[int, Acceptance | UserError]:
     """What each farmer answers, by slot: an acceptance that is good until `deadline_block`, or why there is
     none. All are asked at once. `is_last` says that no other farmer could take the place of one."""
 
-    async def one(request: SlotRequest) -> Acceptance | Told:
+    async def one(request: SlotRequest) -> Acceptance | UserError:
         farmer = request.keeper.farmer
 
         async def ask() -> Acceptance:

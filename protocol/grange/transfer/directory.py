@@ -281,7 +281,7 @@ class FarmerDirectory:
                         info = await self.peer(farmer).greet()
                         networks = await networks_of(farmer)
             except FARMER_FAULTS as error:
-                return error.what
+                return error.message
             except TimeoutError:
                 return f"Farmer {farmer.id} did not answer in time."
         return _Answer(free_bytes=info.free_bytes, networks=networks)

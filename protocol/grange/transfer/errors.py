@@ -1,26 +1,25 @@
 """What ends a transfer, besides what one farmer can do to us (`grange.peer.errors`).
 
 WorldError
-|- NotEnoughFarmers     6   too few of them to store, or to fetch
-`- NotEnoughSources         too few farmers of an order give what they keep; those above say why
+|- NotEnoughFarmers    too few of them to store, or to fetch
+`- NotEnoughSources    too few farmers of an order give what they keep; those above say why
 """
 
 from collections.abc import Mapping
 
-from grange.errors import Told, WorldError
-from grange.peer import EXIT_FARMERS
+from grange.errors import Category, UserError, WorldError
 from grange.types import Epoch
 
 
-class NotEnoughFarmers(Told, WorldError):
+class NotEnoughFarmers(UserError, WorldError):
     """Fewer farmers than needed. `failures` says of each one tried what was wrong with it."""
 
-    exit_code = EXIT_FARMERS
+    category = Category.FARMERS
 
     def __init__(
-        self, what: str, *, failures: dict[str, str], missing: int, means: str = "", todo: str = ""
+        self, message: str, *, failures: dict[str, str], missing: int, detail: str = "", hint: str = ""
     ) -> None:
-        super().__init__(what, means=means, todo=todo)
+        super().__init__(message, detail=detail, hint=hint)
         self.failures = failures
         self.missing = missing
 

@@ -8,7 +8,7 @@ does not lead there, convict the farmer. In threads where it takes long.
 import asyncio
 from collections.abc import Mapping
 
-from grange.errors import Told
+from grange.errors import UserError
 from grange.kernel import merkle_root, root_of_hashes
 from grange.merkle import Buffer, verify
 from grange.peer import FARMER_FAULTS, FarmerLied, Peer, dealing_with
@@ -20,10 +20,10 @@ from grange.wire.limits import LISTED_INDICES
 
 async def find_faults(
     order: OrderId, pieces: int, piece: int, sent: Mapping[int, tuple[Source, Buffer]]
-) -> dict[int, Told]:
+) -> dict[int, UserError]:
     """Which of those that sent a piece, by slot, did not send what the chain knows, and what they did."""
 
-    async def one(source: Source, data: Buffer) -> Told | None:
+    async def one(source: Source, data: Buffer) -> UserError | None:
         assert source.open_peer is not None
         try:
             with dealing_with(source.farmer):

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from grange.errors import Told
+from grange.errors import UserError
 from grange.kernel import Codec
 from grange.layout import Geometry
 from grange.peer import FARMER_FAULTS, FarmerLied, FarmerRefused, PieceClosed, dealing_with
@@ -186,12 +186,12 @@ class Fetcher:
             else:
                 self._drop(attempt, await self._verifier.take(attempt.fetched, source))
 
-    def _drop(self, attempt: _Attempt, faults: Mapping[int, Told]) -> None:
+    def _drop(self, attempt: _Attempt, faults: Mapping[int, UserError]) -> None:
         for slot, fault in faults.items():
             del attempt.fetched.arrived[slot]
             self._note(self.sources[slot], fault)
 
-    def _note(self, source: Source, error: Told) -> None:
+    def _note(self, source: Source, error: UserError) -> None:
         if source.lied or (source.failure and not isinstance(error, FarmerLied)):
             return
         source.failure = error
@@ -201,4 +201,4 @@ class Fetcher:
             # A vault of ours that does not cover what was signed is no fault of the farmer's.
             return
         lied = isinstance(error, FarmerLied)
-        self._listener(FarmerFailed(slot=source.slot, farmer=source.farmer, reason=error.what, lied=lied))
+        self._listener(FarmerFailed(slot=source.slot, farmer=source.farmer, reason=error.message, lied=lied))

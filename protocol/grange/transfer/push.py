@@ -25,7 +25,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Final, Self
 
-from grange.errors import Told
+from grange.errors import UserError
 from grange.layout import Geometry
 from grange.peer import (
     FARMER_FAULTS,
@@ -101,7 +101,7 @@ class SlotPush:
         }
         self._staged: dict[tuple[FarmerId, int], Keeper] = {}
         self._dropping: set[asyncio.Task[None]] = set()
-        self._failures: dict[int, Told] = {}
+        self._failures: dict[int, UserError] = {}
         self.sent_bytes = 0
 
     async def __aenter__(self) -> Self:
@@ -131,7 +131,7 @@ class SlotPush:
             segment for segment in range(self._geometry.segments) if not all(s[segment] for s in incomplete)
         ]
 
-    async def send(self, segments: Iterable[int]) -> dict[int, Told]:
+    async def send(self, segments: Iterable[int]) -> dict[int, UserError]:
         """One pass: every keeper gets what it misses of these segments.
 
         Gives the slots that nobody is known to keep any more, and why. Raises what `make_pieces` raises.
@@ -148,7 +148,7 @@ class SlotPush:
                     worker.cancel()
         return dict(self._failures)
 
-    def replace(self, slot: int, error: Told) -> bool:
+    def replace(self, slot: int, error: UserError) -> bool:
         """Give a slot to the next candidate, because of `error`. False if there is none: it has no keeper."""
         return self._replace(self._slots[slot], error)
 
@@ -168,7 +168,7 @@ class SlotPush:
             self._drop_soon(withdrawn.keeper, slot)
             withdrawn.give(None)
 
-    async def look_again(self, slot: int, error: Told) -> bool:
+    async def look_again(self, slot: int, error: UserError) -> bool:
         """Whether a keeper that does not accept lost pieces, in a crash say, and is to get them again."""
         looked = self._slots[slot]
         refused = isinstance(error, FarmerRefused) and error.status == HTTPStatus.NOT_FOUND
@@ -290,10 +290,10 @@ class SlotPush:
         at_least = OWN_LINE_FACTOR * slot.slow_before_seconds
         return seconds > self._slow.limit_seconds(known, at_least)
 
-    def _replace(self, slot: SlotUpload, error: Told) -> bool:
+    def _replace(self, slot: SlotUpload, error: UserError) -> bool:
         old = slot.keeper
         assert old is not None
-        farmer, reason = old.farmer.id, error.what
+        farmer, reason = old.farmer.id, error.message
         self._candidates.failures[farmer] = reason
         self._listen(
             FarmerFailed(slot=slot.number, farmer=farmer, reason=reason, lied=isinstance(error, FarmerLied))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from grange.errors import Told
+from grange.errors import UserError
 from grange.peer import FarmerLied, Peer
 from grange.types import FarmerId
 
@@ -18,7 +18,7 @@ class Source:
     open_peer: Callable[[], Peer] | None
     is_dear: bool = False
     """It asks a ransom, and is asked only where the others are not enough."""
-    failure: Told | None = None
+    failure: UserError | None = None
     """Since it last gave something."""
     late: int = 0
     """How often another was asked besides, because it took so long."""

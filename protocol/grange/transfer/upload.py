@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Self
 
 from grange.chain import TransactionReverted
-from grange.errors import Told
+from grange.errors import UserError
 from grange.peer import FarmerRefused
 from grange.transfer.acceptance import AcceptanceTerms, Keeper, SlotRequest, collect
 from grange.transfer.directory import OpenPeer
@@ -141,7 +141,7 @@ class OrderUpload:
                 self._replace(slot, answer)
             # Else the last candidate has just gone to another slot: this one is asked again, and waited for.
 
-    def _replace(self, slot: int, error: Told) -> None:
+    def _replace(self, slot: int, error: UserError) -> None:
         self._accepted.pop(slot, None)
         if not self._push.replace(slot, error):
             raise self._too_few(self._candidates.failures)

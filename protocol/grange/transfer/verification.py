@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol, TypeVar
 
-from grange.errors import AuthenticationFailed, Told
+from grange.errors import AuthenticationFailed, UserError
 from grange.kernel import Codec, merkle_roots
 from grange.layout import Geometry
 from grange.seal import OrderKey
@@ -46,10 +46,10 @@ class Verifier(Protocol):
     async def read(self, source: Source, stripe: Stripe) -> bytes:
         """The stripe of a slot. Raises one of FARMER_FAULTS, or OverBudget."""
 
-    async def take(self, fetched: Fetched, source: Source) -> Mapping[int, Told]:
+    async def take(self, fetched: Fetched, source: Source) -> Mapping[int, UserError]:
         """Look at what has arrived from a source; gives faults by slot."""
 
-    async def complete(self, fetched: Fetched) -> Mapping[int, Told]:
+    async def complete(self, fetched: Fetched) -> Mapping[int, UserError]:
         """Of k slots that arrived make the wanted columns that are missing; gives faults by slot."""
 
     async def close(self) -> None:
@@ -78,7 +78,7 @@ class SealedBlocks:
         """The bytes as they come."""
         return await read_stripe(source, self._order, self._geometry, stripe)
 
-    async def take(self, fetched: Fetched, source: Source) -> Mapping[int, Told]:
+    async def take(self, fetched: Fetched, source: Source) -> Mapping[int, UserError]:
         """Open a column of blocks that came as they are. If one does not open, it may be the farmer's fault,
         or ours: we may have been told wrongly which order's key opens it. Then AuthenticationFailed is
         raised."""
@@ -94,7 +94,7 @@ class SealedBlocks:
             return await self._convict(fetched, error, [slot])
         return {}
 
-    async def complete(self, fetched: Fetched) -> Mapping[int, Told]:
+    async def complete(self, fetched: Fetched) -> Mapping[int, UserError]:
         """Compute the wanted columns that are missing, or find out who keeps them from opening. Raises
         AuthenticationFailed if nobody does."""
         missing = sorted(fetched.stripe.columns - fetched.opened.keys())
@@ -137,7 +137,7 @@ class SealedBlocks:
 
     async def _convict(
         self, fetched: Fetched, error: AuthenticationFailed, suspects: list[int]
-    ) -> dict[int, Told]:
+    ) -> dict[int, UserError]:
         """Those whose pieces of this segment are not what the chain knows."""
         size = self._geometry.piece_bytes
         segment, _ = self._geometry.place_of(error.block_index)
@@ -172,11 +172,11 @@ class ListedRoots:
             require_root(source, segment, computed, right)
         return data
 
-    async def take(self, fetched: Fetched, source: Source) -> Mapping[int, Told]:
+    async def take(self, fetched: Fetched, source: Source) -> Mapping[int, UserError]:
         """It was looked at when it was read."""
         return {}
 
-    async def complete(self, fetched: Fetched) -> Mapping[int, Told]:
+    async def complete(self, fetched: Fetched) -> Mapping[int, UserError]:
         """Nothing is made of it here."""
         return {}
 

@@ -39,15 +39,17 @@ from grange.chain import (
     WrongChain,
 )
 from grange.chain.network_file import Network
-from grange.errors import GrangeError, Misuse, Told
+from grange.cli.exit_codes import ExitCode
+from grange.cli.presenter import error_text, explain
+from grange.errors import Category, GrangeError, Misuse, UserError
 from grange.peer import OverBudget
 from grange.transfer.errors import NotEnoughFarmers
 from grange.units import TOKEN
 from grange_client.cli import app as cli
 from grange_client.cli import health_screens, screens
 from grange_client.cli.commands import common, init
-from grange_client.cli.explain import explain
 from grange_client.cli.group import unknown_command
+from grange_client.cli.guidance import guidance
 from grange_client.cli.health_screens import risk_text
 from grange_client.cli.plugins import PLUGINS, add_plugins
 from grange_client.errors import (
@@ -163,7 +165,7 @@ def test_reading_that_costs_is_asked_for(machine: Machine, tree: Path, tmp_path:
     machine("put", tree, "--yes", "--k", "2", "--n", "4", "--epochs", "5")
     machine.prepare = sell
     refused = machine("get", "tree", tmp_path / "back", stdin="n\n")
-    assert refused.exit_code == 1
+    assert refused.exit_code == ExitCode.DECLINED
     assert "Reading costs about 0.0000" in refused.stderr
     assert not (tmp_path / "back").exists()
     for turn, arguments in enumerate((["--yes"], ["--max-price", "0.01"])):
@@ -186,7 +188,7 @@ def test_no_more_is_paid_than_was_allowed(machine: Machine, tree: Path, tmp_path
 def test_question_is_asked_before_anything_is_sent(machine: Machine, tree: Path) -> None:
     """Without --yes the price is shown and the answer counts."""
     refused = machine("put", tree, "--n", "4", stdin="n\n")
-    assert refused.exit_code == 1
+    assert refused.exit_code == ExitCode.DECLINED
     assert "price" in refused.stdout
     assert json.loads(machine("ls", "--json").stdout) == []
     assert machine("put", tree, "--n", "4", stdin="y\n").exit_code == 0
@@ -204,12 +206,12 @@ def test_deposit_and_withdraw(machine: Machine) -> None:
     assert json.loads(machine("withdraw", "2.5", "--json").stdout)["vault"] == str(125 * TOKEN // 10)
     early = machine("withdraw")
     assert isinstance(early.exception, NothingToTakeOut)
-    assert re.search(r"2\.5 tokens can be taken out from epoch \d+, about 20", early.exception.what)
+    assert re.search(r"2\.5 tokens can be taken out from epoch \d+, about 20", early.exception.message)
     machine.prepare = in_a_while
     assert json.loads(machine("withdraw", "--json").stdout)["vault"] == str(10 * TOKEN)
     nothing = machine("withdraw")
     assert isinstance(nothing.exception, NothingToTakeOut)
-    assert "grange withdraw TOKENS" in nothing.exception.todo
+    assert "grange withdraw TOKENS" in nothing.exception.hint
     assert explain(nothing.exception).exit_code == 5
     assert "The vault holds 10 tokens now" in machine("withdraw", "11").stderr
 
@@ -387,7 +389,7 @@ def test_names_that_look_like_markup_are_data(
         assert name in machine(*command).stdout
     with pytest.raises(UnknownOrder) as raised:
         raise machine("get", name + "?").exception or AssertionError
-    screen = screens.error_screen(raised.value.what, "", raised.value.todo, {})
+    screen = error_text(explain(raised.value))
     with common.err.capture() as shown:
         common.err.print(screen, soft_wrap=True)
     assert name in shown.get()
@@ -462,7 +464,7 @@ def test_errors_come_out_unharmed(machine: Machine, tree: Path) -> None:
     machine.prepare = poor
     result = machine("put", tree, "--yes")
     assert isinstance(result.exception, NotEnoughMoney)
-    assert "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266" in result.exception.todo
+    assert "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266" in result.exception.hint
 
 
 @pytest.mark.parametrize(
@@ -474,8 +476,8 @@ def test_errors_come_out_unharmed(machine: Machine, tree: Path) -> None:
         (NotEnoughFarmers("x", failures={"farmer 1": "gone"}, missing=1), 6),
         (ChainUnavailable("http://x", "refused"), 8),
         (ChainTimeout("http://x", "eth_call", 5.0), 8),
-        (WrongChain("http://x", 1, 2), 8),
-        (MarketNotFound("http://x", MARKET, "no contract"), 8),
+        (WrongChain("http://x", 1, 2), 11),
+        (MarketNotFound("http://x", MARKET, "no contract"), 11),
         (TransactionNotMined("place", bytes(32), 1, 5.0), 8),
         (InsufficientFunds("0x1", "0"), 5),
         (Misuse("x"), 2),
@@ -504,7 +506,7 @@ def test_exit_codes(
 def test_every_chain_error_says_what_to_do() -> None:
     """What happened is not enough: the next step belongs to it."""
     errors = (ChainUnavailable("u", "r"), WrongChain("u", 1, 2), MarketNotFound("u", "a", "r"))
-    assert all(explain(error).todo for error in errors)
+    assert all(explain(error, guidance("put")).hint for error in errors)
 
 
 @pytest.mark.parametrize(
@@ -520,7 +522,7 @@ def test_a_sentence_begins_with_a_capital_unless_it_begins_with_a_name(
     error: GrangeError, begins: str
 ) -> None:
     """A URL, a method or a function keeps its spelling: `Http://` is nobody's address."""
-    assert explain(error).what.startswith(begins)
+    assert explain(error).message.startswith(begins)
 
 
 def test_verbose_shows_the_traceback(
@@ -549,7 +551,7 @@ def test_init_shows_words_once_and_keeps_them(tmp_path: Path, monkeypatch: pytes
     words = (home / "recovery.txt").read_text().split()
     assert all(word in first.stdout for word in words)
     second = runner.invoke(cli.app, options)
-    assert isinstance(second.exception, Told)
+    assert isinstance(second.exception, UserError)
     assert (home / "recovery.txt").read_text().split() == words
     restored = runner.invoke(
         cli.app, [*options[:1], "--words", "--home", str(tmp_path / "b"), *options[3:]], input=WORDS + "\n"
@@ -593,9 +595,9 @@ def test_a_devnet_that_was_started_again_is_moved_to(tmp_path: Path, monkeypatch
 )
 def test_init_does_not_send_anyone_to_a_file_that_is_not_there(error: GrangeError) -> None:
     """Before there is a configuration, what is to be corrected is an option."""
-    assert "config.json" in explain(error).todo
-    assert "config.json" not in explain(error, setting_up=True).todo
-    assert "--" in explain(error, setting_up=True).todo
+    assert "config.json" in explain(error, guidance("put")).hint
+    assert "config.json" not in explain(error, guidance("init")).hint
+    assert "--" in explain(error, guidance("init")).hint
 
 
 @pytest.mark.parametrize("options", [[], ["--rpc", "http://x"], ["--market", MARKET, "--devnet", "x"]])
@@ -616,8 +618,8 @@ def test_an_option_of_init_that_is_wrong_is_named(tmp_path: Path, rpc: str, mark
     options = ["init", "--home", str(tmp_path / "h"), "--rpc", rpc, "--market", market]
     error = CliRunner().invoke(cli.app, options).exception
     assert isinstance(error, BadConfig)
-    assert error.what == said
-    assert "0x and 40 hex digits" in error.todo
+    assert error.message == said
+    assert "0x and 40 hex digits" in error.hint
     assert "KEY" not in "".join(traceback.format_exception(error))
     assert not (tmp_path / "h").exists()
 
@@ -750,8 +752,8 @@ def test_a_command_whose_extra_is_not_installed_says_what_to_install(
     for arguments in (["attic"], ["attic", "--help"], ["attic", "light", "--on"]):
         raised = CliRunner().invoke(app, arguments).exception
         assert isinstance(raised, NotInstalled)
-        assert raised.exit_code == 3
-        assert "pip install 'farmhouse[attic]'" in raised.todo
+        assert raised.category is Category.SETUP
+        assert "pip install 'farmhouse[attic]'" in raised.hint
 
 
 def test_a_package_that_is_broken_is_not_taken_for_an_extra_that_is_missing() -> None:
@@ -881,7 +883,7 @@ def test_what_another_command_took_out_is_no_refusal_of_the_chain(machine: Machi
     machine.prepare = taken
     refused = machine("withdraw")
     assert isinstance(refused.exception, NothingToTakeOut)
-    assert "taken out already" in refused.exception.what
+    assert "taken out already" in refused.exception.message
 
 
 @pytest.mark.parametrize("command", [("balance",), ("deposit", "2"), ("withdraw", "1")])

@@ -14,7 +14,8 @@ import typer
 from client_fakes import MARKET, WORDS
 
 from grange.chain.network_file import Network
-from grange.confirm import confirm
+from grange.cli.confirm import confirm
+from grange.cli.exit_codes import ExitCode
 from grange_client.cli import app as cli
 from grange_client.cli import entry
 from grange_client.cli.commands import common
@@ -150,7 +151,7 @@ def test_no_answer_is_no(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.setattr(typer, "confirm", unanswered)
     with pytest.raises(typer.Exit) as raised:
         confirm("Store it?")
-    assert raised.value.exit_code == 1
+    assert raised.value.exit_code == ExitCode.DECLINED
     assert "--yes" in capsys.readouterr().err
 
 
@@ -160,7 +161,7 @@ def test_a_no_is_said_to_have_changed_nothing(
     monkeypatch.setattr(typer, "confirm", lambda *_, **__: False)
     with pytest.raises(typer.Exit) as raised:
         confirm("Store it?")
-    assert raised.value.exit_code == 1
+    assert raised.value.exit_code == ExitCode.DECLINED
     assert capsys.readouterr().err == "Nothing was done.\n"
 
 

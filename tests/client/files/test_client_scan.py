@@ -86,8 +86,8 @@ def test_nothing_but_what_cannot_be_read_is_refused(tree: Path, monkeypatch: pyt
         patched.setattr(os, "access", lambda path, mode: False)
         with pytest.raises(NothingToStore, match="can be stored") as raised:
             scan([tree])
-    assert "tree/inner/data.bin: no permission to read it; " in raised.value.means
-    assert "and 1 more" in raised.value.means
+    assert "tree/inner/data.bin: no permission to read it; " in raised.value.detail
+    assert "and 1 more" in raised.value.detail
     assert [entry.path for entry in scan([tree / "inner" / "empty"]).entries] == [b"empty"]
     assert [entry.path for entry in scan([tree / "zero"]).entries] == [b"zero"]
 

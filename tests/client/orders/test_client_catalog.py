@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from client_fakes import World
 
+from grange.errors import Category
 from grange.storage.optional_database import FileBusy
 from grange.transfer.events import FarmerFailed
 from grange.transfer.selection import Reputation
@@ -61,10 +62,10 @@ async def test_an_order_is_found_by_as_little_of_its_id_as_is_clear(world: World
         assert find_order(wanted, [known, *others], []) is known
     with pytest.raises(UnknownOrder) as raised:
         find_order("6", [known, *others], [])
-    assert "2 digits" in raised.value.means
+    assert "2 digits" in raised.value.detail
     with pytest.raises(UnknownOrder, match="fits several orders: 6c18") as raised:
         find_order("6c", [known, *others], [])
-    assert raised.value.todo == "Give more digits."
+    assert raised.value.hint == "Give more digits."
 
 
 async def test_a_name_that_is_nearly_right_is_guessed(world: World, tree: Path) -> None:
@@ -72,7 +73,7 @@ async def test_a_name_that_is_nearly_right_is_guessed(world: World, tree: Path) 
     async with world.renter() as renter:
         with pytest.raises(UnknownOrder) as raised:
             await renter.find("pictures")
-    assert "Did you mean 'Pictures'?" in raised.value.todo
+    assert "Did you mean 'Pictures'?" in raised.value.hint
 
 
 async def test_an_endpoint_that_shows_another_chain_is_not_believed(world: World, tree: Path) -> None:
@@ -238,7 +239,7 @@ async def test_nothing_is_placed_from_a_home_that_takes_nothing(world: World, tr
                 await renter.quote([tree], CODE)
             with pytest.raises(HomeForgetful):
                 await renter.quote_extension((await renter.find(order.hex())).order, None)
-    assert raised.value.exit_code == 4
+    assert raised.value.category is Category.FILES
     assert (world.staged, len(world.market.placed)) == (before, 1)
 
 

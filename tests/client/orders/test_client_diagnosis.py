@@ -8,6 +8,7 @@ from client_fakes import World
 
 from grange.chain import ChainUnavailable
 from grange.chain.orders import OrderState
+from grange.errors import Category
 from grange.peer import Clocks
 from grange.times import BlockClock
 from grange.transfer.errors import NotEnoughFarmers
@@ -52,8 +53,8 @@ async def test_a_clock_that_is_off_is_called_that(
     async with world.renter(tree.with_name("other"), clock_ahead=ahead) as renter:
         with pytest.raises(ClockWrong, match=words) as raised:
             await work(renter, tree, order)
-    assert "Set the clock" in raised.value.todo
-    assert raised.value.exit_code == 3
+    assert "Set the clock" in raised.value.hint
+    assert raised.value.category is Category.SETUP
     assert len(world.market.placed) == 1
 
 
@@ -143,8 +144,8 @@ async def test_an_order_that_is_over_is_called_over(world: World, tree: Path, tm
             with pytest.raises(OrderOver, match=f"ended with epoch {order.end}, about 20") as raised:
                 await renter.get(order, tmp_path / "back", watch=heard.append)
             assert renter.reputations.records() == before
-        assert "again later" not in raised.value.todo
-        assert raised.value.exit_code == 4
+        assert "again later" not in raised.value.hint
+        assert raised.value.category is Category.ORDER
     assert not any(isinstance(one, FarmerFailed) for one in heard)
 
 
@@ -169,12 +170,12 @@ async def test_nothing_is_promised_of_what_farmers_say_is_gone(
     async with world.renter() as renter:
         with pytest.raises(NotEnoughFarmers) as raised:
             await renter.get(order, tmp_path / "back")
-    assert "seems to be lost" in raised.value.means
-    assert "again later" not in raised.value.todo
+    assert "seems to be lost" in raised.value.detail
+    assert "again later" not in raised.value.hint
     for farmer in farmers[:3]:
         farmer.behaviour.get_status = 0
         await farmer.stop()
     async with world.renter() as renter:
         with pytest.raises(NotEnoughFarmers) as raised:
             await renter.get(order, tmp_path / "back")
-    assert "If 1 of the others come back" in raised.value.means
+    assert "If 1 of the others come back" in raised.value.detail

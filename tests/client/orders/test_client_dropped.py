@@ -284,7 +284,7 @@ async def test_an_order_that_is_there_already_is_called_that(world: World, tree:
     async with world.renter() as renter:
         with pytest.raises(PlaceFailed, match="on the chain already") as raised:
             await store(renter, tree)
-        assert "`grange ls` shows it" in raised.value.todo
+        assert "`grange ls` shows it" in raised.value.hint
         assert len(renter.placements.all()) == 1
 
 

@@ -56,7 +56,7 @@ def test_too_early_too_late_and_too_long_are_said(
 def test_what_was_deleted_is_not_advised_to_be_fetched(order: OrderState, now: int, advice: str) -> None:
     with pytest.raises(CannotExtend) as raised:
         end_after(replace(order, end=Epoch(16)), None, Epoch(now), PARAMETERS)
-    assert raised.value.todo.startswith(advice)
+    assert raised.value.hint.startswith(advice)
 
 
 async def test_the_same_farmers_keep_it_on_at_their_present_price(
@@ -138,7 +138,7 @@ async def test_without_anybody_to_step_in_it_is_said_who_will_not(world: World, 
         with pytest.raises(NotEnoughFarmers) as raised:
             await renter.quote_extension(order, None)
     assert raised.value.failures == {f"farmer {order.slots[0].farmer}": "It has too little at stake."}
-    assert "goes on as it is" in raised.value.means
+    assert "goes on as it is" in raised.value.detail
 
 
 async def test_too_little_money_is_found_before_anybody_is_asked(world: World, order: OrderState) -> None:
@@ -206,7 +206,7 @@ async def test_an_order_is_extended_once(world: World, order: OrderState, tmp_pa
             await renter.extend(asked)
         with pytest.raises(CannotExtend, match=f"goes on as order {short}"):
             await renter.quote_extension(order, None)
-        assert f"grange extend {short}" in raised.value.todo
+        assert f"grange extend {short}" in raised.value.hint
         assert await renter.funds() == funds
         assert len(await renter.orders()) == 2
 

@@ -42,7 +42,7 @@ async def test_an_older_order_is_not_taken_for_a_newer_one_that_the_chain_droppe
         world.market.block += 3
         with pytest.raises(OrderMissing, match=newer.hex()[:8]) as raised:
             await renter.find("ghost")
-        assert older.hex()[:8] in raised.value.means
+        assert older.hex()[:8] in raised.value.detail
         assert (await renter.find(older.hex()[:8])).order.id == older
 
 

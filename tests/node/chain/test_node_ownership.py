@@ -154,7 +154,7 @@ async def test_a_farm_does_not_run_on_another_chain_or_for_another_owner(
     config = await registered(devnet, tmp_path)
     home = tmp_path / "home"
     for changes, code, said in (
-        ({"genesis_hash": "00" * 32}, 5, "started again"),
+        ({"genesis_hash": "00" * 32}, 11, "started again"),
         ({"owner": THIEF.address}, 3, "this home says that it belongs to"),
     ):
         save_config(home, config.model_copy(update=changes))

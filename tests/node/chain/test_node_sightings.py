@@ -179,7 +179,7 @@ async def test_what_an_older_program_declared_lost_can_be_anothers(tmp_path: Pat
             "ALTER TABLE slots DROP COLUMN declared_lost; DROP TABLE sightings; PRAGMA user_version = 4"
         )
     with (
-        pytest.raises(LedgerInvalid, match=r"older grange.*grange farm run"),
+        pytest.raises(LedgerInvalid, match=r"older version of Grange.*grange farm run"),
         Ledger.look(tmp_path / LEDGER_NAME),
     ):
         pass

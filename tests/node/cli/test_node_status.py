@@ -15,6 +15,7 @@ from test_node_devnet import STAKE, keep, registered, running
 from typer.testing import CliRunner
 
 from grange.chain import ChainReplaced, Sender, Wallet, calls, read_block_clock
+from grange.cli.exit_codes import ExitCode
 from grange.units import GIB, TOKEN
 from grange_devnet import Devnet
 from grange_node.cli.farm import app
@@ -153,7 +154,7 @@ async def test_all_free_stake_is_taken_out_only_after_it_was_said_what_that_mean
     config = await registered(devnet, tmp_path)
     home = tmp_path / "home"
     code, output = await run("unstake", "--home", home, stdin="n\n")
-    assert code == 1
+    assert code == ExitCode.DECLINED
     assert "Nothing was done." in output
     assert "frees 100 of the 100 tokens" in output
     assert "can take nothing new" in output
@@ -186,7 +187,7 @@ async def test_a_repairer_notices_a_devnet_that_was_started_again(devnet: Devnet
     assert content["genesis_hash"] == genesis.hex()
     path.write_text(json.dumps(content | {"genesis_hash": "00" * 32}))
     done = await asyncio.to_thread(CliRunner().invoke, repair, options)
-    assert done.exit_code == 5, done.output
+    assert done.exit_code == ExitCode.WRONG_CHAIN, done.output
     assert "started again" in done.output
     assert "set up again" in done.output
     with pytest.raises(ChainReplaced):

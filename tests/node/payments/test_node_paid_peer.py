@@ -149,7 +149,7 @@ async def test_an_empty_vault_is_named_as_such(tmp_path: Path, market: FakeMarke
             with pytest.raises(FarmerRefused) as raised:
                 await got(peer, parcel(), 0, 60)
             assert raised.value.code == "vault_too_small"
-            assert raised.value.detail["missing"] == 10
+            assert raised.value.values["missing"] == 10
             assert await got(peer, parcel(), 0, 50)
             assert payments.channels.channel(farm.node.config.farmer).total == 60
 

@@ -13,7 +13,8 @@ from click.testing import Result
 from node_support import OPERATOR, Farm, config_for, error_of, open_farm, parcel
 from typer.testing import CliRunner
 
-from grange_node.cli.common import exit_code
+from grange.cli.exit_codes import ExitCode
+from grange.errors import Category
 from grange_node.cli.farm import app
 from grange_node.config import DAMAGES_NAME, KEY_NAME, LEDGER_NAME, Config, save_config, write_private
 from grange_node.errors import ConfigInvalid, StoreFailed, VolumeMissing
@@ -67,7 +68,7 @@ def mount(config: Config, away: Path) -> None:
 def test_an_empty_mount_point_is_not_taken_for_a_loss(home: Path, config: Config) -> None:
     unmount(config)
     done = run("run", "--home", home)
-    assert done.exit_code == 9
+    assert done.exit_code == ExitCode.FILES
     assert "not mounted" in done.stderr
     assert "--begin-again" in done.stderr
     assert "Traceback" not in done.stderr
@@ -172,7 +173,7 @@ async def test_a_data_folder_that_cannot_be_opened_ends_in_words(config: Config)
     with pytest.raises(StoreFailed, match=str(config.data_folder)) as caught:
         async with open_farm(config.data_folder):
             pass
-    assert exit_code(caught.value) == 9
+    assert caught.value.category is Category.FILES
 
 
 # While it runs.

@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from grange.cli.exit_codes import ExitCode
 from grange_client.keys.config import Config, home_path, load
-from grange_client.output_errors import EXIT_INTERRUPTED
 from grange_client.renter import Renter
 
 Result = TypeVar("Result")
@@ -94,7 +94,7 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
             return runner.run(work)
     except KeyboardInterrupt:
         err.print("Interrupted. `grange ls` shows what is stored.")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -12,13 +12,13 @@ from typing import Annotated
 
 import typer
 
-from grange.confirm import confirm
+from grange.cli.confirm import confirm
+from grange.cli.exit_codes import ExitCode
 from grange.peer import Budget
 from grange.units import MAX_SLOTS, format_tokens_rounded_up, parse_tokens
 from grange_client.cli import output, screens
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
-from grange_client.errors import EXIT_LEFT_OUT
 from grange_client.files.scan import from_shown, shown
 from grange_client.orders.plan import Wish
 
@@ -129,7 +129,7 @@ async def _put(  # noqa: PLR0917
             + screens.burial_text(stored.order.block, stored.confirmations)
         )
     if quote.scan.skipped:
-        raise typer.Exit(EXIT_LEFT_OUT)
+        raise typer.Exit(ExitCode.LEFT_OUT)
 
 
 async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
@@ -164,4 +164,4 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
         said = f"{files} into {where} in {seconds:.1f} s{speed}.{there}"
         common.out.print(said, soft_wrap=True)
     if restored.left_out.count:
-        raise typer.Exit(EXIT_LEFT_OUT)
+        raise typer.Exit(ExitCode.LEFT_OUT)

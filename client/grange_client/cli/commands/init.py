@@ -88,7 +88,7 @@ def _move_or_refuse(folder: Path, devnet: Path | None) -> None:
             return
     raise AlreadySetUp(
         f"{folder} is set up already, and was left as it is.",
-        todo="`grange balance` shows its address. Use --home for another.",
+        hint="`grange balance` shows its address. Use --home for another.",
     )
 
 
@@ -102,7 +102,7 @@ def _network(rpc: str | None, market: str | None, devnet: Path | None, first_blo
     try:
         return Network(rpc=rpc, market=Address(market), first_block=first_block)
     except ValidationError as error:
-        raise BadConfig(f"{describe_invalid(error, '--')}.", todo=WHAT_TO_GIVE) from None
+        raise BadConfig(f"{describe_invalid(error, '--')}.", hint=WHAT_TO_GIVE) from None
 
 
 async def _checked_network(network: Network) -> Network:

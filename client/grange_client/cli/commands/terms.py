@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from grange.confirm import confirm
+from grange.cli.confirm import confirm
 from grange.units import format_tokens_rounded_up
 from grange_client.cli import output, screens
 from grange_client.cli.commands import common

@@ -9,12 +9,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 import typer
 
-EXIT_DECLINED: Final = 1
-EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
+from grange.cli.exit_codes import ExitCode
 
 
 def confirm(question: str) -> None:
@@ -25,12 +23,12 @@ def confirm(question: str) -> None:
     except typer.Abort as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             typer.echo("\nInterrupted. Nothing was done.", err=True)
-            raise typer.Exit(EXIT_INTERRUPTED) from None
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
         typer.echo("\nNo answer: nothing was done. `--yes` agrees in advance.", err=True)
-        raise typer.Exit(EXIT_DECLINED) from None
+        raise typer.Exit(ExitCode.DECLINED) from None
     if not agreed:
         typer.echo("Nothing was done.", err=True)
-        raise typer.Exit(EXIT_DECLINED)
+        raise typer.Exit(ExitCode.DECLINED)
 
 
 @contextmanager

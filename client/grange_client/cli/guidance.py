@@ -1,0 +1,23 @@
+"""What a renter's command says to correct after an error of the chain."""
+
+from dataclasses import replace
+from typing import Final
+
+from grange.cli.presenter import Guidance
+
+_SETTING_UP: Final = Guidance(
+    new_chain="On a devnet, `grange init --devnet devnet.json` moves this home to the new chain.",
+    when_not_mined="The order is there if `grange ls` shows it: look again before you store it again.",
+    otherwise="Try again; `--verbose` shows more.",
+)
+_SET_UP: Final = replace(
+    _SETTING_UP,
+    rpc="`rpc` in config.json",
+    market="`market` in config.json",
+    chain_id="`chain_id` in config.json",
+)
+
+
+def guidance(command: str) -> Guidance:
+    """For one command. For `init` there is no configuration yet that could be corrected."""
+    return _SETTING_UP if command == "init" else _SET_UP

@@ -1,0 +1,64 @@
+"""Errors of the chain in words: what each means, and what to do about it.
+
+    explain_chain(error, guidance)   (detail, hint); the sentence that comes first is the error's own
+
+What is to be corrected depends on the command: an option, or a setting in a file.
+"""
+
+from grange.chain.errors import (
+    ChainError,
+    ChainReplaced,
+    ChainTimeout,
+    ChainUnavailable,
+    InsufficientFunds,
+    MarketNotFound,
+    NonceTaken,
+    TransactionNotMined,
+    TransactionReverted,
+    WrongChain,
+)
+from grange.cli.presenter import Guidance
+
+
+def explain_chain(error: ChainError, guidance: Guidance) -> tuple[str, str]:
+    """What it means, and what to do."""
+    rpc = guidance.rpc
+    match error:
+        case ChainTimeout():
+            return (
+                "The endpoint is there, and too slow.",
+                f"Try again later, or use another endpoint: {rpc}.",
+            )
+        case ChainUnavailable():
+            return (
+                "Without the chain nothing can be stored, found or paid. Nothing was lost.",
+                f"Check the network, and {rpc}. {guidance.when_down}",
+            )
+        case WrongChain():
+            return (
+                "Signing for another chain than the one set up could cost money, so nothing was done.",
+                f"Correct {rpc} or {guidance.chain_id}.",
+            )
+        case ChainReplaced():
+            return (
+                "Nothing was done: orders, tokens and farmers of the old chain are not on this one.",
+                f"{guidance.new_chain} If the old chain still runs, use its endpoint: {rpc}.",
+            )
+        case MarketNotFound():
+            return (
+                "The chain is there, and at this address it has no market that this version knows.",
+                f"Correct {guidance.market}, or {rpc} if the market is on another chain.",
+            )
+        case InsufficientFunds():
+            return "", f"Send some of the chain's coin to {error.address}, then repeat the command."
+        case NonceTaken():
+            return "Nothing was sent.", f"Try again in a minute, or use another endpoint: {rpc}."
+        case TransactionNotMined():
+            return "It may still be mined.", guidance.when_not_mined
+        case TransactionReverted():
+            return (
+                "Nothing was changed on the chain. The name in the message is the contract's reason.",
+                guidance.otherwise,
+            )
+        case _:
+            return "", guidance.otherwise
