@@ -177,7 +177,7 @@ class Node:
                 DamagedPieces.open(config.data_folder / DAMAGES_NAME, ballast.give_up)
             )
             if rebuilder is None:
-                rebuilder = LiveRebuilder(config.data_folder / REPAIRS_NAME, link.sender, config.start_block)
+                rebuilder = LiveRebuilder(config.data_folder / REPAIRS_NAME, link.sender)
             self_repairer = SelfRepairer(
                 config=config,
                 store=store,

@@ -10,8 +10,8 @@ from grange.chain import Receipt, Sender, calls
 from grange.types import Epoch, FarmerId, Held, OrderId, Slot
 from grange_devnet import Devnet
 from grange_node.acceptance.deletion import Word, word_of
+from grange_node.chain.order_state import OrderLookup
 from grange_node.records import SlotRecord, SlotState
-from grange_node.self_repair.rebuilder import History
 from grange_node.slot_key import SlotKey
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -89,11 +89,11 @@ async def test_a_farm_takes_its_slot_for_anothers_only_when_the_contract_gave_it
         terms=None,
         deadline_block=0,
     )
-    history = History(chain, order, 0)
+    orders = OrderLookup(chain)
 
     async def word() -> Word:
         epoch = (await chain.head()).epoch
-        return word_of(await chain.order(order), await history.now(), record, gone.id, epoch)
+        return word_of(await chain.order(order), await orders.order(order), record, gone.id, epoch)
 
     assert await word() is Word.UNCLEAR
     await until_lapsed(devnet, gone.id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from chain_support import RATE, TestFarmer, funded, store
 from test_market_repair import LEAVES, held_of, refill, until_lapsed
@@ -13,6 +15,7 @@ from grange.types import Epoch, OrderId, Terms
 from grange_devnet import Devnet
 from grange_node.chain import order_state
 from grange_node.chain.order_state import OrderLookup
+from grange_node.self_repair.rebuilder import LiveRebuilder
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -56,8 +59,10 @@ async def test_a_slot_is_vacant_in_the_epoch_after_its_loss_was_declared(devnet:
     [book] = loser.books.values()
     await loser.sender.send(calls.declare_loss(loser.id, book.end, loss_words(book, 0), extension=False))
     lookup = OrderLookup(devnet.chain)
-    state = await lookup.state(order)
+    state, found = await lookup.state(order), await lookup.order(order)
     assert state is not None
+    assert found is not None
+    assert found.lost == {0}
     assert not state.is_vacant
     assert loser.sender.address not in state.operators
     await next_epoch(devnet)
@@ -162,3 +167,26 @@ async def test_an_extension_and_what_it_extends_are_one_family(devnet: Devnet) -
     assert second is not None
     assert (first.family, second.family) == ((longer,), (order,))
     assert second.operators == {after.sender.address}
+
+
+async def test_an_order_whose_events_are_hidden_keeps_no_other_from_being_mended(
+    devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts as none; the next look finds it when the endpoint shows all."""
+    farmers = await several(devnet, 2)
+    sender = Sender(devnet.chain, await funded(devnet))
+    order, _ = await store(devnet, sender, farmers, leaf_count=LEAVES)
+
+    async def connected() -> Sender:
+        return sender
+
+    async def nothing(*_: object) -> list[object]:
+        return []
+
+    rebuilder = LiveRebuilder(tmp_path, connected)
+    with monkeypatch.context() as patched:
+        patched.setattr(devnet.chain, "logs", nothing)
+        assert await rebuilder.order(order) is None
+    found = await rebuilder.order(order)
+    assert found is not None
+    assert [slot.farmer for slot in found.slots] == [farmer.id for farmer in farmers]

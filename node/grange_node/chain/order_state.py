@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from grange.chain import Chain, ChainError, Event, Farmer, Loss, Order
+from grange.chain import Chain, Event, Farmer, Head, Loss, Order
 from grange.chain.orders import REORG_BLOCKS, OrderIncomplete, OrderMisshapen, OrderState, fold
 from grange.messages import NO_ORDER
 from grange.repair import counted_on, is_eager
+from grange.tasks import together
 from grange.types import Address, Epoch, OrderId
 
 SLOT_EVENTS: Final = ("OrderPlaced", "SlotFilled", "OrderExtended")
@@ -81,61 +82,85 @@ class _History:
 
     events: list[Event] = field(default_factory=list)
     read_to: int = -1
-    charted: OrderState | None = None
+    state: OrderState | None = None
     extensions: list[OrderId] = field(default_factory=list)
     extensions_read_to: int = -1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """An order in one moment."""
+
+    known: Order
+    head: Head
+    state: OrderState
+    losses: Sequence[Loss | None]
+
+
 class OrderLookup:
-    """Looks orders up on one chain. All methods raise ChainError."""
+    """Looks orders up on one chain. All methods raise ChainError; OrderIncomplete where the endpoint does not
+    show all events of an order."""
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
         self._histories: OrderedDict[OrderId, _History] = OrderedDict()
 
+    async def order(self, order: OrderId) -> OrderState | None:
+        """An order with those who keep its slots now, which are those that the contract has a hash of; None
+        if it was never placed, is closed, or has a shape that no client writes."""
+        found = await self._look(order)
+        if found is None:
+            return None
+        state, losses = found.state, found.losses
+        return replace(state, lost=frozenset(slot for slot, loss in enumerate(losses) if loss is not None))
+
     async def state(self, order: OrderId) -> ReadableOrder | None:
-        """How an order stands; None if it was never placed, or is closed."""
-        known = await self._chain.order(order)
-        if known is None:
+        """How a placed order stands, for who may read it; None where `order` gives none."""
+        found = await self._look(order)
+        if found is None:
             return None
-        head = await self._chain.head()
-        try:
-            charted = await self._charted(order, known, head.number)
-        except OrderMisshapen:
-            return None
-        holders = await self._chain.farmers_by_id([slot.farmer for slot in charted.slots])
-        losses = await self._chain.losses(order, [slot.start for slot in charted.slots])
-        epoch_blocks = self._chain.parameters.epoch_blocks
+        holders = await self._chain.farmers_by_id([slot.farmer for slot in found.state.slots])
         return state_of(
-            charted,
+            found.state,
             holders,
-            losses,
-            next_epoch=Epoch((head.number + 1) // epoch_blocks),
-            extensions=await self._extensions(order, known, head.number),
+            found.losses,
+            next_epoch=Epoch((found.head.number + 1) // self._chain.parameters.epoch_blocks),
+            extensions=await self._extensions(order, found.known, found.head.number),
         )
 
-    async def _charted(self, order: OrderId, known: Order, head: int) -> OrderState:
+    async def _look(self, order: OrderId) -> _Found | None:
+        known, head = await together(self._chain.order(order), self._chain.head())
+        if known is None:
+            return None
+        try:
+            state = await self._present(order, known, head.number)
+        except OrderMisshapen:
+            return None
+        losses = await self._chain.losses(order, [slot.start for slot in state.slots])
+        return _Found(known=known, head=head, state=state, losses=losses)
+
+    async def _present(self, order: OrderId, known: Order, head: int) -> OrderState:
         """The order as its present slots make it. Raises OrderMisshapen."""
         history = self._history(order)
-        if history.charted is not None and history.charted.slots_hash == known.slots_hash:
-            return history.charted
+        if history.state is not None and history.state.slots_hash == known.slots_hash:
+            return history.state
         if not history.events:
             history.events, history.read_to = await self._placement(order, known, head)
-            history.charted = _folded(history.events)
+            history.state = _folded(history.events)
         for _ in range(MAX_SPANS_PER_LOOK):
-            if history.charted is not None and history.charted.slots_hash == known.slots_hash:
-                return history.charted
+            if history.state is not None and history.state.slots_hash == known.slots_hash:
+                return history.state
             if history.read_to >= head:
                 break
             last = min(head, history.read_to + MAX_SPAN_BLOCKS)
             history.events += await self._events(order, history.read_to + 1, last)
-            history.read_to, history.charted = last, _folded(history.events)
-        if history.charted is not None and history.charted.slots_hash == known.slots_hash:
-            return history.charted
+            history.read_to, history.state = last, _folded(history.events)
+        if history.state is not None and history.state.slots_hash == known.slots_hash:
+            return history.state
         if history.read_to >= head:
             # A reorganisation came between, or the endpoint holds something back: from the beginning.
             self._histories.pop(order, None)
-        raise ChainError(f"the events of order {order.hex()[:12]} do not lead to its present slots yet")
+        raise OrderIncomplete(f"the events of order {order.hex()[:12]} do not lead to its present slots yet")
 
     async def _placement(self, order: OrderId, known: Order, head: int) -> tuple[list[Event], int]:
         """The events with which an order was placed, and up to which block they were read. It was in the

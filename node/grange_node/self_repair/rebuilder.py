@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
-from grange.chain import Chain, Event, EventFilter, EventFollower, Farmer, Head, Rollback, Sender
-from grange.chain.orders import ORDER_EVENTS, OrderState, OrderUnreadable, fold
+from grange.chain import Farmer, Head, Sender
+from grange.chain.orders import OrderIncomplete, OrderState
 from grange.peer import Signer
 from grange.peer.payment_channels import PaymentChannels
 from grange.peer.read_payments import Budget, ReadPayments
 from grange.reads import Reader, Share, is_open, share_of
 from grange.transfer.retry import RetryPolicy
 from grange.types import Epoch, FarmerId, OrderId
-from grange_node.chain.order_state import state_of
+from grange_node.chain.order_state import OrderLookup, state_of
 from grange_node.config import CHANNELS_NAME
 from grange_node.errors import NoRoom, ReadsClosed, RepairStopped, StoreFailed
 from grange_node.files import FOLDER_MODE
@@ -36,9 +35,6 @@ from grange_node.self_repair.repair_spending import RepairSpending
 
 log = logging.getLogger("grange.farm")
 
-MAX_HISTORIES: Final = 1_000
-"""Orders whose events are kept, so that only those of new blocks are read for each look at a slot."""
-
 Give = Callable[[int, bytes], Awaitable[None]]
 """Takes a piece, by index, that was rebuilt."""
 
@@ -47,7 +43,8 @@ class Rebuilder(Protocol):
     """The way to the other farmers of an order."""
 
     async def order(self, order: OrderId) -> OrderState | None:
-        """An order as the chain tells it; None if it is closed. Raises ChainError."""
+        """An order as the chain tells it; None if it is closed, or if the endpoint does not show all of its
+        events. Raises ChainError."""
 
     async def rebuild(self, charted: OrderState, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
         """Make those of these pieces of a slot again that the others show in this epoch; gives the rest.
@@ -57,23 +54,22 @@ class Rebuilder(Protocol):
 class LiveRebuilder:
     """Over HTTP, with the operator's key."""
 
-    def __init__(self, folder: Path, sender: Callable[[], Awaitable[Sender]], start_block: int) -> None:
+    def __init__(self, folder: Path, sender: Callable[[], Awaitable[Sender]]) -> None:
         """The repairs' folder; `sender` connects to the chain when it is first needed."""
         self._folder = folder
         self._sender = sender
-        self._start_block = start_block
-        self._histories: OrderedDict[OrderId, History] = OrderedDict()
+        self._orders: OrderLookup | None = None
         self._spending = RepairSpending(folder)
 
     async def order(self, order: OrderId) -> OrderState | None:
-        """Out of its events."""
-        history = self._histories.pop(order, None)
-        if history is None:
-            history = History((await self._sender()).chain, order, self._start_block)
-        self._histories[order] = history
-        if len(self._histories) > MAX_HISTORIES:
-            self._histories.popitem(last=False)
-        return await history.now()
+        """Out of its events; what was read of them is remembered."""
+        if self._orders is None:
+            self._orders = OrderLookup((await self._sender()).chain)
+        try:
+            return await self._orders.order(order)
+        except OrderIncomplete as error:
+            log.warning("%s", error)
+            return None
 
     async def rebuild(self, charted: OrderState, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
         """Piece by piece, in the order given. Raises OverBudget rather than pay more for a slot, in all and
@@ -162,26 +158,3 @@ async def _shown(
     state = state_of(charted, holders, losses, next_epoch=next_epoch)
     share = share_of(Reader.FARMER, is_vacant=state.is_vacant, is_eager=state.is_eager)
     return [piece for piece in pieces if share is Share.EVERYTHING or is_open(piece, head.epoch)]
-
-
-class History:
-    """All events of an order, in order; what was read is not read again."""
-
-    def __init__(self, chain: Chain, order: OrderId, start_block: int) -> None:
-        wanted = [EventFilter(events=(name,), args={"order": order}) for name in ORDER_EVENTS]
-        self._follower = EventFollower(chain, wanted, start=start_block)
-        self._events: list[Event] = []
-
-    async def now(self) -> OrderState | None:
-        """The order as they tell it by now; None if it was never placed, or is closed. Raises ChainError."""
-        while steps := await self._follower.poll():
-            for step in steps:
-                if isinstance(step, Rollback):
-                    self._events = [event for event in self._events if event.block <= step.block]
-                else:
-                    self._events += step.events
-        try:
-            order = fold(self._events)
-        except OrderUnreadable:
-            return None
-        return None if order is None or order.closing is not None else order

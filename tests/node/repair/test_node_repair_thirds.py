@@ -210,7 +210,7 @@ async def mended(
     monkeypatch.setattr(rebuilder_module, "Market", lambda _: market)
     monkeypatch.setattr(LiveRebuilder, "_directory", known)
     order = await order_as_read(market)
-    return await LiveRebuilder(folder, connected, 0).rebuild(order, 0, pieces, give)
+    return await LiveRebuilder(folder, connected).rebuild(order, 0, pieces, give)
 
 
 async def test_who_says_that_an_open_piece_is_closed_refuses_it(

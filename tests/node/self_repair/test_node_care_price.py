@@ -65,10 +65,10 @@ async def mended(
     monkeypatch.setattr(rebuilder_module, "Market", lambda _: market)
     monkeypatch.setattr(LiveRebuilder, "_directory", known)
     errors = list[Any]()
-    own = LiveRebuilder(folder, connected, 0)
+    own = LiveRebuilder(folder, connected)
     for turn in range(times):
         if restarts and turn:
-            own = LiveRebuilder(folder, connected, 0)
+            own = LiveRebuilder(folder, connected)
         try:
             await own.rebuild(await order_as_read(market), 0, pieces, give)
         except (OverBudget, RepairStopped) as error:
