@@ -33,7 +33,6 @@ from grange.storage.optional_database import BUSY_SECONDS, FileBusy
 from grange.transfer.aging import Freshness
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.events import Complaint, Listener, Step, ignore_progress
-from grange.transfer.registry import ChainRegistry
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.sampling import HISTORY_EPOCHS
 from grange.transfer.selection import UNKNOWN, Reputation
@@ -231,7 +230,7 @@ class Renter:
             )
             payments = ReadPayments(domain=market.domain, wallet=identity.wallet, channels=channels)
             async with FarmerDirectory.open(
-                ChainRegistry(market), signer, payments, policy=policy, freshness=freshness
+                market, signer, payments, policy=policy, freshness=freshness
             ) as directory:
                 yield cls(
                     identity=identity,
@@ -374,9 +373,13 @@ class Renter:
         """Orders that the chain has shown before and, when it was last read, did not show any more."""
         return self.catalog.missing(await self._epoch())
 
+    async def farmers_of(self, order: OrderState) -> dict[FarmerId, Farmer]:
+        """Those that keep an order, without any that the endpoint does not know."""
+        return await self._directory.by_id(slot.farmer for slot in order.slots)
+
     async def order_health(self, order: OrderState) -> OrderHealth:
         """How an order is, and how likely it is lost before it ends; see `order_health`."""
-        return await read_health(self.market, self._tenures, order)
+        return await read_health(self.market, self._tenures, self._directory, order)
 
     async def manifest(self, order: OrderState, watch: Listener = ignore_progress) -> Manifest:
         """What is in an order; from the catalog, else from those of its farmers that ask no ransom for it."""

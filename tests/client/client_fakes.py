@@ -7,7 +7,7 @@ on a real socket and checks every signature. Each farmer has knobs that make it 
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -49,7 +49,9 @@ from grange.peer import Peer
 from grange.storage.optional_database import BUSY_SECONDS
 from grange.times import BlockClock
 from grange.transfer.aging import Freshness
+from grange.transfer.registry import Registered
 from grange.transfer.retry import RetryPolicy, SlowRule
+from grange.transfer.sampling import HISTORY_EPOCHS
 from grange.types import (
     Acceptance,
     Address,
@@ -399,8 +401,18 @@ class FakeMarket:
             block=self.block, timestamp=NOW, block_seconds=2.0, epoch_blocks=PARAMETERS.epoch_blocks
         )
 
-    async def farmers(self) -> list[Farmer]:
-        return list(self.known)
+    async def registered(self) -> Registered:
+        head = await self.head()
+        return Registered(
+            epoch=head.epoch,
+            farmers={farmer.id: farmer for farmer in self.known},
+            proven={one: epochs for one in self.proven if (epochs := self.lately_proven(one))},
+        )
+
+    def lately_proven(self, farmer: FarmerId) -> frozenset[Epoch]:
+        """Of the epochs that the test put into `proven`."""
+        first = self.block // PARAMETERS.epoch_blocks - HISTORY_EPOCHS
+        return frozenset(epoch for epoch in self.proven[farmer] if epoch >= first)
 
     async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
         known = {farmer.id: farmer for farmer in self.known}
@@ -665,16 +677,6 @@ class FakeMarket:
         returned = {"refund": refund, "compensation": compensation}
         self._emit("OrderClosed", {"order": held.order, "renter": self.renter, **returned})
         return replace(self._empty_receipt(), events=(self.events[-1],))
-
-    async def proofs(
-        self, *, epochs: int, farmers: Collection[FarmerId] | None = None
-    ) -> dict[FarmerId, frozenset[Epoch]]:
-        """The epochs that the test put into `proven`."""
-        first = self.block // PARAMETERS.epoch_blocks - epochs
-        lately = {one: frozenset(e for e in proven if e >= first) for one, proven in self.proven.items()}
-        return {
-            one: proven for one, proven in lately.items() if proven and (farmers is None or one in farmers)
-        }
 
     def repair(self, order: OrderId, slot: int, farmer: FarmerId) -> None:
         """Another farmer takes a slot over."""

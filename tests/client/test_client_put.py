@@ -31,7 +31,6 @@ from grange.seal import OrderKey
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerReplaced, ProgressEvent, ReadingPriceRaised
-from grange.transfer.registry import ChainRegistry
 from grange.types import Epoch, FarmerId, address_from
 from grange.units import TOKEN
 from grange_client.errors import (
@@ -753,7 +752,7 @@ async def test_names_that_never_answer_hold_nobody_up(world: World, monkeypatch:
     async with world.renter() as renter:
         known = renter._directory
         directory = Directory(
-            ChainRegistry(world.market),
+            world.market,
             known.signer,
             known.payments,
             known._session,

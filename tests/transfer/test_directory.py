@@ -1,6 +1,6 @@
 """The farmers of a market: what is asked of the chain and of them, and how often."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from market_rules import PARAMETERS
 
-from grange.chain import Farmer, Head, TransactionReverted
+from grange.chain import Farmer, TransactionReverted
 from grange.messages import NOBODY
 from grange.peer import FarmerUnreachable
 from grange.transfer import directory as directory_module
 from grange.transfer.aging import Freshness
 from grange.transfer.directory import FarmerDirectory
-from grange.transfer.registry import ChainRegistry
+from grange.transfer.registry import Registered
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Requirements
 from grange.types import Epoch, FarmerId, Offer, address_from
@@ -54,24 +54,19 @@ class Market:
         self.known = {FarmerId(number): farmer(number) for number in range(1, count + 1)}
         self.asked: list[str] = []
 
-    async def head(self) -> Head:
-        return Head(number=100, hash=bytes(32), timestamp=0, epoch=Epoch(10))
-
-    async def farmers(self) -> list[Farmer]:
-        self.asked.append("farmers")
-        return [*self.known.values()]
+    async def registered(self) -> Registered:
+        self.asked.append("everybody")
+        return Registered(
+            epoch=Epoch(10),
+            farmers=dict(self.known),
+            proven={FarmerId(1): {Epoch(9), Epoch(10)}, FarmerId(2): {Epoch(2)}},
+        )
 
     async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
         self.asked.append(f"by id {sorted(farmers)}")
         if not self.known.keys() >= {*farmers}:
             raise TransactionReverted("farmer", "UnknownFarmer", {})
         return [self.known[farmer] for farmer in farmers]
-
-    async def proofs(
-        self, *, epochs: int, farmers: Collection[FarmerId] | None = None
-    ) -> Mapping[FarmerId, Collection[Epoch]]:
-        self.asked.append("proofs")
-        return {FarmerId(1): {Epoch(9), Epoch(10)}, FarmerId(2): {Epoch(2)}}
 
 
 class Directory(FarmerDirectory):
@@ -83,7 +78,7 @@ class Directory(FarmerDirectory):
         self.gone: set[FarmerId] = set()
         nothing: Any = None
         super().__init__(
-            ChainRegistry(market),
+            market,
             nothing,
             nothing,
             nothing,
@@ -116,7 +111,7 @@ async def test_a_second_order_asks_neither_the_chain_nor_the_farmers_again() -> 
     first = await directory.survey(NEEDED)
     assert {one.farmer.id for one in first.candidates} == set(range(1, 9))
     asked, greeted = [*market.asked], [*directory.greeted]
-    assert sorted(asked) == ["farmers", "proofs"]
+    assert asked == ["everybody"]
     second = await directory.survey(replace(NEEDED, shuffle_seed=b"another"))
     assert second.candidates == first.candidates
     assert (market.asked, directory.greeted) == (asked, greeted)
@@ -160,7 +155,7 @@ async def test_some_farmers_are_not_read_again_while_everybody_is_known() -> Non
     assert (await directory.by_id([FarmerId(3), FarmerId(2)])).keys() == {2, 3}
     directory.now = 10.0
     await directory.by_id([FarmerId(3)])
-    assert market.asked == ["farmers", "proofs", "by id [3]"]
+    assert market.asked == ["everybody", "by id [3]"]
     await directory.close()
 
 
@@ -175,7 +170,7 @@ async def test_after_a_failure_everything_is_asked_again() -> None:
     await directory.survey(NEEDED)
     directory.forget()
     await directory.survey(NEEDED)
-    assert market.asked.count("farmers") == 2
+    assert market.asked.count("everybody") == 2
     assert sorted(directory.greeted) == [1, 1, 2, 2, 3, 3, 4, 4]
 
 

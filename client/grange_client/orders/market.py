@@ -6,7 +6,7 @@ Leaves retries, nonces and reorgs to `grange.chain`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from grange.chain import (
@@ -25,7 +25,6 @@ from grange.chain import (
     Sender,
     Withdrawal,
     calls,
-    proven_epochs,
     read_block_clock,
     read_receipt,
 )
@@ -34,6 +33,7 @@ from grange.chain.renter_events import OF_ORDER, RenterEvents, Watched
 from grange.messages import NO_ORDER, Domain
 from grange.tasks import together
 from grange.times import BlockClock
+from grange.transfer.registry import Registered, read_registered
 from grange.types import Acceptance, Address, Epoch, FarmerId, Held, OrderId, Parameters, Terms
 
 Missing = Callable[[], Awaitable[int]]
@@ -66,8 +66,8 @@ class Market(Protocol):
     async def clock(self) -> BlockClock:
         """The newest block and the pace of the chain, which give epochs a date."""
 
-    async def farmers(self) -> list[Farmer]:
-        """Everybody who ever registered."""
+    async def registered(self) -> Registered:
+        """Everybody who ever registered, and what they have proven lately."""
 
     async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
         """Some of them, in the order asked for."""
@@ -147,11 +147,6 @@ class Market(Protocol):
     async def close(self, held: Held) -> Receipt:
         """End an order that is over."""
 
-    async def proofs(
-        self, *, epochs: int, farmers: Collection[FarmerId] | None = None
-    ) -> dict[FarmerId, frozenset[Epoch]]:
-        """Which of the last so many epochs farmers have proven; see `grange.chain.proven_epochs`."""
-
 
 class ChainMarket:
     """The market on a real chain, for the sender's account."""
@@ -173,9 +168,9 @@ class ChainMarket:
         """See Market."""
         return await read_block_clock(self._chain)
 
-    async def farmers(self) -> list[Farmer]:
+    async def registered(self) -> Registered:
         """See Market."""
-        return await self._chain.farmers()
+        return await read_registered(self._chain)
 
     async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
         """See Market."""
@@ -301,9 +296,3 @@ class ChainMarket:
         wallet = self._sender.wallet
         amount, basis = await together(missing(), self._chain.permit_basis(wallet.address))
         return basis.sign(wallet, spender=self._chain.market, value=amount) if amount else None
-
-    async def proofs(
-        self, *, epochs: int, farmers: Collection[FarmerId] | None = None
-    ) -> dict[FarmerId, frozenset[Epoch]]:
-        """See Market."""
-        return await proven_epochs(self._chain, epochs=epochs, farmers=farmers)

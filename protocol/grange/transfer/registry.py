@@ -1,15 +1,14 @@
 """What the chain says of the farmers of a market, at one time.
 
 Registered       the values, with who has proven which epochs lately
-Registry         where they come from
-ChainRegistry    reads them; a repairer, which follows the chain, has another
+Registry         where they come from: the market of a renter, or of a repairer, which follows the chain
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from grange.chain import Farmer, Head, TransactionReverted
+from grange.chain import Chain, Farmer, TransactionReverted, proven_epochs
 from grange.tasks import together
 from grange.transfer.sampling import HISTORY_EPOCHS
 from grange.types import Epoch, FarmerId, Parameters
@@ -45,49 +44,12 @@ class Registry(Protocol):
         """Some of them, in the order asked for; TransactionReverted if there is no such farmer."""
 
 
-class FarmersOnChain(Protocol):
-    """What `ChainRegistry` asks of a market."""
-
-    @property
-    def parameters(self) -> Parameters:
-        """The market's constants."""
-
-    async def head(self) -> Head:
-        """The newest block."""
-
-    async def farmers(self) -> list[Farmer]:
-        """Everybody who ever registered."""
-
-    async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
-        """Some of them, in the order asked for."""
-
-    async def proofs(
-        self, *, epochs: int, farmers: Collection[FarmerId] | None = None
-    ) -> Mapping[FarmerId, Collection[Epoch]]:
-        """Which of the last so many epochs farmers have proven; see `grange.chain.proven_epochs`."""
-
-
-class ChainRegistry:
-    """A registry that is read from the chain whenever it is asked."""
-
-    def __init__(self, market: FarmersOnChain) -> None:
-        self._market = market
-
-    @property
-    def parameters(self) -> Parameters:
-        """The market's constants."""
-        return self._market.parameters
-
-    async def registered(self) -> Registered:
-        """All farmers."""
-        head, farmers, proven = await together(
-            self._market.head(), self._market.farmers(), self._market.proofs(epochs=HISTORY_EPOCHS)
-        )
-        return Registered(epoch=head.epoch, farmers={farmer.id: farmer for farmer in farmers}, proven=proven)
-
-    async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
-        """Some of them, in the order asked for; TransactionReverted if there is no such farmer."""
-        return await self._market.farmers_by_id(farmers)
+async def read_registered(chain: Chain) -> Registered:
+    """All farmers, out of the chain. Raises the errors of the chain."""
+    head, farmers, proven = await together(
+        chain.head(), chain.farmers(), proven_epochs(chain, epochs=HISTORY_EPOCHS)
+    )
+    return Registered(epoch=head.epoch, farmers={farmer.id: farmer for farmer in farmers}, proven=proven)
 
 
 async def read_some(registry: Registry, farmers: Sequence[FarmerId]) -> dict[FarmerId, Farmer]:

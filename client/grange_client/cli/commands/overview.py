@@ -50,7 +50,8 @@ def stat(
                 known = await renter.find(wanted, display)
                 manifest = await renter.manifest(known.order, display) if files else None
             clock = await renter.market.clock()
-            endpoints = {farmer.id: farmer.endpoint for farmer in await renter.market.farmers()}
+            farmers = await renter.farmers_of(known.order)
+            endpoints = {farmer.id: farmer.endpoint for farmer in farmers.values()}
         if as_json:
             document = output.order_json(known, clock)
             if manifest is not None:
