@@ -81,7 +81,9 @@ class Extensions:
             )
         present = [by_id[slot.farmer] for slot in order.slots]
         ids = [farmer.id for farmer in present]
-        found = await self.directory.survey(needed, reputations=reputations, keepers=ids, listener=watch)
+        found = await self.directory.find_candidates(
+            needed, reputations=reputations, keepers=ids, listener=watch
+        )
         alive = {one.farmer.id: one for one in found.candidates if one.farmer.id in ids}
         reasons = [
             _reason(alive[farmer.id], found.requirements)

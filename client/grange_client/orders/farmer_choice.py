@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
-from grange.transfer.directory import FarmerDirectory, Reputations, Survey
+from grange.transfer.directory import FarmerDirectory, FoundCandidates, Reputations
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import Listener
 from grange.transfer.selection import Choice, Requirements, choose
@@ -33,7 +33,7 @@ async def choose_farmers(
     """
     # Of all codes that may come of it this one asks the least of each farmer.
     least = requirements_of(*codes_for(wish, LARGE_CODE_FROM_FARMERS)[0])
-    found = await directory.survey(least, reputations=reputations, listener=watch)
+    found = await directory.find_candidates(least, reputations=reputations, listener=watch)
     for requirements, choice in _choices(wish, found, requirements_of):
         if len(choice.ranked) >= requirements.n:
             return requirements, replace(choice, unfit=found.unfit | choice.unfit)
@@ -41,7 +41,7 @@ async def choose_farmers(
 
 
 def _choices(
-    wish: Wish, found: Survey, requirements_of: RequirementsOf
+    wish: Wish, found: FoundCandidates, requirements_of: RequirementsOf
 ) -> Iterator[tuple[Requirements, Choice]]:
     """What the codes lead to that a wish leaves open, the best first, as far as the data fits into them."""
     for k, n in codes_for(wish, len(found.candidates)):
@@ -49,7 +49,7 @@ def _choices(
         yield requirements, choose(found.candidates, requirements)
 
 
-def _too_few(wish: Wish, found: Survey, requirements_of: RequirementsOf) -> NotEnoughFarmers:
+def _too_few(wish: Wish, found: FoundCandidates, requirements_of: RequirementsOf) -> NotEnoughFarmers:
     """What is missing for the code that was asked for, and the largest that would do."""
     requirements, fitting = next(_choices(wish, found, requirements_of))
     possible = None

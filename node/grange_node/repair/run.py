@@ -233,7 +233,7 @@ class RepairRun:
             seed=self._seed,
         )
         holders = [self._charted.slots[live].farmer for live in self._live]
-        found = await self._world.directory.survey(
+        found = await self._world.directory.find_candidates(
             needed,
             beside=[*holders, *others],
             excluded=barred(charted, farmers.values()) | {*self.job.declined, *others},

@@ -1,9 +1,9 @@
 """The farmers of a market: what the chain, their own answers and our memory say of them.
 
-    directory.registered()         everybody, as the chain has them
-    directory.by_id(farmers)       some of them, without reading the others
-    directory.probe(farmers)       who of them answers, with how much room, in which networks
-    directory.survey(needed)       those that could take a slot, a bounded number of them
+    directory.registered()              everybody, as the chain has them
+    directory.by_id(farmers)            some of them, without reading the others
+    directory.probe(farmers)            who of them answers, with how much room, in which networks
+    directory.find_candidates(needed)   those that could take a slot, a bounded number of them
 
 What is found out is kept for a while (`aging`): a command that asks once reads once, and a client that runs
 on does not ask for each order again. Whom to ask is `sampling`'s, the choice among those that answer is
@@ -49,7 +49,7 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class FoundCandidates:
     """What there is to choose from for one order.
 
     `requirements` have what the market says of prices; `unfit` are those that the chain alone rules out.
@@ -189,7 +189,7 @@ class FarmerDirectory:
             )
         return Probed(candidates=tuple(candidates), silent=silent)
 
-    async def survey(
+    async def find_candidates(
         self,
         requirements: Requirements,
         *,
@@ -199,7 +199,7 @@ class FarmerDirectory:
         excluded: Collection[FarmerId] = (),
         at_most: int = MAX_ASKED,
         listener: Listener = ignore_progress,
-    ) -> Survey:
+    ) -> FoundCandidates:
         """Look for farmers that could take a slot, `at_most` of them, however many are registered.
 
         `keepers` have slots already: they are asked whatever the chain says of them. Those `beside` have
@@ -244,7 +244,7 @@ class FarmerDirectory:
             proven = registered.proven
             return tuple(replace(one, proven=frozenset(proven.get(one.farmer.id, ()))) for one in found)
 
-        return Survey(
+        return FoundCandidates(
             requirements=requirements,
             registered=len(farmers),
             candidates=with_proofs(probed.candidates),

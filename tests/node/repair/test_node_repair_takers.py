@@ -132,7 +132,7 @@ class Everybody(FollowedDirectory):
 
 
 async def ask(farmers: list[Farmer], proofs: Proofs) -> list[Farmer]:
-    found = await Everybody(farmers, proofs).survey(needed(), at_most=MAX_ASKED)
+    found = await Everybody(farmers, proofs).find_candidates(needed(), at_most=MAX_ASKED)
     return [one.farmer for one in found.candidates]
 
 
