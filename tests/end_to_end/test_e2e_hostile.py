@@ -21,6 +21,7 @@ from grange.merkle import merkle_root
 from grange.messages import AcceptanceMessage, Domain, sign_acceptance
 from grange.types import Acceptance, FarmerId
 from grange.units import MAX_PIECE_BYTES, TOKEN
+from grange.wire.bodies import format_body
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -89,7 +90,7 @@ async def test_a_stranger_gets_nothing_of_an_order(visitor: Visitor) -> None:
     ):
         answer = await other.ask(method, target, other.signed(method, target))
         assert (answer.status, answer.code) == (403, "foreign"), (method, target)
-    body = visitor.proposal(kept.slot).to_json()
+    body = format_body(visitor.proposal(kept.slot))
     answer = await other.ask(
         "POST", f"{path}/accept", other.signed("POST", f"{path}/accept", sha256(body).digest()), data=body
     )

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from grange.chain import Wallet
 from grange_node.api.auth import Gatekeeper
+from grange_node.api.openapi import publish
 from grange_node.api.refusals import add_error_handlers
 from grange_node.api.routes import account, data, info, slots
 from grange_node.chain.chain_link import ChainLink
@@ -53,6 +54,7 @@ def create_app(
 
     app = FastAPI(
         title="Grange farmer",
+        # `publish` does these, within limits.
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -62,6 +64,7 @@ def create_app(
     # Not `include_router`, which has every request go through one router more.
     for router in (data.router, info.router, account.router, slots.router):
         app.router.routes.extend(router.routes)
+    publish(app, steady)
     add_error_handlers(app, steady)
     return app
 

@@ -26,8 +26,11 @@ _AUTHORIZATION: Final = re.compile(
     SCHEME + r" renter=(0x[0-9a-fA-F]{40}),expires=([0-9]{1,12}),nonce=([0-9a-fA-F]{32}),"
     r"content=([0-9a-fA-F]{64}),signature=([0-9a-fA-F]{130})"
 )
-_VOUCHER: Final = re.compile(r"cumulative=(0|[1-9][0-9]{0,77}),signature=([0-9a-fA-F]{64})([0-9a-fA-F]{64})")
-_RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+VOUCHER_PATTERN: Final = r"^cumulative=(0|[1-9][0-9]{0,77}),signature=([0-9a-fA-F]{64})([0-9a-fA-F]{64})$"
+RANGE_PATTERN: Final = r"^bytes=([0-9]{0,18})-([0-9]{0,18})$"
+
+_VOUCHER: Final = re.compile(VOUCHER_PATTERN)
+_RANGE: Final = re.compile(RANGE_PATTERN)
 _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})(?:/([0-9]{1,18}|\*))?")
 
 

@@ -4,13 +4,15 @@ from fastapi import APIRouter
 
 from grange.wire import paths
 from grange.wire.bodies import Account
+from grange.wire.codes import ErrorCode
+from grange_node.api.openapi import refusals
 from grange_node.api.routes.common import NodeHere, SignedWithoutContent
 from grange_node.errors import NotFound
 
 router = APIRouter()
 
 
-@router.get(paths.ACCOUNT)
+@router.get(paths.ACCOUNT, responses=refusals(ErrorCode.UNAUTHORISED, ErrorCode.NOT_FOUND))
 async def account(node: NodeHere, signed: SignedWithoutContent) -> Account:
     """The signer's highest total with its own signature, and what was used of it."""
     found = node.payment_gate.account(signed.renter)

@@ -61,12 +61,15 @@ class GrangeSignature(SecurityBase):
         return signed_by(request)
 
 
+GRANGE_SIGNATURE = GrangeSignature()
+
+
 async def _node_here(connection: HTTPConnection) -> Node:
     return node_of(connection)
 
 
 NodeHere = Annotated[Node, Depends(_node_here)]
-SignedRequest = Annotated[Signed, Depends(GrangeSignature())]
+SignedRequest = Annotated[Signed, Depends(GRANGE_SIGNATURE)]
 """Who signed a request. What it carries is still to be compared with what was signed."""
 
 

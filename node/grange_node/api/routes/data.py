@@ -9,9 +9,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
@@ -21,13 +21,22 @@ from grange.types import OrderId
 from grange.units import LEAF_BYTES, MAX_PIECE_BYTES
 from grange.wire import paths
 from grange.wire.bodies import StoredPiece, format_body
+from grange.wire.codes import ErrorCode
 from grange.wire.fields import OrderHash, PieceInPath, SlotInPath
-from grange.wire.headers import VOUCHER, content_hash, format_content_range, parse_range
+from grange.wire.headers import (
+    RANGE_PATTERN,
+    VOUCHER,
+    VOUCHER_PATTERN,
+    content_hash,
+    format_content_range,
+    parse_range,
+)
 from grange_node.acceptance.body import BUFFER_BYTES
 from grange_node.api.auth import Signed, require_content
 from grange_node.api.connection import CLOSE_EXTENSION
+from grange_node.api.openapi import byte_answer, byte_body, json_answer, refusals
 from grange_node.api.refusals import problems_of
-from grange_node.api.routes.common import node_of, promised_slot, signed_by
+from grange_node.api.routes.common import GRANGE_SIGNATURE, node_of, promised_slot, signed_by
 from grange_node.errors import (
     LengthMissing,
     Malformed,
@@ -253,6 +262,62 @@ class _ByteRoute(APIRoute):
         return endpoint
 
 
-router = APIRouter(route_class=_ByteRoute)
-router.put(paths.PIECE)(put_piece)
-router.get(paths.SLOT)(get_slot)
+async def _names_slot(order: OrderHash, slot: SlotInPath) -> None:
+    """What the path of a slot says. For the description only, like the two below."""
+
+
+async def _names_piece(piece: PieceInPath) -> None: ...
+
+
+async def _takes_range(
+    wanted: Annotated[str | None, Header(alias="Range", pattern=RANGE_PATTERN)] = None,
+    voucher: Annotated[str | None, Header(alias=VOUCHER, pattern=VOUCHER_PATTERN)] = None,
+) -> None: ...
+
+
+router = APIRouter(route_class=_ByteRoute, default_response_class=Response)
+router.put(
+    paths.PIECE,
+    status_code=201,
+    dependencies=[Depends(GRANGE_SIGNATURE), Depends(_names_slot), Depends(_names_piece)],
+    openapi_extra=byte_body(),
+    responses={
+        200: json_answer("StoredPiece", "It was there already"),
+        201: json_answer("StoredPiece", "It is stored"),
+        **refusals(
+            ErrorCode.UNAUTHORISED,
+            ErrorCode.VAULT_TOO_SMALL,
+            ErrorCode.FOREIGN,
+            ErrorCode.CONFLICT,
+            ErrorCode.LENGTH_MISSING,
+            ErrorCode.TOO_MUCH,
+            ErrorCode.ROOT_MISMATCH,
+            ErrorCode.PIECE_MISSING,
+            ErrorCode.CHAIN_UNAVAILABLE,
+            ErrorCode.NO_ROOM,
+        ),
+    },
+)(put_piece)
+router.get(
+    paths.SLOT,
+    dependencies=[Depends(GRANGE_SIGNATURE), Depends(_names_slot), Depends(_takes_range)],
+    responses={
+        200: byte_answer("All of the slot"),
+        206: byte_answer("The range that was asked for"),
+        **refusals(
+            ErrorCode.UNAUTHORISED,
+            ErrorCode.PAYMENT_NEEDED,
+            ErrorCode.VAULT_TOO_SMALL,
+            ErrorCode.CLOSED_UNTIL_EPOCH,
+            ErrorCode.FOREIGN,
+            ErrorCode.NOT_A_READER,
+            ErrorCode.NOT_FOUND,
+            ErrorCode.CONFLICT,
+            ErrorCode.RANGE_INVALID,
+            ErrorCode.PIECE_DAMAGED,
+            ErrorCode.PIECE_MISSING,
+            ErrorCode.CHAIN_DOUBTFUL,
+            ErrorCode.CHAIN_UNAVAILABLE,
+        ),
+    },
+)(get_slot)

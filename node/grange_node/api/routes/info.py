@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from grange.types import Address
 from grange.wire import paths
 from grange.wire.bodies import Info, OfferAnswer
+from grange_node.api.openapi import refusals
 from grange_node.api.routes.common import NodeHere, network_asking
 
 router = APIRouter()
@@ -15,7 +16,7 @@ router = APIRouter()
 VERSION = version("grange")
 
 
-@router.get(paths.INFO)
+@router.get(paths.INFO, responses=refusals())
 async def info(request: Request, node: NodeHere) -> Info:
     """Who we are, what we offer, how much room there is for whoever asks, and how far we have seen the
     chain."""

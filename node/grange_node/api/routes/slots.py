@@ -18,10 +18,12 @@ from grange.wire.bodies import (
     TakeOverRequest,
     parse_acceptance_request,
 )
+from grange.wire.codes import ErrorCode
 from grange.wire.fields import OrderHash, PieceInPath, SlotInPath
 from grange.wire.headers import content_hash
 from grange.wire.limits import LISTED_INDICES, MAX_REQUEST_BODY_BYTES
 from grange_node.api.auth import Signed, require_content
+from grange_node.api.openapi import REQUEST_SCHEMA, json_body, refusals
 from grange_node.api.refusals import problems_of
 from grange_node.api.routes.common import (
     NodeHere,
@@ -38,6 +40,18 @@ from grange_node.slot_key import SlotKey
 
 router = APIRouter()
 
+_OF_READERS = (
+    ErrorCode.UNAUTHORISED,
+    ErrorCode.FOREIGN,
+    ErrorCode.NOT_A_READER,
+    ErrorCode.NOT_FOUND,
+    ErrorCode.CONFLICT,
+    ErrorCode.PIECE_DAMAGED,
+    ErrorCode.PIECE_MISSING,
+    ErrorCode.CHAIN_DOUBTFUL,
+    ErrorCode.CHAIN_UNAVAILABLE,
+)
+
 
 async def _asked(request: Request, signed: SignedRequest) -> AcceptanceRequest:
     """The request for an acceptance. FastAPI would read and parse a body before anything else: this one is
@@ -52,7 +66,27 @@ async def _asked(request: Request, signed: SignedRequest) -> AcceptanceRequest:
         raise Malformed("the request is not JSON that can be read") from error
 
 
-@router.post(paths.ACCEPT)
+@router.post(
+    paths.ACCEPT,
+    openapi_extra=json_body(REQUEST_SCHEMA),
+    responses=refusals(
+        ErrorCode.UNAUTHORISED,
+        ErrorCode.VAULT_TOO_SMALL,
+        ErrorCode.FOREIGN,
+        ErrorCode.NOT_FOUND,
+        ErrorCode.CONFLICT,
+        ErrorCode.PROMISED,
+        ErrorCode.STAKE_TOO_SMALL,
+        ErrorCode.TERMS_REFUSED,
+        ErrorCode.TOO_MUCH,
+        ErrorCode.ROOT_MISMATCH,
+        ErrorCode.PIECE_DAMAGED,
+        ErrorCode.PIECE_MISSING,
+        ErrorCode.CHAIN_DOUBTFUL,
+        ErrorCode.CHAIN_UNAVAILABLE,
+        ErrorCode.NO_ROOM,
+    ),
+)
 async def accept(
     node: NodeHere,
     order: OrderHash,
@@ -105,7 +139,7 @@ def _terms(asked: PlaceRequest | ExtendRequest) -> SlotTerms:
     )
 
 
-@router.get(paths.PIECES)
+@router.get(paths.PIECES, responses=refusals(*_OF_READERS))
 async def list_pieces(
     node: NodeHere,
     order: OrderHash,
@@ -125,7 +159,7 @@ async def list_pieces(
     return Listing(roots={index: root for index, root in roots.items() if access.shows(index)}, count=count)
 
 
-@router.get(paths.PIECE_PATH)
+@router.get(paths.PIECE_PATH, responses=refusals(*_OF_READERS, ErrorCode.CLOSED_UNTIL_EPOCH))
 async def piece_path(
     node: NodeHere, order: OrderHash, slot: SlotInPath, piece: PieceInPath, signed: SignedWithoutContent
 ) -> PiecePath:
@@ -139,7 +173,13 @@ async def piece_path(
     return PiecePath(root=root, path=siblings, pieces=record.agreed.pieces)
 
 
-@router.delete(paths.SLOT, status_code=204)
+@router.delete(
+    paths.SLOT,
+    status_code=204,
+    responses=refusals(
+        ErrorCode.UNAUTHORISED, ErrorCode.FOREIGN, ErrorCode.NOT_FOUND, ErrorCode.CONFLICT, ErrorCode.NO_ROOM
+    ),
+)
 async def delete_slot(
     node: NodeHere, order: OrderHash, slot: SlotInPath, signed: SignedWithoutContent
 ) -> None:
