@@ -108,11 +108,11 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_second_order_asks_neither_the_chain_nor_the_farmers_again() -> None:
     market = Market(8)
     directory = Directory(market)
-    first = await directory.survey(NEEDED)
+    first = await directory.find_candidates(NEEDED)
     assert {one.farmer.id for one in first.candidates} == set(range(1, 9))
     asked, greeted = [*market.asked], [*directory.greeted]
     assert asked == ["everybody"]
-    second = await directory.survey(replace(NEEDED, shuffle_seed=b"another"))
+    second = await directory.find_candidates(replace(NEEDED, shuffle_seed=b"another"))
     assert second.candidates == first.candidates
     assert (market.asked, directory.greeted) == (asked, greeted)
     await directory.close()
@@ -167,9 +167,9 @@ async def test_a_farmer_that_the_endpoint_does_not_know_keeps_no_other_from_bein
 async def test_after_a_failure_everything_is_asked_again() -> None:
     market = Market(4)
     directory = Directory(market)
-    await directory.survey(NEEDED)
+    await directory.find_candidates(NEEDED)
     directory.forget()
-    await directory.survey(NEEDED)
+    await directory.find_candidates(NEEDED)
     assert market.asked.count("everybody") == 2
     assert sorted(directory.greeted) == [1, 1, 2, 2, 3, 3, 4, 4]
 
@@ -177,7 +177,7 @@ async def test_after_a_failure_everything_is_asked_again() -> None:
 async def test_farmers_of_the_order_and_those_excluded_are_not_asked() -> None:
     """But those beside the slot are known, with their networks and proofs, for they limit who may join."""
     directory = Directory(Market(6))
-    found = await directory.survey(NEEDED, beside=[FarmerId(1)], excluded=[FarmerId(2)])
+    found = await directory.find_candidates(NEEDED, beside=[FarmerId(1)], excluded=[FarmerId(2)])
     assert {one.farmer.id for one in found.candidates} == {3, 4, 5, 6}
     [beside] = found.beside
     assert (beside.farmer.id, beside.networks, beside.proven) == (1, {"net 1"}, {9, 10})
@@ -189,6 +189,6 @@ async def test_who_keeps_a_slot_is_asked_whatever_the_chain_says_of_it() -> None
     market = Market(4)
     market.known[FarmerId(1)] = replace(farmer(1), lapsed=True)
     directory = Directory(market)
-    found = await directory.survey(NEEDED, keepers=[FarmerId(1)])
+    found = await directory.find_candidates(NEEDED, keepers=[FarmerId(1)])
     assert {one.farmer.id for one in found.candidates} == {1, 2, 3, 4}
     assert found.unfit == {1: "has lapsed for its misses"}
