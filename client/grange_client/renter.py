@@ -379,7 +379,7 @@ class Renter:
 
     async def order_health(self, order: OrderState) -> OrderHealth:
         """How an order is, and how likely it is lost before it ends; see `order_health`."""
-        return await read_health(self.market, self._tenures, self._directory, order)
+        return await read_health(self.market, self._tenures, order)
 
     async def manifest(self, order: OrderState, watch: Listener = ignore_progress) -> Manifest:
         """What is in an order; from the catalog, else from those of its farmers that ask no ransom for it."""

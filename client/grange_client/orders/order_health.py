@@ -9,20 +9,19 @@ from collections.abc import Mapping
 
 from grange.chain import Farmer
 from grange.chain.orders import OrderState
-from grange.transfer.directory import FarmerDirectory
+from grange.transfer.registry import read_some
 from grange.types import Epoch, FarmerId, Slot
 from grange_client.orders.durability import OrderHealth, SlotReport, SlotState, estimate_health
 from grange_client.orders.market import Market
 from grange_client.orders.tenure_check import TenureCheck
 
 
-async def read_health(
-    market: Market, tenures: TenureCheck, directory: FarmerDirectory, order: OrderState
-) -> OrderHealth:
+async def read_health(market: Market, tenures: TenureCheck, order: OrderState) -> OrderHealth:
     """The state of an order's slots, and what it means. Raises the errors of the chain."""
     head, order = await asyncio.gather(market.head(), tenures.look(order))
     known, losses = await asyncio.gather(
-        directory.by_id(slot.farmer for slot in order.slots),
+        # Not from the directory: how they are at this moment is what is asked for.
+        read_some(market, sorted({slot.farmer for slot in order.slots})),
         asyncio.gather(
             *(market.is_lost(order.id, index, slot.start) for index, slot in enumerate(order.slots))
         ),
