@@ -1,7 +1,7 @@
 """The client as a library: one object that stores, lists and fetches for one renter.
 
     async with Renter.open(config) as renter:
-        stored = await renter.put(await renter.quote(["photos"], Wish(epochs=30)))
+        stored = await renter.put(await renter.quote(["photos"], StoreOptions(epochs=30)))
         await renter.get("photos", Path("back"))
 
 Decides how the parts are put together and who closes what. Leaves each part to its module, and all talking to
@@ -55,7 +55,7 @@ from grange_client.orders.lookup import find_order
 from grange_client.orders.market import ChainMarket, Market
 from grange_client.orders.order_health import read_health
 from grange_client.orders.placements import FOLDER_NAME, Placements
-from grange_client.orders.plan import Funds, Wish, check_announced
+from grange_client.orders.plan import Funds, StoreOptions, check_announced
 from grange_client.orders.reputations import REPUTATIONS_NAME, Reputations
 from grange_client.orders.store import Quote, Stored, Storing, watching_records
 from grange_client.orders.sync import Synced, sync
@@ -269,13 +269,13 @@ class Renter:
     # Storing.
 
     async def quote(
-        self, paths: Iterable[str | PathLike[str]], wish: Wish, watch: Listener = ignore_progress
+        self, paths: Iterable[str | PathLike[str]], options: StoreOptions, watch: Listener = ignore_progress
     ) -> Quote:
         """What storing these paths would take and cost; see `store.Storing.quote`. Raises HomeForgetful."""
         self._check_remembers()
         watch = watching_records(watch, self._note)
         async with self._diagnosed():
-            return await self._storing.quote(paths, wish, await self._records(), watch)
+            return await self._storing.quote(paths, options, await self._records(), watch)
 
     @property
     def default_confirmations(self) -> int:

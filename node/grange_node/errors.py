@@ -13,7 +13,7 @@
           NotOwner            the earnings are those of an owner whose key is not here
           FarmerForeign       the farmer on chain is somebody else's
           Lapsed              the farmer missed too many proofs, and can do nothing more
-          PromisesOpen        what was promised with a key would be worth nothing without it
+          AcceptancesOpen     what was accepted with a key would be worth nothing without it
       PeerError               whoever sent the request broke the rules
         Refusal               carries a code with its HTTP status, and what was wrong
           Malformed 400       Unauthorised 401   VaultTooSmall 402   PaymentNeeded 402
@@ -89,7 +89,7 @@ class LedgerDamaged(LedgerInvalid, EndsNode):
     def __init__(self, path: Path) -> None:
         super().__init__(
             f"The ledger {path} is damaged.",
-            detail="The pieces are kept. Only promises that nobody has placed yet are forgotten.",
+            detail="The pieces are kept. Only acceptances that nobody has placed yet are forgotten.",
             hint="Move it away, and the files whose names begin with its name, and start the farm again: it "
             "learns from the chain what is placed here.",
         )
@@ -127,8 +127,8 @@ class Lapsed(NodeMisuse):
         self.farmer = farmer
 
 
-class PromisesOpen(NodeMisuse):
-    """What was promised with a key would be worth nothing without it."""
+class AcceptancesOpen(NodeMisuse):
+    """What was accepted with a key would be worth nothing without it."""
 
 
 class Refusal(PeerError):
@@ -201,13 +201,13 @@ class TermsRefused(Conflict):
 
 
 class StakeTooSmall(Conflict):
-    """The farmer's stake does not allow it to promise more."""
+    """The farmer's stake does not allow it to accept more."""
 
     code = ErrorCode.STAKE_TOO_SMALL
 
 
-class Promised(Conflict):
-    """The slot is promised to another repairer, until a deadline."""
+class AlreadyAccepted(Conflict):
+    """The slot is accepted for another repairer, until a deadline."""
 
     code = ErrorCode.PROMISED
 

@@ -26,7 +26,7 @@ from grange.transfer.events import Progress, ProgressEvent, Step
 from grange.units import TOKEN
 from grange_client.keys.config import Config, set_up
 from grange_client.keys.words import new_words
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 from grange_devnet.devnet import DEVNET_PARAMETERS, Devnet
@@ -66,9 +66,9 @@ class Ground:
     folder: Path
 
     @property
-    def wish(self) -> Wish:
+    def store_options(self) -> StoreOptions:
         """The code of the orders."""
-        return Wish(k=self.options.k, n=self.options.n)
+        return StoreOptions(k=self.options.k, n=self.options.n)
 
     def write(self, name: str, size_bytes: int) -> Path:
         """A file that nothing can compress."""
@@ -136,7 +136,7 @@ async def measure_put(ground: Ground) -> tuple[dict[str, Any], list[Stored]]:
 async def _put(ground: Ground, path: Path, signed: Rounds, mined: Rounds) -> Stored:
     watch = _Signed()
     with ground.processors.round(signed), ground.processors.round(mined):
-        quote = await ground.renter.quote([path], ground.wish)
+        quote = await ground.renter.quote([path], ground.store_options)
         stored = await ground.renter.put(quote, watch, confirmations=0)
     signed.stop_last(seconds=watch.seconds, cpu_seconds=watch.cpu_seconds)
     return stored

@@ -21,7 +21,7 @@ from grange.chain import Chain, Event
 from grange.types import Address, Epoch, FarmerId
 from grange.units import format_tokens_rounded_down as received
 from grange_client.keys.words import new_words
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 from grange_devnet.devnet import Devnet
 from grange_devnet.fleet import Fleet
@@ -177,7 +177,7 @@ class Repair(Tale[Outcome]):
             config = await self._rich_renter(words, devnet)
             self._renter = config.identity.wallet.address
             outcome.renter_open = True
-            stored = await self._put(config, source, Wish(k=K, n=N, epochs=EPOCHS))
+            stored = await self._put(config, source, StoreOptions(k=K, n=N, epochs=EPOCHS))
             outcome.renter_open = False
             stage.say(f"{self._measured(stored)} for each of {N} farmers")
         return words, stored, source

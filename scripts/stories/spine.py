@@ -25,7 +25,7 @@ from grange.units import format_tokens_rounded_down as received
 from grange.units import format_tokens_rounded_up as paid_text
 from grange_client.keys.config import load
 from grange_client.keys.words import new_words
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 from grange_devnet.devnet import DEVNET_PARAMETERS, Devnet
@@ -189,7 +189,7 @@ class Spine(Tale[Outcome]):
             words = new_words()
             config = await self._rich_renter(words, devnet)
             first = (await devnet.chain.head()).number + 1
-            stored = await self._put(config, source, Wish(k=K, n=N, epochs=TERM_EPOCHS))
+            stored = await self._put(config, source, StoreOptions(k=K, n=N, epochs=TERM_EPOCHS))
             address = config.identity.wallet.address
             last = (await devnet.chain.head()).number
             all_sent = await market_transactions(devnet.chain, first, last)

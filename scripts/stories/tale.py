@@ -20,7 +20,7 @@ from rich.console import Console
 from grange.chain.network_file import Network
 from grange.units import TOKEN
 from grange_client.keys.config import Config, set_up
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 from grange_devnet.devnet import Devnet
@@ -102,10 +102,10 @@ class Tale(ABC, Generic[AnyOutcome]):
         await devnet.faucet(config.identity.wallet.address, tokens=RENTER_TOKENS)
         return config
 
-    async def _put(self, config: Config, source: Path, wish: Wish) -> Stored:
+    async def _put(self, config: Config, source: Path, options: StoreOptions) -> Stored:
         async with Renter.open(config) as renter:
             with self._stage.work() as watch:
-                quote = await renter.quote([source], wish, watch)
+                quote = await renter.quote([source], options, watch)
                 stored = await renter.put(quote, watch)
         self._outcome.files = stored.manifest.files
         self._outcome.size_bytes = stored.manifest.content_bytes

@@ -13,7 +13,7 @@ from client_trees import listing
 
 from grange.chain import ChainUnavailable, Head, Receipt
 from grange.transfer.events import ProgressEvent, Step
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 
 BRIEFLY_SECONDS = 0.01
 FILES = ["catalog.sqlite", "reputations.sqlite"]
@@ -34,7 +34,7 @@ async def test_an_order_that_is_placed_is_stored_though_it_cannot_be_noted(
 ) -> None:
     """ "Nothing was changed, run this again" would have it paid twice. The next command finds it."""
     async with world.renter(busy_seconds=BRIEFLY_SECONDS) as renter:
-        quote = await renter.quote([tree], Wish(k=2, n=4, epochs=5))
+        quote = await renter.quote([tree], StoreOptions(k=2, n=4, epochs=5))
         holding = held(world.home / file)
 
         def hold(event: ProgressEvent) -> None:
@@ -50,7 +50,7 @@ async def test_an_order_that_is_placed_is_stored_though_it_cannot_be_noted(
 
 async def test_extending_and_closing_are_done_though_they_cannot_be_noted(world: World, tree: Path) -> None:
     async with world.renter(busy_seconds=BRIEFLY_SECONDS) as renter:
-        await renter.put(await renter.quote([tree], Wish(k=2, n=4, epochs=5)))
+        await renter.put(await renter.quote([tree], StoreOptions(k=2, n=4, epochs=5)))
         [known] = await renter.orders()
         quote = await renter.quote_extension(known.order, None)
         holding = held(world.home / "catalog.sqlite")
@@ -73,7 +73,7 @@ async def test_files_come_back_though_nothing_can_be_noted_of_farmers(
     world: World, tree: Path, tmp_path: Path
 ) -> None:
     async with world.renter(busy_seconds=BRIEFLY_SECONDS) as renter:
-        await renter.put(await renter.quote([tree], Wish(k=2, n=4, epochs=5)))
+        await renter.put(await renter.quote([tree], StoreOptions(k=2, n=4, epochs=5)))
         [known] = await renter.orders()
         world.farmer(known.order.slots[0].farmer).behaviour.get_status = 404
         with held(world.home / "reputations.sqlite"):
@@ -104,7 +104,7 @@ async def test_an_order_is_stored_though_the_endpoint_is_gone_or_behind_in_the_n
         monkeypatch.setattr(world.market, method, acted)
 
     async with world.renter() as renter:
-        quote = await renter.quote([tree], Wish(k=2, n=4, epochs=5))
+        quote = await renter.quote([tree], StoreOptions(k=2, n=4, epochs=5))
         then_late("place")
         stored = await renter.put(quote)
         assert stored.confirmations == 0

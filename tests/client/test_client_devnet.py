@@ -30,7 +30,7 @@ from grange_client.errors import NotEnoughMoney, OrderGoesOn
 from grange_client.keys.config import Config, set_up
 from grange_client.orders.durability import SlotState
 from grange_client.orders.market import ChainMarket
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
 from grange_devnet.devnet import Devnet
 
@@ -39,7 +39,7 @@ POOR_WORDS = "letter advice cage absurd amount doctor acoustic avoid letter advi
 OFFER = Offer(
     price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=1 << 40, longest_term_epochs=400
 )
-CODE = Wish(k=2, n=4, epochs=5)
+CODE = StoreOptions(k=2, n=4, epochs=5)
 STAKE = 100 * TOKEN
 PLENTY_OF_BLOCKS = 10**6
 
@@ -250,7 +250,7 @@ async def test_health_follows_the_chain_from_live_to_late_to_vacant(town: Town, 
 async def test_epoch_that_turns_in_between(town: Town, tree: Path) -> None:
     """When an epoch begins during the upload the order costs less, and what was moved too much stays ours."""
     async with Renter.open(town.config, policy=CALM) as renter:
-        quote = await renter.quote([tree], Wish(k=2, n=4, until=16))
+        quote = await renter.quote([tree], StoreOptions(k=2, n=4, until=16))
         await town.devnet.mine(10)
         stored = await renter.put(quote)
         funds = await renter.funds()

@@ -32,15 +32,15 @@ from grange_client.files.manifest import Manifest
 from grange_client.files.new_file import NewFile
 from grange_client.files.scan import Entry, Kind, Scan, scan
 from grange_client.keys.words import identity, new_words
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 
-CODE = Wish(k=3, n=6, epochs=5)
+CODE = StoreOptions(k=3, n=6, epochs=5)
 
 
-async def stored(renter: Renter, *paths: Path, wish: Wish = CODE) -> Stored:
-    return await renter.put(await renter.quote(paths, wish))
+async def stored(renter: Renter, *paths: Path, options: StoreOptions = CODE) -> Stored:
+    return await renter.put(await renter.quote(paths, options))
 
 
 def holders(world: World, order: OrderState) -> list[FakeFarmer]:

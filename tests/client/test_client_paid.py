@@ -15,10 +15,10 @@ from grange.types import FarmerId
 from grange.units import GIB, TOKEN
 from grange_client.downloads.cost import DETOURS, check_vault, estimate_read_cost
 from grange_client.errors import NotEnoughMoney
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 
-CODE = Wish(k=3, n=6, name="things")
+CODE = StoreOptions(k=3, n=6, name="things")
 PRICE = GIB
 """A base unit for every byte."""
 

@@ -43,16 +43,16 @@ from grange_client.errors import (
     SourceChanged,
 )
 from grange_client.files.scan import Scan, scan
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 
-CODE = Wish(k=2, n=4, epochs=5)
+CODE = StoreOptions(k=2, n=4, epochs=5)
 
 
-async def put(renter: Renter, path: Path, wish: Wish = CODE) -> tuple[Stored, list[ProgressEvent]]:
+async def put(renter: Renter, path: Path, options: StoreOptions = CODE) -> tuple[Stored, list[ProgressEvent]]:
     seen: list[ProgressEvent] = []
-    stored = await renter.put(await renter.quote([path], wish), seen.append)
+    stored = await renter.put(await renter.quote([path], options), seen.append)
     return stored, seen
 
 
@@ -223,7 +223,7 @@ async def test_forged_promises_are_not_placed(
 
 async def test_promise_for_another_renter_is_refused(world: World, tree: Path) -> None:
     """The order's id holds the renter: what was signed for somebody else's order is for another order."""
-    other = Wish(k=2, n=4, epochs=5)
+    other = StoreOptions(k=2, n=4, epochs=5)
     async with world.renter() as renter:
         quote = await renter.quote([tree], other)
         farmer = world.farmer(quote.chosen[0].farmer.id)
@@ -438,7 +438,7 @@ async def test_lapsed_promises_are_asked_for_anew(world: World, tree: Path) -> N
 
     async with world.renter() as renter:
         world.market.failures.append(lapse)
-        stored, seen = await put(renter, tree, Wish(k=2, n=4, until=96))
+        stored, seen = await put(renter, tree, StoreOptions(k=2, n=4, until=96))
     assert not replaced(seen)
     asked = [farmer for farmer in world.farmers if farmer.calls.count("accept") == 2]
     assert {farmer.id for farmer in asked} == {slot.farmer for slot in stored.order.slots}
@@ -538,7 +538,7 @@ async def test_killed_process_pays_nothing(world: World, tree: Path) -> None:
 async def test_default_code_depends_on_who_is_there(world: World, tree: Path) -> None:
     """With few farmers it is 4 of 8."""
     async with world.renter() as renter:
-        quote = await renter.quote([tree], Wish())
+        quote = await renter.quote([tree], StoreOptions())
     assert (quote.geometry.k, quote.geometry.n) == (4, 8)
     assert quote.end % 8 == 0
 
@@ -554,7 +554,7 @@ async def test_with_few_farmers_the_plain_put_works(
         else:
             world.change(number, **({"lapsed": True} if number % 2 else {"stake": 0}))
     async with world.renter() as renter:
-        quote = await renter.quote([tree], Wish())
+        quote = await renter.quote([tree], StoreOptions())
         assert (quote.geometry.k, quote.geometry.n) == code
         assert "Few farmers may fail" in quote.cautions[0]
         stored = await renter.put(quote)
@@ -568,7 +568,7 @@ async def test_the_default_code_goes_by_who_can_take_its_slots(tmp_path: Path, t
             market = world.market
             market.known.append(replace(market.known[0], id=FarmerId(number), lapsed=True, stake=0))
         async with world.renter() as renter:
-            quote = await renter.quote([tree], Wish())
+            quote = await renter.quote([tree], StoreOptions())
     assert (quote.geometry.k, quote.geometry.n) == (4, 8)
 
 
@@ -581,7 +581,7 @@ async def test_names_with_next_to_no_stake_do_not_hide_known_farmers(world: Worl
         )
     async with world.renter() as renter:
         renter.reputations.note_successes(map(FarmerId, range(1, 9)))
-        quote = await renter.quote([tree], Wish(k=4, n=8))
+        quote = await renter.quote([tree], StoreOptions(k=4, n=8))
         assert {one.farmer.id for one in quote.chosen} == set(range(1, 9))
 
 
@@ -590,7 +590,7 @@ async def test_too_few_farmers_says_which_n_would_do(world: World, tree: Path) -
         world.change(number, lapsed=True)
     async with world.renter() as renter:
         with pytest.raises(NotEnoughFarmers, match="8 farmers are needed, and 5 of the 8") as raised:
-            await renter.quote([tree], Wish(n=8))
+            await renter.quote([tree], StoreOptions(n=8))
     assert "--n 5" in raised.value.hint
     assert raised.value.failures["farmer 6"] == "has lapsed for its misses"
 
@@ -600,7 +600,7 @@ async def test_where_nobody_can_take_anything_that_is_said(world: World, tree: P
         world.change(number, lapsed=True)
     async with world.renter() as renter:
         with pytest.raises(NotEnoughFarmers, match="A farmer is needed, and 0 of the 8") as raised:
-            await renter.quote([tree], Wish())
+            await renter.quote([tree], StoreOptions())
     assert "--n" not in raised.value.hint
 
 
@@ -777,7 +777,7 @@ async def test_name_that_no_terminal_should_see(world: World, tree: Path) -> Non
     async with world.renter() as renter:
         for name in ("a\x1b[2J", "two\nlines", "x" * 256, ""):
             with pytest.raises(BadName, match="printable characters"):
-                await renter.quote([tree], Wish(k=2, n=4, name=name))
+                await renter.quote([tree], StoreOptions(k=2, n=4, name=name))
     assert BadName.category is Category.USAGE
 
 

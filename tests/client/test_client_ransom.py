@@ -11,11 +11,11 @@ from grange.peer import OverBudget
 from grange.transfer.errors import NotEnoughFarmers
 from grange.types import FarmerId
 from grange.units import TOKEN
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 
-CODE = Wish(k=2, n=4, epochs=5)
+CODE = StoreOptions(k=2, n=4, epochs=5)
 RANSOM = 1 << 30 << 40
 """2^40 base units for a byte."""
 

@@ -15,9 +15,9 @@ from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerReplaced, ProgressEvent
 from grange.transfer.push import MAX_RECOUNTS
 from grange.transfer.retry import RetryPolicy, SlowRule
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 
-CODE = Wish(k=2, n=4, epochs=5)
+CODE = StoreOptions(k=2, n=4, epochs=5)
 
 
 class Restart:

@@ -15,7 +15,15 @@ from grange.types import Epoch, Offer, address_from
 from grange.units import GIB, MIB, TOKEN
 from grange_client.errors import NotEnoughMoney, NothingToStore
 from grange_client.orders.cautions import code_text
-from grange_client.orders.plan import Funds, Wish, code_for, codes_for, end_for, missing_from_vault, price
+from grange_client.orders.plan import (
+    Funds,
+    StoreOptions,
+    code_for,
+    codes_for,
+    end_for,
+    missing_from_vault,
+    price,
+)
 
 NEED = Requirements(k=2, n=4, slot_bytes=64 * MIB, start=Epoch(3), end=Epoch(16), collateral_epochs=16)
 STRANGER = Reputation()
@@ -147,41 +155,41 @@ def test_networks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "farmers", "code"),
+    ("options", "farmers", "code"),
     [
-        (Wish(), 0, (1, 1)),
-        (Wish(), 1, (1, 1)),
-        (Wish(), 2, (1, 2)),
-        (Wish(), 3, (1, 3)),
-        (Wish(), 4, (2, 4)),
-        (Wish(), 5, (2, 5)),
-        (Wish(), 7, (3, 7)),
-        (Wish(), 8, (4, 8)),
-        (Wish(), 29, (4, 8)),
-        (Wish(), 30, (10, 30)),
-        (Wish(n=6), 8, (3, 6)),
-        (Wish(k=2), 8, (2, 4)),
-        (Wish(k=2), 3, (2, 3)),
-        (Wish(k=3), 2, (3, 3)),
-        (Wish(n=5), 2, (2, 5)),
-        (Wish(k=200), 8, None),
-        (Wish(k=3, n=3), 8, (3, 3)),
-        (Wish(n=1), 8, (1, 1)),
-        (Wish(k=5, n=4), 8, None),
+        (StoreOptions(), 0, (1, 1)),
+        (StoreOptions(), 1, (1, 1)),
+        (StoreOptions(), 2, (1, 2)),
+        (StoreOptions(), 3, (1, 3)),
+        (StoreOptions(), 4, (2, 4)),
+        (StoreOptions(), 5, (2, 5)),
+        (StoreOptions(), 7, (3, 7)),
+        (StoreOptions(), 8, (4, 8)),
+        (StoreOptions(), 29, (4, 8)),
+        (StoreOptions(), 30, (10, 30)),
+        (StoreOptions(n=6), 8, (3, 6)),
+        (StoreOptions(k=2), 8, (2, 4)),
+        (StoreOptions(k=2), 3, (2, 3)),
+        (StoreOptions(k=3), 2, (3, 3)),
+        (StoreOptions(n=5), 2, (2, 5)),
+        (StoreOptions(k=200), 8, None),
+        (StoreOptions(k=3, n=3), 8, (3, 3)),
+        (StoreOptions(n=1), 8, (1, 1)),
+        (StoreOptions(k=5, n=4), 8, None),
     ],
 )
-def test_code(wish: Wish, farmers: int, code: tuple[int, int] | None) -> None:
+def test_code(options: StoreOptions, farmers: int, code: tuple[int, int] | None) -> None:
     """10 of 30 with many farmers, 4 of 8 with fewer, else all there are, or what was asked for."""
     if code is None:
         with pytest.raises(NothingToStore):
-            code_for(wish, farmers)
+            code_for(options, farmers)
     else:
-        assert code_for(wish, farmers) == code
+        assert code_for(options, farmers) == code
 
 
 def test_k_that_is_larger_than_n_is_called_that() -> None:
     with pytest.raises(NothingToStore, match="k must not be larger than n"):
-        code_for(Wish(k=5, n=2), 8)
+        code_for(StoreOptions(k=5, n=2), 8)
 
 
 @pytest.mark.parametrize(
@@ -199,9 +207,9 @@ def test_a_code_is_put_in_words(k: int, n: int, words: str) -> None:
 
 def test_smaller_codes_are_tried_down_to_one_farmer() -> None:
     """A smaller code has larger slots, which fewer farmers can take."""
-    assert codes_for(Wish(), 31)[:3] == [(10, 30), (4, 8), (3, 7)]
-    assert codes_for(Wish(), 5) == [(2, 5), (2, 4), (1, 3), (1, 2), (1, 1)]
-    assert codes_for(Wish(n=8), 5) == [(4, 8)]
+    assert codes_for(StoreOptions(), 31)[:3] == [(10, 30), (4, 8), (3, 7)]
+    assert codes_for(StoreOptions(), 5) == [(2, 5), (2, 4), (1, 3), (1, 2), (1, 1)]
+    assert codes_for(StoreOptions(n=8), 5) == [(4, 8)]
 
 
 PRICES = {"price_floor": TOKEN // 2, "highest_egress": 4 * TOKEN}
@@ -275,17 +283,20 @@ def test_reading_prices_that_are_a_ransom_are_refused() -> None:
 @given(st.integers(0, 10_000), st.integers(1, 80))
 def test_end_covers_what_was_asked(current: int, epochs: int) -> None:
     """The end is the first date of the calendar that gives as many epochs as asked for."""
-    end = end_for(Wish(epochs=epochs), Epoch(current), PARAMETERS)
+    end = end_for(StoreOptions(epochs=epochs), Epoch(current), PARAMETERS)
     grid = PARAMETERS.grid_epochs
     assert end % grid == 0
     assert epochs <= end - (current + 1) < epochs + grid
 
 
-@pytest.mark.parametrize("wish", [Wish(epochs=200), Wish(until=10_000), Wish(until=5), Wish(epochs=0)])
-def test_ends_that_cannot_be(wish: Wish) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [StoreOptions(epochs=200), StoreOptions(until=10_000), StoreOptions(until=5), StoreOptions(epochs=0)],
+)
+def test_ends_that_cannot_be(options: StoreOptions) -> None:
     """Beyond the calendar, or in the past, is refused with a hint."""
     with pytest.raises(NothingToStore) as raised:
-        end_for(wish, Epoch(10), PARAMETERS)
+        end_for(options, Epoch(10), PARAMETERS)
     assert raised.value.hint
 
 

@@ -22,7 +22,7 @@ from grange.types import Address, Epoch, FarmerId
 from grange.units import TOKEN
 from grange_client.keys.config import Config, set_up
 from grange_client.keys.words import new_words
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 from grange_devnet import DEVNET_PARAMETERS, Devnet
@@ -202,10 +202,12 @@ class Town:
             await self.quiet()
 
 
-async def stored(config: Config, source: Path, wish: Wish, watch: Listener = ignore_progress) -> Stored:
+async def stored(
+    config: Config, source: Path, options: StoreOptions, watch: Listener = ignore_progress
+) -> Stored:
     """Store a path as a library user does."""
     async with Renter.open(config) as renter:
-        return await renter.put(await renter.quote([source], wish), watch)
+        return await renter.put(await renter.quote([source], options), watch)
 
 
 async def fetched(config: Config, target: Path) -> Path:

@@ -19,7 +19,7 @@ from grange.peer import PaymentChannels
 from grange.reads import READ_WINDOWS, is_open
 from grange.types import FarmerId, Slot
 from grange.units import GIB, TOKEN, egress_rounded_up
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 from grange_devnet import Devnet
 from grange_devnet.engines import missing_reason
@@ -66,7 +66,7 @@ class Patient:
     async def of(cls, shop: Town, folder: Path, number: int) -> Patient:
         """The farm of this number, with a slot of a new order that all have proven once."""
         source = plain_file(folder / "one.bin", FEW_MB, seed=number)
-        placed = await stored((await shop.person()).config, source, Wish(k=K, n=FARMERS, epochs=60))
+        placed = await stored((await shop.person()).config, source, StoreOptions(k=K, n=FARMERS, epochs=60))
         await shop.devnet.faucet(shop.farmers[number].address, tokens=FUNDS)
         await shop.quiet()
         return cls(town=shop, farmer=shop.farmers[number], stored=placed)

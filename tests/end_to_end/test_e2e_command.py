@@ -22,7 +22,7 @@ from grange.cli.presenter import explain
 from grange.transfer.errors import NotEnoughFarmers
 from grange.types import Offer
 from grange.units import TOKEN
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
 from grange_devnet.fleet import FarmerProcess
 from stories.compare import differences
@@ -102,7 +102,7 @@ async def test_the_list_of_farmers_is_that_of_the_chain(town: Town, person: Pers
 async def test_a_farmer_sees_and_withdraws_what_it_earned(town: Town, person: Person, tmp_path: Path) -> None:
     """`farm status --json` counts as the chain does; `farm withdraw` moves the vault to whom it should."""
     chain = town.chain
-    await stored(person.config, plain_file(tmp_path / "one.bin", SOME_BYTES, seed=32), Wish(k=2, n=5))
+    await stored(person.config, plain_file(tmp_path / "one.bin", SOME_BYTES, seed=32), StoreOptions(k=2, n=5))
     await town.quiet()
     farmer, friend = town.farmers[1], Wallet.random().address
     before, head = await town.wealth(farmer.address), (await chain.head()).number
@@ -137,7 +137,7 @@ async def test_a_farmer_sees_and_withdraws_what_it_earned(town: Town, person: Pe
 async def test_too_few_farmers_are_named(town: Town, person: Person, tmp_path: Path) -> None:
     """Fewer than k to read from, or than n to store with: which ones, how many more; nothing is written."""
     source = plain_file(tmp_path / "one.bin", SOME_BYTES, seed=33)
-    order = (await stored(person.config, source, Wish(k=3, n=4))).order
+    order = (await stored(person.config, source, StoreOptions(k=3, n=4))).order
     away = [town.fleet.by_id(order.slots[index].farmer) for index in (0, 3)]
     before = await town.wealth(person.address)
     back, again = tmp_path / "back", tmp_path / "again"

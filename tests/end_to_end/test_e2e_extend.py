@@ -14,7 +14,7 @@ from e2e_town import Person, Town, fetched, stored
 from e2e_tree import plain_file
 
 from grange.types import Epoch, FarmerId
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_devnet.fleet import FarmerProcess
 
 FARMERS = 5
@@ -36,7 +36,7 @@ async def test_an_order_goes_on_with_whoever_goes_on(town: Town, tmp_path: Path)
     source = plain_file(tmp_path / "one.bin", FEW_MB, seed=31)
     grid = town.chain.parameters.grid_epochs
     await proven_to(town, ((await town.chain.current_epoch()) // grid + 1) * grid)
-    first = (await stored(person.config, source, Wish(k=2, n=4, epochs=grid))).order
+    first = (await stored(person.config, source, StoreOptions(k=2, n=4, epochs=grid))).order
 
     early = await extended(person)
     assert (early.code, f"Extend it from epoch {first.end - grid}" in early.err) == (4, True)

@@ -15,7 +15,7 @@ from e2e_town import Person, Town, eventually, stored
 from e2e_tree import plain_file
 
 from grange.types import FarmerId
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 from grange_devnet.engines import missing_reason
@@ -25,7 +25,7 @@ from grange_node.repair.jobs import Jobs, Outcome
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 FARMERS = 6
-WISH = Wish(k=2, n=FARMERS - 1, epochs=60)
+OPTIONS = StoreOptions(k=2, n=FARMERS - 1, epochs=60)
 """Each order leaves one farmer out."""
 LARGE_BYTES, SMALL_BYTES = 24_000_000, 3_000_000
 MAX_ORDERS = 20
@@ -72,9 +72,9 @@ async def loss(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Loss]:
         person = await town.person()
         large = plain_file(folder / "large.bin", LARGE_BYTES, seed=1)
         small = plain_file(folder / "small.bin", SMALL_BYTES, seed=2)
-        free = await stored(person.config, large, WISH)
+        free = await stored(person.config, large, OPTIONS)
         for _ in range(MAX_ORDERS):
-            full = await stored(person.config, small, WISH)
+            full = await stored(person.config, small, OPTIONS)
             if left_out(town, full) is not left_out(town, free):
                 break
         spared = left_out(town, free), left_out(town, full)

@@ -19,7 +19,7 @@ from grange.messages import Domain
 from grange.peer import PaymentChannels
 from grange.types import FarmerId
 from grange.units import TOKEN
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.renter import CHANNELS_NAME
 from grange_devnet import Devnet
 from grange_devnet.engines import EngineName
@@ -30,7 +30,7 @@ FEW_MB = 3_000_000
 DEPOSIT = 40 * TOKEN
 PRICE = FleetOptions(egress_price_tokens_per_gib="1000")
 """A file of FEW_MB costs each of two farmers more than the token at which they redeem."""
-CODE = Wish(k=2, n=4)
+CODE = StoreOptions(k=2, n=4)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -23,7 +23,7 @@ from e2e_tree import plain_file
 
 from grange.types import FarmerId, OrderId
 from grange.units import MAX_PIECE_BYTES
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 from grange_devnet.engines import missing_reason
@@ -38,9 +38,9 @@ from grange_node.repair.repairer import Repairer
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 FARMERS = 10
 N = 6
-EACH_ALONE = Wish(k=2, n=N, epochs=60)
+EACH_ALONE = StoreOptions(k=2, n=N, epochs=60)
 """Each side has the two slots that it takes to rebuild the rest."""
-NEITHER_ALONE = Wish(k=3, n=N, epochs=60)
+NEITHER_ALONE = StoreOptions(k=3, n=N, epochs=60)
 SIZE_BYTES = 9_000_000
 SECOND_PIECE = b"Range: bytes=%d-" % MAX_PIECE_BYTES
 """How a read of any slot's second piece begins."""
@@ -89,9 +89,9 @@ async def split(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Split
     async with Town.open(engine, folder, FARMERS) as town:
         person = await town.person()
         orders, sources = [], {}
-        for seed, wish in enumerate((EACH_ALONE, NEITHER_ALONE)):
+        for seed, options in enumerate((EACH_ALONE, NEITHER_ALONE)):
             source = plain_file(folder / f"{seed}.bin", SIZE_BYTES, seed=seed)
-            orders.append(await stored(person.config, source, wish))
+            orders.append(await stored(person.config, source, options))
             sources[orders[-1].order.id] = source
         alone, together = orders
         both = {slot.farmer for slot in alone.order.slots} & {slot.farmer for slot in together.order.slots}

@@ -21,7 +21,7 @@ from e2e_tree import plain_file
 
 from grange.chain import ChainError
 from grange.types import OrderId
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 from grange_devnet.engines import missing_reason
@@ -74,7 +74,7 @@ async def ruin(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ruin]:
         for seed, story in enumerate(STORIES):
             size = LARGE_BYTES if story in LARGE else SMALL_BYTES
             sources[story] = plain_file(folder / f"{seed}.bin", size, seed=seed)
-            orders[story] = await stored(person.config, sources[story], Wish(k=K, n=N, epochs=EPOCHS))
+            orders[story] = await stored(person.config, sources[story], StoreOptions(k=K, n=N, epochs=EPOCHS))
         everybody = [{slot.farmer for slot in one.order.slots} for one in orders.values()]
         gone = next(
             (first, second)

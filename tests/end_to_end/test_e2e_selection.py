@@ -13,7 +13,7 @@ from e2e_tree import plain_file
 
 from grange.chain import calls
 from grange.transfer.spread import TRIED_EPOCHS
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Quote
 from grange_client.renter import Renter
 from grange_devnet.fleet import FarmerProcess
@@ -28,9 +28,9 @@ async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
         yield opened
 
 
-async def quoted(person: Person, path: Path, wish: Wish) -> Quote:
+async def quoted(person: Person, path: Path, options: StoreOptions) -> Quote:
     async with Renter.open(person.config) as renter:
-        return await renter.quote([path], wish)
+        return await renter.quote([path], options)
 
 
 async def ask_nothing(town: Town, farmer: FarmerProcess) -> None:
@@ -47,23 +47,23 @@ async def test_strangers_are_kept_to_their_share_once_others_have_proven(town: T
     that prove are chosen, and the fifth, which asks next to nothing, is no spare where none may be."""
     first, second = await town.person(), await town.person()
     source = plain_file(tmp_path / "one.bin", 100_000, seed=61)
-    young = await quoted(first, source, Wish())
+    young = await quoted(first, source, StoreOptions())
     assert (young.geometry.k, young.geometry.n) == (2, 5)
     assert any("This market is young: 5 of the 5 farmers" in caution for caution in young.cautions)
 
-    order = (await stored(first.config, source, Wish(k=2, n=4, epochs=40))).order
+    order = (await stored(first.config, source, StoreOptions(k=2, n=4, epochs=40))).order
     keepers = {slot.farmer for slot in order.slots}
     [stranger] = [one for one in town.farmers if one.farmer not in keepers]
     await ask_nothing(town, stranger)
     for _ in range(TRIED_EPOCHS):
         await town.quiet()
 
-    strict = await quoted(second, source, Wish(k=3, n=4))
+    strict = await quoted(second, source, StoreOptions(k=3, n=4))
     assert {one.farmer.id for one in strict.choice.ranked} == keepers
     assert not [caution for caution in strict.cautions if "young" in caution]
-    loose = await quoted(second, source, Wish(k=2, n=4))
+    loose = await quoted(second, source, StoreOptions(k=2, n=4))
     assert {one.farmer.id for one in loose.chosen} == keepers
     assert [one.farmer.id for one in loose.choice.ranked[4:]] == [stranger.farmer]
-    all_five = await quoted(second, source, Wish(k=4, n=5))
+    all_five = await quoted(second, source, StoreOptions(k=4, n=5))
     assert any("1 of the 5 farmers ask" in caution for caution in all_five.cautions)
     assert any("This market is young: 1 of the 5 farmers" in caution for caution in all_five.cautions)

@@ -15,7 +15,7 @@ from e2e_tree import LARGE_BYTES, SMALL_FILES, odd_tree
 
 from grange.chain import calls
 from grange.types import Epoch, FarmerId
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
 from grange_devnet.fleet import FarmerProcess
 from stories.compare import differences
@@ -46,7 +46,7 @@ async def test_files_go_in_are_proven_and_paid_and_come_back(
     source = odd_tree(tmp_path / "source", seed=1)
 
     before = await town.wealth(person.address)
-    order = await stored(person.config, source, Wish(k=K, n=N))
+    order = await stored(person.config, source, StoreOptions(k=K, n=N))
     assert await town.nonce(person.address) == 1
     assert sum(before) - sum(await town.wealth(person.address)) == order.order.cost
     assert order.manifest.files > SMALL_FILES
@@ -100,7 +100,7 @@ async def one_epoch(
 async def test_parts_of_an_order_come_back_alone(town: Town, person: Person, tmp_path: Path) -> None:
     """One name, or one folder, can be fetched without the rest, and nothing that is there is touched."""
     source = odd_tree(tmp_path / "source", seed=2)
-    await stored(person.config, source, Wish(k=2, n=4))
+    await stored(person.config, source, StoreOptions(k=2, n=4))
     async with Renter.open(person.config) as renter:
         order = (await renter.find("source")).order
         one, folder = b"source/not-utf-8-\xff\xfe\x80", b"source/shelf-3/box-1"
@@ -115,7 +115,7 @@ async def test_parts_of_an_order_come_back_alone(town: Town, person: Person, tmp
 async def test_an_order_is_over_when_its_end_has_come(town: Town, person: Person, tmp_path: Path) -> None:
     """From its end on an order pays nothing more."""
     source = odd_tree(tmp_path / "source", seed=3)
-    order = (await stored(person.config, source, Wish(k=1, n=1, epochs=1))).order
+    order = (await stored(person.config, source, StoreOptions(k=1, n=1, epochs=1))).order
     farmer = order.slots[0].farmer
     last = await town.chain.rate_at(farmer, Epoch(order.end - 1))
     assert last - await town.chain.rate_at(farmer, order.end) >= order.slots[0].rate

@@ -17,7 +17,7 @@ from e2e_tree import plain_file
 from grange.chain import Sender, calls
 from grange.transfer.events import Progress, ProgressEvent
 from grange.types import OrderId
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
 from grange_devnet.fleet import FarmerProcess
 
@@ -33,7 +33,7 @@ async def test_a_farmer_restarted_in_an_epoch_still_proves_it_and_serves(
 ) -> None:
     """A farmer that was away as the epoch began proves it once it is back, and serves what it keeps."""
     source = plain_file(tmp_path / "one.bin", FEW_MB, seed=11)
-    order = (await stored(person.config, source, Wish(k=1, n=1))).order
+    order = (await stored(person.config, source, StoreOptions(k=1, n=1))).order
     farmer = town.fleet.by_id(order.slots[0].farmer)
     await farmer.stop()
     try:
@@ -52,7 +52,7 @@ async def test_a_farmer_killed_in_an_upload_loses_nothing_it_signed_for(
     chain = town.chain
     source = plain_file(tmp_path / "one.bin", FEW_MB, seed=12)
     async with Renter.open(person.config) as renter:
-        quote = await renter.quote([source], Wish(k=2, n=4))
+        quote = await renter.quote([source], StoreOptions(k=2, n=4))
         victim = town.fleet.by_id(quote.chosen[0].farmer.id)
         async with knocking(town, victim, person.wallet) as visitor:
             promised = await visitor.promised(Slot.of_noise(seed=12, pieces=3))
@@ -139,7 +139,7 @@ async def test_farmers_serve_without_a_chain_and_prove_when_it_is_back(
 ) -> None:
     """While no farmer reaches the chain renters read all the same, and the epoch is proven afterwards."""
     source = plain_file(tmp_path / "one.bin", FEW_MB, seed=15)
-    order = (await stored(person.config, source, Wish(k=3, n=5))).order
+    order = (await stored(person.config, source, StoreOptions(k=3, n=5))).order
     await town.quiet()
     await town.gate.shut()
     try:
@@ -161,11 +161,11 @@ async def test_a_reorg_that_undoes_an_order_undoes_it_for_everybody(
     chain = town.chain
     kept = plain_file(tmp_path / "kept.bin", FEW_MB, seed=16)
     gone = plain_file(tmp_path / "gone.bin", FEW_MB, seed=17)
-    await stored(person.config, kept, Wish(k=3, n=5))
+    await stored(person.config, kept, StoreOptions(k=3, n=5))
     await town.quiet()
     before = await town.wealth(person.address)
     snapshot = await town.devnet.snapshot()
-    undone = (await stored(person.config, gone, Wish(k=3, n=5))).order
+    undone = (await stored(person.config, gone, StoreOptions(k=3, n=5))).order
     async with Renter.open(person.config) as renter:
         assert [known.name for known in await renter.orders()] == ["gone.bin", "kept.bin"]
     for farmer in town.farmers:

@@ -164,7 +164,7 @@ async def test_each_slot_has_an_acceptance_or_the_reason_why_not() -> None:
     peers[2].errors = [ZeroDivisionError("a bug")]
     answers = await collected(peers)
     assert isinstance(answers[1], Acceptance)
-    assert [type(answers[slot]).__name__ for slot in (0, 2)] == ["FarmerRefused", "FarmerUnforeseen"]
+    assert [type(answers[slot]).__name__ for slot in (0, 2)] == ["FarmerRefused", "FarmerErrorContained"]
     assert peers[1].bodies[0].root == ROOTS[1]
 
 

@@ -13,7 +13,7 @@ from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import Listener
 from grange.transfer.selection import Choice, Requirements, choose
 from grange_client.errors import NothingToStore
-from grange_client.orders.plan import LARGE_CODE_FROM_FARMERS, Wish, codes_for
+from grange_client.orders.plan import LARGE_CODE_FROM_FARMERS, StoreOptions, codes_for
 
 RequirementsOf = Callable[[int, int], Requirements]
 """What an order asks of each farmer, for a code of k and n."""
@@ -21,7 +21,7 @@ RequirementsOf = Callable[[int, int], Requirements]
 
 async def choose_farmers(
     directory: FarmerDirectory,
-    wish: Wish,
+    options: StoreOptions,
     requirements_of: RequirementsOf,
     *,
     reputations: Reputations,
@@ -29,32 +29,34 @@ async def choose_farmers(
 ) -> tuple[Requirements, Choice]:
     """Who is to keep a new order, and what is asked of them.
 
-    Raises NothingToStore for a wish that makes no code, NotEnoughFarmers, and the errors of the chain.
+    Raises NothingToStore for options that make no code, NotEnoughFarmers, and the errors of the chain.
     """
     # Of all codes that may come of it this one asks the least of each farmer.
-    least = requirements_of(*codes_for(wish, LARGE_CODE_FROM_FARMERS)[0])
+    least = requirements_of(*codes_for(options, LARGE_CODE_FROM_FARMERS)[0])
     found = await directory.find_candidates(least, reputations=reputations, listener=watch)
-    for requirements, choice in _choices(wish, found, requirements_of):
+    for requirements, choice in _choices(options, found, requirements_of):
         if len(choice.ranked) >= requirements.n:
             return requirements, replace(choice, unfit=found.unfit | choice.unfit)
-    raise _too_few(wish, found, requirements_of)
+    raise _too_few(options, found, requirements_of)
 
 
 def _choices(
-    wish: Wish, found: FoundCandidates, requirements_of: RequirementsOf
+    options: StoreOptions, found: FoundCandidates, requirements_of: RequirementsOf
 ) -> Iterator[tuple[Requirements, Choice]]:
-    """What the codes lead to that a wish leaves open, the best first, as far as the data fits into them."""
-    for k, n in codes_for(wish, len(found.candidates)):
+    """What the codes lead to that options leave open, the best first, as far as the data fits into them."""
+    for k, n in codes_for(options, len(found.candidates)):
         requirements = found.priced(requirements_of(k, n))
         yield requirements, choose(found.candidates, requirements)
 
 
-def _too_few(wish: Wish, found: FoundCandidates, requirements_of: RequirementsOf) -> NotEnoughFarmers:
+def _too_few(
+    options: StoreOptions, found: FoundCandidates, requirements_of: RequirementsOf
+) -> NotEnoughFarmers:
     """What is missing for the code that was asked for, and the largest that would do."""
-    requirements, fitting = next(_choices(wish, found, requirements_of))
+    requirements, fitting = next(_choices(options, found, requirements_of))
     possible = None
     with suppress(NothingToStore):
-        choices = _choices(Wish(), found, requirements_of)
+        choices = _choices(StoreOptions(), found, requirements_of)
         possible = next((other.n for other, choice in choices if len(choice.ranked) >= other.n), None)
     reasons = found.silent | found.unfit | fitting.unfit
     n, there = requirements.n, len(fitting.ranked)

@@ -22,7 +22,7 @@ LARGE_CODE_FROM_FARMERS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class StoreOptions:
     """What the person asked for;
 
     None leaves it to us. `epochs` is how long at least, `until` an end by name.
@@ -46,17 +46,17 @@ class Funds:
     """Where to send more."""
 
 
-def code_for(wish: Wish, farmers: int) -> tuple[int, int]:
-    """k and n, where so many farmers could take a slot. Raises NothingToStore for a wish that makes no code.
+def code_for(options: StoreOptions, farmers: int) -> tuple[int, int]:
+    """k and n, where so many farmers could take a slot. Raises NothingToStore for options that make no code.
 
     Left to us it is 10 of 30 or 4 of 8, and with fewer farmers than eight all of them, of which half or a
     little more may fail: 3 of 7, 3 of 6, 2 of 5, 2 of 4, 1 of 3, 1 of 2, 1 of 1.
     """
     k, n = LARGE_CODE if farmers >= LARGE_CODE_FROM_FARMERS else SMALL_CODE
-    if wish.n is not None:
-        k, n = (wish.k or max(1, wish.n * k // n)), wish.n
-    elif wish.k is not None:
-        k, n = wish.k, max(min(wish.k * n // k, farmers), wish.k)
+    if options.n is not None:
+        k, n = (options.k or max(1, options.n * k // n)), options.n
+    elif options.k is not None:
+        k, n = options.k, max(min(options.k * n // k, farmers), options.k)
     elif farmers < n:
         n = max(1, farmers)
         k = max(1, n * k // SMALL_CODE[1])
@@ -75,15 +75,19 @@ def code_for(wish: Wish, farmers: int) -> tuple[int, int]:
     return k, n
 
 
-def codes_for(wish: Wish, farmers: int) -> list[tuple[int, int]]:
+def codes_for(options: StoreOptions, farmers: int) -> list[tuple[int, int]]:
     """The codes to try, the best first, when so many farmers answer: a smaller one has larger slots, for
     which fewer of them may have the room and the stake. Raises NothingToStore."""
     sizes = [size for size in (LARGE_CODE_FROM_FARMERS, *range(SMALL_CODE[1], 0, -1)) if size <= farmers]
-    return list(dict.fromkeys(code_for(wish, size) for size in sizes or [0]))
+    return list(dict.fromkeys(code_for(options, size) for size in sizes or [0]))
 
 
 def end_for(
-    wish: Wish, current: Epoch, parameters: Parameters, *, when: Callable[[int], str] = "epoch {}".format
+    options: StoreOptions,
+    current: Epoch,
+    parameters: Parameters,
+    *,
+    when: Callable[[int], str] = "epoch {}".format,
 ) -> Epoch:
     """The end of an order: on the calendar, so that what was asked for is covered.
 
@@ -92,8 +96,8 @@ def end_for(
     """
     grid = parameters.grid_epochs
     start = current + 1
-    if wish.until is not None:
-        asked = wish.until
+    if options.until is not None:
+        asked = options.until
         if asked <= start:
             raise NothingToStore(
                 f"An order can't end with epoch {asked}: it is epoch {current}, and it would begin with "
@@ -102,7 +106,7 @@ def end_for(
                 category=Category.USAGE,
             )
     else:
-        epochs = grid if wish.epochs is None else wish.epochs
+        epochs = grid if options.epochs is None else options.epochs
         if epochs < 1:
             raise NothingToStore(
                 "An order lasts one epoch at least.",

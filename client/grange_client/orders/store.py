@@ -44,7 +44,7 @@ from grange_client.orders.farmer_choice import choose_farmers
 from grange_client.orders.market import Market, OnMined
 from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
 from grange_client.orders.placing import PASSING_ERRORS, depth_of, place
-from grange_client.orders.plan import Funds, Wish, end_for, missing_from_vault, price
+from grange_client.orders.plan import Funds, StoreOptions, end_for, missing_from_vault, price
 
 
 class Ticket:
@@ -121,7 +121,7 @@ class Storing:
     async def quote(
         self,
         paths: Iterable[str | PathLike[str]],
-        wish: Wish,
+        options: StoreOptions,
         reputations: Reputations,
         watch: Listener,
     ) -> Quote:
@@ -129,18 +129,18 @@ class Storing:
 
         Raises BadName, NothingToStore, NotEnoughFarmers, NotEnoughMoney and the errors of the chain.
         """
-        if wish.name is not None and not is_name(wish.name):
+        if options.name is not None and not is_name(options.name):
             raise BadName(NAME_RULE, hint="Choose another --name.")
         watch(Step(what="Looking at the files"))
         found = scan(paths)
         manifest = Manifest(
-            name=wish.name or default_name(found), created=int(self.now()), entries=found.entries
+            name=options.name or default_name(found), created=int(self.now()), entries=found.entries
         )
         stored_manifest = pack(manifest)
         watch(Step(what="Looking for farmers"))
         clock, parameters = await self.market.clock(), self.market.parameters
         start = Epoch(clock.epoch + 1)
-        end = end_for(wish, clock.epoch, parameters, when=clock.describe_epoch)
+        end = end_for(options, clock.epoch, parameters, when=clock.describe_epoch)
         salt = self.random(SALT_BYTES)
         order = order_id(self.identity.wallet.address, salt)
         size_bytes = found.content_bytes + len(stored_manifest)
@@ -157,7 +157,7 @@ class Storing:
             )
 
         needed, choice = await choose_farmers(
-            self.directory, wish, requirements_of, reputations=reputations, watch=watch
+            self.directory, options, requirements_of, reputations=reputations, watch=watch
         )
         geometry = _shape(found, size_bytes, needed.k, needed.n)
         cost = price(choice.ranked[: needed.n], start, end)

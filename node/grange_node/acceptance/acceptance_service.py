@@ -39,7 +39,7 @@ from grange_node.acceptance.uploads import Uploads
 from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.chain_link import ChainLink
 from grange_node.config import Config
-from grange_node.errors import ChainDown, Conflict, Foreign, NotFound, Promised, TooBusy
+from grange_node.errors import AlreadyAccepted, ChainDown, Conflict, Foreign, NotFound, TooBusy
 from grange_node.ledger.ledger import Ledger
 from grange_node.limits.fair_shares import Allowance, FairShares
 from grange_node.limits.networks import Network
@@ -265,7 +265,7 @@ class AcceptanceService:
         if other is not None and other.key != key:
             await asyncio.to_thread(self._check_pieces, key, terms)
             self._locks.contest(other.key)
-            raise Promised("this slot is promised to another", deadline_block=other.deadline_block)
+            raise AlreadyAccepted("this slot is promised to another", deadline_block=other.deadline_block)
         view = await self._follower.recent()
         record = self._ledger.slot(key) or record
         lasts_to = view.head.number + RENEWAL_BLOCKS
@@ -276,7 +276,7 @@ class AcceptanceService:
             return record.deadline_block
         if self._locks.is_contested(key) and life_blocks == TAKEOVER_LIFE_BLOCKS:
             # Whoever neither uses its consent nor lets go of it would keep the slot from repair for ever.
-            raise Promised(
+            raise AlreadyAccepted(
                 "another repairer wants this slot too, and is next", deadline_block=record.deadline_block
             )
         await asyncio.to_thread(self._check_pieces, key, terms)

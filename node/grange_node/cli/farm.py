@@ -306,7 +306,7 @@ def rotate_key_command(
     home: Home = None,
     now: Annotated[
         bool,
-        typer.Option("--now", help="Do not wait for promises that are not placed: they are worth nothing."),
+        typer.Option("--now", help="Do not wait for acceptances that are not placed: they are void."),
     ] = False,
     owner_key: OwnerKey = None,
 ) -> None:
@@ -330,6 +330,4 @@ def rotate_key_command(
         try:
             Store.check_free(config.data_folder)
         except DataInUse:
-            typer.echo(
-                "The farm is running with the old key. Restart it: until then it promises nothing new."
-            )
+            typer.echo("The farm is running with the old key. Restart it: until then it accepts nothing new.")

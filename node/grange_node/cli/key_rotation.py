@@ -9,7 +9,7 @@ Each step looks at what is there first, so that the command can be repeated afte
 key is ever deleted: until step 3 the old one operates the farmer, and if it owns the farmer too it does so
 for good, since a farmer's owner cannot be changed.
 
-What was signed with the old key counts only as long as the chain names that key: a slot that was promised and
+What was signed with the old key counts only as long as the chain names that key: a slot that was accepted and
 is not placed yet can then not be placed any more.
 """
 
@@ -37,7 +37,7 @@ from grange_node.config import (
     replace_private,
     write_private,
 )
-from grange_node.errors import KeyInvalid, NotFunded, NotOwner, PromisesOpen
+from grange_node.errors import AcceptancesOpen, KeyInvalid, NotFunded, NotOwner
 from grange_node.ledger.ledger import Ledger
 from grange_node.records import SlotState
 
@@ -67,7 +67,7 @@ async def rotate_key(
 ) -> Rotation:
     """Make a new operator key, have the owner name it on chain, and put it in place.
 
-    `now` does not wait for promises that are not placed. Raises NotOwner, PromisesOpen, NotFunded,
+    `now` does not wait for acceptances that are not placed. Raises NotOwner, AcceptancesOpen, NotFunded,
     FarmerForeign, Lapsed, KeyInvalid, ChainError; then the old key is still in place.
     """
     if owner.address != config.owner:
@@ -92,7 +92,7 @@ async def _rotate(
         await check_not_lapsed(chain, farmer)
         if farmer.operator != new.address:
             if not now:
-                await _check_no_promises(chain, config)
+                await _check_no_acceptances(chain, config)
             await _give_gas(chain, old, new.address, tell)
             await burying_sender(chain, owner).send(calls.set_operator(config.farmer, new.address))
     kept = _keep_old(home, config, old)
@@ -107,7 +107,7 @@ def _load_or_create_next(home: Path) -> Wallet:
     return key_from_file(path)
 
 
-async def _check_no_promises(chain: Chain, config: Config) -> None:
+async def _check_no_acceptances(chain: Chain, config: Config) -> None:
     path = config.data_folder / LEDGER_NAME
     if not path.exists():
         return
@@ -117,11 +117,11 @@ async def _check_no_promises(chain: Chain, config: Config) -> None:
     still_open = [block for block in deadlines if block >= clock.block]
     if still_open:
         last = max(still_open)
-        raise PromisesOpen(
-            f"{len(still_open)} slots are promised with the old key and not placed yet.",
-            detail="The market takes a promise only while the key that signed it is the operator's, so their "
-            "orders would be refused, and the renters would have to upload to another farmer. The last of "
-            f"these promises ends with block {last}, about {clock.format_block(last)}.",
+        raise AcceptancesOpen(
+            f"{len(still_open)} slots are accepted with the old key and not placed yet.",
+            detail="The market takes an acceptance only while the key that signed is the operator's, so "
+            "their orders would be refused, and the renters would have to upload to another farmer. The last "
+            f"of these acceptances ends with block {last}, about {clock.format_block(last)}.",
             hint="Run the command again after that, or do not wait: --now",
         )
 

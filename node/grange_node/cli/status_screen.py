@@ -40,7 +40,7 @@ def _warnings(status: Status) -> list[tuple[str, str]]:
 
 
 def _facts(status: Status) -> list[tuple[str, str]]:
-    kept = f"{status.slots_placed} kept, {status.slots_accepted} promised, {status.slots_staged} arriving"
+    kept = f"{status.slots_placed} kept, {status.slots_accepted} accepted, {status.slots_staged} arriving"
     is_lapsed = status.lapsed_from_epoch is not None
     facts = [
         ("endpoint", status.endpoint),

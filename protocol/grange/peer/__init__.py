@@ -6,7 +6,7 @@
     networks_of           where a farmer is               networks.py
     AddressPolicy         where a farmer may be           address_policy.py
     Clocks                whose clock is off              clocks.py
-    errors                what a farmer can do to us      errors.py, unforeseen.py
+    errors                what a farmer can do to us      errors.py, contained_errors.py
     PeerTimeouts          how long a request may take     timeouts.py
     held_pieces           what a farmer has of a slot     listing.py
 
@@ -14,11 +14,12 @@ Leaves to those above whom to ask for what, in which order, and what to do with 
 """
 
 from grange.peer.clocks import Clocks, describe_lead
+from grange.peer.contained_errors import dealing_with
 from grange.peer.errors import (
     FARMER_FAULTS,
+    FarmerErrorContained,
     FarmerLied,
     FarmerRefused,
-    FarmerUnforeseen,
     FarmerUnreachable,
     PieceClosed,
 )
@@ -30,15 +31,14 @@ from grange.peer.peer import Peer, endpoint_url, open_session
 from grange.peer.read_payments import Budget, OverBudget, Payment, ReadPayments
 from grange.peer.signer import Signer
 from grange.peer.timeouts import PeerTimeouts
-from grange.peer.unforeseen import dealing_with
 
 __all__ = [
     "FARMER_FAULTS",
     "Budget",
     "Clocks",
+    "FarmerErrorContained",
     "FarmerLied",
     "FarmerRefused",
-    "FarmerUnforeseen",
     "FarmerUnreachable",
     "Meter",
     "OverBudget",

@@ -4,7 +4,7 @@
     |- FarmerRefused     a farmer said no
     |   '- PieceClosed   it may be read, but only in a later epoch
     |- FarmerLied        a farmer sent what it should not have
-    |- FarmerUnforeseen  dealing with a farmer failed in a way that has no name here
+    |- FarmerErrorContained  dealing with a farmer failed in a way that has no name here
     `- FarmerUnreachable a farmer does not answer
 
 Each costs that farmer its part of the work and nobody the whole of it: `FARMER_FAULTS` are caught where one
@@ -52,8 +52,8 @@ class FarmerLied(UserError, PeerError):
     category = Category.FARMERS
 
 
-class FarmerUnforeseen(UserError, PeerError):
-    """An error of no kind we know came of dealing with one farmer; see `unforeseen`."""
+class FarmerErrorContained(UserError, PeerError):
+    """An error of no kind we know came of dealing with one farmer; see `contained_errors`."""
 
     category = Category.FARMERS
 
@@ -64,5 +64,5 @@ class FarmerUnreachable(UserError, WorldError):
     category = Category.FARMERS
 
 
-FARMER_FAULTS = (FarmerLied, FarmerRefused, FarmerUnforeseen, FarmerUnreachable)
+FARMER_FAULTS = (FarmerLied, FarmerRefused, FarmerErrorContained, FarmerUnreachable)
 """What one farmer can do to us: the work goes on without it."""

@@ -19,16 +19,16 @@ from grange.types import FarmerId, OrderId
 from grange_client.errors import HomeForgetful, OrderMissing, UnknownOrder
 from grange_client.orders.catalog import Catalog
 from grange_client.orders.lookup import find_order
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.orders.reputations import REPUTATIONS_NAME, Reputations
 
-CODE = Wish(k=2, n=4, epochs=5)
+CODE = StoreOptions(k=2, n=4, epochs=5)
 
 
 async def put(world: World, path: Path, name: str) -> bytes:
     async with world.renter() as renter:
-        wish = Wish(k=2, n=4, epochs=5, name=name)
-        return (await renter.put(await renter.quote([path], wish))).order.id
+        options = StoreOptions(k=2, n=4, epochs=5, name=name)
+        return (await renter.put(await renter.quote([path], options))).order.id
 
 
 async def test_newest_order_of_a_name_is_meant(world: World, tree: Path) -> None:

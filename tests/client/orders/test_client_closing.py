@@ -7,10 +7,10 @@ from client_fakes import PARAMETERS, World
 
 from grange.types import FarmerId
 from grange_client.errors import OrderGoesOn
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 
-CODE = Wish(k=2, n=4, epochs=5)
+CODE = StoreOptions(k=2, n=4, epochs=5)
 
 
 async def put(world: World, path: Path) -> Stored:

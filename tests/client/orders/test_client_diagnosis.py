@@ -15,20 +15,20 @@ from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerFailed, ProgressEvent
 from grange.types import FarmerId
 from grange_client.errors import ClockWrong, OrderOver
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
 
 Work = Callable[[Renter, Path, OrderState], Awaitable[None]]
-WISH = Wish(k=2, n=4, epochs=5, name="tree")
+OPTIONS = StoreOptions(k=2, n=4, epochs=5, name="tree")
 
 
 async def stored(world: World, tree: Path) -> OrderState:
     async with world.renter() as renter:
-        return (await renter.put(await renter.quote([tree], WISH))).order
+        return (await renter.put(await renter.quote([tree], OPTIONS))).order
 
 
 async def put_it(renter: Renter, tree: Path, _: OrderState) -> None:
-    await renter.put(await renter.quote([tree], WISH))
+    await renter.put(await renter.quote([tree], OPTIONS))
 
 
 async def get_it(renter: Renter, tree: Path, order: OrderState) -> None:
@@ -98,7 +98,7 @@ async def test_a_chain_that_is_away_hides_no_error(
 
     order = await stored(world, tree)
     async with world.renter() as renter:
-        quote = await renter.quote([tree], WISH)
+        quote = await renter.quote([tree], OPTIONS)
         for farmer in world.farmers:
             await farmer.stop()
         monkeypatch.setattr(world.market, "clock", away)

@@ -13,10 +13,10 @@ from grange.chain.confirmations import FINAL_BLOCKS, default_confirmations
 from grange.types import OrderId, address_from
 from grange.units import TOKEN
 from grange_client.errors import HomeForgetful, NotEnoughMoney, OrderMissing, PlaceFailed
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
 
-CODE = Wish(k=2, n=4, epochs=60, name="ghost")
+CODE = StoreOptions(k=2, n=4, epochs=60, name="ghost")
 LIFE_BLOCKS = 300
 
 
@@ -203,7 +203,7 @@ async def test_an_extension_that_another_command_placed_again_is_waited_for(
     world: World, tree: Path, error: Exception
 ) -> None:
     async with world.renter() as renter:
-        await renter.put(await renter.quote([tree], Wish(k=2, n=4, epochs=5, name="ghost")))
+        await renter.put(await renter.quote([tree], StoreOptions(k=2, n=4, epochs=5, name="ghost")))
         [known] = await renter.orders()
         world.market.after_mined.append(replaced_by(world, error))
         extended = await renter.extend(await renter.quote_extension(known.order, None), confirmations=5)
@@ -219,7 +219,7 @@ async def test_an_extension_that_another_computer_placed_first_is_the_one_that_i
 ) -> None:
     """The same terms make the same order: it is paid once."""
     async with world.renter() as renter:
-        await renter.put(await renter.quote([tree], Wish(k=2, n=4, epochs=5, name="ghost")))
+        await renter.put(await renter.quote([tree], StoreOptions(k=2, n=4, epochs=5, name="ghost")))
         [known] = await renter.orders()
         quote = await renter.quote_extension(known.order, None)
         async with world.renter(tmp_path / "other") as other:
@@ -290,7 +290,7 @@ async def test_an_order_that_is_there_already_is_called_that(world: World, tree:
 
 async def test_an_extension_that_was_dropped_is_extended_again(world: World, tree: Path) -> None:
     async with world.renter() as renter:
-        await renter.put(await renter.quote([tree], Wish(k=2, n=4, epochs=5, name="ghost")))
+        await renter.put(await renter.quote([tree], StoreOptions(k=2, n=4, epochs=5, name="ghost")))
         [known] = await renter.orders()
         extended = (await renter.extend(await renter.quote_extension(known.order, None))).order
     world.market.reorg(world.market.block - 1)
@@ -305,7 +305,7 @@ async def test_an_extension_that_was_dropped_is_extended_again(world: World, tre
 async def test_a_closing_that_was_dropped_waits_to_be_closed_again(world: World, tree: Path) -> None:
     """The catalog had not read past it, and so is told of no rollback."""
     async with world.renter() as renter:
-        await renter.put(await renter.quote([tree], Wish(k=2, n=4, epochs=5)))
+        await renter.put(await renter.quote([tree], StoreOptions(k=2, n=4, epochs=5)))
         world.market.block += 200
         [known] = await renter.orders()
         world.market.block += 3

@@ -16,9 +16,9 @@ from grange.types import Address, Epoch, FarmerId, Held, OrderId, Terms, address
 from grange_client.errors import CannotExtend, NotEnoughMoney, PlaceFailed, QuoteUsed
 from grange_client.orders.extension_quote import end_after
 from grange_client.orders.market import ChainMarket
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 
-CODE = Wish(k=2, n=4, epochs=1, name="things")
+CODE = StoreOptions(k=2, n=4, epochs=1, name="things")
 GRID = PARAMETERS.grid_epochs
 
 

@@ -9,15 +9,15 @@ from grange.chain import Event
 from grange.chain.confirmations import FINAL_BLOCKS
 from grange.types import FarmerId, OrderId
 from grange_client.errors import OrderMissing, Unopened
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
 
 LIFE_BLOCKS = 300
 
 
 async def store(renter: Renter, tree: Path, epochs: int = 60) -> OrderId:
-    wish = Wish(k=2, n=4, epochs=epochs, name="ghost")
-    return (await renter.put(await renter.quote([tree], wish))).order.id
+    options = StoreOptions(k=2, n=4, epochs=epochs, name="ghost")
+    return (await renter.put(await renter.quote([tree], options))).order.id
 
 
 def hide(world: World, order: OrderId) -> list[Event]:

@@ -20,7 +20,7 @@ from grange_node.cli.farm import app
 from grange_node.cli.key_rotation import NEXT_KEY_NAME, rotate_key
 from grange_node.cli.registration import set_up
 from grange_node.config import key_from_file, load_key, load_or_create_key, load_owner_key, write_private
-from grange_node.errors import FarmerForeign, NotFunded, NotOwner, PromisesOpen
+from grange_node.errors import AcceptancesOpen, FarmerForeign, NotFunded, NotOwner
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -142,7 +142,7 @@ async def test_promises_of_the_old_key_are_waited_for_or_given_up_on_purpose(
         slot = await renters_slot(devnet, farm)
         await farm.upload(slot)
         promise = (await farm.accept(slot)).json()
-        with pytest.raises(PromisesOpen, match=f"1 slots .* block {promise['deadline_block']}"):
+        with pytest.raises(AcceptancesOpen, match=f"1 slots .* block {promise['deadline_block']}"):
             await rotate_key(home, config, old)
         assert (await devnet.chain.farmer(config.farmer)).operator == old.address
         await rotate_key(home, config, old, now=True)

@@ -20,7 +20,7 @@ from grange_client.cli import output, screens
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
 from grange_client.files.scan import from_shown, shown
-from grange_client.orders.plan import Wish
+from grange_client.orders.plan import StoreOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +60,8 @@ def put(  # noqa: PLR0917  typer makes options of parameters
     """
     if epochs is not None and until is not None:
         raise typer.BadParameter("--epochs and --until say the same thing: give one of them.")
-    wish = Wish(k=k, n=n, epochs=epochs, until=until, name=name)
-    common.run(_put(paths, wish, confirmations, yes, as_json, home))
+    options = StoreOptions(k=k, n=n, epochs=epochs, until=until, name=name)
+    common.run(_put(paths, options, confirmations, yes, as_json, home))
 
 
 def get(  # noqa: PLR0917
@@ -98,7 +98,7 @@ def get(  # noqa: PLR0917
 
 async def _put(  # noqa: PLR0917
     paths: Sequence[Path],
-    wish: Wish,
+    options: StoreOptions,
     confirmations: int | None,
     yes: bool,
     as_json: bool,
@@ -106,12 +106,12 @@ async def _put(  # noqa: PLR0917
 ) -> None:
     async with common.renter(home) as renter:
         with screens.Display(common.err) as display:
-            quote = await renter.quote(paths, wish, display)
+            quote = await renter.quote(paths, options, display)
         if quote.scan.skipped:
             common.err.print(screens.skipped_screen(quote.scan.skipped))
         clock = await renter.market.clock()
         if not as_json:
-            default_term = wish.epochs is None and wish.until is None
+            default_term = options.epochs is None and options.until is None
             common.out.print(screens.quote_screen(quote, clock, default_term=default_term))
         if not yes:
             confirm("Store it?")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from grange.errors import UserError
-from grange.peer.errors import FarmerUnforeseen
+from grange.peer.errors import FarmerErrorContained
 from grange.types import FarmerId
 
 MAX_LOGGED_CHARACTERS = 200
@@ -20,7 +20,7 @@ log = logging.getLogger("grange.peer")
 
 @contextmanager
 def dealing_with(farmer: FarmerId) -> Iterator[None]:
-    """Turn every error but those that are meant to be read into FarmerUnforeseen."""
+    """Turn every error but those that are meant to be read into FarmerErrorContained."""
     try:
         yield
     except UserError:
@@ -29,4 +29,4 @@ def dealing_with(farmer: FarmerId) -> Iterator[None]:
         kind = type(error).__name__
         log.warning("farmer %d: %s: %.*s", farmer, kind, MAX_LOGGED_CHARACTERS, ascii(str(error)))
         log.debug("farmer %d", farmer, exc_info=error)
-        raise FarmerUnforeseen(f"Farmer {farmer} caused an unexpected error: {kind}.") from error
+        raise FarmerErrorContained(f"Farmer {farmer} caused an unexpected error: {kind}.") from error
