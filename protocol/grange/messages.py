@@ -1,6 +1,6 @@
 """What is signed: EIP-712 digests, signatures and the ids made from them.
 
-Decides the typed data of an acceptance (a farmer's promise, checked by the contract), of a voucher (a
+Decides the typed data of an acceptance (what a farmer signs, checked by the contract), of a voucher (a
 renter's, likewise) and of a request (a renter's call to a farmer, checked by the node), and which signatures
 count: 65 bytes r, s, v with a low s and v of 27 or 28, or the compact form of EIP-2098. Leaves to others who
 may sign what, and when a message is too old.
@@ -133,7 +133,7 @@ def acceptance_digest(domain: Domain, message: AcceptanceMessage) -> bytes:
 
 
 def tenure_word(start: Epoch) -> bytes:
-    """A tenure of a slot, by its first epoch, as the consent to follow it names it: 32 bytes."""
+    """A tenure of a slot, by its first epoch, as the acceptance that follows it names it: 32 bytes."""
     return _uint(start, 32)
 
 

@@ -108,7 +108,7 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Takeover:
-    """A farmer's consent to take over a vacant slot, at its root and rate."""
+    """A farmer's acceptance of a vacant slot, at its root and rate."""
 
     slot: int
     farmer: FarmerId

@@ -275,7 +275,7 @@ class AcceptanceService:
             assert record.deadline_block is not None
             return record.deadline_block
         if self._locks.is_contested(key) and life_blocks == TAKEOVER_LIFE_BLOCKS:
-            # Whoever neither uses its consent nor lets go of it would keep the slot from repair for ever.
+            # Whoever neither uses its acceptance nor lets go of it would keep the slot from repair for ever.
             raise AlreadyAccepted(
                 "another repairer wants this slot too, and is next", deadline_block=record.deadline_block
             )

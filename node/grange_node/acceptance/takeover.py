@@ -16,7 +16,7 @@ from grange_node.errors import Conflict, Mismatch, NotFound
 from grange_node.records import SlotTerms
 
 TAKEOVER_LIFE_BLOCKS: Final = 100
-"""For how many blocks a repairer may use our consent: all is rebuilt by then, and one transaction remains."""
+"""For so many blocks a repairer may use what we signed: all is rebuilt, and one transaction is left."""
 
 
 def terms_of(order: Order | None, held: Held, slot: int, farmer: FarmerId) -> SlotTerms:
