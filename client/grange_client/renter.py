@@ -28,8 +28,9 @@ from grange.peer import (
     ReadPayments,
     Signer,
 )
+from grange.storage.connection import BUSY_SECONDS
 from grange.storage.home_lock import HomeLock
-from grange.storage.optional_database import BUSY_SECONDS, FileBusy
+from grange.storage.optional_database import FileBusy
 from grange.transfer.aging import Freshness
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.events import Complaint, Listener, Step, ignore_progress

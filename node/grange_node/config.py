@@ -280,16 +280,6 @@ def write_private(path: Path, text: str) -> None:
     replace_file(path, text)
 
 
-def replace_private(new: Path, path: Path) -> None:
-    """Put a file in the place of another in one step, on disk when this returns."""
-    new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def _validated(model: type[_Model], content: Any, where: str = "settings") -> _Model:
     try:
         return model.model_validate(content)

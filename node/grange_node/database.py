@@ -21,12 +21,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
+from grange.storage.connection import connect, open_to_write, transaction
 from grange.storage.database_file import Fault, fault_of, open_or_begin_again, require_sound
-from grange.storage.write_ahead import use_write_ahead_log
+from grange.storage.schema import FileTooNew
 from grange_node.errors import LedgerDamaged, LedgerInvalid, NodeWorldError, NoRoom, StoreFailed
 from grange_node.files import FILE_MODE
 
 BUSY_TIMEOUT_SECONDS: Final = 10.0
+"""Shorter than that of a command: whoever asked the farm something is waiting."""
 LOG_PAGES: Final = 64
 """After so many pages of 4 KiB the log of writes begins again from its start: it has to fit into what is kept
 back on the disk (`ballast`)."""
@@ -128,7 +130,7 @@ class Database:
         self._renew()
         with self._write_lock:
             self._flush()
-            with self._translated("written"), _transaction(self._writer) as writer:
+            with self._translated("written"), transaction(self._writer) as writer:
                 yield writer
 
     def note(self, change: Callable[[sqlite3.Connection], _Given]) -> _Given:
@@ -148,18 +150,18 @@ class Database:
 
     def _change(self, change: Callable[[sqlite3.Connection], _Given]) -> _Given:
         self._flush()
-        with self._translated("written"), _transaction(self._writer) as writer:
+        with self._translated("written"), transaction(self._writer) as writer:
             return change(writer)
 
     def _change_copy(self, change: Callable[[sqlite3.Connection], _Given]) -> _Given:
         with self._read_lock:
             if self._copy is None:
-                copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+                copy = connect(None, any_thread=True)
                 with self._translated("read"):
                     _copy_all(self._reader, copy)
                 self._copy = copy
                 log.warning("%s is kept in memory until the disk takes it", self._what)
-            with _transaction(self._copy) as writer:
+            with transaction(self._copy) as writer:
                 return change(writer)
 
     def _flush(self) -> None:
@@ -203,16 +205,21 @@ class Database:
             raise
 
     def _opened(self) -> sqlite3.Connection:
-        connection = connected(self._path)
+        connection = open_to_write(
+            self._path,
+            is_durable=True,
+            busy_seconds=BUSY_TIMEOUT_SECONDS,
+            any_thread=True,
+            mode=FILE_MODE,
+        )
         try:
-            self._path.chmod(FILE_MODE)
-            use_write_ahead_log(connection, BUSY_TIMEOUT_SECONDS)
-            connection.execute("PRAGMA synchronous = FULL").fetchall()
             connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}").fetchall()
             require_sound(connection)
             self._prepare(connection)
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if isinstance(error, FileTooNew):
+                raise LedgerInvalid(error.message, detail=error.detail, hint=error.hint) from error
             raise
         return connection
 
@@ -249,9 +256,11 @@ class Database:
 
 def connected(path: Path, *pragmas: str, immutable: bool = False) -> sqlite3.Connection:
     """A connection to a file; `immutable` if nobody can write to it. Raises sqlite3.Error."""
-    where = f"{path.absolute().as_uri()}?immutable=1" if immutable else path
-    connection = sqlite3.connect(
-        where, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False, uri=immutable
+    connection = connect(
+        path,
+        busy_seconds=BUSY_TIMEOUT_SECONDS,
+        any_thread=True,
+        uri_options="immutable=1" if immutable else "",
     )
     try:
         for pragma in pragmas:
@@ -321,19 +330,3 @@ def _copy_all(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
 
     # Each step has waited already, as long as the connection is patient.
     source.backup(target, progress=give_up)
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    if connection.in_transaction:
-        # The disk failed while an earlier one was taken back.
-        connection.execute("ROLLBACK")
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield connection
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        raise

@@ -9,10 +9,7 @@
 Decides the names and the permissions, and that nothing that exists is overwritten.
 """
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +20,7 @@ from grange.chain.network_file import Network, NetworkFileInvalid, read_network
 from grange.plain_errors import describe_invalid
 from grange.storage.atomic_file import create_file, replace_file
 from grange.storage.database_file import COMPANIONS
+from grange.storage.folder_lock import folder_lock
 from grange_client.errors import AlreadySetUp, BadConfig, NotSetUp
 from grange_client.keys.words import Identity, checked_words, identity
 
@@ -70,7 +68,7 @@ def set_up(home: Path, *, words: str, network: Network) -> Config:
     """Write a new home. Raises AlreadySetUp rather than overwrite, BadWords for wrong words."""
     words = checked_words(words)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _locked(home):
+    with folder_lock(home):
         if is_set_up(home):
             raise _already_set_up(home)
         # The words last: until they are there, a set-up that was cut short can simply be repeated.
@@ -86,7 +84,7 @@ def move_to(home: Path, network: Network) -> list[Path]:
     """Set up a home for another chain, with the words that it has. What was remembered of the old chain is
     moved aside; returns where to. Raises OSError."""
     moved = []
-    with _locked(home):
+    with folder_lock(home):
         label = (load(home).network.genesis_hash or "old")[:8]
         for name in OF_ONE_CHAIN:
             for end in COMPANIONS:
@@ -150,15 +148,3 @@ def _read(path: Path, *, hint: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise BadConfig(f"{path} cannot be read: {reason}.", hint=hint) from error
-
-
-@contextmanager
-def _locked(home: Path) -> Iterator[None]:
-    """One set-up of a home at a time; the system lets go of the lock when the process ends."""
-    folder = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)

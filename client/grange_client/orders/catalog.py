@@ -18,7 +18,8 @@ from grange.chain.order_index import OrderIndex
 from grange.chain.order_tables import GIVEN_UP, GONE, SHOWN, create_tables, read_orders
 from grange.chain.orders import Closing, OrderState
 from grange.messages import Domain
-from grange.storage.optional_database import BUSY_SECONDS, OptionalDatabase
+from grange.storage.connection import BUSY_SECONDS, transaction
+from grange.storage.optional_database import OptionalDatabase
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_client.errors import BadManifest, HomeForgetful
 from grange_client.files.manifest import Manifest, unpack
@@ -218,16 +219,10 @@ def _prepare(db: sqlite3.Connection, about: dict[str, str], reputations: Reputat
     """Make a file the catalog of what `about` says, whatever it was before."""
     db.execute("PRAGMA foreign_keys = ON")
     if _differences(db, about):
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(db):
             # Another process may have been here first.
             if differences := _differences(db, about):
                 _begin(db, about, differences, reputations)
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
 
 
 def _begin(

@@ -4,21 +4,22 @@ Nothing else knows it: the chain does not, and no farmer would say. So it has a 
 the catalog, which is only a cache. Leaves what follows from it to `select`.
 """
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from grange.messages import Domain
-from grange.storage.optional_database import BUSY_SECONDS, OptionalDatabase
+from grange.storage.connection import BUSY_SECONDS
+from grange.storage.optional_database import OptionalDatabase
+from grange.storage.schema import Schema
 from grange.transfer.events import Complaint, FarmerFailed, ReadingPriceRaised
 from grange.transfer.selection import Reputation
 from grange.types import FarmerId
 
 REPUTATIONS_NAME = "reputations.sqlite"
 
-_SCHEMA = """
+_TABLES = """
 CREATE TABLE IF NOT EXISTS reputations (
     chain_id INTEGER NOT NULL, market TEXT NOT NULL, farmer INTEGER NOT NULL,
     successes INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,
@@ -35,6 +36,8 @@ CREATE TABLE IF NOT EXISTS agreed_prices (
     PRIMARY KEY (chain_id, market, farmer)
 ) WITHOUT ROWID;
 """
+_SCHEMA = Schema(version=1, create=_TABLES)
+"""A file without a version has the tables already, if it is an older one."""
 _KEY = "(chain_id, market, farmer)"
 
 
@@ -52,7 +55,9 @@ class Reputations:
         cls, path: Path, *, domain: Domain, busy_seconds: float = BUSY_SECONDS
     ) -> Iterator["Reputations"]:
         """Those in a file, which is made if it is not there. Raises FileBusy."""
-        with OptionalDatabase.open(path, _prepare, busy_seconds=busy_seconds) as file:
+        with OptionalDatabase.open(
+            path, lambda db: _SCHEMA.prepare(db, path), busy_seconds=busy_seconds
+        ) as file:
             yield cls(file, domain)
 
     def notices(self) -> list[str]:
@@ -144,7 +149,3 @@ class Reputations:
                 values,
             )
         )
-
-
-def _prepare(db: sqlite3.Connection) -> None:
-    db.executescript(_SCHEMA)

@@ -22,6 +22,7 @@ from typing import Final
 
 from grange.chain import Chain, Sender, Wallet, calls, read_block_clock
 from grange.chain.sender import burying_sender
+from grange.storage.atomic_file import move_file
 from grange.storage.home_lock import HomeLock
 from grange.types import Address
 from grange.units import format_coins
@@ -34,7 +35,6 @@ from grange_node.config import (
     Config,
     connect,
     key_from_file,
-    replace_private,
     write_private,
 )
 from grange_node.errors import AcceptancesOpen, KeyInvalid, NotFunded, NotOwner
@@ -163,4 +163,4 @@ def _holds(path: Path, wallet: Wallet) -> bool:
 
 
 def _put_in_place(home: Path) -> None:
-    replace_private(home / NEXT_KEY_NAME, home / KEY_NAME)
+    move_file(home / NEXT_KEY_NAME, home / KEY_NAME)

@@ -23,6 +23,7 @@ from grange.messages import NO_ORDER
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.database import Database, Read, looked_at
 from grange_node.errors import LedgerInvalid
+from grange_node.ledger import ledger_file
 from grange_node.ledger.ledger_events import (
     ENTRY_COLUMNS,
     LIVE_RATES,
@@ -33,7 +34,6 @@ from grange_node.ledger.ledger_events import (
     live_entries,
     slot_key,
 )
-from grange_node.ledger.ledger_file import SCHEMA_VERSION, migrate
 from grange_node.ledger.sightings import Sighting
 from grange_node.records import Earnings, Entry, SlotRecord, SlotState, SlotTerms
 from grange_node.slot_key import SlotKey
@@ -82,7 +82,7 @@ class Ledger:
         """
 
         def prepare(connection: sqlite3.Connection) -> None:
-            migrate(connection, path, (chain_id, market, int(farmer)), start_block)
+            ledger_file.prepare(connection, path, (chain_id, market, int(farmer)), start_block)
 
         with Database.open(path, what=NAME, prepare=prepare, full=full) as database:
             yield cls(database.read, database)
@@ -96,12 +96,12 @@ class Ledger:
             raise LedgerInvalid(f"There is no ledger at {path} yet.", hint="It is made by: grange farm run")
         with looked_at(path, NAME) as read:
             version = read("PRAGMA user_version")[0][0]
-            if version < SCHEMA_VERSION:
+            if version < ledger_file.SCHEMA.version:
                 raise LedgerInvalid(
                     f"{path} was written by an older version of Grange.",
                     hint="It is brought up to date when the farm starts with this one: grange farm run",
                 )
-            if version > SCHEMA_VERSION:
+            if version > ledger_file.SCHEMA.version:
                 raise LedgerInvalid(f"{path} was written by a newer version of Grange.", hint="Use that one.")
             yield cls(read, None)
 

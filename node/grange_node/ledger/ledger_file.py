@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Final
 
 from grange.chain import Cursor
+from grange.storage.connection import transaction
+from grange.storage.schema import Schema
 from grange_node.errors import LedgerInvalid
-
-SCHEMA_VERSION = 5
 
 _SCHEMA = """
 CREATE TABLE identity (
@@ -108,33 +109,29 @@ DROP TABLE entries_1;
 """Before there were extensions."""
 
 
-def migrate(
+SCHEMA: Final = Schema(
+    version=5,
+    create=_SCHEMA + _ENTRIES + _LOSSES + _DATES + _WITNESSED,
+    upgrades={
+        1: _FROM_1 + _LOSSES + _DATES + _WITNESSED,
+        2: _LOSSES + _DATES + _WITNESSED,
+        3: _DATES + _WITNESSED,
+        4: _WITNESSED,
+    },
+)
+
+
+def prepare(
     connection: sqlite3.Connection, path: Path, identity: tuple[int, str, int], start_block: int
 ) -> None:
-    """Make the tables of a new file, and see that an old one is of this farm. Raises LedgerInvalid."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise LedgerInvalid(
-            f"{path} was written by a newer version of Grange.",
-            detail=f"It has schema {version}, and this program knows {SCHEMA_VERSION}.",
-            hint="Install a newer version.",
-        )
-    if version < SCHEMA_VERSION:
-        changes = {
-            0: _SCHEMA + _ENTRIES + _LOSSES + _DATES,
-            1: _FROM_1 + _LOSSES + _DATES,
-            2: _LOSSES + _DATES,
-            3: _DATES,
-            4: "",
-        }
-        change = changes[version] + _WITNESSED
-        connection.executescript(f"BEGIN; {change} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    """Make the tables of a new file, bring an old one up to date, and see that it is of this farm. Raises
+    FileTooNew, LedgerInvalid."""
+    SCHEMA.prepare(connection, path)
     known = connection.execute("SELECT chain_id, market, farmer FROM identity").fetchone()
     if known is None:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("INSERT INTO identity VALUES (?, ?, ?)", identity)
-        connection.execute("INSERT INTO cursor VALUES (?)", (Cursor(start=start_block).to_json(),))
-        connection.execute("COMMIT")
+        with transaction(connection):
+            connection.execute("INSERT INTO identity VALUES (?, ?, ?)", identity)
+            connection.execute("INSERT INTO cursor VALUES (?)", (Cursor(start=start_block).to_json(),))
     elif known != identity:
         raise LedgerInvalid(
             f"{path} is the ledger of farmer {known[2]} of market {known[1]} on chain {known[0]}, "

@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from grange.errors import GrangeError
+from grange.storage.schema import Schema
 from grange.types import Address, Voucher, address_from
 from grange_node.database import Database, connected
-from grange_node.errors import LedgerInvalid
 from grange_node.payments.vouchers import PayerAccount
 
-SCHEMA_VERSION = 1
 NAME: Final = "the file of payers' accounts"
 
-_SCHEMA = """
+_TABLES = """
 CREATE TABLE accounts (
     payer TEXT PRIMARY KEY,
     cumulative TEXT NOT NULL,
@@ -39,6 +38,7 @@ CREATE TABLE accounts (
 CREATE INDEX open_accounts ON accounts (payer) WHERE is_open;
 CREATE TABLE redemptions (payer TEXT PRIMARY KEY, block INTEGER NOT NULL, hash BLOB NOT NULL) WITHOUT ROWID;
 """
+_SCHEMA = Schema(version=1, create=_TABLES)
 _COLUMNS = "payer, cumulative, r, vs, spent, redeemed"
 _ONE = f"SELECT {_COLUMNS} FROM accounts WHERE payer = ?"
 
@@ -67,15 +67,7 @@ class Accounts:
         """
 
         def prepare(connection: sqlite3.Connection) -> None:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise LedgerInvalid(
-                    f"{path} was written by a newer version of Grange.",
-                    detail=f"It has schema {version}, and this program knows {SCHEMA_VERSION}.",
-                    hint="Install a newer version.",
-                )
-            if version == 0:
-                connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            _SCHEMA.prepare(connection, path)
 
         def salvage(aside: Path, db: sqlite3.Connection) -> None:
             accounts = [account for account in _readable(aside) if is_signed(account.voucher)]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from grange.storage.schema import Schema
 from grange.types import Epoch
 from grange_node.database import Database, Read, looked_at
 from grange_node.ledger.ledger_events import slot_key
@@ -20,7 +21,7 @@ from grange_node.slot_key import SlotKey
 
 NAME: Final = "the list of damaged pieces"
 
-_SCHEMA = """
+_TABLES = """
 CREATE TABLE IF NOT EXISTS damages (
     renter TEXT NOT NULL,
     order_id BLOB NOT NULL,
@@ -31,6 +32,8 @@ CREATE TABLE IF NOT EXISTS damages (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS told (name TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
 """
+_SCHEMA = Schema(version=1, create=_TABLES)
+"""A file without a version has the tables already, if it is an older one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,7 @@ class DamagedPieces:
         room left. Raises NoRoom, StoreFailed."""
 
         def prepare(connection: sqlite3.Connection) -> None:
-            connection.executescript(_SCHEMA)
+            _SCHEMA.prepare(connection, path)
 
         with Database.open(path, what=NAME, prepare=prepare, replaceable=True, full=full) as database:
             yield cls(database.read, database)

@@ -35,7 +35,8 @@ from grange.chain.order_tables import (
 )
 from grange.chain.orders import ORDER_EVENTS, REORG_BLOCKS, Closing, OrderState, OrderUnreadable, fold
 from grange.messages import Domain
-from grange.storage.optional_database import BUSY_SECONDS, OptionalDatabase
+from grange.storage.connection import BUSY_SECONDS
+from grange.storage.optional_database import OptionalDatabase
 from grange.types import Address, Epoch, FarmerId, OrderId
 
 INDEX_VERSION: Final = 1

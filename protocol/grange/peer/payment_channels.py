@@ -23,18 +23,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grange.messages import Domain
-from grange.storage.optional_database import BUSY_SECONDS, OptionalDatabase
+from grange.storage.connection import BUSY_SECONDS
+from grange.storage.optional_database import OptionalDatabase
+from grange.storage.schema import Schema
 from grange.types import Address, FarmerId
 
 log = logging.getLogger("grange.peer")
 
-_SCHEMA = """
+_TABLES = """
 CREATE TABLE IF NOT EXISTS channels (
     chain_id INTEGER NOT NULL, market TEXT NOT NULL, payer TEXT NOT NULL, farmer INTEGER NOT NULL,
     total TEXT NOT NULL, credit TEXT NOT NULL, doubtful TEXT NOT NULL,
     PRIMARY KEY (chain_id, market, payer, farmer)
 ) WITHOUT ROWID;
 """
+_SCHEMA = Schema(version=1, create=_TABLES)
+"""A file without a version has the tables already, if it is an older one."""
 _WHERE = "chain_id = ? AND market = ? AND payer = ? AND farmer = ?"
 
 
@@ -80,7 +84,9 @@ class PaymentChannels:
         cls, path: Path | None, *, domain: Domain, payer: Address, busy_seconds: float = BUSY_SECONDS
     ) -> Iterator["PaymentChannels"]:
         """Those in a file, which is made if it is not there or cannot be read; without a path, in memory."""
-        with OptionalDatabase.open(path, _prepare, busy_seconds=busy_seconds) as file:
+        with OptionalDatabase.open(
+            path, lambda db: _SCHEMA.prepare(db, path), busy_seconds=busy_seconds
+        ) as file:
             channels = cls(file, domain, payer)
             for notice in channels.notices():
                 log.warning("%s", notice)
@@ -131,7 +137,3 @@ class PaymentChannels:
         except ValueError:
             # A flipped bit that SQLite did not notice: as if the file were lost, for this farmer.
             return PaymentChannel()
-
-
-def _prepare(db: sqlite3.Connection) -> None:
-    db.executescript(_SCHEMA)

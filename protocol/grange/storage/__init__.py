@@ -2,8 +2,10 @@
 
 atomic_file        a file is written whole or not at all
 temporary_file     a file without a name of its own yet; what a killed process left is removed
+folder_lock        one process at a time does something to the files of a folder
 home_lock          one process at a time sends from a wallet
-write_ahead        SQLite with a log, so that readers and a writer do not wait for each other
+connection         how every SQLite file is opened, and transactions
+schema             its tables by version: files of older versions are brought up to date in place
 database_file      a SQLite file that is damaged is told from a disk that fails, and moved aside
 optional_database  a SQLite file that can be begun again: without it things are slower, not wrong
 """

@@ -2,6 +2,7 @@
 
     create_file(home / "key", text)       # FileExistsError if there is one: what is there is never lost
     replace_file(home / "state", text)
+    move_file(home / "key.next", home / "key")
 
 Each process writes a temporary file of its own beside the final one; a fixed name would let one process give
 the other's half-written file its name. Both are on the disk when the call returns. What a killed process left
@@ -39,6 +40,13 @@ def replace_file(path: Path, content: str | bytes, mode: int = PRIVATE_MODE) -> 
     """Write a file, in the place of one that may be there."""
     with _written(path, content, mode) as (folder, temporary):
         os.rename(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def move_file(path: Path, to: Path) -> None:
+    """Put a file that is on the disk in the place of another in the same folder, in one step."""
+    with _opened(to.parent) as folder:
+        path.rename(to)
+        os.fsync(folder)
 
 
 def clean_folder(folder: Path) -> None:

@@ -10,14 +10,15 @@ failing disk is as good as it was, and stays where it is.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Final, TypeVar
+
+from grange.storage.folder_lock import folder_lock
 
 SMALLEST_ROOM_BYTES: Final = 64 * 1024
 """Below this much free space SQLite cannot make the files beside a database, and calls that an I/O error."""
@@ -104,7 +105,7 @@ def open_or_begin_again(
     except sqlite3.Error as error:
         if not is_unreadable(error):
             raise
-    with _alone(path.parent):
+    with folder_lock(path.parent):
         try:
             return opened()
         except sqlite3.Error as error:
@@ -125,13 +126,3 @@ def move_aside(path: Path) -> Path:
         with suppress(FileNotFoundError):
             path.with_name(path.name + end).rename(aside.with_name(aside.name + end))
     return aside
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

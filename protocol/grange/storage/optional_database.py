@@ -21,10 +21,9 @@ from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from grange.errors import Category, UserError, WorldError
+from grange.storage.connection import BUSY_SECONDS, connect, open_to_write, transaction
 from grange.storage.database_file import Fault, fault_of, open_or_begin_again
-from grange.storage.write_ahead import use_write_ahead_log
 
-BUSY_SECONDS: Final = 30.0
 BACKUP_PAGES: Final = 1_000
 
 Result = TypeVar("Result")
@@ -86,16 +85,8 @@ class OptionalDatabase:
         """Do something in one transaction, whole or not at all; again after a failure was dealt with."""
 
         def transact(db: Connection) -> Result:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                result = work(db)
-                db.execute("COMMIT")
-            except BaseException:
-                # A failure such as a full disk may have rolled back already.
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-            return result
+            with transaction(db):
+                return work(db)
 
         return self.read(transact)
 
@@ -126,10 +117,8 @@ class OptionalDatabase:
         return self._db
 
     def _on_disk(self, path: Path) -> Connection:
-        connection = sqlite3.connect(path, timeout=self._busy_seconds, isolation_level=None)
+        connection = open_to_write(path, is_durable=False, busy_seconds=self._busy_seconds)
         try:
-            use_write_ahead_log(connection, self._busy_seconds)
-            connection.execute("PRAGMA synchronous = NORMAL")
             self._prepare(connection)
         except BaseException:
             connection.close()
@@ -137,7 +126,7 @@ class OptionalDatabase:
         return connection
 
     def _in_memory(self) -> Connection:
-        connection = sqlite3.connect(":memory:", isolation_level=None)
+        connection = connect(None)
         self._prepare(connection)
         return connection
 
@@ -188,8 +177,8 @@ class OptionalDatabase:
         for how in ("mode=ro", "mode=ro&immutable=1"):
             if copy is None and path.exists():
                 with suppress(sqlite3.DatabaseError):
-                    uri = f"{path.absolute().as_uri()}?{how}"
-                    with closing(sqlite3.connect(uri, uri=True, timeout=self._busy_seconds)) as source:
+                    source = connect(path, busy_seconds=self._busy_seconds, uri_options=how)
+                    with closing(source):
                         copy = self._copied(source, deadline)
         self._close()
         self.forgetful = reason
@@ -202,7 +191,7 @@ class OptionalDatabase:
             if time.monotonic() > deadline:
                 raise TimeoutError
 
-        copy = sqlite3.connect(":memory:", isolation_level=None)
+        copy = connect(None)
         try:
             source.backup(copy, pages=BACKUP_PAGES, progress=give_up)
             self._prepare(copy)

@@ -85,7 +85,7 @@ class Killed(BaseException):
     """The process is gone."""
 
 
-@pytest.mark.parametrize("step", ["_give_gas", "Sender", "_keep_old", "_put_in_place", "replace_private"])
+@pytest.mark.parametrize("step", ["_give_gas", "Sender", "_keep_old", "_put_in_place", "move_file"])
 async def test_a_rotation_that_was_killed_between_two_steps_is_finished_by_the_next(
     devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -15,7 +15,7 @@ from grange.chain import Cursor, Wallet
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.errors import LedgerInvalid
 from grange_node.ledger.ledger import Ledger
-from grange_node.ledger.ledger_file import SCHEMA_VERSION
+from grange_node.ledger.ledger_file import SCHEMA
 from grange_node.records import SlotState, SlotTerms
 from grange_node.slot_key import SlotKey
 
@@ -214,7 +214,7 @@ def test_a_ledger_of_a_newer_program_is_not_touched(tmp_path: Path) -> None:
     with opened(tmp_path / "ledger"):
         pass
     connection = sqlite3.connect(tmp_path / "ledger")
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
     connection.close()
     with pytest.raises(LedgerInvalid, match="newer"), opened(tmp_path / "ledger"):
         pass

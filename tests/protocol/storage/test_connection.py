@@ -1,5 +1,6 @@
 """Several processes may open one SQLite file in the same moment."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grange.storage.write_ahead import use_write_ahead_log
+from grange.storage.connection import use_write_ahead_log
 
 
 @contextmanager
@@ -46,3 +47,18 @@ def test_what_waiting_does_not_help_is_told_at_once(tmp_path: Path) -> None:
     path.write_bytes(b"no database" * 100)
     with closing(sqlite3.connect(path)) as ours, pytest.raises(sqlite3.DatabaseError):
         use_write_ahead_log(ours, 3600, lambda _: pytest.fail("waited"))
+
+
+def test_nobody_else_opens_files_or_begins_transactions() -> None:
+    """One place decides how long is waited, what is logged, and how a change is taken back."""
+    root = Path(__file__).parents[3]
+    found = [
+        path.name
+        for package in ("protocol", "node", "client", "devnet", "simulate")
+        for path in (root / package).rglob("*.py")
+        if re.search(
+            r"sqlite3\.connect\(|[\"'](BEGIN|COMMIT|ROLLBACK)\b|journal_mode|user_version =",
+            path.read_text("utf-8"),
+        )
+    ]
+    assert sorted(found) == ["connection.py", "schema.py"]

@@ -1,0 +1,77 @@
+"""The tables of a SQLite file, by version: a new file gets them, an older one is brought up to date in place.
+
+    SCHEMA = Schema(version=2, create="CREATE TABLE a (x, y);", upgrades={1: "ALTER TABLE a ADD COLUMN y;"})
+    SCHEMA.prepare(db, path)
+
+The version is kept in the file (`PRAGMA user_version`). A file that has it is not written to. What a newer
+program wrote is left alone: `FileTooNew`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grange.errors import Category, Misuse, UserError
+from grange.storage.connection import transaction
+
+
+class FileTooNew(UserError, Misuse):
+    """A newer version of the program wrote this file."""
+
+    category = Category.SETUP
+
+    def __init__(self, path: Path | None, found: int, known: int) -> None:
+        super().__init__(
+            f"{path} was written by a newer version of Grange.",
+            detail=f"It has schema {found}, and this program knows {known}.",
+            hint="Install a newer version.",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """`create` makes the tables of this version; `upgrades` brings a file up to it, by the version that the
+    file has. A file without a version is new, or older than versions: `create` has to suit both."""
+
+    version: int
+    create: str
+    upgrades: Mapping[int, str] = field(default_factory=dict)
+
+    def prepare(self, db: sqlite3.Connection, path: Path | None) -> None:
+        """See that the file has this schema, in one transaction. Raises FileTooNew, sqlite3.Error."""
+        if self._is_current(db, path):
+            return
+        with transaction(db):
+            # Another process may have been here first.
+            if self._is_current(db, path):
+                return
+            version = schema_version(db)
+            for statement in _statements(self.upgrades[version] if version else self.create):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {self.version}")
+
+    def _is_current(self, db: sqlite3.Connection, path: Path | None) -> bool:
+        version = schema_version(db)
+        if version > self.version:
+            raise FileTooNew(path, version, self.version)
+        return version == self.version
+
+
+def schema_version(db: sqlite3.Connection) -> int:
+    """The version that a file has; 0 if it is new."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One by one: `executescript` would end the transaction."""
+    statement = ""
+    for part in script.split(";"):
+        statement += part
+        if statement.strip() and sqlite3.complete_statement(statement + ";"):
+            yield statement
+            statement = ""
+        else:
+            statement += ";" if statement.strip() else ""
