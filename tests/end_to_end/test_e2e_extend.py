@@ -13,6 +13,7 @@ from e2e_command import Ran, grange
 from e2e_town import Person, Town, fetched, stored
 from e2e_tree import plain_file
 
+from grange.cli.exit_codes import ExitCode
 from grange.types import Epoch, FarmerId
 from grange_client.orders.plan import StoreOptions
 from grange_devnet.fleet import FarmerProcess
@@ -39,12 +40,12 @@ async def test_an_order_goes_on_with_whoever_goes_on(town: Town, tmp_path: Path)
     first = (await stored(person.config, source, StoreOptions(k=2, n=4, epochs=grid))).order
 
     early = await extended(person)
-    assert (early.code, f"Extend it from epoch {first.end - grid}" in early.err) == (4, True)
+    assert (early.code, f"Extend it from epoch {first.end - grid}" in early.err) == (ExitCode.ORDER, True)
     await proven_to(town, first.end - grid)
     far = await extended(person, "--epochs", 1000)
-    assert (far.code, "The market takes orders up to epoch" in far.err) == (4, True)
+    assert (far.code, "The market takes orders up to epoch" in far.err) == (ExitCode.ORDER, True)
     asked = await grange("extend", "one.bin", "--home", person.home, typed="n\n")
-    assert (asked.code, "the same 4 farmers; nothing is sent" in asked.out) == (1, True)
+    assert (asked.code, "the same 4 farmers; nothing is sent" in asked.out) == (ExitCode.DECLINED, True)
 
     vault, wallet = await wealth(town, person)
     second = (await extended(person, "--json")).json
@@ -53,7 +54,7 @@ async def test_an_order_goes_on_with_whoever_goes_on(town: Town, tmp_path: Path)
     left = await wealth(town, person)
     assert vault + wallet - sum(left) == int(second["cost"]) == sum(slot.rate for slot in first.slots) * grid
     again = await extended(person)
-    assert (again.code, "goes on until epoch" in again.err) == (4, True)
+    assert (again.code, "goes on until epoch" in again.err) == (ExitCode.ORDER, True)
 
     listed = (await grange("ls", "--json", "--home", person.home)).json
     assert [(one["name"], one["extended_by"]) for one in listed] == [
