@@ -17,6 +17,7 @@ from typing import Any
 import market_rules
 import pytest
 from aiohttp import web
+from pydantic import BaseModel
 
 from grange.chain import (
     Batch,
@@ -66,7 +67,19 @@ from grange.types import (
 )
 from grange.units import LEAF_BYTES, TOKEN, egress_rounded_up
 from grange.wire import paths
-from grange.wire.bodies import ExtendRequest, TakeOverRequest, parse_acceptance_request
+from grange.wire.bodies import (
+    Account,
+    ErrorAnswer,
+    ExtendRequest,
+    Info,
+    Listing,
+    PiecePath,
+    StoredPiece,
+    TakeOverRequest,
+    format_body,
+    parse_acceptance_request,
+)
+from grange.wire.codes import ErrorCode
 from grange.wire.headers import (
     VOUCHER,
     Authorization,
@@ -172,7 +185,7 @@ class FakeFarmer:
         try:
             asked = Authorization.parse(request.headers.get("Authorization", ""))
         except ValueError:
-            raise _error(401, "unauthorised") from None
+            raise _refused(ErrorCode.UNAUTHORISED) from None
         digest = request_digest(
             self.market.domain,
             method=request.method,
@@ -184,11 +197,11 @@ class FakeFarmer:
         )
         now = NOW + self.behaviour.clock_ahead_seconds
         if not now < asked.expires <= now + MAX_REQUEST_LIFE_SECONDS:
-            raise _error(401, "unauthorised", now=now)
+            raise _refused(ErrorCode.UNAUTHORISED, now=now)
         fresh = asked.nonce not in self._nonces
         signer = recover(digest, asked.signature).lower()
         if not fresh or signer != asked.renter or asked.content != content:
-            raise _error(401, "unauthorised")
+            raise _refused(ErrorCode.UNAUTHORISED)
         self._nonces.add(asked.nonce)
         return signer
 
@@ -197,12 +210,8 @@ class FakeFarmer:
 
     async def _info(self, request: web.Request) -> web.Response:
         domain = self.market.domain
-        honest = {
-            "farmer": self.id,
-            "chain_id": domain.chain_id,
-            "market": domain.market,
-            "free_bytes": 1 << 40,
-        }
+        info = Info(farmer=self.id, chain_id=domain.chain_id, market=domain.market, free_bytes=1 << 40)
+        honest = info.model_dump(mode="json")
         return web.json_response(honest | self.behaviour.info)
 
     async def _put(self, request: web.Request) -> web.Response:
@@ -211,7 +220,7 @@ class FakeFarmer:
         if self.behaviour.put_failures:
             raise _error(self.behaviour.put_failures.popleft(), "busy")
         if self.behaviour.fails_from_piece is not None and piece >= self.behaviour.fails_from_piece:
-            raise _error(507, "no_room")
+            raise _refused(ErrorCode.NO_ROOM)
         body = await request.read()
         assert request.content_length == len(body)
         assert len(body) % LEAF_BYTES == 0
@@ -219,15 +228,15 @@ class FakeFarmer:
         renter = self._signed(request, root)
         await asyncio.sleep(self.behaviour.put_seconds)
         self.pieces.setdefault(self._key(request, renter), {})[piece] = body
-        return web.json_response({"root": (self.behaviour.put_root or root).hex()}, status=201)
+        return _answered(StoredPiece(root=self.behaviour.put_root or root), status=201)
 
     async def _list(self, request: web.Request) -> web.Response:
         self.calls.append("list")
         held = self.pieces.get(self._key(request, self._signed(request, NO_CONTENT)), {})
         if not held:
-            raise _error(404, "not_found")
-        roots = {str(piece): merkle_root(body).hex() for piece, body in held.items()}
-        return web.json_response({"roots": roots, "count": len(roots)})
+            raise _refused(ErrorCode.NOT_FOUND)
+        roots = {piece: merkle_root(body) for piece, body in held.items()}
+        return _answered(Listing(roots=roots, count=len(roots)))
 
     async def _accept(self, request: web.Request) -> web.Response:
         self.calls.append("accept")
@@ -242,10 +251,10 @@ class FakeFarmer:
         previous = asked.previous if isinstance(asked, ExtendRequest) else NO_ORDER
         held = self.pieces.get(key, {}) or self.pieces.get((key[0], previous.hex(), key[2]), {})
         if sorted(held) != list(range(asked.pieces)):
-            raise _error(404, "not_found")
+            raise _refused(ErrorCode.NOT_FOUND)
         computed = root_of_hashes(b"".join(merkle_root(held[piece]) for piece in sorted(held)))
         if computed != asked.root:
-            raise _error(422, "root_mismatch")
+            raise _refused(ErrorCode.ROOT_MISMATCH)
         deadline = self.promised.get(key, 0)
         if deadline <= self.market.block:
             deadline = self.market.block + self.behaviour.life_blocks
@@ -306,25 +315,26 @@ class FakeFarmer:
         assert voucher_signer(self.market.domain, voucher, farmer=self.id) == renter
         missing = total - self.market.redemptions.get(self.id, 0) - self.market.vaults.get(renter, 0)
         if missing > 0:
-            raise _error(402, "vault_too_small", missing=self.behaviour.claims_missing or missing)
+            raise _refused(ErrorCode.VAULT_TOO_SMALL, missing=self.behaviour.claims_missing or missing)
         if total > self.signed:
             self.signed, self.voucher = total, voucher
         if self.signed - self.earned < price:
             detail = {"spent": self.earned, "cumulative": self.signed, "needed": price}
-            raise _error(402, "payment_needed", **detail)
+            raise _refused(ErrorCode.PAYMENT_NEEDED, **detail)
         self.earned += price
 
     async def _account(self, request: web.Request) -> web.Response:
         self._signed(request, NO_CONTENT)
         if self.voucher is None:
-            raise _error(404, "not_found")
-        fields = {"cumulative": self.signed, "spent": self.earned}
-        return web.json_response(fields | {"r": self.voucher.r, "vs": self.voucher.vs}, dumps=_hex_json)
+            raise _refused(ErrorCode.NOT_FOUND)
+        return _answered(
+            Account(cumulative=self.signed, spent=self.earned, r=self.voucher.r, vs=self.voucher.vs)
+        )
 
     def slot_bytes(self, key: tuple[str, str, int]) -> bytes:
         """A slot as it is kept."""
         if key not in self.pieces:
-            raise _error(404, "not_found")
+            raise _refused(ErrorCode.NOT_FOUND)
         return b"".join(data for _, data in sorted(self.pieces[key].items()))
 
     async def _path(self, request: web.Request) -> web.Response:
@@ -333,18 +343,15 @@ class FakeFarmer:
         held = self.pieces[self._key(request, renter)]
         roots = b"".join(merkle_root(held[piece]) for piece in sorted(held))
         piece = int(request.match_info["piece"])
-        honest = {
-            "root": roots[32 * piece : 32 * piece + 32].hex(),
-            "path": [one.hex() for one in path(roots, piece)],
-            "pieces": len(held),
-        }
+        shown = PiecePath(root=roots[32 * piece : 32 * piece + 32], path=path(roots, piece), pieces=len(held))
+        honest = shown.model_dump(mode="json")
         return web.json_response(self.behaviour.shown_path(honest))
 
     async def _delete(self, request: web.Request) -> web.Response:
         self.calls.append("delete")
         key = self._key(request, self._signed(request, NO_CONTENT))
         if key in self.promised:
-            raise _error(409, "conflict")
+            raise _refused(ErrorCode.CONFLICT)
         self.pieces.pop(key, None)
         return web.Response(status=204)
 
@@ -799,9 +806,18 @@ async def open_world(home: Path, farmers: int) -> AsyncIterator[World]:
             await farmer.stop()
 
 
+def _answered(answer: BaseModel, status: int = 200) -> web.Response:
+    return web.Response(body=format_body(answer), status=status, content_type="application/json")
+
+
+def _refused(code: ErrorCode, **detail: int) -> web.HTTPException:
+    return _error(code.status, code, **detail)
+
+
 def _error(status: int, code: str, **detail: int) -> web.HTTPException:
-    body = json.dumps({"error": code, "message": f"no: {code}", "detail": detail})
-    error = web.HTTPException(text=body, content_type="application/json")
+    """With a status that does not go with the code, too."""
+    answer = ErrorAnswer(error=code, message=f"no: {code}", detail=detail)
+    error = web.HTTPException(text=answer.model_dump_json(), content_type="application/json")
     error.set_status(status)
     return error
 
