@@ -12,7 +12,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -22,6 +21,7 @@ from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts, TransactionRe
 from grange.chain.confirmations import default_confirmations
 from grange.chain.orders import Closing, OrderState
 from grange.errors import UserError
+from grange.executors import Executors
 from grange.peer import (
     Budget,
     PaymentChannels,
@@ -62,7 +62,6 @@ from grange_client.orders.store import Quote, Stored, Storing, watching_records
 from grange_client.orders.sync import Synced, sync
 from grange_client.orders.tenure_check import TenureCheck
 
-WORKER_THREADS = 3
 CHANNELS_NAME = "payment-channels.sqlite"
 """What was signed away for reads, beside the catalog."""
 NOTHING_REQUESTED = "NothingRequested"
@@ -95,7 +94,7 @@ class Renter:
         catalog: Catalog,
         reputations: Reputations,
         directory: FarmerDirectory,
-        executor: Executor,
+        executors: Executors,
         policy: RetryPolicy,
         placements: Placements,
         first_block: int,
@@ -107,7 +106,6 @@ class Renter:
         self.catalog = catalog
         self.reputations = reputations
         self._directory = directory
-        self._executor = executor
         self._policy = policy
         self._first_block = first_block
         self._signer = directory.signer
@@ -122,7 +120,7 @@ class Renter:
             market=market,
             directory=directory,
             policy=policy,
-            executor=executor,
+            executors=executors,
             now=now,
             random=random,
         )
@@ -135,7 +133,7 @@ class Renter:
             catalog=catalog,
             reputations=reputations,
             policy=policy,
-            executor=executor,
+            executors=executors,
             remember=self._remember,
             diagnose=self._diagnosed,
             epoch=self._epoch,
@@ -224,7 +222,7 @@ class Renter:
                 payer=identity.wallet.address,
                 busy_seconds=busy_seconds,
             ) as channels,
-            ThreadPoolExecutor(WORKER_THREADS, thread_name_prefix="grange") as executor,
+            Executors.open() as executors,
         ):
             signer = Signer(
                 domain=market.domain, wallet=identity.wallet, timeouts=policy.timeouts, now=now, random=random
@@ -244,7 +242,7 @@ class Renter:
                         renter=identity.wallet.address,
                     ),
                     directory=directory,
-                    executor=executor,
+                    executors=executors,
                     policy=policy,
                     first_block=first_block,
                     now=now,

@@ -2,6 +2,7 @@
 
     Store, Ledger     what is on disk
     Volume, Ballast   whether that is there, and room kept back for it (loop)
+    Executors         threads for what blocks
     ChainLink         the way to the market
     ChainFollower     chain -> ledger and view                         (loop)
     Prover            view, ledger, store -> proofs                    (loop)
@@ -28,6 +29,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from grange.chain import Wallet
+from grange.executors import Executors
 from grange.units import MIB
 from grange_node.acceptance.acceptance_service import AcceptanceService
 from grange_node.acceptance.collector import COLLECT_SECONDS, Collector
@@ -49,6 +51,7 @@ from grange_node.payments.redeemer import Redeemer
 from grange_node.payments.vouchers import is_signed
 from grange_node.pieces.ballast import Ballast
 from grange_node.pieces.capacity import Capacity
+from grange_node.pieces.disk_space import DiskSpace
 from grange_node.pieces.slot_locks import SlotLocks
 from grange_node.pieces.store import Store
 from grange_node.pieces.volume import Volume
@@ -79,6 +82,8 @@ class Node:
     store: Store
     volume: Volume
     ballast: Ballast
+    disk_space: DiskSpace
+    executors: Executors
     accounts: Accounts
     paths: Paths
     ledger: Ledger
@@ -114,18 +119,22 @@ class Node:
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
         volume: Volume | None = None,
+        executors: Executors | None = None,
     ) -> AsyncIterator[Node]:
         """Open all of it and put right what a kill left. `clock` gives Unix seconds, for dates; `steady`
-        seconds by a clock that nobody sets, for how long something takes.
+        seconds by a clock that nobody sets, for how long something takes; `executors` of the caller's own
+        are left open.
 
         Raises DataInUse, LedgerInvalid, NodeWorldError.
         """
         async with AsyncExitStack() as stack:
+            is_own = executors is None
+            executors = executors or stack.enter_context(Executors.open())
             store_files = files or DiskFiles()
             volume = volume or Volume(config.data_folder)
             # First: on a full disk it makes the room that all the rest needs.
             ballast = Ballast(config.data_folder, lambda: store_files.free_bytes(config.data_folder))
-            await asyncio.to_thread(ballast.keep)
+            await executors.on_disk(ballast.keep)
             store = stack.enter_context(
                 Store.open(
                     config.data_folder,
@@ -134,7 +143,7 @@ class Node:
                     may_make=volume.require,
                 )
             )
-            await asyncio.to_thread(ballast.keep)
+            await executors.on_disk(ballast.keep)
             ledger = stack.enter_context(
                 Ledger.open(
                     config.data_folder / LEDGER_NAME,
@@ -150,11 +159,11 @@ class Node:
                 unplaced_bytes=config.unplaced_bytes,
                 unplaced_bytes_per_renter=config.unplaced_bytes_per_renter,
             )
-            await asyncio.to_thread(_recover, store, ledger, capacity)
+            await executors.on_disk(_recover, store, ledger, capacity)
             if link is None:
                 link = await stack.enter_async_context(LiveLink.open(config, wallet))
             epoch_blocks = config.parameters.epoch_blocks
-            follower = ChainFollower(link, ledger, capacity, epoch_blocks, clock)
+            follower = ChainFollower(link, ledger, capacity, epoch_blocks, clock, executors=executors)
             locks = SlotLocks(steady)
             funds = AccountFunds(link, clock)
             uploads = Uploads(
@@ -165,6 +174,7 @@ class Node:
                 funds=funds,
                 locks=locks,
                 clock=clock,
+                executors=executors,
             )
             accounts = stack.enter_context(
                 Accounts.open(
@@ -177,7 +187,7 @@ class Node:
                 DamagedPieces.open(config.data_folder / DAMAGES_NAME, ballast.give_up)
             )
             if rebuilder is None:
-                rebuilder = LiveRebuilder(config.data_folder / REPAIRS_NAME, link.sender)
+                rebuilder = LiveRebuilder(config.data_folder / REPAIRS_NAME, link.sender, executors)
             self_repairer = SelfRepairer(
                 config=config,
                 store=store,
@@ -190,15 +200,23 @@ class Node:
                 rebuilder=rebuilder,
                 clock=clock,
                 steady=steady,
+                executors=executors,
             )
             vaults = VaultFunds(link, clock)
+            disk_space = DiskSpace(store, executors)
+            await disk_space.measure()
+            if is_own:
+                # What has begun in a thread ends before what it works on is closed.
+                stack.callback(executors.close)
             yield cls(
                 config=config,
                 store=store,
                 volume=volume,
                 ballast=ballast,
+                disk_space=disk_space,
+                executors=executors,
                 accounts=accounts,
-                paths=Paths(store),
+                paths=Paths(store, executors),
                 ledger=ledger,
                 capacity=capacity,
                 link=link,
@@ -215,8 +233,11 @@ class Node:
                     uploads=uploads,
                     locks=locks,
                     clock=clock,
+                    executors=executors,
                 ),
-                prover=Prover(config, store, ledger, link, follower, damaged=self_repairer.drawn),
+                prover=Prover(
+                    config, store, ledger, link, follower, executors=executors, damaged=self_repairer.drawn
+                ),
                 collector=Collector(
                     ledger=ledger,
                     uploads=uploads,
@@ -227,11 +248,13 @@ class Node:
                     farmer=config.farmer,
                     epoch_blocks=epoch_blocks,
                     clock=clock,
+                    executors=executors,
                 ),
                 damaged_pieces=damaged_pieces,
                 self_repairer=self_repairer,
                 scrubber=Scrubber(
                     store,
+                    executors,
                     kept=self_repairer.kept,
                     found=self_repairer.found,
                     finished=self_repairer.scrubbed,
@@ -244,8 +267,15 @@ class Node:
                     price_per_gib=config.offer.egress_price_per_gib,
                     accounts=accounts,
                     vaults=vaults,
+                    executors=executors,
                 ),
-                redeemer=Redeemer(accounts=accounts, link=link, vaults=vaults, redeem_at=config.redeem_at),
+                redeemer=Redeemer(
+                    accounts=accounts,
+                    link=link,
+                    vaults=vaults,
+                    redeem_at=config.redeem_at,
+                    executors=executors,
+                ),
                 gas_watch=GasWatch(link, wallet.address),
                 memory=FairShares(MAX_MEMORY_BYTES, SHARE_WEIGHT),
                 steady=steady,
@@ -269,8 +299,9 @@ class Node:
         def in_place() -> bool:
             return self.ledger.in_place() and self.accounts.in_place()
 
-        if await asyncio.to_thread(self.volume.look, self.steady(), in_place):
-            await asyncio.to_thread(self.ballast.keep)
+        if await self.executors.on_disk(self.volume.look, self.steady(), in_place):
+            await self.executors.on_disk(self.ballast.keep)
+            await self.disk_space.measure()
 
 
 def _recover(store: Store, ledger: Ledger, capacity: Capacity) -> None:

@@ -40,6 +40,7 @@ from grange.chain import (
     Wallet,
 )
 from grange.errors import BadProof
+from grange.executors import Executors
 from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import NO_CONTENT, Domain, order_id, request_digest, sign_digest, voucher_signer
 from grange.mountain import path_length
@@ -766,6 +767,7 @@ async def open_farm(
     files: Files | None = None,
     loops: bool = False,
     volume: Volume | None = None,
+    executors: Executors | None = None,
     **settings: Any,
 ) -> AsyncIterator[Farm]:
     """A farm whose lifespan is the body of this context; opened again on the same folder it is a restart."""
@@ -779,6 +781,7 @@ async def open_farm(
         steady=clock.steady,
         loops=loops,
         volume=volume,
+        executors=executors,
     )
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app)

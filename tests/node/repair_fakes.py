@@ -18,6 +18,7 @@ from repair_market import FakeMarket
 
 from grange.chain import Wallet
 from grange.chain.order_index import OrderIndex
+from grange.executors import Executors
 from grange_node.config import ORDERS_NAME
 from grange_node.repair.repairer import Repairer, Settings
 
@@ -55,9 +56,11 @@ async def repairing(
     chosen = Settings(folder=folder, **{"retry_seconds": 0.0, "window_blocks": 1, **settings})
     market = FakeMarket(ground, wallet, watch)
     directory = FakeDirectory(market, ground, wallet, watch)
-    with kept_orders(folder) as orders:
+    with kept_orders(folder) as orders, Executors.open() as executors:
         async with asyncio.TaskGroup() as tasks:
-            repairer = Repairer(chosen, market, directory, orders, clock=clock or Clock(), tasks=tasks)
+            repairer = Repairer(
+                chosen, market, directory, orders, executors=executors, clock=clock or Clock(), tasks=tasks
+            )
             try:
                 yield repairer
             finally:

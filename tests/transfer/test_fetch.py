@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from grange.erasure import Codec
 from grange.errors import AuthenticationFailed
+from grange.executors import Executors
 from grange.kernel import Tree, merkle_root, root_of_hashes
 from grange.layout import Geometry
 from grange.peer import FarmerRefused, FarmerUnreachable, PieceClosed
@@ -110,12 +110,14 @@ class Ground:
             Source(slot=slot, farmer=FarmerId(slot + 1), root=ROOTS[slot], open_peer=self.opener(slot))
             for slot in order
         ]
-        with ThreadPoolExecutor(1) as executor:
+        with Executors.open() as executors:
             by_slot = {source.slot: source for source in sources}
-            verifier: Verifier = ListedRoots(ORDER, GEOMETRY)
+            verifier: Verifier = ListedRoots(ORDER, GEOMETRY, executors)
             if sealed:
-                verifier = SealedBlocks(ORDER, GEOMETRY, KEY, by_slot, executor)
-            async with Fetcher(GEOMETRY, sources, verifier, slow, self.events.append) as fetcher:
+                verifier = SealedBlocks(ORDER, GEOMETRY, KEY, by_slot, executors)
+            async with Fetcher(
+                GEOMETRY, sources, verifier, slow, self.events.append, executors=executors
+            ) as fetcher:
                 yield fetcher
 
     def opener(self, slot: int) -> Any:

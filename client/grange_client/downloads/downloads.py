@@ -9,13 +9,13 @@ Who keeps the order is read once, for the plan. Leaves what is restored to `rest
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from grange.chain import Farmer
 from grange.chain.orders import OrderState
+from grange.executors import Executors
 from grange.peer import Budget, Peer, ReadPayments
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.events import Listener, Step, ignore_progress, without_failures
@@ -68,7 +68,7 @@ class Downloads:
     catalog: Catalog
     reputations: Reputations
     policy: RetryPolicy
-    executor: Executor
+    executors: Executors
     remember: Callable[[Callable[[], None]], None]
     diagnose: Callable[[OrderState], AbstractAsyncContextManager[None]]
     epoch: Callable[[], Awaitable[Epoch]]
@@ -148,7 +148,7 @@ class Downloads:
         with Target(target, replace=overwrite) as opened:
             async with self.diagnose(plan.order):
                 restored = await restore(
-                    reader, plan.manifest, opened, only=plan.only, executor=self.executor, watch=watch
+                    reader, plan.manifest, opened, only=plan.only, executors=self.executors, watch=watch
                 )
         worked = [source.farmer for source in reader.sources if source.reads and not source.failure]
         self.remember(lambda: self.reputations.note_successes(worked))
@@ -158,7 +158,7 @@ class Downloads:
         """For making slots of an order again, out of those whose farmers ask no ransom."""
         keepers = await self.keepers(order)
         sources = keepers.sources(self.directory.peer, at_any_price=False)
-        return SlotRebuilder(keepers.order, sources, self.policy)
+        return SlotRebuilder(keepers.order, sources, self.policy, self.executors)
 
     async def reader(self, order: OrderState, watch: Listener = ignore_progress) -> OrderReader:
         """An order opened for reading at any offset, from those who keep its slots now and ask no ransom."""
@@ -200,7 +200,7 @@ class Downloads:
             self.identity.secret.order_key(order.sealed_as),
             keepers.sources(open_peer, at_any_price=at_any_price),
             policy=self.policy,
-            executor=self.executor,
+            executors=self.executors,
             watch=watch,
         )
 

@@ -6,10 +6,10 @@ to `restore`, and whom to ask for what to `grange.transfer.fetch`.
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from concurrent.futures import Executor
 
 from grange.chain.orders import OrderState
 from grange.errors import AuthenticationFailed
+from grange.executors import Executors
 from grange.seal import OrderKey
 from grange.tasks import cancelled
 from grange.transfer.errors import NotEnoughSources
@@ -36,15 +36,17 @@ class OrderReader:
         sources: Sequence[Source],
         *,
         policy: RetryPolicy,
-        executor: Executor,
+        executors: Executors,
         watch: Listener,
     ) -> None:
         self.order = order
         self.geometry = order.geometry
         self.sources = sources
         by_slot = {source.slot: source for source in sources}
-        self._seals = SealedBlocks(order.id, order.geometry, key, by_slot, executor)
-        self._fetcher = Fetcher(order.geometry, sources, self._seals, policy.slow_to_give, watch)
+        self._seals = SealedBlocks(order.id, order.geometry, key, by_slot, executors)
+        self._fetcher = Fetcher(
+            order.geometry, sources, self._seals, policy.slow_to_give, watch, executors=executors
+        )
 
     async def read(self, offset_bytes: int, size_bytes: int) -> bytes:
         """So many bytes of the plaintext stream. Raises as `blocks` does."""

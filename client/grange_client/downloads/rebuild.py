@@ -1,6 +1,6 @@
 """Slots of a placed order made again, for others to keep: out of what its farmers still give.
 
-    async with SlotRebuilder(keepers.order, sources, policy) as rebuilder:
+    async with SlotRebuilder(keepers.order, sources, policy, executors) as rebuilder:
         pieces = await rebuilder.pieces(segment, slots)
 
 What comes out leads to the roots on chain, since each piece that goes in has been compared with its own. The
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Self
 
 from grange.chain.orders import OrderState
+from grange.executors import Executors
 from grange.transfer.errors import NotEnoughSources
 from grange.transfer.fetch import Fetcher
 from grange.transfer.retry import RetryPolicy
@@ -23,11 +24,14 @@ from grange_client.downloads.too_few import too_few
 class SlotRebuilder:
     """Gives the pieces of any slot of one order again. For one event loop."""
 
-    def __init__(self, order: OrderState, sources: Sequence[Source], policy: RetryPolicy) -> None:
+    def __init__(
+        self, order: OrderState, sources: Sequence[Source], policy: RetryPolicy, executors: Executors
+    ) -> None:
         self._sources = sources
         self._geometry = order.geometry
-        verifier = ListedRoots(order.id, order.geometry)
-        self._fetcher = Fetcher(order.geometry, sources, verifier, policy.slow_to_give)
+        self._executors = executors
+        verifier = ListedRoots(order.id, order.geometry, executors)
+        self._fetcher = Fetcher(order.geometry, sources, verifier, policy.slow_to_give, executors=executors)
 
     async def __aenter__(self) -> Self:
         return self
@@ -38,6 +42,7 @@ class SlotRebuilder:
     async def pieces(self, segment: int, slots: Sequence[int]) -> list[Piece]:
         """Those of a segment for these slots. Raises NotEnoughFarmers and NotEnoughMoney."""
         try:
-            return await hash_pieces(segment, await self._fetcher.rebuild(segment, slots))
+            rebuilt = await self._fetcher.rebuild(segment, slots)
+            return await hash_pieces(segment, rebuilt, self._executors)
         except NotEnoughSources as error:
             raise too_few(self._geometry, self._sources, error.have) from error

@@ -8,12 +8,12 @@ cannot have is left out and listed; the rest comes. Leaves the bytes to `reader`
 """
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import sha256
 
 from grange.errors import BadTrailer
+from grange.executors import Executors
 from grange.layout import TRAILER_BYTES, Geometry, Trailer
 from grange.storage.temporary_file import is_temporary_name
 from grange.tasks import finished
@@ -73,7 +73,7 @@ async def restore(
     target: Target,
     *,
     only: Sequence[bytes],
-    executor: Executor,
+    executors: Executors,
     watch: Listener,
 ) -> Restored:
     """Bring the entries of an order (or those under the paths in `only`) into the target.
@@ -83,13 +83,13 @@ async def restore(
     """
     left_out = Remarks()
     entries, files = await finished(
-        executor, _prepare, manifest, chosen(manifest.entries, only), target, left_out
+        executors.disk, _prepare, manifest, chosen(manifest.entries, only), target, left_out
     )
     total = sum(entry.size_bytes for entry, _ in files)
     watch(Step(what="Fetching", total_bytes=total))
     writer = _Writer(files, target, reader.geometry.block_bytes, left_out)
-    await _fetch(reader, files, writer, executor, watch)
-    await finished(executor, _finish, entries, target, left_out)
+    await _fetch(reader, files, writer, executors, watch)
+    await finished(executors.disk, _finish, entries, target, left_out)
     wanted = sum(entry.kind is Kind.FILE for entry in entries)
     return Restored(
         files=len(files) - len(writer.lost),
@@ -180,16 +180,16 @@ async def _fetch(
     reader: OrderReader,
     files: Sequence[tuple[Entry, int]],
     writer: "_Writer",
-    executor: Executor,
+    executors: Executors,
     watch: Listener,
 ) -> None:
     blocks = blocks_of(reader.geometry, files)
     try:
         async with aclosing(reader.blocks(blocks)) as arriving:
             async for index, data in arriving:
-                written = await finished(executor, writer.take, index, data)
+                written = await finished(executors.disk, writer.take, index, data)
                 watch(Progress(size_bytes=written))
-        await finished(executor, writer.take_empty)
+        await finished(executors.disk, writer.take_empty)
     finally:
         writer.abandon()
 

@@ -6,11 +6,9 @@
 Decides the order of these steps. Leaves each step to its own module.
 """
 
-import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from os import PathLike
@@ -19,6 +17,7 @@ from threading import Lock
 from grange.chain import Receipt
 from grange.chain.orders import OrderState
 from grange.errors import Misuse
+from grange.executors import Executors
 from grange.layout import Geometry, Trailer
 from grange.messages import SALT_BYTES, order_id
 from grange.tasks import together
@@ -113,7 +112,7 @@ class Storing:
     market: Market
     directory: FarmerDirectory
     policy: RetryPolicy
-    executor: Executor
+    executors: Executors
     placements: Placements
     now: Callable[[], float] = time.time
     random: Callable[[int], bytes] = secrets.token_bytes
@@ -132,11 +131,11 @@ class Storing:
         if options.name is not None and not is_name(options.name):
             raise BadName(NAME_RULE, hint="Choose another --name.")
         watch(Step(what="Looking at the files"))
-        found = scan(paths)
+        found = await self.executors.on_disk(scan, paths)
         manifest = Manifest(
             name=options.name or default_name(found), created=int(self.now()), entries=found.entries
         )
-        stored_manifest = pack(manifest)
+        stored_manifest = await self.executors.on_cpu(pack, manifest)
         watch(Step(what="Looking for farmers"))
         clock, parameters = await self.market.clock(), self.market.parameters
         start = Epoch(clock.epoch + 1)
@@ -218,8 +217,7 @@ class Storing:
 
     def _upload(self, quote: Quote, encoder: SegmentEncoder, watch: Listener) -> OrderUpload:
         async def make_pieces(segment: int, slots: Sequence[int]) -> list[Piece]:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self.executor, encoder.pieces, segment, slots)
+            return await self.executors.on_cpu(encoder.pieces, segment, slots)
 
         keepers = [Keeper(farmer=one.farmer, rate=one.rate) for one in quote.choice.ranked]
         n = quote.geometry.n
@@ -265,7 +263,7 @@ class _NewOrder:
 
     async def prepare(self) -> None:
         """Raises SourceChanged."""
-        self._stream.check_unchanged()
+        await self._storing.executors.on_disk(self._stream.check_unchanged)
 
     async def send(
         self, acceptances: Sequence[Acceptance], *, confirmations: int, on_mined: OnMined

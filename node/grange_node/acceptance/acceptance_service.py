@@ -12,7 +12,6 @@ an acceptance is repeated or lasts longer. Left to others: the terms (`terms`), 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,6 +20,7 @@ from dataclasses import replace
 from typing import Final
 
 from grange.chain import ChainError, ChainTimeout, Wallet
+from grange.executors import Executors
 from grange.messages import (
     NOBODY,
     AcceptanceMessage,
@@ -78,18 +78,25 @@ class AcceptanceService:
         uploads: Uploads,
         locks: SlotLocks,
         clock: Callable[[], float],
+        executors: Executors,
     ) -> None:
         """`clock` gives seconds."""
         self._config = config
         self._wallet = wallet
         self._store = store
         self._ledger = ledger
+        self._executors = executors
         self._link = link
         self._follower = follower
         self._uploads = uploads
         self._locks = locks
         self._terms_check = TermsCheck(
-            config=config, operator=wallet.address, ledger=ledger, link=link, follower=follower
+            config=config,
+            operator=wallet.address,
+            ledger=ledger,
+            link=link,
+            follower=follower,
+            executors=executors,
         )
         self._signing = Turns(1, ChainDown)
         self._asking = Turns(MAX_ORDERS_ASKED_AT_ONCE, ChainTimeout)
@@ -105,7 +112,7 @@ class AcceptanceService:
         NotFound, Mismatch, TermsRefused, StakeTooSmall, VaultTooSmall, ChainDown, TooBusy.
         """
         _check_renter(key, salt)
-        self._require_begun(key)
+        await self._require_begun(key)
         with self._in_line(key.renter, network):
             return await self._accept(key, terms)
 
@@ -130,8 +137,8 @@ class AcceptanceService:
         `previous` cannot be extended, and Mismatch when we keep something else of it.
         """
         _check_renter(key, salt)
-        if self._ledger.acceptance(previous, key.slot) is None:
-            self._require_begun(key)
+        if await self._executors.in_database(self._ledger.acceptance, previous, key.slot) is None:
+            await self._require_begun(key)
         with self._in_line(key.renter, network):
             return await self._extend(key, terms, previous, network)
 
@@ -147,11 +154,11 @@ class AcceptanceService:
         epoch, grid = view.head.epoch, self._config.parameters.grid_epochs
         start = start_of(order, key.renter, key.slot, epoch=epoch, grid_epochs=grid)
         terms = replace(terms, previous=previous, start=start)
-        kept = self._ledger.acceptance(previous, key.slot)
+        kept = await self._executors.in_database(self._ledger.acceptance, previous, key.slot)
         if kept is None or kept.state is not SlotState.PLACED:
             return await self._accept(key, terms)
         check_same(kept, terms)
-        known = self._ledger.slot(key)
+        known = await self._executors.in_database(self._ledger.slot, key)
         try:
             if known is None or known.state is SlotState.STAGED:
                 await self._uploads.keep_on(
@@ -159,7 +166,7 @@ class AcceptanceService:
                 )
             return await self._accept(key, terms)
         finally:
-            record = self._ledger.slot(key)
+            record = await self._executors.in_database(self._ledger.slot, key)
             if record is not None and record.state is SlotState.STAGED and not self._locks.count(key):
                 await self._uploads.remove(key)
 
@@ -170,7 +177,7 @@ class AcceptanceService:
         `accept`. Raises NotFound, Mismatch and Conflict for what does not agree with the chain or is not
         vacant, and what `accept` raises, but for the renter's money: the slot is paid for.
         """
-        self._require_begun(key)
+        await self._require_begun(key)
         with self._in_line(key.renter, network):
             return await self._take_over(key, held)
 
@@ -190,7 +197,7 @@ class AcceptanceService:
             )
 
         async def judge(record: SlotRecord, terms: SlotTerms, view: View) -> None:
-            self._terms_check.check_own(record, terms, view, highest_factor=None)
+            await self._terms_check.check_own(record, terms, view, highest_factor=None)
 
         async with self._signing.turn():
             with self._locks.using(key):
@@ -221,10 +228,10 @@ class AcceptanceService:
             repairer=repairer,
         )
 
-    def _require_begun(self, key: SlotKey) -> None:
+    async def _require_begun(self, key: SlotKey) -> None:
         """Before anything waits or the chain is asked: strangers that brought nothing must neither keep
         others from their turn nor make us a burden to the chain. Raises NotFound."""
-        if self._ledger.slot(key) is None:
+        if await self._executors.in_database(self._ledger.slot, key) is None:
             raise NotFound("nothing of this slot is here")
 
     @contextmanager
@@ -250,7 +257,7 @@ class AcceptanceService:
         life_blocks: int,
     ) -> int:
         """Make sure of the pieces and of the terms, and write the promise down; gives its deadline."""
-        record = self._ledger.slot(key)
+        record = await self._executors.in_database(self._ledger.slot, key)
         if record is None:
             raise NotFound("nothing of this slot is here")
         if record.state is not SlotState.STAGED and record.agreed != terms:
@@ -261,15 +268,18 @@ class AcceptanceService:
                 end=record.agreed.end,
                 root=record.agreed.root.hex(),
             )
-        other = self._ledger.acceptance(key.order, key.slot)
+        other = await self._executors.in_database(self._ledger.acceptance, key.order, key.slot)
         if other is not None and other.key != key:
-            await asyncio.to_thread(self._check_pieces, key, terms)
+            await self._executors.on_disk(self._check_pieces, key, terms)
             self._locks.contest(other.key)
             raise AlreadyAccepted("this slot is promised to another", deadline_block=other.deadline_block)
         view = await self._follower.recent()
-        record = self._ledger.slot(key) or record
+        record = (await self._executors.in_database(self._ledger.slot, key)) or record
         lasts_to = view.head.number + RENEWAL_BLOCKS
-        if record.state is SlotState.PLACED and self._ledger.lost_epoch(key.order, key.slot) is not None:
+        if (
+            record.state is SlotState.PLACED
+            and await self._executors.in_database(self._ledger.lost_epoch, key.order, key.slot) is not None
+        ):
             raise Conflict("this slot was declared lost here")
         if record.state is SlotState.PLACED or (record.deadline_block or 0) > lasts_to:
             assert record.deadline_block is not None
@@ -279,7 +289,7 @@ class AcceptanceService:
             raise AlreadyAccepted(
                 "another repairer wants this slot too, and is next", deadline_block=record.deadline_block
             )
-        await asyncio.to_thread(self._check_pieces, key, terms)
+        await self._executors.on_disk(self._check_pieces, key, terms)
         await judge(record, terms, view)
         deadline_block = view.head.number + life_blocks
         end_block = terms.end * self._config.parameters.epoch_blocks
@@ -288,7 +298,7 @@ class AcceptanceService:
             ends_at = await self._follower.date_of(end_block, view, attested=True)
         except ChainError as error:
             raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
-        await asyncio.to_thread(self._record, key, terms, deadline_block, deadline_at, ends_at)
+        await self._executors.on_disk(self._record, key, terms, deadline_block, deadline_at, ends_at)
         self._locks.settle(key)
         log.info(
             "%s accepted: %d bytes at %s tokens an epoch until %d, to be placed by block %d",

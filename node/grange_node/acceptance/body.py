@@ -6,9 +6,9 @@ Decided here: that neither more nor fewer bytes are taken than were announced. L
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
+from grange.executors import Executors
 from grange_node.errors import Malformed, TooMuch
 from grange_node.pieces.piece_writer import PieceWriter
 
@@ -16,7 +16,9 @@ BUFFER_BYTES = 512 * 1024
 """How much of a piece is gathered before it is hashed and written: two trips to a thread for 1 MiB."""
 
 
-async def write_body(writer: PieceWriter, body: AsyncIterator[bytes], root: bytes) -> bool:
+async def write_body(
+    writer: PieceWriter, body: AsyncIterator[bytes], root: bytes, executors: Executors
+) -> bool:
     """Gather, hash and write a body, and make it durable together with the last part. True when it is new.
 
     Raises TooMuch or Malformed for more or fewer bytes than announced, and what the writer raises; then
@@ -32,13 +34,13 @@ async def write_body(writer: PieceWriter, body: AsyncIterator[bytes], root: byte
             gathered.append(chunk)
             waiting += len(chunk)
             if waiting >= BUFFER_BYTES and arrived < writer.size_bytes:
-                await asyncio.to_thread(_write_all, writer, gathered)
+                await executors.on_disk(_write_all, writer, gathered)
                 gathered, waiting = [], 0
         if arrived < writer.size_bytes:
             raise Malformed(
                 "fewer bytes came than were announced", announced=writer.size_bytes, arrived=arrived
             )
-        return await asyncio.to_thread(_finish, writer, gathered, root)
+        return await executors.on_disk(_finish, writer, gathered, root)
     finally:
         writer.abandon()
 

@@ -8,13 +8,13 @@ slots go.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from grange.chain import ChainError
 from grange.chain.orders import OrderState
+from grange.executors import Executors
 from grange.types import Epoch, FarmerId, OrderId
 from grange_node.acceptance.deletion import (
     END_GRACE_EPOCHS,
@@ -69,6 +69,7 @@ class Collector:
         farmer: FarmerId,
         epoch_blocks: int,
         clock: Callable[[], float],
+        executors: Executors,
     ) -> None:
         """`history` gives an order as its events tell it; `clock` Unix seconds."""
         self._ledger = ledger
@@ -80,14 +81,16 @@ class Collector:
         self._farmer = farmer
         self._epoch_blocks = epoch_blocks
         self._clock = clock
+        self._executors = executors
         self._asked: set[SlotKey] = set()
         """Of which the contract's word was of no use, in this epoch."""
         self._asked_in = Epoch(0)
 
     async def collect(self) -> int:
         """One round; gives how many slots went. Raises NoRoom, StoreFailed."""
-        seconds, read_to = self._clock(), self._ledger.cursor().block
-        possible = latest_block(self._ledger.sightings(), seconds)
+        seconds = self._clock()
+        read_to = (await self._executors.in_database(self._ledger.cursor)).block
+        possible = latest_block(await self._executors.in_database(self._ledger.sightings), seconds)
         if possible is not None:
             read_to = min(read_to, possible)
         now = Now(
@@ -98,7 +101,7 @@ class Collector:
         removed, view = 0, self._follower.view
         failure: NodeWorldError | None = None
         states = [SlotState.STAGED] if self._follower.is_held else list(SlotState)
-        records = await asyncio.to_thread(self._ledger.slots, *states)
+        records = await self._executors.in_database(self._ledger.slots, *states)
         if view is not None:
             await self._date(records, view)
         words = {} if view is None else await self._words(records, now)
@@ -118,7 +121,7 @@ class Collector:
                 removed += 1
                 log.info("%s removed: %s", record.key, _reason(record, words.get(record.key)))
         if not self._follower.is_held:
-            await asyncio.to_thread(self._ledger.forget_ended, Epoch(now.epoch - END_GRACE_EPOCHS))
+            await self._executors.in_database(self._ledger.forget_ended, Epoch(now.epoch - END_GRACE_EPOCHS))
         if failure is not None:
             raise failure
         return removed
@@ -170,7 +173,9 @@ class Collector:
                 ends_at = await self._follower.date_of(end_block, view, attested=False)
             except ChainError:
                 return
-            await asyncio.to_thread(self._ledger.date, record.key, deadline_at=deadline_at, ends_at=ends_at)
+            await self._executors.in_database(
+                self._ledger.date, record.key, deadline_at=deadline_at, ends_at=ends_at
+            )
 
 
 def _reason(record: SlotRecord, word: Word | None) -> str:

@@ -7,6 +7,7 @@ what follows from the answers.
 from __future__ import annotations
 
 from grange.chain import ChainError
+from grange.executors import Executors
 from grange.types import Address
 from grange_node.acceptance.terms import HIGHEST_RATE_FACTOR, Commitments, check_stake, check_terms, cost
 from grange_node.chain.chain_follower import ChainFollower, View
@@ -21,7 +22,14 @@ class TermsCheck:
     """Terms against what both sides have."""
 
     def __init__(
-        self, *, config: Config, operator: Address, ledger: Ledger, link: ChainLink, follower: ChainFollower
+        self,
+        *,
+        config: Config,
+        operator: Address,
+        ledger: Ledger,
+        link: ChainLink,
+        follower: ChainFollower,
+        executors: Executors,
     ) -> None:
         """`operator` is the address of the key that this node signs with."""
         self._config = config
@@ -29,21 +37,22 @@ class TermsCheck:
         self._ledger = ledger
         self._link = link
         self._follower = follower
+        self._executors = executors
 
     async def check(self, record: SlotRecord, terms: SlotTerms, view: View) -> None:
         """Whether the renter can pay for the slot and we can keep it.
 
         Raises VaultTooSmall, ChainDown, and what `check_own` raises.
         """
-        if self._open_cost(record, view):
+        if await self._executors.in_database(self._open_cost, record, view):
             # What was placed since we last read is out of the vault already: it must not count twice.
             view = await self._follower.newest()
-        self.check_own(record, terms, view, highest_factor=HIGHEST_RATE_FACTOR)
+        await self.check_own(record, terms, view, highest_factor=HIGHEST_RATE_FACTOR)
         try:
             funds = await self._link.funds(record.key.renter)
         except ChainError as error:
             raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
-        accepted_cost = self._open_cost(record, view)
+        accepted_cost = await self._executors.in_database(self._open_cost, record, view)
         needed = cost(terms, view.head.epoch) + accepted_cost
         if funds < needed:
             raise VaultTooSmall(
@@ -53,7 +62,7 @@ class TermsCheck:
                 promised=accepted_cost,
             )
 
-    def check_own(
+    async def check_own(
         self, record: SlotRecord, terms: SlotTerms, view: View, *, highest_factor: int | None
     ) -> None:
         """Whether we may and want to: our key, our terms, our stake. Raises TermsRefused, StakeTooSmall, and
@@ -71,16 +80,20 @@ class TermsCheck:
         if view.farmer.lapsed:
             raise TermsRefused("this farmer has lapsed for its misses, and the market gives it no slots")
         check_terms(terms, config.offer, config.parameters, epoch, highest_factor=highest_factor)
+        commitments = await self._executors.in_database(self._commitments, record, view)
+        check_stake(terms, commitments, config.parameters.collateral_epochs)
+
+    def _commitments(self, record: SlotRecord, view: View) -> Commitments:
+        """What our stake stands for already, but for this slot."""
         read_to = self._ledger.cursor().block
         accepted = self._ledger.accepted_rate(read_to)
         if record.state is SlotState.ACCEPTED and (record.deadline_block or 0) > read_to:
             accepted -= record.agreed.rate
-        commitments = Commitments(
+        return Commitments(
             stake=view.farmer.stake,
-            committed_rate=self._ledger.committed_rate(epoch),
+            committed_rate=self._ledger.committed_rate(view.head.epoch),
             accepted_rate=accepted,
         )
-        check_stake(terms, commitments, config.parameters.collateral_epochs)
 
     def _open_cost(self, record: SlotRecord, view: View) -> int:
         """What the renter would pay for its other slots that we accepted and that may still be placed."""

@@ -13,10 +13,10 @@ only when the rule in `deletion` says so. Left to others: what may happen to a s
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 
+from grange.executors import Executors
 from grange_node.acceptance.body import drain_body, write_body
 from grange_node.acceptance.deletion import Now, Word, is_due
 from grange_node.acceptance.terms import asked_rate
@@ -29,7 +29,7 @@ from grange_node.pieces.capacity import Capacity
 from grange_node.pieces.piece_writer import PieceWriter
 from grange_node.pieces.slot_locks import SlotLocks
 from grange_node.pieces.store import Store
-from grange_node.records import SlotState
+from grange_node.records import SlotRecord, SlotState
 from grange_node.slot_key import SlotKey
 
 log = logging.getLogger("grange.farm")
@@ -48,6 +48,7 @@ class Uploads:
         funds: AccountFunds,
         locks: SlotLocks,
         clock: Callable[[], float],
+        executors: Executors,
     ) -> None:
         """`clock` gives Unix seconds."""
         self._config = config
@@ -56,6 +57,7 @@ class Uploads:
         self._capacity = capacity
         self._locks = locks
         self._clock = clock
+        self._executors = executors
         self._funds = funds
 
     async def receive(
@@ -86,11 +88,11 @@ class Uploads:
             self._capacity.claim(key, size_bytes, pieces=1, network=network)
             stored = False
             try:
-                writer = await asyncio.to_thread(self._begin, key, piece, size_bytes, root)
+                writer = await self._executors.on_disk(self._begin, key, piece, size_bytes, root)
                 if writer is None:
                     await drain_body(body, size_bytes)
                 else:
-                    stored = await write_body(writer, body, root)
+                    stored = await write_body(writer, body, root, self._executors)
             finally:
                 if not stored:
                     self._capacity.add(key, -size_bytes, pieces=-1)
@@ -108,17 +110,17 @@ class Uploads:
         """
         with self._locks.using(key), self._locks.using(kept):
             self._locks.touch(key)
-            await asyncio.to_thread(self._ledger.stage, key, int(self._clock()))
+            await self._executors.in_database(self._ledger.stage, key, int(self._clock()))
             if not self._store.shares:
                 added_bytes = slot_bytes - self._capacity.bytes_of(key)
                 self._capacity.claim(key, added_bytes, pieces=pieces, network=network)
-            await asyncio.to_thread(self._store.link, kept, key)
+            await self._executors.on_disk(self._store.link, kept, key)
             if self._store.shares:
                 self._capacity.share(key, kept, slot_bytes, network=network)
 
     async def withdraw_staging(self, key: SlotKey) -> None:
         """Drop what a renter staged. Raises NotFound, and Conflict for what is promised."""
-        record = self._ledger.slot(key)
+        record = await self._executors.in_database(self._ledger.slot, key)
         if record is None:
             raise NotFound("nothing of this slot is here")
         if record.state is not SlotState.STAGED:
@@ -134,26 +136,33 @@ class Uploads:
     async def drop(self, key: SlotKey, now: Now, word: Word) -> bool:
         """Remove a slot from disk and ledger if it is due by what it is in this moment. Raises Conflict while
         it is in use."""
-        record = self._ledger.slot(key)
-        if record is None or not is_due(record, self._locks.idle_seconds(key), now, word):
+
+        def may_go(record: SlotRecord | None) -> bool:
+            return record is not None and is_due(record, self._locks.idle_seconds(key), now, word)
+
+        if not may_go(await self._executors.in_database(self._ledger.slot, key)):
             return False
         if not self._locks.is_free(key):
             raise Conflict("this slot is in use at the moment")
-        await self._remove(key)
+        await self._remove(key, may_go)
         return True
 
     async def remove(self, key: SlotKey) -> None:
         """Remove what was never signed: its requests are all done, or it failed with the one that is at it.
         Raises Conflict for what is promised or placed."""
-        record = self._ledger.slot(key)
-        if record is not None and (record.state is not SlotState.STAGED or record.was_placed):
-            raise Conflict("this slot is promised; it stays until its deadline or its end")
-        await self._remove(key)
 
-    async def _remove(self, key: SlotKey) -> None:
+        def may_go(record: SlotRecord | None) -> bool:
+            return record is None or (record.state is SlotState.STAGED and not record.was_placed)
+
+        await self._remove(key, may_go)
+
+    async def _remove(self, key: SlotKey, may_go: Callable[[SlotRecord | None], bool]) -> None:
+        """Raises Conflict for what may not go by what it is once no request can come to it any more."""
         with self._locks.leaving(key):
-            await asyncio.to_thread(self._store.drop, key)
-            await asyncio.to_thread(self._ledger.release, key)
+            if not may_go(await self._executors.in_database(self._ledger.slot, key)):
+                raise Conflict("this slot is promised; it stays until its deadline or its end")
+            await self._executors.on_disk(self._store.drop, key)
+            await self._executors.in_database(self._ledger.release, key)
             self._capacity.forget(key)
 
     def _one_epoch(self, key: SlotKey, size_bytes: int) -> int:

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from grange.chain import Wallet
+from grange.executors import Executors
 from grange_node.api.auth import Gatekeeper
 from grange_node.api.openapi import publish
 from grange_node.api.refusals import add_error_handlers
@@ -36,13 +37,21 @@ def create_app(
     steady: Callable[[], float] = time.monotonic,
     loops: bool = True,
     volume: Volume | None = None,
+    executors: Executors | None = None,
 ) -> FastAPI:
     """The service of one farm; its lifespan owns the node, found as `app.state.node`, and who may ask."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with Node.open(
-            config, wallet, link=link, files=files, clock=clock, steady=steady, volume=volume
+            config,
+            wallet,
+            link=link,
+            files=files,
+            clock=clock,
+            steady=steady,
+            volume=volume,
+            executors=executors,
         ) as node:
             app.state.node = node
             app.state.gatekeeper = Gatekeeper(config.domain, config.farmer, clock)

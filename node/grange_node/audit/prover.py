@@ -23,13 +23,13 @@ and fees to the chain gateway's Sender.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from grange.chain import ChainError, InsufficientFunds, TransactionReverted, TransactionTooLate
+from grange.executors import Executors
 from grange.reads import is_open, open_epoch
 from grange.types import Epoch
 from grange.units import format_tokens_rounded_down
@@ -122,6 +122,7 @@ class Prover:
         link: ChainLink,
         follower: ChainFollower,
         *,
+        executors: Executors,
         damaged: Callable[[SlotKey, int], Awaitable[None]],
     ) -> None:
         """Uses the node's parts, owns none; `damaged` is told of what is asked for and not here."""
@@ -131,6 +132,7 @@ class Prover:
         self._ledger = ledger
         self._link = link
         self._follower = follower
+        self._executors = executors
         self._seen: View | None = None
         self._refused_at: tuple[bytes, int] | None = None
         self._refusals: tuple[Epoch, int] = (Epoch(0), 0)
@@ -149,7 +151,7 @@ class Prover:
         step.
         """
         for _ in range(MAX_LOOKS):
-            action = decide(self._situation(view))
+            action = decide(await self._executors.in_database(self._situation, view))
             if action is Action.PROVE:
                 if await self._prove(view):
                     return action
@@ -204,16 +206,18 @@ class Prover:
         if seed is None:
             raise ChainError(f"the endpoint does not show the first block of epoch {epoch}")
         try:
-            words = await asyncio.to_thread(build_proof, self._config, self._store, self._ledger, epoch, seed)
+            words = await self._executors.on_cpu(
+                build_proof, self._config, self._store, self._ledger, epoch, seed
+            )
         except DataMissing as error:
             for key, piece in error.pieces:
                 await self._damaged(key, piece)
             raise _explained(error, epoch) from error
-        await asyncio.to_thread(self._ledger.note_attempt, epoch, view.head.number)
+        await self._executors.in_database(self._ledger.note_attempt, epoch, view.head.number)
         try:
             receipt = await self._link.prove(epoch, words)
         except TransactionReverted as error:
-            await asyncio.to_thread(self._ledger.forget_attempt, epoch)
+            await self._executors.in_database(self._ledger.forget_attempt, epoch)
             spent = "it cost gas" if error.tx_hash else "nothing was sent"
             log.warning("epoch %d: the proof was refused (%s); %s", epoch, error.name, spent)
             return False
@@ -221,7 +225,7 @@ class Prover:
             log.warning("epoch %d is over, and its proof was not mined: it counts as missed", epoch)
             return True
         except InsufficientFunds:
-            await asyncio.to_thread(self._ledger.forget_attempt, epoch)
+            await self._executors.in_database(self._ledger.forget_attempt, epoch)
             raise
         self._follower.read_soon()
         amount = receipt.event("Proven").args["amount"]

@@ -13,14 +13,14 @@ Decides what is compared, how often all is read again, and what the operator is 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from grange.chain import Batch, Cursor, Rollback
 from grange.errors import Misuse
+from grange.executors import Executors
 from grange.types import Epoch
 from grange_node.chain.chain_link import ChainLink
 from grange_node.elapsed import elapsed
@@ -48,10 +48,12 @@ class Agreement:
         ledger: Ledger,
         link: ChainLink,
         clock: Callable[[], float],
-        tell: Callable[[Changes], None],
+        tell: Callable[[Changes], Awaitable[None]],
+        executors: Executors,
     ) -> None:
         """`clock` gives Unix seconds; `tell` is told of slots whose state changed."""
         self._tell = tell
+        self._executors = executors
         self._ledger = ledger
         self._link = link
         self._clock = clock
@@ -73,11 +75,12 @@ class Agreement:
         """Whether a history is not taken over."""
         return self._held is not None
 
-    def differs(self, figures: Figures) -> bool:
+    async def differs(self, figures: Figures) -> bool:
         """Whether the market's rate is another than the ledger's."""
         if figures.committed_rate is None:
             return False
-        return self._ledger.committed_rate(figures.epoch) != figures.committed_rate
+        ours = await self._executors.in_database(self._ledger.committed_rate, figures.epoch)
+        return ours != figures.committed_rate
 
     def suspect(self) -> None:
         """Compare the books, too, with the next figures."""
@@ -113,19 +116,20 @@ class Agreement:
         if elapsed(self._reread_at, self._clock()) >= self._reread_pause:
             self._reread_pause = min(2 * self._reread_pause or FIRST_REREAD_SECONDS, LONGEST_REREAD_SECONDS)
             self._reread_at = self._clock()
-            for begun in self._beginnings():
+            for begun in await self._beginnings():
                 await self._read_again(begun, figures)
                 if not await self._is_different(figures):
                     await self._believe()
                     return
-        await self._doubt(self._what_differs(figures))
+        await self._doubt(await self._what_differs(figures))
 
-    def _beginnings(self) -> list[Cursor]:
+    async def _beginnings(self) -> list[Cursor]:
         """From where to read again: a chain is long, and what is missing is mostly new."""
-        every = Cursor(start=self._ledger.cursor().start)
+        cursor = await self._executors.in_database(self._ledger.cursor)
+        every = Cursor(start=cursor.start)
         if self._agreed_block is None or self._held is not None:
             return [every]
-        since = self._ledger.cursor().rolled_back(self._agreed_block)
+        since = cursor.rolled_back(self._agreed_block)
         self._agreed_block = None
         return [since, every]
 
@@ -137,7 +141,7 @@ class Agreement:
         )
 
     async def _is_different(self, figures: Figures) -> bool:
-        if self._held is not None or self.differs(figures):
+        if self._held is not None or await self.differs(figures):
             return True
         if self._compared != figures.epoch:
             if await self._books_differ(figures):
@@ -159,7 +163,7 @@ class Agreement:
             steps += part
             cursor = part[-1].cursor
         try:
-            changes = await asyncio.to_thread(
+            changes = await self._executors.in_database(
                 self._ledger.replace, begun, steps, figures, anchored=self._anchored
             )
         except HistoryDoubtful as error:
@@ -169,14 +173,14 @@ class Agreement:
         self.readings += 1
         self._compared = None
         self.release()
-        self._tell(changes)
+        await self._tell(changes)
 
     async def _books_differ(self, figures: Figures) -> bool:
         """Whether a book has other entries than the market's: by their count, and by the peaks over them."""
         if figures.committed_rate is None:
             return False
         try:
-            ours = await asyncio.to_thread(lambda: books_from(self._ledger.entries(figures.epoch)))
+            ours = await self._executors.in_database(lambda: books_from(self._ledger.entries(figures.epoch)))
         except Misuse:
             # The events tell what no market does.
             return True
@@ -186,11 +190,11 @@ class Agreement:
             for book, kept in zip(ours, theirs, strict=True)
         )
 
-    def _what_differs(self, figures: Figures) -> str:
+    async def _what_differs(self, figures: Figures) -> str:
         if self._held is not None:
             return self._held.message
-        if self.differs(figures):
-            ours = self._ledger.committed_rate(figures.epoch)
+        if await self.differs(figures):
+            ours = await self._executors.in_database(self._ledger.committed_rate, figures.epoch)
             return (
                 f"the market says that this farm keeps slots for {figures.committed_rate} base units an "
                 f"epoch, and by the events that the endpoint gives it is {ours}"
@@ -203,14 +207,14 @@ class Agreement:
             "again from time to time. If this lasts, the RPC endpoint lags, lies or serves another chain: "
             "use another one"
         )
-        before = self._ledger.doubt()
+        before = await self._executors.in_database(self._ledger.doubt)
         if before is None or before[0] != content:
             log.error("%s", content)
-            await asyncio.to_thread(self._ledger.set_doubt, content, int(self._clock()))
+            await self._executors.in_database(self._ledger.set_doubt, content, int(self._clock()))
 
     async def _believe(self) -> None:
         self._times_different, self._reread_pause = 0, 0.0
-        self._agreed_block = self._ledger.cursor().block
-        if self._ledger.doubt() is not None:
+        self._agreed_block = (await self._executors.in_database(self._ledger.cursor)).block
+        if await self._executors.in_database(self._ledger.doubt) is not None:
             log.info("the ledger agrees with the market again")
-            await asyncio.to_thread(self._ledger.set_doubt, None, int(self._clock()))
+            await self._executors.in_database(self._ledger.set_doubt, None, int(self._clock()))

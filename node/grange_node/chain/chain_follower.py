@@ -16,12 +16,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 from grange.chain import Batch, ChainError, Cursor, Farmer, Head, Rollback, TransactionReverted
 from grange.errors import GrangeError
+from grange.executors import Executors
 from grange.tasks import together
 from grange.units import format_tokens
 from grange_node.chain.agreement import Agreement
@@ -65,6 +66,8 @@ class ChainFollower:
         capacity: Capacity,
         epoch_blocks: int,
         clock: Callable[[], float],
+        *,
+        executors: Executors,
     ) -> None:
         """`clock` gives Unix seconds."""
         self._link = link
@@ -72,11 +75,12 @@ class ChainFollower:
         self._capacity = capacity
         self._epoch_blocks = epoch_blocks
         self._clock = clock
+        self._executors = executors
         self._turns = Turns(1, ChainError, clock)
         self._first: Head | None = None
         self._read_at = 0.0
         self._looked = asyncio.Event()
-        self._agreement = Agreement(ledger, link, clock, self._tell)
+        self._agreement = Agreement(ledger, link, clock, self._tell, executors)
         self._pace: tuple[int, float] | None = None
         self._sighted_at = max((seen.seconds for seen in ledger.sightings()[-1:]), default=-math.inf)
         self._begun = 0
@@ -108,7 +112,7 @@ class ChainFollower:
         begun = self._begun
         async with self._turns.turn():
             if self.view is None or self._read_up_in <= begun:
-                return await self._look_alone(lambda _: True)
+                return await self._look_alone(_always)
             return self.view
 
     def read_soon(self) -> None:
@@ -119,19 +123,19 @@ class ChainFollower:
         """Compare the books with the market's at the next look: it refused what was made from them."""
         self._agreement.suspect()
 
-    async def _look(self, reads: Callable[[Head], bool]) -> View:
+    async def _look(self, reads: Callable[[Head], Awaitable[bool]]) -> View:
         async with self._turns.turn(shares=False):
             return await self._look_alone(reads)
 
-    async def _look_alone(self, reads: Callable[[Head], bool]) -> View:
+    async def _look_alone(self, reads: Callable[[Head], Awaitable[bool]]) -> View:
         """In its turn."""
         self._begun += 1
         head, farmer = await together(self._link.head(), self._farmer())
         await self._check_leap(head)
         figures = _figures(head, farmer)
-        cursor = self._ledger.cursor()
+        cursor = await self._executors.in_database(self._ledger.cursor)
         is_read = cursor.anchors[-1:] == ((head.number, head.hash),)
-        if not is_read and (reads(head) or self._agreement.differs(figures)):
+        if not is_read and (await reads(head) or await self._agreement.differs(figures)):
             await self._read(cursor, head, figures)
             self._read_at = self._clock()
             is_read = True
@@ -150,20 +154,22 @@ class ChainFollower:
             return
         steps: list[Rollback | Batch] = await self._link.follow(cursor, head)
         try:
-            changes = await asyncio.to_thread(self._ledger.apply, steps, figures)
+            changes = await self._executors.in_database(self._ledger.apply, steps, figures)
         except HistoryDoubtful as error:
             self._agreement.hold(error, anchored=bool(steps and steps[0].cursor.anchors))
         else:
             self._agreement.release()
-            self._tell(changes)
+            await self._tell(changes)
 
     async def _note_sighting(self, head: Head) -> None:
         """Write down how far the chain is by our own clock, while nothing speaks against it."""
         now = self._clock()
         if self._agreement.is_held or elapsed(self._sighted_at, now) < SIGHTING_SECONDS:
             return
-        if self._ledger.doubt() is None:
-            await asyncio.to_thread(self._ledger.note_sighting, Sighting(now, head.number), MAX_SIGHTINGS)
+        if await self._executors.in_database(self._ledger.doubt) is None:
+            await self._executors.in_database(
+                self._ledger.note_sighting, Sighting(now, head.number), MAX_SIGHTINGS
+            )
             self._sighted_at = now
 
     async def _farmer(self) -> Farmer:
@@ -175,7 +181,12 @@ class ChainFollower:
             raise
 
     async def _check_leap(self, head: Head) -> None:
-        seen = self._ledger.cursor().block if self.view is None else self.view.head.number
+        view = self.view
+        seen = (
+            (await self._executors.in_database(self._ledger.cursor)).block
+            if view is None
+            else view.head.number
+        )
         if head.number <= seen + LEAP_BLOCKS:
             return
         if await self._link.block_hash(head.number) != head.hash:
@@ -184,12 +195,12 @@ class ChainFollower:
                 "does not have that block"
             )
 
-    def _is_time_to_read(self, head: Head) -> bool:
-        read_to = self._ledger.cursor().block
+    async def _is_time_to_read(self, head: Head) -> bool:
+        read_to = (await self._executors.in_database(self._ledger.cursor)).block
         return (
             read_to // self._epoch_blocks != head.epoch
             or elapsed(self._read_at, self._clock()) >= LONGEST_READ_SECONDS
-            or self._ledger.accepted_rate(read_to) > 0
+            or await self._executors.in_database(self._ledger.accepted_rate, read_to) > 0
         )
 
     async def date_of(self, block: int, view: View, *, attested: bool) -> float:
@@ -250,11 +261,11 @@ class ChainFollower:
         block_seconds = (self.view.head.timestamp - self._first.timestamp) / blocks
         return block_seconds * self._epoch_blocks
 
-    def _tell(self, changes: Changes) -> None:
+    async def _tell(self, changes: Changes) -> None:
         for key in (*changes.placed, *changes.placed_again):
             self._capacity.set_placed(key, True)
         for key in changes.placed:
-            record = self._ledger.slot(key)
+            record = await self._executors.in_database(self._ledger.slot, key)
             if record is not None:
                 rate = format_tokens(record.agreed.rate)
                 log.info("%s placed: %s tokens an epoch until %d", key, rate, record.agreed.end)
@@ -263,6 +274,10 @@ class ChainFollower:
         for key in changes.taken_back:
             self._capacity.set_placed(key, False)
             log.warning("%s taken back by a reorg; its pieces stay, so that it can be placed again", key)
+
+
+async def _always(_: Head) -> bool:
+    return True
 
 
 def _figures(head: Head, farmer: Farmer) -> Figures:

@@ -20,8 +20,9 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from grange.executors import Executors
 from grange.messages import Domain
 from grange.types import Address, FarmerId, Voucher
 from grange.units import egress_rounded_up
@@ -49,6 +50,8 @@ class _Live:
     """A payer with requests on their way. `users` keeps it in memory."""
 
     account: PayerAccount
+    is_read: bool = False
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
     reserved: int = 0
     users: int = 0
 
@@ -73,11 +76,13 @@ class PaymentGate:
         price_per_gib: int,
         accounts: Accounts,
         vaults: VaultFunds,
+        executors: Executors,
     ) -> None:
         self._domain = domain
         self._farmer = farmer
         self._price_per_gib = price_per_gib
         self._accounts = accounts
+        self._executors = executors
         self._vaults = vaults
         self._live: dict[Address, _Live] = {}
         self._guest_bytes: Counter[Address] = Counter()
@@ -104,7 +109,7 @@ class PaymentGate:
                 yield _nothing
             return
         voucher = None if header is None else _read_voucher(header, payer)
-        with self._entered(payer) as live:
+        async with self._entered(payer) as live:
             await self._set_aside(live, voucher, price, network)
             earned = False
 
@@ -113,7 +118,7 @@ class PaymentGate:
                 earned = True
                 live.move(price)
                 try:
-                    await asyncio.to_thread(self._accounts.save, live.account)
+                    await self._executors.in_database(self._accounts.save, live.account)
                 except BaseException:
                     earned = False
                     live.move(-price)
@@ -126,7 +131,7 @@ class PaymentGate:
                     live.reserved -= price
 
     def account(self, payer: Address) -> PayerAccount | None:
-        """What a payer stands for at the moment."""
+        """What a payer stands for at the moment. Blocks; any thread may call."""
         live = self._live.get(payer)
         return live.account if live and live.account.cumulative else self._accounts.account(payer)
 
@@ -147,14 +152,19 @@ class PaymentGate:
         _require(live, live.account.cumulative, price)
         live.reserved += price
 
-    @contextmanager
-    def _entered(self, payer: Address) -> Iterator[_Live]:
+    @asynccontextmanager
+    async def _entered(self, payer: Address) -> AsyncIterator[_Live]:
         live = self._live.get(payer)
         if live is None:
             empty = PayerAccount(payer=payer, cumulative=0, r=b"", vs=b"", spent=0)
-            live = self._live[payer] = _Live(account=self._accounts.account(payer) or empty)
+            live = self._live[payer] = _Live(account=empty)
+        # Here before its account is read: what another request spends meanwhile must not be overlooked.
         live.users += 1
         try:
+            async with live.reading:
+                if not live.is_read:
+                    known = await self._executors.in_database(self._accounts.account, payer)
+                    live.account, live.is_read = known or live.account, True
             yield live
         finally:
             live.users -= 1

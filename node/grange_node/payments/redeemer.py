@@ -17,6 +17,7 @@ from functools import partial
 from grange.chain import TransactionReverted
 from grange.chain.confirmations import FINAL_BLOCKS
 from grange.errors import GrangeError
+from grange.executors import Executors
 from grange.types import Address
 from grange.units import format_tokens
 from grange_node.chain.chain_link import ChainLink
@@ -35,9 +36,12 @@ log = logging.getLogger("grange.farm")
 class Redeemer:
     """Redeems what payers signed."""
 
-    def __init__(self, *, accounts: Accounts, link: ChainLink, vaults: VaultFunds, redeem_at: int) -> None:
+    def __init__(
+        self, *, accounts: Accounts, link: ChainLink, vaults: VaultFunds, redeem_at: int, executors: Executors
+    ) -> None:
         """`redeem_at` base units are worth a transaction."""
         self._accounts = accounts
+        self._executors = executors
         self._link = link
         self._vaults = vaults
         self._redeem_at = redeem_at
@@ -47,7 +51,7 @@ class Redeemer:
     async def tick(self) -> None:
         """Redeem what is worth it. Raises ChainError and ChainDown; nothing is lost by that."""
         await self._look_back()
-        accounts = await asyncio.to_thread(self._accounts.open_accounts)
+        accounts = await self._executors.in_database(self._accounts.open_accounts)
         accounts = [account for account in accounts if account.open >= least(self._redeem_at)]
         if not accounts:
             return
@@ -113,7 +117,7 @@ class Redeemer:
 
     async def _look_back(self) -> None:
         """Find out which payments a reorg took back."""
-        redemptions = await asyncio.to_thread(self._accounts.redemptions)
+        redemptions = await self._executors.in_database(self._accounts.redemptions)
         if not redemptions:
             return
         head = await self._link.head()
@@ -123,7 +127,7 @@ class Redeemer:
                 continue
             if not stands:
                 await self._noted(payers, anew=True)
-            await asyncio.to_thread(self._accounts.forget_redemptions, block, block_hash)
+            await self._executors.in_database(self._accounts.forget_redemptions, block, block_hash)
 
     async def _noted(self, payers: Sequence[Address], *, anew: bool = False) -> dict[Address, Vault]:
         """What the chain says of payers, written down as of the block that says it: a reorg between question
@@ -136,7 +140,7 @@ class Redeemer:
         else:
             raise ChainDown("the chain moves on faster than it can be asked")
         for payer, vault in found.items():
-            lost = await asyncio.to_thread(
+            lost = await self._executors.in_database(
                 partial(
                     self._accounts.note_redeemed,
                     payer,

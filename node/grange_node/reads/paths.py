@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from grange.executors import Executors
 from grange.kernel import Tree
 from grange_node.errors import NotFound, TooBusy
 from grange_node.pieces.store import Store
@@ -30,8 +31,9 @@ HASHES_A_TREE: Final = 16
 class Paths:
     """Out of one store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, executors: Executors) -> None:
         self._store = store
+        self._executors = executors
         self._trees: OrderedDict[tuple[SlotKey, bytes], Tree] = OrderedDict()
         self._kept_hashes = 0
         self._making = asyncio.Lock()
@@ -66,15 +68,17 @@ class Paths:
                 del self._in_line[key]
 
     async def _make(self, key: tuple[SlotKey, bytes], record: SlotRecord) -> Tree:
-        tree = self._trees[key] = await asyncio.to_thread(self._tree, record)
+        tree = self._trees[key] = await self._executors.on_cpu(
+            Tree, await self._executors.on_disk(self._roots, record)
+        )
         self._kept_hashes += len(tree) + HASHES_A_TREE
         while self._kept_hashes > MAX_HASHES_KEPT:
             _, oldest = self._trees.popitem(last=False)
             self._kept_hashes -= len(oldest) + HASHES_A_TREE
         return tree
 
-    def _tree(self, record: SlotRecord) -> Tree:
+    def _roots(self, record: SlotRecord) -> bytes:
         roots, count = self._store.roots(record.key, range(record.agreed.pieces))
         if len(roots) < record.agreed.pieces:
             raise NotFound(f"{count} of {record.agreed.pieces} pieces of this slot are here")
-        return Tree(b"".join(roots[piece] for piece in range(record.agreed.pieces)))
+        return b"".join(roots[piece] for piece in range(record.agreed.pieces))

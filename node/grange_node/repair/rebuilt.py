@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from grange.chain.orders import OrderState
+from grange.executors import Executors
 from grange.kernel import root_of_hashes
 from grange.transfer.slot_upload import Piece, hash_pieces
 from grange.units import HASH_BYTES
@@ -14,9 +15,10 @@ from grange_node.repair.sources import Sources
 class RebuiltPieces:
     """Made of those of an order's other slots."""
 
-    def __init__(self, order: OrderState, sources: Sources) -> None:
+    def __init__(self, order: OrderState, sources: Sources, executors: Executors) -> None:
         self._order = order
         self._sources = sources
+        self._executors = executors
         self._roots: dict[int, bytearray] = {}
         """Of the pieces of each slot, zero for those that were not rebuilt here."""
         self.size_bytes = 0
@@ -26,7 +28,7 @@ class RebuiltPieces:
         """Those of a segment for these slots. Raises RepairStopped, ReadsClosed and OverBudget."""
         rebuilt = await self._sources.rebuild(segment, slots)
         self.size_bytes += sum(map(len, rebuilt.values()))
-        pieces = await hash_pieces(segment, rebuilt)
+        pieces = await hash_pieces(segment, rebuilt, self._executors)
         for piece in pieces:
             known = self._roots.setdefault(piece.slot, bytearray(self._order.geometry.segments * HASH_BYTES))
             known[segment * HASH_BYTES : (segment + 1) * HASH_BYTES] = piece.root

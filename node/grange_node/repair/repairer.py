@@ -20,6 +20,7 @@ from grange.chain import ChainError, Head, Sender
 from grange.chain.order_index import OrderIndex
 from grange.chain.orders import OrderState
 from grange.errors import GrangeError
+from grange.executors import Executors
 from grange.peer import Signer
 from grange.peer.payment_channels import PaymentChannels
 from grange.peer.read_payments import ReadPayments
@@ -79,6 +80,7 @@ class Repairer:
         directory: FollowedDirectory,
         orders: OrderIndex,
         *,
+        executors: Executors,
         clock: Callable[[], float],
         tasks: asyncio.TaskGroup,
     ) -> None:
@@ -89,6 +91,7 @@ class Repairer:
             market,
             directory,
             orders,
+            executors,
             start_block=settings.start_block,
             kept_renters=settings.close_for,
         )
@@ -132,8 +135,9 @@ class Repairer:
             directory = await stack.enter_async_context(
                 FollowedDirectory.open(market, signer, payments, policy=policy, freshness=AS_FOLLOWED)
             )
+            executors = stack.enter_context(Executors.open())
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            repairer = cls(settings, market, directory, orders, clock=clock, tasks=tasks)
+            repairer = cls(settings, market, directory, orders, executors=executors, clock=clock, tasks=tasks)
             try:
                 yield repairer
             finally:

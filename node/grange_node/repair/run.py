@@ -103,10 +103,12 @@ class RepairRun:
         budget = Budget(self._spendable(slots))
         async with (
             self._world.directory.reading(budget) as reading,
-            Sources(self._charted, slots, reading.source, self._world.directory.policy) as pool,
+            Sources(
+                self._charted, slots, reading.source, self._world.directory.policy, self._world.executors
+            ) as pool,
             self._open_push() as push,
         ):
-            rebuilt = self._rebuilt = RebuiltPieces(self._charted, pool)
+            rebuilt = self._rebuilt = RebuiltPieces(self._charted, pool, self._world.executors)
             try:
                 await self._choose_keepers(push)
                 cost = fetch_cost(self._charted, slots[: self._charted.k], farmers)

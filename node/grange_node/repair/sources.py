@@ -1,6 +1,6 @@
 """Making pieces of an order again out of its live slots, whatever some of its farmers do.
 
-    async with Sources(charted, slots, open_peer, policy) as sources:
+    async with Sources(charted, slots, open_peer, policy, executors) as sources:
         pieces = await sources.rebuild(segment, missing)
 
 Who is asked, and what is believed of it, is `grange.transfer.fetch`'s. Decides what it means for a repair
@@ -15,6 +15,7 @@ from functools import partial
 from typing import Self
 
 from grange.chain.orders import OrderState
+from grange.executors import Executors
 from grange.peer import Peer
 from grange.transfer.errors import NotEnoughSources
 from grange.transfer.events import FarmerFailed, ProgressEvent
@@ -34,9 +35,14 @@ class Sources:
     """The slots to read an order from, best first."""
 
     def __init__(
-        self, charted: OrderState, slots: Sequence[int], open_peer: OpenPeer, policy: RetryPolicy
+        self,
+        charted: OrderState,
+        slots: Sequence[int],
+        open_peer: OpenPeer,
+        policy: RetryPolicy,
+        executors: Executors,
     ) -> None:
-        verifier = ListedRoots(charted.id, charted.geometry)
+        verifier = ListedRoots(charted.id, charted.geometry, executors)
         sources = [
             Source(
                 slot=slot,
@@ -46,7 +52,9 @@ class Sources:
             )
             for slot in slots
         ]
-        self._fetcher = Fetcher(charted.geometry, sources, verifier, policy.slow_to_give_for_repair, _log)
+        self._fetcher = Fetcher(
+            charted.geometry, sources, verifier, policy.slow_to_give_for_repair, _log, executors=executors
+        )
 
     async def __aenter__(self) -> Self:
         await self._fetcher.__aenter__()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from grange.chain import Farmer, Head
 from grange.chain.order_index import OrderIndex
 from grange.chain.orders import REORG_BLOCKS, OrderState
+from grange.executors import Executors
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.repair.directory import FollowedDirectory
 from grange_node.repair.market import Market
@@ -21,6 +22,7 @@ class World:
         market: Market,
         directory: FollowedDirectory,
         orders: OrderIndex,
+        executors: Executors,
         *,
         start_block: int,
         kept_renters: frozenset[Address] = frozenset(),
@@ -30,6 +32,7 @@ class World:
         self.market = market
         self.directory = directory
         self.orders = orders
+        self.executors = executors
         self._start_block = start_block
         self._kept_renters = kept_renters
         self._reading = asyncio.Lock()

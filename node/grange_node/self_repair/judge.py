@@ -9,12 +9,12 @@ damage was found, and not for a failure of a moment. Leaves the sums to `policy`
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from grange.executors import Executors
 from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.config import Config
 from grange_node.errors import PieceDamaged
@@ -41,6 +41,8 @@ class Judge:
         ledger: Ledger,
         follower: ChainFollower,
         steady: Callable[[], float],
+        *,
+        executors: Executors,
     ) -> None:
         """`steady` gives seconds by a clock that nobody sets: a jump would look like a slow line."""
         self._config = config
@@ -48,6 +50,7 @@ class Judge:
         self._ledger = ledger
         self._follower = follower
         self._steady = steady
+        self._executors = executors
         self._rebuilt_bytes = 0.0
         self._rebuilding_seconds = 0.0
         self._failing: dict[SlotKey, int] = {}
@@ -107,7 +110,7 @@ class Judge:
             window_bytes=window_bytes,
             left_epochs=terms.end - view.head.epoch,
         )
-        if not await asyncio.to_thread(self._knows_roots, record):
+        if not await self._executors.on_disk(self._knows_roots, record):
             # Not even what is here can be shown to an audit before all of the slot is.
             coming = [terms.pieces if count else 0 for count in coming]
         return await self._is_dearer(record, damage, view, coming)
@@ -118,7 +121,7 @@ class Judge:
         epoch, terms = view.head.epoch, record.agreed
         if epoch <= damage.since:
             return False
-        total_rate = await asyncio.to_thread(self._ledger.rate_at_start, epoch)
+        total_rate = await self._executors.in_database(self._ledger.rate_at_start, epoch)
         return bool(total_rate) and is_dearer(
             damaged_pieces=len(damage.pieces),
             pieces=terms.pieces,

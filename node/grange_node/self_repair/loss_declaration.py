@@ -8,13 +8,13 @@ are to.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from grange.audit import BookState, loss_words
 from grange.chain import TransactionReverted
+from grange.executors import Executors
 from grange.types import Epoch, OrderId
 from grange_node.chain.chain_follower import ChainFollower
 from grange_node.chain.chain_link import ChainLink
@@ -68,21 +68,28 @@ class LossDeclarer:
     """Declares slots lost on chain, as many at once as the market takes."""
 
     def __init__(
-        self, *, ledger: Ledger, link: ChainLink, follower: ChainFollower, damaged_pieces: DamagedPieces
+        self,
+        *,
+        ledger: Ledger,
+        link: ChainLink,
+        follower: ChainFollower,
+        damaged_pieces: DamagedPieces,
+        executors: Executors,
     ) -> None:
         self._ledger = ledger
         self._link = link
         self._follower = follower
         self._damaged_pieces = damaged_pieces
+        self._executors = executors
 
     async def give_up(self, keys: Sequence[SlotKey]) -> list[SlotKey]:
         """Declare slots lost, those of a book together; gives those that are left."""
         view = self._follower.view
         assert view is not None
         epoch = view.head.epoch
-        if self._ledger.cursor().block < view.head.number:
+        if (await self._executors.in_database(self._ledger.cursor)).block < view.head.number:
             return list(keys)
-        entries = await asyncio.to_thread(self._ledger.entries, epoch)
+        entries = await self._executors.in_database(self._ledger.entries, epoch)
         named = {(key.order, key.slot): key for key in keys}
         left = dict(named)
         for book in books_from(entries):
@@ -110,8 +117,8 @@ class LossDeclarer:
                 key,
                 receipt.block,
             )
-            await asyncio.to_thread(self._ledger.note_declared_lost, key.order, key.slot)
-            await asyncio.to_thread(self._damaged_pieces.forget, key)
+            await self._executors.in_database(self._ledger.note_declared_lost, key.order, key.slot)
+            await self._executors.in_database(self._damaged_pieces.forget, key)
         return True
 
 

@@ -7,7 +7,6 @@ Leaves where the pieces go, and whether they are ours, to `self_repairer`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,6 +15,7 @@ from typing import Protocol
 
 from grange.chain import Farmer, Head, Sender
 from grange.chain.orders import OrderIncomplete, OrderState
+from grange.executors import Executors
 from grange.peer import Signer
 from grange.peer.payment_channels import PaymentChannels
 from grange.peer.read_payments import Budget, ReadPayments
@@ -54,10 +54,11 @@ class Rebuilder(Protocol):
 class LiveRebuilder:
     """Over HTTP, with the operator's key."""
 
-    def __init__(self, folder: Path, sender: Callable[[], Awaitable[Sender]]) -> None:
+    def __init__(self, folder: Path, sender: Callable[[], Awaitable[Sender]], executors: Executors) -> None:
         """The repairs' folder; `sender` connects to the chain when it is first needed."""
         self._folder = folder
         self._sender = sender
+        self._executors = executors
         self._orders: OrderLookup | None = None
         self._spending = RepairSpending(folder)
 
@@ -93,7 +94,7 @@ class LiveRebuilder:
             order = sources(charted, live, directory.farmers)
             cost = fetch_cost(charted, order[: charted.k], directory.farmers, len(wanted))
             epochs = market.parameters.collateral_epochs + max(0, charted.end - head.epoch)
-            paid = self._spending.paid(charted.id, slot)
+            paid = await self._executors.on_disk(self._spending.paid, charted.id, slot)
             budget = Budget(max(0, epochs * charted.slots[slot].rate - paid))
             budget.check(cost)
             await market.fund(cost, directory.payments.channels.totals())
@@ -105,7 +106,7 @@ class LiveRebuilder:
 
             async with (
                 directory.reading(budget) as reading,
-                Sources(charted, order, reading.source, directory.policy) as pool,
+                Sources(charted, order, reading.source, directory.policy, self._executors) as pool,
             ):
                 try:
                     for index, piece in enumerate(wanted):
@@ -117,11 +118,11 @@ class LiveRebuilder:
                                 raise
                             # The next epoch has begun, or the order is not in danger any more.
                             return sorted([*left, *wanted[index:]])
-                        await asyncio.to_thread(note)
+                        await self._executors.on_disk(note)
                         await give(piece, rebuilt[slot])
                 finally:
                     try:
-                        note()
+                        await self._executors.on_disk(note)
                     except (NoRoom, StoreFailed) as error:
                         # What ended it is what must be heard, above all that we are to stop.
                         log.warning("%s", error)

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Final
 
+from grange.executors import Executors
 from grange_node.errors import NodeWorldError
 from grange_node.pieces.store import Store
 from grange_node.records import SlotRecord
@@ -31,6 +32,7 @@ class Scrubber:
     def __init__(
         self,
         store: Store,
+        executors: Executors,
         *,
         kept: Callable[[], Iterable[SlotRecord]],
         found: Callable[[SlotKey, int], Awaitable[None]],
@@ -42,6 +44,7 @@ class Scrubber:
         """`found` is told of each damaged piece, `finished` of the end of a round; `next_suspect` gives each
         slot once in which damage was met, and None when there is no other."""
         self._store = store
+        self._executors = executors
         self._kept = kept
         self._found = found
         self._finished = finished
@@ -53,8 +56,8 @@ class Scrubber:
         """Look at every piece once, at those of suspect slots first and perhaps twice; gives how often one
         was damaged."""
         damaged = 0
-        for record, piece in self._turns(await asyncio.to_thread(lambda: list(self._kept()))):
-            if not await asyncio.to_thread(is_whole, self._store, record.key, piece):
+        for record, piece in self._turns(await self._executors.in_database(lambda: list(self._kept()))):
+            if not await self._executors.on_disk(is_whole, self._store, record.key, piece):
                 damaged += 1
                 await self._found(record.key, piece)
             await self._sleep(record.agreed.piece_bytes / self._bytes_per_second)

@@ -19,7 +19,6 @@ finding damage to `scrubber` and the prover, and reading from others to `rebuild
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -29,6 +28,7 @@ from typing import Final
 from grange.chain import ChainUnavailable
 from grange.chain.orders import OrderState
 from grange.errors import GrangeError
+from grange.executors import Executors
 from grange.kernel import root_of_hashes
 from grange.messages import NO_ORDER
 from grange.peer import OverBudget
@@ -87,6 +87,7 @@ class SelfRepairer:
         rebuilder: Rebuilder,
         clock: Callable[[], float],
         steady: Callable[[], float],
+        executors: Executors,
     ) -> None:
         """`clock` gives Unix seconds, `steady` seconds by a clock that nobody sets."""
         self._config = config
@@ -98,6 +99,7 @@ class SelfRepairer:
         self._volume = volume
         self._rebuilder = rebuilder
         self._clock = clock
+        self._executors = executors
         self._steady = steady
         self._not_ours: dict[tuple[OrderId, int], float] = {}
         """Slots that events once gave us and that their orders do not, and when we asked."""
@@ -107,9 +109,9 @@ class SelfRepairer:
         """What audits asked for and is damaged."""
         self._looked_at: dict[SlotKey, Epoch] = {}
         """Slots of which nothing is open, by the epoch in which that was found."""
-        self._judge = Judge(config, store, ledger, follower, steady)
+        self._judge = Judge(config, store, ledger, follower, steady, executors=executors)
         self._declarer = LossDeclarer(
-            ledger=ledger, link=link, follower=follower, damaged_pieces=damaged_pieces
+            ledger=ledger, link=link, follower=follower, damaged_pieces=damaged_pieces, executors=executors
         )
 
     # What is damaged.
@@ -126,11 +128,14 @@ class SelfRepairer:
 
     async def found(self, key: SlotKey, piece: int) -> None:
         """A piece is gone or wrong. While the whole data folder is not there, that says nothing."""
-        if not await asyncio.to_thread(self._volume.is_there):
+        if not await self._executors.on_disk(self._volume.is_there):
             return
-        if await asyncio.to_thread(self._damaged_pieces.note, key, [piece], self._epoch()):
+        if await self._executors.in_database(self._note, key, piece):
             log.warning("piece %d of %s is damaged", piece, key)
             self._suspects[key] = None
+
+    def _note(self, key: SlotKey, piece: int) -> int:
+        return self._damaged_pieces.note(key, [piece], self._epoch())
 
     def next_suspect(self) -> SlotKey | None:
         """A slot in which damage was met and that was not given yet; None if there is none."""
@@ -156,24 +161,24 @@ class SelfRepairer:
 
     async def scrubbed(self) -> None:
         """All pieces were looked at."""
-        await asyncio.to_thread(self._damaged_pieces.tell, SCRUBBED, int(self._clock()))
+        await self._executors.in_database(self._damaged_pieces.tell, SCRUBBED, int(self._clock()))
 
     async def tick(self) -> None:
         """Mend what can be mended, give up what cannot. Raises ChainError, NodeWorldError."""
         view = self._follower.view
         if view is None:
             return
-        await asyncio.to_thread(self._volume.require)
+        await self._executors.on_disk(self._volume.require)
         # A lapsed farm mends nothing, but what it has helps those that repair its orders.
         await self._adopt(view)
         if view.farmer.lapsed:
             return
-        kept = {record.key: record for record in await asyncio.to_thread(self.kept)}
-        await asyncio.to_thread(self._note_vanished, kept.values())
-        damages = await asyncio.to_thread(self._damaged_pieces.all)
+        kept = {record.key: record for record in await self._executors.in_database(self.kept)}
+        await self._executors.on_disk(self._note_vanished, kept.values())
+        damages = await self._executors.in_database(self._damaged_pieces.all)
         for damage in damages:
             if damage.key not in kept:
-                await asyncio.to_thread(self._damaged_pieces.forget, damage.key)
+                await self._executors.in_database(self._damaged_pieces.forget, damage.key)
         damages = [damage for damage in damages if damage.key in kept]
         self._drawn &= {(damage.key, piece) for damage in damages for piece in damage.pieces}
         self._looked_at = {key: epoch for key, epoch in self._looked_at.items() if key in kept}
@@ -241,7 +246,7 @@ class SelfRepairer:
         if view.farmer.owner != self._config.owner:
             # Another chain, on which our number is somebody else's.
             return
-        orphans = await asyncio.to_thread(self._ledger.orphans, view.head.epoch)
+        orphans = await self._executors.in_database(self._ledger.orphans, view.head.epoch)
         places = {(entry.order, entry.slot) for entry in orphans}
         self._not_ours = {place: asked for place, asked in self._not_ours.items() if place in places}
         for entry in orphans:
@@ -262,24 +267,24 @@ class SelfRepairer:
             self._not_ours.pop(place, None)
             key = SlotKey(renter=charted.renter, order=entry.order, slot=entry.slot)
             terms = _terms(charted, entry)
-            lender = self._ledger.acceptance(terms.previous, key.slot)
+            lender = await self._executors.in_database(self._ledger.acceptance, terms.previous, key.slot)
             end_block = terms.end * self._config.parameters.epoch_blocks
             ends_at = await self._follower.date_of(end_block, view, attested=False)
-            await asyncio.to_thread(self._ledger.adopt, key, terms, entry.block, ends_at)
+            await self._executors.in_database(self._ledger.adopt, key, terms, entry.block, ends_at)
             self._capacity.forget(key)
             if lender is not None and self._store.shares:
                 self._capacity.share(key, lender.key, terms.slot_bytes)
             else:
                 self._capacity.add(key, terms.slot_bytes, pieces=terms.pieces)
             self._capacity.set_placed(key, True)
-            missing = await asyncio.to_thread(self._missing, key, terms)
+            missing = await self._executors.on_disk(self._missing, key, terms)
             log.warning(
                 "%s is ours by the chain and was not known; %d of its %d pieces are not here",
                 key,
                 len(missing),
                 terms.pieces,
             )
-            await asyncio.to_thread(self._damaged_pieces.note, key, missing, view.head.epoch)
+            await self._executors.in_database(self._damaged_pieces.note, key, missing, view.head.epoch)
 
     def _missing(self, key: SlotKey, terms: SlotTerms) -> list[int]:
         """Which pieces are not here, by their names; all, if those that are make another slot."""
@@ -313,16 +318,16 @@ class SelfRepairer:
         if self._looked_at.get(key) == epoch and not any(is_open(piece, epoch) for piece in damage.pieces):
             return True
         try:
-            broken = await asyncio.to_thread(self._still_broken, record, damage.pieces)
+            broken = await self._executors.on_disk(self._still_broken, record, damage.pieces)
             charted = await self._rebuilder.order(key.order)
             if charted is None or not charted.holds(key.slot, self._config.farmer):
                 # Closed, or another's; or the endpoint hides its events, and then nothing is hopeless.
                 log.warning("%s is not mended: by its events it is closed, or another farmer's", key)
                 return True
-            left = await asyncio.to_thread(self._borrow, record, broken)
+            left = await self._executors.on_disk(self._borrow, record, broken)
             closed = await self._rebuild(charted, key, left)
             if not closed:
-                await asyncio.to_thread(self._complete, record)
+                await self._executors.on_disk(self._complete, record)
         except (NodeWorldError, Mismatch, OverBudget) as error:
             # Of this slot alone: what fails for one must not keep the others from being mended.
             log.warning("%s is not mended: %s", key, error)
@@ -384,8 +389,8 @@ class SelfRepairer:
 
     def _giver(self, key: SlotKey) -> Give:
         async def give(piece: int, data: bytes) -> None:
-            await asyncio.to_thread(self._store.mend, key, piece, data)
-            await asyncio.to_thread(self._damaged_pieces.mended, key, piece)
+            await self._executors.on_disk(self._store.mend, key, piece, data)
+            await self._executors.in_database(self._damaged_pieces.mended, key, piece)
             self._judge.note(key, len(data))
 
         return give

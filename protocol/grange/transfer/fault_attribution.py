@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping
 
 from grange.errors import UserError
+from grange.executors import Executors
 from grange.kernel import merkle_root, root_of_hashes
 from grange.merkle import Buffer, verify
 from grange.peer import FARMER_FAULTS, FarmerLied, Peer, dealing_with
@@ -19,7 +20,7 @@ from grange.wire.limits import LISTED_INDICES
 
 
 async def find_faults(
-    order: OrderId, pieces: int, piece: int, sent: Mapping[int, tuple[Source, Buffer]]
+    order: OrderId, pieces: int, piece: int, sent: Mapping[int, tuple[Source, Buffer]], executors: Executors
 ) -> dict[int, UserError]:
     """Which of those that sent a piece, by slot, did not send what the chain knows, and what they did."""
 
@@ -28,7 +29,7 @@ async def find_faults(
         try:
             with dealing_with(source.farmer):
                 expected = await shown_root(source.open_peer(), order, source, piece, pieces)
-                require_root(source, piece, await asyncio.to_thread(merkle_root, data), expected)
+                require_root(source, piece, await executors.on_cpu(merkle_root, data), expected)
         except FARMER_FAULTS as error:
             return error
         return None
@@ -52,7 +53,9 @@ async def shown_root(peer: Peer, order: OrderId, source: Source, piece: int, pie
     return shown.root
 
 
-async def listed_roots(peer: Peer, order: OrderId, source: Source, pieces: int) -> bytes:
+async def listed_roots(
+    peer: Peer, order: OrderId, source: Source, pieces: int, executors: Executors
+) -> bytes:
     """The roots of all pieces of a placed slot, joined; nothing if the farmer does not show all of them.
     Raises FarmerLied unless they lead to the slot's root."""
     roots = bytearray()
@@ -63,6 +66,6 @@ async def listed_roots(peer: Peer, order: OrderId, source: Source, pieces: int) 
             roots += b"".join(page[index] for index in range(first, min(first + LISTED_INDICES, pieces)))
         except KeyError:
             return b""
-    if await asyncio.to_thread(root_of_hashes, bytes(roots)) != source.root:
+    if await executors.on_cpu(root_of_hashes, bytes(roots)) != source.root:
         raise FarmerLied(f"Farmer {source.farmer} lists pieces that do not lead to the root of its slot.")
     return bytes(roots)

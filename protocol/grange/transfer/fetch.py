@@ -1,6 +1,6 @@
 """Fetching k of the n slots of an order, stripe by stripe, from the farmers that give them soonest.
 
-    async with Fetcher(geometry, sources, verifier, slow_rule) as fetcher:
+    async with Fetcher(geometry, sources, verifier, slow_rule, executors=executors) as fetcher:
         fetched = await fetcher.fetch(stripe)              the columns that the stripe wants, or any k slots
         pieces = await fetcher.rebuild(segment, slots)     the pieces of slots that are lost
 
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 from grange.errors import UserError
+from grange.executors import Executors
 from grange.kernel import Codec
 from grange.layout import Geometry
 from grange.peer import FARMER_FAULTS, FarmerLied, FarmerRefused, PieceClosed, dealing_with
@@ -60,12 +61,15 @@ class Fetcher:
         verifier: Verifier,
         slow_rule: SlowRule,
         listener: Listener = ignore_progress,
+        *,
+        executors: Executors,
     ) -> None:
         """`sources` come in the order in which they are preferred."""
         self.geometry = geometry
         self.sources = {source.slot: source for source in sources}
         self._rank = {slot: rank for rank, slot in enumerate(self.sources)}
         self._verifier = verifier
+        self._executors = executors
         self._slow_rule = slow_rule
         self._listener = listener
         self._codec = Codec(geometry.k, geometry.n)
@@ -106,7 +110,7 @@ class Fetcher:
         """The pieces that slots have of a segment, made of any k that came. Raises as `fetch` does."""
         arrived = (await self.fetch(Stripe(first=segment, end=segment + 1, columns=frozenset()))).arrived
         missing = [slot for slot in slots if slot not in arrived]
-        made = await asyncio.to_thread(self._codec.rebuild, arrived, missing) if missing else {}
+        made = await self._executors.on_cpu(self._codec.rebuild, arrived, missing) if missing else {}
         return {slot: made[slot] if slot in made else bytes(arrived[slot]) for slot in slots}
 
     def _is_complete(self, fetched: Fetched) -> bool:

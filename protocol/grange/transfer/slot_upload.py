@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from grange.executors import Executors
 from grange.kernel import merkle_roots
 from grange.peer import Peer
 from grange.transfer.acceptance import Keeper
@@ -21,9 +22,9 @@ class Piece:
     root: bytes
 
 
-async def hash_pieces(segment: int, data_by_slot: Mapping[int, bytes]) -> list[Piece]:
-    """Pieces of a segment that were rebuilt, with their roots. Hashes in a thread."""
-    roots = await asyncio.to_thread(merkle_roots, list(data_by_slot.values()))
+async def hash_pieces(segment: int, data_by_slot: Mapping[int, bytes], executors: Executors) -> list[Piece]:
+    """Pieces of a segment that were rebuilt, with their roots."""
+    roots = await executors.on_cpu(merkle_roots, list(data_by_slot.values()))
     return [
         Piece(slot=slot, segment=segment, data=data, root=root)
         for (slot, data), root in zip(data_by_slot.items(), roots, strict=True)

@@ -8,13 +8,13 @@ Both are given to a `Fetcher`, which asks for what is missing.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from grange.errors import AuthenticationFailed, UserError
+from grange.executors import Executors
 from grange.kernel import Codec, merkle_roots
 from grange.layout import Geometry
 from grange.seal import OrderKey
@@ -27,8 +27,6 @@ from grange.units import HASH_BYTES
 
 FOR_GOOD = Freshness(fresh_seconds=inf, usable_seconds=inf)
 """What a slot's root on chain vouches for does not change."""
-
-Result = TypeVar("Result")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,13 +63,13 @@ class SealedBlocks:
         geometry: Geometry,
         key: OrderKey,
         sources: Mapping[int, Source],
-        executor: Executor,
+        executors: Executors,
     ) -> None:
         self._order = order
         self._geometry = geometry
         self._key = key
         self._sources = sources
-        self._executor = executor
+        self._executors = executors
         self._codec = Codec(geometry.k, geometry.n)
 
     async def read(self, source: Source, stripe: Stripe) -> bytes:
@@ -87,8 +85,8 @@ class SealedBlocks:
         if slot >= self._geometry.k or (slot not in stripe.columns and done):
             return {}
         try:
-            fetched.opened[slot] = await self._in_thread(
-                lambda: self._open(stripe, slot, fetched.arrived[slot])
+            fetched.opened[slot] = await self._executors.on_cpu(
+                self._open, stripe, slot, fetched.arrived[slot]
             )
         except AuthenticationFailed as error:
             return await self._convict(fetched, error, [slot])
@@ -99,7 +97,7 @@ class SealedBlocks:
         AuthenticationFailed if nobody does."""
         missing = sorted(fetched.stripe.columns - fetched.opened.keys())
         try:
-            fetched.opened |= await self._in_thread(lambda: self._decode(fetched, missing))
+            fetched.opened |= await self._executors.on_cpu(self._decode, fetched, missing)
         except AuthenticationFailed as error:
             suspects = [slot for slot in fetched.arrived if slot not in fetched.opened]
             return await self._convict(fetched, error, suspects)
@@ -143,21 +141,19 @@ class SealedBlocks:
         segment, _ = self._geometry.place_of(error.block_index)
         start = (segment - fetched.stripe.first) * size
         sent = {slot: (self._sources[slot], fetched.arrived[slot][start : start + size]) for slot in suspects}
-        faults = await find_faults(self._order, self._geometry.segments, segment, sent)
+        faults = await find_faults(self._order, self._geometry.segments, segment, sent, self._executors)
         if not faults:
             raise error
         return faults
-
-    async def _in_thread(self, call: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
 
 class ListedRoots:
     """Without a key. A farmer's list of piece roots is believed when it leads to the slot's root on chain;
     where it is not whole (`grange.reads`) each piece's own path takes its place."""
 
-    def __init__(self, order: OrderId, geometry: Geometry) -> None:
+    def __init__(self, order: OrderId, geometry: Geometry, executors: Executors) -> None:
         self._order = order
+        self._executors = executors
         self._geometry = geometry
         self._roots: dict[int, Aging[bytes]] = {}
 
@@ -167,7 +163,7 @@ class ListedRoots:
         data = await read_stripe(source, self._order, self._geometry, stripe)
         size = self._geometry.piece_bytes
         pieces = [memoryview(data)[start : start + size] for start in range(0, len(data), size)]
-        roots = await asyncio.to_thread(merkle_roots, pieces)
+        roots = await self._executors.on_cpu(merkle_roots, pieces)
         for segment, computed, right in zip(stripe.segments, roots, expected, strict=True):
             require_root(source, segment, computed, right)
         return data
@@ -195,7 +191,9 @@ class ListedRoots:
 
     async def _list(self, source: Source) -> bytes:
         assert source.open_peer is not None
-        return await listed_roots(source.open_peer(), self._order, source, self._geometry.segments)
+        return await listed_roots(
+            source.open_peer(), self._order, source, self._geometry.segments, self._executors
+        )
 
 
 async def read_stripe(source: Source, order: OrderId, geometry: Geometry, stripe: Stripe) -> bytes:

@@ -232,6 +232,7 @@ async def test_a_piece_that_is_gone_once_the_answer_has_begun_ends_it(
         0,
         SIZE,
         self_repairer=farm.node.self_repairer,
+        executors=farm.node.executors,
         memory=nullcontext(),
         admission=admitted(),
         status=200,

@@ -170,10 +170,15 @@ async def test_a_source_checks_a_piece_by_its_path_where_not_all_are_listed(
             monkeypatch.setattr(peer, "piece_path", lambda *of: (asked.append(of), path(*of))[1])
             source = Source(slot=held.slot, farmer=FarmerId(7), root=held.root, open_peer=lambda: peer)
             piece = Stripe(first=opened, end=opened + 1, columns=frozenset())
-            assert await ListedRoots(held.order, geometry).read(source, piece) == held.pieces[opened]
+            assert (
+                await ListedRoots(held.order, geometry, farm.node.executors).read(source, piece)
+                == held.pieces[opened]
+            )
             assert len(asked) == paths
             with pytest.raises(FarmerLied):
-                await ListedRoots(held.order, geometry).read(replace(source, root=bytes(32)), piece)
+                await ListedRoots(held.order, geometry, farm.node.executors).read(
+                    replace(source, root=bytes(32)), piece
+                )
 
 
 @pytest.mark.parametrize("is_known", [True, False])

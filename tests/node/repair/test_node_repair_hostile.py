@@ -30,6 +30,7 @@ from repair_market import FakeMarket, order_as_read
 from grange.chain import Event, EventFilter, Wallet
 from grange.chain.order_index import OrderIndex
 from grange.chain.orders import REORG_BLOCKS, OrderState
+from grange.executors import Executors
 from grange.kernel import merkle_root
 from grange.peer import Peer
 from grange.transfer.acceptance import Keeper
@@ -206,14 +207,15 @@ async def test_a_source_that_is_far_slower_than_others_is_asked_only_when_it_is_
         return Slow(ground, farmer, WALLET.address, nothing)  # type: ignore[return-value]
 
     policy = replace(POLICY, slow_to_give_for_repair=SlowRule(floor_seconds=0.2, factor=1.0))
-    async with Sources(charted, [2, 3, 4], opened, policy) as pool:
-        for segment in (0, 1):
-            rebuilt = await pool.rebuild(segment, [0, 1])
-            assert rebuilt == {slot: ground.slots[slot][segment] for slot in (0, 1)}
-        assert asked == [3, 4, 5, 4, 5]
-        ground.keeps[FarmerId(5)].gone = True
-        held_up.set()
-        assert (await pool.rebuild(2, [0]))[0] == ground.slots[0][2]
+    with Executors.open() as executors:
+        async with Sources(charted, [2, 3, 4], opened, policy, executors) as pool:
+            for segment in (0, 1):
+                rebuilt = await pool.rebuild(segment, [0, 1])
+                assert rebuilt == {slot: ground.slots[slot][segment] for slot in (0, 1)}
+            assert asked == [3, 4, 5, 4, 5]
+            ground.keeps[FarmerId(5)].gone = True
+            held_up.set()
+            assert (await pool.rebuild(2, [0]))[0] == ground.slots[0][2]
     assert asked[5:] == [4, 5, 3]
 
 
@@ -364,6 +366,10 @@ class Lines:
 
     async def push(self, keepers: dict[int, FarmerId]) -> dict[int, FarmerId]:
         """One pass, in which 8 takes the place of the first that gives way, then 9. Gives who has what."""
+        with Executors.open() as executors:
+            return await self._push(keepers, executors)
+
+    async def _push(self, keepers: dict[int, FarmerId], executors: Executors) -> dict[int, FarmerId]:
         ground, clock, lines, spares = ruined(), Clock(), self, iter([FarmerId(8), FarmerId(9)])
         charted = await order_as_read(FakeMarket(ground, WALLET, nothing))
         ahead = asyncio.Event()
@@ -383,7 +389,7 @@ class Lines:
         def keeper(farmer: FarmerId) -> Keeper:
             return Keeper(farmer=ground.farmer(farmer), rate=RATE)
 
-        pool = Sources(charted, [2, 3, 4], opened, POLICY)
+        pool = Sources(charted, [2, 3, 4], opened, POLICY, executors)
 
         async def make_pieces(segment: int, slots: Sequence[int]) -> list[Piece]:
             rebuilt = await pool.rebuild(segment, slots)

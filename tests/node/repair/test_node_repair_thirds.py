@@ -12,6 +12,7 @@ from repair_ground import ORDER, SEGMENTS, Ground, K, nothing
 from repair_market import FakeMarket, order_as_read
 
 from grange.chain import Sender
+from grange.executors import Executors
 from grange.peer import PieceClosed
 from grange.repair import is_eager
 from grange.types import Epoch, FarmerId
@@ -210,7 +211,9 @@ async def mended(
     monkeypatch.setattr(rebuilder_module, "Market", lambda _: market)
     monkeypatch.setattr(LiveRebuilder, "_directory", known)
     order = await order_as_read(market)
-    return await LiveRebuilder(folder, connected).rebuild(order, 0, pieces, give)
+    with Executors.open() as executors:
+        rebuilder = LiveRebuilder(folder, connected, executors)
+        return await rebuilder.rebuild(order, 0, pieces, give)
 
 
 async def test_who_says_that_an_open_piece_is_closed_refuses_it(

@@ -113,6 +113,7 @@ class Kept:
         self_repairer = self.node.self_repairer
         scrubber = Scrubber(
             self.node.store,
+            self.node.executors,
             kept=self_repairer.kept,
             found=self_repairer.found,
             finished=self_repairer.scrubbed,

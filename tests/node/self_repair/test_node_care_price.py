@@ -14,6 +14,7 @@ from repair_ground import END, ORDER, PARAMETERS, PIECE_BYTES, RATE, Ground, K, 
 from repair_market import FakeMarket, order_as_read
 
 from grange.chain import Sender, Wallet
+from grange.executors import Executors
 from grange.peer import OverBudget
 from grange.types import Epoch, OrderId
 from grange.units import GIB, TOKEN, egress_rounded_up
@@ -65,14 +66,15 @@ async def mended(
     monkeypatch.setattr(rebuilder_module, "Market", lambda _: market)
     monkeypatch.setattr(LiveRebuilder, "_directory", known)
     errors = list[Any]()
-    own = LiveRebuilder(folder, connected)
-    for turn in range(times):
-        if restarts and turn:
-            own = LiveRebuilder(folder, connected)
-        try:
-            await own.rebuild(await order_as_read(market), 0, pieces, give)
-        except (OverBudget, RepairStopped) as error:
-            errors.append(error)
+    with Executors.open() as executors:
+        own = LiveRebuilder(folder, connected, executors)
+        for turn in range(times):
+            if restarts and turn:
+                own = LiveRebuilder(folder, connected, executors)
+            try:
+                await own.rebuild(await order_as_read(market), 0, pieces, give)
+            except (OverBudget, RepairStopped) as error:
+                errors.append(error)
     return market, directory, errors
 
 

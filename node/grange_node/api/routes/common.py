@@ -82,12 +82,13 @@ SignedWithoutContent = Annotated[Signed, Depends(_without_content)]
 """Who signed a request that carries nothing."""
 
 
-def own_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> SlotRecord:
+async def own_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> SlotRecord:
     """The signer's slot. Raises Foreign when it is another renter's, NotFound when there is none."""
-    record = node.ledger.slot(SlotKey(renter=signed.renter, order=order, slot=slot))
+    key = SlotKey(renter=signed.renter, order=order, slot=slot)
+    record = await node.executors.in_database(node.ledger.slot, key)
     if record is not None:
         return record
-    if node.ledger.acceptance(order, slot) is not None:
+    if await node.executors.in_database(node.ledger.acceptance, order, slot) is not None:
         raise Foreign("this slot belongs to another renter's order")
     raise NotFound("nothing of this slot is here")
 
@@ -95,10 +96,10 @@ def own_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> SlotRecor
 async def shown_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> tuple[SlotRecord, Access]:
     """The slot with what the signer may read of it: of what is placed as `readers` says, of its own,
     however far it is, everything. Raises Foreign, NotAReader, NotFound, ChainDown, TooBusy."""
-    placed = node.ledger.acceptance(order, slot)
+    placed = await node.executors.in_database(node.ledger.acceptance, order, slot)
     if placed is not None and placed.state is SlotState.PLACED:
         return placed, await node.readers.access(placed, signed.renter, signed.network)
-    return own_slot(node, signed, order, slot), AS_RENTER
+    return await own_slot(node, signed, order, slot), AS_RENTER
 
 
 async def promised_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> tuple[SlotRecord, Access]:

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from grange.executors import Executors
 from grange.types import OrderId
 from grange.units import LEAF_BYTES, MAX_PIECE_BYTES
 from grange.wire import paths
@@ -115,6 +116,7 @@ async def get_slot(request: Request) -> Response:
         first,
         end,
         self_repairer=node.self_repairer,
+        executors=node.executors,
         memory=_memory(node, signed, min(end - first, PARTS_IN_MEMORY * terms.piece_bytes)),
         admission=admission,
         status=200 if wanted is None else 206,
@@ -145,6 +147,7 @@ class SliceResponse(Response):
         end: int,
         *,
         self_repairer: SelfRepairer,
+        executors: Executors,
         memory: AbstractContextManager[None],
         admission: AbstractAsyncContextManager[Earn],
         status: int,
@@ -156,6 +159,7 @@ class SliceResponse(Response):
         self._memory = memory
         self._admission = admission
         self._store = store
+        self._executors = executors
         self._self_repairer = self_repairer
         self._key = key
         # One after the other: a slot may have millions of pieces, and be read many times at once.
@@ -196,7 +200,9 @@ class SliceResponse(Response):
 
     async def _read(self, part: Part) -> bytes:
         async with self._self_repairer.reading(self._key, part.piece):
-            return await asyncio.to_thread(self._store.read, self._key, part.piece, part.offset, part.length)
+            return await self._executors.on_disk(
+                self._store.read, self._key, part.piece, part.offset, part.length
+            )
 
 
 async def _break_off(scope: Scope, receive: Receive) -> None:

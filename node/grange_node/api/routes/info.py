@@ -1,6 +1,5 @@
 """Introducing ourselves to whoever asks."""
 
-import asyncio
 from importlib.metadata import version
 
 from fastapi import APIRouter, Request
@@ -21,13 +20,12 @@ async def info(request: Request, node: NodeHere) -> Info:
     """Who we are, what we offer, how much room there is for whoever asks, and how far we have seen the
     chain."""
     config, view = node.config, node.follower.view
-    disk_bytes = await asyncio.to_thread(node.store.free_bytes)
     return Info(
         farmer=config.farmer,
         chain_id=config.chain_id,
         market=Address(config.market),
         version=VERSION,
-        free_bytes=min(node.capacity.free_bytes(network_asking(request)), disk_bytes),
+        free_bytes=min(node.capacity.free_bytes(network_asking(request)), node.disk_space.free_bytes),
         offer=OfferAnswer(**config.offer_terms.model_dump()),
         head_block=view.head.number if view else None,
         epoch=view.head.epoch if view else None,

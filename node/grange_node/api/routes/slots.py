@@ -1,6 +1,5 @@
 """Agreements about slots: accepting, showing what is held, proving a piece's place, dropping."""
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -155,7 +154,7 @@ async def list_pieces(
         node.locks.touch(record.key)
     asked = range(first, first + LISTED_INDICES)
     async with node.self_repairer.reading(record.key, 0):
-        roots, count = await asyncio.to_thread(node.store.roots, record.key, asked)
+        roots, count = await node.executors.on_disk(node.store.roots, record.key, asked)
     return Listing(roots={index: root for index, root in roots.items() if access.shows(index)}, count=count)
 
 
@@ -184,7 +183,7 @@ async def delete_slot(
     node: NodeHere, order: OrderHash, slot: SlotInPath, signed: SignedWithoutContent
 ) -> None:
     """Drop what was staged."""
-    record = own_slot(node, signed, order, slot)
+    record = await own_slot(node, signed, order, slot)
     await node.uploads.withdraw_staging(record.key)
 
 
