@@ -51,7 +51,7 @@ from grange_node.payments.redeemer import Redeemer
 from grange_node.payments.vouchers import is_signed
 from grange_node.pieces.ballast import Ballast
 from grange_node.pieces.capacity import Capacity
-from grange_node.pieces.disk_space import DiskSpace
+from grange_node.pieces.disk_capacity import DiskCapacity
 from grange_node.pieces.slot_locks import SlotLocks
 from grange_node.pieces.store import Store
 from grange_node.pieces.volume import Volume
@@ -82,7 +82,7 @@ class Node:
     store: Store
     volume: Volume
     ballast: Ballast
-    disk_space: DiskSpace
+    disk_capacity: DiskCapacity
     executors: Executors
     accounts: Accounts
     paths: Paths
@@ -203,8 +203,8 @@ class Node:
                 executors=executors,
             )
             vaults = VaultFunds(link, clock)
-            disk_space = DiskSpace(store, executors)
-            await disk_space.measure()
+            disk_capacity = DiskCapacity(store, executors)
+            await disk_capacity.measure()
             if is_own:
                 # What has begun in a thread ends before what it works on is closed.
                 stack.callback(executors.close)
@@ -213,7 +213,7 @@ class Node:
                 store=store,
                 volume=volume,
                 ballast=ballast,
-                disk_space=disk_space,
+                disk_capacity=disk_capacity,
                 executors=executors,
                 accounts=accounts,
                 paths=Paths(store, executors),
@@ -301,7 +301,7 @@ class Node:
 
         if await self.executors.on_disk(self.volume.look, self.steady(), in_place):
             await self.executors.on_disk(self.ballast.keep)
-            await self.disk_space.measure()
+            await self.disk_capacity.measure()
 
 
 def _recover(store: Store, ledger: Ledger, capacity: Capacity) -> None:

@@ -25,7 +25,7 @@ async def info(request: Request, node: NodeHere) -> Info:
         chain_id=config.chain_id,
         market=Address(config.market),
         version=VERSION,
-        free_bytes=min(node.capacity.free_bytes(network_asking(request)), node.disk_space.free_bytes),
+        free_bytes=min(node.capacity.free_bytes(network_asking(request)), node.disk_capacity.free_bytes),
         offer=OfferAnswer(**config.offer_terms.model_dump()),
         head_block=view.head.number if view else None,
         epoch=view.head.epoch if view else None,

@@ -6,7 +6,7 @@ from grange.executors import Executors
 from grange_node.pieces.store import Store
 
 
-class DiskSpace:
+class DiskCapacity:
     """What was measured last."""
 
     def __init__(self, store: Store, executors: Executors) -> None:
