@@ -228,8 +228,13 @@ class Renter:
                 domain=market.domain, wallet=identity.wallet, timeouts=policy.timeouts, now=now, random=random
             )
             payments = ReadPayments(domain=market.domain, wallet=identity.wallet, channels=channels)
+
+            def known() -> set[FarmerId]:
+                served = {farmer for farmer, record in reputations.records().items() if record.successes}
+                return served | catalog.kept_by_farmer(0).keys()
+
             async with FarmerDirectory.open(
-                market, signer, payments, policy=policy, freshness=freshness
+                market, signer, payments, policy=policy, freshness=freshness, known=known
             ) as directory:
                 yield cls(
                     identity=identity,

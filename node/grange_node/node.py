@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 
 from grange.chain import Wallet
 from grange.executors import Executors
+from grange.messages import NO_ORDER
 from grange.units import MIB
 from grange_node.acceptance.acceptance_service import AcceptanceService
 from grange_node.acceptance.collector import COLLECT_SECONDS, Collector
@@ -310,7 +311,9 @@ def _recover(store: Store, ledger: Ledger, capacity: Capacity) -> None:
     known: set[SlotKey] = set()
     for record in ledger.slots(*SlotState):
         known.add(record.key)
-        lender = None if record.terms is None else ledger.acceptance(record.terms.previous, record.key.slot)
+        lender = None
+        if record.terms is not None and record.terms.previous != NO_ORDER:
+            lender = ledger.acceptance(record.terms.previous, record.key.slot)
         if record.terms is None:
             capacity.add(record.key, store.held_bytes(record.key), pieces=len(store.pieces(record.key)))
         elif lender is not None and store.shares:

@@ -1,12 +1,14 @@
 """Counting proofs out of events: how far back, and for whom."""
 
 from collections.abc import Mapping, Sequence
+from random import Random
 from typing import Any
 
 import pytest
 
-from grange.chain import Event, Head, proven_epochs
-from grange.chain.proofs import MAX_FARMERS_PER_FILTER, MAX_PROOF_BLOCKS
+from grange.chain import Event, Head, proven_epochs, some_proven
+from grange.chain.events import EventFilter
+from grange.chain.proofs import MAX_FARMERS_PER_FILTER, MAX_PROOF_BLOCKS, MAX_ROUNDS, STRETCHES
 from grange.types import Epoch, FarmerId
 
 EPOCH_BLOCKS = 100
@@ -48,6 +50,12 @@ class FakeChain:
             for farmer in wanted
         ]
 
+    async def logs_of_ranges(
+        self, ranges: Sequence[tuple[int, int]], chosen: EventFilter
+    ) -> list[list[Event]]:
+        assert chosen.events == ("Proven",)
+        return [await self.logs(first, last, ["Proven"], {}) for first, last in ranges]
+
 
 async def proven(chain: Any, **options: Any) -> dict[FarmerId, frozenset[Epoch]]:
     return await proven_epochs(chain, **options)
@@ -77,3 +85,25 @@ async def test_no_more_than_so_many_blocks_are_read(farmers: list[FarmerId] | No
     await proven(chain, epochs=10**6, farmers=farmers)
     [(first, last, _)] = chain.asked
     assert last - first + 1 == MAX_PROOF_BLOCKS
+
+
+async def test_some_of_very_many_are_found_without_reading_all() -> None:
+    """As many as were asked for, out of no more stretches of blocks than a few requests hold."""
+    chain: Any = FakeChain(block=100_050, farmers=20_000)
+    found = await some_proven(
+        chain, epochs=4, at_most=800, farmers=20_000, head=await chain.head(), chance=Random(1)
+    )
+    assert len(found) == 800
+    assert len(chain.asked) <= MAX_ROUNDS * STRETCHES
+    assert all(99_600 <= first <= last <= 100_050 for first, last, _ in chain.asked)
+
+
+async def test_where_nobody_proves_the_search_ends() -> None:
+    chain: Any = FakeChain(block=100_050, farmers=0)
+    assert (
+        await some_proven(
+            chain, epochs=4, at_most=800, farmers=20_000, head=await chain.head(), chance=Random(1)
+        )
+        == set()
+    )
+    assert len(chain.asked) == MAX_ROUNDS * STRETCHES

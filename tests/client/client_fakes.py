@@ -7,7 +7,7 @@ on a real socket and checks every signature. Each farmer has knobs that make it 
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -408,7 +408,7 @@ class FakeMarket:
             block=self.block, timestamp=NOW, block_seconds=2.0, epoch_blocks=PARAMETERS.epoch_blocks
         )
 
-    async def registered(self) -> Registered:
+    async def registered(self, known: Collection[FarmerId] = ()) -> Registered:
         head = await self.head()
         return Registered(
             epoch=head.epoch,

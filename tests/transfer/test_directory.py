@@ -1,6 +1,6 @@
 """The farmers of a market: what is asked of the chain and of them, and how often."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -53,12 +53,15 @@ class Market:
     def __init__(self, count: int) -> None:
         self.known = {FarmerId(number): farmer(number) for number in range(1, count + 1)}
         self.asked: list[str] = []
+        self.sample: set[FarmerId] | None = None
 
-    async def registered(self) -> Registered:
+    async def registered(self, known: Collection[FarmerId] = ()) -> Registered:
         self.asked.append("everybody")
+        shown = {one: self.known[one] for one in self.known if self.sample is None or one in self.sample}
         return Registered(
             epoch=Epoch(10),
-            farmers=dict(self.known),
+            farmers=shown,
+            left_out=len(self.known) - len(shown),
             proven={FarmerId(1): {Epoch(9), Epoch(10)}, FarmerId(2): {Epoch(2)}},
         )
 
@@ -192,3 +195,23 @@ async def test_who_keeps_a_slot_is_asked_whatever_the_chain_says_of_it() -> None
     found = await directory.find_candidates(NEEDED, keepers=[FarmerId(1)])
     assert {one.farmer.id for one in found.candidates} == {1, 2, 3, 4}
     assert found.unfit == {1: "has lapsed for its misses"}
+
+
+async def test_of_a_large_market_keepers_are_read_wherever_they_are() -> None:
+    """Those that an extension asks, and those that have slots beside it."""
+    market = Market(50)
+    market.sample = {FarmerId(number) for number in range(1, 21)}
+    directory = Directory(market)
+    found = await directory.find_candidates(NEEDED, keepers=[FarmerId(30)], beside=[FarmerId(40)])
+    assert {one.farmer.id for one in found.candidates} == {*market.sample, 30}
+    assert [one.farmer.id for one in found.beside] == [40]
+    assert found.registered == 50
+    await directory.close()
+
+
+async def test_of_a_large_market_one_that_the_endpoint_does_not_know_keeps_nobody_from_being_read() -> None:
+    market = Market(50)
+    market.sample = {FarmerId(1)}
+    directory = Directory(market)
+    assert (await directory.by_id([FarmerId(30), FarmerId(51)])).keys() == {30}
+    await directory.close()

@@ -6,7 +6,7 @@ Leaves retries, nonces and reorgs to `grange.chain`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from grange.chain import (
@@ -66,8 +66,8 @@ class Market(Protocol):
     async def clock(self) -> BlockClock:
         """The newest block and the pace of the chain, which give epochs a date."""
 
-    async def registered(self) -> Registered:
-        """Everybody who ever registered, and what they have proven lately."""
+    async def registered(self, known: Collection[FarmerId] = ()) -> Registered:
+        """Everybody who ever registered, and what they have proven lately; see `read_registered`."""
 
     async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
         """Some of them, in the order asked for."""
@@ -168,9 +168,9 @@ class ChainMarket:
         """See Market."""
         return await read_block_clock(self._chain)
 
-    async def registered(self) -> Registered:
+    async def registered(self, known: Collection[FarmerId] = ()) -> Registered:
         """See Market."""
-        return await read_registered(self._chain)
+        return await read_registered(self._chain, known)
 
     async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
         """See Market."""

@@ -13,6 +13,7 @@ never wait for a flush. What the chain says is taken in even while the disk take
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,7 @@ from grange_node.records import Earnings, Entry, SlotRecord, SlotState, SlotTerm
 from grange_node.slot_key import SlotKey
 
 NAME: Final = "the ledger"
+MAX_SUMS: Final = 16
 _Given = TypeVar("_Given")
 _SLOT_COLUMNS = (
     "renter, order_id, slot, state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block,"
@@ -61,6 +63,11 @@ class Ledger:
         """Use `Ledger.open`."""
         self._read = read
         self._database = database
+        self._rates: dict[tuple[str, Epoch], tuple[int, int]] = {}
+        """Sums over all entries, each with the number of changes at which it was made: they are asked for
+        each time the chain is looked at."""
+        self._changes = 0
+        self._counting = threading.Lock()
 
     @classmethod
     @contextmanager
@@ -217,7 +224,10 @@ class Ledger:
             write.execute("UPDATE cursor SET content = ?", (steps[-1].cursor.to_json(),))
             return changes
 
-        return self._note(carry_out)
+        if all(isinstance(step, Batch) and not step.events for step in steps):
+            return self._note(carry_out)
+        with self._changing_entries():
+            return self._note(carry_out)
 
     def replace(
         self, begun: Cursor, steps: Sequence[Rollback | Batch], figures: Figures, *, anchored: bool
@@ -233,7 +243,8 @@ class Ledger:
             write.execute("UPDATE cursor SET content = ?", (every[-1].cursor.to_json(),))
             return changes
 
-        return self._note(carry_out)
+        with self._changing_entries():
+            return self._note(carry_out)
 
     def doubt(self) -> tuple[str, int] | None:
         """What cannot be believed of the chain, and since when, in Unix seconds; None if all can."""
@@ -273,15 +284,36 @@ class Ledger:
     def rate_at_start(self, epoch: Epoch) -> int:
         """What proving an epoch is paid with: the rates of all slots whose time includes it, but for those
         that were declared lost before."""
-        rows = self._read(
-            "SELECT rate FROM entries WHERE end > ? AND start <= ? AND ifnull(lost_epoch, ?) >= ?",
-            (epoch, epoch, epoch, epoch),
-        )
-        return sum(int(rate) for (rate,) in rows)
+        query = "SELECT rate FROM entries WHERE end > ?1 AND start <= ?1 AND ifnull(lost_epoch, ?1) >= ?1"
+        return self._sum_of_rates(query, epoch)
 
     def committed_rate(self, epoch: Epoch) -> int:
         """The rates of all placed slots that have not ended, begun or not, and are not lost."""
-        return sum(int(rate) for (rate,) in self._read(LIVE_RATES, (epoch,)))
+        return self._sum_of_rates(LIVE_RATES, epoch)
+
+    def _sum_of_rates(self, query: str, epoch: Epoch) -> int:
+        """Of the entries, as they are now: made again only after a change, which not every look brings."""
+        changes = self._changes
+        if self._database is not None:
+            known = self._rates.get((query, epoch))
+            if known is not None and known[0] == changes:
+                return known[1]
+        total = sum(int(rate) for (rate,) in self._read(query, (epoch,)))
+        if len(self._rates) >= MAX_SUMS:
+            self._rates.clear()
+        self._rates[query, epoch] = changes, total
+        return total
+
+    @contextmanager
+    def _changing_entries(self) -> Iterator[None]:
+        """A sum that is read meanwhile may be of before or after: it is not kept."""
+        with self._counting:
+            self._changes += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._changes += 1
 
     def lost_epoch(self, order: OrderId, slot: int) -> Epoch | None:
         """If we declared a slot lost that we have: the last epoch in which it is asked for."""
@@ -373,7 +405,8 @@ class Ledger:
             "DELETE FROM entries WHERE end <= ? AND NOT EXISTS (SELECT 1 FROM slots WHERE"
             " slots.order_id = entries.order_id AND slots.slot = entries.slot AND state != 'staged')"
         )
-        self._note(lambda write: write.execute(query, (epoch,)))
+        with self._changing_entries():
+            self._note(lambda write: write.execute(query, (epoch,)))
 
     # Proofs.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -134,10 +134,11 @@ class Market:
             self._proofs_epoch = epoch
         return self._proofs
 
-    async def registered(self) -> Registered:
+    async def registered(self, known: Collection[FarmerId] = ()) -> Registered:
         """All farmers as they stand in the current epoch, and what they have proven lately."""
         epoch = (await self.head()).epoch
-        return Registered(epoch=epoch, farmers=await self.farmers(epoch), proven=await self.proofs(epoch))
+        farmers, proven = await self.farmers(epoch), await self.proofs(epoch)
+        return Registered(epoch=epoch, farmers=farmers, proven=proven)
 
     async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
         """Some farmers, in the order asked for."""

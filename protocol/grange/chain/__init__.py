@@ -34,7 +34,7 @@ from grange.chain.fees import SendPolicy
 from grange.chain.follower import Batch, Cursor, EventFollower, Rollback
 from grange.chain.gateway import Chain
 from grange.chain.pace import read_block_clock
-from grange.chain.proofs import proven_epochs
+from grange.chain.proofs import proven_epochs, some_proven
 from grange.chain.receipts import Receipt, read_receipt
 from grange.chain.rpc import Timeouts
 from grange.chain.sender import Making, Sender
@@ -85,4 +85,5 @@ __all__ = [
     "proven_epochs",
     "read_block_clock",
     "read_receipt",
+    "some_proven",
 ]

@@ -172,12 +172,18 @@ class Chain:
 
     async def farmers(self) -> list[Farmer]:
         """All farmers, by id."""
-        found: list[Farmer] = await self._farmers_from(1)
+        return (await self.farmers_unless_more(MAX_COUNT))[0]
+
+    async def farmers_unless_more(self, limit: int) -> tuple[list[Farmer], int]:
+        """All farmers, by id, or none if they are more than a limit; and how many there are."""
+        found, count = await together(self._farmers_from(1), self.farmer_count())
+        if count > limit:
+            return [], count
+        firsts = range(len(found) + 1, count + 1, MAX_FARMERS_PER_CALL)
         if len(found) == MAX_FARMERS_PER_CALL:
-            firsts = range(len(found) + 1, await self.farmer_count() + 1, MAX_FARMERS_PER_CALL)
             for part in await asyncio.gather(*map(self._farmers_from, firsts)):
                 found += part
-        return found
+        return found, max(count, len(found))
 
     async def _farmers_from(self, first: int) -> list[Farmer]:
         """A page of them; shorter than others only at the end."""
@@ -275,33 +281,44 @@ class Chain:
     ) -> list[Event]:
         """Events that match any of the filters, each once, in order, fetched in one request; up to the newest
         block if `to_block` is None."""
-        last = MAX_COUNT if to_block is None else to_block
-        requests = [
-            (
-                "eth_getLogs",
-                (
-                    {
-                        "address": self.market,
-                        "fromBlock": hex(from_block),
-                        "toBlock": "latest" if to_block is None else hex(to_block),
-                        "topics": event_topics(market_abi(), chosen),
-                    },
-                ),
-            )
-            for chosen in filters
-        ]
+        questions = [self._logs_question(from_block, to_block, chosen) for chosen in filters]
         events: dict[tuple[int, int], Event] = {}
-        for logs in await self.rpc.batch(requests):
-            for log in list_from(logs, "a list of logs"):
-                event = market_abi().decode_log(log)
-                if event is None:
-                    continue
-                if not from_block <= event.block <= last:
-                    raise AnswerUnreadable(
-                        f"the logs of blocks {from_block} to {last}", f"one is of block {event.block}"
-                    )
-                events[event.position] = event
+        for logs in await self.rpc.batch(questions):
+            events |= {event.position: event for event in self._events(logs, from_block, to_block)}
         return [events[position] for position in sorted(events)]
+
+    async def logs_of_ranges(
+        self, ranges: Sequence[tuple[int, int]], chosen: EventFilter
+    ) -> list[list[Event]]:
+        """Events that match a filter in several closed ranges of blocks, fetched in one request."""
+        answers = await self.rpc.batch([self._logs_question(*blocks, chosen) for blocks in ranges])
+        return [self._events(logs, *blocks) for logs, blocks in zip(answers, ranges, strict=True)]
+
+    def _logs_question(
+        self, from_block: int, to_block: int | None, chosen: EventFilter
+    ) -> tuple[str, tuple[dict[str, Any]]]:
+        where = {
+            "address": self.market,
+            "fromBlock": hex(from_block),
+            "toBlock": "latest" if to_block is None else hex(to_block),
+            "topics": event_topics(market_abi(), chosen),
+        }
+        return "eth_getLogs", (where,)
+
+    @staticmethod
+    def _events(logs: object, from_block: int, to_block: int | None) -> list[Event]:
+        last = MAX_COUNT if to_block is None else to_block
+        found = []
+        for log in list_from(logs, "a list of logs"):
+            event = market_abi().decode_log(log)
+            if event is None:
+                continue
+            if not from_block <= event.block <= last:
+                raise AnswerUnreadable(
+                    f"the logs of blocks {from_block} to {last}", f"one is of block {event.block}"
+                )
+            found.append(event)
+        return found
 
     async def permit(self, wallet: Wallet, value: int, *, life_seconds: int = PERMIT_LIFE_SECONDS) -> Permit:
         """A permit by which the market may pull `value` base units from the wallet.

@@ -1,6 +1,6 @@
 """The farmers of a market: what the chain, their own answers and our memory say of them.
 
-    directory.registered()              everybody, as the chain has them
+    directory.registered()              everybody, as the chain has them, or a sample
     directory.by_id(farmers)            some of them, without reading the others
     directory.probe(farmers)            who of them answers, with how much room, in which networks
     directory.find_candidates(needed)   those that could take a slot, a bounded number of them
@@ -87,10 +87,11 @@ class FarmerDirectory:
         *,
         policy: RetryPolicy,
         freshness: Freshness | None = None,
+        known: Callable[[], Collection[FarmerId]] = tuple,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep,
     ) -> None:
-        """`clock` gives seconds, `sleep` takes them."""
+        """`clock` gives seconds, `sleep` takes them; `known` gives farmers that have to be in a sample."""
         self.signer = signer
         self.payments = payments
         self.policy = policy
@@ -99,7 +100,7 @@ class FarmerDirectory:
         self._freshness = freshness or Freshness()
         self._clock = clock
         self._sleep = sleep
-        self._everybody = Aging(registry.registered, self._freshness, clock=clock)
+        self._everybody = Aging(lambda: registry.registered(known()), self._freshness, clock=clock)
         self._some: dict[FarmerId, tuple[Farmer, float]] = {}
         self._answers: dict[tuple[FarmerId, str], Aging[_Answer | str]] = {}
         self._gate = asyncio.Semaphore(MAX_PROBES_AT_ONCE)
@@ -114,10 +115,13 @@ class FarmerDirectory:
         *,
         policy: RetryPolicy,
         freshness: Freshness | None = None,
+        known: Callable[[], Collection[FarmerId]] = tuple,
     ) -> AsyncIterator[Self]:
         """With an HTTP session of its own; `payments` pays for what is read from farmers."""
         async with open_session(policy.timeouts, chain_id=signer.domain.chain_id) as session:
-            directory = cls(registry, signer, payments, session, policy=policy, freshness=freshness)
+            directory = cls(
+                registry, signer, payments, session, policy=policy, freshness=freshness, known=known
+            )
             try:
                 yield directory
             finally:
@@ -206,7 +210,9 @@ class FarmerDirectory:
         slots of the order and are not asked, nor are those `excluded`. Raises the errors of the chain.
         """
         registered = await self.registered()
-        farmers = [*{**registered.farmers, **await self.by_id(keepers)}.values()]
+        ours = await self.by_id({*keepers, *(one for one in beside if one not in registered.farmers)})
+        there = {**registered.farmers, **ours}
+        farmers = [*there.values()]
         proving = registered.proving(self._registry.parameters.max_misses)
         requirements = replace(
             requirements,
@@ -237,7 +243,7 @@ class FarmerDirectory:
         )
         probed, located = await asyncio.gather(
             self.probe(asked, reputations),
-            self._locate([registered.farmers[farmer] for farmer in beside]),
+            self._locate([there[farmer] for farmer in beside]),
         )
 
         def with_proofs(found: Iterable[Candidate]) -> tuple[Candidate, ...]:
@@ -246,7 +252,7 @@ class FarmerDirectory:
 
         return FoundCandidates(
             requirements=requirements,
-            registered=len(farmers),
+            registered=registered.count,
             candidates=with_proofs(probed.candidates),
             beside=with_proofs(located),
             silent=probed.silent,

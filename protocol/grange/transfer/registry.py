@@ -2,28 +2,48 @@
 
 Registered       the values, with who has proven which epochs lately
 Registry         where they come from: the market of a renter, or of a repairer, which follows the chain
+
+Of a large market only a sample is read, MAX_READ farmers: those we know, some out of the proofs of the last
+epochs, some by chance. docs/adr/0098-a-sample-of-a-large-market.md says why these.
 """
 
+import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from grange.chain import Chain, Farmer, TransactionReverted, proven_epochs
+from grange.chain import Chain, Farmer, Head, TransactionReverted, proven_epochs, some_proven
 from grange.tasks import together
 from grange.transfer.sampling import HISTORY_EPOCHS
 from grange.types import Epoch, FarmerId, Parameters
 
+MAX_READ = 1_000
+"""Farmers that are read for a choice, however many are registered."""
+SAMPLE = 900
+"""Of these, those in a sample: a page was read before it is known that there are too many."""
+MAX_KNOWN_READ = 200
+"""Of these, those that we know at most."""
+NEWCOMERS_READ = 200
+"""Of these, those that are read by chance at least."""
 UNKNOWN_FARMER = "UnknownFarmer"
 """The contract's word for an id that no farmer has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """All farmers as they stand in an epoch, and those of the last epochs that each has proven, if any."""
+    """All farmers as they stand in an epoch, or a sample of them, and which of the last epochs each has
+    proven, if any."""
 
     epoch: Epoch
     farmers: Mapping[FarmerId, Farmer]
     proven: Mapping[FarmerId, Collection[Epoch]]
+    left_out: int = 0
+    """How many more are registered."""
+
+    @property
+    def count(self) -> int:
+        """How many are registered; their ids are 1 to this number."""
+        return len(self.farmers) + self.left_out
 
     def proving(self, epochs: int) -> set[FarmerId]:
         """Those that have proven one of the last `epochs` epochs or the present one."""
@@ -37,19 +57,47 @@ class Registry(Protocol):
     def parameters(self) -> Parameters:
         """The market's constants."""
 
-    async def registered(self) -> Registered:
-        """All farmers."""
+    async def registered(self, known: Collection[FarmerId] = ()) -> Registered:
+        """All farmers; of very many a sample, with those in it that are `known`."""
 
     async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
         """Some of them, in the order asked for; TransactionReverted if there is no such farmer."""
 
 
-async def read_registered(chain: Chain) -> Registered:
-    """All farmers, out of the chain. Raises the errors of the chain."""
-    head, farmers, proven = await together(
-        chain.head(), chain.farmers(), proven_epochs(chain, epochs=HISTORY_EPOCHS)
-    )
+async def read_registered(
+    chain: Chain, known: Collection[FarmerId] = (), *, chance: random.Random | None = None
+) -> Registered:
+    """All farmers, out of the chain, or a sample if there are more than MAX_READ. Raises the errors of the
+    chain. `chance` makes the choice: by default one that nobody can foresee."""
+    head, (farmers, count) = await together(chain.head(), chain.farmers_unless_more(MAX_READ))
+    if count > MAX_READ:
+        return await _read_sample(chain, head, count, known, chance or random.SystemRandom())
+    proven = await proven_epochs(chain, epochs=HISTORY_EPOCHS, head=head)
     return Registered(epoch=head.epoch, farmers={farmer.id: farmer for farmer in farmers}, proven=proven)
+
+
+async def _read_sample(
+    chain: Chain, head: Head, count: int, known: Collection[FarmerId], chance: random.Random
+) -> Registered:
+    there = sorted({farmer for farmer in known if farmer <= count})
+    chosen = set(chance.sample(there, min(len(there), MAX_KNOWN_READ)))
+    proving = await some_proven(
+        chain,
+        epochs=chain.parameters.max_misses,
+        at_most=SAMPLE - NEWCOMERS_READ - len(chosen),
+        farmers=count,
+        head=head,
+        chance=chance,
+    )
+    chosen |= {farmer for farmer in proving if farmer <= count}
+    while len(chosen) < SAMPLE:
+        chosen.add(FarmerId(chance.randint(1, count)))
+    farmers, proven = await together(
+        chain.farmers_by_id(sorted(chosen)),
+        proven_epochs(chain, epochs=HISTORY_EPOCHS, farmers=chosen, head=head),
+    )
+    by_id = {farmer.id: farmer for farmer in farmers}
+    return Registered(epoch=head.epoch, farmers=by_id, proven=proven, left_out=count - len(by_id))
 
 
 async def read_some(registry: Registry, farmers: Sequence[FarmerId]) -> dict[FarmerId, Farmer]:
@@ -59,6 +107,8 @@ async def read_some(registry: Registry, farmers: Sequence[FarmerId]) -> dict[Far
     except TransactionReverted as error:
         if error.name != UNKNOWN_FARMER:
             raise
-        known = (await registry.registered()).farmers
-        return {farmer: known[farmer] for farmer in farmers if farmer in known}
+        registered = await registry.registered()
+        if not registered.left_out:
+            return {one: registered.farmers[one] for one in farmers if one in registered.farmers}
+        found = await registry.farmers_by_id([one for one in farmers if one <= registered.count])
     return {farmer.id: farmer for farmer in found}

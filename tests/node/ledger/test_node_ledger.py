@@ -128,6 +128,27 @@ async def test_placed_slots_become_entries_in_the_order_of_the_chain(ledger: Led
     assert ledger.committed_rate(Epoch(1)) == 10 + 11 + 12 + 13
 
 
+async def test_sums_of_rates_follow_every_change(ledger: Ledger) -> None:
+    """They are kept between two looks at the chain, and made again after an order, a reorg or an end."""
+    market = FakeMarket()
+    slots = [parcel(seed=seed, rate=10 + seed, end=end) for seed, end in enumerate((16, 24, 16))]
+    sums = []
+    for slot in slots[:2]:
+        market.place(slot.placed())
+        await read_on(ledger, market)
+        sums.append((ledger.committed_rate(Epoch(1)), ledger.rate_at_start(Epoch(20))))
+    assert sums == [(10, 0), (10 + 11, 11)]
+    market.place(slots[2].placed())
+    await read_on(ledger, market)
+    assert ledger.committed_rate(Epoch(1)) == 10 + 11 + 12
+    market.reorg(1)
+    market.mine(5)
+    await read_on(ledger, market)
+    assert [ledger.committed_rate(Epoch(1)) for _ in range(2)] == [10 + 11] * 2
+    ledger.forget_ended(Epoch(16))
+    assert ledger.committed_rate(Epoch(1)) == 11
+
+
 async def test_a_reorg_takes_back_exactly_what_lay_above_the_fork(ledger: Ledger) -> None:
     market = FakeMarket()
     first, second = parcel(seed=1), parcel(seed=2)

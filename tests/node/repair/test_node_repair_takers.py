@@ -1,6 +1,6 @@
 """Who is asked to take over a slot, and who is preferred: strangers and borrowed names."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,7 @@ class Everybody(FollowedDirectory):
         self.learn({farmer.id: farmer for farmer in farmers})
         self._proofs = proofs
 
-    async def registered(self) -> Registered:
+    async def registered(self, known: Collection[FarmerId] = ()) -> Registered:
         return Registered(epoch=NOW, farmers=self.farmers, proven=self._proofs)
 
     async def by_id(self, farmers: Iterable[FarmerId]) -> dict[FarmerId, Farmer]:
