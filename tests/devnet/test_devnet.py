@@ -147,7 +147,7 @@ async def test_a_missing_engine_says_what_to_run(monkeypatch: pytest.MonkeyPatch
 async def test_a_port_that_another_devnet_has_is_called_that() -> None:
     async with Devnet.start() as devnet:
         taken = int(devnet.rpc_url.rsplit(":", 1)[1])
-        with pytest.raises(PortTaken, match=f"port {taken} is taken, most likely by another devnet"):
+        with pytest.raises(PortTaken, match=f"Port {taken} is taken, most likely by another devnet"):
             async with Devnet.start(port=taken):
                 pass
 
@@ -168,7 +168,7 @@ async def test_the_address_file_round_trips_and_a_missing_one_says_what_to_do(tm
     async with Devnet.start() as devnet:
         devnet.address.write(tmp_path / "devnet.json")
         assert DevnetAddress.read(tmp_path / "devnet.json") == devnet.address
-    with pytest.raises(NetworkFileInvalid, match="start a devnet first"):
+    with pytest.raises(NetworkFileInvalid, match="Start a devnet first"):
         DevnetAddress.read(tmp_path / "none.json")
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(NetworkFileInvalid, match="does not describe a devnet"):

@@ -20,6 +20,7 @@ from node_support import Asker, Clock, Parcel, parcel
 from rich.console import Console
 
 from grange.chain import Chain, Cursor, RpcError, Sender, TransactionReverted, Wallet, calls
+from grange.cli.exit_codes import ExitCode
 from grange.types import Acceptance, Address, Epoch, FarmerId, Offer, Terms
 from grange.units import GIB, LEAF_BYTES, TOKEN
 from grange_devnet import Devnet
@@ -499,8 +500,8 @@ async def test_a_process_registers_announces_serves_proves_and_stops(devnet: Dev
         ),
     )
     code, output = await farm(*init)
-    assert code == 6
-    assert "send it 100 more" in output
+    assert code == ExitCode.MONEY
+    assert "Send it 100 more" in output
     await funded(devnet, load_key(home))
     code, output = await farm(*init)
     assert (code, "Registered as farmer" in output) == (0, True)
