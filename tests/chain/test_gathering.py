@@ -12,6 +12,7 @@ from test_endpoint import IMPATIENT, served
 
 from grange.chain import ChainUnavailable, RpcError
 from grange.chain.rpc import Rpc
+from grange.errors import Misuse
 from grange.tasks import together
 
 Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -97,6 +98,28 @@ async def test_an_endpoint_that_is_away_is_away_for_all_of_them() -> None:
     async with served(away) as url, Rpc(url, IMPATIENT) as rpc:
         errors = await asyncio.gather(balance(rpc, "1"), balance(rpc, "2"), return_exceptions=True)
     assert all(isinstance(error, ChainUnavailable) for error in errors)
+
+
+async def test_a_mistake_of_ours_is_raised_and_does_not_look_like_a_cancellation() -> None:
+    """A task that is told so ends without a word, and what it was to do is not done."""
+    rpc = Rpc("http://127.0.0.1:9", IMPATIENT)
+    for accounts in (("1",), ("1", "2")):
+        errors = await asyncio.gather(*(balance(rpc, one) for one in accounts), return_exceptions=True)
+        assert [type(error) for error in errors] == [Misuse] * len(accounts)
+
+
+@pytest.mark.parametrize("status", [400, 405, 413, 501])
+async def test_an_endpoint_that_refuses_batches_by_a_status_is_asked_one_by_one(status: int) -> None:
+    endpoint = Endpoint()
+
+    async def refusing(request: web.Request) -> web.StreamResponse:
+        if isinstance(await request.json(), list):
+            return web.Response(status=status)
+        return await endpoint.answer(request)
+
+    async with served(refusing) as url, Rpc(url, IMPATIENT) as rpc:
+        assert await asyncio.gather(balance(rpc, "1"), balance(rpc, "2")) == ["1", "2"]
+        assert await rpc.batch([("eth_getBalance", ("3", "latest"))]) == ["3"]
 
 
 async def test_what_is_underway_ends_with_the_endpoint() -> None:

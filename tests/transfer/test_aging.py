@@ -118,3 +118,18 @@ async def test_closing_ends_what_is_being_read() -> None:
     await value.close()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_what_is_being_read_when_it_is_forgotten_is_read_again() -> None:
+    """It may be what led to the failure."""
+    source = Source()
+    source.held_up = asyncio.Event()
+    value = source.aging()
+    first = asyncio.create_task(value.get())
+    await settled()
+    value.forget()
+    again = asyncio.create_task(value.get())
+    await settled()
+    source.held_up.set()
+    await asyncio.gather(first, again)
+    assert (await value.get(), source.reads) == (2, 2)

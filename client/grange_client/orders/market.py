@@ -233,7 +233,8 @@ class ChainMarket:
     ) -> list[Rollback | Batch]:
         """See Market."""
         async with self._following:
-            self._follower.cursor, self._events.watched = cursor, watched
+            self._follower.cursor = cursor
+            self._events.watch(watched)
             return await self._follower.poll(head)
 
     async def slots_hash(self, order: OrderId) -> bytes | None:

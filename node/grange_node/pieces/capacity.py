@@ -106,6 +106,8 @@ class Capacity:
             self._networks.pop(key, None)
         else:
             self._placed.remove(key)
+            # Whoever sends more of it by now must not count for what others sent before.
+            self._networks.setdefault(key, UNKNOWN)
             self._count_unplaced(key, size_bytes)
 
     def forget(self, key: SlotKey) -> None:

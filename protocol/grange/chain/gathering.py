@@ -12,8 +12,6 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from grange.chain.errors import ChainError, RpcError
-
 GATHERED_METHODS: Final = frozenset(
     {
         "eth_blockNumber",
@@ -35,7 +33,7 @@ AWAITED_TURNS: Final = 3
 Question = tuple[str, Sequence[Any]]
 """A method and its parameters."""
 Answer = Any
-"""What the endpoint answered, or the RpcError with which it refused."""
+"""What the endpoint answered, or the ChainError that it comes to."""
 
 
 class Gathering:
@@ -52,7 +50,6 @@ class Gathering:
         self._ask_many = ask_many
         self._open: dict[str, tuple[Question, asyncio.Future[Any]]] = {}
         self._underway: set[asyncio.Task[None]] = set()
-        self._takes_batches = True
 
     async def ask(self, method: str, params: Sequence[Any]) -> Any:
         """The result, asked together with all that is asked now. Raises ChainError.
@@ -89,36 +86,21 @@ class Gathering:
         task.add_done_callback(self._underway.discard)
 
     async def _answer(self, gathered: Sequence[tuple[Question, "asyncio.Future[Any]"]]) -> None:
+        questions = [question for question, _ in gathered]
         try:
-            if len(gathered) > 1 and self._takes_batches:
-                await self._answer_together(gathered)
-            else:
-                await asyncio.gather(*(self._answer_one(question, future) for question, future in gathered))
+            answers = await (self._ask_many(questions) if len(questions) > 1 else self._one(questions[0]))
+        except Exception as error:
+            # A mistake of ours, too, is for those who asked: cancelled, they would end without a word.
+            answers = [error] * len(gathered)
         except BaseException:
             for _, future in gathered:
                 future.cancel()
             raise
-
-    async def _answer_together(self, gathered: Sequence[tuple[Question, "asyncio.Future[Any]"]]) -> None:
-        try:
-            answers = await self._ask_many([question for question, _ in gathered])
-        except RpcError:
-            # It refuses the batch as a whole, as some do with more than a few questions.
-            self._takes_batches = False
-            await self._answer(gathered)
-            return
-        except ChainError as error:
-            for _, future in gathered:
-                future.set_exception(error)
-            return
         for (_, future), answer in zip(gathered, answers, strict=True):
-            if isinstance(answer, ChainError):
+            if isinstance(answer, Exception):
                 future.set_exception(answer)
             else:
                 future.set_result(answer)
 
-    async def _answer_one(self, question: Question, future: "asyncio.Future[Any]") -> None:
-        try:
-            future.set_result(await self._ask_one(question))
-        except ChainError as error:
-            future.set_exception(error)
+    async def _one(self, question: Question) -> Sequence[Answer]:
+        return [await self._ask_one(question)]

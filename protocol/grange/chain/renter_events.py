@@ -25,12 +25,21 @@ Watched = Callable[[int], Collection[OrderId]]
 
 
 class RenterEvents:
-    """An EventSource. `watched` may be changed between two looks."""
+    """An EventSource; `watch` says between two looks what is known."""
 
     def __init__(self, chain: Chain, renter: Address) -> None:
         self._chain = chain
         self._placed_or_closed = EventFilter(events=OF_RENTER, args={"renter": renter})
-        self.watched: Watched = lambda _: ()
+        self._watched: Watched = lambda _: ()
+        self._turned_up: dict[OrderId, None] = {}
+        """Orders that were seen since. One look takes several ranges, and the caller hears of them all at the
+        end: what happened to an order in a later one is found by this alone."""
+
+    def watch(self, watched: Watched) -> None:
+        """The caller knows of what was read, and these are the orders to ask for besides those that turn
+        up."""
+        self._watched = watched
+        self._turned_up.clear()
 
     async def head(self) -> Head:
         """The newest block."""
@@ -49,12 +58,14 @@ class RenterEvents:
     ) -> list[Event]:
         """All events of the renter's orders in a range of blocks. Two requests if orders were placed in it,
         else one, and one more for every MAX_ORDERS_PER_REQUEST orders."""
-        known = list(dict.fromkeys(self.watched(from_block)))
+        known = list(dict.fromkeys((*self._watched(from_block), *self._turned_up)))
         first, rest = known[:MAX_ORDERS_PER_REQUEST], known[MAX_ORDERS_PER_REQUEST:]
         filters = [self._placed_or_closed, *([_of(first)] if first else [])]
         events = await self._chain.logs_matching(from_block, to_block, filters)
         placed = [OrderId(event.args["order"]) for event in events if event.name == "OrderPlaced"]
-        rest += [order for order in dict.fromkeys(placed) if order not in set(known)]
+        new = dict.fromkeys(placed).keys() - set(known)
+        rest += sorted(new)
+        self._turned_up.update(dict.fromkeys(sorted(new)))
         for begin in range(0, len(rest), MAX_ORDERS_PER_REQUEST):
             orders = rest[begin : begin + MAX_ORDERS_PER_REQUEST]
             events += await self._chain.logs_matching(from_block, to_block, [_of(orders)])

@@ -31,6 +31,8 @@ MAX_BATCH_REQUESTS = 100
 MAX_CONNECTIONS = 16
 MAX_ANSWER_BYTES = 64 * 2**20
 """The longest answer that is read, after decompression. An endpoint without end would fill the memory."""
+BATCH_REFUSING_STATUSES = frozenset({400, 405, 413, 415, 422, 501})
+"""With these some endpoints answer a batch, and not the questions in it."""
 _HEADERS = {"Content-Type": "application/json"}
 
 
@@ -73,6 +75,7 @@ class Rpc:
         self._timeouts = timeouts
         self._numbers = count()
         self._session: aiohttp.ClientSession | None = None
+        self._takes_batches = True
         self._gathering = Gathering(self._ask, self._ask_many)
 
     async def __aenter__(self) -> Self:
@@ -115,23 +118,47 @@ class Rpc:
         """For each its result, or why it has none."""
         results: list[Any] = []
         for start in range(0, len(requests), MAX_BATCH_REQUESTS):
-            part = requests[start : start + MAX_BATCH_REQUESTS]
-            responses = await self._with_retries(part[0][0], partial(self._many, part))
-            for (method, _), response in zip(part, responses, strict=True):
-                try:
-                    results.append(self._result(method, response))
-                except ChainError as error:
-                    results.append(error)
+            results += await self._answers(requests[start : start + MAX_BATCH_REQUESTS])
         return results
+
+    async def _answers(self, requests: Sequence[Question]) -> list[Any]:
+        if self._takes_batches:
+            try:
+                responses = await self._with_retries(requests[0][0], partial(self._many, requests))
+            except RpcError:
+                # It refuses the batch as a whole, as some do with more than a few questions.
+                self._takes_batches = False
+            else:
+                return [
+                    self._result_or_error(method, response)
+                    for (method, _), response in zip(requests, responses, strict=True)
+                ]
+        return await asyncio.gather(*map(self._ask_or_error, requests))
+
+    async def _ask_or_error(self, question: Question) -> Any:
+        try:
+            return await self._ask(question)
+        except ChainError as error:
+            return error
+
+    def _result_or_error(self, method: str, response: Any) -> Any:
+        try:
+            return self._result(method, response)
+        except ChainError as error:
+            return error
 
     async def _one(self, method: str, params: Sequence[Any]) -> Any:
         return await self._post(_request(next(self._numbers), method, params))
 
     async def _many(self, requests: Sequence[Question]) -> list[Any]:
         numbers = [next(self._numbers) for _ in requests]
-        answers = await self._post(
-            [_request(number, *request) for number, request in zip(numbers, requests, strict=True)]
-        )
+        content = [_request(number, *request) for number, request in zip(numbers, requests, strict=True)]
+        try:
+            answers = await self._post(content)
+        except aiohttp.ClientResponseError as error:
+            if error.status not in BATCH_REFUSING_STATUSES:
+                raise
+            raise RpcError("batch", error.status, "refused by its HTTP status", None) from None
         if not isinstance(answers, list):
             self._result("batch", answers)
             raise ChainUnavailable(self.url, "a batch was answered by a single response")

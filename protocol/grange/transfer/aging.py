@@ -47,6 +47,8 @@ class Aging(Generic[Value]):
         self._held: tuple[Value, float] | None = None
         """With the time when it was read."""
         self._reading: asyncio.Task[Value] | None = None
+        self._underway: set[asyncio.Task[Value]] = set()
+        """That, and readings that were begun before the value was forgotten."""
 
     async def get(self) -> Value:
         """The value. Raises what reading it raises, unless there is one that may be used."""
@@ -67,26 +69,30 @@ class Aging(Generic[Value]):
         return self._held[0]
 
     def forget(self) -> None:
-        """What is held is known to be wrong."""
+        """What is held is known to be wrong, and what is being read may be as old."""
         self._held = None
+        self._reading = None
 
     async def close(self) -> None:
         """End what is being read."""
-        if self._reading is not None:
-            await cancelled([self._reading])
+        await cancelled([*self._underway])
 
     def _begin(self) -> asyncio.Task[Value]:
         if self._reading is None:
             self._reading = asyncio.create_task(self._renew())
+            self._underway.add(self._reading)
             self._reading.add_done_callback(self._done)
         return self._reading
 
     async def _renew(self) -> Value:
         value = await self._read()
-        self._held = value, self._clock()
+        if asyncio.current_task() is self._reading:
+            self._held = value, self._clock()
         return value
 
     def _done(self, task: asyncio.Task[Value]) -> None:
-        self._reading = None
+        self._underway.discard(task)
+        if self._reading is task:
+            self._reading = None
         if not task.cancelled() and (error := task.exception()) is not None:
             log.debug("reading it failed: %s", error)

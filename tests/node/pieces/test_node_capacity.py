@@ -162,3 +162,16 @@ def test_a_slot_counts_for_the_network_that_began_it_until_it_is_placed() -> Non
     capacity.set_placed(FIRST, placed=False)
     capacity.forget(FIRST)
     assert (capacity._shared_bytes.total, capacity.used_bytes) == (0, 0)
+
+
+def test_who_sends_more_of_what_a_reorg_took_back_leaves_nothing_taken_for_ever() -> None:
+    """Else whoever does that often enough has used up what may wait here of all."""
+    capacity = Capacity(**THOUSAND)
+    here, there = network_of("198.51.100.7"), network_of("203.0.113.9")
+    capacity.claim(FIRST, 400, pieces=1, network=here)
+    capacity.set_placed(FIRST, placed=True)
+    capacity.set_placed(FIRST, placed=False)
+    capacity.claim(FIRST, 100, pieces=1, network=there)
+    capacity.add(FIRST, -100, pieces=-1)
+    capacity.forget(FIRST)
+    assert (capacity.all_unplaced_bytes, capacity.used_bytes, capacity._networks) == (0, 0, {})
