@@ -42,9 +42,14 @@ class Store:
         self._root = root
         self._folders = Folders(root, files, may_make)
         self._index = PieceIndex(self._folders, files)
+        self._changing_folders = threading.Lock()
+        """Taken before `_lock`, if both are. New folders and lists of roots are flushed under it alone: a
+        slow disk must not keep proofs from what is held, and nobody uses a folder before it is flushed."""
         self._lock = threading.RLock()
         self._arriving_bytes = 0
         self._committing: dict[tuple[SlotKey, int], bytes] = {}
+        self._sealing: SlotKey | None = None
+        """The slot whose list of roots is being written."""
 
     @classmethod
     @contextmanager
@@ -90,16 +95,24 @@ class Store:
 
         Raises NoRoom when writing it would touch the reserve.
         """
-        with self._lock, translated(f"starting piece {piece} of {key}"):
-            free = self._files.free_bytes(self._root) - self._arriving_bytes
-            if free - size_bytes < self._reserve_bytes:
-                raise NoRoom(
-                    "the disk is full up to its reserve", free_bytes=free, reserve_bytes=self._reserve_bytes
-                )
-            self._folders.make(key)
-            path = self._folders.temporary()
-            descriptor = self._files.create(path)
-            self._arriving_bytes += size_bytes
+        with translated(f"starting piece {piece} of {key}"):
+            with self._lock:
+                free = self._files.free_bytes(self._root) - self._arriving_bytes
+                if free - size_bytes < self._reserve_bytes:
+                    raise NoRoom(
+                        "the disk is full up to its reserve",
+                        free_bytes=free,
+                        reserve_bytes=self._reserve_bytes,
+                    )
+                self._arriving_bytes += size_bytes
+            try:
+                with self._changing_folders:
+                    self._folders.make(key)
+                    path = self._folders.temporary()
+                descriptor = self._files.create(path)
+            except BaseException:
+                self._release(size_bytes)
+                raise
         return PieceWriter(
             files=self._files,
             key=key,
@@ -137,19 +150,28 @@ class Store:
 
         Raises Conflict while a piece of it is being stored.
         """
-        with self._lock:
-            if any(committing == key for committing, _ in self._committing):
-                raise Conflict("a piece of this slot is just being stored; try again")
-            held = self._index.of(key)
-            if len(held) != count:
-                raise ValueError(f"{len(held)} pieces are here, not {count}")
-            content = pack_roots(held)
-            with translated(f"sealing {key}"):
-                if not self._folders.has(key):
-                    # It vanished with the pieces that are remembered.
+        with self._changing_folders:
+            with self._lock:
+                if any(committing == key for committing, _ in self._committing):
+                    raise Conflict("a piece of this slot is just being stored; try again")
+                held = dict(self._index.of(key))
+                if len(held) != count:
+                    raise ValueError(f"{len(held)} pieces are here, not {count}")
+                self._sealing = key
+            try:
+                self._write_roots(key, held)
+            finally:
+                with self._lock:
+                    self._sealing = None
+
+    def _write_roots(self, key: SlotKey, held: dict[int, Piece]) -> None:
+        with translated(f"sealing {key}"):
+            if not self._folders.has(key):
+                # It vanished with the pieces that are remembered.
+                with self._lock:
                     self._index.forget(key)
-                    raise PieceMissing(f"the folder of {key} is gone")
-                self._folders.replace(self._folders.of(key) / ROOTS_NAME, content)
+                raise PieceMissing(f"the folder of {key} is gone")
+            self._folders.replace(self._folders.of(key) / ROOTS_NAME, pack_roots(held))
 
     def mend(self, key: SlotKey, piece: int, data: bytes) -> None:
         """Put a piece back that was gone or wrong.
@@ -157,7 +179,7 @@ class Store:
         Raises Mismatch when it is another than the one that was here, NoRoom.
         """
         root = merkle_root(data)
-        with self._lock, translated(f"mending piece {piece} of {key}"):
+        with self._changing_folders, self._lock, translated(f"mending piece {piece} of {key}"):
             known = self._index.known(key).get(piece)
             if known is not None and known.root != root:
                 raise Mismatch(
@@ -194,7 +216,7 @@ class Store:
         """Keep all that is held of a slot under another key too. The bytes are on the disk once if `shares`,
         and stay until both are dropped. May be repeated after it failed half way. Raises NoRoom."""
         held = self.pieces(source)
-        with self._lock, translated(f"making {target}"):
+        with self._changing_folders, self._lock, translated(f"making {target}"):
             self._folders.make(target)
         old, new = self._folders.of(source), self._folders.of(target)
         with translated(f"keeping {source} as {target} too"):
@@ -224,7 +246,11 @@ class Store:
             self.mend(target, piece, data)
             return
         root = self._must_hold(source, piece).root
-        with self._lock, translated(f"taking piece {piece} of {target} from {source}"):
+        with (
+            self._changing_folders,
+            self._lock,
+            translated(f"taking piece {piece} of {target} from {source}"),
+        ):
             known = self._index.known(target).get(piece)
             if known is not None and known.root != root:
                 raise Mismatch(f"piece {piece} of {target} is another than that of {source}")
@@ -241,7 +267,7 @@ class Store:
 
     def drop(self, key: SlotKey) -> None:
         """Remove a slot, all at once. Nothing happens when it is not there."""
-        with self._lock, translated(f"removing {key}"):
+        with self._changing_folders, self._lock, translated(f"removing {key}"):
             self._index.forget(key)
             condemned = self._folders.condemn(key)
         if condemned is not None:
@@ -308,7 +334,7 @@ class Store:
                 )
             if taken is not None:
                 return False
-            if (self._folders.of(key) / ROOTS_NAME).exists():
+            if key == self._sealing or (self._folders.of(key) / ROOTS_NAME).exists():
                 raise Conflict("this slot is complete and takes no more pieces")
             self._committing[key, piece] = root
         folder = self._folders.of(key)

@@ -2,7 +2,9 @@
 
 import errno
 import os
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -307,3 +309,36 @@ def test_a_half_written_temporary_file_is_swept_at_the_start(tmp_path: Path) -> 
 def test_no_bytes_crash_the_list_of_roots(content: bytes) -> None:
     with suppress(ValueError):
         unpack_roots(content)
+
+
+@pytest.mark.parametrize("flushes", ["a new folder", "a list of roots"])
+def test_what_is_held_is_read_while_the_disk_flushes(tmp_path: Path, flushes: str) -> None:
+    """A slow disk at the first piece of a slot, or at its end, keeps no proof from what is held."""
+
+    class SlowFolders(DiskFiles):
+        def __init__(self) -> None:
+            self.is_slow, self.begun, self.may_end = False, threading.Event(), threading.Event()
+
+        def fsync_folder(self, path: Path) -> None:
+            if self.is_slow:
+                self.begun.set()
+                assert self.may_end.wait(60)
+            super().fsync_folder(path)
+
+    files = SlowFolders()
+    with opened(tmp_path, files) as store, ThreadPoolExecutor(2) as threads:
+        whole_slot(store)
+        files.is_slow = True
+        slow: Future[object]
+        if flushes == "a new folder":
+            slow = threads.submit(lambda: store.begin(OTHER, 0, PIECE_BYTES).abandon())
+        else:
+            slow = threads.submit(store.seal, KEY, len(SLOT.pieces))
+        try:
+            assert files.begun.wait(60)
+            assert threads.submit(store.read_verified, KEY, 0).result(60) == SLOT.pieces[0]
+            assert not slow.done()
+        finally:
+            files.may_end.set()
+        slow.result()
+        assert stray_files(tmp_path) == []
