@@ -6,6 +6,7 @@ the form of an address: limits are checked by whoever makes or receives a value.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NewType
 
 from grange.errors import Misuse
@@ -24,6 +25,7 @@ Address = NewType("Address", str)
 """An account: 0x and 40 hex digits with EIP-55 checksum. Made by `address_from`."""
 
 ADDRESS_BYTES = 20
+KEPT_CHECKSUMS = 4_096
 
 _HEX_DIGITS = re.compile(r"(?:[0-9a-fA-F]{2})*")
 
@@ -59,9 +61,11 @@ def address_from(value: str | bytes) -> Address:
         return made
     if len(value) != ADDRESS_BYTES:
         raise Misuse(f"an address has {ADDRESS_BYTES} bytes, not {len(value)}")
-    return _checksummed(value)
+    return _checksummed(bytes(value))
 
 
+# The same few addresses stand in all events, and a farm's folders are named by them.
+@lru_cache(maxsize=KEPT_CHECKSUMS)
 def _checksummed(raw: bytes) -> Address:
     digits = raw.hex()
     marks = keccak256(digits.encode()).hex()

@@ -156,6 +156,7 @@ async def restart(folder: Path, started: float) -> dict[str, Any]:
         words = build_proof(config, node.store, node.ledger, EPOCH, SEED)
         proven, proven_cpu = time.perf_counter(), time.process_time()
         again_ms = _each_ms(lambda: build_proof(config, node.store, node.ledger, EPOCH, SEED), 1)
+        first_look_ms = _each_ms(lambda: _look(node.ledger), 1)
         look_ms = _each_ms(lambda: _look(node.ledger), SETTLED_ROUNDS)
     return {
         "restart_s": round(opened - started, 3),
@@ -166,6 +167,7 @@ async def restart(folder: Path, started: float) -> dict[str, Any]:
         "proof_again_s": round(again_ms / 1000, 3),
         "proof_memory_mb": _memory_mb(),
         "proof_words": len(words),
+        "first_look_at_rates_ms": round(first_look_ms, 3),
         "look_at_rates_ms": round(look_ms, 3),
     }
 

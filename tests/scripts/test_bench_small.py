@@ -23,15 +23,15 @@ async def test_small_objects_take_no_more_requests_than_they_need(figures: dict[
     """Upper bounds, of the round that had most: a figure that rises has a reason to be given."""
     most = {
         "put_1_kib": (10, 2 * OPTIONS.n),
-        "get_1_kib": (2, 2),
-        "command_get_1_kib": (24, 2),
+        "get_1_kib": (1, 1),
+        "command_get_1_kib": (8, 1),
     }
     asked = {name: (figures[name]["rpc_requests"], figures[name]["farmer_requests"]) for name in most}
     assert all(one <= limit for name in most for one, limit in zip(asked[name], most[name], strict=True)), (
         asked
     )
     one_of_many = figures["many"]["get_one_of_them"]
-    assert one_of_many["rpc_requests"] <= 2
+    assert one_of_many["rpc_requests"] <= 1
     assert one_of_many["farmer_requests"] <= 2
 
 
