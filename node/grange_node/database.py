@@ -6,8 +6,8 @@
                 memory, from which `read` answers, and all of it into the file with the next write that
                 succeeds. So a full or failing disk keeps nobody from being served or an epoch from proof.
 
-SQLite's errors leave as the node's own: `NoRoom`, `StoreFailed`, and `LedgerDamaged` where the content is
-unreadable. A file that the farm can do without (`replaceable`) is moved aside then, and begun again.
+SQLite's errors leave as the node's own: `StorageFull`, `StoreFailed`, and `LedgerDamaged` where the content
+is unreadable. A file that the farm can do without (`replaceable`) is moved aside then, and begun again.
 Decided here: these, and how much the log of writes may grow. Leaves tables and queries to its users.
 """
 
@@ -24,7 +24,7 @@ from typing import Any, Final, Protocol, TypeVar
 from grange.storage.connection import connect, open_to_write, transaction
 from grange.storage.database_file import Fault, fault_of, open_or_begin_again, require_sound
 from grange.storage.schema import FileTooNew
-from grange_node.errors import LedgerDamaged, LedgerInvalid, NodeWorldError, NoRoom, StoreFailed
+from grange_node.errors import LedgerDamaged, LedgerInvalid, NodeWorldError, StorageFull, StoreFailed
 from grange_node.files import FILE_MODE
 
 BUSY_TIMEOUT_SECONDS: Final = 10.0
@@ -91,7 +91,7 @@ class Database:
         when the disk has no room left, and may make some; `salvage` is called with a file that was moved
         aside and the new one.
 
-        Raises NoRoom, StoreFailed; LedgerDamaged if it cannot be read and is not `replaceable`.
+        Raises StorageFull, StoreFailed; LedgerDamaged if it cannot be read and is not `replaceable`.
         """
         database = cls(path, what, prepare, replaceable=replaceable, full=full, salvage=salvage)
         try:
@@ -126,7 +126,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, on disk at the end of the body. Raises NoRoom, StoreFailed."""
+        """One transaction, on disk at the end of the body. Raises StorageFull, StoreFailed."""
         self._renew()
         with self._write_lock:
             self._flush()
@@ -140,9 +140,9 @@ class Database:
         with self._write_lock:
             try:
                 return self._change(change)
-            except NoRoom:
+            except StorageFull:
                 # Told that there is none, `full` may have made some.
-                with suppress(NoRoom, StoreFailed):
+                with suppress(StorageFull, StoreFailed):
                     return self._change(change)
             except StoreFailed as error:
                 self._tell(error)
@@ -165,7 +165,7 @@ class Database:
                 return change(writer)
 
     def _flush(self) -> None:
-        """Into the file with what was kept in memory. Raises NoRoom, StoreFailed."""
+        """Into the file with what was kept in memory. Raises StorageFull, StoreFailed."""
         if self._copy is None:
             return
         with self._translated("written"):
@@ -245,7 +245,7 @@ class Database:
         try:
             with translated(self._path, self._what, done, self._replaceable):
                 yield
-        except NoRoom:
+        except StorageFull:
             self._full()
             raise
         except StoreFailed as error:
@@ -273,8 +273,8 @@ def connected(path: Path, *pragmas: str, immutable: bool = False) -> sqlite3.Con
 
 @contextmanager
 def looked_at(path: Path, what: str, *, replaceable: bool = False) -> Iterator[Read]:
-    """A way to ask queries of a file that another process may have open; nothing is changed. Raises NoRoom,
-    StoreFailed; LedgerDamaged if it cannot be read and is not `replaceable`."""
+    """A way to ask queries of a file that another process may have open; nothing is changed. Raises
+    StorageFull, StoreFailed; LedgerDamaged if it cannot be read and is not `replaceable`."""
     with translated(path, what, "read", replaceable):
         try:
             connection = connected(path, "PRAGMA query_only = ON")
@@ -308,7 +308,7 @@ def translated(path: Path, what: str, done: str, replaceable: bool = False) -> I
         if fault is Fault.PROGRAM:
             raise
         if fault is Fault.FULL:
-            raise NoRoom(
+            raise StorageFull(
                 f"No space is left on the disk for {what} ({path}).", hint="Make room on it."
             ) from error
         if fault is Fault.UNREADABLE and not replaceable:

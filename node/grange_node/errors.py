@@ -22,7 +22,7 @@
           RangeInvalid 416    Mismatch 422       TooBusy 429
       WorldError              the world failed
         NodeWorldError
-          NoRoom 507          the disk, or the capacity on offer, is used up
+          StorageFull 507          the disk, or the capacity on offer, is used up
           ChainDown 503       the chain cannot be asked at the moment
           HistoryDoubtful 503 what the endpoint shows contradicts what it showed before
           StoreFailed 500     the disk reported an error
@@ -254,7 +254,7 @@ class NodeWorldError(UserError, WorldError):
         self.values: Mapping[str, Any] = values
 
 
-class NoRoom(NodeWorldError):
+class StorageFull(NodeWorldError):
     """The disk, or the capacity on offer, is used up."""
 
     code = ErrorCode.NO_ROOM

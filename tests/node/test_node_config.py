@@ -34,7 +34,7 @@ from grange_node.config import (
     split_endpoint,
     write_private,
 )
-from grange_node.errors import ConfigInvalid, DataInUse, KeyInvalid, NoRoom, NotFunded, NotInitialised
+from grange_node.errors import ConfigInvalid, DataInUse, KeyInvalid, NotFunded, NotInitialised, StorageFull
 
 
 def test_settings_survive_being_written_and_read(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_name_is_served_without_ipv6_where_there_is_none(monkeypatch: pytest.M
         (InsufficientFunds("0x", "d"), 5),
         (TransactionReverted("f", "Name", {}), 12),
         (DataInUse("x"), 9),
-        (NoRoom("x"), 4),
+        (StorageFull("x"), 4),
     ],
 )
 def test_each_kind_of_error_has_its_exit_code(error: GrangeError, code: int) -> None:

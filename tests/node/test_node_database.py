@@ -17,7 +17,7 @@ from grange.types import Epoch
 from grange_node import database
 from grange_node.audit.prover import Action
 from grange_node.config import ACCOUNTS_NAME, DAMAGES_NAME, LEDGER_NAME
-from grange_node.errors import LedgerDamaged, NoRoom, StoreFailed
+from grange_node.errors import LedgerDamaged, StorageFull, StoreFailed
 from grange_node.ledger.ledger import Ledger
 from grange_node.payments.accounts import Accounts
 from grange_node.pieces.ballast import BALLAST_BYTES, BALLAST_NAME, ROOM_FOR_ANOTHER_BYTES, Ballast
@@ -171,7 +171,7 @@ def test_a_full_disk_costs_no_file(tmp_path: Path, disk: SqliteDisk) -> None:
     with Accounts.open(path):
         pass
     disk.reading = FULL
-    with pytest.raises(NoRoom), Accounts.open(path) as accounts:
+    with pytest.raises(StorageFull), Accounts.open(path) as accounts:
         accounts.open_accounts()
     assert not list(tmp_path.glob("*.damaged-*"))
 

@@ -132,8 +132,8 @@ class AcceptanceService:
         """Promise to keep a slot on, from the end of the order `previous` to that of another.
 
         What we keep of `previous` need not be sent again; where the file system has no second names it is
-        copied, and needs the room (NoRoom, TooBusy). Who keeps none of it is sent the pieces like those of a
-        new slot. Repeated and refused like `accept`; raises NotFound and TermsRefused besides, when
+        copied, and needs the room (StorageFull, TooBusy). Who keeps none of it is sent the pieces like those
+        of a new slot. Repeated and refused like `accept`; raises NotFound and TermsRefused besides, when
         `previous` cannot be extended, and Mismatch when we keep something else of it.
         """
         _check_renter(key, salt)

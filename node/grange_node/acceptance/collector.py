@@ -87,7 +87,7 @@ class Collector:
         self._asked_in = Epoch(0)
 
     async def collect(self) -> int:
-        """One round; gives how many slots went. Raises NoRoom, StoreFailed."""
+        """One round; gives how many slots went. Raises StorageFull, StoreFailed."""
         seconds = self._clock()
         read_to = (await self._executors.in_database(self._ledger.cursor)).block
         possible = latest_block(await self._executors.in_database(self._ledger.sightings), seconds)

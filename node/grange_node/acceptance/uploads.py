@@ -74,7 +74,7 @@ class Uploads:
         already.
 
         Raises TooMuch or Malformed for more or fewer bytes than announced, TooMuch for an index that no slot
-        here can have, Mismatch for other bytes, Conflict, NoRoom, TooBusy; for the first piece of a slot
+        here can have, Mismatch for other bytes, Conflict, StorageFull, TooBusy; for the first piece of a slot
         VaultTooSmall and ChainDown. Whatever goes wrong, nothing of the piece stays behind.
         """
         if (piece + 1) * size_bytes > self._capacity.capacity_bytes:
@@ -106,7 +106,7 @@ class Uploads:
     ) -> None:
         """Have what is kept as one slot as another too, whose order extends that of the first.
 
-        May be repeated. Raises Conflict, NoRoom, TooBusy, PieceMissing.
+        May be repeated. Raises Conflict, StorageFull, TooBusy, PieceMissing.
         """
         with self._locks.using(key), self._locks.using(kept):
             self._locks.touch(key)

@@ -122,7 +122,8 @@ class _Seen:
 
 async def read_status(config: Config, wallet: Wallet, data_error: str | None = None) -> Status:
     """Look at ledger, disk and chain; with `data_error`, which says what is wrong with the data folder, at
-    the chain only. Raises LedgerInvalid for a ledger that is damaged or not ours, NoRoom, StoreFailed."""
+    the chain only. Raises LedgerInvalid for a ledger that is damaged or not ours; StorageFull, StoreFailed.
+    """
     seen, complaint = await _look(config, wallet)
     read_to: int | None = None
     counts = dict.fromkeys(SlotState, 0)

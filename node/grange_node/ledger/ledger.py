@@ -6,8 +6,8 @@ disk, before it is signed.
 
 Decided here: what is kept and how it is asked for. Left to others: the tables (`ledger_file`), what an
 event or a rollback does to them (`ledger_events`), when to stage, accept and drop.
-Methods block and raise NoRoom and StoreFailed. Writes are serialised; reads use a connection of their own and
-never wait for a flush. What the chain says is taken in even while the disk takes no writes (`Database.note`).
+Methods block and raise StorageFull and StoreFailed. Writes are serialised; reads use a connection of their own
+and never wait for a flush. What the chain says is taken in even while the disk takes no writes (`Database.note`).
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Ledger:
         when the disk has no room left.
 
         Raises LedgerInvalid when the file is of another farmer or market, was written by a newer
-        program, or is damaged; NoRoom, StoreFailed.
+        program, or is damaged; StorageFull, StoreFailed.
         """
 
         def prepare(connection: sqlite3.Connection) -> None:

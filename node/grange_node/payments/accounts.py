@@ -63,7 +63,7 @@ class Accounts:
         """Open or create the file. One that is damaged is moved aside, and what can still be read of it taken
         over, as far as `is_signed` says that the payer did. `full` is called when the disk has no room left.
 
-        Raises LedgerInvalid when a newer program wrote it; NoRoom, StoreFailed.
+        Raises LedgerInvalid when a newer program wrote it; StorageFull, StoreFailed.
         """
 
         def prepare(connection: sqlite3.Connection) -> None:

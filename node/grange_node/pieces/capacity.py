@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from grange.types import Address
-from grange_node.errors import NoRoom, TooBusy
+from grange_node.errors import StorageFull, TooBusy
 from grange_node.limits.fair_shares import FairShares
 from grange_node.limits.networks import UNKNOWN, Network
 from grange_node.pieces.waiting import SHARE_WEIGHT, Waiting
@@ -48,12 +48,12 @@ class Capacity:
     def claim(self, key: SlotKey, size_bytes: int, *, pieces: int, network: Network) -> None:
         """Speak for pieces that are about to arrive from a network, of so many bytes together.
 
-        Raises NoRoom when the capacity is used up, TooBusy when the renter, its network, or all together,
-        have too much here that is not placed.
+        Raises StorageFull when the capacity is used up, TooBusy when the renter, its network, or all
+        together, have too much here that is not placed.
         """
         network = self._networks.get(key, network)
         if self.used_bytes + size_bytes > self.capacity_bytes:
-            raise NoRoom(
+            raise StorageFull(
                 "the capacity on offer is used up",
                 used_bytes=self.used_bytes,
                 capacity_bytes=self.capacity_bytes,

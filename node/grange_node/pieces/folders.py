@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from grange_node.errors import NoRoom, StoreFailed
+from grange_node.errors import StorageFull, StoreFailed
 from grange_node.files import Files
 from grange_node.pieces.slot_folder import slot_key_at, slot_path
 from grange_node.slot_key import SlotKey
@@ -134,5 +134,7 @@ def translated(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in OUT_OF_SPACE:
-            raise NoRoom(f"No space is left on the disk while {doing}.", hint="Make room on it.") from error
+            raise StorageFull(
+                f"No space is left on the disk while {doing}.", hint="Make room on it."
+            ) from error
         raise StoreFailed(f"{doing}: {error.strerror or error}", hint="Check the disk.") from error

@@ -45,7 +45,7 @@ class PieceWriter:
         self._hasher = PieceHasher()
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        """Hash and append. Raises NoRoom."""
+        """Hash and append. Raises StorageFull."""
         assert self._descriptor is not None
         self._hasher.update(chunk)
         with translated(f"writing piece {self.piece} of {self.key}"):
@@ -55,7 +55,7 @@ class PieceWriter:
         """Make the piece durable under its name. True when it is new, False when it was here already.
 
         Raises Mismatch when the bytes hash to another root than announced, Conflict when the index is
-        taken by other bytes, NoRoom.
+        taken by other bytes, StorageFull.
         """
         assert self._descriptor is not None
         try:

@@ -9,7 +9,7 @@ Decided here: durability, room (a reserve of the disk is never touched), and whi
 taken by. `folders` moves files and folders, `piece_index` remembers what is held, `piece_writer` takes the
 bytes. Left to others: who may write and read (`auth`, `routes`), for how long things are kept (`collector`),
 capacity (`capacity`). All methods block and are safe to call from several threads. OSErrors
-leave as `NoRoom` when space ran out, else as `StoreFailed`. Folders that vanish under a running node are made
+leave as `StorageFull` when space ran out, else as `StoreFailed`. Folders that vanish under a running node are made
 again when something is put into them.
 """
 
@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from grange.kernel import merkle_root
-from grange_node.errors import Conflict, DataInUse, Mismatch, NoRoom, PieceDamaged, PieceMissing
+from grange_node.errors import Conflict, DataInUse, Mismatch, PieceDamaged, PieceMissing, StorageFull
 from grange_node.files import FOLDER_MODE, DiskFiles, Files
 from grange_node.pieces.folders import Folders, translated
 from grange_node.pieces.piece_index import PieceIndex
@@ -64,7 +64,7 @@ class Store:
         """Take the folder for this process, and remove what a kill left half done. `may_make` is asked before
         a folder that vanished is made again, and raises if it must not be.
 
-        Raises DataInUse when another process has it, NoRoom, StoreFailed.
+        Raises DataInUse when another process has it, StorageFull, StoreFailed.
         """
         with translated(f"opening the data folder {root}"):
             root.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
@@ -93,13 +93,13 @@ class Store:
     def begin(self, key: SlotKey, piece: int, size_bytes: int) -> PieceWriter:
         """Make room for a piece that is about to arrive.
 
-        Raises NoRoom when writing it would touch the reserve.
+        Raises StorageFull when writing it would touch the reserve.
         """
         with translated(f"starting piece {piece} of {key}"):
             with self._lock:
                 free = self._files.free_bytes(self._root) - self._arriving_bytes
                 if free - size_bytes < self._reserve_bytes:
-                    raise NoRoom(
+                    raise StorageFull(
                         "the disk is full up to its reserve",
                         free_bytes=free,
                         reserve_bytes=self._reserve_bytes,
@@ -176,7 +176,7 @@ class Store:
     def mend(self, key: SlotKey, piece: int, data: bytes) -> None:
         """Put a piece back that was gone or wrong.
 
-        Raises Mismatch when it is another than the one that was here, NoRoom.
+        Raises Mismatch when it is another than the one that was here, StorageFull.
         """
         root = merkle_root(data)
         with self._changing_folders, self._lock, translated(f"mending piece {piece} of {key}"):
@@ -188,7 +188,7 @@ class Store:
                     rebuilt=root.hex(),
                 )
             if self._files.free_bytes(self._root) - len(data) < self._reserve_bytes:
-                raise NoRoom("the disk is full up to its reserve")
+                raise StorageFull("the disk is full up to its reserve")
             self._folders.make(key)
             self._folders.replace(self._folders.of(key) / piece_name(piece, root), data)
             self._index.add(key, piece, Piece(root, len(data)))
@@ -214,7 +214,7 @@ class Store:
 
     def link(self, source: SlotKey, target: SlotKey) -> None:
         """Keep all that is held of a slot under another key too. The bytes are on the disk once if `shares`,
-        and stay until both are dropped. May be repeated after it failed half way. Raises NoRoom."""
+        and stay until both are dropped. May be repeated after it failed half way. Raises StorageFull."""
         held = self.pieces(source)
         with self._changing_folders, self._lock, translated(f"making {target}"):
             self._folders.make(target)
@@ -239,7 +239,7 @@ class Store:
     def borrow(self, source: SlotKey, target: SlotKey, piece: int) -> None:
         """Put a piece back that was gone or wrong, out of another slot that has the same.
 
-        Raises PieceMissing and PieceDamaged when that has it not either, Mismatch, NoRoom.
+        Raises PieceMissing and PieceDamaged when that has it not either, Mismatch, StorageFull.
         """
         data = self.read_verified(source, piece)
         if not self._folders.shares:
@@ -318,7 +318,7 @@ class Store:
         data = self.read(source, piece, 0, held.size_bytes)
         with self._lock:
             if self._files.free_bytes(self._root) - self._arriving_bytes - len(data) < self._reserve_bytes:
-                raise NoRoom("the disk is full up to its reserve")
+                raise StorageFull("the disk is full up to its reserve")
             self._folders.replace(path, data)
 
     def _keep(self, writer: PieceWriter) -> bool:

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from grange.json_text import parse_json
 from grange_node.config import Config, write_private
-from grange_node.errors import ConfigInvalid, NoRoom, StoreFailed, VolumeMissing
+from grange_node.errors import ConfigInvalid, StorageFull, StoreFailed, VolumeMissing
 from grange_node.files import FOLDER_MODE
 from grange_node.pieces.folders import translated
 
@@ -111,7 +111,7 @@ def find_volume(home: Path, config: Config, *, begin_again: bool = False) -> Vol
     elif expected is None and (found is not None or _has_traces(folder)):
         try:
             expected = _adopt(home, config)
-        except (NoRoom, StoreFailed) as error:
+        except (StorageFull, StoreFailed) as error:
             # The data are there, and a full disk or a read-only home must not keep them from being proven.
             log.warning("the data folder cannot be marked or its mark remembered: %s", error)
             expected = found

@@ -134,7 +134,7 @@ class Jobs:
         self._told: set[Path] = set()
 
     def prepare(self) -> None:
-        """Make the folders. Raises NoRoom, StoreFailed."""
+        """Make the folders. Raises StorageFull, StoreFailed."""
         for folder in (self._open, self._done):
             with translated(f"making {folder}"):
                 folder.mkdir(0o700, parents=True, exist_ok=True)

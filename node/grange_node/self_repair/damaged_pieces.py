@@ -57,7 +57,7 @@ class DamagedPieces:
     @contextmanager
     def open(cls, path: Path, full: Callable[[], object] = lambda: None) -> Iterator[DamagedPieces]:
         """Open or create the file; one that is damaged is moved aside. `full` is called when the disk has no
-        room left. Raises NoRoom, StoreFailed."""
+        room left. Raises StorageFull, StoreFailed."""
 
         def prepare(connection: sqlite3.Connection) -> None:
             _SCHEMA.prepare(connection, path)

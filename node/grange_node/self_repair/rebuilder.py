@@ -24,7 +24,7 @@ from grange.transfer.retry import RetryPolicy
 from grange.types import Epoch, FarmerId, OrderId
 from grange_node.chain.order_state import OrderLookup, state_of
 from grange_node.config import CHANNELS_NAME
-from grange_node.errors import NoRoom, ReadsClosed, RepairStopped, StoreFailed
+from grange_node.errors import ReadsClosed, RepairStopped, StorageFull, StoreFailed
 from grange_node.files import FOLDER_MODE
 from grange_node.pieces.folders import translated
 from grange_node.repair.costs import fetch_cost, sources
@@ -123,7 +123,7 @@ class LiveRebuilder:
                 finally:
                     try:
                         await self._executors.on_disk(note)
-                    except (NoRoom, StoreFailed) as error:
+                    except (StorageFull, StoreFailed) as error:
                         # What ended it is what must be heard, above all that we are to stop.
                         log.warning("%s", error)
             return left

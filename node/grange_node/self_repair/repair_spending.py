@@ -40,7 +40,7 @@ class RepairSpending:
 
     def note(self, order: OrderId, slot: int, paid: int, *, end: Epoch, epoch: Epoch) -> None:
         """A slot has cost so much by now; it is kept until `end`, and `epoch` is the current one. Raises
-        NoRoom, StoreFailed."""
+        StorageFull, StoreFailed."""
         known = {name: (cost, until) for name, (cost, until) in self._all().items() if until > epoch}
         known[_name(order, slot)] = (paid, end)
         content = {name: {"paid": str(cost), "end": until} for name, (cost, until) in known.items()}

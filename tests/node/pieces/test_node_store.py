@@ -17,7 +17,15 @@ from node_support import PIECE_BYTES, FailingFiles, Killed, NoLinks, parcel, str
 from grange.errors import GrangeError
 from grange.merkle import merkle_root
 from grange.types import OrderId
-from grange_node.errors import Conflict, DataInUse, Mismatch, NoRoom, PieceDamaged, PieceMissing, StoreFailed
+from grange_node.errors import (
+    Conflict,
+    DataInUse,
+    Mismatch,
+    PieceDamaged,
+    PieceMissing,
+    StorageFull,
+    StoreFailed,
+)
 from grange_node.files import DiskFiles
 from grange_node.pieces.slot_folder import piece_name, slot_path, unpack_roots
 from grange_node.pieces.store import Store
@@ -150,7 +158,7 @@ def test_the_reserve_is_not_touched(tmp_path: Path) -> None:
 
     with opened(tmp_path, SmallDisk(), reserve_bytes=8 * PIECE_BYTES) as store:
         writers = [store.begin(KEY, index, PIECE_BYTES) for index in range(2)]
-        with pytest.raises(NoRoom):
+        with pytest.raises(StorageFull):
             store.begin(KEY, 2, PIECE_BYTES)
         writers[0].abandon()
         store.begin(KEY, 2, PIECE_BYTES).abandon()
@@ -201,7 +209,7 @@ def test_copies_leave_the_reserve_alone_and_go_on_where_they_stopped(tmp_path: P
         files.left = 3
         whole_slot(store)
         files.left = 1
-        with pytest.raises(NoRoom):
+        with pytest.raises(StorageFull):
             store.link(KEY, OTHER)
         files.left = 2
         store.link(KEY, OTHER)
@@ -270,7 +278,7 @@ def test_killed_at_any_step_nothing_is_half_there(tmp_path: Path, scenario: Call
 
 
 @pytest.mark.parametrize(
-    ("code", "expected"), [(errno.ENOSPC, NoRoom), (errno.EDQUOT, NoRoom), (errno.EIO, StoreFailed)]
+    ("code", "expected"), [(errno.ENOSPC, StorageFull), (errno.EDQUOT, StorageFull), (errno.EIO, StoreFailed)]
 )
 @pytest.mark.parametrize("scenario", [scenario_put, scenario_seal])
 def test_a_failing_disk_at_any_step_loses_nothing_and_leaves_nothing(
