@@ -6,8 +6,9 @@ disk, before it is signed.
 
 Decided here: what is kept and how it is asked for. Left to others: the tables (`ledger_file`), what an
 event or a rollback does to them (`ledger_events`), when to stage, accept and drop.
-Methods block and raise StorageFull and StoreFailed. Writes are serialised; reads use a connection of their own
-and never wait for a flush. What the chain says is taken in even while the disk takes no writes (`Database.note`).
+Methods block and raise StorageFull and StoreFailed. Writes are serialised; reads use a connection of their
+own and never wait for a flush. What the chain says is taken in even while the disk takes no writes
+(`Database.note`).
 """
 
 from __future__ import annotations

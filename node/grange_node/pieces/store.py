@@ -9,8 +9,8 @@ Decided here: durability, room (a reserve of the disk is never touched), and whi
 taken by. `folders` moves files and folders, `piece_index` remembers what is held, `piece_writer` takes the
 bytes. Left to others: who may write and read (`auth`, `routes`), for how long things are kept (`collector`),
 capacity (`capacity`). All methods block and are safe to call from several threads. OSErrors
-leave as `StorageFull` when space ran out, else as `StoreFailed`. Folders that vanish under a running node are made
-again when something is put into them.
+leave as `StorageFull` when space ran out, else as `StoreFailed`. Folders that vanish under a running node are
+made again when something is put into them.
 """
 
 from __future__ import annotations
