@@ -12,12 +12,22 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
-from grange.chain import Chain, Farmer, Receipt, Sender, Timeouts, TransactionReverted, Withdrawal
+from grange.chain import (
+    AnswerUnreadable,
+    Chain,
+    Farmer,
+    Receipt,
+    RpcError,
+    Sender,
+    Timeouts,
+    TransactionReverted,
+    Withdrawal,
+)
 from grange.chain.confirmations import default_confirmations
 from grange.chain.orders import Closing, OrderState
 from grange.errors import UserError
@@ -68,6 +78,8 @@ NOTHING_REQUESTED = "NothingRequested"
 """The market's refusal of a withdrawal that was made before."""
 MAX_LISTED_PROBED = 512
 """Farmers that are asked how they are when they are listed."""
+OF_ONE_ORDER = (UserError, RpcError, AnswerUnreadable)
+"""Errors that speak of an order, or of what an endpoint says of it, and not of the way to the endpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,17 +368,29 @@ class Renter:
             await self._sync(watch)
         epoch = await self._epoch()
         unread = [one.order for one in self.catalog.orders() if one.name is None and one.order.end > epoch]
-        # Together, so that the questions of all of them go in few requests.
-        unread = await asyncio.gather(*map(self._tenures.known, unread))
-        await self._directory.by_id(slot.farmer for order in unread for slot in order.slots)
-        for order in unread:
+        for order in await self._known_tenures(unread):
             try:
                 await self.manifest(order, watch)
             except ClockWrong:
                 raise
-            except UserError:
+            except OF_ONE_ORDER:
                 continue
         return self.catalog.orders()
+
+    async def _known_tenures(self, orders: Sequence[OrderState]) -> list[OrderState]:
+        """Orders as they are kept now, without those of which the endpoint does not say it: one that cannot
+        be read keeps no other from being listed, and got.
+
+        Asked together, so that the questions about all of them, and about their farmers, go in few requests.
+        """
+        found = await asyncio.gather(*map(self._tenures.known, orders), return_exceptions=True)
+        for one in found:
+            if isinstance(one, BaseException) and not isinstance(one, OF_ONE_ORDER):
+                raise one
+        known = [one for one in found if isinstance(one, OrderState)]
+        with suppress(*OF_ONE_ORDER):
+            await self._directory.by_id(slot.farmer for order in known for slot in order.slots)
+        return known
 
     async def find(self, wanted: str, watch: Listener = ignore_progress) -> Known:
         """The newest order of this name, or the one whose id begins so; see `lookup.find_order`."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from client_fakes import World
 
-from grange.chain import Event
+from grange.chain import Event, RpcError
 from grange.chain.confirmations import FINAL_BLOCKS
 from grange.types import FarmerId, OrderId
 from grange_client.errors import OrderMissing, Unopened
@@ -230,3 +230,23 @@ async def test_what_an_endpoint_kept_to_itself_is_found_with_an_honest_one(world
         world.market.events += hidden
         assert [one.order.id for one in await renter.orders()] == [known.order.id]
         assert await renter.missing() == []
+
+
+async def test_an_order_that_the_endpoint_does_not_say_keeps_no_other_from_being_got(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.renter() as renter:
+        silent, told = await store(renter, tree), await store(renter, tree, 30)
+    before = world.market.slots_hash
+
+    async def slots_hash(order: OrderId) -> bytes | None:
+        if order == silent:
+            raise RpcError("eth_call", -32000, "missing trie node", None)
+        return await before(order)
+
+    monkeypatch.setattr(world.market, "slots_hash", slots_hash)
+    async with world.renter(tmp_path / "new") as renter:
+        listed = {known.order.id: known.name for known in await renter.orders()}
+        assert listed == {silent: None, told: "ghost"}
+        found = await renter.find(told.hex()[:8])
+        await renter.get(found.order, tmp_path / "back")
