@@ -41,7 +41,8 @@ class Schema:
     upgrades: Mapping[int, str] = field(default_factory=dict)
 
     def prepare(self, db: sqlite3.Connection, path: Path | None) -> None:
-        """See that the file has this schema, in one transaction. Raises FileTooNew, sqlite3.Error."""
+        """See that the file has this schema, in one transaction. Raises FileTooNew, and sqlite3.Error: that
+        of a damaged file also for a version that there never was."""
         if self._is_current(db, path):
             return
         with transaction(db):
@@ -49,6 +50,8 @@ class Schema:
             if self._is_current(db, path):
                 return
             version = schema_version(db)
+            if version and version not in self.upgrades:
+                raise _damaged(version)
             for statement in _statements(self.upgrades[version] if version else self.create):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {self.version}")
@@ -63,6 +66,13 @@ class Schema:
 def schema_version(db: sqlite3.Connection) -> int:
     """The version that a file has; 0 if it is new."""
     return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _damaged(version: int) -> sqlite3.DatabaseError:
+    """No program wrote that version: bits have changed of which SQLite does not know."""
+    error = sqlite3.DatabaseError(f"schema {version} was never written")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
 
 
 def _statements(script: str) -> Iterator[str]:

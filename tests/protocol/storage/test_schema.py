@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from grange.storage.connection import connect, open_to_write, transaction
+from grange.storage.database_file import Fault, fault_of
+from grange.storage.optional_database import OptionalDatabase
 from grange.storage.schema import FileTooNew, Schema, schema_version
 
 FIRST = Schema(version=1, create="CREATE TABLE words (word TEXT);")
@@ -91,3 +93,16 @@ def test_what_a_failing_disk_left_begun_is_taken_back_first(old: sqlite3.Connect
     with transaction(old):
         old.execute("INSERT INTO words VALUES ('whole')")
     assert old.execute("SELECT word FROM words").fetchall() == [("barn",), ("whole",)]
+
+
+def test_a_version_that_there_never_was_is_damage(old: sqlite3.Connection, path: Path) -> None:
+    """A file that can be done without is begun again then; the others say that they are damaged."""
+    old.execute("PRAGMA user_version = -2147483647")
+    with pytest.raises(sqlite3.DatabaseError) as raised:
+        SECOND.prepare(old, path)
+    assert fault_of(raised.value, path) is Fault.UNREADABLE
+    old.close()
+    with OptionalDatabase.open(path, lambda db: SECOND.prepare(db, path)) as file:
+        assert file.read(lambda db: db.execute("SELECT word FROM words").fetchall()) == []
+        assert file.moved_to is not None
+        assert file.moved_to.exists()
