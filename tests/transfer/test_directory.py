@@ -188,6 +188,14 @@ async def test_farmers_of_the_order_and_those_excluded_are_not_asked() -> None:
     assert 2 not in directory.greeted
 
 
+async def test_a_farmer_beside_that_the_endpoint_does_not_know_keeps_no_other_from_being_found() -> None:
+    """It registered a moment ago, and the endpoint is behind."""
+    directory = Directory(Market(4))
+    found = await directory.find_candidates(NEEDED, beside=[FarmerId(1), FarmerId(9)])
+    assert {one.farmer.id for one in found.candidates} == {2, 3, 4}
+    assert [one.farmer.id for one in found.beside] == [1]
+
+
 async def test_who_keeps_a_slot_is_asked_whatever_the_chain_says_of_it() -> None:
     market = Market(4)
     market.known[FarmerId(1)] = replace(farmer(1), lapsed=True)

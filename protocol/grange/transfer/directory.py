@@ -243,7 +243,7 @@ class FarmerDirectory:
         )
         probed, located = await asyncio.gather(
             self.probe(asked, reputations),
-            self._locate([there[farmer] for farmer in beside]),
+            self._locate([there[farmer] for farmer in beside if farmer in there]),
         )
 
         def with_proofs(found: Iterable[Candidate]) -> tuple[Candidate, ...]:
