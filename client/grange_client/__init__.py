@@ -1,1 +1,10 @@
-"""The renter client: stores directories on farmers and gets them back."""
+"""The renter client: stores directories on farmers and gets them back.
+
+cli             the command `grange`
+renter          the client as a library
+extension       keeping an order for longer
+downloads       getting files back
+orders          what is stored, until when, for how much
+files, keys     from files to a stream of pieces; the recovery phrase and the home
+errors          what can go wrong; output_errors: output that cannot be written
+"""

@@ -1,4 +1,4 @@
-"""Extensions an order: the same slots, from the day on which it ends, in an order of their own.
+"""Extends an order: the same slots, from the day on which it ends, in an order of their own.
 
     who keeps it -> who could step in -> price                   `quote`: nothing is sent yet
          -> acceptances -> slots of those who will not go on,

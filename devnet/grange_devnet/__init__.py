@@ -2,7 +2,10 @@
 
 Devnet     a running chain with token and market     devnet.py
 engines    the programs that run it                  engines.py, guard.py
-py-evm     our own chain, methods, server            evm*.py, pyevm_rpc.py, pyevm_server.py
+py-evm     our own chain in this process             evm.py, evm_pool.py, evm_values.py
+           its methods, and a server for them        evm_json.py, pyevm_rpc.py, pyevm_server.py
+fleet      farmers as processes of their own         fleet.py, child.py; repairers: repairers.py
+errors     what can go wrong                         errors.py
 command    `grange devnet`                           cli.py
 """
 

@@ -1,1 +1,18 @@
-"""What farmers and renters must agree on: trees, codes, seals, messages, and the chain gateway."""
+"""What farmers and renters must agree on: trees, codes, seals, messages, and the chain gateway.
+
+cli, transfer, peer, wire, chain, storage   packages that do something: each says what its modules are for
+
+The modules are pure, but for the last line:
+
+types, units        the values of the contract; numbers, money and sizes
+messages            what is signed
+layout, fragments   where every byte of an order is; the headers of fragments
+seal                encrypting blocks
+kernel              hashing and coding of pieces: erasure_compiled, merkle_compiled, or else erasure, merkle
+keccak, mountain    the hash of the chain; the tree over the slots of a book
+audit               what an audit asks for, and the answer
+reads, repair       who may read what; when it pays to repair
+times               when a block or an epoch will be
+errors, plain_errors, json_text     errors in three parts; those of libraries; JSON that anybody wrote
+executors, tasks, memory    threads for what blocks; several things at once; keeping memory that was freed
+"""

@@ -8,6 +8,7 @@
     turns         which of several repairers begins, and what the others lose
     lines         how long repairs take at home lines
     orders        what is left of every order
+    running       passes that have begun and not ended
     network       one network and one code, step by step
     tally         what is counted
     intervals     what a count of losses says about their probability

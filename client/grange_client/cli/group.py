@@ -1,4 +1,4 @@
-"""The commands as one group: what is said of a command that there is not, and how help shows options.
+"""The commands as one group: the message for an unknown command, and how help shows options.
 
 Decides words only; leaves the commands to `cli` and `plugins`. The library shows types as Python has them
 (`<list[Path]>`, `<int range>`, `<bool>`), which says nothing to a person.

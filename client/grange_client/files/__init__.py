@@ -3,6 +3,5 @@
 scan                what a path holds
 stream, encode      its bytes, then sealed and coded pieces
 manifest, manifest_document     names, modes, times and sizes, written and read
-restore             an order into a directory
 target, new_file, attributes, disk_errors    writing there safely
 """

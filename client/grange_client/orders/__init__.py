@@ -4,12 +4,14 @@ store, plan         from paths to a placed order
 farmer_choice       which farmers get it, and with what code
 placing, placements orders on their way onto the chain, and dropped those that a reorg took back
 once                sending what can happen only once, when others may send it too
-orders, market      what the chain says, and the seam to it
-catalog, sync       a cache of it, and bringing it up to date
+market              what the chain is asked: the seam to it
+catalog, sync       a cache of it, and bringing it up to date; catalog_upgrades reads older ones
+tenure_check        who keeps an order now, by what the contract has of it
 lookup              which order a name means
 extension_quote     what keeping an order longer would take
 closing             ending it
-order_health        how an order is, and how likely it is lost
+order_health        how an order is
+durability          how likely it is lost
 reputations         what we remember of farmers
 cautions, diagnosis what to say before storing, and after a failure
 """

@@ -1,7 +1,7 @@
 """What extending an order would take, as values: until when, who keeps which slot, at what price.
 
 Pure. Decides when an order can be extended and which calendar its new end lies on. Leaves finding farmers and
-extending to `extend`.
+extending to `grange_client.extension`.
 """
 
 from collections.abc import Callable, Sequence

@@ -2,7 +2,7 @@
 
 A reorganisation can drop an order after its command has ended. Its farmers keep the pieces, and their
 signatures hold, up to a block that they named; so these are kept until the order is buried for good. Decides
-how that is written down. Leaves placing to `store` and `extend`, placing again to `dropped`.
+how that is written down. Leaves placing to `placing`, placing again to `dropped`.
 """
 
 import json

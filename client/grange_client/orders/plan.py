@@ -1,8 +1,8 @@
 """What storing would take and cost, decided before a byte is read. Pure arithmetic over epochs and money.
 
 Decides the default code (10 of 30 where 30 farmers can take a slot, else 4 of 8, else what there is), the end
-of an order on the market's calendar, and its price. Leaves finding out who is there to `farmers`,
-and who is best to `select`.
+of an order on the market's calendar, and its price. Leaves finding out who is there to
+`grange.transfer.directory`, and who is best to `farmer_choice`.
 """
 
 from collections.abc import Callable, Sequence

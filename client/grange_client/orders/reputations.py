@@ -1,7 +1,7 @@
 """What we remember of farmers, in SQLite: how often they worked, failed and lied.
 
 Nothing else knows it: the chain does not, and no farmer would say. So it has a file of its own and outlives
-the catalog, which is only a cache. Leaves what follows from it to `select`.
+the catalog, which is only a cache. Leaves what follows from it to `grange.transfer.selection`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

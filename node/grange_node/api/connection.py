@@ -1,4 +1,4 @@
-"""A connection to us, with limits on what whoever is at the other end may send, hold and leave lying.
+"""A connection to us, with limits on what the other end may send, hold open or leave unread.
 
 uvicorn reads headers without end, waits for the rest of a request for ever, and swallows bodies that nobody
 reads. Here

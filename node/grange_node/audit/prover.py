@@ -71,7 +71,7 @@ class Action(Enum):
 class Situation:
     """All that the decision depends on. `rate` is what the epoch pays; `attempt_block` when a proof was
     last sent, `refused` whether the last one was refused and nothing has changed since, `held` whether the
-    ledger will not read on: see `follower`."""
+    ledger will not read on: see `chain_follower`."""
 
     head_block: int
     epoch_blocks: int

@@ -8,7 +8,7 @@ of them, at intervals that double. What they say replaces what the ledger had, u
 market says are ours.
 
 Decides what is compared, how often all is read again, and what the operator is told. Leaves when to look to
-`follower`, and what a history may take back to `ledger_events`.
+`chain_follower`, and what a history may take back to `ledger_events`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ line, and a block beyond that line is not believed where it would make us delete
 a day is outvoted by all the days before: only medians are used. So is a clock that was off for a while.
 
 Pure. Decides how many sightings it takes, and how far apart. Leaves keeping them to `ledger`, taking them to
-`follower`, and what follows to `deletion`.
+`chain_follower`, and what follows to `deletion`.
 """
 
 from __future__ import annotations

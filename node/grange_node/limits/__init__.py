@@ -2,5 +2,6 @@
 
 networks       the network that somebody asks from
 fair_shares    shares of room, and allowances, by network
+log_seldom     repeated log lines are written seldom
 turns          turns at what may hang: those who wait share a failure
 """

@@ -1,4 +1,4 @@
-"""Saying the same in the log seldom: who can bring a line about could fill the operator's disk with it."""
+"""Rate-limits repeated log lines, so that nobody who can trigger one can fill the operator's disk."""
 
 from __future__ import annotations
 

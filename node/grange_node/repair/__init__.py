@@ -1,13 +1,13 @@
 """Rebuilding what farmers who vanished have kept: for a bounty, from ciphertext, without its renter.
 
-    World       the market's orders, farmers and newest block           world.py
+    World       the market's orders, farmers and newest block           world.py, directory.py
     Assessment  an order -> what is live, what is vacant, for how much  assessment.py
     Market      what a repairer asks of the chain and sends to it       market.py
     keeper      lapsed farmers -> evictions; what is over -> closed     keeper.py
-    sources     whom to read from, and what that costs                  costs.py
+    sources     whom to read from, and what that costs                  sources.py, costs.py
     takers      what whoever takes a slot must be able to               takers.py
     Job, Jobs   a repair that was begun, on disk                        jobs.py
-    Transfer    pieces in, pieces rebuilt, pieces out                   transfer.py
+    run         pieces in, pieces rebuilt, pieces out                   run.py, rebuilt.py
     Repairer    all of it, again and again                              repairer.py
 
 Whether to act is `grange.repair`'s to decide, which the simulation uses too.

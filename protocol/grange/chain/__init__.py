@@ -1,12 +1,20 @@
 """The one gateway to the contract, for farmers and renters alike.
 
-    Chain          typed reads            gateway.py, views.py
-    Sender         transactions           sender.py, wallet.py, calls.py, permit.py
-    EventFollower  events, through reorgs follower.py, events.py
-    errors         what can go wrong      errors.py
+    Chain          typed reads              gateway.py, views.py
+    Sender         transactions             sender.py, wallet.py, calls.py, permit.py
+    EventFollower  events, through reorgs   follower.py, events.py, renter_events.py
+    OrderState     orders, out of events    orders.py; kept on disk: order_index.py, order_tables.py
+    proven_epochs  who has proven lately    proofs.py
+    errors         what can go wrong        errors.py
+    Network        which chain and market   network_file.py
+    confirmations  when a transaction is final; pace.py: how fast blocks come
 
-Everything else in the package is machinery: rpc.py (HTTP with limits), codec.py (the ABI, shipped in abi/),
-topics.py, fees.py, receipts.py, refusals.py.
+Everything else in the package is machinery:
+
+    rpc.py         HTTP with limits; gathering.py puts questions of one moment into one request
+    codec.py       the ABI, shipped in abi/; topics.py: filters for events; answers.py: checked answers
+    outbox.py      nonces and replacements; fees.py, receipts.py, refusals.py: what becomes of a transaction
+    endpoint.py    what may be shown of an RPC URL
 """
 
 from grange.chain import calls

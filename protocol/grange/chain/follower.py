@@ -134,9 +134,8 @@ class EventFollower:
         `head` is the newest block, for whoever has just asked for it. Two requests with it, else three, and
         three for each further MAX_BLOCKS_PER_BATCH.
 
-        Raises what the transport raises; the cursor then stands after the last step that was completed, and
-        steps completed before the failure are returned by no one, so they are read again: a failing poll
-        leaves the cursor as it was.
+        Raises what the transport raises; a failing poll leaves the cursor as it was, and
+        steps completed before the failure are discarded and read again.
         """
         before = self.cursor
         try:

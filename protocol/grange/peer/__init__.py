@@ -3,8 +3,9 @@
     Peer, open_session    one farmer over HTTP            peer.py, signer.py
     ReadPayments, Budget  paying for reads                read_payments.py
     PaymentChannels       what was signed away for them   payment_channels.py
-    networks_of           where a farmer is               networks.py
+    networks_of           where a farmer is               networks.py, names.py
     AddressPolicy         where a farmer may be           address_policy.py
+    meter                 what comes in at the sockets    meter.py
     Clocks                whose clock is off              clocks.py
     errors                what a farmer can do to us      errors.py, contained_errors.py
     PeerTimeouts          how long a request may take     timeouts.py

@@ -1,4 +1,4 @@
-"""How long one request to a farmer may take, and how long it is good."""
+"""How long one request to a farmer may take, and how long its signature stays valid."""
 
 from dataclasses import dataclass
 
@@ -14,4 +14,4 @@ class PeerTimeouts:
     request_seconds: float = 120.0
     """One request as a whole, however steadily it flows."""
     request_life_seconds: int = 120
-    """How long a signed request is good. Farmers refuse what is good for more than 300."""
+    """How long the signature of a request stays valid. Farmers refuse one that is valid for more than 300."""

@@ -3,8 +3,8 @@
     policy = RetryPolicy()
     answer = await policy.call(lambda: peer.put_piece(...), is_last=lambda: not candidates)
 
-`RetryPolicy` is the one place for all of this: every upload, download, extension and repair gets it, and a
-test can shrink all waits at once.
+`RetryPolicy` is the one place for all of this, so a test can shrink all waits at once. What sends to farmers
+(uploads, extensions, repairs) waits and tries again as it says; a read takes only its `SlowRule`.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from grange.peer import FarmerRefused, FarmerUnreachable, PeerTimeouts
 from grange.wire.codes import ErrorCode
 
 TRANSIENT_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
-"""Answers that say that the same request may succeed in a moment: so does no answer at all."""
+"""Statuses after which the same request may soon succeed. No answer counts the same."""
 TRANSIENT_CODES: Final[frozenset[str]] = frozenset({ErrorCode.CONFLICT})
 """A farmer's words for the same: it is still taking in pieces of this slot."""
 LAPSES_CODE: Final = "deadline"
@@ -69,7 +69,7 @@ class RetryPolicy:
     slow_to_give: SlowRule = SlowRule(floor_seconds=2.0, factor=4.0)
     """For a farmer that a file is read from: another is asked besides."""
     slow_to_give_for_repair: SlowRule = SlowRule(floor_seconds=5.0, factor=8.0)
-    """For one that a repair reads from: it has time, and what comes twice is paid twice."""
+    """For one that a repair reads from: repairs are not urgent, and a duplicate read is paid for twice."""
     clock: Callable[[], float] = field(default=time.monotonic, compare=False)
     """Gives seconds."""
     sleep: Callable[[float], Awaitable[None]] = field(default=asyncio.sleep, compare=False)

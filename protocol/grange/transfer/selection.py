@@ -1,4 +1,4 @@
-"""Which farmers an order's slots go to, for uploads, extensions and repairs alike.
+"""Which farmers fit an order's slots, and why the others do not: for uploads, extensions and repairs alike.
 
     choice = choose(candidates, requirements)     those that fit, best first, and why the others do not
 

@@ -19,7 +19,8 @@ TRIED_EPOCHS = 10
 MAX_NETWORKS = 16
 """Networks of one farmer that are looked at: it chooses how many addresses its name has."""
 STRANGER_FACTOR = 2
-"""A stranger counts as so many times as dear: with a floor of half the median it never beats the median."""
+"""A stranger's price is multiplied by this when ranking: with a floor of half the median it never beats
+the median."""
 MAX_COUNTED_FAILURES = 5
 
 

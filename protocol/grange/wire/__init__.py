@@ -2,7 +2,7 @@
 
     paths     what can be asked for, as templates and filled in
     headers   Authorization, Voucher, Range and Content-Range: written and read
-    bodies    requests and answers as models, and reading them
+    bodies    requests and answers as models, and reading them; fields: the kinds of values in them
     codes     what a farmer says when it refuses, with the HTTP status
     limits    how much of what
 

@@ -2,7 +2,7 @@
 
 Both come from strangers: each field has its type and its limits, and what does not fit is refused whole. A
 request with a field that is not known here is refused, too, since it asks for something that we would not do;
-of an answer such a field is passed over. Whether what is said is true is for others to find out.
+in an answer, unknown fields are ignored. Whether what is said is true is for others to find out.
 """
 
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
