@@ -11,6 +11,7 @@ from test_market_repair import LEAVES, held_of, refill, until_lapsed
 from grange import messages
 from grange.audit import loss_words
 from grange.chain import Chain, ChainError, Sender, calls
+from grange.executors import Executors
 from grange.types import Epoch, OrderId, Terms
 from grange_devnet import Devnet
 from grange_node.chain import order_state
@@ -183,10 +184,11 @@ async def test_an_order_whose_events_are_hidden_keeps_no_other_from_being_mended
     async def nothing(*_: object) -> list[object]:
         return []
 
-    rebuilder = LiveRebuilder(tmp_path, connected)
-    with monkeypatch.context() as patched:
-        patched.setattr(devnet.chain, "logs", nothing)
-        assert await rebuilder.order(order) is None
-    found = await rebuilder.order(order)
+    with Executors.open() as executors:
+        rebuilder = LiveRebuilder(tmp_path, connected, executors)
+        with monkeypatch.context() as patched:
+            patched.setattr(devnet.chain, "logs", nothing)
+            assert await rebuilder.order(order) is None
+        found = await rebuilder.order(order)
     assert found is not None
     assert [slot.farmer for slot in found.slots] == [farmer.id for farmer in farmers]
