@@ -150,7 +150,7 @@ async def until_both_are_in_the_middle(split: Split, both: Sequence[Repairer]) -
         await a_block(split.town)
 
     async def sent() -> bool:
-        jobs = [(one.market.address, job) for one in both for job in under_way(one).values()]
+        jobs = [(one.world.market.address, job) for one in both for job in under_way(one).values()]
         return all(
             len(pieces(split.town.fleet.by_id(taker), job.order, slot, payer)) == orders[job.order] - 1
             for payer, job in jobs
@@ -230,7 +230,8 @@ async def collected(farmer: FarmerProcess) -> None:
     """A farmer's own collector, when nobody has come back for what is staged."""
     await farmer.stop()
     now = time.time()
-    async with Node.open(load_config(farmer.home), load_key(farmer.home), clock=lambda: now) as node:
+    config, key = load_config(farmer.home), load_key(farmer.home)
+    async with Node.open(config, key, clock=lambda: now, steady=lambda: now) as node:
         await node.follower.refresh()
         now += STAGING_IDLE_SECONDS + 1
         await node.collector.collect()
