@@ -1,4 +1,4 @@
-"""`grange devnet`: a private chain with a market on it, until Ctrl-C; `grange devnet fund`: coins and tokens.
+"""`grange devnet`: a private chain with a market on it, until Ctrl-C; `grange devnet fund`: money on it.
 
 Decides what is printed. Leaves everything else to `devnet.py`, and errors to `grange.cli`.
 """
@@ -70,10 +70,12 @@ def run(  # noqa: PLR0917  typer makes options of parameters
 def fund(
     address: Annotated[str, typer.Argument(help="Who gets it.")],
     tokens: Annotated[str, typer.Option(help="How many tokens.")] = "1000",
-    native: Annotated[float, typer.Option(min=0, help="How many coins, which pay for gas.")] = 10.0,
+    native: Annotated[
+        float, typer.Option(min=0, help="How many gas tokens, which pay the chain's fees.")
+    ] = 10.0,
     devnet: Annotated[Path, typer.Option(help="The file that `grange devnet` wrote.")] = DEFAULT_OUTPUT,
 ) -> None:
-    """Give coins and tokens of a running devnet to an address."""
+    """Give gas tokens and tokens of a running devnet to an address."""
     _guarded(_fund(address, tokens, native, devnet))
 
 

@@ -3,7 +3,7 @@
     async with Devnet.start() as devnet:
         async with Chain.connect(devnet.rpc_url, devnet.market) as chain: ...
 
-Decides: the market's parameters unless told otherwise, how the two contracts are deployed, how coins and
+Decides: the market's parameters unless told otherwise, how the two contracts are deployed, how gas tokens and
 tokens are given away. Callers see the same whatever engine runs underneath. Leaves running engines to
 `engines.py`.
 """
@@ -124,7 +124,7 @@ class Devnet:
             yield cls(running, chain, control, address)
 
     async def faucet(self, address: Address, native: int = 10**20, tokens: int = 0) -> None:
-        """Give coins for gas, in wei, and tokens, in base units."""
+        """Give gas tokens, in wei, and tokens, in base units."""
         await give(self._faucet, address, native, tokens)
 
     async def mine(self, blocks: int = 1) -> None:
@@ -167,7 +167,7 @@ class Devnet:
 
 
 async def give(faucet: Sender, address: Address, native_wei: int, tokens: int) -> None:
-    """Send coins and tokens side by side."""
+    """Send gas tokens and tokens side by side."""
     async with asyncio.TaskGroup() as group:
         if native_wei:
             group.create_task(faucet.transfer_native(address, native_wei))

@@ -30,7 +30,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--chain-id", type=int, default=1337)
     parser.add_argument(
-        "--fund", action="append", default=[], help="an address that has coins from the start"
+        "--fund", action="append", default=[], help="an address that has gas tokens from the start"
     )
     parser.add_argument("--block-seconds", type=float, help="make blocks by the clock, not by transaction")
     parser.add_argument("--until-stdin-closes", action="store_true")

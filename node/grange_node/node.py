@@ -14,7 +14,7 @@
     Readers           who may read what
     PaymentGate       vouchers -> reads
     Redeemer          vouchers -> money                                (loop)
-    GasWatch          coin for gas -> warnings                         (loop)
+    GasWatch          gas tokens -> warnings                           (loop)
 
 Decides the order of opening, what is made consistent after a kill, and which loops run. Leaves HTTP to `app`.
 """

@@ -36,7 +36,7 @@ TAG_BYTES: Final = 16
 
 TOKEN_DECIMALS: Final = 18
 TOKEN: Final = 10**TOKEN_DECIMALS
-"""Base units in one token. The chain's own coin has as many."""
+"""Base units in one token. A gas token has as many."""
 
 SHOWN_DECIMALS: Final = 6
 SHOWN_DIGITS: Final = 4
@@ -138,7 +138,7 @@ def _shown_unit(base_units: int) -> int:
 
 
 def format_coins(amount_wei: int) -> str:
-    """An amount of the chain's own coin, rounded up to three digits that matter: 526_491 * 10**9 is
+    """An amount of gas tokens, rounded up to three digits that matter: 526_491 * 10**9 is
     "0.000527"."""
     unit = int(10 ** max(0, len(str(abs(amount_wei))) - COIN_DIGITS))
     return format_tokens(-(-amount_wei // unit) * unit)

@@ -167,7 +167,7 @@ class Prices:
     egress_per_tib: float = 0.25
     """A sixth of a month's rent: home lines have no meter, and a farmer that asks more is read from last."""
     gas_once: float = 0.0015
-    """A refill's 150,000 gas on a rollup: 0.003 gwei each, at 3000 tokens for the coin."""
+    """A refill's 150,000 gas on a rollup: 0.003 gwei each, at 3000 tokens for a gas token."""
     gas_per_slot: float = 0.002
     """200,000 gas for each slot."""
 

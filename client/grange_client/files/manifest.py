@@ -30,7 +30,7 @@ COMPRESSION_LEVEL = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The contents page of an order."""
+    """The manifest of an order: what is in it, and where."""
 
     name: str
     created: int

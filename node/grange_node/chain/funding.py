@@ -1,8 +1,8 @@
-"""Whether the operator's account can pay: tokens for the stake, and the chain's own coin for gas.
+"""Whether the operator's account can pay: tokens for the stake, and gas tokens.
 
-A proof costs about PROOF_GAS an epoch. What the coin in the account is enough for is counted in epochs, so
-that a farm can be warned before it is used up: without gas no proof is sent, and what is not proven is
-missed.
+A proof costs about PROOF_GAS an epoch. What the gas tokens in the account are enough for is counted in
+epochs, so that a farm can be warned before they are used up: without gas no proof is sent, and what is not
+proven is missed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOW_EPOCHS: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GasReserve:
-    """The coin in an account, and what a proof costs at the fees of now, both in wei."""
+    """The gas tokens in an account, and what a proof costs at the fees of now, both in wei."""
 
     held_wei: int
     proof_wei: int
@@ -75,8 +75,8 @@ async def read_gas_reserve(chain: Chain, operator: Address) -> GasReserve:
 
 
 async def check_funds(sender: Sender, tokens: int) -> None:
-    """Raise NotFunded, which names all that is missing, unless the sender has tokens for a stake and coin for
-    gas."""
+    """Raise NotFunded, which names all that is missing, unless the sender has tokens for a stake and gas
+    tokens."""
     chain, address = sender.chain, sender.address
     held = await chain.token_balance(address)
     reserve = await read_gas_reserve(chain, address)

@@ -1,4 +1,4 @@
-"""Saying in time that the operator's coin for gas runs out: once when it is low, once when it is used up, and
+"""Saying in time that the operator's gas tokens run out: once when it is low, once when it is used up, and
 once when there is enough again.
 """
 

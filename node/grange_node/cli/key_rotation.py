@@ -1,7 +1,7 @@
 """Giving a farmer another operator key.
 
     1  make the new key                           operator.key.next
-    2  give it coin for gas, from the old account
+    2  give it gas tokens, from the old account
     3  have the owner name it on chain            setOperator
     4  keep the old key, and put the new one in its place
 
@@ -43,7 +43,7 @@ from grange_node.records import SlotState
 
 NEXT_KEY_NAME: Final = "operator.key.next"
 COIN_SHARE: Final = 2
-"""Which part of the old account's coin the new one gets: the old one may need gas too, as the owner."""
+"""Which part of the old account's gas tokens the new one gets: the old one may need gas too, as the owner."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,13 +134,13 @@ async def _give_gas(chain: Chain, old: Wallet | None, new: Address, tell: Callab
     share = await chain.native_balance(old.address) // COIN_SHARE if old is not None else 0
     if old is None or share < max(1, reserve.proof_wei):
         raise NotFunded(
-            f"The new operator {new} has {format_coins(reserve.held_wei)} coins for gas, and the old one has "
+            f"The new operator {new} has {format_coins(reserve.held_wei)} gas tokens, and the old one has "
             "none to spare.",
-            hint=f"Send the new one {format_coins(max(1, reserve.advised_wei))} of the chain's own coin, "
+            hint=f"Send the new one {format_coins(max(1, reserve.advised_wei))} gas tokens, "
             "then run the same command again.",
         )
     await Sender(chain, old).transfer_native(new, share)
-    tell(f"Sent {format_coins(share)} coins for gas from {old.address} to {new}.")
+    tell(f"Sent {format_coins(share)} gas tokens from {old.address} to {new}.")
 
 
 def _keep_old(home: Path, config: Config, old: Wallet | None) -> Path | None:

@@ -94,7 +94,7 @@ def init(
         save_repair_config(folder, config)
         typer.echo(f"Repairer {wallet.address}")
         typer.echo(f"  settings  {folder}")
-        typer.echo("It needs some of the chain's coin for gas, and tokens to pay for what it reads.")
+        typer.echo("It needs some gas tokens, and tokens to pay for what it reads.")
         if max_read_price is None:
             typer.echo("There is no limit to what it pays a GiB for reading: set one with --max-read-price.")
         where = f" --home {home}" if home else ""

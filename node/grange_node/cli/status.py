@@ -98,7 +98,7 @@ class Status:
     """What the farm could not believe of the chain when it last looked."""
     chain_doubt_since: int | None = None
     gas_warning: str | None = None
-    """What to do about the coin for gas, if it runs out."""
+    """What to do about the gas tokens, if they run out."""
     key_warning: str | None = None
     """What to do about the operator's key, if the chain names another."""
 

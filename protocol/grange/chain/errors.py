@@ -154,7 +154,7 @@ class TransactionReverted(TransactionError):
 
 
 class InsufficientFunds(TransactionError):
-    """The sending account has too little of the chain's native coin to pay for gas."""
+    """The sending account has too few gas tokens."""
 
     category = Category.MONEY
 
@@ -212,8 +212,8 @@ def _short(value: object) -> str:
 
 
 def _in_coins(detail: str) -> str:
-    """What an endpoint says of a lack of funds; its long numbers of wei as coins, where it says "have" and
-    "want"."""
+    """What an endpoint says of a lack of funds; its long numbers of wei as gas tokens, where it says "have"
+    and "want"."""
     amounts = _HAVE_WANT.search(detail)
     if amounts is None:
         return detail

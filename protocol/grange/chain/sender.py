@@ -140,7 +140,7 @@ class Sender:
         return await self._until_not_overtaken(make, wanted)
 
     async def transfer_native(self, to: Address, amount_wei: int) -> Receipt:
-        """Send the chain's own coin, which pays for gas."""
+        """Send gas tokens."""
         fields = {"to": to, "data": b"", "value": amount_wei}
         wanted = Wanted(gas=TRANSFER_GAS)
 

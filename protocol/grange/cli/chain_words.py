@@ -50,7 +50,7 @@ def explain_chain(error: ChainError, guidance: Guidance) -> tuple[str, str]:
                 f"Correct {guidance.market}, or {rpc} if the market is on another chain.",
             )
         case InsufficientFunds():
-            return "", f"Send some of the chain's coin to {error.address}, then repeat the command."
+            return "", f"Send some gas tokens to {error.address}, then repeat the command."
         case NonceTaken():
             return "Nothing was sent.", f"Try again in a minute, or use another endpoint: {rpc}."
         case TransactionNotMined():

@@ -65,7 +65,7 @@ def init(
         common.out.print(
             "\nWrite down market and chain too: the words alone do not say where your files are."
         )
-        common.out.print("\nSend tokens and some coin for gas to that address. On a devnet:")
+        common.out.print("\nSend tokens and some gas tokens to that address. On a devnet:")
         common.out.print(f"  grange devnet fund {config.identity.wallet.address}", soft_wrap=True)
 
 
