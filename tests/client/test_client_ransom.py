@@ -68,7 +68,7 @@ async def test_the_others_are_read_where_they_are_enough(world: World, tree: Pat
 
 
 async def test_a_ransom_is_paid_by_who_says_so_and_no_more(world: World, tree: Path, tmp_path: Path) -> None:
-    """With a limit, which holds for the contents page too."""
+    """With a limit, which holds for the manifest too."""
     async with world.renter() as renter:
         order = (await put(renter, tree)).order
     raise_prices(world, *(slot.farmer for slot in order.slots))

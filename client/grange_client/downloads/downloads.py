@@ -174,7 +174,7 @@ class Downloads:
 
     async def _fetch_manifest(self, keepers: Keepers, watch: Listener, budget: Budget | None) -> Manifest:
         order = keepers.order
-        watch(Step(what="Fetching the contents page"))
+        watch(Step(what="Fetching the list of files"))
         async with self.diagnose(order):
             reader = await self._open(keepers, watch, budget, at_any_price=budget is not None)
             manifest, stored = await fetch_manifest(reader)

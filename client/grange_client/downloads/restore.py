@@ -46,7 +46,7 @@ class Restored:
 
 
 async def fetch_manifest(reader: OrderReader) -> tuple[Manifest, bytes]:
-    """The contents page of an order, and its stored form.
+    """The manifest of an order, and its stored form.
 
     Raises BadManifest, Unopened and NotEnoughFarmers.
     """

@@ -173,7 +173,7 @@ class Catalog:
         return self.index.sound(lambda: self.file.read(read), [])
 
     def manifest(self, order: OrderId) -> Manifest | None:
-        """The contents page of an order, if it was read before."""
+        """The manifest of an order, if it was read before."""
         row = self.file.read(lambda db: db.execute(_MANIFEST, (order,)).fetchone())
         if row is None or row[0] is None:
             return None
