@@ -1,16 +1,21 @@
 """Who is read of a market: everybody, or of very many a sample."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
+import pytest
 from market_rules import PARAMETERS
-from test_directory import farmer
+from test_directory import Directory, farmer
 
 from grange.chain import Event, Farmer, Head
 from grange.chain.events import EventFilter
+from grange.transfer import directory as directory_module
 from grange.transfer.registry import MAX_READ, NEWCOMERS_READ, SAMPLE, Registered, read_registered
+from grange.transfer.selection import Reputation, Requirements, choose
 from grange.types import Epoch, FarmerId
+from grange.units import GIB, TOKEN
 
 HEAD = Head(number=1_000 * PARAMETERS.epoch_blocks, hash=bytes(32), timestamp=0, epoch=Epoch(1_000))
 
@@ -97,3 +102,108 @@ async def test_where_nobody_proves_all_are_read_by_chance() -> None:
     found = await read(FakeChain(50_000))
     assert len(found.farmers) == SAMPLE
     assert not found.proven
+
+
+LONG_EPOCHS = replace(PARAMETERS, epoch_blocks=10_000)
+HONEST = 60
+K, N = 10, 30
+
+
+class FloodedMarket:
+    """Sixty honest farmers that prove, and any number of one stranger's names around them."""
+
+    parameters = LONG_EPOCHS
+
+    def __init__(self, names: int, *, stake: int, pay: int) -> None:
+        """`pay` is what a proof of a name pays, 0 if none proves."""
+        self.count = HONEST + names
+        gap = self.count // HONEST
+        self.honest = {FarmerId(1 + number * gap) for number in range(HONEST)}
+        self.stake, self.pay = stake, pay
+        self.proving = [*range(1, self.count + 1)] if pay else sorted(self.honest)
+        self.proofs: dict[int, list[int]] = {}
+        for one in self.proving:
+            self.proofs.setdefault(one * 7_919 % LONG_EPOCHS.epoch_blocks, []).append(one)
+
+    def shown(self, number: int) -> Farmer:
+        if number in self.honest:
+            return farmer(number)
+        boss = farmer(self.count + 1).owner
+        offer = replace(farmer(number).offer, price_per_gib_epoch=TOKEN // 2)
+        return replace(farmer(number), owner=boss, stake=self.stake, offer=offer)
+
+    async def registered(self, known: Collection[FarmerId] = ()) -> Registered:
+        chain: Any = self
+        return await read_registered(chain, known, chance=Random(1))
+
+    async def head(self) -> Head:
+        block = 1_000 * LONG_EPOCHS.epoch_blocks - 1
+        return Head(number=block, hash=bytes(32), timestamp=0, epoch=Epoch(999))
+
+    async def farmers_unless_more(self, limit: int) -> tuple[list[Farmer], int]:
+        return [], self.count
+
+    async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
+        return [self.shown(number) for number in farmers]
+
+    async def logs(
+        self, first: int, last: int, events: Sequence[str], args: Mapping[str, Sequence[int]]
+    ) -> list[Event]:
+        wanted = {*args["farmer"]} if "farmer" in args else None
+        found = []
+        for block in range(first, last + 1):
+            epoch, offset = divmod(block, LONG_EPOCHS.epoch_blocks)
+            for one in self.proofs.get(offset, ()):
+                if wanted is None or one in wanted:
+                    pay = TOKEN if one in self.honest else self.pay
+                    found.append(
+                        Event(
+                            name="Proven",
+                            args={"farmer": one, "epoch": epoch, "amount": pay},
+                            block=block,
+                            block_hash=bytes(32),
+                            tx_hash=bytes(32),
+                            log_index=one,
+                        )
+                    )
+        return found
+
+    async def logs_of_ranges(
+        self, ranges: Sequence[tuple[int, int]], chosen: EventFilter
+    ) -> list[list[Event]]:
+        return [await self.logs(first, last, chosen.events, chosen.args) for first, last in ranges]
+
+
+@pytest.mark.parametrize("remembers", [False, True])
+@pytest.mark.parametrize(
+    ("names", "stake", "pay"),
+    [
+        pytest.param(2_000, 1, 0, id="2,000 names that can take nothing"),
+        pytest.param(100_000, 1, 0, id="100,000 names that can take nothing"),
+        pytest.param(100_000, 500 * TOKEN, 0, id="100,000 names with stake enough"),
+        pytest.param(2_000, 9 * TOKEN, 1, id="2,000 names that prove next to nothing"),
+    ],
+)
+async def test_a_flood_of_names_takes_no_more_than_the_share_of_strangers(
+    names: int, stake: int, pay: int, remembers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every honest farmer is asked, the order is full, and the market does not count as young."""
+
+    async def networks_of(one: Farmer) -> frozenset[str]:
+        return frozenset({f"net {one.id}"})
+
+    monkeypatch.setattr(directory_module, "networks_of", networks_of)
+    market: Any = FloodedMarket(names, stake=stake, pay=pay)
+    directory = Directory(market)
+    memory = {one: Reputation(successes=1) for one in sorted(market.honest)[:5]} if remembers else {}
+    needed = Requirements(
+        k=K, n=N, slot_bytes=GIB, start=Epoch(1_000), end=Epoch(1_030), collateral_epochs=16
+    )
+    found = await directory.find_candidates(needed, reputations=memory)
+    await directory.close()
+    assert market.honest <= {one.farmer.id for one in found.candidates}
+    choice = choose(found.candidates, found.priced(needed))
+    taken = {one.farmer.id for one in choice.ranked[:N]}
+    assert len(taken) == N
+    assert not choice.young
+    assert len(taken - market.honest) <= (N - K) // 2
