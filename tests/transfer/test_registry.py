@@ -110,7 +110,10 @@ K, N = 10, 30
 
 
 class FloodedMarket:
-    """Sixty honest farmers that prove, and any number of one stranger's names around them."""
+    """Sixty honest farmers that prove, and any number of a stranger's names around them.
+
+    Names that prove are of one owner, which then is what bounds them; the others of as many as they are.
+    """
 
     parameters = LONG_EPOCHS
 
@@ -128,7 +131,7 @@ class FloodedMarket:
     def shown(self, number: int) -> Farmer:
         if number in self.honest:
             return farmer(number)
-        boss = farmer(self.count + 1).owner
+        boss = farmer(self.count + 1 if self.pay else number).owner
         offer = replace(farmer(number).offer, price_per_gib_epoch=TOKEN // 2)
         return replace(farmer(number), owner=boss, stake=self.stake, offer=offer)
 
