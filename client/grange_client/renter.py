@@ -413,6 +413,12 @@ class Renter:
         """What is in an order; from the catalog, else from those of its farmers that ask no ransom for it."""
         return await self._downloads.manifest(order, watch)
 
+    @property
+    def paid_besides(self) -> int:
+        """What was paid in this session for reading what is no download, in base units: contents pages, also
+        for the names in a list, and what slots were rebuilt from."""
+        return self._downloads.paid_besides
+
     async def farmers(self) -> list[FarmerReport]:
         """Everybody who is registered, and how they are."""
         registered = await self._directory.registered()
@@ -528,7 +534,7 @@ class Renter:
         budget = Budget(max_price) if at_any_price else None
         plan = await self.plan_get(order, only=only, budget=budget, watch=watch)
         if max_price is not None:
-            max_price -= plan.paid
+            max_price = max(0, max_price - plan.paid)
         return await self.carry_out(plan, target, overwrite=overwrite, max_price=max_price, watch=watch)
 
     async def reader(self, order: OrderState) -> OrderReader:

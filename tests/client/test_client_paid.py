@@ -78,10 +78,49 @@ async def test_with_the_words_alone_everything_is_still_paid_once(
     async with world.renter(tmp_path / "elsewhere") as renter:
         found = await renter.find("things")
         second = await renter.get(found.order, tmp_path / "two")
-    assert second.paid == first.paid
+    assert second.paid == earned(world) - first.paid > first.paid, "with the contents page"
     assert listing(tmp_path / "two" / tree.name) == listing(tree)
     for farmer in world.farmers:
         assert farmer.signed == farmer.earned
+
+
+@pytest.mark.parametrize("liars", [0, 1, 3, 6])
+async def test_a_contents_page_costs_no_more_than_its_size_at_the_prices_on_chain(
+    world: World, tree: Path, tmp_path: Path, liars: int
+) -> None:
+    """Nobody was asked about it yet. What it cost is in the sum, also what liars were paid for nothing."""
+    order = (await stored(world, tree)).order
+    sell(world)
+    for slot in order.slots[:liars]:
+        world.farmer(slot.farmer).behaviour.spoil = lambda data: bytes(len(data))
+    async with world.renter(tmp_path / "elsewhere") as renter:
+        [known] = await renter.orders()
+        assert (known.name is not None) == (liars <= CODE.n - CODE.k)
+        assert renter.paid_besides == earned(world) > 0
+        geometry = order.geometry
+        last = geometry.capacity_bytes - 1
+        page = estimate_read_cost(geometry, geometry.blocks_of(last, 1), [PRICE] * CODE.n)
+        assert earned(world) <= 2 * page.at_most
+        if known.name is not None:
+            plan = await renter.plan_get(known.order)
+            assert plan.paid == renter.paid_besides
+
+
+async def test_a_contents_page_is_not_read_on_beyond_its_bound(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it has to be asked for: here the bound is that of nothing at all."""
+    nothing = estimate_read_cost(Geometry.for_stream(1, 1, 1), [], [PRICE])
+    order = (await stored(world, tree)).order
+    sell(world)
+    monkeypatch.setattr("grange_client.downloads.downloads.estimate_read_cost", lambda *_: nothing)
+    async with world.renter(tmp_path / "elsewhere") as renter:
+        with pytest.raises(OverBudget):
+            await renter.manifest(order)
+        with pytest.raises(OverBudget):
+            async with await renter._downloads.rebuilder(order) as rebuilder:
+                await rebuilder.pieces(0, [0])
+        assert earned(world) == renter.paid_besides == 0
 
 
 async def test_farmers_that_fail_are_made_up_for_within_the_limit(

@@ -53,6 +53,11 @@ def read_cost_screen(cost: ReadCost, max_price: int) -> str:
     return f"Reading costs about {about} tokens out of the vault, and {most} at most."
 
 
+def paid_besides_text(paid: int) -> str:
+    """What was paid for reading that nobody was asked about."""
+    return f"Reading contents pages, or slots to rebuild, cost {format_tokens_rounded_up(paid)} tokens."
+
+
 class _Amount(ProgressColumn):
     """How much is done, of how much, and how fast; empty for steps that count nothing."""
 

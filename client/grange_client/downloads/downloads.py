@@ -8,7 +8,7 @@ Who keeps the order is read once, for the plan. Leaves what is restored to `rest
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -48,7 +48,7 @@ class DownloadPlan:
     at_any_price: bool
     """Whether those that ask a ransom are read from too."""
     paid: int = 0
-    """What reading the manifest has cost, in base units."""
+    """What reading the manifest has cost in this session, in base units, whenever that was."""
 
     @property
     def order(self) -> OrderState:
@@ -75,6 +75,14 @@ class Downloads:
     """The present one, as far as it is known."""
     _manifest: tuple[OrderId, Manifest] | None = field(default=None, init=False)
     """The one that was read last: it may be long."""
+    _paid: dict[OrderId, int] = field(default_factory=dict, init=False)
+    """What was spent on manifests."""
+    _rebuilding: list[Budget] = field(default_factory=list, init=False)
+
+    @property
+    def paid_besides(self) -> int:
+        """What reading manifests and rebuilding slots has cost in this session, in base units."""
+        return sum(self._paid.values()) + sum(budget.spent for budget in self._rebuilding)
 
     async def as_kept(self, order: OrderState) -> OrderState:
         """The order with those who keep its slots now. Raises the errors of the chain."""
@@ -93,7 +101,7 @@ class Downloads:
         self, order: OrderState, watch: Listener = ignore_progress, *, budget: Budget | None = None
     ) -> Manifest:
         """What is in an order; from the catalog, else from its farmers: without a budget only from those that
-        ask no ransom for it, with one at any price within it."""
+        ask no ransom for it, for what their prices on chain come to, with one at any price within it."""
         known = self._known_manifest(order)
         return known or await self._fetch_manifest(await self.keepers(order), watch, budget)
 
@@ -125,7 +133,7 @@ class Downloads:
                 keepers.prices(at_any_price=at_any_price),
             ),
             at_any_price=at_any_price,
-            paid=budget.spent if budget is not None else 0,
+            paid=self._paid.get(order.id, 0),
         )
 
     async def run(
@@ -155,9 +163,15 @@ class Downloads:
         return replace(restored, paid=plan.paid + budget.spent)
 
     async def rebuilder(self, order: OrderState) -> SlotRebuilder:
-        """For making slots of an order again, out of those whose farmers ask no ransom."""
+        """For making slots of an order again, out of those whose farmers ask no ransom, and for no more than
+        a download of the whole order may cost."""
         keepers = await self.keepers(order)
-        sources = keepers.sources(self.directory.peer, at_any_price=False)
+        geometry = order.geometry
+        blocks = geometry.blocks_of(0, geometry.capacity_bytes)
+        budget = Budget(estimate_read_cost(geometry, blocks, keepers.prices(at_any_price=False)).at_most)
+        self._rebuilding.append(budget)
+        payments = self.directory.payments.within(budget)
+        sources = keepers.sources(lambda farmer: self.directory.peer(farmer, payments), at_any_price=False)
         return SlotRebuilder(keepers.order, sources, self.policy, self.executors)
 
     async def reader(self, order: OrderState, watch: Listener = ignore_progress) -> OrderReader:
@@ -173,11 +187,24 @@ class Downloads:
         return known
 
     async def _fetch_manifest(self, keepers: Keepers, watch: Listener, budget: Budget | None) -> Manifest:
-        order = keepers.order
+        """Without a budget nobody was asked yet: it may cost what a download of it may, and no more."""
+        order, at_any_price = keepers.order, budget is not None
+        prices = keepers.prices(at_any_price=at_any_price)
+        spending = Budget(0) if budget is None else budget
+
+        def allow(blocks: Iterable[int]) -> None:
+            if budget is None and spending.limit is not None:
+                spending.limit += estimate_read_cost(order.geometry, blocks, prices).at_most
+
         watch(Step(what="Fetching the list of files"))
-        async with self.diagnose(order):
-            reader = await self._open(keepers, watch, budget, at_any_price=budget is not None)
-            manifest, stored = await fetch_manifest(reader)
+        spent_before = spending.spent
+        try:
+            async with self.diagnose(order):
+                reader = await self._open(keepers, watch, spending, at_any_price=at_any_price)
+                manifest, stored = await fetch_manifest(reader, allow)
+        finally:
+            # What failed was paid for too.
+            self._paid[order.id] = self._paid.get(order.id, 0) + spending.spent - spent_before
         self.catalog.describe(order.id, manifest, stored)
         self._manifest = order.id, manifest
         return manifest

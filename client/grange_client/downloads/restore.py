@@ -7,7 +7,7 @@ an interrupted run leaves no half file and the next one goes on. What has a name
 cannot have is left out and listed; the rest comes. Leaves the bytes to `reader` and the disk to `target`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import sha256
@@ -45,12 +45,15 @@ class Restored:
     """Base units, for reading."""
 
 
-async def fetch_manifest(reader: OrderReader) -> tuple[Manifest, bytes]:
-    """The manifest of an order, and its stored form.
+async def fetch_manifest(
+    reader: OrderReader, allow: Callable[[Iterable[int]], None]
+) -> tuple[Manifest, bytes]:
+    """The manifest of an order, and its stored form. `allow` hears of the blocks that are read next.
 
-    Raises BadManifest, Unopened and NotEnoughFarmers.
+    Raises BadManifest, Unopened, NotEnoughFarmers and OverBudget.
     """
     geometry = reader.geometry
+    allow(geometry.blocks_of(geometry.capacity_bytes - TRAILER_BYTES, TRAILER_BYTES))
     raw = await reader.read(geometry.capacity_bytes - TRAILER_BYTES, TRAILER_BYTES)
     try:
         trailer = Trailer.unpack(raw, geometry)
@@ -58,6 +61,7 @@ async def fetch_manifest(reader: OrderReader) -> tuple[Manifest, bytes]:
         raise BadManifest(f"The order has no end that can be read: {error}.") from error
     if trailer.manifest_bytes > MAX_STORED_BYTES:
         raise BadManifest("The manifest is too large.")
+    allow(geometry.blocks_of(trailer.manifest_offset_bytes, trailer.manifest_bytes))
     stored = await reader.read(trailer.manifest_offset_bytes, trailer.manifest_bytes)
     if sha256(stored).digest() != trailer.manifest_sha256:
         raise BadManifest("The manifest is not the one that the order's end names.")

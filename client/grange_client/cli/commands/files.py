@@ -138,7 +138,9 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
             known = await renter.find(fetch.wanted, display)
             budget = None if fetch.max_price is None else Budget(fetch.max_price)
             plan = await renter.plan_get(known.order, only=fetch.only, budget=budget, watch=display)
-        max_price = plan.cost.at_most if fetch.max_price is None else fetch.max_price - plan.paid
+        max_price = plan.cost.at_most if fetch.max_price is None else max(0, fetch.max_price - plan.paid)
+        if plan.paid:
+            common.err.print(screens.paid_besides_text(plan.paid), soft_wrap=True)
         if plan.cost.expected:
             common.err.print(screens.read_cost_screen(plan.cost, max_price))
             if fetch.max_price is None and not fetch.yes:
