@@ -187,6 +187,8 @@ class Uploads:
                     f"piece {piece} is already here with another root; delete the slot first",
                     root=held.root.hex(),
                 )
+            # It may be there only because a kill came before its name was flushed.
+            self._store.flush(key)
             return None
         record = self._ledger.slot(key)
         if record is None:

@@ -34,6 +34,8 @@ class Folders:
         self._root = root
         self._slots = root / "slots"
         self._tmp = root / "tmp"
+        self._durable: set[Path] = set()
+        """Folders that this process has seen on the disk, with all that was in them when it found them."""
         self.shares = True
         """Whether two slots can have the same bytes: not every file system gives a file a second name."""
 
@@ -43,6 +45,7 @@ class Folders:
             if not folder.exists():
                 self._files.make_folder(folder)
         self._files.fsync_folder(self._root)
+        self._durable |= {self._slots, self._tmp}
         for stray in self._tmp.iterdir():
             if stray.is_dir():
                 self._files.remove_tree(stray)
@@ -55,12 +58,19 @@ class Folders:
         return self._slots / slot_path(key)
 
     def make(self, key: SlotKey) -> None:
-        """Make the folder of a slot unless it is there."""
+        """Make the folder of a slot unless it is there. One that an earlier process made is flushed once: a
+        kill may have come between a name in it, or its own, and the flush."""
         folder = self.of(key)
         if folder.is_dir():
-            return
+            if folder in self._durable:
+                return
+            self._files.fsync_folder(folder)
         for parent in (self._slots, folder.parent.parent, folder.parent, folder):
             self._make(parent)
+
+    def doubt(self, folder: Path) -> None:
+        """Flush a folder again before it is used next: it failed this time."""
+        self._durable.discard(folder)
 
     def has(self, key: SlotKey) -> bool:
         """Whether the folder of a slot is there."""
@@ -75,10 +85,12 @@ class Folders:
             was_there = False
         else:
             was_there = True
+            self._durable.discard(folder)
             self._files.fsync_folder(folder.parent)
         for parent in (folder.parent, folder.parent.parent):
             with suppress(OSError):
                 parent.rmdir()
+                self._durable.discard(parent)
         return condemned if was_there else None
 
     def slot_keys(self) -> list[SlotKey]:
@@ -104,12 +116,14 @@ class Folders:
         self._files.fsync_folder(path.parent)
 
     def _make(self, folder: Path) -> None:
-        if folder.is_dir():
+        if not folder.is_dir():
+            self._may_make()
+            with suppress(FileExistsError):
+                self._files.make_folder(folder)
+        elif folder in self._durable:
             return
-        self._may_make()
-        with suppress(FileExistsError):
-            self._files.make_folder(folder)
         self._files.fsync_folder(folder.parent)
+        self._durable.add(folder)
 
     def _can_link(self) -> bool:
         first, second = self.temporary(), self.temporary()

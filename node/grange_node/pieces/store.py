@@ -145,6 +145,13 @@ class Store:
             held = self._index.of(key)
             return {index: held[index].root for index in indices if index in held}, len(held)
 
+    def flush(self, key: SlotKey) -> None:
+        """Return when all that is held of a slot would survive a loss of power, also what a process stored
+        that was killed before it could say so. Raises StoreFailed."""
+        with self._changing_folders, translated(f"flushing {key}"):
+            if self._folders.has(key):
+                self._folders.make(key)
+
     def seal(self, key: SlotKey, count: int) -> None:
         """Write down the roots of a complete slot of `count` equal pieces; it takes no more from then on.
 
@@ -359,6 +366,7 @@ class Store:
             self._files.fsync_folder(folder)
         except OSError:
             # Nobody is told that the piece is here, so it must not turn up later.
+            self._folders.doubt(folder)
             with suppress(OSError):
                 self._files.unlink(name)
             raise

@@ -51,6 +51,19 @@ async def test_the_same_piece_again_is_fine_and_counts_once(farm: Farm) -> None:
     assert farm.node.capacity.used_bytes == PIECE_BYTES
 
 
+async def test_a_piece_from_before_a_kill_is_flushed_before_it_is_said_to_be_here(tmp_path: Path) -> None:
+    """The kill may have come before the flush. Once is enough."""
+    slot, files = parcel(), FailingFiles()
+    async with open_farm(tmp_path) as farm:
+        await farm.put(slot, 0)
+    async with open_farm(tmp_path, files=files) as farm:
+        folder = farm.node.store._folders.of(slot.key)
+        assert ("fsync_folder", str(folder)) not in files.calls
+        for _ in range(2):
+            assert (await farm.put(slot, 0)).status_code == 200
+            assert files.calls.count(("fsync_folder", str(folder))) == 1
+
+
 async def test_another_piece_for_a_taken_index_is_a_conflict(farm: Farm) -> None:
     slot = parcel()
     await farm.put(slot, 0)

@@ -350,3 +350,59 @@ def test_what_is_held_is_read_while_the_disk_flushes(tmp_path: Path, flushes: st
             files.may_end.set()
         slow.result()
         assert stray_files(tmp_path) == []
+
+
+class Cached(FailingFiles):
+    """Knows which names are on the disk: those in folders that were flushed since they got there."""
+
+    def __init__(self, fail_at: int = -1, error: OSError | None = None) -> None:
+        super().__init__(fail_at, error)
+        self.flushed: set[str] = set()
+
+    def fsync_folder(self, path: Path) -> None:
+        super().fsync_folder(path)
+        self.flushed |= {str(entry) for entry in path.iterdir()}
+
+
+def names_up_to(root: Path, file: Path) -> set[str]:
+    return {str(path) for path in (file, *file.parents) if root in path.parents}
+
+
+def put_or_find(store: Store, index: int) -> None:
+    """As an upload does, until its sender is told that the piece is here."""
+    if store.piece(KEY, index) is None:
+        put(store, index)
+    else:
+        store.flush(KEY)
+
+
+def test_a_piece_is_acknowledged_only_with_every_name_flushed_wherever_a_process_was_killed(
+    tmp_path: Path,
+) -> None:
+    """Whatever a killed process left is flushed once by the next one, up to the root, before it counts."""
+    for step in range(calls_of(scenario_put, tmp_path / "clean")):
+        folder = tmp_path / str(step)
+        killed = Cached(fail_at=step)
+        with suppress(Killed), opened(folder, killed) as store:
+            put(store, 0)
+        files = Cached()
+        with opened(folder, files) as store:
+            put_or_find(store, 0)
+            file = folder / "slots" / slot_path(KEY) / piece_name(0, SLOT.roots[0])
+            assert names_up_to(folder, file) <= files.flushed
+            before = len(files.calls)
+            put_or_find(store, 0)
+            assert len(files.calls) == before, "once is enough"
+
+
+def test_what_could_not_be_flushed_is_tried_again_before_it_counts(tmp_path: Path) -> None:
+    """A disk that fails at any step: the piece that is said to be here is on the disk with all its names."""
+    for step in range(calls_of(scenario_put, tmp_path / "clean")):
+        folder = tmp_path / str(step)
+        files = Cached(fail_at=step, error=OSError(errno.EIO, os.strerror(errno.EIO)))
+        with suppress(StoreFailed), opened(folder, files) as store:
+            with suppress(StoreFailed):
+                put(store, 0)
+            put_or_find(store, 0)
+            file = folder / "slots" / slot_path(KEY) / piece_name(0, SLOT.roots[0])
+            assert names_up_to(folder, file) <= files.flushed
