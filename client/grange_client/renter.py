@@ -415,7 +415,7 @@ class Renter:
 
     @property
     def paid_besides(self) -> int:
-        """What was paid in this session for reading what is no download, in base units: contents pages, also
+        """What was paid in this session for reading what is no download, in base units: manifests, also
         for the names in a list, and what slots were rebuilt from."""
         return self._downloads.paid_besides
 

@@ -78,14 +78,14 @@ async def test_with_the_words_alone_everything_is_still_paid_once(
     async with world.renter(tmp_path / "elsewhere") as renter:
         found = await renter.find("things")
         second = await renter.get(found.order, tmp_path / "two")
-    assert second.paid == earned(world) - first.paid > first.paid, "with the contents page"
+    assert second.paid == earned(world) - first.paid > first.paid, "with the manifest"
     assert listing(tmp_path / "two" / tree.name) == listing(tree)
     for farmer in world.farmers:
         assert farmer.signed == farmer.earned
 
 
 @pytest.mark.parametrize("liars", [0, 1, 3, 6])
-async def test_a_contents_page_costs_no_more_than_its_size_at_the_prices_on_chain(
+async def test_a_manifest_costs_no_more_than_its_size_at_the_prices_on_chain(
     world: World, tree: Path, tmp_path: Path, liars: int
 ) -> None:
     """Nobody was asked about it yet. What it cost is in the sum, also what liars were paid for nothing."""
@@ -106,7 +106,7 @@ async def test_a_contents_page_costs_no_more_than_its_size_at_the_prices_on_chai
             assert plan.paid == renter.paid_besides
 
 
-async def test_a_contents_page_is_not_read_on_beyond_its_bound(
+async def test_a_manifest_is_not_read_on_beyond_its_bound(
     world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often it has to be asked for: here the bound is that of nothing at all."""

@@ -55,7 +55,7 @@ def read_cost_screen(cost: ReadCost, max_price: int) -> str:
 
 def paid_besides_text(paid: int) -> str:
     """What was paid for reading that nobody was asked about."""
-    return f"Reading contents pages, or slots to rebuild, cost {format_tokens_rounded_up(paid)} tokens."
+    return f"Reading lists of files, or slots to rebuild, cost {format_tokens_rounded_up(paid)} tokens."
 
 
 class _Amount(ProgressColumn):
