@@ -303,6 +303,8 @@ class Node:
         if await self.executors.on_disk(self.volume.look, self.steady(), in_place):
             await self.executors.on_disk(self.ballast.keep)
             await self.disk_capacity.measure()
+        else:
+            self.disk_capacity.clear()
 
 
 def _recover(store: Store, ledger: Ledger, capacity: Capacity) -> None:

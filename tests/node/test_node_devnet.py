@@ -263,7 +263,7 @@ async def test_a_slot_is_kept_proven_paid_and_paid_out(devnet: Devnet, tmp_path:
     tokens = await devnet.chain.token_balance(wallet.address)
     assert (await withdraw(config, wallet, None, None))[0] == 2 * slot.rate
     assert await devnet.chain.token_balance(wallet.address) == tokens + 2 * slot.rate
-    with pytest.raises(NotFunded, match="nothing was earned"):
+    with pytest.raises(NotFunded, match="Nothing was earned"):
         await withdraw(config, wallet, None, None)
     with pytest.raises(NotOwner, match="--owner-key"):
         await withdraw(config, Wallet.random(), None, None)

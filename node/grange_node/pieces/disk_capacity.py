@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grange.executors import Executors
+from grange_node.errors import NodeWorldError
 from grange_node.pieces.store import Store
 
 
@@ -17,5 +18,13 @@ class DiskCapacity:
         """What could still be written without touching the reserve."""
 
     async def measure(self) -> None:
-        """Ask the disk. Raises NodeWorldError."""
-        self.free_bytes = await self._executors.on_disk(self._store.free_bytes)
+        """Ask the disk. Raises NodeWorldError, and then nothing is free until the disk has answered again."""
+        try:
+            self.free_bytes = await self._executors.on_disk(self._store.free_bytes)
+        except NodeWorldError:
+            self.clear()
+            raise
+
+    def clear(self) -> None:
+        """Nothing is free before the next `measure`: the disk is not there."""
+        self.free_bytes = 0

@@ -17,7 +17,7 @@ from grange.chain import ChainError, ChainUnavailable
 from grange.chain.orders import OrderState
 from grange.types import Epoch, OrderId
 from grange_node.config import OfferFile
-from grange_node.errors import PieceDamaged
+from grange_node.errors import PieceDamaged, StoreFailed
 from grange_node.files import DiskFiles
 from grange_node.pieces.slot_folder import slot_path
 from grange_node.self_repair.rebuilder import Give
@@ -78,8 +78,26 @@ async def test_nothing_is_promised_of_a_folder_that_vanished(farm: Farm) -> None
 
 async def test_a_data_folder_that_is_gone_is_an_answer_in_json(farm: Farm) -> None:
     shutil.rmtree(farm.node.config.data_folder)
-    assert error_of(await farm.http.get("/v1/info")) == "store_failed"
     assert error_of(await farm.put(parcel(), 0)) == "store_failed"
+
+
+async def test_a_farm_without_its_disk_answers_and_offers_no_space(farm: Farm) -> None:
+    assert (await farm.http.get("/v1/info")).json()["free_bytes"] > 0
+    shutil.rmtree(farm.node.config.data_folder)
+    await farm.node.look_at_disk()
+    assert (await farm.http.get("/v1/info")).json()["free_bytes"] == 0
+
+
+async def test_a_disk_that_does_not_say_what_is_free_has_nothing_free(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing() -> int:
+        raise StoreFailed("asking for free space: Input/output error", hint="Check the disk.")
+
+    monkeypatch.setattr(farm.node.store, "free_bytes", failing)
+    with pytest.raises(StoreFailed):
+        await farm.node.disk_capacity.measure()
+    assert (await farm.http.get("/v1/info")).json()["free_bytes"] == 0
 
 
 class BrokenRebuilder(FakeRebuilder):
