@@ -1,5 +1,6 @@
 """A renter with a thousand orders asks no more of its endpoint than one with two."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ async def test_a_thousand_orders_are_listed_in_twenty_requests(
 ) -> None:
     """Without a catalog, with all their names; later in one, or three after a block and a repair."""
 
-    async def fetch(reader: OrderReader) -> tuple[Manifest, bytes]:
+    async def fetch(reader: OrderReader, allow: Callable[[Iterable[int]], None]) -> tuple[Manifest, bytes]:
         return Manifest(name=reader.order.id.hex(), created=1, entries=()), b""
 
     monkeypatch.setattr(downloads_module, "fetch_manifest", fetch)
