@@ -15,7 +15,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -28,9 +28,10 @@ from grange.chain import Chain, Farmer, Wallet
 from grange.chain.codec import market_abi
 from grange.peer import Signer
 from grange.transfer.directory import FarmerDirectory
+from grange.transfer.registry import Registered, read_registered
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Requirements, choose
-from grange.types import Address, Epoch
+from grange.types import Address, Epoch, FarmerId
 from grange.units import GIB, TOKEN
 from grange_client.orders.market import ChainMarket
 from grange_devnet import DEVNET_PARAMETERS
@@ -41,6 +42,8 @@ MARKET = Address("0x" + "11" * 20)
 EPOCH_BLOCKS = 43_200
 HEAD_BLOCK = 100 * EPOCH_BLOCKS + EPOCH_BLOCKS // 2
 PROOFS_A_BLOCK = 50
+SEED = 1
+"""Of the sample. How many proofs are read depends on where its stretches fall in the epochs."""
 """An epoch begins with all proofs, so many in each block: more than a block has gas for would be."""
 FARMER_TYPE = (
     "(address,address,uint256,uint256,uint32,uint256,uint256,bool,string,(uint80,uint80,uint64,uint32))"
@@ -176,6 +179,18 @@ def _proof(number: int, epoch: int, block: int) -> dict[str, Any]:
     }
 
 
+class _Market(ChainMarket):
+    """One whose sample is the same in every run, so that runs compare."""
+
+    def __init__(self, chain: Chain, sender: Any) -> None:
+        super().__init__(chain, sender)
+        self._of_chain = chain
+
+    async def registered(self, known: Collection[FarmerId] = ()) -> Registered:
+        """See Market."""
+        return await read_registered(self._of_chain, known, chance=random.Random(SEED))
+
+
 class _Directory(FarmerDirectory):
     """One whose farmers are made up too."""
 
@@ -190,7 +205,7 @@ async def select_once(url: str) -> dict[str, Any]:
     """One selection in this process: seconds, and the most memory it had."""
     async with Chain.connect(url, MARKET, expected_chain_id=CHAIN_ID) as chain:
         nothing: Any = None
-        market = ChainMarket(chain, SimpleNamespace(address=MARKET))  # type: ignore[arg-type]
+        market = _Market(chain, SimpleNamespace(address=MARKET))
         wallet = Wallet(b"\1" * 32)
         policy = RetryPolicy()
         signer = Signer(
