@@ -42,12 +42,6 @@ class ExtensionQuote:
         """The slots that another farmer gets, as far as is known before anybody is asked."""
         return {slot: keeper for slot, keeper in enumerate(self.keepers) if keeper.reason}
 
-    @property
-    def cost_at_most(self) -> int:
-        """If the dearest spares step in for everybody who is cheaper."""
-        dearest = max((spare.rate for spare in self.spares), default=0)
-        return sum(max(keeper.rate, dearest) for keeper in self.keepers) * self.epochs
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extended:
