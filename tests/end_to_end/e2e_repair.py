@@ -45,7 +45,7 @@ async def repairing(
         all_troubled = repairer.world.orders.troubled
 
         def troubled(lapsed: Sequence[FarmerId]) -> list[OrderState]:
-            return [charted for charted in all_troubled(lapsed) if only in (None, charted.id)]
+            return [order_state for order_state in all_troubled(lapsed) if only in (None, order_state.id)]
 
         repairer.world.orders.troubled = troubled  # type: ignore[assignment, method-assign]
         yield repairer

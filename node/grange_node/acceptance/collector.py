@@ -149,8 +149,8 @@ class Collector:
 
     async def _word(self, record: SlotRecord, now: Now) -> Word:
         order = await self._link.order(record.key.order)
-        charted = None if order is None else await self._history(record.key.order)
-        return word_of(order, charted, record, self._farmer, now.epoch)
+        order_state = None if order is None else await self._history(record.key.order)
+        return word_of(order, order_state, record, self._farmer, now.epoch)
 
     def _say_unclear(self, record: SlotRecord) -> None:
         if record.was_placed:

@@ -76,17 +76,17 @@ def is_worth_asking(record: SlotRecord, now: Now) -> bool:
 
 
 def word_of(
-    order: Order | None, charted: OrderState | None, record: SlotRecord, farmer: FarmerId, epoch: Epoch
+    order: Order | None, order_state: OrderState | None, record: SlotRecord, farmer: FarmerId, epoch: Epoch
 ) -> Word:
     """What the contract's order and the slots that its events tell say of one of ours in an epoch."""
     if order is None:
         return Word.NO_ORDER
     slot = record.key.slot
-    if charted is None or slot >= charted.n:
+    if order_state is None or slot >= order_state.n:
         return Word.UNCLEAR
-    if charted.slots_hash != order.slots_hash:
+    if order_state.slots_hash != order.slots_hash:
         return Word.UNCLEAR
-    holder = charted.slots[slot]
+    holder = order_state.slots[slot]
     if holder.farmer == farmer or epoch < holder.start + END_GRACE_EPOCHS:
         return Word.UNCLEAR
     return Word.ANOTHERS

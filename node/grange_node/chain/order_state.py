@@ -46,7 +46,7 @@ class ReadableOrder:
 
 
 def state_of(
-    charted: OrderState,
+    order_state: OrderState,
     holders: Sequence[Farmer],
     losses: Sequence[Loss | None],
     *,
@@ -66,12 +66,12 @@ def state_of(
         holder.lapsed or (loss is not None and loss.lost_epoch <= holder.settled_epoch)
         for holder, loss in zip(holders, losses, strict=True)
     )
-    previous = () if charted.previous == NO_ORDER else (charted.previous,)
+    previous = () if order_state.previous == NO_ORDER else (order_state.previous,)
     return ReadableOrder(
-        renter=charted.renter,
+        renter=order_state.renter,
         operators=frozenset(holders[slot].operator for slot in live),
-        is_vacant=is_vacant and charted.start <= next_epoch + 1 < charted.end,
-        is_eager=is_eager(counted_on(len(live), late, charted.k), charted.k, charted.n),
+        is_vacant=is_vacant and order_state.start <= next_epoch + 1 < order_state.end,
+        is_eager=is_eager(counted_on(len(live), late, order_state.k), order_state.k, order_state.n),
         family=(*previous, *extensions),
     )
 

@@ -32,7 +32,7 @@ class Ended:
 class Assessment:
     """An order at some block."""
 
-    charted: OrderState
+    order_state: OrderState
     live: tuple[int, ...]
     """Slots to read from."""
     vacancies: tuple[Vacancy, ...]
@@ -40,7 +40,7 @@ class Assessment:
 
 
 async def assess(
-    market: Market, charted: OrderState, farmers: Mapping[FarmerId, Farmer], head: Head
+    market: Market, order_state: OrderState, farmers: Mapping[FarmerId, Farmer], head: Head
 ) -> Assessment:
     """Look at each slot of an order. Raises ChainError."""
     parameters = market.parameters
@@ -48,29 +48,29 @@ async def assess(
     live: list[int] = []
     late = 0
     vacancies: list[Vacancy] = []
-    for index, slot in enumerate(charted.slots):
+    for index, slot in enumerate(order_state.slots):
         holder = farmers[slot.farmer]
-        loss = await market.loss(charted.id, index, slot) if index in charted.lost else None
+        loss = await market.loss(order_state.id, index, slot) if index in order_state.lost else None
         eviction = await market.eviction(slot.farmer) if holder.lapsed else None
         ended = ending(slot, holder, loss, eviction, parameters)
         if ended is not None:
             if ended.lost_epoch is not None and await market.missed(slot.farmer, ended.lost_epoch):
                 ended = after_missed_loss(ended, slot, parameters)
-            full = full_bounty(slot.rate, ended.collateral, charted.end - first, parameters)
+            full = full_bounty(slot.rate, ended.collateral, order_state.end - first, parameters)
             vacancies.append(Vacancy(slot=index, since_block=ended.since_block, full_bounty=full))
         elif not holder.lapsed and loss is None:
             live.append(index)
             late += holder.strikes > 0
     return Assessment(
-        charted=charted,
+        order_state=order_state,
         live=tuple(live),
         vacancies=tuple(vacancies),
         need=Need(
-            k=charted.k,
-            n=charted.n,
-            live=counted_on(len(live), late, charted.k),
-            vacancies=tuple(vacancies) if first >= charted.start else (),
-            end_block=(charted.end - 1) * parameters.epoch_blocks,
+            k=order_state.k,
+            n=order_state.n,
+            live=counted_on(len(live), late, order_state.k),
+            vacancies=tuple(vacancies) if first >= order_state.start else (),
+            end_block=(order_state.end - 1) * parameters.epoch_blocks,
         ),
     )
 

@@ -18,7 +18,7 @@ REFILL_GAS_PER_SLOT = 200_000
 
 
 def sources(
-    charted: OrderState,
+    order_state: OrderState,
     live: Iterable[int],
     farmers: Mapping[FarmerId, Farmer],
     *,
@@ -28,39 +28,45 @@ def sources(
     sent wrong bytes before."""
 
     def rank(slot: int) -> tuple[bool, int, int]:
-        return charted.slots[slot].farmer in blamed, _egress(charted, slot, farmers), slot
+        return order_state.slots[slot].farmer in blamed, _egress(order_state, slot, farmers), slot
 
     return sorted(live, key=rank)
 
 
 def affordable(
-    charted: OrderState, live: Iterable[int], farmers: Mapping[FarmerId, Farmer], highest_price: int | None
+    order_state: OrderState,
+    live: Iterable[int],
+    farmers: Mapping[FarmerId, Farmer],
+    highest_price: int | None,
 ) -> list[int]:
     """Live slots that can be read for so much a GiB at most; all of them if it is None.
 
     Whoever holds its own order names its price, and could ask the whole bounty for rubbish.
     """
     return [
-        slot for slot in live if highest_price is None or _egress(charted, slot, farmers) <= highest_price
+        slot for slot in live if highest_price is None or _egress(order_state, slot, farmers) <= highest_price
     ]
 
 
 def pass_cost(
-    charted: OrderState, live: Iterable[int], farmers: Mapping[FarmerId, Farmer], gas_price: int
+    order_state: OrderState, live: Iterable[int], farmers: Mapping[FarmerId, Farmer], gas_price: int
 ) -> PassCost:
     """What a pass costs: k slots read from the cheapest, and gas at base units for each."""
-    fetch = fetch_cost(charted, sources(charted, live, farmers)[: charted.k], farmers)
+    fetch = fetch_cost(order_state, sources(order_state, live, farmers)[: order_state.k], farmers)
     return PassCost(once=fetch + REFILL_GAS * gas_price, per_slot=REFILL_GAS_PER_SLOT * gas_price)
 
 
 def fetch_cost(
-    charted: OrderState, slots: Iterable[int], farmers: Mapping[FarmerId, Farmer], pieces: int | None = None
+    order_state: OrderState,
+    slots: Iterable[int],
+    farmers: Mapping[FarmerId, Farmer],
+    pieces: int | None = None,
 ) -> int:
     """What it costs to read so many pieces of each of these slots, piece by piece; all of them if None."""
-    geometry = charted.geometry
+    geometry = order_state.geometry
     count = geometry.segments if pieces is None else pieces
     return sum(
-        count * egress_rounded_up(_egress(charted, slot, farmers), geometry.piece_bytes) for slot in slots
+        count * egress_rounded_up(_egress(order_state, slot, farmers), geometry.piece_bytes) for slot in slots
     )
 
 
@@ -69,11 +75,11 @@ def gas_cost(slots: int, gas_price: int) -> int:
     return (REFILL_GAS + slots * REFILL_GAS_PER_SLOT) * gas_price
 
 
-def fetch_limit(charted: OrderState, live: Iterable[int], farmers: Mapping[FarmerId, Farmer]) -> int:
+def fetch_limit(order_state: OrderState, live: Iterable[int], farmers: Mapping[FarmerId, Farmer]) -> int:
     """More than a repair can honestly cost to read: the k dearest slots, and as much again for what was
     paid for and is of no use."""
-    return 2 * fetch_cost(charted, sources(charted, live, farmers)[-charted.k :], farmers)
+    return 2 * fetch_cost(order_state, sources(order_state, live, farmers)[-order_state.k :], farmers)
 
 
-def _egress(charted: OrderState, slot: int, farmers: Mapping[FarmerId, Farmer]) -> int:
-    return farmers[charted.slots[slot].farmer].offer.egress_price_per_gib
+def _egress(order_state: OrderState, slot: int, farmers: Mapping[FarmerId, Farmer]) -> int:
+    return farmers[order_state.slots[slot].farmer].offer.egress_price_per_gib

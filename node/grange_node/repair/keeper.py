@@ -40,9 +40,9 @@ def hoped_for(
 ) -> dict[FarmerId, int]:
     """The most that repairing the slots of each lapsed farmer can bring once it is evicted, in base units."""
     hopes: dict[FarmerId, int] = defaultdict(int)
-    for charted in troubled:
-        left_epochs = charted.end - (epoch + 1)
-        for slot in charted.slots:
+    for order_state in troubled:
+        left_epochs = order_state.end - (epoch + 1)
+        for slot in order_state.slots:
             farmer = farmers[slot.farmer]
             if not farmer.lapsed or not farmer.committed_rate:
                 continue
@@ -78,14 +78,14 @@ async def evict_lapsed(
 async def close_ended(market: Market, ended: Iterable[OrderState]) -> list[OrderId]:
     """Close orders that are over, some of them at a time. Raises ChainError."""
     closed: list[OrderId] = []
-    for charted in ended:
+    for order_state in ended:
         try:
-            receipt = await market.close(charted.held)
+            receipt = await market.close(order_state.held)
         except TransactionReverted as error:
-            log.info("order %s is not closed: %s", charted.id.hex()[:12], error.name)
+            log.info("order %s is not closed: %s", order_state.id.hex()[:12], error.name)
             continue
-        log.info("order %s closed in block %d", charted.id.hex()[:12], receipt.block)
-        closed.append(charted.id)
+        log.info("order %s closed in block %d", order_state.id.hex()[:12], receipt.block)
+        closed.append(order_state.id)
         if len(closed) == MAX_CLOSINGS_PER_TICK:
             break
     return closed

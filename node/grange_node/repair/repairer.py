@@ -148,7 +148,7 @@ class Repairer:
         epoch = await self.world.refresh()
         lapsed = {farmer.id for farmer in self.world.farmers.values() if farmer.lapsed}
         troubled = self.world.orders.troubled(lapsed)
-        hopeful = [charted for charted in troubled if self._may_be_repaired(charted, lapsed)]
+        hopeful = [order_state for order_state in troubled if self._may_be_repaired(order_state, lapsed)]
         hopes = hoped_for(hopeful, self.world.farmers, epoch, self.world.market.parameters)
         if await evict_lapsed(self.world.market, self.world.farmers, hopes, self.settings.gas_price):
             epoch = await self.world.refresh()
@@ -161,16 +161,24 @@ class Repairer:
         for order, job in open_jobs.items():
             if self._may_begin(order):
                 await self._alone(order, self._resume(job))
-        for charted in troubled:
-            if charted.id not in open_jobs and self._may_begin(charted.id) and charted.end > epoch + 1:
-                await self._alone(charted.id, self._consider(charted))
+        for order_state in troubled:
+            if (
+                order_state.id not in open_jobs
+                and self._may_begin(order_state.id)
+                and order_state.end > epoch + 1
+            ):
+                await self._alone(order_state.id, self._consider(order_state))
 
     def _reopen(self, lapsed: Collection[FarmerId]) -> None:
         """Let those repairs go on for which another third is open, or whose order has lost more: it may be
         open as a whole then."""
         for order, (next_epoch, live) in list(self._closed.items()):
-            charted = self.world.orders.order(order)
-            if charted is None or self.world.head.epoch >= next_epoch or len(_live(charted, lapsed)) != live:
+            order_state = self.world.orders.order(order)
+            if (
+                order_state is None
+                or self.world.head.epoch >= next_epoch
+                or len(_live(order_state, lapsed)) != live
+            ):
                 del self._closed[order]
                 self._rests.pop(order, None)
 
@@ -195,12 +203,12 @@ class Repairer:
         if running:
             await asyncio.wait(running)
 
-    def _may_be_repaired(self, charted: OrderState, lapsed: Collection[FarmerId]) -> bool:
+    def _may_be_repaired(self, order_state: OrderState, lapsed: Collection[FarmerId]) -> bool:
         """Whether enough is left to read, at a price that we pay, of what may still be a code word."""
-        live = _live(charted, lapsed)
+        live = _live(order_state, lapsed)
         farmers, highest_price = self.world.farmers, self.settings.highest_read_price
-        readable = affordable(charted, live, farmers, highest_price)
-        return charted.id not in self._hopeless and len(readable) >= charted.k
+        readable = affordable(order_state, live, farmers, highest_price)
+        return order_state.id not in self._hopeless and len(readable) >= order_state.k
 
     async def _alone(self, order: OrderId, looking: Coroutine[None, None, None]) -> None:
         """Look at one order: whatever is wrong with it, the others are looked at too. Raises ChainError."""
@@ -222,13 +230,13 @@ class Repairer:
     def _wait(self, order: OrderId, open_epoch: Epoch) -> None:
         """Leave it alone until the next epoch. Once in LONGEST_RETRY_SECONDS its takers are asked all the
         same: else they would forget what was sent to them."""
-        charted = self.world.orders.order(order)
-        if open_epoch <= self.world.head.epoch or charted is None:
+        order_state = self.world.orders.order(order)
+        if open_epoch <= self.world.head.epoch or order_state is None:
             # It is open by what we know: the others have not seen the newest block.
             self._rest(order)
             return
         lapsed = {farmer.id for farmer in self.world.farmers.values() if farmer.lapsed}
-        self._closed[order] = Epoch(self.world.head.epoch + 1), len(_live(charted, lapsed))
+        self._closed[order] = Epoch(self.world.head.epoch + 1), len(_live(order_state, lapsed))
         self._rests[order] = self._clock() + LONGEST_RETRY_SECONDS
         self._pauses.pop(order, None)
 
@@ -240,28 +248,30 @@ class Repairer:
             and self._rests.get(order, 0.0) <= self._clock()
         )
 
-    async def _consider(self, charted: OrderState) -> None:
+    async def _consider(self, order_state: OrderState) -> None:
         """Begin to repair an order if the policy says so, and it is our turn."""
         head = self.world.head
-        if self._looked_at.get(charted.id) is head:
+        if self._looked_at.get(order_state.id) is head:
             return
-        looked = await assess(self.world.market, charted, self.world.farmers, head)
-        self._looked_at[charted.id] = head
+        looked = await assess(self.world.market, order_state, self.world.farmers, head)
+        self._looked_at[order_state.id] = head
         farmers = self.world.farmers
-        readable = affordable(charted, looked.live, farmers, self.settings.highest_read_price)
-        if len(readable) < charted.k <= len(looked.live):
-            log.debug("order %s: waiting, too many ask more for reading than we pay", charted.id.hex()[:12])
+        readable = affordable(order_state, looked.live, farmers, self.settings.highest_read_price)
+        if len(readable) < order_state.k <= len(looked.live):
+            log.debug(
+                "order %s: waiting, too many ask more for reading than we pay", order_state.id.hex()[:12]
+            )
             return
-        cost = pass_cost(charted, readable, farmers, self.settings.gas_price)
+        cost = pass_cost(order_state, readable, farmers, self.settings.gas_price)
         parameters = self.world.market.parameters
         auction_blocks = parameters.auction_epochs * parameters.epoch_blocks
         now_block = head.number + 1
         act = decide(looked.need, cost, auction_blocks=auction_blocks, now_block=now_block)
         if isinstance(act, Wait):
-            log.debug("order %s: waiting, %s", charted.id.hex()[:12], act.why.value)
+            log.debug("order %s: waiting, %s", order_state.id.hex()[:12], act.why.value)
             return
         turn = first_block(
-            order=charted.id,
+            order=order_state.id,
             slot=act.slots[0],
             repairer=self.world.market.address,
             since_block=paying_since(looked.need, cost, auction_blocks=auction_blocks, now_block=now_block),
@@ -269,35 +279,35 @@ class Repairer:
             doubling_blocks=self.settings.window_blocks
             or doubling_blocks(
                 looked.need,
-                slot_bytes=charted.geometry.slot_bytes,
+                slot_bytes=order_state.geometry.slot_bytes,
                 slots=len(act.slots),
                 epoch_blocks=parameters.epoch_blocks,
-                windows=min(READ_WINDOWS, charted.geometry.segments),
+                windows=min(READ_WINDOWS, order_state.geometry.segments),
             ),
         )
         if now_block < turn:
-            log.debug("order %s: our turn is block %d", charted.id.hex()[:12], turn)
+            log.debug("order %s: our turn is block %d", order_state.id.hex()[:12], turn)
             return
-        log.info("order %s: rebuilding slots %s", charted.id.hex()[:12], list(act.slots))
-        self._looked_at.pop(charted.id, None)
+        log.info("order %s: rebuilding slots %s", order_state.id.hex()[:12], list(act.slots))
+        self._looked_at.pop(order_state.id, None)
         job = Job(
-            order=charted.id,
+            order=order_state.id,
             takers=dict.fromkeys(act.slots, NOBODY),
-            tenures={slot: charted.slots[slot].start for slot in act.slots},
+            tenures={slot: order_state.slots[slot].start for slot in act.slots},
             begun_block=now_block,
         )
         self._begin(job, looked)
 
     async def _resume(self, job: Job) -> None:
         """Go on with a repair that was interrupted, whatever it brings by now: most of it may be done."""
-        charted = self.world.orders.order(job.order)
-        if charted is None:
+        order_state = self.world.orders.order(job.order)
+        if order_state is None:
             log.info("order %s has ended before it was repaired", job.order.hex()[:12])
             self.jobs.save(replace(job, outcome=Outcome.ENDED))
             return
-        looked = await assess(self.world.market, charted, self.world.farmers, self.world.head)
+        looked = await assess(self.world.market, order_state, self.world.farmers, self.world.head)
         vacant = {vacancy.slot for vacancy in looked.vacancies}
-        waiting = {slot for slot in job.takers if charted.slots[slot].start == job.tenures[slot]}
+        waiting = {slot for slot in job.takers if order_state.slots[slot].start == job.tenures[slot]}
         back = waiting & set(looked.live)
         takers = {slot: farmer for slot, farmer in job.takers.items() if slot not in back}
         if waiting - back <= vacant:
@@ -339,10 +349,10 @@ class Repairer:
             del self._running[order]
 
 
-def _live(charted: OrderState, lapsed: Collection[FarmerId]) -> list[int]:
+def _live(order_state: OrderState, lapsed: Collection[FarmerId]) -> list[int]:
     """Slots that are neither lost nor a lapsed farmer's."""
     return [
         slot
-        for slot, held in enumerate(charted.slots)
-        if slot not in charted.lost and held.farmer not in lapsed
+        for slot, held in enumerate(order_state.slots)
+        if slot not in order_state.lost and held.farmer not in lapsed
     ]

@@ -73,7 +73,7 @@ class RepairRun:
         """`own` is a farm of ours. Reading costs `highest_read_price` a GiB at most and in all, with what it
         has cost before, `worth`, in base units."""
         self.job = job
-        self._charted = assessment.charted
+        self._order_state = assessment.order_state
         self._live = assessment.live
         self._world = world
         self._market = world.market
@@ -86,32 +86,32 @@ class RepairRun:
         self._own = own
         self._highest_read_price = highest_read_price
         self._worth = worth
-        self._seed = assessment.charted.id + bytes.fromhex(world.market.address[2:])
+        self._seed = assessment.order_state.id + bytes.fromhex(world.market.address[2:])
         self._rebuilt: RebuiltPieces | None = None
 
     async def run(self) -> Job:
         """Do it, and say what came of it. Raises RepairStopped or ChainError: it can be gone on with."""
         await self._world.refresh()
         farmers = self._world.farmers
-        readable = affordable(self._charted, self._live, farmers, self._highest_read_price)
-        if len(readable) < self._charted.k:
+        readable = affordable(self._order_state, self._live, farmers, self._highest_read_price)
+        if len(readable) < self._order_state.k:
             raise RepairStopped(
                 f"{len(self._live)} slots are live, {len(readable)} at a price that we pay, and "
-                f"{self._charted.k} are needed"
+                f"{self._order_state.k} are needed"
             )
-        slots = sources(self._charted, readable, farmers, blamed=self.job.blamed)
+        slots = sources(self._order_state, readable, farmers, blamed=self.job.blamed)
         budget = Budget(self._spendable(slots))
         async with (
             self._world.directory.reading(budget) as reading,
             Sources(
-                self._charted, slots, reading.source, self._world.directory.policy, self._world.executors
+                self._order_state, slots, reading.source, self._world.directory.policy, self._world.executors
             ) as pool,
             self._open_push() as push,
         ):
-            rebuilt = self._rebuilt = RebuiltPieces(self._charted, pool, self._world.executors)
+            rebuilt = self._rebuilt = RebuiltPieces(self._order_state, pool, self._world.executors)
             try:
                 await self._choose_keepers(push)
-                cost = fetch_cost(self._charted, slots[: self._charted.k], farmers)
+                cost = fetch_cost(self._order_state, slots[: self._order_state.k], farmers)
                 if not self.job.paid and cost > self._worth:
                     raise RepairStopped(DEARER)
                 spent = self._world.directory.payments.channels.totals()
@@ -135,13 +135,13 @@ class RepairRun:
     def _spendable(self, slots: list[int]) -> int:
         """What may be spent on reading this time: a repair that begins again and again must not cost more
         than it brings."""
-        limit = fetch_limit(self._charted, slots, self._world.farmers)
+        limit = fetch_limit(self._order_state, slots, self._world.farmers)
         return min(limit, max(0, self._worth - self.job.paid))
 
     def _open_push(self) -> SlotPush:
         push = SlotPush(
             order=self.job.order,
-            geometry=self._charted.geometry,
+            geometry=self._order_state.geometry,
             keepers={
                 slot: self._keeper(slot, farmer)
                 for slot, farmer in self.job.takers.items()
@@ -160,7 +160,7 @@ class RepairRun:
         return self._world.directory.taker(farmer.id)
 
     def _keeper(self, slot: int, farmer: FarmerId) -> Keeper:
-        return Keeper(farmer=self._world.farmers[farmer], rate=self._charted.slots[slot].rate)
+        return Keeper(farmer=self._world.farmers[farmer], rate=self._order_state.slots[slot].rate)
 
     async def _repair(self, push: SlotPush) -> None:
         for _ in range(MAX_ATTEMPTS):
@@ -183,8 +183,8 @@ class RepairRun:
             later = [epoch for epoch in opens.values() if epoch is not None]
             if len(later) == len(segments):
                 raise ReadsClosed(
-                    f"{len(segments)} of {self._charted.geometry.segments} segments are still to be rebuilt, "
-                    f"and can be read from epoch {min(later)} on",
+                    f"{len(segments)} of {self._order_state.geometry.segments} segments are still to be "
+                    f"rebuilt, and can be read from epoch {min(later)} on",
                     open_epoch=min(later),
                 )
             failures = await push.send(segment for segment in segments if opens[segment] is None)
@@ -225,20 +225,20 @@ class RepairRun:
     async def _find_keeper(self, push: SlotPush, slot: int) -> None:
         """Give a slot to the best farmer that answers, if there is one, and note who it is."""
         others = [keeper.farmer.id for taken, keeper in push.keepers.items() if taken != slot]
-        charted, farmers = self._world.order(self.job.order) or self._charted, self._world.farmers
+        order_state, farmers = self._world.order(self.job.order) or self._order_state, self._world.farmers
         needed = requirements_of(
-            charted,
+            order_state,
             slot,
             epoch=self._world.next_epoch,
             parameters=self._market.parameters,
             own=self._own,
             seed=self._seed,
         )
-        holders = [self._charted.slots[live].farmer for live in self._live]
+        holders = [self._order_state.slots[live].farmer for live in self._live]
         found = await self._world.directory.find_candidates(
             needed,
             beside=[*holders, *others],
-            excluded=barred(charted, farmers.values()) | {*self.job.declined, *others},
+            excluded=barred(order_state, farmers.values()) | {*self.job.declined, *others},
             at_most=MAX_ASKED,
         )
         ranked = choose(found.candidates, found.requirements, beside=found.beside).ranked
@@ -284,7 +284,7 @@ class RepairRun:
         if self.job.outcome is not Outcome.OPEN:
             return
         earned = await self._market.earned(self.job.order, self.job.begun_block)
-        now = self._world.order(self.job.order) or self._charted
+        now = self._world.order(self.job.order) or self._order_state
         self.job = replace(
             self.job,
             outcome=Outcome.REFILLED if earned.slots else outcome,
@@ -298,23 +298,23 @@ class RepairRun:
 
     async def _collect(self, push: SlotPush) -> list[Takeover] | None:
         """What all keepers sign; None when one does not, and another was found or the order changed."""
-        charted = self._world.order(self.job.order)
-        assert charted is not None
+        order_state = self._world.order(self.job.order)
+        assert order_state is not None
         head = await self._market.head()
         answers = await collect(
             [
                 SlotRequest(
-                    slot=slot, root=charted.slots[slot].root, keeper=self._keeper(slot, keeper.farmer.id)
+                    slot=slot, root=order_state.slots[slot].root, keeper=self._keeper(slot, keeper.farmer.id)
                 )
                 for slot, keeper in push.keepers.items()
             ],
             AcceptanceTerms(
                 domain=self._market.domain,
-                order=charted.id,
-                geometry=charted.geometry,
-                end=charted.end,
+                order=order_state.id,
+                geometry=order_state.geometry,
+                end=order_state.end,
                 repairer=self._market.address,
-                held=charted.held,
+                held=order_state.held,
             ),
             open_peer=self._peer,
             policy=self._world.directory.policy,
@@ -329,7 +329,7 @@ class RepairRun:
         if not failed:
             return takeovers
         await self._check(push)
-        if self._world.order(self.job.order) == charted:
+        if self._world.order(self.job.order) == order_state:
             self._give_way(failed.values(), head.number)
             for slot, error in failed.items():
                 await self._judge(push, slot, error)
@@ -357,12 +357,12 @@ class RepairRun:
 
     async def _refill(self, push: SlotPush, takeovers: list[Takeover]) -> bool:
         """Send the transaction. False when it was refused and something can be done about it."""
-        charted = self._world.order(self.job.order)
-        assert charted is not None
+        order_state = self._world.order(self.job.order)
+        assert order_state is not None
         try:
-            receipt = await self._market.refill(charted.held, takeovers)
+            receipt = await self._market.refill(order_state.held, takeovers)
         except TransactionReverted as error:
-            log.info("order %s: the refill was refused: %s", charted.id.hex()[:12], error)
+            log.info("order %s: the refill was refused: %s", order_state.id.hex()[:12], error)
             await self._check(push)
             for slot, keeper in push.keepers.items():
                 if keeper.farmer.id == error.args_by_name.get("farmer"):
@@ -373,7 +373,7 @@ class RepairRun:
         await self._end(Outcome.REFILLED)
         log.info(
             "order %s: %d slots refilled in block %d for %s tokens",
-            charted.id.hex()[:12],
+            order_state.id.hex()[:12],
             len(takeovers),
             receipt.block,
             format_tokens(self.job.bounty),

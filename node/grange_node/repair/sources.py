@@ -1,6 +1,6 @@
 """Making pieces of an order again out of its live slots, whatever some of its farmers do.
 
-    async with Sources(charted, slots, open_peer, policy, executors) as sources:
+    async with Sources(order_state, slots, open_peer, policy, executors) as sources:
         pieces = await sources.rebuild(segment, missing)
 
 Who is asked, and what is believed of it, is `grange.transfer.fetch`'s. Decides what it means for a repair
@@ -36,24 +36,24 @@ class Sources:
 
     def __init__(
         self,
-        charted: OrderState,
+        order_state: OrderState,
         slots: Sequence[int],
         open_peer: OpenPeer,
         policy: RetryPolicy,
         executors: Executors,
     ) -> None:
-        verifier = ListedRoots(charted.id, charted.geometry, executors)
+        verifier = ListedRoots(order_state.id, order_state.geometry, executors)
         sources = [
             Source(
                 slot=slot,
-                farmer=charted.slots[slot].farmer,
-                root=charted.slots[slot].root,
-                open_peer=partial(open_peer, charted.slots[slot].farmer),
+                farmer=order_state.slots[slot].farmer,
+                root=order_state.slots[slot].root,
+                open_peer=partial(open_peer, order_state.slots[slot].farmer),
             )
             for slot in slots
         ]
         self._fetcher = Fetcher(
-            charted.geometry, sources, verifier, policy.slow_to_give_for_repair, _log, executors=executors
+            order_state.geometry, sources, verifier, policy.slow_to_give_for_repair, _log, executors=executors
         )
 
     async def __aenter__(self) -> Self:

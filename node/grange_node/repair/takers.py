@@ -19,7 +19,7 @@ MAX_ASKED: Final = 64
 
 
 def requirements_of(
-    charted: OrderState,
+    order_state: OrderState,
     slot: int,
     *,
     epoch: Epoch,
@@ -29,19 +29,19 @@ def requirements_of(
 ) -> Requirements:
     """What whoever takes a slot over in an epoch must be able to take; `own` is a farm of ours."""
     return Requirements(
-        k=charted.k,
-        n=charted.n,
-        slot_bytes=charted.geometry.slot_bytes,
+        k=order_state.k,
+        n=order_state.n,
+        slot_bytes=order_state.geometry.slot_bytes,
         start=Epoch(epoch + 1),
-        end=charted.end,
+        end=order_state.end,
         collateral_epochs=parameters.collateral_epochs,
-        rate=charted.slots[slot].rate,
+        rate=order_state.slots[slot].rate,
         own=own,
         shuffle_seed=seed + bytes([slot]),
     )
 
 
-def barred(charted: OrderState, farmers: Iterable[Farmer]) -> set[FarmerId]:
+def barred(order_state: OrderState, farmers: Iterable[Farmer]) -> set[FarmerId]:
     """Those of the farmers that may not take a slot: they are late, or have one."""
-    holders = {held.farmer for held in charted.slots}
+    holders = {held.farmer for held in order_state.slots}
     return {farmer.id for farmer in farmers if farmer.strikes or farmer.id in holders}

@@ -46,7 +46,9 @@ class Rebuilder(Protocol):
         """An order as the chain tells it; None if it is closed, or if the endpoint does not show all of its
         events. Raises ChainError."""
 
-    async def rebuild(self, charted: OrderState, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
+    async def rebuild(
+        self, order_state: OrderState, slot: int, pieces: Sequence[int], give: Give
+    ) -> list[int]:
         """Make those of these pieces of a slot again that the others show in this epoch; gives the rest.
         Raises RepairStopped, ChainError, and what `give` raises."""
 
@@ -72,7 +74,9 @@ class LiveRebuilder:
             log.warning("%s", error)
             return None
 
-    async def rebuild(self, charted: OrderState, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
+    async def rebuild(
+        self, order_state: OrderState, slot: int, pieces: Sequence[int], give: Give
+    ) -> list[int]:
         """Piece by piece, in the order given. Raises OverBudget rather than pay more for a slot, in all and
         through all restarts, than to give it up costs: its collateral, and its pay to the end."""
         sender = await self._sender()
@@ -82,31 +86,33 @@ class LiveRebuilder:
             directory.learn(await market.farmers(head.epoch))
             live = [
                 index
-                for index, held in enumerate(charted.slots)
-                if index != slot and index not in charted.lost and not directory.farmers[held.farmer].lapsed
+                for index, held in enumerate(order_state.slots)
+                if index != slot
+                and index not in order_state.lost
+                and not directory.farmers[held.farmer].lapsed
             ]
-            if len(live) < charted.k:
-                raise RepairStopped(f"{len(live)} other slots are live, and {charted.k} are needed")
-            wanted = await _shown(market, charted, directory.farmers, pieces, head)
+            if len(live) < order_state.k:
+                raise RepairStopped(f"{len(live)} other slots are live, and {order_state.k} are needed")
+            wanted = await _shown(market, order_state, directory.farmers, pieces, head)
             left = [piece for piece in pieces if piece not in wanted]
             if not wanted:
                 return left
-            order = sources(charted, live, directory.farmers)
-            cost = fetch_cost(charted, order[: charted.k], directory.farmers, len(wanted))
-            epochs = market.parameters.collateral_epochs + max(0, charted.end - head.epoch)
-            paid = await self._executors.on_disk(self._spending.paid, charted.id, slot)
-            budget = Budget(max(0, epochs * charted.slots[slot].rate - paid))
+            order = sources(order_state, live, directory.farmers)
+            cost = fetch_cost(order_state, order[: order_state.k], directory.farmers, len(wanted))
+            epochs = market.parameters.collateral_epochs + max(0, order_state.end - head.epoch)
+            paid = await self._executors.on_disk(self._spending.paid, order_state.id, slot)
+            budget = Budget(max(0, epochs * order_state.slots[slot].rate - paid))
             budget.check(cost)
             await market.fund(cost, directory.payments.channels.totals())
 
             def note() -> None:
                 if budget.spent:
                     cost = paid + budget.spent
-                    self._spending.note(charted.id, slot, cost, end=charted.end, epoch=head.epoch)
+                    self._spending.note(order_state.id, slot, cost, end=order_state.end, epoch=head.epoch)
 
             async with (
                 directory.reading(budget) as reading,
-                Sources(charted, order, reading.source, directory.policy, self._executors) as pool,
+                Sources(order_state, order, reading.source, directory.policy, self._executors) as pool,
             ):
                 try:
                     for index, piece in enumerate(wanted):
@@ -147,15 +153,19 @@ class LiveRebuilder:
 
 
 async def _shown(
-    market: Market, charted: OrderState, farmers: Mapping[FarmerId, Farmer], pieces: Sequence[int], head: Head
+    market: Market,
+    order_state: OrderState,
+    farmers: Mapping[FarmerId, Farmer],
+    pieces: Sequence[int],
+    head: Head,
 ) -> list[int]:
     """Which of these pieces a farmer of the order may read in this epoch."""
     losses = [
-        await market.loss(charted.id, index, slot) if index in charted.lost else None
-        for index, slot in enumerate(charted.slots)
+        await market.loss(order_state.id, index, slot) if index in order_state.lost else None
+        for index, slot in enumerate(order_state.slots)
     ]
     next_epoch = Epoch((head.number + 1) // market.parameters.epoch_blocks)
-    holders = [farmers[slot.farmer] for slot in charted.slots]
-    state = state_of(charted, holders, losses, next_epoch=next_epoch)
+    holders = [farmers[slot.farmer] for slot in order_state.slots]
+    state = state_of(order_state, holders, losses, next_epoch=next_epoch)
     share = share_of(Reader.FARMER, is_vacant=state.is_vacant, is_eager=state.is_eager)
     return [piece for piece in pieces if share is Share.EVERYTHING or is_open(piece, head.epoch)]

@@ -254,19 +254,19 @@ class SelfRepairer:
             if self._steady() - self._not_ours.get(place, -math.inf) < ADOPT_AGAIN_SECONDS:
                 continue
             try:
-                charted = await self._rebuilder.order(entry.order)
+                order_state = await self._rebuilder.order(entry.order)
             except (EndsNode, ChainUnavailable):
                 raise
             except GrangeError as error:
                 # One whose events cannot be had must not keep the others from being mended.
                 log.warning("slot %d of order %s is not taken in: %s", entry.slot, entry.order.hex(), error)
-                charted = None
-            if charted is None or not charted.holds(entry.slot, self._config.farmer):
+                order_state = None
+            if order_state is None or not order_state.holds(entry.slot, self._config.farmer):
                 self._not_ours[place] = self._steady()
                 continue
             self._not_ours.pop(place, None)
-            key = SlotKey(renter=charted.renter, order=entry.order, slot=entry.slot)
-            terms = _terms(charted, entry)
+            key = SlotKey(renter=order_state.renter, order=entry.order, slot=entry.slot)
+            terms = _terms(order_state, entry)
             lender = await self._executors.in_database(self._ledger.acceptance, terms.previous, key.slot)
             end_block = terms.end * self._config.parameters.epoch_blocks
             ends_at = await self._follower.date_of(end_block, view, attested=False)
@@ -319,13 +319,13 @@ class SelfRepairer:
             return True
         try:
             broken = await self._executors.on_disk(self._still_broken, record, damage.pieces)
-            charted = await self._rebuilder.order(key.order)
-            if charted is None or not charted.holds(key.slot, self._config.farmer):
+            order_state = await self._rebuilder.order(key.order)
+            if order_state is None or not order_state.holds(key.slot, self._config.farmer):
                 # Closed, or another's; or the endpoint hides its events, and then nothing is hopeless.
                 log.warning("%s is not mended: by its events it is closed, or another farmer's", key)
                 return True
             left = await self._executors.on_disk(self._borrow, record, broken)
-            closed = await self._rebuild(charted, key, left)
+            closed = await self._rebuild(order_state, key, left)
             if not closed:
                 await self._executors.on_disk(self._complete, record)
         except (NodeWorldError, Mismatch, OverBudget) as error:
@@ -345,13 +345,13 @@ class SelfRepairer:
             )
         return True
 
-    async def _rebuild(self, charted: OrderState, key: SlotKey, left: Sequence[int]) -> list[int]:
+    async def _rebuild(self, order_state: OrderState, key: SlotKey, left: Sequence[int]) -> list[int]:
         """Have pieces rebuilt, those first that an audit asks for; gives those that are closed."""
         if not left:
             return []
         ordered = sorted(left, key=lambda piece: (key, piece) not in self._drawn)
         with self._judge.timing():
-            return await self._rebuilder.rebuild(charted, key.slot, ordered, self._giver(key))
+            return await self._rebuilder.rebuild(order_state, key.slot, ordered, self._giver(key))
 
     def _still_broken(self, record: SlotRecord, pieces: Sequence[int]) -> list[int]:
         """Without those that can be read again: a disk may fail for a moment, and others are paid.
@@ -407,13 +407,13 @@ class SelfRepairer:
         self._store.seal(record.key, terms.pieces)
 
 
-def _terms(charted: OrderState, entry: Entry) -> SlotTerms:
+def _terms(order_state: OrderState, entry: Entry) -> SlotTerms:
     return SlotTerms(
-        pieces=charted.geometry.segments,
-        piece_leaves=charted.geometry.piece_leaves,
+        pieces=order_state.geometry.segments,
+        piece_leaves=order_state.geometry.piece_leaves,
         root=entry.root,
         rate=entry.rate,
         end=entry.end,
-        previous=charted.previous if entry.extension else NO_ORDER,
+        previous=order_state.previous if entry.extension else NO_ORDER,
         start=entry.start if entry.extension else AFTER_PLACING,
     )

@@ -109,7 +109,7 @@ def order_of(*holders: int, start: int = 5) -> tuple[Order, OrderState]:
         for index, holder in enumerate(holders)
     )
     key = parcel().key
-    charted = OrderState(
+    order_state = OrderState(
         id=key.order,
         renter=key.renter,
         block=1,
@@ -126,16 +126,16 @@ def order_of(*holders: int, start: int = 5) -> tuple[Order, OrderState]:
         n=len(slots),
         slots_hash=slots_hash(4, 4, slots),
     )
-    return order, charted
+    return order, order_state
 
 
 def test_a_slot_is_anothers_only_by_the_hash_that_the_contract_keeps() -> None:
-    order, charted = order_of(1, 2, 3, 9)
+    order, order_state = order_of(1, 2, 3, 9)
     later = Epoch(5 + END_GRACE_EPOCHS)
     assert parcel().slot == 3
-    assert word_of(order, charted, PLACED, FARMER, later) is Word.ANOTHERS
-    assert word_of(order, charted, PLACED, FARMER, Epoch(later - 1)) is Word.UNCLEAR
-    forged = replace(charted, slots=order_of(1, 2, 4, 9)[1].slots)
+    assert word_of(order, order_state, PLACED, FARMER, later) is Word.ANOTHERS
+    assert word_of(order, order_state, PLACED, FARMER, Epoch(later - 1)) is Word.UNCLEAR
+    forged = replace(order_state, slots=order_of(1, 2, 4, 9)[1].slots)
     assert word_of(order, forged, PLACED, FARMER, later) is Word.UNCLEAR
     ours = order_of(1, 2, 3, FARMER)
     assert word_of(*ours, PLACED, FARMER, later) is Word.UNCLEAR

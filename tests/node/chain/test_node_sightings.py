@@ -101,8 +101,8 @@ def forged(slot: Parcel) -> tuple[Order, OrderState]:
     )
     common = {"renter": slot.renter.address, "start": Epoch(2), "end": Epoch(slot.end)}
     geometry = Geometry.from_leaves(k=1, n=len(slots), leaf_count=8, piece_leaves=4)
-    charted = OrderState(id=slot.order, block=1, geometry=geometry, slots=slots, **common)
-    return Order(**common, k=1, n=len(slots), slots_hash=slots_hash(8, 4, slots)), charted
+    order_state = OrderState(id=slot.order, block=1, geometry=geometry, slots=slots, **common)
+    return Order(**common, k=1, n=len(slots), slots_hash=slots_hash(8, 4, slots)), order_state
 
 
 async def test_an_endpoint_that_calls_the_farm_lapsed_and_its_slots_anothers_makes_none_go(
@@ -112,10 +112,10 @@ async def test_an_endpoint_that_calls_the_farm_lapsed_and_its_slots_anothers_mak
     async with open_farm(tmp_path, market=market) as farm:
         await farm.keep(slot)
         market.lapsed = True
-        market.orders[slot.order], charted = forged(slot)
+        market.orders[slot.order], order_state = forged(slot)
 
         async def history(order: OrderId) -> OrderState:
-            return charted
+            return order_state
 
         monkeypatch.setattr(farm.node.collector, "_history", history)
         for _ in range(2):
@@ -137,10 +137,10 @@ async def test_an_event_that_the_slot_was_declared_lost_makes_it_no_one_elses(
         market.mine_to_epoch(entry.start)
         lost = {"order": slot.order, "slot": slot.slot, "lost_epoch": market.epoch, "from": entry.start}
         market.mine(events=[("LossDeclared", lost)])
-        market.orders[slot.order], charted = forged(slot)
+        market.orders[slot.order], order_state = forged(slot)
 
         async def history(order: OrderId) -> OrderState:
-            return charted
+            return order_state
 
         monkeypatch.setattr(farm.node.collector, "_history", history)
         pass_blocks(farm, 3 * PARAMETERS.epoch_blocks)

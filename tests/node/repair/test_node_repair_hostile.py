@@ -94,10 +94,10 @@ async def test_an_order_that_cannot_be_looked_at_keeps_no_other_from_repair(
     ground = ruined()
     place_odd(ground, piece_leaves=PIECE_LEAVES)
 
-    async def stumbling(market: Market, charted: OrderState, *others: Any) -> Assessment:
-        if charted.id == ODD:
-            raise KeyError(charted.id)
-        return await assess(market, charted, *others)
+    async def stumbling(market: Market, order_state: OrderState, *others: Any) -> Assessment:
+        if order_state.id == ODD:
+            raise KeyError(order_state.id)
+        return await assess(market, order_state, *others)
 
     monkeypatch.setattr(repairer_module, "assess", stumbling)
     async with repairing(ground, tmp_path) as repairer:
@@ -194,7 +194,7 @@ async def test_a_repair_that_cannot_go_on_is_tried_less_and_less(tmp_path: Path)
 async def test_a_source_that_is_far_slower_than_others_is_asked_only_when_it_is_needed() -> None:
     """Else the cheapest of all could draw out each repair for weeks, a piece within every deadline."""
     ground, asked, held_up = ruined(), list[FarmerId](), asyncio.Event()
-    charted = await order_as_read(FakeMarket(ground, WALLET, nothing))
+    order_state = await order_as_read(FakeMarket(ground, WALLET, nothing))
 
     class Slow(FakePeer):
         async def read(self, *arguments: Any) -> bytes:
@@ -208,7 +208,7 @@ async def test_a_source_that_is_far_slower_than_others_is_asked_only_when_it_is_
 
     policy = replace(POLICY, slow_to_give_for_repair=SlowRule(floor_seconds=0.2, factor=1.0))
     with Executors.open() as executors:
-        async with Sources(charted, [2, 3, 4], opened, policy, executors) as pool:
+        async with Sources(order_state, [2, 3, 4], opened, policy, executors) as pool:
             for segment in (0, 1):
                 rebuilt = await pool.rebuild(segment, [0, 1])
                 assert rebuilt == {slot: ground.slots[slot][segment] for slot in (0, 1)}
@@ -371,7 +371,7 @@ class Lines:
 
     async def _push(self, keepers: dict[int, FarmerId], executors: Executors) -> dict[int, FarmerId]:
         ground, clock, lines, spares = ruined(), Clock(), self, iter([FarmerId(8), FarmerId(9)])
-        charted = await order_as_read(FakeMarket(ground, WALLET, nothing))
+        order_state = await order_as_read(FakeMarket(ground, WALLET, nothing))
         ahead = asyncio.Event()
 
         class Slow(FakePeer):
@@ -389,7 +389,7 @@ class Lines:
         def keeper(farmer: FarmerId) -> Keeper:
             return Keeper(farmer=ground.farmer(farmer), rate=RATE)
 
-        pool = Sources(charted, [2, 3, 4], opened, POLICY, executors)
+        pool = Sources(order_state, [2, 3, 4], opened, POLICY, executors)
 
         async def make_pieces(segment: int, slots: Sequence[int]) -> list[Piece]:
             rebuilt = await pool.rebuild(segment, slots)
@@ -400,7 +400,7 @@ class Lines:
 
         async with SlotPush(
             order=ORDER,
-            geometry=charted.geometry,
+            geometry=order_state.geometry,
             keepers={slot: keeper(farmer) for slot, farmer in keepers.items()},
             candidates=Candidates(more_elsewhere=True),
             make_pieces=make_pieces,
@@ -417,7 +417,7 @@ class Lines:
             keeping = {slot: keeper.farmer.id for slot, keeper in push.keepers.items()}
         for slot, farmer in keeping.items():
             sent = ground.keeps[farmer].sent[WALLET.address, ORDER, slot]
-            assert root_of([sent[piece] for piece in sorted(sent)]) == charted.slots[slot].root
+            assert root_of([sent[piece] for piece in sorted(sent)]) == order_state.slots[slot].root
         return keeping
 
 

@@ -70,12 +70,12 @@ async def test_a_farmer_without_stake_that_holds_nothing_is_left_alone(
 async def test_hopes_end_with_the_order(ground: Ground, tmp_path: Path) -> None:
     async with repairing(ground, tmp_path) as repairer:
         await repairer.tick()
-        charted = repairer.world.orders.orders()
+        order_state = repairer.world.orders.orders()
     farmers: dict[FarmerId, Farmer] = {farmer: ground.farmer(farmer) for farmer in ground.keeps}
-    assert hoped_for(charted, farmers, Epoch(END - 5), PARAMETERS) == {FarmerId(1): 4 * 2 * RATE // 2}
-    assert hoped_for(charted, farmers, Epoch(END - 1), PARAMETERS) == {FarmerId(1): 0}
+    assert hoped_for(order_state, farmers, Epoch(END - 5), PARAMETERS) == {FarmerId(1): 4 * 2 * RATE // 2}
+    assert hoped_for(order_state, farmers, Epoch(END - 1), PARAMETERS) == {FarmerId(1): 0}
     broke = {**farmers, FarmerId(1): replace(farmers[FarmerId(1)], stake=RATE)}
-    assert hoped_for(charted, broke, Epoch(END - 5), PARAMETERS) == {FarmerId(1): 0}
+    assert hoped_for(order_state, broke, Epoch(END - 5), PARAMETERS) == {FarmerId(1): 0}
 
 
 @pytest.mark.parametrize(("asked", "closed"), [(True, 1), (False, 0)])

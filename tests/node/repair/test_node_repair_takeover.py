@@ -104,7 +104,7 @@ def put_on_chain(market: FakeMarket, slot: Rebuilt) -> None:
     market.vacant.add((slot.order, slot.slot))
 
 
-def charted(slot: Rebuilt) -> OrderState:
+def order_state(slot: Rebuilt) -> OrderState:
     """The order as its events tell it."""
     return OrderState(
         id=slot.order,
@@ -268,7 +268,7 @@ async def test_a_consent_that_others_wait_for_is_not_given_again(
     first = await brought(farm, end=40)
 
     async def history(_: OrderId) -> OrderState:
-        return charted(first)
+        return order_state(first)
 
     monkeypatch.setattr(farm.node.collector, "_history", history)
     assert (await claimed(farm, first)).status_code == 200

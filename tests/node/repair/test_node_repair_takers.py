@@ -26,7 +26,7 @@ from grange_node.repair.takers import MAX_ASKED, barred, requirements_of
 K, N = 4, 8
 NOW = Epoch(20)
 Proofs = dict[FarmerId, frozenset[Epoch]]
-CHARTED = OrderState(
+ORDER_STATE = OrderState(
     id=OrderId(bytes(32)),
     renter=address_from(bytes(20)),
     block=1,
@@ -67,7 +67,7 @@ def wanted(number: int, **fields: Any) -> Candidate:
 
 
 def needed(own: FarmerId | None = None) -> Requirements:
-    return requirements_of(CHARTED, 0, epoch=NOW, parameters=PARAMETERS, own=own, seed=b"t")
+    return requirements_of(ORDER_STATE, 0, epoch=NOW, parameters=PARAMETERS, own=own, seed=b"t")
 
 
 def proofs_of(*numbers: int) -> Proofs:
@@ -166,13 +166,13 @@ def test_names_without_stake_are_not_asked_in_place_of_others(junk_proves: bool)
 )
 def test_who_cannot_take_a_slot_is_not_asked(fields: dict[str, Any]) -> None:
     assert not unfit_on_chain(farmer(20), needed())
-    assert not barred(CHARTED, [farmer(20)])
+    assert not barred(ORDER_STATE, [farmer(20)])
     one = farmer(20, **fields)
-    assert unfit_on_chain(one, needed()) or barred(CHARTED, [one]) == {20}
+    assert unfit_on_chain(one, needed()) or barred(ORDER_STATE, [one]) == {20}
 
 
 def test_who_has_a_slot_of_the_order_does_not_take_another() -> None:
-    assert barred(CHARTED, [farmer(2), farmer(20)]) == {2}
+    assert barred(ORDER_STATE, [farmer(2), farmer(20)]) == {2}
 
 
 async def test_a_repair_goes_to_those_that_have_proven(tmp_path: Path) -> None:

@@ -76,12 +76,14 @@ class FakeRebuilder:
             previous=self.extends.get(order, NO_ORDER),
         )
 
-    async def rebuild(self, charted: OrderState, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
+    async def rebuild(
+        self, order_state: OrderState, slot: int, pieces: Sequence[int], give: Give
+    ) -> list[int]:
         for piece in pieces:
             if self.stopped:
                 raise RepairStopped("too few answer")
             self.given.append(piece)
-            data = self.slots[charted.id].pieces[piece]
+            data = self.slots[order_state.id].pieces[piece]
             await give(piece, bytes(len(data)) if self.wrong else data)
         return []
 
@@ -429,9 +431,9 @@ async def test_what_cannot_be_rebuilt_is_declared_lost_after_an_epoch(tmp_path: 
 
 async def slots_told(kept: Kept) -> Sequence[Slot]:
     """The order's slots as its events tell them."""
-    charted = await kept.others.order(kept.slot.order)
-    assert charted is not None
-    return charted.slots
+    order_state = await kept.others.order(kept.slot.order)
+    assert order_state is not None
+    return order_state.slots
 
 
 def on_chain(slot: Parcel, slots: Sequence[Slot]) -> Order:

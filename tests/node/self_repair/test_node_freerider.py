@@ -41,10 +41,12 @@ class RationingRebuilder(FakeRebuilder):
 
     market: FakeMarket | None = None
 
-    async def rebuild(self, charted: OrderState, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
+    async def rebuild(
+        self, order_state: OrderState, slot: int, pieces: Sequence[int], give: Give
+    ) -> list[int]:
         assert self.market is not None
         opened = [piece for piece in pieces if is_open(piece, self.market.epoch)]
-        await super().rebuild(charted, slot, opened, give)
+        await super().rebuild(order_state, slot, opened, give)
         return sorted(set(pieces) - set(opened))
 
 

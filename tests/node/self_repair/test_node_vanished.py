@@ -108,10 +108,10 @@ class BrokenRebuilder(FakeRebuilder):
         self.broken = broken
         self.error = error
 
-    async def rebuild(self, charted: OrderState, slot: int, pieces: Sequence[int], give: Give) -> None:
-        if charted.id == self.broken:
+    async def rebuild(self, order_state: OrderState, slot: int, pieces: Sequence[int], give: Give) -> None:
+        if order_state.id == self.broken:
             raise self.error
-        await super().rebuild(charted, slot, pieces, give)
+        await super().rebuild(order_state, slot, pieces, give)
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(2, "gone"), ValueError("a bug"), RuntimeError("a bug")])

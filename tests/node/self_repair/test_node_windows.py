@@ -117,7 +117,9 @@ class SlowRebuilder(RationingRebuilder):
     left_seconds: float = PARAMETERS.epoch_blocks
     """Of this epoch, at a block a second."""
 
-    async def rebuild(self, charted: OrderState, slot: int, pieces: Sequence[int], give: Give) -> list[int]:
+    async def rebuild(
+        self, order_state: OrderState, slot: int, pieces: Sequence[int], give: Give
+    ) -> list[int]:
         async def late(piece: int, data: bytes) -> None:
             self.clock.now += self.seconds
             self.clock.set_ahead(self.leap_seconds)
@@ -125,7 +127,7 @@ class SlowRebuilder(RationingRebuilder):
             await give(piece, data)
 
         now = pieces[: max(0, int(self.left_seconds / self.seconds))]
-        left = await super().rebuild(charted, slot, now, late)
+        left = await super().rebuild(order_state, slot, now, late)
         return sorted({*pieces[len(now) :], *left})
 
 
