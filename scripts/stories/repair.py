@@ -43,7 +43,7 @@ EPOCHS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keeper:
+class Holder:
     """Who keeps a slot, and since when."""
 
     farmer: FarmerId
@@ -200,11 +200,11 @@ class Repair(Tale[Outcome]):
                 while True:
                     head = await chain.head()
                     events = await chain.logs(order.block, head.number, ["SlotFilled"], {"order": order.id})
-                    keepers = _keepers(events)
+                    holders = _holders(events)
                     proofs = await chain.logs(order.block, head.number, ["Proven"])
-                    whole = {slot: _proves(keeper, proofs) for slot, keeper in keepers.items()}
-                    live.update(await _slot_table(chain, fleet, keepers, whole, head.epoch))
-                    alive = [fleet.by_id(keeper.farmer).running for keeper in keepers.values()]
+                    whole = {slot: _proves(holder, proofs) for slot, holder in holders.items()}
+                    live.update(await _slot_table(chain, fleet, holders, whole, head.epoch))
+                    alive = [fleet.by_id(holder.farmer).running for holder in holders.values()]
                     if all(alive) and all(whole.values()):
                         self._outcome.healed = True
                         break
@@ -262,35 +262,35 @@ class Repair(Tale[Outcome]):
         return int(await chain.rpc.call("eth_getTransactionCount", self._renter, "latest"), 16)
 
 
-def _keepers(filled: list[Event]) -> dict[int, Keeper]:
+def _holders(filled: list[Event]) -> dict[int, Holder]:
     return {
-        event.args["slot"]: Keeper(farmer=FarmerId(event.args["farmer"]), start=Epoch(event.args["from"]))
+        event.args["slot"]: Holder(farmer=FarmerId(event.args["farmer"]), start=Epoch(event.args["from"]))
         for event in filled
     }
 
 
-def _proves(keeper: Keeper, proofs: list[Event]) -> bool:
+def _proves(holder: Holder, proofs: list[Event]) -> bool:
     """Whether a farmer has proven an epoch in which it was asked for this slot too."""
     return any(
-        event.args["farmer"] == keeper.farmer and event.args["epoch"] >= keeper.start for event in proofs
+        event.args["farmer"] == holder.farmer and event.args["epoch"] >= holder.start for event in proofs
     )
 
 
 async def _slot_table(
-    chain: Chain, fleet: Fleet, keepers: dict[int, Keeper], whole: dict[int, bool], epoch: int
+    chain: Chain, fleet: Fleet, holders: dict[int, Holder], whole: dict[int, bool], epoch: int
 ) -> Table:
     """Slots down: who keeps each, and how that farmer stands."""
     farmers = {farmer.id: farmer for farmer in await chain.farmers()}
     rows = []
-    for slot, keeper in sorted(keepers.items()):
-        farmer, process = farmers[keeper.farmer], fleet.by_id(keeper.farmer)
+    for slot, holder in sorted(holders.items()):
+        farmer, process = farmers[holder.farmer], fleet.by_id(holder.farmer)
         if farmer.lapsed:
             state = "[red]lapsed: the slot is vacant[/]"
         elif not process.running:
             state = f"[yellow]dead, {farmer.misses} epochs missed[/]"
         else:
             state = "[green]proves it[/]" if whole[slot] else "[cyan]took it over[/]"
-        rows.append((str(slot), str(keeper.farmer), str(keeper.start), state))
+        rows.append((str(slot), str(holder.farmer), str(holder.start), state))
     return table(">slot", ">farmer", ">since epoch", f"in epoch {epoch}", rows=rows)
 
 

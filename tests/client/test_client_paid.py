@@ -193,10 +193,10 @@ async def test_no_farmer_alone_says_what_to_deposit(world: World, tree: Path, ho
     async with world.renter() as renter:
         reader = await renter.reader(order)
         world.market.vaults[world.market.renter] = 0
-        keepers = [world.farmers[slot.farmer - 1] for slot in order.slots]
-        keepers[0].behaviour.claims_missing = 10**30
-        for keeper in keepers[1 + honest :]:
-            keeper.behaviour.get_status = 500
+        holders = [world.farmers[slot.farmer - 1] for slot in order.slots]
+        holders[0].behaviour.claims_missing = 10**30
+        for holder in holders[1 + honest :]:
+            holder.behaviour.get_status = 500
         with pytest.raises(NotEnoughMoney if honest >= CODE.k else NotEnoughFarmers) as raised:
             await reader.read(0, 100)
         assert "1000000000000" not in f"{raised.value} {raised.value.hint}"

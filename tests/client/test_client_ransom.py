@@ -98,12 +98,12 @@ async def test_what_was_agreed_is_no_ransom(world: World, tree: Path, tmp_path: 
     world.sell(100 * TOKEN, vault=10 * TOKEN)
     async with world.renter() as renter:
         order = (await put(renter, tree)).order
-        keepers = {slot.farmer for slot in order.slots}
+        holders = {slot.farmer for slot in order.slots}
         for number in range(1, 9):
             offer = world.market.known[number - 1].offer
-            egress = offer.egress_price_per_gib if number in keepers else 0
+            egress = offer.egress_price_per_gib if number in holders else 0
             world.change(number, offer=replace(offer, price_per_gib_epoch=1, egress_price_per_gib=egress))
-            if number not in keepers:
+            if number not in holders:
                 world.change(number, stake=10**9 * TOKEN)
         await renter.get(order, tmp_path / "back")
     assert earned(world) > 0

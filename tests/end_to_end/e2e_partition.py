@@ -32,7 +32,7 @@ class Doors:
             gates = {
                 one.farmer: await stack.enter_async_context(Gate.before(one.endpoint)) for one in farmers
             }
-            on_chain = repairer.world.market.farmers
+            on_chain = repairer.view.market.farmers
 
             async def behind_doors(epoch: Epoch) -> dict[FarmerId, Farmer]:
                 known = await on_chain(epoch)
@@ -40,7 +40,7 @@ class Doors:
                     farmer: replace(known[farmer], endpoint=gate.url) for farmer, gate in gates.items()
                 }
 
-            repairer.world.market.farmers = behind_doors  # type: ignore[method-assign]
+            repairer.view.market.farmers = behind_doors  # type: ignore[method-assign]
             yield cls(gates=gates)
 
     def hold_back(self, request: bytes) -> None:

@@ -42,12 +42,12 @@ async def repairing(
         Chain.connect(rpc_url or town.devnet.rpc_url, town.devnet.market) as chain,
         Repairer.open(chosen, Sender(chain, wallet), policy=POLICY) as repairer,
     ):
-        all_troubled = repairer.world.orders.troubled
+        all_troubled = repairer.view.orders.troubled
 
         def troubled(lapsed: Sequence[FarmerId]) -> list[OrderState]:
             return [order_state for order_state in all_troubled(lapsed) if only in (None, order_state.id)]
 
-        repairer.world.orders.troubled = troubled  # type: ignore[assignment, method-assign]
+        repairer.view.orders.troubled = troubled  # type: ignore[assignment, method-assign]
         yield repairer
 
 

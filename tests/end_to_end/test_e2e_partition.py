@@ -150,7 +150,7 @@ async def until_both_are_in_the_middle(split: Split, both: Sequence[Repairer]) -
         await a_block(split.town)
 
     async def sent() -> bool:
-        jobs = [(one.world.market.address, job) for one in both for job in under_way(one).values()]
+        jobs = [(one.view.market.address, job) for one in both for job in under_way(one).values()]
         return all(
             len(pieces(split.town.fleet.by_id(taker), job.order, slot, payer)) == orders[job.order] - 1
             for payer, job in jobs

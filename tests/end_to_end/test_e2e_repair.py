@@ -80,7 +80,7 @@ async def ruin(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ruin]:
             (first, second)
             for first in town.farmers
             for second in town.farmers
-            if first is not second and all({first.farmer, second.farmer} & keepers for keepers in everybody)
+            if first is not second and all({first.farmer, second.farmer} & holders for holders in everybody)
         )
         for farmer in gone:
             await farmer.kill()
@@ -91,10 +91,10 @@ async def ruin(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ruin]:
 async def assert_whole(ruin: Ruin, story: str, folder: Path) -> None:
     """All slots are with farmers that live, and without the first k of the original ones all is read."""
     order = ruin.orders[story].order
-    keepers = [ruin.town.fleet.by_id(farmer) for farmer in (await holders(ruin.town, order.id)).values()]
-    assert len({keeper.farmer for keeper in keepers}) == N
-    assert all(keeper.running for keeper in keepers)
-    takers = [keeper for keeper in keepers if keeper.farmer not in {slot.farmer for slot in order.slots}]
+    processes = [ruin.town.fleet.by_id(farmer) for farmer in (await holders(ruin.town, order.id)).values()]
+    assert len({process.farmer for process in processes}) == N
+    assert all(process.running for process in processes)
+    takers = [process for process in processes if process.farmer not in {slot.farmer for slot in order.slots}]
     assert len(takers) == len(ruin.vacant(story))
     async with Renter.open(ruin.person.config) as renter:
         known = next(one for one in await renter.orders() if one.order.id == order.id)

@@ -1,7 +1,7 @@
 """Getting files back.
 
 downloads   a plan of what is fetched from whom, for how much, and carrying it out
-keepers     who keeps an order now, and what they ask for reading
+holders     who keeps an order now, and what they ask for reading
 cost        what reading costs
 reader      any range of an order's plaintext
 restore     from an order to a directory

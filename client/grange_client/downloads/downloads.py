@@ -22,7 +22,7 @@ from grange.transfer.events import Listener, Step, ignore_progress, without_fail
 from grange.transfer.retry import RetryPolicy
 from grange.types import Epoch, OrderId
 from grange_client.downloads.cost import ReadCost, check_vault, estimate_read_cost
-from grange_client.downloads.keepers import Keepers, find_keepers
+from grange_client.downloads.holders import Holders, find_holders
 from grange_client.downloads.reader import OrderReader
 from grange_client.downloads.rebuild import SlotRebuilder
 from grange_client.downloads.restore import Restored, blocks_of, chosen, fetch_manifest, restore
@@ -40,7 +40,7 @@ from grange_client.orders.tenure_check import TenureCheck
 class DownloadPlan:
     """What getting an order takes, or the paths in `only`; all of it if there are none."""
 
-    keepers: Keepers
+    holders: Holders
     manifest: Manifest
     only: tuple[bytes, ...]
     cost: ReadCost
@@ -53,7 +53,7 @@ class DownloadPlan:
     @property
     def order(self) -> OrderState:
         """As it is kept when the plan is made."""
-        return self.keepers.order
+        return self.holders.order
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,9 +88,9 @@ class Downloads:
         """The order with those who keep its slots now. Raises the errors of the chain."""
         return await self.tenures.known(order)
 
-    async def keepers(self, order: OrderState) -> Keepers:
+    async def holders(self, order: OrderState) -> Holders:
         """Who keeps an order, and what they ask. Raises the errors of the chain."""
-        return await find_keepers(
+        return await find_holders(
             await self.as_kept(order),
             self.directory,
             self.reputations.records(),
@@ -103,7 +103,7 @@ class Downloads:
         """What is in an order; from the catalog, else from its farmers: without a budget only from those that
         ask no ransom for it, for what their prices on chain come to, with one at any price within it."""
         known = self._known_manifest(order)
-        return known or await self._fetch_manifest(await self.keepers(order), watch, budget)
+        return known or await self._fetch_manifest(await self.holders(order), watch, budget)
 
     async def plan(
         self,
@@ -118,19 +118,19 @@ class Downloads:
 
         Raises UnknownOrder for a path that the order has not, and what reading the manifest raises.
         """
-        keepers = await self.keepers(order)
-        manifest = self._known_manifest(order) or await self._fetch_manifest(keepers, watch, budget)
+        holders = await self.holders(order)
+        manifest = self._known_manifest(order) or await self._fetch_manifest(holders, watch, budget)
         wanted = {entry.path for entry in chosen(manifest.entries, only) if entry.kind is Kind.FILE}
         files = [one for one in manifest.files_with_offsets() if one[0].path in wanted]
         at_any_price = budget is not None
         return DownloadPlan(
-            keepers=keepers,
+            holders=holders,
             manifest=manifest,
             only=tuple(only),
             cost=estimate_read_cost(
                 order.geometry,
                 blocks_of(order.geometry, files),
-                keepers.prices(at_any_price=at_any_price),
+                holders.prices(at_any_price=at_any_price),
             ),
             at_any_price=at_any_price,
             paid=self._paid.get(order.id, 0),
@@ -152,7 +152,7 @@ class Downloads:
         """
         budget = Budget(max_price)
         await self._check_vault(plan.cost.expected)
-        reader = await self._open(plan.keepers, watch, budget, at_any_price=plan.at_any_price)
+        reader = await self._open(plan.holders, watch, budget, at_any_price=plan.at_any_price)
         with Target(target, replace=overwrite) as opened:
             async with self.diagnose(plan.order):
                 restored = await restore(
@@ -165,18 +165,18 @@ class Downloads:
     async def rebuilder(self, order: OrderState) -> SlotRebuilder:
         """For making slots of an order again, out of those whose farmers ask no ransom, and for no more than
         a download of the whole order may cost."""
-        keepers = await self.keepers(order)
+        holders = await self.holders(order)
         geometry = order.geometry
         blocks = geometry.blocks_of(0, geometry.capacity_bytes)
-        budget = Budget(estimate_read_cost(geometry, blocks, keepers.prices(at_any_price=False)).at_most)
+        budget = Budget(estimate_read_cost(geometry, blocks, holders.prices(at_any_price=False)).at_most)
         self._rebuilding.append(budget)
         payments = self.directory.payments.within(budget)
-        sources = keepers.sources(lambda farmer: self.directory.peer(farmer, payments), at_any_price=False)
-        return SlotRebuilder(keepers.order, sources, self.policy, self.executors)
+        sources = holders.sources(lambda farmer: self.directory.peer(farmer, payments), at_any_price=False)
+        return SlotRebuilder(holders.order, sources, self.policy, self.executors)
 
     async def reader(self, order: OrderState, watch: Listener = ignore_progress) -> OrderReader:
         """An order opened for reading at any offset, from those who keep its slots now and ask no ransom."""
-        return await self._open(await self.keepers(order), watch, None, at_any_price=False)
+        return await self._open(await self.holders(order), watch, None, at_any_price=False)
 
     def _known_manifest(self, order: OrderState) -> Manifest | None:
         if self._manifest is not None and self._manifest[0] == order.id:
@@ -186,10 +186,10 @@ class Downloads:
             self._manifest = order.id, known
         return known
 
-    async def _fetch_manifest(self, keepers: Keepers, watch: Listener, budget: Budget | None) -> Manifest:
+    async def _fetch_manifest(self, holders: Holders, watch: Listener, budget: Budget | None) -> Manifest:
         """Without a budget nobody was asked yet: it may cost what a download of it may, and no more."""
-        order, at_any_price = keepers.order, budget is not None
-        prices = keepers.prices(at_any_price=at_any_price)
+        order, at_any_price = holders.order, budget is not None
+        prices = holders.prices(at_any_price=at_any_price)
         spending = Budget(0) if budget is None else budget
 
         def allow(blocks: Iterable[int]) -> None:
@@ -200,7 +200,7 @@ class Downloads:
         spent_before = spending.spent
         try:
             async with self.diagnose(order):
-                reader = await self._open(keepers, watch, spending, at_any_price=at_any_price)
+                reader = await self._open(holders, watch, spending, at_any_price=at_any_price)
                 manifest, stored = await fetch_manifest(reader, allow)
         finally:
             # What failed was paid for too.
@@ -210,9 +210,9 @@ class Downloads:
         return manifest
 
     async def _open(
-        self, keepers: Keepers, watch: Listener, budget: Budget | None, *, at_any_price: bool
+        self, holders: Holders, watch: Listener, budget: Budget | None, *, at_any_price: bool
     ) -> OrderReader:
-        order = keepers.order
+        order = holders.order
         if await self.epoch() >= order.end:
             watch = without_failures(watch)
         payments: ReadPayments = (
@@ -225,7 +225,7 @@ class Downloads:
         return OrderReader(
             order,
             self.identity.secret.order_key(order.sealed_as),
-            keepers.sources(open_peer, at_any_price=at_any_price),
+            holders.sources(open_peer, at_any_price=at_any_price),
             policy=self.policy,
             executors=self.executors,
             watch=watch,

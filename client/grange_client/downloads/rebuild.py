@@ -1,6 +1,6 @@
 """Slots of a placed order made again, for others to keep: out of what its farmers still give.
 
-    async with SlotRebuilder(keepers.order, sources, policy, executors) as rebuilder:
+    async with SlotRebuilder(holders.order, sources, policy, executors) as rebuilder:
         pieces = await rebuilder.pieces(segment, slots)
 
 What comes out leads to the roots on chain, since each piece that goes in has been compared with its own. The

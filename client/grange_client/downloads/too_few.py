@@ -10,7 +10,7 @@ from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.sources import Source
 from grange.wire.codes import ErrorCode
 from grange_client.downloads.cost import too_small
-from grange_client.downloads.keepers import RANSOM_CODE
+from grange_client.downloads.holders import RANSOM_CODE
 from grange_client.errors import NotEnoughMoney
 
 

@@ -1,7 +1,7 @@
 """The repairer: follows the chain, evicts who has lapsed, and repairs orders when it pays.
 
-Each tick reads what is new, evicts and closes (`keeper`), goes on with repairs that were interrupted, and
-looks at every order that has lost somebody: `grange.repair` decides whether to act, and which of several
+Each tick reads what is new, evicts and closes (`housekeeping`), goes on with repairs that were interrupted,
+and looks at every order that has lost somebody: `grange.repair` decides whether to act, and which of several
 repairers begins. Repairs run beside the ticks, MAX_JOBS_AT_ONCE of them. Decides only this order of things.
 """
 
@@ -35,11 +35,11 @@ from grange_node.pieces.folders import translated
 from grange_node.repair.assessment import Assessment, assess, offered
 from grange_node.repair.costs import affordable, gas_cost, pass_cost
 from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
+from grange_node.repair.housekeeping import close_ended, evict_lapsed, hoped_for
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
-from grange_node.repair.keeper import close_ended, evict_lapsed, hoped_for
 from grange_node.repair.market import Market
+from grange_node.repair.market_view import MarketView
 from grange_node.repair.run import RepairRun
-from grange_node.repair.world import World
 
 MAX_JOBS_AT_ONCE: Final = 4
 LONGEST_RETRY_SECONDS: Final = 3600.0
@@ -87,7 +87,7 @@ class Repairer:
         """`clock` gives seconds."""
         self.settings = settings
         self.jobs = Jobs(settings.folder)
-        self.world = World(
+        self.view = MarketView(
             market,
             directory,
             orders,
@@ -145,16 +145,16 @@ class Repairer:
 
     async def tick(self) -> None:
         """Look at the chain, and begin what is to be begun. Raises ChainError."""
-        epoch = await self.world.refresh()
-        lapsed = {farmer.id for farmer in self.world.farmers.values() if farmer.lapsed}
-        troubled = self.world.orders.troubled(lapsed)
+        epoch = await self.view.refresh()
+        lapsed = {farmer.id for farmer in self.view.farmers.values() if farmer.lapsed}
+        troubled = self.view.orders.troubled(lapsed)
         hopeful = [order_state for order_state in troubled if self._may_be_repaired(order_state, lapsed)]
-        hopes = hoped_for(hopeful, self.world.farmers, epoch, self.world.market.parameters)
-        if await evict_lapsed(self.world.market, self.world.farmers, hopes, self.settings.gas_price):
-            epoch = await self.world.refresh()
+        hopes = hoped_for(hopeful, self.view.farmers, epoch, self.view.market.parameters)
+        if await evict_lapsed(self.view.market, self.view.farmers, hopes, self.settings.gas_price):
+            epoch = await self.view.refresh()
         if self.settings.close_for:
-            over = self.world.orders.ended(epoch, self.settings.close_for)
-            await close_ended(self.world.market, over)
+            over = self.view.orders.ended(epoch, self.settings.close_for)
+            await close_ended(self.view.market, over)
         open_jobs = {job.order: job for job in self.jobs.under_way()}
         self._reopen(lapsed)
         self._forget_ended(open_jobs.keys())
@@ -173,10 +173,10 @@ class Repairer:
         """Let those repairs go on for which another third is open, or whose order has lost more: it may be
         open as a whole then."""
         for order, (next_epoch, live) in list(self._closed.items()):
-            order_state = self.world.orders.order(order)
+            order_state = self.view.orders.order(order)
             if (
                 order_state is None
-                or self.world.head.epoch >= next_epoch
+                or self.view.head.epoch >= next_epoch
                 or len(_live(order_state, lapsed)) != live
             ):
                 del self._closed[order]
@@ -186,7 +186,7 @@ class Repairer:
         """Forget for how long orders that are over were to be left alone, unless a repair is under way."""
         for left_alone in (self._rests, self._pauses, self._looked_at):
             for order in left_alone.keys() - open_jobs:
-                if order not in self.world.orders:
+                if order not in self.view.orders:
                     del left_alone[order]
 
     async def idle(self) -> None:
@@ -206,7 +206,7 @@ class Repairer:
     def _may_be_repaired(self, order_state: OrderState, lapsed: Collection[FarmerId]) -> bool:
         """Whether enough is left to read, at a price that we pay, of what may still be a code word."""
         live = _live(order_state, lapsed)
-        farmers, highest_price = self.world.farmers, self.settings.highest_read_price
+        farmers, highest_price = self.view.farmers, self.settings.highest_read_price
         readable = affordable(order_state, live, farmers, highest_price)
         return order_state.id not in self._hopeless and len(readable) >= order_state.k
 
@@ -230,13 +230,13 @@ class Repairer:
     def _wait(self, order: OrderId, open_epoch: Epoch) -> None:
         """Leave it alone until the next epoch. Once in LONGEST_RETRY_SECONDS its takers are asked all the
         same: else they would forget what was sent to them."""
-        order_state = self.world.orders.order(order)
-        if open_epoch <= self.world.head.epoch or order_state is None:
+        order_state = self.view.orders.order(order)
+        if open_epoch <= self.view.head.epoch or order_state is None:
             # It is open by what we know: the others have not seen the newest block.
             self._rest(order)
             return
-        lapsed = {farmer.id for farmer in self.world.farmers.values() if farmer.lapsed}
-        self._closed[order] = Epoch(self.world.head.epoch + 1), len(_live(order_state, lapsed))
+        lapsed = {farmer.id for farmer in self.view.farmers.values() if farmer.lapsed}
+        self._closed[order] = Epoch(self.view.head.epoch + 1), len(_live(order_state, lapsed))
         self._rests[order] = self._clock() + LONGEST_RETRY_SECONDS
         self._pauses.pop(order, None)
 
@@ -250,12 +250,12 @@ class Repairer:
 
     async def _consider(self, order_state: OrderState) -> None:
         """Begin to repair an order if the policy says so, and it is our turn."""
-        head = self.world.head
+        head = self.view.head
         if self._looked_at.get(order_state.id) is head:
             return
-        looked = await assess(self.world.market, order_state, self.world.farmers, head)
+        looked = await assess(self.view.market, order_state, self.view.farmers, head)
         self._looked_at[order_state.id] = head
-        farmers = self.world.farmers
+        farmers = self.view.farmers
         readable = affordable(order_state, looked.live, farmers, self.settings.highest_read_price)
         if len(readable) < order_state.k <= len(looked.live):
             log.debug(
@@ -263,7 +263,7 @@ class Repairer:
             )
             return
         cost = pass_cost(order_state, readable, farmers, self.settings.gas_price)
-        parameters = self.world.market.parameters
+        parameters = self.view.market.parameters
         auction_blocks = parameters.auction_epochs * parameters.epoch_blocks
         now_block = head.number + 1
         act = decide(looked.need, cost, auction_blocks=auction_blocks, now_block=now_block)
@@ -273,7 +273,7 @@ class Repairer:
         turn = first_block(
             order=order_state.id,
             slot=act.slots[0],
-            repairer=self.world.market.address,
+            repairer=self.view.market.address,
             since_block=paying_since(looked.need, cost, auction_blocks=auction_blocks, now_block=now_block),
             repairers=sum(not farmer.lapsed for farmer in farmers.values()) + 1,
             doubling_blocks=self.settings.window_blocks
@@ -300,12 +300,12 @@ class Repairer:
 
     async def _resume(self, job: Job) -> None:
         """Go on with a repair that was interrupted, whatever it brings by now: most of it may be done."""
-        order_state = self.world.orders.order(job.order)
+        order_state = self.view.orders.order(job.order)
         if order_state is None:
             log.info("order %s has ended before it was repaired", job.order.hex()[:12])
             self.jobs.save(replace(job, outcome=Outcome.ENDED))
             return
-        looked = await assess(self.world.market, order_state, self.world.farmers, self.world.head)
+        looked = await assess(self.view.market, order_state, self.view.farmers, self.view.head)
         vacant = {vacancy.slot for vacancy in looked.vacancies}
         waiting = {slot for slot in job.takers if order_state.slots[slot].start == job.tenures[slot]}
         back = waiting & set(looked.live)
@@ -314,11 +314,11 @@ class Repairer:
             self._begin(replace(job, takers=takers), looked)
 
     def _begin(self, job: Job, looked: Assessment) -> None:
-        bounties = offered(looked, job.takers, self.world.market.parameters, self.world.head.number + 1)
+        bounties = offered(looked, job.takers, self.view.market.parameters, self.view.head.number + 1)
         run = RepairRun(
             job,
             looked,
-            self.world,
+            self.view,
             self.jobs,
             own=self.settings.own_farmer,
             highest_read_price=self.settings.highest_read_price,

@@ -36,10 +36,10 @@ from grange_node.errors import ReadsClosed, RepairStopped
 from grange_node.repair.assessment import Assessment
 from grange_node.repair.costs import affordable, fetch_cost, fetch_limit, sources
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
+from grange_node.repair.market_view import MarketView
 from grange_node.repair.rebuilt import RebuiltPieces
 from grange_node.repair.sources import Sources
 from grange_node.repair.takers import MAX_ASKED, barred, requirements_of
-from grange_node.repair.world import World
 
 MAX_ATTEMPTS: Final = 8
 """How often acceptances and transaction are tried, each time with what was learned from the last."""
@@ -63,7 +63,7 @@ class RepairRun:
         self,
         job: Job,
         assessment: Assessment,
-        world: World,
+        view: MarketView,
         jobs: Jobs,
         *,
         own: FarmerId | None,
@@ -75,8 +75,8 @@ class RepairRun:
         self.job = job
         self._order_state = assessment.order_state
         self._live = assessment.live
-        self._world = world
-        self._market = world.market
+        self._view = view
+        self._market = view.market
         self._jobs = jobs
         self._share = share_of(
             Reader.REPAIRER,
@@ -86,13 +86,13 @@ class RepairRun:
         self._own = own
         self._highest_read_price = highest_read_price
         self._worth = worth
-        self._seed = assessment.order_state.id + bytes.fromhex(world.market.address[2:])
+        self._seed = assessment.order_state.id + bytes.fromhex(view.market.address[2:])
         self._rebuilt: RebuiltPieces | None = None
 
     async def run(self) -> Job:
         """Do it, and say what came of it. Raises RepairStopped or ChainError: it can be gone on with."""
-        await self._world.refresh()
-        farmers = self._world.farmers
+        await self._view.refresh()
+        farmers = self._view.farmers
         readable = affordable(self._order_state, self._live, farmers, self._highest_read_price)
         if len(readable) < self._order_state.k:
             raise RepairStopped(
@@ -102,19 +102,19 @@ class RepairRun:
         slots = sources(self._order_state, readable, farmers, blamed=self.job.blamed)
         budget = Budget(self._spendable(slots))
         async with (
-            self._world.directory.reading(budget) as reading,
+            self._view.directory.reading(budget) as reading,
             Sources(
-                self._order_state, slots, reading.source, self._world.directory.policy, self._world.executors
+                self._order_state, slots, reading.source, self._view.directory.policy, self._view.executors
             ) as pool,
             self._open_push() as push,
         ):
-            rebuilt = self._rebuilt = RebuiltPieces(self._order_state, pool, self._world.executors)
+            rebuilt = self._rebuilt = RebuiltPieces(self._order_state, pool, self._view.executors)
             try:
                 await self._choose_keepers(push)
                 cost = fetch_cost(self._order_state, slots[: self._order_state.k], farmers)
                 if not self.job.paid and cost > self._worth:
                     raise RepairStopped(DEARER)
-                spent = self._world.directory.payments.channels.totals()
+                spent = self._view.directory.payments.channels.totals()
                 await self._market.fund(min(cost, budget.limit or 0), spent)
                 await self._repair(push)
             except Overtaken:
@@ -135,7 +135,7 @@ class RepairRun:
     def _spendable(self, slots: list[int]) -> int:
         """What may be spent on reading this time: a repair that begins again and again must not cost more
         than it brings."""
-        limit = fetch_limit(self._order_state, slots, self._world.farmers)
+        limit = fetch_limit(self._order_state, slots, self._view.farmers)
         return min(limit, max(0, self._worth - self.job.paid))
 
     def _open_push(self) -> SlotPush:
@@ -150,17 +150,17 @@ class RepairRun:
             candidates=Candidates(more_elsewhere=True),
             make_pieces=lambda segment, slots: self._make_pieces(push, segment, slots),
             open_peer=self._peer,
-            policy=self._world.directory.policy,
+            policy=self._view.directory.policy,
             listen=_log_failures,
             is_rebuilt=True,
         )
         return push
 
     def _peer(self, farmer: Farmer) -> Peer:
-        return self._world.directory.taker(farmer.id)
+        return self._view.directory.taker(farmer.id)
 
     def _keeper(self, slot: int, farmer: FarmerId) -> Keeper:
-        return Keeper(farmer=self._world.farmers[farmer], rate=self._order_state.slots[slot].rate)
+        return Keeper(farmer=self._view.farmers[farmer], rate=self._order_state.slots[slot].rate)
 
     async def _repair(self, push: SlotPush) -> None:
         for _ in range(MAX_ATTEMPTS):
@@ -193,7 +193,7 @@ class RepairRun:
 
     def _opens(self, segment: int) -> Epoch | None:
         """In which later epoch the others show a segment to a repairer; None if they do now."""
-        epoch = self._world.head.epoch
+        epoch = self._view.head.epoch
         if self._share is Share.EVERYTHING or is_open(segment, epoch):
             return None
         return open_epoch(segment, epoch)
@@ -225,17 +225,17 @@ class RepairRun:
     async def _find_keeper(self, push: SlotPush, slot: int) -> None:
         """Give a slot to the best farmer that answers, if there is one, and note who it is."""
         others = [keeper.farmer.id for taken, keeper in push.keepers.items() if taken != slot]
-        order_state, farmers = self._world.order(self.job.order) or self._order_state, self._world.farmers
+        order_state, farmers = self._view.order(self.job.order) or self._order_state, self._view.farmers
         needed = requirements_of(
             order_state,
             slot,
-            epoch=self._world.next_epoch,
+            epoch=self._view.next_epoch,
             parameters=self._market.parameters,
             own=self._own,
             seed=self._seed,
         )
         holders = [self._order_state.slots[live].farmer for live in self._live]
-        found = await self._world.directory.find_candidates(
+        found = await self._view.directory.find_candidates(
             needed,
             beside=[*holders, *others],
             excluded=barred(order_state, farmers.values()) | {*self.job.declined, *others},
@@ -263,12 +263,12 @@ class RepairRun:
 
     async def _check(self, push: SlotPush) -> None:
         """Withdraw what is not wanted any more. Raises Overtaken when nothing is left."""
-        await self._world.refresh()
+        await self._view.refresh()
         await self._see_chain(push)
 
     async def _see_chain(self, push: SlotPush) -> None:
-        now = self._world.order(self.job.order)
-        if now is None or self._world.next_epoch + 1 >= now.end:
+        now = self._view.order(self.job.order)
+        if now is None or self._view.next_epoch + 1 >= now.end:
             await self._end(Outcome.ENDED)
             raise Overtaken
         gone = [slot for slot in self.job.takers if now.slots[slot].start != self.job.tenures[slot]]
@@ -284,7 +284,7 @@ class RepairRun:
         if self.job.outcome is not Outcome.OPEN:
             return
         earned = await self._market.earned(self.job.order, self.job.begun_block)
-        now = self._world.order(self.job.order) or self._order_state
+        now = self._view.order(self.job.order) or self._order_state
         self.job = replace(
             self.job,
             outcome=Outcome.REFILLED if earned.slots else outcome,
@@ -298,7 +298,7 @@ class RepairRun:
 
     async def _collect(self, push: SlotPush) -> list[Takeover] | None:
         """What all keepers sign; None when one does not, and another was found or the order changed."""
-        order_state = self._world.order(self.job.order)
+        order_state = self._view.order(self.job.order)
         assert order_state is not None
         head = await self._market.head()
         answers = await collect(
@@ -317,7 +317,7 @@ class RepairRun:
                 held=order_state.held,
             ),
             open_peer=self._peer,
-            policy=self._world.directory.policy,
+            policy=self._view.directory.policy,
             deadline_block=head.number + MIN_ACCEPTANCE_BLOCKS,
         )
         takeovers, failed = list[Takeover](), dict[int, UserError]()
@@ -329,7 +329,7 @@ class RepairRun:
         if not failed:
             return takeovers
         await self._check(push)
-        if self._world.order(self.job.order) == order_state:
+        if self._view.order(self.job.order) == order_state:
             self._give_way(failed.values(), head.number)
             for slot, error in failed.items():
                 await self._judge(push, slot, error)
@@ -357,7 +357,7 @@ class RepairRun:
 
     async def _refill(self, push: SlotPush, takeovers: list[Takeover]) -> bool:
         """Send the transaction. False when it was refused and something can be done about it."""
-        order_state = self._world.order(self.job.order)
+        order_state = self._view.order(self.job.order)
         assert order_state is not None
         try:
             receipt = await self._market.refill(order_state.held, takeovers)
@@ -369,7 +369,7 @@ class RepairRun:
                     refusal = FarmerRefused(str(error), status=0, code=error.name)
                     await self._replace(push, slot, refusal)
             return False
-        await self._world.refresh()
+        await self._view.refresh()
         await self._end(Outcome.REFILLED)
         log.info(
             "order %s: %d slots refilled in block %d for %s tokens",

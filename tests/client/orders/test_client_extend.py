@@ -130,9 +130,9 @@ async def test_who_does_not_go_on_is_replaced(
 
 
 async def test_without_anybody_to_step_in_it_is_said_who_will_not(world: World, order: OrderState) -> None:
-    keepers = {slot.farmer for slot in order.slots}
+    holders = {slot.farmer for slot in order.slots}
     for farmer in world.farmers:
-        if farmer.id not in keepers or farmer.id == order.slots[0].farmer:
+        if farmer.id not in holders or farmer.id == order.slots[0].farmer:
             change(world, farmer.id, stake=0)
     async with world.renter() as renter:
         with pytest.raises(NotEnoughFarmers) as raised:

@@ -123,7 +123,7 @@ async def tried(ground: Ground, folder: Path, rounds: int = 12) -> int:
         async with repairing(ground, folder) as repairer:
             await repairer.tick()
             await repairer.idle()
-            spent += repairer.world.directory.spent  # type: ignore[attr-defined]
+            spent += repairer.view.directory.spent  # type: ignore[attr-defined]
         ground.mine()
     return spent
 
@@ -145,7 +145,7 @@ async def test_a_price_that_rises_while_a_repair_is_under_way_is_not_paid(tmp_pa
             await repairer.tick()
             await repairer.idle()
             ground.mine()
-        spent = repairer.world.directory.spent  # type: ignore[attr-defined]
+        spent = repairer.view.directory.spent  # type: ignore[attr-defined]
     assert raised
     assert spent <= 2 * 8 * RATE
     assert ground.refills == 0
@@ -251,7 +251,7 @@ async def test_a_repair_whose_sources_raise_their_price_waits(tmp_path: Path) ->
         await repairer.tick()
         await repairer.idle()
         assert len(repairer.jobs.under_way()) == 1
-        assert repairer.world.directory.spent == 0  # type: ignore[attr-defined]
+        assert repairer.view.directory.spent == 0  # type: ignore[attr-defined]
         for keep in ground.keeps.values():
             keep.egress_price = 7
         await until_done(ground, repairer)
@@ -327,7 +327,7 @@ async def test_a_repairer_that_is_started_again_reads_on_from_where_it_was(
     ground.mine(100)
     async with repairing(ground, tmp_path, gas_price=10**18) as repairer:
         await repairer.tick()
-        [order] = repairer.world.orders.orders()
+        [order] = repairer.view.orders.orders()
     height, whole, read = ground.height, ground.logs_matching, list[int]()
 
     async def noted(first: int, last: int, filters: Sequence[EventFilter]) -> list[Event]:
@@ -339,7 +339,7 @@ async def test_a_repairer_that_is_started_again_reads_on_from_where_it_was(
     ground.mine()
     async with repairing(ground, tmp_path, gas_price=10**18) as repairer:
         await repairer.tick()
-        assert repairer.world.orders.orders() == [order]
+        assert repairer.view.orders.orders() == [order]
     assert height - 100 < min(read) <= height - 2
 
 

@@ -107,7 +107,7 @@ async def test_a_repairer_that_is_killed_at_any_step_goes_on_where_it_stopped(tm
 
 async def test_an_answer_that_was_lost_is_found_on_chain(ground: Ground, tmp_path: Path) -> None:
     async with repairing(ground, tmp_path) as repairer:
-        repairer.world.market.lose_answer = True  # type: ignore[attr-defined]
+        repairer.view.market.lose_answer = True  # type: ignore[attr-defined]
         await until_done(ground, repairer)
         [job] = repairer.jobs.done()
     assert_whole(ground)
@@ -212,7 +212,7 @@ async def test_a_repairer_gives_way_to_one_that_has_the_consents(ground: Ground,
         repairing(ground, tmp_path / "a", watch=Killed(tmp_path / "a", 0)) as first,
         repairing(ground, tmp_path / "b", wallet=OTHER) as second,
     ):
-        refill = first.world.market.refill
+        refill = first.view.market.refill
         reached, may_go = asyncio.Event(), asyncio.Event()
 
         async def slowly(*arguments: object) -> object:
@@ -220,7 +220,7 @@ async def test_a_repairer_gives_way_to_one_that_has_the_consents(ground: Ground,
             await may_go.wait()
             return await refill(*arguments)  # type: ignore[arg-type]
 
-        first.world.market.refill = slowly  # type: ignore[assignment, method-assign]
+        first.view.market.refill = slowly  # type: ignore[assignment, method-assign]
         await first.tick()
         await reached.wait()
         for _ in range(2):
@@ -250,7 +250,7 @@ async def test_one_that_has_the_consents_and_does_nothing_is_not_waited_for_long
             reached.set()
             await asyncio.Event().wait()
 
-        first.world.market.refill = never  # type: ignore[assignment, method-assign]
+        first.view.market.refill = never  # type: ignore[assignment, method-assign]
         await first.tick()
         await reached.wait()
     async with repairing(ground, tmp_path / "b", wallet=OTHER) as second:

@@ -1,10 +1,10 @@
 """Who keeps an order now, and what each of them asks for reading: the ground of every plan to read it.
 
-    keepers = await find_keepers(order, ...)
-    keepers.prices(at_any_price=False)             for `estimate_read_cost`
-    keepers.sources(open_peer, at_any_price=False) for an `OrderReader`
+    holders = await find_holders(order, ...)
+    holders.prices(at_any_price=False)             for `estimate_read_cost`
+    holders.sources(open_peer, at_any_price=False) for an `OrderReader`
 
-Pure but for `find_keepers`, which reads the farmers of the order and no others, unless one has raised its
+Pure but for `find_holders`, which reads the farmers of the order and no others, unless one has raised its
 price.
 """
 
@@ -27,7 +27,7 @@ RANSOM_CODE = "ransom"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keepers:
+class Holders:
     """The farmers of an order, by slot.
 
     `farmers` has None for one that the endpoint does not know. `ransoms` are slots whose farmers ask for
@@ -74,9 +74,9 @@ class Keepers:
         )
 
 
-async def find_keepers(
+async def find_holders(
     order: OrderState, directory: FarmerDirectory, reputations: Reputations, *, max_misses: int
-) -> Keepers:
+) -> Holders:
     """Those of an order, which is as it is kept now. Raises the errors of the chain.
 
     `max_misses` is the market's: a farmer that has proven within so many epochs has a say in what is usual.
@@ -87,7 +87,7 @@ async def find_keepers(
         slot: farmer for slot, farmer in enumerate(farmers) if farmer and _asks_more(farmer, reputations)
     }
     if not raised:
-        return Keepers(order=order, farmers=farmers)
+        return Holders(order=order, farmers=farmers)
     registered = await directory.registered()
     proving = registered.proving(max_misses)
     most = highest_egress([*registered.farmers.values()], proving, order.end - order.start)
@@ -101,7 +101,7 @@ async def find_keepers(
         for slot, farmer in raised.items()
         if farmer.offer.egress_price_per_gib > most
     }
-    return Keepers(order=order, farmers=farmers, ransoms=ransoms)
+    return Holders(order=order, farmers=farmers, ransoms=ransoms)
 
 
 def _asks_more(farmer: Farmer, reputations: Reputations) -> bool:

@@ -14,7 +14,7 @@ from grange_node.repair.directory import FollowedDirectory
 from grange_node.repair.market import Market
 
 
-class World:
+class MarketView:
     """For one repairer and all its repairs, which refresh it beside each other. `refresh` comes first."""
 
     def __init__(

@@ -9,7 +9,7 @@ from repair_ground import END, ORDER, PARAMETERS, RATE, RENTER, Ground
 
 from grange.chain import Farmer
 from grange.types import Epoch, FarmerId
-from grange_node.repair.keeper import EVICT_GAS, hoped_for
+from grange_node.repair.housekeeping import EVICT_GAS, hoped_for
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ async def test_a_farmer_without_stake_that_holds_nothing_is_left_alone(
 async def test_hopes_end_with_the_order(ground: Ground, tmp_path: Path) -> None:
     async with repairing(ground, tmp_path) as repairer:
         await repairer.tick()
-        order_state = repairer.world.orders.orders()
+        order_state = repairer.view.orders.orders()
     farmers: dict[FarmerId, Farmer] = {farmer: ground.farmer(farmer) for farmer in ground.keeps}
     assert hoped_for(order_state, farmers, Epoch(END - 5), PARAMETERS) == {FarmerId(1): 4 * 2 * RATE // 2}
     assert hoped_for(order_state, farmers, Epoch(END - 1), PARAMETERS) == {FarmerId(1): 0}
