@@ -182,9 +182,10 @@ async def _fund(address_text: str, tokens_text: str, native: float, path: Path) 
 
 
 async def _show_balance(chain: Chain, address: Address) -> None:
-    tokens, coins = await chain.token_balance(address), await chain.native_balance(address)
+    tokens, gas_tokens = await chain.token_balance(address), await chain.native_balance(address)
     _out.print(
-        f"{address} now has {format_tokens(tokens)} tokens and {coins / WEI:g} coins for gas", soft_wrap=True
+        f"{address} now has {format_tokens(tokens)} tokens and {gas_tokens / WEI:g} gas tokens",
+        soft_wrap=True,
     )
 
 

@@ -41,7 +41,7 @@ HOST = "127.0.0.1"
 DEV_MNEMONIC = "test test test test test test test test test test test junk"
 DEV_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
 DEV_ADDRESS = Address("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266")
-DEV_BALANCE_COINS = 1_000_000_000
+DEV_BALANCE_GAS_TOKENS = 1_000_000_000
 BLOCK_GAS_LIMIT = 30_000_000
 ANVIL_STATES_KEPT = 256
 """How many blocks back a reorg or a question about an old state can go. Else anvil keeps all states
@@ -202,7 +202,7 @@ def _py_evm_command(options: EngineOptions) -> list[str]:
 def _anvil_command(options: EngineOptions) -> list[str]:
     command = [str(_anvil_binary()), "--host", HOST, "--port", str(options.port)]
     command += ["--chain-id", str(options.chain_id), "--hardfork", "prague"]
-    command += ["--mnemonic", DEV_MNEMONIC, "--balance", str(DEV_BALANCE_COINS), "--accounts", "1"]
+    command += ["--mnemonic", DEV_MNEMONIC, "--balance", str(DEV_BALANCE_GAS_TOKENS), "--accounts", "1"]
     command += ["--gas-limit", str(BLOCK_GAS_LIMIT), "--prune-history", str(ANVIL_STATES_KEPT)]
     if options.block_seconds is not None:
         command += ["--block-time", str(options.block_seconds)]
@@ -255,7 +255,7 @@ def _write_hardhat_project(options: EngineOptions, folder: Path, packages: Path)
         "accounts": {
             "mnemonic": DEV_MNEMONIC,
             "count": 1,
-            "accountsBalance": str(DEV_BALANCE_COINS * 10**18),
+            "accountsBalance": str(DEV_BALANCE_GAS_TOKENS * 10**18),
         },
     }
     config = f"export default {{ networks: {{ node: {json.dumps(network)} }} }};\n"

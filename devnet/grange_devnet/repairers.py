@@ -37,7 +37,7 @@ class RepairerOptions:
 
     tokens: int = DEFAULT_TOKENS
     gas_price_tokens_per_million: str = "0"
-    window_blocks: int | None = None
+    doubling_blocks: int | None = None
     close_for: tuple[Address, ...] = ()
     """Renters whose orders are closed when they are over."""
 
@@ -92,13 +92,13 @@ async def _set_up(devnet: Devnet, number: int, folder: Path, options: RepairerOp
     key_path = repairer.home / "repairer.key"
     create_file(key_path, key.hex())
     await devnet.faucet(repairer.address, native=GAS_WEI, tokens=options.tokens * TOKEN)
-    window = ("--window", str(options.window_blocks)) if options.window_blocks else ()
+    doubling = ("--doubling-blocks", str(options.doubling_blocks)) if options.doubling_blocks else ()
     closing = [word for renter in options.close_for for word in ("--close-for", renter)]
     with repairer.log.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *_repair("init", "--home", repairer.home, "--rpc", devnet.rpc_url, "--market", devnet.market),
             *("--gas-price", options.gas_price_tokens_per_million),
-            *window,
+            *doubling,
             *closing,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,

@@ -22,7 +22,7 @@ from typing import Final
 
 from grange.types import Epoch
 
-READ_WINDOWS: Final = 3
+READ_THIRDS: Final = 3
 """In so many epochs one after the other every piece is open once."""
 
 
@@ -60,9 +60,9 @@ def share_of(reader: Reader, *, is_vacant: bool, is_eager: bool) -> Share:
 
 def is_open(piece: int, epoch: Epoch) -> bool:
     """Whether a piece is in the open third of an epoch."""
-    return piece % READ_WINDOWS == epoch % READ_WINDOWS
+    return piece % READ_THIRDS == epoch % READ_THIRDS
 
 
 def open_epoch(piece: int, epoch: Epoch) -> Epoch:
     """The first epoch, from `epoch` on, in which a piece is in the open third."""
-    return Epoch(epoch + (piece - epoch) % READ_WINDOWS)
+    return Epoch(epoch + (piece - epoch) % READ_THIRDS)

@@ -188,20 +188,22 @@ def paying_since(need: Need, cost: PassCost, *, auction_blocks: int, now_block: 
     return _first_block(need, cost, auction_blocks, oldest_block, now_block)
 
 
-def doubling_blocks(need: Need, *, slot_bytes: int, slots: int, epoch_blocks: int, windows: int = 1) -> int:
+def doubling_blocks(
+    need: Need, *, slot_bytes: int, slots: int, epoch_blocks: int, read_epochs: int = 1
+) -> int:
     """In how many blocks as many repairers more may begin as may by then.
 
     Several times as long as a pass that rebuilds so many slots takes at a common line, and never less than a
     moment for the transaction. Repairers that read at once make each other slow, so more begin: with half of
     these times the simulation ends in a jam in which farmers send the same slots a hundred times. While an
-    order is healthy its pieces are read in as many epochs as there are `windows` (`grange.reads`), so a pass
-    lasts one less at least.
+    order is healthy its pieces are read in `read_epochs` epochs (`grange.reads`), so a pass lasts one less at
+    least.
     """
     eager = is_eager(need.live, need.k, need.n)
     passes = EAGER_PASSES if eager else LAZY_PASSES
     pass_bytes = max(slots, -(-need.k // READ_TO_SENT)) * slot_bytes
     pass_blocks = passes * pass_bytes * epoch_blocks // EPOCH_SENT_BYTES
-    waiting_blocks = 0 if eager else (windows - 1) * epoch_blocks
+    waiting_blocks = 0 if eager else (read_epochs - 1) * epoch_blocks
     return max(1, epoch_blocks // MOMENTS_PER_EPOCH, pass_blocks, waiting_blocks)
 
 
@@ -230,7 +232,7 @@ def turn_blocks(rank: int, *, repairers: int, doubling_blocks: int) -> int:
 
     It may begin when its rank is below the open share: one in `repairers` at first, so one of them if there
     are that many, and twice the share after each `doubling_blocks`. However many there are, one begins, and
-    while it is at work about as many more as had begun; a fixed window would let in a share of all. A lone
+    while it is at work about as many more as had begun; a fixed time would let in a share of all. A lone
     one waits for log2(repairers) doublings at most.
     """
     if not 0 <= rank < 1 << _HASH_BITS or repairers < 1 or doubling_blocks < 1:

@@ -43,7 +43,7 @@ SHOWN_DIGITS: Final = 4
 """A person sees an amount to a millionth of a token, and the first four digits of what is less than that
 shows."""
 
-COIN_DIGITS: Final = 3
+GAS_TOKEN_DIGITS: Final = 3
 
 MAX_SIZE_BYTES: Final = (1 << 64) - 1
 """The largest size that is read: the contract holds capacities in 64 bits."""
@@ -137,8 +137,8 @@ def _shown_unit(base_units: int) -> int:
     return int(10 ** max(0, min(TOKEN_DECIMALS - SHOWN_DECIMALS, digits - SHOWN_DIGITS)))
 
 
-def format_coins(amount_wei: int) -> str:
+def format_gas_tokens(amount_wei: int) -> str:
     """An amount of gas tokens, rounded up to three digits that matter: 526_491 * 10**9 is
     "0.000527"."""
-    unit = int(10 ** max(0, len(str(abs(amount_wei))) - COIN_DIGITS))
+    unit = int(10 ** max(0, len(str(abs(amount_wei))) - GAS_TOKEN_DIGITS))
     return format_tokens(-(-amount_wei // unit) * unit)

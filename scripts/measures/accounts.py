@@ -10,7 +10,7 @@ from grange.types import Epoch, FarmerId
 from grange.units import TOKEN
 from measures.ground import ENDPOINT, OFFER, PARAMETERS, STAKE, Ground
 
-COIN_WEI = 10**18
+GAS_TOKEN_WEI = 10**18
 
 
 async def measure_accounts(ground: Ground) -> None:
@@ -58,7 +58,7 @@ async def measure_redeem(ground: Ground, counts: tuple[int, ...]) -> None:
     (farm,) = await ground.farms(1)
     renters = [Wallet.random() for _ in range(max(counts))]
     for renter in renters:
-        await ground.devnet.faucet(renter.address, COIN_WEI, TOKEN)
+        await ground.devnet.faucet(renter.address, GAS_TOKEN_WEI, TOKEN)
         sender = Sender(ground.chain, renter, policy=ground.sender.policy)
         await sender.send(calls.deposit_with_permit(await ground.chain.permit(renter, TOKEN)))
     cumulative = 0

@@ -15,7 +15,7 @@ FARM_BYTES = 1 << 40
 PROOFS = 4
 TERM_EPOCHS = 120
 EPOCHS_A_MONTH = 30
-COIN_WEI = 10**18
+GAS_TOKEN_WEI = 10**18
 
 
 async def measure_farmer(ground: Ground, slots: int, lost: tuple[int, ...] = ()) -> None:
@@ -67,7 +67,7 @@ async def measure_evict_of_all_books(ground: Ground) -> None:
 
 async def _declare(ground: Ground, farm: Farm, end: Epoch, counts: tuple[int, ...]) -> None:
     """So many of its slots at once, each time others."""
-    await ground.devnet.faucet(farm.operator.address, COIN_WEI)
+    await ground.devnet.faucet(farm.operator.address, GAS_TOKEN_WEI)
     sender = Sender(ground.chain, farm.operator, policy=ground.sender.policy)
     book, next_index = farm.book(end), 0
     for count in counts:

@@ -30,7 +30,7 @@ async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def funded(devnet: Devnet, tokens: int = 1_000 * TOKEN) -> Wallet:
-    """A new account with coins and tokens."""
+    """A new account with gas tokens and tokens."""
     wallet = Wallet.random()
     await devnet.faucet(wallet.address, 10**20, tokens)
     return wallet

@@ -150,7 +150,7 @@ async def test_too_little_gas_is_told_apart_in_a_receipt(
     assert (caught.value.name, caught.value.args_by_name) == ("OutOfGas", {"gas": 25_000})
 
 
-async def test_an_account_without_coins_is_told_so(devnet: Devnet) -> None:
+async def test_an_account_without_gas_tokens_is_told_so(devnet: Devnet) -> None:
     poor = Wallet.random()
     await devnet.faucet(poor.address, 0, TOKEN)
     with pytest.raises(InsufficientFunds, match=poor.address):

@@ -402,7 +402,7 @@ async def test_vault_too_small_says_how_much(world: World, tree: Path) -> None:
     assert world.staged == 0
 
 
-async def test_no_coin_for_gas(world: World, tree: Path) -> None:
+async def test_no_gas_tokens(world: World, tree: Path) -> None:
     """A wallet that cannot pay for gas is found before the upload."""
     world.market.native = 0
     async with world.renter() as renter:

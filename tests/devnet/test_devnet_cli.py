@@ -60,7 +60,7 @@ async def test_it_shows_where_it_is_funds_an_address_and_ends_on_interrupt(tmp_p
         )
         said, _ = await fund.communicate()
         assert fund.returncode == 0
-        assert f"{receiver} now has 12.5 tokens and 10 coins" in said.decode()
+        assert f"{receiver} now has 12.5 tokens and 10 gas tokens" in said.decode()
         async with Chain.connect(place["rpc"], place["market"]) as chain:
             assert await chain.token_balance(receiver) == 25 * TOKEN // 2
         devnet.send_signal(signal.SIGINT)

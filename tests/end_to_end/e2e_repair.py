@@ -26,7 +26,7 @@ BLOCK_SECONDS = 0.5
 
 
 async def new_repairer(town: Town) -> Wallet:
-    """A key with tokens and coin."""
+    """A key with tokens and gas tokens."""
     wallet = Wallet.random()
     await town.devnet.faucet(wallet.address, tokens=REPAIRER_TOKENS)
     return wallet
@@ -37,7 +37,7 @@ async def repairing(
     town: Town, folder: Path, wallet: Wallet, *, only: OrderId | None = None, rpc_url: str | None = None
 ) -> AsyncIterator[Repairer]:
     """A repairer, of one order if it is named, that moves when its `tick` is called."""
-    chosen = Settings(folder=folder, retry_seconds=0.0, window_blocks=1)
+    chosen = Settings(folder=folder, retry_seconds=0.0, doubling_blocks=1)
     async with (
         Chain.connect(rpc_url or town.devnet.rpc_url, town.devnet.market) as chain,
         Repairer.open(chosen, Sender(chain, wallet), policy=POLICY) as repairer,

@@ -33,7 +33,7 @@ FARMERS = 5
 PARAMETERS = replace(DEVNET_PARAMETERS, max_misses=6, collateral_epochs=24)
 """As patient with farmers as a market can be."""
 RENTER_TOKENS = 100 * TOKEN
-RENTER_COIN_WEI = 10**18
+RENTER_GAS_WEI = 10**18
 WAIT_SECONDS = 60.0
 """A farmer looks at the chain every few seconds, and some machines are slow."""
 POLL_SECONDS = 0.05
@@ -104,9 +104,9 @@ class Town:
     # People.
 
     async def person(
-        self, *, tokens: int = RENTER_TOKENS, native: int = RENTER_COIN_WEI, rpc_url: str | None = None
+        self, *, tokens: int = RENTER_TOKENS, native: int = RENTER_GAS_WEI, rpc_url: str | None = None
     ) -> Person:
-        """A new renter with tokens and coin."""
+        """A new renter with tokens and gas tokens."""
         words = new_words()
         config = self.home_for(words, rpc_url=rpc_url)
         await self.devnet.faucet(config.identity.wallet.address, native, tokens)

@@ -16,7 +16,7 @@ from e2e_tree import plain_file
 
 from grange.chain import calls
 from grange.peer import PaymentChannels
-from grange.reads import READ_WINDOWS, is_open
+from grange.reads import READ_THIRDS, is_open
 from grange.types import FarmerId, Slot
 from grange.units import GIB, TOKEN, egress_rounded_up
 from grange_client.orders.plan import StoreOptions
@@ -127,12 +127,12 @@ class Patient:
             epoch = (await self.town.chain.head()).epoch
             return not any(is_open(piece, epoch) for piece in wrong())
 
-        for _ in range(2 * READ_WINDOWS):
+        for _ in range(2 * READ_THIRDS):
             await eventually(none_is_open, "the pieces that the others show now are back")
             if not wrong():
                 return
             await self.town.quiet(but=[self.farmer])
-        raise AssertionError(f"pieces {wrong()} are not back after {2 * READ_WINDOWS} epochs")
+        raise AssertionError(f"pieces {wrong()} are not back after {2 * READ_THIRDS} epochs")
 
     async def until_said(self, what: str, times: int = 1) -> None:
         """Wait until its log has it so many times."""
@@ -214,7 +214,7 @@ async def test_rot_that_is_charged_for_costs_no_more_than_the_slot_through_resta
             rot(path)
     before = sum(sick.signed().values()) if sick.repairs.exists() else 0
     # One that the others show in this epoch; the next comes only when it is told to.
-    await sick.falls_ill((await shop.chain.head()).epoch % READ_WINDOWS)
+    await sick.falls_ill((await shop.chain.head()).epoch % READ_THIRDS)
     await sick.until_said(TOO_DEAR)
     spent = sick.spent()
     assert 0 < spent == sum(sick.signed().values()) - before <= await sick.worth()

@@ -182,18 +182,18 @@ async def test_a_stake_too_small_is_said_before_anything_is_sent(
 
 @ON_ONE_ENGINE
 async def test_a_vault_too_small_is_said_before_anything_is_sent(town: Town, tmp_path: Path) -> None:
-    """What is missing is said, be it tokens or coin for gas, and nothing is paid."""
+    """What is missing is said, be it tokens or gas tokens, and nothing is paid."""
     source = plain_file(tmp_path / "one.bin", SOME_BYTES, seed=35)
     poor, stranded = await town.person(tokens=1), await town.person(native=0)
     put = "put", source, "--yes", "--k", 2, "--n", 4, "--home"
-    without_tokens, without_coin, balance = await asyncio.gather(
+    without_tokens, without_gas, balance = await asyncio.gather(
         grange(*put, poor.home),
         grange(*put, stranded.home),
         grange("balance", "--json", "--home", poor.home),
     )
-    assert without_tokens.code == without_coin.code == ExitCode.MONEY
+    assert without_tokens.code == without_gas.code == ExitCode.MONEY
     assert "tokens are missing" in without_tokens.err
-    assert "no coin of this chain to pay for gas" in without_coin.err
+    assert "no gas tokens to pay the chain's fees" in without_gas.err
     assert "grange balance" in without_tokens.err
     assert (balance.json["vault"], balance.json["wallet"]) == ("0", "1")
     assert await town.wealth(poor.address) == (0, 1)

@@ -259,7 +259,7 @@ async def test_a_repairer_that_is_killed_again_and_again_goes_on(ruin: Ruin, tmp
     was under way."""
     town, order = ruin.town, ruin.orders["killed repairer"].order
     slot = ruin.vacant("killed repairer")[0]
-    options = RepairerOptions(window_blocks=1)
+    options = RepairerOptions(doubling_blocks=1)
     async with start_repairers(town.devnet, 1, tmp_path, options=options) as [repairer]:
         seen = 0
 

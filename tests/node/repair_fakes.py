@@ -53,7 +53,7 @@ async def repairing(
 ) -> AsyncIterator[Repairer]:
     """A repairer that moves when its `tick` is called; leaving it ends it where it is."""
     wallet = wallet or Wallet(b"\x77" * 32)
-    chosen = Settings(folder=folder, **{"retry_seconds": 0.0, "window_blocks": 1, **settings})
+    chosen = Settings(folder=folder, **{"retry_seconds": 0.0, "doubling_blocks": 1, **settings})
     market = FakeMarket(ground, wallet, watch)
     directory = FakeDirectory(market, ground, wallet, watch)
     with kept_orders(folder) as orders, Executors.open() as executors:

@@ -87,6 +87,6 @@ async def test_a_lack_of_gas_is_said_once_though_the_amounts_change(caplog: pyte
     with caplog.at_level(logging.INFO):
         await Script(*(InsufficientFunds("0x1", detail) for detail in details), False).run()
     assert [record.getMessage() for record in caplog.records] == [
-        "loop: the account 0x1 has too little of the chain's own coin to pay for gas: it has 0, and 0.0001 "
+        "loop: the account 0x1 has too little of the gas token to pay the chain's fees: it has 0, and 0.0001 "
         "are needed; trying again"
     ]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from market_rules import PARAMETERS
 
-from grange.reads import READ_WINDOWS, is_open
+from grange.reads import READ_THIRDS, is_open
 from grange.repair import is_eager
 from grange.types import Epoch
 
@@ -30,11 +30,11 @@ def says(sentence: str) -> None:
 
 def answered(dropped: float) -> float:
     """How likely an audit is answered by who dropped so much, evenly, and fetches what is open."""
-    return (1 - dropped * (1 - 1 / READ_WINDOWS)) ** SAMPLES
+    return (1 - dropped * (1 - 1 / READ_THIRDS)) ** SAMPLES
 
 
 def test_a_farm_that_keeps_nothing_answers_one_audit_in_243() -> None:
-    draws = list(product(range(READ_WINDOWS), repeat=SAMPLES))
+    draws = list(product(range(READ_THIRDS), repeat=SAMPLES))
     assert sum(all(is_open(piece, Epoch(0)) for piece in draw) for draw in draws) == 1
     assert len(draws) == 243
     assert answered(1.0) == pytest.approx(1 / 243)
@@ -44,7 +44,7 @@ def test_a_farm_that_keeps_nothing_answers_one_audit_in_243() -> None:
     says("c·R - 2.99·R")
 
 
-@pytest.mark.parametrize("begun", range(READ_WINDOWS))
+@pytest.mark.parametrize("begun", range(READ_THIRDS))
 def test_slots_of_one_piece_are_open_in_every_third_epoch_and_lapse_all_the_same(begun: int) -> None:
     strikes = proven = missed = 0
     for epoch in count(begun):
@@ -63,7 +63,7 @@ def test_slots_of_one_piece_are_open_in_every_third_epoch_and_lapse_all_the_same
 def test_to_drop_a_part_and_fetch_what_is_drawn_loses_whatever_the_part(dropped: float) -> None:
     """At c = 1, and with the fine alone, which is all that is lost among slots of one's own."""
     assert (1 - answered(dropped)) * A_MISS > dropped
-    assert SAMPLES * PARAMETERS.fine * (1 - 1 / READ_WINDOWS) > 1 + (PARAMETERS.penalty + PARAMETERS.fine) / 2
+    assert SAMPLES * PARAMETERS.fine * (1 - 1 / READ_THIRDS) > 1 + (PARAMETERS.penalty + PARAMETERS.fine) / 2
 
 
 def test_the_loss_of_a_small_part_is_ten_times_the_gain() -> None:
@@ -75,10 +75,10 @@ def test_the_loss_of_a_small_part_is_ten_times_the_gain() -> None:
 def test_a_disk_of_a_third_of_a_terabyte_is_whole_again_in_three_days() -> None:
     """It is also as much as a farm could rotate that keeps two thirds and fetches the third that is open."""
     read_per_day_bytes = LINE_BITS_PER_SECOND / 8 * SECONDS_PER_DAY
-    largest = read_per_day_bytes * READ_WINDOWS / 10
+    largest = read_per_day_bytes * READ_THIRDS / 10
     assert f"{largest / 1e12:.2f}" == "0.32"
     says("0.32 TB at 100 Mbit/s, 10 of 30 and an epoch a day")
-    assert f"{10 / READ_WINDOWS:.1f}" == "3.3"
+    assert f"{10 / READ_THIRDS:.1f}" == "3.3"
     says("3.3 bytes read a day for each byte that it is paid for")
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grange.reads import READ_WINDOWS, Reader, Share, is_open, open_epoch, share_of
+from grange.reads import READ_THIRDS, Reader, Share, is_open, open_epoch, share_of
 from grange.types import Epoch
 
 EVERYTHING, THIRD, NOTHING = Share.EVERYTHING, Share.OPEN_THIRD, Share.NOTHING
@@ -30,9 +30,9 @@ def test_each_reader_has_its_share_of_each_kind_of_order(reader: Reader) -> None
 @given(st.integers(0, 1 << 22), st.integers(0, 1 << 31))
 def test_every_piece_is_open_once_in_three_epochs(piece: int, epoch: int) -> None:
     opens = open_epoch(piece, Epoch(epoch))
-    assert epoch <= opens < epoch + READ_WINDOWS
-    assert [is_open(piece, Epoch(epoch + later)) for later in range(READ_WINDOWS)] == [
-        epoch + later == opens for later in range(READ_WINDOWS)
+    assert epoch <= opens < epoch + READ_THIRDS
+    assert [is_open(piece, Epoch(epoch + later)) for later in range(READ_THIRDS)] == [
+        epoch + later == opens for later in range(READ_THIRDS)
     ]
 
 

@@ -125,12 +125,12 @@ def test_the_share_doubles_in_the_time_of_some_passes_and_faster_in_danger() -> 
     assert doubling_blocks(need(28), slot_bytes=slot_bytes, slots=1, epoch_blocks=EPOCH_BLOCKS) == 7200
     assert doubling_blocks(need(12), slot_bytes=1, slots=6, epoch_blocks=EPOCH_BLOCKS) == 72
     assert doubling_blocks(need(12), slot_bytes=1, slots=6, epoch_blocks=10) == 1
-    for windows, blocks in ((1, 72), (2, EPOCH_BLOCKS), (3, 2 * EPOCH_BLOCKS)):
+    for epochs, blocks in ((1, 72), (2, EPOCH_BLOCKS), (3, 2 * EPOCH_BLOCKS)):
         times = [
-            doubling_blocks(need(live), slot_bytes=1, slots=6, epoch_blocks=EPOCH_BLOCKS, windows=windows)
+            doubling_blocks(need(live), slot_bytes=1, slots=6, epoch_blocks=EPOCH_BLOCKS, read_epochs=epochs)
             for live in (28, 12)
         ]
-        assert times == [blocks, 72], "a pass takes its windows while an order is healthy"
+        assert times == [blocks, 72], "a pass takes its epochs while an order is healthy"
 
 
 @pytest.mark.parametrize("slot", [-1, MAX_SLOTS])

@@ -360,7 +360,7 @@ def balance_screen(address: Address, funds: Funds) -> RenderableType:
             ("address", address),
             ("vault", f"{format_tokens(funds.vault)} tokens"),
             ("wallet", f"{format_tokens(funds.wallet)} tokens"),
-            ("for gas", f"{funds.native / WEI:.6g} coins"),
+            ("for gas", f"{funds.native / WEI:.6g} gas tokens"),
         ]
     )
 

@@ -1,6 +1,6 @@
 """The plaintext of an order with random access: file contents, manifest, zeros, trailer.
 
-Decides how local files are opened (a bounded window of them), and that exactly the scanned size is read:
+Decides how local files are opened (a bounded number at a time), and that exactly the scanned size is read:
 a file that is no longer what the scan saw raises `SourceChanged`, on opening, on a short read, and once more
 for all files in `check_unchanged`. Leaves blocks, sealing and coding to others. Any thread may read.
 """
@@ -104,7 +104,7 @@ def _overlay(buffer: memoryview, offset: int, part: bytes, start: int) -> None:
 
 
 class _OpenFiles:
-    """A window of open descriptors, least recently used closed first, none while it is read."""
+    """A bounded number of open descriptors, least recently used closed first, none while it is read."""
 
     def __init__(self, files: Sequence[Entry], origins: Sequence[bytes]) -> None:
         self._entries = files

@@ -148,7 +148,7 @@ def missing_from_vault(cost: int, funds: Funds) -> int:
         )
     if not funds.native:
         raise NotEnoughMoney(
-            "The wallet has no coin of this chain to pay for gas.",
+            "The wallet has no gas tokens to pay the chain's fees.",
             hint=f"Send some to {_whereto(funds)}.",
         )
     return missing

@@ -14,7 +14,7 @@ from grange.chain import Chain, Sender, SendPolicy
 from grange.chain.fees import current_fees
 from grange.tasks import together
 from grange.types import Address
-from grange.units import format_coins, format_tokens
+from grange.units import format_gas_tokens, format_tokens
 from grange_node.errors import NotFunded
 
 PROOF_GAS: Final = 350_000
@@ -55,15 +55,15 @@ class GasReserve:
 
     def describe(self) -> str:
         """For a table: how much there is, and for how long that is enough."""
-        held = f"{format_coins(self.held_wei)} coins"
+        held = f"{format_gas_tokens(self.held_wei)} gas tokens"
         return held if self.epochs is None else f"{held}, enough for about {_proofs(self.epochs)}"
 
     def warning(self, operator: Address) -> str:
         """What is wrong with a low reserve, and what to do."""
         return (
             f"the operator {operator} has {self.describe()}. A proof costs about "
-            f"{format_coins(self.proof_wei)} at today's fees, and an epoch without a proof is not paid and "
-            f"counts as missed. Send it {format_coins(self.advised_wei)} of the chain's own coin, which is "
+            f"{format_gas_tokens(self.proof_wei)} at today's fees, and an epoch without a proof is not paid "
+            f"and counts as missed. Send it {format_gas_tokens(self.advised_wei)} gas tokens, which is "
             f"enough for {ADVISED_EPOCHS} epochs"
         )
 
@@ -88,8 +88,8 @@ async def check_funds(sender: Sender, tokens: int) -> None:
         )
     if reserve.held_wei < max(1, reserve.proof_wei * SETUP_GAS // PROOF_GAS):
         missing.append(
-            f"{format_coins(max(1, reserve.advised_wei))} of the chain's own coin, which pays for gas (it "
-            f"has {format_coins(reserve.held_wei)}; so much is enough for about {ADVISED_EPOCHS} epochs)"
+            f"{format_gas_tokens(max(1, reserve.advised_wei))} gas tokens, which pay the chain's fees (it "
+            f"has {format_gas_tokens(reserve.held_wei)}; so much is enough for about {ADVISED_EPOCHS} epochs)"
         )
     if missing:
         raise NotFunded(

@@ -25,7 +25,7 @@ from grange.chain.sender import burying_sender
 from grange.storage.atomic_file import move_file
 from grange.storage.home_lock import HomeLock
 from grange.types import Address
-from grange.units import format_coins
+from grange.units import format_gas_tokens
 from grange_node.chain.funding import read_gas_reserve
 from grange_node.chain.ownership import check_not_lapsed, check_owner
 from grange_node.config import (
@@ -42,7 +42,7 @@ from grange_node.ledger.ledger import Ledger
 from grange_node.records import SlotState
 
 NEXT_KEY_NAME: Final = "operator.key.next"
-COIN_SHARE: Final = 2
+GAS_TOKEN_SHARE: Final = 2
 """Which part of the old account's gas tokens the new one gets: the old one may need gas too, as the owner."""
 
 
@@ -131,16 +131,16 @@ async def _give_gas(chain: Chain, old: Wallet | None, new: Address, tell: Callab
     reserve = await read_gas_reserve(chain, new)
     if reserve.held_wei >= max(1, reserve.proof_wei):
         return
-    share = await chain.native_balance(old.address) // COIN_SHARE if old is not None else 0
+    share = await chain.native_balance(old.address) // GAS_TOKEN_SHARE if old is not None else 0
     if old is None or share < max(1, reserve.proof_wei):
         raise NotFunded(
-            f"The new operator {new} has {format_coins(reserve.held_wei)} gas tokens, and the old one has "
-            "none to spare.",
-            hint=f"Send the new one {format_coins(max(1, reserve.advised_wei))} gas tokens, "
+            f"The new operator {new} has {format_gas_tokens(reserve.held_wei)} gas tokens, and the old one "
+            "has none to spare.",
+            hint=f"Send the new one {format_gas_tokens(max(1, reserve.advised_wei))} gas tokens, "
             "then run the same command again.",
         )
     await Sender(chain, old).transfer_native(new, share)
-    tell(f"Sent {format_coins(share)} gas tokens from {old.address} to {new}.")
+    tell(f"Sent {format_gas_tokens(share)} gas tokens from {old.address} to {new}.")
 
 
 def _keep_old(home: Path, config: Config, old: Wallet | None) -> Path | None:

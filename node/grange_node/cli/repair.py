@@ -64,7 +64,7 @@ def init(
     max_read_price: Annotated[
         str | None, typer.Option(help="Tokens that reading a GiB may cost; no limit if not given.")
     ] = None,
-    window: Annotated[
+    doubling_blocks: Annotated[
         int | None,
         typer.Option(min=1, help="Blocks in which the number of repairers that may begin doubles."),
     ] = None,
@@ -88,7 +88,7 @@ def init(
             start_block=start_block,
             gas_price=parse_tokens(gas_price) // GAS_UNIT,
             highest_read_price=None if max_read_price is None else parse_tokens(max_read_price),
-            window_blocks=window,
+            doubling_blocks=doubling_blocks,
             close_for=tuple(address_from(renter) for renter in close_for or ()),
         )
         save_repair_config(folder, config)

@@ -47,7 +47,7 @@ class RepairConfig(BaseModel):
     """What a unit of gas is worth, in base units of the token."""
     highest_read_price: Annotated[int, Field(ge=0)] | None = None
     """What reading a GiB may cost, in base units; None is no limit."""
-    window_blocks: Annotated[int, Field(gt=0)] | None = None
+    doubling_blocks: Annotated[int, Field(gt=0)] | None = None
     close_for: tuple[str, ...] = ()
     """Renters whose orders are closed when they are over."""
 
@@ -68,7 +68,7 @@ class RepairConfig(BaseModel):
             start_block=self.start_block,
             gas_price=self.gas_price,
             highest_read_price=self.highest_read_price,
-            window_blocks=self.window_blocks,
+            doubling_blocks=self.doubling_blocks,
             close_for=frozenset(map(address_from, self.close_for)),
         )
 

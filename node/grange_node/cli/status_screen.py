@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grange.times import format_time
-from grange.units import GIB, format_coins, format_size, format_tokens_rounded_down
+from grange.units import GIB, format_gas_tokens, format_size, format_tokens_rounded_down
 from grange_node.cli.status import Status
 from grange_node.errors import Lapsed
 
@@ -81,7 +81,7 @@ def _coverage(status: Status) -> str:
 def _gas(status: Status) -> str:
     if status.gas_money is None:
         return UNKNOWN
-    held = f"{format_coins(status.gas_money)} coins"
+    held = f"{format_gas_tokens(status.gas_money)} gas tokens"
     return held if status.gas_proofs is None else f"{held}, enough for about {status.gas_proofs:,} proofs"
 
 

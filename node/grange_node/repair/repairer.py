@@ -24,7 +24,7 @@ from grange.executors import Executors
 from grange.peer import Signer
 from grange.peer.payment_channels import PaymentChannels
 from grange.peer.read_payments import ReadPayments
-from grange.reads import READ_WINDOWS
+from grange.reads import READ_THIRDS
 from grange.repair import Wait, decide, doubling_blocks, first_block, paying_since
 from grange.transfer.retry import RetryPolicy
 from grange.types import Address, Epoch, FarmerId, OrderId
@@ -60,7 +60,7 @@ class Settings:
     """What a unit of gas is worth, in base units of the token."""
     highest_read_price: int | None = None
     """What reading a GiB may cost, in base units; no farmer that asks more is read from. None is no limit."""
-    window_blocks: int | None = None
+    doubling_blocks: int | None = None
     """In which twice as many repairers may begin as before; about as long as the pass takes if None."""
     retry_seconds: float = 15.0
     """After a repair that could not go on; twice as long after each further time."""
@@ -276,13 +276,13 @@ class Repairer:
             repairer=self.view.market.address,
             since_block=paying_since(looked.need, cost, auction_blocks=auction_blocks, now_block=now_block),
             repairers=sum(not farmer.lapsed for farmer in farmers.values()) + 1,
-            doubling_blocks=self.settings.window_blocks
+            doubling_blocks=self.settings.doubling_blocks
             or doubling_blocks(
                 looked.need,
                 slot_bytes=order_state.geometry.slot_bytes,
                 slots=len(act.slots),
                 epoch_blocks=parameters.epoch_blocks,
-                windows=min(READ_WINDOWS, order_state.geometry.segments),
+                read_epochs=min(READ_THIRDS, order_state.geometry.segments),
             ),
         )
         if now_block < turn:

@@ -1,7 +1,7 @@
 """Whether to go on with a damaged slot, or to give it up while that is still cheaper.
 
-Two cases. What the others show can be rebuilt, a third in each epoch: then the windows are counted that this
-takes, by how fast this farm has read so far and by what is mended before (`windows`). What nobody can
+Two cases. What the others show can be rebuilt, a third in each epoch: then the epochs are counted that this
+takes, by how fast this farm has read so far and by what is mended before (`thirds`). What nobody can
 rebuild stays damaged to the end. Decides when a slot may be judged at all: not in the epoch in which the
 damage was found, and not for a failure of a moment. Leaves the sums to `policy`, and declaring to
 `loss_declaration`.
@@ -23,7 +23,7 @@ from grange_node.pieces.store import Store
 from grange_node.records import SlotRecord
 from grange_node.self_repair.damaged_pieces import Damage
 from grange_node.self_repair.policy import is_dearer
-from grange_node.self_repair.windows import damaged_in_coming_epochs
+from grange_node.self_repair.thirds import damaged_in_coming_epochs
 from grange_node.slot_key import SlotKey
 
 LEAST_SAMPLE: Final = 0.1
@@ -96,10 +96,10 @@ class Judge:
     async def takes_too_long(
         self, record: SlotRecord, damage: Damage, view: View, ahead: Sequence[int]
     ) -> bool:
-        """Whether to give up a slot that can be rebuilt, since that takes so many windows that the misses
+        """Whether to give up a slot that can be rebuilt, since that takes so many epochs that the misses
         until then cost more. `ahead` are the bytes by third that are rebuilt before it."""
-        window_bytes = self._window_bytes()
-        if math.isinf(window_bytes):
+        bytes_per_epoch = self._bytes_per_epoch()
+        if math.isinf(bytes_per_epoch):
             return False
         terms = record.agreed
         coming = damaged_in_coming_epochs(
@@ -107,7 +107,7 @@ class Judge:
             piece_bytes=terms.piece_bytes,
             epoch=view.head.epoch,
             ahead=ahead,
-            window_bytes=window_bytes,
+            bytes_per_epoch=bytes_per_epoch,
             left_epochs=terms.end - view.head.epoch,
         )
         if not await self._executors.on_disk(self._knows_roots, record):
@@ -133,7 +133,7 @@ class Judge:
             strikes=view.farmer.strikes,
         )
 
-    def _window_bytes(self) -> float:
+    def _bytes_per_epoch(self) -> float:
         """What can be rebuilt in an epoch, by what it took so far; no limit as long as that is too little to
         tell."""
         epoch_seconds = self._follower.epoch_seconds()

@@ -32,7 +32,7 @@ from grange.executors import Executors
 from grange.kernel import root_of_hashes
 from grange.messages import NO_ORDER
 from grange.peer import OverBudget
-from grange.reads import READ_WINDOWS, is_open, open_epoch
+from grange.reads import READ_THIRDS, is_open, open_epoch
 from grange.types import Epoch, OrderId
 from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.chain_link import ChainLink
@@ -56,7 +56,7 @@ from grange_node.self_repair.judge import Judge
 from grange_node.self_repair.loss_declaration import MAX_DECLARED, LossDeclarer
 from grange_node.self_repair.rebuilder import Give, Rebuilder
 from grange_node.self_repair.scrubber import is_whole
-from grange_node.self_repair.windows import bytes_by_third
+from grange_node.self_repair.thirds import bytes_by_third
 from grange_node.slot_key import SlotKey
 
 SELF_REPAIR_SECONDS: Final = 5.0
@@ -206,7 +206,7 @@ class SelfRepairer:
         self, ordered: Sequence[Damage], kept: Mapping[SlotKey, SlotRecord], view: View
     ) -> list[SlotKey]:
         """Slots whose turn comes too late for them."""
-        ahead = [0] * READ_WINDOWS
+        ahead = [0] * READ_THIRDS
         found: list[SlotKey] = []
         for damage in ordered:
             record = kept[damage.key]

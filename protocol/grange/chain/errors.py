@@ -29,7 +29,7 @@ from typing import Any
 
 from grange.chain.endpoint import public_part
 from grange.errors import Category, WorldError
-from grange.units import format_coins
+from grange.units import format_gas_tokens
 
 _HAVE_WANT = re.compile(r"have ([0-9]{1,40})\D+want ([0-9]{1,40})")
 
@@ -160,8 +160,8 @@ class InsufficientFunds(TransactionError):
 
     def __init__(self, address: str, detail: str) -> None:
         super().__init__(
-            f"the account {address} has too little of the chain's own coin to pay for gas: "
-            f"{_in_coins(detail)}"
+            f"the account {address} has too little of the gas token to pay the chain's fees: "
+            f"{_in_gas_tokens(detail)}"
         )
         self.address = address
 
@@ -211,11 +211,11 @@ def _short(value: object) -> str:
     return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 
-def _in_coins(detail: str) -> str:
+def _in_gas_tokens(detail: str) -> str:
     """What an endpoint says of a lack of funds; its long numbers of wei as gas tokens, where it says "have"
     and "want"."""
     amounts = _HAVE_WANT.search(detail)
     if amounts is None:
         return detail
-    have, want = (format_coins(int(amount)) for amount in amounts.groups())
+    have, want = (format_gas_tokens(int(amount)) for amount in amounts.groups())
     return f"it has {have}, and {want} are needed"

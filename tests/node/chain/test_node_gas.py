@@ -1,4 +1,4 @@
-"""Coin for gas: what there is, for how long it is enough, and a warning before it is used up."""
+"""Gas tokens: what there is, for how long it is enough, and a warning before it is used up."""
 
 import logging
 from pathlib import Path
@@ -33,7 +33,7 @@ async def test_it_is_said_once_when_gas_is_low_and_once_when_it_is_used_up(
     assert len(lines) == 2
     low, empty = lines
     assert OPERATOR.address in low
-    assert "has 0.0000195 coins, enough for about 19 proofs" in low
+    assert "has 0.0000195 gas tokens, enough for about 19 proofs" in low
     assert f"Send it {(ADVISED_EPOCHS * PROOF - 19.5 * PROOF) / 10**18:.7f}" in low
     assert f"enough for {ADVISED_EPOCHS} epochs" in low
     assert "enough for about 0 proofs" in empty
@@ -41,7 +41,7 @@ async def test_it_is_said_once_when_gas_is_low_and_once_when_it_is_used_up(
 
 async def test_it_is_said_when_there_is_enough_again(caplog: pytest.LogCaptureFixture) -> None:
     lines = await said(FakeMarket(), caplog, 1, 2, 500, 500, 1)
-    assert [line.split(",")[0] for line in lines][1] == "gas: the operator has 0.0005 coins"
+    assert [line.split(",")[0] for line in lines][1] == "gas: the operator has 0.0005 gas tokens"
     assert "again" in lines[1]
     assert len(lines) == 3
 
@@ -102,5 +102,5 @@ async def test_a_proof_that_cannot_be_paid_for_is_not_something_done(
         ("sender doesn't have enough funds", "doesn't have enough funds"),
     ],
 )
-def test_a_lack_of_gas_is_said_in_coins(detail: str, said: str) -> None:
+def test_a_lack_of_gas_is_said_in_gas_tokens(detail: str, said: str) -> None:
     assert said in str(InsufficientFunds(OPERATOR.address, detail))

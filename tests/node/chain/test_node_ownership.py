@@ -192,7 +192,7 @@ async def test_a_farm_that_lapsed_is_told_so_and_asked_for_nothing(devnet: Devne
     assert begun.config.farmer_id != config.farmer_id
 
 
-async def test_an_empty_account_is_asked_for_tokens_and_coin_at_once_after_it_heard_what_they_cover(
+async def test_an_empty_account_is_asked_for_tokens_and_gas_tokens_at_once_after_it_heard_what_they_cover(
     devnet: Devnet, tmp_path: Path
 ) -> None:
     said: list[str] = []
@@ -202,12 +202,12 @@ async def test_an_empty_account_is_asked_for_tokens_and_coin_at_once_after_it_he
     message, operator = str(caught.value), load_key(tmp_path / "home").address
     assert operator in message
     assert "100 more tokens" in message
-    assert "of the chain's own coin" in message
+    assert "gas tokens, which pay the chain's fees" in message
     assert [line for line in said if "Back up" in line and "operator.key" in line]
     assert "A stake of 100 tokens covers 6.71 GB (6.25 GiB) of the 100 GB on offer" in said[-1]
 
     await devnet.faucet(operator, native=0, tokens=STAKE)
-    with pytest.raises(NotFunded, match="coin") as caught:
+    with pytest.raises(NotFunded, match="gas tokens") as caught:
         await set_up(tmp_path / "home", plan)
     assert "more tokens" not in str(caught.value)
     await devnet.faucet(operator)

@@ -37,7 +37,7 @@ async def test_the_new_key_promises_proves_and_the_old_one_stays_the_owner(
     config = await registered(devnet, tmp_path)
     home = tmp_path / "home"
     old = load_key(home)
-    coins = await devnet.chain.native_balance(old.address)
+    gas_tokens = await devnet.chain.native_balance(old.address)
     done = await rotate_key(home, config, old)
     new = load_key(home)
     farmer = await devnet.chain.farmer(config.farmer)
@@ -48,7 +48,7 @@ async def test_the_new_key_promises_proves_and_the_old_one_stays_the_owner(
     assert not (home / NEXT_KEY_NAME).exists()
     for name in ("operator.key", "owner.key"):
         assert stat.S_IMODE((home / name).stat().st_mode) == 0o600
-    assert await devnet.chain.native_balance(new.address) == coins // 2
+    assert await devnet.chain.native_balance(new.address) == gas_tokens // 2
 
     async with running(devnet, tmp_path, config) as farm:
         slot = await keep(devnet, farm)

@@ -82,7 +82,7 @@ async def test_status_shows_dates_and_for_how_long_the_gas_is_enough(devnet: Dev
     assert f"from block {next_audit}, about {date:%Y-%m-%d %H:%M:%S}" in table
     assert status.gas_warning is None
     assert "proofs" in table
-    # Nearly all of the coin is sent away.
+    # Nearly all of the gas tokens are sent away.
     held = await devnet.chain.native_balance(wallet.address)
     await Sender(devnet.chain, wallet).transfer_native(Wallet.random().address, held - 10**15)
     low = await read_status(config, wallet)

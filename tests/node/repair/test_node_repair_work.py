@@ -188,8 +188,8 @@ async def test_the_second_of_two_repairers_begins_only_when_its_turn_comes(
 ) -> None:
     """The share doubles slowly: the first has refilled before the second reads a byte."""
     async with (
-        repairing(ground, tmp_path / "a", window_blocks=50) as first,
-        repairing(ground, tmp_path / "b", wallet=OTHER, window_blocks=50) as second,
+        repairing(ground, tmp_path / "a", doubling_blocks=50) as first,
+        repairing(ground, tmp_path / "b", wallet=OTHER, doubling_blocks=50) as second,
     ):
         for _ in range(200):
             for repairer in (first, second):

@@ -16,18 +16,20 @@ from grange.types import Epoch, OrderId
 from grange_node.errors import DataMissing
 from grange_node.self_repair.policy import is_dearer, lapse_chance
 from grange_node.self_repair.rebuilder import Give
-from grange_node.self_repair.windows import bytes_by_third, damaged_in_coming_epochs
+from grange_node.self_repair.thirds import bytes_by_third, damaged_in_coming_epochs
 
 NOTHING = [0, 0, 0]
 
 
-def coming(pieces: int, window_pieces: float, *, epoch: int = 6, ahead: list[int] | None = None) -> list[int]:
+def coming(
+    pieces: int, pieces_per_epoch: float, *, epoch: int = 6, ahead: list[int] | None = None
+) -> list[int]:
     return damaged_in_coming_epochs(
         range(pieces),
         piece_bytes=512,
         epoch=Epoch(epoch),
         ahead=ahead or NOTHING,
-        window_bytes=window_pieces * 512,
+        bytes_per_epoch=pieces_per_epoch * 512,
         left_epochs=30,
     )
 
@@ -38,7 +40,7 @@ def test_a_slot_whose_third_fits_an_epoch_is_whole_after_three() -> None:
     assert coming(9, 1000) == [3, 0]
 
 
-def test_a_slot_whose_third_does_not_fit_takes_three_epochs_more_for_each_window() -> None:
+def test_a_slot_whose_third_does_not_fit_takes_three_epochs_more_for_each_epoch_it_exceeds() -> None:
     assert coming(9, 2) == [5, 3, 2, 1, 0]
 
 
@@ -51,8 +53,8 @@ def test_what_is_never_read_stays_damaged_to_the_end() -> None:
 
 
 @given(st.integers(1, 60), st.floats(0.5, 40), st.integers(0, 8))
-def test_damage_never_grows_and_more_speed_never_takes_longer(pieces: int, window: float, epoch: int) -> None:
-    slow, fast = coming(pieces, window, epoch=epoch), coming(pieces, 2 * window, epoch=epoch)
+def test_damage_never_grows_and_more_speed_never_takes_longer(pieces: int, speed: float, epoch: int) -> None:
+    slow, fast = coming(pieces, speed, epoch=epoch), coming(pieces, 2 * speed, epoch=epoch)
     assert slow == sorted(slow, reverse=True)
     assert len(fast) <= len(slow)
     assert sum(fast) <= sum(slow)
@@ -63,7 +65,7 @@ def test_thirds_are_all_there_is(pieces: set[int]) -> None:
     assert sum(bytes_by_third(pieces, 7)) == 7 * len(pieces)
 
 
-def dearer(windows: list[int], *, rate: int = 1, strikes: int = 0) -> bool:
+def dearer(damaged: list[int], *, rate: int = 1, strikes: int = 0) -> bool:
     return is_dearer(
         damaged_pieces=9,
         pieces=9,
@@ -71,12 +73,12 @@ def dearer(windows: list[int], *, rate: int = 1, strikes: int = 0) -> bool:
         total_rate=100,
         left_epochs=40,
         parameters=PARAMETERS,
-        coming=windows,
+        coming=damaged,
         strikes=strikes,
     )
 
 
-def test_a_few_windows_are_cheaper_than_the_collateral_and_many_are_not() -> None:
+def test_a_few_epochs_are_cheaper_than_the_collateral_and_many_are_not() -> None:
     """A slot of a hundredth of the pay: an epoch with all of it damaged costs about 15 epochs of its pay."""
     assert not dearer([6, 3, 0])
     assert dearer([9] * 6)
