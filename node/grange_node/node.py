@@ -237,7 +237,14 @@ class Node:
                     executors=executors,
                 ),
                 prover=Prover(
-                    config, store, ledger, link, follower, executors=executors, damaged=self_repairer.drawn
+                    config,
+                    store,
+                    ledger,
+                    link,
+                    follower,
+                    executors=executors,
+                    damaged=self_repairer.drawn,
+                    require_disk=volume.require,
                 ),
                 collector=Collector(
                     ledger=ledger,

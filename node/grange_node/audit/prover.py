@@ -124,9 +124,14 @@ class Prover:
         *,
         executors: Executors,
         damaged: Callable[[SlotKey, int], Awaitable[None]],
+        require_disk: Callable[[], None],
     ) -> None:
-        """Uses the node's parts, owns none; `damaged` is told of what is asked for and not here."""
+        """Uses the node's parts, owns none; `damaged` is told of what is asked for and not here.
+
+        `require_disk` raises StoreFailed while the whole data folder is not there.
+        """
         self._damaged = damaged
+        self._require_disk = require_disk
         self._config = config
         self._store = store
         self._ledger = ledger
@@ -147,8 +152,8 @@ class Prover:
     async def step(self, view: View) -> Action:
         """Do what is to be done about the epoch of `view`, and say what it was.
 
-        Raises DataMissing, ChainError; then nothing was sent, or what was sent is found again by a later
-        step.
+        Raises DataMissing, StoreFailed, ChainError; then nothing was sent, or what was sent is found again by
+        a later step.
         """
         for _ in range(MAX_LOOKS):
             action = decide(await self._executors.in_database(self._situation, view))
@@ -210,6 +215,8 @@ class Prover:
                 build_proof, self._config, self._store, self._ledger, epoch, seed
             )
         except DataMissing as error:
+            # Without its disk everything is gone, and nothing that can be done about single pieces helps.
+            await self._executors.on_disk(self._require_disk)
             for key, piece in error.pieces:
                 await self._damaged(key, piece)
             raise _explained(error, epoch) from error
@@ -242,7 +249,9 @@ class Prover:
 def _explained(error: DataMissing, epoch: Epoch) -> DataMissing:
     """With what can be done about it: the other farmers of an order show a third of it in each epoch."""
     closed = [piece for _, piece in error.pieces if not is_open(piece, epoch)]
-    if not closed:
+    if not error.pieces:
+        what_next = "the chain says what is kept here, and when that is taken in, it is tried again"
+    elif not closed:
         what_next = "what is missing is being rebuilt, and then it is tried again"
     else:
         opens = min(open_epoch(piece, epoch) for piece in closed)

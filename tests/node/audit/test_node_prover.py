@@ -289,7 +289,7 @@ async def test_a_slot_of_the_chain_that_we_know_nothing_of_is_named(tmp_path: Pa
     async with open_farm(tmp_path) as farm:
         farm.market.place(parcel().placed())
         farm.market.mine_to_epoch(2)
-        with pytest.raises(DataMissing, match="not in the ledger"):
+        with pytest.raises(DataMissing, match="not in the ledger; the chain says what is kept here"):
             await step(farm)
 
 

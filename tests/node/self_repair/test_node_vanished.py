@@ -16,6 +16,7 @@ from test_node_care import PIECES, FakeRebuilder, Kept, keep, keeping, whole
 from grange.chain import ChainError, ChainUnavailable
 from grange.chain.orders import OrderState
 from grange.types import Epoch, OrderId
+from grange_node.audit.prover import Action
 from grange_node.config import OfferFile
 from grange_node.errors import PieceDamaged, StoreFailed
 from grange_node.files import DiskFiles
@@ -86,6 +87,18 @@ async def test_a_farm_without_its_disk_answers_and_offers_no_space(farm: Farm) -
     shutil.rmtree(farm.node.config.data_folder)
     await farm.node.look_at_disk()
     assert (await farm.http.get("/v1/info")).json()["free_bytes"] == 0
+
+
+async def test_without_its_disk_a_farm_blames_no_single_piece_and_proves_once_it_is_back(
+    tmp_path: Path,
+) -> None:
+    async with keeping(tmp_path / "farm") as kept:
+        data, away = kept.node.config.data_folder, tmp_path / "away"
+        data.rename(away)
+        with pytest.raises(StoreFailed, match="is not there"):
+            await kept.node.prover.step(await kept.node.follower.refresh())
+        away.rename(data)
+        assert await kept.node.prover.step(await kept.node.follower.refresh()) is Action.PROVE
 
 
 async def test_a_disk_that_does_not_say_what_is_free_has_nothing_free(
