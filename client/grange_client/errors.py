@@ -2,10 +2,10 @@
 
     GrangeError
     |- Misuse                  we misused it, or what we were given does not fit
-    |  |- NotSetUp             there are no words or no configuration here
+    |  |- NotSetUp             there is no recovery phrase or no configuration here
     |  |- NotInstalled         a command needs packages that are not installed
     |  |- AlreadySetUp         there are, and they are not overwritten
-    |  |- BadWords             not twelve BIP-39 words
+    |  |- BadPhrase            not a recovery phrase (BIP-39)
     |  |- BadConfig            a configuration file that cannot be read
     |  |- ClockWrong           this computer's clock is off
     |  |- NothingToStore       the paths name nothing that can be stored
@@ -40,7 +40,7 @@ from grange.errors import Category, Misuse, PeerError, UserError, WorldError
 
 
 class NotSetUp(UserError, Misuse):
-    """No words or no configuration under this home."""
+    """No recovery phrase or no configuration under this home."""
 
     category = Category.SETUP
 
@@ -57,8 +57,8 @@ class AlreadySetUp(UserError, Misuse):
     category = Category.SETUP
 
 
-class BadWords(UserError, Misuse):
-    """Not twelve words of the BIP-39 list with a right checksum."""
+class BadPhrase(UserError, Misuse):
+    """Not a recovery phrase: so many words of the BIP-39 list, with a right checksum."""
 
     category = Category.SETUP
 
@@ -154,7 +154,7 @@ class BadManifest(UserError, PeerError):
 
 
 class Unopened(UserError, PeerError):
-    """The bytes are those that were promised, and they do not open with these words."""
+    """The bytes are those that were accepted, and they do not open with this recovery phrase."""
 
     category = Category.DATA
 

@@ -55,7 +55,7 @@ from grange_client.errors import ClockWrong, NothingToTakeOut, UnknownOrder
 from grange_client.extension import Extensions
 from grange_client.files.manifest import Manifest
 from grange_client.keys.config import Config
-from grange_client.keys.words import Identity
+from grange_client.keys.recovery_phrase import Identity
 from grange_client.orders.catalog import Catalog, Known
 from grange_client.orders.closing import close
 from grange_client.orders.diagnosis import diagnosed
@@ -464,7 +464,7 @@ class Renter:
             if error.name != NOTHING_REQUESTED:
                 raise
             raise NothingToTakeOut(
-                "What was announced has been taken out already, by another command with these words.",
+                "What was announced has been taken out already, by another command of this renter.",
                 detail="It is in the wallet: they all have the same.",
                 hint="`grange balance` shows it.",
             ) from error

@@ -2,8 +2,8 @@
 
 Decides how keys follow from the recovery secret, and the AEAD: AES-256-GCM with the block's index as nonce,
 so a block opens only in its own place under its own order's key. A nonce never repeats under a key because an
-order id never does: its salt is 32 random bytes, fresh for every attempt to store. Leaves the twelve words,
-and where the secret is kept, to the renter's client. docs/adr/0002-aead.md says why this cipher.
+order id never does: its salt is 32 random bytes, fresh for every attempt to store. Leaves the recovery
+phrase, and where the secret is kept, to the renter's client. docs/adr/0002-aead.md says why this cipher.
 """
 
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class RecoverySecret:
 
     @classmethod
     def from_seed(cls, seed: bytes) -> Self:
-        """From the seed of the twelve words (64 bytes by BIP-39)."""
+        """From the seed of the recovery phrase (64 bytes by BIP-39)."""
         if len(seed) < _SEED_MIN_BYTES:
             raise Misuse(f"a seed has at least {_SEED_MIN_BYTES} bytes, not {len(seed)}")
         return cls(secret=_hkdf(seed, salt=b"", info=_RECOVERY_INFO))

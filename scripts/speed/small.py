@@ -25,7 +25,7 @@ from grange.chain.network_file import Network
 from grange.transfer.events import Progress, ProgressEvent, Step
 from grange.units import TOKEN
 from grange_client.keys.config import Config, set_up
-from grange_client.keys.words import new_words
+from grange_client.keys.recovery_phrase import new_phrase
 from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 from grange_client.renter import Renter
@@ -88,7 +88,7 @@ async def open_ground(options: SmallOptions, folder: Path) -> AsyncIterator[Grou
         ) as fleet,
     ):
         network = Network(rpc=devnet.rpc_url, market=devnet.market, chain_id=devnet.chain_id)
-        config = set_up(folder / "renter", words=new_words(), network=network)
+        config = set_up(folder / "renter", phrase=new_phrase(), network=network)
         await devnet.faucet(config.identity.wallet.address, tokens=1_000_000 * TOKEN)
         async with Renter.open(config) as renter:
             farmers = [one.process.pid for one in fleet.farmers if one.process is not None]

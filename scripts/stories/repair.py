@@ -3,7 +3,8 @@
 Twelve farmers, a directory stored 4 of 8, then the renter's program is closed. Three farmers that keep slots
 are killed for good. They miss, lapse, and are evicted; repairers rebuild what they kept out of the ciphertext
 of the others, for a bounty, with no key, and farmers that were not in the order take it. Then four of the
-original farmers are killed too, and a second computer that knows only the twelve words reads everything back.
+original farmers are killed too, and a second computer that knows only the recovery phrase reads everything
+back.
 Nothing is played: these are the devnet, the nodes, the repairers and the client.
 """
 
@@ -20,7 +21,7 @@ from rich.table import Table
 from grange.chain import Chain, Event
 from grange.types import Address, Epoch, FarmerId
 from grange.units import format_tokens_rounded_down as received
-from grange_client.keys.words import new_words
+from grange_client.keys.recovery_phrase import new_phrase
 from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 from grange_devnet.devnet import Devnet
@@ -130,13 +131,13 @@ class Repair(Tale[Outcome]):
         async with AsyncExitStack() as stack:
             devnet = await self._start_chain(stack)
             fleet, repairers = await self._start_people(stack, devnet)
-            words, stored, source = await self._store(devnet)
+            phrase, stored, source = await self._store(devnet)
             nonce = await self._nonce(devnet.chain)
             await self._kill(fleet, stored)
             await self._watch_repair(devnet.chain, fleet, stored, repairers)
             outcome.renter_sent = await self._nonce(devnet.chain) - nonce
             await self._count(devnet.chain, stored, repairers)
-            await self._kill_more_and_fetch(devnet, fleet, stored, words, source)
+            await self._kill_more_and_fetch(devnet, fleet, stored, phrase, source)
         return self._conclude()
 
     async def _start_chain(self, stack: AsyncExitStack) -> Devnet:
@@ -173,14 +174,14 @@ class Repair(Tale[Outcome]):
         stage, outcome = self._stage, self._outcome
         source, what = self._source()
         with stage.step("store", f"A renter stores {what}, {K} of {N}, and closes the lid"):
-            words = new_words()
-            config = await self._rich_renter(words, devnet)
+            phrase = new_phrase()
+            config = await self._rich_renter(phrase, devnet)
             self._renter = config.identity.wallet.address
             outcome.renter_open = True
             stored = await self._put(config, source, StoreOptions(k=K, n=N, epochs=EPOCHS))
             outcome.renter_open = False
             stage.say(f"{self._measured(stored)} for each of {N} farmers")
-        return words, stored, source
+        return phrase, stored, source
 
     async def _kill(self, fleet: Fleet, stored: Stored) -> None:
         killed = [fleet.by_id(slot.farmer) for slot in stored.order.slots[:KILLED_FIRST]]
@@ -246,7 +247,7 @@ class Repair(Tale[Outcome]):
             )
 
     async def _kill_more_and_fetch(
-        self, devnet: Devnet, fleet: Fleet, stored: Stored, words: str, source: Path
+        self, devnet: Devnet, fleet: Fleet, stored: Stored, phrase: str, source: Path
     ) -> None:
         stage, outcome = self._stage, self._outcome
         original = [fleet.by_id(slot.farmer) for slot in stored.order.slots]
@@ -254,7 +255,7 @@ class Repair(Tale[Outcome]):
         outcome.killed_later = tuple(farmer.farmer for farmer in killed)
         names = ", ".join(str(farmer.farmer) for farmer in killed)
         with stage.step("fetch", f"Of the original farmers {names} are killed too; the renter wakes up"):
-            back = await self._kill_and_get(killed, words, devnet)
+            back = await self._kill_and_get(killed, phrase, devnet)
         dead = len(outcome.killed) + len(killed)
         await self._compare(source, back, f"{dead} of the {N} farmers that got them are dead")
 

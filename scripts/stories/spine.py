@@ -2,8 +2,8 @@
 
 A chain starts, eight farmers register, a renter stores a directory in one transaction. Epochs pass; one
 farmer has quietly thrown away most of what it keeps, misses and earns nothing. Two more are killed. A second
-computer that knows only the twelve words fetches everything back. The order ends and is closed: what was paid
-for epochs that nobody proved comes back, with compensation. Nothing is played: these are the devnet, the
+computer that knows only the recovery phrase fetches everything back. The order ends and is closed: what was
+paid for epochs that nobody proved comes back, with compensation. Nothing is played: these are the devnet, the
 nodes and the client. Only time is hurried: once all who can have proven, an epoch's other blocks come now.
 """
 
@@ -24,7 +24,7 @@ from grange.units import format_tokens
 from grange.units import format_tokens_rounded_down as received
 from grange.units import format_tokens_rounded_up as paid_text
 from grange_client.keys.config import load
-from grange_client.keys.words import new_words
+from grange_client.keys.recovery_phrase import new_phrase
 from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 from grange_client.renter import Renter
@@ -138,10 +138,10 @@ class Spine(Tale[Outcome]):
         async with AsyncExitStack() as stack:
             devnet = await self._start_chain(stack)
             fleet = await self._start_farmers(stack, devnet)
-            words, stored, source = await self._store(devnet)
+            phrase, stored, source = await self._store(devnet)
             cheat = await self._cheat(fleet, stored)
             await self._watch_epochs(devnet, stored, cheat)
-            await self._kill_and_fetch(devnet, fleet, stored, words, source)
+            await self._kill_and_fetch(devnet, fleet, stored, phrase, source)
             await self._close(devnet, stored)
             await self._bill(devnet, stored)
         return self._conclude()
@@ -186,8 +186,8 @@ class Spine(Tale[Outcome]):
         stage, outcome = self._stage, self._outcome
         source, what = self._source()
         with stage.step("store", f"A renter stores {what}, {K} of {N}, in one transaction"):
-            words = new_words()
-            config = await self._rich_renter(words, devnet)
+            phrase = new_phrase()
+            config = await self._rich_renter(phrase, devnet)
             first = (await devnet.chain.head()).number + 1
             stored = await self._put(config, source, StoreOptions(k=K, n=N, epochs=TERM_EPOCHS))
             address = config.identity.wallet.address
@@ -200,7 +200,7 @@ class Spine(Tale[Outcome]):
                 f"{len(sent)} transaction, {stored.receipt.gas_used:,} gas; "
                 f"{paid_text(stored.order.cost)} tokens paid ahead, until epoch {stored.order.end}"
             )
-        return words, stored, source
+        return phrase, stored, source
 
     async def _cheat(self, fleet: Fleet, stored: Stored) -> FarmerProcess:
         farmer = fleet.by_id(stored.order.slots[CHEAT_SLOT].farmer)
@@ -265,14 +265,14 @@ class Spine(Tale[Outcome]):
                     await asyncio.sleep(POLL_SECONDS)
 
     async def _kill_and_fetch(
-        self, devnet: Devnet, fleet: Fleet, stored: Stored, words: str, source: Path
+        self, devnet: Devnet, fleet: Fleet, stored: Stored, phrase: str, source: Path
     ) -> None:
         killed = [fleet.by_id(stored.order.slots[slot].farmer) for slot in KILLED_SLOTS]
         names = " and ".join(str(farmer.farmer) for farmer in killed)
         with self._stage.step(
-            "fetch", f"Farmers {names} are killed; another computer knows only the twelve words"
+            "fetch", f"Farmers {names} are killed; another computer knows only the recovery phrase"
         ):
-            back = await self._kill_and_get(killed, words, devnet)
+            back = await self._kill_and_get(killed, phrase, devnet)
         await self._compare(source, back, "two farmers are dead and one cheats")
 
     async def _close(self, devnet: Devnet, stored: Stored) -> None:

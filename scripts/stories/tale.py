@@ -1,6 +1,6 @@
 """What the stories have in common: where they play, what the renter does in each, and how they end.
 
-Decides how a directory is stored, read back on another computer that has only the twelve words, and compared,
+Decides how a directory is stored, read back on another computer that has only the recovery phrase, compared,
 and when a story held. Leaves to each story what happens in between, and what it claims.
 """
 
@@ -96,9 +96,9 @@ class Tale(ABC, Generic[AnyOutcome]):
             return self._setting.directory, str(self._setting.directory)
         return _standard_library(self._setting.folder / "standard-library"), "Python's standard library"
 
-    async def _rich_renter(self, words: str, devnet: Devnet) -> Config:
+    async def _rich_renter(self, phrase: str, devnet: Devnet) -> Config:
         """A fresh home, and tokens to pay with."""
-        config = _renter_config(self._setting.folder / "renter", words, devnet)
+        config = _renter_config(self._setting.folder / "renter", phrase, devnet)
         await devnet.faucet(config.identity.wallet.address, tokens=RENTER_TOKENS)
         return config
 
@@ -119,12 +119,13 @@ class Tale(ABC, Generic[AnyOutcome]):
             f"a slot of {geometry.slot_bytes / MIB:.1f} MiB"
         )
 
-    async def _kill_and_get(self, killed: Sequence[FarmerProcess], words: str, devnet: Devnet) -> Path:
-        """End farmers, and read the newest order on a computer that has only the words; gives where it is."""
+    async def _kill_and_get(self, killed: Sequence[FarmerProcess], phrase: str, devnet: Devnet) -> Path:
+        """End farmers, and read the newest order on a computer that has only the recovery phrase; gives where
+        it is."""
         for farmer in killed:
             await farmer.kill()
         back = self._setting.folder / "back"
-        config = _renter_config(self._second_home, words, devnet)
+        config = _renter_config(self._second_home, phrase, devnet)
         async with Renter.open(config) as renter:
             with self._stage.work() as watch:
                 known = (await renter.orders(watch))[0]
@@ -154,10 +155,10 @@ class Tale(ABC, Generic[AnyOutcome]):
         return outcome
 
 
-def _renter_config(home: Path, words: str, devnet: Devnet) -> Config:
-    """A fresh home for somebody who has the words."""
+def _renter_config(home: Path, phrase: str, devnet: Devnet) -> Config:
+    """A fresh home for somebody who has the recovery phrase."""
     network = Network(rpc=devnet.rpc_url, market=devnet.market, chain_id=devnet.chain_id)
-    return set_up(home, words=words, network=network)
+    return set_up(home, phrase=phrase, network=network)
 
 
 def _standard_library(copy: Path) -> Path:

@@ -89,7 +89,7 @@ from grange.wire.headers import (
     parse_voucher,
 )
 from grange.wire.limits import MAX_REQUEST_LIFE_SECONDS, STEP_BYTES
-from grange_client.keys.words import Identity, identity
+from grange_client.keys.recovery_phrase import Identity, identity
 from grange_client.orders.market import Missing, OnMined, nobody_told
 from grange_client.renter import Renter
 

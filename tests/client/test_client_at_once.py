@@ -52,11 +52,11 @@ async def mine(devnet: Devnet) -> None:
 async def test_eight_puts_at_once_all_succeed(
     homes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From one home, and from two computers with the same words: none is refused, none is paid twice."""
+    """From one home, and from two computers with the same phrase: none is refused, none is paid twice."""
     monkeypatch.setattr("client_fakes.NOW", int(time.time()))
     async with town(tmp_path) as devnet:
         network = Network(rpc=devnet.rpc_url, market=devnet.market, chain_id=devnet.chain_id)
-        configs = [set_up(tmp_path / f"home {n}", words=WORDS, network=network) for n in range(homes)]
+        configs = [set_up(tmp_path / f"home {n}", phrase=WORDS, network=network) for n in range(homes)]
         account = configs[0].identity.wallet.address
         await devnet.faucet(account, native=10**19, tokens=100 * TOKEN)
 

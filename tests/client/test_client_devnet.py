@@ -72,7 +72,7 @@ async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
                 farmer.behaviour.promise = honest
                 await _register(devnet, farmer, await farmer.start())
             network = Network(rpc=devnet.rpc_url, market=devnet.market, chain_id=devnet.chain_id)
-            config = set_up(tmp_path / "home", words=WORDS, network=network)
+            config = set_up(tmp_path / "home", phrase=WORDS, network=network)
             await devnet.faucet(config.identity.wallet.address, native=10**19, tokens=100 * TOKEN)
             yield Town(devnet, config, farmers)
         finally:
@@ -95,7 +95,8 @@ async def _register(devnet: Devnet, farmer: FakeFarmer, endpoint: str) -> None:
 
 
 async def test_whole_story(town: Town, tree: Path, tmp_path: Path) -> None:
-    """Put in one transaction, pay to the base unit, find it again with the words alone, get it back."""
+    """Put in one transaction, pay to the base unit, find it again with the recovery phrase alone, get it
+    back."""
     account = town.config.identity.wallet.address
     async with Renter.open(town.config, policy=CALM) as renter:
         before = await renter.funds()
@@ -119,7 +120,7 @@ async def test_whole_story(town: Town, tree: Path, tmp_path: Path) -> None:
         await renter.withdraw()
         assert await town.devnet.chain.vault(account) == 0
         assert (await renter.funds()).wallet == left.wallet + announced.amount
-    other = set_up(tmp_path / "other machine", words=WORDS, network=town.config.network)
+    other = set_up(tmp_path / "other machine", phrase=WORDS, network=town.config.network)
     async with Renter.open(other, policy=CALM) as renter:
         known = await renter.orders()
         assert [one.name for one in known] == ["tree", "tree"]
@@ -266,9 +267,9 @@ async def test_nothing_is_sent_in_the_wrong_place(town: Town, tree: Path, tmp_pa
     for error, change in ((WrongChain, {"chain_id": 5}), (MarketNotFound, {"market": nowhere})):
         network = right.model_copy(update=change)
         with pytest.raises(error):
-            async with Renter.open(set_up(tmp_path / error.__name__, words=WORDS, network=network)):
+            async with Renter.open(set_up(tmp_path / error.__name__, phrase=WORDS, network=network)):
                 pass
-    poor = set_up(tmp_path / "poor", words=POOR_WORDS, network=right)
+    poor = set_up(tmp_path / "poor", phrase=POOR_WORDS, network=right)
     async with Renter.open(poor, policy=CALM) as renter:
         with pytest.raises(NotEnoughMoney, match="tokens are missing"):
             await renter.quote([tree], CODE)
@@ -301,7 +302,7 @@ async def test_command_as_a_person_runs_it(town: Town, tree: Path, tmp_path: Pat
     """In a process of its own: init, balance, put, get, and an error with words and an exit code."""
     devnet_file, home = tmp_path / "devnet.json", tmp_path / "person"
     town.devnet.address.write(devnet_file)
-    made = await grange("init", "--devnet", devnet_file, "--words", home=home, stdin=WORDS + "\n")
+    made = await grange("init", "--devnet", devnet_file, "--phrase", home=home, stdin=WORDS + "\n")
     assert made.exit_code == 0, made.err
     balance = await grange("balance", "--json", home=home)
     assert json.loads(balance.out)["wallet"] == str(100 * TOKEN)

@@ -31,7 +31,7 @@ from grange_client.errors import (
 from grange_client.files.manifest import Manifest
 from grange_client.files.new_file import NewFile
 from grange_client.files.scan import Entry, Kind, Scan, scan
-from grange_client.keys.words import identity, new_words
+from grange_client.keys.recovery_phrase import identity, new_phrase
 from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 from grange_client.renter import Renter
@@ -77,7 +77,7 @@ async def test_other_words_open_nothing(world: World, tree: Path, tmp_path: Path
     """The order's key follows from the secret, not from the order."""
     async with world.renter() as renter:
         put = await stored(renter, tree)
-    world.identity = type(world.identity)(wallet=world.identity.wallet, secret=identity(new_words()).secret)
+    world.identity = type(world.identity)(wallet=world.identity.wallet, secret=identity(new_phrase()).secret)
     async with world.renter(tmp_path / "other machine") as renter:
         with pytest.raises((Unopened, NotEnoughFarmers)):
             await renter.manifest(put.order)

@@ -14,7 +14,7 @@ from grange.chain.renter_events import MAX_ORDERS_PER_REQUEST
 from grange_client.downloads import downloads as downloads_module
 from grange_client.downloads.reader import OrderReader
 from grange_client.files.manifest import Manifest
-from grange_client.keys.words import identity
+from grange_client.keys.recovery_phrase import identity
 from grange_client.orders.market import ChainMarket
 from grange_client.renter import Renter
 

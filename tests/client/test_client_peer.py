@@ -25,7 +25,7 @@ from grange.peer import (
 from grange.peer import peer as peer_module
 from grange.transfer.directory import FarmerDirectory
 from grange.types import OrderId
-from grange_client.keys.words import identity
+from grange_client.keys.recovery_phrase import identity
 
 DOMAIN = Domain(chain_id=1337, market=MARKET)
 ORDER = OrderId(b"\x05" * 32)

@@ -37,7 +37,8 @@ def earned(world: World) -> int:
 
 
 async def test_looking_at_a_list_pays_no_ransom(world: World, tree: Path, tmp_path: Path) -> None:
-    """With the words alone, names are read from the farmers, which could else take the whole vault."""
+    """With the recovery phrase alone, names are read from the farmers, which could else take the whole
+    vault."""
     async with world.renter() as renter:
         order = (await put(renter, tree)).order
     raise_prices(world, *(slot.farmer for slot in order.slots))

@@ -21,7 +21,7 @@ from grange.transfer.events import Listener, ignore_progress
 from grange.types import Address, Epoch, FarmerId
 from grange.units import TOKEN
 from grange_client.keys.config import Config, set_up
-from grange_client.keys.words import new_words
+from grange_client.keys.recovery_phrase import new_phrase
 from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 from grange_client.renter import Renter
@@ -53,9 +53,9 @@ async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A renter: the twelve words, and a home that was set up with them."""
+    """A renter: the recovery phrase, and a home that was set up with it."""
 
-    words: str
+    phrase: str
     config: Config
 
     @property
@@ -107,18 +107,18 @@ class Town:
         self, *, tokens: int = RENTER_TOKENS, native: int = RENTER_GAS_WEI, rpc_url: str | None = None
     ) -> Person:
         """A new renter with tokens and gas tokens."""
-        words = new_words()
-        config = self.home_for(words, rpc_url=rpc_url)
+        phrase = new_phrase()
+        config = self.home_for(phrase, rpc_url=rpc_url)
         await self.devnet.faucet(config.identity.wallet.address, native, tokens)
-        return Person(words=words, config=config)
+        return Person(phrase=phrase, config=config)
 
-    def home_for(self, words: str, *, rpc_url: str | None = None) -> Config:
-        """A fresh home for somebody who has the words."""
+    def home_for(self, phrase: str, *, rpc_url: str | None = None) -> Config:
+        """A fresh home for somebody who has the recovery phrase."""
         self._people += 1
         network = Network(
             rpc=rpc_url or self.devnet.rpc_url, market=self.devnet.market, chain_id=self.devnet.chain_id
         )
-        return set_up(self.folder / f"renter-{self._people}", words=words, network=network)
+        return set_up(self.folder / f"renter-{self._people}", phrase=phrase, network=network)
 
     async def nonce(self, address: Address) -> int:
         """How many transactions an account has ever sent."""
@@ -211,7 +211,7 @@ async def stored(
 
 
 async def fetched(config: Config, target: Path) -> Path:
-    """Get the newest order back as a library user does who knows nothing but the words."""
+    """Get the newest order back as a library user does who knows nothing but the recovery phrase."""
     async with Renter.open(config) as renter:
         known = (await renter.orders())[0]
         await renter.get(known.order, target)

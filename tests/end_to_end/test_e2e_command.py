@@ -53,7 +53,7 @@ async def test_a_person_stores_and_fetches_by_command(town: Town, tmp_path: Path
         grange("balance", "--json", "--home", home),
         grange("ls", "--json", "--home", home),
         grange("stat", "source", "--files", "--json", "--home", home),
-        grange("init", *network, "--words", "--home", tmp_path / "other", typed=words),
+        grange("init", *network, "--phrase", "--home", tmp_path / "other", typed=words),
     )
     assert other.code == 0, other
     vault, wallet = await town.wealth(address)
@@ -148,7 +148,7 @@ async def test_too_few_farmers_are_named(town: Town, person: Person, tmp_path: P
             grange("get", "one.bin", back, "--home", person.home),
             grange("put", source, "--yes", "--k", 2, "--n", 5, "--home", person.home),
         )
-        async with Renter.open(town.home_for(person.words)) as renter:
+        async with Renter.open(town.home_for(person.phrase)) as renter:
             with pytest.raises(NotEnoughFarmers) as too_few:
                 await renter.get(order, again)
     finally:

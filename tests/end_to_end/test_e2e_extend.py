@@ -31,8 +31,8 @@ async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
 
 
 async def test_an_order_goes_on_with_whoever_goes_on(town: Town, tmp_path: Path) -> None:
-    """Extended without an upload, found again with the words alone, proven and closed; a farmer that is gone
-    is replaced by another at the next time, and the data is as it was."""
+    """Extended without an upload, found again with the recovery phrase alone, proven and closed; a farmer
+    that is gone is replaced by another at the next time, and the data is as it was."""
     person = await town.person()
     source = plain_file(tmp_path / "one.bin", FEW_MB, seed=31)
     grid = town.chain.parameters.grid_epochs
@@ -88,8 +88,8 @@ async def wealth(town: Town, person: Person) -> tuple[int, int]:
 
 
 async def same_from_words(town: Town, person: Person, source: Path, target: Path) -> None:
-    """On a machine that knows nothing but the words."""
-    back = await fetched(town.home_for(person.words), target)
+    """On a machine that knows nothing but the recovery phrase."""
+    back = await fetched(town.home_for(person.phrase), target)
     assert await asyncio.to_thread(filecmp.cmp, back / "one.bin", source, shallow=False)
 
 

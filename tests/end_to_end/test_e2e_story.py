@@ -70,7 +70,7 @@ async def test_files_go_in_are_proven_and_paid_and_come_back(
 
         for farmer in killed:
             await farmer.kill()
-        back = await fetched(town.home_for(person.words), tmp_path / "back")
+        back = await fetched(town.home_for(person.phrase), tmp_path / "back")
     for farmer in killed:
         await farmer.start()
     assert differences(source, back / source.name) == []

@@ -144,7 +144,7 @@ async def test_farmers_serve_without_a_chain_and_prove_when_it_is_back(
     await town.gate.shut()
     try:
         epoch = await town.next_epoch()
-        back = await fetched(town.home_for(person.words), tmp_path / "back")
+        back = await fetched(town.home_for(person.phrase), tmp_path / "back")
         assert (back / "one.bin").read_bytes() == source.read_bytes()
         assert await town.proofs(epoch) == {}
     finally:
@@ -156,8 +156,8 @@ async def test_farmers_serve_without_a_chain_and_prove_when_it_is_back(
 async def test_a_reorg_that_undoes_an_order_undoes_it_for_everybody(
     town: Town, person: Person, tmp_path: Path
 ) -> None:
-    """After it a computer that has only the words shows the order no more, nothing is paid for it, and no
-    farmer tries to prove it. The home that placed it places it again."""
+    """After it a computer that has only the recovery phrase shows the order no more, nothing is paid for it,
+    and no farmer tries to prove it. The home that placed it places it again."""
     chain = town.chain
     kept = plain_file(tmp_path / "kept.bin", FEW_MB, seed=16)
     gone = plain_file(tmp_path / "gone.bin", FEW_MB, seed=17)
@@ -174,7 +174,7 @@ async def test_a_reorg_that_undoes_an_order_undoes_it_for_everybody(
     await town.devnet.revert(snapshot)
     nonces = {one.farmer: await town.nonce(one.address) for one in town.farmers}
     epoch = await town.next_epoch()
-    async with Renter.open(town.home_for(person.words)) as renter:
+    async with Renter.open(town.home_for(person.phrase)) as renter:
         assert [known.name for known in await renter.orders()] == ["kept.bin"]
     assert await town.wealth(person.address) == before
     assert await chain.order(undone.id) is None

@@ -24,7 +24,7 @@ from grange_client.cli.interrupt import leaving_at_once
 from grange_client.cli.plugins import PLUGINS, add_plugins, as_command
 
 COMMANDS: Final = {
-    "init": ("init", "Make the twelve words, or take them, and remember the market."),
+    "init": ("init", "Make a recovery phrase, or take yours, and remember the market."),
     "put": ("files", "Store files and directories as one order, in one transaction."),
     "get": ("files", "Get an order back, or parts of it, into a directory."),
     "ls": ("overview", "List what is stored."),
@@ -86,7 +86,7 @@ def grange(
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Store files with farmers who are paid for keeping them, and get them back with twelve words."""
+    """Store files with farmers who are paid for keeping them, and get them back with a recovery phrase."""
 
 
 def _not_loaded() -> None:

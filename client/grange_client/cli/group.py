@@ -25,7 +25,7 @@ _HINTS = {
     "cat": "`grange get NAME DEST --only PATH` fetches one file.",
     "version": "It is `grange --version`.",
     "help": "It is `grange --help`.",
-    "recover": "`grange init --words` takes a recovery phrase, and `grange get` fetches files.",
+    "recover": "`grange init --phrase` takes a recovery phrase, and `grange get` fetches files.",
 }
 _SAME = {
     "remove": "rm",

@@ -365,10 +365,10 @@ def balance_screen(address: Address, funds: Funds) -> RenderableType:
     )
 
 
-def words_screen(words: str) -> RenderableType:
-    """The twelve words, numbered, in three rows."""
+def phrase_screen(phrase: str) -> RenderableType:
+    """The words of a recovery phrase, numbered, in three rows."""
     table = Table.grid(padding=(0, 3))
-    numbered = [f"{index:>2} {word}" for index, word in enumerate(words.split(), 1)]
+    numbered = [f"{index:>2} {word}" for index, word in enumerate(phrase.split(), 1)]
     for row in range(0, len(numbered), 4):
         table.add_row(*numbered[row : row + 4])
     return table

@@ -29,7 +29,7 @@ from grange_client.downloads.restore import Restored, blocks_of, chosen, fetch_m
 from grange_client.files.manifest import Manifest
 from grange_client.files.scan import Kind
 from grange_client.files.target import Target
-from grange_client.keys.words import Identity
+from grange_client.keys.recovery_phrase import Identity
 from grange_client.orders.catalog import Catalog
 from grange_client.orders.market import Market
 from grange_client.orders.reputations import Reputations

@@ -85,5 +85,5 @@ class OrderReader:
             segment, _ = self.geometry.place_of(error.block_index)
             raise Unopened(
                 f"Segment {segment} does not open, although every piece of it is what the chain knows.",
-                detail="It was stored with other words than these, or by a faulty client.",
+                detail="It was stored with another recovery phrase than this one, or by a faulty client.",
             ) from error

@@ -9,9 +9,9 @@ instead, so its rows have five fields.
 
 Contents stand in the stream in the order of the entries, so offsets need not be written. Reading and writing
 go row by row: the document as a whole, which may be many times larger than its stored form, is never in
-memory. Reading trusts nothing: whoever has the words could have written anything, and a name must never lead
-out of the directory that is restored into. Leaves files and links on disk to `restore`, reading rows to
-`manifest_document`.
+memory. Reading trusts nothing: anyone who has the recovery phrase could have written anything, and a name
+must never lead out of the directory that is restored into. Leaves files and links on disk to `restore`,
+reading rows to `manifest_document`.
 """
 
 import zlib

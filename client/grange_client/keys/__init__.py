@@ -1,5 +1,5 @@
 """What a renter's home holds.
 
-words     the twelve words, and the keys that follow from them
+recovery_phrase  the words that everything can be found again with, and the keys that follow from them
 config    the home: which chain and market, where the files are
 """

@@ -1,7 +1,7 @@
-"""Where a renter's things are: a home directory with the configuration, the words and the catalog.
+"""Where a renter's things are: a home directory with the configuration, the recovery phrase and the catalog.
 
     config.json               which chain and which market
-    recovery.txt              the twelve words, readable by the owner only
+    recovery.txt              the recovery phrase, readable by the owner only
     catalog.sqlite            a cache, see `catalog`
     reputations.sqlite        which farmers worked, failed and lied, see `reputations`
     payment-channels.sqlite   what was signed away for reads, see `grange.peer.payment_channels`
@@ -22,7 +22,7 @@ from grange.storage.atomic_file import create_file, replace_file
 from grange.storage.database_file import COMPANIONS
 from grange.storage.folder_lock import folder_lock
 from grange_client.errors import AlreadySetUp, BadConfig, NotSetUp
-from grange_client.keys.words import Identity, checked_words, identity
+from grange_client.keys.recovery_phrase import Identity, checked_phrase, identity
 
 HOME_VARIABLE = "GRANGE_HOME"
 MAX_CONFIG_BYTES = 1 << 16
@@ -60,28 +60,28 @@ def home_path(given: Path | None) -> Path:
 
 
 def is_set_up(home: Path) -> bool:
-    """Whether there are words already: they are what must never be lost."""
-    return _words_path(home).exists()
+    """Whether there is a recovery phrase already: it is what must never be lost."""
+    return _phrase_path(home).exists()
 
 
-def set_up(home: Path, *, words: str, network: Network) -> Config:
-    """Write a new home. Raises AlreadySetUp rather than overwrite, BadWords for wrong words."""
-    words = checked_words(words)
+def set_up(home: Path, *, phrase: str, network: Network) -> Config:
+    """Write a new home. Raises AlreadySetUp rather than overwrite, BadPhrase for a wrong phrase."""
+    phrase = checked_phrase(phrase)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with folder_lock(home):
         if is_set_up(home):
             raise _already_set_up(home)
-        # The words last: until they are there, a set-up that was cut short can simply be repeated.
+        # The phrase last: until it is there, a set-up that was cut short can simply be repeated.
         replace_file(_network_path(home), network.model_dump_json(indent=2) + "\n")
         try:
-            create_file(_words_path(home), words + "\n")
+            create_file(_phrase_path(home), phrase + "\n")
         except FileExistsError:
             raise _already_set_up(home) from None
-    return Config(home=home, network=network, identity=identity(words))
+    return Config(home=home, network=network, identity=identity(phrase))
 
 
 def move_to(home: Path, network: Network) -> list[Path]:
-    """Set up a home for another chain, with the words that it has. What was remembered of the old chain is
+    """Set up a home for another chain, with the phrase that it has. What was remembered of the old chain is
     moved aside; returns where to. Raises OSError."""
     moved = []
     with folder_lock(home):
@@ -96,17 +96,20 @@ def move_to(home: Path, network: Network) -> list[Path]:
 
 
 def load(home: Path) -> Config:
-    """Read a home. Raises NotSetUp, BadConfig or BadWords."""
+    """Read a home. Raises NotSetUp, BadConfig or BadPhrase."""
     if not is_set_up(home):
         raise NotSetUp(f"Nothing is set up in {home}.", hint="Run `grange init` first.")
-    words = _read(
-        _words_path(home), hint="Put the twelve words there, or set it up again with `grange init --words`."
+    phrase = _read(
+        _phrase_path(home),
+        hint="Put the recovery phrase there, or set it up again with `grange init --phrase`.",
     )
     network = parse_network(
-        _read(_network_path(home), hint="Write it again, or set up another home with `grange init --words`."),
+        _read(
+            _network_path(home), hint="Write it again, or set up another home with `grange init --phrase`."
+        ),
         _network_path(home),
     )
-    return Config(home=home, network=network, identity=identity(words))
+    return Config(home=home, network=network, identity=identity(phrase))
 
 
 def parse_network(text: str, source: Path | str, hint: str = "Correct it.") -> Network:
@@ -128,7 +131,7 @@ def network_from_file(path: Path) -> Network:
 def _already_set_up(home: Path) -> AlreadySetUp:
     return AlreadySetUp(
         f"{home} is set up already, and was left as it is.",
-        detail="The words there open the orders that were stored with them.",
+        detail="The phrase there opens the orders that were stored with it.",
         hint="Use another directory with --home, or move that one away first.",
     )
 
@@ -137,7 +140,7 @@ def _network_path(home: Path) -> Path:
     return home / "config.json"
 
 
-def _words_path(home: Path) -> Path:
+def _phrase_path(home: Path) -> Path:
     return home / "recovery.txt"
 
 

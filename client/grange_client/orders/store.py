@@ -37,7 +37,7 @@ from grange_client.files.manifest import Manifest, pack
 from grange_client.files.manifest_document import NAME_RULE, is_name
 from grange_client.files.scan import Scan, scan, shown
 from grange_client.files.stream import ContentStream
-from grange_client.keys.words import Identity
+from grange_client.keys.recovery_phrase import Identity
 from grange_client.orders.cautions import cautions, unfinished_attempts
 from grange_client.orders.farmer_choice import choose_farmers
 from grange_client.orders.market import Market, OnMined

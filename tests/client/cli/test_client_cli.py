@@ -554,7 +554,7 @@ def test_init_shows_words_once_and_keeps_them(tmp_path: Path, monkeypatch: pytes
     assert isinstance(second.exception, UserError)
     assert (home / "recovery.txt").read_text().split() == words
     restored = runner.invoke(
-        cli.app, [*options[:1], "--words", "--home", str(tmp_path / "b"), *options[3:]], input=WORDS + "\n"
+        cli.app, [*options[:1], "--phrase", "--home", str(tmp_path / "b"), *options[3:]], input=WORDS + "\n"
     )
     assert restored.exit_code == 0, restored.output
     assert "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266" in restored.stdout
@@ -659,7 +659,7 @@ def test_version() -> None:
         ("delete", "Nothing can be deleted"),
         ("list", "Did you mean 'ls'?"),
         ("putt", "Did you mean 'put'?"),
-        ("recover", "grange init --words"),
+        ("recover", "grange init --phrase"),
         ("foo", "grange --help"),
     ],
 )
@@ -944,13 +944,13 @@ def test_progress_is_drawn() -> None:
 
 def test_address_needs_no_chain(tmp_path: Path) -> None:
     """For scripts: one line, also while no chain answers."""
-    set_up(tmp_path, words=WORDS, network=Network(rpc="http://127.0.0.1:1", market=MARKET))
+    set_up(tmp_path, phrase=WORDS, network=Network(rpc="http://127.0.0.1:1", market=MARKET))
     result = CliRunner().invoke(cli.app, ["balance", "--address", "--home", str(tmp_path)])
     assert result.stdout == "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266\n"
 
 
 def test_home_option_is_used(tmp_path: Path) -> None:
     """Each command takes --home."""
-    set_up(tmp_path / "a", words=WORDS, network=Network(rpc="http://127.0.0.1:1", market=MARKET))
+    set_up(tmp_path / "a", phrase=WORDS, network=Network(rpc="http://127.0.0.1:1", market=MARKET))
     result = CliRunner().invoke(cli.app, ["balance", "--home", str(tmp_path / "a")])
     assert isinstance(result.exception, ChainUnavailable)

@@ -26,7 +26,7 @@ ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    set_up(tmp_path / "home", words=WORDS, network=Network(rpc="http://127.0.0.1:1", market=MARKET))
+    set_up(tmp_path / "home", phrase=WORDS, network=Network(rpc="http://127.0.0.1:1", market=MARKET))
     return tmp_path / "home"
 
 

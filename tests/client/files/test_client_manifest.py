@@ -160,7 +160,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("stored", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_manifests_are_refused(stored: bytes) -> None:
-    """Whatever somebody with the words wrote, nothing but a sound tree is accepted."""
+    """Whatever somebody with the recovery phrase wrote, nothing but a sound tree is accepted."""
     with pytest.raises(BadManifest):
         unpack(stored)
 

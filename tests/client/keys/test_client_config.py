@@ -12,9 +12,9 @@ from eth_account import Account
 from eth_account.hdaccount import seed_from_mnemonic
 
 from grange.chain.network_file import Network
-from grange_client.errors import AlreadySetUp, BadConfig, BadWords, NotSetUp
+from grange_client.errors import AlreadySetUp, BadConfig, BadPhrase, NotSetUp
 from grange_client.keys.config import home_path, is_set_up, load, network_from_file, parse_network, set_up
-from grange_client.keys.words import checked_words, identity, new_words
+from grange_client.keys.recovery_phrase import checked_phrase, identity, new_phrase
 
 NETWORK = Network(rpc="http://127.0.0.1:8545", market=MARKET, chain_id=1337)
 
@@ -27,7 +27,7 @@ def test_wallet_is_where_other_programs_find_it() -> None:
 def test_wallet_agrees_with_an_independent_derivation() -> None:
     """eth_account's own way from words to account gives the same."""
     Account.enable_unaudited_hdwallet_features()
-    for words in (new_words() for _ in range(10)):
+    for words in (new_phrase() for _ in range(10)):
         assert identity(words).wallet.address == Account.from_mnemonic(words).address
 
 
@@ -41,16 +41,16 @@ def test_secret_is_not_the_wallet() -> None:
     assert who.secret.secret not in seed_from_mnemonic(WORDS, "")
 
 
-def test_new_words_are_new() -> None:
-    """Twelve words, valid, never the same."""
-    drawn = {new_words() for _ in range(20)}
+def test_new_phrases_are_new() -> None:
+    """Valid, and never the same."""
+    drawn = {new_phrase() for _ in range(20)}
     assert len(drawn) == 20
-    assert all(len(checked_words(words).split()) == 12 for words in drawn)
+    assert all(len(checked_phrase(words).split()) == 12 for words in drawn)
 
 
 def test_words_are_taken_as_people_type_them() -> None:
     """Case and spacing do not matter."""
-    assert checked_words("  " + WORDS.upper().replace(" ", " \n ")) == WORDS
+    assert checked_phrase("  " + WORDS.upper().replace(" ", " \n ")) == WORDS
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def test_words_are_taken_as_people_type_them() -> None:
 )
 def test_wrong_words_are_refused(words: str) -> None:
     """Too few, too many, of no list, or with a wrong checksum."""
-    with pytest.raises(BadWords):
-        checked_words(words)
+    with pytest.raises(BadPhrase):
+        checked_phrase(words)
 
 
 def test_set_up_and_load(tmp_path: Path) -> None:
-    """What is set up is loaded again; the words are readable by their owner only."""
+    """What is set up is loaded again; the phrase is readable by their owner only."""
     home = tmp_path / "deep" / "home"
-    made = set_up(home, words=WORDS, network=NETWORK)
+    made = set_up(home, phrase=WORDS, network=NETWORK)
     loaded = load(home)
     assert loaded.network == made.network == NETWORK
     assert loaded.identity.wallet.address == made.identity.wallet.address
@@ -74,16 +74,16 @@ def test_set_up_and_load(tmp_path: Path) -> None:
 
 
 def test_two_set_ups_at_once_leave_one_home(tmp_path: Path) -> None:
-    """Of several at once one succeeds, and words and network are both its own."""
+    """Of several at once one succeeds, and phrase and network are both its own."""
     networks = [NETWORK.model_copy(update={"chain_id": number + 1}) for number in range(8)]
-    words = [new_words() for _ in networks]
+    words = [new_phrase() for _ in networks]
     start = threading.Barrier(len(networks))
     made: list[int] = []
 
     def set_up_one(number: int) -> None:
         start.wait()
         with suppress(AlreadySetUp):
-            set_up(tmp_path, words=words[number], network=networks[number])
+            set_up(tmp_path, phrase=words[number], network=networks[number])
             made.append(number)
 
     threads = [threading.Thread(target=set_up_one, args=(number,)) for number in range(len(networks))]
@@ -99,17 +99,17 @@ def test_two_set_ups_at_once_leave_one_home(tmp_path: Path) -> None:
 
 def test_second_set_up_changes_nothing(tmp_path: Path) -> None:
     """Words that exist are never overwritten."""
-    set_up(tmp_path, words=WORDS, network=NETWORK)
+    set_up(tmp_path, phrase=WORDS, network=NETWORK)
     with pytest.raises(AlreadySetUp):
-        set_up(tmp_path, words=new_words(), network=NETWORK)
+        set_up(tmp_path, phrase=new_phrase(), network=NETWORK)
     assert (tmp_path / "recovery.txt").read_text().strip() == WORDS
 
 
 def test_set_up_that_was_cut_short_can_be_repeated(tmp_path: Path) -> None:
-    """A configuration without words is no set-up."""
+    """A configuration without a recovery phrase is no set-up."""
     (tmp_path / "config.json").write_text("{")
     assert not is_set_up(tmp_path)
-    set_up(tmp_path, words=WORDS, network=NETWORK)
+    set_up(tmp_path, phrase=WORDS, network=NETWORK)
     assert load(tmp_path).network == NETWORK
 
 
@@ -128,7 +128,7 @@ def test_set_up_that_was_cut_short_can_be_repeated(tmp_path: Path) -> None:
 )
 def test_bad_configuration_is_explained(tmp_path: Path, text: str) -> None:
     """A configuration that makes no sense names its file."""
-    set_up(tmp_path, words=WORDS, network=NETWORK)
+    set_up(tmp_path, phrase=WORDS, network=NETWORK)
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(BadConfig, match=r"config\.json"):
         load(tmp_path)
@@ -162,7 +162,7 @@ def test_nothing_set_up(tmp_path: Path) -> None:
 
 def test_lost_configuration(tmp_path: Path) -> None:
     """Words without a configuration are an error of their own, not an invitation to overwrite."""
-    set_up(tmp_path, words=WORDS, network=NETWORK)
+    set_up(tmp_path, phrase=WORDS, network=NETWORK)
     (tmp_path / "config.json").unlink()
     with pytest.raises(BadConfig):
         load(tmp_path)

@@ -62,7 +62,7 @@ def test_what_was_deleted_is_not_advised_to_be_fetched(order: OrderState, now: i
 async def test_the_same_farmers_keep_it_on_at_their_present_price(
     world: World, order: OrderState, tree: Path, tmp_path: Path
 ) -> None:
-    """Nothing is sent; what is shown is what is paid; words alone find it and open it."""
+    """Nothing is sent; what is shown is what is paid; the recovery phrase alone finds it and open it."""
     dearer = order.slots[0].farmer
     reprice(world, dearer, 3)
     async with world.renter() as renter:
@@ -89,7 +89,8 @@ async def test_the_same_farmers_keep_it_on_at_their_present_price(
 async def test_a_chain_of_extensions_is_opened_with_the_first_key(
     world: World, order: OrderState, tree: Path, tmp_path: Path
 ) -> None:
-    """On a machine that has the words only. The first is over, and its name is known all the same."""
+    """On a machine that has the recovery phrase only. The first is over, and its name is known all the
+    same."""
     async with world.renter() as renter:
         second = (await renter.extend(await renter.quote_extension(order, None))).order
         world.market.block = (second.end - 1) * PARAMETERS.epoch_blocks

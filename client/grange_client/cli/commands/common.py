@@ -41,7 +41,9 @@ def _be_verbose(value: bool) -> bool:
 
 Home = Annotated[
     Path | None,
-    typer.Option("--home", help="Where words and settings are.", envvar="GRANGE_HOME", show_envvar=True),
+    typer.Option(
+        "--home", help="Where recovery phrase and settings are.", envvar="GRANGE_HOME", show_envvar=True
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON value, amounts as strings in base units.")]
 Verbose = Annotated[
@@ -56,7 +58,7 @@ Wanted = Annotated[str, typer.Argument(metavar="NAME|ORDER", help="An order's na
 
 @asynccontextmanager
 async def renter(home: Path | None) -> AsyncIterator[Renter]:
-    """The renter whose words and settings are in that home."""
+    """The renter whose phrase and settings are in that home."""
     config: Config = load(home_path(home))
     async with Renter.open(config, on_wait=_say_waiting) as renter, telling(renter):
         yield renter

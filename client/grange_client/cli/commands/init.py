@@ -1,7 +1,7 @@
-"""`init`: the twelve words and the market, once.
+"""`init`: the recovery phrase and the market, once.
 
-Decides what is asked and checked before anything is written. Leaves the words to `words`, the files to
-`config`.
+Decides what is asked and checked before anything is written. Leaves the phrase to `recovery_phrase`, the
+files to `config`.
 """
 
 import sys
@@ -20,7 +20,7 @@ from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Verbose
 from grange_client.errors import AlreadySetUp, BadConfig
 from grange_client.keys.config import home_path, is_set_up, load, move_to, network_from_file, set_up
-from grange_client.keys.words import identity, new_words
+from grange_client.keys.recovery_phrase import identity, new_phrase
 
 WHAT_TO_GIVE = (
     "--market is an address, 0x and 40 hex digits; --rpc the endpoint of its chain, such as "
@@ -38,22 +38,25 @@ def init(
     first_block: Annotated[
         int, typer.Option(min=0, help="The block in which the market was deployed, if known.")
     ] = 0,
-    words: Annotated[bool, typer.Option("--words", help="Take twelve words that exist already.")] = False,
+    phrase: Annotated[bool, typer.Option("--phrase", help="Take a recovery phrase that exists.")] = False,
     home: Home = None,
     verbose: Verbose = False,
 ) -> None:
-    """Make the twelve words, or take them, and remember the market."""
+    """Make a recovery phrase, or take yours, and remember the market."""
     folder = home_path(home)
     if is_set_up(folder):
         _move_or_refuse(folder, devnet if rpc is None and market is None else None)
         return
     network = common.run(_checked_network(_network(rpc, market, devnet, first_block)))
-    chosen = _asked_words() if words else new_words()
-    config = set_up(folder, words=chosen, network=network)
-    if not words:
-        common.out.print("These twelve words open everything you store. Write them down, in this order:\n")
-        common.out.print(screens.words_screen(chosen))
-        common.out.print("\nWhoever has them has your files and your tokens. They are not shown again.\n")
+    chosen = _ask_phrase() if phrase else new_phrase()
+    config = set_up(folder, phrase=chosen, network=network)
+    if not phrase:
+        common.out.print(
+            "These words are your recovery phrase: they open everything you store. Write them down, in this "
+            "order:\n"
+        )
+        common.out.print(screens.phrase_screen(chosen))
+        common.out.print("\nAnyone who has them has your files and your tokens. They are not shown again.\n")
     facts = [
         ("address", config.identity.wallet.address),
         ("market", network.market),
@@ -61,9 +64,9 @@ def init(
         ("home", str(folder)),
     ]
     common.out.print(screens.facts(facts))
-    if not words:
+    if not phrase:
         common.out.print(
-            "\nWrite down market and chain too: the words alone do not say where your files are."
+            "\nWrite down market and chain too: the phrase alone does not say where your files are."
         )
         common.out.print("\nSend tokens and some gas tokens to that address. On a devnet:")
         common.out.print(f"  grange devnet fund {config.identity.wallet.address}", soft_wrap=True)
@@ -81,7 +84,7 @@ def _move_or_refuse(folder: Path, devnet: Path | None) -> None:
                 "The devnet was started again: it is a new chain, and this home uses it from now on."
             )
             common.out.print(
-                "What was stored on the old one is gone. The words and the address are the same."
+                "What was stored on the old one is gone. The recovery phrase and the address are the same."
             )
             if moved:
                 common.out.print(f"Kept aside: {', '.join(path.name for path in moved)}", soft_wrap=True)
@@ -113,9 +116,9 @@ async def _checked_network(network: Network) -> Network:
         return network.model_copy(update=found)
 
 
-def _asked_words() -> str:
+def _ask_phrase() -> str:
     if sys.stdin.isatty():
-        text: str = typer.prompt("The twelve words", err=True)
+        text: str = typer.prompt("The recovery phrase", err=True)
     else:
         text = sys.stdin.readline()
     identity(text)

@@ -1,4 +1,4 @@
-"""Twelve words, and what follows from them: the wallet and the recovery secret.
+"""The recovery phrase of a renter, and what follows from it: the wallet and the recovery secret.
 
 The derivation only: BIP-39 without a passphrase (by `mnemonic`, the reference implementation), the wallet at
 m/44'/60'/0'/0/0 by BIP-32 (so that any other wallet program finds the same account), the recovery secret by
@@ -14,11 +14,11 @@ from mnemonic import Mnemonic
 
 from grange.chain import Wallet
 from grange.seal import RecoverySecret
-from grange_client.errors import BadWords
+from grange_client.errors import BadPhrase
 
 WORD_COUNT = 12
 ENTROPY_BITS: Final = 128
-"""What twelve words hold."""
+"""What WORD_COUNT words hold."""
 HARDENED: Final = 1 << 31
 WALLET_PATH: Final = (44 + HARDENED, 60 + HARDENED, HARDENED, 0, 0)
 """m/44'/60'/0'/0/0, as BIP-44 has it for Ethereum's first account."""
@@ -32,28 +32,28 @@ class Identity:
     secret: RecoverySecret = field(repr=False)
 
 
-def new_words() -> str:
-    """Twelve words from the operating system's randomness."""
+def new_phrase() -> str:
+    """A recovery phrase from the operating system's randomness."""
     return str(Mnemonic().generate(strength=ENTROPY_BITS))
 
 
-def checked_words(text: str) -> str:
-    """The words in their normal form. Raises BadWords unless they are twelve with a right checksum."""
+def checked_phrase(text: str) -> str:
+    """The phrase in its normal form. Raises BadPhrase unless it has WORD_COUNT words and a right checksum."""
     words = text.lower().split()
     if len(words) != WORD_COUNT:
-        raise BadWords(f"There should be {WORD_COUNT} words, and there are {len(words)}.")
+        raise BadPhrase(f"There should be {WORD_COUNT} words, and there are {len(words)}.")
     normal = " ".join(words)
     if not Mnemonic().check(normal):
-        raise BadWords(
+        raise BadPhrase(
             "These words do not belong together: one is mistyped, or two are swapped.",
             hint="Compare them with what was written down.",
         )
     return normal
 
 
-def identity(words: str) -> Identity:
-    """Wallet and secret of checked words."""
-    seed = Mnemonic.to_seed(checked_words(words))
+def identity(phrase: str) -> Identity:
+    """Wallet and secret that follow from a phrase. Raises BadPhrase."""
+    seed = Mnemonic.to_seed(checked_phrase(phrase))
     return Identity(wallet=Wallet(_derive_key(seed, WALLET_PATH)), secret=RecoverySecret.from_seed(seed))
 
 
