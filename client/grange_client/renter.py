@@ -448,7 +448,7 @@ class Renter:
     async def request_withdrawal(self, amount: int) -> Withdrawal:
         """Announce a withdrawal, in base units; returns what was announced.
 
-        It waits so that farmers can redeem before what this renter promised them.
+        It waits so that farmers can redeem before what this renter's vouchers say.
         """
         # Out of the receipt: to announce it again, because it can't be read now, would begin the wait again.
         args = (await self.market.request_withdrawal(amount)).event("WithdrawalRequested").args

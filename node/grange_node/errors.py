@@ -209,7 +209,7 @@ class StakeTooSmall(Conflict):
 class AlreadyAccepted(Conflict):
     """The slot is accepted for another repairer, until a deadline."""
 
-    code = ErrorCode.PROMISED
+    code = ErrorCode.ALREADY_ACCEPTED
 
 
 class LengthMissing(Refusal):

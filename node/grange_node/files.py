@@ -1,7 +1,7 @@
 """The few things the store asks of a file system, as a seam.
 
 `DiskFiles` is the real one. Tests put in one that runs out of space or dies at a chosen call, so that
-every step of the store's promise (temporary file, fsync, rename, fsync of the folder) can be
+every step of a safe write (temporary file, fsync, rename, fsync of the folder) can be
 interrupted. What the calls are used for, and in what order, is decided in `grange_node.pieces.store`.
 """
 

@@ -83,8 +83,8 @@ class SlotRecord:
     terms: SlotTerms | None
     deadline_block: int | None
     was_placed: bool = False
-    """Whether it was placed with us at any time, in any history that the chain ever showed; with a promise
-    that we know of or, after the ledger was lost, without."""
+    """Whether it was placed with us at any time, in any history that the chain ever showed; with an
+    acceptance that we know of or, after the ledger was lost, without."""
     deadline_at: float | None = None
     ends_at: float | None = None
     """When the deadline and the end are by our own clock, in Unix seconds, as the blocks came when it was

@@ -145,7 +145,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Voucher:
-    """A renter's signed promise: in all, so much for one farmer."""
+    """Signed by a renter: in all, so much for one farmer."""
 
     renter: Address
     cumulative: int

@@ -53,7 +53,7 @@ class Holder:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome(tale.Outcome):
-    """What happened, and whether it is what was promised."""
+    """What happened, and whether it is what should happen."""
 
     healed: bool = False
     renter_sent: int = 0

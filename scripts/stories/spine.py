@@ -55,7 +55,7 @@ LEAST_BLOCKS = 3
 
 @dataclass(slots=True, kw_only=True)
 class Outcome(tale.Outcome):
-    """What happened, and whether it is what was promised."""
+    """What happened, and whether it is what should happen."""
 
     store_transactions: int = 0
     cheat: FarmerId = FarmerId(0)  # noqa: RUF009 - a number

@@ -47,7 +47,7 @@ class Setting:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome(ABC):
-    """What happened, and whether it is what was promised."""
+    """What happened, and whether it is what should happen."""
 
     identical: bool = False
     files: int = 0

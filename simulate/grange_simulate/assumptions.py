@@ -66,7 +66,7 @@ class Farmers:
 
     count: int = 5000
     lifetime_days: float = 540.0
-    """A year and a half on average, disks that die included: farmers promise months and leave their stake
+    """A year and a half on average, disks that die included: farmers accept months and leave their stake
     behind if they go early, but they are people at home."""
     lifetime_shape: float = 0.8
     """Weibull; below 1 the young leave sooner than the old, 1 is a constant rate."""

@@ -56,7 +56,7 @@ async def refill(devnet: Devnet, order: OrderId, taker: TestFarmer, repairer: Se
     chain, placed = devnet.chain, await devnet.chain.order(order)
     assert placed is not None
     held = await held_of(devnet, order)
-    consent = messages.sign_takeover(
+    takeover = messages.sign_takeover(
         chain.domain,
         taker.sender.wallet.private_key,
         messages.AcceptanceMessage(
@@ -72,7 +72,7 @@ async def refill(devnet: Devnet, order: OrderId, taker: TestFarmer, repairer: Se
             repairer=repairer.address,
         ),
     )
-    return await repairer.send(calls.refill(held, repairer.address, [consent]))
+    return await repairer.send(calls.refill(held, repairer.address, [takeover]))
 
 
 async def test_a_farm_takes_its_slot_for_anothers_only_when_the_contract_gave_it_away(devnet: Devnet) -> None:

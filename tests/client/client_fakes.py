@@ -130,7 +130,7 @@ class Behaviour:
     shown_path: Callable[[dict[str, Any]], dict[str, Any]] = dict
     accept_status: int = 0
     accept_code: str = "terms_refused"
-    promise: Callable[["FakeFarmer", dict[str, Any]], dict[str, Any]] = lambda _, fields: fields
+    acceptance: Callable[["FakeFarmer", dict[str, Any]], dict[str, Any]] = lambda _, fields: fields
     life_blocks: int = 300
     egress_price_per_gib: int = 0
     claims_missing: int = 0
@@ -146,7 +146,7 @@ class FakeFarmer:
         self.wallet = Wallet(sha256(b"operator %d" % number).digest())
         self.behaviour = Behaviour()
         self.pieces: dict[tuple[str, str, int], dict[int, bytes]] = {}
-        self.promised: dict[tuple[str, str, int], int] = {}
+        self.accepted: dict[tuple[str, str, int], int] = {}
         self.calls: list[str] = []
         self.signed = 0
         self.voucher: Voucher | None = None
@@ -255,10 +255,10 @@ class FakeFarmer:
         computed = root_of_hashes(b"".join(merkle_root(held[piece]) for piece in sorted(held)))
         if computed != asked.root:
             raise _refused(ErrorCode.ROOT_MISMATCH)
-        deadline = self.promised.get(key, 0)
+        deadline = self.accepted.get(key, 0)
         if deadline <= self.market.block:
             deadline = self.market.block + self.behaviour.life_blocks
-        self.promised[key] = deadline
+        self.accepted[key] = deadline
         self.pieces[key] = held
         fields = {
             "order": bytes.fromhex(key[1]),
@@ -270,7 +270,7 @@ class FakeFarmer:
             "end": asked.end,
             "deadline_block": deadline,
         } | ({"previous": previous} if previous != NO_ORDER else {})
-        return web.json_response(self.behaviour.promise(self, fields) if fields else {}, dumps=_hex_json)
+        return web.json_response(self.behaviour.acceptance(self, fields) if fields else {}, dumps=_hex_json)
 
     def sign(self, fields: dict[str, Any], *, domain: Domain | None = None, **changed: Any) -> dict[str, Any]:
         """An answer to accept, signed over `fields` with some of them changed."""
@@ -350,14 +350,14 @@ class FakeFarmer:
     async def _delete(self, request: web.Request) -> web.Response:
         self.calls.append("delete")
         key = self._key(request, self._signed(request, NO_CONTENT))
-        if key in self.promised:
+        if key in self.accepted:
             raise _refused(ErrorCode.CONFLICT)
         self.pieces.pop(key, None)
         return web.Response(status=204)
 
 
 def honest(farmer: FakeFarmer, fields: dict[str, Any]) -> dict[str, Any]:
-    """The promise of an honest farmer."""
+    """The acceptance of an honest farmer."""
     return farmer.sign(fields)
 
 
@@ -797,7 +797,7 @@ async def open_world(home: Path, farmers: int) -> AsyncIterator[World]:
     fleet = [FakeFarmer(number, market) for number in range(1, farmers + 1)]
     try:
         for farmer in fleet:
-            farmer.behaviour.promise = honest
+            farmer.behaviour.acceptance = honest
             endpoint = await farmer.start()
             market.known.append(farmer_view(farmer.id, farmer.wallet.address, endpoint))
         yield World(market=market, farmers=fleet, identity=who, home=home)

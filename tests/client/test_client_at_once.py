@@ -32,7 +32,7 @@ async def town(tmp_path: Path) -> AsyncIterator[Devnet]:
         farmers = [FakeFarmer(number, clock) for number in range(1, 5)]  # type: ignore[arg-type]
         try:
             for farmer in farmers:
-                farmer.behaviour.promise = honest
+                farmer.behaviour.acceptance = honest
                 await _register(devnet, farmer, await farmer.start())
             yield devnet
         finally:

@@ -69,7 +69,7 @@ async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         farmers = [FakeFarmer(number, clock) for number in range(1, 5)]  # type: ignore[arg-type]
         try:
             for farmer in farmers:
-                farmer.behaviour.promise = honest
+                farmer.behaviour.acceptance = honest
                 await _register(devnet, farmer, await farmer.start())
             network = Network(rpc=devnet.rpc_url, market=devnet.market, chain_id=devnet.chain_id)
             config = set_up(tmp_path / "home", phrase=WORDS, network=network)

@@ -237,7 +237,7 @@ def test_vouchers_that_are_out_count_against_the_vault() -> None:
     check_vault(10, 40, {one: 50, two: 20}, {one: 30, two: 10})
     with pytest.raises(NotEnoughMoney) as raised:
         check_vault(11, 40, {one: 50, two: 20}, {one: 30, two: 10})
-    assert "promised for earlier reads" in raised.value.detail
+    assert "set aside for earlier reads" in raised.value.detail
     check_vault(0, 0, {one: 50}, {})
 
 

@@ -208,26 +208,27 @@ FORGERIES = {
 
 
 @pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES.keys())
-async def test_forged_promises_are_not_placed(
+async def test_forged_acceptances_are_not_placed(
     world: World, tree: Path, forgery: Callable[[FakeFarmer, dict[str, Any]], dict[str, Any]]
 ) -> None:
-    """A promise that is not exactly what was asked for costs its farmer the slot, and the renter nothing."""
+    """An acceptance that is not exactly what was asked for costs its farmer the slot, and the renter
+    nothing."""
     async with world.renter() as renter:
         quote = await renter.quote([tree], CODE)
         bad = quote.chosen[0].farmer.id
-        world.farmer(bad).behaviour.promise = forgery
+        world.farmer(bad).behaviour.acceptance = forgery
         stored = await renter.put(quote)
     assert bad not in {slot.farmer for slot in stored.order.slots}
     assert len(world.market.placed) == 1
 
 
-async def test_promise_for_another_renter_is_refused(world: World, tree: Path) -> None:
+async def test_acceptance_for_another_renter_is_refused(world: World, tree: Path) -> None:
     """The order's id holds the renter: what was signed for somebody else's order is for another order."""
     other = StoreOptions(k=2, n=4, epochs=5)
     async with world.renter() as renter:
         quote = await renter.quote([tree], other)
         farmer = world.farmer(quote.chosen[0].farmer.id)
-        farmer.behaviour.promise = lambda one, fields: one.sign(fields, order=b"\x07" * 32)
+        farmer.behaviour.acceptance = lambda one, fields: one.sign(fields, order=b"\x07" * 32)
         stored = await renter.put(quote)
     assert farmer.id not in {slot.farmer for slot in stored.order.slots}
 
@@ -292,11 +293,11 @@ async def test_source_that_changes_after_it_was_read(world: World, tree: Path) -
         quote = await renter.quote([tree], CODE)
         for farmer in world.farmers:
 
-            def promise(farmer: FakeFarmer, fields: dict[str, Any]) -> dict[str, Any]:
+            def acceptance(farmer: FakeFarmer, fields: dict[str, Any]) -> dict[str, Any]:
                 os.utime(tree / "zero", ns=(5, 5))
                 return honest(farmer, fields)
 
-            farmer.behaviour.promise = promise
+            farmer.behaviour.acceptance = acceptance
         with pytest.raises(SourceChanged, match="zero"):
             await renter.put(quote)
     assert not world.market.placed
@@ -364,7 +365,7 @@ async def test_same_nonce_never_seals_other_bytes(world: World, tmp_path: Path) 
             os.utime(file, ns=(info.st_atime_ns, info.st_mtime_ns))
             return {"no": "answer"}
 
-        bad.behaviour.promise = refuse
+        bad.behaviour.acceptance = refuse
         with pytest.raises(SourceChanged, match="file changed"):
             await renter.put(quote)
     spare = quote.choice.ranked[4].farmer.id
@@ -430,8 +431,8 @@ async def test_farmer_that_the_market_refuses_is_replaced(world: World, tree: Pa
     assert poor not in {slot.farmer for slot in stored.order.slots}
 
 
-async def test_lapsed_promises_are_asked_for_anew(world: World, tree: Path) -> None:
-    """Promises that lapse before the order is mined are renewed, without storing anything again."""
+async def test_lapsed_acceptances_are_asked_for_anew(world: World, tree: Path) -> None:
+    """Acceptances that lapse before the order is mined are renewed, without storing anything again."""
 
     def lapse() -> None:
         world.market.block += 400
@@ -445,18 +446,18 @@ async def test_lapsed_promises_are_asked_for_anew(world: World, tree: Path) -> N
     assert all(farmer.calls.count("put") == stored.order.geometry.segments for farmer in asked)
 
 
-async def test_promise_that_lapses_too_soon_is_asked_for_again(world: World, tree: Path) -> None:
+async def test_acceptance_that_lapses_too_soon_is_asked_for_again(world: World, tree: Path) -> None:
     """With no spare left, the farmer that gave it is asked for another, and keeps its slot."""
     for number in (5, 6, 7, 8):
         world.change(number, stake=1)
     hasty, answers = world.farmer(2), []
 
-    def promise(farmer: FakeFarmer, fields: dict[str, Any]) -> dict[str, Any]:
+    def acceptance(farmer: FakeFarmer, fields: dict[str, Any]) -> dict[str, Any]:
         soon = world.market.block + (1 if not answers else 100)
         answers.append(soon)
         return honest(farmer, fields | {"deadline_block": soon})
 
-    hasty.behaviour.promise = promise
+    hasty.behaviour.acceptance = acceptance
     async with world.renter() as renter:
         quote = await renter.quote([tree], CODE)
         assert len(quote.choice.ranked) == 4
@@ -467,7 +468,7 @@ async def test_promise_that_lapses_too_soon_is_asked_for_again(world: World, tre
     assert hasty.id in {slot.farmer for slot in stored.order.slots}
 
 
-async def test_promises_that_always_lapse_too_soon_end_it(world: World, tree: Path) -> None:
+async def test_acceptances_that_always_lapse_too_soon_end_it(world: World, tree: Path) -> None:
     """The farmer is asked a few times and no more."""
     for number in (5, 6, 7, 8):
         world.change(number, stake=1)
@@ -479,7 +480,7 @@ async def test_promises_that_always_lapse_too_soon_end_it(world: World, tree: Pa
     assert world.farmer(2).calls.count("accept") == CALM.tries
 
 
-async def test_farmer_whose_promises_lapse_too_soon_gives_way_to_a_spare(world: World, tree: Path) -> None:
+async def test_farmer_whose_acceptances_lapse_too_soon_gives_way_to_a_spare(world: World, tree: Path) -> None:
     async with world.renter() as renter:
         quote = await renter.quote([tree], CODE)
         hasty = quote.chosen[0].farmer.id
@@ -715,7 +716,7 @@ async def test_tried_farmers_that_are_cheap_are_called_cheap_and_not_strangers(
 
 
 async def test_what_was_only_taken_makes_nobody_known(world: World, tree: Path) -> None:
-    """Who promised to keep an order of ours is a stranger still; who proved an epoch of it is not."""
+    """Who accepted an order of ours is a stranger still; who proved an epoch of it is not."""
     async with world.renter() as renter:
         order = (await put(renter, tree))[0].order
         assert (await renter.quote([tree], CODE)).choice.young

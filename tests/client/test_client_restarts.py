@@ -93,19 +93,19 @@ async def test_a_put_whose_farmer_restarts_goes_on(
 async def test_a_farmer_that_lost_pieces_in_a_crash_gets_those_again(
     world: World, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says so when it is asked for its promise; only what its list does not have is sent."""
+    """It says so when it is asked for its acceptance; only what its list does not have is sent."""
     four_only(world)
     crashed = world.farmer(3)
     accept = Peer.accept
     lost: list[int] = []
 
-    async def crash_before(peer: Peer, *proposal: Any) -> Any:
+    async def crash_before(peer: Peer, *request: Any) -> Any:
         if peer.farmer.id == crashed.id and not lost:
             [held] = crashed.pieces.values()
             lost.extend([0, 2])
             for piece in lost:
                 del held[piece]
-        return await accept(peer, *proposal)
+        return await accept(peer, *request)
 
     monkeypatch.setattr(Peer, "accept", crash_before)
     async with world.renter() as renter:
@@ -124,10 +124,10 @@ async def test_a_farmer_that_always_misses_pieces_is_given_up(
         bad = world.farmer(quote.chosen[0].farmer.id)
         accept = Peer.accept
 
-        async def losing(peer: Peer, *proposal: Any) -> Any:
+        async def losing(peer: Peer, *request: Any) -> Any:
             if peer.farmer.id == bad.id:
                 bad.pieces.clear()
-            return await accept(peer, *proposal)
+            return await accept(peer, *request)
 
         monkeypatch.setattr(Peer, "accept", losing)
         stored = await renter.put(quote)
@@ -150,7 +150,7 @@ async def test_a_farmer_that_does_not_come_back_ends_the_put_after_a_minute(worl
 
 
 async def test_an_extension_waits_for_a_farmer_that_restarts(world: World, file: Path) -> None:
-    """With nobody to step in it is asked for its promise until it is there again; nothing is moved."""
+    """With nobody to step in it is asked for its acceptance until it is there again; nothing is moved."""
     four_only(world)
     restart = Restart(world, 2)
     restart.count_pauses(world)

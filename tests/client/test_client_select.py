@@ -63,7 +63,7 @@ def test_cheap_farmers_come_first() -> None:
     ("fields", "reason"),
     [
         ({"lapsed": True}, "has lapsed for its misses"),
-        ({"longest_term_epochs": 12}, "promises at most 12 epochs"),
+        ({"longest_term_epochs": 12}, "keeps slots for at most 12 epochs"),
         ({"free": 64 * MIB - 1}, "has no room"),
         ({"capacity_bytes": 64 * MIB - 1}, "has no room"),
         ({"stake": 8 * (TOKEN // 16) - 1}, "has too little at stake"),

@@ -1,6 +1,6 @@
 """Whoever knocks at a farmer's door: requests made by hand, so that each part of them can be wrong.
 
-Decides nothing about what is allowed; the honest way (`promised`, `read`) is here as well, for tests that
+Decides nothing about what is allowed; the honest way (`accepted`, `read`) is here as well, for tests that
 need something to be at a farmer.
 """
 
@@ -33,7 +33,7 @@ from grange_devnet.fleet import FarmerProcess
 PIECE_LEAVES = 4
 PIECE_BYTES = PIECE_LEAVES * LEAF_BYTES
 GRIDS_AHEAD = 8
-"""Orders from here outlive their promises, which are good for hundreds of blocks."""
+"""Orders from here outlive their acceptances, which are good for hundreds of blocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +70,13 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Promised:
-    """A slot that is at a farmer, with its promise and the terms that it is good for."""
+class Accepted:
+    """A slot that is at a farmer, with its acceptance and the terms that it is good for."""
 
     renter: Address
     slot: Slot
     terms: Terms
-    proposal: PlaceRequest
+    request: PlaceRequest
     acceptance: Acceptance
 
 
@@ -98,7 +98,7 @@ class Visitor:
     domain: Domain
     session: aiohttp.ClientSession
     end: Epoch
-    """When what is promised here ends."""
+    """When what is accepted here ends."""
 
     @property
     def peer(self) -> Peer:
@@ -148,37 +148,37 @@ class Visitor:
         for index, piece in enumerate(slot.pieces):
             await self.peer.put_piece(slot.order(self.wallet.address), 0, index, piece, merkle_root(piece))
 
-    async def promised(self, slot: Slot) -> Promised:
-        """Hand over all pieces and get the promise."""
+    async def accepted(self, slot: Slot) -> Accepted:
+        """Hand over all pieces and get the acceptance."""
         await self.bring(slot)
-        return Promised(
+        return Accepted(
             renter=self.wallet.address,
             slot=slot,
             terms=slot.terms(self.end),
-            proposal=self.proposal(slot),
-            acceptance=await self.accept(slot, self.proposal(slot)),
+            request=self.acceptance_request(slot),
+            acceptance=await self.accept(slot, self.acceptance_request(slot)),
         )
 
-    async def accept(self, slot: Slot, proposal: PlaceRequest) -> Acceptance:
-        """Get the promise for what is there."""
-        promise = await self.peer.accept(slot.order(self.wallet.address), 0, proposal)
+    async def accept(self, slot: Slot, request: PlaceRequest) -> Acceptance:
+        """Get the acceptance for what is there."""
+        acceptance = await self.peer.accept(slot.order(self.wallet.address), 0, request)
         return Acceptance(
             farmer=self.farmer.id,
-            root=promise.root,
-            rate=promise.rate,
-            deadline_block=promise.deadline_block,
-            r=promise.r,
-            vs=promise.vs,
+            root=acceptance.root,
+            rate=acceptance.rate,
+            deadline_block=acceptance.deadline_block,
+            r=acceptance.r,
+            vs=acceptance.vs,
         )
 
     async def proposed(self, slot: Slot, **changes: Any) -> Answer:
-        """Ask for a promise by hand; `changes` are what is not as it should be."""
-        body = format_body(self.proposal(slot).model_copy(update=changes))
+        """Ask for an acceptance by hand; `changes` are what is not as it should be."""
+        body = format_body(self.acceptance_request(slot).model_copy(update=changes))
         path = f"{self.slot_path(slot)}/accept"
         header = self.signed("POST", path, content_hash(body))
         return await self.ask("POST", path, header, data=body)
 
-    def proposal(self, slot: Slot) -> PlaceRequest:
+    def acceptance_request(self, slot: Slot) -> PlaceRequest:
         return PlaceRequest(
             salt=slot.salt,
             k=1,

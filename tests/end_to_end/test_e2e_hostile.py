@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from e2e_knock import PIECE_BYTES, Promised, Slot, Visitor, knocking
+from e2e_knock import PIECE_BYTES, Accepted, Slot, Visitor, knocking
 from e2e_town import Person, Town
 
 from grange.chain import TransactionReverted, Wallet, calls
@@ -61,7 +61,7 @@ async def visitor(town: Town, person: Person) -> AsyncIterator[Visitor]:
 @pytest.mark.parametrize("what", UNSIGNED_REASONS)
 async def test_a_request_that_is_not_signed_for_this_is_refused(visitor: Visitor, what: str) -> None:
     """Nothing is read without a signature for just this request, to this farmer, now."""
-    kept = await visitor.promised(Slot.of_noise(seed=1))
+    kept = await visitor.accepted(Slot.of_noise(seed=1))
     header, reason = UNSIGNED_REASONS[what]
     path = visitor.slot_path(kept.slot)
     answer = await visitor.ask("GET", path, header(visitor, path))
@@ -70,7 +70,7 @@ async def test_a_request_that_is_not_signed_for_this_is_refused(visitor: Visitor
 
 async def test_a_request_is_taken_once(visitor: Visitor) -> None:
     """A signed request that was overheard cannot be sent again."""
-    kept = await visitor.promised(Slot.of_noise(seed=2))
+    kept = await visitor.accepted(Slot.of_noise(seed=2))
     path = visitor.slot_path(kept.slot)
     header = visitor.signed("GET", path)
     first = await visitor.ask("GET", path, header)
@@ -80,7 +80,7 @@ async def test_a_request_is_taken_once(visitor: Visitor) -> None:
 
 async def test_a_stranger_gets_nothing_of_an_order(visitor: Visitor) -> None:
     """Somebody else's order can be neither read, listed, proposed nor dropped, however well it is signed."""
-    kept = await visitor.promised(Slot.of_noise(seed=3))
+    kept = await visitor.accepted(Slot.of_noise(seed=3))
     path, other = visitor.slot_path(kept.slot), stranger(visitor)
     for method, target in (
         ("GET", path),
@@ -90,7 +90,7 @@ async def test_a_stranger_gets_nothing_of_an_order(visitor: Visitor) -> None:
     ):
         answer = await other.ask(method, target, other.signed(method, target))
         assert (answer.status, answer.code) == (403, "foreign"), (method, target)
-    body = format_body(visitor.proposal(kept.slot))
+    body = format_body(visitor.acceptance_request(kept.slot))
     answer = await other.ask(
         "POST", f"{path}/accept", other.signed("POST", f"{path}/accept", sha256(body).digest()), data=body
     )
@@ -107,7 +107,7 @@ async def test_bytes_that_are_not_what_was_announced_are_not_kept(visitor: Visit
     answer = await visitor.ask("PUT", path, header, data=flipped)
     assert (answer.status, answer.code) == (422, "root_mismatch")
     assert await pieces_there(visitor, slot) == []
-    await visitor.promised(slot)
+    await visitor.accepted(slot)
 
 
 async def test_more_bytes_than_a_piece_may_have_are_not_taken(visitor: Visitor) -> None:
@@ -137,8 +137,8 @@ async def test_more_bytes_than_announced_are_not_taken(visitor: Visitor) -> None
     header = visitor.signed("PUT", path, slot.root)
     raw = await sent_raw(visitor, "PUT", path, header, announced=PIECE_BYTES, body=slot.data + b"more" * 99)
     assert raw.startswith(b"HTTP/1.1 201"), raw[:200]
-    promise = await visitor.accept(slot, visitor.proposal(slot))
-    assert promise.root == slot.root
+    acceptance = await visitor.accept(slot, visitor.acceptance_request(slot))
+    assert acceptance.root == slot.root
     assert await visitor.read(slot) == slot.data
 
 
@@ -151,15 +151,15 @@ async def test_fewer_bytes_than_announced_are_not_a_piece(visitor: Visitor) -> N
     assert await pieces_there(visitor, slot) == []
 
 
-async def test_a_promise_is_given_for_what_is_there_at_terms_that_hold(visitor: Visitor) -> None:
-    """A wrong root, a missing piece, a price too low, a salt of somebody else: no promise."""
+async def test_an_acceptance_is_given_for_what_is_there_at_terms_that_hold(visitor: Visitor) -> None:
+    """A wrong root, a missing piece, a price too low, a salt of somebody else: no acceptance."""
     slot = Slot.of_noise(seed=8, pieces=2)
     await visitor.bring(slot)
     expected: dict[tuple[int, str], dict[str, object]] = {
         (422, "root_mismatch"): {"root": secrets.token_bytes(32)},
         (404, "not_found"): {"pieces": 3},
         (409, "conflict"): {"pieces": 1},
-        (409, "terms_refused"): {"rate": visitor.proposal(slot).rate - 1},
+        (409, "terms_refused"): {"rate": visitor.acceptance_request(slot).rate - 1},
         (403, "foreign"): {"salt": secrets.token_bytes(32)},
         (400, "malformed"): {"piece_leaves": 3},
     }
@@ -171,14 +171,14 @@ async def test_a_promise_is_given_for_what_is_there_at_terms_that_hold(visitor: 
     assert (await visitor.proposed(slot)).status == 200
 
 
-async def test_nothing_is_taken_or_promised_beyond_price_or_vault(town: Town, visitor: Visitor) -> None:
+async def test_nothing_is_taken_or_accepted_beyond_price_or_vault(town: Town, visitor: Visitor) -> None:
     """A rate that would bind the whole stake, and a vault without an epoch's pay, are refused with the
     numbers."""
     slot = Slot.of_noise(seed=9)
     await visitor.bring(slot)
     answer = await visitor.proposed(slot, rate=visitor.farmer.stake)
     assert (answer.status, answer.code) == (409, "terms_refused")
-    assert answer.detail["highest_rate"] == 2 * visitor.proposal(slot).rate
+    assert answer.detail["highest_rate"] == 2 * visitor.acceptance_request(slot).rate
 
     poor = replace(visitor, wallet=Wallet.random())
     path = f"{poor.slot_path(slot)}/pieces/0"
@@ -187,13 +187,13 @@ async def test_nothing_is_taken_or_promised_beyond_price_or_vault(town: Town, vi
     assert answer.detail["needed"] > answer.detail["funds"] == 0
 
 
-async def test_the_market_takes_a_promise_only_as_it_was_signed(
+async def test_the_market_takes_an_acceptance_only_as_it_was_signed(
     town: Town, person: Person, visitor: Visitor
 ) -> None:
     """Altered, made up, for another order, renter, chain or slot: AcceptanceForged, and nothing is paid."""
-    kept = await visitor.promised(Slot.of_noise(seed=10))
+    kept = await visitor.accepted(Slot.of_noise(seed=10))
     good, terms = kept.acceptance, kept.terms
-    other_order = await visitor.promised(Slot.of_noise(seed=11))
+    other_order = await visitor.accepted(Slot.of_noise(seed=11))
     forged = {
         "another root": replace(good, root=secrets.token_bytes(32)),
         "a lower rate": replace(good, rate=good.rate - 1 or 2),
@@ -202,10 +202,10 @@ async def test_the_market_takes_a_promise_only_as_it_was_signed(
         "an r that is no point": replace(good, r=bytes(32)),
         "another s": replace(good, vs=bytes([good.vs[0] ^ 1]) + good.vs[1:]),
         "the other recovery bit": replace(good, vs=bytes([good.vs[0] ^ 0x80]) + good.vs[1:]),
-        "a promise for another order": other_order.acceptance,
-        "a promise in another farmer's name": replace(good, farmer=town.farmers[1].farmer),
-        "a promise for another chain": by_the_farmer(town, kept, replace(town.chain.domain, chain_id=1)),
-        "a promise of nobody in particular": by_a_stranger(town, kept),
+        "an acceptance for another order": other_order.acceptance,
+        "an acceptance in another farmer's name": replace(good, farmer=town.farmers[1].farmer),
+        "an acceptance for another chain": by_the_farmer(town, kept, replace(town.chain.domain, chain_id=1)),
+        "an acceptance of nobody in particular": by_a_stranger(town, kept),
     }
     sender, before = town.sender(person.wallet), await town.wealth(person.address)
     permit = await town.chain.permit(person.wallet, TOKEN)
@@ -220,8 +220,9 @@ async def test_the_market_takes_a_promise_only_as_it_was_signed(
 
 
 async def test_the_market_counts_stake_and_vault_itself(town: Town, person: Person, visitor: Visitor) -> None:
-    """A promise beyond the farmer's stake, and an order beyond the renter's vault, are refused on chain."""
-    kept = await visitor.promised(Slot.of_noise(seed=15))
+    """An acceptance beyond the farmer's stake, and an order beyond the renter's vault, are refused on
+    chain."""
+    kept = await visitor.accepted(Slot.of_noise(seed=15))
     sender, before = town.sender(person.wallet), await town.wealth(person.address)
     permit = await town.chain.permit(person.wallet, 100 * TOKEN)
     most = visitor.farmer.stake // town.chain.parameters.collateral_epochs
@@ -237,9 +238,9 @@ async def test_the_market_counts_stake_and_vault_itself(town: Town, person: Pers
     assert await town.wealth(person.address) == before
 
 
-async def test_a_promise_is_the_renters_own(town: Town, visitor: Visitor) -> None:
+async def test_an_acceptance_is_the_renters_own(town: Town, visitor: Visitor) -> None:
     """Another renter cannot place with it, neither as it is nor with a salt of its own."""
-    kept = await visitor.promised(Slot.of_noise(seed=12))
+    kept = await visitor.accepted(Slot.of_noise(seed=12))
     thief = await town.person()
     permit = await town.chain.permit(thief.wallet, TOKEN)
     for terms in (kept.terms, replace(kept.terms, salt=secrets.token_bytes(32))):
@@ -248,9 +249,9 @@ async def test_a_promise_is_the_renters_own(town: Town, visitor: Visitor) -> Non
         assert refused.value.name == "AcceptanceForged"
 
 
-async def test_a_promise_lapses(town: Town, person: Person, visitor: Visitor) -> None:
-    """Behind its deadline a promise is worth nothing, and one that the farmer gave since is good."""
-    kept = await visitor.promised(Slot.of_noise(seed=13))
+async def test_an_acceptance_lapses(town: Town, person: Person, visitor: Visitor) -> None:
+    """Behind its deadline an acceptance is worth nothing, and one that the farmer gave since is good."""
+    kept = await visitor.accepted(Slot.of_noise(seed=13))
     head = (await town.chain.head()).number
     short = replace(kept, acceptance=replace(kept.acceptance, deadline_block=head + 1))
     await town.devnet.mine_to(head + 2)
@@ -261,9 +262,9 @@ async def test_a_promise_lapses(town: Town, person: Person, visitor: Visitor) ->
     await sender.send(calls.place(kept.terms, [kept.acceptance], permit))
 
 
-async def test_a_promise_is_no_place_twice(town: Town, person: Person, visitor: Visitor) -> None:
+async def test_an_acceptance_is_no_place_twice(town: Town, person: Person, visitor: Visitor) -> None:
     """The same order cannot be placed again, and what is placed cannot be dropped."""
-    kept = await visitor.promised(Slot.of_noise(seed=14))
+    kept = await visitor.accepted(Slot.of_noise(seed=14))
     sender = town.sender(person.wallet)
     await sender.send(
         calls.place(kept.terms, [kept.acceptance], await town.chain.permit(person.wallet, TOKEN))
@@ -288,17 +289,17 @@ def in_the_name_of(wallet: Wallet, header: str) -> str:
     return header[:start] + wallet.address.lower() + header[start + 42 :]
 
 
-def by_the_farmer(town: Town, kept: Promised, domain: Domain) -> Acceptance:
-    """The same promise for another domain, by the farmer's own key."""
+def by_the_farmer(town: Town, kept: Accepted, domain: Domain) -> Acceptance:
+    """The same acceptance for another domain, by the farmer's own key."""
     return signed(town.operator(town.farmers[0]), kept, domain)
 
 
-def by_a_stranger(town: Town, kept: Promised) -> Acceptance:
-    """The same promise by a key that is nobody's operator."""
+def by_a_stranger(town: Town, kept: Accepted) -> Acceptance:
+    """The same acceptance by a key that is nobody's operator."""
     return signed(Wallet.random(), kept, town.chain.domain)
 
 
-def signed(wallet: Wallet, kept: Promised, domain: Domain) -> Acceptance:
+def signed(wallet: Wallet, kept: Accepted, domain: Domain) -> Acceptance:
     good, terms = kept.acceptance, kept.terms
     return sign_acceptance(
         domain,

@@ -209,7 +209,7 @@ async def assert_whole(split: Split, folder: Path) -> None:
 
 
 async def assert_nothing_is_stored_twice(split: Split) -> None:
-    """Once all consents have run out and uploads have been left alone for long enough, a slot that was
+    """Once all takeovers have run out and uploads have been left alone for long enough, a slot that was
     refilled lies with its farmer and nowhere else."""
     await split.town.devnet.mine(TAKEOVER_LIFE_BLOCKS + PLACEMENT_GRACE_BLOCKS + 1)
     left_behind = 0

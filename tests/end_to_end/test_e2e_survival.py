@@ -48,14 +48,15 @@ async def test_a_farmer_restarted_in_an_epoch_still_proves_it_and_serves(
 async def test_a_farmer_killed_in_an_upload_loses_nothing_it_signed_for(
     town: Town, person: Person, tmp_path: Path
 ) -> None:
-    """Power fails at a farmer while pieces arrive: its promises hold, and the upload goes on without it."""
+    """Power fails at a farmer while pieces arrive: its acceptances hold, and the upload goes on without
+    it."""
     chain = town.chain
     source = plain_file(tmp_path / "one.bin", FEW_MB, seed=12)
     async with Renter.open(person.config) as renter:
         quote = await renter.quote([source], StoreOptions(k=2, n=4))
         victim = town.fleet.by_id(quote.chosen[0].farmer.id)
         async with knocking(town, victim, person.wallet) as visitor:
-            promised = await visitor.promised(Slot.of_noise(seed=12, pieces=3))
+            accepted = await visitor.accepted(Slot.of_noise(seed=12, pieces=3))
         killing: list[asyncio.Task[None]] = []
 
         def kill_once(event: ProgressEvent) -> None:
@@ -71,13 +72,13 @@ async def test_a_farmer_killed_in_an_upload_loses_nothing_it_signed_for(
             await victim.start()
     assert len({slot.farmer for slot in done.order.slots}) == 4
     async with knocking(town, victim, person.wallet) as visitor:
-        again = await visitor.accept(promised.slot, promised.proposal)
-        assert again == promised.acceptance
+        again = await visitor.accept(accepted.slot, accepted.request)
+        assert again == accepted.acceptance
         receipt = await Sender(chain, person.wallet).send(
-            calls.place(promised.terms, [again], await chain.permit(person.wallet, 10**18))
+            calls.place(accepted.terms, [again], await chain.permit(person.wallet, 10**18))
         )
         assert receipt.event("SlotFilled").args["farmer"] == victim.farmer
-        assert await visitor.read(promised.slot) == promised.slot.data
+        assert await visitor.read(accepted.slot) == accepted.slot.data
     epoch = await town.next_epoch()
     assert (await town.proven(epoch, [victim]))[victim.farmer] == await chain.rate_at(victim.farmer, epoch)
     async with Renter.open(person.config) as renter:

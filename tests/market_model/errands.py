@@ -108,21 +108,21 @@ class Errands(Playing):
 
     @rule(
         data=st.data(),
-        promised=st.lists(
+        signed=st.lists(
             st.tuples(st.sampled_from(RENTERS), st.integers(0, 5_000), st.integers(0, 9)), max_size=3
         ),
     )
-    def redeem(self, data: st.DataObject, promised: list[tuple[Wallet, int, int]]) -> None:
+    def redeem(self, data: st.DataObject, signed: list[tuple[Wallet, int, int]]) -> None:
         farmer = self.farmer(data)
         vouchers = []
-        for renter, more, honest in promised:
+        for renter, more, honest in signed:
             total = self.market.redeemed[farmer, renter.address] + more
             key = renter.private_key if honest else STRANGER.private_key
             voucher = messages.sign_voucher(self.chain.domain, key, farmer=FarmerId(farmer), cumulative=total)
             vouchers.append(replace(voucher, renter=renter.address))
         known = [
             (voucher.renter, voucher.cumulative, bool(honest))
-            for voucher, (_, _, honest) in zip(vouchers, promised, strict=True)
+            for voucher, (_, _, honest) in zip(vouchers, signed, strict=True)
         ]
         call = calls.redeem(FarmerId(farmer), vouchers)
         self.attempt(STRANGER.address, call, lambda market: market.redeem(farmer, known))

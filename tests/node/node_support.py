@@ -519,7 +519,7 @@ class Parcel:
     def path(self) -> str:
         return paths.slot_path(self.order, self.slot)
 
-    def proposal(self, **changes: Any) -> dict[str, Any]:
+    def acceptance_request(self, **changes: Any) -> dict[str, Any]:
         return {
             "use": "extend" if "previous" in changes else "place",
             "salt": self.salt.hex(),
@@ -640,9 +640,9 @@ class Asker:
             assert response.status_code in (200, 201), response.text
 
     async def accept(self, slot: Parcel, **changes: Any) -> httpx.Response:
-        """Ask for a promise."""
+        """Ask for an acceptance."""
         path = f"{slot.path}/accept"
-        body = json.dumps(slot.proposal(**changes)).encode()
+        body = json.dumps(slot.acceptance_request(**changes)).encode()
         content = hashlib.sha256(body).digest()
         return await self.http.post(path, content=body, headers=self.sign(slot.renter, "POST", path, content))
 
@@ -674,14 +674,14 @@ class Farm(Asker):
         return replace(self, http=httpx.AsyncClient(transport=transport, base_url="http://farm"))
 
     async def agree(self, slot: Parcel) -> dict[str, Any]:
-        """Upload and be promised."""
+        """Upload and be accepted."""
         await self.upload(slot)
         response = await self.accept(slot)
         assert response.status_code == 200, response.text
         return dict(response.json())
 
     async def keep(self, slot: Parcel) -> None:
-        """The whole way: promised, placed, and seen by the node."""
+        """The whole way: accepted, placed, and seen by the node."""
         await self.agree(slot)
         self.market.place(slot.placed())
         await self.node.follower.refresh()

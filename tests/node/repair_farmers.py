@@ -95,24 +95,24 @@ class FakePeer:
 
     async def drop(self, order: OrderId, slot: int) -> None:
         self._answers()
-        if self._keep.promised.get((order, slot)) == self._account:
-            raise FarmerRefused("this slot is promised", status=409, code="conflict")
+        if self._keep.accepted.get((order, slot)) == self._account:
+            raise FarmerRefused("this slot is accepted", status=409, code="conflict")
         self._keep.sent.pop((self._account, order, slot), None)
 
-    async def accept(self, order: OrderId, slot: int, proposal: TakeOverRequest) -> AcceptanceAnswer:
+    async def accept(self, order: OrderId, slot: int, request: TakeOverRequest) -> AcceptanceAnswer:
         await self._watch("accept")
         self._answers()
         keep = self._keep
-        held = proposal.held(order)
+        held = request.held(order)
         wanted = held.slots[slot]
         if keep.refuses:
             raise FarmerRefused("no more", status=409, code="stake_too_small")
         sent = keep.sent.get((self._account, order, slot), {})
         if sorted(sent) != list(range(SEGMENTS)) or root_of([sent[i] for i in sorted(sent)]) != wanted.root:
             raise FarmerRefused("another root", status=422, code="root_mismatch")
-        if keep.promised.setdefault((order, slot), self._account) != self._account:
-            raise FarmerRefused("promised to another", status=409, code="promised")
-        consent = sign_takeover(
+        if keep.accepted.setdefault((order, slot), self._account) != self._account:
+            raise FarmerRefused("accepted to another", status=409, code="already_accepted")
+        takeover = sign_takeover(
             DOMAIN,
             keep.wallet.private_key,
             AcceptanceMessage(
@@ -137,9 +137,9 @@ class FakePeer:
             rate=wanted.rate,
             leaf_count=held.leaf_count,
             end=END,
-            deadline_block=consent.deadline_block,
-            r=consent.r,
-            vs=consent.vs,
+            deadline_block=takeover.deadline_block,
+            r=takeover.r,
+            vs=takeover.vs,
         )
 
 

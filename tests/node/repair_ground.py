@@ -58,7 +58,7 @@ class Keep:
     puts: int = 0
     kept: dict[tuple[OrderId, int], dict[int, bytes]] = field(default_factory=dict)
     sent: dict[tuple[Address, OrderId, int], dict[int, bytes]] = field(default_factory=dict)
-    promised: dict[tuple[OrderId, int], Address] = field(default_factory=dict)
+    accepted: dict[tuple[OrderId, int], Address] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

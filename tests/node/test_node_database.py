@@ -93,7 +93,7 @@ async def test_an_upload_hears_what_is_wrong_with_the_ledgers_disk(
     assert (await fragile.put(parcel(seed=1), 0)).status_code == 201
 
 
-async def test_nothing_is_promised_that_cannot_be_written_down(fragile: Farm, disk: SqliteDisk) -> None:
+async def test_nothing_is_accepted_that_cannot_be_written_down(fragile: Farm, disk: SqliteDisk) -> None:
     another = parcel(seed=1)
     await fragile.upload(another)
     with disk.writes_fail(FAILING):

@@ -86,22 +86,22 @@ class LiveFarm(Asker):
         identity = {"farmer": self.config.farmer_id, "chain_id": domain.chain_id, "market": domain.market}
         return super().sign(*args, **(identity | fields))
 
-    async def place(self, slot: Parcel, promise: dict[str, Any]) -> None:
+    async def place(self, slot: Parcel, acceptance: dict[str, Any]) -> None:
         chain = self.devnet.chain
         terms = Terms(
             salt=slot.salt,
             end=Epoch(slot.end),
-            leaf_count=promise["leaf_count"],
+            leaf_count=acceptance["leaf_count"],
             piece_leaves=len(slot.pieces[0]) // LEAF_BYTES,
             k=1,
         )
         acceptance = Acceptance(
-            farmer=FarmerId(promise["farmer"]),
-            root=bytes.fromhex(promise["root"]),
-            rate=promise["rate"],
-            deadline_block=promise["deadline_block"],
-            r=bytes.fromhex(promise["r"]),
-            vs=bytes.fromhex(promise["vs"]),
+            farmer=FarmerId(acceptance["farmer"]),
+            root=bytes.fromhex(acceptance["root"]),
+            rate=acceptance["rate"],
+            deadline_block=acceptance["deadline_block"],
+            r=bytes.fromhex(acceptance["r"]),
+            vs=bytes.fromhex(acceptance["vs"]),
         )
         permit = await chain.permit(slot.renter, 10 * TOKEN)
         await Sender(chain, slot.renter).send(calls.place(terms, [acceptance], permit))
@@ -346,7 +346,7 @@ async def test_a_book_that_grew_between_building_and_sending(devnet: Devnet, tmp
         await keep(devnet, farm)
         late = await renters_slot(devnet, farm, 2)
         await farm.upload(late)
-        promise = (await farm.accept(late)).json()
+        acceptance = (await farm.accept(late)).json()
         epoch = await next_epoch(devnet)
         view = await farm.node.follower.refresh()
 
@@ -355,7 +355,7 @@ async def test_a_book_that_grew_between_building_and_sending(devnet: Devnet, tmp
 
         async def meanwhile(*args: Any) -> Any:
             if not tries:
-                await farm.place(late, promise)
+                await farm.place(late, acceptance)
             tries.append(args)
             return await real(*args)
 
@@ -384,9 +384,9 @@ async def test_a_reorg_on_the_chain_itself(devnet: Devnet, tmp_path: Path) -> No
     async with running(devnet, tmp_path, config) as farm:
         slot = await renters_slot(devnet, farm)
         await farm.upload(slot)
-        promise = (await farm.accept(slot)).json()
+        acceptance = (await farm.accept(slot)).json()
         before = await devnet.snapshot()
-        await farm.place(slot, promise)
+        await farm.place(slot, acceptance)
         await next_epoch(devnet)
         assert await farm.step() is Action.PROVE
         await farm.node.follower.refresh()
@@ -394,12 +394,12 @@ async def test_a_reorg_on_the_chain_itself(devnet: Devnet, tmp_path: Path) -> No
         await devnet.mine(2)
         await farm.node.follower.refresh()
         assert farm.node.ledger.earnings().proven_epochs == 0
-        await farm.place(slot, promise)
+        await farm.place(slot, acceptance)
         await next_epoch(devnet)
         assert await farm.step() is Action.PROVE
 
 
-async def test_the_contract_takes_no_more_than_the_node_would_promise(devnet: Devnet, tmp_path: Path) -> None:
+async def test_the_contract_takes_no_more_than_the_node_would_accept(devnet: Devnet, tmp_path: Path) -> None:
     """Stake: the node refuses exactly where the contract would."""
     rate = TOKEN // devnet.chain.parameters.collateral_epochs
     price = rate * GIB // len(parcel().data)
@@ -410,10 +410,10 @@ async def test_the_contract_takes_no_more_than_the_node_would_promise(devnet: De
         await devnet.faucet(slot.renter.address, tokens=10**6 * TOKEN)
         await farm.upload(slot)
         assert (await farm.accept(slot, rate=slot.rate + 1)).status_code == 409
-        promise = (await farm.accept(slot)).json()
+        acceptance = (await farm.accept(slot)).json()
         permit = await devnet.chain.permit(slot.renter, 10**6 * TOKEN)
         await Sender(devnet.chain, slot.renter).send(calls.deposit_with_permit(permit))
-        await farm.place(slot, promise)
+        await farm.place(slot, acceptance)
         second = await renters_slot(devnet, farm, 1)
         second.rate = rate
         await farm.upload(second)
@@ -564,12 +564,12 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_the_market_refuses_what_we_never_promised(devnet: Devnet, tmp_path: Path) -> None:
+async def test_the_market_refuses_what_we_never_accepted(devnet: Devnet, tmp_path: Path) -> None:
     config = await registered(devnet, tmp_path)
     async with running(devnet, tmp_path, config) as farm:
         slot = await renters_slot(devnet, farm)
         await farm.upload(slot)
-        promise = (await farm.accept(slot)).json()
+        acceptance = (await farm.accept(slot)).json()
         with pytest.raises(TransactionReverted) as caught:
-            await farm.place(slot, promise | {"rate": promise["rate"] - 1})
+            await farm.place(slot, acceptance | {"rate": acceptance["rate"] - 1})
         assert caught.value.name == "AcceptanceForged"

@@ -25,7 +25,7 @@ words = st.binary(min_size=32, max_size=32)
 addresses = st.binary(min_size=20, max_size=20).map(address_from)
 keys = st.integers(1, ORDER_OF_SECP256K1 - 1).map(lambda number: number.to_bytes(32))
 domains = st.builds(Domain, chain_id=st.integers(1, 2**64), market=addresses)
-promises = st.fixed_dictionaries(
+acceptances = st.fixed_dictionaries(
     {
         "order": words.map(OrderId),
         "farmer": st.integers(0, 2**32 - 1).map(FarmerId),
@@ -49,7 +49,7 @@ requests = st.fixed_dictionaries(
         "content": words,
     }
 )
-PROMISE: dict[str, Any] = {
+ACCEPTANCE: dict[str, Any] = {
     "order": OrderId(b"o" * 32),
     "farmer": FarmerId(7),
     "slot": 3,
@@ -61,8 +61,8 @@ PROMISE: dict[str, Any] = {
     "previous": OrderId(b"p" * 32),
     "repairer": address_from(b"r" * 20),
 }
-EXTENDING = {name: value for name, value in PROMISE.items() if name != "repairer"}
-TAKING_OVER = PROMISE | {"previous": messages.tenure_word(Epoch(41))}
+EXTENDING = {name: value for name, value in ACCEPTANCE.items() if name != "repairer"}
+TAKING_OVER = ACCEPTANCE | {"previous": messages.tenure_word(Epoch(41))}
 PLACE = ("order", "slot", "leaf_count", "end", "previous")
 
 
@@ -92,10 +92,10 @@ def acceptance_digest(domain: Domain, fields: dict[str, Any]) -> bytes:
     return messages.acceptance_digest(domain, messages.AcceptanceMessage(**fields))
 
 
-@given(domains, promises)
-def test_the_digest_of_an_acceptance_is_eth_accounts(domain: Domain, promise: dict[str, Any]) -> None:
-    expected = oracle_digest(domain, messages.ACCEPTANCE_TYPE, promise)
-    assert acceptance_digest(domain, promise) == expected
+@given(domains, acceptances)
+def test_the_digest_of_an_acceptance_is_eth_accounts(domain: Domain, acceptance: dict[str, Any]) -> None:
+    expected = oracle_digest(domain, messages.ACCEPTANCE_TYPE, acceptance)
+    assert acceptance_digest(domain, acceptance) == expected
 
 
 @given(domains, requests)
@@ -157,12 +157,12 @@ def test_compact_signatures_are_those_of_the_eip() -> None:
     assert messages.compact_from(r + s + b"\x1c") == (r, bytes([s[0] | 0x80]) + s[1:])
 
 
-@given(promises, st.sampled_from(sorted(PROMISE)), st.data())
-def test_an_acceptance_binds_every_field(promise: dict[str, Any], name: str, data: st.DataObject) -> None:
-    other = data.draw(promises)[name]
-    digest = acceptance_digest(DOMAIN, promise)
-    changed = acceptance_digest(DOMAIN, promise | {name: other})
-    assert (changed == digest) == (other == promise[name])
+@given(acceptances, st.sampled_from(sorted(ACCEPTANCE)), st.data())
+def test_an_acceptance_binds_every_field(acceptance: dict[str, Any], name: str, data: st.DataObject) -> None:
+    other = data.draw(acceptances)[name]
+    digest = acceptance_digest(DOMAIN, acceptance)
+    changed = acceptance_digest(DOMAIN, acceptance | {name: other})
+    assert (changed == digest) == (other == acceptance[name])
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_an_acceptance_means_nothing_elsewhere(foreign: Domain) -> None:
 def test_an_acceptance_is_signed_by_nobody_we_know_in_another_place(name: str) -> None:
     message = messages.AcceptanceMessage(**EXTENDING)
     signed = messages.sign_acceptance(DOMAIN, KEY, message)
-    other = bytes(32) if name in ("order", "previous") else PROMISE[name] + 1
+    other = bytes(32) if name in ("order", "previous") else ACCEPTANCE[name] + 1
     place = replace(message, **{name: other})
     assert messages.acceptance_signer(DOMAIN, place, r=signed.r, vs=signed.vs) != messages.address_of(KEY)
 
@@ -190,10 +190,10 @@ def test_an_acceptance_carries_what_was_signed() -> None:
     signed = messages.sign_acceptance(DOMAIN, KEY, messages.AcceptanceMessage(**EXTENDING))
     r, vs = messages.compact_from(messages.sign_digest(KEY, acceptance_digest(DOMAIN, EXTENDING)))
     assert signed == Acceptance(
-        farmer=PROMISE["farmer"],
-        root=PROMISE["root"],
-        rate=PROMISE["rate"],
-        deadline_block=PROMISE["deadline_block"],
+        farmer=ACCEPTANCE["farmer"],
+        root=ACCEPTANCE["root"],
+        rate=ACCEPTANCE["rate"],
+        deadline_block=ACCEPTANCE["deadline_block"],
         r=r,
         vs=vs,
     )
@@ -203,9 +203,9 @@ def test_a_takeover_carries_what_was_signed() -> None:
     signed = messages.sign_takeover(DOMAIN, KEY, messages.AcceptanceMessage(**TAKING_OVER))
     r, vs = messages.compact_from(messages.sign_digest(KEY, acceptance_digest(DOMAIN, TAKING_OVER)))
     assert signed == Takeover(
-        slot=PROMISE["slot"],
-        farmer=PROMISE["farmer"],
-        deadline_block=PROMISE["deadline_block"],
+        slot=ACCEPTANCE["slot"],
+        farmer=ACCEPTANCE["farmer"],
+        deadline_block=ACCEPTANCE["deadline_block"],
         r=r,
         vs=vs,
     )
@@ -213,9 +213,9 @@ def test_a_takeover_carries_what_was_signed() -> None:
 
 def test_an_acceptance_for_one_use_is_signed_by_nobody_we_know_for_another() -> None:
     digests = {
-        acceptance_digest(DOMAIN, {**PROMISE, "previous": previous, "repairer": repairer})
-        for previous in (messages.NO_ORDER, PROMISE["previous"])
-        for repairer in (messages.NOBODY, PROMISE["repairer"])
+        acceptance_digest(DOMAIN, {**ACCEPTANCE, "previous": previous, "repairer": repairer})
+        for previous in (messages.NO_ORDER, ACCEPTANCE["previous"])
+        for repairer in (messages.NOBODY, ACCEPTANCE["repairer"])
     }
     assert len(digests) == 4
 
@@ -298,10 +298,10 @@ def test_what_does_not_fit_its_type_is_refused() -> None:
         "content": bytes(32),
     }
     wrong: list[Any] = [
-        lambda: acceptance_digest(DOMAIN, PROMISE | {"slot": 256}),
-        lambda: acceptance_digest(DOMAIN, PROMISE | {"rate": 2**80}),
-        lambda: acceptance_digest(DOMAIN, PROMISE | {"farmer": -1}),
-        lambda: acceptance_digest(DOMAIN, (PROMISE | {"root": bytes(31)})),
+        lambda: acceptance_digest(DOMAIN, ACCEPTANCE | {"slot": 256}),
+        lambda: acceptance_digest(DOMAIN, ACCEPTANCE | {"rate": 2**80}),
+        lambda: acceptance_digest(DOMAIN, ACCEPTANCE | {"farmer": -1}),
+        lambda: acceptance_digest(DOMAIN, (ACCEPTANCE | {"root": bytes(31)})),
         lambda: messages.request_digest(DOMAIN, **(request | {"nonce": bytes(15)})),
         lambda: messages.request_digest(DOMAIN, **(request | {"content": b""})),
         lambda: messages.request_digest(DOMAIN, **(request | {"expires": 2**64})),

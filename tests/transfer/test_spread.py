@@ -242,7 +242,7 @@ def test_reading_may_cost_four_times_the_usual_or_what_keeping_costs() -> None:
     [
         ({}, ""),
         ({"lapsed": True}, "has lapsed for its misses"),
-        ({"longest_term_epochs": 9}, "promises at most 9 epochs"),
+        ({"longest_term_epochs": 9}, "keeps slots for at most 9 epochs"),
         ({"capacity_bytes": GIB - 1}, "has no room"),
         ({"price_per_gib_epoch": 1 << 80}, "asks an impossible price"),
         ({"stake": 16 * TOKEN - 1}, "has too little at stake"),

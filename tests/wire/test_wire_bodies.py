@@ -100,7 +100,7 @@ def test_a_request_that_does_not_fit_is_refused_whole(changes: dict[str, Any]) -
 @pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"k": 1e999}', b'{"k": NaN}'])
 def test_what_is_no_json_is_a_value_error(text: bytes) -> None:
     for parse in (parse_acceptance_request, lambda text: parse_answer(ErrorAnswer, text)):
-        with pytest.raises(ValueError):  # noqa: PT011 - of what kind is all that is promised
+        with pytest.raises(ValueError):  # noqa: PT011 - of what kind is all that is known
             parse(text)
 
 

@@ -52,7 +52,7 @@ def check_vault(
         return
     means = f"It costs about {format_tokens_rounded_up(expected)}; "
     means += f"{format_tokens_rounded_down(vault)} are in the vault"
-    means += f", of which {format_tokens_rounded_up(out)} are promised for earlier reads." if out else "."
+    means += f", of which {format_tokens_rounded_up(out)} are set aside for earlier reads." if out else "."
     raise too_small(missing, means)
 
 

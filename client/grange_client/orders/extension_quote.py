@@ -93,7 +93,7 @@ def end_after(
 
 
 def salt_for(order: OrderState, end: Epoch, keepers: Sequence[Keeper]) -> bytes:
-    """The same for the same terms: whoever tries again after a failure is given the promises that there are,
-    which bind stake and money until they lapse. No key depends on it."""
+    """The same for the same terms: anyone who tries again after a failure is given the acceptances that there
+    are, which bind stake and money until they lapse. No key depends on it."""
     terms = b"".join(keeper.farmer.id.to_bytes(4) + keeper.rate.to_bytes(16) for keeper in keepers)
     return sha256(order.id + end.to_bytes(4) + terms).digest()

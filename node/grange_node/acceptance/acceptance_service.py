@@ -105,10 +105,10 @@ class AcceptanceService:
         self._requests = Allowance(REQUESTS_IN_A_ROW, REQUESTS_PER_SECOND, clock)
 
     async def accept(self, key: SlotKey, salt: bytes, terms: SlotTerms, network: Network) -> Acceptance:
-        """Promise to keep a slot, if all of it is here and the terms are ours.
+        """Accept a slot, if all of it is here and the terms are ours.
 
         The same terms again give the same acceptance until it is about to expire, and then one with a later
-        deadline; other terms for a slot that was promised raise Conflict. Raises Malformed, Foreign,
+        deadline; other terms for a slot that was accepted raise Conflict. Raises Malformed, Foreign,
         NotFound, Mismatch, TermsRefused, StakeTooSmall, VaultTooSmall, ChainDown, TooBusy.
         """
         _check_renter(key, salt)
@@ -129,7 +129,7 @@ class AcceptanceService:
     async def extend(
         self, key: SlotKey, salt: bytes, terms: SlotTerms, previous: OrderId, network: Network
     ) -> Acceptance:
-        """Promise to keep a slot on, from the end of the order `previous` to that of another.
+        """Accept a slot for longer, from the end of the order `previous` to that of another.
 
         What we keep of `previous` need not be sent again; where the file system has no second names it is
         copied, and needs the room (StorageFull, TooBusy). Who keeps none of it is sent the pieces like those
@@ -171,7 +171,7 @@ class AcceptanceService:
                 await self._uploads.remove(key)
 
     async def take_over(self, key: SlotKey, held: Held, network: Network) -> tuple[SlotTerms, Takeover]:
-        """Consent to take over a vacant slot of a placed order, with the bounty for whoever sent its pieces.
+        """Take over a vacant slot of a placed order, with the bounty for the one that sent its pieces.
 
         `held` is the order as the chain keeps its hash: the terms are in there, and on chain. Repeated like
         `accept`. Raises NotFound, Mismatch and Conflict for what does not agree with the chain or is not
@@ -236,8 +236,8 @@ class AcceptanceService:
 
     @contextmanager
     def _in_line(self, renter: Address, network: Network) -> Iterator[None]:
-        """A request for a promise. Raises TooBusy."""
-        refusal = TooBusy("too many ask for promises at once; try again in a moment")
+        """A request for an acceptance. Raises TooBusy."""
+        refusal = TooBusy("too many ask for acceptances at once; try again in a moment")
         if self._waiting[renter] >= MAX_WAITING_PER_RENTER or not self._requests.may_use(network):
             raise refusal
         self._waiting[renter] += 1
@@ -256,13 +256,13 @@ class AcceptanceService:
         judge: Callable[[SlotRecord, SlotTerms, View], Awaitable[None]],
         life_blocks: int,
     ) -> int:
-        """Make sure of the pieces and of the terms, and write the promise down; gives its deadline."""
+        """Make sure of the pieces and of the terms, and write the acceptance down; gives its deadline."""
         record = await self._executors.in_database(self._ledger.slot, key)
         if record is None:
             raise NotFound("nothing of this slot is here")
         if record.state is not SlotState.STAGED and record.agreed != terms:
             raise Conflict(
-                "this slot was promised on other terms",
+                "this slot was accepted on other terms",
                 deadline_block=record.deadline_block,
                 rate=record.agreed.rate,
                 end=record.agreed.end,
@@ -272,7 +272,7 @@ class AcceptanceService:
         if other is not None and other.key != key:
             await self._executors.on_disk(self._check_pieces, key, terms)
             self._locks.contest(other.key)
-            raise AlreadyAccepted("this slot is promised to another", deadline_block=other.deadline_block)
+            raise AlreadyAccepted("this slot is accepted for another", deadline_block=other.deadline_block)
         view = await self._follower.recent()
         record = (await self._executors.in_database(self._ledger.slot, key)) or record
         lasts_to = view.head.number + RENEWAL_BLOCKS

@@ -1,4 +1,4 @@
-"""Removing what nobody pays for: staged slots left alone, promises that were not taken up, orders that
+"""Removing what nobody pays for: staged slots left alone, acceptances that were not taken up, orders that
 have ended, slots that are another's.
 
 `deletion` has the rule. This asks the contract where the rule needs its word, a few slots in each round, and
@@ -109,7 +109,7 @@ class Collector:
             if self._locks.count(record.key):
                 continue
             try:
-                # It may be promised since, or promised for longer: `drop` looks again.
+                # It may be accepted since, or accepted for longer: `drop` looks again.
                 is_gone = await self._uploads.drop(record.key, now, words.get(record.key, Word.NOT_ASKED))
             except Conflict:
                 continue

@@ -28,7 +28,7 @@ RENEWAL_BLOCKS = 30
 to be placed in."""
 
 HIGHEST_RATE_FACTOR = 2
-"""How many times the asked rate may be offered: a promise binds stake at its rate whether it is placed or
+"""How many times the asked rate may be offered: an acceptance binds stake at its rate whether it is placed or
 not, and a rate that nobody asked for would let a renter bind all of it for nothing."""
 
 MAX_MISSING_SHOWN = 100
@@ -106,12 +106,12 @@ def check_terms(
 
 
 def check_stake(terms: SlotTerms, commitments: Commitments, collateral_epochs: int) -> None:
-    """Raise StakeTooSmall when all that is placed and promised, with this slot, needs more stake than
+    """Raise StakeTooSmall when all that is placed and accepted, with this slot, needs more stake than
     there is."""
     rate = commitments.committed_rate + commitments.accepted_rate + terms.rate
     if rate * collateral_epochs > commitments.stake:
         raise StakeTooSmall(
-            "this farmer's stake does not allow it to promise more at the moment",
+            "this farmer's stake does not allow it to accept more at the moment",
             stake=commitments.stake,
             needed=rate * collateral_epochs,
         )

@@ -56,10 +56,10 @@ class TermsCheck:
         needed = cost(terms, view.head.epoch) + accepted_cost
         if funds < needed:
             raise VaultTooSmall(
-                "the renter cannot pay for this slot and for those that are promised to it and not placed",
+                "the renter cannot pay for this slot and for those that are accepted for it and not placed",
                 funds=funds,
                 needed=needed,
-                promised=accepted_cost,
+                accepted=accepted_cost,
             )
 
     async def check_own(
@@ -70,7 +70,7 @@ class TermsCheck:
         config, epoch = self._config, view.head.epoch
         if self._follower.is_held:
             raise ChainDown(
-                "this farm's chain endpoint contradicts what it showed before; nothing is promised until "
+                "this farm's chain endpoint contradicts what it showed before; nothing is accepted until "
                 "that is clear"
             )
         if view.farmer.operator != self._operator:

@@ -119,13 +119,13 @@ class Uploads:
                 self._capacity.share(key, kept, slot_bytes, network=network)
 
     async def withdraw_staging(self, key: SlotKey) -> None:
-        """Drop what a renter staged. Raises NotFound, and Conflict for what is promised."""
+        """Drop what a renter staged. Raises NotFound, and Conflict for what is accepted."""
         record = await self._executors.in_database(self._ledger.slot, key)
         if record is None:
             raise NotFound("nothing of this slot is here")
         if record.state is not SlotState.STAGED:
             raise Conflict(
-                "this slot is promised; it stays until its deadline or its end",
+                "this slot is accepted; it stays until its deadline or its end",
                 state=record.state.value,
                 deadline_block=record.deadline_block,
             )
@@ -149,7 +149,7 @@ class Uploads:
 
     async def remove(self, key: SlotKey) -> None:
         """Remove what was never signed: its requests are all done, or it failed with the one that is at it.
-        Raises Conflict for what is promised or placed."""
+        Raises Conflict for what is accepted or placed."""
 
         def may_go(record: SlotRecord | None) -> bool:
             return record is None or (record.state is SlotState.STAGED and not record.was_placed)
@@ -160,7 +160,7 @@ class Uploads:
         """Raises Conflict for what may not go by what it is once no request can come to it any more."""
         with self._locks.leaving(key):
             if not may_go(await self._executors.in_database(self._ledger.slot, key)):
-                raise Conflict("this slot is promised; it stays until its deadline or its end")
+                raise Conflict("this slot is accepted; it stays until its deadline or its end")
             await self._executors.on_disk(self._store.drop, key)
             await self._executors.in_database(self._ledger.release, key)
             self._capacity.forget(key)

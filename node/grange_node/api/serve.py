@@ -208,7 +208,7 @@ async def _check_farmer(server: _Server, node: Node, operator: Address) -> None:
         else:
             if farmer.operator != operator:
                 log.error(
-                    "%s Proofs go on, but nothing new can be promised.", other_operator(farmer, operator)
+                    "%s Proofs go on, but nothing new can be accepted.", other_operator(farmer, operator)
                 )
             return
         await asyncio.sleep(ANNOUNCE_RETRY_SECONDS)

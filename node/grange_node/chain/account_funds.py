@@ -4,7 +4,7 @@ Limits for each address keep nobody out, since an address costs nothing; money o
 counts: a farm that repairs may have all its other tokens in its stake.
 
 Decided here: how old an answer may be. Left to others: what must be covered (`uploads`, `readers`), and the
-promise itself, before which the chain is always asked again.
+acceptance itself, before which the chain is always asked again.
 """
 
 from __future__ import annotations

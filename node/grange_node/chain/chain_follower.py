@@ -1,9 +1,10 @@
 """Following the chain: the newest block, our entry in the contract, and our events into the ledger.
 
-Decides when the chain is asked, and what for: events are read when an epoch has begun, while a promise may be
-placed any moment, after a proof of ours, and otherwise only now and then, since each reading takes several
-requests. Leaves reorgs and restarts to `EventFollower` and the ledger, which take back and carry on by block;
-leaves what follows from it all to `acceptance_service`, `prover` and `collector`, which look at `view`.
+Decides when the chain is asked, and what for: events are read when an epoch has begun, while an acceptance
+may be placed any moment, after a proof of ours, and otherwise only now and then, since each reading takes
+several requests. Leaves reorgs and restarts to `EventFollower` and the ledger, which take back and carry on
+by block; leaves what follows from it all to `acceptance_service`, `prover` and `collector`, which look at
+`view`.
 
 What events and blocks say is compared with what the market itself says of this farmer, in every view
 (`agreement`). Where they disagree all events are read again, now and then. A history that lacks slots which

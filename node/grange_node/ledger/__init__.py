@@ -1,4 +1,4 @@
-"""What was promised and what the chain made of it, in SQLite.
+"""What was accepted and what the chain made of it, in SQLite.
 
 ledger          the tables, asked and changed
 ledger_file     the file: its schema, and whose it is

@@ -1,4 +1,4 @@
-"""The ledger: what was promised, what the chain made of it, and how far the chain was read, in SQLite.
+"""The ledger: what was accepted, what the chain made of it, and how far the chain was read, in SQLite.
 
 Rows that come from the chain carry their block, so a reorg takes back exactly what lay above the fork;
 the event cursor is written in the same transaction as the events. An acceptance is in here, flushed to
@@ -52,7 +52,7 @@ _SLOT_COLUMNS = (
     " AND other.slot = slots.slot AND other.renter != slots.renter"
     " AND other.state = 'placed' AND other.staged_at > 0)"
 )
-"""The last tells whether events say that the slot is placed with us, though no promise of ours does. What
+"""The last tells whether events say that the slot is placed with us, though no acceptance of ours does. What
 another brought and we signed is what they mean, where there is such a slot; one that was adopted has
 `staged_at` 0, and its pieces may be those that this row is of."""
 
@@ -137,7 +137,7 @@ class Ledger:
         deadline_at: float | None = None,
         ends_at: float | None = None,
     ) -> None:
-        """Record a promise, or its later deadline. On disk when this returns; sign only then.
+        """Record an acceptance, or its later deadline. On disk when this returns; sign only then.
 
         `deadline_at` and `ends_at` are when deadline and end come by our own clock; of two, the later counts.
         """
@@ -325,7 +325,7 @@ class Ledger:
         return Epoch(rows[0][0]) if rows and rows[0][0] is not None else None
 
     def adopt(self, key: SlotKey, terms: SlotTerms, block: int, ends_at: float | None = None) -> None:
-        """Take a slot in that was placed with us in a block and of which no promise is known here."""
+        """Take a slot in that was placed with us in a block and of which no acceptance is known here."""
         self._note(
             lambda write: write.execute(
                 "INSERT OR REPLACE INTO slots (renter, order_id, slot, state, staged_at, pieces,"

@@ -39,7 +39,7 @@ CREATE TABLE slots (
     start INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (order_id, slot, renter)
 ) WITHOUT ROWID;
-CREATE UNIQUE INDEX one_promise_per_slot ON slots (order_id, slot) WHERE state != 'staged';
+CREATE UNIQUE INDEX one_acceptance_per_slot ON slots (order_id, slot) WHERE state != 'staged';
 CREATE TABLE proofs (
     epoch INTEGER NOT NULL,
     block INTEGER NOT NULL,

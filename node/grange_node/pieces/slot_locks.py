@@ -64,7 +64,7 @@ class SlotLocks:
         self._touched[key] = self._steady()
 
     def settle(self, key: SlotKey) -> None:
-        """The slot is promised, and waits for no piece any more."""
+        """The slot is accepted, and waits for no piece any more."""
         self._touched.pop(key, None)
 
     def idle_seconds(self, key: SlotKey) -> float:
@@ -76,9 +76,9 @@ class SlotLocks:
         return self._steady() - self._touched.get(key, self._opened_at)
 
     def contest(self, key: SlotKey) -> None:
-        """Somebody else wants what is promised here."""
+        """Somebody else wants what is accepted here."""
         self._contested.add(key)
 
     def is_contested(self, key: SlotKey) -> bool:
-        """Whether somebody else wants what is promised here."""
+        """Whether somebody else wants what is accepted here."""
         return key in self._contested

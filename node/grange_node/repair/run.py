@@ -338,7 +338,9 @@ class RepairRun:
     def _give_way(self, errors: Iterable[UserError], block: int) -> None:
         """Another repairer is about to refill one of the slots: doing it all again elsewhere would be in
         vain. Raises RepairStopped while that may be so."""
-        if not any(isinstance(error, FarmerRefused) and error.code == ErrorCode.PROMISED for error in errors):
+        if not any(
+            isinstance(error, FarmerRefused) and error.code == ErrorCode.ALREADY_ACCEPTED for error in errors
+        ):
             return
         since = self.job.gave_way_block or block
         self.job = replace(self.job, gave_way_block=since)

@@ -98,7 +98,7 @@ def unstake(farmer: FarmerId, amount: int) -> Call:
 
 
 def redeem(farmer: FarmerId, vouchers: Sequence[Voucher]) -> Call:
-    """Pay the farmer what renters promised it, as far as their vaults hold it."""
+    """Pay the farmer what renters signed vouchers for, as far as their vaults hold it."""
     return Call(function="redeem", args=(farmer, vouchers))
 
 

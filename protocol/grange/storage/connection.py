@@ -73,8 +73,8 @@ def use_write_ahead_log(
     """Switch a connection's file to the write-ahead log, or find that it is.
 
     A process that switches a new file, or is the last to close one, has it to itself for a moment. SQLite
-    then refuses others at once, without the wait that a connection's timeout promises (sqlite.org/wal.html,
-    "Sometimes queries return SQLITE_BUSY in WAL mode"): so here they wait.
+    then refuses others at once, without the wait that a connection's timeout should give
+    (sqlite.org/wal.html, "Sometimes queries return SQLITE_BUSY in WAL mode"): so here they wait.
     """
     deadline = time.monotonic() + patience_seconds
     while True:

@@ -193,7 +193,7 @@ def unfit_on_chain(farmer: Farmer, requirements: Requirements, *, keeps: bool = 
     if farmer.lapsed:
         return "has lapsed for its misses"
     if offer.longest_term_epochs < requirements.epochs:
-        return f"promises at most {offer.longest_term_epochs} epochs"
+        return f"keeps slots for at most {offer.longest_term_epochs} epochs"
     if not keeps and offer.capacity_bytes < requirements.slot_bytes:
         return "has no room"
     try:

@@ -31,7 +31,7 @@ class ErrorCode(StrEnum):
     NOT_FOUND = "not_found", 404
     METHOD_NOT_ALLOWED = "method_not_allowed", 405
     CONFLICT = "conflict", 409
-    PROMISED = "promised", 409
+    ALREADY_ACCEPTED = "already_accepted", 409
     STAKE_TOO_SMALL = "stake_too_small", 409
     TERMS_REFUSED = "terms_refused", 409
     LENGTH_MISSING = "length_missing", 411

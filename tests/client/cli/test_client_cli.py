@@ -95,14 +95,14 @@ class Machine:
             self.prepare(world)
             async with world.renter() as renter:
                 yield renter
-            self._kept = {f.id: (f.pieces, f.promised) for f in world.farmers} | {0: world.market}
+            self._kept = {f.id: (f.pieces, f.accepted) for f in world.farmers} | {0: world.market}
 
     def _carry_over(self, world: World) -> None:
         before = self._kept[0]
         for name in ("block", "vaults", "announced", "wallets", "events", "native"):
             setattr(world.market, name, getattr(before, name))
         for farmer in world.farmers:
-            farmer.pieces, farmer.promised = self._kept[farmer.id]
+            farmer.pieces, farmer.accepted = self._kept[farmer.id]
 
     def __call__(self, *arguments: object, stdin: str = "") -> Result:
         runner = CliRunner(env={"COLUMNS": str(WIDTH), "TERM": "dumb"})

@@ -159,7 +159,7 @@ async def test_an_order_that_is_over_is_fetched_while_it_is_there(
         assert (await renter.get(order, tmp_path / "back")).files == 4
 
 
-async def test_nothing_is_promised_of_what_farmers_say_is_gone(
+async def test_nothing_is_accepted_of_what_farmers_say_is_gone(
     world: World, tree: Path, tmp_path: Path
 ) -> None:
     """`get` says "lost" when too few can still have it, and "come back" only when that would help."""

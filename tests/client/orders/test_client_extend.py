@@ -108,7 +108,7 @@ async def test_a_chain_of_extensions_is_opened_with_the_first_key(
 async def test_who_does_not_go_on_is_replaced(
     world: World, order: OrderState, tree: Path, tmp_path: Path, how: str
 ) -> None:
-    """Its slot is rebuilt for another: known before that is asked, or only when it does not promise."""
+    """Its slot is rebuilt for another: known before that is asked, or only when it does not accept."""
     victim = order.slots[3].farmer
     if how == "gone":
         await world.farmers[victim - 1].stop()
@@ -181,7 +181,7 @@ async def test_the_market_is_sent_one_transaction(missing: int, sent: list[tuple
     assert [(call.function, len(call.args), wire.permitted) for call in wire.sent] == sent
 
 
-async def test_after_a_failure_the_same_promises_are_used(world: World, order: OrderState) -> None:
+async def test_after_a_failure_the_same_acceptances_are_used(world: World, order: OrderState) -> None:
     """They bind stake and money: a second try must not ask for others."""
     async with world.renter() as renter:
         world.market.failures.append(ChainUnavailable("http://chain", "connection refused"))

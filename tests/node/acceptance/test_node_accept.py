@@ -1,4 +1,4 @@
-"""Promises: what is signed, what is refused, and that nothing is promised twice."""
+"""Acceptances: what is signed, what is refused, and that nothing is accepted twice."""
 
 import asyncio
 import hashlib
@@ -49,7 +49,7 @@ def signer_of(slot: Any, answer: dict[str, Any]) -> str:
     return acceptance_signer(domain, message, r=bytes.fromhex(answer["r"]), vs=bytes.fromhex(answer["vs"]))
 
 
-async def test_a_whole_slot_on_our_terms_is_promised_with_our_signature(farm: Farm) -> None:
+async def test_a_whole_slot_on_our_terms_is_accepted_with_our_signature(farm: Farm) -> None:
     slot = parcel()
     answer = await farm.agree(slot)
     assert signer_of(slot, answer) == OPERATOR.address
@@ -57,7 +57,7 @@ async def test_a_whole_slot_on_our_terms_is_promised_with_our_signature(farm: Fa
     assert (answer["slot"], answer["end"], answer["leaf_count"]) == (slot.slot, slot.end, 3 * PIECE_LEAVES)
 
 
-async def test_asking_again_gives_the_same_promise(farm: Farm) -> None:
+async def test_asking_again_gives_the_same_acceptance(farm: Farm) -> None:
     slot = parcel()
     first = await farm.agree(slot)
     farm.market.mine(5)
@@ -66,14 +66,14 @@ async def test_asking_again_gives_the_same_promise(farm: Farm) -> None:
     assert (await farm.accept(slot)).json() == first
 
 
-async def test_asking_many_times_at_once_gives_one_promise(farm: Farm) -> None:
+async def test_asking_many_times_at_once_gives_one_acceptance(farm: Farm) -> None:
     slot = parcel()
     await farm.agree(slot)
     answers = await asyncio.gather(*(farm.accept(slot) for _ in range(5)))
     assert len({answer.text for answer in answers}) == 1
 
 
-async def test_other_terms_for_a_promised_slot_are_a_conflict(farm: Farm) -> None:
+async def test_other_terms_for_an_accepted_slot_are_a_conflict(farm: Farm) -> None:
     slot = parcel()
     await farm.agree(slot)
     for change in ({"rate": slot.rate + 1}, {"end": 24}, {"root": "00" * 32}, {"pieces": 2}):
@@ -94,8 +94,8 @@ async def test_a_deadline_is_renewed_while_the_term_allows(tmp_path: Path) -> No
         assert signer_of(slot, second) == OPERATOR.address
 
 
-async def test_a_promise_that_is_about_to_lapse_is_renewed(farm: Farm) -> None:
-    """Whoever asks in the last blocks of a promise gets one that an order can still be placed with."""
+async def test_an_acceptance_that_is_about_to_lapse_is_renewed(farm: Farm) -> None:
+    """Whoever asks in the last blocks of an acceptance gets one that an order can still be placed with."""
     slot = parcel(end=40)
     first = await farm.agree(slot)
     farm.market.mine(ACCEPTANCE_LIFE_BLOCKS - RENEWAL_BLOCKS - 1)
@@ -108,8 +108,8 @@ async def test_a_promise_that_is_about_to_lapse_is_renewed(farm: Farm) -> None:
     assert signer_of(slot, second) == OPERATOR.address
 
 
-async def test_a_promise_is_on_disk_before_it_is_given_out(tmp_path: Path) -> None:
-    """Whatever happens after the answer, a restart knows the promise and repeats it word for word."""
+async def test_an_acceptance_is_on_disk_before_it_is_given_out(tmp_path: Path) -> None:
+    """Whatever happens after the answer, a restart knows the acceptance and repeats it word for word."""
     market, slot = FakeMarket(), parcel()
     async with open_farm(tmp_path, market=market) as farm:
         first = await farm.agree(slot)
@@ -216,13 +216,14 @@ async def test_a_vault_that_is_too_small_is_refused(farm: Farm) -> None:
     farm.market.balances[slot.renter.address] = cost - 1
     response = await farm.accept(slot)
     assert (response.status_code, error_of(response)) == (402, "vault_too_small")
-    assert response.json()["detail"] == {"funds": cost - 1, "needed": cost, "promised": 0}
+    assert response.json()["detail"] == {"funds": cost - 1, "needed": cost, "accepted": 0}
     farm.market.balances[slot.renter.address] = cost
     assert (await farm.accept(slot)).status_code == 200
 
 
 async def test_twice_the_price_is_the_most_that_may_be_offered(farm: Farm) -> None:
-    """A promise binds stake at its rate for as long as it stands, and costs nothing until it is placed."""
+    """An acceptance binds stake at its rate for as long as it stands, and costs nothing until it is
+    placed."""
     slot = parcel()
     await farm.upload(slot)
     response = await farm.accept(slot, rate=farm.market.stake // PARAMETERS.collateral_epochs)
@@ -231,8 +232,8 @@ async def test_twice_the_price_is_the_most_that_may_be_offered(farm: Farm) -> No
     assert (await farm.accept(slot, rate=2 * slot.rate)).status_code == 200
 
 
-async def test_money_is_promised_once(tmp_path: Path) -> None:
-    """Slots that are promised and not placed count against the vault until their deadline has passed."""
+async def test_money_is_counted_once(tmp_path: Path) -> None:
+    """Slots that are accepted and not placed count against the vault until their deadline has passed."""
     market = FakeMarket()
     async with open_farm(tmp_path, market=market) as farm:
         first, second = parcel(end=24), parcel(seed=1, end=56)
@@ -246,7 +247,7 @@ async def test_money_is_promised_once(tmp_path: Path) -> None:
         assert response.json()["detail"] == {
             "funds": sum(costs) - 1,
             "needed": sum(costs),
-            "promised": costs[0],
+            "accepted": costs[0],
         }
         assert (await farm.accept(first)).status_code == 200
         market.mine(ACCEPTANCE_LIFE_BLOCKS)
@@ -254,7 +255,7 @@ async def test_money_is_promised_once(tmp_path: Path) -> None:
         assert (await farm.accept(second)).status_code == 200
 
 
-async def test_another_renters_promises_do_not_count(farm: Farm) -> None:
+async def test_another_renters_acceptances_do_not_count(farm: Farm) -> None:
     await farm.agree(parcel())
     other = parcel(renter=Wallet(b"\x03" * 32), seed=1)
     farm.market.balances[other.renter.address] = other.rate * (other.end - (farm.market.epoch + 1))
@@ -270,7 +271,7 @@ async def test_a_slot_that_was_placed_since_we_looked_is_not_paid_twice(farm: Fa
     assert (await farm.accept(second)).status_code == 200
 
 
-async def test_a_farmer_that_lapsed_promises_nothing(tmp_path: Path) -> None:
+async def test_a_farmer_that_lapsed_accepts_nothing(tmp_path: Path) -> None:
     market = FakeMarket()
     market.lapsed = True
     async with open_farm(tmp_path, market=market) as farm:
@@ -280,8 +281,8 @@ async def test_a_farmer_that_lapsed_promises_nothing(tmp_path: Path) -> None:
     assert (response.status_code, error_of(response)) == (409, "terms_refused")
 
 
-async def test_no_more_is_promised_than_the_stake_allows(tmp_path: Path) -> None:
-    """What is promised counts before it is placed, and what is placed counts once."""
+async def test_no_more_is_accepted_than_the_stake_allows(tmp_path: Path) -> None:
+    """What is accepted counts before it is placed, and what is placed counts once."""
     rate = parcel(1).rate
     market = FakeMarket(stake=2 * rate * PARAMETERS.collateral_epochs)
     async with open_farm(tmp_path, market=market) as farm:
@@ -300,7 +301,7 @@ async def test_no_more_is_promised_than_the_stake_allows(tmp_path: Path) -> None
         assert (await farm.accept(third)).status_code == 200
 
 
-async def test_promises_made_at_once_do_not_share_the_same_stake(tmp_path: Path) -> None:
+async def test_acceptances_made_at_once_do_not_share_the_same_stake(tmp_path: Path) -> None:
     rate = parcel(1).rate
     market = FakeMarket(stake=2 * rate * PARAMETERS.collateral_epochs)
     async with open_farm(tmp_path, market=market) as farm:
@@ -325,7 +326,7 @@ class SlowMarket(FakeMarket):
         return await super().funds(account)
 
 
-async def test_one_that_asks_for_promises_without_end_keeps_no_other_from_its_own(
+async def test_one_that_asks_for_acceptances_without_end_keeps_no_other_from_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are made one at a time, and each asks the chain before it is refused."""
@@ -366,7 +367,7 @@ async def test_who_brought_nothing_is_refused_before_the_line_and_the_chain(tmp_
 
 
 async def test_the_owner_of_one_leaf_cannot_make_the_farm_ask_the_chain_without_end(tmp_path: Path) -> None:
-    """It has a slot here, and no money for it: each request for a promise would ask the chain again."""
+    """It has a slot here, and no money for it: each request for an acceptance would ask the chain again."""
     market, slot = SlowMarket(), parcel(1)
     async with open_farm(tmp_path, market=market) as farm:
         await farm.upload(slot)
@@ -378,7 +379,7 @@ async def test_the_owner_of_one_leaf_cannot_make_the_farm_ask_the_chain_without_
         assert (await farm.accept(slot)).status_code == 402
 
 
-async def test_a_promise_that_ran_out_frees_its_stake(tmp_path: Path) -> None:
+async def test_an_acceptance_that_ran_out_frees_its_stake(tmp_path: Path) -> None:
     rate = parcel(1).rate
     market = FakeMarket(stake=rate * PARAMETERS.collateral_epochs)
     async with open_farm(tmp_path, market=market) as farm:
@@ -393,7 +394,7 @@ async def test_a_promise_that_ran_out_frees_its_stake(tmp_path: Path) -> None:
         assert (await farm.accept(second)).status_code == 200
 
 
-async def test_no_chain_no_promise_but_reads_go_on(farm: Farm) -> None:
+async def test_no_chain_no_acceptance_but_reads_go_on(farm: Farm) -> None:
     kept, slot = parcel(), parcel(seed=1)
     await farm.keep(kept)
     await farm.upload(slot)
@@ -433,7 +434,7 @@ async def test_nothing_is_signed_with_a_key_that_is_no_longer_the_operators(farm
         {"surprise": 1},
     ],
 )
-async def test_a_proposal_that_makes_no_sense_is_malformed(farm: Farm, change: dict[str, Any]) -> None:
+async def test_a_request_that_makes_no_sense_is_malformed(farm: Farm, change: dict[str, Any]) -> None:
     slot = parcel()
     await farm.upload(slot)
     response = await farm.accept(slot, **change)

@@ -70,7 +70,7 @@ async def test_a_restart_gives_staged_slots_their_time_again(tmp_path: Path, lea
         assert await farm.node.collector.collect() == 1
 
 
-async def test_a_promise_that_nobody_took_up_is_removed(farm: Farm) -> None:
+async def test_an_acceptance_that_nobody_took_up_is_removed(farm: Farm) -> None:
     slot = parcel(end=40)
     await farm.agree(slot)
     pass_blocks(farm, ACCEPTANCE_LIFE_BLOCKS + PLACEMENT_GRACE_BLOCKS)
@@ -82,7 +82,7 @@ async def test_a_promise_that_nobody_took_up_is_removed(farm: Farm) -> None:
     assert farm.node.ledger.slots(*SlotState) == []
 
 
-async def test_a_promise_is_kept_while_the_chain_has_not_been_read(farm: Farm) -> None:
+async def test_an_acceptance_is_kept_while_the_chain_has_not_been_read(farm: Farm) -> None:
     """The placement may lie in blocks that we have not seen: the clock alone removes nothing."""
     slot = parcel()
     await farm.agree(slot)

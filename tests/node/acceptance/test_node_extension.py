@@ -1,4 +1,4 @@
-"""Slots that are kept on: what the farmer promises, what the contract makes of it, where the bytes are."""
+"""Slots that are kept on: what the farmer accepts, what the contract makes of it, where the bytes are."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -47,9 +47,9 @@ async def kept(devnet: Devnet, farm: LiveFarm, end: int) -> Parcel:
     renter = await funded(devnet, Wallet.random())
     slot = parcel_until(end, renter)
     await farm.upload(slot)
-    promise = await farm.accept(slot)
-    assert promise.status_code == 200, promise.text
-    await farm.place(slot, promise.json())
+    acceptance = await farm.accept(slot)
+    assert acceptance.status_code == 200, acceptance.text
+    await farm.place(slot, acceptance.json())
     await farm.node.follower.refresh()
     return slot
 
@@ -63,11 +63,11 @@ def longer(slot: Parcel, end: int) -> Parcel:
     return replace(slot, salt=bytes([slot.salt[0] ^ 1]) + slot.salt[1:], end=end)
 
 
-async def extend(devnet: Devnet, slot: Parcel, on: Parcel, promise: dict[str, Any]) -> None:
+async def extend(devnet: Devnet, slot: Parcel, on: Parcel, acceptance: dict[str, Any]) -> None:
     """Have the contract extend the order of one slot."""
     chain: Chain = devnet.chain
     [filled] = await chain.logs(0, (await chain.head()).number, ["SlotFilled"], {"order": slot.order})
-    leaf_count, piece_leaves = promise["leaf_count"], len(slot.pieces[0]) // LEAF_BYTES
+    leaf_count, piece_leaves = acceptance["leaf_count"], len(slot.pieces[0]) // LEAF_BYTES
     tenure = Slot(
         farmer=FarmerId(filled.args["farmer"]),
         root=filled.args["root"],
@@ -77,12 +77,12 @@ async def extend(devnet: Devnet, slot: Parcel, on: Parcel, promise: dict[str, An
     held = Held(order=slot.order, leaf_count=leaf_count, piece_leaves=piece_leaves, slots=(tenure,))
     terms = Terms(salt=on.salt, end=Epoch(on.end), leaf_count=leaf_count, piece_leaves=piece_leaves, k=1)
     acceptance = Acceptance(
-        farmer=FarmerId(promise["farmer"]),
-        root=bytes.fromhex(promise["root"]),
-        rate=promise["rate"],
-        deadline_block=promise["deadline_block"],
-        r=bytes.fromhex(promise["r"]),
-        vs=bytes.fromhex(promise["vs"]),
+        farmer=FarmerId(acceptance["farmer"]),
+        root=bytes.fromhex(acceptance["root"]),
+        rate=acceptance["rate"],
+        deadline_block=acceptance["deadline_block"],
+        r=bytes.fromhex(acceptance["r"]),
+        vs=bytes.fromhex(acceptance["vs"]),
     )
     sender = Sender(chain, slot.renter)
     await sender.send(calls.deposit_with_permit(await chain.permit(slot.renter, 10 * TOKEN)))
@@ -99,11 +99,11 @@ async def test_a_slot_is_kept_on_without_being_sent_again(devnet: Devnet, tmp_pa
         slot = await kept(devnet, farm, end)
         used = farm.node.capacity.used_bytes
         on = longer(slot, end + grid)
-        promised = await farm.accept(on, previous=slot.order.hex())
-        assert promised.status_code == 200, promised.text
+        accepted = await farm.accept(on, previous=slot.order.hex())
+        assert accepted.status_code == 200, accepted.text
         again = await farm.accept(on, previous=slot.order.hex())
-        assert again.json() == promised.json()
-        await extend(devnet, slot, on, promised.json())
+        assert again.json() == accepted.json()
+        await extend(devnet, slot, on, accepted.json())
         await farm.node.follower.refresh()
         assert farm.node.capacity.used_bytes == used
         await next_epoch(devnet)
@@ -138,10 +138,10 @@ async def test_in_the_last_epoch_too_an_extension_has_a_book_of_its_own(
         slot = await kept(devnet, farm, end)
         await devnet.mine_to_epoch(end - 1, offset_blocks=1)
         on = longer(slot, end + grid)
-        promised = await farm.accept(on, previous=slot.order.hex())
-        assert promised.status_code == 200, promised.text
+        accepted = await farm.accept(on, previous=slot.order.hex())
+        assert accepted.status_code == 200, accepted.text
         await kept(devnet, farm, end + grid)
-        await extend(devnet, slot, on, promised.json())
+        await extend(devnet, slot, on, accepted.json())
         await kept(devnet, farm, end + grid)
         for _ in range(2):
             await next_epoch(devnet)
@@ -162,9 +162,9 @@ async def test_a_farm_that_lost_its_ledger_proves_its_extensions_again(
         slot = await kept(devnet, farm, end)
         await devnet.mine_to_epoch(end - 1, offset_blocks=1)
         on = longer(slot, end + grid)
-        promised = await farm.accept(on, previous=slot.order.hex())
-        assert promised.status_code == 200, promised.text
-        await extend(devnet, slot, on, promised.json())
+        accepted = await farm.accept(on, previous=slot.order.hex())
+        assert accepted.status_code == 200, accepted.text
+        await extend(devnet, slot, on, accepted.json())
         placed = await kept(devnet, farm, end + grid)
         before = farm.node.ledger.entries(Epoch(end - 1))
         used = farm.node.capacity.used_bytes
@@ -205,10 +205,10 @@ async def test_where_files_have_one_name_the_bytes_are_copied_if_there_is_room(
             assert (response.status_code, error_of(response)) == (507, "no_room")
         assert (capacity.used_bytes, store.slot_keys()) == (len(slot.data), [slot.key])
         assert farm.node.ledger.slot(on.key) is None
-        promised = await farm.accept(on, previous=slot.order.hex())
-        assert promised.status_code == 200, promised.text
-        assert (await farm.accept(on, previous=slot.order.hex())).json() == promised.json()
-        await extend(devnet, slot, on, promised.json())
+        accepted = await farm.accept(on, previous=slot.order.hex())
+        assert accepted.status_code == 200, accepted.text
+        assert (await farm.accept(on, previous=slot.order.hex())).json() == accepted.json()
+        await extend(devnet, slot, on, accepted.json())
         await farm.node.follower.refresh()
         assert (capacity.used_bytes, capacity.all_unplaced_bytes) == (2 * len(slot.data), 0)
         first, second = (store.read_verified(one.key, 0) for one in (slot, on))

@@ -115,7 +115,7 @@ async def test_a_body_that_was_not_signed_for_is_refused(farm: Farm) -> None:
     await farm.agree(slot)
     path = slot.path + "/accept"
     headers = farm.sign(slot.renter, "POST", path, b"\x05" * 32)
-    response = await farm.http.post(path, json=slot.proposal(), headers=headers)
+    response = await farm.http.post(path, json=slot.acceptance_request(), headers=headers)
     assert (response.status_code, response.json()["detail"]["reason"]) == (401, "content")
 
 
@@ -148,7 +148,7 @@ async def test_an_order_of_another_renter_is_not_accepted(farm: Farm) -> None:
         headers = farm.sign(STRANGER, "PUT", path, thief.roots[index])
         assert (await farm.http.put(path, content=piece, headers=headers)).status_code == 201
     path = slot.path + "/accept"
-    body = json.dumps(thief.proposal()).encode()
+    body = json.dumps(thief.acceptance_request()).encode()
     headers = farm.sign(STRANGER, "POST", path, hashlib.sha256(body).digest())
     response = await farm.http.post(path, content=body, headers=headers)
     assert (response.status_code, error_of(response)) == (403, "foreign")

@@ -151,7 +151,7 @@ def test_so_is_the_renter_of_a_slot_that_is_here(
     @deterministic
     @given(
         case=service.schema[path][method].as_strategy(generation_mode=GenerationMode.POSITIVE),
-        wrong=st.sets(st.sampled_from(sorted(slot.proposal())), max_size=1),
+        wrong=st.sets(st.sampled_from(sorted(slot.acceptance_request())), max_size=1),
         piece=st.integers(0, 4),
     )
     def asked(case: schemathesis.Case, wrong: set[str], piece: int) -> None:
@@ -161,7 +161,7 @@ def test_so_is_the_renter_of_a_slot_that_is_here(
         if method == "PUT" and not wrong:
             case.body = slot.pieces[piece % len(slot.pieces)]
         if method == "POST" and isinstance(case.body, dict):
-            right = {name: value for name, value in slot.proposal().items() if name not in wrong}
+            right = {name: value for name, value in slot.acceptance_request().items() if name not in wrong}
             case.body = case.body | right
         statuses.add(service.ask(case, slot.renter).status_code)
 

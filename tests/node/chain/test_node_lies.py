@@ -107,7 +107,7 @@ async def look(farm: Farm, times: int = 4) -> None:
 
 
 async def keep_past_deadline(farm: Farm, slot: Parcel) -> None:
-    """Kept, and so long that a promise that was not taken up would have to go."""
+    """Kept, and so long that an acceptance that was not taken up would have to go."""
     await farm.keep(slot)
     pass_blocks(farm, ACCEPTANCE_LIFE_BLOCKS + PLACEMENT_GRACE_BLOCKS + 5)
     await farm.node.follower.refresh()
@@ -203,7 +203,7 @@ async def test_what_is_known_is_proven_while_the_history_is_in_doubt(tmp_path: P
         assert market.sent_proofs == 1
 
 
-async def test_nothing_is_promised_while_the_history_is_in_doubt(tmp_path: Path) -> None:
+async def test_nothing_is_accepted_while_the_history_is_in_doubt(tmp_path: Path) -> None:
     market, slot, other = LyingMarket(), parcel(end=16), parcel(seed=5, end=16)
     async with open_farm(tmp_path, market=market) as farm:
         await farm.keep(slot)
@@ -365,7 +365,7 @@ async def test_a_book_that_is_another_at_the_same_rate_is_read_again(tmp_path: P
         assert farm.node.ledger.entries(Epoch(0)) == market.entries()
 
 
-async def test_a_promise_whose_placing_the_logs_hide_stays_while_the_market_has_the_order(
+async def test_an_acceptance_whose_placing_the_logs_hide_stays_while_the_market_has_the_order(
     tmp_path: Path,
 ) -> None:
     """Its deadline is past by the blocks and by our clock, and no event came."""

@@ -31,7 +31,7 @@ async def devnet() -> AsyncIterator[Devnet]:
         yield running
 
 
-async def test_the_new_key_promises_proves_and_the_old_one_stays_the_owner(
+async def test_the_new_key_accepts_proves_and_the_old_one_stays_the_owner(
     devnet: Devnet, tmp_path: Path
 ) -> None:
     config = await registered(devnet, tmp_path)
@@ -132,7 +132,7 @@ async def test_a_cold_owner_names_the_new_operator_with_its_own_key(devnet: Devn
     assert load_owner_key(home) is None
 
 
-async def test_promises_of_the_old_key_are_waited_for_or_given_up_on_purpose(
+async def test_acceptances_of_the_old_key_are_waited_for_or_given_up_on_purpose(
     devnet: Devnet, tmp_path: Path
 ) -> None:
     config = await registered(devnet, tmp_path)
@@ -141,16 +141,16 @@ async def test_promises_of_the_old_key_are_waited_for_or_given_up_on_purpose(
     async with running(devnet, tmp_path, config) as farm:
         slot = await renters_slot(devnet, farm)
         await farm.upload(slot)
-        promise = (await farm.accept(slot)).json()
-        with pytest.raises(AcceptancesOpen, match=f"1 slots .* block {promise['deadline_block']}"):
+        acceptance = (await farm.accept(slot)).json()
+        with pytest.raises(AcceptancesOpen, match=f"1 slots .* block {acceptance['deadline_block']}"):
             await rotate_key(home, config, old)
         assert (await devnet.chain.farmer(config.farmer)).operator == old.address
         await rotate_key(home, config, old, now=True)
         # This is what the refusal was about.
         with pytest.raises(TransactionReverted) as caught:
-            await farm.place(slot, promise)
+            await farm.place(slot, acceptance)
         assert caught.value.name == "AcceptanceForged"
-        # The node still runs with the old key, and promises nothing with it.
+        # The node still runs with the old key, and accepts nothing with it.
         await farm.node.follower.refresh()
         other = await renters_slot(devnet, farm, 1)
         await farm.upload(other)

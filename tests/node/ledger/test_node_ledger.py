@@ -1,4 +1,4 @@
-"""The ledger: what the chain said, in order, and back again through reorgs; what was promised, for good."""
+"""The ledger: what the chain said, in order, and back again through reorgs; what was accepted, for good."""
 
 import sqlite3
 import tempfile
@@ -38,7 +38,7 @@ def terms_of(slot: Parcel) -> SlotTerms:
     )
 
 
-def promise(ledger: Ledger, slot: Parcel, deadline_block: int = 100) -> None:
+def accept(ledger: Ledger, slot: Parcel, deadline_block: int = 100) -> None:
     ledger.stage(slot.key, now=5)
     ledger.accept(slot.key, terms_of(slot), deadline_block)
 
@@ -74,11 +74,11 @@ def test_what_was_not_staged_cannot_be_accepted(ledger: Ledger) -> None:
         ledger.accept(parcel().key, terms_of(parcel()), 100)
 
 
-def test_one_slot_of_an_order_is_promised_once(ledger: Ledger) -> None:
+def test_one_slot_of_an_order_is_accepted_once(ledger: Ledger) -> None:
     """Even if two renters could show the same order id, the database would not have it."""
     first = parcel()
     second = parcel(renter=type(first.renter)(b"\x05" * 32))
-    promise(ledger, first)
+    accept(ledger, first)
     key = type(second.key)(renter=second.renter.address, order=first.order, slot=first.slot)
     ledger.stage(key, now=1)
     with pytest.raises(sqlite3.IntegrityError):
@@ -89,8 +89,8 @@ def test_one_slot_of_an_order_is_promised_once(ledger: Ledger) -> None:
 
 
 def test_accepted_rate_counts_what_may_still_be_placed(ledger: Ledger) -> None:
-    promise(ledger, parcel(seed=1, rate=10), deadline_block=100)
-    promise(ledger, parcel(seed=2, rate=2**79), deadline_block=200)
+    accept(ledger, parcel(seed=1, rate=10), deadline_block=100)
+    accept(ledger, parcel(seed=2, rate=2**79), deadline_block=200)
     assert ledger.accepted_rate(99) == 10 + 2**79
     assert ledger.accepted_rate(100) == 2**79
     assert ledger.accepted_rate(200) == 0
@@ -98,9 +98,9 @@ def test_accepted_rate_counts_what_may_still_be_placed(ledger: Ledger) -> None:
 
 def test_open_acceptances_are_those_of_one_renter_that_may_still_be_placed(ledger: Ledger) -> None:
     ours, late = parcel(seed=1), parcel(seed=2)
-    promise(ledger, ours, deadline_block=100)
-    promise(ledger, late, deadline_block=200)
-    promise(ledger, parcel(seed=3, renter=Wallet(b"\x05" * 32)), deadline_block=200)
+    accept(ledger, ours, deadline_block=100)
+    accept(ledger, late, deadline_block=200)
+    accept(ledger, parcel(seed=3, renter=Wallet(b"\x05" * 32)), deadline_block=200)
     ledger.stage(parcel(seed=4).key, now=1)
     renter = ours.renter.address
     assert {record.key for record in ledger.open_acceptances(renter, 99)} == {ours.key, late.key}
@@ -112,7 +112,7 @@ async def test_placed_slots_become_entries_in_the_order_of_the_chain(ledger: Led
     market = FakeMarket()
     slots = [parcel(seed=seed, rate=10 + seed, end=end) for seed, end in enumerate((16, 24, 16, 16))]
     for slot in slots[:3]:
-        promise(ledger, slot)
+        accept(ledger, slot)
     market.place(slots[0].placed(), slots[1].placed())
     market.mine_to_epoch(3)
     market.place(slots[2].placed())
@@ -152,8 +152,8 @@ async def test_sums_of_rates_follow_every_change(ledger: Ledger) -> None:
 async def test_a_reorg_takes_back_exactly_what_lay_above_the_fork(ledger: Ledger) -> None:
     market = FakeMarket()
     first, second = parcel(seed=1), parcel(seed=2)
-    promise(ledger, first)
-    promise(ledger, second)
+    accept(ledger, first)
+    accept(ledger, second)
     market.place(first.placed())
     market.mine(40)
     market.mine(events=[("Proven", {"farmer": FARMER, "epoch": 5, "amount": 2**90})])
@@ -213,7 +213,7 @@ async def test_events_and_cursor_are_written_together_or_not_at_all(ledger: Ledg
 def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
     slot = parcel()
     with opened(tmp_path / "ledger") as ledger:
-        promise(ledger, slot)
+        accept(ledger, slot)
         ledger.note_attempt(Epoch(4), 44)
     with opened(tmp_path / "ledger") as ledger:
         record = ledger.slot(slot.key)
@@ -254,7 +254,7 @@ def test_what_is_no_ledger_is_said_to_be_none(tmp_path: Path) -> None:
 def test_a_ledger_can_be_looked_at_while_it_is_open(tmp_path: Path) -> None:
     slot = parcel()
     with opened(tmp_path / "ledger") as ledger, Ledger.look(tmp_path / "ledger") as look:
-        promise(ledger, slot)
+        accept(ledger, slot)
         assert [record.key for record in look.slots(*SlotState)] == [slot.key]
         with pytest.raises(LedgerInvalid):
             look.release(slot.key)
@@ -286,7 +286,7 @@ PRAGMA user_version = 1;
 
 
 def test_a_ledger_from_before_extensions_is_taken_over(tmp_path: Path) -> None:
-    """What was promised and placed is as it was, in books that are not those of extensions."""
+    """What was accepted and placed is as it was, in books that are not those of extensions."""
     renter = Wallet(b"\x02" * 32).address
     path, key = tmp_path / "ledger", SlotKey(renter=renter, order=OrderId(b"\x01" * 32), slot=2)
     old = sqlite3.connect(path)

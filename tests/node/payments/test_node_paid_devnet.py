@@ -41,9 +41,9 @@ async def kept(devnet: Devnet, farm: LiveFarm, vault: int = VAULT) -> Parcel:
     """A slot of a renter whose vault holds so much when all is placed."""
     slot = await renters_slot(devnet, farm)
     await farm.upload(slot)
-    promise = await farm.accept(slot)
-    assert promise.status_code == 200, promise.text
-    await farm.place(slot, promise.json())
+    acceptance = await farm.accept(slot)
+    assert acceptance.status_code == 200, acceptance.text
+    await farm.place(slot, acceptance.json())
     sender = Sender(devnet.chain, slot.renter)
     held = await devnet.chain.vault(slot.renter.address)
     if held < vault:

@@ -72,7 +72,7 @@ async def test_a_range_that_is_not_there_is_refused(farm: Farm, wanted: str) -> 
     assert response.headers["content-range"] == f"bytes */{SIZE}"
 
 
-async def test_a_promised_slot_can_be_read_before_it_is_placed(farm: Farm) -> None:
+async def test_an_accepted_slot_can_be_read_before_it_is_placed(farm: Farm) -> None:
     slot = parcel()
     await farm.agree(slot)
     assert (await farm.get(slot, wanted="bytes=0-9")).content == slot.data[:10]
@@ -173,7 +173,7 @@ async def test_info_says_who_we_are_without_a_signature(farm: Farm) -> None:
     assert after["free_bytes"] == before["free_bytes"] - SIZE
 
 
-async def test_a_promised_or_placed_slot_is_not_deleted(farm: Farm) -> None:
+async def test_an_accepted_or_placed_slot_is_not_deleted(farm: Farm) -> None:
     slot = parcel()
     await farm.agree(slot)
     assert (await farm.delete(slot)).status_code == 409

@@ -177,7 +177,7 @@ async def test_a_slot_that_was_taken_over_is_placed_and_proven(farm: Farm) -> No
 
 
 async def test_a_slot_that_was_taken_over_and_lost_is_not_signed_for_again(farm: Farm) -> None:
-    """Its pieces are gone, and the consent of before is still in time."""
+    """Its pieces are gone, and the takeover of before is still in time."""
     slot = await brought(farm)
     assert (await claimed(farm, slot)).status_code == 200
     farm.market.place(slot.placed())
@@ -252,16 +252,16 @@ async def test_who_brought_nothing_makes_us_ask_the_chain_nothing(farm: Farm) ->
     assert farm.market.orders_asked == 0
 
 
-async def test_two_repairers_are_not_both_promised_a_slot(farm: Farm) -> None:
+async def test_two_repairers_are_not_both_accepted_for_a_slot(farm: Farm) -> None:
     first = await brought(farm)
     second = await brought(farm, renter=Wallet(b"\x06" * 32))
     assert (await claimed(farm, first)).status_code == 200
     response = await claimed(farm, second)
-    assert (response.status_code, error_of(response)) == (409, "promised")
+    assert (response.status_code, error_of(response)) == (409, "already_accepted")
     assert response.json()["detail"]["deadline_block"] == farm.market.height + TAKEOVER_LIFE_BLOCKS
 
 
-async def test_a_consent_that_others_wait_for_is_not_given_again(
+async def test_a_takeover_that_others_wait_for_is_not_given_again(
     farm: Farm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else one could hold all farmers for ever, and keep an order from being repaired."""
@@ -279,10 +279,10 @@ async def test_a_consent_that_others_wait_for_is_not_given_again(
     await farm.put(second, 0)
     assert error_of(await claimed(farm, second)) == "not_found", "it has not all pieces"
     await farm.upload(second)
-    assert error_of(await claimed(farm, second)) == "promised"
+    assert error_of(await claimed(farm, second)) == "already_accepted"
     farm.market.mine(TAKEOVER_LIFE_BLOCKS - 10)
     await farm.node.follower.refresh()
-    assert error_of(await claimed(farm, first)) == "promised"
+    assert error_of(await claimed(farm, first)) == "already_accepted"
     pass_blocks(farm, 100)
     farm.clock.now += 2 * TAKEOVER_LIFE_BLOCKS
     await farm.node.follower.refresh()
@@ -322,7 +322,7 @@ async def test_a_takeover_needs_stake_and_no_money_of_the_renters(tmp_path: Path
         assert (await claimed(farm, slot)).status_code == 200
 
 
-async def test_no_chain_no_consent(farm: Farm) -> None:
+async def test_no_chain_no_takeover(farm: Farm) -> None:
     slot = await brought(farm)
     farm.market.down = True
     response = await claimed(farm, slot)

@@ -206,7 +206,7 @@ async def test_the_second_of_two_repairers_begins_only_when_its_turn_comes(
     assert (ground.refills, read) == (1, [0, K * SLOT_BYTES])
 
 
-async def test_a_repairer_gives_way_to_one_that_has_the_consents(ground: Ground, tmp_path: Path) -> None:
+async def test_a_repairer_gives_way_to_one_that_has_the_takeovers(ground: Ground, tmp_path: Path) -> None:
     """It would do all again with other farmers, for nothing."""
     async with (
         repairing(ground, tmp_path / "a", watch=Killed(tmp_path / "a", 0)) as first,
@@ -236,11 +236,11 @@ async def test_a_repairer_gives_way_to_one_that_has_the_consents(ground: Ground,
     assert (lost.outcome, lost.bounty, lost.refilled) == (Outcome.OVERTAKEN, 0, {})
     for keep in ground.keeps.values():
         left = {(order, slot) for account, order, slot in keep.sent if account == OTHER.address}
-        assert all(keep.promised[place] == OTHER.address for place in left), "what is promised stays"
+        assert all(keep.accepted[place] == OTHER.address for place in left), "what is accepted stays"
     assert lost.bytes_read <= K * SLOT_BYTES
 
 
-async def test_one_that_has_the_consents_and_does_nothing_is_not_waited_for_long(
+async def test_one_that_has_the_takeovers_and_does_nothing_is_not_waited_for_long(
     ground: Ground, tmp_path: Path
 ) -> None:
     async with repairing(ground, tmp_path / "a") as first:

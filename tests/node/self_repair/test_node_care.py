@@ -163,7 +163,7 @@ async def keeping(
 
 
 def keep(node: Node, slot: Parcel) -> None:
-    """Let the node have the slot's pieces, and promise them."""
+    """Let the node have the slot's pieces, and accept them."""
     for index, piece in enumerate(slot.pieces):
         node.ledger.stage(slot.key, 0)
         writer = node.store.begin(slot.key, index, len(piece))

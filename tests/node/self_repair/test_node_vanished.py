@@ -68,7 +68,7 @@ async def test_a_folder_for_half_written_files_that_vanishes_is_made_again(farm:
     assert not (farm.node.config.data_folder / "slots" / slot_path(parcel().key)).exists()
 
 
-async def test_nothing_is_promised_of_a_folder_that_vanished(farm: Farm) -> None:
+async def test_nothing_is_accepted_of_a_folder_that_vanished(farm: Farm) -> None:
     slot = parcel()
     await farm.upload(slot)
     shutil.rmtree(farm.node.config.data_folder / "slots")

@@ -102,7 +102,7 @@ async def shown_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> t
     return await own_slot(node, signed, order, slot), AS_RENTER
 
 
-async def promised_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> tuple[SlotRecord, Access]:
+async def accepted_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> tuple[SlotRecord, Access]:
     """The same if it is accepted or placed. Raises NotFound if it is not."""
     record, access = await shown_slot(node, signed, order, slot)
     if record.state is SlotState.STAGED:

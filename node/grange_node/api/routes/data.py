@@ -37,7 +37,7 @@ from grange_node.api.auth import Signed, require_content
 from grange_node.api.connection import CLOSE_EXTENSION
 from grange_node.api.openapi import byte_answer, byte_body, json_answer, refusals
 from grange_node.api.refusals import problems_of
-from grange_node.api.routes.common import GRANGE_SIGNATURE, node_of, promised_slot, signed_by
+from grange_node.api.routes.common import GRANGE_SIGNATURE, accepted_slot, node_of, signed_by
 from grange_node.errors import (
     LengthMissing,
     Malformed,
@@ -92,7 +92,7 @@ async def get_slot(request: Request) -> Response:
     signed = signed_by(request)
     wanted = request.headers.get("range")
     require_content(signed, content_hash(None if wanted is None else wanted.encode("latin-1")))
-    record, access = await promised_slot(node, signed, order, slot)
+    record, access = await accepted_slot(node, signed, order, slot)
     terms = record.agreed
     try:
         first, end = parse_range(wanted, terms.slot_bytes)

@@ -28,8 +28,8 @@ from grange_node.api.routes.common import (
     NodeHere,
     SignedRequest,
     SignedWithoutContent,
+    accepted_slot,
     own_slot,
-    promised_slot,
     shown_slot,
 )
 from grange_node.errors import Foreign, Malformed, NotFound, TooMuch
@@ -74,7 +74,7 @@ async def _asked(request: Request, signed: SignedRequest) -> AcceptanceRequest:
         ErrorCode.FOREIGN,
         ErrorCode.NOT_FOUND,
         ErrorCode.CONFLICT,
-        ErrorCode.PROMISED,
+        ErrorCode.ALREADY_ACCEPTED,
         ErrorCode.STAKE_TOO_SMALL,
         ErrorCode.TERMS_REFUSED,
         ErrorCode.TOO_MUCH,
@@ -93,10 +93,10 @@ async def accept(
     signed: SignedRequest,
     asked: Annotated[AcceptanceRequest, Depends(_asked)],
 ) -> AcceptanceAnswer:
-    """Promise to keep a slot that is all here: a renter's, for the first time or for longer, or a vacant one
-    for whoever repairs it."""
+    """Accept a slot that is all here: a renter's, for the first time or for longer, or a vacant one for the
+    one that repairs it."""
     key = SlotKey(renter=signed.renter, order=order, slot=slot)
-    terms, acceptance = await _promise(node, key, asked, signed)
+    terms, acceptance = await _accept(node, key, asked, signed)
     return AcceptanceAnswer(
         farmer=acceptance.farmer,
         slot=slot,
@@ -110,7 +110,7 @@ async def accept(
     )
 
 
-async def _promise(
+async def _accept(
     node: Node, key: SlotKey, asked: AcceptanceRequest, signed: Signed
 ) -> tuple[SlotTerms, Acceptance | Takeover]:
     service, network = node.acceptance_service, signed.network
@@ -163,7 +163,7 @@ async def piece_path(
     node: NodeHere, order: OrderHash, slot: SlotInPath, piece: PieceInPath, signed: SignedWithoutContent
 ) -> PiecePath:
     """A piece's root and the path that leads from it to the slot's root."""
-    record, access = await promised_slot(node, signed, order, slot)
+    record, access = await accepted_slot(node, signed, order, slot)
     if piece >= record.agreed.pieces:
         raise NotFound(f"the slot has {record.agreed.pieces} pieces")
     access.require([piece])
