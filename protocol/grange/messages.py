@@ -1,9 +1,9 @@
 """What is signed: EIP-712 digests, signatures and the ids made from them.
 
 Decides the typed data of an acceptance (what a farmer signs, checked by the contract), of a voucher (a
-renter's, likewise) and of a request (a renter's call to a farmer, checked by the node), and which signatures
-count: 65 bytes r, s, v with a low s and v of 27 or 28, or the compact form of EIP-2098. Leaves to others who
-may sign what, and when a message is too old.
+renter's, likewise), of a permit (checked by the token) and of a request (a renter's call to a farmer, checked
+by the node), and which signatures count: 65 bytes r, s, v with a low s and v of 27 or 28, or the compact form
+of EIP-2098. Leaves to others who may sign what, and when a message is too old.
 """
 
 from collections.abc import Sequence
@@ -50,12 +50,15 @@ ACCEPTANCE_TYPE: Final = (
     "uint80 rate,uint32 end,uint64 deadlineBlock,bytes32 previous,address repairer)"
 )
 VOUCHER_TYPE: Final = "Voucher(address renter,uint32 farmer,uint256 cumulative)"
+PERMIT_TYPE: Final = "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
+"""Of the token (EIP-2612)."""
 REQUEST_TYPE: Final = (
     "Request(string method,string path,uint32 farmer,uint64 expires,bytes16 nonce,bytes32 content)"
 )
 
 _DOMAIN_HASH = keccak256(DOMAIN_TYPE.encode())
 _ACCEPTANCE_HASH = keccak256(ACCEPTANCE_TYPE.encode())
+_PERMIT_HASH = keccak256(PERMIT_TYPE.encode())
 _REQUEST_HASH = keccak256(REQUEST_TYPE.encode())
 _VOUCHER_HASH = keccak256(VOUCHER_TYPE.encode())
 _NAME_HASH = keccak256(DOMAIN_NAME.encode())
@@ -129,7 +132,7 @@ def acceptance_digest(domain: Domain, message: AcceptanceMessage) -> bytes:
         _bytes32(message.previous),
         _address(message.repairer),
     )
-    return _digest(domain, words)
+    return _digest(domain.separator, words)
 
 
 def tenure_word(start: Epoch) -> bytes:
@@ -139,7 +142,17 @@ def tenure_word(start: Epoch) -> bytes:
 
 def voucher_digest(domain: Domain, *, renter: Address, farmer: FarmerId, cumulative: int) -> bytes:
     """What a renter signs to pay a farmer out of its vault: in all, so many base units."""
-    return _digest(domain, (_VOUCHER_HASH, _address(renter), _uint(farmer, 32), _uint(cumulative, 256)))
+    return _digest(
+        domain.separator, (_VOUCHER_HASH, _address(renter), _uint(farmer, 32), _uint(cumulative, 256))
+    )
+
+
+def permit_digest(
+    separator: bytes, *, owner: Address, spender: Address, value: int, nonce: int, deadline: int
+) -> bytes:
+    """What an account signs to let another pull tokens, over the separator of the token's own domain."""
+    numbers = (_uint(number, 256) for number in (value, nonce, deadline))
+    return _digest(separator, (_PERMIT_HASH, _address(owner), _address(spender), *numbers))
 
 
 def request_digest(
@@ -161,7 +174,7 @@ def request_digest(
         nonce + bytes(32 - NONCE_BYTES),
         _bytes32(content),
     )
-    return _digest(domain, words)
+    return _digest(domain.separator, words)
 
 
 def sign_digest(private_key: bytes, digest: bytes) -> bytes:
@@ -268,8 +281,8 @@ def _address_of_public(key: PublicKey) -> Address:
     return address_from(keccak256(key.format(compressed=False)[1:])[12:])
 
 
-def _digest(domain: Domain, words: tuple[bytes, ...]) -> bytes:
-    return keccak256(b"\x19\x01" + domain.separator + keccak256(b"".join(words)))
+def _digest(separator: bytes, words: tuple[bytes, ...]) -> bytes:
+    return keccak256(b"\x19\x01" + separator + keccak256(b"".join(words)))
 
 
 def _uint(value: int, bits: int) -> bytes:

@@ -9,7 +9,8 @@ from chain_support import OFFER, TestFarmer, store
 
 from grange import messages
 from grange.chain import Book, Farmer, Order, Sender, TransactionReverted, Wallet
-from grange.chain.codec import artifact, market_abi, snake
+from grange.chain.abi_types import snake
+from grange.chain.codec import artifact, market_abi
 from grange.types import Acceptance, Epoch, FarmerId, Offer, OrderId, Parameters, Permit, Terms
 from grange.units import TOKEN
 from grange_devnet import DEVNET_PARAMETERS, Devnet
@@ -27,15 +28,15 @@ def _components(parameter: dict[str, object]) -> list[str]:
 
 async def test_the_structs_of_the_abi_are_those_of_python() -> None:
     functions = market_abi().functions
-    terms, acceptances, permit = functions["placeWithPermit"].inputs
+    terms, acceptances, permit = functions["placeWithPermit"].inputs.components
     assert _components(dict(terms)) == _fields(Terms)
     assert _components(dict(acceptances)) == _fields(Acceptance)
     assert _components(dict(permit)) == _fields(Permit)
-    assert _components(dict(functions["updateFarmer"].inputs[2])) == _fields(Offer)
-    assert _components(dict(functions["parameters"].outputs[0])) == _fields(Parameters)
-    assert set(_components(dict(functions["farmer"].outputs[0]))) == set(_fields(Farmer)) - {"id"}
-    assert set(_components(dict(functions["book"].outputs[0]))) == set(_fields(Book))
-    order = set(_components(dict(functions["order"].outputs[0])))
+    assert _components(dict(functions["updateFarmer"].inputs.components[2])) == _fields(Offer)
+    assert _components(dict(functions["parameters"].outputs.components[0])) == _fields(Parameters)
+    assert set(_components(dict(functions["farmer"].outputs.components[0]))) == set(_fields(Farmer)) - {"id"}
+    assert set(_components(dict(functions["book"].outputs.components[0]))) == set(_fields(Book))
+    order = set(_components(dict(functions["order"].outputs.components[0])))
     assert order - {"from"} == set(_fields(Order)) - {"start"}
 
 

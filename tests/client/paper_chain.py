@@ -11,7 +11,7 @@ import pytest
 from client_fakes import MARKET, farmer_view
 
 from grange.chain import Farmer, Order
-from grange.chain.codec import Element, market_abi, to_abi
+from grange.chain.codec import Element, market_abi
 from grange.chain.gateway import Chain
 from grange.chain.rpc import Rpc, Timeouts
 from grange.messages import slots_hash
@@ -98,12 +98,13 @@ class PaperChain:
 
     def _emit(self, name: str, args: dict[str, Any]) -> None:
         element = market_abi().event(name)
-        plain = tuple(parameter for parameter in element.inputs if not parameter.get("indexed"))
-        topics = [element.topic, *(_encoded([args[p["name"]]], [p]) for p in element.indexed)]
+        indexed = zip(element.indexed.components, element.indexed.types, strict=True)
+        topics = [element.topic, *(kind.encode(args[one["name"]]) for one, kind in indexed)]
+        data = element.plain.encode_all([args[one["name"]] for one in element.plain.components])
         self.logs.append(
             {
                 "topics": ["0x" + topic.hex() for topic in topics],
-                "data": "0x" + _encoded([args[p["name"]] for p in plain], plain).hex(),
+                "data": "0x" + data.hex(),
                 "address": MARKET,
                 "blockNumber": hex(self.height),
                 "blockHash": self._block(self.height)["hash"],
@@ -148,11 +149,5 @@ def _matches(log: dict[str, Any], chosen: dict[str, Any]) -> bool:
     )
 
 
-def _encoded(values: Sequence[Any], components: Sequence[Any]) -> bytes:
-    plain = tuple({**component, "indexed": False} for component in components)
-    return Element(name="", signature="", inputs=plain).encode_inputs(values)
-
-
 def _returned(function: Element, value: Any) -> bytes:
-    assert len(function.outputs) == 1, to_abi
-    return _encoded([value], function.outputs)
+    return function.outputs.encode_all([value])

@@ -12,7 +12,8 @@
 Everything else in the package is machinery:
 
     rpc.py         HTTP with limits; gathering.py puts questions of one moment into one request
-    codec.py       the ABI, shipped in abi/; topics.py: filters for events; answers.py: checked answers
+    codec.py       the ABI, shipped in abi/; abi_types.py: values of its types; topics.py: filters for events;
+                   answers.py: checked answers
     outbox.py      nonces and replacements; fees.py, receipts.py, refusals.py: what becomes of a transaction
     endpoint.py    what may be shown of an RPC URL
 """

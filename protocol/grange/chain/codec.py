@@ -1,117 +1,86 @@
-"""Contract ABIs as package data, and values to bytes and back by them.
+"""Contract ABIs as package data; calls, results, events and errors to bytes and back by them.
 
-Decides: how a contract's names map to Python's (camelCase to snake_case, structs to anything with attributes
-of those names, bytes32 to `bytes`, addresses to checksummed `str`), and how revert data and logs are read.
-Leaves to others: talking to a chain (`gateway.py`, `sender.py`) and what the values mean (`views.py`).
+Decides how functions, events and errors of a contract are found, and how revert data and logs are read.
+Leaves to others: values of each type (`abi_types.py`), talking to a chain (`gateway.py`, `sender.py`) and
+what the values mean (`views.py`).
 """
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
-from typing import Any, cast
+from typing import Any
 
-from eth_abi.abi import encode
-from eth_abi.codec import ABICodec
-from eth_abi.decoding import StringDecoder
-from eth_abi.exceptions import DecodingError, EncodingError
-from eth_abi.registry import ABIRegistry, BaseEquals, registry
-from eth_utils.abi import (
-    collapse_if_tuple,
-    event_signature_to_log_topic,
-    function_signature_to_4byte_selector,
-)
-
+from grange.chain.abi_types import Component, Struct
 from grange.chain.answers import count, hash_from
 from grange.chain.errors import AnswerUnreadable
 from grange.chain.events import Event
 from grange.errors import Misuse
-from grange.types import address_from
+from grange.keccak import keccak256
 
 MAX_REASON_CHARACTERS = 200
 _SELECTOR_BYTES = 4
-_ERROR_STRING_SELECTOR = bytes.fromhex("08c379a0")
-_PANIC_SELECTOR = bytes.fromhex("4e487b71")
 
-DECODING_ERRORS = (DecodingError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Misuse)
-"""What comes of bytes that are not as the ABI says: the library names only some of it."""
-
-Component = Mapping[str, Any]
+DECODING_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Misuse)
+"""What comes of bytes that are not as the ABI says, and of answers that are not as JSON-RPC says."""
 
 
-def snake(name: str) -> str:
-    """`leafCount` to `leaf_count`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().lstrip("_")
-
-
-def _attribute(name: str) -> str:
-    """The attribute that holds a struct's field: `from` is a word of Python's own, and is called `start`."""
-    return "start" if name == "from" else snake(name)
-
-
-def to_abi(value: Any, component: Component) -> Any:
-    """A Python value as eth_abi wants it: structs (anything with the fields' names) become tuples."""
-    kind: str = component["type"]
-    if kind.endswith("]"):
-        inner = {**component, "type": kind[: kind.rindex("[")]}
-        return [to_abi(item, inner) for item in value]
-    if kind != "tuple":
-        return value
-    fields: Sequence[Component] = component["components"]
-    if isinstance(value, tuple):
-        return tuple(to_abi(item, field) for item, field in zip(value, fields, strict=True))
-    return tuple(to_abi(getattr(value, _attribute(field["name"])), field) for field in fields)
-
-
-def from_abi(value: Any, component: Component) -> Any:
-    """What eth_abi decoded in Python's terms: structs become dicts with snake_case keys."""
-    kind: str = component["type"]
-    if kind.endswith("]"):
-        inner = {**component, "type": kind[: kind.rindex("[")]}
-        return tuple(from_abi(item, inner) for item in value)
-    if kind == "tuple":
-        return {
-            snake(field["name"]): from_abi(item, field)
-            for field, item in zip(component["components"], value, strict=True)
-        }
-    if kind == "address":
-        return address_from(value)
-    return value
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Element:
     """One function, event or error of an ABI."""
 
-    name: str
-    signature: str
-    inputs: tuple[Component, ...]
-    outputs: tuple[Component, ...] = ()
+    def __init__(self, entry: Component) -> None:
+        self.name: str = entry.get("name", "")
+        self._entry = entry
+
+    # Made when they are first used: of over a hundred elements a command uses a few.
+
+    @cached_property
+    def inputs(self) -> Struct:
+        """What it takes."""
+        return Struct(self._entry.get("inputs", ()))
+
+    @cached_property
+    def outputs(self) -> Struct:
+        """What it returns."""
+        return Struct(self._entry.get("outputs", ()))
+
+    @cached_property
+    def signature(self) -> str:
+        """Its name and types, as they are hashed."""
+        return self.name + self.inputs.name
+
+    @cached_property
+    def topic(self) -> bytes:
+        """An event's first topic."""
+        return keccak256(self.signature.encode())
 
     @property
     def selector(self) -> bytes:
         """The first four bytes of calldata or revert data."""
-        return function_signature_to_4byte_selector(self.signature)
+        return self.topic[:_SELECTOR_BYTES]
 
-    @property
-    def topic(self) -> bytes:
-        """An event's first topic."""
-        return event_signature_to_log_topic(self.signature)
-
-    @property
-    def indexed(self) -> tuple[Component, ...]:
+    @cached_property
+    def indexed(self) -> Struct:
         """An event's indexed parameters, in the order of its topics."""
-        return tuple(parameter for parameter in self.inputs if parameter.get("indexed"))
+        return Struct(one for one in self.inputs.components if one.get("indexed"))
+
+    @cached_property
+    def plain(self) -> Struct:
+        """An event's other parameters, in the order of its data."""
+        return Struct(one for one in self.inputs.components if not one.get("indexed"))
 
     def encode_inputs(self, arguments: Sequence[Any]) -> bytes:
-        """The arguments ABI-encoded, without a selector."""
-        if len(arguments) != len(self.inputs):
-            raise Misuse(f"{self.signature} takes {len(self.inputs)} values, and {len(arguments)} were given")
-        values = [to_abi(value, component) for value, component in zip(arguments, self.inputs, strict=True)]
-        return _encode(self.inputs, values)
+        """The arguments ABI-encoded, without a selector. Raises Misuse for values that do not fit."""
+        return self.inputs.encode_all(arguments)
+
+    def decode_log(self, topics: Sequence[bytes], data: bytes) -> dict[str, Any]:
+        """An event's values by name, in the order of its parameters. Raises one of DECODING_ERRORS."""
+        values, _ = self.plain.decode(data, 0)
+        indexed = zip(self.indexed.names, self.indexed.types, topics[1:], strict=True)
+        values |= {name: kind.decode(topic, 0)[0] for name, kind, topic in indexed}
+        return {name: values[name] for name in self.inputs.names}
 
 
 class Abi:
@@ -122,31 +91,31 @@ class Abi:
         """As the compiler writes them."""
         self.functions: dict[str, Element] = {}
         self.events: dict[str, Element] = {}
-        self.errors: dict[bytes, Element] = {}
-        self.constructor_inputs: tuple[Component, ...] = ()
+        self._errors: list[Element] = []
+        self._constructor = Element({})
         for entry in self.entries:
             self._add(entry)
-        self._events_by_topic = {event.topic: event for event in self.events.values()}
 
     def _add(self, entry: Component) -> None:
-        inputs = tuple(entry.get("inputs", ()))
-        if entry["type"] == "constructor":
-            self.constructor_inputs = inputs
-        if entry["type"] not in ("function", "event", "error"):
-            return
-        types = ",".join(collapse_if_tuple(cast(Any, component)) for component in inputs)
-        element = Element(
-            name=entry["name"],
-            signature=f"{entry['name']}({types})",
-            inputs=inputs,
-            outputs=tuple(entry.get("outputs", ())),
-        )
-        if entry["type"] == "function":
-            self.functions[element.name] = element
-        elif entry["type"] == "event":
-            self.events[element.name] = element
-        else:
-            self.errors[element.selector] = element
+        element = Element(entry)
+        match entry["type"]:
+            case "constructor":
+                self._constructor = element
+            case "function":
+                self.functions[element.name] = element
+            case "event":
+                self.events[element.name] = element
+            case "error":
+                self._errors.append(element)
+
+    @cached_property
+    def errors(self) -> dict[bytes, Element]:
+        """The errors by selector."""
+        return {error.selector: error for error in self._errors}
+
+    @cached_property
+    def _events_by_topic(self) -> dict[bytes, Element]:
+        return {event.topic: event for event in self.events.values()}
 
     def function(self, name: str) -> Element:
         """The function of this name; raises Misuse if there is none."""
@@ -169,8 +138,7 @@ class Abi:
 
     def encode_constructor(self, arguments: Sequence[Any]) -> bytes:
         """Constructor arguments, to be appended to the bytecode."""
-        constructor = Element(name="constructor", signature="constructor", inputs=self.constructor_inputs)
-        return constructor.encode_inputs(arguments)
+        return self._constructor.encode_inputs(arguments)
 
     def decode_result(self, name: str, data: bytes) -> Any:
         """What a function returned: one value as such, several as a dict by snake_case name.
@@ -179,13 +147,8 @@ class Abi:
         """
         outputs = self.function(name).outputs
         with _reading(f"what {name} returns"):
-            values = _decode(outputs, data)
-            if len(outputs) == 1:
-                return from_abi(values[0], outputs[0])
-            return {
-                snake(component["name"]): from_abi(value, component)
-                for component, value in zip(outputs, values, strict=True)
-            }
+            values, _ = outputs.decode(data, 0)
+            return values[outputs.names[0]] if len(outputs.names) == 1 else values
 
     def decode_log(self, log: Mapping[str, Any]) -> Event | None:
         """A JSON-RPC log as an event; None if the ABI has no such event.
@@ -193,47 +156,39 @@ class Abi:
         Raises AnswerUnreadable for a log that is none, or that no such event writes.
         """
         with _reading("a log"):
-            return self._decoded_log(log)
-
-    def _decoded_log(self, log: Mapping[str, Any]) -> Event | None:
-        topics = [bytes.fromhex(topic.removeprefix("0x")) for topic in log["topics"]]
-        element = self._events_by_topic.get(topics[0]) if topics else None
-        if element is None:
-            return None
-        plain = tuple(parameter for parameter in element.inputs if not parameter.get("indexed"))
-        indexed = element.indexed
-        raw = dict(
-            zip((p["name"] for p in plain), _decode(plain, bytes.fromhex(log["data"][2:])), strict=True)
-        )
-        for parameter, topic in zip(indexed, topics[1:], strict=True):
-            raw[parameter["name"]] = _decode((parameter,), topic)[0]
-        return Event(
-            name=element.name,
-            args={snake(p["name"]): from_abi(raw[p["name"]], p) for p in element.inputs},
-            block=count(log["blockNumber"], "a log's block"),
-            block_hash=hash_from(log["blockHash"], "a log's block"),
-            tx_hash=hash_from(log["transactionHash"], "a log's transaction"),
-            log_index=count(log["logIndex"], "a log's place"),
-        )
+            topics = [bytes.fromhex(topic.removeprefix("0x")) for topic in log["topics"]]
+            element = self._events_by_topic.get(topics[0]) if topics else None
+            if element is None:
+                return None
+            return Event(
+                name=element.name,
+                args=element.decode_log(topics, bytes.fromhex(log["data"][2:])),
+                block=count(log["blockNumber"], "a log's block"),
+                block_hash=hash_from(log["blockHash"], "a log's block"),
+                tx_hash=hash_from(log["transactionHash"], "a log's transaction"),
+                log_index=count(log["logIndex"], "a log's place"),
+            )
 
     def decode_error(self, data: bytes) -> tuple[str, dict[str, Any]]:
         """Revert data as the error's name and its values by snake_case name."""
         selector, body = data[:_SELECTOR_BYTES], data[_SELECTOR_BYTES:]
+        element = _SOLIDITY_ERRORS.get(selector) or self.errors.get(selector)
         try:
-            if selector == _ERROR_STRING_SELECTOR:
-                return "Error", {"message": _LENIENT.decode(["string"], body)[0]}
-            if selector == _PANIC_SELECTOR:
-                return "Panic", {"code": _LENIENT.decode(["uint256"], body)[0]}
-            if selector in self.errors:
-                element = self.errors[selector]
-                values = _decode(element.inputs, body)
-                return element.name, {
-                    snake(component["name"]): from_abi(value, component)
-                    for component, value in zip(element.inputs, values, strict=True)
-                }
+            if element is not None:
+                return element.name, element.inputs.decode(body, 0)[0]
         except DECODING_ERRORS:
             pass
         return "Unknown", {"data": data} if data else {}
+
+
+_SOLIDITY_ERRORS = {
+    error.selector: error
+    for error in (
+        Element({"name": "Error", "inputs": [{"name": "message", "type": "string"}]}),
+        Element({"name": "Panic", "inputs": [{"name": "code", "type": "uint256"}]}),
+    )
+}
+"""What the language itself reverts with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,46 +199,12 @@ class Artifact:
     bytecode: bytes
 
 
-class _AnyText(StringDecoder):  # type: ignore[misc, unused-ignore]
-    """Strings in which what is no UTF-8 is replaced."""
-
-    @classmethod
-    def from_type_str(cls, _type: str, _registry: ABIRegistry) -> "_AnyText":
-        """As eth_abi makes its decoders."""
-        return cls("replace")
-
-
-def _lenient() -> ABICodec:
-    texts: ABIRegistry = registry.copy()  # type: ignore[no-untyped-call]
-    texts.unregister_decoder("string")
-    is_string = BaseEquals("string", with_sub=False)  # type: ignore[no-untyped-call]
-    texts.register_decoder(is_string, _AnyText, label="string")
-    return ABICodec(texts)
-
-
-_LENIENT = _lenient()
-
-
 @contextmanager
 def _reading(what: str) -> Iterator[None]:
     try:
         yield
     except DECODING_ERRORS as error:
         raise AnswerUnreadable(what, ascii(str(error))[:MAX_REASON_CHARACTERS]) from error
-
-
-def _encode(components: Sequence[Component], values: Sequence[Any]) -> bytes:
-    try:
-        return encode([collapse_if_tuple(cast(Any, c)) for c in components], values)
-    except (EncodingError, OverflowError) as error:
-        raise Misuse(f"values do not fit the contract's types: {error}") from error
-
-
-def _decode(components: Sequence[Component], data: bytes) -> tuple[Any, ...]:
-    # Solidity does not check that a string is UTF-8, and whoever registers chooses its bytes: one farmer's
-    # endpoint must not keep anybody from reading the list of all.
-    types = [collapse_if_tuple(cast(Any, c)) for c in components]
-    return _LENIENT.decode(types, data)
 
 
 @cache

@@ -1,19 +1,15 @@
 """EIP-2612: letting the market pull tokens by a signature instead of a transaction.
 
-Decides the digest and the default life of a permit. Leaves fetching nonce and separator to `gateway.py`.
+Decides the default life of a permit. Leaves fetching nonce and separator to `gateway.py`.
 """
 
 from dataclasses import dataclass
 
-from eth_abi.abi import encode
-
 from grange.chain.wallet import Wallet
-from grange.keccak import keccak256
-from grange.messages import sign_digest
+from grange.messages import permit_digest, sign_digest
 from grange.types import Address, Permit
 
 PERMIT_LIFE_SECONDS = 3600
-_TYPE_HASH = keccak256(b"Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +39,13 @@ def sign_permit(
     wallet: Wallet, *, domain_separator: bytes, spender: Address, value: int, nonce: int, deadline: int
 ) -> Permit:
     """Sign a permit over the token's own domain separator."""
-    struct = keccak256(
-        encode(
-            ["bytes32", "address", "address", "uint256", "uint256", "uint256"],
-            [_TYPE_HASH, wallet.address, spender, value, nonce, deadline],
-        )
+    digest = permit_digest(
+        domain_separator,
+        owner=wallet.address,
+        spender=spender,
+        value=value,
+        nonce=nonce,
+        deadline=deadline,
     )
-    signature = sign_digest(wallet.private_key, keccak256(b"\x19\x01" + domain_separator + struct))
+    signature = sign_digest(wallet.private_key, digest)
     return Permit(value=value, deadline=deadline, v=signature[64], r=signature[:32], s=signature[32:64])

@@ -1,15 +1,13 @@
 """One account's key.
 
 Signs digests and transactions (EIP-1559 with an empty access list). Reads and writes no files: whoever keeps
-keys on disk does. Pure; the encoding of a transaction is by `rlp`, the signature by `grange.messages`, and
-`eth_account` checks both in the tests (docs/adr/0092).
+keys on disk does. Pure; the signature is by `grange.messages`, and `eth_account` checks what is sent in the
+tests (docs/adr/0092).
 """
 
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final
-
-import rlp  # type: ignore[import-untyped]
 
 from grange.errors import Misuse
 from grange.keccak import keccak256
@@ -70,4 +68,20 @@ def _encodable(fields: Mapping[str, Any], name: str) -> int | bytes:
 
 
 def _encode(content: list[Any]) -> bytes:
-    return bytes([TRANSACTION_TYPE]) + bytes(rlp.encode(content))
+    return bytes([TRANSACTION_TYPE]) + _rlp(content)
+
+
+def _rlp(item: Any) -> bytes:
+    """Ethereum's encoding of bytes, of numbers, and of lists of them (RLP)."""
+    if isinstance(item, list):
+        content = b"".join(map(_rlp, item))
+        return _rlp_length(len(content), 0xC0) + content
+    raw = item if isinstance(item, bytes) else item.to_bytes((item.bit_length() + 7) // 8)
+    return raw if len(raw) == 1 and raw[0] < 0x80 else _rlp_length(len(raw), 0x80) + raw
+
+
+def _rlp_length(length: int, offset: int) -> bytes:
+    if length < 56:
+        return bytes([offset + length])
+    raw = length.to_bytes((length.bit_length() + 7) // 8)
+    return bytes([offset + 55 + len(raw)]) + raw

@@ -22,10 +22,11 @@ TAKE_LONG = (
     "numpy",
     "py_ecc",
     "pydantic",
+    "rlp",
     "uvicorn",
     "web3",
 )
-NEVER = ("eth_account", "numpy", "py_ecc", "web3")
+NEVER = ("eth_abi", "eth_account", "eth_utils", "numpy", "py_ecc", "rlp", "web3")
 """What only tests, and the simulation, load."""
 FOR_FARMERS = ("fastapi", "uvicorn")
 """What a farm serves with."""
