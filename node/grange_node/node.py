@@ -33,8 +33,6 @@ from grange.executors import Executors
 from grange.messages import NO_ORDER
 from grange.units import MIB
 from grange_node.acceptance.acceptance_service import AcceptanceService
-from grange_node.acceptance.collector import COLLECT_SECONDS, Collector
-from grange_node.acceptance.uploads import Uploads
 from grange_node.audit.prover import Prover
 from grange_node.chain.account_funds import AccountFunds
 from grange_node.chain.chain_follower import ChainFollower
@@ -65,6 +63,8 @@ from grange_node.self_repair.rebuilder import LiveRebuilder, Rebuilder
 from grange_node.self_repair.scrubber import IDLE_SECONDS, Scrubber
 from grange_node.self_repair.self_repairer import SELF_REPAIR_SECONDS, SelfRepairer
 from grange_node.slot_key import SlotKey
+from grange_node.uploads.collector import COLLECT_SECONDS, Collector
+from grange_node.uploads.uploads import Uploads
 
 MAX_MEMORY_BYTES = 256 * MIB
 """What pieces on their way in and out may take: 2,048 connections that take their bytes slowly would have

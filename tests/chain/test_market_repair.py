@@ -9,10 +9,10 @@ from grange import messages
 from grange.chain import Receipt, Sender, calls
 from grange.types import Epoch, FarmerId, Held, OrderId, Slot
 from grange_devnet import Devnet
-from grange_node.acceptance.deletion import Word, word_of
 from grange_node.chain.order_state import OrderLookup
 from grange_node.records import SlotRecord, SlotState
 from grange_node.slot_key import SlotKey
+from grange_node.uploads.deletion import Word, word_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 LEAVES = 8

@@ -28,12 +28,12 @@ from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 from grange_devnet.engines import missing_reason
 from grange_devnet.fleet import FarmerProcess
-from grange_node.acceptance.collector import PLACEMENT_GRACE_BLOCKS, STAGING_IDLE_SECONDS
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS
 from grange_node.config import load_config, load_key
 from grange_node.node import Node
 from grange_node.repair.jobs import Job, Outcome
 from grange_node.repair.repairer import Repairer
+from grange_node.uploads.collector import PLACEMENT_GRACE_BLOCKS, STAGING_IDLE_SECONDS
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 FARMERS = 10

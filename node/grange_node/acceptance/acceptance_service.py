@@ -33,9 +33,8 @@ from grange.types import Acceptance, Address, Held, OrderId, Takeover
 from grange.units import format_tokens
 from grange_node.acceptance.extension import check_same, start_of
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS, terms_of
-from grange_node.acceptance.terms import ACCEPTANCE_LIFE_BLOCKS, RENEWAL_BLOCKS, check_pieces, check_shape
+from grange_node.acceptance.terms import ACCEPTANCE_LIFE_BLOCKS, MIN_LEFT_BLOCKS, check_pieces, check_shape
 from grange_node.acceptance.terms_check import TermsCheck
-from grange_node.acceptance.uploads import Uploads
 from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.chain_link import ChainLink
 from grange_node.config import Config
@@ -48,6 +47,7 @@ from grange_node.pieces.slot_locks import SlotLocks
 from grange_node.pieces.store import Store
 from grange_node.records import SlotRecord, SlotState, SlotTerms
 from grange_node.slot_key import SlotKey
+from grange_node.uploads.uploads import Uploads
 
 MAX_WAITING: Final = 200
 MAX_WAITING_PER_RENTER: Final = 16
@@ -275,7 +275,7 @@ class AcceptanceService:
             raise AlreadyAccepted("this slot is accepted for another", deadline_block=other.deadline_block)
         view = await self._follower.recent()
         record = (await self._executors.in_database(self._ledger.slot, key)) or record
-        lasts_to = view.head.number + RENEWAL_BLOCKS
+        lasts_to = view.head.number + MIN_LEFT_BLOCKS
         if (
             record.state is SlotState.PLACED
             and await self._executors.in_database(self._ledger.lost_epoch, key.order, key.slot) is not None

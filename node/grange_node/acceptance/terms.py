@@ -11,20 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from grange.errors import Misuse
 from grange.kernel import root_of_hashes
 from grange.types import Epoch, Offer, Parameters
-from grange.units import MAX_LEAF_COUNT, MAX_PIECE_LEAVES, MAX_RATE, rate_rounded_up
+from grange.units import MAX_LEAF_COUNT, MAX_PIECE_LEAVES, MAX_RATE
 from grange_node.errors import Conflict, Malformed, Mismatch, NotFound, StakeTooSmall, TermsRefused
 from grange_node.pieces.slot_folder import Piece
 from grange_node.records import SlotTerms
+from grange_node.uploads.price import asked_rate
 
 ACCEPTANCE_LIFE_BLOCKS = 300
 """For how many blocks a renter may use an acceptance: an hour on a chain of 12 seconds."""
 
 
-RENEWAL_BLOCKS = 30
-"""With so few blocks left, an acceptance that is asked for again gets a later deadline: an order needs some
+MIN_LEFT_BLOCKS = 30
+"""With fewer blocks left, an acceptance that is asked for again gets a later deadline: an order needs some
 to be placed in."""
 
 HIGHEST_RATE_FACTOR = 2
@@ -41,15 +41,6 @@ class Commitments:
     stake: int
     committed_rate: int
     accepted_rate: int
-
-
-def asked_rate(offer: Offer, size_bytes: int) -> int:
-    """What this farmer asks per epoch for so many bytes, in base units; never nothing, which no order can
-    pay. Raises TermsRefused when it is more than any order can."""
-    try:
-        return max(1, rate_rounded_up(offer.price_per_gib_epoch, size_bytes))
-    except Misuse as error:
-        raise TermsRefused("at this farmer's price no order could pay for that many bytes") from error
 
 
 def check_shape(terms: SlotTerms) -> None:

@@ -28,7 +28,7 @@ from grange.messages import AcceptanceMessage, Domain, acceptance_signer
 from grange.types import Address, Epoch
 from grange.units import MAX_RATE, TOKEN
 from grange_node.acceptance import acceptance_service
-from grange_node.acceptance.terms import ACCEPTANCE_LIFE_BLOCKS, RENEWAL_BLOCKS, check_pieces
+from grange_node.acceptance.terms import ACCEPTANCE_LIFE_BLOCKS, MIN_LEFT_BLOCKS, check_pieces
 from grange_node.errors import NotFound
 from grange_node.limits.fair_shares import Allowance
 from grange_node.records import SlotState, SlotTerms
@@ -98,7 +98,7 @@ async def test_an_acceptance_that_is_about_to_lapse_is_renewed(farm: Farm) -> No
     """Whoever asks in the last blocks of an acceptance gets one that an order can still be placed with."""
     slot = parcel(end=40)
     first = await farm.agree(slot)
-    farm.market.mine(ACCEPTANCE_LIFE_BLOCKS - RENEWAL_BLOCKS - 1)
+    farm.market.mine(ACCEPTANCE_LIFE_BLOCKS - MIN_LEFT_BLOCKS - 1)
     await farm.node.follower.refresh()
     assert (await farm.accept(slot)).json() == first
     farm.market.mine()

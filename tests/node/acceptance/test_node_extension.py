@@ -14,11 +14,11 @@ from grange.chain import Chain, Sender, Wallet, calls
 from grange.types import Acceptance, Epoch, FarmerId, Held, Slot, Terms
 from grange.units import LEAF_BYTES, TOKEN
 from grange_devnet import Devnet
-from grange_node.acceptance.deletion import Now, Word
 from grange_node.audit.prover import Action
 from grange_node.config import LEDGER_NAME, load_key
 from grange_node.files import DiskFiles
 from grange_node.records import SlotState
+from grange_node.uploads.deletion import Now, Word
 
 TERM_SECONDS = 10**6
 """By our own clock, more than any order here lasts."""

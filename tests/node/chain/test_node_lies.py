@@ -27,13 +27,13 @@ from rich.console import Console
 
 from grange.chain import ChainError, Event, EventFilter, Farmer, Head, Order, TransactionReverted
 from grange.types import Epoch, OrderId
-from grange_node.acceptance.deletion import PLACEMENT_GRACE_BLOCKS
 from grange_node.acceptance.terms import ACCEPTANCE_LIFE_BLOCKS
 from grange_node.audit.prover import Action
 from grange_node.chain.agreement import LONGEST_HELD_SECONDS, LONGEST_REREAD_SECONDS
 from grange_node.cli.status import read_status
 from grange_node.cli.status_screen import status_table
 from grange_node.records import SlotState
+from grange_node.uploads.deletion import PLACEMENT_GRACE_BLOCKS
 
 END = 40
 PLACED_BLOCK = 15

@@ -17,7 +17,6 @@ from grange.layout import Geometry
 from grange.messages import slots_hash
 from grange.times import BlockClock
 from grange.types import Epoch, FarmerId, OrderId, Slot
-from grange_node.acceptance.deletion import END_GRACE_EPOCHS
 from grange_node.config import LEDGER_NAME
 from grange_node.errors import LedgerInvalid
 from grange_node.ledger.ledger import Ledger
@@ -28,6 +27,7 @@ from grange_node.ledger.sightings import (
     Sighting,
     latest_block,
 )
+from grange_node.uploads.deletion import END_GRACE_EPOCHS
 
 END = 40
 BLOCKS_BETWEEN = int(SIGHTING_SECONDS)

@@ -32,7 +32,6 @@ from grange.wire.headers import (
     format_content_range,
     parse_range,
 )
-from grange_node.acceptance.body import BUFFER_BYTES
 from grange_node.api.auth import Signed, require_content
 from grange_node.api.connection import CLOSE_EXTENSION
 from grange_node.api.openapi import byte_answer, byte_body, json_answer, refusals
@@ -53,6 +52,7 @@ from grange_node.pieces.store import Store
 from grange_node.records import SlotTerms
 from grange_node.self_repair.self_repairer import SelfRepairer
 from grange_node.slot_key import SlotKey
+from grange_node.uploads.body import BUFFER_BYTES
 
 MAX_LENGTH_DIGITS = 12
 PARTS_IN_MEMORY = 3

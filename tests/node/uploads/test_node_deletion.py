@@ -10,7 +10,9 @@ from grange.chain.orders import OrderState
 from grange.layout import Geometry
 from grange.messages import slots_hash
 from grange.types import Epoch, FarmerId, Slot
-from grange_node.acceptance.deletion import (
+from grange_node.ledger.sightings import earliest_date
+from grange_node.records import SlotRecord, SlotState, SlotTerms
+from grange_node.uploads.deletion import (
     END_GRACE_EPOCHS,
     PLACEMENT_GRACE_BLOCKS,
     STAGING_IDLE_SECONDS,
@@ -20,8 +22,6 @@ from grange_node.acceptance.deletion import (
     is_worth_asking,
     word_of,
 )
-from grange_node.ledger.sightings import earliest_date
-from grange_node.records import SlotRecord, SlotState, SlotTerms
 
 TERMS = SlotTerms(pieces=1, piece_leaves=1, root=bytes(32), rate=1, end=Epoch(16))
 DEADLINE_BLOCK, DEADLINE_AT, ENDS_AT = 50, 500.0, 1600.0

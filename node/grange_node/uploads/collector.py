@@ -16,7 +16,15 @@ from grange.chain import ChainError
 from grange.chain.orders import OrderState
 from grange.executors import Executors
 from grange.types import Epoch, FarmerId, OrderId
-from grange_node.acceptance.deletion import (
+from grange_node.chain.chain_follower import ChainFollower, View
+from grange_node.chain.chain_link import ChainLink
+from grange_node.errors import Conflict, NodeWorldError
+from grange_node.ledger.ledger import Ledger
+from grange_node.ledger.sightings import latest_block
+from grange_node.pieces.slot_locks import SlotLocks
+from grange_node.records import SlotRecord, SlotState
+from grange_node.slot_key import SlotKey
+from grange_node.uploads.deletion import (
     END_GRACE_EPOCHS,
     PLACEMENT_GRACE_BLOCKS,
     STAGING_IDLE_SECONDS,
@@ -26,15 +34,7 @@ from grange_node.acceptance.deletion import (
     is_worth_asking,
     word_of,
 )
-from grange_node.acceptance.uploads import Uploads
-from grange_node.chain.chain_follower import ChainFollower, View
-from grange_node.chain.chain_link import ChainLink
-from grange_node.errors import Conflict, NodeWorldError
-from grange_node.ledger.ledger import Ledger
-from grange_node.ledger.sightings import latest_block
-from grange_node.pieces.slot_locks import SlotLocks
-from grange_node.records import SlotRecord, SlotState
-from grange_node.slot_key import SlotKey
+from grange_node.uploads.uploads import Uploads
 
 __all__ = [
     "COLLECT_SECONDS",

@@ -17,9 +17,6 @@ import logging
 from collections.abc import AsyncIterator, Callable
 
 from grange.executors import Executors
-from grange_node.acceptance.body import drain_body, write_body
-from grange_node.acceptance.deletion import Now, Word, is_due
-from grange_node.acceptance.terms import asked_rate
 from grange_node.chain.account_funds import AccountFunds
 from grange_node.config import Config
 from grange_node.errors import Conflict, NodeWorldError, NotFound, TooMuch
@@ -31,6 +28,9 @@ from grange_node.pieces.slot_locks import SlotLocks
 from grange_node.pieces.store import Store
 from grange_node.records import SlotRecord, SlotState
 from grange_node.slot_key import SlotKey
+from grange_node.uploads.body import drain_body, write_body
+from grange_node.uploads.deletion import Now, Word, is_due
+from grange_node.uploads.price import asked_rate
 
 log = logging.getLogger("grange.farm")
 

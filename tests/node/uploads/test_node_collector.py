@@ -8,13 +8,13 @@ from node_support import PARAMETERS, Clock, FakeMarket, Farm, open_farm, parcel,
 
 from grange.chain import Order, Wallet
 from grange.types import Epoch, OrderId
-from grange_node.acceptance.deletion import END_GRACE_EPOCHS, PLACEMENT_GRACE_BLOCKS, STAGING_IDLE_SECONDS
 from grange_node.acceptance.terms import ACCEPTANCE_LIFE_BLOCKS
 from grange_node.config import LEDGER_NAME
 from grange_node.errors import StoreFailed
 from grange_node.limits.networks import network_of
 from grange_node.records import SlotState
 from grange_node.slot_key import SlotKey
+from grange_node.uploads.deletion import END_GRACE_EPOCHS, PLACEMENT_GRACE_BLOCKS, STAGING_IDLE_SECONDS
 
 
 async def test_a_staged_slot_left_alone_is_removed(farm: Farm) -> None:
