@@ -36,7 +36,17 @@ What one farmer can do to us comes from `grange.peer`, `NotEnoughFarmers` from `
 of the chain from `grange.chain`. What a command exits with is in `grange.cli`, by category.
 """
 
+from typing import Final
+
 from grange.errors import Category, Misuse, PeerError, UserError, WorldError
+
+PAY_MORE: Final = (
+    "Allow more with `--max-price TOKENS`, or try again when cheaper farmers answer. "
+    "What is whole is not fetched again."
+)
+"""The hint for a limit that the person gave."""
+PAY_WHAT_THEY_ASK: Final = "`grange get --max-price TOKENS` pays what they ask, up to that."
+"""The hint for farmers that are not paid without a question."""
 
 
 class NotSetUp(UserError, Misuse):

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Final
 
 from grange.chain import Farmer, Receipt
 from grange.chain.orders import OrderState
@@ -36,7 +37,8 @@ from grange_client.orders.placing import PASSING_ERRORS, depth_of, place
 from grange_client.orders.plan import Funds, missing_from_vault
 from grange_client.orders.tenure_check import TenureCheck
 
-OpenRebuilder = Callable[[OrderState], Awaitable[SlotRebuilder]]
+FEWER_EPOCHS: Final = "extend it for fewer --epochs"
+OpenRebuilder = Callable[[OrderState, Listener], Awaitable[SlotRebuilder]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,7 @@ class Extensions:
             keepers=keepers,
             spares=tuple(spares),
             cost=cost,
-            missing=missing_from_vault(cost, await self.funds()),
+            missing=missing_from_vault(cost, await self.funds(), cheaper=FEWER_EPOCHS),
         )
 
     async def check_not_extended(self, order: OrderState, *, but: OrderId = NO_ORDER) -> None:
@@ -140,7 +142,7 @@ class Extensions:
         others is then given up. Raises QuoteUsed for a quote that was tried before.
         """
         quote.ticket.use()
-        order = _NewOrder(self, quote)
+        order = _NewOrder(self, quote, watch)
         async with order.upload(watch) as upload:
             receipt, acceptances = await place(
                 order,
@@ -166,8 +168,9 @@ class _NewOrder:
     passing_errors = PASSING_ERRORS | {"WrongSlots"}
     """It may be repaired while it is being extended: looked at again, its slots are others."""
 
-    def __init__(self, extensions: Extensions, quote: ExtensionQuote) -> None:
+    def __init__(self, extensions: Extensions, quote: ExtensionQuote, watch: Listener) -> None:
         self._with = extensions
+        self._watch = watch
         self._quote = quote
         self._order = quote.order
         self._held = quote.order.held
@@ -210,7 +213,7 @@ class _NewOrder:
     async def _make_pieces(self, segment: int, slots: Sequence[int]) -> Sequence[Piece]:
         async with self._opening:
             if self._rebuilder is None:
-                rebuilder = await self._with.open_rebuilder(self._order)
+                rebuilder = await self._with.open_rebuilder(self._order, self._watch)
                 self._rebuilder = await self._opened.enter_async_context(rebuilder)
         return await self._rebuilder.pieces(segment, slots)
 
@@ -235,7 +238,7 @@ class _NewOrder:
         async def missing() -> int:
             # Another computer may have extended it since, on other terms.
             await self._with.check_not_extended(self._order, but=quote.id)
-            return missing_from_vault(cost, await self._with.funds())
+            return missing_from_vault(cost, await self._with.funds(), cheaper=FEWER_EPOCHS)
 
         return await self._with.market.extend(
             self._held, terms, list(acceptances), missing, confirmations=confirmations, on_mined=on_mined

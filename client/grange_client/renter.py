@@ -30,7 +30,7 @@ from grange.chain import (
 )
 from grange.chain.confirmations import default_confirmations
 from grange.chain.orders import Closing, OrderState
-from grange.errors import UserError
+from grange.errors import GrangeError, UserError
 from grange.executors import Executors
 from grange.peer import (
     Budget,
@@ -47,11 +47,11 @@ from grange.transfer.events import Complaint, Listener, Step, ignore_progress
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.sampling import HISTORY_EPOCHS
 from grange.transfer.selection import UNKNOWN, Reputation
-from grange.types import Address, Epoch, FarmerId
+from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_client.downloads.downloads import DownloadPlan, Downloads
 from grange_client.downloads.reader import OrderReader
 from grange_client.downloads.restore import Restored
-from grange_client.errors import ClockWrong, NothingToTakeOut, UnknownOrder
+from grange_client.errors import PAY_MORE, ClockWrong, NothingToTakeOut, UnknownOrder
 from grange_client.extension import Extensions
 from grange_client.files.manifest import Manifest
 from grange_client.keys.config import Config
@@ -62,7 +62,7 @@ from grange_client.orders.diagnosis import diagnosed
 from grange_client.orders.dropped import Aftercare
 from grange_client.orders.durability import OrderHealth
 from grange_client.orders.extension_quote import Extended, ExtensionQuote
-from grange_client.orders.lookup import find_order
+from grange_client.orders.lookup import find_order, unread_notice, with_id
 from grange_client.orders.market import ChainMarket, Market
 from grange_client.orders.order_health import read_health
 from grange_client.orders.placements import FOLDER_NAME, Placements
@@ -124,6 +124,8 @@ class Renter:
         self._payments = directory.payments
         self.placements = placements
         self._said: list[str] = []
+        self._unread: dict[OrderId, GrangeError] = {}
+        """Why names could not be read when orders were listed last."""
         self._synced: Synced | None = None
         self._tenures = TenureCheck(market, catalog, now)
         self._storing = Storing(
@@ -279,6 +281,7 @@ class Renter:
             *self.reputations.notices(),
             *self._payments.channels.notices(),
             *self._said,
+            *unread_notice(self._unread),
         )
         return list(dict.fromkeys(found))
 
@@ -360,42 +363,57 @@ class Renter:
 
     # Looking.
 
-    async def orders(self, watch: Listener = ignore_progress) -> list[Known]:
-        """All orders of this renter, newest first; names of those that cannot be read now are None."""
+    async def orders(self, watch: Listener = ignore_progress, *, budget: Budget | None = None) -> list[Known]:
+        """All orders of this renter, newest first; names of those that cannot be read now are None, and
+        `notices` says why. Reading names costs no more than the budget, if there is one."""
+        await self._read_chain(watch)
+        await self._read_names(self.catalog.orders(), watch, budget)
+        return self.catalog.orders()
+
+    async def find(
+        self, wanted: str, watch: Listener = ignore_progress, *, budget: Budget | None = None
+    ) -> Known:
+        """The newest order of this name, or the one whose id begins so; see `lookup.find_order` and `orders`.
+        Where an id is given, what other orders are called is neither read nor paid for."""
+        await self._read_chain(watch)
+        listed = self.catalog.orders()
+        await self._read_names(with_id(wanted, listed) or listed, watch, budget)
+        return find_order(wanted, self.catalog.orders(), await self.missing())
+
+    async def _read_chain(self, watch: Listener) -> None:
         await self._sync(watch)
         if not self.catalog.orders() and not self.catalog.index.cursor(self._first_block).anchors:
             # Reading it found that it was damaged: it is empty now, and the chain fills it again.
             await self._sync(watch)
+
+    async def _read_names(self, listed: Sequence[Known], watch: Listener, budget: Budget | None) -> None:
+        """One that cannot be read keeps no other from being listed, and got."""
         epoch = await self._epoch()
-        unread = [one.order for one in self.catalog.orders() if one.name is None and one.order.end > epoch]
+        unread = [one.order for one in listed if one.name is None and one.order.end > epoch]
+        self._unread.clear()
         for order in await self._known_tenures(unread):
             try:
-                await self.manifest(order, watch)
+                await self.manifest(order, watch, budget=budget)
             except ClockWrong:
                 raise
-            except OF_ONE_ORDER:
-                continue
-        return self.catalog.orders()
+            except OF_ONE_ORDER as error:
+                self._unread[order.id] = error
 
     async def _known_tenures(self, orders: Sequence[OrderState]) -> list[OrderState]:
-        """Orders as they are kept now, without those of which the endpoint does not say it: one that cannot
-        be read keeps no other from being listed, and got.
+        """Orders as they are kept now, without those of which the endpoint does not say it.
 
         Asked together, so that the questions about all of them, and about their farmers, go in few requests.
         """
         found = await asyncio.gather(*map(self._tenures.known, orders), return_exceptions=True)
-        for one in found:
-            if isinstance(one, BaseException) and not isinstance(one, OF_ONE_ORDER):
+        for order, one in zip(orders, found, strict=True):
+            if isinstance(one, OF_ONE_ORDER):
+                self._unread[order.id] = one
+            elif isinstance(one, BaseException):
                 raise one
         known = [one for one in found if isinstance(one, OrderState)]
         with suppress(*OF_ONE_ORDER):
             await self._directory.by_id(slot.farmer for order in known for slot in order.slots)
         return known
-
-    async def find(self, wanted: str, watch: Listener = ignore_progress) -> Known:
-        """The newest order of this name, or the one whose id begins so; see `lookup.find_order`."""
-        orders = await self.orders(watch)
-        return find_order(wanted, orders, await self.missing())
 
     async def missing(self) -> list[Known]:
         """Orders that the chain has shown before and, when it was last read, did not show any more."""
@@ -409,9 +427,11 @@ class Renter:
         """How an order is, and how likely it is lost before it ends; see `order_health`."""
         return await read_health(self.market, self._tenures, order)
 
-    async def manifest(self, order: OrderState, watch: Listener = ignore_progress) -> Manifest:
-        """What is in an order; from the catalog, else from those of its farmers that ask no ransom for it."""
-        return await self._downloads.manifest(order, watch)
+    async def manifest(
+        self, order: OrderState, watch: Listener = ignore_progress, *, budget: Budget | None = None
+    ) -> Manifest:
+        """What is in an order; see `downloads.Downloads.manifest`."""
+        return await self._downloads.manifest(order, watching_records(watch, self._note), budget=budget)
 
     @property
     def paid_besides(self) -> int:
@@ -499,11 +519,14 @@ class Renter:
         *,
         only: Sequence[bytes] = (),
         budget: Budget | None = None,
+        at_any_price: bool = False,
         watch: Listener = ignore_progress,
     ) -> DownloadPlan:
         """What getting an order takes, or the paths in `only`; see `downloads.Downloads.plan`."""
         watch = watching_records(watch, self._note)
-        return await self._downloads.plan(order, only=only, budget=budget, watch=watch)
+        return await self._downloads.plan(
+            order, only=only, budget=budget, at_any_price=at_any_price, watch=watch
+        )
 
     async def carry_out(
         self,
@@ -529,10 +552,10 @@ class Renter:
         at_any_price: bool = False,
         watch: Listener = ignore_progress,
     ) -> Restored:
-        """Plan it and carry it out at once, for `max_price` base units at most. Farmers that ask a ransom are
-        asked only with `at_any_price`."""
-        budget = Budget(max_price) if at_any_price else None
-        plan = await self.plan_get(order, only=only, budget=budget, watch=watch)
+        """Plan it and carry it out at once, for `max_price` base units at most, with what its manifest has
+        cost before. Farmers that ask a ransom are asked only with `at_any_price`."""
+        budget = Budget(max_price, hint=PAY_MORE)
+        plan = await self.plan_get(order, only=only, budget=budget, at_any_price=at_any_price, watch=watch)
         if max_price is not None:
             max_price = max(0, max_price - plan.paid)
         return await self.carry_out(plan, target, overwrite=overwrite, max_price=max_price, watch=watch)

@@ -1,5 +1,6 @@
 """Downloads that cost something: what is estimated, what is allowed, and what is paid."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grange.layout import Geometry
-from grange.peer import OverBudget
+from grange.peer import Budget, OverBudget
 from grange.transfer.errors import NotEnoughFarmers
 from grange.types import FarmerId
 from grange.units import GIB, TOKEN
 from grange_client.downloads.cost import DETOURS, check_vault, estimate_read_cost
-from grange_client.errors import NotEnoughMoney
+from grange_client.errors import NotEnoughMoney, UnknownOrder
 from grange_client.orders.plan import StoreOptions
 from grange_client.orders.store import Stored
 
@@ -262,3 +263,76 @@ def test_what_reading_costs_is_never_more_than_its_limit(
         assert shown.expected * DETOURS <= shown.at_most
     if not last or not any(slots):
         assert shown.expected == shown.at_most == 0
+
+
+async def test_a_name_is_read_in_the_end_however_many_lie(world: World, tree: Path, tmp_path: Path) -> None:
+    """More liars than are paid for in one run: it says so, those that lied are asked last the next time."""
+    async with world.renter() as renter:
+        order = (await renter.put(await renter.quote([tree], StoreOptions(k=1, n=8, name="things")))).order
+    sell(world)
+    for slot in order.slots[:-1]:
+        world.farmer(slot.farmer).behaviour.spoil = lambda data: bytes(len(data))
+    runs, names = 0, []
+    while not any(names):
+        runs, before = runs + 1, earned(world)
+        async with world.renter(tmp_path / "elsewhere") as renter:
+            names = [known.name for known in await renter.orders()]
+            if not any(names):
+                [said] = renter.notices()
+                assert said.startswith(
+                    f"The name of order {order.id.hex()[:8]} could not be read: Reading on"
+                )
+                assert said.endswith(
+                    "Run this again: farmers that sent wrong bytes, or broke off, are asked last from now on."
+                )
+        assert runs < 8
+        assert earned(world) > before
+    assert (names, runs > 1) == (["things"], True)
+
+
+async def test_a_limit_is_one_for_all_that_a_download_pays(world: World, tree: Path, tmp_path: Path) -> None:
+    """Names of other orders are read to find the one that is meant; that is paid out of the same purse."""
+    async with world.renter() as renter:
+        for name in ("one", "two", "three"):
+            await renter.put(await renter.quote([tree], replace(CODE, name=name)))
+    sell(world)
+    async with world.renter(tmp_path / "a") as renter:
+        await renter.find("one")
+        each = renter.paid_besides // 3
+        assert each * 3 == earned(world) > 0
+    async with world.renter(tmp_path / "b") as renter:
+        before, budget = earned(world), Budget(2 * each)
+        with pytest.raises(UnknownOrder, match="no order 'one'"):
+            await renter.find("one", budget=budget)
+        assert earned(world) - before == budget.spent == 2 * each
+        assert "could not be read: Reading on would cost more" in renter.notices()[0]
+        found = await renter.find("one")
+    async with world.renter(tmp_path / "c") as renter:
+        before, limit = earned(world), Budget(each)
+        assert (await renter.find(found.order.id.hex()[:8], budget=limit)).name == "one"
+        assert earned(world) - before == limit.spent == each, "an id needs no other's name"
+
+
+async def test_a_limit_bounds_the_manifest_too(world: World, tree: Path, tmp_path: Path) -> None:
+    """Also where no ransom is paid."""
+    order = (await stored(world, tree)).order
+    sell(world)
+    async with world.renter(tmp_path / "elsewhere") as renter:
+        with pytest.raises(OverBudget) as raised:
+            await renter.get(order, tmp_path / "back", max_price=1)
+        assert "--max-price" in raised.value.hint
+    assert earned(world) <= 1
+
+
+async def test_who_sends_wrong_bytes_for_an_extension_is_remembered(world: World, tree: Path) -> None:
+    """Slots that move are rebuilt out of others; a liar is paid by one command, not by each."""
+    async with world.renter() as renter:
+        options = replace(CODE, epochs=5)
+        order = (await renter.put(await renter.quote([tree], options))).order
+    sell(world)
+    gone, liar = order.slots[3].farmer, order.slots[0].farmer
+    await world.farmer(gone).stop()
+    world.farmer(liar).behaviour.spoil = lambda data: bytes(len(data))
+    async with world.renter() as renter:
+        await renter.extend(await renter.quote_extension(order, None))
+        assert renter.reputations.records()[liar].lies == 1

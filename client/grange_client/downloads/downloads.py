@@ -12,13 +12,14 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from grange.chain import Farmer
 from grange.chain.orders import OrderState
 from grange.executors import Executors
 from grange.peer import Budget, Peer, ReadPayments
 from grange.transfer.directory import FarmerDirectory
-from grange.transfer.events import Listener, Step, ignore_progress, without_failures
+from grange.transfer.events import Listener, Step, ignore_progress, only_complaints, without_failures
 from grange.transfer.retry import RetryPolicy
 from grange.types import Epoch, OrderId
 from grange_client.downloads.cost import ReadCost, check_vault, estimate_read_cost
@@ -26,6 +27,7 @@ from grange_client.downloads.holders import Holders, find_holders
 from grange_client.downloads.reader import OrderReader
 from grange_client.downloads.rebuild import SlotRebuilder
 from grange_client.downloads.restore import Restored, blocks_of, chosen, fetch_manifest, restore
+from grange_client.errors import PAY_MORE
 from grange_client.files.manifest import Manifest
 from grange_client.files.scan import Kind
 from grange_client.files.target import Target
@@ -34,6 +36,9 @@ from grange_client.orders.catalog import Catalog
 from grange_client.orders.market import Market
 from grange_client.orders.reputations import Reputations
 from grange_client.orders.tenure_check import TenureCheck
+
+LIARS_LAST: Final = "Run this again: farmers that sent wrong bytes, or broke off, are asked last from now on."
+"""For what nobody could allow more for: enough of the others, asked first, do not come to the limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,20 +95,23 @@ class Downloads:
 
     async def holders(self, order: OrderState) -> Holders:
         """Who keeps an order, and what they ask. Raises the errors of the chain."""
+        order = await self.as_kept(order)
         return await find_holders(
-            await self.as_kept(order),
+            order,
             self.directory,
             self.reputations.records(),
             max_misses=self.market.parameters.max_misses,
+            is_confirmed=self.tenures.is_confirmed(order),
         )
 
     async def manifest(
         self, order: OrderState, watch: Listener = ignore_progress, *, budget: Budget | None = None
     ) -> Manifest:
-        """What is in an order; from the catalog, else from its farmers: without a budget only from those that
-        ask no ransom for it, for what their prices on chain come to, with one at any price within it."""
-        known = self._known_manifest(order)
-        return known or await self._fetch_manifest(await self.holders(order), watch, budget)
+        """What is in an order; from the catalog, else from those of its farmers that ask no ransom for it,
+        for what their prices on chain come to, and within a budget if there is one."""
+        if (known := self._known_manifest(order)) is not None:
+            return known
+        return await self._fetch_manifest(await self.holders(order), watch, budget, at_any_price=False)
 
     async def plan(
         self,
@@ -111,18 +119,21 @@ class Downloads:
         *,
         only: Sequence[bytes] = (),
         budget: Budget | None = None,
+        at_any_price: bool = False,
         watch: Listener = ignore_progress,
     ) -> DownloadPlan:
-        """Look at the order and its farmers. With a budget those that ask a ransom are read from too, where
-        the others are not enough; its manifest may have to be paid for already.
+        """Look at the order and its farmers. At any price those that ask a ransom are read from too, where
+        the others are not enough. Its manifest may have to be paid for already: within the budget, if there
+        is one.
 
         Raises UnknownOrder for a path that the order has not, and what reading the manifest raises.
         """
         holders = await self.holders(order)
-        manifest = self._known_manifest(order) or await self._fetch_manifest(holders, watch, budget)
+        manifest = self._known_manifest(order)
+        if manifest is None:
+            manifest = await self._fetch_manifest(holders, watch, budget, at_any_price=at_any_price)
         wanted = {entry.path for entry in chosen(manifest.entries, only) if entry.kind is Kind.FILE}
         files = [one for one in manifest.files_with_offsets() if one[0].path in wanted]
-        at_any_price = budget is not None
         return DownloadPlan(
             holders=holders,
             manifest=manifest,
@@ -150,7 +161,7 @@ class Downloads:
         Raises OverBudget rather than pay more than `max_price` base units for reading, and NotEnoughMoney
         when the vault is too small for what it will cost.
         """
-        budget = Budget(max_price)
+        budget = Budget(max_price, hint=PAY_MORE)
         await self._check_vault(plan.cost.expected)
         reader = await self._open(plan.holders, watch, budget, at_any_price=plan.at_any_price)
         with Target(target, replace=overwrite) as opened:
@@ -162,17 +173,18 @@ class Downloads:
         self.remember(lambda: self.reputations.note_successes(worked))
         return replace(restored, paid=plan.paid + budget.spent)
 
-    async def rebuilder(self, order: OrderState) -> SlotRebuilder:
+    async def rebuilder(self, order: OrderState, watch: Listener = ignore_progress) -> SlotRebuilder:
         """For making slots of an order again, out of those whose farmers ask no ransom, and for no more than
         a download of the whole order may cost."""
         holders = await self.holders(order)
         geometry = order.geometry
         blocks = geometry.blocks_of(0, geometry.capacity_bytes)
-        budget = Budget(estimate_read_cost(geometry, blocks, holders.prices(at_any_price=False)).at_most)
+        at_most = estimate_read_cost(geometry, blocks, holders.prices(at_any_price=False)).at_most
+        budget = Budget(at_most, hint=LIARS_LAST)
         self._rebuilding.append(budget)
         payments = self.directory.payments.within(budget)
         sources = holders.sources(lambda farmer: self.directory.peer(farmer, payments), at_any_price=False)
-        return SlotRebuilder(holders.order, sources, self.policy, self.executors)
+        return SlotRebuilder(holders.order, sources, self.policy, self.executors, only_complaints(watch))
 
     async def reader(self, order: OrderState, watch: Listener = ignore_progress) -> OrderReader:
         """An order opened for reading at any offset, from those who keep its slots now and ask no ransom."""
@@ -186,25 +198,26 @@ class Downloads:
             self._manifest = order.id, known
         return known
 
-    async def _fetch_manifest(self, holders: Holders, watch: Listener, budget: Budget | None) -> Manifest:
-        """Without a budget nobody was asked yet: it may cost what a download of it may, and no more."""
-        order, at_any_price = holders.order, budget is not None
+    async def _fetch_manifest(
+        self, holders: Holders, watch: Listener, budget: Budget | None, *, at_any_price: bool
+    ) -> Manifest:
+        """Unless any price was agreed to it may cost what a download of it may, and no more."""
+        order = holders.order
         prices = holders.prices(at_any_price=at_any_price)
-        spending = Budget(0) if budget is None else budget
+        spending = Budget(None if at_any_price else 0, within=budget, hint=LIARS_LAST)
 
         def allow(blocks: Iterable[int]) -> None:
-            if budget is None and spending.limit is not None:
+            if spending.limit is not None:
                 spending.limit += estimate_read_cost(order.geometry, blocks, prices).at_most
 
         watch(Step(what="Fetching the list of files"))
-        spent_before = spending.spent
         try:
             async with self.diagnose(order):
                 reader = await self._open(holders, watch, spending, at_any_price=at_any_price)
                 manifest, stored = await fetch_manifest(reader, allow)
         finally:
             # What failed was paid for too.
-            self._paid[order.id] = self._paid.get(order.id, 0) + spending.spent - spent_before
+            self._paid[order.id] = self._paid.get(order.id, 0) + spending.spent
         self.catalog.describe(order.id, manifest, stored)
         self._manifest = order.id, manifest
         return manifest

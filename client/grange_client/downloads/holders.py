@@ -8,7 +8,7 @@ Pure but for `find_holders`, which reads the farmers of the order and no others,
 price.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -18,12 +18,14 @@ from grange.errors import UserError
 from grange.peer import FARMER_FAULTS, FarmerRefused, FarmerUnreachable, Peer, dealing_with
 from grange.transfer.directory import FarmerDirectory, Reputations
 from grange.transfer.sampling import highest_egress
-from grange.transfer.selection import UNKNOWN
+from grange.transfer.selection import UNKNOWN, Reputation
 from grange.transfer.sources import Source
+from grange.types import FarmerId
 from grange.units import format_tokens
 
 RANSOM_CODE = "ransom"
-"""Our own word for a farmer that asks far too much for reading to be asked without a question."""
+"""Our own word for a farmer that asks far too much for reading to be asked without a question, or whose slot
+nothing shows to be its."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +33,16 @@ class Holders:
     """The farmers of an order, by slot.
 
     `farmers` has None for one that the endpoint does not know. `ransoms` are slots whose farmers ask for
-    reading what none is chosen at, and more than when they took it.
+    reading what none is chosen at, and more than when they took it; or anything at all, where nothing shows
+    that the slot is theirs.
     """
 
     order: OrderState
     """As it is kept now."""
     farmers: tuple[Farmer | None, ...]
     ransoms: Mapping[int, FarmerRefused] = field(default_factory=dict)
+    records: Mapping[FarmerId, Reputation] = field(default_factory=dict)
+    """What is remembered of farmers."""
 
     def prices(self, *, at_any_price: bool) -> list[int | None]:
         """What each asks for a GiB, in base units; None for those that are not read from."""
@@ -49,11 +54,13 @@ class Holders:
         ]
 
     def sources(self, open_peer: Callable[[Farmer], Peer], *, at_any_price: bool) -> list[Source]:
-        """Each slot as it can be read. Those that ask a ransom are read only at any price, and then where the
-        others are not enough."""
-        return [
+        """Each slot as it can be read, those first of which nothing bad is known. Those that ask a ransom are
+        read only at any price, and then where the others are not enough; so are those that lied before:
+        whoever is paid for wrong bytes is paid once."""
+        found = [
             self._source(slot, farmer, open_peer, at_any_price) for slot, farmer in enumerate(self.farmers)
         ]
+        return sorted(found, key=lambda source: self.records.get(source.farmer, UNKNOWN).failures > 0)
 
     def _source(
         self, slot: int, farmer: Farmer | None, open_peer: Callable[[Farmer], Peer], at_any_price: bool
@@ -70,24 +77,34 @@ class Holders:
             root=kept.root,
             open_peer=None if peer is None else lambda: peer,
             is_dear=ransom is not None,
+            lied_before=self.records.get(kept.farmer, UNKNOWN).lies > 0,
             failure=failure,
         )
 
 
 async def find_holders(
-    order: OrderState, directory: FarmerDirectory, reputations: Reputations, *, max_misses: int
+    order: OrderState,
+    directory: FarmerDirectory,
+    reputations: Reputations,
+    *,
+    max_misses: int,
+    is_confirmed: bool,
 ) -> Holders:
     """Those of an order, which is as it is kept now. Raises the errors of the chain.
 
     `max_misses` is the market's: a farmer that has proven within so many epochs has a say in what is usual.
+    `is_confirmed` says whether the contract has the hash of the order's slots: else an endpoint may have
+    made them up, and nobody is paid without a question.
     """
     known = await directory.by_id(slot.farmer for slot in order.slots)
     farmers = tuple(known.get(slot.farmer) for slot in order.slots)
+    if not is_confirmed:
+        return Holders(order=order, farmers=farmers, ransoms=_unconfirmed(farmers), records=reputations)
     raised = {
         slot: farmer for slot, farmer in enumerate(farmers) if farmer and _asks_more(farmer, reputations)
     }
     if not raised:
-        return Holders(order=order, farmers=farmers)
+        return Holders(order=order, farmers=farmers, records=reputations)
     registered = await directory.registered()
     proving = registered.proving(max_misses)
     most = highest_egress([*registered.farmers.values()], proving, order.end - order.start)
@@ -101,7 +118,19 @@ async def find_holders(
         for slot, farmer in raised.items()
         if farmer.offer.egress_price_per_gib > most
     }
-    return Holders(order=order, farmers=farmers, ransoms=ransoms)
+    return Holders(order=order, farmers=farmers, ransoms=ransoms, records=reputations)
+
+
+def _unconfirmed(farmers: Sequence[Farmer | None]) -> dict[int, FarmerRefused]:
+    return {
+        slot: FarmerRefused(
+            "It asks to be paid for a closed order, and the contract does not say that it keeps it.",
+            status=HTTPStatus.PAYMENT_REQUIRED,
+            code=RANSOM_CODE,
+        )
+        for slot, farmer in enumerate(farmers)
+        if farmer and farmer.offer.egress_price_per_gib
+    }
 
 
 def _asks_more(farmer: Farmer, reputations: Reputations) -> bool:

@@ -13,6 +13,7 @@ from typing import Self
 from grange.chain.orders import OrderState
 from grange.executors import Executors
 from grange.transfer.errors import NotEnoughSources
+from grange.transfer.events import Listener, ignore_progress
 from grange.transfer.fetch import Fetcher
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.slot_upload import Piece, hash_pieces
@@ -25,13 +26,20 @@ class SlotRebuilder:
     """Gives the pieces of any slot of one order again. For one event loop."""
 
     def __init__(
-        self, order: OrderState, sources: Sequence[Source], policy: RetryPolicy, executors: Executors
+        self,
+        order: OrderState,
+        sources: Sequence[Source],
+        policy: RetryPolicy,
+        executors: Executors,
+        watch: Listener = ignore_progress,
     ) -> None:
         self._sources = sources
         self._geometry = order.geometry
         self._executors = executors
         verifier = ListedRoots(order.id, order.geometry, executors)
-        self._fetcher = Fetcher(order.geometry, sources, verifier, policy.slow_to_give, executors=executors)
+        self._fetcher = Fetcher(
+            order.geometry, sources, verifier, policy.slow_to_give, watch, executors=executors
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -40,7 +48,7 @@ class SlotRebuilder:
         await self._fetcher.__aexit__(*error)
 
     async def pieces(self, segment: int, slots: Sequence[int]) -> list[Piece]:
-        """Those of a segment for these slots. Raises NotEnoughFarmers and NotEnoughMoney."""
+        """Those of a segment for these slots. Raises NotEnoughFarmers, NotEnoughMoney and OverBudget."""
         try:
             rebuilt = await self._fetcher.rebuild(segment, slots)
             return await hash_pieces(segment, rebuilt, self._executors)

@@ -11,7 +11,7 @@ from grange.transfer.sources import Source
 from grange.wire.codes import ErrorCode
 from grange_client.downloads.cost import too_small
 from grange_client.downloads.holders import RANSOM_CODE
-from grange_client.errors import NotEnoughMoney
+from grange_client.errors import PAY_WHAT_THEY_ASK, NotEnoughMoney
 
 
 def too_few(geometry: Geometry, sources: Sequence[Source], have: int) -> NotEnoughFarmers | NotEnoughMoney:
@@ -33,7 +33,7 @@ def too_few(geometry: Geometry, sources: Sequence[Source], have: int) -> NotEnou
         means = f"{gone} of its farmers answer and do not have it, or send wrong bytes: it seems to be lost."
         todo = "Store it again from another copy; `grange health` shows what its farmers still prove."
     if any(_is_ransom(source.failure) for source in sources):
-        todo += " `grange get --max-price TOKENS` pays what they ask, up to that."
+        todo += f" {PAY_WHAT_THEY_ASK}"
     return NotEnoughFarmers(
         f"{len(answered)} of {n} farmers answer, and {k} are needed: {missing} more.",
         failures={f"farmer {source.farmer}": source.failure.message for source in sources if source.failure},

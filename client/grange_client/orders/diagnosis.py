@@ -13,7 +13,7 @@ from grange.chain.orders import OrderState
 from grange.peer import Clocks, describe_lead
 from grange.times import BlockClock
 from grange.transfer.errors import NotEnoughFarmers
-from grange_client.errors import ClockWrong, OrderOver
+from grange_client.errors import PAY_WHAT_THEY_ASK, ClockWrong, OrderOver
 from grange_client.orders.market import Market
 
 
@@ -35,7 +35,7 @@ async def diagnosed(
         if (wrong := clock_wrong(clocks, chain, now())) is not None:
             raise wrong from error
         if order is not None and chain.epoch >= order.end:
-            raise order_over(order, chain) from error
+            raise order_over(order, chain, may_pay=PAY_WHAT_THEY_ASK in error.hint) from error
         raise
 
 
@@ -51,10 +51,11 @@ def clock_wrong(clocks: Clocks, chain: BlockClock, now: float) -> ClockWrong | N
     )
 
 
-def order_over(order: OrderState, chain: BlockClock) -> OrderOver:
-    """What to say of an order whose time is up."""
+def order_over(order: OrderState, chain: BlockClock, *, may_pay: bool = False) -> OrderOver:
+    """What to say of an order whose time is up; `may_pay` if some of its farmers ask to be paid."""
     return OrderOver(
         f"The order is over: it ended with epoch {order.end}, about {chain.format_epoch(order.end)}.",
         detail="Farmers delete what is over, and too few of them still have it.",
-        hint="If you have another copy, store that. Next time `grange extend` keeps it, before it ends.",
+        hint="If you have another copy, store that. Next time `grange extend` keeps it, before it ends."
+        + (f" {PAY_WHAT_THEY_ASK}" if may_pay else ""),
     )

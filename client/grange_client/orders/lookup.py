@@ -3,9 +3,11 @@
 Pure. Decides what counts as a match, and what to say when there is none or more than one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
+from grange.errors import GrangeError
+from grange.types import OrderId
 from grange_client.errors import OrderMissing, UnknownOrder
 from grange_client.orders.catalog import Known
 
@@ -72,6 +74,26 @@ def describe_order(known: Known) -> str:
     """An order in a sentence: "3fa9c1d2 (Pictures)"."""
     short = known.order.id.hex()[:SHOWN_ID_CHARACTERS]
     return f"{short} ({known.name})" if known.name else short
+
+
+def with_id(wanted: str, orders: Sequence[Known]) -> list[Known]:
+    """The order whose id begins so, if that can't be meant as a name; else none."""
+    digits = _digits(wanted)
+    found = [known for known in orders if _begins(known, digits)]
+    return found if len(found) == 1 and len(digits) >= SHOWN_ID_CHARACTERS else []
+
+
+def unread_notice(unread: Mapping[OrderId, GrangeError]) -> list[str]:
+    """What to say of orders of which the name could not be read, and why; nothing if there are none."""
+    if not unread:
+        return []
+    order, error = next(iter(unread.items()))
+    short = order.hex()[:SHOWN_ID_CHARACTERS]
+    if len(unread) == 1:
+        which = f"The name of order {short} could not be read"
+    else:
+        which = f"The names of {len(unread)} orders could not be read, that of {short} for this reason"
+    return [f"{which}: {error}"]
 
 
 def _named(wanted: str, orders: Sequence[Known]) -> Known | None:

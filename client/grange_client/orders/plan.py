@@ -130,10 +130,10 @@ def price(chosen: Sequence[Chosen], start: Epoch, end: Epoch) -> int:
     return sum(one.rate for one in chosen) * (end - start)
 
 
-def missing_from_vault(cost: int, funds: Funds) -> int:
+def missing_from_vault(cost: int, funds: Funds, *, cheaper: str = "") -> int:
     """What must be moved from the wallet into the vault.
 
-    Raises NotEnoughMoney when the wallet has not so much.
+    Raises NotEnoughMoney when the wallet has not so much; `cheaper` says what else the person can do then.
     """
     missing = max(0, cost - funds.vault)
     if missing > funds.wallet:
@@ -144,7 +144,7 @@ def missing_from_vault(cost: int, funds: Funds) -> int:
                 f"{format_tokens_rounded_down(funds.vault)} in the vault and "
                 f"{format_tokens_rounded_down(funds.wallet)} in the wallet."
             ),
-            hint=f"Send tokens to {_whereto(funds)}, or store for fewer epochs.",
+            hint=f"Send tokens to {_whereto(funds)}{f', or {cheaper}' if cheaper else ''}.",
         )
     if not funds.native:
         raise NotEnoughMoney(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from os import PathLike
 from threading import Lock
+from typing import Final
 
 from grange.chain import Receipt
 from grange.chain.orders import OrderState
@@ -44,6 +45,8 @@ from grange_client.orders.market import Market, OnMined
 from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
 from grange_client.orders.placing import PASSING_ERRORS, depth_of, place
 from grange_client.orders.plan import Funds, StoreOptions, end_for, missing_from_vault, price
+
+FEWER_EPOCHS: Final = "store it for fewer --epochs"
 
 
 class Ticket:
@@ -175,7 +178,7 @@ class Storing:
                 *cautions(choice, needed),
             ),
             cost=cost,
-            missing=missing_from_vault(cost, await self.funds()),
+            missing=missing_from_vault(cost, await self.funds(), cheaper=FEWER_EPOCHS),
         )
 
     async def put(
@@ -281,7 +284,8 @@ class _NewOrder:
 
         async def missing() -> int:
             head, funds = await together(storing.market.head(), storing.funds())
-            return missing_from_vault(rates * max(0, terms.end - (head.epoch + 1)), funds)
+            cost = rates * max(0, terms.end - (head.epoch + 1))
+            return missing_from_vault(cost, funds, cheaper=FEWER_EPOCHS)
 
         return await storing.market.place(
             terms, list(acceptances), missing, confirmations=confirmations, on_mined=on_mined

@@ -1,21 +1,27 @@
 """Who keeps an order now, by what the contract has of it.
 
 The catalog has what the events said when it read them. An endpoint may have told a root wrong, or kept a
-repair to itself; but the contract keeps a hash of an order's slots, and what has that hash is right. Decides
-when the contract is asked, and when an order's events are read again.
+repair to itself; but the contract keeps a hash of an order's slots, and what has that hash is right. What has
+not is not believed: nobody is asked for it or paid. Decides when the contract is asked, and when an order's
+events are read again.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
 from grange.chain.orders import OrderState, OrderUnreadable
 from grange.storage.optional_database import FileBusy
+from grange_client.errors import OrderMissing
 from grange_client.orders.catalog import Catalog
+from grange_client.orders.lookup import SHOWN_ID_CHARACTERS
 from grange_client.orders.market import Market
 
-CHECKED_SECONDS = 60.0
+CHECKED_SECONDS: Final = 60.0
 """For so long after the chain was read an order that was checked is not asked for again: what happened to it
 would have been read."""
+MAX_LOOKS: Final = 2
+"""A repair may come between the question for the hash and the one for the events."""
 
 
 class TenureCheck:
@@ -41,12 +47,17 @@ class TenureCheck:
         """We placed it ourselves: its slots are what its farmers signed."""
         self._checked[order.id] = order.slots_hash, self._now()
 
+    def is_confirmed(self, order: OrderState) -> bool:
+        """Whether the contract had the hash of these slots when it was asked last. It has none of an order
+        that was closed."""
+        return self._checked.get(order.id, (b"", 0.0))[0] == order.slots_hash
+
     async def known(self, order: OrderState) -> OrderState:
         """The order with those who keep its slots now; without a request where that was checked lately.
-        Raises the errors of the chain."""
+        Raises as `look` does."""
         order = self._catalog.index.order(order.id) or order
-        slots_hash, checked_at = self._checked.get(order.id, (b"", 0.0))
-        if slots_hash == order.slots_hash:
+        if self.is_confirmed(order):
+            _, checked_at = self._checked[order.id]
             seen_at = checked_at if self._read_at is None else max(checked_at, self._read_at)
             if self._now() - seen_at < CHECKED_SECONDS:
                 return order
@@ -55,16 +66,44 @@ class TenureCheck:
     async def look(self, order: OrderState) -> OrderState:
         """The order with those who keep its slots now: one request, two if that is not what was known.
 
-        Where the endpoint does not know the order, or does not show all of its events, what is known stays.
-        Raises the errors of the chain.
+        An order that is over may be closed, and what is known of it stays. Raises OrderMissing where the
+        endpoint does not show slots that have the contract's hash, and the errors of the chain.
         """
-        kept = await self._market.slots_hash(order.id)
-        if kept is not None and kept != order.slots_hash:
-            events = await self._market.order_events(order.id, order.block)
-            order = order.refilled(events)
-            if order.slots_hash == kept:
-                # What can't be noted now is read again the next time.
-                with suppress(OrderUnreadable, FileBusy):
-                    self._catalog.index.learn(order.id, events)
-        self._checked[order.id] = order.slots_hash, self._now()
-        return order
+        for _ in range(MAX_LOOKS):
+            kept = await self._market.slots_hash(order.id)
+            if kept is None:
+                return await self._without_hash(order)
+            if kept != order.slots_hash:
+                order = await self._as_shown(order, kept)
+            if kept == order.slots_hash:
+                self._checked[order.id] = kept, self._now()
+                return order
+        raise _unclear(
+            order,
+            "What it says of the order's slots does not have the hash that the contract keeps of them.",
+        )
+
+    async def _without_hash(self, order: OrderState) -> OrderState:
+        """What is known of an order that the contract does not have, by what the endpoint says."""
+        if self.is_confirmed(order) or (await self._market.head()).epoch >= order.end:
+            return order
+        raise _unclear(order, "It shows the order's events, but not the order itself.")
+
+    async def _as_shown(self, order: OrderState, kept: bytes) -> OrderState:
+        """The order as its events show it, if that has the hash that the contract keeps; else as it was."""
+        events = await self._market.order_events(order.id, order.block)
+        shown = order.refilled(events)
+        if shown.slots_hash != kept:
+            return order
+        # What can't be noted now is read again the next time.
+        with suppress(OrderUnreadable, FileBusy):
+            self._catalog.index.learn(order.id, events)
+        return shown
+
+
+def _unclear(order: OrderState, means: str) -> OrderMissing:
+    return OrderMissing(
+        f"The endpoint does not show who keeps order {order.id.hex()[:SHOWN_ID_CHARACTERS]} now.",
+        detail=f"{means} It is behind, or it lies. No farmer of the order was asked or paid.",
+        hint="Run this again in a minute, or use another endpoint: `rpc` in config.json.",
+    )

@@ -11,6 +11,7 @@ remembered to `payment_channels` and HTTP to `peer`.
 """
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from grange.chain import Farmer, Wallet
 from grange.errors import BadSignature, Category, Misuse, UserError
@@ -22,6 +23,8 @@ from grange.units import egress_rounded_up, format_tokens_rounded_up
 from grange.wire.bodies import Account, Shortage
 from grange.wire.headers import format_voucher
 
+CHEAPER_LATER: Final = "Try again when cheaper farmers answer."
+
 
 class OverBudget(UserError, Misuse):
     """The next read would cost more than may be spent."""
@@ -32,25 +35,37 @@ class OverBudget(UserError, Misuse):
 class Budget:
     """What may be spent on one piece of work, and what was. `limit` None is no limit."""
 
-    def __init__(self, limit: int | None = None) -> None:
-        """In base units."""
+    def __init__(
+        self, limit: int | None = None, *, within: "Budget | None" = None, hint: str = CHEAPER_LATER
+    ) -> None:
+        """In base units. What is spent counts for `within`, too, which has its own limit. `hint` says what to
+        do when the limit is reached: who gives the limit knows."""
         self.limit = limit
         self.spent = 0
+        self._within = within
+        self._hint = hint
 
     def spend(self, price: int) -> None:
         """Raise OverBudget rather than go over the limit."""
         self.check(price)
-        self.spent += price
+        self.count(price)
+
+    def count(self, amount: int) -> None:
+        """So much was spent, or came back if it is negative, whatever the limit."""
+        self.spent += amount
+        if self._within is not None:
+            self._within.count(amount)
 
     def check(self, price: int) -> None:
         """Raise OverBudget if so much more cannot be spent."""
+        if self._within is not None:
+            self._within.check(price)
         if self.limit is not None and self.spent + price > self.limit:
             allowed = format_tokens_rounded_up(self.limit)
             raise OverBudget(
                 f"Reading on would cost more than the {allowed} tokens that were allowed.",
-                detail=f"{format_tokens_rounded_up(self.spent)} tokens were spent. "
-                "What was fetched is there.",
-                hint="Allow more, or try again when cheaper farmers answer.",
+                detail=f"{format_tokens_rounded_up(self.spent)} tokens were spent.",
+                hint=self._hint,
             )
 
 
@@ -100,7 +115,7 @@ class ReadPayments:
         if not payment.is_open:
             return
         payment.is_open = False
-        self.budget.spent -= payment.price
+        self.budget.count(-payment.price)
         self.channels.change(
             payment.farmer, lambda channel: channel.returned(payment.price, doubtful=doubtful)
         )
@@ -160,7 +175,7 @@ class ReadPayments:
             return replace(channel, credit=channel.credit - lost, doubtful=max(0, channel.doubtful - lost))
 
         self.channels.change(farmer, made_good)
-        self.budget.spent += lost
+        self.budget.count(lost)
         if lost > doubtful:
             raise FarmerRefused(
                 f"Farmer {farmer} charges again for what it was paid for.",

@@ -69,6 +69,16 @@ def ignore_progress(_: ProgressEvent) -> None:
     """The listener that does not listen."""
 
 
+def only_complaints(watch: Listener) -> Listener:
+    """A listener that hears what speaks against farmers and nothing else: for work beside other work."""
+
+    def tell(event: ProgressEvent) -> None:
+        if isinstance(event, Complaint):
+            watch(event)
+
+    return tell
+
+
 def without_failures(watch: Listener) -> Listener:
     """A listener that hears of no failures, only of lies: for farmers that owe nothing any more."""
 

@@ -18,6 +18,8 @@ class Source:
     open_peer: Callable[[], Peer] | None
     is_dear: bool = False
     """It asks a ransom, and is asked only where the others are not enough."""
+    lied_before: bool = False
+    """It sent wrong bytes earlier, and is asked only where the others are not enough."""
     failure: UserError | None = None
     """Since it last gave something."""
     late: int = 0
@@ -26,9 +28,11 @@ class Source:
 
     @property
     def is_well(self) -> bool:
-        """Whether to ask it like any other: it has not failed, asks no ransom, and is not late half
-        of the time."""
-        return not self.failure and not self.is_dear and (self.late <= 1 or self.late * 2 <= self.reads)
+        """Whether to ask it like any other: it has not failed, asks no ransom, has never lied, and is not
+        late half of the time."""
+        if self.failure or self.is_dear or self.lied_before:
+            return False
+        return self.late <= 1 or self.late * 2 <= self.reads
 
     @property
     def lied(self) -> bool:

@@ -19,6 +19,7 @@ from grange.units import MAX_SLOTS, format_tokens_rounded_up, parse_tokens
 from grange_client.cli import output, screens
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
+from grange_client.errors import PAY_MORE
 from grange_client.files.scan import from_shown, shown
 from grange_client.orders.plan import StoreOptions
 
@@ -134,11 +135,17 @@ async def _put(  # noqa: PLR0917
 
 async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
     async with common.renter(home) as renter:
+        budget = Budget(fetch.max_price, hint=PAY_MORE)
         with screens.Display(common.err) as display:
-            known = await renter.find(fetch.wanted, display)
-            budget = None if fetch.max_price is None else Budget(fetch.max_price)
-            plan = await renter.plan_get(known.order, only=fetch.only, budget=budget, watch=display)
-        max_price = plan.cost.at_most if fetch.max_price is None else max(0, fetch.max_price - plan.paid)
+            known = await renter.find(fetch.wanted, display, budget=budget)
+            plan = await renter.plan_get(
+                known.order,
+                only=fetch.only,
+                budget=budget,
+                at_any_price=fetch.max_price is not None,
+                watch=display,
+            )
+        max_price = plan.cost.at_most if fetch.max_price is None else fetch.max_price - budget.spent
         if plan.paid:
             common.err.print(screens.paid_besides_text(plan.paid), soft_wrap=True)
         if plan.cost.expected:

@@ -11,6 +11,9 @@ import typer
 from grange_client.cli import health_screens, output, screens
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose, Wanted
+from grange_client.errors import OrderMissing
+from grange_client.orders.catalog import Known
+from grange_client.orders.durability import OrderHealth
 from grange_client.orders.lookup import order_missing
 
 
@@ -88,10 +91,15 @@ def health(
                     missing = await renter.missing()
                 else:
                     orders = [await renter.find(wanted, display)]
-                found = [(known, await renter.order_health(known.order)) for known in orders]
+                found, unclear = list[tuple[Known, OrderHealth]](), list[OrderMissing]()
+                for known in orders:
+                    try:
+                        found.append((known, await renter.order_health(known.order)))
+                    except OrderMissing as error:
+                        unclear.append(error)
         if as_json:
             common.print_json([output.health_json(known, health, clock) for known, health in found])
-        elif found or not missing:
+        elif found or not (missing or unclear):
             common.out.print(health_screens.health_screen(found, clock))
             if wanted is not None:
                 common.out.print("", health_screens.slots_screen(found[0][1]), sep="\n")
@@ -100,6 +108,8 @@ def health(
                     common.err.print(danger, soft_wrap=True)
         if missing:
             raise order_missing(missing)
+        if unclear:
+            raise unclear[0]
 
     common.run(run())
 
