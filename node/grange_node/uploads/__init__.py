@@ -6,6 +6,6 @@ price      what this farmer asks for so many bytes: pure
 deletion   when a slot may be removed, the one rule for all of it: pure
 collector  removes them
 
-The request comes in by `api/routes/data.py`, the files are those of `pieces/`, and signing for a slot that is
+The request comes in by `api/routes/`, the files are those of `pieces/`, and signing for a slot that is
 complete is `acceptance/`'s. docs/design.md follows a piece from the socket to the disk and back.
 """
