@@ -26,17 +26,19 @@ from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Candidate, Requirements, asked_rate, choose, unfit_for
 from grange.transfer.slot_upload import Piece
 from grange.transfer.upload import OrderUpload
-from grange.types import Acceptance, Address, FarmerId, OrderId, Terms
+from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Terms
 from grange_client.downloads.rebuild import SlotRebuilder
 from grange_client.errors import CannotExtend, OrderMissing
 from grange_client.orders.extension_quote import Extended, ExtensionQuote, end_after, salt_for
 from grange_client.orders.lookup import SHOWN_ID_CHARACTERS
 from grange_client.orders.market import Market, OnMined
 from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
-from grange_client.orders.placing import PASSING_ERRORS, depth_of, place
+from grange_client.orders.placing import PASSING_ERRORS, Placing
 from grange_client.orders.plan import Funds, missing_from_vault
 from grange_client.orders.tenure_check import TenureCheck
 
+ReputationsAt = Callable[[Epoch], Reputations]
+"""What is known of farmers, as of an epoch."""
 FEWER_EPOCHS: Final = "extend it for fewer --epochs"
 OpenRebuilder = Callable[[OrderState, Listener], Awaitable[SlotRebuilder]]
 
@@ -55,7 +57,7 @@ class Extensions:
     placements: Placements
 
     async def quote(
-        self, order: OrderState, epochs: int | None, reputations: Reputations, watch: Listener
+        self, order: OrderState, epochs: int | None, reputations_at: ReputationsAt, watch: Listener
     ) -> ExtensionQuote:
         """Look at the farmers, and say what it would cost. `order` is as it is kept by now.
 
@@ -84,7 +86,7 @@ class Extensions:
         present = [by_id[slot.farmer] for slot in order.slots]
         ids = [farmer.id for farmer in present]
         found = await self.directory.find_candidates(
-            needed, reputations=reputations, keepers=ids, listener=watch
+            needed, reputations=reputations_at(clock.epoch), keepers=ids, listener=watch
         )
         alive = {one.farmer.id: one for one in found.candidates if one.farmer.id in ids}
         reasons = [
@@ -111,6 +113,7 @@ class Extensions:
             spares=tuple(spares),
             cost=cost,
             missing=missing_from_vault(cost, await self.funds(), cheaper=FEWER_EPOCHS),
+            block=clock.block,
         )
 
     async def check_not_extended(self, order: OrderState, *, but: OrderId = NO_ORDER) -> None:
@@ -144,20 +147,20 @@ class Extensions:
         quote.ticket.use()
         order = _NewOrder(self, quote, watch)
         async with order.upload(watch) as upload:
-            receipt, acceptances = await place(
-                order,
-                upload,
+            receipt, acceptances = await Placing(
+                order=order,
+                upload=upload,
                 market=self.market,
                 placements=self.placements,
                 watch=watch,
                 confirmations=confirmations,
                 on_placed=on_placed,
-            )
+            ).run()
         return Extended(
             order=order.placement(acceptances, receipt).order,
             previous=quote.order,
             receipt=receipt,
-            confirmations=await depth_of(self.market, receipt.block),
+            confirmations=receipt.depth,
         )
 
 
@@ -178,6 +181,7 @@ class _NewOrder:
         self._opened = AsyncExitStack()
         self._rebuilder: SlotRebuilder | None = None
         self.id = quote.id
+        self.quoted_block = quote.block
 
     @asynccontextmanager
     async def upload(self, watch: Listener) -> AsyncIterator[OrderUpload]:

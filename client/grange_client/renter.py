@@ -2,6 +2,7 @@
 
     async with Renter.open(config) as renter:
         stored = await renter.put(await renter.quote(["photos"], StoreOptions(epochs=30)))
+        pending = await renter.store(await renter.quote(["notes"], StoreOptions(epochs=30)))
         await renter.get("photos", Path("back"))
 
 Decides how the parts are put together and who closes what. Leaves each part to its module, and all talking to
@@ -11,11 +12,12 @@ people to `cli`.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from grange.chain import (
     AnswerUnreadable,
@@ -65,10 +67,12 @@ from grange_client.orders.extension_quote import Extended, ExtensionQuote
 from grange_client.orders.lookup import find_order, unread_notice, with_id
 from grange_client.orders.market import ChainMarket, Market
 from grange_client.orders.order_health import read_health
+from grange_client.orders.pending import PendingOrder, PendingOrders, Stored
 from grange_client.orders.placements import FOLDER_NAME, Placements
+from grange_client.orders.placing import Acknowledge
 from grange_client.orders.plan import Funds, StoreOptions, check_announced
 from grange_client.orders.reputations import REPUTATIONS_NAME, Reputations
-from grange_client.orders.store import Quote, Stored, Storing, watching_records
+from grange_client.orders.store import Quote, Storing, watching_records
 from grange_client.orders.sync import Synced, sync
 from grange_client.orders.tenure_check import TenureCheck
 
@@ -123,6 +127,7 @@ class Renter:
         self._signer = directory.signer
         self._payments = directory.payments
         self.placements = placements
+        self.pending = PendingOrders(placements)
         self._said: list[str] = []
         self._unread: dict[OrderId, GrangeError] = {}
         """Why names could not be read when orders were listed last."""
@@ -130,6 +135,7 @@ class Renter:
         self._tenures = TenureCheck(market, catalog, now)
         self._storing = Storing(
             placements=placements,
+            pending=self.pending,
             identity=identity,
             market=market,
             directory=directory,
@@ -250,7 +256,7 @@ class Renter:
             async with FarmerDirectory.open(
                 market, signer, payments, policy=policy, freshness=freshness, known=known
             ) as directory:
-                yield cls(
+                renter = cls(
                     identity=identity,
                     market=market,
                     catalog=catalog,
@@ -267,6 +273,8 @@ class Renter:
                     now=now,
                     random=random,
                 )
+                async with renter.pending:
+                    yield renter
 
     @property
     def address(self) -> Address:
@@ -294,7 +302,7 @@ class Renter:
         self._check_remembers()
         watch = watching_records(watch, self._note)
         async with self._diagnosed():
-            return await self._storing.quote(paths, options, await self._records(), watch)
+            return await self._storing.quote(paths, options, self._records, watch)
 
     @property
     def default_confirmations(self) -> int:
@@ -304,10 +312,37 @@ class Renter:
     async def put(
         self, quote: Quote, watch: Listener = ignore_progress, *, confirmations: int | None = None
     ) -> Stored:
-        """Store what was quoted; see `store.Storing.put`. Raises HomeForgetful."""
-        self._check_remembers()
+        """Store what was quoted, and wait until it is placed; see `store.Storing.put`. Raises HomeForgetful,
+        and QuoteUsed for a quote that was tried before.
 
+        Cancelled before all farmers have signed, nothing is placed; later, the order may be on its way.
+        """
+        self._check_remembers()
+        quote.ticket.use()
+        return await self._put(quote, watch, confirmations, None)
+
+    async def store(
+        self, quote: Quote, watch: Listener = ignore_progress, *, confirmations: int | None = None
+    ) -> PendingOrder:
+        """Store what was quoted, and wait until its farmers have signed; the transaction follows.
+
+        What that says, and what it does not say yet: docs/renter.md. `watch` is told of what follows too.
+        Raises like `put`, until they have signed.
+        """
+
+        self._check_remembers()
+        quote.ticket.use()
+
+        def put(acknowledge: Acknowledge) -> Coroutine[Any, Any, Stored]:
+            return self._put(quote, watch, confirmations, acknowledge)
+
+        return await self.pending.begin(quote.order, quote.cost, put)
+
+    async def _put(
+        self, quote: Quote, watch: Listener, confirmations: int | None, acknowledge: Acknowledge | None
+    ) -> Stored:
         def note(order: OrderState) -> None:
+            self.pending.note_mined(order.id)
             self._remember(lambda: self.catalog.add(order, quote.manifest, quote.stored_manifest))
 
         async with self._diagnosed():
@@ -316,6 +351,7 @@ class Renter:
                 watching_records(watch, self._note),
                 confirmations=self.default_confirmations if confirmations is None else confirmations,
                 on_placed=note,
+                acknowledge=acknowledge,
             )
         self._tenures.note_placed(stored.order)
         self._remember(lambda: self.catalog.add(stored.order, stored.manifest, stored.stored_manifest))
@@ -337,7 +373,7 @@ class Renter:
         order = await self._downloads.as_kept(order)
         watch = watching_records(watch, self._note)
         async with self._diagnosed():
-            return await self._extensions.quote(order, epochs, await self._records(), watch)
+            return await self._extensions.quote(order, epochs, self._records, watch)
 
     async def extend(
         self, quote: ExtensionQuote, watch: Listener = ignore_progress, *, confirmations: int | None = None
@@ -613,8 +649,7 @@ class Renter:
         """The epoch of the newest block that was seen when the chain was read, or that there is."""
         return (self._synced.head if self._synced is not None else await self.market.head()).epoch
 
-    async def _records(self) -> dict[FarmerId, Reputation]:
+    def _records(self, epoch: Epoch) -> dict[FarmerId, Reputation]:
         """What is remembered of farmers, with the orders of ours that they may have proven lately."""
-        epoch = (await self.market.head()).epoch
         known, kept = self.reputations.records(), self.catalog.kept_by_farmer(epoch - HISTORY_EPOCHS)
         return known | {one: replace(known.get(one, UNKNOWN), kept=terms) for one, terms in kept.items()}

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from grange.chain.network_file import Network
-from grange.transfer.events import Progress, ProgressEvent, Step
+from grange.transfer.events import Progress, ProgressEvent
 from grange.units import TOKEN
 from grange_client.keys.config import Config, set_up
 from grange_client.keys.recovery_phrase import new_phrase
+from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
-from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 from grange_devnet.devnet import DEVNET_PARAMETERS, Devnet
 from grange_devnet.fleet import Fleet, FleetOptions
@@ -39,8 +39,6 @@ MANY_BYTES = 4096
 PARAMETERS = replace(DEVNET_PARAMETERS, epoch_blocks=200)
 """Epochs so long that the farmers prove nothing while small things are measured."""
 SCRIPTS = str(Path(__file__).resolve().parent.parent)
-PLACING = "Placing the order"
-"""The step that begins when all farmers have signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,19 +125,18 @@ async def measure_put(ground: Ground) -> tuple[dict[str, Any], list[Stored]]:
             stored.append(await _put(ground, path, signed, mined))
         asked.append(now)
     return {
-        "acknowledged": signed.shown_at_stop(),
+        "acknowledged": signed.shown(),
         "in_a_block": mined.shown(),
         **max(asked, key=lambda one: one.rpc).shown(),
     }, stored
 
 
 async def _put(ground: Ground, path: Path, signed: Rounds, mined: Rounds) -> Stored:
-    watch = _Signed()
-    with ground.processors.round(signed), ground.processors.round(mined):
-        quote = await ground.renter.quote([path], ground.store_options)
-        stored = await ground.renter.put(quote, watch, confirmations=0)
-    signed.stop_last(seconds=watch.seconds, cpu_seconds=watch.cpu_seconds)
-    return stored
+    with ground.processors.round(mined):
+        with ground.processors.round(signed):
+            quote = await ground.renter.quote([path], ground.store_options)
+            pending = await ground.renter.store(quote, confirmations=0)
+        return await pending.placed()
 
 
 async def measure_get(ground: Ground, stored: list[Stored]) -> dict[str, Any]:
@@ -235,20 +232,10 @@ async def measure_many(ground: Ground) -> dict[str, Any]:
         "objects_per_s_acknowledged": round(1000 * count / signed.shown()["wall_ms"], 1),
         "objects_per_s_in_a_block": round(1000 * count / mined.shown()["wall_ms"], 1),
         "objects_per_s_read": round(1000 * count / back.shown()["wall_ms"], 1),
-        "put": {"acknowledged": signed.shown_at_stop(), "in_a_block": mined.shown(), **asked_put.shown()},
+        "put": {"acknowledged": signed.shown(), "in_a_block": mined.shown(), **asked_put.shown()},
         "get": back.shown(),
         "get_one_of_them": {"first_byte": first.shown_at_stop(), "whole": one.shown(), **asked_one.shown()},
     }
-
-
-class _Signed:
-    """Stops the clocks when the order is about to be placed; the last time counts."""
-
-    seconds = cpu_seconds = 0.0
-
-    def __call__(self, event: ProgressEvent) -> None:
-        if isinstance(event, Step) and event.what == PLACING:
-            self.seconds, self.cpu_seconds = time.perf_counter(), time.process_time()
 
 
 class _FirstByte:

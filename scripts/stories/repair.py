@@ -22,8 +22,8 @@ from grange.chain import Chain, Event
 from grange.types import Address, Epoch, FarmerId
 from grange.units import format_tokens_rounded_down as received
 from grange_client.keys.recovery_phrase import new_phrase
+from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
-from grange_client.orders.store import Stored
 from grange_devnet.devnet import Devnet
 from grange_devnet.fleet import Fleet
 from grange_devnet.repairers import RepairerOptions, RepairerProcess, start_repairers

@@ -25,8 +25,8 @@ from grange.units import format_tokens_rounded_down as received
 from grange.units import format_tokens_rounded_up as paid_text
 from grange_client.keys.config import load
 from grange_client.keys.recovery_phrase import new_phrase
+from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
-from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 from grange_devnet.devnet import DEVNET_PARAMETERS, Devnet
 from grange_devnet.fleet import FarmerProcess, Fleet

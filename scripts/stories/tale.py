@@ -20,8 +20,8 @@ from rich.console import Console
 from grange.chain.network_file import Network
 from grange.units import TOKEN
 from grange_client.keys.config import Config, set_up
+from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
-from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 from grange_devnet.devnet import Devnet
 from grange_devnet.engines import EngineName

@@ -474,7 +474,7 @@ class FakeMarket:
         if self.after_mined:
             await self.after_mined.popleft()()
         self.block += confirmations
-        return receipt
+        return replace(receipt, depth=confirmations)
 
     async def _placed(
         self,

@@ -32,8 +32,8 @@ from grange_client.files.manifest import Manifest
 from grange_client.files.new_file import NewFile
 from grange_client.files.scan import Entry, Kind, Scan, scan
 from grange_client.keys.recovery_phrase import identity, new_phrase
+from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
-from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 
 CODE = StoreOptions(k=3, n=6, epochs=5)

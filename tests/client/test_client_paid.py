@@ -16,8 +16,8 @@ from grange.types import FarmerId
 from grange.units import GIB, TOKEN
 from grange_client.downloads.cost import DETOURS, check_vault, estimate_read_cost
 from grange_client.errors import NotEnoughMoney, UnknownOrder
+from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
-from grange_client.orders.store import Stored
 
 CODE = StoreOptions(k=3, n=6, name="things")
 PRICE = GIB

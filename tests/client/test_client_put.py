@@ -43,8 +43,8 @@ from grange_client.errors import (
     SourceChanged,
 )
 from grange_client.files.scan import Scan, scan
+from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
-from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 
 CODE = StoreOptions(k=2, n=4, epochs=5)

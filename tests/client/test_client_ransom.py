@@ -11,8 +11,8 @@ from grange.peer import OverBudget
 from grange.transfer.errors import NotEnoughFarmers
 from grange.types import FarmerId
 from grange.units import TOKEN
+from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
-from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 
 CODE = StoreOptions(k=2, n=4, epochs=5)

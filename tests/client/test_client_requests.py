@@ -30,13 +30,13 @@ async def test_commands_ask_no_more_than_they_need(
         opened = Renter.open(town.config, policy=CALM)
         renter = await opened.__aenter__()
     try:
-        with counter.counting("first quote of a kibibyte", at_most=6):
+        with counter.counting("first quote of a kibibyte", at_most=4):
             quote = await renter.quote([file], CODE)
-        with counter.counting("first put", at_most=7):
+        with counter.counting("first put", at_most=4):
             await renter.put(quote)
-        with counter.counting("quote of a kibibyte", at_most=3):
+        with counter.counting("quote of a kibibyte", at_most=1):
             quote = await renter.quote([file], CODE)
-        with counter.counting("put", at_most=7):
+        with counter.counting("put", at_most=4):
             await renter.put(quote)
         with counter.counting("first list of two orders", at_most=3):
             await renter.orders()

@@ -22,8 +22,8 @@ from grange.types import Address, Epoch, FarmerId
 from grange.units import TOKEN
 from grange_client.keys.config import Config, set_up
 from grange_client.keys.recovery_phrase import new_phrase
+from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
-from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 from grange_devnet import DEVNET_PARAMETERS, Devnet
 from grange_devnet.engines import EngineName

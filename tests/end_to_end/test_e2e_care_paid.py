@@ -19,8 +19,8 @@ from grange.peer import PaymentChannels
 from grange.reads import READ_THIRDS, is_open
 from grange.types import FarmerId, Slot
 from grange.units import GIB, TOKEN, egress_rounded_up
+from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
-from grange_client.orders.store import Stored
 from grange_devnet import Devnet
 from grange_devnet.engines import missing_reason
 from grange_devnet.fleet import FarmerProcess, Fleet, FleetOptions

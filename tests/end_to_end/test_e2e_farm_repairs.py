@@ -15,8 +15,8 @@ from e2e_town import Person, Town, eventually, stored
 from e2e_tree import plain_file
 
 from grange.types import FarmerId
+from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
-from grange_client.orders.store import Stored
 from grange_client.renter import Renter
 from grange_devnet.engines import missing_reason
 from grange_devnet.fleet import FarmerProcess

@@ -49,5 +49,5 @@ async def test_what_a_farm_does_beside_looking(
         await farm.node.gas_watch.tick()
     await next_epoch(devnet)
     await farm.node.follower.refresh()
-    with counter.counting("a proof", at_most=6):
+    with counter.counting("a proof", at_most=4):
         assert await farm.node.prover.step(farm.node.follower.view) is Action.PROVE

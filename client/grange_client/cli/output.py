@@ -18,8 +18,9 @@ from grange_client.files.scan import shown
 from grange_client.orders.catalog import Known
 from grange_client.orders.durability import OrderHealth, SlotState
 from grange_client.orders.extension_quote import Extended, ExtensionQuote
+from grange_client.orders.pending import Stored
 from grange_client.orders.plan import Funds
-from grange_client.orders.store import Quote, Stored
+from grange_client.orders.store import Quote
 from grange_client.renter import FarmerReport
 
 

@@ -1,4 +1,5 @@
-"""What a renter should know before it agrees to an order. Pure: values in, sentences out."""
+"""What a renter should know before it agrees to an order, and of one that was cut short. Pure: values in,
+sentences out."""
 
 from collections.abc import Iterable
 
@@ -29,6 +30,19 @@ def unfinished_attempts(placements: Iterable[Placement], name: str, block: int) 
         for one in placements
         if one.name == name and one.order.block == NOT_MINED and one.last_block > block
     )
+
+
+def cut_short_text(noted: Placement | None) -> str:
+    """What an interrupted `put` leaves behind, by what it wrote down."""
+    if noted is None:
+        return "Nothing was placed and nothing is paid: not all farmers had signed yet."
+    short = noted.order.id.hex()[:SHOWN_ID_CHARACTERS]
+    if noted.order.block == NOT_MINED:
+        return (
+            f"All farmers had signed, and the transaction may have been sent: order {short} may still be "
+            f"placed, and be paid for, until block {noted.last_block}."
+        )
+    return f"Order {short} is placed and paid, in block {noted.order.block}; no later ones were waited for."
 
 
 def cautions(choice: Choice, needed: Requirements) -> tuple[str, ...]:

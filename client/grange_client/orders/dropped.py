@@ -1,4 +1,5 @@
-"""Orders that a reorganisation dropped: placed again with what their farmers signed, while that holds.
+"""Orders that a reorganisation dropped, and those whose client ended when their farmers had signed: placed
+with what their farmers signed, while that holds.
 
 The pieces are with the farmers still, and the money is back. Each command that reads the chain looks after
 them. Decides which orders are placed again, and what is said of those that can't be. Leaves what is written
@@ -29,7 +30,7 @@ AT_ONCE = replace(PLACED, awaited_blocks=0)
 """What another command has sent again is said, and not waited for."""
 MARGIN_BLOCKS = 2
 """Blocks for which the signatures must hold when an order is placed again."""
-STORE_AGAIN = "What it cost is back. Store it again with `grange put`, under the same name."
+STORE_AGAIN = "Store it again with `grange put`, under the same name."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +76,14 @@ class Aftercare:
                         self.placements.note(placement.in_block(block, on_chain[order.id].start))
             elif head.number + MARGIN_BLOCKS > placement.last_block:
                 self.placements.forget(order.id)
-                if was_on_chain:
+                if was_on_chain or placement.is_acknowledged:
                     said.append(
-                        f"{_dropped(placement)}, and its farmers' signatures have expired. {STORE_AGAIN}"
+                        f"{_happened(placement)}, and its farmers' signatures have expired. "
+                        f"{_money(placement)} {STORE_AGAIN}"
                     )
+            elif placement.is_acknowledged and not was_on_chain:
+                if not self.placements.is_underway(order.id):
+                    said.append(await self._place_again(placement, watch))
             elif was_on_chain and head.number > order.block:
                 # An endpoint that is not there yet is behind, and no reorganisation.
                 said.append(await self._place_again(placement, watch))
@@ -120,10 +125,11 @@ class Aftercare:
         return said
 
     async def _place_again(self, placement: Placement, watch: Listener) -> str:
-        what, until = _dropped(placement), placement.last_block
+        what, until = _happened(placement), placement.last_block
         if self.catalog.file.forgetful:
             return f"{what}. Run `grange ls` where the home can be written, before block {until}."
-        watch(Step(what=f"Placing again {_named(placement)}"))
+        again = "" if placement.is_acknowledged else " again"
+        watch(Step(what=f"Placing{again} {_named(placement)}"))
         try:
             receipt = await self._placed(placement)
         except TransactionReverted as error:
@@ -132,16 +138,16 @@ class Aftercare:
                 self.catalog.index.read_again()
                 return f"{what}; it is on its way onto it again."
             return (
-                f"{what}, and the market does not take it again ({error.name}). What it cost is back. Each "
+                f"{what}, and the market does not take it{again} ({error.name}). {_money(placement)} Each "
                 f"command tries again until block {until}; or store it again with `grange put`, under the "
                 "same name, and then it is not placed twice."
             )
         except GrangeError as error:
             return (
-                f"{what}, and it could not be placed again: {error}. What its farmers signed holds until "
+                f"{what}, and it could not be placed{again}: {error}. What its farmers signed holds until "
                 f"block {until}: run `grange ls` again before that."
             )
-        return f"{what}. It was placed again, in block {receipt.block}: same farmers, same price per epoch."
+        return f"{what}. It was placed{again}, in block {receipt.block}: same farmers, same price per epoch."
 
     async def _placed(self, placement: Placement) -> Receipt:
         order, rates = placement.order, sum(one.rate for one in placement.acceptances)
@@ -181,5 +187,11 @@ def _named(placement: Placement) -> str:
     return f"order {placement.name or placement.order.id.hex()[:SHOWN_ID_CHARACTERS]}"
 
 
-def _dropped(placement: Placement) -> str:
+def _happened(placement: Placement) -> str:
+    if placement.is_acknowledged:
+        return f"Farmers have signed for {_named(placement)}, and what stored it ended before it was placed"
     return f"The chain dropped {_named(placement)} in a reorganisation"
+
+
+def _money(placement: Placement) -> str:
+    return "Nothing was paid for it." if placement.is_acknowledged else "What it cost is back."

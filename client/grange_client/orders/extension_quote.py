@@ -30,6 +30,8 @@ class ExtensionQuote:
     cost: int
     missing: int
     """What will be moved from the wallet into the vault."""
+    block: int
+    """The newest block when it was quoted."""
     ticket: Ticket = field(default_factory=Ticket, repr=False, compare=False)
 
     @property

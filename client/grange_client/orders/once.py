@@ -8,7 +8,7 @@ that is what is waited for. Decides when a failure is none. Leaves sending to `m
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from grange.chain import ChainError, Receipt, TransactionReverted
@@ -91,7 +91,9 @@ class _Waiting:
                 receipt = await self._look()
                 if receipt is None and (self._last is not None or block >= awaited_until):
                     return None
-                if receipt is not None and block - receipt.block >= confirmations:
+                if receipt is not None:
+                    self._last = receipt = replace(receipt, depth=max(0, block - receipt.block))
+                if receipt is not None and receipt.depth >= confirmations:
                     return receipt
                 newer = (await self._market.block_after(block)).number
                 if newer <= block:

@@ -19,6 +19,7 @@ from grange.json_text import parse_json
 from grange.layout import Geometry
 from grange.messages import NO_ORDER, Domain
 from grange.storage.atomic_file import replace_file
+from grange.storage.mark import is_marked, marked
 from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Slot, Terms, address_from
 from grange_client.errors import HomeForgetful
 
@@ -38,6 +39,8 @@ class Placement:
     salt: bytes
     order: OrderState
     acceptances: tuple[Acceptance, ...]
+    is_acknowledged: bool = False
+    """Whether somebody was told that it is signed, and counts on it to be placed."""
 
     @property
     def terms(self) -> Terms:
@@ -58,7 +61,7 @@ class Placement:
 
     def in_block(self, block: int, start: Epoch) -> "Placement":
         """As it was mined."""
-        return replace(self, order=self.order.in_block(block, start))
+        return replace(self, order=self.order.in_block(block, start), is_acknowledged=False)
 
 
 class Placements:
@@ -101,6 +104,10 @@ class Placements:
         found = [self._read(path) for path in paths]
         return [placement for placement in found if placement is not None]
 
+    def get(self, order: OrderId) -> Placement | None:
+        """What is written down of one order."""
+        return self._read(self._path(order))
+
     def _read(self, path: Path) -> Placement | None:
         try:
             with path.open(encoding="utf-8") as file:
@@ -110,6 +117,22 @@ class Placements:
             return _from_json(content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, Misuse):
             return None
+
+    @contextmanager
+    def underway(self, order: OrderId) -> Iterator[None]:
+        """While inside, other commands of this home know that this one places the order. The system ends it
+        with the process. Where files can't be locked they don't know: the market takes an order only once."""
+        with suppress(OSError):
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+        with marked(self._mark_path(order)):
+            yield
+
+    def is_underway(self, order: OrderId) -> bool:
+        """Whether this process or another is placing it right now."""
+        return is_marked(self._mark_path(order))
+
+    def _mark_path(self, order: OrderId) -> Path:
+        return self._folder / f"{order.hex()}.underway"
 
     def forget(self, order: OrderId) -> None:
         """It is buried, or of no use any more."""
@@ -146,6 +169,7 @@ def _to_json(placement: Placement) -> dict[str, Any]:
         "piece_leaves": order.geometry.piece_leaves,
         "previous": order.previous.hex(),
         "origin": order.origin.hex(),
+        "is_acknowledged": placement.is_acknowledged,
         "acceptances": [
             {
                 "farmer": one.farmer,
@@ -188,5 +212,9 @@ def _from_json(content: dict[str, Any]) -> Placement:
     if len(acceptances) != order.geometry.n:
         raise ValueError("a slot has no signature, or more than one")
     return Placement(
-        name=str(content["name"]), salt=bytes.fromhex(content["salt"]), order=order, acceptances=acceptances
+        name=str(content["name"]),
+        salt=bytes.fromhex(content["salt"]),
+        order=order,
+        acceptances=acceptances,
+        is_acknowledged=content["is_acknowledged"] is True,
     )

@@ -1,21 +1,27 @@
 """Getting an order whose slots are stored and accepted onto the chain, in one transaction.
 
-    receipt, acceptances = await place(order, upload, market=..., placements=..., watch=...)
+    receipt, acceptances = await Placing(order=order, upload=upload, ...).run()
 
 What the market objects to is seen to, a few times: acceptances that lapsed are asked for again, a farmer that
-may not take the slot any more is replaced, and a vault that has changed is looked at again. If this process
-dies before the transaction is sent, nothing was paid and farmers forget what was staged; if it dies after,
-the order is on the chain and the catalog finds it there.
+may not take the slot any more is replaced, and a vault that has changed is looked at again.
+
+Whoever wants to go on as soon as all farmers have signed is told then (`acknowledge`). What was acknowledged
+is written down in the home before: if this process dies, the next command places it (`dropped`). What was not
+acknowledged is not placed by another command unless it was seen on the chain: if this process dies before the
+transaction is sent, nothing was paid and farmers forget what was staged; if it dies after, the order is on
+the chain and the catalog finds it there.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Protocol
 
-from grange.chain import Receipt, TransactionReverted
+from grange.chain import Head, Receipt, TransactionReverted
 from grange.chain.orders import OrderState
 from grange.errors import Category, GrangeError
+from grange.tasks import together
 from grange.transfer.events import Listener, Step
 from grange.transfer.upload import OrderUpload
 from grange.types import Acceptance, OrderId
@@ -34,6 +40,9 @@ FARMER_ERRORS: Final = frozenset(
 PASSING_ERRORS: Final = frozenset({"AcceptanceExpired", "VaultTooSmall", "PermitRefused"})
 """Objections to a moment: looked at again, they may be gone."""
 
+Acknowledge = Callable[[Placement], None]
+"""Told once, when all farmers have signed and this is on disk."""
+
 
 class NewOrder(Protocol):
     """An order on its way onto the chain."""
@@ -41,6 +50,10 @@ class NewOrder(Protocol):
     @property
     def id(self) -> OrderId:
         """Its id, known before it is placed."""
+
+    @property
+    def quoted_block(self) -> int:
+        """The newest block when it was quoted."""
 
     @property
     def step(self) -> str:
@@ -62,76 +75,104 @@ class NewOrder(Protocol):
         """The order as it is once it is in a block, whoever placed it; NOT_MINED before."""
 
 
-async def place(
-    order: NewOrder,
-    upload: OrderUpload,
-    *,
-    market: Market,
-    placements: Placements,
-    watch: Listener,
-    confirmations: int,
-    on_placed: Callable[[OrderState], None],
-) -> tuple[Receipt, list[Acceptance]]:
-    """Place it, and wait until so many blocks are on top of it.
+@dataclass(slots=True, kw_only=True)
+class Placing:
+    """One order on its way. `on_placed` is told as soon as it is in a block, and again if a reorganisation
+    puts it into another."""
 
-    `on_placed` is told as soon as it is in a block, and again if a reorganisation puts it into another.
-    Raises PlaceFailed, NotEnoughFarmers, NotEnoughMoney, the errors of the chain, and what making the pieces
-    and `prepare` raise.
-    """
-    for attempt in range(MAX_PLACE_ATTEMPTS):
-        head = await market.head()
-        acceptances = await upload.acceptances(deadline_block=head.number + DEADLINE_MARGIN_BLOCKS)
-        await order.prepare()
-        head = await market.head()
-        if any(one.deadline_block < head.number + DEADLINE_MARGIN_BLOCKS for one in acceptances):
-            continue
-        watch(Step(what=order.step))
+    order: NewOrder
+    upload: OrderUpload
+    market: Market
+    placements: Placements
+    watch: Listener
+    confirmations: int
+    on_placed: Callable[[OrderState], None]
+    acknowledge: Acknowledge | None = None
+    _is_acknowledged: bool = field(default=False, init=False)
+    _noted: Placement | None = field(default=None, init=False)
 
-        def note_mined(receipt: Receipt, acceptances: Sequence[Acceptance] = tuple(acceptances)) -> None:
-            placement = order.placement(acceptances, receipt)
-            with suppress(HomeForgetful):
-                placements.note(placement)
-            on_placed(placement.order)
-            if confirmations:
-                watch(Step(what=f"Waiting until {confirmations} blocks are on top of the order's"))
+    async def run(self) -> tuple[Receipt, list[Acceptance]]:
+        """Place it, and wait until so many blocks are on top of it.
 
-        placements.note(order.placement(acceptances))
+        Raises PlaceFailed, NotEnoughFarmers, NotEnoughMoney, the errors of the chain, and what making the
+        pieces and `prepare` raise. After an error, also of what was acknowledged, no other command places it;
+        cancelled, what was acknowledged is left to the next one.
+        """
         try:
-            receipt = await send_once(
-                *(market, PLACED, order.id),
-                partial(order.send, acceptances, confirmations=confirmations, on_mined=note_mined),
-                begun_block=head.number,
-                confirmations=confirmations,
-                on_mined=note_mined,
+            return await self._run()
+        except GrangeError:
+            self._take_back()
+            raise
+
+    async def _run(self) -> tuple[Receipt, list[Acceptance]]:
+        known_block = self.order.quoted_block
+        for attempt in range(MAX_PLACE_ATTEMPTS):
+            if attempt:
+                known_block = (await self.market.head()).number
+            await self.upload.store()
+            # Asked beside the farmers: nobody waits for it.
+            head, acceptances = await together(
+                self.market.head(),
+                self.upload.acceptances(deadline_block=known_block + DEADLINE_MARGIN_BLOCKS),
             )
-        except TransactionReverted as error:
-            if error.name != PLACED.refusal:
-                placements.forget(order.id)
-            is_last = attempt + 1 == MAX_PLACE_ATTEMPTS
-            if is_last or error.name not in FARMER_ERRORS | order.passing_errors:
-                raise refused(error) from error
-            if error.name in FARMER_ERRORS and not upload.replace_refused(error):
-                raise refused(error) from error
-        else:
-            return receipt, acceptances
-    raise PlaceFailed(
-        "Acceptances lapsed before the order could be placed.",
-        detail="Nothing was placed and nothing is paid.",
-        hint="Try again; if it happens again, the chain or the way to it is too slow.",
-        category=Category.CHAIN,
-    )
+            await self.order.prepare()
+            if any(one.deadline_block < head.number + DEADLINE_MARGIN_BLOCKS for one in acceptances):
+                continue
+            self._note_signed(acceptances)
+            try:
+                return await self._send(acceptances, head), acceptances
+            except TransactionReverted as error:
+                is_last = attempt + 1 == MAX_PLACE_ATTEMPTS
+                is_final = is_last or error.name not in FARMER_ERRORS | self.order.passing_errors
+                # What somebody counts on stays written down until the last word.
+                if error.name != PLACED.refusal and (is_final or not self._is_acknowledged):
+                    self.placements.forget(self.order.id)
+                    self._noted = None
+                if is_final:
+                    raise refused(error) from error
+                if error.name in FARMER_ERRORS and not self.upload.replace_refused(error):
+                    raise refused(error) from error
+        raise PlaceFailed(
+            "Acceptances lapsed before the order could be placed.",
+            detail="Nothing was placed and nothing is paid.",
+            hint="Try again; if it happens again, the chain or the way to it is too slow.",
+            category=Category.CHAIN,
+        )
 
+    def _note_signed(self, acceptances: Sequence[Acceptance]) -> None:
+        is_told = self.acknowledge is not None
+        self._noted = replace(self.order.placement(acceptances), is_acknowledged=is_told)
+        self.placements.note(self._noted)
+        if self.acknowledge is not None and not self._is_acknowledged:
+            self._is_acknowledged = True
+            self.upload.leaves_staged = True
+            self.acknowledge(self._noted)
 
-async def depth_of(market: Market, block: int) -> int:
-    """How many blocks are on top of one that holds an order; none if the endpoint does not say.
+    def _take_back(self) -> None:
+        """Whoever was told that it is signed will be told that it failed: the farmers may forget it."""
+        self.upload.leaves_staged = False
+        if self._noted is not None and self._noted.is_acknowledged:
+            with suppress(HomeForgetful):
+                self.placements.note(replace(self._noted, is_acknowledged=False))
 
-    What is placed and paid does not fail because the chain can't be asked about it a moment later.
-    """
-    try:
-        head = await market.head()
-    except GrangeError:
-        return 0
-    return max(0, head.number - block)
+    async def _send(self, acceptances: Sequence[Acceptance], head: Head) -> Receipt:
+        self.watch(Step(what=self.order.step))
+
+        def note_mined(receipt: Receipt) -> None:
+            self._noted = self.order.placement(acceptances, receipt)
+            with suppress(HomeForgetful):
+                self.placements.note(self._noted)
+            self.on_placed(self._noted.order)
+            if self.confirmations:
+                self.watch(Step(what=f"Waiting until {self.confirmations} blocks are on top of the order's"))
+
+        return await send_once(
+            *(self.market, PLACED, self.order.id),
+            partial(self.order.send, acceptances, confirmations=self.confirmations, on_mined=note_mined),
+            begun_block=head.number,
+            confirmations=self.confirmations,
+            on_mined=note_mined,
+        )
 
 
 def refused(error: TransactionReverted) -> PlaceFailed:

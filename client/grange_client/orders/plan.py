@@ -6,7 +6,7 @@ of an order on the market's calendar, and its price. Leaves finding out who is t
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grange.chain import Withdrawal
 from grange.errors import Category
@@ -152,6 +152,12 @@ def missing_from_vault(cost: int, funds: Funds, *, cheaper: str = "") -> int:
             hint=f"Send some to {_whereto(funds)}.",
         )
     return missing
+
+
+def after_paying(cost: int, funds: Funds) -> Funds:
+    """What is left when orders that are on their way are paid, out of the vault first."""
+    from_wallet = max(0, cost - funds.vault)
+    return replace(funds, vault=max(0, funds.vault - cost), wallet=max(0, funds.wallet - from_wallet))
 
 
 def _whereto(funds: Funds) -> str:

@@ -32,7 +32,7 @@ from grange.transfer.slot_upload import Piece
 from grange.transfer.upload import OrderUpload
 from grange.types import Acceptance, Epoch, FarmerId, OrderId, Terms
 from grange.units import LEAF_BYTES, MAX_LEAF_COUNT
-from grange_client.errors import BadName, NothingToStore, QuoteUsed
+from grange_client.errors import BadName, NotEnoughMoney, NothingToStore, QuoteUsed
 from grange_client.files.encode import SegmentEncoder
 from grange_client.files.manifest import Manifest, pack
 from grange_client.files.manifest_document import NAME_RULE, is_name
@@ -42,9 +42,10 @@ from grange_client.keys.recovery_phrase import Identity
 from grange_client.orders.cautions import cautions, unfinished_attempts
 from grange_client.orders.farmer_choice import choose_farmers
 from grange_client.orders.market import Market, OnMined
+from grange_client.orders.pending import PendingOrders, Stored
 from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
-from grange_client.orders.placing import PASSING_ERRORS, depth_of, place
-from grange_client.orders.plan import Funds, StoreOptions, end_for, missing_from_vault, price
+from grange_client.orders.placing import PASSING_ERRORS, Acknowledge, Placing
+from grange_client.orders.plan import Funds, StoreOptions, after_paying, end_for, missing_from_vault, price
 
 FEWER_EPOCHS: Final = "store it for fewer --epochs"
 
@@ -85,6 +86,8 @@ class Quote:
     cost: int
     missing: int
     """What will be moved from the wallet into the vault."""
+    block: int
+    """The newest block at that time."""
     cautions: tuple[str, ...] = ()
     """What to know before one agrees: of these farmers, and of earlier attempts."""
     ticket: Ticket = field(default_factory=Ticket, repr=False, compare=False)
@@ -93,18 +96,6 @@ class Quote:
     def chosen(self) -> tuple[Chosen, ...]:
         """The farmers that are to have the slots."""
         return self.choice.ranked[: self.geometry.n]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """An order that was placed."""
-
-    order: OrderState
-    manifest: Manifest
-    stored_manifest: bytes
-    receipt: Receipt
-    confirmations: int = 0
-    """How many blocks were on top of its own when it was looked at last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +108,7 @@ class Storing:
     policy: RetryPolicy
     executors: Executors
     placements: Placements
+    pending: PendingOrders
     now: Callable[[], float] = time.time
     random: Callable[[int], bytes] = secrets.token_bytes
 
@@ -124,7 +116,7 @@ class Storing:
         self,
         paths: Iterable[str | PathLike[str]],
         options: StoreOptions,
-        reputations: Reputations,
+        reputations_at: Callable[[Epoch], Reputations],
         watch: Listener,
     ) -> Quote:
         """Look at the files and at the farmers, and say what it would cost.
@@ -140,7 +132,8 @@ class Storing:
         )
         stored_manifest = await self.executors.on_cpu(pack, manifest)
         watch(Step(what="Looking for farmers"))
-        clock, parameters = await self.market.clock(), self.market.parameters
+        parameters = self.market.parameters
+        clock, funds = await together(self.market.clock(), self.funds())
         start = Epoch(clock.epoch + 1)
         end = end_for(options, clock.epoch, parameters, when=clock.describe_epoch)
         salt = self.random(SALT_BYTES)
@@ -159,7 +152,7 @@ class Storing:
             )
 
         needed, choice = await choose_farmers(
-            self.directory, options, requirements_of, reputations=reputations, watch=watch
+            self.directory, options, requirements_of, reputations=reputations_at(clock.epoch), watch=watch
         )
         geometry = _shape(found, size_bytes, needed.k, needed.n)
         cost = price(choice.ranked[: needed.n], start, end)
@@ -178,7 +171,8 @@ class Storing:
                 *cautions(choice, needed),
             ),
             cost=cost,
-            missing=missing_from_vault(cost, await self.funds(), cheaper=FEWER_EPOCHS),
+            missing=await self._missing(cost, funds, watch),
+            block=clock.block,
         )
 
     async def put(
@@ -188,38 +182,44 @@ class Storing:
         *,
         confirmations: int = 0,
         on_placed: Callable[[OrderState], None] = lambda _: None,
+        acknowledge: Acknowledge | None = None,
     ) -> Stored:
         """Store what was quoted, in one transaction, and wait until so many blocks are on top of it.
 
-        `on_placed` is told as soon as it is in a block, and again if a reorganisation puts it into another.
+        `on_placed` is told as soon as it is in a block, and again if a reorganisation puts it into another;
+        `acknowledge` before that, when all farmers have signed (see `placing`).
 
         Raises SourceChanged, NotEnoughFarmers, NotEnoughMoney, PlaceFailed and the errors of the chain;
-        whatever was staged is then given up. Raises QuoteUsed for a quote that was tried before.
+        whatever was staged is then given up. The quote's ticket was used for it.
         """
-        quote.ticket.use()
         key = self.identity.secret.order_key(quote.order)
         with _stream(quote) as stream:
             order = _NewOrder(self, quote, stream)
-            async with self._upload(quote, SegmentEncoder(stream, quote.geometry, key), watch) as upload:
-                receipt, acceptances = await place(
-                    order,
-                    upload,
+            encoder = SegmentEncoder(stream, quote.geometry, key)
+            async with self._upload(quote, encoder, order, watch) as upload:
+                receipt, acceptances = await Placing(
+                    order=order,
+                    upload=upload,
                     market=self.market,
                     placements=self.placements,
                     watch=watch,
                     confirmations=confirmations,
                     on_placed=on_placed,
-                )
+                    acknowledge=acknowledge,
+                ).run()
         return Stored(
             order=order.placement(acceptances, receipt).order,
             manifest=quote.manifest,
             stored_manifest=quote.stored_manifest,
             receipt=receipt,
-            confirmations=await depth_of(self.market, receipt.block),
+            confirmations=receipt.depth,
         )
 
-    def _upload(self, quote: Quote, encoder: SegmentEncoder, watch: Listener) -> OrderUpload:
+    def _upload(
+        self, quote: Quote, encoder: SegmentEncoder, order: "_NewOrder", watch: Listener
+    ) -> OrderUpload:
         async def make_pieces(segment: int, slots: Sequence[int]) -> list[Piece]:
+            order.is_read = True
             return await self.executors.on_cpu(encoder.pieces, segment, slots)
 
         keepers = [Keeper(farmer=one.farmer, rate=one.rate) for one in quote.choice.ranked]
@@ -243,6 +243,18 @@ class Storing:
             listen=watch,
         )
 
+    async def _missing(self, cost: int, funds: Funds, watch: Listener) -> int:
+        """What the vault lacks when the orders that are on their way are paid. Raises NotEnoughMoney."""
+        try:
+            return missing_from_vault(cost, after_paying(self.pending.cost, funds), cheaper=FEWER_EPOCHS)
+        except NotEnoughMoney:
+            if not self.pending.cost:
+                raise
+        # Some of it may have been paid already, or come to nothing: when they have ended, it is known.
+        watch(Step(what="Waiting until earlier orders are placed"))
+        await self.pending.settled()
+        return missing_from_vault(cost, await self.funds(), cheaper=FEWER_EPOCHS)
+
     async def funds(self) -> Funds:
         """What there is to pay with."""
         account, market = self.identity.wallet.address, self.market
@@ -263,10 +275,15 @@ class _NewOrder:
         self._quote = quote
         self._stream = stream
         self.id = quote.order
+        self.quoted_block = quote.block
+        self.is_read = False
+        """Whether the files were read since it was seen that they are as they were."""
 
     async def prepare(self) -> None:
-        """Raises SourceChanged."""
-        await self._storing.executors.on_disk(self._stream.check_unchanged)
+        """Raises SourceChanged, if files were read since the last time."""
+        if self.is_read:
+            await self._storing.executors.on_disk(self._stream.check_unchanged)
+            self.is_read = False
 
     async def send(
         self, acceptances: Sequence[Acceptance], *, confirmations: int, on_mined: OnMined

@@ -17,6 +17,7 @@ GATHERED_METHODS: Final = frozenset(
         "eth_blockNumber",
         "eth_call",
         "eth_chainId",
+        "eth_estimateGas",
         "eth_getBalance",
         "eth_getBlockByNumber",
         "eth_getCode",

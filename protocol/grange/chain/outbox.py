@@ -81,6 +81,16 @@ class Sent:
         return int(self.fields["nonce"])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """The fees of a moment, the nonce that was free, and whether it was too late for what is wanted."""
+
+    fees: Fees
+    nonce: int
+    is_too_late: bool
+    changes: int
+
+
 class Outbox:
     """Signs and sends for one account; from several tasks, one at a time."""
 
@@ -90,23 +100,46 @@ class Outbox:
         self._policy = policy
         self._turn = asyncio.Lock()
         self._next_nonce = 0
+        self._changes = 0
+        """How often something was sent or given up: after that, what was looked up before is old."""
         self.waiting: set[int] = set()
         """Nonces that somebody here waits for."""
-        self.given_up: dict[int, dict[str, Any]] = {}
+        self._given_up: dict[int, dict[str, Any]] = {}
         """What nobody waits for any more, and what may still be in a pool: the next one takes its place."""
 
-    async def send(self, label: str, abi: Abi, fields: Mapping[str, Any], wanted: Wanted) -> Sent:
-        """Send these fields under a nonce that is free.
+    async def look(self, wanted: Wanted) -> Outlook:
+        """What a transaction that is sent now is signed on, in one request. Raises ChainError."""
+        changes = self._changes
+        fees, nonce, is_too_late = await together(
+            current_fees(self._chain.rpc, self._policy), self._free_nonce(), self._is_too_late(wanted)
+        )
+        return Outlook(fees=fees, nonce=nonce, is_too_late=is_too_late, changes=changes)
+
+    async def send(
+        self, label: str, abi: Abi, fields: Mapping[str, Any], wanted: Wanted, outlook: Outlook
+    ) -> Sent:
+        """Send these fields under a nonce that is free. `outlook` is a moment old; it is looked again if
+        something else was sent since.
 
         Raises TransactionTooLate, NonceTaken and what the node refuses; then nothing was sent.
         """
         async with self._turn:
-            if await self.is_too_late(wanted):
+            if outlook.changes != self._changes:
+                outlook = await self.look(wanted)
+            if outlook.is_too_late:
                 raise TransactionTooLate(label, wanted.last_block or 0)
-            return await self._sign_and_send(label, abi, fields, wanted)
+            self._changes += 1
+            return await self._sign_and_send(label, abi, fields, wanted, outlook)
 
-    async def _sign_and_send(self, label: str, abi: Abi, fields: Mapping[str, Any], wanted: Wanted) -> Sent:
-        fees, nonce = await together(current_fees(self._chain.rpc, self._policy), self._free_nonce())
+    def give_up(self, sent: Sent) -> None:
+        """Nobody waits for it any more."""
+        self._changes += 1
+        self._given_up[sent.nonce] = sent.fields
+
+    async def _sign_and_send(
+        self, label: str, abi: Abi, fields: Mapping[str, Any], wanted: Wanted, outlook: Outlook
+    ) -> Sent:
+        fees, nonce = outlook.fees, outlook.nonce
         for attempt in range(MAX_NONCE_ATTEMPTS):
             complete = {
                 **fields,
@@ -126,13 +159,13 @@ class Outbox:
                 if is_about_funds(error) or not await self._may_be_out(tx_hash):
                     if not is_taken:
                         raise self.send_failure(error, label) from error
-                    self.given_up.pop(nonce, None)
+                    self._given_up.pop(nonce, None)
                     nonce = max(nonce + 1, await self.count("pending"))
                     continue
             except ChainUnavailable:
                 # It may have arrived. Waiting for it also sends it again if it did not.
                 pass
-            self.given_up.pop(nonce, None)
+            self._given_up.pop(nonce, None)
             self._next_nonce = max(nonce + 1, self._next_nonce if self.waiting else 0)
             self.waiting.add(nonce)
             return Sent(label=label, abi=abi, fields=complete, raw=raw, hashes=[tx_hash], wanted=wanted)
@@ -141,16 +174,16 @@ class Outbox:
     async def _free_nonce(self) -> int:
         """That of something that was given up and still waits, else the one after all that the endpoint and
         we know of."""
-        if self.given_up:
+        if self._given_up:
             mined = await self.count("latest")
-            self.given_up = {nonce: left for nonce, left in self.given_up.items() if nonce >= mined}
-            if self.given_up:
-                return min(self.given_up)
+            self._given_up = {nonce: left for nonce, left in self._given_up.items() if nonce >= mined}
+            if self._given_up:
+                return min(self._given_up)
         return max(await self.count("pending"), self._next_nonce if self.waiting else 0)
 
     def _fees_under(self, nonce: int, fees: Fees) -> Fees:
         """Enough to take the place of what was given up under this nonce."""
-        left = self.given_up.get(nonce)
+        left = self._given_up.get(nonce)
         return fees if left is None else raised_fees(left, fees, self._policy) or fees
 
     async def _is_nonce_taken(self, error: RpcError, nonce: int) -> bool:
@@ -184,7 +217,7 @@ class Outbox:
         """The newest block's number."""
         return count(await self._chain.rpc.call("eth_blockNumber"), "the newest block's number")
 
-    async def is_too_late(self, wanted: Wanted) -> bool:
+    async def _is_too_late(self, wanted: Wanted) -> bool:
         """Whether the next block is after the last that would be of use."""
         return wanted.last_block is not None and await self.head() >= wanted.last_block
 

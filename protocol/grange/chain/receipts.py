@@ -5,7 +5,7 @@ Decides how a receipt is read and where a refusal's reason is looked for. Leaves
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from grange.chain.answers import (
@@ -30,7 +30,10 @@ UNKNOWN = "Unknown"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """A mined transaction that succeeded. `events` are those of the market, in order."""
+    """A mined transaction that succeeded. `events` are those of the market, in order.
+
+    `depth` is how many blocks were seen on top of its own by whoever waited for it to be buried.
+    """
 
     tx_hash: bytes
     block: int
@@ -39,6 +42,7 @@ class Receipt:
     effective_gas_price: int
     events: tuple[Event, ...]
     contract_address: Address | None
+    depth: int = field(default=0, compare=False)
 
     def event(self, name: str) -> Event:
         """The first event of this name; ChainError if there is none."""

@@ -23,6 +23,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from grange.chain.answers import count, fields_from, quantity
@@ -212,9 +213,13 @@ class Sender:
         }
         return await self._prepared_and_sent(call.function, abi, fields, wanted)
 
-    async def _prepared_and_sent(self, label: str, abi: Abi, fields: dict[str, Any], wanted: Wanted) -> Sent:
-        fields["gas"] = await self._simulated_gas(label, fields, wanted.gas)
-        return await self._outbox.send(label, abi, fields, wanted)
+    async def _prepared_and_sent(
+        self, label: str, abi: Abi, fields: Mapping[str, Any], wanted: Wanted
+    ) -> Sent:
+        gas, outlook = await together(
+            self._simulated_gas(label, fields, wanted.gas), self._outbox.look(wanted)
+        )
+        return await self._outbox.send(label, abi, {**fields, "gas": gas}, wanted, outlook)
 
     async def _simulated_gas(self, label: str, fields: Mapping[str, Any], gas: int | None) -> int:
         """The gas limit; a call that would be refused is found here, where it costs nothing.
@@ -252,7 +257,7 @@ class Sender:
         try:
             return await self._mined(sent, confirmations)
         except (TransactionNotMined, TransactionTooLate):
-            self._outbox.given_up[sent.nonce] = sent.fields
+            self._outbox.give_up(sent)
             raise
         finally:
             self._outbox.waiting.discard(sent.nonce)
@@ -282,7 +287,7 @@ class Sender:
                     depth = head - count(raw_receipt["blockNumber"], "a receipt's block")
                     # A chain that stands still takes nothing back.
                     if confirmations == 0 or depth >= confirmations or _now() >= give_up_at:
-                        return await self._receipt(sent, raw_receipt)
+                        return replace(await self._receipt(sent, raw_receipt), depth=max(0, depth))
                 elif last is not None and now is not None and now >= last:
                     # The receipt may have been looked for a moment before the block was.
                     if await self._find_receipt(sent) is None:

@@ -1,12 +1,13 @@
 """All slots of an order stored and accepted, whichever farmers do it: of a new order, or of an extension.
 
     async with OrderUpload(terms=..., keepers=..., candidates=..., ...) as upload:
+        await upload.store()
         acceptances = await upload.acceptances(deadline_block=...)
         ...                       # the market takes them, or says which farmer it does not take:
         upload.replace_refused(error)
 
 Until the order is placed nothing is paid. An error that leaves the upload gives it up: farmers are told to
-forget what they were sent.
+forget what they were sent, unless it `leaves_staged`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -71,12 +72,14 @@ class OrderUpload:
         self._listen = listen
         self._accepted: dict[int, Acceptance] = {}
         self._is_first_pass = True
+        self.leaves_staged = False
+        """Whether farmers keep what they were sent, until their acceptances lapse, when this is cut short."""
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if kind is not None:
+        if kind is not None and not self.leaves_staged:
             self._push.drop_all()
         await self._push.__aexit__(kind, *error)
 
@@ -86,7 +89,7 @@ class OrderUpload:
         Raises NotEnoughFarmers, and what making the pieces raises.
         """
         while True:
-            await self._store()
+            await self.store()
             self._accepted = {
                 slot: one for slot, one in self._accepted.items() if one.deadline_block >= deadline_block
             }
@@ -107,7 +110,8 @@ class OrderUpload:
                 return True
         return False
 
-    async def _store(self) -> None:
+    async def store(self) -> None:
+        """Send every slot's pieces to its keeper. Raises NotEnoughFarmers, and what making them raises."""
         while segments := await self._push.missing_segments():
             geometry, slots = self._terms.geometry, self._push.missing_slots
             what = self._name_pass(len(slots), self._is_first_pass)

@@ -7,8 +7,8 @@ from client_fakes import PARAMETERS, World
 
 from grange.types import FarmerId
 from grange_client.errors import OrderGoesOn
+from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
-from grange_client.orders.store import Stored
 
 CODE = StoreOptions(k=2, n=4, epochs=5)
 

@@ -4,6 +4,7 @@ Decides the options, when a question is asked, and how what was done is summed u
 `renter`, looks to `screens`, JSON to `output`.
 """
 
+import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
 from grange_client.errors import PAY_MORE
 from grange_client.files.scan import from_shown, shown
+from grange_client.orders.cautions import cut_short_text
 from grange_client.orders.plan import StoreOptions
 
 
@@ -117,7 +119,11 @@ async def _put(  # noqa: PLR0917
         if not yes:
             confirm("Store it?")
         with screens.Display(common.err) as display:
-            stored = await renter.put(quote, display, confirmations=confirmations)
+            try:
+                stored = await renter.put(quote, display, confirmations=confirmations)
+            except asyncio.CancelledError:
+                common.err.print(cut_short_text(renter.placements.get(quote.order)), soft_wrap=True)
+                raise
             seconds = display.seconds
     if as_json:
         common.print_json(output.stored_json(stored, quote, seconds, clock))

@@ -1,0 +1,59 @@
+"""`grange put` ends when the order is placed; interrupted before, it says how far it came."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from client_fakes import FakeFarmer, World, honest
+from test_client_cli import Machine, machine
+
+from grange.cli.exit_codes import ExitCode
+
+__all__ = ["machine"]
+PUT = ("--yes", "--k", "2", "--n", "4", "--epochs", "5")
+
+
+def interrupt() -> None:
+    """As Ctrl-C does."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def words(text: str) -> str:
+    """Without the lines' ends."""
+    return " ".join(text.split())
+
+
+def test_before_the_signatures_nothing_is_paid(machine: Machine, tree: Path) -> None:
+    def accept(farmer: FakeFarmer, fields: dict[str, Any]) -> dict[str, Any]:
+        interrupt()
+        return honest(farmer, fields)
+
+    def prepare(world: World) -> None:
+        for farmer in world.farmers:
+            farmer.behaviour.acceptance = accept
+
+    machine.prepare = prepare
+    done = machine("put", tree, *PUT)
+    assert done.exit_code == ExitCode.INTERRUPTED
+    assert "Nothing was placed and nothing is paid" in words(done.stderr)
+
+
+def test_when_it_may_have_been_sent_it_says_until_when_it_may_be_placed(machine: Machine, tree: Path) -> None:
+    machine.prepare = lambda world: world.market.failures.append(interrupt)
+    done = machine("put", tree, *PUT)
+    assert done.exit_code == ExitCode.INTERRUPTED
+    assert "the transaction may have been sent" in words(done.stderr)
+    assert "be paid for, until block" in words(done.stderr)
+
+
+def test_in_a_block_it_is_said_to_be_placed(machine: Machine, tree: Path) -> None:
+    async def meanwhile() -> None:
+        interrupt()
+        await asyncio.Event().wait()
+
+    machine.prepare = lambda world: world.market.after_mined.append(meanwhile)
+    done = machine("put", tree, *PUT)
+    assert done.exit_code == ExitCode.INTERRUPTED
+    assert "is placed and paid, in block" in words(done.stderr)
