@@ -1,4 +1,4 @@
-"""What machines get: the same things as `screens` shows, as JSON.
+"""What machines get: the same things as `screens/` shows, as JSON.
 
 Amounts are whole base units as decimal strings: most readers of JSON, JavaScript and jq among them, keep
 numbers in 53 bits and would round them. Ids are in hex, times are Unix seconds.

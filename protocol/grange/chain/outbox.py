@@ -82,7 +82,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class Situation:
     """The fees of a moment, the nonce that was free, and whether it was too late for what is wanted."""
 
     fees: Fees
@@ -107,29 +107,29 @@ class Outbox:
         self._given_up: dict[int, dict[str, Any]] = {}
         """What nobody waits for any more, and what may still be in a pool: the next one takes its place."""
 
-    async def look(self, wanted: Wanted) -> Outlook:
+    async def look(self, wanted: Wanted) -> Situation:
         """What a transaction that is sent now is signed on, in one request. Raises ChainError."""
         changes = self._changes
         fees, nonce, is_too_late = await together(
             current_fees(self._chain.rpc, self._policy), self._free_nonce(), self._is_too_late(wanted)
         )
-        return Outlook(fees=fees, nonce=nonce, is_too_late=is_too_late, changes=changes)
+        return Situation(fees=fees, nonce=nonce, is_too_late=is_too_late, changes=changes)
 
     async def send(
-        self, label: str, abi: Abi, fields: Mapping[str, Any], wanted: Wanted, outlook: Outlook
+        self, label: str, abi: Abi, fields: Mapping[str, Any], wanted: Wanted, situation: Situation
     ) -> Sent:
-        """Send these fields under a nonce that is free. `outlook` is a moment old; it is looked again if
+        """Send these fields under a nonce that is free. `situation` is a moment old; it is looked again if
         something else was sent since.
 
         Raises TransactionTooLate, NonceTaken and what the node refuses; then nothing was sent.
         """
         async with self._turn:
-            if outlook.changes != self._changes:
-                outlook = await self.look(wanted)
-            if outlook.is_too_late:
+            if situation.changes != self._changes:
+                situation = await self.look(wanted)
+            if situation.is_too_late:
                 raise TransactionTooLate(label, wanted.last_block or 0)
             self._changes += 1
-            return await self._sign_and_send(label, abi, fields, wanted, outlook)
+            return await self._sign_and_send(label, abi, fields, wanted, situation)
 
     def give_up(self, sent: Sent) -> None:
         """Nobody waits for it any more."""
@@ -137,9 +137,9 @@ class Outbox:
         self._given_up[sent.nonce] = sent.fields
 
     async def _sign_and_send(
-        self, label: str, abi: Abi, fields: Mapping[str, Any], wanted: Wanted, outlook: Outlook
+        self, label: str, abi: Abi, fields: Mapping[str, Any], wanted: Wanted, situation: Situation
     ) -> Sent:
-        fees, nonce = outlook.fees, outlook.nonce
+        fees, nonce = situation.fees, situation.nonce
         for attempt in range(MAX_NONCE_ATTEMPTS):
             complete = {
                 **fields,

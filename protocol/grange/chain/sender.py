@@ -216,10 +216,10 @@ class Sender:
     async def _prepared_and_sent(
         self, label: str, abi: Abi, fields: Mapping[str, Any], wanted: Wanted
     ) -> Sent:
-        gas, outlook = await together(
+        gas, situation = await together(
             self._simulated_gas(label, fields, wanted.gas), self._outbox.look(wanted)
         )
-        return await self._outbox.send(label, abi, {**fields, "gas": gas}, wanted, outlook)
+        return await self._outbox.send(label, abi, {**fields, "gas": gas}, wanted, situation)
 
     async def _simulated_gas(self, label: str, fields: Mapping[str, Any], gas: int | None) -> int:
         """The gas limit; a call that would be refused is found here, where it costs nothing.

@@ -13,6 +13,19 @@ PIECES: Final = SLOT + "/pieces"
 PIECE: Final = PIECES + "/{piece}"
 PIECE_PATH: Final = PIECE + "/path"
 
+CALLS: Final = (
+    ("GET", INFO),
+    ("GET", ACCOUNT),
+    ("PUT", PIECE),
+    ("POST", ACCEPT),
+    ("GET", SLOT),
+    ("GET", PIECES),
+    ("GET", PIECE_PATH),
+    ("DELETE", SLOT),
+)
+"""Method and path of all that a farmer answers; its description at OPENAPI and docs/protocol.md list the
+same."""
+
 
 def slot_path(order: OrderId, slot: int) -> str:
     """A slot's bytes."""

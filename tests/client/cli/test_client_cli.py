@@ -46,12 +46,14 @@ from grange.peer import OverBudget
 from grange.transfer.errors import NotEnoughFarmers
 from grange.units import TOKEN
 from grange_client.cli import app as cli
-from grange_client.cli import health_screens, screens
 from grange_client.cli.commands import common, init
 from grange_client.cli.group import unknown_command
 from grange_client.cli.guidance import guidance
-from grange_client.cli.health_screens import risk_text
 from grange_client.cli.plugins import PLUGINS, add_plugins
+from grange_client.cli.screens import health
+from grange_client.cli.screens.display import Display
+from grange_client.cli.screens.health import risk_text
+from grange_client.cli.screens.order import files_screen
 from grange_client.errors import (
     AlreadySetUp,
     BadConfig,
@@ -318,7 +320,7 @@ def test_times_far_off_are_shown(seconds: int, text: str, monkeypatch: pytest.Mo
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     entry = Entry(path=b"f", kind=Kind.FILE, mode=0o644, mtime_ns=seconds * 10**9)
-    *_, line = screens.files_screen(Manifest(name="n", created=0, entries=(entry,)))
+    *_, line = files_screen(Manifest(name="n", created=0, entries=(entry,)))
     assert str(line).split()[2:] == [*text.split(), "f"]
 
 
@@ -426,7 +428,7 @@ def test_health_keeps_an_order_in_one_line(machine: Machine, tree: Path) -> None
     assert machine("put", tree, "--yes", "--k", "2", "--n", "4", "--name", "Pictures").exit_code == 0
     for loss in (1e-12, 1 / 345_678, 1 / 345_678_901):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(health_screens, "risk_text", lambda _, loss=loss: risk_text(loss))
+            patch.setattr(health, "risk_text", lambda _, loss=loss: risk_text(loss))
             listed = machine("health").stdout
         [line] = [line for line in listed.splitlines() if "Pictures" in line]
         assert risk_text(loss) in line
@@ -932,7 +934,7 @@ def test_progress_is_drawn() -> None:
 
     written = io.StringIO()
     console = Console(file=written, force_terminal=True, width=WIDTH)
-    with screens.Display(console) as display:
+    with Display(console) as display:
         display(h.Step(what="Storing", total_bytes=100))
         display(h.Progress(size_bytes=50))
         display(h.FarmersNow(count=4))

@@ -12,7 +12,7 @@ from grange.chain.orders import OrderState
 from grange.layout import Geometry
 from grange.messages import NOBODY
 from grange.types import Epoch, FarmerId, Offer, OrderId, Slot
-from grange_client.cli.health_screens import risk_text
+from grange_client.cli.screens.health import risk_text
 from grange_client.orders.durability import (
     OrderHealth,
     SlotReport,

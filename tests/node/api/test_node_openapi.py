@@ -38,16 +38,6 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-OPERATIONS = [
-    ("GET", paths.INFO),
-    ("GET", paths.ACCOUNT),
-    ("PUT", paths.PIECE),
-    ("POST", paths.ACCEPT),
-    ("GET", paths.SLOT),
-    ("GET", paths.PIECES),
-    ("GET", paths.PIECE_PATH),
-    ("DELETE", paths.SLOT),
-]
 STAGED, PLACED = parcel(seed=1), parcel(seed=2)
 STRANGER = Wallet(b"\x05" * 32)
 deterministic = settings(
@@ -123,7 +113,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     ],
     ids=["unsigned", "signed", "signed and malformed"],
 )
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+@pytest.mark.parametrize(("method", "path"), paths.CALLS)
 def test_whatever_is_sent_is_answered_as_described(
     service: Service, method: str, path: str, signer: Wallet | None, mode: GenerationMode
 ) -> None:
@@ -141,7 +131,7 @@ def test_whatever_is_sent_is_answered_as_described(
 
 
 @pytest.mark.parametrize("slot", [STAGED, PLACED], ids=["staged", "placed"])
-@pytest.mark.parametrize(("method", "path"), [one for one in OPERATIONS if "{slot}" in one[1]])
+@pytest.mark.parametrize(("method", "path"), [one for one in paths.CALLS if "{slot}" in one[1]])
 def test_so_is_the_renter_of_a_slot_that_is_here(
     service: Service, method: str, path: str, slot: Parcel
 ) -> None:
@@ -175,7 +165,7 @@ def test_the_description_names_every_call_and_no_other(service: Service) -> None
         for path, calls in service.schema.raw_schema["paths"].items()
         for method in calls
     }
-    assert described == set(OPERATIONS)
+    assert described == set(paths.CALLS)
 
 
 async def test_the_description_is_not_given_without_end(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from grange.cli.exit_codes import ExitCode
-from grange_client.cli import screens
+from grange_client.cli.screens.quote import paid_besides_text
 from grange_client.keys.config import Config, home_path, load
 from grange_client.renter import Renter
 
@@ -73,7 +73,7 @@ async def telling(renter: Renter) -> AsyncIterator[None]:
         yield
     finally:
         if renter.paid_besides:
-            err.print(screens.paid_besides_text(renter.paid_besides), soft_wrap=True)
+            err.print(paid_besides_text(renter.paid_besides), soft_wrap=True)
         _say([notice for notice in renter.notices() if notice not in said])
 
 

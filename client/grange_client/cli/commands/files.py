@@ -17,9 +17,13 @@ from grange.cli.confirm import confirm
 from grange.cli.exit_codes import ExitCode
 from grange.peer import Budget
 from grange.units import MAX_SLOTS, format_tokens_rounded_up, parse_tokens
-from grange_client.cli import output, screens
+from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
+from grange_client.cli.screens.display import Display
+from grange_client.cli.screens.order import burial_text, remarks_screen
+from grange_client.cli.screens.quote import paid_besides_text, quote_screen, read_cost_screen, skipped_screen
+from grange_client.cli.screens.tables import ID_CHARACTERS, speed_text
 from grange_client.errors import PAY_MORE
 from grange_client.files.scan import from_shown, shown
 from grange_client.orders.cautions import cut_short_text
@@ -108,17 +112,17 @@ async def _put(  # noqa: PLR0917
     home: Path | None,
 ) -> None:
     async with common.renter(home) as renter:
-        with screens.Display(common.err) as display:
+        with Display(common.err) as display:
             quote = await renter.quote(paths, options, display)
         if quote.scan.skipped:
-            common.err.print(screens.skipped_screen(quote.scan.skipped))
+            common.err.print(skipped_screen(quote.scan.skipped))
         clock = await renter.market.clock()
         if not as_json:
             default_term = options.epochs is None and options.until is None
-            common.out.print(screens.quote_screen(quote, clock, default_term=default_term))
+            common.out.print(quote_screen(quote, clock, default_term=default_term))
         if not yes:
             confirm("Store it?")
-        with screens.Display(common.err) as display:
+        with Display(common.err) as display:
             try:
                 stored = await renter.put(quote, display, confirmations=confirmations)
             except asyncio.CancelledError:
@@ -128,12 +132,12 @@ async def _put(  # noqa: PLR0917
     if as_json:
         common.print_json(output.stored_json(stored, quote, seconds, clock))
     else:
-        speed = screens.speed_text(quote.scan.content_bytes, seconds)
+        speed = speed_text(quote.scan.content_bytes, seconds)
         left_out = f" {len(quote.scan.skipped):,} left out." if quote.scan.skipped else ""
         common.out.print(
             f"Stored in {seconds:.1f} s{speed}, order "
-            f"{stored.order.id.hex()[: screens.ID_CHARACTERS]}.{left_out} "
-            + screens.burial_text(stored.order.block, stored.confirmations)
+            f"{stored.order.id.hex()[:ID_CHARACTERS]}.{left_out} "
+            + burial_text(stored.order.block, stored.confirmations)
         )
     if quote.scan.skipped:
         raise typer.Exit(ExitCode.LEFT_OUT)
@@ -142,7 +146,7 @@ async def _put(  # noqa: PLR0917
 async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
     async with common.renter(home) as renter:
         budget = Budget(fetch.max_price, hint=PAY_MORE)
-        with screens.Display(common.err) as display:
+        with Display(common.err) as display:
             known = await renter.find(fetch.wanted, display, budget=budget)
             plan = await renter.plan_get(
                 known.order,
@@ -153,22 +157,22 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
             )
         max_price = plan.cost.at_most if fetch.max_price is None else fetch.max_price - budget.spent
         if plan.paid:
-            common.err.print(screens.paid_besides_text(plan.paid), soft_wrap=True)
+            common.err.print(paid_besides_text(plan.paid), soft_wrap=True)
         if plan.cost.expected:
-            common.err.print(screens.read_cost_screen(plan.cost, max_price))
+            common.err.print(read_cost_screen(plan.cost, max_price))
             if fetch.max_price is None and not fetch.yes:
                 confirm("Get it?")
-        with screens.Display(common.err) as display:
+        with Display(common.err) as display:
             restored = await renter.carry_out(
                 plan, fetch.destination, overwrite=fetch.overwrite, max_price=max_price, watch=display
             )
             seconds = display.seconds
     if restored.left_out.count or restored.inexact.count:
-        common.err.print(screens.remarks_screen(restored), soft_wrap=True)
+        common.err.print(remarks_screen(restored), soft_wrap=True)
     if as_json:
         common.print_json(output.restored_json(known, restored, fetch.destination, seconds))
     else:
-        speed = screens.speed_text(restored.size_bytes, seconds)
+        speed = speed_text(restored.size_bytes, seconds)
         there = ""
         if restored.skipped:
             were = "was" if restored.skipped == 1 else "were"

@@ -15,9 +15,10 @@ from grange.chain import Chain
 from grange.chain.network_file import Network
 from grange.plain_errors import describe_invalid
 from grange.types import Address
-from grange_client.cli import screens
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Verbose
+from grange_client.cli.screens.account import phrase_screen
+from grange_client.cli.screens.tables import facts
 from grange_client.errors import AlreadySetUp, BadConfig
 from grange_client.keys.config import home_path, is_set_up, load, move_to, network_from_file, set_up
 from grange_client.keys.recovery_phrase import identity, new_phrase
@@ -55,15 +56,15 @@ def init(
             "These words are your recovery phrase: they open everything you store. Write them down, in this "
             "order:\n"
         )
-        common.out.print(screens.phrase_screen(chosen))
+        common.out.print(phrase_screen(chosen))
         common.out.print("\nAnyone who has them has your files and your tokens. They are not shown again.\n")
-    facts = [
+    rows = [
         ("address", config.identity.wallet.address),
         ("market", network.market),
         ("chain id", str(network.chain_id)),
         ("home", str(folder)),
     ]
-    common.out.print(screens.facts(facts))
+    common.out.print(facts(rows))
     if not phrase:
         common.out.print(
             "\nWrite down market and chain too: the phrase alone does not say where your files are."

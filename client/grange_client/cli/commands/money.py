@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from grange.units import format_tokens_rounded_down, parse_tokens
-from grange_client.cli import output, screens
+from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
+from grange_client.cli.screens.account import balance_screen
 from grange_client.keys.config import home_path, load
 from grange_client.renter import Renter
 
@@ -87,4 +88,4 @@ async def _show_balance(renter: Renter, as_json: bool) -> None:
     if as_json:
         common.print_json(output.funds_json(renter.address, funds))
     else:
-        common.out.print(screens.balance_screen(renter.address, funds))
+        common.out.print(balance_screen(renter.address, funds))

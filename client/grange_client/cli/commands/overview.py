@@ -8,9 +8,13 @@ from typing import Annotated
 
 import typer
 
-from grange_client.cli import health_screens, output, screens
+from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose, Wanted
+from grange_client.cli.screens.account import farmers_screen
+from grange_client.cli.screens.display import Display
+from grange_client.cli.screens.health import danger_screen, health_screen, slots_screen
+from grange_client.cli.screens.order import files_screen, order_screen, orders_screen, waiting_screen
 from grange_client.errors import OrderMissing
 from grange_client.orders.catalog import Known
 from grange_client.orders.durability import OrderHealth
@@ -22,16 +26,16 @@ def ls(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> No
 
     async def run() -> None:
         async with common.renter(home) as renter:
-            with screens.Display(common.err) as display:
+            with Display(common.err) as display:
                 orders = await renter.orders(display)
             clock = await renter.market.clock()
             missing = await renter.missing()
         if as_json:
             common.print_json([output.order_json(known, clock) for known in orders])
         elif orders or not missing:
-            common.out.print(screens.orders_screen(orders, clock))
+            common.out.print(orders_screen(orders, clock))
             if waiting := [known for known in orders if known.awaits_closing(clock.epoch)]:
-                common.err.print(screens.waiting_screen(waiting), soft_wrap=True)
+                common.err.print(waiting_screen(waiting), soft_wrap=True)
         if missing:
             raise order_missing(missing)
 
@@ -49,7 +53,7 @@ def stat(
 
     async def run() -> None:
         async with common.renter(home) as renter:
-            with screens.Display(common.err) as display:
+            with Display(common.err) as display:
                 known = await renter.find(wanted, display)
                 manifest = await renter.manifest(known.order, display) if files else None
             clock = await renter.market.clock()
@@ -61,11 +65,11 @@ def stat(
                 document["entries"] = output.entries_json(manifest)
             common.print_json(document)
             return
-        common.out.print(*screens.order_screen(known, clock, endpoints), sep="\n\n")
+        common.out.print(*order_screen(known, clock, endpoints), sep="\n\n")
         if known.awaits_closing(clock.epoch):
-            common.err.print(screens.waiting_screen([known]), soft_wrap=True)
+            common.err.print(waiting_screen([known]), soft_wrap=True)
         if manifest is not None:
-            common.out.print("", *screens.files_screen(manifest), sep="\n", soft_wrap=True)
+            common.out.print("", *files_screen(manifest), sep="\n", soft_wrap=True)
 
     common.run(run())
 
@@ -83,7 +87,7 @@ def health(
 
     async def run() -> None:
         async with common.renter(home) as renter:
-            with screens.Display(common.err) as display:
+            with Display(common.err) as display:
                 clock = await renter.market.clock()
                 missing = []
                 if wanted is None:
@@ -100,11 +104,11 @@ def health(
         if as_json:
             common.print_json([output.health_json(known, health, clock) for known, health in found])
         elif found or not (missing or unclear):
-            common.out.print(health_screens.health_screen(found, clock))
+            common.out.print(health_screen(found, clock))
             if wanted is not None:
-                common.out.print("", health_screens.slots_screen(found[0][1]), sep="\n")
+                common.out.print("", slots_screen(found[0][1]), sep="\n")
             for known, health in found:
-                if (danger := health_screens.danger_screen(known, health)) is not None:
+                if (danger := danger_screen(known, health)) is not None:
                     common.err.print(danger, soft_wrap=True)
         if missing:
             raise order_missing(missing)
@@ -123,6 +127,6 @@ def farmers(as_json: Json = False, home: Home = None, verbose: Verbose = False) 
         if as_json:
             common.print_json([output.farmer_json(report) for report in reports])
         else:
-            common.out.print(screens.farmers_screen(reports))
+            common.out.print(farmers_screen(reports))
 
     common.run(run())

@@ -9,9 +9,13 @@ import typer
 
 from grange.cli.confirm import confirm
 from grange.units import format_tokens_rounded_up
-from grange_client.cli import output, screens
+from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
+from grange_client.cli.screens.display import Display
+from grange_client.cli.screens.order import burial_text, closings_screen
+from grange_client.cli.screens.quote import extension_screen
+from grange_client.cli.screens.tables import ID_CHARACTERS
 
 
 def extend(  # noqa: PLR0917
@@ -29,24 +33,24 @@ def extend(  # noqa: PLR0917
 
     async def run() -> None:
         async with common.renter(home) as renter:
-            with screens.Display(common.err) as display:
+            with Display(common.err) as display:
                 known = await renter.find(wanted, display)
                 quote = await renter.quote_extension(known.order, epochs, display)
                 clock = await renter.market.clock()
             if not as_json:
-                common.out.print(screens.extension_screen(known.name, quote, clock))
+                common.out.print(extension_screen(known.name, quote, clock))
             if not yes:
                 confirm("Extend it?")
-            with screens.Display(common.err) as display:
+            with Display(common.err) as display:
                 extended = await renter.extend(quote, display, confirmations=confirmations)
         if as_json:
             common.print_json(output.extended_json(known, extended, quote, clock))
             return
         cost = format_tokens_rounded_up(extended.order.cost)
-        short = extended.order.id.hex()[: screens.ID_CHARACTERS]
+        short = extended.order.id.hex()[:ID_CHARACTERS]
         until = clock.describe_epoch(extended.order.end)
         common.out.print(f"Extended until {until}, for {cost} tokens: order {short}.")
-        common.out.print(screens.burial_text(extended.order.block, extended.confirmations))
+        common.out.print(burial_text(extended.order.block, extended.confirmations))
 
     common.run(run())
 
@@ -64,12 +68,12 @@ def close(
     async def run() -> None:
         closed = []
         async with common.renter(home) as renter:
-            with screens.Display(common.err) as display:
+            with Display(common.err) as display:
                 for known in [await renter.find(one, display) for one in wanted]:
                     closed.append((known, await renter.close(known.order, display)))
         if as_json:
             common.print_json([output.closing_json(known, closing) for known, closing in closed])
         else:
-            common.out.print(screens.closings_screen(closed))
+            common.out.print(closings_screen(closed))
 
     common.run(run())

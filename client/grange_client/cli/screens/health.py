@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from grange.times import BlockClock
-from grange_client.cli.screens import DAY_CHARACTERS, ID_CHARACTERS, new_table
+from grange_client.cli.screens.tables import DAY_CHARACTERS, ID_CHARACTERS, new_table
 from grange_client.orders.catalog import Known
 from grange_client.orders.durability import OrderHealth, SlotState
 

@@ -1,0 +1,12 @@
+"""What a person sees. Values in, rich renderables out; everything fits 80 columns.
+
+display   what happens while something takes long
+quote     what something will cost
+order     orders and the files in them
+health    how orders are, and how likely it is that one is lost
+account   money, the recovery phrase, and the farmers of the market
+tables    what all of these are made of
+
+Decides wording and looks. Names of files and orders come from others, so what a terminal would act on is
+escaped. Leaves what is shown to `commands`, and the same for programs to `output`.
+"""

@@ -1,0 +1,65 @@
+"""The renter's money and recovery phrase, and the farmers of the market."""
+
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from grange.cli.presenter import plain_text
+from grange.types import Address
+from grange.units import format_size, format_tokens, format_tokens_rounded_up
+from grange_client.cli.screens.tables import facts, new_table
+from grange_client.orders.plan import Funds
+from grange_client.renter import FarmerReport
+
+WEI = 10**18
+
+
+def farmers_screen(reports: Sequence[FarmerReport]) -> RenderableType:
+    """Everybody on the market."""
+    if not reports:
+        return Text("Nobody has registered yet. `grange farm init` makes a farmer.")
+    table = new_table(">id", "endpoint", ">price", ">free", ">stake", ">proven", ">missed")
+    for report in reports:
+        farmer = report.farmer
+        table.add_row(
+            str(farmer.id),
+            Text(plain_text(farmer.endpoint), style="red" if report.silent else ""),
+            format_tokens_rounded_up(farmer.offer.price_per_gib_epoch),
+            _room(report),
+            format_tokens_rounded_up(farmer.stake),
+            f"{report.proven:,}",
+            Text(f"{farmer.misses:,}", style="red" if farmer.misses else ""),
+        )
+    table.caption = "price: tokens for a GiB and epoch"
+    return table
+
+
+def _room(report: FarmerReport) -> Text:
+    if report.farmer.lapsed:
+        return Text("lapsed", style="red")
+    return (
+        Text(format_size(report.free_bytes)) if report.free_bytes is not None else Text("silent", style="red")
+    )
+
+
+def balance_screen(address: Address, funds: Funds) -> RenderableType:
+    """What there is to pay with, and where to send more."""
+    return facts(
+        [
+            ("address", address),
+            ("vault", f"{format_tokens(funds.vault)} tokens"),
+            ("wallet", f"{format_tokens(funds.wallet)} tokens"),
+            ("for gas", f"{funds.native / WEI:.6g} gas tokens"),
+        ]
+    )
+
+
+def phrase_screen(phrase: str) -> RenderableType:
+    """The words of a recovery phrase, numbered, in three rows."""
+    table = Table.grid(padding=(0, 3))
+    numbered = [f"{index:>2} {word}" for index, word in enumerate(phrase.split(), 1)]
+    for row in range(0, len(numbered), 4):
+        table.add_row(*numbered[row : row + 4])
+    return table

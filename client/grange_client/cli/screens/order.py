@@ -1,0 +1,168 @@
+"""Orders and the files in them: listed, looked at, restored, over."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from grange.chain.orders import Closing
+from grange.cli.presenter import plain_text
+from grange.messages import NO_ORDER
+from grange.times import BlockClock
+from grange.types import FarmerId
+from grange.units import format_size, format_tokens_rounded_down, format_tokens_rounded_up
+from grange_client.cli.screens.tables import (
+    DAY_CHARACTERS,
+    ID_CHARACTERS,
+    MAX_LISTED,
+    facts,
+    files_text,
+    format_date,
+    new_table,
+)
+from grange_client.downloads.restore import Restored
+from grange_client.files.manifest import Manifest
+from grange_client.files.scan import Kind, shown
+from grange_client.orders.catalog import Known
+from grange_client.orders.cautions import code_text
+
+
+def orders_screen(orders: Sequence[Known], clock: BlockClock) -> RenderableType:
+    """The list of orders."""
+    if not orders:
+        return Text("Nothing is stored yet. `grange put PATH` stores something.")
+    table = new_table("name", ">size", ">files", "stored", ">epoch", "until about", "id")
+    for known in orders:
+        left = known.order.end - clock.epoch
+        table.add_row(
+            Text(known.name) if known.name else Text("unread", style="yellow"),
+            format_size(known.size_bytes) if known.size_bytes is not None else "?",
+            f"{known.files:,}" if known.files is not None else "?",
+            format_date(known.created)[:DAY_CHARACTERS],
+            str(known.order.end),
+            Text(_until(known, clock), style="" if left > 0 else "dim" if known.closing else "red"),
+            known.order.id.hex()[:ID_CHARACTERS],
+        )
+    return table
+
+
+def order_screen(known: Known, clock: BlockClock, endpoints: dict[FarmerId, str]) -> Iterable[RenderableType]:
+    """One order: what, with whom, until when, at what price."""
+    order = known.order
+    left = order.end - clock.epoch
+    yield facts(
+        [
+            ("name", known.name or "unread"),
+            ("id", order.id.hex()),
+            ("stored", f"{format_date(known.created)}, in block {order.block}"),
+            (
+                "holds",
+                files_text(known.files, known.size_bytes or 0)
+                if known.files is not None
+                else "not known until its farmers answer",
+            ),
+            (
+                "with",
+                code_text(order.geometry.k, order.geometry.n, format_size(order.geometry.slot_bytes)),
+            ),
+            (
+                "until",
+                f"{clock.describe_epoch(order.end)}; {f'{left} epochs more' if left > 0 else 'it is over'}",
+            ),
+            ("paid", f"{format_tokens_rounded_up(order.cost)} tokens for {order.end - order.start} epochs"),
+            *([("goes on", f"as order {known.extended_by.hex()}")] if known.extended_by else []),
+            *([("extends", f"order {order.previous.hex()}")] if order.previous != NO_ORDER else []),
+            *([("came back", _returned(known.closing))] if known.closing else []),
+        ]
+    )
+    table = new_table(">slot", ">farmer", "endpoint", ">tokens an epoch")
+    for index, slot in enumerate(order.slots):
+        endpoint = Text(plain_text(endpoints.get(slot.farmer, "?")))
+        table.add_row(str(index), str(slot.farmer), endpoint, format_tokens_rounded_up(slot.rate))
+    yield table
+
+
+def burial_text(block: int, confirmations: int) -> str:
+    """How safe an order's block is from a reorganisation, and what happens if one comes."""
+    following = {0: "none follows it yet", 1: "1 block follows it"}
+    depth = following.get(confirmations, f"{confirmations} blocks follow it")
+    return f"It is in block {block}; {depth}. If the chain drops it, `grange ls` places it again."
+
+
+def waiting_screen(waiting: Sequence[Known]) -> RenderableType:
+    """That orders are over and what was not proven can be had back. All are named: the line is to be used."""
+    named = " ".join(known.order.id.hex()[:ID_CHARACTERS] for known in waiting)
+    subject = f"{len(waiting)} orders are over"
+    if len(waiting) == 1:
+        subject = f"{waiting[0].name or 'An order'} is over"
+    text = f"{subject}; what you paid for epochs that nobody proved comes back with: grange close {named}"
+    return Text(text, style="yellow")
+
+
+def closings_screen(closed: Sequence[tuple[Known, Closing]]) -> RenderableType:
+    """What came back from orders that are over."""
+    table = new_table("name", "id", ">paid", ">refund", ">compensation")
+    for known, closing in closed:
+        table.add_row(
+            Text(known.name) if known.name else Text("unread", style="yellow"),
+            known.order.id.hex()[:ID_CHARACTERS],
+            format_tokens_rounded_up(known.order.cost),
+            format_tokens_rounded_down(closing.refund),
+            format_tokens_rounded_down(closing.compensation),
+        )
+    table.caption = "tokens; what came back is in the vault"
+    return table
+
+
+def files_screen(manifest: Manifest) -> Iterable[RenderableType]:
+    """Every name in an order, last on its line, as `get --only` takes it; before it size and time of change.
+
+    A directory's name ends with a slash; behind a link's name stands an arrow and what it points to, and
+    `link` before it.
+    """
+    yield Text(f"{'size':>10}  {'changed':<16}  name", style="dim")
+    for entry in manifest.entries:
+        size = {Kind.FILE: format_size(entry.size_bytes), Kind.DIRECTORY: "-", Kind.SYMLINK: "link"}[
+            entry.kind
+        ]
+        name = {
+            Kind.FILE: shown(entry.path),
+            Kind.DIRECTORY: shown(entry.path) + "/",
+            Kind.SYMLINK: f"{shown(entry.path)} -> {shown(entry.target)}",
+        }[entry.kind]
+        yield Text(f"{size:>10}  {_changed(entry.mtime_ns):<16}  {name}")
+
+
+def remarks_screen(restored: Restored) -> RenderableType:
+    """What a restore could not make as it was stored."""
+    lines = []
+    for remarks, word in ((restored.left_out, "left out"), (restored.inexact, "not exactly as stored")):
+        lines += [f"{word}: {shown(one.path)}: {one.reason}" for one in remarks.first[:MAX_LISTED]]
+        if remarks.count > MAX_LISTED:
+            lines.append(f"{word}: {remarks.count - MAX_LISTED:,} more")
+    return Text("\n".join(lines), style="yellow")
+
+
+def _until(known: Known, clock: BlockClock) -> str:
+    if known.order.end > clock.epoch:
+        if known.extended_by:
+            # A date as well does not fit 80 columns, and the line of that order has it.
+            return f"goes on as {known.extended_by.hex()[:ID_CHARACTERS]}"
+        return clock.format_epoch(known.order.end)
+    if known.closing:
+        return f"closed, {format_tokens_rounded_down(known.closing.returned)} back"
+    return "ended " + clock.format_epoch(known.order.end)[:DAY_CHARACTERS]
+
+
+def _returned(closing: Closing) -> str:
+    refund, compensation = (
+        format_tokens_rounded_down(closing.refund),
+        format_tokens_rounded_down(closing.compensation),
+    )
+    return f"{refund} tokens for what nobody proved, and {compensation} as compensation"
+
+
+def _changed(mtime_ns: int) -> str:
+    """A file's time of change here; the Unix seconds where no calendar reaches."""
+    shown_date = format_date(mtime_ns // 10**9)
+    return f"@{mtime_ns // 10**9}" if shown_date == "?" else shown_date

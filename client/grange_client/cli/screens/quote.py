@@ -1,0 +1,80 @@
+"""What something will cost, before it is agreed to."""
+
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from grange.times import BlockClock
+from grange.units import format_size, format_tokens_rounded_up
+from grange_client.cli.screens.tables import MAX_LISTED, facts, files_text
+from grange_client.downloads.cost import ReadCost
+from grange_client.files.scan import Skipped, shown
+from grange_client.orders.cautions import code_text
+from grange_client.orders.extension_quote import ExtensionQuote
+from grange_client.orders.store import Quote
+
+
+def read_cost_screen(cost: ReadCost, max_price: int) -> str:
+    """What reading will cost."""
+    about, most = format_tokens_rounded_up(cost.expected), format_tokens_rounded_up(max_price)
+    return f"Reading costs about {about} tokens out of the vault, and {most} at most."
+
+
+def paid_besides_text(paid: int) -> str:
+    """What was paid for reading that nobody was asked about."""
+    return f"Reading lists of files, or slots to rebuild, cost {format_tokens_rounded_up(paid)} tokens."
+
+
+def quote_screen(quote: Quote, clock: BlockClock, *, default_term: bool) -> RenderableType:
+    """The price, before anything is sent. `default_term` is whether nobody said for how long."""
+    geometry = quote.geometry
+    rows = [
+        ("store", quote.manifest.name),
+        ("holds", files_text(quote.scan.files, quote.scan.content_bytes)),
+        ("with", code_text(geometry.k, geometry.n, format_size(geometry.slot_bytes))),
+        ("until", _quoted_term(quote, clock, default_term=default_term)),
+        ("price", _price_text(quote.cost, quote.missing)),
+    ]
+    rows += [("note", caution) for caution in quote.cautions]
+    return facts(rows)
+
+
+def _quoted_term(quote: Quote, clock: BlockClock, *, default_term: bool) -> str:
+    term = f"{clock.describe_epoch(quote.end)}; that is {quote.end - quote.start} epochs"
+    return f"{term}, the shortest term (--epochs keeps it longer)" if default_term else term
+
+
+def skipped_screen(skipped: Sequence[Skipped]) -> RenderableType:
+    """What is not stored, and why."""
+    lines = [f"not stored: {shown(one.path)}: {one.reason}" for one in skipped[:MAX_LISTED]]
+    if len(skipped) > MAX_LISTED:
+        lines.append(f"and {len(skipped) - MAX_LISTED:,} more")
+    return Text("\n".join(lines), style="yellow")
+
+
+def extension_screen(name: str | None, quote: ExtensionQuote, clock: BlockClock) -> RenderableType:
+    """What extending costs, compared with now, and who would step in for whom."""
+    order, now = quote.order, sum(slot.rate for slot in quote.order.slots)
+    then = sum(keeper.rate for keeper in quote.keepers)
+    change = "the same as now" if then == now else f"{format_tokens_rounded_up(now)} now"
+    rows = [
+        ("extend", name or "unread"),
+        ("until", f"{clock.describe_epoch(quote.end)}; {quote.epochs} epochs more"),
+        ("price", _price_text(quote.cost, quote.missing)),
+        ("an epoch", f"{format_tokens_rounded_up(then)} tokens; {change}"),
+    ]
+    for slot, keeper in sorted(quote.moved.items()):
+        rows.append((f"slot {slot}", f"is rebuilt and moves to farmer {keeper.farmer.id}. {keeper.reason}"))
+    if len(quote.moved) == 0:
+        rows.append(("with", f"the same {order.geometry.n} farmers; nothing is sent"))
+    return facts(rows)
+
+
+def _price_text(cost: int, missing: int) -> str:
+    """A cost, and where it comes from: `missing` is not in the vault."""
+    source = "out of the vault"
+    if missing:
+        part = f"{format_tokens_rounded_up(missing)} of it " if missing < cost else ""
+        source = f"{part}from the wallet"
+    return f"{format_tokens_rounded_up(cost)} tokens, {source}"
