@@ -3,6 +3,7 @@
 store, plan         from paths to a placed order
 farmer_choice       which farmers get it, and with what code
 placing, placements orders on their way onto the chain, and dropped those that a reorg took back
+pending             orders that are signed for, and whose transaction follows
 once                sending what can happen only once, when others may send it too
 market              what the chain is asked: the seam to it
 catalog, sync       a cache of it, and bringing it up to date; catalog_upgrades reads older ones
