@@ -4,6 +4,7 @@ atomic_file        a file is written whole or not at all
 temporary_file     a file without a name of its own yet; what a killed process left is removed
 folder_lock        one process at a time does something to the files of a folder
 home_lock          one process at a time sends from a wallet
+mark               a file that says, as long as a process lives, that it works on something
 connection         how every SQLite file is opened, and transactions
 schema             its tables by version: files of older versions are brought up to date in place
 database_file      a SQLite file that is damaged is told from a disk that fails, and moved aside
