@@ -128,7 +128,7 @@ class Renter:
         self._payments = directory.payments
         self.placements = placements
         self.pending = PendingOrders(placements)
-        self._said: list[str] = []
+        self._said: dict[str, None] = {}
         self._unread: dict[OrderId, GrangeError] = {}
         """Why names could not be read when orders were listed last."""
         self._synced: Synced | None = None
@@ -621,7 +621,7 @@ class Renter:
         try:
             note()
         except FileBusy as error:
-            self._said.append(f"{error.message} What was done is done, but was not noted there.")
+            self._said[f"{error.message} What was done is done, but was not noted there."] = None
 
     @asynccontextmanager
     async def _diagnosed(self, order: OrderState | None = None) -> AsyncIterator[None]:
@@ -643,7 +643,7 @@ class Renter:
         self._tenures.note_read()
         for oddity in self._synced.oddities if self._synced is not before else ():
             watch(Step(what=oddity))
-        self._said += await self._aftercare.look(self._synced.head, watch)
+        self._said |= dict.fromkeys(await self._aftercare.look(self._synced.head, watch))
 
     async def _epoch(self) -> Epoch:
         """The epoch of the newest block that was seen when the chain was read, or that there is."""

@@ -15,6 +15,7 @@ from grange.chain import (
     Farmer,
     Head,
     Loss,
+    Order,
     Receipt,
     Rollback,
     TransactionReverted,
@@ -65,6 +66,23 @@ class FakeMarket(Market):
 
     async def proofs(self, epoch: Epoch) -> dict[FarmerId, frozenset[Epoch]]:
         return {farmer: frozenset(proven) for farmer, proven in self._ground.proven.items()}
+
+    async def order(self, order: OrderId) -> Order | None:
+        self._ground.ask()
+        if any(event.args["order"] == order for event in self._ground.events("OrderClosed")):
+            return None
+        for event in self._ground.events("OrderPlaced"):
+            args = event.args
+            if args["order"] == order:
+                return Order(
+                    renter=args["renter"],
+                    start=args["from"],
+                    end=args["end"],
+                    k=args["k"],
+                    n=args["n"],
+                    slots_hash=bytes(32),
+                )
+        return None
 
     async def eviction(self, farmer: FarmerId) -> Eviction | None:
         self._ground.ask()

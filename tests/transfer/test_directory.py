@@ -223,3 +223,18 @@ async def test_of_a_large_market_one_that_the_endpoint_does_not_know_keeps_nobod
     directory = Directory(market)
     assert (await directory.by_id([FarmerId(30), FarmerId(51)])).keys() == {30}
     await directory.close()
+
+
+async def test_what_can_not_be_used_any_more_is_not_remembered_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever runs for years meets very many farmers, and each may change its endpoint."""
+    monkeypatch.setattr(directory_module, "MAX_ANSWERS", 3)
+    directory = Directory(Market(9))
+    for number in range(1, 10):
+        directory.now += 30.0
+        await directory.probe([farmer(number)])
+        await directory.by_id([FarmerId(number)])
+        assert len(directory._answers) <= 3
+        assert len(directory._some) == 1
+    await directory.close()

@@ -82,12 +82,13 @@ class Downloads:
     """The one that was read last: it may be long."""
     _paid: dict[OrderId, int] = field(default_factory=dict, init=False)
     """What was spent on manifests."""
-    _rebuilding: list[Budget] = field(default_factory=list, init=False)
+    _rebuilding: Budget = field(default_factory=Budget, init=False)
+    """What was spent on making slots again."""
 
     @property
     def paid_besides(self) -> int:
         """What reading manifests and rebuilding slots has cost in this session, in base units."""
-        return sum(self._paid.values()) + sum(budget.spent for budget in self._rebuilding)
+        return sum(self._paid.values()) + self._rebuilding.spent
 
     async def as_kept(self, order: OrderState) -> OrderState:
         """The order with those who keep its slots now. Raises the errors of the chain."""
@@ -180,8 +181,7 @@ class Downloads:
         geometry = order.geometry
         blocks = geometry.blocks_of(0, geometry.capacity_bytes)
         at_most = estimate_read_cost(geometry, blocks, holders.prices(at_any_price=False)).at_most
-        budget = Budget(at_most, hint=LIARS_LAST)
-        self._rebuilding.append(budget)
+        budget = Budget(at_most, within=self._rebuilding, hint=LIARS_LAST)
         payments = self.directory.payments.within(budget)
         sources = holders.sources(lambda farmer: self.directory.peer(farmer, payments), at_any_price=False)
         return SlotRebuilder(holders.order, sources, self.policy, self.executors, only_complaints(watch))

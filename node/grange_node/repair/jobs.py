@@ -26,6 +26,7 @@ from grange_node.pieces.folders import translated
 
 MAX_DONE_KEPT: Final = 1_000
 NOBODY: Final = FarmerId(0)
+UNKNOWN_END: Final = Epoch(0)
 
 log = logging.getLogger("grange.repair")
 
@@ -55,6 +56,8 @@ class Job:
     tenures: Mapping[int, Epoch]
     """Since when those had them who are gone: so it can be told whether a slot was refilled."""
     begun_block: int
+    end: Epoch = UNKNOWN_END
+    """Of the order; UNKNOWN_END where an older version wrote the job."""
     gave_way_block: int = 0
     """Since when a farmer has signed for another repairer; 0 if none has."""
     outcome: Outcome = Outcome.OPEN
@@ -90,6 +93,7 @@ class Job:
             "takers": {str(slot): farmer for slot, farmer in self.takers.items()},
             "tenures": {str(slot): start for slot, start in self.tenures.items()},
             "begun_block": self.begun_block,
+            "end": self.end,
             "gave_way_block": self.gave_way_block,
             "outcome": self.outcome.value,
             "bytes_read": self.bytes_read,
@@ -111,6 +115,7 @@ class Job:
             takers={int(slot): FarmerId(farmer) for slot, farmer in content["takers"].items()},
             tenures={int(slot): Epoch(start) for slot, start in content["tenures"].items()},
             begun_block=int(content["begun_block"]),
+            end=Epoch(int(content.get("end", UNKNOWN_END))),
             gave_way_block=int(content["gave_way_block"]),
             outcome=Outcome(content["outcome"]),
             bytes_read=int(content["bytes_read"]),

@@ -22,6 +22,7 @@ from grange.chain import (
     Farmer,
     Head,
     Loss,
+    Order,
     Receipt,
     Rollback,
     Sender,
@@ -143,6 +144,10 @@ class Market:
     async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
         """Some farmers, in the order asked for."""
         return await self._chain.farmers_by_id(farmers)
+
+    async def order(self, order: OrderId) -> Order | None:
+        """What the contract has of an order; None if it has none of this id, or none any more."""
+        return await self._chain.order(order)
 
     async def eviction(self, farmer: FarmerId) -> Eviction | None:
         """What an evicted farmer's slots have to offer; None if it is not evicted."""

@@ -10,6 +10,7 @@ from grange.chain.order_index import OrderIndex
 from grange.chain.orders import REORG_BLOCKS, OrderState
 from grange.executors import Executors
 from grange.types import Address, Epoch, FarmerId, OrderId
+from grange_node.errors import RepairStopped
 from grange_node.repair.directory import FollowedDirectory
 from grange_node.repair.market import Market
 
@@ -55,8 +56,30 @@ class MarketView:
         return self.directory.farmers
 
     def order(self, order: OrderId) -> OrderState | None:
-        """An order as it is now; None if it is over."""
+        """An order as its events show it; None if it is over, or if our index of them was damaged."""
         return self.orders.order(order)
+
+    async def running_order(self, order: OrderId, end: Epoch) -> OrderState | None:
+        """The same, but None only if it is over: by `end`, if that is known, else by what the contract has of
+        it. An index that lacks it was damaged, or an endpoint kept events to itself: it is made again.
+
+        Raises RepairStopped as long as an order is not shown that is not over, and ChainError.
+        """
+        found = self.orders.order(order)
+        if found is not None:
+            return found
+        if not end:
+            kept = await self.market.order(order)
+            end = Epoch(0) if kept is None else kept.end
+        if self.next_epoch + 1 >= end:
+            return None
+        self.orders.read_again()
+        self._head = None
+        await self.refresh()
+        found = self.orders.order(order)
+        if found is None:
+            raise RepairStopped(f"the endpoint does not show the order, which goes on until epoch {end}")
+        return found
 
     async def refresh(self) -> Epoch:
         """Read what is new on chain; gives `next_epoch`. Raises ChainError."""

@@ -29,7 +29,7 @@ from grange.repair import Wait, decide, doubling_blocks, first_block, paying_sin
 from grange.transfer.retry import RetryPolicy
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.config import CHANNELS_NAME, ORDERS_NAME
-from grange_node.errors import NodeWorldError, ReadsClosed
+from grange_node.errors import NodeWorldError, ReadsClosed, RepairStopped
 from grange_node.files import FOLDER_MODE
 from grange_node.pieces.folders import translated
 from grange_node.repair.assessment import Assessment, assess, offered
@@ -105,7 +105,8 @@ class Repairer:
         self._closed: dict[OrderId, tuple[Epoch, int]] = {}
         """Repairs that wait for an epoch in which more can be read, with how many slots were live."""
         self.jobs.prepare()
-        self._hopeless = {job.order for job in self.jobs.done() if job.outcome is Outcome.HOPELESS}
+        self._hopeless = {job.order: job.end for job in self.jobs.done() if job.outcome is Outcome.HOPELESS}
+        """Orders that nobody can rebuild, and when they end."""
 
     @classmethod
     @asynccontextmanager
@@ -188,6 +189,10 @@ class Repairer:
             for order in left_alone.keys() - open_jobs:
                 if order not in self.view.orders:
                     del left_alone[order]
+        for order, end in list(self._hopeless.items()):
+            # Of what an older version wrote the end is not known; there is no more of that than is kept.
+            if end and end <= self.view.head.epoch:
+                del self._hopeless[order]
 
     async def idle(self) -> None:
         """Wait until nothing is under way."""
@@ -295,12 +300,18 @@ class Repairer:
             takers=dict.fromkeys(act.slots, NOBODY),
             tenures={slot: order_state.slots[slot].start for slot in act.slots},
             begun_block=now_block,
+            end=order_state.end,
         )
         self._begin(job, looked)
 
     async def _resume(self, job: Job) -> None:
         """Go on with a repair that was interrupted, whatever it brings by now: most of it may be done."""
-        order_state = self.view.orders.order(job.order)
+        try:
+            order_state = await self.view.running_order(job.order, job.end)
+        except RepairStopped as error:
+            log.warning("order %s: %s; trying again", job.order.hex()[:12], error)
+            self._rest(job.order)
+            return
         if order_state is None:
             log.info("order %s has ended before it was repaired", job.order.hex()[:12])
             self.jobs.save(replace(job, outcome=Outcome.ENDED))
@@ -343,7 +354,7 @@ class Repairer:
             self._rests.pop(order, None)
             self._pauses.pop(order, None)
             if job.outcome is Outcome.HOPELESS:
-                self._hopeless.add(order)
+                self._hopeless[order] = job.end
             log.info("order %s: %s", order.hex()[:12], job.outcome.value)
         finally:
             del self._running[order]

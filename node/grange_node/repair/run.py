@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Final
 
 from grange.chain import Farmer, TransactionReverted
+from grange.chain.orders import OrderState
 from grange.errors import GrangeError, UserError
 from grange.messages import takeover_from
 from grange.peer import FarmerRefused, OverBudget, Peer
@@ -266,11 +267,16 @@ class RepairRun:
         await self._view.refresh()
         await self._see_chain(push)
 
-    async def _see_chain(self, push: SlotPush) -> None:
-        now = self._view.order(self.job.order)
+    async def _now(self) -> OrderState:
+        """The order as it is now. Raises Overtaken if it is over."""
+        now = await self._view.running_order(self.job.order, self._order_state.end)
         if now is None or self._view.next_epoch + 1 >= now.end:
             await self._end(Outcome.ENDED)
             raise Overtaken
+        return now
+
+    async def _see_chain(self, push: SlotPush) -> None:
+        now = await self._now()
         gone = [slot for slot in self.job.takers if now.slots[slot].start != self.job.tenures[slot]]
         for slot in gone:
             push.withdraw(slot)
@@ -298,8 +304,7 @@ class RepairRun:
 
     async def _collect(self, push: SlotPush) -> list[Takeover] | None:
         """What all keepers sign; None when one does not, and another was found or the order changed."""
-        order_state = self._view.order(self.job.order)
-        assert order_state is not None
+        order_state = await self._now()
         head = await self._market.head()
         answers = await collect(
             [
@@ -359,8 +364,7 @@ class RepairRun:
 
     async def _refill(self, push: SlotPush, takeovers: list[Takeover]) -> bool:
         """Send the transaction. False when it was refused and something can be done about it."""
-        order_state = self._view.order(self.job.order)
-        assert order_state is not None
+        order_state = await self._now()
         try:
             receipt = await self._market.refill(order_state.held, takeovers)
         except TransactionReverted as error:

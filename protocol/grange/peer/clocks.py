@@ -16,6 +16,8 @@ SHOWN_SECONDS: Final = 60
 AGREEING_SECONDS: Final = 60
 """So close are clocks that say the same."""
 MIN_WITNESSES: Final = 2
+MAX_WITNESSES: Final = 64
+"""Those that refused last: what others said long ago of their clocks and ours may be put right since."""
 
 
 class Clocks:
@@ -29,7 +31,10 @@ class Clocks:
         theirs = detail.get("now")
         if not isinstance(theirs, int | float) or abs(theirs - ours) < SHOWN_SECONDS:
             return ""
+        self._ahead.pop(farmer, None)
         self._ahead[farmer] = theirs - ours
+        while len(self._ahead) > MAX_WITNESSES:
+            del self._ahead[next(iter(self._ahead))]
         return f"Farmer {farmer}'s clock is {describe_lead(theirs - ours)} this computer's."
 
     def ours_is_behind_by(self, chain_ahead_seconds: float) -> float | None:

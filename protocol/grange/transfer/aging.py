@@ -68,6 +68,12 @@ class Aging(Generic[Value]):
             return None
         return self._held[0]
 
+    def is_of_use(self) -> bool:
+        """Whether there is a value that may be used, or one is being read."""
+        if self._underway:
+            return True
+        return self._held is not None and self._clock() - self._held[1] < self._freshness.usable_seconds
+
     def forget(self) -> None:
         """What is held is known to be wrong, and what is being read may be as old."""
         self._held = None

@@ -32,6 +32,8 @@ from grange.transfer.selection import UNKNOWN, Candidate, Reputation, Requiremen
 from grange.types import FarmerId
 
 MAX_PROBES_AT_ONCE = 64
+MAX_ANSWERS: Final = 1_024
+"""With more of them those that are too old to be used are forgotten."""
 PROBING_SECONDS = 30.0
 """However many names do not answer: who has not by then is left out."""
 
@@ -157,7 +159,8 @@ class FarmerDirectory:
         if missing:
             now = self._clock()
             found = await read_some(self._registry, missing)
-            self._some |= {farmer.id: (farmer, now) for farmer in found.values()}
+            fresh = {one.id: (one, since) for one, since in self._some.values() if since > oldest}
+            self._some = fresh | {farmer.id: (farmer, now) for farmer in found.values()}
             known |= found
         return {farmer: known[farmer] for farmer in wanted if farmer in known}
 
@@ -275,6 +278,9 @@ class FarmerDirectory:
     def _answer_of(self, farmer: Farmer) -> Aging[_Answer | str]:
         key = farmer.id, farmer.endpoint
         if key not in self._answers:
+            if len(self._answers) >= MAX_ANSWERS:
+                # Whoever runs for long would else remember all that ever asked to be chosen.
+                self._answers = {one: held for one, held in self._answers.items() if held.is_of_use()}
             self._answers[key] = Aging(lambda: self._ask(farmer), self._freshness, clock=self._clock)
         return self._answers[key]
 

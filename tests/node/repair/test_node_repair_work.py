@@ -2,14 +2,17 @@
 
 import asyncio
 import shutil
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from repair_fakes import Clock, repairing, until_done
-from repair_ground import PARAMETERS, SEGMENTS, SLOT_BYTES, Ground, K, N
+from repair_ground import END, PARAMETERS, SEGMENTS, SLOT_BYTES, Ground, K, N, nothing
+from repair_market import FakeMarket
 
 from grange.chain import Wallet
-from grange.types import FarmerId
+from grange.types import Epoch, FarmerId
 from grange.units import TOKEN
 from grange_node.repair.jobs import Job, Outcome
 from grange_node.repair.run import GIVE_WAY_BLOCKS
@@ -364,3 +367,70 @@ async def test_a_full_disk_stops_a_repair_and_not_the_repairer(
             await repairer.idle()
         await until_done(ground, repairer)
     assert_whole(ground)
+
+
+@pytest.mark.parametrize("step", ["greet", "read", "put", "accept", "refill"])
+async def test_a_damaged_index_of_orders_ends_no_repair(ground: Ground, tmp_path: Path, step: str) -> None:
+    """Whenever it is damaged, what was begun is done, and what was read is not read again."""
+    damaged = False
+
+    async def damage(word: str) -> None:
+        nonlocal damaged
+        if word == step and not damaged:
+            damaged = True
+            repairer.view.orders.file.change(lambda db: db.execute("UPDATE orders SET k = 'x'"))
+
+    async with repairing(ground, tmp_path, watch=damage) as repairer:
+        await until_done(ground, repairer)
+        [job] = repairer.jobs.done()
+    assert damaged
+    assert job.outcome is Outcome.REFILLED
+    assert_whole(ground)
+    assert ground.refills == 1
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+async def test_a_repair_is_ended_by_the_end_of_the_order_and_not_by_what_an_index_lacks(
+    ground: Ground, tmp_path: Path, is_old: bool
+) -> None:
+    """An endpoint that keeps events to itself holds a repair up, and no more. `is_old`: the job does not say
+    when the order ends, and the contract is asked."""
+    for number in (3, 4, 5):
+        ground.keeps[FarmerId(number)].gone = True
+    async with repairing(ground, tmp_path) as repairer:
+        await repairer.tick()
+        await repairer.idle()
+        [job] = repairer.jobs.under_way()
+        for number in (3, 4, 5):
+            ground.keeps[FarmerId(number)].gone = False
+        if is_old:
+            repairer.jobs.save(replace(job, end=Epoch(0)))
+    shown = list(ground.blocks)
+    ground.blocks = [replace(block, events=()) for block in shown]
+    async with repairing(ground, tmp_path) as repairer:
+        honest = copy(ground)
+        honest.blocks = shown
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(repairer.view.market, "order", FakeMarket(honest, OTHER, nothing).order)
+            repairer.view.orders.read_again()
+            await repairer.tick()
+            assert len(repairer.jobs.under_way()) == 1
+        ground.blocks = shown
+        await until_done(ground, repairer)
+        assert repairer.jobs.done()[-1].outcome is Outcome.REFILLED
+    assert_whole(ground)
+
+
+async def test_hopeless_orders_are_forgotten_when_they_are_over(tmp_path: Path) -> None:
+    """A repairer runs for years."""
+    ground = Ground()
+    ground.slots = ground.place(wrong=[0])
+    ground.mine_to_next_epoch()
+    ground.lapse(1)
+    ground.evict_now(1)
+    async with repairing(ground, tmp_path) as repairer:
+        await until_done(ground, repairer)
+        assert list(repairer._hopeless.values()) == [END]
+        ground.mine(END * PARAMETERS.epoch_blocks - ground.height)
+        await repairer.tick()
+        assert not repairer._hopeless
