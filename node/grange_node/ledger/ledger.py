@@ -22,7 +22,7 @@ from typing import Final
 
 from grange.chain import Batch, Cursor, Rollback
 from grange.types import Address, FarmerId
-from grange_node.database import Database, looked_at
+from grange_node.database import Database, looked_at, translated
 from grange_node.errors import LedgerInvalid
 from grange_node.ledger import ledger_file
 from grange_node.ledger.entries import EntryTable
@@ -76,7 +76,9 @@ class Ledger(SlotTable, EntryTable, ProofTable):
         if not path.exists():
             raise LedgerInvalid(f"There is no ledger at {path} yet.", hint="It is made by: grange farm run")
         with looked_at(path, NAME) as read:
-            version = read("PRAGMA user_version")[0][0]
+            version, mark = (read(f"PRAGMA {field}")[0][0] for field in ("user_version", "application_id"))
+            with translated(path, NAME, "read"):
+                version = ledger_file.SCHEMA.true_version(version, mark)
             if version < ledger_file.SCHEMA.version:
                 raise LedgerInvalid(
                     f"{path} was written by an older version of Grange.",

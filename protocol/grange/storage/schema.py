@@ -3,8 +3,9 @@
     SCHEMA = Schema(version=2, create="CREATE TABLE a (x, y);", upgrades={1: "ALTER TABLE a ADD COLUMN y;"})
     SCHEMA.prepare(db, path)
 
-The version is kept in the file (`PRAGMA user_version`). A file that has it is not written to. What a newer
-program wrote is left alone: `FileTooNew`.
+The version is kept in the file (`PRAGMA user_version`), and beside it a mark that belongs to this version and
+no other (`PRAGMA application_id`): a bit that changes in one of them makes no file a newer program's. A file
+that has the version is not written to. What a newer program wrote is left alone: `FileTooNew`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,14 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
+from zlib import crc32
 
 from grange.errors import Category, Misuse, UserError
 from grange.storage.connection import transaction
+
+NO_MARK: Final = 0
+"""Of a file that was made before there were marks."""
 
 
 class FileTooNew(UserError, Misuse):
@@ -49,23 +55,41 @@ class Schema:
             # Another process may have been here first.
             if self._is_current(db, path):
                 return
-            version = schema_version(db)
+            version = self.version_of(db)
             if version and version not in self.upgrades:
                 raise _damaged(version)
             for statement in _statements(self.upgrades[version] if version else self.create):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {self.version}")
+            db.execute(f"PRAGMA application_id = {mark_of(self.version)}")
+
+    def version_of(self, db: sqlite3.Connection) -> int:
+        """The version that a file has; 0 if it is new. Raises as `true_version` does."""
+        version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        return self.true_version(version, int(db.execute("PRAGMA application_id").fetchone()[0]))
+
+    def true_version(self, version: int, mark: int) -> int:
+        """The version of a file in which these two stand. Raises the error of a damaged file where they do
+        not say it."""
+        if mark == mark_of(version):
+            return version
+        if (marked := {mark_of(known): known for known in range(1, self.version + 1)}.get(mark)) is not None:
+            return marked
+        # Of a mark that has lost a bit the version is right.
+        if version <= self.version and (mark == NO_MARK or (mark ^ mark_of(version)).bit_count() == 1):
+            return version
+        raise _damaged(version)
 
     def _is_current(self, db: sqlite3.Connection, path: Path | None) -> bool:
-        version = schema_version(db)
+        version = self.version_of(db)
         if version > self.version:
             raise FileTooNew(path, version, self.version)
         return version == self.version
 
 
-def schema_version(db: sqlite3.Connection) -> int:
-    """The version that a file has; 0 if it is new."""
-    return int(db.execute("PRAGMA user_version").fetchone()[0])
+def mark_of(version: int) -> int:
+    """What stands beside a version in a file of ours: two versions have marks that differ in many bits."""
+    return crc32(b"Grange schema %d" % version) >> 1 if version else NO_MARK
 
 
 def _damaged(version: int) -> sqlite3.DatabaseError:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from node_support import CHAIN_ID, FARMER, MARKET, FakeMarket, Parcel, parcel
 
 from grange.chain import Cursor, Wallet
+from grange.storage.schema import mark_of
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.errors import LedgerInvalid
 from grange_node.ledger.ledger import Ledger
@@ -236,6 +237,7 @@ def test_a_ledger_of_a_newer_program_is_not_touched(tmp_path: Path) -> None:
         pass
     connection = sqlite3.connect(tmp_path / "ledger")
     connection.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
+    connection.execute(f"PRAGMA application_id = {mark_of(SCHEMA.version + 1)}")
     connection.close()
     with pytest.raises(LedgerInvalid, match="newer"), opened(tmp_path / "ledger"):
         pass
