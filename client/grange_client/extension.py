@@ -59,7 +59,7 @@ class Extensions:
     async def quote(
         self, order: OrderState, epochs: int | None, reputations_at: ReputationsAt, watch: Listener
     ) -> ExtensionQuote:
-        """Look at the farmers, and say what it would cost. `order` is as it is kept by now.
+        """Look at the farmers, and say what it would cost. `order` is as it is kept now.
 
         Raises CannotExtend, OrderMissing, NotEnoughFarmers, NotEnoughMoney and the errors of the chain.
         """
@@ -249,7 +249,7 @@ class _NewOrder:
         )
 
     def placement(self, acceptances: Sequence[Acceptance], receipt: Receipt | None = None) -> Placement:
-        """The new order as it is once it is in a block, whoever placed it; NOT_MINED before."""
+        """The new order as it is once it is in a block, no matter who placed it; NOT_MINED before."""
         order, quote = self._order, self._quote
         block, events = (NOT_MINED, ()) if receipt is None else (receipt.block, receipt.events)
         extended = OrderState(

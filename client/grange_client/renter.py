@@ -471,7 +471,7 @@ class Renter:
 
     @property
     def paid_besides(self) -> int:
-        """What was paid in this session for reading what is no download, in base units: manifests, also
+        """What was paid in this session for reading what is not a download, in base units: manifests, also
         for the names in a list, and what slots were rebuilt from."""
         return self._downloads.paid_besides
 
@@ -614,7 +614,8 @@ class Renter:
         self._remember(lambda: self.reputations.note(event))
 
     def _remember(self, note: Callable[[], None]) -> None:
-        """Note what is done and can't fail any more; a file that is in use is said, and is no reason to fail.
+        """Note what is done and can't fail any more; a file that is in use is said, and is not a reason to
+        fail.
 
         Orders are found on the chain all the same. "Nothing was changed" would have people pay twice.
         """

@@ -2,8 +2,9 @@
 
     python guard.py COMMAND ARG...
 
-Whoever starts this keeps a pipe to its stdin open. When that end is closed, also by the parent's death, the
-command is asked to stop and soon after made to. Uses the standard library only, so that it starts at once.
+Anyone who starts this keeps a pipe to its stdin open. When that end is closed, also by the parent's death,
+the command is asked to stop and soon after made to. Uses the standard library only, so that it starts at
+once.
 """
 
 import subprocess

@@ -28,7 +28,7 @@ from grange_node.errors import LedgerDamaged, LedgerInvalid, NodeWorldError, Sto
 from grange_node.files import FILE_MODE
 
 BUSY_TIMEOUT_SECONDS: Final = 10.0
-"""Shorter than that of a command: whoever asked the farm something is waiting."""
+"""Shorter than that of a command: anyone who asked the farm something is waiting."""
 LOG_PAGES: Final = 64
 """After so many pages of 4 KiB the log of writes begins again from its start: it has to fit into what is kept
 back on the disk (`ballast`)."""

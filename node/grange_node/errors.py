@@ -14,7 +14,7 @@
           FarmerForeign       the farmer on chain is somebody else's
           Lapsed              the farmer missed too many proofs, and can do nothing more
           AcceptancesOpen     what was accepted with a key would be worth nothing without it
-      PeerError               whoever sent the request broke the rules
+      PeerError               the one that sent the request broke the rules
         Refusal               carries a code with its HTTP status, and what was wrong
           Malformed 400       Unauthorised 401   VaultTooSmall 402   PaymentNeeded 402
           Foreign 403         NotAReader 403     ClosedUntilEpoch 403

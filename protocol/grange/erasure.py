@@ -7,7 +7,7 @@ pyeclib's `isa_l_rs_cauchy`; `grange.fragments` defines it and strips and remake
 there is no parity. Whether a piece is genuine is not decided here: a wrong byte in gives wrong bytes out, and
 the seal or the piece's root finds it.
 
-pyeclib never releases the interpreter lock, and it allocates everything anew at each call. Both are answered
+pyeclib never releases the interpreter lock, and it allocates everything again at each call. Both are answered
 by coding in strips: 16 KiB of every block at a time stays in the cache, spares the page faults of one large
 call (8 to 16 ms for 10 MiB at 10 of 30, where one call takes 32 ms, and 100 ms with two threads at it), and
 lets other threads run between strips, an event loop among them. A Codec has no state between calls, so

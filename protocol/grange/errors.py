@@ -25,7 +25,8 @@ from enum import Enum
 
 
 class Category(Enum):
-    """What kind of thing went wrong, for whoever only wants to know that. The names are those of --json."""
+    """What kind of thing went wrong, for anyone who only wants to know that. The names are those of
+    --json."""
 
     UNEXPECTED = "unexpected"
     USAGE = "usage"

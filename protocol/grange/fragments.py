@@ -1,6 +1,6 @@
 """The 80-byte headers that liberasurecode puts before every fragment, and the code that pieces are in.
 
-Farmers store pieces without these headers; whoever decodes makes them again from index and lengths alone.
+Farmers store pieces without these headers; anyone who decodes makes them again from index and lengths alone.
 Decides their layout, and what an installed pyeclib must do before its output is trusted: `learn` compares
 its headers with ours byte for byte, and its parity with the definition of the code, written out below in
 plain Python. A wheel that differs in either is refused at once, for pieces it wrote or read would be lost

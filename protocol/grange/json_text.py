@@ -1,9 +1,9 @@
 """JSON out of a file or a request that anybody may have written: a value, or ValueError and nothing else.
 
-`json.loads` has more ways out, and whoever reads what may be damaged forgets them. For brackets in brackets
-it raises RecursionError, or ends the process with a segmentation fault: a library below web3 raises Python's
-limit further than the stack goes. Numbers like 1e999 become infinite and raise OverflowError where somebody
-makes an integer of them.
+`json.loads` has more ways out, and anyone who reads what may be damaged forgets them. For brackets in
+brackets it raises RecursionError, or ends the process with a segmentation fault: a library below web3 raises
+Python's limit further than the stack goes. Numbers like 1e999 become infinite and raise OverflowError where
+somebody makes an integer of them.
 """
 
 import math
@@ -13,8 +13,8 @@ from pydantic_core import from_json
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value that a text is. Raises ValueError for what is no JSON, has numbers that are not finite, or is
-    nested more than some 200 deep."""
+    """The value that a text is. Raises ValueError for what is not JSON, has numbers that are not finite, or
+    is nested more than some 200 deep."""
     value = from_json(text, allow_inf_nan=False)
     _check_finite(value)
     return value

@@ -1,4 +1,4 @@
-"""Keeps memory that was freed, instead of handing it back to the system and asking for it anew.
+"""Keeps memory that was freed, instead of handing it back to the system and asking for it again.
 
 Pieces are a mebibyte and segments ten: by default glibc maps memory of that size freshly for each one, and
 the kernel clears every page of it. Moving files then costs more in page faults than in cryptography; the

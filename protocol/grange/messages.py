@@ -184,7 +184,8 @@ def sign_digest(private_key: bytes, digest: bytes) -> bytes:
 
 
 def recover(digest: bytes, signature: bytes) -> Address:
-    """Who signed. Raises BadSignature for a wrong length, a v not 27 or 28, a high s, or nobody's point."""
+    """Who signed. Raises BadSignature for a wrong length, a v not 27 or 28, a high s, or a point that is no
+    key."""
     if len(signature) != SIGNATURE_BYTES:
         raise BadSignature(f"a signature has {SIGNATURE_BYTES} bytes, not {len(signature)}")
     if signature[64] not in (27, 28):
@@ -237,7 +238,7 @@ def sign_voucher(domain: Domain, private_key: bytes, *, farmer: FarmerId, cumula
 
 
 def voucher_signer(domain: Domain, voucher: Voucher, *, farmer: FarmerId) -> Address:
-    """Whose key signed the voucher for this farmer. Raises BadSignature if nobody's did."""
+    """Whose key signed the voucher for this farmer. Raises BadSignature if no key fits."""
     digest = voucher_digest(domain, renter=voucher.renter, farmer=farmer, cumulative=voucher.cumulative)
     return recover(digest, signature_from(voucher.r, voucher.vs))
 

@@ -2,7 +2,7 @@
 
     live slots      k ........... k + eager_spares(k, n) ........... n
     decision        | eager: act as soon   | lazy: act when the bounties
-                    | as it is no loss     | are LAZY_MARGIN x the cost
+                    | as it is not a loss     | are LAZY_MARGIN x the cost
 
 A pass fetches k pieces of every segment and rebuilds any number of slots from them: all slots that it
 rebuilds share its cost, and waiting for more of them makes each cheaper. Bounties grow with time, too.
@@ -11,7 +11,7 @@ out what is vacant, what fetching costs, and who takes the slots. docs/durabilit
 achieves.
 
 Nobody repairs at a loss. Where the bounties of an order in danger never cover a pass, `decide` says UNPAID
-and it is the renter's turn: to repair it with a repairer of its own, or to store it anew.
+and it is the renter's turn: to repair it with a repairer of its own, or to store it again.
 """
 
 from dataclasses import dataclass
@@ -179,7 +179,8 @@ def decide(need: Need, cost: PassCost, *, auction_blocks: int, now_block: int) -
 
 def paying_since(need: Need, cost: PassCost, *, auction_blocks: int, now_block: int) -> int:
     """When the pass that pays now came to pay, by what is vacant and live now: from then on repairers take
-    their turns. Slots that fall vacant meanwhile do not make them begin anew. `now_block` if nothing pays."""
+    their turns. Slots that fall vacant meanwhile do not make them begin again. `now_block` if nothing
+    pays."""
     oldest_block = min((vacancy.since_block for vacancy in need.vacancies), default=now_block)
     if oldest_block >= now_block or _best_pass(need, cost, auction_blocks, now_block) is None:
         return now_block

@@ -66,8 +66,8 @@ async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 
 async def finished(executor: Executor, work: Callable[..., Result], *args: Any) -> Result:
-    """Do work in a thread. Whoever is cancelled meanwhile gets no further before the thread is done: it may
-    not go on with files that its caller has closed."""
+    """Do work in a thread. Anyone who is cancelled meanwhile gets no further before the thread is done: it
+    may not go on with files that its caller has closed."""
     done = asyncio.get_running_loop().run_in_executor(executor, work, *args)
     try:
         return await asyncio.shield(done)

@@ -1,7 +1,7 @@
 """The values that cross the line between Python and the contract, one dataclass for each Solidity struct.
 
 Names are the contract's in snake_case; `contracts/types/Types.sol` has the originals. Decides nothing beyond
-the form of an address: limits are checked by whoever makes or receives a value.
+the form of an address: limits are checked by anyone who makes or receives a value.
 """
 
 import re

@@ -22,7 +22,7 @@ class Rounds:
     chain_ms: list[float] = field(default_factory=list)
 
     def stop_last(self, *, seconds: float, cpu_seconds: float) -> None:
-        """The last round was over for whoever waited when these clocks of the client showed so much."""
+        """The last round was over for anyone who waited when these clocks of the client showed so much."""
         self.wall_ms[-1] -= 1000 * (time.perf_counter() - seconds)
         self.client_ms[-1] -= 1000 * (time.process_time() - cpu_seconds)
 

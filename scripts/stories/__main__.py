@@ -49,7 +49,7 @@ def main() -> int:
     if options.svg is not None:
         console.width = WIDTH
     if options.directory is not None and not options.directory.is_dir():
-        console.print(f"[red]{options.directory} is no directory.")
+        console.print(f"[red]{options.directory} is not a directory.")
         return 2
     try:
         result = play(options.story, options.keep, options.engine, options.directory, console)

@@ -2,8 +2,8 @@
 
     python scripts/stories/careless.py run --home ...
 
-A farm as it comes rebuilds what it has lost from the other farmers before the next audit, if it can. Whoever
-throws data away to save the disk has no use for that.
+A farm as it comes rebuilds what it has lost from the other farmers before the next audit, if it can. Anyone
+who throws data away to save the disk has no use for that.
 """
 
 from grange_node.cli.farm import app

@@ -76,7 +76,7 @@ class Stage:
 
     @contextmanager
     def live(self) -> Iterator[Live]:
-        """A table that is drawn anew whenever it is updated."""
+        """A table that is drawn again whenever it is updated."""
         with Live(console=self.console, refresh_per_second=FRAMES_PER_SECOND) as live:
             yield live
         if not self.console.is_terminal:

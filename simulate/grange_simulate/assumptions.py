@@ -76,7 +76,7 @@ class Farmers:
     """A street's line or a small provider."""
     subnet_size: int = 5
     operator: Outages = field(default_factory=lambda: Outages(per_year=0.5, mean_hours=24.0, for_good=0.2))
-    """Whoever runs several farmers makes mistakes on all of them, and stops with all of them."""
+    """Anyone who runs several farmers makes mistakes on all of them, and stops with all of them."""
     repairing: float = 0.1
     """The share of farmers that run a repairer."""
     shared_operators: float = 0.3

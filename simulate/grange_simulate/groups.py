@@ -15,7 +15,8 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Groups:
-    """The group of every farmer's seat, counted from 0. Whoever takes over a seat takes over its groups."""
+    """The group of every farmer's seat, counted from 0. Anyone who takes over a seat takes over its
+    groups."""
 
     subnet: Ints
     operator: Ints

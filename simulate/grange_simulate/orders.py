@@ -11,7 +11,7 @@ from grange_simulate.groups import Ints
 
 _NOBODY = -1
 _STALE_STEPS = 60
-"""How often the index from seats to slots is made anew."""
+"""How often the index from seats to slots is made again."""
 
 
 class Orders:

@@ -207,7 +207,7 @@ async def test_another_chain_id_than_expected_is_refused(devnet: Devnet) -> None
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_an_address_without_code_is_no_market(devnet: Devnet) -> None:
+async def test_an_address_without_code_is_not_a_market(devnet: Devnet) -> None:
     nobody = Address("0x" + "11" * 20)
     with pytest.raises(MarketNotFound, match="no contract"):
         async with Chain.connect(devnet.rpc_url, nobody):
@@ -215,7 +215,7 @@ async def test_an_address_without_code_is_no_market(devnet: Devnet) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_another_contract_is_no_market(devnet: Devnet) -> None:
+async def test_another_contract_is_not_a_market(devnet: Devnet) -> None:
     with pytest.raises(MarketNotFound, match="is not a market"):
         async with Chain.connect(devnet.rpc_url, devnet.token):
             pass

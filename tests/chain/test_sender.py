@@ -208,7 +208,7 @@ async def test_what_is_never_mined_is_given_up_with_hash_and_nonce(devnet: Devne
 async def test_an_endpoint_that_goes_away_or_refuses_while_waiting_is_waited_for(
     devnet: Devnet, wallet: Wallet, error: ChainError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The transaction is out: whoever hears that it failed does it again, and pays twice."""
+    """The transaction is out: anyone who hears that it failed does it again, and pays twice."""
     sender = Sender(devnet.chain, wallet, policy=WITHOUT_BUMPS)
     await devnet.set_automine(False)
     try:
@@ -278,8 +278,8 @@ async def test_an_answer_lost_on_sending_does_not_lose_the_transaction(
 async def test_what_was_taken_in_spite_of_a_refusal_is_waited_for(
     devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch, refusal: str, answers: bool
 ) -> None:
-    """A machine between us and the node may refuse what the node has. Whoever is told that it failed sends it
-    again; also when the endpoint can't be asked in that moment."""
+    """A machine between us and the node may refuse what the node has. Anyone who is told that it failed sends
+    it again; also when the endpoint can't be asked in that moment."""
     sender = Sender(devnet.chain, wallet, policy=WITHOUT_BUMPS)
     send_raw, ask, refused = sender._outbox.send_raw, devnet.chain.rpc.call, []
 

@@ -78,7 +78,8 @@ async def test_equal_transfers_of_two_processes_are_both_made(devnet: Devnet, wa
 
 
 async def test_deposits_from_two_computers_at_once_all_succeed(devnet: Devnet, wallet: Wallet) -> None:
-    """Each permit has a nonce of its own: whoever's was used up makes another after the next block."""
+    """Each permit has a nonce of its own: an account whose nonce was used up makes another after the next
+    block."""
     senders = [Sender(devnet.chain, wallet, policy=PATIENT) for _ in range(2)]
     async with mining(devnet):
         tasks = [deposits(devnet, sender, TOKEN) for sender in senders for _ in range(4)]

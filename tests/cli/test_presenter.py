@@ -55,7 +55,7 @@ def test_a_command_ends_with_the_code_of_its_error(capsys: pytest.CaptureFixture
     assert "It broke." in capsys.readouterr().err
 
 
-def test_what_a_disk_reports_of_a_file_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_disk_reports_of_a_file_is_not_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended, explained():
         raise OSError(28, "No space left on device", "/data/x")
     assert ended.value.code == ExitCode.FILES

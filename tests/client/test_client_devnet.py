@@ -151,7 +151,7 @@ async def test_an_order_that_nobody_proved_is_paid_back_with_compensation(town: 
     assert await chain.order(stored.order.id) is None
 
 
-async def test_what_came_back_is_shown_whoever_closed_the_order(town: Town, tree: Path) -> None:
+async def test_what_came_back_is_shown_anyone_who_closed_the_order(town: Town, tree: Path) -> None:
     """A passer-by ends it; the money is the renter's, and all its commands say how much."""
     chain, stranger = town.devnet.chain, Wallet.random()
     async with Renter.open(town.config, policy=CALM) as renter:

@@ -436,7 +436,7 @@ async def test_full_disk_leaves_no_half_file(
 async def test_hostile_manifest_is_refused(
     world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Names that lead out of the target are refused when read, whoever wrote them."""
+    """Names that lead out of the target are refused when read, no matter who wrote them."""
     entry = Entry(path=b"../outside", kind=Kind.FILE, mode=0o644, mtime_ns=0, size_bytes=0)
     hostile = Manifest(name="tree", created=0, entries=(entry,))
     monkeypatch.setattr("grange_client.files.manifest._check_tree", lambda _: None)

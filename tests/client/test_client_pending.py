@@ -120,7 +120,7 @@ async def test_an_error_that_nobody_waited_for_is_raised_on_closing(
 async def test_what_failed_is_given_up_and_not_placed_by_the_next_command(
     world: World, tree: Path, gate: Gate
 ) -> None:
-    """Whoever was told that it failed may have stored it again."""
+    """Anyone who was told that it failed may have stored it again."""
     gate.opened.set()
     error = ChainUnavailable("http://chain", "connection refused")
     world.market.failures.append(error)
@@ -208,7 +208,7 @@ async def test_what_was_sent_before_the_process_ended_is_not_placed_twice(world:
     assert len(world.market.placed) == 1
 
 
-async def test_whoever_is_cancelled_before_the_signatures_has_stored_nothing(
+async def test_anyone_who_is_cancelled_before_the_signatures_has_stored_nothing(
     world: World, tree: Path, gate: Gate
 ) -> None:
     asked = asyncio.Event()
@@ -228,7 +228,7 @@ async def test_whoever_is_cancelled_before_the_signatures_has_stored_nothing(
     assert gate.waiting == 0
 
 
-async def test_whoever_stops_waiting_for_a_block_has_stored_it(world: World, tree: Path, gate: Gate) -> None:
+async def test_one_that_stops_waiting_for_a_block_has_stored_it(world: World, tree: Path, gate: Gate) -> None:
     async with world.renter() as renter:
         pending = await store(renter, tree)
         with pytest.raises(TimeoutError):

@@ -431,7 +431,7 @@ async def test_farmer_that_the_market_refuses_is_replaced(world: World, tree: Pa
     assert poor not in {slot.farmer for slot in stored.order.slots}
 
 
-async def test_lapsed_acceptances_are_asked_for_anew(world: World, tree: Path) -> None:
+async def test_lapsed_acceptances_are_asked_for_again(world: World, tree: Path) -> None:
     """Acceptances that lapse before the order is mined are renewed, without storing anything again."""
 
     def lapse() -> None:
@@ -517,7 +517,7 @@ async def test_chain_that_fails_during_place(world: World, tree: Path, error: Ex
 
 
 async def test_killed_process_pays_nothing(world: World, tree: Path) -> None:
-    """Cancelled in the middle, nothing was placed; the next attempt begins anew and works."""
+    """Cancelled in the middle, nothing was placed; the next attempt begins again and works."""
     for farmer in world.farmers:
         farmer.behaviour.put_seconds = 5
     async with world.renter() as renter:
@@ -548,7 +548,7 @@ async def test_default_code_depends_on_who_is_there(world: World, tree: Path) ->
 async def test_with_few_farmers_the_plain_put_works(
     world: World, tree: Path, alive: int, code: tuple[int, int]
 ) -> None:
-    """Whoever lapsed, has no stake or does not answer is not counted, and what may fail is said."""
+    """Anyone who lapsed, has no stake or does not answer is not counted, and what may fail is said."""
     for number in range(alive + 1, 9):
         if number == 8:
             await world.farmer(number).stop()
@@ -640,7 +640,7 @@ async def test_a_farmer_that_asks_a_ransom_is_remembered(world: World, tree: Pat
 
 
 async def test_a_farmer_whose_price_others_fall_below_is_no_extorter(world: World, tree: Path) -> None:
-    """Whoever moves the median would else have every honest farmer of an order passed over for good."""
+    """Anyone who moves the median would else have every honest farmer of an order passed over for good."""
     world.sell(100 * TOKEN, vault=0)
     async with world.renter() as renter:
         order = (await put(renter, tree))[0].order
@@ -674,7 +674,7 @@ async def test_a_farmer_that_raises_its_price_after_an_extension_is_remembered(
     assert ReadingPriceRaised(farmer=extorter, price_per_gib=TOKEN << 20) in seen
 
 
-async def test_a_farmer_whose_key_was_rotated_is_no_liar(world: World, tree: Path) -> None:
+async def test_a_farmer_whose_key_was_rotated_is_not_a_liar(world: World, tree: Path) -> None:
     """The chain had its old key when the upload began: it costs the farmer this order, not all that come."""
     async with world.renter() as renter:
         quote = await renter.quote([tree], CODE)

@@ -62,7 +62,7 @@ async def test_the_others_are_read_where_they_are_enough(world: World, tree: Pat
     async with world.renter(tmp_path / "new") as renter:
         [known] = await renter.orders()
         assert known.name == "tree"
-        # Whoever pays any price pays it only where it has to be.
+        # Anyone who pays any price pays it only where it has to be.
         await renter.get(order, tmp_path / "again", max_price=0, at_any_price=True)
     assert earned(world) == 0
     assert listing(tmp_path / "back" / "tree") == listing(tmp_path / "again" / "tree") == listing(tree)

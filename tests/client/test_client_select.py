@@ -247,7 +247,7 @@ def test_cheap_farmers_that_proved_ten_epochs_of_nothing_are_held_to_the_same_sh
 
 
 def test_own_cheap_farms_are_trusted_after_ten_epochs_with_us() -> None:
-    """Whoever keeps files on farms of their own, at no price, may have them all there."""
+    """Anyone who keeps files on farms of their own, at no price, may have them all there."""
     kept = Reputation(kept=((Epoch(3), Epoch(20)),))
     own = [
         replace(

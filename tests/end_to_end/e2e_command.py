@@ -33,7 +33,7 @@ class Ran:
 
 
 async def begun(*arguments: object) -> asyncio.subprocess.Process:
-    """Start `grange`; whoever starts it waits for it or kills it."""
+    """Start `grange`; anyone who starts it waits for it or kills it."""
     environment = {name: value for name, value in os.environ.items() if name != "GRANGE_HOME"}
     return await asyncio.create_subprocess_exec(
         GRANGE,

@@ -1,4 +1,4 @@
-"""Whoever knocks at a farmer's door: requests made by hand, so that each part of them can be wrong.
+"""Anyone who knocks at a farmer's door: requests made by hand, so that each part of them can be wrong.
 
 Decides nothing about what is allowed; the honest way (`accepted`, `read`) is here as well, for tests that
 need something to be at a farmer.

@@ -61,7 +61,7 @@ async def lapsed(town: Town, gone: Sequence[FarmerProcess]) -> None:
 
 
 async def a_block(town: Town) -> None:
-    """Mine a block; whoever runs has proven the epoch that it begins, if it begins one."""
+    """Mine a block; anyone who runs has proven the epoch that it begins, if it begins one."""
     before = (await town.chain.head()).epoch
     await town.devnet.mine()
     epoch = (await town.chain.head()).epoch
@@ -100,7 +100,7 @@ async def until_repaired(town: Town, repairer: Repairer, rounds: int = 40) -> Jo
 
 
 async def holders(town: Town, order: OrderId) -> dict[int, FarmerId]:
-    """Who holds which slot by now."""
+    """Who holds which slot now."""
     head = (await town.chain.head()).number
     events = await town.chain.logs(0, head, ["SlotFilled"], {"order": order})
     return {event.args["slot"]: FarmerId(event.args["farmer"]) for event in events}

@@ -156,7 +156,7 @@ class Town:
         return epoch
 
     async def proofs(self, epoch: Epoch) -> dict[FarmerId, int]:
-        """Who has proven an epoch by now, and what each was paid for it."""
+        """Who has proven an epoch now, and what each was paid for it."""
         head = (await self.chain.head()).number
         first = epoch * self.chain.parameters.epoch_blocks
         return {

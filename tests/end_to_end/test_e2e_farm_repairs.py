@@ -54,7 +54,7 @@ class Loss:
         return next(index for index, slot in slots if slot.farmer == self.gone.farmer)
 
     async def holder(self, order: Stored) -> FarmerId:
-        """Who has that slot by now."""
+        """Who has that slot now."""
         return (await holders(self.town, order.order.id))[self.vacant(order)]
 
 

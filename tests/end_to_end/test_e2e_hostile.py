@@ -295,7 +295,7 @@ def by_the_farmer(town: Town, kept: Accepted, domain: Domain) -> Acceptance:
 
 
 def by_a_stranger(town: Town, kept: Accepted) -> Acceptance:
-    """The same acceptance by a key that is nobody's operator."""
+    """The same acceptance by a key that is not a farmer's operator."""
     return signed(Wallet.random(), kept, town.chain.domain)
 
 

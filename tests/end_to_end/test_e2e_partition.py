@@ -238,7 +238,7 @@ async def collected(farmer: FarmerProcess) -> None:
 
 
 def pieces(farmer: FarmerProcess, order: OrderId, slot: int, payer: str = "*") -> list[Path]:
-    """The files of a slot's pieces, whoever brought them, or brought by one payer."""
+    """The files of a slot's pieces, no matter who brought them, or brought by one payer."""
     folder = payer.removeprefix("0x").lower()
     found = farmer.data.glob(f"slots/{folder}/{order.hex()}/{slot:03d}/*")
     return [path for path in found if path.name.partition(".")[0].isdigit()]

@@ -182,7 +182,8 @@ class FakeMarket:
         return self.mine(events=[("SlotFilled", filled), ("OrderExtended", extended)])
 
     def stand(self, slot: "Parcel", **changes: Any) -> None:
-        """How the order of a slot stands for whoever asks who may read it: whole, with no other farmers."""
+        """How the order of a slot stands for anyone who asks who may read it: whole, with no other
+        farmers."""
         state = ReadableOrder(
             renter=slot.renter.address, operators=frozenset(), is_vacant=False, is_eager=False
         )

@@ -85,7 +85,7 @@ class Ground:
         self.stakes: dict[FarmerId, int] = {}
         self.refills = 0
         self.slots: list[list[bytes]] = []
-        """What was placed, as whoever placed it says."""
+        """What was placed, as the one who placed it says."""
         self._fork = 0
         self.mine(35)
 

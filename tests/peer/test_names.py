@@ -1,4 +1,4 @@
-"""Names that farmers choose: whoever is slow to tell an address holds up nothing but itself."""
+"""Names that farmers choose: anyone who is slow to tell an address holds up nothing but itself."""
 
 import asyncio
 import os

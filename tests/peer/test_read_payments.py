@@ -154,7 +154,7 @@ def test_a_budget_is_never_exceeded_and_failures_do_not_use_it_up(payments: Read
 
 
 def test_a_lost_total_is_taken_up_again(payments: ReadPayments) -> None:
-    """Whoever has only the recovery phrase left goes on where the farmer's last voucher stands."""
+    """Anyone who has only the recovery phrase left goes on where the farmer's last voucher stands."""
     payments.unserved(paid(payments), doubtful=False)
     payments.recall(FARMER, account(500 * PRICE, 499 * PRICE))
     assert voucher_of(paid(payments)).cumulative == 500 * PRICE

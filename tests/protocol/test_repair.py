@@ -250,7 +250,7 @@ def test_a_pass_pays_from_the_block_on_since_which_it_pays(order: Need, cost: Pa
         assert isinstance(decided(order, cost, since - 1), Wait)
 
 
-def test_a_slot_that_falls_vacant_does_not_make_repairers_begin_anew() -> None:
+def test_a_slot_that_falls_vacant_does_not_make_repairers_begin_again() -> None:
     cost = PassCost(once=100, per_slot=1)
     before = need(10, 30, 5)
     fresh = Vacancy(slot=20, since_block=190, full_bounty=100)

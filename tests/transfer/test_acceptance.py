@@ -1,4 +1,5 @@
-"""What a farmer signs: taken only if it is what was asked for, whoever else would have to pay for it."""
+"""What a farmer signs: taken only if it is what was asked for, no matter who else would have to pay for
+it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -104,7 +105,7 @@ def test_what_was_not_asked_for_is_a_lie(changes: dict[str, Any], words: str) ->
     ],
     ids=["another key", "another order", "another use", "lapses too soon"],
 )
-def test_what_the_market_would_not_take_is_refused_and_is_no_lie(
+def test_what_the_market_would_not_take_is_refused_and_is_not_a_lie(
     answer: Callable[[], AcceptanceAnswer], code: str
 ) -> None:
     """A key may have been rotated since, and time passes."""

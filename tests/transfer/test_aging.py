@@ -1,4 +1,4 @@
-"""Values that grow old: read once, kept for a while, renewed behind whoever asks."""
+"""Values that grow old: read once, kept for a while, renewed behind anyone who asks."""
 
 import asyncio
 from collections import deque
@@ -85,7 +85,7 @@ async def test_one_that_is_cancelled_leaves_the_reading_to_the_others() -> None:
 
 
 async def test_a_failure_is_told_to_those_who_wait_and_not_kept() -> None:
-    """Behind a value that still serves it is nobody's business."""
+    """Behind a value that still serves nobody sees it."""
     source = Source()
     source.errors.append(ValueError("gone"))
     value = source.aging()

@@ -228,7 +228,7 @@ async def test_of_a_large_market_one_that_the_endpoint_does_not_know_keeps_nobod
 async def test_what_can_not_be_used_any_more_is_not_remembered_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whoever runs for years meets very many farmers, and each may change its endpoint."""
+    """Anyone who runs for years meets very many farmers, and each may change its endpoint."""
     monkeypatch.setattr(directory_module, "MAX_ANSWERS", 3)
     directory = Directory(Market(9))
     for number in range(1, 10):

@@ -152,7 +152,7 @@ async def test_a_lost_piece_is_made_of_those_that_are_preferred() -> None:
 
 
 async def test_a_slot_that_is_to_move_is_made_though_its_farmer_still_gives_it() -> None:
-    """Whoever will not go on with an order may still be the best to read it from."""
+    """Anyone who will not go on with an order may still be the best to read it from."""
     ground = Ground()
     async with ground.fetcher() as fetcher:
         assert await fetcher.rebuild(1, [0, 5]) == {0: SLOTS[0][1], 5: SLOTS[5][1]}

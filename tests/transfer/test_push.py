@@ -360,7 +360,7 @@ async def test_one_that_has_all_and_says_that_it_has_not_is_not_believed() -> No
         assert not await push.look_again(0, NOT_HERE)
 
 
-async def test_whoever_was_sent_something_is_told_to_forget_it() -> None:
+async def test_anyone_who_was_sent_something_is_told_to_forget_it() -> None:
     ground = Ground()
     async with ground.push() as push:
         await sent_all(push)

@@ -45,7 +45,7 @@ class _Output(io.FileIO):
         except OSError as error:
             self.broken = True
             if error.errno == errno.EPIPE:
-                # Whoever read it has had enough, as with `| head`.
+                # Anyone who read it has had enough, as with `| head`.
                 raise
             raise OutputFailed(error) from None
 

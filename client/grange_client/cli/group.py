@@ -67,7 +67,7 @@ class CommandGroup(core.TyperGroup):
 
 
 def unknown_command(word: str, commands: list[str]) -> str:
-    """What to say of a word that is no command."""
+    """What to say of a word that is not a command."""
     hint = _HINTS.get(_SAME.get(word, word), "")
     if not hint and (close := get_close_matches(word, commands, cutoff=CLOSE_ENOUGH)):
         hint = f"Did you mean {', '.join(map(repr, close))}?"

@@ -56,7 +56,7 @@ class Holders:
     def sources(self, open_peer: Callable[[Farmer], Peer], *, at_any_price: bool) -> list[Source]:
         """Each slot as it can be read, those first of which nothing bad is known. Those that ask a ransom are
         read only at any price, and then where the others are not enough; so are those that lied before:
-        whoever is paid for wrong bytes is paid once."""
+        anyone who is paid for wrong bytes is paid once."""
         found = [
             self._source(slot, farmer, open_peer, at_any_price) for slot, farmer in enumerate(self.farmers)
         ]

@@ -76,7 +76,7 @@ class NewFile:
     def finish(self) -> None:
         """Give it its size, mode, time and name.
 
-        Raises WouldOverwrite if something else has the name by now and may not be replaced.
+        Raises WouldOverwrite if something else has the name now and may not be replaced.
         """
         entry, file = self.entry, self._file
         try:

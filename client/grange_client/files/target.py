@@ -138,7 +138,7 @@ class Target:
             raise appeared(entry.path)
         if self.folds_names():
             check_own_name(parent, name, entry.path)
-        # In one step: whoever is interrupted has the old or the new.
+        # In one step: anyone who is interrupted has the old or the new.
         with temporary_link(parent, entry.target) as temporary:
             os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
 

@@ -146,7 +146,7 @@ class Catalog:
         return self._list(SHOWN)
 
     def missing(self, epoch: int) -> list[Known]:
-        """Orders that the chain has shown and does not show any more, and that would not be over by now."""
+        """Orders that the chain has shown and does not show any more, and that would not be over now."""
         return [known for known in self._list(GONE) if known.order.end > epoch]
 
     def superseded(self, epoch: int) -> list[Known]:

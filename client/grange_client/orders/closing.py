@@ -1,7 +1,7 @@
 """Ending an order that is over, and what comes back for what was not kept.
 
 The contract returns the money on `close`, which anyone may call. It keeps a hash of the order's slots, so
-whoever closes hands them in. Decides which slots those are: the last that the chain shows filled, since a
+anyone who closes hands them in. Decides which slots those are: the last that the chain shows filled, since a
 repair gives a slot to another farmer. Leaves sending to `market`, remembering to `catalog`.
 """
 

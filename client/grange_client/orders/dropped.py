@@ -71,7 +71,7 @@ class Aftercare:
                 if block + FINAL_BLOCKS <= head.number:
                     self.placements.forget(order.id)
                 elif not was_on_chain:
-                    # Whoever sent it was cut short, and did not see it.
+                    # Anyone who sent it was cut short, and did not see it.
                     with suppress(GrangeError):
                         self.placements.note(placement.in_block(block, on_chain[order.id].start))
             elif head.number + MARGIN_BLOCKS > placement.last_block:

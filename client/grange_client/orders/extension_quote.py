@@ -21,7 +21,7 @@ class ExtensionQuote:
     """What extending would take. To be carried out once."""
 
     order: OrderState
-    """As it is kept by now."""
+    """As it is kept now."""
     salt: bytes
     id: OrderId
     end: Epoch

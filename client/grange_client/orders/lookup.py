@@ -20,7 +20,7 @@ def find_order(wanted: str, orders: Sequence[Known], missing: Sequence[Known]) -
     """The newest order of this name, or the only one whose id begins so. `orders` are the newest first.
 
     Raises UnknownOrder, and OrderMissing for one that is in `missing`: those that the chain has shown before.
-    An older order is not taken for it: whoever asks by name wants what was stored last.
+    An older order is not taken for it: anyone who asks by name wants what was stored last.
     """
     if found := _named(wanted, orders):
         newer = [known for known in missing if known.is_newer_than(found)]

@@ -112,7 +112,7 @@ class Market(Protocol):
         self, cursor: Cursor, watched: Watched, head: Head | None = None
     ) -> list[Rollback | Batch]:
         """The events of this renter's orders behind the cursor; see `grange.chain.renter_events`. `head` is
-        the newest block, for whoever has just asked for it."""
+        the newest block, for anyone who has just asked for it."""
 
     async def slots_hash(self, order: OrderId) -> bytes | None:
         """What the contract keeps of an order's slots; None if it has no such order, or none any more."""
@@ -139,7 +139,8 @@ class Market(Protocol):
         """Whether who has kept a slot since an epoch declared that it lost it."""
 
     async def receipt_of(self, event: str, order: OrderId, since: int) -> Receipt | None:
-        """The transaction that emitted an event about an order in block `since` or later, whoever sent it."""
+        """The transaction that emitted an event about an order in block `since` or later, no matter who sent
+        it."""
 
     async def block_after(self, block: int) -> Head:
         """Wait for a block after this one, for a minute at most; the newest there is then."""

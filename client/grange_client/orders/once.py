@@ -25,7 +25,7 @@ Send = Callable[[], Awaitable[Receipt]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deed:
-    """What happens to an order once: the event that says so, and the refusal of whoever comes second."""
+    """What happens to an order once: the event that says so, and the refusal of the one that comes second."""
 
     event: str
     refusal: str
@@ -51,8 +51,8 @@ async def send_once(
 ) -> Receipt:
     """Send, and wait until so many blocks follow; if another transaction did the same, wait for that one.
 
-    `begun_block` is the newest block, for whoever has just asked for it. `on_mined` is told of each block
-    that it gets into, whoever sent it. Raises what `send` raises, if it is
+    `begun_block` is the newest block, for anyone who has just asked for it. `on_mined` is told of each block
+    that it gets into, no matter who sent it. Raises what `send` raises, if it is
     not on the chain.
     """
     since = ((await market.head()).number if begun_block is None else begun_block) - FINAL_BLOCKS

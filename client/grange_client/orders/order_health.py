@@ -1,4 +1,4 @@
-"""How an order is, as the chain shows it: who keeps each slot by now, and what the market says of them.
+"""How an order is, as the chain shows it: who keeps each slot now, and what the market says of them.
 
 No farmer is asked: one that answers and proves nothing is as good as gone, and one that proves and is slow is
 not. Decides what state a slot is in. Leaves what the states mean to `durability`.

@@ -71,7 +71,7 @@ class PendingOrder:
         return self._placing.exception()
 
     async def placed(self) -> Stored:
-        """Wait until it is placed. Whoever is cancelled here stops waiting, and it is placed all the same.
+        """Wait until it is placed. Anyone who is cancelled here stops waiting, and it is placed all the same.
 
         Raises what `Renter.put` raises; then it is not placed, and no other command places it either.
         """

@@ -5,11 +5,11 @@
 What the market objects to is seen to, a few times: acceptances that lapsed are asked for again, a farmer that
 may not take the slot any more is replaced, and a vault that has changed is looked at again.
 
-Whoever wants to go on as soon as all farmers have signed is told then (`acknowledge`). What was acknowledged
-is written down in the home before: if this process dies, the next command places it (`dropped`). What was not
-acknowledged is not placed by another command unless it was seen on the chain: if this process dies before the
-transaction is sent, nothing was paid and farmers forget what was staged; if it dies after, the order is on
-the chain and the catalog finds it there.
+Anyone who wants to go on as soon as all farmers have signed is told then (`acknowledge`). What was
+acknowledged is written down in the home before: if this process dies, the next command places it (`dropped`).
+What was not acknowledged is not placed by another command unless it was seen on the chain: if this process
+dies before the transaction is sent, nothing was paid and farmers forget what was staged; if it dies after,
+the order is on the chain and the catalog finds it there.
 """
 
 from collections.abc import Callable, Sequence
@@ -72,7 +72,7 @@ class NewOrder(Protocol):
         """Send the transaction, and wait until it is buried. Raises TransactionReverted, and others."""
 
     def placement(self, acceptances: Sequence[Acceptance], receipt: Receipt | None = None) -> Placement:
-        """The order as it is once it is in a block, whoever placed it; NOT_MINED before."""
+        """The order as it is once it is in a block, no matter who placed it; NOT_MINED before."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -149,7 +149,7 @@ class Placing:
             self.acknowledge(self._noted)
 
     def _take_back(self) -> None:
-        """Whoever was told that it is signed will be told that it failed: the farmers may forget it."""
+        """Anyone who was told that it is signed will be told that it failed: the farmers may forget it."""
         self.upload.leaves_staged = False
         if self._noted is not None and self._noted.is_acknowledged:
             with suppress(HomeForgetful):

@@ -114,7 +114,7 @@ class Reputations:
         )
 
     def forgive_failures(self, farmers: Iterable[FarmerId]) -> None:
-        """Farmers took what they were asked to, which by itself is no success; lies are not forgiven."""
+        """Farmers took what they were asked to, which by itself is not a success; lies are not forgiven."""
         values = [(*self._market, farmer) for farmer in farmers]
         self.file.change(
             lambda db: db.executemany(

@@ -51,7 +51,7 @@ FEWER_EPOCHS: Final = "store it for fewer --epochs"
 
 
 class Ticket:
-    """Good for one attempt to store, whoever makes it and however it ends.
+    """Good for one attempt to store, no matter who makes it and however it ends.
 
     The order's key follows from the salt and a block's nonce from its place, so a second attempt with the
     same salt, over files that have changed, would seal two different blocks under one key and nonce.
@@ -309,7 +309,7 @@ class _NewOrder:
         )
 
     def placement(self, acceptances: Sequence[Acceptance], receipt: Receipt | None = None) -> Placement:
-        """The order as it is once it is in a block, whoever placed it; NOT_MINED before."""
+        """The order as it is once it is in a block, no matter who placed it; NOT_MINED before."""
         storing, quote = self._storing, self._quote
         block, events = (NOT_MINED, ()) if receipt is None else (receipt.block, receipt.events)
         epoch_blocks = storing.market.parameters.epoch_blocks

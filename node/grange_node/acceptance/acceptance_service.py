@@ -56,8 +56,8 @@ one after the other, take seconds, and more would make us a burden to its endpoi
 share."""
 REQUESTS_IN_A_ROW: Final = 400
 REQUESTS_PER_SECOND: Final = 8.0
-"""Of all; likewise shared. A slot of one leaf costs next to nothing, and whoever has one here could make us
-ask the chain without end."""
+"""Of all; likewise shared. A slot of one leaf costs next to nothing, and anyone who has one here could make
+us ask the chain without end."""
 MAX_ORDERS_ASKED_AT_ONCE: Final = 4
 
 log = logging.getLogger("grange.farm")
@@ -285,7 +285,8 @@ class AcceptanceService:
             assert record.deadline_block is not None
             return record.deadline_block
         if self._locks.is_contested(key) and life_blocks == TAKEOVER_LIFE_BLOCKS:
-            # Whoever neither uses its acceptance nor lets go of it would keep the slot from repair for ever.
+            # Anyone who neither uses its acceptance nor lets go of it would keep the slot from repair for
+            # ever.
             raise AlreadyAccepted(
                 "another repairer wants this slot too, and is next", deadline_block=record.deadline_block
             )

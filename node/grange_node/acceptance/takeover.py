@@ -1,7 +1,7 @@
 """What taking over a slot means: a pure look at an order as somebody shows it and as the chain keeps it.
 
-Whoever repairs an order hands in all of its slots; the chain keeps their hash, so nothing of it can be made
-up. Decides which terms follow from it for one slot, and that they are not for us. Leaves to
+Anyone who repairs an order hands in all of its slots; the chain keeps their hash, so nothing of it can be
+made up. Decides which terms follow from it for one slot, and that they are not for us. Leaves to
 `acceptance_service` whether the slot is vacant, whether we want it, and the signature.
 """
 

@@ -118,7 +118,7 @@ def check_pieces(held: Mapping[int, Piece], terms: SlotTerms) -> None:
 
     Raises NotFound, Conflict, Malformed, Mismatch.
     """
-    # No more of them are looked for: whoever has a single leaf here may claim millions of pieces.
+    # No more of them are looked for: anyone who has a single leaf here may claim millions of pieces.
     missing = list(islice((index for index in range(terms.pieces) if index not in held), MAX_MISSING_SHOWN))
     if missing:
         count = terms.pieces - sum(index < terms.pieces for index in held)

@@ -1,7 +1,7 @@
 """The farmer's HTTP interface as OpenAPI describes it, for tools that read that: at /openapi.json.
 
-Made out of the routes and of `grange.wire` when it is first asked for, and kept as bytes. Whoever asks gets
-it for nothing, so how often is limited. Decides what each route may refuse (`refusals`).
+Made out of the routes and of `grange.wire` when it is first asked for, and kept as bytes. Anyone who asks
+gets it for nothing, so how often is limited. Decides what each route may refuse (`refusals`).
 """
 
 import json

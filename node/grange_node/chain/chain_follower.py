@@ -231,7 +231,7 @@ class ChainFollower:
         return await self.newest()
 
     def is_epoch_over(self, view: View) -> bool:
-        """Whether the epoch of a view may be over by now, by the pace of the blocks seen so far."""
+        """Whether the epoch of a view may be over now, by the pace of the blocks seen so far."""
         epoch_seconds = self.epoch_seconds()
         if epoch_seconds is None:
             return False

@@ -75,7 +75,7 @@ class ChainLink(Protocol):
         """The same with what the account has earned in the market and not claimed yet."""
 
     async def order(self, order: OrderId) -> Order | None:
-        """A placed order, whoever it is of; None if there is none, or none any more."""
+        """A placed order, no matter whose it is; None if there is none, or none any more."""
 
     async def order_state(self, order: OrderId) -> ReadableOrder | None:
         """How a placed order stands, for who may read it; None if there is none, or none any more."""

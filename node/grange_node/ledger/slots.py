@@ -93,7 +93,7 @@ class SlotTable(Tables):
         return _record(rows[0]) if rows else None
 
     def acceptance(self, order: OrderId, slot: int) -> SlotRecord | None:
-        """The slot as it was accepted or placed, whoever the renter is."""
+        """The slot as it was accepted or placed, no matter who the renter is."""
         rows = self._read(
             f"SELECT {_SLOT_COLUMNS} FROM slots WHERE order_id = ? AND slot = ? AND state != 'staged'",
             (order, slot),

@@ -5,8 +5,8 @@
         ...
 
 A network may take more only while it then has no more than what was left. So one alone gets half, two get a
-third each, ten get an eleventh each, and as long as anything is left whoever has nothing gets some of it: to
-shut out others takes as many networks as there is to share out. With a `weight` of 3 one alone gets three
+third each, ten get an eleventh each, and as long as anything is left anyone who has nothing gets some of it:
+to shut out others takes as many networks as there is to share out. With a `weight` of 3 one alone gets three
 quarters, two get three sevenths each, and so on.
 
 `Allowance` is the same for what is used up, such as questions to the chain: what was taken is given back with

@@ -19,7 +19,7 @@ Network = NewType("Network", str)
 IPV4_BITS: Final = 24
 IPV6_BITS: Final = 48
 UNKNOWN: Final = Network("")
-"""Of whoever has no address, as over a pipe, or one that cannot be read."""
+"""Of anyone who has no address, as over a pipe, or one that cannot be read."""
 
 
 def network_of(address: str) -> Network:

@@ -5,7 +5,7 @@
         ...  # ask the chain
 
 Without that, those who wait time out one after the other: the tenth in line waits ten times as long as the
-first. Decides how many go at a time and who shares a failure. What succeeds is no business of this module.
+first. Decides how many go at a time and who shares a failure. What succeeds is not this module's business.
 """
 
 from __future__ import annotations
@@ -71,5 +71,5 @@ class Turns:
 
     def _raise(self) -> None:
         assert self._last is not None
-        # Whoever caught it before has its own frames in there; they would be kept, and grow.
+        # Anyone who caught it before has its own frames in there; they would be kept, and grow.
         raise self._last.with_traceback(None)

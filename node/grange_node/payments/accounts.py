@@ -107,16 +107,16 @@ class Accounts:
         self._database.note(change)
 
     def note_redeemed(
-        self, payer: Address, redeemed: int, *, block: int, block_hash: bytes, anew: bool = False
+        self, payer: Address, redeemed: int, *, block: int, block_hash: bytes, again: bool = False
     ) -> int:
-        """What the chain says as of a block that it has paid of a payer's vouchers. `anew` says that the
+        """What the chain says as of a block that it has paid of a payer's vouchers. `again` says that the
         block on which that rested is gone. Gives how much less it is than before, after a reorg."""
 
         def change(db: sqlite3.Connection) -> int:
             known = _known(db, payer)
             if known is None:
                 return 0
-            if known.redeemed != redeemed or anew:
+            if known.redeemed != redeemed or again:
                 db.execute(
                     "INSERT OR REPLACE INTO redemptions (payer, block, hash) VALUES (?, ?, ?)",
                     (payer, block, block_hash),

@@ -8,7 +8,7 @@
 
 So a kill loses nothing that flowed, and a payer loses at most the requests that were on their way. A request
 is served when the highest total that its payer signed, less what all its requests before cost, covers its
-price. Requests of one payer may come at once and in any order: what one has set aside is no other's.
+price. Requests of one payer may come at once and in any order: what one has set aside is not another's.
 
 Decided here: who has credit. Leaves the vault to `vault_funds`, vouchers to `vouchers`, redeeming to
 `redeemer`.

@@ -73,7 +73,7 @@ class Redeemer:
                 await self.tick()
 
     async def _look_at_short(self, accounts: Sequence[PayerAccount]) -> None:
-        """Whether some of those whose vaults were too small can pay by now."""
+        """Whether some of those whose vaults were too small can pay now."""
         found = {account.payer: account for account in accounts}
         self._short = {payer: None for payer in self._short if payer in found}
         await self._payable([found[payer] for payer in list(self._short)[:MAX_VOUCHERS_PER_CALL]])
@@ -126,10 +126,10 @@ class Redeemer:
             if stands and head.number - block < FINAL_BLOCKS:
                 continue
             if not stands:
-                await self._noted(payers, anew=True)
+                await self._noted(payers, again=True)
             await self._executors.in_database(self._accounts.forget_redemptions, block, block_hash)
 
-    async def _noted(self, payers: Sequence[Address], *, anew: bool = False) -> dict[Address, Vault]:
+    async def _noted(self, payers: Sequence[Address], *, again: bool = False) -> dict[Address, Vault]:
         """What the chain says of payers, written down as of the block that says it: a reorg between question
         and answer would otherwise hide a payment that it took back."""
         for _ in range(MAX_READS):
@@ -147,7 +147,7 @@ class Redeemer:
                     vault.redeemed,
                     block=head.number,
                     block_hash=head.hash,
-                    anew=anew,
+                    again=again,
                 )
             )
             if lost:

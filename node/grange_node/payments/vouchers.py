@@ -1,7 +1,7 @@
 """What a voucher is worth, and which are worth redeeming: pure decisions over values.
 
-A voucher goes with a read at a price above zero, in a header (`grange.wire.headers`). It is signed by whoever
-signed the request, names all that this payer ever owes this farmer, and only ever grows: the highest one
+A voucher goes with a read at a price above zero, in a header (`grange.wire.headers`). It is signed by the one
+who signed the request, names all that this payer ever owes this farmer, and only ever grows: the highest one
 counts, the others change nothing. Leaves the vault behind it to `vault_funds`, and the running accounts to
 `payment_gate`.
 """

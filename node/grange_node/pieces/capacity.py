@@ -106,7 +106,7 @@ class Capacity:
             self._networks.pop(key, None)
         else:
             self._placed.remove(key)
-            # Whoever sends more of it by now must not count for what others sent before.
+            # Anyone who sends more of it now must not count for what others sent before.
             self._networks.setdefault(key, UNKNOWN)
             self._count_unplaced(key, size_bytes)
 

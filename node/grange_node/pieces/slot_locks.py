@@ -70,8 +70,8 @@ class SlotLocks:
     def idle_seconds(self, key: SlotKey) -> float:
         """For how long nobody has come to fill a staged slot.
 
-        What was before this process counts for nothing: a steady clock begins anew with the computer, and the
-        time of day may be set, which must not end an upload early.
+        What was before this process counts for nothing: a steady clock begins again with the computer, and
+        the time of day may be set, which must not end an upload early.
         """
         return self._steady() - self._touched.get(key, self._opened_at)
 

@@ -1,4 +1,4 @@
-"""Paths from a slot's pieces to its root, for whoever asks for one after the other.
+"""Paths from a slot's pieces to its root, for anyone who asks for one after the other.
 
 All hashes of a slot go into each path, and asking is free. Decides how many trees are kept, that one is made
 at a time, and for how many slots of one renter others wait: who asks for those of its own large slots, one

@@ -41,7 +41,7 @@ def affordable(
 ) -> list[int]:
     """Live slots that can be read for so much a GiB at most; all of them if it is None.
 
-    Whoever holds its own order names its price, and could ask the whole bounty for rubbish.
+    Anyone who holds its own order names its price, and could ask the whole bounty for rubbish.
     """
     return [
         slot for slot in live if highest_price is None or _egress(order_state, slot, farmers) <= highest_price

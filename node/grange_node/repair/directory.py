@@ -21,7 +21,7 @@ from grange.transfer.directory import FarmerDirectory
 from grange.types import FarmerId
 
 AS_FOLLOWED: Final = Freshness(fresh_seconds=0.0, usable_seconds=0.0)
-"""Whoever follows the chain knows when something has changed."""
+"""Anyone who follows the chain knows when something has changed."""
 
 
 class FollowedDirectory(FarmerDirectory):
@@ -41,7 +41,7 @@ class FollowedDirectory(FarmerDirectory):
     @asynccontextmanager
     async def reading(self, budget: Budget) -> AsyncIterator[Reading]:
         """For one repair: what it reads is counted by itself, and costs no more than its budget, nor more
-        than the prices of now: whoever raises its price then is not read from."""
+        than the prices of now: anyone who raises its price then is not read from."""
         meter, chain_id = Meter(), self.signer.domain.chain_id
         async with open_session(self.policy.timeouts, meter, chain_id=chain_id) as session:
             yield Reading(self, session, meter, self.payments.within(budget))

@@ -1,4 +1,4 @@
-"""Repairs that were begun, on disk, so that whoever is interrupted goes on with the same farmers.
+"""Repairs that were begun, on disk, so that anyone who is interrupted goes on with the same farmers.
 
     jobs/<order>.json            a repair under way
     done/<block>-<order>.json    one that ended, whatever came of it

@@ -201,7 +201,7 @@ class Repairer:
             await asyncio.sleep(0)
 
     async def end(self) -> None:
-        """End all that is under way where it is: whoever has the same folder goes on with it."""
+        """End all that is under way where it is: anyone who has the same folder goes on with it."""
         running = list(self._running.values())
         for task in running:
             task.cancel()
@@ -305,7 +305,7 @@ class Repairer:
         self._begin(job, looked)
 
     async def _resume(self, job: Job) -> None:
-        """Go on with a repair that was interrupted, whatever it brings by now: most of it may be done."""
+        """Go on with a repair that was interrupted, whatever it brings now: most of it may be done."""
         try:
             order_state = await self.view.running_order(job.order, job.end)
         except RepairStopped as error:

@@ -200,7 +200,7 @@ class RepairRun:
         return open_epoch(segment, epoch)
 
     async def _make_pieces(self, push: SlotPush, segment: int, slots: Sequence[int]) -> list[Piece]:
-        """Rebuild the pieces of a segment, of those slots that are still wanted by now."""
+        """Rebuild the pieces of a segment, of those slots that are still wanted now."""
         await self._check(push)
         wanted = [slot for slot in slots if slot in push.keepers]
         if not wanted or self._opens(segment) is not None:

@@ -27,7 +27,7 @@ def requirements_of(
     own: FarmerId | None,
     seed: bytes,
 ) -> Requirements:
-    """What whoever takes a slot over in an epoch must be able to take; `own` is a farm of ours."""
+    """What anyone who takes a slot over in an epoch must be able to take; `own` is a farm of ours."""
     return Requirements(
         k=order_state.k,
         n=order_state.n,

@@ -1,4 +1,4 @@
-"""Which of our pieces are known to be gone or wrong, in a small file of its own, for whoever mends them.
+"""Which of our pieces are known to be gone or wrong, in a small file of its own, for anyone who mends them.
 
 Decides the form. It is no more than a memory: what it does not know the next round of the scrubber finds
 again, so that a file that is lost costs nothing but time.
@@ -109,7 +109,7 @@ class DamagedPieces:
         return sorted(damages, key=lambda damage: damage.since)
 
     def tell(self, name: str, number: int) -> None:
-        """Remember a number for whoever asks for the farm's status."""
+        """Remember a number for anyone who asks for the farm's status."""
         self._write("INSERT OR REPLACE INTO told (name, number) VALUES (?, ?)", [(name, number)])
 
     def told(self, name: str) -> int | None:

@@ -120,7 +120,7 @@ class LiveRebuilder:
                             rebuilt = await pool.rebuild(piece, [slot])
                         except ReadsClosed:
                             if (await market.head()).epoch == head.epoch and is_open(piece, head.epoch):
-                                # It is open by the rule: whoever says otherwise refuses.
+                                # It is open by the rule: anyone who says otherwise refuses.
                                 raise
                             # The next epoch has begun, or the order is not in danger any more.
                             return sorted([*left, *wanted[index:]])

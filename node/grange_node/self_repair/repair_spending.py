@@ -39,7 +39,7 @@ class RepairSpending:
         return self._all().get(_name(order, slot), (0, 0))[0]
 
     def note(self, order: OrderId, slot: int, paid: int, *, end: Epoch, epoch: Epoch) -> None:
-        """A slot has cost so much by now; it is kept until `end`, and `epoch` is the current one. Raises
+        """A slot has cost so much so far; it is kept until `end`, and `epoch` is the current one. Raises
         StorageFull, StoreFailed."""
         known = {name: (cost, until) for name, (cost, until) in self._all().items() if until > epoch}
         known[_name(order, slot)] = (paid, end)

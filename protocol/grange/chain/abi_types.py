@@ -8,8 +8,8 @@ fields' names, and read as dicts, with names in snake_case; lists are read as tu
 `str`, bytes32 as `bytes`. What Solidity would not write is refused: a number outside its type, bytes of
 another length (Misuse when writing), padding that is not zero, a pointer to anywhere but where the next value
 begins (ValueError when reading). So no answer makes more of its bytes than once. Of text, what is not UTF-8
-is replaced: whoever registers chooses its bytes, and one farmer's endpoint must not keep anybody from reading
-the list of all. `eth_abi` reads and writes the same in the tests (docs/adr/0100).
+is replaced: anyone who registers chooses its bytes, and one farmer's endpoint must not keep anybody from
+reading the list of all. `eth_abi` reads and writes the same in the tests (docs/adr/0100).
 """
 
 import re

@@ -41,7 +41,7 @@ class ChainError(WorldError):
 
 
 class ChainUnavailable(ChainError):
-    """Nobody answers at the endpoint, or what answers is no JSON-RPC."""
+    """Nobody answers at the endpoint, or what answers is not JSON-RPC."""
 
     def __init__(self, url: str, reason: str) -> None:
         self.url = public_part(url)
@@ -98,7 +98,7 @@ class ChainReplaced(ChainError):
 
 
 class MarketNotFound(ChainError):
-    """No contract, or one that is no market, lives at the configured address."""
+    """No contract, or one that is not a market, lives at the configured address."""
 
     category = Category.WRONG_CHAIN
 

@@ -131,8 +131,8 @@ class EventFollower:
     async def poll(self, head: Head | None = None) -> list[Rollback | Batch]:
         """What happened since the last poll; empty if no block was added.
 
-        `head` is the newest block, for whoever has just asked for it. Two requests with it, else three, and
-        three for each further MAX_BLOCKS_PER_BATCH.
+        `head` is the newest block, for anyone who has just asked for it. Two requests with it, else three,
+        and three for each further MAX_BLOCKS_PER_BATCH.
 
         Raises what the transport raises; a failing poll leaves the cursor as it was, and
         steps completed before the failure are discarded and read again.

@@ -167,7 +167,7 @@ class Chain:
         return int(await self.read("farmerCount"))
 
     async def farmer(self, farmer: FarmerId) -> Farmer:
-        """One farmer; refused with the contract's error if the id is nobody's."""
+        """One farmer; refused with the contract's error if the id is unknown."""
         return _farmer(farmer, await self.read("farmer", farmer))
 
     async def farmers(self) -> list[Farmer]:
@@ -225,7 +225,7 @@ class Chain:
     async def rate_at(self, farmer: FarmerId, epoch: Epoch) -> int:
         """What an audit of the epoch draws from and pays: what was placed before it began.
 
-        Of the current epoch, or of a later one as far as orders are placed by now.
+        Of the current epoch, or of a later one as far as orders are placed now.
         """
         return int(await self.read("rateAt", farmer, epoch))
 

@@ -55,7 +55,7 @@ class Gathering:
     async def ask(self, method: str, params: Sequence[Any]) -> Any:
         """The result, asked together with all that is asked now. Raises ChainError.
 
-        Whoever is cancelled takes no answer from the others.
+        Anyone who is cancelled takes no answer from the others.
         """
         key = json.dumps([method, list(params)])
         if key not in self._open:

@@ -223,7 +223,7 @@ class OrderIndex:
         return [oddity for oddity in oddities if oddity]
 
     def _refresh(self, db: sqlite3.Connection, order: OrderId) -> str:
-        """Fold an order anew; what is wrong with it, if anything is."""
+        """Fold an order again; what is wrong with it, if anything is."""
         try:
             state, oddity = fold(read_events(db, order)), ""
         except OrderUnreadable as error:

@@ -200,7 +200,7 @@ class Outbox:
         """Whether what was refused was taken all the same: the answer to a first try may have been lost, and
         the refusal is the one to the second; or it is that of a machine between us and the node.
 
-        If the endpoint does not say, it may be: whoever is told that it failed would send it again.
+        If the endpoint does not say, it may be: anyone who is told that it failed would send it again.
         """
         try:
             known = await self._chain.rpc.call("eth_getTransactionByHash", "0x" + tx_hash.hex())

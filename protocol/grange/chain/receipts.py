@@ -32,7 +32,7 @@ UNKNOWN = "Unknown"
 class Receipt:
     """A mined transaction that succeeded. `events` are those of the market, in order.
 
-    `depth` is how many blocks were seen on top of its own by whoever waited for it to be buried.
+    `depth` is how many blocks were seen on top of its own by the one who waited for it to be buried.
     """
 
     tx_hash: bytes
@@ -66,7 +66,7 @@ def receipt_from(raw: Mapping[str, Any], market: Address) -> Receipt:
 
 
 async def read_receipt(chain: Chain, tx_hash: bytes) -> Receipt | None:
-    """That of any transaction which succeeded, whoever sent it; None if it is not on the chain."""
+    """That of any transaction which succeeded, no matter who sent it; None if it is not on the chain."""
     answer = await chain.rpc.call("eth_getTransactionReceipt", "0x" + tx_hash.hex())
     if answer is None:
         return None

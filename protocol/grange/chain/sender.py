@@ -175,7 +175,7 @@ class Sender:
             looked_at.append(head.number)
             sent = await self._call_sent(call, wanted)
             receipt = await self._ended(sent, 0)
-        # By now others may use what is left; until it is buried it is only looked at.
+        # Now others may use what is left; until it is buried it is only looked at.
         return await self._ended(sent, wanted.confirmations) if wanted.confirmations else receipt
 
     async def _until_not_replaced(self, attempt: Callable[[], Awaitable[Receipt]]) -> Receipt:
@@ -301,8 +301,8 @@ class Sender:
             except (ChainUnavailable, AnswerUnreadable) as error:
                 failure = error
             except (RpcError, InsufficientFunds) as error:
-                # It is out, and may be mined whatever the endpoint says now: whoever is told that it failed
-                # would send it again. Some refuse to look for a receipt while they are busy.
+                # It is out, and may be mined whatever the endpoint says now: anyone who is told that it
+                # failed would send it again. Some refuse to look for a receipt while they are busy.
                 failure, raise_fees_at = error, _now() + policy.bump_after_seconds
                 log.info("%s (nonce %d) is waited for: %s", sent.label, sent.nonce, error)
             if _now() >= give_up_at:

@@ -1,8 +1,8 @@
 """One account's key.
 
-Signs digests and transactions (EIP-1559 with an empty access list). Reads and writes no files: whoever keeps
-keys on disk does. Pure; the signature is by `grange.messages`, and `eth_account` checks what is sent in the
-tests (docs/adr/0092).
+Signs digests and transactions (EIP-1559 with an empty access list). Reads and writes no files: anyone who
+keeps keys on disk does. Pure; the signature is by `grange.messages`, and `eth_account` checks what is sent in
+the tests (docs/adr/0092).
 """
 
 import secrets

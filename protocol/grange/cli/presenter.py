@@ -86,7 +86,7 @@ def explain(error: GrangeError | OSError, guidance: Guidance | None = None) -> E
             hint=error.hint,
             failures=getattr(error, "failures", {}),
         )
-    # Whoever raises an error of the chain has loaded it.
+    # Anyone who raises an error of the chain has loaded it.
     from grange.chain.errors import ChainError  # noqa: PLC0415
     from grange.cli.chain_words import explain_chain  # noqa: PLC0415
 
@@ -122,7 +122,7 @@ def explained(guidance: Guidance | None = None, *, as_json: bool = False) -> Ite
     except OSError as error:
         if error.filename is None:
             raise
-        # A disk that is full, read-only or failing is no bug.
+        # A disk that is full, read-only or failing is not a bug.
         code = present(explain(error), as_json=as_json)
     else:
         return

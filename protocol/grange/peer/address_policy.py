@@ -1,9 +1,9 @@
 """Where farmers may be: on the public internet, or anywhere if the chain is a devnet.
 
-Farmers register what endpoint they like, and whoever stores, reads or repairs connects to it. So a stranger
-could have us knock at routers, at a cloud's metadata service, at all that trusts the inside of a network. Who
-keeps farms of its own there says so with GRANGE_PRIVATE_FARMERS=1. Decides which addresses are refused, after
-names were looked up; leaves connecting to aiohttp.
+Farmers register what endpoint they like, and anyone who stores, reads or repairs connects to it. So a
+stranger could have us knock at routers, at a cloud's metadata service, at all that trusts the inside of a
+network. Who keeps farms of its own there says so with GRANGE_PRIVATE_FARMERS=1. Decides which addresses are
+refused, after names were looked up; leaves connecting to aiohttp.
 """
 
 import os
@@ -39,7 +39,7 @@ class AddressPolicy:
         return cls(anywhere=chain_id in DEVNET_CHAIN_IDS or os.environ.get(PRIVATE_VARIABLE) == "1")
 
     def allows(self, address: str) -> bool:
-        """Whether we connect there; False for what is no address."""
+        """Whether we connect there; False for what is not an address."""
         if self.anywhere:
             return True
         try:

@@ -12,7 +12,7 @@ from grange.times import format_duration
 from grange.types import FarmerId
 
 SHOWN_SECONDS: Final = 60
-"""A smaller difference is no reason to refuse, and comes from the way."""
+"""A smaller difference is not a reason to refuse, and comes from the way."""
 AGREEING_SECONDS: Final = 60
 """So close are clocks that say the same."""
 MIN_WITNESSES: Final = 2

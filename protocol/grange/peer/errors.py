@@ -1,4 +1,4 @@
-"""What one farmer can do to whoever asks it for something.
+"""What one farmer can do to anyone who asks it for something.
 
     UserError
     |- FarmerRefused     a farmer said no

@@ -6,7 +6,7 @@
 
 Every voucher names all that requests stand for, so that they may overtake each other, and two requests never
 stand for the same part of it. A farmer is paid before it sends a step, so a step is what a liar gains each
-time it is asked; one that counted a request of which we never heard is no liar (`doubted`). Leaves what is
+time it is asked; one that counted a request of which we never heard is not a liar (`doubted`). Leaves what is
 remembered to `payment_channels` and HTTP to `peer`.
 """
 
@@ -123,7 +123,7 @@ class ReadPayments:
     def recall(self, farmer: FarmerId, account: Account) -> None:
         """Take up a total again that we do not remember, if the voucher is our own. Raises FarmerLied.
 
-        Whoever remembers nothing at all takes the farmer's word for what was spent.
+        Anyone who remembers nothing at all takes the farmer's word for what was spent.
         """
         voucher = Voucher(
             renter=self._wallet.address, cumulative=account.cumulative, r=account.r, vs=account.vs
@@ -157,7 +157,7 @@ class ReadPayments:
         """A farmer says that our voucher does not cover a request: what was doubtful is made good.
 
         Raises FarmerRefused when there was no such doubt. Then it keeps what it claims, which is no more than
-        one request's price, and is asked no more by whoever tries others instead: another machine with our
+        one request's price, and is asked no more by anyone who tries others instead: another machine with our
         key may have signed the same total. FarmerLied when it counts more than was ever signed.
         """
         farmer, price = payment.farmer, payment.price

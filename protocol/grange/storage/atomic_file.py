@@ -1,4 +1,4 @@
-"""Small files that are whole or not there, whoever else writes them at the same moment.
+"""Small files that are whole or not there, no matter who else writes them at the same moment.
 
     create_file(home / "key", text)       # FileExistsError if there is one: what is there is never lost
     replace_file(home / "state", text)

@@ -29,7 +29,7 @@ def _silent() -> None:
 
 
 class HomeLock:
-    """One lock; also between the tasks of this process. Not to be taken again by whoever holds it."""
+    """One lock; also between the tasks of this process. Not to be taken again by anyone who holds it."""
 
     def __init__(self, path: Path | None, *, on_wait: Callable[[], None] = _silent) -> None:
         """`path` None locks within this process only. `on_wait` is called once if another process has it."""
@@ -39,7 +39,7 @@ class HomeLock:
 
     @classmethod
     def in_home(cls, home: Path, *, on_wait: Callable[[], None] = _silent) -> HomeLock:
-        """The lock of whoever spends from the key in this home."""
+        """The lock of anyone who spends from the key in this home."""
         return cls(home / LOCK_NAME, on_wait=on_wait)
 
     @asynccontextmanager

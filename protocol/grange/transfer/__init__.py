@@ -2,9 +2,9 @@
 
     directory.py    the farmers of a market, and who of them answers    registry.py, aging.py
     selection.py    which of them a slot goes to                        spread.py, sampling.py
-    fetch.py        k of n slots, from whoever gives them soonest       sources.py, stripes.py
+    fetch.py        k of n slots, from anyone who gives them soonest       sources.py, stripes.py
     verification.py whether what came is what the order has             fault_attribution.py
-    events.py       what long work tells whoever listens
+    events.py       what long work tells anyone who listens
     errors.py       what ends it
     retry.py        how long farmers are waited for, and which is slow
     push.py         pieces to the farmers that are to keep them; slot_upload.py

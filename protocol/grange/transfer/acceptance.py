@@ -128,7 +128,7 @@ class AcceptanceTerms:
         except BadSignature as error:
             raise FarmerLied(f"Farmer {farmer.id}'s signature is not valid.") from error
         if signer != farmer.operator:
-            # Its key may have been rotated since we looked, or our endpoint be behind: that is no lie.
+            # Its key may have been rotated since we looked, or our endpoint be behind: that is not a lie.
             raise FarmerRefused(
                 f"Farmer {farmer.id}'s acceptance is signed by {signer}, who is not its operator.",
                 status=0,

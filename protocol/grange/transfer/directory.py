@@ -279,7 +279,7 @@ class FarmerDirectory:
         key = farmer.id, farmer.endpoint
         if key not in self._answers:
             if len(self._answers) >= MAX_ANSWERS:
-                # Whoever runs for long would else remember all that ever asked to be chosen.
+                # Anyone who runs for long would else remember all that ever asked to be chosen.
                 self._answers = {one: held for one, held in self._answers.items() if held.is_of_use()}
             self._answers[key] = Aging(lambda: self._ask(farmer), self._freshness, clock=self._clock)
         return self._answers[key]
@@ -304,8 +304,8 @@ def _asking_a_ransom(
 ) -> list[Farmer]:
     """Those that keep something of ours and ask far more for reading than others, and than when they took it.
 
-    Whoever asks what it always asked has raised nothing, whatever others ask since: prices fall, and anyone
-    with stake enough can move the median.
+    Anyone who asks what it always asked has raised nothing, whatever others ask since: prices fall, and
+    anyone with stake enough can move the median.
     """
     sellers = [
         (farmer, record)

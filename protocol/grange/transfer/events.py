@@ -1,4 +1,5 @@
-"""What long work tells whoever listens: small values, handed to one callable in the thread of the event loop.
+"""What long work tells anyone who listens: small values, handed to one callable in the thread of the event
+loop.
 
 A command draws them, tests collect them, and `ignore_progress` is a fine listener.
 """

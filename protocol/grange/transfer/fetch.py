@@ -203,7 +203,7 @@ class Fetcher:
         if isinstance(error, PieceClosed):
             return
         if isinstance(error, FarmerRefused) and error.code == ErrorCode.VAULT_TOO_SMALL:
-            # A vault of ours that does not cover what was signed is no fault of the farmer's.
+            # A vault of ours that does not cover what was signed is not the farmer's fault.
             return
         lied = isinstance(error, FarmerLied)
         self._listener(FarmerFailed(slot=source.slot, farmer=source.farmer, reason=error.message, lied=lied))

@@ -1,6 +1,7 @@
 """Two ways to know that what a farmer sent is what the order has.
 
-    SealedBlocks    whoever has the key opens the seals: nothing else is asked for, and faults are looked into
+    SealedBlocks    anyone who has the key opens the seals: nothing else is asked for, and faults are looked
+    into
                     only where a seal does not open
     ListedRoots     without the key: each piece is compared with its root before anything is made of it
 

@@ -53,8 +53,8 @@ class OfferAnswer(_Answer):
 
 
 class Info(_Answer):
-    """What a farmer says of itself. `free_bytes` is the room for whoever asks; `head_block` and `epoch` are
-    how far it has seen the chain."""
+    """What a farmer says of itself. `free_bytes` is the room for anyone who asks; `head_block` and `epoch`
+    are how far it has seen the chain."""
 
     farmer: FarmerNumber
     chain_id: Annotated[int, Field(ge=0, lt=1 << 256)]

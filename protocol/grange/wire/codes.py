@@ -1,6 +1,6 @@
 """What a farmer says when it refuses: its words and the HTTP status that goes with each.
 
-Whoever asks goes by the word; the status is for what stands between. A farmer of another version may know
+Anyone who asks goes by the word; the status is for what stands between. A farmer of another version may know
 further words, so what comes in is a string that may be one of these.
 """
 

@@ -79,7 +79,7 @@ WIDTH = 80
 
 
 class Machine:
-    """A home whose renter lives in a fake world; each command opens the world anew, as a process would."""
+    """A home whose renter lives in a fake world; each command opens the world again, as a process would."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.home = folder / "home"
@@ -523,7 +523,7 @@ def test_every_chain_error_says_what_to_do() -> None:
 def test_a_sentence_begins_with_a_capital_unless_it_begins_with_a_name(
     error: GrangeError, begins: str
 ) -> None:
-    """A URL, a method or a function keeps its spelling: `Http://` is nobody's address."""
+    """A URL, a method or a function keeps its spelling: `Http://` belongs to no address."""
     assert explain(error).message.startswith(begins)
 
 
@@ -666,7 +666,7 @@ def test_version() -> None:
     ],
 )
 def test_a_command_that_there_is_not(word: str, hint: str) -> None:
-    """The answer helps: whoever wants to delete is not sent to the farm."""
+    """The answer helps: anyone who wants to delete is not sent to the farm."""
     said = unknown_command(word, ["init", "put", "get", "ls", "farm", "farmers"])
     assert hint in said
     assert "'farm'" not in said
@@ -857,7 +857,8 @@ async def away(_: object) -> Any:
 
 
 def test_a_withdrawal_is_said_to_be_announced_before_anything_else_is_asked(machine: Machine) -> None:
-    """Whoever announces it again, because the endpoint was gone in that moment, waits from the beginning."""
+    """Anyone who announces it again, because the endpoint was gone in that moment, waits from the
+    beginning."""
 
     def gone(world: World) -> None:
         world.market.withdrawal = away  # type: ignore[method-assign]
@@ -898,7 +899,7 @@ def test_a_command_about_money_opens_the_home_once(machine: Machine, command: tu
 
 
 def test_dates_stand_beside_epochs(machine: Machine, tree: Path) -> None:
-    """In the quote, in lists, in JSON; and whoever gave no term is told what it is."""
+    """In the quote, in lists, in JSON; and anyone who gave no term is told what it is."""
     put = machine("put", tree, "--yes", "--n", "4")
     [until] = [line for line in put.stdout.splitlines() if line.startswith("until")]
     assert re.search(r"epoch \d+, about 20\d\d-\d\d-\d\d \d\d:\d\d", until)

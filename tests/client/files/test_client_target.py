@@ -126,7 +126,7 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_a_link_whose_process_was_killed_is_removed_and_no_other(tmp_path: Path) -> None:
-    """One on its way to its name stays, whoever cleans up meanwhile."""
+    """One on its way to its name stays, no matter who cleans up meanwhile."""
     with Target(tmp_path) as target:
         directory = os.open(tmp_path, os.O_RDONLY)
         try:
@@ -379,7 +379,7 @@ def test_same_link_of_another_run_is_as_good(tmp_path: Path) -> None:
 
 
 def test_link_takes_the_place_of_a_file_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever is interrupted in between still has the file."""
+    """Anyone who is interrupted in between still has the file."""
     (tmp_path / "file").write_bytes(b"before")
     with Target(tmp_path, replace=True) as target:
         monkeypatch.setattr(os, "rename", _refuse(errno.EIO))

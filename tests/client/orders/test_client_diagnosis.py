@@ -152,7 +152,7 @@ async def test_an_order_that_is_over_is_called_over(world: World, tree: Path, tm
 async def test_an_order_that_is_over_is_fetched_while_it_is_there(
     world: World, tree: Path, tmp_path: Path
 ) -> None:
-    """Farmers keep it for a while: its end alone is no reason to refuse."""
+    """Farmers keep it for a while: its end alone is not a reason to refuse."""
     order = await stored(world, tree)
     world.market.block = order.end * world.market.parameters.epoch_blocks
     async with world.renter() as renter:

@@ -337,7 +337,7 @@ async def test_a_command_that_was_killed_before_anything_was_mined_places_nothin
     assert world.market.placed == []
 
 
-async def test_whoever_stores_again_what_was_cut_short_is_told_that_it_may_be_paid_twice(
+async def test_anyone_who_stores_again_what_was_cut_short_is_told_that_it_may_be_paid_twice(
     world: World, tree: Path
 ) -> None:
     """It may have been sent, and nobody has seen what became of it; once it is seen, nothing is open."""

@@ -30,7 +30,7 @@ def hide(world: World, order: OrderId) -> list[Event]:
 async def test_an_older_order_is_not_taken_for_a_newer_one_that_the_chain_dropped(
     world: World, tree: Path
 ) -> None:
-    """Whoever asks for a name would else get yesterday's files, and hear nothing of today's."""
+    """Anyone who asks for a name would else get yesterday's files, and hear nothing of today's."""
     async with world.renter() as renter:
         older = await store(renter, tree)
         world.market.block += 3
@@ -108,7 +108,8 @@ async def test_an_older_version_that_the_chain_shows_again_is_listed_again(world
 async def test_a_root_that_an_endpoint_once_told_wrong_keeps_nobody_from_the_data(
     world: World, tree: Path, tmp_path: Path
 ) -> None:
-    """What is noted was read once; whoever gets an order asks for its slots again. No honest farmer lied."""
+    """What is noted was read once; anyone who gets an order asks for its slots again. No honest farmer
+    lied."""
     async with world.renter() as renter:
         await store(renter, tree)
         renter.catalog.file.change(lambda db: db.execute("UPDATE slots SET root = zeroblob(32), farmer = 8"))
@@ -168,7 +169,7 @@ async def test_events_that_an_endpoint_shows_later_than_their_block_are_found(
 
 
 async def test_an_order_is_not_called_lost_because_its_events_come_late(world: World, tree: Path) -> None:
-    """Whoever believed it would store it again; what was repaired since is seen when it is shown."""
+    """Anyone who believed it would store it again; what was repaired since is seen when it is shown."""
     async with world.renter() as renter:
         order = await store(renter, tree)
         [known] = await renter.orders()

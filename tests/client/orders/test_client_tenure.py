@@ -72,7 +72,7 @@ async def test_made_up_slots_are_paid_by_no_command(
 async def test_an_order_that_the_contract_does_not_have_before_its_end_is_paid_by_nobody(
     world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It can't be closed yet. Whoever placed it knows what its farmers signed, and needs no hash."""
+    """It can't be closed yet. Anyone who placed it knows what its farmers signed, and needs no hash."""
 
     async def slots_hash(_: OrderId) -> None:
         return None

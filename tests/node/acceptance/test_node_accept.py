@@ -95,7 +95,7 @@ async def test_a_deadline_is_renewed_while_the_term_allows(tmp_path: Path) -> No
 
 
 async def test_an_acceptance_that_is_about_to_lapse_is_renewed(farm: Farm) -> None:
-    """Whoever asks in the last blocks of an acceptance gets one that an order can still be placed with."""
+    """Anyone who asks in the last blocks of an acceptance gets one that an order can still be placed with."""
     slot = parcel(end=40)
     first = await farm.agree(slot)
     farm.market.mine(ACCEPTANCE_LIFE_BLOCKS - MIN_LEFT_BLOCKS - 1)
@@ -149,7 +149,7 @@ async def test_missing_pieces_are_named(farm: Farm) -> None:
     assert response.json()["detail"]["missing"] == [1, 3]
 
 
-async def test_whoever_claims_millions_of_pieces_costs_no_more_than_those_that_are_here(farm: Farm) -> None:
+async def test_to_claim_millions_of_pieces_costs_no_more_than_those_that_are_here(farm: Farm) -> None:
     slot = parcel(4)
     await farm.put(slot, 1)
     claimed = SlotTerms(pieces=1 << 22, piece_leaves=4, root=slot.root, rate=1, end=Epoch(8))

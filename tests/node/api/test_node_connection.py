@@ -364,7 +364,7 @@ def test_one_that_waits_for_its_other_end_goes_for_a_network_that_has_fewer() ->
     assert [guest.closed for guest in many] == [False, True, False]
     assert door.admit(THIRD, Guest(Phase.BUSY))
     assert few[0].closed
-    assert not door.admit(THIRD, Guest(Phase.BUSY)), "it has as many as any by now"
+    assert not door.admit(THIRD, Guest(Phase.BUSY)), "it has as many as any now"
     assert len(door) == 6
 
 

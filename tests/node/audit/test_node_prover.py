@@ -145,7 +145,7 @@ async def test_it_is_never_too_late_but_in_the_last_block(keeping: tuple[Farm, l
     assert await step(farm) is Action.PROVE
 
 
-async def test_a_book_that_changes_while_we_prove_is_proven_anew(
+async def test_a_book_that_changes_while_we_prove_is_proven_again(
     keeping: tuple[Farm, list[Parcel]], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Another order merges mountain peaks before ours is mined: refused for free, built again, paid."""

@@ -247,7 +247,7 @@ async def test_who_may_not_read_gets_nothing_for_money_either(priced: Farm) -> N
 
 
 async def test_a_repairer_pays_for_itself(priced: Farm) -> None:
-    """Sealed bytes are sold to whoever repairs an order."""
+    """Sealed bytes are sold to anyone who repairs an order."""
     assert (await read(priced, parcel(), 100, by=STRANGER, **voucher(100))).status_code == 401
     response = await read(priced, parcel(), 100, by=STRANGER, **voucher(100, by=STRANGER))
     assert (response.status_code, response.content) == (206, parcel().data[:100])

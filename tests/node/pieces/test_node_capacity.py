@@ -1,4 +1,5 @@
-"""Room: bytes that two slots share count once, whoever goes first; and how many slots and pieces may wait."""
+"""Room: bytes that two slots share count once, no matter who goes first; and how many slots and pieces may
+wait."""
 
 import pytest
 
@@ -118,7 +119,8 @@ def renter_of(number: int) -> Address:
 
 @pytest.mark.parametrize("networks", [1, 3, 6])
 def test_no_network_fills_what_may_wait_of_all(networks: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slots, pieces or bytes, with as many keys as it likes: there is room for whoever has nothing here."""
+    """Slots, pieces or bytes, with as many keys as it likes: there is room for anyone who has nothing
+    here."""
     monkeypatch.setattr(waiting, "MAX_WAITING_SLOTS", 100)
     places = [network_of(f"10.0.{number}.1") for number in range(networks)]
     there = network_of("203.0.113.9")
@@ -165,7 +167,7 @@ def test_a_slot_counts_for_the_network_that_began_it_until_it_is_placed() -> Non
 
 
 def test_who_sends_more_of_what_a_reorg_took_back_leaves_nothing_taken_for_ever() -> None:
-    """Else whoever does that often enough has used up what may wait here of all."""
+    """Else anyone who does that often enough has used up what may wait here of all."""
     capacity = Capacity(**THOUSAND)
     here, there = network_of("198.51.100.7"), network_of("203.0.113.9")
     capacity.claim(FIRST, 400, pieces=1, network=here)

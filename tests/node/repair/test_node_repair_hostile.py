@@ -79,7 +79,8 @@ def place_odd(ground: Ground, *, piece_leaves: int, holder: int = 9) -> None:
 
 
 async def test_an_order_in_pieces_that_cannot_be_keeps_no_other_from_repair(tmp_path: Path) -> None:
-    """The contract lets pieces be larger than anybody handles: whoever places such an order stops nobody."""
+    """The contract lets pieces be larger than anybody handles: anyone who places such an order stops
+    nobody."""
     ground = ruined()
     place_odd(ground, piece_leaves=2 * MAX_PIECE_LEAVES)
     async with repairing(ground, tmp_path) as repairer:
@@ -260,7 +261,7 @@ async def test_a_repair_whose_sources_raise_their_price_waits(tmp_path: Path) ->
 async def test_a_file_that_is_no_repair_keeps_no_other_from_going_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is told of once, and left to whoever put it there."""
+    """It is reported once, and left to the one who put it there."""
     ground = ruined()
     odd = tmp_path / "jobs" / f"{ODD.hex()}.json"
     odd.parent.mkdir()

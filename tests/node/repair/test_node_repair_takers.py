@@ -98,7 +98,7 @@ def test_the_share_of_strangers_counts_those_that_hold_slots() -> None:
     assert order_of([wanted(30)], proofs, beside=holders) == [30]
 
 
-def test_whoever_repairs_comes_first_with_its_own_farm() -> None:
+def test_anyone_who_repairs_comes_first_with_its_own_farm() -> None:
     tried = [wanted(number) for number in range(40, 45)]
     assert order_of([*tried, wanted(20)], proofs_of(*range(40, 45)), own=FarmerId(20))[0] == 20
 

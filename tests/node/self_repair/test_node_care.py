@@ -288,7 +288,7 @@ async def test_a_lost_ledger_is_rebuilt_however_the_chain_moves_meanwhile(tmp_pa
 
 
 async def test_a_lapsed_farm_without_its_ledger_goes_on_serving_what_it_has(tmp_path: Path) -> None:
-    """Until somebody else has the slot: whoever repairs the order can read it."""
+    """Until somebody else has the slot: anyone who repairs the order can read it."""
     async with keeping(tmp_path) as kept:
         kept.market.lapsed = True
     without(kept, LEDGER_NAME)

@@ -155,7 +155,7 @@ def test_what_mending_has_cost_is_remembered_until_its_order_ends(tmp_path: Path
     ],
     ids=lambda text: text[:40],
 )
-def test_a_spoilt_memory_of_costs_is_begun_anew(tmp_path: Path, spoilt: str) -> None:
+def test_a_spoilt_memory_of_costs_is_begun_again(tmp_path: Path, spoilt: str) -> None:
     (tmp_path / SPENDING_NAME).write_text(spoilt)
     spending = RepairSpending(tmp_path)
     assert spending.paid(ORDER, 0) == 0

@@ -83,7 +83,7 @@ async def test_a_slot_that_was_looked_at_already_is_looked_at_again_and_no_more_
 
 
 async def test_a_disk_that_dies_all_over_is_read_once(farm: Farm, looked_at: list[Look]) -> None:
-    """What the round itself finds is no reason to begin again."""
+    """What the round itself finds is not a reason to begin again."""
     slots = await keep_three(farm)
     for slot in slots:
         lose_all(farm, slot)

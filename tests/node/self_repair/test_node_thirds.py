@@ -166,7 +166,7 @@ async def test_of_a_lost_disk_so_much_is_given_up_as_cannot_be_read_in_time(
 
 
 async def test_others_that_are_away_for_a_moment_cost_no_slot(tmp_path: Path) -> None:
-    """Rebuilding takes several epochs: a look at the wrong time is no reason to give up."""
+    """Rebuilding takes several epochs: a look at the wrong time is not a reason to give up."""
     slot = parcel(6, seed=4, end=END)
     async with farming(tmp_path, slot, 1) as run:
         kept = run.kept

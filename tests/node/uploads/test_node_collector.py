@@ -191,7 +191,7 @@ async def test_a_clock_that_was_not_set_when_a_slot_was_dated_does_not_make_it_d
 async def test_the_contract_is_asked_of_a_slot_once_an_epoch_and_nothing_is_remembered_beyond(
     farm: Farm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has the order of what was not placed by its events: that is nobody's word, and is asked again."""
+    """It has the order of what was not placed by its events: that proves nothing, and is asked again."""
 
     async def hidden(_: OrderId) -> None:
         return None

@@ -255,7 +255,7 @@ async def test_one_network_leaves_room_for_others_and_info_says_how_much_it_has(
         assert (await there.put(slots[4], 0)).status_code == 201
 
 
-async def test_a_slot_is_begun_by_whoever_has_an_epochs_pay(farm: Farm) -> None:
+async def test_a_slot_is_begun_by_anyone_who_has_an_epochs_pay(farm: Farm) -> None:
     """Made up addresses without money leave nothing here."""
     slot = parcel()
     one_epoch = rate_rounded_up(OFFER.price_per_gib_epoch, PIECE_BYTES)
@@ -356,7 +356,7 @@ async def test_another_renter_may_use_the_same_order_id_without_harm(farm: Farm)
 
 
 async def test_a_piece_that_is_here_does_not_start_the_clock_again(tmp_path: Path) -> None:
-    """Whoever sends the same piece every few hours does not keep its room for good."""
+    """Anyone who sends the same piece every few hours does not keep its room for good."""
     clock = Clock()
     async with open_farm(tmp_path, clock=clock) as farm:
         for status in (201, 200, 200):

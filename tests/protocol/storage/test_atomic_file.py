@@ -49,7 +49,7 @@ getattr(atomic_file, sys.argv[2])(Path(sys.argv[3]), "a key")
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_stays(
     tmp_path: Path, call: str, begun: str, next_one: Callable[[Path], None]
 ) -> None:
-    """Killed as it makes that call to the system. Whoever writes there next, or cleans up, removes it."""
+    """Killed as it makes that call to the system. Anyone who writes there next, or cleans up, removes it."""
     command = [sys.executable, "-c", KILLED, call, begun, str(tmp_path / "file")]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert (tmp_path / "file").exists() == (call == "unlink")

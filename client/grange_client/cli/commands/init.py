@@ -25,7 +25,7 @@ from grange_client.keys.recovery_phrase import identity, new_phrase
 
 WHAT_TO_GIVE = (
     "--market is an address, 0x and 40 hex digits; --rpc the endpoint of its chain, such as "
-    "https://example.org. Both are told by whoever runs the market."
+    "https://example.org. Those who run the market tell you both."
 )
 
 

@@ -67,7 +67,7 @@ def withdraw(
             else:
                 clock = await renter.market.clock()
                 announced = await renter.request_withdrawal(parse_tokens(amount))
-                # Said at once: whoever announces it a second time waits from the beginning.
+                # Said at once: anyone who announces it a second time waits from the beginning.
                 ready = clock.describe_epoch(announced.ready_epoch)
                 common.err.print(f"Announced. From {ready}, on: grange withdraw", soft_wrap=True)
                 if (funds := await renter.funds()).vault < announced.amount:

@@ -1,4 +1,4 @@
-"""Introducing ourselves to whoever asks."""
+"""Introducing ourselves to anyone who asks."""
 
 from importlib.metadata import version
 
@@ -17,7 +17,7 @@ VERSION = version("grange")
 
 @router.get(paths.INFO, responses=refusals())
 async def info(request: Request, node: NodeHere) -> Info:
-    """Who we are, what we offer, how much room there is for whoever asks, and how far we have seen the
+    """Who we are, what we offer, how much room there is for anyone who asks, and how far we have seen the
     chain."""
     config, view = node.config, node.follower.view
     return Info(

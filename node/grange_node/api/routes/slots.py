@@ -150,7 +150,7 @@ async def list_pieces(
     on, and how many pieces are here in all."""
     record, access = await shown_slot(node, signed, order, slot)
     if record.state is SlotState.STAGED:
-        # Whoever asks how far an upload came means to go on with it.
+        # Anyone who asks how far an upload came means to go on with it.
         node.locks.touch(record.key)
     asked = range(first, first + LISTED_INDICES)
     async with node.self_repairer.reading(record.key, 0):
