@@ -300,7 +300,11 @@ def looked_at(path: Path, what: str, *, replaceable: bool = False) -> Iterator[R
 
 @contextmanager
 def translated(path: Path, what: str, done: str, replaceable: bool = False) -> Iterator[None]:
-    """Turn what SQLite and the system say of a file into the node's errors; a bug stays what it is."""
+    """Turn what SQLite and the system say of a file into the node's errors; a bug stays what it is.
+
+    Their messages go out to strangers too, who need not know where the file is.
+    """
+    where = f"The file is {path}."
     try:
         yield
     except sqlite3.Error as error:
@@ -309,13 +313,13 @@ def translated(path: Path, what: str, done: str, replaceable: bool = False) -> I
             raise
         if fault is Fault.FULL:
             raise StorageFull(
-                f"No space is left on the disk for {what} ({path}).", hint="Make room on it."
+                f"No space is left on the disk for {what}.", detail=where, hint="Make room on it."
             ) from error
         if fault is Fault.UNREADABLE and not replaceable:
             raise LedgerDamaged(path) from error
-        raise StoreFailed(f"{what} ({path}) cannot be {done}: {fault.value} ({error}).") from error
+        raise StoreFailed(f"{what} cannot be {done}: {fault.value} ({error}).", detail=where) from error
     except OSError as error:
-        raise StoreFailed(f"{what} ({path}) cannot be {done}: {error.strerror or error}.") from error
+        raise StoreFailed(f"{what} cannot be {done}: {error.strerror or error}.", detail=where) from error
 
 
 def _copy_all(source: sqlite3.Connection, target: sqlite3.Connection) -> None:

@@ -266,6 +266,11 @@ class ChainDown(NodeWorldError):
     category = Category.CHAIN
     code = ErrorCode.CHAIN_UNAVAILABLE
 
+    @classmethod
+    def because(cls, error: Exception | str) -> ChainDown:
+        """For an error of the chain's, which names our endpoint: the operator hears it, nobody else."""
+        return cls("the chain cannot be asked at the moment", detail=f"({error})")
+
 
 class HistoryDoubtful(NodeWorldError):
     """The endpoint shows a history without slots of ours that it showed before, and its own figures, or all

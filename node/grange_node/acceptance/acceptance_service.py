@@ -150,7 +150,7 @@ class AcceptanceService:
             async with self._asking.turn():
                 order = await self._link.order(previous)
         except ChainError as error:
-            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+            raise ChainDown.because(error) from error
         epoch, grid = view.head.epoch, self._config.parameters.grid_epochs
         start = start_of(order, key.renter, key.slot, epoch=epoch, grid_epochs=grid)
         terms = replace(terms, previous=previous, start=start)
@@ -190,7 +190,7 @@ class AcceptanceService:
                 check_shape(terms)
                 vacant = await self._link.is_vacant(key.order, key.slot, held.slots[key.slot])
         except ChainError as error:
-            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+            raise ChainDown.because(error) from error
         if not vacant:
             raise Conflict(
                 "this slot is not vacant", farmer=held.slots[key.slot].farmer, block=view.head.number
@@ -298,7 +298,7 @@ class AcceptanceService:
             deadline_at = await self._follower.date_of(deadline_block, view, attested=True)
             ends_at = await self._follower.date_of(end_block, view, attested=True)
         except ChainError as error:
-            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+            raise ChainDown.because(error) from error
         await self._executors.on_disk(self._record, key, terms, deadline_block, deadline_at, ends_at)
         self._locks.settle(key)
         log.info(

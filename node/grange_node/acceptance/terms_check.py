@@ -51,7 +51,7 @@ class TermsCheck:
         try:
             funds = await self._link.funds(record.key.renter)
         except ChainError as error:
-            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+            raise ChainDown.because(error) from error
         accepted_cost = await self._executors.in_database(self._open_cost, record, view)
         needed = cost(terms, view.head.epoch) + accepted_cost
         if funds < needed:

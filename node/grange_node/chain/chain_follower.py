@@ -245,9 +245,9 @@ class ChainFollower:
         try:
             return await self.refresh()
         except ChainError as error:
-            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+            raise ChainDown.because(error) from error
         except GrangeError as error:
-            raise ChainDown(f"what the chain says cannot be used: {error}") from error
+            raise ChainDown("what the chain says cannot be used", detail=f"({error})") from error
 
     def pause_seconds(self) -> float:
         """How long to wait between two looks: a part of an epoch, by the speed of the blocks seen so far."""

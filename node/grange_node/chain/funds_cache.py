@@ -127,7 +127,7 @@ class FundsCache(Generic[F]):
         try:
             funds = await self._ask(account)
         except ChainError as error:
-            raise ChainDown(f"the chain cannot be asked at the moment: {error}") from error
+            raise ChainDown.because(error) from error
         return _Answer(funds=funds, seen_at=self._clock())
 
     def _remember(self, account: Address, answer: _Answer[F], *, is_funded: bool) -> None:

@@ -302,7 +302,7 @@ class Store:
 
     def free_bytes(self) -> int:
         """What can still be written without touching the reserve."""
-        with translated(f"asking the data folder {self._root} for its free space"):
+        with translated("asking the data folder for its free space"):
             free = self._files.free_bytes(self._root)
         return max(0, free - self._arriving_bytes - self._reserve_bytes)
 

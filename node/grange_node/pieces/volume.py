@@ -62,7 +62,11 @@ class Volume:
     def require(self) -> None:
         """Raise StoreFailed unless something may be written to the folder."""
         if not self.is_there():
-            raise StoreFailed(f"The data folder {self.folder} is not there.", hint="Is its disk mounted?")
+            raise StoreFailed(
+                "The data folder is not there.",
+                detail=f"It should be {self.folder}.",
+                hint="Is its disk mounted?",
+            )
 
     def look(self, steady_seconds: float, in_place: Callable[[], bool]) -> bool:
         """Whether it is there; says so when that changes. `in_place` tells whether the files that are open

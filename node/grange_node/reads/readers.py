@@ -85,7 +85,7 @@ class _Answer:
     """How an order stood, or why that could not be found out, and when it was asked."""
 
     state: ReadableOrder | None
-    failure: str = ""
+    failure: str | None = None
     block: int
     epoch: Epoch
     asked_at: float
@@ -194,8 +194,8 @@ class Readers:
             with self._queued(network):
                 async with lock:
                     answer = self._known(order, view) or await self._ask(order, view)
-        if answer.failure:
-            raise ChainDown(answer.failure)
+        if answer.failure is not None:
+            raise ChainDown.because(answer.failure)
         return answer.state
 
     def _queued(self, network: Network) -> AbstractContextManager[None]:
@@ -207,16 +207,17 @@ class Readers:
         if answer is None or answer.epoch != view.head.epoch:
             return None
         is_young = elapsed(answer.asked_at, self._clock()) < self._follower.pause_seconds()
-        is_current = answer.block == view.head.number and not answer.failure
+        is_current = answer.block == view.head.number and answer.failure is None
         return answer if is_current or is_young else None
 
     async def _ask(self, order: OrderId, view: View) -> _Answer:
-        state, failure = None, ""
+        state: ReadableOrder | None = None
+        failure: str | None = None
         try:
             async with self._looking.turn():
                 state = await self._link.order_state(order)
         except ChainError as error:
-            failure = f"the chain cannot be asked at the moment: {error}"
+            failure = str(error)
         answer = _Answer(
             state=state,
             failure=failure,

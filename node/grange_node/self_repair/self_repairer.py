@@ -279,9 +279,9 @@ class SelfRepairer:
             self._capacity.set_placed(key, True)
             missing = await self._executors.on_disk(self._missing, key, terms)
             log.warning(
-                "%s is ours by the chain and was not known; %d of its %d pieces are not here",
+                "%s is ours by the chain and was not known; %d of its %d pieces are here",
                 key,
-                len(missing),
+                terms.pieces - len(missing),
                 terms.pieces,
             )
             await self._executors.in_database(self._damaged_pieces.note, key, missing, view.head.epoch)
