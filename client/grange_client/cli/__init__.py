@@ -1,6 +1,6 @@
 """The command `grange`.
 
-entry           where it begins, and interrupt Ctrl-C until it has begun
+entry           where it begins, and loading what holds while modules load
 app             the commands put together, with those of other packages (plugins)
 commands/       a function for each command
 guidance        what to correct, for errors of the chain (`grange.cli` has the words and exit codes)

@@ -20,8 +20,8 @@ from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
 from grange_client.cli.group import CommandGroup, show_version, use_plain_types
 from grange_client.cli.guidance import guidance
-from grange_client.cli.interrupt import leaving_at_once
-from grange_client.cli.plugins import PLUGINS, add_plugins, as_command
+from grange_client.cli.loading import leaving_at_once, resume_collector
+from grange_client.cli.plugins import PLUGINS, add_plugins, as_command, asked_command
 
 COMMANDS: Final = {
     "init": ("init", "Make a recovery phrase, or take yours, and remember the market."),
@@ -62,7 +62,9 @@ class _Commands(CommandGroup):
         if args and args[0] in COMMANDS:
             with leaving_at_once():
                 self.commands[args[0]] = as_command(args[0], load_command(args[0]))
-        return super().resolve_command(ctx, args)
+        command = super().resolve_command(ctx, args)
+        resume_collector()
+        return command
 
 
 def load_command(name: str) -> Any:
@@ -110,8 +112,10 @@ def run(arguments: list[str]) -> int:
     keep_freed_memory(KEPT_MEMORY_BYTES)
     try:
         with leaving_at_once():
-            found = tuple(entry_points(group=PLUGINS))
-            add_plugins(app, found, argv=arguments or _words_to_complete(), warn=_warn)
+            argv = arguments or _words_to_complete()
+            if asked_command(argv) not in COMMANDS:
+                # Finding them reads a file of every package that is installed.
+                add_plugins(app, tuple(entry_points(group=PLUGINS)), argv=argv, warn=_warn)
         code = _invoke(arguments)
         sys.stdout.flush()
     except GrangeError as error:

@@ -14,12 +14,13 @@ import signal
 import sys
 from typing import Any
 
-from grange_client.cli.interrupt import leaving_at_once
+from grange_client.cli.loading import leaving_at_once, pause_collector
 from grange_client.output_errors import OutputFailed
 
 
 def main() -> None:
     """The console script."""
+    pause_collector()
     _open_standard_files()
     sys.stdout = _text_output(1, sys.stdout, _Output)
     sys.stderr = _text_output(2, sys.stderr, _Errors)

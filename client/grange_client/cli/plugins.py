@@ -4,6 +4,7 @@ Each entry point is a typer app, added under its own name, and loaded when it is
 its help is read in its source, where it stands as `app = typer.Typer(help="...")`. One that needs an extra of
 its package which is not installed stays in the help, and says what to install when it is called. One that
 does not load for another reason, or that would take a name of ours, costs a line of warning and nothing else.
+They are looked for unless one of our own commands is called.
 """
 
 import ast
@@ -23,7 +24,7 @@ def add_plugins(
 ) -> None:
     """Add other packages' commands. What is not asked for is not loaded: some take a second to import."""
     own = {command.name or _name(command.callback) for command in to.registered_commands}
-    asked = next((word for word in argv if not word.startswith("-")), None)
+    asked = asked_command(argv)
     for entry in sorted(found, key=lambda one: one.name):
         if entry.name in own:
             warn(f"The command {entry.name} of {entry.value} is left out: grange has one of that name.")
@@ -39,6 +40,11 @@ def add_plugins(
                     _add_placeholder(to, entry.name, extra)
                     continue
                 warn(f"The command {entry.name} is left out: {entry.value} does not load ({error}).")
+
+
+def asked_command(argv: Sequence[str]) -> str | None:
+    """The command that a command line names."""
+    return next((word for word in argv if not word.startswith("-")), None)
 
 
 def as_command(name: str, loaded: Callable[..., Any]) -> Any:

@@ -32,7 +32,8 @@ class NetworkFileInvalid(UserError, WorldError):
 class Network(BaseModel):
     """Which chain, and which market on it. `chain_id` None takes whatever the endpoint serves."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # Built when it is first used.
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     rpc: str = Field(max_length=2048)
     market: Address

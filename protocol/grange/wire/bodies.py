@@ -35,12 +35,15 @@ End = Annotated[EpochNumber, Field(gt=0)]
 """Exclusive."""
 
 
+# Built when they are first used: a command uses one or two of them, and building all takes a while.
+
+
 class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, defer_build=True)
 
 
 class _Request(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class OfferAnswer(_Answer):
@@ -199,7 +202,7 @@ class TakeOverRequest(_Request):
 
 AcceptanceRequest = PlaceRequest | ExtendRequest | TakeOverRequest
 ACCEPTANCE_REQUEST: Final[TypeAdapter[AcceptanceRequest]] = TypeAdapter(
-    Annotated[AcceptanceRequest, Field(discriminator="use")]
+    Annotated[AcceptanceRequest, Field(discriminator="use")], config=ConfigDict(defer_build=True)
 )
 
 Body = TypeVar("Body", bound=BaseModel)
