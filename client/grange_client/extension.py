@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from grange.chain import Farmer, Receipt
+from grange.chain.market import OnMined
 from grange.chain.orders import OrderState
 from grange.messages import NO_ORDER, order_id
 from grange.transfer.acceptance import AcceptanceTerms, Keeper
@@ -31,7 +32,7 @@ from grange_client.downloads.rebuild import SlotRebuilder
 from grange_client.errors import CannotExtend, OrderMissing
 from grange_client.orders.extension_quote import Extended, ExtensionQuote, end_after, salt_for
 from grange_client.orders.lookup import SHOWN_ID_CHARACTERS
-from grange_client.orders.market import Market, OnMined
+from grange_client.orders.market import RenterMarket
 from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
 from grange_client.orders.placing import PASSING_ERRORS, Placing
 from grange_client.orders.plan import Funds, missing_from_vault
@@ -48,7 +49,7 @@ class Extensions:
     """What extending needs from its surroundings. `open_rebuilder` is for making slots of an order again."""
 
     account: Address
-    market: Market
+    market: RenterMarket
     tenures: TenureCheck
     directory: FarmerDirectory
     policy: RetryPolicy

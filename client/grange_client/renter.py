@@ -25,13 +25,14 @@ from grange.chain import (
     Farmer,
     Receipt,
     RpcError,
-    Sender,
     Timeouts,
     TransactionReverted,
     Withdrawal,
 )
 from grange.chain.confirmations import default_confirmations
 from grange.chain.orders import Closing, OrderState
+from grange.chain.proofs import HISTORY_EPOCHS
+from grange.chain.sender import burying_sender
 from grange.errors import GrangeError, UserError
 from grange.executors import Executors
 from grange.peer import (
@@ -47,7 +48,6 @@ from grange.transfer.aging import Freshness
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.events import Complaint, Listener, Step, ignore_progress
 from grange.transfer.retry import RetryPolicy
-from grange.transfer.sampling import HISTORY_EPOCHS
 from grange.transfer.selection import UNKNOWN, Reputation
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_client.downloads.downloads import DownloadPlan, Downloads
@@ -65,7 +65,7 @@ from grange_client.orders.dropped import Aftercare
 from grange_client.orders.durability import OrderHealth
 from grange_client.orders.extension_quote import Extended, ExtensionQuote
 from grange_client.orders.lookup import find_order, unread_notice, with_id
-from grange_client.orders.market import ChainMarket, Market
+from grange_client.orders.market import RenterMarket
 from grange_client.orders.order_health import read_health
 from grange_client.orders.pending import PendingOrder, PendingOrders, Stored
 from grange_client.orders.placements import FOLDER_NAME, Placements
@@ -106,7 +106,7 @@ class Renter:
         self,
         *,
         identity: Identity,
-        market: Market,
+        market: RenterMarket,
         catalog: Catalog,
         reputations: Reputations,
         directory: FarmerDirectory,
@@ -199,7 +199,7 @@ class Renter:
             expected_genesis=config.expected_genesis,
         ) as chain:
             lock = HomeLock.in_home(config.home, on_wait=on_wait)
-            market = ChainMarket(chain, Sender(chain, config.identity.wallet, lock=lock))
+            market = RenterMarket(burying_sender(chain, config.identity.wallet, lock=lock))
             async with cls.assembled(
                 identity=config.identity,
                 market=market,
@@ -215,7 +215,7 @@ class Renter:
         cls,
         *,
         identity: Identity,
-        market: Market,
+        market: RenterMarket,
         catalog_path: Path,
         policy: RetryPolicy,
         freshness: Freshness | None = None,

@@ -3,7 +3,7 @@
     Store, Ledger     what is on disk
     Volume, Ballast   whether that is there, and room kept back for it (loop)
     Executors         threads for what blocks
-    ChainLink         the way to the market
+    FarmMarket        the way to the market
     ChainFollower     chain -> ledger and view                         (loop)
     Prover            view, ledger, store -> proofs                    (loop)
     Collector         ledger -> removals                               (loop)
@@ -36,7 +36,7 @@ from grange_node.acceptance.acceptance_service import AcceptanceService
 from grange_node.audit.prover import Prover
 from grange_node.chain.account_funds import AccountFunds
 from grange_node.chain.chain_follower import ChainFollower
-from grange_node.chain.chain_link import ChainLink, LiveLink
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.gas_watch import GAS_SECONDS, GasWatch
 from grange_node.chain.vault_funds import VaultFunds
 from grange_node.config import ACCOUNTS_NAME, DAMAGES_NAME, LEDGER_NAME, REPAIRS_NAME, Config
@@ -89,7 +89,7 @@ class Node:
     paths: Paths
     ledger: Ledger
     capacity: Capacity
-    link: ChainLink
+    market: FarmMarket
     follower: ChainFollower
     uploads: Uploads
     locks: SlotLocks
@@ -114,7 +114,7 @@ class Node:
         config: Config,
         wallet: Wallet,
         *,
-        link: ChainLink | None = None,
+        market: FarmMarket | None = None,
         files: Files | None = None,
         rebuilder: Rebuilder | None = None,
         clock: Callable[[], float] = time.time,
@@ -161,12 +161,12 @@ class Node:
                 unplaced_bytes_per_renter=config.unplaced_bytes_per_renter,
             )
             await executors.on_disk(_recover, store, ledger, capacity)
-            if link is None:
-                link = await stack.enter_async_context(LiveLink.open(config, wallet))
+            if market is None:
+                market = await stack.enter_async_context(FarmMarket.open(config, wallet))
             epoch_blocks = config.parameters.epoch_blocks
-            follower = ChainFollower(link, ledger, capacity, epoch_blocks, clock, executors=executors)
+            follower = ChainFollower(market, ledger, capacity, epoch_blocks, clock, executors=executors)
             locks = SlotLocks(steady)
-            funds = AccountFunds(link, clock)
+            funds = AccountFunds(market, clock)
             uploads = Uploads(
                 config=config,
                 store=store,
@@ -188,13 +188,13 @@ class Node:
                 DamagedPieces.open(config.data_folder / DAMAGES_NAME, ballast.give_up)
             )
             if rebuilder is None:
-                rebuilder = LiveRebuilder(config.data_folder / REPAIRS_NAME, link.sender, executors)
+                rebuilder = LiveRebuilder(config.data_folder / REPAIRS_NAME, market.sender, executors)
             self_repairer = SelfRepairer(
                 config=config,
                 store=store,
                 ledger=ledger,
                 capacity=capacity,
-                link=link,
+                market=market,
                 follower=follower,
                 damaged_pieces=damaged_pieces,
                 volume=volume,
@@ -203,7 +203,7 @@ class Node:
                 steady=steady,
                 executors=executors,
             )
-            vaults = VaultFunds(link, clock)
+            vaults = VaultFunds(market, clock)
             disk_capacity = DiskCapacity(store, executors)
             await disk_capacity.measure()
             if is_own:
@@ -220,7 +220,7 @@ class Node:
                 paths=Paths(store, executors),
                 ledger=ledger,
                 capacity=capacity,
-                link=link,
+                market=market,
                 follower=follower,
                 uploads=uploads,
                 locks=locks,
@@ -229,7 +229,7 @@ class Node:
                     wallet=wallet,
                     store=store,
                     ledger=ledger,
-                    link=link,
+                    market=market,
                     follower=follower,
                     uploads=uploads,
                     locks=locks,
@@ -240,7 +240,7 @@ class Node:
                     config,
                     store,
                     ledger,
-                    link,
+                    market,
                     follower,
                     executors=executors,
                     damaged=self_repairer.drawn,
@@ -250,7 +250,7 @@ class Node:
                     ledger=ledger,
                     uploads=uploads,
                     locks=locks,
-                    link=link,
+                    market=market,
                     follower=follower,
                     history=rebuilder.order,
                     farmer=config.farmer,
@@ -268,7 +268,7 @@ class Node:
                     finished=self_repairer.scrubbed,
                     next_suspect=self_repairer.next_suspect,
                 ),
-                readers=Readers(link, follower, funds, clock),
+                readers=Readers(market, follower, funds, clock),
                 payment_gate=PaymentGate(
                     domain=config.domain,
                     farmer=config.farmer,
@@ -279,12 +279,12 @@ class Node:
                 ),
                 redeemer=Redeemer(
                     accounts=accounts,
-                    link=link,
+                    market=market,
                     vaults=vaults,
                     redeem_at=config.redeem_at,
                     executors=executors,
                 ),
-                gas_watch=GasWatch(link, wallet.address),
+                gas_watch=GasWatch(market, wallet.address),
                 memory=FairShares(MAX_MEMORY_BYTES, SHARE_WEIGHT),
                 steady=steady,
             )

@@ -43,6 +43,10 @@ async def together(
 ) -> tuple[One, Two, Three]: ...
 
 
+@overload
+async def together(*calls: Awaitable[One]) -> tuple[One, ...]: ...
+
+
 async def together(*calls: Awaitable[Any]) -> tuple[Any, ...]:
     """The results of several calls that begin in the same moment, as questions to the chain do that are to go
     in one request. Waits for all of them, and only then raises the first error, in their order."""

@@ -149,7 +149,7 @@ async def restart(folder: Path, started: float) -> dict[str, Any]:
     loaded = time.perf_counter()
     async with AsyncExitStack() as stack:
         nothing: Any = _Nothing()
-        node = await stack.enter_async_context(Node.open(config, WALLET, link=nothing, rebuilder=nothing))
+        node = await stack.enter_async_context(Node.open(config, WALLET, market=nothing, rebuilder=nothing))
         ready, opened = time.perf_counter(), time.time()
         ready_mb = _memory_mb()
         proving_cpu = time.process_time()

@@ -24,16 +24,16 @@ from typing import Any
 from aiohttp import web
 from eth_abi.abi import decode, encode
 
-from grange.chain import Chain, Farmer, Wallet
+from grange.chain import Chain, Farmer, Sender, Wallet
 from grange.chain.codec import market_abi
+from grange.chain.registry import Registered, read_registered
 from grange.peer import Signer
 from grange.transfer.directory import FarmerDirectory
-from grange.transfer.registry import Registered, read_registered
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Requirements, choose
 from grange.types import Address, Epoch, FarmerId
 from grange.units import GIB, TOKEN
-from grange_client.orders.market import ChainMarket
+from grange_client.orders.market import RenterMarket
 from grange_devnet import DEVNET_PARAMETERS
 from speed.processes import run_measured
 
@@ -179,16 +179,12 @@ def _proof(number: int, epoch: int, block: int) -> dict[str, Any]:
     }
 
 
-class _Market(ChainMarket):
+class _Market(RenterMarket):
     """One whose sample is the same in every run, so that runs compare."""
 
-    def __init__(self, chain: Chain, sender: Any) -> None:
-        super().__init__(chain, sender)
-        self._of_chain = chain
-
     async def registered(self, known: Collection[FarmerId] = ()) -> Registered:
-        """See Market."""
-        return await read_registered(self._of_chain, known, chance=random.Random(SEED))
+        """See MarketClient."""
+        return await read_registered(self, known, chance=random.Random(SEED))
 
 
 class _Directory(FarmerDirectory):
@@ -205,8 +201,8 @@ async def select_once(url: str) -> dict[str, Any]:
     """One selection in this process: seconds, and the most memory it had."""
     async with Chain.connect(url, MARKET, expected_chain_id=CHAIN_ID) as chain:
         nothing: Any = None
-        market = _Market(chain, SimpleNamespace(address=MARKET))
         wallet = Wallet(b"\1" * 32)
+        market = _Market(Sender(chain, wallet))
         policy = RetryPolicy()
         signer = Signer(
             domain=chain.domain, wallet=wallet, timeouts=policy.timeouts, now=time.time, random=bytes

@@ -178,14 +178,11 @@ async def test_an_order_whose_events_are_hidden_keeps_no_other_from_being_mended
     sender = Sender(devnet.chain, await funded(devnet))
     order, _ = await store(devnet, sender, farmers, leaf_count=LEAVES)
 
-    async def connected() -> Sender:
-        return sender
-
     async def nothing(*_: object) -> list[object]:
         return []
 
     with Executors.open() as executors:
-        rebuilder = LiveRebuilder(tmp_path, connected, executors)
+        rebuilder = LiveRebuilder(tmp_path, sender, executors)
         with monkeypatch.context() as patched:
             patched.setattr(devnet.chain, "logs", nothing)
             assert await rebuilder.order(order) is None

@@ -1,13 +1,13 @@
 """A market and farmers in memory, behind the interfaces that the renter uses on real ones.
 
-`FakeMarket` implements `grange_client.orders.market.Market`; `FakeFarmer` speaks the farmer's HTTP interface
+`FakeMarket` is the renter's market over events in memory; `FakeFarmer` speaks the farmer's HTTP interface
 on a real socket and checks every signature. Each farmer has knobs that make it slow, broken or dishonest.
 """
 
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -17,22 +17,25 @@ from typing import Any
 import market_rules
 import pytest
 from aiohttp import web
+from fake_chain import matches, unconnected
 from pydantic import BaseModel
 
 from grange.chain import (
-    Batch,
-    Cursor,
     Event,
+    EventFilter,
     Farmer,
     Head,
+    Loss,
+    Order,
     Receipt,
-    Rollback,
     TransactionReverted,
     Wallet,
     Withdrawal,
 )
+from grange.chain.market import Missing, OnMined, nobody_told
 from grange.chain.orders import OrderUnreadable, fold
-from grange.chain.renter_events import Watched
+from grange.chain.proofs import HISTORY_EPOCHS
+from grange.chain.registry import Registered
 from grange.merkle import merkle_root, path, root_of_hashes
 from grange.messages import (
     NO_CONTENT,
@@ -50,9 +53,7 @@ from grange.peer import Peer
 from grange.storage.optional_database import BUSY_SECONDS
 from grange.times import BlockClock
 from grange.transfer.aging import Freshness
-from grange.transfer.registry import Registered
 from grange.transfer.retry import RetryPolicy, SlowRule
-from grange.transfer.sampling import HISTORY_EPOCHS
 from grange.types import (
     Acceptance,
     Address,
@@ -90,7 +91,7 @@ from grange.wire.headers import (
 )
 from grange.wire.limits import MAX_REQUEST_LIFE_SECONDS, STEP_BYTES
 from grange_client.keys.recovery_phrase import Identity, identity
-from grange_client.orders.market import Missing, OnMined, nobody_told
+from grange_client.orders.market import RenterMarket
 from grange_client.renter import Renter
 
 WORDS = "test test test test test test test test test test test junk"
@@ -361,18 +362,17 @@ def honest(farmer: FakeFarmer, fields: dict[str, Any]) -> dict[str, Any]:
     return farmer.sign(fields)
 
 
-class FakeMarket:
+class FakeMarket(RenterMarket):
     """The market of one renter, with a clock of blocks that a test turns by hand."""
 
-    def __init__(self, renter: Address) -> None:
-        self.domain = Domain(chain_id=1337, market=MARKET)
-        self.parameters = PARAMETERS
-        self.renter = renter
+    def __init__(self, wallet: Wallet) -> None:
+        super().__init__(unconnected(Domain(chain_id=1337, market=MARKET), wallet, PARAMETERS))
+        self.renter = wallet.address
         self.block = 25
         self.vaults: dict[Address, int] = {}
         self.announced: dict[Address, Withdrawal] = {}
         self.redemptions: dict[FarmerId, int] = {}
-        self.wallets: dict[Address, int] = {renter: 1000 * TOKEN}
+        self.wallets: dict[Address, int] = {self.renter: 1000 * TOKEN}
         self.native = 10**18
         self.known: list[Farmer] = []
         self.events: list[Event] = []
@@ -392,13 +392,13 @@ class FakeMarket:
         self.fork = 0
         self.reorged_to: int | None = None
 
-    def block_hash(self, number: int) -> bytes:
+    def hash_of(self, number: int) -> bytes:
         return sha256(b"%d %d" % (number, self.fork if number > (self.reorged_to or 0) else 0)).digest()
 
     async def head(self) -> Head:
         return Head(
             number=self.block,
-            hash=self.block_hash(self.block),
+            hash=self.hash_of(self.block),
             timestamp=NOW,
             epoch=Epoch(self.block // PARAMETERS.epoch_blocks),
         )
@@ -578,7 +578,7 @@ class FakeMarket:
                 name=name,
                 args=args,
                 block=self.block,
-                block_hash=self.block_hash(self.block),
+                block_hash=self.hash_of(self.block),
                 tx_hash=bytes(32),
                 log_index=len(self.events),
             )
@@ -616,31 +616,33 @@ class FakeMarket:
             contract_address=None,
         )
 
-    async def orders_since(
-        self, cursor: Cursor, watched: Watched, head: Head | None = None
-    ) -> list[Rollback | Batch]:
-        steps: list[Rollback | Batch] = []
-        standing = [number for number, value in cursor.anchors if self.block_hash(number) == value]
-        if len(standing) < len(cursor.anchors):
-            block = max(standing, default=cursor.start - 1)
-            cursor = cursor.rolled_back(block)
-            steps.append(Rollback(block=block, cursor=cursor))
-        if cursor.block < self.block:
-            first = cursor.block + 1
-            shown = [event for event in self._shown() if event.block >= first]
-            asked = {event.args["order"] for event in shown if event.name == "OrderPlaced"}
-            asked |= {*watched(first)}
-            cursor = cursor.advanced(self.block, self.block_hash(self.block))
-            steps.append(
-                Batch(
-                    from_block=first,
-                    to_block=self.block,
-                    to_hash=self.block_hash(self.block),
-                    events=tuple(e for e in shown if e.name == "OrderClosed" or e.args["order"] in asked),
-                    cursor=cursor,
-                )
-            )
-        return steps
+    async def block_hash(self, number: int) -> bytes | None:
+        return self.hash_of(number) if 0 <= number <= self.block else None
+
+    async def block_hashes(self, numbers: Sequence[int]) -> list[bytes | None]:
+        return [await self.block_hash(number) for number in numbers]
+
+    async def logs(
+        self,
+        from_block: int,
+        to_block: int | None,
+        events: Sequence[str] = (),
+        args: Mapping[str, Any] | None = None,
+    ) -> list[Event]:
+        last = self.block if to_block is None else to_block
+        return await self.logs_matching(
+            from_block, last, [EventFilter(events=tuple(events), args=args or {})]
+        )
+
+    async def logs_matching(
+        self, from_block: int, to_block: int | None, filters: Sequence[EventFilter]
+    ) -> list[Event]:
+        last = self.block if to_block is None else to_block
+        return [
+            event
+            for event in self._shown()
+            if from_block <= event.block <= last and any(matches(event, one) for one in filters)
+        ]
 
     def _shown(self) -> list[Event]:
         """What the market said of orders, with what they extend as far as the endpoint shows that."""
@@ -656,22 +658,23 @@ class FakeMarket:
                 shown.append(replace(event, name="OrderExtended", args=args, log_index=index))
         return shown
 
-    async def slots_hash(self, order: OrderId) -> bytes | None:
+    async def order(self, order: OrderId) -> Order | None:
         try:
             found = fold(await self.order_events(order, 0))
         except OrderUnreadable:
             return None
-        return None if found is None or self._emitted("OrderClosed", order) else found.slots_hash
+        if found is None or self._emitted("OrderClosed", order):
+            return None
+        names = ("renter", "start", "end", "k", "n", "slots_hash")
+        return Order(**{name: getattr(found, name) for name in names})
 
-    async def order_events(self, order: OrderId, block: int) -> list[Event]:
-        return [one for one in self._shown() if one.args["order"] == order and one.block >= block]
-
-    async def is_lost(self, order: OrderId, slot: int, start: Epoch) -> bool:
-        return (order, slot, start) in self.lost
-
-    async def extension_of(self, order: OrderId, block: int) -> OrderId:
-        later = [new for new, old in self.extensions.items() if old == order]
-        return next((new for new in later if self._emitted("OrderPlaced", new)), NO_ORDER)
+    async def losses(self, order: OrderId, starts: Sequence[Epoch]) -> list[Loss | None]:
+        return [
+            Loss(farmer=FarmerId(0), lost_epoch=start, lost_block=self.block, collateral=0)
+            if (order, slot, start) in self.lost
+            else None
+            for slot, start in enumerate(starts)
+        ]
 
     async def close(self, held: Held) -> Receipt:
         """Gives back what the test put into `to_return`: refund and compensation."""
@@ -793,7 +796,7 @@ def farmer_view(number: int, operator: Address, endpoint: str, **fields: Any) ->
 async def open_world(home: Path, farmers: int) -> AsyncIterator[World]:
     """A market with so many farmers that serve."""
     who = identity(WORDS)
-    market = FakeMarket(who.wallet.address)
+    market = FakeMarket(who.wallet)
     fleet = [FakeFarmer(number, market) for number in range(1, farmers + 1)]
     try:
         for farmer in fleet:

@@ -29,7 +29,7 @@ from grange.units import TOKEN
 from grange_client.errors import NotEnoughMoney, OrderGoesOn
 from grange_client.keys.config import Config, set_up
 from grange_client.orders.durability import SlotState
-from grange_client.orders.market import ChainMarket
+from grange_client.orders.market import RenterMarket
 from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
 from grange_devnet.devnet import Devnet
@@ -181,8 +181,8 @@ async def test_an_order_that_another_command_placed_after_a_reorganisation_is_st
     send_again = Sender._send_again_if_dropped
     monkeypatch.setattr("grange.chain.sender.BLOCK_PATIENCE_SECONDS", 20)
     async with Renter.open(town.config, policy=CALM) as renter:
-        assert isinstance(renter.market, ChainMarket)
-        ours = renter.market._sender
+        assert isinstance(renter.market, RenterMarket)
+        ours = renter.market.sender
 
         async def wait(sender: Sender, sent: Any) -> None:
             if sender is ours:

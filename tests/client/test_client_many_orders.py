@@ -15,7 +15,7 @@ from grange_client.downloads import downloads as downloads_module
 from grange_client.downloads.reader import OrderReader
 from grange_client.files.manifest import Manifest
 from grange_client.keys.recovery_phrase import identity
-from grange_client.orders.market import ChainMarket
+from grange_client.orders.market import RenterMarket
 from grange_client.renter import Renter
 
 ORDERS = 1_000
@@ -32,19 +32,19 @@ def paper() -> PaperChain:
 
 
 @pytest.fixture
-def market(paper: PaperChain, monkeypatch: pytest.MonkeyPatch) -> ChainMarket:
+def market(paper: PaperChain, monkeypatch: pytest.MonkeyPatch) -> RenterMarket:
     chain = paper.chain(monkeypatch)
-    return ChainMarket(chain, Sender(chain, identity(WORDS).wallet))
+    return RenterMarket(Sender(chain, identity(WORDS).wallet))
 
 
 @pytest.fixture
-def counter(market: ChainMarket, monkeypatch: pytest.MonkeyPatch) -> RequestCounter:
+def counter(market: RenterMarket, monkeypatch: pytest.MonkeyPatch) -> RequestCounter:
     return RequestCounter(monkeypatch)
 
 
 async def test_a_thousand_orders_are_listed_in_twenty_requests(
     paper: PaperChain,
-    market: ChainMarket,
+    market: RenterMarket,
     counter: RequestCounter,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

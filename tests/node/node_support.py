@@ -1,8 +1,7 @@
 """What the node's tests share: a chain in memory, a renter, and a farm around them.
 
-`FakeMarket` implements the node's `ChainLink`. Its whole state is the list of its blocks with their
-events, so that a reorg is a cut; events are followed by the real EventFollower, and proofs are judged by
-`grange.audit` over books built from the events, as the contract would.
+`FakeMarket` is the node's market over a `FakeChain`: events are followed by the real EventFollower, and
+proofs are judged by `grange.audit` over books built from the events, as the contract would.
 """
 
 import asyncio
@@ -16,27 +15,21 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
+from fake_chain import BLOCK_SECONDS, FakeChain, unconnected
 from fastapi import FastAPI
 from market_rules import PARAMETERS
 
 from grange.audit import BookState, verify_proof
 from grange.chain import (
-    Batch,
     Book,
     ChainUnavailable,
-    Cursor,
-    Event,
-    EventFilter,
-    EventFollower,
     Farmer,
-    Head,
     Order,
     Receipt,
-    Rollback,
-    Sender,
     TransactionReverted,
     Wallet,
 )
@@ -45,12 +38,12 @@ from grange.executors import Executors
 from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import NO_CONTENT, Domain, order_id, request_digest, sign_digest, voucher_signer
 from grange.mountain import path_length
-from grange.times import BlockClock
 from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Slot, Voucher, address_from
 from grange.units import GIB, LEAF_BYTES, TOKEN, rate_rounded_up
 from grange.wire import paths
 from grange.wire.headers import Authorization
 from grange_node.api.app import create_app
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.funding import GasReserve
 from grange_node.chain.order_state import ReadableOrder
 from grange_node.config import Config, OfferFile, ParametersFile, parameters_file
@@ -67,7 +60,6 @@ DOMAIN = Domain(chain_id=CHAIN_ID, market=MARKET)
 FARMER = FarmerId(7)
 OPERATOR = Wallet(b"\x01" * 32)
 PIECE_LEAVES = 4
-BLOCK_SECONDS = 1.0
 PIECE_BYTES = PIECE_LEAVES * LEAF_BYTES
 OFFER = Offer(
     price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=16 << 20, longest_term_epochs=40
@@ -94,19 +86,13 @@ class Clock:
         self.set_by += seconds
 
 
-@dataclass(frozen=True, kw_only=True)
-class Block:
-    """A block, and what the market said in it."""
-
-    hash: bytes
-    timestamp: int
-    events: tuple[Event, ...]
-
-
-class FakeMarket:
+class FakeMarket(FakeChain, FarmMarket):
     """A market with one farmer, in memory."""
 
     def __init__(self, stake: int = 1000 * TOKEN) -> None:
+        FakeChain.__init__(self)
+        config: Any = SimpleNamespace(farmer=FARMER, parameters=PARAMETERS, offer=OFFER)
+        FarmMarket.__init__(self, config, unconnected(DOMAIN, OPERATOR))
         self.stake = stake
         self.lapsed = False
         self.operator = OPERATOR.address
@@ -122,51 +108,21 @@ class FakeMarket:
         self.strikes = 0
         self.vacant: set[tuple[OrderId, int]] = set()
         self.vaults: dict[Address, int] = {}
-        self.redeemed: dict[Address, int] = {}
+        self.redeemed_totals: dict[Address, int] = {}
         self.announced: set[Address] = set()
-        self.losses: list[int] = []
+        self.lost_counts: list[int] = []
         """How many slots each transaction gave up."""
         self.redemptions: list[int] = []
         """How many payers each transaction paid for."""
         self.means_asked = 0
         self.orders_asked = 0
-        self.blocks: list[Block] = []
-        self.down = False
         self.sent_proofs = 0
         self.proofs: asyncio.Queue[Epoch] = asyncio.Queue()
         self.before_prove: Callable[[], None] | None = None
         self.lose_answer = False
-        self._fork = 0
         self.mine(15)
 
     # For the tests.
-
-    @property
-    def height(self) -> int:
-        return len(self.blocks) - 1
-
-    @property
-    def epoch(self) -> Epoch:
-        return Epoch(self.height // PARAMETERS.epoch_blocks)
-
-    def mine(self, count: int = 1, events: Sequence[tuple[str, dict[str, Any]]] = ()) -> int:
-        """Add blocks, the last of which has these events; gives its number."""
-        for left in reversed(range(count)):
-            number = len(self.blocks)
-            block_hash = hashlib.sha256(f"{number}/{self._fork}".encode()).digest()
-            made = tuple(
-                Event(
-                    name=name,
-                    args=args,
-                    block=number,
-                    block_hash=block_hash,
-                    tx_hash=hashlib.sha256(block_hash).digest(),
-                    log_index=index,
-                )
-                for index, (name, args) in enumerate(events if left == 0 else ())
-            )
-            self.blocks.append(Block(hash=block_hash, timestamp=number, events=made))
-        return self.height
 
     def mine_to_epoch(self, epoch: int, offset: int = 0) -> None:
         self.mine(epoch * PARAMETERS.epoch_blocks + offset - self.height)
@@ -193,19 +149,14 @@ class FakeMarket:
     def epoch_of(self, block: int) -> int:
         return block // PARAMETERS.epoch_blocks
 
-    def reorg(self, depth: int) -> None:
-        """Forget the newest blocks; those mined from now on have other hashes."""
-        del self.blocks[len(self.blocks) - depth :]
-        self._fork += 1
-
     def entries(self) -> list[Entry]:
         totals: dict[tuple[bool, int], tuple[int, int]] = {}
         found = []
         lost = {
             (event.args["order"], event.args["slot"], event.args["from"]): event.args["lost_epoch"]
-            for event in self._events("LossDeclared")
+            for event in self.events("LossDeclared")
         }
-        for event in self._events("SlotFilled"):
+        for event in self.events("SlotFilled"):
             args = event.args
             book = args["extension"], args["end"]
             index, first = totals.get(book, (0, 0))
@@ -232,54 +183,20 @@ class FakeMarket:
     def committed_rate(self) -> int:
         return sum(entry.rate for entry in self.entries() if entry.end > self.epoch and not entry.lost)
 
-    def _events(self, name: str) -> list[Event]:
-        return [event for block in self.blocks for event in block.events if event.name == name]
-
-    def _ask(self) -> None:
-        if self.down:
-            raise ChainUnavailable("http://chain", "connection refused")
-
-    # What an EventFollower asks.
-
-    async def block_hash(self, number: int) -> bytes | None:
-        self._ask()
-        return self.blocks[number].hash if 0 <= number <= self.height else None
-
-    async def block_hashes(self, numbers: Sequence[int]) -> list[bytes | None]:
-        return [await self.block_hash(number) for number in numbers]
-
-    async def logs_matching(self, first: int, last: int, filters: Sequence[EventFilter]) -> list[Event]:
-        self._ask()
-        return [event for block in self.blocks[first : last + 1] for event in block.events]
-
-    # ChainLink.
-
-    async def head(self) -> Head:
-        self._ask()
-        newest = self.blocks[-1]
-        return Head(number=self.height, hash=newest.hash, timestamp=newest.timestamp, epoch=self.epoch)
+    # What the farm asks.
 
     async def audit_seed(self, epoch: Epoch) -> bytes | None:
         return await self.block_hash(epoch * PARAMETERS.epoch_blocks)
 
     async def books(self, wanted: Sequence[tuple[Epoch, bool]]) -> list[Book]:
-        self._ask()
+        self.ask()
         kept = {(book.end, book.extension): book for book in books_from(self.entries())}
         empty = BookState(Epoch(1))
         return [_book(kept.get(one, empty)) for one in wanted]
 
-    async def block_clock(self) -> BlockClock:
-        self._ask()
-        return BlockClock(
-            block=self.height,
-            timestamp=self.blocks[-1].timestamp,
-            block_seconds=BLOCK_SECONDS,
-            epoch_blocks=PARAMETERS.epoch_blocks,
-        )
-
-    async def farmer(self) -> Farmer:
-        self._ask()
-        proven = [event.args["epoch"] for event in self._events("Proven")]
+    async def own_farmer(self) -> Farmer:
+        self.ask()
+        proven = [event.args["epoch"] for event in self.events("Proven")]
         return Farmer(
             id=FARMER,
             owner=OPERATOR.address,
@@ -295,11 +212,11 @@ class FakeMarket:
         )
 
     async def gas_reserve(self) -> GasReserve:
-        self._ask()
+        self.ask()
         return GasReserve(held_wei=self.gas_wei, proof_wei=self.proof_wei)
 
     async def funds(self, account: Address) -> int:
-        self._ask()
+        self.ask()
         self.funds_asked += 1
         return self.balances.get(account, self.usual_balance)
 
@@ -307,26 +224,26 @@ class FakeMarket:
         return await self.funds(account) + self.earned.get(account, 0)
 
     async def means(self, payer: Address) -> tuple[int, int, int]:
-        self._ask()
+        self.ask()
         self.means_asked += 1
-        return self.vaults.get(payer, 0), 0, self.redeemed.get(payer, 0)
+        return self.vaults.get(payer, 0), 0, self.redeemed_totals.get(payer, 0)
 
     async def leaving(self, payers: Sequence[Address]) -> set[Address]:
-        self._ask()
+        self.ask()
         return self.announced & set(payers)
 
     async def redeem(self, vouchers: Sequence[Voucher]) -> Receipt:
-        self._ask()
+        self.ask()
         events: list[tuple[str, dict[str, Any]]] = []
         for voucher in vouchers:
             payer = voucher.renter
             assert voucher_signer(DOMAIN, voucher, farmer=FARMER) == payer
-            before = self.redeemed.get(payer, 0)
+            before = self.redeemed_totals.get(payer, 0)
             amount = min(voucher.cumulative - before, self.vaults.get(payer, 0))
             if amount <= 0:
                 continue
             self.vaults[payer] -= amount
-            self.redeemed[payer] = before + amount
+            self.redeemed_totals[payer] = before + amount
             args = {"farmer": FARMER, "renter": payer, "amount": amount, "redeemed": before + amount}
             events.append(("Redeemed", args))
         if not events:
@@ -335,30 +252,27 @@ class FakeMarket:
         block = self.mine(events=events)
         if self.lose_answer:
             raise ChainUnavailable("http://chain", "connection lost while waiting")
-        return self._receipt(block, 100_000)
+        return self.receipt(block, 100_000)
 
     async def order(self, order: OrderId) -> Order | None:
-        self._ask()
+        self.ask()
         self.orders_asked += 1
         return self.orders.get(order)
 
     async def order_state(self, order: OrderId) -> ReadableOrder | None:
-        self._ask()
+        self.ask()
         self.states_asked += 1
         return self.states.get(order)
 
     async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
-        self._ask()
+        self.ask()
         return (order, index) in self.vacant
 
-    async def follow(self, cursor: Cursor, head: Head | None = None) -> list[Rollback | Batch]:
-        return await EventFollower(self, cursor=cursor).poll(head)  # type: ignore[arg-type]
-
     async def prove(self, epoch: Epoch, words: Sequence[bytes]) -> Receipt:
-        self._ask()
+        self.ask()
         if self.before_prove is not None:
             self.before_prove()
-        farmer = await self.farmer()
+        farmer = await self.own_farmer()
         next_epoch = self.epoch_of(self.height + 1)
         if epoch != next_epoch:
             raise TransactionReverted("prove", "EpochNotCurrent", {"epoch": epoch, "current": next_epoch})
@@ -385,30 +299,10 @@ class FakeMarket:
         self.proofs.put_nowait(epoch)
         if self.lose_answer:
             raise ChainUnavailable("http://chain", "connection lost while waiting")
-        newest = self.blocks[block]
-        return Receipt(
-            tx_hash=newest.events[0].tx_hash,
-            block=block,
-            block_hash=newest.hash,
-            gas_used=260_000,
-            effective_gas_price=1,
-            events=newest.events,
-            contract_address=None,
-        )
-
-    def _receipt(self, block: int, gas_used: int) -> Receipt:
-        return Receipt(
-            tx_hash=bytes(32),
-            block=block,
-            block_hash=self.blocks[block].hash,
-            gas_used=gas_used,
-            effective_gas_price=1,
-            events=self.blocks[block].events,
-            contract_address=None,
-        )
+        return self.receipt(block, 260_000)
 
     async def declare_loss(self, end: Epoch, words: Sequence[bytes], *, extension: bool) -> Receipt:
-        self._ask()
+        self.ask()
         entries = [one for one in self.entries() if (one.end, one.extension) == (end, extension)]
         every = sum(entry.rate for entry in entries)
         lost = sum(entry.rate for entry in entries if entry.lost)
@@ -432,16 +326,13 @@ class FakeMarket:
             cursor += 4 + path_length(entry.index, len(entries))
         if lost != every and (every - lost) * 32 < every:
             raise TransactionReverted("declareLoss", "BookMostlyLost", {"all": every, "lost": lost})
-        self.losses.append(len(events))
-        return self._receipt(self.mine(events=events), 100_000)
-
-    async def sender(self) -> Sender:
-        raise ChainUnavailable("http://chain", "there is none")
+        self.lost_counts.append(len(events))
+        return self.receipt(self.mine(events=events), 100_000)
 
     async def update(self, endpoint: str) -> Receipt:
-        self._ask()
+        self.ask()
         self.endpoint = endpoint
-        return self._receipt(self.mine(), 50_000)
+        return self.receipt(self.mine(), 50_000)
 
 
 def _book(book: BookState) -> Book:
@@ -777,7 +668,7 @@ async def open_farm(
     app = create_app(
         config_for(folder, **settings),
         OPERATOR,
-        link=market,
+        market=market,
         files=files,
         clock=clock,
         steady=clock.steady,

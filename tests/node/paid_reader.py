@@ -22,7 +22,7 @@ READ_BYTES = 100
 async def main(endpoint: str, channels_path: Path, count: int) -> None:
     slot, timeouts = parcel(), PeerTimeouts(silence_seconds=30.0)
     signer = Signer(domain=DOMAIN, wallet=RENTER, timeouts=timeouts, now=Clock())
-    known = await FakeMarket().farmer()
+    known = await FakeMarket().own_farmer()
     offer = replace(known.offer, egress_price_per_gib=PRICED.egress_price_per_gib)
     with PaymentChannels.open(channels_path, domain=DOMAIN, payer=RENTER.address) as channels:
         say("open")

@@ -82,7 +82,7 @@ async def customer(
 ) -> AsyncIterator[tuple[Peer, ReadPayments]]:
     """Somebody who reads from the farm, and its payments."""
     signer = Signer(domain=DOMAIN, wallet=wallet, timeouts=TIMEOUTS, now=farm.clock)
-    known: Farmer = await farm.market.farmer()
+    known: Farmer = await farm.market.own_farmer()
     price = {"egress_price_per_gib": PRICED.egress_price_per_gib} | offer
     known = replace(known, endpoint=endpoint, offer=replace(known.offer, **price))
     with PaymentChannels.open(channels_path, domain=DOMAIN, payer=wallet.address) as channels:

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fake_chain import FakeChain
 from market_rules import PARAMETERS
 
-from grange.chain import ChainUnavailable, Event, EventFilter, Farmer, Head, Wallet
+from grange.chain import Farmer, Wallet
 from grange.erasure import Codec
 from grange.layout import Geometry
 from grange.merkle import merkle_root, root_of_hashes
@@ -61,70 +62,30 @@ class Keep:
     accepted: dict[tuple[OrderId, int], Address] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Block:
-    """A block, and what the market said in it."""
-
-    hash: bytes
-    events: tuple[Event, ...]
-
-
-class Ground:
+class Ground(FakeChain):
     """A market with some farmers and one order."""
 
     def __init__(self, farmers: int = 9, n: int = N) -> None:
+        super().__init__()
         self.n = n
         self.keeps = {
             FarmerId(number): Keep(id=FarmerId(number), wallet=Wallet(bytes([number]) * 32))
             for number in range(1, farmers + 1)
         }
-        self.blocks: list[Block] = []
-        self.down = False
         self.lapsed: set[FarmerId] = set()
         self.proven: dict[FarmerId, set[Epoch]] = {}
         self.stakes: dict[FarmerId, int] = {}
         self.refills = 0
         self.slots: list[list[bytes]] = []
         """What was placed, as the one who placed it says."""
-        self._fork = 0
         self.mine(35)
-
-    # For the tests.
-
-    @property
-    def height(self) -> int:
-        return len(self.blocks) - 1
-
-    @property
-    def epoch(self) -> Epoch:
-        return Epoch(self.height // PARAMETERS.epoch_blocks)
-
-    def mine(self, count: int = 1, events: Sequence[tuple[str, dict[str, Any]]] = ()) -> int:
-        """Add blocks, the last of which has these events; gives its number."""
-        for left in reversed(range(count)):
-            number = len(self.blocks)
-            block_hash = hashlib.sha256(f"{number}/{self._fork}".encode()).digest()
-            made = tuple(
-                Event(
-                    name=name,
-                    args=args,
-                    block=number,
-                    block_hash=block_hash,
-                    tx_hash=hashlib.sha256(block_hash).digest(),
-                    log_index=index,
-                )
-                for index, (name, args) in enumerate(events if left == 0 else ())
-            )
-            self.blocks.append(Block(hash=block_hash, events=made))
-        return self.height
 
     def mine_to_next_epoch(self) -> None:
         self.mine((self.epoch + 1) * PARAMETERS.epoch_blocks - self.height)
 
     def reorg(self, depth: int) -> None:
         """The newest blocks are replaced by as many empty ones."""
-        del self.blocks[len(self.blocks) - depth :]
-        self._fork += 1
+        super().reorg(depth)
         self.mine(depth)
 
     def place(self, *, wrong: Iterable[int] = ()) -> list[list[bytes]]:
@@ -173,9 +134,6 @@ class Ground:
             self.mine(events=[("Evicted", {"farmer": FarmerId(number), "collateral_epochs": 16})])
         self.mine(PARAMETERS.auction_epochs * PARAMETERS.epoch_blocks)
 
-    def events(self, name: str) -> list[Event]:
-        return [event for block in self.blocks for event in block.events if event.name == name]
-
     def holders(self) -> dict[int, FarmerId]:
         """Who holds which slot."""
         return {
@@ -205,10 +163,6 @@ class Ground:
         share = share_of(reader, is_vacant=bool(gone), is_eager=is_eager(self.n - len(gone), K, self.n))
         return Access(reader=reader, share=share, epoch=self.epoch)
 
-    def ask(self) -> None:
-        if self.down:
-            raise ChainUnavailable("http://chain", "connection refused")
-
     def farmer(self, farmer: FarmerId) -> Farmer:
         keep = self.keeps[farmer]
         return Farmer(
@@ -229,23 +183,6 @@ class Ground:
                 longest_term_epochs=100,
             ),
         )
-
-    # What an EventFollower asks.
-
-    async def head(self) -> Head:
-        self.ask()
-        return Head(number=self.height, hash=self.blocks[-1].hash, timestamp=self.height, epoch=self.epoch)
-
-    async def block_hashes(self, numbers: Sequence[int]) -> list[bytes | None]:
-        self.ask()
-        return [self.blocks[number].hash if 0 <= number <= self.height else None for number in numbers]
-
-    async def block_hash(self, number: int) -> bytes | None:
-        return (await self.block_hashes([number]))[0]
-
-    async def logs_matching(self, first: int, last: int, filters: Sequence[EventFilter]) -> list[Event]:
-        self.ask()
-        return [event for block in self.blocks[first : last + 1] for event in block.events]
 
 
 def root_of(pieces: Sequence[bytes]) -> bytes:

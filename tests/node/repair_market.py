@@ -6,6 +6,7 @@ Events are followed by the real EventFollower, and a refill is judged by the rul
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fake_chain import unconnected
 from repair_ground import DOMAIN, END, ORDER, PARAMETERS, RATE, Ground, Watch
 
 from grange.chain import (
@@ -23,32 +24,20 @@ from grange.chain import (
 )
 from grange.chain.order_index import OrderIndex
 from grange.chain.orders import OrderState
-from grange.messages import AcceptanceMessage, Domain, acceptance_signer, tenure_word
-from grange.types import Address, Epoch, FarmerId, Held, OrderId, Parameters, Slot, Takeover
-from grange_node.repair.market import Earned, Market
+from grange.messages import AcceptanceMessage, acceptance_signer, tenure_word
+from grange.types import Epoch, FarmerId, Held, OrderId, Slot, Takeover
+from grange_node.repair.market import Earned, RepairMarket
 
 
-class FakeMarket(Market):
+class FakeMarket(RepairMarket):
     """The ground as one repairer sees it."""
 
     def __init__(self, ground: Ground, wallet: Wallet, watch: Watch) -> None:
         self._ground = ground
-        self._wallet = wallet
+        super().__init__(unconnected(DOMAIN, wallet))
         self._watch = watch
         self.funded: list[int] = []
         self.lose_answer = False
-
-    @property
-    def domain(self) -> Domain:
-        return DOMAIN
-
-    @property
-    def parameters(self) -> Parameters:
-        return PARAMETERS
-
-    @property
-    def address(self) -> Address:
-        return self._wallet.address
 
     async def head(self) -> Head:
         return await self._ground.head()
@@ -60,11 +49,11 @@ class FakeMarket(Market):
                 await self._watch("rollback")
             orders.apply(steps)
 
-    async def farmers(self, epoch: Epoch) -> dict[FarmerId, Farmer]:
+    async def farmers_of(self, epoch: Epoch) -> dict[FarmerId, Farmer]:
         self._ground.ask()
         return {farmer: self._ground.farmer(farmer) for farmer in self._ground.keeps}
 
-    async def proofs(self, epoch: Epoch) -> dict[FarmerId, frozenset[Epoch]]:
+    async def proofs_of(self, epoch: Epoch) -> dict[FarmerId, frozenset[Epoch]]:
         return {farmer: frozenset(proven) for farmer, proven in self._ground.proven.items()}
 
     async def order(self, order: OrderId) -> Order | None:
@@ -91,12 +80,12 @@ class FakeMarket(Market):
                 return Eviction(evicted_block=event.block, collateral_epochs=event.args["collateral_epochs"])
         return None
 
-    async def loss(self, order: OrderId, index: int, slot: Slot) -> Loss | None:
+    async def loss(self, order: OrderId, slot: int, start: Epoch) -> Loss | None:
         for event in self._ground.events("LossDeclared"):
             args = event.args
-            if (args["order"], args["slot"], args["from"]) == (order, index, slot.start):
+            if (args["order"], args["slot"], args["from"]) == (order, slot, start):
                 return Loss(
-                    farmer=slot.farmer,
+                    farmer=args["farmer"],
                     lost_epoch=args["lost_epoch"],
                     lost_block=event.block,
                     collateral=args["collateral"],
@@ -127,13 +116,13 @@ class FakeMarket(Market):
         await self._watch("evict")
         if await self.eviction(farmer) is not None:
             raise TransactionReverted("evict", "AlreadyEvicted", {"farmer": farmer})
-        return self._receipt(
+        return self._ground.receipt(
             self._ground.mine(events=[("Evicted", {"farmer": farmer, "collateral_epochs": 16})])
         )
 
     async def close(self, held: Held) -> Receipt:
         await self._watch("close")
-        return self._receipt(
+        return self._ground.receipt(
             self._ground.mine(events=[("OrderClosed", {"order": held.order, "refund": 0, "compensation": 0})])
         )
 
@@ -157,7 +146,7 @@ class FakeMarket(Market):
         ground.refills += 1
         if self.lose_answer:
             raise ChainUnavailable("http://chain", "connection lost while waiting")
-        return self._receipt(block)
+        return self._ground.receipt(block)
 
     def _check(self, held: Held, takeover: Takeover, slot: Slot, holders: Mapping[int, FarmerId]) -> None:
         ground = self._ground
@@ -183,18 +172,6 @@ class FakeMarket(Market):
         )
         signer = acceptance_signer(DOMAIN, message, r=takeover.r, vs=takeover.vs)
         assert signer == ground.keeps[takeover.farmer].wallet.address
-
-    def _receipt(self, block: int) -> Receipt:
-        newest = self._ground.blocks[block]
-        return Receipt(
-            tx_hash=bytes(32),
-            block=block,
-            block_hash=newest.hash,
-            gas_used=1,
-            effective_gas_price=1,
-            events=newest.events,
-            contract_address=None,
-        )
 
 
 async def order_as_read(market: FakeMarket) -> OrderState:

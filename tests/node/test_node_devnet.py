@@ -350,7 +350,7 @@ async def test_a_book_that_grew_between_building_and_sending(devnet: Devnet, tmp
         epoch = await next_epoch(devnet)
         view = await farm.node.follower.refresh()
 
-        real = farm.node.link.prove
+        real = farm.node.market.prove
         tries = []
 
         async def meanwhile(*args: Any) -> Any:
@@ -359,7 +359,7 @@ async def test_a_book_that_grew_between_building_and_sending(devnet: Devnet, tmp
             tries.append(args)
             return await real(*args)
 
-        farm.node.link.prove = meanwhile  # type: ignore[method-assign]
+        farm.node.market.prove = meanwhile  # type: ignore[method-assign]
         assert await farm.node.prover.step(view) is Action.PROVE
         assert await devnet.chain.current_epoch() == epoch
         assert (await devnet.chain.farmer(config.farmer)).settled_epoch == epoch
@@ -436,12 +436,12 @@ async def test_what_was_learned_of_the_endpoint_is_kept(
     await devnet.mine(40)
     async with running(devnet, tmp_path, config) as farm:
         monkeypatch.setattr(Chain, "logs_matching", grudging)
-        head = (await farm.node.link.head()).number
+        head = (await farm.node.market.head()).number
         beginning = Cursor(start=head - 40)
-        await farm.node.link.follow(beginning)
+        await farm.node.market.follow(beginning)
         assert max(asked) > 32
         asked.clear()
-        steps = await farm.node.link.follow(beginning)
+        steps = await farm.node.market.follow(beginning)
         covered = [n for step in steps for n in range(step.from_block, step.to_block + 1)]
         assert covered == list(range(head - 40, head + 1))
         assert max(asked) <= 8

@@ -9,12 +9,12 @@ import pytest
 from market_rules import PARAMETERS
 
 from grange.chain import Farmer, TransactionReverted
+from grange.chain.registry import Registered
 from grange.messages import NOBODY
 from grange.peer import FarmerUnreachable
 from grange.transfer import directory as directory_module
 from grange.transfer.aging import Freshness
 from grange.transfer.directory import FarmerDirectory
-from grange.transfer.registry import Registered
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Requirements
 from grange.types import Epoch, FarmerId, Offer, address_from

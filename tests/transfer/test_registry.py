@@ -11,8 +11,8 @@ from test_directory import Directory, farmer
 
 from grange.chain import Event, Farmer, Head
 from grange.chain.events import EventFilter
+from grange.chain.registry import MAX_READ, NEWCOMERS_READ, SAMPLE, Registered, read_registered
 from grange.transfer import directory as directory_module
-from grange.transfer.registry import MAX_READ, NEWCOMERS_READ, SAMPLE, Registered, read_registered
 from grange.transfer.selection import Reputation, Requirements, choose
 from grange.types import Epoch, FarmerId
 from grange.units import GIB, TOKEN

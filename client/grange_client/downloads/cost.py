@@ -5,12 +5,11 @@ one is gone) and how much it may be at most unless the person says otherwise: fa
 late are paid for what they sent, and others after them. Leaves paying to `grange.peer`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from grange.layout import Geometry
 from grange.transfer.stripes import stripes_for
-from grange.types import FarmerId
 from grange.units import egress_rounded_up, format_tokens_rounded_down, format_tokens_rounded_up
 from grange.wire.limits import STEP_BYTES
 from grange_client.errors import NotEnoughMoney
@@ -42,17 +41,15 @@ def estimate_read_cost(geometry: Geometry, blocks: Iterable[int], prices: Sequen
     return ReadCost(expected=expected, at_most=at_most)
 
 
-def check_vault(
-    expected: int, vault: int, signed: Mapping[FarmerId, int], redeemed: Mapping[FarmerId, int]
-) -> None:
+def check_vault(expected: int, vault: int, unredeemed: int) -> None:
     """Raise NotEnoughMoney unless a vault pays for a download and for all vouchers that are still out."""
-    out = sum(max(0, total - redeemed.get(farmer, 0)) for farmer, total in signed.items())
-    missing = expected + out - vault
+    missing = expected + unredeemed - vault
     if not expected or missing <= 0:
         return
     means = f"It costs about {format_tokens_rounded_up(expected)}; "
     means += f"{format_tokens_rounded_down(vault)} are in the vault"
-    means += f", of which {format_tokens_rounded_up(out)} are set aside for earlier reads." if out else "."
+    aside = f", of which {format_tokens_rounded_up(unredeemed)} are set aside for earlier reads"
+    means += f"{aside}." if unredeemed else "."
     raise too_small(missing, means)
 
 

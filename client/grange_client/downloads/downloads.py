@@ -7,7 +7,6 @@
 Who keeps the order is read once, for the plan. Leaves what is restored to `restore`, the bytes to `reader`.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from grange.chain import Farmer
 from grange.chain.orders import OrderState
 from grange.executors import Executors
 from grange.peer import Budget, Peer, ReadPayments
+from grange.tasks import together
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.events import Listener, Step, ignore_progress, only_complaints, without_failures
 from grange.transfer.retry import RetryPolicy
@@ -33,7 +33,7 @@ from grange_client.files.scan import Kind
 from grange_client.files.target import Target
 from grange_client.keys.recovery_phrase import Identity
 from grange_client.orders.catalog import Catalog
-from grange_client.orders.market import Market
+from grange_client.orders.market import RenterMarket
 from grange_client.orders.reputations import Reputations
 from grange_client.orders.tenure_check import TenureCheck
 
@@ -67,7 +67,7 @@ class Downloads:
     `diagnose` says what was the matter when too few farmers answer."""
 
     identity: Identity
-    market: Market
+    market: RenterMarket
     tenures: TenureCheck
     directory: FarmerDirectory
     catalog: Catalog
@@ -249,7 +249,5 @@ class Downloads:
             return
         account = self.identity.wallet.address
         signed = self.directory.payments.channels.totals()
-        vault, *redeemed = await asyncio.gather(
-            self.market.vault(account), *(self.market.redeemed(one, account) for one in signed)
-        )
-        check_vault(expected, vault, signed, dict(zip(signed, redeemed, strict=True)))
+        vault, unredeemed = await together(self.market.vault(account), self.market.unredeemed(signed))
+        check_vault(expected, vault, unredeemed)

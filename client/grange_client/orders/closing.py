@@ -9,12 +9,12 @@ from grange.chain import TransactionReverted
 from grange.chain.confirmations import default_confirmations
 from grange.chain.orders import Closing, OrderState, closing_from_event
 from grange_client.errors import OrderGoesOn
-from grange_client.orders.market import Market
+from grange_client.orders.market import RenterMarket
 from grange_client.orders.once import CLOSED, send_once
 from grange_client.orders.tenure_check import TenureCheck
 
 
-async def close(market: Market, tenures: TenureCheck, order: OrderState) -> Closing | None:
+async def close(market: RenterMarket, tenures: TenureCheck, order: OrderState) -> Closing | None:
     """Close the order, or see another do it; None if it was closed before.
 
     Raises OrderGoesOn, and the errors of the chain.

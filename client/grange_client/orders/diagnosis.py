@@ -14,12 +14,12 @@ from grange.peer import Clocks, describe_lead
 from grange.times import BlockClock
 from grange.transfer.errors import NotEnoughFarmers
 from grange_client.errors import PAY_WHAT_THEY_ASK, ClockWrong, OrderOver
-from grange_client.orders.market import Market
+from grange_client.orders.market import RenterMarket
 
 
 @asynccontextmanager
 async def diagnosed(
-    market: Market, clocks: Clocks, now: Callable[[], float], order: OrderState | None = None
+    market: RenterMarket, clocks: Clocks, now: Callable[[], float], order: OrderState | None = None
 ) -> AsyncIterator[None]:
     """Say what was the matter if work with farmers fails; `order` is the one that is read.
 

@@ -19,7 +19,7 @@ from grange.types import Epoch, Held, OrderId
 from grange_client.errors import UnknownOrder
 from grange_client.orders.catalog import Catalog, Known
 from grange_client.orders.lookup import SHOWN_ID_CHARACTERS, describe_order
-from grange_client.orders.market import Market
+from grange_client.orders.market import RenterMarket
 from grange_client.orders.once import PLACED, send_once
 from grange_client.orders.placements import NOT_MINED, Placement, Placements
 from grange_client.orders.plan import Funds, missing_from_vault
@@ -37,7 +37,7 @@ STORE_AGAIN = "Store it again with `grange put`, under the same name."
 class Aftercare:
     """What looking after placed orders needs from its surroundings."""
 
-    market: Market
+    market: RenterMarket
     catalog: Catalog
     tenures: TenureCheck
     placements: Placements

@@ -13,9 +13,10 @@ from typing import Final
 
 from grange.chain import ChainError, Receipt, TransactionReverted
 from grange.chain.confirmations import FINAL_BLOCKS
+from grange.chain.market import OnMined, nobody_told
 from grange.errors import GrangeError
 from grange.types import OrderId
-from grange_client.orders.market import Market, OnMined, nobody_told
+from grange_client.orders.market import RenterMarket
 
 MAX_SENDINGS: Final = 10
 """How often it is sent again because reorganisations dropped what another had sent."""
@@ -40,7 +41,7 @@ CLOSED: Final = Deed(event="OrderClosed", refusal="UnknownOrder", awaited_blocks
 
 
 async def send_once(
-    market: Market,
+    market: RenterMarket,
     deed: Deed,
     order: OrderId,
     send: Send,
@@ -73,7 +74,9 @@ async def send_once(
 class _Waiting:
     """For a transaction of which only its event is known."""
 
-    def __init__(self, market: Market, deed: Deed, order: OrderId, since: int, on_mined: OnMined) -> None:
+    def __init__(
+        self, market: RenterMarket, deed: Deed, order: OrderId, since: int, on_mined: OnMined
+    ) -> None:
         self._market, self._deed, self._order = market, deed, order
         self._since, self._on_mined = since, on_mined
         self._last: Receipt | None = None

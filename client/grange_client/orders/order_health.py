@@ -4,35 +4,33 @@ No farmer is asked: one that answers and proves nothing is as good as gone, and 
 not. Decides what state a slot is in. Leaves what the states mean to `durability`.
 """
 
-import asyncio
 from collections.abc import Mapping
 
 from grange.chain import Farmer
 from grange.chain.orders import OrderState
-from grange.transfer.registry import read_some
+from grange.chain.registry import read_some
+from grange.tasks import together
 from grange.types import Epoch, FarmerId, Slot
 from grange_client.orders.durability import OrderHealth, SlotReport, SlotState, estimate_health
-from grange_client.orders.market import Market
+from grange_client.orders.market import RenterMarket
 from grange_client.orders.tenure_check import TenureCheck
 
 
-async def read_health(market: Market, tenures: TenureCheck, order: OrderState) -> OrderHealth:
+async def read_health(market: RenterMarket, tenures: TenureCheck, order: OrderState) -> OrderHealth:
     """The state of an order's slots, and what it means. Raises the errors of the chain."""
-    head, order = await asyncio.gather(market.head(), tenures.look(order))
-    known, losses = await asyncio.gather(
+    head, order = await together(market.head(), tenures.look(order))
+    known, losses = await together(
         # Not from the directory: how they are at this moment is what is asked for.
         read_some(market, sorted({slot.farmer for slot in order.slots})),
-        asyncio.gather(
-            *(market.is_lost(order.id, index, slot.start) for index, slot in enumerate(order.slots))
-        ),
+        market.losses(order.id, [slot.start for slot in order.slots]),
     )
     reports = tuple(
         SlotReport(
             slot=index,
             farmer=slot.farmer,
-            state=state_of(order, slot, known, is_lost=is_lost, epoch=head.epoch),
+            state=state_of(order, slot, known, is_lost=loss is not None, epoch=head.epoch),
         )
-        for index, (slot, is_lost) in enumerate(zip(order.slots, losses, strict=True))
+        for index, (slot, loss) in enumerate(zip(order.slots, losses, strict=True))
     )
     return estimate_health(reports, k=order.k, end=order.end, now=head.epoch, parameters=market.parameters)
 

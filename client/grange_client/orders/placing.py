@@ -19,6 +19,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from grange.chain import Head, Receipt, TransactionReverted
+from grange.chain.market import OnMined
 from grange.chain.orders import OrderState
 from grange.errors import Category, GrangeError
 from grange.tasks import together
@@ -26,7 +27,7 @@ from grange.transfer.events import Listener, Step
 from grange.transfer.upload import OrderUpload
 from grange.types import Acceptance, OrderId
 from grange_client.errors import HomeForgetful, PlaceFailed
-from grange_client.orders.market import Market, OnMined
+from grange_client.orders.market import RenterMarket
 from grange_client.orders.once import PLACED, send_once
 from grange_client.orders.placements import Placement, Placements
 
@@ -82,7 +83,7 @@ class Placing:
 
     order: NewOrder
     upload: OrderUpload
-    market: Market
+    market: RenterMarket
     placements: Placements
     watch: Listener
     confirmations: int

@@ -16,6 +16,7 @@ from threading import Lock
 from typing import Final
 
 from grange.chain import Receipt
+from grange.chain.market import OnMined
 from grange.chain.orders import OrderState
 from grange.errors import Misuse
 from grange.executors import Executors
@@ -41,7 +42,7 @@ from grange_client.files.stream import ContentStream
 from grange_client.keys.recovery_phrase import Identity
 from grange_client.orders.cautions import cautions, unfinished_attempts
 from grange_client.orders.farmer_choice import choose_farmers
-from grange_client.orders.market import Market, OnMined
+from grange_client.orders.market import RenterMarket
 from grange_client.orders.pending import PendingOrders, Stored
 from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
 from grange_client.orders.placing import PASSING_ERRORS, Acknowledge, Placing
@@ -103,7 +104,7 @@ class Storing:
     """What storing needs from its surroundings."""
 
     identity: Identity
-    market: Market
+    market: RenterMarket
     directory: FarmerDirectory
     policy: RetryPolicy
     executors: Executors

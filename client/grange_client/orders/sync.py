@@ -11,7 +11,7 @@ from grange.chain import Head
 from grange.chain.confirmations import FINAL_BLOCKS
 from grange.types import OrderId
 from grange_client.orders.catalog import Catalog
-from grange_client.orders.market import Market
+from grange_client.orders.market import RenterMarket
 
 MAX_POLLS = 10_000
 """Each poll reads up to 100,000 blocks, so this is the whole of any chain."""
@@ -25,7 +25,9 @@ class Synced:
     oddities: tuple[str, ...] = ()
 
 
-async def sync(market: Market, catalog: Catalog, *, first_block: int, before: Synced | None = None) -> Synced:
+async def sync(
+    market: RenterMarket, catalog: Catalog, *, first_block: int, before: Synced | None = None
+) -> Synced:
     """Read on from where the catalog stands: one request if no block came since `before`, which is what the
     last one gave, else three, and a fourth if orders were placed.
 
@@ -58,7 +60,7 @@ async def sync(market: Market, catalog: Catalog, *, first_block: int, before: Sy
     return Synced(head=head, oddities=tuple(dict.fromkeys(oddities)))
 
 
-async def _sought(market: Market, catalog: Catalog, head: Head) -> list[int]:
+async def _sought(market: RenterMarket, catalog: Catalog, head: Head) -> list[int]:
     """From which blocks on orders are looked for that the chain has shown and does not show."""
     sought = [known.order.block for known in catalog.missing(head.epoch)]
     for known in catalog.superseded(head.epoch):

@@ -15,7 +15,7 @@ from grange.storage.optional_database import FileBusy
 from grange_client.errors import OrderMissing
 from grange_client.orders.catalog import Catalog
 from grange_client.orders.lookup import SHOWN_ID_CHARACTERS
-from grange_client.orders.market import Market
+from grange_client.orders.market import RenterMarket
 
 CHECKED_SECONDS: Final = 60.0
 """For so long after the chain was read an order that was checked is not asked for again: what happened to it
@@ -27,7 +27,7 @@ MAX_LOOKS: Final = 2
 class TenureCheck:
     """Says of the orders of a catalog who keeps them now."""
 
-    def __init__(self, market: Market, catalog: Catalog, now: Callable[[], float]) -> None:
+    def __init__(self, market: RenterMarket, catalog: Catalog, now: Callable[[], float]) -> None:
         """`now` gives seconds."""
         self._market = market
         self._catalog = catalog
@@ -70,9 +70,10 @@ class TenureCheck:
         endpoint does not show slots that have the contract's hash, and the errors of the chain.
         """
         for _ in range(MAX_LOOKS):
-            kept = await self._market.slots_hash(order.id)
-            if kept is None:
+            known = await self._market.order(order.id)
+            if known is None:
                 return await self._without_hash(order)
+            kept = known.slots_hash
             if kept != order.slots_hash:
                 order = await self._as_shown(order, kept)
             if kept == order.slots_hash:

@@ -36,7 +36,7 @@ from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS, terms_of
 from grange_node.acceptance.terms import ACCEPTANCE_LIFE_BLOCKS, MIN_LEFT_BLOCKS, check_pieces, check_shape
 from grange_node.acceptance.terms_check import TermsCheck
 from grange_node.chain.chain_follower import ChainFollower, View
-from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.config import Config
 from grange_node.errors import AlreadyAccepted, ChainDown, Conflict, Foreign, NotFound, TooBusy
 from grange_node.ledger.ledger import Ledger
@@ -73,7 +73,7 @@ class AcceptanceService:
         wallet: Wallet,
         store: Store,
         ledger: Ledger,
-        link: ChainLink,
+        market: FarmMarket,
         follower: ChainFollower,
         uploads: Uploads,
         locks: SlotLocks,
@@ -86,7 +86,7 @@ class AcceptanceService:
         self._store = store
         self._ledger = ledger
         self._executors = executors
-        self._link = link
+        self._market = market
         self._follower = follower
         self._uploads = uploads
         self._locks = locks
@@ -94,7 +94,7 @@ class AcceptanceService:
             config=config,
             operator=wallet.address,
             ledger=ledger,
-            link=link,
+            market=market,
             follower=follower,
             executors=executors,
         )
@@ -148,7 +148,7 @@ class AcceptanceService:
         view = await self._follower.recent()
         try:
             async with self._asking.turn():
-                order = await self._link.order(previous)
+                order = await self._market.order(previous)
         except ChainError as error:
             raise ChainDown.because(error) from error
         epoch, grid = view.head.epoch, self._config.parameters.grid_epochs
@@ -185,10 +185,10 @@ class AcceptanceService:
         view = await self._follower.recent()
         try:
             async with self._asking.turn():
-                order = await self._link.order(key.order)
+                order = await self._market.order(key.order)
                 terms = terms_of(order, held, key.slot, self._config.farmer)
                 check_shape(terms)
-                vacant = await self._link.is_vacant(key.order, key.slot, held.slots[key.slot])
+                vacant = await self._market.is_vacant(key.order, key.slot, held.slots[key.slot])
         except ChainError as error:
             raise ChainDown.because(error) from error
         if not vacant:

@@ -11,7 +11,7 @@ from grange.executors import Executors
 from grange.types import Address
 from grange_node.acceptance.terms import HIGHEST_RATE_FACTOR, Commitments, check_stake, check_terms, cost
 from grange_node.chain.chain_follower import ChainFollower, View
-from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.config import Config
 from grange_node.errors import ChainDown, TermsRefused, VaultTooSmall
 from grange_node.ledger.ledger import Ledger
@@ -27,7 +27,7 @@ class TermsCheck:
         config: Config,
         operator: Address,
         ledger: Ledger,
-        link: ChainLink,
+        market: FarmMarket,
         follower: ChainFollower,
         executors: Executors,
     ) -> None:
@@ -35,7 +35,7 @@ class TermsCheck:
         self._config = config
         self._operator = operator
         self._ledger = ledger
-        self._link = link
+        self._market = market
         self._follower = follower
         self._executors = executors
 
@@ -49,7 +49,7 @@ class TermsCheck:
             view = await self._follower.newest()
         await self.check_own(record, terms, view, highest_factor=HIGHEST_RATE_FACTOR)
         try:
-            funds = await self._link.funds(record.key.renter)
+            funds = await self._market.funds(record.key.renter)
         except ChainError as error:
             raise ChainDown.because(error) from error
         accepted_cost = await self._executors.in_database(self._open_cost, record, view)

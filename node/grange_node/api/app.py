@@ -19,7 +19,7 @@ from grange_node.api.auth import Gatekeeper
 from grange_node.api.openapi import publish
 from grange_node.api.refusals import add_error_handlers
 from grange_node.api.routes import account, data, info, slots
-from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.config import Config
 from grange_node.errors import EndsNode
 from grange_node.files import Files
@@ -31,7 +31,7 @@ def create_app(
     config: Config,
     wallet: Wallet,
     *,
-    link: ChainLink | None = None,
+    market: FarmMarket | None = None,
     files: Files | None = None,
     clock: Callable[[], float] = time.time,
     steady: Callable[[], float] = time.monotonic,
@@ -46,7 +46,7 @@ def create_app(
         async with Node.open(
             config,
             wallet,
-            link=link,
+            market=market,
             files=files,
             clock=clock,
             steady=steady,

@@ -174,8 +174,8 @@ async def announce(node: Node, endpoint: str) -> None:
     complaint = ""
     while True:
         try:
-            if (await node.link.farmer()).endpoint != endpoint:
-                await node.link.update(endpoint)
+            if (await node.market.own_farmer()).endpoint != endpoint:
+                await node.market.update(endpoint)
                 log.info("announced on chain: %s", endpoint)
         except GrangeError as error:
             if str(error) != complaint:
@@ -193,7 +193,7 @@ async def _check_farmer(server: _Server, node: Node, operator: Address) -> None:
     complaint = ""
     while True:
         try:
-            farmer = await node.link.farmer()
+            farmer = await node.market.own_farmer()
             check_owner(farmer, node.config)
         except (WrongChain, ChainReplaced, FarmerForeign):
             server.should_exit = True
@@ -243,7 +243,8 @@ async def _repair(node: Node, settings: Settings | None) -> None:
 
     async def work() -> None:
         node.volume.require()
-        async with Repairer.open(settings, await node.link.sender()) as repairer:
+        await node.market.head()
+        async with Repairer.open(settings, node.market.sender) as repairer:
             log.info("farmer %d repairs orders too", node.config.farmer_id)
             await forever("repairs", repairer.tick, lambda: POLL_SECONDS)
 

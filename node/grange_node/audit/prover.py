@@ -35,7 +35,7 @@ from grange.types import Epoch
 from grange.units import format_tokens_rounded_down
 from grange_node.audit.proof import build_proof
 from grange_node.chain.chain_follower import ChainFollower, View
-from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.config import Config
 from grange_node.errors import DataMissing, Lapsed
 from grange_node.ledger.ledger import Ledger
@@ -119,7 +119,7 @@ class Prover:
         config: Config,
         store: Store,
         ledger: Ledger,
-        link: ChainLink,
+        market: FarmMarket,
         follower: ChainFollower,
         *,
         executors: Executors,
@@ -135,7 +135,7 @@ class Prover:
         self._config = config
         self._store = store
         self._ledger = ledger
-        self._link = link
+        self._market = market
         self._follower = follower
         self._executors = executors
         self._seen: View | None = None
@@ -207,7 +207,7 @@ class Prover:
     async def _prove(self, view: View) -> bool:
         """Build, check and send. False when the chain has moved on and the proof must be built again."""
         epoch = view.head.epoch
-        seed = await self._link.audit_seed(epoch)
+        seed = await self._market.audit_seed(epoch)
         if seed is None:
             raise ChainError(f"the endpoint does not show the first block of epoch {epoch}")
         try:
@@ -222,7 +222,7 @@ class Prover:
             raise _explained(error, epoch) from error
         await self._executors.in_database(self._ledger.note_attempt, epoch, view.head.number)
         try:
-            receipt = await self._link.prove(epoch, words)
+            receipt = await self._market.prove(epoch, words)
         except TransactionReverted as error:
             await self._executors.in_database(self._ledger.forget_attempt, epoch)
             spent = "it cost gas" if error.tx_hash else "nothing was sent"

@@ -1,6 +1,6 @@
 """What a farm knows of the chain, and how it asks.
 
-chain_link      all that is asked of the chain and sent to it
+farm_market     all that is asked of the chain and sent to it
 chain_follower  follows the newest block, and puts our events into the ledger
 agreement       whether the ledger agrees with the market's own figures
 order_state     how one order stands

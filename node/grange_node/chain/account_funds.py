@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from grange.types import Address
-from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.funds_cache import MAX_FUNDED, FundsCache
 from grange_node.errors import VaultTooSmall
 from grange_node.limits.networks import Network
@@ -26,10 +26,10 @@ MAX_SHORTAGE_AGE_SECONDS: Final = 5.0
 class AccountFunds:
     """What accounts have in vault, wallet and earnings together, as the chain last said."""
 
-    def __init__(self, link: ChainLink, clock: Callable[[], float], max_funded: int = MAX_FUNDED) -> None:
+    def __init__(self, market: FarmMarket, clock: Callable[[], float], max_funded: int = MAX_FUNDED) -> None:
         """`clock` gives seconds."""
         self._cache = FundsCache(
-            link.wealth,
+            market.wealth,
             clock,
             max_age_seconds=MAX_FUNDS_AGE_SECONDS,
             max_shortage_age_seconds=MAX_SHORTAGE_AGE_SECONDS,

@@ -22,7 +22,7 @@ from grange.chain import Batch, Cursor, Rollback
 from grange.errors import Misuse
 from grange.executors import Executors
 from grange.types import Epoch
-from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.elapsed import elapsed
 from grange_node.errors import HistoryDoubtful
 from grange_node.ledger.books import books_from
@@ -46,7 +46,7 @@ class Agreement:
     def __init__(
         self,
         ledger: Ledger,
-        link: ChainLink,
+        market: FarmMarket,
         clock: Callable[[], float],
         tell: Callable[[Changes], Awaitable[None]],
         executors: Executors,
@@ -55,7 +55,7 @@ class Agreement:
         self._tell = tell
         self._executors = executors
         self._ledger = ledger
-        self._link = link
+        self._market = market
         self._clock = clock
         self._times_different = 0
         self._reread_at = -math.inf
@@ -157,7 +157,7 @@ class Agreement:
         steps: list[Rollback | Batch] = []
         cursor = begun
         for _ in range(MAX_READINGS):
-            part = await self._link.follow(cursor)
+            part = await self._market.follow(cursor)
             if not part:
                 break
             steps += part
@@ -184,7 +184,7 @@ class Agreement:
         except Misuse:
             # The events tell what no market does.
             return True
-        theirs = await self._link.books([(book.end, book.extension) for book in ours])
+        theirs = await self._market.books([(book.end, book.extension) for book in ours])
         return any(
             (book.mountain.count, tuple(book.mountain.peaks)) != (kept.count, tuple(kept.peaks))
             for book, kept in zip(ours, theirs, strict=True)

@@ -27,7 +27,7 @@ from grange.executors import Executors
 from grange.tasks import together
 from grange.units import format_tokens
 from grange_node.chain.agreement import Agreement
-from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.elapsed import elapsed
 from grange_node.errors import ChainDown, HistoryDoubtful
 from grange_node.ledger.ledger import Ledger
@@ -62,7 +62,7 @@ class ChainFollower:
 
     def __init__(
         self,
-        link: ChainLink,
+        market: FarmMarket,
         ledger: Ledger,
         capacity: Capacity,
         epoch_blocks: int,
@@ -71,7 +71,7 @@ class ChainFollower:
         executors: Executors,
     ) -> None:
         """`clock` gives Unix seconds."""
-        self._link = link
+        self._market = market
         self._ledger = ledger
         self._capacity = capacity
         self._epoch_blocks = epoch_blocks
@@ -81,7 +81,7 @@ class ChainFollower:
         self._first: Head | None = None
         self._read_at = 0.0
         self._looked = asyncio.Event()
-        self._agreement = Agreement(ledger, link, clock, self._tell, executors)
+        self._agreement = Agreement(ledger, market, clock, self._tell, executors)
         self._pace: tuple[int, float] | None = None
         self._sighted_at = max((seen.seconds for seen in ledger.sightings()[-1:]), default=-math.inf)
         self._begun = 0
@@ -131,7 +131,7 @@ class ChainFollower:
     async def _look_alone(self, reads: Callable[[Head], Awaitable[bool]]) -> View:
         """In its turn."""
         self._begun += 1
-        head, farmer = await together(self._link.head(), self._farmer())
+        head, farmer = await together(self._market.head(), self._farmer())
         await self._check_leap(head)
         figures = _figures(head, farmer)
         cursor = await self._executors.in_database(self._ledger.cursor)
@@ -153,7 +153,7 @@ class ChainFollower:
     async def _read(self, cursor: Cursor, head: Head, figures: Figures) -> None:
         if not self._agreement.may_read():
             return
-        steps: list[Rollback | Batch] = await self._link.follow(cursor, head)
+        steps: list[Rollback | Batch] = await self._market.follow(cursor, head)
         try:
             changes = await self._executors.in_database(self._ledger.apply, steps, figures)
         except HistoryDoubtful as error:
@@ -175,7 +175,7 @@ class ChainFollower:
 
     async def _farmer(self) -> Farmer:
         try:
-            return await self._link.farmer()
+            return await self._market.own_farmer()
         except TransactionReverted as error:
             if error.name == "UnknownFarmer":
                 await self._agreement.note_unknown_farmer()
@@ -190,7 +190,7 @@ class ChainFollower:
         )
         if head.number <= seen + LEAP_BLOCKS:
             return
-        if await self._link.block_hash(head.number) != head.hash:
+        if await self._market.block_hash(head.number) != head.hash:
             raise ChainError(
                 f"the endpoint calls {head.number} its newest block, {head.number - seen} blocks on, and "
                 "does not have that block"
@@ -213,7 +213,7 @@ class ChainFollower:
         counts.
         """
         if self._pace is None or self._pace[0] != view.head.epoch:
-            self._pace = view.head.epoch, (await self._link.block_clock()).block_seconds
+            self._pace = view.head.epoch, (await self._market.clock()).block_seconds
         now = self._clock() if attested else max(self._clock(), view.head.timestamp)
         return earliest_date(now, view.head.number, block, self._pace[1])
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from grange.chain import ChainError
 from grange.types import Address
-from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.funding import GasReserve
 
 GAS_SECONDS: Final = 60.0
@@ -30,16 +30,16 @@ class Level(IntEnum):
 class GasWatch:
     """Looks at the operator's account and warns."""
 
-    def __init__(self, link: ChainLink, operator: Address) -> None:
+    def __init__(self, market: FarmMarket, operator: Address) -> None:
         """`operator` is the account that pays for proofs."""
-        self._link = link
+        self._market = market
         self._operator = operator
         self._said = Level.ENOUGH
 
     async def tick(self) -> None:
         """Look once. A chain that does not answer is what another loop speaks of."""
         try:
-            reserve = await self._link.gas_reserve()
+            reserve = await self._market.gas_reserve()
         except ChainError:
             return
         level = _level_of(reserve)

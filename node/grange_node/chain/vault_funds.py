@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from grange.types import Address
-from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.funds_cache import FundsCache
 from grange_node.errors import VaultTooSmall
 from grange_node.limits.networks import Network
@@ -45,11 +45,11 @@ class Vault:
 class VaultFunds:
     """What payers have to pay with."""
 
-    def __init__(self, link: ChainLink, clock: Callable[[], float]) -> None:
+    def __init__(self, market: FarmMarket, clock: Callable[[], float]) -> None:
         """`clock` gives seconds."""
 
         async def ask(payer: Address) -> Vault:
-            balance, fleeting, redeemed = await link.means(payer)
+            balance, fleeting, redeemed = await market.means(payer)
             return Vault(balance=balance, fleeting=fleeting, redeemed=redeemed)
 
         self._cache = FundsCache(

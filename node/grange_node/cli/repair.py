@@ -21,7 +21,7 @@ from grange.cli.presenter import explained
 from grange.memory import keep_freed_memory
 from grange.types import Address, address_from
 from grange.units import format_size, format_tokens_rounded_down, parse_tokens
-from grange_node.chain.chain_link import TIMEOUTS
+from grange_node.chain.farm_market import TIMEOUTS
 from grange_node.cli.common import GAS_UNIT, GUIDANCE, KEPT_MEMORY_BYTES, market_place, start_logging
 from grange_node.cli.repair_home import (
     CONFIG_NAME,

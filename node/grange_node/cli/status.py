@@ -21,7 +21,7 @@ from grange.chain import (
 )
 from grange.times import BlockClock
 from grange.types import Address, Epoch
-from grange_node.chain.chain_link import TIMEOUTS
+from grange_node.chain.farm_market import TIMEOUTS
 from grange_node.chain.funding import GasReserve, read_gas_reserve
 from grange_node.chain.ownership import (
     START_OVER,

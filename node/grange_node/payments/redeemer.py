@@ -20,7 +20,7 @@ from grange.errors import GrangeError
 from grange.executors import Executors
 from grange.types import Address
 from grange.units import format_tokens
-from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.vault_funds import Vault, VaultFunds
 from grange_node.errors import ChainDown
 from grange_node.payments.accounts import Accounts
@@ -37,12 +37,18 @@ class Redeemer:
     """Redeems what payers signed."""
 
     def __init__(
-        self, *, accounts: Accounts, link: ChainLink, vaults: VaultFunds, redeem_at: int, executors: Executors
+        self,
+        *,
+        accounts: Accounts,
+        market: FarmMarket,
+        vaults: VaultFunds,
+        redeem_at: int,
+        executors: Executors,
     ) -> None:
         """`redeem_at` base units are worth a transaction."""
         self._accounts = accounts
         self._executors = executors
-        self._link = link
+        self._market = market
         self._vaults = vaults
         self._redeem_at = redeem_at
         self._short: dict[Address, None] = {}
@@ -55,7 +61,7 @@ class Redeemer:
         accounts = [account for account in accounts if account.open >= least(self._redeem_at)]
         if not accounts:
             return
-        leaving = await self._link.leaving([account.payer for account in accounts])
+        leaving = await self._market.leaving([account.payer for account in accounts])
         for payer in leaving:
             self._vaults.forget(payer)
         await self._look_at_short(accounts)
@@ -103,7 +109,7 @@ class Redeemer:
 
     async def _redeem(self, accounts: Sequence[PayerAccount]) -> None:
         try:
-            receipt = await self._link.redeem([account.voucher for account in accounts])
+            receipt = await self._market.redeem([account.voucher for account in accounts])
         except TransactionReverted as error:
             # Somebody else emptied the vaults in the moment between.
             log.warning("the vouchers of %d payers were refused: %s", len(accounts), error)
@@ -120,9 +126,9 @@ class Redeemer:
         redemptions = await self._executors.in_database(self._accounts.redemptions)
         if not redemptions:
             return
-        head = await self._link.head()
+        head = await self._market.head()
         for (block, block_hash), payers in redemptions.items():
-            stands = await self._link.block_hash(block) == block_hash
+            stands = await self._market.block_hash(block) == block_hash
             if stands and head.number - block < FINAL_BLOCKS:
                 continue
             if not stands:
@@ -133,9 +139,9 @@ class Redeemer:
         """What the chain says of payers, written down as of the block that says it: a reorg between question
         and answer would otherwise hide a payment that it took back."""
         for _ in range(MAX_READS):
-            head = await self._link.head()
+            head = await self._market.head()
             found = {payer: await self._vaults.ask(payer) for payer in payers}
-            if (await self._link.head()).hash == head.hash:
+            if (await self._market.head()).hash == head.hash:
                 break
         else:
             raise ChainDown("the chain moves on faster than it can be asked")

@@ -29,7 +29,7 @@ from grange.reads import Reader, Share, is_open, open_epoch, share_of
 from grange.types import Address, Epoch, OrderId
 from grange_node.chain.account_funds import AccountFunds
 from grange_node.chain.chain_follower import MAX_VIEW_AGE_SECONDS, ChainFollower, View
-from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.order_state import ReadableOrder
 from grange_node.elapsed import elapsed
 from grange_node.errors import ChainDown, ClosedUntilEpoch, NotAReader, TooBusy, VaultTooSmall
@@ -95,10 +95,10 @@ class Readers:
     """The readers of one farm's slots."""
 
     def __init__(
-        self, link: ChainLink, follower: ChainFollower, funds: AccountFunds, clock: Callable[[], float]
+        self, market: FarmMarket, follower: ChainFollower, funds: AccountFunds, clock: Callable[[], float]
     ) -> None:
         """`clock` gives seconds."""
-        self._link = link
+        self._market = market
         self._follower = follower
         self._clock = clock
         self._funds = funds
@@ -155,7 +155,7 @@ class Readers:
         if self._hidden.get(order) == view.head.number:
             return None
         try:
-            placed = await self._link.order(order)
+            placed = await self._market.order(order)
         except ChainError:
             placed = None
         if placed is None:
@@ -215,7 +215,7 @@ class Readers:
         failure: str | None = None
         try:
             async with self._looking.turn():
-                state = await self._link.order_state(order)
+                state = await self._market.order_state(order)
         except ChainError as error:
             failure = str(error)
         answer = _Answer(

@@ -2,7 +2,7 @@
 
     MarketView  the market's orders, farmers and newest block           market_view.py, directory.py
     Assessment  an order -> what is live, what is vacant, for how much  assessment.py
-    Market      what a repairer asks of the chain and sends to it       market.py
+    RepairMarket what a repairer asks of the chain and sends to it      market.py
     evict, close  farmers that lapsed; orders that are over             housekeeping.py
     sources     whom to read from, and what that costs                  sources.py, costs.py
     takers      what anyone who takes a slot must be able to do         takers.py

@@ -15,7 +15,7 @@ from grange.chain import Eviction, Farmer, Head, Loss
 from grange.chain.orders import OrderState
 from grange.repair import Need, Vacancy, bounty_rounded_down, counted_on, full_bounty_rounded_down
 from grange.types import Epoch, FarmerId, Parameters, Slot
-from grange_node.repair.market import Market
+from grange_node.repair.market import RepairMarket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Assessment:
 
 
 async def assess(
-    market: Market, order_state: OrderState, farmers: Mapping[FarmerId, Farmer], head: Head
+    market: RepairMarket, order_state: OrderState, farmers: Mapping[FarmerId, Farmer], head: Head
 ) -> Assessment:
     """Look at each slot of an order. Raises ChainError."""
     parameters = market.parameters
@@ -50,7 +50,7 @@ async def assess(
     vacancies: list[Vacancy] = []
     for index, slot in enumerate(order_state.slots):
         holder = farmers[slot.farmer]
-        loss = await market.loss(order_state.id, index, slot) if index in order_state.lost else None
+        loss = await market.loss(order_state.id, index, slot.start) if index in order_state.lost else None
         eviction = await market.eviction(slot.farmer) if holder.lapsed else None
         ended = ending(slot, holder, loss, eviction, parameters)
         if ended is not None:

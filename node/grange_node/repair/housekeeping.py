@@ -18,7 +18,7 @@ from grange.chain import Farmer, TransactionReverted
 from grange.chain.orders import OrderState
 from grange.types import Epoch, FarmerId, OrderId, Parameters
 from grange_node.repair.assessment import full_bounty
-from grange_node.repair.market import Market
+from grange_node.repair.market import RepairMarket
 
 EVICT_GAS: Final = 110_000
 MAX_EVICTIONS_PER_TICK: Final = 16
@@ -54,7 +54,7 @@ def hoped_for(
 
 
 async def evict_lapsed(
-    market: Market, farmers: Mapping[FarmerId, Farmer], hopes: Mapping[FarmerId, int], gas_price: int
+    market: RepairMarket, farmers: Mapping[FarmerId, Farmer], hopes: Mapping[FarmerId, int], gas_price: int
 ) -> list[FarmerId]:
     """Evict lapsed farmers that are worth it. `gas_price` is in base units. Raises ChainError."""
     evicted: list[FarmerId] = []
@@ -75,7 +75,7 @@ async def evict_lapsed(
     return evicted
 
 
-async def close_ended(market: Market, ended: Iterable[OrderState]) -> list[OrderId]:
+async def close_ended(market: RepairMarket, ended: Iterable[OrderState]) -> list[OrderId]:
     """Close orders that are over, some of them at a time. Raises ChainError."""
     closed: list[OrderId] = []
     for order_state in ended:

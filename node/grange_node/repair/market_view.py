@@ -12,7 +12,7 @@ from grange.executors import Executors
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.errors import RepairStopped
 from grange_node.repair.directory import FollowedDirectory
-from grange_node.repair.market import Market
+from grange_node.repair.market import RepairMarket
 
 
 class MarketView:
@@ -20,7 +20,7 @@ class MarketView:
 
     def __init__(
         self,
-        market: Market,
+        market: RepairMarket,
         directory: FollowedDirectory,
         orders: OrderIndex,
         executors: Executors,
@@ -87,7 +87,7 @@ class MarketView:
             head = await self.market.head()
             if self._head is None or head.hash != self._head.hash:
                 await self.market.follow(self.orders, self._start_block)
-                self.directory.learn(await self.market.farmers(head.epoch))
+                self.directory.learn(await self.market.farmers_of(head.epoch))
                 if self._head is None or head.epoch != self._head.epoch:
                     self.orders.forget_ended(self._ended_by(head), self._kept_renters)
                 self._head = head

@@ -37,7 +37,7 @@ from grange_node.repair.costs import affordable, gas_cost, pass_cost
 from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
 from grange_node.repair.housekeeping import close_ended, evict_lapsed, hoped_for
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
-from grange_node.repair.market import Market
+from grange_node.repair.market import RepairMarket
 from grange_node.repair.market_view import MarketView
 from grange_node.repair.run import RepairRun
 
@@ -76,7 +76,7 @@ class Repairer:
     def __init__(
         self,
         settings: Settings,
-        market: Market,
+        market: RepairMarket,
         directory: FollowedDirectory,
         orders: OrderIndex,
         *,
@@ -120,7 +120,7 @@ class Repairer:
     ) -> AsyncIterator[Repairer]:
         """A repairer that sends, signs and is paid with the sender's key. Leaving it ends its repairs where
         they are; another one with the same folder goes on with them."""
-        market = Market(sender)
+        market = RepairMarket(sender)
         policy = policy or RetryPolicy()
         signer = Signer(domain=market.domain, wallet=sender.wallet, timeouts=policy.timeouts)
         async with AsyncExitStack() as stack:

@@ -17,7 +17,7 @@ from grange.chain import TransactionReverted
 from grange.executors import Executors
 from grange.types import Epoch, OrderId
 from grange_node.chain.chain_follower import ChainFollower
-from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.ledger.books import books_from
 from grange_node.ledger.ledger import Ledger
 from grange_node.self_repair.damaged_pieces import DamagedPieces
@@ -71,13 +71,13 @@ class LossDeclarer:
         self,
         *,
         ledger: Ledger,
-        link: ChainLink,
+        market: FarmMarket,
         follower: ChainFollower,
         damaged_pieces: DamagedPieces,
         executors: Executors,
     ) -> None:
         self._ledger = ledger
-        self._link = link
+        self._market = market
         self._follower = follower
         self._damaged_pieces = damaged_pieces
         self._executors = executors
@@ -106,7 +106,7 @@ class LossDeclarer:
         """Declare entries of a book lost, each with the slot's name here."""
         words = [word for index, _ in lost for word in loss_words(book, index)]
         try:
-            receipt = await self._link.declare_loss(book.end, words, extension=book.extension)
+            receipt = await self._market.declare_loss(book.end, words, extension=book.extension)
         except TransactionReverted as error:
             log.warning("%d slots cannot be declared lost: %s", len(lost), error.name)
             return False

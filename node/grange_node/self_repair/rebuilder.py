@@ -29,7 +29,7 @@ from grange_node.files import FOLDER_MODE
 from grange_node.pieces.folders import translated
 from grange_node.repair.costs import fetch_cost, sources
 from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
-from grange_node.repair.market import Market
+from grange_node.repair.market import RepairMarket
 from grange_node.repair.sources import Sources
 from grange_node.self_repair.repair_spending import RepairSpending
 
@@ -56,18 +56,16 @@ class Rebuilder(Protocol):
 class LiveRebuilder:
     """Over HTTP, with the operator's key."""
 
-    def __init__(self, folder: Path, sender: Callable[[], Awaitable[Sender]], executors: Executors) -> None:
-        """The repairs' folder; `sender` connects to the chain when it is first needed."""
+    def __init__(self, folder: Path, sender: Sender, executors: Executors) -> None:
+        """The repairs' folder, and who reads and pays."""
         self._folder = folder
         self._sender = sender
         self._executors = executors
-        self._orders: OrderLookup | None = None
+        self._orders = OrderLookup(sender.chain)
         self._spending = RepairSpending(folder)
 
     async def order(self, order: OrderId) -> OrderState | None:
         """Out of its events; what was read of them is remembered."""
-        if self._orders is None:
-            self._orders = OrderLookup((await self._sender()).chain)
         try:
             return await self._orders.order(order)
         except OrderIncomplete as error:
@@ -79,11 +77,10 @@ class LiveRebuilder:
     ) -> list[int]:
         """Piece by piece, in the order given. Raises OverBudget rather than pay more for a slot, in all and
         through all restarts, than to give it up costs: its collateral, and its pay to the end."""
-        sender = await self._sender()
-        market = Market(sender)
-        async with self._directory(sender, market) as directory:
+        market = RepairMarket(self._sender)
+        async with self._directory(market) as directory:
             head = await market.head()
-            directory.learn(await market.farmers(head.epoch))
+            directory.learn(await market.farmers_of(head.epoch))
             live = [
                 index
                 for index, held in enumerate(order_state.slots)
@@ -135,25 +132,25 @@ class LiveRebuilder:
             return left
 
     @asynccontextmanager
-    async def _directory(self, sender: Sender, market: Market) -> AsyncIterator[FollowedDirectory]:
-        domain = sender.chain.domain
+    async def _directory(self, market: RepairMarket) -> AsyncIterator[FollowedDirectory]:
+        domain, wallet = market.domain, self._sender.wallet
         with translated(f"making {self._folder}"):
             # Not what is above it: that may be the place of a disk that is not mounted.
             self._folder.mkdir(FOLDER_MODE, exist_ok=True)
         async with AsyncExitStack() as stack:
             channels = stack.enter_context(
-                PaymentChannels.open(self._folder / CHANNELS_NAME, domain=domain, payer=sender.address)
+                PaymentChannels.open(self._folder / CHANNELS_NAME, domain=domain, payer=wallet.address)
             )
-            payments = ReadPayments(domain=domain, wallet=sender.wallet, channels=channels)
+            payments = ReadPayments(domain=domain, wallet=wallet, channels=channels)
             policy = RetryPolicy()
-            signer = Signer(domain=domain, wallet=sender.wallet, timeouts=policy.timeouts)
+            signer = Signer(domain=domain, wallet=wallet, timeouts=policy.timeouts)
             yield await stack.enter_async_context(
                 FollowedDirectory.open(market, signer, payments, policy=policy, freshness=AS_FOLLOWED)
             )
 
 
 async def _shown(
-    market: Market,
+    market: RepairMarket,
     order_state: OrderState,
     farmers: Mapping[FarmerId, Farmer],
     pieces: Sequence[int],
@@ -161,7 +158,7 @@ async def _shown(
 ) -> list[int]:
     """Which of these pieces a farmer of the order may read in this epoch."""
     losses = [
-        await market.loss(order_state.id, index, slot) if index in order_state.lost else None
+        await market.loss(order_state.id, index, slot.start) if index in order_state.lost else None
         for index, slot in enumerate(order_state.slots)
     ]
     next_epoch = Epoch((head.number + 1) // market.parameters.epoch_blocks)

@@ -35,7 +35,7 @@ from grange.peer import OverBudget
 from grange.reads import READ_THIRDS, is_open, open_epoch
 from grange.types import Epoch, OrderId
 from grange_node.chain.chain_follower import ChainFollower, View
-from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.config import Config
 from grange_node.errors import (
     EndsNode,
@@ -80,7 +80,7 @@ class SelfRepairer:
         store: Store,
         ledger: Ledger,
         capacity: Capacity,
-        link: ChainLink,
+        market: FarmMarket,
         follower: ChainFollower,
         damaged_pieces: DamagedPieces,
         volume: Volume,
@@ -111,7 +111,11 @@ class SelfRepairer:
         """Slots of which nothing is open, by the epoch in which that was found."""
         self._judge = Judge(config, store, ledger, follower, steady, executors=executors)
         self._declarer = LossDeclarer(
-            ledger=ledger, link=link, follower=follower, damaged_pieces=damaged_pieces, executors=executors
+            ledger=ledger,
+            market=market,
+            follower=follower,
+            damaged_pieces=damaged_pieces,
+            executors=executors,
         )
 
     # What is damaged.

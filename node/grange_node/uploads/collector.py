@@ -17,7 +17,7 @@ from grange.chain.orders import OrderState
 from grange.executors import Executors
 from grange.types import Epoch, FarmerId, OrderId
 from grange_node.chain.chain_follower import ChainFollower, View
-from grange_node.chain.chain_link import ChainLink
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.errors import Conflict, NodeWorldError
 from grange_node.ledger.ledger import Ledger
 from grange_node.ledger.sightings import latest_block
@@ -63,7 +63,7 @@ class Collector:
         ledger: Ledger,
         uploads: Uploads,
         locks: SlotLocks,
-        link: ChainLink,
+        market: FarmMarket,
         follower: ChainFollower,
         history: Callable[[OrderId], Awaitable[OrderState | None]],
         farmer: FarmerId,
@@ -75,7 +75,7 @@ class Collector:
         self._ledger = ledger
         self._uploads = uploads
         self._locks = locks
-        self._link = link
+        self._market = market
         self._follower = follower
         self._history = history
         self._farmer = farmer
@@ -148,7 +148,7 @@ class Collector:
         return words
 
     async def _word(self, record: SlotRecord, now: Now) -> Word:
-        order = await self._link.order(record.key.order)
+        order = await self._market.order(record.key.order)
         order_state = None if order is None else await self._history(record.key.order)
         return word_of(order, order_state, record, self._farmer, now.epoch)
 

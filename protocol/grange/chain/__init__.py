@@ -2,6 +2,7 @@
 
     Chain          typed reads              gateway.py, views.py
     Sender         transactions             sender.py, wallet.py, calls.py, permit.py
+    MarketClient   both, for one account    market.py; who is registered: registry.py
     EventFollower  events, through reorgs   follower.py, events.py, renter_events.py
     OrderState     orders, out of events    orders.py; kept on disk: order_index.py, order_tables.py
     proven_epochs  who has proven lately    proofs.py

@@ -13,6 +13,8 @@ from grange.chain.views import Head
 from grange.tasks import together
 from grange.types import Epoch, FarmerId
 
+HISTORY_EPOCHS = 16
+"""How far back proofs are counted."""
 MAX_PROOF_BLOCKS = 200_000
 MAX_FARMERS_PER_FILTER = 500
 """Endpoints take 1,000 at most."""

@@ -370,9 +370,9 @@ class Sender:
         return receipt_from(raw, self.chain.market)
 
 
-def burying_sender(chain: Chain, wallet: Wallet) -> Sender:
+def burying_sender(chain: Chain, wallet: Wallet, *, lock: HomeLock | None = None) -> Sender:
     """For what a person waits for: what a reorganisation drops is sent again before it is called done."""
-    return Sender(chain, wallet, confirmations=default_confirmations(chain.chain_id))
+    return Sender(chain, wallet, lock=lock, confirmations=default_confirmations(chain.chain_id))
 
 
 def call_request(sender: Address, fields: Mapping[str, Any]) -> dict[str, Any]:

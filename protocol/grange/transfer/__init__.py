@@ -1,6 +1,6 @@
 """Moving the slots of orders to and from farmers, for renters and repairers alike.
 
-    directory.py    the farmers of a market, and who of them answers    registry.py, aging.py
+    directory.py    the farmers of a market, and who of them answers    aging.py
     selection.py    which of them a slot goes to                        spread.py, sampling.py
     fetch.py        k of n slots, from anyone who gives them soonest       sources.py, stripes.py
     verification.py whether what came is what the order has             fault_attribution.py

@@ -21,11 +21,11 @@ from typing import Any, Final, Self
 import aiohttp
 
 from grange.chain import Farmer
+from grange.chain.registry import Registered, Registry, read_some
 from grange.peer import FARMER_FAULTS, Peer, ReadPayments, Signer, dealing_with, networks_of, open_session
 from grange.tasks import all_of, cancelled
 from grange.transfer.aging import Aging, Freshness
 from grange.transfer.events import Listener, ReadingPriceRaised, ignore_progress
-from grange.transfer.registry import Registered, Registry, read_some
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.sampling import MAX_ASKED, highest_egress, price_floor, prospects
 from grange.transfer.selection import UNKNOWN, Candidate, Reputation, Requirements, unfit_on_chain

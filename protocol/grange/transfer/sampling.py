@@ -14,8 +14,6 @@ from grange.chain import Farmer
 from grange.transfer.spread import shuffle_key
 from grange.types import FarmerId
 
-HISTORY_EPOCHS = 16
-"""How far back proofs are counted."""
 MAX_ASKED = 320
 """Farmers that are asked for one order, however many are registered."""
 NEWCOMERS_SHARE = 5

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from client_fakes import PARAMETERS, World
 from client_trees import listing
+from fake_chain import unconnected
 
 from grange.chain import ChainUnavailable, Making, TransactionReverted, Wallet
 from grange.chain.calls import Call
@@ -15,7 +16,7 @@ from grange.transfer.errors import NotEnoughFarmers
 from grange.types import Address, Epoch, FarmerId, Held, OrderId, Terms, address_from
 from grange_client.errors import CannotExtend, NotEnoughMoney, PlaceFailed, QuoteUsed
 from grange_client.orders.extension_quote import end_after
-from grange_client.orders.market import ChainMarket
+from grange_client.orders.market import RenterMarket
 from grange_client.orders.plan import StoreOptions
 
 CODE = StoreOptions(k=2, n=4, epochs=1, name="things")
@@ -169,7 +170,7 @@ async def test_what_the_vault_does_not_hold_comes_with_the_same_transaction(
 @pytest.mark.parametrize(("missing", "sent"), [(0, [("extend", 3, 0)]), (7, [("extendWithPermit", 4, 7)])])
 async def test_the_market_is_sent_one_transaction(missing: int, sent: list[tuple[str, int, int]]) -> None:
     wire = Wire()
-    market = ChainMarket(wire, wire)  # type: ignore[arg-type]
+    market = wire.market
     held = Held(order=OrderId(bytes(32)), leaf_count=1, piece_leaves=1, slots=())
 
     async def asked() -> int:
@@ -224,21 +225,23 @@ async def test_what_the_market_says_of_the_moment_is_tried_again(world: World, o
 
 
 class Wire:
-    """Chain and sender, which note what is asked of them."""
+    """Notes what a market asks of its chain and its sender."""
 
-    parameters = address = market = None
     wallet = Wallet(b"\x01" * 32)
-    domain = Domain(chain_id=1, market=address_from(bytes(20)))
 
     def __init__(self) -> None:
         self.permitted = 0
         self.sent: list[Call] = []
+        domain = Domain(chain_id=1, market=address_from(bytes(20)))
+        self.market = RenterMarket(unconnected(domain, self.wallet))
+        self.market.permit_basis = self.permit_basis  # type: ignore[assignment, method-assign]
+        self.market.sender.send = self.send  # type: ignore[assignment, method-assign]
 
     async def permit_basis(self, owner: Address) -> "Wire":
         assert owner == self.wallet.address
         return self
 
-    def sign(self, wallet: Wallet, *, spender: None, value: int) -> str:
+    def sign(self, wallet: Wallet, *, spender: Address, value: int) -> str:
         self.permitted += value
         return "permit"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from client_fakes import World
 
-from grange.chain import Event, RpcError
+from grange.chain import Event, Order, RpcError
 from grange.chain.confirmations import FINAL_BLOCKS
 from grange.types import FarmerId, OrderId
 from grange_client.errors import OrderMissing, Unopened
@@ -238,14 +238,14 @@ async def test_an_order_that_the_endpoint_does_not_say_keeps_no_other_from_being
 ) -> None:
     async with world.renter() as renter:
         silent, told = await store(renter, tree), await store(renter, tree, 30)
-    before = world.market.slots_hash
+    before = world.market.order
 
-    async def slots_hash(order: OrderId) -> bytes | None:
+    async def hidden(order: OrderId) -> Order | None:
         if order == silent:
             raise RpcError("eth_call", -32000, "missing trie node", None)
         return await before(order)
 
-    monkeypatch.setattr(world.market, "slots_hash", slots_hash)
+    monkeypatch.setattr(world.market, "order", hidden)
     async with world.renter(tmp_path / "new") as renter:
         listed = {known.order.id: known.name for known in await renter.orders()}
         assert listed == {silent: None, told: "ghost"}

@@ -7,7 +7,7 @@ import pytest
 from client_fakes import World
 from client_trees import listing
 
-from grange.chain.orders import fold
+from grange.chain import Order
 from grange.types import FarmerId, OrderId
 from grange.units import GIB, TOKEN
 from grange_client.errors import OrderMissing, OrderOver
@@ -28,13 +28,13 @@ def earned(world: World) -> int:
 
 async def keep_hash(world: World, order: OrderId, patch: pytest.MonkeyPatch) -> None:
     """The contract's hash is right from now on, whatever the events are made to say."""
-    state = fold(await world.market.order_events(order, 0))
-    assert state is not None
+    found = await world.market.order(order)
+    assert found is not None
 
-    async def slots_hash(_: OrderId) -> bytes:
-        return state.slots_hash
+    async def shown(_: OrderId) -> Order:
+        return found
 
-    patch.setattr(world.market, "slots_hash", slots_hash)
+    patch.setattr(world.market, "order", shown)
 
 
 async def test_made_up_slots_are_paid_by_no_command(
@@ -74,10 +74,10 @@ async def test_an_order_that_the_contract_does_not_have_before_its_end_is_paid_b
 ) -> None:
     """It can't be closed yet. Anyone who placed it knows what its farmers signed, and needs no hash."""
 
-    async def slots_hash(_: OrderId) -> None:
+    async def shown(_: OrderId) -> None:
         return None
 
-    monkeypatch.setattr(world.market, "slots_hash", slots_hash)
+    monkeypatch.setattr(world.market, "order", shown)
     await place_and_sell(world, tree)
     async with world.renter(tmp_path / "new") as renter:
         [known] = await renter.orders()

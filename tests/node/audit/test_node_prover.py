@@ -15,7 +15,7 @@ from node_support import FARMER, OPERATOR, FakeMarket, Farm, Parcel, open_farm, 
 from grange.chain import ChainUnavailable, InsufficientFunds, TransactionTooLate, Wallet
 from grange.types import Epoch
 from grange_node.audit.prover import RESEND_AFTER_BLOCKS, Action, Situation, decide
-from grange_node.chain.chain_link import LiveLink
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.errors import DataMissing
 
 EPOCH_BLOCKS = 10
@@ -204,9 +204,9 @@ async def test_a_proof_is_of_use_up_to_the_last_block_of_its_epoch(
         async def send(self, _call: object, **options: object) -> None:
             sent.append(options)
 
-    async with LiveLink.open(farm.node.config, Wallet.random()) as link:
-        link._sender = Recorder()  # type: ignore[assignment]
-        await link.prove(Epoch(3), [])
+    async with FarmMarket.open(farm.node.config, Wallet.random()) as market:
+        market.sender = Recorder()  # type: ignore[assignment]
+        await market.prove(Epoch(3), [])
     assert sent == [{"last_block": 4 * farm.node.config.parameters.epoch_blocks - 1}]
 
 
@@ -371,7 +371,7 @@ async def test_the_loops_prove_by_themselves(tmp_path: Path, monkeypatch: pytest
             market.down = False
             assert await asyncio.wait_for(market.proofs.get(), 10) == epoch
     assert market.sent_proofs == 3
-    assert [event.args["epoch"] for event in market._events("Proven")] == [2, 3, 4]
+    assert [event.args["epoch"] for event in market.events("Proven")] == [2, 3, 4]
 
 
 async def test_pay_is_what_the_slots_of_the_epoch_earn(keeping: tuple[Farm, list[Parcel]]) -> None:
@@ -384,7 +384,7 @@ async def test_pay_is_what_the_slots_of_the_epoch_earn(keeping: tuple[Farm, list
     assert await step(farm) is Action.PROVE
     farm.market.mine_to_epoch(16)
     assert await step(farm) is Action.PROVE
-    amounts = [event.args["amount"] for event in farm.market._events("Proven")]
+    amounts = [event.args["amount"] for event in farm.market.events("Proven")]
     both, longer = slots[0].rate + slots[1].rate, slots[1].rate
     assert amounts == [both, both + added.rate, longer + added.rate]
-    assert {event.args["farmer"] for event in farm.market._events("Proven")} == {FARMER}
+    assert {event.args["farmer"] for event in farm.market.events("Proven")} == {FARMER}

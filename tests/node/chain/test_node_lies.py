@@ -91,10 +91,10 @@ class LyingMarket(FakeMarket):
         found = await super().order(order)
         return None if self.hides_orders else found
 
-    async def farmer(self) -> Farmer:
+    async def own_farmer(self) -> Farmer:
         if not self.knows_farmer:
             raise TransactionReverted("farmer", "UnknownFarmer", {"id": 7})
-        farmer = await super().farmer()
+        farmer = await super().own_farmer()
         return replace(farmer, committed_rate=0) if self.hides_orders else farmer
 
 

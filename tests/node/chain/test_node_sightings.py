@@ -41,8 +41,8 @@ class HastyMarket(LyingMarket):
         super().__init__()
         self.is_hasty = False
 
-    async def block_clock(self) -> BlockClock:
-        clock = await super().block_clock()
+    async def clock(self) -> BlockClock:
+        clock = await super().clock()
         return replace(clock, block_seconds=0.0) if self.is_hasty else clock
 
 

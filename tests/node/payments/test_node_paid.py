@@ -122,7 +122,7 @@ async def test_an_overdrawn_voucher_is_refused(priced: Farm) -> None:
     response = await read(priced, parcel(), 100, **voucher(100))
     assert (response.status_code, error_of(response)) == (402, "vault_too_small")
     assert response.json()["detail"] == {"vault": 99, "needed": 100, "missing": 1}
-    priced.market.redeemed[RENTER.address] = 1
+    priced.market.redeemed_totals[RENTER.address] = 1
     priced.clock.now += 2
     # What was redeemed was served.
     assert (await read(priced, parcel(), 99, **voucher(100))).status_code == 206
@@ -225,7 +225,7 @@ async def test_a_voucher_that_was_redeemed_opens_nothing_again_though_the_accoun
     priced: Farm,
 ) -> None:
     """A payer that goes on pays what it would have paid."""
-    priced.market.redeemed[RENTER.address] = 1000
+    priced.market.redeemed_totals[RENTER.address] = 1000
     assert (await read(priced, parcel(), 100, **voucher(1000))).status_code == 402
     assert (await read(priced, parcel(), 100, **voucher(1100))).status_code == 206
     assert (await read(priced, parcel(), 100, **voucher(1100))).status_code == 402

@@ -86,7 +86,7 @@ async def test_what_the_contract_would_not_pay_opens_nothing(devnet: Devnet, tmp
             response = await read(farm, slot, 100, by=slot.renter, **wrong)
             assert (response.status_code, error_of(response)) == (401, "unauthorised")
             with pytest.raises(TransactionReverted) as raised:
-                await farm.node.link.redeem([_from_header(wrong, slot.renter.address)])
+                await farm.node.market.redeem([_from_header(wrong, slot.renter.address)])
             assert raised.value.name == "VoucherForged"
         assert (await buy(farm, slot, 100, 100)).status_code == 206
 
@@ -108,7 +108,7 @@ async def test_a_total_counts_once_whatever_is_sent_again(devnet: Devnet, tmp_pa
         assert await devnet.chain.vault(slot.renter.address) == VAULT - 1500
         older = sign_voucher(config.domain, slot.renter.private_key, farmer=config.farmer, cumulative=600)
         with pytest.raises(TransactionReverted) as raised:
-            await farm.node.link.redeem([older])
+            await farm.node.market.redeem([older])
         assert raised.value.name == "NothingToRedeem"
         assert (await buy(farm, slot, 1, 1500)).status_code == 402
 

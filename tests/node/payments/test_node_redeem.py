@@ -44,10 +44,10 @@ async def test_enough_is_redeemed_at_once_and_once(selling: Farm) -> None:
     await selling.node.redeemer.tick()
     await selling.node.redeemer.tick()
     assert selling.market.redemptions == [1]
-    assert selling.market.redeemed[RENTER.address] == REDEEM_AT
+    assert selling.market.redeemed_totals[RENTER.address] == REDEEM_AT
     await buy(selling, 2 * REDEEM_AT)
     await selling.node.redeemer.tick()
-    assert selling.market.redeemed[RENTER.address] == 2 * REDEEM_AT
+    assert selling.market.redeemed_totals[RENTER.address] == 2 * REDEEM_AT
 
 
 async def test_several_payers_share_a_transaction(selling: Farm) -> None:
@@ -62,7 +62,7 @@ async def test_who_leaves_is_redeemed_before(selling: Farm) -> None:
     await buy(selling, 500)
     selling.market.announced.add(RENTER.address)
     await selling.node.redeemer.tick()
-    assert selling.market.redeemed[RENTER.address] == 500
+    assert selling.market.redeemed_totals[RENTER.address] == 500
     selling.market.vaults[RENTER.address] = 0
     selling.clock.now += 6
     response = await read(selling, parcel(), 1, **voucher(501))
@@ -101,10 +101,10 @@ async def test_empty_vaults_hold_nobody_else_up(selling: Farm) -> None:
     await buy(selling, 2 * REDEEM_AT)
     for _ in range(3):
         await selling.node.redeemer.tick()
-    assert selling.market.redeemed.get(RENTER.address) == 2 * REDEEM_AT
+    assert selling.market.redeemed_totals.get(RENTER.address) == 2 * REDEEM_AT
     selling.market.vaults[empty.address] = 50 * REDEEM_AT
     await selling.node.redeemer.tick()
-    assert selling.market.redeemed[empty.address] == 50 * REDEEM_AT
+    assert selling.market.redeemed_totals[empty.address] == 50 * REDEEM_AT
 
 
 async def test_what_cannot_be_paid_makes_nothing_else_worth_the_gas(selling: Farm) -> None:
@@ -147,7 +147,7 @@ async def test_what_is_open_is_redeemed_after_a_restart(tmp_path: Path) -> None:
         await buy(farm, REDEEM_AT)
     async with open_farm(tmp_path / "data", **settings) as farm:
         await farm.node.redeemer.tick()
-        assert market.redeemed[RENTER.address] == REDEEM_AT
+        assert market.redeemed_totals[RENTER.address] == REDEEM_AT
 
 
 async def test_a_farm_redeems_before_it_stops(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ async def test_a_farm_redeems_before_it_stops(tmp_path: Path) -> None:
     async with open_farm(tmp_path / "data", loops=True, **settings) as farm:
         await farm.keep(parcel())
         await buy(farm, REDEEM_AT)
-    assert market.redeemed[RENTER.address] == REDEEM_AT
+    assert market.redeemed_totals[RENTER.address] == REDEEM_AT
 
 
 async def test_a_redemption_that_a_reorg_takes_back_is_made_again(selling: Farm) -> None:
@@ -166,10 +166,10 @@ async def test_a_redemption_that_a_reorg_takes_back_is_made_again(selling: Farm)
     await selling.node.redeemer.tick()
     market = selling.market
     market.reorg(1)
-    market.vaults[RENTER.address] += market.redeemed.pop(RENTER.address)
+    market.vaults[RENTER.address] += market.redeemed_totals.pop(RENTER.address)
     market.mine(2)
     await selling.node.redeemer.tick()
-    assert (market.redemptions, market.redeemed[RENTER.address]) == ([1, 1], REDEEM_AT)
+    assert (market.redemptions, market.redeemed_totals[RENTER.address]) == ([1, 1], REDEEM_AT)
 
 
 async def test_a_reorg_between_payment_and_note_is_noticed(
@@ -181,16 +181,16 @@ async def test_a_reorg_between_payment_and_note_is_noticed(
 
     async def turning(payer: Address) -> tuple[int, int, int]:
         said = await means(payer)
-        if market.redemptions == [1] and payer in market.redeemed:
+        if market.redemptions == [1] and payer in market.redeemed_totals:
             market.reorg(1)
-            market.vaults[payer] += market.redeemed.pop(payer)
+            market.vaults[payer] += market.redeemed_totals.pop(payer)
             market.mine(2)
         return said
 
     monkeypatch.setattr(market, "means", turning)
     await selling.node.redeemer.tick()
     await selling.node.redeemer.tick()
-    assert (market.redemptions, market.redeemed[RENTER.address]) == ([1, 1], REDEEM_AT)
+    assert (market.redemptions, market.redeemed_totals[RENTER.address]) == ([1, 1], REDEEM_AT)
 
 
 async def test_a_redemption_that_another_block_contains_is_watched_further(selling: Farm) -> None:
@@ -204,7 +204,7 @@ async def test_a_redemption_that_another_block_contains_is_watched_further(selli
         await selling.node.redeemer.tick()
     assert market.redemptions == [1]
     market.reorg(1)
-    market.vaults[RENTER.address] += market.redeemed.pop(RENTER.address)
+    market.vaults[RENTER.address] += market.redeemed_totals.pop(RENTER.address)
     market.mine(2)
     await selling.node.redeemer.tick()
     assert market.redemptions == [1, 1]

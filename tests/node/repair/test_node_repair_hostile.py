@@ -43,7 +43,7 @@ from grange.units import GIB, MAX_PIECE_LEAVES
 from grange_node.repair import repairer as repairer_module
 from grange_node.repair.assessment import Assessment, assess
 from grange_node.repair.jobs import Jobs, Outcome
-from grange_node.repair.market import Market
+from grange_node.repair.market import RepairMarket
 from grange_node.repair.sources import Sources
 
 WALLET = Wallet(b"\x77" * 32)
@@ -95,7 +95,7 @@ async def test_an_order_that_cannot_be_looked_at_keeps_no_other_from_repair(
     ground = ruined()
     place_odd(ground, piece_leaves=PIECE_LEAVES)
 
-    async def stumbling(market: Market, order_state: OrderState, *others: Any) -> Assessment:
+    async def stumbling(market: RepairMarket, order_state: OrderState, *others: Any) -> Assessment:
         if order_state.id == ODD:
             raise KeyError(order_state.id)
         return await assess(market, order_state, *others)

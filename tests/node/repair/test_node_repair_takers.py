@@ -12,9 +12,9 @@ from repair_ground import Ground
 
 from grange.chain import Farmer
 from grange.chain.orders import OrderState
+from grange.chain.registry import Registered
 from grange.layout import Geometry
 from grange.transfer.directory import Probed, Reputations
-from grange.transfer.registry import Registered
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.sampling import prospects
 from grange.transfer.selection import Candidate, Requirements, choose, unfit_on_chain

@@ -2,7 +2,6 @@
 
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from repair_farmers import FakeDirectory, FakePeer
 from repair_ground import ORDER, SEGMENTS, Ground, K, nothing
 from repair_market import FakeMarket, order_as_read
 
-from grange.chain import Sender
 from grange.executors import Executors
 from grange.peer import PieceClosed
 from grange.repair import is_eager
@@ -193,10 +191,6 @@ async def mended(
     wallet = ground.keeps[FarmerId(1)].wallet
     market = FakeMarket(ground, wallet, nothing)
     directory = FakeDirectory(market, ground, wallet, nothing)
-    sender = SimpleNamespace(chain=None, address=wallet.address, wallet=wallet)
-
-    async def connected() -> Sender:
-        return sender  # type: ignore[return-value]
 
     @asynccontextmanager
     async def known(*_: object) -> Any:
@@ -208,11 +202,11 @@ async def mended(
             after()
         given.add(piece)
 
-    monkeypatch.setattr(rebuilder_module, "Market", lambda _: market)
+    monkeypatch.setattr(rebuilder_module, "RepairMarket", lambda _: market)
     monkeypatch.setattr(LiveRebuilder, "_directory", known)
     order = await order_as_read(market)
     with Executors.open() as executors:
-        rebuilder = LiveRebuilder(folder, connected, executors)
+        rebuilder = LiveRebuilder(folder, market.sender, executors)
         return await rebuilder.rebuild(order, 0, pieces, give)
 
 

@@ -129,7 +129,7 @@ class Kept:
         await self.node.follower.refresh()
 
     def declared(self) -> int:
-        return len(self.market._events("LossDeclared"))
+        return len(self.market.events("LossDeclared"))
 
 
 def _folder(kept: Kept, slot: Parcel) -> Path:
@@ -150,7 +150,7 @@ async def keeping(
     config = config_for(folder)
     clock = Clock()
     async with Node.open(
-        config, OPERATOR, link=market, clock=clock, steady=clock.steady, rebuilder=others, files=files
+        config, OPERATOR, market=market, clock=clock, steady=clock.steady, rebuilder=others, files=files
     ) as node:
         if fresh:
             keep(node, slot)
@@ -273,7 +273,7 @@ async def test_a_lost_ledger_is_rebuilt_however_the_chain_moves_meanwhile(tmp_pa
         pass
     without(kept, LEDGER_NAME)
     config = config_for(tmp_path)
-    async with Node.open(config, OPERATOR, link=kept.market, clock=Clock(), rebuilder=kept.others) as node:
+    async with Node.open(config, OPERATOR, market=kept.market, clock=Clock(), rebuilder=kept.others) as node:
         await node.follower.look()
         kept.market.mine()
         await node.follower.look()
@@ -483,7 +483,7 @@ async def test_the_last_slots_of_a_book_are_given_up_together(tmp_path: Path) ->
         await kept.node.self_repairer.tick()
         await kept.next_epoch()
         await kept.node.self_repairer.tick()
-        assert kept.market.losses == [41]
+        assert kept.market.lost_counts == [41]
         assert kept.node.damaged_pieces.all() == []
 
 

@@ -5,7 +5,6 @@ import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from repair_farmers import FakeDirectory
 from repair_ground import END, ORDER, PARAMETERS, PIECE_BYTES, RATE, Ground, K, nothing
 from repair_market import FakeMarket, order_as_read
 
-from grange.chain import Sender, Wallet
+from grange.chain import Wallet
 from grange.executors import Executors
 from grange.peer import OverBudget
 from grange.types import Epoch, OrderId
@@ -49,10 +48,6 @@ async def mended(
     """The first farmer rebuilds pieces of its slot, again and again, in one life or in as many."""
     market = FakeMarket(ground, WALLET, nothing)
     directory = FakeDirectory(market, ground, WALLET, nothing)
-    sender = SimpleNamespace(chain=None, address=WALLET.address, wallet=WALLET)
-
-    async def connected() -> Sender:
-        return sender  # type: ignore[return-value]
 
     @asynccontextmanager
     async def known(*_: object) -> AsyncIterator[FakeDirectory]:
@@ -63,14 +58,14 @@ async def mended(
         if given is not None:
             await given()
 
-    monkeypatch.setattr(rebuilder_module, "Market", lambda _: market)
+    monkeypatch.setattr(rebuilder_module, "RepairMarket", lambda _: market)
     monkeypatch.setattr(LiveRebuilder, "_directory", known)
     errors = list[Any]()
     with Executors.open() as executors:
-        own = LiveRebuilder(folder, connected, executors)
+        own = LiveRebuilder(folder, market.sender, executors)
         for turn in range(times):
             if restarts and turn:
-                own = LiveRebuilder(folder, connected, executors)
+                own = LiveRebuilder(folder, market.sender, executors)
             try:
                 await own.rebuild(await order_as_read(market), 0, pieces, give)
             except (OverBudget, RepairStopped) as error:

@@ -163,7 +163,7 @@ async def test_a_farm_that_lost_a_disk_once_is_whole_again_and_did_not_lapse(
             await run.epoch()
             await kept.node.self_repairer.tick()
         assert kept.node.damaged_pieces.all() == []
-        assert kept.market.losses == []
+        assert kept.market.lost_counts == []
         assert not run.lapsed
         for _ in range(3):
             assert await run.epoch()

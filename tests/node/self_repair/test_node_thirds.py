@@ -150,15 +150,15 @@ async def test_of_a_lost_disk_so_much_is_given_up_as_cannot_be_read_in_time(
         await kept.scrub()
         began = kept.market.epoch
         await kept.node.self_repairer.tick()
-        assert kept.market.losses == []
+        assert kept.market.lost_counts == []
         for _ in range(3):
             await kept.next_epoch()
             others.left_seconds = PARAMETERS.epoch_blocks
             await kept.node.self_repairer.tick()
-        lost = sum(kept.market.losses)
+        lost = sum(kept.market.lost_counts)
         if some_are_lost:
             assert 20 < lost < 40
-            first = kept.market._events("LossDeclared")[0]
+            first = kept.market.events("LossDeclared")[0]
             assert kept.market.epoch_of(first.block) == began + 1
         else:
             assert lost == 0
@@ -178,7 +178,7 @@ async def test_others_that_are_away_for_a_moment_cost_no_slot(tmp_path: Path) ->
             kept.others.stopped = False
             await kept.node.self_repairer.tick()
             await kept.next_epoch()
-        assert kept.market.losses == []
+        assert kept.market.lost_counts == []
         assert kept.node.damaged_pieces.all() == []
 
 

@@ -12,9 +12,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from grange.chain import Chain, Farmer, Head, TransactionReverted, proven_epochs, some_proven
+from grange.chain.errors import TransactionReverted
+from grange.chain.gateway import Chain
+from grange.chain.proofs import HISTORY_EPOCHS, proven_epochs, some_proven
+from grange.chain.views import Farmer, Head
 from grange.tasks import together
-from grange.transfer.sampling import HISTORY_EPOCHS
 from grange.types import Epoch, FarmerId, Parameters
 
 MAX_READ = 1_000

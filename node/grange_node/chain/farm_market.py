@@ -1,0 +1,171 @@
+"""What a farm asks of the market, and what it sends there: the seam between the farm and the chain.
+
+The node and its loops know nothing else of the chain, and tests put in one of their own. It connects when it
+is first asked and not before, so that a node starts, and answers reads, while no chain does. What goes wrong
+leaves as the errors of `grange.chain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+from grange.chain import (
+    Batch,
+    Book,
+    Chain,
+    ChainError,
+    Cursor,
+    EventFilter,
+    EventFollower,
+    Farmer,
+    Head,
+    Receipt,
+    Rollback,
+    Sender,
+    Timeouts,
+    Wallet,
+    calls,
+)
+from grange.chain.gathering import Question
+from grange.chain.market import MarketClient
+from grange.chain.rpc import Rpc
+from grange.tasks import together
+from grange.types import Address, Epoch, OrderId, Slot, Voucher
+from grange_node.chain.funding import GasReserve, read_gas_reserve
+from grange_node.chain.order_state import OrderLookup, ReadableOrder
+from grange_node.config import Config, connect
+from grange_node.limits.turns import Turns
+
+TIMEOUTS: Final = Timeouts(connect_seconds=3.0, request_seconds=10.0, retries=1)
+"""Short: every caller here tries again by itself, or tells the renter to."""
+
+
+class LateRpc(Rpc):
+    """The endpoint of a farm, which is connected to and checked when it is first asked."""
+
+    def __init__(self, config: Config, stack: AsyncExitStack) -> None:
+        """The connection is left to the stack."""
+        super().__init__(config.rpc_url, TIMEOUTS)
+        self._config = config
+        self._stack = stack
+        self._connecting = Turns(1, ChainError)
+        self._checked: Rpc | None = None
+
+    async def call(self, method: str, *params: Any) -> Any:
+        """The result of one question. Raises ChainError, also when it is another chain than the farm's."""
+        return await (await self._connected()).call(method, *params)
+
+    async def batch(self, requests: Sequence[Question]) -> list[Any]:
+        """The results of several."""
+        return await (await self._connected()).batch(requests)
+
+    async def _connected(self) -> Rpc:
+        if self._checked is None:
+            async with self._connecting.turn():
+                if self._checked is None:
+                    chain = await self._stack.enter_async_context(connect(self._config, TIMEOUTS))
+                    self._checked = chain.rpc
+        return self._checked
+
+
+class FarmMarket(MarketClient):
+    """One farmer's view of its market. All methods raise `grange.chain.ChainError`."""
+
+    def __init__(self, config: Config, sender: Sender) -> None:
+        super().__init__(sender)
+        self._config = config
+        farmer = {"farmer": config.farmer}
+        filters = (
+            EventFilter(events=("SlotFilled",), args=farmer),
+            EventFilter(events=("Proven", "Missed"), args=farmer),
+            EventFilter(events=("LossDeclared",), args=farmer),
+        )
+        # One is kept: it has learned how many blocks the endpoint gives at once.
+        self._follower = EventFollower(self, filters)
+        self._orders = OrderLookup(self)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, config: Config, wallet: Wallet) -> AsyncIterator[FarmMarket]:
+        """The market of a farm, which connects when it is first asked."""
+        async with AsyncExitStack() as stack:
+            rpc, domain = LateRpc(config, stack), config.domain
+            chain = Chain(rpc, market=domain.market, chain_id=domain.chain_id, parameters=config.parameters)
+            yield cls(config, Sender(chain, wallet))
+
+    async def own_farmer(self) -> Farmer:
+        """This farmer as the contract has it."""
+        return await self.farmer(self._config.farmer)
+
+    async def books(self, wanted: Sequence[tuple[Epoch, bool]]) -> list[Book]:
+        """This farmer's books as the contract has them, by end and whether it is that of extensions."""
+        farmer = self._config.farmer
+        books = await together(*(self.book(farmer, end, extension=extension) for end, extension in wanted))
+        return list(books)
+
+    async def funds(self, account: Address) -> int:
+        """Tokens of an account inside and outside the market, in base units."""
+        return sum(await together(self.vault(account), self.token_balance(account)))
+
+    async def wealth(self, account: Address) -> int:
+        """The same with what the account has earned in the market and not claimed yet."""
+        return sum(await together(self.funds(account), self.earnings(account)))
+
+    async def order_state(self, order: OrderId) -> ReadableOrder | None:
+        """How a placed order stands, for who may read it; None if there is none, or none any more. By its
+        events and the contract; what was read of the events is remembered."""
+        return await self._orders.state(order)
+
+    async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
+        """Whether the slot's holder has lapsed, as if it were settled now, or declared it lost."""
+        holder, loss = await together(self.farmer(slot.farmer), self.loss(order, index, slot.start))
+        return holder.lapsed or loss is not None
+
+    async def means(self, payer: Address) -> tuple[int, int, int]:
+        """A payer's vault, how much of it may be taken out in this epoch or the next, and what this farmer
+        has redeemed of its vouchers, in base units."""
+        vault, redeemed, announced = await together(
+            self.vault(payer), self.redeemed(self._config.farmer, payer), self.withdrawal(payer)
+        )
+        is_due = announced is not None and announced.ready_epoch <= (await self.head()).epoch + 1
+        return vault, min(vault, announced.amount) if announced and is_due else 0, redeemed
+
+    async def leaving(self, payers: Sequence[Address]) -> set[Address]:
+        """Those who announced to take money out of their vaults, by what is announced now: so neither a
+        restart nor a reorg hides one."""
+        announced = await together(*map(self.withdrawal, payers))
+        return {payer for payer, one in zip(payers, announced, strict=True) if one is not None}
+
+    async def gas_reserve(self) -> GasReserve:
+        """What our account has for gas, and what a proof costs at the fees of now."""
+        return await read_gas_reserve(self, self.address)
+
+    async def follow(self, cursor: Cursor, head: Head | None = None) -> list[Rollback | Batch]:
+        """This farmer's events after a cursor; `head` is the newest block, if it was just asked for. By one
+        at a time."""
+        self._follower.cursor = cursor
+        return await self._follower.poll(head)
+
+    async def redeem(self, vouchers: Sequence[Voucher]) -> Receipt:
+        """Have the market pay this farmer what payers signed for it."""
+        return await self.sender.send(calls.redeem(self._config.farmer, vouchers))
+
+    async def prove(self, epoch: Epoch, words: Sequence[bytes]) -> Receipt:
+        """Send a proof and wait until it is mined, or until its epoch is over (TransactionTooLate); a proof
+        that would be refused is found before it costs gas."""
+        last_block = (epoch + 1) * self._config.parameters.epoch_blocks - 1
+        return await self.sender.send(calls.prove(self._config.farmer, epoch, words), last_block=last_block)
+
+    async def declare_loss(self, end: Epoch, words: Sequence[bytes], *, extension: bool) -> Receipt:
+        """Give up slots of the book that ends at `end`."""
+        return await self.sender.send(
+            calls.declare_loss(self._config.farmer, end, words, extension=extension)
+        )
+
+    async def update(self, endpoint: str) -> Receipt:
+        """Announce another endpoint, and the offer as configured."""
+        return await self.sender.send(
+            calls.update_farmer(self._config.farmer, endpoint=endpoint, offer=self._config.offer)
+        )

@@ -1,0 +1,113 @@
+"""A market as one account uses it: what it asks besides the reads of `Chain`, and its transactions.
+
+    market = MarketClient(Sender(chain, wallet))
+    if await market.vault(market.address) < needed:
+        await market.deposit(needed)
+
+The renter, the farmer and the repairer stand on this one, and each adds what only it asks. Questions that are
+asked in the same moment go in one request (`gathering.py`). Decides how money gets into the vault: by a
+permit for exactly what is missing. Leaves retries, nonces and reorgs to `sender.py`. All methods raise the
+errors of `chain.errors`.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+
+from grange.chain import calls
+from grange.chain.calls import Call
+from grange.chain.gateway import Chain
+from grange.chain.pace import read_block_clock
+from grange.chain.receipts import Receipt
+from grange.chain.registry import Registered, read_registered
+from grange.chain.sender import Sender
+from grange.tasks import together
+from grange.times import BlockClock
+from grange.types import Acceptance, Address, FarmerId, Held, Permit, Terms
+
+Missing = Callable[[], Awaitable[int]]
+"""Looks at the funds and says how many base units must be moved into the vault. It is asked just before they
+are moved, and again if another command or computer of this account was faster. What it raises ends the
+sending."""
+OnMined = Callable[[Receipt], None]
+"""Told of each block that an order gets into: another one, if a reorganisation moves it."""
+
+
+def nobody_told(_: Receipt) -> None:
+    """For those who need not know."""
+
+
+class MarketClient(Chain):
+    """The market of a sender's chain, for the sender's account."""
+
+    def __init__(self, sender: Sender) -> None:
+        chain = sender.chain
+        super().__init__(chain.rpc, market=chain.market, chain_id=chain.chain_id, parameters=chain.parameters)
+        self.sender = sender
+
+    @property
+    def address(self) -> Address:
+        """The account that sends, and is paid."""
+        return self.sender.address
+
+    async def clock(self) -> BlockClock:
+        """The newest block and the pace of the chain, which give epochs a date."""
+        return await read_block_clock(self)
+
+    async def registered(self, known: Collection[FarmerId] = ()) -> Registered:
+        """Everybody who ever registered, and what they have proven lately; see `read_registered`."""
+        return await read_registered(self, known)
+
+    async def unredeemed(self, signed: Mapping[FarmerId, int]) -> int:
+        """What farmers may still redeem of the totals that this account signed to them, in base units."""
+        redeemed = await together(*(self.redeemed(farmer, self.address) for farmer in signed))
+        return sum(max(0, total - paid) for total, paid in zip(signed.values(), redeemed, strict=True))
+
+    async def deposit(self, amount: int) -> Receipt:
+        """Move base units from the wallet into the vault."""
+
+        async def make() -> Call:
+            return calls.deposit_with_permit(await self.permit(self.sender.wallet, amount))
+
+        return await self.sender.send(make)
+
+    async def place(
+        self,
+        terms: Terms,
+        acceptances: Sequence[Acceptance],
+        missing: Missing,
+        *,
+        confirmations: int = 0,
+        on_mined: OnMined = nobody_told,
+    ) -> Receipt:
+        """Place an order in one transaction that also moves what is missing into the vault, and wait until so
+        many blocks are on top of it. What a reorganisation drops meanwhile is sent again."""
+
+        async def make() -> Call:
+            return calls.place(terms, acceptances, await self._permit(missing))
+
+        return await self.sender.send(make, confirmations=confirmations, on_mined=on_mined)
+
+    async def extend(
+        self,
+        previous: Held,
+        terms: Terms,
+        acceptances: Sequence[Acceptance],
+        missing: Missing,
+        *,
+        confirmations: int = 0,
+        on_mined: OnMined = nobody_told,
+    ) -> Receipt:
+        """Extend an order in one transaction, in the same way."""
+
+        async def make() -> Call:
+            return calls.extend(previous, terms, acceptances, await self._permit(missing))
+
+        return await self.sender.send(make, confirmations=confirmations, on_mined=on_mined)
+
+    async def close(self, held: Held) -> Receipt:
+        """End an order that is over: what comes of it is its renter's."""
+        return await self.sender.send(calls.close(held))
+
+    async def _permit(self, missing: Missing) -> Permit | None:
+        wallet = self.sender.wallet
+        amount, basis = await together(missing(), self.permit_basis(wallet.address))
+        return basis.sign(wallet, spender=self.market, value=amount) if amount else None
