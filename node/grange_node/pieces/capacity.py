@@ -35,6 +35,7 @@ class Capacity:
         self._networks: dict[SlotKey, Network] = {}
         """Of what is unplaced."""
         self._bytes: dict[SlotKey, int] = {}
+        self._pieces: dict[SlotKey, int] = {}
         self._placed: set[SlotKey] = set()
         self._lenders: dict[SlotKey, SlotKey] = {}
         self._unplaced_by_renter: defaultdict[Address, int] = defaultdict(int)
@@ -81,6 +82,7 @@ class Capacity:
             network = self._networks.setdefault(key, network)
             self._waiting.add(key, network, pieces)
         self._bytes[key] = self._bytes.get(key, 0) + size_bytes
+        self._pieces[key] = self._pieces.get(key, 0) + pieces
         self.used_bytes += size_bytes
         if key not in self._placed:
             self._count_unplaced(key, size_bytes)
@@ -108,12 +110,14 @@ class Capacity:
             self._placed.remove(key)
             # Anyone who sends more of it now must not count for what others sent before.
             self._networks.setdefault(key, UNKNOWN)
+            self._waiting.add(key, UNKNOWN, self._pieces.get(key, 0))
             self._count_unplaced(key, size_bytes)
 
     def forget(self, key: SlotKey) -> None:
         """The slot is gone."""
         self._waiting.take(key)
         size_bytes = self._bytes.pop(key, 0)
+        self._pieces.pop(key, None)
         was_placed = key in self._placed
         self._placed.discard(key)
         lender = self._lenders.pop(key, None)

@@ -177,3 +177,28 @@ def test_who_sends_more_of_what_a_reorg_took_back_leaves_nothing_taken_for_ever(
     capacity.add(FIRST, -100, pieces=-1)
     capacity.forget(FIRST)
     assert (capacity.all_unplaced_bytes, capacity.used_bytes, capacity._networks) == (0, 0, {})
+
+
+def test_what_a_reorg_takes_back_waits_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it comes and goes: else others may have what it needs to be placed again."""
+    monkeypatch.setattr(waiting, "MAX_WAITING_SLOTS_PER_RENTER", 2)
+    monkeypatch.setattr(waiting, "LEAST_PIECES", 10)
+    capacity = Capacity(capacity_bytes=1000, unplaced_bytes=1000, unplaced_bytes_per_renter=1000)
+    for key in (FIRST, SECOND):
+        capacity.claim(key, 40, pieces=4, network=UNKNOWN)
+        capacity.set_placed(key, placed=True)
+    for _ in range(3):
+        for key in (FIRST, SECOND):
+            capacity.set_placed(key, placed=False)
+        with pytest.raises(TooBusy, match="slots"):
+            capacity.claim(THIRD, 1, pieces=1, network=UNKNOWN)
+        capacity.set_placed(FIRST, placed=True)
+        with pytest.raises(TooBusy, match="pieces"):
+            capacity.claim(THIRD, 1, pieces=7, network=UNKNOWN)
+        capacity.set_placed(SECOND, placed=True)
+    for key in (FIRST, SECOND):
+        capacity.set_placed(key, placed=False)
+        capacity.forget(key)
+    assert (capacity.used_bytes, capacity.all_unplaced_bytes) == (0, 0)
+    for key in (FIRST, SECOND):
+        capacity.claim(key, 1, pieces=5, network=UNKNOWN)
