@@ -64,6 +64,7 @@ from grange_node.self_repair.scrubber import IDLE_SECONDS, Scrubber
 from grange_node.self_repair.self_repairer import SELF_REPAIR_SECONDS, SelfRepairer
 from grange_node.slot_key import SlotKey
 from grange_node.uploads.collector import COLLECT_SECONDS, Collector
+from grange_node.uploads.deletion import idle_at_start
 from grange_node.uploads.uploads import Uploads
 
 MAX_MEMORY_BYTES = 256 * MIB
@@ -165,7 +166,8 @@ class Node:
                 market = await stack.enter_async_context(FarmMarket.open(config, wallet))
             epoch_blocks = config.parameters.epoch_blocks
             follower = ChainFollower(market, ledger, capacity, epoch_blocks, clock, executors=executors)
-            locks = SlotLocks(steady)
+            noted = await executors.in_database(ledger.staging_ages)
+            locks = SlotLocks(steady, {key: idle_at_start(seconds) for key, seconds in noted.items()})
             funds = AccountFunds(market, clock)
             uploads = Uploads(
                 config=config,

@@ -107,16 +107,28 @@ INSERT INTO entries SELECT end, 0, position, order_id, slot, root, leaf_count, s
 DROP TABLE entries_1;
 """
 """Before there were extensions."""
+_AGES = """
+CREATE TABLE IF NOT EXISTS staging_ages (
+    renter TEXT NOT NULL,
+    order_id BLOB NOT NULL,
+    slot INTEGER NOT NULL,
+    idle_seconds REAL NOT NULL,
+    PRIMARY KEY (order_id, slot, renter)
+) WITHOUT ROWID;
+"""
+"""For how long nobody had come to fill a staged slot, as the process knew that wrote it: no clock outlives a
+process that nobody may set."""
 
 
 SCHEMA: Final = Schema(
-    version=5,
-    create=_SCHEMA + _ENTRIES + _LOSSES + _DATES + _WITNESSED,
+    version=6,
+    create=_SCHEMA + _ENTRIES + _LOSSES + _DATES + _WITNESSED + _AGES,
     upgrades={
-        1: _FROM_1 + _LOSSES + _DATES + _WITNESSED,
-        2: _LOSSES + _DATES + _WITNESSED,
-        3: _DATES + _WITNESSED,
-        4: _WITNESSED,
+        1: _FROM_1 + _LOSSES + _DATES + _WITNESSED + _AGES,
+        2: _LOSSES + _DATES + _WITNESSED + _AGES,
+        3: _DATES + _WITNESSED + _AGES,
+        4: _WITNESSED + _AGES,
+        5: _AGES,
     },
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Mapping
 from typing import Any
 
 from grange.messages import NO_ORDER
@@ -153,6 +155,23 @@ class SlotTable(Tables):
                 (order, slot),
             )
         )
+
+    def staging_ages(self) -> dict[SlotKey, float]:
+        """For how long nobody had come to fill staged slots, in seconds, as it was noted last."""
+        rows = self._read("SELECT renter, order_id, slot, idle_seconds FROM staging_ages", ())
+        return {slot_key(row[:3]): row[3] for row in rows}
+
+    def note_staging_ages(self, ages: Mapping[SlotKey, float]) -> None:
+        """These are all that need to be known after a restart."""
+
+        def change(write: sqlite3.Connection) -> None:
+            write.execute("DELETE FROM staging_ages")
+            write.executemany(
+                "INSERT INTO staging_ages (renter, order_id, slot, idle_seconds) VALUES (?, ?, ?, ?)",
+                [(key.renter, key.order, key.slot, seconds) for key, seconds in ages.items()],
+            )
+
+        self._note(change)
 
     def accepted_rate(self, block: int) -> int:
         """The rates of all acceptances that can still be placed after `block`."""

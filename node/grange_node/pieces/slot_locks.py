@@ -7,7 +7,7 @@ slot that is being removed takes no request. Leaves to others what they do to it
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from grange_node.errors import Conflict
@@ -17,12 +17,14 @@ from grange_node.slot_key import SlotKey
 class SlotLocks:
     """Slots in use, on their way out, lately filled, and wanted by others."""
 
-    def __init__(self, steady: Callable[[], float]) -> None:
-        """`steady` gives seconds by a clock that nobody sets."""
+    def __init__(self, steady: Callable[[], float], idle_before: Mapping[SlotKey, float]) -> None:
+        """`steady` gives seconds by a clock that nobody sets; `idle_before` how many of them nobody came to
+        fill slots before this process began, where that is known."""
         self._steady = steady
         self._busy: Counter[SlotKey] = Counter()
         self._leaving: set[SlotKey] = set()
         self._touched: dict[SlotKey, float] = {}
+        self._idle_before = dict(idle_before)
         self._contested: set[SlotKey] = set()
         """Acceptances that somebody else, with all pieces here, asked for in vain."""
         self._opened_at = steady()
@@ -47,6 +49,7 @@ class SlotLocks:
         try:
             yield
             self._touched.pop(key, None)
+            self._idle_before.pop(key, None)
             self._contested.discard(key)
         finally:
             self._leaving.discard(key)
@@ -62,18 +65,20 @@ class SlotLocks:
     def touch(self, key: SlotKey) -> None:
         """Somebody came to fill the slot."""
         self._touched[key] = self._steady()
+        self._idle_before.pop(key, None)
 
     def settle(self, key: SlotKey) -> None:
         """The slot is accepted, and waits for no piece any more."""
         self._touched.pop(key, None)
+        self._idle_before.pop(key, None)
 
     def idle_seconds(self, key: SlotKey) -> float:
-        """For how long nobody has come to fill a staged slot.
+        """For how long nobody has come to fill a staged slot, as far as a process was here to see it.
 
-        What was before this process counts for nothing: a steady clock begins again with the computer, and
-        the time of day may be set, which must not end an upload early.
+        Between two processes no time passes: a steady clock begins again with the computer, and the time of
+        day may be set, which must not end an upload early.
         """
-        return self._steady() - self._touched.get(key, self._opened_at)
+        return self._steady() - self._touched.get(key, self._opened_at) + self._idle_before.get(key, 0.0)
 
     def contest(self, key: SlotKey) -> None:
         """Somebody else wants what is accepted here."""

@@ -47,6 +47,8 @@ __all__ = [
 ]
 
 COLLECT_SECONDS: Final = 30.0
+NOTED_SECONDS: Final = 300.0
+"""So exactly is the age of a staged slot known after a restart."""
 
 MAX_ASKED: Final = 20
 """Slots of which the contract is asked in one round."""
@@ -85,6 +87,7 @@ class Collector:
         self._asked: set[SlotKey] = set()
         """Of which the contract's word was of no use, in this epoch."""
         self._asked_in = Epoch(0)
+        self._noted_ages: dict[SlotKey, float] | None = None
 
     async def collect(self) -> int:
         """One round; gives how many slots went. Raises StorageFull, StoreFailed."""
@@ -98,7 +101,7 @@ class Collector:
             read_to_block=read_to,
             epoch=Epoch(max(0, read_to) // self._epoch_blocks),
         )
-        removed, view = 0, self._follower.view
+        removed, view = set[SlotKey](), self._follower.view
         failure: NodeWorldError | None = None
         states = [SlotState.STAGED] if self._follower.is_held else list(SlotState)
         records = await self._executors.in_database(self._ledger.slots, *states)
@@ -118,13 +121,30 @@ class Collector:
                 failure = error
                 continue
             if is_gone:
-                removed += 1
+                removed.add(record.key)
                 log.info("%s removed: %s", record.key, _reason(record, words.get(record.key)))
         if not self._follower.is_held:
             await self._executors.in_database(self._ledger.forget_ended, Epoch(now.epoch - END_GRACE_EPOCHS))
+        await self._note_ages([record for record in records if record.key not in removed])
         if failure is not None:
             raise failure
-        return removed
+        return len(removed)
+
+    async def _note_ages(self, records: list[SlotRecord]) -> None:
+        """Write down now and then how long staged slots have been left alone, so that it is known after a
+        restart: a farm that is started again every few hours would else keep them for ever."""
+        staged = [record.key for record in records if record.state is SlotState.STAGED]
+        idle = {key: self._locks.idle_seconds(key) for key in staged}
+        ages = {key: seconds for key, seconds in idle.items() if seconds >= NOTED_SECONDS}
+        noted = self._noted_ages
+        if noted is None:
+            noted = await self._executors.in_database(self._ledger.staging_ages)
+        if noted.keys() != ages.keys() or any(
+            not 0 <= seconds - noted[key] < NOTED_SECONDS for key, seconds in ages.items()
+        ):
+            await self._executors.in_database(self._ledger.note_staging_ages, ages)
+            noted = ages
+        self._noted_ages = noted
 
     async def _words(self, records: list[SlotRecord], now: Now) -> dict[SlotKey, Word]:
         """The contract's word on those slots that it could make due; on the others none."""

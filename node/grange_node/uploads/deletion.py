@@ -31,6 +31,9 @@ from grange_node.records import SlotRecord, SlotState
 STAGING_IDLE_SECONDS: Final = 6 * 3600
 """How long a staged slot may wait for its next piece or for its acceptance, by a clock that nobody sets."""
 
+COME_BACK_SECONDS: Final = 15 * 60
+"""How long it may at least, after each start: whoever fills it could not while the farm was away."""
+
 PLACEMENT_GRACE_BLOCKS: Final = 64
 """Blocks after an acceptance's deadline in which a reorg could still bring a placement."""
 
@@ -66,6 +69,11 @@ def is_due(record: SlotRecord, idle_seconds: float, now: Now, word: Word = Word.
     if word is Word.ANOTHERS or _has_ended(record, now):
         return True
     return not record.was_placed and word is Word.NO_ORDER and _has_expired(record, now)
+
+
+def idle_at_start(noted_seconds: float) -> float:
+    """For how long nobody has come to fill a staged slot, when a process begins that finds this noted."""
+    return min(max(0.0, noted_seconds), float(STAGING_IDLE_SECONDS - COME_BACK_SECONDS))
 
 
 def is_worth_asking(record: SlotRecord, now: Now) -> bool:

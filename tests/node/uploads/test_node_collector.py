@@ -14,7 +14,13 @@ from grange_node.errors import StoreFailed
 from grange_node.limits.networks import network_of
 from grange_node.records import SlotState
 from grange_node.slot_key import SlotKey
-from grange_node.uploads.deletion import END_GRACE_EPOCHS, PLACEMENT_GRACE_BLOCKS, STAGING_IDLE_SECONDS
+from grange_node.uploads.collector import NOTED_SECONDS
+from grange_node.uploads.deletion import (
+    COME_BACK_SECONDS,
+    END_GRACE_EPOCHS,
+    PLACEMENT_GRACE_BLOCKS,
+    STAGING_IDLE_SECONDS,
+)
 
 
 async def test_a_staged_slot_left_alone_is_removed(farm: Farm) -> None:
@@ -68,6 +74,47 @@ async def test_a_restart_gives_staged_slots_their_time_again(tmp_path: Path, lea
         assert await farm.node.collector.collect() == 0
         clock.now += STAGING_IDLE_SECONDS + 1
         assert await farm.node.collector.collect() == 1
+
+
+@pytest.mark.parametrize("leap_seconds", [0, 10**9, -(10**9)])
+async def test_a_farm_that_is_restarted_again_and_again_keeps_no_upload_for_ever(
+    tmp_path: Path, leap_seconds: float
+) -> None:
+    """Only the time counts in which a farm ran, by a clock that begins again with each process."""
+    clock, slot, hour = Clock(), parcel(), 3_600
+    for runs in range(1, 20):
+        async with open_farm(tmp_path, clock=clock) as farm:
+            if runs == 1:
+                await farm.upload(slot)
+            assert await farm.node.collector.collect() == 0
+            clock.now += hour
+            if await farm.node.collector.collect():
+                break
+        clock.now += 10 * STAGING_IDLE_SECONDS
+        clock.set_ahead(leap_seconds)
+    assert runs == STAGING_IDLE_SECONDS // hour + 1
+
+
+async def test_whoever_comes_back_after_a_restart_has_the_whole_time_again(tmp_path: Path) -> None:
+    """And before that as long as it takes to come back."""
+    clock, slot = Clock(), parcel()
+    async with open_farm(tmp_path, clock=clock) as farm:
+        await farm.upload(slot)
+        clock.now += STAGING_IDLE_SECONDS - 1
+        assert await farm.node.collector.collect() == 0
+    async with open_farm(tmp_path, clock=clock) as farm:
+        clock.now += COME_BACK_SECONDS
+        assert await farm.node.collector.collect() == 0
+        farm.node.locks.touch(slot.key)
+        assert await farm.node.collector.collect() == 0
+    async with open_farm(tmp_path, clock=clock) as farm:
+        clock.now += STAGING_IDLE_SECONDS - NOTED_SECONDS
+        assert await farm.node.collector.collect() == 0
+        assert not farm.node.ledger.staging_ages().keys() - {slot.key}
+        clock.now += NOTED_SECONDS + 1
+        assert await farm.node.collector.collect() == 1
+        assert await farm.node.collector.collect() == 0
+        assert farm.node.ledger.staging_ages() == {}
 
 
 async def test_an_acceptance_that_nobody_took_up_is_removed(farm: Farm) -> None:
