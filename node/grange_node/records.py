@@ -91,6 +91,9 @@ class SlotRecord:
     signed. None in what an older program left, until `collector` dates it."""
     declared_lost: bool = False
     """Whether we declared it lost ourselves, so that another may have it."""
+    renter_proven: bool = False
+    """Whether who brought it is the order's renter: it showed the salt that makes the order's id, with its
+    address. Who takes a slot over for an order need not be."""
 
     @property
     def agreed(self) -> SlotTerms:

@@ -299,7 +299,16 @@ class AcceptanceService:
             ends_at = await self._follower.date_of(end_block, view, attested=True)
         except ChainError as error:
             raise ChainDown.because(error) from error
-        await self._executors.on_disk(self._record, key, terms, deadline_block, deadline_at, ends_at)
+        await self._executors.on_disk(
+            self._record,
+            key,
+            terms,
+            deadline_block,
+            deadline_at,
+            ends_at,
+            # Whoever takes a slot over shows no salt.
+            renter_proven=life_blocks != TAKEOVER_LIFE_BLOCKS,
+        )
         self._locks.settle(key)
         log.info(
             "%s accepted: %d bytes at %s tokens an epoch until %d, to be placed by block %d",
@@ -315,10 +324,24 @@ class AcceptanceService:
         check_pieces(self._store.pieces(key), terms)
 
     def _record(
-        self, key: SlotKey, terms: SlotTerms, deadline_block: int, deadline_at: float, ends_at: float
+        self,
+        key: SlotKey,
+        terms: SlotTerms,
+        deadline_block: int,
+        deadline_at: float,
+        ends_at: float,
+        *,
+        renter_proven: bool,
     ) -> None:
         self._store.seal(key, terms.pieces)
-        self._ledger.accept(key, terms, deadline_block, deadline_at=deadline_at, ends_at=ends_at)
+        self._ledger.accept(
+            key,
+            terms,
+            deadline_block,
+            deadline_at=deadline_at,
+            ends_at=ends_at,
+            renter_proven=renter_proven,
+        )
 
 
 def _check_renter(key: SlotKey, salt: bytes) -> None:

@@ -97,6 +97,10 @@ CREATE TABLE sightings (seconds REAL NOT NULL, block INTEGER NOT NULL);
 """
 """What we did and saw ourselves, and need no endpoint for: that we declared a slot lost, and which block was
 the newest at what time of our own clock."""
+_PROVEN = """
+ALTER TABLE slots ADD COLUMN renter_proven INTEGER NOT NULL DEFAULT 0;
+"""
+"""Whose the order is, where we need not ask the chain for it."""
 _FROM_1 = f"""
 ALTER TABLE slots ADD COLUMN previous BLOB NOT NULL DEFAULT x'';
 ALTER TABLE slots ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
@@ -121,14 +125,15 @@ process that nobody may set."""
 
 
 SCHEMA: Final = Schema(
-    version=6,
-    create=_SCHEMA + _ENTRIES + _LOSSES + _DATES + _WITNESSED + _AGES,
+    version=7,
+    create=_SCHEMA + _ENTRIES + _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN,
     upgrades={
-        1: _FROM_1 + _LOSSES + _DATES + _WITNESSED + _AGES,
-        2: _LOSSES + _DATES + _WITNESSED + _AGES,
-        3: _DATES + _WITNESSED + _AGES,
-        4: _WITNESSED + _AGES,
-        5: _AGES,
+        1: _FROM_1 + _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN,
+        2: _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN,
+        3: _DATES + _WITNESSED + _AGES + _PROVEN,
+        4: _WITNESSED + _AGES + _PROVEN,
+        5: _AGES + _PROVEN,
+        6: _PROVEN,
     },
 )
 

@@ -16,7 +16,7 @@ from grange_node.slot_key import SlotKey
 
 _SLOT_COLUMNS = (
     "renter, order_id, slot, state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block,"
-    " previous, start, was_placed, deadline_at, ends_at, declared_lost,"
+    " previous, start, was_placed, deadline_at, ends_at, declared_lost, renter_proven,"
     " EXISTS (SELECT 1 FROM entries WHERE entries.order_id = slots.order_id"
     " AND entries.slot = slots.slot AND lost_epoch IS NULL)"
     " AND NOT EXISTS (SELECT 1 FROM slots AS other WHERE other.order_id = slots.order_id"
@@ -48,16 +48,18 @@ class SlotTable(Tables):
         *,
         deadline_at: float | None = None,
         ends_at: float | None = None,
+        renter_proven: bool = False,
     ) -> None:
         """Record an acceptance, or its later deadline. On disk when this returns; sign only then.
 
         `deadline_at` and `ends_at` are when deadline and end come by our own clock; of two, the later counts.
+        `renter_proven` is whether who asks for it showed that the order is its own.
         """
         with self._write() as write:
             changed = write.execute(
                 "UPDATE slots SET state = 'accepted', pieces = ?, piece_leaves = ?, root = ?, rate = ?,"
                 " end = ?, deadline_block = ?, previous = ?, start = ?, deadline_at = ?,"
-                " ends_at = max(?, ifnull(ends_at, 0))"
+                " ends_at = max(?, ifnull(ends_at, 0)), renter_proven = max(?, renter_proven)"
                 " WHERE order_id = ? AND slot = ? AND renter = ? AND state != 'placed'",
                 (
                     terms.pieces,
@@ -70,6 +72,7 @@ class SlotTable(Tables):
                     terms.start,
                     deadline_at,
                     ends_at,
+                    renter_proven,
                     key.order,
                     key.slot,
                     key.renter,
@@ -194,7 +197,7 @@ def _previous(terms: SlotTerms) -> bytes:
 
 def _record(row: tuple[Any, ...]) -> SlotRecord:
     state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block, previous, start = row[3:13]
-    was_placed, deadline_at, ends_at, declared_lost, is_listed = row[13:]
+    was_placed, deadline_at, ends_at, declared_lost, renter_proven, is_listed = row[13:]
     terms = None
     if state != SlotState.STAGED.value:
         terms = SlotTerms(
@@ -216,4 +219,5 @@ def _record(row: tuple[Any, ...]) -> SlotRecord:
         deadline_at=deadline_at,
         ends_at=ends_at,
         declared_lost=bool(declared_lost),
+        renter_proven=bool(renter_proven),
     )

@@ -1,8 +1,8 @@
 """Who may read a slot that is placed here, and which of its pieces now.
 
 `grange.reads` has the rule. Found out here: in what role the signer of a request asks, and how the order
-stands. The renter that sent us its slot is known without the chain. Everybody else costs questions to it, so
-these are bounded:
+stands. The renter that sent us its slot, and showed that the order is its own, is known without the chain.
+Everybody else costs questions to it, so these are bounded:
 
     an order that is not kept here   none: nobody is asked about it
     an order                         asked about once a block, and not oftener than the chain is looked at;
@@ -115,7 +115,7 @@ class Readers:
         """What the signer of a request, who asks from a network, may read of a placed slot. Raises NotAReader
         for nothing; ChainDown and TooBusy while that cannot be found out."""
         order = record.key.order
-        if record.key.renter == signer and await self._is_renter(order, signer):
+        if record.key.renter == signer and (record.renter_proven or await self._is_renter(order, signer)):
             return AS_RENTER
         with self._queued(network):
             view = await self._follower.recent()

@@ -210,8 +210,36 @@ async def test_the_renter_is_served_without_a_chain_and_others_hear_why_not(kept
     assert (response.status_code, error_of(response)) == (503, "chain_unavailable")
 
 
+def brought_by_another(farm: Farm) -> None:
+    """The slot as if whoever sent it had shown no salt, as one that takes it over for an order."""
+    record = farm.node.ledger.acceptance(slot().order, slot().slot)
+    assert record is not None
+    assert record.renter_proven
+    farm.node.ledger.adopt(record.key, record.agreed, farm.market.height)
+    record = farm.node.ledger.acceptance(slot().order, slot().slot)
+    assert record is not None
+    assert not record.renter_proven
+
+
+async def test_a_renter_that_showed_its_order_to_be_its_own_costs_the_chain_no_question(
+    tmp_path: Path,
+) -> None:
+    """Also after a restart, and in whatever block it asks."""
+    async with open_farm(tmp_path / "data") as farm:
+        await farm.keep(slot())
+        market, clock = farm.market, farm.clock
+    async with open_farm(tmp_path / "data", market=market, clock=clock) as farm:
+        await farm.node.follower.refresh()
+        for _ in range(2):
+            assert (await farm.get(slot())).content == slot().data
+            farm.market.mine()
+            await farm.node.follower.refresh()
+        assert market.orders_asked == market.states_asked == 0
+
+
 async def test_the_repairer_that_brought_a_slot_is_not_the_renter(kept: Farm) -> None:
     """Else it could read for ever what it was paid once to move."""
+    brought_by_another(kept)
     theirs = Wallet(b"\x31" * 32)
     kept.market.orders[slot().order] = Order(
         renter=theirs.address, start=Epoch(2), end=Epoch(16), k=1, n=4, slots_hash=bytes(32)
@@ -352,6 +380,7 @@ async def test_after_a_restart_readers_are_known_from_the_chain(tmp_path: Path) 
 
 async def test_a_renter_whose_order_the_chain_does_not_show_costs_it_a_question_a_block(kept: Farm) -> None:
     """As when it was closed: its slot is read for a while still."""
+    brought_by_another(kept)
     kept.market.orders.pop(slot().order, None)
     for _ in range(2):
         stand(kept)

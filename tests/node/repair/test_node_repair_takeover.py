@@ -171,6 +171,7 @@ async def test_a_slot_that_was_taken_over_is_placed_and_proven(farm: Farm) -> No
     record = farm.node.ledger.slot(slot.key)
     assert record is not None
     assert record.state is SlotState.PLACED
+    assert not record.renter_proven, "who rebuilt it may read no more than others"
     farm.market.mine_to_epoch(farm.market.epoch + 2, offset=1)
     await farm.node.prover.step(await farm.node.follower.refresh())
     assert farm.market.sent_proofs == 1
