@@ -10,7 +10,8 @@ reads. Here
     an answer     is taken in `stall_seconds` a buffer              else closed, and not given back
     connections   are as many as the `Door` lets in                 else 503
 
-The numbers are `Limits`. All the rest is uvicorn's.
+The numbers are `Limits`. A body of an announced length is put where the request wants it, if it says where
+(`BODY_EXTENSION`, `socket_reader`). All the rest is uvicorn's.
 """
 
 from __future__ import annotations
@@ -18,16 +19,23 @@ from __future__ import annotations
 import asyncio
 from asyncio import TimerHandle
 from collections.abc import Callable
-from typing import ClassVar, Final
+from functools import partial
+from typing import Any, ClassVar, Final
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+import httptools
+from starlette.requests import ClientDisconnect
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from grange.wire.bodies import ErrorAnswer, format_body
 from grange.wire.codes import ErrorCode
 from grange_node.api.connection_limits import Door, Limits, Phase
+from grange_node.api.socket_reader import SocketReader
 
 CLOSE_EXTENSION: Final = "grange.close"
 """In the `extensions` of a request's scope: `close` ends the connection once what was sent is out."""
+BODY_EXTENSION: Final = "grange.body"
+"""There too, where the length of the body was announced: `read_into`, awaited instead of `receive`, fills a
+buffer of that length. Raises ClientDisconnect."""
 
 
 class Connection(HttpToolsProtocol):
@@ -44,6 +52,8 @@ class Connection(HttpToolsProtocol):
     _head_bytes = 0
     _header_bytes = 0
     _is_too_large = False
+    _has_length = False
+    """Whether the length of the body was announced."""
     _body_bytes = 0
     """Of the body, since its pace was looked at."""
     _got_body = False
@@ -53,6 +63,10 @@ class Connection(HttpToolsProtocol):
     _unwanted_bytes = 0
     _is_ending = False
     """The last answer is out, and all that comes in is dropped."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.reader = SocketReader(self)
 
     @property
     def limits(self) -> Limits:
@@ -117,6 +131,9 @@ class Connection(HttpToolsProtocol):
             self._got_body = False
             super().data_received(part)
             data = data[len(part) :]
+            if self._has_length and not self._in_head and not self.cycle.response_complete:
+                # The rest is read when somebody asks for it, and then perhaps past the parser.
+                self.flow.pause_reading()
             self._bodiless_bytes = 0 if self._in_head or self._got_body else self._bodiless_bytes + len(part)
             most = self._head_bytes if self._in_head else self._bodiless_bytes
             if self._is_too_large or most >= self.limits.head_bytes:
@@ -138,6 +155,8 @@ class Connection(HttpToolsProtocol):
             self._is_too_large = True
         if not self._is_too_large:
             super().on_header(name, value)
+            if self.headers[-1][0] == b"content-length":
+                self._has_length = True
 
     def on_headers_complete(self) -> None:
         """Called when a request can be served."""
@@ -148,6 +167,8 @@ class Connection(HttpToolsProtocol):
         self._since = self.loop.time()
         self._start_timer(self.limits.stall_seconds, self._check_pace)
         super().on_headers_complete()
+        if self._has_length:
+            self.scope["extensions"][BODY_EXTENSION] = {"read_into": partial(self._read_into, self.cycle)}
 
     def on_body(self, body: bytes) -> None:
         """Called with a part of the body."""
@@ -181,6 +202,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Called when a request begins: it may have its connection closed (`CLOSE_EXTENSION`)."""
         super().on_message_begin()
+        self._has_length = False
         self.scope["extensions"] = {CLOSE_EXTENSION: {"close": self.transport.close}}
 
     def pause_writing(self) -> None:
@@ -192,6 +214,35 @@ class Connection(HttpToolsProtocol):
         """Called when most of it was taken."""
         self._forget_stall()
         super().resume_writing()
+
+    def note_body(self, size_bytes: int) -> None:
+        """Called when so much of a body came past the parser."""
+        self._body_bytes += size_bytes
+
+    def end_body(self) -> None:
+        """Called when the rest of a body came past the parser, which still waits for it: another one takes
+        the next request."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self.on_message_complete()
+
+    async def _read_into(self, cycle: RequestResponseCycle, buffer: memoryview) -> None:
+        """Fill a buffer of as many bytes as were announced. Raises ClientDisconnect."""
+        arrived, cycle.body = cycle.body, bytearray()
+        buffer[: len(arrived)] = arrived
+        if cycle.more_body and not cycle.disconnected:
+            if cycle.waiting_for_100_continue:
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                cycle.waiting_for_100_continue = False
+            self.flow.resume_reading()
+            is_whole = False
+            try:
+                is_whole = await self.reader.read_into(buffer[len(arrived) :])
+            finally:
+                if not is_whole:
+                    self.transport.abort()
+        if cycle.disconnected:
+            raise ClientDisconnect
 
     def _begin_request(self) -> None:
         """The first byte of a further request is here."""
@@ -246,6 +297,13 @@ class Connection(HttpToolsProtocol):
             self._stalled = None
 
 
-def limited(limits: Limits) -> type[Connection]:
-    """The class of a server's connections, which share a door."""
-    return type("LimitedConnection", (Connection,), {"door": Door(limits)})
+def limited(limits: Limits) -> Callable[..., SocketReader]:
+    """What makes the protocols of a server's connections, which share a door."""
+    connection = type("LimitedConnection", (Connection,), {"door": Door(limits)})
+
+    def connect(**options: Any) -> SocketReader:
+        reader = connection(**options).reader
+        assert isinstance(reader, SocketReader)
+        return reader
+
+    return connect

@@ -130,7 +130,7 @@ def make_server(app: Callable[..., Any], limits: Limits) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
-            http=limited(limits),
+            http=limited(limits),  # type: ignore[arg-type]  # it is only called
             ws="none",
             loop="none",
             lifespan="off",

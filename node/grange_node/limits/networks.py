@@ -11,6 +11,7 @@ sends `X-Forwarded-For` is told by that (uvicorn sees to it); other proxies are 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final, NewType
 
@@ -20,8 +21,11 @@ IPV4_BITS: Final = 24
 IPV6_BITS: Final = 48
 UNKNOWN: Final = Network("")
 """Of anyone who has no address, as over a pipe, or one that cannot be read."""
+REMEMBERED_ADDRESSES: Final = 4096
+"""Each request asks, and most come from an address that asked before."""
 
 
+@lru_cache(REMEMBERED_ADDRESSES)
 def network_of(address: str) -> Network:
     """The network of an address as a server shows it; UNKNOWN if it is not an IP address."""
     parsed = parse_address(address)

@@ -2,8 +2,8 @@
 
 Order of things, so that a kill in between loses nothing:
 
-    piece:   for the first of a slot the renter's funds; ledger row `staged`, then the piece on disk, then
-             the answer; a first piece that fails takes row and folder with it
+    piece:   for the first of a slot the renter's funds; its bytes, all of them; ledger row `staged`, then the
+             piece on disk, then the answer; a first piece that fails takes row and folder with it
     drop:    folder out of the way in one step, then the ledger row
 
 Decided here: that only staged slots take pieces, what stays of one that failed, and that what was signed goes
@@ -14,7 +14,7 @@ only when the rule in `deletion` says so. Left to others: what may happen to a s
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from grange.executors import Executors
 from grange_node.chain.account_funds import AccountFunds
@@ -23,12 +23,11 @@ from grange_node.errors import Conflict, NodeWorldError, NotFound, TooMuch
 from grange_node.ledger.ledger import Ledger
 from grange_node.limits.networks import Network
 from grange_node.pieces.capacity import Capacity
-from grange_node.pieces.piece_writer import PieceWriter
 from grange_node.pieces.slot_locks import SlotLocks
 from grange_node.pieces.store import Store
 from grange_node.records import SlotRecord, SlotState
 from grange_node.slot_key import SlotKey
-from grange_node.uploads.body import drain_body, write_body
+from grange_node.uploads.body import ReadInto
 from grange_node.uploads.deletion import Now, Word, is_due
 from grange_node.uploads.price import asked_rate
 
@@ -66,7 +65,7 @@ class Uploads:
         piece: int,
         size_bytes: int,
         root: bytes,
-        body: AsyncIterator[bytes],
+        read_into: ReadInto,
         *,
         network: Network,
     ) -> bool:
@@ -88,11 +87,9 @@ class Uploads:
             self._capacity.claim(key, size_bytes, pieces=1, network=network)
             stored = False
             try:
-                writer = await self._executors.on_disk(self._begin, key, piece, size_bytes, root)
-                if writer is None:
-                    await drain_body(body, size_bytes)
-                else:
-                    stored = await write_body(writer, body, root, self._executors)
+                data = memoryview(bytearray(size_bytes))
+                await read_into(data)
+                stored = await self._executors.on_disk(self._keep, key, piece, data, root)
             finally:
                 if not stored:
                     self._capacity.add(key, -size_bytes, pieces=-1)
@@ -179,21 +176,27 @@ class Uploads:
             # What failed first is what the renter must hear; the collector comes by later.
             log.warning("%s holds nothing and cannot be removed: %s", key, error)
 
-    def _begin(self, key: SlotKey, piece: int, size_bytes: int, root: bytes) -> PieceWriter | None:
+    def _keep(self, key: SlotKey, piece: int, data: memoryview, root: bytes) -> bool:
+        """All that is done with a piece on a thread, in one trip. True when it is new."""
         held = self._store.piece(key, piece)
         if held is not None:
-            if (held.root, held.size_bytes) != (root, size_bytes):
+            if (held.root, held.size_bytes) != (root, len(data)):
                 raise Conflict(
                     f"piece {piece} is already here with another root; delete the slot first",
                     root=held.root.hex(),
                 )
             # It may be there only because a kill came before its name was flushed.
             self._store.flush(key)
-            return None
+            return False
         record = self._ledger.slot(key)
         if record is None:
             self._locks.touch(key)
             self._ledger.stage(key, int(self._clock()))
         elif record.state is not SlotState.STAGED:
             raise Conflict("this slot is already accepted; it takes no more pieces")
-        return self._store.begin(key, piece, size_bytes)
+        writer = self._store.begin(key, piece, len(data))
+        try:
+            writer.write(data)
+            return writer.commit(root)
+        finally:
+            writer.abandon()

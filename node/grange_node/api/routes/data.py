@@ -1,14 +1,15 @@
 """The data path: bytes in, bytes out, and as little else as possible.
 
-FastAPI knows these routes and leaves them alone. A piece is read off the connection as it comes and handed
-to threads half a megabyte at a time; a range is read in parts of at most one piece, the next one while the
-last is being sent.
+FastAPI knows these routes and leaves them alone. A piece is read off the socket into the buffer that a thread
+then hashes and writes from; a range is read in parts of at most one piece, the next one while the last is
+being sent.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from functools import partial
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -33,7 +34,7 @@ from grange.wire.headers import (
     parse_range,
 )
 from grange_node.api.auth import Signed, require_content
-from grange_node.api.connection import CLOSE_EXTENSION
+from grange_node.api.connection import BODY_EXTENSION, CLOSE_EXTENSION
 from grange_node.api.openapi import byte_answer, byte_body, json_answer, refusals
 from grange_node.api.refusals import problems_of
 from grange_node.api.routes.common import GRANGE_SIGNATURE, accepted_slot, node_of, signed_by
@@ -52,7 +53,7 @@ from grange_node.pieces.store import Store
 from grange_node.records import SlotTerms
 from grange_node.self_repair.self_repairer import SelfRepairer
 from grange_node.slot_key import SlotKey
-from grange_node.uploads.body import BUFFER_BYTES
+from grange_node.uploads.body import gather_into
 
 MAX_LENGTH_DIGITS = 12
 PARTS_IN_MEMORY = 3
@@ -74,15 +75,24 @@ async def put_piece(request: Request) -> Response:
     signed = signed_by(request)
     size_bytes = _announced_bytes(request)
     key = SlotKey(renter=signed.renter, order=order, slot=slot)
-    try:
-        with _memory(node, signed, min(size_bytes, BUFFER_BYTES)):
-            created = await node.uploads.receive(
-                key, piece, size_bytes, signed.content, request.stream(), network=signed.network
-            )
-    except ClientDisconnect as error:
-        raise Malformed("the connection ended before the piece did") from error
+    with _memory(node, signed, size_bytes):
+        created = await node.uploads.receive(
+            key, piece, size_bytes, signed.content, partial(_read_body, request), network=signed.network
+        )
     answer = format_body(StoredPiece(root=signed.content))
     return Response(answer, status_code=201 if created else 200, media_type="application/json")
+
+
+async def _read_body(request: Request, buffer: memoryview) -> None:
+    """Fill a buffer of as many bytes as were announced. Raises Malformed, TooMuch."""
+    extension = request.scope.get("extensions", {}).get(BODY_EXTENSION)
+    try:
+        if extension is None:
+            await gather_into(buffer, request.stream())
+        else:
+            await extension["read_into"](buffer)
+    except ClientDisconnect as error:
+        raise Malformed("the connection ended before the piece did") from error
 
 
 async def get_slot(request: Request) -> Response:

@@ -1,0 +1,166 @@
+"""Bodies that go past the parser into a buffer: the same bytes, and what follows is the next request. Real
+sockets."""
+
+import asyncio
+import hashlib
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+from node_support import open_farm, parcel
+from test_node_connection import SMALL, dialled, served
+
+from grange.kernel import merkle_root
+from grange_node.api.connection import BODY_EXTENSION
+from grange_node.api.connection_limits import Limits
+from grange_node.api.socket_reader import HEAD_BUFFER_BYTES
+
+BODY = random.Random(12).randbytes(200_000)
+
+
+class Taker:
+    """Answers with the hash of a body; of one whose length was announced it has it put into a buffer."""
+
+    def __init__(self) -> None:
+        self.broken = asyncio.Event()
+        """A body broke off."""
+        self.in_buffers = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = dict(scope["headers"])
+        body = bytearray(int(headers.get(b"content-length", 0)))
+        extension = scope["extensions"].get(BODY_EXTENSION)
+        if extension is None:
+            body = bytearray((await receive())["body"])
+        else:
+            try:
+                await extension["read_into"](memoryview(body))
+            except Exception:
+                self.broken.set()
+                raise
+            self.in_buffers += 1
+        said = json.dumps({"sha256": hashlib.sha256(body).hexdigest()}).encode()
+        length = str(len(said)).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
+        await send({"type": "http.response.body", "body": said, "more_body": False})
+
+
+def put(body: bytes, *more: str, path: str = "/") -> bytes:
+    lines = [f"PUT {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *more, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def answered(body: bytes) -> tuple[int, Any]:
+    return 200, {"sha256": hashlib.sha256(body).hexdigest()}
+
+
+@pytest.mark.parametrize(
+    "size_bytes",
+    [0, 1, HEAD_BUFFER_BYTES - 49, HEAD_BUFFER_BYTES - 48, HEAD_BUFFER_BYTES, 65_537, len(BODY)],
+)
+async def test_a_body_arrives_whole_and_the_connection_goes_on(size_bytes: int) -> None:
+    app, body = Taker(), BODY[:size_bytes]
+    async with served(app, SMALL) as port, dialled(port) as line:
+        for _ in range(3):
+            await line.send(put(body))
+            assert await line.answer() == answered(body)
+        assert app.in_buffers == 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_however_requests_are_cut_each_body_is_its_own(seed: int) -> None:
+    """Requests that are sent before the last was answered, and cut anywhere."""
+    chance = random.Random(seed)
+    bodies = [chance.randbytes(chance.choice([0, 1, 300, 20_000, 150_000])) for _ in range(8)]
+    sent = b"".join(map(put, bodies))
+    async with served(Taker(), SMALL) as port, dialled(port) as line:
+
+        async def send() -> None:
+            start = 0
+            while start < len(sent):
+                end = start + chance.choice([1, 40, 1000, 30_000])
+                await line.send(sent[start:end])
+                await asyncio.sleep(0)
+                start = end
+
+        sending = asyncio.create_task(send())
+        for body in bodies:
+            assert await line.answer() == answered(body)
+        await sending
+
+
+async def test_a_sender_that_waits_to_be_asked_for_the_body_is_asked() -> None:
+    async with served(Taker(), SMALL) as port, dialled(port) as line:
+        request = put(BODY, "Expect: 100-continue")
+        await line.send(request[: -len(BODY)])
+        assert await line.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await line.send(BODY)
+        assert await line.answer() == answered(BODY)
+
+
+async def test_a_body_that_breaks_off_is_an_error_to_whoever_waits_for_it() -> None:
+    app = Taker()
+    async with served(app, SMALL) as port:
+        async with dialled(port, put(BODY)[:-1]):
+            pass
+        await app.broken.wait()
+        assert app.in_buffers == 0
+
+
+async def test_a_body_that_stalls_on_its_way_into_a_buffer_ends_the_connection() -> None:
+    app = Taker()
+    async with served(app, replace(SMALL, stall_seconds=0.1)) as port:
+        async with dialled(port, put(BODY)[:-1]) as line:
+            assert await line.ended() == b""
+        await app.broken.wait()
+
+
+async def test_a_body_without_a_length_is_received_as_ever() -> None:
+    app = Taker()
+    head = b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with served(app, SMALL) as port, dialled(port, head + b"5\r\nhello\r\n0\r\n\r\n") as line:
+        assert await line.answer() == answered(b"hello")
+        assert app.in_buffers == 0
+
+
+async def test_a_piece_that_breaks_off_leaves_nothing_at_the_farm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even a row in the ledger: nothing is written before all of it is here."""
+    slot, begun, over = parcel(), asyncio.Event(), asyncio.Event()
+    async with open_farm(tmp_path / "data") as farm, served(farm.app, Limits()) as port:
+        receive = farm.node.uploads.receive
+
+        async def observed(*args: Any, **options: Any) -> bool:
+            begun.set()
+            try:
+                return await receive(*args, **options)
+            finally:
+                over.set()
+
+        monkeypatch.setattr(farm.node.uploads, "receive", observed)
+        path, piece = f"{slot.path}/pieces/0", slot.pieces[0]
+        signed = farm.sign(slot.renter, "PUT", path, merkle_root(piece))["Authorization"]
+        async with dialled(port, put(piece, f"Authorization: {signed}", path=path)[:-1]):
+            await begun.wait()
+            assert farm.node.memory.total == len(piece)
+        await over.wait()
+        assert farm.node.store.slot_keys() == []
+        assert farm.node.ledger.slot(slot.key) is None
+        assert farm.node.capacity.used_bytes == 0
+
+
+def test_bodies_arrive_on_the_loop_that_farms_run_on_too() -> None:
+    async def check() -> None:
+        app = Taker()
+        async with served(app, SMALL) as port, dialled(port) as line:
+            for _ in range(3):
+                await line.send(put(BODY))
+                assert await line.answer() == answered(BODY)
+        assert app.in_buffers == 3
+
+    uvloop.run(check())
