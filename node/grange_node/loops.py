@@ -1,9 +1,10 @@
 """Running the node's loops so that no hiccup ends one of them.
 
-Decides how long to wait after a failure and how loudly to say so: what is expected (the chain is down,
-the disk is full) is one line, and not repeated while it lasts. It is over, and that is said, when a tick did
-something: one that gives False had nothing to do, which shows nothing. Anything else is a bug and is logged
-with its traceback, and the loop goes on all the same. Only what is an `EndsNode` ends it.
+Decides how long to wait after a failure and how loudly to say so. Waits grow, up to a limit: a loop that has
+to be in time for an epoch has a part of an epoch. What is expected (the chain is down, the disk is full) is
+one line, and not repeated while it lasts. It is over, and that is said, when a tick did something: one that
+gives False had nothing to do, which shows nothing. Anything else is a bug and is logged with its traceback,
+and the loop goes on all the same. Only what is an `EndsNode` ends it.
 """
 
 from __future__ import annotations
@@ -29,9 +30,15 @@ async def forever(
     tick: Callable[[], Awaitable[object]],
     pause_seconds: Callable[[], float],
     sleep: Sleep = asyncio.sleep,
+    *,
+    longest_backoff_seconds: Callable[[], float] = lambda: LONGEST_BACKOFF_SECONDS,
 ) -> None:
     """Call `tick` again and again until cancelled. It gives False if it had nothing to do. Raises
     EndsNode."""
+
+    def longer(backoff: float) -> float:
+        return min(max(2 * backoff, FIRST_BACKOFF_SECONDS), longest_backoff_seconds())
+
     backoff = 0.0
     complaint = ""
     while True:
@@ -40,13 +47,13 @@ async def forever(
         except EndsNode:
             raise
         except GrangeError as error:
-            backoff = min(max(2 * backoff, FIRST_BACKOFF_SECONDS), LONGEST_BACKOFF_SECONDS)
+            backoff = longer(backoff)
             subject = _subject(error)
             if subject != complaint:
                 log.warning("%s: %s; trying again", name, error)
                 complaint = subject
         except Exception:
-            backoff = min(max(2 * backoff, FIRST_BACKOFF_SECONDS), LONGEST_BACKOFF_SECONDS)
+            backoff = longer(backoff)
             log.exception("%s: this is a bug; going on", name)
         else:
             backoff = 0.0

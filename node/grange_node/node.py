@@ -27,6 +27,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from grange.chain import Wallet
 from grange.executors import Executors
@@ -293,14 +294,16 @@ class Node:
 
     async def run_loops(self) -> None:
         """Watch, prove, redeem, collect and care until cancelled."""
+        # What has to be done in each epoch is tried again several times in it, however often it failed.
+        in_time = partial(forever, longest_backoff_seconds=self.follower.pause_seconds)
         async with asyncio.TaskGroup() as group:
-            group.create_task(forever("chain", self.follower.look, self.follower.pause_seconds))
-            group.create_task(forever("vouchers", self.redeemer.tick, self.follower.pause_seconds))
+            group.create_task(in_time("chain", self.follower.look, self.follower.pause_seconds))
+            group.create_task(in_time("vouchers", self.redeemer.tick, self.follower.pause_seconds))
             group.create_task(forever("gas", self.gas_watch.tick, lambda: GAS_SECONDS))
-            group.create_task(forever("prover", self.prover.tick, lambda: 0.0))
+            group.create_task(in_time("prover", self.prover.tick, lambda: 0.0))
             group.create_task(forever("collector", self.collector.collect, lambda: COLLECT_SECONDS))
             group.create_task(forever("scrubber", self.scrubber.round, lambda: IDLE_SECONDS))
-            group.create_task(forever("self-repair", self.self_repairer.tick, lambda: SELF_REPAIR_SECONDS))
+            group.create_task(in_time("self-repair", self.self_repairer.tick, lambda: SELF_REPAIR_SECONDS))
             group.create_task(forever("disk", self.look_at_disk, lambda: DISK_SECONDS))
 
     async def look_at_disk(self) -> None:

@@ -46,6 +46,17 @@ async def test_failures_back_off_up_to_a_limit_and_end_with_the_first_success() 
     assert script.slept == [1, 2, 4, 8, 16, LONGEST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, 5.0, 1]
 
 
+async def test_a_loop_that_must_be_in_time_waits_no_longer_than_it_may() -> None:
+    """Its limit follows the chain: epochs get shorter or longer."""
+    limits = [3.0, 3.0, 3.0, 20.0, 20.0]
+    script = Script(*([WorldError("down")] * len(limits)))
+    with pytest.raises(asyncio.CancelledError):
+        await forever(
+            "loop", script.tick, lambda: 5.0, script.sleep, longest_backoff_seconds=lambda: limits.pop(0)
+        )
+    assert script.slept == [1, 2, 3, 6, 12]
+
+
 async def test_the_same_trouble_is_logged_once_and_without_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
