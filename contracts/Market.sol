@@ -8,7 +8,7 @@ import {Vouchers} from "./modules/Vouchers.sol";
 import {Parameters} from "./types/Types.sol";
 
 /// @title Grange's market for storage
-/// @notice Renters place orders with farmers; farmers prove each epoch that they keep what they are paid for. Whoever
+/// @notice Renters place orders with farmers; farmers prove each epoch that they keep what they are paid for. Anyone who
 /// reads or calls it does so by `IMarket`.
 /// @dev The code of all modules is above what one contract may have, so it is in two: here the calls that go over
 /// many slots or signatures, and in `MarketExtension`, which this one creates, all others. Both are composed of modules over the same base: Settings

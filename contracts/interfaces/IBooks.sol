@@ -25,7 +25,7 @@ interface IBooks {
     function book(FarmerId farmer, Epoch end, bool extension) external view returns (BookView memory);
 
     /// @notice The total rate that is asked of the farmer in `epoch`, and paid for.
-    /// @dev Of the current epoch or, as far as orders are placed by now, of a later one.
+    /// @dev Of the current epoch or, as far as orders are placed so far, of a later one.
     /// @param farmer The farmer that is asked about.
     /// @param epoch The current epoch or a later one.
     /// @return Token base units per epoch. Zero for a farmer that has lapsed.

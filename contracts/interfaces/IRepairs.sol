@@ -30,7 +30,7 @@ interface IRepairs {
     /// `compensation`, out of the stakes of those who did not prove them.
     event OrderClosed(OrderId indexed order, address indexed renter, uint256 refund, uint256 compensation);
 
-    /// @notice The farmer keeps what it promised, or has not missed enough yet.
+    /// @notice The farmer keeps what it accepted, or has not missed enough yet.
     error NotLapsed(FarmerId farmer);
 
     /// @notice The farmer was evicted before.

@@ -14,7 +14,7 @@ interface IVouchers {
     /// @notice All was redeemed before, or the vaults are empty.
     error NothingToRedeem(FarmerId farmer);
 
-    /// @notice Pays what renters promised the farmer beyond what it redeemed before, as far as their vaults hold it. What
+    /// @notice Pays what renters signed over to the farmer beyond what it redeemed before, as far as their vaults hold it. What
     /// they do not hold can be redeemed later. By anyone.
     /// @param farmer The farmer that the vouchers are for.
     /// @param vouchers One for each renter: the latest that the farmer holds.

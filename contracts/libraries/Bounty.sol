@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 /// @title What is offered for a vacant slot
-/// @dev A Dutch auction upwards: from nothing when the slot falls vacant to `full`. Never more than half of what whoever
+/// @dev A Dutch auction upwards: from nothing when the slot falls vacant to `full`. Never more than half of what one who
 /// takes the slot and does not keep it loses: in `left` epochs `lossPerMiss` epochs of pay each, up to the stake.
 library Bounty {
     /// @dev The most that is ever offered, in token base units. Rounded down; what is not paid is the renter's.

@@ -26,7 +26,7 @@ import {Balances} from "./Balances.sol";
 ///   rateBefore + rateAdded = sum(rate)
 ///   rateBefore = sum(rate(i), from(i) <= addedEpoch), and from(i) = addedEpoch + 1 for all others
 ///   entries drawn in epoch e, first(i) < rateAtStart(e), have from(i) <= e
-///   whoever declares a loss or adds a slot leaves 1 / MAX_DEAD_SHARE of the book's rate alive, or none of it
+///   anyone who declares a loss or adds a slot leaves 1 / MAX_DEAD_SHARE of the book's rate alive, or none of it
 abstract contract Books is Balances {
     using Mountain for bytes32[MAX_PEAKS];
 

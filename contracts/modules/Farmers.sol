@@ -12,7 +12,7 @@ import {Settlement} from "./Settlement.sol";
 /// @dev Decides who may act for a farmer, and when its owner may have stake back.
 ///
 /// Invariants:
-///   whoever takes from a stake by choice leaves COLLATERAL_EPOCHS * committedRate
+///   anyone who takes from a stake by choice leaves COLLATERAL_EPOCHS * committedRate
 abstract contract Farmers is IFarmers, Settlement {
     uint256 private constant MAX_ENDPOINT_BYTES = 256;
     uint256 private constant MAX_PAGE = 100;

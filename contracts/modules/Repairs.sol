@@ -149,7 +149,7 @@ abstract contract Repairs is IRepairs, Orders {
             r: takeover.r,
             vs: takeover.vs
         });
-        // The tenure that ends: each has another first epoch, so no consent serves twice.
+        // The tenure that ends: each has another first epoch, so no acceptance serves twice.
         assignment.message.previous = bytes32(uint256(Epoch.unwrap(slot.from)));
         _assign(assignment, index, acceptance);
         slot.farmer = farmer;

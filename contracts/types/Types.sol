@@ -40,7 +40,7 @@ struct Acceptance {
     bytes32 vs;
 }
 
-/// @dev A farmer's consent to take over a vacant slot, at its root and rate.
+/// @dev A farmer's acceptance of a vacant slot, at its root and rate.
 struct Takeover {
     uint8 slot;
     FarmerId farmer;
@@ -65,7 +65,7 @@ struct Held {
     Slot[] slots;
 }
 
-/// @dev A renter's signed promise: in all, so much for one farmer.
+/// @dev Signed by a renter: in all, so much for one farmer.
 struct Voucher {
     address renter;
     uint256 cumulative; // in token base units; what was redeemed before is part of it

@@ -36,7 +36,7 @@ fn append_parents(level: &[u8], above: &mut Vec<u8>) {
     above.extend_from_slice(&level[paired..]);
 }
 
-/// All levels of a tree, for whoever needs many paths.
+/// All levels of a tree, for those who need many paths.
 pub struct Tree {
     levels: Vec<Vec<u8>>,
 }

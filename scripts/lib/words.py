@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NOT_USED = "## Words that are not used"
-_PART = re.compile(r"[A-Z]+(?=[A-Z][a-z]|\b|_|\d)|[A-Z]?[a-z]+|\d+")
+PART = re.compile(r"[A-Z]+(?=[A-Z][a-z]|\b|_|\d)|[A-Z]?[a-z]+|\d+")
 _ROW = re.compile(r"^\|(?! ---)([^|]+)\|", re.MULTILINE)
-_HEADS = ("word", "not")
+_HEADS = ("word", "not", "nowhere")
 _DECLARED = re.compile(
     r"^\s*(?:abstract contract|contract|library|interface|struct|enum|type) (\w+)", re.MULTILINE
 )
@@ -32,7 +32,7 @@ class Name:
     @property
     def parts(self) -> list[str]:
         """Its words: `RpcError` is `rpc` and `error`."""
-        return [part.lower() for part in _PART.findall(self.name)]
+        return [part.lower() for part in PART.findall(self.name)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +49,10 @@ class Vocabulary:
         """From the texts of the glossary and of the two lists beside the check."""
         explained, refused = glossary.split(NOT_USED)
         return cls(
-            explained=frozenset(word for phrase in _phrases(explained) for word in phrase),
-            plain=frozenset(_lines(plain)),
-            refused=frozenset(_phrases(refused)),
-            to_rename=frozenset(tuple(line.split()) for line in _lines(to_rename)),
+            explained=frozenset(word for phrase in phrases_of(explained) for word in phrase),
+            plain=frozenset(lines_of(plain)),
+            refused=frozenset(phrases_of(refused)),
+            to_rename=frozenset(tuple(line.split()) for line in lines_of(to_rename)),
         )
 
     def faults(self, names: Iterable[Name]) -> list[str]:
@@ -117,7 +117,7 @@ def names_in(root: Path, files: Iterable[str]) -> Iterator[Name]:
             yield Name(name=name, path=path)
 
 
-def _phrases(tables: str) -> Iterator[tuple[str, ...]]:
+def phrases_of(tables: str) -> Iterator[tuple[str, ...]]:
     """What stands in the first column, which may be several phrases with commas between them."""
     for cell in _ROW.findall(tables):
         if cell.strip() not in _HEADS:
@@ -125,7 +125,7 @@ def _phrases(tables: str) -> Iterator[tuple[str, ...]]:
                 yield tuple(re.findall(r"[a-z]+", phrase.lower()))
 
 
-def _lines(text: str) -> list[str]:
+def lines_of(text: str) -> list[str]:
     """The lines of a list, without empty ones and comments."""
     return [line for raw in text.splitlines() if (line := raw.split("#")[0].strip())]
 

@@ -294,7 +294,7 @@ async def test_a_name_is_read_in_the_end_however_many_lie(world: World, tree: Pa
 
 
 async def test_a_limit_is_one_for_all_that_a_download_pays(world: World, tree: Path, tmp_path: Path) -> None:
-    """Names of other orders are read to find the one that is meant; that is paid out of the same purse."""
+    """Names of other orders are read to find the one that is meant; that is paid out of the same limit."""
     async with world.renter() as renter:
         for name in ("one", "two", "three"):
             await renter.put(await renter.quote([tree], replace(CODE, name=name)))

@@ -1,4 +1,4 @@
-"""A put that answers when n farmers have signed: what is promised then, and how each ends."""
+"""A put that answers when n farmers have signed: what holds then, and how each ends."""
 
 import asyncio
 import os

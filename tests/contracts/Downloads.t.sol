@@ -7,7 +7,7 @@ import {AttackTest} from "./support/AttackTest.sol";
 import {vm} from "./support/Cheats.sol";
 
 /// @title Attacks of docs/economics.md with downloads: not to serve them, and not to pay for them
-/// @dev The chain sees of a download only its voucher, so what was served without being paid is what a voucher promises beyond
+/// @dev The chain sees of a download only its voucher, so what was served without being paid is what a voucher gives beyond
 /// what it brings. To keep that small is the farmer's node's business.
 contract DownloadsTest is AttackTest {
     function _list(Voucher memory voucher) private pure returns (Voucher[] memory vouchers) {
@@ -40,15 +40,15 @@ contract DownloadsTest is AttackTest {
 
     /// Must hold: vouchers over the vault do not make it pay more than it holds, to whomever they are; so farmers lose no more
     /// than they served beyond it, and the renter wins nothing that it had not been served.
-    function testFuzz_vouchersOverTheVault(uint256 held, uint256 promised) external {
+    function testFuzz_vouchersOverTheVault(uint256 held, uint256 signed) external {
         held = _within(held, 1, 1e20);
-        promised = _within(promised, 1, 2e20);
+        signed = _within(signed, 1, 2e20);
         FarmerId[] memory farmers = _registerMany(3);
         uint256 before = _money(renter);
         _deposit(held);
         uint256 paid = 0;
         for (uint256 i = 0; i < 3; ++i) {
-            Voucher[] memory vouchers = _list(_voucher(RENTER_KEY, farmers[i], promised));
+            Voucher[] memory vouchers = _list(_voucher(RENTER_KEY, farmers[i], signed));
             if (paid == held) {
                 vm.expectRevert(abi.encodeWithSelector(IVouchers.NothingToRedeem.selector, farmers[i]));
                 market.redeem(farmers[i], vouchers);
@@ -56,10 +56,10 @@ contract DownloadsTest is AttackTest {
             }
             market.redeem(farmers[i], vouchers);
             uint256 has = market.earnings(_ownerOf(farmers[i]));
-            vm.assertEq(has, held - paid < promised ? held - paid : promised, "in the order of redeeming");
+            vm.assertEq(has, held - paid < signed ? held - paid : signed, "in the order of redeeming");
             paid += has;
         }
-        uint256 served = 3 * promised;
+        uint256 served = 3 * signed;
         vm.assertEq(paid, served < held ? served : held, "the vault and no more");
         vm.assertEq(before - _money(renter), paid, "the renter has paid what they have");
         vm.assertEq(served - paid, served > held ? served - held : 0, "they lose what they served beyond the vault");

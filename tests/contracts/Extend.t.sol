@@ -81,8 +81,8 @@ contract ExtendTest is FarmTest {
         vm.assertEq(_misses(others[0]), 1, "missed");
     }
 
-    /// Must hold: an extension that is over is promised no more, and its collateral is free.
-    function test_overIsNotPromised() external {
+    /// Must hold: an extension that is over is committed no more, and its collateral is free.
+    function test_overIsNotCommitted() external {
         _begin();
         uint256 end = _date(2);
         _extend(_order, _farmers, end, 2 * RATE);
@@ -222,7 +222,7 @@ contract ExtendTest is FarmTest {
         vm.assertEq(Epoch.unwrap(market.order(_placed[1]).end), end, "end");
     }
 
-    /// Must hold: a permit pays for the extension, whoever submitted it first.
+    /// Must hold: a permit pays for the extension, no matter who submitted it first.
     function testFuzz_extendWithPermit(bool used) external {
         _begin();
         (Terms memory terms, Acceptance[] memory acceptances) = _offer(_farmers, _date(2), _order);
@@ -357,7 +357,7 @@ contract ExtendTest is FarmTest {
         vm.assertEq(market.vault(renter) - before, 2 * RATE * (epochs + COLLATERAL_EPOCHS), "all of both slots");
     }
 
-    /// Must hold: a slot of an extension can be refilled as soon as one would begin with it, not before; whoever takes it has
+    /// Must hold: a slot of an extension can be refilled as soon as one would begin with it, not before; the one that takes it has
     /// it among what is no extension.
     function test_refilledWhenItBegins() external {
         _enter(_date(1));

@@ -71,7 +71,7 @@ contract FarmersTest is FarmTest {
         market.updateFarmer(FarmerId.wrap(1), string(new bytes(length)), _offer());
     }
 
-    /// Must hold: a permit for the stake registers, whoever submits it first.
+    /// Must hold: a permit for the stake registers, no matter who submits it first.
     function testFuzz_registerWithPermit(uint256 stake, bool used) external {
         stake = _within(stake, 1, type(uint96).max);
         token.transfer(renter, stake);

@@ -451,7 +451,7 @@ contract PlaceTest is FarmTest {
         vm.assertEq(market.rateAt(farmer, Epoch.wrap(uint32(end - 1))), RATE, "its rate");
     }
 
-    /// Must hold: a permit pays for the order, whoever submitted it first.
+    /// Must hold: a permit pays for the order, no matter who submitted it first.
     function testFuzz_placeWithPermit(bool used) external {
         (Terms memory terms, Acceptance[] memory acceptances) = _offered(_farmers(2), _date(2), 4, RATE);
         uint256 price = 2 * RATE * (Epoch.unwrap(terms.end) - _now() - 1);

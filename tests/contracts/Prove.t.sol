@@ -28,7 +28,7 @@ contract ProveTest is FarmTest {
         _send(farmer, words);
     }
 
-    /// Must hold: an honest farmer proves every epoch, whoever sends the proof, and its owner is credited the rate.
+    /// Must hold: an honest farmer proves every epoch, no matter who sends the proof, and its owner is credited the rate.
     function test_honestFarmerIsPaid() external {
         FarmerId farmer = _farm();
         uint256 paid = 0;

@@ -104,7 +104,7 @@ contract RacesTest is AttackTest {
         );
     }
 
-    /// Must hold: whoever is the second to evict has nothing, whichever call evicts; both together have what one alone would.
+    /// Must hold: the one that is second to evict has nothing, whichever call evicts; both together have what one alone would.
     function testFuzz_raceForTheEviction(uint256 how) external {
         FarmerId farmer = _register();
         OrderId order = _store(farmer, _date(2), 1, R);

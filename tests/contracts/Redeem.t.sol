@@ -9,7 +9,7 @@ import {FarmTest} from "./support/FarmTest.sol";
 
 /// @title Vouchers turned into money
 contract RedeemTest is FarmTest {
-    /// Must hold: a voucher pays what it promises beyond what was paid, in any order of redeeming, once.
+    /// Must hold: a voucher pays what it gives beyond what was paid, in any order of redeeming, once.
     function testFuzz_theTotalIsPaidOnce(uint256 a, uint256 b) external {
         a = _within(a, 1, 1e24);
         b = _within(b, 1, 1e24);
@@ -28,18 +28,18 @@ contract RedeemTest is FarmTest {
     }
 
     /// Must hold: what the vault does not hold is paid when it does.
-    function testFuzz_asFarAsTheVaultGoes(uint256 held, uint256 promised) external {
+    function testFuzz_asFarAsTheVaultGoes(uint256 held, uint256 signed) external {
         held = _within(held, 1, 1e24);
-        promised = _within(promised, held, 2e24);
+        signed = _within(signed, held, 2e24);
         FarmerId farmer = _register();
         _deposit(held);
-        Voucher memory voucher = _voucher(RENTER_KEY, farmer, promised);
+        Voucher memory voucher = _voucher(RENTER_KEY, farmer, signed);
         _redeem(farmer, voucher);
         vm.assertEq(market.earnings(_ownerOf(farmer)), held, "what there was");
-        if (promised == held) return;
+        if (signed == held) return;
         _deposit(2e24);
         _redeem(farmer, voucher);
-        vm.assertEq(market.earnings(_ownerOf(farmer)), promised, "the rest");
+        vm.assertEq(market.earnings(_ownerOf(farmer)), signed, "the rest");
     }
 
     /// Must hold: several renters' vouchers are redeemed in one call, and those with nothing left are passed over.

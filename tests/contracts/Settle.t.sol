@@ -8,7 +8,7 @@ import {vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
 
 /// @title Misses, penalties, strikes and lapse
-/// @dev Misses are the epochs in which there was something to prove and no proof, up to the lapse, whoever records them,
+/// @dev Misses are the epochs in which there was something to prove and no proof, up to the lapse, no matter who records them,
 /// and when.
 contract SettleTest is FarmTest {
     uint256 private constant RATE = 1e18;

@@ -117,7 +117,7 @@ def test_a_payment_is_given_back_once(payments: ReadPayments) -> None:
     assert payments.channels.channel(FARMER) == PaymentChannel(total=PRICE)
 
 
-def test_tabs_outlive_the_process_and_are_shared_between_two(tmp_path: Path) -> None:
+def test_payment_channels_outlive_the_process_and_are_shared_between_two(tmp_path: Path) -> None:
     """Two processes with one file never sign the same part of a total for two requests."""
     path = tmp_path / "payment-channels.sqlite"
     with (

@@ -88,7 +88,7 @@ async def test_it_is_waited_for_a_minute_and_no_longer(seconds: float) -> None:
     assert 60 <= clock.now - 1000 - seconds <= 60 + seconds + POLICY.longest_pause_seconds
 
 
-async def test_who_can_be_replaced_by_now_is_given_up() -> None:
+async def test_one_that_can_be_replaced_meanwhile_is_given_up() -> None:
     clock = Clock()
     farmer = Farmer(clock, back=float("inf"), error=AWAY)
     with pytest.raises(FarmerUnreachable):

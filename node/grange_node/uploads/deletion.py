@@ -32,7 +32,7 @@ STAGING_IDLE_SECONDS: Final = 6 * 3600
 """How long a staged slot may wait for its next piece or for its acceptance, by a clock that nobody sets."""
 
 COME_BACK_SECONDS: Final = 15 * 60
-"""How long it may at least, after each start: whoever fills it could not while the farm was away."""
+"""How long it may at least, after each start: anyone who fills it could not while the farm was away."""
 
 PLACEMENT_GRACE_BLOCKS: Final = 64
 """Blocks after an acceptance's deadline in which a reorg could still bring a placement."""

@@ -442,7 +442,7 @@ async def test_a_request_that_makes_no_sense_is_malformed(farm: Farm, change: di
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"salt": 1}'])
-async def test_a_body_that_is_no_proposal_is_malformed(farm: Farm, body: bytes) -> None:
+async def test_a_body_that_is_no_request_is_malformed(farm: Farm, body: bytes) -> None:
     slot = parcel()
     path = slot.path + "/accept"
     headers = farm.sign(slot.renter, "POST", path, hashlib.sha256(body).digest())

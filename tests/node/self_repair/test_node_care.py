@@ -538,7 +538,7 @@ async def test_a_full_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.Mon
         assert await whole(kept)
 
 
-async def test_a_slot_that_is_anothers_by_now_is_not_rebuilt(tmp_path: Path) -> None:
+async def test_a_slot_that_is_anothers_meanwhile_is_not_rebuilt(tmp_path: Path) -> None:
     async with keeping(tmp_path) as kept:
         kept.damage(3)
         await kept.scrub()

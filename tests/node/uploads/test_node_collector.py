@@ -95,7 +95,7 @@ async def test_a_farm_that_is_restarted_again_and_again_keeps_no_upload_for_ever
     assert runs == STAGING_IDLE_SECONDS // hour + 1
 
 
-async def test_whoever_comes_back_after_a_restart_has_the_whole_time_again(tmp_path: Path) -> None:
+async def test_anyone_who_comes_back_after_a_restart_has_the_whole_time_again(tmp_path: Path) -> None:
     """And before that as long as it takes to come back."""
     clock, slot = Clock(), parcel()
     async with open_farm(tmp_path, clock=clock) as farm:
