@@ -314,7 +314,7 @@ async def test_command_as_a_person_runs_it(town: Town, tree: Path, tmp_path: Pat
     assert listing(tmp_path / "back" / "tree") == listing(tree)
     missing = await grange("stat", "nothing", home=home)
     assert missing.exit_code == ExitCode.ORDER
-    assert "There is no order 'nothing'" in missing.err
+    assert "There is not an order 'nothing'" in missing.err
     assert "Traceback" not in missing.err
 
 

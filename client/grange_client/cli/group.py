@@ -71,7 +71,7 @@ def unknown_command(word: str, commands: list[str]) -> str:
     hint = _HINTS.get(_SAME.get(word, word), "")
     if not hint and (close := get_close_matches(word, commands, cutoff=CLOSE_ENOUGH)):
         hint = f"Did you mean {', '.join(map(repr, close))}?"
-    return f"There is no command {word!r}. {hint or '`grange --help` lists them.'}"
+    return f"There is not a command {word!r}. {hint or '`grange --help` lists them.'}"
 
 
 def show_version(value: bool) -> None:

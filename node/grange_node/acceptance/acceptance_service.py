@@ -306,7 +306,7 @@ class AcceptanceService:
             deadline_block,
             deadline_at,
             ends_at,
-            # Whoever takes a slot over shows no salt.
+            # Anyone who takes a slot over shows no salt.
             renter_proven=life_blocks != TAKEOVER_LIFE_BLOCKS,
         )
         self._locks.settle(key)

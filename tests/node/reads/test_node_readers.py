@@ -211,7 +211,7 @@ async def test_the_renter_is_served_without_a_chain_and_others_hear_why_not(kept
 
 
 def brought_by_another(farm: Farm) -> None:
-    """The slot as if whoever sent it had shown no salt, as one that takes it over for an order."""
+    """The slot as if anyone who sent it had shown no salt, as one that takes it over for an order."""
     record = farm.node.ledger.acceptance(slot().order, slot().slot)
     assert record is not None
     assert record.renter_proven
