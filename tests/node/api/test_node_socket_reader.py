@@ -102,7 +102,7 @@ async def test_a_sender_that_waits_to_be_asked_for_the_body_is_asked() -> None:
         assert await line.answer() == answered(BODY)
 
 
-async def test_a_body_that_breaks_off_is_an_error_to_whoever_waits_for_it() -> None:
+async def test_a_body_that_breaks_off_is_an_error_to_anyone_who_waits_for_it() -> None:
     app = Taker()
     async with served(app, SMALL) as port:
         async with dialled(port, put(BODY)[:-1]):
