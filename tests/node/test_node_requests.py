@@ -2,12 +2,13 @@
 takes is what an endpoint has to give it in a second."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from request_counts import RequestCounter
-from test_node_devnet import LiveFarm, devnet, keep, next_epoch, registered, running
+from test_node_devnet import LiveFarm, devnet, keep, next_epoch, registered, renters_slot, running
 
 from grange_devnet import Devnet
 from grange_node.audit.prover import Action
@@ -38,6 +39,19 @@ async def test_a_farm_asks_once_a_second(devnet: Devnet, farm: LiveFarm, counter
                 await devnet.mine()
             farm.clock.now += 1
             await farm.node.follower.look()
+
+
+async def test_an_acceptance_asks_once_what_the_renter_has(
+    devnet: Devnet, farm: LiveFarm, counter: RequestCounter
+) -> None:
+    """Also when others of the same renter are accepted and not placed, or placed and not read yet."""
+    first = await renters_slot(devnet, farm)
+    await farm.upload(first)
+    assert (await farm.accept(first)).status_code == 200
+    second = replace(first, salt=bytes(31) + b"\x01")
+    await farm.upload(second)
+    with counter.counting("an acceptance", at_most=1):
+        assert (await farm.accept(second)).status_code == 200
 
 
 async def test_what_a_farm_does_beside_looking(

@@ -59,6 +59,7 @@ REQUESTS_PER_SECOND: Final = 8.0
 """Of all; likewise shared. A slot of one leaf costs next to nothing, and anyone who has one here could make
 us ask the chain without end."""
 MAX_ORDERS_ASKED_AT_ONCE: Final = 4
+FEW_PIECES: Final = 64
 
 log = logging.getLogger("grange.farm")
 
@@ -257,7 +258,8 @@ class AcceptanceService:
         life_blocks: int,
     ) -> int:
         """Make sure of the pieces and of the terms, and write the acceptance down; gives its deadline."""
-        record = await self._executors.in_database(self._ledger.slot, key)
+        view = await self._follower.recent()
+        record, other, is_lost = await self._executors.in_database(self._look, key)
         if record is None:
             raise NotFound("nothing of this slot is here")
         if record.state is not SlotState.STAGED and record.agreed != terms:
@@ -268,18 +270,12 @@ class AcceptanceService:
                 end=record.agreed.end,
                 root=record.agreed.root.hex(),
             )
-        other = await self._executors.in_database(self._ledger.acceptance, key.order, key.slot)
         if other is not None and other.key != key:
-            await self._executors.on_disk(self._check_pieces, key, terms)
+            await self._check_pieces(key, terms)
             self._locks.contest(other.key)
             raise AlreadyAccepted("this slot is accepted for another", deadline_block=other.deadline_block)
-        view = await self._follower.recent()
-        record = (await self._executors.in_database(self._ledger.slot, key)) or record
         lasts_to = view.head.number + MIN_LEFT_BLOCKS
-        if (
-            record.state is SlotState.PLACED
-            and await self._executors.in_database(self._ledger.lost_epoch, key.order, key.slot) is not None
-        ):
+        if record.state is SlotState.PLACED and is_lost:
             raise Conflict("this slot was declared lost here")
         if record.state is SlotState.PLACED or (record.deadline_block or 0) > lasts_to:
             assert record.deadline_block is not None
@@ -290,7 +286,7 @@ class AcceptanceService:
             raise AlreadyAccepted(
                 "another repairer wants this slot too, and is next", deadline_block=record.deadline_block
             )
-        await self._executors.on_disk(self._check_pieces, key, terms)
+        await self._check_pieces(key, terms)
         await judge(record, terms, view)
         deadline_block = view.head.number + life_blocks
         end_block = terms.end * self._config.parameters.epoch_blocks
@@ -320,8 +316,20 @@ class AcceptanceService:
         )
         return deadline_block
 
-    def _check_pieces(self, key: SlotKey, terms: SlotTerms) -> None:
-        check_pieces(self._store.pieces(key), terms)
+    def _look(self, key: SlotKey) -> tuple[SlotRecord | None, SlotRecord | None, bool]:
+        """The slot as this renter's, the slot as it was accepted, whoever the renter is, and whether we
+        declared it lost."""
+        record, other = self._ledger.slot(key), self._ledger.acceptance(key.order, key.slot)
+        is_lost = other is not None and self._ledger.lost_epoch(key.order, key.slot) is not None
+        return record, other, is_lost
+
+    async def _check_pieces(self, key: SlotKey, terms: SlotTerms) -> None:
+        # Nothing is read from disk: of a few pieces it takes less time than going to another thread.
+        held = self._store.pieces(key)
+        if len(held) <= FEW_PIECES:
+            check_pieces(held, terms)
+        else:
+            await self._executors.on_cpu(check_pieces, held, terms)
 
     def _record(
         self,

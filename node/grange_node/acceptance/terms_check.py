@@ -13,7 +13,7 @@ from grange_node.acceptance.terms import HIGHEST_RATE_FACTOR, Commitments, check
 from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.config import Config
-from grange_node.errors import ChainDown, TermsRefused, VaultTooSmall
+from grange_node.errors import ChainDown, StakeTooSmall, TermsRefused, VaultTooSmall
 from grange_node.ledger.ledger import Ledger
 from grange_node.records import SlotRecord, SlotState, SlotTerms
 
@@ -44,15 +44,35 @@ class TermsCheck:
 
         Raises VaultTooSmall, ChainDown, and what `check_own` raises.
         """
-        if await self._executors.in_database(self._open_cost, record, view):
-            # What was placed since we last read is out of the vault already: it must not count twice.
+        commitments, accepted_cost = await self._read(record, view)
+        try:
+            await self._check_both(record, terms, view, commitments, accepted_cost)
+        except (VaultTooSmall, StakeTooSmall):
+            if not accepted_cost:
+                raise
+            # What was placed since we last read is out of the vault already, and counted twice.
             view = await self._follower.newest()
-        await self.check_own(record, terms, view, highest_factor=HIGHEST_RATE_FACTOR)
+            await self._check_both(record, terms, view, *await self._read(record, view))
+
+    async def _read(self, record: SlotRecord, view: View) -> tuple[Commitments, int]:
+        """What our stake stands for already, and what the renter would pay for what we accepted of it."""
+
+        def read() -> tuple[Commitments, int]:
+            read_to = self._ledger.cursor().block
+            return self._commitments(record, view, read_to), self._open_cost(record, view, read_to)
+
+        return await self._executors.in_database(read)
+
+    async def _check_both(
+        self, record: SlotRecord, terms: SlotTerms, view: View, commitments: Commitments, accepted_cost: int
+    ) -> None:
+        """The ledger was read before the chain is asked: what is placed in between counts twice, and never
+        not at all."""
+        self._check_own(terms, view, commitments, highest_factor=HIGHEST_RATE_FACTOR)
         try:
             funds = await self._market.funds(record.key.renter)
         except ChainError as error:
             raise ChainDown.because(error) from error
-        accepted_cost = await self._executors.in_database(self._open_cost, record, view)
         needed = cost(terms, view.head.epoch) + accepted_cost
         if funds < needed:
             raise VaultTooSmall(
@@ -67,6 +87,12 @@ class TermsCheck:
     ) -> None:
         """Whether we may and want to: our key, our terms, our stake. Raises TermsRefused, StakeTooSmall, and
         ChainDown while the chain's history is in doubt."""
+        commitments, _ = await self._read(record, view)
+        self._check_own(terms, view, commitments, highest_factor=highest_factor)
+
+    def _check_own(
+        self, terms: SlotTerms, view: View, commitments: Commitments, *, highest_factor: int | None
+    ) -> None:
         config, epoch = self._config, view.head.epoch
         if self._follower.is_held:
             raise ChainDown(
@@ -80,12 +106,10 @@ class TermsCheck:
         if view.farmer.lapsed:
             raise TermsRefused("this farmer has lapsed for its misses, and the market gives it no slots")
         check_terms(terms, config.offer, config.parameters, epoch, highest_factor=highest_factor)
-        commitments = await self._executors.in_database(self._commitments, record, view)
         check_stake(terms, commitments, config.parameters.collateral_epochs)
 
-    def _commitments(self, record: SlotRecord, view: View) -> Commitments:
+    def _commitments(self, record: SlotRecord, view: View, read_to: int) -> Commitments:
         """What our stake stands for already, but for this slot."""
-        read_to = self._ledger.cursor().block
         accepted = self._ledger.accepted_rate(read_to)
         if record.state is SlotState.ACCEPTED and (record.deadline_block or 0) > read_to:
             accepted -= record.agreed.rate
@@ -95,9 +119,9 @@ class TermsCheck:
             accepted_rate=accepted,
         )
 
-    def _open_cost(self, record: SlotRecord, view: View) -> int:
+    def _open_cost(self, record: SlotRecord, view: View, read_to: int) -> int:
         """What the renter would pay for its other slots that we accepted and that may still be placed."""
-        open_acceptances = self._ledger.open_acceptances(record.key.renter, self._ledger.cursor().block)
+        open_acceptances = self._ledger.open_acceptances(record.key.renter, read_to)
         return sum(
             cost(other.agreed, view.head.epoch) for other in open_acceptances if other.key != record.key
         )
