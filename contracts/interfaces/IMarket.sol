@@ -1,16 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
 import {IAudits} from "./IAudits.sol";
 import {IBooks} from "./IBooks.sol";
 import {IFarmers} from "./IFarmers.sol";
 import {ILosses} from "./ILosses.sol";
 import {IOrders} from "./IOrders.sol";
+import {IParts} from "./IParts.sol";
 import {IRepairs} from "./IRepairs.sol";
 import {ISettings} from "./ISettings.sol";
 import {IVault} from "./IVault.sol";
 import {IVouchers} from "./IVouchers.sol";
 
+/// @dev What `MarketExtension` answers to. An id changes with every call that it is made of, so parts of two editions
+/// are never one market.
+bytes4 constant EXTENSION_INTERFACE =
+    type(IAudits).interfaceId ^
+        type(IBooks).interfaceId ^
+        type(IFarmers).interfaceId ^
+        type(ILosses).interfaceId ^
+        type(ISettings).interfaceId ^
+        type(IVault).interfaceId;
+
+/// @dev What the market answers to, all of it.
+bytes4 constant MARKET_INTERFACE =
+    EXTENSION_INTERFACE ^
+        type(IOrders).interfaceId ^
+        type(IParts).interfaceId ^
+        type(IRepairs).interfaceId ^
+        type(IVouchers).interfaceId;
+
 /// @title Everything that the market answers to at its one address
 // solhint-disable-next-line no-empty-blocks
-interface IMarket is IAudits, IBooks, IFarmers, ILosses, IOrders, IRepairs, ISettings, IVault, IVouchers {}
+interface IMarket is
+    IERC165,
+    IAudits,
+    IBooks,
+    IFarmers,
+    ILosses,
+    IOrders,
+    IParts,
+    IRepairs,
+    ISettings,
+    IVault,
+    IVouchers
+{}

@@ -3,7 +3,7 @@
     async with Devnet.start() as devnet:
         async with Chain.connect(devnet.rpc_url, devnet.market) as chain: ...
 
-Decides: the market's parameters unless told otherwise, how the two contracts are deployed, how gas tokens and
+Decides: the market's parameters unless told otherwise, how the contracts are deployed, how gas tokens and
 tokens are given away. Callers see the same whatever engine runs underneath. Leaves running engines to
 `engines.py`.
 """
@@ -12,10 +12,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from grange.chain import Chain, ChainUnavailable, Timeouts, TransactionError, Wallet, calls
-from grange.chain.codec import Artifact, artifact
+from grange.chain.codec import artifact
 from grange.chain.network_file import DevnetAddress
 from grange.chain.rpc import Rpc
 from grange.chain.sender import Sender
@@ -178,9 +179,11 @@ async def give(faucet: Sender, address: Address, native_wei: int, tokens: int) -
 async def _deploy(url: str, chain_id: int, parameters: Parameters) -> tuple[Address, Address]:
     async with Rpc(url, Timeouts(request_seconds=60.0)) as rpc:
         await _answering(rpc)
-        token = await _deploy_one(rpc, artifact("GrangeToken"), (TOKEN_SUPPLY,), chain_id=chain_id, nonce=0)
+        deploy = partial(_deploy_one, rpc, chain_id)
+        token = await deploy(0, artifact("GrangeToken").creation_code(TOKEN_SUPPLY))
         complete = replace(parameters, token=token)
-        market = await _deploy_one(rpc, artifact("Market"), (complete,), chain_id=chain_id, nonce=1)
+        extension = await deploy(1, artifact("MarketExtension").creation_code(complete))
+        market = await deploy(2, artifact("Market").creation_code(complete, extension))
     return token, market
 
 
@@ -194,9 +197,7 @@ async def _answering(rpc: Rpc) -> None:
             await asyncio.sleep(0.1)
 
 
-async def _deploy_one(
-    rpc: Rpc, contract: Artifact, args: tuple[Any, ...], *, chain_id: int, nonce: int
-) -> Address:
+async def _deploy_one(rpc: Rpc, chain_id: int, nonce: int, creation_code: bytes) -> Address:
     raw, tx_hash = Wallet(DEV_KEY).sign_transaction(
         {
             "type": 2,
@@ -206,7 +207,7 @@ async def _deploy_one(
             "maxFeePerGas": DEPLOY_FEE_WEI,
             "maxPriorityFeePerGas": 1_000_000_000,
             "value": 0,
-            "data": contract.bytecode + contract.abi.encode_constructor(args),
+            "data": creation_code,
         }
     )
     await rpc.call("eth_sendRawTransaction", "0x" + raw.hex())

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from lib.tree import EXTENSION, MARKET
+
 Node = Mapping[str, Any]
 """One node of a syntax tree, as the compiler writes it."""
 
-CONTRACTS = ("contracts/Market.sol", "contracts/MarketExtension.sol")
+CONTRACTS = (MARKET, EXTENSION)
 OF_THE_MARKET = "contracts/modules/"
 # Followed no further: what they do is said by their names. All else outside of the modules is arithmetic.
 SHOWN_OUTSIDE = ("Merkle.sol", "Mountain.sol", "Bounty.sol", "ECDSA.sol", "SafeERC20.sol", "IERC20Permit.sol")

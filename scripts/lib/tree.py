@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TESTS = Path("tests/contracts")
 HARDHAT = "node_modules/.bin/hardhat"
 MARKET = "contracts/Market.sol"
+EXTENSION = "contracts/MarketExtension.sol"
 TOKEN = "contracts/token/GrangeToken.sol"
 # These measure gas, which is not the same in contracts that were compiled otherwise than for use.
 MEASURE_GAS = ("Gas", "GasOfCalls", "WorstCase")

@@ -10,7 +10,7 @@ from chain_support import OFFER, TestFarmer, store
 from grange import messages
 from grange.chain import Book, Farmer, Order, Sender, TransactionReverted, Wallet
 from grange.chain.abi_types import snake
-from grange.chain.codec import artifact, market_abi
+from grange.chain.codec import market_abi
 from grange.types import Acceptance, Epoch, FarmerId, Offer, OrderId, Parameters, Permit, Terms
 from grange.units import TOKEN
 from grange_devnet import DEVNET_PARAMETERS, Devnet
@@ -38,11 +38,6 @@ async def test_the_structs_of_the_abi_are_those_of_python() -> None:
     assert set(_components(dict(functions["book"].outputs.components[0]))) == set(_fields(Book))
     order = set(_components(dict(functions["order"].outputs.components[0])))
     assert order - {"from"} == set(_fields(Order)) - {"start"}
-
-
-@pytest.mark.parametrize("contract", ["Market", "GrangeToken"])
-async def test_the_shipped_contracts_fit_on_any_chain(contract: str) -> None:
-    assert 0 < len(artifact(contract).bytecode) < 2 * 24_576
 
 
 async def test_a_fresh_market_has_the_parameters_it_was_deployed_with(devnet: Devnet) -> None:

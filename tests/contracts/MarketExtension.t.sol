@@ -2,20 +2,63 @@
 pragma solidity 0.8.37;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
 import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
-import {IMarket} from "../../contracts/interfaces/IMarket.sol";
+import {EXTENSION_INTERFACE, IMarket, MARKET_INTERFACE} from "../../contracts/interfaces/IMarket.sol";
+import {IParts} from "../../contracts/interfaces/IParts.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
-import {Acceptance, FarmerId, Permit, Terms, Voucher} from "../../contracts/types/Types.sol";
+import {GrangeToken} from "../../contracts/token/GrangeToken.sol";
+import {Acceptance, FarmerId, Parameters, Permit, Terms, Voucher} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {MarketTest} from "./support/MarketTest.sol";
 import {ReentrantToken} from "./support/Tokens.sol";
 
 /// @title The market's two contracts, of which only one is the market
 contract MarketExtensionTest is MarketTest {
-    /// @dev The contract that the market creates first.
     function _marketExtension() private view returns (IMarket) {
-        bytes32 hash = keccak256(abi.encodePacked(hex"d694", address(market), hex"01"));
-        return IMarket(address(uint160(uint256(hash))));
+        address[] memory parts = market.parts();
+        vm.assertEq(parts.length, 1, "parts");
+        return IMarket(parts[0]);
+    }
+
+    /// Must hold: market and extension say what they answer to (ERC-165), each for itself.
+    function testFuzz_supportsInterface(bytes4 other) external view {
+        bytes4 self = type(IERC165).interfaceId;
+        vm.assume(other != self && other != MARKET_INTERFACE && other != EXTENSION_INTERFACE);
+        IMarket extension = _marketExtension();
+        vm.assertTrue(market.supportsInterface(self) && extension.supportsInterface(self), "ERC-165");
+        vm.assertTrue(market.supportsInterface(MARKET_INTERFACE), "the market");
+        vm.assertTrue(extension.supportsInterface(EXTENSION_INTERFACE), "the extension");
+        vm.assertTrue(!market.supportsInterface(EXTENSION_INTERFACE), "the market is no extension");
+        vm.assertTrue(!extension.supportsInterface(MARKET_INTERFACE), "the extension is no market");
+        vm.assertTrue(!market.supportsInterface(other) && !extension.supportsInterface(other), "anything else");
+    }
+
+    /// Must hold: a market is made only over an extension: not over an account, a token or another market.
+    function testFuzz_notAnExtension(address nothing) external {
+        vm.assume(nothing.code.length == 0 && uint160(nothing) > 0xffff);
+        Parameters memory p = _parameters(address(token));
+        address[3] memory wrong = [nothing, address(token), address(market)];
+        for (uint256 i = 0; i < wrong.length; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(IParts.NotThisPart.selector, wrong[i], EXTENSION_INTERFACE));
+            _create("Market.sol:Market", abi.encode(p, wrong[i]));
+        }
+    }
+
+    /// Must hold: a market is made only over an extension with its own parameters, to the last of them.
+    function test_extensionOfOtherParameters() external {
+        Parameters memory p = _parameters(address(token));
+        address extension = _createExtension(p);
+        ++p.withdrawDelayEpochs;
+        vm.expectRevert(abi.encodeWithSelector(IParts.OtherParameters.selector, extension));
+        _create("Market.sol:Market", abi.encode(p, extension));
+        --p.withdrawDelayEpochs;
+        p.token = address(new GrangeToken(1));
+        vm.expectRevert(abi.encodeWithSelector(IParts.OtherParameters.selector, extension));
+        _create("Market.sol:Market", abi.encode(p, extension));
+        p.token = address(token);
+        IMarket made = IMarket(_create("Market.sol:Market", abi.encode(p, extension)));
+        vm.assertEq(made.parts()[0], extension, "its extension");
     }
 
     /// Must hold: what is done with the market extension itself happens in it alone; the market knows nothing of it and loses nothing.

@@ -9,8 +9,15 @@ import {MarketTest} from "./support/MarketTest.sol";
 /// @title A market is made only with parameters under which all of its calls work
 contract ParametersTest is MarketTest {
     function _refused(Parameters memory p, bytes4 selector, uint256 value, uint256 least, uint256 most) private {
-        vm.expectRevert(abi.encodeWithSelector(selector, value, least, most));
-        _deploy(p);
+        _refused(p, abi.encodeWithSelector(selector, value, least, most));
+    }
+
+    /// @dev Each part refuses them, whatever the other does.
+    function _refused(Parameters memory p, bytes memory reason) private {
+        vm.expectRevert(reason);
+        _createExtension(p);
+        vm.expectRevert(reason);
+        _create("Market.sol:Market", abi.encode(p, address(0)));
     }
 
     /// Must hold: the parameters are those given.
@@ -34,8 +41,7 @@ contract ParametersTest is MarketTest {
     /// Must hold: a token without code is refused.
     function testFuzz_tokenHasCode(address nothing) external {
         vm.assume(nothing.code.length == 0);
-        vm.expectRevert(abi.encodeWithSelector(ISettings.TokenHasNoCode.selector, nothing));
-        _deploy(_parameters(nothing));
+        _refused(_parameters(nothing), abi.encodeWithSelector(ISettings.TokenHasNoCode.selector, nothing));
     }
 
     /// Must hold: an epoch has at least two blocks, and no more than have their hashes served.

@@ -192,7 +192,7 @@ contract VectorsTest is MarketTest {
         Parameters memory p = _parameters(address(token));
         p.gridEpochs = uint32(vm.parseJsonUint(json, ".gridEpochs"));
         p.samples = uint8(vm.parseJsonUint(json, ".samples"));
-        _open = IOpenMarket(_create("OpenMarket.sol:OpenMarket", p));
+        _open = IOpenMarket(address(_deploy("OpenMarket.sol:OpenMarket", p)));
         token.approve(address(_open), type(uint256).max);
         FarmerId farmer = FarmerId.wrap(uint32(vm.parseJsonUint(json, ".farmer")));
         uint256 epoch = vm.parseJsonUint(json, ".epoch");

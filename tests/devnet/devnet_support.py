@@ -52,6 +52,13 @@ class LocalChain:
     def send(self, nonce: int, **changes: Any) -> Any:
         return self.ask("eth_sendRawTransaction", self.raw(nonce, **changes))
 
+    def deploy(self, nonce: int, code: bytes) -> dict[str, Any]:
+        """Deploy a contract; the receipt of it."""
+        tx_hash = self.send(nonce, to="", value=0, gas=20_000_000, data=code)
+        receipt: dict[str, Any] = self.ask("eth_getTransactionReceipt", tx_hash)
+        assert receipt["status"] == "0x1"
+        return receipt
+
     @property
     def height(self) -> int:
         return int(self.ask("eth_blockNumber"), 16)

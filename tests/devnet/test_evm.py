@@ -190,10 +190,7 @@ def test_transactions_of_several_accounts_are_all_taken(local: LocalChain) -> No
 
 def test_a_thousand_blocks_do_not_make_it_slow(local: LocalChain) -> None:
     token = artifact("GrangeToken")
-    code = "0x" + (token.bytecode + token.abi.encode_constructor((10**18,))).hex()
-    address = local.ask("eth_getTransactionReceipt", local.send(0, to="", data=code, gas=5_000_000, value=0))[
-        "contractAddress"
-    ]
+    address = local.deploy(0, token.creation_code(10**18))["contractAddress"]
     transfer = token.abi.encode_call("transfer", (SOMEBODY, 1))
     for nonce in range(1, 21):
         local.send(nonce, to=address, data=transfer, gas=100_000, value=0)

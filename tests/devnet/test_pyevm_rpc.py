@@ -60,8 +60,7 @@ def test_unknown_blocks_and_transactions_are_null(local: LocalChain) -> None:
 
 
 def test_logs_are_chosen_by_block_address_and_topics(local: LocalChain) -> None:
-    code = "0x" + (TOKEN.bytecode + TOKEN.abi.encode_constructor((10**18,))).hex()
-    deployed = local.ask("eth_getTransactionReceipt", local.send(0, to="", data=code, gas=5_000_000, value=0))
+    deployed = local.deploy(0, TOKEN.creation_code(10**18))
     token, transfer = deployed["contractAddress"], "0x" + TOKEN.abi.event("Transfer").topic.hex()
     receivers = ["0x" + f"{i:02x}" * 20 for i in (1, 2, 1)]
     for nonce, receiver in enumerate(receivers, start=1):

@@ -41,10 +41,10 @@ class Stage:
             balances={_raw(address): 10**27 for address in self.wallets},
         )
         self.nonces = dict.fromkeys(self.wallets, 0)
-        token, market = artifact("GrangeToken"), artifact("Market")
-        self.token = self._deploy(token.bytecode + token.abi.encode_constructor((SUPPLY,)))
+        self.token = self._deploy(artifact("GrangeToken").creation_code(SUPPLY))
         self.parameters = replace(parameters, token=self.token)
-        self.market = self._deploy(market.bytecode + market.abi.encode_constructor((self.parameters,)))
+        extension = self._deploy(artifact("MarketExtension").creation_code(self.parameters))
+        self.market = self._deploy(artifact("Market").creation_code(self.parameters, extension))
         self.domain = Domain(chain_id=CHAIN_ID, market=self.market)
         for actor in actors:
             self.send(

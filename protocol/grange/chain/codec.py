@@ -9,8 +9,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, reduce
 from importlib import resources
+from operator import xor
 from typing import Any
 
 from grange.chain.abi_types import Component, Struct
@@ -22,6 +23,7 @@ from grange.keccak import keccak256
 
 MAX_REASON_CHARACTERS = 200
 _SELECTOR_BYTES = 4
+_OF_OTHER_STANDARDS = ("supportsInterface", "eip712Domain")
 
 DECODING_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Misuse)
 """What comes of bytes that are not as the ABI says, and of answers that are not as JSON-RPC says."""
@@ -198,6 +200,10 @@ class Artifact:
     abi: Abi
     bytecode: bytes
 
+    def creation_code(self, *args: Any) -> bytes:
+        """What a transaction to nobody carries, to deploy the contract with these constructor arguments."""
+        return self.bytecode + self.abi.encode_constructor(args)
+
 
 @contextmanager
 def _reading(what: str) -> Iterator[None]:
@@ -209,7 +215,7 @@ def _reading(what: str) -> Iterator[None]:
 
 @cache
 def artifact(contract: str) -> Artifact:
-    """ABI and bytecode of "Market" or "GrangeToken" out of the package's data."""
+    """ABI and bytecode of "Market", "MarketExtension" or "GrangeToken" out of the package's data."""
     text = resources.files("grange.chain").joinpath("abi", f"{contract}.json").read_text(encoding="utf-8")
     content = json.loads(text)
     return Artifact(abi=Abi(content["abi"]), bytecode=bytes.fromhex(content["bytecode"].removeprefix("0x")))
@@ -218,6 +224,16 @@ def artifact(contract: str) -> Artifact:
 def market_abi() -> Abi:
     """The market's interface."""
     return artifact("Market").abi
+
+
+def market_interface() -> bytes:
+    """What a market answers to (ERC-165): all of its calls, but those of other standards.
+
+    It changes with every call whose name or parameters change, so a market of another edition does not
+    answer to it.
+    """
+    own = [one for one in market_abi().functions.values() if one.name not in _OF_OTHER_STANDARDS]
+    return reduce(xor, (int.from_bytes(one.selector) for one in own)).to_bytes(_SELECTOR_BYTES)
 
 
 def token_abi() -> Abi:

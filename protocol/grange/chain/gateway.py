@@ -7,12 +7,12 @@ events to `follower.py`, HTTP and its failures to `rpc.py`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from grange.chain.answers import MAX_COUNT, bytes_from, count, fields_from, hash_from, list_from, quantity
-from grange.chain.codec import Abi, market_abi, token_abi
+from grange.chain.codec import Abi, market_abi, market_interface, token_abi
 from grange.chain.errors import (
     AnswerUnreadable,
     ChainError,
@@ -48,6 +48,8 @@ MAX_BLOCKS_PER_REQUEST = 10_000
 SURELY_SHORT_BLOCKS = MAX_BLOCKS_PER_REQUEST - 1_000
 """So few blocks back when we last looked are not more than MAX_BLOCKS_PER_REQUEST now, unless that was hours
 ago; then the endpoint may refuse, and is asked piece by piece."""
+
+_TRUE = "0x" + (1).to_bytes(32).hex()
 
 BlockTag = int | str
 
@@ -416,13 +418,17 @@ async def _read_genesis_hash(rpc: Rpc) -> bytes | None:
 
 
 async def _read_parameters(rpc: Rpc, market: Address) -> Parameters:
-    request = {"to": market, "data": "0x" + market_abi().encode_call("parameters", ()).hex()}
+    def asking(function: str, *args: Any) -> Awaitable[Any]:
+        request = {"to": market, "data": "0x" + market_abi().encode_call(function, args).hex()}
+        return rpc.call("eth_call", request, "latest")
+
     answers: Sequence[Any] = await asyncio.gather(
         rpc.call("eth_getCode", market, "latest"),
-        rpc.call("eth_call", request, "latest"),
+        asking("parameters"),
+        asking("supportsInterface", market_interface()),
         return_exceptions=True,
     )
-    code, shown = answers
+    code, shown, supported = answers
     if isinstance(code, BaseException):
         raise code
     if code in ("0x", "0x0", None):
@@ -434,4 +440,10 @@ async def _read_parameters(rpc: Rpc, market: Address) -> Parameters:
         fields = market_abi().decode_result("parameters", answer)
     except (RpcError, AnswerUnreadable) as error:
         raise MarketNotFound(rpc.url, market, "the contract there is not a market") from error
+    if isinstance(supported, BaseException) and not isinstance(supported, RpcError):
+        raise supported
+    if supported != _TRUE:
+        raise MarketNotFound(
+            rpc.url, market, "the market there has other calls than those that this version of Grange knows"
+        )
     return Parameters(**{**fields, "token": Address(fields["token"])})

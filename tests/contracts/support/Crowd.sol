@@ -36,7 +36,7 @@ abstract contract Crowd is MarketTest, Meter {
     uint256 private _from;
 
     function _openMarket(Parameters memory p) internal {
-        open = IOpenMarket(_create("OpenMarket.sol:OpenMarket", p));
+        open = IOpenMarket(address(_deploy("OpenMarket.sol:OpenMarket", p)));
         market = open;
         params = p;
         token.approve(address(market), type(uint256).max);

@@ -92,12 +92,21 @@ abstract contract MarketTest {
 
     /// @dev The market as it was compiled, so that the compiler does not do it again for every test that holds it.
     function _deploy(Parameters memory p) internal returns (IMarket) {
-        return IMarket(_create("Market.sol:Market", p));
+        return _deploy("Market.sol:Market", p);
     }
 
-    /// @dev Deploys a contract that takes parameters, and fails as it does.
-    function _create(string memory name, Parameters memory p) internal returns (address created) {
-        bytes memory code = bytes.concat(vm.getCode(name), abi.encode(p));
+    /// @dev A market or what takes its place, over an extension of its own.
+    function _deploy(string memory name, Parameters memory p) internal returns (IMarket) {
+        return IMarket(_create(name, abi.encode(p, _createExtension(p))));
+    }
+
+    function _createExtension(Parameters memory p) internal returns (address) {
+        return _create("MarketExtension.sol:MarketExtension", abi.encode(p));
+    }
+
+    /// @dev Deploys a contract, and fails as it does.
+    function _create(string memory name, bytes memory arguments) internal returns (address created) {
+        bytes memory code = bytes.concat(vm.getCode(name), arguments);
         assembly ("memory-safe") {
             created := create(0, add(code, 0x20), mload(code))
             if iszero(created) {
