@@ -26,6 +26,9 @@ CPU_THREADS: Final = (os.cpu_count() or 1) + 1
 DATABASE_THREADS: Final = 4
 """Each file takes one write at a time; the others are for reads, which do not wait for it."""
 
+SHORT_BYTES: Final = 32 << 10
+"""What is hashed, coded or encrypted in less time than it takes to go to a thread and back."""
+
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
@@ -68,6 +71,14 @@ class Executors:
         self, work: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
     ) -> Result:
         """What `work` gives, which computes. Raises what it raises."""
+        return await _run(self.cpu, work, *args, **kwargs)
+
+    async def on_cpu_unless_short(
+        self, size_bytes: int, work: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
+    ) -> Result:
+        """The same for work on so many bytes, which is done at once where they are few."""
+        if size_bytes <= SHORT_BYTES:
+            return work(*args, **kwargs)
         return await _run(self.cpu, work, *args, **kwargs)
 
     async def in_database(

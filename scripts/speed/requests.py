@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ class Asked:
     """HTTP requests to JSON-RPC endpoints, each with the methods of its questions."""
     paths: list[str] = field(default_factory=list)
     """Requests to farmers, each as a method and a path."""
+    waits: list[tuple[bool, float, float]] = field(default_factory=list)
+    """Of each request whether it went to a farmer, when it was sent, and when the head of its answer came."""
 
     @property
     def rpc(self) -> int:
@@ -48,6 +51,14 @@ class Asked:
     def farmers(self) -> int:
         """Requests to farmers."""
         return len(self.paths)
+
+    def waited_seconds(self, *, for_farmers: bool) -> float:
+        """How long requests were under way, those of one moment counted once."""
+        total, until = 0.0, 0.0
+        for _, begun, ended in sorted(wait for wait in self.waits if wait[0] is for_farmers):
+            total += max(0.0, ended - max(begun, until))
+            until = max(until, ended)
+        return total
 
     def shown(self) -> dict[str, int]:
         """As the benches print it."""
@@ -66,7 +77,11 @@ def counted() -> Iterator[Asked]:
             asked.paths.append(f"{method} {url}")
         else:
             asked.rpc_methods.append([one["method"] for one in content])
-        return await request(session, method, url, **options)
+        begun = time.perf_counter()
+        try:
+            return await request(session, method, url, **options)
+        finally:
+            asked.waits.append((content is None, begun, time.perf_counter()))
 
     aiohttp.ClientSession._request = counting  # type: ignore[method-assign, assignment]
     try:

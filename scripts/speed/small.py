@@ -15,10 +15,11 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from grange.chain.network_file import Network
@@ -154,8 +155,16 @@ async def measure_get(ground: Ground, stored: list[Stored]) -> dict[str, Any]:
     return {
         "first_byte": first.shown_at_stop(),
         "whole": whole.shown(),
+        "waits": {
+            "chain_ms": _median_ms(one.waited_seconds(for_farmers=False) for one in asked),
+            "farmers_ms": _median_ms(one.waited_seconds(for_farmers=True) for one in asked),
+        },
         **max(asked, key=lambda one: (one.rpc, one.farmers)).shown(),
     }
+
+
+def _median_ms(seconds: Iterable[float]) -> float:
+    return round(1000 * median(seconds), 2)
 
 
 async def measure_command(ground: Ground, stored: list[Stored]) -> dict[str, Any]:

@@ -40,5 +40,8 @@ async def test_every_round_has_its_figures(figures: dict[str, Any]) -> None:
     put, get = figures["put_1_kib"], figures["get_1_kib"]
     assert 0 < put["acknowledged"]["wall_ms"] < put["in_a_block"]["wall_ms"]
     assert 0 < get["first_byte"]["wall_ms"] <= get["whole"]["wall_ms"]
+    waits = get["waits"]
+    assert waits["chain_ms"] > 0
+    assert waits["farmers_ms"] > 0
     assert figures["many"]["objects_per_s_acknowledged"] > 0
     assert figures["options"]["objects"] == OPTIONS.objects

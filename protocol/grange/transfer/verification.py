@@ -86,8 +86,9 @@ class SealedBlocks:
         if slot >= self._geometry.k or (slot not in stripe.columns and done):
             return {}
         try:
-            fetched.opened[slot] = await self._executors.on_cpu(
-                self._open, stripe, slot, fetched.arrived[slot]
+            data = fetched.arrived[slot]
+            fetched.opened[slot] = await self._executors.on_cpu_unless_short(
+                len(data), self._open, stripe, slot, data
             )
         except AuthenticationFailed as error:
             return await self._convict(fetched, error, [slot])
@@ -98,7 +99,10 @@ class SealedBlocks:
         AuthenticationFailed if nobody does."""
         missing = sorted(fetched.stripe.columns - fetched.opened.keys())
         try:
-            fetched.opened |= await self._executors.on_cpu(self._decode, fetched, missing)
+            size_bytes = sum(map(len, fetched.arrived.values()))
+            fetched.opened |= await self._executors.on_cpu_unless_short(
+                size_bytes, self._decode, fetched, missing
+            )
         except AuthenticationFailed as error:
             suspects = [slot for slot in fetched.arrived if slot not in fetched.opened]
             return await self._convict(fetched, error, suspects)
