@@ -1,8 +1,7 @@
 """Two ways to know that what a farmer sent is what the order has.
 
-    SealedBlocks    anyone who has the key opens the seals: nothing else is asked for, and faults are looked
-    into
-                    only where a seal does not open
+    SealedBlocks    with the key: the seals are opened, nothing else is asked for, and faults are looked into
+                    only where one does not open
     ListedRoots     without the key: each piece is compared with its root before anything is made of it
 
 Both are given to a `Fetcher`, which asks for what is missing.
