@@ -317,7 +317,7 @@ class AcceptanceService:
         return deadline_block
 
     def _look(self, key: SlotKey) -> tuple[SlotRecord | None, SlotRecord | None, bool]:
-        """The slot as this renter's, the slot as it was accepted, whoever the renter is, and whether we
+        """The slot as this renter's, the slot as it was accepted, no matter who the renter is, and whether we
         declared it lost."""
         record, other = self._ledger.slot(key), self._ledger.acceptance(key.order, key.slot)
         is_lost = other is not None and self._ledger.lost_epoch(key.order, key.slot) is not None
