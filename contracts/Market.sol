@@ -22,7 +22,7 @@ import {Parameters} from "./types/Types.sol";
 contract Market is IERC165, IParts, Repairs, Vouchers {
     address private immutable EXTENSION;
 
-    /// @dev Whoever deploys both could deploy anything: this finds mistakes. Whoever is about to use a market that strangers
+    /// @dev One that deploys both could deploy anything: this finds mistakes. Anyone about to use a market that strangers
     /// deployed has to compare its code, and that of its parts.
     constructor(Parameters memory p, address extension) State(p) {
         if (!ERC165Checker.supportsERC165InterfaceUnchecked(extension, EXTENSION_INTERFACE)) {

@@ -18,7 +18,8 @@
         └── UnknownCodec          the installed erasure coder does not write what this code expects
 
 Packages above add their own branches below these three. `UserError` is mixed into those that a
-person gets to read. Every error has a `Category`; what a command exits with for it is in `grange.cli`.
+person gets to read, and brings its words; the words for errors of the chain are in `grange.cli.chain_words`.
+Every error has a `Category`; what a command exits with for it is in `grange.cli`.
 """
 
 from enum import Enum

@@ -2,7 +2,8 @@
 
     explain_chain(error, guidance)   (detail, hint); the sentence that comes first is the error's own
 
-What is to be corrected depends on the command: an option, or a setting in a file.
+What is to be corrected depends on the command: an option, or a setting in a file. That is why these errors do
+not bring their words along, as all others of ours do (`grange.errors.UserError`).
 """
 
 from grange.chain.errors import (
