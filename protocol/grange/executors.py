@@ -34,7 +34,12 @@ Result = TypeVar("Result")
 
 
 class Executors:
-    """Where one program has its blocking work done. For one event loop; who opens it closes it."""
+    """Where one program has its blocking work done. For one event loop; who opens it closes it.
+
+    Anyone who is cancelled gets no further before the work has ended that was begun: a thread can't be
+    stopped, and must not go on with files and locks that its caller has let go. Work that has not begun is
+    dropped.
+    """
 
     def __init__(self, *, disk: Executor, cpu: Executor, database: Executor) -> None:
         """Executors of one's own, which the caller closes. Most use `Executors.open`."""
@@ -91,4 +96,12 @@ class Executors:
 async def _run(
     executor: Executor, work: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
 ) -> Result:
-    return await asyncio.get_running_loop().run_in_executor(executor, partial(work, *args, **kwargs))
+    begun = executor.submit(partial(work, *args, **kwargs))
+    try:
+        return await asyncio.wrap_future(begun)
+    except asyncio.CancelledError:
+        if not begun.cancel():
+            ended = asyncio.wrap_future(begun)
+            await asyncio.wait([ended])
+            ended.exception()
+        raise

@@ -5,8 +5,7 @@ happened.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from concurrent.futures import Executor
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, overload
 
@@ -67,19 +66,6 @@ async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in waited:
         if not task.cancelled():
             task.exception()
-
-
-async def finished(executor: Executor, work: Callable[..., Result], *args: Any) -> Result:
-    """Do work in a thread. Anyone who is cancelled meanwhile gets no further before the thread is done: it
-    may not go on with files that its caller has closed."""
-    done = asyncio.get_running_loop().run_in_executor(executor, work, *args)
-    try:
-        return await asyncio.shield(done)
-    except asyncio.CancelledError:
-        await asyncio.wait([done])
-        if not done.cancelled():
-            done.exception()
-        raise
 
 
 async def _awaited(call: Awaitable[Any]) -> None:

@@ -16,7 +16,6 @@ from grange.errors import BadTrailer
 from grange.executors import Executors
 from grange.layout import TRAILER_BYTES, Geometry, Trailer
 from grange.storage.temporary_file import is_temporary_name
-from grange.tasks import finished
 from grange.transfer.events import Listener, Progress, Step
 from grange_client.downloads.reader import OrderReader
 from grange_client.errors import BadManifest, UnfitName, UnknownOrder, WouldOverwrite
@@ -86,14 +85,14 @@ async def restore(
     NotEnoughFarmers, Unopened and DiskFailed.
     """
     left_out = Remarks()
-    entries, files = await finished(
-        executors.disk, _prepare, manifest, chosen(manifest.entries, only), target, left_out
+    entries, files = await executors.on_disk(
+        _prepare, manifest, chosen(manifest.entries, only), target, left_out
     )
     total = sum(entry.size_bytes for entry, _ in files)
     watch(Step(what="Fetching", total_bytes=total))
     writer = _Writer(files, target, reader.geometry.block_bytes, left_out)
     await _fetch(reader, files, writer, executors, watch)
-    await finished(executors.disk, _finish, entries, target, left_out)
+    await executors.on_disk(_finish, entries, target, left_out)
     wanted = sum(entry.kind is Kind.FILE for entry in entries)
     return Restored(
         files=len(files) - len(writer.lost),
@@ -191,9 +190,9 @@ async def _fetch(
     try:
         async with aclosing(reader.blocks(blocks)) as arriving:
             async for index, data in arriving:
-                written = await finished(executors.disk, writer.take, index, data)
+                written = await executors.on_disk(writer.take, index, data)
                 watch(Progress(size_bytes=written))
-        await finished(executors.disk, writer.take_empty)
+        await executors.on_disk(writer.take_empty)
     finally:
         writer.abandon()
 

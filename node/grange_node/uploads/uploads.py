@@ -86,10 +86,16 @@ class Uploads:
                 await self._funds.require(key.renter, network, self._one_epoch(key, size_bytes))
             self._capacity.claim(key, size_bytes, pieces=1, network=network)
             stored = False
+
+            def keep(data: memoryview) -> None:
+                # Noted here: if we are stopped meanwhile, it is stored all the same.
+                nonlocal stored
+                stored = self._keep(key, piece, data, root)
+
             try:
                 data = memoryview(bytearray(size_bytes))
                 await read_into(data)
-                stored = await self._executors.on_disk(self._keep, key, piece, data, root)
+                await self._executors.on_disk(keep, data)
             finally:
                 if not stored:
                     self._capacity.add(key, -size_bytes, pieces=-1)

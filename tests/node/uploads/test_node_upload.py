@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from grange.chain import Wallet
 from grange.merkle import merkle_root
 from grange.units import LEAF_BYTES, MAX_PIECE_BYTES, rate_rounded_up
 from grange_node.chain.account_funds import MAX_FUNDS_AGE_SECONDS, MAX_SHORTAGE_AGE_SECONDS
+from grange_node.files import DiskFiles
 from grange_node.records import SlotState
 
 
@@ -375,3 +377,48 @@ async def test_the_clock_of_a_staged_slot_starts_again_with_each_piece(tmp_path:
             clock.now += 5 * 3600
             await farm.node.collector.collect()
         assert len(farm.node.store.pieces(slot.key)) == 3
+
+
+class SlowDisk(DiskFiles):
+    """Lets nothing be flushed until it is let go, and notes what is closed."""
+
+    def __init__(self) -> None:
+        self.flushing, self.let_go, self.closed = threading.Event(), threading.Event(), list[int]()
+        self.is_slow = False
+
+    def fsync(self, descriptor: int) -> None:
+        if self.is_slow:
+            self.flushing.set()
+            self.let_go.wait()
+        super().fsync(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        self.closed.append(descriptor)
+        super().close(descriptor)
+
+
+async def test_an_upload_that_is_stopped_while_the_disk_is_at_it_closes_nothing_under_it(
+    tmp_path: Path,
+) -> None:
+    """A node that ends stops its requests: the number of a closed file may be another file's by then, and
+    what is on the disk is counted."""
+    disk, slot = SlowDisk(), parcel()
+    async with open_farm(tmp_path, files=disk) as farm:
+        await farm.put(slot, 0)
+        disk.is_slow, disk.closed = True, []
+        sending = asyncio.create_task(farm.put(slot, 1))
+        await asyncio.to_thread(disk.flushing.wait)
+        sending.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not sending.done()
+        assert disk.closed == []
+        disk.let_go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        assert stray_files(farm.node.config.data_folder) == []
+        assert farm.node.capacity.used_bytes == farm.node.store.held_bytes(slot.key) == 2 * PIECE_BYTES
+        disk.is_slow = False
+        for index in range(1, len(slot.pieces)):
+            await farm.put(slot, index)
+        assert (await farm.accept(slot)).status_code == 200
