@@ -305,6 +305,7 @@ def translated(path: Path, what: str, done: str, replaceable: bool = False) -> I
     Their messages go out to strangers too, who need not know where the file is.
     """
     where = f"The file is {path}."
+    subject = what[0].upper() + what[1:]
     try:
         yield
     except sqlite3.Error as error:
@@ -317,9 +318,9 @@ def translated(path: Path, what: str, done: str, replaceable: bool = False) -> I
             ) from error
         if fault is Fault.UNREADABLE and not replaceable:
             raise LedgerDamaged(path) from error
-        raise StoreFailed(f"{what} cannot be {done}: {fault.value} ({error}).", detail=where) from error
+        raise StoreFailed(f"{subject} cannot be {done}: {fault.value} ({error}).", detail=where) from error
     except OSError as error:
-        raise StoreFailed(f"{what} cannot be {done}: {error.strerror or error}.", detail=where) from error
+        raise StoreFailed(f"{subject} cannot be {done}: {error.strerror or error}.", detail=where) from error
 
 
 def _copy_all(source: sqlite3.Connection, target: sqlite3.Connection) -> None:

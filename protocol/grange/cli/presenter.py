@@ -153,8 +153,11 @@ def plain_text(text: str) -> str:
 
 
 def _sentence(text: str) -> str:
+    if text.endswith((".", "!", "?")):
+        # It was written as a sentence; if it begins with a small letter, that is a name: of a file, perhaps.
+        return text
     first = text.split(maxsplit=1)[0]
     # A plain word gets a capital; a URL, a method or a function's name is what it is.
     if first.isalpha() and first.islower():
         text = text[0].upper() + text[1:]
-    return text + ("" if text.endswith((".", "!", "?")) else ".")
+    return f"{text}."

@@ -71,6 +71,7 @@ from grange_client.errors import (
 )
 from grange_client.files.manifest import Manifest
 from grange_client.files.scan import Entry, Kind
+from grange_client.files.stream import source_changed
 from grange_client.files.target import Target
 from grange_client.keys.config import load, set_up
 from grange_client.renter import Renter
@@ -518,12 +519,15 @@ def test_every_chain_error_says_what_to_do() -> None:
         (RpcError("eth_call", -1, "no"), "The endpoint refused eth_call"),
         (TransactionReverted("addStake", "FarmerLapsed", {}), "addStake was refused"),
         (GrangeError("http://x is odd"), "http://x is odd."),
+        (GrangeError("the head is behind"), "The head is behind."),
+        (source_changed("photos", "it was written to"), "photos changed while"),
     ],
 )
 def test_a_sentence_begins_with_a_capital_unless_it_begins_with_a_name(
     error: GrangeError, begins: str
 ) -> None:
-    """A URL, a method or a function keeps its spelling: `Http://` belongs to no address."""
+    """A URL, a method, a function or a file keeps its spelling: `Http://` belongs to no address, and there is
+    no file Photos."""
     assert explain(error).message.startswith(begins)
 
 
