@@ -22,7 +22,7 @@ The module only names them and says what happened. What that means and what to d
 `grange.cli.chain_words`, since it differs from command to command; our other errors (`UserError`) bring all
 of their words along.
 
- `rpc.py` translates what the HTTP library raises, `codec.py` what the ABI library
+`rpc.py` translates what the HTTP library raises, `codec.py` what the ABI library
 raises, `gateway.py` and `sender.py` what the chain answers. An error is given the whole URL of the endpoint
 and keeps only what may be shown of it.
 """

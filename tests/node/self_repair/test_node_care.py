@@ -668,8 +668,8 @@ async def test_nothing_is_remembered_of_a_slot_whose_order_has_ended(tmp_path: P
     kept.others.held_by = FarmerId(99)
     async with keeping(other, kept.market, slot, kept.others) as kept:
         await kept.node.self_repairer.tick()
-        assert list(kept.node.self_repairer._not_ours) == [(slot.order, slot.slot)]
+        assert list(kept.node.self_repairer._adoption._not_ours) == [(slot.order, slot.slot)]
         kept.market.mine_to_epoch(16, offset=1)
         await kept.node.follower.refresh()
         await kept.node.self_repairer.tick()
-        assert kept.node.self_repairer._not_ours == {}
+        assert kept.node.self_repairer._adoption._not_ours == {}
