@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from grange.chain import Farmer, Receipt
-from grange.chain.market import OnMined
 from grange.chain.orders import OrderState
+from grange.chain.outbox import OnMined
 from grange.messages import NO_ORDER, order_id
 from grange.transfer.acceptance import AcceptanceTerms, Keeper
 from grange.transfer.directory import FarmerDirectory, Reputations
@@ -38,7 +38,7 @@ from grange_client.orders.placing import PASSING_ERRORS, Placing
 from grange_client.orders.plan import Funds, missing_from_vault
 from grange_client.orders.tenure_check import TenureCheck
 
-ReputationsAt = Callable[[Epoch], Reputations]
+ReputationsAt = Callable[[Epoch], Awaitable[Reputations]]
 """What is known of farmers, as of an epoch."""
 FEWER_EPOCHS: Final = "extend it for fewer --epochs"
 OpenRebuilder = Callable[[OrderState, Listener], Awaitable[SlotRebuilder]]
@@ -87,7 +87,7 @@ class Extensions:
         present = [by_id[slot.farmer] for slot in order.slots]
         ids = [farmer.id for farmer in present]
         found = await self.directory.find_candidates(
-            needed, reputations=reputations_at(clock.epoch), keepers=ids, listener=watch
+            needed, reputations=await reputations_at(clock.epoch), keepers=ids, listener=watch
         )
         alive = {one.farmer.id: one for one in found.candidates if one.farmer.id in ids}
         reasons = [
@@ -137,7 +137,7 @@ class Extensions:
         watch: Listener,
         *,
         confirmations: int = 0,
-        on_placed: Callable[[OrderState], None] = lambda _: None,
+        on_placed: Callable[[OrderState], Awaitable[None]],
     ) -> Extended:
         """Collect acceptances, move what its farmers would not keep on, and extend the order; see also
         `store.Storing.put`.

@@ -43,7 +43,6 @@ from grange.peer import (
 )
 from grange.storage.connection import BUSY_SECONDS
 from grange.storage.home_lock import HomeLock
-from grange.storage.optional_database import FileBusy
 from grange.transfer.aging import Freshness
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.events import Complaint, Listener, Step, ignore_progress
@@ -66,6 +65,7 @@ from grange_client.orders.durability import OrderHealth
 from grange_client.orders.extension_quote import Extended, ExtensionQuote
 from grange_client.orders.lookup import find_order, unread_notice, with_id
 from grange_client.orders.market import RenterMarket
+from grange_client.orders.notes import Notes
 from grange_client.orders.order_health import read_health
 from grange_client.orders.pending import PendingOrder, PendingOrders, Stored
 from grange_client.orders.placements import FOLDER_NAME, Placements
@@ -128,11 +128,12 @@ class Renter:
         self._payments = directory.payments
         self.placements = placements
         self.pending = PendingOrders(placements)
-        self._said: dict[str, None] = {}
         self._unread: dict[OrderId, GrangeError] = {}
         """Why names could not be read when orders were listed last."""
         self._synced: Synced | None = None
-        self._tenures = TenureCheck(market, catalog, now)
+        self.executors = executors
+        self.notes = Notes(executors)
+        self._tenures = TenureCheck(market, catalog, executors, now)
         self._storing = Storing(
             placements=placements,
             pending=self.pending,
@@ -154,7 +155,7 @@ class Renter:
             reputations=reputations,
             policy=policy,
             executors=executors,
-            remember=self._remember,
+            notes=self.notes,
             diagnose=self._diagnosed,
             epoch=self._epoch,
         )
@@ -174,6 +175,8 @@ class Renter:
             tenures=self._tenures,
             placements=placements,
             funds=self._storing.funds,
+            executors=executors,
+            notes=self.notes,
         )
 
     @classmethod
@@ -253,8 +256,11 @@ class Renter:
                 served = {farmer for farmer, record in reputations.records().items() if record.successes}
                 return served | catalog.kept_by_farmer(0).keys()
 
+            async def find_known() -> set[FarmerId]:
+                return await executors.in_database(known)
+
             async with FarmerDirectory.open(
-                market, signer, payments, policy=policy, freshness=freshness, known=known
+                market, signer, payments, policy=policy, freshness=freshness, known=find_known
             ) as directory:
                 renter = cls(
                     identity=identity,
@@ -273,7 +279,7 @@ class Renter:
                     now=now,
                     random=random,
                 )
-                async with renter.pending:
+                async with renter.notes.settling(), renter.pending:
                     yield renter
 
     @property
@@ -288,7 +294,7 @@ class Renter:
             *self.catalog.notices(),
             *self.reputations.notices(),
             *self._payments.channels.notices(),
-            *self._said,
+            *self.notes.said,
             *unread_notice(self._unread),
         )
         return list(dict.fromkeys(found))
@@ -299,9 +305,9 @@ class Renter:
         self, paths: Iterable[str | PathLike[str]], options: StoreOptions, watch: Listener = ignore_progress
     ) -> Quote:
         """What storing these paths would take and cost; see `store.Storing.quote`. Raises HomeForgetful."""
-        self._check_remembers()
+        await self._check_remembers()
         watch = watching_records(watch, self._note)
-        async with self._diagnosed():
+        async with self.notes.settling(), self._diagnosed():
             return await self._storing.quote(paths, options, self._records, watch)
 
     @property
@@ -317,7 +323,7 @@ class Renter:
 
         Cancelled before all farmers have signed, nothing is placed; later, the order may be on its way.
         """
-        self._check_remembers()
+        await self._check_remembers()
         quote.ticket.use()
         return await self._put(quote, watch, confirmations, None)
 
@@ -330,7 +336,7 @@ class Renter:
         Raises like `put`, until they have signed.
         """
 
-        self._check_remembers()
+        await self._check_remembers()
         quote.ticket.use()
 
         def put(acknowledge: Acknowledge) -> Coroutine[Any, Any, Stored]:
@@ -341,11 +347,11 @@ class Renter:
     async def _put(
         self, quote: Quote, watch: Listener, confirmations: int | None, acknowledge: Acknowledge | None
     ) -> Stored:
-        def note(order: OrderState) -> None:
+        async def note(order: OrderState) -> None:
             self.pending.note_mined(order.id)
-            self._remember(lambda: self.catalog.add(order, quote.manifest, quote.stored_manifest))
+            await self.notes.take(lambda: self.catalog.add(order, quote.manifest, quote.stored_manifest))
 
-        async with self._diagnosed():
+        async with self.notes.settling(), self._diagnosed():
             stored = await self._storing.put(
                 quote,
                 watching_records(watch, self._note),
@@ -354,10 +360,11 @@ class Renter:
                 acknowledge=acknowledge,
             )
         self._tenures.note_placed(stored.order)
-        self._remember(lambda: self.catalog.add(stored.order, stored.manifest, stored.stored_manifest))
+        self.notes.add(lambda: self.catalog.add(stored.order, stored.manifest, stored.stored_manifest))
         self._note_agreed(stored.order, [chosen.farmer for chosen in quote.choice.ranked])
         # Taking something is easy: what counts as a success is to prove it, or to give it back.
-        self._remember(lambda: self.reputations.forgive_failures(slot.farmer for slot in stored.order.slots))
+        self.notes.add(lambda: self.reputations.forgive_failures(slot.farmer for slot in stored.order.slots))
+        await self.notes.settled()
         return stored
 
     # Keeping on.
@@ -369,23 +376,23 @@ class Renter:
 
         Raises HomeForgetful.
         """
-        self._check_remembers()
+        await self._check_remembers()
         order = await self._downloads.as_kept(order)
         watch = watching_records(watch, self._note)
-        async with self._diagnosed():
+        async with self.notes.settling(), self._diagnosed():
             return await self._extensions.quote(order, epochs, self._records, watch)
 
     async def extend(
         self, quote: ExtensionQuote, watch: Listener = ignore_progress, *, confirmations: int | None = None
     ) -> Extended:
         """Extend what was quoted; see `extend.Extensions.extend`. Raises HomeForgetful."""
-        self._check_remembers()
+        await self._check_remembers()
 
-        def note(order: OrderState) -> None:
+        async def note(order: OrderState) -> None:
             self._tenures.note_placed(order)
-            self._remember(lambda: self.catalog.index.note(order))
+            await self.notes.take(lambda: self.catalog.index.note(order))
 
-        async with self._diagnosed():
+        async with self.notes.settling(), self._diagnosed():
             extended = await self._extensions.extend(
                 quote,
                 watching_records(watch, self._note),
@@ -393,8 +400,9 @@ class Renter:
                 on_placed=note,
             )
         self._tenures.note_placed(extended.order)
-        self._remember(lambda: self.catalog.index.note(extended.order))
+        self.notes.add(lambda: self.catalog.index.note(extended.order))
         self._note_agreed(extended.order, [one.farmer for one in (*quote.keepers, *quote.spares)])
+        await self.notes.settled()
         return extended
 
     # Looking.
@@ -403,8 +411,8 @@ class Renter:
         """All orders of this renter, newest first; names of those that cannot be read now are None, and
         `notices` says why. Reading names costs no more than the budget, if there is one."""
         await self._read_chain(watch)
-        await self._read_names(self.catalog.orders(), watch, budget)
-        return self.catalog.orders()
+        await self._read_names(await self._list(), watch, budget)
+        return await self._list()
 
     async def find(
         self, wanted: str, watch: Listener = ignore_progress, *, budget: Budget | None = None
@@ -412,15 +420,21 @@ class Renter:
         """The newest order of this name, or the one whose id begins so; see `lookup.find_order` and `orders`.
         Where an id is given, what other orders are called is neither read nor paid for."""
         await self._read_chain(watch)
-        listed = self.catalog.orders()
+        listed = await self._list()
         await self._read_names(with_id(wanted, listed) or listed, watch, budget)
-        return find_order(wanted, self.catalog.orders(), await self.missing())
+        return find_order(wanted, await self._list(), await self.missing())
 
     async def _read_chain(self, watch: Listener) -> None:
         await self._sync(watch)
-        if not self.catalog.orders() and not self.catalog.index.cursor(self._first_block).anchors:
+        if not await self.executors.in_database(self._was_read):
             # Reading it found that it was damaged: it is empty now, and the chain fills it again.
             await self._sync(watch)
+
+    async def _list(self) -> list[Known]:
+        return await self.executors.in_database(self.catalog.orders)
+
+    def _was_read(self) -> bool:
+        return bool(self.catalog.orders() or self.catalog.index.cursor(self._first_block).anchors)
 
     async def _read_names(self, listed: Sequence[Known], watch: Listener, budget: Budget | None) -> None:
         """One that cannot be read keeps no other from being listed, and got."""
@@ -453,7 +467,7 @@ class Renter:
 
     async def missing(self) -> list[Known]:
         """Orders that the chain has shown before and, when it was last read, did not show any more."""
-        return self.catalog.missing(await self._epoch())
+        return await self.executors.in_database(self.catalog.missing, await self._epoch())
 
     async def farmers_of(self, order: OrderState) -> dict[FarmerId, Farmer]:
         """Those that keep an order, without any that the endpoint does not know."""
@@ -467,7 +481,8 @@ class Renter:
         self, order: OrderState, watch: Listener = ignore_progress, *, budget: Budget | None = None
     ) -> Manifest:
         """What is in an order; see `downloads.Downloads.manifest`."""
-        return await self._downloads.manifest(order, watching_records(watch, self._note), budget=budget)
+        async with self.notes.settling():
+            return await self._downloads.manifest(order, watching_records(watch, self._note), budget=budget)
 
     @property
     def paid_besides(self) -> int:
@@ -530,15 +545,15 @@ class Renter:
 
         Of one that was closed before, by whomever, what came back then. Raises OrderGoesOn.
         """
-        known = self.catalog.closing(order.id)
+        known = await self.executors.in_database(self.catalog.closing, order.id)
         if known is not None:
             return known
         closing = await close(self.market, self._tenures, order)
         if closing is not None:
-            self._remember(lambda: self.catalog.index.note_closing(closing))
+            await self.notes.take(lambda: self.catalog.index.note_closing(closing))
             return closing
         await self._sync(watch)
-        known = self.catalog.closing(order.id)
+        known = await self.executors.in_database(self.catalog.closing, order.id)
         if known is None:
             raise UnknownOrder(
                 f"The market does not have order {order.id.hex()[:8]} any more, nor a record of its closing.",
@@ -560,9 +575,10 @@ class Renter:
     ) -> DownloadPlan:
         """What getting an order takes, or the paths in `only`; see `downloads.Downloads.plan`."""
         watch = watching_records(watch, self._note)
-        return await self._downloads.plan(
-            order, only=only, budget=budget, at_any_price=at_any_price, watch=watch
-        )
+        async with self.notes.settling():
+            return await self._downloads.plan(
+                order, only=only, budget=budget, at_any_price=at_any_price, watch=watch
+            )
 
     async def carry_out(
         self,
@@ -575,7 +591,10 @@ class Renter:
     ) -> Restored:
         """Restore what was planned into a directory; see `downloads.Downloads.run`."""
         watch = watching_records(watch, self._note)
-        return await self._downloads.run(plan, target, overwrite=overwrite, max_price=max_price, watch=watch)
+        async with self.notes.settling():
+            return await self._downloads.run(
+                plan, target, overwrite=overwrite, max_price=max_price, watch=watch
+            )
 
     async def get(
         self,
@@ -600,29 +619,18 @@ class Renter:
         """An order opened for reading at any offset; see `downloads.Downloads.reader`."""
         return await self._downloads.reader(order)
 
-    def _check_remembers(self) -> None:
-        self.catalog.check_remembers()
-        self.placements.check_remembers()
+    async def _check_remembers(self) -> None:
+        await self.executors.in_database(self.catalog.check_remembers)
+        await self.executors.on_disk(self.placements.check_remembers)
 
     def _note_agreed(self, order: OrderState, asked: Iterable[Farmer]) -> None:
         """What those that got a slot ask for reading: a ransom later is measured by it."""
         ids = {slot.farmer for slot in order.slots}
         prices = {one.id: one.offer.egress_price_per_gib for one in asked if one.id in ids}
-        self._remember(lambda: self.reputations.note_agreed(prices))
+        self.notes.add(lambda: self.reputations.note_agreed(prices))
 
     def _note(self, event: Complaint) -> None:
-        self._remember(lambda: self.reputations.note(event))
-
-    def _remember(self, note: Callable[[], None]) -> None:
-        """Note what is done and can't fail any more; a file that is in use is said, and is not a reason to
-        fail.
-
-        Orders are found on the chain all the same. "Nothing was changed" would have people pay twice.
-        """
-        try:
-            note()
-        except FileBusy as error:
-            self._said[f"{error.message} What was done is done, but was not noted there."] = None
+        self.notes.add(lambda: self.reputations.note(event))
 
     @asynccontextmanager
     async def _diagnosed(self, order: OrderState | None = None) -> AsyncIterator[None]:
@@ -639,18 +647,25 @@ class Renter:
         watch(Step(what="Reading the chain"))
         before = self._synced
         self._synced = await sync(
-            self.market, self.catalog, first_block=self._first_block, before=self._synced
+            self.market,
+            self.catalog,
+            self.executors,
+            first_block=self._first_block,
+            before=self._synced,
         )
         self._tenures.note_read()
         for oddity in self._synced.oddities if self._synced is not before else ():
             watch(Step(what=oddity))
-        self._said |= dict.fromkeys(await self._aftercare.look(self._synced.head, watch))
+        async with self.notes.settling():
+            said = await self._aftercare.look(self._synced.head, watch)
+        self.notes.said |= dict.fromkeys(said)
 
     async def _epoch(self) -> Epoch:
         """The epoch of the newest block that was seen when the chain was read, or that there is."""
         return (self._synced.head if self._synced is not None else await self.market.head()).epoch
 
-    def _records(self, epoch: Epoch) -> dict[FarmerId, Reputation]:
+    async def _records(self, epoch: Epoch) -> dict[FarmerId, Reputation]:
         """What is remembered of farmers, with the orders of ours that they may have proven lately."""
-        known, kept = self.reputations.records(), self.catalog.kept_by_farmer(epoch - HISTORY_EPOCHS)
+        known = await self.executors.in_database(self.reputations.records)
+        kept = await self.executors.in_database(self.catalog.kept_by_farmer, epoch - HISTORY_EPOCHS)
         return known | {one: replace(known.get(one, UNKNOWN), kept=terms) for one, terms in kept.items()}

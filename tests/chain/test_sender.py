@@ -347,9 +347,11 @@ async def test_a_transaction_that_a_reorg_dropped_is_sent_again(
     await devnet.mine(2)
     before = await devnet.snapshot()
     told: list[Receipt] = []
-    task = asyncio.create_task(
-        sender.send(calls.transfer(SOMEBODY, 3), confirmations=2, on_mined=told.append)
-    )
+
+    async def tell(receipt: Receipt) -> None:
+        told.append(receipt)
+
+    task = asyncio.create_task(sender.send(calls.transfer(SOMEBODY, 3), confirmations=2, on_mined=tell))
 
     async def is_there() -> bool:
         return await _pending_count(sender) == 1

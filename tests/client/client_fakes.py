@@ -32,8 +32,9 @@ from grange.chain import (
     Wallet,
     Withdrawal,
 )
-from grange.chain.market import Missing, OnMined, nobody_told
+from grange.chain.market import Missing
 from grange.chain.orders import OrderUnreadable, fold
+from grange.chain.outbox import OnMined, ignore
 from grange.chain.proofs import HISTORY_EPOCHS
 from grange.chain.registry import Registered
 from grange.merkle import merkle_root, path, root_of_hashes
@@ -447,7 +448,7 @@ class FakeMarket(RenterMarket):
         missing: Missing,
         *,
         confirmations: int = 0,
-        on_mined: OnMined = nobody_told,
+        on_mined: OnMined = ignore,
     ) -> Receipt:
         start = Epoch(self.block // PARAMETERS.epoch_blocks + 1)
         receipt = await self._placed(terms, acceptances, missing, start)
@@ -461,7 +462,7 @@ class FakeMarket(RenterMarket):
         missing: Missing,
         *,
         confirmations: int = 0,
-        on_mined: OnMined = nobody_told,
+        on_mined: OnMined = ignore,
     ) -> Receipt:
         [old] = [e for e in self.events if e.name == "OrderPlaced" and e.args["order"] == previous.order]
         assert [one.root for one in acceptances] == [slot.root for slot in previous.slots]
@@ -470,7 +471,7 @@ class FakeMarket(RenterMarket):
         return await self._buried(receipt, confirmations, on_mined)
 
     async def _buried(self, receipt: Receipt, confirmations: int, on_mined: OnMined) -> Receipt:
-        on_mined(receipt)
+        await on_mined(receipt)
         if self.after_mined:
             await self.after_mined.popleft()()
         self.block += confirmations

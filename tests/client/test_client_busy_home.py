@@ -1,7 +1,8 @@
 """A file of the home that is in use, an endpoint that is gone: what is done is not called a failure."""
 
+import asyncio
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from client_fakes import World
 from client_trees import listing
 
 from grange.chain import ChainUnavailable, Head, Receipt
+from grange.storage.optional_database import OptionalDatabase
 from grange.transfer.events import ProgressEvent, Step
 from grange_client.orders.plan import StoreOptions
 
@@ -26,6 +28,33 @@ def held(path: Path) -> Iterator[None]:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("command", ["orders", "quote"])
+async def test_a_file_that_another_program_holds_stops_no_event_loop(
+    world: World, tree: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """It is waited for, and what runs beside goes on."""
+    loop, begun, change = asyncio.get_running_loop(), asyncio.Event(), OptionalDatabase.change
+
+    def noted(file: OptionalDatabase, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        loop.call_soon_threadsafe(begun.set)
+        return change(file, work)
+
+    async with world.renter() as renter:
+        monkeypatch.setattr(OptionalDatabase, "change", noted)
+        commands = {
+            "orders": renter.orders(),
+            "quote": renter.quote([tree], StoreOptions(k=2, n=4, epochs=5)),
+        }
+        with held(world.home / "catalog.sqlite"):
+            waiting = asyncio.create_task(commands.pop(command))
+            await begun.wait()
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert not waiting.done()
+        await waiting
+        commands.popitem()[1].close()
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -11,19 +11,17 @@ from repair_ground import DOMAIN, END, ORDER, PARAMETERS, RATE, Ground, Watch
 
 from grange.chain import (
     ChainUnavailable,
-    EventFollower,
     Eviction,
     Farmer,
-    Head,
     Loss,
     Order,
     Receipt,
-    Rollback,
     TransactionReverted,
     Wallet,
 )
 from grange.chain.order_index import OrderIndex
 from grange.chain.orders import OrderState
+from grange.executors import Executors
 from grange.messages import AcceptanceMessage, acceptance_signer, tenure_word
 from grange.types import Epoch, FarmerId, Held, OrderId, Slot, Takeover
 from grange_node.repair.market import Earned, RepairMarket
@@ -33,21 +31,13 @@ class FakeMarket(RepairMarket):
     """The ground as one repairer sees it."""
 
     def __init__(self, ground: Ground, wallet: Wallet, watch: Watch) -> None:
-        self._ground = ground
         super().__init__(unconnected(DOMAIN, wallet))
+        self._ground = ground
+        for name in ("head", "block_hash", "block_hashes", "logs", "logs_matching"):
+            setattr(self, name, getattr(ground, name))
         self._watch = watch
         self.funded: list[int] = []
         self.lose_answer = False
-
-    async def head(self) -> Head:
-        return await self._ground.head()
-
-    async def follow(self, orders: OrderIndex, start_block: int = 0) -> None:
-        chain: Any = self._ground
-        while steps := await EventFollower(chain, cursor=orders.cursor(start_block)).poll():
-            if any(isinstance(step, Rollback) for step in steps):
-                await self._watch("rollback")
-            orders.apply(steps)
 
     async def farmers_of(self, epoch: Epoch) -> dict[FarmerId, Farmer]:
         self._ground.ask()
@@ -177,7 +167,8 @@ class FakeMarket(RepairMarket):
 async def order_as_read(market: FakeMarket) -> OrderState:
     """The order of the ground, as its events tell it."""
     with OrderIndex.open(None, domain=DOMAIN) as orders:
-        await market.follow(orders)
+        with Executors.open() as executors:
+            await market.follow(orders, 0, executors)
         found = orders.order(ORDER)
     assert found is not None
     return found

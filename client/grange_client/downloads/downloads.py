@@ -34,6 +34,7 @@ from grange_client.files.target import Target
 from grange_client.keys.recovery_phrase import Identity
 from grange_client.orders.catalog import Catalog
 from grange_client.orders.market import RenterMarket
+from grange_client.orders.notes import Notes
 from grange_client.orders.reputations import Reputations
 from grange_client.orders.tenure_check import TenureCheck
 
@@ -63,8 +64,8 @@ class DownloadPlan:
 
 @dataclass(slots=True, kw_only=True)
 class Downloads:
-    """What fetching needs from its surroundings. `remember` notes what is done and can't fail any more;
-    `diagnose` says what was the matter when too few farmers answer."""
+    """What fetching needs from its surroundings. `diagnose` says what was the matter when too few farmers
+    answer."""
 
     identity: Identity
     market: RenterMarket
@@ -74,7 +75,7 @@ class Downloads:
     reputations: Reputations
     policy: RetryPolicy
     executors: Executors
-    remember: Callable[[Callable[[], None]], None]
+    notes: Notes
     diagnose: Callable[[OrderState], AbstractAsyncContextManager[None]]
     epoch: Callable[[], Awaitable[Epoch]]
     """The present one, as far as it is known."""
@@ -100,7 +101,7 @@ class Downloads:
         return await find_holders(
             order,
             self.directory,
-            self.reputations.records(),
+            await self.executors.in_database(self.reputations.records),
             max_misses=self.market.parameters.max_misses,
             is_confirmed=self.tenures.is_confirmed(order),
         )
@@ -110,7 +111,7 @@ class Downloads:
     ) -> Manifest:
         """What is in an order; from the catalog, else from those of its farmers that ask no ransom for it,
         for what their prices on chain come to, and within a budget if there is one."""
-        if (known := self._known_manifest(order)) is not None:
+        if (known := await self._known_manifest(order)) is not None:
             return known
         return await self._fetch_manifest(await self.holders(order), watch, budget, at_any_price=False)
 
@@ -130,7 +131,7 @@ class Downloads:
         Raises UnknownOrder for a path that the order has not, and what reading the manifest raises.
         """
         holders = await self.holders(order)
-        manifest = self._known_manifest(order)
+        manifest = await self._known_manifest(order)
         if manifest is None:
             manifest = await self._fetch_manifest(holders, watch, budget, at_any_price=at_any_price)
         wanted = {entry.path for entry in chosen(manifest.entries, only) if entry.kind is Kind.FILE}
@@ -171,7 +172,7 @@ class Downloads:
                     reader, plan.manifest, opened, only=plan.only, executors=self.executors, watch=watch
                 )
         worked = [source.farmer for source in reader.sources if source.reads and not source.failure]
-        self.remember(lambda: self.reputations.note_successes(worked))
+        self.notes.add(lambda: self.reputations.note_successes(worked))
         return replace(restored, paid=plan.paid + budget.spent)
 
     async def rebuilder(self, order: OrderState, watch: Listener = ignore_progress) -> SlotRebuilder:
@@ -190,10 +191,10 @@ class Downloads:
         """An order opened for reading at any offset, from those who keep its slots now and ask no ransom."""
         return await self._open(await self.holders(order), watch, None, at_any_price=False)
 
-    def _known_manifest(self, order: OrderState) -> Manifest | None:
+    async def _known_manifest(self, order: OrderState) -> Manifest | None:
         if self._manifest is not None and self._manifest[0] == order.id:
             return self._manifest[1]
-        known = self.catalog.manifest(order.id)
+        known = await self.executors.in_database(self.catalog.manifest, order.id)
         if known is not None:
             self._manifest = order.id, known
         return known
@@ -218,7 +219,7 @@ class Downloads:
         finally:
             # What failed was paid for too.
             self._paid[order.id] = self._paid.get(order.id, 0) + spending.spent
-        self.catalog.describe(order.id, manifest, stored)
+        await self.executors.in_database(self.catalog.describe, order.id, manifest, stored)
         self._manifest = order.id, manifest
         return manifest
 
@@ -248,6 +249,6 @@ class Downloads:
         if not expected:
             return
         account = self.identity.wallet.address
-        signed = self.directory.payments.channels.totals()
+        signed = await self.executors.in_database(self.directory.payments.channels.totals)
         vault, unredeemed = await together(self.market.vault(account), self.market.unredeemed(signed))
         check_vault(expected, vault, unredeemed)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from grange.chain import Head, Receipt, TransactionReverted
 from grange.chain.confirmations import FINAL_BLOCKS
 from grange.errors import GrangeError
+from grange.executors import Executors
 from grange.messages import NO_ORDER
 from grange.transfer.events import Listener, Step
 from grange.types import Epoch, Held, OrderId
@@ -20,6 +21,7 @@ from grange_client.errors import UnknownOrder
 from grange_client.orders.catalog import Catalog, Known
 from grange_client.orders.lookup import SHOWN_ID_CHARACTERS, describe_order
 from grange_client.orders.market import RenterMarket
+from grange_client.orders.notes import Notes
 from grange_client.orders.once import PLACED, send_once
 from grange_client.orders.placements import NOT_MINED, Placement, Placements
 from grange_client.orders.plan import Funds, missing_from_vault
@@ -42,6 +44,8 @@ class Aftercare:
     tenures: TenureCheck
     placements: Placements
     funds: Callable[[], Awaitable[Funds]]
+    executors: Executors
+    notes: Notes
 
     async def look(self, head: Head, watch: Listener) -> list[str]:
         """Place again what was dropped; what is to be said of it, in sentences.
@@ -49,10 +53,11 @@ class Aftercare:
         The catalog has just read the chain up to `head`. Nothing that goes wrong here is in the way of the
         command.
         """
-        missing = {known.order.id: known for known in self.catalog.missing(ALL_EPOCHS)}
-        self._forget_what_is_stored_again(missing.values())
+        in_database = self.executors.in_database
+        missing = {known.order.id: known for known in await in_database(self.catalog.missing, ALL_EPOCHS)}
+        await in_database(self._forget_what_is_stored_again, missing.values())
         said = await self._look_at_placements(head, missing, watch)
-        return said + self._forget_older()
+        return said + await in_database(self._forget_older)
 
     async def _look_at_placements(
         self, head: Head, missing: Collection[OrderId], watch: Listener
@@ -61,7 +66,8 @@ class Aftercare:
         if not placements:
             return []
         said = []
-        on_chain = {known.order.id: known.order for known in self.catalog.orders()}
+        orders = await self.executors.in_database(self.catalog.orders)
+        on_chain = {known.order.id: known.order for known in orders}
         # What was extended begins before its extension, and has to be there first.
         for placement in sorted(placements, key=lambda placement: placement.order.start):
             order = placement.order
@@ -135,7 +141,7 @@ class Aftercare:
         except TransactionReverted as error:
             if error.name == PLACED.refusal:
                 # It is on its way already, or our endpoint is behind: then it has it the next time.
-                self.catalog.index.read_again()
+                await self.executors.in_database(self.catalog.index.read_again)
                 return f"{what}; it is on its way onto it again."
             return (
                 f"{what}, and the market does not take it{again} ({error.name}). {_money(placement)} Each "
@@ -152,14 +158,13 @@ class Aftercare:
     async def _placed(self, placement: Placement) -> Receipt:
         order, rates = placement.order, sum(one.rate for one in placement.acceptances)
 
-        def mined(receipt: Receipt) -> None:
+        async def mined(receipt: Receipt) -> None:
             fresh = Epoch(receipt.block // self.market.parameters.epoch_blocks + 1)
             known = placement.in_block(receipt.block, fresh if order.previous == NO_ORDER else order.start)
             # It is placed, and what can't be noted now is found on the chain.
             with suppress(GrangeError):
                 self.placements.note(known)
-            with suppress(GrangeError):
-                self.catalog.index.note(known.order)
+            await self.notes.take(lambda: self.catalog.index.note(known.order))
 
         async def missing() -> int:
             start = order.start
@@ -177,7 +182,8 @@ class Aftercare:
         return await send_once(self.market, AT_ONCE, order.id, send, on_mined=mined)
 
     async def _held(self, order: OrderId) -> Held:
-        previous = next((one.order for one in self.catalog.orders() if one.order.id == order), None)
+        orders = await self.executors.in_database(self.catalog.orders)
+        previous = next((one.order for one in orders if one.order.id == order), None)
         if previous is None:
             raise UnknownOrder("The order that it extends is not on the chain.")
         return (await self.tenures.look(previous)).held

@@ -13,7 +13,7 @@ from typing import Final
 
 from grange.chain import ChainError, Receipt, TransactionReverted
 from grange.chain.confirmations import FINAL_BLOCKS
-from grange.chain.market import OnMined, nobody_told
+from grange.chain.outbox import OnMined, ignore
 from grange.errors import GrangeError
 from grange.types import OrderId
 from grange_client.orders.market import RenterMarket
@@ -48,7 +48,7 @@ async def send_once(
     *,
     begun_block: int | None = None,
     confirmations: int = 0,
-    on_mined: OnMined = nobody_told,
+    on_mined: OnMined = ignore,
 ) -> Receipt:
     """Send, and wait until so many blocks follow; if another transaction did the same, wait for that one.
 
@@ -111,6 +111,6 @@ class _Waiting:
         receipt = await self._market.receipt_of(self._deed.event, self._order, self._since)
         if receipt is not None:
             if self._last is None or receipt.block_hash != self._last.block_hash:
-                self._on_mined(receipt)
+                await self._on_mined(receipt)
             self._last = receipt
         return receipt

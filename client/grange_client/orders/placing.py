@@ -12,15 +12,15 @@ dies before the transaction is sent, nothing was paid and farmers forget what wa
 the order is on the chain and the catalog finds it there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Protocol
 
 from grange.chain import Head, Receipt, TransactionReverted
-from grange.chain.market import OnMined
 from grange.chain.orders import OrderState
+from grange.chain.outbox import OnMined
 from grange.errors import Category, GrangeError
 from grange.tasks import together
 from grange.transfer.events import Listener, Step
@@ -87,7 +87,7 @@ class Placing:
     placements: Placements
     watch: Listener
     confirmations: int
-    on_placed: Callable[[OrderState], None]
+    on_placed: Callable[[OrderState], Awaitable[None]]
     acknowledge: Acknowledge | None = None
     _is_acknowledged: bool = field(default=False, init=False)
     _noted: Placement | None = field(default=None, init=False)
@@ -159,11 +159,11 @@ class Placing:
     async def _send(self, acceptances: Sequence[Acceptance], head: Head) -> Receipt:
         self.watch(Step(what=self.order.step))
 
-        def note_mined(receipt: Receipt) -> None:
+        async def note_mined(receipt: Receipt) -> None:
             self._noted = self.order.placement(acceptances, receipt)
             with suppress(HomeForgetful):
                 self.placements.note(self._noted)
-            self.on_placed(self._noted.order)
+            await self.on_placed(self._noted.order)
             if self.confirmations:
                 self.watch(Step(what=f"Waiting until {self.confirmations} blocks are on top of the order's"))
 

@@ -8,7 +8,7 @@ Decides the order of these steps. Leaves each step to its own module.
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from os import PathLike
@@ -16,8 +16,8 @@ from threading import Lock
 from typing import Final
 
 from grange.chain import Receipt
-from grange.chain.market import OnMined
 from grange.chain.orders import OrderState
+from grange.chain.outbox import OnMined
 from grange.errors import Misuse
 from grange.executors import Executors
 from grange.layout import Geometry, Trailer
@@ -117,7 +117,7 @@ class Storing:
         self,
         paths: Iterable[str | PathLike[str]],
         options: StoreOptions,
-        reputations_at: Callable[[Epoch], Reputations],
+        reputations_at: Callable[[Epoch], Awaitable[Reputations]],
         watch: Listener,
     ) -> Quote:
         """Look at the files and at the farmers, and say what it would cost.
@@ -153,7 +153,11 @@ class Storing:
             )
 
         needed, choice = await choose_farmers(
-            self.directory, options, requirements_of, reputations=reputations_at(clock.epoch), watch=watch
+            self.directory,
+            options,
+            requirements_of,
+            reputations=await reputations_at(clock.epoch),
+            watch=watch,
         )
         geometry = _shape(found, size_bytes, needed.k, needed.n)
         cost = price(choice.ranked[: needed.n], start, end)
@@ -182,7 +186,7 @@ class Storing:
         watch: Listener,
         *,
         confirmations: int = 0,
-        on_placed: Callable[[OrderState], None] = lambda _: None,
+        on_placed: Callable[[OrderState], Awaitable[None]],
         acknowledge: Acknowledge | None = None,
     ) -> Stored:
         """Store what was quoted, in one transaction, and wait until so many blocks are on top of it.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from grange.chain import Head
 from grange.chain.confirmations import FINAL_BLOCKS
+from grange.executors import Executors
 from grange.types import OrderId
 from grange_client.orders.catalog import Catalog
 from grange_client.orders.market import RenterMarket
@@ -26,7 +27,12 @@ class Synced:
 
 
 async def sync(
-    market: RenterMarket, catalog: Catalog, *, first_block: int, before: Synced | None = None
+    market: RenterMarket,
+    catalog: Catalog,
+    executors: Executors,
+    *,
+    first_block: int,
+    before: Synced | None = None,
 ) -> Synced:
     """Read on from where the catalog stands: one request if no block came since `before`, which is what the
     last one gave, else three, and a fourth if orders were placed.
@@ -36,34 +42,35 @@ async def sync(
     what was read before is kept.
     """
     index, head = catalog.index, await market.head()
-    cursor = index.cursor(first_block)
-    sought = await _sought(market, catalog, head)
+    cursor = await executors.in_database(index.cursor, first_block)
+    sought = await _sought(market, catalog, executors, head)
     if before is not None and before.head.hash == head.hash and cursor.block == head.number and not sought:
         return before
 
-    def watched(block: int) -> Collection[OrderId]:
-        return index.watched(block // market.parameters.epoch_blocks)
+    async def watched(block: int) -> Collection[OrderId]:
+        return await executors.in_database(index.watched, block // market.parameters.epoch_blocks)
 
     oddities: list[str] = []
     if cursor.block > head.number:
         # The endpoint is behind, or the chain is shorter now, and then what was above is not there.
-        oddities += index.apply(await market.orders_since(cursor, watched, head))
-        cursor = index.cursor(first_block)
+        steps = await market.orders_since(cursor, watched, head)
+        oddities += await executors.in_database(index.apply, steps)
+        cursor = await executors.in_database(index.cursor, first_block)
     cursor = cursor.rolled_back(min([cursor.block - FINAL_BLOCKS, *sought]) - 1)
     newest: Head | None = head
     for _ in range(MAX_POLLS):
         steps = await market.orders_since(cursor, watched, newest)
-        oddities += index.apply(steps)
+        oddities += await executors.in_database(index.apply, steps)
         if not steps or (cursor := steps[-1].cursor).block >= head.number:
             break
         newest = None
     return Synced(head=head, oddities=tuple(dict.fromkeys(oddities)))
 
 
-async def _sought(market: RenterMarket, catalog: Catalog, head: Head) -> list[int]:
+async def _sought(market: RenterMarket, catalog: Catalog, executors: Executors, head: Head) -> list[int]:
     """From which blocks on orders are looked for that the chain has shown and does not show."""
-    sought = [known.order.block for known in catalog.missing(head.epoch)]
-    for known in catalog.superseded(head.epoch):
+    sought = [known.order.block for known in await executors.in_database(catalog.missing, head.epoch)]
+    for known in await executors.in_database(catalog.superseded, head.epoch):
         # Asked for one by one: something newer is there, and nobody waits for all to be read again.
         since = known.order.block - FINAL_BLOCKS
         placed = await market.receipt_of("OrderPlaced", known.order.id, since)

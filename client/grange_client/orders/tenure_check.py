@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from grange.chain.orders import OrderState, OrderUnreadable
+from grange.executors import Executors
 from grange.storage.optional_database import FileBusy
 from grange_client.errors import OrderMissing
 from grange_client.orders.catalog import Catalog
@@ -27,10 +28,13 @@ MAX_LOOKS: Final = 2
 class TenureCheck:
     """Says of the orders of a catalog who keeps them now."""
 
-    def __init__(self, market: RenterMarket, catalog: Catalog, now: Callable[[], float]) -> None:
+    def __init__(
+        self, market: RenterMarket, catalog: Catalog, executors: Executors, now: Callable[[], float]
+    ) -> None:
         """`now` gives seconds."""
         self._market = market
         self._catalog = catalog
+        self._executors = executors
         self._now = now
         self._checked: dict[bytes, tuple[bytes, float]] = {}
         self._read_at: float | None = None
@@ -55,7 +59,8 @@ class TenureCheck:
     async def known(self, order: OrderState) -> OrderState:
         """The order with those who keep its slots now; without a request where that was checked lately.
         Raises as `look` does."""
-        order = self._catalog.index.order(order.id) or order
+        noted = await self._executors.in_database(self._catalog.index.order, order.id)
+        order = noted or order
         if self.is_confirmed(order):
             _, checked_at = self._checked[order.id]
             seen_at = checked_at if self._read_at is None else max(checked_at, self._read_at)
@@ -98,7 +103,7 @@ class TenureCheck:
             return order
         # What can't be noted now is read again the next time.
         with suppress(OrderUnreadable, FileBusy):
-            self._catalog.index.learn(order.id, events)
+            await self._executors.in_database(self._catalog.index.learn, order.id, events)
         return shown
 
 

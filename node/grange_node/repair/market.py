@@ -29,6 +29,7 @@ from grange.chain.order_index import OrderIndex
 from grange.chain.orders import ORDER_EVENTS
 from grange.chain.proofs import HISTORY_EPOCHS
 from grange.chain.registry import Registered
+from grange.executors import Executors
 from grange.tasks import together
 from grange.types import Epoch, FarmerId, Held, OrderId, Takeover
 from grange.units import format_tokens
@@ -74,11 +75,11 @@ class RepairMarket(MarketClient):
         self._proofs_epoch = Epoch(0)
         self._evictions: dict[FarmerId, Eviction] = {}
 
-    async def follow(self, orders: OrderIndex, start_block: int) -> None:
+    async def follow(self, orders: OrderIndex, start_block: int, executors: Executors) -> None:
         """Bring the index up to the newest block; the market's events begin in `start_block`."""
         wanted = EventFilter(events=ORDER_EVENTS), EventFilter(events=FARMER_EVENTS)
         while True:
-            cursor = orders.cursor(start_block)
+            cursor = await executors.in_database(orders.cursor, start_block)
             steps = await EventFollower(self, wanted, cursor=cursor).poll()
             if not steps:
                 return
@@ -87,7 +88,7 @@ class RepairMarket(MarketClient):
                     self.forget()
                 elif any(event.name in FARMER_EVENTS for event in step.events):
                     self._farmers = None
-            for oddity in orders.apply(steps):
+            for oddity in await executors.in_database(orders.apply, steps):
                 log.debug("%s", oddity)
 
     def forget(self) -> None:

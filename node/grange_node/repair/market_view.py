@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from grange.chain import Farmer, Head
 from grange.chain.order_index import OrderIndex
@@ -55,9 +55,17 @@ class MarketView:
         """All of them, by id."""
         return self.directory.farmers
 
-    def order(self, order: OrderId) -> OrderState | None:
+    async def order(self, order: OrderId) -> OrderState | None:
         """An order as its events show it; None if it is over, or if our index of them was damaged."""
-        return self.orders.order(order)
+        return await self.executors.in_database(self.orders.order, order)
+
+    async def troubled(self, lapsed: Collection[FarmerId]) -> list[OrderState]:
+        """Orders with a slot that was declared lost, or whose farmer is one of those."""
+        return await self.executors.in_database(self.orders.troubled, lapsed)
+
+    async def ended(self, epoch: Epoch, renters: Collection[Address]) -> list[OrderState]:
+        """Those orders of some renters that are over in an epoch, and not closed."""
+        return await self.executors.in_database(self.orders.ended, epoch, renters)
 
     async def running_order(self, order: OrderId, end: Epoch) -> OrderState | None:
         """The same, but None only if it is over: by `end`, if that is known, else by what the contract has of
@@ -65,7 +73,7 @@ class MarketView:
 
         Raises RepairStopped as long as an order is not shown that is not over, and ChainError.
         """
-        found = self.orders.order(order)
+        found = await self.order(order)
         if found is not None:
             return found
         if not end:
@@ -73,10 +81,10 @@ class MarketView:
             end = Epoch(0) if kept is None else kept.end
         if self.next_epoch + 1 >= end:
             return None
-        self.orders.read_again()
+        await self.executors.in_database(self.orders.read_again)
         self._head = None
         await self.refresh()
-        found = self.orders.order(order)
+        found = await self.order(order)
         if found is None:
             raise RepairStopped(f"the endpoint does not show the order, which goes on until epoch {end}")
         return found
@@ -86,10 +94,12 @@ class MarketView:
         async with self._reading:
             head = await self.market.head()
             if self._head is None or head.hash != self._head.hash:
-                await self.market.follow(self.orders, self._start_block)
+                await self.market.follow(self.orders, self._start_block, self.executors)
                 self.directory.learn(await self.market.farmers_of(head.epoch))
                 if self._head is None or head.epoch != self._head.epoch:
-                    self.orders.forget_ended(self._ended_by(head), self._kept_renters)
+                    await self.executors.in_database(
+                        self.orders.forget_ended, self._ended_by(head), self._kept_renters
+                    )
                 self._head = head
             return self.next_epoch
 

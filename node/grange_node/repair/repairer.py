@@ -132,11 +132,11 @@ class Repairer:
                 )
             )
             orders = stack.enter_context(OrderIndex.open(settings.folder / ORDERS_NAME, domain=market.domain))
+            executors = stack.enter_context(Executors.open())
             payments = ReadPayments(domain=market.domain, wallet=sender.wallet, channels=channels)
             directory = await stack.enter_async_context(
                 FollowedDirectory.open(market, signer, payments, policy=policy, freshness=AS_FOLLOWED)
             )
-            executors = stack.enter_context(Executors.open())
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             repairer = cls(settings, market, directory, orders, executors=executors, clock=clock, tasks=tasks)
             try:
@@ -148,17 +148,18 @@ class Repairer:
         """Look at the chain, and begin what is to be begun. Raises ChainError."""
         epoch = await self.view.refresh()
         lapsed = {farmer.id for farmer in self.view.farmers.values() if farmer.lapsed}
-        troubled = self.view.orders.troubled(lapsed)
+        troubled = await self.view.troubled(lapsed)
         hopeful = [order_state for order_state in troubled if self._may_be_repaired(order_state, lapsed)]
         hopes = hoped_for(hopeful, self.view.farmers, epoch, self.view.market.parameters)
         if await evict_lapsed(self.view.market, self.view.farmers, hopes, self.settings.gas_price):
             epoch = await self.view.refresh()
         if self.settings.close_for:
-            over = self.view.orders.ended(epoch, self.settings.close_for)
+            over = await self.view.ended(epoch, self.settings.close_for)
             await close_ended(self.view.market, over)
-        open_jobs = {job.order: job for job in self.jobs.under_way()}
-        self._reopen(lapsed)
-        self._forget_ended(open_jobs.keys())
+        under_way = await self.view.executors.on_disk(self.jobs.under_way)
+        open_jobs = {job.order: job for job in under_way}
+        await self._reopen(lapsed)
+        await self._forget_ended(open_jobs.keys())
         for order, job in open_jobs.items():
             if self._may_begin(order):
                 await self._alone(order, self._resume(job))
@@ -170,11 +171,11 @@ class Repairer:
             ):
                 await self._alone(order_state.id, self._consider(order_state))
 
-    def _reopen(self, lapsed: Collection[FarmerId]) -> None:
+    async def _reopen(self, lapsed: Collection[FarmerId]) -> None:
         """Let those repairs go on for which another third is open, or whose order has lost more: it may be
         open as a whole then."""
         for order, (next_epoch, live) in list(self._closed.items()):
-            order_state = self.view.orders.order(order)
+            order_state = await self.view.order(order)
             if (
                 order_state is None
                 or self.view.head.epoch >= next_epoch
@@ -183,11 +184,11 @@ class Repairer:
                 del self._closed[order]
                 self._rests.pop(order, None)
 
-    def _forget_ended(self, open_jobs: Collection[OrderId]) -> None:
+    async def _forget_ended(self, open_jobs: Collection[OrderId]) -> None:
         """Forget for how long orders that are over were to be left alone, unless a repair is under way."""
         for left_alone in (self._rests, self._pauses, self._looked_at):
             for order in left_alone.keys() - open_jobs:
-                if order not in self.view.orders:
+                if await self.view.order(order) is None:
                     del left_alone[order]
         for order, end in list(self._hopeless.items()):
             # Of what an older version wrote the end is not known; there is no more of that than is kept.
@@ -232,10 +233,10 @@ class Repairer:
         )
         self._rests[order] = self._clock() + pause
 
-    def _wait(self, order: OrderId, open_epoch: Epoch) -> None:
+    async def _wait(self, order: OrderId, open_epoch: Epoch) -> None:
         """Leave it alone until the next epoch. Once in LONGEST_RETRY_SECONDS its takers are asked all the
         same: else they would forget what was sent to them."""
-        order_state = self.view.orders.order(order)
+        order_state = await self.view.order(order)
         if open_epoch <= self.view.head.epoch or order_state is None:
             # It is open by what we know: the others have not seen the newest block.
             self._rest(order)
@@ -314,7 +315,7 @@ class Repairer:
             return
         if order_state is None:
             log.info("order %s has ended before it was repaired", job.order.hex()[:12])
-            self.jobs.save(replace(job, outcome=Outcome.ENDED))
+            await self.view.executors.on_disk(self.jobs.save, replace(job, outcome=Outcome.ENDED))
             return
         looked = await assess(self.view.market, order_state, self.view.farmers, self.view.head)
         vacant = {vacancy.slot for vacancy in looked.vacancies}
@@ -343,7 +344,7 @@ class Repairer:
             job = await run.run()
         except ReadsClosed as error:
             log.info("order %s: %s", order.hex()[:12], error)
-            self._wait(order, error.open_epoch)
+            await self._wait(order, error.open_epoch)
         except GrangeError as error:
             log.warning("order %s: %s; trying again", order.hex()[:12], error)
             self._rest(order)

@@ -115,7 +115,8 @@ class RepairRun:
                 cost = fetch_cost(self._order_state, slots[: self._order_state.k], farmers)
                 if not self.job.paid and cost > self._worth:
                     raise RepairStopped(DEARER)
-                spent = self._view.directory.payments.channels.totals()
+                channels = self._view.directory.payments.channels
+                spent = await self._view.executors.in_database(channels.totals)
                 await self._market.fund(min(cost, budget.limit or 0), spent)
                 await self._repair(push)
             except Overtaken:
@@ -130,7 +131,7 @@ class RepairRun:
                     rebuilt=rebuilt.size_bytes,
                     sent=push.sent_bytes,
                 )
-                self._jobs.save(self.job)
+                await self._save()
         return self.job
 
     def _spendable(self, slots: list[int]) -> int:
@@ -219,14 +220,14 @@ class RepairRun:
         if set(self.job.takers.values()) == {NOBODY}:
             # The next time those are asked again who declined before.
             self.job = replace(self.job, declined=())
-            self._jobs.save(self.job)
+            await self._save()
             raise RepairStopped(NO_TAKERS)
-        self._jobs.save(self.job)
+        await self._save()
 
     async def _find_keeper(self, push: SlotPush, slot: int) -> None:
         """Give a slot to the best farmer that answers, if there is one, and note who it is."""
         others = [keeper.farmer.id for taken, keeper in push.keepers.items() if taken != slot]
-        order_state, farmers = self._view.order(self.job.order) or self._order_state, self._view.farmers
+        order_state, farmers = await self._view.order(self.job.order) or self._order_state, self._view.farmers
         needed = requirements_of(
             order_state,
             slot,
@@ -254,7 +255,7 @@ class RepairRun:
             return
         self.job = replace(self.job, declined=(*self.job.declined, self.job.takers[slot]))
         await self._find_keeper(push, slot)
-        self._jobs.save(self.job)
+        await self._save()
 
     async def _replace(self, push: SlotPush, slot: int, error: UserError) -> None:
         push.replace(slot, error)
@@ -290,7 +291,7 @@ class RepairRun:
         if self.job.outcome is not Outcome.OPEN:
             return
         earned = await self._market.earned(self.job.order, self.job.begun_block)
-        now = self._view.order(self.job.order) or self._order_state
+        now = await self._view.order(self.job.order) or self._order_state
         self.job = replace(
             self.job,
             outcome=Outcome.REFILLED if earned.slots else outcome,
@@ -299,6 +300,9 @@ class RepairRun:
             bounty=earned.bounty,
             transactions=earned.transactions,
         )
+
+    async def _save(self) -> None:
+        await self._view.executors.on_disk(self._jobs.save, self.job)
 
     # Acceptances and the transaction.
 
@@ -334,7 +338,7 @@ class RepairRun:
         if not failed:
             return takeovers
         await self._check(push)
-        if self._view.order(self.job.order) == order_state:
+        if await self._view.order(self.job.order) == order_state:
             self._give_way(failed.values(), head.number)
             for slot, error in failed.items():
                 await self._judge(push, slot, error)

@@ -100,7 +100,8 @@ class LiveRebuilder:
             paid = await self._executors.on_disk(self._spending.paid, order_state.id, slot)
             budget = Budget(max(0, epochs * order_state.slots[slot].rate - paid))
             budget.check(cost)
-            await market.fund(cost, directory.payments.channels.totals())
+            channels = directory.payments.channels
+            await market.fund(cost, await self._executors.in_database(channels.totals))
 
             def note() -> None:
                 if budget.spent:

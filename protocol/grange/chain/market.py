@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from grange.chain import calls
 from grange.chain.calls import Call
 from grange.chain.gateway import Chain
+from grange.chain.outbox import OnMined, ignore
 from grange.chain.pace import read_block_clock
 from grange.chain.receipts import Receipt
 from grange.chain.registry import Registered, read_registered
@@ -27,12 +28,6 @@ Missing = Callable[[], Awaitable[int]]
 """Looks at the funds and says how many base units must be moved into the vault. It is asked just before they
 are moved, and again if another command or computer of this account was faster. What it raises ends the
 sending."""
-OnMined = Callable[[Receipt], None]
-"""Told of each block that an order gets into: another one, if a reorganisation moves it."""
-
-
-def nobody_told(_: Receipt) -> None:
-    """For those who need not know."""
 
 
 class MarketClient(Chain):
@@ -76,7 +71,7 @@ class MarketClient(Chain):
         missing: Missing,
         *,
         confirmations: int = 0,
-        on_mined: OnMined = nobody_told,
+        on_mined: OnMined = ignore,
     ) -> Receipt:
         """Place an order in one transaction that also moves what is missing into the vault, and wait until so
         many blocks are on top of it. What a reorganisation drops meanwhile is sent again."""
@@ -94,7 +89,7 @@ class MarketClient(Chain):
         missing: Missing,
         *,
         confirmations: int = 0,
-        on_mined: OnMined = nobody_told,
+        on_mined: OnMined = ignore,
     ) -> Receipt:
         """Extend an order in one transaction, in the same way."""
 

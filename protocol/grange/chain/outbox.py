@@ -7,7 +7,7 @@ long. Leaves waiting to `sender.py`, the arithmetic of fees to `fees.py`.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -44,8 +44,13 @@ TRANSFER_GAS: Final = 21_000
 log = logging.getLogger("grange.chain")
 
 
-def ignore(_: Receipt) -> None:
-    """For those who need not be told."""
+OnMined = Callable[[Receipt], Awaitable[None]]
+"""Told of each block that a transaction gets into: another one, if a reorganisation moves it. The sender goes
+on when it has ended, so that what is placed is written down before anything else happens."""
+
+
+async def ignore(_: Receipt) -> None:
+    """For those who need not know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +60,7 @@ class Wanted:
     gas: int | None = None
     confirmations: int = 0
     last_block: int | None = None
-    on_mined: Callable[[Receipt], None] = ignore
+    on_mined: OnMined = ignore
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,7 +6,7 @@ already, in one request, and then for what names the orders that turned up in it
 how many orders at a time. Leaves following to `follower`, and which orders are known to the caller.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
 from grange.chain.events import Event, EventFilter
@@ -20,7 +20,7 @@ MAX_ORDERS_PER_REQUEST: Final = 500
 """Endpoints take about a thousand values at one place of a filter. In a range in which they were all placed,
 so many orders of 80 slots are an answer of 36 MB."""
 
-Watched = Callable[[int], Collection[OrderId]]
+Watched = Callable[[int], Awaitable[Collection[OrderId]]]
 """Which of the orders that are known may have events in a block or later."""
 
 
@@ -30,7 +30,7 @@ class RenterEvents:
     def __init__(self, chain: Chain, renter: Address) -> None:
         self._chain = chain
         self._placed_or_closed = EventFilter(events=OF_RENTER, args={"renter": renter})
-        self._watched: Watched = lambda _: ()
+        self._watched: Watched = _watch_none
         self._turned_up: dict[OrderId, None] = {}
         """Orders that were seen since. One look takes several ranges, and the caller hears of them all at the
         end: what happened to an order in a later one is found by this alone."""
@@ -58,7 +58,7 @@ class RenterEvents:
     ) -> list[Event]:
         """All events of the renter's orders in a range of blocks. Two requests if orders were placed in it,
         else one, and one more for every MAX_ORDERS_PER_REQUEST orders."""
-        known = list(dict.fromkeys((*self._watched(from_block), *self._turned_up)))
+        known = list(dict.fromkeys((*await self._watched(from_block), *self._turned_up)))
         first, rest = known[:MAX_ORDERS_PER_REQUEST], known[MAX_ORDERS_PER_REQUEST:]
         filters = [self._placed_or_closed, *([_of(first)] if first else [])]
         events = await self._chain.logs_matching(from_block, to_block, filters)
@@ -70,6 +70,10 @@ class RenterEvents:
             orders = rest[begin : begin + MAX_ORDERS_PER_REQUEST]
             events += await self._chain.logs_matching(from_block, to_block, [_of(orders)])
         return sorted(events, key=lambda event: event.position)
+
+
+async def _watch_none(_: int) -> Collection[OrderId]:
+    return ()
 
 
 def _of(orders: Sequence[OrderId]) -> EventFilter:

@@ -43,7 +43,7 @@ from grange.chain.errors import (
 )
 from grange.chain.fees import SendPolicy
 from grange.chain.gateway import Chain
-from grange.chain.outbox import TRANSFER_GAS, Outbox, Sent, Wanted, ignore
+from grange.chain.outbox import TRANSFER_GAS, OnMined, Outbox, Sent, Wanted, ignore
 from grange.chain.receipts import OUT_OF_GAS, UNKNOWN, Receipt, receipt_from, why_reverted
 from grange.chain.refusals import (
     is_about_funds,
@@ -111,7 +111,7 @@ class Sender:
         gas: int | None = None,
         confirmations: int | None = None,
         last_block: int | None = None,
-        on_mined: Callable[[Receipt], None] = ignore,
+        on_mined: OnMined = ignore,
     ) -> Receipt:
         """Send a call (see `calls`) or a market function by name and wait until it is mined.
 
@@ -280,7 +280,7 @@ class Sender:
                     now is not None and bumped_in is not None and now - bumped_in >= BUMP_AFTER_BLOCKS
                 )
                 if raw_receipt is not None:
-                    self._tell(sent, raw_receipt)
+                    await self._tell(sent, raw_receipt)
                     head = now or 0
                     if head > newest:
                         newest, give_up_at = head, _now() + policy.patience_seconds
@@ -322,10 +322,10 @@ class Sender:
         receipts = [fields_from(answer, "a receipt") for answer in answers if answer is not None]
         return next((receipt for receipt in receipts if receipt["blockHash"]), None)
 
-    def _tell(self, sent: Sent, receipt: Mapping[str, Any]) -> None:
+    async def _tell(self, sent: Sent, receipt: Mapping[str, Any]) -> None:
         if receipt["blockHash"] != sent.told_block and quantity(receipt["status"], "a receipt's status"):
             sent.told_block = receipt["blockHash"]
-            sent.wanted.on_mined(receipt_from(receipt, self.chain.market))
+            await sent.wanted.on_mined(receipt_from(receipt, self.chain.market))
 
     async def _send_again_if_dropped(self, sent: Sent) -> None:
         """A reorg, or a node that forgot its pool, drops transactions silently."""

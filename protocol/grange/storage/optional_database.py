@@ -10,17 +10,20 @@ What goes wrong with a file is of three kinds (`database_file`), and each has it
     the disk takes nothing            a copy in memory goes on in its place (`forgetful` says why)
     another process holds it          FileBusy, after waiting; nothing is moved and nothing is copied
 
-One thread at a time may use it. Errors of any other kind are bugs and come out as they are.
+All methods block: in a program with an event loop they are called in its `database` threads
+(`grange.executors`). Any thread may call; one at a time is served. Errors of any other kind are bugs and come
+out as they are.
 """
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from grange.errors import Category, UserError, WorldError
+from grange.errors import Category, Misuse, UserError, WorldError
 from grange.storage.connection import BUSY_SECONDS, connect, open_to_write, transaction
 from grange.storage.database_file import Fault, fault_of, open_or_begin_again
 
@@ -54,6 +57,8 @@ class OptionalDatabase:
         self._path = path
         self._prepare = prepare
         self._busy_seconds = busy_seconds
+        self._turn = threading.RLock()
+        self._is_closed = False
         self._db: Connection | None = None
 
     @classmethod
@@ -71,15 +76,18 @@ class OptionalDatabase:
             file.read(lambda _: None)
             yield file
         finally:
-            file._close()
+            with file._turn:
+                file._is_closed = True
+                file._close()
 
     def read(self, query: Callable[[Connection], Result]) -> Result:
         """What a query finds; it is asked again after a failure of the file was dealt with."""
-        while True:
-            try:
-                return query(self._opened())
-            except sqlite3.DatabaseError as error:
-                self._deal_with(error)
+        with self._turn:
+            while True:
+                try:
+                    return query(self._opened())
+                except sqlite3.DatabaseError as error:
+                    self._deal_with(error)
 
     def change(self, work: Callable[[Connection], Result]) -> Result:
         """Do something in one transaction, whole or not at all; again after a failure was dealt with."""
@@ -106,9 +114,12 @@ class OptionalDatabase:
         """Give up the content: it cannot be understood, although SQLite could read it."""
         error = sqlite3.DatabaseError("the content cannot be understood")
         error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        self._deal_with(error)
+        with self._turn:
+            self._deal_with(error)
 
     def _opened(self) -> Connection:
+        if self._is_closed:
+            raise Misuse("the file has been closed")
         if self._db is None:
             if self._path is None or self.forgetful:
                 self._db = self._in_memory()
@@ -117,7 +128,7 @@ class OptionalDatabase:
         return self._db
 
     def _on_disk(self, path: Path) -> Connection:
-        connection = open_to_write(path, is_durable=False, busy_seconds=self._busy_seconds)
+        connection = open_to_write(path, is_durable=False, busy_seconds=self._busy_seconds, any_thread=True)
         try:
             self._prepare(connection)
         except BaseException:
@@ -126,7 +137,7 @@ class OptionalDatabase:
         return connection
 
     def _in_memory(self) -> Connection:
-        connection = connect(None)
+        connection = connect(None, any_thread=True)
         self._prepare(connection)
         return connection
 
@@ -191,7 +202,7 @@ class OptionalDatabase:
             if time.monotonic() > deadline:
                 raise TimeoutError
 
-        copy = connect(None)
+        copy = connect(None, any_thread=True)
         try:
             source.backup(copy, pages=BACKUP_PAGES, progress=give_up)
             self._prepare(copy)

@@ -12,7 +12,16 @@ on does not ask for each order again. Whom to ask is `sampling`'s, the choice am
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -77,6 +86,10 @@ class _Answer:
     networks: frozenset[str]
 
 
+async def _know_none() -> Collection[FarmerId]:
+    return ()
+
+
 class FarmerDirectory:
     """Open it with `FarmerDirectory.open`."""
 
@@ -89,7 +102,7 @@ class FarmerDirectory:
         *,
         policy: RetryPolicy,
         freshness: Freshness | None = None,
-        known: Callable[[], Collection[FarmerId]] = tuple,
+        known: Callable[[], Awaitable[Collection[FarmerId]]] = _know_none,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep,
     ) -> None:
@@ -102,7 +115,11 @@ class FarmerDirectory:
         self._freshness = freshness or Freshness()
         self._clock = clock
         self._sleep = sleep
-        self._everybody = Aging(lambda: registry.registered(known()), self._freshness, clock=clock)
+
+        async def read() -> Registered:
+            return await registry.registered(await known())
+
+        self._everybody = Aging(read, self._freshness, clock=clock)
         self._some: dict[FarmerId, tuple[Farmer, float]] = {}
         self._answers: dict[tuple[FarmerId, str], Aging[_Answer | str]] = {}
         self._gate = asyncio.Semaphore(MAX_PROBES_AT_ONCE)
@@ -117,7 +134,7 @@ class FarmerDirectory:
         *,
         policy: RetryPolicy,
         freshness: Freshness | None = None,
-        known: Callable[[], Collection[FarmerId]] = tuple,
+        known: Callable[[], Awaitable[Collection[FarmerId]]] = _know_none,
     ) -> AsyncIterator[Self]:
         """With an HTTP session of its own; `payments` pays for what is read from farmers."""
         async with open_session(policy.timeouts, chain_id=signer.domain.chain_id) as session:

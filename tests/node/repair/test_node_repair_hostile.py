@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import hashlib
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from repair_ground import (
 )
 from repair_market import FakeMarket, order_as_read
 
-from grange.chain import Event, EventFilter, Wallet
+from grange.chain import Batch, Event, EventFilter, Rollback, Wallet
 from grange.chain.order_index import OrderIndex
 from grange.chain.orders import REORG_BLOCKS, OrderState
 from grange.executors import Executors
@@ -40,6 +42,7 @@ from grange.transfer.retry import SlowRule
 from grange.transfer.slot_upload import Candidates, Piece
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import GIB, MAX_PIECE_LEAVES
+from grange_node.config import ORDERS_NAME
 from grange_node.repair import repairer as repairer_module
 from grange_node.repair.assessment import Assessment, assess
 from grange_node.repair.jobs import Jobs, Outcome
@@ -344,12 +347,37 @@ async def test_a_repairer_that_is_started_again_reads_on_from_where_it_was(
     assert height - 100 < min(read) <= height - 2
 
 
+async def test_an_index_that_another_process_holds_stops_no_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The repairer waits for it, and what runs beside goes on."""
+    ground, whole = ruined(), OrderIndex.apply
+    loop, begun = asyncio.get_running_loop(), asyncio.Event()
+
+    def noted(orders: OrderIndex, steps: Sequence[Rollback | Batch]) -> list[str]:
+        loop.call_soon_threadsafe(begun.set)
+        return whole(orders, steps)
+
+    monkeypatch.setattr(OrderIndex, "apply", noted)
+    async with repairing(ground, tmp_path, gas_price=10**18) as repairer:
+        with closing(sqlite3.connect(tmp_path / ORDERS_NAME, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            ticking = asyncio.create_task(repairer.tick())
+            await begun.wait()
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert not ticking.done()
+            other.execute("ROLLBACK")
+        await ticking
+        assert len(repairer.view.orders.orders()) == 1
+
+
 async def test_orders_that_are_over_are_forgotten(tmp_path: Path) -> None:
     """A market has more of them every day; those of renters that are to be closed stay until they are."""
     ground = ruined()
     for kept in (frozenset(), frozenset([RENTER])):
-        with OrderIndex.open(None, domain=DOMAIN) as orders:
-            await FakeMarket(ground, WALLET, nothing).follow(orders)
+        with OrderIndex.open(None, domain=DOMAIN) as orders, Executors.open() as executors:
+            await FakeMarket(ground, WALLET, nothing).follow(orders, 0, executors)
             orders.forget_ended(Epoch(END - 1), kept)
             assert len(orders) == 1
             orders.forget_ended(END, kept)
