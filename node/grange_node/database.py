@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
-from grange.storage.connection import connect, open_to_write, transaction
+from grange.storage.connection import connect, copy_all, open_to_write, transaction
 from grange.storage.database_file import Fault, fault_of, open_or_begin_again, require_sound
 from grange.storage.schema import FileTooNew
 from grange_node.errors import LedgerDamaged, LedgerInvalid, NodeWorldError, StorageFull, StoreFailed
@@ -158,7 +158,7 @@ class Database:
             if self._copy is None:
                 copy = connect(None, any_thread=True)
                 with self._translated("read"):
-                    _copy_all(self._reader, copy)
+                    copy_all(self._reader, copy)
                 self._copy = copy
                 log.warning("%s is kept in memory until the disk takes it", self._what)
             with transaction(self._copy) as writer:
@@ -169,7 +169,7 @@ class Database:
         if self._copy is None:
             return
         with self._translated("written"):
-            _copy_all(self._copy, self._writer)
+            copy_all(self._copy, self._writer)
         with self._read_lock:
             self._copy.close()
             self._copy = None
@@ -321,17 +321,3 @@ def translated(path: Path, what: str, done: str, replaceable: bool = False) -> I
         raise StoreFailed(f"{subject} cannot be {done}: {fault.value} ({error}).", detail=where) from error
     except OSError as error:
         raise StoreFailed(f"{subject} cannot be {done}: {error.strerror or error}.", detail=where) from error
-
-
-def _copy_all(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
-    """Make one database the same as another. Raises sqlite3.Error; SQLITE_BUSY if another process has one of
-    them locked: left to itself, `backup` tries for ever."""
-
-    def give_up(status: int, _remaining: int, _total: int) -> None:
-        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            error = sqlite3.OperationalError("the database is locked")
-            error.sqlite_errorcode = status
-            raise error
-
-    # Each step has waited already, as long as the connection is patient.
-    source.backup(target, progress=give_up)

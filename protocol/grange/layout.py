@@ -109,13 +109,6 @@ class Geometry:
         """The plaintext stream with its zeros and trailer: all blocks, full."""
         return self.blocks * self.block_bytes
 
-    def padding_bytes(self, stream_bytes: int) -> int:
-        """How many zeros stand between so many bytes of contents and manifest, and the trailer."""
-        padding = self.capacity_bytes - TRAILER_BYTES - stream_bytes
-        if padding < 0 or stream_bytes < 0:
-            raise Misuse(f"a stream of {stream_bytes} bytes does not fit {self}")
-        return padding
-
     def place_of(self, block: int) -> tuple[int, int]:
         """Segment and slot of a block."""
         if not 0 <= block < self.blocks:

@@ -11,7 +11,6 @@ from typing import Final
 from grange.errors import Misuse
 
 HASH_BYTES: Final = 32
-NODE_BYTES: Final = 2 * HASH_BYTES
 LEAF_BYTES: Final = 512
 """The unit of audit. docs/adr/0001-leaf-size.md says why."""
 

@@ -17,8 +17,8 @@ def test_the_stream_fits_and_its_padding_is_bounded(stream_bytes: int, code: tup
     """At most one part in 32, unless one segment holds it all: then half the piece would not do."""
     k, n = code
     geometry = Geometry.for_stream(stream_bytes, k, n)
-    padding = geometry.padding_bytes(stream_bytes)
-    assert stream_bytes + padding + TRAILER_BYTES == geometry.capacity_bytes
+    padding = geometry.capacity_bytes - TRAILER_BYTES - stream_bytes
+    assert padding >= 0
     if padding * MAX_PADDING_SHARE > stream_bytes:
         assert geometry.segments == 1
         half = k * (geometry.piece_bytes // 2 - TAG_BYTES)
@@ -29,7 +29,7 @@ def test_the_stream_fits_and_its_padding_is_bounded(stream_bytes: int, code: tup
 def test_no_larger_piece_would_do(stream_bytes: int, code: tuple[int, int]) -> None:
     k, n = code
     geometry = Geometry.for_stream(stream_bytes, k, n)
-    if geometry.padding_bytes(stream_bytes) * MAX_PADDING_SHARE > stream_bytes:
+    if (geometry.capacity_bytes - TRAILER_BYTES - stream_bytes) * MAX_PADDING_SHARE > stream_bytes:
         return
     larger = geometry.piece_bytes * 2
     while larger <= MAX_PIECE_BYTES:
@@ -123,7 +123,6 @@ def test_what_is_outside_of_the_order_is_refused() -> None:
         lambda: geometry.blocks_of(0, geometry.capacity_bytes + 1),
         lambda: geometry.blocks_of(-1, 1),
         lambda: geometry.piece_range(2),
-        lambda: geometry.padding_bytes(geometry.capacity_bytes - TRAILER_BYTES + 1),
         lambda: Geometry.for_stream(-1, 1, 1),
         lambda: Geometry.for_stream(1, 2, 1),
         lambda: Geometry.for_stream(1 << 60, 1, 1),

@@ -49,7 +49,6 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
 
 def test_sizes_agree_with_each_other() -> None:
     assert units.MAX_PIECE_LEAVES == 2048
-    assert units.NODE_BYTES == 64
     assert units.LEAF_BYTES % 32 == 0
 
 

@@ -15,7 +15,6 @@ made again when something is put into them.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from grange.kernel import merkle_root
+from grange.storage.file_lock import lock_file
 from grange_node.errors import Conflict, DataInUse, Mismatch, PieceDamaged, PieceMissing, StorageFull
 from grange_node.files import FOLDER_MODE, DiskFiles, Files
 from grange_node.pieces.folders import Folders, translated
@@ -378,6 +378,8 @@ class Store:
 
 def _take(lock: int, root: Path) -> None:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_ours = lock_file(lock)
     except OSError as error:
-        raise DataInUse(f"{root} is served by another process.", hint="Stop that one first.") from error
+        raise DataInUse(f"{root} cannot be locked: {error.strerror}.", hint="Use another disk.") from error
+    if not is_ours:
+        raise DataInUse(f"{root} is served by another process.", hint="Stop that one first.")

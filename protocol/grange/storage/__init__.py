@@ -2,6 +2,7 @@
 
 atomic_file        a file is written whole or not at all
 temporary_file     a file without a name of its own yet; what a killed process left is removed
+file_lock          the lock of an open file, on which the others stand
 folder_lock        one process at a time does something to the files of a folder
 home_lock          one process at a time sends from a wallet
 mark               a file that says, as long as a process lives, that it works on something

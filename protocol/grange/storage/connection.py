@@ -89,6 +89,20 @@ def use_write_ahead_log(
             return
 
 
+def copy_all(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Make one database the same as another. Raises sqlite3.Error; SQLITE_BUSY if another process has one of
+    them locked: left to itself, `backup` tries for ever."""
+
+    def give_up(status: int, _remaining: int, _total: int) -> None:
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            error = sqlite3.OperationalError("the database is locked")
+            error.sqlite_errorcode = status
+            raise error
+
+    # Each step has waited already, as long as the connection is patient.
+    source.backup(target, progress=give_up)
+
+
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """What the body does is done as a whole or not at all, also if it raises."""

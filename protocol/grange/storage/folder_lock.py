@@ -8,11 +8,12 @@ without locks one goes on without. Raises OSError if there is no such folder. Fo
 is waited for in an event loop, there is `home_lock`.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from grange.storage.file_lock import lock_file
 
 
 @contextmanager
@@ -21,7 +22,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock_file(descriptor, wait=True)
         yield
     finally:
         os.close(descriptor)

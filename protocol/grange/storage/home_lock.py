@@ -12,12 +12,13 @@ is done under it must be right without it too, only slower.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
+
+from grange.storage.file_lock import lock_file
 
 LOCK_NAME: Final = "sending.lock"
 POLL_SECONDS: Final = 0.05
@@ -67,13 +68,11 @@ class HomeLock:
         has_waited = False
         while True:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not has_waited:
-                    self._on_wait()
-                has_waited = True
+                if lock_file(descriptor):
+                    return
             except OSError:
                 return
-            else:
-                return
+            if not has_waited:
+                self._on_wait()
+            has_waited = True
             await asyncio.sleep(POLL_SECONDS)

@@ -8,12 +8,13 @@ A file that the process holds a lock on. Where it can't be made or locked (a ful
 locks) there is no mark: so what relies on it must be right without it too. Never raises OSError.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
+
+from grange.storage.file_lock import lock_file
 
 _MODE: Final = 0o600
 
@@ -38,14 +39,11 @@ def is_marked(path: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not lock_file(descriptor, shared=True)
     except OSError:
         return False
     finally:
         os.close(descriptor)
-    return False
 
 
 def _locked(path: Path) -> int | None:
@@ -54,8 +52,9 @@ def _locked(path: Path) -> int | None:
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if lock_file(descriptor):
+            return descriptor
     except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
+        pass
+    os.close(descriptor)
+    return None

@@ -17,17 +17,14 @@ out as they are.
 
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Self, TypeVar
 
 from grange.errors import Category, Misuse, UserError, WorldError
-from grange.storage.connection import BUSY_SECONDS, connect, open_to_write, transaction
+from grange.storage.connection import BUSY_SECONDS, connect, copy_all, open_to_write, transaction
 from grange.storage.database_file import Fault, fault_of, open_or_begin_again
-
-BACKUP_PAGES: Final = 1_000
 
 Result = TypeVar("Result")
 Connection = sqlite3.Connection
@@ -180,33 +177,28 @@ class OptionalDatabase:
 
     def _go_on_in_memory(self, path: Path, reason: str) -> None:
         """With what the file has, as far as it can be read."""
-        deadline = time.monotonic() + self._busy_seconds
         copy: Connection | None = None
         if self._db is not None:
-            copy = self._copied(self._db, deadline)
+            copy = self._copied(self._db)
         # A file in a folder that takes nothing is opened as one that cannot change, without its log.
         for how in ("mode=ro", "mode=ro&immutable=1"):
             if copy is None and path.exists():
                 with suppress(sqlite3.DatabaseError):
                     source = connect(path, busy_seconds=self._busy_seconds, uri_options=how)
                     with closing(source):
-                        copy = self._copied(source, deadline)
+                        copy = self._copied(source)
         self._close()
         self.forgetful = reason
         self._db = copy
 
-    def _copied(self, source: Connection, deadline: float) -> Connection | None:
+    def _copied(self, source: Connection) -> Connection | None:
         """A copy in memory; None if the source does not give one."""
-
-        def give_up(_status: int, _remaining: int, _total: int) -> None:
-            if time.monotonic() > deadline:
-                raise TimeoutError
 
         copy = connect(None, any_thread=True)
         try:
-            source.backup(copy, pages=BACKUP_PAGES, progress=give_up)
+            copy_all(source, copy)
             self._prepare(copy)
-        except (sqlite3.DatabaseError, TimeoutError):
+        except sqlite3.DatabaseError:
             copy.close()
             return None
         return copy

@@ -5,7 +5,6 @@ The system lets go of the lock when the process ends, however it ends; so one wi
 A link cannot be locked: one on its way has a locked file beside it, whose name is the start of its own.
 """
 
-import fcntl
 import os
 import re
 import secrets
@@ -13,6 +12,8 @@ import stat
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
+
+from grange.storage.file_lock import lock_file
 
 TEMPORARY_FILE_MODE: Final = 0o600
 MAX_TRIES: Final = 16
@@ -109,10 +110,9 @@ def _remove_link(directory: int, name: bytes, guard: bytes) -> None:
 def _lock(descriptor: int, *, wait: bool) -> bool:
     """Lock a file; False if another has it, or if it cannot be locked at all."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        return lock_file(descriptor, wait=wait)
     except OSError:
         return False
-    return True
 
 
 def _is_there(directory: int, name: bytes, descriptor: int) -> bool:
