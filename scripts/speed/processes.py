@@ -1,4 +1,4 @@
-"""Measuring in a process of its own, so that its memory is its own too."""
+"""Processes for measuring: of their own memory, and started as they are for those who use Grange."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from pathlib import Path
 from typing import Any
 
 SCRIPTS = str(Path(__file__).resolve().parent.parent)
+
+
+def as_installed() -> dict[str, str]:
+    """The environment for a process whose start is measured: Python keeps what it compiled, as it does for
+    those who use Grange, and does not where a developer's environment says so."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 async def run_measured(module: str, *arguments: object) -> dict[str, Any]:

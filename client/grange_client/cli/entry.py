@@ -21,6 +21,8 @@ from grange_client.output_errors import OutputFailed
 def main() -> None:
     """The console script."""
     pause_collector()
+    # Looking for them reads a file of every package that is installed.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     _open_standard_files()
     sys.stdout = _text_output(1, sys.stdout, _Output)
     sys.stderr = _text_output(2, sys.stderr, _Errors)

@@ -14,7 +14,7 @@ reading the list of all. `eth_abi` reads and writes the same in the tests (docs/
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, Protocol
 
 from grange.errors import Misuse
@@ -27,9 +27,18 @@ Component = Mapping[str, Any]
 """A parameter or a field, as the compiler describes it."""
 
 
+@cache
 def snake(name: str) -> str:
     """`leafCount` to `leaf_count`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().lstrip("_")
+
+
+def type_name(component: Component) -> str:
+    """What signatures call the type of a parameter or a field."""
+    kind: str = component["type"]
+    if not kind.startswith("tuple"):
+        return kind
+    return f"({','.join(map(type_name, component['components']))}){kind.removeprefix('tuple')}"
 
 
 class AbiType(Protocol):

@@ -14,7 +14,7 @@ from importlib import resources
 from operator import xor
 from typing import Any
 
-from grange.chain.abi_types import Component, Struct
+from grange.chain.abi_types import Component, Struct, type_name
 from grange.chain.answers import count, hash_from
 from grange.chain.errors import AnswerUnreadable
 from grange.chain.events import Event
@@ -51,7 +51,8 @@ class Element:
     @cached_property
     def signature(self) -> str:
         """Its name and types, as they are hashed."""
-        return self.name + self.inputs.name
+        # Not by `inputs`: all events and errors are looked up by their hashes, and few of them are read.
+        return f"{self.name}({','.join(map(type_name, self._entry.get('inputs', ())))})"
 
     @cached_property
     def topic(self) -> bytes:
