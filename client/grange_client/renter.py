@@ -410,7 +410,7 @@ class Renter:
     async def orders(self, watch: Listener = ignore_progress, *, budget: Budget | None = None) -> list[Known]:
         """All orders of this renter, newest first; names of those that cannot be read now are None, and
         `notices` says why. Reading names costs no more than the budget, if there is one."""
-        await self._read_chain(watch)
+        await self._sync(watch)
         await self._read_names(await self._list(), watch, budget)
         return await self._list()
 
@@ -419,22 +419,13 @@ class Renter:
     ) -> Known:
         """The newest order of this name, or the one whose id begins so; see `lookup.find_order` and `orders`.
         Where an id is given, what other orders are called is neither read nor paid for."""
-        await self._read_chain(watch)
+        await self._sync(watch)
         listed = await self._list()
         await self._read_names(with_id(wanted, listed) or listed, watch, budget)
         return find_order(wanted, await self._list(), await self.missing())
 
-    async def _read_chain(self, watch: Listener) -> None:
-        await self._sync(watch)
-        if not await self.executors.in_database(self._was_read):
-            # Reading it found that it was damaged: it is empty now, and the chain fills it again.
-            await self._sync(watch)
-
     async def _list(self) -> list[Known]:
         return await self.executors.in_database(self.catalog.orders)
-
-    def _was_read(self) -> bool:
-        return bool(self.catalog.orders() or self.catalog.index.cursor(self._first_block).anchors)
 
     async def _read_names(self, listed: Sequence[Known], watch: Listener, budget: Budget | None) -> None:
         """One that cannot be read keeps no other from being listed, and got."""
@@ -646,19 +637,28 @@ class Renter:
     async def _sync(self, watch: Listener) -> None:
         watch(Step(what="Reading the chain"))
         before = self._synced
-        self._synced = await sync(
-            self.market,
-            self.catalog,
-            self.executors,
-            first_block=self._first_block,
-            before=self._synced,
-        )
+        synced = self._synced = await self._read_chain()
         self._tenures.note_read()
-        for oddity in self._synced.oddities if self._synced is not before else ():
+        for oddity in synced.oddities if synced is not before else ():
             watch(Step(what=oddity))
         async with self.notes.settling():
-            said = await self._aftercare.look(self._synced.head, watch)
+            said = await self._aftercare.look(synced.head, watch)
         self.notes.said |= dict.fromkeys(said)
+
+    async def _read_chain(self) -> Synced:
+        synced = await self._synced_after(self._synced)
+        if await self.executors.in_database(self._was_read):
+            return synced
+        # Reading it found that it was damaged: it is empty now, and the chain fills it again. Nothing may be
+        # said of orders before that.
+        return await self._synced_after(None)
+
+    async def _synced_after(self, before: Synced | None) -> Synced:
+        first = self._first_block
+        return await sync(self.market, self.catalog, self.executors, first_block=first, before=before)
+
+    def _was_read(self) -> bool:
+        return bool(self.catalog.orders() or self.catalog.index.cursor(self._first_block).anchors)
 
     async def _epoch(self) -> Epoch:
         """The epoch of the newest block that was seen when the chain was read, or that there is."""

@@ -81,6 +81,9 @@ class Aftercare:
                     with suppress(GrangeError):
                         self.placements.note(placement.in_block(block, on_chain[order.id].start))
             elif head.number + MARGIN_BLOCKS > placement.last_block:
+                if (hidden := await self._hidden(placement)) is not None:
+                    said += hidden
+                    continue
                 self.placements.forget(order.id)
                 if was_on_chain or placement.is_acknowledged:
                     said.append(
@@ -94,6 +97,25 @@ class Aftercare:
                 # An endpoint that is not there yet is behind, and no reorganisation.
                 said.append(await self._place_again(placement, watch))
         return said
+
+    async def _hidden(self, placement: Placement) -> list[str] | None:
+        """What to say of an order that the market has, though its events were not read; None if it is gone.
+
+        Anyone who is told that it is gone stores it again, and pays twice.
+        """
+        try:
+            kept = await self.market.order(placement.order.id)
+        except GrangeError:
+            # The next command asks again.
+            return []
+        if kept is None:
+            return None
+        with suppress(GrangeError):
+            await self.executors.in_database(self.catalog.index.read_again)
+        return [
+            f"The endpoint does not show {_named(placement)}, but the market has it. The next command looks "
+            "for it: do not store it again. If this stays so, use another endpoint: `rpc` in config.json."
+        ]
 
     def _forget_what_is_stored_again(self, missing: Collection[Known]) -> None:
         """The person was faster: to place it again as well would be to pay twice for the same."""

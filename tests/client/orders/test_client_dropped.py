@@ -8,7 +8,7 @@ import pytest
 from client_fakes import World
 from client_trees import listing
 
-from grange.chain import ChainUnavailable, Head, TransactionNotMined, TransactionReverted
+from grange.chain import ChainUnavailable, Head, Order, TransactionNotMined, TransactionReverted
 from grange.chain.confirmations import FINAL_BLOCKS, default_confirmations
 from grange.types import OrderId, address_from
 from grange.units import TOKEN
@@ -434,3 +434,46 @@ async def test_it_waits_for_as_many_blocks_as_it_is_told(world: World, tree: Pat
 
 def test_live_chains_are_waited_for_and_devnets_are_not() -> None:
     assert (default_confirmations(1), default_confirmations(1337)) == (3, 0)
+
+
+async def test_a_damaged_catalog_makes_no_order_a_dropped_one(world: World, tree: Path) -> None:
+    """Its signatures are over, its placement is still noted. Who hears that the money is back pays twice."""
+    async with world.renter() as renter:
+        order = await store(renter, tree)
+        renter.catalog.file.change(lambda db: db.execute("UPDATE orders SET k = 'x'"))
+    world.market.block += LIFE_BLOCKS
+    async with world.renter() as renter:
+        assert [known.order.id for known in await renter.orders()] == [order]
+        assert not [said for said in renter.notices() if "dropped" in said or "Store it again" in said]
+        assert await renter.missing() == []
+
+
+async def test_an_order_that_the_market_has_is_not_called_dropped(
+    world: World, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever events an endpoint keeps to itself, and whatever it does not answer; later it shows them."""
+    async with world.renter() as renter:
+        order = await store(renter, tree)
+    kept = await world.market.order(order)
+    shown, world.market.events = world.market.events, []
+    world.market.block += LIFE_BLOCKS
+
+    async def has(_: OrderId) -> Order | None:
+        return kept
+
+    async def away(_: OrderId) -> Order | None:
+        raise ChainUnavailable("http://chain", "connection refused")
+
+    for answer, words in ((away, []), (has, ["does not show order ghost, but the market has it"])):
+        with monkeypatch.context() as patch:
+            patch.setattr(world.market, "order", answer)
+            async with world.renter() as renter:
+                assert await renter.orders() == []
+                said = renter.notices()
+                assert len(said) == len(words)
+                assert all(word in one for word, one in zip(words, said, strict=True))
+                assert [one.order.id for one in renter.placements.all()] == [order]
+    world.market.events = shown
+    async with world.renter() as renter:
+        assert [known.order.id for known in await renter.orders()] == [order]
+        assert renter.notices() == []
