@@ -98,11 +98,11 @@ class Extensions:
         ]
         staying = [alive[farmer.id] for farmer, why in zip(present, reasons, strict=True) if not why]
         others = [one for one in found.candidates if one.farmer.id not in ids]
-        spares = [
+        candidates = [
             Keeper(farmer=chosen.farmer, rate=chosen.rate)
             for chosen in choose(others, found.requirements, beside=staying).ranked
         ]
-        keepers = _assigned(present, reasons, spares, needed)
+        keepers = _assigned(present, reasons, candidates, needed)
         salt = salt_for(order, end, keepers)
         cost = sum(keeper.rate for keeper in keepers) * (end - order.end)
         return ExtensionQuote(
@@ -111,7 +111,7 @@ class Extensions:
             id=order_id(self.account, salt),
             end=end,
             keepers=keepers,
-            spares=tuple(spares),
+            candidates=tuple(candidates),
             cost=cost,
             missing=missing_from_vault(cost, await self.funds(), cheaper=FEWER_EPOCHS),
             block=clock.block,
@@ -203,7 +203,7 @@ class _NewOrder:
                 previous=self._order.id,
             ),
             keepers=dict(enumerate(quote.keepers)),
-            candidates=[spare for spare in quote.spares if spare.farmer.id not in keeping],
+            candidates=[one for one in quote.candidates if one.farmer.id not in keeping],
             make_pieces=self._make_pieces,
             root_of=lambda slot: self._order.slots[slot].root,
             name_pass=lambda slots, _: f"Moving {'a slot' if slots == 1 else f'{slots} slots'} to others",
@@ -274,14 +274,14 @@ def _reason(candidate: Candidate, needed: Requirements) -> str:
 
 
 def _assigned(
-    present: Sequence[Farmer], reasons: Sequence[str], spares: list[Keeper], needed: Requirements
+    present: Sequence[Farmer], reasons: Sequence[str], candidates: list[Keeper], needed: Requirements
 ) -> tuple[Keeper, ...]:
     keepers = []
     for farmer, reason in zip(present, reasons, strict=True):
         if not reason:
             keepers.append(Keeper(farmer=farmer, rate=asked_rate(farmer, needed.slot_bytes)))
-        elif spares:
-            keepers.append(replace(spares.pop(0), reason=f"Farmer {farmer.id} will not: {reason}"))
+        elif candidates:
+            keepers.append(replace(candidates.pop(0), reason=f"Farmer {farmer.id} will not: {reason}"))
         else:
             failures = {f.id: why for f, why in zip(present, reasons, strict=True) if why}
             raise _too_few(failures)

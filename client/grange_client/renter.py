@@ -401,7 +401,7 @@ class Renter:
             )
         self._tenures.note_placed(extended.order)
         self.notes.add(lambda: self.catalog.index.note(extended.order))
-        self._note_agreed(extended.order, [one.farmer for one in (*quote.keepers, *quote.spares)])
+        self._note_agreed(extended.order, [one.farmer for one in (*quote.keepers, *quote.candidates)])
         await self.notes.settled()
         return extended
 

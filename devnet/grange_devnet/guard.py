@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 
-PATIENCE_SECONDS = 3.0
+END_TIMEOUT_SECONDS = 3.0
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
                 pass
             child.terminate()
             try:
-                child.wait(PATIENCE_SECONDS)
+                child.wait(END_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
                 child.kill()
 

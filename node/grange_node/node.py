@@ -40,7 +40,7 @@ from grange_node.chain.chain_follower import ChainFollower
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.gas_watch import GAS_SECONDS, GasWatch
 from grange_node.chain.vault_funds import VaultFunds
-from grange_node.config import ACCOUNTS_NAME, DAMAGES_NAME, LEDGER_NAME, REPAIRS_NAME, Config
+from grange_node.config import ACCOUNTS_NAME, DAMAGED_PIECES_NAME, LEDGER_NAME, REPAIRS_NAME, Config
 from grange_node.files import DiskFiles, Files
 from grange_node.ledger.ledger import Ledger
 from grange_node.limits.fair_shares import FairShares
@@ -188,7 +188,7 @@ class Node:
                 )
             )
             damaged_pieces = stack.enter_context(
-                DamagedPieces.open(config.data_folder / DAMAGES_NAME, ballast.give_up)
+                DamagedPieces.open(config.data_folder / DAMAGED_PIECES_NAME, ballast.give_up)
             )
             if rebuilder is None:
                 rebuilder = LiveRebuilder(config.data_folder / REPAIRS_NAME, market.sender, executors)

@@ -382,7 +382,7 @@ async def test_an_unknown_function_or_a_wrong_number_of_values_is_our_mistake(
         await sender.send("nothing")
     with pytest.raises(Misuse, match="takes 2 values"):
         await sender.send("claim", SOMEBODY)
-    with pytest.raises(Misuse, match="do not fit"):
+    with pytest.raises(Misuse, match="does not fit"):
         await sender.send("claim", SOMEBODY, -1)
 
 

@@ -179,7 +179,7 @@ async def test_an_order_that_another_command_placed_after_a_reorganisation_is_st
     transaction has the nonce. `put` ends well, with the other's block."""
     devnet, holds, may_go_on = town.devnet, asyncio.Event(), asyncio.Event()
     send_again = Sender._send_again_if_dropped
-    monkeypatch.setattr("grange.chain.sender.BLOCK_PATIENCE_SECONDS", 20)
+    monkeypatch.setattr("grange.chain.sender.BLOCK_TIMEOUT_SECONDS", 20)
     async with Renter.open(town.config, policy=CALM) as renter:
         assert isinstance(renter.market, RenterMarket)
         ours = renter.market.sender

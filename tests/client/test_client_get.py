@@ -221,7 +221,7 @@ def _longer(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("spoil", [_flipped, _shorter, _longer])
 @pytest.mark.parametrize("slot", [0, 1, 2])
-async def test_wrong_bytes_of_data_are_blamed(
+async def test_wrong_bytes_of_data_are_put_on_the_farmer(
     world: World, tree: Path, tmp_path: Path, slot: int, spoil: Callable[[bytes], bytes]
 ) -> None:
     """A farmer that sends other bytes is named and passed over, and the files are right."""

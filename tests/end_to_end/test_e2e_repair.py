@@ -197,11 +197,11 @@ async def test_a_source_is_killed_in_the_middle(ruin: Ruin, tmp_path: Path) -> N
         finally:
             await victim.start()
     assert job.outcome is Outcome.REFILLED
-    assert job.blamed == ()
+    assert job.at_fault == ()
     await assert_whole(ruin, "source dies", tmp_path)
 
 
-async def test_a_source_that_sends_wrong_bytes_is_blamed_and_replaced(ruin: Ruin, tmp_path: Path) -> None:
+async def test_a_source_that_sends_wrong_bytes_is_noted_and_replaced(ruin: Ruin, tmp_path: Path) -> None:
     town, order = ruin.town, ruin.orders["source lies"].order
     liar = ruin.live("source lies")[0]
     files = {path: path.read_bytes() for path in piece_files(liar, order.id)}
@@ -214,7 +214,7 @@ async def test_a_source_that_sends_wrong_bytes_is_blamed_and_replaced(ruin: Ruin
         for path, content in files.items():
             path.write_bytes(content)
     assert job.outcome is Outcome.REFILLED
-    assert job.blamed == (liar.farmer,)
+    assert job.at_fault == (liar.farmer,)
     await assert_whole(ruin, "source lies", tmp_path)
 
 

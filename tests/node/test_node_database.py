@@ -16,7 +16,7 @@ from grange.storage.temporary_file import create_temporary
 from grange.types import Epoch
 from grange_node import database
 from grange_node.audit.prover import Action
-from grange_node.config import ACCOUNTS_NAME, DAMAGES_NAME, LEDGER_NAME
+from grange_node.config import ACCOUNTS_NAME, DAMAGED_PIECES_NAME, LEDGER_NAME
 from grange_node.errors import LedgerDamaged, StorageFull, StoreFailed
 from grange_node.ledger.ledger import Ledger
 from grange_node.payments.accounts import Accounts
@@ -133,7 +133,7 @@ async def test_a_damaged_ledger_says_what_to_do(tmp_path: Path, offset: int) -> 
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", [DAMAGES_NAME, ACCOUNTS_NAME])
+@pytest.mark.parametrize("name", [DAMAGED_PIECES_NAME, ACCOUNTS_NAME])
 async def test_a_damaged_side_file_costs_what_it_holds(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
@@ -152,7 +152,7 @@ async def test_a_side_file_that_is_damaged_while_it_is_open_is_begun_again(
     fragile: Farm, disk: SqliteDisk
 ) -> None:
     fragile.node.damaged_pieces.note(parcel().key, [1], fragile.market.epoch)
-    path = fragile.node.config.data_folder / DAMAGES_NAME
+    path = fragile.node.config.data_folder / DAMAGED_PIECES_NAME
     disk.reading = UNREADABLE
     with pytest.raises(StoreFailed):
         fragile.node.damaged_pieces.all()
@@ -214,7 +214,7 @@ def test_a_file_that_another_process_keeps_locked_is_not_waited_for_without_end(
 ) -> None:
     """What is noted meanwhile is kept in memory, each time, and goes to the disk when the lock is gone."""
     monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.0)
-    path, key = tmp_path / DAMAGES_NAME, parcel().key
+    path, key = tmp_path / DAMAGED_PIECES_NAME, parcel().key
     with (
         DamagedPieces.open(path) as damaged_pieces,
         closing(sqlite3.connect(path, isolation_level=None)) as other,

@@ -26,7 +26,7 @@ class ExtensionQuote:
     id: OrderId
     end: Epoch
     keepers: tuple[Keeper, ...]
-    spares: tuple[Keeper, ...]
+    candidates: tuple[Keeper, ...]
     cost: int
     missing: int
     """What will be moved from the wallet into the vault."""

@@ -3,8 +3,8 @@
     notes.add(lambda: reputations.note(event))     # returns at once
     await notes.settled()                          # it is there, or `said` has a sentence about it
 
-What is done can't fail any more, so a file that another program holds is said and is no error. Decides only
-that. Leaves what is noted to the callers.
+What is done can't fail any more, so a file that another program holds is said and is not an error. Decides
+only that. Leaves what is noted to the callers.
 """
 
 import asyncio

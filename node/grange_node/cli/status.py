@@ -31,7 +31,7 @@ from grange_node.chain.ownership import (
     unknown_farmer,
 )
 from grange_node.cli.stake import covered_bytes
-from grange_node.config import DAMAGES_NAME, LEDGER_NAME, Config, connect
+from grange_node.config import DAMAGED_PIECES_NAME, LEDGER_NAME, Config, connect
 from grange_node.errors import FarmerForeign, StoreFailed
 from grange_node.files import DiskFiles
 from grange_node.ledger.ledger import Ledger
@@ -216,7 +216,7 @@ def _coverage(config: Config, seen: _Seen | None) -> tuple[int | None, int | Non
 def _known_damage(config: Config) -> tuple[list[Damage], int | None]:
     """What is damaged, and when all was last looked at. A list that is damaged itself says nothing: the node
     begins it again."""
-    path = config.data_folder / DAMAGES_NAME
+    path = config.data_folder / DAMAGED_PIECES_NAME
     if path.exists():
         with suppress(StoreFailed), DamagedPieces.look(path) as damaged_pieces:
             return damaged_pieces.all(), damaged_pieces.told(SCRUBBED)

@@ -30,7 +30,7 @@ from grange_node.pieces.folders import translated
 MARKER_NAME: Final = "grange-volume.json"
 EXPECTED_NAME: Final = "volume.json"
 ID_BYTES: Final = 16
-PATIENCE_SECONDS: Final = 300.0
+GONE_TIMEOUT_SECONDS: Final = 300.0
 """How long a running farm waits for its data to come back: a disk that connects again takes seconds, somebody
 who mounts it again minutes."""
 TRACES: Final = ("ledger.sqlite3", "slots")
@@ -72,7 +72,7 @@ class Volume:
         """Whether it is there; says so when that changes. `in_place` tells whether the files that are open
         are still those in the folder; `steady_seconds` is the time by a clock that nobody sets.
 
-        Raises VolumeMissing when it has been gone for PATIENCE_SECONDS, or came back with other files.
+        Raises VolumeMissing when it has been gone for GONE_TIMEOUT_SECONDS, or came back with other files.
         """
         if not self.is_there():
             if self._gone_since is None:
@@ -81,9 +81,9 @@ class Volume:
                     "the data folder %s is not there; is its disk mounted? Nothing is written to it until it "
                     "is back. The farm ends in %d seconds if it is not",
                     self.folder,
-                    PATIENCE_SECONDS,
+                    GONE_TIMEOUT_SECONDS,
                 )
-            elif steady_seconds - self._gone_since >= PATIENCE_SECONDS:
+            elif steady_seconds - self._gone_since >= GONE_TIMEOUT_SECONDS:
                 raise VolumeMissing(self.folder, "it vanished while the farm ran")
             return False
         if not in_place():

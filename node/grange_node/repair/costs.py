@@ -22,13 +22,13 @@ def sources(
     live: Iterable[int],
     farmers: Mapping[FarmerId, Farmer],
     *,
-    blamed: Collection[FarmerId] = (),
+    at_fault: Collection[FarmerId] = (),
 ) -> list[int]:
     """Live slots in the order in which to read from them: the cheapest first, and last those of farmers that
     sent wrong bytes before."""
 
     def rank(slot: int) -> tuple[bool, int, int]:
-        return order_state.slots[slot].farmer in blamed, _egress(order_state, slot, farmers), slot
+        return order_state.slots[slot].farmer in at_fault, _egress(order_state, slot, farmers), slot
 
     return sorted(live, key=rank)
 

@@ -71,7 +71,7 @@ class Job:
     """Base units that reading has cost."""
     refilled: Mapping[int, FarmerId] = field(default_factory=dict)
     transactions: tuple[str, ...] = ()
-    blamed: tuple[FarmerId, ...] = ()
+    at_fault: tuple[FarmerId, ...] = ()
     """Farmers that sent wrong bytes."""
     declined: tuple[FarmerId, ...] = ()
     """Farmers that were to take a slot and did not: others are asked first."""
@@ -103,7 +103,7 @@ class Job:
             "paid": self.paid,
             "refilled": {str(slot): farmer for slot, farmer in self.refilled.items()},
             "transactions": list(self.transactions),
-            "blamed": list(self.blamed),
+            "at_fault": list(self.at_fault),
             "declined": list(self.declined),
         }
 
@@ -125,7 +125,7 @@ class Job:
             paid=int(content["paid"]),
             refilled={int(slot): FarmerId(farmer) for slot, farmer in content["refilled"].items()},
             transactions=tuple(content["transactions"]),
-            blamed=tuple(FarmerId(farmer) for farmer in content["blamed"]),
+            at_fault=tuple(FarmerId(farmer) for farmer in content["at_fault"]),
             declined=tuple(FarmerId(farmer) for farmer in content.get("declined", ())),
         )
 

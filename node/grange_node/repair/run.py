@@ -100,7 +100,7 @@ class RepairRun:
                 f"{len(self._live)} slots are live, {len(readable)} at a price that we pay, and "
                 f"{self._order_state.k} are needed"
             )
-        slots = sources(self._order_state, readable, farmers, blamed=self.job.blamed)
+        slots = sources(self._order_state, readable, farmers, at_fault=self.job.at_fault)
         budget = Budget(self._spendable(slots))
         async with (
             self._view.directory.reading(budget) as reading,
@@ -124,8 +124,8 @@ class RepairRun:
             except OverBudget as error:
                 raise RepairStopped(DEARER) from error
             finally:
-                blamed = tuple(sorted({*self.job.blamed, *pool.liars}))
-                self.job = replace(self.job, blamed=blamed).counted(
+                at_fault = tuple(sorted({*self.job.at_fault, *pool.liars}))
+                self.job = replace(self.job, at_fault=at_fault).counted(
                     read=reading.received_bytes,
                     paid=budget.spent,
                     rebuilt=rebuilt.size_bytes,

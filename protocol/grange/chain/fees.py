@@ -25,12 +25,12 @@ of two equal transfers would be "already known", and only one would be made."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendPolicy:
-    """Fees and patience.
+    """Fees and timeouts.
 
     The fee per gas is base_fee_factor times the newest base fee, plus the tip, and never more than
     max_fee_wei if that is set. A transaction not mined within bump_after_seconds is sent again with both
     raised by bump_percent, or to what one would offer at that moment if that is more; at most max_bumps
-    times. While it is waited for the endpoint may be away: only after patience_seconds is it given up.
+    times. While it is waited for the endpoint may be away: only after timeout_seconds is it given up.
     """
 
     tip_wei: int | None = None
@@ -44,7 +44,7 @@ class SendPolicy:
     longest_poll_seconds: float = 0.5
 
     @property
-    def patience_seconds(self) -> float:
+    def timeout_seconds(self) -> float:
         """How long a transaction is waited for in all."""
         return self.bump_after_seconds * (self.max_bumps + 1)
 

@@ -65,7 +65,7 @@ MAX_PAID_REFUSALS: Final = 4
 """How often that may cost gas."""
 BUMP_AFTER_BLOCKS: Final = 3
 """What has a last block has no time to lose: its fees are raised after so many, or after the seconds."""
-BLOCK_PATIENCE_SECONDS: Final = 60.0
+BLOCK_TIMEOUT_SECONDS: Final = 60.0
 """How long the next block is waited for before a call is made again."""
 OVERTAKEN: Final = frozenset({"PermitRefused", "VaultTooSmall", "ERC20InsufficientBalance"})
 """What the contracts say when somebody else used the permit or the money in between."""
@@ -152,11 +152,11 @@ class Sender:
         return await self._until_not_replaced(once)
 
     async def comes_block_after(self, block: int) -> bool:
-        """Wait for a block after this one, BLOCK_PATIENCE_SECONDS at most; whether it came.
+        """Wait for a block after this one, BLOCK_TIMEOUT_SECONDS at most; whether it came.
 
         An endpoint that does not answer meanwhile is asked again.
         """
-        deadline = _now() + BLOCK_PATIENCE_SECONDS
+        deadline = _now() + BLOCK_TIMEOUT_SECONDS
         while True:
             with suppress(ChainError):
                 if await self._outbox.head() > block:
@@ -265,7 +265,7 @@ class Sender:
     async def _mined(self, sent: Sent, confirmations: int) -> Receipt:
         policy, pause, bumps = self.policy, self.policy.first_poll_seconds, 0
         raise_fees_at = _now() + policy.bump_after_seconds
-        give_up_at, newest = _now() + policy.patience_seconds, 0
+        give_up_at, newest = _now() + policy.timeout_seconds, 0
         bumped_in: int | None = None
         while True:
             failure: ChainError | None = None
@@ -283,7 +283,7 @@ class Sender:
                     await self._tell(sent, raw_receipt)
                     head = now or 0
                     if head > newest:
-                        newest, give_up_at = head, _now() + policy.patience_seconds
+                        newest, give_up_at = head, _now() + policy.timeout_seconds
                     depth = head - count(raw_receipt["blockNumber"], "a receipt's block")
                     # A chain that stands still takes nothing back.
                     if confirmations == 0 or depth >= confirmations or _now() >= give_up_at:
@@ -307,7 +307,7 @@ class Sender:
                 log.info("%s (nonce %d) is waited for: %s", sent.label, sent.nonce, error)
             if _now() >= give_up_at:
                 raise TransactionNotMined(
-                    sent.label, sent.hashes[-1], sent.nonce, policy.patience_seconds
+                    sent.label, sent.hashes[-1], sent.nonce, policy.timeout_seconds
                 ) from failure
             await asyncio.sleep(pause)
             pause = min(pause * 2, policy.longest_poll_seconds)

@@ -68,7 +68,7 @@ def open_to_write(
 
 
 def use_write_ahead_log(
-    db: sqlite3.Connection, patience_seconds: float, sleep: Callable[[float], None] = time.sleep
+    db: sqlite3.Connection, timeout_seconds: float, sleep: Callable[[float], None] = time.sleep
 ) -> None:
     """Switch a connection's file to the write-ahead log, or find that it is.
 
@@ -76,7 +76,7 @@ def use_write_ahead_log(
     then refuses others at once, without the wait that a connection's timeout should give
     (sqlite.org/wal.html, "Sometimes queries return SQLITE_BUSY in WAL mode"): so here they wait.
     """
-    deadline = time.monotonic() + patience_seconds
+    deadline = time.monotonic() + timeout_seconds
     while True:
         try:
             db.execute("PRAGMA journal_mode = WAL").fetchall()

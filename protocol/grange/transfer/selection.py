@@ -117,7 +117,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Who fits, best first: the first n get slots, the rest are spares. `unfit` says why not the others.
+    """Who fits, best first: the first n get slots, the rest are candidates. `unfit` says why not the others.
 
     `young` says that too few farmers are tried to keep strangers to their share.
     """

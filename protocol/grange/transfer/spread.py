@@ -94,8 +94,8 @@ def rank(
 
     The cheapest come first, where strangers count as dearer, and so does every further farmer of one owner,
     operator or network; the seed decides between equals. Of no such group more than k - 1 are taken while
-    there are others. Of strangers no more than `strangers_allowed` are in the list, spares included, unless
-    the market is too young for that.
+    there are others. Of strangers no more than `strangers_allowed` are in the list, candidates included,
+    unless the market is too young for that.
 
     An owner, an operator and a network can be borrowed by anyone. So what a farmer shares with others counts
     against it only if they come before it: they are trusted more, or as much and were registered earlier.

@@ -78,7 +78,8 @@ async def test_a_farmer_whose_clock_is_off_costs_that_farmer_only(
 
 
 async def test_one_witness_needs_the_chain(world: World, tree: Path, tmp_path: Path) -> None:
-    """Where one farmer alone speaks of clocks and the newest block does not agree, ours is not blamed."""
+    """Where one farmer alone speaks of clocks and the newest block does not agree, ours is not called
+    wrong."""
     order = await stored(world, tree)
     for slot in order.slots[1:]:
         await world.farmer(slot.farmer).stop()

@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 from grange.cli.exit_codes import ExitCode
 from grange.errors import Category
 from grange_node.cli.farm import app
-from grange_node.config import DAMAGES_NAME, KEY_NAME, LEDGER_NAME, Config, save_config, write_private
+from grange_node.config import DAMAGED_PIECES_NAME, KEY_NAME, LEDGER_NAME, Config, save_config, write_private
 from grange_node.errors import ConfigInvalid, StoreFailed, VolumeMissing
 from grange_node.pieces.volume import (
     EXPECTED_NAME,
+    GONE_TIMEOUT_SECONDS,
     MARKER_NAME,
-    PATIENCE_SECONDS,
     begin_volume,
     find_volume,
     missing_volume,
@@ -163,7 +163,7 @@ def test_status_says_what_to_do_about_a_damaged_ledger(home: Path, config: Confi
     assert "Move it away" in done.stderr
     assert "Traceback" not in done.stderr
     (config.data_folder / LEDGER_NAME).unlink()
-    (config.data_folder / DAMAGES_NAME).write_bytes(b"garbage" * 1000)
+    (config.data_folder / DAMAGED_PIECES_NAME).write_bytes(b"garbage" * 1000)
     assert run("status", "--home", home).exit_code == 0
 
 
@@ -210,10 +210,10 @@ async def test_nothing_is_written_where_the_disk_was(
 async def test_the_farm_ends_when_its_disk_stays_away(running: Farm, config: Config) -> None:
     unmount(config)
     await running.node.look_at_disk()
-    running.clock.set_ahead(10 * PATIENCE_SECONDS)
+    running.clock.set_ahead(10 * GONE_TIMEOUT_SECONDS)
     await running.node.look_at_disk()
-    running.clock.set_ahead(-20 * PATIENCE_SECONDS)
-    running.clock.now += PATIENCE_SECONDS - 1
+    running.clock.set_ahead(-20 * GONE_TIMEOUT_SECONDS)
+    running.clock.now += GONE_TIMEOUT_SECONDS - 1
     await running.node.look_at_disk()
     running.clock.now += 1
     with pytest.raises(VolumeMissing):
@@ -230,7 +230,7 @@ async def test_the_farm_ends_when_its_ledger_is_another_file(running: Farm, conf
 async def test_a_marker_that_cannot_be_read_is_no_missing_disk(running: Farm, config: Config) -> None:
     (config.data_folder / MARKER_NAME).write_bytes(b"\xff\x00garbage")
     await running.node.look_at_disk()
-    running.clock.now += 2 * PATIENCE_SECONDS
+    running.clock.now += 2 * GONE_TIMEOUT_SECONDS
     await running.node.look_at_disk()
     assert (await running.put(parcel(seed=1), 0)).status_code == 201
 

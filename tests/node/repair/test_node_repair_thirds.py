@@ -92,14 +92,14 @@ async def test_a_calm_order_is_repaired_in_three_epochs_each_piece_read_once(
 
 
 async def test_a_closed_third_is_no_fault_of_the_farmers(ground: Ground, tmp_path: Path) -> None:
-    """Nobody is blamed, and nobody is asked again and again while nothing is open."""
+    """Nobody is at fault, and nobody is asked again and again while nothing is open."""
     async with repairing(ground, tmp_path) as repairer:
         await passes(ground, repairer)
         reads = sum(keep.reads for keep in ground.keeps.values())
         await passes(ground, repairer, times=20)
         assert sum(keep.reads for keep in ground.keeps.values()) == reads
         [job] = repairer.jobs.under_way()
-        assert job.blamed == ()
+        assert job.at_fault == ()
 
 
 async def test_takers_are_asked_now_and_then_while_a_repair_waits(ground: Ground, tmp_path: Path) -> None:

@@ -123,18 +123,18 @@ async def test_a_source_that_vanishes_in_the_middle_is_replaced(ground: Ground, 
     job = await repaired(ground, tmp_path)
     assert ground.refills == 1
     assert job.outcome is Outcome.REFILLED
-    assert job.blamed == ()
+    assert job.at_fault == ()
     assert ground.pieces_at(0) == ground.slots[0]
 
 
-async def test_a_source_that_sends_wrong_bytes_is_blamed_and_asked_no_more(
+async def test_a_source_that_sends_wrong_bytes_is_noted_and_asked_no_more(
     ground: Ground, tmp_path: Path
 ) -> None:
     liar = ground.keeps[FarmerId(4)]
     liar.lies = True
     job = await repaired(ground, tmp_path)
     assert_whole(ground)
-    assert job.blamed == (liar.id,)
+    assert job.at_fault == (liar.id,)
     assert liar.reads <= 3
 
 

@@ -27,7 +27,7 @@ from grange.layout import Geometry
 from grange.messages import NO_ORDER, slots_hash
 from grange.types import Epoch, FarmerId, OrderId, Slot
 from grange_node.audit.proof import build_proof
-from grange_node.config import DAMAGES_NAME, LEDGER_NAME
+from grange_node.config import DAMAGED_PIECES_NAME, LEDGER_NAME
 from grange_node.errors import DataMissing, RepairStopped
 from grange_node.files import DiskFiles, Files
 from grange_node.node import Node
@@ -321,7 +321,7 @@ async def test_a_slot_that_comes_on_chain_later_is_taken_in_too(tmp_path: Path) 
         assert kept.node.capacity.used_bytes == used + len(late.data)
 
 
-@pytest.mark.parametrize("gone", [[LEDGER_NAME], [LEDGER_NAME, DAMAGES_NAME, "slots"]])
+@pytest.mark.parametrize("gone", [[LEDGER_NAME], [LEDGER_NAME, DAMAGED_PIECES_NAME, "slots"]])
 @pytest.mark.parametrize("shares", [True, False])
 async def test_a_farm_with_extended_orders_and_no_ledger_proves_again(
     tmp_path: Path, gone: list[str], shares: bool

@@ -89,7 +89,7 @@ async def test_a_farm_without_its_disk_answers_and_offers_no_space(farm: Farm) -
     assert (await farm.http.get("/v1/info")).json()["free_bytes"] == 0
 
 
-async def test_without_its_disk_a_farm_blames_no_single_piece_and_proves_once_it_is_back(
+async def test_without_its_disk_a_farm_calls_no_single_piece_damaged_and_proves_once_it_is_back(
     tmp_path: Path,
 ) -> None:
     async with keeping(tmp_path / "farm") as kept:
