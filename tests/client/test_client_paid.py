@@ -305,7 +305,7 @@ async def test_a_limit_is_one_for_all_that_a_download_pays(world: World, tree: P
         assert each * 3 == earned(world) > 0
     async with world.renter(tmp_path / "b") as renter:
         before, budget = earned(world), Budget(2 * each)
-        with pytest.raises(UnknownOrder, match="no order 'one'"):
+        with pytest.raises(UnknownOrder, match=r"order 'one'\. The name of an order could"):
             await renter.find("one", budget=budget)
         assert earned(world) - before == budget.spent == 2 * each
         assert "could not be read: Reading on would cost more" in renter.notices()[0]
@@ -339,3 +339,21 @@ async def test_who_sends_wrong_bytes_for_an_extension_is_remembered(world: World
     async with world.renter() as renter:
         await renter.extend(await renter.quote_extension(order, None))
         assert renter.reputations.records()[liar].lies == 1
+
+
+async def test_who_lies_about_the_list_of_files_is_not_paid_for_the_files(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
+    order = (await stored(world, tree)).order
+    sell(world)
+    liars = [world.farmer(slot.farmer) for slot in order.slots[: CODE.n - CODE.k]]
+    for farmer in liars:
+        farmer.behaviour.spoil = lambda data: bytes(len(data))
+    async with world.renter(tmp_path / "elsewhere") as renter:
+        plan = await renter.plan_get(order)
+        caught = {one: record for one, record in renter.reputations.records().items() if record.lies}
+        before = {one: world.farmer(one).earned for one in caught}
+        assert any(before.values())
+        await renter.carry_out(plan, tmp_path / "back")
+    assert {one: world.farmer(one).earned for one in caught} == before
+    assert listing(tmp_path / "back" / tree.name) == listing(tree)

@@ -165,7 +165,10 @@ class Downloads:
         """
         budget = Budget(max_price, hint=PAY_MORE)
         await self._check_vault(plan.cost.expected)
-        reader = await self._open(plan.holders, watch, budget, at_any_price=plan.at_any_price)
+        # Anyone who lied while the plan was made is not paid again.
+        records = await self.executors.in_database(self.reputations.records)
+        holders = replace(plan.holders, records=records)
+        reader = await self._open(holders, watch, budget, at_any_price=plan.at_any_price)
         with Target(target, replace=overwrite) as opened:
             async with self.diagnose(plan.order):
                 restored = await restore(

@@ -39,11 +39,12 @@ def find_order(wanted: str, orders: Sequence[Known], missing: Sequence[Known]) -
             hint="`grange ls` shows what there is.",
         )
     unread = sum(known.name is None for known in orders)
+    names_of = "name of an order" if unread == 1 else f"names of {unread} orders"
     names = sorted({known.name for known in orders if known.name})
     close = get_close_matches(wanted, names, n=1)
     raise UnknownOrder(
         f"There is not an order {wanted!r}.",
-        detail=f"The names of {unread} orders could not be read." if unread else "",
+        detail=f"The {names_of} could not be read." if unread else "",
         hint=(f"Did you mean {close[0]!r}? " if close else "") + "`grange ls` shows what there is.",
     )
 
