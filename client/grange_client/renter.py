@@ -250,7 +250,9 @@ class Renter:
             signer = Signer(
                 domain=market.domain, wallet=identity.wallet, timeouts=policy.timeouts, now=now, random=random
             )
-            payments = ReadPayments(domain=market.domain, wallet=identity.wallet, channels=channels)
+            payments = ReadPayments(
+                domain=market.domain, wallet=identity.wallet, channels=channels, executors=executors
+            )
 
             def known() -> set[FarmerId]:
                 served = {farmer for farmer, record in reputations.records().items() if record.successes}

@@ -13,6 +13,7 @@ from node_support import DOMAIN, Clock, FakeMarket, parcel
 from paid_support import PRICED, RENTER
 
 from grange.errors import GrangeError
+from grange.executors import Executors
 from grange.peer import PaymentChannels, Peer, PeerTimeouts, ReadPayments, Signer, open_session
 
 AT_ONCE = 4
@@ -24,11 +25,14 @@ async def main(endpoint: str, channels_path: Path, count: int) -> None:
     signer = Signer(domain=DOMAIN, wallet=RENTER, timeouts=timeouts, now=Clock())
     known = await FakeMarket().own_farmer()
     offer = replace(known.offer, egress_price_per_gib=PRICED.egress_price_per_gib)
-    with PaymentChannels.open(channels_path, domain=DOMAIN, payer=RENTER.address) as channels:
+    with (
+        PaymentChannels.open(channels_path, domain=DOMAIN, payer=RENTER.address) as channels,
+        Executors.open() as executors,
+    ):
         say("open")
         await asyncio.to_thread(sys.stdin.readline)
         async with open_session(timeouts, chain_id=DOMAIN.chain_id) as session:
-            payments = ReadPayments(domain=DOMAIN, wallet=RENTER, channels=channels)
+            payments = ReadPayments(domain=DOMAIN, wallet=RENTER, channels=channels, executors=executors)
             peer = Peer(replace(known, endpoint=endpoint, offer=offer), session, signer, payments)
             gate = asyncio.Semaphore(AT_ONCE)
 

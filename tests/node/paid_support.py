@@ -86,6 +86,8 @@ async def customer(
     price = {"egress_price_per_gib": PRICED.egress_price_per_gib} | offer
     known = replace(known, endpoint=endpoint, offer=replace(known.offer, **price))
     with PaymentChannels.open(channels_path, domain=DOMAIN, payer=wallet.address) as channels:
-        payments = ReadPayments(domain=DOMAIN, wallet=wallet, channels=channels)
+        payments = ReadPayments(
+            domain=DOMAIN, wallet=wallet, channels=channels, executors=farm.node.executors
+        )
         async with open_session(TIMEOUTS, chain_id=DOMAIN.chain_id) as session:
             yield Peer(known, session, signer, payments), payments

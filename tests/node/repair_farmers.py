@@ -6,7 +6,6 @@ read, and `FakeDirectory` says who there is.
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 from typing import Any
 
 from repair_ground import DEADLINE_BLOCKS, DOMAIN, END, PIECE_BYTES, SEGMENTS, Ground, Watch, root_of
@@ -143,12 +142,12 @@ class FakePeer:
         )
 
 
-class _Channels:
-    def totals(self) -> dict[FarmerId, int]:
+class _Payments:
+    async def totals(self) -> dict[FarmerId, int]:
         return {}
 
 
-PAYMENTS: Any = SimpleNamespace(channels=_Channels())
+PAYMENTS: Any = _Payments()
 
 
 class FakeReading:

@@ -1,7 +1,10 @@
 """Payments for reads: what is signed away to farmers, and what comes back when nothing was served for it."""
 
+import asyncio
 import re
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grange.chain import Farmer, Wallet
+from grange.executors import Executors
 from grange.messages import Domain, sign_voucher, voucher_signer
 from grange.peer import (
     Budget,
@@ -52,14 +56,23 @@ def farmer(price_per_gib: int = 1024 * PRICE) -> Farmer:
     )
 
 
+@contextmanager
+def opened(path: Path | None) -> Iterator[ReadPayments]:
+    with (
+        PaymentChannels.open(path, domain=DOMAIN, payer=WALLET.address) as channels,
+        Executors.open() as executors,
+    ):
+        yield ReadPayments(domain=DOMAIN, wallet=WALLET, channels=channels, executors=executors)
+
+
 @pytest.fixture
 def payments() -> Iterator[ReadPayments]:
-    with PaymentChannels.open(None, domain=DOMAIN, payer=WALLET.address) as channels:
-        yield ReadPayments(domain=DOMAIN, wallet=WALLET, channels=channels)
+    with opened(None) as payments:
+        yield payments
 
 
-def paid(payments: ReadPayments, size_bytes: int = MIB) -> Payment:
-    payment = payments.pay(farmer(), size_bytes)
+async def paid(payments: ReadPayments, size_bytes: int = MIB) -> Payment:
+    payment = await payments.pay(farmer(), size_bytes)
     assert payment is not None
     return payment
 
@@ -80,52 +93,49 @@ def short(spent: int, cumulative: int, needed: int = PRICE) -> Shortage:
     return Shortage(spent=spent, cumulative=cumulative, needed=needed)
 
 
-def test_what_costs_nothing_needs_no_voucher(payments: ReadPayments) -> None:
-    assert payments.pay(farmer(0), GIB) is None
+async def test_what_costs_nothing_needs_no_voucher(payments: ReadPayments) -> None:
+    assert await payments.pay(farmer(0), GIB) is None
     assert payments.channels.channel(FARMER) == PaymentChannel()
 
 
-def test_a_price_is_rounded_up(payments: ReadPayments) -> None:
-    payment = payments.pay(farmer(1), 1)
+async def test_a_price_is_rounded_up(payments: ReadPayments) -> None:
+    payment = await payments.pay(farmer(1), 1)
     assert payment is not None
     assert payment.price == 1
 
 
-def test_totals_grow_by_what_is_asked_for_and_are_signed_by_us(payments: ReadPayments) -> None:
-    vouchers = [voucher_of(paid(payments)) for _ in range(3)]
+async def test_totals_grow_by_what_is_asked_for_and_are_signed_by_us(payments: ReadPayments) -> None:
+    vouchers = [voucher_of(await paid(payments)) for _ in range(3)]
     assert [voucher.cumulative for voucher in vouchers] == [PRICE, 2 * PRICE, 3 * PRICE]
     for voucher in vouchers:
         assert voucher_signer(DOMAIN, voucher, farmer=FARMER) == WALLET.address
 
 
-def test_what_was_not_served_pays_for_the_next_request(payments: ReadPayments) -> None:
-    first, second = paid(payments), paid(payments)
-    payments.unserved(first, doubtful=False)
+async def test_what_was_not_served_pays_for_the_next_request(payments: ReadPayments) -> None:
+    first, second = await paid(payments), await paid(payments)
+    await payments.unserved(first, doubtful=False)
     payments.served(second)
-    assert voucher_of(paid(payments)).cumulative == 2 * PRICE
-    assert voucher_of(paid(payments)).cumulative == 3 * PRICE
+    assert voucher_of(await paid(payments)).cumulative == 2 * PRICE
+    assert voucher_of(await paid(payments)).cumulative == 3 * PRICE
 
 
-def test_a_payment_is_given_back_once(payments: ReadPayments) -> None:
-    payment = paid(payments)
-    payments.unserved(payment, doubtful=False)
-    payments.unserved(payment, doubtful=True)
+async def test_a_payment_is_given_back_once(payments: ReadPayments) -> None:
+    payment = await paid(payments)
+    await payments.unserved(payment, doubtful=False)
+    await payments.unserved(payment, doubtful=True)
     assert payments.channels.channel(FARMER) == PaymentChannel(total=PRICE, credit=PRICE)
-    late = paid(payments)
+    late = await paid(payments)
     payments.served(late)
-    payments.unserved(late, doubtful=True)
+    await payments.unserved(late, doubtful=True)
     assert payments.channels.channel(FARMER) == PaymentChannel(total=PRICE)
 
 
-def test_payment_channels_outlive_the_process_and_are_shared_between_two(tmp_path: Path) -> None:
+async def test_payment_channels_outlive_the_process_and_are_shared_between_two(tmp_path: Path) -> None:
     """Two processes with one file never sign the same part of a total for two requests."""
     path = tmp_path / "payment-channels.sqlite"
-    with (
-        PaymentChannels.open(path, domain=DOMAIN, payer=WALLET.address) as one,
-        PaymentChannels.open(path, domain=DOMAIN, payer=WALLET.address) as two,
-    ):
-        payers = [ReadPayments(domain=DOMAIN, wallet=WALLET, channels=channels) for channels in (one, two)]
-        totals = [voucher_of(paid(payers[turn % 2])).cumulative for turn in range(6)]
+    with opened(path) as one, opened(path) as two:
+        payers = [one, two]
+        totals = [voucher_of(await paid(payers[turn % 2])).cumulative for turn in range(6)]
         assert totals == [PRICE * (turn + 1) for turn in range(6)]
     with PaymentChannels.open(path, domain=DOMAIN, payer=WALLET.address) as again:
         assert again.totals() == {FARMER: 6 * PRICE}
@@ -134,36 +144,36 @@ def test_payment_channels_outlive_the_process_and_are_shared_between_two(tmp_pat
         assert foreign.totals() == {}
 
 
-def test_amounts_may_be_larger_than_sqlite_integers(payments: ReadPayments) -> None:
-    payment = payments.pay(farmer(1 << 79), GIB)
+async def test_amounts_may_be_larger_than_sqlite_integers(payments: ReadPayments) -> None:
+    payment = await payments.pay(farmer(1 << 79), GIB)
     assert payment is not None
     assert voucher_of(payment).cumulative == 1 << 79
     assert payments.channels.channel(FARMER).total == 1 << 79
 
 
-def test_a_budget_is_never_exceeded_and_failures_do_not_use_it_up(payments: ReadPayments) -> None:
+async def test_a_budget_is_never_exceeded_and_failures_do_not_use_it_up(payments: ReadPayments) -> None:
     work = payments.within(Budget(2 * PRICE))
-    first = paid(work)
-    work.unserved(first, doubtful=False)
-    paid(work)
-    paid(work)
+    first = await paid(work)
+    await work.unserved(first, doubtful=False)
+    await paid(work)
+    await paid(work)
     with pytest.raises(OverBudget):
-        work.pay(farmer(), 1)
+        await work.pay(farmer(), 1)
     assert work.budget.spent == 2 * PRICE
-    assert voucher_of(paid(payments)).cumulative == 3 * PRICE
+    assert voucher_of(await paid(payments)).cumulative == 3 * PRICE
 
 
-def test_a_lost_total_is_taken_up_again(payments: ReadPayments) -> None:
+async def test_a_lost_total_is_taken_up_again(payments: ReadPayments) -> None:
     """Anyone who has only the recovery phrase left goes on where the farmer's last voucher stands."""
-    payments.unserved(paid(payments), doubtful=False)
-    payments.recall(FARMER, account(500 * PRICE, 499 * PRICE))
-    assert voucher_of(paid(payments)).cumulative == 500 * PRICE
-    assert voucher_of(paid(payments)).cumulative == 501 * PRICE
+    await payments.unserved(await paid(payments), doubtful=False)
+    await payments.recall(FARMER, account(500 * PRICE, 499 * PRICE))
+    assert voucher_of(await paid(payments)).cumulative == 500 * PRICE
+    assert voucher_of(await paid(payments)).cumulative == 501 * PRICE
 
 
-def test_an_older_account_changes_nothing(payments: ReadPayments) -> None:
-    payments.served(paid(payments, 4 * MIB))
-    payments.recall(FARMER, account(PRICE, 0))
+async def test_an_older_account_changes_nothing(payments: ReadPayments) -> None:
+    payments.served(await paid(payments, 4 * MIB))
+    await payments.recall(FARMER, account(PRICE, 0))
     assert payments.channels.channel(FARMER) == PaymentChannel(total=4 * PRICE)
 
 
@@ -176,60 +186,89 @@ def test_an_older_account_changes_nothing(payments: ReadPayments) -> None:
         account(9 * PRICE, 0).model_copy(update={"r": bytes(32)}),
     ],
 )
-def test_an_account_that_we_did_not_sign_is_a_lie(payments: ReadPayments, shown: Account) -> None:
+async def test_an_account_that_we_did_not_sign_is_a_lie(payments: ReadPayments, shown: Account) -> None:
     with pytest.raises(FarmerLied, match="never signed"):
-        payments.recall(FARMER, shown)
+        await payments.recall(FARMER, shown)
     assert payments.channels.channel(FARMER) == PaymentChannel()
 
 
-def test_what_a_farmer_counted_unheard_is_made_good(payments: ReadPayments) -> None:
+async def test_what_a_farmer_counted_unheard_is_made_good(payments: ReadPayments) -> None:
     """A request of which nothing came back may have been served: then its price is gone, and no more."""
-    payments.unserved(paid(payments), doubtful=True)
-    again = paid(payments)
+    await payments.unserved(await paid(payments), doubtful=True)
+    again = await paid(payments)
     assert voucher_of(again).cumulative == PRICE
-    payments.unserved(again, doubtful=False)
-    payments.doubted(again, short(spent=PRICE, cumulative=PRICE))
-    assert voucher_of(paid(payments)).cumulative == 2 * PRICE
+    await payments.unserved(again, doubtful=False)
+    await payments.doubted(again, short(spent=PRICE, cumulative=PRICE))
+    assert voucher_of(await paid(payments)).cumulative == 2 * PRICE
     assert payments.channels.channel(FARMER).doubtful == 0
 
 
-def test_a_farmer_that_wants_to_be_paid_twice_gains_one_request_only(
+async def test_a_farmer_that_wants_to_be_paid_twice_gains_one_request_only(
     payments: ReadPayments,
 ) -> None:
-    payment = paid(payments)
-    payments.unserved(payment, doubtful=False)
+    payment = await paid(payments)
+    await payments.unserved(payment, doubtful=False)
     with pytest.raises(FarmerRefused, match="charges again") as raised:
-        payments.doubted(payment, short(spent=PRICE, cumulative=PRICE))
+        await payments.doubted(payment, short(spent=PRICE, cumulative=PRICE))
     assert raised.value.code == "disputed"
     assert payments.channels.channel(FARMER) == PaymentChannel(total=PRICE)
 
 
-def test_a_farmer_cannot_count_more_than_was_signed(payments: ReadPayments) -> None:
-    payment = paid(payments)
-    payments.unserved(payment, doubtful=True)
+async def test_a_farmer_cannot_count_more_than_was_signed(payments: ReadPayments) -> None:
+    payment = await paid(payments)
+    await payments.unserved(payment, doubtful=True)
     with pytest.raises(FarmerLied, match="more than was ever signed"):
-        payments.doubted(payment, short(spent=PRICE + 1, cumulative=PRICE))
+        await payments.doubted(payment, short(spent=PRICE + 1, cumulative=PRICE))
 
 
-def test_a_farmer_cannot_ask_more_than_its_offer(payments: ReadPayments) -> None:
+async def test_a_farmer_cannot_ask_more_than_its_offer(payments: ReadPayments) -> None:
     with pytest.raises(FarmerRefused) as raised:
-        payments.check_price(paid(payments), short(spent=0, cumulative=PRICE, needed=PRICE + 1))
+        payments.check_price(await paid(payments), short(spent=0, cumulative=PRICE, needed=PRICE + 1))
     assert raised.value.code == "dearer"
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.sampled_from(["served", "lost", "doubtful"])), max_size=40))
-def test_nothing_is_signed_that_is_neither_served_nor_credit(story: list[tuple[int, str]]) -> None:
+async def test_nothing_is_signed_that_is_neither_served_nor_credit(story: list[tuple[int, str]]) -> None:
     """However requests end, the total is what was served and what is left."""
     served = 0
-    with PaymentChannels.open(None, domain=DOMAIN, payer=WALLET.address) as channels:
-        payments = ReadPayments(domain=DOMAIN, wallet=WALLET, channels=channels)
+    with opened(None) as payments:
         for mebibytes, end in story:
-            payment = paid(payments, mebibytes * MIB)
+            payment = await paid(payments, mebibytes * MIB)
             if end == "served":
                 payments.served(payment)
                 served += payment.price
             else:
-                payments.unserved(payment, doubtful=end == "doubtful")
-        channel = channels.channel(FARMER)
+                await payments.unserved(payment, doubtful=end == "doubtful")
+        channel = payments.channels.channel(FARMER)
         assert channel.total == served + channel.credit
         assert payments.budget.spent == served
+
+
+async def test_who_is_cancelled_while_paying_has_the_price_back(payments: ReadPayments) -> None:
+    """No request goes with it: else each read that another made needless would cost something."""
+    loop, begun, change = asyncio.get_running_loop(), asyncio.Event(), payments.channels.change
+
+    def noted(farmer: FarmerId, to: Callable[[PaymentChannel], PaymentChannel]) -> PaymentChannel:
+        loop.call_soon_threadsafe(begun.set)
+        return change(farmer, to)
+
+    payments.channels.change = noted  # type: ignore[method-assign]
+    paying = asyncio.create_task(payments.pay(farmer(), MIB))
+    await begun.wait()
+    paying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await paying
+    assert payments.channels.channel(FARMER) == PaymentChannel(total=PRICE, credit=PRICE)
+    assert payments.budget.spent == 0
+
+
+async def test_a_file_that_another_program_holds_stops_no_event_loop(tmp_path: Path) -> None:
+    path = tmp_path / "payment-channels.sqlite"
+    with opened(path) as payments, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        paying = asyncio.create_task(payments.pay(farmer(), MIB))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not paying.done()
+        other.execute("ROLLBACK")
+        assert await paying is not None

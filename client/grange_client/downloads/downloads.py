@@ -252,6 +252,6 @@ class Downloads:
         if not expected:
             return
         account = self.identity.wallet.address
-        signed = await self.executors.in_database(self.directory.payments.channels.totals)
+        signed = await self.directory.payments.totals()
         vault, unredeemed = await together(self.market.vault(account), self.market.unredeemed(signed))
         check_vault(expected, vault, unredeemed)

@@ -133,7 +133,9 @@ class Repairer:
             )
             orders = stack.enter_context(OrderIndex.open(settings.folder / ORDERS_NAME, domain=market.domain))
             executors = stack.enter_context(Executors.open())
-            payments = ReadPayments(domain=market.domain, wallet=sender.wallet, channels=channels)
+            payments = ReadPayments(
+                domain=market.domain, wallet=sender.wallet, channels=channels, executors=executors
+            )
             directory = await stack.enter_async_context(
                 FollowedDirectory.open(market, signer, payments, policy=policy, freshness=AS_FOLLOWED)
             )

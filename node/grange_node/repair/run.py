@@ -115,8 +115,7 @@ class RepairRun:
                 cost = fetch_cost(self._order_state, slots[: self._order_state.k], farmers)
                 if not self.job.paid and cost > self._worth:
                     raise RepairStopped(DEARER)
-                channels = self._view.directory.payments.channels
-                spent = await self._view.executors.in_database(channels.totals)
+                spent = await self._view.directory.payments.totals()
                 await self._market.fund(min(cost, budget.limit or 0), spent)
                 await self._repair(push)
             except Overtaken:

@@ -100,8 +100,7 @@ class LiveRebuilder:
             paid = await self._executors.on_disk(self._spending.paid, order_state.id, slot)
             budget = Budget(max(0, epochs * order_state.slots[slot].rate - paid))
             budget.check(cost)
-            channels = directory.payments.channels
-            await market.fund(cost, await self._executors.in_database(channels.totals))
+            await market.fund(cost, await directory.payments.totals())
 
             def note() -> None:
                 if budget.spent:
@@ -142,7 +141,9 @@ class LiveRebuilder:
             channels = stack.enter_context(
                 PaymentChannels.open(self._folder / CHANNELS_NAME, domain=domain, payer=wallet.address)
             )
-            payments = ReadPayments(domain=domain, wallet=wallet, channels=channels)
+            payments = ReadPayments(
+                domain=domain, wallet=wallet, channels=channels, executors=self._executors
+            )
             policy = RetryPolicy()
             signer = Signer(domain=domain, wallet=wallet, timeouts=policy.timeouts)
             yield await stack.enter_async_context(

@@ -152,14 +152,14 @@ class Peer:
 
     async def _step(self, order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
         for _ in range(PAYMENT_TRIES - 1):
-            payment = self._payments.pay(self.farmer, size_bytes) if self._payments else None
+            payment = await self._payments.pay(self.farmer, size_bytes) if self._payments else None
             try:
                 return await self._ranged(order, slot, start, size_bytes, payment)
             except FarmerRefused as error:
                 if payment is None or error.code != ErrorCode.PAYMENT_NEEDED:
                     raise
                 await self._reconcile(payment, error)
-        payment = self._payments.pay(self.farmer, size_bytes) if self._payments else None
+        payment = await self._payments.pay(self.farmer, size_bytes) if self._payments else None
         return await self._ranged(order, slot, start, size_bytes, payment)
 
     async def _reconcile(self, payment: Payment, error: FarmerRefused) -> None:
@@ -169,15 +169,15 @@ class Peer:
             shortage = Shortage.model_validate(error.values)
         except ValidationError:
             raise error from None
-        channel = self._payments.channels.channel(self.farmer.id)
+        channel = await self._payments.channel(self.farmer.id)
         self._payments.check_price(payment, shortage)
         if shortage.cumulative > channel.total or (shortage.spent and not channel.standing):
             account = await self.account()
             if account is None:
                 raise error
-            self._payments.recall(self.farmer.id, account)
+            await self._payments.recall(self.farmer.id, account)
         else:
-            self._payments.doubted(payment, shortage)
+            await self._payments.doubted(payment, shortage)
 
     async def _ranged(
         self, order: OrderId, slot: int, start: int, size_bytes: int, payment: Payment | None
@@ -186,11 +186,11 @@ class Peer:
             return await self._read(order, slot, start, size_bytes, payment)
         except FarmerRefused:
             if payment and self._payments:
-                self._payments.unserved(payment, doubtful=False)
+                await self._payments.unserved(payment, doubtful=False)
             raise
         finally:
             if payment and self._payments:
-                self._payments.unserved(payment, doubtful=True)
+                await self._payments.unserved(payment, doubtful=True)
 
     async def _read(
         self, order: OrderId, slot: int, start: int, size_bytes: int, payment: Payment | None

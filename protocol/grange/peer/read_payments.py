@@ -10,11 +10,14 @@ time it is asked; one that counted a request of which we never heard is not a li
 remembered to `payment_channels` and HTTP to `peer`.
 """
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from grange.chain import Farmer, Wallet
 from grange.errors import BadSignature, Category, Misuse, UserError
+from grange.executors import Executors
 from grange.messages import Domain, sign_voucher, voucher_signer
 from grange.peer.errors import FarmerLied, FarmerRefused
 from grange.peer.payment_channels import PaymentChannel, PaymentChannels
@@ -83,31 +86,58 @@ class ReadPayments:
     """Signs vouchers with one account's key, as far as a budget goes."""
 
     def __init__(
-        self, *, domain: Domain, wallet: Wallet, channels: PaymentChannels, budget: Budget | None = None
+        self,
+        *,
+        domain: Domain,
+        wallet: Wallet,
+        channels: PaymentChannels,
+        executors: Executors,
+        budget: Budget | None = None,
     ) -> None:
+        """The channels are asked and changed in the executors' database threads."""
         self.channels = channels
         self.budget = budget or Budget()
         self._domain = domain
+        self._executors = executors
         self._wallet = wallet
 
     def within(self, budget: Budget) -> "ReadPayments":
         """The same, for one piece of work that may cost so much."""
-        return ReadPayments(domain=self._domain, wallet=self._wallet, channels=self.channels, budget=budget)
+        return ReadPayments(
+            domain=self._domain,
+            wallet=self._wallet,
+            channels=self.channels,
+            executors=self._executors,
+            budget=budget,
+        )
 
-    def pay(self, farmer: Farmer, size_bytes: int) -> Payment | None:
+    async def pay(self, farmer: Farmer, size_bytes: int) -> Payment | None:
         """Set aside what so many bytes cost; None if they cost nothing. Raises OverBudget."""
         price = egress_rounded_up(farmer.offer.egress_price_per_gib, size_bytes)
         if not price:
             return None
         self.budget.spend(price)
-        channel = self.channels.change(farmer.id, lambda channel: channel.allocated(price))
-        return Payment(farmer=farmer.id, price=price, header=self._header(farmer.id, channel.standing))
+        standing: list[int] = []
+
+        def set_aside() -> None:
+            changed = self.channels.change(farmer.id, lambda channel: channel.allocated(price))
+            standing.append(changed.standing)
+
+        try:
+            await self._executors.in_database(set_aside)
+        except asyncio.CancelledError:
+            # No request goes with it.
+            self.budget.count(-price)
+            if standing:
+                await self._change(farmer.id, lambda channel: channel.returned(price, doubtful=False))
+            raise
+        return Payment(farmer=farmer.id, price=price, header=self._header(farmer.id, standing[0]))
 
     def served(self, payment: Payment) -> None:
         """The farmer answers, and keeps the price."""
         payment.is_open = False
 
-    def unserved(self, payment: Payment, *, doubtful: bool) -> None:
+    async def unserved(self, payment: Payment, *, doubtful: bool) -> None:
         """No byte came. Doubtful is what the farmer may have counted all the same: nothing was heard of it.
 
         Once and for all: later calls for the same payment change nothing.
@@ -116,11 +146,9 @@ class ReadPayments:
             return
         payment.is_open = False
         self.budget.count(-payment.price)
-        self.channels.change(
-            payment.farmer, lambda channel: channel.returned(payment.price, doubtful=doubtful)
-        )
+        await self._change(payment.farmer, lambda channel: channel.returned(payment.price, doubtful=doubtful))
 
-    def recall(self, farmer: FarmerId, account: Account) -> None:
+    async def recall(self, farmer: FarmerId, account: Account) -> None:
         """Take up a total again that we do not remember, if the voucher is our own. Raises FarmerLied.
 
         Anyone who remembers nothing at all takes the farmer's word for what was spent.
@@ -142,7 +170,15 @@ class ReadPayments:
             credit = max(0, total - max(account.spent, channel.standing))
             return replace(channel, total=total, credit=credit, doubtful=credit)
 
-        self.channels.change(farmer, taken_up)
+        await self._change(farmer, taken_up)
+
+    async def totals(self) -> dict[FarmerId, int]:
+        """What was signed to whom, in base units."""
+        return await self._executors.in_database(self.channels.totals)
+
+    async def channel(self, farmer: FarmerId) -> PaymentChannel:
+        """What stands with a farmer."""
+        return await self._executors.in_database(self.channels.channel, farmer)
 
     def check_price(self, payment: Payment, shortage: Shortage) -> None:
         """Raise FarmerRefused when a farmer asks more than the chain says."""
@@ -153,7 +189,7 @@ class ReadPayments:
                 code="dearer",
             )
 
-    def doubted(self, payment: Payment, shortage: Shortage) -> None:
+    async def doubted(self, payment: Payment, shortage: Shortage) -> None:
         """A farmer says that our voucher does not cover a request: what was doubtful is made good.
 
         Raises FarmerRefused when there was no such doubt. Then it keeps what it claims, which is no more than
@@ -174,7 +210,7 @@ class ReadPayments:
             )
             return replace(channel, credit=channel.credit - lost, doubtful=max(0, channel.doubtful - lost))
 
-        self.channels.change(farmer, made_good)
+        await self._change(farmer, made_good)
         self.budget.count(lost)
         if lost > doubtful:
             raise FarmerRefused(
@@ -182,6 +218,9 @@ class ReadPayments:
                 status=402,
                 code="disputed",
             )
+
+    async def _change(self, farmer: FarmerId, to: Callable[[PaymentChannel], PaymentChannel]) -> None:
+        await self._executors.in_database(self.channels.change, farmer, to)
 
     def _header(self, farmer: FarmerId, total: int) -> str:
         return format_voucher(
