@@ -20,17 +20,15 @@ from typing import Final
 from grange.chain import Farmer, TransactionReverted
 from grange.chain.orders import OrderState
 from grange.errors import GrangeError, UserError
-from grange.messages import takeover_from
 from grange.peer import FarmerRefused, OverBudget, Peer
 from grange.peer.read_payments import Budget
 from grange.reads import Reader, Share, is_open, open_epoch, share_of
 from grange.repair import is_eager
-from grange.transfer.acceptance import AcceptanceTerms, Keeper, SlotRequest, collect
+from grange.transfer.acceptance import Keeper
 from grange.transfer.events import FarmerFailed, ProgressEvent
 from grange.transfer.push import SlotPush
-from grange.transfer.selection import choose
 from grange.transfer.slot_upload import Candidates, Piece
-from grange.types import Acceptance, Epoch, FarmerId, Takeover
+from grange.types import Epoch, FarmerId, Takeover
 from grange.units import format_tokens
 from grange.wire.codes import ErrorCode
 from grange_node.errors import ReadsClosed, RepairStopped
@@ -40,7 +38,8 @@ from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
 from grange_node.repair.market_view import MarketView
 from grange_node.repair.rebuilt import RebuiltPieces
 from grange_node.repair.sources import Sources
-from grange_node.repair.takers import MAX_ASKED, barred, requirements_of
+from grange_node.repair.takeovers import collect_takeovers
+from grange_node.repair.takers import find_taker
 
 MAX_ATTEMPTS: Final = 8
 """How often acceptances and transaction are tried, each time with what was learned from the last."""
@@ -225,25 +224,18 @@ class RepairRun:
 
     async def _find_keeper(self, push: SlotPush, slot: int) -> None:
         """Give a slot to the best farmer that answers, if there is one, and note who it is."""
-        others = [keeper.farmer.id for taken, keeper in push.keepers.items() if taken != slot]
-        order_state, farmers = await self._view.order(self.job.order) or self._order_state, self._view.farmers
-        needed = requirements_of(
+        order_state = await self._view.order(self.job.order) or self._order_state
+        taker = await find_taker(
             order_state,
             slot,
-            epoch=self._view.next_epoch,
-            parameters=self._market.parameters,
+            view=self._view,
+            holders=[self._order_state.slots[live].farmer for live in self._live],
+            keepers=[keeper.farmer.id for taken, keeper in push.keepers.items() if taken != slot],
+            declined=self.job.declined,
             own=self._own,
             seed=self._seed,
         )
-        holders = [self._order_state.slots[live].farmer for live in self._live]
-        found = await self._view.directory.find_candidates(
-            needed,
-            beside=[*holders, *others],
-            excluded=barred(order_state, farmers.values()) | {*self.job.declined, *others},
-            at_most=MAX_ASKED,
-        )
-        ranked = choose(found.candidates, found.requirements, beside=found.beside).ranked
-        keeper = ranked[0].farmer.id if ranked else NOBODY
+        keeper = NOBODY if taker is None else taker
         self.job = replace(self.job, takers={**self.job.takers, slot: keeper})
         if keeper != NOBODY:
             push.assign(slot, self._keeper(slot, keeper))
@@ -309,31 +301,14 @@ class RepairRun:
         """What all keepers sign; None when one does not, and another was found or the order changed."""
         order_state = await self._now()
         head = await self._market.head()
-        answers = await collect(
-            [
-                SlotRequest(
-                    slot=slot, root=order_state.slots[slot].root, keeper=self._keeper(slot, keeper.farmer.id)
-                )
-                for slot, keeper in push.keepers.items()
-            ],
-            AcceptanceTerms(
-                domain=self._market.domain,
-                order=order_state.id,
-                geometry=order_state.geometry,
-                end=order_state.end,
-                repairer=self._market.address,
-                held=order_state.held,
-            ),
+        takeovers, failed = await collect_takeovers(
+            order_state,
+            {slot: self._keeper(slot, keeper.farmer.id) for slot, keeper in push.keepers.items()},
+            market=self._market,
             open_peer=self._peer,
             policy=self._view.directory.policy,
             deadline_block=head.number + MIN_ACCEPTANCE_BLOCKS,
         )
-        takeovers, failed = list[Takeover](), dict[int, UserError]()
-        for slot, answer in answers.items():
-            if isinstance(answer, Acceptance):
-                takeovers.append(takeover_from(slot, answer))
-            else:
-                failed[slot] = answer
         if not failed:
             return takeovers
         await self._check(push)

@@ -1,4 +1,4 @@
-"""What a slot that has lost its farmer asks of the next one. Pure.
+"""What a slot that has lost its farmer asks of the next one, and finding it. Pure but for `find_taker`.
 
 A taker is not late with its proofs, has no other slot of the order, and keeps it for what it pays. Which of
 them are asked and preferred is `grange.transfer`'s, as for renters.
@@ -6,13 +6,14 @@ them are asked and preferred is `grange.transfer`'s, as for renters.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from grange.chain import Farmer
 from grange.chain.orders import OrderState
-from grange.transfer.selection import Requirements
+from grange.transfer.selection import Requirements, choose
 from grange.types import Epoch, FarmerId, Parameters
+from grange_node.repair.market_view import MarketView
 
 MAX_ASKED: Final = 64
 """Farmers asked for one slot, however many there are."""
@@ -45,3 +46,32 @@ def barred(order_state: OrderState, farmers: Iterable[Farmer]) -> set[FarmerId]:
     """Those of the farmers that may not take a slot: they are late, or have one."""
     holders = {held.farmer for held in order_state.slots}
     return {farmer.id for farmer in farmers if farmer.strikes or farmer.id in holders}
+
+
+async def find_taker(
+    order_state: OrderState,
+    slot: int,
+    *,
+    view: MarketView,
+    holders: Collection[FarmerId],
+    keepers: Collection[FarmerId],
+    declined: Collection[FarmerId],
+    own: FarmerId | None,
+    seed: bytes,
+) -> FarmerId | None:
+    """The best farmer that answers and would take a slot; None if there is none. Raises ChainError.
+
+    `holders` have live slots of the order, `keepers` are to have its other vacant ones, and those that
+    `declined` are not asked again.
+    """
+    needed = requirements_of(
+        order_state, slot, epoch=view.next_epoch, parameters=view.market.parameters, own=own, seed=seed
+    )
+    found = await view.directory.find_candidates(
+        needed,
+        beside=[*holders, *keepers],
+        excluded=barred(order_state, view.farmers.values()) | {*declined, *keepers},
+        at_most=MAX_ASKED,
+    )
+    ranked = choose(found.candidates, found.requirements, beside=found.beside).ranked
+    return ranked[0].farmer.id if ranked else None
