@@ -13,6 +13,6 @@ extension_quote     what keeping an order longer would take
 closing             ending it
 order_health        how an order is
 durability          how likely it is lost
-reputations         what we remember of farmers
+reputations         what we remember of farmers; notes are written behind the work that they are of
 cautions, diagnosis what to say before storing, and after a failure
 """
