@@ -296,6 +296,7 @@ class Renter:
             *self.catalog.notices(),
             *self.reputations.notices(),
             *self._payments.channels.notices(),
+            *self.placements.notices,
             *self.notes.said,
             *unread_notice(self._unread),
         )

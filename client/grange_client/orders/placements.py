@@ -22,6 +22,7 @@ from grange.storage.atomic_file import replace_file
 from grange.storage.mark import is_marked, marked
 from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Slot, Terms, address_from
 from grange_client.errors import HomeForgetful
+from grange_client.orders.lookup import SHOWN_ID_CHARACTERS
 
 FOLDER_NAME: Final = "placements"
 CHECK_NAME: Final = "check"
@@ -65,12 +66,14 @@ class Placement:
 
 
 class Placements:
-    """The folder. Files that are damaged count as none, and those of another market or account are not ours:
-    what was signed for them is worth nothing here."""
+    """The folder. Files that are damaged are moved aside and said, and those of another market or account are
+    not ours: what was signed for them is worth nothing here."""
 
     def __init__(self, folder: Path, *, domain: Domain, renter: Address) -> None:
         self._folder = folder
         self._whose = {"chain": domain.chain_id, "market": domain.market, "renter": renter}
+        self.notices: list[str] = []
+        """What a person should know of the files."""
 
     def note(self, placement: Placement) -> None:
         """Write it down, on disk when this returns. Raises HomeForgetful if it can't be."""
@@ -115,8 +118,21 @@ class Placements:
             if any(content[key] != value for key, value in self._whose.items()):
                 return None
             return _from_json(content)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, Misuse):
+        except OSError:
             return None
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, Misuse):
+            self._move_aside(path)
+            return None
+
+    def _move_aside(self, path: Path) -> None:
+        """It can't be read: its order may not be on the chain, and nothing else knows what farmers signed."""
+        aside = path.with_suffix(".damaged")
+        with suppress(OSError):
+            path.replace(aside)
+            self.notices.append(
+                f"{FOLDER_NAME}/{path.name} was damaged, and is kept as {aside.name}. If `grange ls` does "
+                f"not show order {path.stem[:SHOWN_ID_CHARACTERS]}, it is not stored: store it again."
+            )
 
     @contextmanager
     def underway(self, order: OrderId) -> Iterator[None]:
@@ -216,5 +232,6 @@ def _from_json(content: dict[str, Any]) -> Placement:
         salt=bytes.fromhex(content["salt"]),
         order=order,
         acceptances=acceptances,
-        is_acknowledged=content["is_acknowledged"] is True,
+        # Older versions did not write it.
+        is_acknowledged=content.get("is_acknowledged") is True,
     )

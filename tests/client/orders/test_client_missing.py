@@ -152,6 +152,12 @@ async def test_whatever_stands_in_a_file_of_a_placement_no_command_fails(
         file.write_text(text)
         assert len(await renter.orders()) == 1
         assert renter.placements.all() == []
+        [said] = renter.notices()
+        assert said.startswith(f"placements/{file.name} was damaged, and is kept as {file.stem}.damaged. If")
+        assert file.with_suffix(".damaged").read_text() == text
+    async with world.renter() as renter:
+        assert len(await renter.orders()) == 1
+        assert renter.notices() == []
 
 
 async def test_events_that_an_endpoint_shows_later_than_their_block_are_found(
