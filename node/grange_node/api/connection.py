@@ -11,7 +11,7 @@ reads. Here
     connections   are as many as the `Door` lets in                 else 503
 
 The numbers are `Limits`. A body of an announced length is put where the request wants it, if it says where
-(`BODY_EXTENSION`, `socket_reader`). All the rest is uvicorn's.
+(`BODY_HOOK`, `socket_reader`). All the rest is uvicorn's.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from grange.wire.codes import ErrorCode
 from grange_node.api.connection_limits import Door, Limits, Phase
 from grange_node.api.socket_reader import SocketReader
 
-CLOSE_EXTENSION: Final = "grange.close"
+CLOSE_HOOK: Final = "grange.close"
 """In the `extensions` of a request's scope: `close` ends the connection once what was sent is out."""
-BODY_EXTENSION: Final = "grange.body"
+BODY_HOOK: Final = "grange.body"
 """There too, where the length of the body was announced: `read_into`, awaited instead of `receive`, fills a
 buffer of that length. Raises ClientDisconnect."""
 
@@ -168,7 +168,7 @@ class Connection(HttpToolsProtocol):
         self._start_timer(self.limits.stall_seconds, self._check_pace)
         super().on_headers_complete()
         if self._has_length:
-            self.scope["extensions"][BODY_EXTENSION] = {"read_into": partial(self._read_into, self.cycle)}
+            self.scope["extensions"][BODY_HOOK] = {"read_into": partial(self._read_into, self.cycle)}
 
     def on_body(self, body: bytes) -> None:
         """Called with a part of the body."""
@@ -200,10 +200,10 @@ class Connection(HttpToolsProtocol):
         self._answer_and_end(ErrorCode.MALFORMED, msg)
 
     def on_message_begin(self) -> None:
-        """Called when a request begins: it may have its connection closed (`CLOSE_EXTENSION`)."""
+        """Called when a request begins: it may have its connection closed (`CLOSE_HOOK`)."""
         super().on_message_begin()
         self._has_length = False
-        self.scope["extensions"] = {CLOSE_EXTENSION: {"close": self.transport.close}}
+        self.scope["extensions"] = {CLOSE_HOOK: {"close": self.transport.close}}
 
     def pause_writing(self) -> None:
         """Called when the buffer is full."""

@@ -15,7 +15,7 @@ from node_support import open_farm, parcel
 from test_node_connection import SMALL, dialled, served
 
 from grange.kernel import merkle_root
-from grange_node.api.connection import BODY_EXTENSION
+from grange_node.api.connection import BODY_HOOK
 from grange_node.api.connection_limits import Limits
 from grange_node.api.socket_reader import HEAD_BUFFER_BYTES
 
@@ -33,7 +33,7 @@ class Taker:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         headers = dict(scope["headers"])
         body = bytearray(int(headers.get(b"content-length", 0)))
-        extension = scope["extensions"].get(BODY_EXTENSION)
+        extension = scope["extensions"].get(BODY_HOOK)
         if extension is None:
             body = bytearray((await receive())["body"])
         else:

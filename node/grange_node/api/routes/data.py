@@ -34,7 +34,7 @@ from grange.wire.headers import (
     parse_range,
 )
 from grange_node.api.auth import Signed, require_content
-from grange_node.api.connection import BODY_EXTENSION, CLOSE_EXTENSION
+from grange_node.api.connection import BODY_HOOK, CLOSE_HOOK
 from grange_node.api.openapi import byte_answer, byte_body, json_answer, refusals
 from grange_node.api.refusals import problems_of
 from grange_node.api.routes.common import GRANGE_SIGNATURE, accepted_slot, node_of, signed_by
@@ -85,12 +85,12 @@ async def put_piece(request: Request) -> Response:
 
 async def _read_body(request: Request, buffer: memoryview) -> None:
     """Fill a buffer of as many bytes as were announced. Raises Malformed, TooMuch."""
-    extension = request.scope.get("extensions", {}).get(BODY_EXTENSION)
+    hook = request.scope.get("extensions", {}).get(BODY_HOOK)
     try:
-        if extension is None:
+        if hook is None:
             await gather_into(buffer, request.stream())
         else:
-            await extension["read_into"](buffer)
+            await hook["read_into"](buffer)
     except ClientDisconnect as error:
         raise Malformed("the connection ended before the piece did") from error
 
@@ -218,9 +218,9 @@ class SliceResponse(Response):
 async def _break_off(scope: Scope, receive: Receive) -> None:
     """Have the connection closed once what was sent is out: a server takes an answer that just ends for a
     mistake of ours."""
-    extension = (scope.get("extensions") or {}).get(CLOSE_EXTENSION)
-    if extension is not None:
-        extension["close"]()
+    hook = (scope.get("extensions") or {}).get(CLOSE_HOOK)
+    if hook is not None:
+        hook["close"]()
         while (await receive())["type"] != "http.disconnect":
             pass
 
