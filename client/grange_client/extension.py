@@ -34,7 +34,7 @@ from grange_client.orders.extension_quote import Extended, ExtensionQuote, end_a
 from grange_client.orders.lookup import SHOWN_ID_CHARACTERS
 from grange_client.orders.market import RenterMarket
 from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
-from grange_client.orders.placing import PASSING_ERRORS, Placing
+from grange_client.orders.placing import PASSING_ERRORS, PlaceOptions, Placing
 from grange_client.orders.plan import Funds, missing_from_vault
 from grange_client.orders.tenure_check import TenureCheck
 
@@ -131,14 +131,7 @@ class Extensions:
                 hint=f"To keep it longer still, extend that one before it ends: `grange extend {short}`.",
             )
 
-    async def extend(
-        self,
-        quote: ExtensionQuote,
-        watch: Listener,
-        *,
-        confirmations: int = 0,
-        on_placed: Callable[[OrderState], Awaitable[None]],
-    ) -> Extended:
+    async def extend(self, quote: ExtensionQuote, options: PlaceOptions) -> Extended:
         """Collect acceptances, move what its farmers would not keep on, and extend the order; see also
         `store.Storing.put`.
 
@@ -146,16 +139,14 @@ class Extensions:
         others is then given up. Raises QuoteUsed for a quote that was tried before.
         """
         quote.ticket.use()
-        order = _NewOrder(self, quote, watch)
-        async with order.upload(watch) as upload:
+        order = _NewOrder(self, quote, options.watch)
+        async with order.upload(options.watch) as upload:
             receipt, acceptances = await Placing(
                 order=order,
                 upload=upload,
                 market=self.market,
                 placements=self.placements,
-                watch=watch,
-                confirmations=confirmations,
-                on_placed=on_placed,
+                options=options,
             ).run()
         return Extended(
             order=order.placement(acceptances, receipt).order,

@@ -12,7 +12,7 @@ people to `cli`.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -69,7 +69,7 @@ from grange_client.orders.notes import Notes
 from grange_client.orders.order_health import read_health
 from grange_client.orders.pending import PendingOrder, PendingOrders, Stored
 from grange_client.orders.placements import FOLDER_NAME, Placements
-from grange_client.orders.placing import Acknowledge
+from grange_client.orders.placing import Acknowledge, PlaceOptions
 from grange_client.orders.plan import Funds, StoreOptions, check_announced
 from grange_client.orders.reputations import REPUTATIONS_NAME, Reputations
 from grange_client.orders.store import Quote, Storing, watching_records
@@ -355,13 +355,7 @@ class Renter:
             await self.notes.take(lambda: self.catalog.add(order, quote.manifest, quote.stored_manifest))
 
         async with self.notes.settling(), self._diagnosed():
-            stored = await self._storing.put(
-                quote,
-                watching_records(watch, self._note),
-                confirmations=self.default_confirmations if confirmations is None else confirmations,
-                on_placed=note,
-                acknowledge=acknowledge,
-            )
+            stored = await self._storing.put(quote, self._options(watch, confirmations, note, acknowledge))
         self._tenures.note_placed(stored.order)
         self.notes.add(lambda: self.catalog.add(stored.order, stored.manifest, stored.stored_manifest))
         self._note_agreed(stored.order, [chosen.farmer for chosen in quote.choice.ranked])
@@ -396,12 +390,7 @@ class Renter:
             await self.notes.take(lambda: self.catalog.index.note(order))
 
         async with self.notes.settling(), self._diagnosed():
-            extended = await self._extensions.extend(
-                quote,
-                watching_records(watch, self._note),
-                confirmations=self.default_confirmations if confirmations is None else confirmations,
-                on_placed=note,
-            )
+            extended = await self._extensions.extend(quote, self._options(watch, confirmations, note))
         self._tenures.note_placed(extended.order)
         self.notes.add(lambda: self.catalog.index.note(extended.order))
         self._note_agreed(extended.order, [one.farmer for one in (*quote.keepers, *quote.candidates)])
@@ -612,6 +601,20 @@ class Renter:
     async def reader(self, order: OrderState) -> OrderReader:
         """An order opened for reading at any offset; see `downloads.Downloads.reader`."""
         return await self._downloads.reader(order)
+
+    def _options(
+        self,
+        watch: Listener,
+        confirmations: int | None,
+        on_placed: Callable[[OrderState], Awaitable[None]],
+        acknowledge: Acknowledge | None = None,
+    ) -> PlaceOptions:
+        return PlaceOptions(
+            watch=watching_records(watch, self._note),
+            confirmations=self.default_confirmations if confirmations is None else confirmations,
+            on_placed=on_placed,
+            acknowledge=acknowledge,
+        )
 
     async def _check_remembers(self) -> None:
         await self.executors.in_database(self.catalog.check_remembers)

@@ -76,19 +76,28 @@ class NewOrder(Protocol):
         """The order as it is once it is in a block, no matter who placed it; NOT_MINED before."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceOptions:
+    """How deep an order is to be buried, and who hears of it."""
+
+    watch: Listener
+    confirmations: int
+    """So many blocks are to follow on the one that it is in."""
+    on_placed: Callable[[OrderState], Awaitable[None]]
+    """Told as soon as it is in a block, and again if a reorganisation puts it into another."""
+    acknowledge: Acknowledge | None = None
+    """Told before that, when all farmers have signed."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Placing:
-    """One order on its way. `on_placed` is told as soon as it is in a block, and again if a reorganisation
-    puts it into another."""
+    """One order on its way."""
 
     order: NewOrder
     upload: OrderUpload
     market: RenterMarket
     placements: Placements
-    watch: Listener
-    confirmations: int
-    on_placed: Callable[[OrderState], Awaitable[None]]
-    acknowledge: Acknowledge | None = None
+    options: PlaceOptions
     _is_acknowledged: bool = field(default=False, init=False)
     _noted: Placement | None = field(default=None, init=False)
 
@@ -141,13 +150,14 @@ class Placing:
         )
 
     def _note_signed(self, acceptances: Sequence[Acceptance]) -> None:
-        is_told = self.acknowledge is not None
+        acknowledge = self.options.acknowledge
+        is_told = acknowledge is not None
         self._noted = replace(self.order.placement(acceptances), is_acknowledged=is_told)
         self.placements.note(self._noted)
-        if self.acknowledge is not None and not self._is_acknowledged:
+        if acknowledge is not None and not self._is_acknowledged:
             self._is_acknowledged = True
             self.upload.leaves_staged = True
-            self.acknowledge(self._noted)
+            acknowledge(self._noted)
 
     def _take_back(self) -> None:
         """Anyone who was told that it is signed will be told that it failed: the farmers may forget it."""
@@ -157,21 +167,24 @@ class Placing:
                 self.placements.note(replace(self._noted, is_acknowledged=False))
 
     async def _send(self, acceptances: Sequence[Acceptance], head: Head) -> Receipt:
-        self.watch(Step(what=self.order.step))
+        options = self.options
+        options.watch(Step(what=self.order.step))
 
         async def note_mined(receipt: Receipt) -> None:
             self._noted = self.order.placement(acceptances, receipt)
             with suppress(HomeForgetful):
                 self.placements.note(self._noted)
-            await self.on_placed(self._noted.order)
-            if self.confirmations:
-                self.watch(Step(what=f"Waiting until {self.confirmations} blocks are on top of the order's"))
+            await options.on_placed(self._noted.order)
+            if options.confirmations:
+                options.watch(
+                    Step(what=f"Waiting until {options.confirmations} blocks are on top of the order's")
+                )
 
         return await send_once(
             *(self.market, PLACED, self.order.id),
-            partial(self.order.send, acceptances, confirmations=self.confirmations, on_mined=note_mined),
+            partial(self.order.send, acceptances, confirmations=options.confirmations, on_mined=note_mined),
             begun_block=head.number,
-            confirmations=self.confirmations,
+            confirmations=options.confirmations,
             on_mined=note_mined,
         )
 

@@ -45,7 +45,7 @@ from grange_client.orders.farmer_choice import choose_farmers
 from grange_client.orders.market import RenterMarket
 from grange_client.orders.pending import PendingOrders, Stored
 from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
-from grange_client.orders.placing import PASSING_ERRORS, Acknowledge, Placing
+from grange_client.orders.placing import PASSING_ERRORS, PlaceOptions, Placing
 from grange_client.orders.plan import Funds, StoreOptions, after_paying, end_for, missing_from_vault, price
 
 FEWER_EPOCHS: Final = "store it for fewer --epochs"
@@ -180,19 +180,8 @@ class Storing:
             block=clock.block,
         )
 
-    async def put(
-        self,
-        quote: Quote,
-        watch: Listener,
-        *,
-        confirmations: int = 0,
-        on_placed: Callable[[OrderState], Awaitable[None]],
-        acknowledge: Acknowledge | None = None,
-    ) -> Stored:
-        """Store what was quoted, in one transaction, and wait until so many blocks are on top of it.
-
-        `on_placed` is told as soon as it is in a block, and again if a reorganisation puts it into another;
-        `acknowledge` before that, when all farmers have signed (see `placing`).
+    async def put(self, quote: Quote, options: PlaceOptions) -> Stored:
+        """Store what was quoted, in one transaction, and wait until it is buried as the options say.
 
         Raises SourceChanged, NotEnoughFarmers, NotEnoughMoney, PlaceFailed and the errors of the chain;
         whatever was staged is then given up. The quote's ticket was used for it.
@@ -201,16 +190,13 @@ class Storing:
         with _stream(quote) as stream:
             order = _NewOrder(self, quote, stream)
             encoder = SegmentEncoder(stream, quote.geometry, key)
-            async with self._upload(quote, encoder, order, watch) as upload:
+            async with self._upload(quote, encoder, order, options.watch) as upload:
                 receipt, acceptances = await Placing(
                     order=order,
                     upload=upload,
                     market=self.market,
                     placements=self.placements,
-                    watch=watch,
-                    confirmations=confirmations,
-                    on_placed=on_placed,
-                    acknowledge=acknowledge,
+                    options=options,
                 ).run()
         return Stored(
             order=order.placement(acceptances, receipt).order,
