@@ -127,6 +127,11 @@ class FakeChain:
             from_block, last, [EventFilter(events=tuple(events), args=args or {})]
         )
 
+    async def logs_and_hashes(
+        self, first: int, last: int, filters: Sequence[EventFilter], numbers: Sequence[int]
+    ) -> tuple[list[Event], list[bytes | None]]:
+        return await self.logs_matching(first, last, filters), await self.block_hashes(numbers)
+
     async def logs_matching(self, first: int, last: int, filters: Sequence[EventFilter]) -> list[Event]:
         self.ask()
         blocks = self.blocks[first : last + 1]

@@ -11,7 +11,7 @@ import pytest
 
 from grange.chain.rpc import Rpc
 
-AWAITING_METHODS = frozenset({"eth_getTransactionReceipt"})
+AWAITING_METHOD = "eth_getTransactionReceipt"
 """How often a transaction is looked for depends on when the next block comes."""
 CONTROL = "evm_"
 """What steers a devnet is no product's question."""
@@ -26,7 +26,7 @@ class Asked:
     @property
     def count(self) -> int:
         """HTTP requests, without those that only wait for a transaction."""
-        return sum(not AWAITING_METHODS.issuperset(methods) for methods in self.requests)
+        return sum(AWAITING_METHOD not in methods for methods in self.requests)
 
 
 class RequestCounter:

@@ -22,7 +22,7 @@ from typing import Any
 
 import aiohttp
 
-AWAITING_METHODS = frozenset({"eth_getTransactionReceipt"})
+AWAITING_METHOD = "eth_getTransactionReceipt"
 """How often a transaction is looked for depends on when the next block comes."""
 
 
@@ -40,7 +40,7 @@ class Asked:
     @property
     def rpc(self) -> int:
         """HTTP requests to JSON-RPC endpoints, without those that only wait for a transaction."""
-        return sum(not AWAITING_METHODS.issuperset(methods) for methods in self.rpc_methods)
+        return sum(AWAITING_METHOD not in methods for methods in self.rpc_methods)
 
     @property
     def questions(self) -> int:

@@ -33,7 +33,7 @@ class FakeMarket(RepairMarket):
     def __init__(self, ground: Ground, wallet: Wallet, watch: Watch) -> None:
         super().__init__(unconnected(DOMAIN, wallet))
         self._ground = ground
-        for name in ("head", "block_hash", "block_hashes", "logs", "logs_matching"):
+        for name in ("head", "block_hash", "block_hashes", "logs", "logs_matching", "logs_and_hashes"):
             setattr(self, name, getattr(ground, name))
         self._watch = watch
         self.funded: list[int] = []

@@ -424,18 +424,18 @@ async def test_what_was_learned_of_the_endpoint_is_kept(
     devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """How many blocks it gives at once is found out in the first reading and not in each."""
-    whole, asked = Chain.logs_matching, []
+    whole, asked = Chain.logs_and_hashes, []
 
-    async def grudging(chain: Chain, first: int, last: int, filters: Any) -> Any:
+    async def grudging(chain: Chain, first: int, last: int, *others: Any) -> Any:
         asked.append(last - first + 1)
         if asked[-1] > 2:
             raise RpcError("eth_getLogs", -32005, "too many blocks")
-        return await whole(chain, first, last, filters)
+        return await whole(chain, first, last, *others)
 
     config = await registered(devnet, tmp_path)
     await devnet.mine(40)
     async with running(devnet, tmp_path, config) as farm:
-        monkeypatch.setattr(Chain, "logs_matching", grudging)
+        monkeypatch.setattr(Chain, "logs_and_hashes", grudging)
         head = (await farm.node.market.head()).number
         beginning = Cursor(start=head - 40)
         await farm.node.market.follow(beginning)

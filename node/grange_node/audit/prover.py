@@ -207,7 +207,7 @@ class Prover:
     async def _prove(self, view: View) -> bool:
         """Build, check and send. False when the chain has moved on and the proof must be built again."""
         epoch = view.head.epoch
-        seed = await self._market.audit_seed(epoch)
+        seed = view.seed or await self._market.audit_seed(epoch)
         if seed is None:
             raise ChainError(f"the endpoint does not show the first block of epoch {epoch}")
         try:

@@ -25,6 +25,7 @@ from grange.chain import Batch, ChainError, Cursor, Farmer, Head, Rollback, Tran
 from grange.errors import GrangeError
 from grange.executors import Executors
 from grange.tasks import together
+from grange.types import Epoch
 from grange.units import format_tokens
 from grange_node.chain.agreement import Agreement
 from grange_node.chain.farm_market import FarmMarket
@@ -40,7 +41,7 @@ POLLS_PER_EPOCH = 4
 SHORTEST_POLL_SECONDS = 1.0
 LONGEST_POLL_SECONDS = 30.0
 MAX_VIEW_AGE_SECONDS = 30.0
-LONGEST_READ_SECONDS = 10.0
+LONGEST_READ_SECONDS = 30.0
 """How long events may go unread while nothing speaks for reading them."""
 LEAP_BLOCKS: Final = 100
 """A newest block so far ahead of what was seen before is believed only if the endpoint has it."""
@@ -55,6 +56,8 @@ class View:
     head: Head
     farmer: Farmer
     seen_at: float
+    seed: bytes | None = None
+    """What the samples of its epoch are drawn with, if that was asked for besides."""
 
 
 class ChainFollower:
@@ -131,7 +134,7 @@ class ChainFollower:
     async def _look_alone(self, reads: Callable[[Head], Awaitable[bool]]) -> View:
         """In its turn."""
         self._begun += 1
-        head, farmer = await together(self._market.head(), self._farmer())
+        head, farmer, seed = await together(self._market.head(), self._farmer(), self._next_seed())
         await self._check_leap(head)
         figures = _figures(head, farmer)
         cursor = await self._executors.in_database(self._ledger.cursor)
@@ -143,7 +146,12 @@ class ChainFollower:
         await self._agreement.settle(figures)
         await self._note_sighting(head)
         self._first = self._first or head
-        self.view = View(head=head, farmer=farmer, seen_at=self._clock())
+        self.view = View(
+            head=head,
+            farmer=farmer,
+            seen_at=self._clock(),
+            seed=seed[1] if seed[0] == head.epoch else None,
+        )
         if is_read:
             self._read_up_in = self._begun
         self._looked.set()
@@ -172,6 +180,15 @@ class ChainFollower:
                 self._ledger.note_sighting, Sighting(now, head.number), MAX_SIGHTINGS
             )
             self._sighted_at = now
+
+    async def _next_seed(self) -> tuple[Epoch, bytes | None]:
+        """That of the next epoch, where it may have begun: the proof needs it next, and in this way it takes
+        no request of its own."""
+        view = self.view
+        if view is None or not self.is_epoch_over(view):
+            return Epoch(-1), None
+        epoch = Epoch(view.head.epoch + 1)
+        return epoch, await self._market.audit_seed(epoch)
 
     async def _farmer(self) -> Farmer:
         try:

@@ -83,7 +83,7 @@ class FarmMarket(MarketClient):
             EventFilter(events=("LossDeclared",), args=farmer),
         )
         # One is kept: it has learned how many blocks the endpoint gives at once.
-        self._follower = EventFollower(self, filters)
+        self._follower = EventFollower(self, filters, read=self.logs_and_hashes)
         self._orders = OrderLookup(self)
 
     @classmethod

@@ -15,7 +15,7 @@ back and delivered again. If no anchor stands, it is another chain: the rollback
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -107,10 +107,17 @@ class EventSource(Protocol):
         """Events in a closed range of blocks, in order."""
 
 
+ReadAtOnce = Callable[
+    [int, int, Sequence[EventFilter], Sequence[int]], Awaitable[tuple[list[Event], list[bytes | None]]]
+]
+"""Events in a closed range of blocks, and then the hashes of some blocks, in one request."""
+
+
 class EventFollower:
     """Reads the events that match `filters` (all, if there are none), from block `start` or a stored cursor.
 
-    With `confirmations` n the newest n blocks are left alone until they are buried.
+    With `confirmations` n the newest n blocks are left alone until they are buried. `read` is for a source
+    that gives events and hashes in one request; else it is asked for one after the other.
     """
 
     def __init__(
@@ -121,8 +128,10 @@ class EventFollower:
         start: int = 0,
         cursor: Cursor | None = None,
         confirmations: int = 0,
+        read: ReadAtOnce | None = None,
     ) -> None:
         self._chain = chain
+        self._read = read or self._read_in_turn
         self._filters = tuple(filters) or (EventFilter(),)
         self._confirmations = confirmations
         self._span = MAX_BLOCKS_PER_BATCH
@@ -132,7 +141,7 @@ class EventFollower:
         """What happened since the last poll; empty if no block was added.
 
         `head` is the newest block, for anyone who has just asked for it. Two requests with it, else three,
-        and three for each further MAX_BLOCKS_PER_BATCH.
+        and three for each further MAX_BLOCKS_PER_BATCH; one less each where they are read at once.
 
         Raises what the transport raises; a failing poll leaves the cursor as it was, and
         steps completed before the failure are discarded and read again.
@@ -186,7 +195,9 @@ class EventFollower:
         """The next events; None if a reorg came between, so that the caller looks again.
 
         The hash of the last block is read before and after the logs, and that of the block before the first
-        one after: if all are as they were, the logs belong to one chain that continues ours.
+        one after: if all are as they were, the logs belong to one chain that continues ours. Should an
+        endpoint answer the questions of one request in another order, and its chain change in that moment,
+        the next poll finds an anchor that does not stand, and takes the batch back.
         """
         first = self.cursor.block + 1
         for _ in range(MAX_TRIES_PER_BATCH):
@@ -194,17 +205,16 @@ class EventFollower:
             before = head.hash if last == head.number else await self._chain.block_hash(last)
             if before is None:
                 return None
+            passed = self._passed(first, last)
+            numbers = [last] + [number for number, _ in self.cursor.anchors[-1:]]
+            expected = [before] + [value for _, value in self.cursor.anchors[-1:]]
             try:
-                events = await self._chain.logs_matching(first, last, self._filters)
+                events, hashes = await self._read(first, last, self._filters, [*numbers, *passed])
             except (ChainTimeout, RpcError):
                 if self._span == 1:
                     raise
                 self._span = max(1, min(self._span, last - first + 1) // 2)
                 continue
-            passed = self._passed(first, last)
-            numbers = [last] + [number for number, _ in self.cursor.anchors[-1:]]
-            expected = [before] + [value for _, value in self.cursor.anchors[-1:]]
-            hashes = await self._chain.block_hashes([*numbers, *passed])
             if hashes[: len(expected)] != expected:
                 return None
             between = [
@@ -221,6 +231,12 @@ class EventFollower:
                 cursor=self.cursor.advanced(last, before, between),
             )
         raise ChainError(f"the endpoint refuses to give logs from block {first} on, however few")
+
+    async def _read_in_turn(
+        self, first: int, last: int, filters: Sequence[EventFilter], numbers: Sequence[int]
+    ) -> tuple[list[Event], list[bytes | None]]:
+        events = await self._chain.logs_matching(first, last, filters)
+        return events, await self._chain.block_hashes(numbers)
 
     def _passed(self, first: int, last: int) -> list[int]:
         """Blocks of a long batch, or of the first one, that become anchors with the last: without them the

@@ -284,10 +284,18 @@ class Chain:
         """Events that match any of the filters, each once, in order, fetched in one request; up to the newest
         block if `to_block` is None."""
         questions = [self._logs_question(from_block, to_block, chosen) for chosen in filters]
-        events: dict[tuple[int, int], Event] = {}
-        for logs in await self.rpc.batch(questions):
-            events |= {event.position: event for event in self._events(logs, from_block, to_block)}
-        return [events[position] for position in sorted(events)]
+        return self._merged(await self.rpc.batch(questions), from_block, to_block)
+
+    async def logs_and_hashes(
+        self, from_block: int, to_block: int, filters: Sequence[EventFilter], numbers: Sequence[int]
+    ) -> tuple[list[Event], list[bytes | None]]:
+        """Events in a closed range of blocks that match any of the filters, each once, in order, and then the
+        hashes of some blocks, asked for in one request."""
+        questions = [self._logs_question(from_block, to_block, chosen) for chosen in filters]
+        hashes = [("eth_getBlockByNumber", (hex(number), False)) for number in numbers]
+        answers = await self.rpc.batch([*questions, *hashes])
+        events = self._merged(answers[: len(questions)], from_block, to_block)
+        return events, [None if one is None else _block_hash(one) for one in answers[len(questions) :]]
 
     async def logs_of_ranges(
         self, ranges: Sequence[tuple[int, int]], chosen: EventFilter
@@ -306,6 +314,12 @@ class Chain:
             "topics": event_topics(market_abi(), chosen),
         }
         return "eth_getLogs", (where,)
+
+    def _merged(self, answers: Sequence[object], from_block: int, to_block: int | None) -> list[Event]:
+        events: dict[tuple[int, int], Event] = {}
+        for logs in answers:
+            events |= {event.position: event for event in self._events(logs, from_block, to_block)}
+        return [events[position] for position in sorted(events)]
 
     @staticmethod
     def _events(logs: object, from_block: int, to_block: int | None) -> list[Event]:
