@@ -176,7 +176,8 @@ async def test_what_an_older_program_declared_lost_can_be_anothers(tmp_path: Pat
         await farm.node.follower.refresh()
     with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as old:
         old.executescript(
-            "ALTER TABLE slots DROP COLUMN declared_lost; DROP TABLE sightings; PRAGMA user_version = 4;"
+            "ALTER TABLE slots DROP COLUMN declared_lost; ALTER TABLE slots DROP COLUMN renter_proven;"
+            "DROP TABLE sightings; PRAGMA user_version = 4;"
             "PRAGMA application_id = 0"
         )
     with (
