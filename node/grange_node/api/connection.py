@@ -150,12 +150,13 @@ class Connection(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called with a whole header. Once there are too many nothing more is kept of them."""
+        limits, headers = self.door.limits, self.headers
         self._header_bytes += len(name) + len(value)
-        if len(self.headers) >= self.limits.headers or self._header_bytes > self.limits.head_bytes:
+        if len(headers) >= limits.headers or self._header_bytes > limits.head_bytes:
             self._is_too_large = True
         if not self._is_too_large:
             super().on_header(name, value)
-            if self.headers[-1][0] == b"content-length":
+            if headers[-1][0] == b"content-length":
                 self._has_length = True
 
     def on_headers_complete(self) -> None:

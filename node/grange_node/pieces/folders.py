@@ -11,6 +11,7 @@ import errno
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from grange_node.errors import StorageFull, StoreFailed
@@ -20,6 +21,8 @@ from grange_node.slot_key import SlotKey
 
 NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 """What file systems say that have no hard links."""
+REMEMBERED_FOLDERS = 1024
+"""Each piece asks for its slot's several times."""
 OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -34,6 +37,8 @@ class Folders:
         self._root = root
         self._slots = root / "slots"
         self._tmp = root / "tmp"
+        self.of = lru_cache(REMEMBERED_FOLDERS)(self._of)
+        """Where a slot is, or would be."""
         self._durable: set[Path] = set()
         """Folders that this process has seen on the disk, with all that was in them when it found them."""
         self.shares = True
@@ -53,8 +58,7 @@ class Folders:
                 self._files.unlink(stray)
         self.shares = self._can_link()
 
-    def of(self, key: SlotKey) -> Path:
-        """Where a slot is, or would be."""
+    def _of(self, key: SlotKey) -> Path:
         return self._slots / slot_path(key)
 
     def make(self, key: SlotKey) -> None:

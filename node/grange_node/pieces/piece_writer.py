@@ -38,6 +38,8 @@ class PieceWriter:
         self.size_bytes = size_bytes
         self.path = path
         self.root = b""
+        self.has_name = False
+        """Whether the file has been given its name, and is not where it was written any more."""
         self._files = files
         self._keep = keep
         self._release = release
@@ -80,5 +82,6 @@ class PieceWriter:
         self._release(self.size_bytes)
         with suppress(OSError):
             self._files.close(descriptor)
-        with suppress(OSError):
-            self._files.unlink(self.path)
+        if not self.has_name:
+            with suppress(OSError):
+                self._files.unlink(self.path)

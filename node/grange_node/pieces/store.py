@@ -341,10 +341,10 @@ class Store:
                 )
             if taken is not None:
                 return False
-            if key == self._sealing or (self._folders.of(key) / ROOTS_NAME).exists():
+            folder = self._folders.of(key)
+            if key == self._sealing or (folder / ROOTS_NAME).exists():
                 raise Conflict("this slot is complete and takes no more pieces")
             self._committing[key, piece] = root
-        folder = self._folders.of(key)
         target = folder / piece_name(piece, root)
         try:
             with translated(f"storing piece {piece} of {key}"):
@@ -352,6 +352,7 @@ class Store:
                     self._files.rename(writer.path, target)
                 except FileNotFoundError as error:
                     raise Conflict("the slot was deleted while the piece arrived") from error
+                writer.has_name = True
                 self._make_name_durable(folder, target)
             with self._lock:
                 is_new = self._index.add(key, piece, Piece(root, writer.size_bytes))

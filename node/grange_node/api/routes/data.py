@@ -270,12 +270,17 @@ def _in_path(name: str, kind: TypeAdapter[_Value], text: str) -> _Value:
 
 
 class _ByteRoute(APIRoute):
-    """A route that FastAPI describes and does not touch: its requests go to the endpoint as they are."""
+    """A route that FastAPI describes and does not touch: its requests go to the endpoint as they are, and
+    what that raises to the handlers of the whole service."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """What answers a request."""
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request whose path matches; one of another method is refused as everywhere."""
+        if self.methods is not None and scope["method"] not in self.methods:
+            await super().handle(scope, receive, send)
+            return
         endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
-        return endpoint
+        response = await endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 async def _names_slot(order: OrderHash, slot: SlotInPath) -> None:
