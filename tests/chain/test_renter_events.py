@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from grange.chain import Batch, Event, EventFilter, EventFollower, Head
 from grange.chain.follower import MAX_BLOCKS_PER_BATCH
-from grange.chain.renter_events import OF_ORDER, RenterEvents
+from grange.chain.renter_events import OF_ORDER, RenterEvents, Watched
 from grange.types import Address, Epoch, OrderId
 
 RENTER: Final = Address("0x" + "11" * 20)
@@ -55,9 +55,18 @@ def _matches(one: Event, chosen: EventFilter) -> bool:
     )
 
 
+def watching(known: Collection[OrderId]) -> Watched:
+    """These are known, in whatever block."""
+
+    async def watched(_: int) -> Collection[OrderId]:
+        return known
+
+    return watched
+
+
 def followed(chain: FakeChain, *known: OrderId) -> tuple[RenterEvents, EventFollower]:
     events = RenterEvents(chain, RENTER)  # type: ignore[arg-type]
-    events.watch(lambda _: known)
+    events.watch(watching(known))
     return events, EventFollower(events)
 
 
@@ -78,6 +87,6 @@ async def test_what_the_caller_does_not_watch_any_more_is_not_asked_for_in_the_n
     events, follower = followed(chain)
     await follower.poll()
     chain.blocks, chain.orders_asked_for = 20, []
-    events.watch(lambda _: (SECOND,))
+    events.watch(watching([SECOND]))
     await follower.poll()
     assert chain.orders_asked_for == [{SECOND}]

@@ -330,15 +330,18 @@ async def test_what_was_learned_of_the_endpoint_is_kept(town: Town, monkeypatch:
             raise RpcError("eth_getLogs", -32005, "too many blocks")
         return await whole(chain, first, last, filters)
 
+    async def none(_: int) -> tuple[()]:
+        return ()
+
     await town.devnet.mine(40)
     async with Renter.open(town.config) as renter:
         monkeypatch.setattr(Chain, "logs_matching", grudging)
         head = (await renter.market.head()).number
         beginning = Cursor(start=head - 40)
-        await renter.market.orders_since(beginning, lambda _: ())
+        await renter.market.orders_since(beginning, none)
         assert max(asked) > 32
         asked.clear()
-        both = (renter.market.orders_since(beginning, lambda _: ()) for _ in range(2))
+        both = (renter.market.orders_since(beginning, none) for _ in range(2))
         for steps in await asyncio.gather(*both):
             covered = [n for step in steps for n in range(step.from_block, step.to_block + 1)]
             assert covered == list(range(head - 40, head + 1))
