@@ -108,6 +108,8 @@ class SimulatedRegistry:
         self.questions[name] += 1
         if name == "farmerCount":
             return encode(["uint32"], [self.farmers])
+        if name == "supportsInterface":
+            return encode(["bool"], [True])
         if name == "parameters":
             parameters = replace(DEVNET_PARAMETERS, epoch_blocks=EPOCH_BLOCKS, token=MARKET)
             values = [getattr(parameters, field) for field in parameters.__slots__]
@@ -148,7 +150,7 @@ class SimulatedRegistry:
         return range(first, min((blocks.stop - begun) * PROOFS_A_BLOCK, self.farmers) + 1)
 
 
-FUNCTIONS = ("farmerCount", "parameters", "farmer", "farmers")
+FUNCTIONS = ("farmerCount", "parameters", "farmer", "farmers", "supportsInterface")
 
 
 def simulated_farmer(number: int) -> tuple[Any, ...]:
