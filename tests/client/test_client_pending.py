@@ -176,10 +176,27 @@ async def test_when_the_signatures_are_over_it_is_said_that_nothing_was_paid(
     assert not world.market.placed
 
 
+async def test_a_quote_for_the_same_says_that_the_first_will_be_placed(
+    world: World, tree: Path, gate: Gate
+) -> None:
+    """When what stored it has ended; not while that places it."""
+    async with killed(world) as renter:
+        pending = await store(renter, tree)
+        assert not any("earlier" in said for said in (await renter.quote([tree], CODE)).cautions)
+    async with world.renter() as renter:
+        [said] = [said for said in (await renter.quote([tree], CODE)).cautions if "earlier" in said]
+    assert f"an earlier order {pending.order_id.hex()[:8]}" in said
+    assert f"Until block {pending.last_block} `grange ls` places it, and then you pay for both." in said
+
+
 async def test_another_command_leaves_what_a_living_one_places(world: World, tree: Path, gate: Gate) -> None:
-    """Neither the same process nor another one places it besides."""
+    """Neither the same process nor another one places it besides, nor says that its time is over."""
     async with world.renter() as renter:
         pending = await store(renter, tree)
+        block, world.market.block = world.market.block, world.market.block + LIFE_BLOCKS
+        assert await renter.orders() == []
+        assert renter.notices() == []
+        world.market.block = block
         assert await renter.orders() == []
         async with world.renter() as other:
             assert await other.orders() == []

@@ -22,13 +22,25 @@ def code_text(k: int, n: int, size: str) -> str:
 
 def unfinished_attempts(placements: Iterable[Placement], name: str, block: int) -> tuple[str, ...]:
     """What is open of earlier attempts to store the same, of which nobody saw what became of them: they may
-    have been sent before they were interrupted."""
+    have been sent before they were interrupted, or wait for the next command to place them."""
     return tuple(
-        f"An earlier attempt to store {name} was cut short. If it was sent, order "
-        f"{one.order.id.hex()[:SHOWN_ID_CHARACTERS]} may still be placed until block {one.last_block}, and "
-        "be paid for too. `grange ls` shows whether it is there."
+        _unfinished(one)
         for one in placements
         if one.name == name and one.order.block == NOT_MINED and one.last_block > block
+    )
+
+
+def _unfinished(placement: Placement) -> str:
+    short, name = placement.order.id.hex()[:SHOWN_ID_CHARACTERS], placement.name
+    if placement.is_acknowledged:
+        return (
+            f"Farmers have signed for an earlier order {short} of {name}, and what stored it ended before it"
+            f" was placed. Until block {placement.last_block} `grange ls` places it, and then you pay"
+            " for both."
+        )
+    return (
+        f"An earlier attempt to store {name} was cut short. If it was sent, order {short} may still be placed"
+        f" until block {placement.last_block}, and be paid for too. `grange ls` shows whether it is there."
     )
 
 

@@ -80,6 +80,9 @@ class Aftercare:
                     # Anyone who sent it was cut short, and did not see it.
                     with suppress(GrangeError):
                         self.placements.note(placement.in_block(block, on_chain[order.id].start))
+            elif placement.is_acknowledged and self.placements.is_underway(order.id):
+                # The one that stores it lives, and places it.
+                continue
             elif head.number + MARGIN_BLOCKS > placement.last_block:
                 if (hidden := await self._hidden(placement)) is not None:
                     said += hidden
@@ -90,10 +93,7 @@ class Aftercare:
                         f"{_happened(placement)}, and its farmers' signatures have expired. "
                         f"{_money(placement)} {STORE_AGAIN}"
                     )
-            elif placement.is_acknowledged and not was_on_chain:
-                if not self.placements.is_underway(order.id):
-                    said.append(await self._place_again(placement, watch))
-            elif was_on_chain and head.number > order.block:
+            elif placement.is_acknowledged or (was_on_chain and head.number > order.block):
                 # An endpoint that is not there yet is behind, and no reorganisation.
                 said.append(await self._place_again(placement, watch))
         return said

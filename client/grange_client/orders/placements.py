@@ -107,6 +107,10 @@ class Placements:
         found = [self._read(path) for path in paths]
         return [placement for placement in found if placement is not None]
 
+    def abandoned(self) -> list[Placement]:
+        """The same, without orders that a living process is placing."""
+        return [one for one in self.all() if not self.is_underway(one.order.id)]
+
     def get(self, order: OrderId) -> Placement | None:
         """What is written down of one order."""
         return self._read(self._path(order))

@@ -172,7 +172,7 @@ class Storing:
             end=end,
             choice=choice,
             cautions=(
-                *unfinished_attempts(self.placements.all(), manifest.name, clock.block),
+                *unfinished_attempts(self.placements.abandoned(), manifest.name, clock.block),
                 *cautions(choice, needed),
             ),
             cost=cost,
