@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_fakes import FakeFarmer, World, honest
+from client_fakes import CALM, FakeFarmer, World, honest
 from client_trees import listing
+from test_client_devnet import CODE as TOWN_CODE
+from test_client_devnet import Town, town
 
 from grange.chain import ChainUnavailable, Receipt, TransactionReverted
 from grange.transfer.errors import NotEnoughFarmers
@@ -19,6 +21,7 @@ from grange_client.orders.pending import PendingOrder
 from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
 
+__all__ = ["town"]
 CODE = StoreOptions(k=2, n=4, epochs=5, name="ghost")
 LIFE_BLOCKS = 300
 
@@ -354,3 +357,18 @@ async def test_a_crash_is_told_apart_from_an_attempt_of_a_put(world: World, tree
         assert not noted.is_acknowledged
         assert await renter.orders() == []
     assert not world.market.placed
+
+
+async def test_several_at_once_are_placed_on_a_chain(town: Town, tmp_path: Path) -> None:
+    """The same money and the same account: each has its own transaction, and all are listed in the end."""
+    async with Renter.open(town.config, policy=CALM) as renter:
+        quotes = []
+        for number in range(3):
+            file = tmp_path / f"file-{number}"
+            file.write_bytes(bytes([number]) * 1024)
+            quotes.append(await renter.quote([file], TOWN_CODE))
+        pending = await asyncio.gather(*map(renter.store, quotes))
+        stored = await asyncio.gather(*(one.placed() for one in pending))
+        listed = {known.order.id: known.name for known in await renter.orders()}
+    assert len({one.receipt.tx_hash for one in stored}) == 3
+    assert listed == {quote.order: f"file-{number}" for number, quote in enumerate(quotes)}
