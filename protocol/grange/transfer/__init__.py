@@ -2,7 +2,7 @@
 
     directory.py    the farmers of a market, and who of them answers    aging.py
     selection.py    which of them a slot goes to                        spread.py, sampling.py
-    fetch.py        k of n slots, from anyone who gives them soonest       sources.py, stripes.py
+    fetch.py        k of n slots, from those that give them soonest     sources.py, stripes.py
     verification.py whether what came is what the order has             fault_attribution.py
     events.py       what long work tells anyone who listens
     errors.py       what ends it
