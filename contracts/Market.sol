@@ -22,8 +22,8 @@ import {Parameters} from "./types/Types.sol";
 contract Market is IERC165, IParts, Repairs, Vouchers {
     address private immutable EXTENSION;
 
-    /// @dev One that deploys both could deploy anything: this finds mistakes. Anyone about to use a market that strangers
-    /// deployed has to compare its code, and that of its parts.
+    /// @dev Who deploys both could deploy anything: this finds mistakes. Before you use a market that strangers deployed,
+    /// compare its code, and that of its parts.
     constructor(Parameters memory p, address extension) State(p) {
         if (!ERC165Checker.supportsERC165InterfaceUnchecked(extension, EXTENSION_INTERFACE)) {
             revert NotThisPart(extension, EXTENSION_INTERFACE);

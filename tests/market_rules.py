@@ -17,4 +17,6 @@ PARAMETERS = Parameters(
     fine=1,
     auction_epochs=4,
     withdraw_delay_epochs=2,
+    min_stake=1,
+    former_operator_blocks=30,
 )

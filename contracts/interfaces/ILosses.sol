@@ -24,11 +24,16 @@ interface ILosses {
     /// @notice The slot's time begins in epoch `from`: it cannot be lost before.
     error SlotNotBegun(OrderId order, uint8 slot, Epoch from);
 
+    /// @notice With these the operator would have declared slots of the rate `lost` lost in this epoch. The farmer's owner
+    /// may do so.
+    error LossLimitExceeded(FarmerId farmer, uint256 lost, uint256 limit);
+
     /// @notice The farmer has no live book of this date.
     error NoSuchBook(FarmerId farmer, Epoch end, bool extension);
 
     /// @notice Gives up slots whose data are lost: their collateral is forfeit, the rest of the business goes on. In this
-    /// epoch they are still asked for, as its seed may be known; they are vacant from the next. By owner or operator.
+    /// epoch they are still asked for, as its seed may be known; they are vacant from the next. By the owner, or by the
+    /// operator within the limit that the owner set.
     /// @param farmer The farmer that gives the slots up.
     /// @param end The date of the book that holds them.
     /// @param extension Whether that is the book for extensions.

@@ -41,6 +41,12 @@ interface ISettings {
     /// @notice Renters' withdrawals must wait, and not longer than the longest term.
     error WithdrawDelayOutOfRange(uint256 withdrawDelayEpochs, uint256 least, uint256 most);
 
+    /// @notice A name would cost nothing.
+    error MinStakeOutOfRange(uint256 minStake, uint256 least, uint256 most);
+
+    /// @notice What a key signed that was taken from its farmer would count for too long.
+    error FormerOperatorBlocksOutOfRange(uint256 formerOperatorBlocks, uint256 least, uint256 most);
+
     /// @notice The parameters given at deployment.
     /// @return All of them; they never change.
     function parameters() external view returns (Parameters memory);

@@ -1,21 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {IAudits} from "../interfaces/IAudits.sol";
 import {IFarmers} from "../interfaces/IFarmers.sol";
 import {IVault} from "../interfaces/IVault.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {FarmerState, FarmerStates} from "../types/FarmerState.sol";
-import {Epoch, FarmerId, FarmerView, Offer, Permit} from "../types/Types.sol";
+import {Epoch, FarmerId, FarmerView, Offer, OperatorConsent, Permit} from "../types/Types.sol";
 import {Settlement} from "./Settlement.sol";
 
 /// @title Who the farmers are and what they have at stake
 /// @dev Decides who may act for a farmer, and when its owner may have stake back.
 ///
 /// Invariants:
-///   anyone who takes from a stake by choice leaves COLLATERAL_EPOCHS * committedRate
+///   anyone who takes from a stake by choice leaves COLLATERAL_EPOCHS * committedRate, and MIN_STAKE or nothing
+///   a farmer that left nothing has lapsed
+///   an operator consented to each farmer that names it, once for each time
 abstract contract Farmers is IFarmers, Settlement {
     uint256 private constant MAX_ENDPOINT_BYTES = 256;
     uint256 private constant MAX_PAGE = 100;
+
+    bytes32 private constant CONSENT_TYPEHASH = keccak256(
+        "OperatorConsent(address operator,address owner,uint32 farmer,uint256 nonce,uint64 deadlineBlock)"
+    );
 
     /// @inheritdoc IFarmers
     function register(
@@ -23,9 +32,10 @@ abstract contract Farmers is IFarmers, Settlement {
         address operator,
         string calldata endpoint,
         Offer calldata offer,
-        uint256 stake
+        uint256 stake,
+        OperatorConsent calldata consent
     ) external nonReentrant returns (FarmerId) {
-        return _register(owner, operator, endpoint, offer, stake);
+        return _register(owner, operator, endpoint, offer, stake, consent);
     }
 
     /// @inheritdoc IFarmers
@@ -37,10 +47,11 @@ abstract contract Farmers is IFarmers, Settlement {
         string calldata endpoint,
         Offer calldata offer,
         uint256 stake,
+        OperatorConsent calldata consent,
         Permit calldata permit
     ) external nonReentrant returns (FarmerId) {
         _usePermit(permit, stake);
-        return _register(owner, operator, endpoint, offer, stake);
+        return _register(owner, operator, endpoint, offer, stake, consent);
     }
 
     /// @inheritdoc IFarmers
@@ -51,12 +62,27 @@ abstract contract Farmers is IFarmers, Settlement {
     }
 
     /// @inheritdoc IFarmers
-    function setOperator(FarmerId id, address operator) external {
+    function setOperator(FarmerId id, address operator, bool voidFormer, OperatorConsent calldata consent) external {
         Farmer storage stored = _existing(id);
         if (msg.sender != stored.owner) revert NotOwner(id, msg.sender);
         if (operator == address(0)) revert ZeroAddress();
+        _useConsent(operator, msg.sender, id, consent);
+        uint256 until = voidFormer ? 0 : block.number + FORMER_OPERATOR_BLOCKS;
+        stored.formerOperator = stored.operator;
+        stored.formerUntilBlock = uint48(until);
         stored.operator = operator;
-        emit OperatorChanged(id, operator);
+        emit OperatorChanged(id, operator, uint64(until));
+    }
+
+    /// @inheritdoc IFarmers
+    function setLimits(FarmerId id, uint80 ceiling, uint80 lossLimit) external {
+        Farmer storage stored = _existing(id);
+        if (msg.sender != stored.owner) revert NotOwner(id, msg.sender);
+        FarmerState state = _settledUnlapsed(id, stored, stored.state, _currentEpoch()).withCeiling(ceiling);
+        stored.state = state;
+        stored.allowance.limited = lossLimit != type(uint80).max;
+        stored.allowance.perEpoch = lossLimit;
+        emit LimitsChanged(id, state.ceiling(), lossLimit);
     }
 
     /// @inheritdoc IFarmers
@@ -72,13 +98,24 @@ abstract contract Farmers is IFarmers, Settlement {
         if (msg.sender != stored.owner) revert NotOwner(id, msg.sender);
         if (amount == 0) revert IVault.ZeroAmount();
         FarmerState state = _settledUnlapsed(id, stored, stored.state, _currentEpoch());
-        uint256 needed = state.committedRate() * COLLATERAL_EPOCHS;
         uint256 stake = stored.stake;
+        // What was given up in this epoch is still asked for in it.
+        bool leaves = amount == stake && state.committedRate() == 0 && !state.hasGivenUp();
+        uint256 needed = leaves ? 0 : Math.max(state.committedRate() * COLLATERAL_EPOCHS, MIN_STAKE);
         if (amount > stake || stake - amount < needed) revert StakeNotFree(id, amount, stake, needed);
+        if (leaves) {
+            state = state.lapsed();
+            emit IAudits.Lapsed(id, Epoch.wrap(uint32(state.settledEpoch() + 1)));
+        }
         stored.state = state;
         stored.stake = uint96(stake - amount);
         _earn(msg.sender, amount);
         emit StakeReturned(id, amount, stake - amount);
+    }
+
+    /// @inheritdoc IFarmers
+    function consentNonce(address operator) external view returns (uint256) {
+        return _consentNonces[operator];
     }
 
     /// @inheritdoc IFarmers
@@ -108,18 +145,37 @@ abstract contract Farmers is IFarmers, Settlement {
         address operator,
         string calldata endpoint,
         Offer calldata offer,
-        uint256 stake
+        uint256 stake,
+        OperatorConsent calldata consent
     ) private returns (FarmerId id) {
         if (owner == address(0) || operator == address(0)) revert ZeroAddress();
+        if (stake < MIN_STAKE) revert StakeBelowLeast(stake, MIN_STAKE);
+        _useConsent(operator, owner, FarmerId.wrap(0), consent);
         uint256 current = _currentEpoch();
         id = FarmerId.wrap(++_farmerCount);
         Farmer storage stored = _farmers[id];
         stored.owner = owner;
         stored.operator = operator;
+        stored.registeredBlock = uint48(block.number);
         stored.state = FarmerStates.registered(Epochs.gridOf(current, GRID_EPOCHS), current);
         emit FarmerRegistered(id, owner, operator);
         _update(id, stored, endpoint, offer);
         _addStake(id, stored, stake);
+    }
+
+    /// @dev The operator's consent to act for a farmer of this owner; for one that does not exist yet `id` is zero. Without
+    /// it a farmer could be registered in whose stake somebody else's operator sees its own.
+    function _useConsent(address operator, address owner, FarmerId id, OperatorConsent calldata consent) private {
+        if (msg.sender == operator) return;
+        if (block.number > consent.deadlineBlock) revert ConsentExpired(consent.deadlineBlock, block.number);
+        uint256 nonce = _consentNonces[operator]++;
+        bytes32 digest = _hashTypedDataV4(
+            keccak256(abi.encode(CONSENT_TYPEHASH, operator, owner, id, nonce, consent.deadlineBlock))
+        );
+        // Of a signature that is none the signer is zero, which no operator is.
+        // slither-disable-next-line unused-return
+        (address signer, , ) = ECDSA.tryRecover(digest, consent.r, consent.vs);
+        if (signer != operator) revert ConsentForged(operator, signer);
     }
 
     function _update(FarmerId id, Farmer storage stored, string calldata endpoint, Offer calldata offer) private {
@@ -152,7 +208,11 @@ abstract contract Farmers is IFarmers, Settlement {
                 settledEpoch: Epoch.wrap(uint32(state.settledEpoch())),
                 misses: state.misses(),
                 strikes: state.strikes(),
+                epochsProven: state.epochsProven(),
+                registeredBlock: stored.registeredBlock,
                 lapsed: state.isLapsed(),
+                ceiling: state.isEvicted() ? 0 : state.ceiling(),
+                lossLimit: stored.allowance.limited ? stored.allowance.perEpoch : type(uint80).max,
                 endpoint: stored.endpoint,
                 offer: stored.offer
             });

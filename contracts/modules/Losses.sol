@@ -21,6 +21,7 @@ import {Proofs} from "./Proofs.sol";
 /// Invariants:
 ///   a lost slot leaves min(COLLATERAL_EPOCHS, stake / committedRate, rounded down) epochs of its pay
 ///   what stays of the stake covers what stays of the slots as well as before, or better
+///   in an epoch an operator declares slots lost of at most the rate that the owner allows; the owner all it wants
 abstract contract Losses is ILosses, Proofs {
     /// @dev One call's losses, all in one book.
     struct Losing {
@@ -56,6 +57,7 @@ abstract contract Losses is ILosses, Proofs {
             collateralEpochs: committed == 0 ? 0 : Math.min(stake / committed, COLLATERAL_EPOCHS)
         });
         uint256 rate = _declareAll(losing, kept, words);
+        if (msg.sender != stored.owner) _useAllowance(id, stored, rate, current);
         _addLost(id, kept, rate, current);
         stored.state = state.lessened(rate, current);
         stored.stake = uint96(stake - losing.collateralEpochs * rate);
@@ -71,6 +73,15 @@ abstract contract Losses is ILosses, Proofs {
                 lostBlock: stored.lostBlock,
                 collateral: uint256(stored.collateralEpochs) * stored.rate
             });
+    }
+
+    function _useAllowance(FarmerId id, Farmer storage stored, uint256 rate, uint256 current) private {
+        LossAllowance memory allowance = stored.allowance;
+        if (!allowance.limited) return;
+        uint256 used = allowance.lastEpoch == current ? rate + allowance.used : rate;
+        if (used > allowance.perEpoch) revert LossLimitExceeded(id, used, allowance.perEpoch);
+        (allowance.lastEpoch, allowance.used) = (uint32(current), uint80(used));
+        stored.allowance = allowance;
     }
 
     /// @dev Declares the slots in the words lost, and returns the sum of their rates.

@@ -22,6 +22,7 @@ abstract contract Settings {
     uint256 private constant MAX_PENALTY = 16;
     /// @dev Closing a slot looks for its farmer's misses in the whole term: a word for 256 epochs.
     uint256 private constant MAX_TERM_EPOCHS = 4096;
+    uint256 private constant MAX_FORMER_OPERATOR_BLOCKS = type(uint16).max;
 
     address internal immutable TOKEN;
     uint256 internal immutable EPOCH_BLOCKS;
@@ -34,6 +35,8 @@ abstract contract Settings {
     uint256 internal immutable FINE;
     uint256 internal immutable AUCTION_EPOCHS;
     uint256 internal immutable WITHDRAW_DELAY_EPOCHS;
+    uint256 internal immutable MIN_STAKE;
+    uint256 internal immutable FORMER_OPERATOR_BLOCKS;
 
     constructor(Parameters memory p) {
         if (p.token.code.length == 0) revert ISettings.TokenHasNoCode(p.token);
@@ -69,6 +72,10 @@ abstract contract Settings {
         if (p.withdrawDelayEpochs == 0 || p.withdrawDelayEpochs > MAX_TERM_EPOCHS) {
             revert ISettings.WithdrawDelayOutOfRange(p.withdrawDelayEpochs, 1, MAX_TERM_EPOCHS);
         }
+        if (p.minStake == 0) revert ISettings.MinStakeOutOfRange(0, 1, type(uint96).max);
+        if (p.formerOperatorBlocks > MAX_FORMER_OPERATOR_BLOCKS) {
+            revert ISettings.FormerOperatorBlocksOutOfRange(p.formerOperatorBlocks, 0, MAX_FORMER_OPERATOR_BLOCKS);
+        }
         TOKEN = p.token;
         EPOCH_BLOCKS = p.epochBlocks;
         GRID_EPOCHS = p.gridEpochs;
@@ -80,6 +87,8 @@ abstract contract Settings {
         FINE = p.fine;
         AUCTION_EPOCHS = p.auctionEpochs;
         WITHDRAW_DELAY_EPOCHS = p.withdrawDelayEpochs;
+        MIN_STAKE = p.minStake;
+        FORMER_OPERATOR_BLOCKS = p.formerOperatorBlocks;
     }
 
     function _currentEpoch() internal view returns (uint256) {

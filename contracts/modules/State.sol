@@ -15,12 +15,24 @@ import {Settings} from "./Settings.sol";
 /// and `MarketExtension`, which work on the storage of the first, and this is what makes them agree about its layout.
 /// What the values mean and who may change them is decided by the modules.
 abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
+    /// @dev What the operator alone may declare lost. One word, all zero as long as the owner set no limit.
+    struct LossAllowance {
+        bool limited;
+        uint80 perEpoch; // the rate of all slots that it may declare lost in an epoch
+        uint32 lastEpoch; // in which it declared a loss while there was a limit
+        uint80 used; // in that epoch
+    }
+
     struct Farmer {
         FarmerState state;
         address operator; // zero for a farmer that does not exist
         uint96 stake;
         address owner;
         uint80 startingRate; // of extensions that begin on the date after the one it was last swept to, if any do
+        address formerOperator; // whose acceptances still count, if any do
+        uint48 formerUntilBlock; // the last block in which they do
+        uint48 registeredBlock;
+        LossAllowance allowance;
         Offer offer;
         string endpoint;
     }
@@ -64,6 +76,7 @@ abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
     mapping(FarmerId id => mapping(uint256 position => Book)) internal _books;
     mapping(FarmerId id => mapping(uint256 word => uint256)) internal _missMap;
     mapping(bytes32 tenure => Loss) internal _losses;
+    mapping(address operator => uint256) internal _consentNonces;
 
     mapping(Epoch epoch => bytes32) internal _seeds;
     mapping(OrderId id => OrderView) internal _orders;

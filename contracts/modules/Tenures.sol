@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {TransientSlot} from "@openzeppelin/contracts/utils/TransientSlot.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {IBooks} from "../interfaces/IBooks.sol";
 import {IFarmers} from "../interfaces/IFarmers.sol";
@@ -15,10 +16,13 @@ import {Settlement} from "./Settlement.sol";
 /// books, for `place`, `extend` and `refill`.
 ///
 /// Invariants:
-///   every entry was signed by its farmer's operator, for this use: first placing, extending that order, or taking over
-///     from that tenure with the bounty for that repairer
+///   every entry was signed by its farmer's operator, or by the one before it in its last blocks, for this use: first
+///     placing, extending that order, or taking over from that tenure with the bounty for that repairer
+///   the committed rate that a farmer has after taking on a slot is at most its ceiling
 ///   a farmer that takes on a slot has not lapsed, and stake >= COLLATERAL_EPOCHS * committedRate
 abstract contract Tenures is Settlement {
+    using TransientSlot for *;
+
     /// @dev The EIP-712 message that a farmer's operator signs, as it is hashed.
     struct Message {
         bytes32 typeHash;
@@ -108,19 +112,17 @@ abstract contract Tenures is Settlement {
             acceptance.r,
             acceptance.vs
         );
-        if (signer != operator) revert IOrders.AcceptanceForged(slot, farmer, signer);
+        if (signer != operator && !_isFormer(stored, signer)) revert IOrders.AcceptanceForged(slot, farmer, signer);
+        // A repair looks for the farmer among the order's slots.
+        if (assignment.message.repairer == address(0)) _enterOnce(assignment.entry.order, slot, farmer);
 
         state = stored.state;
-        uint256 mark = uint40(uint256(OrderId.unwrap(assignment.entry.order)));
-        // A repair looks for the farmer among the order's slots: it may have been given others in between.
-        if (assignment.message.repairer == address(0) && state.lastOrder() == mark) {
-            revert IOrders.DuplicateFarmer(slot, farmer);
-        }
         uint256 missed = state.misses();
         state = _settledUnlapsed(farmer, stored, state, assignment.current);
         if (state.misses() != missed) stake = stored.stake;
         uint256 committed = state.committedRate() + Rate.unwrap(acceptance.rate);
         if (committed > type(uint80).max) revert IBooks.RateTooLarge(farmer, committed, type(uint80).max);
+        if (committed > state.ceiling()) revert IFarmers.CeilingExceeded(farmer, committed, state.ceiling());
         uint256 needed = committed * COLLATERAL_EPOCHS;
         if (stake < needed) revert IFarmers.StakeTooSmall(farmer, stake, needed);
         bool extension = _isExtension(assignment);
@@ -129,8 +131,21 @@ abstract contract Tenures is Settlement {
             uint80 before = state.hasStarting() ? stored.startingRate : 0;
             stored.startingRate = before + Rate.unwrap(acceptance.rate);
         }
-        state = state.committed(committed, mark, assignment.current, extension);
+        state = state.committed(committed, assignment.current, extension);
         stored.state = state;
+    }
+
+    /// @dev Whether it is the operator that the farmer had before, and its time is not over.
+    function _isFormer(Farmer storage stored, address signer) private view returns (bool) {
+        return signer != address(0) && signer == stored.formerOperator && block.number <= stored.formerUntilBlock;
+    }
+
+    /// @dev An order is filled within one call, so what is remembered until the end of the transaction is enough. The id is
+    /// a hash: two of them that differ in their last 32 bits only, or one that is a slot of the guard, are not to be found.
+    function _enterOnce(OrderId order, uint8 slot, FarmerId farmer) private {
+        bytes32 key = OrderId.unwrap(order) ^ bytes32(uint256(FarmerId.unwrap(farmer)));
+        if (key.asBoolean().tload()) revert IOrders.DuplicateFarmer(slot, farmer);
+        key.asBoolean().tstore(true);
     }
 
     function _isExtension(SlotAssignment memory assignment) private pure returns (bool) {

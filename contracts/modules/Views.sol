@@ -31,7 +31,9 @@ abstract contract Views is ISettings, IBooks, Settlement {
                 penalty: uint8(PENALTY),
                 fine: uint8(FINE),
                 auctionEpochs: uint32(AUCTION_EPOCHS),
-                withdrawDelayEpochs: uint32(WITHDRAW_DELAY_EPOCHS)
+                withdrawDelayEpochs: uint32(WITHDRAW_DELAY_EPOCHS),
+                minStake: uint96(MIN_STAKE),
+                formerOperatorBlocks: uint32(FORMER_OPERATOR_BLOCKS)
             });
     }
 

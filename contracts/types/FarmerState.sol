@@ -3,9 +3,9 @@ pragma solidity 0.8.37;
 
 /// @dev What every call about a farmer reads, in one word, from the lowest bit: committed rate per epoch (80), the grid
 /// date up to which books that ended are taken out of it (32), the epoch up to which every epoch is proven, recorded as
-/// missed, or had nothing to prove (32), a mark (40), missed epochs (32), strikes (8), flags (8), collateral epochs (16).
-/// The mark is the low bits of the id of the order in which the farmer was last given a slot, and of an evicted farmer,
-/// which is given none any more, the block of its eviction.
+/// missed, or had nothing to prove (32), proven epochs (40), missed epochs (32), strikes (8), flags (8), ceiling (24).
+/// Of an evicted farmer, which is given no slot and proves nothing any more, the block of its eviction is in the place of
+/// the proven epochs, and the collateral epochs in that of the ceiling.
 /// A value type, as a packed struct would be written field by field.
 type FarmerState is uint256;
 
@@ -28,6 +28,11 @@ library FarmerStates {
     /// @dev Extensions that it accepted since it was last swept begin on the next grid date.
     uint256 private constant STARTING = 1 << 230;
 
+    /// @dev A ceiling is the highest 18 bits of a rate, and how many bits follow (6): in a word of its own it would cost
+    /// 2,100 gas for each slot that is placed. Zero is no ceiling.
+    uint256 private constant CEILING_DIGITS = 18;
+    uint256 private constant CEILING_SHIFT_BITS = 6;
+
     function registered(uint256 grid, uint256 epoch) internal pure returns (FarmerState) {
         return FarmerState.wrap((grid << 80) | (epoch << 112));
     }
@@ -44,13 +49,14 @@ library FarmerStates {
         return uint32(FarmerState.unwrap(state) >> 112);
     }
 
-    function lastOrder(FarmerState state) internal pure returns (uint256) {
-        return uint40(FarmerState.unwrap(state) >> 144);
+    /// @dev Zero once evicted.
+    function epochsProven(FarmerState state) internal pure returns (uint256) {
+        return state.isEvicted() ? 0 : uint40(FarmerState.unwrap(state) >> 144);
     }
 
     /// @dev Zero unless evicted.
     function evictedBlock(FarmerState state) internal pure returns (uint256) {
-        return state.isEvicted() ? state.lastOrder() : 0;
+        return state.isEvicted() ? uint40(FarmerState.unwrap(state) >> 144) : 0;
     }
 
     function misses(FarmerState state) internal pure returns (uint256) {
@@ -62,9 +68,16 @@ library FarmerStates {
         return uint8(FarmerState.unwrap(state) >> 216);
     }
 
-    /// @dev How many epochs of its pay each slot of an evicted farmer has of the stake.
+    /// @dev How many epochs of its pay each slot of an evicted farmer has of the stake. Zero unless evicted.
     function collateralEpochs(FarmerState state) internal pure returns (uint256) {
-        return FarmerState.unwrap(state) >> 232;
+        return state.isEvicted() ? FarmerState.unwrap(state) >> 232 : 0;
+    }
+
+    /// @dev The committed rate up to which the operator may take on slots. Not to be asked once evicted.
+    function ceiling(FarmerState state) internal pure returns (uint256) {
+        uint256 packed = FarmerState.unwrap(state) >> 232;
+        if (packed == 0) return type(uint80).max;
+        return (packed >> CEILING_SHIFT_BITS) << (packed & ((1 << CEILING_SHIFT_BITS) - 1));
     }
 
     function isLapsed(FarmerState state) internal pure returns (bool) {
@@ -110,9 +123,20 @@ library FarmerStates {
         return FarmerState.wrap(FarmerState.unwrap(state) + (count << 184) + (count << 216));
     }
 
-    /// @dev With a proof, which makes good for a strike.
+    /// @dev With a proof, which makes good for a strike. No chain lasts for 2**40 epochs.
     function proven(FarmerState state) internal pure returns (FarmerState) {
-        return state.strikes() == 0 ? state : FarmerState.wrap(FarmerState.unwrap(state) - (1 << 216));
+        uint256 word = FarmerState.unwrap(state) + (1 << 144);
+        return FarmerState.wrap(state.strikes() == 0 ? word : word - (1 << 216));
+    }
+
+    /// @dev With a ceiling, rounded down to what is kept of it. Not to be set once evicted.
+    function withCeiling(FarmerState state, uint256 rate) internal pure returns (FarmerState) {
+        uint256 shift = 0;
+        while (rate >> shift >= 1 << CEILING_DIGITS) ++shift;
+        uint256 packed = ((rate >> shift) << CEILING_SHIFT_BITS) | shift;
+        if (rate == 0) packed = 1;
+        else if (rate == type(uint80).max) packed = 0;
+        return FarmerState.wrap((FarmerState.unwrap(state) & _mask(0, 232)) | (packed << 232));
     }
 
     function lapsed(FarmerState state) internal pure returns (FarmerState) {
@@ -121,7 +145,7 @@ library FarmerStates {
 
     /// @dev With nothing committed, and what became of the stake.
     function evicted(FarmerState state, uint256 blockNumber, uint256 epochs) internal pure returns (FarmerState) {
-        uint256 kept = FarmerState.unwrap(state) & ~(_mask(0, 80) | _mask(144, 40));
+        uint256 kept = FarmerState.unwrap(state) & ~(_mask(0, 80) | _mask(144, 40) | _mask(232, 24));
         return FarmerState.wrap(kept | EVICTED | (uint256(uint40(blockNumber)) << 144) | (epochs << 232));
     }
 
@@ -129,11 +153,10 @@ library FarmerStates {
     function committed(
         FarmerState state,
         uint256 rate,
-        uint256 mark,
         uint256 current,
         bool extension
     ) internal pure returns (FarmerState) {
-        uint256 word = (FarmerState.unwrap(state) & ~(_mask(0, 80) | _mask(144, 40))) | rate | (mark << 144);
+        uint256 word = (FarmerState.unwrap(state) & ~_mask(0, 80)) | rate;
         if (extension) word |= EXTENDED | STARTING;
         else if (state.settledEpoch() < current) word |= ADDED;
         return FarmerState.wrap(word);

@@ -93,6 +93,13 @@ struct Permit {
     bytes32 s;
 }
 
+/// @dev An operator's consent to act for a farmer. All zero where the operator itself sends the call.
+struct OperatorConsent {
+    uint64 deadlineBlock; // the last block in which it may be used
+    bytes32 r; // EIP-2098 compact signature by the operator
+    bytes32 vs;
+}
+
 /// @dev The market's immutable parameters.
 struct Parameters {
     address token;
@@ -106,6 +113,8 @@ struct Parameters {
     uint8 fine; // epochs of pay that a missed epoch burns of the stake
     uint32 auctionEpochs; // in which the bounty for a vacant slot rises to its full height
     uint32 withdrawDelayEpochs; // from a renter's announcement to its withdrawal
+    uint96 minStake; // what a farmer registers with at least, and leaves at stake until it leaves
+    uint32 formerOperatorBlocks; // in which acceptances of an operator still count once there is another
 }
 
 /// @dev A farmer as `farmer` and `farmers` show it, as if it were settled now.
@@ -117,7 +126,11 @@ struct FarmerView {
     Epoch settledEpoch; // up to here every epoch is proven, missed, or had nothing to prove
     uint256 misses; // missed epochs
     uint256 strikes; // misses less proofs since
+    uint256 epochsProven; // zero once it is evicted
+    uint64 registeredBlock;
     bool lapsed; // it keeps nothing any more, from settledEpoch + 1 on
+    uint256 ceiling; // the committed rate up to which its operator may take on slots
+    uint256 lossLimit; // the rate of slots that its operator may declare lost in an epoch
     string endpoint;
     Offer offer;
 }

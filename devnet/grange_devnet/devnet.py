@@ -51,6 +51,8 @@ DEVNET_PARAMETERS = Parameters(
     fine=1,
     auction_epochs=4,
     withdraw_delay_epochs=2,
+    min_stake=1,
+    former_operator_blocks=30,
 )
 """Short epochs, so that days pass in seconds. `token` is filled in when it is deployed."""
 

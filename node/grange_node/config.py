@@ -101,6 +101,8 @@ class ParametersFile(_File):
     fine: _Count
     auction_epochs: _Count
     withdraw_delay_epochs: _Count
+    min_stake: _Count
+    former_operator_blocks: _NonNegative
 
 
 class Config(_File):

@@ -201,7 +201,7 @@ class TermsRefused(Conflict):
 
 
 class StakeTooSmall(Conflict):
-    """The farmer's stake does not allow it to accept more."""
+    """The farmer's stake, or the limit that its owner set, does not allow it to accept more."""
 
     code = ErrorCode.STAKE_TOO_SMALL
 

@@ -1,9 +1,10 @@
 """What is signed: EIP-712 digests, signatures and the ids made from them.
 
-Decides the typed data of an acceptance (what a farmer signs, checked by the contract), of a voucher (a
-renter's, likewise), of a permit (checked by the token) and of a request (a renter's call to a farmer, checked
-by the node), and which signatures count: 65 bytes r, s, v with a low s and v of 27 or 28, or the compact form
-of EIP-2098. Leaves to others who may sign what, and when a message is too old.
+Decides the typed data of an acceptance (what a farmer signs, checked by the contract), of an operator's
+consent to act for a farmer and of a voucher (a renter's), likewise, of a permit (checked by the token) and
+of a request (a renter's call to a farmer, checked by the node), and which signatures count: 65 bytes r, s, v
+with a low s and v of 27 or 28, or the compact form of EIP-2098. Leaves to others who may sign what, and when
+a message is too old.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from grange.types import (
     Address,
     Epoch,
     FarmerId,
+    OperatorConsent,
     OrderId,
     Slot,
     Takeover,
@@ -38,6 +40,8 @@ NO_CONTENT: Final = bytes(32)
 """The content of a request that carries none."""
 NO_ORDER: Final = OrderId(bytes(HASH_BYTES))
 """What an acceptance extends, unless it does."""
+NEW_FARMER: Final = FarmerId(0)
+"""The farmer of a consent by which one is registered."""
 NOBODY: Final = address_from(bytes(ADDRESS_BYTES))
 """The repairer of an acceptance that repairs nothing."""
 
@@ -49,6 +53,9 @@ ACCEPTANCE_TYPE: Final = (
     "Acceptance(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,"
     "uint80 rate,uint32 end,uint64 deadlineBlock,bytes32 previous,address repairer)"
 )
+CONSENT_TYPE: Final = (
+    "OperatorConsent(address operator,address owner,uint32 farmer,uint256 nonce,uint64 deadlineBlock)"
+)
 VOUCHER_TYPE: Final = "Voucher(address renter,uint32 farmer,uint256 cumulative)"
 PERMIT_TYPE: Final = "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
 """Of the token (EIP-2612)."""
@@ -59,6 +66,7 @@ REQUEST_TYPE: Final = (
 _DOMAIN_HASH = keccak256(DOMAIN_TYPE.encode())
 _ACCEPTANCE_HASH = keccak256(ACCEPTANCE_TYPE.encode())
 _PERMIT_HASH = keccak256(PERMIT_TYPE.encode())
+_CONSENT_HASH = keccak256(CONSENT_TYPE.encode())
 _REQUEST_HASH = keccak256(REQUEST_TYPE.encode())
 _VOUCHER_HASH = keccak256(VOUCHER_TYPE.encode())
 _NAME_HASH = keccak256(DOMAIN_NAME.encode())
@@ -140,6 +148,24 @@ def tenure_word(start: Epoch) -> bytes:
     return _uint(start, 32)
 
 
+def consent_digest(
+    domain: Domain, *, operator: Address, owner: Address, farmer: FarmerId, nonce: int, deadline_block: int
+) -> bytes:
+    """What a key signs to be the operator of an owner's farmer, NEW_FARMER for one to be registered.
+
+    `nonce` is the market's for this key: each consent serves once.
+    """
+    words = (
+        _CONSENT_HASH,
+        _address(operator),
+        _address(owner),
+        _uint(farmer, 32),
+        _uint(nonce, 256),
+        _uint(deadline_block, 64),
+    )
+    return _digest(domain.separator, words)
+
+
 def voucher_digest(domain: Domain, *, renter: Address, farmer: FarmerId, cumulative: int) -> bytes:
     """What a renter signs to pay a farmer out of its vault: in all, so many base units."""
     return _digest(
@@ -216,6 +242,22 @@ def sign_acceptance(domain: Domain, private_key: bytes, message: AcceptanceMessa
 def sign_takeover(domain: Domain, private_key: bytes, message: AcceptanceMessage) -> Takeover:
     """The acceptance of a vacant slot as `refill` takes it, signed by the operator's key."""
     return takeover_from(message.slot, sign_acceptance(domain, private_key, message))
+
+
+def sign_operator_consent(
+    domain: Domain, private_key: bytes, *, owner: Address, farmer: FarmerId, nonce: int, deadline_block: int
+) -> OperatorConsent:
+    """The consent as `register` and `setOperator` take it, signed by the key that is to be the operator's."""
+    digest = consent_digest(
+        domain,
+        operator=address_of(private_key),
+        owner=owner,
+        farmer=farmer,
+        nonce=nonce,
+        deadline_block=deadline_block,
+    )
+    r, vs = compact_from(sign_digest(private_key, digest))
+    return OperatorConsent(deadline_block=deadline_block, r=r, vs=vs)
 
 
 def takeover_from(slot: int, acceptance: Acceptance) -> Takeover:

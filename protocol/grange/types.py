@@ -7,7 +7,7 @@ the form of an address: limits are checked by anyone who makes or receives a val
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NewType
+from typing import Final, NewType
 
 from grange.errors import Misuse
 from grange.keccak import keccak256
@@ -165,6 +165,20 @@ class Permit:
     s: bytes
 
 
+NO_LIMIT: Final = (1 << 80) - 1
+"""Of what an operator may commit or declare lost: no rate is larger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorConsent:
+    """An operator's signed consent to act for a farmer. The empty one, where the operator itself sends."""
+
+    deadline_block: int = 0
+    """The last block in which it may be used."""
+    r: bytes = bytes(32)
+    vs: bytes = bytes(32)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
     """The market's immutable parameters."""
@@ -189,3 +203,7 @@ class Parameters:
     """In these the bounty for a vacant slot rises to its full height."""
     withdraw_delay_epochs: int
     """From a renter's announcement to its withdrawal."""
+    min_stake: int
+    """What a farmer registers with at least, in base units, and leaves at stake until it leaves."""
+    former_operator_blocks: int
+    """In these an operator's acceptances still count once there is another."""

@@ -23,12 +23,11 @@ async def measure_accounts(ground: Ground) -> None:
             ground.put(name, await ground.gas(calls.deposit_with_permit(permit)))
     await ground.begin_epoch()
     ground.put("record_seed", await ground.gas(calls.record_seed()))
-    operator = Wallet.random()
     await ground.farms(2)
     register = partial(
         calls.register,
         owner=ground.wallet.address,
-        operator=operator.address,
+        operator=ground.wallet.address,
         endpoint=ENDPOINT,
         offer=OFFER,
         stake=STAKE,
@@ -41,7 +40,11 @@ async def measure_accounts(ground: Ground) -> None:
     ground.put(
         "update_farmer", await ground.gas(calls.update_farmer(farmer, endpoint=ENDPOINT[:-4], offer=OFFER))
     )
-    ground.put("set_operator", await ground.gas(calls.set_operator(farmer, Wallet.random().address)))
+    operator = Wallet.random()
+    consent = await ground.chain.operator_consent(operator, owner=ground.wallet.address, farmer=farmer)
+    change = calls.set_operator(farmer, operator.address, consent=consent, void_former=False)
+    ground.put("set_operator", await ground.gas(change))
+    ground.put("set_limits", await ground.gas(calls.set_limits(farmer, ceiling=10**18, loss_limit=10**18)))
     ground.put("add_stake", await ground.gas(calls.add_stake(farmer, TOKEN)))
     await ground.gas(calls.unstake(farmer, 10))
     ground.put("unstake", await ground.gas(calls.unstake(farmer, 10)))

@@ -124,7 +124,12 @@ class Ground:
         receipts = await self.together(
             [
                 calls.register(
-                    owner=one.address, operator=one.address, endpoint=ENDPOINT, offer=OFFER, stake=STAKE
+                    owner=one.address,
+                    operator=one.address,
+                    endpoint=ENDPOINT,
+                    offer=OFFER,
+                    stake=STAKE,
+                    consent=await self.chain.operator_consent(one, owner=one.address),
                 )
                 for one in operators
             ]

@@ -16,6 +16,7 @@ OTHER_CALLS = (
     "register_with_permit",
     "update_farmer",
     "set_operator",
+    "set_limits",
     "add_stake",
     "unstake",
     "claim",

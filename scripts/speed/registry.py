@@ -31,7 +31,7 @@ from grange.peer import Signer
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Requirements, choose
-from grange.types import Address, Epoch, FarmerId
+from grange.types import NO_LIMIT, Address, Epoch, FarmerId
 from grange.units import GIB, TOKEN
 from grange_client.orders.market import RenterMarket
 from grange_devnet import DEVNET_PARAMETERS
@@ -46,7 +46,8 @@ SEED = 1
 """Of the sample. How many proofs are read depends on where its stretches fall in the epochs."""
 """An epoch begins with all proofs, so many in each block: more than a block has gas for would be."""
 FARMER_TYPE = (
-    "(address,address,uint256,uint256,uint32,uint256,uint256,bool,string,(uint80,uint80,uint64,uint32))"
+    "(address,address,uint256,uint256,uint32,uint256,uint256,uint256,uint64,bool,uint256,uint256,string,"
+    "(uint80,uint80,uint64,uint32))"
 )
 
 
@@ -113,7 +114,7 @@ class SimulatedRegistry:
         if name == "parameters":
             parameters = replace(DEVNET_PARAMETERS, epoch_blocks=EPOCH_BLOCKS, token=MARKET)
             values = [getattr(parameters, field) for field in parameters.__slots__]
-            return encode(["address", *["uint32"] * (len(values) - 1)], values)
+            return encode(["address", *["uint96"] * (len(values) - 1)], values)
         if name == "farmer":
             (number,) = decode(["uint32"], data[4:])
             self.read += 1
@@ -161,7 +162,7 @@ def simulated_farmer(number: int) -> tuple[Any, ...]:
     price = TOKEN * chance.randrange(80, 120) // 100
     stake = 1_000 * TOKEN * chance.randrange(1, 100)
     offer = (price, 0, 1 << 44, 4_000)
-    return (address, address, stake, 0, 99, 0, 0, False, endpoint, offer)
+    return (address, address, stake, 1, 99, 0, 0, 17, 1, False, NO_LIMIT, NO_LIMIT, endpoint, offer)
 
 
 def _proof(number: int, epoch: int, block: int) -> dict[str, Any]:

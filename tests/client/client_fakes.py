@@ -56,6 +56,7 @@ from grange.times import BlockClock
 from grange.transfer.aging import Freshness
 from grange.transfer.retry import RetryPolicy, SlowRule
 from grange.types import (
+    NO_LIMIT,
     Acceptance,
     Address,
     Epoch,
@@ -785,6 +786,10 @@ def farmer_view(number: int, operator: Address, endpoint: str, **fields: Any) ->
         "settled_epoch": Epoch(0),
         "misses": 0,
         "strikes": 0,
+        "epochs_proven": 0,
+        "registered_block": 0,
+        "ceiling": NO_LIMIT,
+        "loss_limit": NO_LIMIT,
         "lapsed": False,
         "offer": Offer(
             price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=1 << 40, longest_term_epochs=400

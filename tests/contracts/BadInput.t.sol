@@ -185,7 +185,7 @@ contract BadInputTest is FarmTest {
         calls[4] = abi.encodeCall(market.declareLoss, (nobody, Epoch.wrap(0), false, new bytes32[](0)));
         calls[5] = abi.encodeCall(market.addStake, (nobody, 1));
         calls[6] = abi.encodeCall(market.unstake, (nobody, 1));
-        calls[7] = abi.encodeCall(market.setOperator, (nobody, renter));
+        calls[7] = abi.encodeCall(market.setOperator, (nobody, renter, true, _itself()));
         calls[8] = abi.encodeCall(market.updateFarmer, (nobody, "", _offer()));
         calls[9] = abi.encodeCall(market.farmer, (nobody));
         calls[10] = abi.encodeCall(market.missed, (nobody, Epoch.wrap(0)));
@@ -226,14 +226,14 @@ contract BadInputTest is FarmTest {
             abi.encodeWithSelector(IFarmers.StakeTooLarge.selector, MOST, type(uint96).max - STAKE)
         );
         _refused(
-            renter,
-            abi.encodeCall(market.register, (owner, owner, "", _offer(), MOST)),
+            owner,
+            abi.encodeCall(market.register, (owner, owner, "", _offer(), MOST, _itself())),
             abi.encodeWithSelector(IFarmers.StakeTooLarge.selector, MOST, type(uint96).max)
         );
         _refused(
             owner,
             abi.encodeCall(market.unstake, (farmer, MOST)),
-            abi.encodeWithSelector(IFarmers.StakeNotFree.selector, farmer, MOST, STAKE, 0)
+            abi.encodeWithSelector(IFarmers.StakeNotFree.selector, farmer, MOST, STAKE, MIN_STAKE)
         );
     }
 

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
-import {Epoch, FarmerId, FarmerView, Offer, Permit} from "../../contracts/types/Types.sol";
+import {Epoch, FarmerId, FarmerView, Offer, OperatorConsent, Permit} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
 
@@ -14,12 +14,14 @@ contract FarmersTest is FarmTest {
     /// Must hold: a farmer is what it registered as, with the stake pulled from the caller.
     function testFuzz_registerKeepsWhatItIsGiven(
         address owner,
-        address operator,
+        uint256 key,
         string calldata endpoint,
         Offer calldata offer,
         uint256 stake
     ) external {
-        vm.assume(owner != address(0) && operator != address(0) && bytes(endpoint).length <= 256);
+        vm.assume(owner != address(0) && bytes(endpoint).length <= 256);
+        key = _within(key, 1, type(uint128).max);
+        address operator = vm.addr(key);
         stake = _within(stake, 1, type(uint96).max);
         vm.expectEmit(true, true, true, true, address(market));
         emit IFarmers.FarmerRegistered(FarmerId.wrap(1), owner, operator);
@@ -27,7 +29,8 @@ contract FarmersTest is FarmTest {
         emit IFarmers.FarmerUpdated(FarmerId.wrap(1), endpoint, offer);
         vm.expectEmit(true, true, true, true, address(market));
         emit IFarmers.StakeAdded(FarmerId.wrap(1), stake, stake);
-        FarmerId id = market.register(owner, operator, endpoint, offer, stake);
+        OperatorConsent memory consent = _consentTo(key, owner, FarmerId.wrap(0));
+        FarmerId id = market.register(owner, operator, endpoint, offer, stake, consent);
         vm.assertEq(FarmerId.unwrap(id), 1, "id");
         FarmerView memory shown = market.farmer(id);
         vm.assertEq(shown.owner, owner, "owner");
@@ -38,6 +41,10 @@ contract FarmersTest is FarmTest {
         vm.assertEq(shown.committedRate, 0, "committed rate");
         vm.assertEq(shown.misses, 0, "misses");
         vm.assertEq(shown.strikes, 0, "strikes");
+        vm.assertEq(shown.epochsProven, 0, "epochs proven");
+        vm.assertEq(shown.registeredBlock, block.number, "registered");
+        vm.assertEq(shown.ceiling, type(uint80).max, "no ceiling");
+        vm.assertEq(shown.lossLimit, type(uint80).max, "no limit of losses");
         vm.assertTrue(!shown.lapsed, "not lapsed");
         vm.assertEq(market.eviction(id).evictedBlock, 0, "not evicted");
         vm.assertEq(_settledEpoch(id), _now(), "settled epoch");
@@ -53,19 +60,19 @@ contract FarmersTest is FarmTest {
     /// Must hold: a farmer without owner, operator or stake is refused.
     function test_registerNobodyOrNothing() external {
         vm.expectRevert(IFarmers.ZeroAddress.selector);
-        market.register(address(0), OWNER, "", _offer(), 1);
+        market.register(address(0), OWNER, "", _offer(), 1, _itself());
         vm.expectRevert(IFarmers.ZeroAddress.selector);
-        market.register(OWNER, address(0), "", _offer(), 1);
-        vm.expectRevert(IVault.ZeroAmount.selector);
-        market.register(OWNER, OWNER, "", _offer(), 0);
+        market.register(OWNER, address(0), "", _offer(), 1, _itself());
+        vm.expectRevert(abi.encodeWithSelector(IFarmers.StakeBelowLeast.selector, 0, MIN_STAKE));
+        market.register(OWNER, address(this), "", _offer(), 0, _itself());
     }
 
     /// Must hold: an endpoint of 256 bytes is kept, a longer one is refused.
     function testFuzz_endpointIsBounded(uint256 length) external {
         length = _within(length, 257, 2000);
-        market.register(OWNER, OWNER, string(new bytes(256)), _offer(), 1);
+        market.register(OWNER, address(this), string(new bytes(256)), _offer(), 1, _itself());
         vm.expectRevert(abi.encodeWithSelector(IFarmers.EndpointTooLong.selector, length, 256));
-        market.register(OWNER, OWNER, string(new bytes(length)), _offer(), 1);
+        market.register(OWNER, address(this), string(new bytes(length)), _offer(), 1, _itself());
         vm.expectRevert(abi.encodeWithSelector(IFarmers.EndpointTooLong.selector, length, 256));
         vm.prank(OWNER);
         market.updateFarmer(FarmerId.wrap(1), string(new bytes(length)), _offer());
@@ -80,7 +87,7 @@ contract FarmersTest is FarmTest {
         Permit memory p = _permit(RENTER_KEY, stake);
         if (used) token.permit(renter, address(market), p.value, p.deadline, p.v, p.r, p.s);
         vm.prank(renter);
-        FarmerId id = market.registerWithPermit(OWNER, OWNER, "", _offer(), stake, p);
+        FarmerId id = market.registerWithPermit(OWNER, renter, "", _offer(), stake, _itself(), p);
         vm.assertEq(market.farmer(id).stake, stake, "stake");
     }
 
@@ -103,22 +110,26 @@ contract FarmersTest is FarmTest {
     }
 
     /// Must hold: only the owner names another operator, and it must be somebody.
-    function testFuzz_setOperator(address operator, address stranger) external {
+    function testFuzz_setOperator(uint256 key, address stranger, bool voidFormer) external {
         FarmerId id = _register();
-        vm.assume(operator != address(0) && stranger != _ownerOf(id));
+        key = _within(key, 1, type(uint128).max);
+        address operator = vm.addr(key);
+        OperatorConsent memory consent = _consentTo(key, _ownerOf(id), id);
+        vm.assume(stranger != _ownerOf(id));
         vm.expectRevert(abi.encodeWithSelector(IFarmers.NotOwner.selector, id, _operator(id)));
         vm.prank(_operator(id));
-        market.setOperator(id, operator);
+        market.setOperator(id, operator, voidFormer, consent);
         vm.expectRevert(abi.encodeWithSelector(IFarmers.NotOwner.selector, id, stranger));
         vm.prank(stranger);
-        market.setOperator(id, operator);
+        market.setOperator(id, operator, voidFormer, consent);
         vm.expectRevert(IFarmers.ZeroAddress.selector);
         vm.prank(_ownerOf(id));
-        market.setOperator(id, address(0));
+        market.setOperator(id, address(0), voidFormer, consent);
         vm.expectEmit(true, true, true, true, address(market));
-        emit IFarmers.OperatorChanged(id, operator);
+        uint256 until = voidFormer ? 0 : block.number + FORMER_OPERATOR_BLOCKS;
+        emit IFarmers.OperatorChanged(id, operator, uint64(until));
         vm.prank(_ownerOf(id));
-        market.setOperator(id, operator);
+        market.setOperator(id, operator, voidFormer, consent);
         vm.assertEq(market.farmer(id).operator, operator, "operator");
         vm.assertEq(market.farmer(id).stake, STAKE, "the stake beside it");
     }
@@ -173,7 +184,9 @@ contract FarmersTest is FarmTest {
         vm.expectRevert(unknown);
         market.updateFarmer(id, "", _offer());
         vm.expectRevert(unknown);
-        market.setOperator(id, OWNER);
+        market.setOperator(id, OWNER, true, _itself());
+        vm.expectRevert(unknown);
+        market.setLimits(id, 0, 0);
         vm.expectRevert(unknown);
         market.addStake(id, 1);
         vm.expectRevert(unknown);

@@ -6,12 +6,14 @@ import {
     Epoch,
     FarmerId,
     Held,
+    OperatorConsent,
     OrderId,
     Permit,
     Takeover,
     Terms,
     Voucher
 } from "../../contracts/types/Types.sol";
+import {vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
 import {Meter} from "./support/Meter.sol";
 
@@ -57,12 +59,18 @@ contract GasOfCallsTest is FarmTest, Meter {
         address owner = _ownerOf(farmer);
         bytes memory again = abi.encodeCall(
             market.register,
-            (owner, _operator(farmer), "http://farmer", _offer(), STAKE)
+            (owner, address(this), "http://farmer", _offer(), STAKE, _itself())
         );
         _measure("register", address(this), again);
         _measure("addStake", address(this), abi.encodeCall(market.addStake, (farmer, 1e18)));
         _measure("unstake", owner, abi.encodeCall(market.unstake, (farmer, 1e18)));
-        _measure("setOperator", owner, abi.encodeCall(market.setOperator, (farmer, ANYONE)));
+        OperatorConsent memory consent = _consentTo(4711, owner, FarmerId.wrap(0));
+        again = abi.encodeCall(market.register, (owner, vm.addr(4711), "http://farmer", _offer(), STAKE, consent));
+        _measure("register, by consent", address(this), again);
+        _measure("setLimits", owner, abi.encodeCall(market.setLimits, (farmer, 1e18, 1e18)));
+        consent = _consentTo(4711, owner, farmer);
+        bytes memory change = abi.encodeCall(market.setOperator, (farmer, vm.addr(4711), false, consent));
+        _measure("setOperator", owner, change);
         _measure("updateFarmer", owner, abi.encodeCall(market.updateFarmer, (farmer, "http://farm", _offer())));
     }
 

@@ -49,10 +49,10 @@ contract MarketExtensionTest is MarketTest {
     function test_extensionOfOtherParameters() external {
         Parameters memory p = _parameters(address(token));
         address extension = _createExtension(p);
-        ++p.withdrawDelayEpochs;
+        ++p.formerOperatorBlocks;
         vm.expectRevert(abi.encodeWithSelector(IParts.OtherParameters.selector, extension));
         _create("Market.sol:Market", abi.encode(p, extension));
-        --p.withdrawDelayEpochs;
+        --p.formerOperatorBlocks;
         p.token = address(new GrangeToken(1));
         vm.expectRevert(abi.encodeWithSelector(IParts.OtherParameters.selector, extension));
         _create("Market.sol:Market", abi.encode(p, extension));
@@ -69,7 +69,7 @@ contract MarketExtensionTest is MarketTest {
         token.approve(address(extension), type(uint256).max);
         market.deposit(1000);
         extension.deposit(500);
-        FarmerId there = extension.register(address(this), address(this), "", _offer(), 70);
+        FarmerId there = extension.register(address(this), address(this), "", _offer(), 70, _itself());
         vm.assertEq(FarmerId.unwrap(there), 1, "a farmer of its own");
         vm.assertEq(market.farmerCount(), 0, "of which the market knows nothing");
         vm.assertEq(market.vault(address(this)), 1000, "the market's vault");
@@ -139,7 +139,7 @@ contract MarketExtensionTest is MarketTest {
         ReentrantToken re = new ReentrantToken(SUPPLY);
         market = _deploy(_parameters(address(re)));
         re.approve(address(market), type(uint256).max);
-        FarmerId farmer = market.register(address(re), address(re), "", _offer(), 100);
+        FarmerId farmer = market.register(address(re), address(this), "", _offer(), 100, _itself());
         re.attackAnd(market, abi.encodeCall(IFarmers.unstake, (farmer, 50)));
         market.addStake(farmer, 50);
         vm.assertEq(market.farmer(farmer).stake, 100, "stake");

@@ -35,6 +35,8 @@ contract ParametersTest is MarketTest {
         );
         p.auctionEpochs = uint32(_within(p.auctionEpochs, 1, 4096));
         p.withdrawDelayEpochs = uint32(_within(p.withdrawDelayEpochs, 1, 4096));
+        p.minStake = uint96(_within(p.minStake, 1, type(uint96).max));
+        p.formerOperatorBlocks = uint32(_within(p.formerOperatorBlocks, 0, 65535));
         vm.assertEq(keccak256(abi.encode(_deploy(p).parameters())), keccak256(abi.encode(p)), "parameters");
     }
 
@@ -151,6 +153,21 @@ contract ParametersTest is MarketTest {
         Parameters memory p = _parameters(address(token));
         p.withdrawDelayEpochs = epochs;
         _refused(p, ISettings.WithdrawDelayOutOfRange.selector, epochs, 1, 4096);
+    }
+
+    /// Must hold: no farmer registers with nothing.
+    function test_minStake() external {
+        Parameters memory p = _parameters(address(token));
+        p.minStake = 0;
+        _refused(p, ISettings.MinStakeOutOfRange.selector, 0, 1, type(uint96).max);
+    }
+
+    /// Must hold: what a former operator signed counts for 65,535 blocks at most.
+    function testFuzz_formerOperatorBlocks(uint32 blocks) external {
+        vm.assume(blocks > 65535);
+        Parameters memory p = _parameters(address(token));
+        p.formerOperatorBlocks = blocks;
+        _refused(p, ISettings.FormerOperatorBlocksOutOfRange.selector, blocks, 0, 65535);
     }
 
     /// Must hold: the epoch is the block's number divided by the blocks of an epoch.

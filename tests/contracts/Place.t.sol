@@ -10,6 +10,7 @@ import {
     BookView,
     Epoch,
     FarmerId,
+    OperatorConsent,
     OrderId,
     OrderView,
     Permit,
@@ -226,14 +227,69 @@ contract PlaceTest is FarmTest {
         _refused(terms, acceptances, abi.encodeWithSelector(IOrders.AcceptanceForged.selector, 1, farmer, address(0)));
     }
 
-    /// Must hold: when the operator changes, what the one before it signed is void.
+    function _changeOperator(FarmerId farmer, uint256 key, bool voidFormer) private {
+        OperatorConsent memory consent = _consentTo(key, _ownerOf(farmer), farmer);
+        vm.prank(_ownerOf(farmer));
+        market.setOperator(farmer, vm.addr(key), voidFormer, consent);
+    }
+
+    /// Must hold: when the operator changes and the owner says so, what the one before it signed is void.
     function test_operatorChanged() external {
         (Terms memory terms, Acceptance[] memory acceptances) = _sound(1);
-        vm.prank(_ownerOf(acceptances[0].farmer));
-        market.setOperator(acceptances[0].farmer, vm.addr(4711));
+        _changeOperator(acceptances[0].farmer, 4711, true);
         vm.expectPartialRevert(IOrders.AcceptanceForged.selector);
         _place(terms, acceptances);
         _sign(terms, 0, acceptances[0], 4711);
+        _place(terms, acceptances);
+    }
+
+    /// Must hold: else it counts for the blocks that the market gives it, so nobody makes a `place` fail by changing a key.
+    function test_formerOperatorsLastBlocks() external {
+        (Terms memory terms, Acceptance[] memory acceptances) = _sound(1);
+        _changeOperator(acceptances[0].farmer, 4711, false);
+        uint256 last = block.number + FORMER_OPERATOR_BLOCKS;
+        vm.roll(last + 1);
+        vm.expectPartialRevert(IOrders.AcceptanceForged.selector);
+        _place(terms, acceptances);
+        vm.roll(last);
+        _place(terms, acceptances);
+    }
+
+    /// Must hold: of several operators in a row the last but one is the former one, and the new one counts at once.
+    function test_onlyTheLastFormerOperatorCounts() external {
+        (Terms memory terms, Acceptance[] memory acceptances) = _sound(1);
+        FarmerId farmer = acceptances[0].farmer;
+        _changeOperator(farmer, 4711, false);
+        _changeOperator(farmer, 4712, false);
+        vm.expectPartialRevert(IOrders.AcceptanceForged.selector);
+        _place(terms, acceptances);
+        uint256 snapshot = vm.snapshotState();
+        for (uint256 key = 4711; key <= 4712; ++key) {
+            _sign(terms, 0, acceptances[0], key);
+            _place(terms, acceptances);
+            vm.revertToState(snapshot);
+            snapshot = vm.snapshotState();
+        }
+        _changeOperator(farmer, 4713, true);
+        vm.expectPartialRevert(IOrders.AcceptanceForged.selector);
+        _place(terms, acceptances);
+    }
+
+    /// Must hold: a farmer takes on slots up to its ceiling, to the last unit that is kept of it, and none beyond.
+    function testFuzz_ceiling(uint80 ceiling) external {
+        vm.assume(ceiling != type(uint80).max); // none
+        FarmerId farmer = _register(type(uint96).max);
+        vm.prank(_ownerOf(farmer));
+        market.setLimits(farmer, ceiling, type(uint80).max);
+        uint256 kept = market.farmer(farmer).ceiling;
+        vm.assertLe(kept, ceiling, "rounded down");
+        vm.assertLe(ceiling - kept, ceiling >> 17, "by less than one of 131,072");
+        if (kept > 0) _store(farmer, _date(2), 1, kept);
+        (Terms memory terms, Acceptance[] memory acceptances) = _offered(_one(farmer), _date(2), 1, 1);
+        _deposit(100);
+        _refused(terms, acceptances, abi.encodeWithSelector(IFarmers.CeilingExceeded.selector, farmer, kept + 1, kept));
+        vm.prank(_ownerOf(farmer));
+        market.setLimits(farmer, type(uint80).max, 0);
         _place(terms, acceptances);
     }
 

@@ -32,6 +32,7 @@ contract ProveTest is FarmTest {
     function test_honestFarmerIsPaid() external {
         FarmerId farmer = _farm();
         uint256 paid = 0;
+        uint256 proven = market.farmer(farmer).epochsProven;
         for (uint256 i = 0; i < 5; ++i) {
             uint256 rate = market.rateAt(farmer, market.currentEpoch());
             vm.assertEq(rate, 28 * RATE, "rate");
@@ -43,6 +44,7 @@ contract ProveTest is FarmTest {
             paid += rate;
             vm.assertEq(market.earnings(_ownerOf(farmer)), paid, "pay");
             vm.assertEq(_settledEpoch(farmer), _now(), "settled");
+            vm.assertEq(market.farmer(farmer).epochsProven, proven + i + 1, "counted");
             _enter(_now() + 1);
         }
         vm.assertEq(_misses(farmer), 0, "misses");

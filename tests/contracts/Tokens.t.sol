@@ -26,7 +26,7 @@ contract TokensTest is MarketTest {
         vm.expectRevert(refusal);
         taxed.deposit(amount);
         vm.expectRevert(refusal);
-        taxed.register(OWNER, OWNER, "", _offer(), amount);
+        taxed.register(OWNER, address(this), "", _offer(), amount, _itself());
     }
 
     /// Must hold: a token that returns false moves nothing and credits nothing.
@@ -52,7 +52,7 @@ contract TokensTest is MarketTest {
         Terms memory terms;
         calls[0] = abi.encodeCall(IVault.deposit, (1));
         calls[1] = abi.encodeCall(IVault.withdraw, (OWNER));
-        calls[2] = abi.encodeCall(IFarmers.register, (OWNER, OWNER, "", _offer(), 1));
+        calls[2] = abi.encodeCall(IFarmers.register, (OWNER, OWNER, "", _offer(), 1, _itself()));
         calls[3] = abi.encodeCall(IOrders.place, (terms, new Acceptance[](0)));
         calls[4] = abi.encodeCall(IFarmers.addStake, (FarmerId.wrap(1), 1));
         calls[5] = abi.encodeCall(IVault.claim, (OWNER, 1));
@@ -63,7 +63,7 @@ contract TokensTest is MarketTest {
             IMarket attacked = _deploy(_parameters(address(re)));
             re.approve(address(attacked), type(uint256).max);
             re.deposit(attacked, 1000);
-            attacked.register(OWNER, OWNER, "", _offer(), 10);
+            attacked.register(OWNER, address(this), "", _offer(), 10, _itself());
             attacked.requestWithdrawal(40);
             _enter(_now() + WITHDRAW_DELAY_EPOCHS);
             re.attack(attacked, calls[i]);

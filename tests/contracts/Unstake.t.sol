@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IAudits} from "../../contracts/interfaces/IAudits.sol";
 import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
-import {FarmerId} from "../../contracts/types/Types.sol";
+import {Epoch, FarmerId, OrderId} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
 
@@ -37,8 +38,36 @@ contract UnstakeTest is FarmTest {
         _store(farmer, _date(1), 2, 1000);
         _proveUntil(farmer, _date(1) - 1);
         _enter(_date(1));
+        vm.expectEmit(true, true, true, true, address(market));
+        emit IAudits.Lapsed(farmer, Epoch.wrap(uint32(_now())));
         _unstake(farmer, STAKE);
         vm.assertEq(market.farmer(farmer).stake, 0, "nothing left");
+        vm.assertTrue(market.farmer(farmer).lapsed, "it has left");
+    }
+
+    /// Must hold: who gave up its last slot in an epoch that it has not proven leaves only with the next one: the slot is
+    /// still asked for, and its collateral is what it was, not what an eviction would make of a farmer without slots.
+    function testFuzz_notOutOfAnEpochThatIsAskedFor(bool proves) external {
+        FarmerId farmer = _register();
+        OrderId order = _store(farmer, _date(3), 2, 1000);
+        _enter(_now() + 1);
+        if (proves) _prove(farmer);
+        _lose(farmer, 0);
+        uint256 rest = STAKE - COLLATERAL_EPOCHS * 1000;
+        if (!proves) {
+            vm.expectRevert(abi.encodeWithSelector(IFarmers.StakeNotFree.selector, farmer, rest, rest, MIN_STAKE));
+            _unstake(farmer, rest);
+            _enter(_now() + 1);
+        }
+        _unstake(farmer, rest);
+        uint256 before = market.vault(renter);
+        _enter(_date(3));
+        _close(order);
+        vm.assertEq(market.earnings(_ownerOf(farmer)), rest + (proves ? 1000 : 0), "the farmer");
+        vm.assertEq(market.earnings(BURNT), proves ? 0 : FINE * 1000, "burnt");
+        uint256 back = token.balanceOf(address(market)) - rest - (proves ? 1000 : FINE * 1000);
+        vm.assertEq(market.vault(renter), back, "the renter has all else");
+        vm.assertTrue(market.vault(renter) > before, "and it is something");
     }
 
     /// Must hold: who takes back what is free, after some misses or none, and then leaves has lost its penalties and all of

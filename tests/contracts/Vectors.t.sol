@@ -186,6 +186,29 @@ contract VectorsTest is MarketTest {
         vm.assertTrue(digests.length > 2, "there are vouchers");
     }
 
+    /// Must hold: the digests of consents and their signatures are those in messages.json. The tests of `register` sign what
+    /// `_consentDigest` gives, and the market takes it.
+    function test_consents() external view {
+        string memory json = _file("messages");
+        bytes32[] memory digests = _hashes(json, ".consents.digests");
+        bytes32 domain = _domain(vm.parseJsonAddress(json, ".market"), vm.parseJsonUint(json, ".chainId"));
+        for (uint256 i = 0; i < digests.length; ++i) {
+            bytes32 digest = _consentDigest(
+                domain,
+                vm.parseJsonAddress(json, ".renter"),
+                vm.parseJsonAddressArray(json, ".consents.owners")[i],
+                FarmerId.wrap(uint32(_numbersOf(json, ".consents.farmers")[i])),
+                _numbersOf(json, ".consents.nonces")[i],
+                uint64(_numbersOf(json, ".consents.deadlineBlocks")[i])
+            );
+            vm.assertEq(digest, digests[i], "digest");
+            (bytes32 r, bytes32 vs) = _signCompact(uint256(vm.parseJsonBytes32(json, ".renterKey")), digest);
+            vm.assertEq(r, _hashes(json, ".consents.r")[i], "r");
+            vm.assertEq(vs, _hashes(json, ".consents.vs")[i], "vs");
+        }
+        vm.assertTrue(digests.length > 2, "there are consents");
+    }
+
     /// Must hold: the farm in audit.json has the books that are said there, and its proof passes and is paid.
     function test_audit() external {
         string memory json = _file("audit");
@@ -197,7 +220,9 @@ contract VectorsTest is MarketTest {
         FarmerId farmer = FarmerId.wrap(uint32(vm.parseJsonUint(json, ".farmer")));
         uint256 epoch = vm.parseJsonUint(json, ".epoch");
         _enter(0);
-        while (_open.farmerCount() < FarmerId.unwrap(farmer)) _open.register(OWNER, OWNER, "", _offer(), STAKE);
+        while (_open.farmerCount() < FarmerId.unwrap(farmer)) {
+            _open.register(OWNER, address(this), "", _offer(), STAKE, _itself());
+        }
         for (uint256 passing = 0; passing <= epoch; ++passing) {
             _enter(passing);
             _placeAll(farmer, json, passing);

@@ -33,6 +33,7 @@ async def _gas(engine: EngineName) -> list[int]:
                 endpoint="http://127.0.0.1:1",
                 offer=OFFER,
                 stake=TOKEN,
+                consent=await devnet.chain.operator_consent(operator, owner=wallet.address),
             )
             gas.append((await sender.send(call)).gas_used)
         gas += [await _place(devnet, sender, operators, number) for number in range(2)]

@@ -90,6 +90,10 @@ class Checking(Playing):
                 "settled_epoch": self.market.settled_epoch(farmer),
                 "misses": len(farmer.missed),
                 "strikes": farmer.strikes,
+                "epochs_proven": 0 if evicted else len(farmer.proven),
+                "registered_block": farmer.registered_block,
+                "ceiling": 0 if evicted else farmer.ceiling,
+                "loss_limit": farmer.loss_limit,
                 "lapsed": farmer.vacant_from is not None,
             }
             found = {name: one[name] for name in expected}

@@ -14,10 +14,12 @@ from grange import messages
 from grange.chain import Wallet, calls
 from grange.types import Address, Epoch, FarmerId
 
+from .model import MAX_RATE
 from .playing import ADDRESSES, MAX_FARMERS, PLAYED, RENTERS, STRANGER, Playing
 
 actors = st.sampled_from(ADDRESSES)
 amounts = st.one_of(st.integers(0, 3), st.integers(1, 40_000), st.integers(1, 10**6))
+mostly = st.sampled_from([True] * 9 + [False])
 huge_amounts = st.sampled_from([None] * 9 + [1 << 96, 1 << 224])
 
 WRONG_SAMPLE = {"NotLost", "SlotLost", "NoLeaves", "WrongSlot", "NoSuchEntry", "WrongPeak", "ProofTooShort"}
@@ -33,6 +35,7 @@ class Errands(Playing):
         errands = [
             self._join,
             self._set_operator,
+            self._set_limits,
             self._add_stake,
             self._unstake,
             self.deposit,
@@ -46,7 +49,8 @@ class Errands(Playing):
 
     def _join(self, data: st.DataObject, account: str, amount: int) -> None:
         if len(self.market.farmers) < MAX_FARMERS:
-            self.new_farmer(account, data.draw(actors, label="operator"), amount)
+            operator, honest = data.draw(actors, label="operator"), data.draw(mostly, label="consented")
+            self.new_farmer(account, operator, amount, honest=honest)
 
     def _owner_mostly(self, data: st.DataObject, farmer: int, account: str) -> str:
         if farmer <= len(self.market.farmers) and data.draw(st.integers(0, 9), label="stranger?"):
@@ -56,8 +60,25 @@ class Errands(Playing):
     def _set_operator(self, data: st.DataObject, account: str, amount: int) -> None:
         farmer = self.farmer(data)
         caller, operator = self._owner_mostly(data, farmer, account), data.draw(actors, label="operator")
-        call = calls.set_operator(FarmerId(farmer), Address(operator))
-        self.attempt(caller, call, lambda market: market.set_operator(caller, farmer, operator))
+        void, honest = data.draw(st.booleans(), label="void"), data.draw(mostly, label="consented")
+        consent = self.consent(operator, caller, farmer, honest=honest)
+        call = calls.set_operator(FarmerId(farmer), Address(operator), consent=consent, void_former=void)
+        self.attempt(
+            caller,
+            call,
+            lambda market: market.set_operator(caller, farmer, operator, void_former=void, consented=honest),
+        )
+
+    def _set_limits(self, data: st.DataObject, account: str, amount: int) -> None:
+        """Now and then one that binds; mostly the market would stand still."""
+        farmer = self.farmer(data)
+        caller = self._owner_mostly(data, farmer, account)
+        ceiling, lost = (
+            data.draw(st.sampled_from([MAX_RATE, MAX_RATE, amount, 10**6 + amount]), label=what)
+            for what in ("ceiling", "losses")
+        )
+        call = calls.set_limits(FarmerId(farmer), ceiling=ceiling, loss_limit=lost)
+        self.attempt(caller, call, lambda market: market.set_limits(caller, farmer, ceiling, lost))
 
     def _add_stake(self, data: st.DataObject, account: str, amount: int) -> None:
         farmer = self.farmer(data)

@@ -22,6 +22,7 @@ BURNT = "0x000000000000000000000000000000000000dEaD"
 MAX_DEAD_SHARE = 32
 MAX_RATE = (1 << 80) - 1
 MAX_STAKE = (1 << 96) - 1
+CEILING_DIGITS = 18
 MAX_WITHDRAWAL = (1 << 224) - 1
 MAX_SLOTS = 80
 MAX_PIECE_LEAVES = 2048
@@ -64,6 +65,7 @@ class Farmer:
     operator: str
     stake: int
     registered_epoch: int
+    registered_block: int
     recorded_epoch: int
     proven: set[int] = field(default_factory=set)
     missed: set[int] = field(default_factory=set)
@@ -73,6 +75,12 @@ class Farmer:
     fines_unrecorded: int = 0
     evicted_block: int = 0
     collateral_epochs: int = 0
+    former_operator: str = ""
+    former_until: int = 0
+    ceiling: int = MAX_RATE
+    loss_limit: int = MAX_RATE
+    lost_by_operator: dict[int, int] = field(default_factory=dict)
+    """By epoch: what counts against the limit."""
 
     def rate_asked(self, epoch: int) -> int:
         return sum(one.rate for one in self.tenures if one.kept_in(epoch))
@@ -258,9 +266,11 @@ class Market:
 
     # farmers
 
-    def register(self, caller: str, owner: str, operator: str, stake: int) -> None:
-        if stake == 0:
-            raise Refused("ZeroAmount")
+    def register(self, caller: str, owner: str, operator: str, stake: int, *, consented: bool) -> None:
+        if stake < self.p.min_stake:
+            raise Refused("StakeBelowLeast")
+        if caller != operator and not consented:
+            raise Refused("ConsentForged")
         if stake > MAX_STAKE:
             raise Refused("StakeTooLarge")
         self.farmers.append(
@@ -269,16 +279,34 @@ class Market:
                 operator=operator,
                 stake=stake,
                 registered_epoch=self.epoch,
+                registered_block=self.block,
                 recorded_epoch=self.epoch,
             )
         )
         self._pull(caller, stake)
 
-    def set_operator(self, caller: str, farmer_id: int, operator: str) -> None:
+    def set_operator(
+        self, caller: str, farmer_id: int, operator: str, *, void_former: bool, consented: bool
+    ) -> None:
         farmer = self._farmer(farmer_id)
         if caller != farmer.owner:
             raise Refused("NotOwner")
+        if caller != operator and not consented:
+            raise Refused("ConsentForged")
+        farmer.former_operator = farmer.operator
+        farmer.former_until = 0 if void_former else self.block + self.p.former_operator_blocks
         farmer.operator = operator
+
+    def set_limits(self, caller: str, farmer_id: int, ceiling: int, loss_limit: int) -> None:
+        farmer = self._farmer(farmer_id)
+        if caller != farmer.owner:
+            raise Refused("NotOwner")
+        if farmer.vacant_from is not None:
+            raise Refused("FarmerLapsed")
+        self._record(farmer)
+        digits = max(0, ceiling.bit_length() - CEILING_DIGITS)
+        farmer.ceiling = ceiling if ceiling == MAX_RATE else ceiling >> digits << digits
+        farmer.loss_limit = loss_limit
 
     def add_stake(self, caller: str, farmer_id: int, amount: int) -> None:
         farmer = self._farmer(farmer_id)
@@ -300,10 +328,16 @@ class Market:
             raise Refused("ZeroAmount")
         if farmer.vacant_from is not None:
             raise Refused("FarmerLapsed")
-        needed = self.p.collateral_epochs * farmer.rate_committed(self.epoch)
+        committed = farmer.rate_committed(self.epoch)
+        lost_now = any(one.lost_epoch == self.epoch for one in farmer.tenures)
+        leaves = amount == farmer.stake and not committed
+        leaves = leaves and not (lost_now and self.settled_epoch(farmer) < self.epoch)
+        needed = 0 if leaves else max(self.p.collateral_epochs * committed, self.p.min_stake)
         if farmer.stake - amount < needed:
             raise Refused("StakeNotFree")
         self._record(farmer)
+        if leaves:
+            farmer.vacant_from = self.settled_epoch(farmer) + 1
         farmer.stake -= amount
         self.earnings[caller] += amount
 
@@ -363,6 +397,11 @@ class Market:
                 lost_epoch=self.epoch,
                 collateral=epochs * one.rate,
             )
+        if caller != farmer.owner and farmer.loss_limit != MAX_RATE:
+            used = farmer.lost_by_operator.get(self.epoch, 0) + sum(one.rate for one in lost)
+            if used > farmer.loss_limit:
+                raise Refused("LossLimitExceeded")
+            farmer.lost_by_operator[self.epoch] = used
         book = [one for one in farmer.tenures if (one.end, one.extension) == (end, extension)]
         self._check_alive(book, all_lost_is_fine=True)
         self._check_alive([one for one in book if one.start <= self.epoch + 1], all_lost_is_fine=True)
@@ -562,7 +601,8 @@ class Market:
         if self.block > offered.deadline_block:
             raise Refused("AcceptanceExpired")
         farmer = self._farmer(offered.farmer)
-        if offered.signer != farmer.operator:
+        is_former = offered.signer == farmer.former_operator and self.block <= farmer.former_until
+        if offered.signer != farmer.operator and not is_former:
             raise Refused("AcceptanceForged")
         return farmer
 
@@ -576,6 +616,8 @@ class Market:
         committed = farmer.rate_committed(self.epoch) + offered.rate
         if committed > MAX_RATE:
             raise Refused("RateTooLarge")
+        if committed > farmer.ceiling:
+            raise Refused("CeilingExceeded")
         if farmer.stake < self.p.collateral_epochs * committed:
             raise Refused("StakeTooSmall")
         tenure = Tenure(

@@ -18,7 +18,18 @@ from hypothesis.stateful import RuleBasedStateMachine
 
 from grange import messages
 from grange.chain import Call, Wallet, calls
-from grange.types import Address, Epoch, FarmerId, Held, Offer, OrderId, Parameters, Slot, Terms
+from grange.types import (
+    Address,
+    Epoch,
+    FarmerId,
+    Held,
+    Offer,
+    OperatorConsent,
+    OrderId,
+    Parameters,
+    Slot,
+    Terms,
+)
 from grange.units import TOKEN
 
 from .keeper import Keeper, key_of
@@ -129,11 +140,30 @@ class Playing(RuleBasedStateMachine):
             order=OrderId(order_id), leaf_count=order.leaf_count, piece_leaves=order.piece_leaves, slots=slots
         )
 
-    def new_farmer(self, owner: str, operator: str, stake: int) -> None:
-        call = calls.register(
-            owner=Address(owner), operator=Address(operator), endpoint="here", offer=OFFER, stake=stake
+    def consent(self, operator: str, owner: str, farmer: int, *, honest: bool) -> OperatorConsent:
+        """The operator's to act for a farmer, or a stranger's."""
+        wallet = next(one for one in ACTORS if (one.address == operator) == honest)
+        return messages.sign_operator_consent(
+            self.chain.domain,
+            wallet.private_key,
+            owner=Address(owner),
+            farmer=FarmerId(farmer),
+            nonce=self.chain.ask("consentNonce", operator),
+            deadline_block=self.chain.block + 1,
         )
-        self.attempt(owner, call, lambda market: market.register(owner, owner, operator, stake))
+
+    def new_farmer(self, owner: str, operator: str, stake: int, *, honest: bool = True) -> None:
+        call = calls.register(
+            owner=Address(owner),
+            operator=Address(operator),
+            endpoint="here",
+            offer=OFFER,
+            stake=stake,
+            consent=self.consent(operator, owner, messages.NEW_FARMER, honest=honest),
+        )
+        self.attempt(
+            owner, call, lambda market: market.register(owner, owner, operator, stake, consented=honest)
+        )
 
     def proof(self, farmer: int) -> list[bytes]:
         """The words that prove the next transaction's epoch; none if its first block is not there yet."""

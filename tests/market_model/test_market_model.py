@@ -26,6 +26,8 @@ SHORT = Parameters(
     fine=1,
     auction_epochs=2,
     withdraw_delay_epochs=1,
+    min_stake=1,
+    former_operator_blocks=0,
 )
 """Everything at its least: a farmer that misses lapses soon, and books take each other's place."""
 
@@ -41,6 +43,8 @@ UNEVEN = Parameters(
     fine=1,
     auction_epochs=3,
     withdraw_delay_epochs=2,
+    min_stake=1_000,
+    former_operator_blocks=12,
 )
 """Numbers that divide nothing, and time enough between miss and lapse."""
 

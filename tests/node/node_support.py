@@ -38,7 +38,7 @@ from grange.executors import Executors
 from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import NO_CONTENT, Domain, order_id, request_digest, sign_digest, voucher_signer
 from grange.mountain import path_length
-from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Slot, Voucher, address_from
+from grange.types import NO_LIMIT, Address, Epoch, FarmerId, Offer, OrderId, Slot, Voucher, address_from
 from grange.units import GIB, LEAF_BYTES, TOKEN, rate_rounded_up
 from grange.wire import paths
 from grange.wire.headers import Authorization
@@ -206,6 +206,10 @@ class FakeMarket(FakeChain, FarmMarket):
             settled_epoch=Epoch(max(proven, default=0)),
             misses=0,
             strikes=self.strikes,
+            epochs_proven=0,
+            registered_block=0,
+            ceiling=NO_LIMIT,
+            loss_limit=NO_LIMIT,
             lapsed=self.lapsed,
             endpoint=self.endpoint,
             offer=OFFER,

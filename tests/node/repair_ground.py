@@ -19,7 +19,7 @@ from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import Domain
 from grange.reads import Reader, share_of
 from grange.repair import is_eager
-from grange.types import Address, Epoch, FarmerId, Offer, OrderId, address_from
+from grange.types import NO_LIMIT, Address, Epoch, FarmerId, Offer, OrderId, address_from
 from grange.units import GIB, HASH_BYTES, LEAF_BYTES, TOKEN
 from grange_node.reads.readers import Access
 
@@ -174,6 +174,10 @@ class Ground(FakeChain):
             settled_epoch=Epoch(self.epoch),
             misses=0,
             strikes=0,
+            epochs_proven=0,
+            registered_block=0,
+            ceiling=NO_LIMIT,
+            loss_limit=NO_LIMIT,
             lapsed=farmer in self.lapsed,
             endpoint=f"http://127.0.0.1:{farmer}",
             offer=Offer(

@@ -24,7 +24,7 @@ from grange.peer import (
     PaymentChannels,
     ReadPayments,
 )
-from grange.types import Epoch, FarmerId, Offer, Voucher, address_from
+from grange.types import NO_LIMIT, Epoch, FarmerId, Offer, Voucher, address_from
 from grange.units import GIB, MIB
 from grange.wire.bodies import Account, Shortage
 
@@ -45,6 +45,10 @@ def farmer(price_per_gib: int = 1024 * PRICE) -> Farmer:
         settled_epoch=Epoch(0),
         misses=0,
         strikes=0,
+        epochs_proven=0,
+        registered_block=0,
+        ceiling=NO_LIMIT,
+        loss_limit=NO_LIMIT,
         lapsed=False,
         endpoint="http://farm",
         offer=Offer(

@@ -17,7 +17,7 @@ from grange.transfer.aging import Freshness
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Requirements
-from grange.types import Epoch, FarmerId, Offer, address_from
+from grange.types import NO_LIMIT, Epoch, FarmerId, Offer, address_from
 from grange.units import GIB, TOKEN
 from grange.wire.bodies import Info
 
@@ -34,6 +34,10 @@ def farmer(number: int) -> Farmer:
         settled_epoch=Epoch(0),
         misses=0,
         strikes=0,
+        epochs_proven=0,
+        registered_block=0,
+        ceiling=NO_LIMIT,
+        loss_limit=NO_LIMIT,
         lapsed=False,
         endpoint=f"http://farm{number}",
         offer=Offer(

@@ -11,7 +11,7 @@ from grange.chain import Farmer
 from grange.transfer.sampling import MAX_ASKED, highest_egress, price_floor, prospects
 from grange.transfer.selection import Requirements, unfit_on_chain
 from grange.transfer.spread import Contender, Ranking, Trust, rank, strangers_allowed, trust_of
-from grange.types import Address, Epoch, FarmerId, Offer, address_from
+from grange.types import NO_LIMIT, Address, Epoch, FarmerId, Offer, address_from
 from grange.units import GIB, TOKEN
 
 STAKE = 500 * TOKEN
@@ -38,6 +38,10 @@ def farmer(number: int, **fields: Any) -> Farmer:
         "settled_epoch": Epoch(0),
         "misses": 0,
         "strikes": 0,
+        "epochs_proven": 0,
+        "registered_block": 0,
+        "ceiling": NO_LIMIT,
+        "loss_limit": NO_LIMIT,
         "lapsed": False,
         "endpoint": "",
     }

@@ -2,7 +2,7 @@
 
 from grange.chain import Farmer
 from grange.messages import address_of
-from grange.types import Epoch, FarmerId, Offer
+from grange.types import NO_LIMIT, Epoch, FarmerId, Offer
 
 KEYS = [bytes([number]) * 32 for number in range(1, 9)]
 OPERATORS = [address_of(key) for key in KEYS]
@@ -20,6 +20,10 @@ def farmer_of(number: int) -> Farmer:
         settled_epoch=Epoch(0),
         misses=0,
         strikes=0,
+        epochs_proven=0,
+        registered_block=0,
+        ceiling=NO_LIMIT,
+        loss_limit=NO_LIMIT,
         lapsed=False,
         offer=Offer(
             price_per_gib_epoch=1, egress_price_per_gib=0, capacity_bytes=1 << 40, longest_term_epochs=400

@@ -39,6 +39,8 @@ class Commitments:
     """What the farmer is bound to already. Rates in base units per epoch."""
 
     stake: int
+    ceiling: int
+    """Up to this rate the farmer's owner lets it go."""
     committed_rate: int
     accepted_rate: int
 
@@ -105,6 +107,12 @@ def check_stake(terms: SlotTerms, commitments: Commitments, collateral_epochs: i
             "this farmer's stake does not allow it to accept more at the moment",
             stake=commitments.stake,
             needed=rate * collateral_epochs,
+        )
+    if rate > commitments.ceiling:
+        raise StakeTooSmall(
+            "this farmer's owner does not let it accept more at the moment",
+            ceiling=commitments.ceiling,
+            needed=rate,
         )
 
 

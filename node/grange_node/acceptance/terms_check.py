@@ -115,6 +115,7 @@ class TermsCheck:
             accepted -= record.agreed.rate
         return Commitments(
             stake=view.farmer.stake,
+            ceiling=view.farmer.ceiling,
             committed_rate=self._ledger.committed_rate(view.head.epoch),
             accepted_rate=accepted,
         )

@@ -1,8 +1,8 @@
 """Which farmer on the market is ours.
 
-Anyone may register a farmer that names our key as its operator. The stake that we would add to it, and all
-that it earns, would belong to the stranger who owns it. So a farmer is ours only if it is both: owned by the
-account that we mean, and operated by the key in this home.
+A farmer names our key as its operator only if the key consented, but anybody may own it: the stake that we
+would add to it, and all that it earns, would belong to a stranger who talked us into it. So a farmer is ours
+only if it is both: owned by the account that we mean, and operated by the key in this home.
 """
 
 from __future__ import annotations

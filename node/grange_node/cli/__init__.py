@@ -5,6 +5,7 @@ repair          the commands of a repairer without a farm, and repair_home its s
 common          exit codes, words for errors, logging: for both
 registration    becoming a farmer on chain, changing the offer, taking out what was earned
 key_rotation    another key for the operator
+operator_limits what a farmer's owner lets its operator do alone
 stake           how much room a stake answers for
 status          what an operator wants to know, and status_screen how it looks
 """

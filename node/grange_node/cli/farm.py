@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,11 @@ from grange.units import format_tokens, parse_size, parse_tokens
 from grange_node.cli import registration
 from grange_node.cli.common import GAS_UNIT, GUIDANCE, KEPT_MEMORY_BYTES, market_place, start_logging
 from grange_node.cli.key_rotation import rotate_key
+from grange_node.cli.operator_limits import (
+    describe_operator_limits,
+    read_operator_limits,
+    set_operator_limits,
+)
 from grange_node.cli.status import read_status
 from grange_node.cli.status_screen import status_table
 from grange_node.config import (
@@ -300,13 +306,45 @@ def update(
             typer.echo("Changed the settings. A farm that is running follows when it is started again.")
 
 
+@app.command("limit-operator")
+def limit_operator(
+    *,
+    home: Home = None,
+    commit: Annotated[
+        str | None,
+        typer.Option(help='Tokens of the stake that the operator may commit to slots, or "all".'),
+    ] = None,
+    give_up: Annotated[
+        str | None,
+        typer.Option(help='Tokens of it that it may give up in an epoch by declaring slots lost, or "all".'),
+    ] = None,
+    owner_key: OwnerKey = None,
+) -> None:
+    """Limit what the operator's key can do, should it be stolen; by the owner. Without options, show it."""
+    with explained(GUIDANCE):
+        folder = home_folder(home)
+        config = load_config(folder)
+        if commit is None and give_up is None:
+            limits = asyncio.run(read_operator_limits(config))
+        else:
+            changes = {"committed_stake": commit, "lost_stake": give_up}
+            wanted = {
+                name: None if text == "all" else parse_tokens(text)
+                for name, text in changes.items()
+                if text is not None
+            }
+            owner = load_owner_wallet(folder, config, owner_key)
+            limits = asyncio.run(set_operator_limits(config, owner, lambda now: replace(now, **wanted)))
+        typer.echo(describe_operator_limits(limits))
+
+
 @app.command("rotate-key")
 def rotate_key_command(
     *,
     home: Home = None,
     now: Annotated[
         bool,
-        typer.Option("--now", help="Do not wait for acceptances that are not placed: they are void."),
+        typer.Option("--now", help="For a stolen key: what it signed and is not placed is void at once."),
     ] = False,
     owner_key: OwnerKey = None,
 ) -> None:

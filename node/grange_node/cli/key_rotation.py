@@ -9,8 +9,8 @@ Each step looks at what is there first, so that the command can be repeated afte
 key is ever deleted: until step 3 the old one operates the farmer, and if it owns the farmer too it does so
 for good, since a farmer's owner cannot be changed.
 
-What was signed with the old key counts only as long as the chain names that key: a slot that was accepted and
-is not placed yet can then not be placed any more.
+What was signed with the old key counts for some blocks more, as many as the market says: an order whose
+farmers accepted can be placed in them. A key that was stolen is void at once instead, and what it signed too.
 """
 
 from __future__ import annotations
@@ -67,8 +67,9 @@ async def rotate_key(
 ) -> Rotation:
     """Make a new operator key, have the owner name it on chain, and put it in place.
 
-    `now` does not wait for acceptances that are not placed. Raises NotOwner, AcceptancesOpen, NotFunded,
-    FarmerForeign, Lapsed, KeyInvalid, ChainError; then the old key is still in place.
+    With `now` all that the old key signed is void at once, and nothing is waited for. Raises NotOwner,
+    AcceptancesOpen, NotFunded, FarmerForeign, Lapsed, KeyInvalid, ChainError; then the old key is still in
+    place.
     """
     if owner.address != config.owner:
         raise NotOwner(
@@ -94,7 +95,9 @@ async def _rotate(
             if not now:
                 await _check_no_acceptances(chain, config)
             await _give_gas(chain, old, new.address, tell)
-            await burying_sender(chain, owner).send(calls.set_operator(config.farmer, new.address))
+            consent = await chain.operator_consent(new, owner=owner.address, farmer=config.farmer)
+            call = calls.set_operator(config.farmer, new.address, consent=consent, void_former=now)
+            await burying_sender(chain, owner).send(call)
     kept = _keep_old(home, config, old)
     _put_in_place(home)
     return Rotation(operator=new.address, kept=kept, owns=old is not None and old.address == config.owner)
@@ -114,15 +117,18 @@ async def _check_no_acceptances(chain: Chain, config: Config) -> None:
     clock = await read_block_clock(chain)
     with Ledger.look(path) as ledger:
         deadlines = [record.deadline_block or 0 for record in ledger.slots(SlotState.ACCEPTED)]
-    still_open = [block for block in deadlines if block >= clock.block]
-    if still_open:
-        last = max(still_open)
+    counting = chain.parameters.former_operator_blocks
+    too_late = [block for block in deadlines if block > clock.block + counting]
+    if too_late:
+        last = max(too_late)
+        again = last - counting
         raise AcceptancesOpen(
-            f"{len(still_open)} slots are accepted with the old key and not placed yet.",
-            detail="The market takes an acceptance only while the key that signed is the operator's, so "
-            "their orders would be refused, and the renters would have to upload to another farmer. The last "
-            f"of these acceptances ends with block {last}, about {clock.format_block(last)}.",
-            hint="Run the command again after that, or do not wait: --now",
+            f"{len(too_late)} slots are accepted with the old key, may be placed up to block {last}, and are "
+            "not yet.",
+            detail=f"The market takes what a key signed for {counting} blocks after there is another. Orders "
+            "that are placed later would be refused, and the renters would have to upload to another farmer.",
+            hint=f"Run the command again after block {again}, about {clock.format_block(again)}. If the key "
+            "was stolen, do not wait: with --now all that it signed is void.",
         )
 
 

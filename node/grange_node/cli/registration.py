@@ -16,8 +16,8 @@ from grange.chain import Call, Chain, ChainError, Farmer, Receipt, Sender, Walle
 from grange.chain.sender import burying_sender
 from grange.json_text import parse_json
 from grange.storage.home_lock import HomeLock
-from grange.types import Address, FarmerId, Offer
-from grange.units import format_tokens
+from grange.types import Address, FarmerId, Offer, Parameters
+from grange.units import format_tokens, format_tokens_rounded_up
 from grange_node.chain.funding import check_funds
 from grange_node.chain.ownership import accepted_owners, check_not_lapsed, find_ours, read_ours
 from grange_node.cli.stake import describe_coverage
@@ -116,6 +116,7 @@ async def _set_up(home: Path, wallet: Wallet, plan: FarmPlan, tell: Callable[[st
         start_block = known.start_block if known else await _note_start(home, chain)
         registered_now = farmer is None
         if farmer is None:
+            _check_min_stake(plan, parameters)
             farmer = await _register(sender, plan, offer)
         else:
             await _bring_in_line(sender, farmer, plan, offer)
@@ -193,15 +194,24 @@ async def unstake(
     async with connect(config) as chain:
         farmer = await chain.farmer(config.farmer)
         await check_not_lapsed(chain, farmer)
-        free = max(0, farmer.stake - chain.parameters.collateral_epochs * farmer.committed_rate)
+        needed = chain.parameters.collateral_epochs * farmer.committed_rate
+        leaves = not needed and amount in (None, farmer.stake)
+        kept = 0 if leaves else max(needed, chain.parameters.min_stake)
+        free = max(0, farmer.stake - kept)
         wanted = free if amount is None else amount
         if wanted > free or wanted == 0:
             raise NotFunded(
                 f"{format_tokens(free)} of the {format_tokens(farmer.stake)} tokens at stake can be freed.",
-                detail="The rest answers for what is kept.",
+                detail="The rest answers for what is kept, or is the least that a farmer of this market has.",
                 hint="Ask for less, or wait until orders are over.",
             )
-        if amount is None:
+        if leaves:
+            agree(
+                f"This frees {format_tokens(wanted)} of the {format_tokens(farmer.stake)} tokens at stake. "
+                "With that the farmer leaves the market for good: to come back, set up a new one. To free "
+                "less, use --amount."
+            )
+        elif amount is None:
             agree(
                 f"This frees {format_tokens(wanted)} of the {format_tokens(farmer.stake)} tokens at stake. "
                 "What stays answers for what is kept now. From then on the farm can take nothing new, until "
@@ -232,6 +242,15 @@ def _check_same_farm(home: Path, known: Config | None, plan: FarmPlan, chain: Ch
         raise ConfigInvalid(
             f"Farmer {known.farmer_id} belongs to {known.owner}, and its owner cannot be changed.",
             hint="Leave --owner as it was, or use another --home for another farmer.",
+        )
+
+
+def _check_min_stake(plan: FarmPlan, parameters: Parameters) -> None:
+    if plan.stake < parameters.min_stake:
+        least = format_tokens_rounded_up(parameters.min_stake)
+        raise ConfigInvalid(
+            f"A farmer of this market has at least {least} tokens at stake, not {format_tokens(plan.stake)}.",
+            hint="Give more with --stake.",
         )
 
 

@@ -2,8 +2,9 @@
 
 The market lets nobody leave a book of which less than a 32nd is alive, by pay, unless nothing is: a proof
 shows every lost slot that it passes over, and has to stay short. So the last slots of a book are given up
-together, or some of them are kept and missed. Decides which go, and has them go; leaves to `judge` which
-are to.
+together, or some of them are kept and missed. And the farmer's owner may have limited what its operator gives
+up in an epoch; the rest waits for the next, or for the owner. Decides which go, and has them go; leaves to
+`judge` which are to.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from grange.audit import BookState, loss_words
-from grange.chain import TransactionReverted
+from grange.chain import Farmer, TransactionReverted
 from grange.executors import Executors
-from grange.types import Epoch, OrderId
+from grange.types import NO_LIMIT, Epoch, OrderId
 from grange_node.chain.chain_follower import ChainFollower
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.ledger.books import books_from
@@ -32,10 +33,11 @@ MAX_DECLARED: Final = 100
 log = logging.getLogger("grange.farm")
 
 
-def declarable(book: BookState, wanted: Iterable[int], epoch: Epoch) -> list[int]:
+def declarable(book: BookState, wanted: Iterable[int], epoch: Epoch, *, most: int = NO_LIMIT) -> list[int]:
     """Those of the entries, by index, that `declareLoss` takes in one call in `epoch`, ascending.
 
-    All of them if they leave enough alive or nothing; else as much pay as may go.
+    All of them if they leave enough alive or nothing; else as much pay as may go. Together they are paid
+    `most` base units an epoch at most.
     """
     candidates = [
         index
@@ -45,13 +47,14 @@ def declarable(book: BookState, wanted: Iterable[int], epoch: Epoch) -> list[int
     total = sum(book.entries[index].rate for index in book.lost_epochs)
     if len(candidates) <= MAX_DECLARED:
         rate = sum(book.entries[index].rate for index in candidates)
-        if _may_be_lost(book, total + rate, epoch):
+        if rate <= most and _may_be_lost(book, total + rate, epoch):
             return sorted(candidates)
     chosen: list[int] = []
     for index in sorted(candidates, key=lambda index: -book.entries[index].rate):
         rate = book.entries[index].rate
-        if len(chosen) < MAX_DECLARED and _may_be_lost(book, total + rate, epoch):
+        if len(chosen) < MAX_DECLARED and rate <= most and _may_be_lost(book, total + rate, epoch):
             total += rate
+            most -= rate
             chosen.append(index)
     return sorted(chosen)
 
@@ -62,6 +65,19 @@ def _may_be_lost(book: BookState, lost: int, epoch: Epoch) -> bool:
     if lost != every and (every - lost) * MAX_DEAD_SHARE < every:
         return False
     return book.added_epoch <= epoch or lost == begun or (begun - lost) * MAX_DEAD_SHARE >= begun
+
+
+def _declarable_rate(farmer: Farmer, books: Iterable[BookState], epoch: Epoch) -> int:
+    """What the operator may still declare lost in an epoch, if all that was declared in it was its own."""
+    if farmer.owner == farmer.operator:
+        return NO_LIMIT
+    lost = sum(
+        book.entries[index].rate
+        for book in books
+        for index, lost_epoch in book.lost_epochs.items()
+        if lost_epoch == epoch
+    )
+    return farmer.loss_limit - lost
 
 
 class LossDeclarer:
@@ -92,11 +108,14 @@ class LossDeclarer:
         entries = await self._executors.in_database(self._ledger.entries, epoch)
         named = {(key.order, key.slot): key for key in keys}
         left = dict(named)
-        for book in books_from(entries):
+        books = books_from(entries)
+        most = _declarable_rate(view.farmer, books, epoch)
+        for book in books:
             wanted = [index for index, entry in enumerate(book.entries) if (entry.order, entry.slot) in named]
-            chosen = declarable(book, wanted, epoch)
+            chosen = declarable(book, wanted, epoch, most=most)
             if not chosen:
                 continue
+            most -= sum(book.entries[index].rate for index in chosen)
             if await self._declare(book, [(index, named[_slot_at(book, index)]) for index in chosen]):
                 for index in chosen:
                     left.pop(_slot_at(book, index), None)

@@ -6,7 +6,7 @@ gas and refusals to `sender.py`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from grange.types import (
     Acceptance,
@@ -15,11 +15,14 @@ from grange.types import (
     FarmerId,
     Held,
     Offer,
+    OperatorConsent,
     Permit,
     Takeover,
     Terms,
     Voucher,
 )
+
+_BY_THE_OPERATOR: Final = OperatorConsent()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +41,14 @@ def register(
     endpoint: str,
     offer: Offer,
     stake: int,
+    consent: OperatorConsent = _BY_THE_OPERATOR,
     permit: Permit | None = None,
 ) -> Call:
-    """Become a farmer; `stake` base units are pulled from the sender, by `permit` if one is given."""
-    args = (owner, operator, endpoint, offer, stake)
+    """Become a farmer; `stake` base units are pulled from the sender, by `permit` if one is given.
+
+    Without the operator's consent the operator itself must be the sender.
+    """
+    args = (owner, operator, endpoint, offer, stake, consent)
     if permit is None:
         return Call(function="register", args=args)
     return Call(function="registerWithPermit", args=(*args, permit))
@@ -52,9 +59,20 @@ def update_farmer(farmer: FarmerId, *, endpoint: str, offer: Offer) -> Call:
     return Call(function="updateFarmer", args=(farmer, endpoint, offer))
 
 
-def set_operator(farmer: FarmerId, operator: Address) -> Call:
-    """Change the hot key; by the owner."""
-    return Call(function="setOperator", args=(farmer, operator))
+def set_operator(
+    farmer: FarmerId, operator: Address, *, consent: OperatorConsent = _BY_THE_OPERATOR, void_former: bool
+) -> Call:
+    """Change the hot key; by the owner, with the new operator's consent unless it is the owner itself.
+
+    With `void_former` what the key before it signed is void at once, else after some blocks.
+    """
+    return Call(function="setOperator", args=(farmer, operator, void_former, consent))
+
+
+def set_limits(farmer: FarmerId, *, ceiling: int, loss_limit: int) -> Call:
+    """Limit the committed rate that the operator may go up to, and the rate of slots that it may declare lost
+    in an epoch; by the owner. `grange.types.NO_LIMIT` for none."""
+    return Call(function="setLimits", args=(farmer, ceiling, loss_limit))
 
 
 def add_stake(farmer: FarmerId, amount: int) -> Call:

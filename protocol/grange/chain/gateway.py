@@ -30,13 +30,14 @@ from grange.chain.rpc import Rpc, Timeouts
 from grange.chain.topics import event_topics
 from grange.chain.views import Book, Eviction, Farmer, Head, Loss, Order, Withdrawal
 from grange.chain.wallet import Wallet
-from grange.messages import Domain
+from grange.messages import NEW_FARMER, Domain, sign_operator_consent
 from grange.tasks import together
 from grange.types import (
     Address,
     Epoch,
     FarmerId,
     Offer,
+    OperatorConsent,
     OrderId,
     Parameters,
     Permit,
@@ -44,6 +45,8 @@ from grange.types import (
 )
 
 MAX_FARMERS_PER_CALL = 100
+CONSENT_BLOCKS = 300
+"""How long an operator's consent may be used: an hour on a chain with blocks of 12 s."""
 MAX_BLOCKS_PER_REQUEST = 10_000
 SURELY_SHORT_BLOCKS = MAX_BLOCKS_PER_REQUEST - 1_000
 """So few blocks back when we last looked are not more than MAX_BLOCKS_PER_REQUEST now, unless that was hours
@@ -335,6 +338,20 @@ class Chain:
                 )
             found.append(event)
         return found
+
+    async def operator_consent(
+        self, operator: Wallet, *, owner: Address, farmer: FarmerId = NEW_FARMER
+    ) -> OperatorConsent:
+        """A key's consent to be the operator of an owner's farmer, or of a new one, for CONSENT_BLOCKS."""
+        nonce, head = await together(self.read("consentNonce", operator.address), self.head())
+        return sign_operator_consent(
+            self.domain,
+            operator.private_key,
+            owner=owner,
+            farmer=farmer,
+            nonce=nonce,
+            deadline_block=head.number + CONSENT_BLOCKS,
+        )
 
     async def permit(self, wallet: Wallet, value: int, *, life_seconds: int = PERMIT_LIFE_SECONDS) -> Permit:
         """A permit by which the market may pull `value` base units from the wallet.

@@ -31,8 +31,15 @@ class Farmer:
     misses: int
     strikes: int
     """Misses less proofs since."""
+    epochs_proven: int
+    """0 once it is evicted."""
+    registered_block: int
     lapsed: bool
     """It keeps nothing any more, from settled_epoch + 1 on."""
+    ceiling: int
+    """The committed rate up to which its operator may take on slots."""
+    loss_limit: int
+    """The rate of slots that its operator may declare lost in an epoch."""
     endpoint: str
     offer: Offer
 

@@ -205,6 +205,8 @@ def unfit_on_chain(farmer: Farmer, requirements: Requirements, *, keeps: bool = 
     paid = requirements.rate or asked
     if farmer.stake < requirements.collateral_epochs * (farmer.committed_rate + paid):
         return "has too little at stake"
+    if farmer.committed_rate + paid > farmer.ceiling:
+        return "may take no more slots, by its owner's limit"
     if requirements.highest_egress is not None and offer.egress_price_per_gib > requirements.highest_egress:
         return (
             f"asks {format_tokens(offer.egress_price_per_gib)} tokens for reading a GiB, far more than others"

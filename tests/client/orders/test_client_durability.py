@@ -11,7 +11,7 @@ from grange.chain import Farmer
 from grange.chain.orders import OrderState
 from grange.layout import Geometry
 from grange.messages import NOBODY
-from grange.types import Epoch, FarmerId, Offer, OrderId, Slot
+from grange.types import NO_LIMIT, Epoch, FarmerId, Offer, OrderId, Slot
 from grange_client.cli.screens.health import risk_text
 from grange_client.orders.durability import (
     OrderHealth,
@@ -152,6 +152,10 @@ def test_a_slot_is_what_the_market_says_of_its_last_farmer(  # noqa: PLR0917
         settled_epoch=Epoch(0),
         misses=0,
         strikes=strikes,
+        epochs_proven=0,
+        registered_block=0,
+        ceiling=NO_LIMIT,
+        loss_limit=NO_LIMIT,
         lapsed=lapsed,
         endpoint="",
         offer=Offer(price_per_gib_epoch=1, egress_price_per_gib=0, capacity_bytes=1, longest_term_epochs=1),

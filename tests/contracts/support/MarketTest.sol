@@ -8,6 +8,7 @@ import {
     Epoch,
     FarmerId,
     Offer,
+    OperatorConsent,
     OrderId,
     Parameters,
     Permit,
@@ -31,6 +32,8 @@ abstract contract MarketTest {
     uint256 internal constant FINE = 1;
     uint256 internal constant AUCTION_EPOCHS = 4;
     uint256 internal constant WITHDRAW_DELAY_EPOCHS = 2;
+    uint256 internal constant MIN_STAKE = 1;
+    uint256 internal constant FORMER_OPERATOR_BLOCKS = 30;
     address internal constant BURNT = address(0xdEaD);
     uint256 internal constant FIRST_OPERATOR_KEY = 1000;
     uint256 internal constant RENTER_KEY = 77;
@@ -42,6 +45,9 @@ abstract contract MarketTest {
         "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
     );
 
+    bytes32 internal constant CONSENT_TYPEHASH = keccak256(
+        "OperatorConsent(address operator,address owner,uint32 farmer,uint256 nonce,uint64 deadlineBlock)"
+    );
     bytes32 internal constant VOUCHER_TYPEHASH = keccak256("Voucher(address renter,uint32 farmer,uint256 cumulative)");
 
     /// @dev What a farmer's operator signs.
@@ -86,7 +92,9 @@ abstract contract MarketTest {
                 penalty: uint8(PENALTY),
                 fine: uint8(FINE),
                 auctionEpochs: uint32(AUCTION_EPOCHS),
-                withdrawDelayEpochs: uint32(WITHDRAW_DELAY_EPOCHS)
+                withdrawDelayEpochs: uint32(WITHDRAW_DELAY_EPOCHS),
+                minStake: uint96(MIN_STAKE),
+                formerOperatorBlocks: uint32(FORMER_OPERATOR_BLOCKS)
             });
     }
 
@@ -157,7 +165,44 @@ abstract contract MarketTest {
     /// @dev Registers the next farmer, with the operator key that belongs to its id.
     function _register(uint256 stake) internal returns (FarmerId) {
         FarmerId next = FarmerId.wrap(market.farmerCount() + 1);
-        return market.register(_ownerOf(next), _operator(next), "http://farmer", _offer(), stake);
+        OperatorConsent memory consent = _consentTo(_operatorKey(next), _ownerOf(next), FarmerId.wrap(0));
+        return market.register(_ownerOf(next), _operator(next), "http://farmer", _offer(), stake, consent);
+    }
+
+    /// @dev Where the operator itself makes the call.
+    function _itself() internal pure returns (OperatorConsent memory) {}
+
+    /// @dev The consent of the holder of `key` to act for a farmer.
+    function _consentTo(uint256 key, address owner, FarmerId farmer) internal view returns (OperatorConsent memory) {
+        uint256 nonce = market.consentNonce(vm.addr(key));
+        return _consentTo(key, address(market), block.chainid, owner, farmer, nonce);
+    }
+
+    /// @dev The same for any market, chain and nonce.
+    function _consentTo(
+        uint256 key,
+        address market_,
+        uint256 chain,
+        address owner,
+        FarmerId farmer,
+        uint256 nonce
+    ) internal view returns (OperatorConsent memory consent) {
+        uint64 deadline = uint64(block.number + 5);
+        bytes32 digest = _consentDigest(_domain(market_, chain), vm.addr(key), owner, farmer, nonce, deadline);
+        consent.deadlineBlock = deadline;
+        (consent.r, consent.vs) = _signCompact(key, digest);
+    }
+
+    function _consentDigest(
+        bytes32 domain,
+        address operator,
+        address owner,
+        FarmerId farmer,
+        uint256 nonce,
+        uint64 deadlineBlock
+    ) internal pure returns (bytes32) {
+        bytes32 message = keccak256(abi.encode(CONSENT_TYPEHASH, operator, owner, farmer, nonce, deadlineBlock));
+        return keccak256(abi.encodePacked(hex"1901", domain, message));
     }
 
     function _register() internal returns (FarmerId) {

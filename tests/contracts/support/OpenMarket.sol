@@ -15,7 +15,7 @@ contract OpenMarket is Market {
         Farmer storage stored = _farmers[farmer];
         uint256 current = _currentEpoch();
         FarmerState state = _settled(farmer, stored, stored.state, current);
-        state = state.committed(state.committedRate() + Rate.unwrap(entry.rate), 0, current, extension);
+        state = state.committed(state.committedRate() + Rate.unwrap(entry.rate), current, extension);
         _append(farmer, state, Epoch.unwrap(end) / GRID_EPOCHS, extension, entry);
         stored.state = state;
     }

@@ -260,10 +260,17 @@ abstract contract Story is Owed {
         } else if (kind == 5 && FarmerId.unwrap(farmer) != FarmerId.unwrap(_honest)) {
             FarmerView memory shown = market.farmer(farmer);
             uint256 needed = shown.committedRate * COLLATERAL_EPOCHS;
+            // It leaves, if it has given up nothing that is still asked for.
+            if (needed == 0 && _lostNow(farmer)) needed = MIN_STAKE;
             if (shown.lapsed || shown.stake <= needed) return;
             vm.prank(_ownerOf(farmer));
             market.unstake(farmer, shown.stake - needed);
         }
+    }
+
+    function _lostNow(FarmerId farmer) private view returns (bool) {
+        for (uint256 i = 0; i < _kept[farmer].length; ++i) if (_kept[farmer][i].lostEpoch == _now()) return true;
+        return false;
     }
 
     function _claim(address account) private {

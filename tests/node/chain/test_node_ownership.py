@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 from test_node_devnet import STAKE, funded, keep, plan_for, registered, running
 
-from grange.chain import ChainReplaced, Farmer, Sender, Wallet, calls
-from grange.types import Address, Epoch, FarmerId, Offer
+from grange.chain import ChainReplaced, Farmer, Sender, TransactionReverted, Wallet, calls
+from grange.types import NO_LIMIT, Address, Epoch, FarmerId, Offer, OperatorConsent
 from grange.units import GIB, TOKEN
 from grange_devnet import Devnet
 from grange_node.chain.ownership import find_ours
@@ -33,19 +33,42 @@ async def devnet() -> AsyncIterator[Devnet]:
         yield running
 
 
-async def squat(devnet: Devnet, operator: Address, owner: Address = THIEF.address) -> FarmerId:
-    """Register a farmer that names a stranger's key as its operator, with one base unit at stake."""
+async def squat(devnet: Devnet, operator: Wallet, owner: Address = THIEF.address) -> FarmerId:
+    """Register a farmer that names a stranger's key as its operator, with one base unit at stake.
+
+    The market demands the key's consent: here its holder was talked into it.
+    """
     await funded(devnet, THIEF, TOKEN)
     sender = Sender(devnet.chain, THIEF)
     await sender.send(calls.approve(devnet.market, 1))
+    consent = await devnet.chain.operator_consent(operator, owner=owner)
     receipt = await sender.send(
-        calls.register(owner=owner, operator=operator, endpoint="", offer=JUNK, stake=1)
+        calls.register(
+            owner=owner, operator=operator.address, endpoint="", offer=JUNK, stake=1, consent=consent
+        )
     )
     return FarmerId(receipt.event("FarmerRegistered").args["farmer"])
 
 
 async def stake_of(devnet: Devnet, farmer: FarmerId) -> int:
     return (await devnet.chain.farmer(farmer)).stake
+
+
+async def test_nobody_registers_a_farmer_with_our_key_as_its_operator_without_our_consent(
+    devnet: Devnet,
+) -> None:
+    await funded(devnet, THIEF, TOKEN)
+    sender = Sender(devnet.chain, THIEF)
+    await sender.send(calls.approve(devnet.market, 1))
+    own = await devnet.chain.operator_consent(THIEF, owner=THIEF.address)
+    for consent, refusal in [(OperatorConsent(), "ConsentExpired"), (own, "ConsentForged")]:
+        with pytest.raises(TransactionReverted) as caught:
+            await sender.send(
+                calls.register(
+                    owner=THIEF.address, operator=OWN, endpoint="", offer=JUNK, stake=1, consent=consent
+                )
+            )
+        assert caught.value.name == refusal
 
 
 async def test_who_registers_our_operator_first_gets_none_of_our_stake(
@@ -57,7 +80,7 @@ async def test_who_registers_our_operator_first_gets_none_of_our_stake(
     with pytest.raises(NotFunded):
         await set_up(home, plan_for(devnet, tmp_path))
     victim = await funded(devnet, load_key(home))
-    squatted = await squat(devnet, victim.address)
+    squatted = await squat(devnet, victim)
 
     done = await set_up(home, plan_for(devnet, tmp_path))
     assert done.registered_now
@@ -79,8 +102,8 @@ async def test_a_named_owner_is_not_kept_from_the_market_by_a_squatter(
 ) -> None:
     home, owner = tmp_path / "home", Wallet.random().address
     victim = await funded(devnet, load_or_create_key(home))
-    await squat(devnet, victim.address)
-    await squat(devnet, victim.address, owner=victim.address)
+    await squat(devnet, victim)
+    await squat(devnet, victim, owner=victim.address)
     done = await set_up(home, plan_for(devnet, tmp_path, owner=owner))
     ours = await devnet.chain.farmer(done.config.farmer)
     assert (done.registered_now, ours.owner, ours.stake) == (True, owner, STAKE)
@@ -91,7 +114,7 @@ async def test_a_home_that_a_squatter_got_into_before_gets_no_more_stake(
 ) -> None:
     home = tmp_path / "home"
     config = await registered(devnet, tmp_path)
-    squatted = await squat(devnet, Address(config.owner))
+    squatted = await squat(devnet, load_key(home))
     save_config(home, config.model_copy(update={"farmer_id": squatted, "owner": THIEF.address}))
     with pytest.raises(FarmerForeign, match="belongs to"):
         await set_up(home, plan_for(devnet, tmp_path, stake=2 * STAKE))
@@ -118,7 +141,7 @@ async def test_update_sends_nothing_to_a_farmer_of_somebody_else(
     """As on a devnet that was started again, where our number went to another."""
     config = await registered(devnet, tmp_path)
     wallet = load_key(tmp_path / "home")
-    foreign = await squat(devnet, Wallet.random().address)
+    foreign = await squat(devnet, Wallet.random())
     moved = config.model_copy(update={"farmer_id": foreign})
     with pytest.raises(FarmerForeign, match="belongs to"):
         await change(tmp_path / "home", moved, wallet, moved, add_stake=add_stake)
@@ -220,7 +243,7 @@ async def test_a_registration_in_flight_is_taken_up_by_its_owner_too(
     """Killed between the registration and farm.json, with a squatter before it in the list."""
     home = tmp_path / "home"
     wallet = await funded(devnet, load_or_create_key(home))
-    await squat(devnet, wallet.address)
+    await squat(devnet, wallet)
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -246,6 +269,10 @@ def farmer(number: int, owner: Address, operator: Address, *, lapsed: bool = Fal
         settled_epoch=Epoch(0),
         misses=0,
         strikes=0,
+        epochs_proven=0,
+        registered_block=0,
+        ceiling=NO_LIMIT,
+        loss_limit=NO_LIMIT,
         lapsed=lapsed,
         endpoint="",
         offer=JUNK,

@@ -143,7 +143,10 @@ async def test_status_on_another_chain_shows_nothing_of_the_new_one_and_says_wha
 async def test_a_key_that_the_chain_does_not_name_is_said(devnet: Devnet, tmp_path: Path) -> None:
     config = await registered(devnet, tmp_path)
     wallet = load_key(tmp_path / "home")
-    await Sender(devnet.chain, wallet).send(calls.set_operator(config.farmer, Wallet.random().address))
+    other = Wallet.random()
+    consent = await devnet.chain.operator_consent(other, owner=wallet.address, farmer=config.farmer)
+    change = calls.set_operator(config.farmer, other.address, consent=consent, void_former=True)
+    await Sender(devnet.chain, wallet).send(change)
     table = shown(await read_status(config, wallet))
     assert "grange farm rotate-key" in table
 
@@ -157,13 +160,14 @@ async def test_all_free_stake_is_taken_out_only_after_it_was_said_what_that_mean
     assert code == ExitCode.DECLINED
     assert "Nothing was done." in output
     assert "frees 100 of the 100 tokens" in output
-    assert "can take nothing new" in output
+    assert "leaves the market for good" in output
     assert (await devnet.chain.farmer(config.farmer)).stake == STAKE
     # A part that was named is not asked about, and neither is all with --yes.
     assert (await run("unstake", "--home", home, "--amount", "40"))[0] == 0
     assert (await devnet.chain.farmer(config.farmer)).stake == STAKE - 40 * TOKEN
     assert (await run("unstake", "--home", home, "--yes"))[0] == 0
-    assert (await devnet.chain.farmer(config.farmer)).stake == 0
+    farmer = await devnet.chain.farmer(config.farmer)
+    assert (farmer.stake, farmer.lapsed) == (0, True)
 
 
 async def test_update_says_what_it_did(devnet: Devnet, tmp_path: Path) -> None:

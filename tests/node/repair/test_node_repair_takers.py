@@ -18,7 +18,7 @@ from grange.transfer.directory import Probed, Reputations
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.sampling import prospects
 from grange.transfer.selection import Candidate, Requirements, choose, unfit_on_chain
-from grange.types import Address, Epoch, FarmerId, Offer, OrderId, Slot, address_from
+from grange.types import NO_LIMIT, Address, Epoch, FarmerId, Offer, OrderId, Slot, address_from
 from grange.units import GIB, TOKEN
 from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
 from grange_node.repair.takers import MAX_ASKED, barred, requirements_of
@@ -53,6 +53,10 @@ def farmer(number: int, **fields: Any) -> Farmer:
         "settled_epoch": Epoch(0),
         "misses": 0,
         "strikes": 0,
+        "epochs_proven": 0,
+        "registered_block": 0,
+        "ceiling": NO_LIMIT,
+        "loss_limit": NO_LIMIT,
         "lapsed": False,
         "endpoint": "",
         "offer": Offer(

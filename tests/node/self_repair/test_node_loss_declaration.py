@@ -3,8 +3,9 @@
 import pytest
 
 from grange.audit import BookState
-from grange.types import Epoch, OrderId
-from grange_node.self_repair.loss_declaration import MAX_DECLARED, declarable
+from grange.chain import Farmer, Wallet
+from grange.types import NO_LIMIT, Address, Epoch, FarmerId, Offer, OrderId
+from grange_node.self_repair.loss_declaration import MAX_DECLARED, _declarable_rate, declarable
 
 NOW = Epoch(5)
 END = Epoch(40)
@@ -65,3 +66,39 @@ def test_of_extensions_enough_of_what_has_begun_stays_too() -> None:
 @pytest.mark.parametrize("wanted", [[], [0]])
 def test_a_book_of_one(wanted: list[int]) -> None:
     assert declarable(book(7), wanted, NOW) == wanted
+
+
+def test_no_more_goes_than_the_owner_lets_the_operator_give_up() -> None:
+    slots = book(3, 9, 5, 4)
+    assert declarable(slots, range(4), NOW, most=21) == [0, 1, 2, 3]
+    assert declarable(slots, range(4), NOW, most=20) == [1, 2, 3]
+    assert declarable(slots, range(4), NOW, most=8) == [0, 2]
+    assert declarable(slots, range(4), NOW, most=2) == []
+
+
+def test_what_was_given_up_in_the_epoch_counts_against_the_limit_but_not_for_an_owner() -> None:
+    lost = book(3, 9, 5, 4, lost=2)
+    owner, operator = Wallet(b"\x11" * 32).address, Wallet(b"\x12" * 32).address
+    assert _declarable_rate(farmer(owner, operator, loss_limit=15), [lost], Epoch(3)) == 3
+    assert _declarable_rate(farmer(owner, operator, loss_limit=15), [lost], Epoch(4)) == 15
+    assert _declarable_rate(farmer(owner, owner, loss_limit=15), [lost], Epoch(3)) == NO_LIMIT
+
+
+def farmer(owner: Address, operator: Address, *, loss_limit: int) -> Farmer:
+    return Farmer(
+        id=FarmerId(1),
+        owner=owner,
+        operator=operator,
+        stake=1,
+        committed_rate=21,
+        settled_epoch=Epoch(0),
+        misses=0,
+        strikes=0,
+        epochs_proven=0,
+        registered_block=0,
+        lapsed=False,
+        ceiling=NO_LIMIT,
+        loss_limit=loss_limit,
+        endpoint="",
+        offer=Offer(price_per_gib_epoch=1, egress_price_per_gib=0, capacity_bytes=1, longest_term_epochs=1),
+    )
