@@ -9,6 +9,8 @@ from chain_support import funded
 
 from grange.chain import (
     Batch,
+    ChainError,
+    ChainTimeout,
     Cursor,
     Event,
     EventFilter,
@@ -19,6 +21,7 @@ from grange.chain import (
     Wallet,
     calls,
 )
+from grange.chain.errors import AnswerTooLong
 from grange.chain.follower import DENSE_ANCHORS
 from grange.errors import Misuse
 from grange_devnet import Devnet
@@ -186,14 +189,22 @@ async def test_with_confirmations_only_buried_events_are_told(devnet: Devnet, de
     assert ledger.amounts == [1]
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        RpcError("eth_getLogs", -32005, "query returned more than 10000 results"),
+        ChainTimeout("http://chain", "eth_getLogs", 20),
+        AnswerTooLong("http://chain", "the answer to eth_getLogs is longer than 64 MiB"),
+    ],
+)
 async def test_an_endpoint_that_refuses_long_ranges_is_asked_for_shorter_ones(
-    devnet: Devnet, depositor: Depositor, monkeypatch: pytest.MonkeyPatch
+    devnet: Devnet, depositor: Depositor, monkeypatch: pytest.MonkeyPatch, failure: ChainError
 ) -> None:
     logs_matching = devnet.chain.logs_matching
 
     async def stingy(first: int, last: int, filters: Any) -> list[Event]:
         if last - first >= 10:
-            raise RpcError("eth_getLogs", -32005, "query returned more than 10000 results")
+            raise failure
         return await logs_matching(first, last, filters)
 
     monkeypatch.setattr(devnet.chain, "logs_matching", stingy)

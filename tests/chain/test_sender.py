@@ -22,6 +22,7 @@ from grange.chain import (
     Wallet,
     calls,
 )
+from grange.chain.outbox import Situation, Wanted
 from grange.errors import Misuse
 from grange.types import Address
 from grange.units import TOKEN
@@ -83,6 +84,35 @@ async def test_twenty_concurrent_sends_take_twenty_nonces(devnet: Devnet, wallet
     count = await devnet.chain.rpc.call("eth_getTransactionCount", wallet.address, "latest")
     assert int(count, 16) == 20
     assert await devnet.chain.token_balance(wallet.address) == 1_000 * TOKEN - sum(range(21))
+
+
+async def test_what_is_looked_up_while_another_is_handed_over_is_looked_up_again(
+    devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The endpoint did not know yet of the first: the second would have taken its place, or been refused."""
+    sender = Sender(devnet.chain, wallet, policy=WITHOUT_BUMPS)
+    outbox, handed_over, looked = sender._outbox, asyncio.Event(), asyncio.Event()
+    send_raw, look, nonces = outbox.send_raw, outbox.look, list[int]()
+
+    async def slow(raw: bytes) -> None:
+        handed_over.set()
+        await looked.wait()
+        await send_raw(raw)
+
+    async def seen(wanted: Wanted) -> Situation:
+        situation = await look(wanted)
+        nonces.append(situation.nonce)
+        if len(nonces) == 2:
+            looked.set()
+        return situation
+
+    monkeypatch.setattr(outbox, "send_raw", slow)
+    monkeypatch.setattr(outbox, "look", seen)
+    first = asyncio.create_task(sender.send(calls.transfer(SOMEBODY, 1)))
+    await handed_over.wait()
+    second = asyncio.create_task(sender.send(calls.transfer(SOMEBODY, 2)))
+    await asyncio.gather(first, second)
+    assert nonces == [nonces[0], nonces[0], nonces[0] + 1]
 
 
 async def test_concurrent_sends_share_a_block_that_comes_by_the_clock(devnet: Devnet, wallet: Wallet) -> None:

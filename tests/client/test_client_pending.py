@@ -179,6 +179,26 @@ async def test_when_the_signatures_are_over_it_is_said_that_nothing_was_paid(
     assert not world.market.placed
 
 
+async def test_what_may_still_be_in_the_next_block_is_not_called_expired(
+    world: World, tree: Path, gate: Gate
+) -> None:
+    """Anyone who is told so stores it again, and pays for both."""
+    async with killed(world) as renter:
+        last_block = (await store(renter, tree)).last_block
+    world.market.block = last_block - 1
+    async with world.renter() as renter:
+        await renter.orders()
+        assert renter.notices() == []
+        assert len(renter.placements.all()) == 1
+    world.market.block = last_block
+    async with world.renter() as renter:
+        await renter.orders()
+        [said] = renter.notices()
+        assert renter.placements.all() == []
+    assert "signatures have expired" in said
+    assert not world.market.placed
+
+
 async def test_a_quote_for_the_same_says_that_the_first_will_be_placed(
     world: World, tree: Path, gate: Gate
 ) -> None:

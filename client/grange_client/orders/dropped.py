@@ -83,7 +83,10 @@ class Aftercare:
             elif placement.is_acknowledged and self.placements.is_underway(order.id):
                 # The one that stores it lives, and places it.
                 continue
-            elif head.number + MARGIN_BLOCKS > placement.last_block:
+            elif placement.last_block - MARGIN_BLOCKS < head.number < placement.last_block:
+                # Too late to send it; what was sent before may still be mined.
+                continue
+            elif head.number >= placement.last_block:
                 if (hidden := await self._hidden(placement)) is not None:
                     said += hidden
                     continue

@@ -18,6 +18,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -188,7 +189,10 @@ class ChainFollower:
         if view is None or not self.is_epoch_over(view):
             return Epoch(-1), None
         epoch = Epoch(view.head.epoch + 1)
-        return epoch, await self._market.audit_seed(epoch)
+        # Some endpoints call a block that is not there yet an error. Who proves asks again.
+        with suppress(ChainError):
+            return epoch, await self._market.audit_seed(epoch)
+        return epoch, None
 
     async def _farmer(self) -> Farmer:
         try:

@@ -62,6 +62,10 @@ class ChainTimeout(ChainUnavailable):
         self.seconds = seconds
 
 
+class AnswerTooLong(ChainUnavailable):
+    """The endpoint answers with more than is read."""
+
+
 class AnswerUnreadable(ChainError):
     """Bytes that should be a result or an event of the contract, and that its ABI cannot read."""
 

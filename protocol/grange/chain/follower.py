@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from grange.chain.errors import ChainError, ChainTimeout, RpcError
+from grange.chain.errors import AnswerTooLong, ChainError, ChainTimeout, RpcError
 from grange.chain.events import Event, EventFilter
 from grange.chain.views import Head
 from grange.errors import Misuse
@@ -210,7 +210,7 @@ class EventFollower:
             expected = [before] + [value for _, value in self.cursor.anchors[-1:]]
             try:
                 events, hashes = await self._read(first, last, self._filters, [*numbers, *passed])
-            except (ChainTimeout, RpcError):
+            except (AnswerTooLong, ChainTimeout, RpcError):
                 if self._span == 1:
                     raise
                 self._span = max(1, min(self._span, last - first + 1) // 2)

@@ -14,6 +14,7 @@ from typing import Any
 from grange.chain.answers import MAX_COUNT, bytes_from, count, fields_from, hash_from, list_from, quantity
 from grange.chain.codec import Abi, market_abi, market_interface, token_abi
 from grange.chain.errors import (
+    AnswerTooLong,
     AnswerUnreadable,
     ChainError,
     ChainReplaced,
@@ -265,7 +266,7 @@ class Chain:
         chosen = [EventFilter(events=tuple(events), args=args or {})]
         if to_block is None:
             if self._seen_block is not None and self._seen_block - from_block < SURELY_SHORT_BLOCKS:
-                with suppress(ChainTimeout, RpcError):
+                with suppress(AnswerTooLong, ChainTimeout, RpcError):
                     return await self.logs_matching(from_block, None, chosen)
             to_block = (await self.head()).number
         found: list[Event] = []
@@ -275,7 +276,7 @@ class Chain:
             try:
                 found += await self.logs_matching(first, last, chosen)
                 first = last + 1
-            except (ChainTimeout, RpcError):
+            except (AnswerTooLong, ChainTimeout, RpcError):
                 if last == first:
                     raise
                 span = (last - first + 1) // 2

@@ -133,8 +133,11 @@ class Outbox:
                 situation = await self.look(wanted)
             if situation.is_too_late:
                 raise TransactionTooLate(label, wanted.last_block or 0)
-            self._changes += 1
-            return await self._sign_and_send(label, abi, fields, wanted, situation)
+            try:
+                return await self._sign_and_send(label, abi, fields, wanted, situation)
+            finally:
+                # At the end: anyone who looked while it was on its way may not have seen it.
+                self._changes += 1
 
     def give_up(self, sent: Sent) -> None:
         """Nobody waits for it any more."""

@@ -21,7 +21,7 @@ import aiohttp
 from pydantic_core import from_json
 
 from grange.chain.endpoint import without_secrets
-from grange.chain.errors import ChainError, ChainTimeout, ChainUnavailable, RpcError
+from grange.chain.errors import AnswerTooLong, ChainError, ChainTimeout, ChainUnavailable, RpcError
 from grange.chain.gathering import GATHERED_METHODS, Gathering, Question
 from grange.errors import Misuse
 from grange.plain_errors import describe_http_error
@@ -49,7 +49,7 @@ class Timeouts:
     pause_seconds: float = 0.2
 
 
-class _AnswerTooLong(Exception):
+class _BodyTooLong(Exception):
     """More than MAX_ANSWER_BYTES came."""
 
 
@@ -57,13 +57,13 @@ class _BoundedResponse(aiohttp.ClientResponse):
     """A response whose body has a limit."""
 
     async def read(self) -> bytes:
-        """The whole body. Raises _AnswerTooLong."""
+        """The whole body. Raises _BodyTooLong."""
         body = bytearray()
         async for part in self.content.iter_any():
             body += part
             if len(body) > MAX_ANSWER_BYTES:
                 self.close()
-                raise _AnswerTooLong
+                raise _BodyTooLong
         return bytes(body)
 
 
@@ -186,6 +186,9 @@ class Rpc:
         for attempt in range(self._timeouts.retries + 1):
             try:
                 return await self._translated(method, request)
+            except AnswerTooLong:
+                # It would be as long again.
+                raise
             except ChainUnavailable:
                 if attempt == self._timeouts.retries:
                     raise
@@ -199,9 +202,9 @@ class Rpc:
         # Not `from error` where the library's words may have the whole URL in them.
         except TimeoutError:
             raise ChainTimeout(self.url, method, self._timeouts.request_seconds) from None
-        except _AnswerTooLong:
+        except _BodyTooLong:
             limit = format_size(MAX_ANSWER_BYTES)
-            raise ChainUnavailable(self.url, f"the answer to {method} is longer than {limit}") from None
+            raise AnswerTooLong(self.url, f"the answer to {method} is longer than {limit}") from None
         except aiohttp.ClientResponseError as error:
             raise ChainUnavailable(self.url, f"HTTP status {error.status} to {method}") from None
         except (aiohttp.ClientError, OSError) as error:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from node_support import FARMER, OPERATOR, FakeMarket, Farm, Parcel, open_farm, parcel, pass_blocks
 
-from grange.chain import ChainUnavailable, InsufficientFunds, TransactionTooLate, Wallet
+from grange.chain import ChainUnavailable, InsufficientFunds, RpcError, TransactionTooLate, Wallet
 from grange.types import Epoch
 from grange_node.audit.prover import RESEND_AFTER_BLOCKS, Action, Situation, decide
 from grange_node.chain.farm_market import FarmMarket
@@ -263,6 +263,30 @@ async def test_a_reorg_of_the_epochs_first_block_changes_the_seed_and_the_proof(
     await farm.node.follower.refresh()
     farm.market.reorg(4)
     farm.market.mine(4)
+    assert await step(farm) is Action.PROVE
+
+
+async def test_an_endpoint_that_calls_a_block_to_come_an_error_is_followed_all_the_same(
+    keeping: tuple[Farm, list[Parcel]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seed of an epoch that may have begun is asked for with the newest block, which may be older."""
+    farm, _ = keeping
+    await step(farm)
+    audit_seed, refused = farm.market.audit_seed, []
+
+    async def strict(epoch: Epoch) -> bytes | None:
+        if epoch > farm.market.epoch:
+            refused.append(epoch)
+            raise RpcError("eth_getBlockByNumber", -32000, "block is out of range")
+        return await audit_seed(epoch)
+
+    monkeypatch.setattr(farm.market, "audit_seed", strict)
+    monkeypatch.setattr(farm.node.follower, "is_epoch_over", lambda _: True)
+    epoch = farm.market.epoch
+    farm.market.mine()
+    assert (await farm.node.follower.refresh()).head.number == farm.market.height
+    assert refused == [epoch + 1]
+    farm.market.mine_to_epoch(epoch + 1)
     assert await step(farm) is Action.PROVE
 
 
