@@ -15,7 +15,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
@@ -102,6 +102,9 @@ async def _run(
     except asyncio.CancelledError:
         if not begun.cancel():
             ended = asyncio.wrap_future(begun)
-            await asyncio.wait([ended])
+            # However often: a group that ends and a time that is over may both cancel.
+            while not ended.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([ended])
             ended.exception()
         raise

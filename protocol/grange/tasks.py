@@ -5,7 +5,7 @@ happened.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, overload
 
@@ -66,6 +66,22 @@ async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in waited:
         if not task.cancelled():
             task.exception()
+
+
+async def to_the_end(call: Coroutine[Any, Any, Result]) -> Result:
+    """What a call gives that has to be made even if its caller is cancelled, before it begins or later; the
+    caller is cancelled when it has ended."""
+    task, is_cancelled = asyncio.create_task(call), False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            is_cancelled = True
+    if is_cancelled:
+        if not task.cancelled():
+            task.exception()
+        raise asyncio.CancelledError
+    return task.result()
 
 
 async def _awaited(call: Awaitable[Any]) -> None:

@@ -16,8 +16,9 @@ from test_client_devnet import Town, town
 from grange.chain import ChainUnavailable, Receipt, TransactionReverted
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import ProgressEvent, Step
-from grange_client.errors import NotEnoughMoney, PlaceFailed, QuoteUsed, SourceChanged
+from grange_client.errors import HomeForgetful, NotEnoughMoney, PlaceFailed, QuoteUsed, SourceChanged
 from grange_client.orders.pending import PendingOrder
+from grange_client.orders.placements import Placement
 from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
 
@@ -392,3 +393,58 @@ async def test_several_at_once_are_placed_on_a_chain(town: Town, tmp_path: Path)
         listed = {known.order.id: known.name for known in await renter.orders()}
     assert len({one.receipt.tx_hash for one in stored}) == 3
     assert listed == {quote.order: f"file-{number}" for number, quote in enumerate(quotes)}
+
+
+async def test_what_failed_with_a_full_disk_is_not_placed_by_the_next_command(
+    world: World, tree: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it failed can't be written down: so what is written down goes."""
+    world.market.failures.append(ChainUnavailable("http://chain", "connection refused"))
+    async with world.renter() as renter:
+        pending = await store(renter, tree)
+
+        def refuse(_: Placement) -> None:
+            raise HomeForgetful("no space left on device")
+
+        monkeypatch.setattr(renter.placements, "note", refuse)
+        gate.opened.set()
+        with pytest.raises(ChainUnavailable):
+            await pending.placed()
+    await assert_not_placed(world)
+
+
+async def test_what_failed_by_a_mistake_of_ours_is_not_placed_by_the_next_command(
+    world: World, tree: Path, gate: Gate
+) -> None:
+    """Anyone who was told may have stored it again, whatever the error was."""
+    world.market.failures.append(ZeroDivisionError())
+    gate.opened.set()
+    async with world.renter() as renter:
+        pending = await store(renter, tree)
+        with pytest.raises(ZeroDivisionError):
+            await pending.placed()
+    await assert_not_placed(world)
+
+
+async def test_one_that_fails_while_another_command_looks_at_it_is_not_placed(
+    world: World, tree: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other had read that it is signed for; then its process was told that it failed, and ended."""
+    world.market.failures.append(ChainUnavailable("http://chain", "connection refused"))
+    async with world.renter() as renter, world.renter() as other:
+        pending = await store(renter, tree)
+        listed = other.placements.all()
+        gate.opened.set()
+        with pytest.raises(ChainUnavailable):
+            await pending.placed()
+        monkeypatch.setattr(other.placements, "all", lambda: listed)
+        assert await other.orders() == []
+        assert other.notices() == []
+    assert not world.market.placed
+
+
+async def assert_not_placed(world: World) -> None:
+    async with world.renter() as renter:
+        assert await renter.orders() == []
+        assert renter.notices() == []
+    assert not world.market.placed

@@ -3,7 +3,9 @@
 import asyncio
 import re
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from grange.peer import (
     PaymentChannels,
     ReadPayments,
 )
+from grange.storage.optional_database import FileBusy
 from grange.types import NO_LIMIT, Epoch, FarmerId, Offer, Voucher, address_from
 from grange.units import GIB, MIB
 from grange.wire.bodies import Account, Shortage
@@ -276,3 +279,37 @@ async def test_a_file_that_another_program_holds_stops_no_event_loop(tmp_path: P
         assert not paying.done()
         other.execute("ROLLBACK")
         assert await paying is not None
+
+
+async def test_a_price_is_given_back_though_its_reader_is_cancelled_and_all_threads_are_busy() -> None:
+    """Reads that others overtook are cancelled: work that has not begun is dropped then, but not this."""
+    with (
+        PaymentChannels.open(None, domain=DOMAIN, payer=WALLET.address) as channels,
+        ThreadPoolExecutor(1) as one,
+    ):
+        executors = Executors(disk=one, cpu=one, database=one)
+        payments = ReadPayments(domain=DOMAIN, wallet=WALLET, channels=channels, executors=executors)
+        payment = await paid(payments)
+        let_go = threading.Event()
+        one.submit(let_go.wait)
+        giving_back = asyncio.create_task(payments.unserved(payment, doubtful=False))
+        for _ in range(2):
+            await asyncio.sleep(0)
+            giving_back.cancel()
+        let_go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await giving_back
+        assert channels.channel(FARMER) == PaymentChannel(total=PRICE, credit=PRICE)
+    assert payments.budget.spent == 0
+
+
+async def test_what_could_not_be_set_aside_is_not_spent(
+    payments: ReadPayments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> PaymentChannel:
+        raise FileBusy("the file is in use by another program")
+
+    monkeypatch.setattr(payments.channels, "change", refuse)
+    with pytest.raises(FileBusy):
+        await payments.pay(farmer(), MIB)
+    assert payments.budget.spent == 0

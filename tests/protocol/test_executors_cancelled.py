@@ -74,3 +74,18 @@ async def test_errors_come_out_as_they_are(executors: Executors) -> None:
     work.let_go.set()
     with pytest.raises(ValueError, match="seven"):
         await executors.on_cpu(work)
+
+
+async def test_nobody_goes_on_before_however_often_they_are_cancelled(executors: Executors) -> None:
+    work = Work()
+    task = asyncio.create_task(executors.on_disk(work))
+    await begun(work)
+    for _ in range(3):
+        task.cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not task.done()
+    work.let_go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert work.is_done

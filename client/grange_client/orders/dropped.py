@@ -80,8 +80,7 @@ class Aftercare:
                     # Anyone who sent it was cut short, and did not see it.
                     with suppress(GrangeError):
                         self.placements.note(placement.in_block(block, on_chain[order.id].start))
-            elif placement.is_acknowledged and self.placements.is_underway(order.id):
-                # The one that stores it lives, and places it.
+            elif placement.is_acknowledged and not self._is_abandoned(placement):
                 continue
             elif placement.last_block - MARGIN_BLOCKS < head.number < placement.last_block:
                 # Too late to send it; what was sent before may still be mined.
@@ -100,6 +99,15 @@ class Aftercare:
                 # An endpoint that is not there yet is behind, and no reorganisation.
                 said.append(await self._place_again(placement, watch))
         return said
+
+    def _is_abandoned(self, placement: Placement) -> bool:
+        """Whether nobody who lives places what was signed, and nobody was told that it failed.
+
+        The file is read after the mark was looked for: the one that stores it may have ended since it was
+        listed, and writes down how before it lets go of its mark.
+        """
+        order = placement.order.id
+        return not self.placements.is_underway(order) and self.placements.get(order) == placement
 
     async def _hidden(self, placement: Placement) -> list[str] | None:
         """What to say of an order that the market has, though its events were not read; None if it is gone.

@@ -21,7 +21,7 @@ from typing import Final, Protocol
 from grange.chain import Head, Receipt, TransactionReverted
 from grange.chain.orders import OrderState
 from grange.chain.outbox import OnMined
-from grange.errors import Category, GrangeError
+from grange.errors import Category
 from grange.tasks import together
 from grange.transfer.events import Listener, Step
 from grange.transfer.upload import OrderUpload
@@ -110,7 +110,8 @@ class Placing:
         """
         try:
             return await self._run()
-        except GrangeError:
+        except Exception:
+            # Ours or not, it is told; only what is cancelled is told nothing.
             self._take_back()
             raise
 
@@ -163,8 +164,11 @@ class Placing:
         """Anyone who was told that it is signed will be told that it failed: the farmers may forget it."""
         self.upload.leaves_staged = False
         if self._noted is not None and self._noted.is_acknowledged:
-            with suppress(HomeForgetful):
+            try:
                 self.placements.note(replace(self._noted, is_acknowledged=False))
+            except HomeForgetful:
+                # A full disk takes nothing, but gives up what it has: the next command would pay for it.
+                self.placements.forget(self.order.id)
 
     async def _send(self, acceptances: Sequence[Acceptance], head: Head) -> Receipt:
         options = self.options

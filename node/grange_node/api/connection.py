@@ -121,6 +121,8 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Called with whatever came in: in headers no more of it is parsed than they may still have."""
+        if self._is_ending:
+            self._drop(len(data))
         while data and not self._is_ending and not self.transport.is_closing():
             part = data
             if self._in_head:
@@ -168,6 +170,7 @@ class Connection(HttpToolsProtocol):
         self._since = self.loop.time()
         self._start_timer(self.limits.stall_seconds, self._check_pace)
         super().on_headers_complete()
+        self.cycle.transport = _Answering(self)  # type: ignore[assignment]  # it is only written to and closed
         if self._has_length:
             self.scope["extensions"][BODY_HOOK] = {"read_into": partial(self._read_into, self.cycle)}
 
@@ -204,6 +207,9 @@ class Connection(HttpToolsProtocol):
         """Called when a request begins: it may have its connection closed (`CLOSE_HOOK`)."""
         super().on_message_begin()
         self._has_length = False
+        if self.cycle is not None and not self._head_bytes:
+            # What it begins with came together with the end of a body.
+            self._begin_request()
         self.scope["extensions"] = {CLOSE_HOOK: {"close": self.transport.close}}
 
     def pause_writing(self) -> None:
@@ -244,6 +250,20 @@ class Connection(HttpToolsProtocol):
                     self.transport.abort()
         if cycle.disconnected:
             raise ClientDisconnect
+
+    def end_answer(self) -> None:
+        """Close once what was sent is out, and give the sender of a body that nobody read a moment to see
+        it: proxies that ask for the connection to be closed would have a reset instead of our refusal."""
+        if self._in_head or self._is_ending:
+            self.transport.close()
+        else:
+            self._linger()
+
+    def _drop(self, size_bytes: int) -> None:
+        """So much came after the last answer."""
+        self._unwanted_bytes += size_bytes
+        if self._unwanted_bytes > self.limits.unwanted_bytes:
+            self.flow.pause_reading()
 
     def _begin_request(self) -> None:
         """The first byte of a further request is here."""
@@ -296,6 +316,14 @@ class Connection(HttpToolsProtocol):
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
+
+
+class _Answering:
+    """A connection's transport, for one answer."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.write = connection.transport.write
+        self.close = connection.end_answer
 
 
 def limited(limits: Limits) -> Callable[..., SocketReader]:

@@ -38,6 +38,8 @@ class MarketView:
         self._kept_renters = kept_renters
         self._reading = asyncio.Lock()
         self._head: Head | None = None
+        self._is_behind = False
+        """Whether the index is to be read again, though no block is new."""
 
     @property
     def head(self) -> Head:
@@ -81,8 +83,10 @@ class MarketView:
             end = Epoch(0) if kept is None else kept.end
         if self.next_epoch + 1 >= end:
             return None
-        await self.executors.in_database(self.orders.read_again)
-        self._head = None
+        async with self._reading:
+            # Not while another repair reads: what it reads goes on from where the index was.
+            await self.executors.in_database(self.orders.read_again)
+            self._is_behind = True
         await self.refresh()
         found = await self.order(order)
         if found is None:
@@ -93,8 +97,9 @@ class MarketView:
         """Read what is new on chain; gives `next_epoch`. Raises ChainError."""
         async with self._reading:
             head = await self.market.head()
-            if self._head is None or head.hash != self._head.hash:
+            if self._is_behind or self._head is None or head.hash != self._head.hash:
                 await self.market.follow(self.orders, self._start_block, self.executors)
+                self._is_behind = False
                 self.directory.learn(await self.market.farmers_of(head.epoch))
                 if self._head is None or head.epoch != self._head.epoch:
                     await self.executors.in_database(

@@ -158,12 +158,14 @@ class Repairer:
         if self.settings.close_for:
             over = await self.view.ended(epoch, self.settings.close_for)
             await close_ended(self.view.market, over)
+        running = frozenset(self._running)
         under_way = await self.view.executors.on_disk(self.jobs.under_way)
         open_jobs = {job.order: job for job in under_way}
         await self._reopen(lapsed)
         await self._forget_ended(open_jobs.keys())
         for order, job in open_jobs.items():
-            if self._may_begin(order):
+            # What was running then has gone further since than was read, and may have ended.
+            if order not in running and self._may_begin(order):
                 await self._alone(order, self._resume(job))
         for order_state in troubled:
             if (
@@ -191,7 +193,8 @@ class Repairer:
         for left_alone in (self._rests, self._pauses, self._looked_at):
             for order in left_alone.keys() - open_jobs:
                 if await self.view.order(order) is None:
-                    del left_alone[order]
+                    # A repair that ended meanwhile may have forgotten it.
+                    left_alone.pop(order, None)
         for order, end in list(self._hopeless.items()):
             # Of what an older version wrote the end is not known; there is no more of that than is kept.
             if end and end <= self.view.head.epoch:

@@ -10,7 +10,6 @@ time it is asked; one that counted a request of which we never heard is not a li
 remembered to `payment_channels` and HTTP to `peer`.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -21,6 +20,7 @@ from grange.executors import Executors
 from grange.messages import Domain, sign_voucher, voucher_signer
 from grange.peer.errors import FarmerLied, FarmerRefused
 from grange.peer.payment_channels import PaymentChannel, PaymentChannels
+from grange.tasks import to_the_end
 from grange.types import FarmerId, Voucher
 from grange.units import egress_rounded_up, format_tokens_rounded_up
 from grange.wire.bodies import Account, Shortage
@@ -125,11 +125,11 @@ class ReadPayments:
 
         try:
             await self._executors.in_database(set_aside)
-        except asyncio.CancelledError:
-            # No request goes with it.
+        except BaseException:
+            # Cancelled, or the file is in use: no request goes with it.
             self.budget.count(-price)
             if standing:
-                await self._change(farmer.id, lambda channel: channel.returned(price, doubtful=False))
+                await self._give_back(farmer.id, price, doubtful=False)
             raise
         return Payment(farmer=farmer.id, price=price, header=self._header(farmer.id, standing[0]))
 
@@ -146,7 +146,7 @@ class ReadPayments:
             return
         payment.is_open = False
         self.budget.count(-payment.price)
-        await self._change(payment.farmer, lambda channel: channel.returned(payment.price, doubtful=doubtful))
+        await self._give_back(payment.farmer, payment.price, doubtful=doubtful)
 
     async def recall(self, farmer: FarmerId, account: Account) -> None:
         """Take up a total again that we do not remember, if the voucher is our own. Raises FarmerLied.
@@ -218,6 +218,11 @@ class ReadPayments:
                 status=402,
                 code="disputed",
             )
+
+    async def _give_back(self, farmer: FarmerId, price: int, *, doubtful: bool) -> None:
+        """Also for anyone who is cancelled, as reads are that others overtook: all database threads may be
+        busy, and what was not given back would be lost."""
+        await to_the_end(self._change(farmer, lambda channel: channel.returned(price, doubtful=doubtful)))
 
     async def _change(self, farmer: FarmerId, to: Callable[[PaymentChannel], PaymentChannel]) -> None:
         await self._executors.in_database(self.channels.change, farmer, to)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import uvloop
 from node_support import open_farm, parcel
-from test_node_connection import SMALL, dialled, served
+from test_node_connection import HALF_A_HEAD, SMALL, App, dialled, served
 
 from grange.kernel import merkle_root
-from grange_node.api.connection import BODY_HOOK
+from grange_node.api.connection import BODY_HOOK, Connection
 from grange_node.api.connection_limits import Limits
 from grange_node.api.socket_reader import HEAD_BUFFER_BYTES
 
@@ -164,3 +164,43 @@ def test_bodies_arrive_on_the_loop_that_farms_run_on_too() -> None:
         assert app.in_buffers == 3
 
     uvloop.run(check())
+
+
+@pytest.mark.parametrize("asked", ["HTTP/1.0", "HTTP/1.1\r\nConnection: close"])
+async def test_who_asks_to_close_sees_the_answer_to_a_body_that_nobody_read(asked: str) -> None:
+    """Proxies ask so, and send all of a body: a reset would hide why we refused it."""
+    limits = replace(SMALL, unwanted_bytes=len(BODY))
+    head = f"GET / {asked}\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+    async with served(App(), limits) as port, dialled(port) as line:
+        await line.send(head + BODY)
+        assert (await line.answer())[0] == 200
+        assert await line.ended() == b""
+
+
+async def test_of_what_follows_the_last_answer_no_more_is_taken_than_is_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However long its sender may take to see the answer, and whatever it has announced."""
+    paused, drop = asyncio.Event(), Connection._drop
+
+    def observed(connection: Connection, size_bytes: int) -> None:
+        drop(connection, size_bytes)
+        if connection.flow.read_paused:
+            paused.set()
+
+    monkeypatch.setattr(Connection, "_drop", observed)
+    head = b"GET / HTTP/1.1\r\nConnection: close\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"
+    limits = replace(SMALL, linger_seconds=30.0)
+    async with served(App(), limits) as port, dialled(port, head) as line:
+        assert (await line.answer())[0] == 200
+        sending = asyncio.create_task(line.send_for_ever(bytes(HEAD_BUFFER_BYTES)))
+        await paused.wait()
+        sending.cancel()
+
+
+async def test_a_head_that_begins_together_with_the_end_of_a_body_has_its_time() -> None:
+    """Not that of a connection between two requests, which is longer."""
+    limits, sent = replace(SMALL, head_seconds=0.1), put(b"body") + HALF_A_HEAD
+    async with served(App(), limits) as port, dialled(port, sent) as line:
+        assert (await line.answer())[0] == 200
+        assert await line.ended() == b""

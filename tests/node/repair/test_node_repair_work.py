@@ -5,6 +5,7 @@ import shutil
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from repair_fakes import Clock, repairing, until_done
@@ -12,7 +13,7 @@ from repair_ground import END, PARAMETERS, SEGMENTS, SLOT_BYTES, Ground, K, N, n
 from repair_market import FakeMarket
 
 from grange.chain import Wallet
-from grange.types import Epoch, FarmerId
+from grange.types import Epoch, FarmerId, OrderId
 from grange.units import TOKEN
 from grange_node.repair.jobs import Job, Outcome
 from grange_node.repair.run import GIVE_WAY_BLOCKS
@@ -434,3 +435,64 @@ async def test_hopeless_orders_are_forgotten_when_they_are_over(tmp_path: Path) 
         ground.mine(END * PARAMETERS.epoch_blocks - ground.height)
         await repairer.tick()
         assert not repairer._hopeless
+
+
+async def test_a_repair_that_ends_while_a_tick_reads_the_jobs_is_not_begun_again(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the tick read of it is older than what it has paid and done."""
+    async with repairing(ground, tmp_path) as repairer:
+        read, loop = repairer.jobs.under_way, asyncio.get_running_loop()
+
+        def late() -> list[Job]:
+            jobs = read()
+            asyncio.run_coroutine_threadsafe(repairer.idle(), loop).result()
+            return jobs
+
+        for _ in range(30):
+            await repairer.tick()
+            if read():
+                break
+            ground.mine()
+        assert read()
+        monkeypatch.setattr(repairer.jobs, "under_way", late)
+        await repairer.tick()
+        [done] = repairer.jobs.done()
+        await repairer.idle()
+        assert repairer.jobs.done() == [done]
+    assert ground.refills == 1
+
+
+async def test_what_a_repair_forgets_meanwhile_stops_no_tick(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with repairing(ground, tmp_path) as repairer:
+        over = OrderId(bytes(32))
+        repairer._rests[over] = 0.0
+
+        async def gone(order: OrderId) -> None:
+            repairer._rests.pop(order, None)
+
+        monkeypatch.setattr(repairer.view, "order", gone)
+        await repairer._forget_ended(())
+        assert repairer._rests == {}
+
+
+async def test_the_newest_block_is_known_while_the_chain_is_read_again(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other repairs go on beside the one whose order the index lacks."""
+    async with repairing(ground, tmp_path) as repairer:
+        view, seen = repairer.view, []
+        await view.refresh()
+        [shown] = await view.troubled({FarmerId(1), FarmerId(2)})
+        head, follow = view.head, view.market.follow
+
+        async def observed(*given: Any) -> None:
+            seen.append(view.head)
+            await follow(*given)
+
+        monkeypatch.setattr(view.market, "follow", observed)
+        view.orders.file.change(lambda db: db.execute("DELETE FROM orders"))
+        assert await view.running_order(shown.id, END) == shown
+        assert seen == [head]
