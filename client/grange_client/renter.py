@@ -31,7 +31,6 @@ from grange.chain import (
 )
 from grange.chain.confirmations import default_confirmations
 from grange.chain.orders import Closing, OrderState
-from grange.chain.proofs import HISTORY_EPOCHS
 from grange.chain.sender import burying_sender
 from grange.errors import GrangeError, UserError
 from grange.executors import Executors
@@ -80,6 +79,8 @@ CHANNELS_NAME = "payment-channels.sqlite"
 """What was signed away for reads, beside the catalog."""
 NOTHING_REQUESTED = "NothingRequested"
 """The market's refusal of a withdrawal that was made before."""
+KEPT_TERM_EPOCHS = 16
+"""So long after its end an order of ours tells that its farmers are known to us."""
 MAX_LISTED_PROBED = 512
 """Farmers that are asked how they are when they are listed."""
 OF_ONE_ORDER = (UserError, RpcError, AnswerUnreadable)
@@ -94,7 +95,6 @@ class FarmerReport:
     """
 
     farmer: Farmer
-    proven: int
     free_bytes: int | None
     silent: str
 
@@ -482,7 +482,6 @@ class Renter:
         return [
             FarmerReport(
                 farmer=farmer,
-                proven=len(registered.proven.get(farmer.id, ())),
                 free_bytes=free.get(farmer.id),
                 silent=found.silent.get(farmer.id, ""),
             )
@@ -671,7 +670,7 @@ class Renter:
         return (self._synced.head if self._synced is not None else await self.market.head()).epoch
 
     async def _records(self, epoch: Epoch) -> dict[FarmerId, Reputation]:
-        """What is remembered of farmers, with the orders of ours that they may have proven lately."""
+        """What is remembered of farmers, with the orders of ours that they keep or kept lately."""
         known = await self.executors.in_database(self.reputations.records)
-        kept = await self.executors.in_database(self.catalog.kept_by_farmer, epoch - HISTORY_EPOCHS)
+        kept = await self.executors.in_database(self.catalog.kept_by_farmer, epoch - KEPT_TERM_EPOCHS)
         return known | {one: replace(known.get(one, UNKNOWN), kept=terms) for one, terms in kept.items()}

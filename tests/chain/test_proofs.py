@@ -1,15 +1,13 @@
-"""Counting proofs out of events: how far back, and for whom."""
+"""Who has proven lately, out of events: how far back, and how much is read."""
 
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
-import pytest
-
-from grange.chain import Event, Head, proven_epochs, some_proven
+from grange.chain import Event, Head, some_proven
 from grange.chain.events import EventFilter
-from grange.chain.proofs import MAX_FARMERS_PER_FILTER, MAX_PROOF_BLOCKS, MAX_ROUNDS, STRETCHES
-from grange.types import Epoch, FarmerId
+from grange.chain.proofs import MAX_PROOF_BLOCKS, MAX_ROUNDS, STRETCHES
+from grange.types import Epoch
 
 EPOCH_BLOCKS = 100
 
@@ -57,34 +55,11 @@ class FakeChain:
         return [await self.logs(first, last, ["Proven"], {}) for first, last in ranges]
 
 
-async def proven(chain: Any, **options: Any) -> dict[FarmerId, frozenset[Epoch]]:
-    return await proven_epochs(chain, **options)
-
-
-async def test_the_last_epochs_and_the_current_one_are_counted() -> None:
-    chain = FakeChain(block=1234, farmers=2)
-    assert await proven(chain, epochs=3) == {1: {9, 10, 11, 12}, 2: {9, 10, 11, 12}}
-
-
-async def test_a_young_chain_is_read_from_its_beginning() -> None:
-    assert await proven(FakeChain(block=50, farmers=1), epochs=16) == {1: {0}}
-
-
-async def test_many_farmers_take_several_filters_and_others_are_not_read() -> None:
-    """Endpoints limit how many values a filter has."""
-    chain = FakeChain(block=1234, farmers=1000)
-    wanted = [FarmerId(number) for number in range(1, 2 * MAX_FARMERS_PER_FILTER + 2)]
-    found = await proven(chain, epochs=1, farmers=wanted)
-    assert sorted(found) == wanted
-    assert [count for _, _, count in chain.asked] == [MAX_FARMERS_PER_FILTER, MAX_FARMERS_PER_FILTER, 1]
-
-
-@pytest.mark.parametrize("farmers", [None, [FarmerId(1)]])
-async def test_no_more_than_so_many_blocks_are_read(farmers: list[FarmerId] | None) -> None:
-    chain = FakeChain(block=10 * MAX_PROOF_BLOCKS, farmers=1)
-    await proven(chain, epochs=10**6, farmers=farmers)
-    [(first, last, _)] = chain.asked
-    assert last - first + 1 == MAX_PROOF_BLOCKS
+async def test_no_more_than_so_many_blocks_are_read() -> None:
+    chain: Any = FakeChain(block=10 * MAX_PROOF_BLOCKS, farmers=0)
+    await some_proven(chain, epochs=10**6, at_most=1, farmers=1, head=await chain.head(), chance=Random(1))
+    first = min(first for first, _, _ in chain.asked)
+    assert chain.block - first + 1 == MAX_PROOF_BLOCKS
 
 
 async def test_some_of_very_many_are_found_without_reading_all() -> None:

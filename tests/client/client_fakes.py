@@ -35,7 +35,6 @@ from grange.chain import (
 from grange.chain.market import Missing
 from grange.chain.orders import OrderUnreadable, fold
 from grange.chain.outbox import OnMined, ignore
-from grange.chain.proofs import HISTORY_EPOCHS
 from grange.chain.registry import Registered
 from grange.merkle import merkle_root, path, root_of_hashes
 from grange.messages import (
@@ -382,7 +381,7 @@ class FakeMarket(RenterMarket):
         self.closed: list[Held] = []
         self.extensions: dict[OrderId, OrderId] = {}
         self.lost: set[tuple[OrderId, int, int]] = set()
-        self.proven: dict[FarmerId, set[Epoch]] = {}
+        self.proven: dict[FarmerId, int] = {}
         self.to_return = (0, 0)
         self.is_closing = False
         """Whether another's `close` is on its way."""
@@ -412,19 +411,16 @@ class FakeMarket(RenterMarket):
 
     async def registered(self, known: Collection[FarmerId] = ()) -> Registered:
         head = await self.head()
-        return Registered(
-            epoch=head.epoch,
-            farmers={farmer.id: farmer for farmer in self.known},
-            proven={one: epochs for one in self.proven if (epochs := self.lately_proven(one))},
-        )
+        return Registered(epoch=head.epoch, farmers={one.id: self.shown(one) for one in self.known})
 
-    def lately_proven(self, farmer: FarmerId) -> frozenset[Epoch]:
-        """Of the epochs that the test put into `proven`."""
-        first = self.block // PARAMETERS.epoch_blocks - HISTORY_EPOCHS
-        return frozenset(epoch for epoch in self.proven[farmer] if epoch >= first)
+    def shown(self, farmer: Farmer) -> Farmer:
+        """With the epochs that the test says it has proven."""
+        proven = self.proven.get(farmer.id, 0)
+        committed = farmer.committed_rate or (1 if proven else 0)
+        return replace(farmer, epochs_proven=proven, committed_rate=committed)
 
     async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
-        known = {farmer.id: farmer for farmer in self.known}
+        known = {farmer.id: self.shown(farmer) for farmer in self.known}
         for farmer in farmers:
             if farmer not in known:
                 raise TransactionReverted("farmer", "UnknownFarmer", {"farmer": farmer})

@@ -31,7 +31,7 @@ from grange.seal import OrderKey
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import FarmerReplaced, ProgressEvent, ReadingPriceRaised
-from grange.types import Epoch, FarmerId, address_from
+from grange.types import FarmerId, address_from
 from grange.units import TOKEN
 from grange_client.errors import (
     BadName,
@@ -612,7 +612,7 @@ async def test_a_young_market_is_called_that(world: World, tree: Path) -> None:
         assert "This market is young: 4 of the 4 farmers" in quote.cautions[-1]
         world.market.block = 20 * PARAMETERS.epoch_blocks
         for number in (1, 2, 3):
-            world.market.proven[FarmerId(number)] = set(map(Epoch, range(10, 20)))
+            world.market.proven[FarmerId(number)] = 10
         quote = await renter.quote([tree], CODE)
         assert not [one for one in quote.cautions if "young" in one]
         assert {1, 2, 3} < {one.farmer.id for one in quote.chosen}
@@ -703,7 +703,7 @@ async def test_tried_farmers_that_are_cheap_are_called_cheap_and_not_strangers(
 ) -> None:
     world.market.block = 20 * PARAMETERS.epoch_blocks
     for number in range(1, 9):
-        world.market.proven[FarmerId(number)] = set(map(Epoch, range(10, 20)))
+        world.market.proven[FarmerId(number)] = 10
         if number > 2:
             world.change(number, lapsed=number > 4)
     for number in (3, 4):
@@ -722,7 +722,7 @@ async def test_what_was_only_taken_makes_nobody_known(world: World, tree: Path) 
         assert (await renter.quote([tree], CODE)).choice.young
         world.market.block = (order.start + 1) * PARAMETERS.epoch_blocks
         for slot in order.slots:
-            world.market.proven[slot.farmer] = {order.start}
+            world.market.proven[slot.farmer] = 1
         again = await renter.quote([tree], CODE)
     assert not again.choice.young
     assert {one.farmer.id for one in again.chosen[:3]} <= {slot.farmer for slot in order.slots}

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grange.peer import networks
-from grange.transfer.selection import Candidate, Reputation, Requirements, asked_rate, choose, spares_for
+from grange.transfer.selection import (
+    Candidate,
+    Reputation,
+    Requirements,
+    asked_rate,
+    choose,
+    epochs_kept,
+    spares_for,
+)
 from grange.types import Epoch, Offer, address_from
 from grange.units import GIB, MIB, TOKEN
 from grange_client.errors import NotEnoughMoney, NothingToStore
@@ -232,6 +240,10 @@ def test_thirty_farmers_for_one_base_unit_do_not_take_an_order() -> None:
     assert choose(dear + bad, LARGE).ranked[0].farmer.id >= 1000
 
 
+def proven(one: Candidate, epochs: int, *, missed: int = 0) -> Candidate:
+    return replace(one, farmer=replace(one.farmer, epochs_proven=epochs, misses=missed))
+
+
 def replace_price(one: Candidate, price: int) -> Candidate:
     offer = replace(one.farmer.offer, price_per_gib_epoch=price)
     return replace(one, farmer=replace(one.farmer, offer=offer))
@@ -241,35 +253,40 @@ def test_cheap_farmers_that_proved_ten_epochs_of_nothing_are_held_to_the_same_sh
     honest = [
         candidate(i, price_per_gib_epoch=3 * TOKEN, reputation=Reputation(successes=1)) for i in range(1, 61)
     ]
-    proven = frozenset(map(Epoch, range(20)))
-    bad = [replace(candidate(1000 + i, price_per_gib_epoch=1), proven=proven) for i in range(40)]
+    bad = [proven(candidate(1000 + i, price_per_gib_epoch=1), 20) for i in range(40)]
     assert sum(number >= 1000 for number in ids(honest + bad, LARGE)) == 10
 
 
 def test_own_cheap_farms_are_trusted_after_ten_epochs_with_us() -> None:
     """Anyone who keeps files on farms of their own, at no price, may have them all there."""
-    kept = Reputation(kept=((Epoch(3), Epoch(20)),))
-    own = [
-        replace(
-            candidate(i, price_per_gib_epoch=0, reputation=kept), proven=frozenset(map(Epoch, range(3, 13)))
-        )
-        for i in range(1, 31)
-    ]
+    own = [replace(proven(candidate(i, price_per_gib_epoch=0), 10), kept_epochs=10) for i in range(1, 31)]
     others = [candidate(i, reputation=Reputation(successes=1)) for i in range(100, 160)]
     assert set(ids(own + others, LARGE)[:30]) == set(range(1, 31))
 
 
 @pytest.mark.parametrize(
-    ("proven", "kept", "young"),
-    [(range(0, 9), (), True), (range(0, 10), (), False), ([4], ((4, 5),), False), ([5], ((4, 5),), True)],
+    ("epochs", "missed", "kept", "young"),
+    [
+        (9, 0, 0, True),
+        (10, 0, 0, False),
+        (12, 3, 0, True),
+        (13, 3, 0, False),
+        (1, 0, 1, False),
+        (1, 1, 1, True),
+        (1, 1, 2, False),
+        (0, 0, 1, True),
+    ],
 )
-def test_who_is_no_stranger(proven: list[int], kept: tuple[tuple[Epoch, Epoch], ...], young: bool) -> None:
-    """Ten epochs proven on chain, or one in which something of ours was to be proven."""
-    everybody = [
-        replace(candidate(i, reputation=Reputation(kept=kept)), proven=frozenset(map(Epoch, proven)))
-        for i in range(1, 10)
-    ]
+def test_who_is_no_stranger(epochs: int, missed: int, kept: int, young: bool) -> None:
+    """Ten epochs proven on chain beside what was missed, or surely one that was ours."""
+    everybody = [replace(proven(candidate(i), epochs, missed=missed), kept_epochs=kept) for i in range(1, 10)]
     assert choose(everybody, NEED).young is young
+
+
+def test_epochs_of_ours_are_counted_once_and_as_far_as_they_are_over() -> None:
+    terms = ((Epoch(3), Epoch(8)), (Epoch(5), Epoch(10)), (Epoch(12), Epoch(20)))
+    assert epochs_kept(terms, Epoch(14)) == 7 + 2
+    assert epochs_kept(terms, Epoch(3)) == epochs_kept((), Epoch(9)) == 0
 
 
 def test_reading_prices_that_are_a_ransom_are_refused() -> None:

@@ -73,7 +73,7 @@ class Ground(FakeChain):
             for number in range(1, farmers + 1)
         }
         self.lapsed: set[FarmerId] = set()
-        self.proven: dict[FarmerId, set[Epoch]] = {}
+        self.proven: dict[FarmerId, int] = {}
         self.stakes: dict[FarmerId, int] = {}
         self.refills = 0
         self.slots: list[list[bytes]] = []
@@ -174,7 +174,7 @@ class Ground(FakeChain):
             settled_epoch=Epoch(self.epoch),
             misses=0,
             strikes=0,
-            epochs_proven=0,
+            epochs_proven=self.proven.get(farmer, 0),
             registered_block=0,
             ceiling=NO_LIMIT,
             loss_limit=NO_LIMIT,

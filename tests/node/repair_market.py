@@ -43,9 +43,6 @@ class FakeMarket(RepairMarket):
         self._ground.ask()
         return {farmer: self._ground.farmer(farmer) for farmer in self._ground.keeps}
 
-    async def proofs_of(self, epoch: Epoch) -> dict[FarmerId, frozenset[Epoch]]:
-        return {farmer: frozenset(proven) for farmer, proven in self._ground.proven.items()}
-
     async def order(self, order: OrderId) -> Order | None:
         self._ground.ask()
         if any(event.args["order"] == order for event in self._ground.events("OrderClosed")):

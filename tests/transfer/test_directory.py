@@ -16,7 +16,7 @@ from grange.transfer import directory as directory_module
 from grange.transfer.aging import Freshness
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.retry import RetryPolicy
-from grange.transfer.selection import Requirements
+from grange.transfer.selection import Reputation, Requirements
 from grange.types import NO_LIMIT, Epoch, FarmerId, Offer, address_from
 from grange.units import GIB, TOKEN
 from grange.wire.bodies import Info
@@ -66,7 +66,6 @@ class Market:
             epoch=Epoch(10),
             farmers=shown,
             left_out=len(self.known) - len(shown),
-            proven={FarmerId(1): {Epoch(9), Epoch(10)}, FarmerId(2): {Epoch(2)}},
         )
 
     async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
@@ -182,12 +181,15 @@ async def test_after_a_failure_everything_is_asked_again() -> None:
 
 
 async def test_farmers_of_the_order_and_those_excluded_are_not_asked() -> None:
-    """But those beside the slot are known, with their networks and proofs, for they limit who may join."""
+    """But those beside the slot are known, with their networks and terms, for they limit who may join."""
     directory = Directory(Market(6))
-    found = await directory.find_candidates(NEEDED, beside=[FarmerId(1)], excluded=[FarmerId(2)])
+    ours = {FarmerId(1): Reputation(kept=((Epoch(7), Epoch(30)),))}
+    found = await directory.find_candidates(
+        NEEDED, reputations=ours, beside=[FarmerId(1)], excluded=[FarmerId(2)]
+    )
     assert {one.farmer.id for one in found.candidates} == {3, 4, 5, 6}
     [beside] = found.beside
-    assert (beside.farmer.id, beside.networks, beside.proven) == (1, {"net 1"}, {9, 10})
+    assert (beside.farmer.id, beside.networks, beside.kept_epochs) == (1, {"net 1"}, 3)
     assert 1 not in directory.greeted
     assert 2 not in directory.greeted
 

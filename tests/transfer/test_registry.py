@@ -34,14 +34,18 @@ class FakeChain:
     async def head(self) -> Head:
         return HEAD
 
+    def shown(self, number: int) -> Farmer:
+        proving = number in self.proving
+        return replace(farmer(number), epochs_proven=17 * proving, committed_rate=TOKEN * proving)
+
     async def farmers_unless_more(self, limit: int) -> tuple[list[Farmer], int]:
-        shown = [] if self.count > limit else [farmer(number) for number in range(1, self.count + 1)]
+        shown = [] if self.count > limit else [self.shown(number) for number in range(1, self.count + 1)]
         self.read += len(shown)
         return shown, self.count
 
     async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
         self.read += len(farmers)
-        return [farmer(number) for number in farmers]
+        return [self.shown(number) for number in farmers]
 
     async def logs(
         self, first: int, last: int, events: Sequence[str], args: Mapping[str, Sequence[int]]
@@ -77,7 +81,8 @@ async def test_up_to_a_thousand_are_all_read() -> None:
     chain = FakeChain(MAX_READ, proving=3)
     found = await read(chain)
     assert (len(found.farmers), found.left_out, found.count) == (MAX_READ, 0, MAX_READ)
-    assert found.proven.keys() == {998, 999, 1_000}
+    assert found.proving == {998, 999, 1_000}
+    assert chain.events == 0  # what they have proven is in what the market shows of them
 
 
 async def test_of_more_a_sample_is_read_the_known_ones_first() -> None:
@@ -89,8 +94,7 @@ async def test_of_more_a_sample_is_read_the_known_ones_first() -> None:
     proving = found.farmers.keys() & {*chain.proving}
     assert len(proving) >= SAMPLE - NEWCOMERS_READ - 2
     assert len(found.farmers.keys() - proving) > NEWCOMERS_READ / 2
-    assert found.proven.keys() == proving
-    assert all(len(epochs) == 17 for epochs in found.proven.values())
+    assert found.proving == proving
 
 
 async def test_those_that_we_know_leave_room_for_others() -> None:
@@ -101,7 +105,7 @@ async def test_those_that_we_know_leave_room_for_others() -> None:
 async def test_where_nobody_proves_all_are_read_by_chance() -> None:
     found = await read(FakeChain(50_000))
     assert len(found.farmers) == SAMPLE
-    assert not found.proven
+    assert not found.proving
 
 
 LONG_EPOCHS = replace(PARAMETERS, epoch_blocks=10_000)
@@ -117,23 +121,33 @@ class FloodedMarket:
 
     parameters = LONG_EPOCHS
 
-    def __init__(self, names: int, *, stake: int, pay: int) -> None:
-        """`pay` is what a proof of a name pays, 0 if none proves."""
+    def __init__(self, names: int, *, stake: int, pay: int, young: bool = False) -> None:
+        """`pay` is what a proof of a name pays, 0 if none proves. In a `young` market nobody does."""
         self.count = HONEST + names
         gap = self.count // HONEST
         self.honest = {FarmerId(1 + number * gap) for number in range(HONEST)}
         self.stake, self.pay = stake, pay
-        self.proving = [*range(1, self.count + 1)] if pay else sorted(self.honest)
+        self.young = young
+        self.proving = [*range(1, self.count + 1)] if pay else [] if young else sorted(self.honest)
         self.proofs: dict[int, list[int]] = {}
         for one in self.proving:
             self.proofs.setdefault(one * 7_919 % LONG_EPOCHS.epoch_blocks, []).append(one)
 
     def shown(self, number: int) -> Farmer:
         if number in self.honest:
-            return farmer(number)
+            proven = not self.young
+            return replace(farmer(number), epochs_proven=17 * proven, committed_rate=TOKEN * proven)
         boss = farmer(self.count + 1 if self.pay else number).owner
         offer = replace(farmer(number).offer, price_per_gib_epoch=TOKEN // 2)
-        return replace(farmer(number), owner=boss, stake=self.stake, offer=offer)
+        proven = 17 if self.pay else 0
+        return replace(
+            farmer(number),
+            owner=boss,
+            stake=self.stake,
+            offer=offer,
+            epochs_proven=proven,
+            committed_rate=self.pay,
+        )
 
     async def registered(self, known: Collection[FarmerId] = ()) -> Registered:
         chain: Any = self
@@ -144,7 +158,9 @@ class FloodedMarket:
         return Head(number=block, hash=bytes(32), timestamp=0, epoch=Epoch(999))
 
     async def farmers_unless_more(self, limit: int) -> tuple[list[Farmer], int]:
-        return [], self.count
+        if self.count > limit:
+            return [], self.count
+        return [self.shown(number) for number in range(1, self.count + 1)], self.count
 
     async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
         return [self.shown(number) for number in farmers]
@@ -210,3 +226,40 @@ async def test_a_flood_of_names_takes_no_more_than_the_share_of_strangers(
     assert len(taken) == N
     assert not choice.young
     assert len(taken - market.honest) <= (N - K) // 2
+
+
+MONEY = 16_000 * TOKEN
+"""What the stranger of the next test has: half of what sixty honest farmers have at stake."""
+
+
+@pytest.mark.parametrize(
+    ("min_stake", "hidden"),
+    [
+        pytest.param(8 * TOKEN, True, id="a slot's collateral is the least stake"),
+        pytest.param(500 * TOKEN, False, id="the least stake is what an honest farmer has"),
+    ],
+)
+async def test_a_flood_of_names_costs_its_owner_the_least_stake_for_each(
+    min_stake: int, hidden: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a market where nobody has proven yet names at the price floor take an order whole, and the quote
+    says that it is young. To hide the honest farmers takes thousands, at the market's least stake each."""
+
+    async def networks_of(one: Farmer) -> frozenset[str]:
+        return frozenset({f"net {one.id}"})
+
+    monkeypatch.setattr(directory_module, "networks_of", networks_of)
+    names = MONEY // min_stake
+    market: Any = FloodedMarket(names, stake=min_stake, pay=0, young=True)
+    directory = Directory(market)
+    needed = Requirements(
+        k=K, n=N, slot_bytes=GIB, start=Epoch(1_000), end=Epoch(1_030), collateral_epochs=16
+    )
+    found = await directory.find_candidates(needed)
+    await directory.close()
+    asked = {one.farmer.id for one in found.candidates}
+    choice = choose(found.candidates, found.priced(needed))
+    assert choice.young
+    assert len({one.farmer.id for one in choice.ranked[:N]} - market.honest) == N
+    assert (names > MAX_READ) is hidden
+    assert (len(market.honest & asked) < HONEST) is hidden

@@ -267,6 +267,6 @@ def test_a_slot_that_pays_less_than_a_farmer_asks_is_not_for_it() -> None:
 
 def test_who_is_a_stranger() -> None:
     """Under ten epochs on chain, and none for us."""
-    assert trust_of(9, known=False) is Trust.STRANGER
-    assert trust_of(10, known=False) is Trust.PROVEN
-    assert trust_of(0, known=True) is Trust.KNOWN
+    assert trust_of(farmer(1, epochs_proven=9), known=False) is Trust.STRANGER
+    assert trust_of(farmer(1, epochs_proven=10), known=False) is Trust.PROVEN
+    assert trust_of(farmer(1, epochs_proven=0), known=True) is Trust.KNOWN

@@ -102,7 +102,6 @@ class Downloads:
             order,
             self.directory,
             await self.executors.in_database(self.reputations.records),
-            max_misses=self.market.parameters.max_misses,
             is_confirmed=self.tenures.is_confirmed(order),
         )
 

@@ -87,12 +87,10 @@ async def find_holders(
     directory: FarmerDirectory,
     reputations: Reputations,
     *,
-    max_misses: int,
     is_confirmed: bool,
 ) -> Holders:
     """Those of an order, which is as it is kept now. Raises the errors of the chain.
 
-    `max_misses` is the market's: a farmer that has proven within so many epochs has a say in what is usual.
     `is_confirmed` says whether the contract has the hash of the order's slots: else an endpoint may have
     made them up, and nobody is paid without a question.
     """
@@ -106,7 +104,7 @@ async def find_holders(
     if not raised:
         return Holders(order=order, farmers=farmers, records=reputations)
     registered = await directory.registered()
-    proving = registered.proving(max_misses)
+    proving = registered.proving
     most = highest_egress([*registered.farmers.values()], proving, order.end - order.start)
     ransoms = {
         slot: FarmerRefused(

@@ -22,12 +22,10 @@ from grange.chain import (
     Rollback,
     Sender,
     calls,
-    proven_epochs,
 )
 from grange.chain.market import MarketClient
 from grange.chain.order_index import OrderIndex
 from grange.chain.orders import ORDER_EVENTS
-from grange.chain.proofs import HISTORY_EPOCHS
 from grange.chain.registry import Registered
 from grange.executors import Executors
 from grange.tasks import together
@@ -71,8 +69,6 @@ class RepairMarket(MarketClient):
         super().__init__(sender)
         self._farmers: dict[FarmerId, Farmer] | None = None
         self._farmers_epoch = Epoch(0)
-        self._proofs: dict[FarmerId, frozenset[Epoch]] | None = None
-        self._proofs_epoch = Epoch(0)
         self._evictions: dict[FarmerId, Eviction] = {}
 
     async def follow(self, orders: OrderIndex, start_block: int, executors: Executors) -> None:
@@ -94,7 +90,6 @@ class RepairMarket(MarketClient):
     def forget(self) -> None:
         """What was remembered may not be so any more."""
         self._farmers = None
-        self._proofs = None
         self._evictions.clear()
 
     async def farmers_of(self, epoch: Epoch) -> dict[FarmerId, Farmer]:
@@ -104,19 +99,10 @@ class RepairMarket(MarketClient):
             self._farmers_epoch = epoch
         return self._farmers
 
-    async def proofs_of(self, epoch: Epoch) -> dict[FarmerId, frozenset[Epoch]]:
-        """Which of the last epochs each farmer has proven, as it stands in an epoch, which is the current
-        one; farmers that proved none are not in it."""
-        if self._proofs is None or self._proofs_epoch != epoch:
-            self._proofs = await proven_epochs(self, epochs=HISTORY_EPOCHS)
-            self._proofs_epoch = epoch
-        return self._proofs
-
     async def registered(self, known: Collection[FarmerId] = ()) -> Registered:
-        """All farmers as they stand in the current epoch, and what they have proven lately."""
+        """All farmers as they stand in the current epoch."""
         epoch = (await self.head()).epoch
-        farmers, proven = await self.farmers_of(epoch), await self.proofs_of(epoch)
-        return Registered(epoch=epoch, farmers=farmers, proven=proven)
+        return Registered(epoch=epoch, farmers=await self.farmers_of(epoch))
 
     async def eviction(self, farmer: FarmerId) -> Eviction | None:
         """What an evicted farmer's slots have to offer; None if it is not evicted."""

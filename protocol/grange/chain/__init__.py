@@ -5,7 +5,7 @@
     MarketClient   both, for one account    market.py; who is registered: registry.py
     EventFollower  events, through reorgs   follower.py, events.py, renter_events.py
     OrderState     orders, out of events    orders.py; kept on disk: order_index.py, order_tables.py
-    proven_epochs  who has proven lately    proofs.py
+    some_proven    who has proven lately    proofs.py
     errors         what can go wrong        errors.py
     Network        which chain and market   network_file.py
     confirmations  when a transaction is final; pace.py: how fast blocks come
@@ -44,7 +44,7 @@ from grange.chain.fees import SendPolicy
 from grange.chain.follower import Batch, Cursor, EventFollower, Rollback
 from grange.chain.gateway import Chain
 from grange.chain.pace import read_block_clock
-from grange.chain.proofs import proven_epochs, some_proven
+from grange.chain.proofs import some_proven
 from grange.chain.receipts import Receipt, read_receipt
 from grange.chain.rpc import Timeouts
 from grange.chain.sender import Making, Sender
@@ -92,7 +92,6 @@ __all__ = [
     "Withdrawal",
     "WrongChain",
     "calls",
-    "proven_epochs",
     "read_block_clock",
     "read_receipt",
     "some_proven",

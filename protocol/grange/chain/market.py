@@ -48,7 +48,7 @@ class MarketClient(Chain):
         return await read_block_clock(self)
 
     async def registered(self, known: Collection[FarmerId] = ()) -> Registered:
-        """Everybody who ever registered, and what they have proven lately; see `read_registered`."""
+        """Everybody who ever registered; of very many a sample. See `read_registered`."""
         return await read_registered(self, known)
 
     async def unredeemed(self, signed: Mapping[FarmerId, int]) -> int:

@@ -10,14 +10,9 @@ from math import ceil, log
 from grange.chain.events import Event, EventFilter
 from grange.chain.gateway import Chain
 from grange.chain.views import Head
-from grange.tasks import together
-from grange.types import Epoch, FarmerId
+from grange.types import FarmerId
 
-HISTORY_EPOCHS = 16
-"""How far back proofs are counted."""
 MAX_PROOF_BLOCKS = 200_000
-MAX_FARMERS_PER_FILTER = 500
-"""Endpoints take 1,000 at most."""
 STRETCHES = 32
 """Stretches of blocks whose proofs are read in one request."""
 MAX_ROUNDS = 8
@@ -28,24 +23,6 @@ STRETCH_GROWTH = 4
 """How much longer at most the stretches of the next request are, while too few farmers are found."""
 CONSIDERED = 5
 """Farmers whose proofs are read for each that is chosen."""
-
-
-async def proven_epochs(
-    chain: Chain, *, epochs: int, farmers: Collection[FarmerId] | None = None, head: Head | None = None
-) -> dict[FarmerId, frozenset[Epoch]]:
-    """Which of the last `epochs` epochs and of the current one each farmer has proven; of all if None.
-
-    Farmers that proved none are left out. Looks back MAX_PROOF_BLOCKS at most, from the newest block; it is
-    read unless it is given.
-    """
-    head = head or await chain.head()
-    first = max(0, (head.epoch - epochs) * chain.parameters.epoch_blocks, head.number + 1 - MAX_PROOF_BLOCKS)
-    proven: dict[FarmerId, set[Epoch]] = {}
-    searches = [chain.logs(first, head.number, ["Proven"], chosen) for chosen in _filters(farmers)]
-    for events in await together(*searches):
-        for event in events:
-            proven.setdefault(FarmerId(event.args["farmer"]), set()).add(Epoch(event.args["epoch"]))
-    return {farmer: frozenset(of_farmer) for farmer, of_farmer in proven.items()}
 
 
 async def some_proven(
@@ -87,13 +64,3 @@ def _chosen_by_pay(pay: Mapping[FarmerId, int], at_most: int, chance: random.Ran
     """A random sample by pay without repetition: Efraimidis and Spirakis, 2006."""
     keys = {farmer: -log(1 - chance.random()) / pay[farmer] for farmer in sorted(pay)}
     return set(sorted(keys, key=keys.__getitem__)[:at_most])
-
-
-def _filters(farmers: Collection[FarmerId] | None) -> list[dict[str, list[FarmerId]]]:
-    if farmers is None:
-        return [{}]
-    ids = sorted(farmers)
-    return [
-        {"farmer": ids[first : first + MAX_FARMERS_PER_FILTER]}
-        for first in range(0, len(ids), MAX_FARMERS_PER_FILTER)
-    ]

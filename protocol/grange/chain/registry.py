@@ -1,10 +1,11 @@
 """What the chain says of the farmers of a market, at one time.
 
-Registered       the values, with who has proven which epochs lately
+Registered       the values
 Registry         where they come from: the market of a renter, or of a repairer, which follows the chain
 
-Of a large market only a sample is read, MAX_READ farmers: those we know, some out of the proofs of the last
-epochs, some by chance. docs/adr/0098-a-sample-of-a-large-market.md says why these.
+What a farmer has proven and missed is in its own view, so no proofs are read to choose among them. Of a large
+market only a sample is read, MAX_READ farmers: those we know, some out of the proofs of the last epochs, some
+by chance. docs/adr/0098-a-sample-of-a-large-market.md says why these.
 """
 
 import random
@@ -14,7 +15,7 @@ from typing import Protocol
 
 from grange.chain.errors import TransactionReverted
 from grange.chain.gateway import Chain
-from grange.chain.proofs import HISTORY_EPOCHS, proven_epochs, some_proven
+from grange.chain.proofs import some_proven
 from grange.chain.views import Farmer, Head
 from grange.tasks import together
 from grange.types import Epoch, FarmerId, Parameters
@@ -33,12 +34,10 @@ UNKNOWN_FARMER = "UnknownFarmer"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """All farmers as they stand in an epoch, or a sample of them, and which of the last epochs each has
-    proven, if any."""
+    """All farmers as they stand in an epoch, or a sample of them."""
 
     epoch: Epoch
     farmers: Mapping[FarmerId, Farmer]
-    proven: Mapping[FarmerId, Collection[Epoch]]
     left_out: int = 0
     """How many more are registered."""
 
@@ -47,9 +46,15 @@ class Registered:
         """How many are registered; their ids are 1 to this number."""
         return len(self.farmers) + self.left_out
 
-    def proving(self, epochs: int) -> set[FarmerId]:
-        """Those that have proven one of the last `epochs` epochs or the present one."""
-        return {farmer for farmer, proven in self.proven.items() if max(proven) >= self.epoch - epochs}
+    @property
+    def proving(self) -> set[FarmerId]:
+        """Those that have proven and keep something: had they missed `max_misses` epochs one after the other,
+        they would have lapsed."""
+        return {
+            farmer.id
+            for farmer in self.farmers.values()
+            if farmer.epochs_proven and farmer.committed_rate and not farmer.lapsed
+        }
 
 
 class Registry(Protocol):
@@ -74,8 +79,7 @@ async def read_registered(
     head, (farmers, count) = await together(chain.head(), chain.farmers_unless_more(MAX_READ))
     if count > MAX_READ:
         return await _read_sample(chain, head, count, known, chance or random.SystemRandom())
-    proven = await proven_epochs(chain, epochs=HISTORY_EPOCHS, head=head)
-    return Registered(epoch=head.epoch, farmers={farmer.id: farmer for farmer in farmers}, proven=proven)
+    return Registered(epoch=head.epoch, farmers={farmer.id: farmer for farmer in farmers})
 
 
 async def _read_sample(
@@ -94,12 +98,8 @@ async def _read_sample(
     chosen |= {farmer for farmer in proving if farmer <= count}
     while len(chosen) < SAMPLE:
         chosen.add(FarmerId(chance.randint(1, count)))
-    farmers, proven = await together(
-        chain.farmers_by_id(sorted(chosen)),
-        proven_epochs(chain, epochs=HISTORY_EPOCHS, farmers=chosen, head=head),
-    )
-    by_id = {farmer.id: farmer for farmer in farmers}
-    return Registered(epoch=head.epoch, farmers=by_id, proven=proven, left_out=count - len(by_id))
+    by_id = {farmer.id: farmer for farmer in await chain.farmers_by_id(sorted(chosen))}
+    return Registered(epoch=head.epoch, farmers=by_id, left_out=count - len(by_id))
 
 
 async def read_some(registry: Registry, farmers: Sequence[FarmerId]) -> dict[FarmerId, Farmer]:

@@ -37,7 +37,14 @@ from grange.transfer.aging import Aging, Freshness
 from grange.transfer.events import Listener, ReadingPriceRaised, ignore_progress
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.sampling import MAX_ASKED, highest_egress, price_floor, prospects
-from grange.transfer.selection import UNKNOWN, Candidate, Reputation, Requirements, unfit_on_chain
+from grange.transfer.selection import (
+    UNKNOWN,
+    Candidate,
+    Reputation,
+    Requirements,
+    epochs_kept,
+    unfit_on_chain,
+)
 from grange.types import FarmerId
 
 MAX_PROBES_AT_ONCE = 64
@@ -233,7 +240,7 @@ class FarmerDirectory:
         ours = await self.by_id({*keepers, *(one for one in beside if one not in registered.farmers)})
         there = {**registered.farmers, **ours}
         farmers = [*there.values()]
-        proving = registered.proving(self._registry.parameters.max_misses)
+        proving = registered.proving
         requirements = replace(
             requirements,
             price_floor=price_floor(farmers, proving),
@@ -266,15 +273,17 @@ class FarmerDirectory:
             self._locate([there[farmer] for farmer in beside if farmer in there]),
         )
 
-        def with_proofs(found: Iterable[Candidate]) -> tuple[Candidate, ...]:
-            proven = registered.proven
-            return tuple(replace(one, proven=frozenset(proven.get(one.farmer.id, ()))) for one in found)
+        def with_terms(found: Sequence[Candidate]) -> tuple[Candidate, ...]:
+            terms = {one.farmer.id: reputations.get(one.farmer.id, UNKNOWN).kept for one in found}
+            return tuple(
+                replace(one, kept_epochs=epochs_kept(terms[one.farmer.id], registered.epoch)) for one in found
+            )
 
         return FoundCandidates(
             requirements=requirements,
             registered=registered.count,
-            candidates=with_proofs(probed.candidates),
-            beside=with_proofs(located),
+            candidates=with_terms(probed.candidates),
+            beside=with_terms(located),
             silent=probed.silent,
             unfit=unfit,
         )

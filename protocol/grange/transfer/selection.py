@@ -57,20 +57,20 @@ UNKNOWN = Reputation()
 class Candidate:
     """A farmer that was asked:
 
-    `free_bytes` is its answer, `networks` are where its address is, if it matters, `proven` the epochs that
-    it has proven lately.
+    `free_bytes` is its answer, `networks` are where its address is, if it matters, `kept_epochs` those epochs
+    that are over in which it had something of ours to prove.
     """
 
     farmer: Farmer
     free_bytes: int
     networks: frozenset[str] = frozenset()
     reputation: Reputation = UNKNOWN
-    proven: frozenset[Epoch] = frozenset()
+    kept_epochs: int = 0
 
     @property
     def proven_for_us(self) -> int:
-        """Of these epochs, those in which it had something of ours to prove."""
-        return sum(any(start <= epoch < end for start, end in self.reputation.kept) for epoch in self.proven)
+        """How many of these it has proven at least: each is proven or missed."""
+        return max(0, min(self.farmer.epochs_proven, self.kept_epochs - self.farmer.misses))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +157,11 @@ def choose(
     return Choice(ranked=ranked, unfit=unfit, young=ranking.young)
 
 
+def epochs_kept(kept: Iterable[tuple[Epoch, Epoch]], epoch: Epoch) -> int:
+    """How many epochs before `epoch` are in one of these terms, each a first epoch and an end."""
+    return len({one for start, end in kept for one in range(start, min(end, epoch))})
+
+
 def spares_for(n: int) -> int:
     """How many farmers beyond n are kept ready."""
     return max(MIN_SPARES, round(n * SPARES_PER_SLOT))
@@ -218,7 +223,7 @@ def contender(candidate: Candidate, requirements: Requirements) -> Contender:
     """A candidate as the ranking sees it."""
     price = candidate.farmer.offer.price_per_gib_epoch
     ours = candidate.proven_for_us
-    trust = trust_of(len(candidate.proven), known=bool(candidate.reputation.successes or ours))
+    trust = trust_of(candidate.farmer, known=bool(candidate.reputation.successes or ours))
     if requirements.rate is not None:
         is_own = candidate.farmer.id == requirements.own
         return Contender(

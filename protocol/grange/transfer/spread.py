@@ -15,7 +15,7 @@ from grange.chain import Farmer
 from grange.types import FarmerId
 
 TRIED_EPOCHS = 10
-"""Who has proven fewer epochs than this on chain, and none of them for us, is a stranger."""
+"""Who has proven fewer epochs on chain than it missed and this many more, and none for us, is a stranger."""
 MAX_NETWORKS = 16
 """Networks of one farmer that are looked at: it chooses how many addresses its name has."""
 STRANGER_FACTOR = 2
@@ -69,11 +69,12 @@ class Ranking:
     young: bool
 
 
-def trust_of(proven_epochs: int, *, known: bool) -> Trust:
-    """What stands behind a farmer that has proven so many epochs lately."""
+def trust_of(farmer: Farmer, *, known: bool) -> Trust:
+    """What stands behind a farmer that we know, or of which the chain alone tells: what it has proven, less
+    what it has missed."""
     if known:
         return Trust.KNOWN
-    return Trust.PROVEN if proven_epochs >= TRIED_EPOCHS else Trust.STRANGER
+    return Trust.PROVEN if farmer.epochs_proven - farmer.misses >= TRIED_EPOCHS else Trust.STRANGER
 
 
 def strangers_allowed(k: int, n: int) -> int:

@@ -25,7 +25,7 @@ from grange_node.repair.takers import MAX_ASKED, barred, requirements_of
 
 K, N = 4, 8
 NOW = Epoch(20)
-Proofs = dict[FarmerId, frozenset[Epoch]]
+Proofs = dict[FarmerId, int]
 ORDER_STATE = OrderState(
     id=OrderId(bytes(32)),
     renter=address_from(bytes(20)),
@@ -75,16 +75,28 @@ def needed(own: FarmerId | None = None) -> Requirements:
 
 
 def proofs_of(*numbers: int) -> Proofs:
-    """These have proven the last ten epochs."""
-    return {FarmerId(number): frozenset(map(Epoch, range(10, 20))) for number in numbers}
+    """These have proven ten epochs."""
+    return {FarmerId(number): 10 for number in numbers}
+
+
+def with_proofs(farmers: Iterable[Farmer], proofs: Proofs) -> list[Farmer]:
+    return [
+        replace(
+            one,
+            epochs_proven=proofs.get(one.id, 0),
+            committed_rate=one.committed_rate or (1 if one.id in proofs else 0),
+        )
+        for one in farmers
+    ]
 
 
 def order_of(candidates: list[Candidate], proofs: Proofs, **options: Any) -> list[int]:
-    def with_proofs(found: list[Candidate]) -> list[Candidate]:
-        return [replace(one, proven=proofs.get(one.farmer.id, frozenset())) for one in found]
+    def proven(found: list[Candidate]) -> list[Candidate]:
+        farmers = with_proofs((one.farmer for one in found), proofs)
+        return [replace(one, farmer=farmer) for one, farmer in zip(found, farmers, strict=True)]
 
-    beside = with_proofs(options.pop("beside", []))
-    found = choose(with_proofs(candidates), needed(**options), beside=beside)
+    beside = proven(options.pop("beside", []))
+    found = choose(proven(candidates), needed(**options), beside=beside)
     return [one.farmer.id for one in found.ranked]
 
 
@@ -122,11 +134,10 @@ class Everybody(FollowedDirectory):
         nothing: Any = None
         super().__init__(self, nothing, nothing, nothing, policy=RetryPolicy(), freshness=AS_FOLLOWED)
         self.parameters = PARAMETERS
-        self.learn({farmer.id: farmer for farmer in farmers})
-        self._proofs = proofs
+        self.learn({farmer.id: farmer for farmer in with_proofs(farmers, proofs)})
 
     async def registered(self, known: Collection[FarmerId] = ()) -> Registered:
-        return Registered(epoch=NOW, farmers=self.farmers, proven=self._proofs)
+        return Registered(epoch=NOW, farmers=self.farmers)
 
     async def by_id(self, farmers: Iterable[FarmerId]) -> dict[FarmerId, Farmer]:
         return {farmer: self.farmers[farmer] for farmer in farmers}
@@ -187,7 +198,7 @@ async def test_a_repair_goes_to_those_that_have_proven(tmp_path: Path) -> None:
     ground.lapse(1, 2)
     ground.evict_now(1, 2)
     for number in (3, 4, 5, 7, 9):
-        ground.proven[FarmerId(number)] = {Epoch(ground.epoch - back) for back in range(1, 11)}
+        ground.proven[FarmerId(number)] = 10
     async with repairing(ground, tmp_path) as repairer:
         await until_done(ground, repairer)
         assert set(repairer.jobs.done()[-1].refilled.values()) == {7, 9}

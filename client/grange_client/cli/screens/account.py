@@ -29,7 +29,7 @@ def farmers_screen(reports: Sequence[FarmerReport]) -> RenderableType:
             format_tokens_rounded_up(farmer.offer.price_per_gib_epoch),
             _room(report),
             format_tokens_rounded_up(farmer.stake),
-            f"{report.proven:,}",
+            f"{farmer.epochs_proven:,}",
             Text(f"{farmer.misses:,}", style="red" if farmer.misses else ""),
         )
     table.caption = "price: tokens for a GiB and epoch"
