@@ -276,6 +276,23 @@ def test_damage_that_sqlite_does_not_notice_costs_reading_the_chain_again(tmp_pa
         assert index.cursor(3) == Cursor(start=3)
 
 
+def test_an_order_that_another_command_notes_meanwhile_is_not_taken_for_damage(tmp_path: Path) -> None:
+    """Orders and their slots are in two tables: the whole file would be thrown away."""
+    order = fold(placing(SECOND, 8))
+    assert order is not None
+    with opened(tmp_path / "orders") as ours, opened(tmp_path / "orders") as theirs:
+        read(ours, 9, *placing(FIRST, 7))
+
+        def note(statement: str) -> None:
+            if "FROM slots" in statement and len(theirs) == 1:
+                theirs.note(order)
+
+        ours.file.read(lambda db: db.set_trace_callback(note))
+        assert ids(ours.orders()) == [FIRST]
+        assert ids(ours.orders()) == [SECOND, FIRST]
+        assert ours.file.moved_to is None
+
+
 def test_whole_steps_are_taken_in_or_nothing(tmp_path: Path) -> None:
     """A process that is killed between two steps of a poll begins with the first again."""
     with opened(tmp_path / "orders") as index:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from grange.errors import Category, Misuse, UserError, WorldError
-from grange.storage.connection import BUSY_SECONDS, connect, copy_all, open_to_write, transaction
+from grange.storage.connection import BUSY_SECONDS, connect, copy_all, open_to_write, snapshot, transaction
 from grange.storage.database_file import Fault, fault_of, open_or_begin_again
 
 Result = TypeVar("Result")
@@ -78,13 +78,14 @@ class OptionalDatabase:
                 file._close()
 
     def read(self, query: Callable[[Connection], Result]) -> Result:
-        """What a query finds; it is asked again after a failure of the file was dealt with."""
-        with self._turn:
-            while True:
-                try:
-                    return query(self._opened())
-                except sqlite3.DatabaseError as error:
-                    self._deal_with(error)
+        """What a query finds, all of it as of one moment; asked again after a failure of the file was dealt
+        with."""
+
+        def ask(db: Connection) -> Result:
+            with snapshot(db):
+                return query(db)
+
+        return self._served(ask)
 
     def change(self, work: Callable[[Connection], Result]) -> Result:
         """Do something in one transaction, whole or not at all; again after a failure was dealt with."""
@@ -93,7 +94,7 @@ class OptionalDatabase:
             with transaction(db):
                 return work(db)
 
-        return self.read(transact)
+        return self._served(transact)
 
     def notices(self, loss: str) -> list[str]:
         """What a person should know of this file: `loss` says what it costs that its content is gone."""
@@ -113,6 +114,15 @@ class OptionalDatabase:
         error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         with self._turn:
             self._deal_with(error)
+
+    def _served(self, work: Callable[[Connection], Result]) -> Result:
+        """What some work gives, done again after a failure of the file was dealt with."""
+        with self._turn:
+            while True:
+                try:
+                    return work(self._opened())
+                except sqlite3.DatabaseError as error:
+                    self._deal_with(error)
 
     def _opened(self) -> Connection:
         if self._is_closed:

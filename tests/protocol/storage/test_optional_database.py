@@ -128,3 +128,21 @@ def test_a_damaged_file_that_another_process_has_just_moved_aside_is_begun_again
         assert (file.read(names), file.forgetful, file.moved_to) == (["new"], "", None)
     with OptionalDatabase.open(path, prepare) as file:
         assert file.read(names) == ["new"]
+
+
+def test_what_is_read_is_of_one_moment_though_another_process_writes_meanwhile(tmp_path: Path) -> None:
+    path = tmp_path / "things.sqlite"
+    with (
+        OptionalDatabase.open(path, prepare, busy_seconds=0) as ours,
+        OptionalDatabase.open(path, prepare, busy_seconds=0) as theirs,
+    ):
+
+        def twice(db: Connection) -> tuple[list[str], list[str]]:
+            before = names(db)
+            theirs.change(add("hat"))
+            return before, names(db)
+
+        assert ours.read(twice) == ([], [])
+        assert ours.read(names) == ["hat"]
+        ours.change(add("ice"))
+        assert theirs.read(names) == ["hat", "ice"]
