@@ -172,7 +172,7 @@ abstract contract Farmers is IFarmers, Settlement {
         bytes32 digest = _hashTypedDataV4(
             keccak256(abi.encode(CONSENT_TYPEHASH, operator, owner, id, nonce, consent.deadlineBlock))
         );
-        // Of a signature that is none the signer is zero, which no operator is.
+        // An invalid signature recovers to the zero address, which is never an operator.
         // slither-disable-next-line unused-return
         (address signer, , ) = ECDSA.tryRecover(digest, consent.r, consent.vs);
         if (signer != operator) revert ConsentForged(operator, signer);

@@ -105,7 +105,7 @@ abstract contract Tenures is Settlement {
         Farmer storage stored = _farmers[farmer];
         (address operator, uint256 stake) = (stored.operator, stored.stake);
         if (operator == address(0)) revert IFarmers.UnknownFarmer(farmer);
-        // Of a signature that is none the signer is zero, which no operator is.
+        // An invalid signature recovers to the zero address, which is never an operator.
         // slither-disable-next-line unused-return
         (address signer, , ) = ECDSA.tryRecover(
             _digest(assignment.message, slot, acceptance),

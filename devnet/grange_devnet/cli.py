@@ -6,10 +6,12 @@ Decides what is printed. Leaves everything else to `devnet.py`, and errors to `g
 import asyncio
 import contextlib
 import signal
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -18,12 +20,13 @@ from rich.table import Table
 from rich.text import Text
 
 from grange.chain import Chain, Sender, Wallet
-from grange.chain.network_file import DevnetAddress
+from grange.chain.network_file import DevnetAddress, NetworkFileInvalid
 from grange.cli.presenter import Guidance, explained
 from grange.types import Address, address_from
 from grange.units import format_tokens, parse_tokens
 from grange_devnet.devnet import Devnet, give
 from grange_devnet.engines import DEV_ADDRESS, EngineName, EngineOptions
+from grange_devnet.errors import FileTaken
 from grange_devnet.fleet import (
     DEFAULT_PRICE_TOKENS_PER_GIB,
     DEFAULT_STAKE_TOKENS,
@@ -34,6 +37,7 @@ from grange_devnet.fleet import (
 DEFAULT_PORT = 8545
 DEFAULT_OUTPUT = Path("devnet.json")
 RENTER_TOKENS = 1000
+CONNECT_SECONDS = 1.0
 _GUIDANCE = Guidance(when_down="Is the devnet running? `grange devnet` starts one.")
 WEI = 10**18
 
@@ -112,12 +116,27 @@ def _show_farmer(farmer: FarmerProcess) -> None:
 
 @contextlib.contextmanager
 def _written(address: DevnetAddress, output: Path) -> Iterator[None]:
-    """The file is there as long as the chain is, so that nobody follows it to a dead one."""
+    """The file is there as long as the chain is: nobody follows it to a dead one. Raises FileTaken."""
+    _refuse_the_file_of_another(address, output)
     address.write(output)
     try:
         yield
     finally:
         output.unlink(missing_ok=True)
+
+
+def _refuse_the_file_of_another(address: DevnetAddress, output: Path) -> None:
+    """Raise FileTaken if the file says where another devnet is, and something listens there."""
+    try:
+        other = DevnetAddress.read(output)
+    except NetworkFileInvalid:
+        return
+    if other.rpc == address.rpc:
+        return
+    place = urlsplit(other.rpc)
+    with contextlib.suppress(OSError, ValueError):
+        socket.create_connection((place.hostname or "", place.port or 80), CONNECT_SECONDS).close()
+        raise FileTaken(output, other.rpc)
 
 
 def _show(devnet: Devnet, block_seconds: float, output: Path) -> None:

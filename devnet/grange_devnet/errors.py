@@ -4,8 +4,11 @@ WorldError
 `-- DevnetError
     |-- EngineMissing    the program that runs the chain is not installed; says what to run
     |-- EngineFailed     it is, and did not start
-    `-- PortTaken        something else listens where it should
+    |-- PortTaken        something else listens where it should
+    `-- FileTaken        the file that it would write is that of a devnet that runs
 """
+
+from pathlib import Path
 
 from grange.errors import Category, UserError, WorldError
 
@@ -49,3 +52,16 @@ class PortTaken(DevnetError):
             hint="End that one, or choose a port with --port.",
         )
         self.port = port
+
+
+class FileTaken(DevnetError):
+    """The file that says where the devnet is belongs to another one, which is running."""
+
+    category = Category.IN_USE
+
+    def __init__(self, path: Path, rpc: str) -> None:
+        super().__init__(
+            f"{path} belongs to the devnet at {rpc}, which is running.",
+            hint="End that one, or choose another file with --output.",
+        )
+        self.path = path

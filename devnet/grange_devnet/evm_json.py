@@ -18,7 +18,7 @@ def hex_of(value: bytes) -> str:
 
 
 def bytes_of(value: object) -> bytes:
-    """Bytes from their hex form; EvmError if it is none."""
+    """Bytes from their hex form; EvmError if it is not hex."""
     if isinstance(value, str) and value.startswith("0x"):
         try:
             return bytes.fromhex(value[2:])

@@ -215,7 +215,7 @@ def load_config(home: Path) -> Config:
         ) from error
     except OSError as error:
         raise ConfigInvalid(
-            f"{path} cannot be read: {error.strerror}.", hint="See to it that this account may read it."
+            f"{path} cannot be read: {error.strerror}.", hint="Let this account read it."
         ) from error
     try:
         content = parse_json(text)
@@ -249,7 +249,7 @@ def key_from_file(path: Path) -> Wallet:
         raise KeyInvalid(f"The key file {path} is missing.", hint="Put it back from your backup.") from error
     except OSError as error:
         raise KeyInvalid(
-            f"{path} cannot be read: {error.strerror}.", hint="See to it that this account may read it."
+            f"{path} cannot be read: {error.strerror}.", hint="Let this account read it."
         ) from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise KeyInvalid(f"{path} can be read by others.", hint=f"Run: chmod 600 {path}")

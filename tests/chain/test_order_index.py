@@ -112,7 +112,7 @@ def test_the_index_of_another_market_begins_empty(tmp_path: Path, change: dict[s
         assert (index.orders(), index.cursor(5)) == ([], Cursor(start=5))
 
 
-def test_a_rollback_gives_a_slot_back_to_anyone_who_had_it(tmp_path: Path) -> None:
+def test_a_rollback_gives_a_slot_back_to_its_former_holder(tmp_path: Path) -> None:
     """To any depth, also after a restart: the events of a slot's earlier farmers are kept."""
     with opened(tmp_path / "orders") as index:
         read(index, 10, *placing(FIRST, 7))

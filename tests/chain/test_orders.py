@@ -59,7 +59,7 @@ def test_an_order_is_what_was_placed() -> None:
 
 
 def test_a_slot_is_its_last_farmers_and_lost_until_another_has_it() -> None:
-    """A loss is that of the one who had the slot when it was declared."""
+    """A loss counts against the farmer that held the slot when it was declared."""
     lost = event("LossDeclared", slot=1, farmer=2)
     assert folded(*WHOLE, lost).lost == {1}
     order = folded(*WHOLE, lost, filled(1, 9, start=6))

@@ -99,7 +99,7 @@ async def test_a_valid_answer_of_the_wrong_kind_is_an_error_of_the_chain(result:
             await chain.head()
         with suppress(ChainError):
             async with Chain.connect(url, MARKET, timeouts=IMPATIENT, expected_genesis=bytes(32)):
-                pytest.fail("there is not a market")
+                pytest.fail("there is no market")
 
 
 async def test_a_log_of_another_block_than_asked_for_is_not_taken() -> None:

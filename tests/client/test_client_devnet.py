@@ -153,7 +153,7 @@ async def test_an_order_that_nobody_proved_is_paid_back_with_compensation(town: 
     assert await chain.order(stored.order.id) is None
 
 
-async def test_what_came_back_is_shown_anyone_who_closed_the_order(town: Town, tree: Path) -> None:
+async def test_what_came_back_is_shown_no_matter_who_closed_the_order(town: Town, tree: Path) -> None:
     """A passer-by ends it; the money is the renter's, and all its commands say how much."""
     chain, stranger = town.devnet.chain, Wallet.random()
     async with Renter.open(town.config, policy=CALM) as renter:
@@ -316,7 +316,7 @@ async def test_command_as_a_person_runs_it(town: Town, tree: Path, tmp_path: Pat
     assert listing(tmp_path / "back" / "tree") == listing(tree)
     missing = await grange("stat", "nothing", home=home)
     assert missing.exit_code == ExitCode.ORDER
-    assert "There is not an order 'nothing'" in missing.err
+    assert "There is no order called 'nothing'" in missing.err
     assert "Traceback" not in missing.err
 
 

@@ -117,7 +117,7 @@ def test_nonces_differ() -> None:
     "body", [b"", b"{", b"[]", b'{"root": "12"}', b'{"root": 5}', b"[" * 100_000, b"\xff\xfe"]
 )
 async def test_answers_that_are_none(body: bytes) -> None:
-    """JSON that is none, or of another shape, is a lie and never a crash."""
+    """Invalid JSON, or JSON of another shape, is a lie and never a crash."""
     async with answering(with_body(body)) as peer:
         with pytest.raises(FarmerLied):
             await peer.put_piece(ORDER, 0, 0, bytes(512), bytes(32))

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -16,9 +17,11 @@ import pytest
 from typer.testing import CliRunner
 
 from grange.chain import Chain, Wallet
+from grange.chain.network_file import DevnetAddress
 from grange.cli.exit_codes import ExitCode
 from grange.units import TOKEN
-from grange_devnet.cli import DEFAULT_OUTPUT, _next_commands, app
+from grange_devnet.cli import DEFAULT_OUTPUT, _next_commands, _written, app
+from grange_devnet.errors import FileTaken
 
 ENTRY = "from grange_devnet.cli import app; app()"
 ENVIRONMENT = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
@@ -124,3 +127,33 @@ def test_commands_of_another_devnet_name_its_file(tmp_path: Path) -> None:
     output = tmp_path / "other.json"
     commands = [command for part in _next_commands(output).values() for command in part]
     assert sum(str(output) in command for command in commands) == 5
+
+
+def _address(port: int) -> DevnetAddress:
+    return DevnetAddress(
+        rpc=f"http://127.0.0.1:{port}",
+        market=Wallet.random().address,
+        token=Wallet.random().address,
+        chain_id=1337,
+        faucet_key=bytes(32),
+    )
+
+
+def test_the_file_of_a_devnet_that_runs_is_neither_replaced_nor_removed(tmp_path: Path) -> None:
+    output = tmp_path / "devnet.json"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        running_address = _address(other.getsockname()[1])
+        running_address.write(output)
+        with pytest.raises(FileTaken, match="which is running"), _written(_address(1), output):
+            pass
+        assert DevnetAddress.read(output) == running_address
+
+
+def test_the_file_of_a_devnet_that_was_killed_is_replaced(tmp_path: Path) -> None:
+    output = tmp_path / "devnet.json"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        dead = _address(other.getsockname()[1])
+    dead.write(output)
+    with _written(_address(1), output):
+        assert DevnetAddress.read(output).rpc == "http://127.0.0.1:1"
+    assert not output.exists()

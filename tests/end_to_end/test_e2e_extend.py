@@ -30,7 +30,7 @@ async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
         yield opened
 
 
-async def test_an_order_goes_on_with_anyone_who_goes_on(town: Town, tmp_path: Path) -> None:
+async def test_an_order_goes_on_with_those_farmers_that_go_on(town: Town, tmp_path: Path) -> None:
     """Extended without an upload, found again with the recovery phrase alone, proven and closed; a farmer
     that is gone is replaced by another at the next time, and the data is as it was."""
     person = await town.person()

@@ -77,7 +77,7 @@ class Ground(FakeChain):
         self.stakes: dict[FarmerId, int] = {}
         self.refills = 0
         self.slots: list[list[bytes]] = []
-        """What was placed, as the one who placed it says."""
+        """What was placed, according to the one that placed it."""
         self.mine(35)
 
     def mine_to_next_epoch(self) -> None:

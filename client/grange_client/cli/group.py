@@ -60,7 +60,7 @@ class CommandGroup(core.TyperGroup):
         return parsed
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that is meant; an error that helps for one that there is not."""
+        """The command that is meant; a helpful error if it does not exist."""
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             ctx.fail(unknown_command(args[0], list(self.commands)))
         return super().resolve_command(ctx, args)
@@ -71,7 +71,7 @@ def unknown_command(word: str, commands: list[str]) -> str:
     hint = _HINTS.get(_SAME.get(word, word), "")
     if not hint and (close := get_close_matches(word, commands, cutoff=CLOSE_ENOUGH)):
         hint = f"Did you mean {', '.join(map(repr, close))}?"
-    return f"There is not a command {word!r}. {hint or '`grange --help` lists them.'}"
+    return f"There is no command called {word!r}. {hint or '`grange --help` lists them.'}"
 
 
 def show_version(value: bool) -> None:

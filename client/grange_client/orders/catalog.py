@@ -109,7 +109,7 @@ class Catalog:
         if self.file.forgetful:
             raise HomeForgetful(
                 f"Nothing can be placed from this home: {self.file.forgetful}.",
-                detail="What a command places it must be able to write down first. Nothing was sent or paid.",
+                detail="A command must be able to write down first what it places. Nothing was sent or paid.",
                 hint="Make room for the home, or make it writable.",
             )
 

@@ -34,7 +34,7 @@ def find_order(wanted: str, orders: Sequence[Known], missing: Sequence[Known]) -
     digits = _digits(wanted)
     if 0 < len(digits) < MIN_ID_CHARACTERS and any(_begins(known, digits) for known in orders):
         raise UnknownOrder(
-            f"There is not an order called {wanted!r}.",
+            f"There is no order called {wanted!r}.",
             detail=f"If it is the beginning of an id: at least {MIN_ID_CHARACTERS} digits are needed.",
             hint="`grange ls` shows what there is.",
         )
@@ -43,7 +43,7 @@ def find_order(wanted: str, orders: Sequence[Known], missing: Sequence[Known]) -
     names = sorted({known.name for known in orders if known.name})
     close = get_close_matches(wanted, names, n=1)
     raise UnknownOrder(
-        f"There is not an order {wanted!r}.",
+        f"There is no order called {wanted!r}.",
         detail=f"The {names_of} could not be read." if unread else "",
         hint=(f"Did you mean {close[0]!r}? " if close else "") + "`grange ls` shows what there is.",
     )

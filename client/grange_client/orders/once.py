@@ -4,7 +4,7 @@
 
 After a reorganisation another command may place the order that this one waits for, and anyone may close an
 order that is over. Then ours is refused, or its money is spent already; but what it wanted has happened, and
-that is what is waited for. Decides when a failure is none. Leaves sending to `market`.
+that is what is waited for. Decides when a failure does not count as one. Leaves sending to `market`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -86,7 +86,7 @@ class _Waiting:
         return self._last is not None
 
     async def until_buried(self, confirmations: int, awaited_blocks: int) -> Receipt | None:
-        """Its receipt; None if there is none, or none any more: a reorganisation dropped that one too."""
+        """Its receipt; None if there is none, or if a reorganisation dropped that one too."""
         try:
             block = (await self._market.head()).number
             awaited_until = block + awaited_blocks

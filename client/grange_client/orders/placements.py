@@ -94,7 +94,7 @@ class Placements:
         except OSError as error:
             raise HomeForgetful(
                 f"{self._folder} can't be written: {error.strerror}.",
-                detail="What a command places it must be able to write down first. Nothing was paid.",
+                detail="A command must be able to write down first what it places. Nothing was paid.",
                 hint="Make room for the home, or make it writable.",
             ) from error
 

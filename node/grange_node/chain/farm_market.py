@@ -114,8 +114,9 @@ class FarmMarket(MarketClient):
         return sum(await together(self.funds(account), self.earnings(account)))
 
     async def order_state(self, order: OrderId) -> ReadableOrder | None:
-        """How a placed order stands, for who may read it; None if there is none, or none any more. By its
-        events and the contract; what was read of the events is remembered."""
+        """How a placed order stands, to decide who may read it; None if it does not exist, or no longer does.
+
+        By its events and the contract; what was read of the events is remembered."""
         return await self._orders.state(order)
 
     async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:

@@ -95,7 +95,7 @@ def load_repair_config(home: Path) -> RepairConfig:
         ) from error
     except OSError as error:
         raise ConfigInvalid(
-            f"{path} cannot be read: {error.strerror}.", hint="See to it that this account may read it."
+            f"{path} cannot be read: {error.strerror}.", hint="Let this account read it."
         ) from error
     except ValidationError as error:
         raise ConfigInvalid(f"{path}: {describe_invalid(error)}.", hint=_CORRECT) from None

@@ -156,7 +156,7 @@ class Abi:
     def decode_log(self, log: Mapping[str, Any]) -> Event | None:
         """A JSON-RPC log as an event; None if the ABI has no such event.
 
-        Raises AnswerUnreadable for a log that is none, or that no such event writes.
+        Raises AnswerUnreadable for a log that is not valid, or that no such event writes.
         """
         with _reading("a log"):
             topics = [bytes.fromhex(topic.removeprefix("0x")) for topic in log["topics"]]

@@ -8,7 +8,7 @@ SHORTEST_SECRET_CHARACTERS = 6
 
 
 def public_part(url: str) -> str:
-    """Scheme, host and port of a URL; what is none is not shown at all."""
+    """Scheme, host and port of a URL; anything else is not shown at all."""
     try:
         return str(URL(url).origin())
     except (ValueError, TypeError):

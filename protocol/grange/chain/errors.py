@@ -7,7 +7,7 @@
         |-- AnswerUnreadable          what it gives as the contract's words are not in the contract's ABI
         |-- WrongChain                it serves another chain id than the one we were told to use
         |-- ChainReplaced             the right chain id, but another chain: a devnet that was started again
-        |-- MarketNotFound            there is not a market at the given address
+        |-- MarketNotFound            there is no market at the given address
         |-- RpcError                  it understood and refused; code, message and data as it sent them
         |   `-- CallReverted          the refusal was a revert, not one of the market's own errors
         `-- TransactionError

@@ -432,7 +432,7 @@ def _farmer(farmer: FarmerId, fields: dict[str, Any]) -> Farmer:
 def _decode(abi: Abi, function: str, result: object) -> Any:
     data = bytes_from(result, f"what {function} returns")
     if not data and abi.function(function).outputs.names:
-        raise ChainError(f"{function} returned nothing: there is not a contract at the address")
+        raise ChainError(f"{function} returned nothing: there is no contract at the address")
     return abi.decode_result(function, data)
 
 

@@ -32,7 +32,7 @@ UNKNOWN = "Unknown"
 class Receipt:
     """A mined transaction that succeeded. `events` are those of the market, in order.
 
-    `depth` is how many blocks were seen on top of its own by the one who waited for it to be buried.
+    `depth` is how many blocks were seen on top of its own while its sender waited.
     """
 
     tx_hash: bytes

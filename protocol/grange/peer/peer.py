@@ -343,7 +343,7 @@ class _Exchange:
 
 
 def endpoint_url(farmer: Farmer) -> URL:
-    """A farmer's endpoint as a URL; FarmerUnreachable if what it registered is none."""
+    """A farmer's endpoint as a URL; FarmerUnreachable if what it registered is not a URL."""
     try:
         if len(farmer.endpoint) > MAX_ENDPOINT_CHARACTERS:
             raise ValueError("too long")

@@ -274,7 +274,7 @@ async def test_damage_in_the_middle_costs_nothing_but_time(world: World, tree: P
 
 
 async def test_bits_that_sqlite_does_not_notice(world: World, tree: Path) -> None:
-    """A number that is none any more: the catalog is made again; a manifest is fetched again."""
+    """A number that is no longer valid: the catalog is made again; a manifest is fetched again."""
     await put(world, tree, "tree")
     with closing(sqlite3.connect(world.home / "catalog.sqlite")) as connection, connection:
         connection.execute("UPDATE contents SET manifest = x'00'")

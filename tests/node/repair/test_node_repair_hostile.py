@@ -264,7 +264,7 @@ async def test_a_repair_whose_sources_raise_their_price_waits(tmp_path: Path) ->
 async def test_a_file_that_is_no_repair_keeps_no_other_from_going_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is reported once, and left to the one who put it there."""
+    """It is reported once, and left for its owner to remove."""
     ground = ruined()
     odd = tmp_path / "jobs" / f"{ODD.hex()}.json"
     odd.parent.mkdir()

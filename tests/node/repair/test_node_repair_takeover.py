@@ -238,7 +238,7 @@ async def test_a_farmer_of_the_order_takes_no_other_slot_of_it(farm: Farm) -> No
     assert (response.status_code, error_of(response)) == (409, "conflict")
 
 
-async def test_only_anyone_who_brought_the_pieces_is_signed_for(farm: Farm) -> None:
+async def test_only_the_one_that_brought_the_pieces_is_signed_for(farm: Farm) -> None:
     slot = await brought(farm)
     response = await claimed(farm, slot, repairer=RENTER.address)
     assert (response.status_code, error_of(response)) == (403, "foreign")

@@ -257,7 +257,7 @@ async def test_one_network_leaves_room_for_others_and_info_says_how_much_it_has(
         assert (await there.put(slots[4], 0)).status_code == 201
 
 
-async def test_a_slot_is_begun_by_anyone_who_has_an_epochs_pay(farm: Farm) -> None:
+async def test_anyone_who_has_an_epochs_pay_may_begin_a_slot(farm: Farm) -> None:
     """Made up addresses without money leave nothing here."""
     slot = parcel()
     one_epoch = rate_rounded_up(OFFER.price_per_gib_epoch, PIECE_BYTES)
