@@ -469,8 +469,8 @@ class Renter:
 
     @property
     def paid_besides(self) -> int:
-        """What was paid in this session for reading what is not a download, in base units: manifests, also
-        for the names in a list, and what slots were rebuilt from."""
+        """What was paid in this session for reads other than downloads, in base units: for manifests, also to
+        show names in a list, and for what slots were rebuilt from."""
         return self._downloads.paid_besides
 
     async def farmers(self) -> list[FarmerReport]:

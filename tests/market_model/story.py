@@ -64,7 +64,7 @@ class Story(Errands, Checking):
 
     @rule(data=st.data())
     def prove_any(self, data: st.DataObject) -> None:
-        """By anyone, asked or not."""
+        """Anyone may do it, asked or not."""
         self.prove(self.farmer(data))
 
     def _prove_all_but(self, lazy: frozenset[int]) -> None:

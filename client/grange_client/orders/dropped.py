@@ -29,7 +29,7 @@ from grange_client.orders.tenure_check import TenureCheck
 
 ALL_EPOCHS = -1
 AT_ONCE = replace(PLACED, awaited_blocks=0)
-"""What another command has sent again is said, and not waited for."""
+"""What another command has sent again is mentioned, and not waited for."""
 MARGIN_BLOCKS = 2
 """Blocks for which the signatures must hold when an order is placed again."""
 STORE_AGAIN = "Store it again with `grange put`, under the same name."

@@ -66,8 +66,8 @@ class Placement:
 
 
 class Placements:
-    """The folder. Files that are damaged are moved aside and said, and those of another market or account are
-    not ours: what was signed for them is worth nothing here."""
+    """The folder. Damaged files are moved aside and reported. Those of another market or account are not
+    ours: what was signed for them is worth nothing here."""
 
     def __init__(self, folder: Path, *, domain: Domain, renter: Address) -> None:
         self._folder = folder

@@ -115,7 +115,7 @@ class OrderLookup:
         return replace(state, lost=frozenset(slot for slot, loss in enumerate(losses) if loss is not None))
 
     async def state(self, order: OrderId) -> ReadableOrder | None:
-        """How a placed order stands, for who may read it; None where `order` gives none."""
+        """How a placed order stands, to decide who may read it; None where `order` gives None."""
         found = await self._look(order)
         if found is None:
             return None

@@ -20,7 +20,7 @@ Network = NewType("Network", str)
 IPV4_BITS: Final = 24
 IPV6_BITS: Final = 48
 UNKNOWN: Final = Network("")
-"""Of anyone who has no address, as over a pipe, or one that cannot be read."""
+"""The network of callers without an address, as over a pipe, or with one that cannot be read."""
 REMEMBERED_ADDRESSES: Final = 4096
 """Each request asks, and most come from an address that asked before."""
 

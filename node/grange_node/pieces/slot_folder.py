@@ -15,7 +15,7 @@ On disk, under the data folder:
         roots         once the slot is sealed: the magic b"GRSLOT\\x00\\x01", then big endian u32 pieces,
                       u32 piece bytes, then every piece root of 32 bytes in order
 
-What else lies there is not ours, and is let alone. Decides these forms. Leaves writing and reading the files
+What else lies there is not ours, and is left alone. Decides these forms. Leaves writing and reading the files
 to `store`.
 """
 

@@ -290,7 +290,7 @@ async def test_bits_that_sqlite_does_not_notice(world: World, tree: Path) -> Non
 async def test_a_file_of_payment_channels_that_is_damaged_is_moved_aside_and_said(
     world: World, tree: Path
 ) -> None:
-    """It is about money: what it costs is said, and the file is kept for a look at it."""
+    """It is about money: the user is told what it costs, and the file is kept to be looked at."""
     await put(world, tree, "tree")
     for name in ("payment-channels.sqlite", "reputations.sqlite"):
         (world.home / name).write_bytes(b"neither of the two" * 100)

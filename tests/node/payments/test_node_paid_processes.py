@@ -99,7 +99,7 @@ async def test_a_process_that_is_killed_while_it_pays_costs_the_other_nothing(
     tmp_path: Path, market: FakeMarket
 ) -> None:
     """What it had set aside may be lost, which is no more than it read at once; the other goes on, and so
-    does anyone who comes next."""
+    does the next process."""
     channels, count = tmp_path / "payment-channels.sqlite3", 40
     async with serving(tmp_path / "data", market) as (farm, endpoint):
         await farm.keep(parcel())
