@@ -165,6 +165,9 @@ class Connection(HttpToolsProtocol):
         """Called when a request can be served."""
         if self._is_too_large:
             return
+        if self.parser.should_upgrade() and self._announces_body():
+            # The parser takes the body for another protocol, and the request for one without.
+            raise ValueError("a request for another protocol has no body")
         self._in_head = False
         self._head_bytes = self._header_bytes = self._body_bytes = self._unwanted_bytes = 0
         self._since = self.loop.time()
@@ -237,19 +240,25 @@ class Connection(HttpToolsProtocol):
         """Fill a buffer of as many bytes as were announced. Raises ClientDisconnect."""
         arrived, cycle.body = cycle.body, bytearray()
         buffer[: len(arrived)] = arrived
+        is_whole = len(arrived) == len(buffer)
         if cycle.more_body and not cycle.disconnected:
             if cycle.waiting_for_100_continue:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 cycle.waiting_for_100_continue = False
             self.flow.resume_reading()
-            is_whole = False
             try:
                 is_whole = await self.reader.read_into(buffer[len(arrived) :])
             finally:
                 if not is_whole:
                     self.transport.abort()
-        if cycle.disconnected:
+        if cycle.disconnected or not is_whole:
             raise ClientDisconnect
+
+    def _announces_body(self) -> bool:
+        return any(
+            name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0"))
+            for name, value in self.headers
+        )
 
     def end_answer(self) -> None:
         """Close once what was sent is out, and give the sender of a body that nobody read a moment to see

@@ -204,3 +204,15 @@ async def test_a_head_that_begins_together_with_the_end_of_a_body_has_its_time()
     async with served(App(), limits) as port, dialled(port, sent) as line:
         assert (await line.answer())[0] == 200
         assert await line.ended() == b""
+
+
+@pytest.mark.parametrize(
+    "body", ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"]
+)
+async def test_a_request_for_another_protocol_that_has_a_body_is_refused(body: str) -> None:
+    """The parser sees no body in it: a handler would take zeros, or nothing, for what was sent."""
+    app, head = Taker(), "PUT / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+    async with served(app, SMALL) as port, dialled(port, (head + body).encode()) as line:
+        assert (await line.answer())[0] == 400
+        assert await line.ended() == b""
+    assert app.in_buffers == 0
