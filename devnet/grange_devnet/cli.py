@@ -104,7 +104,7 @@ async def _some_farmers(devnet: Devnet, count: int, farms: Path | None) -> Async
     if not count:
         yield
         return
-    _out.print(f"\nstarting {count} farmers ...")
+    _out.print("\nstarting a farmer ..." if count == 1 else f"\nstarting {count} farmers ...")
     with tempfile.TemporaryDirectory(prefix="grange-farms-") as temporary:
         async with Fleet.start(devnet, count, farms or Path(temporary), on_ready=_show_farmer):
             yield
