@@ -56,6 +56,9 @@ DEFAULT_REDEEM_AT = TOKEN
 MAX_ENDPOINT_CHARS = 256
 
 _CORRECT: Final = "Correct it."
+_INCOMPLETE: Final = (
+    "Add what is missing. If another version of Grange wrote it, set up a farm for this one with another --home."
+)
 _AN_ENDPOINT: Final = "It looks like http://host:port."
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -286,7 +289,9 @@ def _validated(model: type[_Model], content: Any, where: str = "settings") -> _M
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise ConfigInvalid(f"{where}: {describe_invalid(error)}.", hint=_CORRECT) from None
+        is_incomplete = any(problem["type"] == "missing" for problem in error.errors())
+        hint = _INCOMPLETE if is_incomplete else _CORRECT
+        raise ConfigInvalid(f"{where}: {describe_invalid(error)}.", hint=hint) from None
 
 
 def split_endpoint(endpoint: str) -> tuple[str, int]:

@@ -72,6 +72,20 @@ def test_settings_that_cannot_be_are_named(tmp_path: Path, change: dict[str, Any
         load_config(tmp_path)
 
 
+@pytest.mark.parametrize(("is_there", "advice"), [(False, "another version of Grange"), (True, "Correct it")])
+def test_settings_of_another_version_are_told_from_mistaken_ones(
+    tmp_path: Path, is_there: bool, advice: str
+) -> None:
+    content = json.loads(config_for(tmp_path).model_dump_json())
+    content["market"] = "0x12"
+    if not is_there:
+        del content["market"]
+    (tmp_path / CONFIG_NAME).write_text(json.dumps(content))
+    with pytest.raises(ConfigInvalid) as refused:
+        load_config(tmp_path)
+    assert advice in refused.value.hint
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null"])
 def test_what_is_no_json_object_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / CONFIG_NAME).write_text(text)
