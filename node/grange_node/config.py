@@ -57,7 +57,7 @@ MAX_ENDPOINT_CHARS = 256
 
 _CORRECT: Final = "Correct it."
 _INCOMPLETE: Final = (
-    "Add what is missing. If another version of Grange wrote it, set up a farm for this one with another --home."
+    "Add what is missing. If another version of Grange wrote it, set up a new farm with another --home."
 )
 _AN_ENDPOINT: Final = "It looks like http://host:port."
 _Model = TypeVar("_Model", bound=BaseModel)
