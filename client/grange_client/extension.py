@@ -28,6 +28,7 @@ from grange.transfer.selection import Candidate, Requirements, asked_rate, choos
 from grange.transfer.slot_upload import Piece
 from grange.transfer.upload import OrderUpload
 from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Terms
+from grange.units import format_count
 from grange_client.downloads.rebuild import SlotRebuilder
 from grange_client.errors import CannotExtend, OrderMissing
 from grange_client.orders.extension_quote import Extended, ExtensionQuote, end_after, salt_for
@@ -197,7 +198,7 @@ class _NewOrder:
             candidates=[one for one in quote.candidates if one.farmer.id not in keeping],
             make_pieces=self._make_pieces,
             root_of=lambda slot: self._order.slots[slot].root,
-            name_pass=lambda slots, _: f"Moving {'a slot' if slots == 1 else f'{slots} slots'} to others",
+            name_pass=lambda slots, _: f"Moving {format_count(slots, 'slot')} to others",
             too_few=_too_few,
             open_peer=self._with.directory.peer,
             policy=self._with.policy,

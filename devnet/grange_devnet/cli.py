@@ -23,7 +23,7 @@ from grange.chain import Chain, Sender, Wallet
 from grange.chain.network_file import DevnetAddress, NetworkFileInvalid
 from grange.cli.presenter import Guidance, explained
 from grange.types import Address, address_from
-from grange.units import format_tokens, parse_tokens
+from grange.units import format_count, format_tokens, parse_tokens
 from grange_devnet.devnet import Devnet, give
 from grange_devnet.engines import DEV_ADDRESS, EngineName, EngineOptions
 from grange_devnet.errors import FileTaken
@@ -104,7 +104,7 @@ async def _some_farmers(devnet: Devnet, count: int, farms: Path | None) -> Async
     if not count:
         yield
         return
-    _out.print("\nstarting a farmer ..." if count == 1 else f"\nstarting {count} farmers ...")
+    _out.print(f"\nstarting {format_count(count, 'farmer')} ...")
     with tempfile.TemporaryDirectory(prefix="grange-farms-") as temporary:
         async with Fleet.start(devnet, count, farms or Path(temporary), on_ready=_show_farmer):
             yield

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from grange.types import Epoch
+from grange.units import format_count
 
 UNKNOWN_TIME: Final = "?"
 SHORT_EPOCH_SECONDS: Final = 600.0
@@ -81,6 +82,5 @@ def format_duration(duration_seconds: float) -> str:
     ):
         # Two of a unit are needed before it is precise enough: 90 minutes rather than "2 hours".
         if duration_seconds >= 2 * unit_seconds:
-            return f"{duration_seconds / unit_seconds:.0f} {name}s"
-    count = round(duration_seconds)
-    return f"{count} second" if count == 1 else f"{count} seconds"
+            return format_count(round(duration_seconds / unit_seconds), name)
+    return format_count(round(duration_seconds), "second")

@@ -104,6 +104,11 @@ def format_tokens_rounded_down(base_units: int) -> str:
     return format_tokens(base_units // unit * unit)
 
 
+def format_count(count: int, noun: str) -> str:
+    """How many, in words: "1 piece", "1,024 pieces". `noun` is one of them."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def format_size(size_bytes: float) -> str:
     """A size with three digits, in powers of ten as disks are sold: 1,530,000 is "1.53 MB". `parse_size`
     reads it."""

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from grange.chain import Chain, Event
 from grange.types import Address, Epoch, FarmerId
+from grange.units import format_count
 from grange.units import format_tokens_rounded_down as received
 from grange_client.keys.recovery_phrase import new_phrase
 from grange_client.orders.pending import Stored
@@ -240,8 +241,8 @@ class Repair(Tale[Outcome]):
                 table(">repairer", ">bytes read", ">bytes rebuilt", ">slots", ">bounty", rows=rows)
             )
             stage.say(
-                f"{outcome.slots_refilled} slots in {outcome.refill_transactions} "
-                f"{'transaction' if outcome.refill_transactions == 1 else 'transactions'}; "
+                f"{format_count(outcome.slots_refilled, 'slot')} in "
+                f"{format_count(outcome.refill_transactions, 'transaction')}; "
                 f"{outcome.read_per_byte_rebuilt:.2f} bytes read for each byte rebuilt "
                 f"({K} / {KILLED_FIRST} is {K / KILLED_FIRST:.2f})."
             )

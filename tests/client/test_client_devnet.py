@@ -198,7 +198,7 @@ async def test_an_order_that_another_command_placed_after_a_reorganisation_is_st
         mined = asyncio.Event()
 
         def watch(event: ProgressEvent) -> None:
-            if "blocks are on top" in str(event):
+            if "on top of the order's" in str(event):
                 mined.set()
 
         task = asyncio.create_task(renter.put(quote, watch, confirmations=2))

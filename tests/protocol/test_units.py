@@ -92,6 +92,15 @@ def test_a_printed_size_can_be_given_back_and_is_off_by_half_a_percent_at_most(s
     assert abs(units.parse_size(units.format_size(size_bytes)) - size_bytes) * 200 <= size_bytes
 
 
+def test_one_thing_is_not_called_several() -> None:
+    assert [units.format_count(count, "piece") for count in (0, 1, 2, 1_234)] == [
+        "0 pieces",
+        "1 piece",
+        "2 pieces",
+        "1,234 pieces",
+    ]
+
+
 @given(st.integers(0, 10**40))
 def test_a_rounded_amount_is_on_the_right_side_and_within_a_thousandth_or_a_millionth(amount: int) -> None:
     up = units.parse_tokens(units.format_tokens_rounded_up(amount))

@@ -8,6 +8,7 @@ from grange.layout import Geometry
 from grange.peer import FarmerLied, FarmerRefused
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.sources import Source
+from grange.units import format_count
 from grange.wire.codes import ErrorCode
 from grange_client.downloads.cost import too_small
 from grange_client.downloads.holders import RANSOM_CODE
@@ -35,7 +36,7 @@ def too_few(geometry: Geometry, sources: Sequence[Source], have: int) -> NotEnou
     if any(_is_ransom(source.failure) for source in sources):
         todo += f" {PAY_WHAT_THEY_ASK}"
     return NotEnoughFarmers(
-        f"{len(answered)} of {n} farmers answer, and {k} are needed: {missing} more.",
+        f"{len(answered)} of {format_count(n, 'farmer')} answer, and {k} are needed: {missing} more.",
         failures={f"farmer {source.farmer}": source.failure.message for source in sources if source.failure},
         missing=missing,
         detail=means,

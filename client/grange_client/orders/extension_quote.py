@@ -12,6 +12,7 @@ from grange.chain import Receipt
 from grange.chain.orders import OrderState
 from grange.transfer.acceptance import Keeper
 from grange.types import Epoch, OrderId, Parameters
+from grange.units import format_count
 from grange_client.errors import CannotExtend
 from grange_client.orders.store import Ticket
 
@@ -80,7 +81,8 @@ def end_after(
     if current < order.end - grid:
         raise CannotExtend(
             f"It is too early: the order goes on until {when(order.end)}.",
-            detail=f"An order can be extended in its last {grid} epochs, and it is epoch {current}.",
+            detail=f"An order can be extended in its last {format_count(grid, 'epoch')}, and it is epoch "
+            f"{current}.",
             hint=f"Extend it from {when(order.end - grid)}.",
         )
     wanted = order.end + (grid if epochs is None else epochs)

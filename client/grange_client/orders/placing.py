@@ -26,6 +26,7 @@ from grange.tasks import together
 from grange.transfer.events import Listener, Step
 from grange.transfer.upload import OrderUpload
 from grange.types import Acceptance, OrderId
+from grange.units import format_count
 from grange_client.errors import HomeForgetful, PlaceFailed
 from grange_client.orders.market import RenterMarket
 from grange_client.orders.once import PLACED, send_once
@@ -180,9 +181,8 @@ class Placing:
                 self.placements.note(self._noted)
             await options.on_placed(self._noted.order)
             if options.confirmations:
-                options.watch(
-                    Step(what=f"Waiting until {options.confirmations} blocks are on top of the order's")
-                )
+                blocks = format_count(options.confirmations, "block")
+                options.watch(Step(what=f"Waiting for {blocks} on top of the order's"))
 
         return await send_once(
             *(self.market, PLACED, self.order.id),

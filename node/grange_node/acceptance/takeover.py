@@ -12,6 +12,7 @@ from typing import Final
 from grange.chain import Order
 from grange.messages import slots_hash
 from grange.types import FarmerId, Held
+from grange.units import format_count
 from grange_node.errors import Conflict, Mismatch, NotFound
 from grange_node.records import SlotTerms
 
@@ -35,7 +36,7 @@ def terms_of(order: Order | None, held: Held, slot: int, farmer: FarmerId) -> Sl
             kept=order.slots_hash.hex(),
         )
     if slot >= len(held.slots):
-        raise NotFound(f"the order has {len(held.slots)} slots")
+        raise NotFound(f"the order has {format_count(len(held.slots), 'slot')}")
     if any(kept.farmer == farmer for kept in held.slots):
         raise Conflict("this farmer has a slot of the order already")
     wanted = held.slots[slot]

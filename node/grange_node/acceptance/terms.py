@@ -13,7 +13,7 @@ from itertools import islice
 
 from grange.kernel import root_of_hashes
 from grange.types import Epoch, Offer, Parameters
-from grange.units import MAX_LEAF_COUNT, MAX_PIECE_LEAVES, MAX_RATE
+from grange.units import MAX_LEAF_COUNT, MAX_PIECE_LEAVES, MAX_RATE, format_count
 from grange_node.errors import Conflict, Malformed, Mismatch, NotFound, StakeTooSmall, TermsRefused
 from grange_node.pieces.slot_folder import Piece
 from grange_node.records import SlotTerms
@@ -130,9 +130,11 @@ def check_pieces(held: Mapping[int, Piece], terms: SlotTerms) -> None:
     missing = list(islice((index for index in range(terms.pieces) if index not in held), MAX_MISSING_SHOWN))
     if missing:
         count = terms.pieces - sum(index < terms.pieces for index in held)
-        raise NotFound(f"{count} of {terms.pieces} pieces are not here", missing=missing)
+        raise NotFound(f"{count:,} of {format_count(terms.pieces, 'piece')} are not here", missing=missing)
     if len(held) != terms.pieces:
-        raise Conflict(f"{len(held)} pieces are here and the slot is to have {terms.pieces}")
+        raise Conflict(
+            f"the slot is to have {format_count(terms.pieces, 'piece')}, and {len(held):,} are here"
+        )
     if any(piece.size_bytes != terms.piece_bytes for piece in held.values()):
         raise Malformed("the pieces are not all of the announced size", piece_bytes=terms.piece_bytes)
     computed = root_of_hashes(b"".join(held[index].root for index in range(terms.pieces)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from grange import kernel
 from grange.audit import Drawn, draw, lost_words, sample_words, verify_proof
 from grange.types import Epoch
-from grange.units import LEAF_BYTES
+from grange.units import LEAF_BYTES, format_count
 from grange_node.config import Config
 from grange_node.errors import DataMissing, NodeWorldError, NotFound, PieceMissing, Refusal
 from grange_node.ledger.books import books_from
@@ -69,7 +69,7 @@ def _answer(store: Store, ledger: Ledger, drawn: Drawn) -> list[bytes]:
     if len(held) != terms.pieces:
         # The one that is drawn is whole, but no path leads from it to the root.
         gone = next(index for index in range(terms.pieces) if index not in held)
-        raise PieceMissing(f"{terms.pieces - len(held)} pieces of {record.key} are not here", gone=gone)
+        raise PieceMissing(f"{record.key} lacks {format_count(terms.pieces - len(held), 'piece')}", gone=gone)
     roots = b"".join(held[index].root for index in range(terms.pieces))
     leaf_path = kernel.path(kernel.leaf_hashes(piece), leaf_index) + kernel.path(roots, piece_index)
     leaf = piece[leaf_index * LEAF_BYTES : (leaf_index + 1) * LEAF_BYTES]

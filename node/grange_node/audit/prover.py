@@ -32,7 +32,7 @@ from grange.chain import ChainError, InsufficientFunds, TransactionReverted, Tra
 from grange.executors import Executors
 from grange.reads import is_open, open_epoch
 from grange.types import Epoch
-from grange.units import format_tokens_rounded_down
+from grange.units import format_count, format_tokens_rounded_down
 from grange_node.audit.proof import build_proof
 from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.farm_market import FarmMarket
@@ -174,9 +174,9 @@ class Prover:
         # A refusal is common: an order that is placed while we prove. Many in a row are not.
         if self._refusals[1] % SUSPECT_AFTER_REFUSALS == 0:
             log.warning(
-                "epoch %d: %d proofs were refused; comparing the books with the market's",
+                "epoch %d: %s refused; comparing the books with the market's",
                 view.head.epoch,
-                self._refusals[1],
+                format_count(self._refusals[1], "proof"),
             )
             self._follower.suspect()
 
@@ -188,7 +188,7 @@ class Prover:
     def _lapse_epoch(self, view: View) -> str:
         epoch, head = view.farmer.settled_epoch + 1, view.head
         blocks = head.number - epoch * self._config.parameters.epoch_blocks
-        return f"epoch {epoch}, {blocks} blocks ago" if blocks > 0 else f"epoch {epoch}"
+        return f"epoch {epoch}, {format_count(blocks, 'block')} ago" if blocks > 0 else f"epoch {epoch}"
 
     def _situation(self, view: View) -> Situation:
         epoch = view.head.epoch

@@ -14,7 +14,7 @@ from grange.chain import Chain, Sender, SendPolicy
 from grange.chain.fees import current_fees
 from grange.tasks import together
 from grange.types import Address
-from grange.units import format_gas_tokens, format_tokens
+from grange.units import format_count, format_gas_tokens, format_tokens
 from grange_node.errors import NotFunded
 
 PROOF_GAS: Final = 350_000
@@ -56,7 +56,9 @@ class GasReserve:
     def describe(self) -> str:
         """For a table: how much there is, and for how long that is enough."""
         held = f"{format_gas_tokens(self.held_wei)} gas tokens"
-        return held if self.epochs is None else f"{held}, enough for about {_proofs(self.epochs)}"
+        return (
+            held if self.epochs is None else f"{held}, enough for about {format_count(self.epochs, 'proof')}"
+        )
 
     def warning(self, operator: Address) -> str:
         """What is wrong with a low reserve, and what to do."""
@@ -96,7 +98,3 @@ async def check_funds(sender: Sender, tokens: int) -> None:
             f"The operator {address} has too little.",
             hint=f"Send it {' and '.join(missing)}, then run the same command again.",
         )
-
-
-def _proofs(count: int) -> str:
-    return f"{count:,} proof" if count == 1 else f"{count:,} proofs"

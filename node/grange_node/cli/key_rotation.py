@@ -25,7 +25,7 @@ from grange.chain.sender import burying_sender
 from grange.storage.atomic_file import move_file
 from grange.storage.home_lock import HomeLock
 from grange.types import Address
-from grange.units import format_gas_tokens
+from grange.units import format_count, format_gas_tokens
 from grange_node.chain.funding import read_gas_reserve
 from grange_node.chain.ownership import check_not_lapsed, check_owner
 from grange_node.config import (
@@ -123,8 +123,8 @@ async def _check_no_acceptances(chain: Chain, config: Config) -> None:
         last = max(too_late)
         again = last - counting
         raise AcceptancesOpen(
-            f"{len(too_late)} slots are accepted with the old key, may be placed up to block {last}, and are "
-            "not yet.",
+            f"What was accepted with the old key, {format_count(len(too_late), 'slot')}, may be placed up to "
+            f"block {last}, and is not yet.",
             detail=f"The market takes what a key signed for {counting} blocks after there is another. Orders "
             "that are placed later would be refused, and the renters would have to upload to another farmer.",
             hint=f"Run the command again after block {again}, about {clock.format_block(again)}. If the key "

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grange.times import format_time
-from grange.units import GIB, format_gas_tokens, format_size, format_tokens_rounded_down
+from grange.units import GIB, format_count, format_gas_tokens, format_size, format_tokens_rounded_down
 from grange_node.cli.status import Status
 from grange_node.errors import Lapsed
 
@@ -82,7 +82,11 @@ def _gas(status: Status) -> str:
     if status.gas_money is None:
         return UNKNOWN
     held = f"{format_gas_tokens(status.gas_money)} gas tokens"
-    return held if status.gas_proofs is None else f"{held}, enough for about {status.gas_proofs:,} proofs"
+    return (
+        held
+        if status.gas_proofs is None
+        else f"{held}, enough for about {format_count(status.gas_proofs, 'proof')}"
+    )
 
 
 def _next_audit(status: Status) -> str:
@@ -101,8 +105,12 @@ def _health(status: Status) -> str:
         looked = f"all looked at by {_time(status.scrubbed_at)}"
     damage = "no damage known"
     if status.pieces_damaged:
-        damage = f"{status.pieces_damaged} pieces of {status.slots_damaged} slots damaged, being rebuilt"
-    return f"{damage}; {status.slots_lost} slots declared lost; {looked}"
+        pieces, slots = (
+            format_count(status.pieces_damaged, "piece"),
+            format_count(status.slots_damaged, "slot"),
+        )
+        damage = f"{pieces} of {slots} damaged, being rebuilt"
+    return f"{damage}; {format_count(status.slots_lost, 'slot')} declared lost; {looked}"
 
 
 def _standing(status: Status) -> str:

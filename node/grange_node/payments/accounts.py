@@ -20,6 +20,7 @@ from typing import Any, Final
 from grange.errors import GrangeError
 from grange.storage.schema import Schema
 from grange.types import Address, Voucher, address_from
+from grange.units import format_count
 from grange_node.database import Database, connected
 from grange_node.payments.vouchers import PayerAccount
 
@@ -75,7 +76,9 @@ class Accounts:
                 # What was redeemed the chain knows better.
                 spent = min(account.spent, account.cumulative)
                 _write(db, replace(account, redeemed=0, spent=spent))
-            log.warning("%d payers' vouchers could still be read from the old file", len(accounts))
+            log.warning(
+                "vouchers of %s could still be read from the old file", format_count(len(accounts), "payer")
+            )
 
         with Database.open(
             path, what=NAME, prepare=prepare, replaceable=True, full=full, salvage=salvage

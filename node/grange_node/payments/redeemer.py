@@ -19,7 +19,7 @@ from grange.chain.confirmations import FINAL_BLOCKS
 from grange.errors import GrangeError
 from grange.executors import Executors
 from grange.types import Address
-from grange.units import format_tokens
+from grange.units import format_count, format_tokens
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.vault_funds import Vault, VaultFunds
 from grange_node.errors import ChainDown
@@ -112,14 +112,14 @@ class Redeemer:
             receipt = await self._market.redeem([account.voucher for account in accounts])
         except TransactionReverted as error:
             # Somebody else emptied the vaults in the moment between.
-            log.warning("the vouchers of %d payers were refused: %s", len(accounts), error)
+            log.warning("the vouchers of %s were refused: %s", format_count(len(accounts), "payer"), error)
             return
         finally:
             for account in accounts:
                 self._vaults.forget(account.payer)
         await self._noted([account.payer for account in accounts])
         paid = sum(event.args["amount"] for event in receipt.events if event.name == "Redeemed")
-        log.info("redeemed %s tokens of %d payers", format_tokens(paid), len(accounts))
+        log.info("redeemed %s tokens of %s", format_tokens(paid), format_count(len(accounts), "payer"))
 
     async def _look_back(self) -> None:
         """Find out which payments a reorg took back."""

@@ -15,6 +15,7 @@ from typing import Final
 
 from grange.executors import Executors
 from grange.kernel import Tree
+from grange.units import format_count
 from grange_node.errors import NotFound, TooBusy
 from grange_node.pieces.store import Store
 from grange_node.records import SlotRecord
@@ -80,5 +81,7 @@ class Paths:
     def _roots(self, record: SlotRecord) -> bytes:
         roots, count = self._store.roots(record.key, range(record.agreed.pieces))
         if len(roots) < record.agreed.pieces:
-            raise NotFound(f"{count} of {record.agreed.pieces} pieces of this slot are here")
+            raise NotFound(
+                f"{count:,} of {format_count(record.agreed.pieces, 'piece')} of this slot are here"
+            )
         return b"".join(roots[piece] for piece in range(record.agreed.pieces))

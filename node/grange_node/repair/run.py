@@ -29,7 +29,7 @@ from grange.transfer.events import FarmerFailed, ProgressEvent
 from grange.transfer.push import SlotPush
 from grange.transfer.slot_upload import Candidates, Piece
 from grange.types import Epoch, FarmerId, Takeover
-from grange.units import format_tokens
+from grange.units import format_count, format_tokens
 from grange.wire.codes import ErrorCode
 from grange_node.errors import ReadsClosed, RepairStopped
 from grange_node.repair.assessment import Assessment
@@ -96,8 +96,8 @@ class RepairRun:
         readable = affordable(self._order_state, self._live, farmers, self._highest_read_price)
         if len(readable) < self._order_state.k:
             raise RepairStopped(
-                f"{len(self._live)} slots are live, {len(readable)} at a price that we pay, and "
-                f"{self._order_state.k} are needed"
+                f"{self._order_state.k} slots must be read, and of {len(self._live)} that are live "
+                f"{len(readable)} can be, at a price that we pay"
             )
         slots = sources(self._order_state, readable, farmers, at_fault=self.job.at_fault)
         budget = Budget(self._spendable(slots))
@@ -182,9 +182,10 @@ class RepairRun:
             opens = {segment: self._opens(segment) for segment in segments}
             later = [epoch for epoch in opens.values() if epoch is not None]
             if len(later) == len(segments):
+                every = format_count(self._order_state.geometry.segments, "segment")
                 raise ReadsClosed(
-                    f"{len(segments)} of {self._order_state.geometry.segments} segments are still to be "
-                    f"rebuilt, and can be read from epoch {min(later)} on",
+                    f"{len(segments):,} of {every} are still to be rebuilt, and can be read from epoch "
+                    f"{min(later)} on",
                     open_epoch=min(later),
                 )
             failures = await push.send(segment for segment in segments if opens[segment] is None)
@@ -356,9 +357,9 @@ class RepairRun:
         await self._view.refresh()
         await self._end(Outcome.REFILLED)
         log.info(
-            "order %s: %d slots refilled in block %d for %s tokens",
+            "order %s: %s refilled in block %d for %s tokens",
             order_state.id.hex()[:12],
-            len(takeovers),
+            format_count(len(takeovers), "slot"),
             receipt.block,
             format_tokens(self.job.bounty),
         )

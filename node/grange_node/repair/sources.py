@@ -24,6 +24,7 @@ from grange.transfer.retry import RetryPolicy
 from grange.transfer.sources import Source
 from grange.transfer.verification import ListedRoots
 from grange.types import FarmerId
+from grange.units import format_count
 from grange_node.errors import ReadsClosed, RepairStopped
 
 OpenPeer = Callable[[FarmerId], Peer]
@@ -85,7 +86,7 @@ class Sources:
         failures = (source.failure for source in self._fetcher.sources.values())
         reasons = "; ".join(str(failure) for failure in failures if failure)
         return RepairStopped(
-            f"segment {segment}: {error.have} of {error.needed} slots can be read; {reasons}"
+            f"segment {segment}: {error.have} of {format_count(error.needed, 'slot')} can be read; {reasons}"
         )
 
 

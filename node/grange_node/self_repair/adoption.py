@@ -19,6 +19,7 @@ from grange.executors import Executors
 from grange.kernel import root_of_hashes
 from grange.messages import NO_ORDER
 from grange.types import OrderId
+from grange.units import format_count
 from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.config import Config
 from grange_node.errors import EndsNode, PieceDamaged
@@ -105,10 +106,10 @@ class Adoption:
             self._capacity.set_placed(key, True)
             missing = await self._executors.on_disk(self._missing, key, terms)
             log.warning(
-                "%s is ours by the chain and was not known; %d of its %d pieces are here",
+                "%s is ours by the chain and was not known; %d of its %s are here",
                 key,
                 terms.pieces - len(missing),
-                terms.pieces,
+                format_count(terms.pieces, "piece"),
             )
             await self._executors.in_database(self._damaged_pieces.note, key, missing, view.head.epoch)
 

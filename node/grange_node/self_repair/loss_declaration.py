@@ -17,6 +17,7 @@ from grange.audit import BookState, loss_words
 from grange.chain import Farmer, TransactionReverted
 from grange.executors import Executors
 from grange.types import NO_LIMIT, Epoch, OrderId
+from grange.units import format_count
 from grange_node.chain.chain_follower import ChainFollower
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.ledger.books import books_from
@@ -127,7 +128,7 @@ class LossDeclarer:
         try:
             receipt = await self._market.declare_loss(book.end, words, extension=book.extension)
         except TransactionReverted as error:
-            log.warning("%d slots cannot be declared lost: %s", len(lost), error.name)
+            log.warning("%s cannot be declared lost: %s", format_count(len(lost), "slot"), error.name)
             return False
         self._follower.read_soon()
         for _, key in lost:

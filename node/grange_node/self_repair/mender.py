@@ -17,6 +17,7 @@ from grange.messages import NO_ORDER
 from grange.peer import OverBudget
 from grange.reads import is_open, open_epoch
 from grange.types import Epoch, FarmerId
+from grange.units import format_count
 from grange_node.chain.chain_follower import View
 from grange_node.errors import EndsNode, Mismatch, NodeWorldError, PieceDamaged, PieceMissing, RepairStopped
 from grange_node.pieces.store import Store
@@ -101,13 +102,14 @@ class Mender:
             return not await self._judge.is_lost(record, damage, view)
         if not closed:
             self._judge.forgive(key)
-            log.info("%s is mended: %d pieces, %d rebuilt from others", key, len(broken), len(left))
+            pieces = format_count(len(broken), "piece")
+            log.info("%s is mended: %s, %d rebuilt from others", key, pieces, len(left))
         elif self._looked_at.get(key) != epoch:
             self._looked_at[key] = epoch
             log.info(
-                "%s: %d pieces can be rebuilt only in later epochs, the next in epoch %d",
+                "%s: %s can be rebuilt only in later epochs, the next in epoch %d",
                 key,
-                len(closed),
+                format_count(len(closed), "piece"),
                 min(open_epoch(piece, Epoch(epoch + 1)) for piece in closed),
             )
         return True
@@ -169,7 +171,7 @@ class Mender:
         terms = record.agreed
         held = self._store.pieces(record.key)
         if len(held) != terms.pieces:
-            raise RepairStopped(f"{len(held)} of {terms.pieces} pieces are here")
+            raise RepairStopped(f"{len(held):,} of {format_count(terms.pieces, 'piece')} are here")
         if root_of_hashes(b"".join(held[index].root for index in range(terms.pieces))) != terms.root:
             self._damaged_pieces.note(record.key, range(terms.pieces), self._epoch())
             raise Mismatch("what was rebuilt does not lead to the slot's root: nobody can rebuild it")

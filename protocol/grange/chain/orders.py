@@ -16,6 +16,7 @@ from grange.errors import Misuse
 from grange.layout import Geometry
 from grange.messages import NO_ORDER, slots_hash
 from grange.types import Address, Epoch, FarmerId, Held, OrderId, Slot
+from grange.units import format_count
 
 ORDER_EVENTS: Final = ("OrderPlaced", "SlotFilled", "OrderExtended", "LossDeclared", "OrderClosed")
 """All that an order is folded out of."""
@@ -141,7 +142,9 @@ def fold(events: Iterable[Event]) -> OrderState | None:
     geometry = _geometry(placed)
     slots = filled_slots(args["order"], events)
     if sorted(slots) != list(range(geometry.n)):
-        raise OrderIncomplete(f"The chain shows {len(slots)} of the {geometry.n} slots of an order.")
+        raise OrderIncomplete(
+            f"The chain shows {len(slots)} of the {format_count(geometry.n, 'slot')} of an order."
+        )
     extended = [event.args["previous"] for event in events if event.name == "OrderExtended"]
     closed = [closing_from_event(event) for event in events if event.name == "OrderClosed"]
     return OrderState(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from grange.errors import Category, UserError, WorldError
 from grange.types import Epoch
+from grange.units import format_count
 
 
 class NotEnoughFarmers(UserError, WorldError):
@@ -31,7 +32,7 @@ class NotEnoughSources(WorldError):
     """
 
     def __init__(self, *, have: int, needed: int, closed: Mapping[int, Epoch]) -> None:
-        super().__init__(f"{have} of {needed} slots arrived")
+        super().__init__(f"{have} of {format_count(needed, 'slot')} arrived")
         self.have = have
         self.needed = needed
         self.closed = closed

@@ -14,7 +14,7 @@ from grange.chain import Farmer
 from grange.errors import Misuse
 from grange.transfer.spread import TRIED_EPOCHS, Contender, rank, trust_of
 from grange.types import Epoch, FarmerId
-from grange.units import format_tokens, rate_rounded_up
+from grange.units import format_count, format_tokens, rate_rounded_up
 
 SPARES_PER_SLOT = 0.5
 """Farmers kept ready to step in, for each slot."""
@@ -198,7 +198,7 @@ def unfit_on_chain(farmer: Farmer, requirements: Requirements, *, keeps: bool = 
     if farmer.lapsed:
         return "has lapsed for its misses"
     if offer.longest_term_epochs < requirements.epochs:
-        return f"keeps slots for at most {offer.longest_term_epochs} epochs"
+        return f"keeps slots for at most {format_count(offer.longest_term_epochs, 'epoch')}"
     if not keeps and offer.capacity_bytes < requirements.slot_bytes:
         return "has no room"
     try:

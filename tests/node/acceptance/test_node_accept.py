@@ -154,7 +154,7 @@ async def test_to_claim_millions_of_pieces_costs_no_more_than_those_that_are_her
     await farm.put(slot, 1)
     claimed = SlotTerms(pieces=1 << 22, piece_leaves=4, root=slot.root, rate=1, end=Epoch(8))
     tracemalloc.start()
-    with pytest.raises(NotFound, match=f"{(1 << 22) - 1} of {1 << 22} pieces") as refused:
+    with pytest.raises(NotFound, match=f"{(1 << 22) - 1:,} of {1 << 22:,} pieces") as refused:
         check_pieces(farm.node.store.pieces(slot.key), claimed)
     used_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -142,7 +142,7 @@ async def test_acceptances_of_the_old_key_are_waited_for_or_given_up_on_purpose(
         slot = await renters_slot(devnet, farm)
         await farm.upload(slot)
         acceptance = (await farm.accept(slot)).json()
-        with pytest.raises(AcceptancesOpen, match=f"1 slots .* block {acceptance['deadline_block']}"):
+        with pytest.raises(AcceptancesOpen, match=f"1 slot, .* block {acceptance['deadline_block']}"):
             await rotate_key(home, config, old)
         assert (await devnet.chain.farmer(config.farmer)).operator == old.address
         await rotate_key(home, config, old, now=True)

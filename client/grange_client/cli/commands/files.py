@@ -16,7 +16,7 @@ import typer
 from grange.cli.confirm import confirm
 from grange.cli.exit_codes import ExitCode
 from grange.peer import Budget
-from grange.units import MAX_SLOTS, format_tokens_rounded_up, parse_tokens
+from grange.units import MAX_SLOTS, format_count, format_tokens_rounded_up, parse_tokens
 from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
@@ -179,7 +179,7 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
             there = f" {restored.skipped:,} {were} there already (same size and time)."
         there += f" Reading cost {format_tokens_rounded_up(restored.paid)} tokens." if restored.paid else ""
         where = shown(os.fsencode(fetch.destination))
-        files = "1 file" if restored.files == 1 else f"{restored.files:,} files"
+        files = format_count(restored.files, "file")
         said = f"{files} into {where} in {seconds:.1f} s{speed}.{there}"
         common.out.print(said, soft_wrap=True)
     if restored.left_out.count:

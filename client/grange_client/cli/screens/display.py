@@ -18,7 +18,7 @@ from rich.text import Text
 
 from grange.cli.presenter import plain_text
 from grange.transfer import events
-from grange.units import format_size, format_tokens_rounded_up
+from grange.units import format_count, format_size, format_tokens_rounded_up
 
 
 class _Amount(ProgressColumn):
@@ -74,7 +74,9 @@ class Display:
             case events.Progress(size_bytes=size) if self._task is not None:
                 self._progress.advance(self._task, size)
             case events.FarmersNow(count=count) if self._task is not None:
-                self._progress.update(self._task, description=f"{self._what} ({count} farmers)")
+                self._progress.update(
+                    self._task, description=f"{self._what} ({format_count(count, 'farmer')})"
+                )
             case events.FarmerReplaced(farmer=farmer, successor=successor, reason=reason):
                 self._say(f"Farmer {successor} takes over from {farmer}. {reason}")
             case events.FarmerFailed(reason=reason):

@@ -10,7 +10,7 @@ from grange.cli.presenter import plain_text
 from grange.messages import NO_ORDER
 from grange.times import BlockClock
 from grange.types import FarmerId
-from grange.units import format_size, format_tokens_rounded_down, format_tokens_rounded_up
+from grange.units import format_count, format_size, format_tokens_rounded_down, format_tokens_rounded_up
 from grange_client.cli.screens.tables import (
     DAY_CHARACTERS,
     ID_CHARACTERS,
@@ -67,9 +67,14 @@ def order_screen(known: Known, clock: BlockClock, endpoints: dict[FarmerId, str]
             ),
             (
                 "until",
-                f"{clock.describe_epoch(order.end)}; {f'{left} epochs more' if left > 0 else 'it is over'}",
+                f"{clock.describe_epoch(order.end)}; "
+                + (f"{format_count(left, 'epoch')} more" if left > 0 else "it is over"),
             ),
-            ("paid", f"{format_tokens_rounded_up(order.cost)} tokens for {order.end - order.start} epochs"),
+            (
+                "paid",
+                f"{format_tokens_rounded_up(order.cost)} tokens for "
+                f"{format_count(order.end - order.start, 'epoch')}",
+            ),
             *([("goes on", f"as order {known.extended_by.hex()}")] if known.extended_by else []),
             *([("extends", f"order {order.previous.hex()}")] if order.previous != NO_ORDER else []),
             *([("came back", _returned(known.closing))] if known.closing else []),
@@ -84,8 +89,7 @@ def order_screen(known: Known, clock: BlockClock, endpoints: dict[FarmerId, str]
 
 def burial_text(block: int, confirmations: int) -> str:
     """How safe an order's block is from a reorganisation, and what happens if one comes."""
-    following = {0: "none follows it yet", 1: "1 block follows it"}
-    depth = following.get(confirmations, f"{confirmations} blocks follow it")
+    depth = f"{format_count(confirmations, 'block')} on top of it" if confirmations else "none follows it yet"
     return f"It is in block {block}; {depth}. If the chain drops it, `grange ls` places it again."
 
 

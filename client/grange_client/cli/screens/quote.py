@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from grange.times import BlockClock
-from grange.units import format_size, format_tokens_rounded_up
+from grange.units import format_count, format_size, format_tokens_rounded_up
 from grange_client.cli.screens.tables import MAX_LISTED, facts, files_text
 from grange_client.downloads.cost import ReadCost
 from grange_client.files.scan import Skipped, shown
@@ -41,7 +41,7 @@ def quote_screen(quote: Quote, clock: BlockClock, *, default_term: bool) -> Rend
 
 
 def _quoted_term(quote: Quote, clock: BlockClock, *, default_term: bool) -> str:
-    term = f"{clock.describe_epoch(quote.end)}; that is {quote.end - quote.start} epochs"
+    term = f"{clock.describe_epoch(quote.end)}; that is {format_count(quote.end - quote.start, 'epoch')}"
     return f"{term}, the shortest term (--epochs keeps it longer)" if default_term else term
 
 
@@ -60,14 +60,14 @@ def extension_screen(name: str | None, quote: ExtensionQuote, clock: BlockClock)
     change = "the same as now" if then == now else f"{format_tokens_rounded_up(now)} now"
     rows = [
         ("extend", name or "unread"),
-        ("until", f"{clock.describe_epoch(quote.end)}; {quote.epochs} epochs more"),
+        ("until", f"{clock.describe_epoch(quote.end)}; {format_count(quote.epochs, 'epoch')} more"),
         ("price", _price_text(quote.cost, quote.missing)),
         ("an epoch", f"{format_tokens_rounded_up(then)} tokens; {change}"),
     ]
     for slot, keeper in sorted(quote.moved.items()):
         rows.append((f"slot {slot}", f"is rebuilt and moves to farmer {keeper.farmer.id}. {keeper.reason}"))
     if len(quote.moved) == 0:
-        rows.append(("with", f"the same {order.geometry.n} farmers; nothing is sent"))
+        rows.append(("with", f"the same {format_count(order.geometry.n, 'farmer')}; nothing is sent"))
     return facts(rows)
 
 

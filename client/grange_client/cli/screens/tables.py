@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grange.times import format_time
-from grange.units import format_size
+from grange.units import format_count, format_size
 
 MAX_LISTED = 5
 ID_CHARACTERS = 8
@@ -41,7 +41,7 @@ def new_table(*columns: str, gap: int = 2) -> Table:
 
 def files_text(count: int, size_bytes: int) -> str:
     """How many files, and how large together."""
-    return f"{count:,} {'file' if count == 1 else 'files'}, {format_size(size_bytes)}"
+    return f"{format_count(count, 'file')}, {format_size(size_bytes)}"
 
 
 def speed_text(size_bytes: int, seconds: float) -> str:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import ValidationError
 
 from grange.types import Acceptance, Takeover
+from grange.units import format_count
 from grange.wire import paths
 from grange.wire.bodies import (
     AcceptanceAnswer,
@@ -165,7 +166,7 @@ async def piece_path(
     """A piece's root and the path that leads from it to the slot's root."""
     record, access = await accepted_slot(node, signed, order, slot)
     if piece >= record.agreed.pieces:
-        raise NotFound(f"the slot has {record.agreed.pieces} pieces")
+        raise NotFound(f"the slot has {format_count(record.agreed.pieces, 'piece')}")
     access.require([piece])
     async with node.self_repairer.reading(record.key, piece):
         root, siblings = await node.paths.of(record, piece)
