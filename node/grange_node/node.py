@@ -32,7 +32,7 @@ from functools import partial
 from grange.chain import Wallet
 from grange.executors import Executors
 from grange.messages import NO_ORDER
-from grange.units import MIB
+from grange.units import MIB, format_count
 from grange_node.acceptance.acceptance_service import AcceptanceService
 from grange_node.audit.prover import Prover
 from grange_node.chain.account_funds import AccountFunds
@@ -338,7 +338,7 @@ def _recover(store: Store, ledger: Ledger, capacity: Capacity) -> None:
     strangers = [key for key in store.slot_keys() if key not in known]
     if strangers:
         log.warning(
-            "%d slot folders are in no ledger and are neither served nor removed; the first is %s",
-            len(strangers),
+            "in no ledger, and neither served nor removed: %s; the first is %s",
+            format_count(len(strangers), "slot folder"),
             strangers[0],
         )

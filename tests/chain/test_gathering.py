@@ -23,12 +23,12 @@ class Endpoint:
 
     def __init__(self, *, takes_batches: bool = True) -> None:
         self.bodies: list[Any] = []
-        self._takes_batches = takes_batches
+        self.takes_batches = takes_batches
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.bodies.append(body)
-        if isinstance(body, list) and not self._takes_batches:
+        if isinstance(body, list) and not self.takes_batches:
             return web.json_response({"id": None, "error": {"code": -32600, "message": "no batches"}})
         answers = [self._one(one) for one in (body if isinstance(body, list) else [body])]
         return web.json_response(answers if isinstance(body, list) else answers[0])
@@ -71,6 +71,17 @@ async def test_a_refusal_is_only_its_own() -> None:
     assert (one, two, endpoint.sizes) == ("1", "2", [3])
     assert isinstance(refused, RpcError)
     assert refused.message == "not this one"
+
+
+async def test_a_batch_that_was_refused_once_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a farm that runs for months would ask ten times as often after one bad moment."""
+    monkeypatch.setattr("grange.chain.rpc.BATCHES_AGAIN_SECONDS", 0.0)
+    endpoint = Endpoint(takes_batches=False)
+    async with served(endpoint.answer) as url, Rpc(url, IMPATIENT) as rpc:
+        assert await asyncio.gather(balance(rpc, "1"), balance(rpc, "2")) == ["1", "2"]
+        endpoint.takes_batches = True
+        assert await asyncio.gather(balance(rpc, "3"), balance(rpc, "4")) == ["3", "4"]
+    assert endpoint.sizes == [2, 1, 1, 2]
 
 
 async def test_an_endpoint_that_takes_no_batches_is_asked_one_by_one_from_then_on() -> None:

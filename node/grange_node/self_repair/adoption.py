@@ -99,7 +99,8 @@ class Adoption:
             ends_at = await self._follower.date_of(end_block, view, attested=False)
             await self._executors.in_database(self._ledger.adopt, key, terms, entry.block, ends_at)
             self._capacity.forget(key)
-            if lender is not None and self._store.shares:
+            # It may have gone while we asked; then its bytes are ours.
+            if lender is not None and self._store.shares and self._capacity.knows(lender.key):
                 self._capacity.share(key, lender.key, terms.slot_bytes)
             else:
                 self._capacity.add(key, terms.slot_bytes, pieces=terms.pieces)

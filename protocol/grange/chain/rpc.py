@@ -10,6 +10,8 @@ transaction has one hash however often it arrives.
 
 import asyncio
 import json
+import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +33,8 @@ MAX_BATCH_REQUESTS = 100
 MAX_CONNECTIONS = 16
 MAX_ANSWER_BYTES = 64 * 2**20
 """The longest answer that is read, after decompression. An endpoint without end would fill the memory."""
+BATCHES_AGAIN_SECONDS = 600.0
+"""For so long an endpoint that refused a batch is asked one by one."""
 BATCH_REFUSING_STATUSES = frozenset({400, 405, 413, 415, 422, 501})
 """With these some endpoints answer a batch, and not the questions in it."""
 _HEADERS = {"Content-Type": "application/json"}
@@ -75,7 +79,8 @@ class Rpc:
         self._timeouts = timeouts
         self._numbers = count()
         self._session: aiohttp.ClientSession | None = None
-        self._takes_batches = True
+        self._batches_from = -math.inf
+        """When batches are tried, by the clock of `time.monotonic`."""
         self._gathering = Gathering(self._ask, self._ask_many)
 
     async def __aenter__(self) -> Self:
@@ -122,12 +127,13 @@ class Rpc:
         return results
 
     async def _answers(self, requests: Sequence[Question]) -> list[Any]:
-        if self._takes_batches:
+        if time.monotonic() >= self._batches_from:
             try:
                 responses = await self._with_retries(requests[0][0], partial(self._many, requests))
             except RpcError:
-                # It refuses the batch as a whole, as some do with more than a few questions.
-                self._takes_batches = False
+                # It refuses the batch as a whole, as some do with more than a few questions, and others in a
+                # bad moment.
+                self._batches_from = time.monotonic() + BATCHES_AGAIN_SECONDS
             else:
                 return [
                     self._result_or_error(method, response)
