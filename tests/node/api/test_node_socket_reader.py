@@ -196,6 +196,7 @@ async def test_of_what_follows_the_last_answer_no_more_is_taken_than_is_allowed(
         sending = asyncio.create_task(line.send_for_ever(bytes(HEAD_BUFFER_BYTES)))
         await paused.wait()
         sending.cancel()
+        await asyncio.wait([sending])
 
 
 async def test_a_head_that_begins_together_with_the_end_of_a_body_has_its_time() -> None:
