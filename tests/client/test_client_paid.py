@@ -305,7 +305,7 @@ async def test_a_limit_is_one_for_all_that_a_download_pays(world: World, tree: P
         assert each * 3 == earned(world) > 0
     async with world.renter(tmp_path / "b") as renter:
         before, budget = earned(world), Budget(2 * each)
-        with pytest.raises(UnknownOrder, match=r"order 'one'\. The name of an order could"):
+        with pytest.raises(UnknownOrder, match=r"called 'one'\. The name of an order could"):
             await renter.find("one", budget=budget)
         assert earned(world) - before == budget.spent == 2 * each
         assert "could not be read: Reading on would cost more" in renter.notices()[0]
