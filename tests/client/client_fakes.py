@@ -697,6 +697,11 @@ class FakeMarket(RenterMarket):
         self.block += 1
         self._emit("SlotFilled", {**filled.args, "farmer": farmer, "from": start})
 
+    def lose(self, order: OrderId, slot: int) -> None:
+        """Its farmer declares a slot lost."""
+        self.block += 1
+        self._emit("LossDeclared", {"order": order, "slot": slot})
+
     def reorg(self, to_block: int) -> None:
         """Everything after a block never happened, and other blocks follow."""
         self.fork += 1

@@ -23,6 +23,7 @@ from client_fakes import (
 
 import grange.transfer.directory
 from grange.chain import ChainTimeout, ChainUnavailable, Farmer, TransactionReverted, Wallet
+from grange.chain.codec import market_abi
 from grange.erasure import Codec
 from grange.errors import Category, Misuse
 from grange.messages import Domain
@@ -420,13 +421,21 @@ async def test_refused_order_costs_nothing(world: World, tree: Path) -> None:
         assert await renter.orders() == []
 
 
-async def test_farmer_that_the_market_refuses_is_replaced(world: World, tree: Path) -> None:
-    """A farmer whose stake no longer suffices gives way, and the order is placed with another."""
+@pytest.mark.parametrize(
+    "objection",
+    [
+        *("StakeTooSmall", "AcceptanceForged", "DuplicateFarmer", "UnknownFarmer", "RateTooLarge"),
+        *("CeilingExceeded", "FarmerLapsed", "BookMostlyLost"),
+    ],
+)
+async def test_farmer_that_the_market_refuses_is_replaced(world: World, tree: Path, objection: str) -> None:
+    """Whatever the market objects to in a farmer, another takes its slot: no farmer can stop an order by what
+    it does to itself between its signature and the block."""
+    assert "farmer" in {error.name: error for error in market_abi().errors.values()}[objection].inputs.names
     async with world.renter() as renter:
         quote = await renter.quote([tree], CODE)
         poor = quote.chosen[2].farmer.id
-        values = {"farmer": poor, "stake": 1, "needed": 2}
-        world.market.failures.append(TransactionReverted("placeWithPermit", "StakeTooSmall", values))
+        world.market.failures.append(TransactionReverted("placeWithPermit", objection, {"farmer": poor}))
         stored = await renter.put(quote)
     assert poor not in {slot.farmer for slot in stored.order.slots}
 

@@ -332,3 +332,32 @@ def test_exactly_what_is_missing(vault: int, wallet: int, cost: int) -> None:
             missing_from_vault(cost, funds)
     else:
         assert missing_from_vault(cost, funds) == max(0, cost - vault)
+
+
+GANG_PRICE = TOKEN // 2
+"""What the farmers of the next test ask: the floor, half the median."""
+
+
+@pytest.mark.parametrize(
+    ("epochs", "taken"), [pytest.param(9, 0, id="nine epochs"), pytest.param(10, 30, id="ten epochs")]
+)
+def test_farmers_at_the_floor_that_proved_ten_epochs_take_an_order(epochs: int, taken: int) -> None:
+    """What a whole order costs somebody with 30 names: ten proofs each, of a slot of its own of one base
+    unit, and for each the collateral of the slot at half the usual price. No more keeps them off."""
+    honest = [candidate(i, net=f"10.{i}.0.0/16", reputation=Reputation(successes=50)) for i in range(1, 61)]
+    stake = 16 * (1 + GANG_PRICE * 100)
+    gang = [
+        proven(
+            candidate(
+                1_000 + i,
+                net=f"172.{i}.0.0/16",
+                price_per_gib_epoch=GANG_PRICE,
+                stake=stake,
+                committed_rate=1,
+            ),
+            epochs,
+        )
+        for i in range(30)
+    ]
+    chosen = ids(honest + gang, LARGE)[:30]
+    assert sum(number >= 1_000 for number in chosen) == taken

@@ -184,11 +184,14 @@ class Catalog:
             return None
 
     def kept_by_farmer(self, since: int) -> dict[FarmerId, tuple[tuple[Epoch, Epoch], ...]]:
-        """First epoch and end of the slots that each farmer keeps and that end after an epoch."""
+        """First epoch and end of the slots that each farmer keeps and that end after an epoch.
+
+        Not of those that it declared lost: for these it has nothing to prove, and misses nothing.
+        """
         query = (
             "SELECT DISTINCT slots.farmer, slots.start, orders.end FROM slots"
             " JOIN orders ON orders.id = slots.order_id"
-            " WHERE orders.end > ? AND orders.gone < ? ORDER BY 1, 2, 3"
+            " WHERE orders.end > ? AND orders.gone < ? AND NOT slots.is_lost ORDER BY 1, 2, 3"
         )
         kept: dict[FarmerId, tuple[tuple[Epoch, Epoch], ...]] = {}
         rows = self.file.read(lambda db: db.execute(query, (since, GIVEN_UP)).fetchall())

@@ -35,10 +35,6 @@ from grange_client.orders.placements import Placement, Placements
 MAX_PLACE_ATTEMPTS: Final = 4
 DEADLINE_MARGIN_BLOCKS: Final = 2
 """Blocks that an acceptance must still be good for when the order is sent."""
-FARMER_ERRORS: Final = frozenset(
-    {"StakeTooSmall", "AcceptanceForged", "DuplicateFarmer", "UnknownFarmer", "RateTooLarge"}
-)
-"""The market's objections to one farmer of an order."""
 PASSING_ERRORS: Final = frozenset({"AcceptanceExpired", "VaultTooSmall", "PermitRefused"})
 """Objections to a moment: looked at again, they may be gone."""
 
@@ -135,14 +131,16 @@ class Placing:
                 return await self._send(acceptances, head), acceptances
             except TransactionReverted as error:
                 is_last = attempt + 1 == MAX_PLACE_ATTEMPTS
-                is_final = is_last or error.name not in FARMER_ERRORS | self.order.passing_errors
+                # Whatever the market objects to in a farmer, another may do: a farmer must not stop an order.
+                names_farmer = "farmer" in error.args_by_name
+                is_final = is_last or not (names_farmer or error.name in self.order.passing_errors)
                 # What somebody counts on stays written down until the last word.
                 if error.name != PLACED.refusal and (is_final or not self._is_acknowledged):
                     self.placements.forget(self.order.id)
                     self._noted = None
                 if is_final:
                     raise refused(error) from error
-                if error.name in FARMER_ERRORS and not self.upload.replace_refused(error):
+                if names_farmer and not self.upload.replace_refused(error):
                     raise refused(error) from error
         raise PlaceFailed(
             "Acceptances lapsed before the order could be placed.",

@@ -40,6 +40,22 @@ async def test_newest_order_of_a_name_is_meant(world: World, tree: Path) -> None
         assert [known.order.id for known in await renter.orders()] == [second, first]
 
 
+async def test_a_slot_that_was_declared_lost_proves_nothing_for_us(world: World, tree: Path) -> None:
+    """Its farmer has nothing of ours to prove, so it misses nothing either: what it proves elsewhere must not
+    make it known to us. The farmer that takes the slot over may be."""
+    order = OrderId(await put(world, tree, "tree"))
+    async with world.renter() as renter:
+        [known] = await renter.orders()
+        gone, *others = [slot.farmer for slot in known.order.slots]
+        assert renter.catalog.kept_by_farmer(0).keys() == {gone, *others}
+        world.market.lose(order, 0)
+        await renter.orders()
+        assert renter.catalog.kept_by_farmer(0).keys() == {*others}
+        world.market.repair(order, 0, taker := FarmerId(8))
+        await renter.orders()
+        assert renter.catalog.kept_by_farmer(0).keys() == {taker, *others}
+
+
 @pytest.mark.parametrize("wanted", ["nothing", "", "0x", "g", "xyz"])
 async def test_unknown_orders(world: World, tree: Path, wanted: str) -> None:
     """What fits nothing is an error that says where to look."""
