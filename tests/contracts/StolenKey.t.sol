@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IBooks} from "../../contracts/interfaces/IBooks.sol";
 import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
 import {ILosses} from "../../contracts/interfaces/ILosses.sol";
 import {Acceptance, Epoch, FarmerId, OperatorConsent, OrderId, Terms} from "../../contracts/types/Types.sol";
 import {AttackTest} from "./support/AttackTest.sol";
 import {vm} from "./support/Cheats.sol";
+import {Reference} from "./support/Reference.sol";
 
 /// @title What the key of a farm's operator is worth to a thief, with its owner's limits and without
 /// @dev The farm keeps four slots of R and has far more at stake than they need. The thief rents from it, with the key, what
@@ -109,6 +111,28 @@ contract StolenKeyTest is AttackTest {
         vm.assertLe(before, _worth(_victim) + most, "what it costs the farm at most");
         _closeAll();
         vm.assertLe(_money(_thief), thiefBefore + most, "what the thief wins at most");
+    }
+
+    /// Must hold: junk in a book in which the farm keeps less than a 31st of it cannot be given up alone, but with what is
+    /// there. So it costs the unused part of the ceiling, and a 31st of that at most.
+    function test_junkInABookOfLittle() external {
+        _begin();
+        _limit(33 * HONEST * R, 0);
+        uint256 unused = market.farmer(_victim).ceiling - HONEST * R;
+        uint256 before = _worth(_victim);
+        uint256 date = _kept[_victim][0].end;
+        _store(_victim, date, 1, unused);
+        _enter(_now() + 1);
+        _prove(_victim);
+        bytes32[] memory words = _lossWords(_victim, HONEST);
+        vm.startPrank(_ownerOf(_victim));
+        vm.expectPartialRevert(IBooks.BookMostlyLost.selector);
+        market.declareLoss(_victim, Epoch.wrap(uint32(date)), false, words);
+        for (uint256 i = 0; i < HONEST; ++i) words = Reference.joined(words, _lossWords(_victim, i));
+        market.declareLoss(_victim, Epoch.wrap(uint32(date)), false, words);
+        vm.stopPrank();
+        vm.assertEq(market.farmer(_victim).committedRate, 0, "rid of it");
+        vm.assertLe(before, _worth(_victim) + (COLLATERAL_EPOCHS * unused * 32) / 31, "what it costs the farm at most");
     }
 
     /// Must hold: junk with which the farm cannot prove costs the unused part of the ceiling, and what is missed until the owner
