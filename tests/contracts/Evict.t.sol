@@ -37,6 +37,25 @@ contract EvictTest is FarmTest {
         }
     }
 
+    /// Must hold: what an eviction leaves takes the place of the ceiling and the epochs proven, whatever they were.
+    function testFuzz_ceilingAndProofsAreGone(uint80 ceiling) external {
+        FarmerId farmer = _register(2000 * COLLATERAL_EPOCHS);
+        _store(farmer, _date(3), 2, 1000);
+        vm.prank(_ownerOf(farmer));
+        market.setLimits(farmer, ceiling, 0);
+        _enter(_now() + 1);
+        _prove(farmer);
+        vm.assertEq(market.farmer(farmer).epochsProven, 1, "proven");
+        _lapse(farmer);
+        uint256 most = market.farmer(farmer).stake / 1000 - 1;
+        market.evict(farmer);
+        if (most > COLLATERAL_EPOCHS) most = COLLATERAL_EPOCHS;
+        vm.assertEq(market.eviction(farmer).collateralEpochs, most, "of the stake alone");
+        vm.assertEq(market.eviction(farmer).evictedBlock, block.number, "when");
+        vm.assertEq(market.farmer(farmer).ceiling, 0, "it takes nothing more");
+        vm.assertEq(market.farmer(farmer).epochsProven, 0, "not a block");
+    }
+
     /// Must hold: who has not lapsed is not evicted.
     function testFuzz_onlyTheLapsedAreEvicted(uint256 absent) external {
         absent = _within(absent, 0, MAX_MISSES - 1);
