@@ -433,11 +433,11 @@ class Renter:
                 self._unread[order.id] = error
 
     async def _known_tenures(self, orders: Sequence[OrderState]) -> list[OrderState]:
-        """Orders as they are kept now, without those of which the endpoint does not say it.
+        """Orders that were just listed, as they are kept now; not those the endpoint does not speak of.
 
         Asked together, so that the questions about all of them, and about their farmers, go in few requests.
         """
-        found = await asyncio.gather(*map(self._tenures.known, orders), return_exceptions=True)
+        found = await asyncio.gather(*map(self._tenures.known_of, orders), return_exceptions=True)
         for order, one in zip(orders, found, strict=True):
             if isinstance(one, OF_ONE_ORDER):
                 self._unread[order.id] = one

@@ -60,7 +60,11 @@ class TenureCheck:
         """The order with those who keep its slots now; without a request where that was checked lately.
         Raises as `look` does."""
         noted = await self._executors.in_database(self._catalog.index.order, order.id)
-        order = noted or order
+        return await self.known_of(noted or order)
+
+    async def known_of(self, order: OrderState) -> OrderState:
+        """The same of an order that was read from the catalog a moment ago. What is asked about many at once
+        goes in few requests: no thread is waited for before. Raises as `look` does."""
         if self.is_confirmed(order):
             _, checked_at = self._checked[order.id]
             seen_at = checked_at if self._read_at is None else max(checked_at, self._read_at)
