@@ -68,9 +68,9 @@ from grange_node.uploads.collector import COLLECT_SECONDS, Collector
 from grange_node.uploads.deletion import idle_at_start
 from grange_node.uploads.uploads import Uploads
 
-MAX_MEMORY_BYTES = 256 * MIB
-"""What pieces on their way in and out may take: 2,048 connections that take their bytes slowly would have
-some GiB of memory. Each network has a share."""
+MAX_MEMORY_BYTES = 128 * MIB
+"""What pieces on their way in and out may take: 2,048 connections that take or send their bytes slowly would
+have some GiB of memory, and a whole node stays below 300 MB. Each network has a share."""
 DISK_SECONDS = 5.0
 """Between two looks at the data folder."""
 
