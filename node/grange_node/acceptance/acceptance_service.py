@@ -121,9 +121,7 @@ class AcceptanceService:
         check_shape(terms)
         async with self._signing.turn():
             with self._locks.using(key):
-                deadline_block = await self._commit(
-                    key, terms, self._terms_check.check, ACCEPTANCE_LIFE_BLOCKS
-                )
+                deadline_block = await self._commit(key, terms, self._terms_check.check, is_takeover=False)
         message = self._message(key, terms, deadline_block, previous=terms.previous)
         return sign_acceptance(self._config.domain, self._wallet.private_key, message)
 
@@ -202,7 +200,7 @@ class AcceptanceService:
 
         async with self._signing.turn():
             with self._locks.using(key):
-                deadline_block = await self._commit(key, terms, judge, TAKEOVER_LIFE_BLOCKS)
+                deadline_block = await self._commit(key, terms, judge, is_takeover=True)
         replaced = tenure_word(held.slots[key.slot].start)
         message = self._message(key, terms, deadline_block, previous=replaced, repairer=key.renter)
         return terms, sign_takeover(self._config.domain, self._wallet.private_key, message)
@@ -255,7 +253,8 @@ class AcceptanceService:
         key: SlotKey,
         terms: SlotTerms,
         judge: Callable[[SlotRecord, SlotTerms, View], Awaitable[None]],
-        life_blocks: int,
+        *,
+        is_takeover: bool,
     ) -> int:
         """Make sure of the pieces and of the terms, and write the acceptance down; gives its deadline."""
         view = await self._follower.recent()
@@ -280,7 +279,7 @@ class AcceptanceService:
         if record.state is SlotState.PLACED or (record.deadline_block or 0) > lasts_to:
             assert record.deadline_block is not None
             return record.deadline_block
-        if self._locks.is_contested(key) and life_blocks == TAKEOVER_LIFE_BLOCKS:
+        if self._locks.is_contested(key) and is_takeover:
             # Anyone who neither uses its acceptance nor lets go of it would keep the slot from repair for
             # ever.
             raise AlreadyAccepted(
@@ -288,6 +287,7 @@ class AcceptanceService:
             )
         await self._check_pieces(key, terms)
         await judge(record, terms, view)
+        life_blocks = TAKEOVER_LIFE_BLOCKS if is_takeover else ACCEPTANCE_LIFE_BLOCKS
         deadline_block = view.head.number + life_blocks
         end_block = terms.end * self._config.parameters.epoch_blocks
         try:
@@ -303,7 +303,7 @@ class AcceptanceService:
             deadline_at,
             ends_at,
             # Anyone who takes a slot over shows no salt.
-            renter_proven=life_blocks != TAKEOVER_LIFE_BLOCKS,
+            renter_proven=not is_takeover,
         )
         self._locks.settle(key)
         log.info(
