@@ -15,9 +15,11 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
+
+from grange.tasks import wait_out
 
 DISK_THREADS: Final = 8
 """Disks do several things at once, and better so."""
@@ -102,9 +104,6 @@ async def _run(
     except asyncio.CancelledError:
         if not begun.cancel():
             ended = asyncio.wrap_future(begun)
-            # However often: a group that ends and a time that is over may both cancel.
-            while not ended.done():
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([ended])
+            await wait_out(ended)
             ended.exception()
         raise

@@ -68,16 +68,23 @@ async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
             task.exception()
 
 
+async def wait_out(work: "asyncio.Future[Any]") -> bool:
+    """Wait until something has ended, however often the caller is cancelled: a group that ends and a time
+    that is over may both do it. True if it was."""
+    is_cancelled = False
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            is_cancelled = True
+    return is_cancelled
+
+
 async def to_the_end(call: Coroutine[Any, Any, Result]) -> Result:
     """What a call gives that has to be made even if its caller is cancelled, before it begins or later; the
     caller is cancelled when it has ended."""
-    task, is_cancelled = asyncio.create_task(call), False
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            is_cancelled = True
-    if is_cancelled:
+    task = asyncio.create_task(call)
+    if await wait_out(task):
         if not task.cancelled():
             task.exception()
         raise asyncio.CancelledError
