@@ -23,6 +23,7 @@ from grange.chain import (
     calls,
 )
 from grange.chain import outbox as outbox_module
+from grange.chain import sender as sender_module
 from grange.chain.fees import Fees
 from grange.types import Address
 from grange.units import TOKEN
@@ -124,6 +125,51 @@ async def test_what_was_overtaken_in_its_own_block_is_made_again(
     await second
     assert [(error.name, error.tx_hash is not None) for error in refusals] == [("PermitRefused", True)]
     assert await devnet.chain.vault(wallet.address) == 2 * TOKEN
+
+
+def estimated_too_low(sender: Sender, monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
+    """Gas of a transfer to somebody who has tokens, for one to somebody who has none; true after `times`."""
+    given: list[int] = []
+    simulated = sender._simulated_gas
+
+    async def low(label: str, fields: Any, gas: int | None) -> int:
+        given.append(30_000 if len(given) < times else await simulated(label, fields, gas))
+        return given[-1]
+
+    monkeypatch.setattr(sender, "_simulated_gas", low)
+    return given
+
+
+async def test_what_got_too_little_gas_for_what_its_block_changed_is_sent_again(
+    devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An epoch may begin between the estimate and the block: the state that it was estimated on is gone."""
+    sender = Sender(devnet.chain, wallet, policy=PATIENT)
+    given = estimated_too_low(sender, monkeypatch, times=2)
+    receipt = await sender.send(calls.transfer(Wallet.random().address, 5))
+    assert given[:2] == [30_000] * 2
+    assert len(given) == 3
+    assert receipt.gas_used > 30_000
+    assert await devnet.chain.token_balance(wallet.address) == 1_000 * TOKEN - 5
+
+
+async def test_gas_for_a_call_that_always_needs_more_is_paid_a_few_times_only(
+    devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = Sender(devnet.chain, wallet, policy=PATIENT)
+    given = estimated_too_low(sender, monkeypatch, times=100)
+    with pytest.raises(TransactionReverted) as refused:
+        await sender.send(calls.transfer(Wallet.random().address, 5))
+    assert refused.value.name == "OutOfGas"
+    assert len(given) == sender_module.MAX_PAID_REFUSALS
+
+
+async def test_a_small_call_has_gas_for_an_epoch_that_begins(devnet: Devnet, wallet: Wallet) -> None:
+    """A share of its own gas would not fill one new word."""
+    sender, fresh = Sender(devnet.chain, wallet, policy=PATIENT), Wallet.random().address
+    receipt = await sender.send(calls.transfer(fresh, 5))
+    sent = await devnet.chain.rpc.call("eth_getTransactionByHash", "0x" + receipt.tx_hash.hex())
+    assert int(sent["gas"], 16) >= receipt.gas_used + sender_module.MIN_GAS_MARGIN
 
 
 async def test_an_endpoint_that_lags_gets_the_next_nonce(

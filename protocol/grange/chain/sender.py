@@ -59,6 +59,9 @@ from grange.tasks import together
 from grange.types import Address
 
 GAS_MARGIN_PERCENT = 20
+MIN_GAS_MARGIN: Final = 50_000
+"""An epoch may begin between the estimate and the block: what a small call then settles, and the words that
+it fills for the first time, are more than a part of its gas."""
 MAX_ATTEMPTS: Final = 10
 """How often one call is made because others were first."""
 MAX_PAID_REFUSALS: Final = 4
@@ -117,7 +120,8 @@ class Sender:
 
         A call that depends on funds or on a permit is given as a function that makes it. The home's lock is
         held from there until the transaction is mined. If somebody with the same key was faster all the same,
-        the next block is waited for, and the function asked again; at most MAX_ATTEMPTS times.
+        the next block is waited for, and the function asked again; at most MAX_ATTEMPTS times. Any call whose
+        gas was too little for what its block had changed is sent again, MAX_PAID_REFUSALS times in all.
 
         `gas` is the gas limit; estimated with a margin if None. `confirmations` blocks must follow on the one
         that holds it: until then a reorg that drops it makes it be sent again; `on_mined` is told of each
@@ -136,7 +140,7 @@ class Sender:
         )
         if not callable(call):
             known = Call(function=call, args=args) if isinstance(call, str) else call
-            return await self._until_not_replaced(lambda: self._send_known(known, wanted))
+            return await self._until_not_changed(known, wanted)
         make = call
         return await self._until_not_overtaken(make, wanted)
 
@@ -185,6 +189,17 @@ class Sender:
             except TransactionReplaced as error:
                 log.warning("%s; it is sent again", error)
         return await attempt()
+
+    async def _until_not_changed(self, known: Call, wanted: Wanted) -> Receipt:
+        """A call that depends on nobody's funds: only what others of its block changed can be against it."""
+        for _ in range(MAX_PAID_REFUSALS - 1):
+            try:
+                return await self._until_not_replaced(lambda: self._send_known(known, wanted))
+            except TransactionReverted as error:
+                if error.tx_hash is None or error.name not in OVERTAKEN_IN_BLOCK or wanted.gas is not None:
+                    raise
+                log.info("%s; it is sent again, with gas for what has changed", error)
+        return await self._until_not_replaced(lambda: self._send_known(known, wanted))
 
     async def _until_not_overtaken(self, make: Making, wanted: Wanted) -> Receipt:
         paid_refusals = 0
@@ -237,7 +252,7 @@ class Sender:
             )
         except RpcError as error:
             raise await self._refusal(error, label, request) from error
-        return estimate * (100 + GAS_MARGIN_PERCENT) // 100
+        return estimate + max(estimate * GAS_MARGIN_PERCENT // 100, MIN_GAS_MARGIN)
 
     async def _refusal(self, error: RpcError, label: str, request: dict[str, Any]) -> ChainError:
         """Why a simulation failed. Some endpoints give revert data to eth_call only."""
