@@ -13,23 +13,24 @@ import {ISettings} from "./ISettings.sol";
 import {IVault} from "./IVault.sol";
 import {IVouchers} from "./IVouchers.sol";
 
-/// @dev What `MarketExtension` answers to. An id changes with every call that it is made of, so parts of two editions
+/// @dev What `MarketAccounts` answers to. An id changes with every call that it is made of, so parts of two editions
 /// are never one market.
-bytes4 constant EXTENSION_INTERFACE =
-    type(IAudits).interfaceId ^
+bytes4 constant ACCOUNTS_INTERFACE =
+    type(IParts).interfaceId ^
+        type(ISettings).interfaceId ^
+        type(IVault).interfaceId ^
+        type(IVouchers).interfaceId;
+
+/// @dev What `MarketFarmers` answers to, with what it hands on.
+bytes4 constant FARMERS_INTERFACE =
+    ACCOUNTS_INTERFACE ^
+        type(IAudits).interfaceId ^
         type(IBooks).interfaceId ^
         type(IFarmers).interfaceId ^
-        type(ILosses).interfaceId ^
-        type(ISettings).interfaceId ^
-        type(IVault).interfaceId;
+        type(ILosses).interfaceId;
 
 /// @dev What the market answers to, all of it.
-bytes4 constant MARKET_INTERFACE =
-    EXTENSION_INTERFACE ^
-        type(IOrders).interfaceId ^
-        type(IParts).interfaceId ^
-        type(IRepairs).interfaceId ^
-        type(IVouchers).interfaceId;
+bytes4 constant MARKET_INTERFACE = FARMERS_INTERFACE ^ type(IOrders).interfaceId ^ type(IRepairs).interfaceId;
 
 /// @title Everything that the market answers to at its one address
 // solhint-disable-next-line no-empty-blocks

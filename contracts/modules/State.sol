@@ -11,8 +11,8 @@ import {Epoch, FarmerId, Offer, OrderId, OrderView, Parameters} from "../types/T
 import {Settings} from "./Settings.sol";
 
 /// @title What the market remembers
-/// @dev Everything that is stored is declared here and nowhere else: the market's code is in two contracts, `Market`
-/// and `MarketExtension`, which work on the storage of the first, and this is what makes them agree about its layout.
+/// @dev Everything that is stored is declared here and nowhere else: the market's code is in several contracts, which work
+/// on the storage of `Market`, and this is what makes them agree about its layout.
 /// What the values mean and who may change them is decided by the modules.
 abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
     /// @dev What the operator alone may declare lost. One word, all zero as long as the owner set no limit.
@@ -64,7 +64,7 @@ abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
     /// @dev Takes what is burnt out of circulation; nobody has its key.
     address internal constant BURNT = address(0xdEaD);
 
-    // Each half of the code leaves some of these to the other, and writes others through pointers only: for Slither they
+    // Each part of the code leaves some of these to the others, and writes others through pointers only: for Slither they
     // are never set, or never used.
     // slither-disable-start uninitialized-state,unused-state,constable-states
     mapping(address account => uint256) internal _vaults;

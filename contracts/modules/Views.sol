@@ -2,45 +2,19 @@
 pragma solidity 0.8.37;
 
 import {IBooks} from "../interfaces/IBooks.sol";
-import {ISettings} from "../interfaces/ISettings.sol";
 import {Bits} from "../libraries/Bits.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {MAX_PEAKS, Mountain} from "../libraries/Mountain.sol";
 import {BookHeader} from "../types/BookHeader.sol";
 import {FarmerState} from "../types/FarmerState.sol";
 import {LostRates} from "../types/LostRates.sol";
-import {BookView, Epoch, FarmerId, Parameters} from "../types/Types.sol";
+import {BookView, Epoch, FarmerId} from "../types/Types.sol";
 import {Settlement} from "./Settlement.sol";
 
-/// @title What anyone may read of parameters, clock and books
+/// @title What anyone may read of books
 /// @dev Decides nothing.
-abstract contract Views is ISettings, IBooks, Settlement {
+abstract contract Views is IBooks, Settlement {
     using Mountain for bytes32[MAX_PEAKS];
-
-    /// @inheritdoc ISettings
-    function parameters() external view returns (Parameters memory) {
-        return
-            Parameters({
-                token: TOKEN,
-                epochBlocks: uint32(EPOCH_BLOCKS),
-                gridEpochs: uint32(GRID_EPOCHS),
-                maxBooks: uint8(MAX_BOOKS),
-                samples: uint8(SAMPLES),
-                collateralEpochs: uint32(COLLATERAL_EPOCHS),
-                maxMisses: uint8(MAX_MISSES),
-                penalty: uint8(PENALTY),
-                fine: uint8(FINE),
-                auctionEpochs: uint32(AUCTION_EPOCHS),
-                withdrawDelayEpochs: uint32(WITHDRAW_DELAY_EPOCHS),
-                minStake: uint96(MIN_STAKE),
-                formerOperatorBlocks: uint32(FORMER_OPERATOR_BLOCKS)
-            });
-    }
-
-    /// @inheritdoc ISettings
-    function currentEpoch() external view returns (Epoch) {
-        return Epoch.wrap(uint32(_currentEpoch()));
-    }
 
     /// @inheritdoc IBooks
     function book(FarmerId id, Epoch end, bool extension) external view returns (BookView memory shown) {

@@ -17,6 +17,7 @@ from typing import Any
 
 from grange.chain import Chain, ChainUnavailable, Timeouts, TransactionError, Wallet, calls
 from grange.chain.codec import artifact
+from grange.chain.deployment import PARTS, creation_code
 from grange.chain.network_file import DevnetAddress
 from grange.chain.rpc import Rpc
 from grange.chain.sender import Sender
@@ -184,9 +185,11 @@ async def _deploy(url: str, chain_id: int, parameters: Parameters) -> tuple[Addr
         deploy = partial(_deploy_one, rpc, chain_id)
         token = await deploy(0, artifact("GrangeToken").creation_code(TOKEN_SUPPLY))
         complete = replace(parameters, token=token)
-        extension = await deploy(1, artifact("MarketExtension").creation_code(complete))
-        market = await deploy(2, artifact("Market").creation_code(complete, extension))
-    return token, market
+        deployed = None
+        for nonce, part in enumerate(PARTS, start=1):
+            deployed = await deploy(nonce, creation_code(part, complete, deployed))
+    assert deployed is not None
+    return token, deployed
 
 
 async def _answering(rpc: Rpc) -> None:

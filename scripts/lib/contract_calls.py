@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from lib.tree import EXTENSION, MARKET
+from lib.tree import PARTS
 
 Node = Mapping[str, Any]
 """One node of a syntax tree, as the compiler writes it."""
 
-CONTRACTS = (MARKET, EXTENSION)
 OF_THE_MARKET = "contracts/modules/"
 # Followed no further: what they do is said by their names. All else outside of the modules is arithmetic.
 SHOWN_OUTSIDE = ("Merkle.sol", "Mountain.sol", "Bounty.sol", "ECDSA.sol", "SafeERC20.sol", "IERC20Permit.sol")
@@ -55,7 +54,7 @@ def external_calls(sources: Mapping[str, Node]) -> list[ExternalCall]:
     trees = {path: source["ast"] for path, source in sources.items()}
     reader = _Reader(trees)
     answered: dict[str, ExternalCall] = {}
-    for path in CONTRACTS:  # what the first has itself never comes to the second
+    for path in PARTS:  # what one has itself never comes to the next
         for call in reader.calls(trees[path]):
             answered.setdefault(call.name, call)
     return sorted(answered.values(), key=lambda call: call.name.lower())

@@ -12,10 +12,12 @@ contract ParametersTest is MarketTest {
         _refused(p, abi.encodeWithSelector(selector, value, least, most));
     }
 
-    /// @dev Each part refuses them, whatever the other does.
+    /// @dev Each part refuses them, whatever the others do.
     function _refused(Parameters memory p, bytes memory reason) private {
         vm.expectRevert(reason);
-        _createExtension(p);
+        _createAccounts(p);
+        vm.expectRevert(reason);
+        _createFarmers(p, address(0));
         vm.expectRevert(reason);
         _create("Market.sol:Market", abi.encode(p, address(0)));
     }

@@ -13,6 +13,7 @@ from typing import Any
 
 from grange.chain import Call, Wallet
 from grange.chain.codec import Abi, artifact, market_abi, token_abi
+from grange.chain.deployment import PARTS, creation_code
 from grange.messages import Domain
 from grange.types import Address, Parameters, address_from
 from grange_devnet.evm import Evm
@@ -43,8 +44,7 @@ class Stage:
         self.nonces = dict.fromkeys(self.wallets, 0)
         self.token = self._deploy(artifact("GrangeToken").creation_code(SUPPLY))
         self.parameters = replace(parameters, token=self.token)
-        extension = self._deploy(artifact("MarketExtension").creation_code(self.parameters))
-        self.market = self._deploy(artifact("Market").creation_code(self.parameters, extension))
+        self.market = self._deploy_market()
         self.domain = Domain(chain_id=CHAIN_ID, market=self.market)
         for actor in actors:
             self.send(
@@ -124,6 +124,13 @@ class Stage:
     def _data(self, call: Call) -> bytes:
         abi = market_abi() if call.contract == "market" else token_abi()
         return abi.encode_call(call.function, call.args)
+
+    def _deploy_market(self) -> Address:
+        deployed = None
+        for part in PARTS:
+            deployed = self._deploy(creation_code(part, self.parameters, deployed))
+        assert deployed is not None
+        return deployed
 
     def _deploy(self, code: bytes) -> Address:
         self._mine(FAUCET.address, None, code)

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from lib.contract_calls import CONTRACTS, external_calls, page
+from lib.contract_calls import external_calls, page
+from lib.tree import PARTS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "contract-calls.md").read_text(encoding="utf-8")
 ABI = json.loads((ROOT / "protocol" / "grange" / "chain" / "abi" / "Market.json").read_text())["abi"]
-MARKET, EXTENSION = CONTRACTS
+MARKET, FARMERS, ACCOUNTS = PARTS
 
 
 def test_the_page_has_a_section_for_every_external_function_and_no_other() -> None:
@@ -62,7 +63,7 @@ def refuse(name: str) -> dict[str, Any]:
 
 
 def sources(*functions: dict[str, Any]) -> dict[str, Any]:
-    """Standard JSON's `sources`: an interface with `go`, a market of one module, an empty extension."""
+    """Standard JSON's `sources`: an interface with `go`, a market of one module, and parts without calls."""
     declared = function(
         1,
         "go",
@@ -80,7 +81,8 @@ def sources(*functions: dict[str, Any]) -> dict[str, Any]:
         "contracts/interfaces/IGoing.sol": unit(100, "IGoing", [declared], [100]),
         "contracts/modules/Going.sol": unit(101, "Going", list(functions), [101, 100]),
         MARKET: unit(102, "Market", [], [102, 101, 100]),
-        EXTENSION: unit(103, "MarketExtension", [], [103]),
+        FARMERS: unit(103, "MarketFarmers", [], [103]),
+        ACCOUNTS: unit(104, "MarketAccounts", [], [104]),
     }
 
 

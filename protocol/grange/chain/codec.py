@@ -216,7 +216,7 @@ def _reading(what: str) -> Iterator[None]:
 
 @cache
 def artifact(contract: str) -> Artifact:
-    """ABI and bytecode of "Market", "MarketExtension" or "GrangeToken" out of the package's data."""
+    """ABI and bytecode of a part of the market, or of "GrangeToken", out of the package's data."""
     text = resources.files("grange.chain").joinpath("abi", f"{contract}.json").read_text(encoding="utf-8")
     content = json.loads(text)
     return Artifact(abi=Abi(content["abi"]), bytecode=bytes.fromhex(content["bytecode"].removeprefix("0x")))

@@ -103,13 +103,17 @@ abstract contract MarketTest {
         return _deploy("Market.sol:Market", p);
     }
 
-    /// @dev A market or what takes its place, over an extension of its own.
+    /// @dev A market or what takes its place, over parts of its own.
     function _deploy(string memory name, Parameters memory p) internal returns (IMarket) {
-        return IMarket(_create(name, abi.encode(p, _createExtension(p))));
+        return IMarket(_create(name, abi.encode(p, _createFarmers(p, _createAccounts(p)))));
     }
 
-    function _createExtension(Parameters memory p) internal returns (address) {
-        return _create("MarketExtension.sol:MarketExtension", abi.encode(p));
+    function _createAccounts(Parameters memory p) internal returns (address) {
+        return _create("MarketAccounts.sol:MarketAccounts", abi.encode(p));
+    }
+
+    function _createFarmers(Parameters memory p, address accounts) internal returns (address) {
+        return _create("MarketFarmers.sol:MarketFarmers", abi.encode(p, accounts));
     }
 
     /// @dev Deploys a contract, and fails as it does.

@@ -9,7 +9,7 @@ import {Entry, Epoch, FarmerId, Parameters, Rate} from "../../../contracts/types
 
 /// @title The market behind `IOpenMarket`
 contract OpenMarket is Market {
-    constructor(Parameters memory p, address extension) Market(p, extension) {}
+    constructor(Parameters memory p, address farmers) Market(p, farmers) {}
 
     function enter(FarmerId farmer, Epoch end, bool extension, Entry memory entry) external {
         Farmer storage stored = _farmers[farmer];
