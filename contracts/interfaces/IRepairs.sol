@@ -57,7 +57,8 @@ interface IRepairs {
     /// @notice The order is not over.
     error OrderNotOver(OrderId order, Epoch end, uint256 current);
 
-    /// @notice Makes a lapsed farmer's stake the bounties for its slots. By anyone, for an epoch of the farmer's pay.
+    /// @notice Makes a lapsed farmer's stake the collateral of its slots. By anyone, for an epoch of the farmer's pay. The
+    /// bounties rise since the slots are vacant, whenever that is done.
     /// @dev What is owed to its slots beyond the collateral is its owner's.
     /// @param farmer The farmer that lapsed.
     function evict(FarmerId farmer) external;
@@ -75,7 +76,7 @@ interface IRepairs {
     /// @param held The order, with its slots as they are now.
     function close(Held calldata held) external;
 
-    /// @notice When the farmer was evicted and what its slots have to offer.
+    /// @notice Since when an evicted farmer's slots are vacant, and what they have to offer.
     /// @param farmer The farmer that is asked about.
     /// @return All zero when the farmer was not evicted.
     function eviction(FarmerId farmer) external view returns (EvictionView memory);

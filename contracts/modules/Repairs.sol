@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IRepairs} from "../interfaces/IRepairs.sol";
 import {Bounty} from "../libraries/Bounty.sol";
+import {Epochs} from "../libraries/Epochs.sol";
 import {FarmerState} from "../types/FarmerState.sol";
 import {
     Acceptance,
@@ -40,7 +41,7 @@ abstract contract Repairs is IRepairs, Orders {
         uint256 refund;
         uint256 compensation; // without the collateral
         uint256 collateral; // zero if the slot did not fall vacant
-        uint256 vacantBlock;
+        uint256 vacantBlock; // from here the bounty rises; zero if the slot did not fall vacant
     }
 
     /// @dev What a call pays out in all.
@@ -98,7 +99,8 @@ abstract contract Repairs is IRepairs, Orders {
     /// @inheritdoc IRepairs
     function eviction(FarmerId id) external view returns (EvictionView memory) {
         FarmerState state = _farmers[id].state;
-        return EvictionView({evictedBlock: uint64(state.evictedBlock()), collateralEpochs: state.collateralEpochs()});
+        if (!state.isEvicted()) return EvictionView({vacantBlock: 0, collateralEpochs: 0});
+        return EvictionView({vacantBlock: uint64(_vacantBlock(state)), collateralEpochs: state.collateralEpochs()});
     }
 
     /// @dev The stake of a lapsed farmer: an epoch of its pay to the caller, then up to its collateral to its slots, the
@@ -112,7 +114,7 @@ abstract contract Repairs is IRepairs, Orders {
         uint256 collateralEpochs = vacant == 0 ? COLLATERAL_EPOCHS : Math.min(rest / vacant, COLLATERAL_EPOCHS);
         _earn(collateralEpochs == COLLATERAL_EPOCHS ? stored.owner : BURNT, rest - collateralEpochs * vacant);
         Epoch vacantFrom = Epoch.wrap(uint32(state.settledEpoch() + 1));
-        state = state.evicted(block.number, collateralEpochs);
+        state = state.evicted(collateralEpochs);
         stored.state = state;
         stored.stake = 0;
         _earn(msg.sender, reward);
@@ -171,6 +173,12 @@ abstract contract Repairs is IRepairs, Orders {
         return Bounty.offered(full, block.number - ending.vacantBlock, AUCTION_EPOCHS * EPOCH_BLOCKS);
     }
 
+    /// @dev The first block of the epoch after the last that counts for a lapsed farmer, whenever it is settled and
+    /// evicted, and by whom.
+    function _vacantBlock(FarmerState state) private view returns (uint256) {
+        return Epochs.firstBlock(state.settledEpoch() + 1, EPOCH_BLOCKS);
+    }
+
     /// @dev Closes the books on a farmer's time with a slot, up to the epoch `until`.
     function _endTenure(
         OrderId order,
@@ -202,7 +210,7 @@ abstract contract Repairs is IRepairs, Orders {
         } else if (state.isLapsed() && state.settledEpoch() + 1 < until) {
             if (!state.isEvicted()) state = _evict(farmer, stored, state);
             vacantFrom = Math.max(state.settledEpoch() + 1, Epoch.unwrap(slot.from));
-            ending.vacantBlock = state.evictedBlock();
+            ending.vacantBlock = _vacantBlock(state);
             ending.collateral = state.collateralEpochs() * rate;
         }
         uint256 missed = state.misses() == 0 ? 0 : _missesIn(farmer, Epoch.unwrap(slot.from), vacantFrom);

@@ -135,9 +135,10 @@ abstract contract Tenures is Settlement {
         stored.state = state;
     }
 
-    /// @dev Whether it is the operator that the farmer had before, and its time is not over.
+    /// @dev Whether it is the operator that the farmer had before, and its time is not over. Where there was none that is
+    /// block 0, so an invalid signature is not that of a former operator either.
     function _isFormer(Farmer storage stored, address signer) private view returns (bool) {
-        return signer != address(0) && signer == stored.formerOperator && block.number <= stored.formerUntilBlock;
+        return signer == stored.formerOperator && block.number <= stored.formerUntilBlock;
     }
 
     /// @dev An order is filled within one call, so what is remembered until the end of the transaction is enough. The id is

@@ -4,8 +4,7 @@ pragma solidity 0.8.37;
 /// @dev What every call about a farmer reads, in one word, from the lowest bit: committed rate per epoch (80), the grid
 /// date up to which books that ended are taken out of it (32), the epoch up to which every epoch is proven, recorded as
 /// missed, or had nothing to prove (32), proven epochs (40), missed epochs (32), strikes (8), flags (8), ceiling (24).
-/// Of an evicted farmer, which is given no slot and proves nothing any more, the block of its eviction is in the place of
-/// the proven epochs, and the collateral epochs in that of the ceiling.
+/// Of an evicted farmer, which is given no slot any more, the collateral epochs are in the place of the ceiling.
 /// A value type, as a packed struct would be written field by field.
 type FarmerState is uint256;
 
@@ -49,14 +48,8 @@ library FarmerStates {
         return uint32(FarmerState.unwrap(state) >> 112);
     }
 
-    /// @dev Zero once evicted.
     function epochsProven(FarmerState state) internal pure returns (uint256) {
-        return state.isEvicted() ? 0 : uint40(FarmerState.unwrap(state) >> 144);
-    }
-
-    /// @dev Zero unless evicted.
-    function evictedBlock(FarmerState state) internal pure returns (uint256) {
-        return state.isEvicted() ? uint40(FarmerState.unwrap(state) >> 144) : 0;
+        return uint40(FarmerState.unwrap(state) >> 144);
     }
 
     function misses(FarmerState state) internal pure returns (uint256) {
@@ -144,9 +137,9 @@ library FarmerStates {
     }
 
     /// @dev With nothing committed, and what became of the stake.
-    function evicted(FarmerState state, uint256 blockNumber, uint256 epochs) internal pure returns (FarmerState) {
-        uint256 kept = FarmerState.unwrap(state) & ~(_mask(0, 80) | _mask(144, 40) | _mask(232, 24));
-        return FarmerState.wrap(kept | EVICTED | (uint256(uint40(blockNumber)) << 144) | (epochs << 232));
+    function evicted(FarmerState state, uint256 epochs) internal pure returns (FarmerState) {
+        uint256 kept = FarmerState.unwrap(state) & ~(_mask(0, 80) | _mask(232, 24));
+        return FarmerState.wrap(kept | EVICTED | (epochs << 232));
     }
 
     /// @dev With a committed rate, because of a slot in an order, added in epoch `current`.

@@ -126,7 +126,7 @@ struct FarmerView {
     Epoch settledEpoch; // up to here every epoch is proven, missed, or had nothing to prove
     uint256 misses; // missed epochs
     uint256 strikes; // misses less proofs since
-    uint256 epochsProven; // zero once it is evicted
+    uint256 epochsProven;
     uint64 registeredBlock;
     bool lapsed; // it keeps nothing any more, from settledEpoch + 1 on
     uint256 ceiling; // the committed rate up to which its operator may take on slots
@@ -167,6 +167,6 @@ struct LossView {
 
 /// @dev An evicted farmer, as `eviction` shows it. All zero when it is not.
 struct EvictionView {
-    uint64 evictedBlock; // from here the bounties rise
+    uint64 vacantBlock; // the first in which its slots are nobody's: from here the bounties rise
     uint256 collateralEpochs; // epochs of its pay that each vacant slot has of the farmer's stake
 }

@@ -130,6 +130,17 @@ def counted_on(live: int, late: int, k: int) -> int:
     return max(live - late, min(live, k))
 
 
+def collateral_epochs_rounded_down(*, stake: int, committed_rate: int, collateral_epochs: int) -> int:
+    """How many epochs of its pay each slot of a lapsed farmer has of its stake once it is evicted, whenever
+    that is; as the contract reckons it, which takes an epoch of pay for the eviction first.
+
+    0 for a farmer that keeps nothing: it has no slot to which that could matter.
+    """
+    if committed_rate == 0:
+        return 0
+    return min(max(0, stake - committed_rate) // committed_rate, collateral_epochs)
+
+
 def full_bounty_rounded_down(
     *, rate: int, collateral: int, left_epochs: int, loss_per_miss: int, collateral_epochs: int
 ) -> int:

@@ -88,12 +88,13 @@ contract AttacksTest is AttackTest {
 
     /// Must hold: a farmer that lapses, evicts itself and takes its slot over under another name, with the data, has lost half
     /// of its collateral at least, and the pay of the epochs it missed, however much it had staked.
-    function testFuzz_farmerAndRepairerByLapse(uint256 more, uint256 wait) external {
+    function testFuzz_farmerAndRepairerByLapse(uint256 more, uint256 unseen, uint256 wait) external {
         FarmerId farmer = _register((COLLATERAL_EPOCHS + _within(more, 0, 2 * COLLATERAL_EPOCHS)) * R);
         FarmerId other = _register();
         OrderId order = _store(farmer, _date(8), 1, R);
         uint256 before = _worth(farmer) + _worth(other);
-        _lapse(farmer);
+        _enter(_now() + MAX_MISSES + 1);
+        vm.roll(block.number + _within(unseen, 0, 60));
         vm.prank(REPAIRER);
         market.evict(farmer);
         vm.roll(block.number + _within(wait, 0, 60));

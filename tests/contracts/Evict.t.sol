@@ -25,7 +25,7 @@ contract EvictTest is FarmTest {
         EvictionView memory evicted = market.eviction(farmer);
         vm.assertEq(market.farmer(farmer).stake, 0, "nothing is left");
         vm.assertEq(market.earnings(CALLER), rate, "an epoch of pay for the caller");
-        vm.assertEq(evicted.evictedBlock, block.number, "when");
+        vm.assertEq(evicted.vacantBlock, _now() * EPOCH_BLOCKS, "since when its slots are vacant");
         uint256 pot = evicted.collateralEpochs * rate;
         uint256 owner = market.earnings(_ownerOf(farmer));
         uint256 burnt = market.earnings(BURNT) - burntBefore;
@@ -37,8 +37,8 @@ contract EvictTest is FarmTest {
         }
     }
 
-    /// Must hold: what an eviction leaves takes the place of the ceiling and the epochs proven, whatever they were.
-    function testFuzz_ceilingAndProofsAreGone(uint80 ceiling) external {
+    /// Must hold: what an eviction leaves takes the place of the ceiling, whatever that was, and of nothing else.
+    function testFuzz_theCeilingIsGone(uint80 ceiling) external {
         FarmerId farmer = _register(2000 * COLLATERAL_EPOCHS);
         _store(farmer, _date(3), 2, 1000);
         vm.prank(_ownerOf(farmer));
@@ -51,9 +51,21 @@ contract EvictTest is FarmTest {
         market.evict(farmer);
         if (most > COLLATERAL_EPOCHS) most = COLLATERAL_EPOCHS;
         vm.assertEq(market.eviction(farmer).collateralEpochs, most, "of the stake alone");
-        vm.assertEq(market.eviction(farmer).evictedBlock, block.number, "when");
         vm.assertEq(market.farmer(farmer).ceiling, 0, "it takes nothing more");
-        vm.assertEq(market.farmer(farmer).epochsProven, 0, "not a block");
+        vm.assertEq(market.farmer(farmer).epochsProven, 1, "what it proved is not forgotten");
+    }
+
+    /// Must hold: its slots are vacant from the epoch after its last, however long nobody evicts it; and before that nothing
+    /// is shown.
+    function testFuzz_vacantSinceTheLapse(uint256 blocks) external {
+        FarmerId farmer = _register();
+        _store(farmer, _date(3), 2, 1000);
+        uint256 vacantFrom = _now() + MAX_MISSES + 1;
+        _enter(vacantFrom);
+        vm.roll(block.number + _within(blocks, 0, 200));
+        vm.assertEq(market.eviction(farmer).vacantBlock, 0, "not evicted");
+        market.evict(farmer);
+        vm.assertEq(market.eviction(farmer).vacantBlock, vacantFrom * EPOCH_BLOCKS, "the first block of that epoch");
     }
 
     /// Must hold: who has not lapsed is not evicted.

@@ -46,7 +46,7 @@ contract FarmersTest is FarmTest {
         vm.assertEq(shown.ceiling, type(uint80).max, "no ceiling");
         vm.assertEq(shown.lossLimit, type(uint80).max, "no limit of losses");
         vm.assertTrue(!shown.lapsed, "not lapsed");
-        vm.assertEq(market.eviction(id).evictedBlock, 0, "not evicted");
+        vm.assertEq(market.eviction(id).vacantBlock, 0, "not evicted");
         vm.assertEq(_settledEpoch(id), _now(), "settled epoch");
         vm.assertEq(token.balanceOf(address(market)), stake, "the market's tokens");
     }

@@ -114,7 +114,7 @@ contract RacesTest is AttackTest {
         if (how == 2) _enter(_stored[order].end);
         vm.startPrank(RACER);
         if (how == 0) market.evict(farmer);
-        else if (how == 1) _refill(order, 0, taker, OTHER_RACER);
+        else if (how == 1) _refill(order, 0, taker, REPAIRER);
         else _close(order);
         vm.stopPrank();
         vm.expectRevert(abi.encodeWithSelector(IRepairs.AlreadyEvicted.selector, farmer));

@@ -34,13 +34,18 @@ contract RefillTest is FarmTest {
         market.refill(held, repairer, _takeovers(takeover));
     }
 
-    /// Must hold: the bounty rises with the blocks since the eviction, the renter has the rest, and both together are
-    /// the slot's collateral.
-    function testFuzz_theBountyRises(uint256 blocks) external {
+    /// Must hold: the bounty rises with the blocks since the farmer lapsed, whenever it is evicted; the renter has the rest,
+    /// and both together are the slot's collateral.
+    function testFuzz_theBountyRises(uint256 blocks, uint256 evicted) external {
         _begin();
-        market.evict(_farmers[0]);
-        blocks = _within(blocks, 0, 2 * AUCTION_EPOCHS * EPOCH_BLOCKS);
-        vm.roll(block.number + blocks);
+        uint256 vacantBlock = _now() * EPOCH_BLOCKS;
+        blocks = block.number - vacantBlock + _within(blocks, 0, 2 * AUCTION_EPOCHS * EPOCH_BLOCKS);
+        evicted = _within(evicted, block.number, vacantBlock + blocks + 1);
+        if (evicted <= vacantBlock + blocks) {
+            vm.roll(evicted);
+            market.evict(_farmers[0]);
+        }
+        vm.roll(vacantBlock + blocks);
         FarmerId taker = _register();
         uint256 before = market.vault(renter);
         uint256 from = Epoch.unwrap(_stored[_order].slots[0].from);

@@ -90,7 +90,7 @@ contract RefusedTest is AttackTest {
         _lapse(first);
         market.evict(first);
         wait = _within(wait, 1, AUCTION_EPOCHS * EPOCH_BLOCKS);
-        vm.roll(block.number + wait);
+        vm.roll(_now() * EPOCH_BLOCKS + wait);
         Takeover[] memory takeovers = new Takeover[](1);
         takeovers[0] = _takeover(order, 0, taker, REPAIRER);
         Consent memory consent = _repairConsent(order, 0, taker, takeovers[0].deadlineBlock, THIEF);

@@ -79,20 +79,19 @@ class Checking(Playing):
         shown = self.chain.ask("farmers", 1, 100)
         assert len(shown) == len(self.market.farmers)
         for one, farmer in zip(shown, self.market.farmers, strict=True):
-            evicted = farmer.evicted_block > 0
             # Of a farmer that lapsed, what it was committed to when it did: an eviction is about that.
             known_at = epoch if farmer.vacant_from is None else farmer.vacant_from
             expected = {
                 "owner": farmer.owner,
                 "operator": farmer.operator,
                 "stake": farmer.stake,
-                "committed_rate": 0 if evicted else farmer.rate_committed(known_at),
+                "committed_rate": 0 if farmer.evicted else farmer.rate_committed(known_at),
                 "settled_epoch": self.market.settled_epoch(farmer),
                 "misses": len(farmer.missed),
                 "strikes": farmer.strikes,
-                "epochs_proven": 0 if evicted else len(farmer.proven),
+                "epochs_proven": len(farmer.proven),
                 "registered_block": farmer.registered_block,
-                "ceiling": 0 if evicted else farmer.ceiling,
+                "ceiling": 0 if farmer.evicted else farmer.ceiling,
                 "loss_limit": farmer.loss_limit,
                 "lapsed": farmer.vacant_from is not None,
             }
@@ -104,7 +103,7 @@ class Checking(Playing):
         market, ask, farmer = self.market, self.chain.ask, self.market.farmers[number - 1]
         epoch, grid = market.epoch, self.p.grid_epochs
         assert ask("eviction", number) == {
-            "evicted_block": farmer.evicted_block,
+            "vacant_block": (farmer.vacant_from or 0) * self.p.epoch_blocks if farmer.evicted else 0,
             "collateral_epochs": farmer.collateral_epochs,
         }
         for ahead in (epoch, epoch + 1, (epoch // grid + 1) * grid):
@@ -195,6 +194,6 @@ class Checking(Playing):
                 assert self.attempt(owner, call, lambda m: m.unstake(owner, number, stake))
             else:
                 self.attempt(STRANGER.address, calls.settle(FarmerId(number)), lambda m: m.settle(number))
-        elif not farmer.evicted_block:
+        elif not farmer.evicted:
             call = calls.evict(FarmerId(number))
             assert self.attempt(STRANGER.address, call, lambda m: m.evict(STRANGER.address, number))

@@ -73,7 +73,7 @@ class Farmer:
     vacant_from: int | None = None
     tenures: list[Tenure] = field(default_factory=list)
     fines_unrecorded: int = 0
-    evicted_block: int = 0
+    evicted: bool = False
     collateral_epochs: int = 0
     former_operator: str = ""
     former_until: int = 0
@@ -411,7 +411,7 @@ class Market:
         farmer = self._farmer(farmer_id)
         if farmer.vacant_from is None:
             raise Refused("NotLapsed")
-        if farmer.evicted_block:
+        if farmer.evicted:
             raise Refused("AlreadyEvicted")
         self._evict(caller, farmer_id)
 
@@ -429,7 +429,7 @@ class Market:
         self.escrow += farmer.collateral_epochs * vacant
         self.earnings[caller] += reward
         farmer.stake = 0
-        farmer.evicted_block = self.block
+        farmer.evicted = True
         self._tell(
             "Evicted",
             farmer=farmer_id,
@@ -650,10 +650,10 @@ class Market:
                 self.escrow -= fine
                 self.earnings[BURNT] += fine
         elif farmer.vacant_from is not None and farmer.vacant_from < until:
-            if not farmer.evicted_block:
+            if not farmer.evicted:
                 self._evict(caller, tenure.farmer)
             vacant_from = max(farmer.vacant_from, tenure.start)
-            vacant_block = farmer.evicted_block
+            vacant_block = farmer.vacant_from * self.p.epoch_blocks
             collateral = farmer.collateral_epochs * tenure.rate
         refund = compensation = 0
         for epoch in range(tenure.start, until):
@@ -700,6 +700,6 @@ class Market:
                 owed += self.p.penalty * tenure.rate
         if tenure.lost_epoch is not None:
             owed += tenure.lost_collateral_epochs * tenure.rate
-        elif farmer.evicted_block and lapse < tenure.end:
+        elif farmer.evicted and lapse < tenure.end:
             owed += farmer.collateral_epochs * tenure.rate
         return owed

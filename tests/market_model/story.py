@@ -257,7 +257,7 @@ class Story(Errands, Checking):
         lapsed = [
             number
             for number, one in enumerate(self.market.farmers, 1)
-            if one.vacant_from is not None and not one.evicted_block
+            if one.vacant_from is not None and not one.evicted
         ]
         farmer = data.draw(st.sampled_from(lapsed)) if lapsed else self.farmer(data)
         call = calls.evict(FarmerId(farmer))

@@ -72,7 +72,8 @@ class Ground(FakeChain):
             FarmerId(number): Keep(id=FarmerId(number), wallet=Wallet(bytes([number]) * 32))
             for number in range(1, farmers + 1)
         }
-        self.lapsed: set[FarmerId] = set()
+        self.lapsed: dict[FarmerId, Epoch] = {}
+        """With the first epoch in which its slots are vacant."""
         self.proven: dict[FarmerId, int] = {}
         self.stakes: dict[FarmerId, int] = {}
         self.refills = 0
@@ -125,13 +126,17 @@ class Ground(FakeChain):
         for number in farmers:
             farmer = FarmerId(number)
             self.keeps[farmer].gone = True
-            self.lapsed.add(farmer)
-            self.mine(events=[("Lapsed", {"farmer": farmer, "vacant_from": self.epoch + 1})])
+            self.lapsed[farmer] = self.epoch
+            self.mine(events=[("Lapsed", {"farmer": farmer, "vacant_from": self.epoch})])
 
     def evict_now(self, *farmers: int) -> None:
         """Somebody evicts them, and their bounties are at their full height."""
         for number in farmers:
             self.mine(events=[("Evicted", {"farmer": FarmerId(number), "collateral_epochs": 16})])
+        self.end_auctions()
+
+    def end_auctions(self) -> None:
+        """The bounties of all that is vacant now are at their full height."""
         self.mine(PARAMETERS.auction_epochs * PARAMETERS.epoch_blocks)
 
     def holders(self) -> dict[int, FarmerId]:
@@ -159,7 +164,7 @@ class Ground(FakeChain):
         reader = Reader.RENTER if account == RENTER else (
             Reader.FARMER if account in keepers else Reader.REPAIRER
         )  # fmt: skip
-        gone = self.lapsed & set(holders.values())
+        gone = self.lapsed.keys() & set(holders.values())
         share = share_of(reader, is_vacant=bool(gone), is_eager=is_eager(self.n - len(gone), K, self.n))
         return Access(reader=reader, share=share, epoch=self.epoch)
 
@@ -171,7 +176,7 @@ class Ground(FakeChain):
             operator=keep.wallet.address,
             stake=self.stakes.get(farmer, STAKE),
             committed_rate=RATE,
-            settled_epoch=Epoch(self.epoch),
+            settled_epoch=Epoch(self.lapsed.get(farmer, self.epoch + 1) - 1),
             misses=0,
             strikes=0,
             epochs_proven=self.proven.get(farmer, 0),

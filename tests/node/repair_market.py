@@ -64,7 +64,10 @@ class FakeMarket(RepairMarket):
         self._ground.ask()
         for event in self._ground.events("Evicted"):
             if event.args["farmer"] == farmer:
-                return Eviction(evicted_block=event.block, collateral_epochs=event.args["collateral_epochs"])
+                return Eviction(
+                    vacant_block=self._ground.lapsed[farmer] * PARAMETERS.epoch_blocks,
+                    collateral_epochs=event.args["collateral_epochs"],
+                )
         return None
 
     async def loss(self, order: OrderId, slot: int, start: Epoch) -> Loss | None:

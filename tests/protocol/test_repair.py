@@ -16,6 +16,7 @@ from grange.repair import (
     Wait,
     Why,
     bounty_rounded_down,
+    collateral_epochs_rounded_down,
     cost_rounded_up,
     counted_on,
     decide,
@@ -274,6 +275,21 @@ def test_late_farmers_are_not_counted_on_unless_they_are_among_the_last_k() -> N
         4,
         3,
     ]
+
+
+@pytest.mark.parametrize(
+    ("stake", "rate", "epochs"),
+    [(0, 9, 0), (8, 9, 0), (17, 9, 0), (18, 9, 1), (152, 9, 15), (153, 9, 16), (9999, 9, 16)],
+)
+def test_a_slot_has_whole_epochs_of_a_lapsed_farmers_stake_after_the_reward(
+    stake: int, rate: int, epochs: int
+) -> None:
+    found = collateral_epochs_rounded_down(stake=stake, committed_rate=rate, collateral_epochs=16)
+    assert found == epochs
+
+
+def test_a_farmer_that_keeps_nothing_leaves_no_slot_anything() -> None:
+    assert collateral_epochs_rounded_down(stake=1700, committed_rate=0, collateral_epochs=16) == 0
 
 
 @pytest.mark.parametrize(

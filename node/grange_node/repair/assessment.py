@@ -1,9 +1,10 @@
 """How an order stands: which slots are live, which are vacant, and what is offered for those.
 
 Follows the contract: a slot is vacant after the epoch in which its farmer declared it lost, or from the first
-after its farmer lapsed; the bounty begins to rise with the declaration, or with the eviction. A slot of a
-farmer that lapsed and is not evicted, or of one that still has to answer for the epoch of its loss, is
-neither live nor vacant. Decides nothing else: whether to act on it is `grange.repair`'s to say.
+after its farmer lapsed; the bounty begins to rise with the declaration, or with the first block of the first
+epoch after the lapse, whether the farmer is evicted or not. A slot of a farmer that still has to answer for
+the epoch of its loss is neither live nor vacant. Decides nothing else: whether to act on it is
+`grange.repair`'s to say.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from dataclasses import dataclass, replace
 
 from grange.chain import Eviction, Farmer, Head, Loss
 from grange.chain.orders import OrderState
-from grange.repair import Need, Vacancy, bounty_rounded_down, counted_on, full_bounty_rounded_down
+from grange.repair import (
+    Need,
+    Vacancy,
+    bounty_rounded_down,
+    collateral_epochs_rounded_down,
+    counted_on,
+    full_bounty_rounded_down,
+)
 from grange.types import Epoch, FarmerId, Parameters, Slot
 from grange_node.repair.market import RepairMarket
 
@@ -58,7 +66,7 @@ async def assess(
                 ended = after_missed_loss(ended, slot, parameters)
             full = full_bounty(slot.rate, ended.collateral, order_state.end - first, parameters)
             vacancies.append(Vacancy(slot=index, since_block=ended.since_block, full_bounty=full))
-        elif not holder.lapsed and loss is None:
+        elif loss is None:
             live.append(index)
             late += holder.strikes > 0
     return Assessment(
@@ -81,9 +89,19 @@ def ending(
     """Whether a slot is vacant, by what the contract says of it; None if not, or not yet."""
     if loss is not None and loss.lost_epoch <= holder.settled_epoch:
         return Ended(since_block=loss.lost_block, collateral=loss.collateral, lost_epoch=loss.lost_epoch)
+    if not holder.lapsed:
+        return None
     if eviction is not None:
-        return Ended(since_block=eviction.evicted_block, collateral=eviction.collateral_epochs * slot.rate)
-    return None
+        epochs = eviction.collateral_epochs
+    else:
+        epochs = collateral_epochs_rounded_down(
+            stake=holder.stake,
+            committed_rate=holder.committed_rate,
+            collateral_epochs=parameters.collateral_epochs,
+        )
+    return Ended(
+        since_block=(holder.settled_epoch + 1) * parameters.epoch_blocks, collateral=epochs * slot.rate
+    )
 
 
 def after_missed_loss(ended: Ended, slot: Slot, parameters: Parameters) -> Ended:

@@ -1,23 +1,22 @@
 """Keeping the market in order: evicting farmers that have lapsed, closing orders that are over.
 
-A farmer that missed too much is out by the contract's own rule, but its stake becomes the bounties of its
-slots only when somebody says so, who gets an epoch of its pay. Evicting settles the farmer too, and settling
-alone is worth nothing to anybody. Decides who is worth the gas: whose reward, with the bounties that begin to
-rise with it, pays for the transaction. What closing an order pays out is its renter's, and the rewards of
-closing are those of evicting: so orders are closed for those renters alone for whom we were asked to.
+A farmer that missed too much is out by the contract's own rule, and the bounties of its slots rise by
+themselves; who evicts it gets an epoch of its pay. Evicting settles the farmer too, and settling alone is
+worth nothing to anybody. Decides who is worth the gas: whose reward pays for the transaction. The others are
+evicted by the call that refills a slot of theirs. What closing an order pays out is its renter's, and the
+rewards of closing are those of evicting: so orders are closed for those renters alone for whom we were asked
+to.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from grange.chain import Farmer, TransactionReverted
 from grange.chain.orders import OrderState
-from grange.types import Epoch, FarmerId, OrderId, Parameters
-from grange_node.repair.assessment import full_bounty
+from grange.types import FarmerId, OrderId
 from grange_node.repair.market import RepairMarket
 
 EVICT_GAS: Final = 110_000
@@ -32,34 +31,11 @@ def reward(farmer: Farmer) -> int:
     return min(farmer.stake, farmer.committed_rate)
 
 
-def hoped_for(
-    troubled: Iterable[OrderState],
-    farmers: Mapping[FarmerId, Farmer],
-    epoch: Epoch,
-    parameters: Parameters,
-) -> dict[FarmerId, int]:
-    """The most that repairing the slots of each lapsed farmer can bring once it is evicted, in base units."""
-    hopes: dict[FarmerId, int] = defaultdict(int)
-    for order_state in troubled:
-        left_epochs = order_state.end - (epoch + 1)
-        for slot in order_state.slots:
-            farmer = farmers[slot.farmer]
-            if not farmer.lapsed or not farmer.committed_rate:
-                continue
-            epochs = min(
-                (farmer.stake - reward(farmer)) // farmer.committed_rate, parameters.collateral_epochs
-            )
-            hopes[farmer.id] += full_bounty(slot.rate, epochs * slot.rate, left_epochs, parameters)
-    return hopes
-
-
-async def evict_lapsed(
-    market: RepairMarket, farmers: Mapping[FarmerId, Farmer], hopes: Mapping[FarmerId, int], gas_price: int
-) -> list[FarmerId]:
+async def evict_lapsed(market: RepairMarket, farmers: Iterable[Farmer], gas_price: int) -> list[FarmerId]:
     """Evict lapsed farmers that are worth it. `gas_price` is in base units. Raises ChainError."""
     evicted: list[FarmerId] = []
-    for farmer in farmers.values():
-        if not farmer.lapsed or reward(farmer) + hopes.get(farmer.id, 0) < max(1, EVICT_GAS * gas_price):
+    for farmer in farmers:
+        if not farmer.lapsed or reward(farmer) < max(1, EVICT_GAS * gas_price):
             continue
         if await market.eviction(farmer.id) is not None:
             continue

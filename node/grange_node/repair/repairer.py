@@ -35,7 +35,7 @@ from grange_node.pieces.folders import translated
 from grange_node.repair.assessment import Assessment, assess, offered
 from grange_node.repair.costs import affordable, gas_cost, pass_cost
 from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
-from grange_node.repair.housekeeping import close_ended, evict_lapsed, hoped_for
+from grange_node.repair.housekeeping import close_ended, evict_lapsed
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
 from grange_node.repair.market import RepairMarket
 from grange_node.repair.market_view import MarketView
@@ -151,9 +151,7 @@ class Repairer:
         epoch = await self.view.refresh()
         lapsed = {farmer.id for farmer in self.view.farmers.values() if farmer.lapsed}
         troubled = await self.view.troubled(lapsed)
-        hopeful = [order_state for order_state in troubled if self._may_be_repaired(order_state, lapsed)]
-        hopes = hoped_for(hopeful, self.view.farmers, epoch, self.view.market.parameters)
-        if await evict_lapsed(self.view.market, self.view.farmers, hopes, self.settings.gas_price):
+        if await evict_lapsed(self.view.market, self.view.farmers.values(), self.settings.gas_price):
             epoch = await self.view.refresh()
         if self.settings.close_for:
             over = await self.view.ended(epoch, self.settings.close_for)
@@ -213,13 +211,6 @@ class Repairer:
             task.cancel()
         if running:
             await asyncio.wait(running)
-
-    def _may_be_repaired(self, order_state: OrderState, lapsed: Collection[FarmerId]) -> bool:
-        """Whether enough is left to read, at a price that we pay, of what may still be a code word."""
-        live = _live(order_state, lapsed)
-        farmers, highest_price = self.view.farmers, self.settings.highest_read_price
-        readable = affordable(order_state, live, farmers, highest_price)
-        return order_state.id not in self._hopeless and len(readable) >= order_state.k
 
     async def _alone(self, order: OrderId, looking: Coroutine[None, None, None]) -> None:
         """Look at one order: whatever is wrong with it, the others are looked at too. Raises ChainError."""

@@ -224,9 +224,10 @@ class Chain:
         return [Loss(**fields) if fields["lost_block"] else None for fields in found]
 
     async def eviction(self, farmer: FarmerId) -> Eviction | None:
-        """When the farmer was evicted, and what its slots have to offer; None if it was not."""
+        """Since when an evicted farmer's slots are vacant, and what they have to offer; None if it is not
+        evicted."""
         fields = await self.read("eviction", farmer)
-        return Eviction(**fields) if fields["evicted_block"] else None
+        return Eviction(**fields) if fields["vacant_block"] else None
 
     async def rate_at(self, farmer: FarmerId, epoch: Epoch) -> int:
         """What an audit of the epoch draws from and pays: what was placed before it began.

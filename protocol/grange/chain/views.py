@@ -32,7 +32,6 @@ class Farmer:
     strikes: int
     """Misses less proofs since."""
     epochs_proven: int
-    """0 once it is evicted."""
     registered_block: int
     lapsed: bool
     """It keeps nothing any more, from settled_epoch + 1 on."""
@@ -90,8 +89,8 @@ class Loss:
 class Eviction:
     """An evicted farmer."""
 
-    evicted_block: int
-    """From here the bounties rise."""
+    vacant_block: int
+    """The first in which its slots are nobody's: from here the bounties rise."""
     collateral_epochs: int
     """Epochs of its pay that each vacant slot has of the farmer's stake."""
 

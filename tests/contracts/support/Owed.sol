@@ -42,7 +42,7 @@ abstract contract Owed is FarmTest {
         } else if (shown.lapsed && settled + 1 < end) {
             vacantFrom = settled + 1;
             EvictionView memory evicted = market.eviction(slot.farmer);
-            if (evicted.evictedBlock != 0) owed = evicted.collateralEpochs * rate;
+            if (evicted.vacantBlock != 0) owed = evicted.collateralEpochs * rate;
         }
         for (uint256 epoch = Epoch.unwrap(slot.from); epoch < end; ++epoch) {
             if (epoch >= vacantFrom || epoch > settled) owed += rate;
@@ -84,7 +84,7 @@ abstract contract Owed is FarmTest {
     }
 
     function _evict(FarmerId farmer) internal {
-        if (!market.farmer(farmer).lapsed || market.eviction(farmer).evictedBlock != 0) return;
+        if (!market.farmer(farmer).lapsed || market.eviction(farmer).vacantBlock != 0) return;
         vm.prank(STRANGER);
         market.evict(farmer);
     }

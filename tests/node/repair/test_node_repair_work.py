@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from repair_fakes import Clock, repairing, until_done
-from repair_ground import END, PARAMETERS, SEGMENTS, SLOT_BYTES, Ground, K, N, nothing
+from repair_ground import END, PARAMETERS, RATE, SEGMENTS, SLOT_BYTES, Ground, K, N, nothing
 from repair_market import FakeMarket
 
 from grange.chain import Wallet
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import TOKEN
+from grange_node.repair.housekeeping import EVICT_GAS
 from grange_node.repair.jobs import Job, Outcome
 from grange_node.repair.run import GIVE_WAY_BLOCKS
 
@@ -282,6 +283,23 @@ async def test_a_reorg_that_undoes_a_refill_is_repaired_without_reading_again(
     assert_whole(ground)
     assert ground.refills == 2
     assert sum(keep.reads for keep in ground.keeps.values()) == reads
+
+
+async def test_slots_of_farmers_that_nobody_evicts_are_refilled_when_that_pays(tmp_path: Path) -> None:
+    """Their bounties rise since they lapsed, whatever the reward for an eviction is worth."""
+    ground = Ground()
+    ground.slots = ground.place()
+    ground.mine_to_next_epoch()
+    ground.lapse(1, 2)
+    async with repairing(ground, tmp_path, gas_price=RATE // EVICT_GAS + 1) as repairer:
+        await repairer.tick()
+        await repairer.idle()
+        assert not ground.refills, "the bounties do not pay for it yet"
+        ground.end_auctions()
+        await until_done(ground, repairer)
+    assert ground.refills == 1
+    assert not ground.events("Evicted")
+    assert_whole(ground)
 
 
 async def test_a_reorg_that_undoes_an_eviction_is_followed_by_another(tmp_path: Path) -> None:
