@@ -34,7 +34,7 @@ interface IOrders {
         bool extension
     );
 
-    /// @notice The renter has used this salt before.
+    /// @notice The sender has used this salt before, for this account.
     error OrderExists(OrderId order);
 
     /// @notice An order has from 1 to `limit` slots.
@@ -87,7 +87,7 @@ interface IOrders {
     /// Service and pay begin with the next epoch.
     /// @param terms What is the same for all slots of the order.
     /// @param acceptances What the farmers signed, one for each slot, in slot order.
-    /// @return The id of the order: `orderId` of the caller and the salt.
+    /// @return The id of the order: `orderId` of the caller, for itself, and the salt.
     function place(Terms calldata terms, Acceptance[] calldata acceptances) external returns (OrderId);
 
     /// @notice `depositWithPermit`, then `place`.
@@ -133,9 +133,11 @@ interface IOrders {
     /// @return The order without its slots, of which only a hash is kept.
     function order(OrderId id) external view returns (OrderView memory);
 
-    /// @notice The id that an order of `renter` with this salt has or will have.
-    /// @param renter The account that places the order.
-    /// @param salt Chosen by the renter, once for each order.
-    /// @return keccak256(abi.encode(renter, salt)).
-    function orderId(address renter, bytes32 salt) external pure returns (OrderId);
+    /// @notice The id that an order of `account` has or will have, if `sender` places it with this salt. It is the sender's
+    /// alone: nobody else can take it.
+    /// @param account The account that the order belongs to, and whose vault pays for it.
+    /// @param sender The account that places it: the same.
+    /// @param salt Chosen by the sender, once for each order.
+    /// @return keccak256(abi.encode(account, sender, salt)).
+    function orderId(address account, address sender, bytes32 salt) external pure returns (OrderId);
 }

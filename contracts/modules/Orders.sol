@@ -70,8 +70,8 @@ abstract contract Orders is IOrders, Tenures {
     }
 
     /// @inheritdoc IOrders
-    function orderId(address renter, bytes32 salt) public pure returns (OrderId) {
-        return OrderId.wrap(keccak256(abi.encode(renter, salt)));
+    function orderId(address account, address sender, bytes32 salt) external pure returns (OrderId) {
+        return _orderId(account, sender, salt);
     }
 
     /// @dev The order whose slots are handed in.
@@ -88,18 +88,18 @@ abstract contract Orders is IOrders, Tenures {
         return keccak256(abi.encode(leafCount, pieceLeaves, slots));
     }
 
-    function _place(Terms memory terms, Acceptance[] calldata acceptances) private returns (OrderId) {
-        uint256 current = _currentEpoch();
-        return _fillAll(terms, acceptances, current, Epoch.wrap(uint32(current + 1)), OrderId.wrap(0));
+    /// @dev No two senders have an id in common, so nobody can take the id of an order that another is about to place.
+    function _orderId(address account, address sender, bytes32 salt) internal pure returns (OrderId) {
+        return OrderId.wrap(keccak256(abi.encode(account, sender, salt)));
     }
 
-    function _extend(
+    /// @dev The order that is extended, if it can be now and by this. The new one is its renter's too.
+    function _extensible(
         Held calldata previous,
         Terms calldata terms,
         Acceptance[] calldata acceptances
-    ) private returns (OrderId id) {
-        OrderView memory old = _heldOrder(previous);
-        if (msg.sender != old.renter) revert NotRenter(previous.order, msg.sender);
+    ) internal view returns (OrderView memory old) {
+        old = _heldOrder(previous);
         if (
             terms.leafCount != previous.leafCount ||
             terms.pieceLeaves != previous.pieceLeaves ||
@@ -110,37 +110,55 @@ abstract contract Orders is IOrders, Tenures {
             bytes32 root = previous.slots[i].root;
             if (acceptances[i].root != root) revert OtherRoot(i, acceptances[i].root, root);
         }
-        uint256 current = _currentEpoch();
-        uint256 last = Epochs.firstLiveGrid(current, GRID_EPOCHS) * GRID_EPOCHS;
+        uint256 last = Epochs.firstLiveGrid(_currentEpoch(), GRID_EPOCHS) * GRID_EPOCHS;
         if (Epoch.unwrap(old.end) != last) revert NotInLastPeriod(previous.order, old.end, last);
-        id = _fillAll(terms, acceptances, current, old.end, previous.order);
-        emit OrderExtended(id, previous.order);
     }
 
+    /// @dev Places an order of `account`, whose vault the caller charges with what it costs. From the end of `previous` on,
+    /// if there is one: the caller has looked whether it can be extended.
     function _fillAll(
+        OrderId id,
+        address account,
         Terms memory terms,
         Acceptance[] calldata acceptances,
-        uint256 current,
         Epoch from,
         OrderId previous
-    ) private returns (OrderId id) {
+    ) internal returns (uint256 cost) {
+        uint256 current = _currentEpoch();
         uint8 n = _checkedCount(terms, acceptances.length, current, from);
-        id = orderId(msg.sender, terms.salt);
         if (_orders[id].renter != address(0)) revert OrderExists(id);
-        emit OrderPlaced(id, msg.sender, from, terms.end, terms.leafCount, terms.pieceLeaves, terms.k, n);
+        emit OrderPlaced(id, account, from, terms.end, terms.leafCount, terms.pieceLeaves, terms.k, n);
 
         SlotAssignment memory assignment = _newAssignment(id, terms.leafCount, current, from, terms.end);
         assignment.message.previous = OrderId.unwrap(previous);
         (bytes32 slotsHash, uint256 rates) = _assignAll(assignment, terms.pieceLeaves, acceptances);
-        _debit(msg.sender, rates * (Epoch.unwrap(terms.end) - Epoch.unwrap(from)));
+        cost = rates * (Epoch.unwrap(terms.end) - Epoch.unwrap(from));
         _orders[id] = OrderView({
-            renter: msg.sender,
+            renter: account,
             from: from,
             end: terms.end,
             k: terms.k,
             n: n,
             slotsHash: slotsHash
         });
+        if (OrderId.unwrap(previous) != 0) emit OrderExtended(id, previous);
+    }
+
+    function _place(Terms memory terms, Acceptance[] calldata acceptances) private returns (OrderId id) {
+        id = _orderId(msg.sender, msg.sender, terms.salt);
+        Epoch from = Epoch.wrap(uint32(_currentEpoch() + 1));
+        _debit(msg.sender, _fillAll(id, msg.sender, terms, acceptances, from, OrderId.wrap(0)));
+    }
+
+    function _extend(
+        Held calldata previous,
+        Terms calldata terms,
+        Acceptance[] calldata acceptances
+    ) private returns (OrderId id) {
+        OrderView memory old = _extensible(previous, terms, acceptances);
+        if (msg.sender != old.renter) revert NotRenter(previous.order, msg.sender);
+        id = _orderId(old.renter, msg.sender, terms.salt);
+        _debit(old.renter, _fillAll(id, old.renter, terms, acceptances, old.end, previous.order));
     }
 
     /// @dev Gives every slot to the farmer that accepted it.

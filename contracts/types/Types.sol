@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @dev keccak256(abi.encode(renter, salt)): the renter knows it before it is placed, so acceptances can name it.
+/// @dev keccak256(abi.encode(account, sender, salt)): the sender knows it before it is placed, so acceptances can name it.
 type OrderId is bytes32;
 
 /// @dev Counted from 1 in order of registration; 0 is nobody.

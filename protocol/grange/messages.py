@@ -112,9 +112,12 @@ class AcceptanceMessage:
     repairer: Address = NOBODY
 
 
-def order_id(renter: Address, salt: bytes) -> OrderId:
-    """keccak256(abi.encode(renter, salt)): known to the renter before the order is placed."""
-    return OrderId(keccak256(_address(renter) + _bytes32(salt)))
+def order_id(account: Address, salt: bytes, *, sender: Address | None = None) -> OrderId:
+    """keccak256(abi.encode(account, sender, salt)): known to the sender before the order is placed.
+
+    The order belongs to `account`, its id to `sender`: the account itself, unless told otherwise.
+    """
+    return OrderId(keccak256(_address(account) + _address(sender or account) + _bytes32(salt)))
 
 
 def slots_hash(leaf_count: int, piece_leaves: int, slots: Sequence[Slot]) -> bytes:

@@ -13,7 +13,7 @@ from grange.errors import Misuse
 from grange.keccak import keccak256
 
 OrderId = NewType("OrderId", bytes)
-"""32 bytes: keccak256(abi.encode(renter, salt))."""
+"""32 bytes: keccak256(abi.encode(account, sender, salt))."""
 
 FarmerId = NewType("FarmerId", int)
 """Counted from 1 in order of registration; 0 is nobody."""

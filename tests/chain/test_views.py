@@ -104,9 +104,11 @@ async def test_an_order_is_shown_as_it_was_placed(devnet: Devnet, wallet: Wallet
     shown = await devnet.chain.order(order)
     assert shown is not None
     assert (shown.start, shown.end, shown.k, shown.n) == (placed["from"], placed["end"], 1, 1)
-    assert await devnet.chain.read("orderId", wallet.address, bytes(32)) == messages.order_id(
+    assert await devnet.chain.read("orderId", wallet.address, wallet.address, bytes(32)) == messages.order_id(
         wallet.address, bytes(32)
     )
+    by_another = messages.order_id(wallet.address, bytes(32), sender=devnet.market)
+    assert await devnet.chain.read("orderId", wallet.address, devnet.market, bytes(32)) == by_another
 
 
 async def test_more_farmers_than_one_call_shows_are_all_listed(

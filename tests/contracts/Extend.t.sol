@@ -257,7 +257,7 @@ contract ExtendTest is FarmTest {
         _enter(_stored[_order].end - 1);
         uint256 end = _date(2);
         (Terms memory terms, Acceptance[] memory acceptances) = _offer(_farmers, end, _order);
-        OrderId next = market.orderId(renter, terms.salt);
+        OrderId next = _orderId(terms);
         Held memory held = _held(_order);
         _deposit(2 * RATE * (end - _stored[_order].end));
         _expectFilled(next, terms, acceptances, true);
@@ -268,7 +268,7 @@ contract ExtendTest is FarmTest {
 
         (terms, acceptances) = _offered(_farmers, end, 3, RATE);
         _deposit(2 * RATE * (end - _now() - 1));
-        _expectFilled(market.orderId(renter, terms.salt), terms, acceptances, false);
+        _expectFilled(_orderId(terms), terms, acceptances, false);
         vm.prank(renter);
         market.place(terms, acceptances);
     }

@@ -125,8 +125,9 @@ contract PlaceTest is FarmTest {
     }
 
     /// Must hold: the id is the hash of renter and salt.
-    function testFuzz_orderId(address anyone, bytes32 salt) external view {
-        vm.assertEq(OrderId.unwrap(market.orderId(anyone, salt)), keccak256(abi.encode(anyone, salt)), "id");
+    function testFuzz_orderId(address anyone, address sender, bytes32 salt) external view {
+        bytes32 expected = keccak256(abi.encode(anyone, sender, salt));
+        vm.assertEq(OrderId.unwrap(market.orderId(anyone, sender, salt)), expected, "id");
     }
 
     /// Must hold: a salt serves once; another renter may use the same.

@@ -125,7 +125,7 @@ contract VectorsTest is MarketTest {
         bytes32[] memory salts = _hashes(json, ".salts");
         bytes32[] memory ids = _hashes(json, ".orderIds");
         for (uint256 i = 0; i < salts.length; ++i) {
-            vm.assertEq(OrderId.unwrap(market.orderId(from, salts[i])), ids[i], "order id");
+            vm.assertEq(OrderId.unwrap(market.orderId(from, from, salts[i])), ids[i], "order id");
         }
         bytes32[] memory digests = _hashes(json, ".acceptances.digests");
         Slot[] memory slots = new Slot[](digests.length);

@@ -469,8 +469,6 @@ class Market:
         offered: Sequence[Offered],
     ) -> None:
         old = self._order(previous)
-        if caller != old.renter:
-            raise Refused("NotRenter")
         if shape != (old.leaf_count, old.piece_leaves, old.k) or len(offered) != len(old.slots):
             raise Refused("OtherShape")
         if [one.root for one in offered] != [one.root for one in old.slots]:
@@ -478,6 +476,8 @@ class Market:
         grid = self.p.grid_epochs
         if old.end != (self.epoch // grid + 1) * grid:
             raise Refused("NotInLastPeriod")
+        if caller != old.renter:
+            raise Refused("NotRenter")
         self._fill(caller, order, old.end, end, shape, offered=offered, extension=True)
 
     def refill(

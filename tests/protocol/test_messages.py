@@ -106,7 +106,10 @@ def test_the_digest_of_a_request_is_eth_accounts(domain: Domain, request_: dict[
 
 @given(addresses, words)
 def test_an_order_id_is_the_hash_of_its_abi_encoding(renter: Address, salt: bytes) -> None:
-    assert messages.order_id(renter, salt) == keccak(encode(["address", "bytes32"], [renter, salt]))
+    kinds = ["address", "address", "bytes32"]
+    assert messages.order_id(renter, salt) == keccak(encode(kinds, [renter, renter, salt]))
+    sent = messages.order_id(renter, salt, sender=DOMAIN.market)
+    assert sent == keccak(encode(kinds, [renter, DOMAIN.market, salt]))
 
 
 @given(

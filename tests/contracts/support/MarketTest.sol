@@ -336,7 +336,7 @@ abstract contract MarketTest {
     }
 
     function _orderId(Terms memory terms) internal view returns (OrderId) {
-        return OrderId.wrap(keccak256(abi.encode(renter, terms.salt)));
+        return OrderId.wrap(keccak256(abi.encode(renter, renter, terms.salt)));
     }
 
     function _terms(
