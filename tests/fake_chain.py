@@ -13,6 +13,7 @@ from typing import Any
 from market_rules import PARAMETERS
 
 from grange.chain import Chain, ChainUnavailable, Event, EventFilter, Head, Receipt, Sender, Wallet
+from grange.chain.health import MAX_LOG_BLOCKS
 from grange.messages import Domain
 from grange.times import BlockClock
 from grange.types import Epoch, Parameters
@@ -144,6 +145,8 @@ class NoEndpoint:
     """What a test's market does not answer itself, nothing answers."""
 
     url = "http://chain"
+    log_blocks = MAX_LOG_BLOCKS
+    connections = ()
 
     async def call(self, *_: object) -> None:
         raise ChainUnavailable(self.url, "there is none")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from grange.chain.rpc import Rpc
+from grange.chain.connection import Connection
 
 AWAITING_METHOD = "eth_getTransactionReceipt"
 """How often a transaction is looked for depends on when the next block comes."""
@@ -30,19 +30,19 @@ class Asked:
 
 
 class RequestCounter:
-    """Counts in all `Rpc`s of this process."""
+    """Counts in all connections of this process."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._now = Asked()
-        post = Rpc._post
+        post = Connection.post
 
-        async def counted(rpc: Rpc, content: Any) -> Any:
+        async def counted(connection: Connection, content: Any) -> Any:
             asked = [one["method"] for one in (content if isinstance(content, list) else [content])]
             if not asked[0].startswith(CONTROL):
                 self._now.requests.append(asked)
-            return await post(rpc, content)
+            return await post(connection, content)
 
-        monkeypatch.setattr(Rpc, "_post", counted)
+        monkeypatch.setattr(Connection, "post", counted)
 
     @contextmanager
     def counting(self, what: str, *, at_most: int) -> Iterator[Asked]:

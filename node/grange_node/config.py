@@ -25,6 +25,8 @@ from platformdirs import user_config_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from grange.chain import Chain, Timeouts, Wallet
+from grange.chain.introduction import Expected
+from grange.chain.network_file import RpcUrls
 from grange.errors import GrangeError
 from grange.json_text import parse_json
 from grange.messages import Domain, address_of
@@ -112,7 +114,8 @@ class Config(_File):
     """All settings of a farm."""
 
     version: Annotated[int, Field(ge=1, le=CONFIG_VERSION)] = CONFIG_VERSION
-    rpc_url: str
+    rpc_url: RpcUrls
+    """One endpoint, or a list of several."""
     chain_id: _Count
     market: _AddressText
     farmer_id: _Count
@@ -173,6 +176,11 @@ def parameters_file(parameters: Parameters) -> ParametersFile:
     return _validated(
         ParametersFile, {name: getattr(parameters, name) for name in ParametersFile.model_fields}
     )
+
+
+def expected(config: Config) -> Expected:
+    """What an endpoint has to show: the chain and the market that the farm was set up on."""
+    return Expected(chain_id=config.chain_id, genesis=config.expected_genesis, market=Address(config.market))
 
 
 def connect(config: Config, timeouts: Timeouts | None = None) -> AbstractAsyncContextManager[Chain]:

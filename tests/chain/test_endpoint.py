@@ -127,7 +127,7 @@ async def test_an_http_error_is_unavailable_with_its_status() -> None:
 
 
 async def test_an_answer_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grange.chain.rpc.MAX_ANSWER_BYTES", 100_000)
+    monkeypatch.setattr("grange.chain.connection.MAX_ANSWER_BYTES", 100_000)
     written = 0
 
     async def endless(request: web.Request) -> web.StreamResponse:

@@ -75,7 +75,7 @@ async def test_a_refusal_is_only_its_own() -> None:
 
 async def test_a_batch_that_was_refused_once_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a farm that runs for months would ask ten times as often after one bad moment."""
-    monkeypatch.setattr("grange.chain.rpc.BATCHES_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("grange.chain.connection.BATCHES_AGAIN_SECONDS", 0.0)
     endpoint = Endpoint(takes_batches=False)
     async with served(endpoint.answer) as url, Rpc(url, IMPATIENT) as rpc:
         assert await asyncio.gather(balance(rpc, "1"), balance(rpc, "2")) == ["1", "2"]

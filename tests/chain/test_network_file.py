@@ -71,3 +71,24 @@ def test_a_missing_file_says_how_to_get_one_and_a_folder_is_none(tmp_path: Path)
         read_network(tmp_path / "none.json")
     with pytest.raises(NetworkFileInvalid, match="cannot be read"):
         read_network(tmp_path)
+
+
+def test_several_endpoints_are_a_list_and_each_is_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "network.json"
+
+    def read(*urls: str) -> Network:
+        path.write_text(json.dumps({"rpc": list(urls), "market": MARKET}))
+        return read_network(path)
+
+    network = read("https://one.example", "https://two.example")
+    assert network.rpc == ("https://one.example", "https://two.example")
+    assert Network.model_validate_json(network.model_dump_json()) == network
+    for urls, words in (
+        (["https://one.example", f"ftp://{SECRET}"], "it should begin with http"),
+        (["https://one.example", "https://one.example"], "the same endpoint is given twice"),
+        ([], "1 to 8 endpoints"),
+        ([f"https://{number}.example" for number in range(9)], "1 to 8 endpoints"),
+    ):
+        with pytest.raises(NetworkFileInvalid, match=words) as raised:
+            read(*urls)
+        assert SECRET not in str(raised.value)

@@ -12,8 +12,9 @@ from client_fakes import MARKET, farmer_view
 
 from grange.chain import Farmer, Order
 from grange.chain.codec import Element, market_abi
+from grange.chain.connection import Connection, Timeouts
 from grange.chain.gateway import Chain
-from grange.chain.rpc import Rpc, Timeouts
+from grange.chain.rpc import Rpc
 from grange.messages import slots_hash
 from grange.types import Address, Epoch, FarmerId, OrderId, Slot, address_from
 
@@ -41,12 +42,12 @@ class PaperChain:
     def chain(self, monkeypatch: pytest.MonkeyPatch) -> Chain:
         """What asks this chain and no other."""
 
-        async def answer(rpc: Rpc, content: Any) -> Any:
+        async def answer(_: Connection, content: Any) -> Any:
             if isinstance(content, list):
                 return [self._answer(one) for one in content]
             return self._answer(content)
 
-        monkeypatch.setattr(Rpc, "_post", answer)
+        monkeypatch.setattr(Connection, "post", answer)
         rpc = Rpc("http://paper", Timeouts())
         return Chain(rpc, market=MARKET, chain_id=1337, parameters=PARAMETERS)
 

@@ -30,7 +30,7 @@ class RenterMarket(MarketClient):
     def __init__(self, sender: Sender) -> None:
         super().__init__(sender)
         self._source = RenterEvents(self, sender.address)
-        self._follower = EventFollower(self._source)
+        self._follower = EventFollower(self._source, log_blocks=self.log_blocks)
         self._following = asyncio.Lock()
 
     async def request_withdrawal(self, amount: int) -> Receipt:

@@ -8,14 +8,13 @@ leaves as the errors of `grange.chain`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final
+from contextlib import asynccontextmanager
+from typing import Final
 
 from grange.chain import (
     Batch,
     Book,
     Chain,
-    ChainError,
     Cursor,
     EventFilter,
     EventFollower,
@@ -28,46 +27,16 @@ from grange.chain import (
     Wallet,
     calls,
 )
-from grange.chain.gathering import Question
 from grange.chain.market import MarketClient
 from grange.chain.rpc import Rpc
 from grange.tasks import together
 from grange.types import Address, Epoch, OrderId, Slot, Voucher
 from grange_node.chain.funding import GasReserve, read_gas_reserve
 from grange_node.chain.order_state import OrderLookup, ReadableOrder
-from grange_node.config import Config, connect
-from grange_node.limits.turns import Turns
+from grange_node.config import Config, expected
 
 TIMEOUTS: Final = Timeouts(connect_seconds=3.0, request_seconds=10.0, retries=1)
 """Short: every caller here tries again by itself, or tells the renter to."""
-
-
-class LateRpc(Rpc):
-    """The endpoint of a farm, which is connected to and checked when it is first asked."""
-
-    def __init__(self, config: Config, stack: AsyncExitStack) -> None:
-        """The connection is left to the stack."""
-        super().__init__(config.rpc_url, TIMEOUTS)
-        self._config = config
-        self._stack = stack
-        self._connecting = Turns(1, ChainError)
-        self._checked: Rpc | None = None
-
-    async def call(self, method: str, *params: Any) -> Any:
-        """The result of one question. Raises ChainError, also when it is another chain than the farm's."""
-        return await (await self._connected()).call(method, *params)
-
-    async def batch(self, requests: Sequence[Question]) -> list[Any]:
-        """The results of several."""
-        return await (await self._connected()).batch(requests)
-
-    async def _connected(self) -> Rpc:
-        if self._checked is None:
-            async with self._connecting.turn():
-                if self._checked is None:
-                    chain = await self._stack.enter_async_context(connect(self._config, TIMEOUTS))
-                    self._checked = chain.rpc
-        return self._checked
 
 
 class FarmMarket(MarketClient):
@@ -83,15 +52,15 @@ class FarmMarket(MarketClient):
             EventFilter(events=("LossDeclared",), args=farmer),
         )
         # One is kept: it has learned how many blocks the endpoint gives at once.
-        self._follower = EventFollower(self, filters, read=self.logs_and_hashes)
+        self._follower = EventFollower(self, filters, read=self.logs_and_hashes, log_blocks=self.log_blocks)
         self._orders = OrderLookup(self)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, config: Config, wallet: Wallet) -> AsyncIterator[FarmMarket]:
         """The market of a farm, which connects when it is first asked."""
-        async with AsyncExitStack() as stack:
-            rpc, domain = LateRpc(config, stack), config.domain
+        domain = config.domain
+        async with Rpc(config.rpc_url, TIMEOUTS, expected(config)) as rpc:
             chain = Chain(rpc, market=domain.market, chain_id=domain.chain_id, parameters=config.parameters)
             yield cls(config, Sender(chain, wallet))
 

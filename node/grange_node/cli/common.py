@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
 from grange.chain.network_file import read_network
 from grange.cli.presenter import Guidance
+from grange.cli.rpc_option import one_or_several
 from grange.types import Address, address_from
 
 GUIDANCE = Guidance(
@@ -27,16 +29,18 @@ KEPT_MEMORY_BYTES = 128 << 20
 """Freed memory that stays ours: pieces on their way."""
 
 
-def market_place(rpc: str | None, market: str | None, devnet: Path | None) -> tuple[str, Address]:
-    """The endpoint and the market's address, as given or out of a devnet's file. Raises BadParameter."""
-    if devnet is not None and rpc is None and market is None:
+def market_place(
+    rpc: Sequence[str] | None, market: str | None, devnet: Path | None
+) -> tuple[str | tuple[str, ...], Address]:
+    """The endpoints and the market's address, as given or out of a devnet's file. Raises BadParameter."""
+    if devnet is not None and not rpc and market is None:
         network = read_network(devnet)
         return network.rpc, network.market
-    if devnet is not None or rpc is None or market is None:
+    if devnet is not None or not rpc or market is None:
         raise typer.BadParameter(
             "Give --rpc and --market, or --devnet with the file that `grange devnet` wrote."
         )
-    return rpc, address_from(market)
+    return one_or_several(rpc), address_from(market)
 
 
 def start_logging() -> None:

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from grange.cli.confirm import confirm
 from grange.cli.presenter import explained
+from grange.cli.rpc_option import RpcOption
 from grange.memory import keep_freed_memory
 from grange.types import address_from
 from grange.units import format_tokens, parse_size, parse_tokens
@@ -70,7 +71,7 @@ def init(
     capacity: Annotated[str, typer.Option(help="Room on offer, such as 100GB or 2TiB.")],
     endpoint: Annotated[str, typer.Option(help="How renters reach this farm: http://host:port.")],
     data: Annotated[Path, typer.Option(help="The folder for pieces and ledger.")],
-    rpc: Annotated[str | None, typer.Option(help="The chain's JSON-RPC endpoint.")] = None,
+    rpc: RpcOption = None,
     market: Annotated[str | None, typer.Option(help="The market's address.")] = None,
     devnet: Annotated[
         Path | None, typer.Option(help="The file that `grange devnet` wrote, instead of the two.")

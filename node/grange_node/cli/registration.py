@@ -47,7 +47,7 @@ KEPT_SETTINGS = ("redeem_at", "unplaced_bytes_per_renter", "unplaced_percent")
 class FarmPlan:
     """What a new farm is to be. `longest_term_epochs` None means as long as the calendar allows."""
 
-    rpc_url: str
+    rpc_url: str | tuple[str, ...]
     market: Address
     owner: Address | None
     endpoint: str

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from grange.chain import Chain, Sender
 from grange.cli.presenter import explained
+from grange.cli.rpc_option import RpcOption
 from grange.memory import keep_freed_memory
 from grange.types import Address, address_from
 from grange.units import format_size, format_tokens_rounded_down, parse_tokens
@@ -52,7 +53,7 @@ Home = Annotated[
 @app.command()
 def init(
     *,
-    rpc: Annotated[str | None, typer.Option(help="The chain's JSON-RPC endpoint.")] = None,
+    rpc: RpcOption = None,
     market: Annotated[str | None, typer.Option(help="The market's address.")] = None,
     devnet: Annotated[
         Path | None, typer.Option(help="The file that `grange devnet` wrote, instead of the two.")
@@ -197,7 +198,7 @@ async def _run(folder: Path, ready_file: Path | None) -> None:
         await asyncio.wait([ticking])
 
 
-async def _identify(rpc_url: str, market: Address, home: Path) -> tuple[int, bytes | None]:
+async def _identify(rpc_url: str | tuple[str, ...], market: Address, home: Path) -> tuple[int, bytes | None]:
     """The chain's id and first block. Raises ChainReplaced where the home's repairs are of another chain."""
     known = load_repair_config(home) if (home / CONFIG_NAME).exists() else None
     is_same = known is not None and known.market_address == market

@@ -18,6 +18,7 @@ from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grange.chain import Wallet
+from grange.chain.network_file import RpcUrls
 from grange.errors import Misuse
 from grange.plain_errors import describe_invalid
 from grange.types import Address, address_from
@@ -37,7 +38,8 @@ class RepairConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rpc_url: str
+    rpc_url: RpcUrls
+    """One endpoint, or a list of several."""
     chain_id: Annotated[int, Field(gt=0)]
     market: str
     genesis_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None

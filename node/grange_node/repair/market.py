@@ -76,7 +76,10 @@ class RepairMarket(MarketClient):
         wanted = EventFilter(events=ORDER_EVENTS), EventFilter(events=FARMER_EVENTS)
         while True:
             cursor = await executors.in_database(orders.cursor, start_block)
-            steps = await EventFollower(self, wanted, cursor=cursor, read=self.logs_and_hashes).poll()
+            follower = EventFollower(
+                self, wanted, cursor=cursor, read=self.logs_and_hashes, log_blocks=self.log_blocks
+            )
+            steps = await follower.poll()
             if not steps:
                 return
             for step in steps:

@@ -12,15 +12,18 @@
 
 Everything else in the package is machinery:
 
-    rpc.py         HTTP with limits; gathering.py puts questions of one moment into one request
+    rpc.py         who is asked, of one endpoint or several; connection.py: HTTP with limits; health.py: how
+                   an endpoint did; introduction.py: what it must show first; gathering.py: questions of one
+                   moment in one request
     codec.py       the ABI, shipped in abi/; abi_types.py: values of its types; topics.py: filters for events;
                    answers.py: checked answers
     outbox.py      nonces and replacements; fees.py, receipts.py, refusals.py: what becomes of a transaction
-    endpoint.py    what may be shown of an RPC URL
+    endpoint.py    the URLs of endpoints, and what may be shown of one
 """
 
 from grange.chain import calls
 from grange.chain.calls import Call
+from grange.chain.connection import Timeouts
 from grange.chain.errors import (
     AnswerUnreadable,
     CallReverted,
@@ -46,7 +49,6 @@ from grange.chain.gateway import Chain
 from grange.chain.pace import read_block_clock
 from grange.chain.proofs import some_proven
 from grange.chain.receipts import Receipt, read_receipt
-from grange.chain.rpc import Timeouts
 from grange.chain.sender import Making, Sender
 from grange.chain.views import Book, Eviction, Farmer, Head, Loss, Order, Withdrawal
 from grange.chain.wallet import Wallet

@@ -1,10 +1,18 @@
-"""What may be shown of an RPC URL: providers put keys into its path, its query and its user name."""
+"""The URLs of RPC endpoints, and what may be shown of one: providers put keys into its path, its query and
+its user name."""
+
+from collections.abc import Sequence
 
 from yarl import URL
 
 HIDDEN = "…"
 SHORTEST_SECRET_CHARACTERS = 6
 """Shorter parts, such as "v3", are words that a text may have for other reasons."""
+
+
+def as_urls(urls: str | Sequence[str]) -> tuple[str, ...]:
+    """One endpoint or several, as settings have them."""
+    return (urls,) if isinstance(urls, str) else tuple(urls)
 
 
 def public_part(url: str) -> str:

@@ -3,7 +3,10 @@
     WorldError
     `-- ChainError                    everything in this file
         |-- ChainUnavailable          nobody answers at the endpoint, or it answers with something else
-        |   `-- ChainTimeout          it took the question and did not answer in time
+        |   |-- ChainTimeout          it took the question and did not answer in time
+        |   |-- RateLimited           it wants fewer questions, or to be left alone for a while
+        |   |-- AnswerTooLong         it answers with more than is read
+        |   `-- NoneAnswers           of several endpoints none answers
         |-- AnswerUnreadable          what it gives as the contract's words are not in the contract's ABI
         |-- WrongChain                it serves another chain id than the one we were told to use
         |-- ChainReplaced             the right chain id, but another chain: a devnet that was started again
@@ -28,7 +31,7 @@ and keeps only what may be shown of it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grange.chain.endpoint import public_part
@@ -62,8 +65,27 @@ class ChainTimeout(ChainUnavailable):
         self.seconds = seconds
 
 
+class RateLimited(ChainUnavailable):
+    """The endpoint wants fewer questions. `retry_after_seconds` is None if it did not say for how long."""
+
+    def __init__(self, url: str, reason: str, retry_after_seconds: float | None) -> None:
+        super().__init__(url, reason)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class AnswerTooLong(ChainUnavailable):
     """The endpoint answers with more than is read."""
+
+
+class NoneAnswers(ChainUnavailable):
+    """Each of several endpoints failed in its own way; `failures` has one for each."""
+
+    def __init__(self, failures: Sequence[ChainError]) -> None:
+        told = "; ".join(dict.fromkeys(map(str, failures)))
+        super(ChainUnavailable, self).__init__(f"none of the endpoints answers: {told}")
+        self.url = ""
+        self.reason = told
+        self.failures = tuple(failures)
 
 
 class AnswerUnreadable(ChainError):

@@ -117,7 +117,8 @@ class EventFollower:
     """Reads the events that match `filters` (all, if there are none), from block `start` or a stored cursor.
 
     With `confirmations` n the newest n blocks are left alone until they are buried. `read` is for a source
-    that gives events and hashes in one request; else it is asked for one after the other.
+    that gives events and hashes in one request; else it is asked for one after the other. `log_blocks` is
+    how many blocks' logs the endpoint was found to give at once.
     """
 
     def __init__(
@@ -129,8 +130,10 @@ class EventFollower:
         cursor: Cursor | None = None,
         confirmations: int = 0,
         read: ReadAtOnce | None = None,
+        log_blocks: Callable[[], int] = lambda: MAX_BLOCKS_PER_BATCH,
     ) -> None:
         self._chain = chain
+        self._log_blocks = log_blocks
         self._read = read or self._read_in_turn
         self._filters = tuple(filters) or (EventFilter(),)
         self._confirmations = confirmations
@@ -201,7 +204,7 @@ class EventFollower:
         """
         first = self.cursor.block + 1
         for _ in range(MAX_TRIES_PER_BATCH):
-            last = min(to_block, first + self._span - 1)
+            last = min(to_block, first + min(self._span, self._log_blocks()) - 1)
             before = head.hash if last == head.number else await self._chain.block_hash(last)
             if before is None:
                 return None
@@ -211,7 +214,7 @@ class EventFollower:
             try:
                 events, hashes = await self._read(first, last, self._filters, [*numbers, *passed])
             except (AnswerTooLong, ChainTimeout, RpcError):
-                if self._span == 1:
+                if last == first:
                     raise
                 self._span = max(1, min(self._span, last - first + 1) // 2)
                 continue

@@ -7,27 +7,32 @@ events to `follower.py`, HTTP and its failures to `rpc.py`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
-from grange.chain.answers import MAX_COUNT, bytes_from, count, fields_from, hash_from, list_from, quantity
-from grange.chain.codec import Abi, market_abi, market_interface, token_abi
+from grange.chain.answers import (
+    MAX_COUNT,
+    block_hash_from,
+    bytes_from,
+    count,
+    fields_from,
+    list_from,
+    quantity,
+)
+from grange.chain.codec import Abi, market_abi, token_abi
+from grange.chain.connection import Timeouts
 from grange.chain.errors import (
     AnswerTooLong,
     AnswerUnreadable,
-    ChainError,
-    ChainReplaced,
     ChainTimeout,
-    ChainUnavailable,
-    MarketNotFound,
     RpcError,
-    WrongChain,
 )
 from grange.chain.events import Event, EventFilter
+from grange.chain.introduction import Expected
 from grange.chain.permit import PERMIT_LIFE_SECONDS, PermitBasis
 from grange.chain.refusals import translate_revert
-from grange.chain.rpc import Rpc, Timeouts
+from grange.chain.rpc import Rpc
 from grange.chain.topics import event_topics
 from grange.chain.views import Book, Eviction, Farmer, Head, Loss, Order, Withdrawal
 from grange.chain.wallet import Wallet
@@ -48,14 +53,14 @@ from grange.types import (
 MAX_FARMERS_PER_CALL = 100
 CONSENT_BLOCKS = 300
 """How long an operator's consent may be used: an hour on a chain with blocks of 12 s."""
-MAX_BLOCKS_PER_REQUEST = 10_000
-SURELY_SHORT_BLOCKS = MAX_BLOCKS_PER_REQUEST - 1_000
-"""So few blocks back when we last looked are not more than MAX_BLOCKS_PER_REQUEST now, unless that was hours
-ago; then the endpoint may refuse, and is asked piece by piece."""
+SURELY_SHORT_PERCENT = 90
+"""Of what an endpoint gives at once: so few blocks back when we last looked are not more than that now,
+unless that was hours ago; then the endpoint may refuse, and is asked piece by piece."""
 
 _TRUE = "0x" + (1).to_bytes(32).hex()
 
 BlockTag = int | str
+_Answered = TypeVar("_Answered")
 
 
 class Chain:
@@ -82,7 +87,7 @@ class Chain:
     @asynccontextmanager
     async def connect(
         cls,
-        rpc_url: str,
+        rpc_urls: str | Sequence[str],
         market: Address,
         *,
         timeouts: Timeouts | None = None,
@@ -92,20 +97,13 @@ class Chain:
         """Connect and check; raises ChainUnavailable, ChainTimeout, WrongChain, ChainReplaced or
         MarketNotFound.
 
-        `expected_genesis` is the hash of block 0. A devnet that is started again has the chain id and the
-        market address of the one before; only its first block tells them apart. An endpoint that does not
-        show block 0 cannot be checked in this way, and is taken.
+        Of several endpoints those are asked that serve the chain that is expected, else that of the first
+        which answers. See `Expected`.
         """
-        async with Rpc(rpc_url, timeouts or Timeouts()) as rpc:
-            chain_id = await _read_chain_id(rpc)
-            if expected_chain_id is not None and chain_id != expected_chain_id:
-                raise WrongChain(rpc_url, expected_chain_id, chain_id)
-            if expected_genesis is not None:
-                genesis = await _read_genesis_hash(rpc)
-                if genesis is not None and genesis != expected_genesis:
-                    raise ChainReplaced(rpc_url, expected_genesis, genesis)
-            market = address_from(market)
-            parameters = await _read_parameters(rpc, market)
+        market = address_from(market)
+        expected = Expected(chain_id=expected_chain_id, genesis=expected_genesis, market=market)
+        async with Rpc(rpc_urls, timeouts or Timeouts(), expected) as rpc:
+            chain_id, parameters = await rpc.introduced()
             yield cls(rpc, market=market, chain_id=chain_id, parameters=parameters)
 
     async def head(self) -> Head:
@@ -117,12 +115,12 @@ class Chain:
     async def block_hash(self, number: int) -> bytes | None:
         """The hash of a block of the canonical chain; None if there is no such block."""
         block = await self.rpc.call("eth_getBlockByNumber", hex(number), False)
-        return None if block is None else _block_hash(block)
+        return None if block is None else block_hash_from(block)
 
     async def block_hashes(self, numbers: Sequence[int]) -> list[bytes | None]:
         """The same for several blocks in one request."""
         blocks = await self.rpc.batch([("eth_getBlockByNumber", (hex(n), False)) for n in numbers])
-        return [None if block is None else _block_hash(block) for block in blocks]
+        return [None if block is None else block_hash_from(block) for block in blocks]
 
     async def genesis_hash(self) -> bytes | None:
         """The hash of block 0, which tells this chain from any other with its id; None if the endpoint does
@@ -266,14 +264,15 @@ class Chain:
         """
         chosen = [EventFilter(events=tuple(events), args=args or {})]
         if to_block is None:
-            if self._seen_block is not None and self._seen_block - from_block < SURELY_SHORT_BLOCKS:
+            short = self.log_blocks() * SURELY_SHORT_PERCENT // 100
+            if self._seen_block is not None and self._seen_block - from_block < short:
                 with suppress(AnswerTooLong, ChainTimeout, RpcError):
                     return await self.logs_matching(from_block, None, chosen)
             to_block = (await self.head()).number
         found: list[Event] = []
-        first, span = from_block, MAX_BLOCKS_PER_REQUEST
+        first, span = from_block, self.log_blocks()
         while first <= to_block:
-            last = min(to_block, first + span - 1)
+            last = min(to_block, first + min(span, self.log_blocks()) - 1)
             try:
                 found += await self.logs_matching(first, last, chosen)
                 first = last + 1
@@ -282,6 +281,10 @@ class Chain:
                     raise
                 span = (last - first + 1) // 2
         return found
+
+    def log_blocks(self) -> int:
+        """How many blocks' logs to ask for at once: as many as the endpoint was found to give."""
+        return self.rpc.log_blocks
 
     async def logs_matching(
         self, from_block: int, to_block: int | None, filters: Sequence[EventFilter]
@@ -300,7 +303,7 @@ class Chain:
         hashes = [("eth_getBlockByNumber", (hex(number), False)) for number in numbers]
         answers = await self.rpc.batch([*questions, *hashes])
         events = self._merged(answers[: len(questions)], from_block, to_block)
-        return events, [None if one is None else _block_hash(one) for one in answers[len(questions) :]]
+        return events, [None if one is None else block_hash_from(one) for one in answers[len(questions) :]]
 
     async def logs_of_ranges(
         self, ranges: Sequence[tuple[int, int]], chosen: EventFilter
@@ -394,36 +397,50 @@ class Chain:
             )
             for args in calls
         ]
-        try:
-            results = await self.rpc.batch(requests)
-        except RpcError as error:
-            raise translate_revert(error, function) from error
-        return [_decode(abi, function, result) for result in results]
+
+        async def ask() -> list[Any]:
+            try:
+                results = await self.rpc.batch(requests)
+            except RpcError as error:
+                raise translate_revert(error, function) from error
+            return [_decode(abi, function, result) for result in results]
+
+        return await self._readable(ask)
 
     async def _read(
         self, abi: Abi, address: Address, function: str, args: Sequence[Any], block: BlockTag
     ) -> Any:
         request = {"to": address, "data": "0x" + abi.encode_call(function, args).hex()}
         tag = hex(block) if isinstance(block, int) else block
-        try:
-            result = await self.rpc.call("eth_call", request, tag)
-        except RpcError as error:
-            raise translate_revert(error, function) from error
-        return _decode(abi, function, result)
+
+        async def ask() -> Any:
+            try:
+                result = await self.rpc.call("eth_call", request, tag)
+            except RpcError as error:
+                raise translate_revert(error, function) from error
+            return _decode(abi, function, result)
+
+        return await self._readable(ask)
+
+    async def _readable(self, ask: Callable[[], Awaitable[_Answered]]) -> _Answered:
+        """What an endpoint gives that can be read: one that gives something else is asked last from then
+        on."""
+        for _ in self.rpc.connections[1:]:
+            try:
+                return await ask()
+            except AnswerUnreadable as error:
+                self.rpc.distrust(str(error))
+        return await ask()
 
     def _head(self, answer: object) -> Head:
         block = fields_from(answer, "the newest block")
         number = count(block["number"], "the newest block's number")
         return Head(
             number=number,
-            hash=_block_hash(block),
+            hash=block_hash_from(block),
             timestamp=count(block["timestamp"], "the newest block's time"),
             epoch=Epoch(number // self.parameters.epoch_blocks),
         )
-
-
-def _block_hash(answer: object) -> bytes:
-    return hash_from(fields_from(answer, "a block")["hash"], "a block's hash")
 
 
 def _farmer(farmer: FarmerId, fields: dict[str, Any]) -> Farmer:
@@ -433,50 +450,10 @@ def _farmer(farmer: FarmerId, fields: dict[str, Any]) -> Farmer:
 def _decode(abi: Abi, function: str, result: object) -> Any:
     data = bytes_from(result, f"what {function} returns")
     if not data and abi.function(function).outputs.names:
-        raise ChainError(f"{function} returned nothing: there is no contract at the address")
+        raise AnswerUnreadable(f"what {function} returns", "there is no contract at the address")
     return abi.decode_result(function, data)
-
-
-async def _read_chain_id(rpc: Rpc) -> int:
-    answer = await rpc.call("eth_chainId")
-    try:
-        return quantity(answer, "a chain id")
-    except AnswerUnreadable as error:
-        raise ChainUnavailable(rpc.url, f"it gives {answer!r} as its chain id") from error
 
 
 async def _read_genesis_hash(rpc: Rpc) -> bytes | None:
     block = await rpc.call("eth_getBlockByNumber", "0x0", False)
-    return None if block is None else _block_hash(block)
-
-
-async def _read_parameters(rpc: Rpc, market: Address) -> Parameters:
-    def asking(function: str, *args: Any) -> Awaitable[Any]:
-        request = {"to": market, "data": "0x" + market_abi().encode_call(function, args).hex()}
-        return rpc.call("eth_call", request, "latest")
-
-    answers: Sequence[Any] = await asyncio.gather(
-        rpc.call("eth_getCode", market, "latest"),
-        asking("parameters"),
-        asking("supportsInterface", market_interface()),
-        return_exceptions=True,
-    )
-    code, shown, supported = answers
-    if isinstance(code, BaseException):
-        raise code
-    if code in ("0x", "0x0", None):
-        raise MarketNotFound(rpc.url, market, "no contract at this address")
-    try:
-        if isinstance(shown, BaseException):
-            raise shown
-        answer = bytes_from(shown, "the market's parameters")
-        fields = market_abi().decode_result("parameters", answer)
-    except (RpcError, AnswerUnreadable) as error:
-        raise MarketNotFound(rpc.url, market, "the contract there is not a market") from error
-    if isinstance(supported, BaseException) and not isinstance(supported, RpcError):
-        raise supported
-    if supported != _TRUE:
-        raise MarketNotFound(
-            rpc.url, market, "the market there has other calls than those that this version of Grange knows"
-        )
-    return Parameters(**{**fields, "token": Address(fields["token"])})
+    return None if block is None else block_hash_from(block)

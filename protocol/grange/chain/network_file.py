@@ -9,10 +9,19 @@ A renter keeps a `Network` in its home too. Errors of this module do not show a 
 
 import re
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+)
 
+from grange.chain.endpoint import as_urls
 from grange.errors import Category, Misuse, UserError, WorldError
 from grange.plain_errors import describe_invalid
 from grange.storage.atomic_file import replace_file
@@ -21,6 +30,33 @@ from grange.types import Address, address_from, bytes_from_hex
 MAX_FILE_BYTES = 1 << 16
 
 _Model = TypeVar("_Model", bound="Network")
+
+
+MAX_ENDPOINTS = 8
+MAX_URL_CHARACTERS = 2048
+
+
+def _checked_url(url: str) -> str:
+    # Without the value: it may hold a key.
+    if not re.match(r"https?://[^/]", url):
+        raise ValueError("it should begin with http:// or https://")
+    if len(url) > MAX_URL_CHARACTERS:
+        raise ValueError(f"it should have {MAX_URL_CHARACTERS} characters at most")
+    return url
+
+
+def _checked_urls(rpc: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    urls = [_checked_url(url) for url in as_urls(rpc)]
+    if not 0 < len(urls) <= MAX_ENDPOINTS:
+        raise ValueError(f"1 to {MAX_ENDPOINTS} endpoints can be given")
+    if len(set(urls)) < len(urls):
+        raise ValueError("the same endpoint is given twice")
+    return rpc
+
+
+RpcUrl = Annotated[str, AfterValidator(_checked_url)]
+RpcUrls = Annotated[str | tuple[str, ...], AfterValidator(_checked_urls)]
+"""One endpoint of the chain, or a list of several: who is asked first stands first."""
 
 
 class NetworkFileInvalid(UserError, WorldError):
@@ -35,21 +71,13 @@ class Network(BaseModel):
     # Built when it is first used.
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
-    rpc: str = Field(max_length=2048)
+    rpc: RpcUrls
     market: Address
     chain_id: int | None = Field(default=None, ge=1)
     first_block: int = Field(default=0, ge=0)
     """Where the market's events begin; older blocks need not be looked through."""
     genesis_hash: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """The hash of block 0: a devnet that is started again has the same chain id and market address."""
-
-    @field_validator("rpc")
-    @classmethod
-    def _web_address(cls, value: str) -> str:
-        # Without the value: it may hold a key.
-        if not re.match(r"https?://[^/]", value):
-            raise ValueError("it should begin with http:// or https://")
-        return value
 
     @field_validator("market", mode="before")
     @classmethod
@@ -60,6 +88,7 @@ class Network(BaseModel):
 class DevnetAddress(Network):
     """Where a devnet is; what `devnet.json` holds."""
 
+    rpc: RpcUrl
     chain_id: int = Field(ge=1)
     token: Address
     faucet_key: bytes

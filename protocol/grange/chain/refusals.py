@@ -5,8 +5,15 @@ Hardhat, Nethermind, Erigon) stand for: JSON-RPC has codes for hardly any of it.
 do about them.
 """
 
+from typing import Final
+
 from grange.chain.codec import market_abi, token_abi
 from grange.chain.errors import CallReverted, ChainError, RpcError, TransactionReverted
+
+LOGS_METHOD: Final = "eth_getLogs"
+TOO_MANY_REQUESTS: Final = 429
+LIMIT_EXCEEDED: Final = -32005
+"""EIP-1474's code for a quota; some use it for logs of too many blocks, too."""
 
 
 def translate_revert(error: RpcError, function: str) -> ChainError:
@@ -59,3 +66,28 @@ def is_about_gas(error: RpcError) -> bool:
 def is_about_funds(error: RpcError) -> bool:
     """Whether the account cannot pay."""
     return _says(error, "insufficient funds", "insufficient balance", "doesn't have enough funds")
+
+
+def is_about_quota(error: RpcError) -> bool:
+    """Whether it wants fewer questions of us, though it answers with HTTP status 200."""
+    if error.reverted or is_about_range(error):
+        return False
+    return error.code in (TOO_MANY_REQUESTS, LIMIT_EXCEEDED) or _says(
+        error, "rate limit", "rate-limit", "ratelimit", "too many request", "request limit", "quota",
+        "compute units", "credits", "throttl", "request count exceeded", "requests per",
+    )  # fmt: skip
+
+
+def is_about_access(error: RpcError) -> bool:
+    """Whether it does not know our key, or none of its kind may ask this."""
+    return not error.reverted and _says(
+        error, "unauthorized", "unauthorised", "api key", "apikey", "api-key", "project id", "forbidden",
+        "must be authenticated", "payment required", "access denied",
+    )  # fmt: skip
+
+
+def is_about_range(error: RpcError) -> bool:
+    """Whether it wants logs to be asked for in shorter ranges."""
+    return error.method == LOGS_METHOD and _says(
+        error, "range", "block", "results", "logs", "response size", "limit exceeded", "too large"
+    )

@@ -1,104 +1,115 @@
-"""JSON-RPC over HTTP with limits: the only place that sees the HTTP library's errors.
+"""JSON-RPC, asked of one endpoint or of several: who is asked, who is asked when that one fails, how often.
 
-Decides: how long a request may take, what is tried again and how often, and what each kind of failure is
-called.
-Leaves to others: what is asked, and what a contract's refusal means.
+    async with Rpc(("https://one.example", "https://two.example"), Timeouts()) as rpc:
+        head = await rpc.call("eth_getBlockByNumber", "latest", False)      one request, to the first
 
-A request is repeated only when the transport failed. All that we send is safe to repeat: reads are, and a raw
+Each question goes to one endpoint: to the first of the list that did well lately. When it does not answer,
+or wants to be left alone, the next one is asked at once; when all failed, they are asked again after a pause.
+What the contract refuses is final. An endpoint that failed is looked at again after a while, beside the
+questions, and is first again when it does well. The parts of a batch come from one endpoint, so that what
+they say of blocks and of events belongs together.
+
+A question is repeated only when nobody answered it. All that we send is safe to repeat: reads are, and a raw
 transaction has one hash however often it arrives.
+
+Leaves HTTP and its failures to `connection`, what was learnt of an endpoint to `health`, and what is asked to
+others.
 """
 
 import asyncio
-import json
-import math
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self, TypeVar
 
-import aiohttp
-from pydantic_core import from_json
-
-from grange.chain.endpoint import without_secrets
-from grange.chain.errors import AnswerTooLong, ChainError, ChainTimeout, ChainUnavailable, RpcError
+from grange.chain.answers import check_answer
+from grange.chain.connection import BatchRefused, Connection, Timeouts, log_blocks_of
+from grange.chain.endpoint import as_urls
+from grange.chain.errors import (
+    AnswerTooLong,
+    AnswerUnreadable,
+    ChainError,
+    ChainReplaced,
+    ChainTimeout,
+    ChainUnavailable,
+    MarketNotFound,
+    NoneAnswers,
+    RateLimited,
+    RpcError,
+    WrongChain,
+)
 from grange.chain.gathering import GATHERED_METHODS, Gathering, Question
-from grange.errors import Misuse
-from grange.plain_errors import describe_http_error
-from grange.units import format_size
+from grange.chain.introduction import BLOCK_METHOD, Expected
+from grange.chain.refusals import LOGS_METHOD
+from grange.tasks import cancelled
+from grange.types import Parameters
+from grange.units import format_count
 
-MAX_BATCH_REQUESTS = 100
-MAX_CONNECTIONS = 16
-MAX_ANSWER_BYTES = 64 * 2**20
-"""The longest answer that is read, after decompression. An endpoint without end would fill the memory."""
-BATCHES_AGAIN_SECONDS = 600.0
-"""For so long an endpoint that refused a batch is asked one by one."""
-BATCH_REFUSING_STATUSES = frozenset({400, 405, 413, 415, 422, 501})
-"""With these some endpoints answer a batch, and not the questions in it."""
-_HEADERS = {"Content-Type": "application/json"}
+MAX_BATCH_REQUESTS: Final = 100
+FOREIGN: Final = (WrongChain, ChainReplaced, MarketNotFound)
+"""What an endpoint of another chain comes to. It is not asked again."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """How long to wait for the endpoint, and how often to ask again.
-
-    At worst a request ends after (retries + 1) * request_seconds plus the pauses, which double.
-    """
-
-    connect_seconds: float = 5.0
-    request_seconds: float = 20.0
-    retries: int = 2
-    pause_seconds: float = 0.2
-
-
-class _BodyTooLong(Exception):
-    """More than MAX_ANSWER_BYTES came."""
-
-
-class _BoundedResponse(aiohttp.ClientResponse):
-    """A response whose body has a limit."""
-
-    async def read(self) -> bytes:
-        """The whole body. Raises _BodyTooLong."""
-        body = bytearray()
-        async for part in self.content.iter_any():
-            body += part
-            if len(body) > MAX_ANSWER_BYTES:
-                self.close()
-                raise _BodyTooLong
-        return bytes(body)
+log = logging.getLogger("grange.chain")
+_Answered = TypeVar("_Answered")
 
 
 class Rpc:
-    """One endpoint: single requests and batches; raises ChainUnavailable, ChainTimeout or RpcError."""
+    """One endpoint or several: single requests and batches; raises ChainUnavailable and what comes below it,
+    or RpcError."""
 
-    def __init__(self, url: str, timeouts: Timeouts) -> None:
-        self.url = url
+    def __init__(
+        self,
+        urls: str | Sequence[str],
+        timeouts: Timeouts,
+        expected: Expected | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`expected` is what an endpoint has to show when it is first asked; `clock` gives seconds that only
+        go forward."""
+        self.connections = tuple(Connection(url, timeouts, clock) for url in as_urls(urls))
+        self._clock = clock
         self._timeouts = timeouts
-        self._numbers = count()
-        self._session: aiohttp.ClientSession | None = None
-        self._batches_from = -math.inf
-        """When batches are tried, by the clock of `time.monotonic`."""
+        self._expected = expected
+        self._shown: dict[Connection, tuple[int, Parameters]] = {}
+        self._introducing: dict[Connection, asyncio.Task[None]] = {}
+        self._excluded: dict[Connection, ChainError] = {}
+        self.suspicions: dict[Connection, str] = {}
+        """What endpoints said that can't be right, the last of each."""
+        self._last: Connection = self.connections[0]
+        self._probes: dict[Connection, asyncio.Task[None]] = {}
         self._gathering = Gathering(self._ask, self._ask_many)
 
+    @property
+    def url(self) -> str:
+        """The endpoint that answered last."""
+        return self._last.url
+
+    @property
+    def log_blocks(self) -> int:
+        """How many blocks' logs the endpoint that is asked next gives at once, as far as is known."""
+        return self._in_order(self._clock())[0].log_blocks
+
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
-            timeout=aiohttp.ClientTimeout(
-                total=self._timeouts.request_seconds, sock_connect=self._timeouts.connect_seconds
-            ),
-            response_class=_BoundedResponse,
-        )
+        for connection in self.connections:
+            connection.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._gathering.close()
-        if self._session is not None:
-            await self._session.close()
+        await cancelled([*self._probes.values(), *self._introducing.values()])
+        for connection in self.connections:
+            await connection.close()
+
+    async def introduced(self) -> tuple[int, Parameters]:
+        """The chain's id and the market's parameters, as the first endpoint shows them that answers. Raises
+        WrongChain, ChainReplaced or MarketNotFound when none of those that answer has what is expected."""
+        await self._through(_ask_nothing, None)
+        return self._shown[self._last]
 
     async def call(self, method: str, *params: Any) -> Any:
         """The result of one question; short reads of the same moment go in one request."""
@@ -107,7 +118,8 @@ class Rpc:
         return await self._ask((method, params))
 
     async def batch(self, requests: Sequence[Question]) -> list[Any]:
-        """The results of several requests, in their order; the first refusal among them is raised."""
+        """The results of several requests, in their order; the first refusal among them is raised. Up to
+        MAX_BATCH_REQUESTS of them come from one endpoint."""
         results = await self._ask_many(requests)
         for result in results:
             if isinstance(result, ChainError):
@@ -115,9 +127,10 @@ class Rpc:
         return results
 
     async def _ask(self, question: Question) -> Any:
-        method, params = question
-        response = await self._with_retries(method, partial(self._one, method, params))
-        return self._result(method, response)
+        async def ask(connection: Connection) -> Any:
+            return self._checked(question, await connection.ask(question))
+
+        return await self._through(ask, log_blocks_of([question]))
 
     async def _ask_many(self, requests: Sequence[Question]) -> list[Any]:
         """For each its result, or why it has none."""
@@ -127,119 +140,210 @@ class Rpc:
         return results
 
     async def _answers(self, requests: Sequence[Question]) -> list[Any]:
-        if time.monotonic() >= self._batches_from:
+        async def ask(connection: Connection) -> list[Any]:
             try:
-                responses = await self._with_retries(requests[0][0], partial(self._many, requests))
-            except RpcError:
-                # It refuses the batch as a whole, as some do with more than a few questions, and others in a
-                # bad moment.
-                self._batches_from = time.monotonic() + BATCHES_AGAIN_SECONDS
-            else:
-                return [
-                    self._result_or_error(method, response)
-                    for (method, _), response in zip(requests, responses, strict=True)
-                ]
-        return await asyncio.gather(*map(self._ask_or_error, requests))
+                answers = await connection.ask_many(requests)
+            except BatchRefused:
+                answers = await asyncio.gather(*(self._ask_one_of(connection, one) for one in requests))
+            for question, answer in zip(requests, answers, strict=True):
+                if not isinstance(answer, ChainError):
+                    self._checked(question, answer)
+                elif log_blocks == 1 and question[0] == LOGS_METHOD and not self._is_alone:
+                    raise answer
+            return answers
 
-    async def _ask_or_error(self, question: Question) -> Any:
+        log_blocks = log_blocks_of(requests)
+        return await self._through(ask, log_blocks)
+
+    async def _ask_one_of(self, connection: Connection, question: Question) -> Any:
+        """What this endpoint says to a question of a batch that it did not take, or why it says nothing."""
         try:
-            return await self._ask(question)
+            return await self._through(lambda one: one.ask(question), None, only=connection)
         except ChainError as error:
             return error
 
-    def _result_or_error(self, method: str, response: Any) -> Any:
-        try:
-            return self._result(method, response)
-        except ChainError as error:
-            return error
+    def _checked(self, question: Question, answer: Any) -> Any:
+        """The answer, if it is of the right kind, where there are others to ask. Raises AnswerUnreadable."""
+        if not self._is_alone:
+            check_answer(*question, answer)
+        return answer
 
-    async def _one(self, method: str, params: Sequence[Any]) -> Any:
-        return await self._post(_request(next(self._numbers), method, params))
+    def distrust(self, reason: str) -> bool:
+        """What the endpoint that answered last said can't be right: the others are asked before it for a
+        while. Whether there are any."""
+        if self._is_alone:
+            return False
+        self._distrust(self._last, reason)
+        return True
 
-    async def _many(self, requests: Sequence[Question]) -> list[Any]:
-        numbers = [next(self._numbers) for _ in requests]
-        content = [_request(number, *request) for number, request in zip(numbers, requests, strict=True)]
-        try:
-            answers = await self._post(content)
-        except aiohttp.ClientResponseError as error:
-            if error.status not in BATCH_REFUSING_STATUSES:
-                raise
-            raise RpcError("batch", error.status, "refused by its HTTP status", None) from None
-        if not isinstance(answers, list):
-            self._result("batch", answers)
-            raise ChainUnavailable(self.url, "a batch was answered by a single response")
-        if len(answers) != len(requests):
-            raise ChainUnavailable(self.url, f"{len(answers)} answers to a batch of {len(requests)}")
-        by_number = {
-            answer["id"]: answer
-            for answer in answers
-            if isinstance(answer, dict) and isinstance(answer.get("id"), int)
-        }
-        # They may come in any order. A KeyError is a question that has no answer.
-        return [by_number[number] for number in numbers]
+    def _distrust(self, connection: Connection, reason: str) -> None:
+        connection.health.note_distrust(self._clock())
+        self.suspicions[connection] = reason
+        log.error("the endpoint %s is asked last for now: %s", connection.name, reason)
 
-    async def _post(self, content: object) -> Any:
-        if self._session is None:
-            raise Misuse("an endpoint is asked inside its `async with`")
-        async with self._session.post(self.url, data=json.dumps(content), headers=_HEADERS) as response:
-            response.raise_for_status()
-            # Python's own parser nests as deep as the recursion limit, which other libraries raise so far
-            # that the stack ends first, and with it the process. This one has a limit of its own.
-            return from_json(await response.read())
+    # Whom to ask.
 
-    async def _with_retries(self, method: str, request: Callable[[], Awaitable[Any]]) -> Any:
+    async def _through(
+        self,
+        ask: Callable[[Connection], Awaitable[_Answered]],
+        log_blocks: int | None,
+        *,
+        only: Connection | None = None,
+    ) -> _Answered:
+        """Ask one endpoint after the other, in turns, until one answers. `log_blocks` is how many blocks'
+        logs are asked for."""
         pause = self._timeouts.pause_seconds
-        for attempt in range(self._timeouts.retries + 1):
-            try:
-                return await self._translated(method, request)
-            except AnswerTooLong:
-                # It would be as long again.
-                raise
-            except ChainUnavailable:
-                if attempt == self._timeouts.retries:
-                    raise
+        for turn in range(self._timeouts.retries + 1):
+            failures: list[ChainError] = []
+            for connection in [only] if only is not None else await self._whom_to_ask():
+                try:
+                    answer = await self._asked(connection, ask)
+                except (AnswerTooLong, RpcError) as error:
+                    # Of one block there is no shorter range to ask for: perhaps another one gives its logs.
+                    if log_blocks != 1 or (isinstance(error, RpcError) and error.reverted) or self._is_alone:
+                        raise
+                    failures.append(error)
+                except (AnswerUnreadable, ChainUnavailable, *FOREIGN) as error:
+                    failures.append(error)
+                else:
+                    self._last = connection
+                    return answer
+            if turn == self._timeouts.retries or not self._may_answer_yet():
+                raise _worst([*failures, *({} if self._is_alone else self._excluded).values()])
             await asyncio.sleep(pause)
             pause *= 2
         raise AssertionError("unreachable")
 
-    async def _translated(self, method: str, request: Callable[[], Awaitable[Any]]) -> Any:
+    async def _asked(
+        self, connection: Connection, ask: Callable[[Connection], Awaitable[_Answered]]
+    ) -> _Answered:
+        health, was_well = connection.health, connection.health.is_well
         try:
-            return await request()
-        # Not `from error` where the library's words may have the whole URL in them.
-        except TimeoutError:
-            raise ChainTimeout(self.url, method, self._timeouts.request_seconds) from None
-        except _BodyTooLong:
-            limit = format_size(MAX_ANSWER_BYTES)
-            raise AnswerTooLong(self.url, f"the answer to {method} is longer than {limit}") from None
-        except aiohttp.ClientResponseError as error:
-            raise ChainUnavailable(self.url, f"HTTP status {error.status} to {method}") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise ChainUnavailable(self.url, describe_http_error(error)) from None
-        except (ValueError, KeyError) as error:
-            raise ChainUnavailable(self.url, f"the answer to {method} is not JSON-RPC") from error
+            if self._expected is not None and connection not in self._shown:
+                await self._introduce(connection, self._expected)
+            answer = await ask(connection)
+        except (AnswerTooLong, RpcError):
+            health.note_answer()
+            raise
+        except RateLimited as error:
+            if error.retry_after_seconds is None:
+                health.note_failure(str(error), self._clock())
+            else:
+                health.note_rest(error.retry_after_seconds, str(error), self._clock())
+            self._tell_of_trouble(connection, was_well)
+            raise
+        except ChainUnavailable as error:
+            health.note_failure(str(error), self._clock())
+            self._tell_of_trouble(connection, was_well)
+            raise
+        except AnswerUnreadable as error:
+            health.note_failure(f"the endpoint {connection.name}: {error}", self._clock())
+            self._tell_of_trouble(connection, was_well)
+            raise
+        except FOREIGN as error:
+            self._excluded[connection] = error
+            if not self._is_alone:
+                log.warning("%s: it is not asked any more", error)
+            raise
+        health.note_answer()
+        return answer
 
-    def _result(self, method: str, response: Any) -> Any:
-        error = response.get("error") if isinstance(response, dict) else None
-        if isinstance(error, dict):
-            code, message = error.get("code"), without_secrets(str(error.get("message", "")), self.url)
-            raise RpcError(method, code if isinstance(code, int) else 0, message, _revert_data(error))
-        if not isinstance(response, dict) or "result" not in response:
-            raise ChainUnavailable(self.url, f"the answer to {method} is not JSON-RPC")
-        return response["result"]
+    @property
+    def _is_alone(self) -> bool:
+        return len(self.connections) == 1
+
+    def _tell_of_trouble(self, connection: Connection, was_well: bool) -> None:
+        if was_well and not self._is_alone:
+            log.warning("%s; other endpoints are asked before it for now", connection.health.trouble)
+
+    async def _whom_to_ask(self) -> list[Connection]:
+        """Those that may be asked now, the best first. Waits for a moment if all want to be left alone;
+        raises RateLimited if they want that for longer."""
+        now = self._clock()
+        self._probe_what_may_be_well(now)
+        those = self._in_order(now)
+        awake = [one for one in those if one.health.rests_until <= now]
+        if not awake:
+            first = min(those, key=lambda one: one.health.rests_until)
+            seconds = first.health.rests_until - now
+            if seconds > self._timeouts.request_seconds:
+                raise RateLimited(
+                    first.url,
+                    f"it wants to be left alone for {format_count(round(seconds), 'second')}",
+                    seconds,
+                )
+            await asyncio.sleep(seconds)
+            awake = [first]
+        return awake
+
+    def _in_order(self, now: float) -> list[Connection]:
+        """All of the right chain, the best first; those that are equally well in the order in which they were
+        given."""
+        those = [one for one in self.connections if one not in self._excluded] or list(self.connections)
+        return sorted(those, key=lambda one: one.health.place(now))
+
+    def _may_answer_yet(self) -> bool:
+        return len(self._excluded) < len(self.connections)
+
+    # Which chain it serves, and whether it does well again.
+
+    async def _introduce(self, connection: Connection, expected: Expected) -> None:
+        """Look at an endpoint, once for all who want to ask it now."""
+        task = self._introducing.get(connection)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._look_at(connection, expected))
+            # If nobody waits any more, nobody is to be told of a failure either.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            task.add_done_callback(lambda _: self._introducing.pop(connection))
+            self._introducing[connection] = task
+        await asyncio.shield(task)
+
+    async def _look_at(self, connection: Connection, expected: Expected) -> None:
+        try:
+            shown = await expected.check(connection)
+        except RpcError as error:
+            if self._is_alone:
+                raise
+            raise ChainUnavailable(connection.url, str(error)) from error
+        chain_id, parameters = next(iter(self._shown.values()), shown)
+        if chain_id != shown[0]:
+            raise WrongChain(connection.url, chain_id, shown[0])
+        if parameters != shown[1]:
+            raise MarketNotFound(connection.url, expected.market, "it shows other parameters than another")
+        self._shown[connection] = shown
+
+    def _probe_what_may_be_well(self, now: float) -> None:
+        """Look beside the questions whether an endpoint that failed does well again: a question that it were
+        asked instead might have to wait for it in vain."""
+        if all(not one.health.is_well for one in self.connections):
+            return
+        for connection in self.connections:
+            is_due = not connection.health.is_well and connection.health.last_until <= now
+            if is_due and connection not in self._probes and connection not in self._excluded:
+                task = asyncio.get_running_loop().create_task(self._probe(connection))
+                self._probes[connection] = task
+                task.add_done_callback(partial(self._forget_probe, connection))
+
+    def _forget_probe(self, connection: Connection, _: asyncio.Task[None]) -> None:
+        del self._probes[connection]
+
+    async def _probe(self, connection: Connection) -> None:
+        try:
+            await self._asked(connection, lambda one: one.ask((BLOCK_METHOD, ("latest", False))))
+        except ChainError:
+            return
+        log.info("the endpoint %s answers again", connection.name)
 
 
-def _request(number: int, method: str, params: Sequence[Any]) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
+async def _ask_nothing(_: Connection) -> None:
+    """For those who only want to know whether there is an endpoint of the right chain."""
 
 
-def _revert_data(error: dict[str, Any]) -> bytes | None:
-    """Revert data as engines nest it: `data` itself (geth, anvil) or `data.data` (hardhat)."""
-    data = error.get("data")
-    if isinstance(data, dict):
-        data = data.get("data")
-    if not isinstance(data, str) or not data.startswith("0x"):
-        return None
-    try:
-        return bytes.fromhex(data[2:])
-    except ValueError:
-        return None
+def _worst(failures: Sequence[ChainError]) -> ChainError:
+    """What to say when nobody answered: that it is another chain, before that it did not come in time."""
+    told = list({str(failure): failure for failure in failures}.values())
+    if len(told) == 1 or all(isinstance(one, FOREIGN) for one in told):
+        return told[0]
+    if all(isinstance(one, ChainTimeout) for one in told):
+        return told[0]
+    return NoneAnswers(told)

@@ -14,6 +14,7 @@ from grange.chain.errors import (
     InsufficientFunds,
     MarketNotFound,
     NonceTaken,
+    RateLimited,
     TransactionNotMined,
     TransactionReverted,
     WrongChain,
@@ -29,6 +30,11 @@ def explain_chain(error: ChainError, guidance: Guidance) -> tuple[str, str]:
             return (
                 "The endpoint is there, and too slow.",
                 f"Try again later, or use another endpoint: {rpc}.",
+            )
+        case RateLimited():
+            return (
+                "The endpoint answers fewer questions than were asked.",
+                f"Try again later, or give another endpoint besides: {rpc}.",
             )
         case ChainUnavailable():
             return (

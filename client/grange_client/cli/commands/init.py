@@ -5,6 +5,7 @@ files to `config`.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from grange.chain import Chain
 from grange.chain.network_file import Network
+from grange.cli.rpc_option import RpcOption, one_or_several
 from grange.plain_errors import describe_invalid
 from grange.types import Address
 from grange_client.cli.commands import common
@@ -31,7 +33,7 @@ WHAT_TO_GIVE = (
 
 def init(
     *,
-    rpc: Annotated[str | None, typer.Option(help="The chain's JSON-RPC endpoint.")] = None,
+    rpc: RpcOption = None,
     market: Annotated[str | None, typer.Option(help="The market's address.")] = None,
     devnet: Annotated[
         Path | None, typer.Option(help="The file that `grange devnet` wrote, instead of the two.")
@@ -46,7 +48,7 @@ def init(
     """Make a recovery phrase, or take yours, and remember the market."""
     folder = home_path(home)
     if is_set_up(folder):
-        _move_or_refuse(folder, devnet if rpc is None and market is None else None)
+        _move_or_refuse(folder, devnet if not rpc and market is None else None)
         return
     network = common.run(_checked_network(_network(rpc, market, devnet, first_block)))
     chosen = _ask_phrase() if phrase else new_phrase()
@@ -96,15 +98,15 @@ def _move_or_refuse(folder: Path, devnet: Path | None) -> None:
     )
 
 
-def _network(rpc: str | None, market: str | None, devnet: Path | None, first_block: int) -> Network:
-    if devnet is not None and rpc is None and market is None:
+def _network(rpc: Sequence[str] | None, market: str | None, devnet: Path | None, first_block: int) -> Network:
+    if devnet is not None and not rpc and market is None:
         return network_from_file(devnet)
-    if devnet is not None or rpc is None or market is None:
+    if devnet is not None or not rpc or market is None:
         raise typer.BadParameter(
             "Give --rpc and --market, or --devnet with the file that `grange devnet` wrote."
         )
     try:
-        return Network(rpc=rpc, market=Address(market), first_block=first_block)
+        return Network(rpc=one_or_several(rpc), market=Address(market), first_block=first_block)
     except ValidationError as error:
         raise BadConfig(f"{describe_invalid(error, '--')}.", hint=WHAT_TO_GIVE) from None
 
