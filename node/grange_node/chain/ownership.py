@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from grange.chain import Chain, Farmer, TransactionReverted, Wallet, read_block_clock
-from grange.types import Address
+from grange.chain.registry import MAX_READ
+from grange.types import Address, FarmerId
 from grange_node.config import Config, load_owner_key
 from grange_node.errors import FarmerForeign, Lapsed
 
@@ -39,6 +40,25 @@ def find_ours(farmers: Iterable[Farmer], owners: Collection[Address], operator: 
     return next(
         (one for one in farmers if one.owner in owners and one.operator == operator and not one.lapsed), None
     )
+
+
+async def find_farmer(
+    chain: Chain, owners: Collection[Address], operator: Address, *, since_block: int | None
+) -> Farmer | None:
+    """The first farmer that is ours, of those registered since a block, if it is known. Raises ChainError.
+
+    Reads all farmers of a market that has few, and MAX_READ at most of a large one: those that the market's
+    events name for our owner, first those with our key as operator, since anybody can name our owner.
+    """
+    farmers, count = await chain.farmers_unless_more(MAX_READ)
+    if count <= MAX_READ:
+        return find_ours(farmers, owners, operator)
+    if since_block is None:
+        since_block = (await chain.farmer(FarmerId(1))).registered_block
+    events = await chain.logs(since_block, None, ["FarmerRegistered"], {"owner": sorted(owners)})
+    named = sorted(events, key=lambda event: event.args["operator"] != operator)[:MAX_READ]
+    ids = sorted(FarmerId(event.args["farmer"]) for event in named)
+    return find_ours(await chain.farmers_by_id(ids), owners, operator)
 
 
 async def read_ours(chain: Chain, config: Config, owners: Collection[Address], operator: Address) -> Farmer:

@@ -19,7 +19,7 @@ from grange.storage.home_lock import HomeLock
 from grange.types import Address, FarmerId, Offer, Parameters
 from grange.units import format_tokens, format_tokens_rounded_up
 from grange_node.chain.funding import check_funds
-from grange_node.chain.ownership import accepted_owners, check_not_lapsed, find_ours, read_ours
+from grange_node.chain.ownership import accepted_owners, check_not_lapsed, find_farmer, read_ours
 from grange_node.cli.stake import describe_coverage
 from grange_node.config import (
     CONFIG_NAME,
@@ -105,7 +105,7 @@ async def _set_up(home: Path, wallet: Wallet, plan: FarmPlan, tell: Callable[[st
         _check_same_farm(home, known, plan, chain)
         sender, owners = burying_sender(chain, wallet), accepted_owners(home, wallet, plan.owner)
         if known is None:
-            farmer = find_ours(await chain.farmers(), owners, wallet.address)
+            farmer = await find_farmer(chain, owners, wallet.address, since_block=_noted_start(home))
         else:
             farmer = await read_ours(chain, known, owners, wallet.address)
             await check_not_lapsed(chain, farmer)
@@ -256,19 +256,27 @@ def _check_min_stake(plan: FarmPlan, parameters: Parameters) -> None:
 
 async def _note_start(home: Path, chain: Chain) -> int:
     """The block before which no event concerns us, kept from the first try on."""
-    path = home / PENDING_NAME
-    if path.exists():
-        try:
-            return int(parse_json(path.read_bytes())["start_block"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigInvalid(
-                f"{path} cannot be read: {error}.",
-                detail="It tells the block before the farm was registered.",
-                hint='Write it again as {"start_block": NUMBER}, or remove it if nothing was registered yet.',
-            ) from error
+    noted = _noted_start(home)
+    if noted is not None:
+        return noted
     start_block = (await chain.head()).number
-    write_private(path, json.dumps({"start_block": start_block}) + "\n")
+    write_private(home / PENDING_NAME, json.dumps({"start_block": start_block}) + "\n")
     return start_block
+
+
+def _noted_start(home: Path) -> int | None:
+    """The block that an earlier try noted; None if there was none. Raises ConfigInvalid."""
+    path = home / PENDING_NAME
+    if not path.exists():
+        return None
+    try:
+        return int(parse_json(path.read_bytes())["start_block"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigInvalid(
+            f"{path} cannot be read: {error}.",
+            detail="It tells the block before the farm was registered.",
+            hint='Write it again as {"start_block": NUMBER}, or remove it if nothing was registered yet.',
+        ) from error
 
 
 async def _register(sender: Sender, plan: FarmPlan, offer: Offer) -> Farmer:

@@ -3,18 +3,21 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from test_node_devnet import STAKE, funded, keep, plan_for, registered, running
 
-from grange.chain import ChainReplaced, Farmer, Sender, TransactionReverted, Wallet, calls
+from grange.chain import ChainReplaced, Event, Farmer, Sender, TransactionReverted, Wallet, calls
+from grange.chain.registry import MAX_READ
 from grange.types import NO_LIMIT, Address, Epoch, FarmerId, Offer, OperatorConsent
 from grange.units import GIB, TOKEN
 from grange_devnet import Devnet
+from grange_node.chain import ownership
 from grange_node.chain.ownership import find_ours
 from grange_node.cli.registration import change, set_up, unstake, withdraw
 from grange_node.cli.stake import covered_bytes, describe_coverage, stake_for
@@ -237,10 +240,13 @@ async def test_an_empty_account_is_asked_for_tokens_and_gas_tokens_at_once_after
     assert (await set_up(tmp_path / "home", plan)).registered_now
 
 
+@pytest.mark.parametrize("most_read", [MAX_READ, 1])
 async def test_a_registration_in_flight_is_taken_up_by_its_owner_too(
-    devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_read: int
 ) -> None:
-    """Killed between the registration and farm.json, with a squatter before it in the list."""
+    """Killed between the registration and farm.json, with a squatter before it in the list. In a market of
+    which all are read, and in one that is too large for that."""
+    monkeypatch.setattr(ownership, "MAX_READ", most_read)
     home = tmp_path / "home"
     wallet = await funded(devnet, load_or_create_key(home))
     await squat(devnet, wallet)
@@ -285,6 +291,87 @@ async def test_only_owner_and_operator_together_make_a_farmer_ours() -> None:
     assert find_ours(others, {OWN}, OWN) is None
     ours = farmer(4, OWN, OWN)
     assert find_ours([*others, ours, farmer(5, OWN, OWN)], {OWN}, OWN) is ours
+
+
+class LargeMarket:
+    """50,000 farmers, whose reads are counted; the ids in `ours` are as given, `junk` names our owner."""
+
+    COUNT = 50_000
+
+    def __init__(self, *ours: Farmer, registered_by: Address = OWN, junk: range = range(0)) -> None:
+        self.ours = {one.id: one for one in ours}
+        self.registered_by, self.junk = registered_by, junk
+        self.read = 0
+        self.asked: list[int] = []
+
+    def shown(self, number: int) -> Farmer:
+        owner = OWN if number in self.junk else THIEF.address
+        return self.ours.get(FarmerId(number), farmer(number, owner, THIEF.address))
+
+    async def farmers_unless_more(self, limit: int) -> tuple[list[Farmer], int]:
+        assert limit < self.COUNT
+        self.read += 100
+        return [], self.COUNT
+
+    async def farmer(self, number: FarmerId) -> Farmer:
+        self.read += 1
+        return replace(self.shown(number), registered_block=7)
+
+    async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
+        self.read += len(farmers)
+        return [self.shown(number) for number in farmers]
+
+    async def logs(
+        self, first: int, last: int | None, events: Sequence[str], args: Mapping[str, Sequence[Address]]
+    ) -> list[Event]:
+        self.asked.append(first)
+        assert (last, events, args.keys()) == (None, ["FarmerRegistered"], {"owner"})
+        named = sorted({*self.junk, *self.ours})
+        return [
+            Event(
+                name="FarmerRegistered",
+                args={
+                    "farmer": number,
+                    "owner": self.shown(number).owner,
+                    "operator": self.registered_by if number in self.ours else THIEF.address,
+                },
+                block=7 + number,
+                block_hash=bytes(32),
+                tx_hash=bytes(32),
+                log_index=0,
+            )
+            for number in named
+            if self.shown(number).owner in args["owner"]
+        ]
+
+
+async def found_in(market: LargeMarket, *, since_block: int | None = None) -> Farmer | None:
+    chain: Any = market
+    found = await ownership.find_farmer(chain, {OWN}, OWN, since_block=since_block)
+    assert market.read <= MAX_READ + 101
+    return found
+
+
+async def test_of_a_large_market_few_farmers_are_read_to_find_ours() -> None:
+    """By events, from the block that an earlier try noted, else from the market's first farmer on."""
+    ours = farmer(40_000, OWN, OWN)
+    market = LargeMarket(ours)
+    assert await found_in(market) == ours
+    assert market.read < 200
+    assert await found_in(market, since_block=30_000) == ours
+    assert market.asked == [7, 30_000]
+    assert await found_in(LargeMarket()) is None
+    assert await found_in(LargeMarket(farmer(2, OWN, OWN, lapsed=True), farmer(3, OWN, OWN))) is not None
+
+
+async def test_of_a_large_market_a_farmer_with_a_key_that_was_rotated_is_found() -> None:
+    ours = farmer(40_000, OWN, OWN)
+    assert await found_in(LargeMarket(ours, registered_by=THIEF.address)) == ours
+
+
+async def test_names_that_bear_our_owner_do_not_hide_our_farmer() -> None:
+    ours = farmer(40_000, OWN, OWN)
+    assert await found_in(LargeMarket(ours, junk=range(10, 20_000))) == ours
 
 
 async def test_the_room_that_a_stake_covers_is_the_one_that_the_contract_allows() -> None:
