@@ -33,7 +33,9 @@ class Block:
 class FakeChain:
     """Blocks that a test mines."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Parameters = PARAMETERS) -> None:
+        self.rules = rules
+        self.base_fee_wei = 7
         self.blocks: list[Block] = []
         self.down = False
         """Whether its endpoint answers nothing."""
@@ -45,7 +47,7 @@ class FakeChain:
 
     @property
     def epoch(self) -> Epoch:
-        return Epoch(self.height // PARAMETERS.epoch_blocks)
+        return Epoch(self.height // self.rules.epoch_blocks)
 
     def mine(self, count: int = 1, events: Sequence[tuple[str, dict[str, Any]]] = ()) -> int:
         """Add blocks, the last of which has these events; gives its number."""
@@ -98,7 +100,13 @@ class FakeChain:
     async def head(self) -> Head:
         self.ask()
         newest = self.blocks[-1]
-        return Head(number=self.height, hash=newest.hash, timestamp=newest.timestamp, epoch=self.epoch)
+        return Head(
+            number=self.height,
+            hash=newest.hash,
+            timestamp=newest.timestamp,
+            epoch=self.epoch,
+            base_fee_wei=self.base_fee_wei,
+        )
 
     async def clock(self) -> BlockClock:
         self.ask()
@@ -106,7 +114,7 @@ class FakeChain:
             block=self.height,
             timestamp=self.blocks[-1].timestamp,
             block_seconds=BLOCK_SECONDS,
-            epoch_blocks=PARAMETERS.epoch_blocks,
+            epoch_blocks=self.rules.epoch_blocks,
         )
 
     async def block_hash(self, number: int) -> bytes | None:

@@ -5,9 +5,6 @@ import {Epoch, FarmerId} from "../types/Types.sol";
 
 /// @title Proofs of storage, pay and misses
 interface IAudits {
-    /// @notice The epoch's seed is fixed.
-    event SeedRecorded(Epoch indexed epoch, bytes32 seed);
-
     /// @notice The farmer proved the epoch, and `amount` was credited to its owner's earnings.
     event Proven(FarmerId indexed farmer, Epoch indexed epoch, uint256 amount);
 
@@ -25,9 +22,6 @@ interface IAudits {
 
     /// @notice No slot of the farmer counts in this epoch.
     error NothingToProve(FarmerId farmer, Epoch epoch);
-
-    /// @notice The hash of the epoch's first block is not there: it is the current block, or too old.
-    error SeedUnavailable(Epoch epoch);
 
     /// @notice Sample number `sample` would end at word `needed`, and only `given` were sent.
     error ProofTooShort(uint256 sample, uint256 needed, uint256 given);
@@ -53,10 +47,6 @@ interface IAudits {
     /// @notice Leaf, slot and paths do not lead to the book's peak.
     error WrongPeak(uint256 sample, bytes32 computed, bytes32 peak);
 
-    /// @notice Fixes the seed of the current epoch, if it is not yet. By anyone.
-    /// @return The seed: fixed by this call or before it.
-    function recordSeed() external returns (bytes32);
-
     /// @notice Records the farmer's missed epochs up to the one before the current. By anyone.
     /// @param farmer The farmer whose missed epochs are recorded.
     function settle(FarmerId farmer) external;
@@ -72,11 +62,6 @@ interface IAudits {
     /// Where the position drawn lies in a slot that was declared lost in an earlier epoch there is but one word,
     /// keccak256(abi.encode(order, slot, from)), and the next position is drawn: it does not count as a sample.
     function prove(FarmerId farmer, Epoch epoch, bytes32[] calldata words) external;
-
-    /// @notice The seed of an epoch; zero if it was not recorded.
-    /// @param epoch The epoch whose seed is asked for.
-    /// @return Its seed, or zero.
-    function seed(Epoch epoch) external view returns (bytes32);
 
     /// @notice Whether the farmer missed the epoch, recorded or not.
     /// @param farmer The farmer that is asked about.

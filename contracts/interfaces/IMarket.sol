@@ -9,6 +9,7 @@ import {ILosses} from "./ILosses.sol";
 import {IOrders} from "./IOrders.sol";
 import {IParts} from "./IParts.sol";
 import {IRepairs} from "./IRepairs.sol";
+import {ISeeds} from "./ISeeds.sol";
 import {ISettings} from "./ISettings.sol";
 import {IVault} from "./IVault.sol";
 import {IVouchers} from "./IVouchers.sol";
@@ -27,7 +28,8 @@ bytes4 constant FARMERS_INTERFACE =
         type(IAudits).interfaceId ^
         type(IBooks).interfaceId ^
         type(IFarmers).interfaceId ^
-        type(ILosses).interfaceId;
+        type(ILosses).interfaceId ^
+        type(ISeeds).interfaceId;
 
 /// @dev What the market answers to, all of it.
 bytes4 constant MARKET_INTERFACE = FARMERS_INTERFACE ^ type(IOrders).interfaceId ^ type(IRepairs).interfaceId;
@@ -43,6 +45,7 @@ interface IMarket is
     IOrders,
     IParts,
     IRepairs,
+    ISeeds,
     ISettings,
     IVault,
     IVouchers

@@ -6,10 +6,14 @@ import {Epoch, Parameters} from "../types/Types.sol";
 /// @title The market's parameters and its clock
 /// @notice Parameters are fixed at deployment; nobody can change them.
 interface ISettings {
+    /// @notice The hash of the block before this one is not there, or not what the history contract (EIP-2935) answers: on this
+    /// chain seeds would be missing, or be known in advance.
+    error BlockHashesNotServed(bytes32 hash, bytes32 kept);
+
     /// @notice The token has no code.
     error TokenHasNoCode(address token);
 
-    /// @notice An epoch needs a block after its first, and the first block's hash must stay available throughout it.
+    /// @notice An epoch needs a block after its first; and the longer it is, the more blocks may come to give its seed.
     error EpochBlocksOutOfRange(uint256 epochBlocks, uint256 least, uint256 most);
 
     /// @notice A farmer could pass many dates before it lapses, or the longest term, gridEpochs * maxBooks, is too long:

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Blockhash} from "@openzeppelin/contracts/utils/Blockhash.sol";
 import {IAudits} from "../interfaces/IAudits.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {Merkle} from "../libraries/Merkle.sol";
 import {FarmerState} from "../types/FarmerState.sol";
 import {Entry, Epoch, FarmerId, Rate} from "../types/Types.sol";
 import {Proofs} from "./Proofs.sol";
+import {Seeds} from "./Seeds.sol";
 
 /// @title Proofs of storage, and pay
 /// @dev Decides what is asked of a farmer in an epoch, whether a proof answers it, and what follows.
@@ -22,7 +22,7 @@ import {Proofs} from "./Proofs.sol";
 /// Invariants:
 ///   a farmer is credited for an epoch at most once, with rateAt(farmer, epoch), and only within the epoch
 ///   SAMPLES leaves of slots that are paid for were proven for it
-abstract contract Audits is IAudits, Proofs {
+abstract contract Audits is IAudits, Proofs, Seeds {
     /// @dev One call's proof: what is the same for all positions drawn.
     struct Draw {
         bytes32 seed;
@@ -31,11 +31,6 @@ abstract contract Audits is IAudits, Proofs {
         uint256 total; // of `weights`
         uint256[] weights; // of the books, as Books draws from them
         bool lost; // whether the farmer ever declared a slot lost
-    }
-
-    /// @inheritdoc IAudits
-    function recordSeed() external returns (bytes32) {
-        return _recordSeed(_currentEpoch());
     }
 
     /// @inheritdoc IAudits
@@ -76,11 +71,6 @@ abstract contract Audits is IAudits, Proofs {
     }
 
     /// @inheritdoc IAudits
-    function seed(Epoch epoch) external view returns (bytes32) {
-        return _seeds[epoch];
-    }
-
-    /// @inheritdoc IAudits
     function missed(FarmerId id, Epoch epoch) external view returns (bool) {
         Farmer storage stored = _existing(id);
         Outcome memory outcome = _outcome(id, stored.stake, stored.state, _currentEpoch());
@@ -88,16 +78,6 @@ abstract contract Audits is IAudits, Proofs {
             if (outcome.missed[i] == Epoch.unwrap(epoch)) return true;
         }
         return _isMissed(id, Epoch.unwrap(epoch));
-    }
-
-    function _recordSeed(uint256 current) private returns (bytes32 recorded) {
-        Epoch epoch = Epoch.wrap(uint32(current));
-        recorded = _seeds[epoch];
-        if (recorded != 0) return recorded;
-        recorded = Blockhash.blockHash(Epochs.firstBlock(current, EPOCH_BLOCKS));
-        if (recorded == 0) revert SeedUnavailable(epoch);
-        _seeds[epoch] = recorded;
-        emit SeedRecorded(epoch, recorded);
     }
 
     /// @dev Verifies what answers for position `number`, in the words from `cursor` on. Returns where the next begins, and

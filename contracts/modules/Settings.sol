@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {ISettings} from "../interfaces/ISettings.sol";
+import {SeedBlocks} from "../libraries/SeedBlocks.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {Parameters} from "../types/Types.sol";
 
@@ -10,9 +11,11 @@ import {Parameters} from "../types/Types.sol";
 /// @dev Decides which parameters make a market whose every call fits in a block, and in which no attack pays; what they mean
 /// is up to the modules.
 abstract contract Settings {
-    /// @dev EIP-2935 serves the hashes of 8,191 blocks, and a proof is due within the epoch.
+    /// @dev A proof is due within the epoch, and there is no seed in its first block.
     uint256 private constant MIN_EPOCH_BLOCKS = 2;
-    uint256 private constant MAX_EPOCH_BLOCKS = 8191;
+    uint256 private constant MAX_EPOCH_BLOCKS = type(uint16).max;
+    /// @dev Chains of tests are that young when a market is deployed, and may serve no hashes yet.
+    uint256 private constant FIRST_BLOCKS = 2;
     /// @dev Settling a farmer may look at every book, and a call about an order settles all of its farmers.
     uint256 private constant MAX_BOOKS_LIMIT = 14;
     uint256 private constant MAX_SAMPLES = 16;
@@ -39,6 +42,10 @@ abstract contract Settings {
     uint256 internal immutable FORMER_OPERATOR_BLOCKS;
 
     constructor(Parameters memory p) {
+        if (block.number >= FIRST_BLOCKS) {
+            (bytes32 hash, bytes32 kept) = SeedBlocks.previous();
+            if (hash == 0 || hash != kept) revert ISettings.BlockHashesNotServed(hash, kept);
+        }
         if (p.token.code.length == 0) revert ISettings.TokenHasNoCode(p.token);
         if (p.epochBlocks < MIN_EPOCH_BLOCKS || p.epochBlocks > MAX_EPOCH_BLOCKS) {
             revert ISettings.EpochBlocksOutOfRange(p.epochBlocks, MIN_EPOCH_BLOCKS, MAX_EPOCH_BLOCKS);

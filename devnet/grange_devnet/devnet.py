@@ -15,14 +15,25 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from grange.chain import Chain, ChainUnavailable, Timeouts, TransactionError, Wallet, calls
+from grange.chain import (
+    Chain,
+    ChainError,
+    ChainUnavailable,
+    RpcError,
+    Timeouts,
+    TransactionError,
+    Wallet,
+    calls,
+)
 from grange.chain.codec import artifact
 from grange.chain.deployment import PARTS, creation_code
 from grange.chain.network_file import DevnetAddress
+from grange.chain.refusals import translate_revert
 from grange.chain.rpc import Rpc
 from grange.chain.sender import Sender
 from grange.types import Address, Parameters, address_from
 from grange_devnet.engines import (
+    DEV_ADDRESS,
     DEV_KEY,
     EngineName,
     EngineOptions,
@@ -38,6 +49,11 @@ MAX_BLOCKS_PER_CALL = 200
 CONTROL_SECONDS = 120.0
 RECEIPT_SECONDS = 60.0
 POLL_SECONDS = 0.02
+
+HISTORY_CONTRACT = "0x0000F90827F1C53a10cb7A02335B175320002935"
+"""Where chains keep the hashes of 8,191 blocks for contracts (EIP-2935). Without it no market is deployed."""
+RECENT_HASHES = "0x5f35405f5260205ff3"
+"""Code that has those of 256 blocks, by the chain's own opcode. Hardhat's chain lacks the contract."""
 
 _NO_TOKEN = Address("0x" + "00" * 20)
 DEVNET_PARAMETERS = Parameters(
@@ -117,7 +133,7 @@ class Devnet:
         options = EngineOptions(engine=engine, block_seconds=block_seconds, port=port, chain_id=chain_id)
         async with AsyncExitStack() as stack:
             running = await stack.enter_async_context(run_engine(options))
-            token, market = await _deploy(running.url, chain_id, parameters)
+            token, market = await _deploy(running, chain_id, parameters)
             chain = await stack.enter_async_context(Chain.connect(running.url, market))
             address = DevnetAddress(
                 rpc=running.url, chain_id=chain_id, market=market, token=token, faucet_key=DEV_KEY
@@ -179,9 +195,11 @@ async def give(faucet: Sender, address: Address, native_wei: int, tokens: int) -
             group.create_task(faucet.send(calls.transfer(address, tokens)))
 
 
-async def _deploy(url: str, chain_id: int, parameters: Parameters) -> tuple[Address, Address]:
-    async with Rpc(url, Timeouts(request_seconds=60.0)) as rpc:
+async def _deploy(engine: RunningEngine, chain_id: int, parameters: Parameters) -> tuple[Address, Address]:
+    async with Rpc(engine.url, Timeouts(request_seconds=60.0)) as rpc:
         await _answering(rpc)
+        if engine.name == "hardhat":
+            await rpc.call("hardhat_setCode", HISTORY_CONTRACT, RECENT_HASHES)
         deploy = partial(_deploy_one, rpc, chain_id)
         token = await deploy(0, artifact("GrangeToken").creation_code(TOKEN_SUPPLY))
         complete = replace(parameters, token=token)
@@ -218,8 +236,18 @@ async def _deploy_one(rpc: Rpc, chain_id: int, nonce: int, creation_code: bytes)
     await rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
     receipt = await _receipt(rpc, tx_hash)
     if int(receipt["status"], 16) == 0:
-        raise TransactionError("a contract could not be deployed: its constructor refused the parameters")
+        raise await _refusal(rpc, creation_code)
     return address_from(receipt["contractAddress"])
+
+
+async def _refusal(rpc: Rpc, creation_code: bytes) -> ChainError:
+    """Why a constructor reverted."""
+    request = {"from": DEV_ADDRESS, "data": "0x" + creation_code.hex(), "gas": hex(DEPLOY_GAS)}
+    try:
+        await rpc.call("eth_call", request, "pending")
+    except RpcError as error:
+        return translate_revert(error, "deployment")
+    return TransactionError("a contract could not be deployed, and now it could")
 
 
 async def _receipt(rpc: Rpc, tx_hash: bytes) -> dict[str, Any]:

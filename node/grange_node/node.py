@@ -34,7 +34,9 @@ from grange.executors import Executors
 from grange.messages import NO_ORDER
 from grange.units import MIB, format_count
 from grange_node.acceptance.acceptance_service import AcceptanceService
+from grange_node.audit.fee_history import FeeHistory
 from grange_node.audit.prover import Prover
+from grange_node.audit.seed_recorder import SeedRecorder
 from grange_node.chain.account_funds import AccountFunds
 from grange_node.chain.chain_follower import ChainFollower
 from grange_node.chain.farm_market import FarmMarket
@@ -96,6 +98,7 @@ class Node:
     uploads: Uploads
     locks: SlotLocks
     acceptance_service: AcceptanceService
+    seed_recorder: SeedRecorder
     prover: Prover
     collector: Collector
     damaged_pieces: DamagedPieces
@@ -206,6 +209,8 @@ class Node:
                 steady=steady,
                 executors=executors,
             )
+            fees = FeeHistory(epoch_blocks)
+            seed_recorder = SeedRecorder(config, ledger, market, follower, fees, executors=executors)
             vaults = VaultFunds(market, clock)
             disk_capacity = DiskCapacity(store, executors)
             await disk_capacity.measure()
@@ -239,12 +244,15 @@ class Node:
                     clock=clock,
                     executors=executors,
                 ),
+                seed_recorder=seed_recorder,
                 prover=Prover(
                     config,
                     store,
                     ledger,
                     market,
                     follower,
+                    seeds=seed_recorder,
+                    fees=fees,
                     executors=executors,
                     damaged=self_repairer.drawn,
                     require_disk=volume.require,
@@ -300,6 +308,7 @@ class Node:
             group.create_task(in_time("chain", self.follower.look, self.follower.pause_seconds))
             group.create_task(in_time("vouchers", self.redeemer.tick, self.follower.pause_seconds))
             group.create_task(forever("gas", self.gas_watch.tick, lambda: GAS_SECONDS))
+            group.create_task(in_time("seeds", self.seed_recorder.tick, lambda: 0.0))
             group.create_task(in_time("prover", self.prover.tick, lambda: 0.0))
             group.create_task(forever("collector", self.collector.collect, lambda: COLLECT_SECONDS))
             group.create_task(forever("scrubber", self.scrubber.round, lambda: IDLE_SECONDS))

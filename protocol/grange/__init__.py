@@ -12,6 +12,7 @@ kernel              hashing and coding of pieces: erasure_compiled, merkle_compi
 keccak, mountain    the hash of the chain; the tree over the slots of a book
 audit               what an audit asks for, and the answer
 reads, repair       who may read what; when it pays to repair
+seeds, turns        which block gives a seed; who of many begins
 times               when a block or an epoch will be
 errors, plain_errors, json_text     errors in three parts; those of libraries; JSON that anybody wrote
 executors, tasks, memory    threads for what blocks; several things at once; keeping memory that was freed

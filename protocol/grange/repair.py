@@ -20,6 +20,7 @@ from typing import Final
 
 from grange.errors import Misuse
 from grange.keccak import keccak256
+from grange.turns import turn_blocks
 from grange.types import Address, OrderId
 from grange.units import GIB, MAX_SLOTS
 
@@ -36,8 +37,6 @@ EAGER_PASSES: Final = 3
 """In the time of so many passes twice as many repairers may begin."""
 MOMENTS_PER_EPOCH: Final = 100
 """A quarter of an hour of a day: a transaction is mined and seen."""
-
-_HASH_BITS: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,25 +235,7 @@ def first_block(
     if not 0 <= slot < MAX_SLOTS:
         raise Misuse(f"an order has no slot {slot}")
     rank = int.from_bytes(keccak256(order + bytes([slot]) + bytes.fromhex(repairer[2:])))
-    return since_block + 1 + turn_blocks(rank, repairers=repairers, doubling_blocks=doubling_blocks)
-
-
-def turn_blocks(rank: int, *, repairers: int, doubling_blocks: int) -> int:
-    """How long after a pass came to pay the repairer of this rank waits; ranks are fractions of 2^256.
-
-    It may begin when its rank is below the open share: one in `repairers` at first, so one of them if there
-    are that many, and twice the share after each `doubling_blocks`. However many there are, one begins, and
-    while it is at work about as many more as had begun; a fixed time would let in a share of all. A lone
-    one waits for log2(repairers) doublings at most.
-    """
-    if not 0 <= rank < 1 << _HASH_BITS or repairers < 1 or doubling_blocks < 1:
-        raise Misuse(f"rank {rank} among {repairers}, doubling in {doubling_blocks} blocks")
-    share = rank * repairers
-    if share < 1 << _HASH_BITS:
-        return 0
-    doublings = (share >> _HASH_BITS).bit_length() - 1
-    above = share - (1 << _HASH_BITS + doublings)
-    return doubling_blocks * doublings + (doubling_blocks * above >> _HASH_BITS + doublings)
+    return since_block + 1 + turn_blocks(rank, contenders=repairers, doubling_blocks=doubling_blocks)
 
 
 def _best_pass(need: Need, cost: PassCost, auction_blocks: int, block: int) -> Act | None:

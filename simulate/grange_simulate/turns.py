@@ -1,8 +1,8 @@
 """Who of several repairers begins first, when, and what those lose who begin and come too late.
 
-`repair.turn_blocks` lets repairers begin by their ranks, and ranks are as good as drawn by chance. So the
-first of m is drawn as the least of m, and of the others only how many begin while it is at work: on average,
-since they are many and each is one of many. Decides this; leaves when a pass came to pay to `network`.
+`grange.turns` lets repairers begin by their ranks, and ranks are as good as drawn by chance. So the first of
+m is drawn as the least of m, and of the others only how many begin while it is at work: on average, since
+they are many and each is one of many. Decides this; leaves when a pass came to pay to `network`.
 """
 
 import numpy as np
@@ -65,7 +65,7 @@ class Turns:
 
 
 def turns(ranks: Floats, most: int, doubling: Floats) -> Floats:
-    """As `repair.turn_blocks`, for many."""
+    """As `grange.turns.turn_blocks`, for many."""
     share = np.maximum(ranks * most, 1.0)
     doublings = np.floor(np.log2(share))
     waits: Floats = doubling * (doublings + share / np.exp2(doublings) - 1)

@@ -25,7 +25,7 @@ contract ParametersTest is MarketTest {
     /// Must hold: the parameters are those given.
     function testFuzz_parametersAreShown(Parameters memory p) external {
         p.token = address(token);
-        p.epochBlocks = uint32(_within(p.epochBlocks, 2, 8191));
+        p.epochBlocks = uint32(_within(p.epochBlocks, 2, 65535));
         p.maxBooks = uint8(_within(p.maxBooks, 2, 14));
         p.samples = uint8(_within(p.samples, 10, 16));
         p.maxMisses = uint8(_within(p.maxMisses, 1, 6));
@@ -48,14 +48,14 @@ contract ParametersTest is MarketTest {
         _refused(_parameters(nothing), abi.encodeWithSelector(ISettings.TokenHasNoCode.selector, nothing));
     }
 
-    /// Must hold: an epoch has at least two blocks, and no more than have their hashes served.
+    /// Must hold: an epoch has at least two blocks, and no more than 65,535.
     function testFuzz_epochBlocks(uint32 blocks) external {
-        vm.assume(blocks < 2 || blocks > 8191);
+        vm.assume(blocks < 2 || blocks > 65535);
         Parameters memory p = _parameters(address(token));
-        uint32[3] memory refused = [blocks, 1, 8192];
+        uint32[3] memory refused = [blocks, 1, 65536];
         for (uint256 i = 0; i < 3; ++i) {
             p.epochBlocks = refused[i];
-            _refused(p, ISettings.EpochBlocksOutOfRange.selector, refused[i], 2, 8191);
+            _refused(p, ISettings.EpochBlocksOutOfRange.selector, refused[i], 2, 65535);
         }
     }
 

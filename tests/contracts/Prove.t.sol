@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IAudits} from "../../contracts/interfaces/IAudits.sol";
 import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
+import {ISeeds} from "../../contracts/interfaces/ISeeds.sol";
 import {Epoch, FarmerId} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
@@ -208,7 +209,7 @@ contract ProveTest is FarmTest {
         FarmerId farmer = _farm();
         uint256 epoch = _now() + 1;
         vm.roll(epoch * EPOCH_BLOCKS);
-        bytes memory unavailable = abi.encodeWithSelector(IAudits.SeedUnavailable.selector, epoch);
+        bytes memory unavailable = abi.encodeWithSelector(ISeeds.SeedUnavailable.selector, epoch);
         vm.expectRevert(unavailable);
         market.recordSeed();
         vm.expectRevert(unavailable);
@@ -217,7 +218,7 @@ contract ProveTest is FarmTest {
         _enter(epoch);
         bytes32 expected = _blockHash(epoch);
         vm.expectEmit(true, true, true, true, address(market));
-        emit IAudits.SeedRecorded(Epoch.wrap(uint32(epoch)), expected);
+        emit ISeeds.SeedRecorded(Epoch.wrap(uint32(epoch)), expected);
         vm.assertEq(market.recordSeed(), expected, "returned");
         vm.setBlockhash(epoch * EPOCH_BLOCKS, "another");
         vm.assertEq(market.recordSeed(), expected, "kept");

@@ -18,7 +18,7 @@ from e2e_gate import Gate
 from grange.chain import Chain, Farmer, Sender, Wallet
 from grange.chain.network_file import Network
 from grange.transfer.events import Listener, ignore_progress
-from grange.types import Address, Epoch, FarmerId
+from grange.types import Address, Epoch, FarmerId, Parameters
 from grange.units import TOKEN
 from grange_client.keys.config import Config, set_up
 from grange_client.keys.recovery_phrase import new_phrase
@@ -39,16 +39,18 @@ WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.05
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Wait until it holds, WAIT_SECONDS at most."""
+async def eventually(
+    condition: Callable[[], Awaitable[bool]], what: str, seconds: float = WAIT_SECONDS
+) -> None:
+    """Wait until it holds, for so many seconds at most."""
     try:
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with asyncio.timeout(seconds):
             while True:
                 if await condition():
                     return
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
-        raise AssertionError(f"{what}: not within {WAIT_SECONDS:g} s") from None
+        raise AssertionError(f"{what}: not within {seconds:g} s") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +85,11 @@ class Town:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, engine: EngineName, folder: Path, farmers: int = FARMERS) -> AsyncIterator[Town]:
+    async def open(
+        cls, engine: EngineName, folder: Path, farmers: int = FARMERS, parameters: Parameters = PARAMETERS
+    ) -> AsyncIterator[Town]:
         async with (
-            Devnet.start(engine=engine, parameters=PARAMETERS) as devnet,
+            Devnet.start(engine=engine, parameters=parameters) as devnet,
             Gate.before(devnet.rpc_url) as gate,
         ):
             through = copy(devnet)
@@ -165,7 +169,9 @@ class Town:
             if event.args["epoch"] == epoch
         }
 
-    async def proven(self, epoch: Epoch, farmers: Iterable[FarmerProcess]) -> dict[FarmerId, int]:
+    async def proven(
+        self, epoch: Epoch, farmers: Iterable[FarmerProcess], seconds: float = WAIT_SECONDS
+    ) -> dict[FarmerId, int]:
         """Wait until these have proven the epoch, and say what everybody was paid."""
         waited_for = {process.farmer: process for process in farmers}
 
@@ -173,7 +179,7 @@ class Town:
             return waited_for.keys() <= (await self.proofs(epoch)).keys()
 
         try:
-            await eventually(all_have, f"proofs of epoch {epoch}")
+            await eventually(all_have, f"proofs of epoch {epoch}", seconds)
         except AssertionError as error:
             late = sorted(waited_for.keys() - (await self.proofs(epoch)).keys())
             said = waited_for[late[0]].log.read_text(errors="replace").splitlines()[-15:] if late else []

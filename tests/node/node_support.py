@@ -38,7 +38,19 @@ from grange.executors import Executors
 from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import NO_CONTENT, Domain, order_id, request_digest, sign_digest, voucher_signer
 from grange.mountain import path_length
-from grange.types import NO_LIMIT, Address, Epoch, FarmerId, Offer, OrderId, Slot, Voucher, address_from
+from grange.seeds import seed_block
+from grange.types import (
+    NO_LIMIT,
+    Address,
+    Epoch,
+    FarmerId,
+    Offer,
+    OrderId,
+    Parameters,
+    Slot,
+    Voucher,
+    address_from,
+)
 from grange.units import GIB, LEAF_BYTES, TOKEN, rate_rounded_up
 from grange.wire import paths
 from grange.wire.headers import Authorization
@@ -89,10 +101,10 @@ class Clock:
 class FakeMarket(FakeChain, FarmMarket):
     """A market with one farmer, in memory."""
 
-    def __init__(self, stake: int = 1000 * TOKEN) -> None:
-        FakeChain.__init__(self)
-        config: Any = SimpleNamespace(farmer=FARMER, parameters=PARAMETERS, offer=OFFER)
-        FarmMarket.__init__(self, config, unconnected(DOMAIN, OPERATOR))
+    def __init__(self, stake: int = 1000 * TOKEN, rules: Parameters = PARAMETERS) -> None:
+        FakeChain.__init__(self, rules)
+        config: Any = SimpleNamespace(farmer=FARMER, parameters=rules, offer=OFFER)
+        FarmMarket.__init__(self, config, unconnected(DOMAIN, OPERATOR, rules))
         self.stake = stake
         self.lapsed = False
         self.operator = OPERATOR.address
@@ -117,6 +129,8 @@ class FakeMarket(FakeChain, FarmMarket):
         self.means_asked = 0
         self.orders_asked = 0
         self.sent_proofs = 0
+        self.seeds_sent = self.seeds_asked = 0
+        self.farmers_registered = 1
         self.proofs: asyncio.Queue[Epoch] = asyncio.Queue()
         self.before_prove: Callable[[], None] | None = None
         self.lose_answer = False
@@ -124,8 +138,27 @@ class FakeMarket(FakeChain, FarmMarket):
 
     # For the tests.
 
+    def record(self) -> int:
+        """A block in which somebody has the seed of its epoch recorded."""
+        return self.mine(events=self._recording())
+
+    def recorded_seed(self, epoch: int) -> bytes | None:
+        recorded = (event.args for event in self.events("SeedRecorded"))
+        return next((args["seed"] for args in recorded if args["epoch"] == epoch), None)
+
+    def _recording(self) -> list[tuple[str, dict[str, Any]]]:
+        """What the market says in the next block if its seed is recorded there."""
+        block = self.height + 1
+        epoch = Epoch(self.epoch_of(block))
+        given_by = seed_block(epoch * self.rules.epoch_blocks, block)
+        if given_by is None:
+            raise TransactionReverted("recordSeed", "SeedUnavailable", {"epoch": epoch})
+        if self.recorded_seed(epoch) is not None:
+            return []
+        return [("SeedRecorded", {"epoch": epoch, "seed": self.blocks[given_by].hash})]
+
     def mine_to_epoch(self, epoch: int, offset: int = 0) -> None:
-        self.mine(epoch * PARAMETERS.epoch_blocks + offset - self.height)
+        self.mine(epoch * self.rules.epoch_blocks + offset - self.height)
 
     def place(self, *slots: "PlacedSlot") -> int:
         """A block in which these slots are placed."""
@@ -147,7 +180,7 @@ class FakeMarket(FakeChain, FarmMarket):
         self.states[slot.order] = replace(state, **changes)
 
     def epoch_of(self, block: int) -> int:
-        return block // PARAMETERS.epoch_blocks
+        return block // self.rules.epoch_blocks
 
     def entries(self) -> list[Entry]:
         totals: dict[tuple[bool, int], tuple[int, int]] = {}
@@ -185,8 +218,19 @@ class FakeMarket(FakeChain, FarmMarket):
 
     # What the farm asks.
 
-    async def audit_seed(self, epoch: Epoch) -> bytes | None:
-        return await self.block_hash(epoch * PARAMETERS.epoch_blocks)
+    async def seed(self, epoch: Epoch) -> bytes | None:
+        self.ask()
+        self.seeds_asked += 1
+        return self.recorded_seed(epoch)
+
+    async def farmer_count(self) -> int:
+        self.ask()
+        return self.farmers_registered
+
+    async def record_seed(self, epoch: Epoch) -> Receipt:
+        self.ask()
+        self.seeds_sent += 1
+        return self.receipt(self.record(), 48_000)
 
     async def books(self, wanted: Sequence[tuple[Epoch, bool]]) -> list[Book]:
         self.ask()
@@ -283,7 +327,8 @@ class FakeMarket(FakeChain, FarmMarket):
         if farmer.settled_epoch >= epoch:
             raise TransactionReverted("prove", "EpochSettled", {"epoch": epoch})
         books = books_from(self.entries())
-        seed = await self.audit_seed(epoch)
+        recording = self._recording()
+        seed = recording[0][1]["seed"] if recording else self.recorded_seed(epoch)
         assert seed is not None
         try:
             verify_proof(
@@ -292,13 +337,14 @@ class FakeMarket(FakeChain, FarmMarket):
                 epoch=epoch,
                 current_epoch=epoch,
                 books=books,
-                samples=PARAMETERS.samples,
+                samples=self.rules.samples,
                 words=words,
             )
         except BadProof as error:
             raise TransactionReverted("prove", type(error).__name__, {}) from error
         amount = sum(book.rate_asked(epoch) for book in books)
-        block = self.mine(events=[("Proven", {"farmer": FARMER, "epoch": epoch, "amount": amount})])
+        proven = ("Proven", {"farmer": FARMER, "epoch": epoch, "amount": amount})
+        block = self.mine(events=[*recording, proven])
         self.sent_proofs += 1
         self.proofs.put_nowait(epoch)
         if self.lose_answer:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from grange.errors import Misuse
 from grange.keccak import keccak256
-from grange.repair import EPOCH_SENT_BYTES, Need, Vacancy, doubling_blocks, first_block, turn_blocks
+from grange.repair import EPOCH_SENT_BYTES, Need, Vacancy, doubling_blocks, first_block
+from grange.turns import turn_blocks
 from grange.types import Address, OrderId, address_from
 from grange.units import MAX_SLOTS
 
@@ -45,7 +46,7 @@ def begins(number: int, repairers: int) -> list[int]:
 @given(ranks, ranks, crowds, st.integers(1, 1000))
 def test_the_lower_rank_is_never_later(one: int, other: int, repairers: int, doubling: int) -> None:
     turns = [
-        turn_blocks(rank, repairers=repairers, doubling_blocks=doubling) for rank in sorted((one, other))
+        turn_blocks(rank, contenders=repairers, doubling_blocks=doubling) for rank in sorted((one, other))
     ]
     assert turns == sorted(turns)
 
@@ -54,7 +55,7 @@ def test_the_lower_rank_is_never_later(one: int, other: int, repairers: int, dou
 def test_after_so_many_doublings_the_share_is_twice_as_often_twice_as_great(
     rank: int, repairers: int, doubling: int
 ) -> None:
-    turn = turn_blocks(rank, repairers=repairers, doubling_blocks=doubling)
+    turn = turn_blocks(rank, contenders=repairers, doubling_blocks=doubling)
     doublings, rest = divmod(turn, doubling)
     assert rank * repairers < (doubling + rest + 1) * (WHOLE << doublings) // doubling + repairers
     assert turn == 0 or rank * repairers >= (doubling + rest) * (WHOLE << doublings) // doubling - repairers
@@ -65,7 +66,7 @@ def test_a_lone_repairer_waits_for_as_many_doublings_as_there_are_in_the_crowd(
     rank: int, repairers: int, doubling: int
 ) -> None:
     assert (
-        turn_blocks(rank, repairers=repairers, doubling_blocks=doubling) <= repairers.bit_length() * doubling
+        turn_blocks(rank, contenders=repairers, doubling_blocks=doubling) <= repairers.bit_length() * doubling
     )
 
 
@@ -149,4 +150,4 @@ def test_slots_outside_of_an_order_are_refused(slot: int) -> None:
 @pytest.mark.parametrize(("rank", "repairers", "doubling"), [(-1, 1, 1), (WHOLE, 1, 1), (0, 0, 1), (0, 1, 0)])
 def test_ranks_and_crowds_that_cannot_be_are_refused(rank: int, repairers: int, doubling: int) -> None:
     with pytest.raises(Misuse):
-        turn_blocks(rank, repairers=repairers, doubling_blocks=doubling)
+        turn_blocks(rank, contenders=repairers, doubling_blocks=doubling)

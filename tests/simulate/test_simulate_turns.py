@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grange import repair
+from grange.turns import turn_blocks
 from grange.units import GIB
 from grange_simulate.assumptions import BLOCKS_PER_STEP, Code
 from grange_simulate.turns import Turns, opened_share, turns
@@ -32,7 +33,7 @@ def steps_until(made: Turns) -> int:
 
 @given(st.floats(0, 1, exclude_max=True), st.integers(1, 10_000), st.integers(1, 5000))
 def test_a_turn_is_the_policys(rank: float, most: int, doubling: int) -> None:
-    blocks = repair.turn_blocks(int(rank * 2**256), repairers=most, doubling_blocks=doubling)
+    blocks = turn_blocks(int(rank * 2**256), contenders=most, doubling_blocks=doubling)
     [found] = turns(np.array([rank]), most, np.array([float(doubling)]))
     assert found == pytest.approx(blocks, abs=1.01)
 

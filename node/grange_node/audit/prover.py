@@ -10,6 +10,10 @@ What to do is a pure table, tried from the top (`decide`):
     a proof was sent a moment ago                 -> AWAIT             by us, perhaps before a restart
     a proof was refused, and nothing is new       -> AWAIT             it would be refused again
     the ledger has not read up to the head        -> READ_ON           books may have changed
+    the seed may still change, and there is time  -> AWAIT_SEED        of a long epoch: see `seed_recorder`
+    gas is dear, and there is time
+        the pieces that are drawn were seen       -> AWAIT_CHEAPER     see `fee_history`
+        otherwise                                 -> CHECK             what is damaged is mended meanwhile
     otherwise                                     -> PROVE
 
 The chain's own word, the epoch it has settled, decides whether a proof is still needed: so a restart
@@ -33,7 +37,9 @@ from grange.executors import Executors
 from grange.reads import is_open, open_epoch
 from grange.types import Epoch
 from grange.units import format_count, format_tokens_rounded_down
+from grange_node.audit.fee_history import FeeHistory
 from grange_node.audit.proof import build_proof
+from grange_node.audit.seed_recorder import SeedRecorder
 from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.config import Config
@@ -64,6 +70,9 @@ class Action(Enum):
     NOTHING_TO_PROVE = auto()
     TOO_LATE = auto()
     AWAIT = auto()
+    AWAIT_SEED = auto()
+    AWAIT_CHEAPER = auto()
+    CHECK = auto()
     PROVE = auto()
 
 
@@ -71,7 +80,9 @@ class Action(Enum):
 class Situation:
     """All that the decision depends on. `rate` is what the epoch pays; `attempt_block` when a proof was
     last sent, `refused` whether the last one was refused and nothing has changed since, `held` whether the
-    ledger will not read on: see `chain_follower`."""
+    ledger will not read on: see `chain_follower`. `may_wait` is whether it is early in the epoch, `recorded`
+    whether its seed is, `is_cheap` whether gas is, and `checked` whether a proof was built once and lacked
+    nothing."""
 
     head_block: int
     epoch_blocks: int
@@ -82,6 +93,10 @@ class Situation:
     attempt_block: int | None
     refused: bool = False
     held: bool = False
+    may_wait: bool = False
+    recorded: bool = True
+    is_cheap: bool = True
+    checked: bool = False
 
     @property
     def epoch(self) -> Epoch:
@@ -108,6 +123,10 @@ def decide(situation: Situation) -> Action:
         return Action.AWAIT
     if now.read_to_block < now.head_block and not now.held:
         return Action.READ_ON
+    if now.may_wait and not now.recorded:
+        return Action.AWAIT_SEED
+    if now.may_wait and not now.is_cheap:
+        return Action.AWAIT_CHEAPER if now.checked else Action.CHECK
     return Action.PROVE
 
 
@@ -122,6 +141,8 @@ class Prover:
         market: FarmMarket,
         follower: ChainFollower,
         *,
+        seeds: SeedRecorder,
+        fees: FeeHistory,
         executors: Executors,
         damaged: Callable[[SlotKey, int], Awaitable[None]],
         require_disk: Callable[[], None],
@@ -137,8 +158,11 @@ class Prover:
         self._ledger = ledger
         self._market = market
         self._follower = follower
+        self._seeds = seeds
+        self._fees = fees
         self._executors = executors
         self._seen: View | None = None
+        self._checked_epoch: Epoch | None = None
         self._refused_at: tuple[bytes, int] | None = None
         self._refusals: tuple[Epoch, int] = (Epoch(0), 0)
         self._said_lapsed = False
@@ -155,12 +179,17 @@ class Prover:
         Raises DataMissing, StoreFailed, ChainError; then nothing was sent, or what was sent is found again by
         a later step.
         """
+        self._fees.note(view.head)
         for _ in range(MAX_LOOKS):
             action = decide(await self._executors.in_database(self._situation, view))
             if action is Action.PROVE:
                 if await self._prove(view):
                     return action
                 self._note_refusal(view)
+            elif action is Action.CHECK:
+                await self._build(view)
+                self._checked_epoch = view.head.epoch
+                return action
             elif action is not Action.READ_ON:
                 self._say_lapsed(view, action)
                 return action
@@ -202,16 +231,20 @@ class Prover:
             attempt_block=self._ledger.attempt_block(epoch),
             refused=self._refused_at == (view.head.hash, self._follower.readings),
             held=self._follower.is_held,
+            may_wait=self._fees.may_wait(view.head),
+            recorded=self._seeds.is_recorded(epoch),
+            is_cheap=self._fees.is_cheap(view.head),
+            checked=self._checked_epoch == epoch,
         )
 
-    async def _prove(self, view: View) -> bool:
-        """Build, check and send. False when the chain has moved on and the proof must be built again."""
+    async def _build(self, view: View) -> list[bytes]:
+        """The proof's words. Raises DataMissing, after who mends pieces was told what is missing."""
         epoch = view.head.epoch
         seed = view.seed or await self._market.audit_seed(epoch)
         if seed is None:
             raise ChainError(f"the endpoint does not show the first block of epoch {epoch}")
         try:
-            words = await self._executors.on_cpu(
+            return await self._executors.on_cpu(
                 build_proof, self._config, self._store, self._ledger, epoch, seed
             )
         except DataMissing as error:
@@ -220,6 +253,11 @@ class Prover:
             for key, piece in error.pieces:
                 await self._damaged(key, piece)
             raise _explained(error, epoch) from error
+
+    async def _prove(self, view: View) -> bool:
+        """Build, check and send. False when the chain has moved on and the proof must be built again."""
+        epoch = view.head.epoch
+        words = await self._build(view)
         await self._executors.in_database(self._ledger.note_attempt, epoch, view.head.number)
         try:
             receipt = await self._market.prove(epoch, words)

@@ -128,6 +128,12 @@ class FarmMarket(MarketClient):
         last_block = (epoch + 1) * self._config.parameters.epoch_blocks - 1
         return await self.sender.send(calls.prove(self._config.farmer, epoch, words), last_block=last_block)
 
+    async def record_seed(self, epoch: Epoch) -> Receipt:
+        """Have the market fix the seed of the current epoch; raises TransactionTooLate when the epoch is over
+        first."""
+        last_block = (epoch + 1) * self._config.parameters.epoch_blocks - 1
+        return await self.sender.send(calls.record_seed(), last_block=last_block)
+
     async def declare_loss(self, end: Epoch, words: Sequence[bytes], *, extension: bool) -> Receipt:
         """Give up slots of the book that ends at `end`."""
         return await self.sender.send(

@@ -37,6 +37,7 @@ from grange.chain.topics import event_topics
 from grange.chain.views import Book, Eviction, Farmer, Head, Loss, Order, Withdrawal
 from grange.chain.wallet import Wallet
 from grange.messages import NEW_FARMER, Domain, sign_operator_consent
+from grange.seeds import is_long, seed_block
 from grange.tasks import together
 from grange.types import (
     Address,
@@ -239,16 +240,25 @@ class Chain:
         return bool(await self.read("missed", farmer, epoch))
 
     async def seed(self, epoch: Epoch) -> bytes | None:
-        """The recorded audit seed; None if nobody has recorded it.
-
-        Unrecorded, the seed of the current epoch is the hash of its first block: see `audit_seed`.
-        """
+        """The recorded audit seed; None if nobody has recorded it: see `audit_seed`."""
         seed = bytes(await self.read("seed", epoch))
         return None if seed == bytes(32) else seed
 
     async def audit_seed(self, epoch: Epoch) -> bytes | None:
-        """The hash of the epoch's first block, which is its seed; None before that block is mined."""
-        return await self.block_hash(epoch * self.parameters.epoch_blocks)
+        """What the leaves of the epoch are drawn with: the seed that is recorded, or would be in the next
+        block; None before the epoch's first block is mined.
+
+        Of a long epoch that nobody has recorded, that changes with time (`grange.seeds`).
+        """
+        epoch_blocks = self.parameters.epoch_blocks
+        first = epoch * epoch_blocks
+        if not is_long(epoch_blocks):
+            return await self.block_hash(first)
+        recorded, head = await together(self.seed(epoch), self.head())
+        if recorded is not None:
+            return recorded
+        number = seed_block(first, min(head.number + 1, first + epoch_blocks - 1))
+        return None if number is None else await self.block_hash(number)
 
     async def logs(
         self,
@@ -440,6 +450,7 @@ class Chain:
             hash=block_hash_from(block),
             timestamp=count(block["timestamp"], "the newest block's time"),
             epoch=Epoch(number // self.parameters.epoch_blocks),
+            base_fee_wei=quantity(block["baseFeePerGas"] or "0x0", "the base fee"),
         )
 
 

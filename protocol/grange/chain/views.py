@@ -16,6 +16,8 @@ class Head:
     hash: bytes
     timestamp: int
     epoch: Epoch
+    base_fee_wei: int = 0
+    """What a unit of gas costs in it, without a tip."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

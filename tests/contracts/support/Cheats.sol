@@ -23,6 +23,8 @@ interface Cheats {
     function startPrank(address sender) external;
     function stopPrank() external;
     function cool(address target) external;
+    function etch(address target, bytes calldata code) external;
+    function store(address target, bytes32 slot, bytes32 value) external;
     function getCode(string calldata artifact) external view returns (bytes memory);
     function addr(uint256 privateKey) external pure returns (address);
     function sign(uint256 privateKey, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);

@@ -16,13 +16,14 @@ import {
     Terms
 } from "../../../contracts/types/Types.sol";
 import {vm} from "./Cheats.sol";
+import {History} from "./History.sol";
 
 /// @title A market with a token, and people to act in it
 /// @dev Sets up what every test of the market starts from, and signs what they sign. Keys are small numbers.
 abstract contract MarketTest {
     uint256 internal constant SUPPLY = 1e33;
     uint256 internal constant STAKE = 1e24;
-    uint256 internal constant EPOCH_BLOCKS = 10;
+    uint256 internal immutable EPOCH_BLOCKS = _epochBlocks();
     uint256 internal constant GRID_EPOCHS = 8;
     uint256 internal constant MAX_BOOKS = 12;
     uint256 internal constant SAMPLES = 5;
@@ -69,6 +70,7 @@ abstract contract MarketTest {
     address internal renter;
 
     function setUp() public virtual {
+        History.install();
         token = new GrangeToken(SUPPLY);
         market = _deploy(_parameters(address(token)));
         renter = vm.addr(RENTER_KEY);
@@ -79,7 +81,11 @@ abstract contract MarketTest {
         _enter(100);
     }
 
-    function _parameters(address token_) internal pure returns (Parameters memory) {
+    function _epochBlocks() internal pure virtual returns (uint256) {
+        return 10;
+    }
+
+    function _parameters(address token_) internal view returns (Parameters memory) {
         return
             Parameters({
                 token: token_,
@@ -131,7 +137,7 @@ abstract contract MarketTest {
     /// @dev Goes to the second block of an epoch, whose seed is then there.
     function _enter(uint256 epoch) internal {
         vm.roll(epoch * EPOCH_BLOCKS + 1);
-        vm.setBlockhash(epoch * EPOCH_BLOCKS, _blockHash(epoch));
+        History.set(epoch * EPOCH_BLOCKS, _blockHash(epoch));
     }
 
     /// @dev The hash of an epoch's first block.
