@@ -5,6 +5,7 @@ import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
 import {ACCOUNTS_INTERFACE} from "./interfaces/IMarket.sol";
 import {IParts} from "./interfaces/IParts.sol";
 import {SettingsViews} from "./modules/SettingsViews.sol";
+import {Delegates} from "./modules/Delegates.sol";
 import {State} from "./modules/State.sol";
 import {Vault} from "./modules/Vault.sol";
 import {Vouchers} from "./modules/Vouchers.sol";
@@ -12,8 +13,8 @@ import {Parameters} from "./types/Types.sol";
 
 /// @title The part of the market's code that has the calls about accounts
 /// @notice Not to be called: the market runs it on its own storage. What is done here itself concerns no market.
-/// @dev Balances and vouchers, and as the last part, parameters and clock. It is deployed first, by a transaction of its own.
-contract MarketAccounts is IERC165, IParts, SettingsViews, Vault, Vouchers {
+/// @dev Balances, vouchers and delegates, and as the last part, parameters and clock. It is deployed first, by a transaction of its own.
+contract MarketAccounts is IERC165, IParts, SettingsViews, Vault, Vouchers, Delegates {
     constructor(Parameters memory p) State(p) {}
 
     /// @inheritdoc IParts

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
 import {IAudits} from "./IAudits.sol";
 import {IBooks} from "./IBooks.sol";
+import {IDelegates} from "./IDelegates.sol";
 import {IFarmers} from "./IFarmers.sol";
 import {ILosses} from "./ILosses.sol";
 import {IOrders} from "./IOrders.sol";
@@ -17,7 +18,8 @@ import {IVouchers} from "./IVouchers.sol";
 /// @dev What `MarketAccounts` answers to. An id changes with every call that it is made of, so parts of two editions
 /// are never one market.
 bytes4 constant ACCOUNTS_INTERFACE =
-    type(IParts).interfaceId ^
+    type(IDelegates).interfaceId ^
+        type(IParts).interfaceId ^
         type(ISettings).interfaceId ^
         type(IVault).interfaceId ^
         type(IVouchers).interfaceId;
@@ -40,6 +42,7 @@ interface IMarket is
     IERC165,
     IAudits,
     IBooks,
+    IDelegates,
     IFarmers,
     ILosses,
     IOrders,

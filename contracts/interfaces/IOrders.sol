@@ -70,9 +70,6 @@ interface IOrders {
     /// @notice The slots handed in are not those of the order.
     error WrongSlots(OrderId order, bytes32 given, bytes32 kept);
 
-    /// @notice Only the order's renter may do this.
-    error NotRenter(OrderId order, address caller);
-
     /// @notice An extension has the leaves of a slot and of a piece, the k and the number of slots of the order it extends:
     /// these.
     error OtherShape(OrderId previous, uint32 leafCount, uint32 pieceLeaves, uint8 k, uint8 n);
@@ -90,6 +87,17 @@ interface IOrders {
     /// @return The id of the order: `orderId` of the caller, for itself, and the salt.
     function place(Terms calldata terms, Acceptance[] calldata acceptances) external returns (OrderId);
 
+    /// @notice `place` for an account that has authorized the caller: the order is the account's, whose vault pays for it.
+    /// @param account On whose behalf; the caller's own does too.
+    /// @param terms What is the same for all slots of the order.
+    /// @param acceptances What the farmers signed, one for each slot, in slot order.
+    /// @return The id of the order: `orderId` of the account, the caller and the salt.
+    function placeFor(
+        address account,
+        Terms calldata terms,
+        Acceptance[] calldata acceptances
+    ) external returns (OrderId);
+
     /// @notice `depositWithPermit`, then `place`.
     /// @param terms What is the same for all slots of the order.
     /// @param acceptances What the farmers signed, one for each slot, in slot order.
@@ -102,7 +110,8 @@ interface IOrders {
     ) external returns (OrderId);
 
     /// @notice Places an order for the same slots from the day on which `previous` ends, in its last grid period.
-    /// Nothing is uploaded; the slots may be with other farmers, if these have what they sign for. By its renter.
+    /// Nothing is uploaded; the slots may be with other farmers, if these have what they sign for. By its renter, or by a delegate
+    /// of the renter, which goes on with the farmers that have the slots. The order is the renter's.
     /// @param previous The order that is extended, with its slots as they are now.
     /// @param terms What is the same for all slots of the new order. Leaves and k are those of the previous
     /// one.
@@ -136,7 +145,7 @@ interface IOrders {
     /// @notice The id that an order of `account` has or will have, if `sender` places it with this salt. It is the sender's
     /// alone: nobody else can take it.
     /// @param account The account that the order belongs to, and whose vault pays for it.
-    /// @param sender The account that places it: the same.
+    /// @param sender The account that places it: the same, or its delegate.
     /// @param salt Chosen by the sender, once for each order.
     /// @return keccak256(abi.encode(account, sender, salt)).
     function orderId(address account, address sender, bytes32 salt) external pure returns (OrderId);

@@ -5,24 +5,26 @@ import {FarmerId, Voucher} from "../types/Types.sol";
 
 /// @title Vouchers: how downloads are paid
 interface IVouchers {
-    /// @notice `amount` went from the renter's vault to the earnings of the farmer's owner: `redeemed` in all.
-    event Redeemed(FarmerId indexed farmer, address indexed renter, uint256 amount, uint256 redeemed);
+    /// @notice `amount` went from the renter's vault to the earnings of the farmer's owner: `redeemed` in all by vouchers that
+    /// `signer` signed, the renter or a delegate.
+    event Redeemed(FarmerId indexed farmer, address indexed renter, address signer, uint256 amount, uint256 redeemed);
 
-    /// @notice The renter did not sign this; the signature is that of `signer`, or of nobody.
+    /// @notice Neither the renter nor a delegate signed this; the signature is that of `signer`, or of nobody.
     error VoucherForged(address renter, FarmerId farmer, address signer);
 
     /// @notice All was redeemed before, or the vaults are empty.
     error NothingToRedeem(FarmerId farmer);
 
-    /// @notice Pays what renters signed over to the farmer beyond what it redeemed before, as far as their vaults hold it. What
-    /// they do not hold can be redeemed later. By anyone.
+    /// @notice Pays what renters and their delegates signed over to the farmer beyond what it redeemed before, as far as vaults
+    /// and delegates' limits go. What they do not hold can be redeemed later. By anyone.
     /// @param farmer The farmer that the vouchers are for.
-    /// @param vouchers One for each renter: the latest that the farmer holds.
+    /// @param vouchers One for each signer: the latest that the farmer holds.
     function redeem(FarmerId farmer, Voucher[] calldata vouchers) external;
 
-    /// @notice What the farmer has redeemed of the renter's vouchers in all.
+    /// @notice What the farmer has redeemed in all of what one key signed for a renter.
     /// @param farmer The farmer that was paid.
-    /// @param renter The account that signed the vouchers.
+    /// @param renter The account whose vault paid.
+    /// @param signer The key that signed the vouchers: the renter's own, or a delegate.
     /// @return In token base units, over all vouchers so far.
-    function redeemed(FarmerId farmer, address renter) external view returns (uint256);
+    function redeemed(FarmerId farmer, address renter, address signer) external view returns (uint256);
 }

@@ -6,7 +6,7 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {IVault} from "../interfaces/IVault.sol";
 import {Permit} from "../types/Types.sol";
-import {State} from "./State.sol";
+import {Delegations} from "./Delegations.sol";
 
 /// @title Moving amounts between balances, and tokens in and out
 /// @dev The only module that calls the token. Who may move what is decided by the modules above.
@@ -14,14 +14,17 @@ import {State} from "./State.sol";
 /// Invariants:
 ///   token.balanceOf(market) >= sum(vault) + sum(earnings) + sum(stake) + what is prepaid and not yet proven
 ///     + what misses, losses and evictions took from stakes for orders that are not yet closed
-abstract contract Balances is State {
+abstract contract Balances is Delegations {
     using SafeERC20 for IERC20;
 
     function _credit(address account, uint256 amount) internal {
         if (amount > 0) _vaults[account] += amount;
     }
 
-    function _debit(address account, uint256 amount) internal {
+    /// @dev The one way out of a vault. `spender` is who decided it: the account itself, or a delegate within its limits.
+    /// `owed`: for vouchers, which were signed before.
+    function _debit(address account, address spender, uint256 amount, bool owed) internal {
+        if (spender != account) _countSpending(account, spender, amount, owed);
         uint256 balance = _vaults[account];
         if (balance < amount) revert IVault.VaultTooSmall(account, balance, amount);
         unchecked {

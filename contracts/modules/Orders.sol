@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IBooks} from "../interfaces/IBooks.sol";
+import {IDelegates} from "../interfaces/IDelegates.sol";
 import {IOrders} from "../interfaces/IOrders.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {Acceptance, Epoch, FarmerId, Held, OrderId, OrderView, Permit, Rate, Slot, Terms} from "../types/Types.sol";
@@ -27,7 +28,16 @@ abstract contract Orders is IOrders, Tenures {
 
     /// @inheritdoc IOrders
     function place(Terms calldata terms, Acceptance[] calldata acceptances) external nonReentrant returns (OrderId) {
-        return _place(terms, acceptances);
+        return _place(msg.sender, terms, acceptances);
+    }
+
+    /// @inheritdoc IOrders
+    function placeFor(
+        address account,
+        Terms calldata terms,
+        Acceptance[] calldata acceptances
+    ) external nonReentrant returns (OrderId) {
+        return _place(account, terms, acceptances);
     }
 
     /// @inheritdoc IOrders
@@ -39,7 +49,7 @@ abstract contract Orders is IOrders, Tenures {
         Permit calldata permit
     ) external nonReentrant returns (OrderId) {
         _depositWithPermit(permit);
-        return _place(terms, acceptances);
+        return _place(msg.sender, terms, acceptances);
     }
 
     /// @inheritdoc IOrders
@@ -144,10 +154,14 @@ abstract contract Orders is IOrders, Tenures {
         if (OrderId.unwrap(previous) != 0) emit OrderExtended(id, previous);
     }
 
-    function _place(Terms memory terms, Acceptance[] calldata acceptances) private returns (OrderId id) {
-        id = _orderId(msg.sender, msg.sender, terms.salt);
+    function _place(
+        address account,
+        Terms memory terms,
+        Acceptance[] calldata acceptances
+    ) private returns (OrderId id) {
+        id = _orderId(account, msg.sender, terms.salt);
         Epoch from = Epoch.wrap(uint32(_currentEpoch() + 1));
-        _debit(msg.sender, _fillAll(id, msg.sender, terms, acceptances, from, OrderId.wrap(0)));
+        _debit(account, msg.sender, _fillAll(id, account, terms, acceptances, from, OrderId.wrap(0)), false);
     }
 
     function _extend(
@@ -156,9 +170,19 @@ abstract contract Orders is IOrders, Tenures {
         Acceptance[] calldata acceptances
     ) private returns (OrderId id) {
         OrderView memory old = _extensible(previous, terms, acceptances);
-        if (msg.sender != old.renter) revert NotRenter(previous.order, msg.sender);
+        if (msg.sender != old.renter) _checkHolders(previous.slots, acceptances);
         id = _orderId(old.renter, msg.sender, terms.salt);
-        _debit(old.renter, _fillAll(id, old.renter, terms, acceptances, old.end, previous.order));
+        uint256 cost = _fillAll(id, old.renter, terms, acceptances, old.end, previous.order);
+        _debit(old.renter, msg.sender, cost, false);
+    }
+
+    /// @dev Only the renter chooses other farmers for data that is placed: a stolen delegate's key must not move it to the
+    /// thief's.
+    function _checkHolders(Slot[] calldata slots, Acceptance[] calldata acceptances) private pure {
+        for (uint256 i = 0; i < slots.length; ++i) {
+            (FarmerId farmer, FarmerId holder) = (acceptances[i].farmer, slots[i].farmer);
+            if (FarmerId.unwrap(farmer) != FarmerId.unwrap(holder)) revert IDelegates.NotHolder(i, farmer, holder);
+        }
     }
 
     /// @dev Gives every slot to the farmer that accepted it.

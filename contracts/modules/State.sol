@@ -61,6 +61,19 @@ abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
         uint32 readyEpoch;
     }
 
+    /// @dev What a delegate may spend of an account's vault, and has spent. Three words.
+    struct Delegation {
+        uint96 perEpoch;
+        uint96 inAll; // with what it has spent
+        uint32 untilEpoch; // exclusive
+        uint32 formerUntilEpoch; // exclusive: vouchers are paid by the former limits too
+        uint96 spent; // ever
+        uint96 spentInEpoch; // in `lastEpoch`
+        uint32 lastEpoch;
+        uint96 formerPerEpoch;
+        uint96 formerInAll;
+    }
+
     /// @dev Takes what is burnt out of circulation; nobody has its key.
     address internal constant BURNT = address(0xdEaD);
 
@@ -80,7 +93,8 @@ abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
 
     mapping(Epoch epoch => bytes32) internal _seeds;
     mapping(OrderId id => OrderView) internal _orders;
-    mapping(address renter => mapping(FarmerId farmer => uint256)) internal _redeemed;
+    mapping(address renter => mapping(address signer => mapping(FarmerId farmer => uint256))) internal _redeemed;
+    mapping(address account => mapping(address delegate => Delegation)) internal _delegations;
     // slither-disable-end uninitialized-state,unused-state,constable-states
 
     constructor(Parameters memory p) Settings(p) EIP712("Grange", "1") {}

@@ -44,7 +44,7 @@ abstract contract Vault is IVault, Balances {
         if (balance == 0) revert VaultTooSmall(msg.sender, 0, request.amount);
         uint256 amount = request.amount < balance ? request.amount : balance;
         delete _withdrawals[msg.sender];
-        _debit(msg.sender, amount);
+        _debit(msg.sender, msg.sender, amount, false);
         emit Withdrawn(msg.sender, to, amount);
         _push(to, amount);
     }

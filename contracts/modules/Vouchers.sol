@@ -10,7 +10,7 @@ import {Settlement} from "./Settlement.sol";
 /// @dev Decides what a voucher is worth: the running total it names, less what was paid of it, as far as the vault goes.
 ///
 /// Invariants:
-///   redeemed(farmer, renter) never falls, and is at most the highest total that the renter signed for the farmer
+///   redeemed(farmer, renter, signer) never falls, and is at most the highest total that the signer signed for the farmer
 abstract contract Vouchers is IVouchers, Settlement {
     bytes32 private constant VOUCHER_TYPEHASH = keccak256("Voucher(address renter,uint32 farmer,uint256 cumulative)");
 
@@ -24,8 +24,8 @@ abstract contract Vouchers is IVouchers, Settlement {
     }
 
     /// @inheritdoc IVouchers
-    function redeemed(FarmerId id, address renter) external view returns (uint256) {
-        return _redeemed[renter][id];
+    function redeemed(FarmerId id, address renter, address signer) external view returns (uint256) {
+        return _redeemed[renter][signer][id];
     }
 
     function _redeem(FarmerId id, Voucher calldata v) private returns (uint256 amount) {
@@ -33,15 +33,26 @@ abstract contract Vouchers is IVouchers, Settlement {
         // What it leaves is detail about the failure.
         // slither-disable-next-line unused-return
         (address signer, ECDSA.RecoverError failure, ) = ECDSA.tryRecover(digest, v.r, v.vs);
-        if (failure != ECDSA.RecoverError.NoError || signer != v.renter) revert VoucherForged(v.renter, id, signer);
-        uint256 before = _redeemed[v.renter][id];
+        if (failure != ECDSA.RecoverError.NoError || !_maySign(v.renter, signer)) revert VoucherForged(v.renter, id, signer);
+        uint256 before = _redeemed[v.renter][signer][id];
         if (v.cumulative <= before) return 0;
         uint256 balance = _vaults[v.renter];
         amount = v.cumulative - before;
         if (amount > balance) amount = balance;
+        if (signer != v.renter) {
+            uint256 left = _leftForVouchers(_delegations[v.renter][signer], _currentEpoch());
+            if (amount > left) amount = left;
+        }
         if (amount == 0) return 0;
-        _debit(v.renter, amount);
-        _redeemed[v.renter][id] = before + amount;
-        emit Redeemed(id, v.renter, amount, before + amount);
+        _debit(v.renter, signer, amount, true);
+        _redeemed[v.renter][signer][id] = before + amount;
+        emit Redeemed(id, v.renter, signer, amount, before + amount);
+    }
+
+    /// @dev The renter, and all that it ever authorized, whatever is left to them now.
+    function _maySign(address renter, address signer) private view returns (bool) {
+        if (signer == renter) return true;
+        Delegation storage stored = _delegations[renter][signer];
+        return stored.inAll != 0 || stored.formerInAll != 0;
     }
 }

@@ -65,11 +65,11 @@ struct Held {
     Slot[] slots;
 }
 
-/// @dev Signed by a renter: in all, so much for one farmer.
+/// @dev Signed by a renter or its delegate: in all, so much of the renter's vault for one farmer. Each signer counts for itself.
 struct Voucher {
     address renter;
     uint256 cumulative; // in token base units; what was redeemed before is part of it
-    bytes32 r; // EIP-2098 compact signature by the renter
+    bytes32 r; // EIP-2098 compact signature
     bytes32 vs;
 }
 
@@ -155,6 +155,17 @@ struct OrderView {
     uint8 k;
     uint8 n;
     bytes32 slotsHash; // keccak256(abi.encode(leafCount, pieceLeaves, slots))
+}
+
+/// @dev What a delegate may spend of an account's vault and has spent, as `delegation` shows it. In token base units.
+struct DelegationView {
+    uint256 perEpoch;
+    uint256 inAll; // with what it has spent
+    Epoch untilEpoch; // exclusive
+    uint256 spentInEpoch; // in the current epoch
+    uint256 spent; // ever
+    uint256 leftForOrders; // in the current epoch
+    uint256 leftForVouchers; // in the current epoch, by the limits before too while these still count
 }
 
 /// @dev A slot that its farmer declared lost, as `loss` shows it. All zero when it did not.

@@ -274,9 +274,16 @@ def takeover_from(slot: int, acceptance: Acceptance) -> Takeover:
     )
 
 
-def sign_voucher(domain: Domain, private_key: bytes, *, farmer: FarmerId, cumulative: int) -> Voucher:
-    """The voucher as `redeem` takes it, signed by the renter's key."""
-    renter = address_of(private_key)
+def sign_voucher(
+    domain: Domain,
+    private_key: bytes,
+    *,
+    farmer: FarmerId,
+    cumulative: int,
+    renter: Address | None = None,
+) -> Voucher:
+    """The voucher as `redeem` takes it, signed by the renter's key, or by that of its delegate."""
+    renter = renter or address_of(private_key)
     digest = voucher_digest(domain, renter=renter, farmer=farmer, cumulative=cumulative)
     r, vs = compact_from(sign_digest(private_key, digest))
     return Voucher(renter=renter, cumulative=cumulative, r=r, vs=vs)

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IBooks} from "../../contracts/interfaces/IBooks.sol";
+import {IDelegates} from "../../contracts/interfaces/IDelegates.sol";
 import {IOrders} from "../../contracts/interfaces/IOrders.sol";
 import {IRepairs} from "../../contracts/interfaces/IRepairs.sol";
 import {
@@ -237,16 +238,17 @@ contract ExtendTest is FarmTest {
         vm.assertEq(market.order(next).renter, renter, "extended");
     }
 
-    /// Must hold: with a permit too, it is by the order's renter alone.
+    /// Must hold: with a permit too, it is by the order's renter, or by one that it has authorized.
     function test_anothersPermit() external {
         _begin();
+        uint256 key = 0xC0FFEE;
+        sender = vm.addr(key);
         (Terms memory terms, Acceptance[] memory acceptances) = _offer(_farmers, _date(2), _order);
         Held memory held = _held(_order);
-        uint256 key = 0xC0FFEE;
-        token.transfer(vm.addr(key), 1e9);
+        token.transfer(sender, 1e9);
         Permit memory p = _permit(key, 1e9);
-        vm.prank(vm.addr(key));
-        vm.expectRevert(abi.encodeWithSelector(IOrders.NotRenter.selector, _order, vm.addr(key)));
+        vm.prank(sender);
+        vm.expectRevert(abi.encodeWithSelector(IDelegates.NotDelegate.selector, renter, sender));
         market.extendWithPermit(held, terms, acceptances, p);
     }
 
@@ -306,8 +308,10 @@ contract ExtendTest is FarmTest {
         _deposit(1e9);
         (Terms memory terms, Acceptance[] memory acceptances) = _offer(_farmers, _date(2), _order);
         Held memory held = _held(_order);
-        vm.expectRevert(abi.encodeWithSelector(IOrders.NotRenter.selector, _order, address(this)));
-        market.extend(held, terms, acceptances);
+        sender = address(this);
+        (Terms memory anothers, Acceptance[] memory toAnother) = _offer(_farmers, _date(2), _order);
+        vm.expectRevert(abi.encodeWithSelector(IDelegates.NotDelegate.selector, renter, sender));
+        market.extend(held, anothers, toAnother);
 
         vm.startPrank(renter);
         terms.k = 2;

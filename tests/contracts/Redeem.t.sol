@@ -20,7 +20,7 @@ contract RedeemTest is FarmTest {
         if (b > a) _redeem(farmer, _voucher(RENTER_KEY, farmer, b));
         vm.assertEq(market.earnings(_ownerOf(farmer)), most, "earned");
         vm.assertEq(market.vault(renter), 2e24 - most, "spent");
-        vm.assertEq(market.redeemed(farmer, renter), most, "redeemed");
+        vm.assertEq(market.redeemed(farmer, renter, renter), most, "redeemed");
         Voucher[] memory again = new Voucher[](1);
         again[0] = _voucher(RENTER_KEY, farmer, b);
         vm.expectRevert(abi.encodeWithSelector(IVouchers.NothingToRedeem.selector, farmer));
@@ -92,7 +92,7 @@ contract RedeemTest is FarmTest {
         _deposit(100);
         _redeem(farmer, _voucher(RENTER_KEY, farmer, 60));
         vm.expectEmit(true, true, true, true, address(market));
-        emit IVouchers.Redeemed(farmer, renter, 40, 100);
+        emit IVouchers.Redeemed(farmer, renter, renter, 40, 100);
         _redeem(farmer, _voucher(RENTER_KEY, farmer, 130));
     }
 }

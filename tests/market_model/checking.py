@@ -112,7 +112,11 @@ class Checking(Playing):
         for before in {max(0, epoch - 1), max(0, epoch - self.turn % 9), *sorted(farmer.missed)[-1:]}:
             assert ask("missed", number, before) == (before in farmer.missed)
         for renter in RENTERS:
-            assert ask("redeemed", number, renter.address) == market.redeemed[number, renter.address]
+            signer = ADDRESSES[self.turn % len(ADDRESSES)]
+            for one in (renter.address, signer):
+                redeemed = market.redeemed[number, renter.address, one]
+                assert ask("redeemed", number, renter.address, one) == redeemed
+            self._compare_delegation(renter.address, signer)
         for (end, extension), book in self.keeper.books.get(number, {}).items():
             shown = ask("book", number, end, extension)
             if end <= epoch:
@@ -123,6 +127,18 @@ class Checking(Playing):
             assert shown["added_epoch"] == book.added_epoch
             lost = sum(book.entries[index].rate for index in book.lost_epochs)
             assert shown["lost_before"] + shown["lost_added"] == lost
+
+    def _compare_delegation(self, account: str, delegate: str) -> None:
+        one, epoch = self.market.delegations[account, delegate], self.market.epoch
+        assert self.chain.ask("delegation", account, delegate) == {
+            "per_epoch": one.per_epoch,
+            "in_all": one.in_all,
+            "until_epoch": one.until,
+            "spent_in_epoch": one.spent.get(epoch, 0),
+            "spent": sum(one.spent.values()),
+            "left_for_orders": one.left_for_orders(epoch),
+            "left_for_vouchers": one.left_for_vouchers(epoch, self.p.withdraw_delay_epochs),
+        }
 
     def _compare_order(self, order_id: bytes) -> None:
         shown = self.chain.ask("order", order_id)

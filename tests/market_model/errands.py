@@ -15,7 +15,7 @@ from grange.chain import Wallet, calls
 from grange.types import Address, Epoch, FarmerId
 
 from .model import MAX_RATE
-from .playing import ADDRESSES, MAX_FARMERS, PLAYED, RENTERS, STRANGER, Playing
+from .playing import ACTORS, ADDRESSES, MAX_FARMERS, PLAYED, RENTERS, STRANGER, Playing
 
 actors = st.sampled_from(ADDRESSES)
 amounts = st.one_of(st.integers(0, 3), st.integers(1, 40_000), st.integers(1, 10**6))
@@ -36,6 +36,7 @@ class Errands(Playing):
             self._join,
             self._set_operator,
             self._set_limits,
+            self._authorize,
             self._add_stake,
             self._unstake,
             self.deposit,
@@ -79,6 +80,22 @@ class Errands(Playing):
         )
         call = calls.set_limits(FarmerId(farmer), ceiling=ceiling, loss_limit=lost)
         self.attempt(caller, call, lambda market: market.set_limits(caller, farmer, ceiling, lost))
+
+    def _authorize(self, data: st.DataObject, account: str, amount: int) -> None:
+        renter = data.draw(st.sampled_from(RENTERS), label="renter").address
+        self.authorize(data, renter, account, amount)
+
+    def authorize(self, data: st.DataObject, account: str, delegate: str, amount: int) -> None:
+        """Mostly limits that let something through; now and then none at all."""
+        limits = st.sampled_from([0, amount, amount, 10**7])
+        per_epoch, in_all = data.draw(limits, label="per epoch"), data.draw(limits, label="in all")
+        until = max(0, self.next_epoch + data.draw(st.sampled_from([-9, 0, 1, 2, 3, 20, 20])))
+        call = calls.authorize(
+            Address(delegate), per_epoch=per_epoch, in_all=in_all, until_epoch=Epoch(until)
+        )
+        self.attempt(
+            account, call, lambda market: market.authorize(account, delegate, per_epoch, in_all, until)
+        )
 
     def _add_stake(self, data: st.DataObject, account: str, amount: int) -> None:
         farmer = self.farmer(data)
@@ -130,21 +147,28 @@ class Errands(Playing):
     @rule(
         data=st.data(),
         signed=st.lists(
-            st.tuples(st.sampled_from(RENTERS), st.integers(0, 5_000), st.integers(0, 9)), max_size=3
+            st.tuples(st.sampled_from(RENTERS), st.integers(0, 5_000), st.none() | st.sampled_from(ACTORS)),
+            max_size=3,
         ),
     )
-    def redeem(self, data: st.DataObject, signed: list[tuple[Wallet, int, int]]) -> None:
+    def redeem(self, data: st.DataObject, signed: list[tuple[Wallet, int, Wallet | None]]) -> None:
+        """Signed by the renter, or by somebody who may be its delegate."""
         farmer = self.farmer(data)
         vouchers = []
-        for renter, more, honest in signed:
-            total = self.market.redeemed[farmer, renter.address] + more
-            key = renter.private_key if honest else STRANGER.private_key
-            voucher = messages.sign_voucher(self.chain.domain, key, farmer=FarmerId(farmer), cumulative=total)
-            vouchers.append(replace(voucher, renter=renter.address))
-        known = [
-            (voucher.renter, voucher.cumulative, bool(honest))
-            for voucher, (_, _, honest) in zip(vouchers, signed, strict=True)
-        ]
+        known = []
+        for renter, more, other in signed:
+            signer = other or renter
+            total = self.market.redeemed[farmer, renter.address, signer.address] + more
+            vouchers.append(
+                messages.sign_voucher(
+                    self.chain.domain,
+                    signer.private_key,
+                    farmer=FarmerId(farmer),
+                    cumulative=total,
+                    renter=renter.address,
+                )
+            )
+            known.append((renter.address, total, signer.address))
         call = calls.redeem(FarmerId(farmer), vouchers)
         self.attempt(STRANGER.address, call, lambda market: market.redeem(farmer, known))
 

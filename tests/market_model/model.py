@@ -103,6 +103,29 @@ class Order:
     slots: list[Tenure]
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
+class Delegation:
+    """What a delegate may spend of an account's vault, and what it spent in which epoch."""
+
+    per_epoch: int = 0
+    in_all: int = 0
+    until: int = 0
+    former: tuple[int, int] = (0, 0)
+    former_until: int = 0
+    spent: dict[int, int] = field(default_factory=dict)
+
+    def left(self, epoch: int, per_epoch: int, in_all: int) -> int:
+        """What is left in the epoch of two limits."""
+        return max(0, min(per_epoch - self.spent.get(epoch, 0), in_all - sum(self.spent.values())))
+
+    def left_for_orders(self, epoch: int) -> int:
+        return self.left(epoch, self.per_epoch, self.in_all) if epoch < self.until else 0
+
+    def left_for_vouchers(self, epoch: int, delay: int) -> int:
+        now = self.left(epoch, self.per_epoch, self.in_all) if epoch < self.until + delay else 0
+        return max(now, self.left(epoch, *self.former) if epoch < self.former_until else 0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offered:
     """One slot of an order to be: who accepted what, and whether the right key signed it."""
@@ -144,7 +167,10 @@ class Market:
         self.vaults: defaultdict[str, int] = defaultdict(int)
         self.earnings: defaultdict[str, int] = defaultdict(int)
         self.withdrawals: dict[str, tuple[int, int]] = {}
-        self.redeemed: defaultdict[tuple[int, str], int] = defaultdict(int)
+        self.redeemed: defaultdict[tuple[int, str, str], int] = defaultdict(int)
+        """By farmer, renter and signer."""
+        self.delegations: defaultdict[tuple[str, str], Delegation] = defaultdict(Delegation)
+        """By account and delegate."""
         self.farmers: list[Farmer] = []
         self.orders: dict[bytes, Order] = {}
         self.used_ids: set[bytes] = set()
@@ -220,7 +246,7 @@ class Market:
             raise Refused("VaultTooSmall")
         amount = min(amount, self.vaults[caller])
         del self.withdrawals[caller]
-        self.vaults[caller] -= amount
+        self._debit(caller, caller, amount)
         self._push(to, amount)
 
     def claim(self, caller: str, to: str, amount: int) -> None:
@@ -234,20 +260,64 @@ class Market:
     def burn(self) -> None:
         self.claim(BURNT, BURNT, self.earnings[BURNT])
 
-    def redeem(self, farmer_id: int, vouchers: Iterable[tuple[str, int, bool]]) -> None:
-        """Vouchers are renter, running total, and whether the renter signed it."""
+    def authorize(self, caller: str, delegate: str, per_epoch: int, in_all: int, until: int) -> None:
+        if delegate == caller:
+            raise Refused("BadDelegate")
+        one, epoch, delay = self.delegations[caller, delegate], self.epoch, self.p.withdraw_delay_epochs
+        limits, ends = [(0, 0)], [0]
+        for kept, end in (
+            ((one.per_epoch, one.in_all), min(epoch, one.until) + delay),
+            (one.former, one.former_until),
+        ):
+            if epoch < end:
+                limits.append(kept)
+                ends.append(end)
+        one.former = max(kept[0] for kept in limits), max(kept[1] for kept in limits)
+        one.former_until = max(ends)
+        one.per_epoch, one.in_all, one.until = per_epoch, in_all, until
+
+    def _debit(self, account: str, spender: str, amount: int, *, owed: bool = False) -> None:
+        """The one way out of a vault; `owed` for vouchers."""
+        one = self.delegations[account, spender]
+        if spender != account:
+            if not owed and self.epoch >= one.until:
+                raise Refused("NotDelegate")
+            delay = self.p.withdraw_delay_epochs
+            left = one.left_for_vouchers(self.epoch, delay) if owed else one.left_for_orders(self.epoch)
+            if amount > left:
+                raise Refused("DelegateLimitExceeded")
+            one.spent[self.epoch] = one.spent.get(self.epoch, 0) + amount
+            spent = sum(one.spent.values())
+            self._tell("DelegateSpent", account=account, delegate=spender, amount=amount, spent=spent)
+        if self.vaults[account] < amount:
+            raise Refused("VaultTooSmall")
+        self.vaults[account] -= amount
+
+    def redeem(self, farmer_id: int, vouchers: Iterable[tuple[str, int, str]]) -> None:
+        """Vouchers are renter, running total, and who signed it."""
         farmer = self._farmer(farmer_id)
         total = 0
-        for renter, cumulative, signed in vouchers:
-            if not signed:
+        for renter, cumulative, signer in vouchers:
+            one = self.delegations[renter, signer]
+            if signer != renter and not one.in_all and not one.former[1]:
                 raise Refused("VoucherForged")
-            amount = max(0, min(cumulative - self.redeemed[farmer_id, renter], self.vaults[renter]))
-            self.vaults[renter] -= amount
-            self.redeemed[farmer_id, renter] += amount
+            amount = max(0, min(cumulative - self.redeemed[farmer_id, renter, signer], self.vaults[renter]))
+            if signer != renter:
+                delay = self.p.withdraw_delay_epochs
+                amount = min(amount, one.left_for_vouchers(self.epoch, delay))
+            if not amount:
+                continue
+            self._debit(renter, signer, amount, owed=True)
+            self.redeemed[farmer_id, renter, signer] += amount
             total += amount
-            if amount:
-                redeemed = self.redeemed[farmer_id, renter]
-                self._tell("Redeemed", farmer=farmer_id, renter=renter, amount=amount, redeemed=redeemed)
+            self._tell(
+                "Redeemed",
+                farmer=farmer_id,
+                renter=renter,
+                signer=signer,
+                amount=amount,
+                redeemed=self.redeemed[farmer_id, renter, signer],
+            )
         if total == 0:
             raise Refused("NothingToRedeem")
         self.earnings[farmer.owner] += total
@@ -453,10 +523,16 @@ class Market:
     # orders
 
     def place(
-        self, caller: str, order: bytes, end: int, shape: tuple[int, int, int], offered: Sequence[Offered]
+        self,
+        caller: str,
+        account: str,
+        order: bytes,
+        end: int,
+        shape: tuple[int, int, int],
+        offered: Sequence[Offered],
     ) -> None:
         """`shape` is leaf count, piece leaves and k."""
-        self._fill(caller, order, self.epoch + 1, end, shape, offered=offered, extension=False)
+        self._fill(caller, account, order, self.epoch + 1, end, shape, offered=offered, extension=False)
 
     def extend(
         self,
@@ -476,9 +552,9 @@ class Market:
         grid = self.p.grid_epochs
         if old.end != (self.epoch // grid + 1) * grid:
             raise Refused("NotInLastPeriod")
-        if caller != old.renter:
-            raise Refused("NotRenter")
-        self._fill(caller, order, old.end, end, shape, offered=offered, extension=True)
+        if caller != old.renter and [one.farmer for one in offered] != [one.farmer for one in old.slots]:
+            raise Refused("NotHolder")
+        self._fill(caller, old.renter, order, old.end, end, shape, offered=offered, extension=True)
 
     def refill(
         self, caller: str, order_id: bytes, repairer: str, assignments: Sequence[SlotAssignment]
@@ -548,6 +624,7 @@ class Market:
     def _fill(
         self,
         caller: str,
+        account: str,
         order_id: bytes,
         start: int,
         end: int,
@@ -582,12 +659,10 @@ class Market:
                 raise Refused("DuplicateFarmer")
             slots.append(self._take(order_id, number, one, start, end, extension=extension))
         cost = sum(one.rate for one in slots) * (end - start)
-        if self.vaults[caller] < cost:
-            raise Refused("VaultTooSmall")
-        self.vaults[caller] -= cost
+        self._debit(account, caller, cost)
         self.escrow += cost
         self.orders[order_id] = Order(
-            renter=caller,
+            renter=account,
             start=start,
             end=end,
             k=k,

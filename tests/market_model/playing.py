@@ -45,7 +45,7 @@ OFFER = Offer(price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=
 PLAYED: Counter[str] = Counter()
 """How often which call went through or was refused, over all stories: printed by the tests."""
 
-COMPARED = {"Proven", "Redeemed", "LossDeclared", "Evicted", "SlotVacated", "OrderClosed"}
+COMPARED = {"Proven", "Redeemed", "DelegateSpent", "LossDeclared", "Evicted", "SlotVacated", "OrderClosed"}
 """Events whose every value is the model's to say."""
 
 
@@ -177,17 +177,20 @@ class Playing(RuleBasedStateMachine):
 
     def fill(
         self,
-        renter: str,
+        account: str,
         end: int,
         shape: tuple[int, int, int],
         offers: Sequence[tuple[int, int, bytes, bool, bool]],
         previous: bytes | None = None,
+        *,
+        sender: str,
     ) -> None:
-        """`place` or `extend`. Offers are farmer, rate, root, whether honestly signed, whether in time."""
+        """`place` or `extend`, of an account, by itself or a delegate. Offers are farmer, rate, root, whether
+        honestly signed, whether in time."""
         leaf_count, piece_leaves, k = shape
         salt = self.salts.to_bytes(32)
         self.salts += 1
-        order = messages.order_id(Address(renter), salt)
+        order = messages.order_id(Address(account), salt, sender=Address(sender))
         terms = Terms(salt=salt, end=Epoch(end), leaf_count=leaf_count, piece_leaves=piece_leaves, k=k)
         offered, acceptances = [], []
         for number, (farmer, rate, root, honest, in_time) in enumerate(offers):
@@ -213,15 +216,16 @@ class Playing(RuleBasedStateMachine):
 
         def act(market: Market) -> None:
             if previous is None:
-                market.place(renter, order, end, shape, offered)
+                market.place(sender, account, order, end, shape, offered)
             else:
-                market.extend(renter, previous, order=order, end=end, shape=shape, offered=offered)
+                market.extend(sender, previous, order=order, end=end, shape=shape, offered=offered)
 
         if previous is None:
-            call = calls.place(terms, acceptances)
+            on_behalf = None if sender == account else Address(account)
+            call = calls.place(terms, acceptances, account=on_behalf)
         else:
             call = calls.extend(self.held(previous), terms, acceptances)
-        if self.attempt(renter, call, act):
+        if self.attempt(sender, call, act):
             for tenure in self.market.orders[order].slots:
                 self.keeper.keep(tenure, leaf_count)
 

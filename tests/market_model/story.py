@@ -42,7 +42,7 @@ class Story(Errands, Checking):
             self.new_farmer(OWNERS[number % 2].address, OPERATORS[number % 3].address, stake)
         for renter in RENTERS:
             self.deposit(None, renter.address, 200_000)
-            self.place(data, renter, leaf_count=3, dates=3, off=0, k=1)
+            self.place(data, renter, renter.address, leaf_count=3, dates=3, off=0, k=1)
 
     # time and proofs
 
@@ -78,20 +78,42 @@ class Story(Errands, Checking):
     @rule(
         data=st.data(),
         renter=st.sampled_from(RENTERS),
+        sender=st.none() | actors,
         leaf_count=st.integers(1, 5),
         early=st.sampled_from([0, 1, 2] * 10 + [99, -1]),
         off=st.sampled_from([0] * 50 + [1]),
         k=st.sampled_from([1] * 50 + [0, 9]),
     )
     def place_order(
-        self, *, data: st.DataObject, renter: Wallet, leaf_count: int, early: int, off: int, k: int
+        self,
+        *,
+        data: st.DataObject,
+        renter: Wallet,
+        sender: str | None,
+        leaf_count: int,
+        early: int,
+        off: int,
+        k: int,
     ) -> None:
-        """Until the last date there is, or some dates earlier."""
+        """Until the last date there is, or some dates earlier; now and then by a delegate, or by somebody who
+        would be one."""
         dates = 0 if early == 99 else max(1, self.p.max_books - early)
-        self.place(data, renter, leaf_count=leaf_count, dates=dates, off=off, k=k)
+        if sender is not None and sender != renter.address:
+            self.authorize(data, renter.address, sender, 10**6)
+        self.place(
+            data, renter, sender or renter.address, leaf_count=leaf_count, dates=dates, off=off, k=k
+        )
 
     def place(
-        self, data: st.DataObject, renter: Wallet, *, leaf_count: int, dates: int, off: int, k: int
+        self,
+        data: st.DataObject,
+        renter: Wallet,
+        sender: str,
+        *,
+        leaf_count: int,
+        dates: int,
+        off: int,
+        k: int,
     ) -> None:
         grid = self.p.grid_epochs
         end = (self.next_epoch // grid + dates) * grid + off
@@ -99,7 +121,7 @@ class Story(Errands, Checking):
             (farmer, rate, self.keeper.make(b"%d %d" % (self.salts, number), leaf_count), honest, in_time)
             for number, (farmer, rate, honest, in_time) in enumerate(self._offers(data))
         ]
-        self.fill(renter.address, end, (leaf_count, 1, k), offers)
+        self.fill(renter.address, end, (leaf_count, 1, k), offers, sender=sender)
 
     def _offers(self, data: st.DataObject, count: int | None = None) -> list[tuple[int, int, bool, bool]]:
         """Farmers and rates; now and then one twice, or one forged, too late or for nothing."""
@@ -136,7 +158,7 @@ class Story(Errands, Checking):
         data=st.data(),
         dates=st.sampled_from([1, 2] * 8 + [0, 3, 4]),
         same=st.booleans(),
-        slip=st.sampled_from(["none"] * 15 + ["root", "shape", "renter"]),
+        slip=st.sampled_from(["none"] * 12 + ["delegate"] * 3 + ["root", "shape", "renter"]),
         wait=st.integers(0, 9),
     )
     def extend(self, data: st.DataObject, dates: int, same: bool, slip: str, wait: int) -> None:
@@ -153,10 +175,14 @@ class Story(Errands, Checking):
         if slip == "root":
             roots[-1] = bytes(32)
         leaf_count = old.leaf_count + (slip == "shape")
-        renter = STRANGER.address if slip == "renter" else old.renter
+        sender = STRANGER.address if slip == "renter" else old.renter
+        if slip == "delegate":
+            sender = data.draw(actors, label="sender")
+            self.authorize(data, old.renter, sender, 10**6)
         full = [(f, r, root, *rest) for (f, r, *rest), root in zip(offers, roots, strict=True)]
         shape = (leaf_count, old.piece_leaves, old.k)
-        self.fill(renter, old.end + dates * grid, shape, full, previous)  # type: ignore[arg-type]
+        end = old.end + dates * grid
+        self.fill(old.renter, end, shape, full, previous, sender=sender)  # type: ignore[arg-type]
 
     @precondition(lambda self: any(self._vacant(order) for order in self.market.orders.values()))
     @rule(data=st.data(), many=st.booleans(), caller=actors, repairer=actors, wait=st.integers(0, 12))

@@ -120,8 +120,23 @@ def redeem(farmer: FarmerId, vouchers: Sequence[Voucher]) -> Call:
     return Call(function="redeem", args=(farmer, vouchers))
 
 
-def place(terms: Terms, acceptances: Sequence[Acceptance], permit: Permit | None = None) -> Call:
-    """Place an order; slot i is acceptance i. With a permit its value is deposited first."""
+def authorize(delegate: Address, *, per_epoch: int, in_all: int, until_epoch: Epoch) -> Call:
+    """Let a key spend from the sender's vault: so many base units in an epoch, and so many in all with what
+    it has spent, before an epoch. All zero revokes it."""
+    return Call(function="authorize", args=(delegate, per_epoch, in_all, until_epoch))
+
+
+def place(
+    terms: Terms,
+    acceptances: Sequence[Acceptance],
+    permit: Permit | None = None,
+    *,
+    account: Address | None = None,
+) -> Call:
+    """Place an order; slot i is acceptance i. With a permit its value is deposited first. `account`: whose
+    order it is and whose vault pays, if the sender is its delegate; a permit does not go with that."""
+    if account is not None:
+        return Call(function="placeFor", args=(account, terms, acceptances))
     if permit is None:
         return Call(function="place", args=(terms, acceptances))
     return Call(function="placeWithPermit", args=(terms, acceptances, permit))

@@ -34,7 +34,7 @@ from grange.chain.permit import PERMIT_LIFE_SECONDS, PermitBasis
 from grange.chain.refusals import translate_revert
 from grange.chain.rpc import Rpc
 from grange.chain.topics import event_topics
-from grange.chain.views import Book, Eviction, Farmer, Head, Loss, Order, Withdrawal
+from grange.chain.views import Book, Delegation, Eviction, Farmer, Head, Loss, Order, Withdrawal
 from grange.chain.wallet import Wallet
 from grange.messages import NEW_FARMER, Domain, sign_operator_consent
 from grange.seeds import is_long, seed_block
@@ -163,9 +163,14 @@ class Chain:
         fields = await self.read("withdrawal", address)
         return Withdrawal(**fields) if fields["amount"] else None
 
-    async def redeemed(self, farmer: FarmerId, renter: Address) -> int:
-        """What the farmer has redeemed of the renter's vouchers in all, in base units."""
-        return int(await self.read("redeemed", farmer, renter))
+    async def redeemed(self, farmer: FarmerId, renter: Address, signer: Address | None = None) -> int:
+        """What the farmer has redeemed in all of the vouchers that the renter signed, or that `signer` did for
+        it, in base units."""
+        return int(await self.read("redeemed", farmer, renter, signer or renter))
+
+    async def delegation(self, account: Address, delegate: Address) -> Delegation:
+        """What a key may spend from an account's vault, and has spent; all zero for a stranger."""
+        return Delegation(**await self.read("delegation", account, delegate))
 
     async def farmer_count(self) -> int:
         """How many farmers are registered; their ids are 1 to this number."""

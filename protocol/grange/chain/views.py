@@ -58,6 +58,23 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delegation:
+    """What a delegate may spend from an account's vault, and has spent, in base units."""
+
+    per_epoch: int
+    in_all: int
+    """With what it has spent."""
+    until_epoch: Epoch
+    """Exclusive."""
+    spent_in_epoch: int
+    spent: int
+    left_for_orders: int
+    """In the current epoch; zero once its time is over."""
+    left_for_vouchers: int
+    """In the current epoch, by the limits before too while these still count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Book:
     """The chain's summary of what one farmer keeps until one end date."""
 
