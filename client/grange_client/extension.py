@@ -50,6 +50,9 @@ class Extensions:
     """What extending needs from its surroundings. `open_rebuilder` is for making slots of an order again."""
 
     account: Address
+    """Whose the orders are."""
+    sender: Address
+    """Who sends: the account, or its delegate."""
     market: RenterMarket
     tenures: TenureCheck
     directory: FarmerDirectory
@@ -109,7 +112,7 @@ class Extensions:
         return ExtensionQuote(
             order=order,
             salt=salt,
-            id=order_id(self.account, salt),
+            id=order_id(self.account, salt, sender=self.sender),
             end=end,
             keepers=keepers,
             candidates=tuple(candidates),

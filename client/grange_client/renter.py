@@ -160,7 +160,8 @@ class Renter:
             epoch=self._epoch,
         )
         self._extensions = Extensions(
-            account=identity.wallet.address,
+            account=identity.account,
+            sender=identity.wallet.address,
             market=market,
             tenures=self._tenures,
             directory=directory,
@@ -202,7 +203,9 @@ class Renter:
             expected_genesis=config.expected_genesis,
         ) as chain:
             lock = HomeLock.in_home(config.home, on_wait=on_wait)
-            market = RenterMarket(burying_sender(chain, config.identity.wallet, lock=lock))
+            market = RenterMarket(
+                burying_sender(chain, config.identity.wallet, lock=lock), account=config.identity.account
+            )
             async with cls.assembled(
                 identity=config.identity,
                 market=market,
@@ -235,7 +238,7 @@ class Renter:
             Catalog.open(
                 catalog_path,
                 domain=market.domain,
-                renter=identity.wallet.address,
+                renter=identity.account,
                 reputations=reputations,
                 busy_seconds=busy_seconds,
             ) as catalog,
@@ -248,10 +251,19 @@ class Renter:
             Executors.open() as executors,
         ):
             signer = Signer(
-                domain=market.domain, wallet=identity.wallet, timeouts=policy.timeouts, now=now, random=random
+                domain=market.domain,
+                wallet=identity.wallet,
+                timeouts=policy.timeouts,
+                now=now,
+                random=random,
+                account=identity.delegate_of,
             )
             payments = ReadPayments(
-                domain=market.domain, wallet=identity.wallet, channels=channels, executors=executors
+                domain=market.domain,
+                wallet=identity.wallet,
+                channels=channels,
+                executors=executors,
+                account=identity.account,
             )
 
             def known() -> set[FarmerId]:
@@ -272,7 +284,7 @@ class Renter:
                     placements=Placements(
                         catalog_path.with_name(FOLDER_NAME),
                         domain=market.domain,
-                        renter=identity.wallet.address,
+                        renter=identity.account,
                     ),
                     directory=directory,
                     executors=executors,
@@ -286,8 +298,8 @@ class Renter:
 
     @property
     def address(self) -> Address:
-        """The account that pays and signs."""
-        return self.identity.wallet.address
+        """The account that pays, and whose the orders are."""
+        return self.identity.account
 
     def notices(self) -> list[str]:
         """What the person should know: of files that were damaged or are not written, and of orders that the

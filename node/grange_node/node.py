@@ -39,6 +39,7 @@ from grange_node.audit.prover import Prover
 from grange_node.audit.seed_recorder import SeedRecorder
 from grange_node.chain.account_funds import AccountFunds
 from grange_node.chain.chain_follower import ChainFollower
+from grange_node.chain.delegates import Delegates
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.gas_watch import GAS_SECONDS, GasWatch
 from grange_node.chain.vault_funds import VaultFunds
@@ -105,6 +106,7 @@ class Node:
     self_repairer: SelfRepairer
     scrubber: Scrubber
     readers: Readers
+    delegates: Delegates
     payment_gate: PaymentGate
     redeemer: Redeemer
     gas_watch: GasWatch
@@ -187,7 +189,7 @@ class Node:
                 Accounts.open(
                     config.data_folder / ACCOUNTS_NAME,
                     ballast.give_up,
-                    lambda voucher: is_signed(voucher, config.domain, config.farmer),
+                    lambda account: is_signed(account, config.domain, config.farmer),
                 )
             )
             damaged_pieces = stack.enter_context(
@@ -280,6 +282,7 @@ class Node:
                     next_suspect=self_repairer.next_suspect,
                 ),
                 readers=Readers(market, follower, funds, clock),
+                delegates=Delegates(market, clock),
                 payment_gate=PaymentGate(
                     domain=config.domain,
                     farmer=config.farmer,

@@ -429,7 +429,7 @@ class FakeMarket(RenterMarket):
     async def vault(self, account: Address) -> int:
         return self.vaults.get(account, 0)
 
-    async def redeemed(self, farmer: FarmerId, account: Address) -> int:
+    async def redeemed(self, farmer: FarmerId, account: Address, signer: Address | None = None) -> int:
         return self.redemptions.get(farmer, 0)
 
     async def token_balance(self, account: Address) -> int:

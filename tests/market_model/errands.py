@@ -5,8 +5,6 @@ Joining, stakes, vaults, earnings, vouchers, and proofs that are wrong.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 

@@ -527,12 +527,16 @@ class Market:
         caller: str,
         account: str,
         order: bytes,
+        *,
         end: int,
         shape: tuple[int, int, int],
         offered: Sequence[Offered],
     ) -> None:
         """`shape` is leaf count, piece leaves and k."""
-        self._fill(caller, account, order, self.epoch + 1, end, shape, offered=offered, extension=False)
+        start = self.epoch + 1
+        self._fill(
+            caller, account, order, start=start, end=end, shape=shape, offered=offered, extension=False
+        )
 
     def extend(
         self,
@@ -554,7 +558,10 @@ class Market:
             raise Refused("NotInLastPeriod")
         if caller != old.renter and [one.farmer for one in offered] != [one.farmer for one in old.slots]:
             raise Refused("NotHolder")
-        self._fill(caller, old.renter, order, old.end, end, shape, offered=offered, extension=True)
+        start = old.end
+        self._fill(
+            caller, old.renter, order, start=start, end=end, shape=shape, offered=offered, extension=True
+        )
 
     def refill(
         self, caller: str, order_id: bytes, repairer: str, assignments: Sequence[SlotAssignment]
@@ -626,10 +633,10 @@ class Market:
         caller: str,
         account: str,
         order_id: bytes,
+        *,
         start: int,
         end: int,
         shape: tuple[int, int, int],
-        *,
         offered: Sequence[Offered],
         extension: bool,
     ) -> None:

@@ -216,7 +216,7 @@ class Playing(RuleBasedStateMachine):
 
         def act(market: Market) -> None:
             if previous is None:
-                market.place(sender, account, order, end, shape, offered)
+                market.place(sender, account, order, end=end, shape=shape, offered=offered)
             else:
                 market.extend(sender, previous, order=order, end=end, shape=shape, offered=offered)
 

@@ -100,9 +100,7 @@ class Story(Errands, Checking):
         dates = 0 if early == 99 else max(1, self.p.max_books - early)
         if sender is not None and sender != renter.address:
             self.authorize(data, renter.address, sender, 10**6)
-        self.place(
-            data, renter, sender or renter.address, leaf_count=leaf_count, dates=dates, off=off, k=k
-        )
+        self.place(data, renter, sender or renter.address, leaf_count=leaf_count, dates=dates, off=off, k=k)
 
     def place(
         self,

@@ -250,7 +250,7 @@ class Downloads:
     async def _check_vault(self, expected: int) -> None:
         if not expected:
             return
-        account = self.identity.wallet.address
+        account = self.identity.account
         signed = await self.directory.payments.totals()
         vault, unredeemed = await together(self.market.vault(account), self.market.unredeemed(signed))
         check_vault(expected, vault, unredeemed)

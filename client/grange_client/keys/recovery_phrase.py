@@ -14,6 +14,7 @@ from mnemonic import Mnemonic
 
 from grange.chain import Wallet
 from grange.seal import RecoverySecret
+from grange.types import Address
 from grange_client.errors import BadPhrase
 
 WORD_COUNT = 12
@@ -26,10 +27,17 @@ WALLET_PATH: Final = (44 + HARDENED, 60 + HARDENED, HARDENED, 0, 0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A renter: the account that pays and signs, and the secret that opens its orders."""
+    """A renter: the key that signs, and the secret that opens its orders."""
 
     wallet: Wallet
     secret: RecoverySecret = field(repr=False)
+    delegate_of: Address | None = None
+    """The account that the wallet acts for, if it is only a delegate's."""
+
+    @property
+    def account(self) -> Address:
+        """Whose vault pays, and whose the orders are."""
+        return self.delegate_of or self.wallet.address
 
 
 def new_phrase() -> str:

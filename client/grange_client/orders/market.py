@@ -21,21 +21,34 @@ from grange.chain import (
 from grange.chain.market import MarketClient
 from grange.chain.renter_events import OF_ORDER, RenterEvents, Watched
 from grange.messages import NO_ORDER
-from grange.types import OrderId
+from grange.types import Address, Epoch, OrderId
 
 
 class RenterMarket(MarketClient):
     """The market as one renter sees it. Raises the errors of `grange.chain`."""
 
-    def __init__(self, sender: Sender) -> None:
-        super().__init__(sender)
-        self._source = RenterEvents(self, sender.address)
+    def __init__(self, sender: Sender, *, account: Address | None = None) -> None:
+        super().__init__(sender, account=account)
+        self._source = RenterEvents(self, self.account)
         self._follower = EventFollower(self._source, log_blocks=self.log_blocks)
         self._following = asyncio.Lock()
 
     async def request_withdrawal(self, amount: int) -> Receipt:
         """Announce that up to so many base units will be taken out of the vault."""
         return await self.sender.send(calls.request_withdrawal(amount))
+
+    async def authorize(
+        self, delegate: Address, *, per_epoch: int, in_all: int, until_epoch: Epoch
+    ) -> Receipt:
+        """Set what a delegate of this account may spend, in base units; nothing at all revokes it."""
+        return await self.sender.send(
+            calls.authorize(delegate, per_epoch=per_epoch, in_all=in_all, until_epoch=until_epoch)
+        )
+
+    async def delegates(self, since: int) -> list[Address]:
+        """Whom this account has authorized in block `since` or later, those that were revoked too."""
+        told = await self.logs(since, None, ["DelegateAuthorized"], {"account": self.account})
+        return list(dict.fromkeys(event.args["delegate"] for event in told))
 
     async def withdraw(self) -> Receipt:
         """Move what was announced, or what is left of it, from the vault into the wallet."""

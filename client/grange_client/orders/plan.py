@@ -44,6 +44,8 @@ class Funds:
     native: int
     address: str = ""
     """Where to send more."""
+    limit: int | None = None
+    """What a delegate may spend now of its account's vault, and `vault` is no more. None: no delegate."""
 
 
 def code_for(options: StoreOptions, farmers: int) -> tuple[int, int]:
@@ -136,6 +138,16 @@ def missing_from_vault(cost: int, funds: Funds, *, cheaper: str = "") -> int:
     Raises NotEnoughMoney when the wallet has not so much; `cheaper` says what else the person can do then.
     """
     missing = max(0, cost - funds.vault)
+    if missing and funds.limit is not None:
+        raise NotEnoughMoney(
+            f"This device may spend {format_tokens_rounded_down(funds.vault)} tokens now.",
+            detail=(
+                f"It costs {format_tokens_rounded_up(cost)}. The limit leaves "
+                f"{format_tokens_rounded_down(funds.limit)}, and the account's vault pays."
+            ),
+            hint=f"The account raises the limit with `grange keys delegate authorize`"
+            f"{f', or you {cheaper}' if cheaper else ''}.",
+        )
     if missing > funds.wallet:
         raise NotEnoughMoney(
             f"{format_tokens_rounded_up(missing - funds.wallet)} tokens are missing.",

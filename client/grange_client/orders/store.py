@@ -138,7 +138,7 @@ class Storing:
         start = Epoch(clock.epoch + 1)
         end = end_for(options, clock.epoch, parameters, when=clock.describe_epoch)
         salt = self.random(SALT_BYTES)
-        order = order_id(self.identity.wallet.address, salt)
+        order = order_id(self.identity.account, salt, sender=self.identity.wallet.address)
         size_bytes = found.content_bytes + len(stored_manifest)
 
         def requirements_of(k: int, n: int) -> Requirements:
@@ -248,11 +248,22 @@ class Storing:
 
     async def funds(self) -> Funds:
         """What there is to pay with."""
-        account, market = self.identity.wallet.address, self.market
+        if self.identity.delegate_of is not None:
+            return await self._limited_funds()
+        account, market = self.identity.account, self.market
         vault, wallet, native = await together(
             market.vault(account), market.token_balance(account), market.native_balance(account)
         )
         return Funds(vault=vault, wallet=wallet, native=native, address=account)
+
+    async def _limited_funds(self) -> Funds:
+        """What a delegate can pay with: its account's vault, as far as its limits go, and gas of its own."""
+        account, own, market = self.identity.account, self.identity.wallet.address, self.market
+        vault, delegation, native = await together(
+            market.vault(account), market.delegation(account, own), market.native_balance(own)
+        )
+        left = delegation.left_for_orders
+        return Funds(vault=min(vault, left), wallet=0, native=native, address=own, limit=left)
 
 
 class _NewOrder:
@@ -307,7 +318,7 @@ class _NewOrder:
         start = quote.start if block == NOT_MINED else Epoch(block // epoch_blocks + 1)
         order = OrderState(
             id=quote.order,
-            renter=storing.identity.wallet.address,
+            renter=storing.identity.account,
             block=block,
             start=start,
             end=quote.end,

@@ -105,14 +105,17 @@ class AcceptanceService:
         self._line = FairShares(MAX_WAITING)
         self._requests = Allowance(REQUESTS_IN_A_ROW, REQUESTS_PER_SECOND, clock)
 
-    async def accept(self, key: SlotKey, salt: bytes, terms: SlotTerms, network: Network) -> Acceptance:
-        """Accept a slot, if all of it is here and the terms are ours.
+    async def accept(
+        self, key: SlotKey, salt: bytes, terms: SlotTerms, network: Network, *, sender: Address | None = None
+    ) -> Acceptance:
+        """Accept a slot, if all of it is here and the terms are ours. `sender` is who will place the order:
+        the renter, or its delegate.
 
         The same terms again give the same acceptance until it is about to expire, and then one with a later
         deadline; other terms for a slot that was accepted raise Conflict. Raises Malformed, Foreign,
         NotFound, Mismatch, TermsRefused, StakeTooSmall, VaultTooSmall, ChainDown, TooBusy.
         """
-        _check_renter(key, salt)
+        _check_renter(key, salt, sender)
         await self._require_begun(key)
         with self._in_line(key.renter, network):
             return await self._accept(key, terms)
@@ -126,7 +129,14 @@ class AcceptanceService:
         return sign_acceptance(self._config.domain, self._wallet.private_key, message)
 
     async def extend(
-        self, key: SlotKey, salt: bytes, terms: SlotTerms, previous: OrderId, network: Network
+        self,
+        key: SlotKey,
+        salt: bytes,
+        terms: SlotTerms,
+        previous: OrderId,
+        network: Network,
+        *,
+        sender: Address | None = None,
     ) -> Acceptance:
         """Accept a slot for longer, from the end of the order `previous` to that of another.
 
@@ -135,7 +145,7 @@ class AcceptanceService:
         of a new slot. Repeated and refused like `accept`; raises NotFound and TermsRefused besides, when
         `previous` cannot be extended, and Mismatch when we keep something else of it.
         """
-        _check_renter(key, salt)
+        _check_renter(key, salt, sender)
         if await self._executors.in_database(self._ledger.acceptance, previous, key.slot) is None:
             await self._require_begun(key)
         with self._in_line(key.renter, network):
@@ -352,6 +362,6 @@ class AcceptanceService:
         )
 
 
-def _check_renter(key: SlotKey, salt: bytes) -> None:
-    if order_id(key.renter, salt) != key.order:
-        raise Foreign("the order is not this renter's: its id is not the hash of renter and salt")
+def _check_renter(key: SlotKey, salt: bytes, sender: Address | None) -> None:
+    if order_id(key.renter, salt, sender=sender) != key.order:
+        raise Foreign("the order is not this renter's: its id is not the hash of renter, sender and salt")

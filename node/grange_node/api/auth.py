@@ -7,7 +7,7 @@ are remembered until they expire. They are kept in memory only; what could be re
 a restart repeats what the renter itself asked for: the same bytes stored again, read again, or dropped again.
 
 Decided here: whether the request is genuine. Left to others: what the signer may do (`routes`,
-`uploads`, `acceptance_service`).
+`uploads`, `acceptance_service`), and whether it is a delegate of the account that it names (`delegates`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from grange.wire.limits import MAX_REQUEST_LIFE_SECONDS
 from grange_node.errors import TooBusy, Unauthorised
 from grange_node.limits.fair_shares import FairShares
 from grange_node.limits.networks import Network
+from grange_node.payer import Payer, payer_of
 
 MAX_REMEMBERED_NONCES = 500_000
 RENTERS_TO_FILL_THE_MEMORY = 10
@@ -33,12 +34,24 @@ keys somebody makes, a network gets no more than its share."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """A genuine request: who signed it, the hash of the content it was signed with, and the network that it
+    """A genuine request: whose it is, the hash of the content it was signed with, and the network that it
     came from."""
 
     renter: Address
     content: bytes
     network: Network
+    delegate: Address | None = None
+    """Who signed it, if that is not the renter."""
+
+    @property
+    def signer(self) -> Address:
+        """Whose key signed it."""
+        return self.delegate or self.renter
+
+    @property
+    def payer(self) -> Payer:
+        """Who pays for what is read."""
+        return payer_of(self.renter, self.signer)
 
 
 class NonceMemory:

@@ -34,6 +34,7 @@ from grange.types import Address, Epoch, OrderId, Slot, Voucher
 from grange_node.chain.funding import GasReserve, read_gas_reserve
 from grange_node.chain.order_state import OrderLookup, ReadableOrder
 from grange_node.config import Config, expected
+from grange_node.payer import Payer, account_of, signer_of
 
 TIMEOUTS: Final = Timeouts(connect_seconds=3.0, request_seconds=10.0, retries=1)
 """Short: every caller here tries again by itself, or tells the renter to."""
@@ -93,20 +94,41 @@ class FarmMarket(MarketClient):
         holder, loss = await together(self.farmer(slot.farmer), self.loss(order, index, slot.start))
         return holder.lapsed or loss is not None
 
-    async def means(self, payer: Address) -> tuple[int, int, int]:
-        """A payer's vault, how much of it may be taken out in this epoch or the next, and what this farmer
-        has redeemed of its vouchers, in base units."""
+    async def means(self, payer: Payer) -> tuple[int, int, int]:
+        """A payer's vault, as far as the limits of a delegate go, how much of it may be taken out in this
+        epoch or the next, and what this farmer has redeemed of its vouchers, in base units."""
+        account, signer = account_of(payer), signer_of(payer)
         vault, redeemed, announced = await together(
-            self.vault(payer), self.redeemed(self._config.farmer, payer), self.withdrawal(payer)
+            self.vault(account),
+            self.redeemed(self._config.farmer, account, signer),
+            self.withdrawal(account),
         )
         is_due = announced is not None and announced.ready_epoch <= (await self.head()).epoch + 1
-        return vault, min(vault, announced.amount) if announced and is_due else 0, redeemed
+        firm = max(0, vault - announced.amount) if announced and is_due else vault
+        if signer != account:
+            left = (await self.delegation(account, signer)).left_for_vouchers
+            vault, firm = min(vault, left), min(firm, left)
+        return vault, vault - firm, redeemed
 
-    async def leaving(self, payers: Sequence[Address]) -> set[Address]:
-        """Those who announced to take money out of their vaults, by what is announced now: so neither a
-        restart nor a reorg hides one."""
-        announced = await together(*map(self.withdrawal, payers))
-        return {payer for payer, one in zip(payers, announced, strict=True) if one is not None}
+    async def leaving(self, payers: Sequence[Payer]) -> set[Payer]:
+        """Those who announced to take money out of their vaults, and delegates whose time is over: by what is
+        so now, so neither a restart nor a reorg hides one."""
+        gone = await together(*map(self._is_leaving, payers))
+        return {payer for payer, is_gone in zip(payers, gone, strict=True) if is_gone}
+
+    async def _is_leaving(self, payer: Payer) -> bool:
+        account, signer = account_of(payer), signer_of(payer)
+        if await self.withdrawal(account) is not None:
+            return True
+        if signer == account:
+            return False
+        delegation, head = await together(self.delegation(account, signer), self.head())
+        return head.epoch >= delegation.until_epoch
+
+    async def is_delegate(self, account: Address, signer: Address) -> bool:
+        """Whether a key may act for an account now."""
+        delegation, head = await together(self.delegation(account, signer), self.head())
+        return head.epoch < delegation.until_epoch and delegation.in_all > 0
 
     async def gas_reserve(self) -> GasReserve:
         """What our account has for gas, and what a proof costs at the fees of now."""

@@ -15,12 +15,11 @@ to others: what is asked, how long it is believed, and what is enough (`account_
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
 from grange.chain import ChainError
-from grange.types import Address
 from grange_node.elapsed import elapsed
 from grange_node.errors import ChainDown, TooBusy
 from grange_node.limits.fair_shares import Allowance
@@ -41,6 +40,7 @@ FUNDED_QUESTIONS_PER_SECOND: Final = 20.0
 FUNDED_QUESTIONS_IN_A_ROW: Final = 1_000
 """About accounts that had enough."""
 
+A = TypeVar("A", bound=Hashable)
 F = TypeVar("F")
 
 
@@ -52,12 +52,12 @@ class _Answer(Generic[F]):
     """Whether it is of no use but to tell the account from strangers."""
 
 
-class FundsCache(Generic[F]):
-    """The funds of accounts; F is what the chain says of one."""
+class FundsCache(Generic[A, F]):
+    """The funds of accounts: A names one, F is what the chain says of it."""
 
     def __init__(
         self,
-        ask: Callable[[Address], Awaitable[F]],
+        ask: Callable[[A], Awaitable[F]],
         clock: Callable[[], float],
         *,
         max_age_seconds: float,
@@ -71,8 +71,8 @@ class FundsCache(Generic[F]):
         self._max_age_seconds = max_age_seconds
         self._max_shortage_age_seconds = max_shortage_age_seconds
         self._max_funded = max_funded
-        self._funded: OrderedDict[Address, _Answer[F]] = OrderedDict()
-        self._short: OrderedDict[Address, _Answer[F]] = OrderedDict()
+        self._funded: OrderedDict[A, _Answer[F]] = OrderedDict()
+        self._short: OrderedDict[A, _Answer[F]] = OrderedDict()
         self._funded_turns = Turns(MAX_QUESTIONS_AT_ONCE, ChainDown, clock)
         self._stranger_turns = Turns(MAX_QUESTIONS_AT_ONCE, ChainDown, clock)
         self._funded_allowance = Allowance(FUNDED_QUESTIONS_IN_A_ROW, FUNDED_QUESTIONS_PER_SECOND, clock)
@@ -81,7 +81,7 @@ class FundsCache(Generic[F]):
     def __len__(self) -> int:
         return len(self._funded) + len(self._short)
 
-    async def find(self, account: Address, network: Network, covers: Callable[[F], bool]) -> F:
+    async def find(self, account: A, network: Network, covers: Callable[[F], bool]) -> F:
         """What an account has, lately enough to go by; `covers` says whether that is enough, and decides how
         old it may be. `network` is that of who asks. Raises ChainDown when nobody can say, TooBusy when too
         much was asked."""
@@ -99,38 +99,38 @@ class FundsCache(Generic[F]):
                 self._remember(account, answer, is_funded=covers(answer.funds))
         return answer.funds
 
-    async def ask(self, account: Address) -> F:
+    async def ask(self, account: A) -> F:
         """What the chain says now. Raises ChainDown."""
         answer = await self._fetch(account)
         self._remember(account, answer, is_funded=account in self._funded)
         return answer.funds
 
-    def forget(self, account: Address) -> None:
+    def forget(self, account: A) -> None:
         """Ask again next time. An account that had enough is still no stranger."""
         self._short.pop(account, None)
         answer = self._funded.get(account)
         if answer is not None:
             self._funded[account] = replace(answer, is_doubtful=True)
 
-    def _known(self, account: Address, covers: Callable[[F], bool]) -> _Answer[F] | None:
+    def _known(self, account: A, covers: Callable[[F], bool]) -> _Answer[F] | None:
         answer = self._funded.get(account) or self._short.get(account)
         if answer is None or answer.is_doubtful:
             return None
         limit = self._max_age_seconds if covers(answer.funds) else self._max_shortage_age_seconds
         return answer if elapsed(answer.seen_at, self._clock()) <= limit else None
 
-    def _was_funded(self, account: Address) -> bool:
+    def _was_funded(self, account: A) -> bool:
         answer = self._funded.get(account)
         return answer is not None and elapsed(answer.seen_at, self._clock()) <= MAX_FUNDED_SECONDS
 
-    async def _fetch(self, account: Address) -> _Answer[F]:
+    async def _fetch(self, account: A) -> _Answer[F]:
         try:
             funds = await self._ask(account)
         except ChainError as error:
             raise ChainDown.because(error) from error
         return _Answer(funds=funds, seen_at=self._clock())
 
-    def _remember(self, account: Address, answer: _Answer[F], *, is_funded: bool) -> None:
+    def _remember(self, account: A, answer: _Answer[F], *, is_funded: bool) -> None:
         self._funded.pop(account, None)
         self._short.pop(account, None)
         answers, limit = (self._funded, self._max_funded) if is_funded else (self._short, MAX_SHORT)

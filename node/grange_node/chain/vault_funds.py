@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from grange.types import Address
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.funds_cache import FundsCache
 from grange_node.errors import VaultTooSmall
 from grange_node.limits.networks import Network
+from grange_node.payer import Payer
 
 MAX_AGE_SECONDS: Final = 5.0
 MAX_SHORTAGE_AGE_SECONDS: Final = 1.0
@@ -48,7 +48,7 @@ class VaultFunds:
     def __init__(self, market: FarmMarket, clock: Callable[[], float]) -> None:
         """`clock` gives seconds."""
 
-        async def ask(payer: Address) -> Vault:
+        async def ask(payer: Payer) -> Vault:
             balance, fleeting, redeemed = await market.means(payer)
             return Vault(balance=balance, fleeting=fleeting, redeemed=redeemed)
 
@@ -59,7 +59,7 @@ class VaultFunds:
             max_shortage_age_seconds=MAX_SHORTAGE_AGE_SECONDS,
         )
 
-    async def require(self, payer: Address, network: Network, cumulative: int) -> Vault:
+    async def require(self, payer: Payer, network: Network, cumulative: int) -> Vault:
         """What the payer has. Raises VaultTooSmall unless the vault covers a total; ChainDown when nobody can
         say, TooBusy when too much was asked. `network` is that of who asks."""
         vault = await self._cache.find(payer, network, lambda vault: vault.missing(cumulative) <= 0)
@@ -73,10 +73,10 @@ class VaultFunds:
             )
         return vault
 
-    async def ask(self, payer: Address) -> Vault:
+    async def ask(self, payer: Payer) -> Vault:
         """What the chain says now. Raises ChainDown."""
         return await self._cache.ask(payer)
 
-    def forget(self, payer: Address) -> None:
+    def forget(self, payer: Payer) -> None:
         """Ask again next time."""
         self._cache.forget(payer)

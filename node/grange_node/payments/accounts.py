@@ -19,9 +19,9 @@ from typing import Any, Final
 
 from grange.errors import GrangeError
 from grange.storage.schema import Schema
-from grange.types import Address, Voucher, address_from
 from grange.units import format_count
 from grange_node.database import Database, connected
+from grange_node.payer import Payer, payer_from
 from grange_node.payments.vouchers import PayerAccount
 
 NAME: Final = "the file of payers' accounts"
@@ -59,7 +59,7 @@ class Accounts:
         cls,
         path: Path,
         full: Callable[[], object] = lambda: None,
-        is_signed: Callable[[Voucher], bool] = lambda _: True,
+        is_signed: Callable[[PayerAccount], bool] = lambda _: True,
     ) -> Iterator[Accounts]:
         """Open or create the file. One that is damaged is moved aside, and what can still be read of it taken
         over, as far as `is_signed` says that the payer did. `full` is called when the disk has no room left.
@@ -71,7 +71,7 @@ class Accounts:
             _SCHEMA.prepare(connection, path)
 
         def salvage(aside: Path, db: sqlite3.Connection) -> None:
-            accounts = [account for account in _readable(aside) if is_signed(account.voucher)]
+            accounts = [account for account in _readable(aside) if is_signed(account)]
             for account in accounts:
                 # What was redeemed the chain knows better.
                 spent = min(account.spent, account.cumulative)
@@ -89,7 +89,7 @@ class Accounts:
         """Whether the file that is open is the one under its name."""
         return self._database.in_place()
 
-    def account(self, payer: Address) -> PayerAccount | None:
+    def account(self, payer: Payer) -> PayerAccount | None:
         """One payer's, if it ever paid."""
         rows = self._database.read(_ONE, (payer,))
         return _account(rows[0]) if rows else None
@@ -110,7 +110,7 @@ class Accounts:
         self._database.note(change)
 
     def note_redeemed(
-        self, payer: Address, redeemed: int, *, block: int, block_hash: bytes, again: bool = False
+        self, payer: Payer, redeemed: int, *, block: int, block_hash: bytes, again: bool = False
     ) -> int:
         """What the chain says as of a block that it has paid of a payer's vouchers. `again` says that the
         block on which that rested is gone. Gives how much less it is than before, after a reorg."""
@@ -129,12 +129,12 @@ class Accounts:
 
         return self._database.note(change)
 
-    def redemptions(self) -> dict[tuple[int, bytes], list[Address]]:
+    def redemptions(self) -> dict[tuple[int, bytes], list[Payer]]:
         """The blocks, by number and hash, on which payments rest that a reorg may still undo; and whose."""
-        found: dict[tuple[int, bytes], list[Address]] = {}
+        found: dict[tuple[int, bytes], list[Payer]] = {}
         rows = self._database.read("SELECT payer, block, hash FROM redemptions ORDER BY block")
         for payer, block, block_hash in rows:
-            found.setdefault((block, block_hash), []).append(Address(payer))
+            found.setdefault((block, block_hash), []).append(Payer(payer))
         return found
 
     def forget_redemptions(self, block: int, block_hash: bytes) -> None:
@@ -150,18 +150,18 @@ class Accounts:
 
 def _readable(path: Path) -> list[PayerAccount]:
     """The accounts that can be read of a damaged file, from both ends towards the damage."""
-    found: dict[Address, PayerAccount] = {}
+    found: dict[Payer, PayerAccount] = {}
     for direction in ("ASC", "DESC"):
         with suppress(sqlite3.Error), closing(connected(path, immutable=True)) as db:
             rows = db.execute(f"SELECT {_COLUMNS} FROM accounts ORDER BY payer {direction}")
             for row in rows:
                 with suppress(ValueError, TypeError, GrangeError):
-                    account = _account((address_from(row[0]), *row[1:]))
+                    account = _account((payer_from(row[0]), *row[1:]))
                     found[account.payer] = account
     return list(found.values())
 
 
-def _known(db: sqlite3.Connection, payer: Address) -> PayerAccount | None:
+def _known(db: sqlite3.Connection, payer: Payer) -> PayerAccount | None:
     row = db.execute(_ONE, (payer,)).fetchone()
     return _account(row) if row else None
 
@@ -184,7 +184,7 @@ def _write(db: sqlite3.Connection, account: PayerAccount) -> None:
 def _account(row: tuple[Any, ...]) -> PayerAccount:
     payer, cumulative, r, vs, spent, redeemed = row
     return PayerAccount(
-        payer=Address(payer),
+        payer=Payer(payer),
         cumulative=int(cumulative),
         r=r,
         vs=vs,

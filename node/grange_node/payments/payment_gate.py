@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 
 from grange.executors import Executors
 from grange.messages import Domain
-from grange.types import Address, FarmerId, Voucher
+from grange.types import FarmerId, Voucher
 from grange.units import egress_rounded_up
 from grange.wire.headers import parse_voucher
 from grange.wire.limits import STEP_BYTES
@@ -32,6 +32,7 @@ from grange_node.chain.vault_funds import VaultFunds
 from grange_node.errors import Malformed, PaymentNeeded, RangeInvalid, TooBusy
 from grange_node.limits.fair_shares import FairShares
 from grange_node.limits.networks import Network
+from grange_node.payer import Payer, account_of, signer_of
 from grange_node.payments.accounts import Accounts
 from grange_node.payments.vouchers import PayerAccount, check_signer
 
@@ -84,8 +85,8 @@ class PaymentGate:
         self._accounts = accounts
         self._executors = executors
         self._vaults = vaults
-        self._live: dict[Address, _Live] = {}
-        self._guest_bytes: Counter[Address] = Counter()
+        self._live: dict[Payer, _Live] = {}
+        self._guest_bytes: Counter[Payer] = Counter()
         self._guest_shares = FairShares(MAX_GUEST_BYTES)
 
     def __len__(self) -> int:
@@ -93,7 +94,7 @@ class PaymentGate:
 
     @asynccontextmanager
     async def admitted(
-        self, payer: Address, size_bytes: int, header: str | None, *, network: Network, is_own: bool
+        self, payer: Payer, size_bytes: int, header: str | None, *, network: Network, is_own: bool
     ) -> AsyncIterator[Earn]:
         """One read, while it lasts. What is yielded is to be awaited before the first byte leaves.
 
@@ -130,7 +131,7 @@ class PaymentGate:
                 if not earned:
                     live.reserved -= price
 
-    def account(self, payer: Address) -> PayerAccount | None:
+    def account(self, payer: Payer) -> PayerAccount | None:
         """What a payer stands for at the moment. Blocks; any thread may call."""
         live = self._live.get(payer)
         return live.account if live and live.account.cumulative else self._accounts.account(payer)
@@ -138,7 +139,7 @@ class PaymentGate:
     async def _set_aside(self, live: _Live, voucher: Voucher | None, price: int, network: Network) -> None:
         total = live.account.cumulative
         if voucher is not None and voucher.cumulative > total:
-            check_signer(voucher, self._domain, self._farmer)
+            check_signer(voucher, signer_of(live.account.payer), self._domain, self._farmer)
             total = voucher.cumulative
         _require(live, total, price)
         vault = await self._vaults.require(live.account.payer, network, total)
@@ -153,7 +154,7 @@ class PaymentGate:
         live.reserved += price
 
     @asynccontextmanager
-    async def _entered(self, payer: Address) -> AsyncIterator[_Live]:
+    async def _entered(self, payer: Payer) -> AsyncIterator[_Live]:
         live = self._live.get(payer)
         if live is None:
             empty = PayerAccount(payer=payer, cumulative=0, r=b"", vs=b"", spent=0)
@@ -172,7 +173,7 @@ class PaymentGate:
                 del self._live[payer]
 
     @contextmanager
-    def _as_guest(self, reader: Address, network: Network, size_bytes: int) -> Iterator[None]:
+    def _as_guest(self, reader: Payer, network: Network, size_bytes: int) -> Iterator[None]:
         if not size_bytes:
             yield
             return
@@ -189,9 +190,9 @@ class PaymentGate:
                 del self._guest_bytes[reader]
 
 
-def _read_voucher(header: str, payer: Address) -> Voucher:
+def _read_voucher(header: str, payer: Payer) -> Voucher:
     try:
-        return parse_voucher(header, payer)
+        return parse_voucher(header, account_of(payer))
     except ValueError as error:
         raise Malformed(f"the Voucher header is {error}") from error
 

@@ -18,11 +18,11 @@ from grange.chain import TransactionReverted
 from grange.chain.confirmations import FINAL_BLOCKS
 from grange.errors import GrangeError
 from grange.executors import Executors
-from grange.types import Address
 from grange.units import format_count, format_tokens
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.vault_funds import Vault, VaultFunds
 from grange_node.errors import ChainDown
+from grange_node.payer import Payer
 from grange_node.payments.accounts import Accounts
 from grange_node.payments.vouchers import MAX_VOUCHERS_PER_CALL, PayerAccount, due, least
 
@@ -51,7 +51,7 @@ class Redeemer:
         self._market = market
         self._vaults = vaults
         self._redeem_at = redeem_at
-        self._short: dict[Address, None] = {}
+        self._short: dict[Payer, None] = {}
         """Whose vaults were too small, those that were looked at last at the end."""
 
     async def tick(self) -> None:
@@ -135,7 +135,7 @@ class Redeemer:
                 await self._noted(payers, again=True)
             await self._executors.in_database(self._accounts.forget_redemptions, block, block_hash)
 
-    async def _noted(self, payers: Sequence[Address], *, again: bool = False) -> dict[Address, Vault]:
+    async def _noted(self, payers: Sequence[Payer], *, again: bool = False) -> dict[Payer, Vault]:
         """What the chain says of payers, written down as of the block that says it: a reorg between question
         and answer would otherwise hide a payment that it took back."""
         for _ in range(MAX_READS):

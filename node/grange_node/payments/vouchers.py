@@ -15,6 +15,7 @@ from grange.errors import BadSignature
 from grange.messages import Domain, voucher_signer
 from grange.types import Address, FarmerId, Voucher
 from grange_node.errors import Unauthorised
+from grange_node.payer import Payer, account_of, signer_of
 
 LEAST_SHARE = 10
 """A tenth of what is worth a transaction is worth a place in one: without such a bound a renter could make
@@ -30,7 +31,7 @@ class PayerAccount:
     served, `redeemed` what of the total the chain has paid as far as we know.
     """
 
-    payer: Address
+    payer: Payer
     cumulative: int
     r: bytes
     vs: bytes
@@ -45,16 +46,16 @@ class PayerAccount:
     @property
     def voucher(self) -> Voucher:
         """As the market takes it."""
-        return Voucher(renter=self.payer, cumulative=self.cumulative, r=self.r, vs=self.vs)
+        return Voucher(renter=account_of(self.payer), cumulative=self.cumulative, r=self.r, vs=self.vs)
 
 
-def check_signer(voucher: Voucher, domain: Domain, farmer: FarmerId) -> None:
-    """Raise Unauthorised unless the payer signed it, for this farmer of this market."""
+def check_signer(voucher: Voucher, signer: Address, domain: Domain, farmer: FarmerId) -> None:
+    """Raise Unauthorised unless this key signed it, for this farmer of this market."""
     try:
-        signer = voucher_signer(domain, voucher, farmer=farmer)
+        found = voucher_signer(domain, voucher, farmer=farmer)
     except BadSignature as error:
         raise Unauthorised(f"the voucher's signature cannot be read: {error}", reason="voucher") from error
-    if signer != voucher.renter:
+    if found != signer:
         raise Unauthorised(
             "the voucher is not signed by who signed the request, for this farmer and market",
             reason="voucher",
@@ -62,16 +63,16 @@ def check_signer(voucher: Voucher, domain: Domain, farmer: FarmerId) -> None:
         )
 
 
-def is_signed(voucher: Voucher, domain: Domain, farmer: FarmerId) -> bool:
-    """Whether the payer signed it, for this farmer of this market."""
+def is_signed(account: PayerAccount, domain: Domain, farmer: FarmerId) -> bool:
+    """Whether the payer signed what stands, for this farmer of this market."""
     try:
-        check_signer(voucher, domain, farmer)
+        check_signer(account.voucher, signer_of(account.payer), domain, farmer)
     except Unauthorised:
         return False
     return True
 
 
-def due(accounts: Iterable[PayerAccount], leaving: Collection[Address], redeem_at: int) -> list[PayerAccount]:
+def due(accounts: Iterable[PayerAccount], leaving: Collection[Payer], redeem_at: int) -> list[PayerAccount]:
     """Which vouchers to redeem now, the largest first; none while it is not worth the gas.
 
     It is when `redeem_at` base units are open in all, or when somebody takes its money out.

@@ -164,8 +164,8 @@ class Chain:
         return Withdrawal(**fields) if fields["amount"] else None
 
     async def redeemed(self, farmer: FarmerId, renter: Address, signer: Address | None = None) -> int:
-        """What the farmer has redeemed in all of the vouchers that the renter signed, or that `signer` did for
-        it, in base units."""
+        """What the farmer has redeemed in all of the vouchers that the renter signed, or that `signer` did
+        for it, in base units."""
         return int(await self.read("redeemed", farmer, renter, signer or renter))
 
     async def delegation(self, account: Address, delegate: Address) -> Delegation:

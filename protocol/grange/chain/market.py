@@ -31,16 +31,18 @@ sending."""
 
 
 class MarketClient(Chain):
-    """The market of a sender's chain, for the sender's account."""
+    """The market of a sender's chain, for the sender's account, or for one whose delegate it is."""
 
-    def __init__(self, sender: Sender) -> None:
+    def __init__(self, sender: Sender, *, account: Address | None = None) -> None:
+        """`account`: whose vault pays and whose the orders are; the sender's own, unless told otherwise."""
         chain = sender.chain
         super().__init__(chain.rpc, market=chain.market, chain_id=chain.chain_id, parameters=chain.parameters)
         self.sender = sender
+        self.account = account or sender.address
 
     @property
     def address(self) -> Address:
-        """The account that sends, and is paid."""
+        """The account that sends, and is paid: a delegate's, not the one that it acts for."""
         return self.sender.address
 
     async def clock(self) -> BlockClock:
@@ -52,8 +54,8 @@ class MarketClient(Chain):
         return await read_registered(self, known)
 
     async def unredeemed(self, signed: Mapping[FarmerId, int]) -> int:
-        """What farmers may still redeem of the totals that this account signed to them, in base units."""
-        redeemed = await together(*(self.redeemed(farmer, self.address) for farmer in signed))
+        """What farmers may still redeem of the totals that our key signed to them, in base units."""
+        redeemed = await together(*(self.redeemed(farmer, self.account, self.address) for farmer in signed))
         return sum(max(0, total - paid) for total, paid in zip(signed.values(), redeemed, strict=True))
 
     async def deposit(self, amount: int) -> Receipt:
@@ -77,7 +79,8 @@ class MarketClient(Chain):
         many blocks are on top of it. What a reorganisation drops meanwhile is sent again."""
 
         async def make() -> Call:
-            return calls.place(terms, acceptances, await self._permit(missing))
+            permit = await self._permit(missing)
+            return calls.place(terms, acceptances, permit, account=self._on_behalf)
 
         return await self.sender.send(make, confirmations=confirmations, on_mined=on_mined)
 
@@ -101,6 +104,10 @@ class MarketClient(Chain):
     async def close(self, held: Held) -> Receipt:
         """End an order that is over: what comes of it is its renter's."""
         return await self.sender.send(calls.close(held))
+
+    @property
+    def _on_behalf(self) -> Address | None:
+        return None if self.account == self.address else self.account
 
     async def _permit(self, missing: Missing) -> Permit | None:
         wallet = self.sender.wallet

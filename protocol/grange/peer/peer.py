@@ -236,6 +236,8 @@ class Peer:
             pass
 
     def _sent(self, method: str, path: str, content: bytes, **options: Any) -> "_Exchange":
+        if self._signer.account is not None and options.get("signed", True):
+            path = paths.on_behalf(path, self._signer.account)
         return _Exchange(self, method, path, content, **options)
 
     async def _json(self, response: aiohttp.ClientResponse, shape: type[Json]) -> Json:

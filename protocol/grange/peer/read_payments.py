@@ -21,7 +21,7 @@ from grange.messages import Domain, sign_voucher, voucher_signer
 from grange.peer.errors import FarmerLied, FarmerRefused
 from grange.peer.payment_channels import PaymentChannel, PaymentChannels
 from grange.tasks import to_the_end
-from grange.types import FarmerId, Voucher
+from grange.types import Address, FarmerId, Voucher
 from grange.units import egress_rounded_up, format_tokens_rounded_up
 from grange.wire.bodies import Account, Shortage
 from grange.wire.headers import format_voucher
@@ -93,13 +93,16 @@ class ReadPayments:
         channels: PaymentChannels,
         executors: Executors,
         budget: Budget | None = None,
+        account: Address | None = None,
     ) -> None:
-        """The channels are asked and changed in the executors' database threads."""
+        """The channels are asked and changed in the executors' database threads. `account`: whose vault pays,
+        if the wallet is its delegate's."""
         self.channels = channels
         self.budget = budget or Budget()
         self._domain = domain
         self._executors = executors
         self._wallet = wallet
+        self._account = account or wallet.address
 
     def within(self, budget: Budget) -> "ReadPayments":
         """The same, for one piece of work that may cost so much."""
@@ -109,6 +112,7 @@ class ReadPayments:
             channels=self.channels,
             executors=self._executors,
             budget=budget,
+            account=self._account,
         )
 
     async def pay(self, farmer: Farmer, size_bytes: int) -> Payment | None:
@@ -153,9 +157,7 @@ class ReadPayments:
 
         Anyone who remembers nothing at all takes the farmer's word for what was spent.
         """
-        voucher = Voucher(
-            renter=self._wallet.address, cumulative=account.cumulative, r=account.r, vs=account.vs
-        )
+        voucher = Voucher(renter=self._account, cumulative=account.cumulative, r=account.r, vs=account.vs)
         try:
             is_ours = voucher_signer(self._domain, voucher, farmer=farmer) == self._wallet.address
         except BadSignature:
@@ -229,5 +231,11 @@ class ReadPayments:
 
     def _header(self, farmer: FarmerId, total: int) -> str:
         return format_voucher(
-            sign_voucher(self._domain, self._wallet.private_key, farmer=farmer, cumulative=total)
+            sign_voucher(
+                self._domain,
+                self._wallet.private_key,
+                farmer=farmer,
+                cumulative=total,
+                renter=self._account,
+            )
         )

@@ -9,7 +9,7 @@ from grange.chain import Wallet
 from grange.messages import NONCE_BYTES, Domain, request_digest, sign_digest
 from grange.peer.clocks import Clocks
 from grange.peer.timeouts import PeerTimeouts
-from grange.types import FarmerId
+from grange.types import Address, FarmerId
 from grange.wire.headers import Authorization
 
 
@@ -22,6 +22,8 @@ class Signer:
     timeouts: PeerTimeouts
     now: Callable[[], float] = time.time
     random: Callable[[int], bytes] = secrets.token_bytes
+    account: Address | None = None
+    """On whose behalf requests are made, if not the wallet's own: its delegate's key signs."""
     clocks: Clocks = field(default_factory=Clocks, compare=False)
     """What those who refused a request for its time say of theirs."""
 

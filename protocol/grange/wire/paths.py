@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from grange.types import OrderId
+from grange.types import Address, OrderId
 
 OPENAPI: Final = "/openapi.json"
 INFO: Final = "/v1/info"
@@ -12,6 +12,9 @@ ACCEPT: Final = SLOT + "/accept"
 PIECES: Final = SLOT + "/pieces"
 PIECE: Final = PIECES + "/{piece}"
 PIECE_PATH: Final = PIECE + "/path"
+
+ACCOUNT_QUERY: Final = "account"
+"""Names the account on whose behalf a delegate asks. It is part of what is signed."""
 
 CALLS: Final = (
     ("GET", INFO),
@@ -25,6 +28,11 @@ CALLS: Final = (
 )
 """Method and path of all that a farmer answers; its description at OPENAPI and docs/protocol.md list the
 same."""
+
+
+def on_behalf(path: str, account: Address) -> str:
+    """The path of a request that a delegate makes for an account."""
+    return f"{path}{'&' if '?' in path else '?'}{ACCOUNT_QUERY}={account}"
 
 
 def slot_path(order: OrderId, slot: int) -> str:

@@ -15,7 +15,7 @@ router = APIRouter()
 @router.get(paths.ACCOUNT, responses=refusals(ErrorCode.UNAUTHORISED, ErrorCode.NOT_FOUND))
 async def account(node: NodeHere, signed: SignedWithoutContent) -> Account:
     """The signer's highest total with its own signature, and what was used of it."""
-    found = await node.executors.in_database(node.payment_gate.account, signed.renter)
+    found = await node.executors.in_database(node.payment_gate.account, signed.payer)
     if found is None:
         raise NotFound("nothing was paid to this farmer yet")
     return Account(cumulative=found.cumulative, spent=found.spent, r=found.r, vs=found.vs)

@@ -3,6 +3,7 @@
 Dependencies are coroutines, though they wait for nothing: FastAPI runs plain functions on threads.
 """
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -10,11 +11,13 @@ from fastapi.openapi.models import HTTPBase
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
+from grange.errors import Misuse
 from grange.messages import NO_CONTENT
-from grange.types import OrderId
+from grange.types import OrderId, address_from
 from grange.wire.headers import SCHEME
+from grange.wire.paths import ACCOUNT_QUERY as ACCOUNT
 from grange_node.api.auth import Gatekeeper, Signed, require_content
-from grange_node.errors import Foreign, NotFound
+from grange_node.errors import Foreign, Malformed, NotFound
 from grange_node.limits.networks import UNKNOWN, Network, network_of
 from grange_node.node import Node
 from grange_node.reads.readers import AS_RENTER, Access
@@ -41,6 +44,23 @@ def signed_by(request: Request) -> Signed:
     return gatekeeper.check(scope["method"], path, authorization, network_asking(request))
 
 
+async def asking(request: Request) -> Signed:
+    """Check a request's signature, and whose it is: the signer's own, or that of the account which it names,
+    if it is a delegate of that. Raises Unauthorised, Malformed, Foreign, ChainDown, TooBusy."""
+    signed = signed_by(request)
+    named = request.query_params.getlist(ACCOUNT)
+    if not named:
+        return signed
+    try:
+        [account] = map(address_from, named)
+    except (ValueError, Misuse) as error:
+        raise Malformed(f"one address is wanted as `{ACCOUNT}`") from error
+    if account == signed.renter:
+        return signed
+    await node_of(request).delegates.require(account, signed.renter, signed.network)
+    return replace(signed, renter=account, delegate=signed.renter)
+
+
 def network_asking(request: Request) -> Network:
     """The network that a request comes from."""
     return UNKNOWN if request.client is None else network_of(request.client.host)
@@ -57,8 +77,8 @@ class GrangeSignature(SecurityBase):
         )
 
     async def __call__(self, request: Request) -> Signed:
-        """The signer. Raises Unauthorised, TooBusy."""
-        return signed_by(request)
+        """Whose request it is. Raises what `asking` does."""
+        return await asking(request)
 
 
 GRANGE_SIGNATURE = GrangeSignature()
@@ -70,7 +90,7 @@ async def _node_here(connection: HTTPConnection) -> Node:
 
 NodeHere = Annotated[Node, Depends(_node_here)]
 SignedRequest = Annotated[Signed, Depends(GRANGE_SIGNATURE)]
-"""Who signed a request. What it carries is still to be compared with what was signed."""
+"""Whose request it is. What it carries is still to be compared with what was signed."""
 
 
 async def _without_content(signed: SignedRequest) -> Signed:

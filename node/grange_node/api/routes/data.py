@@ -37,7 +37,7 @@ from grange_node.api.auth import Signed, require_content
 from grange_node.api.connection import BODY_HOOK, CLOSE_HOOK
 from grange_node.api.openapi import byte_answer, byte_body, json_answer, refusals
 from grange_node.api.refusals import problems_of
-from grange_node.api.routes.common import GRANGE_SIGNATURE, accepted_slot, node_of, signed_by
+from grange_node.api.routes.common import GRANGE_SIGNATURE, accepted_slot, asking, node_of
 from grange_node.errors import (
     LengthMissing,
     Malformed,
@@ -72,7 +72,7 @@ async def put_piece(request: Request) -> Response:
     node, names = node_of(request), request.path_params
     order, slot = _slot_in(names)
     piece = _in_path("piece", _PIECE, names["piece"])
-    signed = signed_by(request)
+    signed = await asking(request)
     size_bytes = _announced_bytes(request)
     key = SlotKey(renter=signed.renter, order=order, slot=slot)
     with _memory(node, signed, size_bytes):
@@ -99,7 +99,7 @@ async def get_slot(request: Request) -> Response:
     """Read a slot, or one range of it."""
     node, names = node_of(request), request.path_params
     order, slot = _slot_in(names)
-    signed = signed_by(request)
+    signed = await asking(request)
     wanted = request.headers.get("range")
     require_content(signed, content_hash(None if wanted is None else wanted.encode("latin-1")))
     record, access = await accepted_slot(node, signed, order, slot)
@@ -113,7 +113,7 @@ async def get_slot(request: Request) -> Response:
     if wanted is not None:
         headers["content-range"] = format_content_range(first, end, terms.slot_bytes)
     admission = node.payment_gate.admitted(
-        signed.renter,
+        signed.payer,
         end - first,
         request.headers.get(VOUCHER),
         network=signed.network,

@@ -122,10 +122,12 @@ async def _accept(
             return await service.take_over(key, asked.held(key.order), network)
         case ExtendRequest():
             terms = _terms(asked)
-            return terms, await service.extend(key, asked.salt, terms, asked.previous, network)
+            return terms, await service.extend(
+                key, asked.salt, terms, asked.previous, network, sender=signed.signer
+            )
         case PlaceRequest():
             terms = _terms(asked)
-            return terms, await service.accept(key, asked.salt, terms, network)
+            return terms, await service.accept(key, asked.salt, terms, network, sender=signed.signer)
 
 
 def _terms(asked: PlaceRequest | ExtendRequest) -> SlotTerms:
