@@ -18,6 +18,7 @@
     |  |- OrderGoesOn          an order that is not over cannot be closed
     |  |- CannotExtend         an order that is over, or will not be for long, cannot be extended
     |  |- NothingToTakeOut     nothing was announced, or its epoch has not come
+    |  |- NotAccount           a delegate's home was asked for what only its account can do
     |  |- QuoteUsed            one quote was to be stored twice
     |  `- NotEnoughMoney       vault and wallet do not cover it
     |- PeerError               the peer lied
@@ -149,6 +150,12 @@ class NothingToTakeOut(UserError, Misuse):
     """Nothing of the vault was announced to be taken out, or it is too early for it."""
 
     category = Category.MONEY
+
+
+class NotAccount(UserError, Misuse):
+    """A delegate's home was asked for what only the account itself can do."""
+
+    category = Category.USAGE
 
 
 class NotEnoughMoney(UserError, Misuse):

@@ -48,10 +48,11 @@ from grange.transfer.events import Complaint, Listener, Step, ignore_progress
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import UNKNOWN, Reputation
 from grange.types import Address, Epoch, FarmerId, OrderId
+from grange_client.delegates import Delegates
 from grange_client.downloads.downloads import DownloadPlan, Downloads
 from grange_client.downloads.reader import OrderReader
 from grange_client.downloads.restore import Restored
-from grange_client.errors import PAY_MORE, ClockWrong, NothingToTakeOut, UnknownOrder
+from grange_client.errors import PAY_MORE, ClockWrong, NotAccount, NothingToTakeOut, UnknownOrder
 from grange_client.extension import Extensions
 from grange_client.files.manifest import Manifest
 from grange_client.keys.config import Config
@@ -301,6 +302,11 @@ class Renter:
         """The account that pays, and whose the orders are."""
         return self.identity.account
 
+    @property
+    def delegates(self) -> Delegates:
+        """The keys that spend from this account's vault."""
+        return Delegates(self.market, first_block=self._first_block)
+
     def notices(self) -> list[str]:
         """What the person should know: of files that were damaged or are not written, and of orders that the
         chain dropped."""
@@ -507,7 +513,8 @@ class Renter:
     # Money.
 
     async def deposit(self, amount: int) -> Receipt:
-        """Move base units from the wallet into the vault."""
+        """Move base units from the wallet into the vault. Raises NotAccount in a delegate's home."""
+        self._require_account()
         return await self.market.deposit(amount)
 
     async def request_withdrawal(self, amount: int) -> Withdrawal:
@@ -515,13 +522,15 @@ class Renter:
 
         It waits so that farmers can redeem before what this renter's vouchers say.
         """
+        self._require_account()
         # Out of the receipt: to announce it again, because it can't be read now, would begin the wait again.
         args = (await self.market.request_withdrawal(amount)).event("WithdrawalRequested").args
         return Withdrawal(amount=args["amount"], ready_epoch=Epoch(args["ready_epoch"]))
 
     async def withdraw(self) -> Receipt:
         """Move what was announced from the vault into the wallet. Raises NothingToTakeOut."""
-        announced = await self.market.withdrawal(self.identity.wallet.address)
+        self._require_account()
+        announced = await self.market.withdrawal(self.identity.account)
         check_announced(announced, await self.market.clock())
         try:
             return await self.market.withdraw()
@@ -533,6 +542,13 @@ class Renter:
                 detail="It is in the wallet: they all have the same.",
                 hint="`grange balance` shows it.",
             ) from error
+
+    def _require_account(self) -> None:
+        if self.identity.delegate_of is not None:
+            raise NotAccount(
+                "This home is a delegate's: it moves no money in or out of the account's vault.",
+                hint="Do it where the recovery phrase is.",
+            )
 
     async def close(self, order: OrderState, watch: Listener = ignore_progress) -> Closing:
         """End an order that is over: what was not proven comes back to the vault, with compensation.

@@ -45,6 +45,7 @@ COMMANDS: Final = {
         "terms",
         "End orders that are over: what nobody proved comes back to the vault, with compensation.",
     ),
+    "keys": ("keys", "Keys of other devices, which spend from your vault up to limits."),
 }
 """Of each command the module of `commands` that has it, and its help, so that a command loads its own module
 and `--help` loads none. A test compares the help."""
@@ -68,7 +69,7 @@ class _Commands(CommandGroup):
 
 
 def load_command(name: str) -> Any:
-    """The function of one of our commands."""
+    """The function of one of our commands, or the app of a group of them."""
     module, _ = COMMANDS[name]
     return getattr(import_module(f"grange_client.cli.commands.{module}"), name)
 

@@ -47,8 +47,10 @@ def asked_command(argv: Sequence[str]) -> str | None:
     return next((word for word in argv if not word.startswith("-")), None)
 
 
-def as_command(name: str, loaded: Callable[..., Any]) -> Any:
-    """A function with its options as a command of the library below typer."""
+def as_command(name: str, loaded: Callable[..., Any] | typer.Typer) -> Any:
+    """A function with its options, or a group of them, as a command of the library below typer."""
+    if isinstance(loaded, typer.Typer):
+        return typer.main.get_group(loaded)
     holder = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     holder.callback()(lambda: None)
     holder.command(name)(loaded)

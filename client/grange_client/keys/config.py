@@ -2,6 +2,8 @@
 
     config.json               which chain and which market
     recovery.txt              the recovery phrase, readable by the owner only
+    delegate.json             in its place, in a delegate's home: a key of its own, whose delegate it is, and
+                              the secret that opens the account's orders
     catalog.sqlite            a cache, see `catalog`
     reputations.sqlite        which farmers worked, failed and lied, see `reputations`
     payment-channels.sqlite   what was signed away for reads, see `grange.peer.payment_channels`
@@ -10,17 +12,22 @@ Decides the names and the permissions, and that nothing that exists is overwritt
 """
 
 import os
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from platformdirs import user_config_path
-from pydantic import ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from grange.chain import Wallet
 from grange.chain.network_file import Network, NetworkFileInvalid, read_network
 from grange.plain_errors import describe_invalid
+from grange.seal import KEY_BYTES, RecoverySecret
 from grange.storage.atomic_file import create_file, replace_file
 from grange.storage.database_file import COMPANIONS
 from grange.storage.folder_lock import folder_lock
+from grange.types import Address, address_from
 from grange_client.errors import AlreadySetUp, BadConfig, NotSetUp
 from grange_client.keys.recovery_phrase import Identity, checked_phrase, identity
 
@@ -50,6 +57,23 @@ class Config:
         return self.home / "catalog.sqlite"
 
 
+class _DelegateFile(BaseModel):
+    """What is in a delegate's home in place of a phrase."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    account: Annotated[Address, AfterValidator(address_from)]
+    key: Annotated[str, Field(pattern="^[0-9a-f]{64}$", repr=False)]
+    secret: Annotated[str, Field(pattern="^[0-9a-f]{64}$", repr=False)]
+
+    def identity(self) -> Identity:
+        return Identity(
+            wallet=Wallet(bytes.fromhex(self.key)),
+            secret=RecoverySecret(secret=bytes.fromhex(self.secret)),
+            delegate_of=self.account,
+        )
+
+
 def home_path(given: Path | None) -> Path:
     """The home: as given, else $GRANGE_HOME, else the platform's place for configuration."""
     if given is not None:
@@ -60,8 +84,8 @@ def home_path(given: Path | None) -> Path:
 
 
 def is_set_up(home: Path) -> bool:
-    """Whether there is a recovery phrase already: it is what must never be lost."""
-    return _phrase_path(home).exists()
+    """Whether there is a recovery phrase already, which must never be lost, or a delegate's key."""
+    return _phrase_path(home).exists() or _delegate_path(home).exists()
 
 
 def set_up(home: Path, *, phrase: str, network: Network) -> Config:
@@ -78,6 +102,23 @@ def set_up(home: Path, *, phrase: str, network: Network) -> Config:
         except FileExistsError:
             raise _already_set_up(home) from None
     return Config(home=home, network=network, identity=identity(phrase))
+
+
+def set_up_delegate(home: Path, *, of: Config) -> Config:
+    """Write the home of a delegate: a new key and the secret of the account's orders, without its phrase.
+    Raises AlreadySetUp rather than overwrite."""
+    made = _DelegateFile(
+        account=of.identity.account,
+        key=secrets.token_bytes(KEY_BYTES).hex(),
+        secret=of.identity.secret.secret.hex(),
+    )
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with folder_lock(home):
+        if is_set_up(home):
+            raise _already_set_up(home)
+        replace_file(_network_path(home), of.network.model_dump_json(indent=2) + "\n")
+        create_file(_delegate_path(home), made.model_dump_json(indent=2) + "\n")
+    return Config(home=home, network=of.network, identity=made.identity())
 
 
 def move_to(home: Path, network: Network) -> list[Path]:
@@ -99,17 +140,25 @@ def load(home: Path) -> Config:
     """Read a home. Raises NotSetUp, BadConfig or BadPhrase."""
     if not is_set_up(home):
         raise NotSetUp(f"Nothing is set up in {home}.", hint="Run `grange init` first.")
-    phrase = _read(
-        _phrase_path(home),
-        hint="Put the recovery phrase there, or set it up again with `grange init --phrase`.",
-    )
     network = parse_network(
         _read(
             _network_path(home), hint="Write it again, or set up another home with `grange init --phrase`."
         ),
         _network_path(home),
     )
-    return Config(home=home, network=network, identity=identity(phrase))
+    return Config(home=home, network=network, identity=_identity_of(home))
+
+
+def _identity_of(home: Path) -> Identity:
+    path = _delegate_path(home)
+    if not path.exists():
+        hint = "Put the recovery phrase there, or set it up again with `grange init --phrase`."
+        return identity(_read(_phrase_path(home), hint=hint))
+    hint = "Make another with `grange keys delegate new`, where the recovery phrase is."
+    try:
+        return _DelegateFile.model_validate_json(_read(path, hint=hint)).identity()
+    except ValidationError as error:
+        raise BadConfig(f"{path}: {describe_invalid(error)}.", hint=hint) from None
 
 
 def parse_network(text: str, source: Path | str, hint: str = "Correct it.") -> Network:
@@ -138,6 +187,10 @@ def _already_set_up(home: Path) -> AlreadySetUp:
 
 def _network_path(home: Path) -> Path:
     return home / "config.json"
+
+
+def _delegate_path(home: Path) -> Path:
+    return home / "delegate.json"
 
 
 def _phrase_path(home: Path) -> Path:

@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from inspect import getdoc
 
 import pytest
+from typer import Typer
 
 from grange_client.cli import app
 from grange_client.cli.app import COMMANDS, load_command, run
@@ -118,7 +119,9 @@ def test_other_packages_are_not_looked_for_when_a_command_of_ours_is_called(
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_that_is_shown_without_loading_is_the_commands_own(name: str) -> None:
-    own = (getdoc(load_command(name)) or "").partition("\n\n")[0]
+    loaded = load_command(name)
+    help_text = loaded.info.help if isinstance(loaded, Typer) else getdoc(loaded)
+    own = (help_text or "").partition("\n\n")[0]
     assert COMMANDS[name][1] == " ".join(own.split())
 
 

@@ -1,0 +1,141 @@
+"""`keys delegate`: keys that spend from the vault on other devices, up to limits.
+
+Decides what is asked and shown. Leaves the work to `delegates`, a device's home to `config`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from grange.times import BlockClock
+from grange.types import Address, Epoch, address_from
+from grange.units import format_tokens, parse_tokens
+from grange_client.cli.commands import common
+from grange_client.cli.commands.common import Home, Json, Verbose
+from grange_client.cli.screens.tables import facts, new_table
+from grange_client.delegates import NOTHING, Delegate, Limits
+from grange_client.keys.config import home_path, load, set_up_delegate
+
+keys = typer.Typer(
+    help="Keys of other devices, which spend from your vault up to limits.", no_args_is_help=True
+)
+delegate = typer.Typer(
+    help="Keys that store and read for you without your recovery phrase.", no_args_is_help=True
+)
+keys.add_typer(delegate, name="delegate")
+
+Key = Annotated[str, typer.Argument(metavar="ADDRESS", help="The delegate's address.")]
+PerEpoch = Annotated[
+    str, typer.Option("--per-epoch", metavar="TOKENS", help="The most that it may spend in an epoch.")
+]
+InAll = Annotated[
+    str,
+    typer.Option("--in-all", metavar="TOKENS", help="The most that it will ever have spent, in all."),
+]
+Epochs = Annotated[int, typer.Option("--epochs", min=1, help="For how many epochs, with this one.")]
+
+
+@delegate.command("new")
+def new(
+    folder: Annotated[Path, typer.Argument(help="Where to make the device's home; copy it there.")],
+    *,
+    per_epoch: PerEpoch,
+    in_all: InAll,
+    epochs: Epochs,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Make a home for another device: a key of its own, the key that opens your orders, and no phrase."""
+    config = load(home_path(home))
+    made = set_up_delegate(folder, of=config)
+    address = made.identity.wallet.address
+    _authorize(home, address, per_epoch, in_all, epochs)
+    common.out.print(
+        facts([("delegate", address), ("account", config.identity.account), ("home", str(folder))])
+    )
+    common.out.print(
+        "\nMove that directory to the device: who has it reads what you store, and spends up to the limits. "
+        "Send some gas tokens to the delegate's address."
+    )
+
+
+@delegate.command("authorize")
+def authorize(
+    address: Key,
+    *,
+    per_epoch: PerEpoch,
+    in_all: InAll,
+    epochs: Epochs,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Set what a delegate may spend from now on; what it spent before counts."""
+    _authorize(home, address_from(address), per_epoch, in_all, epochs)
+
+
+@delegate.command("revoke")
+def revoke(address: Key, home: Home = None, verbose: Verbose = False) -> None:
+    """Let a delegate place nothing any more. What it placed goes on, and farmers are paid for reads."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            receipt = await renter.delegates.authorize(address_from(address), NOTHING)
+            common.err.print(f"Revoked, in block {receipt.block}.")
+
+    common.run(run())
+
+
+@delegate.command("list")
+def list_delegates(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
+    """Show every delegate, what it may spend and what it has spent."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            listed, clock = await renter.delegates.listed(), await renter.market.clock()
+        if as_json:
+            common.print_json([_json(one) for one in listed])
+        else:
+            common.out.print(_table(listed, clock) if listed else "No key was authorized yet.")
+
+    common.run(run())
+
+
+def _authorize(home: Path | None, address: Address, per_epoch: str, in_all: str, epochs: int) -> None:
+    amounts = parse_tokens(per_epoch), parse_tokens(in_all)
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            until = Epoch((await renter.market.clock()).epoch + epochs)
+            limits = Limits(per_epoch=amounts[0], in_all=amounts[1], until_epoch=until)
+            receipt = await renter.delegates.authorize(address, limits)
+            common.err.print(f"Authorized until epoch {until}, in block {receipt.block}.")
+
+    common.run(run())
+
+
+def _table(listed: list[Delegate], clock: BlockClock) -> Any:
+    table = new_table("delegate|", ">in an epoch", ">in all", ">spent", "until")
+    for one in listed:
+        shown = one.delegation
+        over = clock.epoch >= shown.until_epoch
+        table.add_row(
+            one.address,
+            format_tokens(shown.per_epoch),
+            format_tokens(shown.in_all),
+            format_tokens(shown.spent),
+            "over" if over else clock.describe_epoch(shown.until_epoch),
+        )
+    return table
+
+
+def _json(one: Delegate) -> dict[str, Any]:
+    shown = one.delegation
+    return {
+        "delegate": one.address,
+        "per_epoch": str(shown.per_epoch),
+        "in_all": str(shown.in_all),
+        "until_epoch": shown.until_epoch,
+        "spent": str(shown.spent),
+        "left": str(shown.left_for_orders),
+    }

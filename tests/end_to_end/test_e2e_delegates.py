@@ -1,0 +1,161 @@
+"""A device with a key of its own stores and reads for an account, until its limit stops it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from e2e_command import Ran, grange
+from e2e_town import Person, Town, eventually, fetched, stored
+from e2e_tree import plain_file
+
+from grange import messages
+from grange.chain import Sender, TransactionReverted, Wallet, calls
+from grange.types import Address, Epoch, Terms
+from grange.units import TOKEN, format_tokens
+from grange_client.keys.config import Config, load
+from grange_client.orders.plan import StoreOptions
+from grange_client.renter import Renter
+from grange_devnet import Devnet
+from grange_devnet.engines import EngineName
+from grange_devnet.fleet import Fleet, FleetOptions
+
+FARMERS = 4
+FEW_MB = 3_000_000
+CODE = StoreOptions(k=2, n=4)
+PRICE = FleetOptions(egress_price_tokens_per_gib="1000")
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def town(engine: EngineName, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+    """Farmers that sell reads."""
+    folder = tmp_path_factory.mktemp(f"delegates-{engine}")
+    async with (
+        Devnet.start(engine=engine) as devnet,
+        Fleet.start(devnet, FARMERS, folder / "farmers", options=PRICE) as fleet,
+    ):
+        yield Town(devnet, fleet, None, folder)  # type: ignore[arg-type]
+
+
+async def cost_of(config: Config, source: Path) -> int:
+    async with Renter.open(config) as renter:
+        return (await renter.quote([source], CODE)).cost
+
+
+async def device_of(town: Town, person: Person, folder: Path, per_epoch: int, in_all: int) -> Config:
+    """A device's home, made and authorized by command, with gas of its own."""
+    limits = ("--per-epoch", format_tokens(per_epoch), "--in-all", format_tokens(in_all), "--epochs", 90)
+    made = await grange("keys", "delegate", "new", folder, *limits, "--home", person.home)
+    assert made.code == 0, made
+    device = load(folder)
+    await town.devnet.faucet(device.identity.wallet.address, 10**18, 0)
+    return device
+
+
+async def test_a_device_stores_until_its_limit_stops_it(town: Town, tmp_path: Path) -> None:
+    """It has no phrase; what it stores is the account's, paid by its vault and opened by the phrase; then the
+    client says that the limit is reached, and so does the market to one that asks it nevertheless."""
+    person = await town.person()
+    assert (await grange("deposit", 50, "--home", person.home)).code == 0
+    source = plain_file(tmp_path / "one.bin", FEW_MB, seed=41)
+    cost = await cost_of(person.config, source)
+    device = await device_of(town, person, tmp_path / "device", 50 * TOKEN, cost + cost // 2)
+    assert not (device.home / "recovery.txt").exists()
+    vault = await town.chain.vault(person.address)
+
+    order = (await stored(device, source, CODE)).order
+    paid = vault - await town.chain.vault(person.address)
+    shown = await town.chain.delegation(person.address, device.identity.wallet.address)
+    assert (order.renter, shown.spent) == (person.address, paid)
+    assert 0 < paid <= cost
+    with_words = await fetched(town.home_for(person.phrase), tmp_path / "words")
+    assert (with_words / "one.bin").read_bytes() == source.read_bytes()
+
+    stopped = await grange("put", source, "--k", 2, "--n", 4, "--yes", "--home", device.home)
+    assert (stopped.code, "This device may spend" in stopped.err) == (5, True), stopped
+    with pytest.raises(TransactionReverted) as refused:
+        await place_beyond(town, device, shown.left_for_orders + 1)
+    assert refused.value.name == "DelegateLimitExceeded"
+    assert await town.chain.vault(person.address) == vault - paid
+
+    listed = (await grange("keys", "delegate", "list", "--json", "--home", person.home)).json
+    assert [(one["delegate"], int(one["spent"])) for one in listed] == [
+        (device.identity.wallet.address, paid)
+    ]
+
+
+async def place_beyond(town: Town, device: Config, amount: int) -> None:
+    """An order of one slot that costs so much, as the farmer's operator would sign it."""
+    farmer = town.farmers[0]
+    clock = await town.chain.head()
+    grid = town.chain.parameters.grid_epochs
+    end = Epoch((clock.epoch // grid + 2) * grid)
+    wallet = device.identity.wallet
+    account = device.identity.account
+    salt = bytes(31) + b"\x01"
+    accepted = messages.sign_acceptance(
+        town.chain.domain,
+        town.operator(farmer).private_key,
+        messages.AcceptanceMessage(
+            order=messages.order_id(account, salt, sender=wallet.address),
+            farmer=farmer.farmer,
+            slot=0,
+            root=bytes(32),
+            leaf_count=1,
+            rate=-(-amount // (end - clock.epoch - 2)),
+            end=end,
+            deadline_block=clock.number + 50,
+        ),
+    )
+    terms = Terms(salt=salt, end=end, leaf_count=1, piece_leaves=1, k=1)
+    await Sender(town.chain, wallet).send(calls.place(terms, [accepted], account=account))
+
+
+async def test_what_a_device_reads_is_paid_by_the_account_and_counts(town: Town, tmp_path: Path) -> None:
+    """Farmers take its vouchers, which are redeemed from the account's vault and count against its limit; one
+    that was revoked reads nothing any more, and is told so."""
+    person = await town.person()
+    assert (await grange("deposit", 60, "--home", person.home)).code == 0
+    source = plain_file(tmp_path / "one.bin", FEW_MB, seed=42)
+    await stored(person.config, source, CODE)
+    device = await device_of(town, person, tmp_path / "device", 40 * TOKEN, 40 * TOKEN)
+    own = device.identity.wallet.address
+    done = await grange("get", "one.bin", tmp_path / "back", "--yes", "--json", "--home", device.home)
+    assert int(done.json["paid"]) > 0
+    assert (tmp_path / "back" / "one.bin").read_bytes() == source.read_bytes()
+
+    async def redeemed() -> bool:
+        found = [await town.chain.redeemed(one.farmer, person.address, own) for one in town.farmers]
+        shown = await town.chain.delegation(person.address, own)
+        return 0 < sum(found) == shown.spent
+
+    await eventually(redeemed, "the device's vouchers are redeemed")
+    assert all([await town.chain.redeemed(one.farmer, person.address) == 0 for one in town.farmers])
+
+    revoked = await grange("keys", "delegate", "revoke", own, "--home", person.home)
+    assert revoked.code == 0, revoked
+    stopped: Ran = await grange("put", source, "--k", 2, "--n", 4, "--yes", "--home", device.home)
+    assert (stopped.code, "This device may spend 0 tokens" in stopped.err) == (5, True), stopped
+
+
+async def test_a_device_moves_no_money_and_authorizes_nobody(town: Town, tmp_path: Path) -> None:
+    person = await town.person()
+    device = await device_of(town, person, tmp_path / "device", TOKEN, TOKEN)
+    other: Address = Wallet(bytes([9]) * 32).address
+    limits = ("--per-epoch", 1, "--in-all", 1, "--epochs", 1)
+    for words in (
+        ("deposit", 1),
+        ("withdraw", 1),
+        ("withdraw",),
+        ("keys", "delegate", "authorize", other, *limits),
+        ("keys", "delegate", "revoke", other),
+    ):
+        refused = await grange(*words, "--home", device.home)
+        assert (refused.code, "This home is a delegate's" in refused.err) == (2, True), refused
+    config = replace(device, home=tmp_path / "another")
+    assert config.identity.delegate_of == person.address
