@@ -57,15 +57,14 @@ async def together(*calls: Awaitable[Any]) -> tuple[Any, ...]:
 
 
 async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel what is left and wait for it, so that nothing outlives its caller; late errors are dropped."""
+    """Cancel what is left and wait for it, so that nothing outlives its caller, however often that is
+    cancelled meanwhile: CancelledError comes when all have ended. Late errors are dropped."""
     waited = list(tasks)
     for task in waited:
         task.cancel()
-    if waited:
-        await asyncio.wait(waited)
-    for task in waited:
-        if not task.cancelled():
-            task.exception()
+    # Gathered, the errors count as seen.
+    if await wait_out(asyncio.gather(*waited, return_exceptions=True)):
+        raise asyncio.CancelledError
 
 
 async def wait_out(work: "asyncio.Future[Any]") -> bool:
