@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IBooks} from "../../contracts/interfaces/IBooks.sol";
 import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
 import {ILosses} from "../../contracts/interfaces/ILosses.sol";
-import {Acceptance, Epoch, FarmerId, OperatorConsent, OrderId, Terms} from "../../contracts/types/Types.sol";
+import {Acceptance, Epoch, FarmerId, FarmerView, Offer, OperatorConsent, OrderId, Terms} from "../../contracts/types/Types.sol";
 import {AttackTest} from "./support/AttackTest.sol";
 import {vm} from "./support/Cheats.sol";
 import {Reference} from "./support/Reference.sol";
@@ -171,6 +171,32 @@ contract StolenKeyTest is AttackTest {
         }
     }
 
+    /// Must hold: what the thief announces in the farm's name (its price, what reading costs, where it is) moves no money: what is
+    /// stored is paid as before. The owner can announce the right thing again, whatever its operator is, and with another
+    /// operator the thief can't any more.
+    function testFuzz_updateFarmer(Offer memory offer, string memory endpoint) external {
+        _begin();
+        FarmerView memory before = market.farmer(_victim);
+        FarmerView memory expected = _with(market.farmer(_victim), endpoint, offer);
+        address thief = _operator(_victim);
+        vm.prank(thief);
+        market.updateFarmer(_victim, endpoint, offer);
+        vm.assertEq(_digest(market.farmer(_victim)), _digest(expected), "any offer, any endpoint, and nothing else");
+        uint256 earned = market.earnings(_ownerOf(_victim));
+        _enter(_now() + 1);
+        _prove(_victim);
+        vm.assertEq(market.earnings(_ownerOf(_victim)) - earned, HONEST * R, "paid as before");
+        vm.prank(_ownerOf(_victim));
+        market.updateFarmer(_victim, before.endpoint, before.offer);
+        FarmerView memory restored = market.farmer(_victim);
+        vm.assertEq(keccak256(abi.encode(restored.offer)), keccak256(abi.encode(before.offer)), "by the owner");
+        vm.assertEq(keccak256(bytes(restored.endpoint)), keccak256(bytes(before.endpoint)), "by the owner, too");
+        _recover();
+        vm.expectRevert(abi.encodeWithSelector(IFarmers.NotOwnerOrOperator.selector, _victim, thief));
+        vm.prank(thief);
+        market.updateFarmer(_victim, endpoint, offer);
+    }
+
     /// Must hold: the owner alone sets limits, of a farmer that has not lapsed; they bind the operator, never the owner.
     function testFuzz_limitsAreTheOwners(address stranger, uint80 ceiling, uint80 lossLimit) external {
         _begin();
@@ -208,6 +234,19 @@ contract StolenKeyTest is AttackTest {
         _prove(_victim);
         vm.assertEq(_declareAll(2 * R), 2 * R, "and two");
         vm.assertEq(market.farmer(_victim).committedRate, 0, "all");
+    }
+
+    function _with(
+        FarmerView memory farmer,
+        string memory endpoint,
+        Offer memory offer
+    ) private pure returns (FarmerView memory) {
+        (farmer.endpoint, farmer.offer) = (endpoint, offer);
+        return farmer;
+    }
+
+    function _digest(FarmerView memory farmer) private pure returns (bytes32) {
+        return keccak256(abi.encode(farmer));
     }
 
     function _closeAll() private {
