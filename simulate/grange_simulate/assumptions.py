@@ -193,6 +193,9 @@ class Assumptions:
     """What an order holds, before coding."""
     networks: int = 4
     """Independent ones, each with a history of its own."""
+    extension_days: int = 0
+    """How often the renter of an order extends it, and so fills its vacant slots, whatever that costs. 0:
+    never, and orders last as long as they are watched."""
     farmers: Farmers = field(default_factory=Farmers)
     lines: Lines = field(default_factory=Lines)
     rules: Rules = field(default_factory=Rules)
@@ -202,6 +205,8 @@ class Assumptions:
         days = self.years * DAYS_PER_YEAR
         if not DAYS_PER_MONTH <= days <= MOST_STEPS / STEPS_PER_DAY:
             raise Misuse(f"from a month to 20 years can be simulated, not {self.years:g} years")
+        if not 0 <= self.extension_days <= MOST_DAYS:
+            raise Misuse(f"orders are extended every so many days, up to {MOST_DAYS}, or never: 0")
         if not (1 <= self.orders <= MOST_ORDERS and 1 <= self.networks <= MOST_NETWORKS):
             raise Misuse(f"up to {MOST_NETWORKS} networks of up to {MOST_ORDERS} orders can be simulated")
         if not 0 < self.order_gib <= MOST_GIB:

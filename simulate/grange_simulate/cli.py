@@ -1,4 +1,5 @@
-"""`grange simulate`: years of a network; `check`: the simulation beside the closed form; `policy`: a drawing.
+"""`grange simulate`: years of a network; `check`: the simulation beside the closed form; `policy`: a drawing;
+`gang`: what farmers that act as one get of an order.
 
 Decides the options and what is printed. Leaves the defaults and their reasons to `assumptions`, and errors to
 `grange.cli`.
@@ -7,6 +8,7 @@ Decides the options and what is printed. Leaves the defaults and their reasons t
 import json
 import os
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +24,13 @@ from grange_simulate import policy_drawing, report
 from grange_simulate.assumptions import DEFAULT_CODES, Assumptions, Code, Farmers, Lines, Prices, Rules
 from grange_simulate.check import compared
 from grange_simulate.drawing import drawn
-from grange_simulate.intervals import Estimate
+from grange_simulate.gang import DEFAULT_HONEST, HONEST_SLOTS, Case, Gang, Renter, Taken, taken_of_all
+from grange_simulate.intervals import Estimate, estimated
 
 DEFAULT_SEED = 1
+DEFAULT_SHARES = (0.05, 0.1, 0.2, 0.3, 0.4)
+DEFAULT_GANG_CODES = ("4/8", "10/30")
+DEFAULT_GANG_ORDERS = 200
 _CODE = re.compile(r"([0-9]{1,3})(?:/| of )([0-9]{1,3})")
 _FARMERS, _LINES, _PRICES, _RULES, _WORLD = Farmers(), Lines(), Prices(), Rules(), Assumptions()
 
@@ -74,6 +80,12 @@ def simulate(  # noqa: PLR0917  typer makes options of parameters
     auction_epochs: Annotated[int, typer.Option(help="Days in which a bounty rises.")] = (
         _RULES.auction_epochs
     ),
+    extension_days: Annotated[
+        int,
+        typer.Option(
+            help="Each renter extends so often, and fills the vacant slots.", show_default="0: never"
+        ),
+    ] = _WORLD.extension_days,
     as_json: Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw it: an SVG file.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.", show_default="one for each processor")] = (
@@ -89,6 +101,7 @@ def simulate(  # noqa: PLR0917  typer makes options of parameters
             orders=orders,
             order_gib=order_gib,
             networks=networks,
+            extension_days=extension_days,
             farmers=Farmers(
                 count=farmers,
                 lifetime_days=lifetime_days,
@@ -140,6 +153,42 @@ def check(seed: Seed = DEFAULT_SEED, as_json: Json = False) -> None:
 
 
 @app.command()
+def gang(  # noqa: PLR0917  typer makes options of parameters
+    share: Annotated[
+        list[float] | None,
+        typer.Option(help="Of all stake; again for another.", show_default="0.05 0.1 0.2 0.3 0.4"),
+    ] = None,
+    code: Annotated[
+        list[str] | None, typer.Option(help="k/n; again for another.", show_default="4/8 10/30")
+    ] = None,
+    farmers: Annotated[int, typer.Option(help="Honest farmers.")] = DEFAULT_HONEST,
+    name_slots: Annotated[
+        float, typer.Option(help="Slots that each name of the gang has the collateral for.")
+    ] = HONEST_SLOTS,
+    orders: Annotated[int, typer.Option(help="Orders placed in each case.")] = DEFAULT_GANG_ORDERS,
+    seed: Seed = DEFAULT_SEED,
+    as_json: Json = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.", show_default="one for each processor")] = (
+        os.cpu_count() or 1
+    ),
+) -> None:
+    """Place orders beside a gang of farmers that ask half the usual price: how many slots it gets."""
+    with explained(as_json=as_json):
+        cases = [
+            Case(gang=Gang(share=one, honest=farmers, name_slots=name_slots), renter=renter, code=_code(text))
+            for text in code or DEFAULT_GANG_CODES
+            for renter in Renter
+            for one in share or DEFAULT_SHARES
+        ]
+        results = taken_of_all(cases, orders=orders, seed=seed, workers=workers)
+    if as_json:
+        found = [asdict(case) | asdict(taken) for case, taken in zip(cases, results, strict=True)]
+        typer.echo(json.dumps({"seed": seed, "cases": found}, indent=2))
+    else:
+        _show_gang(cases, results)
+
+
+@app.command()
 def policy(
     plot: Annotated[Path, typer.Option(help="The SVG file to write.")],
     code: Annotated[str, typer.Option(help="k/n.")] = "10/30",
@@ -168,17 +217,46 @@ def _show(assumptions: Assumptions, results: list[report.Result], seed: int) -> 
         )
     _out.print(losses)
     _explain(results)
-    columns = ("read", "wasted", "sent", "cost", "bounty", "rent", "days", "unpaid")
+    columns = ("read", "wasted", "sent", "renter", "cost", "bounty", "rent", "days", "unpaid")
     repair = _table("Repair: TiB and tokens for each TiB stored for a month", *columns)
     for one in results:
-        amounts = (one.read_tib, one.wasted_tib, one.written_tib, one.repair_cost, one.bounties, one.rent)
+        traffic = (one.read_tib, one.wasted_tib, one.written_tib, one.read_by_renters_tib)
+        amounts = (*traffic, one.repair_cost, one.bounties, one.rent)
         rest = (f"{one.vacant_days:.0f}", f"{one.unpaid:.1%}")
         repair.add_row(str(one.code), *(f"{amount:.2f}" for amount in amounts), *rest)
     _out.print(repair)
     _out.print(
-        "wasted: of what is read, by repairers that came too late. cost: egress and gas. days: how long a"
+        "wasted: of what is read, by repairers that came too late. renter: what renters read beside that,"
+        " when they extend. cost: egress and gas, of repairers. days: how long a"
         " slot is vacant. unpaid: the part of the time in which an order is in danger and a repair does not"
         " pay until another slot falls vacant, if then; its renter may repair it."
+    )
+
+
+def _show_gang(cases: list[Case], results: list[Taken]) -> None:
+    one = cases[0].gang
+    _out.print(
+        f"{one.honest} honest farmers, which have at stake {HONEST_SLOTS} slots each on average. Each name of"
+        f" the gang has {one.name_slots:g}. {sum(results[0].orders)} orders in each case.\n"
+    )
+    columns = ("at stake", "slots", "k or more", "in danger", "all", "price")
+    for code, renter in dict.fromkeys((case.code, case.renter) for case in cases):
+        table = _table(f"{code}, a renter that {renter}; orders in percent", *columns, first="share")
+        for case, found in zip(cases, results, strict=True):
+            if (case.code, case.renter) == (code, renter):
+                counts = (found.enough, found.danger, found.everything)
+                table.add_row(
+                    f"{case.gang.share:.0%}",
+                    f"{case.gang.stake_slots:,.0f}",
+                    f"{found.slots:.1f}",
+                    *(_percent(estimated(count, found.orders)) for count in counts),
+                    f"{found.price:.2f}",
+                )
+        _out.print(table)
+    _out.print(
+        "share: of all stake. at stake: what the gang has, in slots at the usual price. k or more: it can"
+        " read the order, and compute what it does not keep. in danger: nobody can read it without the gang."
+        " price: what an order costs, as a multiple of the usual."
     )
 
 
@@ -190,9 +268,9 @@ def _shock_in_words(farmers: Farmers) -> str:
     return f"{often} {farmers.shock_share:.0%} of them vanish at once, {stay}."
 
 
-def _table(title: str, *headings: str) -> Table:
+def _table(title: str, *headings: str, first: str = "code") -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("code", *headings):
+    for heading in (first, *headings):
         table.add_column(heading, no_wrap=True)
     return table
 

@@ -1,18 +1,19 @@
 """One network under one code, step by step: farmers go, are evicted, and repairers do what the policy says.
 
     each step     evictions, farmers that leave, passes that end
-    each day      the policy is asked about every order, passes begin
+    each day      the policy is asked about every order, passes begin, renters extend
 
 Decides the order of things and who repairs: farmers with a repairer that are online and not at work already,
 by chance, when their turn has come; the orders with the fewest spare slots come first. Leaves what happens to
-farmers to `history`, what a repairer wants to `judgement`, when the first begins to `turns`, how long it
-takes to `lines`.
+farmers to `history`, when renters extend to `extensions`, what a repairer wants to `judgement`, when the
+first begins to `turns`, how long it takes to `lines`.
 """
 
 import numpy as np
 
 from grange.units import GIB
 from grange_simulate.assumptions import STEPS_PER_DAY, Assumptions, Code
+from grange_simulate.extensions import Extensions
 from grange_simulate.groups import Ints
 from grange_simulate.history import Bools, History, drawn
 from grange_simulate.judgement import Judgement
@@ -72,6 +73,7 @@ class _Network:
         """As the policy counts live slots."""
         self._verdicts = self._judgement.verdicts(nothing, nothing, self._counted_on)
         self._known_lost = np.zeros(assumptions.orders, dtype=np.bool_)
+        self._extensions = Extensions(assumptions.orders, assumptions.extension_days, random)
 
     def lived(self) -> Tally:
         """All steps."""
@@ -82,6 +84,7 @@ class _Network:
             self._end(step)
             if step % STEPS_PER_DAY == 0:
                 self._begin(self._judged(step), step)
+                self._extend(step)
         return self._counter.tally()
 
     def _lose(self, step: int) -> None:
@@ -165,8 +168,8 @@ class _Network:
         vacant = vacant[joins | self._verdicts.takes_all[of]]
         return row_of[orders.order_of(vacant)], vacant
 
-    def _takers(self, rows: Ints, repairers: Ints, holders: Ints, online: Bools) -> Ints:
-        """A seat for each slot, -1 where none that was asked fits. The repairer itself is asked first."""
+    def _takers(self, rows: Ints, repairers: Ints | None, holders: Ints, online: Bools) -> Ints:
+        """A seat for each slot, -1 where none that was asked fits. A repairer itself is asked first."""
         seats = np.full(len(rows), -1)
         there = np.flatnonzero(online)
         column = self._code.n + _rank_in_row(rows)
@@ -180,13 +183,41 @@ class _Network:
                 break
             wanted = rows[open_slots]
             asked = self._random.choice(there, len(open_slots))
-            if turn == 0:
+            if turn == 0 and repairers is not None:
                 first = column[open_slots] == self._code.n
                 asked[first] = repairers[wanted[first]]
             fits = fitting(table, wanted, asked, self._history.groups)
             seats[open_slots[fits]] = asked[fits]
             table[wanted[fits], column[open_slots[fits]]] = asked[fits]
         return seats
+
+    def _extend(self, step: int) -> None:
+        """Renters whose orders are due read them and fill their vacant slots, at once: a term has months."""
+        due = self._extensions.due(step // STEPS_PER_DAY)
+        due = due[~self._orders.lost[due] & ~self._repairing[due]]
+        if not len(due):
+            return
+        online = self._history.online[step]
+        holders = self._orders.holders(due)
+        sources = self._sources(due, holders, online, step)
+        readable = sources[:, -1] >= 0
+        vacant = self._orders.vacant
+        row_of = np.full(self._orders.count, -1)
+        row_of[due[readable]] = np.arange(int(readable.sum()))
+        vacant = vacant[row_of[self._orders.order_of(vacant)] >= 0]
+        rows = row_of[self._orders.order_of(vacant)]
+        seats = self._takers(
+            rows, None, holders[readable], online & ~self._history.late[step // STEPS_PER_DAY]
+        )
+        filled = seats >= 0
+        read = np.unique(rows[filled])
+        self._extensions.extended(due[readable])
+        self._queues.burden(sources[readable][read], np.full(len(read), self._slot_bytes / GIB), step)
+        self._counter.add(
+            filled_by_renters=int(filled.sum()),
+            read_by_renters_bytes=len(read) * self._code.k * self._slot_bytes,
+        )
+        self._orders.refill(vacant[filled], seats[filled])
 
     def _run(self, chosen: Ints, passes: Passes, slots: Ints, step: int, *, idle: int) -> None:
         ends = self._queues.ends(passes, self._slot_bytes / GIB, step)

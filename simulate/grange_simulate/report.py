@@ -41,6 +41,8 @@ class Result:
     wasted_tib: float
     """Of what is read, what repairers read that came too late."""
     written_tib: float
+    read_by_renters_tib: float
+    """What renters read when they extend, to fill vacant slots."""
     repair_cost: float
     """What repairers pay for egress and gas."""
     bounties: float
@@ -58,6 +60,8 @@ class Result:
     """Orders lost in such a time."""
     passes: int
     broken_passes: int
+    filled_by_renters: int
+    """Slots."""
 
 
 def run(assumptions: Assumptions, codes: Sequence[Code], seed: int, *, workers: int) -> list[Result]:
@@ -111,6 +115,7 @@ def _result(assumptions: Assumptions, tallies: Sequence[Tally]) -> Result:
         read_tib=sum(one.read_bytes for one in tallies) / _TIB / tib_months,
         wasted_tib=sum(one.wasted_bytes for one in tallies) / _TIB / tib_months,
         written_tib=sum(one.written_bytes for one in tallies) / _TIB / tib_months,
+        read_by_renters_tib=sum(one.read_by_renters_bytes for one in tallies) / _TIB / tib_months,
         repair_cost=sum(one.cost for one in tallies) / TOKEN_PARTS / tib_months,
         bounties=sum(one.bounties for one in tallies) / TOKEN_PARTS / tib_months,
         rent=assumptions.prices.rent_per_tib_month * live / code.k,
@@ -121,4 +126,5 @@ def _result(assumptions: Assumptions, tallies: Sequence[Tally]) -> Result:
         unpaid_losses=sum(one.unpaid_losses for one in tallies),
         passes=passes,
         broken_passes=sum(one.broken_passes for one in tallies),
+        filled_by_renters=sum(one.filled_by_renters for one in tallies),
     )

@@ -44,6 +44,9 @@ class Tally:
     """What repairers paid: egress and gas."""
     bounties: int = 0
     """What repairers were paid."""
+    filled_by_renters: int = 0
+    """Slots that renters filled when they extended."""
+    read_by_renters_bytes: int = 0
     order_days: int = 0
     """Added up over all orders that were not lost."""
     slot_days: int = 0

@@ -416,7 +416,7 @@ class FakeMarket(RenterMarket):
     def shown(self, farmer: Farmer) -> Farmer:
         """With the epochs that the test says it has proven."""
         proven = self.proven.get(farmer.id, 0)
-        committed = farmer.committed_rate or (1 if proven else 0)
+        committed = farmer.committed_rate or (TOKEN // 20 if proven else 0)
         return replace(farmer, epochs_proven=proven, committed_rate=committed)
 
     async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:

@@ -22,7 +22,7 @@ from grange.transfer.selection import (
 from grange.types import Epoch, Offer, address_from
 from grange.units import GIB, MIB, TOKEN
 from grange_client.errors import NotEnoughMoney, NothingToStore
-from grange_client.orders.cautions import code_text
+from grange_client.orders.cautions import cautions, code_text
 from grange_client.orders.plan import (
     Funds,
     StoreOptions,
@@ -229,14 +229,13 @@ LARGE = Requirements(
 def test_thirty_farmers_for_one_base_unit_do_not_take_an_order() -> None:
     """A saboteur that asks next to nothing, and so risks nothing, gets no slot while others ask the usual."""
     honest = [candidate(i, net=f"10.{i}.0.0/16", reputation=Reputation(successes=50)) for i in range(1, 61)]
-    bad = [
-        candidate(1000 + i, net=f"172.{i}.0.0/16", price_per_gib_epoch=1, stake=16 * 100 * 16)
-        for i in range(36)
-    ]
+    bad = [candidate(1000 + i, net=f"172.{i}.0.0/16", price_per_gib_epoch=1) for i in range(36)]
     assert not [number for number in ids(honest + bad, LARGE)[:30] if number >= 1000]
     dear = [replace_price(one, 3 * TOKEN) for one in honest]
     taken = ids(dear + bad, LARGE)
     assert sum(number >= 1000 for number in taken) == 10
+    poor = [replace(one, farmer=replace(one.farmer, stake=16 * 100 * 16)) for one in bad]
+    assert not [number for number in ids(dear + poor, LARGE) if number >= 1000]
     assert choose(dear + bad, LARGE).ranked[0].farmer.id >= 1000
 
 
@@ -335,29 +334,107 @@ def test_exactly_what_is_missing(vault: int, wallet: int, cost: int) -> None:
 
 
 GANG_PRICE = TOKEN // 2
-"""What the farmers of the next test ask: the floor, half the median."""
+"""What the farmers of the next tests ask: the floor, half the median."""
+GANG_RATE = 100 * GANG_PRICE
+"""What a slot of LARGE pays at that price."""
+EACH_STAKE = 64 * GANG_RATE
 
 
-@pytest.mark.parametrize(
-    ("epochs", "taken"), [pytest.param(9, 0, id="nine epochs"), pytest.param(10, 30, id="ten epochs")]
-)
-def test_farmers_at_the_floor_that_proved_ten_epochs_take_an_order(epochs: int, taken: int) -> None:
-    """What a whole order costs somebody with 30 names: ten proofs each, of a slot of its own of one base
-    unit, and for each the collateral of the slot at half the usual price. No more keeps them off."""
-    honest = [candidate(i, net=f"10.{i}.0.0/16", reputation=Reputation(successes=50)) for i in range(1, 61)]
-    stake = 16 * (1 + GANG_PRICE * 100)
-    gang = [
+def gang(names: int, *, kept: int) -> list[Candidate]:
+    """Names at the floor, each on a network of its own, that have proven ten epochs and keep so much pay."""
+    return [
         proven(
             candidate(
                 1_000 + i,
                 net=f"172.{i}.0.0/16",
                 price_per_gib_epoch=GANG_PRICE,
-                stake=stake,
-                committed_rate=1,
+                stake=EACH_STAKE,
+                committed_rate=kept,
             ),
-            epochs,
+            10,
         )
-        for i in range(30)
+        for i in range(names)
     ]
-    chosen = ids(honest + gang, LARGE)[:30]
-    assert sum(number >= 1_000 for number in chosen) == taken
+
+
+def honest_farmers(*, known: bool) -> list[Candidate]:
+    """Sixty that ask about twice as much, have as much at stake each, and have proven as long."""
+    one = Reputation(successes=50) if known else STRANGER
+    return [
+        proven(
+            candidate(
+                i,
+                net=f"10.{i}.0.0/16",
+                reputation=one,
+                stake=EACH_STAKE,
+                committed_rate=GANG_RATE,
+                price_per_gib_epoch=TOKEN * 99 // 100,
+            ),
+            10,
+        )
+        for i in range(1, 61)
+    ]
+
+
+def taken_of_orders(candidates: list[Candidate], orders: int = 50) -> list[int]:
+    """How many slots the gang has of each of so many orders."""
+    choices = (ids(candidates, replace(LARGE, shuffle_seed=bytes([order]))) for order in range(orders))
+    return [sum(number >= 1_000 for number in chosen[: LARGE.n]) for chosen in choices]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_farmers_at_the_floor_that_proved_ten_epochs_of_next_to_nothing_are_strangers(known: bool) -> None:
+    """Ten proofs each of a slot of one base unit buy nothing, however many names there are."""
+    taken = taken_of_orders(honest_farmers(known=known) + gang(300, kept=1))
+    assert max(taken) <= 10
+
+
+def test_farmers_at_the_floor_that_proved_ten_epochs_take_no_more_than_their_share_of_the_stake() -> None:
+    """Thirty names that keep as much as they ask for, a third of the stake: a renter that knows nobody gives
+    them half of an order, as they are the cheapest of those drawn, and the order survives them."""
+    taken = taken_of_orders(honest_farmers(known=False) + gang(30, kept=GANG_RATE))
+    assert 14 < sum(taken) / len(taken) < 16
+    assert max(taken) <= 20 == LARGE.n - LARGE.k
+
+
+def test_a_renter_that_knows_its_farmers_gives_others_half_of_what_its_order_can_lose() -> None:
+    """Whatever these have at stake and have proven, while those it knows ask less than four times as much."""
+    few = taken_of_orders(honest_farmers(known=True) + gang(30, kept=GANG_RATE))
+    assert max(few) <= 10
+    assert sum(few) / len(few) > 6
+    assert max(taken_of_orders(honest_farmers(known=True) + gang(300, kept=GANG_RATE))) <= 10
+    dear = [replace_price(one, 3 * TOKEN) for one in honest_farmers(known=True)]
+    assert min(taken_of_orders(dear + gang(300, kept=GANG_RATE))) > 10
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_honest_newcomers_get_slots(known: bool) -> None:
+    """A newcomer that asks half the usual comes before those of the others that ask more than it, and of
+    twenty newcomers each has slots of some orders."""
+    others = [replace_price(one, TOKEN * (70 + one.farmer.id) // 100) for one in honest_farmers(known=known)]
+    new = [
+        candidate(1_000 + i, net=f"172.{i}.0.0/16", price_per_gib_epoch=GANG_PRICE, stake=EACH_STAKE)
+        for i in range(20)
+    ]
+    served = Counter[int]()
+    for order in range(50):
+        served.update(ids(others + new, replace(LARGE, shuffle_seed=bytes([order])))[: LARGE.n])
+    assert all(served[one.farmer.id] for one in new)
+    assert sum(served[one.farmer.id] for one in new) > 50 * 4
+
+
+def test_farms_of_ones_own_need_no_luck() -> None:
+    """They ask nothing and have next to nothing at stake, and have kept what is ours for ten epochs."""
+    own = [
+        replace(proven(candidate(i, price_per_gib_epoch=0, stake=32), 10), kept_epochs=10)
+        for i in range(1, 31)
+    ]
+    others = [
+        replace(proven(candidate(i), 10), kept_epochs=10, reputation=Reputation(successes=1))
+        for i in range(100, 200)
+    ]
+    choice = choose(own + others, LARGE)
+    assert {one.farmer.id for one in choice.ranked[:30]} == set(range(1, 31))
+    assert [text.partition(" have kept")[0] for text in cautions(choice, LARGE)] == [
+        "30 of the 30 farmers ask less than half of what is usual here, and"
+    ]

@@ -267,6 +267,12 @@ def test_a_slot_that_pays_less_than_a_farmer_asks_is_not_for_it() -> None:
 
 def test_who_is_a_stranger() -> None:
     """Under ten epochs on chain, and none for us."""
-    assert trust_of(farmer(1, epochs_proven=9), known=False) is Trust.STRANGER
-    assert trust_of(farmer(1, epochs_proven=10), known=False) is Trust.PROVEN
-    assert trust_of(farmer(1, epochs_proven=0), known=True) is Trust.KNOWN
+    assert trust_of(farmer(1, epochs_proven=9), known=False, keeps=0) is Trust.STRANGER
+    assert trust_of(farmer(1, epochs_proven=10), known=False, keeps=0) is Trust.PROVEN
+    assert trust_of(farmer(1, epochs_proven=0), known=True, keeps=1) is Trust.KNOWN
+
+
+def test_proofs_of_next_to_nothing_do_not_count() -> None:
+    """Ten epochs proven, or a thousand: what is kept now has to be worth it."""
+    assert trust_of(farmer(1, epochs_proven=1000, committed_rate=9), known=False, keeps=10) is Trust.STRANGER
+    assert trust_of(farmer(1, epochs_proven=10, committed_rate=10), known=False, keeps=10) is Trust.PROVEN

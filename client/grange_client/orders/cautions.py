@@ -62,6 +62,7 @@ def cautions(choice: Choice, needed: Requirements) -> tuple[str, ...]:
     chosen = [contender(one.candidate, needed) for one in choice.ranked[: needed.n]]
     strangers = sum(one.trust is Trust.STRANGER for one in chosen)
     cheap = sum(one.cheap for one in chosen)
+    friends = sum(one.friend for one in chosen)
     said = []
     if needed.n < SMALL_CODE[1]:
         k, n = SMALL_CODE
@@ -72,11 +73,17 @@ def cautions(choice: Choice, needed: Requirements) -> tuple[str, ...]:
     if choice.young and strangers:
         said.append(
             f"This market is young: {strangers} of the {needed.n} farmers have proven fewer than "
-            f"{TRIED_EPOCHS} epochs and none for you. Nothing shows yet that they keep what they take."
+            f"{TRIED_EPOCHS} epochs, or keep little, and have proven none for you. Nothing shows yet that "
+            "they keep what they take."
         )
     if cheap:
         said.append(
             f"{cheap} of the {needed.n} farmers ask less than half of what is usual here, so they have "
             "little to lose if they break their word."
+        )
+    if friends:
+        said.append(
+            f"{friends} of the {needed.n} farmers ask less than half of what is usual here, and have kept "
+            f"what is yours for {TRIED_EPOCHS} epochs. If they are not your own, they have little to lose."
         )
     return tuple(said)

@@ -8,18 +8,15 @@ docs/adr/0060-choosing-farmers.md says where the numbers come from.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from math import log
 
 from grange.chain import Farmer
-from grange.transfer.spread import shuffle_key
+from grange.transfer.spread import FLOOR_SHARE, lot, shuffle_key
 from grange.types import FarmerId
 
 MAX_ASKED = 320
 """Farmers that are asked for one order, however many are registered."""
 NEWCOMERS_SHARE = 5
 """Newcomers are asked for one in so many of these, known farmers for at most two."""
-FLOOR_SHARE = 2
-"""The floor is the median price divided by this."""
 EGRESS_FACTOR = 4
 """Reading may cost so many times what it costs at the median of the others."""
 
@@ -84,10 +81,5 @@ def _median(values: Sequence[int], farmers: Sequence[Farmer]) -> int:
 
 
 def _sample(farmers: Iterable[Farmer], size: int, seed: bytes) -> list[Farmer]:
-    """A random sample by stake without repetition: Efraimidis and Spirakis, 2006."""
-
-    def key(farmer: Farmer) -> float:
-        uniform = (int.from_bytes(shuffle_key(seed, farmer)[:8]) + 1) / ((1 << 64) + 1)
-        return -log(uniform) / farmer.stake
-
-    return sorted((farmer for farmer in farmers if farmer.stake), key=key)[:size]
+    """A random sample by stake without repetition."""
+    return sorted((farmer for farmer in farmers if farmer.stake), key=lambda one: lot(seed, one))[:size]

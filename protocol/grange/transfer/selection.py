@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from grange.chain import Farmer
 from grange.errors import Misuse
-from grange.transfer.spread import TRIED_EPOCHS, Contender, rank, trust_of
+from grange.transfer.spread import FLOOR_SHARE, TRIED_EPOCHS, Contender, rank, trust_of
 from grange.types import Epoch, FarmerId
-from grange.units import format_count, format_tokens, rate_rounded_up
+from grange.units import GIB, format_count, format_tokens, rate_rounded_up
 
 SPARES_PER_SLOT = 0.5
 """Farmers kept ready to step in, for each slot."""
@@ -219,11 +219,23 @@ def unfit_on_chain(farmer: Farmer, requirements: Requirements, *, keeps: bool = 
     return ""
 
 
+def backing(requirements: Requirements) -> int:
+    """What a farmer's slots have to pay it, in base units per epoch, for its proofs to count: half of what is
+    usual for this slot, rounded down. So one that asks half has as much at stake for what it keeps."""
+    if requirements.rate is not None:
+        return requirements.rate // FLOOR_SHARE
+    return requirements.price_floor * requirements.slot_bytes // GIB
+
+
 def contender(candidate: Candidate, requirements: Requirements) -> Contender:
     """A candidate as the ranking sees it."""
     price = candidate.farmer.offer.price_per_gib_epoch
     ours = candidate.proven_for_us
-    trust = trust_of(candidate.farmer, known=bool(candidate.reputation.successes or ours))
+    trust = trust_of(
+        candidate.farmer,
+        known=bool(candidate.reputation.successes or ours),
+        keeps=backing(requirements),
+    )
     if requirements.rate is not None:
         is_own = candidate.farmer.id == requirements.own
         return Contender(
@@ -231,6 +243,7 @@ def contender(candidate: Candidate, requirements: Requirements) -> Contender:
             trust=trust,
             networks=candidate.networks,
             cost=OWN_COST if is_own else OTHERS_COST,
+            friend=is_own,
         )
     return Contender(
         farmer=candidate.farmer,
@@ -238,5 +251,6 @@ def contender(candidate: Candidate, requirements: Requirements) -> Contender:
         networks=candidate.networks,
         cost=max(price, requirements.price_floor),
         cheap=price < requirements.price_floor and ours < TRIED_EPOCHS,
+        friend=price < requirements.price_floor and ours >= TRIED_EPOCHS,
         failures=candidate.reputation.failures,
     )

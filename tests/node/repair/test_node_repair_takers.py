@@ -84,7 +84,7 @@ def with_proofs(farmers: Iterable[Farmer], proofs: Proofs) -> list[Farmer]:
         replace(
             one,
             epochs_proven=proofs.get(one.id, 0),
-            committed_rate=one.committed_rate or (1 if one.id in proofs else 0),
+            committed_rate=one.committed_rate or (TOKEN if one.id in proofs else 0),
         )
         for one in farmers
     ]

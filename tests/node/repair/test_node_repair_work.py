@@ -19,7 +19,8 @@ from grange_node.repair.housekeeping import EVICT_GAS
 from grange_node.repair.jobs import Job, Outcome
 from grange_node.repair.run import GIVE_WAY_BLOCKS
 
-OTHER = Wallet(b"\x78" * 32)
+OTHER = Wallet(b"\x79" * 32)
+"""It asks the same farmer for slot 0 as the other repairer: whom each asks is drawn by its address."""
 
 
 @pytest.fixture
