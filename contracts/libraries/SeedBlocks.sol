@@ -27,7 +27,11 @@ library SeedBlocks {
     /// not the same, `block.number` does not count the chain's own blocks, or nobody could prove a long epoch.
     function previous() internal view returns (bytes32 hash, bytes32 kept) {
         hash = blockhash(block.number - 1);
-        (bool success, bytes memory answer) = Blockhash.HISTORY_STORAGE_ADDRESS.staticcall(abi.encode(block.number - 1));
+        // It takes a number without a selector, and refuses by reverting with nothing.
+        // slither-disable-next-line low-level-calls
+        (bool success, bytes memory answer) = Blockhash.HISTORY_STORAGE_ADDRESS.staticcall(
+            abi.encode(block.number - 1)
+        );
         if (success && answer.length == 32) kept = bytes32(answer);
     }
 }

@@ -42,10 +42,7 @@ abstract contract Settings {
     uint256 internal immutable FORMER_OPERATOR_BLOCKS;
 
     constructor(Parameters memory p) {
-        if (block.number >= FIRST_BLOCKS) {
-            (bytes32 hash, bytes32 kept) = SeedBlocks.previous();
-            if (hash == 0 || hash != kept) revert ISettings.BlockHashesNotServed(hash, kept);
-        }
+        _checkHashes();
         if (p.token.code.length == 0) revert ISettings.TokenHasNoCode(p.token);
         if (p.epochBlocks < MIN_EPOCH_BLOCKS || p.epochBlocks > MAX_EPOCH_BLOCKS) {
             revert ISettings.EpochBlocksOutOfRange(p.epochBlocks, MIN_EPOCH_BLOCKS, MAX_EPOCH_BLOCKS);
@@ -100,5 +97,11 @@ abstract contract Settings {
 
     function _currentEpoch() internal view returns (uint256) {
         return Epochs.epochOf(block.number, EPOCH_BLOCKS);
+    }
+
+    function _checkHashes() private view {
+        if (block.number < FIRST_BLOCKS) return;
+        (bytes32 hash, bytes32 kept) = SeedBlocks.previous();
+        if (hash == 0 || hash != kept) revert ISettings.BlockHashesNotServed(hash, kept);
     }
 }

@@ -123,14 +123,18 @@ class Devnet:
         block_seconds: float | None = None,
         port: int = 0,
         chain_id: int = 1337,
+        first_block: int = 0,
         parameters: Parameters = DEVNET_PARAMETERS,
     ) -> AsyncIterator["Devnet"]:
         """Start a chain in a process of its own, deploy token and market, end it on leaving.
 
         `block_seconds` None: each transaction gets its block at once, and nothing else moves the chain but
-        `mine`. Otherwise a block is made every so many seconds.
+        `mine`. Otherwise a block is made every so many seconds. `first_block` is the number of the first
+        one, if the engine is anvil.
         """
-        options = EngineOptions(engine=engine, block_seconds=block_seconds, port=port, chain_id=chain_id)
+        options = EngineOptions(
+            engine=engine, block_seconds=block_seconds, port=port, chain_id=chain_id, first_block=first_block
+        )
         async with AsyncExitStack() as stack:
             running = await stack.enter_async_context(run_engine(options))
             token, market = await _deploy(running, chain_id, parameters)

@@ -30,6 +30,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal, get_args
 
+from grange.errors import Misuse
 from grange.json_text import parse_json
 from grange.types import Address
 from grange_devnet.errors import EngineFailed, EngineMissing, PortTaken
@@ -57,12 +58,14 @@ _LISTENING = re.compile(r"(?:Listening on |http://)127\.0\.0\.1:(\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """What to run. `block_seconds` None makes a block for each transaction at once."""
+    """What to run. `block_seconds` None makes a block for each transaction at once; `first_block` is the
+    number of the first one, which only anvil can choose."""
 
     engine: EngineName = "py-evm"
     block_seconds: float | None = None
     port: int = 0
     chain_id: int = 1337
+    first_block: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -181,6 +184,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _command(options: EngineOptions, folder: Path) -> list[str]:
+    if options.first_block and options.engine != "anvil":
+        raise Misuse(f"the chains of {options.engine} begin with block 0")
     if options.engine == "py-evm":
         return _py_evm_command(options)
     guard = [sys.executable, "-I", str(resources.files("grange_devnet").joinpath("guard.py"))]
@@ -204,6 +209,8 @@ def _anvil_command(options: EngineOptions) -> list[str]:
     command += ["--chain-id", str(options.chain_id), "--hardfork", "prague"]
     command += ["--mnemonic", DEV_MNEMONIC, "--balance", str(DEV_BALANCE_GAS_TOKENS), "--accounts", "1"]
     command += ["--gas-limit", str(BLOCK_GAS_LIMIT), "--prune-history", str(ANVIL_STATES_KEPT)]
+    if options.first_block:
+        command += ["--number", str(options.first_block)]
     if options.block_seconds is not None:
         command += ["--block-time", str(options.block_seconds)]
     return command

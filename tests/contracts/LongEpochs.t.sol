@@ -57,7 +57,7 @@ contract LongEpochsTest is FarmTest {
             _enterLate(_now() + 1 + absent, 43_199);
             _prove(farmer);
             FarmerView memory shown = market.farmer(farmer);
-            vm.assertEq(shown.misses, absent * (absent + 1) / 2, "misses");
+            vm.assertEq(shown.misses, (absent * (absent + 1)) / 2, "misses");
             vm.assertEq(Epoch.unwrap(shown.settledEpoch), _now(), "settled");
             ++absent;
         }
@@ -102,13 +102,13 @@ contract LongEpochsTest is FarmTest {
         uint256 vacantSince = _now() * EPOCH_BLOCKS;
         FarmerId taker = _register();
         // An odd number of blocks, so that a bounty that rose by epochs would be another.
-        uint256 waited = AUCTION_EPOCHS * EPOCH_BLOCKS / 2 + 1;
+        uint256 waited = (AUCTION_EPOCHS * EPOCH_BLOCKS) / 2 + 1;
         vm.roll(vacantSince + waited);
         uint256 collateral = market.eviction(farmer).collateralEpochs * RATE;
         _refill(order, 0, taker, REPAIRER);
         vm.assertEq(
             market.earnings(REPAIRER),
-            (collateral < 8 * RATE ? collateral : 8 * RATE) * waited / (AUCTION_EPOCHS * EPOCH_BLOCKS),
+            ((collateral < 8 * RATE ? collateral : 8 * RATE) * waited) / (AUCTION_EPOCHS * EPOCH_BLOCKS),
             "bounty"
         );
         _enterLate(_now() + 1, 9000);

@@ -86,10 +86,15 @@ class Town:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, engine: EngineName, folder: Path, farmers: int = FARMERS, parameters: Parameters = PARAMETERS
+        cls,
+        engine: EngineName,
+        folder: Path,
+        farmers: int = FARMERS,
+        parameters: Parameters = PARAMETERS,
+        first_block: int = 0,
     ) -> AsyncIterator[Town]:
         async with (
-            Devnet.start(engine=engine, parameters=parameters) as devnet,
+            Devnet.start(engine=engine, first_block=first_block, parameters=parameters) as devnet,
             Gate.before(devnet.rpc_url) as gate,
         ):
             through = copy(devnet)

@@ -1,5 +1,7 @@
 """The policy for all orders at once is the policy of `grange.repair` for each."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from grange import repair
 from grange.errors import Misuse
 from grange.units import GIB
-from grange_simulate.assumptions import BLOCKS_PER_STEP, Code, Prices, Rules
+from grange_simulate.assumptions import BLOCKS_PER_DAY, BLOCKS_PER_STEP, STEPS_PER_DAY, Code, Prices, Rules
 from grange_simulate.judgement import Judgement
 
 NOW_STEP = 40
@@ -84,3 +86,17 @@ def test_the_full_bounty_is_what_the_markets_rules_leave() -> None:
 def test_rules_that_the_market_would_not_have_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(Misuse):
         Rules(**wrong)
+
+
+@given(crowds(), st.sampled_from([43_200, 345_600]))
+def test_an_epoch_of_a_day_is_the_same_whatever_blocks_it_has(
+    crowd: tuple[Judgement, list[tuple[list[int], int]]], blocks_per_day: int
+) -> None:
+    """A chain with blocks every 2 s, or every quarter of a second, has more of them and nothing else."""
+    judgement, _ = crowd
+    waited = np.arange(400)
+    with pytest.MonkeyPatch.context() as patch:
+        offered = judgement.bounties(waited)
+        patch.setattr("grange_simulate.judgement.BLOCKS_PER_STEP", blocks_per_day // STEPS_PER_DAY)
+        auction_blocks = judgement.auction_blocks // BLOCKS_PER_DAY * blocks_per_day
+        assert replace(judgement, auction_blocks=auction_blocks).bounties(waited).tolist() == offered.tolist()
