@@ -390,4 +390,12 @@ contract DelegatesTest is FarmTest {
         _authorize(1, 1, _now() + 20);
         vm.assertEq(_shown().leftForVouchers, 1, "the new ones only");
     }
+
+    /// Must hold: limits that never were in force are no limits of before.
+    function test_neverInForce() external {
+        _authorize(CAP, CAP, _now() + 20);
+        _authorize(MOST, MOST, 0);
+        _authorize(1, 1, _now() + 20);
+        vm.assertEq(_shown().leftForVouchers, CAP, "those that were");
+    }
 }

@@ -81,7 +81,8 @@ async def test_a_device_stores_until_its_limit_stops_it(town: Town, tmp_path: Pa
     with pytest.raises(TransactionReverted) as refused:
         await place_beyond(town, device, shown.left_for_orders + 1)
     assert refused.value.name == "DelegateLimitExceeded"
-    assert await town.chain.vault(person.address) == vault - paid
+    again = await town.chain.delegation(person.address, device.identity.wallet.address)
+    assert again.spent == paid
 
     listed = (await grange("keys", "delegate", "list", "--json", "--home", person.home)).json
     assert [(one["delegate"], int(one["spent"])) for one in listed] == [

@@ -33,6 +33,7 @@ from grange.chain import (
     TransactionReverted,
     Wallet,
 )
+from grange.chain.views import Delegation, Withdrawal
 from grange.errors import BadProof
 from grange.executors import Executors
 from grange.merkle import merkle_root, root_of_hashes
@@ -62,6 +63,7 @@ from grange_node.config import Config, OfferFile, ParametersFile, parameters_fil
 from grange_node.files import DiskFiles, Files
 from grange_node.ledger.books import books_from
 from grange_node.node import Node
+from grange_node.payer import Payer, payer_of
 from grange_node.pieces.volume import Volume
 from grange_node.records import Entry
 from grange_node.slot_key import SlotKey
@@ -75,6 +77,17 @@ PIECE_LEAVES = 4
 PIECE_BYTES = PIECE_LEAVES * LEAF_BYTES
 OFFER = Offer(
     price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=16 << 20, longest_term_epochs=40
+)
+
+
+NOBODYS = Delegation(
+    per_epoch=0,
+    in_all=0,
+    until_epoch=Epoch(0),
+    spent_in_epoch=0,
+    spent=0,
+    left_for_orders=0,
+    left_for_vouchers=0,
 )
 
 
@@ -120,8 +133,11 @@ class FakeMarket(FakeChain, FarmMarket):
         self.strikes = 0
         self.vacant: set[tuple[OrderId, int]] = set()
         self.vaults: dict[Address, int] = {}
-        self.redeemed_totals: dict[Address, int] = {}
+        self.redeemed_totals: dict[str, int] = {}
         self.announced: set[Address] = set()
+        self.delegations: dict[tuple[Address, Address], Delegation] = {}
+        """By account and delegate."""
+        self.delegations_asked = 0
         self.lost_counts: list[int] = []
         """How many slots each transaction gave up."""
         self.redemptions: list[int] = []
@@ -271,28 +287,54 @@ class FakeMarket(FakeChain, FarmMarket):
     async def wealth(self, account: Address) -> int:
         return await self.funds(account) + self.earned.get(account, 0)
 
-    async def means(self, payer: Address) -> tuple[int, int, int]:
-        self.ask()
+    async def means(self, payer: Payer) -> tuple[int, int, int]:
         self.means_asked += 1
-        return self.vaults.get(payer, 0), 0, self.redeemed_totals.get(payer, 0)
+        return await super().means(payer)
 
-    async def leaving(self, payers: Sequence[Address]) -> set[Address]:
+    async def vault(self, address: Address) -> int:
         self.ask()
-        return self.announced & set(payers)
+        return self.vaults.get(address, 0)
+
+    async def redeemed(self, farmer: FarmerId, renter: Address, signer: Address | None = None) -> int:
+        self.ask()
+        return self.redeemed_totals.get(payer_of(renter, signer or renter), 0)
+
+    async def withdrawal(self, address: Address) -> Withdrawal | None:
+        self.ask()
+        return Withdrawal(amount=1, ready_epoch=Epoch(10**6)) if address in self.announced else None
+
+    async def delegation(self, account: Address, delegate: Address) -> Delegation:
+        self.ask()
+        self.delegations_asked += 1
+        return self.delegations.get((account, delegate), NOBODYS)
+
+    def authorize(self, account: Address, delegate: Address, limit: int, until_epoch: int) -> None:
+        """Let a delegate spend so much, before an epoch."""
+        self.delegations[account, delegate] = Delegation(
+            per_epoch=limit,
+            in_all=limit,
+            until_epoch=Epoch(until_epoch),
+            spent_in_epoch=0,
+            spent=0,
+            left_for_orders=limit if self.epoch < until_epoch else 0,
+            left_for_vouchers=limit,
+        )
 
     async def redeem(self, vouchers: Sequence[Voucher]) -> Receipt:
         self.ask()
         events: list[tuple[str, dict[str, Any]]] = []
         for voucher in vouchers:
-            payer = voucher.renter
-            assert voucher_signer(DOMAIN, voucher, farmer=FARMER) == payer
+            renter, signer = voucher.renter, voucher_signer(DOMAIN, voucher, farmer=FARMER)
+            assert signer == renter or (renter, signer) in self.delegations
+            payer = payer_of(renter, signer)
             before = self.redeemed_totals.get(payer, 0)
-            amount = min(voucher.cumulative - before, self.vaults.get(payer, 0))
+            amount = min(voucher.cumulative - before, self.vaults.get(renter, 0))
             if amount <= 0:
                 continue
-            self.vaults[payer] -= amount
+            self.vaults[renter] -= amount
             self.redeemed_totals[payer] = before + amount
-            args = {"farmer": FARMER, "renter": payer, "amount": amount, "redeemed": before + amount}
+            args = {"farmer": FARMER, "renter": renter, "signer": signer, "amount": amount}
+            args["redeemed"] = before + amount
             events.append(("Redeemed", args))
         if not events:
             raise TransactionReverted("redeem", "NothingToRedeem", {"farmer": FARMER})
