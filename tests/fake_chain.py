@@ -155,6 +155,17 @@ class NoEndpoint:
     url = "http://chain"
     log_blocks = MAX_LOG_BLOCKS
     connections = ()
+    is_alone = True
+    known_event_block: int | None = None
+
+    def __init__(self) -> None:
+        self.reports: dict[str, None] = {}
+
+    def ask_another(self) -> None:
+        """There is none."""
+
+    def distrust(self, reason: str) -> None:
+        """There is nobody to ask instead."""
 
     async def call(self, *_: object) -> None:
         raise ChainUnavailable(self.url, "there is none")

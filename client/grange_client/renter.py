@@ -30,6 +30,7 @@ from grange.chain import (
     Withdrawal,
 )
 from grange.chain.confirmations import default_confirmations
+from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
 from grange.chain.orders import Closing, OrderState
 from grange.chain.sender import burying_sender
 from grange.errors import GrangeError, UserError
@@ -73,7 +74,7 @@ from grange_client.orders.placing import Acknowledge, PlaceOptions
 from grange_client.orders.plan import Funds, StoreOptions, check_announced
 from grange_client.orders.reputations import REPUTATIONS_NAME, Reputations
 from grange_client.orders.store import Quote, Storing, watching_records
-from grange_client.orders.sync import Synced, sync
+from grange_client.orders.sync import Synced, sync_with_all
 from grange_client.orders.tenure_check import TenureCheck
 
 CHANNELS_NAME = "payment-channels.sqlite"
@@ -202,6 +203,7 @@ class Renter:
             timeouts=timeouts,
             expected_chain_id=network.chain_id,
             expected_genesis=config.expected_genesis,
+            notes=EndpointNotes(config.home / ENDPOINTS_NAME),
         ) as chain:
             lock = HomeLock.in_home(config.home, on_wait=on_wait)
             market = RenterMarket(
@@ -316,6 +318,7 @@ class Renter:
             *self._payments.channels.notices(),
             *self.placements.notices,
             *self.notes.said,
+            *self.market.rpc.reports,
             *unread_notice(self._unread),
         )
         return list(dict.fromkeys(found))
@@ -688,7 +691,9 @@ class Renter:
 
     async def _synced_after(self, before: Synced | None) -> Synced:
         first = self._first_block
-        return await sync(self.market, self.catalog, self.executors, first_block=first, before=before)
+        return await sync_with_all(
+            self.market, self.catalog, self.executors, first_block=first, before=before
+        )
 
     def _was_read(self) -> bool:
         return bool(self.catalog.orders() or self.catalog.index.cursor(self._first_block).anchors)

@@ -25,6 +25,7 @@ from platformdirs import user_config_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from grange.chain import Chain, Timeouts, Wallet
+from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
 from grange.chain.introduction import Expected
 from grange.chain.network_file import RpcUrls
 from grange.errors import GrangeError
@@ -181,6 +182,11 @@ def parameters_file(parameters: Parameters) -> ParametersFile:
 def expected(config: Config) -> Expected:
     """What an endpoint has to show: the chain and the market that the farm was set up on."""
     return Expected(chain_id=config.chain_id, genesis=config.expected_genesis, market=Address(config.market))
+
+
+def endpoint_notes(config: Config) -> EndpointNotes:
+    """What the farm remembers of its endpoints, beside the ledger."""
+    return EndpointNotes(config.data_folder / ENDPOINTS_NAME)
 
 
 def connect(config: Config, timeouts: Timeouts | None = None) -> AbstractAsyncContextManager[Chain]:

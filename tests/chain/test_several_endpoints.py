@@ -314,7 +314,7 @@ async def test_the_range_is_another_for_each_endpoint() -> None:
 
 
 async def test_one_that_refuses_the_logs_of_a_single_block_is_not_the_last_word() -> None:
-    first, second = FakeEndpoint(says=refusing(-32601, "not available")), FakeEndpoint(says=[])
+    first, second = FakeEndpoint(says=stingy(0, -32601, "not available")), FakeEndpoint(says=stingy(100))
     async with endpoints(first, second) as rpc:
         assert await chain_over(rpc).logs(5, 9) == []
     assert second.asked

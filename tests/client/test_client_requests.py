@@ -4,6 +4,7 @@ Providers bill and limit by it, and each request is a round trip. The figures ar
 has a reason to be given.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,14 @@ def counter(monkeypatch: pytest.MonkeyPatch) -> RequestCounter:
     return RequestCounter(monkeypatch)
 
 
+@pytest.mark.parametrize("endpoints", [1, 3])
 async def test_commands_ask_no_more_than_they_need(
-    town: Town, tmp_path: Path, counter: RequestCounter
+    town: Town, tmp_path: Path, counter: RequestCounter, endpoints: int
 ) -> None:
+    """More endpoints add nothing while the first does well."""
+    urls = tuple(f"{town.devnet.rpc_url}/{number}" for number in range(endpoints))
+    network = town.config.network.model_copy(update={"rpc": urls})
+    town.config = replace(town.config, network=network)
     file = tmp_path / "small"
     file.write_bytes(bytes(1024))
     with counter.counting("connect", at_most=2):

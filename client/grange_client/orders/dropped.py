@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from grange.chain import Head, Receipt, TransactionReverted
+from grange.chain import Head, Order, Receipt, TransactionReverted
 from grange.chain.confirmations import FINAL_BLOCKS
+from grange.chain.witnesses import WITNESSED_DEPTH_BLOCKS, Verdict, agreed_hash, agreed_order
 from grange.errors import GrangeError
 from grange.executors import Executors
 from grange.messages import NO_ORDER
@@ -115,11 +116,14 @@ class Aftercare:
         Anyone who is told that it is gone stores it again, and pays twice.
         """
         try:
-            kept = await self.market.order(placement.order.id)
+            verdict = await self._kept(placement.order.id)
         except GrangeError:
             # The next command asks again.
             return []
-        if kept is None:
+        if not verdict.is_agreed and None in verdict.said:
+            # They differ, or one of several does not answer.
+            return []
+        if verdict.value is None:
             return None
         with suppress(GrangeError):
             await self.executors.in_database(self.catalog.index.read_again)
@@ -127,6 +131,16 @@ class Aftercare:
             f"The endpoint does not show {_named(placement)}, but the market has it. The next command looks "
             "for it: do not store it again. If this stays so, use another endpoint: `rpc` in config.json."
         ]
+
+    async def _kept(self, order: OrderId) -> Verdict[Order | None]:
+        """The order in the contract. Several endpoints are asked as of a block that all of them have."""
+        if self.market.rpc.is_alone:
+            return await agreed_order(self.market, order, b"")
+        block = max(0, (await self.market.head()).number - WITNESSED_DEPTH_BLOCKS)
+        there = await agreed_hash(self.market, block)
+        if not there.is_agreed:
+            return Verdict(is_agreed=False, said=(None,))
+        return await agreed_order(self.market, order, there.value)
 
     def _forget_what_is_stored_again(self, missing: Collection[Known]) -> None:
         """The person was faster: to place it again as well would be to pay twice for the same."""

@@ -11,6 +11,7 @@ from grange.chain import Head
 from grange.chain.confirmations import FINAL_BLOCKS
 from grange.executors import Executors
 from grange.types import OrderId
+from grange.units import format_count
 from grange_client.orders.catalog import Catalog
 from grange_client.orders.market import RenterMarket
 
@@ -65,6 +66,46 @@ async def sync(
             break
         newest = None
     return Synced(head=head, oddities=tuple(dict.fromkeys(oddities)))
+
+
+async def sync_with_all(
+    market: RenterMarket,
+    catalog: Catalog,
+    executors: Executors,
+    *,
+    first_block: int,
+    before: Synced | None = None,
+) -> Synced:
+    """The same; where an endpoint does not show orders that were there, or shows none at all to one who has
+    not read the chain before, the other ones are read as well. Who hid something is named."""
+    index, rpc = catalog.index, market.rpc
+    if rpc.is_alone:
+        return await sync(market, catalog, executors, first_block=first_block, before=before)
+    await executors.in_database(_recall_an_event, market, catalog, first_block)
+    is_new = (await executors.in_database(index.cursor, first_block)).block < first_block
+    synced = await sync(market, catalog, executors, first_block=first_block, before=before)
+    for _ in rpc.connections[1:]:
+        hidden = len(await executors.in_database(catalog.missing, synced.head.epoch))
+        shown = len(await executors.in_database(catalog.orders))
+        if not hidden and (shown or not is_new):
+            break
+        left = rpc.ask_another()
+        if not shown:
+            await executors.in_database(index.read_again)
+        synced = await sync(market, catalog, executors, first_block=first_block)
+        now_shown = len(await executors.in_database(catalog.orders))
+        if left is not None and now_shown > shown:
+            rpc.accuse(
+                left, f"did not show {format_count(now_shown - shown, 'order')} of yours that others show"
+            )
+    return synced
+
+
+def _recall_an_event(market: RenterMarket, catalog: Catalog, first_block: int) -> None:
+    """An endpoint has to show the events of an order that was placed long ago, if its word is to count."""
+    buried = catalog.index.cursor(first_block).block - FINAL_BLOCKS
+    blocks = [known.order.block for known in catalog.orders()]
+    market.rpc.known_event_block = min((block for block in blocks if 0 < block < buried), default=None)
 
 
 async def _sought(market: RenterMarket, catalog: Catalog, executors: Executors, head: Head) -> list[int]:

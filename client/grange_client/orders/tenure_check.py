@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from grange.chain.connection import Connection
 from grange.chain.orders import OrderState, OrderUnreadable
 from grange.executors import Executors
 from grange.storage.optional_database import FileBusy
@@ -75,9 +76,22 @@ class TenureCheck:
     async def look(self, order: OrderState) -> OrderState:
         """The order with those who keep its slots now: one request, two if that is not what was known.
 
-        An order that is over may be closed, and what is known of it stays. Raises OrderMissing where the
-        endpoint does not show slots that have the contract's hash, and the errors of the chain.
+        An order that is over may be closed, and what is known of it stays. Raises OrderMissing where no
+        endpoint shows slots that have the contract's hash, and the errors of the chain.
         """
+        rpc, left = self._market.rpc, list[Connection]()
+        for _ in rpc.connections[1:]:
+            try:
+                found = await self._look(order)
+            except OrderMissing:
+                left += [one for one in [rpc.ask_another()] if one is not None]
+            else:
+                for connection in left:
+                    rpc.accuse(connection, f"did not show who keeps order {_short(order)}, and another does")
+                return found
+        return await self._look(order)
+
+    async def _look(self, order: OrderState) -> OrderState:
         for _ in range(MAX_LOOKS):
             known = await self._market.order(order.id)
             if known is None:
@@ -111,9 +125,13 @@ class TenureCheck:
         return shown
 
 
+def _short(order: OrderState) -> str:
+    return order.id.hex()[:SHOWN_ID_CHARACTERS]
+
+
 def _unclear(order: OrderState, means: str) -> OrderMissing:
     return OrderMissing(
-        f"The endpoint does not show who keeps order {order.id.hex()[:SHOWN_ID_CHARACTERS]} now.",
+        f"The endpoint does not show who keeps order {_short(order)} now.",
         detail=f"{means} It is behind, or it lies. No farmer of the order was asked or paid.",
         hint="Run this again in a minute, or use another endpoint: `rpc` in config.json.",
     )

@@ -33,6 +33,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from grange.chain import ChainError, InsufficientFunds, TransactionReverted, TransactionTooLate
+from grange.chain.witnesses import audit_seeds
 from grange.executors import Executors
 from grange.reads import is_open, open_epoch
 from grange.types import Epoch
@@ -165,6 +166,8 @@ class Prover:
         self._checked_epoch: Epoch | None = None
         self._refused_at: tuple[bytes, int] | None = None
         self._refusals: tuple[Epoch, int] = (Epoch(0), 0)
+        self._seeds: tuple[Epoch, tuple[bytes, ...]] | None = None
+        """What several endpoints call the seed of an epoch."""
         self._said_lapsed = False
 
     async def tick(self) -> bool:
@@ -196,6 +199,20 @@ class Prover:
             view = await self._follower.refresh()
         return Action.READ_ON
 
+    async def _seed(self, epoch: Epoch) -> bytes:
+        """The seed of an epoch. Of several endpoints two have to agree on it. Where they do not, and no third
+        one tells who is right, each has its turn: a wrong seed costs a refused proof, and none an epoch."""
+        if self._seeds is None or self._seeds[0] != epoch:
+            seeds = await audit_seeds(self._market, epoch)
+            if not seeds:
+                raise ChainError(f"the endpoint does not show the first block of epoch {epoch}")
+            if self._market.rpc.is_alone:
+                return seeds[0]
+            self._seeds = epoch, seeds
+        refused_in, refusals = self._refusals
+        seeds = self._seeds[1]
+        return seeds[refusals % len(seeds) if refused_in == epoch else 0]
+
     def _note_refusal(self, view: View) -> None:
         self._refused_at = view.head.hash, self._follower.readings
         epoch, count = self._refusals
@@ -208,6 +225,9 @@ class Prover:
                 format_count(self._refusals[1], "proof"),
             )
             self._follower.suspect()
+            self._seeds = None
+            # Another may take it, if this one refuses whatever comes.
+            self._market.rpc.ask_another()
 
     def _say_lapsed(self, view: View, action: Action) -> None:
         if action is Action.LAPSED and not self._said_lapsed:
@@ -240,9 +260,7 @@ class Prover:
     async def _build(self, view: View) -> list[bytes]:
         """The proof's words. Raises DataMissing, after who mends pieces was told what is missing."""
         epoch = view.head.epoch
-        seed = view.seed or await self._market.audit_seed(epoch)
-        if seed is None:
-            raise ChainError(f"the endpoint does not show the first block of epoch {epoch}")
+        seed = view.seed or await self._seed(epoch)
         try:
             return await self._executors.on_cpu(
                 build_proof, self._config, self._store, self._ledger, epoch, seed

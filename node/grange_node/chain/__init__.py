@@ -2,6 +2,7 @@
 
 farm_market     all that is asked of the chain and sent to it
 chain_follower  follows the newest block, and puts our events into the ledger
+heads           whether the newest block can be the newest, by what other endpoints show
 agreement       whether the ledger agrees with the market's own figures
 order_state     how one order stands
 ownership       which farmer on the market is ours

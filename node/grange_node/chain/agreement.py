@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from grange.chain import Batch, Cursor, Rollback
+from grange.chain.connection import Connection
 from grange.errors import Misuse
 from grange.executors import Executors
 from grange.types import Epoch
@@ -65,6 +66,8 @@ class Agreement:
         self._held_at = 0.0
         self._retry_pause = 0.0
         self._compared: Epoch | None = None
+        self._left: Connection | None = None
+        """The endpoint with which the ledger did not agree, while another one is asked."""
         self._agreed_block: int | None = None
         """Up to where the ledger was right. None when that is not known, or reading again from there was
         of no use."""
@@ -121,6 +124,8 @@ class Agreement:
                 if not await self._is_different(figures):
                     await self._believe()
                     return
+            # What another endpoint shows is compared at the next look, its figures too.
+            self._left = self._market.rpc.ask_another() or self._left
         await self._doubt(await self._what_differs(figures))
 
     async def _beginnings(self) -> list[Cursor]:
@@ -213,6 +218,11 @@ class Agreement:
             await self._executors.in_database(self._ledger.set_doubt, content, int(self._clock()))
 
     async def _believe(self) -> None:
+        if self._left is not None:
+            self._market.rpc.accuse(
+                self._left, "showed other events of this farm than the market's own figures told"
+            )
+            self._left = None
         self._times_different, self._reread_pause = 0, 0.0
         self._agreed_block = (await self._executors.in_database(self._ledger.cursor)).block
         if await self._executors.in_database(self._ledger.doubt) is not None:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from grange.chain import Batch, ChainError, Cursor, Farmer, Head, Rollback, TransactionReverted
+from grange.chain.confirmations import FINAL_BLOCKS
 from grange.errors import GrangeError
 from grange.executors import Executors
 from grange.tasks import together
@@ -30,6 +31,7 @@ from grange.types import Epoch
 from grange.units import format_tokens
 from grange_node.chain.agreement import Agreement
 from grange_node.chain.farm_market import FarmMarket
+from grange_node.chain.heads import Heads
 from grange_node.elapsed import elapsed
 from grange_node.errors import ChainDown, HistoryDoubtful
 from grange_node.ledger.ledger import Ledger
@@ -85,6 +87,7 @@ class ChainFollower:
         self._first: Head | None = None
         self._read_at = 0.0
         self._looked = asyncio.Event()
+        self._heads = Heads(market, epoch_blocks, clock)
         self._agreement = Agreement(ledger, market, clock, self._tell, executors)
         self._pace: tuple[int, float] | None = None
         self._sighted_at = max((seen.seconds for seen in ledger.sightings()[-1:]), default=-math.inf)
@@ -137,6 +140,7 @@ class ChainFollower:
         self._begun += 1
         head, farmer, seed = await together(self._market.head(), self._farmer(), self._next_seed())
         await self._check_leap(head)
+        await self._heads.check(head, self.epoch_seconds())
         figures = _figures(head, farmer)
         cursor = await self._executors.in_database(self._ledger.cursor)
         is_read = cursor.anchors[-1:] == ((head.number, head.hash),)
@@ -162,6 +166,10 @@ class ChainFollower:
     async def _read(self, cursor: Cursor, head: Head, figures: Figures) -> None:
         if not self._agreement.may_read():
             return
+        if self._market.rpc.known_event_block is None:
+            self._market.rpc.known_event_block = await self._executors.in_database(
+                self._ledger.old_event_block, head.number - FINAL_BLOCKS
+            )
         steps: list[Rollback | Batch] = await self._market.follow(cursor, head)
         try:
             changes = await self._executors.in_database(self._ledger.apply, steps, figures)
@@ -189,6 +197,9 @@ class ChainFollower:
         if view is None or not self.is_epoch_over(view):
             return Epoch(-1), None
         epoch = Epoch(view.head.epoch + 1)
+        if not self._market.rpc.is_alone:
+            # Who proves asks all of them.
+            return epoch, None
         # Some endpoints call a block that is not there yet an error. Who proves asks again.
         with suppress(ChainError):
             return epoch, await self._market.audit_seed(epoch)
@@ -212,10 +223,9 @@ class ChainFollower:
         if head.number <= seen + LEAP_BLOCKS:
             return
         if await self._market.block_hash(head.number) != head.hash:
-            raise ChainError(
-                f"the endpoint calls {head.number} its newest block, {head.number - seen} blocks on, and "
-                "does not have that block"
-            )
+            what = f"calls {head.number} its newest block, {head.number - seen} blocks on, and "
+            self._market.rpc.distrust(f"{what}does not have it")
+            raise ChainError(f"the endpoint {what}does not have that block")
 
     async def _is_time_to_read(self, head: Head) -> bool:
         read_to = (await self._executors.in_database(self._ledger.cursor)).block

@@ -33,7 +33,7 @@ from grange.tasks import together
 from grange.types import Address, Epoch, OrderId, Slot, Voucher
 from grange_node.chain.funding import GasReserve, read_gas_reserve
 from grange_node.chain.order_state import OrderLookup, ReadableOrder
-from grange_node.config import Config, expected
+from grange_node.config import Config, endpoint_notes, expected
 from grange_node.payer import Payer, account_of, signer_of
 
 TIMEOUTS: Final = Timeouts(connect_seconds=3.0, request_seconds=10.0, retries=1)
@@ -61,7 +61,7 @@ class FarmMarket(MarketClient):
     async def open(cls, config: Config, wallet: Wallet) -> AsyncIterator[FarmMarket]:
         """The market of a farm, which connects when it is first asked."""
         domain = config.domain
-        async with Rpc(config.rpc_url, TIMEOUTS, expected(config)) as rpc:
+        async with Rpc(config.rpc_url, TIMEOUTS, expected(config), notes=endpoint_notes(config)) as rpc:
             chain = Chain(rpc, market=domain.market, chain_id=domain.chain_id, parameters=config.parameters)
             yield cls(config, Sender(chain, wallet))
 

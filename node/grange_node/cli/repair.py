@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from grange.chain import Chain, Sender
+from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
 from grange.cli.presenter import explained
 from grange.cli.rpc_option import RpcOption
 from grange.memory import keep_freed_memory
@@ -184,6 +185,7 @@ async def _run(folder: Path, ready_file: Path | None) -> None:
             timeouts=TIMEOUTS,
             expected_chain_id=config.chain_id,
             expected_genesis=config.expected_genesis,
+            notes=EndpointNotes(folder / ENDPOINTS_NAME),
         ) as chain,
         Repairer.open(config.settings(folder), Sender(chain, wallet)) as repairer,
     ):

@@ -19,7 +19,8 @@ from grange.chain import (
     Wallet,
     read_block_clock,
 )
-from grange.times import BlockClock
+from grange.chain.endpoint import as_urls
+from grange.times import BlockClock, format_time
 from grange.types import Address, Epoch
 from grange_node.chain.farm_market import TIMEOUTS
 from grange_node.chain.funding import GasReserve, read_gas_reserve
@@ -31,7 +32,7 @@ from grange_node.chain.ownership import (
     unknown_farmer,
 )
 from grange_node.cli.stake import covered_bytes
-from grange_node.config import DAMAGED_PIECES_NAME, LEDGER_NAME, Config, connect
+from grange_node.config import DAMAGED_PIECES_NAME, LEDGER_NAME, Config, connect, endpoint_notes
 from grange_node.errors import FarmerForeign, StoreFailed
 from grange_node.files import DiskFiles
 from grange_node.ledger.ledger import Ledger
@@ -94,6 +95,8 @@ class Status:
     stored_bytes: int
     capacity_bytes: int
     disk_free_bytes: int
+    endpoint_reports: tuple[str, ...] = ()
+    """What was found out lately of the chain's endpoints, where there are several."""
     chain_doubt: str | None = None
     """What the farm could not believe of the chain when it last looked."""
     chain_doubt_since: int | None = None
@@ -191,6 +194,7 @@ async def read_status(config: Config, wallet: Wallet, data_error: str | None = N
         stored_bytes=stored_bytes,
         capacity_bytes=config.offer.capacity_bytes,
         disk_free_bytes=_disk_free(config),
+        endpoint_reports=_endpoint_reports(config),
         chain_doubt=doubt[0] if doubt else None,
         chain_doubt_since=doubt[1] if doubt else None,
         gas_warning=seen.gas.warning(wallet.address) if seen and seen.gas.is_low else None,
@@ -221,6 +225,16 @@ def _known_damage(config: Config) -> tuple[list[Damage], int | None]:
         with suppress(StoreFailed), DamagedPieces.look(path) as damaged_pieces:
             return damaged_pieces.all(), damaged_pieces.told(SCRUBBED)
     return [], None
+
+
+def _endpoint_reports(config: Config) -> tuple[str, ...]:
+    """What the farm said of its endpoints, and which of them does not answer."""
+    notes = endpoint_notes(config)
+    told = [f"{format_time(int(at))}: {sentences}" for sentences, at in notes.reports().items()]
+    for url in as_urls(config.rpc_url):
+        if (trouble := notes.of(url).trouble) is not None:
+            told.append(f"{format_time(int(notes.of(url).trouble_at))}: {trouble}")
+    return tuple(told)
 
 
 async def _look(config: Config, wallet: Wallet) -> tuple[_Seen | None, str | None]:

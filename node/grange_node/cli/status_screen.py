@@ -34,6 +34,7 @@ def _warnings(status: Status) -> list[tuple[str, str]]:
         rows.append(("key", status.key_warning))
     if status.gas_warning is not None:
         rows.append(("gas", f"{status.gas_warning}."))
+    rows += [("endpoints", told) for told in status.endpoint_reports]
     if status.chain_doubt is not None:
         rows.append(("in doubt", f"since {_time(status.chain_doubt_since)}: {status.chain_doubt}"))
     return rows

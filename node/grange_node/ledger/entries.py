@@ -64,6 +64,12 @@ class EntryTable(Tables):
         )
         return Epoch(rows[0][0]) if rows and rows[0][0] is not None else None
 
+    def old_event_block(self, before: int) -> int | None:
+        """The first block before another in which the market told us of a slot that we still know; None if
+        there is none."""
+        [(block,)] = self._read("SELECT min(block) FROM entries WHERE block < ?", (before,))
+        return None if block is None else int(block)
+
     def forget_ended(self, epoch: Epoch) -> None:
         """Drop the entries of books that ended at or before an epoch, but those of slots that are still
         here."""

@@ -13,7 +13,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from grange.chain import ChainError
+from grange.chain.confirmations import FINAL_BLOCKS
 from grange.chain.orders import OrderState
+from grange.chain.witnesses import WITNESSED_DEPTH_BLOCKS, agreed_hash, agreed_order
 from grange.executors import Executors
 from grange.types import Epoch, FarmerId, OrderId
 from grange_node.chain.chain_follower import ChainFollower, View
@@ -84,6 +86,8 @@ class Collector:
         self._epoch_blocks = epoch_blocks
         self._clock = clock
         self._executors = executors
+        self._agreed_block, self._agreed_hash = -1, bytes(32)
+        """The last block on which two endpoints agreed, where there are several."""
         self._asked: set[SlotKey] = set()
         """Of which the contract's word was of no use, in this epoch."""
         self._asked_in = Epoch(0)
@@ -96,15 +100,11 @@ class Collector:
         possible = latest_block(await self._executors.in_database(self._ledger.sightings), seconds)
         if possible is not None:
             read_to = min(read_to, possible)
-        now = Now(
-            seconds=seconds,
-            read_to_block=read_to,
-            epoch=Epoch(max(0, read_to) // self._epoch_blocks),
-        )
         removed, view = set[SlotKey](), self._follower.view
         failure: NodeWorldError | None = None
         states = [SlotState.STAGED] if self._follower.is_held else list(SlotState)
         records = await self._executors.in_database(self._ledger.slots, *states)
+        now = await self._agreed_now(self._now(seconds, read_to), records)
         if view is not None:
             await self._date(records, view)
         words = {} if view is None else await self._words(records, now)
@@ -129,6 +129,37 @@ class Collector:
         if failure is not None:
             raise failure
         return len(removed)
+
+    def _now(self, seconds: float, block: int) -> Now:
+        return Now(seconds=seconds, read_to_block=block, epoch=Epoch(max(0, block) // self._epoch_blocks))
+
+    async def _agreed_now(self, now: Now, records: list[SlotRecord]) -> Now:
+        """The time as far as two endpoints agree on it, where there are several: something is removed only
+        after a block that both have with the same hash. They are asked once an epoch, and before something
+        goes."""
+        if self._market.rpc.is_alone:
+            return now
+        wanted = now.read_to_block - WITNESSED_DEPTH_BLOCKS
+        is_epoch_new = wanted // self._epoch_blocks > self._agreed_block // self._epoch_blocks
+        if wanted > self._agreed_block and (
+            is_epoch_new or any(_may_go(record, self._now(now.seconds, wanted)) for record in records)
+        ):
+            await self._remember_anchor(wanted)
+            try:
+                verdict = await agreed_hash(self._market, wanted)
+            except ChainError as error:
+                log.warning("block %d cannot be compared: %s", wanted, error)
+            else:
+                if verdict.is_agreed:
+                    self._agreed_block, self._agreed_hash = wanted, verdict.value
+        return self._now(now.seconds, min(now.read_to_block, self._agreed_block))
+
+    async def _remember_anchor(self, block: int) -> None:
+        """After a restart, what was read before tells who of two that differ is right."""
+        if self._market.rpc.agreed_block is None:
+            cursor = await self._executors.in_database(self._ledger.cursor)
+            old = [anchor for anchor in cursor.anchors if anchor[0] < block - FINAL_BLOCKS]
+            self._market.rpc.agreed_block = old[-1] if old else None
 
     async def _note_ages(self, records: list[SlotRecord]) -> None:
         """Write down now and then how long staged slots have been left alone, so that it is known after a
@@ -168,7 +199,10 @@ class Collector:
         return words
 
     async def _word(self, record: SlotRecord, now: Now) -> Word:
-        order = await self._market.order(record.key.order)
+        verdict = await agreed_order(self._market, record.key.order, self._agreed_hash)
+        if not verdict.is_agreed:
+            return Word.UNCLEAR
+        order = verdict.value
         order_state = None if order is None else await self._history(record.key.order)
         return word_of(order, order_state, record, self._farmer, now.epoch)
 
@@ -196,6 +230,11 @@ class Collector:
             await self._executors.in_database(
                 self._ledger.date, record.key, deadline_at=deadline_at, ends_at=ends_at
             )
+
+
+def _may_go(record: SlotRecord, now: Now) -> bool:
+    """Whether what the chain says could remove a slot."""
+    return record.state is not SlotState.STAGED and (is_due(record, 0.0, now) or is_worth_asking(record, now))
 
 
 def _reason(record: SlotRecord, word: Word | None) -> str:

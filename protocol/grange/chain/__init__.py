@@ -18,7 +18,8 @@ Everything else in the package is machinery:
     codec.py       the ABI, shipped in abi/; abi_types.py: values of its types; topics.py: filters for events;
                    answers.py: checked answers
     outbox.py      nonces and replacements; fees.py, receipts.py, refusals.py: what becomes of a transaction
-    endpoint.py    the URLs of endpoints, and what may be shown of one
+    endpoint.py    the URLs of endpoints, and what may be shown of one; endpoint_notes.py: what is remembered
+                   of them; witnesses.py: what several say, compared
 """
 
 from grange.chain import calls

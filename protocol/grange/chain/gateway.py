@@ -22,6 +22,7 @@ from grange.chain.answers import (
 )
 from grange.chain.codec import Abi, market_abi, token_abi
 from grange.chain.connection import Timeouts
+from grange.chain.endpoint_notes import EndpointNotes
 from grange.chain.errors import (
     AnswerTooLong,
     AnswerUnreadable,
@@ -94,6 +95,7 @@ class Chain:
         timeouts: Timeouts | None = None,
         expected_chain_id: int | None = None,
         expected_genesis: bytes | None = None,
+        notes: EndpointNotes | None = None,
     ) -> AsyncIterator["Chain"]:
         """Connect and check; raises ChainUnavailable, ChainTimeout, WrongChain, ChainReplaced or
         MarketNotFound.
@@ -103,7 +105,7 @@ class Chain:
         """
         market = address_from(market)
         expected = Expected(chain_id=expected_chain_id, genesis=expected_genesis, market=market)
-        async with Rpc(rpc_urls, timeouts or Timeouts(), expected) as rpc:
+        async with Rpc(rpc_urls, timeouts or Timeouts(), expected, notes=notes) as rpc:
             chain_id, parameters = await rpc.introduced()
             yield cls(rpc, market=market, chain_id=chain_id, parameters=parameters)
 
@@ -207,10 +209,11 @@ class Chain:
 
     async def order(self, order: OrderId) -> Order | None:
         """A placed order; None if there is none of this id."""
-        fields = await self.read("order", order)
-        if fields["slots_hash"] == bytes(32):
-            return None
-        return Order(start=fields.pop("from"), **fields)
+        return _order(await self.read("order", order))
+
+    def decode_order(self, answer: object) -> Order | None:
+        """The same, out of what an endpoint answered to the question. Raises AnswerUnreadable."""
+        return _order(_decode(market_abi(), "order", answer))
 
     async def book(self, farmer: FarmerId, end: Epoch, *, extension: bool = False) -> Book:
         """The farmer's book that ends with epoch `end`, or that of extensions; count 0 if it has none."""
@@ -444,7 +447,7 @@ class Chain:
             try:
                 return await ask()
             except AnswerUnreadable as error:
-                self.rpc.distrust(str(error))
+                self.rpc.distrust(f"gives what can't be read: {error}")
         return await ask()
 
     def _head(self, answer: object) -> Head:
@@ -457,6 +460,12 @@ class Chain:
             epoch=Epoch(number // self.parameters.epoch_blocks),
             base_fee_wei=quantity(block["baseFeePerGas"] or "0x0", "the base fee"),
         )
+
+
+def _order(fields: dict[str, Any]) -> Order | None:
+    if fields["slots_hash"] == bytes(32):
+        return None
+    return Order(start=fields.pop("from"), **fields)
 
 
 def _farmer(farmer: FarmerId, fields: dict[str, Any]) -> Farmer:

@@ -46,10 +46,14 @@ class Health:
         """Whether its last answer was one."""
         return self.failures == 0
 
+    def is_distrusted(self, now: float) -> bool:
+        """Whether it said what is wrong a short while ago."""
+        return now < self.distrusted_until
+
     def place(self, now: float) -> tuple[int, float]:
         """Where it stands among others, the lowest first: those that are well, those that failed, the one
         that failed longest ago first, and those that said what was wrong."""
-        if now < self.distrusted_until:
+        if self.is_distrusted(now):
             return 2, self.distrusted_until
         return (0, 0.0) if self.is_well else (1, self.last_until)
 

@@ -18,6 +18,7 @@ others.
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -27,6 +28,7 @@ from typing import Any, Final, Self, TypeVar
 from grange.chain.answers import check_answer
 from grange.chain.connection import BatchRefused, Connection, Timeouts, log_blocks_of
 from grange.chain.endpoint import as_urls
+from grange.chain.endpoint_notes import EndpointNotes
 from grange.chain.errors import (
     AnswerTooLong,
     AnswerUnreadable,
@@ -41,6 +43,7 @@ from grange.chain.errors import (
     WrongChain,
 )
 from grange.chain.gathering import GATHERED_METHODS, Gathering, Question
+from grange.chain.health import DISTRUST_SECONDS, LONGEST_PAUSE_SECONDS, LONGEST_REST_SECONDS
 from grange.chain.introduction import BLOCK_METHOD, Expected
 from grange.chain.refusals import LOGS_METHOD
 from grange.tasks import cancelled
@@ -50,6 +53,9 @@ from grange.units import format_count
 MAX_BATCH_REQUESTS: Final = 100
 FOREIGN: Final = (WrongChain, ChainReplaced, MarketNotFound)
 """What an endpoint of another chain comes to. It is not asked again."""
+
+_VARYING: Final = re.compile(r"(?<![\w:.])(0x[0-9a-f]+|[0-9]+)(?![\w.:])")
+"""Numbers and hashes, but not those of an address."""
 
 log = logging.getLogger("grange.chain")
 _Answered = TypeVar("_Answered")
@@ -65,19 +71,30 @@ class Rpc:
         timeouts: Timeouts,
         expected: Expected | None = None,
         *,
+        notes: EndpointNotes | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`expected` is what an endpoint has to show when it is first asked; `clock` gives seconds that only
-        go forward."""
+        """`expected` is what an endpoint has to show when it is first asked; `notes` is what is remembered of
+        endpoints; `clock` gives seconds that only go forward."""
+        self._notes = notes or EndpointNotes(None)
         self.connections = tuple(Connection(url, timeouts, clock) for url in as_urls(urls))
         self._clock = clock
         self._timeouts = timeouts
         self._expected = expected
         self._shown: dict[Connection, tuple[int, Parameters]] = {}
         self._introducing: dict[Connection, asyncio.Task[None]] = {}
-        self._excluded: dict[Connection, ChainError] = {}
-        self.suspicions: dict[Connection, str] = {}
-        """What endpoints said that can't be right, the last of each."""
+        self._excluded: dict[Connection, tuple[ChainError, float]] = {}
+        """Those that serve something else, and until when they are not asked."""
+        self._history: set[Connection] = set()
+        """Those that showed the known event."""
+        self.known_event_block: int | None = None
+        """A block in which the market emitted something, long ago. An endpoint that shows no events there
+        does not have them, and that it shows none elsewhere says nothing."""
+        self.agreed_block: tuple[int, bytes] | None = None
+        """Number and hash of a block on which all agreed before: it tells who is right when two differ."""
+        self._said: set[str] = set()
+        self.reports: dict[str, None] = {}
+        """What a person should know of the endpoints, in sentences, each once."""
         self._last: Connection = self.connections[0]
         self._probes: dict[Connection, asyncio.Task[None]] = {}
         self._gathering = Gathering(self._ask, self._ask_many)
@@ -88,6 +105,11 @@ class Rpc:
         return self._last.url
 
     @property
+    def in_use(self) -> Connection:
+        """The endpoint that answered last."""
+        return self._last
+
+    @property
     def log_blocks(self) -> int:
         """How many blocks' logs the endpoint that is asked next gives at once, as far as is known."""
         return self._in_order(self._clock())[0].log_blocks
@@ -95,6 +117,7 @@ class Rpc:
     async def __aenter__(self) -> Self:
         for connection in self.connections:
             connection.open()
+            self._recall(connection)
         return self
 
     async def __aexit__(
@@ -105,9 +128,24 @@ class Rpc:
         for connection in self.connections:
             await connection.close()
 
+    def _recall(self, connection: Connection) -> None:
+        """What was found out a while ago, another time."""
+        note, now = self._notes.of(connection.url), self._clock()
+        age = self._notes.seconds_since(note.trouble_at)
+        if note.trouble is not None and age is not None and age < LONGEST_PAUSE_SECONDS:
+            connection.health.note_failure(note.trouble, now)
+        age = self._notes.seconds_since(note.wrong_at)
+        if age is not None and age < DISTRUST_SECONDS:
+            connection.health.note_distrust(now - age)
+
     async def introduced(self) -> tuple[int, Parameters]:
         """The chain's id and the market's parameters, as the first endpoint shows them that answers. Raises
         WrongChain, ChainReplaced or MarketNotFound when none of those that answer has what is expected."""
+        if self._expected is not None and self._expected.chain_id is None and not self.is_alone:
+            # Nothing says which of them is right, if they differ.
+            for _, said in await self.ask_everybody([]):
+                if isinstance(said, FOREIGN):
+                    raise said
         await self._through(_ask_nothing, None)
         return self._shown[self._last]
 
@@ -141,19 +179,48 @@ class Rpc:
 
     async def _answers(self, requests: Sequence[Question]) -> list[Any]:
         async def ask(connection: Connection) -> list[Any]:
+            checks = [] if self.is_alone else self._log_checks(connection, requests)
+            questions = [*requests, *checks]
             try:
-                answers = await connection.ask_many(requests)
+                answers = await connection.ask_many(questions)
             except BatchRefused:
-                answers = await asyncio.gather(*(self._ask_one_of(connection, one) for one in requests))
-            for question, answer in zip(requests, answers, strict=True):
+                answers = await asyncio.gather(*(self._ask_one_of(connection, one) for one in questions))
+            for question, answer in zip(questions, answers, strict=True):
                 if not isinstance(answer, ChainError):
                     self._checked(question, answer)
-                elif log_blocks == 1 and question[0] == LOGS_METHOD and not self._is_alone:
+                elif log_blocks == 1 and question[0] == LOGS_METHOD and not self.is_alone:
                     raise answer
-            return answers
+            if checks:
+                self._check_logs(connection, checks, answers[len(requests) :])
+            return answers[: len(requests)]
 
         log_blocks = log_blocks_of(requests)
         return await self._through(ask, log_blocks)
+
+    def _log_checks(self, connection: Connection, requests: Sequence[Question]) -> list[Question]:
+        """What to ask besides for logs, in the same request: an empty answer counts only from an endpoint
+        that has the last of the blocks, and that shows an event which is known to be there."""
+        wanted = [params[0] for method, params in requests if method == LOGS_METHOD]
+        if not wanted:
+            return []
+        tags = [where["toBlock"] for where in wanted]
+        last = "latest" if "latest" in tags else max(tags, key=lambda tag: int(tag, 16))
+        checks: list[Question] = [(BLOCK_METHOD, (last, False))]
+        if self.known_event_block is not None and connection not in self._history:
+            block, market = hex(self.known_event_block), wanted[0]["address"]
+            checks.append((LOGS_METHOD, ({"address": market, "fromBlock": block, "toBlock": block},)))
+        return checks
+
+    def _check_logs(self, connection: Connection, checks: Sequence[Question], answers: Sequence[Any]) -> None:
+        if answers[0] is None or isinstance(answers[0], ChainError):
+            number = checks[0][1][0]
+            raise ChainUnavailable(connection.url, f"it does not have block {int(number, 16)} yet")
+        if len(checks) == 1 or isinstance(answers[1], ChainError):
+            return
+        if not answers[1]:
+            missing = f"it does not show the events of block {self.known_event_block}"
+            raise ChainUnavailable(connection.url, f"{missing}, which were there: it lacks old logs")
+        self._history.add(connection)
 
     async def _ask_one_of(self, connection: Connection, question: Question) -> Any:
         """What this endpoint says to a question of a batch that it did not take, or why it says nothing."""
@@ -164,22 +231,67 @@ class Rpc:
 
     def _checked(self, question: Question, answer: Any) -> Any:
         """The answer, if it is of the right kind, where there are others to ask. Raises AnswerUnreadable."""
-        if not self._is_alone:
+        if not self.is_alone:
             check_answer(*question, answer)
         return answer
 
-    def distrust(self, reason: str) -> bool:
-        """What the endpoint that answered last said can't be right: the others are asked before it for a
-        while. Whether there are any."""
-        if self._is_alone:
-            return False
-        self._distrust(self._last, reason)
-        return True
+    # What they say, compared.
 
-    def _distrust(self, connection: Connection, reason: str) -> None:
+    async def ask_everybody(self, questions: Sequence[Question]) -> list[tuple[Connection, Any]]:
+        """Each endpoint with its answers to all the questions, or with why it has none. They are asked side
+        by side and once: who does not answer says nothing."""
+
+        async def ask(connection: Connection) -> Any:
+            if connection.health.rests_until > self._clock():
+                return RateLimited(connection.url, "it wants to be left alone", None)
+            try:
+                return await self._asked(connection, answers_of)
+            except ChainError as error:
+                return error
+
+        async def answers_of(connection: Connection) -> list[Any]:
+            answers = await connection.ask_each(questions) if questions else []
+            for question, answer in zip(questions, answers, strict=True):
+                if isinstance(answer, RpcError):
+                    raise answer
+                check_answer(*question, answer)
+            return answers
+
+        said = await asyncio.gather(*map(ask, self.connections))
+        return list(zip(self.connections, said, strict=True))
+
+    def distrust(self, reason: str) -> None:
+        """What the endpoint that answered last said can't be right."""
+        self.accuse(self._last, reason)
+
+    def ask_another(self) -> Connection | None:
+        """Ask the others before the endpoint that answered last, for a while, since what it says does not
+        fit. Gives that endpoint, to be accused if another says what fits; None where there is no other."""
+        if self.is_alone:
+            return None
+        self._last.health.note_distrust(self._clock())
+        return self._last
+
+    def accuse(self, connection: Connection, reason: str) -> None:
+        """Name an endpoint that said what is wrong; the others are asked before it for a while."""
+        if self.is_alone:
+            return
         connection.health.note_distrust(self._clock())
-        self.suspicions[connection] = reason
-        log.error("the endpoint %s is asked last for now: %s", connection.name, reason)
+        self._notes.note_wrong(connection.url)
+        self.report(f"The endpoint {connection.name} {reason}. Other endpoints are asked before it for now.")
+
+    def is_trusted(self, connection: Connection) -> bool:
+        """Whether it said nothing lately that is wrong."""
+        return not connection.health.is_distrusted(self._clock())
+
+    def report(self, sentences: str) -> None:
+        """Say something of the endpoints to whoever runs this, once: of many blocks the first is named."""
+        said = _VARYING.sub("#", sentences)
+        if said not in self._said:
+            self._said.add(said)
+            self.reports[sentences] = None
+            self._notes.note_report(sentences)
+            log.error("%s", sentences)
 
     # Whom to ask.
 
@@ -200,7 +312,7 @@ class Rpc:
                     answer = await self._asked(connection, ask)
                 except (AnswerTooLong, RpcError) as error:
                     # Of one block there is no shorter range to ask for: perhaps another one gives its logs.
-                    if log_blocks != 1 or (isinstance(error, RpcError) and error.reverted) or self._is_alone:
+                    if log_blocks != 1 or (isinstance(error, RpcError) and error.reverted) or self.is_alone:
                         raise
                     failures.append(error)
                 except (AnswerUnreadable, ChainUnavailable, *FOREIGN) as error:
@@ -209,7 +321,7 @@ class Rpc:
                     self._last = connection
                     return answer
             if turn == self._timeouts.retries or not self._may_answer_yet():
-                raise _worst([*failures, *({} if self._is_alone else self._excluded).values()])
+                raise _worst([*failures, *self._foreign()])
             await asyncio.sleep(pause)
             pause *= 2
         raise AssertionError("unreachable")
@@ -241,19 +353,21 @@ class Rpc:
             self._tell_of_trouble(connection, was_well)
             raise
         except FOREIGN as error:
-            self._excluded[connection] = error
-            if not self._is_alone:
-                log.warning("%s: it is not asked any more", error)
+            self._excluded[connection] = error, self._clock() + LONGEST_REST_SECONDS
+            if not self.is_alone:
+                self.report(f"Not asked: {error}.")
             raise
         health.note_answer()
         return answer
 
     @property
-    def _is_alone(self) -> bool:
+    def is_alone(self) -> bool:
+        """Whether there is one endpoint only, whose word counts."""
         return len(self.connections) == 1
 
     def _tell_of_trouble(self, connection: Connection, was_well: bool) -> None:
-        if was_well and not self._is_alone:
+        if was_well and not self.is_alone:
+            self._notes.note_trouble(connection.url, connection.health.trouble)
             log.warning("%s; other endpoints are asked before it for now", connection.health.trouble)
 
     async def _whom_to_ask(self) -> list[Connection]:
@@ -279,11 +393,17 @@ class Rpc:
     def _in_order(self, now: float) -> list[Connection]:
         """All of the right chain, the best first; those that are equally well in the order in which they were
         given."""
+        for connection, (_, until) in list(self._excluded.items()):
+            if until <= now:
+                del self._excluded[connection]
         those = [one for one in self.connections if one not in self._excluded] or list(self.connections)
         return sorted(those, key=lambda one: one.health.place(now))
 
     def _may_answer_yet(self) -> bool:
         return len(self._excluded) < len(self.connections)
+
+    def _foreign(self) -> list[ChainError]:
+        return [] if self.is_alone else [error for error, _ in self._excluded.values()]
 
     # Which chain it serves, and whether it does well again.
 
@@ -302,7 +422,7 @@ class Rpc:
         try:
             shown = await expected.check(connection)
         except RpcError as error:
-            if self._is_alone:
+            if self.is_alone:
                 raise
             raise ChainUnavailable(connection.url, str(error)) from error
         chain_id, parameters = next(iter(self._shown.values()), shown)
@@ -332,6 +452,7 @@ class Rpc:
             await self._asked(connection, lambda one: one.ask((BLOCK_METHOD, ("latest", False))))
         except ChainError:
             return
+        self._notes.note_trouble(connection.url, None)
         log.info("the endpoint %s answers again", connection.name)
 
 

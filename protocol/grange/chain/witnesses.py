@@ -1,0 +1,168 @@
+"""What several endpoints say, compared, where a thing can't be undone (docs/adr/0140).
+
+    verdict = await agreed_hash(chain, block)
+    if verdict.is_agreed: ...      with one endpoint: it says so. With several: two say so, and no two others
+
+Only what is pinned to a block is compared: two heads never agree. Whoever says otherwise than those that
+agree is named, and asked last from then on. Where two differ and nobody else says anything, nothing is
+agreed: the one that contradicts a block on which they agreed before is named, else both are. Who does not
+answer, or does not have the block, says nothing.
+
+Decides what counts as agreed. Leaves asking to `rpc`, and what follows to the callers.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from grange.chain.answers import block_hash_from
+from grange.chain.codec import market_abi
+from grange.chain.connection import Connection
+from grange.chain.errors import ChainError
+from grange.chain.gateway import Chain
+from grange.chain.gathering import Question
+from grange.chain.introduction import BLOCK_METHOD
+from grange.chain.views import Order
+from grange.types import Epoch, OrderId
+
+WITNESSES: Final = 2
+"""So many endpoints must say the same."""
+WITNESSED_DEPTH_BLOCKS: Final = 16
+"""So far below the newest block endpoints are compared: an honest one may be behind."""
+SHOWN_DIGITS: Final = 12
+
+Said = TypeVar("Said", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict(Generic[Said]):
+    """What is taken to be so. `said` are the different answers, those of more endpoints first."""
+
+    is_agreed: bool
+    said: tuple[Said, ...]
+
+    @property
+    def value(self) -> Said:
+        """What was agreed on."""
+        return self.said[0]
+
+
+def judge(testimonies: Sequence[Said]) -> Verdict[Said]:
+    """What counts of what several endpoints said."""
+    counted = Counter(testimonies).most_common()
+    is_agreed = bool(counted) and counted[0][1] >= WITNESSES
+    if len(counted) > 1 and counted[1][1] >= WITNESSES:
+        is_agreed = False
+    return Verdict(is_agreed=is_agreed, said=tuple(value for value, _ in counted))
+
+
+async def agreed_hash(chain: Chain, number: int) -> Verdict[bytes]:
+    """The hash of a block, which must be old enough for all of them to have it."""
+    if chain.rpc.is_alone:
+        value = await chain.block_hash(number)
+        return Verdict(is_agreed=value is not None, said=() if value is None else (value,))
+    verdict = await _compare_hashes(chain, number)
+    rpc, before = chain.rpc, chain.rpc.agreed_block
+    if verdict.is_agreed:
+        rpc.agreed_block = number, verdict.value
+    elif len(verdict.said) > 1 and before is not None and before[0] != number:
+        is_named = False
+        for connection, answers in await rpc.ask_everybody([_block_question(before[0])]):
+            if not isinstance(answers, ChainError) and answers[0] is not None:
+                shown = block_hash_from(answers[0])
+                if shown != before[1]:
+                    rpc.accuse(
+                        connection,
+                        f"shows {_short(shown)} as the hash of block {before[0]}, on which the endpoints "
+                        f"agreed before ({_short(before[1])}): it lies, or is on another chain",
+                    )
+                    is_named = True
+        if is_named:
+            # Its word comes last now.
+            return await _compare_hashes(chain, number)
+    return verdict
+
+
+async def _compare_hashes(chain: Chain, number: int) -> Verdict[bytes]:
+    return await _compare(
+        chain,
+        f"the hash of block {number}",
+        _block_question(number),
+        lambda answer: None if answer is None else (block_hash_from(answer),),
+        _short,
+    )
+
+
+def _block_question(number: int) -> Question:
+    return BLOCK_METHOD, (hex(number), False)
+
+
+def _short(value: bytes) -> str:
+    return f"0x{value.hex()[:SHOWN_DIGITS]}…"
+
+
+async def agreed_order(chain: Chain, order: OrderId, block_hash: bytes) -> Verdict[Order | None]:
+    """An order as the contract has it after a block, or None where it has none of this id."""
+    if chain.rpc.is_alone:
+        return Verdict(is_agreed=True, said=(await chain.order(order),))
+    data = "0x" + market_abi().encode_call("order", [order]).hex()
+    return await _compare(
+        chain,
+        f"order {order.hex()[:12]}",
+        ("eth_call", ({"to": chain.market, "data": data}, {"blockHash": "0x" + block_hash.hex()})),
+        lambda answer: (chain.decode_order(answer),),
+        lambda value: "no order" if value is None else f"one with slots 0x{value.slots_hash.hex()[:8]}…",
+    )
+
+
+async def audit_seeds(chain: Chain, epoch: Epoch) -> tuple[bytes, ...]:
+    """The seed of an epoch, or what several endpoints call it, that of more of them first; none before its
+    first block is mined. See `Chain.audit_seed`."""
+    if chain.rpc.is_alone:
+        seed = await chain.audit_seed(epoch)
+        return () if seed is None else (seed,)
+    return (await agreed_hash(chain, epoch * chain.parameters.epoch_blocks)).said
+
+
+async def _compare(
+    chain: Chain,
+    what: str,
+    question: Question,
+    read: Callable[[Any], tuple[Said] | None],
+    show: Callable[[Said], str],
+) -> Verdict[Said]:
+    """Ask everybody, and name those who say otherwise. `read` gives None for an answer that says nothing."""
+    testimonies: list[tuple[Connection, Said]] = []
+    for connection, answers in await chain.rpc.ask_everybody([question]):
+        if isinstance(answers, ChainError):
+            continue
+        try:
+            read_one = read(answers[0])
+        except ChainError as error:
+            chain.rpc.accuse(connection, f"gives what can't be read: {error}")
+            continue
+        if read_one is not None:
+            testimonies.append((connection, read_one[0]))
+    # Of several that nobody else says, that of one who lied before comes last.
+    testimonies.sort(key=lambda one: not chain.rpc.is_trusted(one[0]))
+    verdict = judge([said for _, said in testimonies])
+
+    def those_who_say(value: Said) -> str:
+        return " and ".join(connection.name for connection, said in testimonies if said == value)
+
+    if verdict.is_agreed:
+        for connection, said in testimonies:
+            if said != verdict.value:
+                chain.rpc.accuse(
+                    connection,
+                    f"says that {what} is {show(said)}, and by {those_who_say(verdict.value)} it is "
+                    f"{show(verdict.value)}: it lies, or is on another chain",
+                )
+    elif len(verdict.said) > 1:
+        told = ", and ".join(f"{show(value)} by {those_who_say(value)}" for value in verdict.said)
+        chain.rpc.report(
+            f"The endpoints contradict each other: {what} is {told}. One of them lies, or is on another "
+            "chain; a third endpoint would tell which."
+        )
+    return verdict

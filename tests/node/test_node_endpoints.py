@@ -1,0 +1,140 @@
+"""A farm with several endpoints of a real chain, one of which lies: nothing goes, and the liar is named."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from hostile_proxy import (
+    BUSY,
+    HANGS,
+    LEAP,
+    LIES,
+    NO_LOGS,
+    NO_LOGS_AND_OTHER_HASHES,
+    OLD_HEAD,
+    OTHER_HASHES,
+    RANDOM_TYPES,
+    HostileProxy,
+)
+from node_support import Parcel
+from test_node_devnet import LiveFarm, keep, next_epoch, registered, renters_slot, running
+
+from grange.chain import ChainError, Timeouts
+from grange_devnet import DEVNET_PARAMETERS, Devnet
+from grange_node.chain.agreement import LONGEST_HELD_SECONDS, LONGEST_REREAD_SECONDS
+from grange_node.cli.status import read_status
+from grange_node.config import load_key
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+HASTY = Timeouts(connect_seconds=1.0, request_seconds=1.5, retries=1, pause_seconds=0.01)
+ACCEPTED_BLOCKS, GRACE_BLOCKS = 40, 5
+"""Few: blocks take time."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def devnet() -> AsyncIterator[Devnet]:
+    """py-evm, a block for each transaction and when told to."""
+    async with Devnet.start(parameters=replace(DEVNET_PARAMETERS, epoch_blocks=60)) as running_devnet:
+        yield running_devnet
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grange_node.chain.farm_market.TIMEOUTS", HASTY)
+    monkeypatch.setattr("grange_node.cli.status.TIMEOUTS", HASTY)
+    monkeypatch.setattr("grange_node.acceptance.acceptance_service.ACCEPTANCE_LIFE_BLOCKS", ACCEPTED_BLOCKS)
+    monkeypatch.setattr("grange_node.uploads.deletion.PLACEMENT_GRACE_BLOCKS", GRACE_BLOCKS)
+
+
+@dataclass(kw_only=True)
+class Ground:
+    """A farm that keeps a placed slot, behind a proxy and one or two honest endpoints."""
+
+    farm: LiveFarm
+    proxy: HostileProxy
+    slot: Parcel
+    folder: Path
+
+    async def mine(self, blocks: int) -> None:
+        """Blocks that take as long by the farm's clock as they do on the chain."""
+        await self.farm.devnet.mine(blocks)
+        self.farm.clock.now += blocks
+
+    async def look(self, times: int = 4) -> None:
+        """Look at the chain again and again, over minutes."""
+        for _ in range(times):
+            await self.mine(1)
+            self.farm.clock.now += max(LONGEST_HELD_SECONDS, LONGEST_REREAD_SECONDS)
+            with suppress(ChainError):
+                await self.farm.node.follower.refresh()
+            with suppress(ChainError):
+                await self.farm.node.collector.collect()
+
+    async def told(self) -> str:
+        """What `farm status` says of the endpoints."""
+        status = await read_status(self.farm.config, load_key(self.folder / "home"))
+        return " ".join(status.endpoint_reports)
+
+    def is_kept(self) -> bool:
+        return self.farm.node.store.read_verified(self.slot.key, 0) == self.slot.pieces[0]
+
+
+@asynccontextmanager
+async def ground(devnet: Devnet, folder: Path, *, first: bool, count: int) -> AsyncIterator[Ground]:
+    async with AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(HostileProxy.before(devnet.rpc_url))
+        honest = [f"{devnet.rpc_url}/{number}" for number in range(1, count)]
+        urls = (proxy.url, *honest) if first else (*honest, proxy.url)
+        config = await registered(devnet, folder, rpc_url=urls)
+        farm = await stack.enter_async_context(running(devnet, folder, config))
+        await next_epoch(devnet)
+        slot = await keep(devnet, farm)
+        await farm.node.follower.refresh()
+        # So that an acceptance that was not taken up would have to go.
+        at = Ground(farm=farm, proxy=proxy, slot=slot, folder=folder)
+        await at.mine(ACCEPTED_BLOCKS + GRACE_BLOCKS + 20)
+        await farm.node.follower.refresh()
+        assert await farm.node.collector.collect() == 0
+        yield at
+
+
+QUICKLY_TRIED = {(NO_LOGS_AND_OTHER_HASHES, True, 2), (OLD_HEAD, True, 3), (RANDOM_TYPES, False, 2)}
+
+
+@pytest.mark.parametrize(
+    ("lie", "first", "count"),
+    [
+        pytest.param(*told, marks=[] if told in QUICKLY_TRIED else pytest.mark.long)
+        for lie in LIES
+        for told in ((lie, True, 2), (lie, False, 2), (lie, True, 3))
+    ],
+)
+async def test_whatever_one_of_several_endpoints_says_nothing_goes_and_it_is_named(
+    devnet: Devnet, tmp_path: Path, lie: str, first: bool, count: int
+) -> None:
+    async with ground(devnet, tmp_path, first=first, count=count) as at:
+        other = await renters_slot(devnet, at.farm, 1)
+        await at.farm.upload(other)
+        acceptance = (await at.farm.accept(other)).json()
+        await at.proxy.begin(lie)
+        await at.farm.place(other, acceptance)
+        await at.mine(ACCEPTED_BLOCKS)
+        await at.look()
+        assert at.is_kept()
+        assert at.farm.node.ledger.doubt() is None, "an honest endpoint was asked instead"
+        at.proxy.asked.clear()
+        epoch = await next_epoch(devnet)
+        at.farm.clock.now += 60
+        for _ in range(4):
+            with suppress(ChainError):
+                await at.farm.step()
+            await at.mine(1)
+        assert (await devnet.chain.farmer(at.farm.config.farmer)).settled_epoch >= epoch, "it was proven"
+        assert at.is_kept()
+        if lie in (OTHER_HASHES, NO_LOGS_AND_OTHER_HASHES, LEAP) or (first and lie in (OLD_HEAD, NO_LOGS)):
+            assert at.proxy.url in await at.told()
+        if first and lie in (BUSY, HANGS, RANDOM_TYPES):
+            assert at.proxy.url in await at.told()
