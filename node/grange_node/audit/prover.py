@@ -36,6 +36,7 @@ from grange.chain import ChainError, InsufficientFunds, TransactionReverted, Tra
 from grange.chain.witnesses import audit_seeds
 from grange.executors import Executors
 from grange.reads import is_open, open_epoch
+from grange.seeds import is_long
 from grange.types import Epoch
 from grange.units import format_count, format_tokens_rounded_down
 from grange_node.audit.fee_history import FeeHistory
@@ -166,7 +167,7 @@ class Prover:
         self._checked_epoch: Epoch | None = None
         self._refused_at: tuple[bytes, int] | None = None
         self._refusals: tuple[Epoch, int] = (Epoch(0), 0)
-        self._seeds: tuple[Epoch, tuple[bytes, ...]] | None = None
+        self._shown_seeds: tuple[Epoch, tuple[bytes, ...]] | None = None
         """What several endpoints call the seed of an epoch."""
         self._said_lapsed = False
 
@@ -202,15 +203,13 @@ class Prover:
     async def _seed(self, epoch: Epoch) -> bytes:
         """The seed of an epoch. Of several endpoints two have to agree on it. Where they do not, and no third
         one tells who is right, each has its turn: a wrong seed costs a refused proof, and none an epoch."""
-        if self._seeds is None or self._seeds[0] != epoch:
-            seeds = await audit_seeds(self._market, epoch)
-            if not seeds:
-                raise ChainError(f"the endpoint does not show the first block of epoch {epoch}")
-            if self._market.rpc.is_alone:
-                return seeds[0]
-            self._seeds = epoch, seeds
+        known = self._shown_seeds
+        seeds = known[1] if known and known[0] == epoch else await audit_seeds(self._market, epoch)
+        if not seeds:
+            raise ChainError(f"the endpoint does not show the first block of epoch {epoch}")
+        if not self._market.rpc.is_alone and not is_long(self._config.parameters.epoch_blocks):
+            self._shown_seeds = epoch, seeds
         refused_in, refusals = self._refusals
-        seeds = self._seeds[1]
         return seeds[refusals % len(seeds) if refused_in == epoch else 0]
 
     def _note_refusal(self, view: View) -> None:
@@ -225,7 +224,7 @@ class Prover:
                 format_count(self._refusals[1], "proof"),
             )
             self._follower.suspect()
-            self._seeds = None
+            self._shown_seeds = None
             # Another may take it, if this one refuses whatever comes.
             self._market.rpc.ask_another()
 

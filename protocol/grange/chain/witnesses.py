@@ -24,6 +24,8 @@ from grange.chain.gateway import Chain
 from grange.chain.gathering import Question
 from grange.chain.introduction import BLOCK_METHOD
 from grange.chain.views import Order
+from grange.seeds import is_long, seed_block
+from grange.tasks import together
 from grange.types import Epoch, OrderId
 
 WITNESSES: Final = 2
@@ -117,12 +119,20 @@ async def agreed_order(chain: Chain, order: OrderId, block_hash: bytes) -> Verdi
 
 
 async def audit_seeds(chain: Chain, epoch: Epoch) -> tuple[bytes, ...]:
-    """The seed of an epoch, or what several endpoints call it, that of more of them first; none before its
-    first block is mined. See `Chain.audit_seed`."""
+    """What an epoch's leaves are drawn with, or what several endpoints call it, that of more of them first;
+    none before its first block is mined. See `Chain.audit_seed`."""
     if chain.rpc.is_alone:
         seed = await chain.audit_seed(epoch)
         return () if seed is None else (seed,)
-    return (await agreed_hash(chain, epoch * chain.parameters.epoch_blocks)).said
+    epoch_blocks = chain.parameters.epoch_blocks
+    first = epoch * epoch_blocks
+    if not is_long(epoch_blocks):
+        return (await agreed_hash(chain, first)).said
+    recorded, head = await together(chain.seed(epoch), chain.head())
+    number = seed_block(first, min(head.number + 1, first + epoch_blocks - 1))
+    shown = () if number is None else (await agreed_hash(chain, number)).said
+    # It may be the hash of an earlier block than the one that would be taken now.
+    return shown if recorded is None else (recorded, *(seed for seed in shown if seed != recorded))
 
 
 async def _compare(
