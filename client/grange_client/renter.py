@@ -59,6 +59,7 @@ from grange_client.files.manifest import Manifest
 from grange_client.keys.config import Config
 from grange_client.keys.recovery_phrase import Identity
 from grange_client.orders.catalog import Catalog, Known
+from grange_client.orders.cautions import stored_already
 from grange_client.orders.closing import close
 from grange_client.orders.diagnosis import diagnosed
 from grange_client.orders.dropped import Aftercare
@@ -332,7 +333,10 @@ class Renter:
         await self._check_remembers()
         watch = watching_records(watch, self._note)
         async with self.notes.settling(), self._diagnosed():
-            return await self._storing.quote(paths, options, self._records, watch)
+            quote = await self._storing.quote(paths, options, self._records, watch)
+        orders = await self.executors.in_database(self.catalog.orders)
+        again = stored_already(orders, quote.manifest.name, quote.start)
+        return replace(quote, cautions=(*again, *quote.cautions))
 
     @property
     def default_confirmations(self) -> int:

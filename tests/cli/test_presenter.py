@@ -1,14 +1,17 @@
 """Errors on the screen and as JSON."""
 
 import json
+import re
 import subprocess
 import sys
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from grange.chain.errors import ChainError, ChainUnavailable, TransactionReverted
 from grange.cli.exit_codes import ExitCode
-from grange.cli.presenter import MAX_LISTED, Guidance, error_text, explain, explained, present
+from grange.cli.presenter import MAX_LISTED, Guidance, error_text, explain, explained, present, print_prose
 from grange.errors import Category, UserError
 from grange.transfer.errors import NotEnoughFarmers
 
@@ -22,6 +25,18 @@ def test_people_read_three_lines_and_nothing_is_on_standard_output(
     written = capsys.readouterr()
     assert written.err == "It broke.\nNothing was lost.\nTry again.\n"
     assert written.out == ""
+
+
+def test_lines_end_between_words_on_a_terminal_and_stay_whole_elsewhere() -> None:
+    sentences = "A farmer did not answer in time, and was left out of the order. " * 5
+    for is_terminal in (True, False):
+        console = Console(file=StringIO(), force_terminal=is_terminal, width=80, no_color=True)
+        print_prose(console, error_text(explain(UserError(sentences.strip(), category=Category.MONEY))))
+        assert isinstance(console.file, StringIO)
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", console.file.getvalue()).splitlines()
+        assert (len(lines) > 1) is is_terminal
+        assert all(len(line) <= 80 for line in lines) is is_terminal
+        assert " ".join(line.strip() for line in lines) == sentences.strip(), "no word is cut"
 
 
 def test_scripts_read_one_json_value(capsys: pytest.CaptureFixture[str]) -> None:

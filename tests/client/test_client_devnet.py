@@ -165,7 +165,7 @@ async def test_what_came_back_is_shown_no_matter_who_closed_the_order(town: Town
     receipt = await Sender(chain, stranger).send(calls.close(order.refilled(filled).held))
     returned = closing_from_event(receipt.event("OrderClosed"))
     home = town.config.home
-    [closed] = json.loads((await grange("close", "tree", "--json", home=home)).out)
+    [closed] = json.loads((await grange("close", "tree", "--yes", "--json", home=home)).out)
     assert (int(closed["refund"]), int(closed["compensation"])) == (returned.refund, returned.compensation)
     [listed] = json.loads((await grange("ls", "--json", home=home)).out)
     assert (listed["closed"], int(listed["refund"])) == (True, returned.refund)

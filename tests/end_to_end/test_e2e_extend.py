@@ -64,7 +64,7 @@ async def test_an_order_goes_on_with_those_farmers_that_go_on(town: Town, tmp_pa
     await same_from_words(town, person, source, tmp_path / "early")
 
     await proven_to(town, first.end)
-    closed = (await grange("close", first.id.hex()[:8], "--json", "--home", person.home)).json
+    closed = (await grange("close", first.id.hex()[:8], "--yes", "--json", "--home", person.home)).json
     assert closed[0]["order"] == first.id.hex()
     farmers = [town.fleet.by_id(FarmerId(farmer)) for farmer in second["farmers"]]
     await farmers[0].kill()

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from grange.transfer.selection import Choice, Requirements, contender
 from grange.transfer.spread import TRIED_EPOCHS, Trust
+from grange_client.orders.catalog import Known
 from grange_client.orders.lookup import SHOWN_ID_CHARACTERS
 from grange_client.orders.placements import NOT_MINED, Placement
 from grange_client.orders.plan import SMALL_CODE
@@ -27,6 +28,22 @@ def unfinished_attempts(placements: Iterable[Placement], name: str, block: int) 
         _unfinished(one)
         for one in placements
         if one.name == name and one.order.block == NOT_MINED and one.last_block > block
+    )
+
+
+def stored_already(orders: Iterable[Known], name: str, epoch: int) -> tuple[str, ...]:
+    """That what is stored under this name is kept beside the new one, and paid for. `orders` have the newest
+    first."""
+    kept = [one for one in orders if one.name == name and one.order.end > epoch]
+    if not kept:
+        return ()
+    short = kept[0].order.id.hex()[:SHOWN_ID_CHARACTERS]
+    others = len({one.order.sealed_as for one in kept}) - 1
+    several = f" and {others} more" if others else ""
+    return (
+        f"{name} is stored already, as order {short}{several}. This is stored, and paid for, beside that: "
+        "`get` takes the newest, an older one by its id. To keep what is there for longer: "
+        f"grange extend {short}",
     )
 
 

@@ -21,6 +21,7 @@ from grange.cli.exit_codes import ExitCode, exit_code
 from grange.errors import Category, GrangeError, UserError
 
 if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
     from rich.text import Text
 
 MAX_LISTED: Final = 5
@@ -105,11 +106,16 @@ def present(explanation: Explanation, *, as_json: bool = False) -> ExitCode:
     """Say it; returns what to exit with."""
     from rich.console import Console  # noqa: PLC0415
 
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    console.print(error_text(explanation), soft_wrap=True)
+    print_prose(Console(stderr=True, highlight=False, markup=False, emoji=False), error_text(explanation))
     if as_json:
         print(json.dumps(explanation.to_json(), ensure_ascii=True))
     return explanation.exit_code
+
+
+def print_prose(console: Console, text: RenderableType, style: str | None = None) -> None:
+    """Print sentences: on a terminal its lines end between words; elsewhere each line stays whole, for `grep`
+    and for logs."""
+    console.print(text, style=style, soft_wrap=not console.is_terminal)
 
 
 @contextmanager

@@ -228,15 +228,19 @@ def test_close_an_order_that_is_over(machine: Machine, tree: Path) -> None:
         world.market.block = max(world.market.block, put["end"] * PARAMETERS.epoch_blocks)
         world.market.to_return = (3 * TOKEN, TOKEN)
 
-    early = machine("close", "tree")
+    early = machine("close", "tree", "--yes")
     assert isinstance(early.exception, OrderGoesOn)
     machine.prepare = over
     assert f"grange close {put['order'][:8]}" in machine("ls").stderr
     assert "grange close" in machine("stat", "tree").stderr
-    closed = machine("close", "tree")
+    declined = machine("close", "tree", stdin="n\n")
+    assert (declined.exit_code, "Nothing was done." in declined.output) == (ExitCode.DECLINED, True)
+    assert f"Close tree ({put['order'][:8]})" in declined.output
+    assert "grange close" in machine("stat", "tree").stderr
+    closed = machine("close", "tree", "--yes")
     assert closed.exit_code == 0, closed.output
     assert closed.stdout.splitlines()[1].split()[-2:] == ["3", "1"]
-    [again] = json.loads(machine("close", put["order"][:8], "--json").stdout)
+    [again] = json.loads(machine("close", put["order"][:8], "--json", "--yes").stdout)
     assert (again["refund"], again["compensation"]) == (str(3 * TOKEN), str(TOKEN))
     [listed] = json.loads(machine("ls", "--json").stdout)
     assert (listed["closed"], listed["awaits_closing"]) == (True, False)
@@ -818,7 +822,7 @@ def test_amounts_in_json_are_strings(machine: Machine, tree: Path, tmp_path: Pat
         world.market.to_return = (3 * TOKEN, TOKEN)
 
     machine.prepare = over
-    documents.append(json.loads(machine("close", "tree", "--json").stdout))
+    documents.append(json.loads(machine("close", "tree", "--json", "--yes").stdout))
     documents.append(json.loads(machine("ls", "--json").stdout))
     found = {path.rsplit(".", 1)[-1]: value for one in documents for path, value in numbers(one).items()}
     assert not found.keys() & AMOUNTS

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_fakes import World
+from client_fakes import PARAMETERS, World
 
 from grange.errors import Category
 from grange.storage.optional_database import FileBusy
@@ -21,6 +21,7 @@ from grange_client.orders.catalog import Catalog
 from grange_client.orders.lookup import find_order
 from grange_client.orders.plan import StoreOptions
 from grange_client.orders.reputations import REPUTATIONS_NAME, Reputations
+from grange_client.orders.store import Quote
 
 CODE = StoreOptions(k=2, n=4, epochs=5)
 
@@ -54,6 +55,29 @@ async def test_a_slot_that_was_declared_lost_proves_nothing_for_us(world: World,
         world.market.repair(order, 0, taker := FarmerId(8))
         await renter.orders()
         assert renter.catalog.kept_by_farmer(0).keys() == {taker, *others}
+
+
+async def test_a_quote_says_that_the_name_is_stored_already(world: World, tree: Path) -> None:
+    """It is stored and paid for beside what is there. Of another name, or what is over, nothing is said."""
+    named, other = (StoreOptions(k=2, n=4, epochs=5, name=name) for name in ("tree", "other"))
+    async with world.renter() as renter:
+        assert not said_of_copies(await renter.quote([tree], named))
+    first = await put(world, tree, "tree")
+    async with world.renter() as renter:
+        [said] = said_of_copies(await renter.quote([tree], named))
+        assert f"as order {first.hex()[:8]}. This is stored, and paid for, beside that" in said
+        assert not said_of_copies(await renter.quote([tree], other))
+    second = await put(world, tree, "tree")
+    async with world.renter() as renter:
+        [said] = said_of_copies(await renter.quote([tree], named))
+        assert f"as order {second.hex()[:8]} and 1 more. " in said
+        [end] = {known.order.end for known in await renter.orders()}
+        world.market.block = end * PARAMETERS.epoch_blocks
+        assert not said_of_copies(await renter.quote([tree], named))
+
+
+def said_of_copies(quote: Quote) -> list[str]:
+    return [caution for caution in quote.cautions if "stored already" in caution]
 
 
 @pytest.mark.parametrize("wanted", ["nothing", "", "0x", "g", "xyz"])

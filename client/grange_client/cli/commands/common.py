@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from grange.cli.exit_codes import ExitCode
+from grange.cli.presenter import print_prose
 from grange_client.cli.screens.quote import paid_besides_text
 from grange_client.keys.config import Config, home_path, load
 from grange_client.renter import Renter
@@ -73,13 +74,13 @@ async def telling(renter: Renter) -> AsyncIterator[None]:
         yield
     finally:
         if renter.paid_besides:
-            err.print(paid_besides_text(renter.paid_besides), soft_wrap=True)
+            print_prose(err, paid_besides_text(renter.paid_besides))
         _say([notice for notice in renter.notices() if notice not in said])
 
 
 def _say(notices: list[str]) -> None:
     for notice in notices:
-        err.print(Text(notice), style="yellow", soft_wrap=True)
+        print_prose(err, Text(notice), style="yellow")
 
 
 def _say_waiting() -> None:

@@ -15,6 +15,7 @@ import typer
 
 from grange.cli.confirm import confirm
 from grange.cli.exit_codes import ExitCode
+from grange.cli.presenter import print_prose
 from grange.peer import Budget
 from grange.units import MAX_SLOTS, format_count, format_tokens_rounded_up, parse_tokens
 from grange_client.cli import output
@@ -126,7 +127,7 @@ async def _put(  # noqa: PLR0917
             try:
                 stored = await renter.put(quote, display, confirmations=confirmations)
             except asyncio.CancelledError:
-                common.err.print(cut_short_text(renter.placements.get(quote.order)), soft_wrap=True)
+                print_prose(common.err, cut_short_text(renter.placements.get(quote.order)))
                 raise
             seconds = display.seconds
     if as_json:
@@ -157,7 +158,7 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
             )
         max_price = plan.cost.at_most if fetch.max_price is None else fetch.max_price - budget.spent
         if plan.paid:
-            common.err.print(paid_besides_text(plan.paid), soft_wrap=True)
+            print_prose(common.err, paid_besides_text(plan.paid))
         if plan.cost.expected:
             common.err.print(read_cost_screen(plan.cost, max_price))
             if fetch.max_price is None and not fetch.yes:
@@ -181,6 +182,6 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
         where = shown(os.fsencode(fetch.destination))
         files = format_count(restored.files, "file")
         said = f"{files} into {where} in {seconds:.1f} s{speed}.{there}"
-        common.out.print(said, soft_wrap=True)
+        print_prose(common.out, said)
     if restored.left_out.count:
         raise typer.Exit(ExitCode.LEFT_OUT)

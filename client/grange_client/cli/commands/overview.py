@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from grange.cli.presenter import print_prose
 from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose, Wanted
@@ -109,7 +110,7 @@ def health(
                 common.out.print("", slots_screen(found[0][1]), sep="\n")
             for known, health in found:
                 if (danger := danger_screen(known, health)) is not None:
-                    common.err.print(danger, soft_wrap=True)
+                    print_prose(common.err, danger)
         if missing:
             raise order_missing(missing)
         if unclear:

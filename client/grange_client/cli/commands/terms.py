@@ -59,6 +59,7 @@ def close(
     wanted: Annotated[
         list[str], typer.Argument(metavar="NAME|ORDER...", help="Orders that are over, by name or id.")
     ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
     home: Home = None,
     verbose: Verbose = False,
@@ -66,11 +67,16 @@ def close(
     """End orders that are over: what nobody proved comes back to the vault, with compensation."""
 
     async def run() -> None:
-        closed = []
         async with common.renter(home) as renter:
             with Display(common.err) as display:
-                for known in [await renter.find(one, display) for one in wanted]:
-                    closed.append((known, await renter.close(known.order, display)))
+                found = [await renter.find(one, display) for one in wanted]
+            if not yes:
+                named = ", ".join(
+                    f"{one.name or 'an order'} ({one.order.id.hex()[:ID_CHARACTERS]})" for one in found
+                )
+                confirm(f"Close {named}, with a transaction for each?")
+            with Display(common.err) as display:
+                closed = [(known, await renter.close(known.order, display)) for known in found]
         if as_json:
             common.print_json([output.closing_json(known, closing) for known, closing in closed])
         else:
