@@ -30,7 +30,7 @@ FARMERS = 3
 SECONDS = 300.0
 """In so long epochs a farm looks at the chain every half minute, first for the seed and then to prove."""
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long, pytest.mark.timeout(3 * 3600)]
 
 
 async def pass_to(town: Town, block: int) -> None:
