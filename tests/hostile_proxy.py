@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from grange.chain.codec import market_abi
+from grange.keccak import keccak256
 
 OLD_HEAD: Final = "old head"
 NO_LOGS: Final = "no logs"
@@ -42,6 +43,10 @@ class HostileProxy:
     behind: str
     url: str = ""
     lie: str | None = None
+    retry_after: str = "1"
+    """What it says when it is busy, in seconds."""
+    keeps: str | None = None
+    """A method that it answers by itself: a transaction is dropped, a receipt not shown."""
     asked: list[str] = field(default_factory=list)
     """Methods, in the order in which they were asked."""
     _old: int = 0
@@ -73,10 +78,13 @@ class HostileProxy:
         questions = content if isinstance(content, list) else [content]
         self.asked += [one["method"] for one in questions]
         if self.lie == BUSY:
-            return web.Response(status=429, headers={"Retry-After": "1"})
+            return web.Response(status=429, headers={"Retry-After": self.retry_after})
         if self.lie == HANGS:
             await asyncio.Event().wait()
-        answers = await self._forward([self._altered(one) for one in questions])
+        answers = [
+            _kept(one) if one["method"] == self.keeps else await self._forward(self._altered(one))
+            for one in questions
+        ]
         for question, answer in zip(questions, answers, strict=True):
             if "result" in answer:
                 answer["result"] = self._told(question, answer["result"])
@@ -128,6 +136,12 @@ class HostileProxy:
             if shown > number or tag == "latest":
                 return {**block, "number": hex(shown), "hash": _other(hex(shown))}
         return block
+
+
+def _kept(question: dict[str, Any]) -> dict[str, Any]:
+    is_sent = question["method"] == "eth_sendRawTransaction"
+    raw = bytes.fromhex(question["params"][0][2:]) if is_sent else b""
+    return {"id": question["id"], "result": "0x" + keccak256(raw).hex() if is_sent else None}
 
 
 def _other(text: str) -> str:

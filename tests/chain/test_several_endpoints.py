@@ -30,10 +30,12 @@ from grange.chain.health import (
     DISTRUST_SECONDS,
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
+    LONGEST_REST_SECONDS,
     RANGE_AGAIN_SECONDS,
     Health,
     LogRange,
 )
+from grange.chain.introduction import Expected
 from grange.chain.rpc import Rpc
 
 ONCE = Timeouts(connect_seconds=0.2, request_seconds=0.2, retries=0, pause_seconds=0.01)
@@ -397,3 +399,28 @@ def chain_of_id(number: int) -> FakeEndpoint:
                 return {"result": {"number": "0x11", "hash": "0x" + "cd" * 32, "timestamp": "0x20"}}
 
     return FakeEndpoint(says=part)
+
+
+async def test_who_does_not_know_the_chain_yet_is_told_when_its_endpoints_serve_different_ones() -> None:
+    """Nothing says which of them is the right one."""
+    one, other = chain_of_id(1), chain_of_id(2)
+    async with one.up(), other.up():
+        with pytest.raises(WrongChain, match=rf"{other.url} serves chain id 2, and chain id 1 is expected"):
+            async with Chain.connect((one.url, other.url), MARKET, timeouts=ONCE):
+                pass
+        async with Chain.connect((one.url, one.url + "/"), MARKET, timeouts=ONCE) as chain:
+            assert chain.chain_id == 1
+
+
+async def test_one_of_another_chain_is_looked_at_again_after_an_hour() -> None:
+    """A node that is still syncing has no market yet."""
+    clock, ours, syncing = FakeClock(), chain_of_id(1), chain_of_id(2)
+    expected = Expected(chain_id=1, genesis=None, market=MARKET)
+    async with endpoints(syncing, ours, expected=expected, clock=clock) as rpc:
+        assert (await chain_over(rpc).head()).number == 17
+        syncing.says = chain_of_id(1).says
+        assert (await chain_over(rpc).head()).number == 17
+        assert len(syncing.asked) == 1
+        clock.seconds += LONGEST_REST_SECONDS
+        ours.status = 503
+        assert (await chain_over(rpc).head()).number == 17

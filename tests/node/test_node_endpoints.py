@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,15 @@ from hostile_proxy import (
     HostileProxy,
 )
 from node_support import Parcel
+from rich.console import Console
 from test_node_devnet import LiveFarm, keep, next_epoch, registered, renters_slot, running
 
 from grange.chain import ChainError, Timeouts
+from grange.chain.witnesses import WITNESSED_DEPTH_BLOCKS
 from grange_devnet import DEVNET_PARAMETERS, Devnet
 from grange_node.chain.agreement import LONGEST_HELD_SECONDS, LONGEST_REREAD_SECONDS
 from grange_node.cli.status import read_status
+from grange_node.cli.status_screen import status_table
 from grange_node.config import load_key
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -76,7 +80,10 @@ class Ground:
     async def told(self) -> str:
         """What `farm status` says of the endpoints."""
         status = await read_status(self.farm.config, load_key(self.folder / "home"))
-        return " ".join(status.endpoint_reports)
+        shown = StringIO()
+        Console(width=10_000, file=shown).print(status_table(status))
+        assert shown.getvalue().count("endpoints") == len(status.endpoint_reports)
+        return shown.getvalue()
 
     def is_kept(self) -> bool:
         return self.farm.node.store.read_verified(self.slot.key, 0) == self.slot.pieces[0]
@@ -138,3 +145,37 @@ async def test_whatever_one_of_several_endpoints_says_nothing_goes_and_it_is_nam
             assert at.proxy.url in await at.told()
         if first and lie in (BUSY, HANGS, RANDOM_TYPES):
             assert at.proxy.url in await at.told()
+
+
+async def test_what_has_to_go_goes_when_two_endpoints_agree_and_not_before(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(HostileProxy.before(devnet.rpc_url))
+        config = await registered(devnet, tmp_path, rpc_url=(devnet.rpc_url, proxy.url))
+        farm = await stack.enter_async_context(running(devnet, tmp_path, config))
+        slot = await renters_slot(devnet, farm)
+        await farm.upload(slot)
+        assert (await farm.accept(slot)).status_code == 200
+        await devnet.mine(ACCEPTED_BLOCKS + GRACE_BLOCKS + WITNESSED_DEPTH_BLOCKS + 2)
+        farm.clock.now += 86_400
+        await farm.node.follower.refresh()
+        proxy.retry_after = "0"
+        for lie in (BUSY, OTHER_HASHES):
+            await proxy.begin(lie)
+            assert await farm.node.collector.collect() == 0
+        proxy.lie = None
+        assert await farm.node.collector.collect() == 1
+
+
+async def test_with_one_endpoint_its_word_is_enough_as_before(devnet: Devnet, tmp_path: Path) -> None:
+    config = await registered(devnet, tmp_path)
+    async with running(devnet, tmp_path, config) as farm:
+        slot = await renters_slot(devnet, farm)
+        await farm.upload(slot)
+        assert (await farm.accept(slot)).status_code == 200
+        await devnet.mine(ACCEPTED_BLOCKS + GRACE_BLOCKS + 2)
+        farm.clock.now += 86_400
+        await farm.node.follower.refresh()
+        assert await farm.node.collector.collect() == 1
+    assert not (config.data_folder / "endpoints.json").exists()

@@ -109,6 +109,8 @@ class Outbox:
         """How often something was sent or given up: after that, what was looked up before is old."""
         self.waiting: set[int] = set()
         """Nonces that somebody here waits for."""
+        self._handed_raw = b""
+        """What was handed to an endpoint last."""
         self._given_up: dict[int, dict[str, Any]] = {}
         """What nobody waits for any more, and what may still be in a pool: the next one takes its place."""
 
@@ -230,9 +232,13 @@ class Outbox:
         return wanted.last_block is not None and await self.head() >= wanted.last_block
 
     async def send_raw(self, raw: bytes) -> None:
-        """Hand it to the endpoint, which may have it already. Raises RpcError, ChainUnavailable."""
+        """Hand it to the endpoint, which may have it already; the second time to all of them, since the first
+        may have kept it to itself. Raises RpcError, ChainUnavailable."""
+        rpc = self._chain.rpc
+        tell = rpc.tell_everybody if raw == self._handed_raw else rpc.call
+        self._handed_raw = raw
         try:
-            await self._chain.rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
+            await tell("eth_sendRawTransaction", "0x" + raw.hex())
         except RpcError as error:
             if not is_known_already(error):
                 raise

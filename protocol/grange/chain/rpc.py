@@ -164,6 +164,18 @@ class Rpc:
                 raise result
         return results
 
+    async def tell_everybody(self, method: str, *params: Any) -> Any:
+        """The same question to each endpoint, for what one of them may have kept to itself. The answer of the
+        first that gives one, in their order; raises what the first says that refuses, or why none answers."""
+        if self.is_alone:
+            return await self.call(method, *params)
+        said = [said for _, said in await self.ask_everybody([(method, params)])]
+        for answers in said:
+            if not isinstance(answers, ChainError):
+                return answers[0]
+        refused = [error for error in said if isinstance(error, RpcError)]
+        raise refused[0] if refused else _worst(said)
+
     async def _ask(self, question: Question) -> Any:
         async def ask(connection: Connection) -> Any:
             return self._checked(question, await connection.ask(question))

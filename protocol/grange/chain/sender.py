@@ -308,6 +308,8 @@ class Sender:
                     if await self._find_receipt(sent) is None:
                         raise TransactionTooLate(sent.label, last, sent.hashes[-1])
                 elif is_slow and bumps < policy.max_bumps:
+                    # Another endpoint may have the receipt that this one does not show.
+                    self.chain.rpc.ask_another()
                     await self._outbox.bump(sent, is_first=bumps == 0)
                     bumps, raise_fees_at = bumps + 1, _now() + policy.bump_after_seconds
                     bumped_in = now
