@@ -55,7 +55,11 @@ async def test_strangers_are_kept_to_their_share_once_others_have_proven(town: T
     keepers = {slot.farmer for slot in order.slots}
     [stranger] = [one for one in town.farmers if one.farmer not in keepers]
     await ask_nothing(town, stranger)
-    for _ in range(TRIED_EPOCHS):
+    for _ in range(2 * TRIED_EPOCHS):
+        seen = [await town.on_chain(one) for one in town.farmers if one is not stranger]
+        if all(one.epochs_proven - one.misses >= TRIED_EPOCHS for one in seen):
+            break
+        # An epoch that the test mined too quickly for them is a miss, for which a further one makes good.
         await town.quiet()
 
     strict = await quoted(second, source, StoreOptions(k=3, n=4))
