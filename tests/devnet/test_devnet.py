@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from grange.chain import Chain, Sender, Wallet, calls
+from grange.chain import Chain, Sender, TransactionReverted, Wallet, calls
 from grange.chain.network_file import DevnetAddress, NetworkFileInvalid
+from grange.errors import Misuse
 from grange.units import TOKEN
 from grange_devnet import (
     ENGINES,
@@ -140,6 +141,26 @@ async def test_a_missing_engine_says_what_to_run(monkeypatch: pytest.MonkeyPatch
         async with Devnet.start(engine="anvil"):
             pass
     with pytest.raises(EngineMissing, match=r"npm install hardhat|Node"):
+        async with Devnet.start(engine="hardhat"):
+            pass
+
+
+async def test_only_anvil_begins_with_a_later_block(engine: EngineName) -> None:
+    if engine != "anvil":
+        with pytest.raises(Misuse, match="begin with block 0"):
+            async with Devnet.start(engine=engine, first_block=5_000):
+                pass
+        return
+    async with Devnet.start(engine=engine, first_block=5_000) as devnet:
+        assert 5_000 < (await devnet.chain.head()).number < 5_010
+
+
+async def test_a_chain_that_does_not_serve_hashes_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hardhat's has no history contract of its own; without ours no market is deployed there."""
+    if missing_reason("hardhat") is not None:
+        pytest.skip(str(missing_reason("hardhat")))
+    monkeypatch.setattr("grange_devnet.devnet.RECENT_HASHES", "0x")
+    with pytest.raises(TransactionReverted, match="BlockHashesNotServed"):
         async with Devnet.start(engine="hardhat"):
             pass
 
