@@ -38,7 +38,8 @@ from grange.chain.health import (
 from grange.chain.introduction import Expected
 from grange.chain.rpc import Rpc
 
-ONCE = Timeouts(connect_seconds=0.2, request_seconds=0.2, retries=0, pause_seconds=0.01)
+ONCE = Timeouts(connect_seconds=2.0, request_seconds=2.0, retries=0, pause_seconds=0.01)
+HASTY = Timeouts(connect_seconds=0.1, request_seconds=0.1, retries=0, pause_seconds=0.01)
 Reply = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -201,7 +202,7 @@ async def test_when_all_fail_each_is_named_with_what_it_did_and_none_is_asked_mo
 
 
 async def test_when_all_take_too_long_it_is_called_so() -> None:
-    async with endpoints(FakeEndpoint(hangs=True), FakeEndpoint(hangs=True)) as rpc:
+    async with endpoints(FakeEndpoint(hangs=True), FakeEndpoint(hangs=True), timeouts=HASTY) as rpc:
         with pytest.raises(ChainTimeout):
             await rpc.call("eth_blockNumber")
 

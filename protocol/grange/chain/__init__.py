@@ -19,7 +19,7 @@ Everything else in the package is machinery:
                    answers.py: checked answers
     outbox.py      nonces and replacements; fees.py, receipts.py, refusals.py: what becomes of a transaction
     endpoint.py    the URLs of endpoints, and what may be shown of one; endpoint_notes.py: what is remembered
-                   of them; witnesses.py: what several say, compared
+                   of them; witnesses.py: what several say, compared; log_checks.py: whose logs count
 """
 
 from grange.chain import calls

@@ -45,6 +45,7 @@ from grange.chain.errors import (
 from grange.chain.gathering import GATHERED_METHODS, Gathering, Question
 from grange.chain.health import DISTRUST_SECONDS, LONGEST_PAUSE_SECONDS, LONGEST_REST_SECONDS
 from grange.chain.introduction import BLOCK_METHOD, Expected
+from grange.chain.log_checks import questions_besides, what_is_missing
 from grange.chain.refusals import LOGS_METHOD
 from grange.tasks import cancelled
 from grange.types import Parameters
@@ -191,7 +192,8 @@ class Rpc:
 
     async def _answers(self, requests: Sequence[Question]) -> list[Any]:
         async def ask(connection: Connection) -> list[Any]:
-            checks = [] if self.is_alone else self._log_checks(connection, requests)
+            known = None if connection in self._history else self.known_event_block
+            checks = [] if self.is_alone else questions_besides(requests, known)
             questions = [*requests, *checks]
             try:
                 answers = await connection.ask_many(questions)
@@ -203,36 +205,14 @@ class Rpc:
                 elif log_blocks == 1 and question[0] == LOGS_METHOD and not self.is_alone:
                     raise answer
             if checks:
-                self._check_logs(connection, checks, answers[len(requests) :])
+                if (missing := what_is_missing(checks, answers[len(requests) :])) is not None:
+                    raise ChainUnavailable(connection.url, missing)
+                if len(checks) > 1 and not isinstance(answers[-1], ChainError):
+                    self._history.add(connection)
             return answers[: len(requests)]
 
         log_blocks = log_blocks_of(requests)
         return await self._through(ask, log_blocks)
-
-    def _log_checks(self, connection: Connection, requests: Sequence[Question]) -> list[Question]:
-        """What to ask besides for logs, in the same request: an empty answer counts only from an endpoint
-        that has the last of the blocks, and that shows an event which is known to be there."""
-        wanted = [params[0] for method, params in requests if method == LOGS_METHOD]
-        if not wanted:
-            return []
-        tags = [where["toBlock"] for where in wanted]
-        last = "latest" if "latest" in tags else max(tags, key=lambda tag: int(tag, 16))
-        checks: list[Question] = [(BLOCK_METHOD, (last, False))]
-        if self.known_event_block is not None and connection not in self._history:
-            block, market = hex(self.known_event_block), wanted[0]["address"]
-            checks.append((LOGS_METHOD, ({"address": market, "fromBlock": block, "toBlock": block},)))
-        return checks
-
-    def _check_logs(self, connection: Connection, checks: Sequence[Question], answers: Sequence[Any]) -> None:
-        if answers[0] is None or isinstance(answers[0], ChainError):
-            number = checks[0][1][0]
-            raise ChainUnavailable(connection.url, f"it does not have block {int(number, 16)} yet")
-        if len(checks) == 1 or isinstance(answers[1], ChainError):
-            return
-        if not answers[1]:
-            missing = f"it does not show the events of block {self.known_event_block}"
-            raise ChainUnavailable(connection.url, f"{missing}, which were there: it lacks old logs")
-        self._history.add(connection)
 
     async def _ask_one_of(self, connection: Connection, question: Question) -> Any:
         """What this endpoint says to a question of a batch that it did not take, or why it says nothing."""
