@@ -127,7 +127,8 @@ def status(
         bool, typer.Option("--json", help="One JSON object; amounts as strings in base units.")
     ] = False,
 ) -> None:
-    """Show the repairs under way and those that ended, also while it runs."""
+    """Show the repairs under way and those that ended, and what was found out of its endpoints, also while it
+    runs."""
     with explained(GUIDANCE, as_json=as_json):
         folder = repair_home(home)
         wallet, jobs = load_repair_key(folder), Jobs(folder)
@@ -135,7 +136,10 @@ def status(
         if as_json:
             typer.echo(json.dumps(summary(wallet.address, under_way, done)))
         else:
-            Console(markup=False, emoji=False).print(_table(under_way, done))
+            console = Console(markup=False, emoji=False)
+            console.print(_table(under_way, done))
+            for told in EndpointNotes(folder / ENDPOINTS_NAME).reports():
+                console.print(told)
 
 
 def summary(address: str, under_way: list[Job], done: list[Job]) -> dict[str, Any]:

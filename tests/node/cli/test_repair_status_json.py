@@ -1,10 +1,15 @@
-"""What `grange repair status --json` prints."""
+"""What `grange repair status` prints."""
 
 import json
+from pathlib import Path
 
+from typer.testing import CliRunner
+
+from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import TOKEN
-from grange_node.cli.repair import summary
+from grange_node.cli.repair import app, summary
+from grange_node.cli.repair_home import load_or_create_repair_key
 from grange_node.repair.jobs import Job, Outcome
 
 
@@ -23,3 +28,10 @@ def test_amounts_are_strings() -> None:
     assert shown["bounty"] == str(2 * TOKEN + 2)
     assert [(one["bounty"], one["paid"]) for one in shown["done"]] == [(str(TOKEN + 1), str(TOKEN + 3))] * 2
     assert Job.from_json(job.to_json()) == job
+
+
+def test_the_screen_names_an_endpoint_that_said_what_is_wrong(tmp_path: Path) -> None:
+    load_or_create_repair_key(tmp_path)
+    EndpointNotes(tmp_path / ENDPOINTS_NAME).note_report("The endpoint http://liar lies.")
+    shown = CliRunner().invoke(app, ["status", "--home", str(tmp_path)])
+    assert (shown.exit_code, "The endpoint http://liar lies." in shown.output) == (0, True)
