@@ -27,13 +27,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from grange.chain import Chain, Timeouts, Wallet
 from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
 from grange.chain.introduction import Expected
-from grange.chain.network_file import RpcUrls
+from grange.chain.network_file import RpcUrls, checked_address
 from grange.errors import GrangeError
 from grange.json_text import parse_json
 from grange.messages import Domain, address_of
 from grange.plain_errors import describe_invalid
 from grange.storage.atomic_file import create_file, replace_file
-from grange.types import Address, FarmerId, Offer, Parameters, address_from, bytes_from_hex
+from grange.types import Address, FarmerId, Offer, Parameters, bytes_from_hex
 from grange.units import GIB, MAX_RATE, TOKEN
 from grange_node.errors import ConfigInvalid, KeyInvalid, NotInitialised
 from grange_node.files import FOLDER_MODE
@@ -66,14 +66,7 @@ _AN_ENDPOINT: Final = "It looks like http://host:port."
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def _checked_address(text: str) -> str:
-    try:
-        return address_from(text)
-    except GrangeError as error:
-        raise ValueError(str(error)) from error
-
-
-_AddressText = Annotated[str, AfterValidator(_checked_address)]
+_AddressText = Annotated[str, AfterValidator(checked_address)]
 _Count = Annotated[int, Field(gt=0)]
 _NonNegative = Annotated[int, Field(ge=0)]
 

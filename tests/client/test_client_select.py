@@ -333,6 +333,19 @@ def test_exactly_what_is_missing(vault: int, wallet: int, cost: int) -> None:
         assert missing_from_vault(cost, funds) == max(0, cost - vault)
 
 
+@given(limit=st.integers(0, 100), held=st.integers(0, 100), cost=st.integers(0, 200))
+def test_a_delegate_pays_from_the_vault_within_its_limit_and_moves_nothing(
+    limit: int, held: int, cost: int
+) -> None:
+    funds = Funds(vault=min(limit, held), wallet=0, native=1, limit=limit)
+    if cost > min(limit, held):
+        with pytest.raises(NotEnoughMoney) as refused:
+            missing_from_vault(cost, funds)
+        assert "This device may spend" in refused.value.message
+    else:
+        assert missing_from_vault(cost, funds) == 0
+
+
 GANG_PRICE = TOKEN // 2
 """What the farmers of the next tests ask: the floor, half the median."""
 GANG_RATE = 100 * GANG_PRICE

@@ -84,6 +84,8 @@ async def test_a_device_stores_until_its_limit_stops_it(town: Town, tmp_path: Pa
     again = await town.chain.delegation(person.address, device.identity.wallet.address)
     assert again.spent == paid
 
+    shown_there = (await grange("balance", "--json", "--home", device.home)).json
+    assert shown_there["limit"] == str(shown.left_for_orders)
     listed = (await grange("keys", "delegate", "list", "--json", "--home", person.home)).json
     assert [(one["delegate"], int(one["spent"])) for one in listed] == [
         (device.identity.wallet.address, paid)

@@ -306,7 +306,8 @@ class FakeMarket(FakeChain, FarmMarket):
     async def delegation(self, account: Address, delegate: Address) -> Delegation:
         self.ask()
         self.delegations_asked += 1
-        return self.delegations.get((account, delegate), NOBODYS)
+        found = self.delegations.get((account, delegate), NOBODYS)
+        return found if self.epoch < found.until_epoch else replace(found, left_for_orders=0)
 
     def authorize(self, account: Address, delegate: Address, limit: int, until_epoch: int) -> None:
         """Let a delegate spend so much, before an epoch."""
@@ -316,7 +317,7 @@ class FakeMarket(FakeChain, FarmMarket):
             until_epoch=Epoch(until_epoch),
             spent_in_epoch=0,
             spent=0,
-            left_for_orders=limit if self.epoch < until_epoch else 0,
+            left_for_orders=limit,
             left_for_vouchers=limit,
         )
 

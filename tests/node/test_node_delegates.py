@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +244,17 @@ async def test_what_a_delegate_owes_is_redeemed_when_its_time_is_over(priced: Fa
     await priced.node.redeemer.tick()
     assert priced.market.redemptions == [1]
     assert priced.market.redeemed_totals == {payer_of(ACCOUNT.address, DEVICE.address): 200}
+
+
+async def test_what_a_delegate_owes_is_redeemed_when_its_limits_were_lowered(priced: Farm) -> None:
+    """Else a renter would read for nothing: the limits of before hold for its vouchers only for a while."""
+    priced.market.authorize(ACCOUNT.address, DEVICE.address, 500, FAR)
+    await keep(priced, sent())
+    assert (await buy(priced, 200, **voucher(200))).status_code == 206
+    before = priced.market.delegations[ACCOUNT.address, DEVICE.address]
+    priced.market.delegations[ACCOUNT.address, DEVICE.address] = replace(before, left_for_orders=0)
+    await priced.node.redeemer.tick()
+    assert priced.market.redemptions == [1]
 
 
 def test_a_payer_is_an_account_and_the_key_that_signs() -> None:

@@ -156,12 +156,13 @@ def farmer_json(report: FarmerReport) -> dict[str, Any]:
 
 def funds_json(address: str, funds: Funds) -> dict[str, Any]:
     """What there is to pay with."""
-    return {
+    shown = {
         "address": address,
         "vault": str(funds.vault),
         "wallet": str(funds.wallet),
         "native": str(funds.native),
     }
+    return shown if funds.limit is None else shown | {"delegate": funds.address, "limit": str(funds.limit)}
 
 
 def restored_json(known: Known, restored: Restored, target: Path, seconds: float) -> dict[str, Any]:

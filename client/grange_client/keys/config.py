@@ -21,13 +21,13 @@ from platformdirs import user_config_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from grange.chain import Wallet
-from grange.chain.network_file import Network, NetworkFileInvalid, read_network
+from grange.chain.network_file import Network, NetworkFileInvalid, checked_address, read_network
 from grange.plain_errors import describe_invalid
 from grange.seal import KEY_BYTES, RecoverySecret
 from grange.storage.atomic_file import create_file, replace_file
 from grange.storage.database_file import COMPANIONS
 from grange.storage.folder_lock import folder_lock
-from grange.types import Address, address_from
+from grange.types import Address
 from grange_client.errors import AlreadySetUp, BadConfig, NotSetUp
 from grange_client.keys.recovery_phrase import Identity, checked_phrase, identity
 
@@ -62,7 +62,7 @@ class _DelegateFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    account: Annotated[Address, AfterValidator(address_from)]
+    account: Annotated[Address, AfterValidator(checked_address)]
     key: Annotated[str, Field(pattern="^[0-9a-f]{64}$", repr=False)]
     secret: Annotated[str, Field(pattern="^[0-9a-f]{64}$", repr=False)]
 

@@ -111,8 +111,9 @@ class FarmMarket(MarketClient):
         return vault, vault - firm, redeemed
 
     async def leaving(self, payers: Sequence[Payer]) -> set[Payer]:
-        """Those who announced to take money out of their vaults, and delegates whose time is over: by what is
-        so now, so neither a restart nor a reorg hides one."""
+        """Those who announced to take money out of their vaults, and delegates that may place less than they
+        may owe, since their time is over or their limits were lowered: by what is so now, so neither a
+        restart nor a reorg hides one."""
         gone = await together(*map(self._is_leaving, payers))
         return {payer for payer, is_gone in zip(payers, gone, strict=True) if is_gone}
 
@@ -122,8 +123,8 @@ class FarmMarket(MarketClient):
             return True
         if signer == account:
             return False
-        delegation, head = await together(self.delegation(account, signer), self.head())
-        return head.epoch >= delegation.until_epoch
+        delegation = await self.delegation(account, signer)
+        return delegation.left_for_vouchers > delegation.left_for_orders
 
     async def is_delegate(self, account: Address, signer: Address) -> bool:
         """Whether a key may act for an account now."""

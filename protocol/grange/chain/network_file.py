@@ -82,7 +82,7 @@ class Network(BaseModel):
     @field_validator("market", mode="before")
     @classmethod
     def _checksummed(cls, value: object) -> Address:
-        return _address(value)
+        return checked_address(value)
 
 
 class DevnetAddress(Network):
@@ -96,7 +96,7 @@ class DevnetAddress(Network):
     @field_validator("token", mode="before")
     @classmethod
     def _checksummed_token(cls, value: object) -> Address:
-        return _address(value)
+        return checked_address(value)
 
     @field_validator("faucet_key", mode="before")
     @classmethod
@@ -150,7 +150,8 @@ def _read(model: type[_Model], path: Path) -> _Model:
         ) from None
 
 
-def _address(value: object) -> Address:
+def checked_address(value: object) -> Address:
+    """An address in a file, with its checksum. Raises ValueError, as pydantic wants it."""
     try:
         return address_from(str(value))
     except Misuse as error:

@@ -1,5 +1,6 @@
 """Words, keys and the home directory: nothing secret is lost, overwritten or readable by others."""
 
+import json
 import stat
 import threading
 import traceback
@@ -13,7 +14,15 @@ from eth_account.hdaccount import seed_from_mnemonic
 
 from grange.chain.network_file import Network
 from grange_client.errors import AlreadySetUp, BadConfig, BadPhrase, NotSetUp
-from grange_client.keys.config import home_path, is_set_up, load, network_from_file, parse_network, set_up
+from grange_client.keys.config import (
+    home_path,
+    is_set_up,
+    load,
+    network_from_file,
+    parse_network,
+    set_up,
+    set_up_delegate,
+)
 from grange_client.keys.recovery_phrase import checked_phrase, identity, new_phrase
 
 NETWORK = Network(rpc="http://127.0.0.1:8545", market=MARKET, chain_id=1337)
@@ -71,6 +80,50 @@ def test_set_up_and_load(tmp_path: Path) -> None:
     assert loaded.identity.wallet.address == made.identity.wallet.address
     assert stat.S_IMODE((home / "recovery.txt").stat().st_mode) == 0o600
     assert sorted(path.name for path in home.iterdir()) == ["config.json", "recovery.txt"]
+
+
+def test_a_delegates_home_has_a_key_of_its_own_and_no_phrase(tmp_path: Path) -> None:
+    """It opens the account's orders, and neither phrase nor the account's key can be had from it."""
+    account = set_up(tmp_path / "account", phrase=WORDS, network=NETWORK)
+    made = set_up_delegate(tmp_path / "device", of=account)
+    loaded = load(tmp_path / "device")
+    assert loaded.network == NETWORK
+    assert loaded.identity.wallet.private_key == made.identity.wallet.private_key
+    assert loaded.identity.secret == account.identity.secret
+    assert loaded.identity.account == account.identity.wallet.address
+    assert loaded.identity.wallet.address != account.identity.wallet.address
+    files = {path.name: path for path in (tmp_path / "device").iterdir()}
+    assert sorted(files) == ["config.json", "delegate.json"]
+    assert stat.S_IMODE(files["delegate.json"].stat().st_mode) == 0o600
+    text = "".join(path.read_text() for path in files.values())
+    assert WORDS not in text
+    assert account.identity.wallet.private_key.hex() not in text
+    again = set_up_delegate(tmp_path / "another", of=account)
+    assert again.identity.wallet.address != made.identity.wallet.address
+    for home in ("device", "account"):
+        with pytest.raises(AlreadySetUp):
+            set_up_delegate(tmp_path / home, of=account)
+        with pytest.raises(AlreadySetUp):
+            set_up(tmp_path / home, phrase=WORDS, network=NETWORK)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("account", "0x12"), ("key", "12"), ("key", "g" * 64), ("secret", ""), ("other", "1"), ("key", None)],
+)
+def test_a_delegates_file_that_is_not_one_is_refused_without_its_keys(
+    tmp_path: Path, name: str, value: str | None
+) -> None:
+    account = set_up(tmp_path / "account", phrase=WORDS, network=NETWORK)
+    made = set_up_delegate(tmp_path / "device", of=account)
+    path = tmp_path / "device" / "delegate.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with pytest.raises(BadConfig) as refused:
+        load(tmp_path / "device")
+    told = "".join(traceback.format_exception(refused.value)) + refused.value.hint
+    assert made.identity.wallet.private_key.hex() not in told
+    assert made.identity.secret.secret.hex() not in told
+    assert "grange keys delegate new" in refused.value.hint
 
 
 def test_two_set_ups_at_once_leave_one_home(tmp_path: Path) -> None:

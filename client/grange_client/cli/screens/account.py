@@ -45,7 +45,16 @@ def _room(report: FarmerReport) -> Text:
 
 
 def balance_screen(address: Address, funds: Funds) -> RenderableType:
-    """What there is to pay with, and where to send more."""
+    """What there is to pay with, and where to send more; in a delegate's home, what it may spend."""
+    if funds.limit is not None:
+        return facts(
+            [
+                ("account", address),
+                ("delegate", funds.address),
+                ("may spend", f"{format_tokens(funds.vault)} tokens of the account's vault now"),
+                ("for gas", f"{funds.native / WEI:.6g} gas tokens"),
+            ]
+        )
     return facts(
         [
             ("address", address),
