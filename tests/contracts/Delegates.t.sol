@@ -31,7 +31,7 @@ contract DelegatesTest is FarmTest {
         super.setUp();
         _farmer = _register();
         _deposit(1e9);
-        sender = vm.addr(KEY);
+        placer = vm.addr(KEY);
     }
 
     function _authorize(uint256 perEpoch, uint256 inAll, uint256 until) private {
@@ -51,23 +51,23 @@ contract DelegatesTest is FarmTest {
 
     function _spend(uint256 amount) private returns (OrderId) {
         (Terms memory terms, Acceptance[] memory acceptances) = _order(amount);
-        vm.prank(sender);
+        vm.prank(placer);
         return market.placeFor(renter, terms, acceptances);
     }
 
     function _refuse(uint256 amount, bytes memory reason) private {
         (Terms memory terms, Acceptance[] memory acceptances) = _order(amount);
         vm.expectRevert(reason);
-        vm.prank(sender);
+        vm.prank(placer);
         market.placeFor(renter, terms, acceptances);
     }
 
     function _tooMuch(uint256 amount, uint256 left) private view returns (bytes memory) {
-        return abi.encodeWithSelector(IDelegates.DelegateLimitExceeded.selector, renter, sender, amount, left);
+        return abi.encodeWithSelector(IDelegates.DelegateLimitExceeded.selector, renter, placer, amount, left);
     }
 
     function _notDelegate() private view returns (bytes memory) {
-        return abi.encodeWithSelector(IDelegates.NotDelegate.selector, renter, sender);
+        return abi.encodeWithSelector(IDelegates.NotDelegate.selector, renter, placer);
     }
 
     /// @dev A voucher for the renter's money, signed by a delegate.
@@ -86,18 +86,18 @@ contract DelegatesTest is FarmTest {
     function test_theOrderIsTheAccounts() external {
         _authorize(CAP, CAP, _now() + 1);
         (Terms memory terms, Acceptance[] memory acceptances) = _order(CAP);
-        OrderId id = market.orderId(renter, sender, terms.salt);
+        OrderId id = market.orderId(renter, placer, terms.salt);
         Epoch from = Epoch.wrap(uint32(_now() + 1));
         vm.expectEmit(true, true, true, true, address(market));
         emit IOrders.OrderPlaced(id, renter, from, terms.end, 3, 1, 1, 1);
         vm.expectEmit(true, true, true, true, address(market));
-        emit IDelegates.DelegateSpent(renter, sender, CAP, CAP);
-        vm.prank(sender);
+        emit IDelegates.DelegateSpent(renter, placer, CAP, CAP);
+        vm.prank(placer);
         OrderId placed = market.placeFor(renter, terms, acceptances);
         vm.assertEq(OrderId.unwrap(placed), OrderId.unwrap(id), "id");
         vm.assertEq(market.order(id).renter, renter, "whose");
         vm.assertEq(market.vault(renter), 1e9 - CAP, "the account paid");
-        vm.assertEq(market.vault(sender), 0, "the delegate has nothing");
+        vm.assertEq(market.vault(placer), 0, "the delegate has nothing");
 
         uint256[] memory data = new uint256[](1);
         data[0] = _data(terms, 0);
@@ -105,7 +105,7 @@ contract DelegatesTest is FarmTest {
         _enter(_date(1));
         _close(id);
         vm.assertEq(market.vault(renter), 1e9 + CAP, "pay of three epochs and a penalty for each");
-        vm.assertEq(market.vault(sender), 0, "the delegate gets nothing");
+        vm.assertEq(market.vault(placer), 0, "the delegate gets nothing");
         vm.assertEq(_shown().spent, CAP, "what comes back is not to be spent again");
     }
 
@@ -192,39 +192,39 @@ contract DelegatesTest is FarmTest {
         _authorize(MOST, MOST, _now() + 9);
         (Terms memory terms, Acceptance[] memory acceptances) = _order(6);
         vm.expectEmit(true, true, true, true, address(market));
-        emit IDelegates.DelegateAuthorized(renter, sender, 0, 0, Epoch.wrap(0));
+        emit IDelegates.DelegateAuthorized(renter, placer, 0, 0, Epoch.wrap(0));
         _authorize(0, 0, 0);
         vm.expectRevert(_notDelegate());
-        vm.prank(sender);
+        vm.prank(placer);
         market.placeFor(renter, terms, acceptances);
     }
 
     /// Must hold: a delegate spends from no other account's vault, authorizes nobody for it, and takes nothing out.
     function test_nothingElse() external {
         _authorize(MOST, MOST, _now() + 9);
-        vm.prank(sender);
+        vm.prank(placer);
         market.authorize(vm.addr(OTHER_KEY), MOST, MOST, Epoch.wrap(uint32(_now() + 9)));
-        vm.startPrank(sender);
+        vm.startPrank(placer);
         market.requestWithdrawal(100);
         _enter(_now() + WITHDRAW_DELAY_EPOCHS);
-        vm.expectRevert(abi.encodeWithSelector(IVault.VaultTooSmall.selector, sender, 0, 100));
-        market.withdraw(sender);
-        vm.expectRevert(abi.encodeWithSelector(IVault.EarningsTooSmall.selector, sender, 0, 1));
-        market.claim(sender, 1);
+        vm.expectRevert(abi.encodeWithSelector(IVault.VaultTooSmall.selector, placer, 0, 100));
+        market.withdraw(placer);
+        vm.expectRevert(abi.encodeWithSelector(IVault.EarningsTooSmall.selector, placer, 0, 1));
+        market.claim(placer, 1);
         vm.stopPrank();
 
-        sender = vm.addr(OTHER_KEY);
+        placer = vm.addr(OTHER_KEY);
         _refuse(6, _notDelegate());
         (Terms memory terms, Acceptance[] memory acceptances) = _order(6);
-        OrderId id = market.orderId(vm.addr(KEY), sender, terms.salt);
-        vm.prank(sender);
+        OrderId id = market.orderId(vm.addr(KEY), placer, terms.salt);
+        vm.prank(placer);
         vm.expectPartialRevert(IOrders.AcceptanceForged.selector);
         market.placeFor(vm.addr(KEY), terms, acceptances);
         renter = vm.addr(KEY);
         (terms, acceptances) = _order(6);
-        id = market.orderId(renter, sender, terms.salt);
+        id = market.orderId(renter, placer, terms.salt);
         vm.expectRevert(abi.encodeWithSelector(IVault.VaultTooSmall.selector, renter, 0, 6));
-        vm.prank(sender);
+        vm.prank(placer);
         market.placeFor(renter, terms, acceptances);
     }
 
@@ -250,10 +250,10 @@ contract DelegatesTest is FarmTest {
             vm.expectPartialRevert(IOrders.AcceptanceForged.selector);
             vm.prank(others[i]);
             market.placeFor(renter, terms, acceptances);
-            sender = others[i];
+            placer = others[i];
             Acceptance[] memory theirs = new Acceptance[](1);
             theirs[0] = _accept(terms, _farmer, 0, "root", 2);
-            if (i < 2) vm.prank(sender);
+            if (i < 2) vm.prank(placer);
             if (i < 2) market.placeFor(renter, terms, theirs);
         }
         vm.prank(vm.addr(KEY));
@@ -262,7 +262,7 @@ contract DelegatesTest is FarmTest {
 
     /// Must hold: an account places for itself by either call.
     function test_forItself() external {
-        sender = renter;
+        placer = renter;
         (Terms memory terms, Acceptance[] memory acceptances) = _order(6);
         vm.prank(renter);
         OrderId id = market.placeFor(renter, terms, acceptances);
@@ -282,24 +282,24 @@ contract DelegatesTest is FarmTest {
     /// Must hold: a delegate extends an order of the account with the farmers that have its slots, and with no others; within
     /// its limits.
     function test_extend() external {
-        sender = address(0);
+        placer = address(0);
         OrderId previous = _store(_farmer, _date(1), 3, 10);
-        sender = vm.addr(KEY);
+        placer = vm.addr(KEY);
         FarmerId other = _register();
         uint256 cost = 10 * GRID_EPOCHS;
         _authorize(MOST, cost, _now() + 9);
         Held memory held = _held(previous);
         (Terms memory terms, Acceptance[] memory acceptances) = _extension(previous, other);
         vm.expectRevert(abi.encodeWithSelector(IDelegates.NotHolder.selector, 0, other, _farmer));
-        vm.prank(sender);
+        vm.prank(placer);
         market.extend(held, terms, acceptances);
         (terms, acceptances) = _extension(previous, _farmer);
         _authorize(MOST, cost - 1, _now() + 9);
         vm.expectRevert(_tooMuch(cost, cost - 1));
-        vm.prank(sender);
+        vm.prank(placer);
         market.extend(held, terms, acceptances);
         _authorize(MOST, cost, _now() + 9);
-        vm.prank(sender);
+        vm.prank(placer);
         OrderId id = market.extend(held, terms, acceptances);
         vm.assertEq(OrderId.unwrap(id), OrderId.unwrap(_orderId(terms)), "id");
         vm.assertEq(market.order(id).renter, renter, "whose");
@@ -314,13 +314,13 @@ contract DelegatesTest is FarmTest {
         _authorize(CAP, 2 * CAP, _now() + 9);
         _spend(CAP - 6);
         vm.expectEmit(true, true, true, true, address(market));
-        emit IVouchers.Redeemed(_farmer, renter, sender, 6, 6);
+        emit IVouchers.Redeemed(_farmer, renter, placer, 6, 6);
         _redeem(_farmer, _voucherBy(KEY, 10));
         vm.assertEq(_shown().leftForOrders, 0, "both count");
         _redeem(_farmer, _voucher(RENTER_KEY, _farmer, 10));
         vm.assertEq(_earned(), 16, "the renter's own count for themselves");
         vm.assertEq(market.redeemed(_farmer, renter, renter), 10, "of the renter");
-        vm.assertEq(market.redeemed(_farmer, renter, sender), 6, "of the delegate");
+        vm.assertEq(market.redeemed(_farmer, renter, placer), 6, "of the delegate");
         _enter(_now() + 1);
         _redeem(_farmer, _voucherBy(KEY, 10));
         vm.assertEq(_earned(), 20, "the rest in the next epoch");

@@ -242,13 +242,13 @@ contract ExtendTest is FarmTest {
     function test_anothersPermit() external {
         _begin();
         uint256 key = 0xC0FFEE;
-        sender = vm.addr(key);
+        placer = vm.addr(key);
         (Terms memory terms, Acceptance[] memory acceptances) = _offer(_farmers, _date(2), _order);
         Held memory held = _held(_order);
-        token.transfer(sender, 1e9);
+        token.transfer(placer, 1e9);
         Permit memory p = _permit(key, 1e9);
-        vm.prank(sender);
-        vm.expectRevert(abi.encodeWithSelector(IDelegates.NotDelegate.selector, renter, sender));
+        vm.prank(placer);
+        vm.expectRevert(abi.encodeWithSelector(IDelegates.NotDelegate.selector, renter, placer));
         market.extendWithPermit(held, terms, acceptances, p);
     }
 
@@ -308,9 +308,9 @@ contract ExtendTest is FarmTest {
         _deposit(1e9);
         (Terms memory terms, Acceptance[] memory acceptances) = _offer(_farmers, _date(2), _order);
         Held memory held = _held(_order);
-        sender = address(this);
+        placer = address(this);
         (Terms memory anothers, Acceptance[] memory toAnother) = _offer(_farmers, _date(2), _order);
-        vm.expectRevert(abi.encodeWithSelector(IDelegates.NotDelegate.selector, renter, sender));
+        vm.expectRevert(abi.encodeWithSelector(IDelegates.NotDelegate.selector, renter, placer));
         market.extend(held, anothers, toAnother);
 
         vm.startPrank(renter);

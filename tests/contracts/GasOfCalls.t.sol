@@ -88,6 +88,24 @@ contract GasOfCallsTest is FarmTest, Meter {
         _know(order, terms, acceptances, _now() + 1, data, false);
     }
 
+    /// A key that the renter authorizes, and its first order.
+    /// hardhat-config: isolate = true
+    function test_aDelegate() external {
+        _enter(_date(1));
+        _deposit(1e24);
+        FarmerId[] memory farmers = _registerMany(SLOTS);
+        _store(farmers, _date(2), 8, RATE);
+        address delegate = vm.addr(4712);
+        bytes memory data = abi.encodeCall(
+            market.authorize,
+            (delegate, type(uint96).max, type(uint96).max, Epoch.wrap(type(uint32).max))
+        );
+        _measure("authorize", renter, data);
+        placer = delegate;
+        (Terms memory terms, Acceptance[] memory acceptances) = _offered(farmers, _date(2), 8, RATE);
+        _measure("placeFor, 8 slots", delegate, abi.encodeCall(market.placeFor, (renter, terms, acceptances)));
+    }
+
     function _measureExtend(OrderId previous, FarmerId[] memory farmers, uint256 end) private {
         Terms memory terms = _terms("extension", end, 8, 1, 1);
         Acceptance[] memory acceptances = new Acceptance[](farmers.length);

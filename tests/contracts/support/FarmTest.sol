@@ -98,7 +98,7 @@ abstract contract FarmTest is MarketTest {
         return uint256(keccak256(abi.encode(terms.salt, slot)));
     }
 
-    /// @dev Pays for and places an order, and lets its farmers keep it.
+    /// @dev Pays for and places an order, by the renter or by the delegate that is to, and lets its farmers keep it.
     function _store(
         FarmerId[] memory farmers,
         uint256 end,
@@ -107,8 +107,13 @@ abstract contract FarmTest is MarketTest {
     ) internal returns (OrderId order) {
         (Terms memory terms, Acceptance[] memory acceptances) = _offered(farmers, end, leafCount, rate);
         _deposit(farmers.length * rate * (end - _now() - 1));
-        vm.prank(renter);
-        order = market.place(terms, acceptances);
+        if (placer == address(0)) {
+            vm.prank(renter);
+            order = market.place(terms, acceptances);
+        } else {
+            vm.prank(placer);
+            order = market.placeFor(renter, terms, acceptances);
+        }
         uint256[] memory data = new uint256[](farmers.length);
         for (uint256 slot = 0; slot < farmers.length; ++slot) data[slot] = _data(terms, slot);
         _know(order, terms, acceptances, _now() + 1, data, false);

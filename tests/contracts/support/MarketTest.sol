@@ -68,7 +68,7 @@ abstract contract MarketTest {
     GrangeToken internal token;
     IMarket internal market;
     address internal renter;
-    address internal sender; // who places for the renter; zero: the renter itself
+    address internal placer; // who places for the renter; zero: the renter itself
 
     function setUp() public virtual {
         History.install();
@@ -343,7 +343,7 @@ abstract contract MarketTest {
     }
 
     function _orderId(Terms memory terms) internal view returns (OrderId) {
-        return OrderId.wrap(keccak256(abi.encode(renter, sender == address(0) ? renter : sender, terms.salt)));
+        return OrderId.wrap(keccak256(abi.encode(renter, placer == address(0) ? renter : placer, terms.salt)));
     }
 
     function _terms(

@@ -2,7 +2,16 @@
 pragma solidity 0.8.37;
 
 import {IBooks} from "../../../contracts/interfaces/IBooks.sol";
-import {Epoch, FarmerId, FarmerView, LossView, OrderId, Rate, Slot} from "../../../contracts/types/Types.sol";
+import {
+    Epoch,
+    FarmerId,
+    FarmerView,
+    LossView,
+    OrderId,
+    Rate,
+    Slot,
+    Voucher
+} from "../../../contracts/types/Types.sol";
 import {vm} from "./Cheats.sol";
 import {Owed} from "./Owed.sol";
 
@@ -15,6 +24,7 @@ import {Owed} from "./Owed.sol";
 abstract contract Story is Owed {
     uint256 private constant MOST_FARMERS = 7;
     uint256 private constant MOST_ORDERS = 10;
+    uint256 private constant DELEGATE_KEY = 0xDE1E;
     address internal constant REPAIRER = address(0x4E9A14);
 
     FarmerId internal _honest;
@@ -121,6 +131,13 @@ abstract contract Story is Owed {
         }
     }
 
+    /// @dev Lets a delegate place the next order, and spend what it likes.
+    function _authorize() private {
+        placer = vm.addr(DELEGATE_KEY);
+        vm.prank(renter);
+        market.authorize(placer, type(uint96).max, type(uint96).max, Epoch.wrap(type(uint32).max));
+    }
+
     function _tryPlace() private {
         if (_placed.length >= MOST_ORDERS) return;
         _anyRenter();
@@ -129,7 +146,9 @@ abstract contract Story is Owed {
         uint256 end = _date(1 + _pick(3));
         if (farmers.length == 0 || end <= _now() + 1) return;
         uint256[] memory before = _vaultsNow();
+        if (_pick(3) == 0) _authorize();
         _store(farmers, end, 1 + _pick(3), rate); // it deposits just what the order costs
+        placer = address(0);
         _checkVaults(before, renter, 0);
     }
 
@@ -256,7 +275,12 @@ abstract contract Story is Owed {
         else if (kind == 4 && market.vault(renter) > 0) {
             uint256 key = renter == vm.addr(RENTER_KEY) ? RENTER_KEY : RENTER_KEY + 1;
             _vouched += 1 + _pick(1000);
-            _redeem(farmer, _voucher(key, farmer, _vouched));
+            Voucher memory voucher = _voucher(key, farmer, _vouched);
+            if (market.delegation(renter, vm.addr(DELEGATE_KEY)).leftForVouchers > 0 && _pick(2) == 0) {
+                bytes32 digest = _voucherDigest(address(market), block.chainid, renter, farmer, _vouched);
+                (voucher.r, voucher.vs) = _signCompact(DELEGATE_KEY, digest);
+            }
+            _redeem(farmer, voucher);
         } else if (kind == 5 && FarmerId.unwrap(farmer) != FarmerId.unwrap(_honest)) {
             FarmerView memory shown = market.farmer(farmer);
             uint256 needed = shown.committedRate * COLLATERAL_EPOCHS;
