@@ -12,7 +12,8 @@ import {Parameters} from "./types/Types.sol";
 /// @notice Renters place orders with farmers; farmers prove each epoch that they keep what they are paid for. Anyone who
 /// reads or calls it does so by `IMarket`.
 /// @dev The code of all modules is above what one contract may have, so it is in parts: here the calls that give slots to
-/// farmers, in `MarketFarmers` those about farmers, in `MarketAccounts` those about accounts. The other parts are deployed
+/// farmers, in `MarketFarmers` those about farmers, in `MarketSlots` those by which farmers part with slots, in
+/// `MarketAccounts` those about accounts. The other parts are deployed
 /// before this one. All are composed of modules over the same base: Settings (parameters and clock), State (all that is
 /// stored), Balances, Books (what each farmer must keep), Settlement (misses).
 /// There is no owner, no pause and no upgrade.

@@ -2,10 +2,9 @@
 pragma solidity 0.8.37;
 
 import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
-import {ACCOUNTS_INTERFACE, FARMERS_INTERFACE} from "./interfaces/IMarket.sol";
+import {FARMERS_INTERFACE, SLOTS_INTERFACE} from "./interfaces/IMarket.sol";
 import {Audits} from "./modules/Audits.sol";
 import {Farmers} from "./modules/Farmers.sol";
-import {Losses} from "./modules/Losses.sol";
 import {Parts} from "./modules/Parts.sol";
 import {State} from "./modules/State.sol";
 import {Views} from "./modules/Views.sol";
@@ -13,10 +12,10 @@ import {Parameters} from "./types/Types.sol";
 
 /// @title The part of the market's code that has the calls about farmers
 /// @notice Not to be called: the market runs it on its own storage. What is done here itself concerns no market.
-/// @dev Farmers, proofs, losses and books. It is deployed by a transaction of its own, after `MarketAccounts`, to which it
+/// @dev Farmers, proofs and books. It is deployed by a transaction of its own, after `MarketSlots`, to which it
 /// hands on what it does not have, and before `Market`. All they share is declared in `State`.
-contract MarketFarmers is IERC165, Farmers, Audits, Losses, Views, Parts {
-    constructor(Parameters memory p, address accounts) State(p) Parts(p, accounts, ACCOUNTS_INTERFACE) {}
+contract MarketFarmers is IERC165, Farmers, Audits, Views, Parts {
+    constructor(Parameters memory p, address slots) State(p) Parts(p, slots, SLOTS_INTERFACE) {}
 
     /// @inheritdoc IERC165
     function supportsInterface(bytes4 interfaceId) external pure returns (bool) {

@@ -14,7 +14,8 @@ interface IBooks {
     /// @notice A farmer's pay per epoch is kept in 80 bits.
     error RateTooLarge(FarmerId farmer, uint256 rate, uint256 limit);
 
-    /// @notice Of the `all` that the book keeps `lost` is lost: so little would be left that no proof is short enough.
+    /// @notice Of the `all` that positions in the book are drawn from `lost` is lost: so little would be left that no proof is
+    /// short enough.
     error BookMostlyLost(FarmerId farmer, uint256 all, uint256 lost);
 
     /// @notice The farmer's book that ends at `end`; that of `extension` holds what orders were extended by.

@@ -15,6 +15,10 @@ interface ILosses {
         uint256 collateral
     );
 
+    /// @notice After `epoch` positions in the book are drawn from `front` on: all before was given up. A loss declared at the front
+    /// moves it as well, without this event.
+    event FrontCut(FarmerId indexed farmer, Epoch end, bool extension, uint256 front, Epoch epoch);
+
     /// @notice No slot was handed in.
     error NoLoss();
 
@@ -28,6 +32,9 @@ interface ILosses {
     /// may do so.
     error LossLimitExceeded(FarmerId farmer, uint256 lost, uint256 limit);
 
+    /// @notice No slot of this tenure was given up at the position `front` of the book.
+    error NotAtFront(bytes32 tenure, uint256 front);
+
     /// @notice The farmer has no live book of this date.
     error NoSuchBook(FarmerId farmer, Epoch end, bool extension);
 
@@ -40,6 +47,15 @@ interface ILosses {
     /// @param words The slots one after another, each: the order; slot | leafCount << 8 | from << 40 | index in the
     /// mountain range << 72; first << 128 | rate; the slot's root; the path from the slot's entry to its peak.
     function declareLoss(FarmerId farmer, Epoch end, bool extension, bytes32[] calldata words) external;
+
+    /// @notice Has positions in a book drawn behind slots that were given up before all that is alive, from the next epoch on:
+    /// proofs get shorter, and the last slots of the book can be given up. By anyone. Slots that are given up in the book's order
+    /// need it not: the front moves with them.
+    /// @param farmer The farmer whose book it is.
+    /// @param end The date of the book.
+    /// @param extension Whether that is the book for extensions.
+    /// @param tenures What names the slots at the front, in the book's order: keccak256(abi.encode(order, slot, from)).
+    function cutFront(FarmerId farmer, Epoch end, bool extension, bytes32[] calldata tenures) external;
 
     /// @notice Whether a slot was declared lost by the farmer that had it from epoch `from`.
     /// @param order The order that the slot belongs to.

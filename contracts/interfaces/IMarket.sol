@@ -6,9 +6,11 @@ import {IAudits} from "./IAudits.sol";
 import {IBooks} from "./IBooks.sol";
 import {IDelegates} from "./IDelegates.sol";
 import {IFarmers} from "./IFarmers.sol";
+import {IHandOvers} from "./IHandOvers.sol";
 import {ILosses} from "./ILosses.sol";
 import {IOrders} from "./IOrders.sol";
 import {IParts} from "./IParts.sol";
+import {IRecoveries} from "./IRecoveries.sol";
 import {IRepairs} from "./IRepairs.sol";
 import {ISeeds} from "./ISeeds.sol";
 import {ISettings} from "./ISettings.sol";
@@ -24,13 +26,19 @@ bytes4 constant ACCOUNTS_INTERFACE =
         type(IVault).interfaceId ^
         type(IVouchers).interfaceId;
 
+/// @dev What `MarketSlots` answers to, with what it hands on.
+bytes4 constant SLOTS_INTERFACE =
+    ACCOUNTS_INTERFACE ^
+        type(IHandOvers).interfaceId ^
+        type(ILosses).interfaceId ^
+        type(IRecoveries).interfaceId;
+
 /// @dev What `MarketFarmers` answers to, with what it hands on.
 bytes4 constant FARMERS_INTERFACE =
-    ACCOUNTS_INTERFACE ^
+    SLOTS_INTERFACE ^
         type(IAudits).interfaceId ^
         type(IBooks).interfaceId ^
         type(IFarmers).interfaceId ^
-        type(ILosses).interfaceId ^
         type(ISeeds).interfaceId;
 
 /// @dev What the market answers to, all of it.
@@ -44,9 +52,11 @@ interface IMarket is
     IBooks,
     IDelegates,
     IFarmers,
+    IHandOvers,
     ILosses,
     IOrders,
     IParts,
+    IRecoveries,
     IRepairs,
     ISeeds,
     ISettings,

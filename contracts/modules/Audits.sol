@@ -17,7 +17,7 @@ import {Seeds} from "./Seeds.sol";
 /// below 2**80 and leaf counts below 2**32, so the modulo favours none by more than 2**-48.
 ///
 /// Positions in slots declared lost in earlier epochs are shown to be such and drawn again, never counted: so a farmer
-/// cannot hide what it dropped among slots that it gave up.
+/// cannot hide what it dropped among slots that it gave up. Those before the front of a book are not drawn.
 ///
 /// Invariants:
 ///   a farmer is credited for an epoch at most once, with rateAt(farmer, epoch), and only within the epoch
@@ -94,7 +94,9 @@ abstract contract Audits is IAudits, Proofs, Seeds {
         while (position >= draw.weights[nth]) position -= draw.weights[nth++];
         bool extension = nth >= MAX_BOOKS;
         uint256 grid = Epochs.firstLiveGrid(draw.current, GRID_EPOCHS) + (extension ? nth - MAX_BOOKS : nth);
+        Book storage stored = _bookOf(draw.farmer, grid, extension);
         if (draw.lost) {
+            position += stored.front.lostAtStart(draw.current);
             _need(number, cursor + 1, words);
             if (_isLost(draw, number, grid, extension, position, words[cursor])) return (cursor + 1, false);
         }
@@ -108,7 +110,7 @@ abstract contract Audits is IAudits, Proofs, Seeds {
         cursor += HEAD_WORDS;
         _need(number, cursor + Merkle.LEAF_WORDS + Merkle.pathLength(leaf, entry.leafCount), words);
         (entry.root, cursor) = Merkle.rootOf(words, cursor, leaf, entry.leafCount);
-        return (_verifyEntry(number, _bookOf(draw.farmer, grid, extension), entry, index, words, cursor), true);
+        return (_verifyEntry(number, stored, entry, index, words, cursor), true);
     }
 
     /// @dev Whether the word names a slot that was lost; if so, it must be the one drawn.
@@ -120,11 +122,11 @@ abstract contract Audits is IAudits, Proofs, Seeds {
         uint256 position,
         bytes32 tenure
     ) private view returns (bool) {
-        Loss memory loss = _losses[tenure];
-        if (loss.lostBlock == 0) return false;
+        Loss storage loss = _losses[tenure];
+        if (loss.rate == 0) return false;
         if (
             FarmerId.unwrap(loss.farmer) != FarmerId.unwrap(draw.farmer) ||
-            loss.grid != grid ||
+            _gridOf(loss) != grid ||
             loss.extension != extension ||
             loss.lostEpoch >= draw.current ||
             position < loss.first ||
@@ -136,6 +138,6 @@ abstract contract Audits is IAudits, Proofs, Seeds {
     function _checkNotLost(uint256 current, uint256 number, Entry memory entry) private view {
         bytes32 tenure = _tenure(entry.order, entry.slot, entry.from);
         Loss storage loss = _losses[tenure];
-        if (loss.lostBlock != 0 && loss.lostEpoch < current) revert SlotLost(number, tenure);
+        if (loss.rate != 0 && loss.lostEpoch < current) revert SlotLost(number, tenure);
     }
 }

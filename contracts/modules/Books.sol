@@ -26,7 +26,8 @@ import {Balances} from "./Balances.sol";
 ///   rateBefore + rateAdded = sum(rate)
 ///   rateBefore = sum(rate(i), from(i) <= addedEpoch), and from(i) = addedEpoch + 1 for all others
 ///   entries drawn in epoch e, first(i) < rateAtStart(e), have from(i) <= e
-///   anyone who declares a loss or adds a slot leaves 1 / MAX_DEAD_SHARE of the book's rate alive, or none of it
+///   front = sum(rate(i), i < j) for some j, and all entries i < j were given up, in the epoch in which it came to this or before
+///   anyone who gives a slot up or adds one leaves 1 / MAX_DEAD_SHARE of the rate behind the front alive, or none of it
 abstract contract Books is Balances {
     using Mountain for bytes32[MAX_PEAKS];
 
@@ -53,18 +54,22 @@ abstract contract Books is Balances {
             if (header.addedEpoch() == addedEpoch) (rateBefore, rateAdded) = (header.rateBefore(), header.rateAdded());
             else rateBefore = header.rateTotal();
         }
-        if (state.hasLost()) _checkLost(farmer, stored, count, rateBefore + rateAdded + Rate.unwrap(entry.rate));
+        if (state.hasLost()) {
+            _checkLost(farmer, stored, count, rateBefore + rateAdded + Rate.unwrap(entry.rate), Rate.unwrap(entry.rate));
+        }
         entry.first = uint80(rateBefore + rateAdded);
         stored.header = BookHeaders.pack(grid, count + 1, addedEpoch, rateBefore, rateAdded + Rate.unwrap(entry.rate));
         stored.peaks.append(count, Mountain.entryHash(entry));
     }
 
-    function _checkAlive(FarmerId farmer, uint256 all, uint256 lost) internal pure {
-        if ((all - lost) * MAX_DEAD_SHARE < all) revert IBooks.BookMostlyLost(farmer, all, lost);
+    /// @dev Before `front` all is lost, and nothing is drawn any more.
+    function _checkAlive(FarmerId farmer, uint256 all, uint256 lost, uint256 front) internal pure {
+        if ((all - lost) * MAX_DEAD_SHARE < all - front) revert IBooks.BookMostlyLost(farmer, all - front, lost - front);
     }
 
     /// @dev What positions are drawn from in `epoch`, book by book: by ascending date, those of the second ring after
-    /// those of the first; and what is paid for a proof. A book of which all is lost is not drawn from.
+    /// those of the first; and what is paid for a proof. In a book they are counted from its front. A book of which all is
+    /// lost is not drawn from.
     function _drawn(
         FarmerId farmer,
         FarmerState state,
@@ -81,8 +86,8 @@ abstract contract Books is Balances {
             uint256 started = header.rateAtStart(epoch);
             uint256 asked = state.hasLost() ? started - stored.lost.lostAtStart(epoch) : started;
             if (asked == 0) continue;
-            weights[i] = started;
-            total += started;
+            weights[i] = state.hasLost() ? started - stored.front.lostAtStart(epoch) : started;
+            total += weights[i];
             pay += asked;
         }
     }
@@ -123,11 +128,11 @@ abstract contract Books is Balances {
         return state.hasLost() ? header.rateTotal() - stored.lost.lostTotal() : header.rateTotal();
     }
 
-    /// @dev Before a book of `count` entries gets one more, which makes its rate `all`. With none it takes the place of
-    /// one that ended, and what was lost of that.
-    function _checkLost(FarmerId farmer, Book storage stored, uint256 count, uint256 all) private {
+    /// @dev Before a book of `count` entries gets one more of this rate, which makes its rate `all`. With none it takes the
+    /// place of one that ended, and what was lost of that. Where something is alive, more of it never is too little.
+    function _checkLost(FarmerId farmer, Book storage stored, uint256 count, uint256 all, uint256 rate) private {
         if (all > type(uint80).max) revert IBooks.RateTooLarge(farmer, all, type(uint80).max);
-        if (count == 0) stored.lost = LostRates.wrap(0);
-        else _checkAlive(farmer, all, stored.lost.lostTotal());
+        if (count == 0) (stored.lost, stored.front) = (LostRates.wrap(0), LostRates.wrap(0));
+        else if (stored.lost.lostTotal() == all - rate) _checkAlive(farmer, all, all - rate, stored.front.lostTotal());
     }
 }

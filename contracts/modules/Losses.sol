@@ -18,18 +18,27 @@ import {Proofs} from "./Proofs.sol";
 /// the seed, and give up none but the few slots that were drawn. So the slot is still asked for in this epoch. If that
 /// is missed, the penalty for the slot comes out of the collateral that it left, since the stake is free of it.
 ///
+/// Enough of a book must stay alive to be drawn soon. But a book that is given up from its oldest slot on is drawn from
+/// behind what was given up: so it can be given up to the last slot, in as many calls as it takes. What was lost elsewhere
+/// comes to the front when all before it is lost, and is then cut off. That too counts from the next epoch: it moves
+/// positions, so a farmer could otherwise choose between two draws when the seed is known.
+///
 /// Invariants:
 ///   a lost slot leaves min(COLLATERAL_EPOCHS, stake / committedRate, rounded down) epochs of its pay
 ///   what stays of the stake covers what stays of the slots as well as before, or better
 ///   in an epoch an operator declares slots lost of at most the rate that the owner allows; the owner all it wants
 abstract contract Losses is ILosses, Proofs {
-    /// @dev One call's losses, all in one book.
+    /// @dev What a farmer gives up of one book in one call.
     struct Losing {
         FarmerId farmer;
         uint256 current;
-        uint32 grid;
+        uint256 grid;
         bool extension;
-        uint256 collateralEpochs;
+        FarmerState state;
+        uint256 stake;
+        uint256 collateralEpochs; // that each slot leaves
+        uint256 before; // the front of the book, before anything was given up
+        uint256 front; // with what was given up so far
     }
 
     /// @inheritdoc ILosses
@@ -39,28 +48,29 @@ abstract contract Losses is ILosses, Proofs {
             revert IFarmers.NotOwnerOrOperator(id, msg.sender);
         }
         if (words.length == 0) revert NoLoss();
+        (Losing memory losing, Book storage kept) = _losing(id, stored, end, extension);
+        _giveUp(losing, stored, kept, _declareAll(losing, kept, words), false);
+    }
+
+    /// @inheritdoc ILosses
+    function cutFront(FarmerId id, Epoch end, bool extension, bytes32[] calldata tenures) external {
+        if (tenures.length == 0) revert NoLoss();
         uint256 current = _currentEpoch();
-        FarmerState state = _settledUnlapsed(id, stored, stored.state, current);
-        uint256 grid = Epochs.gridOf(Epoch.unwrap(end), GRID_EPOCHS);
-        Book storage kept = _bookOf(id, grid, extension);
-        if (Epoch.unwrap(end) <= current || grid * GRID_EPOCHS != Epoch.unwrap(end) || kept.header.grid() != grid) {
-            revert NoSuchBook(id, end, extension);
+        (Book storage kept, uint256 grid) = _liveBook(id, end, extension, current);
+        uint256 before = kept.front.lostTotal();
+        uint256 front = before;
+        for (uint256 i = 0; i < tenures.length; ++i) {
+            Loss storage stored = _losses[tenures[i]];
+            if (
+                FarmerId.unwrap(stored.farmer) != FarmerId.unwrap(id) ||
+                _gridOf(stored) != grid ||
+                stored.extension != extension ||
+                stored.first != front
+            ) revert NotAtFront(tenures[i], front);
+            front += stored.rate;
         }
-        uint256 stake = stored.stake;
-        uint256 committed = state.committedRate();
-        Losing memory losing = Losing({
-            farmer: id,
-            current: current,
-            grid: uint32(grid),
-            extension: extension,
-            // A live book holds an entry: unless all were lost, the rate is not zero.
-            collateralEpochs: committed == 0 ? 0 : Math.min(stake / committed, COLLATERAL_EPOCHS)
-        });
-        uint256 rate = _declareAll(losing, kept, words);
-        if (msg.sender != stored.owner) _useAllowance(id, stored, rate, current);
-        _addLost(id, kept, rate, current);
-        stored.state = state.lessened(rate, current);
-        stored.stake = uint96(stake - losing.collateralEpochs * rate);
+        kept.front = kept.front.plus(front - before, current);
+        emit FrontCut(id, end, extension, front, Epoch.wrap(uint32(current)));
     }
 
     /// @inheritdoc ILosses
@@ -73,6 +83,55 @@ abstract contract Losses is ILosses, Proofs {
                 lostBlock: stored.lostBlock,
                 collateral: uint256(stored.collateralEpochs) * stored.rate
             });
+    }
+
+    /// @dev The book of a date that has not come, with something in it; and the number of the date.
+    function _liveBook(
+        FarmerId id,
+        Epoch end,
+        bool extension,
+        uint256 current
+    ) internal view returns (Book storage kept, uint256 grid) {
+        grid = Epochs.gridOf(Epoch.unwrap(end), GRID_EPOCHS);
+        kept = _bookOf(id, grid, extension);
+        if (Epoch.unwrap(end) <= current || grid * GRID_EPOCHS != Epoch.unwrap(end) || kept.header.grid() != grid) {
+            revert NoSuchBook(id, end, extension);
+        }
+    }
+
+    /// @dev What becomes of a farmer that begins to give up slots of a book. It is settled, and must not have lapsed.
+    function _losing(
+        FarmerId id,
+        Farmer storage stored,
+        Epoch end,
+        bool extension
+    ) internal returns (Losing memory losing, Book storage kept) {
+        losing.farmer = id;
+        losing.current = _currentEpoch();
+        losing.extension = extension;
+        losing.state = _settledUnlapsed(id, stored, stored.state, losing.current);
+        (kept, losing.grid) = _liveBook(id, end, extension, losing.current);
+        losing.stake = stored.stake;
+        // A live book holds an entry: unless all were lost, the rate is not zero.
+        uint256 committed = losing.state.committedRate();
+        losing.collateralEpochs = committed == 0 ? 0 : Math.min(losing.stake / committed, COLLATERAL_EPOCHS);
+        losing.before = kept.front.lostTotal();
+        losing.front = losing.before;
+    }
+
+    /// @dev Counts slots of this rate as given up, in book, state and stake.
+    function _giveUp(
+        Losing memory losing,
+        Farmer storage stored,
+        Book storage kept,
+        uint256 rate,
+        bool stays
+    ) internal {
+        if (msg.sender != stored.owner) _useAllowance(losing.farmer, stored, rate, losing.current);
+        if (losing.front != losing.before) kept.front = kept.front.plus(losing.front - losing.before, losing.current);
+        _addLost(losing.farmer, kept, rate, losing.current, stays);
+        stored.state = losing.state.lessened(rate, losing.current);
+        stored.stake = uint96(losing.stake - losing.collateralEpochs * rate);
     }
 
     function _useAllowance(FarmerId id, Farmer storage stored, uint256 rate, uint256 current) private {
@@ -105,17 +164,19 @@ abstract contract Losses is ILosses, Proofs {
     function _declare(Losing memory losing, Entry memory entry) private {
         if (Epoch.unwrap(entry.from) > losing.current) revert SlotNotBegun(entry.order, entry.slot, entry.from);
         bytes32 tenure = _tenure(entry.order, entry.slot, entry.from);
-        if (_losses[tenure].lostBlock != 0) revert AlreadyLost(entry.order, entry.slot);
+        // Of what was handed over at the front nothing else is remembered.
+        if (_losses[tenure].rate != 0 || entry.first < losing.front) revert AlreadyLost(entry.order, entry.slot);
         _losses[tenure] = Loss({
             first: entry.first,
             rate: Rate.unwrap(entry.rate),
-            grid: losing.grid,
-            extension: losing.extension,
             farmer: losing.farmer,
             lostEpoch: uint32(losing.current),
+            dates: uint8(losing.grid - Epochs.gridOf(losing.current, GRID_EPOCHS)),
+            extension: losing.extension,
             lostBlock: uint64(block.number),
             collateralEpochs: uint32(losing.collateralEpochs)
         });
+        if (entry.first == losing.front) losing.front += Rate.unwrap(entry.rate);
         emit LossDeclared(
             entry.order,
             losing.farmer,
@@ -126,16 +187,19 @@ abstract contract Losses is ILosses, Proofs {
         );
     }
 
-    /// @dev Counts the loss in the book. What is left of it must be all gone or enough to be drawn soon, both of what has
-    /// begun by the next epoch and of what will have begun in the end.
-    function _addLost(FarmerId id, Book storage kept, uint256 rate, uint256 current) private {
+    /// @dev Counts the loss in the book. Unless the slot stays, moved behind the book's others, which is looked at then: what is left of
+    /// it must be all gone or enough to be drawn soon, both of what has begun by the next epoch and of what will have begun
+    /// in the end.
+    function _addLost(FarmerId id, Book storage kept, uint256 rate, uint256 current, bool stays) private {
         LostRates lost = kept.lost.plus(rate, current);
         kept.lost = lost;
+        if (stays) return;
         BookHeader header = kept.header;
         uint256 lostTotal = lost.lostTotal();
         uint256 all = header.rateTotal();
         uint256 begun = header.rateBefore();
-        if (lostTotal != all) _checkAlive(id, all, lostTotal);
-        if (header.addedEpoch() > current && lostTotal != begun) _checkAlive(id, begun, lostTotal);
+        uint256 front = kept.front.lostTotal();
+        if (lostTotal != all) _checkAlive(id, all, lostTotal, front);
+        if (header.addedEpoch() > current && lostTotal != begun) _checkAlive(id, begun, lostTotal, front);
     }
 }

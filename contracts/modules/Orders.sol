@@ -5,7 +5,9 @@ import {IBooks} from "../interfaces/IBooks.sol";
 import {IDelegates} from "../interfaces/IDelegates.sol";
 import {IOrders} from "../interfaces/IOrders.sol";
 import {Epochs} from "../libraries/Epochs.sol";
+import {HandOverTallies} from "../types/HandOverTally.sol";
 import {Acceptance, Epoch, FarmerId, Held, OrderId, OrderView, Permit, Rate, Slot, Terms} from "../types/Types.sol";
+import {HeldOrders} from "./HeldOrders.sol";
 import {Tenures} from "./Tenures.sol";
 
 /// @title Orders: what renters place with farmers, and extend
@@ -16,15 +18,12 @@ import {Tenures} from "./Tenures.sol";
 ///   from = the epoch of `place` + 1, or the end of the order it extends, in whose last grid period it was extended
 ///   from < end; end is on the grid and at most MAX_BOOKS dates ahead
 ///   an order has at most one slot with a farmer
-abstract contract Orders is IOrders, Tenures {
+abstract contract Orders is IOrders, Tenures, HeldOrders {
     /// @dev So many that no call about an order exceeds 15 million gas, in whatever state its farmers are.
     uint256 private constant MAX_SLOTS = 80;
 
     /// @dev A piece is 1 MiB at most: who keeps or rebuilds a slot has some of its pieces in memory.
     uint256 private constant MAX_PIECE_LEAVES = 2048;
-
-    /// @dev Words of a slot in an order's hash: farmer, root, rate, from.
-    uint256 private constant SLOT_WORDS = 4;
 
     /// @inheritdoc IOrders
     function place(Terms calldata terms, Acceptance[] calldata acceptances) external nonReentrant returns (OrderId) {
@@ -84,20 +83,6 @@ abstract contract Orders is IOrders, Tenures {
         return _orderId(account, sender, salt);
     }
 
-    /// @dev The order whose slots are handed in.
-    function _heldOrder(Held calldata held) internal view returns (OrderView memory stored) {
-        stored = _orders[held.order];
-        if (stored.renter == address(0)) revert UnknownOrder(held.order);
-        bytes32 given = _slotsHash(held.leafCount, held.pieceLeaves, held.slots);
-        if (given != stored.slotsHash) revert WrongSlots(held.order, given, stored.slotsHash);
-    }
-
-    /// @dev keccak256(abi.encode(leafCount, pieceLeaves, slots)), where `slots` is a Slot[]: in words leafCount,
-    /// pieceLeaves, the offset of the array, its length, and four for each slot.
-    function _slotsHash(uint32 leafCount, uint32 pieceLeaves, Slot[] memory slots) internal pure returns (bytes32) {
-        return keccak256(abi.encode(leafCount, pieceLeaves, slots));
-    }
-
     /// @dev No two senders have an id in common, so nobody can take the id of an order that another is about to place.
     function _orderId(address account, address sender, bytes32 salt) internal pure returns (OrderId) {
         return OrderId.wrap(keccak256(abi.encode(account, sender, salt)));
@@ -149,6 +134,7 @@ abstract contract Orders is IOrders, Tenures {
             end: terms.end,
             k: terms.k,
             n: n,
+            handOvers: HandOverTallies.begin(terms.allowsHandOver),
             slotsHash: slotsHash
         });
         if (OrderId.unwrap(previous) != 0) emit OrderExtended(id, previous);

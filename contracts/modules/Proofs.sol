@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IAudits} from "../interfaces/IAudits.sol";
+import {Epochs} from "../libraries/Epochs.sol";
 import {MAX_PEAKS, Mountain} from "../libraries/Mountain.sol";
 import {Entry, Epoch, OrderId, Rate} from "../types/Types.sol";
 import {Settlement} from "./Settlement.sol";
@@ -54,6 +55,11 @@ abstract contract Proofs is Settlement {
         bytes32 peak = stored.peaks.peak(peakPosition);
         if (computed != peak) revert IAudits.WrongPeak(number, computed, peak);
         return cursor + height;
+    }
+
+    /// @dev The date of the book in which a slot was given up.
+    function _gridOf(Loss storage loss) internal view returns (uint256) {
+        return Epochs.gridOf(loss.lostEpoch, GRID_EPOCHS) + loss.dates;
     }
 
     function _need(uint256 number, uint256 needed, bytes32[] calldata words) internal pure {

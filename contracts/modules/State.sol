@@ -40,19 +40,27 @@ abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
     struct Book {
         BookHeader header;
         LostRates lost;
+        LostRates front; // of what is lost, what lies before all that is alive: positions begin behind it
         bytes32[MAX_PEAKS] peaks;
     }
 
-    /// @dev A slot declared lost. Two words: where it lies among the positions of its book, and what it left.
+    /// @dev A slot that its farmer gave up. Two words: where it lies among the positions of its book, and what it left, which
+    /// is zero if it was handed over.
     struct Loss {
         uint80 first;
-        uint80 rate;
-        uint32 grid; // the date of its book
-        bool extension; // its book is of the second ring
+        uint80 rate; // zero if it was not given up
         FarmerId farmer;
         uint32 lostEpoch; // the last epoch that counts for the farmer
+        uint8 dates; // from the grid date before that epoch to that of its book
+        bool extension; // its book is of the second ring
         uint64 lostBlock;
         uint32 collateralEpochs; // epochs of its pay that it has of the stake
+    }
+
+    /// @dev What a farmer that handed slots over to another in one epoch has bound until that has proven. One word.
+    struct Bond {
+        uint96 amount;
+        uint80 rate; // of the slots
     }
 
     /// @dev One word.
@@ -89,6 +97,7 @@ abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
     mapping(FarmerId id => mapping(uint256 position => Book)) internal _books;
     mapping(FarmerId id => mapping(uint256 word => uint256)) internal _missMap;
     mapping(bytes32 tenure => Loss) internal _losses;
+    mapping(bytes32 handOver => Bond) internal _bonds;
     mapping(address operator => uint256) internal _consentNonces;
 
     mapping(Epoch epoch => bytes32) internal _seeds;

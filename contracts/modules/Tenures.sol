@@ -17,7 +17,8 @@ import {Settlement} from "./Settlement.sol";
 ///
 /// Invariants:
 ///   every entry was signed by its farmer's operator, or by the one before it in its last blocks, for this use: first
-///     placing, extending that order, or taking over from that tenure with the bounty for that repairer
+///     placing, extending that order, taking over from that tenure with the bounty for that repairer, or taking over from
+///     that tenure what that farmer hands over; or its farmer takes back what it declared lost
 ///   the committed rate that a farmer has after taking on a slot is at most its ceiling
 ///   a farmer that takes on a slot has not lapsed, and stake >= COLLATERAL_EPOCHS * committedRate
 abstract contract Tenures is Settlement {
@@ -35,7 +36,7 @@ abstract contract Tenures is Settlement {
         Epoch end;
         uint64 deadlineBlock;
         bytes32 previous; // the order that is extended; the first epoch of the tenure that is taken over; or zero
-        address repairer; // zero but for repairs
+        address repairer; // zero but for repairs; of a hand-over the number of the farmer that hands over
     }
 
     /// @dev What is carried from slot to slot. In message and entry what differs is set for each slot.
@@ -75,7 +76,17 @@ abstract contract Tenures is Settlement {
         if (block.number > acceptance.deadlineBlock) {
             revert IOrders.AcceptanceExpired(slot, acceptance.deadlineBlock, block.number);
         }
-        FarmerState state = _commit(assignment, slot, acceptance);
+        _take(assignment, slot, acceptance, _checkSigned(assignment, slot, acceptance));
+    }
+
+    /// @dev Gives the slot to a farmer that wants it, with so much at stake.
+    function _take(
+        SlotAssignment memory assignment,
+        uint8 slot,
+        Acceptance memory acceptance,
+        uint256 stake
+    ) internal {
+        FarmerState state = _commit(assignment, acceptance, stake);
         Entry memory entry = assignment.entry;
         entry.slot = slot;
         entry.root = acceptance.root;
@@ -95,15 +106,16 @@ abstract contract Tenures is Settlement {
         );
     }
 
-    /// @dev Checks that the farmer's operator signed, and adds the slot to what the farmer answers for with its stake.
-    function _commit(
+    /// @dev Checks that the farmer's operator signed. Returns the farmer's stake, which is beside its operator.
+    function _checkSigned(
         SlotAssignment memory assignment,
         uint8 slot,
         Acceptance memory acceptance
-    ) private returns (FarmerState state) {
+    ) private returns (uint256 stake) {
         FarmerId farmer = acceptance.farmer;
         Farmer storage stored = _farmers[farmer];
-        (address operator, uint256 stake) = (stored.operator, stored.stake);
+        address operator;
+        (operator, stake) = (stored.operator, stored.stake);
         if (operator == address(0)) revert IFarmers.UnknownFarmer(farmer);
         // An invalid signature recovers to the zero address, which is never an operator.
         // slither-disable-next-line unused-return
@@ -113,9 +125,18 @@ abstract contract Tenures is Settlement {
             acceptance.vs
         );
         if (signer != operator && !_isFormer(stored, signer)) revert IOrders.AcceptanceForged(slot, farmer, signer);
-        // A repair looks for the farmer among the order's slots.
+        // Repairs and hand-overs look for the farmer among the order's slots.
         if (assignment.message.repairer == address(0)) _enterOnce(assignment.entry.order, slot, farmer);
+    }
 
+    /// @dev Adds the slot to what the farmer answers for with its stake.
+    function _commit(
+        SlotAssignment memory assignment,
+        Acceptance memory acceptance,
+        uint256 stake
+    ) private returns (FarmerState state) {
+        FarmerId farmer = acceptance.farmer;
+        Farmer storage stored = _farmers[farmer];
         state = stored.state;
         uint256 missed = state.misses();
         state = _settledUnlapsed(farmer, stored, state, assignment.current);

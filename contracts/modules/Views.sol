@@ -31,6 +31,9 @@ abstract contract Views is IBooks, Settlement {
         shown.lostBefore = uint80(lost.lostBefore());
         shown.lostAdded = uint80(lost.lostAdded());
         shown.lostEpoch = Epoch.wrap(uint32(lost.lostEpoch()));
+        shown.frontBefore = uint80(stored.front.lostBefore());
+        shown.frontAdded = uint80(stored.front.lostAdded());
+        shown.frontEpoch = Epoch.wrap(uint32(stored.front.lostEpoch()));
         shown.peaks = new bytes32[](Bits.popcount(header.count()));
         for (uint256 i = 0; i < shown.peaks.length; ++i) shown.peaks[i] = stored.peaks.peak(i);
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @dev How much of a book was declared lost, in one word, from the lowest bit: the last epoch in which something was
-/// (32), the rate lost before that epoch (80), the rate lost in it (80).
+/// @dev How much of a book was given up, in all or at its front, in one word, from the lowest bit: the last epoch in which
+/// something was (32), the rate lost before that epoch (80), the rate lost in it (80).
 type LostRates is uint256;
 
 using LostRatesLibrary for LostRates global;

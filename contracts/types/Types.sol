@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {HandOverTally} from "./HandOverTally.sol";
+
 /// @dev keccak256(abi.encode(account, sender, salt)): the sender knows it before it is placed, so acceptances can name it.
 type OrderId is bytes32;
 
@@ -28,6 +30,7 @@ struct Terms {
     uint32 leafCount; // leaves in each slot
     uint32 pieceLeaves; // leaves in each piece: a power of two, 2048 at most, that divides leafCount
     uint8 k; // any k slots give the data back
+    bool allowsHandOver; // whether farmers may pass its slots on to others
 }
 
 /// @dev One slot as the renter hands it in: what a farmer signed. The position in the array is the slot's index.
@@ -47,6 +50,17 @@ struct Takeover {
     uint64 deadlineBlock; // the last block in which it may be used
     bytes32 r; // EIP-2098 compact signature by the farmer's operator
     bytes32 vs;
+}
+
+/// @dev A slot that its farmer hands over: the order with its slots as they are now, where the slot is in the farmer's book,
+/// and what the other farmer signed.
+struct Passing {
+    Held held;
+    bool extension; // whether it is in the book for extensions
+    uint32 index; // in the mountain range of its book
+    uint80 first; // the book's total rate before it
+    bytes32[] path; // from the slot's entry to its peak
+    Takeover takeover;
 }
 
 /// @dev One slot as the order's hash binds it: its present tenure.
@@ -144,6 +158,9 @@ struct BookView {
     uint80 lostBefore; // of the total, declared lost, without what counts only after `lostEpoch`
     uint80 lostAdded; // of the total, declared lost in `lostEpoch`
     Epoch lostEpoch; // the last epoch in which a slot was declared lost
+    uint80 frontBefore; // of what was lost, all before what is alive, without what counts only after `frontEpoch`
+    uint80 frontAdded; // the same, counts only after `frontEpoch`
+    Epoch frontEpoch; // the last epoch in which the front moved
     bytes32[] peaks; // of the mountain range, highest first
 }
 
@@ -154,6 +171,7 @@ struct OrderView {
     Epoch end; // exclusive
     uint8 k;
     uint8 n;
+    HandOverTally handOvers; // whether farmers may pass its slots on, and how many were in which grid period
     bytes32 slotsHash; // keccak256(abi.encode(leafCount, pieceLeaves, slots))
 }
 

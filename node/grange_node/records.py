@@ -123,6 +123,8 @@ class Entry:
     extension: bool = False
     lost_epoch: Epoch | None = None
     """If we declared it lost: the last epoch in which it is asked for and paid."""
+    cut_epoch: Epoch | None = None
+    """If all before it in its book was lost as well: the last epoch in which positions of it are drawn."""
 
     @property
     def lost(self) -> bool:

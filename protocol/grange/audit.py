@@ -13,13 +13,14 @@ A proof is its samples one after another, each in words of 32 bytes:
     then     the entry's path to its peak, as long as index and the book's count say
 
 Where the position drawn lies in a slot that was declared lost in an earlier epoch there is but one word, the
-tenure's id, and the next position is drawn: it does not count as a sample.
+tenure's id, and the next position is drawn: it does not count as a sample. Slots that were lost before all
+that is alive are *cut off*: positions are drawn from behind them.
 
 The words by which a farmer declares a slot lost are those of a sample, with the slot's root in the place of
 the leaf and its path.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -47,6 +48,7 @@ class BookState:
     __slots__ = (
         "_firsts",
         "added_epoch",
+        "cut_epochs",
         "end",
         "entries",
         "extension",
@@ -62,6 +64,8 @@ class BookState:
         self.entries: list[Entry] = []
         self.lost_epochs: dict[int, Epoch] = {}
         """Of the entries declared lost, by index: in which epoch, the last that is asked of the farmer."""
+        self.cut_epochs: list[Epoch] = []
+        """Of the first entries of the book, which were all lost: the epoch after which each is not drawn."""
         self.mountain = Mountain()
         self.rate_before = 0
         self.rate_added = 0
@@ -107,6 +111,22 @@ class BookState:
         if index in self.lost_epochs or not entry.from_epoch <= epoch < self.end:
             raise Misuse(f"{entry} cannot be lost in epoch {epoch}")
         self.lost_epochs[index] = epoch
+        if index == len(self.cut_epochs):
+            self.cut_epochs.append(epoch)
+
+    def cut_front(self, epoch: Epoch) -> list[bytes]:
+        """Cut off in `epoch` all that was lost before what is alive; gives the ids of the tenures."""
+        tenures: list[bytes] = []
+        while (index := len(self.cut_epochs)) in self.lost_epochs:
+            entry = self.entries[index]
+            tenures.append(tenure_id(entry.order, entry.slot, entry.from_epoch))
+            self.cut_epochs.append(epoch)
+        return tenures
+
+    def front_at_start(self, epoch: Epoch) -> int:
+        """Where the positions that are drawn in `epoch` begin."""
+        cut = bisect_left(self.cut_epochs, epoch)
+        return self._firsts[cut] if cut < len(self._firsts) else self.rate_before + self.rate_added
 
     def is_lost(self, index: int, epoch: Epoch) -> bool:
         """Whether entry `index` was declared lost before `epoch`."""
@@ -147,8 +167,10 @@ class Drawn:
 
 
 def total_rate_at_start(books: Sequence[BookState], epoch: Epoch) -> int:
-    """What an epoch's audit draws from: all of the books of which something is asked."""
-    return sum(book.rate_at_start(epoch) for book in books if book.rate_asked(epoch))
+    """What an epoch's audit draws from: the books of which something is asked, from their fronts on."""
+    return sum(
+        book.rate_at_start(epoch) - book.front_at_start(epoch) for book in books if book.rate_asked(epoch)
+    )
 
 
 def pay(books: Sequence[BookState], epoch: Epoch) -> int:
@@ -324,19 +346,22 @@ def _positions(
     """
     if len(seed) != HASH_BYTES or not 0 < farmer < 1 << 32:
         raise Misuse(f"no audit has a seed of {len(seed)} bytes and farmer {farmer}")
-    live = sorted(
+    asked = sorted(
         (book for book in books if book.rate_asked(epoch)), key=lambda book: (book.extension, book.end)
     )
-    total = total_rate_at_start(live, epoch)
+    fronts = [book.front_at_start(epoch) for book in asked]
+    live = [
+        (book, front, book.rate_at_start(epoch) - front) for book, front in zip(asked, fronts, strict=True)
+    ]
+    total = sum(rate for _, _, rate in live)
     if not total:
         return
     prefix = seed + farmer.to_bytes(WORD_BYTES)
     for number in count():
         drawn = int.from_bytes(keccak256(prefix + number.to_bytes(WORD_BYTES)))
         position = (drawn >> 128) % total
-        for book in live:
-            rate = book.rate_at_start(epoch)
+        for book, front, rate in live:
             if position < rate:
-                yield book, position, drawn & _LOW_128
+                yield book, front + position, drawn & _LOW_128
                 break
             position -= rate

@@ -44,6 +44,8 @@ NEW_FARMER: Final = FarmerId(0)
 """The farmer of a consent by which one is registered."""
 NOBODY: Final = address_from(bytes(ADDRESS_BYTES))
 """The repairer of an acceptance that repairs nothing."""
+NO_GIVER: Final = FarmerId(0)
+"""The giver of an acceptance of what nobody hands over."""
 
 KEYS_KEPT: Final = 8
 """Keys of which the public one is not computed again for each signature: that takes longer than signing."""
@@ -52,6 +54,10 @@ DOMAIN_TYPE: Final = "EIP712Domain(string name,string version,uint256 chainId,ad
 ACCEPTANCE_TYPE: Final = (
     "Acceptance(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,"
     "uint80 rate,uint32 end,uint64 deadlineBlock,bytes32 previous,address repairer)"
+)
+HAND_OVER_TYPE: Final = (
+    "HandOver(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,"
+    "uint80 rate,uint32 end,uint64 deadlineBlock,bytes32 previous,uint32 giver)"
 )
 CONSENT_TYPE: Final = (
     "OperatorConsent(address operator,address owner,uint32 farmer,uint256 nonce,uint64 deadlineBlock)"
@@ -66,6 +72,7 @@ REQUEST_TYPE: Final = (
 _DOMAIN_HASH = keccak256(DOMAIN_TYPE.encode())
 _ACCEPTANCE_HASH = keccak256(ACCEPTANCE_TYPE.encode())
 _PERMIT_HASH = keccak256(PERMIT_TYPE.encode())
+_HAND_OVER_HASH = keccak256(HAND_OVER_TYPE.encode())
 _CONSENT_HASH = keccak256(CONSENT_TYPE.encode())
 _REQUEST_HASH = keccak256(REQUEST_TYPE.encode())
 _VOUCHER_HASH = keccak256(VOUCHER_TYPE.encode())
@@ -93,8 +100,9 @@ class Domain:
 class AcceptanceMessage:
     """What a farmer's operator signs: I keep this slot with this root, at this rate, until this epoch.
 
-    For one use: to place the order, to extend the order `previous` by it, or to take over a vacant slot of it
-    from the tenure that `previous` names (see `tenure_word`), with the bounty for `repairer`.
+    For one use: to place the order, to extend the order `previous` by it, or to take over a slot of it from
+    the tenure that `previous` names (see `tenure_word`): a vacant one, with the bounty for `repairer`, or one
+    that the farmer `giver` hands over.
     """
 
     order: OrderId
@@ -110,6 +118,7 @@ class AcceptanceMessage:
     """The last block in which it may be used."""
     previous: bytes = NO_ORDER
     repairer: Address = NOBODY
+    giver: FarmerId = NO_GIVER
 
 
 def order_id(account: Address, salt: bytes, *, sender: Address | None = None) -> OrderId:
@@ -131,7 +140,7 @@ def slots_hash(leaf_count: int, piece_leaves: int, slots: Sequence[Slot]) -> byt
 def acceptance_digest(domain: Domain, message: AcceptanceMessage) -> bytes:
     """What is hashed and signed of an acceptance (EIP-712). Raises Misuse for what does not fit its field."""
     words = (
-        _ACCEPTANCE_HASH,
+        _HAND_OVER_HASH if message.giver else _ACCEPTANCE_HASH,
         _bytes32(message.order),
         _uint(message.farmer, 32),
         _uint(message.slot, 8),
@@ -141,7 +150,7 @@ def acceptance_digest(domain: Domain, message: AcceptanceMessage) -> bytes:
         _uint(message.end, 32),
         _uint(message.deadline_block, 64),
         _bytes32(message.previous),
-        _address(message.repairer),
+        _uint(message.giver, 32) if message.giver else _address(message.repairer),
     )
     return _digest(domain.separator, words)
 
@@ -243,7 +252,7 @@ def sign_acceptance(domain: Domain, private_key: bytes, message: AcceptanceMessa
 
 
 def sign_takeover(domain: Domain, private_key: bytes, message: AcceptanceMessage) -> Takeover:
-    """The acceptance of a vacant slot as `refill` takes it, signed by the operator's key."""
+    """The acceptance of another farmer's slot, as `refill` or `handOver` takes it: signed by the operator."""
     return takeover_from(message.slot, sign_acceptance(domain, private_key, message))
 
 

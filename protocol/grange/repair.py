@@ -32,11 +32,20 @@ EPOCH_SENT_BYTES: Final = 96 * GIB
 READ_TO_SENT: Final = 4
 """How much faster it reads."""
 
+RECOVERY_SHARE: Final = 4
+"""In the first of so many parts of its auction a slot declared lost may be taken back by its farmer, as
+in contracts/modules/Recoveries.sol. Who reads for its repair by then may have paid for nothing."""
+
 LAZY_PASSES: Final = 4
 EAGER_PASSES: Final = 3
 """In the time of so many passes twice as many repairers may begin."""
 MOMENTS_PER_EPOCH: Final = 100
 """A quarter of an hour of a day: a transaction is mined and seen."""
+
+
+def last_recovery_block(lost_block: int, auction_blocks: int) -> int:
+    """Up to which block its farmer may take back a slot that it declared lost."""
+    return lost_block + auction_blocks // RECOVERY_SHARE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

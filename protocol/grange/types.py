@@ -95,6 +95,8 @@ class Terms:
     """Leaves in each piece: a power of two that divides leaf_count."""
     k: int
     """Any k slots give the data back."""
+    allows_hand_over: bool = True
+    """Whether farmers may pass its slots on to others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +143,21 @@ class Held:
     leaf_count: int
     piece_leaves: int
     slots: tuple[Slot, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passing:
+    """A slot that its farmer hands over: its order, its place in the farmer's book, what the other signed."""
+
+    held: Held
+    extension: bool
+    """Whether it is in the book for extensions."""
+    index: int
+    first: int
+    """The book's total rate before it."""
+    path: tuple[bytes, ...]
+    """From the slot's entry to its peak."""
+    takeover: Takeover
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TESTS = Path("tests/contracts")
 HARDHAT = "node_modules/.bin/hardhat"
 MARKET = "contracts/Market.sol"
-PARTS = (MARKET, "contracts/MarketFarmers.sol", "contracts/MarketAccounts.sol")
+PARTS = (
+    MARKET,
+    "contracts/MarketFarmers.sol",
+    "contracts/MarketSlots.sol",
+    "contracts/MarketAccounts.sol",
+)
 """The contracts that the market's code is in; a call goes to the first that has it."""
 TOKEN = "contracts/token/GrangeToken.sol"
 # These measure gas, which is not the same in contracts that were compiled otherwise than for use.

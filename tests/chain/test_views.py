@@ -73,6 +73,9 @@ async def test_what_does_not_exist_is_none_empty_or_refused(devnet: Devnet, wall
         lost_before=0,
         lost_added=0,
         lost_epoch=Epoch(0),
+        front_before=0,
+        front_added=0,
+        front_epoch=Epoch(0),
         peaks=(),
     )
     with pytest.raises(TransactionReverted) as caught:

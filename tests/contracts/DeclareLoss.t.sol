@@ -182,28 +182,28 @@ contract DeclareLossTest is FarmTest {
         market.place(terms, acceptances);
     }
 
-    /// Must hold: a slot that would make most of a book dead weight is not taken on, nor is any other in that book.
+    /// Must hold: a slot is not taken on where most of what positions are drawn from would be lost.
     function test_addedToABookMostlyLost() external {
         _farmer = _register();
-        _store(_farmer, _date(3), 3, 31_000);
         _store(_farmer, _date(3), 3, 1000);
+        _store(_farmer, _date(3), 3, 31_000);
         _enter(_now() + 1);
-        _lose(_farmer, 0);
         _lose(_farmer, 1);
-        (Terms memory terms, Acceptance[] memory acceptances) = _offered(_one(_farmer), _date(3), 3, 1000);
+        _lose(_farmer, 0);
+        (Terms memory terms, Acceptance[] memory acceptances) = _offered(_one(_farmer), _date(3), 3, 999);
         _deposit(1e9);
         vm.prank(renter);
-        vm.expectRevert(abi.encodeWithSelector(IBooks.BookMostlyLost.selector, _farmer, 33_000, 32_000));
+        vm.expectRevert(abi.encodeWithSelector(IBooks.BookMostlyLost.selector, _farmer, 31_999, 31_000));
         market.place(terms, acceptances);
     }
 
     /// Must hold: just the share that has to be alive is enough.
     function test_allButEnough() external {
         _farmer = _register();
-        _store(_farmer, _date(3), 3, 31_000);
         _store(_farmer, _date(3), 3, 1000);
+        _store(_farmer, _date(3), 3, 31_000);
         _enter(_now() + 1);
-        _lose(_farmer, 0);
+        _lose(_farmer, 1);
         _enter(_now() + 1);
         vm.assertEq(market.rateAt(_farmer, market.currentEpoch()), 1000, "asked");
     }
@@ -274,10 +274,10 @@ contract DeclareLossTest is FarmTest {
     /// Must hold: so much of a book cannot be lost that what is left is hardly ever drawn, short of all.
     function test_notAllButALittle() external {
         _farmer = _register();
-        _store(_farmer, _date(3), 3, 31_001);
         _store(_farmer, _date(3), 3, 1000);
+        _store(_farmer, _date(3), 3, 31_001);
         _enter(_now() + 1);
-        bytes32[] memory words = _lossWords(_farmer, 0);
+        bytes32[] memory words = _lossWords(_farmer, 1);
         Epoch end = Epoch.wrap(_kept[_farmer][0].end);
         vm.prank(_operator(_farmer));
         vm.expectRevert(abi.encodeWithSelector(IBooks.BookMostlyLost.selector, _farmer, 32_001, 31_001));

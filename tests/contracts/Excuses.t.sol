@@ -100,8 +100,8 @@ contract ExcusesTest is FarmTest {
     function test_itself() external {
         for (uint256 i = 0; i < 2; ++i) _store(_farmer, _date(12), 3, 1);
         _proven(_farmer);
-        _lose(_farmer, 0);
-        _untilDrawn(0);
+        _lose(_farmer, 1);
+        _untilDrawn(1);
         _prove(_farmer);
     }
 }

@@ -118,21 +118,22 @@ contract ExtendTest is FarmTest {
         OrderId second = _store(farmer, _date(1), 2, 1);
         OrderId third = _store(farmer, _date(2), 2, 1);
         uint256 end = _date(4);
-        _extend(first, _one(farmer), end, 99);
-        _extend(second, _one(farmer), end, 1);
+        _extend(first, _one(farmer), end, 1);
+        _extend(second, _one(farmer), end, 99);
         uint256 most = _kept[farmer].length - 2;
         _proveUntil(farmer, _date(1));
         _extend(third, _one(farmer), end, 10_000);
         _proveUntil(farmer, _now() + 1);
-        bytes32[] memory words = _lossWords(farmer, most);
+        bytes32[] memory words = _lossWords(farmer, most + 1);
         vm.prank(_operator(farmer));
         vm.expectRevert(abi.encodeWithSelector(IBooks.BookMostlyLost.selector, farmer, 100, 99));
         market.declareLoss(farmer, Epoch.wrap(uint32(end)), true, words);
         // All that has begun may be lost: what comes later stays.
-        words = Reference.joined(words, _lossWords(farmer, most + 1));
+        words = Reference.joined(words, _lossWords(farmer, most));
         vm.prank(_operator(farmer));
         market.declareLoss(farmer, Epoch.wrap(uint32(end)), true, words);
-        for (uint256 i = 0; i < 2; ++i) _kept[farmer][most + i].lostEpoch = _now();
+        _giveUp(farmer, most + 1);
+        _giveUp(farmer, most);
         _proveUntil(farmer, _date(1) + 1);
         vm.assertEq(market.rateAt(farmer, market.currentEpoch()), 10_000, "asked");
     }

@@ -8,6 +8,7 @@ import {
     Held,
     OperatorConsent,
     OrderId,
+    Passing,
     Permit,
     Takeover,
     Terms,
@@ -156,5 +157,49 @@ contract GasOfCallsTest is FarmTest, Meter {
         _enter(Epoch.unwrap(end));
         _measure("close, 8 slots, farmers to be evicted", ANYONE, abi.encodeCall(market.close, (_held(order))));
         _measure("close, 8 slots", ANYONE, abi.encodeCall(market.close, (_held(early))));
+    }
+
+    /// Slots that their farmer gives up, takes back and passes on. Ten orders of 30 slots, of which it has one each.
+    /// hardhat-config: isolate = true
+    function test_partingWithSlots() external {
+        _enter(_date(1));
+        FarmerId[] memory farmers = _registerMany(30);
+        FarmerId giver = farmers[0];
+        for (uint256 i = 0; i < 12; ++i) _store(farmers, _date(2), 8, RATE);
+        _enter(_now() + 1);
+        _prove(giver);
+        address operator = _operator(giver);
+        _lose(giver, 0);
+        OrderId lost = _kept[giver][0].order;
+        _measure("recover", operator, abi.encodeCall(market.recover, (giver, _held(lost), 0)));
+        _lose(giver, 2);
+        _lose(giver, 1);
+        bytes32[] memory tenures = new bytes32[](1);
+        tenures[0] = _tenureOf(_kept[giver][2]);
+        Epoch end = Epoch.wrap(_kept[giver][2].end);
+        _measure("cutFront, 1 slot", ANYONE, abi.encodeCall(market.cutFront, (giver, end, false, tenures)));
+        FarmerId taker = _register();
+        _measurePassing("handOver, 1 slot, of 30", giver, taker, 3, 1);
+        _measurePassing("handOver, per slot of 30, from the front of a book", giver, taker, 4, 4);
+        _measurePassing("handOver, per slot of 30, from within a book", giver, taker, 9, 3);
+        Epoch epoch = market.currentEpoch();
+        _enter(_now() + 1);
+        _prove(taker);
+        _measure("release", ANYONE, abi.encodeCall(market.release, (giver, taker, epoch)));
+    }
+
+    /// @dev Hands `count` slots over, the farmer's `nth` and those behind it.
+    function _measurePassing(
+        string memory what,
+        FarmerId giver,
+        FarmerId taker,
+        uint256 nth,
+        uint256 count
+    ) private {
+        Passing[] memory passings = new Passing[](count);
+        for (uint256 i = 0; i < count; ++i) passings[i] = _passing(giver, nth + i, taker);
+        uint256 gas = _gasOf(_operator(giver), address(market), abi.encodeCall(market.handOver, (giver, passings)));
+        _note(what, gas / count);
+        for (uint256 i = 0; i < count; ++i) _passed(giver, nth + i, taker);
     }
 }

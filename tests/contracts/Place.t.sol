@@ -18,6 +18,7 @@ import {
     Slot,
     Terms
 } from "../../contracts/types/Types.sol";
+import {HandOverTallies} from "../../contracts/types/HandOverTally.sol";
 import {vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
 import {Reference} from "./support/Reference.sol";
@@ -95,6 +96,7 @@ contract PlaceTest is FarmTest {
             end: terms.end,
             k: terms.k,
             n: uint8(slots.length),
+            handOvers: HandOverTallies.begin(true),
             slotsHash: keccak256(abi.encode(terms.leafCount, terms.pieceLeaves, slots))
         });
         vm.assertEq(keccak256(abi.encode(market.order(_orderId(terms)))), keccak256(abi.encode(expected)), "order");

@@ -77,7 +77,7 @@ contract StolenKeyTest is AttackTest {
             bytes32[] memory words = _lossWords(_victim, i);
             vm.prank(owner);
             market.declareLoss(_victim, Epoch.wrap(_kept[_victim][i].end), false, words);
-            _kept[_victim][i].lostEpoch = _now();
+            _giveUp(_victim, i);
         }
     }
 

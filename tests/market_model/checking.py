@@ -21,7 +21,7 @@ from hypothesis.stateful import invariant
 
 from grange import messages
 from grange.chain import Call, calls
-from grange.types import Address, FarmerId
+from grange.types import Address, Epoch, FarmerId
 
 from .model import BURNT, Market
 from .playing import ADDRESSES, RENTERS, STRANGER, Playing
@@ -127,6 +127,7 @@ class Checking(Playing):
             assert shown["added_epoch"] == book.added_epoch
             lost = sum(book.entries[index].rate for index in book.lost_epochs)
             assert shown["lost_before"] + shown["lost_added"] == lost
+            assert shown["front_before"] + shown["front_added"] == book.front_at_start(Epoch(epoch + 1))
 
     def _compare_delegation(self, account: str, delegate: str) -> None:
         one, epoch = self.market.delegations[account, delegate], self.market.epoch
@@ -153,6 +154,7 @@ class Checking(Playing):
             "end": order.end,
             "k": order.k,
             "n": len(order.slots),
+            "hand_overs": order.hand_overs(self.p.grid_epochs),
             "slots_hash": messages.slots_hash(held.leaf_count, held.piece_leaves, held.slots),
         }
         for tenure in order.slots:
@@ -180,6 +182,13 @@ class Checking(Playing):
         for order_id in sorted(self.market.orders):
             call = calls.close(self.held(order_id))
             assert self.attempt(STRANGER.address, call, lambda m, o=order_id: m.close(STRANGER.address, o))  # type: ignore[misc]
+        if self.market.bonds:
+            self.pass_blocks(self.p.epoch_blocks)
+        for giver, taker, epoch in sorted(self.market.bonds):
+            call = calls.release(FarmerId(giver), FarmerId(taker), Epoch(epoch))
+            assert self.attempt(
+                STRANGER.address, call, lambda m, g=giver, t=taker, e=epoch: m.release(g, t, e)
+            )  # type: ignore[misc]
         for number in range(1, len(self.market.farmers) + 1):
             self._leave(number)
         to_another = list(zip(ADDRESSES, ADDRESSES[1:] + ADDRESSES[:1], strict=True))

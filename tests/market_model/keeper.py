@@ -61,6 +61,15 @@ class Keeper:
         """Count a slot as declared lost."""
         self._book(tenure).lose(self._index[key_of(tenure)], Epoch(epoch))
 
+    def place_of(self, tenure: Tenure) -> tuple[int, int, tuple[bytes, ...]]:
+        """Where a slot is in its book: index, the rate before it, and the path to its peak."""
+        book, index = self._book(tenure), self._index[key_of(tenure)]
+        return index, book.entries[index].first, tuple(book.mountain.path(index))
+
+    def cut_front(self, farmer: int, end: int, extension: bool, epoch: int) -> list[bytes]:
+        """Cut off what can be; gives the tenures' ids."""
+        return self.books[farmer][end, extension].cut_front(Epoch(epoch))
+
     def loss_words(self, tenures: Sequence[Tenure]) -> list[bytes]:
         """What declares them lost."""
         return [

@@ -49,6 +49,10 @@ class Tenure:
     end: int
     extension: bool
     lost_epoch: int | None = None
+    handed_over: bool = False
+    """Whether it was passed on, and not lost: it leaves nothing."""
+    cut_epoch: int | None = None
+    """The last in which positions of it are drawn, if it and all before it in its book were lost."""
     lost_block: int = 0
     lost_collateral_epochs: int = 0
 
@@ -82,6 +86,14 @@ class Farmer:
     lost_by_operator: dict[int, int] = field(default_factory=dict)
     """By epoch: what counts against the limit."""
 
+    def book(self, end: int, extension: bool) -> list[Tenure]:
+        """All that ends together, in the order in which it came."""
+        return [one for one in self.tenures if (one.end, one.extension) == (end, extension)]
+
+    def front(self, end: int, extension: bool) -> Tenure | None:
+        """The first of a book that is not cut off."""
+        return next((one for one in self.book(end, extension) if one.cut_epoch is None), None)
+
     def rate_asked(self, epoch: int) -> int:
         return sum(one.rate for one in self.tenures if one.kept_in(epoch))
 
@@ -101,6 +113,15 @@ class Order:
     leaf_count: int
     piece_leaves: int
     slots: list[Tenure]
+    allows_hand_over: bool = True
+    handed_over: dict[int, int] = field(default_factory=dict)
+    """By grid period: how many of its slots."""
+
+    def hand_overs(self, grid_epochs: int) -> int:
+        """As the contract shows them: how many in the last period, when that was, whether they may be."""
+        period = max(self.handed_over, default=self.end // grid_epochs)
+        left = self.end // grid_epochs - period
+        return self.allows_hand_over << 11 | left << 7 | self.handed_over.get(period, 0)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -173,6 +194,8 @@ class Market:
         """By account and delegate."""
         self.farmers: list[Farmer] = []
         self.orders: dict[bytes, Order] = {}
+        self.bonds: dict[tuple[int, int, int], tuple[int, int]] = {}
+        """By giver, taker and epoch of hand-overs: what is bound, and the rate."""
         self.used_ids: set[bytes] = set()
         self.escrow = 0
         """What was prepaid and not yet paid out, and what orders have of stakes."""
@@ -456,6 +479,8 @@ class Market:
             if one.lost_epoch is not None:
                 raise Refused("AlreadyLost")
             one.lost_epoch, one.lost_block, one.lost_collateral_epochs = self.epoch, self.block, epochs
+            if farmer.front(end, extension) is one:
+                one.cut_epoch = self.epoch
             farmer.stake -= epochs * one.rate
             self.escrow += epochs * one.rate
             self._tell(
@@ -467,15 +492,34 @@ class Market:
                 lost_epoch=self.epoch,
                 collateral=epochs * one.rate,
             )
-        if caller != farmer.owner and farmer.loss_limit != MAX_RATE:
-            used = farmer.lost_by_operator.get(self.epoch, 0) + sum(one.rate for one in lost)
-            if used > farmer.loss_limit:
-                raise Refused("LossLimitExceeded")
-            farmer.lost_by_operator[self.epoch] = used
-        book = [one for one in farmer.tenures if (one.end, one.extension) == (end, extension)]
+        self._use_allowance(caller, farmer, sum(one.rate for one in lost))
+        self._check_book(farmer, end, extension)
+        self._record(farmer)
+
+    def _use_allowance(self, caller: str, farmer: Farmer, rate: int) -> None:
+        if caller == farmer.owner or farmer.loss_limit == MAX_RATE:
+            return
+        used = farmer.lost_by_operator.get(self.epoch, 0) + rate
+        if used > farmer.loss_limit:
+            raise Refused("LossLimitExceeded")
+        farmer.lost_by_operator[self.epoch] = used
+
+    def _check_book(self, farmer: Farmer, end: int, extension: bool) -> None:
+        book = farmer.book(end, extension)
         self._check_alive(book, all_lost_is_fine=True)
         self._check_alive([one for one in book if one.start <= self.epoch + 1], all_lost_is_fine=True)
-        self._record(farmer)
+
+    def cut_front(self, farmer_id: int, end: int, extension: bool, cut: Sequence[Tenure]) -> None:
+        """Cut tenures off that were lost, and stand before all that is not."""
+        if not cut:
+            raise Refused("NoLoss")
+        if end <= self.epoch:
+            raise Refused("NoSuchBook")
+        farmer = self._farmer(farmer_id)
+        for one in cut:
+            if one.lost_epoch is None or farmer.front(end, extension) is not one:
+                raise Refused("NotAtFront")
+            one.cut_epoch = self.epoch
 
     def evict(self, caller: str, farmer_id: int) -> None:
         farmer = self._farmer(farmer_id)
@@ -515,7 +559,7 @@ class Market:
         return self.farmers[farmer_id - 1]
 
     def _check_alive(self, book: Sequence[Tenure], *, all_lost_is_fine: bool) -> None:
-        total = sum(one.rate for one in book)
+        total = sum(one.rate for one in book if one.cut_epoch is None)
         alive = sum(one.rate for one in book if one.lost_epoch is None)
         if alive * MAX_DEAD_SHARE < total and not (all_lost_is_fine and alive == 0):
             raise Refused("BookMostlyLost")
@@ -605,6 +649,166 @@ class Market:
                 signer=one.signer,
             )
             order.slots[one.slot] = self._take(order_id, one.slot, offered, start, order.end, extension=False)
+
+    def hand_over(self, caller: str, giver_id: int, order_id: bytes, assignment: SlotAssignment) -> None:
+        """One slot to one farmer; to itself, it only goes to the end of its book."""
+        giver = self._farmer(giver_id)
+        if caller not in (giver.owner, giver.operator):
+            raise Refused("NotOwnerOrOperator")
+        order = self._order(order_id)
+        tenure = self._own_slot(order, giver_id, assignment)
+        if giver.vacant_from is not None:
+            raise Refused("FarmerLapsed")
+        if order.end <= self.epoch:
+            raise Refused("NoSuchBook")
+        stays = assignment.farmer == giver_id
+        if not stays:
+            self._count_hand_over(order)
+        if self.settled_epoch(giver) < self.epoch:
+            raise Refused("EpochNotProven")
+        if giver.strikes:
+            raise Refused("HasStrikes")
+        if not stays:
+            taker = self._farmer(assignment.farmer)
+            if taker.vacant_from is not None:
+                raise Refused("FarmerLapsed")
+            if taker.strikes:
+                raise Refused("HasStrikes")
+        if tenure.start > self.epoch:
+            raise Refused("SlotNotBegun")
+        if tenure.lost_epoch is not None:
+            raise Refused("AlreadyLost")
+        self._pass_on(caller, giver_id, order_id, tenure, assignment)
+
+    def _own_slot(self, order: Order, farmer_id: int, assignment: SlotAssignment) -> Tenure:
+        if assignment.slot >= len(order.slots):
+            raise Refused("NoSuchSlot")
+        tenure = order.slots[assignment.slot]
+        if tenure.farmer != farmer_id:
+            raise Refused("NotItsSlot")
+        if assignment.farmer in [one.farmer for one in order.slots if one is not tenure]:
+            raise Refused("DuplicateFarmer")
+        return tenure
+
+    def _count_hand_over(self, order: Order) -> None:
+        if not order.allows_hand_over:
+            raise Refused("HandOverForbidden")
+        period = self.epoch // self.p.grid_epochs
+        count = order.handed_over.get(period, 0) + 1
+        if count > (len(order.slots) - order.k) // 2:
+            raise Refused("TooManyHandOvers")
+        order.handed_over[period] = count
+
+    def _pass_on(
+        self, caller: str, giver_id: int, order_id: bytes, tenure: Tenure, assignment: SlotAssignment
+    ) -> None:
+        giver, order = self._farmer(giver_id), self._order(order_id)
+        stays = assignment.farmer == giver_id
+        epochs = min(giver.stake // giver.rate_committed(self.epoch), self.p.collateral_epochs)
+        collateral = 0 if stays else epochs * tenure.rate
+        at_front = giver.front(tenure.end, tenure.extension) is tenure
+        tenure.lost_epoch, tenure.handed_over = self.epoch, True
+        if at_front:
+            tenure.cut_epoch = self.epoch
+        self._use_allowance(caller, giver, tenure.rate)
+        if not (stays and at_front and not tenure.extension):
+            self._check_book(giver, tenure.end, tenure.extension)
+        giver.stake -= collateral
+        self.escrow += collateral
+        if not stays:
+            key = (giver_id, assignment.farmer, self.epoch)
+            amount, rate = self.bonds.get(key, (0, 0))
+            self.bonds[key] = amount + collateral, rate + tenure.rate
+        missed = sum(epoch in giver.missed for epoch in range(tenure.start, self.epoch + 1))
+        refund = (1 + self.p.penalty) * tenure.rate * missed
+        self._refund(order.renter, refund)
+        self._record(giver)
+        self._tell(
+            "SlotHandedOver",
+            order=order_id,
+            farmer=giver_id,
+            slot=assignment.slot,
+            **{"from": tenure.start},
+            epoch=self.epoch,
+            taker=assignment.farmer,
+            bound=collateral,
+            refund=refund,
+        )
+        if self.epoch + 1 >= order.end:
+            raise Refused("OrderEnding")
+        offered = Offered(
+            farmer=assignment.farmer,
+            root=tenure.root,
+            rate=tenure.rate,
+            deadline_block=assignment.deadline_block,
+            signer=assignment.signer,
+        )
+        order.slots[assignment.slot] = self._take(
+            order_id, assignment.slot, offered, self.epoch + 1, order.end, extension=False
+        )
+
+    def release(self, giver_id: int, taker_id: int, epoch: int) -> None:
+        amount, rate = self.bonds.get((giver_id, taker_id, epoch), (0, 0))
+        if not rate:
+            raise Refused("NothingBound")
+        taker = self.farmers[taker_id - 1]
+        self._record(taker)
+        missed = 0
+        while epoch + 1 + missed in taker.missed:
+            missed += 1
+        if epoch + 1 + missed > self.settled_epoch(taker):
+            if taker.vacant_from is None:
+                raise Refused("TakerNotProven")
+            missed = max(missed, 1)
+        burnt = self.p.fine * rate * missed
+        del self.bonds[giver_id, taker_id, epoch]
+        self.escrow -= amount
+        self.earnings[BURNT] += burnt
+        self.earnings[self.farmers[giver_id - 1].owner] += amount - burnt
+        self._tell(
+            "Released", farmer=giver_id, taker=taker_id, epoch=epoch, returned=amount - burnt, burnt=burnt
+        )
+
+    def recover(self, caller: str, farmer_id: int, order_id: bytes, slot: int) -> None:
+        farmer = self._farmer(farmer_id)
+        if caller not in (farmer.owner, farmer.operator):
+            raise Refused("NotOwnerOrOperator")
+        order = self._order(order_id)
+        if self.epoch + 1 >= order.end:
+            raise Refused("OrderEnding")
+        if slot >= len(order.slots):
+            raise Refused("NoSuchSlot")
+        tenure = order.slots[slot]
+        if tenure.farmer != farmer_id:
+            raise Refused("NotItsSlot")
+        if farmer.vacant_from is not None:
+            raise Refused("FarmerLapsed")
+        if tenure.lost_epoch is None:
+            raise Refused("SlotNotLost")
+        if tenure.lost_epoch > self.settled_epoch(farmer):
+            raise Refused("LossNotSettled")
+        if self.block > tenure.lost_block + self.p.auction_epochs * self.p.epoch_blocks // 4:
+            raise Refused("RecoveryTooLate")
+        ending = self._end(caller, tenure, self.epoch + 1)
+        forfeit = min(-(-tenure.lost_collateral_epochs // 4) * tenure.rate, ending.collateral)
+        refund = ending.refund + ending.compensation
+        self._refund(order.renter, refund)
+        self.escrow -= ending.collateral
+        self.earnings[BURNT] += forfeit
+        farmer.stake += ending.collateral - forfeit
+        if farmer.stake > MAX_STAKE:
+            raise Refused("StakeTooLarge")
+        self._tell(
+            "SlotRecovered", order=order_id, farmer=farmer_id, slot=slot, forfeit=forfeit, refund=refund
+        )
+        offered = Offered(
+            farmer=farmer_id,
+            root=tenure.root,
+            rate=tenure.rate,
+            deadline_block=self.block,
+            signer=farmer.operator,
+        )
+        order.slots[slot] = self._take(order_id, slot, offered, self.epoch + 1, order.end, extension=False)
 
     def close(self, caller: str, order_id: bytes) -> None:
         order = self._order(order_id)
@@ -713,8 +917,7 @@ class Market:
             extension=extension,
         )
         farmer.tenures.append(tenure)
-        book = [one for one in farmer.tenures if (one.end, one.extension) == (end, extension)]
-        self._check_alive(book, all_lost_is_fine=False)
+        self._check_alive(farmer.book(end, extension), all_lost_is_fine=False)
         return tenure
 
     def _end(self, caller: str, tenure: Tenure, until: int) -> Ending:
@@ -763,6 +966,7 @@ class Market:
             sum(self.vaults.values())
             + sum(self.earnings.values())
             + sum(farmer.stake + farmer.fines_unrecorded for farmer in self.farmers)
+            + sum(amount for amount, _ in self.bonds.values())
             + sum(self._owed_for(tenure) for order in self.orders.values() for tenure in order.slots)
         )
 

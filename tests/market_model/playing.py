@@ -27,13 +27,14 @@ from grange.types import (
     OperatorConsent,
     OrderId,
     Parameters,
+    Passing,
     Slot,
     Terms,
 )
 from grange.units import TOKEN
 
 from .keeper import Keeper, key_of
-from .model import Market, Offered, Refused, SlotAssignment
+from .model import Market, Offered, Refused, SlotAssignment, Tenure
 from .stage import FUNDS, Stage
 
 MAX_FARMERS = 6
@@ -45,7 +46,18 @@ OFFER = Offer(price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=
 PLAYED: Counter[str] = Counter()
 """How often which call went through or was refused, over all stories: printed by the tests."""
 
-COMPARED = {"Proven", "Redeemed", "DelegateSpent", "LossDeclared", "Evicted", "SlotVacated", "OrderClosed"}
+COMPARED = {
+    "Proven",
+    "Redeemed",
+    "DelegateSpent",
+    "LossDeclared",
+    "Evicted",
+    "SlotVacated",
+    "OrderClosed",
+    "SlotHandedOver",
+    "Released",
+    "SlotRecovered",
+}
 """Events whose every value is the model's to say."""
 
 
@@ -228,6 +240,51 @@ class Playing(RuleBasedStateMachine):
         if self.attempt(sender, call, act):
             for tenure in self.market.orders[order].slots:
                 self.keeper.keep(tenure, leaf_count)
+
+    def hand_over_slot(self, caller: str, giver: int, tenure: Tenure, taker: int, *, honest: bool) -> None:
+        """One slot, to one farmer."""
+        order_id = tenure.order
+        order = self.market.orders[order_id]
+        wallet, deadline = self.signer_of(taker, honest), self.chain.block + 1
+        takeover = messages.sign_takeover(
+            self.chain.domain,
+            wallet.private_key,
+            messages.AcceptanceMessage(
+                order=OrderId(order_id),
+                farmer=FarmerId(taker),
+                slot=tenure.slot,
+                root=tenure.root,
+                leaf_count=order.leaf_count,
+                rate=tenure.rate,
+                end=Epoch(order.end),
+                deadline_block=deadline,
+                previous=messages.tenure_word(Epoch(tenure.start)),
+                giver=FarmerId(giver),
+            ),
+        )
+        index, first, path = self.keeper.place_of(tenure)
+        passing = Passing(
+            held=self.held(order_id),
+            extension=tenure.extension,
+            index=index,
+            first=first,
+            path=path,
+            takeover=takeover,
+        )
+        assignment = SlotAssignment(
+            slot=tenure.slot, farmer=taker, deadline_block=deadline, signer=wallet.address
+        )
+        key, epoch = key_of(tenure), self.next_epoch
+        call = calls.hand_over(FarmerId(giver), [passing])
+
+        def act(market: Market) -> None:
+            market.hand_over(caller, giver, order_id, assignment)
+
+        if self.attempt(caller, call, act):
+            self.keeper.lose(
+                next(one for one in self.market.farmers[giver - 1].tenures if key_of(one) == key), epoch
+            )
+            self.keeper.keep(self.market.orders[order_id].slots[tenure.slot], order.leaf_count)
 
     def refill(
         self, order_id: bytes, pairs: list[tuple[int, int]], caller: str, repairer: str, honest: bool

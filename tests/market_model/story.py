@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
+from itertools import takewhile
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
+from grange import audit
 from grange.chain import Wallet, calls
-from grange.types import Epoch, FarmerId
+from grange.types import Epoch, FarmerId, OrderId
 
 from .checking import Checking
 from .errands import Errands, actors
@@ -275,6 +277,78 @@ class Story(Errands, Checking):
         if self.attempt(caller, call, act):
             for tenure in _tenures(self.market.farmers[number - 1], keys):
                 self.keeper.lose(tenure, epoch)
+
+    @precondition(lambda self: self.market.orders)
+    @rule(
+        data=st.data(),
+        caller=actors,
+        honest=st.integers(0, 9),
+        slip=st.integers(0, 19),
+        proves=st.integers(0, 9),
+    )
+    def hand_over(self, data: st.DataObject, caller: str, honest: int, slip: int, proves: int) -> None:
+        """A slot to a farmer that is not in the order, or to its own; mostly when the giver has proven."""
+        order = self.market.orders[self._unended(data)]
+        tenure = data.draw(st.sampled_from(order.slots), label="slot")
+        giver = self.market.farmers[tenure.farmer - 1]
+        inside = [one.farmer for one in order.slots if one is not tenure]
+        takers = [one for one in range(1, len(self.market.farmers) + 1) if one not in inside]
+        taker = data.draw(st.sampled_from(takers), label="taker") if slip else self.farmer(data)
+        epoch = self.next_epoch
+        if proves and giver.vacant_from is None and epoch not in giver.proven and giver.rate_asked(epoch):
+            self.prove(tenure.farmer)
+        if slip:
+            caller = data.draw(st.sampled_from([giver.owner, giver.operator]))
+        self.hand_over_slot(caller, tenure.farmer, tenure, taker, honest=bool(honest))
+
+    @precondition(lambda self: self.market.bonds)
+    @rule(data=st.data(), caller=actors, known=st.integers(0, 9))
+    def release(self, data: st.DataObject, caller: str, known: int) -> None:
+        giver, taker, epoch = data.draw(st.sampled_from(sorted(self.market.bonds)), label="bond")
+        epoch -= not known
+        call = calls.release(FarmerId(giver), FarmerId(taker), Epoch(epoch))
+        self.attempt(caller, call, lambda market: market.release(giver, taker, epoch))
+
+    @precondition(lambda self: self.market.orders)
+    @rule(data=st.data(), caller=actors, slip=st.integers(0, 9))
+    def recover(self, data: st.DataObject, caller: str, slip: int) -> None:
+        """Mostly a slot that was declared lost, by its farmer."""
+        slots = [one for order in self.market.orders.values() for one in order.slots]
+        lost = [one for one in slots if one.lost_epoch is not None and one.end > self.next_epoch]
+        key = data.draw(st.sampled_from(sorted(key_of(one) for one in (lost if lost and slip else slots))))
+        tenure = next(one for one in slots if key_of(one) == key)
+        if slip:
+            caller = self.market.farmers[tenure.farmer - 1].operator
+        order_id, slot, farmer = tenure.order, tenure.slot, tenure.farmer
+        call = calls.recover(FarmerId(farmer), self.held(order_id), slot)
+        if self.attempt(caller, call, lambda market: market.recover(caller, farmer, order_id, slot)):
+            order = self.market.orders[order_id]
+            self.keeper.keep(order.slots[slot], order.leaf_count)
+
+    @rule(data=st.data(), caller=actors, slip=st.integers(0, 9))
+    def cut_front(self, data: st.DataObject, caller: str, slip: int) -> None:
+        """All that can be cut off a book; now and then something that cannot."""
+        books = [
+            (number, one.end, one.extension)
+            for number, farmer in enumerate(self.market.farmers, 1)
+            for one in farmer.tenures
+            if one.lost_epoch is not None and (not slip or one.end > self.next_epoch)
+        ]
+        if not books:
+            return
+        number, end, extension = data.draw(st.sampled_from(sorted(set(books))), label="book")
+        farmer, epoch = self.market.farmers[number - 1], self.next_epoch
+        behind = [one for one in farmer.book(end, extension) if one.cut_epoch is None]
+        lost = list(takewhile(lambda one: one.lost_epoch is not None, behind))
+        cut = [key_of(one) for one in (lost if slip and lost else behind[-1:])]
+        ids = [audit.tenure_id(OrderId(order), slot, Epoch(start)) for order, slot, start in cut]
+        call = calls.cut_front(FarmerId(number), Epoch(end), ids, extension=extension)
+
+        def act(market: Market) -> None:
+            market.cut_front(number, end, extension, _tenures(market.farmers[number - 1], cut))
+
+        if self.attempt(caller, call, act):
+            self.keeper.cut_front(number, end, extension, epoch)
 
     @rule(data=st.data(), caller=actors)
     def evict(self, data: st.DataObject, caller: str) -> None:

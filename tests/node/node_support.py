@@ -28,6 +28,7 @@ from grange.chain import (
     Book,
     ChainUnavailable,
     Farmer,
+    Loss,
     Order,
     Receipt,
     TransactionReverted,
@@ -45,6 +46,7 @@ from grange.types import (
     Address,
     Epoch,
     FarmerId,
+    Held,
     Offer,
     OrderId,
     Parameters,
@@ -135,6 +137,8 @@ class FakeMarket(FakeChain, FarmMarket):
         self.vaults: dict[Address, int] = {}
         self.redeemed_totals: dict[str, int] = {}
         self.announced: set[Address] = set()
+        self.recoveries_refused = ""
+        """With which error nothing is taken back."""
         self.delegations: dict[tuple[Address, Address], Delegation] = {}
         """By account and delegate."""
         self.delegations_asked = 0
@@ -226,7 +230,31 @@ class FakeMarket(FakeChain, FarmMarket):
                     lost_epoch=lost.get((args["order"], args["slot"], args["from"])),
                 )
             )
-        return sorted(found, key=lambda entry: (entry.extension, entry.end, entry.index))
+        found.sort(key=lambda entry: (entry.extension, entry.end, entry.index))
+        return self._cut(found)
+
+    def _cut(self, entries: list[Entry]) -> list[Entry]:
+        """With what was cut off, by the losses in the order in which they came."""
+        cut: dict[tuple[OrderId, int, Epoch], Epoch] = {}
+        names = {(one.order, one.slot, one.start): one for one in entries}
+
+        def front(book: tuple[bool, Epoch]) -> Entry | None:
+            mine = (
+                one for name, one in names.items() if name not in cut and (one.extension, one.end) == book
+            )
+            return next(mine, None)
+
+        for event in (event for block in self.blocks for event in block.events):
+            args = event.args
+            if event.name == "LossDeclared":
+                name = args["order"], args["slot"], args["from"]
+                if name in names and front((names[name].extension, names[name].end)) is names[name]:
+                    cut[name] = args["lost_epoch"]
+            elif event.name == "FrontCut":
+                book = args["extension"], args["end"]
+                while (one := front(book)) is not None and one.first < args["front"]:
+                    cut[one.order, one.slot, one.start] = args["epoch"]
+        return [replace(one, cut_epoch=cut.get(name)) for name, one in names.items()]
 
     @property
     def committed_rate(self) -> int:
@@ -417,10 +445,62 @@ class FakeMarket(FakeChain, FarmMarket):
             events.append(("LossDeclared", args))
             lost += entry.rate
             cursor += 4 + path_length(entry.index, len(entries))
-        if lost != every and (every - lost) * 32 < every:
+        front = sum(one.rate for one in entries if one.cut_epoch is not None)
+        for one in entries[sum(one.cut_epoch is not None for one in entries) :]:
+            if not any((one.order, one.slot) == (args["order"], args["slot"]) for _, args in events):
+                break
+            front += one.rate
+        if lost != every and (every - lost) * 32 < every - front:
             raise TransactionReverted("declareLoss", "BookMostlyLost", {"all": every, "lost": lost})
         self.lost_counts.append(len(events))
         return self.receipt(self.mine(events=events), 100_000)
+
+    async def loss(self, order: OrderId, slot: int, start: Epoch) -> Loss | None:
+        self.ask()
+        for event in self.events("LossDeclared"):
+            args = event.args
+            if (args["order"], args["slot"], args["from"]) == (order, slot, start):
+                return Loss(
+                    farmer=FARMER, lost_epoch=args["lost_epoch"], lost_block=event.block, collateral=0
+                )
+        return None
+
+    async def recover(self, held: Held, slot: int) -> Receipt:
+        self.ask()
+        entry = next(one for one in reversed(self.entries()) if (one.order, one.slot) == (held.order, slot))
+        assert entry.lost
+        assert held.slots[slot].farmer == FARMER
+        if self.recoveries_refused:
+            raise TransactionReverted("recover", self.recoveries_refused, {})
+        filled = {
+            "order": entry.order,
+            "farmer": FARMER,
+            "slot": slot,
+            "root": entry.root,
+            "rate": entry.rate,
+            "leaf_count": entry.leaf_count,
+            "from": Epoch(self.epoch_of(self.height + 1) + 1),
+            "end": entry.end,
+            "extension": False,
+        }
+        recovered = {"order": entry.order, "farmer": FARMER, "slot": slot, "forfeit": 0, "refund": 0}
+        block = self.mine(events=[("SlotRecovered", recovered), ("SlotFilled", filled)])
+        return self.receipt(block, 150_000)
+
+    async def cut_front(self, end: Epoch, tenures: Sequence[bytes], *, extension: bool) -> Receipt:
+        self.ask()
+        book = next(one for one in books_from(self.entries()) if (one.end, one.extension) == (end, extension))
+        cut = book.cut_front(self.epoch_of(self.height + 1))
+        assert cut[: len(tenures)] == list(tenures)
+        front = sum(one.rate for one in book.entries[: len(book.cut_epochs) - len(cut) + len(tenures)])
+        args = {
+            "farmer": FARMER,
+            "end": end,
+            "extension": extension,
+            "front": front,
+            "epoch": book.cut_epochs[-1],
+        }
+        return self.receipt(self.mine(events=[("FrontCut", args)]), 50_000)
 
     async def update(self, endpoint: str) -> Receipt:
         self.ask()
@@ -437,6 +517,9 @@ def _book(book: BookState) -> Book:
         lost_before=0,
         lost_added=0,
         lost_epoch=Epoch(0),
+        front_before=book.front_at_start(book.end),
+        front_added=0,
+        front_epoch=Epoch(0),
         peaks=tuple(book.mountain.peaks),
     )
 

@@ -15,7 +15,7 @@ from lib.tree import PARTS
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "contract-calls.md").read_text(encoding="utf-8")
 ABI = json.loads((ROOT / "protocol" / "grange" / "chain" / "abi" / "Market.json").read_text())["abi"]
-MARKET, FARMERS, ACCOUNTS = PARTS
+MARKET, FARMERS, SLOTS, ACCOUNTS = PARTS
 
 
 def test_the_page_has_a_section_for_every_external_function_and_no_other() -> None:
@@ -82,7 +82,8 @@ def sources(*functions: dict[str, Any]) -> dict[str, Any]:
         "contracts/modules/Going.sol": unit(101, "Going", list(functions), [101, 100]),
         MARKET: unit(102, "Market", [], [102, 101, 100]),
         FARMERS: unit(103, "MarketFarmers", [], [103]),
-        ACCOUNTS: unit(104, "MarketAccounts", [], [104]),
+        SLOTS: unit(104, "MarketSlots", [], [104]),
+        ACCOUNTS: unit(105, "MarketAccounts", [], [105]),
     }
 
 

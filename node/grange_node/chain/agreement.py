@@ -181,7 +181,8 @@ class Agreement:
         await self._tell(changes)
 
     async def _books_differ(self, figures: Figures) -> bool:
-        """Whether a book has other entries than the market's: by their count, and by the peaks over them."""
+        """Whether a book has other entries than the market's: by their count, by the peaks over them, and by
+        where positions begin."""
         if figures.committed_rate is None:
             return False
         try:
@@ -191,7 +192,8 @@ class Agreement:
             return True
         theirs = await self._market.books([(book.end, book.extension) for book in ours])
         return any(
-            (book.mountain.count, tuple(book.mountain.peaks)) != (kept.count, tuple(kept.peaks))
+            (book.mountain.count, tuple(book.mountain.peaks), book.front_at_start(book.end))
+            != (kept.count, tuple(kept.peaks), kept.front_before + kept.front_added)
             for book, kept in zip(ours, theirs, strict=True)
         )
 

@@ -30,7 +30,7 @@ from grange.chain import (
 from grange.chain.market import MarketClient
 from grange.chain.rpc import Rpc
 from grange.tasks import together
-from grange.types import Address, Epoch, OrderId, Slot, Voucher
+from grange.types import Address, Epoch, Held, OrderId, Slot, Voucher
 from grange_node.chain.funding import GasReserve, read_gas_reserve
 from grange_node.chain.order_state import OrderLookup, ReadableOrder
 from grange_node.config import Config, endpoint_notes, expected
@@ -50,7 +50,7 @@ class FarmMarket(MarketClient):
         filters = (
             EventFilter(events=("SlotFilled",), args=farmer),
             EventFilter(events=("Proven", "Missed"), args=farmer),
-            EventFilter(events=("LossDeclared",), args=farmer),
+            EventFilter(events=("LossDeclared", "SlotHandedOver", "FrontCut"), args=farmer),
         )
         # One is kept: it has learned how many blocks the endpoint gives at once.
         self._follower = EventFollower(self, filters, read=self.logs_and_hashes, log_blocks=self.log_blocks)
@@ -162,6 +162,14 @@ class FarmMarket(MarketClient):
         return await self.sender.send(
             calls.declare_loss(self._config.farmer, end, words, extension=extension)
         )
+
+    async def recover(self, held: Held, slot: int) -> Receipt:
+        """Take back a slot that we declared lost."""
+        return await self.sender.send(calls.recover(self._config.farmer, held, slot))
+
+    async def cut_front(self, end: Epoch, tenures: Sequence[bytes], *, extension: bool) -> Receipt:
+        """Have positions in the book that ends at `end` drawn behind slots that were lost at its front."""
+        return await self.sender.send(calls.cut_front(self._config.farmer, end, tenures, extension=extension))
 
     async def update(self, endpoint: str) -> Receipt:
         """Announce another endpoint, and the offer as configured."""

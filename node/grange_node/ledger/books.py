@@ -24,5 +24,7 @@ def books_from(entries: Iterable[Entry]) -> list[BookState]:
             rate=entry.rate,
         )
         if entry.lost_epoch is not None:
-            book.lose(entry.index, entry.lost_epoch)
+            book.lost_epochs[entry.index] = entry.lost_epoch
+        if entry.cut_epoch is not None:
+            book.cut_epochs.append(entry.cut_epoch)
     return list(books.values())

@@ -106,7 +106,8 @@ class EntryTable(Tables):
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    end, extension, index, order, slot, root, leaf_count, start, first, rate, block, lost_epoch = row
+    end, extension, index, order, slot, root, leaf_count, start, first, rate, block, *given_up = row
+    lost_epoch, cut_epoch = given_up
     return Entry(
         end=Epoch(end),
         index=index,
@@ -120,4 +121,5 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         block=block,
         extension=bool(extension),
         lost_epoch=None if lost_epoch is None else Epoch(lost_epoch),
+        cut_epoch=None if cut_epoch is None else Epoch(cut_epoch),
     )

@@ -18,7 +18,7 @@ from grange_node.errors import HistoryDoubtful
 from grange_node.slot_key import SlotKey
 
 _TOLD_COLUMNS = "end, extension, position, order_id, slot, root, leaf_count, start, first, rate, block"
-ENTRY_COLUMNS = f"{_TOLD_COLUMNS}, lost_epoch"
+ENTRY_COLUMNS = f"{_TOLD_COLUMNS}, lost_epoch, cut_epoch"
 LIVE_RATES = "SELECT rate FROM entries WHERE end > ? AND lost_epoch IS NULL"
 """Of what has not ended by an epoch, begun or not, and is not lost."""
 
@@ -106,6 +106,7 @@ def roll_back(write: sqlite3.Connection, block: int) -> None:
     write.execute("DELETE FROM proofs WHERE block > ?", (block,))
     write.execute("DELETE FROM misses WHERE block > ?", (block,))
     write.execute("UPDATE entries SET lost_epoch = NULL, lost_block = NULL WHERE lost_block > ?", (block,))
+    write.execute("UPDATE entries SET cut_epoch = NULL, cut_block = NULL WHERE cut_block > ?", (block,))
 
 
 def apply_event(write: sqlite3.Connection, event: Event) -> None:
@@ -125,13 +126,45 @@ def apply_event(write: sqlite3.Connection, event: Event) -> None:
                 (args["first"], args["last"], event.block),
             )
         case "LossDeclared":
-            write.execute(
-                "UPDATE entries SET lost_epoch = ?, lost_block = ?"
-                " WHERE order_id = ? AND slot = ? AND start = ?",
-                (args["lost_epoch"], event.block, args["order"], args["slot"], args["from"]),
-            )
+            _give_up(write, event, args["lost_epoch"])
+        case "SlotHandedOver":
+            _give_up(write, event, args["epoch"])
+        case "FrontCut":
+            _cut_front(write, event)
         case _:
             pass
+
+
+def _give_up(write: sqlite3.Connection, event: Event, epoch: Epoch) -> None:
+    """A slot at the front of its book is cut off at once."""
+    args = event.args
+    slot = "order_id = ? AND slot = ? AND start = ?"
+    values = (epoch, event.block, args["order"], args["slot"], args["from"])
+    write.execute(f"UPDATE entries SET lost_epoch = ?, lost_block = ? WHERE {slot}", values)
+    write.execute(
+        f"UPDATE entries SET cut_epoch = ?, cut_block = ? WHERE {slot} AND NOT EXISTS (SELECT 1 FROM"
+        " entries AS earlier WHERE earlier.end = entries.end AND earlier.extension = entries.extension"
+        " AND earlier.position < entries.position AND earlier.cut_epoch IS NULL)",
+        values,
+    )
+
+
+def _cut_front(write: sqlite3.Connection, event: Event) -> None:
+    args = event.args
+    book = args["end"], args["extension"]
+    behind = write.execute(
+        "SELECT position, first FROM entries WHERE end = ? AND extension = ? AND cut_epoch IS NULL"
+        " ORDER BY position",
+        book,
+    ).fetchall()
+    for position, first in behind:
+        if int(first) >= args["front"]:
+            break
+        write.execute(
+            "UPDATE entries SET cut_epoch = ?, cut_block = ?"
+            " WHERE end = ? AND extension = ? AND position = ?",
+            (args["epoch"], event.block, *book, position),
+        )
 
 
 def _fill(write: sqlite3.Connection, event: Event) -> None:

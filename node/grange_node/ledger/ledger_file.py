@@ -101,6 +101,11 @@ _PROVEN = """
 ALTER TABLE slots ADD COLUMN renter_proven INTEGER NOT NULL DEFAULT 0;
 """
 """Whose the order is, where we need not ask the chain for it."""
+_CUT = """
+ALTER TABLE entries ADD COLUMN cut_epoch INTEGER;
+ALTER TABLE entries ADD COLUMN cut_block INTEGER;
+"""
+"""The last epoch in which positions of a lost slot are drawn: before all that is alive they are not."""
 _FROM_1 = f"""
 ALTER TABLE slots ADD COLUMN previous BLOB NOT NULL DEFAULT x'';
 ALTER TABLE slots ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
@@ -125,15 +130,16 @@ process that nobody may set."""
 
 
 SCHEMA: Final = Schema(
-    version=7,
-    create=_SCHEMA + _ENTRIES + _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN,
+    version=8,
+    create=_SCHEMA + _ENTRIES + _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN + _CUT,
     upgrades={
-        1: _FROM_1 + _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN,
-        2: _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN,
-        3: _DATES + _WITNESSED + _AGES + _PROVEN,
-        4: _WITNESSED + _AGES + _PROVEN,
-        5: _AGES + _PROVEN,
-        6: _PROVEN,
+        1: _FROM_1 + _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN + _CUT,
+        2: _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN + _CUT,
+        3: _DATES + _WITNESSED + _AGES + _PROVEN + _CUT,
+        4: _WITNESSED + _AGES + _PROVEN + _CUT,
+        5: _AGES + _PROVEN + _CUT,
+        6: _PROVEN + _CUT,
+        7: _CUT,
     },
 )
 

@@ -159,6 +159,15 @@ class SlotTable(Tables):
             )
         )
 
+    def note_taken_back(self, order: OrderId, slot: int) -> None:
+        """We took back a slot that we had declared lost."""
+        self._note(
+            lambda write: write.execute(
+                "UPDATE slots SET declared_lost = 0 WHERE order_id = ? AND slot = ? AND state != 'staged'",
+                (order, slot),
+            )
+        )
+
     def staging_ages(self) -> dict[SlotKey, float]:
         """For how long nobody had come to fill staged slots, in seconds, as it was noted last."""
         rows = self._read("SELECT renter, order_id, slot, idle_seconds FROM staging_ages", ())

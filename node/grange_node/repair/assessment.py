@@ -3,8 +3,8 @@
 Follows the contract: a slot is vacant after the epoch in which its farmer declared it lost, or from the first
 after its farmer lapsed; the bounty begins to rise with the declaration, or with the first block of the first
 epoch after the lapse, whether the farmer is evicted or not. A slot of a farmer that still has to answer for
-the epoch of its loss is neither live nor vacant. Decides nothing else: whether to act on it is
-`grange.repair`'s to say.
+the epoch of its loss, or may still take it back, is neither live nor vacant. Decides nothing else: whether to
+act on it is `grange.repair`'s to say.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from grange.repair import (
     collateral_epochs_rounded_down,
     counted_on,
     full_bounty_rounded_down,
+    last_recovery_block,
 )
 from grange.types import Epoch, FarmerId, Parameters, Slot
 from grange_node.repair.market import RepairMarket
@@ -34,6 +35,11 @@ class Ended:
     collateral: int
     lost_epoch: Epoch | None = None
     """If it was by a declaration of loss: the last epoch that its farmer answers for."""
+
+    def may_be_taken_back(self, block: int, parameters: Parameters) -> bool:
+        """Whether the farmer that declared it lost may find it again in the block after this."""
+        auction_blocks = parameters.auction_epochs * parameters.epoch_blocks
+        return self.lost_epoch is not None and block < last_recovery_block(self.since_block, auction_blocks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +67,8 @@ async def assess(
         loss = await market.loss(order_state.id, index, slot.start) if index in order_state.lost else None
         eviction = await market.eviction(slot.farmer) if holder.lapsed else None
         ended = ending(slot, holder, loss, eviction, parameters)
+        if ended is not None and ended.may_be_taken_back(head.number, parameters):
+            continue
         if ended is not None:
             if ended.lost_epoch is not None and await market.missed(slot.farmer, ended.lost_epoch):
                 ended = after_missed_loss(ended, slot, parameters)

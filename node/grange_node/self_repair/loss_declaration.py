@@ -1,16 +1,17 @@
 """Which of the slots that a farm would give up it can declare lost in one transaction.
 
 The market lets nobody leave a book of which less than a 32nd is alive, by pay, unless nothing is: a proof
-shows every lost slot that it passes over, and has to stay short. So the last slots of a book are given up
-together, or some of them are kept and missed. And the farmer's owner may have limited what its operator gives
-up in an epoch; the rest waits for the next, or for the owner. Decides which go, and has them go; leaves to
-`judge` which are to.
+shows every lost slot that it passes over, and has to stay short. What is lost before all that is alive is
+not counted, as it is cut off and drawn no more: so what stands at the front of the book goes first, and a
+book can be given up to the last slot. And the farmer's owner may have limited what its operator gives up in
+an epoch; the rest waits for the next, or for the owner. Decides which go, and has them go; leaves to `judge`
+which are to.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Final
 
 from grange.audit import BookState, loss_words
@@ -31,41 +32,64 @@ MAX_DEAD_SHARE: Final = 32
 MAX_DECLARED: Final = 100
 """In one transaction: at about 70,000 gas a slot it has room in any block."""
 
+MAX_CUT: Final = 1000
+"""In one transaction: at about 6,000 gas a slot."""
+
 log = logging.getLogger("grange.farm")
 
 
 def declarable(book: BookState, wanted: Iterable[int], epoch: Epoch, *, most: int = NO_LIMIT) -> list[int]:
     """Those of the entries, by index, that `declareLoss` takes in one call in `epoch`, ascending.
 
-    All of them if they leave enough alive or nothing; else as much pay as may go. Together they are paid
-    `most` base units an epoch at most.
+    All of them if they leave enough alive or nothing; else those at the front of the book, then as much pay
+    as may go. Together they are paid `most` base units an epoch at most. What could be cut off is.
     """
     candidates = [
         index
         for index in wanted
         if index not in book.lost_epochs and book.entries[index].from_epoch <= epoch < book.end
     ]
-    total = sum(book.entries[index].rate for index in book.lost_epochs)
     if len(candidates) <= MAX_DECLARED:
         rate = sum(book.entries[index].rate for index in candidates)
-        if rate <= most and _may_be_lost(book, total + rate, epoch):
+        if rate <= most and _may_be_lost(book, set(candidates), epoch):
             return sorted(candidates)
-    chosen: list[int] = []
+    chosen = set(_at_front(book, candidates, most))
+    while chosen and not _may_be_lost(book, chosen, epoch):
+        chosen.remove(max(chosen))
+    most -= sum(book.entries[index].rate for index in chosen)
     for index in sorted(candidates, key=lambda index: -book.entries[index].rate):
         rate = book.entries[index].rate
-        if len(chosen) < MAX_DECLARED and rate <= most and _may_be_lost(book, total + rate, epoch):
-            total += rate
+        if len(chosen) == MAX_DECLARED or index in chosen or rate > most:
+            continue
+        if _may_be_lost(book, chosen | {index}, epoch):
             most -= rate
-            chosen.append(index)
+            chosen.add(index)
     return sorted(chosen)
 
 
-def _may_be_lost(book: BookState, lost: int, epoch: Epoch) -> bool:
-    """Whether so much of a book may be lost, of what has begun and of what will have (`Losses._addLost`)."""
+def _at_front(book: BookState, candidates: Sequence[int], most: int) -> list[int]:
+    """What of the candidates stands before all others that are alive, as far as one call and `most` go."""
+    left, front = set(candidates), list[int]()
+    for index in range(len(book.cut_epochs), len(book.entries)):
+        most -= book.entries[index].rate
+        if index not in left or most < 0 or len(front) == MAX_DECLARED:
+            break
+        front.append(index)
+    return front
+
+
+def _may_be_lost(book: BookState, more: Set[int], epoch: Epoch) -> bool:
+    """Whether so much more of a book may be lost, of what has begun and of what will have
+    (`Losses._addLost`)."""
+    lost = sum(book.entries[index].rate for index in more | book.lost_epochs.keys())
+    cut = len(book.cut_epochs)
+    while cut in more:
+        cut += 1
+    front = sum(entry.rate for entry in book.entries[:cut])
     every, begun = book.rate_before + book.rate_added, book.rate_before
-    if lost != every and (every - lost) * MAX_DEAD_SHARE < every:
+    if lost != every and (every - lost) * MAX_DEAD_SHARE < every - front:
         return False
-    return book.added_epoch <= epoch or lost == begun or (begun - lost) * MAX_DEAD_SHARE >= begun
+    return book.added_epoch <= epoch or lost == begun or (begun - lost) * MAX_DEAD_SHARE >= begun - front
 
 
 def _declarable_rate(farmer: Farmer, books: Iterable[BookState], epoch: Epoch) -> int:
@@ -113,6 +137,8 @@ class LossDeclarer:
         most = _declarable_rate(view.farmer, books, epoch)
         for book in books:
             wanted = [index for index, entry in enumerate(book.entries) if (entry.order, entry.slot) in named]
+            if wanted:
+                await self._cut_front(book, epoch)
             chosen = declarable(book, wanted, epoch, most=most)
             if not chosen:
                 continue
@@ -121,6 +147,16 @@ class LossDeclarer:
                 for index in chosen:
                     left.pop(_slot_at(book, index), None)
         return list(left.values())
+
+    async def _cut_front(self, book: BookState, epoch: Epoch) -> None:
+        """Make room for more to be lost, where what was lost has come to the front of a book."""
+        tenures = book.cut_front(epoch)[:MAX_CUT]
+        if not tenures:
+            return
+        try:
+            await self._market.cut_front(book.end, tenures, extension=book.extension)
+        except TransactionReverted as error:
+            log.warning("the front of a book cannot be cut off: %s", error.name)
 
     async def _declare(self, book: BookState, lost: Sequence[tuple[int, SlotKey]]) -> bool:
         """Declare entries of a book lost, each with the slot's name here."""

@@ -45,6 +45,7 @@ from grange_node.self_repair.judge import Judge
 from grange_node.self_repair.loss_declaration import MAX_DECLARED, LossDeclarer
 from grange_node.self_repair.mender import Mender
 from grange_node.self_repair.rebuilder import Rebuilder
+from grange_node.self_repair.recovery import Recovery
 from grange_node.self_repair.thirds import bytes_by_third
 from grange_node.slot_key import SlotKey
 
@@ -106,6 +107,15 @@ class SelfRepairer:
             steady=steady,
             executors=executors,
         )
+        self._recovery = Recovery(
+            config=config,
+            store=store,
+            ledger=ledger,
+            market=market,
+            follower=follower,
+            rebuilder=rebuilder,
+            executors=executors,
+        )
         self._mender = Mender(
             farmer=config.farmer,
             store=store,
@@ -121,7 +131,9 @@ class SelfRepairer:
     def kept(self) -> list[SlotRecord]:
         """The slots that audits ask for now or later."""
         epoch = self._epoch()
-        lost = {(entry.order, entry.slot) for entry in self._ledger.entries(epoch) if entry.lost}
+        entries = self._ledger.entries(epoch)
+        taken_back = {(entry.order, entry.slot) for entry in entries if not entry.lost}
+        lost = {(entry.order, entry.slot) for entry in entries if entry.lost} - taken_back
         return [
             record
             for record in self._ledger.slots(SlotState.PLACED)
@@ -175,6 +187,7 @@ class SelfRepairer:
         await self._adoption.adopt(view)
         if view.farmer.lapsed:
             return
+        await self._recovery.take_back(view)
         kept = {record.key: record for record in await self._executors.in_database(self.kept)}
         await self._executors.on_disk(self._note_vanished, kept.values())
         damages = await self._executors.in_database(self._damaged_pieces.all)

@@ -16,6 +16,7 @@ from grange.types import (
     Held,
     Offer,
     OperatorConsent,
+    Passing,
     Permit,
     Takeover,
     Terms,
@@ -170,6 +171,27 @@ def refill(held: Held, repairer: Address, takeovers: Sequence[Takeover]) -> Call
 def declare_loss(farmer: FarmerId, end: Epoch, words: Sequence[bytes], *, extension: bool = False) -> Call:
     """Give up slots of the book that ends at `end`; `words` as `grange.audit` lays them out."""
     return Call(function="declareLoss", args=(farmer, end, extension, words))
+
+
+def cut_front(farmer: FarmerId, end: Epoch, tenures: Sequence[bytes], *, extension: bool = False) -> Call:
+    """Have positions in a book drawn behind slots that were given up before all that is alive; they are named
+    by `grange.audit.tenure_id`."""
+    return Call(function="cutFront", args=(farmer, end, extension, tenures))
+
+
+def hand_over(farmer: FarmerId, passings: Sequence[Passing]) -> Call:
+    """Pass slots on to the farmers that signed for them."""
+    return Call(function="handOver", args=(farmer, passings))
+
+
+def release(farmer: FarmerId, taker: FarmerId, epoch: Epoch) -> Call:
+    """Return what is bound by what a farmer handed over to another in an epoch."""
+    return Call(function="release", args=(farmer, taker, epoch))
+
+
+def recover(farmer: FarmerId, held: Held, slot: int) -> Call:
+    """Take back a slot of an order that the farmer had declared lost."""
+    return Call(function="recover", args=(farmer, held, slot))
 
 
 def prove(farmer: FarmerId, epoch: Epoch, words: Sequence[bytes]) -> Call:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from grange.chain.codec import artifact
 from grange.types import Address, Parameters
 
-PARTS = ("MarketAccounts", "MarketFarmers", "Market")
+PARTS = ("MarketAccounts", "MarketSlots", "MarketFarmers", "Market")
 """In the order in which they are deployed; the last is the market."""
 
 

@@ -174,6 +174,10 @@ class Chain:
         """What a key may spend from an account's vault, and has spent; all zero for a stranger."""
         return Delegation(**await self.read("delegation", account, delegate))
 
+    async def bound(self, farmer: FarmerId, taker: FarmerId, epoch: Epoch) -> int:
+        """What is bound by what a farmer handed over to another in an epoch, in base units."""
+        return int(await self.read("bound", farmer, taker, epoch))
+
     async def farmer_count(self) -> int:
         """How many farmers are registered; their ids are 1 to this number."""
         return int(await self.read("farmerCount"))

@@ -4,8 +4,11 @@ Decides the shapes only. `gateway.py` fetches them; what they mean is said in th
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from grange.types import Address, Epoch, FarmerId, Offer
+
+_HAND_OVER_ALLOWED: Final = 1 << 11
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,14 @@ class Order:
     k: int
     n: int
     slots_hash: bytes
+    hand_overs: int = 0
+    """How many of its slots were handed over in which grid period, and whether they may be, as the contract
+    packs it (contracts/types/HandOverTally.sol)."""
+
+    @property
+    def allows_hand_over(self) -> bool:
+        """Whether its farmers may pass slots on to others."""
+        return bool(self.hand_overs & _HAND_OVER_ALLOWED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +99,12 @@ class Book:
     lost_added: int
     lost_epoch: Epoch
     """The last epoch in which a slot was declared lost."""
+    front_before: int
+    """Of what was lost, all before what is alive: positions are drawn from behind it. Without what counts
+    only after `front_epoch`."""
+    front_added: int
+    front_epoch: Epoch
+    """The last epoch in which the front moved."""
     peaks: tuple[bytes, ...]
 
 

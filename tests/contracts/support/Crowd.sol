@@ -196,10 +196,10 @@ abstract contract Crowd is MarketTest, Meter {
         }
     }
 
-    /// @dev A book of which most is lost.
+    /// @dev A book of which most is lost, behind what is alive.
     function _mostlyLost(FarmerId farmer) internal {
         Epoch end = _manyKept(farmer);
-        for (uint256 i = 0; i < LOST; i += 8) {
+        for (uint256 i = ENTRIES - LOST; i < ENTRIES; i += 8) {
             bytes32[] memory words = _lossOf(i, 8);
             vm.prank(_operator(farmer));
             market.declareLoss(farmer, end, false, words);
@@ -215,7 +215,7 @@ abstract contract Crowd is MarketTest, Meter {
         for (uint256 number = 0; proven < params.samples; ++number) {
             uint256 drawn = uint256(keccak256(abi.encode(_blockHash(_now()), farmer, number)));
             uint256 i = ((drawn >> 128) % (ENTRIES * RATE)) / RATE;
-            if (i < LOST) {
+            if (i >= ENTRIES - LOST) {
                 words[next++] = keccak256(abi.encode(i + 1, 0, _from));
                 ++lost;
                 continue;

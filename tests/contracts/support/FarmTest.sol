@@ -7,6 +7,7 @@ import {
     FarmerId,
     Held,
     OrderId,
+    Passing,
     Rate,
     Slot,
     Takeover,
@@ -33,6 +34,7 @@ abstract contract FarmTest is MarketTest {
         uint80 rate;
         uint256 data;
         uint256 lostEpoch; // the last epoch that counts, if it was declared lost
+        uint256 cutEpoch; // the last in which positions of it are drawn, if it and all before it in its book were lost
     }
 
     /// @dev A sample as the definitions draw it.
@@ -185,7 +187,8 @@ abstract contract FarmTest is MarketTest {
                 first: first,
                 rate: Rate.unwrap(given.rate),
                 data: stored.data[slot],
-                lostEpoch: NEVER
+                lostEpoch: NEVER,
+                cutEpoch: NEVER
             })
         );
     }
@@ -250,6 +253,67 @@ abstract contract FarmTest is MarketTest {
         _keep(order, slot, false);
     }
 
+    /// @dev How the farmer's `nth` slot is handed over: what the taker signed is with it.
+    function _passing(FarmerId farmer, uint256 nth, FarmerId taker) internal view returns (Passing memory passing) {
+        Kept memory kept = _kept[farmer][nth];
+        passing.held = _held(kept.order);
+        passing.extension = kept.extension;
+        for (uint256 i = 0; i < nth; ++i) if (_sameBook(_kept[farmer][i], kept)) ++passing.index;
+        passing.first = kept.first;
+        passing.path = Reference.mountainPath(_entries(farmer, kept), passing.index);
+        passing.takeover.slot = kept.slot;
+        passing.takeover.farmer = taker;
+        passing.takeover.deadlineBlock = uint64(block.number + 100);
+        _signHandOver(passing, kept, farmer, taker, _operatorKey(taker));
+    }
+
+    function _signHandOver(
+        Passing memory passing,
+        Kept memory kept,
+        FarmerId farmer,
+        FarmerId taker,
+        uint256 key
+    ) internal view {
+        address giver = address(uint160(FarmerId.unwrap(farmer)));
+        Consent memory consent = _repairConsent(
+            kept.order,
+            kept.slot,
+            taker,
+            passing.takeover.deadlineBlock,
+            giver
+        );
+        bytes32 message = keccak256(abi.encode(HAND_OVER_TYPEHASH, consent));
+        bytes32 digest = keccak256(abi.encodePacked(hex"1901", _domain(address(market), block.chainid), message));
+        (passing.takeover.r, passing.takeover.vs) = _signCompact(key, digest);
+    }
+
+    /// @dev Hands the farmer's `nth` slot over.
+    function _handOver(FarmerId farmer, uint256 nth, FarmerId taker) internal {
+        Passing[] memory passings = new Passing[](1);
+        passings[0] = _passing(farmer, nth, taker);
+        vm.prank(_operator(farmer));
+        market.handOver(farmer, passings);
+        _passed(farmer, nth, taker);
+    }
+
+    /// @dev What is known once it is done.
+    function _passed(FarmerId farmer, uint256 nth, FarmerId taker) internal {
+        Kept memory kept = _kept[farmer][nth];
+        _giveUp(farmer, nth);
+        _stored[kept.order].slots[kept.slot].farmer = taker;
+        _stored[kept.order].slots[kept.slot].from = Epoch.wrap(uint32(_now() + 1));
+        _keep(kept.order, kept.slot, false);
+    }
+
+    /// @dev Takes the farmer's `nth` slot back, which it declared lost.
+    function _recover(FarmerId farmer, uint256 nth) internal {
+        Kept memory kept = _kept[farmer][nth];
+        vm.prank(_operator(farmer));
+        market.recover(farmer, _held(kept.order), kept.slot);
+        _stored[kept.order].slots[kept.slot].from = Epoch.wrap(uint32(_now() + 1));
+        _keep(kept.order, kept.slot, false);
+    }
+
     function _close(OrderId order) internal {
         market.close(_held(order));
         _stored[order].closed = true;
@@ -277,7 +341,34 @@ abstract contract FarmTest is MarketTest {
         bytes32[] memory words = _lossWords(farmer, nth);
         vm.prank(_operator(farmer));
         market.declareLoss(farmer, Epoch.wrap(kept.end), kept.extension, words);
+        _giveUp(farmer, nth);
+    }
+
+    /// @dev Counts the slot as given up, and as cut off if it is at the front of its book.
+    function _giveUp(FarmerId farmer, uint256 nth) internal {
         _kept[farmer][nth].lostEpoch = _now();
+        if (_front(farmer, _kept[farmer][nth].end, _kept[farmer][nth].extension) == nth) {
+            _kept[farmer][nth].cutEpoch = _now();
+        }
+    }
+
+    /// @dev The first slot of a book that is not cut off; as many as there are if there is none.
+    function _front(FarmerId farmer, uint256 end, bool extension) internal view returns (uint256 nth) {
+        Kept[] storage kept = _kept[farmer];
+        while (
+            nth < kept.length && (kept[nth].end != end || kept[nth].extension != extension || kept[nth].cutEpoch != NEVER)
+        ) ++nth;
+    }
+
+    /// @dev Cuts off so many lost slots at the front of a book.
+    function _cut(FarmerId farmer, uint256 end, bool extension, uint256 count) internal {
+        bytes32[] memory tenures = new bytes32[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            uint256 nth = _front(farmer, end, extension);
+            tenures[i] = _tenureOf(_kept[farmer][nth]);
+            _kept[farmer][nth].cutEpoch = _now();
+        }
+        market.cutFront(farmer, Epoch.wrap(uint32(end)), extension, tenures);
     }
 
     function _lossWords(FarmerId farmer, uint256 nth) internal view returns (bytes32[] memory words) {
@@ -304,7 +395,7 @@ abstract contract FarmTest is MarketTest {
     function _weightAt(FarmerId farmer, uint256 epoch) internal view returns (uint256 total) {
         Kept[] storage kept = _kept[farmer];
         for (uint256 i = 0; i < kept.length; ++i) {
-            if (kept[i].from <= epoch && epoch < kept[i].end && _bookAsked(farmer, kept[i], epoch)) {
+            if (_isDrawn(farmer, kept[i], epoch) && epoch < kept[i].end) {
                 total += kept[i].rate;
             }
         }
@@ -341,13 +432,17 @@ abstract contract FarmTest is MarketTest {
         Kept[] storage kept = _kept[farmer];
         for (uint256 i = 0; i < kept.length; ++i) {
             if (kept[i].end != end || kept[i].extension != extension) continue;
-            if (kept[i].from <= epoch && _bookAsked(farmer, kept[i], epoch)) {
+            if (_isDrawn(farmer, kept[i], epoch)) {
                 if (position < kept[i].rate) return (true, index, i);
                 position -= kept[i].rate;
             }
             ++index;
         }
         return (false, 0, position);
+    }
+
+    function _isDrawn(FarmerId farmer, Kept memory kept, uint256 epoch) private view returns (bool) {
+        return kept.from <= epoch && epoch <= kept.cutEpoch && _bookAsked(farmer, kept, epoch);
     }
 
     function _bookAsked(FarmerId farmer, Kept memory of_, uint256 epoch) private view returns (bool) {

@@ -42,6 +42,10 @@ abstract contract MarketTest {
     bytes32 internal constant ACCEPTANCE_TYPEHASH = keccak256(
         "Acceptance(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,uint32 end,uint64 deadlineBlock,bytes32 previous,address repairer)"
     );
+    bytes32 internal constant HAND_OVER_TYPEHASH = keccak256(
+        "HandOver(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,uint32 end,"
+        "uint64 deadlineBlock,bytes32 previous,uint32 giver)"
+    );
     bytes32 internal constant PERMIT_TYPEHASH = keccak256(
         "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
     );
@@ -112,15 +116,19 @@ abstract contract MarketTest {
 
     /// @dev A market or what takes its place, over parts of its own.
     function _deploy(string memory name, Parameters memory p) internal returns (IMarket) {
-        return IMarket(_create(name, abi.encode(p, _createFarmers(p, _createAccounts(p)))));
+        return IMarket(_create(name, abi.encode(p, _createFarmers(p, _createSlots(p, _createAccounts(p))))));
     }
 
     function _createAccounts(Parameters memory p) internal returns (address) {
         return _create("MarketAccounts.sol:MarketAccounts", abi.encode(p));
     }
 
-    function _createFarmers(Parameters memory p, address accounts) internal returns (address) {
-        return _create("MarketFarmers.sol:MarketFarmers", abi.encode(p, accounts));
+    function _createSlots(Parameters memory p, address accounts) internal returns (address) {
+        return _create("MarketSlots.sol:MarketSlots", abi.encode(p, accounts));
+    }
+
+    function _createFarmers(Parameters memory p, address slots) internal returns (address) {
+        return _create("MarketFarmers.sol:MarketFarmers", abi.encode(p, slots));
     }
 
     /// @dev Deploys a contract, and fails as it does.
@@ -359,7 +367,8 @@ abstract contract MarketTest {
                 end: Epoch.wrap(uint32(end)),
                 leafCount: uint32(leafCount),
                 pieceLeaves: uint32(pieceLeaves),
-                k: uint8(k)
+                k: uint8(k),
+                allowsHandOver: true
             });
     }
 

@@ -215,7 +215,7 @@ abstract contract Story is Owed {
         (bool done, bytes memory reason) = address(market).call(
             abi.encodeCall(market.declareLoss, (farmer, Epoch.wrap(kept.end), kept.extension, words))
         );
-        if (done) _kept[farmer][nth].lostEpoch = _now();
+        if (done) _giveUp(farmer, nth);
         else vm.assertEq(bytes4(reason), IBooks.BookMostlyLost.selector, "only what leaves too little is refused");
     }
 

@@ -31,13 +31,42 @@ def test_what_is_left_of_a_book_goes_together() -> None:
 
 
 def test_a_32nd_by_pay_stays_where_not_all_go() -> None:
-    """Of 64 equal slots two must live on: with one that is kept, one more."""
-    assert declarable(book(*[7] * 64), range(63), NOW) == list(range(62))
-    assert declarable(book(*[7] * 64, lost=62), [62], NOW) == []
+    """Of 64 equal slots two must live on: with the first, one more."""
+    assert declarable(book(*[7] * 64), range(1, 64), NOW) == list(range(1, 63))
+    slots = book(*[7] * 64)
+    for index in range(1, 63):
+        slots.lose(index, NOW)
+    assert declarable(slots, [63], NOW) == []
+
+
+def test_a_book_is_given_up_from_its_front_to_the_last_slot_in_calls_of_any_size() -> None:
+    """10,000 equal slots but the last: as many calls as it takes, and what is left is never too little."""
+    slots = book(*[7] * 10_000)
+    calls = 0
+    while wanted := [index for index in range(9_999) if index not in slots.lost_epochs]:
+        chosen = declarable(slots, wanted, NOW)
+        assert len(chosen) == min(MAX_DECLARED, len(wanted))
+        for index in chosen:
+            slots.lose(index, NOW)
+        calls += 1
+    assert (calls, slots.rate_asked(Epoch(NOW + 1)), slots.front_at_start(Epoch(NOW + 1))) == (100, 7, 69_993)
+
+
+def test_what_was_lost_in_another_order_makes_room_once_it_is_cut_off() -> None:
+    slots = book(1, 3100, 100, 100)
+    slots.lose(1, NOW)
+    slots.lose(0, NOW)
+    assert declarable(slots, [2], NOW) == []
+    assert len(slots.cut_front(NOW)) == 1
+    assert declarable(slots, [2], NOW) == [2]
 
 
 def test_of_those_that_may_not_all_go_the_dearest_go() -> None:
-    assert declarable(book(1, 31, 1), range(2), NOW) == [1]
+    assert declarable(book(1, 1, 31), [1, 2], NOW) == [2]
+
+
+def test_what_stands_at_the_front_goes_whatever_is_left() -> None:
+    assert declarable(book(1, 31, 1), range(2), NOW) == [0, 1]
 
 
 def test_what_is_too_much_for_one_transaction_is_for_the_next() -> None:
@@ -59,7 +88,7 @@ def test_of_extensions_enough_of_what_has_begun_stays_too() -> None:
     """A large one that begins later does not make up for what is asked until then."""
     slots = book(*[7] * 40, extension=True)
     slots.add(epoch=Epoch(23), order=OrderId(b"e" * 32), slot=0, root=bytes(32), leaf_count=1, rate=10_000)
-    assert declarable(slots, range(39), NOW) == list(range(38))
+    assert declarable(slots, range(1, 40), NOW) == list(range(1, 39))
     assert declarable(slots, range(40), NOW) == list(range(40))
 
 
@@ -71,7 +100,8 @@ def test_a_book_of_one(wanted: list[int]) -> None:
 def test_no_more_goes_than_the_owner_lets_the_operator_give_up() -> None:
     slots = book(3, 9, 5, 4)
     assert declarable(slots, range(4), NOW, most=21) == [0, 1, 2, 3]
-    assert declarable(slots, range(4), NOW, most=20) == [1, 2, 3]
+    assert declarable(slots, range(1, 4), NOW, most=20) == [1, 2, 3]
+    assert declarable(slots, range(4), NOW, most=20) == [0, 1, 2]
     assert declarable(slots, range(4), NOW, most=8) == [0, 2]
     assert declarable(slots, range(4), NOW, most=2) == []
 

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IOrders} from "../interfaces/IOrders.sol";
+import {Epoch, FarmerId, Held, OrderView, Slot} from "../types/Types.sol";
+import {State} from "./State.sol";
+
+/// @title Orders with their slots, as they are handed in again
+/// @dev Decides whether slots in calldata are those of an order: the order keeps no more than their hash.
+abstract contract HeldOrders is State {
+    /// @dev Words of a slot in an order's hash: farmer, root, rate, from.
+    uint256 internal constant SLOT_WORDS = 4;
+
+    /// @dev The order whose slots are handed in.
+    function _heldOrder(Held calldata held) internal view returns (OrderView memory stored) {
+        stored = _orders[held.order];
+        if (stored.renter == address(0)) revert IOrders.UnknownOrder(held.order);
+        bytes32 given = _hashOf(_wordsOf(held));
+        if (given != stored.slotsHash) revert IOrders.WrongSlots(held.order, given, stored.slotsHash);
+    }
+
+    /// @dev keccak256(abi.encode(leafCount, pieceLeaves, slots)), where `slots` is a Slot[].
+    function _slotsHash(uint32 leafCount, uint32 pieceLeaves, Slot[] memory slots) internal pure returns (bytes32) {
+        return keccak256(abi.encode(leafCount, pieceLeaves, slots));
+    }
+
+    /// @dev The same for slots of which one goes to a farmer, from an epoch on.
+    function _slotsHashWith(
+        Held calldata held,
+        uint256 index,
+        FarmerId farmer,
+        Epoch from
+    ) internal pure returns (bytes32) {
+        bytes32[] memory words = _wordsOf(held);
+        uint256 first = 4 + SLOT_WORDS * index;
+        words[first] = bytes32(uint256(FarmerId.unwrap(farmer)));
+        words[first + 3] = bytes32(uint256(Epoch.unwrap(from)));
+        return _hashOf(words);
+    }
+
+    /// @dev What is hashed, in words: leafCount, pieceLeaves, the offset of the array, its length, and four for each slot. Those
+    /// are copied as they are in calldata: where bits are set that no slot has, the hash is that of no order.
+    function _wordsOf(Held calldata held) private pure returns (bytes32[] memory words) {
+        Slot[] calldata slots = held.slots;
+        words = new bytes32[](4 + SLOT_WORDS * slots.length);
+        words[0] = bytes32(uint256(held.leafCount));
+        words[1] = bytes32(uint256(held.pieceLeaves));
+        words[2] = bytes32(uint256(0x60));
+        words[3] = bytes32(slots.length);
+        // Decoded and encoded again, which makes the same words of a slot that is one: 400 gas a slot.
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            calldatacopy(add(words, 0xa0), slots.offset, shl(7, slots.length))
+        }
+    }
+
+    function _hashOf(bytes32[] memory words) private pure returns (bytes32 hash) {
+        // keccak256(abi.encodePacked(words)), which would copy what lies in memory just so.
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            hash := keccak256(add(words, 0x20), shl(5, mload(words)))
+        }
+    }
+}
