@@ -3,6 +3,7 @@
 cli, api                what an operator types, and what others ask over HTTP
 node                    what belongs together while a farm runs
 payments, reads         being paid for reads, and who may read what
+payer                   for whom a request is made
 uploads                 pieces on their way in, and out again when nobody needs them
 acceptance, audit       signing for slots, and proving them
 self_repair, repair     mending our own slots, and those of others

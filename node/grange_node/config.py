@@ -25,8 +25,8 @@ from platformdirs import user_config_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from grange.chain import Chain, Timeouts, Wallet
+from grange.chain.chain_check import ChainCheck
 from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
-from grange.chain.introduction import Expected
 from grange.chain.network_file import RpcUrls, checked_address
 from grange.errors import GrangeError
 from grange.json_text import parse_json
@@ -172,9 +172,11 @@ def parameters_file(parameters: Parameters) -> ParametersFile:
     )
 
 
-def expected(config: Config) -> Expected:
+def expected(config: Config) -> ChainCheck:
     """What an endpoint has to show: the chain and the market that the farm was set up on."""
-    return Expected(chain_id=config.chain_id, genesis=config.expected_genesis, market=Address(config.market))
+    return ChainCheck(
+        chain_id=config.chain_id, genesis=config.expected_genesis, market=Address(config.market)
+    )
 
 
 def endpoint_notes(config: Config) -> EndpointNotes:

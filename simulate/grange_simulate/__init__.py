@@ -11,6 +11,8 @@
     running       passes that have begun and not ended
     network       one network and one code, step by step
     tally         what is counted
+    gang          farmers that collude: what share of the stake endangers an order
+    extensions    orders that are extended, with vacant slots filled again
     intervals     what a count of losses says about their probability
     closed_form   the exact answer for the cases that have one
     check         the simulation beside the closed form

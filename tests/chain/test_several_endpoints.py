@@ -24,8 +24,9 @@ from grange.chain import (
     Timeouts,
     WrongChain,
 )
+from grange.chain.chain_check import ChainCheck
 from grange.chain.codec import market_abi
-from grange.chain.errors import NoneAnswers, RateLimited
+from grange.chain.errors import EndpointsUnavailable, RateLimited
 from grange.chain.health import (
     DISTRUST_SECONDS,
     FIRST_PAUSE_SECONDS,
@@ -35,7 +36,6 @@ from grange.chain.health import (
     Health,
     LogRange,
 )
-from grange.chain.introduction import Expected
 from grange.chain.rpc import Rpc
 
 ONCE = Timeouts(connect_seconds=2.0, request_seconds=2.0, retries=0, pause_seconds=0.01)
@@ -194,7 +194,7 @@ async def test_one_that_hangs_whenever_it_is_looked_at_holds_no_question_up() ->
 async def test_when_all_fail_each_is_named_with_what_it_did_and_none_is_asked_more_than_a_turn_each() -> None:
     first, second = FakeEndpoint(status=401), FakeEndpoint(status=503)
     async with endpoints(first, second, timeouts=IMPATIENT) as rpc:
-        with pytest.raises(NoneAnswers) as caught:
+        with pytest.raises(EndpointsUnavailable) as caught:
             await rpc.call("eth_blockNumber")
     for one, status in ((first, 401), (second, 503)):
         assert f"{one.url}: HTTP status {status}" in str(caught.value)
@@ -416,7 +416,7 @@ async def test_who_does_not_know_the_chain_yet_is_told_when_its_endpoints_serve_
 async def test_one_of_another_chain_is_looked_at_again_after_an_hour() -> None:
     """A node that is still syncing has no market yet."""
     clock, ours, syncing = FakeClock(), chain_of_id(1), chain_of_id(2)
-    expected = Expected(chain_id=1, genesis=None, market=MARKET)
+    expected = ChainCheck(chain_id=1, genesis=None, market=MARKET)
     async with endpoints(syncing, ours, expected=expected, clock=clock) as rpc:
         assert (await chain_over(rpc).head()).number == 17
         syncing.says = chain_of_id(1).says

@@ -16,7 +16,7 @@ from test_several_endpoints import ONCE, FakeClock, FakeEndpoint, chain_over, en
 
 from grange.chain.codec import market_abi
 from grange.chain.endpoint_notes import ENDPOINTS_NAME, REPORT_SECONDS, EndpointNotes
-from grange.chain.errors import NoneAnswers
+from grange.chain.errors import EndpointsUnavailable
 from grange.chain.health import DISTRUST_SECONDS, LONGEST_PAUSE_SECONDS
 from grange.chain.rpc import Rpc
 from grange.chain.views import Order
@@ -183,7 +183,7 @@ async def test_an_empty_answer_counts_only_from_an_endpoint_that_shows_a_known_o
     assert whole.asked[1].count("eth_getLogs") == 1, "it is known from then on"
     async with endpoints(pruned, FakeEndpoint(says=archive(3, 0))) as rpc:
         rpc.known_event_block = 5
-        with pytest.raises(NoneAnswers, match="lacks old logs"):
+        with pytest.raises(EndpointsUnavailable, match="lacks old logs"):
             await chain_over(rpc).logs(6, 50)
 
 

@@ -7,6 +7,7 @@ agreement       whether the ledger agrees with the market's own figures
 order_state     how one order stands
 ownership       which farmer on the market is ours
 funding         whether the operator's account can pay, and gas_watch says so in time
+delegates       for which account a key may act
 account_funds   whether a renter or repairer has money, before its bytes are taken
 vault_funds     whether there is money behind a voucher
 funds_cache     what accounts have, as the chain said a while ago: for both

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from grange.chain import AnswerUnreadable, ChainError, Head
 from grange.chain.answers import MAX_COUNT, block_hash_from, count
+from grange.chain.chain_check import BLOCK_METHOD
 from grange.chain.connection import Connection
-from grange.chain.introduction import BLOCK_METHOD
 from grange.units import format_count
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.elapsed import elapsed

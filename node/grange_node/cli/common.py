@@ -15,7 +15,7 @@ import typer
 
 from grange.chain.network_file import read_network
 from grange.cli.presenter import Guidance
-from grange.cli.rpc_option import one_or_several
+from grange.cli.rpc_options import one_or_several
 from grange.types import Address, address_from
 
 GUIDANCE = Guidance(

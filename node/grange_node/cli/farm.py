@@ -18,7 +18,7 @@ from rich.console import Console
 
 from grange.cli.confirm import confirm
 from grange.cli.presenter import explained
-from grange.cli.rpc_option import RpcOption
+from grange.cli.rpc_options import RpcOption
 from grange.memory import keep_freed_memory
 from grange.types import address_from
 from grange.units import format_tokens, parse_size, parse_tokens

@@ -19,7 +19,7 @@ from rich.table import Table
 from grange.chain import Chain, Sender
 from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
 from grange.cli.presenter import explained
-from grange.cli.rpc_option import RpcOption
+from grange.cli.rpc_options import RpcOption
 from grange.memory import keep_freed_memory
 from grange.types import Address, address_from
 from grange.units import format_size, format_tokens_rounded_down, parse_tokens

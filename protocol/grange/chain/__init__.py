@@ -9,11 +9,12 @@
     errors         what can go wrong        errors.py
     Network        which chain and market   network_file.py
     confirmations  when a transaction is final; pace.py: how fast blocks come
+    deployment     the parts of a market, each by its own transaction
 
 Everything else in the package is machinery:
 
     rpc.py         who is asked, of one endpoint or several; connection.py: HTTP with limits; health.py: how
-                   an endpoint did; introduction.py: what it must show first; gathering.py: questions of one
+                   an endpoint did; chain_check.py: what it must show first; gathering.py: questions of one
                    moment in one request
     codec.py       the ABI, shipped in abi/; abi_types.py: values of its types; topics.py: filters for events;
                    answers.py: checked answers

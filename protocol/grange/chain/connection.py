@@ -8,7 +8,8 @@ asked, and what a contract's refusal means, to others.
 import asyncio
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -124,7 +125,7 @@ class Connection:
     async def ask(self, question: Question) -> Any:
         """The result of one question."""
         method, params = question
-        with self._learning([question]):
+        with self._learning_range([question]):
             response = await self._translated(method, partial(self._one, method, params))
             return self._result(method, response)
 
@@ -132,7 +133,7 @@ class Connection:
         """For each question its result, or the RpcError that it has instead. Raises BatchRefused besides."""
         if self._clock() < self._batches_from:
             raise BatchRefused
-        with self._learning(questions):
+        with self._learning_range(questions):
             try:
                 responses = await self._translated(questions[0][0], partial(self._many, questions))
             except RpcError:
@@ -244,26 +245,18 @@ class Connection:
             raise ChainUnavailable(self.url, f"the answer to {method} is not JSON-RPC")
         return response["result"]
 
-    def _learning(self, questions: Sequence[Question]) -> "_Learning":
-        return _Learning(partial(self._note_refused, questions))
+    @contextmanager
+    def _learning_range(self, questions: Sequence[Question]) -> Iterator[None]:
+        """Takes note of logs of too many blocks for the endpoint."""
+        try:
+            yield
+        except (AnswerTooLong, ChainTimeout, RpcError):
+            self._note_refused(questions)
+            raise
 
     def _note_refused(self, questions: Sequence[Question]) -> None:
         if blocks := log_blocks_of(questions):
             self._log_range.note_refused(blocks, self._clock())
-
-
-class _Learning:
-    """Tells of a question that was too much for the endpoint."""
-
-    def __init__(self, refused: Callable[[], None]) -> None:
-        self._refused = refused
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, (AnswerTooLong, ChainTimeout, RpcError)):
-            self._refused()
 
 
 def log_blocks_of(questions: Sequence[Question]) -> int | None:

@@ -29,7 +29,7 @@ REPORT_SECONDS: Final = 7 * 86_400.0
 
 
 @dataclass(slots=True, kw_only=True)
-class EndpointNote:
+class EndpointMemory:
     """One endpoint. Times are Unix seconds."""
 
     name: str
@@ -42,7 +42,7 @@ class EndpointNote:
 
 @dataclass(slots=True, kw_only=True)
 class _Content:
-    endpoints: dict[str, EndpointNote] = field(default_factory=dict)
+    endpoints: dict[str, EndpointMemory] = field(default_factory=dict)
     reports: dict[str, float] = field(default_factory=dict)
 
 
@@ -54,9 +54,9 @@ class EndpointNotes:
         self._clock = clock
         self._content = _read(path)
 
-    def of(self, url: str) -> EndpointNote:
+    def of(self, url: str) -> EndpointMemory:
         """What is known of an endpoint."""
-        return self._content.endpoints.get(_key(url), EndpointNote(name=public_part(url)))
+        return self._content.endpoints.get(_key(url), EndpointMemory(name=public_part(url)))
 
     def seconds_since(self, when: float | None) -> float | None:
         """How long ago something was, None if never or later than now."""
@@ -89,7 +89,7 @@ class EndpointNotes:
         self._content.reports = {told: reports[told] for told in newest}
         self._write()
 
-    def _keep(self, url: str, note: EndpointNote) -> None:
+    def _keep(self, url: str, note: EndpointMemory) -> None:
         self._content.endpoints[_key(url)] = note
         self._write()
 
@@ -117,9 +117,9 @@ def _read(path: Path | None) -> _Content:
         return _Content()
 
 
-def _note(fields: dict[str, Any]) -> EndpointNote:
+def _note(fields: dict[str, Any]) -> EndpointMemory:
     trouble, wrong_at = fields["trouble"], fields["wrong_at"]
-    return EndpointNote(
+    return EndpointMemory(
         name=str(fields["name"]),
         trouble=None if trouble is None else str(trouble),
         trouble_at=float(fields["trouble_at"]),

@@ -6,7 +6,7 @@
         |   |-- ChainTimeout          it took the question and did not answer in time
         |   |-- RateLimited           it wants fewer questions, or to be left alone for a while
         |   |-- AnswerTooLong         it answers with more than is read
-        |   `-- NoneAnswers           of several endpoints none answers
+        |   `-- EndpointsUnavailable           of several endpoints none answers
         |-- AnswerUnreadable          what it gives as the contract's words are not in the contract's ABI
         |-- WrongChain                it serves another chain id than the one we were told to use
         |-- ChainReplaced             the right chain id, but another chain: a devnet that was started again
@@ -77,7 +77,7 @@ class AnswerTooLong(ChainUnavailable):
     """The endpoint answers with more than is read."""
 
 
-class NoneAnswers(ChainUnavailable):
+class EndpointsUnavailable(ChainUnavailable):
     """Each of several endpoints failed in its own way; `failures` has one for each."""
 
     def __init__(self, failures: Sequence[ChainError]) -> None:

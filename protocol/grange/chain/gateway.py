@@ -20,6 +20,7 @@ from grange.chain.answers import (
     list_from,
     quantity,
 )
+from grange.chain.chain_check import ChainCheck
 from grange.chain.codec import Abi, market_abi, token_abi
 from grange.chain.connection import Timeouts
 from grange.chain.endpoint_notes import EndpointNotes
@@ -30,7 +31,6 @@ from grange.chain.errors import (
     RpcError,
 )
 from grange.chain.events import Event, EventFilter
-from grange.chain.introduction import Expected
 from grange.chain.permit import PERMIT_LIFE_SECONDS, PermitBasis
 from grange.chain.refusals import translate_revert
 from grange.chain.rpc import Rpc
@@ -101,10 +101,10 @@ class Chain:
         MarketNotFound.
 
         Of several endpoints those are asked that serve the chain that is expected, else that of the first
-        which answers. See `Expected`.
+        which answers. See `ChainCheck`.
         """
         market = address_from(market)
-        expected = Expected(chain_id=expected_chain_id, genesis=expected_genesis, market=market)
+        expected = ChainCheck(chain_id=expected_chain_id, genesis=expected_genesis, market=market)
         async with Rpc(rpc_urls, timeouts or Timeouts(), expected, notes=notes) as rpc:
             chain_id, parameters = await rpc.introduced()
             yield cls(rpc, market=market, chain_id=chain_id, parameters=parameters)

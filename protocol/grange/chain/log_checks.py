@@ -7,9 +7,9 @@ Pure. Leaves asking to `rpc`, where it goes into the same request, and who is as
 from collections.abc import Sequence
 from typing import Any
 
+from grange.chain.chain_check import BLOCK_METHOD
 from grange.chain.errors import ChainError
 from grange.chain.gathering import Question
-from grange.chain.introduction import BLOCK_METHOD
 from grange.chain.refusals import LOGS_METHOD
 
 

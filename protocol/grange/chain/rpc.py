@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from grange.chain.answers import check_answer
+from grange.chain.chain_check import BLOCK_METHOD, ChainCheck
 from grange.chain.connection import BatchRefused, Connection, Timeouts, log_blocks_of
 from grange.chain.endpoint import as_urls
 from grange.chain.endpoint_notes import EndpointNotes
@@ -36,15 +37,14 @@ from grange.chain.errors import (
     ChainReplaced,
     ChainTimeout,
     ChainUnavailable,
+    EndpointsUnavailable,
     MarketNotFound,
-    NoneAnswers,
     RateLimited,
     RpcError,
     WrongChain,
 )
 from grange.chain.gathering import GATHERED_METHODS, Gathering, Question
 from grange.chain.health import DISTRUST_SECONDS, LONGEST_PAUSE_SECONDS, LONGEST_REST_SECONDS
-from grange.chain.introduction import BLOCK_METHOD, Expected
 from grange.chain.log_checks import questions_besides, what_is_missing
 from grange.chain.refusals import LOGS_METHOD
 from grange.tasks import cancelled
@@ -70,7 +70,7 @@ class Rpc:
         self,
         urls: str | Sequence[str],
         timeouts: Timeouts,
-        expected: Expected | None = None,
+        expected: ChainCheck | None = None,
         *,
         notes: EndpointNotes | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -277,7 +277,7 @@ class Rpc:
         return not connection.health.is_distrusted(self._clock())
 
     def report(self, sentences: str) -> None:
-        """Say something of the endpoints to whoever runs this, once: of many blocks the first is named."""
+        """Tell the person who runs this of the endpoints, once: of many blocks the first is named."""
         said = _VARYING.sub("#", sentences)
         if said not in self._said:
             self._said.add(said)
@@ -399,7 +399,7 @@ class Rpc:
 
     # Which chain it serves, and whether it does well again.
 
-    async def _introduce(self, connection: Connection, expected: Expected) -> None:
+    async def _introduce(self, connection: Connection, expected: ChainCheck) -> None:
         """Look at an endpoint, once for all who want to ask it now."""
         task = self._introducing.get(connection)
         if task is None:
@@ -410,7 +410,7 @@ class Rpc:
             self._introducing[connection] = task
         await asyncio.shield(task)
 
-    async def _look_at(self, connection: Connection, expected: Expected) -> None:
+    async def _look_at(self, connection: Connection, expected: ChainCheck) -> None:
         try:
             shown = await expected.check(connection)
         except RpcError as error:
@@ -459,4 +459,4 @@ def _worst(failures: Sequence[ChainError]) -> ChainError:
         return told[0]
     if all(isinstance(one, ChainTimeout) for one in told):
         return told[0]
-    return NoneAnswers(told)
+    return EndpointsUnavailable(told)

@@ -1,9 +1,9 @@
-"""What several endpoints say, compared, where a thing can't be undone (docs/adr/0140).
+"""What several endpoints say, compared, where a thing can't be undone (docs/adr/0145).
 
     verdict = await agreed_hash(chain, block)
     if verdict.is_agreed: ...      with one endpoint: it says so. With several: two say so, and no two others
 
-Only what is pinned to a block is compared: two heads never agree. Whoever says otherwise than those that
+Only what is pinned to a block is compared: two heads never agree. One that says otherwise than those that
 agree is named, and asked last from then on. Where two differ and nobody else says anything, nothing is
 agreed: the one that contradicts a block on which they agreed before is named, else both are. Who does not
 answer, or does not have the block, says nothing.
@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from grange.chain.answers import block_hash_from
+from grange.chain.chain_check import BLOCK_METHOD
 from grange.chain.codec import market_abi
 from grange.chain.connection import Connection
 from grange.chain.errors import ChainError
 from grange.chain.gateway import Chain
 from grange.chain.gathering import Question
-from grange.chain.introduction import BLOCK_METHOD
 from grange.chain.views import Order
 from grange.seeds import is_long, seed_block
 from grange.tasks import together

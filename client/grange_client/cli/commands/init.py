@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from grange.chain import Chain
 from grange.chain.network_file import Network
-from grange.cli.rpc_option import RpcOption, one_or_several
+from grange.cli.rpc_options import RpcOption, one_or_several
 from grange.plain_errors import describe_invalid
 from grange.types import Address
 from grange_client.cli.commands import common

@@ -1,6 +1,6 @@
 """What an endpoint has to show before it is asked anything else: the right chain, and the market on it.
 
-    parameters = await Expected(chain_id=1, genesis=None, market=market).check(connection)
+    parameters = await ChainCheck(chain_id=1, genesis=None, market=market).check(connection)
 
 Each of several endpoints is looked at in this way when it is first asked, so that none of another chain is
 ever believed. Decides what is looked at; leaves when to `rpc`.
@@ -30,7 +30,7 @@ _TRUE: Final = "0x" + (1).to_bytes(32).hex()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
+class ChainCheck:
     """What every endpoint must serve. `chain_id` None is any, `genesis` None is not looked at."""
 
     chain_id: int | None
