@@ -6,7 +6,7 @@ of an hour, 10 ms for a block when the history is full: two days of blocks are m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from e2e_tree import odd_tree
 
 from grange.chain.pace import MEASURED_BLOCKS
 from grange.seeds import SERVED_BLOCKS, seed_block
-from grange.types import Epoch
+from grange.types import Epoch, FarmerId
 from grange_client.orders.plan import StoreOptions
 from grange_devnet.engines import missing_reason
 from grange_devnet.fleet import FarmerProcess
@@ -43,9 +43,15 @@ async def seed_is_that_of(town: Town, epoch: Epoch, block: int) -> bool:
     return await town.chain.seed(epoch) == await town.chain.block_hash(block)
 
 
-async def prove_all(town: Town, epoch: Epoch, keepers: Sequence[FarmerProcess]) -> None:
+async def earned(town: Town, keepers: Sequence[FarmerProcess]) -> dict[FarmerId, int]:
+    """What each has earned so far."""
+    return {one.farmer: await town.chain.earnings(one.address) for one in keepers}
+
+
+async def prove_all(
+    town: Town, epoch: Epoch, keepers: Sequence[FarmerProcess], before: Mapping[FarmerId, int]
+) -> None:
     """Each is paid what it keeps, for one proof."""
-    before = {one.farmer: await town.chain.earnings(one.address) for one in keepers}
     paid = await town.proven(epoch, keepers, SECONDS)
     for one in keepers:
         assert paid[one.farmer] == await town.chain.rate_at(one.farmer, epoch) > 0
@@ -69,6 +75,7 @@ async def test_two_days_of_blocks(tmp_path: Path) -> None:
         order = (await stored(person.config, source, StoreOptions(k=1, n=FARMERS))).order
         keepers = [town.fleet.by_id(slot.farmer) for slot in order.slots]
 
+        before = await earned(town, keepers)
         first = order.start * LONG.epoch_blocks
         await pass_to(town, first + 1)
 
@@ -77,7 +84,7 @@ async def test_two_days_of_blocks(tmp_path: Path) -> None:
 
         await eventually(is_recorded, "the first day's seed", SECONDS)
         assert (await town.chain.head()).number <= first + SERVED_BLOCKS
-        await prove_all(town, order.start, keepers)
+        await prove_all(town, order.start, keepers, before)
         assert await seed_is_that_of(town, order.start, first)
 
         for one in keepers:
@@ -86,9 +93,10 @@ async def test_two_days_of_blocks(tmp_path: Path) -> None:
         late = second * LONG.epoch_blocks + LONG.epoch_blocks // 4
         await pass_to(town, late)
         assert await town.chain.seed(second) is None
+        before = await earned(town, keepers)
         for one in keepers:
             await one.start()
-        await prove_all(town, second, keepers)
+        await prove_all(town, second, keepers, before)
         given_by = seed_block(second * LONG.epoch_blocks, late + 1)
         assert given_by is not None
         assert given_by > second * LONG.epoch_blocks
