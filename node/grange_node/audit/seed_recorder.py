@@ -14,10 +14,10 @@ from __future__ import annotations
 import logging
 from enum import Enum, auto
 
-from grange.chain import TransactionReverted, TransactionTooLate
+from grange.chain import Head, TransactionReverted, TransactionTooLate
 from grange.chain.orders import REORG_BLOCKS
 from grange.executors import Executors
-from grange.seeds import is_long, recording_block
+from grange.seeds import RECORDING_DOUBLING_BLOCKS, is_long, recording_block
 from grange.types import Epoch
 from grange_node.audit.fee_history import DEAREST_TIMES, FeeHistory
 from grange_node.chain.chain_follower import ChainFollower, View
@@ -38,6 +38,8 @@ class Recording(Enum):
     NOT_YET = auto()
     """It is not our turn."""
     TOO_DEAR = auto()
+    LEFT_TO_PROOF = auto()
+    """It is late: our proof is sent now, whatever gas costs, and records it for less."""
     SENT = auto()
 
 
@@ -67,6 +69,8 @@ class SeedRecorder:
         """The epoch whose seed is recorded, and the block in which that was seen first."""
         self._turn: tuple[Epoch, int] | None = None
         self._said_dear: Epoch | None = None
+        self._late: tuple[Epoch, int] | None = None
+        """The epoch whose seed was not recorded when waiting was over, and the block that showed it."""
 
     async def tick(self) -> bool:
         """Wait until the follower has looked again, and do what is to be done. True when that was
@@ -88,6 +92,8 @@ class SeedRecorder:
             return Recording.RECORDED
         if view.farmer.lapsed or not await self._is_ours(view.head.epoch):
             return Recording.NOT_OURS
+        if not self._fees.may_wait(view.head) and not self._is_proof_overdue(view.head):
+            return Recording.LEFT_TO_PROOF
         if view.head.number + 1 < await self._turn_block(view.head.epoch):
             return Recording.NOT_YET
         if not self._fees.is_bearable(view.head):
@@ -109,6 +115,12 @@ class SeedRecorder:
 
     async def _is_ours(self, epoch: Epoch) -> bool:
         return await self._executors.in_database(self._ledger.rate_at_start, epoch) > 0
+
+    def _is_proof_overdue(self, head: Head) -> bool:
+        """Whether our proof, which would have recorded the seed, had the time to and did not."""
+        if self._late is None or self._late[0] != head.epoch:
+            self._late = head.epoch, head.number
+        return head.number >= self._late[1] + RECORDING_DOUBLING_BLOCKS
 
     async def _turn_block(self, epoch: Epoch) -> int:
         """Asked for once an epoch: names that come later put nobody off."""

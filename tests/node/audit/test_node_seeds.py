@@ -12,7 +12,7 @@ from node_support import FakeMarket, Farm, open_farm, parcel
 
 from grange.chain import ChainUnavailable, Head
 from grange.chain.orders import REORG_BLOCKS
-from grange.seeds import SEED_STEP_BLOCKS, SERVED_BLOCKS, recording_block
+from grange.seeds import RECORDING_DOUBLING_BLOCKS, SEED_STEP_BLOCKS, SERVED_BLOCKS, recording_block
 from grange.types import Epoch
 from grange_node.audit.fee_history import (
     CHEAP_PERCENT,
@@ -238,6 +238,16 @@ async def test_a_step_that_ends_between_building_and_mining_costs_one_more_try(t
         assert await prove(farm) is Action.PROVE
         assert len(seeds) == 2
         assert market.sent_proofs == 1
+
+
+async def test_a_farm_that_comes_late_leaves_the_seed_to_its_proof_for_a_while(tmp_path: Path) -> None:
+    """It is sent at once, and records the seed for less; one that cannot be built does not."""
+    async with keeping(tmp_path, blocks=SERVED_BLOCKS) as farm:
+        assert await record(farm) is Recording.LEFT_TO_PROOF
+        farm.market.mine(RECORDING_DOUBLING_BLOCKS - 1)
+        assert await record(farm) is Recording.LEFT_TO_PROOF
+        farm.market.mine()
+        assert await record(farm) is Recording.SENT
 
 
 class TwoEndpoints(FakeMarket):
