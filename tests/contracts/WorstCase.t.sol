@@ -10,6 +10,7 @@ import {Crowd} from "./support/Crowd.sol";
 contract WorstCaseTest is Crowd {
     uint256 private constant LIMIT = 15_000_000;
     uint256 private constant EVICT_LIMIT = 150_000;
+    uint256 private constant DELEGATE_LIMIT = 100_000;
     uint256 private constant SLOTS = 80;
     uint256 private constant FULL_BOOK = (1 << 17) - 1;
     address private constant STRANGER = address(0x57A46E4);
@@ -96,6 +97,27 @@ contract WorstCaseTest is Crowd {
     /// hardhat-config: isolate = true
     function test_extendAtTheLimits() external {
         _extend(_largest(), "extend at the limits");
+    }
+
+    /// @dev What it costs to extend an order of farmers that have nothing yet.
+    function _extendedBy(address who) private returns (uint256 gas) {
+        FarmerId[] memory farmers = _crowd(SLOTS);
+        OrderId previous = _placed(farmers, _dateAfter(_now() + 1));
+        Held memory held = _heldBy(previous, farmers, _now() + 1);
+        placer = who;
+        (Terms memory terms, Acceptance[] memory acceptances) = _signed(farmers, _dateAhead(3), previous);
+        gas = _gasOf(who, address(market), abi.encodeCall(market.extend, (held, terms, acceptances)));
+        placer = address(0);
+    }
+
+    /// Must hold: what a delegate adds to an extension is so little that the worst one is bounded with it too.
+    /// hardhat-config: isolate = true
+    function test_extendByADelegate() external {
+        _openMarket(_parameters(address(token)));
+        address delegate = vm.addr(0xDE1E);
+        vm.prank(renter);
+        market.authorize(delegate, type(uint96).max, type(uint96).max, Epoch.wrap(type(uint32).max));
+        vm.assertLe(_extendedBy(delegate), _extendedBy(renter) + DELEGATE_LIMIT, "by a delegate");
     }
 
     /// @dev An order whose farmers lapse after so many dates, and are found to have only now.
