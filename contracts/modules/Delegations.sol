@@ -54,9 +54,6 @@ abstract contract Delegations is State {
         uint256 current
     ) private view returns (uint256) {
         return
-            Math.min(
-                Math.saturatingSub(perEpoch, _spentIn(stored, current)),
-                Math.saturatingSub(inAll, stored.spent)
-            );
+            Math.min(Math.saturatingSub(perEpoch, _spentIn(stored, current)), Math.saturatingSub(inAll, stored.spent));
     }
 }

@@ -2,16 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IBooks} from "../../../contracts/interfaces/IBooks.sol";
-import {
-    Epoch,
-    FarmerId,
-    FarmerView,
-    LossView,
-    OrderId,
-    Rate,
-    Slot,
-    Voucher
-} from "../../../contracts/types/Types.sol";
+import {Epoch, FarmerId, FarmerView, LossView, OrderId, Rate, Slot, Voucher} from "../../../contracts/types/Types.sol";
 import {vm} from "./Cheats.sol";
 import {Owed} from "./Owed.sol";
 
