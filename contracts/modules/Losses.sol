@@ -25,7 +25,9 @@ import {Proofs} from "./Proofs.sol";
 ///
 /// Invariants:
 ///   a lost slot leaves min(COLLATERAL_EPOCHS, stake / committedRate, rounded down) epochs of its pay
-///   what stays of the stake covers what stays of the slots as well as before, or better
+///   what stays of the stake covers what stays of the slots as well as before, or in full
+///   what a lost slot leaves bears a miss: carriedRate <= committedRate / 2, and 2 * stake >= COLLATERAL_EPOCHS *
+///     answeredRate, in full with MAX_MISSES = 1, so stake >= (PENALTY + FINE) * committedRate
 ///   in an epoch an operator declares slots lost of at most the rate that the owner allows; the owner all it wants
 abstract contract Losses is ILosses, Proofs {
     /// @dev What a farmer gives up of one book in one call.
@@ -39,6 +41,14 @@ abstract contract Losses is ILosses, Proofs {
         uint256 collateralEpochs; // that each slot leaves
         uint256 before; // the front of the book, before anything was given up
         uint256 front; // with what was given up so far
+    }
+
+    /// @dev What a stake answers for, before and after a loss.
+    struct Cover {
+        uint256 stakeBefore;
+        uint256 rateBefore;
+        uint256 stake;
+        uint256 carried;
     }
 
     /// @inheritdoc ILosses
@@ -130,8 +140,15 @@ abstract contract Losses is ILosses, Proofs {
         if (msg.sender != stored.owner) _useAllowance(losing.farmer, stored, rate, losing.current);
         if (losing.front != losing.before) kept.front = kept.front.plus(losing.front - losing.before, losing.current);
         _addLost(losing.farmer, kept, rate, losing.current, stays);
-        stored.state = losing.state.lessened(rate, losing.current);
-        stored.stake = uint96(losing.stake - losing.collateralEpochs * rate);
+        uint256 left = losing.stake - losing.collateralEpochs * rate;
+        uint256 carried = _carriedRate(stored, losing.state);
+        FarmerState state = losing.state.lessened(rate, losing.current);
+        if (carried > 0) {
+            uint256 before = losing.state.committedRate() - carried;
+            _checkCovered(losing, stored, state, Cover(losing.stake, before, left, carried));
+        }
+        stored.state = state;
+        stored.stake = uint96(left);
     }
 
     function _useAllowance(FarmerId id, Farmer storage stored, uint256 rate, uint256 current) private {
@@ -185,6 +202,25 @@ abstract contract Losses is ILosses, Proofs {
             Epoch.wrap(uint32(losing.current)),
             losing.collateralEpochs * Rate.unwrap(entry.rate)
         );
+    }
+
+    /// @dev With extensions that are about to begin, the stake answers once for what they take the place of. Who gives that up
+    /// needs the stake for what begins, as if it had not had the slot.
+    function _checkCovered(Losing memory losing, Farmer storage stored, FarmerState state, Cover memory cover) private {
+        if (losing.grid == Epochs.firstLiveGrid(losing.current, GRID_EPOCHS)) {
+            uint256 ending = _rateKept(losing.farmer, state, losing.grid, false) +
+                _rateKept(losing.farmer, state, losing.grid, true);
+            if (ending < cover.carried) {
+                stored.carriedRate = uint80(ending);
+                cover.carried = ending;
+            }
+        }
+        uint256 rate = state.committedRate() - cover.carried;
+        uint256 needed = Math.min(
+            COLLATERAL_EPOCHS * rate,
+            Math.ceilDiv(cover.stakeBefore * rate, cover.rateBefore)
+        );
+        if (cover.stake < needed) revert IFarmers.StakeTooSmall(losing.farmer, cover.stake, needed);
     }
 
     /// @dev Counts the loss in the book. Unless the slot stays, moved behind the book's others, which is looked at then: what is left of

@@ -88,11 +88,13 @@ abstract contract Orders is IOrders, Tenures, HeldOrders {
         return OrderId.wrap(keccak256(abi.encode(account, sender, salt)));
     }
 
-    /// @dev The order that is extended, if it can be now and by this. The new one is its renter's too.
+    /// @dev The order that is extended, if it can be now and by this; `slots` are those of `previous`. The new one
+    /// is its renter's too.
     function _extensible(
         Held calldata previous,
         Terms calldata terms,
-        Acceptance[] calldata acceptances
+        Acceptance[] calldata acceptances,
+        Slot[] memory slots
     ) internal view returns (OrderView memory old) {
         old = _heldOrder(previous);
         if (
@@ -102,7 +104,7 @@ abstract contract Orders is IOrders, Tenures, HeldOrders {
             acceptances.length != old.n
         ) revert OtherShape(previous.order, previous.leafCount, previous.pieceLeaves, old.k, old.n);
         for (uint256 i = 0; i < acceptances.length; ++i) {
-            bytes32 root = previous.slots[i].root;
+            bytes32 root = slots[i].root;
             if (acceptances[i].root != root) revert OtherRoot(i, acceptances[i].root, root);
         }
         uint256 last = Epochs.firstLiveGrid(_currentEpoch(), GRID_EPOCHS) * GRID_EPOCHS;
@@ -117,7 +119,8 @@ abstract contract Orders is IOrders, Tenures, HeldOrders {
         Terms memory terms,
         Acceptance[] calldata acceptances,
         Epoch from,
-        OrderId previous
+        OrderId previous,
+        Slot[] memory kept
     ) internal returns (uint256 cost) {
         uint256 current = _currentEpoch();
         uint8 n = _checkedCount(terms, acceptances.length, current, from);
@@ -126,6 +129,7 @@ abstract contract Orders is IOrders, Tenures, HeldOrders {
 
         SlotAssignment memory assignment = _newAssignment(id, terms.leafCount, current, from, terms.end);
         assignment.message.previous = OrderId.unwrap(previous);
+        assignment.previous = kept;
         (bytes32 slotsHash, uint256 rates) = _assignAll(assignment, terms.pieceLeaves, acceptances);
         cost = rates * (Epoch.unwrap(terms.end) - Epoch.unwrap(from));
         _orders[id] = OrderView({
@@ -147,7 +151,8 @@ abstract contract Orders is IOrders, Tenures, HeldOrders {
     ) private returns (OrderId id) {
         id = _orderId(account, msg.sender, terms.salt);
         Epoch from = Epoch.wrap(uint32(_currentEpoch() + 1));
-        _debit(account, msg.sender, _fillAll(id, account, terms, acceptances, from, OrderId.wrap(0)), false);
+        uint256 cost = _fillAll(id, account, terms, acceptances, from, OrderId.wrap(0), new Slot[](0));
+        _debit(account, msg.sender, cost, false);
     }
 
     function _extend(
@@ -155,16 +160,17 @@ abstract contract Orders is IOrders, Tenures, HeldOrders {
         Terms calldata terms,
         Acceptance[] calldata acceptances
     ) private returns (OrderId id) {
-        OrderView memory old = _extensible(previous, terms, acceptances);
-        if (msg.sender != old.renter) _checkHolders(previous.slots, acceptances);
+        Slot[] memory slots = previous.slots;
+        OrderView memory old = _extensible(previous, terms, acceptances, slots);
+        if (msg.sender != old.renter) _checkHolders(slots, acceptances);
         id = _orderId(old.renter, msg.sender, terms.salt);
-        uint256 cost = _fillAll(id, old.renter, terms, acceptances, old.end, previous.order);
+        uint256 cost = _fillAll(id, old.renter, terms, acceptances, old.end, previous.order, slots);
         _debit(old.renter, msg.sender, cost, false);
     }
 
     /// @dev Only the renter chooses other farmers for data that is placed: a stolen delegate's key must not move it to the
     /// thief's.
-    function _checkHolders(Slot[] calldata slots, Acceptance[] calldata acceptances) private pure {
+    function _checkHolders(Slot[] memory slots, Acceptance[] calldata acceptances) private pure {
         for (uint256 i = 0; i < slots.length; ++i) {
             (FarmerId farmer, FarmerId holder) = (acceptances[i].farmer, slots[i].farmer);
             if (FarmerId.unwrap(farmer) != FarmerId.unwrap(holder)) revert IDelegates.NotHolder(i, farmer, holder);

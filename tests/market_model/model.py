@@ -85,6 +85,8 @@ class Farmer:
     loss_limit: int = MAX_RATE
     lost_by_operator: dict[int, int] = field(default_factory=dict)
     """By epoch: what counts against the limit."""
+    carried: dict[int, int] = field(default_factory=dict)
+    """By the date on which they begin: of its extensions, what takes the place of slots of its own."""
 
     def book(self, end: int, extension: bool) -> list[Tenure]:
         """All that ends together, in the order in which it came."""
@@ -100,6 +102,10 @@ class Farmer:
     def rate_committed(self, epoch: int) -> int:
         """What is kept in the epoch or later, and not given up."""
         return sum(one.rate for one in self.tenures if epoch < one.end and one.lost_epoch is None)
+
+    def rate_ending(self, date: int) -> int:
+        """What is kept until a date, and not given up."""
+        return sum(one.rate for one in self.tenures if one.end == date and one.lost_epoch is None)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -218,6 +224,18 @@ class Market:
             self.block = (self.epoch + 1) * self.p.epoch_blocks
         self.block = block
 
+    def date_after(self, epoch: int) -> int:
+        """The next date of the grid."""
+        return (epoch // self.p.grid_epochs + 1) * self.p.grid_epochs
+
+    def rate_carried(self, farmer: Farmer, epoch: int) -> int:
+        """Of what the farmer is committed to, what begins on the next date in place of what it keeps now."""
+        return farmer.carried.get(self.date_after(epoch), 0)
+
+    def rate_answered(self, farmer: Farmer, epoch: int) -> int:
+        """What the farmer's stake must answer for: what is carried counts once."""
+        return farmer.rate_committed(epoch) - self.rate_carried(farmer, epoch)
+
     def _judge(self, farmer: Farmer, epoch: int) -> None:
         if farmer.vacant_from is not None or epoch in farmer.proven or not farmer.rate_asked(epoch):
             return
@@ -228,7 +246,7 @@ class Market:
         assert farmer.stake >= 0, "a miss that the stake cannot pay"
         self.escrow += self.p.penalty * backed
         farmer.fines_unrecorded += self.p.fine * backed
-        needed = self.p.collateral_epochs * farmer.rate_committed(epoch)
+        needed = self.p.collateral_epochs * self.rate_answered(farmer, epoch)
         if farmer.strikes >= self.p.max_misses or 2 * farmer.stake < needed:
             farmer.vacant_from = epoch + 1
 
@@ -425,7 +443,8 @@ class Market:
         lost_now = any(one.lost_epoch == self.epoch for one in farmer.tenures)
         leaves = amount == farmer.stake and not committed
         leaves = leaves and not (lost_now and self.settled_epoch(farmer) < self.epoch)
-        needed = 0 if leaves else max(self.p.collateral_epochs * committed, self.p.min_stake)
+        answered = self.rate_answered(farmer, self.epoch)
+        needed = 0 if leaves else max(self.p.collateral_epochs * answered, self.p.min_stake)
         if farmer.stake - amount < needed:
             raise Refused("StakeNotFree")
         self._record(farmer)
@@ -472,6 +491,7 @@ class Market:
         if end <= self.epoch:
             raise Refused("NoSuchBook")
         committed = farmer.rate_committed(self.epoch)
+        stake, answered = farmer.stake, self.rate_answered(farmer, self.epoch)
         epochs = min(farmer.stake // committed, self.p.collateral_epochs) if committed else 0
         for one in lost:
             if one.start > self.epoch:
@@ -494,7 +514,20 @@ class Market:
             )
         self._use_allowance(caller, farmer, sum(one.rate for one in lost))
         self._check_book(farmer, end, extension)
+        self._check_covered(farmer, stake, answered)
         self._record(farmer)
+
+    def _check_covered(self, farmer: Farmer, stake: int, answered: int) -> None:
+        """After slots were given up: what is carried in their place is no more; the rest is covered as well
+        as before, by `stake` for the rate `answered`, or fully."""
+        carried, date = self.rate_carried(farmer, self.epoch), self.date_after(self.epoch)
+        if not carried:
+            return
+        farmer.carried[date] = min(carried, farmer.rate_ending(date))
+        rate = self.rate_answered(farmer, self.epoch)
+        as_well_as_before = farmer.stake * answered >= stake * rate
+        if not as_well_as_before and farmer.stake < self.p.collateral_epochs * rate:
+            raise Refused("StakeTooSmall")
 
     def _use_allowance(self, caller: str, farmer: Farmer, rate: int) -> None:
         if caller == farmer.owner or farmer.loss_limit == MAX_RATE:
@@ -578,9 +611,7 @@ class Market:
     ) -> None:
         """`shape` is leaf count, piece leaves and k."""
         start = self.epoch + 1
-        self._fill(
-            caller, account, order, start=start, end=end, shape=shape, offered=offered, extension=False
-        )
+        self._fill(caller, account, order, start=start, end=end, shape=shape, offered=offered, kept=None)
 
     def extend(
         self,
@@ -604,7 +635,7 @@ class Market:
             raise Refused("NotHolder")
         start = old.end
         self._fill(
-            caller, old.renter, order, start=start, end=end, shape=shape, offered=offered, extension=True
+            caller, old.renter, order, start=start, end=end, shape=shape, offered=offered, kept=old.slots
         )
 
     def refill(
@@ -703,6 +734,7 @@ class Market:
         self, caller: str, giver_id: int, order_id: bytes, tenure: Tenure, assignment: SlotAssignment
     ) -> None:
         giver, order = self._farmer(giver_id), self._order(order_id)
+        stake, answered = giver.stake, self.rate_answered(giver, self.epoch)
         stays = assignment.farmer == giver_id
         epochs = min(giver.stake // giver.rate_committed(self.epoch), self.p.collateral_epochs)
         collateral = 0 if stays else epochs * tenure.rate
@@ -715,6 +747,7 @@ class Market:
             self._check_book(giver, tenure.end, tenure.extension)
         giver.stake -= collateral
         self.escrow += collateral
+        self._check_covered(giver, stake, answered)
         if not stays:
             key = (giver_id, assignment.farmer, self.epoch)
             amount, rate = self.bonds.get(key, (0, 0))
@@ -842,8 +875,9 @@ class Market:
         end: int,
         shape: tuple[int, int, int],
         offered: Sequence[Offered],
-        extension: bool,
+        kept: Sequence[Tenure] | None,
     ) -> None:
+        """`kept` are the slots of the order that is extended."""
         leaf_count, piece_leaves, k = shape
         if not 1 <= len(offered) <= MAX_SLOTS:
             raise Refused("SlotCountOutOfRange")
@@ -868,7 +902,10 @@ class Market:
             if one.farmer in [tenure.farmer for tenure in slots]:
                 self._check_signed(one)
                 raise Refused("DuplicateFarmer")
-            slots.append(self._take(order_id, number, one, start, end, extension=extension))
+            before = None if kept is None else kept[number]
+            slots.append(
+                self._take(order_id, number, one, start, end, extension=kept is not None, before=before)
+            )
         cost = sum(one.rate for one in slots) * (end - start)
         self._debit(account, caller, cost)
         self.escrow += cost
@@ -893,7 +930,15 @@ class Market:
         return farmer
 
     def _take(
-        self, order_id: bytes, slot: int, offered: Offered, start: int, end: int, *, extension: bool
+        self,
+        order_id: bytes,
+        slot: int,
+        offered: Offered,
+        start: int,
+        end: int,
+        *,
+        extension: bool,
+        before: Tenure | None = None,
     ) -> Tenure:
         farmer = self._check_signed(offered)
         if farmer.vacant_from is not None:
@@ -904,8 +949,13 @@ class Market:
             raise Refused("RateTooLarge")
         if committed > farmer.ceiling:
             raise Refused("CeilingExceeded")
-        if farmer.stake < self.p.collateral_epochs * committed:
+        carried = self.rate_carried(farmer, self.epoch)
+        if before is not None and before.farmer == offered.farmer and before.lost_epoch is None:
+            carried += min(before.rate, offered.rate)
+        if farmer.stake < self.p.collateral_epochs * (committed - carried):
             raise Refused("StakeTooSmall")
+        if extension:
+            farmer.carried[start] = carried
         tenure = Tenure(
             order=order_id,
             slot=slot,
