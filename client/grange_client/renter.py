@@ -94,12 +94,13 @@ OF_ONE_ORDER = (UserError, RpcError, AnswerUnreadable)
 class FarmerReport:
     """A farmer as the chain, its own endpoint and our memory show it.
 
-    `silent` says why it does not answer.
+    `silent` says why it does not answer, `distrust` why it gets nothing of ours.
     """
 
     farmer: Farmer
     free_bytes: int | None
     silent: str
+    distrust: str = ""
 
 
 class Renter:
@@ -481,6 +482,11 @@ class Renter:
         """Those that keep an order, without any that the endpoint does not know."""
         return await self._directory.by_id(slot.farmer for slot in order.slots)
 
+    async def distrusted(self) -> dict[FarmerId, str]:
+        """Farmers that get nothing of ours, and why, by what we remember of them."""
+        known = await self.executors.in_database(self.reputations.records)
+        return {farmer: record.distrust for farmer, record in known.items() if record.distrust}
+
     async def order_health(self, order: OrderState) -> OrderHealth:
         """How an order is, and how likely it is lost before it ends; see `order_health`."""
         return await read_health(self.market, self._tenures, order)
@@ -504,11 +510,13 @@ class Renter:
         farmers = [*registered.farmers.values()]
         found = await self._directory.probe(farmers[:MAX_LISTED_PROBED])
         free = {candidate.farmer.id: candidate.free_bytes for candidate in found.candidates}
+        distrusted = await self.distrusted()
         return [
             FarmerReport(
                 farmer=farmer,
                 free_bytes=free.get(farmer.id),
                 silent=found.silent.get(farmer.id, ""),
+                distrust=distrusted.get(farmer.id, ""),
             )
             for farmer in farmers
         ]

@@ -21,13 +21,15 @@ interface IOrders {
     event OrderExtended(OrderId indexed order, OrderId indexed previous);
 
     /// @notice The farmer keeps this slot, and is audited and paid for it, from epoch `from` to before `end`: in its book of
-    /// extensions or, if it is not kept on from another order, in that of all else.
+    /// extensions or, if it is not kept on from another order, in that of all else. Until then it asks at most
+    /// `maxEgressPricePerGib` for reading: it has signed that, and the market cannot make it keep its word.
     event SlotFilled(
         OrderId indexed order,
         FarmerId indexed farmer,
         uint8 slot,
         bytes32 root,
         Rate rate,
+        uint80 maxEgressPricePerGib,
         uint32 leafCount,
         Epoch from,
         Epoch end,

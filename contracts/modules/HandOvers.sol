@@ -220,6 +220,7 @@ abstract contract HandOvers is IHandOvers, Losses, Tenures, HeldOrders {
             farmer: takeover.farmer,
             root: slot.root,
             rate: slot.rate,
+            maxEgressPricePerGib: slot.maxEgressPricePerGib,
             deadlineBlock: takeover.deadlineBlock,
             r: takeover.r,
             vs: takeover.vs

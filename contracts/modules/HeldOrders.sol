@@ -8,8 +8,8 @@ import {State} from "./State.sol";
 /// @title Orders with their slots, as they are handed in again
 /// @dev Decides whether slots in calldata are those of an order: the order keeps no more than their hash.
 abstract contract HeldOrders is State {
-    /// @dev Words of a slot in an order's hash: farmer, root, rate, from.
-    uint256 internal constant SLOT_WORDS = 4;
+    /// @dev Words of a slot in an order's hash: farmer, root, rate, highest price for reading, from.
+    uint256 internal constant SLOT_WORDS = 5;
 
     /// @dev The order whose slots are handed in.
     function _heldOrder(Held calldata held) internal view returns (OrderView memory stored) {
@@ -34,11 +34,11 @@ abstract contract HeldOrders is State {
         bytes32[] memory words = _wordsOf(held);
         uint256 first = 4 + SLOT_WORDS * index;
         words[first] = bytes32(uint256(FarmerId.unwrap(farmer)));
-        words[first + 3] = bytes32(uint256(Epoch.unwrap(from)));
+        words[first + 4] = bytes32(uint256(Epoch.unwrap(from)));
         return _hashOf(words);
     }
 
-    /// @dev What is hashed, in words: leafCount, pieceLeaves, the offset of the array, its length, and four for each slot. Those
+    /// @dev What is hashed, in words: leafCount, pieceLeaves, the offset of the array, its length, and five for each slot. Those
     /// are copied as they are in calldata: where bits are set that no slot has, the hash is that of no order.
     function _wordsOf(Held calldata held) private pure returns (bytes32[] memory words) {
         Slot[] calldata slots = held.slots;
@@ -50,7 +50,7 @@ abstract contract HeldOrders is State {
         // Decoded and encoded again, which makes the same words of a slot that is one: 400 gas a slot.
         // solhint-disable-next-line no-inline-assembly
         assembly ("memory-safe") {
-            calldatacopy(add(words, 0xa0), slots.offset, shl(7, slots.length))
+            calldatacopy(add(words, 0xa0), slots.offset, mul(0xa0, slots.length))
         }
     }
 

@@ -202,6 +202,7 @@ abstract contract Orders is IOrders, Tenures, HeldOrders {
                 words[next++] = bytes32(uint256(FarmerId.unwrap(acceptance.farmer)));
                 words[next++] = acceptance.root;
                 words[next++] = bytes32(uint256(Rate.unwrap(acceptance.rate)));
+                words[next++] = bytes32(uint256(acceptance.maxEgressPricePerGib));
                 words[next++] = bytes32(uint256(Epoch.unwrap(assignment.entry.from)));
             }
             slotsHash = keccak256(abi.encodePacked(words));

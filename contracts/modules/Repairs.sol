@@ -112,6 +112,7 @@ abstract contract Repairs is IRepairs, Orders, Endings {
             farmer: farmer,
             root: slot.root,
             rate: slot.rate,
+            maxEgressPricePerGib: slot.maxEgressPricePerGib,
             deadlineBlock: takeover.deadlineBlock,
             r: takeover.r,
             vs: takeover.vs

@@ -36,6 +36,7 @@ abstract contract Tenures is Settlement {
         bytes32 root;
         uint32 leafCount;
         Rate rate;
+        uint80 maxEgressPricePerGib;
         Epoch end;
         uint64 deadlineBlock;
         bytes32 previous; // the order that is extended; the first epoch of the tenure that is taken over; or zero
@@ -52,8 +53,8 @@ abstract contract Tenures is Settlement {
     }
 
     bytes32 private constant ACCEPTANCE_TYPEHASH = keccak256(
-        "Acceptance(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,uint32 end,"
-        "uint64 deadlineBlock,bytes32 previous,address repairer)"
+        "Acceptance(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,"
+        "uint80 maxEgressPricePerGib,uint32 end,uint64 deadlineBlock,bytes32 previous,address repairer)"
     );
 
     /// @dev What is the same for all slots of a call.
@@ -103,6 +104,7 @@ abstract contract Tenures is Settlement {
             slot,
             acceptance.root,
             acceptance.rate,
+            acceptance.maxEgressPricePerGib,
             entry.leafCount,
             entry.from,
             assignment.message.end,
@@ -207,12 +209,13 @@ abstract contract Tenures is Settlement {
         message.slot = slot;
         message.root = acceptance.root;
         message.rate = acceptance.rate;
+        message.maxEgressPricePerGib = acceptance.maxEgressPricePerGib;
         message.deadlineBlock = acceptance.deadlineBlock;
         // keccak256(abi.encode(message)), which would copy what lies in memory just so: 420 gas a slot.
         bytes32 hash;
         // solhint-disable-next-line no-inline-assembly
         assembly ("memory-safe") {
-            hash := keccak256(message, 0x160)
+            hash := keccak256(message, 0x180)
         }
         return _hashTypedDataV4(hash);
     }

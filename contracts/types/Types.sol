@@ -38,12 +38,13 @@ struct Acceptance {
     FarmerId farmer;
     bytes32 root; // SHA-256 Merkle root over the slot's leaves
     Rate rate;
+    uint80 maxEgressPricePerGib; // the most that the farmer asks for reading until the order's end
     uint64 deadlineBlock; // the last block in which it may be used
     bytes32 r; // EIP-2098 compact signature by the farmer's operator
     bytes32 vs;
 }
 
-/// @dev A farmer's acceptance of a vacant slot, at its root and rate.
+/// @dev A farmer's acceptance of a vacant slot, at its root, its rate and its highest price for reading.
 struct Takeover {
     uint8 slot;
     FarmerId farmer;
@@ -68,6 +69,7 @@ struct Slot {
     FarmerId farmer;
     bytes32 root;
     Rate rate;
+    uint80 maxEgressPricePerGib;
     Epoch from; // the first epoch that this farmer is audited and paid for it
 }
 
@@ -83,8 +85,7 @@ struct Held {
 struct Voucher {
     address renter;
     uint256 cumulative; // in token base units; what was redeemed before is part of it
-    bytes32 r; // EIP-2098 compact signature
-    bytes32 vs;
+    bytes signature; // 64 bytes by a key (EIP-2098), or what the renter's contract takes (ERC-1271)
 }
 
 /// @dev One slot as its farmer's book keeps it: the mountain range holds keccak256(abi.encode(entry)).

@@ -49,6 +49,8 @@ class SlotTerms:
     piece_leaves: int
     root: bytes
     rate: int
+    max_egress_price_per_gib: int = 0
+    """The most that we ask for reading it, in base units: we have signed that."""
     end: Epoch
     previous: OrderId = NO_ORDER
     start: Epoch = AFTER_PLACING

@@ -53,7 +53,8 @@ KEYS_KEPT: Final = 8
 DOMAIN_TYPE: Final = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 ACCEPTANCE_TYPE: Final = (
     "Acceptance(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,"
-    "uint80 rate,uint32 end,uint64 deadlineBlock,bytes32 previous,address repairer)"
+    "uint80 rate,uint80 maxEgressPricePerGib,uint32 end,uint64 deadlineBlock,bytes32 previous,"
+    "address repairer)"
 )
 HAND_OVER_TYPE: Final = (
     "HandOver(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,"
@@ -98,7 +99,8 @@ class Domain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptanceMessage:
-    """What a farmer's operator signs: I keep this slot with this root, at this rate, until this epoch.
+    """What a farmer's operator signs: I keep this slot with this root, at this rate, until this epoch,
+    and ask no more than this for reading it.
 
     For one use: to place the order, to extend the order `previous` by it, or to take over a slot of it from
     the tenure that `previous` names (see `tenure_word`): a vacant one, with the bounty for `repairer`, or one
@@ -112,6 +114,8 @@ class AcceptanceMessage:
     leaf_count: int
     rate: int
     """Base units per epoch."""
+    max_egress_price_per_gib: int = 0
+    """The most that it asks for reading until the order's end, in base units."""
     end: Epoch
     """Exclusive."""
     deadline_block: int
@@ -133,7 +137,13 @@ def slots_hash(leaf_count: int, piece_leaves: int, slots: Sequence[Slot]) -> byt
     """keccak256(abi.encode(leafCount, pieceLeaves, slots)): what the contract keeps of an order's slots."""
     words = [_uint(leaf_count, 32), _uint(piece_leaves, 32), _uint(3 * 32, 256), _uint(len(slots), 256)]
     for slot in slots:
-        words += (_uint(slot.farmer, 32), _bytes32(slot.root), _uint(slot.rate, 80), _uint(slot.start, 32))
+        words += (
+            _uint(slot.farmer, 32),
+            _bytes32(slot.root),
+            _uint(slot.rate, 80),
+            _uint(slot.max_egress_price_per_gib, 80),
+            _uint(slot.start, 32),
+        )
     return keccak256(b"".join(words))
 
 
@@ -147,6 +157,7 @@ def acceptance_digest(domain: Domain, message: AcceptanceMessage) -> bytes:
         _bytes32(message.root),
         _uint(message.leaf_count, 32),
         _uint(message.rate, 80),
+        _uint(message.max_egress_price_per_gib, 80),
         _uint(message.end, 32),
         _uint(message.deadline_block, 64),
         _bytes32(message.previous),
@@ -245,6 +256,7 @@ def sign_acceptance(domain: Domain, private_key: bytes, message: AcceptanceMessa
         farmer=message.farmer,
         root=message.root,
         rate=message.rate,
+        max_egress_price_per_gib=message.max_egress_price_per_gib,
         deadline_block=message.deadline_block,
         r=r,
         vs=vs,

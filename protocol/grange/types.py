@@ -106,6 +106,8 @@ class Acceptance:
     farmer: FarmerId
     root: bytes
     rate: int
+    max_egress_price_per_gib: int
+    """The most that the farmer asks for reading until the order's end, in base units."""
     deadline_block: int
     """The last block in which it may be used."""
     r: bytes
@@ -114,7 +116,7 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Takeover:
-    """A farmer's acceptance of a vacant slot, at its root and rate."""
+    """A farmer's acceptance of a vacant slot, at its root, its rate and its highest price for reading."""
 
     slot: int
     farmer: FarmerId
@@ -131,6 +133,8 @@ class Slot:
     farmer: FarmerId
     root: bytes
     rate: int
+    max_egress_price_per_gib: int = 0
+    """The most that the farmer asks for reading until the order's end, in base units: it has signed that."""
     start: Epoch
     """The contract's `from`: the first epoch that this farmer is audited and paid for it."""
 
@@ -169,6 +173,11 @@ class Voucher:
     """In base units; what was redeemed before is part of it."""
     r: bytes
     vs: bytes
+
+    @property
+    def signature(self) -> bytes:
+        """By the renter's key, as the market takes it: 64 bytes (EIP-2098)."""
+        return self.r + self.vs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

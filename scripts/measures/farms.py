@@ -104,7 +104,13 @@ class Prepared:
             leaf_count=self.terms.leaf_count,
             piece_leaves=self.terms.piece_leaves,
             slots=tuple(
-                Slot(farmer=one.farmer, root=one.root, rate=one.rate, start=Epoch(epoch + 1))
+                Slot(
+                    farmer=one.farmer,
+                    root=one.root,
+                    rate=one.rate,
+                    max_egress_price_per_gib=one.max_egress_price_per_gib,
+                    start=Epoch(epoch + 1),
+                )
                 for one in self.acceptances
             ),
         )

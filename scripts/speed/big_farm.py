@@ -130,6 +130,7 @@ def _filled(key: SlotKey, end: Epoch, root: bytes, leaf_count: int, number: int)
             "slot": key.slot,
             "root": root,
             "rate": RATE,
+            "max_egress_price_per_gib": 0,
             "leaf_count": leaf_count,
             "from": 1,
             "end": end,

@@ -193,7 +193,7 @@ class _Market(RenterMarket):
 class _Directory(FarmerDirectory):
     """One whose farmers are made up too."""
 
-    def peer(self, farmer: Farmer, payments: Any = None) -> Any:
+    def peer(self, farmer: Farmer, payments: Any = None, most_per_gib: int | None = None) -> Any:
         async def greet() -> SimpleNamespace:
             return SimpleNamespace(free_bytes=1 << 40)
 

@@ -37,7 +37,11 @@ async def held_of(devnet: Devnet, order: OrderId) -> Held:
     for event in await devnet.chain.logs(0, head, ["SlotFilled"], {"order": order}):
         args = event.args
         slots[args["slot"]] = Slot(
-            farmer=args["farmer"], root=args["root"], rate=args["rate"], start=args["from"]
+            farmer=args["farmer"],
+            root=args["root"],
+            rate=args["rate"],
+            max_egress_price_per_gib=args["max_egress_price_per_gib"],
+            start=args["from"],
         )
     ordered = tuple(slots[index] for index in sorted(slots))
     return Held(order=order, leaf_count=LEAVES, piece_leaves=1, slots=ordered)

@@ -37,7 +37,10 @@ def event(name: str, order: OrderId, block: int, index: int = 0, **args: Any) ->
 
 
 def filled(order: OrderId, slot: int, farmer: int, block: int, start: int) -> Event:
-    args = {"slot": slot, "farmer": farmer, "root": bytes([slot]) * 32, "rate": 1 << 100, "from": start}
+    args = {
+        "slot": slot, "farmer": farmer, "root": bytes([slot]) * 32, "rate": 1 << 100,
+        "max_egress_price_per_gib": 1 << 79, "from": start,
+    }  # fmt: skip
     return event("SlotFilled", order, block, 10 + slot, **args)
 
 

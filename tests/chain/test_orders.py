@@ -28,7 +28,10 @@ def event(name: str, block: int = 7, order: OrderId = ORDER, **args: Any) -> Eve
 
 
 def filled(slot: int, farmer: int, start: int = 3, order: OrderId = ORDER) -> Event:
-    args = {"slot": slot, "farmer": FarmerId(farmer), "root": bytes([slot]) * 32, "rate": 5, "from": start}
+    args = {
+        "slot": slot, "farmer": FarmerId(farmer), "root": bytes([slot]) * 32, "rate": 5,
+        "max_egress_price_per_gib": 7, "from": start,
+    }  # fmt: skip
     return event("SlotFilled", order=order, **args)
 
 
@@ -64,7 +67,9 @@ def test_a_slot_is_its_last_farmers_and_lost_until_another_has_it() -> None:
     assert folded(*WHOLE, lost).lost == {1}
     order = folded(*WHOLE, lost, filled(1, 9, start=6))
     assert order.lost == frozenset()
-    assert order.slots[1] == Slot(farmer=FarmerId(9), root=bytes([1]) * 32, rate=5, start=Epoch(6))
+    assert order.slots[1] == Slot(
+        farmer=FarmerId(9), root=bytes([1]) * 32, rate=5, max_egress_price_per_gib=7, start=Epoch(6)
+    )
     assert not order.holds(1, FarmerId(2))
 
 

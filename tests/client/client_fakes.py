@@ -268,6 +268,7 @@ class FakeFarmer:
             "slot": key[2],
             "root": computed,
             "rate": asked.rate,
+            "max_egress_price_per_gib": self.behaviour.egress_price_per_gib,
             "leaf_count": asked.pieces * asked.piece_leaves,
             "end": asked.end,
             "deadline_block": deadline,
@@ -312,7 +313,10 @@ class FakeFarmer:
             assert VOUCHER not in request.headers
             return
         assert size_bytes <= STEP_BYTES
-        voucher = parse_voucher(request.headers.get(VOUCHER, ""), renter)
+        if VOUCHER not in request.headers:
+            detail = {"spent": self.earned, "cumulative": self.signed, "needed": price}
+            raise _refused(ErrorCode.PAYMENT_NEEDED, **detail)
+        voucher = parse_voucher(request.headers[VOUCHER], renter)
         total = voucher.cumulative
         assert voucher_signer(self.market.domain, voucher, farmer=self.id) == renter
         missing = total - self.market.redemptions.get(self.id, 0) - self.market.vaults.get(renter, 0)
@@ -502,6 +506,7 @@ class FakeMarket(RenterMarket):
                 root=acceptance.root,
                 leaf_count=terms.leaf_count,
                 rate=acceptance.rate,
+                max_egress_price_per_gib=acceptance.max_egress_price_per_gib,
                 end=terms.end,
                 deadline_block=acceptance.deadline_block,
                 previous=previous,
@@ -538,6 +543,7 @@ class FakeMarket(RenterMarket):
                     "slot": slot,
                     "root": one.root,
                     "rate": one.rate,
+                    "max_egress_price_per_gib": one.max_egress_price_per_gib,
                     "from": start,
                     "extension": previous != NO_ORDER,
                 },

@@ -93,7 +93,8 @@ class PaperChain:
     def _fill(self, order: OrderId, index: int, slot: Slot) -> None:
         args = {
             "order": order, "farmer": slot.farmer, "slot": index, "root": slot.root, "rate": slot.rate,
-            "leafCount": LEAVES, "from": slot.start, "end": END, "extension": False,
+            "maxEgressPricePerGib": slot.max_egress_price_per_gib, "leafCount": LEAVES,
+            "from": slot.start, "end": END, "extension": False,
         }  # fmt: skip
         self._emit("SlotFilled", args)
 

@@ -1,4 +1,4 @@
-"""Farmers that raise their price for reading once they have the data: none is paid without a question."""
+"""Farmers that ask more for reading than they signed for, once they have the data: none is paid that."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +7,6 @@ import pytest
 from client_fakes import World
 from client_trees import listing
 
-from grange.peer import OverBudget
 from grange.transfer.errors import NotEnoughFarmers
 from grange.types import FarmerId
 from grange.units import TOKEN
@@ -38,7 +37,7 @@ def earned(world: World) -> int:
 
 async def test_looking_at_a_list_pays_no_ransom(world: World, tree: Path, tmp_path: Path) -> None:
     """With the recovery phrase alone, names are read from the farmers, which could else take the whole
-    vault."""
+    vault. They are remembered as liars, and shown as such."""
     async with world.renter() as renter:
         order = (await put(renter, tree)).order
     raise_prices(world, *(slot.farmer for slot in order.slots))
@@ -47,13 +46,17 @@ async def test_looking_at_a_list_pays_no_ransom(world: World, tree: Path, tmp_pa
         assert known.name is None
         with pytest.raises(NotEnoughFarmers) as raised:
             await renter.manifest(known.order)
+        await renter.notes.settled()
+        records = renter.reputations.records()
+        assert all(records[slot.farmer].lies for slot in order.slots)
+        shown = {one.farmer.id: one.distrust for one in await renter.farmers()}
+        assert all(shown[slot.farmer] == "was caught lying" for slot in order.slots)
     assert earned(world) == 0
-    assert "far more than others" in str(raised.value.failures)
-    assert "--max-price" in raised.value.hint
+    assert "more for reading than it signed" in str(raised.value.failures)
 
 
 async def test_the_others_are_read_where_they_are_enough(world: World, tree: Path, tmp_path: Path) -> None:
-    """On a new computer and on the old one, and what is asked for in advance is what the others ask."""
+    """On a new computer and on the old one, and what is asked for in advance is what was signed."""
     async with world.renter() as renter:
         order = (await put(renter, tree)).order
         raise_prices(world, order.slots[0].farmer, order.slots[3].farmer)
@@ -62,25 +65,20 @@ async def test_the_others_are_read_where_they_are_enough(world: World, tree: Pat
     async with world.renter(tmp_path / "new") as renter:
         [known] = await renter.orders()
         assert known.name == "tree"
-        # Anyone who pays any price pays it only where it has to be.
         await renter.get(order, tmp_path / "again", max_price=0, at_any_price=True)
     assert earned(world) == 0
     assert listing(tmp_path / "back" / "tree") == listing(tmp_path / "again" / "tree") == listing(tree)
 
 
-async def test_a_ransom_is_paid_by_who_says_so_and_no_more(world: World, tree: Path, tmp_path: Path) -> None:
-    """With a limit, which holds for the manifest too."""
+async def test_nobody_pays_more_than_was_signed_whatever_it_would_pay(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
     async with world.renter() as renter:
         order = (await put(renter, tree)).order
-    raise_prices(world, *(slot.farmer for slot in order.slots))
-    async with world.renter(tmp_path / "new") as renter:
-        await renter.orders()
-        with pytest.raises(OverBudget):
-            await renter.get(order, tmp_path / "back", max_price=1, at_any_price=True)
-        assert earned(world) == 0
-        restored = await renter.get(order, tmp_path / "back", max_price=900 * TOKEN, at_any_price=True)
-    assert restored.paid == earned(world) > 0
-    assert listing(tmp_path / "back" / "tree") == listing(tree)
+        raise_prices(world, *(slot.farmer for slot in order.slots))
+        with pytest.raises(NotEnoughFarmers):
+            await renter.get(order, tmp_path / "back", max_price=900 * TOKEN, at_any_price=True)
+    assert earned(world) == 0
 
 
 async def test_extending_reads_from_none_that_asks_a_ransom(world: World, tree: Path) -> None:
@@ -92,6 +90,25 @@ async def test_extending_reads_from_none_that_asks_a_ransom(world: World, tree: 
         await world.farmer(gone).stop()
         await renter.extend(await renter.quote_extension(order, None))
     assert earned(world) == 0
+
+
+async def test_a_farm_that_lists_another_price_and_keeps_its_word_is_read_at_what_it_signed(
+    world: World, tree: Path, tmp_path: Path
+) -> None:
+    """A higher price is for those that come later."""
+    world.sell(100 * TOKEN, vault=10 * TOKEN)
+    async with world.renter() as renter:
+        order = (await put(renter, tree)).order
+        expected = (await renter.plan_get(order)).cost.expected
+        for slot in order.slots:
+            offer = world.market.known[slot.farmer - 1].offer
+            world.change(slot.farmer, offer=replace(offer, egress_price_per_gib=RANSOM))
+        assert (await renter.plan_get(order)).cost.expected == expected
+        await renter.get(order, tmp_path / "back")
+        await renter.notes.settled()
+        records = renter.reputations.records()
+        assert not any(records[slot.farmer].lies for slot in order.slots)
+    assert 0 < earned(world) < 10 * TOKEN
 
 
 async def test_what_was_agreed_is_no_ransom(world: World, tree: Path, tmp_path: Path) -> None:

@@ -281,7 +281,7 @@ contract ExtendTest is FarmTest {
         for (uint8 i = 0; i < acceptances.length; ++i) {
             Acceptance memory a = acceptances[i];
             vm.expectEmit(true, true, true, true, address(market));
-            emit IOrders.SlotFilled(id, a.farmer, i, a.root, a.rate, 3, from, terms.end, extension);
+            emit IOrders.SlotFilled(id, a.farmer, i, a.root, a.rate, a.maxEgressPricePerGib, 3, from, terms.end, extension);
         }
     }
 
@@ -381,7 +381,7 @@ contract ExtendTest is FarmTest {
         Epoch from = Epoch.wrap(_stored[next].from);
         Slot memory slot = _stored[next].slots[0];
         vm.expectEmit(true, true, true, true, address(market));
-        emit IOrders.SlotFilled(next, taker, 0, slot.root, slot.rate, 3, from, end, false);
+        emit IOrders.SlotFilled(next, taker, 0, slot.root, slot.rate, slot.maxEgressPricePerGib, 3, from, end, false);
         _refill(next, 0, taker, REPAIRER);
         _enter(_now() + 1);
         _prove(taker);

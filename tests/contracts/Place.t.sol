@@ -76,7 +76,7 @@ contract PlaceTest is FarmTest {
         for (uint8 i = 0; i < n; ++i) {
             Acceptance memory a = acceptances[i];
             vm.expectEmit(true, true, true, true, address(market));
-            emit IOrders.SlotFilled(id, a.farmer, i, a.root, a.rate, terms.leafCount, from, terms.end, false);
+            emit IOrders.SlotFilled(id, a.farmer, i, a.root, a.rate, a.maxEgressPricePerGib, terms.leafCount, from, terms.end, false);
         }
     }
 
@@ -87,6 +87,7 @@ contract PlaceTest is FarmTest {
                 acceptances[i].farmer,
                 acceptances[i].root,
                 acceptances[i].rate,
+                acceptances[i].maxEgressPricePerGib,
                 Epoch.wrap(uint32(_now() + 1))
             );
         }
@@ -148,7 +149,7 @@ contract PlaceTest is FarmTest {
         (Terms memory terms, Acceptance[] memory acceptances) = _sound(2);
         Acceptance memory forged = acceptances[1];
         FarmerId other = _register();
-        field = _within(field, 0, 8);
+        field = _within(field, 0, 9);
         value = _within(value, 1, 1e9);
         if (field == 0) forged.farmer = other;
         if (field == 1) forged.root = bytes32(uint256(forged.root) ^ value);
@@ -159,6 +160,7 @@ contract PlaceTest is FarmTest {
         if (field == 6) forged.vs = bytes32(uint256(forged.vs) ^ (1 << 255));
         if (field == 7) _sign(terms, 0, forged, _operatorKey(forged.farmer));
         if (field == 8) _sign(terms, 1, forged, value);
+        if (field == 9) forged.maxEgressPricePerGib += uint80(value);
         address signer = _signer(terms, 1, forged);
         _refused(
             terms,

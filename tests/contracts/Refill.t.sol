@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
 import {IOrders} from "../../contracts/interfaces/IOrders.sol";
 import {IRepairs} from "../../contracts/interfaces/IRepairs.sol";
-import {Epoch, FarmerId, Held, OrderId, Takeover} from "../../contracts/types/Types.sol";
+import {Epoch, FarmerId, Held, OrderId, Slot, Takeover} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
 
@@ -82,6 +82,31 @@ contract RefillTest is FarmTest {
         _enter(_now() + 1);
         _prove(taker);
         vm.assertEq(market.earnings(_ownerOf(taker)), RATE, "paid");
+    }
+
+    /// Must hold: reading a slot costs no more after a repair than its renter agreed to when it was placed: who signed for
+    /// another price does not take it over, and the event says the price.
+    function testFuzz_theReadPriceStays(uint80 price) external {
+        _begin();
+        FarmerId taker = _register();
+        uint80 agreed = _stored[_order].slots[0].maxEgressPricePerGib;
+        vm.assume(price != agreed);
+        Takeover memory takeover = _takeover(_order, 0, taker, REPAIRER);
+        Consent memory consent = _repairConsent(_order, 0, taker, takeover.deadlineBlock, REPAIRER);
+        bytes32 signed = _acceptanceDigest(address(market), block.chainid, consent);
+        consent.maxEgressPricePerGib = price;
+        bytes32 dearer = _acceptanceDigest(address(market), block.chainid, consent);
+        (takeover.r, takeover.vs) = _signCompact(_operatorKey(taker), dearer);
+        address signer = _signer(signed, takeover.r, takeover.vs);
+        _expectRefused(takeover, REPAIRER, abi.encodeWithSelector(IOrders.AcceptanceForged.selector, 0, taker, signer));
+        Slot memory slot = _stored[_order].slots[0];
+        Epoch from = Epoch.wrap(uint32(_now() + 1));
+        Epoch end = Epoch.wrap(_stored[_order].end);
+        takeover = _takeover(_order, 0, taker, REPAIRER);
+        Held memory held = _held(_order);
+        vm.expectEmit(true, true, true, true, address(market));
+        emit IOrders.SlotFilled(_order, taker, 0, slot.root, slot.rate, agreed, 3, from, end, false);
+        market.refill(held, REPAIRER, _takeovers(takeover));
     }
 
     /// Must hold: a slot that was declared lost is refilled in the same epoch if that was proven, else in the next.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
@@ -10,7 +11,7 @@ import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {Acceptance, FarmerId, Terms} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {MarketTest} from "./support/MarketTest.sol";
-import {FeeToken, RefusingToken, ReentrantToken} from "./support/Tokens.sol";
+import {FeeToken, RebasingToken, RefusingToken, ReentrantToken} from "./support/Tokens.sol";
 
 /// @title Tokens that do not do what they say
 contract TokensTest is MarketTest {
@@ -27,6 +28,95 @@ contract TokensTest is MarketTest {
         taxed.deposit(amount);
         vm.expectRevert(refusal);
         taxed.register(OWNER, address(this), "", _offer(), amount, _itself());
+    }
+
+    /// Must hold: tokens that come without a call are nobody's: they change no balance and no call, and stay.
+    function testFuzz_aDonationIsNobodys(uint256 amount, uint256 given) external {
+        (amount, given) = (_within(amount, 1, 1e24), _within(given, 1, 1e24));
+        token.transfer(address(market), given);
+        vm.assertEq(market.vault(renter), 0, "no vault has it");
+        _deposit(amount);
+        vm.assertEq(market.vault(renter), amount, "a deposit counts what it brings");
+        _withdrawAll(market, renter);
+        vm.assertEq(token.balanceOf(OWNER), amount, "and so does a withdrawal");
+        vm.assertEq(token.balanceOf(address(market)), given, "what was given stays");
+    }
+
+    /// Must hold: what a rebase adds is nobody's either.
+    function testFuzz_aRebaseUpIsNobodys(uint256 amount, uint256 more) external {
+        (amount, more) = (_within(amount, 1, 1e24), _within(more, 1, 1e24));
+        RebasingToken elastic = new RebasingToken(SUPPLY);
+        IMarket floating = _deploy(_parameters(address(elastic)));
+        elastic.approve(address(floating), type(uint256).max);
+        floating.deposit(amount);
+        elastic.rebase(address(floating), amount + more);
+        vm.assertEq(floating.vault(address(this)), amount, "as before");
+        _withdrawAll(floating, address(this));
+        vm.assertEq(elastic.balanceOf(OWNER), amount, "what was deposited");
+        vm.assertEq(elastic.balanceOf(address(floating)), more, "the rest stays");
+    }
+
+    /// Must hold: what a rebase takes away is missing to those who come last, until somebody makes good for it; nobody is paid
+    /// more than the market says it owes, and nothing else breaks.
+    function testFuzz_aRebaseDownIsTheLastOnes(uint256 less) external {
+        less = _within(less, 1, 1000);
+        RebasingToken elastic = new RebasingToken(SUPPLY);
+        IMarket floating = _deploy(_parameters(address(elastic)));
+        elastic.approve(address(floating), type(uint256).max);
+        elastic.transfer(renter, 1000);
+        vm.prank(renter);
+        elastic.approve(address(floating), type(uint256).max);
+        floating.deposit(1000);
+        vm.prank(renter);
+        floating.deposit(1000);
+        elastic.rebase(address(floating), 2000 - less);
+        _withdrawAll(floating, address(this));
+        vm.assertEq(elastic.balanceOf(OWNER), 1000, "the first is paid whole");
+        vm.startPrank(renter);
+        floating.requestWithdrawal(1000);
+        _enter(_now() + WITHDRAW_DELAY_EPOCHS);
+        vm.expectPartialRevert(IERC20Errors.ERC20InsufficientBalance.selector);
+        floating.withdraw(OWNER);
+        vm.stopPrank();
+        vm.assertEq(floating.vault(renter), 1000, "it is still owed");
+        elastic.rebase(address(floating), 1000);
+        vm.prank(renter);
+        floating.withdraw(OWNER);
+        vm.assertEq(elastic.balanceOf(OWNER), 2000, "and paid when it is there again");
+    }
+
+    /// Must hold: a fee that the token begins to take later is paid by who takes money out, and by nobody else; and nothing more
+    /// comes in.
+    function testFuzz_aFeeThatComesLater(uint256 amount) external {
+        amount = _within(amount, 2, 1e24);
+        RebasingToken taxed = new RebasingToken(SUPPLY);
+        IMarket later = _deploy(_parameters(address(taxed)));
+        taxed.approve(address(later), type(uint256).max);
+        later.deposit(2 * amount);
+        taxed.tax();
+        bytes memory refusal = abi.encodeWithSelector(
+            IVault.WrongAmountReceived.selector,
+            amount,
+            2 * amount,
+            3 * amount - 1
+        );
+        vm.expectRevert(refusal);
+        later.deposit(amount);
+        later.requestWithdrawal(amount);
+        _enter(_now() + WITHDRAW_DELAY_EPOCHS);
+        later.withdraw(OWNER);
+        vm.assertEq(taxed.balanceOf(OWNER), amount - 1, "less the fee");
+        vm.assertEq(later.vault(address(this)), amount, "the rest is untouched");
+        vm.assertEq(taxed.balanceOf(address(later)), amount, "and there");
+    }
+
+    function _withdrawAll(IMarket from, address account) private {
+        uint256 all = from.vault(account);
+        vm.startPrank(account);
+        from.requestWithdrawal(all);
+        _enter(_now() + WITHDRAW_DELAY_EPOCHS);
+        from.withdraw(OWNER);
+        vm.stopPrank();
     }
 
     /// Must hold: a token that returns false moves nothing and credits nothing.

@@ -134,6 +134,7 @@ contract VectorsTest is MarketTest {
                 farmer: FarmerId.wrap(uint32(_numbersOf(json, ".acceptances.farmers")[i])),
                 root: _hashes(json, ".acceptances.roots")[i],
                 rate: Rate.wrap(uint80(_numbersOf(json, ".acceptances.rates")[i])),
+                maxEgressPricePerGib: uint80(_numbersOf(json, ".acceptances.maxEgressPricesPerGib")[i]),
                 from: Epoch.wrap(uint32(_numbersOf(json, ".slotsFroms")[i]))
             });
             vm.assertEq(_digest(json, slots[i], i), digests[i], "digest");
@@ -158,6 +159,7 @@ contract VectorsTest is MarketTest {
         consent.root = slot.root;
         consent.leafCount = _numbersOf(json, ".acceptances.leafCounts")[i];
         consent.rate = slot.rate;
+        consent.maxEgressPricePerGib = slot.maxEgressPricePerGib;
         consent.end = Epoch.wrap(uint32(_numbersOf(json, ".acceptances.ends")[i]));
         consent.deadlineBlock = uint64(_numbersOf(json, ".acceptances.deadlineBlocks")[i]);
         consent.previous = _hashes(json, ".acceptances.previous")[i];

@@ -166,6 +166,7 @@ class Visitor:
             farmer=self.farmer.id,
             root=acceptance.root,
             rate=acceptance.rate,
+            max_egress_price_per_gib=acceptance.max_egress_price_per_gib,
             deadline_block=acceptance.deadline_block,
             r=acceptance.r,
             vs=acceptance.vs,

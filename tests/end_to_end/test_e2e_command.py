@@ -71,7 +71,12 @@ async def test_a_person_stores_and_fetches_by_command(town: Town, tmp_path: Path
         assert shown["cost"] == put["cost"]
     filled = await chain.logs(put["block"], put["block"], ["SlotFilled"])
     assert stat.json["slots"] == [
-        {"farmer": one.args["farmer"], "root": one.args["root"].hex(), "rate": str(one.args["rate"])}
+        {
+            "farmer": one.args["farmer"],
+            "root": one.args["root"].hex(),
+            "rate": str(one.args["rate"]),
+            "max_egress_price_per_gib": str(one.args["max_egress_price_per_gib"]),
+        }
         for one in filled
     ]
     assert int(put["cost"]) == sum(one.args["rate"] for one in filled) * (order.end - order.start)

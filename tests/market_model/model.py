@@ -45,6 +45,7 @@ class Tenure:
     farmer: int
     root: bytes
     rate: int
+    max_egress_price_per_gib: int
     start: int
     end: int
     extension: bool
@@ -160,6 +161,7 @@ class Offered:
     farmer: int
     root: bytes
     rate: int
+    max_egress_price_per_gib: int
     deadline_block: int
     signer: str
 
@@ -338,10 +340,12 @@ class Market:
         """Vouchers are renter, running total, and who signed it."""
         farmer = self._farmer(farmer_id)
         total = 0
+        is_forged = False
         for renter, cumulative, signer in vouchers:
             one = self.delegations[renter, signer]
             if signer != renter and not one.in_all and not one.former[1]:
-                raise Refused("VoucherForged")
+                is_forged = True
+                continue
             amount = max(0, min(cumulative - self.redeemed[farmer_id, renter, signer], self.vaults[renter]))
             if signer != renter:
                 delay = self.p.withdraw_delay_epochs
@@ -360,7 +364,7 @@ class Market:
                 redeemed=self.redeemed[farmer_id, renter, signer],
             )
         if total == 0:
-            raise Refused("NothingToRedeem")
+            raise Refused("VoucherForged" if is_forged else "NothingToRedeem")
         self.earnings[farmer.owner] += total
 
     def _tell(self, name: str, **args: Any) -> None:
@@ -676,6 +680,7 @@ class Market:
                 farmer=one.farmer,
                 root=tenure.root,
                 rate=tenure.rate,
+                max_egress_price_per_gib=tenure.max_egress_price_per_gib,
                 deadline_block=one.deadline_block,
                 signer=one.signer,
             )
@@ -962,6 +967,7 @@ class Market:
             farmer=offered.farmer,
             root=offered.root,
             rate=offered.rate,
+            max_egress_price_per_gib=offered.max_egress_price_per_gib,
             start=start,
             end=end,
             extension=extension,

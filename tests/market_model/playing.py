@@ -34,7 +34,7 @@ from grange.types import (
 from grange.units import TOKEN
 
 from .keeper import Keeper, key_of
-from .model import Market, Offered, Refused, SlotAssignment, Tenure
+from .model import MAX_RATE, Market, Offered, Refused, SlotAssignment, Tenure
 from .stage import FUNDS, Stage
 
 MAX_FARMERS = 6
@@ -145,7 +145,13 @@ class Playing(RuleBasedStateMachine):
     def held(self, order_id: bytes) -> Held:
         order = self.market.orders[order_id]
         slots = tuple(
-            Slot(farmer=FarmerId(one.farmer), root=one.root, rate=one.rate, start=Epoch(one.start))
+            Slot(
+                farmer=FarmerId(one.farmer),
+                root=one.root,
+                rate=one.rate,
+                max_egress_price_per_gib=one.max_egress_price_per_gib,
+                start=Epoch(one.start),
+            )
             for one in order.slots
         )
         return Held(
@@ -208,7 +214,12 @@ class Playing(RuleBasedStateMachine):
         for number, (farmer, rate, root, honest, in_time) in enumerate(offers):
             deadline = self.chain.block + (1 if in_time else 0)
             wallet = self.signer_of(farmer, honest)
-            fields: dict[str, Any] = {"farmer": FarmerId(farmer), "root": root, "rate": rate}
+            fields: dict[str, Any] = {
+                "farmer": FarmerId(farmer),
+                "root": root,
+                "rate": rate,
+                "max_egress_price_per_gib": (11 * rate + number) % MAX_RATE,
+            }
             acceptances.append(
                 messages.sign_acceptance(
                     self.chain.domain,
@@ -306,6 +317,7 @@ class Playing(RuleBasedStateMachine):
                         root=tenure.root,
                         leaf_count=order.leaf_count,
                         rate=tenure.rate,
+                        max_egress_price_per_gib=tenure.max_egress_price_per_gib,
                         end=Epoch(order.end),
                         deadline_block=deadline,
                         previous=messages.tenure_word(Epoch(tenure.start)),

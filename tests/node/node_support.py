@@ -534,6 +534,7 @@ class PlacedSlot:
     rate: int
     leaf_count: int
     end: int
+    max_egress_price_per_gib: int = 0
 
     def args(self, start: int, *, extension: bool = False) -> dict[str, Any]:
         return {
@@ -542,6 +543,7 @@ class PlacedSlot:
             "slot": self.slot,
             "root": self.root,
             "rate": self.rate,
+            "max_egress_price_per_gib": self.max_egress_price_per_gib,
             "leaf_count": self.leaf_count,
             "from": Epoch(start),
             "end": Epoch(self.end),

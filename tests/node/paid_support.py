@@ -78,7 +78,13 @@ async def serving(
 
 @asynccontextmanager
 async def customer(
-    farm: Farm, endpoint: str, channels_path: Path | None = None, *, wallet: Wallet = RENTER, **offer: int
+    farm: Farm,
+    endpoint: str,
+    channels_path: Path | None = None,
+    *,
+    wallet: Wallet = RENTER,
+    most_per_gib: int | None = None,
+    **offer: int,
 ) -> AsyncIterator[tuple[Peer, ReadPayments]]:
     """Somebody who reads from the farm, and its payments."""
     signer = Signer(domain=DOMAIN, wallet=wallet, timeouts=TIMEOUTS, now=farm.clock)
@@ -90,4 +96,4 @@ async def customer(
             domain=DOMAIN, wallet=wallet, channels=channels, executors=farm.node.executors
         )
         async with open_session(TIMEOUTS, chain_id=DOMAIN.chain_id) as session:
-            yield Peer(known, session, signer, payments), payments
+            yield Peer(known, session, signer, payments, most_per_gib), payments

@@ -15,7 +15,7 @@ from grange.chain import Farmer, Wallet
 from grange.merkle import Tree, merkle_root
 from grange.messages import AcceptanceMessage, sign_takeover, tenure_word
 from grange.peer import FarmerRefused, FarmerUnreachable, PieceClosed
-from grange.peer.read_payments import Budget
+from grange.peer.read_payments import Budget, read_price
 from grange.transfer.directory import Probed, Reputations
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Candidate
@@ -121,6 +121,7 @@ class FakePeer:
                 root=wanted.root,
                 leaf_count=held.leaf_count,
                 rate=wanted.rate,
+                max_egress_price_per_gib=wanted.max_egress_price_per_gib,
                 end=END,
                 deadline_block=self._ground.height + DEADLINE_BLOCKS,
                 previous=tenure_word(wanted.start),
@@ -134,6 +135,7 @@ class FakePeer:
             slot=slot,
             root=wanted.root,
             rate=wanted.rate,
+            max_egress_price_per_gib=wanted.max_egress_price_per_gib,
             leaf_count=held.leaf_count,
             end=END,
             deadline_block=takeover.deadline_block,
@@ -159,13 +161,13 @@ class FakeReading:
         self._priced = dict(directory.farmers)
         self.received_bytes = 0
 
-    def source(self, farmer: FarmerId) -> FakePeer:
+    def source(self, farmer: FarmerId, most_per_gib: int) -> FakePeer:
         peer = self._directory.taker(farmer)
         read = peer.read
 
         async def counted(order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
-            asked, known = peer.farmer.offer.egress_price_per_gib, self._priced[farmer].offer
-            if asked > known.egress_price_per_gib:
+            asked = read_price(peer.farmer, most_per_gib)
+            if asked > read_price(self._priced[farmer], most_per_gib):
                 raise FarmerRefused("asks more", status=402, code="dearer")
             price = egress_rounded_up(asked, size_bytes)
             self._budget.spend(price)

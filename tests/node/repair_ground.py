@@ -77,6 +77,8 @@ class Ground(FakeChain):
         self.proven: dict[FarmerId, int] = {}
         self.stakes: dict[FarmerId, int] = {}
         self.refills = 0
+        self.max_egress_price_per_gib = NO_LIMIT
+        """What farmers have signed for in this order."""
         self.slots: list[list[bytes]] = []
         """What was placed, according to the one that placed it."""
         self.mine(35)
@@ -118,7 +120,8 @@ class Ground(FakeChain):
         """What the market says when a slot is filled."""
         return {
             "order": ORDER, "farmer": farmer, "slot": slot, "root": root, "rate": RATE,
-            "leaf_count": SEGMENTS * PIECE_LEAVES, "from": start, "end": END, "extension": False,
+            "max_egress_price_per_gib": self.max_egress_price_per_gib, "leaf_count": SEGMENTS * PIECE_LEAVES,
+            "from": start, "end": END, "extension": False,
         }  # fmt: skip
 
     def lapse(self, *farmers: int) -> None:

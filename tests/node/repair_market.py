@@ -155,6 +155,7 @@ class FakeMarket(RepairMarket):
             root=slot.root,
             leaf_count=held.leaf_count,
             rate=slot.rate,
+            max_egress_price_per_gib=slot.max_egress_price_per_gib,
             end=END,
             deadline_block=takeover.deadline_block,
             previous=tenure_word(slot.start),

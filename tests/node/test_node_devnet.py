@@ -99,6 +99,7 @@ class LiveFarm(Asker):
             farmer=FarmerId(acceptance["farmer"]),
             root=bytes.fromhex(acceptance["root"]),
             rate=acceptance["rate"],
+            max_egress_price_per_gib=acceptance["max_egress_price_per_gib"],
             deadline_block=acceptance["deadline_block"],
             r=bytes.fromhex(acceptance["r"]),
             vs=bytes.fromhex(acceptance["vs"]),

@@ -234,6 +234,33 @@ async def test_a_farmer_cannot_ask_more_than_its_offer(payments: ReadPayments) -
     assert raised.value.code == "dearer"
 
 
+async def test_no_more_is_paid_than_was_signed_and_no_more_than_is_asked(payments: ReadPayments) -> None:
+    for asked, signed, price in ((GIB, GIB // 2, MIB // 2), (GIB // 2, GIB, MIB // 2), (GIB, GIB, MIB)):
+        payment = await payments.pay(farmer(asked), MIB, signed)
+        assert payment is not None
+        assert payment.price == price
+    assert await payments.pay(farmer(GIB), MIB, 0) is None
+
+
+async def test_a_farmer_that_asks_more_than_it_signed_lies(payments: ReadPayments) -> None:
+    payment = await payments.pay(farmer(GIB), MIB, GIB // 2)
+    assert payment is not None
+    payments.check_price(payment, short(spent=0, cumulative=0, needed=MIB // 2))
+    with pytest.raises(FarmerLied, match="more for reading than it signed"):
+        payments.check_price(payment, short(spent=0, cumulative=0, needed=MIB // 2 + 1))
+
+
+async def test_a_farmer_that_asks_more_than_its_offer_and_no_more_than_it_signed_does_not_lie(
+    payments: ReadPayments,
+) -> None:
+    """It may have lowered its offer a moment ago."""
+    payment = await payments.pay(farmer(GIB // 2), MIB, GIB)
+    assert payment is not None
+    with pytest.raises(FarmerRefused) as raised:
+        payments.check_price(payment, short(spent=0, cumulative=0, needed=MIB))
+    assert raised.value.code == "dearer"
+
+
 @given(st.lists(st.tuples(st.integers(1, 50), st.sampled_from(["served", "lost", "doubtful"])), max_size=40))
 async def test_nothing_is_signed_that_is_neither_served_nor_credit(story: list[tuple[int, str]]) -> None:
     """However requests end, the total is what was served and what is left."""

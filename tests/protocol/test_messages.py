@@ -33,6 +33,7 @@ acceptances = st.fixed_dictionaries(
         "root": words,
         "leaf_count": st.integers(0, 2**32 - 1),
         "rate": st.integers(0, 2**80 - 1),
+        "max_egress_price_per_gib": st.integers(0, 2**80 - 1),
         "end": st.integers(0, 2**32 - 1).map(Epoch),
         "deadline_block": st.integers(0, 2**64 - 1),
         "previous": words.map(OrderId),
@@ -56,6 +57,7 @@ ACCEPTANCE: dict[str, Any] = {
     "root": b"r" * 32,
     "leaf_count": 2048,
     "rate": 10**12,
+    "max_egress_price_per_gib": 10**15,
     "end": Epoch(96),
     "deadline_block": 500,
     "previous": OrderId(b"p" * 32),
@@ -121,6 +123,7 @@ def test_an_order_id_is_the_hash_of_its_abi_encoding(renter: Address, salt: byte
             farmer=st.integers(0, 2**32 - 1),
             root=words,
             rate=st.integers(0, 2**80 - 1),
+            max_egress_price_per_gib=st.integers(0, 2**80 - 1),
             start=st.integers(0, 2**32 - 1),
         )
     ),
@@ -129,7 +132,7 @@ def test_the_hash_of_slots_is_that_of_their_abi_encoding(
     leaf_count: int, piece_leaves: int, slots: list[Slot]
 ) -> None:
     values = [leaf_count, piece_leaves, [dataclasses.astuple(slot) for slot in slots]]
-    expected = keccak(encode(["uint32", "uint32", "(uint32,bytes32,uint80,uint32)[]"], values))
+    expected = keccak(encode(["uint32", "uint32", "(uint32,bytes32,uint80,uint80,uint32)[]"], values))
     assert messages.slots_hash(leaf_count, piece_leaves, slots) == expected
 
 
@@ -196,6 +199,7 @@ def test_an_acceptance_carries_what_was_signed() -> None:
         farmer=ACCEPTANCE["farmer"],
         root=ACCEPTANCE["root"],
         rate=ACCEPTANCE["rate"],
+        max_egress_price_per_gib=ACCEPTANCE["max_egress_price_per_gib"],
         deadline_block=ACCEPTANCE["deadline_block"],
         r=r,
         vs=vs,

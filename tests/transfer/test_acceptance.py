@@ -13,7 +13,14 @@ from grange.errors import UserError
 from grange.layout import Geometry
 from grange.messages import AcceptanceMessage, Domain, sign_acceptance, takeover_from, tenure_word
 from grange.peer import FarmerLied, FarmerRefused, FarmerUnreachable
-from grange.transfer.acceptance import OTHER_SIGNER_CODE, AcceptanceTerms, Keeper, SlotRequest, collect
+from grange.transfer.acceptance import (
+    DEARER_CODE,
+    OTHER_SIGNER_CODE,
+    AcceptanceTerms,
+    Keeper,
+    SlotRequest,
+    collect,
+)
 from grange.transfer.retry import LAPSES_CODE, RetryPolicy
 from grange.types import Acceptance, Epoch, FarmerId, Held, OrderId, Slot, address_from
 from grange.wire.bodies import AcceptanceAnswer, AcceptanceRequest
@@ -64,6 +71,7 @@ def answered(
         slot=message.slot,
         root=message.root,
         rate=message.rate,
+        max_egress_price_per_gib=message.max_egress_price_per_gib,
         leaf_count=message.leaf_count,
         end=message.end,
         deadline_block=message.deadline_block,
@@ -102,8 +110,9 @@ def test_what_was_not_asked_for_is_a_lie(changes: dict[str, Any], words: str) ->
         (lambda: answered(request(), order=OrderId(b"\x0e" * 32)), OTHER_SIGNER_CODE),
         (lambda: answered(request(), previous=ROOTS[0]), OTHER_SIGNER_CODE),
         (lambda: answered(request(), deadline_block=DEADLINE - 1), LAPSES_CODE),
+        (lambda: answered(request(), max_egress_price_per_gib=1), DEARER_CODE),
     ],
-    ids=["another key", "another order", "another use", "lapses too soon"],
+    ids=["another key", "another order", "another use", "lapses too soon", "dearer to read than offered"],
 )
 def test_what_the_market_would_not_take_is_refused_and_is_not_a_lie(
     answer: Callable[[], AcceptanceAnswer], code: str
@@ -177,3 +186,25 @@ async def test_one_that_does_not_answer_at_first_is_asked_again() -> None:
     assert isinstance((await collected(peers))[0], FarmerRefused)
     peer.errors = [FarmerRefused("too soon", status=0, code=LAPSES_CODE)]
     assert isinstance((await collected(peers, is_last=lambda: True))[0], Acceptance)
+
+
+def test_reading_costs_what_was_signed_and_at_most_what_was_offered() -> None:
+    offer = replace(farmer_of(1).offer, egress_price_per_gib=8)
+    seller = replace(request(), keeper=Keeper(farmer=replace(farmer_of(1), offer=offer), rate=RATE))
+    for price in (0, 7, 8):
+        signed = TERMS.check(answered(seller, max_egress_price_per_gib=price), seller, DEADLINE)
+        assert signed.max_egress_price_per_gib == price
+    with pytest.raises(FarmerRefused):
+        TERMS.check(answered(seller, max_egress_price_per_gib=9), seller, DEADLINE)
+
+
+def test_a_vacant_slot_keeps_its_price_for_reading() -> None:
+    slots = tuple(replace(slot, max_egress_price_per_gib=5) for slot in HELD.slots)
+    taking_over = replace(TAKING_OVER, held=replace(HELD, slots=slots))
+    previous = tenure_word(HELD.slots[0].start)
+    answer = answered(request(), previous=previous, max_egress_price_per_gib=5)
+    assert taking_over.check(answer, request(), DEADLINE)
+    for price in (4, 6):
+        answer = answered(request(), previous=previous, max_egress_price_per_gib=price)
+        with pytest.raises(FarmerLied, match="another price for reading"):
+            taking_over.check(answer, request(), DEADLINE)

@@ -66,7 +66,10 @@ class FakeFarmer:
             deadline_block=self.deadline_block,
         )
         signed = sign_acceptance(DOMAIN, KEYS[self.farmer.id - 1], message)
-        fields = {name: getattr(message, name) for name in ("farmer", "slot", "root", "rate", "end")}
+        fields = {
+            name: getattr(message, name)
+            for name in ("farmer", "slot", "root", "rate", "max_egress_price_per_gib", "end")
+        }
         return AcceptanceAnswer.model_construct(
             **fields,
             leaf_count=message.leaf_count,

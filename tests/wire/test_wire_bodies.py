@@ -34,7 +34,11 @@ HELD = Held(
     piece_leaves=4,
     slots=tuple(
         Slot(
-            farmer=FarmerId((1 << 32) - 1), root=b"\x03" * 32, rate=(1 << 80) - 1, start=Epoch((1 << 32) - 1)
+            farmer=FarmerId((1 << 32) - 1),
+            root=b"\x03" * 32,
+            rate=(1 << 80) - 1,
+            max_egress_price_per_gib=(1 << 80) - 1,
+            start=Epoch((1 << 32) - 1),
         )
         for _ in range(MAX_SLOTS)
     ),
@@ -66,7 +70,13 @@ def test_requests_look_like_this_on_the_wire() -> None:
         "previous": "07" * 32,
     }
     shown = json.loads(format_body(TAKE_OVER))["slots"][0]
-    assert shown == {"farmer": 2**32 - 1, "root": "03" * 32, "rate": 2**80 - 1, "from": 2**32 - 1}
+    assert shown == {
+        "farmer": 2**32 - 1,
+        "root": "03" * 32,
+        "rate": 2**80 - 1,
+        "max_egress_price_per_gib": 2**80 - 1,
+        "from": 2**32 - 1,
+    }
 
 
 @pytest.mark.parametrize(

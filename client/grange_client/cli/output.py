@@ -74,7 +74,15 @@ def order_json(known: Known, clock: BlockClock) -> dict[str, Any]:
         "awaits_closing": known.awaits_closing(clock.epoch),
         "refund": str(known.closing.refund) if known.closing else None,
         "compensation": str(known.closing.compensation) if known.closing else None,
-        "slots": [{"farmer": s.farmer, "root": s.root.hex(), "rate": str(s.rate)} for s in order.slots],
+        "slots": [
+            {
+                "farmer": slot.farmer,
+                "root": slot.root.hex(),
+                "rate": str(slot.rate),
+                "max_egress_price_per_gib": str(slot.max_egress_price_per_gib),
+            }
+            for slot in order.slots
+        ],
     }
 
 
@@ -140,6 +148,7 @@ def farmer_json(report: FarmerReport) -> dict[str, Any]:
         "owner": farmer.owner,
         "operator": farmer.operator,
         "price_per_gib_epoch": str(farmer.offer.price_per_gib_epoch),
+        "egress_price_per_gib": str(farmer.offer.egress_price_per_gib),
         "capacity_bytes": farmer.offer.capacity_bytes,
         "free_bytes": report.free_bytes,
         "longest_term_epochs": farmer.offer.longest_term_epochs,
@@ -151,6 +160,7 @@ def farmer_json(report: FarmerReport) -> dict[str, Any]:
         "missed": farmer.misses,
         "answers": not report.silent,
         "silent": report.silent,
+        "distrust": report.distrust,
     }
 
 

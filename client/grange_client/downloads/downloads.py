@@ -10,6 +10,7 @@ Who keeps the order is read once, for the plan. Leaves what is restored to `rest
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -186,7 +187,7 @@ class Downloads:
         at_most = estimate_read_cost(geometry, blocks, holders.prices(at_any_price=False)).at_most
         budget = Budget(at_most, within=self._rebuilding, hint=LIARS_LAST)
         payments = self.directory.payments.within(budget)
-        sources = holders.sources(lambda farmer: self.directory.peer(farmer, payments), at_any_price=False)
+        sources = holders.sources(partial(self._peer, payments), at_any_price=False)
         return SlotRebuilder(holders.order, sources, self.policy, self.executors, only_complaints(watch))
 
     async def reader(self, order: OrderState, watch: Listener = ignore_progress) -> OrderReader:
@@ -235,17 +236,17 @@ class Downloads:
             self.directory.payments if budget is None else self.directory.payments.within(budget)
         )
 
-        def open_peer(farmer: Farmer) -> Peer:
-            return self.directory.peer(farmer, payments)
-
         return OrderReader(
             order,
             self.identity.secret.order_key(order.sealed_as),
-            holders.sources(open_peer, at_any_price=at_any_price),
+            holders.sources(partial(self._peer, payments), at_any_price=at_any_price),
             policy=self.policy,
             executors=self.executors,
             watch=watch,
         )
+
+    def _peer(self, payments: ReadPayments, farmer: Farmer, most_per_gib: int) -> Peer:
+        return self.directory.peer(farmer, payments, most_per_gib)
 
     async def _check_vault(self, expected: int) -> None:
         if not expected:

@@ -171,7 +171,16 @@ def placed_slots(
     filled = filled_slots(order, events)
     if sorted(filled) == list(range(len(acceptances))):
         return tuple(filled[slot] for slot in sorted(filled))
-    return tuple(Slot(farmer=one.farmer, root=one.root, rate=one.rate, start=start) for one in acceptances)
+    return tuple(
+        Slot(
+            farmer=one.farmer,
+            root=one.root,
+            rate=one.rate,
+            max_egress_price_per_gib=one.max_egress_price_per_gib,
+            start=start,
+        )
+        for one in acceptances
+    )
 
 
 def _to_json(placement: Placement) -> dict[str, Any]:
@@ -195,6 +204,7 @@ def _to_json(placement: Placement) -> dict[str, Any]:
                 "farmer": one.farmer,
                 "root": one.root.hex(),
                 "rate": str(one.rate),
+                "max_egress_price_per_gib": str(one.max_egress_price_per_gib),
                 "deadline_block": one.deadline_block,
                 "r": one.r.hex(),
                 "vs": one.vs.hex(),
@@ -210,6 +220,7 @@ def _from_json(content: dict[str, Any]) -> Placement:
             farmer=FarmerId(int(one["farmer"])),
             root=bytes.fromhex(one["root"]),
             rate=int(one["rate"]),
+            max_egress_price_per_gib=int(one["max_egress_price_per_gib"]),
             deadline_block=int(one["deadline_block"]),
             r=bytes.fromhex(one["r"]),
             vs=bytes.fromhex(one["vs"]),

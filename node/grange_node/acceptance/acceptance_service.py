@@ -33,7 +33,13 @@ from grange.types import Acceptance, Address, Held, OrderId, Takeover
 from grange.units import format_tokens
 from grange_node.acceptance.extension import check_same, start_of
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS, terms_of
-from grange_node.acceptance.terms import ACCEPTANCE_LIFE_BLOCKS, MIN_LEFT_BLOCKS, check_pieces, check_shape
+from grange_node.acceptance.terms import (
+    ACCEPTANCE_LIFE_BLOCKS,
+    MIN_LEFT_BLOCKS,
+    check_egress_price,
+    check_pieces,
+    check_shape,
+)
 from grange_node.acceptance.terms_check import TermsCheck
 from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.farm_market import FarmMarket
@@ -124,9 +130,19 @@ class AcceptanceService:
         check_shape(terms)
         async with self._signing.turn():
             with self._locks.using(key):
+                terms = await self._with_egress_price(key, terms)
                 deadline_block = await self._commit(key, terms, self._terms_check.check, is_takeover=False)
         message = self._message(key, terms, deadline_block, previous=terms.previous)
         return sign_acceptance(self._config.domain, self._wallet.private_key, message)
+
+    async def _with_egress_price(self, key: SlotKey, terms: SlotTerms) -> SlotTerms:
+        """With the price for reading that we bind ourselves to: that of our offer, or what we have signed."""
+        known = await self._executors.in_database(self._ledger.slot, key)
+        if known is None or known.state is SlotState.STAGED:
+            price = self._config.offer.egress_price_per_gib
+        else:
+            price = known.agreed.max_egress_price_per_gib
+        return replace(terms, max_egress_price_per_gib=price)
 
     async def extend(
         self,
@@ -206,6 +222,7 @@ class AcceptanceService:
             )
 
         async def judge(record: SlotRecord, terms: SlotTerms, view: View) -> None:
+            check_egress_price(terms, self._config.offer)
             await self._terms_check.check_own(record, terms, view, highest_factor=None)
 
         async with self._signing.turn():
@@ -231,6 +248,7 @@ class AcceptanceService:
             root=terms.root,
             leaf_count=terms.leaf_count,
             rate=terms.rate,
+            max_egress_price_per_gib=terms.max_egress_price_per_gib,
             end=terms.end,
             deadline_block=deadline_block,
             previous=previous,

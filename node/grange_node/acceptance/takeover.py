@@ -45,5 +45,6 @@ def terms_of(order: Order | None, held: Held, slot: int, farmer: FarmerId) -> Sl
         piece_leaves=held.piece_leaves,
         root=wanted.root,
         rate=wanted.rate,
+        max_egress_price_per_gib=wanted.max_egress_price_per_gib,
         end=order.end,
     )

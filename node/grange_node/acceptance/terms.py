@@ -101,6 +101,17 @@ def check_terms(
         )
 
 
+def check_egress_price(terms: SlotTerms, offer: Offer) -> None:
+    """Raise TermsRefused for a vacant slot whose readers would pay less than we ask: how much at most was
+    agreed when it was placed."""
+    if terms.max_egress_price_per_gib < offer.egress_price_per_gib:
+        raise TermsRefused(
+            "reading this slot may cost no more than was agreed when it was placed: less than we ask",
+            max_egress_price_per_gib=terms.max_egress_price_per_gib,
+            asked_egress_price_per_gib=offer.egress_price_per_gib,
+        )
+
+
 def check_stake(terms: SlotTerms, commitments: Commitments, collateral_epochs: int) -> None:
     """Raise StakeTooSmall when all that is placed and accepted, with this slot, needs more stake than
     there is."""

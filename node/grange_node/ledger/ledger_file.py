@@ -106,6 +106,10 @@ ALTER TABLE entries ADD COLUMN cut_epoch INTEGER;
 ALTER TABLE entries ADD COLUMN cut_block INTEGER;
 """
 """The last epoch in which positions of a lost slot are drawn: before all that is alive they are not."""
+_READ_PRICES = """
+ALTER TABLE slots ADD COLUMN max_egress_price TEXT NOT NULL DEFAULT '0';
+"""
+"""What we signed that reading a slot costs at most."""
 _FROM_1 = f"""
 ALTER TABLE slots ADD COLUMN previous BLOB NOT NULL DEFAULT x'';
 ALTER TABLE slots ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
@@ -130,16 +134,17 @@ process that nobody may set."""
 
 
 SCHEMA: Final = Schema(
-    version=8,
-    create=_SCHEMA + _ENTRIES + _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN + _CUT,
+    version=9,
+    create=_SCHEMA + _ENTRIES + _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN + _CUT + _READ_PRICES,
     upgrades={
-        1: _FROM_1 + _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN + _CUT,
-        2: _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN + _CUT,
-        3: _DATES + _WITNESSED + _AGES + _PROVEN + _CUT,
-        4: _WITNESSED + _AGES + _PROVEN + _CUT,
-        5: _AGES + _PROVEN + _CUT,
-        6: _PROVEN + _CUT,
-        7: _CUT,
+        1: _FROM_1 + _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN + _CUT + _READ_PRICES,
+        2: _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN + _CUT + _READ_PRICES,
+        3: _DATES + _WITNESSED + _AGES + _PROVEN + _CUT + _READ_PRICES,
+        4: _WITNESSED + _AGES + _PROVEN + _CUT + _READ_PRICES,
+        5: _AGES + _PROVEN + _CUT + _READ_PRICES,
+        6: _PROVEN + _CUT + _READ_PRICES,
+        7: _CUT + _READ_PRICES,
+        8: _READ_PRICES,
     },
 )
 

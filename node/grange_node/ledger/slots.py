@@ -16,7 +16,7 @@ from grange_node.slot_key import SlotKey
 
 _SLOT_COLUMNS = (
     "renter, order_id, slot, state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block,"
-    " previous, start, was_placed, deadline_at, ends_at, declared_lost, renter_proven,"
+    " previous, start, was_placed, deadline_at, ends_at, declared_lost, renter_proven, max_egress_price,"
     " EXISTS (SELECT 1 FROM entries WHERE entries.order_id = slots.order_id"
     " AND entries.slot = slots.slot AND lost_epoch IS NULL)"
     " AND NOT EXISTS (SELECT 1 FROM slots AS other WHERE other.order_id = slots.order_id"
@@ -59,7 +59,8 @@ class SlotTable(Tables):
             changed = write.execute(
                 "UPDATE slots SET state = 'accepted', pieces = ?, piece_leaves = ?, root = ?, rate = ?,"
                 " end = ?, deadline_block = ?, previous = ?, start = ?, deadline_at = ?,"
-                " ends_at = max(?, ifnull(ends_at, 0)), renter_proven = max(?, renter_proven)"
+                " ends_at = max(?, ifnull(ends_at, 0)), renter_proven = max(?, renter_proven),"
+                " max_egress_price = ?"
                 " WHERE order_id = ? AND slot = ? AND renter = ? AND state != 'placed'",
                 (
                     terms.pieces,
@@ -73,6 +74,7 @@ class SlotTable(Tables):
                     deadline_at,
                     ends_at,
                     renter_proven,
+                    str(terms.max_egress_price_per_gib),
                     key.order,
                     key.slot,
                     key.renter,
@@ -120,8 +122,8 @@ class SlotTable(Tables):
             lambda write: write.execute(
                 "INSERT OR REPLACE INTO slots (renter, order_id, slot, state, staged_at, pieces,"
                 " piece_leaves, root, rate, end, deadline_block, placed_block, previous, start,"
-                " was_placed, ends_at)"
-                " VALUES (?, ?, ?, 'placed', 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
+                " was_placed, ends_at, max_egress_price)"
+                " VALUES (?, ?, ?, 'placed', 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
                 (
                     key.renter,
                     key.order,
@@ -136,6 +138,7 @@ class SlotTable(Tables):
                     _previous(terms),
                     terms.start,
                     ends_at,
+                    str(terms.max_egress_price_per_gib),
                 ),
             )
         )
@@ -206,7 +209,7 @@ def _previous(terms: SlotTerms) -> bytes:
 
 def _record(row: tuple[Any, ...]) -> SlotRecord:
     state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block, previous, start = row[3:13]
-    was_placed, deadline_at, ends_at, declared_lost, renter_proven, is_listed = row[13:]
+    was_placed, deadline_at, ends_at, declared_lost, renter_proven, max_egress_price, is_listed = row[13:]
     terms = None
     if state != SlotState.STAGED.value:
         terms = SlotTerms(
@@ -214,6 +217,7 @@ def _record(row: tuple[Any, ...]) -> SlotRecord:
             piece_leaves=piece_leaves,
             root=root,
             rate=int(rate),
+            max_egress_price_per_gib=int(max_egress_price),
             end=Epoch(end),
             previous=OrderId(previous) if previous else NO_ORDER,
             start=Epoch(start),

@@ -94,15 +94,23 @@ class PaymentGate:
 
     @asynccontextmanager
     async def admitted(
-        self, payer: Payer, size_bytes: int, header: str | None, *, network: Network, is_own: bool
+        self,
+        payer: Payer,
+        size_bytes: int,
+        header: str | None,
+        *,
+        network: Network,
+        is_own: bool,
+        most_per_gib: int,
     ) -> AsyncIterator[Earn]:
         """One read, while it lasts. What is yielded is to be awaited before the first byte leaves.
 
-        `network` is that of the reader, `is_own` says whether the slot is its own. Raises RangeInvalid for
+        `network` is that of the reader, `is_own` says whether the slot is its own; it costs `most_per_gib` at
+        most, which is what was signed for it. Raises RangeInvalid for
         more than one step, PaymentNeeded, VaultTooSmall, Unauthorised, Malformed, ChainDown; TooBusy where
         others read for nothing.
         """
-        price = egress_rounded_up(self._price_per_gib, size_bytes)
+        price = egress_rounded_up(min(self._price_per_gib, most_per_gib), size_bytes)
         if (price or not is_own) and size_bytes > STEP_BYTES:
             raise RangeInvalid(f"one request gets {STEP_BYTES} bytes at most", limit=STEP_BYTES)
         if not price:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from grange.chain import Farmer
 from grange.chain.orders import OrderState
+from grange.peer.read_payments import read_price
 from grange.repair import PassCost
 from grange.types import FarmerId
 from grange.units import egress_rounded_up
@@ -82,4 +83,5 @@ def fetch_limit(order_state: OrderState, live: Iterable[int], farmers: Mapping[F
 
 
 def _egress(order_state: OrderState, slot: int, farmers: Mapping[FarmerId, Farmer]) -> int:
-    return farmers[order_state.slots[slot].farmer].offer.egress_price_per_gib
+    held = order_state.slots[slot]
+    return read_price(farmers[held.farmer], held.max_egress_price_per_gib)

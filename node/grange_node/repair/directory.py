@@ -68,9 +68,9 @@ class Reading:
         """What came in at the sockets."""
         return self._meter.received_bytes
 
-    def source(self, farmer: FarmerId) -> Peer:
-        """A farmer to read from."""
+    def source(self, farmer: FarmerId, most_per_gib: int) -> Peer:
+        """A farmer to read a slot from for which it has signed this price for a GiB."""
         known = self._directory.farmers[farmer]
         price = min(known.offer.egress_price_per_gib, self._priced[farmer].offer.egress_price_per_gib)
         known = replace(known, offer=replace(known.offer, egress_price_per_gib=price))
-        return Peer(known, self._session, self._directory.signer, self._payments)
+        return Peer(known, self._session, self._directory.signer, self._payments, most_per_gib)

@@ -27,7 +27,8 @@ from grange.types import FarmerId
 from grange.units import format_count
 from grange_node.errors import ReadsClosed, RepairStopped
 
-OpenPeer = Callable[[FarmerId], Peer]
+OpenPeer = Callable[[FarmerId, int], Peer]
+"""A farmer to read a slot from for which it has signed this price for a GiB."""
 
 log = logging.getLogger("grange.repair")
 
@@ -49,7 +50,11 @@ class Sources:
                 slot=slot,
                 farmer=order_state.slots[slot].farmer,
                 root=order_state.slots[slot].root,
-                open_peer=partial(open_peer, order_state.slots[slot].farmer),
+                open_peer=partial(
+                    open_peer,
+                    order_state.slots[slot].farmer,
+                    order_state.slots[slot].max_egress_price_per_gib,
+                ),
             )
             for slot in slots
         ]

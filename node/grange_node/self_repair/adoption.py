@@ -133,6 +133,7 @@ def _terms(order_state: OrderState, entry: Entry) -> SlotTerms:
         piece_leaves=order_state.geometry.piece_leaves,
         root=entry.root,
         rate=entry.rate,
+        max_egress_price_per_gib=order_state.slots[entry.slot].max_egress_price_per_gib,
         end=entry.end,
         previous=order_state.previous if entry.extension else NO_ORDER,
         start=entry.start if entry.extension else AFTER_PLACING,

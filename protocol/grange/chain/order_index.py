@@ -39,7 +39,7 @@ from grange.storage.connection import BUSY_SECONDS
 from grange.storage.optional_database import OptionalDatabase
 from grange.types import Address, Epoch, FarmerId, OrderId
 
-INDEX_VERSION: Final = 1
+INDEX_VERSION: Final = 2
 MAX_BLOCK: Final = (1 << 63) - 1
 _IS_OPEN: Final = "SELECT 1 FROM orders WHERE id = ? AND gone = 0 AND closed_block IS NULL"
 _COUNT_OPEN: Final = "SELECT count(*) FROM orders WHERE gone = 0 AND closed_block IS NULL"

@@ -23,7 +23,7 @@ SHOWN, GONE, GIVEN_UP = range(3)
 
 _KEPT_ARGS: Final = {
     "OrderPlaced": ("renter", "from", "end", "leaf_count", "piece_leaves", "k", "n"),
-    "SlotFilled": ("slot", "farmer", "root", "rate", "from"),
+    "SlotFilled": ("slot", "farmer", "root", "rate", "max_egress_price_per_gib", "from"),
     "OrderExtended": ("previous",),
     "LossDeclared": ("slot",),
     "OrderClosed": ("refund", "compensation"),
@@ -47,7 +47,8 @@ CREATE INDEX IF NOT EXISTS orders_by_block ON orders (block);
 CREATE INDEX IF NOT EXISTS orders_by_end ON orders (end);
 CREATE TABLE IF NOT EXISTS slots (
     order_id BLOB NOT NULL REFERENCES orders (id) ON DELETE CASCADE, slot INTEGER NOT NULL,
-    farmer INTEGER NOT NULL, root BLOB NOT NULL, rate TEXT NOT NULL, start INTEGER NOT NULL,
+    farmer INTEGER NOT NULL, root BLOB NOT NULL, rate TEXT NOT NULL,
+    max_egress_price TEXT NOT NULL, start INTEGER NOT NULL,
     is_lost INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (order_id, slot)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS slots_of_farmers ON slots (farmer);
@@ -75,7 +76,7 @@ def read_orders(db: sqlite3.Connection, condition: str, values: Sequence[Any]) -
     query = f"SELECT {_COLUMNS} FROM orders WHERE {condition} ORDER BY block DESC, id"
     rows = db.execute(query, values).fetchall()
     query = (
-        "SELECT order_id, farmer, root, rate, start, is_lost FROM slots"
+        "SELECT order_id, farmer, root, rate, max_egress_price, start, is_lost FROM slots"
         f" WHERE order_id IN (SELECT id FROM orders WHERE {condition}) ORDER BY order_id, slot"
     )
     slots: dict[bytes, list[tuple[Any, ...]]] = {row[0]: [] for row in rows}
@@ -95,10 +96,16 @@ def _state(row: tuple[Any, ...], slots: Sequence[tuple[Any, ...]]) -> OrderState
         end=Epoch(end),
         geometry=Geometry.from_leaves(k=k, n=n, leaf_count=leaf_count, piece_leaves=piece_leaves),
         slots=tuple(
-            Slot(farmer=FarmerId(farmer), root=root, rate=int(rate), start=Epoch(since))
-            for farmer, root, rate, since, _ in slots
+            Slot(
+                farmer=FarmerId(farmer),
+                root=root,
+                rate=int(rate),
+                max_egress_price_per_gib=int(max_egress_price),
+                start=Epoch(since),
+            )
+            for farmer, root, rate, max_egress_price, since, _ in slots
         ),
-        lost=frozenset(index for index, slot in enumerate(slots) if slot[4]),
+        lost=frozenset(index for index, slot in enumerate(slots) if slot[-1]),
         previous=OrderId(previous) if previous else NO_ORDER,
         origin=OrderId(origin) if origin else NO_ORDER,
         closing=None
@@ -143,9 +150,19 @@ def write_order(db: sqlite3.Connection, order: OrderState) -> None:
     )
     db.execute("DELETE FROM slots WHERE order_id = ?", (order.id,))
     db.executemany(
-        "INSERT INTO slots (order_id, slot, farmer, root, rate, start, is_lost) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO slots (order_id, slot, farmer, root, rate, max_egress_price, start, is_lost)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (order.id, index, slot.farmer, slot.root, str(slot.rate), slot.start, index in order.lost)
+            (
+                order.id,
+                index,
+                slot.farmer,
+                slot.root,
+                str(slot.rate),
+                str(slot.max_egress_price_per_gib),
+                slot.start,
+                index in order.lost,
+            )
             for index, slot in enumerate(order.slots)
         ],
     )

@@ -168,6 +168,7 @@ def filled_slots(order: OrderId, events: Iterable[Event]) -> dict[int, Slot]:
             farmer=FarmerId(event.args["farmer"]),
             root=bytes(event.args["root"]),
             rate=event.args["rate"],
+            max_egress_price_per_gib=event.args["max_egress_price_per_gib"],
             start=Epoch(event.args["from"]),
         )
         for event in events

@@ -21,7 +21,7 @@ from grange.peer.address_policy import AddressPolicy, AddressRefused
 from grange.peer.errors import FarmerLied, FarmerRefused, FarmerUnreachable, PieceClosed
 from grange.peer.meter import Meter, MeteredConnector
 from grange.peer.names import Resolver
-from grange.peer.read_payments import Payment, ReadPayments
+from grange.peer.read_payments import Payment, ReadPayments, asks_more_than_signed
 from grange.peer.signer import Signer
 from grange.peer.timeouts import PeerTimeouts
 from grange.plain_errors import describe_http_error
@@ -87,10 +87,13 @@ class Peer:
         session: aiohttp.ClientSession,
         signer: Signer,
         payments: ReadPayments | None = None,
+        most_per_gib: int | None = None,
     ) -> None:
-        """Without payments only farmers that ask nothing for it are read from."""
+        """Without payments only farmers that ask nothing for it are read from. `most_per_gib` is what the
+        farmer has signed that reading costs, in base units: it is not paid more."""
         self.farmer = farmer
         self._payments = payments
+        self._most_per_gib = most_per_gib
         self._session = session
         self._signer = signer
         self._base = endpoint_url(farmer)
@@ -152,15 +155,24 @@ class Peer:
 
     async def _step(self, order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
         for _ in range(PAYMENT_TRIES - 1):
-            payment = await self._payments.pay(self.farmer, size_bytes) if self._payments else None
+            payment = await self._pay(size_bytes)
             try:
                 return await self._ranged(order, slot, start, size_bytes, payment)
             except FarmerRefused as error:
-                if payment is None or error.code != ErrorCode.PAYMENT_NEEDED:
+                if error.code != ErrorCode.PAYMENT_NEEDED:
+                    raise
+                if payment is None:
+                    if self._most_per_gib == 0:
+                        raise asks_more_than_signed(self.farmer.id) from error
                     raise
                 await self._reconcile(payment, error)
-        payment = await self._payments.pay(self.farmer, size_bytes) if self._payments else None
+        payment = await self._pay(size_bytes)
         return await self._ranged(order, slot, start, size_bytes, payment)
+
+    async def _pay(self, size_bytes: int) -> Payment | None:
+        if self._payments is None:
+            return None
+        return await self._payments.pay(self.farmer, size_bytes, self._most_per_gib)
 
     async def _reconcile(self, payment: Payment, error: FarmerRefused) -> None:
         """Find out with the farmer what stands, after it found a voucher too small."""

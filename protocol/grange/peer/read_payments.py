@@ -78,8 +78,21 @@ class Payment:
 
     farmer: FarmerId
     price: int
+    most: int | None
+    """What the farmer has signed that it may cost; None where that is not known."""
     header: str
     is_open: bool = True
+
+
+def read_price(farmer: Farmer, most_per_gib: int | None) -> int:
+    """What a GiB of a slot costs for which the farmer has signed `most_per_gib`, in base units."""
+    asked = farmer.offer.egress_price_per_gib
+    return asked if most_per_gib is None else min(asked, most_per_gib)
+
+
+def asks_more_than_signed(farmer: FarmerId) -> FarmerLied:
+    """What is wrong with a farmer that breaks its word."""
+    return FarmerLied(f"Farmer {farmer} asks more for reading than it signed for when it took the slot.")
 
 
 class ReadPayments:
@@ -115,9 +128,12 @@ class ReadPayments:
             account=self._account,
         )
 
-    async def pay(self, farmer: Farmer, size_bytes: int) -> Payment | None:
-        """Set aside what so many bytes cost; None if they cost nothing. Raises OverBudget."""
-        price = egress_rounded_up(farmer.offer.egress_price_per_gib, size_bytes)
+    async def pay(self, farmer: Farmer, size_bytes: int, most_per_gib: int | None = None) -> Payment | None:
+        """Set aside what so many bytes cost; None if they cost nothing. Raises OverBudget.
+
+        They cost what the farmer asks on chain, and no more than `most_per_gib`, which it has signed.
+        """
+        price = egress_rounded_up(read_price(farmer, most_per_gib), size_bytes)
         if not price:
             return None
         self.budget.spend(price)
@@ -135,7 +151,8 @@ class ReadPayments:
             if standing:
                 await self._give_back(farmer.id, price, doubtful=False)
             raise
-        return Payment(farmer=farmer.id, price=price, header=self._header(farmer.id, standing[0]))
+        most = None if most_per_gib is None else egress_rounded_up(most_per_gib, size_bytes)
+        return Payment(farmer=farmer.id, price=price, most=most, header=self._header(farmer.id, standing[0]))
 
     def served(self, payment: Payment) -> None:
         """The farmer answers, and keeps the price."""
@@ -183,7 +200,10 @@ class ReadPayments:
         return await self._executors.in_database(self.channels.channel, farmer)
 
     def check_price(self, payment: Payment, shortage: Shortage) -> None:
-        """Raise FarmerRefused when a farmer asks more than the chain says."""
+        """Raise FarmerLied when a farmer asks more than it has signed, FarmerRefused when it asks more than
+        its offer on chain says."""
+        if payment.most is not None and shortage.needed > payment.most:
+            raise asks_more_than_signed(payment.farmer)
         if shortage.needed > payment.price:
             raise FarmerRefused(
                 f"Farmer {payment.farmer} asks more for reading than its offer on chain.",

@@ -32,6 +32,8 @@ from grange.wire.bodies import (
     TakeOverRequest,
 )
 
+DEARER_CODE = "dearer"
+"""Our own word for an acceptance by which reading may cost more than the farmer's offer says."""
 OTHER_SIGNER_CODE = "signer"
 """Our own word for an acceptance that another key signed than the chain has as the farmer's operator."""
 
@@ -96,7 +98,8 @@ class AcceptanceTerms:
         """The acceptance as the market takes it.
 
         Raises FarmerLied when it is for anything else than what was asked for, or dearer; FarmerRefused when
-        it lapses before `deadline_block`, or when another key than the operator's signed it for this use.
+        it lapses before `deadline_block`, when reading may cost more than the farmer's offer says, or when
+        another key than the operator's signed it for this use.
         """
         farmer, rate = request.keeper.farmer, request.keeper.rate
         asked = {
@@ -111,6 +114,7 @@ class AcceptanceTerms:
                 raise FarmerLied(f"Farmer {farmer.id} accepts another {name} than was asked for.")
         if not 0 < answer.rate <= rate or (self.held is not None and answer.rate != rate):
             raise FarmerLied(f"Farmer {farmer.id} accepts at another price than was offered.")
+        self._check_egress(answer, request)
         message = AcceptanceMessage(
             order=self.order,
             farmer=farmer.id,
@@ -118,6 +122,7 @@ class AcceptanceTerms:
             root=answer.root,
             leaf_count=answer.leaf_count,
             rate=answer.rate,
+            max_egress_price_per_gib=answer.max_egress_price_per_gib,
             end=Epoch(answer.end),
             deadline_block=answer.deadline_block,
             previous=self._previous(request.slot),
@@ -144,10 +149,24 @@ class AcceptanceTerms:
             farmer=farmer.id,
             root=answer.root,
             rate=answer.rate,
+            max_egress_price_per_gib=answer.max_egress_price_per_gib,
             deadline_block=answer.deadline_block,
             r=answer.r,
             vs=answer.vs,
         )
+
+    def _check_egress(self, answer: AcceptanceAnswer, request: SlotRequest) -> None:
+        """A vacant slot keeps its price for reading; anyone else was chosen by its offer, which it may have
+        raised since."""
+        farmer, most = request.keeper.farmer, answer.max_egress_price_per_gib
+        if self.held is not None and most != self.held.slots[request.slot].max_egress_price_per_gib:
+            raise FarmerLied(f"Farmer {farmer.id} accepts another price for reading than the slot has.")
+        if self.held is None and most > farmer.offer.egress_price_per_gib:
+            raise FarmerRefused(
+                f"Farmer {farmer.id} wants to be paid more for reading than its offer on chain says.",
+                status=0,
+                code=DEARER_CODE,
+            )
 
 
 async def collect(

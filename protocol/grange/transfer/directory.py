@@ -164,9 +164,12 @@ class FarmerDirectory:
         for answer in self._answers.values():
             answer.forget()
 
-    def peer(self, farmer: Farmer, payments: ReadPayments | None = None) -> Peer:
-        """A farmer to talk to. Raises FarmerUnreachable for an endpoint that is not an address."""
-        return Peer(farmer, self._session, self.signer, payments or self.payments)
+    def peer(
+        self, farmer: Farmer, payments: ReadPayments | None = None, most_per_gib: int | None = None
+    ) -> Peer:
+        """A farmer to talk to; to read a slot for which it has signed `most_per_gib`. Raises
+        FarmerUnreachable for an endpoint that is not an address."""
+        return Peer(farmer, self._session, self.signer, payments or self.payments, most_per_gib)
 
     async def registered(self) -> Registered:
         """Everybody, as the chain has them. Raises the errors of the chain."""

@@ -28,6 +28,8 @@ from grange.wire.limits import MAX_CODE_CHARACTERS, MAX_MESSAGE_CHARACTERS, MAX_
 
 Rate = Annotated[int, Field(gt=0, le=MAX_RATE)]
 """Base units per epoch."""
+EgressPrice = Annotated[int, Field(ge=0, le=MAX_RATE)]
+"""Base units for a GiB that is read."""
 PieceLeaves = Annotated[int, Field(gt=0, le=MAX_PIECE_LEAVES)]
 LeafCount = Annotated[int, Field(gt=0, le=MAX_LEAF_COUNT)]
 PieceCount = Annotated[int, Field(gt=0, le=MAX_PIECES_PER_SLOT)]
@@ -82,6 +84,7 @@ class AcceptanceAnswer(_Answer):
     slot: SlotNumber
     root: Hash
     rate: Annotated[int, Field(ge=0, le=MAX_RATE)]
+    max_egress_price_per_gib: EgressPrice
     leaf_count: LeafCount
     end: EpochNumber
     deadline_block: BlockNumber
@@ -155,19 +158,27 @@ class ExtendRequest(_NewSlot):
 
 
 class HeldSlot(_Request):
-    """A slot as the chain binds it: its farmer, root, rate, and the first epoch that it is paid for."""
+    """A slot as the chain binds it: its farmer, root, rate, highest price for reading, and the first epoch
+    that it is paid for."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
     farmer: FarmerNumber
     root: Hash
     rate: Rate
+    max_egress_price_per_gib: EgressPrice
     start: Annotated[EpochNumber, Field(alias="from")]
 
     @classmethod
     def showing(cls, slot: Slot) -> Self:
         """For a slot of an order that we know."""
-        fields = {"farmer": slot.farmer, "root": slot.root, "rate": slot.rate, "from": slot.start}
+        fields = {
+            "farmer": slot.farmer,
+            "root": slot.root,
+            "rate": slot.rate,
+            "max_egress_price_per_gib": slot.max_egress_price_per_gib,
+            "from": slot.start,
+        }
         return cls.model_validate(fields)
 
 
@@ -193,7 +204,14 @@ class TakeOverRequest(_Request):
     def held(self, order: OrderId) -> Held:
         """The order as it is shown."""
         slots = (
-            Slot(farmer=slot.farmer, root=slot.root, rate=slot.rate, start=slot.start) for slot in self.slots
+            Slot(
+                farmer=slot.farmer,
+                root=slot.root,
+                rate=slot.rate,
+                max_egress_price_per_gib=slot.max_egress_price_per_gib,
+                start=slot.start,
+            )
+            for slot in self.slots
         )
         return Held(
             order=order, leaf_count=self.leaf_count, piece_leaves=self.piece_leaves, slots=tuple(slots)

@@ -125,7 +125,13 @@ abstract contract Crowd is MarketTest, Meter {
     function _heldBy(OrderId order, FarmerId[] memory farmers, uint256 from) internal pure returns (Held memory held) {
         held = Held({order: order, leafCount: 1, pieceLeaves: 1, slots: new Slot[](farmers.length)});
         for (uint256 i = 0; i < farmers.length; ++i) {
-            held.slots[i] = Slot(farmers[i], _root(i), Rate.wrap(uint80(RATE)), Epoch.wrap(uint32(from)));
+            held.slots[i] = Slot(
+                farmers[i],
+                _root(i),
+                Rate.wrap(uint80(RATE)),
+                _offer().egressPricePerGib,
+                Epoch.wrap(uint32(from))
+            );
         }
     }
 
@@ -145,6 +151,7 @@ abstract contract Crowd is MarketTest, Meter {
             consent.root = held.slots[i].root;
             consent.leafCount = 1;
             consent.rate = held.slots[i].rate;
+            consent.maxEgressPricePerGib = held.slots[i].maxEgressPricePerGib;
             consent.end = Epoch.wrap(uint32(end));
             consent.deadlineBlock = uint64(block.number + 100);
             consent.previous = bytes32(uint256(Epoch.unwrap(held.slots[i].from)));

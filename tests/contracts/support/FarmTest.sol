@@ -160,7 +160,15 @@ abstract contract FarmTest is MarketTest {
         stored.data = data;
         for (uint256 slot = 0; slot < acceptances.length; ++slot) {
             Acceptance memory a = acceptances[slot];
-            stored.slots.push(Slot({farmer: a.farmer, root: a.root, rate: a.rate, from: Epoch.wrap(uint32(from))}));
+            stored.slots.push(
+                Slot({
+                    farmer: a.farmer,
+                    root: a.root,
+                    rate: a.rate,
+                    maxEgressPricePerGib: a.maxEgressPricePerGib,
+                    from: Epoch.wrap(uint32(from))
+                })
+            );
             _keep(order, slot, extension);
         }
         _placed.push(order);
@@ -236,6 +244,7 @@ abstract contract FarmTest is MarketTest {
                 root: stored.slots[slot].root,
                 leafCount: stored.leafCount,
                 rate: stored.slots[slot].rate,
+                maxEgressPricePerGib: stored.slots[slot].maxEgressPricePerGib,
                 end: Epoch.wrap(stored.end),
                 deadlineBlock: deadlineBlock,
                 previous: bytes32(uint256(Epoch.unwrap(stored.slots[slot].from))),
@@ -323,7 +332,7 @@ abstract contract FarmTest is MarketTest {
     function _voucher(uint256 key, FarmerId farmer, uint256 cumulative) internal view returns (Voucher memory voucher) {
         voucher.renter = vm.addr(key);
         voucher.cumulative = cumulative;
-        (voucher.r, voucher.vs) = _signCompact(
+        voucher.signature = _signBytes(
             key,
             _voucherDigest(address(market), block.chainid, voucher.renter, farmer, cumulative)
         );

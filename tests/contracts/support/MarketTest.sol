@@ -40,7 +40,7 @@ abstract contract MarketTest {
     uint256 internal constant RENTER_KEY = 77;
 
     bytes32 internal constant ACCEPTANCE_TYPEHASH = keccak256(
-        "Acceptance(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,uint32 end,uint64 deadlineBlock,bytes32 previous,address repairer)"
+        "Acceptance(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,uint80 maxEgressPricePerGib,uint32 end,uint64 deadlineBlock,bytes32 previous,address repairer)"
     );
     bytes32 internal constant HAND_OVER_TYPEHASH = keccak256(
         "HandOver(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,uint32 end,"
@@ -63,6 +63,7 @@ abstract contract MarketTest {
         bytes32 root;
         uint256 leafCount;
         Rate rate;
+        uint80 maxEgressPricePerGib;
         Epoch end;
         uint64 deadlineBlock;
         bytes32 previous;
@@ -270,6 +271,12 @@ abstract contract MarketTest {
         vs = bytes32((uint256(v - 27) << 255) | uint256(s));
     }
 
+    /// @dev EIP-2098, in 64 bytes.
+    function _signBytes(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
+        (bytes32 r, bytes32 vs) = _signCompact(key, digest);
+        return bytes.concat(r, vs);
+    }
+
     /// @dev Who signed this, or nobody: EIP-2098 back again.
     function _signer(bytes32 digest, bytes32 r, bytes32 vs) internal pure returns (address) {
         return ecrecover(digest, uint8(27 + (uint256(vs) >> 255)), r, (vs << 1) >> 1);
@@ -305,6 +312,7 @@ abstract contract MarketTest {
             farmer: farmer,
             root: root,
             rate: Rate.wrap(uint80(rate)),
+            maxEgressPricePerGib: _offer().egressPricePerGib,
             deadlineBlock: uint64((_now() + 10) * EPOCH_BLOCKS),
             r: 0,
             vs: 0
@@ -343,6 +351,7 @@ abstract contract MarketTest {
                 root: acceptance.root,
                 leafCount: terms.leafCount,
                 rate: acceptance.rate,
+                maxEgressPricePerGib: acceptance.maxEgressPricePerGib,
                 end: terms.end,
                 deadlineBlock: acceptance.deadlineBlock,
                 previous: OrderId.unwrap(previous),

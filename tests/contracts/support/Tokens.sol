@@ -76,3 +76,27 @@ contract ReentrantToken is ERC20("Reentrant", "RE") {
         require(_mayPass || !done, "the market let itself be entered again");
     }
 }
+
+/// @title A token whose balances change by themselves, and that may begin to take a fee
+contract RebasingToken is ERC20("Rebasing", "ELASTIC") {
+    bool private _taxes;
+
+    constructor(uint256 supply) {
+        _mint(msg.sender, supply);
+    }
+
+    function rebase(address holder, uint256 balance) external {
+        uint256 had = balanceOf(holder);
+        if (balance > had) _mint(holder, balance - had);
+        else _burn(holder, had - balance);
+    }
+
+    function tax() external {
+        _taxes = true;
+    }
+
+    function _update(address from, address to, uint256 amount) internal override {
+        super._update(from, to, amount);
+        if (_taxes && from != address(0) && to != address(0)) super._update(to, address(0), 1);
+    }
+}

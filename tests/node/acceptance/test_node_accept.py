@@ -42,6 +42,7 @@ def signer_of(slot: Any, answer: dict[str, Any]) -> str:
         root=bytes.fromhex(answer["root"]),
         leaf_count=answer["leaf_count"],
         rate=answer["rate"],
+        max_egress_price_per_gib=answer["max_egress_price_per_gib"],
         end=Epoch(answer["end"]),
         deadline_block=answer["deadline_block"],
     )

@@ -318,7 +318,9 @@ async def test_strangers_read_for_nothing_within_bounds(farm: Farm) -> None:
     await farm.keep(parcel())
     farm.node.payment_gate._guest_shares = FairShares(150)
     assert (await read(farm, parcel(), 150, by=STRANGER)).status_code == 206
-    async with farm.node.payment_gate.admitted(STRANGER.address, 100, None, network=UNKNOWN, is_own=False):
+    async with farm.node.payment_gate.admitted(
+        STRANGER.address, 100, None, network=UNKNOWN, is_own=False, most_per_gib=0
+    ):
         response = await read(farm, parcel(), 100, by=STRANGER)
         assert (response.status_code, error_of(response)) == (429, "limit_reached")
         assert (await read(farm, parcel(), SIZE)).status_code == 206
@@ -334,7 +336,9 @@ async def test_one_stranger_that_takes_its_bytes_slowly_keeps_no_other_from_read
     await farm.keep(parcel())
     farm.node.payment_gate._guest_shares = FairShares(400)
     monkeypatch.setattr(payment_gate_module, "MAX_GUEST_BYTES_PER_READER", 150)
-    async with farm.node.payment_gate.admitted(STRANGER.address, 100, None, network=UNKNOWN, is_own=False):
+    async with farm.node.payment_gate.admitted(
+        STRANGER.address, 100, None, network=UNKNOWN, is_own=False, most_per_gib=0
+    ):
         assert (await read(farm, parcel(), 100, by=STRANGER)).status_code == 429
         assert (await read(farm, parcel(), 100, by=other)).status_code == 206
 
@@ -349,7 +353,9 @@ async def test_one_network_that_takes_its_bytes_slowly_keeps_no_other_from_readi
         with suppress(TooBusy):
             for number in range(1, 9):
                 reader = address_from(number.to_bytes(20))
-                read_slowly = farm.node.payment_gate.admitted(reader, 100, None, network=slow, is_own=False)
+                read_slowly = farm.node.payment_gate.admitted(
+                    reader, 100, None, network=slow, is_own=False, most_per_gib=0
+                )
                 await stack.enter_async_context(read_slowly)
         assert (await read(farm, parcel(), 100, by=STRANGER)).status_code == 206
 

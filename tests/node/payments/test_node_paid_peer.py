@@ -11,6 +11,7 @@ from paid_support import PRICED, RENTER, STRANGER, VAULT, customer, serving
 
 from grange.peer import (
     Budget,
+    FarmerLied,
     FarmerRefused,
     OverBudget,
     Peer,
@@ -163,6 +164,43 @@ async def test_a_price_above_the_offer_is_not_paid(tmp_path: Path, market: FakeM
                 await got(peer, parcel(), 0, 100)
             assert raised.value.code == "dearer"
         assert farm.node.payment_gate.account(RENTER.address) is None
+
+
+async def test_a_farm_that_raises_its_price_asks_what_it_signed_for_what_it_keeps(
+    tmp_path: Path, market: FakeMarket
+) -> None:
+    """After a restart with the new price, and also for a slot that is accepted again."""
+    dearer = OfferFile(**(PRICED.model_dump() | {"egress_price_per_gib": 2 * PRICED.egress_price_per_gib}))
+    async with serving(tmp_path / "data", market) as (farm, _):
+        signed = await farm.agree(parcel())
+        assert signed["max_egress_price_per_gib"] == PRICED.egress_price_per_gib
+        market.place(parcel().placed())
+        await farm.node.follower.refresh()
+    async with serving(tmp_path / "data", market, offer_terms=dearer) as (farm, endpoint):
+        again = (await farm.accept(parcel())).json()
+        assert again["max_egress_price_per_gib"] == PRICED.egress_price_per_gib
+        asked = dearer.egress_price_per_gib
+        most = PRICED.egress_price_per_gib
+        async with customer(farm, endpoint, most_per_gib=most, egress_price_per_gib=asked) as (
+            peer,
+            payments,
+        ):
+            assert await got(peer, parcel(), 0, 100)
+            assert payments.channels.channel(farm.node.config.farmer).total == 100
+        other = parcel(seed=1, slot=4)
+        assert (await farm.agree(other))["max_egress_price_per_gib"] == asked
+
+
+@pytest.mark.parametrize("most", [0, PRICED.egress_price_per_gib // 2])
+async def test_a_farm_that_asks_more_than_the_chain_says_it_signed_is_a_liar(
+    tmp_path: Path, market: FakeMarket, most: int
+) -> None:
+    async with serving(tmp_path / "data", market) as (farm, endpoint):
+        await farm.keep(parcel())
+        async with customer(farm, endpoint, most_per_gib=most) as (peer, payments):
+            with pytest.raises(FarmerLied, match="more for reading than it signed"):
+                await got(peer, parcel(), 0, 100)
+            assert payments.channels.channel(farm.node.config.farmer).standing == 0
 
 
 async def test_a_budget_ends_a_read_before_it_is_asked_for(tmp_path: Path, market: FakeMarket) -> None:

@@ -72,7 +72,7 @@ def place_odd(ground: Ground, *, piece_leaves: int, holder: int = 9) -> None:
     }  # fmt: skip
     filled = {
         "order": ODD, "farmer": FarmerId(holder), "slot": 0, "root": bytes(32), "rate": RATE,
-        "leaf_count": piece_leaves, "from": start, "end": END,
+        "max_egress_price_per_gib": 0, "leaf_count": piece_leaves, "from": start, "end": END,
     }  # fmt: skip
     lost = {
         "order": ODD, "farmer": FarmerId(holder), "slot": 0, "from": start, "lost_epoch": ground.epoch,
@@ -207,7 +207,7 @@ async def test_a_source_that_is_far_slower_than_others_is_asked_only_when_it_is_
                 await held_up.wait()
             return await super().read(*arguments)
 
-    def opened(farmer: FarmerId) -> Peer:
+    def opened(farmer: FarmerId, most_per_gib: int = 0) -> Peer:
         return Slow(ground, farmer, WALLET.address, nothing)  # type: ignore[return-value]
 
     policy = replace(POLICY, slow_to_give_for_repair=SlowRule(floor_seconds=0.2, factor=1.0))
@@ -412,7 +412,7 @@ class Lines:
                 if self._keep.puts >= POLICY.slow_to_store_rebuilt.in_a_row:
                     ahead.set()
 
-        def opened(farmer: FarmerId) -> Peer:
+        def opened(farmer: FarmerId, most_per_gib: int = 0) -> Peer:
             return Slow(ground, farmer, WALLET.address, nothing)  # type: ignore[return-value]
 
         def keeper(farmer: FarmerId) -> Keeper:

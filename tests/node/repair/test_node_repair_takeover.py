@@ -18,6 +18,7 @@ from node_support import (
     FakeMarket,
     Farm,
     Parcel,
+    config_for,
     error_of,
     open_farm,
     parcel,
@@ -42,6 +43,7 @@ from grange.types import Epoch, FarmerId, OrderId, Slot
 from grange.units import TOKEN
 from grange.wire.bodies import HeldSlot
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS
+from grange_node.config import OfferFile
 from grange_node.ledger.books import books_from
 from grange_node.records import SlotState
 
@@ -56,6 +58,8 @@ VACANT = 3
 class Rebuilt(Parcel):
     """A slot of the renter's order that a repairer has rebuilt and brings."""
 
+    read_price: int = 0
+
     @property
     def order(self) -> OrderId:
         return order_id(RENTER.address, SALT)
@@ -66,6 +70,7 @@ class Rebuilt(Parcel):
                 farmer=FarmerId(20 + index),
                 root=self.root if index == self.slot else bytes([index]) * 32,
                 rate=self.rate,
+                max_egress_price_per_gib=self.read_price,
                 start=Epoch(1),
             )
             for index in range(SLOTS)
@@ -299,6 +304,19 @@ async def test_a_rate_below_the_price_is_refused_and_one_far_above_is_not(farm: 
     dear = rebuilt(rate=TOKEN)
     put_on_chain(farm.market, dear)
     assert (await claimed(farm, dear)).status_code == 200
+
+
+@pytest.mark.parametrize(("price", "status"), [(4, 409), (5, 200), (6, 200)])
+async def test_a_slot_that_is_read_for_less_than_we_ask_is_refused(
+    tmp_path: Path, price: int, status: int
+) -> None:
+    """What reading costs at most was agreed when the slot was placed, and is signed as it stands there."""
+    known = config_for(tmp_path).offer_terms
+    asking_five = OfferFile(**(known.model_dump() | {"egress_price_per_gib": 5}))
+    async with open_farm(tmp_path, offer_terms=asking_five) as farm:
+        response = await claimed(farm, await brought(farm, read_price=price))
+        assert response.status_code == status
+        assert status == 409 or response.json()["max_egress_price_per_gib"] == price
 
 
 async def test_an_order_that_ends_before_we_could_begin_is_refused(farm: Farm) -> None:

@@ -303,6 +303,21 @@ async def test_slots_of_farmers_that_nobody_evicts_are_refilled_when_that_pays(t
     assert_whole(ground)
 
 
+async def test_farmers_that_raise_their_price_are_read_at_what_they_signed(tmp_path: Path) -> None:
+    """Else a vacant slot would be worth what its order's other farmers ask for helping."""
+    ground = Ground()
+    ground.max_egress_price_per_gib = 7
+    ground.slots = ground.place()
+    ground.mine_to_next_epoch()
+    ground.lapse(1, 2)
+    ground.end_auctions()
+    for keep in ground.keeps.values():
+        keep.egress_price = TOKEN << 20
+    job = await repaired(ground, tmp_path)
+    assert_whole(ground)
+    assert 0 < job.paid <= 2 * K * SEGMENTS, "a unit for each piece that is read"
+
+
 async def test_a_reorg_that_undoes_an_eviction_is_followed_by_another(tmp_path: Path) -> None:
     ground = ruined(1)
     depth = PARAMETERS.auction_epochs * PARAMETERS.epoch_blocks + 1
@@ -470,6 +485,8 @@ async def test_a_repair_that_ends_while_a_tick_reads_the_jobs_is_not_begun_again
 
         for _ in range(30):
             await repairer.tick()
+            while repairer._running and not read():  # noqa: ASYNC110
+                await asyncio.sleep(0)
             if read():
                 break
             ground.mine()

@@ -60,13 +60,16 @@ def stat(
             clock = await renter.market.clock()
             farmers = await renter.farmers_of(known.order)
             endpoints = {farmer.id: farmer.endpoint for farmer in farmers.values()}
+            remembered = await renter.distrusted()
+            distrusted = {farmer: why for farmer, why in remembered.items() if farmer in farmers}
         if as_json:
             document = output.order_json(known, clock)
             if manifest is not None:
                 document["entries"] = output.entries_json(manifest)
+            document["distrusted"] = {str(farmer): why for farmer, why in distrusted.items()}
             common.print_json(document)
             return
-        common.out.print(*order_screen(known, clock, endpoints), sep="\n\n")
+        common.out.print(*order_screen(known, clock, endpoints, distrusted), sep="\n\n")
         if known.awaits_closing(clock.epoch):
             common.err.print(waiting_screen([known]), soft_wrap=True)
         if manifest is not None:

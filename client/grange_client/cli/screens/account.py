@@ -25,7 +25,7 @@ def farmers_screen(reports: Sequence[FarmerReport]) -> RenderableType:
         farmer = report.farmer
         table.add_row(
             str(farmer.id),
-            Text(plain_text(farmer.endpoint), style="red" if report.silent else ""),
+            _endpoint(report),
             format_tokens_rounded_up(farmer.offer.price_per_gib_epoch),
             _room(report),
             format_tokens_rounded_up(farmer.stake),
@@ -34,6 +34,12 @@ def farmers_screen(reports: Sequence[FarmerReport]) -> RenderableType:
         )
     table.caption = "price: tokens for a GiB and epoch"
     return table
+
+
+def _endpoint(report: FarmerReport) -> Text:
+    """With why it gets nothing of ours, if it doesn't."""
+    text = Text(plain_text(report.farmer.endpoint), style="red" if report.silent else "")
+    return text.append(f" {report.distrust}", style="red") if report.distrust else text
 
 
 def _room(report: FarmerReport) -> Text:

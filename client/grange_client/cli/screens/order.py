@@ -1,6 +1,6 @@
 """Orders and the files in them: listed, looked at, restored, over."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -46,8 +46,10 @@ def orders_screen(orders: Sequence[Known], clock: BlockClock) -> RenderableType:
     return table
 
 
-def order_screen(known: Known, clock: BlockClock, endpoints: dict[FarmerId, str]) -> Iterable[RenderableType]:
-    """One order: what, with whom, until when, at what price."""
+def order_screen(
+    known: Known, clock: BlockClock, endpoints: Mapping[FarmerId, str], distrusted: Mapping[FarmerId, str]
+) -> Iterable[RenderableType]:
+    """One order: what, with whom, until when, at what price. `distrusted` says why some get nothing more."""
     order = known.order
     left = order.end - clock.epoch
     yield facts(
@@ -80,10 +82,19 @@ def order_screen(known: Known, clock: BlockClock, endpoints: dict[FarmerId, str]
             *([("came back", _returned(known.closing))] if known.closing else []),
         ]
     )
-    table = new_table(">slot", ">farmer", "endpoint", ">tokens an epoch")
+    table = new_table(">slot", ">farmer", "endpoint", ">tokens an epoch", ">to read a GiB")
     for index, slot in enumerate(order.slots):
         endpoint = Text(plain_text(endpoints.get(slot.farmer, "?")))
-        table.add_row(str(index), str(slot.farmer), endpoint, format_tokens_rounded_up(slot.rate))
+        if slot.farmer in distrusted:
+            endpoint.append(f" {distrusted[slot.farmer]}", style="red")
+        table.add_row(
+            str(index),
+            str(slot.farmer),
+            endpoint,
+            format_tokens_rounded_up(slot.rate),
+            format_tokens_rounded_up(slot.max_egress_price_per_gib),
+        )
+    table.caption = "to read a GiB: tokens at most, until the order ends"
     yield table
 
 

@@ -118,6 +118,7 @@ async def get_slot(request: Request) -> Response:
         request.headers.get(VOUCHER),
         network=signed.network,
         is_own=access.is_renter,
+        most_per_gib=terms.max_egress_price_per_gib,
     )
     return SliceResponse(
         node.store,

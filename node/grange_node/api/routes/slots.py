@@ -1,5 +1,6 @@
 """Agreements about slots: accepting, showing what is held, proving a piece's place, dropping."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -103,6 +104,7 @@ async def accept(
         slot=slot,
         root=terms.root,
         rate=terms.rate,
+        max_egress_price_per_gib=terms.max_egress_price_per_gib,
         leaf_count=terms.leaf_count,
         end=terms.end,
         deadline_block=acceptance.deadline_block,
@@ -122,12 +124,13 @@ async def _accept(
             return await service.take_over(key, asked.held(key.order), network)
         case ExtendRequest():
             terms = _terms(asked)
-            return terms, await service.extend(
+            signed_for = await service.extend(
                 key, asked.salt, terms, asked.previous, network, sender=signed.signer
             )
         case PlaceRequest():
             terms = _terms(asked)
-            return terms, await service.accept(key, asked.salt, terms, network, sender=signed.signer)
+            signed_for = await service.accept(key, asked.salt, terms, network, sender=signed.signer)
+    return replace(terms, max_egress_price_per_gib=signed_for.max_egress_price_per_gib), signed_for
 
 
 def _terms(asked: PlaceRequest | ExtendRequest) -> SlotTerms:
