@@ -138,7 +138,7 @@ interface IFarmers {
     /// @dev At once: every epoch gone by is settled in the same call, and what is asked in this one is collateralized.
     /// `minStake` stays too, unless all is taken that there is: then the farmer leaves, and is lapsed for ever.
     /// @param farmer The farmer whose stake shrinks.
-    /// @param amount In token base units: at most what is above the collateral.
+    /// @param amount In token base units: at most what is above the collateral. The largest number stands for all that there is.
     function unstake(FarmerId farmer, uint256 amount) external;
 
     /// @notice The nonce of the next consent that an operator signs.

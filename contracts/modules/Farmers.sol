@@ -99,6 +99,8 @@ abstract contract Farmers is IFarmers, Settlement {
         if (amount == 0) revert IVault.ZeroAmount();
         FarmerState state = _settledUnlapsed(id, stored, stored.state, _currentEpoch());
         uint256 stake = stored.stake;
+        // Or a stranger that adds a unit before each of its calls would keep a farmer from leaving.
+        if (amount == type(uint256).max) amount = stake;
         // What was given up in this epoch is still asked for in it.
         bool leaves = amount == stake && state.committedRate() == 0 && !state.hasGivenUp();
         uint256 answered = state.committedRate() - _carriedRate(stored, state);

@@ -43,7 +43,8 @@ import {Tenures} from "./Tenures.sol";
 ///   in a grid period at most (n - k) / 2 slots of an order are handed over, none where the renter forbade it
 abstract contract HandOvers is IHandOvers, Losses, Tenures, HeldOrders {
     bytes32 private constant HAND_OVER_TYPEHASH = keccak256(
-        "HandOver(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,uint32 end,"
+        "HandOver(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,"
+        "uint80 maxEgressPricePerGib,uint32 end,"
         "uint64 deadlineBlock,bytes32 previous,uint32 giver)"
     );
 

@@ -52,7 +52,7 @@ abstract contract Recoveries is IRecoveries, Endings, HandOvers {
         emit SlotRecovered(held.order, id, index, forfeit, ending.refund + ending.compensation);
         _orders[held.order].slotsHash = _slotsHashWith(held, index, id, from);
         SlotAssignment memory assignment = _newAssignment(held.order, held.leafCount, current, from, order.end);
-        _take(assignment, index, Acceptance(id, slot.root, slot.rate, 0, 0, 0), stake);
+        _take(assignment, index, Acceptance(id, slot.root, slot.rate, slot.maxEgressPricePerGib, 0, 0, 0), stake);
     }
 
     /// @dev How many epochs of the slot's pay it costs, if it can be taken back now.

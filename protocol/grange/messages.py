@@ -58,7 +58,8 @@ ACCEPTANCE_TYPE: Final = (
 )
 HAND_OVER_TYPE: Final = (
     "HandOver(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,"
-    "uint80 rate,uint32 end,uint64 deadlineBlock,bytes32 previous,uint32 giver)"
+    "uint80 rate,uint80 maxEgressPricePerGib,uint32 end,uint64 deadlineBlock,bytes32 previous,"
+    "uint32 giver)"
 )
 CONSENT_TYPE: Final = (
     "OperatorConsent(address operator,address owner,uint32 farmer,uint256 nonce,uint64 deadlineBlock)"

@@ -281,7 +281,18 @@ contract ExtendTest is FarmTest {
         for (uint8 i = 0; i < acceptances.length; ++i) {
             Acceptance memory a = acceptances[i];
             vm.expectEmit(true, true, true, true, address(market));
-            emit IOrders.SlotFilled(id, a.farmer, i, a.root, a.rate, a.maxEgressPricePerGib, 3, from, terms.end, extension);
+            emit IOrders.SlotFilled(
+                id,
+                a.farmer,
+                i,
+                a.root,
+                a.rate,
+                a.maxEgressPricePerGib,
+                3,
+                from,
+                terms.end,
+                extension
+            );
         }
     }
 

@@ -76,7 +76,18 @@ contract PlaceTest is FarmTest {
         for (uint8 i = 0; i < n; ++i) {
             Acceptance memory a = acceptances[i];
             vm.expectEmit(true, true, true, true, address(market));
-            emit IOrders.SlotFilled(id, a.farmer, i, a.root, a.rate, a.maxEgressPricePerGib, terms.leafCount, from, terms.end, false);
+            emit IOrders.SlotFilled(
+                id,
+                a.farmer,
+                i,
+                a.root,
+                a.rate,
+                a.maxEgressPricePerGib,
+                terms.leafCount,
+                from,
+                terms.end,
+                false
+            );
         }
     }
 

@@ -2,16 +2,24 @@
 pragma solidity 0.8.37;
 
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
 import {IMarket} from "../../contracts/interfaces/IMarket.sol";
 import {IOrders} from "../../contracts/interfaces/IOrders.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
-import {Acceptance, FarmerId, Terms} from "../../contracts/types/Types.sol";
+import {Acceptance, FarmerId, Permit, Terms} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {MarketTest} from "./support/MarketTest.sol";
-import {FeeToken, RebasingToken, RefusingToken, ReentrantToken} from "./support/Tokens.sol";
+import {
+    FeeToken,
+    OtherPermitToken,
+    PhantomPermitToken,
+    RebasingToken,
+    RefusingToken,
+    ReentrantToken
+} from "./support/Tokens.sol";
 
 /// @title Tokens that do not do what they say
 contract TokensTest is MarketTest {
@@ -108,6 +116,34 @@ contract TokensTest is MarketTest {
         vm.assertEq(taxed.balanceOf(OWNER), amount - 1, "less the fee");
         vm.assertEq(later.vault(address(this)), amount, "the rest is untouched");
         vm.assertEq(taxed.balanceOf(address(later)), amount, "and there");
+    }
+
+    /// Must hold: a permit that "succeeds" proves nothing: who calls is who pays, so nobody who approved the market is robbed.
+    function test_aPhantomPermitProvesNothing() external {
+        PhantomPermitToken phantom = new PhantomPermitToken(SUPPLY);
+        IMarket market_ = _deploy(_parameters(address(phantom)));
+        phantom.approve(address(market_), type(uint256).max);
+        Permit memory permit = Permit({value: 100, deadline: block.timestamp, v: 27, r: "r", s: "s"});
+        vm.prank(OWNER);
+        vm.expectPartialRevert(IERC20Errors.ERC20InsufficientAllowance.selector);
+        market_.depositWithPermit(permit);
+        vm.assertEq(phantom.balanceOf(address(this)), SUPPLY, "who approved has all");
+        market_.depositWithPermit(permit);
+        vm.assertEq(market_.vault(address(this)), 100, "who has approved and calls pays");
+    }
+
+    /// Must hold: where the token has no such permit, or another, what was approved counts.
+    function test_anotherPermitIsPassedOver() external {
+        Permit memory permit = Permit({value: 100, deadline: block.timestamp, v: 27, r: "r", s: "s"});
+        address[2] memory tokens = [address(new OtherPermitToken(SUPPLY)), address(new RefusingToken(SUPPLY))];
+        for (uint256 i = 0; i < 2; ++i) {
+            IMarket market_ = _deploy(_parameters(tokens[i]));
+            vm.expectRevert();
+            market_.depositWithPermit(permit);
+            IERC20(tokens[i]).approve(address(market_), 100);
+            market_.depositWithPermit(permit);
+            vm.assertEq(market_.vault(address(this)), 100, "deposited");
+        }
     }
 
     function _withdrawAll(IMarket from, address account) private {

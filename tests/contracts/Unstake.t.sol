@@ -112,4 +112,26 @@ contract UnstakeTest is FarmTest {
         vm.expectRevert(abi.encodeWithSelector(IVault.ZeroAmount.selector));
         _unstake(farmer, 0);
     }
+
+    /// Must hold: a stranger that adds to a farmer's stake, however little and just before, does not keep it from leaving.
+    function testFuzz_aGiftKeepsNobodyFromLeaving(uint256 gift) external {
+        gift = _within(gift, 1, 1e9);
+        FarmerId farmer = _register();
+        market.addStake(farmer, gift);
+        vm.prank(_ownerOf(farmer));
+        market.unstake(farmer, type(uint256).max);
+        vm.assertTrue(market.farmer(farmer).lapsed, "it has left");
+        vm.assertEq(market.earnings(_ownerOf(farmer)), STAKE + gift, "with all that there was");
+    }
+
+    /// Must hold: all is not more than there is: while slots are kept it is refused like any amount.
+    function test_allIsNotFreeWhileSlotsAreKept() external {
+        FarmerId farmer = _register();
+        _store(farmer, _date(2), 1, 1000);
+        vm.prank(_ownerOf(farmer));
+        vm.expectRevert(
+            abi.encodeWithSelector(IFarmers.StakeNotFree.selector, farmer, STAKE, STAKE, 1000 * COLLATERAL_EPOCHS)
+        );
+        market.unstake(farmer, type(uint256).max);
+    }
 }

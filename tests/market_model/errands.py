@@ -110,6 +110,8 @@ class Errands(Playing):
             known = self.market.farmers[farmer - 1]
             needed = self.p.collateral_epochs * self.market.rate_answered(known, self.next_epoch)
             amount = max(0, known.stake - needed + free)
+        if data.draw(st.integers(0, 5), label="all") == 0:
+            amount = calls.ALL_STAKE
         call = calls.unstake(FarmerId(farmer), amount)
         self.attempt(caller, call, lambda market: market.unstake(caller, farmer, amount))
 

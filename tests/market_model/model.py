@@ -21,6 +21,7 @@ from grange.types import Parameters
 BURNT = "0x000000000000000000000000000000000000dEaD"
 MAX_DEAD_SHARE = 32
 MAX_RATE = (1 << 80) - 1
+MAX_AMOUNT = (1 << 256) - 1
 MAX_STAKE = (1 << 96) - 1
 CEILING_DIGITS = 18
 MAX_WITHDRAWAL = (1 << 224) - 1
@@ -443,6 +444,8 @@ class Market:
             raise Refused("ZeroAmount")
         if farmer.vacant_from is not None:
             raise Refused("FarmerLapsed")
+        if amount == MAX_AMOUNT:
+            amount = farmer.stake
         committed = farmer.rate_committed(self.epoch)
         lost_now = any(one.lost_epoch == self.epoch for one in farmer.tenures)
         leaves = amount == farmer.stake and not committed
@@ -778,6 +781,7 @@ class Market:
             farmer=assignment.farmer,
             root=tenure.root,
             rate=tenure.rate,
+            max_egress_price_per_gib=tenure.max_egress_price_per_gib,
             deadline_block=assignment.deadline_block,
             signer=assignment.signer,
         )
@@ -843,6 +847,7 @@ class Market:
             farmer=farmer_id,
             root=tenure.root,
             rate=tenure.rate,
+            max_egress_price_per_gib=tenure.max_egress_price_per_gib,
             deadline_block=self.block,
             signer=farmer.operator,
         )

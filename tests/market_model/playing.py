@@ -267,6 +267,7 @@ class Playing(RuleBasedStateMachine):
                 root=tenure.root,
                 leaf_count=order.leaf_count,
                 rate=tenure.rate,
+                max_egress_price_per_gib=tenure.max_egress_price_per_gib,
                 end=Epoch(order.end),
                 deadline_block=deadline,
                 previous=messages.tenure_word(Epoch(tenure.start)),

@@ -217,7 +217,9 @@ async def unstake(
                 "What stays answers for what is kept now. From then on the farm can take nothing new, until "
                 "there is more stake: grange farm update --add-stake. To free less, use --amount."
             )
-        return wanted, await burying_sender(chain, wallet).send(calls.unstake(config.farmer, wanted))
+        # Not an amount where all is taken: anyone can add a unit meanwhile.
+        call = calls.unstake(config.farmer, calls.ALL_STAKE if leaves else wanted)
+        return wanted, await burying_sender(chain, wallet).send(call)
 
 
 def _check_owner(config: Config, wallet: Wallet) -> None:

@@ -25,6 +25,9 @@ from grange.types import (
 
 _BY_THE_OPERATOR: Final = OperatorConsent()
 
+ALL_STAKE: Final = (1 << 256) - 1
+"""For `unstake`: whatever is there when it is mined."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
@@ -112,7 +115,10 @@ def burn() -> Call:
 
 
 def unstake(farmer: FarmerId, amount: int) -> Call:
-    """Move what is above the farmer's collateral from its stake to its owner's earnings; by the owner."""
+    """Move what is above the farmer's collateral from its stake to its owner's earnings; by the owner.
+
+    `ALL_STAKE` is all that there is: the farmer leaves.
+    """
     return Call(function="unstake", args=(farmer, amount))
 
 

@@ -43,7 +43,8 @@ abstract contract MarketTest {
         "Acceptance(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,uint80 maxEgressPricePerGib,uint32 end,uint64 deadlineBlock,bytes32 previous,address repairer)"
     );
     bytes32 internal constant HAND_OVER_TYPEHASH = keccak256(
-        "HandOver(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,uint32 end,"
+        "HandOver(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,"
+        "uint80 maxEgressPricePerGib,uint32 end,"
         "uint64 deadlineBlock,bytes32 previous,uint32 giver)"
     );
     bytes32 internal constant PERMIT_TYPEHASH = keccak256(

@@ -269,7 +269,7 @@ abstract contract Story is Owed {
             Voucher memory voucher = _voucher(key, farmer, _vouched);
             if (market.delegation(renter, vm.addr(DELEGATE_KEY)).leftForVouchers > 0 && _pick(2) == 0) {
                 bytes32 digest = _voucherDigest(address(market), block.chainid, renter, farmer, _vouched);
-                (voucher.r, voucher.vs) = _signCompact(DELEGATE_KEY, digest);
+                voucher.signature = _signBytes(DELEGATE_KEY, digest);
             }
             _redeem(farmer, voucher);
         } else if (kind == 5 && FarmerId.unwrap(farmer) != FarmerId.unwrap(_honest)) {

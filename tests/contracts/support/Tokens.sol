@@ -100,3 +100,24 @@ contract RebasingToken is ERC20("Rebasing", "ELASTIC") {
         if (_taxes && from != address(0) && to != address(0)) super._update(to, address(0), 1);
     }
 }
+
+/// @title A token without permits that takes any call, as wrapped gas tokens do
+contract PhantomPermitToken is ERC20("Phantom", "PHANTOM") {
+    constructor(uint256 supply) {
+        _mint(msg.sender, supply);
+    }
+
+    // solhint-disable-next-line no-complex-fallback,no-empty-blocks
+    fallback() external {}
+}
+
+/// @title A token whose permit is another than ERC-2612's, as DAI's is
+contract OtherPermitToken is ERC20("Other", "OTHER") {
+    constructor(uint256 supply) {
+        _mint(msg.sender, supply);
+    }
+
+    function permit(address holder, address spender, uint256, uint256, bool allowed, uint8, bytes32, bytes32) external {
+        _approve(holder, spender, allowed ? type(uint256).max : 0);
+    }
+}
