@@ -131,7 +131,7 @@ contract PassingTest is AttackTest {
         vm.assertEq(passed, 4, "(9 - 1) / 2");
     }
 
-    /// Must hold: whoever declares a slot lost, sells reads to one that repairs it, for no more than is offered for it then, and
+    /// Must hold: one that declares a slot lost, sells reads to one that repairs it, for no more than is offered for it then, and
     /// takes it back loses: what is forfeit is more.
     function testFuzz_sellsReadsAndTakesBack(uint256 blocks, uint256 left) external {
         left = _within(left, 4, 18);

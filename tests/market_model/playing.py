@@ -209,7 +209,14 @@ class Playing(RuleBasedStateMachine):
         salt = self.salts.to_bytes(32)
         self.salts += 1
         order = messages.order_id(Address(account), salt, sender=Address(sender))
-        terms = Terms(salt=salt, end=Epoch(end), leaf_count=leaf_count, piece_leaves=piece_leaves, k=k)
+        terms = Terms(
+            salt=salt,
+            end=Epoch(end),
+            leaf_count=leaf_count,
+            piece_leaves=piece_leaves,
+            k=k,
+            allows_hand_over=True,
+        )
         offered, acceptances = [], []
         for number, (farmer, rate, root, honest, in_time) in enumerate(offers):
             deadline = self.chain.block + (1 if in_time else 0)
