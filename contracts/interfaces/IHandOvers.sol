@@ -21,13 +21,7 @@ interface IHandOvers {
 
     /// @notice What the farmer had bound by what it handed over to `taker` in epoch `epoch` is free: `returned` went to its owner's
     /// earnings, `burnt` was lost with the epochs that the taker missed before it had proven once.
-    event Released(
-        FarmerId indexed farmer,
-        FarmerId indexed taker,
-        Epoch epoch,
-        uint256 returned,
-        uint256 burnt
-    );
+    event Released(FarmerId indexed farmer, FarmerId indexed taker, Epoch epoch, uint256 returned, uint256 burnt);
 
     /// @notice No slot was handed in.
     error NothingToHandOver();

@@ -28,10 +28,7 @@ bytes4 constant ACCOUNTS_INTERFACE =
 
 /// @dev What `MarketSlots` answers to, with what it hands on.
 bytes4 constant SLOTS_INTERFACE =
-    ACCOUNTS_INTERFACE ^
-        type(IHandOvers).interfaceId ^
-        type(ILosses).interfaceId ^
-        type(IRecoveries).interfaceId;
+    ACCOUNTS_INTERFACE ^ type(IHandOvers).interfaceId ^ type(ILosses).interfaceId ^ type(IRecoveries).interfaceId;
 
 /// @dev What `MarketFarmers` answers to, with what it hands on.
 bytes4 constant FARMERS_INTERFACE =

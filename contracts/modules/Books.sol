@@ -55,7 +55,13 @@ abstract contract Books is Balances {
             else rateBefore = header.rateTotal();
         }
         if (state.hasLost()) {
-            _checkLost(farmer, stored, count, rateBefore + rateAdded + Rate.unwrap(entry.rate), Rate.unwrap(entry.rate));
+            _checkLost(
+                farmer,
+                stored,
+                count,
+                rateBefore + rateAdded + Rate.unwrap(entry.rate),
+                Rate.unwrap(entry.rate)
+            );
         }
         entry.first = uint80(rateBefore + rateAdded);
         stored.header = BookHeaders.pack(grid, count + 1, addedEpoch, rateBefore, rateAdded + Rate.unwrap(entry.rate));
@@ -64,7 +70,8 @@ abstract contract Books is Balances {
 
     /// @dev Before `front` all is lost, and nothing is drawn any more.
     function _checkAlive(FarmerId farmer, uint256 all, uint256 lost, uint256 front) internal pure {
-        if ((all - lost) * MAX_DEAD_SHARE < all - front) revert IBooks.BookMostlyLost(farmer, all - front, lost - front);
+        if ((all - lost) * MAX_DEAD_SHARE < all - front)
+            revert IBooks.BookMostlyLost(farmer, all - front, lost - front);
     }
 
     /// @dev What positions are drawn from in `epoch`, book by book: by ascending date, those of the second ring after

@@ -107,9 +107,7 @@ abstract contract HandOvers is IHandOvers, Losses, Tenures, HeldOrders {
         );
         uint256 collateral = losing.collateralEpochs * Rate.unwrap(slot.rate);
         if (!stays) _bind(losing, taker, Rate.unwrap(slot.rate), collateral);
-        uint256 missed = losing.state.misses() == 0
-            ? 0
-            : _missesIn(id, Epoch.unwrap(slot.from), losing.current + 1);
+        uint256 missed = losing.state.misses() == 0 ? 0 : _missesIn(id, Epoch.unwrap(slot.from), losing.current + 1);
         uint256 refund = (1 + PENALTY) * Rate.unwrap(slot.rate) * missed;
         _credit(order.renter, refund);
         Epoch epoch = Epoch.wrap(uint32(losing.current));
@@ -197,12 +195,7 @@ abstract contract HandOvers is IHandOvers, Losses, Tenures, HeldOrders {
     }
 
     /// @dev Gives the slot to the taker, in the order's hash too.
-    function _begin(
-        Losing memory losing,
-        OrderView memory order,
-        Passing calldata passing,
-        Slot memory slot
-    ) private {
+    function _begin(Losing memory losing, OrderView memory order, Passing calldata passing, Slot memory slot) private {
         Epoch from = Epoch.wrap(uint32(losing.current + 1));
         if (Epoch.unwrap(from) >= Epoch.unwrap(order.end)) revert IRepairs.OrderEnding(passing.held.order, order.end);
         Takeover calldata takeover = passing.takeover;

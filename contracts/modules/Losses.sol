@@ -208,18 +208,16 @@ abstract contract Losses is ILosses, Proofs {
     /// needs the stake for what begins, as if it had not had the slot.
     function _checkCovered(Losing memory losing, Farmer storage stored, FarmerState state, Cover memory cover) private {
         if (losing.grid == Epochs.firstLiveGrid(losing.current, GRID_EPOCHS)) {
-            uint256 ending = _rateKept(losing.farmer, state, losing.grid, false) +
-                _rateKept(losing.farmer, state, losing.grid, true);
+            uint256 ending =
+                _rateKept(losing.farmer, state, losing.grid, false) +
+                    _rateKept(losing.farmer, state, losing.grid, true);
             if (ending < cover.carried) {
                 stored.carriedRate = uint80(ending);
                 cover.carried = ending;
             }
         }
         uint256 rate = state.committedRate() - cover.carried;
-        uint256 needed = Math.min(
-            COLLATERAL_EPOCHS * rate,
-            Math.ceilDiv(cover.stakeBefore * rate, cover.rateBefore)
-        );
+        uint256 needed = Math.min(COLLATERAL_EPOCHS * rate, Math.ceilDiv(cover.stakeBefore * rate, cover.rateBefore));
         if (cover.stake < needed) revert IFarmers.StakeTooSmall(losing.farmer, cover.stake, needed);
     }
 

@@ -4,18 +4,7 @@ pragma solidity 0.8.37;
 import {IRepairs} from "../interfaces/IRepairs.sol";
 import {Bounty} from "../libraries/Bounty.sol";
 import {FarmerState} from "../types/FarmerState.sol";
-import {
-    Acceptance,
-    Epoch,
-    EvictionView,
-    FarmerId,
-    Held,
-    OrderId,
-    OrderView,
-    Rate,
-    Slot,
-    Takeover
-} from "../types/Types.sol";
+import {Acceptance, Epoch, EvictionView, FarmerId, Held, OrderView, Rate, Slot, Takeover} from "../types/Types.sol";
 import {Endings} from "./Endings.sol";
 import {Orders} from "./Orders.sol";
 

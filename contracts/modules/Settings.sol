@@ -42,8 +42,7 @@ abstract contract Settings {
     uint256 internal immutable FORMER_OPERATOR_BLOCKS;
 
     constructor(Parameters memory p) {
-        _checkHashes();
-        if (p.token.code.length == 0) revert ISettings.TokenHasNoCode(p.token);
+        _checkChain(p.token);
         if (p.epochBlocks < MIN_EPOCH_BLOCKS || p.epochBlocks > MAX_EPOCH_BLOCKS) {
             revert ISettings.EpochBlocksOutOfRange(p.epochBlocks, MIN_EPOCH_BLOCKS, MAX_EPOCH_BLOCKS);
         }
@@ -99,7 +98,9 @@ abstract contract Settings {
         return Epochs.epochOf(block.number, EPOCH_BLOCKS);
     }
 
-    function _checkHashes() private view {
+    /// @dev What the chain must have: the token, and the hashes that seeds are made of.
+    function _checkChain(address token) private view {
+        if (token.code.length == 0) revert ISettings.TokenHasNoCode(token);
         if (block.number < FIRST_BLOCKS) return;
         (bytes32 hash, bytes32 kept) = SeedBlocks.previous();
         if (hash == 0 || hash != kept) revert ISettings.BlockHashesNotServed(hash, kept);

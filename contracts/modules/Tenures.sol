@@ -85,12 +85,7 @@ abstract contract Tenures is Settlement {
     }
 
     /// @dev Gives the slot to a farmer that wants it, with so much at stake.
-    function _take(
-        SlotAssignment memory assignment,
-        uint8 slot,
-        Acceptance memory acceptance,
-        uint256 stake
-    ) internal {
+    function _take(SlotAssignment memory assignment, uint8 slot, Acceptance memory acceptance, uint256 stake) internal {
         FarmerState state = _commit(assignment, acceptance, stake);
         Entry memory entry = assignment.entry;
         entry.slot = slot;
@@ -151,9 +146,10 @@ abstract contract Tenures is Settlement {
         if (committed > type(uint80).max) revert IBooks.RateTooLarge(farmer, committed, type(uint80).max);
         if (committed > state.ceiling()) revert IFarmers.CeilingExceeded(farmer, committed, state.ceiling());
         bool extension = _isExtension(assignment);
-        uint256 carried = extension
-            ? _addStarting(assignment, assignment.message.slot, acceptance, stored, state)
-            : _carriedRate(stored, state);
+        uint256 carried =
+            extension
+                ? _addStarting(assignment, assignment.message.slot, acceptance, stored, state)
+                : _carriedRate(stored, state);
         uint256 needed = (committed - carried) * COLLATERAL_EPOCHS;
         if (stake < needed) revert IFarmers.StakeTooSmall(farmer, stake, needed);
         state = state.committed(committed, assignment.current, extension);

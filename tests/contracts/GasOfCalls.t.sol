@@ -189,13 +189,7 @@ contract GasOfCallsTest is FarmTest, Meter {
     }
 
     /// @dev Hands `count` slots over, the farmer's `nth` and those behind it.
-    function _measurePassing(
-        string memory what,
-        FarmerId giver,
-        FarmerId taker,
-        uint256 nth,
-        uint256 count
-    ) private {
+    function _measurePassing(string memory what, FarmerId giver, FarmerId taker, uint256 nth, uint256 count) private {
         Passing[] memory passings = new Passing[](count);
         for (uint256 i = 0; i < count; ++i) passings[i] = _passing(giver, nth + i, taker);
         uint256 gas = _gasOf(_operator(giver), address(market), abi.encodeCall(market.handOver, (giver, passings)));

@@ -155,10 +155,7 @@ contract HandOverTest is FarmTest {
         _prove(_taker);
         uint256 strikes = market.farmer(_taker).strikes;
         vm.assertEq(strikes, 1, "the taker's");
-        _refused(
-            abi.encodeWithSelector(IHandOvers.HasStrikes.selector, _taker, strikes),
-            _passing(_giver, 0, _taker)
-        );
+        _refused(abi.encodeWithSelector(IHandOvers.HasStrikes.selector, _taker, strikes), _passing(_giver, 0, _taker));
         Passing[] memory passings = _only(_passing(struck, 0, _register()));
         uint256 of_ = market.farmer(struck).strikes;
         vm.expectRevert(abi.encodeWithSelector(IHandOvers.HasStrikes.selector, struck, of_));
@@ -345,7 +342,11 @@ contract HandOverTest is FarmTest {
         _close(_order);
         // The taker has nothing more to prove: that is known when an epoch is over in which it had not.
         _enter(_now() + 1);
-        vm.assertEq(_released(_giver, _taker, epoch), (COLLATERAL_EPOCHS - FINE) * RATE, "after the one that it missed");
+        vm.assertEq(
+            _released(_giver, _taker, epoch),
+            (COLLATERAL_EPOCHS - FINE) * RATE,
+            "after the one that it missed"
+        );
     }
 
     /// Must hold: the order must go on when the taker begins.
@@ -393,12 +394,7 @@ contract HandOverTest is FarmTest {
         passing.takeover.deadlineBlock = uint64(block.number - 1);
         _signHandOver(passing, kept, _giver, _taker, _operatorKey(_taker));
         _refused(
-            abi.encodeWithSelector(
-                IOrders.AcceptanceExpired.selector,
-                0,
-                passing.takeover.deadlineBlock,
-                block.number
-            ),
+            abi.encodeWithSelector(IOrders.AcceptanceExpired.selector, 0, passing.takeover.deadlineBlock, block.number),
             passing
         );
     }

@@ -4,7 +4,16 @@ pragma solidity 0.8.37;
 import {IBooks} from "../../contracts/interfaces/IBooks.sol";
 import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
 import {ILosses} from "../../contracts/interfaces/ILosses.sol";
-import {Acceptance, Epoch, FarmerId, FarmerView, Offer, OperatorConsent, OrderId, Terms} from "../../contracts/types/Types.sol";
+import {
+    Acceptance,
+    Epoch,
+    FarmerId,
+    FarmerView,
+    Offer,
+    OperatorConsent,
+    OrderId,
+    Terms
+} from "../../contracts/types/Types.sol";
 import {AttackTest} from "./support/AttackTest.sol";
 import {vm} from "./support/Cheats.sol";
 import {Reference} from "./support/Reference.sol";

@@ -284,13 +284,7 @@ abstract contract FarmTest is MarketTest {
         uint256 key
     ) internal view {
         address giver = address(uint160(FarmerId.unwrap(farmer)));
-        Consent memory consent = _repairConsent(
-            kept.order,
-            kept.slot,
-            taker,
-            passing.takeover.deadlineBlock,
-            giver
-        );
+        Consent memory consent = _repairConsent(kept.order, kept.slot, taker, passing.takeover.deadlineBlock, giver);
         bytes32 message = keccak256(abi.encode(HAND_OVER_TYPEHASH, consent));
         bytes32 digest = keccak256(abi.encodePacked(hex"1901", _domain(address(market), block.chainid), message));
         (passing.takeover.r, passing.takeover.vs) = _signCompact(key, digest);
@@ -365,7 +359,8 @@ abstract contract FarmTest is MarketTest {
     function _front(FarmerId farmer, uint256 end, bool extension) internal view returns (uint256 nth) {
         Kept[] storage kept = _kept[farmer];
         while (
-            nth < kept.length && (kept[nth].end != end || kept[nth].extension != extension || kept[nth].cutEpoch != NEVER)
+            nth < kept.length &&
+            (kept[nth].end != end || kept[nth].extension != extension || kept[nth].cutEpoch != NEVER)
         ) ++nth;
     }
 
