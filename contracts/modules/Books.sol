@@ -139,7 +139,11 @@ abstract contract Books is Balances {
     /// place of one that ended, and what was lost of that. Where something is alive, more of it never is too little.
     function _checkLost(FarmerId farmer, Book storage stored, uint256 count, uint256 all, uint256 rate) private {
         if (all > type(uint80).max) revert IBooks.RateTooLarge(farmer, all, type(uint80).max);
-        if (count == 0) (stored.lost, stored.front) = (LostRates.wrap(0), LostRates.wrap(0));
-        else if (stored.lost.lostTotal() == all - rate) _checkAlive(farmer, all, all - rate, stored.front.lostTotal());
+        if (count == 0) {
+            // What is in front is lost: the second word is looked at only where the first is not zero.
+            if (LostRates.unwrap(stored.lost) != 0)
+                (stored.lost, stored.front) = (LostRates.wrap(0), LostRates.wrap(0));
+        } else if (stored.lost.lostTotal() == all - rate)
+            _checkAlive(farmer, all, all - rate, stored.front.lostTotal());
     }
 }
