@@ -96,7 +96,7 @@ abstract contract Audits is IAudits, Proofs, Seeds {
         uint256 grid = Epochs.firstLiveGrid(draw.current, GRID_EPOCHS) + (extension ? nth - MAX_BOOKS : nth);
         Book storage stored = _bookOf(draw.farmer, grid, extension);
         if (draw.lost) {
-            position += stored.front.lostAtStart(draw.current);
+            position += stored.front.ofBook(grid).lostAtStart(draw.current);
             _need(number, cursor + 1, words);
             if (_isLost(draw, number, grid, extension, position, words[cursor])) return (cursor + 1, false);
         }

@@ -6,7 +6,6 @@ import {Epochs} from "../libraries/Epochs.sol";
 import {MAX_PEAKS, Mountain} from "../libraries/Mountain.sol";
 import {BookHeader, BookHeaders} from "../types/BookHeader.sol";
 import {FarmerState} from "../types/FarmerState.sol";
-import {LostRates} from "../types/LostRates.sol";
 import {Entry, Epoch, FarmerId, Rate} from "../types/Types.sol";
 import {Balances} from "./Balances.sol";
 
@@ -58,6 +57,7 @@ abstract contract Books is Balances {
             _checkLost(
                 farmer,
                 stored,
+                grid,
                 count,
                 rateBefore + rateAdded + Rate.unwrap(entry.rate),
                 Rate.unwrap(entry.rate)
@@ -91,9 +91,9 @@ abstract contract Books is Balances {
             BookHeader header = stored.header;
             if (header.grid() != grid) continue;
             uint256 started = header.rateAtStart(epoch);
-            uint256 asked = state.hasLost() ? started - stored.lost.lostAtStart(epoch) : started;
+            uint256 asked = state.hasLost() ? started - stored.lost.ofBook(grid).lostAtStart(epoch) : started;
             if (asked == 0) continue;
-            weights[i] = state.hasLost() ? started - stored.front.lostAtStart(epoch) : started;
+            weights[i] = state.hasLost() ? started - stored.front.ofBook(grid).lostAtStart(epoch) : started;
             total += weights[i];
             pay += asked;
         }
@@ -132,18 +132,21 @@ abstract contract Books is Balances {
         Book storage stored = _bookOf(farmer, grid, extension);
         BookHeader header = stored.header;
         if (header.grid() != grid) return 0;
-        return state.hasLost() ? header.rateTotal() - stored.lost.lostTotal() : header.rateTotal();
+        return state.hasLost() ? header.rateTotal() - stored.lost.ofBook(grid).lostTotal() : header.rateTotal();
     }
 
-    /// @dev Before a book of `count` entries gets one more of this rate, which makes its rate `all`. With none it takes the
-    /// place of one that ended, and what was lost of that. Where something is alive, more of it never is too little.
-    function _checkLost(FarmerId farmer, Book storage stored, uint256 count, uint256 all, uint256 rate) private {
+    /// @dev Before the book of a date with `count` entries gets one more of this rate, which makes its rate `all`. Where
+    /// something is alive, more of it never is too little.
+    function _checkLost(
+        FarmerId farmer,
+        Book storage stored,
+        uint256 grid,
+        uint256 count,
+        uint256 all,
+        uint256 rate
+    ) private view {
         if (all > type(uint80).max) revert IBooks.RateTooLarge(farmer, all, type(uint80).max);
-        if (count == 0) {
-            // What is in front is lost: the second word is looked at only where the first is not zero.
-            if (LostRates.unwrap(stored.lost) != 0)
-                (stored.lost, stored.front) = (LostRates.wrap(0), LostRates.wrap(0));
-        } else if (stored.lost.lostTotal() == all - rate)
-            _checkAlive(farmer, all, all - rate, stored.front.lostTotal());
+        if (count > 0 && stored.lost.ofBook(grid).lostTotal() == all - rate)
+            _checkAlive(farmer, all, all - rate, stored.front.ofBook(grid).lostTotal());
     }
 }

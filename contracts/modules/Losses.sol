@@ -67,7 +67,8 @@ abstract contract Losses is ILosses, Proofs {
         if (tenures.length == 0) revert NoLoss();
         uint256 current = _currentEpoch();
         (Book storage kept, uint256 grid) = _liveBook(id, end, extension, current);
-        uint256 before = kept.front.lostTotal();
+        LostRates cut = kept.front.ofBook(grid);
+        uint256 before = cut.lostTotal();
         uint256 front = before;
         for (uint256 i = 0; i < tenures.length; ++i) {
             Loss storage stored = _losses[tenures[i]];
@@ -79,7 +80,7 @@ abstract contract Losses is ILosses, Proofs {
             ) revert NotAtFront(tenures[i], front);
             front += stored.rate;
         }
-        kept.front = kept.front.plus(front - before, current);
+        kept.front = cut.plus(front - before, current, grid);
         emit FrontCut(id, end, extension, front, Epoch.wrap(uint32(current)));
     }
 
@@ -125,7 +126,7 @@ abstract contract Losses is ILosses, Proofs {
         // A live book holds an entry: unless all were lost, the rate is not zero.
         uint256 committed = losing.state.committedRate();
         losing.collateralEpochs = committed == 0 ? 0 : Math.min(losing.stake / committed, COLLATERAL_EPOCHS);
-        losing.before = kept.front.lostTotal();
+        losing.before = kept.front.ofBook(losing.grid).lostTotal();
         losing.front = losing.before;
     }
 
@@ -138,7 +139,10 @@ abstract contract Losses is ILosses, Proofs {
         bool stays
     ) internal {
         if (msg.sender != stored.owner) _useAllowance(losing.farmer, stored, rate, losing.current);
-        if (losing.front != losing.before) kept.front = kept.front.plus(losing.front - losing.before, losing.current);
+        if (losing.front != losing.before) {
+            LostRates cut = kept.front.ofBook(losing.grid);
+            kept.front = cut.plus(losing.front - losing.before, losing.current, losing.grid);
+        }
         _addLost(losing.farmer, kept, rate, losing.current, stays);
         uint256 left = losing.stake - losing.collateralEpochs * rate;
         uint256 carried = _carriedRate(stored, losing.state);
@@ -225,14 +229,15 @@ abstract contract Losses is ILosses, Proofs {
     /// it must be all gone or enough to be drawn soon, both of what has begun by the next epoch and of what will have begun
     /// in the end.
     function _addLost(FarmerId id, Book storage kept, uint256 rate, uint256 current, bool stays) private {
-        LostRates lost = kept.lost.plus(rate, current);
+        BookHeader header = kept.header;
+        uint256 grid = header.grid();
+        LostRates lost = kept.lost.ofBook(grid).plus(rate, current, grid);
         kept.lost = lost;
         if (stays) return;
-        BookHeader header = kept.header;
         uint256 lostTotal = lost.lostTotal();
         uint256 all = header.rateTotal();
         uint256 begun = header.rateBefore();
-        uint256 front = kept.front.lostTotal();
+        uint256 front = kept.front.ofBook(grid).lostTotal();
         if (lostTotal != all) _checkAlive(id, all, lostTotal, front);
         if (header.addedEpoch() > current && lostTotal != begun) _checkAlive(id, begun, lostTotal, front);
     }

@@ -23,7 +23,7 @@ abstract contract Views is IBooks, Settlement {
         Book storage stored = _bookOf(id, grid, extension);
         BookHeader header = stored.header;
         if (header.grid() != grid || grid <= Epochs.gridOf(_currentEpoch(), GRID_EPOCHS)) return shown;
-        LostRates lost = stored.lost;
+        (LostRates lost, LostRates front) = (stored.lost.ofBook(grid), stored.front.ofBook(grid));
         shown.count = uint32(header.count());
         shown.rateBefore = uint80(header.rateBefore());
         shown.rateAdded = uint80(header.rateAdded());
@@ -31,9 +31,9 @@ abstract contract Views is IBooks, Settlement {
         shown.lostBefore = uint80(lost.lostBefore());
         shown.lostAdded = uint80(lost.lostAdded());
         shown.lostEpoch = Epoch.wrap(uint32(lost.lostEpoch()));
-        shown.frontBefore = uint80(stored.front.lostBefore());
-        shown.frontAdded = uint80(stored.front.lostAdded());
-        shown.frontEpoch = Epoch.wrap(uint32(stored.front.lostEpoch()));
+        shown.frontBefore = uint80(front.lostBefore());
+        shown.frontAdded = uint80(front.lostAdded());
+        shown.frontEpoch = Epoch.wrap(uint32(front.lostEpoch()));
         shown.peaks = new bytes32[](Bits.popcount(header.count()));
         for (uint256 i = 0; i < shown.peaks.length; ++i) shown.peaks[i] = stored.peaks.peak(i);
     }

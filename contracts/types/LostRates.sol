@@ -2,7 +2,8 @@
 pragma solidity 0.8.37;
 
 /// @dev How much of a book was given up, in all or at its front, in one word, from the lowest bit: the last epoch in which
-/// something was (32), the rate lost before that epoch (80), the rate lost in it (80).
+/// something was (32), the rate lost before that epoch (80), the rate lost in it (80), the grid date of the book (32). A book
+/// takes the place of one that ended, and leaves that one's words as they are: they are of another date.
 type LostRates is uint256;
 
 using LostRatesLibrary for LostRates global;
@@ -18,7 +19,12 @@ library LostRatesLibrary {
     }
 
     function lostAdded(LostRates lost) internal pure returns (uint256) {
-        return LostRates.unwrap(lost) >> 112;
+        return uint80(LostRates.unwrap(lost) >> 112);
+    }
+
+    /// @dev What is stored, if it is of the book of this date. Nothing was given up of that yet if it is of another.
+    function ofBook(LostRates lost, uint256 grid) internal pure returns (LostRates) {
+        return uint32(LostRates.unwrap(lost) >> 192) == grid ? lost : LostRates.wrap(0);
     }
 
     function lostTotal(LostRates lost) internal pure returns (uint256) {
@@ -30,11 +36,11 @@ library LostRatesLibrary {
         return lost.lostEpoch() < epoch ? lost.lostTotal() : lost.lostBefore();
     }
 
-    /// @dev With so much lost more in an epoch. It is part of a book's total, which fits.
-    function plus(LostRates lost, uint256 rate, uint256 epoch) internal pure returns (LostRates) {
+    /// @dev With so much lost more in an epoch, of the book of this date. It is part of the book's total, which fits.
+    function plus(LostRates lost, uint256 rate, uint256 epoch, uint256 grid) internal pure returns (LostRates) {
         (uint256 before, uint256 added) = lost.lostEpoch() == epoch
             ? (lost.lostBefore(), lost.lostAdded())
             : (lost.lostTotal(), 0);
-        return LostRates.wrap(epoch | (before << 32) | ((added + rate) << 112));
+        return LostRates.wrap(epoch | (before << 32) | ((added + rate) << 112) | (grid << 192));
     }
 }

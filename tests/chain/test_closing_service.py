@@ -23,6 +23,7 @@ async def test_orders_that_are_over_are_closed_for_whom_it_was_asked(devnet: Dev
     chain, parameters = devnet.chain, devnet.chain.parameters
     diligent, lazy = [await TestFarmer.register(devnet) for _ in range(2)]
     asking, other = [Sender(chain, await funded(devnet)) for _ in range(2)]
+    await devnet.mine_to_epoch((await chain.head()).epoch + 1)
     due, _ = await store(devnet, asking, [diligent, lazy], seed=1)
     foreign, _ = await store(devnet, other, [diligent, lazy], seed=2)
     going_on, _ = await store(devnet, asking, [diligent], epochs=20 + parameters.grid_epochs, seed=3)

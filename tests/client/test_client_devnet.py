@@ -74,6 +74,8 @@ async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
             network = Network(rpc=devnet.rpc_url, market=devnet.market, chain_id=devnet.chain_id)
             config = set_up(tmp_path / "home", phrase=WORDS, network=network)
             await devnet.faucet(config.identity.wallet.address, native=10**19, tokens=100 * TOKEN)
+            # However many blocks it took to get here, what follows is in one epoch.
+            await devnet.mine_to_epoch((await devnet.chain.head()).epoch + 1)
             yield Town(devnet, config, farmers)
         finally:
             for farmer in farmers:
