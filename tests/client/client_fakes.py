@@ -772,7 +772,10 @@ class World:
         self.market.known[number - 1] = replace(self.market.known[number - 1], **fields)
 
     def sell(self, price_per_gib: int, *, vault: int) -> None:
-        """From now on farmers want to be paid for reads, and the renter has so much in its vault."""
+        """From now on farmers want to be paid for reads, and the renter has so much in its vault.
+
+        What they accepted before is read at what they signed then.
+        """
         for number, farmer in enumerate(self.market.known, 1):
             self.change(number, offer=replace(farmer.offer, egress_price_per_gib=price_per_gib))
             self.farmer(number).behaviour.egress_price_per_gib = price_per_gib

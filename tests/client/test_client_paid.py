@@ -25,7 +25,7 @@ PRICE = GIB
 
 
 def sell(world: World, price: int = PRICE, *, vault: int = TOKEN) -> None:
-    """From now on farmers want to be paid, and the renter has something in its vault."""
+    """From now on farmers want to be paid, and sign for that; the renter has something in its vault."""
     world.sell(price, vault=vault)
 
 
@@ -40,8 +40,8 @@ def earned(world: World) -> int:
 
 async def test_a_download_costs_what_was_estimated(world: World, tree: Path, tmp_path: Path) -> None:
     """To the base unit, while all farmers are well."""
-    order = (await stored(world, tree)).order
     sell(world)
+    order = (await stored(world, tree)).order
     async with world.renter() as renter:
         expected = (await renter.plan_get(order)).cost
         assert 0 < expected.expected < expected.at_most
@@ -51,8 +51,8 @@ async def test_a_download_costs_what_was_estimated(world: World, tree: Path, tmp
 
 
 async def test_parts_cost_less_than_all(world: World, tree: Path, tmp_path: Path) -> None:
-    order = (await stored(world, tree)).order
     sell(world)
+    order = (await stored(world, tree)).order
     async with world.renter() as renter:
         whole = (await renter.plan_get(order)).cost
         part = (await renter.plan_get(order, only=[b"tree/small.txt"])).cost
@@ -61,8 +61,8 @@ async def test_parts_cost_less_than_all(world: World, tree: Path, tmp_path: Path
 
 
 async def test_what_is_free_needs_no_vault(world: World, tree: Path, tmp_path: Path) -> None:
-    order = (await stored(world, tree)).order
     sell(world, 0, vault=0)
+    order = (await stored(world, tree)).order
     async with world.renter() as renter:
         restored = await renter.get(order, tmp_path / "back", max_price=0)
     assert restored.paid == 0
@@ -72,8 +72,8 @@ async def test_with_the_words_alone_everything_is_still_paid_once(
     world: World, tree: Path, tmp_path: Path
 ) -> None:
     """On another machine, which does not know what was signed, nothing is refused and nothing paid again."""
-    order = (await stored(world, tree)).order
     sell(world)
+    order = (await stored(world, tree)).order
     async with world.renter() as renter:
         first = await renter.get(order, tmp_path / "one")
     async with world.renter(tmp_path / "elsewhere") as renter:
@@ -90,8 +90,8 @@ async def test_a_manifest_costs_no_more_than_its_size_at_the_prices_on_chain(
     world: World, tree: Path, tmp_path: Path, liars: int
 ) -> None:
     """Nobody was asked about it yet. What it cost is in the sum, also what liars were paid for nothing."""
-    order = (await stored(world, tree)).order
     sell(world)
+    order = (await stored(world, tree)).order
     for slot in order.slots[:liars]:
         world.farmer(slot.farmer).behaviour.spoil = lambda data: bytes(len(data))
     async with world.renter(tmp_path / "elsewhere") as renter:
@@ -112,8 +112,8 @@ async def test_a_manifest_is_not_read_on_beyond_its_bound(
 ) -> None:
     """However often it has to be asked for: here the bound is that of nothing at all."""
     nothing = estimate_read_cost(Geometry.for_stream(1, 1, 1), [], [PRICE])
-    order = (await stored(world, tree)).order
     sell(world)
+    order = (await stored(world, tree)).order
     monkeypatch.setattr("grange_client.downloads.downloads.estimate_read_cost", lambda *_: nothing)
     async with world.renter(tmp_path / "elsewhere") as renter:
         with pytest.raises(OverBudget):
@@ -127,8 +127,8 @@ async def test_a_manifest_is_not_read_on_beyond_its_bound(
 async def test_farmers_that_fail_are_made_up_for_within_the_limit(
     world: World, tree: Path, tmp_path: Path
 ) -> None:
-    order = (await stored(world, tree)).order
     sell(world)
+    order = (await stored(world, tree)).order
     async with world.renter() as renter:
         allowed = (await renter.plan_get(order)).cost
         for slot in order.slots[:2]:
@@ -142,8 +142,8 @@ async def test_farmers_that_fail_are_made_up_for_within_the_limit(
 async def test_a_limit_ends_a_download_before_it_is_exceeded(
     world: World, tree: Path, tmp_path: Path
 ) -> None:
-    order = (await stored(world, tree)).order
     sell(world)
+    order = (await stored(world, tree)).order
     async with world.renter() as renter:
         needed = (await renter.plan_get(order)).cost.expected
         with pytest.raises(OverBudget):
@@ -156,8 +156,8 @@ async def test_a_vault_that_is_too_small_is_named_before_anything_is_fetched(
     world: World, tree: Path, tmp_path: Path
 ) -> None:
     """With what to deposit; once that is there, all goes well."""
-    order = (await stored(world, tree)).order
     sell(world)
+    order = (await stored(world, tree)).order
     async with world.renter() as renter:
         needed = (await renter.plan_get(order)).cost.expected
         world.market.vaults[world.market.renter] = needed - 7
@@ -173,8 +173,8 @@ async def test_a_vault_that_is_emptied_on_the_way_is_named_too(
     world: World, tree: Path, tmp_path: Path
 ) -> None:
     """And no farmer is remembered as having failed for it."""
-    order = (await stored(world, tree)).order
     sell(world)
+    order = (await stored(world, tree)).order
     async with world.renter() as renter:
         reader = await renter.reader(order)
         world.market.vaults[world.market.renter] = 0
@@ -189,8 +189,8 @@ async def test_a_vault_that_is_emptied_on_the_way_is_named_too(
 @pytest.mark.parametrize("honest", [0, 1, 3, 5])
 async def test_no_farmer_alone_says_what_to_deposit(world: World, tree: Path, honest: int) -> None:
     """Asked for is what makes enough of them answer; if that cannot be, farmers are what is missing."""
-    order = (await stored(world, tree)).order
     sell(world)
+    order = (await stored(world, tree)).order
     async with world.renter() as renter:
         reader = await renter.reader(order)
         world.market.vaults[world.market.renter] = 0
@@ -204,8 +204,8 @@ async def test_no_farmer_alone_says_what_to_deposit(world: World, tree: Path, ho
 
 
 async def test_too_few_farmers_is_still_said_as_such(world: World, tree: Path, tmp_path: Path) -> None:
-    order = (await stored(world, tree)).order
     sell(world)
+    order = (await stored(world, tree)).order
     for farmer in world.farmers:
         farmer.behaviour.get_status = 500
     async with world.renter() as renter:
@@ -218,8 +218,8 @@ async def test_a_file_of_payment_channels_that_is_no_database_is_begun_again(
     world: World, tree: Path, tmp_path: Path
 ) -> None:
     """The farmers have the vouchers, so nothing is lost with it."""
-    order = (await stored(world, tree)).order
     sell(world)
+    order = (await stored(world, tree)).order
     async with world.renter() as renter:
         await renter.get(order, tmp_path / "one")
     for suffix in ("-wal", "-shm"):
@@ -270,9 +270,9 @@ def test_what_reading_costs_is_never_more_than_its_limit(
 
 async def test_a_name_is_read_in_the_end_however_many_lie(world: World, tree: Path, tmp_path: Path) -> None:
     """More liars than are paid for in one run: it says so, those that lied are asked last the next time."""
+    sell(world)
     async with world.renter() as renter:
         order = (await renter.put(await renter.quote([tree], StoreOptions(k=1, n=8, name="things")))).order
-    sell(world)
     for slot in order.slots[:-1]:
         world.farmer(slot.farmer).behaviour.spoil = lambda data: bytes(len(data))
     runs, names = 0, []
@@ -295,10 +295,10 @@ async def test_a_name_is_read_in_the_end_however_many_lie(world: World, tree: Pa
 
 async def test_a_limit_is_one_for_all_that_a_download_pays(world: World, tree: Path, tmp_path: Path) -> None:
     """Names of other orders are read to find the one that is meant; that is paid out of the same limit."""
+    sell(world)
     async with world.renter() as renter:
         for name in ("one", "two", "three"):
             await renter.put(await renter.quote([tree], replace(CODE, name=name)))
-    sell(world)
     async with world.renter(tmp_path / "a") as renter:
         await renter.find("one")
         each = renter.paid_besides // 3
@@ -318,8 +318,8 @@ async def test_a_limit_is_one_for_all_that_a_download_pays(world: World, tree: P
 
 async def test_a_limit_bounds_the_manifest_too(world: World, tree: Path, tmp_path: Path) -> None:
     """Also where no ransom is paid."""
-    order = (await stored(world, tree)).order
     sell(world)
+    order = (await stored(world, tree)).order
     async with world.renter(tmp_path / "elsewhere") as renter:
         with pytest.raises(OverBudget) as raised:
             await renter.get(order, tmp_path / "back", max_price=1)
@@ -329,10 +329,10 @@ async def test_a_limit_bounds_the_manifest_too(world: World, tree: Path, tmp_pat
 
 async def test_who_sends_wrong_bytes_for_an_extension_is_remembered(world: World, tree: Path) -> None:
     """Slots that move are rebuilt out of others; a liar is paid by one command, not by each."""
+    sell(world)
     async with world.renter() as renter:
         options = replace(CODE, epochs=5)
         order = (await renter.put(await renter.quote([tree], options))).order
-    sell(world)
     gone, liar = order.slots[3].farmer, order.slots[0].farmer
     await world.farmer(gone).stop()
     world.farmer(liar).behaviour.spoil = lambda data: bytes(len(data))
@@ -344,8 +344,8 @@ async def test_who_sends_wrong_bytes_for_an_extension_is_remembered(world: World
 async def test_who_lies_about_the_list_of_files_is_not_paid_for_the_files(
     world: World, tree: Path, tmp_path: Path
 ) -> None:
-    order = (await stored(world, tree)).order
     sell(world)
+    order = (await stored(world, tree)).order
     liars = [world.farmer(slot.farmer) for slot in order.slots[: CODE.n - CODE.k]]
     for farmer in liars:
         farmer.behaviour.spoil = lambda data: bytes(len(data))

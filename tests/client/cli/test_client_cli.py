@@ -165,8 +165,8 @@ def sell(world: World) -> None:
 
 def test_reading_that_costs_is_asked_for(machine: Machine, tree: Path, tmp_path: Path) -> None:
     """With the price, before anything is fetched; --yes and --max-price answer in advance."""
-    machine("put", tree, "--yes", "--k", "2", "--n", "4", "--epochs", "5")
     machine.prepare = sell
+    machine("put", tree, "--yes", "--k", "2", "--n", "4", "--epochs", "5")
     refused = machine("get", "tree", tmp_path / "back", stdin="n\n")
     assert refused.exit_code == ExitCode.DECLINED
     assert "Reading costs about 0.0000" in refused.stderr
@@ -181,8 +181,8 @@ def test_reading_that_costs_is_asked_for(machine: Machine, tree: Path, tmp_path:
 
 
 def test_no_more_is_paid_than_was_allowed(machine: Machine, tree: Path, tmp_path: Path) -> None:
-    machine("put", tree, "--yes", "--k", "2", "--n", "4", "--epochs", "5")
     machine.prepare = sell
+    machine("put", tree, "--yes", "--k", "2", "--n", "4", "--epochs", "5")
     got = machine("get", "tree", tmp_path / "back", "--max-price", "0.000000000000000001")
     assert isinstance(got.exception, OverBudget)
     assert explain(got.exception).exit_code == 5

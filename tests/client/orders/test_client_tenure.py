@@ -14,11 +14,11 @@ from grange_client.errors import OrderMissing, OrderOver
 from grange_client.orders.plan import StoreOptions
 
 
-async def place_and_sell(world: World, tree: Path) -> OrderId:
-    """An order whose farmers want to be paid for reads, and a vault to pay them from."""
+async def sell_and_place(world: World, tree: Path) -> OrderId:
+    """An order whose farmers signed that they want to be paid for reads, and a vault to pay them from."""
+    world.sell(GIB, vault=TOKEN)
     async with world.renter() as renter:
         order = (await renter.put(await renter.quote([tree], StoreOptions(k=2, n=4, epochs=5)))).order
-    world.sell(GIB, vault=TOKEN)
     return order.id
 
 
@@ -41,7 +41,7 @@ async def test_made_up_slots_are_paid_by_no_command(
     world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An endpoint that is in league with a farmer could else name it as the keeper of everything."""
-    order = await place_and_sell(world, tree)
+    order = await sell_and_place(world, tree)
     await keep_hash(world, order, monkeypatch)
     told = world.market.events
     world.market.events = [
@@ -78,7 +78,7 @@ async def test_an_order_that_the_contract_does_not_have_before_its_end_is_paid_b
         return None
 
     monkeypatch.setattr(world.market, "order", shown)
-    await place_and_sell(world, tree)
+    await sell_and_place(world, tree)
     async with world.renter(tmp_path / "new") as renter:
         [known] = await renter.orders()
         with pytest.raises(OrderMissing, match="does not show who keeps order"):
@@ -90,7 +90,7 @@ async def test_keepers_of_a_closed_order_are_paid_by_who_says_so(
     world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing shows any more that they keep it; what is free is there as long as they have it."""
-    order = await place_and_sell(world, tree)
+    order = await sell_and_place(world, tree)
     async with world.renter(tmp_path / "new") as renter:
         [known] = await renter.orders()
         world.market.block = known.order.end * 10
