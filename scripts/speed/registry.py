@@ -45,10 +45,6 @@ PROOFS_A_BLOCK = 50
 SEED = 1
 """Of the sample. How many proofs are read depends on where its stretches fall in the epochs."""
 """An epoch begins with all proofs, so many in each block: more than a block has gas for would be."""
-FARMER_TYPE = (
-    "(address,address,uint256,uint256,uint32,uint256,uint256,uint256,uint64,bool,uint256,uint256,string,"
-    "(uint80,uint80,uint64,uint32))"
-)
 
 
 @dataclass(slots=True)
@@ -118,11 +114,11 @@ class SimulatedRegistry:
         if name == "farmer":
             (number,) = decode(["uint32"], data[4:])
             self.read += 1
-            return encode([FARMER_TYPE], [simulated_farmer(number)])
+            return _result(name, simulated_farmer(number))
         first, count = decode(["uint32", "uint32"], data[4:])
         numbers = range(first, min(first + count, self.farmers + 1))
         self.read += len(numbers)
-        return encode([f"{FARMER_TYPE}[]"], [[simulated_farmer(number) for number in numbers]])
+        return _result(name, [simulated_farmer(number) for number in numbers])
 
     def _logs(self, chosen: dict[str, Any]) -> list[dict[str, Any]]:
         """Farmer f proves in the first blocks of each epoch, so many a block; or those asked for do."""
@@ -154,15 +150,36 @@ class SimulatedRegistry:
 FUNCTIONS = ("farmerCount", "parameters", "farmer", "farmers", "supportsInterface")
 
 
-def simulated_farmer(number: int) -> tuple[Any, ...]:
+def _result(function: str, value: Any) -> bytes:
+    """What the market returns; fields are found by name, wherever the contract has them."""
+    return market_abi().function(function).outputs.encode_all([value])
+
+
+def simulated_farmer(number: int) -> SimpleNamespace:
     """What the market would say of a farmer: always the same of the same number."""
     chance = random.Random(number)
-    address = "0x" + number.to_bytes(20).hex()
+    address = Address("0x" + number.to_bytes(20).hex())
     endpoint = "http://" + ".".join(map(str, (10, *number.to_bytes(3)))) + ":4747"
     price = TOKEN * chance.randrange(80, 120) // 100
     stake = 1_000 * TOKEN * chance.randrange(1, 100)
     offer = (price, 0, 1 << 44, 4_000)
-    return (address, address, stake, 1, 99, 0, 0, 17, 1, False, NO_LIMIT, NO_LIMIT, endpoint, offer)
+    return SimpleNamespace(
+        owner=address,
+        operator=address,
+        stake=stake,
+        committed_rate=1,
+        carried_rate=0,
+        settled_epoch=Epoch(99),
+        misses=0,
+        strikes=0,
+        epochs_proven=17,
+        registered_block=1,
+        lapsed=False,
+        ceiling=NO_LIMIT,
+        loss_limit=NO_LIMIT,
+        endpoint=endpoint,
+        offer=offer,
+    )
 
 
 def _proof(number: int, epoch: int, block: int) -> dict[str, Any]:

@@ -33,18 +33,44 @@ def commands() -> dict[str, dict[str, Any]]:
     return found
 
 
+def subcommands(command: Any) -> dict[str, Any]:
+    """Of a command that is a group of others."""
+    found: dict[str, Any] = getattr(command, "commands", {})
+    return found
+
+
+def with_subcommands(command: Any) -> Iterator[Any]:
+    yield command
+    for one in subcommands(command).values():
+        yield from with_subcommands(one)
+
+
 def options() -> set[str]:
     found = {"--help", "--version"}
-    for command in (command for group in commands().values() for command in group.values()):
-        found |= {opt for one in command.params for opt in (*one.opts, *one.secondary_opts)}
+    for named in (named for group in commands().values() for named in group.values()):
+        for command in with_subcommands(named):
+            found |= {opt for one in command.params for opt in (*one.opts, *one.secondary_opts)}
     return found
 
 
 def exists(words: list[str]) -> bool:
+    """Whether there are such commands; the words after a command that is no group are of the sentence."""
     known = commands()
     group = words[0] if words[0] in known else ""
-    names = words[1:] if group else words
-    return not names or names[0] in {*known[group], *known}
+    found = known[group]
+    for place, name in enumerate(words[1:] if group else words):
+        if name not in found:
+            return place == 0 and name in known
+        if not (found := subcommands(found[name])):
+            break
+    return True
+
+
+def test_commands_in_groups_are_known() -> None:
+    assert "--per-epoch" in options()
+    assert exists(["keys", "delegate", "new"])
+    assert not exists(["keys", "delegate", "nothing"])
+    assert not exists(["keys", "nothing"])
 
 
 def sentences(package: str) -> Iterator[tuple[str, str]]:

@@ -133,19 +133,27 @@ CREATE TABLE IF NOT EXISTS staging_ages (
 process that nobody may set."""
 
 
+_STEPS: Final = {
+    2: _LOSSES,
+    3: _DATES,
+    4: _WITNESSED,
+    5: _AGES,
+    6: _PROVEN,
+    7: _CUT,
+    8: _READ_PRICES,
+}
+"""What each version lacks of the next."""
+
+
+def _steps_from(version: int) -> str:
+    """From that version to the newest, one after the other."""
+    return "".join(step for before, step in _STEPS.items() if before >= version)
+
+
 SCHEMA: Final = Schema(
-    version=9,
-    create=_SCHEMA + _ENTRIES + _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN + _CUT + _READ_PRICES,
-    upgrades={
-        1: _FROM_1 + _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN + _CUT + _READ_PRICES,
-        2: _LOSSES + _DATES + _WITNESSED + _AGES + _PROVEN + _CUT + _READ_PRICES,
-        3: _DATES + _WITNESSED + _AGES + _PROVEN + _CUT + _READ_PRICES,
-        4: _WITNESSED + _AGES + _PROVEN + _CUT + _READ_PRICES,
-        5: _AGES + _PROVEN + _CUT + _READ_PRICES,
-        6: _PROVEN + _CUT + _READ_PRICES,
-        7: _CUT + _READ_PRICES,
-        8: _READ_PRICES,
-    },
+    version=max(_STEPS) + 1,
+    create=_SCHEMA + _ENTRIES + _steps_from(2),
+    upgrades={1: _FROM_1 + _steps_from(2)} | {version: _steps_from(version) for version in _STEPS},
 )
 
 

@@ -164,7 +164,7 @@ async def test_sightings_outlive_a_restart_and_are_bounded(tmp_path: Path) -> No
 
 
 async def test_what_an_older_program_declared_lost_can_be_anothers(tmp_path: Path) -> None:
-    """A ledger of the version before says so only by the event."""
+    """A ledger of version 4 says so only by the event."""
     market, slot, other = LyingMarket(), parcel(end=END), parcel(seed=2, end=END)
     async with open_farm(tmp_path, market=market) as farm:
         await farm.keep(slot)
@@ -177,8 +177,10 @@ async def test_what_an_older_program_declared_lost_can_be_anothers(tmp_path: Pat
     with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as old:
         old.executescript(
             "ALTER TABLE slots DROP COLUMN declared_lost; ALTER TABLE slots DROP COLUMN renter_proven;"
-            "DROP TABLE sightings; PRAGMA user_version = 4;"
-            "PRAGMA application_id = 0"
+            "ALTER TABLE slots DROP COLUMN max_egress_price;"
+            "ALTER TABLE entries DROP COLUMN cut_epoch; ALTER TABLE entries DROP COLUMN cut_block;"
+            "DROP TABLE sightings; DROP TABLE staging_ages;"
+            "PRAGMA user_version = 4; PRAGMA application_id = 0"
         )
     with (
         pytest.raises(LedgerInvalid, match=r"older version of Grange.*grange farm run"),

@@ -3,8 +3,9 @@
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -275,6 +276,7 @@ CREATE TABLE slots (
     staged_at INTEGER NOT NULL, pieces INTEGER, piece_leaves INTEGER, root BLOB, rate TEXT, end INTEGER,
     deadline_block INTEGER, placed_block INTEGER, PRIMARY KEY (order_id, slot, renter)
 ) WITHOUT ROWID;
+CREATE UNIQUE INDEX one_promise_per_slot ON slots (order_id, slot) WHERE state != 'staged';
 CREATE TABLE entries (
     end INTEGER NOT NULL, position INTEGER NOT NULL, order_id BLOB NOT NULL, slot INTEGER NOT NULL,
     root BLOB NOT NULL, leaf_count INTEGER NOT NULL, start INTEGER NOT NULL, first TEXT NOT NULL,
@@ -285,6 +287,112 @@ CREATE TABLE misses (first INTEGER PRIMARY KEY, last INTEGER, block INTEGER) WIT
 CREATE TABLE attempts (epoch INTEGER PRIMARY KEY, block INTEGER) WITHOUT ROWID;
 PRAGMA user_version = 1;
 """
+SINCE_VERSION_1 = {
+    2: """
+ALTER TABLE slots ADD COLUMN previous BLOB NOT NULL DEFAULT x'';
+ALTER TABLE slots ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
+DROP TABLE entries;
+CREATE TABLE entries (
+    end INTEGER NOT NULL, extension INTEGER NOT NULL, position INTEGER NOT NULL, order_id BLOB NOT NULL,
+    slot INTEGER NOT NULL, root BLOB NOT NULL, leaf_count INTEGER NOT NULL, start INTEGER NOT NULL,
+    first TEXT NOT NULL, rate TEXT NOT NULL, block INTEGER NOT NULL, PRIMARY KEY (end, extension, position)
+) WITHOUT ROWID;
+""",
+    3: """
+ALTER TABLE entries ADD COLUMN lost_epoch INTEGER;
+ALTER TABLE entries ADD COLUMN lost_block INTEGER;
+""",
+    4: """
+ALTER TABLE slots ADD COLUMN was_placed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE slots ADD COLUMN deadline_at REAL;
+ALTER TABLE slots ADD COLUMN ends_at REAL;
+CREATE INDEX entries_by_slot ON entries (order_id, slot);
+CREATE TABLE doubt (content TEXT NOT NULL, since INTEGER NOT NULL);
+""",
+    5: """
+ALTER TABLE slots ADD COLUMN declared_lost INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE sightings (seconds REAL NOT NULL, block INTEGER NOT NULL);
+""",
+    6: """
+CREATE TABLE staging_ages (
+    renter TEXT NOT NULL, order_id BLOB NOT NULL, slot INTEGER NOT NULL, idle_seconds REAL NOT NULL,
+    PRIMARY KEY (order_id, slot, renter)
+) WITHOUT ROWID;
+""",
+    7: "ALTER TABLE slots ADD COLUMN renter_proven INTEGER NOT NULL DEFAULT 0;",
+    8: """
+ALTER TABLE entries ADD COLUMN cut_epoch INTEGER;
+ALTER TABLE entries ADD COLUMN cut_block INTEGER;
+""",
+}
+"""What each program added to the tables, as it stood in the files that it made."""
+
+
+def columns(path: Path) -> dict[str, set[str]]:
+    """Of each table."""
+    with closing(sqlite3.connect(path)) as file:
+        tables = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {
+            name: {column for _, column, *_ in file.execute(f"PRAGMA table_info({name})")} for name in tables
+        }
+
+
+def test_there_is_an_older_ledger_of_every_version() -> None:
+    assert [1, *SINCE_VERSION_1] == [*range(1, SCHEMA.version)] == sorted(SCHEMA.upgrades)
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA.version))
+@pytest.mark.parametrize("has_mark", [False, True])
+def test_a_ledger_of_any_older_version_becomes_what_a_new_one_is(
+    tmp_path: Path, version: int, has_mark: bool
+) -> None:
+    """With all columns and tables, and what was in it: a slot, an entry that was lost, earnings."""
+    renter = Wallet(b"\x02" * 32).address
+    path, key = tmp_path / "ledger", SlotKey(renter=renter, order=OrderId(b"\x01" * 32), slot=2)
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(VERSION_1 + "".join(SINCE_VERSION_1[one] for one in range(2, version + 1)))
+        old.execute("INSERT INTO identity VALUES (?, ?, ?)", (CHAIN_ID, MARKET, FARMER))
+        old.execute("INSERT INTO cursor VALUES (?)", (Cursor(start=5).to_json(),))
+        slot: dict[str, Any] = {
+            "renter": renter, "order_id": key.order, "slot": 2, "state": "placed", "staged_at": 0,
+            "pieces": 1, "piece_leaves": 1, "root": bytes(32), "rate": "10", "end": 16,
+            "deadline_block": 50, "placed_block": 9,
+        }  # fmt: skip
+        entry: dict[str, Any] = {
+            "end": 16, "position": 0, "order_id": key.order, "slot": 2, "root": bytes(32), "leaf_count": 1,
+            "start": 3, "first": "0", "rate": "10", "block": 9,
+        }  # fmt: skip
+        entry |= {"extension": 0} if version >= 2 else {}
+        entry |= {"lost_epoch": 7, "lost_block": 40} if version >= 3 else {}
+        slot |= {"was_placed": 1} if version >= 4 else {}
+        slot |= {"declared_lost": 1} if version >= 5 else {}
+        for table, row in (("slots", slot), ("entries", entry)):
+            holes = ", ".join("?" * len(row))
+            old.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({holes})", [*row.values()])
+        old.execute("INSERT INTO proofs VALUES (4, 30, '12', ?)", (bytes(32),))
+        old.execute(f"PRAGMA user_version = {version}")
+        if has_mark:
+            old.execute(f"PRAGMA application_id = {mark_of(version)}")
+        old.commit()
+    with pytest.raises(LedgerInvalid, match="older version of Grange"), Ledger.look(path):
+        pass
+    for _ in range(2):
+        with opened(path) as ledger:
+            record = ledger.slot(key)
+            assert record is not None
+            assert (record.was_placed, record.declared_lost) == (True, version >= 3)
+            assert record.agreed is not None
+            assert record.agreed.max_egress_price_per_gib == 0
+            assert not record.renter_proven
+            [found] = ledger.entries(Epoch(0))
+            assert (found.end, found.rate, found.extension) == (16, 10, False)
+            assert ledger.lost_epoch(key.order, 2) == (7 if version >= 3 else None)
+            assert ledger.earnings().earned == 12
+            assert ledger.cursor() == Cursor(start=5)
+            assert ledger.sightings() == []
+    with opened(tmp_path / "new"):
+        pass
+    assert columns(path) == columns(tmp_path / "new")
 
 
 def test_a_ledger_from_before_extensions_is_taken_over(tmp_path: Path) -> None:
