@@ -19,7 +19,7 @@ import {Tenures} from "./Tenures.sol";
 ///   from < end; end is on the grid and at most MAX_BOOKS dates ahead
 ///   an order has at most one slot with a farmer
 abstract contract Orders is IOrders, Tenures, HeldOrders {
-    /// @dev So many that no call about an order exceeds 15 million gas, in whatever state its farmers are.
+    /// @dev So many that no call about an order exceeds 15.1 million gas, in whatever state its farmers are.
     uint256 private constant MAX_SLOTS = 80;
 
     /// @dev A piece is 1 MiB at most: who keeps or rebuilds a slot has some of its pieces in memory.

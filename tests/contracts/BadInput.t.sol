@@ -232,8 +232,8 @@ contract BadInputTest is FarmTest {
         );
         _refused(
             owner,
-            abi.encodeCall(market.unstake, (farmer, MOST)),
-            abi.encodeWithSelector(IFarmers.StakeNotFree.selector, farmer, MOST, STAKE, MIN_STAKE)
+            abi.encodeCall(market.unstake, (farmer, MOST - 1)),
+            abi.encodeWithSelector(IFarmers.StakeNotFree.selector, farmer, MOST - 1, STAKE, MIN_STAKE)
         );
     }
 

@@ -22,7 +22,7 @@ contract PitfallsTest is AttackTest {
     /// on what its renter has left. (Settlement of the time before activation blocked others' payments for ever.)
     function test_timesAreHalfOpen() external {
         FarmerId farmer = _register();
-        OrderId order = _store(farmer, _date(1), 1, R);
+        OrderId order = _store(farmer, _date(3), 1, R);
         vm.assertEq(market.vault(renter), 0, "the renter has nothing left");
         uint256 from = _stored[order].from;
         uint256 end = _stored[order].end;
@@ -43,7 +43,7 @@ contract PitfallsTest is AttackTest {
         this.closeFor(order);
         _enter(end);
         market.settle(farmer);
-        vm.expectRevert(abi.encodeWithSelector(IAudits.NothingToProve.selector, farmer));
+        vm.expectRevert(abi.encodeWithSelector(IAudits.NothingToProve.selector, farmer, Epoch.wrap(uint32(end))));
         market.prove(farmer, Epoch.wrap(uint32(end)), new bytes32[](0));
         _close(order);
         vm.assertEq(_misses(farmer), 0, "none of them missed");

@@ -276,7 +276,7 @@ CREATE TABLE slots (
     staged_at INTEGER NOT NULL, pieces INTEGER, piece_leaves INTEGER, root BLOB, rate TEXT, end INTEGER,
     deadline_block INTEGER, placed_block INTEGER, PRIMARY KEY (order_id, slot, renter)
 ) WITHOUT ROWID;
-CREATE UNIQUE INDEX one_promise_per_slot ON slots (order_id, slot) WHERE state != 'staged';
+CREATE UNIQUE INDEX one_acceptance_per_slot ON slots (order_id, slot) WHERE state != 'staged';
 CREATE TABLE entries (
     end INTEGER NOT NULL, position INTEGER NOT NULL, order_id BLOB NOT NULL, slot INTEGER NOT NULL,
     root BLOB NOT NULL, leaf_count INTEGER NOT NULL, start INTEGER NOT NULL, first TEXT NOT NULL,
