@@ -13,6 +13,8 @@ contract WalletsTest is AttackTest {
     uint256 private constant WALLET_GAS = 300_000;
     /// @dev Beside what the wallet takes: to redeem a voucher.
     uint256 private constant REST_GAS = 100_000;
+    /// @dev Beside what the wallet takes, for the call of it: EIP-150 keeps a 64th back.
+    uint256 private constant GAS_NEEDED = (WALLET_GAS * 64) / 63 + 5_000;
 
     /// Must hold: what the owner of a contract signed for it is paid out of the contract's vault, like any voucher.
     function testFuzz_aContractPays(uint256 signed) external {
@@ -84,6 +86,29 @@ contract WalletsTest is AttackTest {
         vm.assertTrue(!done, "refused");
         market.redeem(farmer, vouchers);
         vm.assertEq(market.earnings(_ownerOf(farmer)), 10, "paid with gas enough");
+    }
+
+    /// Must hold: who is refused for it learns how much gas was left where the contract would have been asked, and how much is
+    /// needed there. What was left is read from one call; another with as much gas has as much left.
+    function testFuzz_whatIsMissing(uint256 gas) external {
+        OwnedWallet wallet = new OwnedWallet(vm.addr(OWNER_KEY));
+        _fund(wallet, 1e9);
+        FarmerId farmer = _register();
+        Voucher[] memory vouchers = new Voucher[](1);
+        vouchers[0] = _voucherOf(address(wallet), farmer, 10);
+        gas = _within(gas, REST_GAS, WALLET_GAS);
+        (bool done, bytes memory reason) = address(market).call{gas: gas}(
+            abi.encodeCall(market.redeem, (farmer, vouchers))
+        );
+        vm.assertTrue(!done && reason.length == 4 + 2 * 32, "refused, with two values");
+        uint256 left;
+        assembly ("memory-safe") {
+            left := mload(add(reason, 0x24))
+        }
+        vm.assertLe(left, gas, "no more than there was");
+        vm.assertLe(gas, left + REST_GAS, "what it took to come there");
+        vm.expectRevert(abi.encodeWithSelector(IVouchers.TooLittleGas.selector, left, GAS_NEEDED));
+        market.redeem{gas: gas}(farmer, vouchers);
     }
 
     /// Must hold: who signs with a key is not asked, and needs no gas for that, though its signature is forged.
