@@ -95,10 +95,10 @@ class Extensions:
         )
         alive = {one.farmer.id: one for one in found.candidates if one.farmer.id in ids}
         reasons = [
-            _reason(alive[farmer.id], found.requirements)
+            _reason(alive[farmer.id], found.requirements, slot.rate)
             if farmer.id in alive
             else found.silent.get(farmer.id, "It does not answer.")
-            for farmer in present
+            for farmer, slot in zip(present, order.slots, strict=True)
         ]
         staying = [alive[farmer.id] for farmer, why in zip(present, reasons, strict=True) if not why]
         others = [one for one in found.candidates if one.farmer.id not in ids]
@@ -262,9 +262,9 @@ class _NewOrder:
         return Placement(name="", salt=quote.salt, order=extended, acceptances=tuple(acceptances))
 
 
-def _reason(candidate: Candidate, needed: Requirements) -> str:
+def _reason(candidate: Candidate, needed: Requirements, kept_rate: int) -> str:
     """Why a farmer will not keep on what it has; empty if it may."""
-    reason = unfit_for(candidate, needed, keeps=True)
+    reason = unfit_for(candidate, needed, kept_rate=kept_rate)
     return f"It {reason}." if reason else ""
 
 

@@ -116,7 +116,7 @@ abstract contract Books is Balances {
         FarmerState state,
         uint256 grid,
         bool extension
-    ) private view returns (uint256) {
+    ) internal view returns (uint256) {
         Book storage stored = _bookOf(farmer, grid, extension);
         BookHeader header = stored.header;
         if (header.grid() != grid) return 0;

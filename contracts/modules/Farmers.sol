@@ -15,7 +15,7 @@ import {Settlement} from "./Settlement.sol";
 /// @dev Decides who may act for a farmer, and when its owner may have stake back.
 ///
 /// Invariants:
-///   anyone who takes from a stake by choice leaves COLLATERAL_EPOCHS * committedRate, and MIN_STAKE or nothing
+///   anyone who takes from a stake by choice leaves COLLATERAL_EPOCHS * answeredRate, and MIN_STAKE or nothing
 ///   a farmer that left nothing has lapsed
 ///   an operator consented to each farmer that names it, once for each time
 abstract contract Farmers is IFarmers, Settlement {
@@ -101,7 +101,8 @@ abstract contract Farmers is IFarmers, Settlement {
         uint256 stake = stored.stake;
         // What was given up in this epoch is still asked for in it.
         bool leaves = amount == stake && state.committedRate() == 0 && !state.hasGivenUp();
-        uint256 needed = leaves ? 0 : Math.max(state.committedRate() * COLLATERAL_EPOCHS, MIN_STAKE);
+        uint256 answered = state.committedRate() - _carriedRate(stored, state);
+        uint256 needed = leaves ? 0 : Math.max(answered * COLLATERAL_EPOCHS, MIN_STAKE);
         if (amount > stake || stake - amount < needed) revert StakeNotFree(id, amount, stake, needed);
         if (leaves) {
             state = state.lapsed();
@@ -205,6 +206,7 @@ abstract contract Farmers is IFarmers, Settlement {
                 operator: stored.operator,
                 stake: outcome.stake,
                 committedRate: state.committedRate(),
+                carriedRate: state.isEvicted() ? 0 : _carriedRate(stored, state),
                 settledEpoch: Epoch.wrap(uint32(state.settledEpoch())),
                 misses: state.misses(),
                 strikes: state.strikes(),

@@ -20,7 +20,9 @@ import {Proofs} from "./Proofs.sol";
 ///
 /// Invariants:
 ///   a lost slot leaves min(COLLATERAL_EPOCHS, stake / committedRate, rounded down) epochs of its pay
-///   what stays of the stake covers what stays of the slots as well as before, or better
+///   what stays of the stake covers what stays of the slots as well as before, or in full
+///   what a lost slot leaves bears a miss: carriedRate <= committedRate / 2, and 2 * stake >= COLLATERAL_EPOCHS *
+///     answeredRate, in full with MAX_MISSES = 1, so stake >= (PENALTY + FINE) * committedRate
 ///   in an epoch an operator declares slots lost of at most the rate that the owner allows; the owner all it wants
 abstract contract Losses is ILosses, Proofs {
     /// @dev One call's losses, all in one book.
@@ -30,6 +32,14 @@ abstract contract Losses is ILosses, Proofs {
         uint32 grid;
         bool extension;
         uint256 collateralEpochs;
+    }
+
+    /// @dev What a stake answers for, before and after a loss.
+    struct Cover {
+        uint256 stakeBefore;
+        uint256 rateBefore;
+        uint256 stake;
+        uint256 carried;
     }
 
     /// @inheritdoc ILosses
@@ -59,8 +69,12 @@ abstract contract Losses is ILosses, Proofs {
         uint256 rate = _declareAll(losing, kept, words);
         if (msg.sender != stored.owner) _useAllowance(id, stored, rate, current);
         _addLost(id, kept, rate, current);
-        stored.state = state.lessened(rate, current);
-        stored.stake = uint96(stake - losing.collateralEpochs * rate);
+        uint256 left = stake - losing.collateralEpochs * rate;
+        uint256 carried = _carriedRate(stored, state);
+        state = state.lessened(rate, current);
+        if (carried > 0) _checkCovered(losing, stored, state, Cover(stake, committed - carried, left, carried));
+        stored.state = state;
+        stored.stake = uint96(left);
     }
 
     /// @inheritdoc ILosses
@@ -124,6 +138,25 @@ abstract contract Losses is ILosses, Proofs {
             Epoch.wrap(uint32(losing.current)),
             losing.collateralEpochs * Rate.unwrap(entry.rate)
         );
+    }
+
+    /// @dev With extensions that are about to begin, the stake answers once for what they take the place of. Who gives that up
+    /// needs the stake for what begins, as if it had not had the slot.
+    function _checkCovered(Losing memory losing, Farmer storage stored, FarmerState state, Cover memory cover) private {
+        if (losing.grid == Epochs.firstLiveGrid(losing.current, GRID_EPOCHS)) {
+            uint256 ending = _rateKept(losing.farmer, state, losing.grid, false) +
+                _rateKept(losing.farmer, state, losing.grid, true);
+            if (ending < cover.carried) {
+                stored.carriedRate = uint80(ending);
+                cover.carried = ending;
+            }
+        }
+        uint256 rate = state.committedRate() - cover.carried;
+        uint256 needed = Math.min(
+            COLLATERAL_EPOCHS * rate,
+            Math.ceilDiv(cover.stakeBefore * rate, cover.rateBefore)
+        );
+        if (cover.stake < needed) revert IFarmers.StakeTooSmall(losing.farmer, cover.stake, needed);
     }
 
     /// @dev Counts the loss in the book. What is left of it must be all gone or enough to be drawn soon, both of what has

@@ -84,11 +84,11 @@ abstract contract Orders is IOrders, Tenures {
         return _orderId(account, sender, salt);
     }
 
-    /// @dev The order whose slots are handed in.
-    function _heldOrder(Held calldata held) internal view returns (OrderView memory stored) {
+    /// @dev The order whose slots are handed in; `slots` are those of `held`.
+    function _heldOrder(Held calldata held, Slot[] memory slots) internal view returns (OrderView memory stored) {
         stored = _orders[held.order];
         if (stored.renter == address(0)) revert UnknownOrder(held.order);
-        bytes32 given = _slotsHash(held.leafCount, held.pieceLeaves, held.slots);
+        bytes32 given = _slotsHash(held.leafCount, held.pieceLeaves, slots);
         if (given != stored.slotsHash) revert WrongSlots(held.order, given, stored.slotsHash);
     }
 
@@ -103,13 +103,15 @@ abstract contract Orders is IOrders, Tenures {
         return OrderId.wrap(keccak256(abi.encode(account, sender, salt)));
     }
 
-    /// @dev The order that is extended, if it can be now and by this. The new one is its renter's too.
+    /// @dev The order that is extended, if it can be now and by this; `slots` are those of `previous`. The new one
+    /// is its renter's too.
     function _extensible(
         Held calldata previous,
         Terms calldata terms,
-        Acceptance[] calldata acceptances
+        Acceptance[] calldata acceptances,
+        Slot[] memory slots
     ) internal view returns (OrderView memory old) {
-        old = _heldOrder(previous);
+        old = _heldOrder(previous, slots);
         if (
             terms.leafCount != previous.leafCount ||
             terms.pieceLeaves != previous.pieceLeaves ||
@@ -117,7 +119,7 @@ abstract contract Orders is IOrders, Tenures {
             acceptances.length != old.n
         ) revert OtherShape(previous.order, previous.leafCount, previous.pieceLeaves, old.k, old.n);
         for (uint256 i = 0; i < acceptances.length; ++i) {
-            bytes32 root = previous.slots[i].root;
+            bytes32 root = slots[i].root;
             if (acceptances[i].root != root) revert OtherRoot(i, acceptances[i].root, root);
         }
         uint256 last = Epochs.firstLiveGrid(_currentEpoch(), GRID_EPOCHS) * GRID_EPOCHS;
@@ -132,7 +134,8 @@ abstract contract Orders is IOrders, Tenures {
         Terms memory terms,
         Acceptance[] calldata acceptances,
         Epoch from,
-        OrderId previous
+        OrderId previous,
+        Slot[] memory kept
     ) internal returns (uint256 cost) {
         uint256 current = _currentEpoch();
         uint8 n = _checkedCount(terms, acceptances.length, current, from);
@@ -141,6 +144,7 @@ abstract contract Orders is IOrders, Tenures {
 
         SlotAssignment memory assignment = _newAssignment(id, terms.leafCount, current, from, terms.end);
         assignment.message.previous = OrderId.unwrap(previous);
+        assignment.previous = kept;
         (bytes32 slotsHash, uint256 rates) = _assignAll(assignment, terms.pieceLeaves, acceptances);
         cost = rates * (Epoch.unwrap(terms.end) - Epoch.unwrap(from));
         _orders[id] = OrderView({
@@ -161,7 +165,8 @@ abstract contract Orders is IOrders, Tenures {
     ) private returns (OrderId id) {
         id = _orderId(account, msg.sender, terms.salt);
         Epoch from = Epoch.wrap(uint32(_currentEpoch() + 1));
-        _debit(account, msg.sender, _fillAll(id, account, terms, acceptances, from, OrderId.wrap(0)), false);
+        uint256 cost = _fillAll(id, account, terms, acceptances, from, OrderId.wrap(0), new Slot[](0));
+        _debit(account, msg.sender, cost, false);
     }
 
     function _extend(
@@ -169,16 +174,17 @@ abstract contract Orders is IOrders, Tenures {
         Terms calldata terms,
         Acceptance[] calldata acceptances
     ) private returns (OrderId id) {
-        OrderView memory old = _extensible(previous, terms, acceptances);
-        if (msg.sender != old.renter) _checkHolders(previous.slots, acceptances);
+        Slot[] memory slots = previous.slots;
+        OrderView memory old = _extensible(previous, terms, acceptances, slots);
+        if (msg.sender != old.renter) _checkHolders(slots, acceptances);
         id = _orderId(old.renter, msg.sender, terms.salt);
-        uint256 cost = _fillAll(id, old.renter, terms, acceptances, old.end, previous.order);
+        uint256 cost = _fillAll(id, old.renter, terms, acceptances, old.end, previous.order, slots);
         _debit(old.renter, msg.sender, cost, false);
     }
 
     /// @dev Only the renter chooses other farmers for data that is placed: a stolen delegate's key must not move it to the
     /// thief's.
-    function _checkHolders(Slot[] calldata slots, Acceptance[] calldata acceptances) private pure {
+    function _checkHolders(Slot[] memory slots, Acceptance[] calldata acceptances) private pure {
         for (uint256 i = 0; i < slots.length; ++i) {
             (FarmerId farmer, FarmerId holder) = (acceptances[i].farmer, slots[i].farmer);
             if (FarmerId.unwrap(farmer) != FarmerId.unwrap(holder)) revert IDelegates.NotHolder(i, farmer, holder);

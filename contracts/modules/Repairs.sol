@@ -64,14 +64,14 @@ abstract contract Repairs is IRepairs, Orders {
     function refill(Held calldata held, address repairer, Takeover[] calldata takeovers) external {
         if (repairer == address(0)) revert NoRepairer();
         if (takeovers.length == 0) revert NothingToRefill();
-        OrderView memory stored = _heldOrder(held);
+        Slot[] memory slots = held.slots;
+        OrderView memory stored = _heldOrder(held, slots);
         uint256 current = _currentEpoch();
         Epoch from = Epoch.wrap(uint32(current + 1));
         if (Epoch.unwrap(from) >= Epoch.unwrap(stored.end)) revert OrderEnding(held.order, stored.end);
         if (Epoch.unwrap(from) < Epoch.unwrap(stored.from)) revert OrderNotBegun(held.order, stored.from);
         SlotAssignment memory assignment = _newAssignment(held.order, held.leafCount, current, from, stored.end);
         assignment.message.repairer = repairer;
-        Slot[] memory slots = held.slots;
         Payout memory payout;
         for (uint256 i = 0; i < takeovers.length; ++i) _takeOver(assignment, slots, takeovers[i], payout);
         _orders[held.order].slotsHash = _slotsHash(held.leafCount, held.pieceLeaves, slots);
@@ -81,13 +81,14 @@ abstract contract Repairs is IRepairs, Orders {
 
     /// @inheritdoc IRepairs
     function close(Held calldata held) external {
-        OrderView memory stored = _heldOrder(held);
+        Slot[] memory slots = held.slots;
+        OrderView memory stored = _heldOrder(held, slots);
         uint256 current = _currentEpoch();
         uint256 end = Epoch.unwrap(stored.end);
         if (current < end) revert OrderNotOver(held.order, stored.end, current);
         Payout memory payout;
-        for (uint256 i = 0; i < held.slots.length; ++i) {
-            Ending memory ending = _endTenure(held.order, uint8(i), held.slots[i], end, current);
+        for (uint256 i = 0; i < slots.length; ++i) {
+            Ending memory ending = _endTenure(held.order, uint8(i), slots[i], end, current);
             payout.refund += ending.refund;
             payout.compensation += ending.compensation + ending.collateral;
         }

@@ -23,7 +23,8 @@ import {Books} from "./Books.sol";
 /// Invariants:
 ///   committedRate = sum(rate of entries not declared lost) over the farmer's books of dates after sweptGrid
 ///   misses = set bits of the miss map; no epoch is both proven and missed
-///   unless lapsed, 2 * stake >= COLLATERAL_EPOCHS * committedRate, so the next miss can always be paid in full
+///   unless lapsed, 2 * stake >= COLLATERAL_EPOCHS * (committedRate - carriedRate), so the next miss can always be paid in
+///     full: what begins later is missed only when what it takes the place of has ended
 ///   a lapsed farmer stays lapsed, and its settledEpoch is the last before its slots are vacant
 abstract contract Settlement is Books {
     /// @dev What a settlement finds.
@@ -83,7 +84,8 @@ abstract contract Settlement is Books {
         if (state.isLapsed() || first >= current) return outcome;
         outcome.missed = new uint256[](MAX_MISSES);
         uint256 starts = state.hasStarting() ? (state.sweptGrid() + 1) * GRID_EPOCHS : 0;
-        uint256 starting = starts == 0 ? 0 : _farmers[id].startingRate;
+        (uint256 starting, uint256 carried) = (0, 0);
+        if (starts != 0) (starting, carried) = (_farmers[id].startingRate, _farmers[id].carriedRate);
         for (uint256 epoch = first; epoch < current;) {
             state = _swept(id, state, epoch);
             uint256 rate = state.committedRate();
@@ -100,6 +102,7 @@ abstract contract Settlement is Books {
             outcome.compensation += PENALTY * begun;
             outcome.burnt += FINE * begun;
             outcome.stake -= (PENALTY + FINE) * begun;
+            if (epoch < starts) rate -= carried;
             if (state.strikes() + outcome.count >= MAX_MISSES || 2 * outcome.stake < COLLATERAL_EPOCHS * rate) {
                 outcome.state = _swept(id, state, epoch + 1).missed(outcome.count).settled(epoch).lapsed();
                 return outcome;
@@ -107,6 +110,11 @@ abstract contract Settlement is Books {
             ++epoch;
         }
         outcome.state = _swept(id, state, current).missed(outcome.count).settled(current - 1);
+    }
+
+    /// @dev How much of what a farmer is committed to its stake need not answer for, since it begins when as much ends.
+    function _carriedRate(Farmer storage stored, FarmerState state) internal view returns (uint256) {
+        return state.hasStarting() ? stored.carriedRate : 0;
     }
 
     /// @dev Names one farmer's time with a slot. Only a slot of an extension whose farmer lapsed before it began is given

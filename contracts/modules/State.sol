@@ -27,11 +27,12 @@ abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
         FarmerState state;
         address operator; // zero for a farmer that does not exist
         uint96 stake;
-        address owner;
         uint80 startingRate; // of extensions that begin on the date after the one it was last swept to, if any do
-        address formerOperator; // whose acceptances still count, if any do
-        uint48 formerUntilBlock; // the last block in which they do
+        uint80 carriedRate; // of that, what takes the place of slots of its own that end on this date
         uint48 registeredBlock;
+        uint48 formerUntilBlock; // the last block in which acceptances of its former operator count
+        address owner;
+        address formerOperator; // zero unless it had another
         LossAllowance allowance;
         Offer offer;
         string endpoint;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {TransientSlot} from "@openzeppelin/contracts/utils/TransientSlot.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {IBooks} from "../interfaces/IBooks.sol";
@@ -8,7 +9,7 @@ import {IFarmers} from "../interfaces/IFarmers.sol";
 import {IOrders} from "../interfaces/IOrders.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {FarmerState} from "../types/FarmerState.sol";
-import {Acceptance, Entry, Epoch, FarmerId, OrderId, Rate} from "../types/Types.sol";
+import {Acceptance, Entry, Epoch, FarmerId, OrderId, Rate, Slot} from "../types/Types.sol";
 import {Settlement} from "./Settlement.sol";
 
 /// @title Giving a slot to the farmer that accepted it
@@ -19,7 +20,9 @@ import {Settlement} from "./Settlement.sol";
 ///   every entry was signed by its farmer's operator, or by the one before it in its last blocks, for this use: first
 ///     placing, extending that order, or taking over from that tenure with the bounty for that repairer
 ///   the committed rate that a farmer has after taking on a slot is at most its ceiling
-///   a farmer that takes on a slot has not lapsed, and stake >= COLLATERAL_EPOCHS * committedRate
+///   a farmer that takes on a slot has not lapsed, and stake >= COLLATERAL_EPOCHS * answeredRate
+///   answeredRate = committedRate - carriedRate, where carriedRate is at most what ends on the next date, and at most what
+///     begins on it: so it is at least what the farmer keeps now, and what it will keep then
 abstract contract Tenures is Settlement {
     using TransientSlot for *;
 
@@ -42,6 +45,7 @@ abstract contract Tenures is Settlement {
     struct SlotAssignment {
         uint256 current;
         uint256 endGrid;
+        Slot[] previous; // the slots of the order that is extended, or none
         Message message;
         Entry entry;
     }
@@ -123,16 +127,40 @@ abstract contract Tenures is Settlement {
         uint256 committed = state.committedRate() + Rate.unwrap(acceptance.rate);
         if (committed > type(uint80).max) revert IBooks.RateTooLarge(farmer, committed, type(uint80).max);
         if (committed > state.ceiling()) revert IFarmers.CeilingExceeded(farmer, committed, state.ceiling());
-        uint256 needed = committed * COLLATERAL_EPOCHS;
-        if (stake < needed) revert IFarmers.StakeTooSmall(farmer, stake, needed);
         bool extension = _isExtension(assignment);
-        if (extension) {
-            // They begin on the date after this one, up to which the farmer has been swept.
-            uint80 before = state.hasStarting() ? stored.startingRate : 0;
-            stored.startingRate = before + Rate.unwrap(acceptance.rate);
-        }
+        uint256 carried = extension
+            ? _addStarting(assignment, slot, acceptance, stored, state)
+            : _carriedRate(stored, state);
+        uint256 needed = (committed - carried) * COLLATERAL_EPOCHS;
+        if (stake < needed) revert IFarmers.StakeTooSmall(farmer, stake, needed);
         state = state.committed(committed, assignment.current, extension);
         stored.state = state;
+    }
+
+    /// @dev Counts an extension, which begins on the date after the one up to which the farmer has been swept. For a slot that
+    /// it has the stake answers once, at the higher of both rates: it keeps one, and then the other.
+    function _addStarting(
+        SlotAssignment memory assignment,
+        uint8 slot,
+        Acceptance memory acceptance,
+        Farmer storage stored,
+        FarmerState state
+    ) private returns (uint256 carried) {
+        uint256 rate = Rate.unwrap(acceptance.rate);
+        uint256 starting = rate;
+        if (state.hasStarting()) {
+            starting += stored.startingRate;
+            carried = stored.carriedRate;
+        }
+        Slot memory kept = assignment.previous[slot];
+        if (FarmerId.unwrap(kept.farmer) == FarmerId.unwrap(acceptance.farmer)) {
+            // What it gave up is not in what it is committed to.
+            OrderId previous = OrderId.wrap(assignment.message.previous);
+            bool gone = state.hasLost() && _losses[_tenure(previous, slot, kept.from)].lostBlock != 0;
+            if (!gone) carried += Math.min(rate, Rate.unwrap(kept.rate));
+        }
+        stored.startingRate = uint80(starting);
+        stored.carriedRate = uint80(carried);
     }
 
     /// @dev Whether it is the operator that the farmer had before, and its time is not over. Where there was none that is

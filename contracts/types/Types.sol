@@ -122,7 +122,8 @@ struct FarmerView {
     address owner; // withdraws; is credited
     address operator; // signs acceptances and requests
     uint256 stake;
-    uint256 committedRate; // what the farmer's live books pay it in an epoch
+    uint256 committedRate; // of all slots in its live books
+    uint256 carriedRate; // of that, what its stake does not answer for, as it takes the place of slots of its own that end
     Epoch settledEpoch; // up to here every epoch is proven, missed, or had nothing to prove
     uint256 misses; // missed epochs
     uint256 strikes; // misses less proofs since

@@ -18,6 +18,7 @@ from grange.transfer.selection import (
     choose,
     epochs_kept,
     spares_for,
+    unfit_for,
 )
 from grange.types import Epoch, Offer, address_from
 from grange.units import GIB, MIB, TOKEN
@@ -87,6 +88,15 @@ def test_who_does_not_fit_is_left_out_with_a_reason(fields: dict[str, Any], reas
     if reason:
         assert choice.unfit == {1: reason}
         assert [chosen.farmer.id for chosen in choice.ranked] == [2]
+
+
+def test_who_has_the_slot_needs_stake_for_the_higher_rate_only() -> None:
+    """At the same rate none beside what it has, at a higher one the difference; another needs all of it."""
+    rate = TOKEN // 16
+    kept = candidate(1, stake=16 * 3 * rate, committed_rate=4 * rate, carried_rate=rate, free=0)
+    assert unfit_for(kept, NEED, kept_rate=rate) == ""
+    assert unfit_for(kept, NEED, kept_rate=rate - 1) == "has too little at stake"
+    assert unfit_for(replace(kept, free_bytes=1 << 40), NEED) == "has too little at stake"
 
 
 def test_impossible_price_is_no_crash() -> None:

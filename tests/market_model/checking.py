@@ -86,6 +86,7 @@ class Checking(Playing):
                 "operator": farmer.operator,
                 "stake": farmer.stake,
                 "committed_rate": 0 if farmer.evicted else farmer.rate_committed(known_at),
+                "carried_rate": 0 if farmer.evicted else self.market.rate_carried(farmer, known_at),
                 "settled_epoch": self.market.settled_epoch(farmer),
                 "misses": len(farmer.missed),
                 "strikes": farmer.strikes,

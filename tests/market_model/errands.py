@@ -108,7 +108,7 @@ class Errands(Playing):
         free = data.draw(st.sampled_from([None, None, 0, 1]), label="of what is free")
         if free is not None and farmer <= len(self.market.farmers):
             known = self.market.farmers[farmer - 1]
-            needed = self.p.collateral_epochs * known.rate_committed(self.next_epoch)
+            needed = self.p.collateral_epochs * self.market.rate_answered(known, self.next_epoch)
             amount = max(0, known.stake - needed + free)
         call = calls.unstake(FarmerId(farmer), amount)
         self.attempt(caller, call, lambda market: market.unstake(caller, farmer, amount))

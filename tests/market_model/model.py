@@ -81,6 +81,8 @@ class Farmer:
     loss_limit: int = MAX_RATE
     lost_by_operator: dict[int, int] = field(default_factory=dict)
     """By epoch: what counts against the limit."""
+    carried: dict[int, int] = field(default_factory=dict)
+    """By the date on which they begin: of its extensions, the rate that takes the place of slots of its own."""
 
     def rate_asked(self, epoch: int) -> int:
         return sum(one.rate for one in self.tenures if one.kept_in(epoch))
@@ -88,6 +90,11 @@ class Farmer:
     def rate_committed(self, epoch: int) -> int:
         """What is kept in the epoch or later, and not given up."""
         return sum(one.rate for one in self.tenures if epoch < one.end and one.lost_epoch is None)
+
+
+    def rate_ending(self, date: int) -> int:
+        """What is kept until a date, and not given up."""
+        return sum(one.rate for one in self.tenures if one.end == date and one.lost_epoch is None)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -195,6 +202,18 @@ class Market:
             self.block = (self.epoch + 1) * self.p.epoch_blocks
         self.block = block
 
+    def date_after(self, epoch: int) -> int:
+        """The next date of the grid."""
+        return (epoch // self.p.grid_epochs + 1) * self.p.grid_epochs
+
+    def rate_carried(self, farmer: Farmer, epoch: int) -> int:
+        """Of what the farmer is committed to, what begins on the next date in place of what it keeps now."""
+        return farmer.carried.get(self.date_after(epoch), 0)
+
+    def rate_answered(self, farmer: Farmer, epoch: int) -> int:
+        """What the farmer's stake must answer for: what is carried counts once."""
+        return farmer.rate_committed(epoch) - self.rate_carried(farmer, epoch)
+
     def _judge(self, farmer: Farmer, epoch: int) -> None:
         if farmer.vacant_from is not None or epoch in farmer.proven or not farmer.rate_asked(epoch):
             return
@@ -205,7 +224,7 @@ class Market:
         assert farmer.stake >= 0, "a miss that the stake cannot pay"
         self.escrow += self.p.penalty * backed
         farmer.fines_unrecorded += self.p.fine * backed
-        needed = self.p.collateral_epochs * farmer.rate_committed(epoch)
+        needed = self.p.collateral_epochs * self.rate_answered(farmer, epoch)
         if farmer.strikes >= self.p.max_misses or 2 * farmer.stake < needed:
             farmer.vacant_from = epoch + 1
 
@@ -402,7 +421,8 @@ class Market:
         lost_now = any(one.lost_epoch == self.epoch for one in farmer.tenures)
         leaves = amount == farmer.stake and not committed
         leaves = leaves and not (lost_now and self.settled_epoch(farmer) < self.epoch)
-        needed = 0 if leaves else max(self.p.collateral_epochs * committed, self.p.min_stake)
+        answered = self.rate_answered(farmer, self.epoch)
+        needed = 0 if leaves else max(self.p.collateral_epochs * answered, self.p.min_stake)
         if farmer.stake - amount < needed:
             raise Refused("StakeNotFree")
         self._record(farmer)
@@ -449,6 +469,8 @@ class Market:
         if end <= self.epoch:
             raise Refused("NoSuchBook")
         committed = farmer.rate_committed(self.epoch)
+        carried, answered = self.rate_carried(farmer, self.epoch), self.rate_answered(farmer, self.epoch)
+        stake = farmer.stake
         epochs = min(farmer.stake // committed, self.p.collateral_epochs) if committed else 0
         for one in lost:
             if one.start > self.epoch:
@@ -475,6 +497,14 @@ class Market:
         book = [one for one in farmer.tenures if (one.end, one.extension) == (end, extension)]
         self._check_alive(book, all_lost_is_fine=True)
         self._check_alive([one for one in book if one.start <= self.epoch + 1], all_lost_is_fine=True)
+        if carried:
+            date = self.date_after(self.epoch)
+            farmer.carried[date] = min(carried, farmer.rate_ending(date))
+            rate = self.rate_answered(farmer, self.epoch)
+            as_well_as_before = farmer.stake * answered >= stake * rate
+            fully = farmer.stake >= self.p.collateral_epochs * rate
+            if not (fully or as_well_as_before):
+                raise Refused("StakeTooSmall")
         self._record(farmer)
 
     def evict(self, caller: str, farmer_id: int) -> None:
@@ -535,7 +565,7 @@ class Market:
         """`shape` is leaf count, piece leaves and k."""
         start = self.epoch + 1
         self._fill(
-            caller, account, order, start=start, end=end, shape=shape, offered=offered, extension=False
+            caller, account, order, start=start, end=end, shape=shape, offered=offered, kept=None
         )
 
     def extend(
@@ -560,7 +590,7 @@ class Market:
             raise Refused("NotHolder")
         start = old.end
         self._fill(
-            caller, old.renter, order, start=start, end=end, shape=shape, offered=offered, extension=True
+            caller, old.renter, order, start=start, end=end, shape=shape, offered=offered, kept=old.slots
         )
 
     def refill(
@@ -638,8 +668,9 @@ class Market:
         end: int,
         shape: tuple[int, int, int],
         offered: Sequence[Offered],
-        extension: bool,
+        kept: Sequence[Tenure] | None,
     ) -> None:
+        """`kept` are the slots of the order that is extended."""
         leaf_count, piece_leaves, k = shape
         if not 1 <= len(offered) <= MAX_SLOTS:
             raise Refused("SlotCountOutOfRange")
@@ -664,7 +695,10 @@ class Market:
             if one.farmer in [tenure.farmer for tenure in slots]:
                 self._check_signed(one)
                 raise Refused("DuplicateFarmer")
-            slots.append(self._take(order_id, number, one, start, end, extension=extension))
+            before = None if kept is None else kept[number]
+            slots.append(
+                self._take(order_id, number, one, start, end, extension=kept is not None, before=before)
+            )
         cost = sum(one.rate for one in slots) * (end - start)
         self._debit(account, caller, cost)
         self.escrow += cost
@@ -689,7 +723,15 @@ class Market:
         return farmer
 
     def _take(
-        self, order_id: bytes, slot: int, offered: Offered, start: int, end: int, *, extension: bool
+        self,
+        order_id: bytes,
+        slot: int,
+        offered: Offered,
+        start: int,
+        end: int,
+        *,
+        extension: bool,
+        before: Tenure | None = None,
     ) -> Tenure:
         farmer = self._check_signed(offered)
         if farmer.vacant_from is not None:
@@ -700,8 +742,13 @@ class Market:
             raise Refused("RateTooLarge")
         if committed > farmer.ceiling:
             raise Refused("CeilingExceeded")
-        if farmer.stake < self.p.collateral_epochs * committed:
+        carried = self.rate_carried(farmer, self.epoch)
+        if before is not None and before.farmer == offered.farmer and before.lost_epoch is None:
+            carried += min(before.rate, offered.rate)
+        if farmer.stake < self.p.collateral_epochs * (committed - carried):
             raise Refused("StakeTooSmall")
+        if extension:
+            farmer.carried[start] = carried
         tenure = Tenure(
             order=order_id,
             slot=slot,

@@ -43,6 +43,9 @@ class Commitments:
     """Up to this rate the farmer's owner lets it go."""
     committed_rate: int
     accepted_rate: int
+    carried_rate: int = 0
+    """Of both, and of the slot that is asked for: what begins in place of slots of ours that end. The stake answers for
+    it once."""
 
 
 def check_shape(terms: SlotTerms) -> None:
@@ -102,11 +105,12 @@ def check_stake(terms: SlotTerms, commitments: Commitments, collateral_epochs: i
     """Raise StakeTooSmall when all that is placed and accepted, with this slot, needs more stake than
     there is."""
     rate = commitments.committed_rate + commitments.accepted_rate + terms.rate
-    if rate * collateral_epochs > commitments.stake:
+    needed = (rate - commitments.carried_rate) * collateral_epochs
+    if needed > commitments.stake:
         raise StakeTooSmall(
             "this farmer's stake does not allow it to accept more at the moment",
             stake=commitments.stake,
-            needed=rate * collateral_epochs,
+            needed=needed,
         )
     if rate > commitments.ceiling:
         raise StakeTooSmall(

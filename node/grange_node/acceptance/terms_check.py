@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from grange.chain import ChainError
 from grange.executors import Executors
-from grange.types import Address
+from grange.messages import NO_ORDER
+from grange.types import Address, Epoch
 from grange_node.acceptance.terms import HIGHEST_RATE_FACTOR, Commitments, check_stake, check_terms, cost
 from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.farm_market import FarmMarket
@@ -44,7 +45,7 @@ class TermsCheck:
 
         Raises VaultTooSmall, ChainDown, and what `check_own` raises.
         """
-        commitments, accepted_cost = await self._read(record, view)
+        commitments, accepted_cost = await self._read(record, terms, view)
         try:
             await self._check_both(record, terms, view, commitments, accepted_cost)
         except (VaultTooSmall, StakeTooSmall):
@@ -52,14 +53,14 @@ class TermsCheck:
                 raise
             # What was placed since we last read is out of the vault already, and counted twice.
             view = await self._follower.newest()
-            await self._check_both(record, terms, view, *await self._read(record, view))
+            await self._check_both(record, terms, view, *await self._read(record, terms, view))
 
-    async def _read(self, record: SlotRecord, view: View) -> tuple[Commitments, int]:
+    async def _read(self, record: SlotRecord, terms: SlotTerms, view: View) -> tuple[Commitments, int]:
         """What our stake stands for already, and what the renter would pay for what we accepted of it."""
 
         def read() -> tuple[Commitments, int]:
             read_to = self._ledger.cursor().block
-            return self._commitments(record, view, read_to), self._open_cost(record, view, read_to)
+            return self._commitments(record, terms, view, read_to), self._open_cost(record, view, read_to)
 
         return await self._executors.in_database(read)
 
@@ -87,7 +88,7 @@ class TermsCheck:
     ) -> None:
         """Whether we may and want to: our key, our terms, our stake. Raises TermsRefused, StakeTooSmall, and
         ChainDown while the chain's history is in doubt."""
-        commitments, _ = await self._read(record, view)
+        commitments, _ = await self._read(record, terms, view)
         self._check_own(terms, view, commitments, highest_factor=highest_factor)
 
     def _check_own(
@@ -108,16 +109,25 @@ class TermsCheck:
         check_terms(terms, config.offer, config.parameters, epoch, highest_factor=highest_factor)
         check_stake(terms, commitments, config.parameters.collateral_epochs)
 
-    def _commitments(self, record: SlotRecord, view: View, read_to: int) -> Commitments:
+    def _commitments(
+        self, record: SlotRecord, terms: SlotTerms, view: View, read_to: int
+    ) -> Commitments:
         """What our stake stands for already, but for this slot."""
         accepted = self._ledger.accepted_rate(read_to)
         if record.state is SlotState.ACCEPTED and (record.deadline_block or 0) > read_to:
             accepted -= record.agreed.rate
+        epoch = view.head.epoch
+        grid = self._config.parameters.grid_epochs
+        carried = self._ledger.carried_rate(Epoch((epoch // grid + 1) * grid), read_to, but=record.key)
+        if terms.previous != NO_ORDER:
+            kept = self._ledger.kept_rate(terms.previous, record.key.slot)
+            carried += min(kept, terms.rate)
         return Commitments(
             stake=view.farmer.stake,
             ceiling=view.farmer.ceiling,
-            committed_rate=self._ledger.committed_rate(view.head.epoch),
+            committed_rate=self._ledger.committed_rate(epoch),
             accepted_rate=accepted,
+            carried_rate=carried,
         )
 
     def _open_cost(self, record: SlotRecord, view: View, read_to: int) -> int:

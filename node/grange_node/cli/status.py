@@ -208,7 +208,8 @@ def _coverage(config: Config, seen: _Seen | None) -> tuple[int | None, int | Non
         return None, None
     capacity, price = config.offer.capacity_bytes, config.offer.price_per_gib_epoch
     epochs = config.parameters.collateral_epochs
-    free_stake = seen.farmer.stake - epochs * seen.farmer.committed_rate
+    answered = seen.farmer.committed_rate - seen.farmer.carried_rate
+    free_stake = seen.farmer.stake - epochs * answered
     covered = covered_bytes(seen.farmer.stake, price, epochs)
     free = covered_bytes(free_stake, price, epochs)
     return (

@@ -12,6 +12,7 @@ from grange_node.database import Database, Read
 from grange_node.ledger.ledger_events import ENTRY_COLUMNS, LIVE_RATES
 from grange_node.ledger.tables import Tables
 from grange_node.records import Entry
+from grange_node.slot_key import SlotKey
 
 MAX_SUMS: Final = 16
 
@@ -55,6 +56,26 @@ class EntryTable(Tables):
     def committed_rate(self, epoch: Epoch) -> int:
         """The rates of all placed slots that have not ended, begun or not, and are not lost."""
         return self._sum_of_rates(LIVE_RATES, epoch)
+
+    def kept_rate(self, order: OrderId, slot: int) -> int:
+        """The rate of a slot that is placed with us and not lost; 0 of any other."""
+        rows = self._read(
+            "SELECT rate FROM entries WHERE order_id = ? AND slot = ? AND lost_epoch IS NULL ORDER BY start DESC LIMIT 1",
+            (order, slot),
+        )
+        return int(rows[0][0]) if rows else 0
+
+    def carried_rate(self, date: Epoch, block: int, *, but: SlotKey) -> int:
+        """How much begins on a date in place of slots of ours that end on it: of each slot the lower of both rates. Counts
+        what is placed, and what is accepted and may still be placed after `block`, without the slot `but`."""
+        rows = self._read(
+            "SELECT slots.rate, entries.rate FROM slots JOIN entries ON entries.order_id = slots.previous"
+            " AND entries.slot = slots.slot AND entries.end = slots.start AND entries.lost_epoch IS NULL"
+            " WHERE slots.start = ? AND (state = 'placed' OR state = 'accepted' AND deadline_block > ?)"
+            " AND NOT (slots.renter = ? AND slots.order_id = ? AND slots.slot = ?)",
+            (date, block, but.renter, but.order, but.slot),
+        )
+        return sum(min(int(rate), int(kept)) for rate, kept in rows)
 
     def lost_epoch(self, order: OrderId, slot: int) -> Epoch | None:
         """If we declared a slot lost that we have: the last epoch in which it is asked for."""

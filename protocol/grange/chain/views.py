@@ -29,6 +29,8 @@ class Farmer:
     operator: Address
     stake: int
     committed_rate: int
+    carried_rate: int = 0
+    """Of that, what begins on the next date in place of slots of its own: its stake answers for it once."""
     settled_epoch: Epoch
     misses: int
     strikes: int

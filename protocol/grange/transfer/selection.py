@@ -182,24 +182,25 @@ def offered_rate(farmer: Farmer, requirements: Requirements) -> int:
     return asked_rate(farmer, requirements.slot_bytes)
 
 
-def unfit_for(candidate: Candidate, requirements: Requirements, *, keeps: bool = False) -> str:
-    """Why a farmer cannot take a slot; empty if it can. With `keeps` it has the slot and needs no room."""
+def unfit_for(candidate: Candidate, requirements: Requirements, *, kept_rate: int | None = None) -> str:
+    """Why a farmer cannot take a slot; empty if it can. A farmer that has the slot already, at `kept_rate`, needs no
+    room, and more stake only for a higher rate."""
     if candidate.reputation.distrust:
         return candidate.reputation.distrust
-    reason = unfit_on_chain(candidate.farmer, requirements, keeps=keeps)
-    if not reason and not keeps and candidate.free_bytes < requirements.slot_bytes:
+    reason = unfit_on_chain(candidate.farmer, requirements, kept_rate=kept_rate)
+    if not reason and kept_rate is None and candidate.free_bytes < requirements.slot_bytes:
         return "has no room"
     return reason
 
 
-def unfit_on_chain(farmer: Farmer, requirements: Requirements, *, keeps: bool = False) -> str:
+def unfit_on_chain(farmer: Farmer, requirements: Requirements, *, kept_rate: int | None = None) -> str:
     """Why the chain alone says that a farmer cannot take a slot, or would not; empty if it may."""
     offer = farmer.offer
     if farmer.lapsed:
         return "has lapsed for its misses"
     if offer.longest_term_epochs < requirements.epochs:
         return f"keeps slots for at most {format_count(offer.longest_term_epochs, 'epoch')}"
-    if not keeps and offer.capacity_bytes < requirements.slot_bytes:
+    if kept_rate is None and offer.capacity_bytes < requirements.slot_bytes:
         return "has no room"
     try:
         asked = asked_rate(farmer, requirements.slot_bytes)
@@ -208,7 +209,8 @@ def unfit_on_chain(farmer: Farmer, requirements: Requirements, *, keeps: bool = 
     if requirements.rate is not None and asked > requirements.rate:
         return "asks more than the slot pays"
     paid = requirements.rate or asked
-    if farmer.stake < requirements.collateral_epochs * (farmer.committed_rate + paid):
+    carried = farmer.carried_rate + min(kept_rate or 0, paid)
+    if farmer.stake < requirements.collateral_epochs * (farmer.committed_rate + paid - carried):
         return "has too little at stake"
     if farmer.committed_rate + paid > farmer.ceiling:
         return "may take no more slots, by its owner's limit"

@@ -114,7 +114,7 @@ async def test_who_does_not_go_on_is_replaced(
     if how == "gone":
         await world.farmers[victim - 1].stop()
     elif how == "stake":
-        change(world, victim, stake=0)
+        change(world, victim, stake=0, committed_rate=order.slots[3].rate)
     else:
         world.farmers[victim - 1].behaviour.accept_status = 409
         world.farmers[victim - 1].behaviour.accept_code = "terms_refused"
@@ -135,7 +135,7 @@ async def test_without_anybody_to_step_in_it_is_said_who_will_not(world: World, 
     holders = {slot.farmer for slot in order.slots}
     for farmer in world.farmers:
         if farmer.id not in holders or farmer.id == order.slots[0].farmer:
-            change(world, farmer.id, stake=0)
+            change(world, farmer.id, stake=0, committed_rate=order.slots[0].rate)
     async with world.renter() as renter:
         with pytest.raises(NotEnoughFarmers) as raised:
             await renter.quote_extension(order, None)

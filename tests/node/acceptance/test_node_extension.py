@@ -244,21 +244,30 @@ async def test_what_cannot_be_extended_is_refused_and_leaves_nothing(devnet: Dev
         assert len(farm.node.ledger.slots(*SlotState)) == 2
 
 
-async def test_stake_must_cover_both_orders_until_the_first_ends(devnet: Devnet, tmp_path: Path) -> None:
-    """The farmer refuses what the contract would."""
-    config = await registered(devnet, tmp_path)
+async def test_a_stake_that_covers_a_slot_covers_its_extension_too(devnet: Devnet, tmp_path: Path) -> None:
+    """What begins when the slot ends needs no stake beside it; what another slot needs is not there."""
+    parameters = devnet.chain.parameters
+    collateral_epochs, grid = parameters.collateral_epochs, parameters.grid_epochs
     end = await begun(devnet)
+    rate = parcel_until(end, Wallet.random()).rate
+    config = await registered(devnet, tmp_path, stake=2 * rate * collateral_epochs)
     async with running(devnet, tmp_path, config) as farm:
-        slot = await kept(devnet, farm, end)
-        wallet = load_key(tmp_path / "home")
-        collateral = devnet.chain.parameters.collateral_epochs * slot.rate
+        first, second = await kept(devnet, farm, end), await kept(devnet, farm, end)
+        for slot in (first, second):
+            on = longer(slot, end + grid)
+            accepted = await farm.accept(on, previous=slot.order.hex())
+            assert accepted.status_code == 200, accepted.text
+            again = await farm.accept(on, previous=slot.order.hex())
+            assert again.json() == accepted.json()
+            await extend(devnet, slot, on, accepted.json())
+            await farm.node.follower.refresh()
         farmer = await devnet.chain.farmer(config.farmer)
-        await Sender(devnet.chain, wallet).send(
-            calls.unstake(config.farmer, farmer.stake - 2 * collateral + 1)
-        )
-        await devnet.mine()
-        await farm.node.follower.refresh()
-        on = longer(slot, end + devnet.chain.parameters.grid_epochs)
-        response = await farm.accept(on, previous=slot.order.hex())
+        assert (farmer.committed_rate, farmer.carried_rate) == (4 * rate, 2 * rate)
+        renter = await funded(devnet, Wallet.random())
+        third = parcel_until(end, renter)
+        await farm.upload(third)
+        response = await farm.accept(third)
         assert (response.status_code, error_of(response)) == (409, "stake_too_small")
-        assert len(farm.node.store.slot_keys()) == 1
+        dearer = replace(longer(first, end + 2 * grid), rate=rate + 1)
+        response = await farm.accept(dearer, previous=first.order.hex())
+        assert (response.status_code, error_of(response)) == (409, "stake_too_small")
