@@ -7,6 +7,8 @@ import {IBooks} from "./IBooks.sol";
 import {IDelegates} from "./IDelegates.sol";
 import {IFarmers} from "./IFarmers.sol";
 import {ILosses} from "./ILosses.sol";
+import {IMandateExtensions} from "./IMandateExtensions.sol";
+import {IMandates} from "./IMandates.sol";
 import {IOrders} from "./IOrders.sol";
 import {IParts} from "./IParts.sol";
 import {IRepairs} from "./IRepairs.sol";
@@ -19,6 +21,7 @@ import {IVouchers} from "./IVouchers.sol";
 /// are never one market.
 bytes4 constant ACCOUNTS_INTERFACE =
     type(IDelegates).interfaceId ^
+        type(IMandates).interfaceId ^
         type(IParts).interfaceId ^
         type(ISettings).interfaceId ^
         type(IVault).interfaceId ^
@@ -34,7 +37,10 @@ bytes4 constant FARMERS_INTERFACE =
         type(ISeeds).interfaceId;
 
 /// @dev What the market answers to, all of it.
-bytes4 constant MARKET_INTERFACE = FARMERS_INTERFACE ^ type(IOrders).interfaceId ^ type(IRepairs).interfaceId;
+bytes4 constant MARKET_INTERFACE = FARMERS_INTERFACE ^
+    type(IMandateExtensions).interfaceId ^
+    type(IOrders).interfaceId ^
+    type(IRepairs).interfaceId;
 
 /// @title Everything that the market answers to at its one address
 // solhint-disable-next-line no-empty-blocks
@@ -45,6 +51,8 @@ interface IMarket is
     IDelegates,
     IFarmers,
     ILosses,
+    IMandateExtensions,
+    IMandates,
     IOrders,
     IParts,
     IRepairs,

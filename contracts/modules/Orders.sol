@@ -5,7 +5,19 @@ import {IBooks} from "../interfaces/IBooks.sol";
 import {IDelegates} from "../interfaces/IDelegates.sol";
 import {IOrders} from "../interfaces/IOrders.sol";
 import {Epochs} from "../libraries/Epochs.sol";
-import {Acceptance, Epoch, FarmerId, Held, OrderId, OrderView, Permit, Rate, Slot, Terms} from "../types/Types.sol";
+import {
+    Acceptance,
+    EXTENDED,
+    Epoch,
+    FarmerId,
+    Held,
+    OrderId,
+    OrderView,
+    Permit,
+    Rate,
+    Slot,
+    Terms
+} from "../types/Types.sol";
 import {Tenures} from "./Tenures.sol";
 
 /// @title Orders: what renters place with farmers, and extend
@@ -15,13 +27,20 @@ import {Tenures} from "./Tenures.sol";
 ///   paid(order) = sum(rate of its slots) * (end - from)
 ///   from = the epoch of `place` + 1, or the end of the order it extends, in whose last grid period it was extended
 ///   from < end; end is on the grid and at most MAX_BOOKS dates ahead
-///   an order has at most one slot with a farmer
+///   an order has at most one slot with a farmer, and is extended at most once
 abstract contract Orders is IOrders, Tenures {
     /// @dev So many that no call about an order exceeds 15 million gas, in whatever state its farmers are.
     uint256 private constant MAX_SLOTS = 80;
 
     /// @dev A piece is 1 MiB at most: who keeps or rebuilds a slot has some of its pieces in memory.
     uint256 private constant MAX_PIECE_LEAVES = 2048;
+
+    /// @dev The order that is extended: all zero for one that is placed.
+    struct Previous {
+        OrderId order;
+        Slot[] slots;
+        address extender; // who is paid for it, by mandate
+    }
 
     /// @dev Words of a slot in an order's hash: farmer, root, rate, from.
     uint256 private constant SLOT_WORDS = 4;
@@ -103,27 +122,37 @@ abstract contract Orders is IOrders, Tenures {
         return OrderId.wrap(keccak256(abi.encode(account, sender, salt)));
     }
 
-    /// @dev The order that is extended, if it can be now and by this; `slots` are those of `previous`. The new one
-    /// is its renter's too.
+    /// @dev The order that is extended with so many acceptances, if it can be now; `slots` are those of `previous`. The new
+    /// one is its renter's too.
     function _extensible(
         Held calldata previous,
-        Terms calldata terms,
-        Acceptance[] calldata acceptances,
-        Slot[] memory slots
+        Slot[] memory slots,
+        uint256 count
     ) internal view returns (OrderView memory old) {
         old = _heldOrder(previous, slots);
-        if (
-            terms.leafCount != previous.leafCount ||
-            terms.pieceLeaves != previous.pieceLeaves ||
-            terms.k != old.k ||
-            acceptances.length != old.n
-        ) revert OtherShape(previous.order, previous.leafCount, previous.pieceLeaves, old.k, old.n);
-        for (uint256 i = 0; i < acceptances.length; ++i) {
-            bytes32 root = slots[i].root;
-            if (acceptances[i].root != root) revert OtherRoot(i, acceptances[i].root, root);
+        if (count != old.n) {
+            revert OtherShape(previous.order, previous.leafCount, previous.pieceLeaves, old.k, old.n);
         }
         uint256 last = Epochs.firstLiveGrid(_currentEpoch(), GRID_EPOCHS) * GRID_EPOCHS;
         if (Epoch.unwrap(old.end) != last) revert NotInLastPeriod(previous.order, old.end, last);
+        if (old.mandate == EXTENDED) revert AlreadyExtended(previous.order);
+    }
+
+    /// @dev An extension keeps leaves, k and roots.
+    function _checkShape(
+        Held calldata previous,
+        OrderView memory old,
+        Terms calldata terms,
+        Slot[] memory slots,
+        Acceptance[] calldata acceptances
+    ) internal pure {
+        if (
+            terms.leafCount != previous.leafCount || terms.pieceLeaves != previous.pieceLeaves || terms.k != old.k
+        ) revert OtherShape(previous.order, previous.leafCount, previous.pieceLeaves, old.k, old.n);
+        for (uint256 i = 0; i < slots.length; ++i) {
+            bytes32 root = slots[i].root;
+            if (acceptances[i].root != root) revert OtherRoot(i, acceptances[i].root, root);
+        }
     }
 
     /// @dev Places an order of `account`, whose vault the caller charges with what it costs. From the end of `previous` on,
@@ -134,8 +163,7 @@ abstract contract Orders is IOrders, Tenures {
         Terms memory terms,
         Acceptance[] calldata acceptances,
         Epoch from,
-        OrderId previous,
-        Slot[] memory kept
+        Previous memory previous
     ) internal returns (uint256 cost) {
         uint256 current = _currentEpoch();
         uint8 n = _checkedCount(terms, acceptances.length, current, from);
@@ -143,8 +171,10 @@ abstract contract Orders is IOrders, Tenures {
         emit OrderPlaced(id, account, from, terms.end, terms.leafCount, terms.pieceLeaves, terms.k, n);
 
         SlotAssignment memory assignment = _newAssignment(id, terms.leafCount, current, from, terms.end);
-        assignment.message.previous = OrderId.unwrap(previous);
-        assignment.previous = kept;
+        assignment.message.previous = OrderId.unwrap(previous.order);
+        assignment.message.repairer = previous.extender;
+        assignment.previous = previous.slots;
+        assignment.extension = OrderId.unwrap(previous.order) != 0;
         (bytes32 slotsHash, uint256 rates) = _assignAll(assignment, terms.pieceLeaves, acceptances);
         cost = rates * (Epoch.unwrap(terms.end) - Epoch.unwrap(from));
         _orders[id] = OrderView({
@@ -153,9 +183,17 @@ abstract contract Orders is IOrders, Tenures {
             end: terms.end,
             k: terms.k,
             n: n,
+            mandate: assignment.extension ? _goOn(id, previous.order) : 0,
             slotsHash: slotsHash
         });
-        if (OrderId.unwrap(previous) != 0) emit OrderExtended(id, previous);
+    }
+
+    /// @dev Notes that an order is extended. What extends it has its mandate.
+    function _goOn(OrderId id, OrderId previous) private returns (uint16 mandate) {
+        OrderView storage old = _orders[previous];
+        mandate = old.mandate;
+        old.mandate = EXTENDED;
+        emit OrderExtended(id, previous);
     }
 
     function _place(
@@ -165,7 +203,8 @@ abstract contract Orders is IOrders, Tenures {
     ) private returns (OrderId id) {
         id = _orderId(account, msg.sender, terms.salt);
         Epoch from = Epoch.wrap(uint32(_currentEpoch() + 1));
-        uint256 cost = _fillAll(id, account, terms, acceptances, from, OrderId.wrap(0), new Slot[](0));
+        Previous memory none;
+        uint256 cost = _fillAll(id, account, terms, acceptances, from, none);
         _debit(account, msg.sender, cost, false);
     }
 
@@ -175,10 +214,12 @@ abstract contract Orders is IOrders, Tenures {
         Acceptance[] calldata acceptances
     ) private returns (OrderId id) {
         Slot[] memory slots = previous.slots;
-        OrderView memory old = _extensible(previous, terms, acceptances, slots);
+        OrderView memory old = _extensible(previous, slots, acceptances.length);
+        _checkShape(previous, old, terms, slots, acceptances);
         if (msg.sender != old.renter) _checkHolders(slots, acceptances);
         id = _orderId(old.renter, msg.sender, terms.salt);
-        uint256 cost = _fillAll(id, old.renter, terms, acceptances, old.end, previous.order, slots);
+        Previous memory before = Previous({order: previous.order, slots: slots, extender: address(0)});
+        uint256 cost = _fillAll(id, old.renter, terms, acceptances, old.end, before);
         _debit(old.renter, msg.sender, cost, false);
     }
 

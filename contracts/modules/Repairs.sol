@@ -88,7 +88,7 @@ abstract contract Repairs is IRepairs, Orders {
         if (current < end) revert OrderNotOver(held.order, stored.end, current);
         Payout memory payout;
         for (uint256 i = 0; i < slots.length; ++i) {
-            Ending memory ending = _endTenure(held.order, uint8(i), slots[i], end, current);
+            Ending memory ending = _endTenure(held.order, uint8(i), slots[i], end, end, current);
             payout.refund += ending.refund;
             payout.compensation += ending.compensation + ending.collateral;
         }
@@ -137,7 +137,14 @@ abstract contract Repairs is IRepairs, Orders {
         }
         Slot memory slot = slots[index];
         uint256 from = Epoch.unwrap(assignment.entry.from);
-        Ending memory ending = _endTenure(assignment.entry.order, index, slot, from, assignment.current);
+        Ending memory ending = _endTenure(
+            assignment.entry.order,
+            index,
+            slot,
+            from,
+            Epoch.unwrap(assignment.message.end),
+            assignment.current
+        );
         if (ending.vacantBlock == 0) revert SlotNotVacant(index, slot.farmer);
         uint256 bounty = _bounty(assignment, slot, ending);
         uint256 refund = ending.refund + ending.compensation + ending.collateral - bounty;
@@ -180,15 +187,22 @@ abstract contract Repairs is IRepairs, Orders {
         return Epochs.firstBlock(state.settledEpoch() + 1, EPOCH_BLOCKS);
     }
 
-    /// @dev Closes the books on a farmer's time with a slot, up to the epoch `until`.
+    /// @dev What is set aside for a slot that begins vacant: the most that its bounty can be.
+    function _vacantCollateral(uint256 rate, uint256 epochs) internal view returns (uint256) {
+        return Bounty.full(rate, type(uint256).max, epochs, PENALTY + FINE, COLLATERAL_EPOCHS);
+    }
+
+    /// @dev Closes the books on a farmer's time with a slot, up to the epoch `until`, of an order that ends with `end`.
     function _endTenure(
         OrderId order,
         uint8 index,
         Slot memory slot,
         uint256 until,
+        uint256 end,
         uint256 current
     ) private returns (Ending memory ending) {
         FarmerId farmer = slot.farmer;
+        if (FarmerId.unwrap(farmer) == 0) return _endVacancy(slot, until, end);
         uint256 rate = Rate.unwrap(slot.rate);
         uint256 vacantFrom = until;
         Farmer storage stored = _farmers[farmer];
@@ -217,5 +231,15 @@ abstract contract Repairs is IRepairs, Orders {
         uint256 missed = state.misses() == 0 ? 0 : _missesIn(farmer, Epoch.unwrap(slot.from), vacantFrom);
         ending.refund = rate * (missed + until - vacantFrom);
         ending.compensation = rate * PENALTY * missed;
+    }
+
+    /// @dev The same for a slot that began vacant. Its bounty rises from the first block in which it can be taken, so that a
+    /// farmer that had the slot before, and was left out, can take it for nothing.
+    function _endVacancy(Slot memory slot, uint256 until, uint256 end) private view returns (Ending memory ending) {
+        uint256 rate = Rate.unwrap(slot.rate);
+        uint256 from = Epoch.unwrap(slot.from);
+        ending.refund = rate * (until - from);
+        ending.collateral = _vacantCollateral(rate, end - from);
+        ending.vacantBlock = Epochs.firstBlock(from - 1, EPOCH_BLOCKS);
     }
 }

@@ -75,6 +75,16 @@ abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
         uint96 formerInAll;
     }
 
+    /// @dev Two words, of which only `left` changes often. A mandate that was given has an end.
+    struct Mandate {
+        uint80 highestPrice;
+        uint96 fee;
+        uint32 until;
+        uint32 termEpochs;
+        bool revoked;
+        uint128 left;
+    }
+
     /// @dev Takes what is burnt out of circulation; nobody has its key.
     address internal constant BURNT = address(0xdEaD);
 
@@ -96,6 +106,7 @@ abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
     mapping(OrderId id => OrderView) internal _orders;
     mapping(address renter => mapping(address signer => mapping(FarmerId farmer => uint256))) internal _redeemed;
     mapping(address account => mapping(address delegate => Delegation)) internal _delegations;
+    mapping(address account => mapping(uint16 number => Mandate)) internal _mandates;
     // slither-disable-end uninitialized-state,unused-state,constable-states
 
     constructor(Parameters memory p) Settings(p) EIP712("Grange", "1") {}

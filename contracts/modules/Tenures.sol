@@ -18,7 +18,8 @@ import {Settlement} from "./Settlement.sol";
 ///
 /// Invariants:
 ///   every entry was signed by its farmer's operator, or by the one before it in its last blocks, for this use: first
-///     placing, extending that order, or taking over from that tenure with the bounty for that repairer
+///     placing, extending that order, by mandate with the fee for that extender, or taking over from that tenure with the
+///     bounty for that repairer
 ///   the committed rate that a farmer has after taking on a slot is at most its ceiling
 ///   a farmer that takes on a slot has not lapsed, and stake >= COLLATERAL_EPOCHS * answeredRate
 ///   answeredRate = committedRate - carriedRate, where carriedRate is at most what ends on the next date, and at most what
@@ -38,13 +39,14 @@ abstract contract Tenures is Settlement {
         Epoch end;
         uint64 deadlineBlock;
         bytes32 previous; // the order that is extended; the first epoch of the tenure that is taken over; or zero
-        address repairer; // zero but for repairs
+        address repairer; // or who extends by mandate; else zero
     }
 
     /// @dev What is carried from slot to slot. In message and entry what differs is set for each slot.
     struct SlotAssignment {
         uint256 current;
         uint256 endGrid;
+        bool extension;
         Slot[] previous; // the slots of the order that is extended, or none
         Message message;
         Entry entry;
@@ -74,18 +76,10 @@ abstract contract Tenures is Settlement {
         assignment.entry.from = from;
     }
 
-    /// @dev Gives the slot to the farmer that accepted it.
+    /// @dev Gives the slot to the farmer that accepted it. By mandate it may begin with none.
     function _assign(SlotAssignment memory assignment, uint8 slot, Acceptance memory acceptance) internal {
-        if (block.number > acceptance.deadlineBlock) {
-            revert IOrders.AcceptanceExpired(slot, acceptance.deadlineBlock, block.number);
-        }
-        FarmerState state = _commit(assignment, slot, acceptance);
         Entry memory entry = assignment.entry;
-        entry.slot = slot;
-        entry.root = acceptance.root;
-        entry.rate = acceptance.rate;
-        bool extension = _isExtension(assignment);
-        _append(acceptance.farmer, state, assignment.endGrid, extension, entry);
+        if (FarmerId.unwrap(acceptance.farmer) != 0 || !_isByMandate(assignment)) _enter(assignment, slot, acceptance);
         emit IOrders.SlotFilled(
             entry.order,
             acceptance.farmer,
@@ -95,8 +89,24 @@ abstract contract Tenures is Settlement {
             entry.leafCount,
             entry.from,
             assignment.message.end,
-            extension
+            assignment.extension
         );
+    }
+
+    function _isByMandate(SlotAssignment memory assignment) private pure returns (bool) {
+        return assignment.extension && assignment.message.repairer != address(0);
+    }
+
+    function _enter(SlotAssignment memory assignment, uint8 slot, Acceptance memory acceptance) private {
+        if (block.number > acceptance.deadlineBlock) {
+            revert IOrders.AcceptanceExpired(slot, acceptance.deadlineBlock, block.number);
+        }
+        FarmerState state = _commit(assignment, slot, acceptance);
+        Entry memory entry = assignment.entry;
+        entry.slot = slot;
+        entry.root = acceptance.root;
+        entry.rate = acceptance.rate;
+        _append(acceptance.farmer, state, assignment.endGrid, assignment.extension, entry);
     }
 
     /// @dev Checks that the farmer's operator signed, and adds the slot to what the farmer answers for with its stake.
@@ -117,7 +127,7 @@ abstract contract Tenures is Settlement {
             acceptance.vs
         );
         if (signer != operator && !_isFormer(stored, signer)) revert IOrders.AcceptanceForged(slot, farmer, signer);
-        // A repair looks for the farmer among the order's slots.
+        // A repair looks for the farmer among the order's slots, and by mandate each goes on with its own.
         if (assignment.message.repairer == address(0)) _enterOnce(assignment.entry.order, slot, farmer);
 
         state = stored.state;
@@ -127,13 +137,12 @@ abstract contract Tenures is Settlement {
         uint256 committed = state.committedRate() + Rate.unwrap(acceptance.rate);
         if (committed > type(uint80).max) revert IBooks.RateTooLarge(farmer, committed, type(uint80).max);
         if (committed > state.ceiling()) revert IFarmers.CeilingExceeded(farmer, committed, state.ceiling());
-        bool extension = _isExtension(assignment);
-        uint256 carried = extension
+        uint256 carried = assignment.extension
             ? _addStarting(assignment, slot, acceptance, stored, state)
             : _carriedRate(stored, state);
         uint256 needed = (committed - carried) * COLLATERAL_EPOCHS;
         if (stake < needed) revert IFarmers.StakeTooSmall(farmer, stake, needed);
-        state = state.committed(committed, assignment.current, extension);
+        state = state.committed(committed, assignment.current, assignment.extension);
         stored.state = state;
     }
 
@@ -175,10 +184,6 @@ abstract contract Tenures is Settlement {
         bytes32 key = OrderId.unwrap(order) ^ bytes32(uint256(FarmerId.unwrap(farmer)));
         if (key.asBoolean().tload()) revert IOrders.DuplicateFarmer(slot, farmer);
         key.asBoolean().tstore(true);
-    }
-
-    function _isExtension(SlotAssignment memory assignment) private pure returns (bool) {
-        return assignment.message.previous != 0 && assignment.message.repairer == address(0);
     }
 
     function _digest(Message memory message, uint8 slot, Acceptance memory acceptance) private view returns (bytes32) {

@@ -95,6 +95,7 @@ contract PlaceTest is FarmTest {
             end: terms.end,
             k: terms.k,
             n: uint8(slots.length),
+            mandate: 0,
             slotsHash: keccak256(abi.encode(terms.leafCount, terms.pieceLeaves, slots))
         });
         vm.assertEq(keccak256(abi.encode(market.order(_orderId(terms)))), keccak256(abi.encode(expected)), "order");

@@ -1,7 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Acceptance, Epoch, FarmerId, Held, OrderId, Parameters, Takeover, Terms} from "../../contracts/types/Types.sol";
+import {
+    Acceptance,
+    Epoch,
+    FarmerId,
+    Held,
+    MandateTerms,
+    OrderId,
+    Parameters,
+    Rate,
+    Takeover,
+    Terms
+} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {Crowd} from "./support/Crowd.sol";
 
@@ -96,6 +107,72 @@ contract WorstCaseTest is Crowd {
     /// hardhat-config: isolate = true
     function test_extendAtTheLimits() external {
         _extend(_largest(), "extend at the limits");
+    }
+
+    /// @dev The farmers of the order go on with it, in books in which all peaks are joined next.
+    function _extendByMandate(Parameters memory p, string memory what) private {
+        _openMarket(p);
+        FarmerId[] memory farmers = _crowd(SLOTS);
+        uint256 last = _now() + p.maxMisses;
+        uint256 from = _now() + 1;
+        uint256 begins = _dateAfter(last);
+        OrderId previous = _placed(farmers, begins);
+        _burden(farmers);
+        uint256 end = begins + 4 * uint256(p.gridEpochs);
+        for (uint256 i = 0; i < SLOTS; ++i) open.grow(farmers[i], Epoch.wrap(uint32(end)), true, FULL_BOOK);
+        _cover(previous, end - begins);
+        _enter(last);
+        Acceptance[] memory acceptances = _signedFor(previous, farmers, end);
+        Held memory held = _heldBy(previous, farmers, from);
+        _assertBounded(what, STRANGER, abi.encodeCall(market.extendByMandate, (held, acceptances, STRANGER)));
+    }
+
+    function _cover(OrderId order, uint256 epochs) private {
+        OrderId[] memory orders = new OrderId[](1);
+        orders[0] = order;
+        MandateTerms memory terms = MandateTerms({
+            highestPrice: type(uint80).max,
+            fee: 1,
+            until: Epoch.wrap(uint32(1000 * uint256(params.gridEpochs))),
+            termEpochs: uint32(epochs),
+            total: type(uint128).max
+        });
+        vm.prank(renter);
+        market.giveMandate(1, terms, orders, new uint16[](0));
+    }
+
+    function _signedFor(
+        OrderId previous,
+        FarmerId[] memory farmers,
+        uint256 end
+    ) private view returns (Acceptance[] memory acceptances) {
+        acceptances = new Acceptance[](farmers.length);
+        Consent memory consent;
+        consent.order = market.extensionId(previous, Epoch.wrap(uint32(end)));
+        consent.leafCount = 1;
+        consent.rate = Rate.wrap(uint80(RATE));
+        consent.end = Epoch.wrap(uint32(end));
+        consent.deadlineBlock = uint64(block.number + 100);
+        consent.previous = OrderId.unwrap(previous);
+        consent.repairer = STRANGER;
+        for (uint256 i = 0; i < farmers.length; ++i) {
+            (consent.farmer, consent.slot, consent.root) = (farmers[i], i, _root(i));
+            bytes32 digest = _acceptanceDigest(address(market), block.chainid, consent);
+            (bytes32 r, bytes32 vs) = _signCompact(_operatorKey(farmers[i]), digest);
+            acceptances[i] = Acceptance(farmers[i], _root(i), consent.rate, consent.deadlineBlock, r, vs);
+        }
+    }
+
+    /// Must hold: to extend by mandate, with farmers that all have misses to record.
+    /// hardhat-config: isolate = true
+    function test_extendByMandate() external {
+        _extendByMandate(_parameters(address(token)), "extendByMandate");
+    }
+
+    /// Must hold: the same with the largest parameters.
+    /// hardhat-config: isolate = true
+    function test_extendByMandateAtTheLimits() external {
+        _extendByMandate(_largest(), "extendByMandate at the limits");
     }
 
     /// @dev An order whose farmers lapse after so many dates, and are found to have only now.

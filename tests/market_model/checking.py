@@ -154,6 +154,7 @@ class Checking(Playing):
             "end": order.end,
             "k": order.k,
             "n": len(order.slots),
+            "mandate": order.shown_mandate,
             "slots_hash": messages.slots_hash(held.leaf_count, held.piece_leaves, held.slots),
         }
         for tenure in order.slots:

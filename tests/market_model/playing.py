@@ -32,7 +32,7 @@ from grange.types import (
 )
 from grange.units import TOKEN
 
-from .keeper import Keeper, key_of
+from .keeper import Keeper
 from .model import Market, Offered, Refused, SlotAssignment
 from .stage import FUNDS, Stage
 
@@ -45,7 +45,16 @@ OFFER = Offer(price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=
 PLAYED: Counter[str] = Counter()
 """How often which call went through or was refused, over all stories: printed by the tests."""
 
-COMPARED = {"Proven", "Redeemed", "DelegateSpent", "LossDeclared", "Evicted", "SlotVacated", "OrderClosed"}
+COMPARED = {
+    "Proven",
+    "Redeemed",
+    "DelegateSpent",
+    "LossDeclared",
+    "Evicted",
+    "SlotVacated",
+    "OrderClosed",
+    "ExtendedByMandate",
+}
 """Events whose every value is the model's to say."""
 
 
@@ -233,7 +242,7 @@ class Playing(RuleBasedStateMachine):
         self, order_id: bytes, pairs: list[tuple[int, int]], caller: str, repairer: str, honest: bool
     ) -> None:
         order = self.market.orders[order_id]
-        before = {key_of(one) for one in order.slots}
+        before = list(order.slots)
         takeovers, assignments = [], []
         for slot, farmer in pairs:
             tenure = order.slots[min(slot, len(order.slots) - 1)]
@@ -261,7 +270,6 @@ class Playing(RuleBasedStateMachine):
             )
         call = calls.refill(self.held(order_id), Address(repairer), takeovers)
         if self.attempt(caller, call, lambda market: market.refill(caller, order_id, repairer, assignments)):
-            order = self.market.orders[order_id]
-            for tenure in order.slots:
-                if key_of(tenure) not in before:
+            for old, tenure in zip(before, order.slots, strict=True):
+                if tenure is not old:
                     self.keeper.keep(tenure, order.leaf_count)

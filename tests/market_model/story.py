@@ -19,14 +19,15 @@ from grange.types import Epoch, FarmerId
 from .checking import Checking
 from .errands import Errands, actors
 from .keeper import Key, key_of
-from .model import Farmer, Market, Order, Tenure
+from .mandates import Mandates
+from .model import NOBODY, Farmer, Market, Order, Tenure
 from .playing import MAX_FARMERS, OPERATORS, OWNERS, RENTERS, STRANGER
 
 rates = st.one_of(st.integers(1, 20), st.integers(1, 600))
 lazy_ones = st.frozensets(st.integers(1, MAX_FARMERS), max_size=2)
 
 
-class Story(Errands, Checking):
+class Story(Errands, Mandates, Checking):
     """One story."""
 
     # who there is
@@ -42,7 +43,8 @@ class Story(Errands, Checking):
             self.new_farmer(OWNERS[number % 2].address, OPERATORS[number % 3].address, stake)
         for renter in RENTERS:
             self.deposit(None, renter.address, 200_000)
-            self.place(data, renter, renter.address, leaf_count=3, dates=3, off=0, k=1)
+            self.place(data, renter, renter.address, leaf_count=3, dates=2, off=0, k=1)
+            self.cover_first_orders(renter)
 
     # time and proofs
 
@@ -222,8 +224,8 @@ class Story(Errands, Checking):
         """Slots that could be taken over, by the look of it."""
         found = []
         for number, tenure in enumerate(order.slots):
-            farmer = self.market.farmers[tenure.farmer - 1]
-            if tenure.lost_epoch is not None or farmer.vacant_from is not None:
+            nobody = tenure.farmer == NOBODY
+            if nobody or tenure.lost_epoch is not None or self.market.farmers[tenure.farmer - 1].vacant_from:
                 found.append(number)
         return found if order.start <= self.next_epoch < order.end - 1 else []
 

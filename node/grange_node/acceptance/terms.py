@@ -44,8 +44,8 @@ class Commitments:
     committed_rate: int
     accepted_rate: int
     carried_rate: int = 0
-    """Of both, and of the slot that is asked for: what begins in place of slots of ours that end. The stake answers for
-    it once."""
+    """Of both, and of the slot that is asked for: what begins in place of slots of ours that end. The stake
+    answers for it once."""
 
 
 def check_shape(terms: SlotTerms) -> None:

@@ -109,9 +109,7 @@ class TermsCheck:
         check_terms(terms, config.offer, config.parameters, epoch, highest_factor=highest_factor)
         check_stake(terms, commitments, config.parameters.collateral_epochs)
 
-    def _commitments(
-        self, record: SlotRecord, terms: SlotTerms, view: View, read_to: int
-    ) -> Commitments:
+    def _commitments(self, record: SlotRecord, terms: SlotTerms, view: View, read_to: int) -> Commitments:
         """What our stake stands for already, but for this slot."""
         accepted = self._ledger.accepted_rate(read_to)
         if record.state is SlotState.ACCEPTED and (record.deadline_block or 0) > read_to:

@@ -30,7 +30,7 @@ from grange.chain import (
 from grange.chain.market import MarketClient
 from grange.chain.rpc import Rpc
 from grange.tasks import together
-from grange.types import Address, Epoch, OrderId, Slot, Voucher
+from grange.types import NO_FARMER, Address, Epoch, OrderId, Slot, Voucher
 from grange_node.chain.funding import GasReserve, read_gas_reserve
 from grange_node.chain.order_state import OrderLookup, ReadableOrder
 from grange_node.config import Config, endpoint_notes, expected
@@ -90,7 +90,10 @@ class FarmMarket(MarketClient):
         return await self._orders.state(order)
 
     async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
-        """Whether the slot's holder has lapsed, as if it were settled now, or declared it lost."""
+        """Whether the slot began vacant, or its holder has lapsed, as if it were settled now, or declared it
+        lost."""
+        if slot.farmer == NO_FARMER:
+            return True
         holder, loss = await together(self.farmer(slot.farmer), self.loss(order, index, slot.start))
         return holder.lapsed or loss is not None
 

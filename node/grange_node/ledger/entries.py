@@ -60,14 +60,16 @@ class EntryTable(Tables):
     def kept_rate(self, order: OrderId, slot: int) -> int:
         """The rate of a slot that is placed with us and not lost; 0 of any other."""
         rows = self._read(
-            "SELECT rate FROM entries WHERE order_id = ? AND slot = ? AND lost_epoch IS NULL ORDER BY start DESC LIMIT 1",
+            "SELECT rate FROM entries WHERE order_id = ? AND slot = ? AND lost_epoch IS NULL"
+            " ORDER BY start DESC LIMIT 1",
             (order, slot),
         )
         return int(rows[0][0]) if rows else 0
 
     def carried_rate(self, date: Epoch, block: int, *, but: SlotKey) -> int:
-        """How much begins on a date in place of slots of ours that end on it: of each slot the lower of both rates. Counts
-        what is placed, and what is accepted and may still be placed after `block`, without the slot `but`."""
+        """How much begins on a date in place of slots of ours that end on it: of each slot the lower of both
+        rates. Counts what is placed, and what is accepted and may still be placed after `block`, without the
+        slot `but`."""
         rows = self._read(
             "SELECT slots.rate, entries.rate FROM slots JOIN entries ON entries.order_id = slots.previous"
             " AND entries.slot = slots.slot AND entries.end = slots.start AND entries.lost_epoch IS NULL"

@@ -57,6 +57,23 @@ class Order:
     k: int
     n: int
     slots_hash: bytes
+    mandate: int = 0
+    """By which of its renter's mandates it may be extended; 0 if by none, or EXTENDED once it was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mandate:
+    """What a renter lets others do with its orders. Amounts are in base units."""
+
+    highest_price: int
+    """For each GiB of a slot and epoch."""
+    fee: int
+    """For each extension."""
+    until: Epoch
+    term_epochs: int
+    left: int
+    """What extensions may still cost in all."""
+    revoked: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from grange.wire.bodies import (
     AcceptanceAnswer,
     AcceptanceRequest,
     ExtendRequest,
+    MandateRequest,
     PlaceRequest,
     TakeOverRequest,
 )
@@ -70,12 +71,15 @@ class AcceptanceTerms:
     previous: OrderId = NO_ORDER
     """The order that this one extends."""
     repairer: Address = NOBODY
+    """Who is paid the bounties, or the fee for extending by mandate."""
     held: Held | None = None
 
     def body(self, request: SlotRequest) -> AcceptanceRequest:
         """What the farmer of a slot is asked to accept, as it goes over the wire."""
         if self.held is not None:
             return TakeOverRequest.showing(self.held, self.repairer)
+        if self.repairer != NOBODY:
+            return MandateRequest(previous=self.previous)
         placing = PlaceRequest(
             salt=self.salt,
             k=self.geometry.k,

@@ -183,8 +183,8 @@ def offered_rate(farmer: Farmer, requirements: Requirements) -> int:
 
 
 def unfit_for(candidate: Candidate, requirements: Requirements, *, kept_rate: int | None = None) -> str:
-    """Why a farmer cannot take a slot; empty if it can. A farmer that has the slot already, at `kept_rate`, needs no
-    room, and more stake only for a higher rate."""
+    """Why a farmer cannot take a slot; empty if it can. A farmer that has the slot already, at `kept_rate`,
+    needs no room, and more stake only for a higher rate."""
     if candidate.reputation.distrust:
         return candidate.reputation.distrust
     reason = unfit_on_chain(candidate.farmer, requirements, kept_rate=kept_rate)

@@ -154,6 +154,14 @@ class ExtendRequest(_NewSlot):
     previous: OrderHash
 
 
+class MandateRequest(_Request):
+    """Asks for one to extend the order `previous` with by its renter's mandate, with the fee for the one that
+    signs this. The farmer knows the rest: what it keeps, its price, and the mandate."""
+
+    use: Literal["mandate"] = "mandate"
+    previous: OrderHash
+
+
 class HeldSlot(_Request):
     """A slot as the chain binds it: its farmer, root, rate, and the first epoch that it is paid for."""
 
@@ -200,7 +208,7 @@ class TakeOverRequest(_Request):
         )
 
 
-AcceptanceRequest = PlaceRequest | ExtendRequest | TakeOverRequest
+AcceptanceRequest = PlaceRequest | ExtendRequest | MandateRequest | TakeOverRequest
 ACCEPTANCE_REQUEST: Final[TypeAdapter[AcceptanceRequest]] = TypeAdapter(
     Annotated[AcceptanceRequest, Field(discriminator="use")], config=ConfigDict(defer_build=True)
 )

@@ -5,5 +5,6 @@ commands   `init`                                    init.py
            `ls`, `stat`, `health`, `farmers`         overview.py
            `extend`, `close`                         terms.py
            `balance`, `deposit`, `withdraw`          money.py
+           `mandate`                                 mandate.py
            what they have in common                  common.py
 """

@@ -13,6 +13,7 @@ from grange.wire.bodies import (
     AcceptanceRequest,
     ExtendRequest,
     Listing,
+    MandateRequest,
     PiecePath,
     PlaceRequest,
     TakeOverRequest,
@@ -120,6 +121,10 @@ async def _accept(
             if asked.repairer.lower() != signed.renter.lower():
                 raise Foreign("the bounty is for who sent the pieces, and signed this")
             return await service.take_over(key, asked.held(key.order), network)
+        case MandateRequest():
+            return await service.extend_by_mandate(
+                key.order, key.slot, asked.previous, extender=signed.renter, network=network
+            )
         case ExtendRequest():
             terms = _terms(asked)
             return terms, await service.extend(
