@@ -10,18 +10,7 @@ import {IRepairs} from "../interfaces/IRepairs.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {FarmerState} from "../types/FarmerState.sol";
 import {HandOverTally} from "../types/HandOverTally.sol";
-import {
-    Acceptance,
-    Entry,
-    Epoch,
-    FarmerId,
-    OrderId,
-    OrderView,
-    Passing,
-    Rate,
-    Slot,
-    Takeover
-} from "../types/Types.sol";
+import {Entry, Epoch, FarmerId, OrderId, OrderView, Passing, Rate, Slot, Takeover} from "../types/Types.sol";
 import {HeldOrders} from "./HeldOrders.sol";
 import {Losses} from "./Losses.sol";
 import {Tenures} from "./Tenures.sol";
@@ -207,20 +196,9 @@ abstract contract HandOvers is IHandOvers, Losses, Tenures, HeldOrders {
             order.end
         );
         assignment.message.typeHash = HAND_OVER_TYPEHASH;
-        // The tenure that ends: each has another first epoch, so no acceptance serves twice.
-        assignment.message.previous = bytes32(uint256(Epoch.unwrap(slot.from)));
         assignment.message.repairer = address(uint160(FarmerId.unwrap(losing.farmer)));
-        Acceptance memory acceptance = Acceptance({
-            farmer: takeover.farmer,
-            root: slot.root,
-            rate: slot.rate,
-            maxEgressPricePerGib: slot.maxEgressPricePerGib,
-            deadlineBlock: takeover.deadlineBlock,
-            r: takeover.r,
-            vs: takeover.vs
-        });
         _orders[passing.held.order].slotsHash = _slotsHashWith(passing.held, takeover.slot, takeover.farmer, from);
-        _assign(assignment, takeover.slot, acceptance);
+        _assignTakeover(assignment, slot, takeover);
     }
 
     function _handOverKey(FarmerId id, FarmerId taker, Epoch epoch) private pure returns (bytes32) {

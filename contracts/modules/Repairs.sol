@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IRepairs} from "../interfaces/IRepairs.sol";
 import {Bounty} from "../libraries/Bounty.sol";
 import {FarmerState} from "../types/FarmerState.sol";
-import {Acceptance, Epoch, EvictionView, FarmerId, Held, OrderView, Rate, Slot, Takeover} from "../types/Types.sol";
+import {Epoch, EvictionView, FarmerId, Held, OrderView, Rate, Slot, Takeover} from "../types/Types.sol";
 import {Endings} from "./Endings.sol";
 import {Orders} from "./Orders.sol";
 
@@ -97,18 +97,7 @@ abstract contract Repairs is IRepairs, Orders, Endings {
         payout.bounty += bounty;
         payout.refund += refund;
         emit SlotVacated(assignment.entry.order, slot.farmer, index, assignment.message.repairer, bounty, refund);
-        Acceptance memory acceptance = Acceptance({
-            farmer: farmer,
-            root: slot.root,
-            rate: slot.rate,
-            maxEgressPricePerGib: slot.maxEgressPricePerGib,
-            deadlineBlock: takeover.deadlineBlock,
-            r: takeover.r,
-            vs: takeover.vs
-        });
-        // The tenure that ends: each has another first epoch, so no acceptance serves twice.
-        assignment.message.previous = bytes32(uint256(Epoch.unwrap(slot.from)));
-        _assign(assignment, index, acceptance);
+        _assignTakeover(assignment, slot, takeover);
         slot.farmer = farmer;
         slot.from = assignment.entry.from;
     }

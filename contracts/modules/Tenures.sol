@@ -9,7 +9,7 @@ import {IFarmers} from "../interfaces/IFarmers.sol";
 import {IOrders} from "../interfaces/IOrders.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {FarmerState} from "../types/FarmerState.sol";
-import {Acceptance, Entry, Epoch, FarmerId, OrderId, Rate, Slot} from "../types/Types.sol";
+import {Acceptance, Entry, Epoch, FarmerId, OrderId, Rate, Slot, Takeover} from "../types/Types.sol";
 import {Settlement} from "./Settlement.sol";
 
 /// @title Giving a slot to the farmer that accepted it
@@ -82,6 +82,22 @@ abstract contract Tenures is Settlement {
             revert IOrders.AcceptanceExpired(slot, acceptance.deadlineBlock, block.number);
         }
         _take(assignment, slot, acceptance, _checkSigned(assignment, slot, acceptance));
+    }
+
+    /// @dev Gives the slot to the farmer that takes it over from the one that has it, with all else as it was.
+    function _assignTakeover(SlotAssignment memory assignment, Slot memory slot, Takeover calldata takeover) internal {
+        // The tenure that ends: each has another first epoch, so no acceptance serves twice.
+        assignment.message.previous = bytes32(uint256(Epoch.unwrap(slot.from)));
+        Acceptance memory acceptance = Acceptance({
+            farmer: takeover.farmer,
+            root: slot.root,
+            rate: slot.rate,
+            maxEgressPricePerGib: slot.maxEgressPricePerGib,
+            deadlineBlock: takeover.deadlineBlock,
+            r: takeover.r,
+            vs: takeover.vs
+        });
+        _assign(assignment, takeover.slot, acceptance);
     }
 
     /// @dev Gives the slot to a farmer that wants it, with so much at stake.

@@ -239,7 +239,7 @@ class Prover:
         return f"epoch {epoch}, {format_count(blocks, 'block')} ago" if blocks > 0 else f"epoch {epoch}"
 
     def _situation(self, view: View) -> Situation:
-        epoch = view.head.epoch
+        epoch, may_wait = view.head.epoch, self._fees.may_wait(view.head)
         return Situation(
             head_block=view.head.number,
             epoch_blocks=self._config.parameters.epoch_blocks,
@@ -250,9 +250,9 @@ class Prover:
             attempt_block=self._ledger.attempt_block(epoch),
             refused=self._refused_at == (view.head.hash, self._follower.readings),
             held=self._follower.is_held,
-            may_wait=self._fees.may_wait(view.head),
+            may_wait=may_wait,
             recorded=self._seeds.is_recorded(epoch),
-            is_cheap=self._fees.is_cheap(view.head),
+            is_cheap=not may_wait or self._fees.is_cheap(view.head),
             checked=self._checked_epoch == epoch,
         )
 
