@@ -47,6 +47,18 @@ class EntryTable(Tables):
         )
         return [_entry(row) for row in rows]
 
+    def given_up(self, after: Epoch, since: Epoch) -> list[Entry]:
+        """Those of `entries` that were given up in epoch `since` or later, and whose slot is in no other of
+        them that is not."""
+        rows = self._read(
+            f"SELECT {ENTRY_COLUMNS} FROM entries WHERE end > ?1 AND lost_epoch >= ?2 AND NOT EXISTS ("
+            "SELECT 1 FROM entries AS alive WHERE alive.order_id = entries.order_id"
+            " AND alive.slot = entries.slot AND alive.end > ?1 AND alive.lost_epoch IS NULL)"
+            " ORDER BY extension, end, position",
+            (after, since),
+        )
+        return [_entry(row) for row in rows]
+
     def rate_at_start(self, epoch: Epoch) -> int:
         """What proving an epoch is paid with: the rates of all slots whose time includes it, but for those
         that were declared lost before."""

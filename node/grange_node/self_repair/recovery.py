@@ -17,7 +17,7 @@ from grange.chain import Loss, TransactionReverted
 from grange.executors import Executors
 from grange.kernel import root_of_hashes
 from grange.repair import RECOVERY_SHARE, last_recovery_block
-from grange.types import OrderId
+from grange.types import Epoch, OrderId
 from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.config import Config
@@ -75,14 +75,10 @@ class Recovery:
 
     def _lost(self, view: View) -> list[tuple[Entry, SlotRecord]]:
         """What we declared lost not long ago, and hold a record of; some of it."""
-        entries = self._ledger.entries(view.head.epoch)
-        alive = {(entry.order, entry.slot) for entry in entries if not entry.lost}
         # The first quarter, and the epochs in which it begins and ends.
-        since = view.head.epoch - self._config.parameters.auction_epochs // RECOVERY_SHARE - 2
+        since = Epoch(view.head.epoch - self._config.parameters.auction_epochs // RECOVERY_SHARE - 2)
         found: list[tuple[Entry, SlotRecord]] = []
-        for entry in entries:
-            if entry.lost_epoch is None or entry.lost_epoch < since or (entry.order, entry.slot) in alive:
-                continue
+        for entry in self._ledger.given_up(view.head.epoch, since):
             if (entry.order, entry.slot, entry.start) in self._tried or entry.end <= view.head.epoch + 1:
                 continue
             record = self._ledger.acceptance(entry.order, entry.slot)
