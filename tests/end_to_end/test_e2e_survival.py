@@ -51,9 +51,15 @@ async def test_a_farmer_killed_in_an_upload_loses_nothing_it_signed_for(
     """Power fails at a farmer while pieces arrive: its acceptances hold, and the upload goes on without
     it."""
     chain = town.chain
-    source = plain_file(tmp_path / "one.bin", FEW_MB, seed=12)
+    source, options = plain_file(tmp_path / "one.bin", FEW_MB, seed=12), StoreOptions(k=2, n=4)
+
+    async def somebody_could_step_in() -> bool:
+        async with Renter.open(person.config) as renter:
+            return len((await renter.quote([source], options)).choice.ranked) == len(town.farmers)
+
+    await eventually(somebody_could_step_in, "an answer of every farmer")
     async with Renter.open(person.config) as renter:
-        quote = await renter.quote([source], StoreOptions(k=2, n=4))
+        quote = await renter.quote([source], options)
         victim = town.fleet.by_id(quote.chosen[0].farmer.id)
         async with knocking(town, victim, person.wallet) as visitor:
             accepted = await visitor.accepted(Slot.of_noise(seed=12, pieces=3))

@@ -1,7 +1,7 @@
 """Fetching k of n slots: who is asked and when, and what is believed. Only the bytes are real."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,8 +34,18 @@ ORDER = OrderId(b"\x0e" * 32)
 KEY = OrderKey(b"\x0f" * 32)
 PLAIN = [bytes([block + 1]) * GEOMETRY.block_bytes for block in range(GEOMETRY.blocks)]
 NEVER_SLOW = SlowRule(floor_seconds=3600.0, factor=1.0)
-SLOW_AT_ONCE = SlowRule(floor_seconds=0.01, factor=1.0)
 ANY_K = Stripe(first=0, end=1, columns=frozenset())
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlowAt(SlowRule):
+    """Nobody is slow, however busy this machine is, but for those that still run when `is_now` says so, told
+    how many have come."""
+
+    is_now: Callable[[int], bool]
+
+    def limit_seconds(self, others_seconds: Sequence[float], at_least_seconds: float = 0.0) -> float:
+        return self.floor_seconds if self.is_now(len(others_seconds)) else NEVER_SLOW.floor_seconds
 
 
 def _slots() -> list[list[bytes]]:
@@ -215,9 +225,12 @@ async def test_those_that_failed_get_one_more_chance_each_and_no_more_are_asked_
 
 
 async def test_one_that_is_late_is_overtaken_and_asked_after_the_others() -> None:
-    ground, gate = Ground(), asyncio.Event()
+    ground, gate, is_time = Ground(), asyncio.Event(), iter([True])
     ground.farmers[0].hangs = gate
-    async with ground.fetcher(slow=SLOW_AT_ONCE) as fetcher:
+    slow = SlowAt(
+        floor_seconds=0.01, factor=1.0, is_now=lambda arrived: arrived == K - 1 and next(is_time, False)
+    )
+    async with ground.fetcher(slow=slow) as fetcher:
         await fetcher.rebuild(0, [0])
         assert ground.asked == [0, 1, 2, 3]
         await fetcher.rebuild(1, [0])

@@ -272,6 +272,47 @@ async def test_one_that_hangs_gives_way_while_its_piece_is_on_its_way() -> None:
     assert not ground.has(1)
 
 
+async def test_one_that_was_slow_is_better_than_none() -> None:
+    """It has its slot back, whole, when those that followed it failed; what it got before is gone first."""
+    ground, told = Ground(), asyncio.Event()
+    first = ground.farmers[1]
+
+    async def hang_once(_: int) -> None:
+        first.before_put = None
+        await asyncio.Event().wait()
+
+    first.before_put = hang_once
+    ground.farmers[4].before_put = failing(FarmerLied("another root"), 5)
+    forget = first.drop
+
+    async def forget_late(order: OrderId, slot: int) -> None:
+        await told.wait()
+        await forget(order, slot)
+
+    first.drop = forget_late  # type: ignore[method-assign]
+    async with ground.push(
+        candidates=Candidates([keeper(4)]), slow=SlowRule(floor_seconds=0.008, factor=8.0)
+    ) as push:
+        sending = asyncio.create_task(push.send(range(6)))
+        await until(lambda: ground.has(2) == ground.has(3) == EVERYTHING)
+        ground.now += 100.0
+        await until(lambda: ground.replaced() == [(1, 4), (4, 1)])
+        told.set()
+        assert await sending == {}
+        await sent_all(push)
+        assert push.keepers[0].farmer.id == 1
+    assert ground.has(1) == EVERYTHING
+    assert first.drops == 1
+
+
+async def test_one_that_was_slow_is_left_out_where_others_are_to_be_found() -> None:
+    candidates = Candidates(more_elsewhere=True)
+    candidates.put_back(keeper(1))
+    assert candidates.take() is None
+    assert candidates.has_untried
+    assert not candidates.is_exhausted
+
+
 async def test_nobody_is_slow_as_long_as_half_of_the_others_are_not_known() -> None:
     """On a slow line of ours all take long, and somebody is first."""
     ground, looked = Ground(), asyncio.Event()

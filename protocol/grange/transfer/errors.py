@@ -6,10 +6,14 @@ WorldError
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from grange.errors import Category, UserError, WorldError
 from grange.types import Epoch
 from grange.units import format_count
+
+MAX_NOTES: Final = 32
+"""So many farmers a traceback names, with what was wrong with each."""
 
 
 class NotEnoughFarmers(UserError, WorldError):
@@ -23,6 +27,8 @@ class NotEnoughFarmers(UserError, WorldError):
         super().__init__(message, detail=detail, hint=hint)
         self.failures = failures
         self.missing = missing
+        for who, why in list(failures.items())[:MAX_NOTES]:
+            self.add_note(f"{who}: {why}")
 
 
 class NotEnoughSources(WorldError):

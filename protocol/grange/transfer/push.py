@@ -13,9 +13,9 @@
                   `replace`: its acceptance, or the market, says no
 
 A keeper that fails gives way to the next candidate, which gets the pieces from there on, and the earlier ones
-in a further pass. Where no candidate is left a keeper that is away is waited for (`RetryPolicy`), and one
-that fails for good is returned. Nothing here costs anything: until an order is placed farmers keep what was
-staged only for a while. For use in one event loop.
+in a further pass; those that were only slow come last. Where no candidate is left a keeper that is away is
+waited for (`RetryPolicy`), and one that fails for good is returned. Nothing here costs anything: until an
+order is placed farmers keep what was staged only for a while. For use in one event loop.
 """
 
 import asyncio
@@ -100,7 +100,7 @@ class SlotPush:
             for slot, keeper in keepers.items()
         }
         self._staged: dict[tuple[FarmerId, int], Keeper] = {}
-        self._dropping: set[asyncio.Task[None]] = set()
+        self._dropping: dict[tuple[FarmerId, int], asyncio.Task[None]] = {}
         self._failures: dict[int, UserError] = {}
         self.sent_bytes = 0
 
@@ -108,9 +108,10 @@ class SlotPush:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._dropping:
-            await asyncio.wait(self._dropping, timeout=self._policy.drop_seconds)
-        await cancelled(self._dropping)
+        dropping = list(self._dropping.values())
+        if dropping:
+            await asyncio.wait(dropping, timeout=self._policy.drop_seconds)
+        await cancelled(dropping)
 
     @property
     def keepers(self) -> dict[int, Keeper]:
@@ -239,11 +240,15 @@ class SlotPush:
             self._judge(slot, self._policy.clock() - begun, is_there=True)
 
     async def _put(self, slot: SlotUpload, keeper: Keeper, piece: Piece) -> None:
+        key = keeper.farmer.id, slot.number
+        if key in self._dropping:
+            # It had the slot before, and is to forget what it got then, not what it gets now.
+            await asyncio.wait([self._dropping[key]])
         peer = slot.peer
         if peer is None:
             peer = slot.peer = self._open_peer(keeper.farmer)
             slot.is_sent = True
-            self._staged[keeper.farmer.id, slot.number] = keeper
+            self._staged[key] = keeper
         put = peer.put_piece
         await self._policy.call(
             lambda: put(self._order, slot.number, piece.segment, piece.data, piece.root),
@@ -268,12 +273,13 @@ class SlotPush:
         in_a_row = slot.slow_in_a_row + 1 if self._is_slow(slot, seconds) else 0
         if is_there:
             slot.seconds, slot.slow_in_a_row = seconds, in_a_row
-        if in_a_row < self._slow.in_a_row or slot.is_whole or self._candidates.is_exhausted:
+        if in_a_row < self._slow.in_a_row or slot.is_whole or not self._candidates.has_untried:
             return
         slot.slow_before_seconds = seconds
-        assert slot.keeper is not None
-        farmer = slot.keeper.farmer.id
-        self._replace(slot, FarmerUnreachable(f"Farmer {farmer} is much slower than the others."))
+        keeper = slot.keeper
+        assert keeper is not None
+        self._replace(slot, FarmerUnreachable(f"Farmer {keeper.farmer.id} is much slower than the others."))
+        self._candidates.put_back(keeper)
 
     def _is_slow(self, slot: SlotUpload, seconds: float) -> bool:
         if seconds <= self._slow.floor_seconds:
@@ -328,10 +334,10 @@ class SlotPush:
         return True
 
     def _drop_soon(self, keeper: Keeper, slot: int) -> None:
-        if self._staged.pop((keeper.farmer.id, slot), None):
-            task = asyncio.create_task(self._drop(keeper, slot))
-            self._dropping.add(task)
-            task.add_done_callback(self._dropping.discard)
+        key = keeper.farmer.id, slot
+        if self._staged.pop(key, None):
+            task = self._dropping[key] = asyncio.create_task(self._drop(keeper, slot))
+            task.add_done_callback(lambda _: self._dropping.pop(key, None))
 
     async def _drop(self, keeper: Keeper, slot: int) -> None:
         """Where it cannot be said it stays until it is forgotten."""

@@ -37,17 +37,34 @@ class Candidates:
     def __init__(self, keepers: Iterable[Keeper] = (), *, more_elsewhere: bool = False) -> None:
         """With `more_elsewhere` the caller finds others when these are used up."""
         self._waiting = deque(keepers)
+        self._slow = deque[Keeper]()
         self._more_elsewhere = more_elsewhere
         self.failures: dict[FarmerId, str] = {}
 
     @property
     def is_exhausted(self) -> bool:
         """Whether nobody could take the place of a keeper that fails."""
-        return not self._waiting and not self._more_elsewhere
+        return not self._slow and not self.has_untried
+
+    @property
+    def has_untried(self) -> bool:
+        """Whether somebody could take the place of a keeper that is merely slow."""
+        return bool(self._waiting) or self._more_elsewhere
 
     def take(self) -> Keeper | None:
-        """The next one."""
-        return self._waiting.popleft() if self._waiting else None
+        """The next one; one that was slow where all others are used up."""
+        if self._waiting:
+            return self._waiting.popleft()
+        if not self._slow:
+            return None
+        slow = self._slow.popleft()
+        self.failures.pop(slow.farmer.id, None)
+        return slow
+
+    def put_back(self, keeper: Keeper) -> None:
+        """One that was slow: better than none, unless others are to be found elsewhere."""
+        if not self._more_elsewhere:
+            self._slow.append(keeper)
 
 
 class Batch:
