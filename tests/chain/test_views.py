@@ -40,6 +40,19 @@ async def test_the_structs_of_the_abi_are_those_of_python() -> None:
     assert order - {"from"} == set(_fields(Order)) - {"start"}
 
 
+async def test_how_many_slots_may_still_be_handed_over_in_a_grid_period() -> None:
+    """(n - k) / 2, less those of this period; of another one nothing counts."""
+    order = Order(
+        renter=Wallet(b"\x01" * 32).address, start=Epoch(2), end=Epoch(32), k=3, n=9, slots_hash=bytes(32)
+    )
+    assert order.hand_overs_left(Epoch(5), 8) == 0, "it does not allow it"
+    allowed = 1 << 11
+    assert dataclasses.replace(order, hand_overs=allowed).hand_overs_left(Epoch(5), 8) == 3
+    counted = dataclasses.replace(order, hand_overs=allowed | 4 << 7 | 2)
+    assert [counted.hand_overs_left(Epoch(epoch), 8) for epoch in (7, 8)] == [1, 3]
+    assert dataclasses.replace(counted, hand_overs=allowed | 4 << 7 | 3).hand_overs_left(Epoch(7), 8) == 0
+
+
 async def test_a_fresh_market_has_the_parameters_it_was_deployed_with(devnet: Devnet) -> None:
     expected = dataclasses.replace(DEVNET_PARAMETERS, token=devnet.token)
     assert devnet.chain.parameters == expected

@@ -134,6 +134,8 @@ class FakeMarket(FakeChain, FarmMarket):
         self.states_asked = 0
         self.strikes = 0
         self.vacant: set[tuple[OrderId, int]] = set()
+        self.others: dict[FarmerId, Farmer] = {}
+        """Farmers besides ours."""
         self.vaults: dict[Address, int] = {}
         self.redeemed_totals: dict[str, int] = {}
         self.announced: set[Address] = set()
@@ -302,6 +304,10 @@ class FakeMarket(FakeChain, FarmMarket):
             endpoint=self.endpoint,
             offer=OFFER,
         )
+
+    async def farmer(self, farmer: FarmerId) -> Farmer:
+        self.ask()
+        return self.others[farmer]
 
     async def gas_reserve(self) -> GasReserve:
         self.ask()

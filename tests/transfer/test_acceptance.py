@@ -11,7 +11,15 @@ from transfer_fakes import KEYS, OPERATORS, farmer_of
 from grange.chain import Farmer
 from grange.errors import UserError
 from grange.layout import Geometry
-from grange.messages import AcceptanceMessage, Domain, sign_acceptance, takeover_from, tenure_word
+from grange.messages import (
+    NO_GIVER,
+    NOBODY,
+    AcceptanceMessage,
+    Domain,
+    sign_acceptance,
+    takeover_from,
+    tenure_word,
+)
 from grange.peer import FarmerLied, FarmerRefused, FarmerUnreachable
 from grange.transfer.acceptance import (
     DEARER_CODE,
@@ -23,7 +31,7 @@ from grange.transfer.acceptance import (
 )
 from grange.transfer.retry import LAPSES_CODE, RetryPolicy
 from grange.types import Acceptance, Epoch, FarmerId, Held, OrderId, Slot, address_from
-from grange.wire.bodies import AcceptanceAnswer, AcceptanceRequest
+from grange.wire.bodies import AcceptanceAnswer, AcceptanceRequest, HandOverRequest, TakeOverRequest
 
 DOMAIN = Domain(chain_id=1337, market=address_from(b"\x01" * 20))
 ORDER = OrderId(b"\x0d" * 32)
@@ -42,6 +50,7 @@ HELD = Held(
     ),
 )
 TAKING_OVER = replace(TERMS, salt=b"", repairer=OPERATORS[2], held=HELD)
+HANDING_OVER = replace(TERMS, salt=b"", giver=FarmerId(9), held=HELD)
 
 
 def request(slot: int = 0) -> SlotRequest:
@@ -132,6 +141,22 @@ def test_a_vacant_slot_is_taken_over_at_its_very_rate_and_from_its_present_tenur
         TAKING_OVER.check(answered(asked, previous=tenure_word(Epoch(4)), rate=RATE - 1), asked, DEADLINE)
     with pytest.raises(FarmerRefused):
         TAKING_OVER.check(answered(asked, previous=tenure_word(Epoch(3))), asked, DEADLINE)
+
+
+def test_a_slot_that_is_handed_over_is_signed_for_its_giver_alone() -> None:
+    asked, by_tenure = request(1), {"previous": tenure_word(Epoch(4)), "repairer": NOBODY}
+    good = answered(asked, **by_tenure, giver=FarmerId(9))
+    takeover = takeover_from(1, HANDING_OVER.check(good, asked, DEADLINE))
+    assert (takeover.slot, takeover.farmer, takeover.deadline_block) == (1, 2, DEADLINE)
+    assert isinstance(HANDING_OVER.body(asked), HandOverRequest)
+    assert isinstance(TAKING_OVER.body(asked), TakeOverRequest)
+    for giver in (NO_GIVER, FarmerId(8)):
+        with pytest.raises(FarmerRefused):
+            HANDING_OVER.check(answered(asked, **by_tenure, giver=giver), asked, DEADLINE)
+    with pytest.raises(FarmerLied, match="another price for reading"):
+        HANDING_OVER.check(
+            answered(asked, **by_tenure, giver=FarmerId(9), max_egress_price_per_gib=1), asked, DEADLINE
+        )
 
 
 @dataclass

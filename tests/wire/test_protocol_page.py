@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from grange.wire import limits, paths
-from grange.wire.bodies import AcceptanceAnswer, ExtendRequest, HeldSlot, PlaceRequest, TakeOverRequest
+from grange.wire.bodies import (
+    AcceptanceAnswer,
+    ExtendRequest,
+    HandOverRequest,
+    HeldSlot,
+    PlaceRequest,
+    TakeOverRequest,
+)
 from grange.wire.codes import ErrorCode
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text().split("\n## 5. ")[1]
@@ -23,14 +30,21 @@ def test_every_code_stands_beside_its_status() -> None:
     assert told == {(code.value, int(code.status)) for code in ErrorCode}
 
 
-@pytest.mark.parametrize("use", ["place", "extend", "take_over"])
+@pytest.mark.parametrize("use", ["place", "extend", "take_over", "hand_over"])
 def test_the_fields_of_each_request_are_named(use: str) -> None:
-    shapes = {"place": PlaceRequest, "extend": ExtendRequest, "take_over": TakeOverRequest}
+    shapes = {
+        "place": PlaceRequest,
+        "extend": ExtendRequest,
+        "take_over": TakeOverRequest,
+        "hand_over": HandOverRequest,
+    }
     [row] = [line for line in PAGE.splitlines() if f'`"{use}"`' in line and line.startswith("|")]
     named = set(re.findall(r"`(\w+)`", row.split("|")[2]))
     fields = set(shapes[use].model_fields)
     if use == "extend":
         fields = {"use", "previous"}
+    if use == "hand_over":
+        fields = {"use"}
     if use == "take_over":
         fields |= {field.alias or name for name, field in HeldSlot.model_fields.items()}
     assert named == fields

@@ -12,6 +12,7 @@ from grange.wire.bodies import (
     Account,
     ErrorAnswer,
     ExtendRequest,
+    HandOverRequest,
     Info,
     Listing,
     PlaceRequest,
@@ -44,17 +45,22 @@ HELD = Held(
     ),
 )
 TAKE_OVER = TakeOverRequest.showing(HELD, REPAIRER)
+HAND_OVER = HandOverRequest.showing(HELD)
 EXTEND = ExtendRequest(**PLACE.model_dump(exclude={"use"}), previous=ORDER)
 
 
-@pytest.mark.parametrize("request_body", [PLACE, EXTEND, TAKE_OVER], ids=["place", "extend", "take over"])
+@pytest.mark.parametrize(
+    "request_body",
+    [PLACE, EXTEND, TAKE_OVER, HAND_OVER],
+    ids=["place", "extend", "take over", "hand over"],
+)
 def test_a_request_is_read_as_it_was_written(request_body: Any) -> None:
     assert parse_acceptance_request(format_body(request_body)) == request_body
 
 
 def test_the_largest_order_shown_has_half_a_bodys_bytes() -> None:
     assert len(format_body(TAKE_OVER)) <= MAX_REQUEST_BODY_BYTES // 2
-    assert TAKE_OVER.held(ORDER) == HELD
+    assert TAKE_OVER.held(ORDER) == HAND_OVER.held(ORDER) == HELD
 
 
 def test_requests_look_like_this_on_the_wire() -> None:

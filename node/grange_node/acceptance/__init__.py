@@ -1,7 +1,7 @@
 """Signing for slots whose pieces are all here (`uploads/` brings them in).
 
-acceptance_service  signs that we keep a slot: for a new order, an extension, a takeover
+acceptance_service  signs that we keep a slot: for a new order, an extension, a takeover, a hand-over
 terms               whether to sign: pure
 terms_check         whether renter and farmer can afford it
-extension, takeover what these mean for one slot: pure
+extension, takeover, hand_over  what these mean for one slot: pure
 """

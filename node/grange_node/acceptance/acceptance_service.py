@@ -5,9 +5,10 @@ Order of things, so that a kill in between signs for nothing that is not here:
     all pieces on disk, their root compared, roots written down, ledger row `accepted`, signature
 
 Decided here: that one is signed at a time, so that stake never backs two; how many may wait for theirs, and
-ask the chain for it, at once; that a slot of an order is accepted for one renter or repairer only; and when
-an acceptance is repeated or lasts longer. Left to others: the terms (`terms`), what can be afforded
-(`terms_check`), what is extended or taken over (`extension`, `takeover`), and the bytes (`uploads`).
+ask the chain for it, at once; that a slot of an order is accepted for one renter, repairer or giver only;
+and when an acceptance is repeated or lasts longer. Left to others: the terms (`terms`), what can be afforded
+(`terms_check`), what is extended or taken over (`extension`, `takeover`, `hand_over`), and the bytes
+(`uploads`).
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from grange.chain import ChainError, ChainTimeout, Wallet
+from grange.chain import ChainError, ChainTimeout, Order, Wallet
 from grange.executors import Executors
 from grange.messages import (
+    NO_GIVER,
     NOBODY,
     AcceptanceMessage,
     order_id,
@@ -29,9 +31,10 @@ from grange.messages import (
     sign_takeover,
     tenure_word,
 )
-from grange.types import Acceptance, Address, Held, OrderId, Takeover
+from grange.types import Acceptance, Address, FarmerId, Held, OrderId, Takeover
 from grange.units import format_tokens
 from grange_node.acceptance.extension import check_same, start_of
+from grange_node.acceptance.hand_over import check_giver, check_hand_over
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS, terms_of
 from grange_node.acceptance.terms import (
     ACCEPTANCE_LIFE_BLOCKS,
@@ -71,7 +74,7 @@ log = logging.getLogger("grange.farm")
 
 
 class AcceptanceService:
-    """Accepts a slot, on the request of a renter or a repairer."""
+    """Accepts a slot, on the request of a renter, a repairer, or the farmer that has it."""
 
     def __init__(
         self,
@@ -202,24 +205,64 @@ class AcceptanceService:
         `accept`. Raises NotFound, Mismatch and Conflict for what does not agree with the chain or is not
         vacant, and what `accept` raises, but for the renter's money: the slot is paid for.
         """
+
+        async def require_vacant(_: Order, view: View) -> None:
+            slot = held.slots[key.slot]
+            if not await self._market.is_vacant(key.order, key.slot, slot):
+                raise Conflict("this slot is not vacant", farmer=slot.farmer, block=view.head.number)
+
+        return await self._take_over(key, held, network, require_vacant, repairer=key.renter)
+
+    async def receive_hand_over(
+        self, key: SlotKey, held: Held, network: Network
+    ) -> tuple[SlotTerms, Takeover]:
+        """Take over a slot from the farmer that has it, which brought its pieces and hands it over.
+
+        Repeated and refused like `take_over`, and besides: Foreign when it is not that farmer who asks,
+        Conflict when the order or one of the farmers is not one of which slots are handed over.
+        """
+
+        async def require_giver(order: Order, view: View) -> None:
+            slot = held.slots[key.slot]
+            giver, loss = await self._market.holder(key.order, key.slot, slot)
+            check_giver(giver, key.renter, is_lost=loss is not None)
+            grid = self._config.parameters.grid_epochs
+            check_hand_over(order, view.farmer, epoch=view.head.epoch, grid_epochs=grid)
+
+        giver = held.slots[key.slot].farmer if key.slot < len(held.slots) else NO_GIVER
+        return await self._take_over(key, held, network, require_giver, giver=giver)
+
+    async def _take_over(
+        self,
+        key: SlotKey,
+        held: Held,
+        network: Network,
+        require: Callable[[Order, View], Awaitable[None]],
+        *,
+        repairer: Address = NOBODY,
+        giver: FarmerId = NO_GIVER,
+    ) -> tuple[SlotTerms, Takeover]:
+        """`require` says whether the slot of the order may be taken from the farmer that has it."""
         await self._require_begun(key)
         with self._in_line(key.renter, network):
-            return await self._take_over(key, held)
+            terms, deadline_block = await self._commit_takeover(key, held, require)
+        replaced = tenure_word(held.slots[key.slot].start)
+        message = self._message(key, terms, deadline_block, previous=replaced, repairer=repairer, giver=giver)
+        return terms, sign_takeover(self._config.domain, self._wallet.private_key, message)
 
-    async def _take_over(self, key: SlotKey, held: Held) -> tuple[SlotTerms, Takeover]:
+    async def _commit_takeover(
+        self, key: SlotKey, held: Held, require: Callable[[Order, View], Awaitable[None]]
+    ) -> tuple[SlotTerms, int]:
         view = await self._follower.recent()
         try:
             async with self._asking.turn():
                 order = await self._market.order(key.order)
                 terms = terms_of(order, held, key.slot, self._config.farmer)
                 check_shape(terms)
-                vacant = await self._market.is_vacant(key.order, key.slot, held.slots[key.slot])
+                assert order is not None, "terms follow from an order"
+                await require(order, view)
         except ChainError as error:
             raise ChainDown.because(error) from error
-        if not vacant:
-            raise Conflict(
-                "this slot is not vacant", farmer=held.slots[key.slot].farmer, block=view.head.number
-            )
 
         async def judge(record: SlotRecord, terms: SlotTerms, view: View) -> None:
             check_egress_price(terms, self._config.offer)
@@ -227,10 +270,7 @@ class AcceptanceService:
 
         async with self._signing.turn():
             with self._locks.using(key):
-                deadline_block = await self._commit(key, terms, judge, is_takeover=True)
-        replaced = tenure_word(held.slots[key.slot].start)
-        message = self._message(key, terms, deadline_block, previous=replaced, repairer=key.renter)
-        return terms, sign_takeover(self._config.domain, self._wallet.private_key, message)
+                return terms, await self._commit(key, terms, judge, is_takeover=True)
 
     def _message(
         self,
@@ -240,6 +280,7 @@ class AcceptanceService:
         *,
         previous: bytes,
         repairer: Address = NOBODY,
+        giver: FarmerId = NO_GIVER,
     ) -> AcceptanceMessage:
         return AcceptanceMessage(
             order=key.order,
@@ -253,6 +294,7 @@ class AcceptanceService:
             deadline_block=deadline_block,
             previous=previous,
             repairer=repairer,
+            giver=giver,
         )
 
     async def _require_begun(self, key: SlotKey) -> None:
@@ -311,7 +353,7 @@ class AcceptanceService:
             # Anyone who neither uses its acceptance nor lets go of it would keep the slot from repair for
             # ever.
             raise AlreadyAccepted(
-                "another repairer wants this slot too, and is next", deadline_block=record.deadline_block
+                "another wants this slot too, and is next", deadline_block=record.deadline_block
             )
         await self._check_pieces(key, terms)
         await judge(record, terms, view)

@@ -1,8 +1,8 @@
 """What taking over a slot means: a pure look at an order as somebody shows it and as the chain keeps it.
 
-Anyone who repairs an order hands in all of its slots; the chain keeps their hash, so nothing of it can be
-made up. Decides which terms follow from it for one slot, and that they are not for us. Leaves to
-`acceptance_service` whether the slot is vacant, whether we want it, and the signature.
+Anyone who repairs an order, or hands a slot of it over, shows all of its slots; the chain keeps their hash,
+so nothing of it can be made up. Decides which terms follow from it for one slot, and that they are not for
+us. Leaves to `acceptance_service` whether the slot may be taken over, whether we want it, and the signature.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from grange_node.errors import Conflict, Mismatch, NotFound
 from grange_node.records import SlotTerms
 
 TAKEOVER_LIFE_BLOCKS: Final = 100
-"""For so many blocks a repairer may use what we signed: all is rebuilt, and one transaction is left."""
+"""For so many blocks a repairer or a giver may use what we signed: all is here, and one transaction is
+left."""
 
 
 def terms_of(order: Order | None, held: Held, slot: int, farmer: FarmerId) -> SlotTerms:

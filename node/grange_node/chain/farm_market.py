@@ -20,6 +20,7 @@ from grange.chain import (
     EventFollower,
     Farmer,
     Head,
+    Loss,
     Receipt,
     Rollback,
     Sender,
@@ -90,9 +91,13 @@ class FarmMarket(MarketClient):
         By its events and the contract; what was read of the events is remembered."""
         return await self._orders.state(order)
 
+    async def holder(self, order: OrderId, index: int, slot: Slot) -> tuple[Farmer, Loss | None]:
+        """The farmer that has a slot, as if it were settled now, and whether it declared it lost."""
+        return await together(self.farmer(slot.farmer), self.loss(order, index, slot.start))
+
     async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
-        """Whether the slot's holder has lapsed, as if it were settled now, or declared it lost."""
-        holder, loss = await together(self.farmer(slot.farmer), self.loss(order, index, slot.start))
+        """Whether the slot's holder has lapsed, or declared it lost."""
+        holder, loss = await self.holder(order, index, slot)
         return holder.lapsed or loss is not None
 
     async def means(self, payer: Payer) -> tuple[int, int, int]:

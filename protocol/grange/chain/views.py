@@ -9,6 +9,9 @@ from typing import Final
 from grange.types import Address, Epoch, FarmerId, Offer
 
 _HAND_OVER_ALLOWED: Final = 1 << 11
+_COUNT_BITS: Final = 7
+_MAX_COUNT: Final = (1 << _COUNT_BITS) - 1
+_MAX_DATES: Final = (1 << 4) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,15 @@ class Order:
     def allows_hand_over(self) -> bool:
         """Whether its farmers may pass slots on to others."""
         return bool(self.hand_overs & _HAND_OVER_ALLOWED)
+
+    def hand_overs_left(self, epoch: Epoch, grid_epochs: int) -> int:
+        """How many of its slots may still be handed over in the grid period of an epoch."""
+        if not self.allows_hand_over:
+            return 0
+        dates_left = self.end // grid_epochs - epoch // grid_epochs
+        is_counted_now = self.hand_overs >> _COUNT_BITS & _MAX_DATES == dates_left
+        count = self.hand_overs & _MAX_COUNT if is_counted_now else 0
+        return max(0, (self.n - self.k) // 2 - count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

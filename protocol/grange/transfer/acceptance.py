@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from grange.chain import Farmer
 from grange.errors import BadSignature, UserError
 from grange.layout import Geometry
-from grange.messages import NO_ORDER, NOBODY, AcceptanceMessage, Domain, acceptance_signer, tenure_word
+from grange.messages import (
+    NO_GIVER,
+    NO_ORDER,
+    NOBODY,
+    AcceptanceMessage,
+    Domain,
+    acceptance_signer,
+    tenure_word,
+)
 from grange.peer import (
     FARMER_FAULTS,
     FarmerLied,
@@ -23,11 +31,12 @@ from grange.peer import (
 )
 from grange.transfer.directory import OpenPeer
 from grange.transfer.retry import LAPSES_CODE, RetryPolicy
-from grange.types import Acceptance, Address, Epoch, Held, OrderId
+from grange.types import Acceptance, Address, Epoch, FarmerId, Held, OrderId
 from grange.wire.bodies import (
     AcceptanceAnswer,
     AcceptanceRequest,
     ExtendRequest,
+    HandOverRequest,
     PlaceRequest,
     TakeOverRequest,
 )
@@ -62,7 +71,8 @@ class SlotRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptanceTerms:
-    """What is the same for all slots of an order. To take over vacant slots, it is shown as it is `held`."""
+    """What is the same for all slots of an order. For slots that another farmer has, it is shown as it is
+    `held`: to take over vacant ones for a `repairer`, or those that a `giver` passes on."""
 
     domain: Domain
     order: OrderId
@@ -72,10 +82,13 @@ class AcceptanceTerms:
     previous: OrderId = NO_ORDER
     """The order that this one extends."""
     repairer: Address = NOBODY
+    giver: FarmerId = NO_GIVER
     held: Held | None = None
 
     def body(self, request: SlotRequest) -> AcceptanceRequest:
         """What the farmer of a slot is asked to accept, as it goes over the wire."""
+        if self.held is not None and self.giver:
+            return HandOverRequest.showing(self.held)
         if self.held is not None:
             return TakeOverRequest.showing(self.held, self.repairer)
         placing = PlaceRequest(
@@ -127,6 +140,7 @@ class AcceptanceTerms:
             deadline_block=answer.deadline_block,
             previous=self._previous(request.slot),
             repairer=self.repairer,
+            giver=self.giver,
         )
         try:
             signer = acceptance_signer(self.domain, message, r=answer.r, vs=answer.vs)
@@ -156,8 +170,8 @@ class AcceptanceTerms:
         )
 
     def _check_egress(self, answer: AcceptanceAnswer, request: SlotRequest) -> None:
-        """A vacant slot keeps its price for reading; anyone else was chosen by its offer, which it may have
-        raised since."""
+        """A slot that another had keeps its price for reading; anyone else was chosen by its offer, which it
+        may have raised since."""
         farmer, most = request.keeper.farmer, answer.max_egress_price_per_gib
         if self.held is not None and most != self.held.slots[request.slot].max_egress_price_per_gib:
             raise FarmerLied(f"Farmer {farmer.id} accepts another price for reading than the slot has.")

@@ -182,24 +182,12 @@ class HeldSlot(_Request):
         return cls.model_validate(fields)
 
 
-class TakeOverRequest(_Request):
-    """Asks for one to take over a vacant slot of a placed order with, of which it shows all slots."""
+class _PlacedSlot(_Request):
+    """Of a slot of a placed order, of which it shows all slots."""
 
-    use: Literal["take_over"] = "take_over"
-    repairer: AccountText
     leaf_count: LeafCount
     piece_leaves: PieceLeaves
     slots: Annotated[list[HeldSlot], Field(max_length=MAX_SLOTS)]
-
-    @classmethod
-    def showing(cls, held: Held, repairer: AccountText) -> Self:
-        """For an order as the chain keeps its hash."""
-        return cls(
-            repairer=repairer,
-            leaf_count=held.leaf_count,
-            piece_leaves=held.piece_leaves,
-            slots=[HeldSlot.showing(slot) for slot in held.slots],
-        )
 
     def held(self, order: OrderId) -> Held:
         """The order as it is shown."""
@@ -217,8 +205,40 @@ class TakeOverRequest(_Request):
             order=order, leaf_count=self.leaf_count, piece_leaves=self.piece_leaves, slots=tuple(slots)
         )
 
+    @staticmethod
+    def _shown(held: Held) -> dict[str, Any]:
+        """An order as the chain keeps its hash."""
+        return {
+            "leaf_count": held.leaf_count,
+            "piece_leaves": held.piece_leaves,
+            "slots": [HeldSlot.showing(slot) for slot in held.slots],
+        }
 
-AcceptanceRequest = PlaceRequest | ExtendRequest | TakeOverRequest
+
+class TakeOverRequest(_PlacedSlot):
+    """Asks for one to take over a vacant slot with."""
+
+    use: Literal["take_over"] = "take_over"
+    repairer: AccountText
+
+    @classmethod
+    def showing(cls, held: Held, repairer: AccountText) -> Self:
+        """For an order that we know."""
+        return cls(repairer=repairer, **cls._shown(held))
+
+
+class HandOverRequest(_PlacedSlot):
+    """Asks for one to hand a slot over with, by the farmer that has it."""
+
+    use: Literal["hand_over"] = "hand_over"
+
+    @classmethod
+    def showing(cls, held: Held) -> Self:
+        """For an order that we know."""
+        return cls(**cls._shown(held))
+
+
+AcceptanceRequest = PlaceRequest | ExtendRequest | TakeOverRequest | HandOverRequest
 ACCEPTANCE_REQUEST: Final[TypeAdapter[AcceptanceRequest]] = TypeAdapter(
     Annotated[AcceptanceRequest, Field(discriminator="use")], config=ConfigDict(defer_build=True)
 )

@@ -13,6 +13,7 @@ from grange.wire.bodies import (
     AcceptanceAnswer,
     AcceptanceRequest,
     ExtendRequest,
+    HandOverRequest,
     Listing,
     PiecePath,
     PlaceRequest,
@@ -95,8 +96,8 @@ async def accept(
     signed: SignedRequest,
     asked: Annotated[AcceptanceRequest, Depends(_asked)],
 ) -> AcceptanceAnswer:
-    """Accept a slot that is all here: a renter's, for the first time or for longer, or a vacant one for the
-    one that repairs it."""
+    """Accept a slot that is all here: a renter's, for the first time or for longer, a vacant one for the one
+    that repairs it, or one that its farmer hands over."""
     key = SlotKey(renter=signed.renter, order=order, slot=slot)
     terms, acceptance = await _accept(node, key, asked, signed)
     return AcceptanceAnswer(
@@ -122,6 +123,8 @@ async def _accept(
             if asked.repairer.lower() != signed.renter.lower():
                 raise Foreign("the bounty is for who sent the pieces, and signed this")
             return await service.take_over(key, asked.held(key.order), network)
+        case HandOverRequest():
+            return await service.receive_hand_over(key, asked.held(key.order), network)
         case ExtendRequest():
             terms = _terms(asked)
             signed_for = await service.extend(
