@@ -371,7 +371,7 @@ async def test_one_of_another_chain_is_named_and_never_asked_again(caplog: pytes
                 ours.status = 200
                 assert (await chain.head()).number == 17
                 assert len(other.asked) <= 1
-                assert all(methods == ["eth_chainId"] for methods in other.asked)
+                assert all(methods[0] == "eth_chainId" for methods in other.asked)
     assert f"the endpoint {other.url} serves chain id 2, and chain id 1 is expected" in caplog.text
 
 

@@ -32,7 +32,7 @@ async def test_commands_ask_no_more_than_they_need(
     town.config = replace(town.config, network=network)
     file = tmp_path / "small"
     file.write_bytes(bytes(1024))
-    with counter.counting("connect", at_most=2):
+    with counter.counting("connect", at_most=1):
         opened = Renter.open(town.config, policy=CALM)
         renter = await opened.__aenter__()
     try:

@@ -1,18 +1,22 @@
 """What an endpoint has to show before it is asked anything else: the right chain, and the market on it.
 
-    parameters = await ChainCheck(chain_id=1, genesis=None, market=market).check(connection)
+    check = ChainCheck(chain_id=1, genesis=None, market=market)
+    chain_id, parameters = await check.check(connection, shown_so_far, now)
 
 Each of several endpoints is looked at in this way when it is first asked, so that none of another chain is
-ever believed. Decides what is looked at; leaves when to `rpc`.
+ever believed. Decides what is looked at, in one request where the endpoint takes several questions at once;
+leaves when to `rpc`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from grange.chain.answers import block_hash_from, bytes_from, quantity
 from grange.chain.codec import market_abi, market_interface
-from grange.chain.connection import Connection
+from grange.chain.connection import BatchRefused, Connection
 from grange.chain.errors import (
     AnswerUnreadable,
     ChainReplaced,
@@ -26,7 +30,22 @@ from grange.types import Address, Parameters
 
 CHAIN_ID_METHOD: Final = "eth_chainId"
 BLOCK_METHOD: Final = "eth_getBlockByNumber"
+KEPT_SECONDS: Final = 60.0
+"""For so long an answer need not be asked for again. After that it may be of another chain: a devnet's."""
 _TRUE: Final = "0x" + (1).to_bytes(32).hex()
+
+
+@dataclass(slots=True, kw_only=True)
+class ShownSoFar:
+    """What an endpoint that failed in between has answered of what it has to show. Otherwise one that answers
+    every second question would begin again and again, and never come to the end."""
+
+    answers: dict[str, Any] = field(default_factory=dict)
+    since: float = -math.inf
+
+    def forget(self, now: float) -> None:
+        """Begin anew."""
+        self.answers, self.since = {}, now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,52 +58,84 @@ class ChainCheck:
     before; only its first block tells them apart."""
     market: Address
 
-    async def check(self, connection: Connection) -> tuple[int, Parameters]:
+    async def check(
+        self, connection: Connection, shown_so_far: ShownSoFar, now: float
+    ) -> tuple[int, Parameters]:
         """The chain's id and the market's parameters. Raises WrongChain, ChainReplaced, MarketNotFound and
-        what the connection raises.
+        what the connection raises. `now` is in seconds that only go forward.
 
         An endpoint that does not show block 0 cannot be checked by it, and is taken.
         """
-        chain_id = await read_chain_id(connection)
+        if now - shown_so_far.since > KEPT_SECONDS:
+            shown_so_far.forget(now)
+        answers = shown_so_far.answers
+        await _ask_what_is_left(connection, self._questions(), answers)
+        # All is there to be judged, once: what is asked after this is asked anew.
+        shown_so_far.forget(now)
+        chain_id = _chain_id_from(connection, _unless_refused(answers["chain id"]))
         if self.chain_id is not None and chain_id != self.chain_id:
             raise WrongChain(connection.url, self.chain_id, chain_id)
         if self.genesis is not None:
-            block = await connection.ask((BLOCK_METHOD, ("0x0", False)))
+            block = _unless_refused(answers["first block"])
             if block is not None and (genesis := block_hash_from(block)) != self.genesis:
                 raise ChainReplaced(connection.url, self.genesis, genesis)
-        return chain_id, await _read_parameters(connection, self.market)
+        return chain_id, _parameters_from(connection, self.market, answers)
+
+    def _questions(self) -> dict[str, Question]:
+        def asking(function: str, *args: Any) -> Question:
+            request = {"to": self.market, "data": "0x" + market_abi().encode_call(function, args).hex()}
+            return "eth_call", (request, "latest")
+
+        questions: dict[str, Question] = {
+            "chain id": (CHAIN_ID_METHOD, ()),
+            "code": ("eth_getCode", (self.market, "latest")),
+            "parameters": asking("parameters"),
+            "interface": asking("supportsInterface", market_interface()),
+        }
+        if self.genesis is not None:
+            questions["first block"] = (BLOCK_METHOD, ("0x0", False))
+        return questions
 
 
-async def read_chain_id(connection: Connection) -> int:
-    """The id of the chain that an endpoint serves."""
-    answer = await connection.ask((CHAIN_ID_METHOD, ()))
+async def _ask_what_is_left(
+    connection: Connection, questions: Mapping[str, Question], answers: dict[str, Any]
+) -> None:
+    """Put into `answers` what is not there yet. What was answered before an error stays."""
+    left = {name: question for name, question in questions.items() if name not in answers}
+    said: list[Any]
+    try:
+        said = await connection.ask_many(list(left.values()))
+    except BatchRefused:
+        said = await asyncio.gather(*map(connection.ask_or_refused, left.values()), return_exceptions=True)
+    failures: list[BaseException] = []
+    for name, one in zip(left, said, strict=True):
+        if isinstance(one, BaseException) and not isinstance(one, RpcError):
+            failures.append(one)
+        else:
+            answers[name] = one
+    if failures:
+        raise failures[0]
+
+
+def _unless_refused(answer: Any) -> Any:
+    if isinstance(answer, RpcError):
+        raise answer
+    return answer
+
+
+def _chain_id_from(connection: Connection, answer: Any) -> int:
     try:
         return quantity(answer, "a chain id")
     except AnswerUnreadable as error:
         raise ChainUnavailable(connection.url, f"it gives {answer!r} as its chain id") from error
 
 
-async def _read_parameters(connection: Connection, market: Address) -> Parameters:
-    def asking(function: str, *args: Any) -> Question:
-        request = {"to": market, "data": "0x" + market_abi().encode_call(function, args).hex()}
-        return "eth_call", (request, "latest")
-
-    answers: Sequence[Any] = await connection.ask_each(
-        [
-            ("eth_getCode", (market, "latest")),
-            asking("parameters"),
-            asking("supportsInterface", market_interface()),
-        ]
-    )
-    code, shown, supported = answers
-    if isinstance(code, RpcError):
-        raise code
-    if code in ("0x", "0x0", None):
+def _parameters_from(connection: Connection, market: Address, answers: Mapping[str, Any]) -> Parameters:
+    code, shown, supported = answers["code"], answers["parameters"], answers["interface"]
+    if _unless_refused(code) in ("0x", "0x0", None):
         raise MarketNotFound(connection.url, market, "no contract at this address")
     try:
-        if isinstance(shown, RpcError):
-            raise shown
-        answer = bytes_from(shown, "the market's parameters")
+        answer = bytes_from(_unless_refused(shown), "the market's parameters")
         fields = market_abi().decode_result("parameters", answer)
     except (RpcError, AnswerUnreadable) as error:
         raise MarketNotFound(connection.url, market, "the contract there is not a market") from error

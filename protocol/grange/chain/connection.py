@@ -155,9 +155,10 @@ class Connection:
         try:
             return await self.ask_many(questions)
         except BatchRefused:
-            return await asyncio.gather(*map(self._ask_or_refused, questions))
+            return await asyncio.gather(*map(self.ask_or_refused, questions))
 
-    async def _ask_or_refused(self, question: Question) -> Any:
+    async def ask_or_refused(self, question: Question) -> Any:
+        """The result of one question, or the RpcError that it has instead."""
         try:
             return await self.ask(question)
         except RpcError as error:
