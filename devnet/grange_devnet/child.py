@@ -42,6 +42,11 @@ class Child:
         return self.folder / f"{self.role}.log"
 
     @property
+    def network(self) -> Path:
+        """The file that it is told of the network by."""
+        return self.folder / "network.json"
+
+    @property
     def ready(self) -> Path:
         """What it writes once it is at work."""
         return self.folder / "ready.json"

@@ -20,12 +20,21 @@ from rich.table import Table
 from rich.text import Text
 
 from grange.chain import Chain, Sender, Wallet
-from grange.chain.network_file import DevnetAddress, NetworkFileInvalid
+from grange.chain.endpoint import as_urls, public_part
+from grange.chain.network_file import (
+    Network,
+    NetworkInvalid,
+    find_network,
+    open_network,
+    read_network,
+    write_network,
+)
+from grange.cli.network_options import NetworkOption
 from grange.cli.presenter import Guidance, explained
 from grange.types import Address, address_from
 from grange.units import format_count, format_tokens, parse_tokens
 from grange_devnet.devnet import Devnet, give
-from grange_devnet.engines import DEV_ADDRESS, EngineName, EngineOptions
+from grange_devnet.engines import DEV_ADDRESS, DEV_KEY, EngineName, EngineOptions
 from grange_devnet.errors import FileTaken
 from grange_devnet.fleet import (
     DEFAULT_PRICE_TOKENS_PER_GIB,
@@ -55,7 +64,7 @@ def run(  # noqa: PLR0917  typer makes options of parameters
     ),
     chain_id: Annotated[int, typer.Option(min=1, help="The chain's id.")] = 1337,
     output: Annotated[
-        Path, typer.Option(help="Where to write the addresses, for other commands.")
+        Path, typer.Option(help="The network's file to write, for other commands.")
     ] = DEFAULT_OUTPUT,
     farmers: Annotated[int, typer.Option(min=0, max=100, help="How many farmers to run beside it.")] = 0,
     farms: Annotated[
@@ -77,10 +86,10 @@ def fund(
     native: Annotated[
         float, typer.Option(min=0, help="How many gas tokens, which pay the chain's fees.")
     ] = 10.0,
-    devnet: Annotated[Path, typer.Option(help="The file that `grange devnet` wrote.")] = DEFAULT_OUTPUT,
+    network: NetworkOption = None,
 ) -> None:
     """Give gas tokens and tokens of a running devnet to an address."""
-    _guarded(_fund(address, tokens, native, devnet))
+    _guarded(_fund(address, tokens, native, network or str(DEFAULT_OUTPUT)))
 
 
 async def _run(options: EngineOptions, output: Path, farmers: int, farms: Path | None) -> None:
@@ -90,7 +99,7 @@ async def _run(options: EngineOptions, output: Path, farmers: int, farms: Path |
         engine=options.engine, block_seconds=block_seconds, port=options.port, chain_id=options.chain_id
     )
     async with starting as devnet:
-        with _written(devnet.address, output):
+        with _written(devnet.network, output):
             _show(devnet, block_seconds, output)
             async with _some_farmers(devnet, farmers, farms):
                 _out.print("\nCtrl-C ends it, and the chain with it.")
@@ -115,28 +124,29 @@ def _show_farmer(farmer: FarmerProcess) -> None:
 
 
 @contextlib.contextmanager
-def _written(address: DevnetAddress, output: Path) -> Iterator[None]:
+def _written(network: Network, output: Path) -> Iterator[None]:
     """The file is there as long as the chain is: nobody follows it to a dead one. Raises FileTaken."""
-    _refuse_the_file_of_another(address, output)
-    address.write(output)
+    _refuse_the_file_of_another(network, output)
+    write_network(output, network)
     try:
         yield
     finally:
         output.unlink(missing_ok=True)
 
 
-def _refuse_the_file_of_another(address: DevnetAddress, output: Path) -> None:
+def _refuse_the_file_of_another(network: Network, output: Path) -> None:
     """Raise FileTaken if the file says where another devnet is, and something listens there."""
     try:
-        other = DevnetAddress.read(output)
-    except NetworkFileInvalid:
+        other = read_network(output)
+    except NetworkInvalid:
         return
-    if other.rpc == address.rpc:
+    if other.rpc == network.rpc:
         return
-    place = urlsplit(other.rpc)
+    url = as_urls(other.rpc)[0]
+    place = urlsplit(url)
     with contextlib.suppress(OSError, ValueError):
         socket.create_connection((place.hostname or "", place.port or 80), CONNECT_SECONDS).close()
-        raise FileTaken(output, other.rpc)
+        raise FileTaken(output, public_part(url))
 
 
 def _show(devnet: Devnet, block_seconds: float, output: Path) -> None:
@@ -163,7 +173,7 @@ def _show(devnet: Devnet, block_seconds: float, output: Path) -> None:
 
 def _next_commands(output: Path) -> dict[str, list[str]]:
     """What to do next, to be pasted as it is; the README says the same."""
-    where = "" if output == DEFAULT_OUTPUT else f" --devnet {output}"
+    where = "" if output == DEFAULT_OUTPUT else f" --network {output}"
     fund = "grange devnet fund"
     offer = (
         f"--stake {DEFAULT_STAKE_TOKENS} --price {DEFAULT_PRICE_TOKENS_PER_GIB} --capacity 10GB"
@@ -172,11 +182,11 @@ def _next_commands(output: Path) -> dict[str, list[str]]:
     return {
         "To run a farm": [
             f"{fund} $(grange farm address --home my-farm) --tokens {DEFAULT_STAKE_TOKENS}{where}",
-            f"grange farm init --home my-farm --devnet {output} --data my-farm/data {offer}",
+            f"grange farm init --home my-farm --network {output} --data my-farm/data {offer}",
             "grange farm run --home my-farm",
         ],
         "To store files": [
-            f"grange init --devnet {output}",
+            f"grange init --network {output}",
             f"{fund} $(grange balance --address) --tokens {RENTER_TOKENS}{where}",
             f"grange put {output}  # or files and folders of yours",
         ],
@@ -192,11 +202,10 @@ async def _interrupted() -> None:
     await stop.wait()
 
 
-async def _fund(address_text: str, tokens_text: str, native: float, path: Path) -> None:
+async def _fund(address_text: str, tokens_text: str, native: float, network: str) -> None:
     address, tokens = address_from(address_text), parse_tokens(tokens_text)
-    place = DevnetAddress.read(path)
-    async with Chain.connect(place.rpc, place.market, expected_chain_id=place.chain_id) as chain:
-        await give(Sender(chain, Wallet(place.faucet_key)), address, int(native * WEI), tokens)
+    async with open_network(find_network(network)) as (chain, _):
+        await give(Sender(chain, Wallet(DEV_KEY)), address, int(native * WEI), tokens)
         await _show_balance(chain, address)
 
 

@@ -27,7 +27,8 @@ from grange.chain import (
 )
 from grange.chain.codec import artifact
 from grange.chain.deployment import PARTS, creation_code
-from grange.chain.network_file import DevnetAddress
+from grange.chain.endpoint import as_urls
+from grange.chain.network_file import Network, open_network
 from grange.chain.refusals import translate_revert
 from grange.chain.rpc import Rpc
 from grange.chain.sender import Sender
@@ -77,12 +78,13 @@ DEVNET_PARAMETERS = Parameters(
 class Devnet:
     """A running devnet. `mine` and the faucet act at once with blocks made by transaction."""
 
-    def __init__(self, engine: RunningEngine, chain: Chain, control: Rpc, address: DevnetAddress) -> None:
+    def __init__(self, engine: RunningEngine, chain: Chain, control: Rpc, network: Network) -> None:
         self._engine = engine
         self._control = control
         self.chain = chain
-        self.address = address
-        self._faucet = Sender(chain, Wallet(address.faucet_key))
+        self.network = network
+        """What others are told of it, as a network's file has it."""
+        self._faucet = Sender(chain, Wallet(DEV_KEY))
 
     @property
     def engine(self) -> EngineName:
@@ -97,22 +99,22 @@ class Devnet:
     @property
     def rpc_url(self) -> str:
         """The JSON-RPC endpoint."""
-        return self.address.rpc
+        return as_urls(self.network.rpc)[0]
 
     @property
     def chain_id(self) -> int:
         """The chain's id."""
-        return self.address.chain_id
+        return self.chain.chain_id
 
     @property
     def market(self) -> Address:
         """Where the market is."""
-        return self.address.market
+        return self.chain.market
 
     @property
     def token(self) -> Address:
         """Where the token is."""
-        return self.address.token
+        return self.chain.token
 
     @classmethod
     @asynccontextmanager
@@ -137,15 +139,15 @@ class Devnet:
         )
         async with AsyncExitStack() as stack:
             running = await stack.enter_async_context(run_engine(options))
-            token, market = await _deploy(running, chain_id, parameters)
-            chain = await stack.enter_async_context(Chain.connect(running.url, market))
-            address = DevnetAddress(
-                rpc=running.url, chain_id=chain_id, market=market, token=token, faucet_key=DEV_KEY
+            market, block = await _deploy(running, chain_id, parameters)
+            deployed = Network(
+                name="devnet", rpc=running.url, chain_id=chain_id, market=market, first_block=block
             )
+            chain, network = await stack.enter_async_context(open_network(deployed))
             # Making blocks takes long on some engines, and must not be repeated when an answer is late.
             patient = Timeouts(request_seconds=CONTROL_SECONDS, retries=0)
             control = await stack.enter_async_context(Rpc(running.url, patient))
-            yield cls(running, chain, control, address)
+            yield cls(running, chain, control, network)
 
     async def faucet(self, address: Address, native: int = 10**20, tokens: int = 0) -> None:
         """Give gas tokens, in wei, and tokens, in base units."""
@@ -199,19 +201,20 @@ async def give(faucet: Sender, address: Address, native_wei: int, tokens: int) -
             group.create_task(faucet.send(calls.transfer(address, tokens)))
 
 
-async def _deploy(engine: RunningEngine, chain_id: int, parameters: Parameters) -> tuple[Address, Address]:
+async def _deploy(engine: RunningEngine, chain_id: int, parameters: Parameters) -> tuple[Address, int]:
+    """The market, and the block that it was deployed in."""
     async with Rpc(engine.url, Timeouts(request_seconds=60.0)) as rpc:
         await _answering(rpc)
         if engine.name == "hardhat":
             await rpc.call("hardhat_setCode", HISTORY_CONTRACT, RECENT_HASHES)
         deploy = partial(_deploy_one, rpc, chain_id)
-        token = await deploy(0, artifact("GrangeToken").creation_code(TOKEN_SUPPLY))
+        token, block = await deploy(0, artifact("GrangeToken").creation_code(TOKEN_SUPPLY))
         complete = replace(parameters, token=token)
         deployed = None
         for nonce, part in enumerate(PARTS, start=1):
-            deployed = await deploy(nonce, creation_code(part, complete, deployed))
+            deployed, block = await deploy(nonce, creation_code(part, complete, deployed))
     assert deployed is not None
-    return token, deployed
+    return deployed, block
 
 
 async def _answering(rpc: Rpc) -> None:
@@ -224,7 +227,7 @@ async def _answering(rpc: Rpc) -> None:
             await asyncio.sleep(0.1)
 
 
-async def _deploy_one(rpc: Rpc, chain_id: int, nonce: int, creation_code: bytes) -> Address:
+async def _deploy_one(rpc: Rpc, chain_id: int, nonce: int, creation_code: bytes) -> tuple[Address, int]:
     raw, tx_hash = Wallet(DEV_KEY).sign_transaction(
         {
             "type": 2,
@@ -241,7 +244,7 @@ async def _deploy_one(rpc: Rpc, chain_id: int, nonce: int, creation_code: bytes)
     receipt = await _receipt(rpc, tx_hash)
     if int(receipt["status"], 16) == 0:
         raise await _refusal(rpc, creation_code)
-    return address_from(receipt["contractAddress"])
+    return address_from(receipt["contractAddress"]), int(receipt["blockNumber"], 16)
 
 
 async def _refusal(rpc: Rpc, creation_code: bytes) -> ChainError:

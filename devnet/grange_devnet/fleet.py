@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from grange.chain.network_file import write_network
 from grange.json_text import parse_json
 from grange.messages import address_of
 from grange.storage.atomic_file import create_file
@@ -133,11 +134,12 @@ async def _funded(devnet: Devnet, number: int, folder: Path, options: FleetOptio
 
 
 async def _set_up(devnet: Devnet, farmer: FarmerProcess, options: FleetOptions) -> None:
+    write_network(farmer.network, devnet.network)
     with farmer.log.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *farmer.program,
             *_words("init", "--home", farmer.home, "--data", farmer.data),
-            *("--rpc", devnet.rpc_url, "--market", devnet.market, "--endpoint", "http://127.0.0.1:0"),
+            *("--network", str(farmer.network), "--endpoint", "http://127.0.0.1:0"),
             *("--stake", str(options.stake_tokens), "--price", options.price_tokens_per_gib),
             *("--capacity", str(options.capacity_bytes)),
             *("--egress-price", options.egress_price_tokens_per_gib),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from grange.chain.network_file import write_network
 from grange.json_text import parse_json
 from grange.messages import address_of
 from grange.storage.atomic_file import create_file
@@ -94,9 +95,10 @@ async def _set_up(devnet: Devnet, number: int, folder: Path, options: RepairerOp
     await devnet.faucet(repairer.address, native=GAS_WEI, tokens=options.tokens * TOKEN)
     doubling = ("--doubling-blocks", str(options.doubling_blocks)) if options.doubling_blocks else ()
     closing = [word for renter in options.close_for for word in ("--close-for", renter)]
+    write_network(repairer.network, devnet.network)
     with repairer.log.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            *_repair("init", "--home", repairer.home, "--rpc", devnet.rpc_url, "--market", devnet.market),
+            *_repair("init", "--home", repairer.home, "--network", repairer.network),
             *("--gas-price", options.gas_price_tokens_per_million),
             *doubling,
             *closing,

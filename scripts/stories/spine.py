@@ -29,6 +29,7 @@ from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
 from grange_devnet.devnet import DEVNET_PARAMETERS, Devnet
+from grange_devnet.engines import DEV_KEY
 from grange_devnet.fleet import FarmerProcess, Fleet
 from stories import tale
 from stories.bill import SlotBill, slot_bills
@@ -296,7 +297,7 @@ class Spine(Tale[Outcome]):
     async def _bill(self, devnet: Devnet, stored: Stored) -> None:
         stage, outcome, chain, order = self._stage, self._outcome, devnet.chain, stored.order
         with stage.step("bill", "The bill"):
-            stranger = Sender(chain, Wallet(devnet.address.faucet_key))
+            stranger = Sender(chain, Wallet(DEV_KEY))
             for slot in order.slots:
                 await stranger.send(calls.settle(slot.farmer))
             head = (await chain.head()).number

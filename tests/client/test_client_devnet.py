@@ -19,7 +19,7 @@ from client_fakes import CALM, FakeFarmer, honest
 from client_trees import listing
 
 from grange.chain import Chain, Cursor, MarketNotFound, RpcError, Sender, Wallet, WrongChain, calls
-from grange.chain.network_file import Network
+from grange.chain.network_file import Network, write_network
 from grange.chain.orders import closing_from_event
 from grange.cli.exit_codes import ExitCode
 from grange.messages import Domain
@@ -305,8 +305,8 @@ async def grange(*arguments: object, home: Path, stdin: str = "") -> Ended:
 async def test_command_as_a_person_runs_it(town: Town, tree: Path, tmp_path: Path) -> None:
     """In a process of its own: init, balance, put, get, and an error with words and an exit code."""
     devnet_file, home = tmp_path / "devnet.json", tmp_path / "person"
-    town.devnet.address.write(devnet_file)
-    made = await grange("init", "--devnet", devnet_file, "--phrase", home=home, stdin=WORDS + "\n")
+    write_network(devnet_file, town.devnet.network)
+    made = await grange("init", "--network", devnet_file, "--phrase", home=home, stdin=WORDS + "\n")
     assert made.exit_code == 0, made.err
     balance = await grange("balance", "--json", home=home)
     assert json.loads(balance.out)["wallet"] == str(100 * TOKEN)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from grange.chain import Chain, Sender, TransactionReverted, Wallet, calls
-from grange.chain.network_file import DevnetAddress, NetworkFileInvalid
+from grange.chain import Chain, MarketNotFound, Sender, TransactionReverted, Wallet, calls
+from grange.chain.network_file import open_network, read_network, write_network
 from grange.errors import Misuse
 from grange.units import TOKEN
 from grange_devnet import (
@@ -185,12 +185,18 @@ async def test_an_engine_that_ends_instead_of_starting_shows_what_it_said(
     assert str(taken) in caught.value.output
 
 
-async def test_the_address_file_round_trips_and_a_missing_one_says_what_to_do(tmp_path: Path) -> None:
+async def test_the_file_of_its_network_says_all_that_others_need(tmp_path: Path) -> None:
     async with Devnet.start() as devnet:
-        devnet.address.write(tmp_path / "devnet.json")
-        assert DevnetAddress.read(tmp_path / "devnet.json") == devnet.address
-    with pytest.raises(NetworkFileInvalid, match="Start a devnet first"):
-        DevnetAddress.read(tmp_path / "none.json")
-    (tmp_path / "other.json").write_text("{}")
-    with pytest.raises(NetworkFileInvalid, match="does not describe a devnet"):
-        DevnetAddress.read(tmp_path / "other.json")
+        write_network(tmp_path / "devnet.json", devnet.network)
+        told = read_network(tmp_path / "devnet.json")
+        assert told == devnet.network
+        assert (told.chain_id, told.token) == (devnet.chain_id, devnet.token)
+        code_at = [
+            await devnet.chain.rpc.call("eth_getCode", devnet.market, hex(told.first_block + one))
+            for one in (-1, 0)
+        ]
+        assert code_at[0] == "0x" != code_at[1]
+        foreign = told.model_copy(update={"token": devnet.market})
+        with pytest.raises(MarketNotFound, match="the market's token is"):
+            async with open_network(foreign):
+                pass

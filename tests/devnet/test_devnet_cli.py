@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from grange.chain import Chain, Wallet
-from grange.chain.network_file import DevnetAddress
+from grange.chain.network_file import Network, read_network, write_network
 from grange.cli.exit_codes import ExitCode
 from grange.units import TOKEN
 from grange_devnet.cli import DEFAULT_OUTPUT, _next_commands, _written, app
@@ -55,9 +55,11 @@ async def test_it_shows_where_it_is_funds_an_address_and_ends_on_interrupt(tmp_p
     receiver = Wallet.random().address
     async with running(output) as devnet:
         place = json.loads(output.read_text())
-        assert set(place) == {"rpc", "chain_id", "market", "token", "faucet_key"}
+        assert set(place) == {
+            *("name", "rpc", "chain_id", "market", "token", "first_block", "genesis_hash"),
+        }
         fund = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", ENTRY, "fund", receiver, "--tokens", "12.5", "--devnet", str(output)),
+            *(sys.executable, "-c", ENTRY, "fund", receiver, "--tokens", "12.5", "--network", str(output)),
             stdout=asyncio.subprocess.PIPE,
             env=ENVIRONMENT,
         )
@@ -80,9 +82,9 @@ async def test_it_shows_where_it_is_funds_an_address_and_ends_on_interrupt(tmp_p
         (["fund", "0x12"], ExitCode.USAGE, "is not an address"),
         (["fund", Wallet.random().address, "--tokens", "many"], ExitCode.USAGE, "not an amount"),
         (
-            ["fund", Wallet.random().address, "--devnet", "/nowhere.json"],
+            ["fund", Wallet.random().address, "--network", "/nowhere.json"],
             ExitCode.SETUP,
-            "Start a devnet first",
+            "`grange devnet` writes such a file",
         ),
     ],
 )
@@ -100,11 +102,10 @@ def test_a_devnet_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
         "chain_id": 1337,
         "market": Wallet.random().address,
         "token": Wallet.random().address,
-        "faucet_key": "11" * 32,
     }
     path = tmp_path / "devnet.json"
     path.write_text(json.dumps(place))
-    result = CliRunner().invoke(app, ["fund", Wallet.random().address, "--devnet", str(path)])
+    result = CliRunner().invoke(app, ["fund", Wallet.random().address, "--network", str(path)])
     assert result.exit_code == ExitCode.CHAIN
     assert "Is the devnet running?" in result.stderr
 
@@ -129,31 +130,30 @@ def test_commands_of_another_devnet_name_its_file(tmp_path: Path) -> None:
     assert sum(str(output) in command for command in commands) == 5
 
 
-def _address(port: int) -> DevnetAddress:
-    return DevnetAddress(
+def _network(port: int) -> Network:
+    return Network(
         rpc=f"http://127.0.0.1:{port}",
         market=Wallet.random().address,
         token=Wallet.random().address,
         chain_id=1337,
-        faucet_key=bytes(32),
     )
 
 
 def test_the_file_of_a_devnet_that_runs_is_neither_replaced_nor_removed(tmp_path: Path) -> None:
     output = tmp_path / "devnet.json"
     with socket.create_server(("127.0.0.1", 0)) as other:
-        running_address = _address(other.getsockname()[1])
-        running_address.write(output)
-        with pytest.raises(FileTaken, match="which is running"), _written(_address(1), output):
+        running_network = _network(other.getsockname()[1])
+        write_network(output, running_network)
+        with pytest.raises(FileTaken, match="which is running"), _written(_network(1), output):
             pass
-        assert DevnetAddress.read(output) == running_address
+        assert read_network(output) == running_network
 
 
 def test_the_file_of_a_devnet_that_was_killed_is_replaced(tmp_path: Path) -> None:
     output = tmp_path / "devnet.json"
     with socket.create_server(("127.0.0.1", 0)) as other:
-        dead = _address(other.getsockname()[1])
-    dead.write(output)
-    with _written(_address(1), output):
-        assert DevnetAddress.read(output).rpc == "http://127.0.0.1:1"
+        dead = _network(other.getsockname()[1])
+    write_network(output, dead)
+    with _written(_network(1), output):
+        assert read_network(output).rpc == "http://127.0.0.1:1"
     assert not output.exists()

@@ -98,7 +98,7 @@ class Town:
             Gate.before(devnet.rpc_url) as gate,
         ):
             through = copy(devnet)
-            through.address = devnet.address.model_copy(update={"rpc": gate.url})
+            through.network = devnet.network.model_copy(update={"rpc": gate.url})
             async with Fleet.start(through, farmers, folder / "farmers") as fleet:
                 yield cls(devnet, fleet, gate, folder)
 

@@ -48,8 +48,7 @@ async def devnet() -> AsyncIterator[Devnet]:
 
 def plan_for(devnet: Devnet, folder: Path, **changes: Any) -> FarmPlan:
     fields: dict[str, Any] = {
-        "rpc_url": devnet.rpc_url,
-        "market": devnet.market,
+        "network": devnet.network,
         "owner": None,
         "endpoint": "http://127.0.0.1:0",
         "data_folder": folder / "data",

@@ -95,7 +95,7 @@ async def ground(devnet: Devnet, folder: Path, *, first: bool, count: int) -> As
         proxy = await stack.enter_async_context(HostileProxy.before(devnet.rpc_url))
         honest = [f"{devnet.rpc_url}/{number}" for number in range(1, count)]
         urls = (proxy.url, *honest) if first else (*honest, proxy.url)
-        config = await registered(devnet, folder, rpc_url=urls)
+        config = await registered(devnet, folder, network=devnet.network.model_copy(update={"rpc": urls}))
         farm = await stack.enter_async_context(running(devnet, folder, config))
         await next_epoch(devnet)
         slot = await keep(devnet, farm)
@@ -152,7 +152,8 @@ async def test_what_has_to_go_goes_when_two_endpoints_agree_and_not_before(
 ) -> None:
     async with AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(HostileProxy.before(devnet.rpc_url))
-        config = await registered(devnet, tmp_path, rpc_url=(devnet.rpc_url, proxy.url))
+        through = devnet.network.model_copy(update={"rpc": (devnet.rpc_url, proxy.url)})
+        config = await registered(devnet, tmp_path, network=through)
         farm = await stack.enter_async_context(running(devnet, tmp_path, config))
         slot = await renters_slot(devnet, farm)
         await farm.upload(slot)

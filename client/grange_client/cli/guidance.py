@@ -6,7 +6,7 @@ from typing import Final
 from grange.cli.presenter import Guidance
 
 _SETTING_UP: Final = Guidance(
-    new_chain="On a devnet, `grange init --devnet devnet.json` moves this home to the new chain.",
+    new_chain="On a devnet, `grange init --network devnet.json` moves this home to the new chain.",
     when_not_mined="The order is there if `grange ls` shows it: look again before you store it again.",
     otherwise="Try again; `--verbose` shows more.",
 )

@@ -21,7 +21,7 @@ from platformdirs import user_config_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from grange.chain import Wallet
-from grange.chain.network_file import Network, NetworkFileInvalid, checked_address, read_network
+from grange.chain.network_file import Network, checked_address, parse_network
 from grange.plain_errors import describe_invalid
 from grange.seal import KEY_BYTES, RecoverySecret
 from grange.storage.atomic_file import create_file, replace_file
@@ -48,8 +48,7 @@ class Config:
     @property
     def expected_genesis(self) -> bytes | None:
         """The hash of block 0, if it was known when this was set up."""
-        genesis = self.network.genesis_hash
-        return None if genesis is None else bytes.fromhex(genesis)
+        return self.network.expected_genesis
 
     @property
     def catalog_path(self) -> Path:
@@ -96,7 +95,7 @@ def set_up(home: Path, *, phrase: str, network: Network) -> Config:
         if is_set_up(home):
             raise _already_set_up(home)
         # The phrase last: until it is there, a set-up that was cut short can simply be repeated.
-        replace_file(_network_path(home), network.model_dump_json(indent=2) + "\n")
+        replace_file(_network_path(home), network.to_json())
         try:
             create_file(_phrase_path(home), phrase + "\n")
         except FileExistsError:
@@ -116,7 +115,7 @@ def set_up_delegate(home: Path, *, of: Config) -> Config:
     with folder_lock(home):
         if is_set_up(home):
             raise _already_set_up(home)
-        replace_file(_network_path(home), of.network.model_dump_json(indent=2) + "\n")
+        replace_file(_network_path(home), of.network.to_json())
         create_file(_delegate_path(home), made.model_dump_json(indent=2) + "\n")
     return Config(home=home, network=of.network, identity=made.identity())
 
@@ -132,12 +131,12 @@ def move_to(home: Path, network: Network) -> list[Path]:
                 path = home / (name + end)
                 if path.exists():
                     moved.append(path.rename(home / f"{name}.{label}{end}"))
-        replace_file(_network_path(home), network.model_dump_json(indent=2) + "\n")
+        replace_file(_network_path(home), network.to_json())
     return moved
 
 
 def load(home: Path) -> Config:
-    """Read a home. Raises NotSetUp, BadConfig or BadPhrase."""
+    """Read a home. Raises NotSetUp, BadConfig, NetworkInvalid or BadPhrase."""
     if not is_set_up(home):
         raise NotSetUp(f"Nothing is set up in {home}.", hint="Run `grange init` first.")
     network = parse_network(
@@ -145,6 +144,7 @@ def load(home: Path) -> Config:
             _network_path(home), hint="Write it again, or set up another home with `grange init --phrase`."
         ),
         _network_path(home),
+        hint="Correct it.",
     )
     return Config(home=home, network=network, identity=_identity_of(home))
 
@@ -159,22 +159,6 @@ def _identity_of(home: Path) -> Identity:
         return _DelegateFile.model_validate_json(_read(path, hint=hint)).identity()
     except ValidationError as error:
         raise BadConfig(f"{path}: {describe_invalid(error)}.", hint=hint) from None
-
-
-def parse_network(text: str, source: Path | str, hint: str = "Correct it.") -> Network:
-    """A network out of JSON, as in config.json or a devnet's file. Raises BadConfig."""
-    try:
-        return Network.model_validate_json(text)
-    except ValidationError as error:
-        raise BadConfig(f"{source}: {describe_invalid(error)}.", hint=hint) from None
-
-
-def network_from_file(path: Path) -> Network:
-    """The network that a devnet wrote down. Raises BadConfig."""
-    try:
-        return read_network(path)
-    except NetworkFileInvalid as error:
-        raise BadConfig(error.message, hint="Start one with `grange devnet`.") from None
 
 
 def _already_set_up(home: Path) -> AlreadySetUp:

@@ -17,13 +17,19 @@ import uvloop
 from rich.console import Console
 
 from grange.cli.confirm import confirm
+from grange.cli.network_options import (
+    FirstBlockOption,
+    MarketOption,
+    NetworkOption,
+    RpcOption,
+    chosen_network,
+)
 from grange.cli.presenter import explained
-from grange.cli.rpc_options import RpcOption
 from grange.memory import keep_freed_memory
 from grange.types import address_from
 from grange.units import format_tokens, parse_size, parse_tokens
 from grange_node.cli import registration
-from grange_node.cli.common import GAS_UNIT, GUIDANCE, KEPT_MEMORY_BYTES, market_place, start_logging
+from grange_node.cli.common import GAS_UNIT, GUIDANCE, KEPT_MEMORY_BYTES, start_logging
 from grange_node.cli.key_rotation import rotate_key
 from grange_node.cli.operator_limits import (
     describe_operator_limits,
@@ -71,11 +77,10 @@ def init(
     capacity: Annotated[str, typer.Option(help="Room on offer, such as 100GB or 2TiB.")],
     endpoint: Annotated[str, typer.Option(help="How renters reach this farm: http://host:port.")],
     data: Annotated[Path, typer.Option(help="The folder for pieces and ledger.")],
+    network: NetworkOption = None,
     rpc: RpcOption = None,
-    market: Annotated[str | None, typer.Option(help="The market's address.")] = None,
-    devnet: Annotated[
-        Path | None, typer.Option(help="The file that `grange devnet` wrote, instead of the two.")
-    ] = None,
+    market: MarketOption = None,
+    first_block: FirstBlockOption = None,
     owner: Annotated[str | None, typer.Option(help="Who is paid; the operator if not given.")] = None,
     egress_price: Annotated[str, typer.Option(help="Tokens asked per GiB read.")] = "0",
     longest_term: Annotated[int | None, typer.Option(min=1, help="Longest term, in epochs.")] = None,
@@ -86,10 +91,8 @@ def init(
 ) -> None:
     """Make a key, register on chain with a stake, and write the settings. Can be repeated."""
     with explained(GUIDANCE):
-        rpc_url, market_address = market_place(rpc, market, devnet)
         plan = registration.FarmPlan(
-            rpc_url=rpc_url,
-            market=market_address,
+            network=chosen_network(network, rpc, market, first_block),
             owner=address_from(owner) if owner else None,
             endpoint=endpoint,
             data_folder=data,

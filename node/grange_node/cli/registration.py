@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grange.chain import Call, Chain, ChainError, Farmer, Receipt, Sender, Wallet, calls
+from grange.chain.network_file import Network, open_network
 from grange.chain.sender import burying_sender
 from grange.json_text import parse_json
 from grange.storage.home_lock import HomeLock
@@ -47,8 +48,7 @@ KEPT_SETTINGS = ("redeem_at", "unplaced_bytes_per_renter", "unplaced_percent")
 class FarmPlan:
     """What a new farm is to be. `longest_term_epochs` None means as long as the calendar allows."""
 
-    rpc_url: str | tuple[str, ...]
-    market: Address
+    network: Network
     owner: Address | None
     endpoint: str
     data_folder: Path
@@ -100,8 +100,10 @@ async def set_up(home: Path, plan: FarmPlan, tell: Callable[[str], None] = lambd
 
 async def _set_up(home: Path, wallet: Wallet, plan: FarmPlan, tell: Callable[[str], None]) -> SetUp:
     known = load_config(home) if (home / CONFIG_NAME).exists() else None
-    expected_genesis = known.expected_genesis if known and known.market == plan.market else None
-    async with Chain.connect(plan.rpc_url, plan.market, expected_genesis=expected_genesis) as chain:
+    network = plan.network
+    if known and known.market == network.market and known.genesis_hash is not None:
+        network = network.model_copy(update={"genesis_hash": known.genesis_hash})
+    async with open_network(network) as (chain, network):
         _check_same_farm(home, known, plan, chain)
         sender, owners = burying_sender(chain, wallet), accepted_owners(home, wallet, plan.owner)
         if known is None:
@@ -120,7 +122,7 @@ async def _set_up(home: Path, wallet: Wallet, plan: FarmPlan, tell: Callable[[st
             farmer = await _register(sender, plan, offer)
         else:
             await _bring_in_line(sender, farmer, plan, offer)
-        config = _config(chain, plan, farmer, start_block, await chain.genesis_hash())
+        config = _config(chain, plan, farmer, start_block, network)
         if known is not None:
             config = config.model_copy(update={name: getattr(known, name) for name in KEPT_SETTINGS})
         save_config(home, config)
@@ -328,17 +330,15 @@ async def _add_stake(sender: Sender, farmer: FarmerId, amount: int) -> None:
     await sender.send(calls.add_stake(farmer, amount))
 
 
-def _config(
-    chain: Chain, plan: FarmPlan, farmer: Farmer, start_block: int, genesis_hash: bytes | None
-) -> Config:
+def _config(chain: Chain, plan: FarmPlan, farmer: Farmer, start_block: int, network: Network) -> Config:
     return Config(
-        rpc_url=plan.rpc_url,
+        rpc_url=network.rpc,
         chain_id=chain.chain_id,
         market=chain.market,
         farmer_id=farmer.id,
         owner=farmer.owner,
         start_block=start_block,
-        genesis_hash=genesis_hash.hex() if genesis_hash else None,
+        genesis_hash=network.genesis_hash,
         endpoint=plan.endpoint,
         data_folder=plan.data_folder.absolute(),
         reserve_bytes=plan.reserve_bytes,

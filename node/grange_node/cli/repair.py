@@ -18,13 +18,20 @@ from rich.table import Table
 
 from grange.chain import Chain, Sender
 from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
+from grange.chain.network_file import Network, open_network
+from grange.cli.network_options import (
+    FirstBlockOption,
+    MarketOption,
+    NetworkOption,
+    RpcOption,
+    chosen_network,
+)
 from grange.cli.presenter import explained
-from grange.cli.rpc_options import RpcOption
 from grange.memory import keep_freed_memory
-from grange.types import Address, address_from
+from grange.types import address_from
 from grange.units import format_size, format_tokens_rounded_down, parse_tokens
 from grange_node.chain.farm_market import TIMEOUTS
-from grange_node.cli.common import GAS_UNIT, GUIDANCE, KEPT_MEMORY_BYTES, market_place, start_logging
+from grange_node.cli.common import GAS_UNIT, GUIDANCE, KEPT_MEMORY_BYTES, start_logging
 from grange_node.cli.repair_home import (
     CONFIG_NAME,
     RepairConfig,
@@ -54,12 +61,10 @@ Home = Annotated[
 @app.command()
 def init(
     *,
+    network: NetworkOption = None,
     rpc: RpcOption = None,
-    market: Annotated[str | None, typer.Option(help="The market's address.")] = None,
-    devnet: Annotated[
-        Path | None, typer.Option(help="The file that `grange devnet` wrote, instead of the two.")
-    ] = None,
-    start_block: Annotated[int, typer.Option(min=0, help="The block in which the market was made.")] = 0,
+    market: MarketOption = None,
+    first_block: FirstBlockOption = None,
     gas_price: Annotated[
         str, typer.Option(help="Tokens that a million gas is worth; 0 treats gas as free.")
     ] = "0",
@@ -78,16 +83,16 @@ def init(
 ) -> None:
     """Make a key and write the settings. Can be repeated."""
     with explained(GUIDANCE):
-        rpc_url, address = market_place(rpc, market, devnet)
+        chosen = chosen_network(network, rpc, market, first_block)
         folder = repair_home(home)
         wallet = load_or_create_repair_key(folder)
-        chain_id, genesis = asyncio.run(_identify(rpc_url, address, folder))
+        chain_id, found = asyncio.run(_identify(chosen, folder))
         config = RepairConfig(
-            rpc_url=rpc_url,
+            rpc_url=found.rpc,
             chain_id=chain_id,
-            genesis_hash=genesis.hex() if genesis else None,
-            market=address,
-            start_block=start_block,
+            genesis_hash=found.genesis_hash,
+            market=found.market,
+            start_block=found.first_block,
             gas_price=parse_tokens(gas_price) // GAS_UNIT,
             highest_read_price=None if max_read_price is None else parse_tokens(max_read_price),
             doubling_blocks=doubling_blocks,
@@ -204,13 +209,14 @@ async def _run(folder: Path, ready_file: Path | None) -> None:
         await asyncio.wait([ticking])
 
 
-async def _identify(rpc_url: str | tuple[str, ...], market: Address, home: Path) -> tuple[int, bytes | None]:
-    """The chain's id and first block. Raises ChainReplaced where the home's repairs are of another chain."""
+async def _identify(network: Network, home: Path) -> tuple[int, Network]:
+    """The chain's id, and the network with its chain's first block. Raises ChainReplaced where the home's
+    repairs are of another chain."""
     known = load_repair_config(home) if (home / CONFIG_NAME).exists() else None
-    is_same = known is not None and known.market_address == market
-    expected = known.expected_genesis if known is not None and is_same else None
-    async with Chain.connect(rpc_url, market, timeouts=TIMEOUTS, expected_genesis=expected) as chain:
-        return chain.chain_id, await chain.genesis_hash()
+    if known is not None and known.market_address == network.market and known.genesis_hash is not None:
+        network = network.model_copy(update={"genesis_hash": known.genesis_hash})
+    async with open_network(network, timeouts=TIMEOUTS) as (chain, found):
+        return chain.chain_id, found
 
 
 if __name__ == "__main__":

@@ -1,39 +1,40 @@
-"""Which chain, and which market on it, in a file: what `grange devnet` writes and everybody else reads.
+"""Which chain, and which market on it, in a file: what everybody is given, and what a devnet writes.
 
-    network = read_network(Path("devnet.json"))       what a renter or a farm needs of it
-    place = DevnetAddress.read(Path("devnet.json"))   with the token and the faucet's key
-    place.write(Path("devnet.json"))
+    network = find_network("devnet.json")                a file
+    network = find_network("some-name")                  one that this version of Grange knows
+    write_network(Path("devnet.json"), network)
+    async with open_network(network) as (chain, network):
+        ...                                              connected; with all that the chain says of itself
 
 A renter keeps a `Network` in its home too. Errors of this module do not show a URL: it may hold a key.
 """
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Final
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_serializer,
-    field_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from grange.chain.connection import Timeouts
 from grange.chain.endpoint import as_urls
+from grange.chain.errors import MarketNotFound
+from grange.chain.gateway import Chain
 from grange.errors import Category, Misuse, UserError, WorldError
 from grange.plain_errors import describe_invalid
 from grange.storage.atomic_file import replace_file
-from grange.types import Address, address_from, bytes_from_hex
+from grange.types import Address, address_from
 
-MAX_FILE_BYTES = 1 << 16
-
-_Model = TypeVar("_Model", bound="Network")
-
-
-MAX_ENDPOINTS = 8
-MAX_URL_CHARACTERS = 2048
+MAX_FILE_BYTES: Final = 1 << 16
+MAX_ENDPOINTS: Final = 8
+MAX_URL_CHARACTERS: Final = 2048
+FILE_MODE: Final = 0o644
+"""It is there to be given away."""
+_KNOWN: Final = resources.files("grange.chain") / "networks"
+"""A file for each network that this version knows, `NAME.json`."""
 
 
 def _checked_url(url: str) -> str:
@@ -54,99 +55,147 @@ def _checked_urls(rpc: str | tuple[str, ...]) -> str | tuple[str, ...]:
     return rpc
 
 
-RpcUrl = Annotated[str, AfterValidator(_checked_url)]
+Url = Annotated[str, AfterValidator(_checked_url)]
 RpcUrls = Annotated[str | tuple[str, ...], AfterValidator(_checked_urls)]
 """One endpoint of the chain, or a list of several: who is asked first stands first."""
 
 
-class NetworkFileInvalid(UserError, WorldError):
-    """There is no such file, or it does not describe a network."""
+class NetworkInvalid(UserError, WorldError):
+    """There is no such network, or what should describe one does not."""
 
     category = Category.SETUP
 
 
 class Network(BaseModel):
-    """Which chain, and which market on it. `chain_id` None takes whatever the endpoint serves."""
+    """Which chain, and which market on it. What is None is whatever the chain says."""
 
     # Built when it is first used.
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
+    name: str = Field(default="", pattern=r"^[a-z0-9-]{0,40}$")
     rpc: RpcUrls
     market: Address
     chain_id: int | None = Field(default=None, ge=1)
+    token: Address | None = None
     first_block: int = Field(default=0, ge=0)
-    """Where the market's events begin; older blocks need not be looked through."""
+    """The block in which the market was deployed: older ones need not be looked through. 0 if not known."""
     genesis_hash: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """The hash of block 0: a devnet that is started again has the same chain id and market address."""
+    explorer: Url | None = None
+    """A web page that shows what is on the chain."""
 
     @field_validator("market", mode="before")
     @classmethod
     def _checksummed(cls, value: object) -> Address:
         return checked_address(value)
 
-
-class DevnetAddress(Network):
-    """Where a devnet is; what `devnet.json` holds."""
-
-    rpc: RpcUrl
-    chain_id: int = Field(ge=1)
-    token: Address
-    faucet_key: bytes
-
     @field_validator("token", mode="before")
     @classmethod
-    def _checksummed_token(cls, value: object) -> Address:
-        return checked_address(value)
+    def _checksummed_token(cls, value: object) -> Address | None:
+        return None if value is None else checked_address(value)
 
-    @field_validator("faucet_key", mode="before")
-    @classmethod
-    def _key_bytes(cls, value: object) -> bytes:
-        if isinstance(value, bytes):
-            return value
-        try:
-            return bytes_from_hex(str(value))
-        except ValueError:
-            # Without the value: it is a key.
-            raise ValueError("it is not hexadecimal") from None
+    @property
+    def expected_genesis(self) -> bytes | None:
+        """What tells the chain from another with its id."""
+        return None if self.genesis_hash is None else bytes.fromhex(self.genesis_hash)
 
-    @field_serializer("faucet_key")
-    def _key_text(self, value: bytes) -> str:
-        return value.hex()
+    def to_json(self) -> str:
+        """As files hold it: what is not known is left out."""
+        return self.model_dump_json(indent=2, exclude_defaults=True) + "\n"
 
-    def write(self, path: Path) -> None:
-        """Store it as JSON, in one step. Raises OSError."""
-        fields = {"rpc", "chain_id", "market", "token", "faucet_key"}
-        replace_file(path, self.model_dump_json(include=fields, indent=2) + "\n", mode=0o644)
 
-    @classmethod
-    def read(cls, path: Path) -> "DevnetAddress":
-        """The inverse of `write`. Raises NetworkFileInvalid."""
-        return _read(cls, path)
+def known_networks() -> list[str]:
+    """The names of the networks that this version of Grange knows."""
+    if not _KNOWN.is_dir():
+        return []
+    return sorted(one.name.removesuffix(".json") for one in _KNOWN.iterdir() if one.name.endswith(".json"))
+
+
+def find_network(name_or_file: str) -> Network:
+    """The network of this name, if this version knows it, else what that file describes. Raises
+    NetworkInvalid."""
+    names = known_networks()
+    if name_or_file in names:
+        return _parsed(_KNOWN / f"{name_or_file}.json")
+    path = Path(name_or_file)
+    if path.suffix or len(path.parts) > 1 or path.exists():
+        return read_network(path)
+    if not names:
+        known = "This version of Grange knows none by name yet."
+    else:
+        known = f"This version of Grange knows {', '.join(names)}."
+    raise NetworkInvalid(
+        f"There is no network called {name_or_file!r}, and no such file.",
+        detail=known,
+        hint="Give a network's file: `grange devnet` writes one, and those who run a market give you theirs.",
+    )
 
 
 def read_network(path: Path) -> Network:
     """The network that a file describes, such as the one that `grange devnet` wrote. Raises
-    NetworkFileInvalid."""
-    return _read(Network, path)
+    NetworkInvalid."""
+    return _parsed(path)
 
 
-def _read(model: type[_Model], path: Path) -> _Model:
+def write_network(path: Path, network: Network) -> None:
+    """Write a file that describes a network, in one step. Raises OSError."""
+    replace_file(path, network.to_json(), mode=FILE_MODE)
+
+
+@asynccontextmanager
+async def open_network(
+    network: Network, *, timeouts: Timeouts | None = None
+) -> AsyncIterator[tuple[Chain, Network]]:
+    """Connect, and yield the chain and the network with what the chain says of itself filled in.
+
+    Raises what `Chain.connect` raises, and MarketNotFound where the market has another token.
+    """
+    async with Chain.connect(
+        network.rpc,
+        network.market,
+        timeouts=timeouts,
+        expected_chain_id=network.chain_id,
+        expected_genesis=network.expected_genesis,
+    ) as chain:
+        if network.token not in (None, chain.token):
+            raise MarketNotFound(
+                chain.rpc.url,
+                chain.market,
+                f"the market's token is {chain.token}, and {network.token} is expected",
+            )
+        genesis = await chain.genesis_hash()
+        found = {
+            "chain_id": chain.chain_id,
+            "token": chain.token,
+            "genesis_hash": genesis.hex() if genesis else None,
+        }
+        yield chain, network.model_copy(update=found)
+
+
+def _parsed(path: Path | Traversable) -> Network:
     try:
         with path.open(encoding="utf-8") as file:
             text = file.read(MAX_FILE_BYTES)
     except FileNotFoundError as error:
-        raise NetworkFileInvalid(
-            f"There is no {path}.", hint="Start a devnet first: grange devnet. It writes the file."
+        raise NetworkInvalid(
+            f"There is no {path}.",
+            hint="`grange devnet` writes such a file, and those who run a market give you theirs.",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise NetworkFileInvalid(f"{path} cannot be read: {reason}.") from error
+        raise NetworkInvalid(f"{path} cannot be read: {reason}.") from error
+    return parse_network(
+        text, path, hint="Give a network's file, such as the one that `grange devnet` writes."
+    )
+
+
+def parse_network(text: str, source: object, *, hint: str) -> Network:
+    """A network out of JSON; `source` is what is named if it is wrong. Raises NetworkInvalid."""
     try:
-        return model.model_validate_json(text)
+        return Network.model_validate_json(text)
     except ValidationError as error:
-        raise NetworkFileInvalid(
-            f"{path} does not describe a devnet: {describe_invalid(error)}.",
-            hint="Give the file that `grange devnet` wrote.",
+        raise NetworkInvalid(
+            f"{source} does not describe a network: {describe_invalid(error)}.", hint=hint
         ) from None
 
 

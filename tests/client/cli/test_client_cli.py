@@ -38,7 +38,7 @@ from grange.chain import (
     TransactionReverted,
     WrongChain,
 )
-from grange.chain.network_file import Network
+from grange.chain.network_file import Network, NetworkInvalid
 from grange.cli.exit_codes import ExitCode
 from grange.cli.presenter import error_text, explain
 from grange.errors import Category, GrangeError, Misuse, UserError
@@ -56,7 +56,6 @@ from grange_client.cli.screens.health import risk_text
 from grange_client.cli.screens.order import files_screen
 from grange_client.errors import (
     AlreadySetUp,
-    BadConfig,
     BadPath,
     NotEnoughMoney,
     NothingToStore,
@@ -572,7 +571,7 @@ def test_init_shows_words_once_and_keeps_them(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_devnet_that_was_started_again_is_moved_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`init --devnet` says so, keeps the words, and puts aside what was remembered of the old chain."""
+    """`init --network` says so, keeps the words, and puts aside what was remembered of the old chain."""
     genesis = "aa" * 32
     home, devnet = tmp_path / "home", tmp_path / "devnet.json"
     devnet.write_text(json.dumps({"rpc": "http://127.0.0.1:1", "market": MARKET, "chain_id": 5}))
@@ -581,7 +580,7 @@ def test_a_devnet_that_was_started_again_is_moved_to(tmp_path: Path, monkeypatch
         return given.model_copy(update={"genesis_hash": genesis})
 
     monkeypatch.setattr(init, "_checked_network", network)
-    options = ["init", "--home", str(home), "--devnet", str(devnet)]
+    options = ["init", "--home", str(home), "--network", str(devnet)]
     first = CliRunner().invoke(cli.app, options)
     assert first.exit_code == 0, first.output
     assert MARKET in first.stdout
@@ -610,7 +609,15 @@ def test_init_does_not_send_anyone_to_a_file_that_is_not_there(error: GrangeErro
     assert "--" in explain(error, guidance("init")).hint
 
 
-@pytest.mark.parametrize("options", [[], ["--rpc", "http://x"], ["--market", MARKET, "--devnet", "x"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--rpc", "http://x"],
+        ["--market", MARKET, "--network", "x"],
+        ["--network", "x", "--first-block", "1"],
+    ],
+)
 def test_init_needs_a_market(tmp_path: Path, options: list[str]) -> None:
     """Half a place is wrong usage."""
     assert CliRunner().invoke(cli.app, ["init", "--home", str(tmp_path / "h"), *options]).exit_code == 2
@@ -627,7 +634,7 @@ def test_an_option_of_init_that_is_wrong_is_named(tmp_path: Path, rpc: str, mark
     """And what to give is told; what may hold a key is not shown."""
     options = ["init", "--home", str(tmp_path / "h"), "--rpc", rpc, "--market", market]
     error = CliRunner().invoke(cli.app, options).exception
-    assert isinstance(error, BadConfig)
+    assert isinstance(error, NetworkInvalid)
     assert error.message == said
     assert "0x and 40 hex digits" in error.hint
     assert "KEY" not in "".join(traceback.format_exception(error))

@@ -12,14 +12,12 @@ from client_fakes import MARKET, WORDS
 from eth_account import Account
 from eth_account.hdaccount import seed_from_mnemonic
 
-from grange.chain.network_file import Network
+from grange.chain.network_file import Network, NetworkInvalid
 from grange_client.errors import AlreadySetUp, BadConfig, BadPhrase, NotSetUp
 from grange_client.keys.config import (
     home_path,
     is_set_up,
     load,
-    network_from_file,
-    parse_network,
     set_up,
     set_up_delegate,
 )
@@ -183,7 +181,7 @@ def test_bad_configuration_is_explained(tmp_path: Path, text: str) -> None:
     """A configuration that makes no sense names its file."""
     set_up(tmp_path, phrase=WORDS, network=NETWORK)
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(BadConfig, match=r"config\.json"):
+    with pytest.raises(NetworkInvalid, match=r"config\.json"):
         load(tmp_path)
 
 
@@ -197,10 +195,12 @@ def test_bad_configuration_is_explained(tmp_path: Path, text: str) -> None:
         ),
     ],
 )
-def test_configuration_is_explained_in_our_words(fields: str, words: str) -> None:
+def test_configuration_is_explained_in_our_words(tmp_path: Path, fields: str, words: str) -> None:
     """Not in those of the library that checks it, and without a URL that may hold a key."""
-    with pytest.raises(BadConfig) as raised:
-        parse_network(fields, "What was given")
+    set_up(tmp_path, phrase=WORDS, network=NETWORK)
+    (tmp_path / "config.json").write_text(fields)
+    with pytest.raises(NetworkInvalid) as raised:
+        load(tmp_path)
     assert words in raised.value.message
     assert "Value error" not in raised.value.message
     assert "KEY" not in "".join(traceback.format_exception(raised.value))
@@ -229,15 +229,3 @@ def test_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GRANGE_HOME")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert home_path(None).name == "grange"
-
-
-def test_devnet_file(tmp_path: Path) -> None:
-    """What a devnet writes down is enough; its faucet's key is not kept."""
-    path = tmp_path / "devnet.json"
-    path.write_text(
-        f'{{"rpc": "http://x", "market": "{MARKET}", "chain_id": 7, "token": "x", "faucet_key": "00"}}'
-    )
-    assert network_from_file(path) == Network(rpc="http://x", market=MARKET, chain_id=7)
-    with pytest.raises(BadConfig) as raised:
-        network_from_file(tmp_path / "nothing.json")
-    assert "grange devnet" in raised.value.hint

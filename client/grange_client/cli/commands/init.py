@@ -5,42 +5,34 @@ files to `config`.
 """
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from grange.chain import Chain
-from grange.chain.network_file import Network
-from grange.cli.rpc_options import RpcOption, one_or_several
-from grange.plain_errors import describe_invalid
-from grange.types import Address
+from grange.chain.network_file import Network, open_network
+from grange.cli.network_options import (
+    FirstBlockOption,
+    MarketOption,
+    NetworkOption,
+    RpcOption,
+    chosen_network,
+)
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Verbose
 from grange_client.cli.screens.account import phrase_screen
 from grange_client.cli.screens.tables import facts
-from grange_client.errors import AlreadySetUp, BadConfig
-from grange_client.keys.config import home_path, is_set_up, load, move_to, network_from_file, set_up
+from grange_client.errors import AlreadySetUp
+from grange_client.keys.config import home_path, is_set_up, load, move_to, set_up
 from grange_client.keys.recovery_phrase import identity, new_phrase
-
-WHAT_TO_GIVE = (
-    "--market is an address, 0x and 40 hex digits; --rpc the endpoint of its chain, such as "
-    "https://example.org. Those who run the market tell you both."
-)
 
 
 def init(
     *,
+    network: NetworkOption = None,
     rpc: RpcOption = None,
-    market: Annotated[str | None, typer.Option(help="The market's address.")] = None,
-    devnet: Annotated[
-        Path | None, typer.Option(help="The file that `grange devnet` wrote, instead of the two.")
-    ] = None,
-    first_block: Annotated[
-        int, typer.Option(min=0, help="The block in which the market was deployed, if known.")
-    ] = 0,
+    market: MarketOption = None,
+    first_block: FirstBlockOption = None,
     phrase: Annotated[bool, typer.Option("--phrase", help="Take a recovery phrase that exists.")] = False,
     home: Home = None,
     verbose: Verbose = False,
@@ -48,11 +40,13 @@ def init(
     """Make a recovery phrase, or take yours, and remember the market."""
     folder = home_path(home)
     if is_set_up(folder):
-        _move_or_refuse(folder, devnet if not rpc and market is None else None)
+        _move_or_refuse(
+            folder, None if network is None else chosen_network(network, rpc, market, first_block)
+        )
         return
-    network = common.run(_checked_network(_network(rpc, market, devnet, first_block)))
+    checked = common.run(_checked_network(chosen_network(network, rpc, market, first_block)))
     chosen = _ask_phrase() if phrase else new_phrase()
-    config = set_up(folder, phrase=chosen, network=network)
+    config = set_up(folder, phrase=chosen, network=checked)
     if not phrase:
         common.out.print(
             "These words are your recovery phrase: they open everything you store. Write them down, in this "
@@ -62,8 +56,8 @@ def init(
         common.out.print("\nAnyone who has them has your files and your tokens. They are not shown again.\n")
     rows = [
         ("address", config.identity.wallet.address),
-        ("market", network.market),
-        ("chain id", str(network.chain_id)),
+        ("market", checked.market),
+        ("chain id", str(checked.chain_id)),
         ("home", str(folder)),
     ]
     common.out.print(facts(rows))
@@ -75,14 +69,13 @@ def init(
         common.out.print(f"  grange devnet fund {config.identity.wallet.address}", soft_wrap=True)
 
 
-def _move_or_refuse(folder: Path, devnet: Path | None) -> None:
+def _move_or_refuse(folder: Path, given: Network | None) -> None:
     """A home that is set up is left as it is, unless its devnet is gone and another runs in its place."""
     config = load(folder)
-    if devnet is not None and config.network.genesis_hash is not None:
-        network = common.run(_checked_network(network_from_file(devnet)))
-        was, now = config.network, network
+    if given is not None and config.network.genesis_hash is not None:
+        was, now = config.network, common.run(_checked_network(given))
         if now.genesis_hash != was.genesis_hash and (now.chain_id, now.market) == (was.chain_id, was.market):
-            moved = move_to(folder, network)
+            moved = move_to(folder, now)
             common.out.print(
                 "The devnet was started again: it is a new chain, and this home uses it from now on."
             )
@@ -98,25 +91,10 @@ def _move_or_refuse(folder: Path, devnet: Path | None) -> None:
     )
 
 
-def _network(rpc: Sequence[str] | None, market: str | None, devnet: Path | None, first_block: int) -> Network:
-    if devnet is not None and not rpc and market is None:
-        return network_from_file(devnet)
-    if devnet is not None or not rpc or market is None:
-        raise typer.BadParameter(
-            "Give --rpc and --market, or --devnet with the file that `grange devnet` wrote."
-        )
-    try:
-        return Network(rpc=one_or_several(rpc), market=Address(market), first_block=first_block)
-    except ValidationError as error:
-        raise BadConfig(f"{describe_invalid(error, '--')}.", hint=WHAT_TO_GIVE) from None
-
-
 async def _checked_network(network: Network) -> Network:
-    """Look whether the market is there, and remember its chain's id."""
-    async with Chain.connect(network.rpc, network.market, expected_chain_id=network.chain_id) as chain:
-        genesis = await chain.genesis_hash()
-        found = {"chain_id": chain.chain_id, "genesis_hash": genesis.hex() if genesis else None}
-        return network.model_copy(update=found)
+    """Look whether the market is there, and remember what its chain says of itself."""
+    async with open_network(network) as (_, found):
+        return found
 
 
 def _ask_phrase() -> str:
