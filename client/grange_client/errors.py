@@ -6,6 +6,7 @@
     |  |- NotInstalled         a command needs packages that are not installed
     |  |- AlreadySetUp         there are, and they are not overwritten
     |  |- BadPhrase            not a recovery phrase (BIP-39)
+    |  |- BadCard              not a recovery card, or not this home's
     |  |- BadConfig            a configuration file that cannot be read
     |  |- ClockWrong           this computer's clock is off
     |  |- NothingToStore       the paths name nothing that can be stored
@@ -70,6 +71,12 @@ class AlreadySetUp(UserError, Misuse):
 
 class BadPhrase(UserError, Misuse):
     """Not a recovery phrase: so many words of the BIP-39 list, with a right checksum."""
+
+    category = Category.SETUP
+
+
+class BadCard(UserError, Misuse):
+    """Not a recovery card, one that is mistyped, or another home's."""
 
     category = Category.SETUP
 

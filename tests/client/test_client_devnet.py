@@ -303,7 +303,8 @@ async def grange(*arguments: object, home: Path, stdin: str = "") -> Ended:
 
 
 async def test_command_as_a_person_runs_it(town: Town, tree: Path, tmp_path: Path) -> None:
-    """In a process of its own: init, balance, put, get, and an error with words and an exit code."""
+    """In a process of its own: init, balance, put, get, on a new computer by the recovery card alone, and an
+    error with words and an exit code."""
     devnet_file, home = tmp_path / "devnet.json", tmp_path / "person"
     write_network(devnet_file, town.devnet.network)
     made = await grange("init", "--network", devnet_file, "--phrase", home=home, stdin=WORDS + "\n")
@@ -316,6 +317,15 @@ async def test_command_as_a_person_runs_it(town: Town, tree: Path, tmp_path: Pat
     got = await grange("get", "tree", tmp_path / "back", home=home)
     assert got.exit_code == 0, got.err
     assert listing(tmp_path / "back" / "tree") == listing(tree)
+    card = await grange("keys", "card", home=home)
+    drill = await grange("keys", "card", "--check", "-", home=home, stdin=card.out)
+    assert (drill.exit_code, drill.err) == (0, "")
+    new = tmp_path / "new computer"
+    by_card = await grange("init", "--card", "-", home=new, stdin=card.out)
+    assert by_card.exit_code == 0, by_card.err
+    again = await grange("get", "tree", tmp_path / "again", home=new)
+    assert again.exit_code == 0, again.err
+    assert listing(tmp_path / "again" / "tree") == listing(tree)
     missing = await grange("stat", "nothing", home=home)
     assert missing.exit_code == ExitCode.ORDER
     assert "There is no order called 'nothing'" in missing.err

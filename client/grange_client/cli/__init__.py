@@ -5,6 +5,7 @@ app             the commands put together, with those of other packages (plugins
 commands/       a function for each command
 guidance        what to correct, for errors of the chain (`grange.cli` has the words and exit codes)
 group           help, and what to say of a command that does not exist
+card_source     a recovery card that is given to a command
 screens/        what a person sees
 output          what a program gets
 """

@@ -45,7 +45,7 @@ COMMANDS: Final = {
         "terms",
         "End orders that are over: what nobody proved comes back to the vault, with compensation.",
     ),
-    "keys": ("keys", "Keys of other devices, which spend from your vault up to limits."),
+    "keys": ("keys", "Your recovery card, and keys of other devices."),
 }
 """Of each command the module of `commands` that has it, and its help, so that a command loads its own module
 and `--help` loads none. A test compares the help."""

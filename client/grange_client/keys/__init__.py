@@ -1,5 +1,6 @@
 """What a renter's home holds.
 
 recovery_phrase  the words that everything can be found again with, and the keys that follow from them
+recovery_card    phrase, chain and market in a few lines, for a new computer
 config    the home: which chain and market, where the files are
 """

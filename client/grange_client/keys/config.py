@@ -28,7 +28,8 @@ from grange.storage.atomic_file import create_file, replace_file
 from grange.storage.database_file import COMPANIONS
 from grange.storage.folder_lock import folder_lock
 from grange.types import Address
-from grange_client.errors import AlreadySetUp, BadConfig, NotSetUp
+from grange_client.errors import AlreadySetUp, BadCard, BadConfig, NotSetUp
+from grange_client.keys.recovery_card import RecoveryCard
 from grange_client.keys.recovery_phrase import Identity, checked_phrase, identity
 
 HOME_VARIABLE = "GRANGE_HOME"
@@ -149,11 +150,26 @@ def load(home: Path) -> Config:
     return Config(home=home, network=network, identity=_identity_of(home))
 
 
+def load_card(home: Path) -> RecoveryCard:
+    """The recovery card of a home. Raises what `load` raises, and BadCard in a delegate's home."""
+    network = load(home).network
+    if _delegate_path(home).exists():
+        raise BadCard(
+            "This is a delegate's home: it has no recovery phrase, and so there is no card of it.",
+            hint="Print the card where the recovery phrase is.",
+        )
+    return RecoveryCard.of(_read_phrase(home), network)
+
+
+def _read_phrase(home: Path) -> str:
+    hint = "Put the recovery phrase there, or set it up again with `grange init --phrase`."
+    return _read(_phrase_path(home), hint=hint)
+
+
 def _identity_of(home: Path) -> Identity:
     path = _delegate_path(home)
     if not path.exists():
-        hint = "Put the recovery phrase there, or set it up again with `grange init --phrase`."
-        return identity(_read(_phrase_path(home), hint=hint))
+        return identity(_read_phrase(home))
     hint = "Make another with `grange keys delegate new`, where the recovery phrase is."
     try:
         return _DelegateFile.model_validate_json(_read(path, hint=hint)).identity()

@@ -56,6 +56,7 @@ from grange_client.cli.screens.health import risk_text
 from grange_client.cli.screens.order import files_screen
 from grange_client.errors import (
     AlreadySetUp,
+    BadCard,
     BadPath,
     NotEnoughMoney,
     NothingToStore,
@@ -72,7 +73,8 @@ from grange_client.files.manifest import Manifest
 from grange_client.files.scan import Entry, Kind
 from grange_client.files.stream import source_changed
 from grange_client.files.target import Target
-from grange_client.keys.config import load, set_up
+from grange_client.keys.config import load, load_card, set_up
+from grange_client.keys.recovery_card import RecoveryCard
 from grange_client.renter import Renter
 
 WIDTH = 80
@@ -546,8 +548,8 @@ def test_verbose_shows_the_traceback(
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_init_shows_words_once_and_keeps_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The words are on the screen and in the file, and a second run changes neither."""
+def test_init_shows_a_card_and_keeps_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The card on the screen has what is in the files, and a second run changes neither."""
 
     async def network(given: Network) -> Network:
         return given.model_copy(update={"chain_id": 5})
@@ -558,7 +560,8 @@ def test_init_shows_words_once_and_keeps_them(tmp_path: Path, monkeypatch: pytes
     first = runner.invoke(cli.app, options)
     assert first.exit_code == 0, first.output
     words = (home / "recovery.txt").read_text().split()
-    assert all(word in first.stdout for word in words)
+    card = RecoveryCard.parse(first.stdout)
+    assert (card.phrase.split(), card.network) == (words, load(home).network)
     second = runner.invoke(cli.app, options)
     assert isinstance(second.exception, UserError)
     assert (home / "recovery.txt").read_text().split() == words
@@ -584,7 +587,6 @@ def test_a_devnet_that_was_started_again_is_moved_to(tmp_path: Path, monkeypatch
     first = CliRunner().invoke(cli.app, options)
     assert first.exit_code == 0, first.output
     assert MARKET in first.stdout
-    assert "Write down market and chain too" in first.stdout
     words = (home / "recovery.txt").read_text()
     (home / "catalog.sqlite").write_bytes(b"the old chain's")
     assert isinstance(CliRunner().invoke(cli.app, options).exception, AlreadySetUp)
@@ -596,6 +598,63 @@ def test_a_devnet_that_was_started_again_is_moved_to(tmp_path: Path, monkeypatch
     assert not (home / "catalog.sqlite").exists()
     assert (home / "catalog.sqlite.aaaaaaaa").read_bytes() == b"the old chain's"
     assert load(home).expected_genesis == b"\xbb" * 32
+
+
+def test_a_card_alone_sets_up_a_new_computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a file or from standard input; by other endpoints, if those of the card are gone."""
+
+    async def network(given: Network) -> Network:
+        return given.model_copy(update={"genesis_hash": "ab" * 32})
+
+    monkeypatch.setattr(init, "_checked_network", network)
+    card = RecoveryCard.of(WORDS, Network(rpc="http://x", market=MARKET, chain_id=5, first_block=7))
+    file = tmp_path / "card.txt"
+    file.write_text(f"My card:\n\n{card.text()}")
+
+    def set_up_by(home: str, *options: str, text: str = "") -> Result:
+        return CliRunner().invoke(cli.app, ["init", "--home", str(tmp_path / home), *options], input=text)
+
+    by_file = set_up_by("a", "--card", str(file))
+    assert by_file.exit_code == 0, by_file.output
+    assert load(tmp_path / "a").network == card.network.model_copy(update={"genesis_hash": "ab" * 32})
+    assert load_card(tmp_path / "a") == card
+    assert "Others on this computer can read" in by_file.stderr
+    assert not any(word in by_file.stdout.split() for word in WORDS.split())
+    file.chmod(0o600)
+    assert set_up_by("b", "--card", "-", "--rpc", "http://y", text=card.text()).exit_code == 0
+    assert load(tmp_path / "b").network.rpc == "http://y"
+    assert load_card(tmp_path / "b").phrase == WORDS
+    assert isinstance(set_up_by("a", "--card", str(file)).exception, AlreadySetUp)
+    assert isinstance(set_up_by("c", "--card", "-", text="words: x").exception, BadCard)
+    assert isinstance(set_up_by("c", "--card", str(tmp_path / "none")).exception, BadCard)
+    for options in (["--phrase"], ["--network", "x"], ["--market", MARKET], ["--first-block", "1"]):
+        assert set_up_by("c", "--card", str(file), *options).exit_code == ExitCode.USAGE
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_drill_says_what_is_wrong_with_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another phrase, another market, a first block that hides orders; else the endpoints are tried."""
+    network = Network(rpc="http://127.0.0.1:1", market=MARKET, chain_id=5, first_block=7)
+    home = tmp_path / "home"
+    set_up(home, phrase=WORDS, network=network)
+    monkeypatch.setenv("GRANGE_HOME", str(home))
+    shown = CliRunner().invoke(cli.app, ["keys", "card"])
+    assert RecoveryCard.parse(shown.stdout) == load_card(home)
+
+    def drill(phrase: str, **changes: Any) -> BaseException | None:
+        card = RecoveryCard.of(phrase, network.model_copy(update=changes))
+        return CliRunner().invoke(cli.app, ["keys", "card", "--check", "-"], input=card.text()).exception
+
+    other = "legal winner thank year wave sausage worth useful legal winner thank yellow"
+    for error, said in (
+        (drill(other), "another recovery phrase"),
+        (drill(WORDS, chain_id=6), "another market"),
+        (drill(WORDS, first_block=8), "older orders would not be found"),
+    ):
+        assert isinstance(error, BadCard)
+        assert said in error.message
+    # All that it says is right, and nobody is at its endpoint.
+    assert isinstance(drill(WORDS), ChainUnavailable)
 
 
 @pytest.mark.parametrize(

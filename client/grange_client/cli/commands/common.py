@@ -19,6 +19,7 @@ from grange.cli.exit_codes import ExitCode
 from grange.cli.presenter import print_prose
 from grange_client.cli.screens.quote import paid_besides_text
 from grange_client.keys.config import Config, home_path, load
+from grange_client.keys.recovery_card import RecoveryCard
 from grange_client.renter import Renter
 
 Result = TypeVar("Result")
@@ -91,6 +92,14 @@ def print_json(document: object) -> None:
     """The one JSON value that --json asks for."""
     # Not through rich, which would break long lines.
     print(json.dumps(document, ensure_ascii=True))
+
+
+def print_card(card: RecoveryCard) -> None:
+    """Show a recovery card, as it is to be printed or scanned."""
+    from grange_client.cli.screens.card import card_screen  # noqa: PLC0415  seldom needed, and long to load
+
+    # Not through rich: each line is as it is.
+    print(card_screen(card, for_paper=not out.is_terminal, encoding=out.encoding))
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:

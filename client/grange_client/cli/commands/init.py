@@ -1,7 +1,7 @@
 """`init`: the recovery phrase and the market, once.
 
 Decides what is asked and checked before anything is written. Leaves the phrase to `recovery_phrase`, the
-files to `config`.
+recovery card to `recovery_card`, the files to `config`.
 """
 
 import sys
@@ -17,13 +17,15 @@ from grange.cli.network_options import (
     NetworkOption,
     RpcOption,
     chosen_network,
+    with_endpoints,
 )
+from grange_client.cli.card_source import read_card
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Verbose
-from grange_client.cli.screens.account import phrase_screen
 from grange_client.cli.screens.tables import facts
 from grange_client.errors import AlreadySetUp
-from grange_client.keys.config import home_path, is_set_up, load, move_to, set_up
+from grange_client.keys.config import Config, home_path, is_set_up, load, move_to, set_up
+from grange_client.keys.recovery_card import RecoveryCard
 from grange_client.keys.recovery_phrase import identity, new_phrase
 
 
@@ -34,11 +36,23 @@ def init(
     market: MarketOption = None,
     first_block: FirstBlockOption = None,
     phrase: Annotated[bool, typer.Option("--phrase", help="Take a recovery phrase that exists.")] = False,
+    card: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|-",
+            help="Take a recovery card, which has phrase and network; - reads it from standard input.",
+        ),
+    ] = None,
     home: Home = None,
     verbose: Verbose = False,
 ) -> None:
     """Make a recovery phrase, or take yours, and remember the market."""
     folder = home_path(home)
+    if card is not None:
+        if phrase or network is not None or market is not None or first_block is not None:
+            raise typer.BadParameter("A card has phrase and network: beside --card only --rpc can be given.")
+        _set_up_by_card(folder, card, rpc)
+        return
     if is_set_up(folder):
         _move_or_refuse(
             folder, None if network is None else chosen_network(network, rpc, market, first_block)
@@ -49,24 +63,42 @@ def init(
     config = set_up(folder, phrase=chosen, network=checked)
     if not phrase:
         common.out.print(
-            "These words are your recovery phrase: they open everything you store. Write them down, in this "
-            "order:\n"
+            "This is your recovery card. On a new computer it brings back everything you store, and nothing "
+            "else does: print it, or copy it by hand, and keep it safe.\n"
         )
-        common.out.print(phrase_screen(chosen))
-        common.out.print("\nAnyone who has them has your files and your tokens. They are not shown again.\n")
-    rows = [
-        ("address", config.identity.wallet.address),
-        ("market", checked.market),
-        ("chain id", str(checked.chain_id)),
-        ("home", str(folder)),
-    ]
-    common.out.print(facts(rows))
-    if not phrase:
+        common.print_card(RecoveryCard.of(chosen, checked))
         common.out.print(
-            "\nWrite down market and chain too: the phrase alone does not say where your files are."
+            "Anyone who has it has your files and your tokens. `grange keys card --check -` tries what you "
+            "have written down.\n"
         )
+    common.out.print(facts(_rows(config)))
+    if phrase:
+        common.out.print(
+            "\n`grange keys card` prints a recovery card: the phrase alone does not say where your files are."
+        )
+    else:
         common.out.print("\nSend tokens and some gas tokens to that address. On a devnet:")
         common.out.print(f"  grange devnet fund {config.identity.wallet.address}", soft_wrap=True)
+
+
+def _set_up_by_card(folder: Path, source: str, rpc: list[str] | None) -> None:
+    """A home as the card says, by other endpoints if some are given."""
+    if is_set_up(folder):
+        _move_or_refuse(folder, None)
+    card = read_card(source)
+    network = with_endpoints(card.network, rpc) if rpc else card.network
+    config = set_up(folder, phrase=card.phrase, network=common.run(_checked_network(network)))
+    common.out.print(facts(_rows(config)))
+    common.out.print("\nWhat you stored is yours on this computer too: `grange ls` shows it.")
+
+
+def _rows(config: Config) -> list[tuple[str, str]]:
+    return [
+        ("address", config.identity.wallet.address),
+        ("market", config.network.market),
+        ("chain id", str(config.network.chain_id)),
+        ("home", str(config.home)),
+    ]
 
 
 def _move_or_refuse(folder: Path, given: Network | None) -> None:

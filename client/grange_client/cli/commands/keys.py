@@ -1,6 +1,7 @@
-"""`keys delegate`: keys that spend from the vault on other devices, up to limits.
+"""`keys card`: the recovery card, and a drill with it. `keys delegate`: keys that spend on other devices.
 
-Decides what is asked and shown. Leaves the work to `delegates`, a device's home to `config`.
+Decides what is asked and shown. Leaves the card to `recovery_card`, delegates to `delegates`, a device's home
+to `config`.
 """
 
 from pathlib import Path
@@ -8,18 +9,20 @@ from typing import Annotated, Any
 
 import typer
 
+from grange.chain.network_file import open_network
 from grange.times import BlockClock
 from grange.types import Address, Epoch, address_from
 from grange.units import format_tokens, parse_tokens
+from grange_client.cli.card_source import read_card
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
 from grange_client.cli.screens.tables import facts, new_table
 from grange_client.delegates import NOTHING, Delegate, Limits
-from grange_client.keys.config import home_path, load, set_up_delegate
+from grange_client.errors import BadCard
+from grange_client.keys.config import home_path, load, load_card, set_up_delegate
+from grange_client.keys.recovery_card import RecoveryCard
 
-keys = typer.Typer(
-    help="Keys of other devices, which spend from your vault up to limits.", no_args_is_help=True
-)
+keys = typer.Typer(help="Your recovery card, and keys of other devices.", no_args_is_help=True)
 delegate = typer.Typer(
     help="Keys that store and read for you without your recovery phrase.", no_args_is_help=True
 )
@@ -34,6 +37,53 @@ InAll = Annotated[
     typer.Option("--in-all", metavar="TOKENS", help="The most that it will ever have spent, in all."),
 ]
 Epochs = Annotated[int, typer.Option("--epochs", min=1, help="For how many epochs, with this one.")]
+
+
+@keys.command("card")
+def card(
+    check: Annotated[
+        str | None,
+        typer.Option(
+            "--check",
+            metavar="FILE|-",
+            help="Try a card that you have kept, in place of printing one; - reads it from standard input.",
+        ),
+    ] = None,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Print the recovery card again, or try one: what a new computer would do with it, without one."""
+    kept = load_card(home_path(home))
+    if check is None:
+        common.print_card(kept)
+        return
+    given = read_card(check)
+    if given.phrase != kept.phrase:
+        raise BadCard(
+            "The card has another recovery phrase than this home.",
+            hint="`grange keys card` prints the card of this home.",
+        )
+    if (given.network.chain_id, given.network.market) != (kept.network.chain_id, kept.network.market):
+        raise BadCard(
+            "The card names another market than this home.",
+            hint="`grange keys card` prints the card of this home.",
+        )
+    if given.network.first_block > kept.network.first_block:
+        raise BadCard(
+            f"The card's first block is {given.network.first_block}, and this home's is "
+            f"{kept.network.first_block}: by it, older orders would not be found.",
+            hint="`grange keys card` prints the card of this home.",
+        )
+    common.run(_try(given))
+    common.out.print(
+        "The card brings everything back: its words are this home's, and its endpoints show the market."
+    )
+
+
+async def _try(given: RecoveryCard) -> None:
+    """Connect by what the card says, and by nothing else. Raises ChainError."""
+    async with open_network(given.network):
+        pass
 
 
 @delegate.command("new")

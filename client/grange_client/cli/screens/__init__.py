@@ -4,7 +4,8 @@ display   what happens while something takes long
 quote     what something will cost
 order     orders and the files in them
 health    how orders are, and how likely it is that one is lost
-account   money, the recovery phrase, and the farmers of the market
+account   money, and the farmers of the market
+card      the recovery card, with its QR code
 tables    what all of these are made of
 
 Decides wording and looks. Names of files and orders come from others, so what a terminal would act on is

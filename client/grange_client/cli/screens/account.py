@@ -1,9 +1,8 @@
-"""The renter's money and recovery phrase, and the farmers of the market."""
+"""The renter's money, and the farmers of the market."""
 
 from collections.abc import Sequence
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from grange.cli.presenter import plain_text
@@ -69,12 +68,3 @@ def balance_screen(address: Address, funds: Funds) -> RenderableType:
             ("for gas", f"{funds.native / WEI:.6g} gas tokens"),
         ]
     )
-
-
-def phrase_screen(phrase: str) -> RenderableType:
-    """The words of a recovery phrase, numbered, in three rows."""
-    table = Table.grid(padding=(0, 3))
-    numbered = [f"{index:>2} {word}" for index, word in enumerate(phrase.split(), 1)]
-    for row in range(0, len(numbered), 4):
-        table.add_row(*numbered[row : row + 4])
-    return table
