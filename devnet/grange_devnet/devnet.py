@@ -143,7 +143,7 @@ class Devnet:
             deployed = Network(
                 name="devnet", rpc=running.url, chain_id=chain_id, market=market, first_block=block
             )
-            chain, network = await stack.enter_async_context(open_network(deployed))
+            chain, network = await stack.enter_async_context(open_network(deployed, trust=True))
             # Making blocks takes long on some engines, and must not be repeated when an answer is late.
             patient = Timeouts(request_seconds=CONTROL_SECONDS, retries=0)
             control = await stack.enter_async_context(Rpc(running.url, patient))

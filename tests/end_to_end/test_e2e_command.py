@@ -41,7 +41,11 @@ async def test_a_person_stores_and_fetches_by_command(town: Town, tmp_path: Path
     """init, put, ls, stat, get on another computer: every answer in JSON agrees with the chain."""
     chain, home = town.chain, tmp_path / "home"
     source = odd_tree(tmp_path / "source", seed=31)
-    network = ("--rpc", town.devnet.rpc_url, "--market", town.devnet.market)
+    place = ("--rpc", town.devnet.rpc_url, "--market", town.devnet.market)
+    unknown = await grange("init", *place, "--home", home)
+    assert unknown.code == ExitCode.WRONG_CHAIN, unknown
+    assert "othing shows how the market" in unknown.err
+    network = (*place, "--first-block", town.devnet.network.first_block)
     told = await grange("init", *network, "--home", home)
     assert told.code == 0, told
     words = (home / "recovery.txt").read_text()

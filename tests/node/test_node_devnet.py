@@ -492,6 +492,7 @@ async def test_a_process_registers_announces_serves_proves_and_stops(devnet: Dev
 
     init = (
         *("init", "--home", home, "--rpc", devnet.rpc_url, "--market", devnet.market, "--stake", 100),
+        *("--first-block", devnet.network.first_block),
         *(
             "--price",
             1,

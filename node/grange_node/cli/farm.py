@@ -22,6 +22,7 @@ from grange.cli.network_options import (
     MarketOption,
     NetworkOption,
     RpcOption,
+    TrustOption,
     chosen_network,
 )
 from grange.cli.presenter import explained
@@ -81,6 +82,7 @@ def init(
     rpc: RpcOption = None,
     market: MarketOption = None,
     first_block: FirstBlockOption = None,
+    trust_market: TrustOption = False,
     owner: Annotated[str | None, typer.Option(help="Who is paid; the operator if not given.")] = None,
     egress_price: Annotated[str, typer.Option(help="Tokens asked per GiB read.")] = "0",
     longest_term: Annotated[int | None, typer.Option(min=1, help="Longest term, in epochs.")] = None,
@@ -93,6 +95,7 @@ def init(
     with explained(GUIDANCE):
         plan = registration.FarmPlan(
             network=chosen_network(network, rpc, market, first_block),
+            trust_market=trust_market,
             owner=address_from(owner) if owner else None,
             endpoint=endpoint,
             data_folder=data,

@@ -49,6 +49,8 @@ class FarmPlan:
     """What a new farm is to be. `longest_term_epochs` None means as long as the calendar allows."""
 
     network: Network
+    trust_market: bool = False
+    """Whether to take a market that Grange can't vouch for."""
     owner: Address | None
     endpoint: str
     data_folder: Path
@@ -103,7 +105,7 @@ async def _set_up(home: Path, wallet: Wallet, plan: FarmPlan, tell: Callable[[st
     network = plan.network
     if known and known.market == network.market and known.genesis_hash is not None:
         network = network.model_copy(update={"genesis_hash": known.genesis_hash})
-    async with open_network(network) as (chain, network):
+    async with open_network(network, trust=plan.trust_market) as (chain, network):
         _check_same_farm(home, known, plan, chain)
         sender, owners = burying_sender(chain, wallet), accepted_owners(home, wallet, plan.owner)
         if known is None:

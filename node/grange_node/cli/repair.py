@@ -24,6 +24,7 @@ from grange.cli.network_options import (
     MarketOption,
     NetworkOption,
     RpcOption,
+    TrustOption,
     chosen_network,
 )
 from grange.cli.presenter import explained
@@ -65,6 +66,7 @@ def init(
     rpc: RpcOption = None,
     market: MarketOption = None,
     first_block: FirstBlockOption = None,
+    trust_market: TrustOption = False,
     gas_price: Annotated[
         str, typer.Option(help="Tokens that a million gas is worth; 0 treats gas as free.")
     ] = "0",
@@ -86,7 +88,7 @@ def init(
         chosen = chosen_network(network, rpc, market, first_block)
         folder = repair_home(home)
         wallet = load_or_create_repair_key(folder)
-        chain_id, found = asyncio.run(_identify(chosen, folder))
+        chain_id, found = asyncio.run(_identify(chosen, folder, trust_market))
         config = RepairConfig(
             rpc_url=found.rpc,
             chain_id=chain_id,
@@ -209,13 +211,13 @@ async def _run(folder: Path, ready_file: Path | None) -> None:
         await asyncio.wait([ticking])
 
 
-async def _identify(network: Network, home: Path) -> tuple[int, Network]:
+async def _identify(network: Network, home: Path, trust: bool) -> tuple[int, Network]:
     """The chain's id, and the network with its chain's first block. Raises ChainReplaced where the home's
     repairs are of another chain."""
     known = load_repair_config(home) if (home / CONFIG_NAME).exists() else None
     if known is not None and known.market_address == network.market and known.genesis_hash is not None:
         network = network.model_copy(update={"genesis_hash": known.genesis_hash})
-    async with open_network(network, timeouts=TIMEOUTS) as (chain, found):
+    async with open_network(network, timeouts=TIMEOUTS, trust=trust) as (chain, found):
         return chain.chain_id, found
 
 

@@ -200,6 +200,11 @@ class Artifact:
 
     abi: Abi
     bytecode: bytes
+    """What creates it."""
+    runtime: bytes
+    """What is at its address then, with zeros for what the constructor writes."""
+    immutables: Mapping[str, Sequence[int]]
+    """Where in it each of these words stands, by the names of `deployment.immutable_words`."""
 
     def creation_code(self, *args: Any) -> bytes:
         """What a transaction to nobody carries, to deploy the contract with these constructor arguments."""
@@ -219,7 +224,13 @@ def artifact(contract: str) -> Artifact:
     """ABI and bytecode of a part of the market, or of "GrangeToken", out of the package's data."""
     text = resources.files("grange.chain").joinpath("abi", f"{contract}.json").read_text(encoding="utf-8")
     content = json.loads(text)
-    return Artifact(abi=Abi(content["abi"]), bytecode=bytes.fromhex(content["bytecode"].removeprefix("0x")))
+    bytecode, start = bytes.fromhex(content["bytecode"].removeprefix("0x")), content["runtime_start"]
+    return Artifact(
+        abi=Abi(content["abi"]),
+        bytecode=bytecode,
+        runtime=bytecode[start : start + content["runtime_size"]],
+        immutables=content["immutables"],
+    )
 
 
 def market_abi() -> Abi:

@@ -11,6 +11,8 @@
         |-- WrongChain                it serves another chain id than the one we were told to use
         |-- ChainReplaced             the right chain id, but another chain: a devnet that was started again
         |-- MarketNotFound            there is no market at the given address
+        |-- MarketForged              there is one, and its code is not that of Grange's
+        |-- OriginUnknown             its code is, and nothing shows that our creation code made it
         |-- RpcError                  it understood and refused; code, message and data as it sent them
         |   `-- CallReverted          the refusal was a revert, not one of the market's own errors
         `-- TransactionError
@@ -136,6 +138,18 @@ class MarketNotFound(ChainError):
         self.url = public_part(url)
         super().__init__(f"no market at {address} on {self.url}: {reason}")
         self.address = address
+
+
+class MarketForged(ChainError):
+    """What is at the address is not the market that this version of Grange knows."""
+
+    category = Category.WRONG_CHAIN
+
+
+class OriginUnknown(ChainError):
+    """The code is right, and may have been put there with balances that nobody paid in."""
+
+    category = Category.WRONG_CHAIN
 
 
 class RpcError(ChainError):

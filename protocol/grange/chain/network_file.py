@@ -4,7 +4,8 @@
     network = find_network("some-name")                  one that this version of Grange knows
     write_network(Path("devnet.json"), network)
     async with open_network(network) as (chain, network):
-        ...                                              connected; with all that the chain says of itself
+        ...                                              connected, the market looked at; with all that the
+                                                         chain says of itself
 
 A renter keeps a `Network` in its home too. Errors of this module do not show a URL: it may hold a key.
 """
@@ -23,6 +24,7 @@ from grange.chain.connection import Timeouts
 from grange.chain.endpoint import as_urls
 from grange.chain.errors import MarketNotFound
 from grange.chain.gateway import Chain
+from grange.chain.market_check import check_market
 from grange.errors import Category, Misuse, UserError, WorldError
 from grange.plain_errors import describe_invalid
 from grange.storage.atomic_file import replace_file
@@ -144,11 +146,12 @@ def write_network(path: Path, network: Network) -> None:
 
 @asynccontextmanager
 async def open_network(
-    network: Network, *, timeouts: Timeouts | None = None
+    network: Network, *, timeouts: Timeouts | None = None, trust: bool = False
 ) -> AsyncIterator[tuple[Chain, Network]]:
     """Connect, and yield the chain and the network with what the chain says of itself filled in.
 
-    Raises what `Chain.connect` raises, and MarketNotFound where the market has another token.
+    Raises what `Chain.connect` raises, and MarketNotFound where the market has another token. Unless it is to
+    be trusted the market is looked at, code and origin: MarketForged, OriginUnknown (`market_check`).
     """
     async with Chain.connect(
         network.rpc,
@@ -163,6 +166,8 @@ async def open_network(
                 chain.market,
                 f"the market's token is {chain.token}, and {network.token} is expected",
             )
+        if not trust:
+            await check_market(chain, first_block=network.first_block)
         genesis = await chain.genesis_hash()
         found = {
             "chain_id": chain.chain_id,

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
+from grange.chain.rlp import encode_rlp
 from grange.errors import Misuse
 from grange.keccak import keccak256
 from grange.messages import address_of, sign_digest
@@ -68,20 +69,4 @@ def _encodable(fields: Mapping[str, Any], name: str) -> int | bytes:
 
 
 def _encode(content: list[Any]) -> bytes:
-    return bytes([TRANSACTION_TYPE]) + _rlp(content)
-
-
-def _rlp(item: Any) -> bytes:
-    """Ethereum's encoding of bytes, of numbers, and of lists of them (RLP)."""
-    if isinstance(item, list):
-        content = b"".join(map(_rlp, item))
-        return _rlp_length(len(content), 0xC0) + content
-    raw = item if isinstance(item, bytes) else item.to_bytes((item.bit_length() + 7) // 8)
-    return raw if len(raw) == 1 and raw[0] < 0x80 else _rlp_length(len(raw), 0x80) + raw
-
-
-def _rlp_length(length: int, offset: int) -> bytes:
-    if length < 56:
-        return bytes([offset + length])
-    raw = length.to_bytes((length.bit_length() + 7) // 8)
-    return bytes([offset + 55 + len(raw)]) + raw
+    return bytes([TRANSACTION_TYPE]) + encode_rlp(content)

@@ -12,8 +12,10 @@ from grange.chain.errors import (
     ChainTimeout,
     ChainUnavailable,
     InsufficientFunds,
+    MarketForged,
     MarketNotFound,
     NonceTaken,
+    OriginUnknown,
     RateLimited,
     TransactionNotMined,
     TransactionReverted,
@@ -51,11 +53,8 @@ def explain_chain(error: ChainError, guidance: Guidance) -> tuple[str, str]:
                 "Nothing was done: orders, tokens and farmers of the old chain are not on this one.",
                 f"{guidance.new_chain} If the old chain still runs, use its endpoint: {rpc}.",
             )
-        case MarketNotFound():
-            return (
-                "The chain is there, and at this address it has no market that this version knows.",
-                f"Correct {guidance.market}, or {rpc} if the market is on another chain.",
-            )
+        case MarketNotFound() | MarketForged() | OriginUnknown():
+            return _explain_market(error, guidance)
         case InsufficientFunds():
             return "", f"Send some gas tokens to {error.address}, then repeat the command."
         case NonceTaken():
@@ -69,3 +68,22 @@ def explain_chain(error: ChainError, guidance: Guidance) -> tuple[str, str]:
             )
         case _:
             return "", guidance.otherwise
+
+
+def _explain_market(error: ChainError, guidance: Guidance) -> tuple[str, str]:
+    if isinstance(error, MarketForged):
+        return (
+            "What is paid in there may be lost, so nothing was done.",
+            "Ask those who gave you its address, or whether you need another version of Grange. "
+            "`--trust-market` takes it all the same.",
+        )
+    if isinstance(error, OriginUnknown):
+        return (
+            "Its maker may have written balances into it that nobody paid in, so nothing was done.",
+            "Give the file of the network, or --first-block with the block that it was deployed in. "
+            "`--trust-market` takes it all the same.",
+        )
+    return (
+        "The chain is there, and at this address it has no market that this version knows.",
+        f"Correct {guidance.market}, or {guidance.rpc} if the market is on another chain.",
+    )

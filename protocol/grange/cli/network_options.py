@@ -1,7 +1,7 @@
 """Where the market is, as every program that is set up is told it: by a network, or by endpoints and address.
 
 def init(*, network: NetworkOption = None, rpc: RpcOption = None, market: MarketOption = None,
-         first_block: FirstBlockOption = None) -> None:
+         first_block: FirstBlockOption = None, trust_market: TrustOption = False) -> None:
     chosen = chosen_network(network, rpc, market, first_block)
 """
 
@@ -42,6 +42,11 @@ MarketOption = Annotated[
 FirstBlockOption = Annotated[
     int | None,
     typer.Option("--first-block", min=0, help="With --market: the block in which it was deployed, if known."),
+]
+
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust-market", help="Take a market whose code or origin Grange can't vouch for."),
 ]
 
 

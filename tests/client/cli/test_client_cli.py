@@ -551,7 +551,7 @@ def test_verbose_shows_the_traceback(
 def test_init_shows_a_card_and_keeps_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The card on the screen has what is in the files, and a second run changes neither."""
 
-    async def network(given: Network) -> Network:
+    async def network(given: Network, trust: bool) -> Network:
         return given.model_copy(update={"chain_id": 5})
 
     monkeypatch.setattr(init, "_checked_network", network)
@@ -579,7 +579,7 @@ def test_a_devnet_that_was_started_again_is_moved_to(tmp_path: Path, monkeypatch
     home, devnet = tmp_path / "home", tmp_path / "devnet.json"
     devnet.write_text(json.dumps({"rpc": "http://127.0.0.1:1", "market": MARKET, "chain_id": 5}))
 
-    async def network(given: Network) -> Network:
+    async def network(given: Network, trust: bool) -> Network:
         return given.model_copy(update={"genesis_hash": genesis})
 
     monkeypatch.setattr(init, "_checked_network", network)
@@ -603,7 +603,7 @@ def test_a_devnet_that_was_started_again_is_moved_to(tmp_path: Path, monkeypatch
 def test_a_card_alone_sets_up_a_new_computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a file or from standard input; by other endpoints, if those of the card are gone."""
 
-    async def network(given: Network) -> Network:
+    async def network(given: Network, trust: bool) -> Network:
         return given.model_copy(update={"genesis_hash": "ab" * 32})
 
     monkeypatch.setattr(init, "_checked_network", network)

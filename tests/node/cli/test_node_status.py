@@ -183,6 +183,9 @@ async def test_update_says_what_it_did(devnet: Devnet, tmp_path: Path) -> None:
 async def test_a_repairer_notices_a_devnet_that_was_started_again(devnet: Devnet, tmp_path: Path) -> None:
     home = tmp_path / "repairer"
     options = ["init", "--home", str(home), "--rpc", devnet.rpc_url, "--market", devnet.market]
+    unknown = await asyncio.to_thread(CliRunner().invoke, repair, options)
+    assert (unknown.exit_code, unknown.stdout) == (ExitCode.WRONG_CHAIN, "")
+    options += ["--first-block", str(devnet.network.first_block)]
     assert (await asyncio.to_thread(CliRunner().invoke, repair, options)).exit_code == 0
     path = home / "repair.json"
     content = json.loads(path.read_text())

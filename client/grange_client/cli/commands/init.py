@@ -16,6 +16,7 @@ from grange.cli.network_options import (
     MarketOption,
     NetworkOption,
     RpcOption,
+    TrustOption,
     chosen_network,
     with_endpoints,
 )
@@ -35,6 +36,7 @@ def init(
     rpc: RpcOption = None,
     market: MarketOption = None,
     first_block: FirstBlockOption = None,
+    trust_market: TrustOption = False,
     phrase: Annotated[bool, typer.Option("--phrase", help="Take a recovery phrase that exists.")] = False,
     card: Annotated[
         str | None,
@@ -51,14 +53,13 @@ def init(
     if card is not None:
         if phrase or network is not None or market is not None or first_block is not None:
             raise typer.BadParameter("A card has phrase and network: beside --card only --rpc can be given.")
-        _set_up_by_card(folder, card, rpc)
+        _set_up_by_card(folder, card, rpc, trust_market)
         return
     if is_set_up(folder):
-        _move_or_refuse(
-            folder, None if network is None else chosen_network(network, rpc, market, first_block)
-        )
+        given = None if network is None else chosen_network(network, rpc, market, first_block)
+        _move_or_refuse(folder, given, trust_market)
         return
-    checked = common.run(_checked_network(chosen_network(network, rpc, market, first_block)))
+    checked = common.run(_checked_network(chosen_network(network, rpc, market, first_block), trust_market))
     chosen = _ask_phrase() if phrase else new_phrase()
     config = set_up(folder, phrase=chosen, network=checked)
     if not phrase:
@@ -81,13 +82,13 @@ def init(
         common.out.print(f"  grange devnet fund {config.identity.wallet.address}", soft_wrap=True)
 
 
-def _set_up_by_card(folder: Path, source: str, rpc: list[str] | None) -> None:
+def _set_up_by_card(folder: Path, source: str, rpc: list[str] | None, trust: bool) -> None:
     """A home as the card says, by other endpoints if some are given."""
     if is_set_up(folder):
-        _move_or_refuse(folder, None)
+        _move_or_refuse(folder, None, trust)
     card = read_card(source)
     network = with_endpoints(card.network, rpc) if rpc else card.network
-    config = set_up(folder, phrase=card.phrase, network=common.run(_checked_network(network)))
+    config = set_up(folder, phrase=card.phrase, network=common.run(_checked_network(network, trust)))
     common.out.print(facts(_rows(config)))
     common.out.print("\nWhat you stored is yours on this computer too: `grange ls` shows it.")
 
@@ -101,11 +102,11 @@ def _rows(config: Config) -> list[tuple[str, str]]:
     ]
 
 
-def _move_or_refuse(folder: Path, given: Network | None) -> None:
+def _move_or_refuse(folder: Path, given: Network | None, trust: bool) -> None:
     """A home that is set up is left as it is, unless its devnet is gone and another runs in its place."""
     config = load(folder)
     if given is not None and config.network.genesis_hash is not None:
-        was, now = config.network, common.run(_checked_network(given))
+        was, now = config.network, common.run(_checked_network(given, trust))
         if now.genesis_hash != was.genesis_hash and (now.chain_id, now.market) == (was.chain_id, was.market):
             moved = move_to(folder, now)
             common.out.print(
@@ -123,9 +124,9 @@ def _move_or_refuse(folder: Path, given: Network | None) -> None:
     )
 
 
-async def _checked_network(network: Network) -> Network:
-    """Look whether the market is there, and remember what its chain says of itself."""
-    async with open_network(network) as (_, found):
+async def _checked_network(network: Network, trust: bool) -> Network:
+    """Look whether the market is there and is Grange's, and remember what its chain says of itself."""
+    async with open_network(network, trust=trust) as (_, found):
         return found
 
 
